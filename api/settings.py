@@ -1,0 +1,296 @@
+"""The settings: environment, `jobledger.toml` and flags, read once into one frozen object."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from ledger.errors import StartRefused
+
+PREFIX = "JOBLEDGER_"
+FILE_NAME = "jobledger.toml"
+NOT_SETTINGS = frozenset({"JOBLEDGER_TEST_DSN"})  # the tests' own, may stand in the environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What this process was told, checked. What may hold a secret stays out of `repr`."""
+
+    data: Path
+    dsn: str | None = field(repr=False)
+    host: str
+    port: int
+    token: str | None = field(repr=False)
+    url: str | None
+    agent_url: str | None = field(repr=False)
+    http_allow: tuple[str, ...]
+    commands: bool
+    concurrency: int
+    max_jobs: int | None
+    require_reason: bool
+    copies: Literal["thread", "process"]
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The file `sqlite:///…` names; None means the data folder's own file, or PostgreSQL."""
+        is_sqlite = self.dsn is not None and self.dsn.startswith(_SQLITE)
+        return Path(str(self.dsn).removeprefix(_SQLITE)) if is_sqlite else None
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, overrides: Mapping[str, object] | None = None
+) -> Settings:
+    """The settings from flags (`overrides`), else `environ`, else the file, else the defaults.
+
+    `environ` is this process's own unless given. `overrides` and the file use the short names
+    (`port`); an override of None was not given. Raises StartRefused with one line that names what
+    is unknown or wrong.
+    """
+    above_file = _from_environ(os.environ if environ is None else environ)
+    above_file |= _from_flags(overrides or {})
+    folder = above_file.get("data") or _default(_BY_KEY["data"])
+    given = _from_file(folder.value() / FILE_NAME) | above_file
+    known = {key: given.get(key) or _default(setting) for key, setting in _BY_KEY.items()}
+    return Settings(**{key: value.value() for key, value in known.items()})
+
+
+# -- where a value came from --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    setting: Setting
+    raw: object
+    where: str
+
+    def value(self) -> Any:  # its type is the field's on Settings; the tests compare each
+        try:
+            return self.setting.reader(self.raw)
+        except ValueError as problem:
+            raise StartRefused(f"{self.where}: {problem}", setting=self.setting.name) from None
+
+
+def _default(setting: Setting) -> _Given:
+    return _Given(setting, setting.default, f"the default of {setting.name}")
+
+
+def _from_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
+    _refuse_unknown(flags, _BY_KEY, "among the flags")
+    given = {key: raw for key, raw in flags.items() if raw is not None}
+    return {k: _Given(_BY_KEY[k], raw, f"--{k.replace('_', '-')}") for k, raw in given.items()}
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, _Given]:
+    ours = {n: t for n, t in environ.items() if n.upper().startswith(PREFIX)}
+    known = {setting.name: setting for setting in SETTINGS}
+    _refuse_unknown(sorted(ours.keys() - NOT_SETTINGS), known, "in the environment")
+    # A variable set to nothing is how compose and unit files leave a setting out.
+    filled = {n: t for n, t in ours.items() if n in known and t.strip()}
+    return {known[name].key: _Given(known[name], text, name) for name, text in filled.items()}
+
+
+def _from_file(path: Path) -> dict[str, _Given]:
+    table = _read_toml(path)
+    _refuse_unknown(table, _BY_KEY, f"in {path}")
+    if "data" in table:
+        raise StartRefused(f"{path}: data cannot be set in a file that lies in the data folder.")
+    return {key: _Given(_BY_KEY[key], raw, f"{key} in {path}") for key, raw in table.items()}
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as problem:
+        raise StartRefused(f"{path} cannot be read: {problem.strerror}.") from None
+    except ValueError as problem:  # TOML's errors and UTF-8's
+        raise StartRefused(f"{path} is not TOML: {_one_line(str(problem))}.") from None
+
+
+def _refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> None:
+    for name in names:
+        if name not in known:
+            nearest = _nearest(name, known)
+            raise StartRefused(
+                f"{_one_line(name)} {where} is not a setting; the nearest one is {nearest}.",
+                setting=name,
+                nearest=nearest,
+            )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    by_key = {n.removeprefix(PREFIX).lower(): n for n in known}
+    wanted = name.upper().removeprefix(PREFIX).lower()
+    return by_key[get_close_matches(wanted, by_key, n=1, cutoff=0.0)[0]]
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)[:120]
+
+
+# -- readers: one raw value, text or TOML's, to its type; a ValueError says what would do ----------
+
+
+def _optional(reader: Callable[[object], object]) -> Callable[[object], object]:
+    return lambda raw: None if raw == "" else reader(raw)
+
+
+def _text(raw: object) -> str:
+    text = raw.strip() if isinstance(raw, str) else ""
+    if not text or not text.isprintable():
+        raise ValueError(f"{_shown(raw)} is not a line of text.")
+    return text
+
+
+def _folder(raw: object) -> Path:
+    return raw if isinstance(raw, Path) else Path(_text(raw))
+
+
+@_optional
+def _token(raw: object) -> str:
+    if not isinstance(raw, str) or not re.fullmatch(r"[!-~]+", raw.strip()):
+        raise ValueError("a token is printable ASCII without spaces (what was given is not shown).")
+    return raw.strip()
+
+
+_SQLITE = "sqlite:///"
+_DSN = re.compile(rf"{_SQLITE}(?!:memory:)\S.*|postgres(ql)?://\S*")
+
+
+@_optional
+def _dsn(raw: object) -> str:
+    text = _text(raw)
+    if not _DSN.fullmatch(text):
+        raise ValueError("neither sqlite:///FILE nor postgresql://… (what was given is not shown).")
+    return text
+
+
+def _host(raw: object) -> str:
+    text = _text(raw).lower()
+    if not _is_host(text):
+        raise ValueError(f"{_shown(raw)} is not an address or a host name (the port is apart).")
+    return text
+
+
+# 127.1 and 0x7f.1 look like names and are addresses in disguise.
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)*(?!(?:\d+|0x[0-9a-f]*)\.?$){_LABEL}\.?")
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return _HOST_NAME.fullmatch(text) is not None
+    return True
+
+
+@_optional
+def _url(raw: object) -> str:
+    text = _text(raw)
+    try:
+        parts = urlsplit(text)
+        is_reachable = _is_host(parts.hostname or "") and parts.port != 0
+    except ValueError:  # a port or an address that is none
+        is_reachable = False
+    if not is_reachable or parts.scheme not in ("http", "https") or "@" in parts.netloc:
+        raise ValueError("not http://HOST[:PORT][/PATH] or https://…, without a password.")
+    return text
+
+
+def _targets(raw: object) -> tuple[str, ...]:
+    words = re.split(r"[,\s]+", raw) if isinstance(raw, str) else raw
+    if not isinstance(words, list | tuple):
+        raise ValueError(f"{_shown(raw)} is not a list of hosts and networks.")
+    return tuple(_target(word) for word in words if word != "")
+
+
+def _target(raw: object) -> str:
+    text = _text(raw).lower()
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        if _is_host(text):
+            return text
+    raise ValueError(f"{_shown(raw)} is neither a host nor a network such as 10.0.0.0/8.")
+
+
+_WORDS = {"on": True, "true": True, "yes": True, "1": True}
+_WORDS |= {"off": False, "false": False, "no": False, "0": False}
+
+
+def _switch(raw: object) -> bool:
+    word = str(raw).strip().lower() if isinstance(raw, str | bool) else ""
+    if word not in _WORDS:
+        raise ValueError(f"{_shown(raw)} is neither on nor off.")
+    return _WORDS[word]
+
+
+def _whole(raw: object, *, low: int, high: int) -> int:
+    digits = str(raw).strip()
+    if not re.fullmatch(r"-?[0-9]{1,18}", digits) or not low <= int(digits) <= high:
+        raise ValueError(f"{_shown(raw)} is not a whole number from {low} to {high}.")
+    return int(digits)
+
+
+_port = partial(_whole, low=0, high=65_535)
+_concurrency = partial(_whole, low=1, high=10_000)
+_limit = _optional(partial(_whole, low=1, high=2**53))
+
+
+def _copies(raw: object) -> str:
+    if raw not in ("thread", "process"):
+        raise ValueError(f"{_shown(raw)} is neither thread nor process.")
+    return str(raw)
+
+
+def _shown(raw: object) -> str:
+    return ascii(raw) if len(ascii(raw)) <= 60 else f"{ascii(raw)[:57]}..."
+
+
+# -- the table ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its variable, its default as text ("" for none) and what it is for."""
+
+    name: str
+    default: str
+    meaning: str
+    reader: Callable[[object], object] = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """The short name: in `jobledger.toml`, among the flags and on `Settings`."""
+        return self.name.removeprefix(PREFIX).lower()
+
+
+# One row a setting; documentation and tests enumerate it.
+SETTINGS: tuple[Setting, ...] = (
+    Setting("JOBLEDGER_DATA", "./data", "folder of book, copies and jobledger.toml", _folder),
+    Setting("JOBLEDGER_DSN", "", "sqlite:///FILE or postgresql://…; else in the folder", _dsn),
+    Setting("JOBLEDGER_HOST", "127.0.0.1", "address to listen on", _host),
+    Setting("JOBLEDGER_PORT", "8321", "port to listen on; 0 takes a free one", _port),
+    Setting("JOBLEDGER_TOKEN", "", "what clients present; at first start, the admin's", _token),
+    Setting("JOBLEDGER_URL", "", "where clients find the server", _url),
+    Setting("JOBLEDGER_AGENT_URL", "", "the agent that jobs call", _url),
+    Setting("JOBLEDGER_HTTP_ALLOW", "", "private hosts and networks that jobs may call", _targets),
+    Setting("JOBLEDGER_COMMANDS", "off", "may jobs run commands on this machine", _switch),
+    Setting("JOBLEDGER_CONCURRENCY", "32", "runs under way at once", _concurrency),
+    Setting("JOBLEDGER_MAX_JOBS", "", "jobs the ledger takes; without it, no limit", _limit),
+    Setting("JOBLEDGER_REQUIRE_REASON", "off", "does a force-resume need a reason", _switch),
+    Setting("JOBLEDGER_COPIES", "thread", "keep the copies in a thread or a process", _copies),
+)
+
+_BY_KEY = {setting.key: setting for setting in SETTINGS}

@@ -1,0 +1,347 @@
+"""The settings: where they come from, which one wins, and one line for everything that is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from pytest import raises
+
+from api.settings import PREFIX, SETTINGS, Setting, Settings, load_settings
+from ledger.errors import StartRefused
+
+
+def _with_file(folder: Path, toml: str, **environ: str) -> Settings:
+    (folder / "jobledger.toml").write_text(toml, encoding="utf-8")
+    return load_settings({"JOBLEDGER_DATA": str(folder), **environ})
+
+
+# -- defaults and the table ----------------------------------------------------------------------
+
+
+def test_an_empty_environment_gives_the_documented_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert load_settings({}) == Settings(
+        data=Path("data"),
+        dsn=None,
+        host="127.0.0.1",
+        port=8321,
+        token=None,
+        url=None,
+        agent_url=None,
+        http_allow=(),
+        commands=False,
+        concurrency=32,
+        max_jobs=None,
+        require_reason=False,
+        copies="thread",
+    )
+
+
+def test_the_process_environment_is_read_when_none_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBLEDGER_DATA", str(tmp_path))
+    monkeypatch.setenv("JOBLEDGER_PORT", "9001")
+
+    assert load_settings().port == 9001
+
+
+def test_the_table_and_the_settings_name_the_same_things_in_the_same_order() -> None:
+    assert [s.key for s in SETTINGS] == [f.name for f in dataclasses.fields(Settings)]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: s.name)
+def test_every_row_of_the_table_is_a_variable_with_a_meaning(setting: Setting) -> None:
+    assert setting.name == PREFIX + setting.key.upper()
+    assert setting.meaning
+    assert setting.meaning.isprintable()
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    settings = load_settings({})
+
+    with raises(dataclasses.FrozenInstanceError):
+        settings.port = 1  # type: ignore[misc]  # that is the point
+
+
+def test_secrets_are_not_printed_with_the_settings() -> None:
+    settings = load_settings(
+        {
+            "JOBLEDGER_TOKEN": "very-secret",
+            "JOBLEDGER_DSN": "postgresql://me:very-secret@db/ledger",
+            "JOBLEDGER_AGENT_URL": "http://agent/hook/very-secret",
+        }
+    )
+
+    assert "very-secret" not in repr(settings)
+
+
+# -- which source wins ---------------------------------------------------------------------------
+
+
+def test_the_file_in_the_data_folder_counts(tmp_path: Path) -> None:
+    settings = _with_file(
+        tmp_path,
+        'port = 9000\ncommands = true\nhttp_allow = ["10.0.0.0/8", "Agent.internal"]\n',
+    )
+
+    assert settings.port == 9000
+    assert settings.commands is True
+    assert settings.http_allow == ("10.0.0.0/8", "agent.internal")
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    assert _with_file(tmp_path, "port = 9000\n", JOBLEDGER_PORT="9001").port == 9001
+
+
+def test_a_flag_wins_over_environment_and_file(tmp_path: Path) -> None:
+    (tmp_path / "jobledger.toml").write_text("port = 9000\n")
+
+    settings = load_settings({"JOBLEDGER_PORT": "9001"}, {"data": tmp_path, "port": 9002})
+
+    assert settings.port == 9002
+    assert settings.data == tmp_path
+
+
+def test_the_file_is_looked_for_in_the_folder_that_the_flag_names(tmp_path: Path) -> None:
+    (tmp_path / "jobledger.toml").write_text("concurrency = 7\n")
+
+    assert load_settings({"JOBLEDGER_DATA": "/elsewhere"}, {"data": tmp_path}).concurrency == 7
+
+
+def test_a_flag_that_was_not_given_changes_nothing() -> None:
+    assert load_settings({"JOBLEDGER_PORT": "9001"}, {"port": None}).port == 9001
+
+
+def test_a_variable_set_to_nothing_counts_as_left_out(tmp_path: Path) -> None:
+    settings = _with_file(tmp_path, "port = 9000\n", JOBLEDGER_PORT=" ", JOBLEDGER_TOKEN="")
+
+    assert settings.port == 9000
+    assert settings.token is None
+
+
+def test_a_data_folder_that_does_not_exist_yet_is_no_problem(tmp_path: Path) -> None:
+    folder = tmp_path / "not" / "yet"
+
+    assert load_settings({"JOBLEDGER_DATA": str(folder)}).data == folder
+
+
+def test_a_data_folder_that_is_a_file_is_left_to_whoever_opens_it(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+
+    assert load_settings({"JOBLEDGER_DATA": str(tmp_path / "data")}).port == 8321
+
+
+# -- unknown names -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("JOBLEDGER_PROT", "JOBLEDGER_PORT"),
+        ("JOBLEDGER_MAXJOBS", "JOBLEDGER_MAX_JOBS"),
+        ("JOBLEDGER_DATABASE", "JOBLEDGER_DATA"),
+        ("jobledger_port", "JOBLEDGER_PORT"),
+    ],
+)
+def test_an_unknown_variable_stops_the_start_and_names_the_nearest(name: str, nearest: str) -> None:
+    with raises(StartRefused) as refused:
+        load_settings({name: "1"})
+
+    assert refused.value.message == (
+        f"{name} in the environment is not a setting; the nearest one is {nearest}."
+    )
+
+
+@pytest.mark.parametrize("name", ["JOBLEDGER_", "JOBLEDGER_ZZZZZZ", "JOBLEDGER_PORT\n"])
+def test_even_a_name_like_no_other_is_refused_in_one_line(name: str) -> None:
+    with raises(StartRefused, match="is not a setting; the nearest one is JOBLEDGER_") as refused:
+        load_settings({name: "1"})
+
+    assert "\n" not in refused.value.message
+
+
+def test_an_unknown_variable_set_to_nothing_is_unknown_all_the_same() -> None:
+    with raises(StartRefused, match="JOBLEDGER_TOKN"):
+        load_settings({"JOBLEDGER_TOKN": ""})
+
+
+def test_other_variables_and_the_database_of_the_tests_are_let_be() -> None:
+    load_settings({"PATH": "/bin", "JOBLEDGERS": "1", "JOBLEDGER_TEST_DSN": "postgresql://"})
+
+
+def test_an_unknown_key_in_the_file_stops_the_start(tmp_path: Path) -> None:
+    with raises(StartRefused, match=r"concurency in .*toml is not .* nearest one is concurrency\."):
+        _with_file(tmp_path, "concurency = 3\n")
+
+
+def test_the_file_uses_short_names(tmp_path: Path) -> None:
+    with raises(StartRefused, match=r"the nearest one is port\."):
+        _with_file(tmp_path, "JOBLEDGER_PORT = 9000\n")
+
+
+def test_an_unknown_flag_is_refused_too() -> None:
+    with raises(StartRefused, match="prot among the flags"):
+        load_settings({}, {"prot": 1})
+
+
+# -- bad values ----------------------------------------------------------------------------------
+
+BAD_VALUES = [
+    ("PORT", "99999"),
+    ("PORT", "-1"),
+    ("PORT", "80.0"),
+    ("PORT", "eighty"),
+    ("PORT", "٨٠"),
+    ("PORT", "9" * 5_000),
+    ("CONCURRENCY", "0"),
+    ("CONCURRENCY", "-4"),
+    ("CONCURRENCY", "10001"),
+    ("MAX_JOBS", "0"),
+    ("MAX_JOBS", "-1"),
+    ("MAX_JOBS", "many"),
+    ("COMMANDS", "maybe"),
+    ("REQUIRE_REASON", "2"),
+    ("COPIES", "threads"),
+    ("HOST", "http://127.0.0.1"),
+    ("HOST", "127.0.0.1:8321"),
+    ("HOST", "two words"),
+    ("HOST", "127.1"),
+    ("HOST", "0x7f.1"),
+    ("HOST", "256.1.1.1"),
+    ("DATA", "a\nb"),
+    ("DSN", "mysql://me:hidden@db/ledger"),
+    ("DSN", "ledger.db"),
+    ("DSN", "sqlite:///"),
+    ("DSN", "sqlite:///:memory:"),
+    ("TOKEN", "two words"),
+    ("TOKEN", "tökén"),
+    ("URL", "localhost:8321"),
+    ("URL", "ftp://host"),
+    ("URL", "http://"),
+    ("URL", "http://host:99999"),
+    ("URL", "http://[::1"),
+    ("URL", "http://me:hidden@host"),
+    ("AGENT_URL", "agent"),
+    ("HTTP_ALLOW", "10.1.2.3/8"),
+    ("HTTP_ALLOW", "localhost, http://agent"),
+    ("HTTP_ALLOW", "*"),
+]
+
+
+@pytest.mark.parametrize(("short", "value"), BAD_VALUES, ids=lambda text: ascii(text)[:30])
+def test_a_bad_value_stops_the_start_with_one_line_that_names_the_variable(
+    short: str, value: str
+) -> None:
+    with raises(StartRefused) as refused:
+        load_settings({PREFIX + short: value})
+
+    message = refused.value.message
+    assert message.startswith(f"{PREFIX}{short}: ")
+    assert message.isprintable()
+    assert len(message) < 200
+
+
+@pytest.mark.parametrize(
+    ("short", "value"), [("TOKEN", "hush hush"), ("DSN", "hush"), ("URL", "http://hush@host")]
+)
+def test_a_refusal_never_repeats_what_may_be_secret(short: str, value: str) -> None:
+    with raises(StartRefused) as refused:
+        load_settings({PREFIX + short: value})
+
+    assert "hush" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("port = true", "port in "),
+        ("port = 80.5", "port in "),
+        ("port = 70000", "port in "),
+        ("commands = 1", "commands in "),
+        ("host = 5", "host in "),
+        ("http_allow = 5", "http_allow in "),
+        ("http_allow = [5]", "http_allow in "),
+        ("token = 5", "token in "),
+        ("copies = ['thread']", "copies in "),
+        ("[port]\nnumber = 1", "port in "),
+        ("data = '/elsewhere'", "data cannot be set in a file that lies in the data folder"),
+        ("port 9000", "is not TOML"),
+        ("port = 1\nport = 2", "is not TOML"),
+    ],
+)
+def test_a_bad_file_stops_the_start_with_one_line(tmp_path: Path, toml: str, said: str) -> None:
+    with raises(StartRefused) as refused:
+        _with_file(tmp_path, toml)
+
+    assert said in refused.value.message
+    assert str(tmp_path / "jobledger.toml") in refused.value.message
+    assert "\n" not in refused.value.message
+
+
+def test_a_file_that_is_not_text_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "jobledger.toml").write_bytes(b"port = '\xff'")
+
+    with raises(StartRefused, match="is not TOML"):
+        load_settings({"JOBLEDGER_DATA": str(tmp_path)})
+
+
+def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "jobledger.toml").mkdir()
+
+    with raises(StartRefused, match=r"jobledger\.toml cannot be read: Is a directory"):
+        load_settings({"JOBLEDGER_DATA": str(tmp_path)})
+
+
+def test_a_bad_flag_is_named_as_a_flag() -> None:
+    with raises(StartRefused, match=r"^--max-jobs: 0 is not a whole number"):
+        load_settings({}, {"max_jobs": 0})
+
+
+# -- good values ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("short", "value", "expected"),
+    [
+        ("PORT", "0", 0),
+        ("PORT", " 65535 ", 65_535),
+        ("HOST", "0.0.0.0", "0.0.0.0"),
+        ("HOST", "::1", "::1"),
+        ("HOST", "Ledger.Example.com", "ledger.example.com"),
+        ("COMMANDS", "ON", True),
+        ("COMMANDS", "1", True),
+        ("COMMANDS", "false", False),
+        ("REQUIRE_REASON", "yes", True),
+        ("COPIES", "process", "process"),
+        ("MAX_JOBS", "50", 50),
+        ("DSN", "postgresql://me:pw@db/ledger?sslmode=require", None),
+        ("DSN", "sqlite:////var/lib/ledger.db", None),
+        ("URL", "https://ledger.example.com:8443/base/", None),
+        ("URL", "http://[::1]:8321", None),
+        ("AGENT_URL", "http://agent:8080/hook?to=@me", None),
+        ("HTTP_ALLOW", "10.0.0.0/8,localhost ::1", ("10.0.0.0/8", "localhost", "::1/128")),
+    ],
+)
+def test_a_good_value_is_taken(short: str, value: str, expected: object) -> None:
+    settings = load_settings({PREFIX + short: value})
+
+    assert getattr(settings, short.lower()) == (value if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "path"),
+    [
+        ("sqlite:///here.db", Path("here.db")),
+        ("sqlite:////var/lib/here.db", Path("/var/lib/here.db")),
+        ("postgresql://db/ledger", None),
+        ("", None),
+    ],
+)
+def test_a_sqlite_dsn_names_its_file(dsn: str, path: Path | None) -> None:
+    assert load_settings({"JOBLEDGER_DSN": dsn}).sqlite_path == path
