@@ -1,0 +1,42 @@
+"""The only reader of time: everything else is given an instant."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the ledger asks for the time. Tests and simulations pass their own."""
+
+    def now(self) -> datetime:
+        """The present instant, in UTC, with an offset."""
+        ...
+
+    def elapsed(self) -> float:
+        """Seconds on a clock that never goes back; only differences mean anything."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def elapsed(self) -> float:
+        return time.monotonic()
+
+
+def rfc3339(instant: datetime) -> str:
+    """`instant` as RFC 3339 in UTC with `Z`, microseconds only where there are any."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_rfc3339(text: str) -> datetime:
+    """The instant a stored RFC 3339 text names, in UTC. Raises ValueError without an offset."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset")
+    return instant.astimezone(UTC)

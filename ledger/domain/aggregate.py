@@ -1,0 +1,51 @@
+"""What every stream of the book has in common: it starts blank, decides, and evolves by its
+events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Self
+from uuid import UUID
+
+from eventsourcing.domain import BaseAggregate
+
+from ledger.domain.events import Event
+from ledger.domain.origin import Origin
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Stream(BaseAggregate[UUID]):
+    """An aggregate that begins empty at version 0; its first event is recorded like any other.
+
+    The library's created-events carry the path of a class in their payload and resolve it by import
+    on every load; starting blank needs neither.
+    """
+
+    @classmethod
+    def blank(cls, stream_id: UUID) -> Self:
+        """The state before anything happened."""
+        stream = cls.__new__(cls)
+        stream.__base_init__(stream_id, 0, EPOCH)
+        stream.begin()
+        return stream
+
+    @classmethod
+    def fold(cls, stream_id: UUID, events: Iterable[Event]) -> Self:
+        """The state after `events`, which must be the stream's own, in order, from version 1."""
+        stream = cls.blank(stream_id)
+        for event in events:
+            event.mutate(stream)
+        return stream
+
+    def begin(self) -> None:
+        """Set the attributes of the blank state."""
+
+    def evolve(self, event: Event) -> None:
+        """Take in what happened. Total: never refuses history."""
+
+    def record(self, event_class: type[Event], now: datetime, by: Origin, **fields: object) -> None:
+        """Append one decided fact to the pending events and evolve by it."""
+        self.trigger_event(event_class, timestamp=now, **by.fields(), **fields)

@@ -1,0 +1,41 @@
+"""Who asked for a change, through which door, and why: carried by every event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+ACTOR_KINDS = ("user", "agent", "worker", "system")
+SOURCES = ("http", "ui", "cli", "mcp", "dispatcher", "import", "library")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: an `id` (a token's name, a node) and a `kind` out of ACTOR_KINDS."""
+
+    id: str
+    kind: str
+
+    def plain(self) -> dict[str, str]:
+        return {"id": self.id, "kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The common fields of every event that one command appends."""
+
+    command_id: str
+    actor: Actor
+    source: str
+    correlation_id: str | None = None
+    reason: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """As keyword arguments of an event."""
+        return {
+            "command_id": self.command_id,
+            "actor": self.actor.plain(),
+            "source": self.source,
+            "correlation_id": self.correlation_id,
+            "reason": self.reason,
+        }

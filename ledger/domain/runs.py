@@ -1,0 +1,349 @@
+"""The life of a run, as the job decides it: claimed by an append, ended by exactly one outcome.
+
+Outcomes never set the status by themselves: only an active job trips or completes, and a pause
+during a run holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+from ledger.domain import events as e
+from ledger.domain.breaker import MAX_PROBE_WAIT
+from ledger.domain.failures import signature
+from ledger.domain.job import Job, is_interval_from_end
+from ledger.domain.origin import Origin
+from ledger.domain.recurrence import missed_fires, next_fire
+from ledger.domain.schedules import Cron
+from ledger.domain.state import OpenRun
+from ledger.errors import RunSuperseded
+
+UNCOUNTED_LOSSES = ("owner_restarted", "shutdown")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What the executor reports of a run that failed. `target` is the host it talked to, if any."""
+
+    error: str
+    failure_class: str
+    target: str | None
+    retry_after: datetime | None
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """What the executor reports of a run that succeeded. `output` is the head, at most 4 KiB."""
+
+    output: str
+    output_bytes: int
+    output_sha256: str
+    duration_ms: int
+
+
+def run_id_of(job_id: UUID, fence: int) -> str:
+    """The id of the run whose `run_started` is version `fence` of the job."""
+    return str(uuid5(job_id, str(fence)))
+
+
+# -- starting -----------------------------------------------------------------------------------
+
+
+def start_due(job: Job, *, node: str, is_late: bool, now: datetime, by: Origin) -> OpenRun | None:
+    """Claim what is due now: a probe, a requested run, a slot or a retry. None when nothing is due
+    any more.
+
+    `is_late` marks a slot that was found long after its time (downtime): it is caught up once, or
+    skipped, as the policy says.
+    """
+    if job.open_run is not None or not job.enabled:
+        return None
+    if job.status == "failed" and job.probe_at is not None and job.probe_at <= now:
+        return _start_probe(job, node, now, by)
+    if job.status != "active":
+        return None
+    if job.is_run_requested:
+        return _start(job, "manual", now, node, now, by)
+    if job.next_run_at is None or job.next_run_at + job.rules.jitter(job.id) > now:
+        return None
+    if is_late and not job.is_one_shot and job.rules.catch_up == "none":
+        _skip_fires(job, now, by)
+        return None
+    return _start(job, _trigger(job, is_late), job.next_run_at, node, now, by)
+
+
+def _trigger(job: Job, is_late: bool) -> str:
+    if job.attempts > 0 and not _is_slot(job):
+        return "retry"
+    return "catch_up" if is_late else "schedule"
+
+
+def _is_slot(job: Job) -> bool:
+    """Whether a job that failed before is due by its cron schedule rather than by backoff."""
+    at = job.next_run_at
+    if at is None or not isinstance(job.compiled, Cron):
+        return False
+    return next_fire(job.compiled, after=at - timedelta(microseconds=1)) == at
+
+
+def _start_probe(job: Job, node: str, now: datetime, by: Origin) -> OpenRun | None:
+    job.record(e.CircuitHalfOpened, now, by, run_id=run_id_of(job.id, job.version + 2))
+    return _start(job, "probe", now, node, now, by)
+
+
+def _start(
+    job: Job, trigger: str, scheduled_for: datetime, node: str, now: datetime, by: Origin
+) -> OpenRun | None:
+    fence = job.version + 1
+    job.record(
+        e.RunStarted,
+        now,
+        by,
+        run_id=run_id_of(job.id, fence),
+        fence=fence,
+        scheduled_for=scheduled_for,
+        trigger=trigger,
+        attempt=job.attempts + 1,
+        node=node,
+        lease_until=now + timedelta(seconds=job.rules.lease_seconds),
+    )
+    return job.open_run
+
+
+def _skip_fires(job: Job, now: datetime, by: Origin) -> None:
+    if job.next_run_at is None:
+        return
+    missed = missed_fires(job.compiled, first=job.next_run_at, until=now, cause="downtime")
+    if missed is not None:
+        job.record(
+            e.FiresSkipped,
+            now,
+            by,
+            missed=missed.plain(),
+            next_run_at=next_fire(job.compiled, after=now),
+        )
+
+
+# -- ending -------------------------------------------------------------------------------------
+
+
+def succeed(job: Job, run_id: str, success: Success, *, now: datetime, by: Origin) -> None:
+    """Record that the open run succeeded. A one-shot completes; a probe closes the breaker."""
+    run = _require_open(job, run_id)
+    is_probe = job.status == "failed" and run.trigger == "probe"
+    may_go_on = job.may_fire or (is_probe and job.enabled)
+    fire = _next_after_success(job, run, now) if may_go_on else None
+    missed = None if is_probe else _passed_over(job, run, fire, now)
+    job.record(
+        e.RunSucceeded,
+        now,
+        by,
+        run_id=run_id,
+        duration_ms=success.duration_ms,
+        output=success.output,
+        output_bytes=success.output_bytes,
+        output_sha256=success.output_sha256,
+        next_run_at=None if is_probe else fire,
+        missed=missed,
+    )
+    if is_probe:
+        job.record(
+            e.CircuitClosed,
+            now,
+            by,
+            run_id=run_id,
+            next_run_at=fire,
+            missed=job.owed(now, "failed"),
+        )
+    _complete_if_done(job, fire, now, by)
+
+
+def fail(job: Job, run_id: str, failure: Failure, *, now: datetime, by: Origin) -> None:
+    """Record that the open run failed. Counts the error, backs off, and trips an active job at its
+    threshold.
+    """
+    run = _require_open(job, run_id)
+    is_counted = job.rules.counts_toward_streak(failure.failure_class)
+    streak = job.consecutive_errors + is_counted
+    does_trip = job.status == "active" and is_counted and streak >= job.rules.trip_after
+    next_run_at = (
+        None
+        if does_trip or not job.may_fire
+        else _next_after_failure(job, failure.retry_after, now)
+    )
+    fingerprint = signature(
+        failure.failure_class, target=failure.target, message=failure.error, job_name=job.name
+    )
+    job.record(
+        e.RunFailed,
+        now,
+        by,
+        run_id=run_id,
+        duration_ms=failure.duration_ms,
+        error=failure.error,
+        failure_class=failure.failure_class,
+        signature=fingerprint,
+        retry_after=failure.retry_after,
+        consecutive_errors=streak,
+        next_run_at=next_run_at,
+        missed=_passed_over(job, run, next_run_at, now),
+    )
+    if does_trip or _is_failed_probe(job, run):
+        cause = _Cause(failure.failure_class, fingerprint, failure.error, job.rules.trip_after)
+        _trip(job, cause, now, by)
+
+
+def lose(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> None:
+    """Record that nobody knows how the open run ended. A job that keeps losing its node trips
+    too.
+    """
+    run = _require_open(job, run_id)
+    is_counted = cause not in UNCOUNTED_LOSSES
+    losses = job.consecutive_losses + is_counted
+    does_trip = job.status == "active" and is_counted and losses >= job.rules.max_losses
+    next_run_at = None if does_trip else _next_without_result(job, now)
+    job.record(
+        e.RunLost,
+        now,
+        by,
+        run_id=run_id,
+        node=run.node,
+        lease_until=run.lease_until,
+        cause=cause,
+        consecutive_losses=losses,
+        next_run_at=next_run_at,
+        missed=_passed_over(job, run, next_run_at, now),
+    )
+    if does_trip or _is_failed_probe(job, run):
+        error = (
+            f"The run was lost ({cause}) {losses} times in a row."
+            if losses
+            else f"The run was lost ({cause})."
+        )
+        lost_as = signature("lost", target=None, message=cause, job_name=job.name)
+        _trip(job, _Cause("lost", lost_as, error, job.rules.max_losses), now, by)
+
+
+def block(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> None:
+    """Record that nothing was executed, and why. Never counts as an error."""
+    run = _require_open(job, run_id)
+    next_run_at = _next_without_result(job, now)
+    job.record(
+        e.RunBlocked,
+        now,
+        by,
+        run_id=run_id,
+        cause=cause,
+        next_run_at=next_run_at,
+        missed=_passed_over(job, run, next_run_at, now),
+    )
+    if _is_failed_probe(job, run):
+        blocked_as = signature("blocked", target=None, message=cause, job_name=job.name)
+        _trip(job, _Cause("blocked", blocked_as, cause, job.rules.trip_after), now, by)
+
+
+# -- parts --------------------------------------------------------------------------------------
+
+
+def _require_open(job: Job, run_id: str) -> OpenRun:
+    if job.open_run is None or job.open_run.run_id != run_id:
+        raise RunSuperseded(run_id)
+    return job.open_run
+
+
+def _next_after_success(job: Job, run: OpenRun, now: datetime) -> datetime | None:
+    is_untouched = run.trigger == "manual" and job.attempts == 0
+    if is_untouched and job.next_run_at is not None and job.next_run_at > now:
+        return job.next_run_at
+    return next_fire(job.compiled, after=now)
+
+
+def _next_after_failure(job: Job, retry_after: datetime | None, now: datetime) -> datetime:
+    at = now + job.rules.backoff(job.attempts + 1)
+    if isinstance(job.compiled, Cron):
+        fire = next_fire(job.compiled, after=now)
+        at = min(at, fire) if fire else at
+    return max(at, retry_after) if retry_after else at
+
+
+def _next_without_result(job: Job, now: datetime) -> datetime | None:
+    """After a loss or a block: a one-shot retries by backoff, a recurring job waits for its next
+    slot.
+    """
+    if not job.may_fire:
+        return None
+    backed_off = now + job.rules.backoff(job.attempts + 1)
+    return backed_off if job.is_one_shot else next_fire(job.compiled, after=now) or backed_off
+
+
+def _passed_over(
+    job: Job, run: OpenRun, next_run_at: datetime | None, now: datetime
+) -> dict[str, Any] | None:
+    """The slots between this run's and the next: owed while it ran, or given up to a later
+    retry.
+    """
+    if job.is_one_shot or is_interval_from_end(job.compiled):
+        return None
+    first = next_fire(job.compiled, after=run.scheduled_for)
+    until = (
+        max(now, next_run_at - timedelta(microseconds=1)) if next_run_at else job.stopped_at or now
+    )
+    if first is None or first > until:
+        return None
+    cause = "downtime" if run.trigger == "catch_up" else "overlap"
+    missed = missed_fires(job.compiled, first=first, until=until, cause=cause)
+    return missed.plain() if missed else None
+
+
+def _is_failed_probe(job: Job, run: OpenRun) -> bool:
+    return job.status == "failed" and run.trigger == "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """What trips a breaker."""
+
+    failure_class: str
+    signature: str
+    error: str
+    threshold: int
+
+
+def _trip(job: Job, cause: _Cause, now: datetime, by: Origin) -> None:
+    first = job.first_error_version
+    job.record(
+        e.CircuitTripped,
+        now,
+        by,
+        consecutive_errors=job.consecutive_errors,
+        threshold=cause.threshold,
+        failure_class=cause.failure_class,
+        signature=cause.signature,
+        last_error=cause.error,
+        first_error_position=job.where(first, job.first_error_position) if first else None,
+        probe_at=_probe_at(job, now),
+    )
+
+
+def _probe_at(job: Job, now: datetime) -> datetime | None:
+    """When the breaker half-opens by itself: the policy's wait, doubled by every failed probe, at
+    most 24 hours.
+    """
+    wait = job.rules.probe_after_seconds
+    if wait is None:
+        return None
+    doubled = job.probe_wait_seconds * 2 if job.status == "failed" else wait
+    return now + min(timedelta(seconds=max(wait, doubled)), MAX_PROBE_WAIT)
+
+
+def _complete_if_done(job: Job, fire: datetime | None, now: datetime, by: Origin) -> None:
+    if job.status != "active" or not job.enabled:
+        return
+    if fire is None or job.delete_after_run:
+        job.record(e.Completed, now, by)
+    if job.delete_after_run:
+        job.record(e.Deleted, now, by)
