@@ -1,0 +1,268 @@
+"""The ledger in a process: opened on a folder, asked by commands, answered from the book."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+from eventsourcing.application import Application
+from eventsourcing.persistence import ApplicationRecorder, Mapper
+from eventsourcing.utils import Environment, EnvType
+
+from ledger.chance import new_id, random_bytes
+from ledger.clock import Clock, SystemClock, rfc3339
+from ledger.domain.job import Job, Revival, job_id_of
+from ledger.domain.origin import Actor, Origin
+from ledger.domain.recurrence import planner
+from ledger.domain.spec import parse_spec
+from ledger.errors import Unavailable
+from ledger.store import commands
+from ledger.store.book import Book
+from ledger.store.codec import Codec, PlainJSON
+from ledger.store.commands import Answer, Call, Idempotency
+from ledger.store.files import Folder, OwnerLock
+from ledger.store.heads import Heads
+from ledger.store.mapper import EventMapper
+from ledger.store.reading import Reading
+from ledger.store.recorder import BookRecorder
+from ledger.store.sqlite import SQLiteBook
+from ledger.store.unit import fold_stream
+from ledger.store.writer import Command, Writer
+
+T = TypeVar("T")
+
+LIBRARY = Actor("library", "user")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an installation allows: how many jobs, and whether forcing needs a reason."""
+
+    max_jobs: int | None = None
+    requires_reason: bool = False
+
+
+class Jobs(Application[UUID]):
+    """The library's application over our book: mapper and recorder are ours, and the environment is
+    not consulted.
+    """
+
+    name = "jobledger"
+
+    def __init__(self, book: Book, entropy: Callable[[int], bytes] = random_bytes) -> None:
+        self.book = book
+        self.event_mapper = EventMapper(Codec(entropy, PlainJSON()), book.texts)
+        super().__init__()
+
+    def construct_env(
+        self,
+        name: str,
+        env: EnvType | None = None,  # noqa: ARG002  the library's
+    ) -> Environment:
+        """No variable of the process's environment configures the library (`env` is the library's)."""
+        return Environment(name, {"PERSISTENCE_MODULE": "eventsourcing.popo"})
+
+    def construct_mapper(self) -> Mapper[UUID]:
+        return self.event_mapper
+
+    def construct_recorder(self) -> ApplicationRecorder:
+        return BookRecorder(self.book)
+
+
+class Ledger:
+    """An event-sourced job ledger. Commands return an Answer or raise a LedgerError; both only once
+    it is durable.
+
+    `Ledger.open("./data")` owns the folder until it is closed; use it as a context manager. Nothing
+    fires until a dispatcher is started (`ledger.dispatch.Dispatcher`).
+    """
+
+    def __init__(
+        self, book: Book, *, clock: Clock, limits: Limits = Limits(), lock: OwnerLock | None = None
+    ) -> None:
+        self.book = book
+        self.clock = clock
+        self.limits = limits
+        self.lock = lock
+        self.jobs_application = Jobs(book)
+        self.mapper = self.jobs_application.event_mapper
+        self.heads = Heads()
+        self.reading = Reading(book, self.mapper)
+        self.writer = Writer(book, self.mapper, self.heads, clock)
+
+    @classmethod
+    def open(
+        cls, data: str | Path = "./data", *, clock: Clock | None = None, limits: Limits = Limits()
+    ) -> Self:
+        """Own the ledger in a folder and start its writer. Raises StartRefused, in one line, when
+        that cannot be.
+        """
+        folder = Folder(Path(data))
+        folder.create()
+        lock = OwnerLock(folder)
+        lock.take()
+        try:
+            book = SQLiteBook(folder, new_id=new_id())
+            ledger = cls(book, clock=clock or SystemClock(), limits=limits, lock=lock)
+            ledger.heads.load(book, ledger.mapper)
+        except BaseException:
+            lock.release()
+            raise
+        ledger.writer.start()
+        return ledger
+
+    @classmethod
+    def open_read_only(cls, data: str | Path = "./data", *, clock: Clock | None = None) -> Self:
+        """Read a ledger that another process owns. Commands are refused as Unavailable."""
+        book = SQLiteBook(Folder(Path(data)), new_id=new_id(), is_read_only=True)
+        return cls(book, clock=clock or SystemClock())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Answer what waits, save the heads, give the folder back."""
+        if self.lock is not None:
+            self.writer.close()
+        self.book.close()
+        if self.lock is not None:
+            self.lock.release()
+
+    # -- commands -------------------------------------------------------------------------------
+
+    def schedule(
+        self, spec: Mapping[str, Any] | None = None, /, *, call: Call | None = None, **fields: Any
+    ) -> Answer:
+        """Begin a job. `fields` (or `spec`): name, schedule, task, executor, delivery, policy,
+        tags, enabled, …
+
+        Refuses NameTaken, ScheduleInvalid, ScheduleNeverFires, ScheduleInPast, InvalidField,
+        UnknownField, JobLimit.
+        """
+        return self.ask(self.schedule_command({**(spec or {}), **fields}, call or self.call()))
+
+    def amend(
+        self, job_id: UUID | str, patch: Mapping[str, Any], *, call: Call | None = None
+    ) -> Answer:
+        """Change fields by an RFC 7396 merge patch; the status never changes."""
+        return self.ask(commands.amend(_id(job_id), patch, call or self.call()))
+
+    def pause(
+        self,
+        job_id: UUID | str,
+        *,
+        until: datetime | None = None,
+        reason: str | None = None,
+        call: Call | None = None,
+    ) -> Answer:
+        """Stop a job from firing, until `until` or until it is resumed."""
+        return self.ask(commands.pause(_id(job_id), until, call or self.call(reason)))
+
+    def resume(
+        self,
+        job_id: UUID | str,
+        *,
+        force: bool = False,
+        reason: str | None = None,
+        run_at: datetime | None = None,
+        run_now: bool = False,
+        call: Call | None = None,
+    ) -> Answer:
+        """Bring a job back. A failed one needs `force`: the operator's word that the cause is gone.
+
+        Refuses ForceRequired, JobCompleted, JobDisabled, ScheduleExhausted, JobNotFound.
+        """
+        revival = Revival(force=force, run_at=run_at, run_now=run_now)
+        return self.ask(self.resume_command(_id(job_id), revival, call or self.call(reason)))
+
+    def run(
+        self, job_id: UUID | str, *, reason: str | None = None, call: Call | None = None
+    ) -> Answer:
+        """Ask for one run now. Refuses JobPaused, JobFailed, JobDisabled, RunInProgress."""
+        return self.ask(commands.request_run(_id(job_id), call or self.call(reason)))
+
+    def delete(
+        self, job_id: UUID | str, *, reason: str | None = None, call: Call | None = None
+    ) -> Answer:
+        """End a job; its history stays."""
+        return self.ask(commands.delete(_id(job_id), call or self.call(reason)))
+
+    # -- commands as objects, for callers that wait in their own way -----------------------------
+
+    def schedule_command(self, spec: Mapping[str, Any], call: Call) -> Command[Answer]:
+        """The command that begins a job. Parses and looks ahead here, before the queue, where
+        slowness hurts nobody.
+        """
+        job_id = new_id()
+        parsed = parse_spec(spec, planner=planner(), anchor_at=rfc3339(call.now))
+        commands.look_ahead(parsed["schedule"], parsed["enabled"], now=call.now)
+        return commands.schedule(job_id, parsed, call, max_jobs=self.limits.max_jobs)
+
+    def resume_command(self, job_id: UUID, revival: Revival, call: Call) -> Command[Answer]:
+        """The command that brings a job back; the slots it missed are counted here, before the
+        queue.
+        """
+        job = self.heads.jobs.get(job_id)
+        if job is not None:
+            job.owed(call.now, job.status)
+        return commands.resume(job_id, revival, call, requires_reason=self.limits.requires_reason)
+
+    def call(
+        self, reason: str | None = None, *, actor: Actor = LIBRARY, source: str = "library"
+    ) -> Call:
+        """The circumstances of a command that is given now."""
+        command_id = str(new_id())
+        return Call(self.clock.now(), Origin(command_id, actor, source, None, reason))
+
+    def ask(self, command: Command[T]) -> T:
+        """Have one command decided and kept, and wait for it."""
+        return self.answer(self.submit([command]).result()[0])  # type: ignore[no-any-return]
+
+    def submit(self, some: Sequence[Command[Any]]) -> Future[list[Any]]:
+        """Hand commands to the writer; each result is an answer or the LedgerError it met (see
+        `answer`).
+        """
+        if self.lock is None:
+            raise Unavailable(
+                "Another process owns this ledger: only reading is possible from here."
+            )
+        return self.writer.submit(some)
+
+    def answer(self, result: Any) -> Any:
+        """A result of `submit` as a caller wants it: raised if it is an error, rendered if it
+        repeats an old answer.
+        """
+        if isinstance(result, BaseException):
+            raise result
+        if isinstance(result, Answer) and result.repeats:
+            result.job = self.reading.job_at(result.job_id, result.version)
+        return result
+
+    # -- questions ------------------------------------------------------------------------------
+
+    def job(self, job_id: UUID | str) -> dict[str, Any]:
+        """One job as it is now, from the book. JobNotFound when it is unknown or deleted."""
+        return self.reading.job(_id(job_id))
+
+    def history(self, job_id: UUID | str) -> list[dict[str, Any]]:
+        """Every event of a job, oldest first, deleted or not."""
+        return self.reading.history(_id(job_id))
+
+    def fold(self, job_id: UUID, *, upto: int | None = None) -> Job:
+        """A job folded from the book alone, up to a version: what every copy must equal."""
+        return fold_stream(self.book, self.mapper, Job.blank(job_id), upto=upto)
+
+
+def _id(job_id: UUID | str) -> UUID:
+    return job_id if isinstance(job_id, UUID) else job_id_of(job_id)
+
+
+__all__ = ["Answer", "Call", "Idempotency", "Ledger", "Limits"]

@@ -1,0 +1,100 @@
+"""The store contract: what the ledger asks of a book, on whatever database. One contract suite runs
+against each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from ledger.store.evidence import Row
+from ledger.store.mapper import EventMapper
+from ledger.store.query import AuditQuery
+from ledger.store.records import Group, GroupOutcome, Recorded, Tail, TokenRow
+
+
+class AppendUnknown(Exception):
+    """The store did not say whether the transaction was kept: look its events up before answering
+    anybody.
+    """
+
+
+class Book(Protocol):
+    """Events in one total order, with the small tables beside them. Positions are gapless from
+    1.
+    """
+
+    ledger_id: UUID
+
+    def append(
+        self, groups: Sequence[Group], mapper: EventMapper, *, now: int
+    ) -> list[GroupOutcome]:
+        """Keep each group whole or not at all, all kept ones in one durable transaction. `now` is
+        in µs.
+
+        A group whose stream moved on is Superseded and costs only itself. Raises AppendUnknown when
+        the outcome is not known, StorageFull when there was no room, Unavailable when nothing was
+        kept.
+        """
+        ...
+
+    def tail(self) -> Tail:
+        """The end of the book."""
+        ...
+
+    def tail_position(self) -> int:
+        """The last committed position, from any thread."""
+        ...
+
+    def command_at(self, stream: UUID, version: int) -> bytes | None:
+        """The stored state at one place of a stream, or None: how an unknown append is looked
+        up.
+        """
+        ...
+
+    def read(self, *, after: int, limit: int) -> list[Recorded]:
+        """Up to `limit` events with positions above `after`, in order."""
+        ...
+
+    def stream(self, stream: UUID, *, after: int, upto: int | None, limit: int) -> list[Recorded]:
+        """Up to `limit` events of one stream with versions above `after`, at most `upto`."""
+        ...
+
+    def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """The free texts with these ids; forgotten ones are left out."""
+        ...
+
+    def find(self, query: AuditQuery) -> list[Recorded]:
+        """The events an audit query asks for, one page."""
+        ...
+
+    def position_at(self, recorded_at: int) -> int:
+        """The last position recorded at or before an instant (µs), 0 when there is none."""
+        ...
+
+    def rows(self, *, after: int = 0) -> Iterator[Row]:
+        """Every row with every column, for verification."""
+        ...
+
+    def tokens(self) -> list[TokenRow]:
+        """All access tokens, revoked ones too."""
+        ...
+
+    def load_heads(self) -> Iterator[tuple[UUID, int, bytes]]:
+        """The saved heads: job, version, frozen state."""
+        ...
+
+    def heads_position(self) -> int:
+        """The position up to which the saved heads are complete."""
+        ...
+
+    def save_heads(
+        self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
+    ) -> None:
+        """Save (or, with None, drop) heads; with `position`, declare them complete up to there."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...

@@ -1,0 +1,251 @@
+"""The commands, as the writer runs them: load, decide, and answer. Every surface sends these and
+nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ledger.clock import rfc3339
+from ledger.domain import runs
+from ledger.domain.job import Job, Revival
+from ledger.domain.origin import Origin
+from ledger.domain.recurrence import next_fire, require_fires
+from ledger.domain.requests import Answered
+from ledger.domain.schedules import parse_schedule
+from ledger.domain.spec import FIELDS, parse_patch
+from ledger.domain.state import OpenRun
+from ledger.domain.view import view
+from ledger.errors import InvalidField, JobLimit, StaleRevision
+from ledger.store.unit import Unit
+from ledger.store.writer import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A key under which a command is to be answered once: the request's stream, and the fingerprint
+    of its body.
+    """
+
+    key: str
+    stream: UUID
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The circumstances of a command: when, by whom, from which revision, under which idempotency
+    key.
+    """
+
+    now: datetime
+    by: Origin
+    revision: int | None = None
+    idempotency: Idempotency | None = None
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a command answers: the job as it was right after, whether anything changed, where the
+    book stood.
+
+    For a repeated idempotency key `job` is None and `repeats` holds the job's version at the first
+    answer.
+    """
+
+    job_id: UUID
+    job: dict[str, Any] | None
+    changed: bool
+    version: int
+    position: int = 0
+    repeats: bool = False
+
+
+Decide = Callable[[Unit, Job], bool]
+
+
+def look_ahead(schedule: Mapping[str, Any], enabled: bool, *, now: datetime) -> None:
+    """Refuse a schedule that never fires, or only in the past; its first fire is remembered for the
+    decision.
+    """
+    parsed = parse_schedule(schedule)
+    require_fires(parsed, now=now)
+    if enabled:
+        next_fire(parsed, after=now)
+
+
+# -- what operators ask -------------------------------------------------------------------------
+
+
+def schedule(
+    job_id: UUID, spec: Mapping[str, Any], call: Call, *, max_jobs: int | None
+) -> Command[Answer]:
+    """Begin a job under a name of its own. `spec` comes from `parse_spec`."""
+
+    def decide(unit: Unit, job: Job) -> bool:
+        if max_jobs is not None and unit.job_count >= max_jobs:
+            raise JobLimit(max_jobs)
+        name = unit.name(spec["name"])
+        name.require_free(spec["name"], job_id)
+        job.schedule_anew(spec, now=call.now, by=call.by)
+        name.reserve(spec["name"], job_id, now=call.now, by=call.by)
+        return True
+
+    return _on_job(job_id, call, decide, status=201)
+
+
+def amend(job_id: UUID, patch: Mapping[str, Any], call: Call) -> Command[Answer]:
+    """Change fields by a merge patch. The status never changes."""
+
+    def decide(unit: Unit, job: Job) -> bool:
+        current = {field: getattr(job, field) for field in FIELDS}
+        job.require_amendable()
+        changes = parse_patch(patch, current, anchor_at=rfc3339(call.now))
+        old_name, new_name = job.name, changes.get("name", job.name)
+        if new_name != old_name:
+            unit.name(new_name).require_free(new_name, job_id)
+        has_changed = job.amend(changes, now=call.now, by=call.by)
+        if unit.name(new_name).id != unit.name(old_name).id:
+            unit.name(old_name).release(old_name, job_id, now=call.now, by=call.by)
+            unit.name(new_name).reserve(new_name, job_id, now=call.now, by=call.by)
+        return has_changed
+
+    return _on_job(job_id, call, decide)
+
+
+def pause(job_id: UUID, until: datetime | None, call: Call) -> Command[Answer]:
+    """Stop a job from firing, perhaps until an instant."""
+    return _on_job(job_id, call, lambda _, job: job.pause(until, now=call.now, by=call.by))
+
+
+def resume(job_id: UUID, revival: Revival, call: Call, *, requires_reason: bool) -> Command[Answer]:
+    """Bring a job back; past its breaker only with force."""
+
+    def decide(_: Unit, job: Job) -> bool:
+        if requires_reason and revival.force and job.status == "failed" and not call.by.reason:
+            raise InvalidField(
+                "reason", "is needed to force a job past its breaker (JOBLEDGER_REQUIRE_REASON)"
+            )
+        return job.resume(revival, now=call.now, by=call.by)
+
+    return _on_job(job_id, call, decide)
+
+
+def request_run(job_id: UUID, call: Call) -> Command[Answer]:
+    """Ask for one run now."""
+
+    def decide(_: Unit, job: Job) -> bool:
+        job.request_run(now=call.now, by=call.by)
+        return True
+
+    return _on_job(job_id, call, decide, status=202)
+
+
+def delete(job_id: UUID, call: Call) -> Command[Answer]:
+    """End a job and free its name. Its history stays."""
+
+    def decide(unit: Unit, job: Job) -> bool:
+        job.delete(now=call.now, by=call.by)
+        unit.name(job.name).release(job.name, job_id, now=call.now, by=call.by)
+        return True
+
+    return _on_job(job_id, call, decide)
+
+
+def _on_job(job_id: UUID, call: Call, decide: Decide, *, status: int = 200) -> Command[Answer]:
+    def command(unit: Unit) -> Answer:
+        repeated = _repeated(unit, call)
+        if repeated is not None:
+            return repeated
+        job = unit.job(job_id)
+        before = job.version
+        if call.revision is not None and job.version and call.revision != job.revision:
+            raise StaleRevision(job_id, expected=call.revision, actual=job.revision)
+        changed = decide(unit, job)
+        if changed and call.idempotency is not None:
+            appended = tuple(range(before + 1, job.version + 1))
+            answered = Answered(call.idempotency.fingerprint, status, job_id, job.version, appended)
+            unit.request(call.idempotency.stream).answer(answered, now=call.now, by=call.by)
+        return Answer(job_id, view(job), changed, job.version)
+
+    return command
+
+
+def _repeated(unit: Unit, call: Call) -> Answer | None:
+    if call.idempotency is None:
+        return None
+    request = unit.request(call.idempotency.stream)
+    request.require_same(call.idempotency.key, call.idempotency.fingerprint)
+    if request.answered is None:
+        return None
+    return Answer(UUID(request.answered.job_id), None, True, request.answered.version, repeats=True)
+
+
+# -- what the dispatcher asks -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run that this node has claimed: what the executor needs, as it stood at the claim."""
+
+    job_id: UUID
+    name: str
+    task: str
+    executor: dict[str, Any] | None
+    timeout_seconds: float
+    run: OpenRun
+
+
+def claim(job_id: UUID, call: Call, *, node: str, is_late: bool) -> Command[Claimed | None]:
+    """Start what is due of a job, or None when nothing is due any more."""
+
+    def command(unit: Unit) -> Claimed | None:
+        job = unit.job(job_id)
+        if job.end_pause(now=call.now, by=call.by):
+            return None
+        run = runs.start_due(job, node=node, is_late=is_late, now=call.now, by=call.by)
+        if run is None:
+            return None
+        return Claimed(job_id, job.name, job.task, job.executor, job.rules.timeout_seconds, run)
+
+    return command
+
+
+Report = runs.Success | runs.Failure | str
+"""How a run ended: a success, a failure, or the cause for which nothing was executed."""
+
+
+def report(job_id: UUID, run_id: str, outcome: Report, call: Call) -> Command[None]:
+    """Record the outcome of an open run; refuses RunSuperseded when it is not the open one."""
+
+    def command(unit: Unit) -> None:
+        job = unit.job(job_id)
+        was_deleted = job.status == "deleted"
+        match outcome:
+            case runs.Success():
+                runs.succeed(job, run_id, outcome, now=call.now, by=call.by)
+            case runs.Failure():
+                runs.fail(job, run_id, outcome, now=call.now, by=call.by)
+            case str():
+                runs.block(job, run_id, outcome, now=call.now, by=call.by)
+        if job.status == "deleted" and not was_deleted:
+            unit.name(job.name).release(job.name, job_id, now=call.now, by=call.by)
+
+    return command
+
+
+def lose(job_id: UUID, run_id: str, cause: str, call: Call) -> Command[bool]:
+    """Record that an open run is lost; False when it ended meanwhile."""
+
+    def command(unit: Unit) -> bool:
+        job = unit.job(job_id)
+        if job.open_run is None or job.open_run.run_id != run_id:
+            return False
+        runs.lose(job, run_id, cause, now=call.now, by=call.by)
+        return True
+
+    return command

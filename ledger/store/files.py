@@ -1,0 +1,105 @@
+"""The folder of a ledger on SQLite: who owns it, and whether its files are what they should be."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ledger.errors import StartRefused
+
+BOOK_FILE = "ledger.db"
+LOCK_FILE = "ledger.lock"
+PRIVATE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The paths of one ledger's folder."""
+
+    path: Path
+
+    @property
+    def book(self) -> Path:
+        return self.path / BOOK_FILE
+
+    @property
+    def lock(self) -> Path:
+        return self.path / LOCK_FILE
+
+    def create(self) -> None:
+        """Make the folder, readable by its owner only; StartRefused when that is impossible."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartRefused(
+                f"The data folder {self.path} cannot be made: {error.strerror}."
+            ) from None
+
+    def require_private(self, file: Path) -> None:
+        """StartRefused when others may read or write the file: a ledger holds people's tasks and
+        outputs.
+        """
+        try:
+            mode = stat.S_IMODE(file.stat().st_mode)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StartRefused(f"{file} cannot be looked at: {error.strerror}.") from None
+        if mode & 0o077:
+            raise StartRefused(
+                f"{file} has mode {mode:04o} and others may read it: run chmod 600 {file}."
+            )
+
+    def owner(self) -> dict[str, Any]:
+        """What the owning process wrote about itself (pid, perhaps url), or an empty map."""
+        try:
+            owner = json.loads(self.lock.read_text())
+        except (OSError, ValueError):
+            return {}
+        return owner if isinstance(owner, dict) else {}
+
+
+class OwnerLock:
+    """The file lock that makes one process the owner of a folder. It ends with the process, however
+    that ends.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self._file: int | None = None
+
+    def take(self) -> None:
+        """Become the owner; StartRefused, naming the present owner, when another process is."""
+        try:
+            file = os.open(self.folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        except OSError as error:
+            raise StartRefused(f"{self.folder.lock} cannot be opened: {error.strerror}.") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            owner = self.folder.owner()
+            who = f"process {owner['pid']}" if "pid" in owner else "another process"
+            raise StartRefused(
+                f"The ledger in {self.folder.path} is owned by {who}: talk to that one, or stop "
+                "it first."
+            ) from None
+        self._file = file
+        self.describe({"pid": os.getpid()})
+
+    def describe(self, facts: dict[str, Any]) -> None:
+        """Leave a note for others about the owner: where its server listens, say."""
+        if self._file is not None:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, json.dumps(facts).encode(), 0)
+
+    def release(self) -> None:
+        """Stop being the owner."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

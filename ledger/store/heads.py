@@ -1,0 +1,248 @@
+"""The present state of every job, in memory: what commands decide on and what the dispatcher lives
+by.
+
+Fed by committed events. Saved now and then beside the book, so that a start needs only the tail.
+Losing the saved heads loses nothing but time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from ledger.domain.aggregate import EPOCH
+from ledger.domain.job import Job
+from ledger.domain.state import OpenRun
+from ledger.store.book import Book
+from ledger.store.mapper import EventMapper
+
+PAGE = 2000
+FORMAT = 1
+"""Changes when the frozen state changes shape; heads of another format are ignored."""
+INSTANTS = (
+    "created_at",
+    "updated_at",
+    "next_run_at",
+    "paused_until",
+    "stopped_at",
+    "owed_from",
+    "tripped_at",
+    "probe_at",
+)
+DERIVED = ("compiled", "rules", "_id", "_version", "_pending_events", "_created_on", "_modified_on")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Wake:
+    """When a job next needs the dispatcher, and why: request, fire, unpause or probe."""
+
+    at: datetime
+    cause: str
+    job_id: UUID
+
+
+def wake_of(job: Job) -> Wake | None:
+    """What wakes a job next, or None while nothing will: a run is open, or it does not fire."""
+    if job.open_run is not None:
+        return None
+    if job.status == "paused" and job.paused_until is not None:
+        return Wake(job.paused_until, "unpause", job.id)
+    if not job.enabled:
+        return None
+    if job.status == "failed" and job.probe_at is not None:
+        return Wake(job.probe_at, "probe", job.id)
+    if job.status != "active":
+        return None
+    if job.is_run_requested:
+        return Wake(EPOCH, "request", job.id)
+    return (
+        Wake(job.next_run_at + job.rules.jitter(job.id), "fire", job.id)
+        if job.next_run_at
+        else None
+    )
+
+
+class Heads:
+    """Every live job's state, and what wakes next. The writer's thread changes it; others only
+    ask.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: dict[UUID, Job] = {}
+        self.position = 0
+        self.changed: set[UUID] = set()
+        self._wakes: dict[UUID, tuple[Wake, int]] = {}
+        self._heap: list[tuple[datetime, int, UUID]] = []
+        self._open: dict[UUID, OpenRun] = {}
+        self._numbers = count()
+        self._lock = threading.Lock()
+        self._bell = threading.Event()
+
+    # -- fed by the writer ----------------------------------------------------------------------
+
+    def settle(self, job: Job) -> None:
+        """Take in a job as the last commit left it."""
+        self.changed.add(job.id)
+        is_gone = job.status == "deleted" and job.open_run is None
+        with self._lock:
+            if is_gone:
+                self.jobs.pop(job.id, None)
+            else:
+                self.jobs[job.id] = job
+            self._index(job, wake_of(job))
+
+    def forget(self, job_id: UUID) -> None:
+        """Drop what is held of a job because it may be ahead of the book; the next question loads
+        it anew.
+        """
+        with self._lock:
+            self.jobs.pop(job_id, None)
+
+    def ring(self) -> None:
+        """Wake whoever waits for something to be due."""
+        self._bell.set()
+
+    def _index(self, job: Job, wake: Wake | None) -> None:
+        if job.open_run is None:
+            self._open.pop(job.id, None)
+        else:
+            self._open[job.id] = job.open_run
+        before = self._wakes.get(job.id)
+        if before is not None and before[0] == wake:
+            return
+        self._wakes.pop(job.id, None)
+        if wake is not None:
+            number = next(self._numbers)
+            self._wakes[job.id] = (wake, number)
+            heapq.heappush(self._heap, (wake.at, number, job.id))
+
+    # -- asked by the dispatcher ----------------------------------------------------------------
+
+    def take_due(self, now: datetime, limit: int) -> list[Wake]:
+        """Up to `limit` wakes whose time has come, in order; each is given out once until its job
+        changes.
+        """
+        due: list[Wake] = []
+        with self._lock:
+            while self._heap and self._heap[0][0] <= now and len(due) < limit:
+                _, number, job_id = heapq.heappop(self._heap)
+                wake, current = self._wakes.get(job_id, (None, -1))
+                if wake is not None and current == number:
+                    del self._wakes[job_id]
+                    due.append(wake)
+        return due
+
+    def give_back(self, wakes: list[Wake]) -> None:
+        """Return wakes that were taken but could not be served; a newer one of the same job stays
+        instead.
+        """
+        with self._lock:
+            for wake in wakes:
+                if wake.job_id not in self._wakes:
+                    number = next(self._numbers)
+                    self._wakes[wake.job_id] = (wake, number)
+                    heapq.heappush(self._heap, (wake.at, number, wake.job_id))
+
+    def next_at(self) -> datetime | None:
+        """When something is next due."""
+        with self._lock:
+            while self._heap:
+                at, number, job_id = self._heap[0]
+                if self._wakes.get(job_id, (None, -1))[1] == number:
+                    return at
+                heapq.heappop(self._heap)
+        return None
+
+    def wait(self, seconds: float | None) -> None:
+        """Wait until something changed, at most so long."""
+        self._bell.wait(seconds)
+        self._bell.clear()
+
+    def open_runs(self) -> list[tuple[UUID, OpenRun]]:
+        """The runs under way, on any node."""
+        with self._lock:
+            return list(self._open.items())
+
+    def snapshot(self) -> list[Job]:
+        """The live jobs, for reading only."""
+        with self._lock:
+            return list(self.jobs.values())
+
+    # -- saved beside the book ------------------------------------------------------------------
+
+    def load(self, book: Book, mapper: EventMapper) -> None:
+        """Saved heads, then the tail of the book."""
+        for job_id, version, frozen in book.load_heads():
+            job = thaw(job_id, version, frozen)
+            if job is not None:
+                self.jobs[job_id] = job
+        self.position = book.heads_position() if self.jobs else 0
+        self.catch_up(book, mapper)
+        for job in list(self.jobs.values()):
+            self.settle(job)
+        self.changed &= set(self.jobs)
+
+    def catch_up(self, book: Book, mapper: EventMapper) -> None:
+        """Take in the events after `position`."""
+        while page := book.read(after=self.position, limit=PAGE):
+            jobs_only = [item for item in page if item.topic.startswith("job.")]
+            for recorded, event in zip(jobs_only, mapper.to_domain_events(jobs_only), strict=True):
+                job = self.jobs.get(event.originator_id) or Job.blank(event.originator_id)
+                if event.originator_version <= job.version:
+                    continue
+                event.mutate(job)
+                job.locate(event.originator_version, recorded.id)
+                self.jobs[job.id] = job
+            self.position = page[-1].id
+
+    def unsaved(self, limit: int) -> Iterator[tuple[UUID, int, bytes | None]]:
+        """Up to `limit` changed heads, frozen; they count as saved from here on."""
+        for job_id in [self.changed.pop() for _ in range(min(limit, len(self.changed)))]:
+            job = self.jobs.get(job_id)
+            yield (job_id, job.version, freeze(job)) if job else (job_id, 0, None)
+
+
+def freeze(job: Job) -> bytes:
+    """A job's whole state as bytes."""
+    state = {name: value for name, value in vars(job).items() if name not in DERIVED}
+    state["open_run"] = asdict(job.open_run) if job.open_run else None
+    return orjson.dumps({"format": FORMAT, "state": state})
+
+
+def thaw(job_id: UUID, version: int, frozen: bytes) -> Job | None:
+    """The job that was frozen, or None when the bytes are of another format."""
+    plain: dict[str, Any] = orjson.loads(frozen)
+    if plain.get("format") != FORMAT:
+        return None
+    job = Job.blank(job_id)
+    state = plain["state"]
+    for name in INSTANTS:
+        state[name] = _instant(state[name])
+    if state["open_run"] is not None:
+        run = state["open_run"]
+        state["open_run"] = OpenRun(
+            **{
+                **run,
+                **{
+                    name: _instant(run[name])
+                    for name in ("scheduled_for", "started_at", "lease_until")
+                },
+            }
+        )
+    if state["last_run"] is not None:
+        state["last_run"]["started_at"] = _instant(state["last_run"]["started_at"])
+    vars(job).update(state)
+    job.version = version
+    return job
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

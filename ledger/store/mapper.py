@@ -1,0 +1,153 @@
+"""Between event objects and stored events: a closed registry of topics, never an import.
+
+An unknown topic is an error that names its position. The library's own mapper would import whatever
+module a topic column names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import Mapper, Notification, StoredEvent
+
+from ledger.domain.events import JOB_EVENTS, Event, PositionOf
+from ledger.domain.names import NameReleased, NameReserved
+from ledger.domain.requests import RequestAnswered
+from ledger.domain.tokens import TokenCreated, TokenRevoked
+from ledger.errors import CorruptEvent
+from ledger.store.codec import Codec, fill_positions, put_texts, shape_of, text_ids
+from ledger.store.records import Draft, Fact, Recorded
+
+EVENTS: tuple[type[Event], ...] = (
+    *JOB_EVENTS,
+    NameReserved,
+    NameReleased,
+    RequestAnswered,
+    TokenCreated,
+    TokenRevoked,
+)
+TOPICS: Mapping[str, type[Event]] = {event_class.TOPIC: event_class for event_class in EVENTS}
+"""The closed registry: every topic the ledger can read or write."""
+
+TextLookup = Callable[[Sequence[str]], Mapping[str, str]]
+
+
+class EventMapper(Mapper[UUID]):
+    """Drafts events for the append, and reads them back with their texts."""
+
+    def __init__(self, codec: Codec, texts: TextLookup) -> None:
+        super().__init__(transcoder=codec.json)
+        self.codec = codec
+        self.texts = texts
+
+    # -- into the book --------------------------------------------------------------------------
+
+    def draft(self, event: Event) -> Draft:
+        """The event as it will be stored. Refuses (InvalidField) what would not come back equal."""
+        plain, texts = self.codec.split(event)
+        is_waiting = _waits_for_positions(event)
+        return Draft(
+            event=event,
+            stream=event.originator_id,
+            version=event.originator_version,
+            topic=event.TOPIC,
+            plain=plain,
+            state=None if is_waiting else self.codec.json.encode(plain),
+            texts=tuple(texts),
+        )
+
+    def seal(self, draft: Draft, positions: Mapping[tuple[UUID, int], int]) -> bytes:
+        """The bytes to store, once the positions of the append are known."""
+        if draft.state is not None:
+            return draft.state
+        plain = dict(draft.plain)
+        fill_positions(type(draft.event), plain, positions)
+        return self.codec.json.encode(plain)
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
+        """As the library asks for it; free text is not part of what this returns."""
+        if not isinstance(domain_event, Event):
+            raise TypeError(f"{type(domain_event).__name__} is no event of this ledger")
+        draft = self.draft(domain_event)
+        return StoredEvent(draft.stream, draft.version, draft.topic, self.seal(draft, {}))
+
+    # -- out of the book ------------------------------------------------------------------------
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Event:
+        """One event object. Raises CorruptEvent, naming the position where it is known."""
+        return self.to_domain_events([stored_event])[0]
+
+    def to_domain_events(self, stored: Sequence[StoredEvent]) -> list[Event]:
+        """Event objects of a page, with one look-up of all their texts."""
+        decoded = [self._decode(item) for item in stored]
+        bodies = self._bodies(decoded)
+        return [
+            self._restore(item, pair, bodies) for item, pair in zip(stored, decoded, strict=True)
+        ]
+
+    def to_facts(self, recorded: Sequence[Recorded]) -> list[Fact]:
+        """Plain facts of a page, for readers that need no objects."""
+        decoded = [self._decode(item) for item in recorded]
+        bodies = self._bodies(decoded)
+        facts = []
+        for item, (event_class, state) in zip(recorded, decoded, strict=True):
+            put_texts(shape_of(event_class).texts, state, bodies)
+            stream = UUID(str(item.originator_id))
+            facts.append(
+                Fact(item.id, item.topic, stream, item.originator_version, item.recorded_at, state)
+            )
+        return facts
+
+    def _decode(self, stored: StoredEvent) -> tuple[type[Event], dict[str, Any]]:
+        position = stored.id if isinstance(stored, Notification) else None
+        event_class = TOPICS.get(stored.topic)
+        if event_class is None:
+            raise CorruptEvent(
+                position, f"its topic {stored.topic[:80]!r} is not known to this version"
+            )
+        try:
+            state = self.codec.json.decode(stored.state)
+            upcast(event_class, state)
+            missing = [name for name in shape_of(event_class).fields if name not in state]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise CorruptEvent(position, f"its stored state is not readable ({error})") from None
+        if missing:
+            raise CorruptEvent(position, f"it lacks {', '.join(missing)}")
+        return event_class, state
+
+    def _bodies(self, decoded: Iterable[tuple[type[Event], dict[str, Any]]]) -> Mapping[str, str]:
+        wanted = [
+            text_id
+            for event_class, state in decoded
+            for text_id in text_ids(shape_of(event_class).texts, state)
+        ]
+        return self.texts(wanted) if wanted else {}
+
+    def _restore(
+        self,
+        stored: StoredEvent,
+        pair: tuple[type[Event], dict[str, Any]],
+        bodies: Mapping[str, str],
+    ) -> Event:
+        event_class, state = pair
+        fields = self.codec.join(event_class, state, bodies)
+        fields["originator_id"] = stored.originator_id
+        fields["originator_version"] = stored.originator_version
+        event = object.__new__(event_class)
+        object.__setattr__(event, "__dict__", fields)
+        return event
+
+
+def upcast(event_class: type[Event], state: dict[str, Any]) -> None:
+    """Bring an older stored state to the class's present version, step by step."""
+    stored_version = state.pop("class_version", 1)
+    for version in range(stored_version, event_class.class_version):
+        getattr(event_class, f"upcast_v{version}_v{version + 1}")(state)
+
+
+def _waits_for_positions(event: Event) -> bool:
+    values = (getattr(event, name) for name in event.POSITIONS)
+    return any(isinstance(value, PositionOf | list) for value in values)

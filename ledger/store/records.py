@@ -1,0 +1,107 @@
+"""What goes into the book and what comes out of it, as the recorders of both stores hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import Notification
+
+from ledger.domain.events import Event
+from ledger.store.codec import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One event on its way into the book. `state` is None while it waits for positions to be filled
+    in.
+    """
+
+    event: Event
+    stream: UUID
+    version: int
+    topic: str
+    plain: Mapping[str, Any]
+    state: bytes | None
+    texts: tuple[Text, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One access token beside the book. `digest` is SHA-256 of the secret; instants are µs since
+    the epoch, or None.
+    """
+
+    id: str
+    name: str
+    role: str
+    kind: str
+    digest: bytes
+    expires_at: int | None
+    revoked_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The events of one command: all of them are appended, or none. `tokens` are written in the
+    same transaction.
+    """
+
+    drafts: tuple[Draft, ...]
+    tokens: tuple[TokenRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The group is in the book, at these positions."""
+
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """The group was refused: the stream stood at another version than the command had read."""
+
+    stream: UUID
+    expected: int
+    actual: int
+
+
+GroupOutcome = Committed | Superseded
+
+
+@dataclass(frozen=True)
+class Recorded(Notification):
+    """One event as it stands in the book; `id` is its position, `recorded_at` is in µs since the
+    epoch.
+    """
+
+    recorded_at: int
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One event for readers: its columns and its plain fields, free text joined in. Instants in
+    `data` are strings.
+    """
+
+    position: int
+    topic: str
+    stream: UUID
+    version: int
+    recorded_at: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of the book: the last position (0 when empty), its chain value and its recorded_at
+    (µs).
+    """
+
+    position: int
+    chain: bytes
+    recorded_at: int

@@ -1,0 +1,346 @@
+"""The book on SQLite: one owner, one writer, WAL, fsync on every commit, and triggers that forbid
+second thoughts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any
+from uuid import UUID
+
+from ledger.errors import CorruptEvent, StartRefused, StorageFull
+from ledger.store.book import AppendUnknown
+from ledger.store.connections import SQLiteFile
+from ledger.store.evidence import Row, chain_of, columns_of, genesis, leaf_of
+from ledger.store.files import Folder
+from ledger.store.mapper import EventMapper
+from ledger.store.query import AuditQuery, where
+from ledger.store.records import (
+    Committed,
+    Draft,
+    Group,
+    GroupOutcome,
+    Recorded,
+    Superseded,
+    Tail,
+    TokenRow,
+)
+
+APPLICATION_ID = 0x4A4C4447
+"""`JLDG`: marks the file as a ledger in SQLite's header."""
+SCHEMA_VERSION = "1"
+TEXTS_AT_ONCE = 500
+ROWS_AT_ONCE = 2000
+
+_COLUMNS = (
+    "position, stream, version, topic, state, recorded_at, actor, kind, source, correlation_id, "
+    "failure_class, chain"
+)
+_READ = "SELECT stream, version, topic, state, position, recorded_at, chain FROM events"
+_TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
+_VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = ?"
+_INSERT_EVENT = f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"
+_INSERT_TEXT = "INSERT INTO texts (id, salt, body) VALUES (?, ?, ?)"
+_KEEP_TOKEN = (  # noqa: S105  a statement
+    "INSERT INTO tokens (id, name, role, kind, digest, expires_at, revoked_at) VALUES (?, ?, ?, "
+    "?, ?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at"
+)
+_PUT_HEAD = "INSERT OR REPLACE INTO heads (job, version, state) VALUES (?, ?, ?)"
+_PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
+
+
+class SQLiteBook:
+    """The store contract on one file. Only the writer's thread calls `append` and `save_heads`."""
+
+    def __init__(self, folder: Folder, *, new_id: UUID, is_read_only: bool = False) -> None:
+        if not is_read_only:
+            folder.create()
+        folder.require_private(folder.book)
+        self.file = SQLiteFile(folder.book, synchronous="FULL", is_read_only=is_read_only)
+        self._writer = self.file.connect()
+        if not is_read_only:
+            self._create(folder, new_id)
+        self.ledger_id = self._identify()
+        self._genesis = genesis(self.ledger_id)
+
+    # -- the append -----------------------------------------------------------------------------
+
+    def append(
+        self, groups: Sequence[Group], mapper: EventMapper, *, now: int
+    ) -> list[GroupOutcome]:
+        """See `Book.append`. Outside of mistakes no group is ever superseded here: there is one
+        owner.
+        """
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            outcomes = self._insert(groups, mapper, now)
+            self._writer.execute("COMMIT")
+        except sqlite3.IntegrityError:
+            self._roll_back()
+            return self._append_what_fits(groups, mapper, now)
+        except sqlite3.Error as error:
+            self._roll_back()
+            if "full" in str(error):
+                raise StorageFull from error
+            raise AppendUnknown(str(error)) from error
+        return outcomes
+
+    def _insert(self, groups: Sequence[Group], mapper: EventMapper, now: int) -> list[GroupOutcome]:
+        tail = self.tail()
+        drafts = [draft for group in groups for draft in group.drafts]
+        positions = _places(drafts, tail.position)
+        recorded_at = max(tail.recorded_at, now)
+        rows: list[tuple[Any, ...]] = []
+        chain = tail.chain
+        for position, draft in enumerate(drafts, start=tail.position + 1):
+            state = mapper.seal(draft, positions)
+            row, chain = _row(position, draft, state, recorded_at, chain)
+            rows.append(row)
+        self._writer.executemany(_INSERT_EVENT, rows)
+        self._insert_beside(groups, drafts)
+        return _commit_in_turn(groups, tail.position)
+
+    def _insert_beside(self, groups: Sequence[Group], drafts: Sequence[Draft]) -> None:
+        texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
+        if texts:
+            self._writer.executemany(_INSERT_TEXT, texts)
+        tokens = [_token_values(token) for group in groups for token in group.tokens]
+        if tokens:
+            self._writer.executemany(_KEEP_TOKEN, tokens)
+
+    def _append_what_fits(
+        self, groups: Sequence[Group], mapper: EventMapper, now: int
+    ) -> list[GroupOutcome]:
+        outcomes: list[GroupOutcome | None] = [
+            self._superseded(groups, number) for number in range(len(groups))
+        ]
+        fitting = [
+            group for group, outcome in zip(groups, outcomes, strict=True) if outcome is None
+        ]
+        if len(fitting) == len(groups):
+            raise AppendUnknown("the database refused the events, but no stream has moved on")
+        kept = iter(self.append(fitting, mapper, now=now) if fitting else ())
+        return [outcome or next(kept) for outcome in outcomes]
+
+    def _superseded(self, groups: Sequence[Group], number: int) -> Superseded | None:
+        earlier = {
+            draft.stream: draft.version for group in groups[:number] for draft in group.drafts
+        }
+        for draft in groups[number].drafts:
+            actual = earlier.get(draft.stream) or self._version(draft.stream)
+            if draft.version != actual + 1 or (
+                draft.stream in earlier and self._version(draft.stream) >= draft.version
+            ):
+                return Superseded(draft.stream, draft.version - 1, self._version(draft.stream))
+            earlier[draft.stream] = draft.version
+        return None
+
+    def _version(self, stream: UUID) -> int:
+        return int(self._writer.execute(_VERSION, (stream.bytes,)).fetchone()[0])
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            self._writer.rollback()
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def tail(self) -> Tail:
+        row = self._writer.execute(_TAIL).fetchone()
+        return Tail(*row) if row else Tail(0, self._genesis, 0)
+
+    def tail_position(self) -> int:
+        with self.file.reading() as connection:
+            return int(
+                connection.execute("SELECT COALESCE(MAX(position), 0) FROM events").fetchone()[0]
+            )
+
+    def command_at(self, stream: UUID, version: int) -> bytes | None:
+        with self.file.reading() as connection:
+            row = connection.execute(
+                "SELECT state FROM events WHERE stream = ? AND version = ?", (stream.bytes, version)
+            ).fetchone()
+        return row[0] if row else None
+
+    def read(self, *, after: int, limit: int) -> list[Recorded]:
+        return self._recorded(
+            f"{_READ} WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
+        )
+
+    def stream(self, stream: UUID, *, after: int, upto: int | None, limit: int) -> list[Recorded]:
+        most = upto if upto is not None else 2**62
+        return self._recorded(
+            f"{_READ} WHERE stream = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?",
+            (stream.bytes, after, most, limit),
+        )
+
+    def find(self, query: AuditQuery) -> list[Recorded]:
+        condition, values = where(query)
+        order = "ASC" if query.order == "asc" else "DESC"
+        return self._recorded(
+            f"{_READ} WHERE {condition} ORDER BY position {order} LIMIT ?", (*values, query.limit)
+        )
+
+    def position_at(self, recorded_at: int) -> int:
+        """Binary search by position: recorded_at never goes back."""
+        with self.file.reading() as connection:
+            low, high = (
+                0,
+                connection.execute("SELECT COALESCE(MAX(position), 0) FROM events").fetchone()[0],
+            )
+            while low < high:
+                middle = (low + high + 1) // 2
+                at = connection.execute(
+                    "SELECT recorded_at FROM events WHERE position = ?", (middle,)
+                ).fetchone()
+                low, high = (middle, high) if at and at[0] <= recorded_at else (low, middle - 1)
+        return int(low)
+
+    def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        with self.file.reading() as connection:
+            for start in range(0, len(ids), TEXTS_AT_ONCE):
+                some = ids[start : start + TEXTS_AT_ONCE]
+                marks = ", ".join("?" * len(some))
+                rows = connection.execute(f"SELECT id, body FROM texts WHERE id IN ({marks})", some)
+                found.update((text_id, body.decode()) for text_id, body in rows)
+        return found
+
+    def rows(self, *, after: int = 0) -> Iterator[Row]:
+        with self.file.reading() as connection:
+            while page := connection.execute(
+                f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?",
+                (after, ROWS_AT_ONCE),
+            ).fetchall():
+                yield from (Row(*row) for row in page)
+                after = page[-1][0]
+
+    def salted_texts(self) -> Iterator[tuple[str, bytes, bytes]]:
+        """Every text with its salt, for verification."""
+        with self.file.reading() as connection:
+            yield from connection.execute("SELECT id, salt, body FROM texts")
+
+    def tokens(self) -> list[TokenRow]:
+        with self.file.reading() as connection:
+            rows = connection.execute(
+                "SELECT id, name, role, kind, digest, expires_at, revoked_at FROM tokens"
+            )
+            return [TokenRow(*row) for row in rows]
+
+    def _recorded(self, statement: str, values: Sequence[Any]) -> list[Recorded]:
+        with self.file.reading() as connection:
+            return [_restore(row) for row in connection.execute(statement, values)]
+
+    # -- heads ----------------------------------------------------------------------------------
+
+    def load_heads(self) -> Iterator[tuple[UUID, int, bytes]]:
+        with self.file.reading() as connection:
+            for job, version, state in connection.execute("SELECT job, version, state FROM heads"):
+                yield UUID(bytes=job), version, state
+
+    def heads_position(self) -> int:
+        with self.file.reading() as connection:
+            row = connection.execute(
+                "SELECT value FROM meta WHERE key = 'heads_position'"
+            ).fetchone()
+        return int(row[0]) if row else 0
+
+    def save_heads(
+        self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
+    ) -> None:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            kept = [
+                (job.bytes, version, state) for job, version, state in heads if state is not None
+            ]
+            self._writer.executemany(_PUT_HEAD, kept)
+            gone = [(job.bytes,) for job, _, state in heads if state is None]
+            self._writer.executemany("DELETE FROM heads WHERE job = ?", gone)
+            if position is not None:
+                self._writer.execute(_PUT_META, ("heads_position", str(position)))
+            self._writer.execute("COMMIT")
+        finally:
+            if self._writer.in_transaction:
+                self._roll_back()
+
+    def close(self) -> None:
+        self.file.close()
+        self._writer.close()
+
+    # -- opening --------------------------------------------------------------------------------
+
+    def _create(self, folder: Folder, new_id: UUID) -> None:
+        if self._writer.execute("PRAGMA application_id").fetchone()[0] not in (0, APPLICATION_ID):
+            raise StartRefused(f"{folder.book} is another program's database, not a ledger.")
+        try:
+            folder.book.chmod(0o600)
+            self._writer.executescript(files("ledger.store").joinpath("schema.sql").read_text())
+            self._writer.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            self._writer.execute(
+                "INSERT OR IGNORE INTO meta VALUES ('ledger_id', ?)", (str(new_id),)
+            )
+            self._writer.execute(
+                "INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (SCHEMA_VERSION,)
+            )
+        except sqlite3.Error as error:
+            raise StartRefused(f"The database {folder.book} cannot be prepared: {error}.") from None
+
+    def _identify(self) -> UUID:
+        try:
+            meta = dict(self._writer.execute("SELECT key, value FROM meta"))
+        except sqlite3.Error as error:
+            raise StartRefused(f"{self.file.path} is no ledger: {error}.") from None
+        if meta.get("schema") != SCHEMA_VERSION:
+            raise StartRefused(
+                f"{self.file.path} has schema {meta.get('schema')}; this version reads "
+                f"{SCHEMA_VERSION}."
+            )
+        return UUID(meta["ledger_id"])
+
+
+def _places(drafts: Sequence[Draft], last: int) -> dict[tuple[UUID, int], int]:
+    """Where each event will stand; only worked out when some event mentions such a place."""
+    if all(draft.state is not None for draft in drafts):
+        return {}
+    return {(draft.stream, draft.version): last + number for number, draft in enumerate(drafts, 1)}
+
+
+def _commit_in_turn(groups: Sequence[Group], last: int) -> list[GroupOutcome]:
+    outcomes: list[GroupOutcome] = []
+    for group in groups:
+        size = len(group.drafts)
+        outcomes.append(Committed(tuple(range(last + 1, last + size + 1))))
+        last += size
+    return outcomes
+
+
+def _row(
+    position: int, draft: Draft, state: bytes, recorded_at: int, chain: bytes
+) -> tuple[tuple[Any, ...], bytes]:
+    stream = draft.stream.bytes
+    leaf = leaf_of(position, stream, draft.version, draft.topic, recorded_at, state)
+    chain = chain_of(chain, leaf)
+    place = (position, stream, draft.version, draft.topic, state, recorded_at)
+    return (*place, *columns_of(draft.plain), chain), chain
+
+
+def _token_values(token: TokenRow) -> tuple[Any, ...]:
+    return (
+        token.id,
+        token.name,
+        token.role,
+        token.kind,
+        token.digest,
+        token.expires_at,
+        token.revoked_at,
+    )
+
+
+def _restore(row: tuple[Any, ...]) -> Recorded:
+    stream, version, topic, state, position, recorded_at, chain = row
+    if not isinstance(stream, bytes) or len(stream) != 16:
+        raise CorruptEvent(position, "its stream is no UUID")
+    return Recorded(UUID(bytes=stream), version, topic, state, position, recorded_at, chain)

@@ -1,0 +1,143 @@
+"""The unit of work that commands decide in: streams loaded once, changes gathered per command."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from uuid import UUID
+
+from ledger.domain.aggregate import Stream
+from ledger.domain.job import Job
+from ledger.domain.names import Name, name_stream
+from ledger.domain.requests import Request
+from ledger.domain.tokens import Token
+from ledger.errors import CorruptEvent
+from ledger.store.book import Book
+from ledger.store.heads import Heads
+from ledger.store.mapper import EventMapper
+from ledger.store.records import Group, TokenRow
+
+S = TypeVar("S", bound=Stream)
+
+PAGE = 2000
+REMEMBERED = 50_000
+
+
+def fold_stream(book: Book, mapper: EventMapper, blank: S, *, upto: int | None = None) -> S:
+    """Fold a stream from the book onto a blank aggregate, up to a version."""
+    while page := book.stream(blank.id, after=blank.version, upto=upto, limit=PAGE):
+        for recorded, event in zip(page, mapper.to_domain_events(page), strict=True):
+            if event.originator_version != blank.version + 1:
+                raise CorruptEvent(
+                    recorded.id, f"version {blank.version + 1} of its stream is missing"
+                )
+            event.mutate(blank)
+            if isinstance(blank, Job):
+                blank.locate(event.originator_version, recorded.id)
+    return blank
+
+
+class Unit:
+    """What the writer's thread knows: the heads, and the other streams it has read. Commands see
+    uncommitted changes.
+    """
+
+    def __init__(self, book: Book, mapper: EventMapper, heads: Heads) -> None:
+        self._book = book
+        self._mapper = mapper
+        self._heads = heads
+        self._others: dict[UUID, Stream] = {}
+        self._touched: dict[UUID, Stream] = {}
+        self._tokens: list[TokenRow] = []
+
+    # -- for commands ---------------------------------------------------------------------------
+
+    def job(self, job_id: UUID) -> Job:
+        """The job, or a blank one that every decision refuses as not found."""
+        job = self._heads.jobs.get(job_id) or self._other(Job, job_id)
+        self._touched[job_id] = job
+        return job
+
+    def name(self, name: str) -> Name:
+        """The stream that guards a name."""
+        return self._other(Name, name_stream(name))
+
+    def request(self, stream: UUID) -> Request:
+        """The stream of an idempotency key."""
+        return self._other(Request, stream)
+
+    def token(self, token_id: UUID) -> Token:
+        """The stream of a token."""
+        return self._other(Token, token_id)
+
+    def keep_token(self, row: TokenRow) -> None:
+        """Write a token beside the book, in the same transaction."""
+        self._tokens.append(row)
+
+    @property
+    def job_count(self) -> int:
+        """How many jobs are not deleted, those of this batch included."""
+        new = (other for other in self._others.values() if isinstance(other, Job) and other.version)
+        return len(self._heads.jobs) + sum(job.status != "deleted" for job in new)
+
+    # -- for the writer -------------------------------------------------------------------------
+
+    def gather(self) -> Group:
+        """What the command that just decided wants appended, in the order it touched its
+        streams.
+        """
+        touched, self._touched = self._touched, {}
+        tokens, self._tokens = self._tokens, []
+        pending = [event for stream in touched.values() for event in stream.pending_events]
+        drafts = tuple(self._mapper.draft(event) for event in pending)  # type: ignore[arg-type]
+        for stream in touched.values():
+            stream.pending_events.clear()
+        return Group(drafts, tuple(tokens))
+
+    def settle(self, group: Group, positions: tuple[int, ...]) -> None:
+        """Take in that the group is in the book: tell jobs their positions, and the heads their
+        jobs.
+        """
+        jobs: dict[UUID, Job] = {}
+        for draft, position in zip(group.drafts, positions, strict=True):
+            held = self._heads.jobs.get(draft.stream) or self._others.get(draft.stream)
+            if isinstance(held, Job):
+                held.locate(draft.version, position)
+                jobs[draft.stream] = held
+        for job in jobs.values():
+            self._others.pop(job.id, None)
+            self._heads.settle(job)
+
+    def trim(self) -> None:
+        """Forget streams that were read long ago, between batches."""
+        if len(self._others) > REMEMBERED:
+            self._others.clear()
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether the command that just decided recorded anything."""
+        return any(stream.pending_events for stream in self._touched.values())
+
+    @property
+    def touched(self) -> set[UUID]:
+        """The streams of the command that just decided."""
+        return set(self._touched)
+
+    def abandon(self) -> None:
+        """Forget a command that decided nothing."""
+        self._touched.clear()
+        self._tokens.clear()
+
+    def forget(self, streams: set[UUID]) -> None:
+        """Drop cached state that may be ahead of the book."""
+        for stream_id in streams:
+            self._others.pop(stream_id, None)
+            self._heads.forget(stream_id)
+        self.abandon()
+
+    def _other(self, kind: type[S], stream_id: UUID) -> S:
+        held = self._others.get(stream_id)
+        if not isinstance(held, kind):
+            held = fold_stream(self._book, self._mapper, kind.blank(stream_id))
+            self._others[stream_id] = held
+        self._touched[stream_id] = held
+        return held

@@ -1,0 +1,273 @@
+"""Group commit: one thread decides every waiting command, keeps them in one transaction, and then
+answers all.
+
+Every answer, refusals and no-change too, waits for the commit it was decided in: what it said is
+true of the book.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import orjson
+
+from ledger.clock import Clock
+from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, StorageFull, Unavailable
+from ledger.store.book import AppendUnknown, Book
+from ledger.store.heads import Heads
+from ledger.store.mapper import EventMapper
+from ledger.store.records import Committed, Group, GroupOutcome, Superseded
+from ledger.store.unit import Unit
+
+T = TypeVar("T")
+Command = Callable[[Unit], T]
+
+MAX_WAITING = 8192
+"""Commands that may wait; one more is Overloaded."""
+MAX_BATCH = 1024
+"""Commands decided in one transaction."""
+MAX_TRIES = 3
+"""How often a batch is decided again after its commit failed."""
+HEADS_PER_SAVE = 500
+EVENTS_PER_SAVE = 20_000
+
+
+class Positioned(Protocol):
+    """An answer that wants to know where the book stood when it became true."""
+
+    position: int
+
+
+@dataclass(slots=True)
+class _Item:
+    """One or several commands that one caller waits for."""
+
+    commands: Sequence[Command[Any]]
+    future: Future[list[Any]]
+
+
+@dataclass(slots=True)
+class _Decided:
+    """What one command answered, and what it wants appended."""
+
+    command: Command[Any]
+    result: Any = None
+    error: BaseException | None = None
+    group: Group = field(default_factory=lambda: Group(()))
+
+
+class Writer:
+    """Owns writing. `start` begins its thread; `submit` hands it a command; `close` answers the
+    rest and ends it.
+    """
+
+    def __init__(self, book: Book, mapper: EventMapper, heads: Heads, clock: Clock) -> None:
+        self.book = book
+        self.heads = heads
+        self.unit = Unit(book, mapper, heads)
+        self.listeners: list[Callable[[int], None]] = []
+        self.position = book.tail().position
+        self._mapper = mapper
+        self._clock = clock
+        self._waiting: queue.Queue[_Item | None] = queue.Queue(MAX_WAITING)
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._events_unsaved = 0
+        self._is_closed = False
+
+    def start(self) -> None:
+        """Begin answering."""
+        self._thread.start()
+
+    def submit(self, commands: Sequence[Command[Any]]) -> Future[list[Any]]:
+        """Have commands decided and kept; the future gives, for each, its answer or the LedgerError
+        it met.
+
+        Raises Overloaded when too many wait already. Each command is appended whole or not at all.
+        """
+        future: Future[list[Any]] = Future()
+        if self._is_closed:
+            raise Unavailable("The ledger is closing: try again when it is back.")
+        try:
+            self._waiting.put_nowait(_Item(commands, future))
+        except queue.Full:
+            raise Overloaded(self._waiting.qsize()) from None
+        return future
+
+    def close(self) -> None:
+        """Answer what waits, save the heads, end the thread."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._waiting.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._save_heads(everything=True)
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            items, is_last = self._take()
+            if items:
+                self.process(items)
+            if is_last:
+                return
+
+    def _take(self) -> tuple[list[_Item], bool]:
+        items: list[_Item] = []
+        total = 0
+        item = self._waiting.get()
+        while item is not None:
+            items.append(item)
+            total += len(item.commands)
+            if total >= MAX_BATCH:
+                return items, False
+            try:
+                item = self._waiting.get_nowait()
+            except queue.Empty:
+                return items, False
+        return items, True
+
+    def process(self, items: Sequence[_Item]) -> None:
+        """Decide, keep and answer one batch."""
+        commands = [command for item in items for command in item.commands]
+        try:
+            decided = self._keep(commands)
+        except BaseException as error:  # noqa: BLE001  callers are always answered
+            self.unit.forget(set(self.heads.jobs))
+            for item in items:
+                item.future.set_exception(error)
+            return
+        answers = iter(decided)
+        for item in items:
+            item.future.set_result([_answer(next(answers)) for _ in item.commands])
+        self.unit.trim()
+        if self._events_unsaved >= EVENTS_PER_SAVE:
+            self._save_heads(everything=False)
+
+    # -- one batch ------------------------------------------------------------------------------
+
+    def _keep(self, commands: Sequence[Command[Any]]) -> list[_Decided]:
+        """Decide and append until the batch is in the book; commands that cannot be are answered
+        with why.
+        """
+        failed: dict[int, BaseException] = {}
+        for _ in range(MAX_TRIES):
+            decided = self._decide_all(commands, failed)
+            groups = [item.group for item in decided]
+            outcome = self._append(groups)
+            if isinstance(outcome, list):
+                self._settle(decided, outcome)
+                return decided
+            self.unit.forget({draft.stream for group in groups for draft in group.drafts})
+            error = outcome
+            if isinstance(error, StorageFull):
+                break
+        return [_Decided(command, error=error) for command in commands]
+
+    def _decide_all(
+        self, commands: Sequence[Command[Any]], failed: dict[int, BaseException]
+    ) -> list[_Decided]:
+        """Decide each command after the other. One that fails half-way is set aside and the others
+        decided anew.
+        """
+        while True:
+            decided: list[_Decided] = []
+            for number, command in enumerate(commands):
+                item = self._decide(command, failed.get(number))
+                if item is None:
+                    break
+                decided.append(item)
+            else:
+                return decided
+            streams = {draft.stream for item in decided for draft in item.group.drafts}
+            self.unit.forget(streams | self._half_done)
+            failed[len(decided)] = self._half_error
+
+    def _decide(self, command: Command[Any], failed: BaseException | None) -> _Decided | None:
+        if failed is not None:
+            return _Decided(command, error=failed)
+        item = _Decided(command)
+        try:
+            item.result = command(self.unit)
+            item.group = self.unit.gather()
+        except Exception as error:  # noqa: BLE001  one mistake, one command
+            if self.unit.has_pending:
+                self._half_done, self._half_error = self.unit.touched, error
+                return None
+            item.error = error
+            self.unit.abandon()
+        return item
+
+    def _append(self, groups: Sequence[Group]) -> list[GroupOutcome] | LedgerError:
+        """The outcomes, or why nothing was kept (or nobody knows)."""
+        wanted = [group for group in groups if group.drafts or group.tokens]
+        if not wanted:
+            return [Committed(()) for _ in groups]
+        now = round(self._clock.now().timestamp() * 1_000_000)
+        try:
+            outcomes = iter(self.book.append(wanted, self._mapper, now=now))
+        except AppendUnknown as unknown:
+            return self._look_up(groups, str(unknown))
+        except LedgerError as error:
+            return error
+        return [
+            next(outcomes) if group.drafts or group.tokens else Committed(()) for group in groups
+        ]
+
+    def _look_up(self, groups: Sequence[Group], detail: str) -> list[GroupOutcome] | LedgerError:
+        """After an unknown append: is the first event of the batch there, and is it ours? All or
+        nothing was kept.
+        """
+        drafts = [draft for group in groups for draft in group.drafts]
+        try:
+            state = self.book.command_at(drafts[0].stream, drafts[0].version) if drafts else None
+        except LedgerError:
+            return OutcomeUnknown(detail)
+        if state is None or orjson.loads(state)["command_id"] != drafts[0].event.command_id:
+            return OutcomeUnknown(detail)
+        last = self.book.tail().position - len(drafts)
+        positions = iter(range(last + 1, last + len(drafts) + 1))
+        return [Committed(tuple(next(positions) for _ in group.drafts)) for group in groups]
+
+    def _settle(self, decided: Sequence[_Decided], outcomes: Sequence[GroupOutcome]) -> None:
+        count = 0
+        for item, outcome in zip(decided, outcomes, strict=True):
+            if isinstance(outcome, Superseded):
+                item.error = OutcomeUnknown(f"another node wrote to stream {outcome.stream} first")
+                self.unit.forget({draft.stream for draft in item.group.drafts})
+                continue
+            self.unit.settle(item.group, outcome.positions)
+            count += len(outcome.positions)
+            self.position = max((self.position, *outcome.positions))
+        for item, outcome in zip(decided, outcomes, strict=True):
+            if isinstance(outcome, Committed) and hasattr(item.result, "position"):
+                item.result.position = outcome.positions[-1] if outcome.positions else self.position
+        self._events_unsaved += count
+        if count:
+            self.heads.position = self.position
+            self.heads.ring()
+            for listener in self.listeners:
+                listener(self.position)
+
+    def _save_heads(self, *, everything: bool) -> None:
+        """Save changed heads, some at a time; the saved position moves once all that had changed
+        are saved.
+        """
+        while True:
+            heads = list(self.heads.unsaved(HEADS_PER_SAVE))
+            is_complete = not self.heads.changed
+            self.book.save_heads(heads, position=self.heads.position if is_complete else None)
+            if is_complete:
+                self._events_unsaved = 0
+            if is_complete or not everything:
+                return
+
+
+def _answer(item: _Decided) -> Any:
+    return item.error if item.error is not None else item.result
