@@ -1,0 +1,150 @@
+"""The copies of one ledger: kept by a runner, asked by every surface, never asked whether a command
+is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+from ledger.errors import Behind, JobNotFound, Unavailable
+from ledger.store.application import Ledger
+from projections import job_questions, jobs, runs
+from projections.job_questions import JobFilter
+from projections.model import Model
+from projections.runner import Progress, Runner, RunnerThread
+from projections.stores.sqlite import SQLiteCopies
+
+COPIES_FILE = "projections.db"
+MODELS: tuple[Model, ...] = (jobs, runs)
+WAIT_SECONDS = 2.0
+
+
+class Copies:
+    """The read models of one ledger. `start` begins to follow the book; questions answer from what
+    is there.
+    """
+
+    def __init__(self, ledger: Ledger, store: SQLiteCopies, runner: Runner | None) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._runner = runner
+        self._thread = RunnerThread(runner) if runner is not None else None
+
+    @classmethod
+    def open(
+        cls,
+        ledger: Ledger,
+        path: Path,
+        *,
+        is_read_only: bool = False,
+        models: Sequence[Model] = MODELS,
+    ) -> Self:
+        """Open the copies file, making or rebuilding what is missing or of another version."""
+        store = SQLiteCopies(path, is_read_only=is_read_only)
+        return cls(
+            ledger,
+            store,
+            None if is_read_only else Runner(ledger.book, ledger.mapper, store, models),
+        )
+
+    def start(self) -> None:
+        """Follow the book from now on, in a thread."""
+        if self._thread is not None:
+            self._ledger.writer.listeners.append(self._thread.wake)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop following and give the file back."""
+        if self._thread is not None:
+            self._thread.close()
+        self._store.close()
+
+    def catch_up(self) -> None:
+        """Take in everything the book has, in this thread: for programs that keep no server."""
+        while self._runner is not None and self._runner.run_once():
+            pass
+
+    def rebuild(self, name: str, progress: Progress) -> tuple[str, str]:
+        """Build one model anew beside the old; returns the digests of old and new. For when nothing
+        else runs it.
+        """
+        if self._runner is None:
+            raise Unavailable("This process only reads the copies: the owner rebuilds them.")
+        model = next(model for model in MODELS if name == model.NAME)
+        return self._runner.rebuild(model, progress)
+
+    # -- how far --------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> int:
+        """How far every model that works has come."""
+        if self._runner is None:
+            standings = [self._store.standing(model) for model in MODELS]
+            return min((standing.position for standing in standings if standing), default=0)
+        working = [place.position for place in self._runner.places if place.broken_at is None]
+        return min(working, default=0)
+
+    def wait_for(self, position: int, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until the copies have reached a position of the book; Behind when that takes too
+        long.
+        """
+        if self.position >= position or self._thread is None:
+            return
+        with self._thread.moved:
+            if not self._thread.moved.wait_for(lambda: self.position >= position, seconds):
+                raise Behind(wanted=position, reached=self.position)
+
+    def health(self) -> list[dict[str, Any]]:
+        """Each model: name, version, position, whether it is live, behind or stopped, and what
+        stopped it.
+        """
+        places = self._runner.places if self._runner is not None else []
+        end = self._ledger.writer.position
+        return [
+            {
+                "name": place.model.NAME,
+                "version": place.model.VERSION,
+                "position": place.position,
+                "state": "stopped"
+                if place.broken_at
+                else "live"
+                if place.position >= end
+                else "behind",
+                "broken_at": place.broken_at,
+                "problem": place.problem,
+            }
+            for place in places
+        ]
+
+    # -- questions ------------------------------------------------------------------------------
+
+    def job(self, job_id: UUID) -> dict[str, Any]:
+        """One job; JobNotFound when unknown or deleted."""
+        with self._store.reading() as connection:
+            row = connection.execute(job_questions.ONE, {"id": str(job_id)}).fetchone()
+        if row is None:
+            raise JobNotFound(job_id)
+        return job_questions.shape(row)
+
+    def jobs(self, asked: JobFilter) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of jobs in the order they were made, and the next page's cursor."""
+        with self._store.reading() as connection:
+            return job_questions.find(connection, asked)
+
+    def runs(
+        self, job_id: UUID, *, cursor: str | None, limit: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of a job's runs, newest first, and the next page's cursor."""
+        with self._store.reading() as connection:
+            return runs.find(connection, job_id, cursor=cursor, limit=limit)
+
+    def summary(self) -> dict[str, Any]:
+        """How many jobs stand where, the next fire, and the newest failures."""
+        with self._store.reading() as connection:
+            return {
+                **job_questions.summary(connection),
+                "recent_failures": runs.recent_failures(connection),
+            }

@@ -1,0 +1,188 @@
+"""Pulls events from the book and keeps every read model up to date. A model that fails stops alone
+and says where.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ledger.errors import CorruptEvent, LedgerError
+from ledger.store.book import Book
+from ledger.store.mapper import EventMapper
+from ledger.store.records import Fact
+from projections.model import Model, Statement
+from projections.stores.sqlite import SQLiteCopies, Standing
+
+PAGE = 2000
+"""Events read, and applied in one transaction, at a time."""
+RETRY_SECONDS = 5.0
+"""How long the runner waits before it tries again what failed."""
+
+Progress = Callable[[int, int], None]
+"""Told (events done, events in all) while something is rebuilt."""
+
+
+@dataclass(slots=True)
+class Place:
+    """Where one model stands, and what stopped it, if anything did."""
+
+    model: Model
+    generation: int
+    position: int
+    broken_at: int | None = None
+    problem: str | None = None
+
+
+class Runner:
+    """Keeps the models of one copies file up to date. `run_once` does one bounded step; the loop
+    around it only waits.
+    """
+
+    def __init__(
+        self, book: Book, mapper: EventMapper, store: SQLiteCopies, models: Sequence[Model]
+    ) -> None:
+        self._book = book
+        self._mapper = mapper
+        self._store = store
+        self.places = [self._place(model) for model in models]
+
+    def run_once(self) -> int:
+        """Apply one page to the models that are furthest behind; returns how many events it took
+        in.
+        """
+        live = [place for place in self.places if place.broken_at is None]
+        if not live:
+            return 0
+        start = min(place.position for place in live)
+        facts = self._facts(start, live)
+        if not facts:
+            return 0
+        with self._store.transaction():
+            for place in live:
+                if place.position == start:
+                    self._advance(place, facts)
+        return len(facts)
+
+    def retry_broken(self) -> None:
+        """Let stopped models try again: the cause may have been mended."""
+        for place in self.places:
+            place.broken_at = place.problem = None
+
+    def rebuild(self, model: Model, progress: Progress) -> tuple[str, str]:
+        """Build a model beside its old tables and swap. Returns the digests before and after, at
+        the same position.
+        """
+        place = next(item for item in self.places if item.model is model)
+        built = Place(model, place.generation + 1, 0)
+        self._store.create(model, built.generation)
+        self._fill(built, place.position, progress)
+        digests = (
+            self._store.digest(model, place.generation),
+            self._store.digest(model, built.generation),
+        )
+        standing = Standing(model.VERSION, built.generation, built.position)
+        self._store.swap(model, standing, retired=place.generation)
+        place.generation = built.generation
+        return digests
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _place(self, model: Model) -> Place:
+        standing = self._store.standing(model)
+        if standing is not None and standing.version == model.VERSION:
+            return Place(model, standing.generation, standing.position)
+        built = Place(model, standing.generation + 1 if standing else 1, 0)
+        self._store.create(model, built.generation)
+        if standing is not None:
+            self._fill(built, standing.position, _nobody_watches)
+        retired = standing.generation if standing else None
+        self._store.swap(
+            model, Standing(model.VERSION, built.generation, built.position), retired=retired
+        )
+        return built
+
+    def _fill(self, built: Place, upto: int, progress: Progress) -> None:
+        while built.position < upto:
+            facts = self._mapper.to_facts(self._book.read(after=built.position, limit=PAGE))
+            facts = [fact for fact in facts if fact.position <= upto]
+            with self._store.transaction():
+                for fact in facts:
+                    self._store.apply(built.model.project(fact), built.generation)
+            built.position = facts[-1].position
+            progress(built.position, upto)
+
+    def _facts(self, start: int, live: Sequence[Place]) -> list[Fact]:
+        page = self._book.read(after=start, limit=PAGE)
+        try:
+            return self._mapper.to_facts(page)
+        except CorruptEvent as error:
+            readable = [item for item in page if item.id < (error.position or 0)]
+            if not readable:
+                for place in live:
+                    place.broken_at, place.problem = start + 1, error.message
+            return self._mapper.to_facts(readable)
+
+    def _advance(self, place: Place, facts: Sequence[Fact]) -> None:
+        statements: list[Statement] = []
+        reached = place.position
+        try:
+            for fact in facts:
+                statements.extend(place.model.project(fact))
+                reached = fact.position
+        except Exception as error:  # noqa: BLE001  a model's mistake stops that model, nothing else
+            place.broken_at, place.problem = reached + 1, f"{type(error).__name__}: {error}"
+        try:
+            with self._store.savepoint():
+                self._store.apply(statements, place.generation)
+                self._store.move(place.model, reached)
+        except Exception as error:  # noqa: BLE001  as above
+            place.broken_at, place.problem = place.position + 1, f"{type(error).__name__}: {error}"
+            return
+        place.position = reached
+
+
+def _nobody_watches(done: int, total: int) -> None:
+    pass
+
+
+class RunnerThread:
+    """Runs a runner whenever the book has grown, until it is closed."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.moved = threading.Condition()
+        self._bell = threading.Event()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="ledger-copies", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with a look at what is there."""
+        self._bell.set()
+        self._thread.start()
+
+    def wake(self, position: int) -> None:  # noqa: ARG002
+        """The book has grown."""
+        self._bell.set()
+
+    def close(self) -> None:
+        """Finish the step under way and end the thread."""
+        self._is_closing = True
+        self._bell.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_closing:
+            self._bell.wait(RETRY_SECONDS)
+            self._bell.clear()
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        try:
+            while not self._is_closing and self.runner.run_once():
+                with self.moved:
+                    self.moved.notify_all()
+        except LedgerError:
+            self._bell.wait(RETRY_SECONDS)
