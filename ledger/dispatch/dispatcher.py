@@ -1,0 +1,249 @@
+"""Runs what is due: claims by an append, executes only what is committed, records each outcome
+once.
+
+`run_once` is one bounded step and can be driven by a test or a simulation; the thread around it
+only waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from ledger.chance import new_id
+from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed
+from ledger.dispatch.executors.registry import Executors, ExecutorSettings
+from ledger.dispatch.leases import Leases
+from ledger.dispatch.ready import Due, Ready
+from ledger.dispatch.workshop import Finished, Workshop
+from ledger.domain.origin import Actor, Origin
+from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
+from ledger.store import commands
+from ledger.store.application import Ledger
+from ledger.store.commands import Call, Claimed
+from ledger.store.heads import Wake
+from ledger.store.query import DISPATCHER
+
+CONCURRENCY = 32
+MAX_CLAIMS = 500
+"""Runs claimed in one append."""
+MAX_REPORTS = 500
+"""Outcomes recorded in one append."""
+MAX_WAKES = 10_000
+"""Wakes taken over from the heads at a time."""
+IDLE_SECONDS = 5.0
+"""The longest wait: a wall clock that jumped is noticed within it."""
+RETRY_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """One node that runs jobs. Commands go through the ledger like everybody's; there is no second
+    way in.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: ExecutorSettings,
+        *,
+        concurrency: int = CONCURRENCY,
+        node: str | None = None,
+    ) -> None:
+        self.node = node or f"node-{new_id().hex[:12]}"
+        self._ledger = ledger
+        self._concurrency = concurrency
+        self._ready = Ready()
+        self._leases = Leases(self.node)
+        self._workshop = Workshop(Executors(settings, clock=ledger.clock), ledger.heads.ring)
+        self._thread = threading.Thread(target=self._run, name="ledger-dispatcher", daemon=True)
+        self._is_draining = threading.Event()
+        self._has_ended = threading.Event()
+        self._problem: str | None = None
+        self._lag_seconds = 0.0
+        self._actor = Actor(DISPATCHER, "system")
+
+    # -- the thread -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Record as lost what former owners left open, then begin to run what is due."""
+        self._workshop.start()
+        self._thread.start()
+
+    def drain(self, seconds: float) -> None:
+        """Claim nothing more, let runs end for so long, record the rest as lost (`shutdown`), and
+        stop.
+        """
+        self._is_draining.set()
+        self._ledger.heads.ring()
+        if self._thread.ident is not None:
+            self._has_ended.wait(seconds)
+            self._is_draining.set()
+            self._problem = "stopped"
+            self._give_up()
+            self._thread.join()
+        self._workshop.close()
+
+    def health(self) -> dict[str, Any]:
+        """Whether it runs, what is wrong if anything, how many runs are open, how late the last
+        claims were.
+        """
+        is_running = self._thread.is_alive() and not self._is_draining.is_set()
+        state = "broken" if is_running and self._problem else "running" if is_running else "stopped"
+        return {
+            "node": self.node,
+            "state": state,
+            "problem": self._problem,
+            "open_runs": len(self._ledger.heads.open_runs()),
+            "waiting": len(self._ready),
+            "lag_seconds": round(self._lag_seconds, 3),
+        }
+
+    def _run(self) -> None:
+        while not self._is_done():
+            try:
+                did = self.run_once()
+                self._problem = None
+            except LedgerError as error:
+                self._problem, did = error.message, 0
+                self._ledger.heads.wait(RETRY_SECONDS)
+            except Exception as error:  # the loop outlives a mistake, and readiness names it
+                log.exception("the dispatcher met an error and goes on")
+                self._problem, did = f"{type(error).__name__}: {error}", 0
+                self._ledger.heads.wait(RETRY_SECONDS)
+            if not did and not self._is_done():
+                self._ledger.heads.wait(self._idle_seconds())
+        self._has_ended.set()
+
+    def _is_done(self) -> bool:
+        return self._is_draining.is_set() and (
+            not self._workshop.running and not self._workshop.has_finished
+        )
+
+    def _give_up(self) -> None:
+        call = self._call(self._ledger.clock.now())
+        left = list(self._workshop.running.values())
+        self._workshop.running.clear()
+        if left:
+            losses = [
+                commands.lose(item.job_id, item.run.run_id, "shutdown", call) for item in left
+            ]
+            self._ledger.submit(losses).result()
+        self._ledger.heads.ring()
+
+    def _idle_seconds(self) -> float:
+        now = self._ledger.clock.now()
+        instants = (
+            self._ledger.heads.next_at(),
+            self._ready.next_release_at(),
+            self._leases.next_end(),
+        )
+        coming = [(at - now).total_seconds() for at in instants if at is not None and at > now]
+        if self._workshop.has_finished:
+            return 0.0
+        return min([IDLE_SECONDS, *coming])
+
+    # -- one step -------------------------------------------------------------------------------
+
+    def run_once(self) -> int:
+        """Record outcomes, sweep, and claim what is due, all in one append; then launch what was
+        claimed.
+
+        Returns how many outcomes, losses and claims it dealt with.
+        """
+        now = self._ledger.clock.now()
+        call = self._call(now)
+        finished = self._workshop.finished(MAX_REPORTS)
+        lost = list(self._leases.lost(self._ledger.heads.open_runs(), now))
+        dues = [] if self._is_draining.is_set() else self._take_due(now)
+        if not finished and not lost and not dues:
+            return 0
+        work = [
+            *(self._report(item, call) for item in finished),
+            *(commands.lose(job_id, run_id, cause, call) for job_id, run_id, cause in lost),
+            *(
+                commands.claim(
+                    due.wake.job_id, self._call(now), node=self.node, is_late=due.is_late
+                )
+                for due in dues
+            ),
+        ]
+        results = self._ledger.submit(work).result()
+        self._after_reports(finished, results[: len(finished)])
+        self._after_claims(dues, results[len(finished) + len(lost) :], now)
+        return len(results)
+
+    def _take_due(self, now: datetime) -> list[Due]:
+        self._ready.take_in(self._ledger.heads.take_due(now, MAX_WAKES), now)
+        free = self._concurrency - len(self._workshop.running)
+
+        def has_place(wake: Wake) -> bool:
+            nonlocal free
+            job = self._ledger.heads.jobs.get(wake.job_id)
+            if job is None or self._workshop.is_instant(job.executor):
+                return True
+            free -= 1
+            return free >= 0
+
+        return self._ready.take(now, MAX_CLAIMS, has_place)
+
+    def _report(self, item: Finished, call: Call) -> Any:
+        job_id, run_id = item.claimed.job_id, item.claimed.run.run_id
+        match item.outcome:
+            case Deferred():
+                self._leases.take_over(item.claimed.run)
+                return lambda _: None
+            case Blocked():
+                return commands.report(job_id, run_id, item.outcome.cause, self._call(call.now))
+            case _:
+                return commands.report(job_id, run_id, item.outcome, self._call(call.now))
+
+    def _after_reports(self, finished: Sequence[Finished], results: Sequence[Any]) -> None:
+        for item, result in zip(finished, results, strict=True):
+            if isinstance(result, Unavailable | StorageFull):
+                self._workshop.put_back(item)
+            elif isinstance(result, Invalid):
+                self._workshop.put_back(Finished(item.claimed, _unfit(result)))
+            elif isinstance(result, BaseException):
+                log.warning(
+                    "the outcome of run %s was not recorded: %s", item.claimed.run.run_id, result
+                )
+        problem = next(
+            (result for result in results if isinstance(result, Unavailable | StorageFull)), None
+        )
+        if problem is not None:
+            raise problem
+
+    def _after_claims(self, dues: Sequence[Due], results: Sequence[Any], now: datetime) -> None:
+        failed = [
+            due
+            for due, result in zip(dues, results, strict=True)
+            if isinstance(result, LedgerError)
+        ]
+        self._ready.give_back(failed)
+        for due, result in zip(dues, results, strict=True):
+            if isinstance(result, Claimed):
+                if due.wake.cause == "fire" and not due.is_late:
+                    self._lag_seconds = (now - due.wake.at).total_seconds()
+                self._workshop.launch(result)
+            elif isinstance(result, BaseException):
+                log.warning("job %s could not be claimed: %s", due.wake.job_id, result)
+        if failed:
+            raise Unavailable("Some claims were not kept; they are tried again.")
+
+    def _call(self, now: datetime) -> Call:
+        return Call(now, Origin(str(new_id()), self._actor, DISPATCHER))
+
+
+def _unfit(error: LedgerError) -> Failed:
+    return Failed(
+        error=f"The outcome could not be stored: {error.message}",
+        failure_class="other",
+        target=None,
+        retry_after=None,
+        duration_ms=0,
+    )

@@ -1,0 +1,118 @@
+"""Where executors work: one event loop in a thread of its own, and the outcomes that come out of
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ledger.dispatch.executors.noop import Noop
+from ledger.dispatch.executors.outcomes import Outcome, RunTicket
+from ledger.dispatch.executors.registry import Executors
+from ledger.store.commands import Claimed
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that an executor is done with."""
+
+    claimed: Claimed
+    outcome: Outcome
+
+
+class Workshop:
+    """Runs claimed runs. `launch` returns at once; `finished` gives outcomes as they come;
+    `on_finish` is told of each.
+    """
+
+    def __init__(self, executors: Executors, on_finish: Callable[[], None]) -> None:
+        self._executors = executors
+        self._on_finish = on_finish
+        self._finished: queue.SimpleQueue[Finished] = queue.SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="ledger-executors", daemon=True
+        )
+        self.running: dict[str, Claimed] = {}
+
+    def start(self) -> None:
+        """Begin working."""
+        self._thread.start()
+
+    def is_instant(self, executor: dict[str, object] | None) -> bool:
+        """Whether runs of this executor take no place: they wait for nothing."""
+        return executor is not None and executor.get("kind") == Noop.kind
+
+    def launch(self, claimed: Claimed) -> None:
+        """Execute a run whose start is in the book."""
+        if self.is_instant(claimed.executor):
+            self._finished.put(Finished(claimed, Noop.result))
+            return
+        self.running[claimed.run.run_id] = claimed
+        self._loop.call_soon_threadsafe(self._begin, claimed)
+
+    def finished(self, limit: int) -> list[Finished]:
+        """Up to `limit` outcomes that came in since the last call."""
+        outcomes: list[Finished] = []
+        with suppress(queue.Empty):
+            while len(outcomes) < limit:
+                outcomes.append(self._finished.get_nowait())
+        return outcomes
+
+    def put_back(self, finished: Finished) -> None:
+        """Keep an outcome that could not be recorded yet."""
+        self._finished.put(finished)
+
+    @property
+    def has_finished(self) -> bool:
+        return not self._finished.empty()
+
+    def close(self) -> None:
+        """Cancel what still runs, close the executors, end the thread."""
+        if self._thread.ident is not None:
+            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._loop.close()
+
+    # -- in the loop's thread -------------------------------------------------------------------
+
+    def _begin(self, claimed: Claimed) -> None:
+        self._tasks[claimed.run.run_id] = self._loop.create_task(self._work(claimed))
+
+    async def _work(self, claimed: Claimed) -> None:
+        try:
+            outcome = await self._executors.execute(_ticket(claimed))
+        finally:
+            self._tasks.pop(claimed.run.run_id, None)
+        self.running.pop(claimed.run.run_id, None)
+        self._finished.put(Finished(claimed, outcome))
+        self._on_finish()
+
+    async def _stop(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._executors.aclose()
+
+
+def _ticket(claimed: Claimed) -> RunTicket:
+    run = claimed.run
+    return RunTicket(
+        run_id=run.run_id,
+        job_id=str(claimed.job_id),
+        name=claimed.name,
+        task=claimed.task,
+        scheduled_for=run.scheduled_for,
+        attempt=run.attempt,
+        fence=run.fence,
+        timeout_seconds=claimed.timeout_seconds,
+        executor=claimed.executor,
+    )
