@@ -64,7 +64,7 @@ class Jobs(Application[UUID]):
         name: str,
         env: EnvType | None = None,  # noqa: ARG002  the library's
     ) -> Environment:
-        """No variable of the process's environment configures the library (`env` is the library's)."""
+        """The environment configures nothing: settings are read once, elsewhere."""
         return Environment(name, {"PERSISTENCE_MODULE": "eventsourcing.popo"})
 
     def construct_mapper(self) -> Mapper[UUID]:

@@ -77,6 +77,10 @@ class Book(Protocol):
         """Every row with every column, for verification."""
         ...
 
+    def salted_texts(self) -> Iterator[tuple[str, bytes, bytes]]:
+        """Every text that is kept: id, salt, body."""
+        ...
+
     def tokens(self) -> list[TokenRow]:
         """All access tokens, revoked ones too."""
         ...

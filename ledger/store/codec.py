@@ -152,10 +152,12 @@ def encode_text(name: str, body: str) -> bytes:
     return encoded
 
 
-def text_ids(paths: tuple[tuple[str, ...], ...], state: Mapping[str, Any]) -> list[str]:
-    """The ids of the texts that a stored state refers to."""
+def text_references(
+    paths: tuple[tuple[str, ...], ...], state: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """The texts that a stored state refers to: id and digest."""
     references = (_reference(state, path) for path in paths)
-    return [reference[0] for reference in references if reference]
+    return [(reference[0], reference[1]) for reference in references if reference]
 
 
 def put_texts(

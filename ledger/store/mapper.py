@@ -18,7 +18,7 @@ from ledger.domain.names import NameReleased, NameReserved
 from ledger.domain.requests import RequestAnswered
 from ledger.domain.tokens import TokenCreated, TokenRevoked
 from ledger.errors import CorruptEvent
-from ledger.store.codec import Codec, fill_positions, put_texts, shape_of, text_ids
+from ledger.store.codec import Codec, fill_positions, put_texts, shape_of, text_references
 from ledger.store.records import Draft, Fact, Recorded
 
 EVENTS: tuple[type[Event], ...] = (
@@ -122,7 +122,7 @@ class EventMapper(Mapper[UUID]):
         wanted = [
             text_id
             for event_class, state in decoded
-            for text_id in text_ids(shape_of(event_class).texts, state)
+            for text_id, _ in text_references(shape_of(event_class).texts, state)
         ]
         return self.texts(wanted) if wanted else {}
 

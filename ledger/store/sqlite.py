@@ -44,7 +44,7 @@ _TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC 
 _VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = ?"
 _INSERT_EVENT = f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"
 _INSERT_TEXT = "INSERT INTO texts (id, salt, body) VALUES (?, ?, ?)"
-_KEEP_TOKEN = (  # noqa: S105  a statement
+_KEEP_TOKEN = (
     "INSERT INTO tokens (id, name, role, kind, digest, expires_at, revoked_at) VALUES (?, ?, ?, "
     "?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at"
