@@ -1,0 +1,3 @@
+"""The hands of the ledger: each executor runs one kind of job and answers with an outcome, never
+with an exception.
+"""

@@ -1,0 +1,219 @@
+"""Runs a job as a command of the machine: an argument list, never a shell, and nothing of it
+outlives the run.
+
+The task is its standard input, its standard output is the run's output, its exit code decides. When
+the command ends, in whatever way, everything it started ends too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ledger.clock import Clock, rfc3339
+from ledger.dispatch.executors.child import RUN_VARIABLE, Child
+from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.processes import signal_all
+from ledger.domain.executors import parse_executor
+from ledger.errors import Refused
+
+GRACE_SECONDS = 5.0
+"""How long a command that was asked to end (SIGTERM) has before it is killed."""
+
+DRAIN_SECONDS = 5.0
+"""How long the pipes of an ended command are read on, when something still holds them open."""
+
+KILL_ROUNDS = 250
+KILL_PAUSE_SECONDS = 0.02
+"""SIGKILL is repeated this often, this far apart, until no process of the run is left."""
+
+QUIET_ROUNDS = 2
+
+DEFAULT_ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/",
+}
+"""All a command gets from the machine, unless the settings name other values."""
+
+
+class Command:
+    """Starts commands in a session of their own and ends them whole."""
+
+    kind: ClassVar[str] = "command"
+    is_instant: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        environment: Mapping[str, str] = DEFAULT_ENVIRONMENT,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self._clock = clock
+        self._environment = environment
+        self._grace_seconds = grace_seconds
+        self._scanner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="command-processes")
+
+    async def execute(self, ticket: RunTicket) -> Outcome:
+        """Run the command and end what is left of it. Raises nothing but CancelledError, and that
+        only when every process of the run is gone.
+        """
+        stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        work = asyncio.ensure_future(self._run(ticket, stop))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stop.set_result(None)
+            await _settled(work)
+            raise
+
+    async def aclose(self) -> None:
+        """Give back the thread that looks for processes."""
+        self._scanner.shutdown()
+
+    async def _run(self, ticket: RunTicket, stop: asyncio.Future[None]) -> Outcome:
+        started = self._clock.elapsed()
+        try:
+            executor = parse_executor(ticket.executor or {}, only=self.kind)
+            child = await self._start(executor, ticket)
+        except Refused as refusal:
+            return Blocked(refusal.message)
+        except OSError as error:
+            return Blocked(_why_not_started(executor["argv"][0], error))
+        try:
+            await asyncio.wait(
+                {child.exited, stop}, timeout=ticket.timeout_seconds, return_when="FIRST_COMPLETED"
+            )
+            is_late = not child.exited.done()
+        finally:
+            survivors = await self._end(child)
+        report = _Report(
+            executor, ticket.timeout_seconds, int((self._clock.elapsed() - started) * 1000)
+        )
+        return report.outcome(child, is_late=is_late, survivors=survivors)
+
+    async def _start(self, executor: Mapping[str, Any], ticket: RunTicket) -> Child:
+        """Raises OSError when the program or the folder is missing or may not be used: nothing was
+        executed. The task is a file on standard input: nobody has to keep writing it.
+        """
+        loop = asyncio.get_running_loop()
+        environment = {**self._environment, **executor.get("env", {}), **_identity(ticket)}
+        with tempfile.TemporaryFile() as task:
+            task.write(ticket.task.encode(errors="replace"))
+            task.seek(0)
+            _, child = await loop.subprocess_exec(
+                lambda: Child(loop, ticket.run_id),
+                *map(str.encode, executor["argv"]),
+                stdin=task,
+                env={name.encode(): value.encode() for name, value in environment.items()},
+                cwd=executor.get("cwd"),
+                start_new_session=True,
+            )
+        return child
+
+    async def _end(self, child: Child) -> int:
+        """End every process of the run and read what they said; how many could not be ended."""
+        try:
+            if not child.exited.done():
+                await self._signal(child, signal.SIGTERM)
+                await asyncio.wait({child.exited}, timeout=self._grace_seconds)
+        finally:
+            survivors = await self._kill(child)
+            await asyncio.wait({child.exited, child.closed}, timeout=DRAIN_SECONDS)
+            child.close()
+        return survivors
+
+    async def _kill(self, child: Child) -> int:
+        """Until nobody was found twice in a row: a look can miss one that forks and ends."""
+        left = quiet = 0
+        for _ in range(KILL_ROUNDS):
+            left = await self._signal(child, signal.SIGKILL)
+            quiet = 0 if left else quiet + 1
+            if quiet == QUIET_ROUNDS:
+                break
+            await asyncio.sleep(KILL_PAUSE_SECONDS if left else 0)
+        return left
+
+    async def _signal(self, child: Child, signum: int) -> int:
+        """In a thread of its own: to look through all processes of a machine takes a while."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._scanner, signal_all, child.mark, signum)
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What an ended command means."""
+
+    executor: Mapping[str, Any]
+    timeout_seconds: float
+    duration_ms: int
+
+    def outcome(self, child: Child, *, is_late: bool, survivors: int) -> Outcome:
+        if survivors:
+            return self._failed(f"{survivors} of its processes could not be killed", child, "other")
+        if is_late:
+            return self._failed(
+                f"killed: it did not end within {self.timeout_seconds:g} s", child, "timeout"
+            )
+        if child.exit_code == 0:
+            return Succeeded(
+                output=child.output.text,
+                output_bytes=child.output.count_bytes,
+                output_sha256=child.output.sha256,
+                duration_ms=self.duration_ms,
+            )
+        return self._failed(_ending(child.exit_code), child, "crashed")
+
+    def _failed(self, problem: str, child: Child, failure_class: str) -> Failed:
+        tail = child.errors.text
+        return Failed(
+            error=f"{problem}: {tail}" if tail else problem,
+            failure_class=failure_class,
+            target=self.executor["argv"][0].rpartition("/")[2],
+            retry_after=None,
+            duration_ms=self.duration_ms,
+        )
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"killed by signal {-exit_code}"
+
+
+def _identity(ticket: RunTicket) -> dict[str, str]:
+    """The variables that tell a command which run it is."""
+    return {
+        RUN_VARIABLE: ticket.run_id,
+        "JOBLEDGER_JOB_ID": ticket.job_id,
+        "JOBLEDGER_ATTEMPT": str(ticket.attempt),
+        "JOBLEDGER_FENCE": str(ticket.fence),
+        "JOBLEDGER_SCHEDULED_FOR": rfc3339(ticket.scheduled_for),
+    }
+
+
+def _why_not_started(program: str, error: OSError) -> str:
+    """The system may blame the program, the folder, or nobody."""
+    blamed = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else program
+    return f"{program} was not started: {error.strerror or error} ({blamed})."
+
+
+async def _settled(work: asyncio.Future[Outcome]) -> None:
+    """Wait for work that ends by itself, however often the waiter is cancelled meanwhile."""
+    while not work.done():
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError:
+            continue
+    if not work.cancelled():
+        work.exception()  # nobody is left to hear of it

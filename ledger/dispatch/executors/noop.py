@@ -1,0 +1,28 @@
+"""The executor that does nothing and succeeds: for measuring, for teaching, and for jobs that only
+mark the time.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ledger.dispatch.executors.outcomes import RunTicket, Succeeded
+from ledger.dispatch.executors.output import Output
+
+
+class Noop:
+    """Succeeds at once with an empty output."""
+
+    kind: ClassVar[str] = "noop"
+    is_instant: ClassVar[bool] = True
+
+    result: ClassVar[Succeeded] = Succeeded(
+        output="", output_bytes=0, output_sha256=Output().sha256, duration_ms=0
+    )
+    """The one outcome, for a dispatcher that wants it without touching an event loop."""
+
+    async def execute(self, ticket: RunTicket) -> Succeeded:  # noqa: ARG002 - the protocol's
+        return self.result
+
+    async def aclose(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,67 @@
+"""What the dispatcher hands to an executor, and the four answers it can get back.
+
+Succeeded and Failed are what the job itself takes as a report. An output is the head only, fit to
+be stored; its count and hash are over the raw bytes, up to the executor's own named limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from ledger.domain.runs import Failure as Failed
+from ledger.domain.runs import Success as Succeeded
+
+__all__ = ["Blocked", "Deferred", "Executor", "Failed", "Outcome", "RunTicket", "Succeeded"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunTicket:
+    """One run to execute. `executor` is the job's map, or None for the agent; `fence` is the
+    version of run_started.
+    """
+
+    run_id: str
+    job_id: str
+    name: str
+    task: str
+    scheduled_for: datetime
+    attempt: int
+    fence: int
+    timeout_seconds: float
+    executor: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Nothing was executed and nothing was sent; `cause` says why and what to change."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The target took the run and reports later (HTTP 202); the dispatcher keeps the run open."""
+
+
+Outcome: TypeAlias = Succeeded | Failed | Blocked | Deferred
+
+
+class Executor(Protocol):
+    """Runs one kind of job, on the dispatcher's event loop."""
+
+    kind: ClassVar[str]
+    is_instant: ClassVar[bool]
+    """Takes no concurrency slot: it answers without waiting for anything."""
+
+    async def execute(self, ticket: RunTicket) -> Outcome:
+        """The outcome, within `ticket.timeout_seconds` plus what ending takes. Raises nothing but
+        CancelledError.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give back what the executor holds; it is not used afterwards."""
+        ...

@@ -1,0 +1,105 @@
+"""Which executor runs a job, and the promise that whatever one does, the dispatcher gets an
+outcome.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ledger.clock import Clock
+from ledger.dispatch.executors.addresses import AllowList, Guard, Resolver, system_resolver
+from ledger.dispatch.executors.command import Command
+from ledger.dispatch.executors.http import Http
+from ledger.dispatch.executors.noop import Noop
+from ledger.dispatch.executors.outcomes import Blocked, Executor, Failed, Outcome, RunTicket
+from ledger.dispatch.executors.signing import Signer
+from ledger.domain.urls import parse_url
+from ledger.errors import InvalidField, StartRefused
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """What the executors need to know of the settings. `signing_secret` is `whsec_` and base64, and
+    is not shown.
+    """
+
+    signing_secret: str = field(repr=False)
+    agent_url: str | None = None
+    allow: AllowList = AllowList()
+    commands_enabled: bool = False
+
+
+class Executors:
+    """All executors of one dispatcher; used from its event loop only. Refuses StartRefused for bad
+    settings.
+    """
+
+    def __init__(
+        self, settings: ExecutorSettings, *, clock: Clock, resolve: Resolver = system_resolver
+    ) -> None:
+        self._settings = settings
+        guard = Guard(_with_agent(settings), resolve)
+        self._by_kind: dict[str, Executor] = {
+            Noop.kind: Noop(),
+            Http.kind: Http(Signer(settings.signing_secret), guard, clock=clock),
+        }
+        if settings.commands_enabled:
+            self._by_kind[Command.kind] = Command(clock=clock)
+
+    def is_instant(self, ticket: RunTicket) -> bool:
+        """Whether the run takes no concurrency slot."""
+        executor = self._by_kind.get(_kind_of(ticket))
+        return executor is not None and executor.is_instant
+
+    async def execute(self, ticket: RunTicket) -> Outcome:
+        """Run it; a job without an executor goes to the agent. Raises only CancelledError."""
+        if ticket.executor is None:
+            if self._settings.agent_url is None:
+                return Blocked(
+                    "The job has no executor and there is no agent: "
+                    "set JOBLEDGER_AGENT_URL or give the job one."
+                )
+            ticket = replace(ticket, executor={"kind": Http.kind, "url": self._settings.agent_url})
+        executor = self._by_kind.get(_kind_of(ticket))
+        if executor is None:
+            return Blocked(_why_nobody(_kind_of(ticket)))
+        try:
+            return await executor.execute(ticket)
+        except Exception as error:  # noqa: BLE001 - one broken run must not stop the others
+            return _broken(error)
+
+    async def aclose(self) -> None:
+        """Close every executor."""
+        for executor in self._by_kind.values():
+            await executor.aclose()
+
+
+def _with_agent(settings: ExecutorSettings) -> AllowList:
+    """The agent is where the operator said it is: its own host and port are always allowed."""
+    if settings.agent_url is None:
+        return settings.allow
+    try:
+        url = parse_url(settings.agent_url, field="JOBLEDGER_AGENT_URL")
+    except InvalidField as refusal:
+        raise StartRefused(refusal.message) from None
+    return settings.allow.with_host(url.host, url.port)
+
+
+def _kind_of(ticket: RunTicket) -> str:
+    return str((ticket.executor or {}).get("kind"))
+
+
+def _why_nobody(kind: str) -> str:
+    if kind == Command.kind:
+        return "Commands are off here: set JOBLEDGER_COMMANDS to run them."
+    return f"This node has no executor of kind {kind}."
+
+
+def _broken(error: Exception) -> Failed:
+    return Failed(
+        error=f"the executor itself failed: {type(error).__name__}: {error}",
+        failure_class="other",
+        target=None,
+        retry_after=None,
+        duration_ms=0,
+    )

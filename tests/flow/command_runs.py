@@ -1,0 +1,67 @@
+"""Commands to run for real, and what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from ledger.clock import SystemClock
+from ledger.dispatch.executors.command import Command
+from ledger.dispatch.executors.outcomes import Failed, Outcome, RunTicket, Succeeded
+
+PLENTY_SECONDS = 120.0
+TINY_SECONDS = 0.2
+SHORT_GRACE_SECONDS = 0.1
+
+RUNS = itertools.count()
+NAMESPACE = UUID("6f1f3d0e-8c56-5f43-9a55-0b6a52c7d001")
+
+
+def a_ticket(
+    argv: Sequence[str], *, task: str = "", seconds: float = PLENTY_SECONDS, **extra: Any
+) -> RunTicket:
+    return RunTicket(
+        run_id=str(uuid5(NAMESPACE, f"{os.getpid()}-{next(RUNS)}")),
+        job_id="0b6a52c7-8c56-4f43-9a55-6f1f3d0ed001",
+        name="daily report",
+        task=task,
+        scheduled_for=datetime(2026, 3, 1, 12, tzinfo=UTC),
+        attempt=2,
+        fence=17,
+        timeout_seconds=seconds,
+        executor={"kind": "command", "argv": list(argv), **extra},
+    )
+
+
+def shell(script: str, **more: Any) -> RunTicket:
+    return a_ticket(["sh", "-c", script], **more)
+
+
+def python(code: str, *arguments: str, **more: Any) -> RunTicket:
+    return a_ticket([sys.executable, "-c", code, *arguments], **more)
+
+
+async def execute(ticket: RunTicket, *, grace_seconds: float = SHORT_GRACE_SECONDS) -> Outcome:
+    executor = Command(clock=SystemClock(), grace_seconds=grace_seconds)
+    try:
+        return await executor.execute(ticket)
+    finally:
+        await executor.aclose()
+
+
+def success_of(ticket: RunTicket) -> Succeeded:
+    outcome = asyncio.run(execute(ticket))
+    assert isinstance(outcome, Succeeded), outcome
+    return outcome
+
+
+def failure_of(ticket: RunTicket) -> Failed:
+    outcome = asyncio.run(execute(ticket))
+    assert isinstance(outcome, Failed), outcome
+    return outcome

@@ -1,0 +1,161 @@
+"""Which executor runs a job, what happens where there is none, and that no executor can break its
+dispatcher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ledger.clock import SystemClock
+from ledger.dispatch.executors.addresses import AllowList
+from ledger.dispatch.executors.noop import Noop
+from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.registry import Executors, ExecutorSettings
+from ledger.errors import StartRefused
+
+BARE = ExecutorSettings(signing_secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+
+
+def a_ticket(executor: dict[str, Any] | None) -> RunTicket:
+    return RunTicket(
+        run_id="run",
+        job_id="job",
+        name="name",
+        task="task",
+        scheduled_for=datetime(2026, 3, 1, tzinfo=UTC),
+        attempt=1,
+        fence=1,
+        timeout_seconds=60.0,
+        executor=executor,
+    )
+
+
+def outcome_of(executor: dict[str, Any] | None, settings: ExecutorSettings = BARE) -> Outcome:
+    async def scenario() -> Outcome:
+        executors = Executors(settings, clock=SystemClock())
+        try:
+            return await executors.execute(a_ticket(executor))
+        finally:
+            await executors.aclose()
+
+    return asyncio.run(scenario())
+
+
+def test_noop_succeeds_with_nothing_and_takes_no_slot() -> None:
+    executors = Executors(BARE, clock=SystemClock())
+
+    assert executors.is_instant(a_ticket({"kind": "noop"}))
+    assert outcome_of({"kind": "noop"}) == Noop.result
+    assert Noop.result == Succeeded(
+        output="",
+        output_bytes=0,
+        output_sha256="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        duration_ms=0,
+    )
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [None, {}, {"kind": ["x"]}, {"kind": "http"}, {"kind": "command"}, {"kind": "worker"}],
+)
+def test_nothing_else_is_instant(executor: dict[str, Any] | None) -> None:
+    assert not Executors(BARE, clock=SystemClock()).is_instant(a_ticket(executor))
+
+
+def test_a_job_without_an_executor_goes_to_the_agent_whose_address_needs_no_permission() -> None:
+    async def scenario() -> tuple[Outcome, bytes]:
+        heads = []
+
+        async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heads.append(await reader.readuntil(b"}"))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(agent, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        settings = replace(BARE, agent_url=f"http://127.0.0.1:{port}/trigger")
+        executors = Executors(settings, clock=SystemClock())
+        outcome = await executors.execute(a_ticket(None))
+        await executors.aclose()
+        server.close()
+        return outcome, heads[0]
+
+    outcome, head = asyncio.run(scenario())
+
+    assert isinstance(outcome, Succeeded)
+    assert outcome.output == "hi"
+    assert head.startswith(b"POST /trigger HTTP/1.1\r\n")
+
+
+def test_the_agents_permission_is_for_its_own_port_only() -> None:
+    settings = replace(BARE, agent_url="http://127.0.0.1:3100/")
+
+    outcome = outcome_of({"kind": "http", "url": "http://127.0.0.1:3101/"}, settings)
+
+    assert isinstance(outcome, Blocked)
+
+
+@pytest.mark.parametrize(
+    ("executor", "words"),
+    [
+        (None, "JOBLEDGER_AGENT_URL"),
+        ({"kind": "command", "argv": ["true"]}, "JOBLEDGER_COMMANDS"),
+        ({"kind": "worker", "queue": "gpu"}, "no executor of kind worker"),
+        ({"kind": "python", "handler": "a:b"}, "no executor of kind python"),
+        ({"kind": "http", "url": "http://10.0.0.1/"}, "JOBLEDGER_HTTP_ALLOW"),
+        ({"kind": "http", "url": "http://127.1/"}, "executor.url"),
+        ({"kind": "http", "url": "http://a.example/", "method": "GET"}, "executor.method"),
+        ({"kind": ["http"]}, "no executor of kind"),
+        ({}, "no executor of kind"),
+    ],
+)
+def test_a_run_that_nobody_may_execute_is_blocked_and_the_cause_says_why(
+    executor: dict[str, Any] | None, words: str
+) -> None:
+    outcome = outcome_of(executor)
+
+    assert isinstance(outcome, Blocked)
+    assert words in outcome.cause
+
+
+def test_commands_run_where_they_are_enabled() -> None:
+    settings = replace(BARE, commands_enabled=True)
+
+    outcome = outcome_of({"kind": "command", "argv": ["echo", "hi"]}, settings)
+
+    assert isinstance(outcome, Succeeded)
+    assert outcome.output == "hi\n"
+
+
+def test_a_fault_inside_an_executor_is_a_failed_run_not_a_dead_dispatcher() -> None:
+    async def broken(host: str, port: int) -> tuple[str, ...]:
+        raise RuntimeError("the resolver is broken")
+
+    async def scenario() -> Outcome:
+        executors = Executors(BARE, clock=SystemClock(), resolve=broken)
+        try:
+            return await executors.execute(a_ticket({"kind": "http", "url": "http://a.example/"}))
+        finally:
+            await executors.aclose()
+
+    outcome = asyncio.run(scenario())
+
+    assert isinstance(outcome, Failed)
+    assert outcome.failure_class == "other"
+    assert "the resolver is broken" in outcome.error
+
+
+@pytest.mark.parametrize("url", ["", "agent:3100", "http://u:p@agent/", "http://127.1/"])
+def test_a_garbled_agent_url_stops_the_start(url: str) -> None:
+    with pytest.raises(StartRefused, match="JOBLEDGER_AGENT_URL"):
+        Executors(replace(BARE, agent_url=url), clock=SystemClock())
+
+
+def test_the_secret_is_not_shown() -> None:
+    assert "MfKQ9r8G" not in repr(replace(BARE, allow=AllowList.parse("a.example")))

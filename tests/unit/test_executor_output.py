@@ -1,0 +1,78 @@
+"""What is kept of an output: a head that any store takes, an exact count, a hash over the bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.dispatch.executors.output import ERROR_BYTES, HEAD_BYTES, Output, Tail
+
+
+@given(st.lists(st.binary(max_size=3000), max_size=8))
+def test_count_and_hash_are_over_the_raw_bytes(chunks: list[bytes]) -> None:
+    output = Output()
+
+    for chunk in chunks:
+        output.take(chunk)
+
+    whole = b"".join(chunks)
+    assert output.count_bytes == len(whole)
+    assert output.sha256 == hashlib.sha256(whole).hexdigest()
+    assert len(output.text.encode()) <= HEAD_BYTES
+    assert "\0" not in output.text
+    assert json.loads(json.dumps(output.text)) == output.text
+
+
+@given(st.lists(st.binary(max_size=50), max_size=20), st.integers(1, 200))
+def test_what_lies_beyond_the_limit_is_neither_counted_nor_hashed(
+    chunks: list[bytes], limit: int
+) -> None:
+    output = Output(limit_bytes=limit)
+
+    for chunk in chunks:
+        output.take(chunk)
+
+    whole = b"".join(chunks)
+    assert output.count_bytes == min(len(whole), limit)
+    assert output.sha256 == hashlib.sha256(whole[:limit]).hexdigest()
+    assert output.is_full == (len(whole) >= limit)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"hello", "hello"),
+        ("grüße".encode(), "grüße"),
+        (b"a\0b", "ab"),
+        (b"a\xffb", "a\ufffdb"),
+        (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
+    ],
+)
+def test_the_head_is_fit_to_be_stored(raw: bytes, text: str) -> None:
+    output = Output()
+
+    output.take(raw)
+
+    assert output.text == text
+
+
+def test_invalid_bytes_do_not_grow_past_the_limit() -> None:
+    output = Output()
+
+    output.take(b"\xff" * HEAD_BYTES)
+
+    assert len(output.text.encode()) <= HEAD_BYTES
+
+
+def test_a_tail_keeps_the_last_bytes() -> None:
+    tail = Tail()
+
+    for line in range(10_000):
+        tail.take(b"line %d\n" % line)
+
+    assert tail.text.endswith("line 9998\nline 9999")
+    assert len(tail.text.encode()) <= ERROR_BYTES
