@@ -45,6 +45,7 @@ class Conflict(LedgerError):
 class Unavailable(LedgerError):
     """The ledger cannot answer now. `retry_after_seconds` says when to try again."""
 
+    code = "unavailable"
     retry_after_seconds: ClassVar[int] = 1
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,20 @@ from ledger.domain.job import Job
 from ledger.domain.origin import Actor, Origin
 from ledger.domain.spec import parse_spec
 from ledger.store.application import Limits
+
+
+class SeededChance:
+    """Chance that gives the same ids and salts for the same seed."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = Random(seed)
+
+    def new_id(self) -> UUID:
+        return UUID(int=self._random.getrandbits(128), version=4)
+
+    def random_bytes(self, count: int) -> bytes:
+        return self._random.randbytes(count)
+
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -161,7 +176,12 @@ def _discard(_: object) -> None:
 
 
 def open_ledger(
-    folder: Path, clock: ManualClock | None = None, *, max_jobs: int | None = None
+    folder: Path, clock: ManualClock | None = None, *, max_jobs: int | None = None, seed: int = 0
 ) -> Ledger:
-    """A ledger in a folder, on a clock that stands still."""
-    return Ledger.open(folder / "data", clock=clock or ManualClock(), limits=Limits(max_jobs))
+    """A ledger in a folder, on a clock that stands still, with ids that are the same every time."""
+    return Ledger.open(
+        folder / "data",
+        clock=clock or ManualClock(),
+        chance=SeededChance(seed),
+        limits=Limits(max_jobs),
+    )

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from ledger.chance import new_id
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
 from ledger.dispatch.leases import Leases
 from ledger.dispatch.ready import Due, Ready
-from ledger.dispatch.workshop import Finished, Workshop
+from ledger.dispatch.workshop import Finished, Workplace, Workshop
 from ledger.domain.origin import Actor, Origin
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
 from ledger.store import commands
@@ -42,24 +41,28 @@ log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """One node that runs jobs. Commands go through the ledger like everybody's; there is no second
-    way in.
+    """One node that runs jobs, in executors made from settings, or in a workplace of the
+    caller's. Commands go through the ledger like everybody's; there is no second way in.
     """
 
     def __init__(
         self,
         ledger: Ledger,
-        settings: ExecutorSettings,
+        work: ExecutorSettings | Workplace,
         *,
         concurrency: int = CONCURRENCY,
         node: str | None = None,
     ) -> None:
-        self.node = node or f"node-{new_id().hex[:12]}"
+        self.node = node or f"node-{ledger.chance.new_id().hex[:12]}"
         self._ledger = ledger
         self._concurrency = concurrency
         self._ready = Ready()
         self._leases = Leases(self.node)
-        self._workshop = Workshop(Executors(settings, clock=ledger.clock), ledger.heads.ring)
+        self._workshop: Workplace = (
+            Workshop(Executors(work, clock=ledger.clock), ledger.heads.ring)
+            if isinstance(work, ExecutorSettings)
+            else work
+        )
         self._thread = threading.Thread(target=self._run, name="ledger-dispatcher", daemon=True)
         self._is_draining = threading.Event()
         self._has_ended = threading.Event()
@@ -236,7 +239,7 @@ class Dispatcher:
             raise Unavailable("Some claims were not kept; they are tried again.")
 
     def _call(self, now: datetime) -> Call:
-        return Call(now, Origin(str(new_id()), self._actor, DISPATCHER))
+        return Call(now, Origin(str(self._ledger.chance.new_id()), self._actor, DISPATCHER))
 
 
 def _unfit(error: LedgerError) -> Failed:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ledger.dispatch.executors.noop import Noop
 from ledger.dispatch.executors.outcomes import Outcome, RunTicket
@@ -23,6 +24,21 @@ class Finished:
 
     claimed: Claimed
     outcome: Outcome
+
+
+class Workplace(Protocol):
+    """What a dispatcher asks of the place where runs are executed."""
+
+    running: dict[str, Claimed]
+
+    def start(self) -> None: ...
+    def is_instant(self, executor: dict[str, Any] | None) -> bool: ...
+    def launch(self, claimed: Claimed) -> None: ...
+    def finished(self, limit: int) -> list[Finished]: ...
+    def put_back(self, finished: Finished) -> None: ...
+    @property
+    def has_finished(self) -> bool: ...
+    def close(self) -> None: ...
 
 
 class Workshop:
@@ -45,7 +61,7 @@ class Workshop:
         """Begin working."""
         self._thread.start()
 
-    def is_instant(self, executor: dict[str, object] | None) -> bool:
+    def is_instant(self, executor: dict[str, Any] | None) -> bool:
         """Whether runs of this executor take no place: they wait for nothing."""
         return executor is not None and executor.get("kind") == Noop.kind
 

@@ -16,11 +16,13 @@ from ledger.domain.breaker import MAX_PROBE_WAIT
 from ledger.domain.failures import signature
 from ledger.domain.job import Job, is_interval_from_end
 from ledger.domain.origin import Origin
-from ledger.domain.recurrence import missed_fires, next_fire
+from ledger.domain.recurrence import next_fire
 from ledger.domain.schedules import Cron
 from ledger.domain.state import OpenRun
 from ledger.errors import RunSuperseded
 
+MOMENT = timedelta(microseconds=1)
+Missed = dict[str, Any] | None
 UNCOUNTED_LOSSES = ("owner_restarted", "shutdown")
 
 
@@ -70,10 +72,11 @@ def start_due(job: Job, *, node: str, is_late: bool, now: datetime, by: Origin) 
         return _start(job, "manual", now, node, now, by)
     if job.next_run_at is None or job.next_run_at + job.rules.jitter(job.id) > now:
         return None
-    if is_late and not job.is_one_shot and job.rules.catch_up == "none":
-        _skip_fires(job, now, by)
+    trigger = _trigger(job, is_late)
+    is_skippable = trigger == "catch_up" and not job.is_one_shot
+    if is_skippable and job.rules.catch_up == "none" and _skip_fires(job, now, by):
         return None
-    return _start(job, _trigger(job, is_late), job.next_run_at, node, now, by)
+    return _start(job, trigger, job.next_run_at, node, now, by)
 
 
 def _trigger(job: Job, is_late: bool) -> str:
@@ -83,11 +86,15 @@ def _trigger(job: Job, is_late: bool) -> str:
 
 
 def _is_slot(job: Job) -> bool:
-    """Whether a job that failed before is due by its cron schedule rather than by backoff."""
+    """Whether a job that did not succeed before is due by its schedule rather than by backoff."""
     at = job.next_run_at
-    if at is None or not isinstance(job.compiled, Cron):
+    if at is None or job.is_one_shot:
         return False
-    return next_fire(job.compiled, after=at - timedelta(microseconds=1)) == at
+    if job.last_run is not None and job.last_run["status"] in ("lost", "blocked"):
+        return True
+    if is_interval_from_end(job.compiled):
+        return False
+    return next_fire(job.compiled, after=at - MOMENT) == at
 
 
 def _start_probe(job: Job, node: str, now: datetime, by: Origin) -> OpenRun | None:
@@ -114,18 +121,13 @@ def _start(
     return job.open_run
 
 
-def _skip_fires(job: Job, now: datetime, by: Origin) -> None:
-    if job.next_run_at is None:
-        return
-    missed = missed_fires(job.compiled, first=job.next_run_at, until=now, cause="downtime")
-    if missed is not None:
-        job.record(
-            e.FiresSkipped,
-            now,
-            by,
-            missed=missed.plain(),
-            next_run_at=next_fire(job.compiled, after=now),
-        )
+def _skip_fires(job: Job, now: datetime, by: Origin) -> bool:
+    """Give up the slots that passed during downtime; False when it was no slot that was late."""
+    missed = job.owed(now, "downtime")
+    if missed is None:
+        return False
+    job.record(e.FiresSkipped, now, by, missed=missed, next_run_at=job.next_slot(now))
+    return True
 
 
 # -- ending -------------------------------------------------------------------------------------
@@ -259,13 +261,13 @@ def _next_after_success(job: Job, run: OpenRun, now: datetime) -> datetime | Non
     is_untouched = run.trigger == "manual" and job.attempts == 0
     if is_untouched and job.next_run_at is not None and job.next_run_at > now:
         return job.next_run_at
-    return next_fire(job.compiled, after=now)
+    return job.next_slot(now)
 
 
 def _next_after_failure(job: Job, retry_after: datetime | None, now: datetime) -> datetime:
     at = now + job.rules.backoff(job.attempts + 1)
     if isinstance(job.compiled, Cron):
-        fire = next_fire(job.compiled, after=now)
+        fire = job.next_slot(now)
         at = min(at, fire) if fire else at
     return max(at, retry_after) if retry_after else at
 
@@ -277,26 +279,18 @@ def _next_without_result(job: Job, now: datetime) -> datetime | None:
     if not job.may_fire:
         return None
     backed_off = now + job.rules.backoff(job.attempts + 1)
-    return backed_off if job.is_one_shot else next_fire(job.compiled, after=now) or backed_off
+    return backed_off if job.is_one_shot else job.next_slot(now) or backed_off
 
 
-def _passed_over(
-    job: Job, run: OpenRun, next_run_at: datetime | None, now: datetime
-) -> dict[str, Any] | None:
-    """The slots between this run's and the next: owed while it ran, or given up to a later
-    retry.
+def _passed_over(job: Job, run: OpenRun, next_run_at: datetime | None, now: datetime) -> Missed:
+    """The slots that pass between this run and the next: while it ran, or given up to a retry.
+
+    What passes after a pause or a trip is the resume's to record.
     """
     if job.is_one_shot or is_interval_from_end(job.compiled):
         return None
-    first = next_fire(job.compiled, after=run.scheduled_for)
-    until = (
-        max(now, next_run_at - timedelta(microseconds=1)) if next_run_at else job.stopped_at or now
-    )
-    if first is None or first > until:
-        return None
-    cause = "downtime" if run.trigger == "catch_up" else "overlap"
-    missed = missed_fires(job.compiled, first=first, until=until, cause=cause)
-    return missed.plain() if missed else None
+    until = max(now, next_run_at - MOMENT) if next_run_at else job.stopped_at or now
+    return job.owed(until, "downtime" if run.trigger == "catch_up" else "overlap")
 
 
 def _is_failed_probe(job: Job, run: OpenRun) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ledger.clock import parse_rfc3339
 from ledger.domain import events as e
 from ledger.domain.aggregate import EPOCH, Stream
 
@@ -61,6 +62,7 @@ class JobState(Stream):
         self.last_delivery: dict[str, Any] | None = None
         self.run_count = 0
         self.attempts = 0
+        self.settled_until = EPOCH
 
     def _begin_breaker(self) -> None:
         self.consecutive_errors = 0
@@ -95,6 +97,13 @@ class JobState(Stream):
             self.trip_position = position
         if version == self.first_error_version:
             self.first_error_position = position
+
+    def settle(self, missed: dict[str, Any] | None, at: datetime) -> None:
+        """Slots up to the last missed one are accounted for (up to `at`, where counting
+        stopped).
+        """
+        if missed is not None:
+            self.settled_until = at if missed["capped"] else parse_rfc3339(missed["last"])
 
     def clear_streaks(self) -> None:
         self.consecutive_errors = 0
@@ -133,6 +142,7 @@ def _scheduled(job: JobState, event: e.Scheduled) -> None:
     job.enabled = event.enabled
     job.delete_after_run = event.delete_after_run
     job.next_run_at = event.next_run_at
+    job.settled_until = event.timestamp
     job.created_at = event.timestamp
     job.created_by = event.actor
 
@@ -141,6 +151,8 @@ def _amended(job: JobState, event: e.Amended) -> None:
     for key, value in event.changes.items():
         setattr(job, key, value)
     job.next_run_at = event.next_run_at
+    if "schedule" in event.changes or "enabled" in event.changes:
+        job.settled_until = event.timestamp
     job.forget_compiled()
 
 
@@ -160,6 +172,7 @@ def _revived(job: JobState, event: e.Resumed | e.ForceResumed | e.CircuitClosed)
     job.paused_until = None
     job.stopped_at = None
     job.owed_from = None
+    job.settle(event.missed, event.timestamp)
     job.clear_streaks()
     job.clear_trip()
 
@@ -184,11 +197,14 @@ def _run_started(job: JobState, event: e.RunStarted) -> None:
         job.is_run_requested = False
     else:
         job.next_run_at = None
+    if event.trigger in ("schedule", "catch_up"):
+        job.settled_until = event.scheduled_for
 
 
 def _end_run(job: JobState, status: str, event: Any, **facts: Any) -> None:
     run, job.open_run = job.open_run, None
     job.next_run_at = event.next_run_at
+    job.settle(event.missed, event.timestamp)
     job.last_run = {
         "run_id": event.run_id,
         "started_at": run.started_at if run else None,
@@ -234,6 +250,7 @@ def _run_blocked(job: JobState, event: e.RunBlocked) -> None:
 
 def _fires_skipped(job: JobState, event: e.FiresSkipped) -> None:
     job.next_run_at = event.next_run_at
+    job.settle(event.missed, event.timestamp)
 
 
 def _circuit_tripped(job: JobState, event: e.CircuitTripped) -> None:

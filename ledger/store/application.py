@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import ApplicationRecorder, Mapper
 from eventsourcing.utils import Environment, EnvType
 
-from ledger.chance import new_id, random_bytes
+from ledger.chance import Chance, SystemChance
 from ledger.clock import Clock, SystemClock, rfc3339
 from ledger.domain.job import Job, Revival, job_id_of
 from ledger.domain.origin import Actor, Origin
@@ -47,6 +47,15 @@ class Limits:
     requires_reason: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a ledger takes from outside: time, chance, and what the installation allows."""
+
+    clock: Clock
+    chance: Chance
+    limits: Limits
+
+
 class Jobs(Application[UUID]):
     """The library's application over our book: mapper and recorder are ours, and the environment is
     not consulted.
@@ -54,9 +63,9 @@ class Jobs(Application[UUID]):
 
     name = "jobledger"
 
-    def __init__(self, book: Book, entropy: Callable[[int], bytes] = random_bytes) -> None:
+    def __init__(self, book: Book, chance: Chance) -> None:
         self.book = book
-        self.event_mapper = EventMapper(Codec(entropy, PlainJSON()), book.texts)
+        self.event_mapper = EventMapper(Codec(chance.random_bytes, PlainJSON()), book.texts)
         super().__init__()
 
     def construct_env(
@@ -82,33 +91,38 @@ class Ledger:
     fires until a dispatcher is started (`ledger.dispatch.Dispatcher`).
     """
 
-    def __init__(
-        self, book: Book, *, clock: Clock, limits: Limits = Limits(), lock: OwnerLock | None = None
-    ) -> None:
+    def __init__(self, book: Book, surroundings: Surroundings, lock: OwnerLock | None) -> None:
         self.book = book
-        self.clock = clock
-        self.limits = limits
+        self.clock = surroundings.clock
+        self.chance = surroundings.chance
+        self.limits = surroundings.limits
         self.lock = lock
-        self.jobs_application = Jobs(book)
+        self.jobs_application = Jobs(book, self.chance)
         self.mapper = self.jobs_application.event_mapper
         self.heads = Heads()
         self.reading = Reading(book, self.mapper)
-        self.writer = Writer(book, self.mapper, self.heads, clock)
+        self.writer = Writer(book, self.mapper, self.heads, self.clock)
 
     @classmethod
     def open(
-        cls, data: str | Path = "./data", *, clock: Clock | None = None, limits: Limits = Limits()
+        cls,
+        data: str | Path = "./data",
+        *,
+        clock: Clock | None = None,
+        chance: Chance | None = None,
+        limits: Limits | None = None,
     ) -> Self:
         """Own the ledger in a folder and start its writer. Raises StartRefused, in one line, when
         that cannot be.
         """
+        around = Surroundings(clock or SystemClock(), chance or SystemChance(), limits or Limits())
         folder = Folder(Path(data))
         folder.create()
         lock = OwnerLock(folder)
         lock.take()
         try:
-            book = SQLiteBook(folder, new_id=new_id())
-            ledger = cls(book, clock=clock or SystemClock(), limits=limits, lock=lock)
+            book = SQLiteBook(folder, new_id=around.chance.new_id())
+            ledger = cls(book, around, lock)
             ledger.heads.load(book, ledger.mapper)
         except BaseException:
             lock.release()
@@ -119,8 +133,8 @@ class Ledger:
     @classmethod
     def open_read_only(cls, data: str | Path = "./data", *, clock: Clock | None = None) -> Self:
         """Read a ledger that another process owns. Commands are refused as Unavailable."""
-        book = SQLiteBook(Folder(Path(data)), new_id=new_id(), is_read_only=True)
-        return cls(book, clock=clock or SystemClock())
+        around = Surroundings(clock or SystemClock(), SystemChance(), Limits())
+        return cls(SQLiteBook(Folder(Path(data)), new_id=None), around, None)
 
     def __enter__(self) -> Self:
         return self
@@ -201,7 +215,7 @@ class Ledger:
         """The command that begins a job. Parses and looks ahead here, before the queue, where
         slowness hurts nobody.
         """
-        job_id = new_id()
+        job_id = self.chance.new_id()
         parsed = parse_spec(spec, planner=planner(), anchor_at=rfc3339(call.now))
         commands.look_ahead(parsed["schedule"], parsed["enabled"], now=call.now)
         return commands.schedule(job_id, parsed, call, max_jobs=self.limits.max_jobs)
@@ -219,7 +233,7 @@ class Ledger:
         self, reason: str | None = None, *, actor: Actor = LIBRARY, source: str = "library"
     ) -> Call:
         """The circumstances of a command that is given now."""
-        command_id = str(new_id())
+        command_id = str(self.chance.new_id())
         return Call(self.clock.now(), Origin(command_id, actor, source, None, reason))
 
     def ask(self, command: Command[T]) -> T:

@@ -34,6 +34,7 @@ INSTANTS = (
     "paused_until",
     "stopped_at",
     "owed_from",
+    "settled_until",
     "tripped_at",
     "probe_at",
 )

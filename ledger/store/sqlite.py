@@ -54,15 +54,19 @@ _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 
 
 class SQLiteBook:
-    """The store contract on one file. Only the writer's thread calls `append` and `save_heads`."""
+    """The store contract on one file. Only the writer's thread calls `append` and `save_heads`.
 
-    def __init__(self, folder: Folder, *, new_id: UUID, is_read_only: bool = False) -> None:
+    A new ledger gets `new_id`; without one the file is only read.
+    """
+
+    def __init__(self, folder: Folder, *, new_id: UUID | None) -> None:
+        is_read_only = new_id is None
         if not is_read_only:
             folder.create()
         folder.require_private(folder.book)
         self.file = SQLiteFile(folder.book, synchronous="FULL", is_read_only=is_read_only)
         self._writer = self.file.connect()
-        if not is_read_only:
+        if new_id is not None:
             self._create(folder, new_id)
         self.ledger_id = self._identify()
         self._genesis = genesis(self.ledger_id)

@@ -1,0 +1,125 @@
+"""What must hold of any history, read from the book alone: the checks of INVARIANTS X, S and P."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ledger import Ledger
+from ledger.domain.job import Job
+from ledger.domain.recurrence import missed_fires, next_fire
+from ledger.domain.schedules import parse_schedule
+from ledger.domain.view import view
+from ledger.store.commands import Claimed
+from ledger.store.heads import freeze
+from ledger.store.query import AuditQuery
+from ledger.store.verification import verify_book
+from projections.copies import Copies
+from projections.job_questions import JobFilter
+
+OUTCOMES = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
+LATE = (*OUTCOMES, "job.delivered", "job.delivery_failed")
+SLOTS = ("schedule", "catch_up", "retry")
+
+
+def histories(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
+    """Every job's events, in order."""
+    by_job: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in ledger.reading.export(AuditQuery()):
+        if event["topic"].startswith("job."):
+            by_job[event["job_id"]].append(event)
+    return by_job
+
+
+def check_history(events: list[dict[str, Any]]) -> None:
+    """The laws of one job's life."""
+    open_run = ended = None
+    started: set[tuple[str, str, int]] = set()
+    for event in events:
+        topic, data = event["topic"], event["data"]
+        if ended is not None:
+            assert topic in LATE or topic == "job.deleted", f"{topic} follows {ended}"
+        if topic == "job.run_started":
+            assert open_run is None, "X2: a second run was opened"
+            key = (data["scheduled_for"], data["trigger"], data["attempt"])
+            assert key not in started, f"X1: {key} was started twice"
+            started.add(key)
+            open_run = data["run_id"]
+        elif topic in OUTCOMES:
+            assert open_run == data["run_id"], "X4: an outcome of a run that was not open"
+            open_run = None
+        elif topic in ("job.completed", "job.deleted"):
+            ended = topic
+    versions = [event["version"] for event in events]
+    assert versions == list(range(1, len(events) + 1))
+
+
+def check_launches(launched: Iterable[Claimed], by_job: dict[str, list[dict[str, Any]]]) -> None:
+    """X3: nothing was executed that is not in the book, and nothing twice."""
+    recorded = {
+        event["data"]["run_id"]
+        for events in by_job.values()
+        for event in events
+        if event["topic"] == "job.run_started"
+    }
+    ids = [claimed.run.run_id for claimed in launched]
+    assert len(ids) == len(set(ids)), "a run was executed twice"
+    assert set(ids) <= recorded, "a run was executed that is not in the book"
+
+
+def check_book(ledger: Ledger) -> None:
+    """The chain fits, and every head is the fold of its events."""
+    assert verify_book(ledger.book).is_sound
+    for head in ledger.heads.snapshot():
+        assert freeze(head) == freeze(ledger.fold(head.id)), head.id
+
+
+def check_copies(ledger: Ledger, copies: Copies, jobs: Iterable[UUID]) -> None:
+    """P1: every copy equals the fold."""
+    copies.catch_up()
+    assert [item["problem"] for item in copies.health()] == [None, None]
+    folded = [view(job) for job in (ledger.fold(job_id) for job_id in jobs) if is_listed(job)]
+    listed, following = copies.jobs(JobFilter(limit=1000))
+    assert following is None
+    assert sorted(listed, key=by_id) == sorted(folded, key=by_id)
+
+
+def check_slots(ledger: Ledger, job_id: UUID, events: list[dict[str, Any]]) -> None:
+    """Every slot of a cron schedule was started, or is recorded as missed, or is yet to come: none vanished."""
+    job = ledger.fold(job_id)
+    schedule = parse_schedule(job.schedule)
+    if job.schedule["kind"] != "cron" or job.status != "active" or job.open_run is not None:
+        return
+    created = datetime.fromisoformat(events[0]["timestamp"])
+    first, last = next_fire(schedule, after=created), job.next_run_at
+    assert first is not None
+    assert last is not None
+    owed = missed_fires(schedule, first=first, until=last, cause="") if first < last else None
+    upto = 0 if owed is None else owed.count - (owed.last == last)
+    ran = {
+        event["data"]["scheduled_for"]
+        for event in events
+        if event["topic"] == "job.run_started" and event["data"]["trigger"] in SLOTS
+    }
+    ran_slots = sum(1 for text in ran if _names_slot(schedule, text))
+    missed = sum(
+        event["data"]["missed"]["count"] for event in events if event["data"].get("missed")
+    )
+    assert ran_slots + missed == upto, (ran_slots, missed, upto)
+
+
+def _names_slot(schedule: Any, text: str) -> bool:
+    at = datetime.fromisoformat(text)
+    fire = next_fire(schedule, after=datetime.fromtimestamp(at.timestamp() - 0.001, at.tzinfo))
+    return fire == at
+
+
+def is_listed(job: Job) -> bool:
+    return job.version > 0 and job.status != "deleted"
+
+
+def by_id(job: dict[str, Any]) -> str:
+    return str(job["id"])

@@ -1,0 +1,46 @@
+"""Seeded histories in a world where things go wrong, and the laws that must hold of every one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from uuid import UUID
+
+from tests.simulation import laws
+from tests.simulation.world import World
+
+STEPS = 400
+SEEDS = range(60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_goes_wrong_the_laws_hold(tmp_path: Path, seed: int) -> None:
+    live(tmp_path, seed, STEPS, fault_rate=0.05 if seed % 3 else 0.0)
+
+
+@pytest.mark.parametrize("seed", [1001, 1002])
+def test_a_short_life_keeps_the_laws(tmp_path: Path, seed: int) -> None:
+    live(tmp_path, seed, 120, fault_rate=0.05)
+
+
+def live(folder: Path, seed: int, steps: int, *, fault_rate: float) -> None:
+    print(f"seed {seed}, {steps} steps, fault rate {fault_rate}")
+    world = World(folder, seed, fault_rate=fault_rate)
+    for _ in range(steps):
+        world.step()
+    world.faults.rate = 0.0
+    world.dispatch()
+
+    by_job = laws.histories(world.ledger)
+    for events in by_job.values():
+        laws.check_history(events)
+    laws.check_launches(world.launched, by_job)
+    laws.check_book(world.ledger)
+    laws.check_copies(world.ledger, world.copies, [UUID(job_id) for job_id in by_job])
+    for job_id, events in by_job.items():
+        laws.check_slots(world.ledger, UUID(job_id), events)
+    assert max(world.answered, default=0) <= world.ledger.book.tail_position()
+    world.close()

@@ -1,0 +1,209 @@
+"""A ledger in a world that goes wrong on a schedule: one process, one seed, simulated time.
+
+The writer is asked and waited for step by step, so a seed always gives the same history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from ledger import Dispatcher, Ledger
+from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, Succeeded
+from ledger.dispatch.workshop import Finished
+from ledger.errors import LedgerError, StorageFull
+from ledger.store.book import AppendUnknown, Book
+from ledger.store.commands import Claimed
+from ledger.store.mapper import EventMapper
+from ledger.store.records import Group, GroupOutcome
+from projections.copies import Copies
+from tests.builders import NOON, ManualClock, open_ledger
+
+CLASSES = ("rate_limited", "timeout", "server_error", "other")
+
+
+class FaultyBook:
+    """A book whose appends fail now and then: before the commit, after it (the answer is lost), or for want of room."""
+
+    def __init__(self, book: Book, chance: Random, rate: float) -> None:
+        self._book = book
+        self._chance = chance
+        self.rate = rate
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._book, name)
+
+    def append(
+        self, groups: Sequence[Group], mapper: EventMapper, *, now: int
+    ) -> list[GroupOutcome]:
+        fault = self._chance.random() / self.rate if self.rate else 1.0
+        if fault < 0.3:
+            raise AppendUnknown("the connection broke before the commit")
+        if fault < 0.4:
+            raise StorageFull
+        outcomes = self._book.append(groups, mapper, now=now)
+        if fault < 1.0:
+            raise AppendUnknown("the answer of the commit was lost")
+        return outcomes
+
+
+class SimulatedWork:
+    """Where runs are executed: each takes a while of simulated time and ends as chance has it. Survives no crash."""
+
+    def __init__(self, clock: ManualClock, chance: Random, launched: list[Claimed]) -> None:
+        self.running: dict[str, Claimed] = {}
+        self._clock = clock
+        self._chance = chance
+        self._launched = launched
+        self._ends: dict[str, Any] = {}
+        self._back: list[Finished] = []
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def is_instant(self, executor: dict[str, Any] | None) -> bool:
+        return False
+
+    def launch(self, claimed: Claimed) -> None:
+        self._launched.append(claimed)
+        run_id = claimed.run.run_id
+        self.running[run_id] = claimed
+        self._ends[run_id] = self._clock.now() + timedelta(seconds=self._chance.randrange(0, 150))
+
+    def finished(self, limit: int) -> list[Finished]:
+        over = [run_id for run_id in self.running if self._ends[run_id] <= self._clock.now()]
+        done, self._back = self._back, []
+        return done + [Finished(self.running.pop(run_id), self._outcome()) for run_id in over]
+
+    def put_back(self, finished: Finished) -> None:
+        self._back.append(finished)
+
+    @property
+    def has_finished(self) -> bool:
+        return bool(self._back)
+
+    def _outcome(self) -> Outcome:
+        dice = self._chance.random()
+        if dice < 0.55:
+            return Succeeded("", 0, "0" * 64, 1)
+        if dice < 0.95:
+            kind = self._chance.choice(CLASSES)
+            return Failed(f"{kind} after {self._chance.randrange(999)} ms", kind, "host", None, 1)
+        return Blocked("the target is refused")
+
+
+class World:
+    """One ledger with a dispatcher, operators and trouble. `step` lets a little of everything happen."""
+
+    def __init__(self, folder: Path, seed: int, *, fault_rate: float = 0.05) -> None:
+        self.chance = Random(seed)
+        self.clock = ManualClock(NOON)
+        self.folder = folder
+        self.fault_rate = fault_rate
+        self.launched: list[Claimed] = []
+        self.answered: list[int] = []
+        self.jobs: list[UUID] = []
+        self.ledger: Ledger
+        self.copies: Copies
+        self.open()
+
+    def open(self) -> None:
+        """Start a process on the folder."""
+        self.ledger = open_ledger(self.folder, self.clock, seed=self.chance.randrange(2**32))
+        self.copies = Copies.open(self.ledger, self.folder / "data" / "projections.db")
+        self.faults = FaultyBook(self.ledger.book, self.chance, self.fault_rate)
+        self.ledger.writer.book = self.faults
+        self.work = SimulatedWork(self.clock, self.chance, self.launched)
+        self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=5)
+
+    def close(self) -> None:
+        """End the process in good order."""
+        self.faults.rate = 0.0
+        self.copies.close()
+        self.ledger.close()
+
+    def crash(self) -> None:
+        """End the process as kill -9 would: nothing is saved, no run reports."""
+        self.ledger.heads.changed.clear()
+        self.ledger.writer._events_unsaved = 0
+        self.ledger.heads.position = self.ledger.book.heads_position()
+        self.close()
+        self.open()
+
+    def step(self) -> None:
+        """Let some time pass, operators act, things break, and the dispatcher work."""
+        self.clock.advance(timedelta(seconds=self.chance.choice((0, 1, 5, 20, 60, 61))))
+        dice = self.chance.random()
+        if dice < 0.01:
+            self.crash()
+        elif dice < 0.015:
+            self.clock.advance(timedelta(seconds=self.chance.choice((400, 4_000, 90_000))))
+        elif dice < 0.02:
+            self.clock.advance(timedelta(seconds=-self.chance.randrange(1, 30)))
+        elif dice < 0.3:
+            self.operate()
+        self.dispatch()
+        if self.chance.random() < 0.3:
+            self.copies.catch_up()
+
+    def dispatch(self) -> None:
+        """One step of the dispatcher; a store in trouble is its to bear."""
+        try:
+            self.dispatcher.run_once()
+        except LedgerError:
+            pass
+
+    def operate(self) -> None:
+        """One command of an operator; a refusal is an answer too."""
+        try:
+            if not self.jobs or self.chance.random() < 0.2:
+                answer = self.ledger.schedule(self._spec())
+                self.jobs.append(answer.job_id)
+            else:
+                answer = self._command(self.chance.choice(self.jobs))
+            self.answered.append(answer.position)
+        except LedgerError:
+            pass
+
+    def _command(self, job_id: UUID) -> Any:
+        ledger, dice = self.ledger, self.chance.random()
+        if dice < 0.25:
+            until = self.clock.now() + timedelta(seconds=self.chance.randrange(1, 900))
+            return ledger.pause(job_id, until=until if self.chance.random() < 0.4 else None)
+        if dice < 0.6:
+            return ledger.resume(job_id, force=self.chance.random() < 0.6, reason="tried it")
+        if dice < 0.75:
+            return ledger.run(job_id)
+        if dice < 0.95:
+            return ledger.amend(job_id, {"description": f"{self.chance.randrange(9)}"})
+        return ledger.delete(job_id)
+
+    def _spec(self) -> dict[str, Any]:
+        number = len(self.jobs) + self.chance.randrange(10**6)
+        return {
+            "name": f"job {number}",
+            "schedule": self._schedule(),
+            "task": "t",
+            "policy": {
+                "trip_after": self.chance.randrange(1, 5),
+                "backoff_seconds": [self.chance.choice((0.5, 10, 70))],
+                "probe_after_seconds": self.chance.choice((None, None, 60)),
+                "catch_up": self.chance.choice(("one", "none")),
+                "jitter_seconds": self.chance.choice((0, 0, 20)),
+            },
+        }
+
+    def _schedule(self) -> dict[str, Any]:
+        kind = self.chance.choice(("every", "grid", "cron", "cron", "at"))
+        if kind == "cron":
+            return {"kind": "cron", "expr": self.chance.choice(("* * * * *", "*/5 * * * *"))}
+        if kind == "at":
+            at = self.clock.now() + timedelta(seconds=self.chance.randrange(1, 600))
+            return {"kind": "at", "at": at.isoformat()}
+        plain = {"kind": "every", "interval_seconds": self.chance.choice((30, 60, 300))}
+        return {**plain, "anchor": "grid"} if kind == "grid" else plain
