@@ -40,6 +40,11 @@ class Stream(BaseAggregate[UUID]):
             event.mutate(stream)
         return stream
 
+    @property
+    def pending(self) -> list[Event]:
+        """The events that were decided and are not appended yet."""
+        return self.pending_events  # type: ignore[return-value]
+
     def begin(self) -> None:
         """Set the attributes of the blank state."""
 
@@ -48,4 +53,12 @@ class Stream(BaseAggregate[UUID]):
 
     def record(self, event_class: type[Event], now: datetime, by: Origin, **fields: object) -> None:
         """Append one decided fact to the pending events and evolve by it."""
-        self.trigger_event(event_class, timestamp=now, **by.fields(), **fields)
+        event = event_class(
+            originator_id=self.id,
+            originator_version=self.version + 1,
+            timestamp=now,
+            **by.fields(),
+            **fields,
+        )
+        event.mutate(self)
+        self.pending_events.append(event)

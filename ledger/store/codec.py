@@ -46,7 +46,7 @@ class Shape:
 
     topic: str
     class_version: int
-    fields: tuple[str, ...]
+    fields: frozenset[str]
     instants: tuple[str, ...]
     texts: tuple[tuple[str, ...], ...]
     positions: tuple[str, ...]
@@ -60,7 +60,7 @@ def shape_of(event_class: type[Event]) -> Shape:
     return Shape(
         topic=event_class.TOPIC,
         class_version=event_class.class_version,
-        fields=tuple(name for name in own if name not in ENVELOPE),
+        fields=frozenset(own).difference(ENVELOPE),
         instants=tuple(name for name in own if hints[name] in (datetime, datetime | None)),
         texts=tuple(tuple(path.split(".")) for path in ("reason", *event_class.TEXTS)),
         positions=event_class.POSITIONS,
@@ -100,8 +100,9 @@ class Codec:
     def split(self, event: Event) -> tuple[dict[str, Any], list[Text]]:
         """The plain state of an event, and the texts taken out of it."""
         shape = shape_of(type(event))
-        values = vars(event)
-        state = {name: values[name] for name in shape.fields}
+        state = dict(vars(event))
+        for name in ENVELOPE:
+            del state[name]
         for name in shape.instants:
             if state[name] is not None:
                 state[name] = instant_text(state[name])
@@ -109,7 +110,8 @@ class Codec:
             state["class_version"] = shape.class_version
         texts: list[Text] = []
         for path in shape.texts:
-            self._take(state, path, texts)
+            if state[path[0]]:
+                self._take(state, path, texts)
         return state, texts
 
     def _take(self, state: dict[str, Any], path: tuple[str, ...], texts: list[Text]) -> None:
@@ -156,7 +158,7 @@ def text_references(
     paths: tuple[tuple[str, ...], ...], state: Mapping[str, Any]
 ) -> list[tuple[str, str]]:
     """The texts that a stored state refers to: id and digest."""
-    references = (_reference(state, path) for path in paths)
+    references = [_reference(state, path) for path in paths if state.get(path[0])]
     return [(reference[0], reference[1]) for reference in references if reference]
 
 
@@ -165,6 +167,8 @@ def put_texts(
 ) -> None:
     """Replace each reference in `state` by its text."""
     for path in paths:
+        if not state[path[0]]:
+            continue
         reference = _reference(state, path)
         if reference:
             holder = state if len(path) == 1 else state[path[0]]

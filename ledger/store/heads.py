@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import count
@@ -80,9 +80,9 @@ class Heads:
         self.jobs: dict[UUID, Job] = {}
         self.position = 0
         self.changed: set[UUID] = set()
-        self._wakes: dict[UUID, tuple[Wake, int]] = {}
+        self._wakes: dict[int, tuple[Wake, int]] = {}
         self._heap: list[tuple[datetime, int, UUID]] = []
-        self._open: dict[UUID, OpenRun] = {}
+        self._open: dict[int, tuple[UUID, OpenRun]] = {}
         self._numbers = count()
         self._lock = threading.Lock()
         self._bell = threading.Event()
@@ -92,9 +92,11 @@ class Heads:
     def settle(self, job: Job) -> None:
         """Take in a job as the last commit left it."""
         self.changed.add(job.id)
-        is_gone = job.status == "deleted" and job.open_run is None
+        self._place(job)
+
+    def _place(self, job: Job) -> None:
         with self._lock:
-            if is_gone:
+            if is_gone(job):
                 self.jobs.pop(job.id, None)
             else:
                 self.jobs[job.id] = job
@@ -112,18 +114,23 @@ class Heads:
         self._bell.set()
 
     def _index(self, job: Job, wake: Wake | None) -> None:
+        key = job.id.int
         if job.open_run is None:
-            self._open.pop(job.id, None)
+            self._open.pop(key, None)
         else:
-            self._open[job.id] = job.open_run
-        before = self._wakes.get(job.id)
+            self._open[key] = (job.id, job.open_run)
+        before = self._wakes.get(key)
         if before is not None and before[0] == wake:
             return
-        self._wakes.pop(job.id, None)
-        if wake is not None:
-            number = next(self._numbers)
-            self._wakes[job.id] = (wake, number)
-            heapq.heappush(self._heap, (wake.at, number, job.id))
+        if wake is None:
+            self._wakes.pop(key, None)
+        else:
+            self._put(wake)
+
+    def _put(self, wake: Wake) -> None:
+        number = next(self._numbers)
+        self._wakes[wake.job_id.int] = (wake, number)
+        heapq.heappush(self._heap, (wake.at, number, wake.job_id))
 
     # -- asked by the dispatcher ----------------------------------------------------------------
 
@@ -135,9 +142,9 @@ class Heads:
         with self._lock:
             while self._heap and self._heap[0][0] <= now and len(due) < limit:
                 _, number, job_id = heapq.heappop(self._heap)
-                wake, current = self._wakes.get(job_id, (None, -1))
+                wake, current = self._wakes.get(job_id.int, (None, -1))
                 if wake is not None and current == number:
-                    del self._wakes[job_id]
+                    del self._wakes[job_id.int]
                     due.append(wake)
         return due
 
@@ -147,17 +154,15 @@ class Heads:
         """
         with self._lock:
             for wake in wakes:
-                if wake.job_id not in self._wakes:
-                    number = next(self._numbers)
-                    self._wakes[wake.job_id] = (wake, number)
-                    heapq.heappush(self._heap, (wake.at, number, wake.job_id))
+                if wake.job_id.int not in self._wakes:
+                    self._put(wake)
 
     def next_at(self) -> datetime | None:
         """When something is next due."""
         with self._lock:
             while self._heap:
                 at, number, job_id = self._heap[0]
-                if self._wakes.get(job_id, (None, -1))[1] == number:
+                if self._wakes.get(job_id.int, (None, -1))[1] == number:
                     return at
                 heapq.heappop(self._heap)
         return None
@@ -170,7 +175,7 @@ class Heads:
     def open_runs(self) -> list[tuple[UUID, OpenRun]]:
         """The runs under way, on any node."""
         with self._lock:
-            return list(self._open.items())
+            return list(self._open.values())
 
     def snapshot(self) -> list[Job]:
         """The live jobs, for reading only."""
@@ -188,8 +193,7 @@ class Heads:
         self.position = book.heads_position() if self.jobs else 0
         self.catch_up(book, mapper)
         for job in list(self.jobs.values()):
-            self.settle(job)
-        self.changed &= set(self.jobs)
+            self._place(job)
 
     def catch_up(self, book: Book, mapper: EventMapper) -> None:
         """Take in the events after `position`."""
@@ -202,13 +206,23 @@ class Heads:
                 event.mutate(job)
                 job.locate(event.originator_version, recorded.id)
                 self.jobs[job.id] = job
+                self.changed.add(job.id)
             self.position = page[-1].id
 
-    def unsaved(self, limit: int) -> Iterator[tuple[UUID, int, bytes | None]]:
-        """Up to `limit` changed heads, frozen; they count as saved from here on."""
+    def unsaved(
+        self, limit: int, load: Callable[[UUID], Job]
+    ) -> Iterator[tuple[UUID, int, bytes | None]]:
+        """Up to `limit` changed heads, frozen; they count as saved from here on. `load` gives a job
+        whose head was forgotten since.
+        """
         for job_id in [self.changed.pop() for _ in range(min(limit, len(self.changed)))]:
-            job = self.jobs.get(job_id)
-            yield (job_id, job.version, freeze(job)) if job else (job_id, 0, None)
+            job = self.jobs.get(job_id) or load(job_id)
+            yield job_id, job.version, None if is_gone(job) else freeze(job)
+
+
+def is_gone(job: Job) -> bool:
+    """Whether nothing can happen to a job any more, so that no head is kept of it."""
+    return job.version == 0 or (job.status == "deleted" and job.open_run is None)
 
 
 def freeze(job: Job) -> bytes:

@@ -74,18 +74,11 @@ class Tokens:
     ) -> TokenRow:
         """A token whose secret the operator chose (JOBLEDGER_TOKEN at the first start)."""
         ends_at = microseconds(expires_at) if expires_at is not None else None
-        row = TokenRow(
-            str(self._ledger.chance.new_id()),
-            read_name(name),
-            role,
-            kind,
-            digest_of(secret),
-            ends_at,
-            None,
-        )
+        token_id = str(self._ledger.chance.new_id())
+        row = TokenRow(token_id, read_name(name), role, kind, digest_of(secret), ends_at, None)
 
         def command(unit: Unit) -> TokenRow:
-            token = unit.token(UUID(row.id))
+            token = unit.token(UUID(token_id))
             token.create(
                 name=name, role=role, kind=kind, expires_at=expires_at, now=call.now, by=call.by
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from ledger.errors import CorruptEvent
 from ledger.store.book import Book
 from ledger.store.heads import Heads
 from ledger.store.mapper import EventMapper
-from ledger.store.records import Group, TokenRow
+from ledger.store.records import Draft, Group, TokenRow
 
 S = TypeVar("S", bound=Stream)
 
@@ -46,15 +47,17 @@ class Unit:
         self._mapper = mapper
         self._heads = heads
         self._others: dict[UUID, Stream] = {}
-        self._touched: dict[UUID, Stream] = {}
+        self._touched: list[Stream] = []
         self._tokens: list[TokenRow] = []
 
     # -- for commands ---------------------------------------------------------------------------
 
     def job(self, job_id: UUID) -> Job:
         """The job, or a blank one that every decision refuses as not found."""
-        job = self._heads.jobs.get(job_id) or self._other(Job, job_id)
-        self._touched[job_id] = job
+        job = self._heads.jobs.get(job_id)
+        if job is None:
+            return self._other(Job, job_id)
+        self._touch(job)
         return job
 
     def name(self, name: str) -> Name:
@@ -81,31 +84,36 @@ class Unit:
 
     # -- for the writer -------------------------------------------------------------------------
 
-    def gather(self) -> Group:
-        """What the command that just decided wants appended, in the order it touched its
-        streams.
+    def gather(self) -> tuple[Group, list[Stream]]:
+        """What the command that just decided wants appended, and the streams it changed, in the
+        order it touched them.
         """
-        touched, self._touched = self._touched, {}
-        tokens, self._tokens = self._tokens, []
-        pending = [event for stream in touched.values() for event in stream.pending_events]
-        drafts = tuple(self._mapper.draft(event) for event in pending)  # type: ignore[arg-type]
-        for stream in touched.values():
+        changed = [stream for stream in self._touched if stream.pending_events]
+        drafts: list[Draft] = []
+        for stream in changed:
+            drafts.extend(map(self._mapper.draft, stream.pending))
+        group = Group(tuple(drafts), tuple(self._tokens))
+        for stream in changed:
             stream.pending_events.clear()
-        return Group(drafts, tuple(tokens))
+        self.abandon()
+        return group, changed
 
-    def settle(self, group: Group, positions: tuple[int, ...]) -> None:
+    def settle(self, group: Group, changed: Sequence[Stream], positions: Sequence[int]) -> None:
         """Take in that the group is in the book: tell jobs their positions, and the heads their
         jobs.
         """
-        jobs: dict[UUID, Job] = {}
+        jobs = {stream.id.int: stream for stream in changed if isinstance(stream, Job)}
         for draft, position in zip(group.drafts, positions, strict=True):
-            held = self._heads.jobs.get(draft.stream) or self._others.get(draft.stream)
-            if isinstance(held, Job):
-                held.locate(draft.version, position)
-                jobs[draft.stream] = held
+            job = jobs.get(draft.stream.int)
+            if job is not None:
+                job.locate(draft.version, position)
         for job in jobs.values():
             self._others.pop(job.id, None)
             self._heads.settle(job)
+
+    def load_job(self, job_id: UUID) -> Job:
+        """A job folded from the book, for a head that was forgotten."""
+        return fold_stream(self._book, self._mapper, Job.blank(job_id))
 
     def trim(self) -> None:
         """Forget streams that were read long ago, between batches."""
@@ -115,12 +123,12 @@ class Unit:
     @property
     def has_pending(self) -> bool:
         """Whether the command that just decided recorded anything."""
-        return any(stream.pending_events for stream in self._touched.values())
+        return any(stream.pending_events for stream in self._touched)
 
     @property
     def touched(self) -> set[UUID]:
         """The streams of the command that just decided."""
-        return set(self._touched)
+        return {stream.id for stream in self._touched}
 
     def abandon(self) -> None:
         """Forget a command that decided nothing."""
@@ -139,5 +147,9 @@ class Unit:
         if not isinstance(held, kind):
             held = fold_stream(self._book, self._mapper, kind.blank(stream_id))
             self._others[stream_id] = held
-        self._touched[stream_id] = held
+        self._touch(held)
         return held
+
+    def _touch(self, stream: Stream) -> None:
+        if not any(stream is touched for touched in self._touched):
+            self._touched.append(stream)

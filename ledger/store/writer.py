@@ -11,12 +11,13 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import orjson
 
 from ledger.clock import Clock
+from ledger.domain.aggregate import Stream
 from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, StorageFull, Unavailable
 from ledger.store.book import AppendUnknown, Book
 from ledger.store.heads import Heads
@@ -34,6 +35,7 @@ MAX_BATCH = 1024
 MAX_TRIES = 3
 """How often a batch is decided again after its commit failed."""
 HEADS_PER_SAVE = 500
+NOTHING = Group(())
 EVENTS_PER_SAVE = 20_000
 
 
@@ -58,7 +60,8 @@ class _Decided:
     command: Command[Any]
     result: Any = None
     error: BaseException | None = None
-    group: Group = field(default_factory=lambda: Group(()))
+    group: Group = NOTHING
+    changed: Sequence[Stream] = ()
 
 
 class Writer:
@@ -195,7 +198,7 @@ class Writer:
         item = _Decided(command)
         try:
             item.result = command(self.unit)
-            item.group = self.unit.gather()
+            item.group, item.changed = self.unit.gather()
         except Exception as error:  # noqa: BLE001  one mistake, one command
             if self.unit.has_pending:
                 self._half_done, self._half_error = self.unit.touched, error
@@ -242,7 +245,7 @@ class Writer:
                 item.error = OutcomeUnknown(f"another node wrote to stream {outcome.stream} first")
                 self.unit.forget({draft.stream for draft in item.group.drafts})
                 continue
-            self.unit.settle(item.group, outcome.positions)
+            self.unit.settle(item.group, item.changed, outcome.positions)
             count += len(outcome.positions)
             self.position = max((self.position, *outcome.positions))
         for item, outcome in zip(decided, outcomes, strict=True):
@@ -260,7 +263,7 @@ class Writer:
         are saved.
         """
         while True:
-            heads = list(self.heads.unsaved(HEADS_PER_SAVE))
+            heads = list(self.heads.unsaved(HEADS_PER_SAVE, self.unit.load_job))
             is_complete = not self.heads.changed
             self.book.save_heads(heads, position=self.heads.position if is_complete else None)
             if is_complete:

@@ -141,9 +141,12 @@ class World:
         dice = self.chance.random()
         if dice < 0.01:
             self.crash()
-        elif dice < 0.015:
+        elif dice < 0.013:
+            self.close()
+            self.open()
+        elif dice < 0.018:
             self.clock.advance(timedelta(seconds=self.chance.choice((400, 4_000, 90_000))))
-        elif dice < 0.02:
+        elif dice < 0.023:
             self.clock.advance(timedelta(seconds=-self.chance.randrange(1, 30)))
         elif dice < 0.3:
             self.operate()
