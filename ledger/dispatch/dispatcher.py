@@ -15,7 +15,7 @@ from typing import Any
 
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
-from ledger.dispatch.leases import Leases
+from ledger.dispatch.leases import Leases, Lost
 from ledger.dispatch.ready import Due, Ready
 from ledger.dispatch.workshop import Finished, Workplace, Workshop
 from ledger.domain.origin import Actor, Origin
@@ -25,12 +25,15 @@ from ledger.store.application import Ledger
 from ledger.store.commands import Call, Claimed
 from ledger.store.heads import Wake
 from ledger.store.query import DISPATCHER
+from ledger.store.writer import Command
 
 CONCURRENCY = 32
 MAX_CLAIMS = 500
 """Runs claimed in one append."""
 MAX_REPORTS = 500
 """Outcomes recorded in one append."""
+MAX_OUTCOMES_WAITING = 10_000
+"""Outcomes that may wait while starts go first."""
 MAX_WAKES = 10_000
 """Wakes taken over from the heads at a time."""
 IDLE_SECONDS = 5.0
@@ -68,6 +71,7 @@ class Dispatcher:
         self._has_ended = threading.Event()
         self._problem: str | None = None
         self._lag_seconds = 0.0
+        self._must_sweep = True
         self._actor = Actor(DISPATCHER, "system")
 
     # -- the thread -----------------------------------------------------------------------------
@@ -124,7 +128,7 @@ class Dispatcher:
 
     def _is_done(self) -> bool:
         return self._is_draining.is_set() and (
-            not self._workshop.running and not self._workshop.has_finished
+            not self._workshop.running and self._workshop.finished_count == 0
         )
 
     def _give_up(self) -> None:
@@ -146,39 +150,53 @@ class Dispatcher:
             self._leases.next_end(),
         )
         coming = [(at - now).total_seconds() for at in instants if at is not None and at > now]
-        if self._workshop.has_finished:
+        if self._workshop.finished_count:
             return 0.0
         return min([IDLE_SECONDS, *coming])
 
     # -- one step -------------------------------------------------------------------------------
 
     def run_once(self) -> int:
-        """Record outcomes, sweep, and claim what is due, all in one append; then launch what was
-        claimed.
+        """Record outcomes and losses and claim what is due, all in one append; then launch what was
+        claimed. In a burst starts go first: an outcome can wait, a start is late.
 
         Returns how many outcomes, losses and claims it dealt with.
         """
         now = self._ledger.clock.now()
-        call = self._call(now)
-        finished = self._workshop.finished(MAX_REPORTS)
-        lost = list(self._leases.lost(self._ledger.heads.open_runs(), now))
         dues = [] if self._is_draining.is_set() else self._take_due(now)
+        is_burst = len(dues) == MAX_CLAIMS and self._workshop.finished_count < MAX_OUTCOMES_WAITING
+        finished = [] if is_burst else self._workshop.finished(MAX_REPORTS)
+        lost = self._take_lost(now)
         if not finished and not lost and not dues:
             return 0
-        work = [
-            *(self._report(item, call) for item in finished),
-            *(commands.lose(job_id, run_id, cause, call) for job_id, run_id, cause in lost),
-            *(
-                commands.claim(
-                    due.wake.job_id, self._call(now), node=self.node, is_late=due.is_late
-                )
-                for due in dues
-            ),
-        ]
-        results = self._ledger.submit(work).result()
-        self._after_reports(finished, results[: len(finished)])
-        self._after_claims(dues, results[len(finished) + len(lost) :], now)
+        results = self._ledger.submit(self._work(finished, lost, dues, now)).result()
+        reported = len(finished)
+        self._after_reports(finished, results[:reported])
+        self._after_losses(results[reported : reported + len(lost)])
+        self._after_claims(dues, results[reported + len(lost) :], now)
         return len(results)
+
+    def _work(
+        self, finished: Sequence[Finished], lost: Sequence[Lost], dues: Sequence[Due], now: datetime
+    ) -> list[Command[Any]]:
+        return [
+            *(self._report(item, self._call(now)) for item in finished),
+            *(
+                commands.lose(item.job_id, item.run_id, item.cause, self._call(now))
+                for item in lost
+            ),
+            *(self._claim(due, self._call(now)) for due in dues),
+        ]
+
+    def _take_lost(self, now: datetime) -> list[Lost]:
+        """The runs nobody holds: looked for at the start, and whenever a lease has ended."""
+        ends_at = self._leases.next_end()
+        if not self._must_sweep and (ends_at is None or ends_at > now):
+            return []
+        return list(self._leases.lost(self._ledger.heads.open_runs(), now))
+
+    def _claim(self, due: Due, call: Call) -> Command[Claimed | None]:
+        return commands.claim(due.wake.job_id, call, node=self.node, is_late=due.is_late)
 
     def _take_due(self, now: datetime) -> list[Due]:
         self._ready.take_in(self._ledger.heads.take_due(now, MAX_WAKES), now)
@@ -201,9 +219,12 @@ class Dispatcher:
                 self._leases.take_over(item.claimed.run)
                 return lambda _: None
             case Blocked():
-                return commands.report(job_id, run_id, item.outcome.cause, self._call(call.now))
+                return commands.report(job_id, run_id, item.outcome.cause, call)
             case _:
-                return commands.report(job_id, run_id, item.outcome, self._call(call.now))
+                return commands.report(job_id, run_id, item.outcome, call)
+
+    def _after_losses(self, results: Sequence[Any]) -> None:
+        self._must_sweep = any(isinstance(result, LedgerError) for result in results)
 
     def _after_reports(self, finished: Sequence[Finished], results: Sequence[Any]) -> None:
         for item, result in zip(finished, results, strict=True):

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from ledger.domain.state import OpenRun
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A run that nobody holds any more, and why."""
+
+    job_id: UUID
+    run_id: str
+    cause: str
 
 
 class Leases:
@@ -27,15 +37,13 @@ class Leases:
         """
         self._taken_over[run.run_id] = run.lease_until
 
-    def lost(
-        self, open_runs: Iterable[tuple[UUID, OpenRun]], now: datetime
-    ) -> Iterator[tuple[UUID, str, str]]:
-        """The runs that are lost now: job, run, cause."""
+    def lost(self, open_runs: Iterable[tuple[UUID, OpenRun]], now: datetime) -> Iterator[Lost]:
+        """The runs that are lost now."""
         for job_id, run in open_runs:
             if run.node != self._node:
-                yield job_id, run.run_id, "owner_restarted"
+                yield Lost(job_id, run.run_id, "owner_restarted")
             elif self._taken_over.get(run.run_id, now) < now:
-                yield job_id, run.run_id, "lease_expired"
+                yield Lost(job_id, run.run_id, "lease_expired")
 
     def next_end(self) -> datetime | None:
         """When the next lease runs out."""

@@ -37,7 +37,7 @@ class Workplace(Protocol):
     def finished(self, limit: int) -> list[Finished]: ...
     def put_back(self, finished: Finished) -> None: ...
     @property
-    def has_finished(self) -> bool: ...
+    def finished_count(self) -> int: ...
     def close(self) -> None: ...
 
 
@@ -86,8 +86,9 @@ class Workshop:
         self._finished.put(finished)
 
     @property
-    def has_finished(self) -> bool:
-        return not self._finished.empty()
+    def finished_count(self) -> int:
+        """Outcomes that wait to be recorded."""
+        return self._finished.qsize()
 
     def close(self) -> None:
         """Cancel what still runs, close the executors, end the thread."""

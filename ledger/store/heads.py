@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import count
@@ -80,6 +80,8 @@ class Heads:
         self.jobs: dict[UUID, Job] = {}
         self.position = 0
         self.changed: set[UUID] = set()
+        self.saving: set[UUID] = set()
+        self.saving_position = 0
         self._wakes: dict[int, tuple[Wake, int]] = {}
         self._heap: list[tuple[datetime, int, UUID]] = []
         self._open: dict[int, tuple[UUID, OpenRun]] = {}
@@ -209,15 +211,30 @@ class Heads:
                 self.changed.add(job.id)
             self.position = page[-1].id
 
-    def unsaved(
-        self, limit: int, load: Callable[[UUID], Job]
+    def begin_save(self) -> None:
+        """Fix what the next save covers: the heads changed so far, and the position they are of."""
+        self.saving |= self.changed
+        self.changed.clear()
+        self.saving_position = self.position
+
+    def next_lot(self, limit: int) -> list[UUID]:
+        """Up to `limit` jobs of the save under way."""
+        return [self.saving.pop() for _ in range(min(limit, len(self.saving)))]
+
+    def frozen(
+        self, lot: Sequence[UUID], load: Callable[[UUID], Job]
     ) -> Iterator[tuple[UUID, int, bytes | None]]:
-        """Up to `limit` changed heads, frozen; they count as saved from here on. `load` gives a job
-        whose head was forgotten since.
+        """The heads of a lot as they are saved; None for a job that is gone. `load` gives one whose
+        head was forgotten since.
         """
-        for job_id in [self.changed.pop() for _ in range(min(limit, len(self.changed)))]:
+        for job_id in lot:
             job = self.jobs.get(job_id) or load(job_id)
             yield job_id, job.version, None if is_gone(job) else freeze(job)
+
+    def abandon_save(self, lot: Sequence[UUID]) -> None:
+        """The save under way failed: what it covered is unsaved as before."""
+        self.changed.update(lot, self.saving)
+        self.saving.clear()
 
 
 def is_gone(job: Job) -> bool:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
-from ledger.errors import CorruptEvent, StartRefused, StorageFull
+from ledger.errors import CorruptEvent, StartRefused, StorageFull, Unavailable
 from ledger.store.book import AppendUnknown
 from ledger.store.connections import SQLiteFile
 from ledger.store.evidence import Row, chain_of, columns_of, genesis, leaf_of
@@ -44,7 +44,7 @@ _TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC 
 _VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = ?"
 _INSERT_EVENT = f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"
 _INSERT_TEXT = "INSERT INTO texts (id, salt, body) VALUES (?, ?, ?)"
-_KEEP_TOKEN = (
+_PUT_ACCESS = (
     "INSERT INTO tokens (id, name, role, kind, digest, expires_at, revoked_at) VALUES (?, ?, ?, "
     "?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at"
@@ -114,7 +114,7 @@ class SQLiteBook:
             self._writer.executemany(_INSERT_TEXT, texts)
         tokens = [_token_values(token) for group in groups for token in group.tokens]
         if tokens:
-            self._writer.executemany(_KEEP_TOKEN, tokens)
+            self._writer.executemany(_PUT_ACCESS, tokens)
 
     def _append_what_fits(
         self, groups: Sequence[Group], mapper: EventMapper, now: int
@@ -255,20 +255,18 @@ class SQLiteBook:
     def save_heads(
         self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
-        self._writer.execute("BEGIN IMMEDIATE")
+        kept = [(job.bytes, version, state) for job, version, state in heads if state is not None]
+        gone = [(job.bytes,) for job, _, state in heads if state is None]
         try:
-            kept = [
-                (job.bytes, version, state) for job, version, state in heads if state is not None
-            ]
+            self._writer.execute("BEGIN IMMEDIATE")
             self._writer.executemany(_PUT_HEAD, kept)
-            gone = [(job.bytes,) for job, _, state in heads if state is None]
             self._writer.executemany("DELETE FROM heads WHERE job = ?", gone)
             if position is not None:
                 self._writer.execute(_PUT_META, ("heads_position", str(position)))
             self._writer.execute("COMMIT")
-        finally:
-            if self._writer.in_transaction:
-                self._roll_back()
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise Unavailable(f"The heads could not be saved ({error}).") from error
 
     def close(self) -> None:
         self.file.close()

@@ -7,6 +7,7 @@ true of the book.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ from ledger.store.mapper import EventMapper
 from ledger.store.records import Committed, Group, GroupOutcome, Superseded
 from ledger.store.unit import Unit
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Command = Callable[[Unit], T]
 
@@ -36,7 +39,7 @@ MAX_TRIES = 3
 """How often a batch is decided again after its commit failed."""
 HEADS_PER_SAVE = 500
 NOTHING = Group(())
-EVENTS_PER_SAVE = 20_000
+EVENTS_PER_SAVE = 100_000
 
 
 class Positioned(Protocol):
@@ -109,7 +112,7 @@ class Writer:
         self._waiting.put(None)
         if self._thread.ident is not None:
             self._thread.join()
-        self._save_heads(everything=True)
+        self._save_all_heads()
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -150,8 +153,7 @@ class Writer:
         for item in items:
             item.future.set_result([_answer(next(answers)) for _ in item.commands])
         self.unit.trim()
-        if self._events_unsaved >= EVENTS_PER_SAVE:
-            self._save_heads(everything=False)
+        self._save_some_heads()
 
     # -- one batch ------------------------------------------------------------------------------
 
@@ -258,18 +260,37 @@ class Writer:
             for listener in self.listeners:
                 listener(self.position)
 
-    def _save_heads(self, *, everything: bool) -> None:
-        """Save changed heads, some at a time; the saved position moves once all that had changed
-        are saved.
+    def _save_some_heads(self) -> None:
+        """Go on with the save under way, or begin one when the tail has grown long. Some heads at a
+        time, so that no batch waits for all of them.
         """
-        while True:
-            heads = list(self.heads.unsaved(HEADS_PER_SAVE, self.unit.load_job))
-            is_complete = not self.heads.changed
-            self.book.save_heads(heads, position=self.heads.position if is_complete else None)
-            if is_complete:
-                self._events_unsaved = 0
-            if is_complete or not everything:
+        if not self.heads.saving:
+            if self._events_unsaved < EVENTS_PER_SAVE:
                 return
+            self._events_unsaved = 0
+            self.heads.begin_save()
+        self._save_one_lot()
+
+    def _save_all_heads(self) -> None:
+        self.heads.begin_save()
+        while self._save_one_lot():
+            pass
+
+    def _save_one_lot(self) -> bool:
+        """Save some heads, with the last of them the position; False when all is saved, or when it
+        cannot be: heads are a cache, and a later save, or the next start, makes up for it.
+        """
+        lot = self.heads.next_lot(HEADS_PER_SAVE)
+        is_last = not self.heads.saving
+        try:
+            heads = list(self.heads.frozen(lot, self.unit.load_job))
+            position = self.heads.saving_position if is_last else None
+            self.book.save_heads(heads, position=position)
+        except LedgerError as error:
+            log.warning("heads were not saved: %s", error)
+            self.heads.abandon_save(lot)
+            return False
+        return not is_last
 
 
 def _answer(item: _Decided) -> Any:

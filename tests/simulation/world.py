@@ -84,8 +84,8 @@ class SimulatedWork:
         self._back.append(finished)
 
     @property
-    def has_finished(self) -> bool:
-        return bool(self._back)
+    def finished_count(self) -> int:
+        return len(self._back)
 
     def _outcome(self) -> Outcome:
         dice = self._chance.random()
