@@ -18,7 +18,17 @@ from ledger.errors import StartRefused
 
 PREFIX = "JOBLEDGER_"
 FILE_NAME = "jobledger.toml"
-NOT_SETTINGS = frozenset({"JOBLEDGER_TEST_DSN"})  # the tests' own, may stand in the environment
+NOT_SETTINGS = frozenset(
+    {
+        "JOBLEDGER_TEST_DSN",  # the tests' own
+        "JOBLEDGER_RUN_ID",  # what a command executor tells its process: it may call the CLI
+        "JOBLEDGER_JOB_ID",
+        "JOBLEDGER_ATTEMPT",
+        "JOBLEDGER_FENCE",
+        "JOBLEDGER_SCHEDULED_FOR",
+    }
+)
+"""Names of ours that may stand in the environment and set nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

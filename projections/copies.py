@@ -5,6 +5,7 @@ is allowed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -12,9 +13,10 @@ from uuid import UUID
 from ledger.errors import Behind, JobNotFound, Unavailable
 from ledger.store.application import Ledger
 from projections import job_questions, jobs, runs
+from projections.followers import Follower, ProcessFollower, ThreadFollower
 from projections.job_questions import JobFilter
 from projections.model import Model
-from projections.runner import Progress, Runner, RunnerThread
+from projections.runner import ModelStanding, Progress, Runner
 from projections.stores.sqlite import SQLiteCopies
 
 COPIES_FILE = "projections.db"
@@ -27,11 +29,13 @@ class Copies:
     is there.
     """
 
-    def __init__(self, ledger: Ledger, store: SQLiteCopies, runner: Runner | None) -> None:
+    def __init__(
+        self, ledger: Ledger, store: SQLiteCopies, runner: Runner | None, follower: Follower | None
+    ) -> None:
         self._ledger = ledger
         self._store = store
         self._runner = runner
-        self._thread = RunnerThread(runner) if runner is not None else None
+        self._follower = follower
 
     @classmethod
     def open(
@@ -42,24 +46,30 @@ class Copies:
         is_read_only: bool = False,
         models: Sequence[Model] = MODELS,
     ) -> Self:
-        """Open the copies file, making or rebuilding what is missing or of another version."""
+        """Open the copies file, making or rebuilding what is missing or of another version. They
+        are kept by a thread of this process once it is started.
+        """
         store = SQLiteCopies(path, is_read_only=is_read_only)
-        return cls(
-            ledger,
-            store,
-            None if is_read_only else Runner(ledger.book, ledger.mapper, store, models),
-        )
+        if is_read_only:
+            return cls(ledger, store, None, None)
+        runner = Runner(ledger.book, ledger.mapper, store, models)
+        return cls(ledger, store, runner, ThreadFollower(runner))
+
+    @classmethod
+    def open_kept_apart(cls, ledger: Ledger, data: Path, path: Path) -> Self:
+        """Open the copies file, to be kept by a process of its own once it is started."""
+        return cls(ledger, SQLiteCopies(path), None, ProcessFollower(data, path))
 
     def start(self) -> None:
-        """Follow the book from now on, in a thread."""
-        if self._thread is not None:
-            self._ledger.writer.listeners.append(self._thread.wake)
-            self._thread.start()
+        """Follow the book from now on."""
+        if self._follower is not None:
+            self._ledger.writer.listeners.append(self._follower.wake)
+            self._follower.start()
 
     def close(self) -> None:
         """Stop following and give the file back."""
-        if self._thread is not None:
-            self._thread.close()
+        if self._follower is not None:
+            self._follower.close()
         self._store.close()
 
     def catch_up(self) -> None:
@@ -81,43 +91,29 @@ class Copies:
     @property
     def position(self) -> int:
         """How far every model that works has come."""
-        if self._runner is None:
+        if self._follower is None:
             standings = [self._store.standing(model) for model in MODELS]
             return min((standing.position for standing in standings if standing), default=0)
-        working = [place.position for place in self._runner.places if place.broken_at is None]
+        working = (item.position for item in self._follower.standings() if item.broken_at is None)
         return min(working, default=0)
 
     def wait_for(self, position: int, seconds: float = WAIT_SECONDS) -> None:
         """Wait until the copies have reached a position of the book; Behind when that takes too
         long.
         """
-        if self.position >= position or self._thread is None:
+        if self._follower is None or self.position >= position:
             return
-        with self._thread.moved:
-            if not self._thread.moved.wait_for(lambda: self.position >= position, seconds):
+        with self._follower.moved:
+            if not self._follower.moved.wait_for(lambda: self.position >= position, seconds):
                 raise Behind(wanted=position, reached=self.position)
 
     def health(self) -> list[dict[str, Any]]:
         """Each model: name, version, position, whether it is live, behind or stopped, and what
         stopped it.
         """
-        places = self._runner.places if self._runner is not None else []
         end = self._ledger.writer.position
-        return [
-            {
-                "name": place.model.NAME,
-                "version": place.model.VERSION,
-                "position": place.position,
-                "state": "stopped"
-                if place.broken_at
-                else "live"
-                if place.position >= end
-                else "behind",
-                "broken_at": place.broken_at,
-                "problem": place.problem,
-            }
-            for place in places
-        ]
+        standings = self._follower.standings() if self._follower is not None else ()
+        return [{**asdict(item), "state": state_of(item, end)} for item in standings]
 
     # -- questions ------------------------------------------------------------------------------
 
@@ -148,3 +144,10 @@ class Copies:
                 **job_questions.summary(connection),
                 "recent_failures": runs.recent_failures(connection),
             }
+
+
+def state_of(standing: ModelStanding, end: int) -> str:
+    """How a model does, when the book has come to `end`."""
+    if standing.broken_at is not None:
+        return "stopped"
+    return "live" if standing.position >= end else "behind"

@@ -4,11 +4,10 @@ and says where.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ledger.errors import CorruptEvent, LedgerError
+from ledger.errors import CorruptEvent
 from ledger.store.book import Book
 from ledger.store.mapper import EventMapper
 from ledger.store.records import Fact
@@ -17,8 +16,6 @@ from projections.stores.sqlite import SQLiteCopies, Standing
 
 PAGE = 2000
 """Events read, and applied in one transaction, at a time."""
-RETRY_SECONDS = 5.0
-"""How long the runner waits before it tries again what failed."""
 
 Progress = Callable[[int, int], None]
 """Told (events done, events in all) while something is rebuilt."""
@@ -33,6 +30,17 @@ class Place:
     position: int
     broken_at: int | None = None
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStanding:
+    """Where one model stands, as others are told."""
+
+    name: str
+    version: int
+    position: int
+    broken_at: int | None
+    problem: str | None
 
 
 class Runner:
@@ -64,6 +72,19 @@ class Runner:
                 if place.position == start:
                     self._advance(place, facts)
         return len(facts)
+
+    def standings(self) -> list[ModelStanding]:
+        """Where each model stands."""
+        return [
+            ModelStanding(
+                place.model.NAME,
+                place.model.VERSION,
+                place.position,
+                place.broken_at,
+                place.problem,
+            )
+            for place in self.places
+        ]
 
     def retry_broken(self) -> None:
         """Let stopped models try again: the cause may have been mended."""
@@ -145,44 +166,3 @@ class Runner:
 
 def _nobody_watches(done: int, total: int) -> None:
     pass
-
-
-class RunnerThread:
-    """Runs a runner whenever the book has grown, until it is closed."""
-
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
-        self.moved = threading.Condition()
-        self._bell = threading.Event()
-        self._is_closing = False
-        self._thread = threading.Thread(target=self._run, name="ledger-copies", daemon=True)
-
-    def start(self) -> None:
-        """Begin, with a look at what is there."""
-        self._bell.set()
-        self._thread.start()
-
-    def wake(self, position: int) -> None:  # noqa: ARG002
-        """The book has grown."""
-        self._bell.set()
-
-    def close(self) -> None:
-        """Finish the step under way and end the thread."""
-        self._is_closing = True
-        self._bell.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._is_closing:
-            self._bell.wait(RETRY_SECONDS)
-            self._bell.clear()
-            self._catch_up()
-
-    def _catch_up(self) -> None:
-        try:
-            while not self._is_closing and self.runner.run_once():
-                with self.moved:
-                    self.moved.notify_all()
-        except LedgerError:
-            self._bell.wait(RETRY_SECONDS)

@@ -6,7 +6,6 @@ The defaults are Phantom's (ghostwright/phantom#128): 10 consecutive errors, 3 f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
@@ -120,11 +119,7 @@ class _Seconds:
     def read(self, name: str, value: object) -> float | None:
         if value is None and self.is_optional:
             return None
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidField(name, "must be a number of seconds")
         if not self.least <= value <= MAX_SECONDS:
             raise InvalidField(name, f"must be from {self.least} to {MAX_SECONDS} seconds")

@@ -123,14 +123,14 @@ class Job(JobState):
 
     def require_amendable(self) -> None:
         """Refuse what no change may touch: a job that is not there, or completed."""
-        self._require_known()
+        self.require_known()
         self._require_not_completed()
 
     def pause(self, until: datetime | None, *, now: datetime, by: Origin) -> bool:
         """Stop firing, perhaps until an instant. False when it is paused already and no new `until`
         is given.
         """
-        self._require_known()
+        self.require_known()
         self._require_not_completed()
         if self.status == "failed":
             raise JobFailed(self.id)
@@ -164,7 +164,7 @@ class Job(JobState):
 
     def request_run(self, *, now: datetime, by: Origin) -> None:
         """Ask the dispatcher for one run now. Refuses while one is under way or asked for."""
-        self._require_known()
+        self.require_known()
         self._require_not_completed()
         if self.status == "failed":
             raise JobFailed(self.id)
@@ -177,7 +177,7 @@ class Job(JobState):
 
     def delete(self, *, now: datetime, by: Origin) -> None:
         """End the job. Its history stays."""
-        self._require_known()
+        self.require_known()
         self.record(Deleted, now, by)
 
     def end_pause(self, *, now: datetime, by: Origin) -> bool:
@@ -260,14 +260,15 @@ class Job(JobState):
         )
 
     def _require_resumable(self, force: bool) -> None:
-        self._require_known()
+        self.require_known()
         self._require_not_completed()
         if self.status == "failed" and not force:
             raise ForceRequired(self.id, tripped_at=self.tripped_at, last_error=self.trip_error)
         if not self.enabled:
             raise JobDisabled(self.id)
 
-    def _require_known(self) -> None:
+    def require_known(self) -> None:
+        """Refuse JobNotFound when the job was never scheduled, or is deleted."""
         if self.version == 0 or self.status == "deleted":
             raise JobNotFound(self.id)
 

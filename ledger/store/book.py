@@ -73,8 +73,10 @@ class Book(Protocol):
         """The last position recorded at or before an instant (µs), 0 when there is none."""
         ...
 
-    def rows(self, *, after: int = 0) -> Iterator[Row]:
-        """Every row with every column, for verification."""
+    def rows(self, *, after: int | None = None) -> Iterator[Row]:
+        """Every row with every column, for verification; one that cannot be read raises at its own
+        place.
+        """
         ...
 
     def salted_texts(self) -> Iterator[tuple[str, bytes, bytes]]:

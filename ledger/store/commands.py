@@ -12,6 +12,7 @@ from uuid import UUID
 
 from ledger.clock import rfc3339
 from ledger.domain import runs
+from ledger.domain.events import PositionOf
 from ledger.domain.job import Job, Revival
 from ledger.domain.origin import Origin
 from ledger.domain.recurrence import next_fire, require_fires
@@ -21,7 +22,7 @@ from ledger.domain.spec import FIELDS, parse_patch
 from ledger.domain.state import OpenRun
 from ledger.domain.view import view
 from ledger.errors import InvalidField, JobLimit, StaleRevision
-from ledger.store.unit import Unit
+from ledger.store.unit import TooSoon, Unit
 from ledger.store.writer import Command
 
 
@@ -105,6 +106,8 @@ def amend(job_id: UUID, patch: Mapping[str, Any], call: Call) -> Command[Answer]
         current = {field: getattr(job, field) for field in FIELDS}
         job.require_amendable()
         changes = parse_patch(patch, current, anchor_at=rfc3339(call.now))
+        if changes.get("schedule", job.schedule) != job.schedule:
+            require_fires(parse_schedule(changes["schedule"]), now=call.now)
         old_name, new_name = job.name, changes.get("name", job.name)
         if new_name != old_name:
             unit.name(new_name).require_free(new_name, job_id)
@@ -163,8 +166,10 @@ def _on_job(job_id: UUID, call: Call, decide: Decide, *, status: int = 200) -> C
             return repeated
         job = unit.job(job_id)
         before = job.version
-        if call.revision is not None and job.version and call.revision != job.revision:
-            raise StaleRevision(job_id, expected=call.revision, actual=job.revision)
+        if call.revision is not None:
+            job.require_known()
+            if call.revision != job.revision:
+                raise StaleRevision(job_id, expected=call.revision, actual=job.revision)
         changed = decide(unit, job)
         if changed and call.idempotency is not None:
             appended = tuple(range(before + 1, job.version + 1))
@@ -180,9 +185,13 @@ def _repeated(unit: Unit, call: Call) -> Answer | None:
         return None
     request = unit.request(call.idempotency.stream)
     request.require_same(call.idempotency.key, call.idempotency.fingerprint)
-    if request.answered is None:
+    answered = request.answered
+    if answered is None:
         return None
-    return Answer(UUID(request.answered.job_id), None, True, request.answered.version, repeats=True)
+    position = answered.positions[-1]
+    if isinstance(position, PositionOf):
+        raise TooSoon
+    return Answer(UUID(answered.job_id), None, True, answered.version, position, repeats=True)
 
 
 # -- what the dispatcher asks -------------------------------------------------------------------

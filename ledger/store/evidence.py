@@ -17,6 +17,16 @@ from uuid import UUID
 
 _PLACE = struct.Struct(">BQ16sQH")
 _TIME = struct.Struct(">q")
+_TYPES = (
+    ("stream", bytes),
+    ("version", int),
+    ("topic", str),
+    ("state", bytes),
+    ("recorded_at", int),
+)
+STREAM_BYTES = 16
+MAX_TOPIC = 1000
+"""Far longer than any topic, and short enough for the leaf's u16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +103,34 @@ def verify(rows: Iterable[Row], *, start: bytes, decode: Any) -> Iterator[Findin
     chain, expected = start, 1
     versions: dict[bytes, int] = {}
     for row in rows:
-        problem = _place_problem(row, expected, versions) or _content_problem(row, decode)
-        leaf = leaf_of(row.position, row.stream, row.version, row.topic, row.recorded_at, row.state)
-        chain = chain_of(chain, leaf)
-        if problem is None and chain != row.chain:
-            problem = "the event is not what was appended (its hash does not fit the chain)"
+        problem = (
+            _type_problem(row)
+            or _place_problem(row, expected, versions)
+            or _content_problem(row, decode)
+            or _hash_problem(row, chain)
+        )
         if problem is not None:
             yield Finding(min(row.position, expected), problem)
             return
         versions[row.stream] = row.version
+        chain = row.chain
         expected += 1
         yield row.position
+
+
+def _type_problem(row: Row) -> str | None:
+    """SQLite keeps whatever type it is given; what is hashed has one type and one size."""
+    is_typed = all(isinstance(getattr(row, name), kind) for name, kind in _TYPES)
+    if is_typed and len(row.stream) == STREAM_BYTES and len(row.topic) <= MAX_TOPIC:
+        return None
+    return "one of its columns is not of the type that was appended"
+
+
+def _hash_problem(row: Row, previous: bytes) -> str | None:
+    leaf = leaf_of(row.position, row.stream, row.version, row.topic, row.recorded_at, row.state)
+    if chain_of(previous, leaf) == row.chain:
+        return None
+    return "the event is not what was appended (its hash does not fit the chain)"
 
 
 def _place_problem(row: Row, expected: int, versions: dict[bytes, int]) -> str | None:

@@ -202,7 +202,10 @@ class Heads:
         while page := book.read(after=self.position, limit=PAGE):
             jobs_only = [item for item in page if item.topic.startswith("job.")]
             for recorded, event in zip(jobs_only, mapper.to_domain_events(jobs_only), strict=True):
-                job = self.jobs.get(event.originator_id) or Job.blank(event.originator_id)
+                job = self.jobs.get(event.originator_id)
+                if job is None and event.originator_version > 1:
+                    continue  # gone: its head was dropped by a later save than `position` tells of
+                job = job or Job.blank(event.originator_id)
                 if event.originator_version <= job.version:
                     continue
                 event.mutate(job)

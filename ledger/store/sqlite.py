@@ -34,12 +34,14 @@ APPLICATION_ID = 0x4A4C4447
 SCHEMA_VERSION = "1"
 TEXTS_AT_ONCE = 500
 ROWS_AT_ONCE = 2000
+FIRST_ROWID = -(2**63)
 
 _COLUMNS = (
     "position, stream, version, topic, state, recorded_at, actor, kind, source, correlation_id, "
     "failure_class, chain"
 )
 _READ = "SELECT stream, version, topic, state, position, recorded_at, chain FROM events"
+_ROWS = f"SELECT {_COLUMNS} FROM events WHERE position >= ? ORDER BY position LIMIT ?"
 _TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = ?"
 _INSERT_EVENT = f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"
@@ -119,8 +121,10 @@ class SQLiteBook:
     def _append_what_fits(
         self, groups: Sequence[Group], mapper: EventMapper, now: int
     ) -> list[GroupOutcome]:
+        refused: dict[UUID, int] = {}
+        kept_versions: dict[UUID, int] = {}
         outcomes: list[GroupOutcome | None] = [
-            self._superseded(groups, number) for number in range(len(groups))
+            self._superseded(group, kept_versions, refused) for group in groups
         ]
         fitting = [
             group for group, outcome in zip(groups, outcomes, strict=True) if outcome is None
@@ -130,17 +134,22 @@ class SQLiteBook:
         kept = iter(self.append(fitting, mapper, now=now) if fitting else ())
         return [outcome or next(kept) for outcome in outcomes]
 
-    def _superseded(self, groups: Sequence[Group], number: int) -> Superseded | None:
-        earlier = {
-            draft.stream: draft.version for group in groups[:number] for draft in group.drafts
-        }
-        for draft in groups[number].drafts:
-            actual = earlier.get(draft.stream) or self._version(draft.stream)
-            if draft.version != actual + 1 or (
-                draft.stream in earlier and self._version(draft.stream) >= draft.version
-            ):
-                return Superseded(draft.stream, draft.version - 1, self._version(draft.stream))
-            earlier[draft.stream] = draft.version
+    def _superseded(
+        self, group: Group, kept: dict[UUID, int], refused: dict[UUID, int]
+    ) -> Superseded | None:
+        """Whether the group does not fit after what is in the book and the `kept` ones before it,
+        or builds on a `refused` one. Notes the group's versions in either.
+        """
+        after = dict(kept)
+        for draft in group.drafts:
+            stream = draft.stream
+            actual = after.get(stream) or self._version(stream)
+            if draft.version != actual + 1 or draft.version > refused.get(stream, draft.version):
+                for other in group.drafts:
+                    refused.setdefault(other.stream, other.version)
+                return Superseded(stream, draft.version - 1, self._version(stream))
+            after[stream] = draft.version
+        kept.update(after)
         return None
 
     def _version(self, stream: UUID) -> int:
@@ -213,14 +222,18 @@ class SQLiteBook:
                 found.update((text_id, body.decode()) for text_id, body in rows)
         return found
 
-    def rows(self, *, after: int = 0) -> Iterator[Row]:
+    def rows(self, *, after: int | None = None) -> Iterator[Row]:
+        """Row by row, so that one that cannot be read is met at its own place; without `after`
+        forged positions below 1 are given too.
+        """
+        first = FIRST_ROWID if after is None else after + 1
         with self.file.reading() as connection:
-            while page := connection.execute(
-                f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?",
-                (after, ROWS_AT_ONCE),
-            ).fetchall():
-                yield from (Row(*row) for row in page)
-                after = page[-1][0]
+            count = ROWS_AT_ONCE
+            while count == ROWS_AT_ONCE:
+                count = 0
+                for row in connection.execute(_ROWS, (first, ROWS_AT_ONCE)):
+                    yield Row(*row)
+                    first, count = row[0] + 1, count + 1
 
     def salted_texts(self) -> Iterator[tuple[str, bytes, bytes]]:
         """Every text with its salt, for verification."""
@@ -275,12 +288,12 @@ class SQLiteBook:
     # -- opening --------------------------------------------------------------------------------
 
     def _create(self, folder: Folder, new_id: UUID) -> None:
-        if self._writer.execute("PRAGMA application_id").fetchone()[0] not in (0, APPLICATION_ID):
+        if not self._is_ours():
             raise StartRefused(f"{folder.book} is another program's database, not a ledger.")
         try:
             folder.book.chmod(0o600)
-            self._writer.executescript(files("ledger.store").joinpath("schema.sql").read_text())
             self._writer.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            self._writer.executescript(files("ledger.store").joinpath("schema.sql").read_text())
             self._writer.execute(
                 "INSERT OR IGNORE INTO meta VALUES ('ledger_id', ?)", (str(new_id),)
             )
@@ -289,6 +302,12 @@ class SQLiteBook:
             )
         except sqlite3.Error as error:
             raise StartRefused(f"The database {folder.book} cannot be prepared: {error}.") from None
+
+    def _is_ours(self) -> bool:
+        """Marked as a ledger, or empty: most programs leave the mark at 0."""
+        mark = int(self._writer.execute("PRAGMA application_id").fetchone()[0])
+        has_tables = self._writer.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        return mark == APPLICATION_ID or (mark == 0 and not has_tables)
 
     def _identify(self) -> UUID:
         try:

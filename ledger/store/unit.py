@@ -19,6 +19,13 @@ from ledger.store.records import Draft, Group, TokenRow
 
 S = TypeVar("S", bound=Stream)
 
+
+class TooSoon(Exception):
+    """The command must see its own batch in the book first: the writer asks it again right
+    after.
+    """
+
+
 PAGE = 2000
 REMEMBERED = 50_000
 
@@ -107,8 +114,10 @@ class Unit:
             job = jobs.get(draft.stream.int)
             if job is not None:
                 job.locate(draft.version, position)
+        for stream in changed:
+            if not isinstance(stream, Name):
+                self._others.pop(stream.id, None)
         for job in jobs.values():
-            self._others.pop(job.id, None)
             self._heads.settle(job)
 
     def load_job(self, job_id: UUID) -> Job:

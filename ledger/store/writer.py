@@ -24,7 +24,7 @@ from ledger.store.book import AppendUnknown, Book
 from ledger.store.heads import Heads
 from ledger.store.mapper import EventMapper
 from ledger.store.records import Committed, Group, GroupOutcome, Superseded
-from ledger.store.unit import Unit
+from ledger.store.unit import TooSoon, Unit
 
 log = logging.getLogger(__name__)
 
@@ -140,10 +140,14 @@ class Writer:
         return items, True
 
     def process(self, items: Sequence[_Item]) -> None:
-        """Decide, keep and answer one batch."""
+        """Decide, keep and answer one batch. A caller that went away is left alone, and what it
+        asked for is not done any more.
+        """
+        items = [item for item in items if item.future.set_running_or_notify_cancel()]
         commands = [command for item in items for command in item.commands]
         try:
             decided = self._keep(commands)
+            self._ask_again(decided)
         except BaseException as error:  # noqa: BLE001  callers are always answered
             self.unit.forget(set(self.heads.jobs))
             for item in items:
@@ -154,6 +158,14 @@ class Writer:
             item.future.set_result([_answer(next(answers)) for _ in item.commands])
         self.unit.trim()
         self._save_some_heads()
+
+    def _ask_again(self, decided: list[_Decided]) -> None:
+        """Decide anew the commands that needed this batch to be in the book first."""
+        early = [number for number, item in enumerate(decided) if isinstance(item.error, TooSoon)]
+        if early:
+            again = self._keep([decided[number].command for number in early])
+            for number, item in zip(early, again, strict=True):
+                decided[number] = item
 
     # -- one batch ------------------------------------------------------------------------------
 
@@ -251,7 +263,7 @@ class Writer:
             count += len(outcome.positions)
             self.position = max((self.position, *outcome.positions))
         for item, outcome in zip(decided, outcomes, strict=True):
-            if isinstance(outcome, Committed) and hasattr(item.result, "position"):
+            if isinstance(outcome, Committed) and getattr(item.result, "position", None) == 0:
                 item.result.position = outcome.positions[-1] if outcome.positions else self.position
         self._events_unsaved += count
         if count:

@@ -1,0 +1,103 @@
+"""The web application over a server's parts: every door of it, each with its role."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from api import documents, errors
+from api.auth import Role
+from api.bootstrap import Parts
+from api.envelope import Envelope
+from api.limits import BodyLimit
+from api.routes import commands, events, histories, jobs, page, schedules, status, tokens
+from api.settings import Settings
+from ledger.errors import StartRefused
+
+ROUTERS: tuple[APIRouter, ...] = (
+    jobs.router,
+    commands.router,
+    histories.router,
+    events.router,
+    schedules.router,
+    tokens.router,
+    status.router,
+    page.router,
+)
+OPEN = frozenset({"/", "/static/{name}", "/login", "/logout", "/healthz", "/readyz"})
+"""The routes that ask for no role. Any other route without one stops the start."""
+
+
+def create_app(parts: Parts, settings: Settings) -> FastAPI:
+    """The application. The server's lifespan starts the parts and, after the last answer, closes
+    them; without a server (tests) that is the caller's to do.
+    """
+    app = FastAPI(
+        title="jobledger",
+        version=_version(),
+        description="An event-sourced job ledger: schedule, fire, fail, trip, force-resume.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        redirect_slashes=False,
+        lifespan=_lifespan(parts),
+        responses=documents.REFUSALS,
+    )
+    app.state.parts = parts
+    app.state.settings = settings
+    errors.install(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Envelope)
+    for router in ROUTERS:
+        _declare_roles(router)
+        app.include_router(router)
+    app.openapi = partial(_document, app)  # type: ignore[method-assign]
+    return app
+
+
+def role_of(route: APIRoute) -> Role | None:
+    """The role that a route asks for."""
+    asked = (dependency.dependency for dependency in route.dependencies)
+    return next((role for role in asked if isinstance(role, Role)), None)
+
+
+def _declare_roles(router: APIRouter) -> None:
+    """Deny by default: refuse to start with a route that forgot its role; document the others."""
+    for route in router.routes:
+        role = role_of(route) if isinstance(route, APIRoute) else None
+        if isinstance(route, APIRoute) and role is not None:
+            route.openapi_extra = (route.openapi_extra or {}) | documents.with_role(role)
+        elif getattr(route, "path", None) not in OPEN:
+            raise StartRefused(f"The route {route} declares no role.")
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        app.openapi_schema = documents.describe(app)
+    return app.openapi_schema
+
+
+def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_sync(parts.start)
+        try:
+            yield
+        finally:
+            await run_sync(parts.close)
+
+    return lifespan
+
+
+def _version() -> str:
+    try:
+        return version("jobledger")
+    except PackageNotFoundError:  # run from the source tree, not installed
+        return "0"

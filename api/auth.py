@@ -1,0 +1,159 @@
+"""Who asks, and whether they may: bearer tokens and cookie sessions, roles declared per route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+from uuid import UUID
+
+from fastapi import Depends, Request
+from fastapi.params import Depends as Dependency
+
+from api.errors import Unauthenticated
+from api.limits import Attempts
+from api.sessions import Sessions, is_csrf
+from ledger.domain.origin import Actor
+from ledger.errors import Forbidden
+from ledger.store.application import Ledger
+from ledger.store.commands import Answer
+from ledger.store.records import TokenRow
+from ledger.store.tokens import Tokens
+from ledger.store.unit import Unit
+from ledger.store.writer import Command
+
+RANKS = {"worker": 0, "viewer": 1, "operator": 2, "admin": 3}
+"""A role may do what those of lower rank may; a worker none of what people do."""
+CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+COOKIE = "jobledger_session"
+HOST_COOKIE = f"__Host-{COOKIE}"
+CSRF_HEADER = "X-CSRF-Token"
+SOURCE_HEADER = "X-Jobledger-Source"
+TOLD_SOURCES = ("cli", "mcp", "http")
+"""What a client may say of itself; `ui` is what comes with a session's cookie."""
+
+
+class Doorkeeping(Protocol):
+    """The parts of a server that know who may come in."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def tokens(self) -> Tokens: ...
+    @property
+    def sessions(self) -> Sessions: ...
+    @property
+    def attempts(self) -> Attempts: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Someone known: their token, and the door they came through."""
+
+    token: TokenRow
+    source: str
+
+    @property
+    def actor(self) -> Actor:
+        """How the audit names them: by their token, never by anything they send."""
+        return Actor(self.token.name, self.token.kind)
+
+    def require(self, role: str) -> None:
+        """Refuse Forbidden below a role."""
+        if RANKS[self.token.role] < RANKS[role]:
+            raise Forbidden(
+                f"This needs the role {role}; the token {self.token.name!r} is {self.token.role}."
+            )
+
+    def require_may_run(self, executor: object) -> None:
+        """Refuse Forbidden when an executor runs commands on this machine and they are no admin."""
+        if isinstance(executor, Mapping) and executor.get("kind") == "command":
+            self.require("admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A dependency that lets nobody pass below a role."""
+
+    name: str
+
+    async def __call__(self, request: Request) -> None:
+        caller = authenticate(request)
+        caller.require(self.name)
+        request.state.caller = caller
+
+
+def requires(role: str) -> Dependency:
+    """What a route declares: the lowest role that may call it."""
+    dependency: Dependency = Depends(Role(role))
+    return dependency
+
+
+def caller_of(request: Request) -> Caller:
+    """Whom the route's role check let in."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+UsesCaller = Annotated[Caller, Depends(caller_of)]
+
+
+def authenticate(request: Request) -> Caller:
+    """Who asks. Refuses Unauthenticated, TooManyAttempts, and a cookie without its CSRF word."""
+    parts: Doorkeeping = request.app.state.parts
+    if "authorization" in request.headers:
+        return Caller(_bearer(request, parts), _told_source(request))
+    secret = session_of(request)
+    token = session_token(secret, parts)
+    if token is None:
+        raise Unauthenticated("Nobody is known here without a header Authorization: Bearer jl_….")
+    if request.method in CHANGING and not is_csrf(request.headers.get(CSRF_HEADER, ""), secret):
+        raise Forbidden(f"A change with a session's cookie needs its {CSRF_HEADER} header.")
+    return Caller(token, "ui")
+
+
+def session_of(request: Request) -> str:
+    """The secret in the session's cookie, or nothing."""
+    return request.cookies.get(cookie_name(request), "")
+
+
+def session_token(secret: str, parts: Doorkeeping) -> TokenRow | None:
+    """The living token behind a session's secret."""
+    token_id = parts.sessions.token_of(secret)
+    return parts.tokens.alive(token_id, parts.ledger.clock.now()) if token_id else None
+
+
+def cookie_name(request: Request) -> str:
+    """The cookie's name: under TLS browsers tie `__Host-` to this very host."""
+    return HOST_COOKIE if request.scope["scheme"] == "https" else COOKIE
+
+
+def count_wrong_secret(request: Request, parts: Doorkeeping) -> None:
+    """Remember that this address showed a secret that opens nothing."""
+    parts.attempts.failed(request.client.host if request.client else "unknown")
+
+
+def guarded(command: Command[Answer], job_id: UUID, caller: Caller) -> Command[Answer]:
+    """A change of a job that only admins may make while the job runs a command."""
+
+    def decide(unit: Unit) -> Answer:
+        caller.require_may_run(unit.job(job_id).executor)
+        return command(unit)
+
+    return decide
+
+
+def _bearer(request: Request, parts: Doorkeeping) -> TokenRow:
+    scheme, _, secret = request.headers["authorization"].partition(" ")
+    row = parts.tokens.authenticate(secret.strip(), parts.ledger.clock.now())
+    if scheme.lower() != "bearer" or row is None:
+        count_wrong_secret(request, parts)
+        raise Unauthenticated(
+            "The token is unknown, expired or revoked: ask an admin for one (jobledger tokens)."
+        )
+    return row
+
+
+def _told_source(request: Request) -> str:
+    told = request.headers.get(SOURCE_HEADER, "")
+    return told if told in TOLD_SOURCES else "http"

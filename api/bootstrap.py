@@ -1,0 +1,134 @@
+"""A server's parts, opened in one order and closed in the opposite one."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from api.history import History
+from api.limits import Attempts
+from api.secret_files import ADMIN_FILE, admin_secret, webhook_secret
+from api.sessions import Sessions
+from api.settings import Settings
+from ledger.chance import new_id
+from ledger.clock import Clock
+from ledger.dispatch.dispatcher import Dispatcher
+from ledger.dispatch.executors.addresses import AllowList
+from ledger.dispatch.executors.registry import ExecutorSettings
+from ledger.domain.origin import Actor, Origin
+from ledger.errors import StartRefused
+from ledger.store.application import Ledger, Limits
+from ledger.store.commands import Call
+from ledger.store.files import BOOK_FILE, Folder
+from ledger.store.tokens import Tokens
+from projections.copies import COPIES_FILE, Copies
+
+ADMIN = "admin"
+DRAIN_SECONDS = 30.0
+"""How long runs under way may go on when the server stops; after that they are lost (shutdown)."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a server is made of. `start` begins the threads, `close` ends them; each acts once."""
+
+    ledger: Ledger
+    copies: Copies
+    dispatcher: Dispatcher | None
+    tokens: Tokens
+    sessions: Sessions
+    attempts: Attempts
+    history: History
+    _steps: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _is_started: bool = False
+    _is_closed: bool = False
+
+    def start(self) -> None:
+        """Begin to follow the book and to run what is due."""
+        with self._steps:
+            if self._is_started or self._is_closed:
+                return
+            self._is_started = True
+            self.copies.start()
+            if self.dispatcher is not None:
+                self.dispatcher.start()
+
+    def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
+        """Once no request is under way: let runs end, stop the copies, then the ledger. Blocks."""
+        with self._steps:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            with ExitStack() as closing:
+                closing.callback(self.ledger.close)
+                closing.callback(self.copies.close)
+                if self.dispatcher is not None:
+                    closing.callback(self.dispatcher.drain, drain_seconds)
+
+
+def open_server_parts(
+    settings: Settings, *, dispatches: bool = True, clock: Clock | None = None
+) -> Parts:
+    """Own the folder that the settings name, with an admin token if it has no token yet.
+
+    No thread but the ledger's writer runs before `start`. Raises StartRefused, in one line.
+    """
+    _require_own_file(settings)
+    limits = Limits(max_jobs=settings.max_jobs, requires_reason=settings.require_reason)
+    with ExitStack() as opened:
+        ledger = Ledger.open(settings.data, clock=clock, limits=limits)
+        opened.callback(ledger.close)
+        copies = _open_copies(ledger, settings)
+        opened.callback(copies.close)
+        folder = Folder(settings.data)
+        tokens = Tokens(ledger)
+        _make_admin(ledger, tokens, folder, settings)
+        dispatcher = _dispatcher(ledger, folder, settings) if dispatches else None
+        parts = Parts(
+            ledger,
+            copies,
+            dispatcher,
+            tokens,
+            Sessions(ledger.clock),
+            Attempts(ledger.clock),
+            History(ledger),
+        )
+        opened.pop_all()
+    return parts
+
+
+def _open_copies(ledger: Ledger, settings: Settings) -> Copies:
+    path = settings.data / COPIES_FILE
+    if settings.copies == "process":
+        return Copies.open_kept_apart(ledger, settings.data, path)
+    return Copies.open(ledger, path)
+
+
+def _require_own_file(settings: Settings) -> None:
+    own = settings.data / BOOK_FILE
+    if settings.dsn is not None and (
+        settings.sqlite_path is None or settings.sqlite_path.absolute() != own.absolute()
+    ):
+        raise StartRefused(
+            f"JOBLEDGER_DSN: this release keeps the book in {own} only; set JOBLEDGER_DATA instead."
+        )
+
+
+def _make_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settings) -> None:
+    folder.require_private(folder.path / ADMIN_FILE)
+    if tokens.listing():
+        return
+    secret = admin_secret(folder, settings.token)
+    origin = Origin(str(new_id()), Actor("jobledger", "system"), "library", None, "first start")
+    tokens.adopt(secret, ADMIN, "admin", "user", None, Call(ledger.clock.now(), origin))
+
+
+def _dispatcher(ledger: Ledger, folder: Folder, settings: Settings) -> Dispatcher:
+    executors = ExecutorSettings(
+        webhook_secret(folder),
+        settings.agent_url,
+        AllowList.parse(",".join(settings.http_allow)),
+        settings.commands,
+    )
+    return Dispatcher(ledger, executors, concurrency=settings.concurrency)

@@ -1,0 +1,151 @@
+"""What OpenAPI says of the answers: the shapes of DESIGN §11, once each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.auth import Role
+from api.errors import PROBLEM
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "integer"}
+FLAG: Schema = {"type": "boolean"}
+OBJECT: Schema = {"type": "object"}
+INSTANT: Schema = {"type": "string", "format": "date-time"}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _list_of(schema: Schema) -> Schema:
+    return {"type": "array", "items": schema}
+
+
+def _shape(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+ACTOR = _shape(id=TEXT, kind={"enum": ["user", "agent", "worker", "system"]})
+JOB = _shape(
+    id=TEXT,
+    name=TEXT,
+    description=_or_null(TEXT),
+    status={"enum": ["active", "paused", "failed", "completed", "deleted"]},
+    enabled=FLAG,
+    schedule=OBJECT,
+    task=TEXT,
+    executor=_or_null(OBJECT),
+    delivery=_or_null(OBJECT),
+    policy=OBJECT,
+    tags=_list_of(TEXT),
+    delete_after_run=FLAG,
+    next_run_at=_or_null(INSTANT),
+    paused_until=_or_null(INSTANT),
+    open_run=_or_null(OBJECT),
+    last_run=_or_null(OBJECT),
+    last_delivery=_or_null(OBJECT),
+    consecutive_errors=NUMBER,
+    consecutive_losses=NUMBER,
+    run_count=NUMBER,
+    version=NUMBER,
+    revision=NUMBER,
+    created_at=INSTANT,
+    created_by=ACTOR,
+    updated_at=INSTANT,
+)
+EVENT = _shape(
+    position=NUMBER,
+    topic=TEXT,
+    event_version=NUMBER,
+    job_id=_or_null(TEXT),
+    version=NUMBER,
+    recorded_at=INSTANT,
+    timestamp=INSTANT,
+    actor=ACTOR,
+    source=TEXT,
+    command_id=TEXT,
+    correlation_id=_or_null(TEXT),
+    reason=_or_null(TEXT),
+    data=OBJECT,
+)
+TOKEN = _shape(
+    id=TEXT,
+    name=TEXT,
+    role=TEXT,
+    kind=TEXT,
+    expires_at=_or_null(INSTANT),
+    revoked_at=_or_null(INSTANT),
+)
+PROBLEM_SHAPE = _shape(type=TEXT, title=TEXT, status=NUMBER, detail=TEXT, code=TEXT)
+SHAPES = {
+    "Job": JOB,
+    "Event": EVENT,
+    "Run": _shape(run_id=TEXT, job_id=TEXT, status=TEXT),
+    "Token": TOKEN,
+    "Problem": PROBLEM_SHAPE,
+}
+
+_ITEMS = {"jobs": "Job", "events": "Event", "runs": "Run", "tokens": "Token"}
+
+
+def answers(schema: Schema, description: str) -> dict[str, Any]:
+    """One documented JSON answer."""
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def listed(key: str) -> dict[str, Any]:
+    """A page of a list."""
+    items = _list_of(_ref(_ITEMS[key]))
+    return answers(_shape(**{key: items}, next=_or_null(TEXT), position=NUMBER), "One page.")
+
+
+COMMAND = answers(
+    _shape(job=_ref("Job"), changed=FLAG, position=NUMBER),
+    "The job right after, whether anything changed, and where the book stands.",
+)
+ONE_JOB = answers(_shape(job=_ref("Job")), "The job; its revision is the ETag.")
+PREVIEW = answers(_shape(fires=_list_of(INSTANT), text=TEXT), "The next fires.")
+SUMMARY = answers(_shape(summary=OBJECT, position=NUMBER), "The counts.")
+EVIDENCE = answers(_shape(ledger_id=TEXT, position=NUMBER, chain=TEXT), "The end of the book.")
+TOKEN_MADE = answers(
+    _shape(token=_ref("Token"), secret=TEXT, changed=FLAG, position=NUMBER),
+    "The token; its secret is shown this once.",
+)
+TOKEN_REVOKED = answers(_shape(token=_ref("Token"), changed=FLAG, position=NUMBER), "The token.")
+HEALTH = answers(_shape(status=TEXT), "How it is.")
+AUDIT = listed("events")
+AUDIT["content"] |= {
+    "application/jsonl": {"schema": TEXT},
+    "text/csv; charset=utf-8": {"schema": TEXT},
+}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {PROBLEM: {"schema": _ref("Problem")}}}
+    for status, text in (("4XX", "A refusal; `code` says which."), ("5XX", "Not now, or not ever."))
+}
+"""Documented on every route."""
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: FastAPI's, with our shapes and the role that each route asks for."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    components = document.setdefault("components", {})
+    components["schemas"] = {**components.get("schemas", {}), **SHAPES}
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return document
+
+
+def with_role(role: Role) -> dict[str, Any]:
+    """What a route's operation says of who may call it."""
+    return {"security": [{"token": []}], "x-role": role.name}

@@ -1,0 +1,125 @@
+"""The one way from a request to the ledger and back: commands out, answers in, copies that have
+caught up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar, cast
+from uuid import UUID
+
+import orjson
+from anyio.to_thread import run_sync
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from api.bootstrap import Parts
+from api.conditions import call_of
+from api.repeats import first_answer
+from ledger.domain.job import job_id_of
+from ledger.errors import InvalidField
+from ledger.store.application import Ledger
+from ledger.store.commands import Answer, Call
+from ledger.store.writer import Command
+
+T = TypeVar("T")
+
+
+class Door:
+    """One request's way to the ledger."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.parts: Parts = request.app.state.parts
+        self.ledger: Ledger = self.parts.ledger
+
+    async def call(self, reason: str | None = None) -> Call:
+        """Who asks, when, why, and under which conditions."""
+        return await call_of(self.request, self.ledger.clock, reason)
+
+    async def command(
+        self, make: Callable[[], Command[Answer]], call: Call, *, status: int = 200
+    ) -> Response:
+        """Have a command decided and kept, and answer it. `make` may be slow: it runs in a thread.
+
+        A repeated key is answered as it was the first time.
+        """
+        answer = await self._repeated(call)
+        if answer is None:
+            answer = await decided(self.ledger, await run_sync(make))
+        if answer.repeats:
+            answer = await self._repeated(call) or answer
+        return answered(answer, status)
+
+    async def read(self, question: Callable[[], T], *, after_position: int | None = None) -> T:
+        """Ask the copies once they have what this process answered last. Refuses Behind."""
+        return await run_sync(self._ask, question, self._wanted(after_position))
+
+    def position(self, after_position: int | None = None) -> int:
+        """Where the book stands; for questions that the book itself answers."""
+        self._wanted(after_position)
+        return self.ledger.writer.position
+
+    async def _repeated(self, call: Call) -> Answer | None:
+        if call.idempotency is None:
+            return None
+        return await run_sync(first_answer, self.ledger, call.idempotency)
+
+    def _ask(self, question: Callable[[], T], position: int) -> T:
+        self.parts.copies.wait_for(position)
+        return question()
+
+    def _wanted(self, after_position: int | None) -> int:
+        end = self.ledger.writer.position
+        if after_position is not None and after_position > end:
+            raise InvalidField("after_position", f"is beyond the end of the book, which is {end}")
+        return end if after_position is None else after_position
+
+
+UsesDoor = Annotated[Door, Depends(Door)]
+
+
+def job_id_in_path(job_id: str) -> UUID:
+    """The job that the path names; JobNotFound for what is no id."""
+    return job_id_of(job_id)
+
+
+JobId = Annotated[UUID, Depends(job_id_in_path)]
+
+
+async def decided(ledger: Ledger, command: Command[Answer]) -> Answer:
+    """The answer to a command, raised if it is an error.
+
+    Shielded: a caller who goes away must not cancel the future that the writer is about to set.
+    """
+    [result] = await asyncio.shield(asyncio.wrap_future(ledger.submit([command])))
+    if isinstance(result, BaseException):
+        raise result
+    return cast(Answer, result)
+
+
+def answered(answer: Answer, status: int = 200) -> Response:
+    """A command's answer: the job, whether anything changed, where the book stands."""
+    job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered
+    body = {"job": job, "changed": answer.changed, "position": answer.position}
+    headers = {"ETag": _tag(job)}
+    if status == 201:
+        headers["Location"] = f"/v1/jobs/{answer.job_id}"
+    return plain(body, status, headers)
+
+
+def one_job(job: Mapping[str, Any]) -> Response:
+    """One job, with its revision as the tag that `If-Match` wants."""
+    return plain({"job": job}, headers={"ETag": _tag(job)})
+
+
+def plain(
+    content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """JSON-plain values as JSON."""
+    return Response(orjson.dumps(content), status, dict(headers or {}), "application/json")
+
+
+def _tag(job: Mapping[str, Any]) -> str:
+    return f'"{job["revision"]}"'

@@ -1,0 +1,169 @@
+"""Every "no" of the outside as RFC 9457 problem+json: one table says which status a refusal has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ExceptionHandler
+
+from ledger.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    InvalidField,
+    JobLimit,
+    LedgerError,
+    NotFound,
+    Refused,
+    StorageFull,
+    TooLarge,
+    Unavailable,
+    UnknownField,
+)
+
+PROBLEM = "application/problem+json"
+LONGEST_TEXT = 1000
+"""Characters of a message or fact that a problem shows; what was sent may be long."""
+RETRY_SECONDS = 60
+
+
+class Unauthenticated(LedgerError):
+    """Nobody known asks."""
+
+    code = "unauthenticated"
+
+
+class MalformedJson(LedgerError):
+    """The body is not JSON, or not JSON that may be stored."""
+
+    code = "malformed_json"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The body cannot be read as JSON: {problem}.")
+
+
+class TooManyAttempts(LedgerError):
+    """One address presented too many secrets that open nothing."""
+
+    code = "too_many_attempts"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Too many wrong tokens came from this address: check the token and wait a minute."
+        )
+
+
+STATUSES: Mapping[type[LedgerError], int] = {
+    MalformedJson: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Refused: 409,
+    Conflict: 412,
+    TooLarge: 413,
+    Invalid: 422,
+    JobLimit: 429,
+    TooManyAttempts: 429,
+    LedgerError: 500,
+    Unavailable: 503,
+    StorageFull: 507,
+}
+"""The status of each family of refusals; the nearest class of an error decides."""
+
+CODES: Mapping[int, str] = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    500: "internal_error",
+}
+"""The codes of answers that the web framework, not the ledger, gives."""
+
+
+def status_of(error: LedgerError) -> int:
+    """The HTTP status of a refusal."""
+    return next(STATUSES[family] for family in type(error).__mro__ if family in STATUSES)
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    facts: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """One answer "no": its code is for programs, its detail for people."""
+    body = {name: _plain(value) for name, value in (facts or {}).items()} | {
+        "type": f"urn:jobledger:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail[:LONGEST_TEXT],
+        "code": code,
+    }
+    return Response(orjson.dumps(body), status, dict(headers or {}), PROBLEM)
+
+
+def refused(error: LedgerError) -> Response:
+    """The problem that a LedgerError is."""
+    status = status_of(error)
+    return problem(status, error.code, error.message, error.facts, _headers(error, status))
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of `app` answered as a problem."""
+    app.add_exception_handler(LedgerError, cast(ExceptionHandler, _answer_refusal))
+    app.add_exception_handler(RequestValidationError, cast(ExceptionHandler, _answer_validation))
+    app.add_exception_handler(HTTPException, cast(ExceptionHandler, _answer_http))
+
+
+def refusal_of(errors: Sequence[Mapping[str, Any]], *, skipped: int = 0) -> Invalid:
+    """The first of pydantic's complaints, as the ledger says it. `skipped` leads of the path go."""
+    first = errors[0]
+    field = ".".join(str(part) for part in first["loc"][skipped:]) or "body"
+    if first["type"] == "extra_forbidden":
+        return UnknownField(field[:LONGEST_TEXT])
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return InvalidField(field, message[:1].lower() + message[1:])
+
+
+async def _answer_refusal(_: Request, error: LedgerError) -> Response:
+    return refused(error)
+
+
+async def _answer_validation(_: Request, error: RequestValidationError) -> Response:
+    return refused(refusal_of(error.errors(), skipped=1))
+
+
+async def _answer_http(_: Request, error: HTTPException) -> Response:
+    code = CODES.get(error.status_code, f"http_{error.status_code}")
+    return problem(error.status_code, code, _explained(error), headers=error.headers)
+
+
+def _explained(error: HTTPException) -> str:
+    match error.status_code:
+        case 404:
+            return "There is nothing at this address; the addresses are in GET /v1/openapi.json."
+        case 405:
+            return f"This address takes {(error.headers or {}).get('Allow', 'other methods')} only."
+        case _:
+            return str(error.detail)
+
+
+def _headers(error: LedgerError, status: int) -> dict[str, str]:
+    if isinstance(error, Unavailable):
+        return {"Retry-After": str(error.retry_after_seconds)}
+    if status == 429:
+        return {"Retry-After": str(RETRY_SECONDS)}
+    return {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+
+
+def _plain(value: object) -> object:
+    """A fact as JSON can hold it."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value)[:LONGEST_TEXT]

@@ -1,0 +1,133 @@
+"""A job's history with its state before and after each event, page by page.
+
+The states are folds of the book. A long history is folded once; what stood at every few thousandth
+event is remembered, so that the next page of it costs one stretch only.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ledger.domain.job import Job
+from ledger.domain.view import instant
+from ledger.errors import JobNotFound
+from ledger.store.application import Ledger
+from ledger.store.heads import freeze, thaw
+from ledger.store.reading import event_view
+from ledger.store.records import Recorded
+
+STRETCH = 2000
+"""Events between remembered states, and events read at a time."""
+MAX_REMEMBERED = 512
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Events, each with `before` and `after`, and the cursor of the next page."""
+
+    events: list[dict[str, Any]]
+    following: int | None
+
+
+class History:
+    """Answers from the book of one ledger, deleted jobs included."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._remembered: OrderedDict[tuple[UUID, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def page(
+        self, job_id: UUID, *, cursor: int | None, limit: int, is_descending: bool
+    ) -> HistoryPage:
+        """Up to `limit` events beyond the version `cursor`. Refuses JobNotFound."""
+        end = self._end(job_id)
+        if is_descending:
+            last = min(end, cursor - 1) if cursor is not None else end
+            first = max(1, last - limit + 1)
+            following = first if first > 1 else None
+        else:
+            first = min(cursor or 0, end) + 1
+            last = min(end, first + limit - 1)
+            following = last if last < end else None
+        events = list(self._told(job_id, first, last))
+        return HistoryPage(events[::-1] if is_descending else events, following)
+
+    def require_known(self, job_id: UUID) -> None:
+        """Refuse JobNotFound when there never was such a job."""
+        if not self._has(job_id, 1):
+            raise JobNotFound(job_id)
+
+    def _end(self, job_id: UUID) -> int:
+        """The version of the job's last event: versions have no gaps, so it is found by halving."""
+        self.require_known(job_id)
+        known, missing = 1, 2
+        while self._has(job_id, missing):
+            known, missing = missing, missing * 2
+        while missing - known > 1:
+            middle = (known + missing) // 2
+            known, missing = (middle, missing) if self._has(job_id, middle) else (known, middle)
+        return known
+
+    def _has(self, job_id: UUID, version: int) -> bool:
+        return self._ledger.book.command_at(job_id, version) is not None
+
+    def _told(self, job_id: UUID, first: int, last: int) -> Iterator[dict[str, Any]]:
+        """The events from one version to another, each between its two states."""
+        job = self._state(job_id, first - 1)
+        while job.version < last:
+            page = self._stretch(job, last)
+            facts = self._ledger.mapper.to_facts(page)
+            for fact, event in zip(facts, self._ledger.mapper.to_domain_events(page), strict=True):
+                before = facets(job)
+                event.mutate(job)
+                yield {**event_view(fact), "before": before, "after": facets(job)}
+
+    def _state(self, job_id: UUID, version: int) -> Job:
+        """The job right after an event; folded from the nearest remembered state before it."""
+        job = self._nearest(job_id, version)
+        while job.version < version:
+            for event in self._ledger.mapper.to_domain_events(self._stretch(job, version)):
+                event.mutate(job)
+            if job.version % STRETCH == 0:
+                self._remember(job)
+        return job
+
+    def _stretch(self, job: Job, last: int) -> list[Recorded]:
+        """The events after the job's version, up to `last` or to the next state to remember."""
+        upto = min(last, (job.version // STRETCH + 1) * STRETCH)
+        return self._ledger.book.stream(job.id, after=job.version, upto=upto, limit=STRETCH)
+
+    def _nearest(self, job_id: UUID, version: int) -> Job:
+        for known in range(version - version % STRETCH, 0, -STRETCH):
+            with self._lock:
+                frozen = self._remembered.get((job_id, known))
+            job = thaw(job_id, known, frozen) if frozen is not None else None
+            if job is not None:
+                return job
+        return Job.blank(job_id)
+
+    def _remember(self, job: Job) -> None:
+        with self._lock:
+            self._remembered[job.id, job.version] = freeze(job)
+            while len(self._remembered) > MAX_REMEMBERED:
+                self._remembered.popitem(last=False)
+
+
+def facets(job: Job) -> dict[str, Any]:
+    """What a history shows of a state; all null before the first event."""
+    is_there = job.version > 0
+    return {
+        "status": job.status if is_there else None,
+        "enabled": job.enabled if is_there else None,
+        "next_run_at": instant(job.next_run_at),
+        "paused_until": instant(job.paused_until),
+        "consecutive_errors": job.consecutive_errors if is_there else None,
+        "consecutive_losses": job.consecutive_losses if is_there else None,
+        "open_run": job.open_run.run_id if job.open_run else None,
+    }

@@ -1,0 +1,64 @@
+"""What is asked of a job: pause, resume, run."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth import requires
+from api.bodies import body_of, documented
+from api.documents import COMMAND
+from api.door import JobId, UsesDoor
+from api.schemas import PauseBody, ReasonBody, ResumeBody
+from ledger.domain.job import Revival
+from ledger.store import commands
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["commands"])
+
+GivenPause = Annotated[PauseBody, Depends(body_of(PauseBody, may_be_empty=True))]
+GivenResume = Annotated[ResumeBody, Depends(body_of(ResumeBody, may_be_empty=True))]
+GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))]
+
+
+@router.post(
+    "/pause",
+    dependencies=[requires("operator")],
+    responses={200: COMMAND},
+    openapi_extra=documented(PauseBody, may_be_empty=True),
+)
+async def pause(job_id: JobId, body: GivenPause, door: UsesDoor) -> Response:
+    """Stop a job from firing, until `until` or until it is resumed."""
+    call = await door.call(body.reason)
+    return await door.command(lambda: commands.pause(job_id, body.until, call), call)
+
+
+@router.post(
+    "/resume",
+    dependencies=[requires("operator")],
+    responses={200: COMMAND},
+    openapi_extra=documented(ResumeBody, may_be_empty=True),
+)
+async def resume(job_id: JobId, body: GivenResume, door: UsesDoor) -> Response:
+    """Bring a job back: a paused one always, a failed one with {"force": true}, a completed one
+    never.
+    """
+    call = await door.call(body.reason)
+    revival = Revival(force=body.force, run_at=body.run_at, run_now=body.run_now)
+    make = partial(door.ledger.resume_command, job_id, revival, call)
+    return await door.command(make, call)
+
+
+@router.post(
+    "/run",
+    status_code=202,
+    dependencies=[requires("operator")],
+    responses={202: COMMAND},
+    openapi_extra=documented(ReasonBody, may_be_empty=True),
+)
+async def run(job_id: JobId, body: GivenReason, door: UsesDoor) -> Response:
+    """Ask the dispatcher for one run now."""
+    call = await door.call(body.reason)
+    return await door.command(lambda: commands.request_run(job_id, call), call, status=202)

@@ -1,0 +1,48 @@
+"""What happened to one job: its events with the states around them, and its runs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api.auth import requires
+from api.documents import listed
+from api.door import JobId, UsesDoor, plain
+from api.schemas import HistoryQuery, Page
+from projections.job_questions import read_cursor
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
+
+
+@router.get("/events", dependencies=[requires("viewer")], responses={200: listed("events")})
+async def events(
+    job_id: JobId, query: Annotated[HistoryQuery, Query()], door: UsesDoor
+) -> Response:
+    """A job's history, deleted or not: each event with the state before and after it."""
+    position = door.position(query.after_position)
+    question = partial(
+        door.parts.history.page,
+        job_id,
+        cursor=None if query.cursor is None else read_cursor(query.cursor),
+        limit=query.limit,
+        is_descending=query.order == "desc",
+    )
+    page = await run_sync(question)
+    following = None if page.following is None else str(page.following)
+    return plain({"events": page.events, "next": following, "position": position})
+
+
+@router.get("/runs", dependencies=[requires("viewer")], responses={200: listed("runs")})
+async def runs(job_id: JobId, query: Annotated[Page, Query()], door: UsesDoor) -> Response:
+    """A job's runs, newest first, deleted or not."""
+    position = door.position(query.after_position)
+    await run_sync(door.parts.history.require_known, job_id)
+    found, following = await door.read(
+        partial(door.parts.copies.runs, job_id, cursor=query.cursor, limit=query.limit),
+        after_position=query.after_position,
+    )
+    return plain({"runs": found, "next": following, "position": position})

@@ -1,0 +1,87 @@
+"""Jobs: made, listed, looked at, changed, deleted."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from api.auth import UsesCaller, guarded, requires
+from api.bodies import body_of, documented, read_object
+from api.documents import COMMAND, ONE_JOB, listed
+from api.door import JobId, UsesDoor, one_job, plain
+from api.schemas import JobPatch, JobSpec, JobsQuery, Plain, ReasonBody
+from api.schemas import Query as PlainQuery
+from ledger.store import commands
+from projections.job_questions import JobFilter
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+GivenObject = Annotated[Plain, Depends(read_object)]
+
+
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[requires("operator")],
+    responses={201: COMMAND},
+    openapi_extra=documented(JobSpec),
+)
+async def schedule(spec: GivenObject, caller: UsesCaller, door: UsesDoor) -> Response:
+    """Begin a job. Only admins may give one a command to run."""
+    caller.require_may_run(spec.get("executor"))
+    call = await door.call()
+    make = partial(door.ledger.schedule_command, spec, call)
+    return await door.command(make, call, status=201)
+
+
+@router.get("", dependencies=[requires("viewer")], responses={200: listed("jobs")})
+async def jobs(query: Annotated[JobsQuery, Query()], door: UsesDoor) -> Response:
+    """The jobs, in the order they were made."""
+    asked = JobFilter(**query.model_dump(exclude={"after_position"}))
+    position = door.position(query.after_position)
+    found, following = await door.read(
+        partial(door.parts.copies.jobs, asked), after_position=query.after_position
+    )
+    return plain({"jobs": found, "next": following, "position": position})
+
+
+@router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: ONE_JOB})
+async def job(job_id: JobId, query: Annotated[PlainQuery, Query()], door: UsesDoor) -> Response:
+    """One job."""
+    question = partial(door.parts.copies.job, job_id)
+    return one_job(await door.read(question, after_position=query.after_position))
+
+
+@router.patch(
+    "/{job_id}",
+    dependencies=[requires("operator")],
+    responses={200: COMMAND},
+    openapi_extra=documented(JobPatch),
+)
+async def amend(job_id: JobId, patch: GivenObject, caller: UsesCaller, door: UsesDoor) -> Response:
+    """Change fields by a merge patch; the status never changes. Only admins may change a job that
+    runs a command.
+    """
+    caller.require_may_run(patch.get("executor"))
+    call = await door.call()
+    command = guarded(commands.amend(job_id, patch, call), job_id, caller)
+    return await door.command(lambda: command, call)
+
+
+@router.delete(
+    "/{job_id}",
+    dependencies=[requires("operator")],
+    responses={200: COMMAND},
+    openapi_extra=documented(ReasonBody, may_be_empty=True),
+)
+async def delete(
+    job_id: JobId,
+    body: Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))],
+    door: UsesDoor,
+) -> Response:
+    """End a job and free its name; its history stays."""
+    call = await door.call(body.reason)
+    return await door.command(lambda: commands.delete(job_id, call), call)

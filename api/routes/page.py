@@ -1,0 +1,97 @@
+"""The status page, and logging in to it. Nothing here changes the ledger."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from api.auth import cookie_name, count_wrong_secret, session_of, session_token
+from api.door import UsesDoor
+from api.sessions import SESSION_LIFE, csrf_of, is_csrf
+from api.web.pages import asset, login_page, status_page
+from ledger.errors import Forbidden
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def index(request: Request, door: UsesDoor) -> Response:
+    """What there is to see, or how to log in."""
+    secret = session_of(request)
+    token = session_token(secret, door.parts)
+    if token is None:
+        return HTMLResponse(login_page())
+    html = await run_sync(status_page, door.parts, token, csrf_of(secret))
+    return HTMLResponse(html)
+
+
+@router.get("/static/{name}")
+async def static(name: str) -> Response:
+    """The page's own style and icon."""
+    content, media_type = asset(name)
+    return Response(content, media_type=media_type, headers={"Cache-Control": "max-age=3600"})
+
+
+@router.get("/login")
+async def login_by_code(request: Request, door: UsesDoor, code: str = "") -> Response:
+    """Log in with the one-time code that `jobledger serve` prints."""
+    secret = door.parts.sessions.redeem(code)
+    if secret is None:
+        count_wrong_secret(request, door.parts)
+        return HTMLResponse(login_page("This link was used, or is older than 15 minutes."), 401)
+    return _welcome(request, secret)
+
+
+@router.post("/login")
+async def login_by_token(request: Request, door: UsesDoor) -> Response:
+    """Log in with a token, through the form of the page."""
+    _require_own_page(request)
+    form = await _form(request)
+    now = door.ledger.clock.now()
+    token = door.parts.tokens.authenticate(form.get("token", "").strip(), now)
+    if token is None:
+        count_wrong_secret(request, door.parts)
+        return HTMLResponse(login_page("This token is unknown, expired or revoked."), 401)
+    return _welcome(request, door.parts.sessions.open(token))
+
+
+@router.post("/logout")
+async def logout(request: Request, door: UsesDoor) -> Response:
+    """End the session."""
+    secret = session_of(request)
+    form = await _form(request)
+    if not is_csrf(form.get("csrf", ""), secret):
+        raise Forbidden("The form is not of this session: reload the page and try again.")
+    door.parts.sessions.end(secret)
+    response = RedirectResponse("/", 303)
+    response.delete_cookie(cookie_name(request), path="/")
+    return response
+
+
+def _welcome(request: Request, secret: str) -> Response:
+    response = RedirectResponse("/", 303)
+    response.set_cookie(
+        cookie_name(request),
+        secret,
+        max_age=int(SESSION_LIFE.total_seconds()),
+        path="/",
+        secure=request.scope["scheme"] == "https",
+        httponly=True,
+        samesite="strict",
+    )
+    return response
+
+
+def _require_own_page(request: Request) -> None:
+    """Refuse a login that another site's page sends (browsers say where a form stood)."""
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        raise Forbidden("Log in from this ledger's own page.")
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The first value of each field of a plain form."""
+    text = (await request.body()).decode("utf-8", "replace")
+    return {name: values[0] for name, values in parse_qs(text, max_num_fields=16).items()}

@@ -1,0 +1,42 @@
+"""Schedules, tried before they are used."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth import requires
+from api.bodies import body_of, documented
+from api.documents import PREVIEW
+from api.door import UsesDoor, plain
+from api.schemas import PreviewBody
+from ledger.clock import rfc3339
+from ledger.domain.recurrence import describe, fires, require_fires
+from ledger.domain.spec import read_schedule
+
+router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+
+GivenPreview = Annotated[PreviewBody, Depends(body_of(PreviewBody))]
+
+
+@router.post(
+    "/preview",
+    dependencies=[requires("viewer")],
+    responses={200: PREVIEW},
+    openapi_extra=documented(PreviewBody),
+)
+async def preview(body: GivenPreview, door: UsesDoor) -> Response:
+    """The next fires of a schedule and what it says in words, or why it is refused."""
+    call = await door.call()
+    return plain(await run_sync(_previewed, body, body.after or call.now))
+
+
+def _previewed(body: PreviewBody, after: datetime) -> dict[str, Any]:
+    schedule = read_schedule(body.schedule, rfc3339(after))
+    require_fires(schedule, now=after)
+    found = fires(schedule, after=after, count=body.count)
+    return {"fires": [rfc3339(fire) for fire in found], "text": describe(schedule)}

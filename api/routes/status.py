@@ -1,0 +1,48 @@
+"""How the ledger is: alive, ready, its counts, and the end of its chain of evidence."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api.auth import requires
+from api.documents import EVIDENCE, HEALTH, SUMMARY
+from api.door import UsesDoor, plain
+from api.readiness import readiness
+from api.schemas import Query as PlainQuery
+from ledger.store.evidence import genesis
+
+router = APIRouter(tags=["status"])
+
+
+@router.get("/healthz", responses={200: HEALTH})
+async def healthz() -> Response:
+    """The process answers."""
+    return plain({"status": "ok"})
+
+
+@router.get("/readyz", responses={200: HEALTH})
+async def readyz(door: UsesDoor) -> Response:
+    """Commands are answered; what else is wrong is named, and degrades only."""
+    return plain(await readiness(door.parts))
+
+
+@router.get("/v1/summary", dependencies=[requires("viewer")], responses={200: SUMMARY})
+async def summary(query: Annotated[PlainQuery, Query()], door: UsesDoor) -> Response:
+    """How many jobs stand where, what fires next, the newest failures."""
+    position = door.position(query.after_position)
+    found = await door.read(door.parts.copies.summary, after_position=query.after_position)
+    return plain({"summary": found, "position": position})
+
+
+@router.get("/v1/evidence/head", dependencies=[requires("viewer")], responses={200: EVIDENCE})
+async def evidence_head(door: UsesDoor) -> Response:
+    """The last position and its chain value: what a checkpoint signs."""
+    book = door.ledger.book
+    last = await run_sync(book.tail_position)
+    found = await run_sync(lambda: book.read(after=last - 1, limit=1) if last else [])
+    chain = found[0].chain if found else genesis(book.ledger_id)
+    return plain({"ledger_id": str(book.ledger_id), "position": last, "chain": chain.hex()})

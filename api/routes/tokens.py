@@ -1,0 +1,60 @@
+"""Access tokens: listed, given out, revoked. Admins only."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth import requires
+from api.bodies import body_of, documented
+from api.documents import TOKEN_MADE, TOKEN_REVOKED, listed
+from api.door import UsesDoor, plain
+from api.schemas import TokenBody
+from ledger.store.tokens import token_view
+
+router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
+
+GivenToken = Annotated[TokenBody, Depends(body_of(TokenBody))]
+
+
+@router.get("", dependencies=[requires("admin")], responses={200: listed("tokens")})
+async def tokens(door: UsesDoor) -> Response:
+    """Every token, revoked ones too, without secrets."""
+    found = [token_view(row) for row in door.parts.tokens.listing()]
+    return plain({"tokens": found, "next": None, "position": door.position()})
+
+
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[requires("admin")],
+    responses={201: TOKEN_MADE},
+    openapi_extra=documented(TokenBody),
+)
+async def create(body: GivenToken, door: UsesDoor) -> Response:
+    """Give out a token. Its secret is in this answer and nowhere else, so a repeated
+    Idempotency-Key cannot repeat it: the name is taken then.
+    """
+    call = await door.call()
+    make = door.parts.tokens.create
+    row, secret = await run_sync(make, body.name, body.role, body.kind, body.expires_at, call)
+    return plain(
+        {
+            "token": token_view(row),
+            "secret": secret,
+            "changed": True,
+            "position": door.position(),
+        },
+        201,
+    )
+
+
+@router.delete("/{token}", dependencies=[requires("admin")], responses={200: TOKEN_REVOKED})
+async def revoke(token: str, door: UsesDoor) -> Response:
+    """End a token, named by its id or by its name."""
+    call = await door.call()
+    row, changed = await run_sync(door.parts.tokens.revoke, token, call)
+    return plain({"token": token_view(row), "changed": changed, "position": door.position()})

@@ -1,0 +1,194 @@
+"""The shapes that come in: bodies and queries, every key known. Deeper maps are the ledger's to
+judge, so that there is one truth about schedules, executors and policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from ledger.clock import parse_rfc3339
+from ledger.domain.failures import FAILURE_CLASSES
+from ledger.domain.origin import ACTOR_KINDS, SOURCES
+from ledger.domain.spec import MAX_DESCRIPTION_BYTES, MAX_NAME, MAX_TAG, MAX_TAGS, MAX_TASK_BYTES
+from ledger.domain.tokens import ROLES
+from ledger.store.mapper import TOPICS
+from ledger.store.query import MAX_PAGE
+from projections.job_questions import STATUSES
+
+LONGEST_REASON = 4096
+LONGEST_FILTER = 200
+HIGHEST_POSITION = 2**63 - 1
+DEFAULT_PAGE = 50
+PREVIEWED = 5
+
+
+def _instant(given: object) -> object:
+    if not isinstance(given, str):
+        raise ValueError("must be a text such as 2026-01-31T09:00:00Z")
+    try:
+        return parse_rfc3339(given)
+    except (ValueError, OverflowError):
+        raise ValueError("must be an instant with an offset: 2026-01-31T09:00:00Z") from None
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Reason = Annotated[str, Field(max_length=LONGEST_REASON, description="Why, for the audit.")]
+Filter = Annotated[str, Field(max_length=LONGEST_FILTER)]
+Position = Annotated[int, Field(ge=0, le=HIGHEST_POSITION)]
+Plain = dict[str, Any]
+
+
+def _one_of(words: Iterable[str]) -> AfterValidator:
+    """Refuses any other word; says in OpenAPI which there are."""
+    known = tuple(words)
+
+    def check(word: str) -> str:
+        if word not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return word
+
+    return AfterValidator(check)
+
+
+def _enum(words: Iterable[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(words)})
+
+
+Status = Annotated[str, _one_of(STATUSES), _enum(STATUSES)]
+FailureClass = Annotated[str, _one_of(FAILURE_CLASSES), _enum(FAILURE_CLASSES)]
+Kind = Annotated[str, _one_of(ACTOR_KINDS), _enum(ACTOR_KINDS)]
+Source = Annotated[str, _one_of(SOURCES), _enum(SOURCES)]
+Role = Annotated[str, _one_of(ROLES), _enum(ROLES)]
+Topic = Annotated[str, _one_of(TOPICS), _enum(TOPICS)]
+
+
+# -- bodies -------------------------------------------------------------------------------------
+
+
+class Body(BaseModel):
+    """A JSON object whose keys are exact and whose types are not bent."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class PauseBody(Body):
+    reason: Reason | None = None
+    until: Instant | None = Field(None, description="When the pause ends by itself.")
+
+
+class ResumeBody(Body):
+    force: bool = Field(False, description="Bring a failed job back: its cause is gone.")
+    reason: Reason | None = None
+    run_at: Instant | None = Field(None, description="Go on at this instant.")
+    run_now: bool = Field(False, description="Go on with a run at once.")
+
+
+class ReasonBody(Body):
+    reason: Reason | None = None
+
+
+class PreviewBody(Body):
+    schedule: Plain = Field(description="As in a job.")
+    after: Instant | None = Field(None, description="From when; now, if left out.")
+    count: int = Field(PREVIEWED, description="How many fires to name.")
+
+
+class TokenBody(Body):
+    name: str = Field(min_length=1, max_length=MAX_NAME)
+    role: Role
+    kind: Kind = "user"
+    expires_at: Instant | None = None
+
+
+class JobPatch(Body):
+    """RFC 7396 merge patch: what is named changes, null takes away. For documentation: the ledger
+    itself reads these keys.
+    """
+
+    name: str = Field("", min_length=1, max_length=MAX_NAME)
+    description: str | None = Field(None, max_length=MAX_DESCRIPTION_BYTES)
+    schedule: Plain = Field(
+        {},
+        description='{"kind": "at", "at"}, {"kind": "every", "interval_seconds", "anchor"?, '
+        '"anchor_at"?} or {"kind": "cron", "expr", "tz"?, "dst"?}',
+        examples=[{"kind": "cron", "expr": "0 9 * * 1-5", "tz": "Europe/Berlin"}],
+    )
+    task: str = Field("", max_length=MAX_TASK_BYTES)
+    executor: Plain | None = Field(
+        None,
+        description='{"kind": "http", "url", "headers"?}, {"kind": "command", "argv", "env"?, '
+        '"cwd"?}, {"kind": "python", "handler"}, {"kind": "worker", "queue"} or {"kind": "noop"}; '
+        "left out: the agent at JOBLEDGER_AGENT_URL",
+        examples=[{"kind": "http", "url": "https://agent.example/run"}],
+    )
+    delivery: Plain | None = Field(None, description='{"channel", "target"?}')
+    policy: Plain | None = Field(None, description="trip_after, backoff_seconds, counts, …")
+    tags: list[Annotated[str, Field(min_length=1, max_length=MAX_TAG)]] = Field(
+        [], max_length=MAX_TAGS
+    )
+    enabled: bool = True
+    delete_after_run: bool = False
+
+
+class JobSpec(JobPatch):
+    """A new job. For documentation: the ledger itself reads these keys."""
+
+    name: str = Field(min_length=1, max_length=MAX_NAME)
+    schedule: Plain = Field(description="As in a change of a job.")
+    policy: Plain | None = Field(None, description="Left out: Phantom's defaults, written out.")
+
+
+# -- queries ------------------------------------------------------------------------------------
+
+
+class Query(BaseModel):
+    """Parameters whose names are exact: a mistyped filter must not answer everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after_position: Position | None = Field(
+        None, description="Answer once this position has been taken in (503 after 2 s)."
+    )
+
+
+class Page(Query):
+    cursor: Filter | None = Field(None, description="The `next` of the page before.")
+    limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
+
+
+class JobsQuery(Page):
+    status: Status | None = None
+    tag: Filter | None = None
+    q: Filter | None = Field(None, description="Words in the name.")
+    failure_class: FailureClass | None = None
+
+
+class HistoryQuery(Page):
+    order: Literal["asc", "desc"] = "asc"
+
+
+class EventsQuery(Query):
+    actor: Filter | None = None
+    kind: Kind | None = None
+    topic: list[Topic] = []
+    job: UUID | None = None
+    source: Source | None = None
+    correlation_id: Filter | None = None
+    failure_class: FailureClass | None = None
+    since: Instant | None = Field(None, description="Recorded at or after.")
+    until: Instant | None = Field(None, description="Recorded at or before.")
+    order: Literal["asc", "desc"] = "asc"
+    cursor: Filter | None = None
+    limit: int | None = Field(
+        None, ge=1, description="Of json: the page's size, 50, at most 1000. Of jsonl, csv: none."
+    )
+    format: Literal["json", "jsonl", "csv"] = "json"

@@ -1,0 +1,72 @@
+"""The two pages that stand until the full one comes: log in, and how the ledger is."""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+
+from api.bootstrap import Parts
+from ledger.clock import rfc3339
+from ledger.store.query import AuditQuery
+from ledger.store.records import TokenRow
+from projections.job_questions import JobFilter
+
+SHOWN_EVENTS = 20
+SHOWN_FAILED = 20
+SHOWN_DUE = 8
+ASSETS = {"page.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("api", "web"), autoescape=True, undefined=StrictUndefined
+)
+
+
+def login_page(problem: str | None = None) -> str:
+    """How to log in, and why it did not work the last time."""
+    return _TEMPLATES.get_template("login.html").render(problem=problem)
+
+
+def status_page(parts: Parts, token: TokenRow, csrf: str) -> str:
+    """How the ledger is now, for whoever holds `token`. Only reads; blocks for milliseconds."""
+    failed, more = parts.copies.jobs(JobFilter(status="failed", limit=SHOWN_FAILED))
+    events = parts.ledger.reading.audit(AuditQuery(order="desc", limit=SHOWN_EVENTS)).events
+    return _TEMPLATES.get_template("status.html").render(
+        token=token,
+        csrf=csrf,
+        now=rfc3339(parts.ledger.clock.now().replace(microsecond=0)),
+        summary=parts.copies.summary(),
+        due=_due(parts),
+        failed=failed,
+        has_more_failed=more is not None,
+        events=events,
+        names=_names(parts, events),
+        position=parts.ledger.writer.position,
+        dispatcher=parts.dispatcher.health() if parts.dispatcher is not None else None,
+    )
+
+
+def asset(name: str) -> tuple[bytes, str]:
+    """A file of the pages and its type; nothing else can be asked for."""
+    if name not in ASSETS:
+        raise HTTPException(404)
+    return files("api.web").joinpath("static", name).read_bytes(), ASSETS[name]
+
+
+def _due(parts: Parts) -> list[dict[str, Any]]:
+    """The jobs that fire next."""
+    coming = ((job.next_run_at, job) for job in parts.ledger.heads.snapshot())
+    waiting = [(at, str(job.id), job.name) for at, job in coming if at is not None and job.may_fire]
+    return [
+        {"at": rfc3339(at.replace(microsecond=0)), "id": job_id, "name": name}
+        for at, job_id, name in nsmallest(SHOWN_DUE, waiting)
+    ]
+
+
+def _names(parts: Parts, events: list[dict[str, Any]]) -> dict[str, str]:
+    """The names of the living jobs that the events are about."""
+    heads = {str(job.id): job.name for job in parts.ledger.heads.snapshot()}
+    return {event["job_id"]: heads.get(event["job_id"], "") for event in events}

@@ -1,0 +1,66 @@
+"""The process that keeps the copies: `python -m projections.keeper DATA COPIES`, started by
+ProcessFollower.
+
+Reads the book without owning it. A line on standard input says that the book has grown; every line
+on standard output is the models' standings as JSON. When standard input ends, so does the keeper.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import sys
+from pathlib import Path
+
+import orjson
+
+from ledger.errors import LedgerError
+from ledger.store.application import Ledger
+from projections.copies import MODELS
+from projections.followers import RETRY_SECONDS
+from projections.runner import Runner
+from projections.stores.sqlite import SQLiteCopies
+
+READ_BYTES = 65_536
+
+
+def main(data: str, copies: str) -> None:
+    """Follow the book until standard input ends."""
+    ledger = Ledger.open_read_only(data)
+    store = SQLiteCopies(Path(copies))
+    runner = Runner(ledger.book, ledger.mapper, store, MODELS)
+    tell(runner)
+    while wait_for_news():
+        catch_up(runner)
+    store.close()
+    ledger.close()
+
+
+def catch_up(runner: Runner) -> None:
+    """Take in all there is, saying after each step how far it is; trouble in the store waits for
+    the next news.
+    """
+    try:
+        while runner.run_once():
+            tell(runner)
+    except LedgerError as error:
+        print(error, file=sys.stderr)
+
+
+def tell(runner: Runner) -> None:
+    """One line of standings."""
+    sys.stdout.buffer.write(orjson.dumps(runner.standings()) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def wait_for_news() -> bool:
+    """Wait for a line, at most so long; False when there will be none any more."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(sys.stdin, selectors.EVENT_READ)
+        if not selector.select(RETRY_SECONDS):
+            return True
+    return bool(os.read(sys.stdin.fileno(), READ_BYTES))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,188 @@
+"""A whole server in one process, without a socket: its parts on a clock that stands still, its
+application asked through ASGI, and jobs brought into any state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from api.app import create_app
+from api.bootstrap import Parts, open_server_parts
+from api.settings import load_settings
+from ledger.domain import runs
+from ledger.store import commands
+from ledger.store.unit import Unit
+from tests.builders import SUCCESS, ManualClock, a_spec
+
+ROLES = ("viewer", "operator", "admin", "worker")
+DAY = timedelta(days=1)
+
+
+class Api:
+    """The server under test. `ask` sends one request as the admin, unless told otherwise."""
+
+    def __init__(self, parts: Parts, clock: ManualClock, folder: Path, **settings: Any) -> None:
+        self.parts = parts
+        self.clock = clock
+        self.folder = folder
+        self.ledger = parts.ledger
+        self.app = create_app(parts, load_settings({}, {"data": folder, **settings}))
+        self.secrets = {"admin": (folder / "admin.token").read_text().strip()}
+        self._runner = asyncio.Runner()
+
+    def close(self) -> None:
+        self._runner.close()
+        self.parts.close(drain_seconds=0)
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One request. `by` names a role, or nobody; `scheme` is http unless given."""
+        return self.ask_all([(method, path, options)])[0]
+
+    def ask_all(self, requests: Iterable[tuple[str, str, dict[str, Any]]]) -> list[httpx.Response]:
+        """Several requests at once; the answers in the same order."""
+
+        async def together() -> list[httpx.Response]:
+            return await asyncio.gather(*(self._send(*request) for request in requests))
+
+        return self._runner.run(together())
+
+    @contextmanager
+    def busy_writer(self) -> Iterator[None]:
+        """Meanwhile the writer decides one command that does not come to an end."""
+        has_begun, may_end = threading.Event(), threading.Event()
+
+        def command(_: Unit) -> None:
+            has_begun.set()
+            may_end.wait()
+
+        held = self.ledger.submit([command])
+        has_begun.wait()
+        yield
+        may_end.set()
+        held.result()
+
+    def give_up(self, method: str, path: str, body: Any) -> None:
+        """Send a request and go away as soon as its command waits for the writer."""
+
+        async def impatient() -> None:
+            request = asyncio.create_task(self._send(method, path, {"json": body}))
+            while self.ledger.writer._waiting.empty():
+                await asyncio.sleep(0)
+            request.cancel()
+            await asyncio.gather(request, return_exceptions=True)
+
+        self._runner.run(impatient())
+
+    async def _send(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+        by, scheme = options.get("by", "admin"), options.get("scheme", "http")
+        rest = {key: value for key, value in options.items() if key not in ("by", "scheme")}
+        headers = dict(rest.pop("headers", {}))
+        if by is not None:
+            headers["Authorization"] = f"Bearer {self.secret_of(by)}"
+        transport = httpx.ASGITransport(self.app, client=("192.0.2.7", 1234))
+        async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://ledger") as client:
+            return await client.request(method, path, headers=headers, **rest)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.ask("GET", path, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        return (
+            self.ask("POST", path, json=body, **options)
+            if body is not None
+            else self.ask("POST", path, **options)
+        )
+
+    # -- who ------------------------------------------------------------------------------------
+
+    def secret_of(self, role: str) -> str:
+        """The secret of a token with that role, made at the first use. Other words are secrets."""
+        if role in ROLES and role not in self.secrets:
+            _, self.secrets[role] = self.parts.tokens.create(
+                f"{role}-token", role, "user", None, self.ledger.call()
+            )
+        return self.secrets.get(role, role)
+
+    # -- jobs in any state ----------------------------------------------------------------------
+
+    def schedule(self, name: str = "report", **fields: Any) -> str:
+        """A job that fires every minute; its id."""
+        answer = self.post("/v1/jobs", a_spec(name=name, **fields))
+        assert answer.status_code == 201, answer.text
+        job_id: str = answer.json()["job"]["id"]
+        return job_id
+
+    def start_run(self, job_id: str) -> str:
+        """Let time pass until the job is due, and claim its run as a dispatcher would."""
+        self.clock.advance(DAY)
+        call = self.ledger.call()
+        claimed = self.ledger.ask(commands.claim(UUID(job_id), call, node="node-1", is_late=False))
+        assert claimed is not None, "nothing was due"
+        return claimed.run.run_id
+
+    def end_run(self, job_id: str, run_id: str, outcome: commands.Report = SUCCESS) -> None:
+        """Report how a run ended."""
+        self.ledger.ask(commands.report(UUID(job_id), run_id, outcome, self.ledger.call()))
+
+    def failed_job(self, name: str = "broken", **fields: Any) -> str:
+        """A job whose breaker tripped at its first error."""
+        job_id = self.schedule(name, policy={"trip_after": 1}, **fields)
+        failure = runs.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
+        self.end_run(job_id, self.start_run(job_id), failure)
+        return job_id
+
+    def paused_job(self, name: str = "resting", **fields: Any) -> str:
+        job_id = self.schedule(name, **fields)
+        assert self.post(f"/v1/jobs/{job_id}/pause").status_code == 200
+        return job_id
+
+    def completed_job(self, name: str = "done") -> str:
+        """A one-shot that ran."""
+        at = (self.clock.now() + timedelta(minutes=1)).isoformat()
+        job_id = self.schedule(name, schedule={"kind": "at", "at": at})
+        self.end_run(job_id, self.start_run(job_id))
+        return job_id
+
+    def deleted_job(self, name: str = "gone") -> str:
+        job_id = self.schedule(name)
+        assert self.ask("DELETE", f"/v1/jobs/{job_id}").status_code == 200
+        return job_id
+
+    def topics(self, job_id: str) -> list[str]:
+        """What happened to a job."""
+        return [event["topic"] for event in self.ledger.history(job_id)]
+
+
+@contextmanager
+def serving(folder: Path, **settings: Any) -> Iterator[Api]:
+    """A server over a folder, its copies following, nothing dispatched."""
+    clock = ManualClock()
+    loaded = load_settings({}, {"data": folder / "data", **settings})
+    parts = open_server_parts(loaded, dispatches=False, clock=clock)
+    parts.start()
+    api = Api(parts, clock, folder / "data", **settings)
+    try:
+        yield api
+    finally:
+        api.close()
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The body of a refusal, which must be the one expected, in the one form there is."""
+    assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert {"type", "title", "status", "detail", "code"} <= body.keys()
+    assert body["status"] == status
+    return body

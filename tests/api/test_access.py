@@ -1,0 +1,187 @@
+"""Who may do what: every route against nobody, bad, expired and revoked tokens, and each role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from api import app as application
+from api.app import OPEN, ROUTERS, role_of
+from api.auth import RANKS
+from api.limits import MAX_ATTEMPTS
+from ledger.errors import StartRefused
+from tests.api.harness import Api, problem
+from tests.builders import a_spec
+
+COMMAND = {"kind": "command", "argv": ["/bin/true"]}
+
+
+def routes() -> Iterator[tuple[str, str, str | None]]:
+    """Method, path and role of every route there is."""
+    for router in ROUTERS:
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            role = role_of(route)
+            for method in sorted(route.methods or ()):
+                yield method, route.path, role.name if role else None
+
+
+MATRIX = {
+    ("POST", "/v1/jobs"): "operator",
+    ("GET", "/v1/jobs"): "viewer",
+    ("GET", "/v1/jobs/{job_id}"): "viewer",
+    ("PATCH", "/v1/jobs/{job_id}"): "operator",
+    ("DELETE", "/v1/jobs/{job_id}"): "operator",
+    ("POST", "/v1/jobs/{job_id}/pause"): "operator",
+    ("POST", "/v1/jobs/{job_id}/resume"): "operator",
+    ("POST", "/v1/jobs/{job_id}/run"): "operator",
+    ("GET", "/v1/jobs/{job_id}/events"): "viewer",
+    ("GET", "/v1/jobs/{job_id}/runs"): "viewer",
+    ("GET", "/v1/events"): "viewer",
+    ("POST", "/v1/schedules/preview"): "viewer",
+    ("GET", "/v1/tokens"): "admin",
+    ("POST", "/v1/tokens"): "admin",
+    ("DELETE", "/v1/tokens/{token}"): "admin",
+    ("GET", "/v1/summary"): "viewer",
+    ("GET", "/v1/evidence/head"): "viewer",
+}
+GUARDED = sorted(MATRIX)
+
+
+def _ask(api: Api, method: str, path: str, by: str | None) -> httpx.Response:
+    return api.ask(method, path.format(job_id=api.schedule(f"for {by}"), token="nobody"), by=by)
+
+
+def test_every_route_is_in_the_matrix_with_the_role_it_declares() -> None:
+    declared = {(method, path): role for method, path, role in routes() if path not in OPEN}
+
+    assert declared == MATRIX
+
+
+def test_the_open_routes_are_the_ones_we_know() -> None:
+    assert {path for _, path, role in routes() if role is None} == OPEN
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_nobody_unknown_gets_past_a_role(api: Api, method: str, path: str) -> None:
+    tokens, call = api.parts.tokens, api.ledger.call()
+    soon = api.clock.now() + timedelta(minutes=1)
+    _, expired = tokens.create("short", "admin", "user", soon, call)
+    _, revoked = tokens.create("ended", "admin", "user", None, call)
+    tokens.revoke("ended", call)
+    api.clock.advance(timedelta(minutes=1))
+    position = api.ledger.writer.position
+    path = path.format(job_id="00000000-0000-4000-8000-000000000000", token="admin")
+
+    for by in (None, "jl_wrong", "", expired, revoked, "Bearer", "x" * 9000):
+        answer = api.ask(method, path, by=by)
+        problem(answer, 401, "unauthenticated")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert api.ledger.writer.position == position
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "admin", "worker"])
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_each_role_may_do_what_the_matrix_says(api: Api, method: str, path: str, role: str) -> None:
+    answer = _ask(api, method, path, role)
+
+    if RANKS[role] < RANKS[MATRIX[method, path]]:
+        problem(answer, 403, "forbidden")
+    else:
+        assert answer.status_code not in (401, 403), answer.text
+
+
+@pytest.mark.parametrize("header", ["Basic YTpi", "jl_x", "Bearer", "bearer  ", "Digest a=b"])
+def test_other_ways_to_say_who_one_is_are_not_known(api: Api, header: str) -> None:
+    answer = api.get("/v1/jobs", by=None, headers={"Authorization": header})
+
+    problem(answer, 401, "unauthenticated")
+
+
+def test_a_route_without_a_role_stops_the_start() -> None:
+    router = APIRouter()
+
+    @router.get("/v1/forgotten")
+    async def forgotten() -> None: ...
+
+    with pytest.raises(StartRefused, match="/v1/forgotten"):
+        application._declare_roles(router)
+
+
+def test_only_admins_give_a_job_a_command(api: Api) -> None:
+    spec = a_spec(executor=COMMAND)
+    problem(api.post("/v1/jobs", spec, by="operator"), 403, "forbidden")
+    assert api.post("/v1/jobs", spec).status_code == 201
+    plain = api.schedule("plain")
+
+    answer = api.ask("PATCH", f"/v1/jobs/{plain}", json={"executor": COMMAND}, by="operator")
+
+    problem(answer, 403, "forbidden")
+
+
+@pytest.mark.parametrize("patch", [{"task": "x"}, {"executor": {"argv": ["/bin/sh"]}}, {}])
+def test_only_admins_change_a_job_that_runs_a_command(api: Api, patch: dict[str, Any]) -> None:
+    job_id = api.schedule(executor=COMMAND)
+    path = f"/v1/jobs/{job_id}"
+
+    problem(api.ask("PATCH", path, json=patch, by="operator"), 403, "forbidden")
+
+    assert api.topics(job_id) == ["job.scheduled"]
+    assert api.ask("PATCH", path, json=patch).status_code == 200
+    assert api.post(f"{path}/pause", by="operator").status_code == 200
+
+
+def test_too_many_wrong_tokens_are_told_to_wait_but_a_right_one_still_works(api: Api) -> None:
+    for _ in range(MAX_ATTEMPTS):
+        problem(api.get("/v1/jobs", by="jl_wrong"), 401, "unauthenticated")
+
+    answer = api.get("/v1/jobs", by="jl_wrong")
+
+    problem(answer, 429, "too_many_attempts")
+    assert answer.headers["retry-after"] == "60"
+    assert api.get("/v1/jobs").status_code == 200
+    api.clock.advance(timedelta(minutes=1))
+    problem(api.get("/v1/jobs", by="jl_wrong"), 401, "unauthenticated")
+
+
+@pytest.mark.parametrize(
+    ("told", "source"),
+    [("cli", "cli"), ("mcp", "mcp"), ("http", "http"), ("dispatcher", "http"), ("ui", "http")],
+)
+def test_a_client_may_say_which_door_it_is_but_not_be_another(
+    api: Api, told: str, source: str
+) -> None:
+    api.post("/v1/jobs", a_spec(), headers={"X-Jobledger-Source": told})
+
+    assert api.get("/v1/events").json()["events"][-1]["source"] == source
+
+
+def test_the_actor_is_the_token_whatever_the_body_says(api: Api) -> None:
+    answer = api.post("/v1/jobs", a_spec(actor={"id": "root", "kind": "system"}))
+    problem(answer, 422, "unknown_field")
+
+    job = api.post("/v1/jobs", a_spec(), by="operator").json()["job"]
+    assert job["created_by"] == {"id": "operator-token", "kind": "user"}
+
+
+@pytest.mark.parametrize("name", ["X-Request-Id", "X-Correlation-Id"])
+def test_a_plain_correlation_id_goes_into_events_and_comes_back(api: Api, name: str) -> None:
+    answer = api.post("/v1/jobs", a_spec(), headers={name: "deploy-7:step.2"})
+
+    assert answer.headers["x-request-id"] == "deploy-7:step.2"
+    found = api.get("/v1/events?correlation_id=deploy-7:step.2").json()["events"]
+    assert [event["topic"] for event in found] == ["job.scheduled", "name.reserved"]
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "<script>", "a\tb"])
+def test_another_correlation_id_is_replaced(api: Api, given: str) -> None:
+    answer = api.get("/healthz", headers={"X-Request-Id": given})
+
+    assert answer.headers["x-request-id"] != given
+    assert len(answer.headers["x-request-id"]) == 32

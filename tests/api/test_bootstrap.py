@@ -1,0 +1,126 @@
+"""Opening and closing a server's parts: the first admin, the files of secrets, the order."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.app import create_app
+from api.bootstrap import Parts, open_server_parts
+from api.settings import load_settings
+from ledger.errors import StartRefused
+from ledger.store.application import Ledger
+from ledger.store.query import AuditQuery
+from tests.builders import ManualClock
+
+
+def _open(folder: Path, *, dispatches: bool = False, **given: Any) -> Parts:
+    settings = load_settings({}, {"data": folder, **given})
+    return open_server_parts(settings, dispatches=dispatches, clock=ManualClock())
+
+
+def _mode(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+def test_the_first_start_makes_an_admin_and_the_second_keeps_it(tmp_path: Path) -> None:
+    _open(tmp_path).close()
+    secret = (tmp_path / "admin.token").read_text().strip()
+    parts = _open(tmp_path)
+
+    found = parts.tokens.authenticate(secret, parts.ledger.clock.now())
+
+    assert found is not None
+    assert (found.name, found.role, found.kind) == ("admin", "admin", "user")
+    assert _mode(tmp_path / "admin.token") == 0o600
+    assert len(parts.tokens.listing()) == 1
+    [created] = parts.ledger.reading.audit(AuditQuery()).events
+    assert created["actor"] == {"id": "jobledger", "kind": "system"}
+    parts.close()
+
+
+def test_the_operator_may_choose_the_first_admins_secret(tmp_path: Path) -> None:
+    parts = _open(tmp_path, token="a-secret-of-my-own")
+
+    assert (tmp_path / "admin.token").read_text() == "a-secret-of-my-own\n"
+    now = parts.ledger.clock.now()
+    assert parts.tokens.authenticate("a-secret-of-my-own", now) is not None
+    parts.close()
+
+
+def test_a_start_that_broke_off_is_taken_up_with_the_secret_it_had_written(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "admin.token"
+    file.write_text("jl_written-before-the-crash\n")
+    file.chmod(0o600)
+
+    parts = _open(tmp_path)
+
+    now = parts.ledger.clock.now()
+    assert parts.tokens.authenticate("jl_written-before-the-crash", now) is not None
+    parts.close()
+
+
+@pytest.mark.parametrize("name", ["admin.token", "webhook.secret"])
+def test_a_secret_that_others_may_read_stops_the_start_and_frees_the_folder(
+    tmp_path: Path, name: str
+) -> None:
+    _open(tmp_path, dispatches=True).close()
+    (tmp_path / name).chmod(0o644)
+
+    with pytest.raises(StartRefused, match="chmod 600"):
+        _open(tmp_path, dispatches=True)
+
+    (tmp_path / name).chmod(0o600)
+    _open(tmp_path, dispatches=True).close()
+
+
+def test_the_webhook_key_is_made_once_as_standard_webhooks_wants_it(tmp_path: Path) -> None:
+    _open(tmp_path, dispatches=True).close()
+    key = (tmp_path / "webhook.secret").read_text().strip()
+    _open(tmp_path, dispatches=True).close()
+
+    assert key.startswith("whsec_")
+    assert len(base64.b64decode(key.removeprefix("whsec_"))) == 32
+    assert (tmp_path / "webhook.secret").read_text().strip() == key
+    assert _mode(tmp_path / "webhook.secret") == 0o600
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://db/jobs", "sqlite:////elsewhere/jobs.db"])
+def test_a_store_that_this_release_has_not_stops_the_start(tmp_path: Path, dsn: str) -> None:
+    with pytest.raises(StartRefused, match="JOBLEDGER_DSN"):
+        _open(tmp_path, dsn=dsn)
+
+
+def test_the_server_starts_the_parts_and_closes_them_after_the_last_answer(
+    tmp_path: Path,
+) -> None:
+    parts = _open(tmp_path, dispatches=True)
+    app = create_app(parts, load_settings({}, {"data": tmp_path}))
+    seen: list[str] = []
+
+    async def serve() -> None:
+        async with app.router.lifespan_context(app):
+            assert parts.dispatcher is not None
+            seen.append(parts.dispatcher.health()["state"])
+
+    asyncio.run(serve())
+
+    assert seen == ["running"]
+    Ledger.open(tmp_path).close()
+
+
+def test_closing_twice_or_before_starting_is_harmless(tmp_path: Path) -> None:
+    parts = _open(tmp_path, dispatches=True)
+
+    parts.close()
+    parts.close()
+    parts.start()
+
+    Ledger.open(tmp_path).close()

@@ -1,0 +1,247 @@
+"""Previews, counts, health, readiness, tokens: what is asked about the ledger, not of a job."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from api.errors import refused
+from ledger.errors import (
+    Behind,
+    CorruptEvent,
+    LedgerError,
+    OutcomeUnknown,
+    Overloaded,
+    RunSuperseded,
+    StorageFull,
+)
+from tests.api.harness import Api, problem
+from tests.builders import a_spec
+
+
+def test_a_preview_names_the_next_fires_and_says_them_in_words(api: Api) -> None:
+    schedule = {"kind": "cron", "expr": "0 9 * * 1-5", "tz": "Europe/Berlin"}
+    body = {"schedule": schedule, "after": "2026-03-27T12:00:00Z", "count": 2}
+
+    answer = api.post("/v1/schedules/preview", body, by="viewer")
+
+    assert answer.json()["fires"] == ["2026-03-30T07:00:00Z", "2026-03-31T07:00:00Z"]
+    assert "Monday through Friday" in answer.json()["text"]
+
+
+def test_a_preview_counts_from_now_and_appends_nothing(api: Api) -> None:
+    position = api.ledger.writer.position
+    body = {"schedule": {"kind": "every", "interval_seconds": 60}}
+
+    fires = api.post("/v1/schedules/preview", body).json()["fires"]
+
+    assert fires[0] == "2026-03-02T12:01:00Z"
+    assert len(fires) == 5
+    assert api.ledger.writer.position == position
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"schedule": {"kind": "cron", "expr": "0 0 30 2 *"}}, "schedule_never_fires"),
+        ({"schedule": {"kind": "cron", "expr": "R * * * *"}}, "schedule_invalid"),
+        ({"schedule": {"kind": "at", "at": "2020-01-01T00:00:00Z"}}, "schedule_in_past"),
+        ({"schedule": {"kind": "every", "interval_seconds": 60}, "count": 10**6}, "invalid_field"),
+        ({"schedule": {"kind": "every", "interval_seconds": 60}, "count": "5"}, "invalid_field"),
+        ({"schedule": {"kind": "every", "interval_seconds": 60}, "n": 5}, "unknown_field"),
+        ({"schedule": {"kind": "every", "interval_seconds": True}}, "schedule_invalid"),
+        ({}, "invalid_field"),
+    ],
+)
+def test_a_preview_gives_the_refusal_that_scheduling_would(
+    api: Api, body: dict[str, Any], code: str
+) -> None:
+    problem(api.post("/v1/schedules/preview", body), 422, code)
+
+
+@pytest.mark.parametrize("after", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+@pytest.mark.parametrize("expr", ["0 0 29 2 *", "*/5 * * * *", "0 2 * * *"])
+def test_a_preview_at_the_ends_of_time_is_answered(api: Api, expr: str, after: str) -> None:
+    schedule = {"kind": "cron", "expr": expr, "tz": "America/New_York"}
+
+    answer = api.post("/v1/schedules/preview", {"schedule": schedule, "after": after})
+
+    assert answer.status_code in (200, 422), answer.text
+
+
+def test_the_summary_counts_jobs_by_status(api: Api) -> None:
+    api.schedule("one")
+    api.paused_job()
+    api.failed_job()
+    api.schedule("off", enabled=False)
+
+    body = api.get("/v1/summary", by="viewer").json()
+
+    counts = {key: body["summary"][key] for key in ("total", "active", "paused", "failed")}
+    assert counts == {"total": 4, "active": 2, "paused": 1, "failed": 1}
+    assert body["summary"]["disabled"] == 1
+    assert body["summary"]["recent_failures"][0]["failure_class"] == "rate_limited"
+    assert body["position"] == api.ledger.writer.position
+
+
+def test_health_and_readiness_are_open_and_tell_no_names(api: Api) -> None:
+    api.schedule("a secret name")
+
+    assert api.get("/healthz", by=None).json() == {"status": "ok"}
+    answer = api.get("/readyz", by=None)
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    assert {model["name"] for model in answer.json()["copies"]} == {"jobs", "runs"}
+    assert "a secret name" not in answer.text
+
+
+def test_a_job_that_will_never_fire_degrades_readiness_and_is_named(api: Api) -> None:
+    job_id = api.schedule()
+    api.ledger.heads.jobs[UUID(job_id)].next_run_at = None
+
+    answer = api.get("/readyz", by=None)
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "degraded"
+    assert answer.json()["ghosts"] == [job_id]
+
+
+def test_without_a_writer_nothing_is_ready_and_commands_say_so(api: Api) -> None:
+    api.ledger.writer.close()
+
+    for answer in (api.get("/readyz", by=None), api.post("/v1/jobs", a_spec())):
+        problem(answer, 503, "unavailable")
+        assert answer.headers["retry-after"]
+    assert api.get("/healthz", by=None).status_code == 200
+
+
+def test_a_mistake_of_ours_is_answered_without_a_word_about_its_inside(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> None:
+        raise RuntimeError("the inside")
+
+    api.app.add_api_route("/broken", broken)
+
+    answer = api.get("/broken", headers={"X-Request-Id": "trace-1"})
+
+    body = problem(answer, 500, "internal_error")
+    assert "inside" not in answer.text
+    assert body["correlation_id"] == answer.headers["x-request-id"] == "trace-1"
+    assert "trace-1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "retry_after"),
+    [
+        (Overloaded(8192), 503, "overloaded", "1"),
+        (OutcomeUnknown("disk I/O error"), 503, "outcome_unknown", "1"),
+        (Behind(wanted=7, reached=5), 503, "behind", "1"),
+        (StorageFull(), 507, "storage_full", None),
+        (RunSuperseded("r"), 409, "run_superseded", None),
+        (CorruptEvent(7, "x"), 500, "corrupt_event", None),
+    ],
+)
+def test_what_the_store_may_say_has_its_status(
+    error: LedgerError, status: int, code: str, retry_after: str | None
+) -> None:
+    answer = refused(error)
+
+    assert (answer.status_code, orjson.loads(answer.body)["code"]) == (status, code)
+    assert answer.headers.get("retry-after") == retry_after
+
+
+# -- tokens -------------------------------------------------------------------------------------
+
+
+def test_a_token_opens_what_its_role_opens_until_it_is_revoked(api: Api) -> None:
+    made = api.post("/v1/tokens", {"name": "ci", "role": "viewer", "kind": "agent"})
+    assert made.status_code == 201
+    token, secret = made.json()["token"], made.json()["secret"]
+
+    assert api.get("/v1/jobs", by=secret).status_code == 200
+    ended = api.ask("DELETE", f"/v1/tokens/{token['id']}")
+
+    assert ended.json()["changed"] is True
+    problem(api.get("/v1/jobs", by=secret), 401, "unauthenticated")
+    assert api.ask("DELETE", "/v1/tokens/ci").json()["changed"] is False
+    events = api.get("/v1/events?topic=token.created&topic=token.revoked").json()["events"]
+    assert [event["data"]["name"] for event in events] == ["admin", "ci", "ci"]
+
+
+def test_a_secret_is_told_once_and_stored_nowhere(api: Api) -> None:
+    secret = api.post("/v1/tokens", {"name": "ci", "role": "admin"}).json()["secret"]
+
+    assert len(secret) > 43
+    for path in ("/v1/tokens", "/v1/events", "/v1/events?format=csv", "/readyz"):
+        assert secret not in api.get(path).text
+    for file in (file for file in api.folder.rglob("*") if file.is_file()):
+        assert secret.encode() not in file.read_bytes()
+
+
+def test_a_token_may_expire(api: Api) -> None:
+    at = (api.clock.now() + timedelta(hours=1)).isoformat()
+    made = api.post("/v1/tokens", {"name": "short", "role": "viewer", "expires_at": at}).json()
+
+    assert made["token"]["expires_at"] == "2026-03-02T13:00:00Z"
+    assert api.get("/v1/jobs", by=made["secret"]).status_code == 200
+    api.clock.advance(timedelta(hours=1))
+    problem(api.get("/v1/jobs", by=made["secret"]), 401, "unauthenticated")
+    assert api.post("/v1/tokens", {"name": "Short", "role": "viewer"}).status_code == 201
+
+
+@pytest.mark.parametrize("name", ["admin", "ADMIN", "dispatcher", "Dispatcher", "library"])
+def test_a_token_name_is_nobody_elses(api: Api, name: str) -> None:
+    problem(api.post("/v1/tokens", {"name": name, "role": "viewer"}), 409, "name_taken")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"role": "root"}, "role"),
+        ({"kind": "robot"}, "kind"),
+        ({"name": " x"}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"expires_at": "2026-03-02T11:00:00Z"}, "expires_at"),
+        ({"expires_at": 7}, "expires_at"),
+    ],
+)
+def test_a_token_that_cannot_be_is_refused(api: Api, change: dict[str, Any], field: str) -> None:
+    body = {"name": "ci", "role": "viewer"} | change
+
+    assert problem(api.post("/v1/tokens", body), 422, "invalid_field")["field"] == field
+
+
+def test_a_token_that_is_not_there_cannot_be_revoked(api: Api) -> None:
+    problem(api.ask("DELETE", "/v1/tokens/nobody"), 404, "not_found")
+
+
+def test_fifty_tokens_of_one_name_asked_at_once_give_one(api: Api) -> None:
+    request = ("POST", "/v1/tokens", {"json": {"name": "ci", "role": "viewer"}})
+
+    answers = api.ask_all([request] * 50)
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 49
+
+
+def test_readiness_fails_while_the_writer_does_not_answer(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.readiness.PROBE_SECONDS", 0.0)
+
+    with api.busy_writer():
+        answer = api.get("/readyz", by=None)
+
+    assert "writer" in problem(answer, 503, "unavailable")["detail"]
+
+
+def test_a_caller_who_goes_away_does_not_harm_the_writer(api: Api) -> None:
+    with api.busy_writer():
+        api.give_up("POST", "/v1/jobs", a_spec(name="left behind"))
+
+    api.schedule("after")
+    names = [job["name"] for job in api.get("/v1/jobs").json()["jobs"]]
+    assert names == ["left behind", "after"]
