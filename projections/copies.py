@@ -36,6 +36,7 @@ class Copies:
         self._store = store
         self._runner = runner
         self._follower = follower
+        self.patience_seconds = WAIT_SECONDS
 
     @classmethod
     def open(
@@ -97,14 +98,15 @@ class Copies:
         working = (item.position for item in self._follower.standings() if item.broken_at is None)
         return min(working, default=0)
 
-    def wait_for(self, position: int, seconds: float = WAIT_SECONDS) -> None:
-        """Wait until the copies have reached a position of the book; Behind when that takes too
-        long.
+    def wait_for(self, position: int, seconds: float | None = None) -> None:
+        """Wait until the copies have reached a position of the book; Behind when that takes longer
+        than `seconds`, or than the patience they were given.
         """
         if self._follower is None or self.position >= position:
             return
+        patience = self.patience_seconds if seconds is None else seconds
         with self._follower.moved:
-            if not self._follower.moved.wait_for(lambda: self.position >= position, seconds):
+            if not self._follower.moved.wait_for(lambda: self.position >= position, patience):
                 raise Behind(wanted=position, reached=self.position)
 
     def health(self) -> list[dict[str, Any]]:

@@ -16,10 +16,6 @@ BUSY_SECONDS = 5.0
 IDLE_READERS = 16
 CACHE_KIB = 65_536
 """What a writer keeps of its file in memory."""
-PAGES_PER_CHECKPOINT = 8_000
-"""How long the write-ahead log grows (32 MiB) before it is copied back: rarer copies, fewer
-stalls.
-"""
 SYNCHRONOUS = {"FULL": 2, "NORMAL": 1}
 
 
@@ -83,7 +79,6 @@ class SQLiteFile:
         self._require(connection, "synchronous", SYNCHRONOUS[self.synchronous])
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={PAGES_PER_CHECKPOINT}")
 
     def _require(self, connection: sqlite3.Connection, setting: str, wanted: str | int) -> None:
         actual = connection.execute(f"PRAGMA {setting}").fetchone()[0]

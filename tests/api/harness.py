@@ -26,6 +26,9 @@ from tests.builders import SUCCESS, ManualClock, a_spec
 ROLES = ("viewer", "operator", "admin", "worker")
 DAY = timedelta(days=1)
 
+PATIENCE_SECONDS = 60.0
+"""How long a read waits for the copies here: a busy machine must not turn a test red."""
+
 
 class Api:
     """The server under test. `ask` sends one request as the admin, unless told otherwise."""
@@ -170,6 +173,7 @@ def serving(folder: Path, **settings: Any) -> Iterator[Api]:
     clock = ManualClock()
     loaded = load_settings({}, {"data": folder / "data", **settings})
     parts = open_server_parts(loaded, dispatches=False, clock=clock)
+    parts.copies.patience_seconds = PATIENCE_SECONDS
     parts.start()
     api = Api(parts, clock, folder / "data", **settings)
     try:
