@@ -4,8 +4,10 @@ outcome.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, field, replace
 
+from ledger.chance import random_bytes
 from ledger.clock import Clock
 from ledger.dispatch.executors.addresses import AllowList, Guard, Resolver, system_resolver
 from ledger.dispatch.executors.command import Command
@@ -27,6 +29,13 @@ class ExecutorSettings:
     agent_url: str | None = None
     allow: AllowList = AllowList()
     commands_enabled: bool = False
+
+    @classmethod
+    def of_this_process(cls) -> ExecutorSettings:
+        """For a program that runs its own jobs: signs with a secret that ends with the process,
+        calls public hosts only, runs no commands.
+        """
+        return cls(signing_secret=f"whsec_{b64encode(random_bytes(32)).decode()}")
 
 
 class Executors:
