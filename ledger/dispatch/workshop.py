@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -43,23 +43,19 @@ class Workplace(Protocol):
 
 class Workshop:
     """Runs claimed runs. `launch` returns at once; `finished` gives outcomes as they come;
-    `on_finish` is told of each.
+    `on_finish` is told of each. The event loop exists from `start` to `close`.
     """
 
     def __init__(self, executors: Executors, on_finish: Callable[[], None]) -> None:
+        self.running: dict[str, Claimed] = {}
         self._executors = executors
         self._on_finish = on_finish
         self._finished: queue.SimpleQueue[Finished] = queue.SimpleQueue()
-        self._loop = asyncio.new_event_loop()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="ledger-executors", daemon=True
-        )
-        self.running: dict[str, Claimed] = {}
+        self._room: _Room | None = None
 
     def start(self) -> None:
-        """Begin working."""
-        self._thread.start()
+        """Begin working. Done by the first launch too, so that single steps need no start."""
+        self._opened()
 
     def is_instant(self, executor: dict[str, Any] | None) -> bool:
         """Whether runs of this executor take no place: they wait for nothing."""
@@ -71,7 +67,7 @@ class Workshop:
             self._finished.put(Finished(claimed, Noop.result))
             return
         self.running[claimed.run.run_id] = claimed
-        self._loop.call_soon_threadsafe(self._begin, claimed)
+        self._opened().begin(claimed.run.run_id, self._work(claimed))
 
     def finished(self, limit: int) -> list[Finished]:
         """Up to `limit` outcomes that came in since the last call."""
@@ -92,32 +88,55 @@ class Workshop:
 
     def close(self) -> None:
         """Cancel what still runs, close the executors, end the thread."""
-        if self._thread.ident is not None:
-            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-        self._loop.close()
+        if self._room is not None:
+            self._room.close(self._executors.aclose)
+            self._room = None
 
-    # -- in the loop's thread -------------------------------------------------------------------
-
-    def _begin(self, claimed: Claimed) -> None:
-        self._tasks[claimed.run.run_id] = self._loop.create_task(self._work(claimed))
+    def _opened(self) -> _Room:
+        if self._room is None:
+            self._room = _Room()
+        return self._room
 
     async def _work(self, claimed: Claimed) -> None:
-        try:
-            outcome = await self._executors.execute(_ticket(claimed))
-        finally:
-            self._tasks.pop(claimed.run.run_id, None)
+        outcome = await self._executors.execute(_ticket(claimed))
         self.running.pop(claimed.run.run_id, None)
         self._finished.put(Finished(claimed, outcome))
         self._on_finish()
 
-    async def _stop(self) -> None:
+
+class _Room:
+    """One event loop in a thread of its own, and the tasks on it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="ledger-executors", daemon=True
+        )
+        self._thread.start()
+
+    def begin(self, run_id: str, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task, from any thread."""
+        self._loop.call_soon_threadsafe(self._begin, run_id, work)
+
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Cancel all tasks, await `last`, and end the thread."""
+        asyncio.run_coroutine_threadsafe(self._stop(last), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _begin(self, run_id: str, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks[run_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(run_id, None))
+
+    async def _stop(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._executors.aclose()
+        await last()
 
 
 def _ticket(claimed: Claimed) -> RunTicket:
