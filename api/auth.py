@@ -17,10 +17,10 @@ from ledger.domain.origin import Actor
 from ledger.errors import Forbidden
 from ledger.store.application import Ledger
 from ledger.store.commands import Answer
+from ledger.store.deciding import Command
 from ledger.store.records import TokenRow
 from ledger.store.tokens import Tokens
 from ledger.store.unit import Unit
-from ledger.store.writer import Command
 
 RANKS = {"worker": 0, "viewer": 1, "operator": 2, "admin": 3}
 """A role may do what those of lower rank may; a worker none of what people do."""

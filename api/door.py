@@ -21,7 +21,7 @@ from ledger.domain.job import job_id_of
 from ledger.errors import InvalidField
 from ledger.store.application import Ledger
 from ledger.store.commands import Answer, Call
-from ledger.store.writer import Command
+from ledger.store.deciding import Command
 
 T = TypeVar("T")
 

@@ -23,9 +23,9 @@ from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
 from ledger.store import commands
 from ledger.store.application import Ledger
 from ledger.store.commands import Call, Claimed
+from ledger.store.deciding import Command
 from ledger.store.heads import Wake
 from ledger.store.query import DISPATCHER
-from ledger.store.writer import Command
 
 CONCURRENCY = 32
 MAX_CLAIMS = 500

@@ -25,6 +25,7 @@ from ledger.store import commands
 from ledger.store.book import Book
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.commands import Answer, Call, Idempotency
+from ledger.store.deciding import Command
 from ledger.store.files import Folder, OwnerLock
 from ledger.store.heads import Heads
 from ledger.store.mapper import EventMapper
@@ -32,7 +33,7 @@ from ledger.store.reading import Reading
 from ledger.store.recorder import BookRecorder
 from ledger.store.sqlite import SQLiteBook
 from ledger.store.unit import fold_stream
-from ledger.store.writer import Command, Writer
+from ledger.store.writer import Writer
 
 T = TypeVar("T")
 
@@ -263,8 +264,10 @@ class Ledger:
     # -- questions ------------------------------------------------------------------------------
 
     def job(self, job_id: UUID | str) -> dict[str, Any]:
-        """One job as it is now, from the book. JobNotFound when it is unknown or deleted."""
-        return self.reading.job(_id(job_id))
+        """One job as it is now. JobNotFound when it is unknown or deleted."""
+        if self.lock is None:
+            return self.reading.job(_id(job_id))
+        return self.ask(commands.look_at(_id(job_id)))
 
     def history(self, job_id: UUID | str) -> list[dict[str, Any]]:
         """Every event of a job, oldest first, deleted or not."""

@@ -22,8 +22,8 @@ from ledger.domain.spec import FIELDS, parse_patch
 from ledger.domain.state import OpenRun
 from ledger.domain.view import view
 from ledger.errors import InvalidField, JobLimit, StaleRevision
+from ledger.store.deciding import Command
 from ledger.store.unit import TooSoon, Unit
-from ledger.store.writer import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,17 @@ def delete(job_id: UUID, call: Call) -> Command[Answer]:
         return True
 
     return _on_job(job_id, call, decide)
+
+
+def look_at(job_id: UUID) -> Command[dict[str, Any]]:
+    """The job as it is, after every command before this one."""
+
+    def command(unit: Unit) -> dict[str, Any]:
+        job = unit.job(job_id)
+        job.require_known()
+        return view(job)
+
+    return command
 
 
 def _on_job(job_id: UUID, call: Call, decide: Decide, *, status: int = 200) -> Command[Answer]:

@@ -13,23 +13,20 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import orjson
 
 from ledger.clock import Clock
-from ledger.domain.aggregate import Stream
 from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, StorageFull, Unavailable
 from ledger.store.book import AppendUnknown, Book
+from ledger.store.deciding import Command, Decided, decide_all
 from ledger.store.heads import Heads
 from ledger.store.mapper import EventMapper
 from ledger.store.records import Committed, Group, GroupOutcome, Superseded
 from ledger.store.unit import TooSoon, Unit
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-Command = Callable[[Unit], T]
 
 MAX_WAITING = 8192
 """Commands that may wait; one more is Overloaded."""
@@ -38,14 +35,7 @@ MAX_BATCH = 1024
 MAX_TRIES = 3
 """How often a batch is decided again after its commit failed."""
 HEADS_PER_SAVE = 500
-NOTHING = Group(())
 EVENTS_PER_SAVE = 100_000
-
-
-class Positioned(Protocol):
-    """An answer that wants to know where the book stood when it became true."""
-
-    position: int
 
 
 @dataclass(slots=True)
@@ -54,17 +44,6 @@ class _Item:
 
     commands: Sequence[Command[Any]]
     future: Future[list[Any]]
-
-
-@dataclass(slots=True)
-class _Decided:
-    """What one command answered, and what it wants appended."""
-
-    command: Command[Any]
-    result: Any = None
-    error: BaseException | None = None
-    group: Group = NOTHING
-    changed: Sequence[Stream] = ()
 
 
 class Writer:
@@ -83,6 +62,7 @@ class Writer:
         self._waiting: queue.Queue[_Item | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._events_unsaved = 0
+        self._entrance = threading.Lock()
         self._is_closed = False
 
     def start(self) -> None:
@@ -95,20 +75,22 @@ class Writer:
 
         Raises Overloaded when too many wait already. Each command is appended whole or not at all.
         """
-        future: Future[list[Any]] = Future()
-        if self._is_closed:
-            raise Unavailable("The ledger is closing: try again when it is back.")
-        try:
-            self._waiting.put_nowait(_Item(commands, future))
-        except queue.Full:
-            raise Overloaded(self._waiting.qsize()) from None
-        return future
+        item = _Item(commands, Future())
+        with self._entrance:
+            if self._is_closed:
+                raise Unavailable("The ledger is closing: try again when it is back.")
+            try:
+                self._waiting.put_nowait(item)
+            except queue.Full:
+                raise Overloaded(self._waiting.qsize()) from None
+        return item.future
 
     def close(self) -> None:
         """Answer what waits, save the heads, end the thread."""
-        if self._is_closed:
-            return
-        self._is_closed = True
+        with self._entrance:
+            if self._is_closed:
+                return
+            self._is_closed = True
         self._waiting.put(None)
         if self._thread.ident is not None:
             self._thread.join()
@@ -155,11 +137,11 @@ class Writer:
             return
         answers = iter(decided)
         for item in items:
-            item.future.set_result([_answer(next(answers)) for _ in item.commands])
+            item.future.set_result([next(answers).answer for _ in item.commands])
         self.unit.trim()
         self._save_some_heads()
 
-    def _ask_again(self, decided: list[_Decided]) -> None:
+    def _ask_again(self, decided: list[Decided]) -> None:
         """Decide anew the commands that needed this batch to be in the book first."""
         early = [number for number, item in enumerate(decided) if isinstance(item.error, TooSoon)]
         if early:
@@ -169,60 +151,27 @@ class Writer:
 
     # -- one batch ------------------------------------------------------------------------------
 
-    def _keep(self, commands: Sequence[Command[Any]]) -> list[_Decided]:
+    def _keep(self, commands: Sequence[Command[Any]]) -> list[Decided]:
         """Decide and append until the batch is in the book; commands that cannot be are answered
         with why.
         """
-        failed: dict[int, BaseException] = {}
+        trouble: LedgerError | None = None
         for _ in range(MAX_TRIES):
-            decided = self._decide_all(commands, failed)
-            groups = [item.group for item in decided]
-            outcome = self._append(groups)
-            if isinstance(outcome, list):
-                self._settle(decided, outcome)
-                return decided
-            self.unit.forget({draft.stream for group in groups for draft in group.drafts})
-            error = outcome
-            if isinstance(error, StorageFull):
-                break
-        return [_Decided(command, error=error) for command in commands]
-
-    def _decide_all(
-        self, commands: Sequence[Command[Any]], failed: dict[int, BaseException]
-    ) -> list[_Decided]:
-        """Decide each command after the other. One that fails half-way is set aside and the others
-        decided anew.
-        """
-        while True:
-            decided: list[_Decided] = []
-            for number, command in enumerate(commands):
-                item = self._decide(command, failed.get(number))
-                if item is None:
+            decided = decide_all(self.unit, commands)
+            try:
+                outcomes = self._append([item.group for item in decided])
+            except LedgerError as error:
+                trouble = error
+                self.unit.forget({draft.stream for item in decided for draft in item.group.drafts})
+                if isinstance(error, StorageFull):
                     break
-                decided.append(item)
             else:
+                self._settle(decided, outcomes)
                 return decided
-            streams = {draft.stream for item in decided for draft in item.group.drafts}
-            self.unit.forget(streams | self._half_done)
-            failed[len(decided)] = self._half_error
+        return [Decided(command, error=trouble) for command in commands]
 
-    def _decide(self, command: Command[Any], failed: BaseException | None) -> _Decided | None:
-        if failed is not None:
-            return _Decided(command, error=failed)
-        item = _Decided(command)
-        try:
-            item.result = command(self.unit)
-            item.group, item.changed = self.unit.gather()
-        except Exception as error:  # noqa: BLE001  one mistake, one command
-            if self.unit.has_pending:
-                self._half_done, self._half_error = self.unit.touched, error
-                return None
-            item.error = error
-            self.unit.abandon()
-        return item
-
-    def _append(self, groups: Sequence[Group]) -> list[GroupOutcome] | LedgerError:
-        """The outcomes, or why nothing was kept (or nobody knows)."""
+    def _append(self, groups: Sequence[Group]) -> list[GroupOutcome]:
+        """The outcomes; raises a LedgerError when nothing was kept, or when nobody knows."""
         wanted = [group for group in groups if group.drafts or group.tokens]
         if not wanted:
             return [Committed(()) for _ in groups]
@@ -231,28 +180,26 @@ class Writer:
             outcomes = iter(self.book.append(wanted, self._mapper, now=now))
         except AppendUnknown as unknown:
             return self._look_up(groups, str(unknown))
-        except LedgerError as error:
-            return error
         return [
             next(outcomes) if group.drafts or group.tokens else Committed(()) for group in groups
         ]
 
-    def _look_up(self, groups: Sequence[Group], detail: str) -> list[GroupOutcome] | LedgerError:
+    def _look_up(self, groups: Sequence[Group], detail: str) -> list[GroupOutcome]:
         """After an unknown append: is the first event of the batch there, and is it ours? All or
-        nothing was kept.
+        nothing was kept. Raises OutcomeUnknown when it is not, or cannot be seen.
         """
         drafts = [draft for group in groups for draft in group.drafts]
-        try:
-            state = self.book.command_at(drafts[0].stream, drafts[0].version) if drafts else None
-        except LedgerError:
-            return OutcomeUnknown(detail)
-        if state is None or orjson.loads(state)["command_id"] != drafts[0].event.command_id:
-            return OutcomeUnknown(detail)
+        first = drafts[0] if drafts else None
+        state = self.book.command_at(first.stream, first.version) if first else None
+        if first is None or state is None:
+            raise OutcomeUnknown(detail)
+        if orjson.loads(state)["command_id"] != first.event.command_id:
+            raise OutcomeUnknown(detail)
         last = self.book.tail().position - len(drafts)
         positions = iter(range(last + 1, last + len(drafts) + 1))
         return [Committed(tuple(next(positions) for _ in group.drafts)) for group in groups]
 
-    def _settle(self, decided: Sequence[_Decided], outcomes: Sequence[GroupOutcome]) -> None:
+    def _settle(self, decided: Sequence[Decided], outcomes: Sequence[GroupOutcome]) -> None:
         count = 0
         for item, outcome in zip(decided, outcomes, strict=True):
             if isinstance(outcome, Superseded):
@@ -303,7 +250,3 @@ class Writer:
             self.heads.abandon_save(lot)
             return False
         return not is_last
-
-
-def _answer(item: _Decided) -> Any:
-    return item.error if item.error is not None else item.result
