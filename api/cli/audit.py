@@ -1,0 +1,147 @@
+"""audit: who did what, when and why, over the whole ledger."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from api.cli import tellings
+from api.cli.answers import Document, say_more, short, show
+from api.cli.door import Door
+from api.cli.exits import Misused
+from api.cli.lookup import find_job_id
+from api.cli.moments import read_instant, told_briefly
+from api.cli.options import AsJson, Cursor, DataFolder
+from api.cli.screen import escaped_json, harmless, print_told, say, write
+from api.cli.ways import Intent, open_door
+from ledger.clock import SystemClock
+
+
+class Format(StrEnum):
+    """How the events are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class Order(StrEnum):
+    """Which end comes first."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who.")]
+Kind = Annotated[
+    str | None, typer.Option("--kind", help="What kind of actor: user, agent, worker, system.")
+]
+Topics = Annotated[
+    list[str] | None,
+    typer.Option("--topic", metavar="TOPIC", help="job.force_resumed, …; may be repeated."),
+]
+JobFilter = Annotated[
+    str | None, typer.Option("--job", metavar="JOB", help="Only this job: id, prefix or name.")
+]
+Source = Annotated[
+    str | None,
+    typer.Option("--source", help="Through which door: http, ui, cli, mcp, dispatcher, …"),
+]
+CorrelationId = Annotated[
+    str | None, typer.Option("--correlation-id", metavar="ID", help="Of which request.")
+]
+FailureClass = Annotated[
+    str | None, typer.Option("--failure-class", help="rate_limited, timeout, …")
+]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="INSTANT", help="Recorded since, or 2h ago: 2h.")
+]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="INSTANT", help="Recorded until, or 2h ago: 2h.")
+]
+OrderFlag = Annotated[Order, typer.Option("--order", help="The oldest or the newest first.")]
+LimitFlag = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", metavar="N", min=1, help="How many; 50 of table and json, all of jsonl and csv."
+    ),
+]
+FormatFlag = Annotated[Format, typer.Option("--format", help="csv and jsonl are whole files.")]
+
+
+def audit(
+    actor: Actor = None,
+    kind: Kind = None,
+    topic: Topics = None,
+    job: JobFilter = None,
+    source: Source = None,
+    correlation_id: CorrelationId = None,
+    failure_class: FailureClass = None,
+    since: Since = None,
+    until: Until = None,
+    order: OrderFlag = Order.ASC,
+    cursor: Cursor = None,
+    limit: LimitFlag = None,
+    shape: FormatFlag = Format.TABLE,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """Ask the book who did what, when and why. Every filter narrows; all of them must fit."""
+    if as_json and shape in (Format.JSONL, Format.CSV):
+        raise Misused(f"--json and --format {shape.value} say different things: give one.")
+    now = SystemClock().now()
+    query = {
+        "actor": actor,
+        "kind": kind,
+        "topic": topic,
+        "source": source,
+        "correlation_id": correlation_id,
+        "failure_class": failure_class,
+        "since": read_instant(since, "--since", now, direction=-1) if since else None,
+        "until": read_instant(until, "--until", now, direction=-1) if until else None,
+        "order": order.value,
+        "cursor": cursor,
+        "limit": limit,
+    }
+    with open_door(Intent.READ, data) as door:
+        query["job"] = find_job_id(door, job) if job is not None else None
+        if shape in (Format.JSONL, Format.CSV):
+            _pour(door, query | {"format": shape.value}, shape)
+            return
+        answer = door.ask("GET", "/v1/events", query=query)
+    show(answer, as_json or shape is Format.JSON, _print_events)
+
+
+def _pour(door: Door, query: dict[str, Any], shape: Format) -> None:
+    """A whole file, piece by piece. JSON is always harmless; CSV is made so on a terminal only."""
+    is_watched = sys.stdout.isatty()
+    with door.stream("/v1/events", query) as pieces:
+        for piece in pieces:
+            if shape is Format.JSONL:
+                write(escaped_json(piece))
+            else:
+                write("\n".join(map(harmless, piece.splitlines())) + "\n" if is_watched else piece)
+
+
+def _print_events(document: Document) -> None:
+    now = SystemClock().now()
+    if not document["events"]:
+        say("No events fit.", style="dim")
+        return
+    rows = [
+        (
+            str(event["position"]),
+            told_briefly(event["recorded_at"], now),
+            tellings.topic(event),
+            short(event["job_id"]),
+            tellings.who(event),
+            tellings.tell(event),
+        )
+        for event in document["events"]
+    ]
+    print_told([">POSITION", "WHEN", "WHAT", "JOB", "WHO", "DETAILS"], rows)
+    say_more(document, "jobledger audit (the same filters)")

@@ -1,0 +1,78 @@
+"""How a command ends: the exit codes, and the one line that goes with each "no"."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from ledger.errors import Forbidden, LedgerError, NotFound, StartRefused, Unavailable
+
+
+class Exit(IntEnum):
+    """What the shell is told. Documented in docs/reference/cli.md; these numbers never change."""
+
+    OK = 0
+    REFUSED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    FORBIDDEN = 4
+    UNAVAILABLE = 5
+
+
+class Stop(Exception):
+    """The command ends here, with a code for the shell and one sentence for whoever typed it."""
+
+    def __init__(self, code: Exit, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Misused(Stop):
+    """What was typed cannot be meant."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Exit.USAGE, message)
+
+
+class Problem(Stop):
+    """The ledger answered no: a problem document with a stable code (RFC 9457)."""
+
+    def __init__(self, status: int, code: str, detail: str, document: str) -> None:
+        super().__init__(exit_of_status(status), f"{code}: {detail}{HINTS.get(code, '')}")
+        self.problem_code = code
+        self.status = status
+        self.detail = detail
+        self.document = document
+
+
+HINTS = {
+    "force_required": " Here: resume JOB --force --reason 'what was mended'.",
+    "schedule_exhausted": " Here: resume JOB --run-at INSTANT, or --run-now.",
+    "job_disabled": " Here: amend JOB --enable.",
+    "stale_revision": " Here: show JOB says the revision.",
+}
+"""How the way out that a message names is typed here."""
+
+
+def exit_of_status(status: int) -> Exit:
+    """The exit code for an HTTP status that says no."""
+    if status in (401, 403):
+        return Exit.FORBIDDEN
+    if status == 404:
+        return Exit.NOT_FOUND
+    return Exit.UNAVAILABLE if status >= 500 else Exit.REFUSED
+
+
+def exit_of_error(error: LedgerError) -> Exit:
+    """The exit code for a refusal met without any HTTP between."""
+    match error:
+        case StartRefused():
+            return Exit.USAGE
+        case Unavailable():
+            return Exit.UNAVAILABLE
+        case NotFound():
+            return Exit.NOT_FOUND
+        case Forbidden():
+            return Exit.FORBIDDEN
+        case _:
+            return Exit.REFUSED

@@ -1,0 +1,107 @@
+"""The API without a server: the same application, asked in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from datetime import datetime
+from hmac import compare_digest
+
+import httpx
+
+from api.app import create_app
+from api.bootstrap import Parts, open_server_parts
+from api.cli.door import Door
+from api.cli.fresh import copies_beside
+from api.cli.keys import kept_token
+from api.history import History
+from api.limits import Attempts
+from api.sessions import Sessions
+from api.settings import Settings
+from ledger.store.application import Ledger
+from ledger.store.records import TokenRow
+from ledger.store.tokens import Tokens, new_secret
+
+URL = "http://jobledger.local"
+KEYHOLDER = TokenRow("", "folder", "admin", "user", b"", None, None)
+"""Who acts when no token is at hand that opens: whoever may write the files may everything."""
+
+
+def open_owned(settings: Settings) -> Door:
+    """A door into the folder, owned until the door is closed. Nothing is dispatched.
+
+    Raises StartRefused.
+    """
+    with ExitStack() as closing:
+        parts = open_server_parts(settings, dispatches=False)
+        closing.callback(parts.close)
+        parts.copies.catch_up()
+        parts.start()
+        return _door(parts, settings, closing.pop_all())
+
+
+def open_reading(settings: Settings) -> Door:
+    """A door into a folder that another process owns: its questions are answered, commands are
+    refused.
+    """
+    with ExitStack() as closing:
+        ledger = closing.enter_context(Ledger.open_read_only(settings.data))
+        copies = copies_beside(ledger, settings.data, closing)
+        clock = ledger.clock
+        parts = Parts(
+            ledger,
+            copies,
+            None,
+            Tokens(ledger),
+            Sessions(clock),
+            Attempts(clock),
+            History(ledger),
+        )
+        closing.callback(parts.close)
+        return _door(parts, settings, closing.pop_all())
+
+
+def _door(parts: Parts, settings: Settings, closing: ExitStack) -> Door:
+    ring = Keyring(parts.ledger)
+    parts.tokens = ring
+    token = settings.token or ring.usable(kept_token(settings))
+    return Door(URL, token, Inside(parts, settings, closing))
+
+
+class Inside(httpx.BaseTransport):
+    """Carries requests to the application in this process, and closes everything after the last."""
+
+    def __init__(self, parts: Parts, settings: Settings, closing: ExitStack) -> None:
+        self._closing = closing
+        self._loop = asyncio.Runner()
+        self._application = httpx.ASGITransport(create_app(parts, settings))
+        closing.callback(self._loop.close)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._loop.run(self._answer(request))
+
+    def close(self) -> None:
+        self._closing.close()
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        response = await self._application.handle_async_request(request)
+        content = await response.aread()
+        return httpx.Response(response.status_code, headers=response.headers, content=content)
+
+
+class Keyring(Tokens):
+    """The ledger's tokens, and one more that only this process knows and that is never kept."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self._own = new_secret()
+
+    def usable(self, token: str | None) -> str:
+        """The token, if it opens anything, else our own."""
+        is_known = token is not None and self.authenticate(token, self._ledger.clock.now())
+        return token if token is not None and is_known else self._own
+
+    def authenticate(self, secret: str, now: datetime) -> TokenRow | None:
+        if compare_digest(secret.encode(), self._own.encode()):
+            return KEYHOLDER
+        return super().authenticate(secret, now)

@@ -1,0 +1,178 @@
+"""list, show, history, runs: what is, and what happened to one job."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from api.cli import tellings
+from api.cli.answers import (
+    Document,
+    job_facts,
+    next_text,
+    say_more,
+    schedule_text,
+    short,
+    show,
+    status_text,
+)
+from api.cli.lookup import find_job_id
+from api.cli.moments import distance, told_briefly, took
+from api.cli.options import AsJson, Cursor, DataFolder, JobWanted, Limit
+from api.cli.screen import is_narrow, print_table, print_told, say, status_cell
+from api.cli.ways import Intent, open_door
+from ledger.clock import SystemClock, parse_rfc3339
+
+Status = Annotated[
+    str | None, typer.Option("--status", help="active, paused, failed or completed.")
+]
+Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
+Words = Annotated[str | None, typer.Option("--name", metavar="WORDS", help="Words in the name.")]
+FailureClass = Annotated[
+    str | None, typer.Option("--failure-class", help="How the last run failed: rate_limited, …")
+]
+Newest = Annotated[bool, typer.Option("--newest", help="The newest first.")]
+
+
+def list_jobs(
+    status: Status = None,
+    tag: Tag = None,
+    name: Words = None,
+    failure_class: FailureClass = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """List the jobs: where they stand and when they run next."""
+    query = {
+        "status": status,
+        "tag": tag,
+        "q": name,
+        "failure_class": failure_class,
+        "limit": limit,
+        "cursor": cursor,
+    }
+    with open_door(Intent.READ, data) as door:
+        answer = door.ask("GET", "/v1/jobs", query=query)
+    show(answer, as_json, _print_jobs)
+
+
+def show_job(wanted: JobWanted, as_json: AsJson = False, data: DataFolder = None) -> None:
+    """Show everything about one job."""
+    with open_door(Intent.READ, data) as door:
+        answer = door.ask("GET", f"/v1/jobs/{find_job_id(door, wanted)}")
+    now = SystemClock().now()
+    show(answer, as_json, lambda document: job_facts(document["job"], now))
+
+
+def history(
+    wanted: JobWanted,
+    newest: Newest = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """Show what happened to one job, event by event, deleted or not (then by its whole id)."""
+    query = {"order": "desc" if newest else "asc", "limit": limit, "cursor": cursor}
+    with open_door(Intent.READ, data) as door:
+        job_id = find_job_id(door, wanted)
+        answer = door.ask("GET", f"/v1/jobs/{job_id}/events", query=query)
+    more = f"jobledger history {short(job_id)}{' --newest' if newest else ''}"
+    show(answer, as_json, partial(_print_history, more=more))
+
+
+def runs(
+    wanted: JobWanted,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """List the runs of one job, the newest first."""
+    with open_door(Intent.READ, data) as door:
+        job_id = find_job_id(door, wanted)
+        query = {"limit": limit, "cursor": cursor}
+        answer = door.ask("GET", f"/v1/jobs/{job_id}/runs", query=query)
+    show(answer, as_json, partial(_print_runs, more=f"jobledger runs {short(job_id)}"))
+
+
+def _print_jobs(document: Document) -> None:
+    now = SystemClock().now()
+    if not document["jobs"]:
+        say("No jobs.", style="dim")
+        return
+    narrow = is_narrow()
+    rows = [
+        (
+            short(job["id"]),
+            job["name"],
+            status_text(job),
+            schedule_text(job["schedule"]),
+            next_text(job, now, is_narrow=narrow),
+            _last(job, now),
+        )
+        for job in document["jobs"]
+    ]
+    print_table(["ID", "NAME", "STATUS", "SCHEDULE", "NEXT RUN", "LAST RUN"], rows)
+    say_more(document, "jobledger list")
+
+
+def _last(job: Document, now: datetime) -> Text:
+    """How the last run ended and when, and how many errors there were in a row."""
+    run = job["last_run"]
+    if run is None:
+        return Text("-")
+    ago = distance(parse_rfc3339(run["started_at"]), now)
+    streak = f", {job['consecutive_errors']} in a row" if job["consecutive_errors"] > 1 else ""
+    return Text().append_text(status_cell(run["status"])).append(f" {ago}{streak}")
+
+
+def _print_history(document: Document, more: str) -> None:
+    now = SystemClock().now()
+    rows = [
+        (
+            str(event["position"]),
+            told_briefly(event["recorded_at"], now),
+            tellings.topic(event),
+            tellings.who(event),
+            _step(event),
+            tellings.tell(event),
+        )
+        for event in document["events"]
+    ]
+    print_told([">POSITION", "WHEN", "WHAT", "WHO", "STATUS", "DETAILS"], rows)
+    say_more(document, more)
+
+
+def _step(event: Document) -> Text:
+    before, after = event["before"]["status"], event["after"]["status"]
+    if before == after:
+        return status_cell(after or "-")
+    arrow = Text().append_text(status_cell(before or "new")).append(" → ")
+    return arrow.append_text(status_cell(after or "-"))
+
+
+def _print_runs(document: Document, more: str) -> None:
+    now = SystemClock().now()
+    if not document["runs"]:
+        say("It has not run.", style="dim")
+        return
+    rows = [
+        (
+            told_briefly(run["started_at"], now),
+            status_cell(run["status"]),
+            run["trigger"],
+            str(run["attempt"]),
+            took(run["duration_ms"]),
+            (run["error"] or run["output"] or "")[: tellings.LONGEST],
+        )
+        for run in document["runs"]
+    ]
+    print_told(["STARTED", "STATUS", "TRIGGER", ">ATTEMPT", ">TOOK", "ERROR OR OUTPUT"], rows)
+    say_more(document, more)

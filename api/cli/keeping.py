@@ -1,0 +1,144 @@
+"""rebuild, verify, doctor: the ledger itself, looked at in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from api.cli.answers import write_document
+from api.cli.exits import Exit, Stop
+from api.cli.fresh import fresh_copies
+from api.cli.options import AsJson, DataFolder
+from api.cli.owners import is_owned, not_ours, require_book, wait_while_passing, when_free
+from api.cli.screen import console, print_table, say
+from api.settings import load_settings
+from ledger.store.application import Ledger
+from ledger.store.doctor import ghosts, strayed
+from ledger.store.files import Folder
+from ledger.store.verification import verify_book
+from projections.copies import COPIES_FILE, MODELS, Copies
+
+Told = Callable[[int, int], None]
+
+
+def verify(as_json: AsJson = False, data: DataFolder = None) -> None:
+    """Recompute every hash of the book and name the first event that is not what was appended."""
+    with _reading(data) as ledger, _progress("Verifying") as told:
+        verdict = verify_book(ledger.book, told)
+    finding = verdict.finding
+    answer = {
+        "sound": verdict.is_sound,
+        "verified": verdict.verified,
+        "chain": verdict.chain.hex(),
+        "ledger_id": str(ledger.book.ledger_id),
+        "first_bad_position": finding.position if finding else None,
+        "problem": finding.problem if finding else None,
+    }
+    if as_json:
+        _write(answer)
+    if finding is not None:
+        raise Stop(
+            Exit.REFUSED,
+            f"Position {finding.position} is bad: {finding.problem}. {verdict.verified} events "
+            "before it are sound.",
+        )
+    if not as_json:
+        say(f"{verdict.verified} events are sound; chain {answer['chain']}.")
+
+
+def rebuild(as_json: AsJson = False, data: DataFolder = None) -> None:
+    """Make the copies anew from the book, and say whether they were right. Needs no server."""
+    settings = load_settings(overrides={"data": data})
+    folder = Folder(settings.data)
+    require_book(folder)
+    wait_while_passing(folder)
+    if is_owned(folder):
+        raise not_ours(folder)
+    with ExitStack() as closing:
+        ledger = closing.enter_context(when_free(folder, lambda: Ledger.open(settings.data)))
+        copies = Copies.open(ledger, settings.data / COPIES_FILE)
+        closing.callback(copies.close)
+        copies.catch_up()
+        results = [_rebuilt(copies, model.NAME) for model in MODELS]
+    if as_json:
+        _write({"copies": results, "position": ledger.writer.position})
+        return
+    for result in results:
+        how = "equal to" if result["equal"] else "DIFFERENT from"
+        say(f"{result['name']}: rebuilt, {how} what it was (digest {result['digest'][:16]}…)")
+
+
+def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
+    """Look for what should never be: jobs that will never fire, strayed heads, broken copies."""
+    with ExitStack() as closing:
+        ledger = closing.enter_context(_reading(data))
+        ledger.heads.load(ledger.book, ledger.mapper)
+        report = {
+            "ghosts": ghosts(ledger),
+            "strayed": list(strayed(ledger)),
+            "copies": _broken_copies(ledger, closing),
+        }
+    if as_json:
+        _write(report)
+    elif any(report.values()):
+        print_table(["WHAT", "WHICH", "~WHY"], _complaints(report))
+    else:
+        say("Nothing is wrong.")
+    if any(report.values()):
+        raise Stop(Exit.REFUSED, f"{sum(map(len, report.values()))} things are wrong.")
+
+
+def _rebuilt(copies: Copies, name: str) -> dict[str, Any]:
+    with _progress(f"Rebuilding {name}") as told:
+        before, after = copies.rebuild(name, told)
+    return {"name": name, "equal": before == after, "digest": after, "digest_before": before}
+
+
+def _broken_copies(ledger: Ledger, closing: ExitStack) -> list[dict[str, Any]]:
+    """Models that cannot take in the book as it is."""
+    health = fresh_copies(ledger, closing).health()
+    return [model for model in health if model["state"] != "live"]
+
+
+def _complaints(report: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, str, str]]:
+    for ghost in report["ghosts"]:
+        why = f"it is {ghost['status']} and will never fire: amend its schedule, or run it"
+        yield "ghost", f"{ghost['name']} ({ghost['id']})", why
+    for head in report["strayed"]:
+        why = f"its head is not the fold of its {head['version']} events: report this"
+        yield "strayed head", f"{head['name']} ({head['id']})", why
+    for model in report["copies"]:
+        yield "copy", model["name"], f"stopped at position {model['broken_at']}: {model['problem']}"
+
+
+@contextmanager
+def _reading(data: Path | None) -> Iterator[Ledger]:
+    settings = load_settings(overrides={"data": data})
+    require_book(Folder(settings.data))
+    with Ledger.open_read_only(settings.data) as ledger:
+        yield ledger
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Told]:
+    """A bar on stderr, on a terminal only."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    screen = console(is_error=True)
+    with Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=screen,
+        transient=True,
+        disable=not screen.is_terminal,
+    ) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _write(answer: dict[str, Any]) -> None:
+    write_document(orjson.dumps(answer).decode())

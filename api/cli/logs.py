@@ -1,0 +1,48 @@
+"""Logs on stderr: one line an entry, `name=value` throughout, nothing that a terminal obeys."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import orjson
+
+from api.cli.screen import escaped_json
+from ledger.clock import rfc3339
+
+QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")
+"""Loggers that tell more than anybody asks for; of these only warnings are shown."""
+
+
+class Lines(logging.Formatter):
+    """`at=… level=info logger=… message="…"`, and `error="…"` with a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = rfc3339(datetime.fromtimestamp(record.created, UTC))
+        fields = {
+            "at": at,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": quoted(record.getMessage()),
+        }
+        if record.exc_info:
+            fields["error"] = quoted(self.formatException(record.exc_info))
+        return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def quoted(text: str) -> str:
+    """A text in JSON's quotes, on one line, its control characters escaped."""
+    whole = text.encode("utf-8", "backslashreplace").decode()
+    return escaped_json(orjson.dumps(whole).decode())
+
+
+def log_to_stderr() -> None:
+    """Send what this process logs to stderr, as Lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,36 @@
+"""Flags and arguments that several commands share, each with the one text that explains it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the API's answer as one JSON document.")
+]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FOLDER", help="The data folder [JOBLEDGER_DATA, ./data]."),
+]
+JobWanted = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB", help="A job's id, the beginning of it (4 characters or more), or its name."
+    ),
+]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Cursor = Annotated[
+    str | None, typer.Option("--cursor", metavar="CURSOR", help="Go on after the page before.")
+]
+Limit = Annotated[
+    int, typer.Option("--limit", metavar="N", min=1, max=1000, help="How many at most.")
+]
+IfRevision = Annotated[
+    int | None,
+    typer.Option(
+        "--if-revision", metavar="N", min=1, help="Only if the job still is at this revision."
+    ),
+]

@@ -1,0 +1,145 @@
+"""The program: its commands in one table, and the one place where a "no" becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from typing import Any
+
+import orjson
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from api.cli import audit, changes, jobs, keeping, scheduling, serving, tokens
+from api.cli.answers import write_document
+from api.cli.exits import Exit, Problem, Stop, exit_of_error
+from api.cli.options import AsJson
+from api.cli.screen import complain, say
+from ledger.errors import LedgerError
+
+HELP = (
+    "An event-sourced job ledger: schedule jobs, see what happened, bring them back.\n\n"
+    "Commands talk to JOBLEDGER_URL if that is set, else to the server that owns the data folder; "
+    "without one they open the folder themselves.\n\n"
+    "Exit codes: 0 ok, 1 refused, 2 wrong usage or start refused, 3 not found, 4 not allowed, "
+    "5 not available."
+)
+
+
+class Program(TyperGroup):
+    """Ends every command with a documented exit code and, when it is a no, one line on stderr."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # the library's own signature
+        """Parse, run, exit."""
+        try:
+            code = super().main(*args, **extra | {"standalone_mode": False})
+            sys.stdout.flush()
+        except BrokenPipeError:
+            code = _leave_quietly()
+        except typer.TyperException as wrong_usage:
+            code = _end_misused(wrong_usage)
+        except typer.Abort:
+            code = _end(Exit.REFUSED, "Nothing was changed.")
+        except Stop as stop:
+            code = _end(stop.code, stop.message)
+        except LedgerError as error:
+            code = _end(exit_of_error(error), f"{error.code}: {error.message}")
+        sys.exit(int(code or Exit.OK))
+
+
+class Command(TyperCommand):
+    """With --json, a refusal too is the API's document on stdout."""
+
+    def invoke(self, ctx: Any) -> Any:  # the library's own signature
+        try:
+            return super().invoke(ctx)
+        except Problem as problem:
+            if ctx.params.get("as_json"):
+                write_document(problem.document)
+            raise
+
+
+def version(as_json: AsJson = False) -> None:
+    """Print the version."""
+    try:
+        number = installed_version("jobledger")
+    except PackageNotFoundError:  # run from the source tree, not installed
+        number = "0"
+    if as_json:
+        write_document(orjson.dumps({"version": number}).decode())
+    else:
+        say(f"jobledger {number}")
+
+
+COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
+    ("Processes", "serve", serving.serve),
+    ("Processes", "work", serving.work),
+    ("Jobs", "schedule", scheduling.schedule),
+    ("Jobs", "amend", scheduling.amend),
+    ("Jobs", "preview", scheduling.preview),
+    ("Jobs", "pause", changes.pause),
+    ("Jobs", "resume", changes.resume),
+    ("Jobs", "run", changes.run),
+    ("Jobs", "delete", changes.delete),
+    ("Questions", "list", jobs.list_jobs),
+    ("Questions", "show", jobs.show_job),
+    ("Questions", "history", jobs.history),
+    ("Questions", "runs", jobs.runs),
+    ("Questions", "audit", audit.audit),
+    ("The ledger itself", "verify", keeping.verify),
+    ("The ledger itself", "rebuild", keeping.rebuild),
+    ("The ledger itself", "doctor", keeping.doctor),
+    ("The ledger itself", "version", version),
+)
+"""Panel of the help, name, function."""
+
+TOKEN_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("create", tokens.create),
+    ("list", tokens.list_tokens),
+    ("revoke", tokens.revoke),
+)
+
+
+def build() -> typer.Typer:
+    """The program, with every command."""
+    program = typer.Typer(
+        cls=Program,
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for panel, name, function in COMMANDS:
+        program.command(name, cls=Command, rich_help_panel=panel)(function)
+    program.add_typer(
+        _token_commands(), name="tokens", cls=TyperGroup, rich_help_panel="The ledger itself"
+    )
+    return program
+
+
+def _token_commands() -> typer.Typer:
+    group = typer.Typer(help="Give out, list and revoke tokens (admins).", no_args_is_help=True)
+    for name, function in TOKEN_COMMANDS:
+        group.command(name, cls=Command)(function)
+    return group
+
+
+def _end_misused(wrong_usage: typer.TyperException) -> int:
+    message = wrong_usage.format_message()
+    if not message:  # no command at all was typed, and the help is shown already
+        return Exit.USAGE
+    return _end(wrong_usage.exit_code, f"{message} (see --help)")
+
+
+def _end(code: int, message: str) -> int:
+    complain(f"jobledger: {message}")
+    return code
+
+
+def _leave_quietly() -> int:
+    """Whoever read the output has gone: nothing more can be said, not even by the interpreter."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.OK

@@ -1,0 +1,164 @@
+"""What people see: tables and lines on a terminal, made safe for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from io import TextIOWrapper
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+UNBOUNDED = 10_000
+"""Columns of a page that no terminal shows: a pipe gets every cell whole."""
+ROOMY = 115
+"""Columns from which on a terminal has room for everything."""
+JOINER = "\u200d"
+"""Not printable by itself, and harmless: it holds emoji together."""
+
+Cell = str | Text
+
+STYLES = {
+    "active": "green",
+    "succeeded": "green",
+    "paused": "yellow",
+    "running": "cyan",
+    "failed": "bold red",
+    "lost": "magenta",
+    "blocked": "magenta",
+    "completed": "dim",
+    "deleted": "dim",
+}
+"""The colour of a job's or a run's status."""
+
+
+def console(*, is_error: bool = False) -> Console:
+    """Where to write. Colours only on a terminal, and never with NO_COLOR."""
+    stream = sys.stderr if is_error else sys.stdout
+    width = None if stream.isatty() else UNBOUNDED
+    return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
+
+
+def never_choke() -> None:
+    """Let a terminal that cannot show a character show its number: no command ends of it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def harmless(text: str) -> str:
+    """`text` on one line, with every character that a terminal obeys written out (`\\x1b`)."""
+    return "".join(
+        character if _is_harmless(character) else _plain(character) for character in text
+    )
+
+
+def escaped_json(document: str) -> str:
+    """A JSON document that means the same and holds no character a terminal obeys."""
+    return "".join(c if c == "\n" or _is_harmless(c) else _unicode_escape(c) for c in document)
+
+
+def harmless_lines(text: str) -> str:
+    """As `harmless`, but line by line."""
+    return "\n".join(harmless(line) for line in text.split("\n"))
+
+
+def status_cell(status: str) -> Text:
+    """A status in its colour."""
+    return Text(harmless(status), style=STYLES.get(status, ""))
+
+
+def say(line: Cell = "", style: str = "") -> None:
+    """One line for people."""
+    text = line if isinstance(line, Text) else Text(harmless_lines(line), style=style)
+    console().print(text, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """One line on stderr."""
+    console(is_error=True).print(Text(harmless(text)), soft_wrap=True)
+
+
+def write(text: str) -> None:
+    """Text for programs, as it is."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def is_narrow() -> bool:
+    """Whether there is room for little: tables then say less."""
+    return console().width < ROOMY
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    """A table with a heading; `>` before a column's name sets it to the right, `~` lets it wrap."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        table.add_column(
+            name.lstrip(">~"),
+            justify="right" if name.startswith(">") else "left",
+            no_wrap=not name.startswith("~"),
+            overflow="fold" if name.startswith("~") else "ellipsis",
+        )
+    for row in rows:
+        table.add_row(*(_text(cell) for cell in row))
+    console().print(table)
+
+
+def print_told(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    """A table whose last column is long: on a narrow terminal it stands below the others."""
+    if not is_narrow():
+        print_table([*columns[:-1], f"~{columns[-1]}"], rows)
+        return
+    texts = [[_text(cell) for cell in row] for row in rows]
+    heading = [Text(name.lstrip(">"), style="bold") for name in columns[:-1]]
+    widths = [
+        max(cell.cell_len for cell in column) for column in zip(heading, *texts, strict=False)
+    ]
+    screen = console()
+    for *cells, last in [[*heading, Text()], *texts]:
+        screen.print(_padded(cells, widths), no_wrap=True, overflow="ellipsis")
+        if last:
+            screen.print(Padding(last, (0, 0, 0, 4)), style="dim")
+
+
+def print_facts(facts: Iterable[tuple[str, Cell]]) -> None:
+    """Names and what they are, one a line."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, _text(value, may_break=True))
+    console().print(table)
+
+
+def _padded(cells: Sequence[Text], widths: Sequence[int]) -> Text:
+    line = Text()
+    for cell, width in zip(cells, widths, strict=True):
+        cell.pad_right(width - cell.cell_len + 2)
+        line.append_text(cell)
+    return line
+
+
+def _text(cell: Cell, *, may_break: bool = False) -> Text:
+    if isinstance(cell, Text):
+        return cell
+    return Text(harmless_lines(cell) if may_break else harmless(cell))
+
+
+def _is_harmless(character: str) -> bool:
+    return character.isprintable() or character == JOINER
+
+
+def _plain(character: str) -> str:
+    if character.isspace() and character not in "\x0b\x0c\x1c\x1d\x1e\x1f\x85":
+        return " "
+    return _unicode_escape(character) if ord(character) > 0xFF else f"\\x{ord(character):02x}"
+
+
+def _unicode_escape(character: str) -> str:
+    """As JSON writes it."""
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

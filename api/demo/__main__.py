@@ -1,0 +1,25 @@
+"""Tells the story; ends with 0 only if all of it really happened."""
+
+from __future__ import annotations
+
+import sys
+
+from api.cli.exits import Stop
+from api.cli.screen import complain, never_choke
+from api.demo.story import tell
+from api.demo.waiting import Broken
+
+
+def main() -> int:
+    """Tell the story; 1 and the reason when a step did not happen."""
+    never_choke()
+    try:
+        tell()
+    except (Broken, Stop) as broken:
+        complain(f"The demonstration broke off: {broken}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

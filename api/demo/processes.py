@@ -1,0 +1,98 @@
+"""The real commands, as processes of their own: a server, and what is typed beside it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import api
+from api.cli.door import Door
+from api.cli.keys import ADMIN_FILE
+from api.cli.screen import console, say
+from api.demo.waiting import Broken, wait_for
+from ledger.store.files import Folder
+
+START_SECONDS = 20.0
+STOP_SECONDS = 20.0
+COMMAND_SECONDS = 30.0
+LOG_LINES = 15
+"""How much of the server's log is shown when the story breaks."""
+
+ROOT = Path(str(api.__file__)).resolve().parent.parent
+PROGRAM = (sys.executable, "-m", "api.cli")
+ENVIRONMENT = {"JOBLEDGER_HTTP_ALLOW": "127.0.0.1", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
+"""All of it: what is set outside must not change the story."""
+
+
+class Server:
+    """`jobledger serve` on a free port, over a folder of its own."""
+
+    def __init__(self, data: Path, process: subprocess.Popen[bytes]) -> None:
+        self.data = data
+        self.process = process
+        self.url = wait_for("The start of the server", self._look, seconds=START_SECONDS)
+
+    def door(self, token: str | None = None) -> Door:
+        """A client of its API, as the admin unless another token is given."""
+        return Door(self.url, token or (self.data / ADMIN_FILE).read_text().strip())
+
+    def stop(self) -> int:
+        """Ask it to end, and wait; its exit code."""
+        self.process.terminate()
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Broken(f"The server did not stop within {STOP_SECONDS:g} s.") from None
+
+    def _look(self) -> str | None:
+        if self.process.poll() is not None:
+            raise Broken(f"The server ended at once, with {self.process.returncode}.")
+        owner = Folder(self.data).owner()
+        return str(owner["url"]) if "url" in owner else None
+
+
+@contextmanager
+def a_server(folder: Path, *flags: str) -> Iterator[Server]:
+    """A server that is gone afterwards, whatever happened; if the story broke, its log is shown."""
+    log = folder / "server.log"
+    data = folder / "data"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*PROGRAM, "serve", "--port", "0", "--data", str(data), *flags],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield Server(data, process)
+        except Broken:
+            say("\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:]), style="dim")
+            raise
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def type_command(data: Path, *words: str) -> None:
+    """Type a command of the CLI, which shows what it has to say; Broken unless it ends with 0."""
+    screen = console()
+    shown = " ".join(f"'{word}'" if " " in word else word for word in words)
+    say(f"  $ jobledger {shown}", style="bold")
+    sys.stdout.flush()
+    done = subprocess.run(
+        [*PROGRAM, *words, "--data", str(data)],
+        cwd=ROOT,
+        env={**ENVIRONMENT, "TERM": "xterm-256color" if screen.color_system else "dumb"},
+        capture_output=not screen.is_terminal,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    if not screen.is_terminal:
+        say((done.stdout + done.stderr).decode(errors="replace").rstrip())
+    if done.returncode != 0:
+        raise Broken(f"jobledger {shown} ended with {done.returncode}.")

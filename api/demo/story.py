@@ -1,0 +1,181 @@
+"""The story: a storm trips thirty jobs, one comes back by force, the book can tell all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from api.cli.door import Door
+from api.cli.exits import Problem
+from api.cli.moments import to_the_second
+from api.cli.screen import say
+from api.demo.counts import watch_counts
+from api.demo.processes import Server, a_server, type_command
+from api.demo.provider import Provider, a_provider
+from api.demo.waiting import Broken, require, wait_for
+from ledger.clock import SystemClock, parse_rfc3339
+
+JOBS = 30
+TRIP_AFTER = 3
+BACKOFF_SECONDS = [0.3, 0.5]
+WORKING_SECONDS = 20.0
+STORM_SECONDS = 30.0
+BACK_SECONDS = 15.0
+OPERATOR = "olga"
+CLIENTS = ("acme", "birch", "cobalt", "delta", "ember", "fjord")
+CHORES = ("mail-digest", "price-watch", "calendar-sync", "invoice-check", "news-brief")
+REASON = "provider raised our quota, ticket 4711"
+TOLD = ("job.scheduled", "job.circuit_tripped", "job.force_resumed", "job.run_succeeded")
+
+
+def tell() -> None:
+    """The whole story, on a server and a provider made for it. Raises Broken, or Stop when the API
+    says no where it should not.
+    """
+    clock = SystemClock()
+    started = clock.elapsed()
+    with (
+        TemporaryDirectory(prefix="jobledger-demo-") as folder,
+        a_provider() as provider,
+        a_server(Path(folder)) as server,
+    ):
+        with server.door() as admin:
+            _begin(server, provider, admin)
+            _storm(provider, admin)
+            job = _someone(admin)
+            with server.door(_operator(admin)) as operator:
+                _refused(operator, job)
+                forced_at = _forced(operator, job)
+            _back(provider, admin, job, forced_at)
+            _told(server, admin, job)
+        _ended(server)
+    _step(f"All of it happened, in {clock.elapsed() - started:.0f} s.")
+
+
+# -- the acts -----------------------------------------------------------------------------------
+
+
+def _begin(server: Server, provider: Provider, admin: Door) -> None:
+    _step(f"A server on {server.url}, a provider on 127.0.0.1:{provider.server_port}.")
+    names = [f"{chore}-{client}" for client in CLIENTS for chore in CHORES]
+    for number, name in enumerate(names[:JOBS]):
+        admin.ask("POST", "/v1/jobs", body=_spec(name, number, provider.url))
+    say(f"  {JOBS} jobs are scheduled, every 1 to 2 seconds; {TRIP_AFTER} errors in a row trip.")
+    all_ran = "The first success of every job"
+    wait_for(all_ran, lambda: _all_succeeded(admin), seconds=WORKING_SECONDS)
+    say(f"  Each of them has run: the provider answered 200 {provider.answered[200]} times.")
+
+
+def _storm(provider: Provider, admin: Door) -> None:
+    _step("The provider has had enough: 429 to everybody.")
+    provider.is_limiting.set()
+    watch_counts(admin, until=lambda counts: counts["failed"] == JOBS, seconds=STORM_SECONDS)
+    trips = _events(admin, topic="job.circuit_tripped", limit=1000)
+    require(f"{JOBS} trips are in the book", len(trips) == JOBS)
+    classes = {trip["data"]["failure_class"] for trip in trips}
+    require("Every trip says rate_limited", classes == {"rate_limited"})
+    instants = [parse_rfc3339(trip["recorded_at"]) for trip in trips]
+    spread = (max(instants) - min(instants)).total_seconds()
+    say(f"  {JOBS} breakers tripped within {spread:.1f} s of each other; each trip says why:")
+    say(f"  {trips[0]['data']['last_error']}", style="dim")
+
+
+def _refused(operator: Door, job: dict[str, Any]) -> None:
+    _step(f"{OPERATOR} resumes {job['name']}, and is asked to mean it.")
+    say(f"  POST /v1/jobs/{job['id']}/resume", style="bold")
+    try:
+        operator.ask("POST", f"/v1/jobs/{job['id']}/resume")
+    except Problem as problem:
+        require("The refusal is force_required", problem.problem_code == "force_required")
+        require("It is a 409", problem.status == 409)
+        say(f"  409 {problem.problem_code}: {problem.detail}")
+        return
+    raise Broken("A failed job came back without force.")
+
+
+def _forced(operator: Door, job: dict[str, Any]) -> int:
+    _step(f"{OPERATOR} forces it, and says why.")
+    body = {"force": True, "reason": REASON}
+    say(f'  POST …/resume {{"force": true, "reason": "{REASON}"}}', style="bold")
+    answer = operator.ask("POST", f"/v1/jobs/{job['id']}/resume", body=body).document
+    after = answer["job"]
+    require("The job is active again", after["status"] == "active" and answer["changed"])
+    require("Its streak is cleared", after["consecutive_errors"] == 0)
+    say(f"  200: {after['name']} is active, next run {to_the_second(after['next_run_at'])}.")
+    return int(answer["position"])
+
+
+def _back(provider: Provider, admin: Door, job: dict[str, Any], forced_at: int) -> None:
+    _step("The provider is well again.")
+    provider.is_limiting.clear()
+    ran = f"A success of {job['name']} after its resume"
+    event = wait_for(ran, lambda: _success(admin, job, forced_at), seconds=BACK_SECONDS)
+    say(f"  {job['name']} ran and succeeded (position {event['position']}).")
+    counts = admin.ask("GET", "/v1/summary").document["summary"]
+    require("The others still wait for somebody", counts["failed"] == JOBS - 1)
+    say(f"  The other {counts['failed']} stay failed: nothing comes back by itself.")
+
+
+def _told(server: Server, admin: Door, job: dict[str, Any]) -> None:
+    _step("Who did what, when and why? The audit reads the book itself.")
+    [forced] = _events(admin, topic="job.force_resumed")
+    require("One forced resume, of this job", forced["job_id"] == job["id"])
+    require("It names who", forced["actor"] == {"id": OPERATOR, "kind": "user"})
+    require("It names why", forced["reason"] == REASON)
+    require("It keeps what it cleared", forced["data"]["cleared_errors"] == TRIP_AFTER)
+    topics = [word for topic in TOLD for word in ("--topic", topic)]
+    newest = ["--order", "desc", "--limit", "6"]
+    type_command(server.data, "audit", "--job", job["name"], *topics, *newest)
+
+
+def _ended(server: Server) -> None:
+    _step("The server stops, and the book proves itself.")
+    require("The server ended with 0", server.stop() == 0)
+    type_command(server.data, "verify")
+
+
+# -- questions ----------------------------------------------------------------------------------
+
+
+def _spec(name: str, number: int, url: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "schedule": {"kind": "every", "interval_seconds": 1 + number % 5 * 0.25},
+        "task": f"{name}: the usual",
+        "executor": {"kind": "http", "url": url},
+        "policy": {"trip_after": TRIP_AFTER, "backoff_seconds": BACKOFF_SECONDS},
+        "tags": [name.rsplit("-", 1)[1]],
+    }
+
+
+def _operator(admin: Door) -> str:
+    body = {"name": OPERATOR, "role": "operator", "kind": "user"}
+    return str(admin.ask("POST", "/v1/tokens", body=body).document["secret"])
+
+
+def _someone(admin: Door) -> dict[str, Any]:
+    query = {"status": "failed", "q": CHORES[0], "limit": 1}
+    [job] = admin.ask("GET", "/v1/jobs", query=query).document["jobs"]
+    return dict(job)
+
+
+def _all_succeeded(admin: Door) -> bool:
+    jobs = admin.ask("GET", "/v1/jobs", query={"limit": 1000}).document["jobs"]
+    runs = [job["last_run"] for job in jobs]
+    return len(jobs) == JOBS and all(run and run["status"] == "succeeded" for run in runs)
+
+
+def _success(admin: Door, job: dict[str, Any], after: int) -> dict[str, Any] | None:
+    found = _events(admin, topic="job.run_succeeded", job=job["id"], order="desc", limit=1)
+    return found[0] if found and found[0]["position"] > after else None
+
+
+def _events(admin: Door, **query: object) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = admin.ask("GET", "/v1/events", query=query).document["events"]
+    return events
+
+
+def _step(text: str) -> None:
+    say()
+    say(text, style="bold cyan")
