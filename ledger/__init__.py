@@ -1,7 +1,33 @@
-"""An event-sourced job ledger: `Ledger` holds the book, `Dispatcher` runs what is due."""
+"""An event-sourced job ledger: `Ledger` holds the book, `Dispatcher` runs what is due.
 
-from ledger.dispatch.dispatcher import Dispatcher
-from ledger.dispatch.executors.registry import ExecutorSettings
-from ledger.store.application import Answer, Call, Ledger, Limits
+The names below are loaded when they are first asked for: who only reads a ledger does not pay for
+the executors.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ledger.dispatch.dispatcher import Dispatcher
+    from ledger.dispatch.executors.registry import ExecutorSettings
+    from ledger.store.application import Answer, Call, Ledger, Limits
 
 __all__ = ["Answer", "Call", "Dispatcher", "ExecutorSettings", "Ledger", "Limits"]
+
+_HOMES = {
+    "Answer": "ledger.store.application",
+    "Call": "ledger.store.application",
+    "Dispatcher": "ledger.dispatch.dispatcher",
+    "ExecutorSettings": "ledger.dispatch.executors.registry",
+    "Ledger": "ledger.store.application",
+    "Limits": "ledger.store.application",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from the module it lives in (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ledger' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

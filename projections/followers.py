@@ -103,6 +103,11 @@ class ProcessFollower:
             if not self.moved.wait_for(lambda: bool(self._standings), START_SECONDS):
                 raise StartRefused("The process that keeps the copies did not start.")
 
+    @property
+    def keeper_pid(self) -> int | None:
+        """The keeper's process id, or None before it was started."""
+        return self._keeper.pid if self._keeper is not None else None
+
     def wake(self, position: int) -> None:
         """The book has grown."""
         keeper = self._keeper

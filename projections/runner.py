@@ -11,7 +11,7 @@ from ledger.errors import CorruptEvent
 from ledger.store.book import Book
 from ledger.store.mapper import EventMapper
 from ledger.store.records import Fact
-from projections.model import Model, Statement
+from projections.model import Model
 from projections.stores.sqlite import SQLiteCopies, Standing
 
 PAGE = 2000
@@ -54,12 +54,15 @@ class Runner:
         self._book = book
         self._mapper = mapper
         self._store = store
+        self._is_unsure = False
         self.places = [self._place(model) for model in models]
 
     def run_once(self) -> int:
         """Apply one page to the models that are furthest behind; returns how many events it took
         in.
         """
+        if self._is_unsure:
+            self._look_again()
         live = [place for place in self.places if place.broken_at is None]
         if not live:
             return 0
@@ -67,11 +70,21 @@ class Runner:
         facts = self._facts(start, live)
         if not facts:
             return 0
+        self._is_unsure = True
         with self._store.transaction():
             for place in live:
                 if place.position == start:
                     self._advance(place, facts)
+        self._is_unsure = False
         return len(facts)
+
+    def _look_again(self) -> None:
+        """After a transaction that failed: where the models stand is what the file says."""
+        with self._store.transaction():
+            standings = [self._store.standing(place.model) for place in self.places]
+        for place, standing in zip(self.places, standings, strict=True):
+            place.position = standing.position if standing else 0
+        self._is_unsure = False
 
     def standings(self) -> list[ModelStanding]:
         """Where each model stands."""
@@ -146,22 +159,26 @@ class Runner:
             return self._mapper.to_facts(readable)
 
     def _advance(self, place: Place, facts: Sequence[Fact]) -> None:
-        statements: list[Statement] = []
-        reached = place.position
+        """Take in a page; when that fails, event by event up to the one that fails."""
+        if self._take_in(place, facts) is None:
+            return
+        for fact in facts:
+            problem = self._take_in(place, [fact])
+            if problem is not None:
+                place.broken_at, place.problem = fact.position, problem
+                return
+
+    def _take_in(self, place: Place, facts: Sequence[Fact]) -> str | None:
+        """All of some events or nothing; why not, if not."""
         try:
-            for fact in facts:
-                statements.extend(place.model.project(fact))
-                reached = fact.position
-        except Exception as error:  # noqa: BLE001  a model's mistake stops that model, nothing else
-            place.broken_at, place.problem = reached + 1, f"{type(error).__name__}: {error}"
-        try:
+            statements = [part for fact in facts for part in place.model.project(fact)]
             with self._store.savepoint():
                 self._store.apply(statements, place.generation)
-                self._store.move(place.model, reached)
-        except Exception as error:  # noqa: BLE001  as above
-            place.broken_at, place.problem = place.position + 1, f"{type(error).__name__}: {error}"
-            return
-        place.position = reached
+                self._store.move(place.model, facts[-1].position)
+        except Exception as error:  # noqa: BLE001  a model's mistake stops that model, nothing else
+            return f"{type(error).__name__}: {error}"
+        place.position = facts[-1].position
+        return None
 
 
 def _nobody_watches(done: int, total: int) -> None:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import orjson
 
+from ledger.errors import Unavailable
 from ledger.store.connections import SQLiteFile
 from projections.model import Model, Statement
 
@@ -103,14 +104,19 @@ class SQLiteCopies:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside, or nothing."""
-        self._writer.execute("BEGIN IMMEDIATE")
+        """Everything inside, or nothing; when the file is in trouble Unavailable, and only the file
+        knows which.
+        """
         try:
+            self._writer.execute("BEGIN IMMEDIATE")
             yield
             self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise Unavailable(f"The copies could not be written ({error}).") from error
         finally:
             if self._writer.in_transaction:
-                self._writer.rollback()
+                with suppress(sqlite3.Error):
+                    self._writer.rollback()
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
