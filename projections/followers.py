@@ -67,7 +67,8 @@ class ThreadFollower:
 
     def _run(self) -> None:
         while not self._is_closing:
-            self._bell.wait(RETRY_SECONDS)
+            if not self._bell.wait(RETRY_SECONDS):
+                self._runner.retry_broken()
             self._bell.clear()
             self._catch_up()
 

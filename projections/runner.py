@@ -75,11 +75,11 @@ class Runner:
             for place in live:
                 if place.position == start:
                     self._advance(place, facts)
-        self._is_unsure = False
+        self._is_unsure = any(place.broken_at is not None for place in live)
         return len(facts)
 
     def _look_again(self) -> None:
-        """After a transaction that failed: where the models stand is what the file says."""
+        """After a failure: where the models stand is what the file says."""
         with self._store.transaction():
             standings = [self._store.standing(place.model) for place in self.places]
         for place, standing in zip(self.places, standings, strict=True):

@@ -1,4 +1,4 @@
-"""Everything a test starts from: a clock that stands still, jobs in any state, ledgers in a folder."""
+"""What every test starts from: a clock that stands still, jobs in any state, ledgers in folders."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def lost(cause: str = "lease_expired", *, at: datetime = NOON + MINUTE) -> Calla
 
 
 def tripped(after: int = 10, *, failure_class: str = "rate_limited") -> Callable[[Job], None]:
-    """It failed `after` times in a row, each time as soon as it was due, and its breaker tripped."""
+    """It failed `after` times in a row, each time when it was due, and its breaker tripped."""
 
     def change(job: Job) -> None:
         for _ in range(after):

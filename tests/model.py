@@ -1,4 +1,6 @@
-"""An independent model of the state table (DESIGN §5): a few flags, no events, none of the ledger's code."""
+"""An independent model of the state table (DESIGN §5): a few flags, no events, none of the ledger's
+code.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ UNCHANGED = "unchanged"
 
 @dataclass(frozen=True)
 class Model:
-    """One job that trips at its first failure. A one-shot's instant has passed once the first step is taken."""
+    """One job that trips at its first failure. A one-shot's instant has passed once the first step
+    is taken.
+    """
 
     is_one_shot: bool
     status: str = "active"
@@ -32,7 +36,9 @@ class Model:
     is_requested: bool = False
 
     def after(self, command: str) -> tuple[str, Model]:
-        """What the command must answer (CHANGED, UNCHANGED or a refusal's code), and the state after it."""
+        """What the command must answer (CHANGED, UNCHANGED or a refusal's code), and the state
+        after it.
+        """
         return getattr(self, f"_{command}")()  # type: ignore[no-any-return]
 
     def _refusal(self) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -119,15 +120,15 @@ class Ledger:
         around = Surroundings(clock or SystemClock(), chance or SystemChance(), limits or Limits())
         folder = Folder(Path(data))
         folder.create()
-        lock = OwnerLock(folder)
-        lock.take()
-        try:
+        with ExitStack() as opened:
+            lock = OwnerLock(folder)
+            lock.take()
+            opened.callback(lock.release)
             book = SQLiteBook(folder, new_id=around.chance.new_id())
+            opened.callback(book.close)
             ledger = cls(book, around, lock)
             ledger.heads.load(book, ledger.mapper)
-        except BaseException:
-            lock.release()
-            raise
+            opened.pop_all()
         ledger.writer.start()
         return ledger
 

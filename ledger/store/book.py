@@ -79,8 +79,10 @@ class Book(Protocol):
         """
         ...
 
-    def salted_texts(self) -> Iterator[tuple[str, bytes, bytes]]:
-        """Every text that is kept: id, salt, body."""
+    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]:
+        """Salt and body of the free texts with these ids, for verification; forgotten ones are left
+        out.
+        """
         ...
 
     def tokens(self) -> list[TokenRow]:

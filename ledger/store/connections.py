@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ledger.errors import StartRefused, Unavailable
+from ledger.store.files import PRIVATE
 
 BUSY_SECONDS = 5.0
 IDLE_READERS = 16
@@ -37,9 +38,11 @@ class SQLiteFile:
         usable.
         """
         try:
+            if not self.is_read_only and not self.path.exists():
+                self.path.touch(PRIVATE)  # its log and index are made with the same mode
             connection = self._open("ro" if self.is_read_only else "rwc")
             self._configure(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StartRefused(f"The database {self.path} cannot be opened: {error}.") from None
         return connection
 

@@ -9,7 +9,7 @@ SHA-256(ledger id); all numbers big-endian.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -27,6 +27,7 @@ _TYPES = (
 STREAM_BYTES = 16
 MAX_TOPIC = 1000
 """Far longer than any topic, and short enough for the leaf's u16."""
+UNREADABLE = "its stored state cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +95,42 @@ def columns_of(state: Mapping[str, Any]) -> tuple[str | None, ...]:
     )
 
 
-def verify(rows: Iterable[Row], *, start: bytes, decode: Any) -> Iterator[Finding | int]:
-    """Walk the book from position 1; yields each verified position, or one Finding, after which it
-    stops.
+class Walk:
+    """The book followed event by event: how far it fits, and the chain value there.
 
-    `decode(state)` gives the plain state. Sources: DESIGN §13.
+    Remembers one number per stream. `take` an event only after `problem_with` found none.
     """
-    chain, expected = start, 1
-    versions: dict[bytes, int] = {}
-    for row in rows:
-        problem = (
+
+    def __init__(self, start: bytes) -> None:
+        self.position = 0
+        self.chain = start
+        self._versions: dict[bytes, int] = {}
+
+    def problem_with(self, row: Row, state: Any) -> str | None:
+        """Why `row` is not the event that was appended here; None when it is. `state` is its
+        decoded state. Source: DESIGN §13.
+        """
+        return (
             _type_problem(row)
-            or _place_problem(row, expected, versions)
-            or _content_problem(row, decode)
-            or _hash_problem(row, chain)
+            or self._place_problem(row)
+            or _content_problem(row, state)
+            or _hash_problem(row, self.chain)
         )
-        if problem is not None:
-            yield Finding(min(row.position, expected), problem)
-            return
-        versions[row.stream] = row.version
-        chain = row.chain
-        expected += 1
-        yield row.position
+
+    def take(self, row: Row) -> None:
+        """Go on behind an event that fits."""
+        self._versions[row.stream] = row.version
+        self.position = row.position
+        self.chain = row.chain
+
+    def _place_problem(self, row: Row) -> str | None:
+        expected = self.position + 1
+        if row.position != expected:
+            return f"position {expected} is missing: the next event stands at {row.position}"
+        before = self._versions.get(row.stream, 0)
+        if row.version != before + 1:
+            return f"version {row.version} of its stream follows version {before}"
+        return None
 
 
 def _type_problem(row: Row) -> str | None:
@@ -126,28 +141,18 @@ def _type_problem(row: Row) -> str | None:
     return "one of its columns is not of the type that was appended"
 
 
+def _content_problem(row: Row, state: Any) -> str | None:
+    try:
+        columns = columns_of(state)
+    except AttributeError:
+        return UNREADABLE
+    if columns != (row.actor, row.kind, row.source, row.correlation_id, row.failure_class):
+        return "its columns do not say what its state says"
+    return None
+
+
 def _hash_problem(row: Row, previous: bytes) -> str | None:
     leaf = leaf_of(row.position, row.stream, row.version, row.topic, row.recorded_at, row.state)
     if chain_of(previous, leaf) == row.chain:
         return None
     return "the event is not what was appended (its hash does not fit the chain)"
-
-
-def _place_problem(row: Row, expected: int, versions: dict[bytes, int]) -> str | None:
-    if row.position != expected:
-        return f"position {expected} is missing: the next event stands at {row.position}"
-    version = versions.get(row.stream, 0) + 1
-    if row.version != version:
-        return f"version {row.version} of its stream follows version {version - 1}"
-    return None
-
-
-def _content_problem(row: Row, decode: Any) -> str | None:
-    try:
-        state = decode(row.state)
-        columns = columns_of(state)
-    except (ValueError, AttributeError):
-        return "its stored state cannot be read"
-    if columns != (row.actor, row.kind, row.source, row.correlation_id, row.failure_class):
-        return "its columns do not say what its state says"
-    return None

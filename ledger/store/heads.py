@@ -187,15 +187,23 @@ class Heads:
     # -- saved beside the book ------------------------------------------------------------------
 
     def load(self, book: Book, mapper: EventMapper) -> None:
-        """Saved heads, then the tail of the book."""
-        for job_id, version, frozen in book.load_heads():
-            job = thaw(job_id, version, frozen)
-            if job is not None:
-                self.jobs[job_id] = job
+        """Saved heads, then the tail of the book; the whole book when what was saved is
+        unreadable.
+        """
+        try:
+            self._load_saved(book)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            self.jobs.clear()
         self.position = book.heads_position() if self.jobs else 0
         self.catch_up(book, mapper)
         for job in list(self.jobs.values()):
             self._place(job)
+
+    def _load_saved(self, book: Book) -> None:
+        for job_id, version, frozen in book.load_heads():
+            job = thaw(job_id, version, frozen)
+            if job is not None:
+                self.jobs[job_id] = job
 
     def catch_up(self, book: Book, mapper: EventMapper) -> None:
         """Take in the events after `position`."""

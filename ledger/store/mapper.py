@@ -144,6 +144,8 @@ class EventMapper(Mapper[UUID]):
 def upcast(event_class: type[Event], state: dict[str, Any]) -> None:
     """Bring an older stored state to the class's present version, step by step."""
     stored_version = state.pop("class_version", 1)
+    if stored_version > event_class.class_version:
+        raise ValueError(f"it is of version {stored_version}, which a newer release wrote")
     for version in range(stored_version, event_class.class_version):
         getattr(event_class, f"upcast_v{version}_v{version + 1}")(state)
 

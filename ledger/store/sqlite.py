@@ -213,14 +213,20 @@ class SQLiteBook:
         return int(low)
 
     def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
-        found: dict[str, str] = {}
+        return {text_id: body.decode() for text_id, body in self._texts("id, body", ids)}
+
+    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]:
+        rows = self._texts("id, salt, body", ids)
+        return {text_id: (salt, body) for text_id, salt, body in rows}
+
+    def _texts(self, columns: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         with self.file.reading() as connection:
             for start in range(0, len(ids), TEXTS_AT_ONCE):
                 some = ids[start : start + TEXTS_AT_ONCE]
                 marks = ", ".join("?" * len(some))
-                rows = connection.execute(f"SELECT id, body FROM texts WHERE id IN ({marks})", some)
-                found.update((text_id, body.decode()) for text_id, body in rows)
-        return found
+                yield from connection.execute(
+                    f"SELECT {columns} FROM texts WHERE id IN ({marks})", some
+                )
 
     def rows(self, *, after: int | None = None) -> Iterator[Row]:
         """Row by row, so that one that cannot be read is met at its own place; without `after`
@@ -234,11 +240,6 @@ class SQLiteBook:
                 for row in connection.execute(_ROWS, (first, ROWS_AT_ONCE)):
                     yield Row(*row)
                     first, count = row[0] + 1, count + 1
-
-    def salted_texts(self) -> Iterator[tuple[str, bytes, bytes]]:
-        """Every text with its salt, for verification."""
-        with self.file.reading() as connection:
-            yield from connection.execute("SELECT id, salt, body FROM texts")
 
     def tokens(self) -> list[TokenRow]:
         with self.file.reading() as connection:

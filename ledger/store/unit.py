@@ -120,6 +120,18 @@ class Unit:
         for job in jobs.values():
             self._heads.settle(job)
 
+    def catch_up(self, after: int) -> int:
+        """Fold anew every stream that has events beyond a position; returns the last position."""
+        topics: dict[UUID, str] = {}
+        while page := self._book.read(after=after, limit=PAGE):
+            topics.update({UUID(str(item.originator_id)): item.topic for item in page})
+            after = page[-1].id
+        self.forget(set(topics))
+        for stream_id, topic in topics.items():
+            if topic.startswith("job."):
+                self._heads.settle(self.load_job(stream_id))
+        return after
+
     def load_job(self, job_id: UUID) -> Job:
         """A job folded from the book, for a head that was forgotten."""
         return fold_stream(self._book, self._mapper, Job.blank(job_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -13,13 +13,16 @@ import orjson
 from ledger.errors import LedgerError
 from ledger.store.book import Book
 from ledger.store.codec import shape_of, text_references
-from ledger.store.evidence import Finding, Row, genesis, verify
+from ledger.store.evidence import UNREADABLE, Finding, Row, Walk, genesis
 from ledger.store.mapper import TOPICS
 
-EVERY = 1000
-"""Progress is told after so many events."""
+PAGE = 1000
+"""Events that are held at once; progress is told after each page."""
 
 Progress = Callable[[int, int], None]
+References = list[tuple[str, str]]
+TROUBLE = (LedgerError, sqlite3.Error, ValueError)
+"""What reading a damaged book raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,46 +41,82 @@ class Verdict:
 
 
 def verify_book(book: Book, progress: Progress | None = None) -> Verdict:
-    """Walk the whole book in order and stop at the first event that is not what was appended.
+    """Walk the book in order, up to its end at this moment or beyond, and stop at the first event
+    that is not what was appended.
 
     Texts that were forgotten are missing and prove nothing; a text that is there must have the hash
     its event names.
     """
+    walk = Walk(genesis(book.ledger_id))
     total = book.tail_position()
-    start = chain = genesis(book.ledger_id)
-    position = 0
-    last: list[Row] = []
     try:
-        texts = {text_id: _digest(salt, body) for text_id, salt, body in book.salted_texts()}
-        for result in verify(_remembered(book.rows(), last), start=start, decode=orjson.loads):
-            if isinstance(result, Finding):
-                return Verdict(position, chain, result)
-            if not _texts_fit(last[-1], texts):
-                return Verdict(position, chain, Finding(result, "one of its texts was changed"))
-            position, chain = result, last[-1].chain
-            if progress is not None and position % EVERY == 0:
-                progress(position, total)
-    except (LedgerError, sqlite3.DatabaseError, ValueError) as error:
-        return Verdict(position, chain, Finding(position + 1, f"it cannot be read ({error})"))
-    if position != total:
-        return Verdict(position, chain, Finding(position + 1, "it is missing"))
-    return Verdict(position, chain, None)
+        finding = _first_misfit(book, walk, progress, total)
+    except TROUBLE as error:
+        finding = Finding(walk.position + 1, f"it cannot be read ({error})")
+    if finding is None and walk.position < total:
+        finding = Finding(walk.position + 1, "it is missing")
+    return Verdict(walk.position, walk.chain, finding)
 
 
-def _remembered(rows: Iterator[Row], last: list[Row]) -> Iterator[Row]:
-    for row in rows:
-        last[:] = [row]
-        yield row
+def _first_misfit(book: Book, walk: Walk, progress: Progress | None, total: int) -> Finding | None:
+    for page in _pages(book.rows()):
+        states = [_state(row) for row in page]
+        references = list(map(_references, page, states))
+        wanted = [text_id for named in references for text_id, _ in named or ()]
+        kept = book.salted_texts(wanted)
+        for row, state, named in zip(page, states, references, strict=True):
+            problem = walk.problem_with(row, state) or _text_problem(named, kept)
+            if problem is not None:
+                return Finding(min(row.position, walk.position + 1), problem)
+            walk.take(row)
+        if progress is not None:
+            progress(walk.position, total)
+    return None
 
 
-def _texts_fit(row: Row, texts: dict[str, str]) -> bool:
-    """Whether every text of a verified row that is still kept has the hash the row names."""
+def _pages(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Rows in pages. One that cannot be read raises after those before it were given."""
+    page: list[Row] = []
+    try:
+        for row in rows:
+            page.append(row)
+            if len(page) == PAGE:
+                yield page
+                page = []
+    except TROUBLE:
+        yield page
+        raise
+    yield page
+
+
+def _state(row: Row) -> Any:
+    """The decoded state of a row, or None when it is no JSON."""
+    try:
+        return orjson.loads(row.state)
+    except ValueError:
+        return None
+
+
+def _references(row: Row, state: Any) -> References | None:
+    """The texts that a row names, id and digest; None when its state makes no sense."""
     event_class = TOPICS.get(row.topic)
     if event_class is None:
-        return True
-    state: dict[str, Any] = orjson.loads(row.state)
-    references = text_references(shape_of(event_class).texts, state)
-    return all(texts.get(text_id, digest) == digest for text_id, digest in references)
+        return []
+    try:
+        named = text_references(shape_of(event_class).texts, state)
+    except (TypeError, AttributeError, LookupError):
+        return None
+    return named if all(isinstance(part, str) for pair in named for part in pair) else None
+
+
+def _text_problem(
+    named: References | None, kept: Mapping[str, tuple[object, object]]
+) -> str | None:
+    if named is None:
+        return UNREADABLE
+    if all(_digest(*kept[text_id]) == digest for text_id, digest in named if text_id in kept):
+        return None
+    return "one of its texts was changed"
 
 
 def _digest(salt: object, body: object) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from ledger.clock import Clock
-from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, StorageFull, Unavailable
+from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, Unavailable
 from ledger.store.book import AppendUnknown, Book
 from ledger.store.deciding import Command, Decided, decide_all
 from ledger.store.heads import Heads
@@ -36,6 +36,10 @@ MAX_TRIES = 3
 """How often a batch is decided again after its commit failed."""
 HEADS_PER_SAVE = 500
 EVENTS_PER_SAVE = 100_000
+
+
+class _NotKept(OutcomeUnknown):
+    """The store lost the batch for certain: it may be decided again."""
 
 
 @dataclass(slots=True)
@@ -64,6 +68,7 @@ class Writer:
         self._events_unsaved = 0
         self._entrance = threading.Lock()
         self._is_closed = False
+        self._is_unsure = False
 
     def start(self) -> None:
         """Begin answering."""
@@ -153,22 +158,30 @@ class Writer:
 
     def _keep(self, commands: Sequence[Command[Any]]) -> list[Decided]:
         """Decide and append until the batch is in the book; commands that cannot be are answered
-        with why.
+        with why. Decided anew only when it is certain that nothing was kept.
         """
         trouble: LedgerError | None = None
         for _ in range(MAX_TRIES):
-            decided = decide_all(self.unit, commands)
+            decided: list[Decided] = []
             try:
+                self._make_sure()
+                decided = decide_all(self.unit, commands)
                 outcomes = self._append([item.group for item in decided])
             except LedgerError as error:
                 trouble = error
                 self.unit.forget({draft.stream for item in decided for draft in item.group.drafts})
-                if isinstance(error, StorageFull):
+                if not isinstance(error, _NotKept):
                     break
             else:
                 self._settle(decided, outcomes)
                 return decided
         return [Decided(command, error=trouble) for command in commands]
+
+    def _make_sure(self) -> None:
+        """After an append of which nobody knows: take in what the book holds beyond our heads."""
+        if self._is_unsure:
+            self._took_in(self.unit.catch_up(self.position))
+            self._is_unsure = False
 
     def _append(self, groups: Sequence[Group]) -> list[GroupOutcome]:
         """The outcomes; raises a LedgerError when nothing was kept, or when nobody knows."""
@@ -179,6 +192,7 @@ class Writer:
         try:
             outcomes = iter(self.book.append(wanted, self._mapper, now=now))
         except AppendUnknown as unknown:
+            self._is_unsure = True
             return self._look_up(groups, str(unknown))
         return [
             next(outcomes) if group.drafts or group.tokens else Committed(()) for group in groups
@@ -186,38 +200,43 @@ class Writer:
 
     def _look_up(self, groups: Sequence[Group], detail: str) -> list[GroupOutcome]:
         """After an unknown append: is the first event of the batch there, and is it ours? All or
-        nothing was kept. Raises OutcomeUnknown when it is not, or cannot be seen.
+        nothing was kept. Raises OutcomeUnknown while the book cannot be read.
         """
         drafts = [draft for group in groups for draft in group.drafts]
-        first = drafts[0] if drafts else None
-        state = self.book.command_at(first.stream, first.version) if first else None
-        if first is None or state is None:
-            raise OutcomeUnknown(detail)
-        if orjson.loads(state)["command_id"] != first.event.command_id:
-            raise OutcomeUnknown(detail)
-        last = self.book.tail().position - len(drafts)
+        try:
+            state = self.book.command_at(drafts[0].stream, drafts[0].version) if drafts else None
+            last = self.book.tail_position() - len(drafts)
+        except LedgerError as error:
+            raise OutcomeUnknown(f"{detail}; {error.message}") from error
+        self._is_unsure = False
+        if state is None or orjson.loads(state)["command_id"] != drafts[0].event.command_id:
+            raise _NotKept(detail)
         positions = iter(range(last + 1, last + len(drafts) + 1))
         return [Committed(tuple(next(positions) for _ in group.drafts)) for group in groups]
 
     def _settle(self, decided: Sequence[Decided], outcomes: Sequence[GroupOutcome]) -> None:
-        count = 0
+        last = self.position
         for item, outcome in zip(decided, outcomes, strict=True):
             if isinstance(outcome, Superseded):
                 item.error = OutcomeUnknown(f"another node wrote to stream {outcome.stream} first")
                 self.unit.forget({draft.stream for draft in item.group.drafts})
                 continue
             self.unit.settle(item.group, item.changed, outcome.positions)
-            count += len(outcome.positions)
-            self.position = max((self.position, *outcome.positions))
+            last = max((last, *outcome.positions))
         for item, outcome in zip(decided, outcomes, strict=True):
             if isinstance(outcome, Committed) and getattr(item.result, "position", None) == 0:
-                item.result.position = outcome.positions[-1] if outcome.positions else self.position
-        self._events_unsaved += count
-        if count:
-            self.heads.position = self.position
-            self.heads.ring()
-            for listener in self.listeners:
-                listener(self.position)
+                item.result.position = outcome.positions[-1] if outcome.positions else last
+        self._took_in(last)
+
+    def _took_in(self, position: int) -> None:
+        """The heads have come to a position: tell whoever waits for it."""
+        if position == self.position:
+            return
+        self._events_unsaved += position - self.position
+        self.position = self.heads.position = position
+        self.heads.ring()
+        for listener in self.listeners:
+            listener(position)
 
     def _save_some_heads(self) -> None:
         """Go on with the save under way, or begin one when the tail has grown long. Some heads at a

@@ -1,4 +1,6 @@
-"""`make bench`: measures what the design promises and prints a table. Floors must be reached; run it on a quiet machine."""
+"""`make bench`: measures what the design promises and prints a table. Floors must be reached;
+run it on a quiet machine.
+"""
 
 from __future__ import annotations
 

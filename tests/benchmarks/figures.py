@@ -1,4 +1,6 @@
-"""What `make bench` measures: each figure builds its own ledger, does real durable work, and says what it saw."""
+"""What `make bench` measures: each figure builds its own ledger, does real durable work, and
+says what it saw.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ EVERY_HOUR = {"kind": "every", "interval_seconds": 3600}
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. `floor` is what must be reached, in words; `is_reached` is None without one."""
+    """One line of the table. `floor` is what must be reached, in words; `is_reached` is None
+    without one.
+    """
 
     what: str
     value: str
@@ -146,7 +150,9 @@ def figure_commands(folder: Path) -> list[Figure]:
 
 
 def figure_runs(folder: Path, *, seconds: float = 6.0) -> list[Figure]:
-    """Noop runs per second with every event kept: jobs that are due again as soon as they have run."""
+    """Noop runs per second with every event kept: jobs that are due again as soon as they have
+    run.
+    """
     ledger, copies = open_both(folder)
     schedule_all(ledger, specs(12_000, {"kind": "every", "interval_seconds": 1}))
     dispatcher = Dispatcher(ledger, ExecutorSettings(SECRET))
@@ -184,7 +190,8 @@ def figure_at_once(folder: Path, *, number: int = 10_000) -> list[Figure]:
     copies.close()
     ledger.close()
     p99 = lags[int(len(lags) * 0.99) - 1]
-    value = f"{len(lags):,} started in {lags[-1]:.2f} s, p50 {statistics.median(lags):.2f} s, p99 {p99:.2f} s"
+    value = f"{len(lags):,} started in {lags[-1]:.2f} s, p50 {statistics.median(lags):.2f} s, "
+    value += f"p99 {p99:.2f} s"
     return [Figure(f"{number:,} jobs due at once, noop", value, "≤ 1.5 s", lags[-1] <= 1.5)]
 
 
@@ -192,7 +199,9 @@ def figure_at_once(folder: Path, *, number: int = 10_000) -> list[Figure]:
 
 
 def figure_long_history(folder: Path, *, events: int = 1_000_000) -> list[Figure]:
-    """A command on a job with a long history against one on a job with a short one; memory on the way."""
+    """A command on a job with a long history against one on a job with a short one; memory on
+    the way.
+    """
     ledger = Ledger.open(folder)
     short, long = schedule_all(ledger, specs(2, EVERY_HOUR))
     grow(ledger, short, 10)
@@ -276,7 +285,9 @@ PARTS: dict[str, Callable[[Path], list[Figure]]] = {
 
 
 def measure(part: str, folder: str) -> list[Figure]:
-    """One part, in a folder of its own; called in a process of its own, so that none pays for another's memory."""
+    """One part, in a folder of its own; called in a process of its own, so that none pays for
+    another's memory.
+    """
     place = Path(folder) / part
     place.mkdir(parents=True)
     return PARTS[part](place)

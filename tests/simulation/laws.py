@@ -88,7 +88,9 @@ def check_copies(ledger: Ledger, copies: Copies, jobs: Iterable[UUID]) -> None:
 
 
 def check_slots(ledger: Ledger, job_id: UUID, events: list[dict[str, Any]]) -> None:
-    """Every slot of a cron schedule was started, or is recorded as missed, or is yet to come: none vanished."""
+    """Every slot of a cron schedule was started, or is recorded as missed, or is yet to come: none
+    vanished.
+    """
     job = ledger.fold(job_id)
     schedule = parse_schedule(job.schedule)
     if job.schedule["kind"] != "cron" or job.status != "active" or job.open_run is not None:

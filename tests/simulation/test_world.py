@@ -1,12 +1,13 @@
-"""Seeded histories in a world where things go wrong, and the laws that must hold of every one of them."""
+"""Seeded histories in a world where things go wrong, and the laws that must hold of every one of
+them.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 import pytest
-
-from uuid import UUID
 
 from tests.simulation import laws
 from tests.simulation.world import World

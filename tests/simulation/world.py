@@ -6,6 +6,7 @@ The writer is asked and waited for step by step, so a seed always gives the same
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -27,7 +28,9 @@ CLASSES = ("rate_limited", "timeout", "server_error", "other")
 
 
 class FaultyBook:
-    """A book whose appends fail now and then: before the commit, after it (the answer is lost), or for want of room."""
+    """A book whose appends fail now and then: before the commit, after it (the answer is lost), or
+    for want of room.
+    """
 
     def __init__(self, book: Book, chance: Random, rate: float) -> None:
         self._book = book
@@ -52,7 +55,9 @@ class FaultyBook:
 
 
 class SimulatedWork:
-    """Where runs are executed: each takes a while of simulated time and ends as chance has it. Survives no crash."""
+    """Where runs are executed: each takes a while of simulated time and ends as chance has it.
+    Survives no crash.
+    """
 
     def __init__(self, clock: ManualClock, chance: Random, launched: list[Claimed]) -> None:
         self.running: dict[str, Claimed] = {}
@@ -98,7 +103,9 @@ class SimulatedWork:
 
 
 class World:
-    """One ledger with a dispatcher, operators and trouble. `step` lets a little of everything happen."""
+    """One ledger with a dispatcher, operators and trouble. `step` lets a little of everything
+    happen.
+    """
 
     def __init__(self, folder: Path, seed: int, *, fault_rate: float = 0.05) -> None:
         self.chance = Random(seed)
@@ -156,10 +163,8 @@ class World:
 
     def dispatch(self) -> None:
         """One step of the dispatcher; a store in trouble is its to bear."""
-        try:
+        with suppress(LedgerError):
             self.dispatcher.run_once()
-        except LedgerError:
-            pass
 
     def operate(self) -> None:
         """One command of an operator; a refusal is an answer too."""

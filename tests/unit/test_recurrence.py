@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain import recurrence
+from ledger.domain.cron_grammar import parse_cron
 from ledger.domain.recurrence import (
-    COUNTED_SLOTS,
     Missed,
     describe,
     fires,
@@ -27,7 +27,8 @@ from ledger.domain.recurrence import (
     planner,
     require_fires,
 )
-from ledger.domain.schedules import At, Cron, Every, Schedule, parse_cron
+from ledger.domain.schedules import At, Cron, Every, Schedule
+from ledger.domain.timetable import COUNTED_SLOTS
 from ledger.errors import InvalidField, ScheduleInPast, ScheduleNeverFires
 from tests.cron.oracle import random_crontab
 

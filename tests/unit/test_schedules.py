@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.domain.schedules import At, Cron, Every, Schedule, parse_cron, parse_schedule, plain
+from ledger.domain.cron_grammar import parse_cron
+from ledger.domain.schedules import At, Cron, Every, Schedule, parse_schedule, plain
 from ledger.errors import Invalid, InvalidField, ScheduleInvalid, UnknownField
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -1,8 +1,11 @@
-"""The whole state table, exhaustively: every sequence of six commands, against a model that shares no code with it."""
+"""The whole state table, exhaustively: every sequence of six commands, against a model that shares
+no code with it.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -35,7 +38,9 @@ def test_every_sequence_of_six_commands_does_what_the_table_says(kind: str, firs
 
 
 def walk(job: Job, model: Model, path: list[str]) -> int:
-    """Do the path's last command on a copy, compare, and go on with each next one; counts whole sequences."""
+    """Do the path's last command on a copy, compare, and go on with each next one; counts whole
+    sequences.
+    """
     twin = clone(job)
     answer = give(twin, path[-1], depth=len(path))
     expected, state = model.after(path[-1])
@@ -74,16 +79,16 @@ def run_id(job: Job) -> str:
     return job.open_run.run_id if job.open_run else STRANGER
 
 
-DO = {
+DO: dict[str, Callable[[Job, datetime, int], object]] = {
     "amend": lambda job, now, depth: job.amend({"description": f"{depth}"}, now=now, by=by()),
-    "pause": lambda job, now, depth: job.pause(None, now=now, by=by()),
-    "resume": lambda job, now, depth: job.resume(Revival(), now=now, by=by()),
-    "force": lambda job, now, depth: job.resume(Revival(force=True), now=now, by=by()),
-    "run": lambda job, now, depth: job.request_run(now=now, by=by()),
-    "fire": lambda job, now, depth: (
+    "pause": lambda job, now, _: job.pause(None, now=now, by=by()),
+    "resume": lambda job, now, _: job.resume(Revival(), now=now, by=by()),
+    "force": lambda job, now, _: job.resume(Revival(force=True), now=now, by=by()),
+    "run": lambda job, now, _: job.request_run(now=now, by=by()),
+    "fire": lambda job, now, _: (
         runs.start_due(job, node="n", is_late=False, now=now, by=by()) is not None
     ),
-    "succeed": lambda job, now, depth: runs.succeed(job, run_id(job), SUCCESS, now=now, by=by()),
-    "fail": lambda job, now, depth: runs.fail(job, run_id(job), FAILURE, now=now, by=by()),
-    "delete": lambda job, now, depth: job.delete(now=now, by=by()),
+    "succeed": lambda job, now, _: runs.succeed(job, run_id(job), SUCCESS, now=now, by=by()),
+    "fail": lambda job, now, _: runs.fail(job, run_id(job), FAILURE, now=now, by=by()),
+    "delete": lambda job, now, _: job.delete(now=now, by=by()),
 }

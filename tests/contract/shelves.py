@@ -1,0 +1,113 @@
+"""A book on its database, as the contract suite holds it: through the contract, and as a meddler
+who reaches past it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ledger.domain.aggregate import Stream
+from ledger.store.book import Book
+from ledger.store.codec import Codec, PlainJSON
+from ledger.store.files import Folder
+from ledger.store.mapper import EventMapper
+from ledger.store.records import Committed, Group, GroupOutcome, TokenRow
+from ledger.store.sqlite import SQLiteBook
+from tests.builders import NOON, SeededChance
+
+_COPY = "INTO events SELECT"
+_REST = (
+    "'job.deleted', state, recorded_at, actor, kind, source, correlation_id, failure_class, chain "
+    "FROM events WHERE position = 2"
+)
+NOW = round(NOON.timestamp() * 1_000_000)
+
+
+class Shelf(Protocol):
+    """What the suite needs of a database besides the contract itself."""
+
+    book: Book
+    mapper: EventMapper
+    refusals: tuple[type[Exception], ...]
+    """What the database raises when it forbids a statement."""
+    ways_around: tuple[str, ...]
+    """Statements of this database's own that would change events without UPDATE or DELETE."""
+
+    def reopen(self) -> None:
+        """Close the book and open it again, as the next process would."""
+        ...
+
+    def meddle(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """A statement given to the database itself by somebody who may write to it."""
+        ...
+
+    def disarm(self) -> None:
+        """Take away the triggers and indexes of events, as an intruder would."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SQLiteShelf:
+    """A book on SQLite. `?` marks parameters."""
+
+    refusals: tuple[type[Exception], ...] = (sqlite3.IntegrityError,)
+    ways_around: tuple[str, ...] = (
+        f"INSERT OR REPLACE {_COPY} 1, x'00', 1, {_REST}",
+        f"INSERT OR REPLACE {_COPY} 9, stream, version, {_REST}",
+        f"INSERT {_COPY} 0, x'00', 1, {_REST}",
+    )
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Folder(folder)
+        self._chance = SeededChance(7)
+        self._open()
+
+    def _open(self) -> None:
+        self.book: Book = SQLiteBook(self._folder, new_id=self._chance.new_id())
+        codec = Codec(self._chance.random_bytes, PlainJSON())
+        self.mapper = EventMapper(codec, self.book.texts)
+        self._meddler = sqlite3.connect(self._folder.book, isolation_level=None)
+        self._meddler.execute("PRAGMA synchronous=OFF")
+
+    def reopen(self) -> None:
+        self.close()
+        self._open()
+
+    def meddle(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._meddler.execute(statement, values).fetchall()
+
+    def disarm(self) -> None:
+        made = self.meddle("SELECT type, name FROM sqlite_master WHERE tbl_name = 'events'")
+        for kind, name in made:
+            if kind in ("trigger", "index"):
+                self.meddle(f"DROP {kind} {name}")
+
+    def close(self) -> None:
+        self._meddler.close()
+        self.book.close()
+
+
+# -- what is appended ---------------------------------------------------------------------------
+
+
+def group_of(shelf: Shelf, *streams: Stream, tokens: Sequence[TokenRow] = ()) -> Group:
+    """One command's events: everything that these streams have decided and not yet given away."""
+    drafts = [shelf.mapper.draft(event) for stream in streams for event in stream.pending]
+    for stream in streams:
+        stream.pending_events.clear()
+    return Group(tuple(drafts), tuple(tokens))
+
+
+def append(shelf: Shelf, *groups: Group, now: int = NOW) -> list[GroupOutcome]:
+    """Append groups in one transaction."""
+    return shelf.book.append(groups, shelf.mapper, now=now)
+
+
+def keep(shelf: Shelf, *streams: Stream, now: int = NOW) -> tuple[int, ...]:
+    """Append what streams decided, as one group that must be committed; gives its positions."""
+    [outcome] = append(shelf, group_of(shelf, *streams), now=now)
+    assert isinstance(outcome, Committed)
+    return outcome.positions

@@ -1,0 +1,208 @@
+"""The contract of the book's questions: pages, filters, both orders, cursors, instants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from ledger.domain.origin import Actor, Origin
+from ledger.store.query import AuditQuery, Order
+from ledger.store.records import Recorded
+from tests.builders import NOON, a_job, an_id, failed, running, succeeded
+from tests.contract.shelves import NOW, Shelf, append, group_of, keep
+
+ACTORS = [Actor("olga", "user"), Actor("phantom", "agent"), Actor("dispatcher", "system")]
+SOURCES = ["http", "mcp", "dispatcher"]
+CORRELATIONS = ["c-1", None, "c-2", "c-3"]
+SECOND = 1_000_000
+
+
+def origin(number: int) -> Origin:
+    return Origin(
+        f"command-{number}",
+        ACTORS[number % 3],
+        SOURCES[number % 3],
+        CORRELATIONS[number % 4],
+    )
+
+
+@pytest.fixture
+def full(shelf: Shelf) -> Shelf:
+    """A shelf with 24 jobs that were edited, of which some ran: 130 events and more."""
+    for number in range(24):
+        job = a_job(number=number + 1)
+        for step in range(number % 5):
+            job.amend({"tags": [f"t{step}"]}, now=NOON, by=origin(number + step))
+        if number % 2:
+            running()(job)
+            (succeeded() if number % 3 else failed(failure_class="timeout"))(job)
+        keep(shelf, job, now=NOW + number * SECOND)
+    return shelf
+
+
+def everything(shelf: Shelf) -> list[Recorded]:
+    return shelf.book.read(after=0, limit=10_000)
+
+
+def state(item: Recorded) -> dict[str, Any]:
+    decoded: dict[str, Any] = orjson.loads(item.state)
+    return decoded
+
+
+def positions(items: list[Recorded]) -> list[int]:
+    return [item.id for item in items]
+
+
+# -- read and stream ----------------------------------------------------------------------------
+
+
+def test_pages_put_together_are_the_whole_book(full: Shelf) -> None:
+    pages, after = [], 0
+
+    while page := full.book.read(after=after, limit=7):
+        pages += page
+        after = page[-1].id
+
+    assert pages == everything(full)
+    assert positions(pages) == list(range(1, full.book.tail_position() + 1))
+
+
+def test_reading_past_the_end_gives_nothing(full: Shelf) -> None:
+    assert full.book.read(after=full.book.tail_position(), limit=5) == []
+
+
+def test_a_stream_is_read_in_order_between_two_versions(full: Shelf) -> None:
+    whole = full.book.stream(an_id(10), after=0, upto=None, limit=99)
+
+    part = full.book.stream(an_id(10), after=1, upto=4, limit=99)
+
+    assert [item.originator_version for item in whole] == list(range(1, 8))
+    assert part == whole[1:4]
+    assert full.book.stream(an_id(10), after=0, upto=None, limit=2) == whole[:2]
+
+
+def test_an_unknown_stream_is_empty(full: Shelf) -> None:
+    assert full.book.stream(an_id(999), after=0, upto=None, limit=9) == []
+
+
+def test_the_tail_is_the_last_event(full: Shelf) -> None:
+    last = everything(full)[-1]
+
+    tail = full.book.tail()
+
+    assert (tail.position, tail.chain, tail.recorded_at) == (last.id, last.chain, last.recorded_at)
+
+
+def test_rows_hold_every_column_and_begin_where_they_are_told(full: Shelf) -> None:
+    rows = list(full.book.rows())
+
+    assert [row.position for row in rows] == positions(everything(full))
+    assert [row.state for row in rows] == [item.state for item in everything(full)]
+    assert list(full.book.rows(after=17)) == rows[17:]
+
+
+# -- filters ------------------------------------------------------------------------------------
+
+Match = Callable[[Recorded], bool]
+FILTERS: dict[str, tuple[dict[str, Any], Match]] = {
+    "nothing": ({}, lambda _: True),
+    "actor": ({"actor": "olga"}, lambda item: state(item)["actor"]["id"] == "olga"),
+    "an actor that is the dispatcher": (
+        {"actor": "dispatcher"},
+        lambda item: state(item)["actor"]["id"] == "dispatcher",
+    ),
+    "nobody": ({"actor": "nobody"}, lambda _: False),
+    "kind": ({"kind": "agent"}, lambda item: state(item)["actor"]["kind"] == "agent"),
+    "source": ({"source": "mcp"}, lambda item: state(item)["source"] == "mcp"),
+    "one topic": (
+        {"topics": ("job.amended",)},
+        lambda item: item.topic == "job.amended",
+    ),
+    "topics that have no index": (
+        {"topics": ("job.run_started", "job.scheduled")},
+        lambda item: item.topic in ("job.run_started", "job.scheduled"),
+    ),
+    "a topic that nobody knows": ({"topics": ("job.eaten",)}, lambda _: False),
+    "stream": ({"stream": an_id(10)}, lambda item: item.originator_id == an_id(10)),
+    "correlation": (
+        {"correlation_id": "c-2"},
+        lambda item: state(item)["correlation_id"] == "c-2" and state(item)["source"] != SOURCES[2],
+    ),
+    "failure class": (
+        {"failure_class": "timeout"},
+        lambda item: state(item).get("failure_class") == "timeout",
+    ),
+    "after": ({"after_position": 20}, lambda item: item.id > 20),
+    "until": ({"until_position": 20}, lambda item: item.id <= 20),
+    "between": ({"after_position": 5, "until_position": 60}, lambda item: 5 < item.id <= 60),
+    "several together": (
+        {"actor": "phantom", "topics": ("job.amended",), "after_position": 10},
+        lambda item: (
+            item.id > 10 and item.topic == "job.amended" and state(item)["actor"]["id"] == "phantom"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_finds_exactly_what_it_names_page_by_page(
+    full: Shelf, name: str, order: Order
+) -> None:
+    given, matches = FILTERS[name]
+    expected = [item for item in everything(full) if matches(item)]
+    query = AuditQuery(**given, order=order, limit=3)
+
+    found: list[Recorded] = []
+    while page := full.book.find(query):
+        found += page
+        query = query.following(page[-1].id)
+
+    assert found == (expected if order == "asc" else expected[::-1])
+
+
+def test_every_filter_but_the_empty_ones_finds_something_and_leaves_something_out(
+    full: Shelf,
+) -> None:
+    all_of_them = everything(full)
+    counts = {
+        name: sum(matches(item) for item in all_of_them) for name, (_, matches) in FILTERS.items()
+    }
+
+    empty = {name for name, count in counts.items() if count == 0}
+    whole = {name for name, count in counts.items() if count == len(all_of_them)}
+    assert empty == {"nobody", "a topic that nobody knows"}
+    assert whole == {"nothing"}
+
+
+def test_every_filter_of_a_query_is_tried_here() -> None:
+    tried = {key for given, _ in FILTERS.values() for key in given}
+
+    fields = set(AuditQuery.__dataclass_fields__)
+    assert tried == fields - {"order", "cursor", "limit"}
+
+
+# -- instants -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("offset", [-1, 0, 1, SECOND - 1, SECOND, 7 * SECOND + 5, 10**9 * SECOND])
+def test_the_position_at_an_instant_is_the_last_one_recorded_by_then(
+    full: Shelf, offset: int
+) -> None:
+    expected = [item.id for item in everything(full) if item.recorded_at <= NOW + offset]
+
+    assert full.book.position_at(NOW + offset) == max(expected, default=0)
+
+
+def test_an_empty_book_has_no_position_at_any_instant(shelf: Shelf) -> None:
+    assert shelf.book.position_at(NOW) == 0
+
+
+def test_groups_of_one_append_share_their_instant(shelf: Shelf) -> None:
+    append(shelf, *(group_of(shelf, a_job(number=n)) for n in range(1, 6)))
+
+    assert shelf.book.position_at(NOW) == 5
+    assert shelf.book.position_at(NOW - 1) == 0

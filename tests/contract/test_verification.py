@@ -1,0 +1,102 @@
+"""How verification goes about it: page by page, with no more of the book at once than a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ledger.domain.job import Job
+from ledger.store.book import Book
+from ledger.store.verification import PAGE, verify_book
+from tests.builders import NOON, a_job, by
+from tests.contract.shelves import Shelf, keep
+
+
+class Watched:
+    """A book that notes how many texts it is asked for at a time."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self.asked: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._book, name)
+
+    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]:
+        self.asked.append(len(ids))
+        return self._book.salted_texts(ids)
+
+
+def fill(shelf: Shelf, count: int) -> Job:
+    """A job with `count` events, each with one text."""
+    job = a_job()
+    describe(job, count - 1)
+    keep(shelf, job)
+    return job
+
+
+def describe(job: Job, count: int) -> None:
+    for number in range(count):
+        job.amend({"tags": [f"{job.version} {number}"]}, now=NOON, by=by(reason="words"))
+
+
+def test_only_the_texts_of_one_page_are_held_at_a_time(shelf: Shelf) -> None:
+    fill(shelf, 3 * PAGE)
+    book = Watched(shelf.book)
+
+    verdict = verify_book(book)
+
+    assert (verdict.is_sound, verdict.verified) == (True, 3 * PAGE)
+    assert sum(book.asked) == 3 * PAGE
+    assert max(book.asked) == PAGE
+
+
+def test_a_book_that_grows_meanwhile_is_sound(shelf: Shelf) -> None:
+    job = fill(shelf, 3 * PAGE)
+    told: list[tuple[int, int]] = []
+
+    def grow(done: int, total: int) -> None:
+        told.append((done, total))
+        if len(told) == 1:
+            describe(job, PAGE)
+            keep(shelf, job)
+
+    verdict = verify_book(shelf.book, grow)
+
+    assert verdict.is_sound
+    assert told[0] == (PAGE, 3 * PAGE)
+    assert verdict.verified == 4 * PAGE
+
+
+def test_what_stands_before_an_unreadable_row_is_verified(shelf: Shelf) -> None:
+    fill(shelf, PAGE + 9)
+    before = verify_book(shelf.book)
+    shelf.disarm()
+    shelf.meddle("UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE position = ?", (PAGE + 5,))
+
+    verdict = verify_book(shelf.book)
+
+    assert before.is_sound
+    assert verdict.finding is not None
+    assert (verdict.verified, verdict.finding.position) == (PAGE + 4, PAGE + 5)
+    assert verdict.finding.problem.startswith("it cannot be read (")
+
+
+def test_a_changed_text_before_an_unreadable_row_is_what_is_named(shelf: Shelf) -> None:
+    fill(shelf, 9)
+    shelf.disarm()
+    [(third,)] = shelf.meddle("SELECT state ->> '$.reason[0]' FROM events WHERE position = 3")
+    shelf.meddle("UPDATE texts SET body = x'00' WHERE id = ?", (third,))
+    shelf.meddle("UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE position = 5")
+
+    finding = verify_book(shelf.book).finding
+
+    assert finding is not None
+    assert (finding.position, finding.problem) == (3, "one of its texts was changed")
+
+
+def test_a_text_that_was_forgotten_proves_nothing(shelf: Shelf) -> None:
+    fill(shelf, 9)
+    shelf.meddle("DELETE FROM texts")
+
+    assert verify_book(shelf.book).is_sound

@@ -1,0 +1,154 @@
+"""kill -9 in the middle of load (INVARIANTS D1, D2, X1-X5, P4): what was answered is there."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from ledger import Ledger
+from ledger.dispatch.dispatcher import Dispatcher
+from ledger.store.query import AuditQuery
+from projections.copies import Copies
+from tests.faults.victim import Work
+from tests.simulation import laws
+
+ROOT = Path(__file__).parents[2]
+WHOLE = {
+    "schedule": (["job.scheduled", "name.reserved"], ["job.amended"]),
+    "delete": (["job.deleted", "name.released"],),
+    "amend": (["job.amended"],),
+    "pause": (["job.paused"],),
+    "resume": (["job.resumed"], ["job.force_resumed"]),
+    "run": (["job.run_requested"],),
+}
+"""What each kind of command may have left behind, whole. A full house amends instead of adding."""
+
+
+@dataclass
+class Told:
+    """What all victims together have said before they died."""
+
+    kinds: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    launched: list[str] = field(default_factory=list)
+
+    def hear(self, line: dict[str, Any]) -> None:
+        match line["what"]:
+            case "tried":
+                self.kinds[line["command_id"]] = line["kind"]
+            case "answered":
+                self.answers[line["command_id"]] = line
+            case "refused":
+                self.refused.add(line["command_id"])
+            case "launched":
+                self.launched.append(line["run_id"])
+
+
+def live_and_die(folder: Path, seed: str, lines: int, told: Told) -> None:
+    """Let a victim say so many lines, kill it, and hear what it had said besides."""
+    command = [sys.executable, "-m", "tests.faults.victim", str(folder), seed]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as victim:
+        assert victim.stdout is not None
+        for number, line in enumerate(victim.stdout, 1):
+            told.hear(json.loads(line))
+            if number == lines:
+                victim.send_signal(signal.SIGKILL)
+    assert victim.returncode == -signal.SIGKILL, "it died of something else"
+
+
+def check(folder: Path, told: Told) -> None:
+    """Open what was left behind, sweep, and compare it with what was told."""
+    with Ledger.open(folder) as ledger:
+        left_open = dict(ledger.heads.open_runs())
+        dispatcher = Dispatcher(ledger, Work(Random(0)), concurrency=0)
+
+        dispatcher.run_once()
+
+        assert ledger.heads.open_runs() == []
+        by_job = laws.histories(ledger)
+        check_answers(ledger, told)
+        check_wholeness(ledger, told)
+        check_runs(by_job, {run.run_id for run in left_open.values()}, told)
+        laws.check_book(ledger)
+        copies = Copies.open(ledger, folder / "projections.db")
+        laws.check_copies(ledger, copies, [UUID(job_id) for job_id in by_job])
+        copies.close()
+
+
+def check_answers(ledger: Ledger, told: Told) -> None:
+    """D1: every answer is in the book, at the place it named; no change left nothing."""
+    for command_id, answer in told.answers.items():
+        if not answer["changed"]:
+            continue
+        kept = ledger.book.command_at(UUID(answer["job_id"]), answer["version"])
+        [last] = ledger.book.read(after=answer["position"] - 1, limit=1)
+        assert kept is not None, answer
+        assert orjson.loads(kept)["command_id"] == command_id
+        assert orjson.loads(last.state)["command_id"] == command_id
+
+
+def check_wholeness(ledger: Ledger, told: Told) -> None:
+    """D2: whole or absent, tried at all, and nothing of what was refused or changed nothing."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for event in ledger.reading.export(AuditQuery(source="library")):
+        groups[event["command_id"]].append(event["topic"])
+    for command_id, topics in groups.items():
+        assert topics in WHOLE[told.kinds[command_id]]
+        assert command_id not in told.refused
+        assert told.answers.get(command_id, {"changed": True})["changed"]
+
+
+def check_runs(by_job: dict[str, list[dict[str, Any]]], left_open: set[str], told: Told) -> None:
+    """X1-X5: laws of each history; what was open is lost once; what was executed is recorded."""
+    started: set[str] = set()
+    lost: list[tuple[str, str]] = []
+    for events in by_job.values():
+        laws.check_history(events)
+        started |= {e["data"]["run_id"] for e in events if e["topic"] == "job.run_started"}
+        lost += [
+            (e["data"]["run_id"], e["data"]["cause"])
+            for e in events
+            if e["topic"] == "job.run_lost"
+        ]
+    assert {cause for _, cause in lost} <= {"owner_restarted"}
+    assert len(lost) == len({run_id for run_id, _ in lost})
+    assert left_open <= {run_id for run_id, _ in lost}
+    assert len(told.launched) == len(set(told.launched))
+    assert set(told.launched) <= started
+
+
+def kill_again_and_again(tmp_path: Path, kills: int, seed: int) -> Told:
+    print(f"seed {seed}, {kills} kills")
+    chance, told = Random(seed), Told()
+    for number in range(kills):
+        lines = chance.choice((1, 2, chance.randrange(3, 60), chance.randrange(60, 4000)))
+        live_and_die(tmp_path / "data", f"{seed}/{number}", lines, told)
+        check(tmp_path / "data", told)
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nothing_answered_is_lost_when_the_process_is_killed(tmp_path: Path, seed: int) -> None:
+    told = kill_again_and_again(tmp_path, 12, seed)
+
+    assert len(told.answers) > 1000
+    assert len(told.launched) > 100
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("seed", range(30))
+def test_nothing_answered_is_lost_in_many_kills(tmp_path: Path, seed: int) -> None:
+    kill_again_and_again(tmp_path, 10, 1000 + seed)

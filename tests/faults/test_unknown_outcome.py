@@ -1,0 +1,58 @@
+"""A commit whose answer was lost while nobody could look is neither repeated nor forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger.errors import NameTaken, OutcomeUnknown, Unavailable
+from ledger.store.book import AppendUnknown, Book
+from ledger.store.heads import freeze
+from ledger.store.mapper import EventMapper
+from ledger.store.records import Group, GroupOutcome
+from tests.builders import a_spec, open_ledger
+
+
+class Blind:
+    """A book that commits, loses the answer, and cannot be read for so many looks after it."""
+
+    def __init__(self, book: Book, looks: int) -> None:
+        self._book = book
+        self._looks = looks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._book, name)
+
+    def append(
+        self, groups: Sequence[Group], mapper: EventMapper, *, now: int
+    ) -> list[GroupOutcome]:
+        outcomes = self._book.append(groups, mapper, now=now)
+        if self._looks:
+            raise AppendUnknown("the answer was lost")
+        return outcomes
+
+    def command_at(self, stream: UUID, version: int) -> bytes | None:
+        if self._looks:
+            self._looks -= 1
+            raise Unavailable("the book cannot be read")
+        return self._book.command_at(stream, version)
+
+
+@pytest.mark.parametrize("looks", [1, 2, 5])
+def test_a_commit_that_nobody_could_look_up_is_not_made_twice(tmp_path: Path, looks: int) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger.writer.book = Blind(ledger.book, looks)
+        with pytest.raises(OutcomeUnknown):
+            ledger.schedule(a_spec())
+
+        with pytest.raises(NameTaken):
+            ledger.schedule(a_spec())
+
+        assert [row.topic for row in ledger.book.rows()] == ["job.scheduled", "name.reserved"]
+        (head,) = ledger.heads.snapshot()
+        assert freeze(head) == freeze(ledger.fold(head.id))
+        assert ledger.writer.position == 2

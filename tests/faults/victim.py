@@ -1,0 +1,146 @@
+"""A process that is about to be killed: `python -m tests.faults.victim FOLDER SEED`.
+
+It opens a ledger, runs jobs and gives commands in several threads. What it tells on its standard
+output (each line one write, so that the pipe keeps it whole whatever happens next) is what it
+promised: `tried` before a command is given, `answered` after, `launched` before a run is executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from ledger import Ledger
+from ledger.dispatch.dispatcher import Dispatcher
+from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
+from ledger.dispatch.workshop import Finished
+from ledger.errors import LedgerError
+from ledger.store.application import Answer
+from ledger.store.commands import Call, Claimed
+from projections.copies import Copies
+
+THREADS = 4
+KINDS = ("schedule", "amend", "pause", "resume", "run", "run", "delete")
+OUTCOMES: tuple[Outcome, ...] = (
+    Succeeded("done", 4, "0" * 64, 1),
+    Failed("Error: 429", "rate_limited", "api.example.com", None, 1),
+)
+
+
+def tell(what: str, **facts: Any) -> None:
+    """One line, in one write."""
+    os.write(1, json.dumps({"what": what, **facts}).encode() + b"\n")
+
+
+class Work:
+    """Runs end at once, well or badly; those of `slow` jobs go on until the process dies."""
+
+    def __init__(self, chance: Random) -> None:
+        self.running: dict[str, Claimed] = {}
+        self._chance = chance
+        self._done: list[Finished] = []
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def is_instant(self, executor: dict[str, Any] | None) -> bool:
+        return False
+
+    def launch(self, claimed: Claimed) -> None:
+        tell("launched", run_id=claimed.run.run_id)
+        if claimed.task == "slow":
+            self.running[claimed.run.run_id] = claimed
+        else:
+            self._done.append(Finished(claimed, self._chance.choice(OUTCOMES)))
+
+    def finished(self, limit: int) -> list[Finished]:
+        done, self._done = self._done[:limit], self._done[limit:]
+        return done
+
+    def put_back(self, finished: Finished) -> None:
+        self._done.append(finished)
+
+    @property
+    def finished_count(self) -> int:
+        return len(self._done)
+
+
+class Operator:
+    """Somebody who gives commands without end."""
+
+    def __init__(self, ledger: Ledger, seed: str) -> None:
+        self._ledger = ledger
+        self._chance = Random(seed)
+        self._jobs = [job.id for job in ledger.heads.snapshot()]
+
+    def work(self) -> None:
+        while True:
+            self.give_one()
+
+    def give_one(self) -> None:
+        """One command: told before, and told again with its answer."""
+        call = self._ledger.call("because")
+        kind = self._chance.choice(KINDS) if self._jobs else "schedule"
+        tell("tried", command_id=call.by.command_id, kind=kind)
+        try:
+            answer = self._give(kind, call)
+        except LedgerError as error:
+            tell("refused", command_id=call.by.command_id, code=error.code)
+            return
+        tell(
+            "answered",
+            command_id=call.by.command_id,
+            job_id=str(answer.job_id),
+            version=answer.version,
+            position=answer.position,
+            changed=answer.changed,
+        )
+
+    def _give(self, kind: str, call: Call) -> Answer:
+        if kind == "schedule" and len(self._jobs) < 200:
+            answer = self._ledger.schedule(self._spec(), call=call)
+            self._jobs.append(answer.job_id)
+            return answer
+        job_id = self._chance.choice(self._jobs)
+        match kind:
+            case "amend" | "schedule":
+                patch = {"description": f"{self._chance.random()}"}
+                return self._ledger.amend(job_id, patch, call=call)
+            case "pause":
+                return self._ledger.pause(job_id, call=call)
+            case "resume":
+                return self._ledger.resume(job_id, force=True, call=call)
+            case "run":
+                return self._ledger.run(job_id, call=call)
+        return self._ledger.delete(job_id, call=call)
+
+    def _spec(self) -> dict[str, Any]:
+        return {
+            "name": f"job {self._chance.getrandbits(64)}",
+            "schedule": {"kind": "every", "interval_seconds": 1},
+            "task": self._chance.choice(("quick", "quick", "slow")),
+            "policy": {"trip_after": 2, "backoff_seconds": [0.1]},
+        }
+
+
+def main(folder: Path, seed: str) -> None:
+    """Live until killed."""
+    tell("born", pid=os.getpid())
+    ledger = Ledger.open(folder)
+    copies = Copies.open(ledger, folder / "projections.db")
+    copies.start()
+    Dispatcher(ledger, Work(Random(seed)), concurrency=8).start()
+    operators = [Operator(ledger, f"{seed}/{number}") for number in range(THREADS)]
+    for operator in operators[1:]:
+        threading.Thread(target=operator.work, daemon=True).start()
+    operators[0].work()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,442 @@
+"""The ledger in somebody's own program: opened, asked by many at once, every answer durable."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pytest import raises
+
+from ledger import Ledger
+from ledger.domain.requests import request_stream
+from ledger.errors import (
+    IdempotencyMismatch,
+    JobLimit,
+    JobNotFound,
+    LedgerError,
+    NameTaken,
+    NotFound,
+    Overloaded,
+    RunInProgress,
+    StaleRevision,
+    StartRefused,
+    Unavailable,
+)
+from ledger.store import commands
+from ledger.store.commands import Answer, Call, Idempotency
+from ledger.store.deciding import Command
+from ledger.store.unit import Unit
+from ledger.store.writer import MAX_WAITING
+from tests.builders import MINUTE, ManualClock, a_spec, open_ledger
+from tests.simulation import laws
+
+LONG = 60.0
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with open_ledger(tmp_path) as ledger:
+        yield ledger
+
+
+class Door:
+    """Holds the writer up inside a batch, so that what is submitted meanwhile waits together."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._is_inside, self._may_go = threading.Event(), threading.Event()
+        self._held = ledger.submit([self._hold])
+        assert self._is_inside.wait(LONG)
+
+    def _hold(self, _: Unit) -> None:
+        self._is_inside.set()
+        assert self._may_go.wait(LONG)
+
+    def open(self) -> None:
+        self._may_go.set()
+        self._held.result(LONG)
+
+
+def together(ledger: Ledger, asked: Sequence[Command[Any]]) -> list[Any]:
+    """Have commands decided in one batch; each one's answer or error."""
+    door = Door(ledger)
+    futures: list[Future[list[Any]]] = [ledger.submit([command]) for command in asked]
+    door.open()
+    return [future.result(LONG)[0] for future in futures]
+
+
+def keyed(ledger: Ledger, key: str, fingerprint: str = "f") -> Call:
+    """A call under an idempotency key."""
+    given = ledger.call()
+    stream = request_stream("library", "POST", "/v1/jobs", key)
+    return Call(given.now, given.by, None, Idempotency(key, stream, fingerprint))
+
+
+def codes(answers: Sequence[Any]) -> list[str]:
+    return [a.code if isinstance(a, LedgerError) else str(a.changed) for a in answers]
+
+
+# -- opening ------------------------------------------------------------------------------------
+
+
+def test_a_ledger_lives_in_a_with_block_and_finds_its_jobs_again(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "data") as ledger:
+        answer = ledger.schedule(a_spec())
+
+    with Ledger.open(tmp_path / "data") as ledger:
+        assert ledger.job(answer.job_id) == answer.job
+
+
+def test_two_ledgers_on_one_folder_are_refused_in_one_line(tmp_path: Path, ledger: Ledger) -> None:
+    with raises(StartRefused, match=r"is owned by process \d+") as refusal:
+        open_ledger(tmp_path)
+
+    assert "\n" not in refusal.value.message
+
+
+def test_a_folder_is_free_again_when_its_ledger_is_closed(tmp_path: Path) -> None:
+    open_ledger(tmp_path).close()
+
+    open_ledger(tmp_path, seed=1).close()
+
+
+def test_a_folder_is_free_again_when_opening_failed(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    book = tmp_path / "data" / "ledger.db"
+    book.write_bytes(b"this is no database" * 100)
+    book.chmod(0o600)
+    with raises(StartRefused):
+        open_ledger(tmp_path)
+    book.unlink()
+
+    open_ledger(tmp_path, seed=1).close()
+
+
+def test_a_second_reader_sees_the_book_and_gives_no_commands(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    answer = ledger.schedule(a_spec())
+
+    with Ledger.open_read_only(tmp_path / "data") as reader:
+        assert reader.job(answer.job_id) == answer.job
+        with raises(Unavailable, match="owns this ledger"):
+            reader.pause(answer.job_id)
+
+
+def test_a_closed_ledger_takes_no_commands(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    ledger.close()
+
+    with raises(Unavailable, match="closing"):
+        ledger.schedule(a_spec())
+
+
+def test_what_waits_when_a_ledger_closes_is_answered(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    door = Door(ledger)
+    future = ledger.submit([ledger.schedule_command(a_spec(), ledger.call())])
+    closing = threading.Thread(target=ledger.close)
+    closing.start()
+
+    door.open()
+    closing.join(LONG)
+
+    [answer] = future.result(LONG)
+    with open_ledger(tmp_path, seed=1) as again:
+        assert again.job(answer.job_id)["name"] == "report"
+
+
+# -- questions ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("job_id", ["nonsense", "", "00000000-0000-4000-8000-00000000000x"])
+def test_an_id_that_is_no_id_is_a_job_that_is_not_there(ledger: Ledger, job_id: str) -> None:
+    with raises(JobNotFound):
+        ledger.pause(job_id)
+
+
+def test_a_deleted_job_is_not_found_and_its_history_stays(ledger: Ledger) -> None:
+    job_id = ledger.schedule(a_spec()).job_id
+    ledger.delete(job_id)
+
+    assert [e["topic"] for e in ledger.history(job_id)] == ["job.scheduled", "job.deleted"]
+    with raises(NotFound):
+        ledger.job(job_id)
+
+
+def test_an_answer_is_the_job_right_after_and_where_the_book_stood(ledger: Ledger) -> None:
+    job_id = ledger.schedule(a_spec()).job_id
+
+    paused = ledger.pause(job_id)
+    again = ledger.pause(job_id)
+
+    assert (paused.changed, paused.version, paused.position) == (True, 2, 3)
+    assert (again.changed, again.version, again.position) == (False, 2, 3)
+    assert paused.job == again.job == ledger.job(job_id)
+
+
+def test_a_reason_that_cannot_be_kept_is_refused_and_leaves_nothing_behind(ledger: Ledger) -> None:
+    job_id = ledger.schedule(a_spec()).job_id
+
+    with raises(LedgerError, match="reason"):
+        ledger.pause(job_id, reason="\ud800")
+
+    assert ledger.amend(job_id, {"tags": ["x"]}).changed
+    assert [e["topic"] for e in ledger.history(job_id)] == ["job.scheduled", "job.amended"]
+
+
+# -- group commit -------------------------------------------------------------------------------
+
+
+def test_256_callers_at_once_each_get_their_own_answer(ledger: Ledger) -> None:
+    asked = [
+        ledger.schedule_command(a_spec(name=f"job {number}"), ledger.call())
+        for number in range(256)
+    ]
+
+    answers = together(ledger, asked)
+
+    assert [answer.job["name"] for answer in answers] == [f"job {n}" for n in range(256)]
+    assert [answer.position for answer in answers] == list(range(2, 514, 2))
+    assert len({item.recorded_at for item in ledger.book.read(after=0, limit=999)}) == 1
+
+
+def test_256_threads_each_get_their_own_answer(ledger: Ledger) -> None:
+    answers: dict[int, Answer] = {}
+
+    def ask(number: int) -> None:
+        answers[number] = ledger.schedule(a_spec(name=f"job {number}"))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(256)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+
+    assert {n: (a.job or {})["name"] for n, a in answers.items()} == {
+        n: f"job {n}" for n in range(256)
+    }
+
+
+def test_within_a_batch_the_second_command_sees_the_first_of_its_job(ledger: Ledger) -> None:
+    job_id = ledger.schedule(a_spec()).job_id
+    call = ledger.call()
+
+    answers = together(
+        ledger,
+        [
+            commands.pause(job_id, None, call),
+            commands.pause(job_id, None, call),
+            commands.request_run(job_id, call),
+            commands.delete(job_id, call),
+            commands.delete(job_id, call),
+        ],
+    )
+
+    assert codes(answers) == ["True", "False", "job_paused", "True", "job_not_found"]
+
+
+def test_within_a_batch_a_name_goes_to_the_first(ledger: Ledger) -> None:
+    asked = [
+        ledger.schedule_command(a_spec(name=name), ledger.call()) for name in ("a", "A", "b", "a")
+    ]
+
+    answers = together(ledger, asked)
+
+    assert codes(answers) == ["True", "name_taken", "True", "name_taken"]
+    assert isinstance(answers[1], NameTaken)
+
+
+def test_within_a_batch_a_name_that_is_released_is_free(ledger: Ledger) -> None:
+    job_id = ledger.schedule(a_spec(name="a")).job_id
+
+    answers = together(
+        ledger,
+        [
+            commands.delete(job_id, ledger.call()),
+            ledger.schedule_command(a_spec(name="a"), ledger.call()),
+        ],
+    )
+
+    assert codes(answers) == ["True", "True"]
+
+
+def test_within_a_batch_a_key_is_answered_once(ledger: Ledger) -> None:
+    """The repeats need the first to be in the book, and say what it said."""
+    asked = [ledger.schedule_command(a_spec(), keyed(ledger, "k")) for _ in range(3)]
+
+    first, *repeats = (ledger.answer(result) for result in together(ledger, asked))
+
+    assert {repeat.job_id for repeat in repeats} == {first.job_id}
+    assert [repeat.job for repeat in repeats] == [first.job] * 2
+    assert ledger.book.tail_position() == 3
+
+
+def test_a_key_repeats_its_answer_as_it_was_then(ledger: Ledger) -> None:
+    first = ledger.schedule(a_spec(), call=keyed(ledger, "k"))
+    ledger.pause(first.job_id)
+
+    again = ledger.schedule(a_spec(), call=keyed(ledger, "k"))
+
+    assert (again.job_id, again.job, again.repeats) == (first.job_id, first.job, True)
+
+
+def test_a_key_with_another_body_is_refused(ledger: Ledger) -> None:
+    ledger.schedule(a_spec(), call=keyed(ledger, "k"))
+
+    with raises(IdempotencyMismatch):
+        ledger.schedule(a_spec(name="b"), call=keyed(ledger, "k", "other"))
+
+
+def test_a_key_survives_a_restart(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        first = ledger.schedule(a_spec(), call=keyed(ledger, "k"))
+
+    with open_ledger(tmp_path, seed=1) as ledger:
+        assert ledger.schedule(a_spec(), call=keyed(ledger, "k")).job_id == first.job_id
+        assert ledger.book.tail_position() == 3
+
+
+def test_a_refused_command_keeps_no_key(ledger: Ledger) -> None:
+    job_id = ledger.schedule(a_spec(), call=keyed(ledger, "a")).job_id
+    with raises(NameTaken):
+        ledger.schedule(a_spec(), call=keyed(ledger, "b"))
+    ledger.delete(job_id)
+
+    assert ledger.schedule(a_spec(), call=keyed(ledger, "b")).changed
+
+
+def test_within_a_batch_only_one_edit_of_a_revision_is_kept(ledger: Ledger) -> None:
+    job_id = ledger.schedule(a_spec()).job_id
+    call = ledger.call()
+    given = Call(call.now, call.by, revision=1)
+
+    answers = together(
+        ledger, [commands.amend(job_id, {"tags": [f"{n}"]}, given) for n in range(50)]
+    )
+
+    assert codes(answers) == ["True"] + ["stale_revision"] * 49
+    assert isinstance(answers[1], StaleRevision)
+    assert ledger.job(job_id)["tags"] == ["0"]
+
+
+def test_within_a_batch_the_limit_of_jobs_holds(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, max_jobs=5) as ledger:
+        asked = [
+            ledger.schedule_command(a_spec(name=f"job {number}"), ledger.call())
+            for number in range(9)
+        ]
+
+        answers = together(ledger, asked)
+
+        assert codes(answers) == ["True"] * 5 + ["job_limit"] * 4
+        assert isinstance(answers[5], JobLimit)
+
+
+def test_one_more_than_may_wait_is_overloaded_and_the_others_are_answered(ledger: Ledger) -> None:
+    door = Door(ledger)
+    waiting = [ledger.submit([lambda _: None]) for _ in range(MAX_WAITING)]
+
+    with raises(Overloaded, match=f"{MAX_WAITING} commands"):
+        ledger.submit([lambda _: None])
+
+    door.open()
+    assert [future.result(LONG) for future in waiting] == [[None]] * MAX_WAITING
+    assert ledger.schedule(a_spec()).changed
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("oops"), RunInProgress("j", None)])
+def test_a_command_that_fails_half_way_costs_its_neighbours_nothing(
+    ledger: Ledger, error: Exception
+) -> None:
+    ids = [ledger.schedule(a_spec(name=f"job {number}")).job_id for number in range(3)]
+    before = ledger.book.tail_position()
+
+    def half_way(unit: Unit) -> None:
+        call = ledger.call()
+        unit.job(ids[1]).pause(None, now=call.now, by=call.by)
+        raise error
+
+    asked = [
+        commands.pause(ids[0], None, ledger.call()),
+        commands.amend(ids[1], {"tags": ["before"]}, ledger.call()),
+        half_way,
+        commands.amend(ids[1], {"task": "after"}, ledger.call()),
+        commands.pause(ids[2], None, ledger.call()),
+    ]
+
+    first, second, failed, fourth, fifth = together(ledger, asked)
+
+    assert failed is error
+    assert [answer.changed for answer in (first, second, fourth, fifth)] == [True] * 4
+    assert ledger.job(ids[1])["status"] == "active"
+    assert ledger.book.tail_position() == before + 4
+    laws.check_book(ledger)
+
+
+def test_a_caller_that_went_away_is_left_alone(ledger: Ledger) -> None:
+    door = Door(ledger)
+    gone = ledger.submit([ledger.schedule_command(a_spec(name="gone"), ledger.call())])
+    stays = ledger.submit([ledger.schedule_command(a_spec(name="stays"), ledger.call())])
+
+    assert gone.cancel()
+    door.open()
+
+    assert stays.result(LONG)[0].changed
+    assert [job.name for job in ledger.heads.snapshot()] == ["stays"]
+
+
+# -- what a command costs -----------------------------------------------------------------------
+
+
+class CountingBook:
+    """Counts how often the book is asked."""
+
+    def __init__(self, book: Any) -> None:
+        self._book = book
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.append(name)
+        return getattr(self._book, name)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_command_on_a_long_history_asks_the_book_no_more_than_on_a_short_one(
+    tmp_path: Path, is_restarted: bool
+) -> None:
+    clock = ManualClock()
+    ledger = open_ledger(tmp_path, clock)
+    short = job_with(ledger, clock, "short", 10)
+    long = job_with(ledger, clock, "long", 200)
+    if is_restarted:
+        ledger.close()
+        ledger = open_ledger(tmp_path, clock, seed=1)
+
+    costs = [cost(ledger, job_id) for job_id in (short, long)]
+
+    assert costs[0] == costs[1] == ["append"]
+    ledger.close()
+
+
+def job_with(ledger: Ledger, clock: ManualClock, name: str, events: int) -> UUID:
+    job_id = ledger.schedule(a_spec(name=name)).job_id
+    for number in range(events - 1):
+        clock.advance(MINUTE)
+        ledger.amend(job_id, {"tags": [f"{number}"]})
+    assert ledger.fold(job_id).version == events
+    return job_id
+
+
+def cost(ledger: Ledger, job_id: UUID) -> list[str]:
+    """What the writer asks its book for one command."""
+    real = ledger.book
+    counting = CountingBook(real)
+    ledger.writer.book = ledger.writer.unit._book = counting
+    ledger.pause(job_id)
+    ledger.writer.book = ledger.writer.unit._book = real
+    return counting.asked

@@ -1,0 +1,205 @@
+"""A whole rich life: a ledger in which every topic happens, told the same way every time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from ledger import Ledger
+from ledger.domain import events as e
+from ledger.domain import runs
+from ledger.domain.job import Job
+from ledger.domain.names import Name
+from ledger.domain.requests import Request, request_stream
+from ledger.domain.tokens import Token
+from ledger.domain.view import view
+from ledger.store import commands
+from ledger.store.codec import shape_of, text_references
+from ledger.store.commands import Call, Idempotency
+from ledger.store.mapper import TOPICS, EventMapper
+from ledger.store.records import Recorded
+from ledger.store.tokens import Tokens
+from tests.builders import MINUTE, NOON, SUCCESS, ManualClock, a_spec, open_ledger
+
+HISTORY = Path(__file__).with_name("history.v1.jsonl")
+DIGEST = Path(__file__).with_name("history.v1.digest")
+HOURLY = {"kind": "cron", "expr": "0 * * * *", "tz": "Europe/Berlin"}
+FAILURE = runs.Failure("Error: 429 too many requests", "rate_limited", "api.example.com", None, 9)
+
+
+class Life:
+    """Someone who does everything that can be done to a ledger, once."""
+
+    def __init__(self, ledger: Ledger, clock: ManualClock) -> None:
+        self.ledger, self.clock = ledger, clock
+
+    def live(self) -> None:
+        """All of it."""
+        self.a_job_that_is_edited_paused_and_forced()
+        self.a_job_that_probes_itself_back()
+        self.a_job_that_skips_is_lost_and_is_blocked()
+        self.a_one_shot_that_goes_when_it_is_done()
+        self.an_imported_job_with_deliveries()
+        self.tokens()
+
+    def a_job_that_is_edited_paused_and_forced(self) -> None:
+        ledger = self.ledger
+        stream = request_stream("library", "POST", "/v1/jobs", "key-1")
+        call = Call(
+            self.clock.now(), ledger.call("begin").by, None, Idempotency("key-1", stream, "f")
+        )
+        spec = a_spec(description="words", schedule=HOURLY, policy={"trip_after": 2}, tags=["a"])
+        job_id = ledger.schedule(spec, call=call).job_id
+        ledger.amend(job_id, {"name": "renamed", "task": "other words"})
+        ledger.pause(job_id, until=NOON + 90 * MINUTE, reason="lunch")
+        ledger.resume(job_id, reason="back from lunch")
+        ledger.run(job_id, reason="see whether it works")
+        self.run(job_id, SUCCESS)
+        self.run(job_id, FAILURE)
+        self.run(job_id, FAILURE)
+        self.clock.advance(timedelta(days=1))
+        ledger.resume(job_id, force=True, reason="the quota was raised")
+
+    def a_job_that_probes_itself_back(self) -> None:
+        policy = {"trip_after": 1, "probe_after_seconds": 60}
+        job_id = self.ledger.schedule(a_spec(name="probing", policy=policy)).job_id
+        for outcome in (FAILURE, FAILURE, SUCCESS):
+            self.run(job_id, outcome)
+
+    def a_job_that_skips_is_lost_and_is_blocked(self) -> None:
+        spec = a_spec(name="skipping", schedule=HOURLY, policy={"catch_up": "none"})
+        job_id = self.ledger.schedule(spec).job_id
+        self.clock.advance(timedelta(hours=5))
+        self.claim(job_id, is_late=True)
+        self.run(job_id, "commands are off")
+        claimed = self.claim(job_id)
+        assert claimed is not None
+        lose = commands.lose(job_id, claimed.run.run_id, "lease_expired", self.ledger.call())
+        self.ledger.ask(lose)
+
+    def a_one_shot_that_goes_when_it_is_done(self) -> None:
+        at = (self.clock.now() + MINUTE).isoformat()
+        spec = a_spec(name="once", schedule={"kind": "at", "at": at}, delete_after_run=True)
+        self.run(self.ledger.schedule(spec).job_id, SUCCESS)
+
+    def an_imported_job_with_deliveries(self) -> None:
+        job_id = self.ledger.schedule(a_spec(name="imported", enabled=False)).job_id
+        now, by = self.clock.now(), self.ledger.call("moving in").by
+        imported = {
+            "origin": "phantom",
+            "origin_id": "42",
+            "status": "failed",
+            "consecutive_errors": 10,
+            "last_error": "Error: quota",
+            "last_run_at": NOON,
+            "run_count": 99,
+            "next_run_at": None,
+            "imported": {"_type_": "uuid_hex", "skills": ["x"]},
+        }
+        self.ledger.ask(lambda unit: unit.job(job_id).take_over(imported, now=now, by=by))
+        told = {"run_id": "r", "channel": "slack", "target": None, "outcome": "no owner is set"}
+        self.ledger.ask(lambda unit: unit.job(job_id).record(e.DeliveryFailed, now, by, **told))
+        told = told | {"target": "C1", "outcome": "ok"}
+        self.ledger.ask(lambda unit: unit.job(job_id).record(e.Delivered, now, by, **told))
+
+    def tokens(self) -> None:
+        tokens = Tokens(self.ledger)
+        tokens.adopt("secret", "olga", "admin", "user", None, self.ledger.call())
+        tokens.revoke("olga", self.ledger.call("she left"))
+
+    def claim(self, job_id: UUID, *, is_late: bool = False) -> commands.Claimed | None:
+        """Start what is due next, at its time."""
+        job = self.ledger.heads.jobs[job_id]
+        due = job.probe_at or job.next_run_at
+        if due is not None and not job.is_run_requested:
+            self.clock.at = max(self.clock.at, due)
+        call = self.ledger.call()
+        return self.ledger.ask(commands.claim(job_id, call, node="node-1", is_late=is_late))
+
+    def run(self, job_id: UUID, outcome: commands.Report) -> None:
+        """One run, and how it ends."""
+        claimed = self.claim(job_id)
+        assert claimed is not None
+        self.clock.advance(timedelta(seconds=2))
+        call = self.ledger.call()
+        self.ledger.ask(commands.report(job_id, claimed.run.run_id, outcome, call))
+
+
+def told_lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """The life as lines: first whose book it is, then every event with its texts."""
+    clock = ManualClock()
+    with open_ledger(folder, clock) as ledger:
+        Life(ledger, clock).live()
+        yield {"ledger_id": str(ledger.book.ledger_id)}
+        for row in ledger.book.rows():
+            state = row.state.decode()
+            shape = shape_of(TOPICS[row.topic])
+            named = [text_id for text_id, _ in text_references(shape.texts, orjson.loads(state))]
+            yield {
+                "position": row.position,
+                "stream": str(UUID(bytes=row.stream)),
+                "version": row.version,
+                "topic": row.topic,
+                "recorded_at": row.recorded_at,
+                "state": state,
+                "texts": {
+                    text_id: {"salt": salt.hex(), "body": body.decode()}
+                    for text_id, (salt, body) in ledger.book.salted_texts(named).items()
+                },
+                "chain": row.chain.hex(),
+            }
+
+
+def recorded(line: dict[str, Any]) -> Recorded:
+    """A line as the book would give it."""
+    return Recorded(
+        UUID(line["stream"]),
+        line["version"],
+        line["topic"],
+        line["state"].encode(),
+        line["position"],
+        line["recorded_at"],
+        bytes.fromhex(line["chain"]),
+    )
+
+
+def folded(lines: list[dict[str, Any]], mapper: EventMapper) -> dict[str, Any]:
+    """What all streams have become: jobs as every surface shows them, names, keys, tokens."""
+    streams: dict[UUID, Job | Name | Request | Token] = {}
+    kinds: dict[str, type[Job | Name | Request | Token]] = {
+        "job": Job,
+        "name": Name,
+        "request": Request,
+        "token": Token,
+    }
+    for line in lines:
+        event = mapper.to_domain_event(recorded(line))
+        kind = kinds[line["topic"].split(".")[0]]
+        stream = streams.setdefault(event.originator_id, kind.blank(event.originator_id))
+        event.mutate(stream)
+        if isinstance(stream, Job):
+            stream.locate(line["version"], line["position"])
+    return {str(stream_id): _shown(stream) for stream_id, stream in sorted(streams.items())}
+
+
+def _shown(stream: Job | Name | Request | Token) -> Any:
+    match stream:
+        case Job():
+            return view(stream) | {"trip_position": stream.trip_position}
+        case Name():
+            return stream.holder
+        case Request():
+            return stream.answered.positions if stream.answered else None
+        case Token():
+            return [stream.name, stream.is_revoked]
+
+
+def digest_of(state: dict[str, Any]) -> str:
+    """SHA-256 of a folded state, whatever the order of its keys."""
+    return sha256(orjson.dumps(state, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,0 +1,74 @@
+"""Writes the golden files that are missing (`python -m tests.golden.write`); overwrites none."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ledger.store.codec import Codec, PlainJSON
+from ledger.store.mapper import EVENTS, EventMapper
+from tests.builders import SeededChance
+from tests.golden.given import given
+from tests.golden.life import DIGEST, HISTORY, digest_of, folded, told_lines
+
+FOLDER = Path(__file__).parent
+
+
+def path_of(topic: str, class_version: int) -> Path:
+    """Where the golden file of one version of a topic stands."""
+    return FOLDER / f"{topic}.v{class_version}.json"
+
+
+def golden_of(topic: str) -> dict[str, Any]:
+    """What is written of a topic: the stored state of its given event, and the texts beside it."""
+    event = given(topic)
+    state, texts = Codec(SeededChance(1).random_bytes, PlainJSON()).split(event)
+    return {
+        "topic": topic,
+        "stream": str(event.originator_id),
+        "version": event.originator_version,
+        "state": state,
+        "texts": {text.id: {"salt": text.salt.hex(), "body": text.body.decode()} for text in texts},
+    }
+
+
+def mapper_of(texts: dict[str, dict[str, str]]) -> EventMapper:
+    """A mapper that knows these texts."""
+    codec = Codec(SeededChance(1).random_bytes, PlainJSON())
+    return EventMapper(
+        codec, lambda ids: {text_id: texts[text_id]["body"] for text_id in ids if text_id in texts}
+    )
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there; a golden file that is there is history."""
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError:
+        print(f"{path.name}: is there, and is never overwritten")
+    else:
+        print(f"{path.name}: written")
+
+
+def main() -> None:
+    """Write what is missing."""
+    pretty = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    for event_class in EVENTS:
+        path = path_of(event_class.TOPIC, event_class.class_version)
+        write_new(path, orjson.dumps(golden_of(event_class.TOPIC), option=pretty))
+    if HISTORY.exists():
+        print(f"{HISTORY.name}: is there, and is never overwritten")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        lines = list(told_lines(Path(folder)))
+    write_new(HISTORY, b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    texts = {key: text for line in lines[1:] for key, text in line["texts"].items()}
+    write_new(DIGEST, f"{digest_of(folded(lines[1:], mapper_of(texts)))}\n".encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The decisions alone, given orders: no store, no thread, no copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from ledger.domain.aggregate import Stream
+from ledger.domain.events import Event, PositionOf
+from ledger.domain.job import Job
+from ledger.domain.names import Name, name_stream
+from ledger.domain.requests import Request
+from ledger.domain.view import view
+from ledger.store.commands import Answer
+from ledger.store.unit import Unit
+from tests.builders import ManualClock, an_id
+from tests.fleet_model import Order
+from tests.simulation.orders import (
+    STRANGER,
+    Reply,
+    call_of,
+    command_of,
+    open_run_of,
+    replied,
+    scheduling,
+)
+
+
+class MemoryUnit:
+    """The streams that commands decide on, and their events; it stands in for the store."""
+
+    def __init__(self) -> None:
+        self.streams: dict[UUID, Stream] = {}
+        self.events: list[Event] = []
+
+    def job(self, job_id: UUID) -> Job:
+        return cast(Job, self.streams.setdefault(job_id, Job.blank(job_id)))
+
+    def name(self, name: str) -> Name:
+        key = name_stream(name)
+        return cast(Name, self.streams.setdefault(key, Name.blank(key)))
+
+    def request(self, key: UUID) -> Request:
+        return cast(Request, self.streams.setdefault(key, Request.blank(key)))
+
+    @property
+    def job_count(self) -> int:
+        jobs = (stream for stream in self.streams.values() if isinstance(stream, Job))
+        return sum(job.version > 0 and job.status != "deleted" for job in jobs)
+
+    def append(self) -> None:
+        """Keep what was decided, each event at the next position."""
+        for stream in self.streams.values():
+            self.events.extend(stream.pending)
+            stream.pending_events.clear()
+        for position, event in enumerate(self.events, 1):
+            self._fill(event)
+            job = self.streams[event.originator_id]
+            if isinstance(job, Job):
+                job.locate(event.originator_version, position)
+
+    def _fill(self, event: Event) -> None:
+        for name in event.POSITIONS:
+            value = getattr(event, name)
+            filled = [*map(self.place, value)] if isinstance(value, list) else self.place(value)
+            object.__setattr__(event, name, filled)
+
+    def place(self, at: Any) -> Any:
+        """The position that a reference means."""
+        if not isinstance(at, PositionOf):
+            return at
+        places = [(event.originator_id, event.originator_version) for event in self.events]
+        return places.index((at.stream, at.version)) + 1
+
+
+class MemoryDriver:
+    """The decisions alone: no store, no thread."""
+
+    def __init__(self, _: Path) -> None:
+        self.clock = ManualClock()
+        self.ids = [STRANGER]
+        self.unit = MemoryUnit()
+
+    def give(self, order: Order) -> Reply:
+        reply = replied(order, lambda: self._ask(order))
+        self.unit.append()
+        return reply
+
+    def _ask(self, order: Order) -> Any:
+        call = call_of(order, self.clock)
+        if order.what == "schedule":
+            command = scheduling(order, an_id(len(self.ids)), call)
+        else:
+            job_id = self.ids[order.job]
+            command = command_of(order, job_id, open_run_of(self, job_id), call)
+        result: Any = command(cast(Unit, self.unit))
+        if isinstance(result, Answer) and result.repeats:
+            result.job = view(self.fold(result.job_id, upto=result.version))
+        return result
+
+    def position(self) -> int:
+        return len(self.unit.events)
+
+    def head(self, job_id: UUID) -> Job | None:
+        return self.unit.job(job_id)
+
+    def fold(self, job_id: UUID, upto: int = 2**31) -> Job:
+        job = Job.blank(job_id)
+        for position, event in enumerate(self.unit.events, 1):
+            if event.originator_id == job_id and event.originator_version <= upto:
+                event.mutate(job)
+                job.locate(event.originator_version, position)
+        return job
+
+    def shown(self, job_id: UUID) -> dict[str, Any] | None:
+        job = self.unit.job(job_id)
+        return None if job.status == "deleted" or not job.version else view(job)
+
+    def count(self) -> int:
+        return self.unit.job_count
+
+    def restart(self) -> None:
+        """Begin anew from the events."""
+        events, self.unit = self.unit.events, MemoryUnit()
+        kinds: Mapping[str, Callable[[UUID], Stream]] = {
+            "job": Job.blank,
+            "name": Name.blank,
+            "request": Request.blank,
+        }
+        for event in events:
+            blank = kinds[event.TOPIC.split(".")[0]](event.originator_id)
+            event.mutate(self.unit.streams.setdefault(event.originator_id, blank))
+        self.unit.events = events
+        self.unit.append()
+
+    def close(self) -> None: ...

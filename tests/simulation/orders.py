@@ -1,0 +1,141 @@
+"""What is asked of a ledger in a simulation, as commands of any surface, and what a driver owes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+from uuid import UUID
+
+from ledger.clock import rfc3339
+from ledger.domain import runs
+from ledger.domain.job import Job, Revival
+from ledger.domain.requests import request_stream
+from ledger.domain.spec import parse_spec
+from ledger.errors import LedgerError
+from ledger.store import commands
+from ledger.store.commands import Answer, Call, Idempotency
+from ledger.store.deciding import Command
+from tests.builders import SUCCESS, ManualClock, a_spec, an_id, by
+from tests.fleet_model import MAX_LOSSES, Order
+from tests.model import CHANGED, UNCHANGED
+
+STRANGER = an_id(0)
+FAILURE = runs.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
+SCHEDULES = {
+    "every": {"kind": "every", "interval_seconds": 60},
+    "cron": {"kind": "cron", "expr": "0 * * * *"},
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What was answered, as the model words it, and everything the caller was told."""
+
+    answer: str
+    told: object = None
+    job_id: UUID | None = None
+
+
+class Driver(Protocol):
+    """A ledger that takes orders. Jobs are known by number, in the order they were made."""
+
+    clock: ManualClock
+    ids: list[UUID]
+
+    def give(self, order: Order) -> Reply:
+        """Have an order answered."""
+        ...
+
+    def position(self) -> int:
+        """Where the book ends."""
+        ...
+
+    def head(self, job_id: UUID) -> Job | None:
+        """A job as the next decision would find it; None when no head of it is kept."""
+        ...
+
+    def fold(self, job_id: UUID) -> Job:
+        """A job from its events alone."""
+        ...
+
+    def shown(self, job_id: UUID) -> dict[str, Any] | None:
+        """A job as it is shown to whoever asks; None when it is not found."""
+        ...
+
+    def count(self) -> int:
+        """How many jobs there are."""
+        ...
+
+    def restart(self) -> None:
+        """End the process in good order, and begin the next."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def spec_of(order: Order) -> dict[str, Any]:
+    """What a caller gives to schedule a job."""
+    given = dict(order.fields)
+    schedule = SCHEDULES.get(given["kind"], {"kind": "at", "at": given["at"]})
+    policy = {"trip_after": given["trip_after"], "max_losses": MAX_LOSSES}
+    return a_spec(name=given["name"], schedule=schedule, policy=policy)
+
+
+def patch_of(order: Order) -> dict[str, Any]:
+    """The merge patch of an amend or a rename."""
+    return dict(order.fields)
+
+
+def scheduling(order: Order, job_id: UUID, call: Call) -> Command[Answer]:
+    """The order as the command that begins a job."""
+    spec = parse_spec(spec_of(order), planner={}, anchor_at=rfc3339(call.now))
+    return commands.schedule(job_id, spec, call, max_jobs=None)
+
+
+def command_of(order: Order, job_id: UUID, run_id: str, call: Call) -> Command[Any]:
+    """The order as a command on a job that was scheduled."""
+    make: dict[str, Callable[[], Command[Any]]] = {
+        "amend": lambda: commands.amend(job_id, patch_of(order), call),
+        "rename": lambda: commands.amend(job_id, patch_of(order), call),
+        "pause": lambda: commands.pause(job_id, None, call),
+        "resume": lambda: commands.resume(job_id, Revival(), call, requires_reason=False),
+        "force": lambda: commands.resume(job_id, Revival(force=True), call, requires_reason=False),
+        "run": lambda: commands.request_run(job_id, call),
+        "delete": lambda: commands.delete(job_id, call),
+        "fire": lambda: commands.claim(job_id, call, node="n", is_late=False),
+        "succeed": lambda: commands.report(job_id, run_id, SUCCESS, call),
+        "fail": lambda: commands.report(job_id, run_id, FAILURE, call),
+        "block": lambda: commands.report(job_id, run_id, "the target is refused", call),
+        "lose": lambda: commands.lose(job_id, run_id, "lease_expired", call),
+    }
+    return make[order.what]()
+
+
+def replied(order: Order, ask: Callable[[], Any]) -> Reply:
+    """The reply to what `ask` gives or raises."""
+    try:
+        result = ask()
+    except LedgerError as refusal:
+        return Reply(refusal.code)
+    if isinstance(result, Answer):
+        return Reply(CHANGED if result.changed else UNCHANGED, result.job, result.job_id)
+    is_nothing = result is False or (order.what == "fire" and result is None)
+    return Reply(UNCHANGED if is_nothing else CHANGED)
+
+
+def call_of(order: Order, clock: ManualClock) -> Call:
+    """The circumstances of an order."""
+    kept = None
+    if order.key is not None:
+        stream = request_stream("olga", "POST", repr(order.address), order.key)
+        body = repr((order.what, order.fields)).encode()
+        kept = Idempotency(order.key, stream, sha256(body).hexdigest())
+    return Call(clock.now(), by(reason="the order"), order.revision, kept)
+
+
+def open_run_of(driver: Driver, job_id: UUID) -> str:
+    """The run under way, or one that never was."""
+    head = driver.head(job_id)
+    return head.open_run.run_id if head and head.open_run else str(STRANGER)
