@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed
@@ -18,6 +19,7 @@ from ledger.dispatch.executors.registry import Executors, ExecutorSettings
 from ledger.dispatch.leases import Leases, Lost
 from ledger.dispatch.ready import Due, Ready
 from ledger.dispatch.workshop import Finished, Workplace, Workshop
+from ledger.domain.aggregate import EPOCH
 from ledger.domain.origin import Actor, Origin
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
 from ledger.store import commands
@@ -39,6 +41,10 @@ MAX_WAKES = 10_000
 IDLE_SECONDS = 5.0
 """The longest wait: a wall clock that jumped is noticed within it."""
 RETRY_SECONDS = 1.0
+SWEEP = timedelta(seconds=10)
+"""How often it is looked for runs that nobody holds."""
+TROUBLE = (Unavailable, StorageFull)
+"""Answers that say the ledger could not keep anything just now: what was asked is asked again."""
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +65,9 @@ class Dispatcher:
         self.node = node or f"node-{ledger.chance.new_id().hex[:12]}"
         self._ledger = ledger
         self._concurrency = concurrency
-        self._ready = Ready()
-        self._leases = Leases(self.node)
+        self._held: set[str] = set()
+        self._ready = Ready(self._is_instant)
+        self._leases = Leases(self.node, self._held.__contains__)
         self._workshop: Workplace = (
             Workshop(Executors(work, clock=ledger.clock), ledger.heads.ring)
             if isinstance(work, ExecutorSettings)
@@ -71,7 +78,8 @@ class Dispatcher:
         self._has_ended = threading.Event()
         self._problem: str | None = None
         self._lag_seconds = 0.0
-        self._must_sweep = True
+        self._sweeps_at = EPOCH
+        self._is_given_up = False
         self._actor = Actor(DISPATCHER, "system")
 
     # -- the thread -----------------------------------------------------------------------------
@@ -89,8 +97,6 @@ class Dispatcher:
         self._ledger.heads.ring()
         if self._thread.ident is not None:
             self._has_ended.wait(seconds)
-            self._is_draining.set()
-            self._problem = "stopped"
             self._give_up()
             self._thread.join()
         self._workshop.close()
@@ -116,39 +122,35 @@ class Dispatcher:
                 did = self.run_once()
                 self._problem = None
             except LedgerError as error:
-                self._problem, did = error.message, 0
+                self._problem = error.message
                 self._ledger.heads.wait(RETRY_SECONDS)
             except Exception as error:  # the loop outlives a mistake, and readiness names it
                 log.exception("the dispatcher met an error and goes on")
-                self._problem, did = f"{type(error).__name__}: {error}", 0
+                self._problem = f"{type(error).__name__}: {error}"
                 self._ledger.heads.wait(RETRY_SECONDS)
-            if not did and not self._is_done():
-                self._ledger.heads.wait(self._idle_seconds())
+            else:
+                if not did and not self._is_done():
+                    self._ledger.heads.wait(self._idle_seconds())
         self._has_ended.set()
 
     def _is_done(self) -> bool:
-        return self._is_draining.is_set() and (
-            not self._workshop.running and self._workshop.finished_count == 0
-        )
+        is_idle = not self._workshop.running and self._workshop.finished_count == 0
+        return self._is_given_up or (self._is_draining.is_set() and is_idle)
 
     def _give_up(self) -> None:
         call = self._call(self._ledger.clock.now())
         left = list(self._workshop.running.values())
-        self._workshop.running.clear()
         if left:
             losses = [
                 commands.lose(item.job_id, item.run.run_id, "shutdown", call) for item in left
             ]
             self._ledger.submit(losses).result()
+        self._is_given_up = True
         self._ledger.heads.ring()
 
     def _idle_seconds(self) -> float:
         now = self._ledger.clock.now()
-        instants = (
-            self._ledger.heads.next_at(),
-            self._ready.next_release_at(),
-            self._leases.next_end(),
-        )
+        instants = (self._ledger.heads.next_at(), self._ready.next_release_at())
         coming = [(at - now).total_seconds() for at in instants if at is not None and at > now]
         if self._workshop.finished_count:
             return 0.0
@@ -160,107 +162,128 @@ class Dispatcher:
         """Record outcomes and losses and claim what is due, all in one append; then launch what was
         claimed. In a burst starts go first: an outcome can wait, a start is late.
 
-        Returns how many outcomes, losses and claims it dealt with.
+        Returns how many outcomes, losses and claims it dealt with. When the ledger cannot keep
+        them, they are put back, and the LedgerError goes on to the caller.
         """
         now = self._ledger.clock.now()
+        hand = self._take_in_hand(now)
+        if hand.is_empty:
+            return 0
+        try:
+            results = self._ledger.submit(self._work(hand, now)).result()
+        except BaseException:
+            self._put_down(hand)
+            raise
+        return self._take_note(hand, results, now)
+
+    def _take_in_hand(self, now: datetime) -> Hand:
         dues = [] if self._is_draining.is_set() else self._take_due(now)
         is_burst = len(dues) == MAX_CLAIMS and self._workshop.finished_count < MAX_OUTCOMES_WAITING
         finished = [] if is_burst else self._workshop.finished(MAX_REPORTS)
-        lost = self._take_lost(now)
-        if not finished and not lost and not dues:
-            return 0
-        results = self._ledger.submit(self._work(finished, lost, dues, now)).result()
-        reported = len(finished)
-        self._after_reports(finished, results[:reported])
-        self._after_losses(results[reported : reported + len(lost)])
-        self._after_claims(dues, results[reported + len(lost) :], now)
-        return len(results)
+        return Hand(finished, self._take_lost(now), dues)
 
-    def _work(
-        self, finished: Sequence[Finished], lost: Sequence[Lost], dues: Sequence[Due], now: datetime
-    ) -> list[Command[Any]]:
+    def _put_down(self, hand: Hand) -> None:
+        for item in hand.finished:
+            self._workshop.put_back(item)
+        self._ready.give_back(hand.dues)
+        self._sweeps_at = EPOCH
+
+    def _work(self, hand: Hand, now: datetime) -> list[Command[Any]]:
         return [
-            *(self._report(item, self._call(now)) for item in finished),
+            *(self._report(item, self._call(now)) for item in hand.finished),
             *(
                 commands.lose(item.job_id, item.run_id, item.cause, self._call(now))
-                for item in lost
+                for item in hand.lost
             ),
-            *(self._claim(due, self._call(now)) for due in dues),
+            *(self._claim(due, self._call(now)) for due in hand.dues),
         ]
 
+    def _take_note(self, hand: Hand, results: Sequence[Any], now: datetime) -> int:
+        """Deal with every result, then raise the first sign that the ledger is in trouble."""
+        reported, swept = len(hand.finished), len(hand.finished) + len(hand.lost)
+        for item, result in zip(hand.finished, results[:reported], strict=True):
+            self._after_report(item, result)
+        if any(isinstance(result, BaseException) for result in results[reported:swept]):
+            self._sweeps_at = EPOCH
+        for due, result in zip(hand.dues, results[swept:], strict=True):
+            self._after_claim(due, result, now)
+        problem = next((result for result in results if isinstance(result, TROUBLE)), None)
+        if problem is not None:
+            raise problem
+        return len(results)
+
     def _take_lost(self, now: datetime) -> list[Lost]:
-        """The runs nobody holds: looked for at the start, and whenever a lease has ended."""
-        ends_at = self._leases.next_end()
-        if not self._must_sweep and (ends_at is None or ends_at > now):
+        """The runs nobody holds: looked for at the start, and then every SWEEP."""
+        if now < self._sweeps_at:
             return []
-        return list(self._leases.lost(self._ledger.heads.open_runs(), now))
+        open_runs = self._ledger.heads.open_runs()
+        ends = (run.lease_until for _, run in open_runs if run.lease_until > now)
+        self._sweeps_at = min([now + SWEEP, *ends])
+        return list(self._leases.lost(open_runs, now))
 
     def _claim(self, due: Due, call: Call) -> Command[Claimed | None]:
         return commands.claim(due.wake.job_id, call, node=self.node, is_late=due.is_late)
 
     def _take_due(self, now: datetime) -> list[Due]:
         self._ready.take_in(self._ledger.heads.take_due(now, MAX_WAKES), now)
-        free = self._concurrency - len(self._workshop.running)
+        places = max(0, self._concurrency - len(self._workshop.running))
+        return self._ready.take(now, MAX_CLAIMS, places)
 
-        def has_place(wake: Wake) -> bool:
-            nonlocal free
-            job = self._ledger.heads.jobs.get(wake.job_id)
-            if job is None or self._workshop.is_instant(job.executor):
-                return True
-            free -= 1
-            return free >= 0
+    def _is_instant(self, wake: Wake) -> bool:
+        job = self._ledger.heads.jobs.get(wake.job_id)
+        return job is not None and self._workshop.is_instant(job.executor)
 
-        return self._ready.take(now, MAX_CLAIMS, has_place)
-
-    def _report(self, item: Finished, call: Call) -> Any:
+    def _report(self, item: Finished, call: Call) -> Command[None]:
         job_id, run_id = item.claimed.job_id, item.claimed.run.run_id
         match item.outcome:
             case Deferred():
-                self._leases.take_over(item.claimed.run)
-                return lambda _: None
+                return lambda _: None  # it stays open until the target reports, or its lease ends
             case Blocked():
                 return commands.report(job_id, run_id, item.outcome.cause, call)
             case _:
                 return commands.report(job_id, run_id, item.outcome, call)
 
-    def _after_losses(self, results: Sequence[Any]) -> None:
-        self._must_sweep = any(isinstance(result, LedgerError) for result in results)
+    def _after_report(self, item: Finished, result: object) -> None:
+        run_id = item.claimed.run.run_id
+        if isinstance(result, TROUBLE):
+            self._workshop.put_back(item)
+            return
+        if isinstance(result, Invalid):
+            self._workshop.put_back(Finished(item.claimed, _unfit(result)))
+            return
+        if isinstance(result, BaseException):
+            log.warning("the outcome of run %s was not recorded: %s", run_id, result)
+        if isinstance(item.outcome, Deferred):
+            self._sweeps_at = min(self._sweeps_at, item.claimed.run.lease_until)
+        self._held.discard(run_id)
 
-    def _after_reports(self, finished: Sequence[Finished], results: Sequence[Any]) -> None:
-        for item, result in zip(finished, results, strict=True):
-            if isinstance(result, Unavailable | StorageFull):
-                self._workshop.put_back(item)
-            elif isinstance(result, Invalid):
-                self._workshop.put_back(Finished(item.claimed, _unfit(result)))
-            elif isinstance(result, BaseException):
-                log.warning(
-                    "the outcome of run %s was not recorded: %s", item.claimed.run.run_id, result
-                )
-        problem = next(
-            (result for result in results if isinstance(result, Unavailable | StorageFull)), None
-        )
-        if problem is not None:
-            raise problem
-
-    def _after_claims(self, dues: Sequence[Due], results: Sequence[Any], now: datetime) -> None:
-        failed = [
-            due
-            for due, result in zip(dues, results, strict=True)
-            if isinstance(result, LedgerError)
-        ]
-        self._ready.give_back(failed)
-        for due, result in zip(dues, results, strict=True):
-            if isinstance(result, Claimed):
-                if due.wake.cause == "fire" and not due.is_late:
-                    self._lag_seconds = (now - due.wake.at).total_seconds()
-                self._workshop.launch(result)
-            elif isinstance(result, BaseException):
-                log.warning("job %s could not be claimed: %s", due.wake.job_id, result)
-        if failed:
-            raise Unavailable("Some claims were not kept; they are tried again.")
+    def _after_claim(self, due: Due, result: object, now: datetime) -> None:
+        if isinstance(result, Claimed):
+            if due.wake.cause == "fire" and not due.is_late:
+                self._lag_seconds = (now - due.wake.at).total_seconds()
+            self._held.add(result.run.run_id)
+            self._workshop.launch(result)
+        elif isinstance(result, TROUBLE):
+            self._ready.give_back([due])
+        elif isinstance(result, BaseException):
+            log.error("job %s could not be claimed: %s", due.wake.job_id, result)
+            self._ready.give_back([replace(due, release_at=now + SWEEP)])
 
     def _call(self, now: datetime) -> Call:
         return Call(now, Origin(str(self._ledger.chance.new_id()), self._actor, DISPATCHER))
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """What one step deals with: outcomes to record, runs to give up, wakes to claim."""
+
+    finished: Sequence[Finished]
+    lost: Sequence[Lost]
+    dues: Sequence[Due]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.finished or self.lost or self.dues)
 
 
 def _unfit(error: LedgerError) -> Failed:

@@ -27,54 +27,55 @@ class Due:
 
 
 class Ready:
-    """Due wakes that no run has been claimed for yet."""
+    """Due wakes that no run has been claimed for yet. Those that take no place never wait behind
+    those that do.
+    """
 
-    def __init__(self) -> None:
-        self._heap: list[Due] = []
+    def __init__(self, is_instant: Callable[[Wake], bool]) -> None:
+        self._is_instant = is_instant
+        self._instant: list[Due] = []
+        self._others: list[Due] = []
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._instant) + len(self._others)
 
     def take_in(self, wakes: Sequence[Wake], now: datetime) -> None:
         """Add wakes that have just come due. Late slots are released min(5 s, 600 s / n) apart."""
         dues = [Due(wake.at, wake, _is_late(wake, now)) for wake in wakes]
-        late_count = sum(due.is_late for due in dues)
-        step = (
-            timedelta(seconds=min(SPREAD_STEP_SECONDS, SPREAD_WINDOW_SECONDS / late_count))
-            if late_count
-            else LATE
-        )
+        late_count = max(1, sum(due.is_late for due in dues))
+        step = timedelta(seconds=min(SPREAD_STEP_SECONDS, SPREAD_WINDOW_SECONDS / late_count))
         place = 0
         for due in dues:
-            released = due
             if due.is_late:
-                released = replace(due, release_at=now + step * place)
+                self._add(replace(due, release_at=now + step * place))
                 place += 1
-            heapq.heappush(self._heap, released)
+            else:
+                self._add(due)
 
     def give_back(self, dues: Sequence[Due]) -> None:
         """Return what was taken but could not be served."""
         for due in dues:
-            heapq.heappush(self._heap, due)
+            self._add(due)
 
-    def take(self, now: datetime, limit: int, has_place: Callable[[Wake], bool]) -> list[Due]:
-        """Up to `limit` released wakes, oldest first, leaving those for which there is no place."""
-        taken: list[Due] = []
-        left: list[Due] = []
-        while (
-            self._heap
-            and self._heap[0].release_at <= now
-            and len(taken) < limit
-            and len(left) < limit
-        ):
-            due = heapq.heappop(self._heap)
-            (taken if has_place(due.wake) else left).append(due)
-        self.give_back(left)
-        return taken
+    def take(self, now: datetime, limit: int, places: int) -> list[Due]:
+        """Up to `limit` released wakes, oldest first, of which at most `places` take a place."""
+        taken = _released(self._instant, now, limit)
+        return taken + _released(self._others, now, min(places, limit - len(taken)))
 
     def next_release_at(self) -> datetime | None:
         """When something here is next released."""
-        return self._heap[0].release_at if self._heap else None
+        heads = [heap[0].release_at for heap in (self._instant, self._others) if heap]
+        return min(heads, default=None)
+
+    def _add(self, due: Due) -> None:
+        heapq.heappush(self._instant if self._is_instant(due.wake) else self._others, due)
+
+
+def _released(heap: list[Due], now: datetime, limit: int) -> list[Due]:
+    taken: list[Due] = []
+    while heap and heap[0].release_at <= now and len(taken) < limit:
+        taken.append(heapq.heappop(heap))
+    return taken
 
 
 def _is_late(wake: Wake, now: datetime) -> bool:

@@ -99,8 +99,8 @@ class Workshop:
 
     async def _work(self, claimed: Claimed) -> None:
         outcome = await self._executors.execute(_ticket(claimed))
-        self.running.pop(claimed.run.run_id, None)
         self._finished.put(Finished(claimed, outcome))
+        self.running.pop(claimed.run.run_id, None)
         self._on_finish()
 
 

@@ -46,9 +46,7 @@ def decide_all(unit: Unit, commands: Sequence[Command[Any]]) -> list[Decided]:
         decided = _decide_until_half_done(unit, commands, set_aside)
         if len(decided) == len(commands) and not (decided and decided[-1].is_half_done):
             return decided
-        unit.forget(
-            unit.touched | {draft.stream for item in decided for draft in item.group.drafts}
-        )
+        unit.roll_back()
         set_aside[len(decided) - 1] = Decided(decided[-1].command, error=decided[-1].error)
 
 

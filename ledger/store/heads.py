@@ -150,15 +150,6 @@ class Heads:
                     due.append(wake)
         return due
 
-    def give_back(self, wakes: list[Wake]) -> None:
-        """Return wakes that were taken but could not be served; a newer one of the same job stays
-        instead.
-        """
-        with self._lock:
-            for wake in wakes:
-                if wake.job_id.int not in self._wakes:
-                    self._put(wake)
-
     def next_at(self) -> datetime | None:
         """When something is next due."""
         with self._lock:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from ledger.domain.aggregate import Stream
+from ledger.domain.events import Event
 from ledger.domain.job import Job
 from ledger.domain.names import Name, name_stream
 from ledger.domain.requests import Request
@@ -55,6 +56,7 @@ class Unit:
         self._heads = heads
         self._others: dict[UUID, Stream] = {}
         self._touched: list[Stream] = []
+        self._before: dict[int, tuple[Stream, dict[str, Any]]] = {}
         self._tokens: list[TokenRow] = []
 
     # -- for commands ---------------------------------------------------------------------------
@@ -87,7 +89,8 @@ class Unit:
     def job_count(self) -> int:
         """How many jobs are not deleted, those of this batch included."""
         new = (other for other in self._others.values() if isinstance(other, Job) and other.version)
-        return len(self._heads.jobs) + sum(job.status != "deleted" for job in new)
+        known = self._heads.jobs.values()
+        return sum(job.status != "deleted" for job in (*known, *new))
 
     # -- for the writer -------------------------------------------------------------------------
 
@@ -121,16 +124,26 @@ class Unit:
             self._heads.settle(job)
 
     def catch_up(self, after: int) -> int:
-        """Fold anew every stream that has events beyond a position; returns the last position."""
-        topics: dict[UUID, str] = {}
+        """Take in what the book holds beyond a position; returns the last position."""
         while page := self._book.read(after=after, limit=PAGE):
-            topics.update({UUID(str(item.originator_id)): item.topic for item in page})
+            for recorded, event in zip(page, self._mapper.to_domain_events(page), strict=True):
+                if recorded.topic.startswith("job."):
+                    self._take_in(event, recorded.id)
+                else:
+                    self._others.pop(event.originator_id, None)
             after = page[-1].id
-        self.forget(set(topics))
-        for stream_id, topic in topics.items():
-            if topic.startswith("job."):
-                self._heads.settle(self.load_job(stream_id))
         return after
+
+    def _take_in(self, event: Event, position: int) -> None:
+        job_id = event.originator_id
+        job = self._heads.jobs.get(job_id) or Job.blank(job_id)
+        if job.version == 0 and event.originator_version > 1:
+            job = self.load_job(job_id)
+        if event.originator_version == job.version + 1:
+            event.mutate(job)
+            job.locate(event.originator_version, position)
+        self._others.pop(job_id, None)
+        self._heads.settle(job)
 
     def load_job(self, job_id: UUID) -> Job:
         """A job folded from the book, for a head that was forgotten."""
@@ -146,22 +159,28 @@ class Unit:
         """Whether the command that just decided recorded anything."""
         return any(stream.pending_events for stream in self._touched)
 
-    @property
-    def touched(self) -> set[UUID]:
-        """The streams of the command that just decided."""
-        return {stream.id for stream in self._touched}
-
     def abandon(self) -> None:
         """Forget a command that decided nothing."""
         self._touched.clear()
         self._tokens.clear()
 
+    def commit(self) -> None:
+        """What was decided since the last commit stands."""
+        self._before.clear()
+
+    def roll_back(self) -> None:
+        """Put every stream back to where it stood at the last commit."""
+        for stream, state in self._before.values():
+            vars(stream).clear()
+            vars(stream).update(state, _pending_events=[])
+        self._before.clear()
+        self.abandon()
+
     def forget(self, streams: set[UUID]) -> None:
-        """Drop cached state that may be ahead of the book."""
+        """Drop cached state that another node has gone beyond; it is read anew."""
         for stream_id in streams:
             self._others.pop(stream_id, None)
             self._heads.forget(stream_id)
-        self.abandon()
 
     def _other(self, kind: type[S], stream_id: UUID) -> S:
         held = self._others.get(stream_id)
@@ -174,3 +193,5 @@ class Unit:
     def _touch(self, stream: Stream) -> None:
         if not any(stream is touched for touched in self._touched):
             self._touched.append(stream)
+            if id(stream) not in self._before:
+                self._before[id(stream)] = (stream, dict(vars(stream)))

@@ -131,15 +131,8 @@ class Writer:
         asked for is not done any more.
         """
         items = [item for item in items if item.future.set_running_or_notify_cancel()]
-        commands = [command for item in items for command in item.commands]
-        try:
-            decided = self._keep(commands)
-            self._ask_again(decided)
-        except BaseException as error:  # noqa: BLE001  callers are always answered
-            self.unit.forget(set(self.heads.jobs))
-            for item in items:
-                item.future.set_exception(error)
-            return
+        decided = self._keep([command for item in items for command in item.commands])
+        self._ask_again(decided)
         answers = iter(decided)
         for item in items:
             item.future.set_result([next(answers).answer for _ in item.commands])
@@ -160,22 +153,27 @@ class Writer:
         """Decide and append until the batch is in the book; commands that cannot be are answered
         with why. Decided anew only when it is certain that nothing was kept.
         """
-        trouble: LedgerError | None = None
+        trouble: Exception | None = None
         for _ in range(MAX_TRIES):
-            decided: list[Decided] = []
             try:
-                self._make_sure()
-                decided = decide_all(self.unit, commands)
-                outcomes = self._append([item.group for item in decided])
-            except LedgerError as error:
+                return self._keep_once(commands)
+            except _NotKept as error:
                 trouble = error
-                self.unit.forget({draft.stream for item in decided for draft in item.group.drafts})
-                if not isinstance(error, _NotKept):
-                    break
-            else:
-                self._settle(decided, outcomes)
-                return decided
+                self.unit.roll_back()
+            except Exception as error:  # noqa: BLE001  callers are always answered
+                trouble = error
+                self.unit.roll_back()
+                self._is_unsure = True
+                break
         return [Decided(command, error=trouble) for command in commands]
+
+    def _keep_once(self, commands: Sequence[Command[Any]]) -> list[Decided]:
+        self._make_sure()
+        decided = decide_all(self.unit, commands)
+        outcomes = self._append([item.group for item in decided])
+        self._settle(decided, outcomes)
+        self.unit.commit()
+        return decided
 
     def _make_sure(self) -> None:
         """After an append of which nobody knows: take in what the book holds beyond our heads."""
@@ -192,7 +190,6 @@ class Writer:
         try:
             outcomes = iter(self.book.append(wanted, self._mapper, now=now))
         except AppendUnknown as unknown:
-            self._is_unsure = True
             return self._look_up(groups, str(unknown))
         return [
             next(outcomes) if group.drafts or group.tokens else Committed(()) for group in groups
@@ -208,7 +205,6 @@ class Writer:
             last = self.book.tail_position() - len(drafts)
         except LedgerError as error:
             raise OutcomeUnknown(f"{detail}; {error.message}") from error
-        self._is_unsure = False
         if state is None or orjson.loads(state)["command_id"] != drafts[0].event.command_id:
             raise _NotKept(detail)
         positions = iter(range(last + 1, last + len(drafts) + 1))
@@ -236,7 +232,10 @@ class Writer:
         self.position = self.heads.position = position
         self.heads.ring()
         for listener in self.listeners:
-            listener(position)
+            try:
+                listener(position)
+            except Exception:  # what is committed stands, whoever fails to hear of it
+                log.exception("somebody could not be told that the book has grown")
 
     def _save_some_heads(self) -> None:
         """Go on with the save under way, or begin one when the tail has grown long. Some heads at a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,8 @@ from projections.job_questions import JobFilter
 
 OUTCOMES = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
 LATE = (*OUTCOMES, "job.delivered", "job.delivery_failed")
+PATIENCE = timedelta(seconds=60)
+"""How long a due job may wait in the simulation, whose steps take 20 s."""
 SLOTS = ("schedule", "catch_up", "retry")
 
 
@@ -75,6 +77,16 @@ def check_book(ledger: Ledger) -> None:
     assert verify_book(ledger.book).is_sound
     for head in ledger.heads.snapshot():
         assert freeze(head) == freeze(ledger.fold(head.id)), head.id
+
+
+def check_nobody_waits(ledger: Ledger) -> None:
+    """X9: no job that may fire is left behind: each runs, or waits for an instant still to come."""
+    now = ledger.clock.now()
+    for job in ledger.heads.snapshot():
+        if job.may_fire and job.open_run is None:
+            assert job.next_run_at is not None or job.is_run_requested, job.id
+            due_at = job.next_run_at or now
+            assert due_at > now - PATIENCE, (job.id, due_at, now)
 
 
 def check_copies(ledger: Ledger, copies: Copies, jobs: Iterable[UUID]) -> None:

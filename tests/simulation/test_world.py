@@ -32,14 +32,14 @@ def live(folder: Path, seed: int, steps: int, *, fault_rate: float) -> None:
     world = World(folder, seed, fault_rate=fault_rate)
     for _ in range(steps):
         world.step()
-    world.faults.rate = 0.0
-    world.dispatch()
+    world.calm_down()
 
     by_job = laws.histories(world.ledger)
     for events in by_job.values():
         laws.check_history(events)
     laws.check_launches(world.launched, by_job)
     laws.check_book(world.ledger)
+    laws.check_nobody_waits(world.ledger)
     laws.check_copies(world.ledger, world.copies, [UUID(job_id) for job_id in by_job])
     for job_id, events in by_job.items():
         laws.check_slots(world.ledger, UUID(job_id), events)

@@ -24,6 +24,9 @@ from ledger.store.records import Group, GroupOutcome
 from projections.copies import Copies
 from tests.builders import NOON, ManualClock, open_ledger
 
+PLENTY = 10_000
+CALM_STEPS = 60
+CALM_STEP = timedelta(seconds=20)
 CLASSES = ("rate_limited", "timeout", "server_error", "other")
 
 
@@ -160,6 +163,16 @@ class World:
         self.dispatch()
         if self.chance.random() < 0.3:
             self.copies.catch_up()
+
+    def calm_down(self) -> None:
+        """Let nothing go wrong any more, there be room for all, and time pass until everything that
+        was due has run.
+        """
+        self.faults.rate = 0.0
+        self.dispatcher._concurrency = PLENTY
+        for _ in range(CALM_STEPS):
+            self.clock.advance(CALM_STEP)
+            self.dispatch()
 
     def dispatch(self) -> None:
         """One step of the dispatcher; a store in trouble is its to bear."""
