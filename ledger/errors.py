@@ -121,10 +121,15 @@ class JobDisabled(Refused):
 class ScheduleExhausted(Refused):
     code = "schedule_exhausted"
 
-    def __init__(self, job_id: object) -> None:
+    def __init__(
+        self,
+        job_id: object,
+        *,
+        way_on: str = 'Resume it with {"run_at": "<a future instant>"} or {"run_now": true}.',
+    ) -> None:
         super().__init__(
             f"The schedule of job {job_id} has no fire left, so it would be active and never run. "
-            'Resume it with {"run_at": "<a future instant>"} or {"run_now": true}.',
+            + way_on,
             job_id=str(job_id),
         )
 

@@ -49,6 +49,7 @@ def _paused(job: JobState, event: e.Paused) -> None:
 
 def _revived(job: JobState, event: e.Resumed | e.ForceResumed | e.CircuitClosed) -> None:
     job.status = "active"
+    job.is_revived = True
     job.next_run_at = event.next_run_at
     job.paused_until = None
     job.stopped_at = None
@@ -64,6 +65,7 @@ def _run_requested(job: JobState, _: e.RunRequested) -> None:
 
 def _run_started(job: JobState, event: e.RunStarted) -> None:
     job.begin_run(event)
+    job.is_revived = False
     job.run_count += 1
     if event.trigger == "manual":
         job.is_run_requested = False

@@ -150,6 +150,7 @@ class Job(JobState):
         `run_now` says how it goes on.
         """
         self._require_resumable(revival.force)
+        _require_possible(revival, now)
         if self.status == "active":
             return False
         next_run_at = self._next_after_revival(revival, now)
@@ -185,9 +186,16 @@ class Job(JobState):
         if self.status != "paused" or self.paused_until is None or self.paused_until > now:
             return False
         next_run_at = self.next_slot(now) if self.enabled else None
-        if next_run_at is None and self.enabled:
-            return False
+        if next_run_at is None and self.is_one_shot and self.enabled:
+            return self._catch_up_one_shot(now, by)
         self.record(Resumed, now, by, next_run_at=next_run_at, missed=self.owed(now, "paused"))
+        return True
+
+    def _catch_up_one_shot(self, now: datetime, by: Origin) -> bool:
+        """Its instant passed while it was paused: one-shots are always run (DESIGN §10)."""
+        if self.owed_from is None:
+            return False
+        self.record(Resumed, now, by, next_run_at=self.owed_from, missed=None)
         return True
 
     def take_over(self, imported: Mapping[str, Any], *, now: datetime, by: Origin) -> None:
@@ -223,14 +231,10 @@ class Job(JobState):
             return None
         fire = self.next_slot(now, parse_schedule(changes.get("schedule", self.schedule)))
         if fire is None and not self.is_run_requested:
-            raise ScheduleExhausted(self.id)
+            raise ScheduleExhausted(self.id, way_on="Give it a new schedule in the same change.")
         return fire
 
     def _next_after_revival(self, revival: Revival, now: datetime) -> datetime | None:
-        if revival.run_at is not None and revival.run_now:
-            raise InvalidField("run_at", "cannot be given together with run_now")
-        if revival.run_at is not None and revival.run_at <= now:
-            raise ScheduleInPast(revival.run_at)
         if revival.run_now:
             self._require_idle()
         next_run_at = revival.run_at or revival.first_at or self.next_slot(now)
@@ -279,6 +283,13 @@ class Job(JobState):
     def _require_idle(self) -> None:
         if self.open_run is not None or self.is_run_requested:
             raise RunInProgress(self.id, self.open_run.run_id if self.open_run else None)
+
+
+def _require_possible(revival: Revival, now: datetime) -> None:
+    if revival.run_at is not None and revival.run_now:
+        raise InvalidField("run_at", "cannot be given together with run_now")
+    if revival.run_at is not None and revival.run_at <= now:
+        raise ScheduleInPast(revival.run_at)
 
 
 def is_interval_from_end(schedule: Schedule) -> bool:

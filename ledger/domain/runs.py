@@ -16,7 +16,7 @@ from ledger.domain.breaker import MAX_PROBE_WAIT
 from ledger.domain.failures import signature
 from ledger.domain.job import Job, is_interval_from_end
 from ledger.domain.origin import Origin
-from ledger.domain.recurrence import next_fire
+from ledger.domain.recurrence import missed_fires, next_fire
 from ledger.domain.schedules import Cron
 from ledger.domain.state import OpenRun
 from ledger.errors import RunSuperseded
@@ -82,6 +82,8 @@ def start_due(job: Job, *, node: str, is_late: bool, now: datetime, by: Origin) 
 def _trigger(job: Job, is_late: bool) -> str:
     if job.attempts > 0 and not _is_slot(job):
         return "retry"
+    if job.is_revived and not job.is_one_shot and not _is_slot(job):
+        return "manual"  # an instant that the operator named, between the slots of the schedule
     return "catch_up" if is_late else "schedule"
 
 
@@ -93,7 +95,7 @@ def _is_slot(job: Job) -> bool:
     if job.last_run is not None and job.last_run["status"] in ("lost", "blocked"):
         return True
     if is_interval_from_end(job.compiled):
-        return False
+        return job.attempts == 0
     return next_fire(job.compiled, after=at - MOMENT) == at
 
 
@@ -114,7 +116,7 @@ def _start(
         fence=fence,
         scheduled_for=scheduled_for,
         trigger=trigger,
-        attempt=job.attempts + 1,
+        attempt=job.attempts + 1 if trigger == "retry" else 1,
         node=node,
         lease_until=now + timedelta(seconds=job.rules.lease_seconds),
     )
@@ -172,11 +174,8 @@ def fail(job: Job, run_id: str, failure: Failure, *, now: datetime, by: Origin) 
     is_counted = job.rules.counts_toward_streak(failure.failure_class)
     streak = job.consecutive_errors + is_counted
     does_trip = job.status == "active" and is_counted and streak >= job.rules.trip_after
-    next_run_at = (
-        None
-        if does_trip or not job.may_fire
-        else _next_after_failure(job, failure.retry_after, now)
-    )
+    may_go_on = job.may_fire and not does_trip
+    next_run_at = _next_after_failure(job, run, failure.retry_after, now) if may_go_on else None
     fingerprint = signature(
         failure.failure_class, target=failure.target, message=failure.error, job_name=job.name
     )
@@ -218,7 +217,7 @@ def lose(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> Non
         cause=cause,
         consecutive_losses=losses,
         next_run_at=next_run_at,
-        missed=_passed_over(job, run, next_run_at, now),
+        missed=_passed_over(job, run, next_run_at, now, "overlap" if is_counted else "downtime"),
     )
     if does_trip or _is_failed_probe(job, run):
         error = (
@@ -227,7 +226,8 @@ def lose(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> Non
             else f"The run was lost ({cause})."
         )
         lost_as = signature("lost", target=None, message=cause, job_name=job.name)
-        _trip(job, _Cause("lost", lost_as, error, job.rules.max_losses), now, by)
+        lost = _Cause("lost", lost_as, error, job.rules.max_losses, doubles_wait=is_counted)
+        _trip(job, lost, now, by)
 
 
 def block(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> None:
@@ -264,7 +264,12 @@ def _next_after_success(job: Job, run: OpenRun, now: datetime) -> datetime | Non
     return job.next_slot(now)
 
 
-def _next_after_failure(job: Job, retry_after: datetime | None, now: datetime) -> datetime:
+def _next_after_failure(
+    job: Job, run: OpenRun, retry_after: datetime | None, now: datetime
+) -> datetime:
+    is_appointed = job.is_one_shot and run.trigger == "manual"
+    if is_appointed and job.next_run_at is not None and job.next_run_at > now:
+        return job.next_run_at
     at = now + job.rules.backoff(job.attempts + 1)
     if isinstance(job.compiled, Cron):
         fire = job.next_slot(now)
@@ -282,15 +287,32 @@ def _next_without_result(job: Job, now: datetime) -> datetime | None:
     return backed_off if job.is_one_shot else job.next_slot(now) or backed_off
 
 
-def _passed_over(job: Job, run: OpenRun, next_run_at: datetime | None, now: datetime) -> Missed:
+def _passed_over(
+    job: Job,
+    run: OpenRun,
+    next_run_at: datetime | None,
+    now: datetime,
+    cause: str = "overlap",
+) -> Missed:
     """The slots that pass between this run and the next: while it ran, or given up to a retry.
 
-    What passes after a pause or a trip is the resume's to record.
+    What passes after a pause or a trip is the resume's to record. An interval that counts from the
+    end of its run owes only what passed before a late run began.
     """
-    if job.is_one_shot or is_interval_from_end(job.compiled):
+    if job.is_one_shot:
         return None
+    if is_interval_from_end(job.compiled):
+        return _downtime_before(job, run)
     until = max(now, next_run_at - MOMENT) if next_run_at else job.stopped_at or now
-    return job.owed(until, "downtime" if run.trigger == "catch_up" else "overlap")
+    return job.owed(until, "downtime" if run.trigger == "catch_up" else cause)
+
+
+def _downtime_before(job: Job, run: OpenRun) -> Missed:
+    first = next_fire(job.compiled, after=run.scheduled_for)
+    if run.trigger != "catch_up" or first is None or first > run.started_at:
+        return None
+    missed = missed_fires(job.compiled, first=first, until=run.started_at, cause="downtime")
+    return missed.plain() if missed else None
 
 
 def _is_failed_probe(job: Job, run: OpenRun) -> bool:
@@ -305,6 +327,7 @@ class _Cause:
     signature: str
     error: str
     threshold: int
+    doubles_wait: bool = True
 
 
 def _trip(job: Job, cause: _Cause, now: datetime, by: Origin) -> None:
@@ -319,19 +342,20 @@ def _trip(job: Job, cause: _Cause, now: datetime, by: Origin) -> None:
         signature=cause.signature,
         last_error=cause.error,
         first_error_position=job.where(first, job.first_error_position) if first else None,
-        probe_at=_probe_at(job, now),
+        probe_at=_probe_at(job, now, doubles_wait=cause.doubles_wait),
     )
 
 
-def _probe_at(job: Job, now: datetime) -> datetime | None:
-    """When the breaker half-opens by itself: the policy's wait, doubled by every failed probe, at
-    most 24 hours.
+def _probe_at(job: Job, now: datetime, *, doubles_wait: bool) -> datetime | None:
+    """When the breaker half-opens by itself: the policy's wait, doubled by every probe that failed
+    (one that its node's end interrupted did not), at most 24 hours.
     """
     wait = job.rules.probe_after_seconds
     if wait is None:
         return None
-    doubled = job.probe_wait_seconds * 2 if job.status == "failed" else wait
-    return now + min(timedelta(seconds=max(wait, doubled)), MAX_PROBE_WAIT)
+    before = job.probe_wait_seconds if job.status == "failed" else 0.0
+    longer = before * 2 if doubles_wait else before
+    return now + min(timedelta(seconds=max(wait, longer)), MAX_PROBE_WAIT)
 
 
 def _complete_if_done(job: Job, fire: datetime | None, now: datetime, by: Origin) -> None:

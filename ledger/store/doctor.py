@@ -5,12 +5,15 @@ the fold of its events.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from ledger.domain.job import Job
 from ledger.domain.view import instant
 from ledger.store.application import Ledger
 from ledger.store.heads import freeze
+
+OVERDUE = timedelta(minutes=15)
 
 
 def ghosts(ledger: Ledger) -> list[dict[str, Any]]:
@@ -25,7 +28,7 @@ def ghosts(ledger: Ledger) -> list[dict[str, Any]]:
             "paused_until": instant(job.paused_until),
         }
         for job in ledger.heads.snapshot()
-        if _is_ghost(job) or _is_overslept(job, ledger)
+        if _is_ghost(job) or _is_overslept(job, ledger) or _is_overdue(job, ledger)
     ]
 
 
@@ -42,6 +45,15 @@ def strayed(ledger: Ledger) -> Iterator[dict[str, Any]]:
 def _is_ghost(job: Job) -> bool:
     has_something = job.next_run_at is not None or job.open_run is not None or job.is_run_requested
     return job.status == "active" and job.enabled and not has_something
+
+
+def _is_overdue(job: Job, ledger: Ledger) -> bool:
+    """Due for longer than any spreading of late slots explains: nobody runs it, or there is
+    never room.
+    """
+    due_at = job.next_run_at
+    is_idle = job.may_fire and job.open_run is None
+    return is_idle and due_at is not None and ledger.clock.now() - due_at > OVERDUE
 
 
 def _is_overslept(job: Job, ledger: Ledger) -> bool:

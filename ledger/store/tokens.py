@@ -25,6 +25,8 @@ PREFIX = "jl_"
 SECRET_BYTES = 32
 RESERVED_NAMES = (DISPATCHER, "jobledger", "library")
 """What the audit calls the ledger's own parts; nobody else may sign with these."""
+KINDS = {"worker": "worker"}
+"""The kind of actor behind a role, unless one is named: else `user`."""
 
 
 class TokenNameTaken(Refused):
@@ -54,14 +56,16 @@ class Tokens:
         self._rows = {row.digest: row for row in ledger.book.tokens()}
 
     def create(
-        self, name: str, role: str, kind: str, expires_at: datetime | None, call: Call
+        self, name: str, role: str, kind: str | None, expires_at: datetime | None, call: Call
     ) -> tuple[TokenRow, str]:
-        """A new token and its secret, which nobody can ask for again. Blocks until durable.
+        """A new token and its secret, which nobody can ask for again. Blocks until durable. Without
+        a kind it is that of the role.
 
         Refuses InvalidField (role, kind, expires_at, name) and TokenNameTaken.
         """
         secret = new_secret()
-        return self.adopt(secret, name, role, kind, expires_at, call), secret
+        actor_kind = kind if kind is not None else KINDS.get(role, "user")
+        return self.adopt(secret, name, role, actor_kind, expires_at, call), secret
 
     def adopt(
         self,

@@ -44,8 +44,8 @@ def verify_book(book: Book, progress: Progress | None = None) -> Verdict:
     """Walk the book in order, up to its end at this moment or beyond, and stop at the first event
     that is not what was appended.
 
-    Texts that were forgotten are missing and prove nothing; a text that is there must have the hash
-    its event names.
+    Every text that an event names must be there and have the hash the event names: this version
+    writes no `text.forgotten`, so none may be missing.
     """
     walk = Walk(genesis(book.ledger_id))
     total = book.tail_position()
@@ -114,9 +114,11 @@ def _text_problem(
 ) -> str | None:
     if named is None:
         return UNREADABLE
-    if all(_digest(*kept[text_id]) == digest for text_id, digest in named if text_id in kept):
-        return None
-    return "one of its texts was changed"
+    if any(text_id not in kept for text_id, _ in named):
+        return "one of its texts is gone, and no event says that it was forgotten"
+    if any(_digest(*kept[text_id]) != digest for text_id, digest in named):
+        return "one of its texts was changed"
+    return None
 
 
 def _digest(salt: object, body: object) -> str:

@@ -95,8 +95,11 @@ def test_a_changed_text_before_an_unreadable_row_is_what_is_named(shelf: Shelf) 
     assert (finding.position, finding.problem) == (3, "one of its texts was changed")
 
 
-def test_a_text_that_was_forgotten_proves_nothing(shelf: Shelf) -> None:
+def test_a_text_that_is_gone_is_found_at_the_event_that_names_it(shelf: Shelf) -> None:
     fill(shelf, 9)
     shelf.meddle("DELETE FROM texts")
 
-    assert verify_book(shelf.book).is_sound
+    finding = verify_book(shelf.book).finding
+
+    assert finding is not None
+    assert (finding.position, finding.problem.split(",")[0]) == (1, "one of its texts is gone")

@@ -149,13 +149,13 @@ def test_the_attempt_after_a_failure_is_a_retry_with_the_next_number() -> None:
     assert (job.open_run.trigger, job.open_run.attempt) == ("retry", 2)
 
 
-def test_a_cron_slot_after_a_failure_is_a_slot_and_the_second_attempt() -> None:
+def test_a_cron_slot_after_a_failure_is_a_slot_and_its_first_attempt() -> None:
     job = a_job(running(), failed(), schedule=EVERY_MINUTE, policy={"backoff_seconds": [900]})
 
     running(at=DUE + MINUTE)(job)
 
     assert job.open_run is not None
-    assert (job.open_run.trigger, job.open_run.attempt) == ("schedule", 2)
+    assert (job.open_run.trigger, job.open_run.attempt) == ("schedule", 1)
 
 
 # -- what counts --------------------------------------------------------------------------------

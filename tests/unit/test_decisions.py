@@ -203,12 +203,15 @@ def test_a_disabled_job_whose_pause_ends_is_active_and_still_does_not_fire() -> 
     assert (job.status, job.enabled, job.next_run_at) == ("active", False, None)
 
 
-def test_a_one_shot_whose_instant_passed_in_the_pause_does_not_become_a_ghost() -> None:
+def test_a_one_shot_whose_instant_passed_in_the_pause_is_caught_up_when_the_pause_ends() -> None:
     job = a_job(paused(LATER), schedule=ONCE)
+    instant = job.owed_from
 
-    ended = job.end_pause(now=LATER, by=by())
+    job.end_pause(now=LATER, by=by())
+    running(at=LATER, is_late=True)(job)
 
-    assert (ended, job.status) == (False, "paused")
+    assert job.open_run is not None
+    assert (job.open_run.trigger, job.open_run.scheduled_for) == ("catch_up", instant)
 
 
 # -- amend --------------------------------------------------------------------------------------
