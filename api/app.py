@@ -11,12 +11,14 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import Route
 
 from api import documents, errors
 from api.auth import Role
 from api.bootstrap import Parts
 from api.envelope import Envelope
 from api.limits import BodyLimit
+from api.readiness import Readiness
 from api.routes import commands, events, histories, jobs, page, schedules, status, tokens
 from api.settings import Settings
 from ledger.errors import StartRefused
@@ -31,7 +33,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     status.router,
     page.router,
 )
-OPEN = frozenset({"/", "/static/{name}", "/login", "/logout", "/healthz", "/readyz"})
+DOCUMENT = "/v1/openapi.json"
+OPEN = frozenset({"/", "/static/{name}", "/login", "/logout", "/healthz", "/readyz", DOCUMENT})
 """The routes that ask for no role. Any other route without one stops the start."""
 
 
@@ -45,21 +48,29 @@ def create_app(parts: Parts, settings: Settings) -> FastAPI:
         description="An event-sourced job ledger: schedule, fire, fail, trip, force-resume.",
         docs_url=None,
         redoc_url=None,
-        openapi_url="/v1/openapi.json",
+        openapi_url=DOCUMENT,
         redirect_slashes=False,
         lifespan=_lifespan(parts),
         responses=documents.REFUSALS,
     )
     app.state.parts = parts
     app.state.settings = settings
+    app.state.readiness = Readiness(parts)
     errors.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Envelope)
     for router in ROUTERS:
         _declare_roles(router)
         app.include_router(router)
+    app.state.routes = routes_of(app)
     app.openapi = partial(_document, app)  # type: ignore[method-assign]
     return app
+
+
+def routes_of(app: FastAPI) -> list[Route]:
+    """Every route of an application, the framework's own included."""
+    ours = [route for router in ROUTERS for route in router.routes]
+    return [route for route in (*app.routes, *ours) if isinstance(route, Route)]
 
 
 def role_of(route: APIRoute) -> Role | None:

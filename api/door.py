@@ -5,7 +5,8 @@ caught up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
@@ -16,12 +17,16 @@ from starlette.responses import Response
 
 from api.bootstrap import Parts
 from api.conditions import call_of
+from api.errors import LONGEST_TEXT
 from api.repeats import first_answer
 from ledger.domain.job import job_id_of
 from ledger.errors import InvalidField
 from ledger.store.application import Ledger
 from ledger.store.commands import Answer, Call
 from ledger.store.deciding import Command
+
+REPEATABLE = frozenset({"topic"})
+"""The only parameters of a query that may be given several times."""
 
 T = TypeVar("T")
 
@@ -52,9 +57,17 @@ class Door:
             answer = await self._repeated(call) or answer
         return answered(answer, status)
 
-    async def read(self, question: Callable[[], T], *, after_position: int | None = None) -> T:
-        """Ask the copies once they have what this process answered last. Refuses Behind."""
-        return await run_sync(self._ask, question, self._wanted(after_position))
+    async def read(
+        self,
+        question: Callable[[], T],
+        *,
+        needs: Collection[str],
+        after_position: int | None = None,
+    ) -> T:
+        """Ask copies, once those that the question needs have what this process answered last.
+        Refuses Behind.
+        """
+        return await run_sync(self._ask, question, self._wanted(after_position), needs)
 
     def position(self, after_position: int | None = None) -> int:
         """Where the book stands; for questions that the book itself answers."""
@@ -66,8 +79,8 @@ class Door:
             return None
         return await run_sync(first_answer, self.ledger, call.idempotency)
 
-    def _ask(self, question: Callable[[], T], position: int) -> T:
-        self.parts.copies.wait_for(position)
+    def _ask(self, question: Callable[[], T], position: int, needs: Collection[str]) -> T:
+        self.parts.copies.wait_for(position, needs=needs)
         return question()
 
     def _wanted(self, after_position: int | None) -> int:
@@ -77,7 +90,16 @@ class Door:
         return end if after_position is None else after_position
 
 
-UsesDoor = Annotated[Door, Depends(Door)]
+def door_of(request: Request) -> Door:
+    """The request's way in. Refuses InvalidField when a parameter's value is not plain to see."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in given.items():
+        if count > 1 and name not in REPEATABLE:
+            raise InvalidField(name[:LONGEST_TEXT], "may be given only once")
+    return Door(request)
+
+
+UsesDoor = Annotated[Door, Depends(door_of)]
 
 
 def job_id_in_path(job_id: str) -> UUID:

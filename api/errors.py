@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ExceptionHandler
 
 from ledger.errors import (
@@ -136,22 +137,34 @@ async def _answer_refusal(_: Request, error: LedgerError) -> Response:
 
 
 async def _answer_validation(_: Request, error: RequestValidationError) -> Response:
-    return refused(refusal_of(error.errors(), skipped=1))
+    first = error.errors()[0]
+    parameter = {**first, "loc": first["loc"][:2]}  # which of several values is not told
+    return refused(refusal_of([parameter], skipped=1))
 
 
-async def _answer_http(_: Request, error: HTTPException) -> Response:
+async def _answer_http(request: Request, error: HTTPException) -> Response:
     code = CODES.get(error.status_code, f"http_{error.status_code}")
-    return problem(error.status_code, code, _explained(error), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return problem(error.status_code, code, _explained(error, headers), headers=headers)
 
 
-def _explained(error: HTTPException) -> str:
+def _explained(error: HTTPException, headers: Mapping[str, str]) -> str:
     match error.status_code:
         case 404:
             return "There is nothing at this address; the addresses are in GET /v1/openapi.json."
         case 405:
-            return f"This address takes {(error.headers or {}).get('Allow', 'other methods')} only."
+            return f"This address takes {headers['Allow']} only."
         case _:
             return str(error.detail)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method that some route of this address takes; the framework names the first route's."""
+    routes: Sequence[Route] = request.app.state.routes
+    matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 def _headers(error: LedgerError, status: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -12,28 +13,95 @@ from ledger.errors import Unavailable
 from ledger.store.doctor import ghosts
 
 PROBE_SECONDS = 2.0
+LATE_SECONDS = 10.0
+"""How long a copy may take to what the book had before that is named."""
+KEPT_SECONDS = 1.0
+"""How long an answer is given again: anybody may ask, and an answer looks at every job."""
 MAX_GHOSTS = 100
 """Ghosts named; a ledger that has more is ill enough."""
 
+Told = dict[str, Any]
 
-async def readiness(parts: Parts) -> dict[str, Any]:
-    """`ready`, or `degraded` with what is wrong. Refuses Unavailable when no command is answered.
 
-    This is open to anybody, so it tells ids and positions, never names or texts of jobs.
+class Readiness:
+    """Answers how one server is. Remembers its last answer for a moment, and since when copies are
+    behind.
     """
-    await _require_commands(parts)
-    copies = parts.copies.health()
-    lost = [ghost["id"] for ghost in await run_sync(ghosts, parts.ledger)]
-    dispatcher = parts.dispatcher.health() if parts.dispatcher is not None else None
-    problems = [*_of_copies(copies), *_of_ghosts(lost), *_of_dispatcher(dispatcher)]
-    return {
-        "status": "degraded" if problems else "ready",
-        "problems": problems,
-        "position": parts.ledger.writer.position,
-        "copies": [{name: model[name] for name in _SHOWN_OF_COPIES} for model in copies],
-        "dispatcher": dispatcher and {name: dispatcher[name] for name in _SHOWN_OF_DISPATCHER},
-        "ghosts": lost[:MAX_GHOSTS],
-    }
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._elapsed = parts.ledger.clock.elapsed
+        self._late = Lateness()
+        self._looking = asyncio.Lock()
+        self._kept: tuple[float, Told | Unavailable] | None = None
+
+    async def answer(self) -> Told:
+        """`ready`, or `degraded` with what is wrong. Refuses Unavailable when no command is
+        answered.
+
+        This is open to anybody, so it tells ids and positions, never names or texts of jobs.
+        """
+        async with self._looking:
+            if self._kept is None or self._elapsed() - self._kept[0] >= KEPT_SECONDS:
+                found = await self._found()
+                self._kept = self._elapsed(), found
+        answer = self._kept[1]
+        if isinstance(answer, Unavailable):
+            raise answer.with_traceback(None)
+        return answer
+
+    async def _found(self) -> Told | Unavailable:
+        try:
+            await _require_commands(self._parts)
+        except Unavailable as refusal:
+            return refusal
+        return await self._look()
+
+    async def _look(self) -> Told:
+        parts = self._parts
+        copies = parts.copies.health()
+        late = self._late.of(copies, parts.ledger.writer.position, self._elapsed())
+        lost = await run_sync(ghosts, parts.ledger)
+        dispatcher = parts.dispatcher.health() if parts.dispatcher is not None else None
+        problems = [
+            *_of_copies(copies),
+            *late,
+            *_of_ghosts(lost[:MAX_GHOSTS]),
+            *_of_dispatcher(dispatcher),
+        ]
+        return {
+            "status": "degraded" if problems else "ready",
+            "problems": problems,
+            "position": parts.ledger.writer.position,
+            "copies": [{name: model[name] for name in _SHOWN_OF_COPIES} for model in copies],
+            "dispatcher": dispatcher and {name: dispatcher[name] for name in _SHOWN_OF_DISPATCHER},
+            "ghosts": [ghost["id"] for ghost in lost[:MAX_GHOSTS]],
+        }
+
+
+class Lateness:
+    """Since when each copy is on its way to where the book stood then.
+
+    A busy ledger's copies are behind at every look, so what is timed is the way to one position.
+    """
+
+    def __init__(self) -> None:
+        self._aims: dict[str, tuple[int, float]] = {}
+
+    def of(self, copies: Iterable[Told], end: int, elapsed: float) -> list[str]:
+        """The copies that are late, in words."""
+        return [problem for model in copies for problem in self._late(model, end, elapsed)]
+
+    def _late(self, model: Told, end: int, elapsed: float) -> Iterator[str]:
+        name, position = model["name"], model["position"]
+        aim, since = self._aims.get(name, (0, elapsed))
+        if position >= aim:
+            self._aims[name] = (end, elapsed)
+        elif model["state"] == "behind" and elapsed - since > LATE_SECONDS:
+            yield (
+                f"The copy {name} is at position {position} of {end} and has not reached {aim} "
+                f"for {elapsed - since:.0f} s."
+            )
 
 
 _SHOWN_OF_COPIES = ("name", "version", "position", "state", "broken_at")
@@ -49,19 +117,23 @@ async def _require_commands(parts: Parts) -> None:
         raise Unavailable("The writer does not answer: look at the log, restart it.") from None
 
 
-def _of_copies(copies: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"The copy {model['name']} stopped at position {model['broken_at']}."
-        for model in copies
-        if model["state"] == "stopped"
-    ]
+def _of_copies(copies: list[Told]) -> Iterator[str]:
+    for model in copies:
+        if model["broken_at"] is not None:
+            yield f"The copy {model['name']} stopped at position {model['broken_at']}."
+        elif model["state"] == "stopped":
+            yield f"The copy {model['name']} is not kept up to date at present: see the log."
 
 
-def _of_ghosts(lost: list[str]) -> list[str]:
-    return [f"Job {job_id} is active and will never fire." for job_id in lost[:MAX_GHOSTS]]
+def _of_ghosts(lost: list[Told]) -> Iterator[str]:
+    for ghost in lost:
+        if ghost["status"] == "paused":
+            yield f"Job {ghost['id']} is paused beyond {ghost['paused_until']}, when it was to end."
+        else:
+            yield f"Job {ghost['id']} is {ghost['status']} and will never fire."
 
 
-def _of_dispatcher(dispatcher: dict[str, Any] | None) -> list[str]:
+def _of_dispatcher(dispatcher: Told | None) -> list[str]:
     if dispatcher is None or dispatcher["state"] == "running":
         return []
     return [f"The dispatcher is {dispatcher['state']}: what is due is not run."]

@@ -105,7 +105,7 @@ class PreviewBody(Body):
 class TokenBody(Body):
     name: str = Field(min_length=1, max_length=MAX_NAME)
     role: Role
-    kind: Kind = "user"
+    kind: Kind | None = Field(None, description="Left out: worker for that role, else user.")
     expires_at: Instant | None = None
 
 

@@ -4,7 +4,7 @@ is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +22,19 @@ from projections.stores.sqlite import SQLiteCopies
 COPIES_FILE = "projections.db"
 MODELS: tuple[Model, ...] = (jobs, runs)
 WAIT_SECONDS = 2.0
+
+
+class Stopped(Behind):
+    """A copy met an event that it cannot take in, so waiting for more of it is of no use."""
+
+    def __init__(self, standing: ModelStanding, wanted: int) -> None:
+        super().__init__(wanted=wanted, reached=standing.position)
+        self.message = (
+            f"The copy {standing.name} stopped at position {standing.broken_at} and answers "
+            "nothing newer until that is mended; the ledger itself goes on (see GET /readyz)."
+        )
+        self.args = (self.message,)
+        self.facts |= {"copy": standing.name, "broken_at": standing.broken_at}
 
 
 class Copies:
@@ -91,31 +104,64 @@ class Copies:
 
     @property
     def position(self) -> int:
-        """How far every model that works has come."""
-        if self._follower is None:
-            standings = [self._store.standing(model) for model in MODELS]
-            return min((standing.position for standing in standings if standing), default=0)
-        working = (item.position for item in self._follower.standings() if item.broken_at is None)
-        return min(working, default=0)
+        """How far every model has come, stopped ones too."""
+        return self._reached(())
 
-    def wait_for(self, position: int, seconds: float | None = None) -> None:
-        """Wait until the copies have reached a position of the book; Behind when that takes longer
-        than `seconds`, or than the patience they were given.
+    def standings(self) -> Sequence[ModelStanding]:
+        """Where each model stands; without a follower, as the file says."""
+        if self._follower is not None:
+            return self._follower.standings()
+        return [self._kept(model) for model in MODELS]
+
+    def wait_for(
+        self, position: int, seconds: float | None = None, *, needs: Collection[str] = ()
+    ) -> None:
+        """Wait until the models that are needed (all, if none is named) have reached a position of
+        the book. Refuses Behind: when that takes longer than `seconds`, or than the patience they
+        were given; at once when one of them has stopped before it.
         """
-        if self._follower is None or self.position >= position:
+        if self._follower is None or self._have_reached(position, needs):
             return
         patience = self.patience_seconds if seconds is None else seconds
         with self._follower.moved:
-            if not self._follower.moved.wait_for(lambda: self.position >= position, patience):
-                raise Behind(wanted=position, reached=self.position)
+            if not self._follower.moved.wait_for(
+                lambda: self._have_reached(position, needs), patience
+            ):
+                raise Behind(wanted=position, reached=self._reached(needs))
 
     def health(self) -> list[dict[str, Any]]:
         """Each model: name, version, position, whether it is live, behind or stopped, and what
-        stopped it.
+        stopped it: an event of its own, or that nobody keeps the copies.
         """
         end = self._ledger.writer.position
-        standings = self._follower.standings() if self._follower is not None else ()
-        return [{**asdict(item), "state": state_of(item, end)} for item in standings]
+        trouble = self._follower.problem if self._follower is not None else None
+        return [
+            {
+                **asdict(item),
+                "problem": item.problem or trouble,
+                "state": "stopped" if trouble else state_of(item, end),
+            }
+            for item in self.standings()
+        ]
+
+    def _have_reached(self, position: int, needs: Collection[str]) -> bool:
+        """Whether the models needed are there; Stopped when one of them will not be."""
+        for item in self._needed(needs):
+            if item.broken_at is not None and item.position < position >= item.broken_at:
+                raise Stopped(item, position)
+        return self._reached(needs) >= position
+
+    def _reached(self, needs: Collection[str]) -> int:
+        return min((item.position for item in self._needed(needs)), default=0)
+
+    def _needed(self, needs: Collection[str]) -> list[ModelStanding]:
+        return [item for item in self.standings() if not needs or item.name in needs]
+
+    def _kept(self, model: Model) -> ModelStanding:
+        standing = self._store.standing(model)
+        is_ours = standing is not None and standing.version == model.VERSION
+        position = standing.position if standing is not None and is_ours else 0
+        return ModelStanding(model.NAME, model.VERSION, position, None, None)
 
     # -- questions ------------------------------------------------------------------------------
 

@@ -6,28 +6,39 @@ A thread is simplest; a process of its own leaves this one's interpreter lock to
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 import orjson
 
-from ledger.errors import LedgerError, StartRefused
+from ledger.errors import StartRefused
 from projections.runner import ModelStanding, Runner
 
 RETRY_SECONDS = 5.0
-"""How long a follower waits for news, and before it tries again what failed."""
+"""How long a follower waits for news, and before it tries again what a model could not take in."""
+TROUBLE_SECONDS = 1.0
+"""How long a follower waits after trouble that is no model's."""
 START_SECONDS = 60.0
 """How long the keeper's process may take until it answers for the first time."""
 
+log = logging.getLogger(__name__)
+
 
 class Follower(Protocol):
-    """Keeps copies up to date. `moved` is notified whenever they have come further."""
+    """Keeps copies up to date. `moved` is notified whenever they have come further, or stopped."""
 
     moved: threading.Condition
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is kept up to date at present, or None."""
+        ...
 
     def start(self) -> None: ...
     def wake(self, position: int) -> None: ...
@@ -42,13 +53,22 @@ class ThreadFollower:
         self.moved = threading.Condition()
         self._runner = runner
         self._bell = threading.Event()
-        self._is_closing = False
+        self._is_closing = threading.Event()
+        self._problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="ledger-copies", daemon=True)
 
     def start(self) -> None:
         """Begin, with a look at what is there."""
         self._bell.set()
         self._thread.start()
+
+    @property
+    def problem(self) -> str | None:
+        """What the last step failed of, or that the thread is no more."""
+        was_started = self._thread.ident is not None
+        if was_started and not self._thread.is_alive() and not self._is_closing.is_set():
+            return self._problem or "The thread that keeps the copies ended."
+        return self._problem
 
     def wake(self, position: int) -> None:  # noqa: ARG002  the runner reads for itself
         """The book has grown."""
@@ -60,25 +80,32 @@ class ThreadFollower:
 
     def close(self) -> None:
         """Finish the step under way and end the thread."""
-        self._is_closing = True
+        self._is_closing.set()
         self._bell.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._is_closing:
-            if not self._bell.wait(RETRY_SECONDS):
-                self._runner.retry_broken()
-            self._bell.clear()
-            self._catch_up()
+        while not self._is_closing.is_set():
+            try:
+                self._step()
+                self._problem = None
+            except Exception as error:  # noqa: BLE001  a follower outlives whatever goes wrong
+                self._problem = remembered(error, self._problem)
+                self._bell.set()
+                self._is_closing.wait(TROUBLE_SECONDS)
 
-    def _catch_up(self) -> None:
-        try:
-            while not self._is_closing and self._runner.run_once():
-                with self.moved:
-                    self.moved.notify_all()
-        except LedgerError:
-            self._bell.wait(RETRY_SECONDS)
+    def _step(self) -> None:
+        if not self._bell.wait(RETRY_SECONDS):
+            self._runner.retry_broken()
+        self._bell.clear()
+        while not self._is_closing.is_set() and self._runner.run_once():
+            self._tell()
+        self._tell()  # a model that stops before its first event moves nothing
+
+    def _tell(self) -> None:
+        with self.moved:
+            self.moved.notify_all()
 
 
 class ProcessFollower:
@@ -92,6 +119,7 @@ class ProcessFollower:
         self._command = [sys.executable, "-m", "projections.keeper", str(data), str(copies)]
         self._standings: list[ModelStanding] = []
         self._is_closing = threading.Event()
+        self._problem: str | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._listen, name="ledger-copies", daemon=True)
 
@@ -102,7 +130,16 @@ class ProcessFollower:
         self._thread.start()
         with self.moved:
             if not self.moved.wait_for(lambda: bool(self._standings), START_SECONDS):
-                raise StartRefused("The process that keeps the copies did not start.")
+                why = f": {self._problem}" if self._problem else "."
+                raise StartRefused(f"The process that keeps the copies did not start{why}")
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no keeper at present, or that nobody looks after it any more."""
+        was_started = self._thread.ident is not None
+        if was_started and not self._thread.is_alive() and not self._is_closing.is_set():
+            return self._problem or "Nobody looks after the process that keeps the copies."
+        return self._problem
 
     @property
     def keeper_pid(self) -> int | None:
@@ -126,22 +163,49 @@ class ProcessFollower:
     def close(self) -> None:
         """Let the keeper finish its step and end."""
         self._is_closing.set()
-        if self._keeper is not None and self._keeper.stdin is not None:
-            self._keeper.stdin.close()
+        if self._keeper is not None:
+            _dismiss(self._keeper)
         if self._thread.ident is not None:
             self._thread.join()
 
     def _listen(self) -> None:
         while not self._is_closing.is_set():
-            with subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            ) as keeper:
-                self._keeper = keeper
-                for line in keeper.stdout or ():
-                    self._take(line)
+            try:
+                self._attend()
+            except Exception as error:  # noqa: BLE001  a follower outlives whatever goes wrong
+                if not self._is_closing.is_set():
+                    self._problem = remembered(error, self._problem)
             self._is_closing.wait(RETRY_SECONDS)
+
+    def _attend(self) -> None:
+        """One keeper's life. Raises when it ends, whyever."""
+        with subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as keeper:
+            self._keeper = keeper
+            if self._is_closing.is_set():  # `close` may have dismissed the one before
+                _dismiss(keeper)
+            for line in keeper.stdout or ():
+                self._take(line)
+        raise ChildProcessError(f"the keeper's process ended with code {keeper.returncode}")
 
     def _take(self, line: bytes) -> None:
         with self.moved:
             self._standings = [ModelStanding(**standing) for standing in orjson.loads(line)]
+            self._problem = None
             self.moved.notify_all()
+
+
+def remembered(error: Exception, before: str | None) -> str:
+    """A problem in words, told to the log unless it is the one from before."""
+    problem = f"{type(error).__name__}: {error}"
+    if problem != before:
+        log.error("The copies are not kept up to date: %s", problem, exc_info=error)
+    return problem
+
+
+def _dismiss(keeper: subprocess.Popen[bytes]) -> None:
+    """A keeper ends with its standard input; one that has ended already cannot be told."""
+    if keeper.stdin is not None:
+        with suppress(OSError):
+            keeper.stdin.close()

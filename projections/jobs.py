@@ -105,7 +105,6 @@ INSERT INTO jobs{g} (
 PAUSE = _update("status = 'paused', paused_until = :until, next_run_at = NULL", _REVISE)
 REVIVE = _update(_REVIVE, _REVISE)
 MARK = _update("id = id")
-REVISE = _update("id = id", _REVISE)
 START = _update(
     """
     open_run_id = :run_id, open_scheduled_for = :scheduled_for, open_trigger = :trigger,

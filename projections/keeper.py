@@ -30,7 +30,8 @@ def main(data: str, copies: str) -> None:
     store = SQLiteCopies(Path(copies))
     runner = Runner(ledger.book, ledger.mapper, store, MODELS)
     tell(runner)
-    while wait_for_news():
+    catch_up(runner)
+    while wait_for_news(runner):
         catch_up(runner)
     store.close()
     ledger.close()
@@ -45,6 +46,7 @@ def catch_up(runner: Runner) -> None:
             tell(runner)
     except LedgerError as error:
         print(error, file=sys.stderr)
+    tell(runner)  # a model that stops before its first event moves nothing
 
 
 def tell(runner: Runner) -> None:
@@ -53,11 +55,14 @@ def tell(runner: Runner) -> None:
     sys.stdout.buffer.flush()
 
 
-def wait_for_news() -> bool:
-    """Wait for a line, at most so long; False when there will be none any more."""
+def wait_for_news(runner: Runner) -> bool:
+    """Wait for a line, at most so long, and then let stopped models try again; False when there
+    will be none any more.
+    """
     with selectors.DefaultSelector() as selector:
         selector.register(sys.stdin, selectors.EVENT_READ)
         if not selector.select(RETRY_SECONDS):
+            runner.retry_broken()
             return True
     return bool(os.read(sys.stdin.fileno(), READ_BYTES))
 

@@ -72,9 +72,10 @@ class Runner:
             return 0
         self._is_unsure = True
         with self._store.transaction():
-            for place in live:
-                if place.position == start:
-                    self._advance(place, facts)
+            behind = [place for place in live if place.position == start]
+            reached = [self._advance(place, facts) for place in behind]
+        for place, position in zip(behind, reached, strict=True):
+            place.position = position  # only now may readers count on it: it is committed
         self._is_unsure = any(place.broken_at is not None for place in live)
         return len(facts)
 
@@ -155,18 +156,23 @@ class Runner:
             readable = [item for item in page if item.id < (error.position or 0)]
             if not readable:
                 for place in live:
-                    place.broken_at, place.problem = start + 1, error.message
+                    if place.position == start:
+                        place.broken_at = error.position or start + 1
+                        place.problem = error.message
             return self._mapper.to_facts(readable)
 
-    def _advance(self, place: Place, facts: Sequence[Fact]) -> None:
-        """Take in a page; when that fails, event by event up to the one that fails."""
+    def _advance(self, place: Place, facts: Sequence[Fact]) -> int:
+        """Take in a page; when that fails, event by event up to the one that fails. Gives the
+        position that was reached.
+        """
         if self._take_in(place, facts) is None:
-            return
+            return facts[-1].position
         for fact in facts:
             problem = self._take_in(place, [fact])
             if problem is not None:
                 place.broken_at, place.problem = fact.position, problem
-                return
+                return fact.position - 1
+        return facts[-1].position
 
     def _take_in(self, place: Place, facts: Sequence[Fact]) -> str | None:
         """All of some events or nothing; why not, if not."""
@@ -177,7 +183,6 @@ class Runner:
                 self._store.move(place.model, facts[-1].position)
         except Exception as error:  # noqa: BLE001  a model's mistake stops that model, nothing else
             return f"{type(error).__name__}: {error}"
-        place.position = facts[-1].position
         return None
 
 

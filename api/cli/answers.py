@@ -9,8 +9,9 @@ from typing import Any
 from rich.text import Text
 
 from api.cli.door import Answer
-from api.cli.moments import interval, told, told_briefly
+from api.cli.moments import interval, told, told_briefly, told_due
 from api.cli.screen import escaped_json, harmless, print_facts, say, status_cell, write
+from ledger.clock import parse_rfc3339
 
 SHORT_ID = 8
 """Characters of an id that tell jobs apart for people; commands take them back."""
@@ -76,7 +77,10 @@ def next_text(job: Document, now: datetime, *, is_narrow: bool) -> str:
         return "running now"
     if job["paused_until"] is not None:
         return f"resumes {told_briefly(job['paused_until'], now, is_narrow=is_narrow)}"
-    return told_briefly(job["next_run_at"], now, is_narrow=is_narrow)
+    next_run_at = job["next_run_at"]
+    if next_run_at is not None and parse_rfc3339(next_run_at) <= now:
+        return "due"
+    return told_briefly(next_run_at, now, is_narrow=is_narrow)
 
 
 def changed_job(answer: Answer, as_json: bool, done: str, now: datetime) -> None:
@@ -85,7 +89,7 @@ def changed_job(answer: Answer, as_json: bool, done: str, now: datetime) -> None
     def render(document: Document) -> None:
         job = document["job"]
         what = done if document["changed"] else "nothing to change"
-        tail = f", next run {told(job['next_run_at'], now)}" if job["next_run_at"] else ""
+        tail = f", next run {told_due(job['next_run_at'], now)}" if job["next_run_at"] else ""
         line = Text(f"{harmless(job['name'])} ({short(job['id'])}): {what}; now ")
         say(line.append_text(status_text(job)).append(tail))
 
@@ -102,7 +106,7 @@ def job_facts(job: Document, now: datetime) -> None:
             ("Status", status_text(job)),
             ("Description", job["description"] or "-"),
             ("Schedule", schedule_text(job["schedule"])),
-            ("Next run", told(job["next_run_at"], now)),
+            ("Next run", told_due(job["next_run_at"], now)),
             *([("Paused until", told(job["paused_until"], now))] if job["paused_until"] else []),
             ("Executor", executor_text(job["executor"])),
             ("Task", job["task"] or "-"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import orjson
@@ -17,11 +18,16 @@ from api.cli.options import AsJson, DataFolder
 from api.cli.owners import is_owned, not_ours, require_book, wait_while_passing, when_free
 from api.cli.screen import console, print_table, say
 from api.settings import load_settings
+from ledger.clock import SystemClock
 from ledger.store.application import Ledger
 from ledger.store.doctor import ghosts, strayed
 from ledger.store.files import Folder
 from ledger.store.verification import verify_book
 from projections.copies import COPIES_FILE, MODELS, Copies
+
+LATE_SECONDS = 3.0
+"""How long the copies of a served folder may take to where the book stood."""
+LOOK_SECONDS = 0.1
 
 Told = Callable[[int, int], None]
 
@@ -67,21 +73,27 @@ def rebuild(as_json: AsJson = False, data: DataFolder = None) -> None:
         results = [_rebuilt(copies, model.NAME) for model in MODELS]
     if as_json:
         _write({"copies": results, "position": ledger.writer.position})
-        return
-    for result in results:
-        how = "equal to" if result["equal"] else "DIFFERENT from"
-        say(f"{result['name']}: rebuilt, {how} what it was (digest {result['digest'][:16]}…)")
+    else:
+        _say_rebuilt(results)
+    wrong = [result["name"] for result in results if not result["equal"]]
+    if wrong:
+        raise Stop(
+            Exit.REFUSED,
+            f"What was kept differed from the book in {', '.join(wrong)}; it is right now. Report "
+            "this, unless somebody changed the file.",
+        )
 
 
 def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
     """Look for what should never be: jobs that will never fire, strayed heads, broken copies."""
+    folder = Folder(load_settings(overrides={"data": data}).data)
     with ExitStack() as closing:
         ledger = closing.enter_context(_reading(data))
         ledger.heads.load(ledger.book, ledger.mapper)
         report = {
             "ghosts": ghosts(ledger),
             "strayed": list(strayed(ledger)),
-            "copies": _broken_copies(ledger, closing),
+            "copies": [*_broken_copies(ledger, closing), *_late_copies(folder)],
         }
     if as_json:
         _write(report)
@@ -90,13 +102,48 @@ def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
     else:
         say("Nothing is wrong.")
     if any(report.values()):
-        raise Stop(Exit.REFUSED, f"{sum(map(len, report.values()))} things are wrong.")
+        count = sum(map(len, report.values()))
+        raise Stop(Exit.REFUSED, f"{count} things are wrong." if count > 1 else "1 thing is wrong.")
 
 
 def _rebuilt(copies: Copies, name: str) -> dict[str, Any]:
     with _progress(f"Rebuilding {name}") as told:
         before, after = copies.rebuild(name, told)
     return {"name": name, "equal": before == after, "digest": after, "digest_before": before}
+
+
+def _say_rebuilt(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        how = "equal to" if result["equal"] else "DIFFERENT from"
+        say(f"{result['name']}: rebuilt, {how} what it was (digest {result['digest'][:16]}…)")
+
+
+def _late_copies(folder: Folder) -> list[dict[str, Any]]:
+    """Copies that whoever owns the folder does not bring to where the book stood a while ago. In
+    a folder that nobody owns they may be behind: the next owner brings them up.
+    """
+    clock, pause = SystemClock(), Event()
+    end, aim = clock.elapsed() + LATE_SECONDS, None
+    while is_owned(folder):
+        copies, position = _kept_copies(folder)
+        aim = position if aim is None else aim
+        late = [{**model, "wanted": aim} for model in copies if model["position"] < aim]
+        if not late or clock.elapsed() >= end:
+            return late
+        pause.wait(LOOK_SECONDS)
+    return []
+
+
+def _kept_copies(folder: Folder) -> tuple[list[dict[str, Any]], int]:
+    """How the owner's own copies are, and where the book stands."""
+    file = folder.path / COPIES_FILE
+    if not file.exists():
+        return [], 0
+    with Ledger.open_read_only(folder.path) as ledger, ExitStack() as closing:
+        position = ledger.writer.position
+        copies = Copies.open(ledger, file, is_read_only=True)
+        closing.callback(copies.close)
+        return copies.health(), position
 
 
 def _broken_copies(ledger: Ledger, closing: ExitStack) -> list[dict[str, Any]]:
@@ -107,13 +154,27 @@ def _broken_copies(ledger: Ledger, closing: ExitStack) -> list[dict[str, Any]]:
 
 def _complaints(report: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, str, str]]:
     for ghost in report["ghosts"]:
-        why = f"it is {ghost['status']} and will never fire: amend its schedule, or run it"
-        yield "ghost", f"{ghost['name']} ({ghost['id']})", why
+        yield "ghost", f"{ghost['name']} ({ghost['id']})", _why_ghost(ghost)
     for head in report["strayed"]:
         why = f"its head is not the fold of its {head['version']} events: report this"
         yield "strayed head", f"{head['name']} ({head['id']})", why
     for model in report["copies"]:
-        yield "copy", model["name"], f"stopped at position {model['broken_at']}: {model['problem']}"
+        yield "copy", model["name"], _why_copy(model)
+
+
+def _why_ghost(ghost: dict[str, Any]) -> str:
+    if ghost["status"] == "paused":
+        return f"its pause ended at {ghost['paused_until']} and nobody resumed it: resume it"
+    return f"it is {ghost['status']} and will never fire: amend its schedule, or run it"
+
+
+def _why_copy(model: dict[str, Any]) -> str:
+    if model["broken_at"] is None:
+        return (
+            f"it is at position {model['position']} of {model['wanted']} and its owner does not "
+            "bring it on: look at the server's log"
+        )
+    return f"stopped at position {model['broken_at']}: {model['problem']}"
 
 
 @contextmanager

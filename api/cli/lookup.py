@@ -8,13 +8,16 @@ from typing import Any
 from uuid import UUID
 
 from api.cli.door import Door
-from api.cli.exits import Exit, Stop
+from api.cli.exits import Exit, Problem, Stop
 from api.cli.screen import harmless
+from ledger.domain.names import NameReleased, NameReserved, name_stream
 
 SHORTEST_PREFIX = 4
 PAGE = 1000
 MAX_CANDIDATES = 10
 """How many jobs are named when several are meant."""
+
+NAME_TOPICS = (NameReserved.TOPIC, NameReleased.TOPIC)
 
 Job = Mapping[str, Any]
 
@@ -29,13 +32,25 @@ def find_job_id(door: Door, wanted: str) -> str:
         return str(UUID(wanted))
     except ValueError:
         pass
-    found = {job["id"]: job for job in _fitting(door, wanted)}
+    found = {job["id"]: job for job in _meant(door, wanted)}
     if not found:
         raise Stop(Exit.NOT_FOUND, f"There is no job {harmless(wanted)[:200]!r}: see list.")
     if len(found) > 1:
         raise Stop(Exit.REFUSED, _ambiguous(wanted, list(found.values())))
     [job_id] = found
     return str(job_id)
+
+
+def _meant(door: Door, wanted: str) -> list[Job]:
+    """The jobs that fit, also while the list of jobs cannot answer: a broken copy must keep nobody
+    from resuming a job.
+    """
+    try:
+        return list(_fitting(door, wanted))
+    except Problem as problem:
+        if problem.problem_code != "behind":
+            raise
+    return list(_fitting_in_book(door, wanted))
 
 
 def _fitting(door: Door, wanted: str) -> Iterator[Job]:
@@ -47,13 +62,36 @@ def _fitting(door: Door, wanted: str) -> Iterator[Job]:
         yield from (job for job in _jobs(door, {}) if job["id"].startswith(folded))
 
 
+def _fitting_in_book(door: Door, wanted: str) -> Iterator[Job]:
+    folded, stream = wanted.casefold(), name_stream(wanted)
+    is_prefix = _PREFIX.fullmatch(folded) is not None
+    for holder in _holders(door):
+        has_prefix = is_prefix and holder["id"].startswith(folded)
+        if has_prefix or name_stream(holder["name"]) == stream:
+            yield holder
+
+
+def _holders(door: Door) -> Iterator[Job]:
+    """Who holds each name, read from the book itself: what happened last to a name decides."""
+    seen: set[UUID] = set()
+    for event in _pages(door, "/v1/events", {"topic": NAME_TOPICS, "order": "desc"}, "events"):
+        name, job_id = event["data"]["name"], event["data"]["job_id"]
+        stream = name_stream(name)
+        if stream not in seen and event["topic"] == NameReserved.TOPIC:
+            yield {"id": job_id, "name": name}
+        seen.add(stream)
+
+
 def _jobs(door: Door, query: Mapping[str, object]) -> Iterator[Job]:
+    yield from _pages(door, "/v1/jobs", query, "jobs")
+
+
+def _pages(door: Door, path: str, query: Mapping[str, object], key: str) -> Iterator[Job]:
+    """Everything that a list holds."""
     cursor: str | None = None
     while True:
-        page = door.ask(
-            "GET", "/v1/jobs", query={**query, "cursor": cursor, "limit": PAGE}
-        ).document
-        yield from page["jobs"]
+        page = door.ask("GET", path, query={**query, "cursor": cursor, "limit": PAGE}).document
+        yield from page[key]
         cursor = page["next"]
         if cursor is None:
             return

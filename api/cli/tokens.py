@@ -22,7 +22,14 @@ Role = Annotated[
         "--role", help="viewer reads, operator changes jobs, admin everything, worker runs."
     ),
 ]
-Kind = Annotated[str, typer.Option("--kind", help="user, agent, worker or system.")]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        help="user, agent, worker or system; left out: worker for that role, else user.",
+        show_default=False,
+    ),
+]
 Expires = Annotated[
     str | None,
     typer.Option("--expires", metavar="INSTANT", help="Until when it opens, or for how long: 30d."),
@@ -33,7 +40,7 @@ Wanted = Annotated[str, typer.Argument(metavar="TOKEN", help="A token's id or na
 def create(
     name: Name,
     role: Role = "viewer",
-    kind: Kind = "user",
+    kind: Kind = None,
     expires: Expires = None,
     as_json: AsJson = False,
     data: DataFolder = None,

@@ -43,6 +43,7 @@ async def runs(job_id: JobId, query: Annotated[Page, Query()], door: UsesDoor) -
     await run_sync(door.parts.history.require_known, job_id)
     found, following = await door.read(
         partial(door.parts.copies.runs, job_id, cursor=query.cursor, limit=query.limit),
+        needs=("runs",),
         after_position=query.after_position,
     )
     return plain({"runs": found, "next": following, "position": position})

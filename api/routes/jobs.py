@@ -19,6 +19,9 @@ from projections.job_questions import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+NEEDS = ("jobs",)
+"""The copies that these questions are answered from."""
+
 GivenObject = Annotated[Plain, Depends(read_object)]
 
 
@@ -43,7 +46,9 @@ async def jobs(query: Annotated[JobsQuery, Query()], door: UsesDoor) -> Response
     asked = JobFilter(**query.model_dump(exclude={"after_position"}))
     position = door.position(query.after_position)
     found, following = await door.read(
-        partial(door.parts.copies.jobs, asked), after_position=query.after_position
+        partial(door.parts.copies.jobs, asked),
+        needs=NEEDS,
+        after_position=query.after_position,
     )
     return plain({"jobs": found, "next": following, "position": position})
 
@@ -52,7 +57,8 @@ async def jobs(query: Annotated[JobsQuery, Query()], door: UsesDoor) -> Response
 async def job(job_id: JobId, query: Annotated[PlainQuery, Query()], door: UsesDoor) -> Response:
     """One job."""
     question = partial(door.parts.copies.job, job_id)
-    return one_job(await door.read(question, after_position=query.after_position))
+    found = await door.read(question, needs=NEEDS, after_position=query.after_position)
+    return one_job(found)
 
 
 @router.patch(

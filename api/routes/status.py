@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.auth import requires
 from api.documents import EVIDENCE, HEALTH, SUMMARY
 from api.door import UsesDoor, plain
-from api.readiness import readiness
+from api.readiness import Readiness
 from api.schemas import Query as PlainQuery
 from ledger.store.evidence import genesis
 
@@ -25,16 +25,19 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz", responses={200: HEALTH})
-async def readyz(door: UsesDoor) -> Response:
+async def readyz(request: Request) -> Response:
     """Commands are answered; what else is wrong is named, and degrades only."""
-    return plain(await readiness(door.parts))
+    readiness: Readiness = request.app.state.readiness
+    return plain(await readiness.answer())
 
 
 @router.get("/v1/summary", dependencies=[requires("viewer")], responses={200: SUMMARY})
 async def summary(query: Annotated[PlainQuery, Query()], door: UsesDoor) -> Response:
     """How many jobs stand where, what fires next, the newest failures."""
     position = door.position(query.after_position)
-    found = await door.read(door.parts.copies.summary, after_position=query.after_position)
+    found = await door.read(
+        door.parts.copies.summary, needs=("jobs", "runs"), after_position=query.after_position
+    )
     return plain({"summary": found, "position": position})
 
 

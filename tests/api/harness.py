@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from api.bootstrap import Parts, open_server_parts
 from api.settings import load_settings
 from ledger.domain import runs
 from ledger.store import commands
+from ledger.store.records import Fact
 from ledger.store.unit import Unit
+from projections.model import Model, Statement
 from tests.builders import SUCCESS, ManualClock, a_spec
 
 ROLES = ("viewer", "operator", "admin", "worker")
@@ -74,6 +76,25 @@ class Api:
         yield
         may_end.set()
         held.result()
+
+    @contextmanager
+    def broken_copy(self, name: str) -> Iterator[None]:
+        """Meanwhile one read model can take in no further event."""
+        runner = self.parts.copies._runner
+        assert runner is not None
+        place = next(place for place in runner.places if name == place.model.NAME)
+        whole, place.model = place.model, Throwing(place.model)
+        yield
+        place.model = whole
+
+    @contextmanager
+    def held_copies(self) -> Iterator[None]:
+        """Meanwhile the copies do not move: somebody else writes to their file."""
+        store = self.parts.copies._store
+        with closing(store.file.connect()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.rollback()
 
     def give_up(self, method: str, path: str, body: Any) -> None:
         """Send a request and go away as soon as its command waits for the writer."""
@@ -165,6 +186,19 @@ class Api:
     def topics(self, job_id: str) -> list[str]:
         """What happened to a job."""
         return [event["topic"] for event in self.ledger.history(job_id)]
+
+
+class Throwing:
+    """A read model that takes in nothing."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def project(self, fact: Fact, /) -> Iterable[Statement]:
+        raise ZeroDivisionError(f"a mistake at {fact.position}")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
 
 
 @contextmanager

@@ -220,6 +220,55 @@ def test_what_is_not_there_is_a_problem_too(api: Api) -> None:
     problem(api.get("/v1/nothing"), 404, "not_found")
     problem(api.get("/v1/jobs/"), 404, "not_found")
     problem(api.get("/static/secret.txt"), 404, "not_found")
-    answer = api.ask("PUT", "/v1/jobs")
-    problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/jobs", "GET, POST"),
+        ("POST", "/v1/jobs/x", "DELETE, GET, PATCH"),
+        ("PUT", "/login", "GET, POST"),
+        ("DELETE", "/healthz", "GET"),
+        ("POST", "/v1/openapi.json", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_told_every_right_one(
+    api: Api, method: str, path: str, allowed: str
+) -> None:
+    answer = api.ask(method, path)
+
+    assert answer.headers["allow"] == allowed
+    assert allowed in problem(answer, 405, "method_not_allowed")["detail"]
+
+
+def test_a_head_is_refused_in_line_with_what_is_allowed(api: Api) -> None:
+    answer = api.ask("HEAD", "/v1/jobs")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/jobs?status=active&status=failed", "status"),
+        ("/v1/jobs?limit=1&limit=1", "limit"),
+        ("/v1/events?kind=user&topic=job.paused&kind=agent", "kind"),
+        ("/v1/summary?after_position=1&after_position=2", "after_position"),
+    ],
+)
+def test_a_filter_given_twice_is_not_silently_reduced_to_one(
+    api: Api, path: str, field: str
+) -> None:
+    assert problem(api.get(path), 422, "invalid_field")["field"] == field
+
+
+def test_nobody_is_told_of_their_filters_before_they_are_known(api: Api) -> None:
+    problem(api.get("/v1/jobs?status=active&status=failed", by=None), 401, "unauthenticated")
+
+
+def test_topics_may_be_several_and_a_wrong_one_is_named_by_its_parameter(api: Api) -> None:
+    found = api.get("/v1/events?topic=job.scheduled&topic=token.created")
+    wrong = api.get("/v1/events?topic=job.scheduled&topic=job.Paused")
+
+    assert found.status_code == 200
+    assert problem(wrong, 422, "invalid_field")["field"] == "topic"

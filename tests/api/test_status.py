@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from api.errors import refused
+from api.readiness import LATE_SECONDS, Lateness
 from ledger.errors import (
     Behind,
     CorruptEvent,
@@ -107,6 +108,71 @@ def test_a_job_that_will_never_fire_degrades_readiness_and_is_named(api: Api) ->
     assert answer.status_code == 200
     assert answer.json()["status"] == "degraded"
     assert answer.json()["ghosts"] == [job_id]
+
+
+def test_a_pause_that_was_slept_through_is_told_as_what_it_is(api: Api) -> None:
+    job_id = api.schedule()
+    until = (api.clock.now() + timedelta(hours=1)).isoformat()
+    api.post(f"/v1/jobs/{job_id}/pause", {"until": until})
+    api.clock.advance(timedelta(hours=2))
+
+    [problem] = api.get("/readyz", by=None).json()["problems"]
+
+    assert problem == f"Job {job_id} is paused beyond 2026-03-02T13:00:00Z, when it was to end."
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/{job_id}", "/v1/summary"])
+def test_a_question_that_a_broken_copy_cannot_answer_is_refused_at_once(
+    api: Api, path: str
+) -> None:
+    job_id = api.schedule()
+    api.get("/v1/jobs")
+    with api.broken_copy("jobs"):
+        position = api.post(f"/v1/jobs/{job_id}/pause").json()["position"]
+
+        answer = api.get(path.format(job_id=job_id))
+
+        body = problem(answer, 503, "behind")
+        assert (body["copy"], body["broken_at"]) == ("jobs", position)
+        assert f"The copy jobs stopped at position {position}" in body["detail"]
+        assert api.get(f"/v1/jobs/{job_id}/runs").status_code == 200
+        ready = api.get("/readyz", by=None).json()
+        assert ready["status"] == "degraded"
+        assert f"The copy jobs stopped at position {position}." in ready["problems"]
+
+
+def test_copies_that_stay_behind_degrade_readiness(api: Api) -> None:
+    api.get("/v1/jobs")
+    with api.held_copies():
+        api.schedule("never seen")
+        first = api.get("/readyz", by=None).json()
+        api.clock.advance(timedelta(seconds=LATE_SECONDS + 1))
+        later = api.get("/readyz", by=None).json()
+
+    assert first["status"] == "ready"
+    assert later["status"] == "degraded"
+    assert "The copy jobs is at position" in later["problems"][0]
+
+
+def test_copies_of_a_busy_ledger_that_keep_coming_are_not_late() -> None:
+    lateness = Lateness()
+
+    for second in range(100):
+        model = {"name": "jobs", "position": second * 10, "state": "behind"}
+        assert lateness.of([model], second * 10 + 5, float(second)) == []
+
+
+def test_readiness_looks_at_most_once_a_second(api: Api) -> None:
+    job_id = api.schedule()
+    first = api.get("/readyz", by=None).json()
+    api.ledger.heads.jobs[UUID(job_id)].next_run_at = None
+
+    again = api.get("/readyz", by=None).json()
+    api.clock.advance(timedelta(seconds=1))
+    later = api.get("/readyz", by=None).json()
+
+    assert first == again
+    assert later["ghosts"] == [job_id]
 
 
 def test_without_a_writer_nothing_is_ready_and_commands_say_so(api: Api) -> None:
@@ -213,6 +279,16 @@ def test_a_token_that_cannot_be_is_refused(api: Api, change: dict[str, Any], fie
     body = {"name": "ci", "role": "viewer"} | change
 
     assert problem(api.post("/v1/tokens", body), 422, "invalid_field")["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("role", "kind"),
+    [("worker", "worker"), ("viewer", "user"), ("operator", "user"), ("admin", "user")],
+)
+def test_a_token_without_a_kind_has_that_of_its_role(api: Api, role: str, kind: str) -> None:
+    made = api.post("/v1/tokens", {"name": "ci", "role": role}).json()
+
+    assert made["token"]["kind"] == kind
 
 
 def test_a_token_that_is_not_there_cannot_be_revoked(api: Api) -> None:

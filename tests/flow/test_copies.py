@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
@@ -13,12 +14,14 @@ from uuid import UUID
 import pytest
 from pytest import raises
 
+from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.domain.view import view
 from ledger.errors import Behind, JobNotFound, LedgerError
 from ledger.store.records import Fact, Recorded
 from projections import jobs, runs
 from projections.copies import MODELS, Copies
+from projections.followers import ThreadFollower
 from projections.job_questions import JobFilter
 from projections.model import Model, Statement
 from projections.runner import Runner
@@ -209,9 +212,40 @@ def test_a_stopped_model_does_not_hold_up_the_others_nor_the_book(tmp_path: Path
     copies.catch_up()
 
     assert copies.job(job_id)["name"] == "later"
-    assert copies.position == 4
+    copies.wait_for(4, 0, needs=["jobs"])
+    assert copies.position == 0
     copies.close()
     ledger.close()
+
+
+def test_a_stopped_model_is_not_waited_for_and_is_named(tmp_path: Path) -> None:
+    ledger, fragile = with_jobs(tmp_path, 2), Fragile()
+    fragile.throws_at = 3
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    copies.catch_up()
+
+    with raises(Behind, match="fragile stopped at position 3") as behind:
+        copies.wait_for(4)  # with a patience of seconds, which nothing here would end
+
+    assert behind.value.facts == {"wanted": 4, "reached": 2, "copy": "fragile", "broken_at": 3}
+    copies.wait_for(4, needs=["jobs"])
+    copies.wait_for(2, needs=["fragile"])
+    copies.close()
+    ledger.close()
+
+
+def test_who_waits_for_a_model_that_stops_is_told_at_once(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, ManualClock(NOON)) as ledger:
+        copies = Copies.open(ledger, tmp_path / "copies.db")
+        copies.start()
+        copies.wait_for(ledger.schedule(a_spec()).position, 60)
+        break_event(tmp_path / "data" / "ledger.db", 3, is_early=True)
+
+        position = ledger.schedule(a_spec(name="another")).position
+
+        with raises(Behind, match="stopped at position 3"):
+            copies.wait_for(position, 60)
+        copies.close()
 
 
 def test_a_stopped_model_goes_on_when_it_is_mended(tmp_path: Path) -> None:
@@ -357,10 +391,14 @@ def test_a_corrupt_event_stops_the_copies_at_its_position(tmp_path: Path) -> Non
     ledger.close()
 
 
-def break_event(path: Path, position: int) -> None:
+def break_event(path: Path, position: int, *, is_early: bool = False) -> None:
+    """Spoil an event that is in the book, or one that is still to come."""
     connection = sqlite3.connect(path)
     connection.execute("DROP TRIGGER events_are_never_changed")
-    connection.execute("UPDATE events SET state = x'7b' WHERE position = ?", (position,))
+    spoil = f"UPDATE events SET state = x'7b' WHERE position = {position}"
+    if is_early:
+        spoil = f"CREATE TRIGGER spoil AFTER INSERT ON events BEGIN {spoil}; END"
+    connection.execute(spoil)
     connection.commit()
     connection.close()
 
@@ -388,5 +426,48 @@ def test_who_does_not_wait_is_told_how_far_the_copies_are(tmp_path: Path) -> Non
         copies.wait_for(4, 0)
 
     assert behind.value.facts == {"wanted": 4, "reached": 0}
+    copies.close()
+    ledger.close()
+
+
+class Unsound:
+    """A runner that fails in a way nobody has thought of, until it is mended."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.is_mended = False
+        self.has_failed = threading.Event()
+
+    def run_once(self) -> int:
+        if not self.is_mended:
+            self.has_failed.set()
+            raise ZeroDivisionError("nobody thought of it")
+        return self._runner.run_once()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+
+def test_a_follower_outlives_whatever_goes_wrong_and_says_what_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.followers.TROUBLE_SECONDS", 0.01)
+    ledger = with_jobs(tmp_path, 2)
+    store = SQLiteCopies(tmp_path / "copies.db")
+    runner = Unsound(Runner(ledger.book, ledger.mapper, store, MODELS))
+    follower = ThreadFollower(runner)  # type: ignore[arg-type]
+    copies = Copies(ledger, store, None, follower)
+    copies.start()
+    runner.has_failed.wait()
+    wait_for("The problem", lambda: follower.problem is not None, seconds=60)
+    health = copies.health()
+
+    runner.is_mended = True
+    copies.wait_for(4, 60)
+
+    assert {item["state"] for item in health} == {"stopped"}
+    assert "nobody thought of it" in health[0]["problem"]
+    wait_for("Health", lambda: follower.problem is None, seconds=60)
+    assert {item["state"] for item in copies.health()} == {"live"}
     copies.close()
     ledger.close()

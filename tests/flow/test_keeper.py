@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pytest import raises
 
+from api.demo.waiting import wait_for
 from ledger import Ledger
+from ledger.errors import Behind
 from projections.copies import Copies
 from projections.followers import ProcessFollower
 from projections.job_questions import JobFilter
 from tests.builders import a_spec, open_ledger
+from tests.flow.test_copies import break_event
 
 PATIENCE_SECONDS = 60.0
 
@@ -53,6 +58,44 @@ def test_a_keeper_that_is_killed_comes_back_and_goes_on(tmp_path: Path) -> None:
 
         copies.wait_for(second.position)
         assert len(copies.jobs(JobFilter())[0]) == 2
+
+
+def test_a_keeper_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.followers.RETRY_SECONDS", 0.01)
+    follower = ProcessFollower(tmp_path, tmp_path / "copies.db")
+    follower._command = [str(tmp_path / "nothing")]
+    follower._thread.start()
+    wait_for("The problem", lambda: follower.problem is not None, seconds=60)
+    problem = follower.problem
+
+    follower._command = [sys.executable, "-c", "print('[]', flush=True); input()"]
+
+    assert problem is not None
+    assert "FileNotFoundError" in problem
+    wait_for("A keeper", lambda: follower.problem is None, seconds=PATIENCE_SECONDS)
+    follower.close()
+
+
+def test_a_keeper_tells_where_a_model_stopped(tmp_path: Path) -> None:
+    with kept_apart(tmp_path) as (ledger, copies):
+        copies.wait_for(ledger.schedule(a_spec()).position)
+        break_event(tmp_path / "data" / "ledger.db", 3, is_early=True)
+
+        position = ledger.schedule(a_spec(name="another")).position
+
+        with raises(Behind, match="stopped at position 3"):
+            copies.wait_for(position)
+
+
+def test_without_a_keeper_the_copies_count_as_stopped(tmp_path: Path) -> None:
+    with kept_apart(tmp_path) as (_, copies):
+        os.kill(keeper_of(copies), signal.SIGKILL)
+
+        wait_for("The end", lambda: copies.health()[0]["state"] == "stopped", seconds=60)
+
+        assert "ended with code -9" in copies.health()[0]["problem"]
 
 
 def keeper_of(copies: Copies) -> int:
