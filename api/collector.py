@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 
-YOUNG = 50_000
+YOUNG = 500_000
 """Allocations before the youngest objects are looked at."""
 MIDDLE = 20
 OLD = 100

@@ -25,6 +25,7 @@ from ledger.errors import InvalidField
 
 ENVELOPE = ("originator_id", "originator_version")
 FORGOTTEN = "[forgotten]"
+OFFSET_LENGTH = len("+00:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ class Codec:
 
 def instant_text(at: datetime) -> str:
     """An instant as it is stored: RFC 3339 in UTC."""
-    return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat().replace("+00:00", "Z")
+    text = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat()
+    return f"{text[:-OFFSET_LENGTH]}Z"
 
 
 def encode_text(name: str, body: str) -> bytes:

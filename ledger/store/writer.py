@@ -35,7 +35,8 @@ MAX_BATCH = 1024
 MAX_TRIES = 3
 """How often a batch is decided again after its commit failed."""
 HEADS_PER_SAVE = 500
-EVENTS_PER_SAVE = 100_000
+EVENTS_PER_SAVE = 200_000
+"""How many events a start may have to fold when the last process was killed: some seconds."""
 
 
 class _NotKept(OutcomeUnknown):
