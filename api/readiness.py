@@ -129,6 +129,8 @@ def _of_ghosts(lost: list[Told]) -> Iterator[str]:
     for ghost in lost:
         if ghost["status"] == "paused":
             yield f"Job {ghost['id']} is paused beyond {ghost['paused_until']}, when it was to end."
+        elif ghost["next_run_at"] is not None:
+            yield f"Job {ghost['id']} has been due since {ghost['next_run_at']} and is not run."
         else:
             yield f"Job {ghost['id']} is {ghost['status']} and will never fire."
 

@@ -165,6 +165,8 @@ def _complaints(report: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, 
 def _why_ghost(ghost: dict[str, Any]) -> str:
     if ghost["status"] == "paused":
         return f"its pause ended at {ghost['paused_until']} and nobody resumed it: resume it"
+    if ghost["next_run_at"] is not None:
+        return f"it has been due since {ghost['next_run_at']} and is not run: is a server running?"
     return f"it is {ghost['status']} and will never fire: amend its schedule, or run it"
 
 

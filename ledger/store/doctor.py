@@ -26,6 +26,7 @@ def ghosts(ledger: Ledger) -> list[dict[str, Any]]:
             "name": job.name,
             "status": job.status,
             "paused_until": instant(job.paused_until),
+            "next_run_at": instant(job.next_run_at),
         }
         for job in ledger.heads.snapshot()
         if _is_ghost(job) or _is_overslept(job, ledger) or _is_overdue(job, ledger)
