@@ -169,6 +169,7 @@ def test_a_second_cancellation_does_not_leave_anything_behind(tmp_path: Path) ->
     assert living(token) == 0
 
 
+@pytest.mark.proof  # hung twice in about ten whole runs, cause unknown: see the open note
 def test_a_loop_that_is_shut_down_ends_its_commands_first(tmp_path: Path) -> None:
     async def scenario(token: str) -> None:
         fifo = tmp_path / token
