@@ -1,10 +1,14 @@
-"""The first process of a command, as asyncio sees it: its pipes, its output, its end."""
+"""The first process of a command: its pipes, its output, its end."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from typing import cast
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import IO
 
 from ledger.dispatch.executors.output import Output, Tail
 from ledger.dispatch.executors.processes import Mark
@@ -15,54 +19,100 @@ it.
 """
 
 
-class Child(asyncio.SubprocessProtocol):
-    """The command's first process and its pipes. Data is taken as it comes, so its amount costs no
-    memory.
+class Child:
+    """A started command. Nothing is awaited between its start and its mark, so that no cancellation
+    can lose sight of it (asyncio's own `subprocess_exec` leaves such a gap).
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, run_id: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], run_id: str) -> None:
+        self._process = process
+        self._loop = asyncio.get_running_loop()
+        self.exited: asyncio.Future[None] = self._loop.create_future()
         self.output = Output()
         self.errors = Tail()
-        self.exited: asyncio.Future[None] = loop.create_future()
-        self.closed: asyncio.Future[None] = loop.create_future()
-        self._run_id = run_id
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none by inheritance, so this is not asked for.
-        self._transport = cast(asyncio.SubprocessTransport, transport)
-        pipes = (_pipe_name(self._transport, number) for number in (1, 2))
+        self._pipes = [
+            _Pipe(file, sink, self._loop.create_future())
+            for file, sink in ((process.stdout, self.output), (process.stderr, self.errors))
+            if file is not None
+        ]
         self.mark = Mark(
-            leader=self._transport.get_pid(),
-            variable=f"{RUN_VARIABLE}={self._run_id}".encode(),
-            pipes=frozenset(filter(None, pipes)),
+            leader=process.pid,
+            variable=f"{RUN_VARIABLE}={run_id}".encode(),
+            pipes=frozenset(pipe.name for pipe in self._pipes),
         )
+
+    @classmethod
+    def start(
+        cls,
+        argv: Sequence[str],
+        run_id: str,
+        *,
+        task: IO[bytes],
+        environment: Mapping[str, str],
+        cwd: str | None,
+    ) -> Child:
+        """Raises OSError when the program or the folder is missing or may not be used."""
+        process = subprocess.Popen(
+            [word.encode() for word in argv],
+            stdin=task,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env={name.encode(): value.encode() for name, value in environment.items()},
+            cwd=cwd,
+            start_new_session=True,
+        )
+        child = cls(process, run_id)
+        threading.Thread(target=child._await_exit, name=f"command-{process.pid}").start()
+        return child
 
     @property
     def exit_code(self) -> int | None:
         """None while it runs; negative is the signal that ended it."""
-        return self._transport.get_returncode()
+        return self._process.returncode
+
+    async def read(self) -> None:
+        """Begin to take what it says as it comes, so that its amount costs no memory."""
+        for pipe in self._pipes:
+            await self._loop.connect_read_pipe(lambda pipe=pipe: pipe, pipe.file)  # type: ignore[misc]
+
+    async def said_all(self) -> None:
+        """Wait until it has ended and nobody holds a pipe open that is being read."""
+        await asyncio.wait({self.exited, *(p.closed for p in self._pipes if p.is_read)})
 
     def close(self) -> None:
         """Let go of the pipes, whoever may still hold their other ends."""
-        self._transport.close()
+        for pipe in self._pipes:
+            pipe.close()
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        (self.output if fd == 1 else self.errors).take(data)
+    def _await_exit(self) -> None:
+        self._process.wait()
+        with suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self.exited.set_result, None)
 
-    def process_exited(self) -> None:
-        self.exited.set_result(None)
+
+class _Pipe(asyncio.Protocol):
+    """One of the command's pipes, poured into `sink`."""
+
+    def __init__(self, file: IO[bytes], sink: Output | Tail, closed: asyncio.Future[None]) -> None:
+        self.file = file
+        self.name = f"pipe:[{os.fstat(file.fileno()).st_ino}]"
+        self.closed = closed
+        self._sink = sink
+        self._transport: asyncio.BaseTransport | None = None
+
+    @property
+    def is_read(self) -> bool:
+        return self._transport is not None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._sink.take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         self.closed.set_result(None)
 
-
-def _pipe_name(transport: asyncio.SubprocessTransport, number: int) -> str | None:
-    """As /proc shows it; None for a pipe that everybody has closed already, or that the event loop
-    (uvloop) does not show.
-    """
-    pipe = transport.get_pipe_transport(number)
-    file = pipe.get_extra_info("pipe") if pipe else None
-    try:
-        return f"pipe:[{os.fstat(file.fileno()).st_ino}]" if file else None
-    except ValueError:
-        return None
+    def close(self) -> None:
+        (self._transport or self.file).close()

@@ -11,15 +11,16 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ledger.clock import Clock, rfc3339
 from ledger.dispatch.executors.child import RUN_VARIABLE, Child
 from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
-from ledger.dispatch.executors.processes import signal_all
+from ledger.dispatch.executors.processes import kill_all, signal_all
 from ledger.domain.executors import parse_executor
 from ledger.errors import Refused
 
@@ -29,11 +30,8 @@ GRACE_SECONDS = 5.0
 DRAIN_SECONDS = 5.0
 """How long the pipes of an ended command are read on, when something still holds them open."""
 
-KILL_ROUNDS = 250
-KILL_PAUSE_SECONDS = 0.02
-"""SIGKILL is repeated this often, this far apart, until no process of the run is left."""
-
-QUIET_ROUNDS = 2
+SCANNERS = 4
+"""Threads that look for the processes of ended runs; each look is mostly waiting."""
 
 DEFAULT_ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -59,7 +57,9 @@ class Command:
         self._clock = clock
         self._environment = environment
         self._grace_seconds = grace_seconds
-        self._scanner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="command-processes")
+        self._scanner = ThreadPoolExecutor(
+            max_workers=SCANNERS, thread_name_prefix="command-processes"
+        )
 
     async def execute(self, ticket: RunTicket) -> Outcome:
         """Run the command and end what is left of it. Raises nothing but CancelledError, and that
@@ -82,12 +82,13 @@ class Command:
         started = self._clock.elapsed()
         try:
             executor = parse_executor(ticket.executor or {}, only=self.kind)
-            child = await self._start(executor, ticket)
+            child = self._start(executor, ticket)
         except Refused as refusal:
             return Blocked(refusal.message)
         except OSError as error:
             return Blocked(_why_not_started(executor["argv"][0], error))
         try:
+            await child.read()
             await asyncio.wait(
                 {child.exited, stop}, timeout=ticket.timeout_seconds, return_when="FIRST_COMPLETED"
             )
@@ -99,52 +100,46 @@ class Command:
         )
         return report.outcome(child, is_late=is_late, survivors=survivors)
 
-    async def _start(self, executor: Mapping[str, Any], ticket: RunTicket) -> Child:
-        """Raises OSError when the program or the folder is missing or may not be used: nothing was
-        executed. The task is a file on standard input: nobody has to keep writing it.
+    def _start(self, executor: Mapping[str, Any], ticket: RunTicket) -> Child:
+        """Raises OSError when nothing was executed. The task is a file on standard input: nobody
+        has to keep writing it.
         """
-        loop = asyncio.get_running_loop()
-        environment = {**self._environment, **executor.get("env", {}), **_identity(ticket)}
         with tempfile.TemporaryFile() as task:
             task.write(ticket.task.encode(errors="replace"))
             task.seek(0)
-            _, child = await loop.subprocess_exec(
-                lambda: Child(loop, ticket.run_id),
-                *map(str.encode, executor["argv"]),
-                stdin=task,
-                env={name.encode(): value.encode() for name, value in environment.items()},
+            return Child.start(
+                executor["argv"],
+                ticket.run_id,
+                task=task,
+                environment={**self._environment, **executor.get("env", {}), **_identity(ticket)},
                 cwd=executor.get("cwd"),
-                start_new_session=True,
             )
-        return child
 
     async def _end(self, child: Child) -> int:
-        """End every process of the run and read what they said; how many could not be ended."""
+        """End every process of the run and read what they said; how many could not be ended.
+
+        Each step is taken even when the one before was cancelled: a loop that shuts down cancels
+        everything, and may do so at any of them.
+        """
         try:
             if not child.exited.done():
-                await self._signal(child, signal.SIGTERM)
+                await self._in_thread(signal_all, child.mark, signal.SIGTERM)
                 await asyncio.wait({child.exited}, timeout=self._grace_seconds)
         finally:
-            survivors = await self._kill(child)
-            await asyncio.wait({child.exited, child.closed}, timeout=DRAIN_SECONDS)
+            survivors = await self._in_thread(kill_all, child.mark)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(child.said_all(), DRAIN_SECONDS)
             child.close()
         return survivors
 
-    async def _kill(self, child: Child) -> int:
-        """Until nobody was found twice in a row: a look can miss one that forks and ends."""
-        left = quiet = 0
-        for _ in range(KILL_ROUNDS):
-            left = await self._signal(child, signal.SIGKILL)
-            quiet = 0 if left else quiet + 1
-            if quiet == QUIET_ROUNDS:
-                break
-            await asyncio.sleep(KILL_PAUSE_SECONDS if left else 0)
-        return left
-
-    async def _signal(self, child: Child, signum: int) -> int:
-        """In a thread of its own: to look through all processes of a machine takes a while."""
+    async def _in_thread(self, work: Callable[..., int], *arguments: object) -> int:
+        """In a thread: to look through all processes of a machine takes a while. It is seen through
+        to its end, however often the waiter is cancelled.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._scanner, signal_all, child.mark, signum)
+        done = loop.run_in_executor(self._scanner, work, *arguments)
+        await _settled(done)
+        return done.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +203,7 @@ def _why_not_started(program: str, error: OSError) -> str:
     return f"{program} was not started: {error.strerror or error} ({blamed})."
 
 
-async def _settled(work: asyncio.Future[Outcome]) -> None:
+async def _settled(work: asyncio.Future[Any]) -> None:
     """Wait for work that ends by itself, however often the waiter is cancelled meanwhile."""
     while not work.done():
         try:

@@ -12,12 +12,20 @@ group is known.
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 _PROC = Path("/proc")
 _DEAD = (b"Z", b"X", b"x")
+
+KILL_ROUNDS = 250
+KILL_PAUSE_SECONDS = 0.02
+"""SIGKILL is repeated this often, this far apart, until no process of the run is left."""
+
+QUIET_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,21 @@ def signal_all(mark: Mark, signum: int) -> int:
     for group in {process.group for process in found} - {os.getpgrp(), 0}:
         _signal_group(group, signum)
     return len(found)
+
+
+def kill_all(mark: Mark) -> int:
+    """Send SIGKILL until nobody of the run was found twice in a row (a look can miss one that forks
+    and ends), and say how many are left after about 5 seconds of it.
+    """
+    left = quiet = 0
+    for _ in range(KILL_ROUNDS):
+        left = signal_all(mark, signal.SIGKILL)
+        quiet = 0 if left else quiet + 1
+        if quiet == QUIET_ROUNDS:
+            break
+        if left:
+            Event().wait(KILL_PAUSE_SECONDS)
+    return left
 
 
 def _signal_group(group: int, signum: int) -> int:
