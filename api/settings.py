@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import partial
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
+from api import values
 from ledger.errors import StartRefused
 
 PREFIX = "JOBLEDGER_"
@@ -52,8 +49,8 @@ class Settings:
     @property
     def sqlite_path(self) -> Path | None:
         """The file `sqlite:///…` names; None means the data folder's own file, or PostgreSQL."""
-        is_sqlite = self.dsn is not None and self.dsn.startswith(_SQLITE)
-        return Path(str(self.dsn).removeprefix(_SQLITE)) if is_sqlite else None
+        is_sqlite = self.dsn is not None and self.dsn.startswith(values.SQLITE)
+        return Path(str(self.dsn).removeprefix(values.SQLITE)) if is_sqlite else None
 
 
 def load_settings(
@@ -148,126 +145,6 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)[:120]
 
 
-# -- readers: one raw value, text or TOML's, to its type; a ValueError says what would do ----------
-
-
-def _optional(reader: Callable[[object], object]) -> Callable[[object], object]:
-    return lambda raw: None if raw == "" else reader(raw)
-
-
-def _text(raw: object) -> str:
-    text = raw.strip() if isinstance(raw, str) else ""
-    if not text or not text.isprintable():
-        raise ValueError(f"{_shown(raw)} is not a line of text.")
-    return text
-
-
-def _folder(raw: object) -> Path:
-    return raw if isinstance(raw, Path) else Path(_text(raw))
-
-
-@_optional
-def _token(raw: object) -> str:
-    if not isinstance(raw, str) or not re.fullmatch(r"[!-~]+", raw.strip()):
-        raise ValueError("a token is printable ASCII without spaces (what was given is not shown).")
-    return raw.strip()
-
-
-_SQLITE = "sqlite:///"
-_DSN = re.compile(rf"{_SQLITE}(?!:memory:)\S.*|postgres(ql)?://\S*")
-
-
-@_optional
-def _dsn(raw: object) -> str:
-    text = _text(raw)
-    if not _DSN.fullmatch(text):
-        raise ValueError("neither sqlite:///FILE nor postgresql://… (what was given is not shown).")
-    return text
-
-
-def _host(raw: object) -> str:
-    text = _text(raw).lower()
-    if not _is_host(text):
-        raise ValueError(f"{_shown(raw)} is not an address or a host name (the port is apart).")
-    return text
-
-
-# 127.1 and 0x7f.1 look like names and are addresses in disguise.
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST_NAME = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)*(?!(?:\d+|0x[0-9a-f]*)\.?$){_LABEL}\.?")
-
-
-def _is_host(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return _HOST_NAME.fullmatch(text) is not None
-    return True
-
-
-@_optional
-def _url(raw: object) -> str:
-    text = _text(raw)
-    try:
-        parts = urlsplit(text)
-        is_reachable = _is_host(parts.hostname or "") and parts.port != 0
-    except ValueError:  # a port or an address that is none
-        is_reachable = False
-    if not is_reachable or parts.scheme not in ("http", "https") or "@" in parts.netloc:
-        raise ValueError("not http://HOST[:PORT][/PATH] or https://…, without a password.")
-    return text
-
-
-def _targets(raw: object) -> tuple[str, ...]:
-    words = re.split(r"[,\s]+", raw) if isinstance(raw, str) else raw
-    if not isinstance(words, list | tuple):
-        raise ValueError(f"{_shown(raw)} is not a list of hosts and networks.")
-    return tuple(_target(word) for word in words if word != "")
-
-
-def _target(raw: object) -> str:
-    text = _text(raw).lower()
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        if _is_host(text):
-            return text
-    raise ValueError(f"{_shown(raw)} is neither a host nor a network such as 10.0.0.0/8.")
-
-
-_WORDS = {"on": True, "true": True, "yes": True, "1": True}
-_WORDS |= {"off": False, "false": False, "no": False, "0": False}
-
-
-def _switch(raw: object) -> bool:
-    word = str(raw).strip().lower() if isinstance(raw, str | bool) else ""
-    if word not in _WORDS:
-        raise ValueError(f"{_shown(raw)} is neither on nor off.")
-    return _WORDS[word]
-
-
-def _whole(raw: object, *, low: int, high: int) -> int:
-    digits = str(raw).strip()
-    if not re.fullmatch(r"-?[0-9]{1,18}", digits) or not low <= int(digits) <= high:
-        raise ValueError(f"{_shown(raw)} is not a whole number from {low} to {high}.")
-    return int(digits)
-
-
-_port = partial(_whole, low=0, high=65_535)
-_concurrency = partial(_whole, low=1, high=10_000)
-_limit = _optional(partial(_whole, low=1, high=2**53))
-
-
-def _copies(raw: object) -> str:
-    if raw not in ("thread", "process"):
-        raise ValueError(f"{_shown(raw)} is neither thread nor process.")
-    return str(raw)
-
-
-def _shown(raw: object) -> str:
-    return ascii(raw) if len(ascii(raw)) <= 60 else f"{ascii(raw)[:57]}..."
-
-
 # -- the table ----------------------------------------------------------------------------------
 
 
@@ -288,19 +165,27 @@ class Setting:
 
 # One row a setting; documentation and tests enumerate it.
 SETTINGS: tuple[Setting, ...] = (
-    Setting("JOBLEDGER_DATA", "./data", "folder of book, copies and jobledger.toml", _folder),
-    Setting("JOBLEDGER_DSN", "", "sqlite:///FILE or postgresql://…; else in the folder", _dsn),
-    Setting("JOBLEDGER_HOST", "127.0.0.1", "address to listen on", _host),
-    Setting("JOBLEDGER_PORT", "8321", "port to listen on; 0 takes a free one", _port),
-    Setting("JOBLEDGER_TOKEN", "", "what clients present; at first start, the admin's", _token),
-    Setting("JOBLEDGER_URL", "", "where clients find the server", _url),
-    Setting("JOBLEDGER_AGENT_URL", "", "the agent that jobs call", _url),
-    Setting("JOBLEDGER_HTTP_ALLOW", "", "private hosts and networks that jobs may call", _targets),
-    Setting("JOBLEDGER_COMMANDS", "off", "may jobs run commands on this machine", _switch),
-    Setting("JOBLEDGER_CONCURRENCY", "32", "runs under way at once", _concurrency),
-    Setting("JOBLEDGER_MAX_JOBS", "", "jobs the ledger takes; without it, no limit", _limit),
-    Setting("JOBLEDGER_REQUIRE_REASON", "off", "does a force-resume need a reason", _switch),
-    Setting("JOBLEDGER_COPIES", "thread", "keep the copies in a thread or a process", _copies),
+    Setting("JOBLEDGER_DATA", "./data", "folder of book, copies and jobledger.toml", values.folder),
+    Setting(
+        "JOBLEDGER_DSN", "", "sqlite:///FILE or postgresql://…; else in the folder", values.dsn
+    ),
+    Setting("JOBLEDGER_HOST", "127.0.0.1", "address to listen on", values.host),
+    Setting("JOBLEDGER_PORT", "8321", "port to listen on; 0 takes a free one", values.port),
+    Setting(
+        "JOBLEDGER_TOKEN", "", "what clients present; at first start, the admin's", values.token
+    ),
+    Setting("JOBLEDGER_URL", "", "where clients find the server", values.url),
+    Setting("JOBLEDGER_AGENT_URL", "", "the agent that jobs call", values.url),
+    Setting(
+        "JOBLEDGER_HTTP_ALLOW", "", "private hosts and networks that jobs may call", values.targets
+    ),
+    Setting("JOBLEDGER_COMMANDS", "off", "may jobs run commands on this machine", values.switch),
+    Setting("JOBLEDGER_CONCURRENCY", "32", "runs under way at once", values.concurrency),
+    Setting("JOBLEDGER_MAX_JOBS", "", "jobs the ledger takes; without it, no limit", values.limit),
+    Setting("JOBLEDGER_REQUIRE_REASON", "off", "does a force-resume need a reason", values.switch),
+    Setting(
+        "JOBLEDGER_COPIES", "thread", "keep the copies in a thread or a process", values.copies
+    ),
 )
 
 _BY_KEY = {setting.key: setting for setting in SETTINGS}

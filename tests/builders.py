@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Ledger
-from ledger.domain import runs
-from ledger.domain.job import Job
+from ledger.domain import outcomes, runs
+from ledger.domain.job import Job, Revival
 from ledger.domain.origin import Actor, Origin
 from ledger.domain.spec import parse_spec
 from ledger.store.application import Limits
@@ -33,8 +33,14 @@ class SeededChance:
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+ONCE = {"kind": "at", "at": "2026-03-02T12:01:00Z"}
+HOURLY = {"kind": "cron", "expr": "0 * * * *"}
+EVERY_MINUTE = {"kind": "cron", "expr": "* * * * *"}
+FORCE = Revival(force=True)
 OPERATOR = Actor("olga", "user")
-SUCCESS = runs.Success(output="", output_bytes=0, output_sha256="0" * 64, duration_ms=5)
+SUCCESS = outcomes.Success(output="", output_bytes=0, output_sha256="0" * 64, duration_ms=5)
 
 _ids = count(1)
 
@@ -117,7 +123,7 @@ def requested(*, at: datetime = NOON) -> Callable[[Job], None]:
 
 def succeeded(*, at: datetime = NOON + MINUTE) -> Callable[[Job], None]:
     """The open run succeeded."""
-    return lambda job: runs.succeed(job, open_run_id(job), SUCCESS, now=at, by=by())
+    return lambda job: outcomes.succeed(job, open_run_id(job), SUCCESS, now=at, by=by())
 
 
 def failed(
@@ -128,13 +134,13 @@ def failed(
     retry_after: datetime | None = None,
 ) -> Callable[[Job], None]:
     """The open run failed."""
-    failure = runs.Failure(error, failure_class, "api.example.com", retry_after, 7)
-    return lambda job: runs.fail(job, open_run_id(job), failure, now=at, by=by())
+    failure = outcomes.Failure(error, failure_class, "api.example.com", retry_after, 7)
+    return lambda job: outcomes.fail(job, open_run_id(job), failure, now=at, by=by())
 
 
 def lost(cause: str = "lease_expired", *, at: datetime = NOON + MINUTE) -> Callable[[Job], None]:
     """Nobody knows how the open run ended."""
-    return lambda job: runs.lose(job, open_run_id(job), cause, now=at, by=by())
+    return lambda job: outcomes.lose(job, open_run_id(job), cause, now=at, by=by())
 
 
 def tripped(after: int = 10, *, failure_class: str = "rate_limited") -> Callable[[Job], None]:

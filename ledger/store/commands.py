@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.clock import rfc3339
-from ledger.domain import runs
+from ledger.domain import outcomes, runs
 from ledger.domain.events import PositionOf
 from ledger.domain.job import Job, Revival
 from ledger.domain.origin import Origin
@@ -235,7 +235,7 @@ def claim(job_id: UUID, call: Call, *, node: str, is_late: bool) -> Command[Clai
     return command
 
 
-Report = runs.Success | runs.Failure | str
+Report = outcomes.Success | outcomes.Failure | str
 """How a run ended: a success, a failure, or the cause for which nothing was executed."""
 
 
@@ -246,12 +246,12 @@ def report(job_id: UUID, run_id: str, outcome: Report, call: Call) -> Command[No
         job = unit.job(job_id)
         was_deleted = job.status == "deleted"
         match outcome:
-            case runs.Success():
-                runs.succeed(job, run_id, outcome, now=call.now, by=call.by)
-            case runs.Failure():
-                runs.fail(job, run_id, outcome, now=call.now, by=call.by)
+            case outcomes.Success():
+                outcomes.succeed(job, run_id, outcome, now=call.now, by=call.by)
+            case outcomes.Failure():
+                outcomes.fail(job, run_id, outcome, now=call.now, by=call.by)
             case str():
-                runs.block(job, run_id, outcome, now=call.now, by=call.by)
+                outcomes.block(job, run_id, outcome, now=call.now, by=call.by)
         if job.status == "deleted" and not was_deleted:
             unit.name(job.name).release(job.name, job_id, now=call.now, by=call.by)
 
@@ -265,7 +265,7 @@ def lose(job_id: UUID, run_id: str, cause: str, call: Call) -> Command[bool]:
         job = unit.job(job_id)
         if job.open_run is None or job.open_run.run_id != run_id:
             return False
-        runs.lose(job, run_id, cause, now=call.now, by=call.by)
+        outcomes.lose(job, run_id, cause, now=call.now, by=call.by)
         return True
 
     return command

@@ -5,46 +5,36 @@ second thoughts.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
-from ledger.errors import CorruptEvent, StartRefused, StorageFull, Unavailable
+from ledger.errors import StartRefused, StorageFull, Unavailable
 from ledger.store.book import AppendUnknown
 from ledger.store.connections import SQLiteFile
-from ledger.store.evidence import Row, chain_of, columns_of, genesis, leaf_of
+from ledger.store.evidence import chain_of, columns_of, genesis, leaf_of
 from ledger.store.files import Folder
 from ledger.store.mapper import EventMapper
-from ledger.store.query import AuditQuery, where
 from ledger.store.records import (
     Committed,
     Draft,
     Group,
     GroupOutcome,
-    Recorded,
     Superseded,
     Tail,
     TokenRow,
 )
+from ledger.store.sqlite_reads import COLUMNS, SQLiteReads
 
 APPLICATION_ID = 0x4A4C4447
 """`JLDG`: marks the file as a ledger in SQLite's header."""
 SCHEMA_VERSION = "1"
-TEXTS_AT_ONCE = 500
-ROWS_AT_ONCE = 2000
-FIRST_ROWID = -(2**63)
 
-_COLUMNS = (
-    "position, stream, version, topic, state, recorded_at, actor, kind, source, correlation_id, "
-    "failure_class, chain"
-)
-_READ = "SELECT stream, version, topic, state, position, recorded_at, chain FROM events"
-_ROWS = f"SELECT {_COLUMNS} FROM events WHERE position >= ? ORDER BY position LIMIT ?"
 _TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = ?"
-_INSERT_EVENT = f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"
+_INSERT_EVENT = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join('?' * 12)})"
 _INSERT_TEXT = "INSERT INTO texts (id, salt, body) VALUES (?, ?, ?)"
 _PUT_ACCESS = (
     "INSERT INTO tokens (id, name, role, kind, digest, expires_at, revoked_at) VALUES (?, ?, ?, "
@@ -55,7 +45,7 @@ _PUT_HEAD = "INSERT OR REPLACE INTO heads (job, version, state) VALUES (?, ?, ?)
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 
 
-class SQLiteBook:
+class SQLiteBook(SQLiteReads):
     """The store contract on one file. Only the writer's thread calls `append` and `save_heads`.
 
     A new ledger gets `new_id`; without one the file is only read.
@@ -66,7 +56,7 @@ class SQLiteBook:
         if not is_read_only:
             folder.create()
         folder.require_private(folder.book)
-        self.file = SQLiteFile(folder.book, synchronous="FULL", is_read_only=is_read_only)
+        super().__init__(SQLiteFile(folder.book, synchronous="FULL", is_read_only=is_read_only))
         self._writer = self.file.connect()
         if new_id is not None:
             self._create(folder, new_id)
@@ -159,112 +149,11 @@ class SQLiteBook:
         with suppress(sqlite3.Error):
             self._writer.rollback()
 
-    # -- reading --------------------------------------------------------------------------------
-
     def tail(self) -> Tail:
         row = self._writer.execute(_TAIL).fetchone()
         return Tail(*row) if row else Tail(0, self._genesis, 0)
 
-    def tail_position(self) -> int:
-        with self.file.reading() as connection:
-            return int(
-                connection.execute("SELECT COALESCE(MAX(position), 0) FROM events").fetchone()[0]
-            )
-
-    def command_at(self, stream: UUID, version: int) -> bytes | None:
-        with self.file.reading() as connection:
-            row = connection.execute(
-                "SELECT state FROM events WHERE stream = ? AND version = ?", (stream.bytes, version)
-            ).fetchone()
-        return row[0] if row else None
-
-    def read(self, *, after: int, limit: int) -> list[Recorded]:
-        return self._recorded(
-            f"{_READ} WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
-        )
-
-    def stream(self, stream: UUID, *, after: int, upto: int | None, limit: int) -> list[Recorded]:
-        most = upto if upto is not None else 2**62
-        return self._recorded(
-            f"{_READ} WHERE stream = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?",
-            (stream.bytes, after, most, limit),
-        )
-
-    def find(self, query: AuditQuery) -> list[Recorded]:
-        condition, values = where(query)
-        order = "ASC" if query.order == "asc" else "DESC"
-        return self._recorded(
-            f"{_READ} WHERE {condition} ORDER BY position {order} LIMIT ?", (*values, query.limit)
-        )
-
-    def position_at(self, recorded_at: int) -> int:
-        """Binary search by position: recorded_at never goes back."""
-        with self.file.reading() as connection:
-            low, high = (
-                0,
-                connection.execute("SELECT COALESCE(MAX(position), 0) FROM events").fetchone()[0],
-            )
-            while low < high:
-                middle = (low + high + 1) // 2
-                at = connection.execute(
-                    "SELECT recorded_at FROM events WHERE position = ?", (middle,)
-                ).fetchone()
-                low, high = (middle, high) if at and at[0] <= recorded_at else (low, middle - 1)
-        return int(low)
-
-    def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
-        return {text_id: body.decode() for text_id, body in self._texts("id, body", ids)}
-
-    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]:
-        rows = self._texts("id, salt, body", ids)
-        return {text_id: (salt, body) for text_id, salt, body in rows}
-
-    def _texts(self, columns: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        with self.file.reading() as connection:
-            for start in range(0, len(ids), TEXTS_AT_ONCE):
-                some = ids[start : start + TEXTS_AT_ONCE]
-                marks = ", ".join("?" * len(some))
-                yield from connection.execute(
-                    f"SELECT {columns} FROM texts WHERE id IN ({marks})", some
-                )
-
-    def rows(self, *, after: int | None = None) -> Iterator[Row]:
-        """Row by row, so that one that cannot be read is met at its own place; without `after`
-        forged positions below 1 are given too.
-        """
-        first = FIRST_ROWID if after is None else after + 1
-        with self.file.reading() as connection:
-            count = ROWS_AT_ONCE
-            while count == ROWS_AT_ONCE:
-                count = 0
-                for row in connection.execute(_ROWS, (first, ROWS_AT_ONCE)):
-                    yield Row(*row)
-                    first, count = row[0] + 1, count + 1
-
-    def tokens(self) -> list[TokenRow]:
-        with self.file.reading() as connection:
-            rows = connection.execute(
-                "SELECT id, name, role, kind, digest, expires_at, revoked_at FROM tokens"
-            )
-            return [TokenRow(*row) for row in rows]
-
-    def _recorded(self, statement: str, values: Sequence[Any]) -> list[Recorded]:
-        with self.file.reading() as connection:
-            return [_restore(row) for row in connection.execute(statement, values)]
-
     # -- heads ----------------------------------------------------------------------------------
-
-    def load_heads(self) -> Iterator[tuple[UUID, int, bytes]]:
-        with self.file.reading() as connection:
-            for job, version, state in connection.execute("SELECT job, version, state FROM heads"):
-                yield UUID(bytes=job), version, state
-
-    def heads_position(self) -> int:
-        with self.file.reading() as connection:
-            row = connection.execute(
-                "SELECT value FROM meta WHERE key = 'heads_position'"
-            ).fetchone()
-        return int(row[0]) if row else 0
 
     def save_heads(
         self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
@@ -359,10 +248,3 @@ def _token_values(token: TokenRow) -> tuple[Any, ...]:
         token.expires_at,
         token.revoked_at,
     )
-
-
-def _restore(row: tuple[Any, ...]) -> Recorded:
-    stream, version, topic, state, position, recorded_at, chain = row
-    if not isinstance(stream, bytes) or len(stream) != 16:
-        raise CorruptEvent(position, "its stream is no UUID")
-    return Recorded(UUID(bytes=stream), version, topic, state, position, recorded_at, chain)

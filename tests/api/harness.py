@@ -18,15 +18,14 @@ import httpx
 from api.app import create_app
 from api.bootstrap import Parts, open_server_parts
 from api.settings import load_settings
-from ledger.domain import runs
+from ledger.domain import outcomes
 from ledger.store import commands
 from ledger.store.records import Fact
 from ledger.store.unit import Unit
 from projections.model import Model, Statement
-from tests.builders import SUCCESS, ManualClock, a_spec
+from tests.builders import DAY, SUCCESS, ManualClock, a_spec
 
 ROLES = ("viewer", "operator", "admin", "worker")
-DAY = timedelta(days=1)
 
 PATIENCE_SECONDS = 60.0
 """How long a read waits for the copies here: a busy machine must not turn a test red."""
@@ -162,7 +161,9 @@ class Api:
     def failed_job(self, name: str = "broken", **fields: Any) -> str:
         """A job whose breaker tripped at its first error."""
         job_id = self.schedule(name, policy={"trip_after": 1}, **fields)
-        failure = runs.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
+        failure = outcomes.Failure(
+            "429 Too Many Requests", "rate_limited", "api.example.com", None, 7
+        )
         self.end_run(job_id, self.start_run(job_id), failure)
         return job_id
 

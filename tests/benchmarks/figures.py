@@ -20,7 +20,7 @@ from eventsourcing.domain import Aggregate, event
 from api.collector import settle_collector
 from ledger import Dispatcher, ExecutorSettings, Ledger
 from ledger.dispatch.executors.noop import Noop
-from ledger.domain import runs
+from ledger.domain import outcomes, runs
 from ledger.domain.job import Revival
 from ledger.store import commands
 from ledger.store.unit import Unit
@@ -256,7 +256,7 @@ def _one_run(ledger: Ledger, job_id: UUID) -> Callable[[Unit], None]:
             later = (job.next_run_at or call.now) + timedelta(seconds=1)
             run = runs.start_due(job, node="bench", is_late=False, now=later, by=call.by)
             assert run is not None
-            runs.succeed(job, run.run_id, Noop.result, now=later, by=call.by)
+            outcomes.succeed(job, run.run_id, Noop.result, now=later, by=call.by)
 
     return command
 

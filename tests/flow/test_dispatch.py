@@ -18,12 +18,11 @@ from ledger.dispatch.workshop import Finished
 from ledger.errors import LedgerError
 from ledger.store.commands import Claimed
 from ledger.store.sqlite import SQLiteBook
-from tests.builders import MINUTE, NOON, ManualClock, a_spec, open_ledger
+from tests.builders import EVERY_MINUTE, MINUTE, NOON, ManualClock, a_spec, open_ledger
 from tests.simulation import laws
 
 SECOND = timedelta(seconds=1)
 DONE = Succeeded("done", 4, "0" * 64, 1)
-EVERY_MINUTE = {"kind": "cron", "expr": "* * * * *"}
 
 
 class Bench:

@@ -17,12 +17,12 @@ from api.cli.program import build
 from api.settings import SETTINGS
 from ledger import Ledger
 from ledger.clock import SystemClock
-from ledger.domain import runs
+from ledger.domain import outcomes
 from ledger.store import commands
 from tests.builders import ManualClock, a_spec
 
 UNSET: dict[str, str | None] = {setting.name: None for setting in SETTINGS}
-FAILURE = runs.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
+FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
 
 
 @dataclass(frozen=True)

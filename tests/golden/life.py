@@ -13,7 +13,7 @@ import orjson
 
 from ledger import Ledger
 from ledger.domain import events as e
-from ledger.domain import runs
+from ledger.domain import outcomes
 from ledger.domain.job import Job
 from ledger.domain.names import Name
 from ledger.domain.requests import Request, request_stream
@@ -30,7 +30,9 @@ from tests.builders import MINUTE, NOON, SUCCESS, ManualClock, a_spec, open_ledg
 HISTORY = Path(__file__).with_name("history.v1.jsonl")
 DIGEST = Path(__file__).with_name("history.v1.digest")
 HOURLY = {"kind": "cron", "expr": "0 * * * *", "tz": "Europe/Berlin"}
-FAILURE = runs.Failure("Error: 429 too many requests", "rate_limited", "api.example.com", None, 9)
+FAILURE = outcomes.Failure(
+    "Error: 429 too many requests", "rate_limited", "api.example.com", None, 9
+)
 
 
 class Life:

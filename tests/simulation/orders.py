@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from ledger.clock import rfc3339
-from ledger.domain import runs
+from ledger.domain import outcomes
 from ledger.domain.job import Job, Revival
 from ledger.domain.requests import request_stream
 from ledger.domain.spec import parse_spec
@@ -22,7 +22,7 @@ from tests.fleet_model import MAX_LOSSES, Order
 from tests.model import CHANGED, UNCHANGED
 
 STRANGER = an_id(0)
-FAILURE = runs.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
+FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
 SCHEDULES = {
     "every": {"kind": "every", "interval_seconds": 60},
     "cron": {"kind": "cron", "expr": "0 * * * *"},

@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 from ledger.domain import events as e
-from ledger.domain import runs
+from ledger.domain import outcomes, runs
 from ledger.domain.job import Job
 from ledger.store.heads import wake_of
 from tests.builders import (
+    DAY,
+    EVERY_MINUTE,
+    HOUR,
+    HOURLY,
     MINUTE,
     NOON,
+    ONCE,
     a_job,
     an_id,
     by,
@@ -30,18 +35,13 @@ from tests.builders import (
     tripped,
 )
 
-HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
-DAY = timedelta(days=1)
 DUE = NOON + MINUTE
-ONCE = {"kind": "at", "at": "2026-03-02T12:01:00Z"}
-EVERY_MINUTE = {"kind": "cron", "expr": "* * * * *"}
-HOURLY = {"kind": "cron", "expr": "0 * * * *"}
 Change = Callable[[Job], Any]
 
 
 def blocked(cause: str = "commands are off", *, at: datetime = DUE) -> Change:
-    return lambda job: runs.block(job, open_run_id(job), cause, now=at, by=by())
+    return lambda job: outcomes.block(job, open_run_id(job), cause, now=at, by=by())
 
 
 def again(end: Callable[..., Change], times: int) -> Change:

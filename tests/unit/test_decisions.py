@@ -22,8 +22,12 @@ from ledger.errors import (
 )
 from ledger.store import commands
 from tests.builders import (
+    FORCE,
+    HOUR,
+    HOURLY,
     MINUTE,
     NOON,
+    ONCE,
     SUCCESS,
     ManualClock,
     a_job,
@@ -41,13 +45,9 @@ from tests.builders import (
     tripped,
 )
 
-HOUR = timedelta(hours=1)
 LATER = NOON + timedelta(days=1)
-ONCE = {"kind": "at", "at": "2026-03-02T12:01:00Z"}
-HOURLY = {"kind": "cron", "expr": "0 * * * *"}
 Change = Callable[[Job], Any]
 
-FORCE = Revival(force=True)
 COMMANDS: dict[str, Change] = {
     "amend": lambda job: job.amend({"tags": ["x"]}, now=LATER, by=by()),
     "pause": lambda job: job.pause(None, now=LATER, by=by()),

@@ -6,9 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 from ledger.domain.job import Job, Revival
-from tests.builders import MINUTE, NOON, a_job, by, failed, lost, paused, running, succeeded
+from tests.builders import (
+    EVERY_MINUTE,
+    MINUTE,
+    NOON,
+    a_job,
+    by,
+    failed,
+    lost,
+    paused,
+    running,
+    succeeded,
+)
 
-EVERY_MINUTE = {"kind": "cron", "expr": "* * * * *"}
 INTERVAL = {"kind": "every", "interval_seconds": 60}
 ONCE = {"kind": "at", "at": "2026-03-02T13:00:00Z"}
 

@@ -12,7 +12,7 @@ from pytest import raises
 
 from ledger import Ledger
 from ledger.domain import events as e
-from ledger.domain import runs
+from ledger.domain import outcomes, runs
 from ledger.domain.job import Job, Revival
 from ledger.domain.origin import Actor
 from ledger.domain.view import view
@@ -32,8 +32,14 @@ from ledger.store import commands
 from ledger.store.query import AuditQuery
 from ledger.store.records import Recorded
 from tests.builders import (
+    DAY,
+    EVERY_MINUTE,
+    FORCE,
+    HOUR,
+    HOURLY,
     MINUTE,
     NOON,
+    ONCE,
     OPERATOR,
     SUCCESS,
     ManualClock,
@@ -52,14 +58,8 @@ from tests.builders import (
     tripped,
 )
 
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
-FORCE = Revival(force=True)
 AGENT = Actor("phantom", "agent")
-HOURLY = {"kind": "cron", "expr": "0 * * * *"}
-EVERY_MINUTE = {"kind": "cron", "expr": "* * * * *"}
-ONCE = {"kind": "at", "at": "2026-03-02T12:01:00Z"}
-FAILURE = runs.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
+FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
 
 
 def disabled(job: Job) -> None:
@@ -626,6 +626,6 @@ def test_a_late_report_of_another_run_changes_nothing() -> None:
     before = events_of(job)
 
     with raises(RunSuperseded, match="no longer the job's open run"):
-        runs.succeed(job, over, SUCCESS, now=NOON, by=by())
+        outcomes.succeed(job, over, SUCCESS, now=NOON, by=by())
 
     assert events_of(job) == before

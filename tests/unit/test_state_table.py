@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from ledger.domain import runs
+from ledger.domain import outcomes, runs
 from ledger.domain.job import Job, Revival
 from ledger.errors import LedgerError
 from tests.builders import NOON, SUCCESS, a_job, by, clone
@@ -18,7 +18,7 @@ from tests.model import CHANGED, COMMANDS, UNCHANGED, Model
 
 LENGTH = 6
 STEP = timedelta(hours=2)
-FAILURE = runs.Failure("429", "rate_limited", None, None, 1)
+FAILURE = outcomes.Failure("429", "rate_limited", None, None, 1)
 STRANGER = str(UUID(int=7))
 
 
@@ -88,7 +88,7 @@ DO: dict[str, Callable[[Job, datetime, int], object]] = {
     "fire": lambda job, now, _: (
         runs.start_due(job, node="n", is_late=False, now=now, by=by()) is not None
     ),
-    "succeed": lambda job, now, _: runs.succeed(job, run_id(job), SUCCESS, now=now, by=by()),
-    "fail": lambda job, now, _: runs.fail(job, run_id(job), FAILURE, now=now, by=by()),
+    "succeed": lambda job, now, _: outcomes.succeed(job, run_id(job), SUCCESS, now=now, by=by()),
+    "fail": lambda job, now, _: outcomes.fail(job, run_id(job), FAILURE, now=now, by=by()),
     "delete": lambda job, now, _: job.delete(now=now, by=by()),
 }

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-from ledger.domain.runs import Failure as Failed
-from ledger.domain.runs import Success as Succeeded
+from ledger.domain.outcomes import Failure as Failed
+from ledger.domain.outcomes import Success as Succeeded
 
 __all__ = ["Blocked", "Deferred", "Executor", "Failed", "Outcome", "RunTicket", "Succeeded"]
 

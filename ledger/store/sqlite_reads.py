@@ -1,0 +1,138 @@
+"""What is read from a book on SQLite, over connections apart from the writer's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from ledger.errors import CorruptEvent
+from ledger.store.connections import SQLiteFile
+from ledger.store.evidence import Row
+from ledger.store.query import AuditQuery, where
+from ledger.store.records import Recorded, TokenRow
+
+TEXTS_AT_ONCE = 500
+ROWS_AT_ONCE = 2000
+FIRST_ROWID = -(2**63)
+
+COLUMNS = (
+    "position, stream, version, topic, state, recorded_at, actor, kind, source, correlation_id, "
+    "failure_class, chain"
+)
+"""All of an event's columns, in the order in which they are written and verified."""
+_READ = "SELECT stream, version, topic, state, position, recorded_at, chain FROM events"
+_ROWS = f"SELECT {COLUMNS} FROM events WHERE position >= ? ORDER BY position LIMIT ?"
+
+
+class SQLiteReads:
+    """The reading half of the store contract, from any thread."""
+
+    def __init__(self, file: SQLiteFile) -> None:
+        self.file = file
+
+    def tail_position(self) -> int:
+        with self.file.reading() as connection:
+            return int(
+                connection.execute("SELECT COALESCE(MAX(position), 0) FROM events").fetchone()[0]
+            )
+
+    def command_at(self, stream: UUID, version: int) -> bytes | None:
+        with self.file.reading() as connection:
+            row = connection.execute(
+                "SELECT state FROM events WHERE stream = ? AND version = ?", (stream.bytes, version)
+            ).fetchone()
+        return row[0] if row else None
+
+    def read(self, *, after: int, limit: int) -> list[Recorded]:
+        return self._recorded(
+            f"{_READ} WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
+        )
+
+    def stream(self, stream: UUID, *, after: int, upto: int | None, limit: int) -> list[Recorded]:
+        most = upto if upto is not None else 2**62
+        return self._recorded(
+            f"{_READ} WHERE stream = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?",
+            (stream.bytes, after, most, limit),
+        )
+
+    def find(self, query: AuditQuery) -> list[Recorded]:
+        condition, values = where(query)
+        order = "ASC" if query.order == "asc" else "DESC"
+        return self._recorded(
+            f"{_READ} WHERE {condition} ORDER BY position {order} LIMIT ?", (*values, query.limit)
+        )
+
+    def position_at(self, recorded_at: int) -> int:
+        """Binary search by position: recorded_at never goes back."""
+        with self.file.reading() as connection:
+            low, high = (
+                0,
+                connection.execute("SELECT COALESCE(MAX(position), 0) FROM events").fetchone()[0],
+            )
+            while low < high:
+                middle = (low + high + 1) // 2
+                at = connection.execute(
+                    "SELECT recorded_at FROM events WHERE position = ?", (middle,)
+                ).fetchone()
+                low, high = (middle, high) if at and at[0] <= recorded_at else (low, middle - 1)
+        return int(low)
+
+    def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
+        return {text_id: body.decode() for text_id, body in self._texts("id, body", ids)}
+
+    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]:
+        rows = self._texts("id, salt, body", ids)
+        return {text_id: (salt, body) for text_id, salt, body in rows}
+
+    def _texts(self, columns: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        with self.file.reading() as connection:
+            for start in range(0, len(ids), TEXTS_AT_ONCE):
+                some = ids[start : start + TEXTS_AT_ONCE]
+                marks = ", ".join("?" * len(some))
+                yield from connection.execute(
+                    f"SELECT {columns} FROM texts WHERE id IN ({marks})", some
+                )
+
+    def rows(self, *, after: int | None = None) -> Iterator[Row]:
+        """Row by row, so that one that cannot be read is met at its own place; without `after`
+        forged positions below 1 are given too.
+        """
+        first = FIRST_ROWID if after is None else after + 1
+        with self.file.reading() as connection:
+            count = ROWS_AT_ONCE
+            while count == ROWS_AT_ONCE:
+                count = 0
+                for row in connection.execute(_ROWS, (first, ROWS_AT_ONCE)):
+                    yield Row(*row)
+                    first, count = row[0] + 1, count + 1
+
+    def tokens(self) -> list[TokenRow]:
+        with self.file.reading() as connection:
+            rows = connection.execute(
+                "SELECT id, name, role, kind, digest, expires_at, revoked_at FROM tokens"
+            )
+            return [TokenRow(*row) for row in rows]
+
+    def _recorded(self, statement: str, values: Sequence[Any]) -> list[Recorded]:
+        with self.file.reading() as connection:
+            return [_restore(row) for row in connection.execute(statement, values)]
+
+    def load_heads(self) -> Iterator[tuple[UUID, int, bytes]]:
+        with self.file.reading() as connection:
+            for job, version, state in connection.execute("SELECT job, version, state FROM heads"):
+                yield UUID(bytes=job), version, state
+
+    def heads_position(self) -> int:
+        with self.file.reading() as connection:
+            row = connection.execute(
+                "SELECT value FROM meta WHERE key = 'heads_position'"
+            ).fetchone()
+        return int(row[0]) if row else 0
+
+
+def _restore(row: tuple[Any, ...]) -> Recorded:
+    stream, version, topic, state, position, recorded_at, chain = row
+    if not isinstance(stream, bytes) or len(stream) != 16:
+        raise CorruptEvent(position, "its stream is no UUID")
+    return Recorded(UUID(bytes=stream), version, topic, state, position, recorded_at, chain)
