@@ -91,9 +91,9 @@ def audit(
     data: DataFolder = None,
 ) -> None:
     """Ask the book who did what, when and why. Every filter narrows; all of them must fit."""
-    if as_json and shape in (Format.JSONL, Format.CSV):
+    is_file = shape in (Format.JSONL, Format.CSV)
+    if as_json and is_file:
         raise Misused(f"--json and --format {shape.value} say different things: give one.")
-    now = SystemClock().now()
     query = {
         "actor": actor,
         "kind": kind,
@@ -101,19 +101,24 @@ def audit(
         "source": source,
         "correlation_id": correlation_id,
         "failure_class": failure_class,
-        "since": read_instant(since, "--since", now, direction=-1) if since else None,
-        "until": read_instant(until, "--until", now, direction=-1) if until else None,
+        "since": _back(since, "--since"),
+        "until": _back(until, "--until"),
         "order": order.value,
         "cursor": cursor,
         "limit": limit,
     }
     with open_door(Intent.READ, data) as door:
         query["job"] = find_job_id(door, job) if job is not None else None
-        if shape in (Format.JSONL, Format.CSV):
+        if is_file:
             _pour(door, query | {"format": shape.value}, shape)
             return
         answer = door.ask("GET", "/v1/events", query=query)
     show(answer, as_json or shape is Format.JSON, _print_events)
+
+
+def _back(text: str | None, flag: str) -> str | None:
+    """An instant, or how long ago it was."""
+    return read_instant(text, flag, SystemClock().now(), direction=-1) if text else None
 
 
 def _pour(door: Door, query: dict[str, Any], shape: Format) -> None:
