@@ -112,7 +112,7 @@ def paused(until: datetime | None = None, *, at: datetime = NOON) -> Callable[[J
 def running(*, at: datetime = NOON + MINUTE, is_late: bool = False) -> Callable[[Job], None]:
     """What was due has started."""
     return lambda job: _discard(
-        runs.start_due(job, node="node-1", is_late=is_late, now=at, by=by())
+        runs.start_due(job, runs.Claim("node-1", is_late=is_late), now=at, by=by())
     )
 
 

@@ -16,18 +16,20 @@ from typing import Any
 
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
-from ledger.dispatch.leases import Leases, Lost
+from ledger.dispatch.leases import TIMEOUT, GivenUp, Leases
+from ledger.dispatch.queues import Queues
 from ledger.dispatch.ready import Due, Ready
 from ledger.dispatch.workshop import Finished, Workplace, Workshop
 from ledger.domain.aggregate import EPOCH
 from ledger.domain.origin import Actor, Origin
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
-from ledger.store import commands
+from ledger.store import run_commands
 from ledger.store.application import Ledger
-from ledger.store.commands import Call, Claimed
+from ledger.store.commands import Call
 from ledger.store.deciding import Command
-from ledger.store.heads import Wake
+from ledger.store.heads import UNPAUSE, Wake
 from ledger.store.query import DISPATCHER
+from ledger.store.run_commands import Claimed
 
 CONCURRENCY = 32
 MAX_CLAIMS = 500
@@ -67,7 +69,8 @@ class Dispatcher:
         self._concurrency = concurrency
         self._held: set[str] = set()
         self._ready = Ready(self._is_instant)
-        self._leases = Leases(self.node, self._held.__contains__)
+        self.queues = Queues()
+        self._leases = Leases(self.node, ledger.heads, self._held.__contains__)
         self._workshop: Workplace = (
             Workshop(Executors(work, clock=ledger.clock), ledger.heads.ring)
             if isinstance(work, ExecutorSettings)
@@ -94,6 +97,7 @@ class Dispatcher:
         stop.
         """
         self._is_draining.set()
+        self.queues.close()
         self._ledger.heads.ring()
         if self._thread.ident is not None:
             self._has_ended.wait(seconds)
@@ -112,7 +116,7 @@ class Dispatcher:
             "state": state,
             "problem": self._problem,
             "open_runs": len(self._ledger.heads.open_runs()),
-            "waiting": len(self._ready),
+            "waiting": len(self._ready) + len(self.queues),
             "lag_seconds": round(self._lag_seconds, 3),
         }
 
@@ -142,7 +146,7 @@ class Dispatcher:
         left = list(self._workshop.running.values())
         if left:
             losses = [
-                commands.lose(item.job_id, item.run.run_id, "shutdown", call) for item in left
+                run_commands.lose(item.job_id, item.run.run_id, "shutdown", call) for item in left
             ]
             self._ledger.submit(losses).result()
         self._is_given_up = True
@@ -191,10 +195,7 @@ class Dispatcher:
     def _work(self, hand: Hand, now: datetime) -> list[Command[Any]]:
         return [
             *(self._report(item, self._call(now)) for item in hand.finished),
-            *(
-                commands.lose(item.job_id, item.run_id, item.cause, self._call(now))
-                for item in hand.lost
-            ),
+            *(_give_up(item, self._call(now)) for item in hand.lost),
             *(self._claim(due, self._call(now)) for due in hand.dues),
         ]
 
@@ -212,36 +213,43 @@ class Dispatcher:
             raise problem
         return len(results)
 
-    def _take_lost(self, now: datetime) -> list[Lost]:
+    def _take_lost(self, now: datetime) -> list[GivenUp]:
         """The runs nobody holds: looked for at the start, and then every SWEEP."""
         if now < self._sweeps_at:
             return []
-        open_runs = self._ledger.heads.open_runs()
-        ends = (run.lease_until for _, run in open_runs if run.lease_until > now)
-        self._sweeps_at = min([now + SWEEP, *ends])
-        return list(self._leases.lost(open_runs, now))
+        self._sweeps_at = min(now + SWEEP, self._leases.next_end(now) or now + SWEEP)
+        return list(self._leases.given_up(now))
 
     def _claim(self, due: Due, call: Call) -> Command[Claimed | None]:
-        return commands.claim(due.wake.job_id, call, node=self.node, is_late=due.is_late)
+        return run_commands.claim(due.wake.job_id, call, node=self.node, is_late=due.is_late)
 
     def _take_due(self, now: datetime) -> list[Due]:
-        self._ready.take_in(self._ledger.heads.take_due(now, MAX_WAKES), now)
+        wakes = self._ledger.heads.take_due(now, MAX_WAKES)
+        self._ready.take_in([wake for wake in wakes if not self._leave_to_workers(wake, now)], now)
         places = max(0, self._concurrency - len(self._workshop.running))
         return self._ready.take(now, MAX_CLAIMS, places)
+
+    def _leave_to_workers(self, wake: Wake, now: datetime) -> bool:
+        job = self._ledger.heads.jobs.get(wake.job_id)
+        queue = run_commands.queue_of(job.executor) if job is not None else None
+        if queue is None or wake.cause == UNPAUSE:
+            return False
+        self.queues.add(queue, Due.first_seen(wake, now))
+        return True
 
     def _is_instant(self, wake: Wake) -> bool:
         job = self._ledger.heads.jobs.get(wake.job_id)
         return job is not None and self._workshop.is_instant(job.executor)
 
-    def _report(self, item: Finished, call: Call) -> Command[None]:
+    def _report(self, item: Finished, call: Call) -> Command[Any]:
         job_id, run_id = item.claimed.job_id, item.claimed.run.run_id
         match item.outcome:
             case Deferred():
-                return lambda _: None  # it stays open until the target reports, or its lease ends
+                return run_commands.defer(job_id, run_id, call)
             case Blocked():
-                return commands.report(job_id, run_id, item.outcome.cause, call)
+                return run_commands.report(job_id, run_id, item.outcome.cause, call)
             case _:
-                return commands.report(job_id, run_id, item.outcome, call)
+                return run_commands.report(job_id, run_id, item.outcome, call)
 
     def _after_report(self, item: Finished, result: object) -> None:
         run_id = item.claimed.run.run_id
@@ -278,12 +286,27 @@ class Hand:
     """What one step deals with: outcomes to record, runs to give up, wakes to claim."""
 
     finished: Sequence[Finished]
-    lost: Sequence[Lost]
+    lost: Sequence[GivenUp]
     dues: Sequence[Due]
 
     @property
     def is_empty(self) -> bool:
         return not (self.finished or self.lost or self.dues)
+
+
+def _give_up(item: GivenUp, call: Call) -> Command[Any]:
+    run = item.run
+    if item.cause != TIMEOUT:
+        return run_commands.lose(item.job_id, run.run_id, item.cause, call)
+    elapsed = call.now - run.started_at
+    failure = Failed(
+        error=f"no report came within {elapsed.total_seconds():.0f} s",
+        failure_class=TIMEOUT,
+        target=None,
+        retry_after=None,
+        duration_ms=elapsed // timedelta(milliseconds=1),
+    )
+    return run_commands.report(item.job_id, run.run_id, failure, call)
 
 
 def _unfit(error: LedgerError) -> Failed:

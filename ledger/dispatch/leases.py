@@ -1,41 +1,76 @@
-"""Which open runs nobody holds any more: the one rule by which a run becomes lost."""
+"""Which open runs nobody holds any more: the one rule by which a run is given up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from ledger.domain.state import OpenRun
+from ledger.store.heads import Heads
+from ledger.store.reading import from_microseconds
+from ledger.store.records import LeaseRow
+
+TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """A run that nobody holds any more, and why."""
+class GivenUp:
+    """A run that nobody holds any more, and why: a cause of `run_lost`, or that its time is up."""
 
     job_id: UUID
-    run_id: str
+    run: OpenRun
     cause: str
 
 
 class Leases:
     """The leases as the only node of a SQLite ledger sees them.
 
-    The file lock proves that every former owner is dead, so a run of another node is lost
-    (`owner_restarted`). This node's own runs are held while it works on them, which their time-outs
-    bound. One that it does not hold, because a target took it over (HTTP 202) or because its claim
-    was answered with an error, is lost when its lease ends.
+    A run whose work is done elsewhere (a worker's, or one that a target took over with HTTP 202)
+    lives by a row of its own, whatever node began it. It is lost when that ends, and has failed
+    when the job's time-out has passed. For any other the file lock proves that every former owner
+    is dead, so a run of another node is lost (`owner_restarted`). This node's own runs are held
+    while it works on them, which their time-outs bound; one that it does not hold, because its
+    claim was answered with an error, is lost when its lease ends.
     """
 
-    def __init__(self, node: str, is_held: Callable[[str], bool]) -> None:
+    def __init__(self, node: str, heads: Heads, is_held: Callable[[str], bool]) -> None:
         self._node = node
+        self._heads = heads
         self._is_held = is_held
 
-    def lost(self, open_runs: Iterable[tuple[UUID, OpenRun]], now: datetime) -> Iterator[Lost]:
-        """The runs that are lost now."""
-        for job_id, run in open_runs:
-            if run.node != self._node:
-                yield Lost(job_id, run.run_id, "owner_restarted")
-            elif run.lease_until <= now and not self._is_held(run.run_id):
-                yield Lost(job_id, run.run_id, "lease_expired")
+    def given_up(self, now: datetime) -> Iterator[GivenUp]:
+        """The runs that are given up now."""
+        for job_id, run in self._heads.open_runs():
+            cause = self._cause(job_id, run, now)
+            if cause is not None:
+                yield GivenUp(job_id, run, cause)
+
+    def next_end(self, now: datetime) -> datetime | None:
+        """When the next lease ends that has not ended yet."""
+        rows = self._heads.leases
+        ends = (_end(run, rows) for _, run in self._heads.open_runs())
+        return min((end for end in ends if end > now), default=None)
+
+    def _cause(self, job_id: UUID, run: OpenRun, now: datetime) -> str | None:
+        if run.run_id in self._heads.leases:
+            if now >= run.started_at + self._time(job_id):
+                return TIMEOUT
+            return "lease_expired" if _end(run, self._heads.leases) <= now else None
+        if run.node != self._node:
+            return "owner_restarted"
+        is_over = run.lease_until <= now and not self._is_held(run.run_id)
+        return "lease_expired" if is_over else None
+
+    def _time(self, job_id: UUID) -> timedelta:
+        """How long a run of the job may take. A deleted job's runs live by their leases alone."""
+        job = self._heads.jobs.get(job_id)
+        return timedelta(seconds=job.rules.timeout_seconds) if job else timedelta.max
+
+
+def _end(run: OpenRun, rows: Mapping[str, LeaseRow]) -> datetime:
+    row = rows.get(run.run_id)
+    if row is None or row.expires_at is None:
+        return run.lease_until
+    return from_microseconds(row.expires_at)

@@ -25,6 +25,11 @@ class Due:
     wake: Wake
     is_late: bool = False
 
+    @classmethod
+    def first_seen(cls, wake: Wake, now: datetime) -> Due:
+        """A wake that has just come due."""
+        return cls(wake.at, wake, wake.cause == "fire" and now - wake.at > LATE)
+
 
 class Ready:
     """Due wakes that no run has been claimed for yet. Those that take no place never wait behind
@@ -41,7 +46,7 @@ class Ready:
 
     def take_in(self, wakes: Sequence[Wake], now: datetime) -> None:
         """Add wakes that have just come due. Late slots are released min(5 s, 600 s / n) apart."""
-        dues = [Due(wake.at, wake, _is_late(wake, now)) for wake in wakes]
+        dues = [Due.first_seen(wake, now) for wake in wakes]
         late_count = max(1, sum(due.is_late for due in dues))
         step = timedelta(seconds=min(SPREAD_STEP_SECONDS, SPREAD_WINDOW_SECONDS / late_count))
         place = 0
@@ -76,7 +81,3 @@ def _released(heap: list[Due], now: datetime, limit: int) -> list[Due]:
     while heap and heap[0].release_at <= now and len(taken) < limit:
         taken.append(heapq.heappop(heap))
     return taken
-
-
-def _is_late(wake: Wake, now: datetime) -> bool:
-    return wake.cause == "fire" and now - wake.at > LATE

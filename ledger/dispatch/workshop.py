@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ledger.dispatch.executors.noop import Noop
 from ledger.dispatch.executors.outcomes import Outcome, RunTicket
 from ledger.dispatch.executors.registry import Executors
-from ledger.store.commands import Claimed
+from ledger.store.run_commands import Claimed
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ RESERVED_HEADERS = frozenset(
         "expect",
         "host",
         "idempotency-key",
+        "jobledger-run-token",
         "keep-alive",
         "te",
         "trailer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
@@ -19,28 +20,36 @@ def run_id_of(job_id: UUID, fence: int) -> str:
     return str(uuid5(job_id, str(fence)))
 
 
-def start_due(job: Job, *, node: str, is_late: bool, now: datetime, by: Origin) -> OpenRun | None:
-    """Claim what is due now: a probe, a requested run, a slot or a retry. None when nothing is due
-    any more.
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who claims a run, and how. `is_late` marks a slot that was found long after its time
+    (downtime). `lease_seconds` is the first lease; None leaves it to the policy.
+    """
 
-    `is_late` marks a slot that was found long after its time (downtime): it is caught up once, or
-    skipped, as the policy says.
+    node: str
+    is_late: bool = False
+    lease_seconds: float | None = None
+
+
+def start_due(job: Job, claim: Claim, *, now: datetime, by: Origin) -> OpenRun | None:
+    """Claim what is due now: a probe, a requested run, a slot or a retry. None when nothing is due
+    any more. A late slot is caught up once, or skipped, as the policy says.
     """
     if job.open_run is not None or not job.enabled:
         return None
     if job.status == "failed" and job.probe_at is not None and job.probe_at <= now:
-        return _start_probe(job, node, now, by)
+        return _start_probe(job, claim, now, by)
     if job.status != "active":
         return None
     if job.is_run_requested:
-        return _start(job, "manual", now, node, now, by)
+        return _start(job, "manual", now, claim, now, by)
     if job.next_run_at is None or job.next_run_at + job.rules.jitter(job.id) > now:
         return None
-    trigger = _trigger(job, is_late)
+    trigger = _trigger(job, claim.is_late)
     is_skippable = trigger == "catch_up" and not job.is_one_shot
     if is_skippable and job.rules.catch_up == "none" and _skip_fires(job, now, by):
         return None
-    return _start(job, trigger, job.next_run_at, node, now, by)
+    return _start(job, trigger, job.next_run_at, claim, now, by)
 
 
 def _trigger(job: Job, is_late: bool) -> str:
@@ -63,13 +72,13 @@ def _is_slot(job: Job) -> bool:
     return next_fire(job.compiled, after=at - MOMENT) == at
 
 
-def _start_probe(job: Job, node: str, now: datetime, by: Origin) -> OpenRun | None:
+def _start_probe(job: Job, claim: Claim, now: datetime, by: Origin) -> OpenRun | None:
     job.record(e.CircuitHalfOpened, now, by, run_id=run_id_of(job.id, job.version + 2))
-    return _start(job, "probe", now, node, now, by)
+    return _start(job, "probe", now, claim, now, by)
 
 
 def _start(
-    job: Job, trigger: str, scheduled_for: datetime, node: str, now: datetime, by: Origin
+    job: Job, trigger: str, scheduled_for: datetime, claim: Claim, now: datetime, by: Origin
 ) -> OpenRun | None:
     fence = job.version + 1
     job.record(
@@ -81,8 +90,8 @@ def _start(
         scheduled_for=scheduled_for,
         trigger=trigger,
         attempt=job.attempts + 1 if trigger == "retry" else 1,
-        node=node,
-        lease_until=now + timedelta(seconds=job.rules.lease_seconds),
+        node=claim.node,
+        lease_until=now + timedelta(seconds=claim.lease_seconds or job.rules.lease_seconds),
     )
     return job.open_run
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from ledger.store.evidence import Row
 from ledger.store.mapper import EventMapper
 from ledger.store.query import AuditQuery
-from ledger.store.records import Group, GroupOutcome, Recorded, Tail, TokenRow
+from ledger.store.records import Group, GroupOutcome, LeaseRow, Recorded, Tail, TokenRow
 
 
 class AppendUnknown(Exception):
@@ -87,6 +87,14 @@ class Book(Protocol):
 
     def tokens(self) -> list[TokenRow]:
         """All access tokens, revoked ones too."""
+        ...
+
+    def leases(self) -> list[LeaseRow]:
+        """The leases of the runs whose work is done elsewhere."""
+        ...
+
+    def mark(self, reader: str) -> int | None:
+        """The position that one of our own readers has come to; None at its first start."""
         ...
 
     def load_heads(self) -> Iterator[tuple[UUID, int, bytes]]:

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from ledger.clock import rfc3339
-from ledger.domain import outcomes, runs
 from ledger.domain.events import PositionOf
 from ledger.domain.job import Job, Revival
 from ledger.domain.origin import Origin
@@ -19,7 +18,6 @@ from ledger.domain.recurrence import next_fire, require_fires
 from ledger.domain.requests import Answered
 from ledger.domain.schedules import parse_schedule
 from ledger.domain.spec import FIELDS, parse_patch
-from ledger.domain.state import OpenRun
 from ledger.domain.view import view
 from ledger.errors import InvalidField, JobLimit, StaleRevision
 from ledger.store.deciding import Command
@@ -96,7 +94,7 @@ def schedule(
         name.reserve(spec["name"], job_id, now=call.now, by=call.by)
         return True
 
-    return _on_job(job_id, call, decide, status=201)
+    return on_job(job_id, call, decide, status=201)
 
 
 def amend(job_id: UUID, patch: Mapping[str, Any], call: Call) -> Command[Answer]:
@@ -117,12 +115,12 @@ def amend(job_id: UUID, patch: Mapping[str, Any], call: Call) -> Command[Answer]
             unit.name(new_name).reserve(new_name, job_id, now=call.now, by=call.by)
         return has_changed
 
-    return _on_job(job_id, call, decide)
+    return on_job(job_id, call, decide)
 
 
 def pause(job_id: UUID, until: datetime | None, call: Call) -> Command[Answer]:
     """Stop a job from firing, perhaps until an instant."""
-    return _on_job(job_id, call, lambda _, job: job.pause(until, now=call.now, by=call.by))
+    return on_job(job_id, call, lambda _, job: job.pause(until, now=call.now, by=call.by))
 
 
 def resume(job_id: UUID, revival: Revival, call: Call, *, requires_reason: bool) -> Command[Answer]:
@@ -135,7 +133,7 @@ def resume(job_id: UUID, revival: Revival, call: Call, *, requires_reason: bool)
             )
         return job.resume(revival, now=call.now, by=call.by)
 
-    return _on_job(job_id, call, decide)
+    return on_job(job_id, call, decide)
 
 
 def request_run(job_id: UUID, call: Call) -> Command[Answer]:
@@ -145,7 +143,7 @@ def request_run(job_id: UUID, call: Call) -> Command[Answer]:
         job.request_run(now=call.now, by=call.by)
         return True
 
-    return _on_job(job_id, call, decide, status=202)
+    return on_job(job_id, call, decide, status=202)
 
 
 def delete(job_id: UUID, call: Call) -> Command[Answer]:
@@ -156,7 +154,7 @@ def delete(job_id: UUID, call: Call) -> Command[Answer]:
         unit.name(job.name).release(job.name, job_id, now=call.now, by=call.by)
         return True
 
-    return _on_job(job_id, call, decide)
+    return on_job(job_id, call, decide)
 
 
 def look_at(job_id: UUID) -> Command[dict[str, Any]]:
@@ -170,7 +168,9 @@ def look_at(job_id: UUID) -> Command[dict[str, Any]]:
     return command
 
 
-def _on_job(job_id: UUID, call: Call, decide: Decide, *, status: int = 200) -> Command[Answer]:
+def on_job(job_id: UUID, call: Call, decide: Decide, *, status: int = 200) -> Command[Answer]:
+    """A command about one job, under the conditions of its call: revision and idempotency key."""
+
     def command(unit: Unit) -> Answer:
         repeated = _repeated(unit, call)
         if repeated is not None:
@@ -203,69 +203,3 @@ def _repeated(unit: Unit, call: Call) -> Answer | None:
     if isinstance(position, PositionOf):
         raise TooSoon
     return Answer(UUID(answered.job_id), None, True, answered.version, position, repeats=True)
-
-
-# -- what the dispatcher asks -------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A run that this node has claimed: what the executor needs, as it stood at the claim."""
-
-    job_id: UUID
-    name: str
-    task: str
-    executor: dict[str, Any] | None
-    timeout_seconds: float
-    run: OpenRun
-
-
-def claim(job_id: UUID, call: Call, *, node: str, is_late: bool) -> Command[Claimed | None]:
-    """Start what is due of a job, or None when nothing is due any more."""
-
-    def command(unit: Unit) -> Claimed | None:
-        job = unit.job(job_id)
-        if job.end_pause(now=call.now, by=call.by):
-            return None
-        run = runs.start_due(job, node=node, is_late=is_late, now=call.now, by=call.by)
-        if run is None:
-            return None
-        return Claimed(job_id, job.name, job.task, job.executor, job.rules.timeout_seconds, run)
-
-    return command
-
-
-Report = outcomes.Success | outcomes.Failure | str
-"""How a run ended: a success, a failure, or the cause for which nothing was executed."""
-
-
-def report(job_id: UUID, run_id: str, outcome: Report, call: Call) -> Command[None]:
-    """Record the outcome of an open run; refuses RunSuperseded when it is not the open one."""
-
-    def command(unit: Unit) -> None:
-        job = unit.job(job_id)
-        was_deleted = job.status == "deleted"
-        match outcome:
-            case outcomes.Success():
-                outcomes.succeed(job, run_id, outcome, now=call.now, by=call.by)
-            case outcomes.Failure():
-                outcomes.fail(job, run_id, outcome, now=call.now, by=call.by)
-            case str():
-                outcomes.block(job, run_id, outcome, now=call.now, by=call.by)
-        if job.status == "deleted" and not was_deleted:
-            unit.name(job.name).release(job.name, job_id, now=call.now, by=call.by)
-
-    return command
-
-
-def lose(job_id: UUID, run_id: str, cause: str, call: Call) -> Command[bool]:
-    """Record that an open run is lost; False when it ended meanwhile."""
-
-    def command(unit: Unit) -> bool:
-        job = unit.job(job_id)
-        if job.open_run is None or job.open_run.run_id != run_id:
-            return False
-        outcomes.lose(job, run_id, cause, now=call.now, by=call.by)
-        return True
-
-    return command

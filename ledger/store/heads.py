@@ -23,10 +23,12 @@ from ledger.domain.job import Job
 from ledger.domain.state import OpenRun
 from ledger.store.book import Book
 from ledger.store.mapper import EventMapper
+from ledger.store.records import LeaseRow
 
 PAGE = 2000
 FORMAT = 1
 """Changes when the frozen state changes shape; heads of another format are ignored."""
+UNPAUSE = "unpause"
 INSTANTS = (
     "created_at",
     "updated_at",
@@ -55,7 +57,7 @@ def wake_of(job: Job) -> Wake | None:
     if job.open_run is not None:
         return None
     if job.status == "paused" and job.paused_until is not None:
-        return Wake(job.paused_until, "unpause", job.id)
+        return Wake(job.paused_until, UNPAUSE, job.id)
     if not job.enabled:
         return None
     if job.status == "failed" and job.probe_at is not None:
@@ -82,6 +84,7 @@ class Heads:
         self.changed: set[UUID] = set()
         self.saving: set[UUID] = set()
         self.saving_position = 0
+        self.leases: dict[str, LeaseRow] = {}
         self._wakes: dict[int, tuple[Wake, int]] = {}
         self._heap: list[tuple[datetime, int, UUID]] = []
         self._open: dict[int, tuple[UUID, OpenRun]] = {}
@@ -103,6 +106,17 @@ class Heads:
             else:
                 self.jobs[job.id] = job
             self._index(job, wake_of(job))
+
+    def note_lease(self, row: LeaseRow) -> None:
+        """Take in how long a run lives whose work is done elsewhere."""
+        if row.expires_at is None:
+            self.leases.pop(row.run_id, None)
+        else:
+            self.leases[row.run_id] = row
+
+    def load_leases(self, book: Book) -> None:
+        """The leases as the book holds them."""
+        self.leases = {row.run_id: row for row in book.leases()}
 
     def forget(self, job_id: UUID) -> None:
         """Drop what is held of a job because it may be ahead of the book; the next question loads
@@ -187,6 +201,7 @@ class Heads:
             self.jobs.clear()
         self.position = book.heads_position() if self.jobs else 0
         self.catch_up(book, mapper)
+        self.load_leases(book)
         for job in list(self.jobs.values()):
             self._place(job)
 

@@ -44,13 +44,40 @@ class TokenRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseRow:
+    """Until when a run lives whose work is done outside of this process (a worker's, or one that a
+    target took over with HTTP 202). `expires_at` is in µs since the epoch; None takes the row away.
+    """
+
+    run_id: str
+    job: UUID
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far one of the ledger's own readers has come: a position that outlives the process."""
+
+    reader: str
+    position: int
+
+
+SideRow = TokenRow | LeaseRow | Mark
+"""What is kept beside the events, in the transaction of a command: state that is no history."""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
-    """The events of one command: all of them are appended, or none. `tokens` are written in the
-    same transaction.
+    """The events of one command: all of them are appended, or none. The rows `beside` them are
+    written in the same transaction.
     """
 
     drafts: tuple[Draft, ...]
-    tokens: tuple[TokenRow, ...] = ()
+    beside: tuple[SideRow, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.drafts or self.beside)
 
 
 @dataclass(frozen=True, slots=True)

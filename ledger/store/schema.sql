@@ -51,6 +51,13 @@ CREATE TABLE IF NOT EXISTS tokens (
     revoked_at INTEGER
 ) WITHOUT ROWID;
 
+-- Runs whose work is done elsewhere live by these; heartbeats move them, without events.
+CREATE TABLE IF NOT EXISTS leases (
+    run_id TEXT PRIMARY KEY,
+    job BLOB NOT NULL,
+    expires_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS heads (
     job BLOB PRIMARY KEY,
     version INTEGER NOT NULL,

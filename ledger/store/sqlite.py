@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import astuple
 from importlib.resources import files
 from typing import Any
 from uuid import UUID
@@ -22,11 +23,14 @@ from ledger.store.records import (
     Draft,
     Group,
     GroupOutcome,
+    LeaseRow,
+    Mark,
+    SideRow,
     Superseded,
     Tail,
     TokenRow,
 )
-from ledger.store.sqlite_reads import COLUMNS, SQLiteReads
+from ledger.store.sqlite_reads import COLUMNS, MARK, SQLiteReads
 
 APPLICATION_ID = 0x4A4C4447
 """`JLDG`: marks the file as a ledger in SQLite's header."""
@@ -42,6 +46,8 @@ _PUT_ACCESS = (
     "ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at"
 )
 _PUT_HEAD = "INSERT OR REPLACE INTO heads (job, version, state) VALUES (?, ?, ?)"
+_PUT_LEASE = "INSERT OR REPLACE INTO leases (run_id, job, expires_at) VALUES (?, ?, ?)"
+_DROP_LEASE = "DELETE FROM leases WHERE run_id = ?"
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 
 
@@ -104,9 +110,8 @@ class SQLiteBook(SQLiteReads):
         texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
         if texts:
             self._writer.executemany(_INSERT_TEXT, texts)
-        tokens = [_token_values(token) for group in groups for token in group.tokens]
-        if tokens:
-            self._writer.executemany(_PUT_ACCESS, tokens)
+        for row in (row for group in groups for row in group.beside):
+            self._writer.execute(*_beside(row))
 
     def _append_what_fits(
         self, groups: Sequence[Group], mapper: EventMapper, now: int
@@ -238,13 +243,14 @@ def _row(
     return (*place, *columns_of(draft.plain), chain), chain
 
 
-def _token_values(token: TokenRow) -> tuple[Any, ...]:
-    return (
-        token.id,
-        token.name,
-        token.role,
-        token.kind,
-        token.digest,
-        token.expires_at,
-        token.revoked_at,
-    )
+def _beside(row: SideRow) -> tuple[str, tuple[Any, ...]]:
+    """The statement that keeps a row beside the events, and its values."""
+    match row:
+        case TokenRow():
+            return _PUT_ACCESS, astuple(row)
+        case LeaseRow(run_id, _, None):
+            return _DROP_LEASE, (run_id,)
+        case LeaseRow(run_id, job, expires_at):
+            return _PUT_LEASE, (run_id, job.bytes, expires_at)
+        case Mark(reader, position):
+            return _PUT_META, (f"{MARK}{reader}", str(position))

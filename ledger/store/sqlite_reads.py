@@ -10,11 +10,13 @@ from ledger.errors import CorruptEvent
 from ledger.store.connections import SQLiteFile
 from ledger.store.evidence import Row
 from ledger.store.query import AuditQuery, where
-from ledger.store.records import Recorded, TokenRow
+from ledger.store.records import LeaseRow, Recorded, TokenRow
 
 TEXTS_AT_ONCE = 500
 ROWS_AT_ONCE = 2000
 FIRST_ROWID = -(2**63)
+MARK = "mark:"
+"""Begins the keys under which `meta` holds how far readers have come."""
 
 COLUMNS = (
     "position, stream, version, topic, state, recorded_at, actor, kind, source, correlation_id, "
@@ -118,17 +120,27 @@ class SQLiteReads:
         with self.file.reading() as connection:
             return [_restore(row) for row in connection.execute(statement, values)]
 
+    def leases(self) -> list[LeaseRow]:
+        with self.file.reading() as connection:
+            rows = connection.execute("SELECT run_id, job, expires_at FROM leases")
+            return [LeaseRow(run_id, UUID(bytes=job), at) for run_id, job, at in rows]
+
+    def mark(self, reader: str) -> int | None:
+        row = self._meta(f"{MARK}{reader}")
+        return int(row) if row is not None else None
+
     def load_heads(self) -> Iterator[tuple[UUID, int, bytes]]:
         with self.file.reading() as connection:
             for job, version, state in connection.execute("SELECT job, version, state FROM heads"):
                 yield UUID(bytes=job), version, state
 
     def heads_position(self) -> int:
+        return int(self._meta("heads_position") or 0)
+
+    def _meta(self, key: str) -> str | None:
         with self.file.reading() as connection:
-            row = connection.execute(
-                "SELECT value FROM meta WHERE key = 'heads_position'"
-            ).fetchone()
-        return int(row[0]) if row else 0
+            row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
 
 
 def _restore(row: tuple[Any, ...]) -> Recorded:

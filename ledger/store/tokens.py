@@ -86,7 +86,7 @@ class Tokens:
             token.create(
                 name=name, role=role, kind=kind, expires_at=expires_at, now=call.now, by=call.by
             )
-            unit.keep_token(row)
+            unit.keep(row)
             return row
 
         with self._changing:
@@ -106,7 +106,7 @@ class Tokens:
             def command(unit: Unit) -> bool:
                 has_changed = unit.token(UUID(row.id)).revoke(now=call.now, by=call.by)
                 if has_changed:
-                    unit.keep_token(revoked)
+                    unit.keep(revoked)
                 return has_changed
 
             changed = self._ledger.ask(command)

@@ -16,7 +16,7 @@ from ledger.errors import CorruptEvent
 from ledger.store.book import Book
 from ledger.store.heads import Heads
 from ledger.store.mapper import EventMapper
-from ledger.store.records import Draft, Group, TokenRow
+from ledger.store.records import Draft, Group, LeaseRow, SideRow
 
 S = TypeVar("S", bound=Stream)
 
@@ -57,7 +57,7 @@ class Unit:
         self._others: dict[UUID, Stream] = {}
         self._touched: list[Stream] = []
         self._before: dict[int, tuple[Stream, dict[str, Any]]] = {}
-        self._tokens: list[TokenRow] = []
+        self._beside: list[SideRow] = []
 
     # -- for commands ---------------------------------------------------------------------------
 
@@ -81,9 +81,13 @@ class Unit:
         """The stream of a token."""
         return self._other(Token, token_id)
 
-    def keep_token(self, row: TokenRow) -> None:
-        """Write a token beside the book, in the same transaction."""
-        self._tokens.append(row)
+    def keep(self, row: SideRow) -> None:
+        """Write a row beside the book, in the same transaction."""
+        self._beside.append(row)
+
+    def has_lease(self, run_id: str) -> bool:
+        """Whether a run lives by a lease of its own: its work is done elsewhere."""
+        return run_id in self._heads.leases
 
     @property
     def job_count(self) -> int:
@@ -102,7 +106,7 @@ class Unit:
         drafts: list[Draft] = []
         for stream in changed:
             drafts.extend(map(self._mapper.draft, stream.pending))
-        group = Group(tuple(drafts), tuple(self._tokens))
+        group = Group(tuple(drafts), tuple(self._beside))
         for stream in changed:
             stream.pending_events.clear()
         self.abandon()
@@ -117,6 +121,9 @@ class Unit:
             job = jobs.get(draft.stream.int)
             if job is not None:
                 job.locate(draft.version, position)
+        for row in group.beside:
+            if isinstance(row, LeaseRow):
+                self._heads.note_lease(row)
         for stream in changed:
             if not isinstance(stream, Name):
                 self._others.pop(stream.id, None)
@@ -162,7 +169,7 @@ class Unit:
     def abandon(self) -> None:
         """Forget a command that decided nothing."""
         self._touched.clear()
-        self._tokens.clear()
+        self._beside.clear()
 
     def commit(self) -> None:
         """What was decided since the last commit stands."""

@@ -180,11 +180,12 @@ class Writer:
         """After an append of which nobody knows: take in what the book holds beyond our heads."""
         if self._is_unsure:
             self._took_in(self.unit.catch_up(self.position))
+            self.heads.load_leases(self.book)
             self._is_unsure = False
 
     def _append(self, groups: Sequence[Group]) -> list[GroupOutcome]:
         """The outcomes; raises a LedgerError when nothing was kept, or when nobody knows."""
-        wanted = [group for group in groups if group.drafts or group.tokens]
+        wanted = [group for group in groups if not group.is_empty]
         if not wanted:
             return [Committed(()) for _ in groups]
         now = round(self._clock.now().timestamp() * 1_000_000)
@@ -192,9 +193,7 @@ class Writer:
             outcomes = iter(self.book.append(wanted, self._mapper, now=now))
         except AppendUnknown as unknown:
             return self._look_up(groups, str(unknown))
-        return [
-            next(outcomes) if group.drafts or group.tokens else Committed(()) for group in groups
-        ]
+        return [Committed(()) if group.is_empty else next(outcomes) for group in groups]
 
     def _look_up(self, groups: Sequence[Group], detail: str) -> list[GroupOutcome]:
         """After an unknown append: is the first event of the batch there, and is it ours? All or

@@ -19,7 +19,7 @@ from api.app import create_app
 from api.bootstrap import Parts, open_server_parts
 from api.settings import load_settings
 from ledger.domain import outcomes
-from ledger.store import commands
+from ledger.store import run_commands
 from ledger.store.records import Fact
 from ledger.store.unit import Unit
 from projections.model import Model, Statement
@@ -150,13 +150,15 @@ class Api:
         """Let time pass until the job is due, and claim its run as a dispatcher would."""
         self.clock.advance(DAY)
         call = self.ledger.call()
-        claimed = self.ledger.ask(commands.claim(UUID(job_id), call, node="node-1", is_late=False))
+        claimed = self.ledger.ask(
+            run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+        )
         assert claimed is not None, "nothing was due"
         return claimed.run.run_id
 
-    def end_run(self, job_id: str, run_id: str, outcome: commands.Report = SUCCESS) -> None:
+    def end_run(self, job_id: str, run_id: str, outcome: run_commands.Report = SUCCESS) -> None:
         """Report how a run ended."""
-        self.ledger.ask(commands.report(UUID(job_id), run_id, outcome, self.ledger.call()))
+        self.ledger.ask(run_commands.report(UUID(job_id), run_id, outcome, self.ledger.call()))
 
     def failed_job(self, name: str = "broken", **fields: Any) -> str:
         """A job whose breaker tripped at its first error."""

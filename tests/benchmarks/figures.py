@@ -254,7 +254,7 @@ def _one_run(ledger: Ledger, job_id: UUID) -> Callable[[Unit], None]:
         job = unit.job(job_id)
         if not job.is_run_requested:
             later = (job.next_run_at or call.now) + timedelta(seconds=1)
-            run = runs.start_due(job, node="bench", is_late=False, now=later, by=call.by)
+            run = runs.start_due(job, runs.Claim("bench"), now=later, by=call.by)
             assert run is not None
             outcomes.succeed(job, run.run_id, Noop.result, now=later, by=call.by)
 

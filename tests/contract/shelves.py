@@ -13,7 +13,7 @@ from ledger.store.book import Book
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.files import Folder
 from ledger.store.mapper import EventMapper
-from ledger.store.records import Committed, Group, GroupOutcome, TokenRow
+from ledger.store.records import Committed, Group, GroupOutcome, SideRow
 from ledger.store.sqlite import SQLiteBook
 from tests.builders import NOON, SeededChance
 
@@ -93,12 +93,12 @@ class SQLiteShelf:
 # -- what is appended ---------------------------------------------------------------------------
 
 
-def group_of(shelf: Shelf, *streams: Stream, tokens: Sequence[TokenRow] = ()) -> Group:
+def group_of(shelf: Shelf, *streams: Stream, beside: Sequence[SideRow] = ()) -> Group:
     """One command's events: everything that these streams have decided and not yet given away."""
     drafts = [shelf.mapper.draft(event) for stream in streams for event in stream.pending]
     for stream in streams:
         stream.pending_events.clear()
-    return Group(tuple(drafts), tuple(tokens))
+    return Group(tuple(drafts), tuple(beside))
 
 
 def append(shelf: Shelf, *groups: Group, now: int = NOW) -> list[GroupOutcome]:

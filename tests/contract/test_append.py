@@ -121,7 +121,7 @@ def test_a_superseded_group_leaves_nothing_of_its_other_streams(shelf: Shelf) ->
     name = a_name("new name", mine)
     mine._version = 1
     mine.amend({"task": "yet another"}, now=NOON, by=by())
-    late = group_of(shelf, name, mine, tokens=[TOKEN])
+    late = group_of(shelf, name, mine, beside=[TOKEN])
 
     [outcome] = append(shelf, late)
 
@@ -204,10 +204,10 @@ def test_many_texts_are_looked_up_at_once(shelf: Shelf) -> None:
 
 
 def test_tokens_are_kept_with_their_group_and_revoked_in_place(shelf: Shelf) -> None:
-    append(shelf, group_of(shelf, a_job(number=1), tokens=[TOKEN]))
+    append(shelf, group_of(shelf, a_job(number=1), beside=[TOKEN]))
     revoked = replace(TOKEN, revoked_at=NOW)
 
-    append(shelf, group_of(shelf, a_job(number=2), tokens=[revoked]))
+    append(shelf, group_of(shelf, a_job(number=2), beside=[revoked]))
 
     assert shelf.book.tokens() == [revoked]
 

@@ -21,7 +21,8 @@ from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
 from ledger.dispatch.workshop import Finished
 from ledger.errors import LedgerError
 from ledger.store.application import Answer
-from ledger.store.commands import Call, Claimed
+from ledger.store.commands import Call
+from ledger.store.run_commands import Claimed
 from projections.copies import Copies
 
 THREADS = 4

@@ -13,7 +13,7 @@ import pytest
 from ledger import Ledger
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.registry import ExecutorSettings
-from ledger.store.commands import Claimed
+from ledger.store.run_commands import Claimed
 from tests.builders import a_spec, open_ledger
 from tests.flow.test_dispatch import DONE, Bench
 

@@ -24,7 +24,7 @@ BARE = ExecutorSettings(signing_secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 def a_ticket(executor: dict[str, Any] | None) -> RunTicket:
     return RunTicket(
         run_id="run",
-        job_id="job",
+        job_id="0b6a52c7-8c56-4f43-9a55-6f1f3d0ed001",
         name="name",
         task="task",
         scheduled_for=datetime(2026, 3, 1, tzinfo=UTC),
@@ -107,7 +107,7 @@ def test_the_agents_permission_is_for_its_own_port_only() -> None:
         (None, "JOBLEDGER_AGENT_URL"),
         ({"kind": "command", "argv": ["true"]}, "JOBLEDGER_COMMANDS"),
         ({"kind": "worker", "queue": "gpu"}, "no executor of kind worker"),
-        ({"kind": "python", "handler": "a:b"}, "no executor of kind python"),
+        ({"kind": "python", "handler": "a:b"}, "No handler a:b is known here"),
         ({"kind": "http", "url": "http://10.0.0.1/"}, "JOBLEDGER_HTTP_ALLOW"),
         ({"kind": "http", "url": "http://127.1/"}, "executor.url"),
         ({"kind": "http", "url": "http://a.example/", "method": "GET"}, "executor.method"),

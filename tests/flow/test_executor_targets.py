@@ -183,7 +183,7 @@ async def execute(
     )
     ticket = RunTicket(
         run_id="run",
-        job_id="job",
+        job_id="0b6a52c7-8c56-4f43-9a55-6f1f3d0ed001",
         name="name",
         task="task",
         scheduled_for=datetime(2026, 3, 1, tzinfo=UTC),

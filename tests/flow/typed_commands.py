@@ -18,7 +18,7 @@ from api.settings import SETTINGS
 from ledger import Ledger
 from ledger.clock import SystemClock
 from ledger.domain import outcomes
-from ledger.store import commands
+from ledger.store import run_commands
 from tests.builders import ManualClock, a_spec
 
 UNSET: dict[str, str | None] = {setting.name: None for setting in SETTINGS}
@@ -88,8 +88,8 @@ def tripped_job(data: Path, name: str = "broken", **fields: Any) -> str:
         job_id = str(ledger.schedule(spec).job_id)
         assert isinstance(ledger.clock, ManualClock)
         ledger.clock.advance(timedelta(hours=1))
-        claim = commands.claim(UUID(job_id), ledger.call(), node="node-1", is_late=False)
+        claim = run_commands.claim(UUID(job_id), ledger.call(), node="node-1", is_late=False)
         claimed = ledger.ask(claim)
         assert claimed is not None
-        ledger.ask(commands.report(UUID(job_id), claimed.run.run_id, FAILURE, ledger.call()))
+        ledger.ask(run_commands.report(UUID(job_id), claimed.run.run_id, FAILURE, ledger.call()))
     return job_id

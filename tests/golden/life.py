@@ -19,7 +19,7 @@ from ledger.domain.names import Name
 from ledger.domain.requests import Request, request_stream
 from ledger.domain.tokens import Token
 from ledger.domain.view import view
-from ledger.store import commands
+from ledger.store import run_commands
 from ledger.store.codec import shape_of, text_references
 from ledger.store.commands import Call, Idempotency
 from ledger.store.mapper import TOPICS, EventMapper
@@ -82,7 +82,7 @@ class Life:
         self.run(job_id, "commands are off")
         claimed = self.claim(job_id)
         assert claimed is not None
-        lose = commands.lose(job_id, claimed.run.run_id, "lease_expired", self.ledger.call())
+        lose = run_commands.lose(job_id, claimed.run.run_id, "lease_expired", self.ledger.call())
         self.ledger.ask(lose)
 
     def a_one_shot_that_goes_when_it_is_done(self) -> None:
@@ -115,22 +115,22 @@ class Life:
         tokens.adopt("secret", "olga", "admin", "user", None, self.ledger.call())
         tokens.revoke("olga", self.ledger.call("she left"))
 
-    def claim(self, job_id: UUID, *, is_late: bool = False) -> commands.Claimed | None:
+    def claim(self, job_id: UUID, *, is_late: bool = False) -> run_commands.Claimed | None:
         """Start what is due next, at its time."""
         job = self.ledger.heads.jobs[job_id]
         due = job.probe_at or job.next_run_at
         if due is not None and not job.is_run_requested:
             self.clock.at = max(self.clock.at, due)
         call = self.ledger.call()
-        return self.ledger.ask(commands.claim(job_id, call, node="node-1", is_late=is_late))
+        return self.ledger.ask(run_commands.claim(job_id, call, node="node-1", is_late=is_late))
 
-    def run(self, job_id: UUID, outcome: commands.Report) -> None:
+    def run(self, job_id: UUID, outcome: run_commands.Report) -> None:
         """One run, and how it ends."""
         claimed = self.claim(job_id)
         assert claimed is not None
         self.clock.advance(timedelta(seconds=2))
         call = self.ledger.call()
-        self.ledger.ask(commands.report(job_id, claimed.run.run_id, outcome, call))
+        self.ledger.ask(run_commands.report(job_id, claimed.run.run_id, outcome, call))
 
 
 def told_lines(folder: Path) -> Iterator[dict[str, Any]]:

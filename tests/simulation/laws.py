@@ -13,9 +13,9 @@ from ledger.domain.job import Job
 from ledger.domain.recurrence import missed_fires, next_fire
 from ledger.domain.schedules import parse_schedule
 from ledger.domain.view import view
-from ledger.store.commands import Claimed
 from ledger.store.heads import freeze
 from ledger.store.query import AuditQuery
+from ledger.store.run_commands import Claimed
 from ledger.store.verification import verify_book
 from projections.copies import Copies
 from projections.job_questions import JobFilter

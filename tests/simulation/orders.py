@@ -14,7 +14,7 @@ from ledger.domain.job import Job, Revival
 from ledger.domain.requests import request_stream
 from ledger.domain.spec import parse_spec
 from ledger.errors import LedgerError
-from ledger.store import commands
+from ledger.store import commands, run_commands
 from ledger.store.commands import Answer, Call, Idempotency
 from ledger.store.deciding import Command
 from tests.builders import SUCCESS, ManualClock, a_spec, an_id, by
@@ -104,11 +104,11 @@ def command_of(order: Order, job_id: UUID, run_id: str, call: Call) -> Command[A
         "force": lambda: commands.resume(job_id, Revival(force=True), call, requires_reason=False),
         "run": lambda: commands.request_run(job_id, call),
         "delete": lambda: commands.delete(job_id, call),
-        "fire": lambda: commands.claim(job_id, call, node="n", is_late=False),
-        "succeed": lambda: commands.report(job_id, run_id, SUCCESS, call),
-        "fail": lambda: commands.report(job_id, run_id, FAILURE, call),
-        "block": lambda: commands.report(job_id, run_id, "the target is refused", call),
-        "lose": lambda: commands.lose(job_id, run_id, "lease_expired", call),
+        "fire": lambda: run_commands.claim(job_id, call, node="n", is_late=False),
+        "succeed": lambda: run_commands.report(job_id, run_id, SUCCESS, call),
+        "fail": lambda: run_commands.report(job_id, run_id, FAILURE, call),
+        "block": lambda: run_commands.report(job_id, run_id, "the target is refused", call),
+        "lose": lambda: run_commands.lose(job_id, run_id, "lease_expired", call),
     }
     return make[order.what]()
 

@@ -18,9 +18,9 @@ from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, Succeed
 from ledger.dispatch.workshop import Finished
 from ledger.errors import LedgerError, StorageFull
 from ledger.store.book import AppendUnknown, Book
-from ledger.store.commands import Claimed
 from ledger.store.mapper import EventMapper
 from ledger.store.records import Group, GroupOutcome
+from ledger.store.run_commands import Claimed
 from projections.copies import Copies
 from tests.builders import NOON, ManualClock, open_ledger
 

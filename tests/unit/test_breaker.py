@@ -401,7 +401,7 @@ def test_jitter_delays_the_claim_but_not_what_the_run_was_scheduled_for() -> Non
     job = a_job(number=500, policy={"jitter_seconds": 60})
     share = job.rules.jitter(an_id(500))
     assert share > timedelta()
-    assert runs.start_due(job, node="n", is_late=False, now=DUE, by=by()) is None
+    assert runs.start_due(job, runs.Claim("n"), now=DUE, by=by()) is None
 
     running(at=DUE + share)(job)
 
@@ -446,7 +446,7 @@ def test_a_probe_before_its_time_starts_nothing() -> None:
     job = tripped_with_probe()
     assert job.probe_at is not None
 
-    run = runs.start_due(job, node="n", is_late=False, now=job.probe_at - SECOND, by=by())
+    run = runs.start_due(job, runs.Claim("n"), now=job.probe_at - SECOND, by=by())
 
     assert run is None
 
@@ -519,7 +519,7 @@ def test_a_disabled_job_does_not_probe() -> None:
     job = tripped_with_probe()
     job.amend({"enabled": False}, now=NOON, by=by())
 
-    run = runs.start_due(job, node="n", is_late=False, now=NOON + DAY, by=by())
+    run = runs.start_due(job, runs.Claim("n"), now=NOON + DAY, by=by())
 
     assert run is None
 

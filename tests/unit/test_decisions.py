@@ -20,7 +20,7 @@ from ledger.errors import (
     ScheduleExhausted,
     ScheduleInPast,
 )
-from ledger.store import commands
+from ledger.store import run_commands
 from tests.builders import (
     FORCE,
     HOUR,
@@ -360,7 +360,7 @@ def test_a_resume_while_a_run_is_under_way_starts_no_second_one() -> None:
     job = a_job(running(), paused())
     job.resume(Revival(), now=LATER, by=by())
 
-    run = runs.start_due(job, node="n", is_late=False, now=LATER + HOUR, by=by())
+    run = runs.start_due(job, runs.Claim("n"), now=LATER + HOUR, by=by())
 
     assert run is None
 
@@ -393,11 +393,11 @@ def test_delete_after_run_ends_in_one_append_with_the_name_released(tmp_path: Pa
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec(schedule=ONCE, delete_after_run=True)).job_id
         clock.advance(MINUTE)
-        claimed = ledger.ask(commands.claim(job_id, ledger.call(), node="n", is_late=False))
+        claimed = ledger.ask(run_commands.claim(job_id, ledger.call(), node="n", is_late=False))
         assert claimed is not None
         before = ledger.book.tail_position()
 
-        ledger.ask(commands.report(job_id, claimed.run.run_id, SUCCESS, ledger.call()))
+        ledger.ask(run_commands.report(job_id, claimed.run.run_id, SUCCESS, ledger.call()))
 
         added = ledger.book.read(after=before, limit=10)
         assert [item.topic for item in added] == [

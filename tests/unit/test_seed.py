@@ -28,7 +28,7 @@ from ledger.errors import (
     StaleRevision,
     UnknownField,
 )
-from ledger.store import commands
+from ledger.store import commands, run_commands
 from ledger.store.query import AuditQuery
 from ledger.store.records import Recorded
 from tests.builders import (
@@ -71,9 +71,9 @@ def fail_until_it_trips(ledger: Ledger, clock: ManualClock, job_id: UUID) -> Non
     while (job := ledger.heads.jobs[job_id]).status == "active":
         assert job.next_run_at is not None
         clock.at = max(clock.at, job.next_run_at)
-        claimed = ledger.ask(commands.claim(job_id, ledger.call(), node="n", is_late=False))
+        claimed = ledger.ask(run_commands.claim(job_id, ledger.call(), node="n", is_late=False))
         assert claimed is not None
-        ledger.ask(commands.report(job_id, claimed.run.run_id, FAILURE, ledger.call()))
+        ledger.ask(run_commands.report(job_id, claimed.run.run_id, FAILURE, ledger.call()))
 
 
 def a_failed_job(ledger: Ledger, clock: ManualClock, **fields: Any) -> UUID:
@@ -119,7 +119,7 @@ def test_nothing_touches_a_failed_job_however_long_it_waits(later: timedelta) ->
     job = a_job(tripped())
     assert job.tripped_at is not None
 
-    run = runs.start_due(job, node="n", is_late=True, now=job.tripped_at + later, by=by())
+    run = runs.start_due(job, runs.Claim("n", is_late=True), now=job.tripped_at + later, by=by())
 
     assert run is None
     assert job.status == "failed"

@@ -85,9 +85,7 @@ DO: dict[str, Callable[[Job, datetime, int], object]] = {
     "resume": lambda job, now, _: job.resume(Revival(), now=now, by=by()),
     "force": lambda job, now, _: job.resume(Revival(force=True), now=now, by=by()),
     "run": lambda job, now, _: job.request_run(now=now, by=by()),
-    "fire": lambda job, now, _: (
-        runs.start_due(job, node="n", is_late=False, now=now, by=by()) is not None
-    ),
+    "fire": lambda job, now, _: runs.start_due(job, runs.Claim("n"), now=now, by=by()) is not None,
     "succeed": lambda job, now, _: outcomes.succeed(job, run_id(job), SUCCESS, now=now, by=by()),
     "fail": lambda job, now, _: outcomes.fail(job, run_id(job), FAILURE, now=now, by=by()),
     "delete": lambda job, now, _: job.delete(now=now, by=by()),

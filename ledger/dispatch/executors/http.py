@@ -12,6 +12,7 @@ import json
 import ssl
 from collections.abc import Mapping
 from typing import ClassVar
+from uuid import UUID
 
 import httpcore
 
@@ -26,9 +27,10 @@ from ledger.dispatch.executors.outcomes import (
     Succeeded,
 )
 from ledger.dispatch.executors.output import ERROR_BYTES, Output
-from ledger.dispatch.executors.signing import Signer
+from ledger.dispatch.executors.signing import RunToken, Signer
 from ledger.domain.executors import parse_executor
 from ledger.domain.failures import ERROR_PREFIX, class_of_status, class_of_text, parse_retry_after
+from ledger.domain.origin import Actor
 from ledger.domain.urls import WebUrl, parse_url
 from ledger.errors import Refused
 
@@ -37,6 +39,8 @@ ANSWER_BYTES = 1024 * 1024
 succeeded all the same, with `output_bytes` equal to this limit: an endless answer must not hold a
 run, and a long one is no failure.
 """
+
+RUN_TOKEN_HEADER = "Jobledger-Run-Token"  # noqa: S105 - its name, not a secret
 
 CONNECTIONS = 1024
 """The most connections at once; the dispatcher's own limit is far below."""
@@ -107,6 +111,7 @@ class Http:
         headers = {
             **custom,
             **_own_headers(exchange, body),
+            RUN_TOKEN_HEADER: self._run_token(exchange),
             **self._signer.headers(exchange.ticket.run_id, body=body, now=self._clock.now()),
         }
         async with self._connections().stream(
@@ -116,6 +121,11 @@ class Http:
             content=body.encode(),
         ) as response:
             return await exchange.answer(response)
+
+    def _run_token(self, exchange: _Exchange) -> str:
+        """With it a target that answers 202 reports later."""
+        ticket, target = exchange.ticket, Actor(exchange.url.host, "worker")
+        return self._signer.run_token(RunToken(ticket.run_id, UUID(ticket.job_id), target))
 
     def _connections(self) -> httpcore.AsyncConnectionPool:
         """Made at first use, inside the loop that runs it."""

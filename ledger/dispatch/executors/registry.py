@@ -5,6 +5,7 @@ outcome.
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ledger.chance import random_bytes
@@ -14,6 +15,7 @@ from ledger.dispatch.executors.command import Command
 from ledger.dispatch.executors.http import Http
 from ledger.dispatch.executors.noop import Noop
 from ledger.dispatch.executors.outcomes import Blocked, Executor, Failed, Outcome, RunTicket
+from ledger.dispatch.executors.python import Handler, Python
 from ledger.dispatch.executors.signing import Signer
 from ledger.domain.urls import parse_url
 from ledger.errors import InvalidField, StartRefused
@@ -29,6 +31,7 @@ class ExecutorSettings:
     agent_url: str | None = None
     allow: AllowList = AllowList()
     commands_enabled: bool = False
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
 
     @classmethod
     def of_this_process(cls) -> ExecutorSettings:
@@ -50,6 +53,7 @@ class Executors:
         guard = Guard(_with_agent(settings), resolve)
         self._by_kind: dict[str, Executor] = {
             Noop.kind: Noop(),
+            Python.kind: Python(settings.handlers, clock=clock),
             Http.kind: Http(Signer(settings.signing_secret), guard, clock=clock),
         }
         if settings.commands_enabled:

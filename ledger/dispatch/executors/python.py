@@ -1,0 +1,159 @@
+"""Runs a job as a call of a Python function that was registered under the job's handler name.
+
+A handler takes the run's ticket and gives its output, a text or None; a plain function runs in a
+thread of its own, a coroutine function on the dispatcher's event loop. It fails by raising
+(`RunFailed` names class and pause) or by a text that starts with `Error:`. Stated limit: a thread
+cannot be ended from outside, so a plain function that outlives its time-out goes on unheard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, ClassVar, TypeAlias
+
+from ledger.clock import Clock
+from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.output import Output
+from ledger.domain.executors import parse_executor
+from ledger.domain.failures import ERROR_PREFIX, class_of_text
+from ledger.errors import Refused
+
+ENTRY_POINTS = "jobledger.handlers"
+"""The group under which installed packages offer handlers."""
+
+Handler: TypeAlias = Callable[[RunTicket], str | None | Awaitable[str | None]]
+
+
+class RunFailed(Exception):
+    """A handler's own word that its run failed: as which class, and until when to wait."""
+
+    def __init__(
+        self, error: str, *, failure_class: str = "other", retry_after: datetime | None = None
+    ) -> None:
+        super().__init__(error)
+        self.failure_class = failure_class
+        self.retry_after = retry_after
+
+
+class Python:
+    """Calls handlers: those it was given, else those that installed packages offer."""
+
+    kind: ClassVar[str] = "python"
+    is_instant: ClassVar[bool] = False
+
+    def __init__(self, handlers: Mapping[str, Handler], *, clock: Clock) -> None:
+        self._handlers = handlers
+        self._clock = clock
+
+    async def execute(self, ticket: RunTicket) -> Outcome:
+        """Call the handler and judge what it says. Raises nothing but CancelledError."""
+        try:
+            name = parse_executor(ticket.executor or {}, only=self.kind)["handler"]
+        except Refused as refusal:
+            return Blocked(refusal.message)
+        try:
+            handler = self._handlers.get(name) or _installed(name)
+        except Exception as error:  # noqa: BLE001  importing somebody's package may do anything
+            return Blocked(f"The handler {name} cannot be loaded: {type(error).__name__}: {error}.")
+        if handler is None:
+            return Blocked(
+                f"No handler {name} is known here: register it, or install a package that offers "
+                f"it as an entry point of {ENTRY_POINTS}."
+            )
+        return await _Call(handler, name, ticket, self._clock).outcome()
+
+    async def aclose(self) -> None:
+        """Nothing is held; threads that outlived their time-outs end with the process."""
+
+
+class _Call:
+    """One call of one handler."""
+
+    def __init__(self, handler: Handler, name: str, ticket: RunTicket, clock: Clock) -> None:
+        self._handler = handler
+        self._name = name
+        self._ticket = ticket
+        self._clock = clock
+        self._started = clock.elapsed()
+
+    async def outcome(self) -> Outcome:
+        try:
+            async with asyncio.timeout(self._ticket.timeout_seconds) as limit:
+                said = await self._call()
+        except RunFailed as error:
+            return self._failed(str(error), error.failure_class, error.retry_after)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a handler may raise anything
+            if isinstance(error, TimeoutError) and limit.expired():
+                seconds = self._ticket.timeout_seconds
+                return self._failed(f"it did not end within {seconds:g} s", "timeout")
+            told = f"Error: {type(error).__name__}: {error}"
+            return self._failed(told, class_of_text(told))
+        return self._judged(said)
+
+    async def _call(self) -> object:
+        if inspect.iscoroutinefunction(self._handler):
+            return await self._handler(self._ticket)
+        return await _in_thread(self._handler, self._ticket)
+
+    def _judged(self, said: object) -> Outcome:
+        if not isinstance(said, str | None):
+            return self._failed(f"it gave {type(said).__name__}, and a text is needed", "other")
+        output = Output()
+        output.take((said or "").encode(errors="replace"))
+        if output.text.startswith(ERROR_PREFIX):
+            return self._failed(output.text, class_of_text(output.text))
+        return Succeeded(
+            output=output.text,
+            output_bytes=output.count_bytes,
+            output_sha256=output.sha256,
+            duration_ms=self._duration_ms(),
+        )
+
+    def _failed(
+        self, error: str, failure_class: str, retry_after: datetime | None = None
+    ) -> Failed:
+        return Failed(error, failure_class, self._name, retry_after, self._duration_ms())
+
+    def _duration_ms(self) -> int:
+        return int((self._clock.elapsed() - self._started) * 1000)
+
+
+def _installed(name: str) -> Handler | None:
+    """What an installed package offers under this name; raises whatever its import raises."""
+    found = tuple(entry_points(group=ENTRY_POINTS, name=name))
+    entry: EntryPoint | None = found[0] if found else None
+    return entry.load() if entry is not None else None
+
+
+def _in_thread(handler: Handler, ticket: RunTicket) -> asyncio.Future[Any]:
+    """The call, in a daemon thread: one that never ends must not keep the process alive."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Any] = loop.create_future()
+
+    def settle(set_it: Callable[[Any], None], value: object) -> None:
+        if not answer.done():
+            set_it(value)
+
+    def work() -> None:
+        try:
+            told: tuple[Callable[[Any], None], object] = answer.set_result, handler(ticket)
+        except BaseException as error:  # noqa: BLE001  it is the run's failure, not the thread's
+            told = answer.set_exception, _raisable(error)
+        with suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, *told)
+
+    threading.Thread(target=work, name=f"handler-{ticket.run_id}", daemon=True).start()
+    return answer
+
+
+def _raisable(error: BaseException) -> BaseException:
+    """A future refuses StopIteration, and would take KeyboardInterrupt for the user's."""
+    if isinstance(error, StopIteration | KeyboardInterrupt | GeneratorExit):
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
