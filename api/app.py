@@ -19,7 +19,7 @@ from api.bootstrap import Parts
 from api.envelope import Envelope
 from api.limits import BodyLimit
 from api.readiness import Readiness
-from api.routes import commands, events, histories, jobs, page, schedules, status, tokens
+from api.routes import commands, events, histories, jobs, page, runs, schedules, status, tokens
 from api.settings import Settings
 from ledger.errors import StartRefused
 
@@ -28,6 +28,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     commands.router,
     histories.router,
     events.router,
+    runs.router,
     schedules.router,
     tokens.router,
     status.router,

@@ -13,6 +13,7 @@ from fastapi.params import Depends as Dependency
 from api.errors import Unauthenticated
 from api.limits import Attempts
 from api.sessions import Sessions, is_csrf
+from ledger.dispatch.executors.signing import RunToken, Signer
 from ledger.domain.origin import Actor
 from ledger.errors import Forbidden
 from ledger.store.application import Ledger
@@ -44,6 +45,8 @@ class Doorkeeping(Protocol):
     def sessions(self) -> Sessions: ...
     @property
     def attempts(self) -> Attempts: ...
+    @property
+    def signer(self) -> Signer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Caller:
 
     def require(self, role: str) -> None:
         """Refuse Forbidden below a role."""
-        if RANKS[self.token.role] < RANKS[role]:
+        if not may(self.token.role, role):
             raise Forbidden(
                 f"This needs the role {role}; the token {self.token.name!r} is {self.token.role}."
             )
@@ -69,6 +72,26 @@ class Caller:
         """Refuse Forbidden when an executor runs commands on this machine and they are no admin."""
         if isinstance(executor, Mapping) and executor.get("kind") == "command":
             self.require("admin")
+
+
+def may(held: str, asked: str) -> bool:
+    """Whether a role reaches another. Taking runs out of queues is for workers, and for admins."""
+    if asked == "worker":
+        return held in ("worker", "admin")
+    return RANKS[held] >= RANKS[asked]
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Someone who holds a run's token, and so may report of that run."""
+
+    token: RunToken
+    source: str
+
+    @property
+    def actor(self) -> Actor:
+        """The worker that claimed the run, or the target that it was sent to."""
+        return self.token.actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +106,27 @@ class Role:
         request.state.caller = caller
 
 
+class RunHolder(Role):
+    """A dependency that lets only those pass who hold the token of the run that the path names."""
+
+    async def __call__(self, request: Request, run_id: str = "") -> None:
+        parts: Doorkeeping = request.app.state.parts
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        token = parts.signer.read_run_token(secret.strip()) if scheme.lower() == "bearer" else None
+        if token is None:
+            authenticate(request)
+            raise Forbidden("A report of a run needs the token that came with the run (jlr_…).")
+        if token.run_id != run_id:
+            raise Forbidden(f"This token is that of run {token.run_id}, not of this one.")
+        request.state.caller = Reporter(token, _told_source(request))
+
+
+def requires_run() -> Dependency:
+    """What a route declares that takes reports of runs."""
+    dependency: Dependency = Depends(RunHolder("run"))
+    return dependency
+
+
 def requires(role: str) -> Dependency:
     """What a route declares: the lowest role that may call it."""
     dependency: Dependency = Depends(Role(role))
@@ -95,7 +139,20 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
+def asker_of(request: Request) -> Caller | Reporter:
+    """Whoever was let in: how the audit names them stands in `actor`."""
+    asker: Caller | Reporter = request.state.caller
+    return asker
+
+
+def reporter_of(request: Request) -> Reporter:
+    """The holder of the run's token."""
+    reporter: Reporter = request.state.caller
+    return reporter
+
+
 UsesCaller = Annotated[Caller, Depends(caller_of)]
+UsesReporter = Annotated[Reporter, Depends(reporter_of)]
 
 
 def authenticate(request: Request) -> Caller:

@@ -16,6 +16,7 @@ from ledger.clock import Clock
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.addresses import AllowList
 from ledger.dispatch.executors.registry import ExecutorSettings
+from ledger.dispatch.executors.signing import Signer
 from ledger.domain.origin import Actor, Origin
 from ledger.errors import StartRefused
 from ledger.store.application import Ledger, Limits
@@ -40,6 +41,7 @@ class Parts:
     sessions: Sessions
     attempts: Attempts
     history: History
+    signer: Signer
     _steps: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _is_started: bool = False
     _is_closed: bool = False
@@ -84,7 +86,8 @@ def open_server_parts(
         folder = Folder(settings.data)
         tokens = Tokens(ledger)
         _make_admin(ledger, tokens, folder, settings)
-        dispatcher = _dispatcher(ledger, folder, settings) if dispatches else None
+        secret = webhook_secret(folder)
+        dispatcher = _dispatcher(ledger, secret, settings) if dispatches else None
         parts = Parts(
             ledger,
             copies,
@@ -93,6 +96,7 @@ def open_server_parts(
             Sessions(ledger.clock),
             Attempts(ledger.clock),
             History(ledger),
+            Signer(secret),
         )
         opened.pop_all()
     return parts
@@ -124,9 +128,9 @@ def _make_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settin
     tokens.adopt(secret, ADMIN, "admin", "user", None, Call(ledger.clock.now(), origin))
 
 
-def _dispatcher(ledger: Ledger, folder: Folder, settings: Settings) -> Dispatcher:
+def _dispatcher(ledger: Ledger, secret: str, settings: Settings) -> Dispatcher:
     executors = ExecutorSettings(
-        webhook_secret(folder),
+        secret,
         settings.agent_url,
         AllowList.parse(",".join(settings.http_allow)),
         settings.commands,

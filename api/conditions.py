@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from fastapi import Request
 
-from api.auth import caller_of
+from api.auth import asker_of
 from ledger.chance import new_id
 from ledger.clock import Clock
 from ledger.domain.origin import Origin
@@ -23,7 +23,7 @@ _STRONG_TAG = re.compile(r'"([0-9]{1,18})"')
 
 async def call_of(request: Request, clock: Clock, reason: str | None) -> Call:
     """The circumstances of the command that a request carries. Refuses InvalidField (headers)."""
-    caller = caller_of(request)
+    caller = asker_of(request)
     origin = Origin(
         str(new_id()), caller.actor, caller.source, request.state.correlation_id, reason
     )
@@ -46,6 +46,6 @@ async def _idempotency(request: Request) -> Idempotency | None:
         return None
     if not _KEY.fullmatch(key):
         raise InvalidField(KEY_HEADER, "must be 1 to 255 printable ASCII characters")
-    actor, path = caller_of(request).actor.id, request.scope["path"]
+    actor, path = asker_of(request).actor.id, request.scope["path"]
     fingerprint = sha256(await request.body()).hexdigest()
     return Idempotency(key, request_stream(actor, request.method, path, key), fingerprint)

@@ -114,6 +114,12 @@ COMMAND = answers(
     "The job right after, whether anything changed, and where the book stands.",
 )
 ONE_JOB = answers(_shape(job=_ref("Job")), "The job; its revision is the ETag.")
+CLAIMED = answers(
+    _shape(run=OBJECT, job=_ref("Job"), token=TEXT, position=NUMBER),
+    "A run, the job as it stands, and the token with which the run is reported of.",
+)
+NOTHING_DUE: dict[str, Any] = {"description": "Nothing was due."}
+HEARTBEAT = answers(_shape(run_id=TEXT, lease_until=INSTANT), "Until when the run lives now.")
 PREVIEW = answers(_shape(fires=_list_of(INSTANT), text=TEXT), "The next fires.")
 SUMMARY = answers(_shape(summary=OBJECT, position=NUMBER), "The counts.")
 EVIDENCE = answers(_shape(ledger_id=TEXT, position=NUMBER, chain=TEXT), "The end of the book.")

@@ -15,11 +15,13 @@ from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 from starlette.responses import Response
 
+from api.auth import asker_of
 from api.bootstrap import Parts
 from api.conditions import call_of
 from api.errors import LONGEST_TEXT
 from api.repeats import first_answer
 from ledger.domain.job import job_id_of
+from ledger.domain.origin import Actor
 from ledger.errors import InvalidField
 from ledger.store.application import Ledger
 from ledger.store.commands import Answer, Call
@@ -43,6 +45,11 @@ class Door:
         """Who asks, when, why, and under which conditions."""
         return await call_of(self.request, self.ledger.clock, reason)
 
+    @property
+    def actor(self) -> Actor:
+        """Who asks."""
+        return asker_of(self.request).actor
+
     async def command(
         self, make: Callable[[], Command[Answer]], call: Call, *, status: int = 200
     ) -> Response:
@@ -50,11 +57,11 @@ class Door:
 
         A repeated key is answered as it was the first time.
         """
-        answer = await self._repeated(call)
+        answer = await self.repeated(call)
         if answer is None:
             answer = await decided(self.ledger, await run_sync(make))
         if answer.repeats:
-            answer = await self._repeated(call) or answer
+            answer = await self.repeated(call) or answer
         return answered(answer, status)
 
     async def read(
@@ -74,7 +81,8 @@ class Door:
         self._wanted(after_position)
         return self.ledger.writer.position
 
-    async def _repeated(self, call: Call) -> Answer | None:
+    async def repeated(self, call: Call) -> Answer | None:
+        """What this call's idempotency key was answered before, or None."""
         if call.idempotency is None:
             return None
         return await run_sync(first_answer, self.ledger, call.idempotency)
@@ -110,7 +118,7 @@ def job_id_in_path(job_id: str) -> UUID:
 JobId = Annotated[UUID, Depends(job_id_in_path)]
 
 
-async def decided(ledger: Ledger, command: Command[Answer]) -> Answer:
+async def decided(ledger: Ledger, command: Command[T]) -> T:
     """The answer to a command, raised if it is an error.
 
     Shielded: a caller who goes away must not cancel the future that the writer is about to set.
@@ -118,7 +126,7 @@ async def decided(ledger: Ledger, command: Command[Answer]) -> Answer:
     [result] = await asyncio.shield(asyncio.wrap_future(ledger.submit([command])))
     if isinstance(result, BaseException):
         raise result
-    return cast(Answer, result)
+    return cast(T, result)
 
 
 def answered(answer: Answer, status: int = 200) -> Response:

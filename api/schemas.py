@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ledger.clock import parse_rfc3339
+from ledger.domain.executors import NAME_CHARACTERS
 from ledger.domain.failures import FAILURE_CLASSES
 from ledger.domain.origin import ACTOR_KINDS, SOURCES
 from ledger.domain.spec import MAX_DESCRIPTION_BYTES, MAX_NAME, MAX_TAG, MAX_TAGS, MAX_TASK_BYTES
@@ -25,6 +26,8 @@ LONGEST_FILTER = 200
 HIGHEST_POSITION = 2**63 - 1
 DEFAULT_PAGE = 50
 PREVIEWED = 5
+LONGEST_LEASE_SECONDS = 86_400.0
+LONGEST_WAIT_SECONDS = 60.0
 
 
 def _instant(given: object) -> object:
@@ -100,6 +103,36 @@ class PreviewBody(Body):
     schedule: Plain = Field(description="As in a job.")
     after: Instant | None = Field(None, description="From when; now, if left out.")
     count: int = Field(PREVIEWED, description="How many fires to name.")
+
+
+class ClaimBody(Body):
+    queue: str = Field(min_length=1, max_length=NAME_CHARACTERS)
+    lease_seconds: float | None = Field(
+        None, ge=1, le=LONGEST_LEASE_SECONDS, description="Left out: what the job's policy says."
+    )
+    wait_seconds: float = Field(
+        0, ge=0, le=LONGEST_WAIT_SECONDS, description="How long to wait for something to be due."
+    )
+
+
+class HeartbeatBody(Body):
+    lease_seconds: float | None = Field(
+        None, ge=1, le=LONGEST_LEASE_SECONDS, description="Left out: what the job's policy says."
+    )
+
+
+class SuccessBody(Body):
+    output: str = Field("", description="A text that starts with Error: reports a failure.")
+
+
+class FailureBody(Body):
+    error: str = Field(min_length=1)
+    failure_class: FailureClass | None = Field(
+        None, description="Left out: by what the error says; never lost nor blocked."
+    )
+    retry_after_seconds: float | None = Field(
+        None, ge=0, le=86_400, description="Before then the run is not tried again."
+    )
 
 
 class TokenBody(Body):

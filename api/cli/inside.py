@@ -18,6 +18,8 @@ from api.history import History
 from api.limits import Attempts
 from api.sessions import Sessions
 from api.settings import Settings
+from ledger.dispatch.executors.registry import ExecutorSettings
+from ledger.dispatch.executors.signing import Signer
 from ledger.store.application import Ledger
 from ledger.store.records import TokenRow
 from ledger.store.tokens import Tokens, new_secret
@@ -56,6 +58,7 @@ def open_reading(settings: Settings) -> Door:
             Sessions(clock),
             Attempts(clock),
             History(ledger),
+            Signer(ExecutorSettings.of_this_process().signing_secret),
         )
         closing.callback(parts.close)
         return _door(parts, settings, closing.pop_all())

@@ -172,7 +172,7 @@ def on_job(job_id: UUID, call: Call, decide: Decide, *, status: int = 200) -> Co
     """A command about one job, under the conditions of its call: revision and idempotency key."""
 
     def command(unit: Unit) -> Answer:
-        repeated = _repeated(unit, call)
+        repeated = repeated_answer(unit, call)
         if repeated is not None:
             return repeated
         job = unit.job(job_id)
@@ -182,16 +182,23 @@ def on_job(job_id: UUID, call: Call, decide: Decide, *, status: int = 200) -> Co
             if call.revision != job.revision:
                 raise StaleRevision(job_id, expected=call.revision, actual=job.revision)
         changed = decide(unit, job)
-        if changed and call.idempotency is not None:
-            appended = tuple(range(before + 1, job.version + 1))
-            answered = Answered(call.idempotency.fingerprint, status, job_id, job.version, appended)
-            unit.request(call.idempotency.stream).answer(answered, now=call.now, by=call.by)
+        if changed:
+            remember_answer(unit, job, before, call, status)
         return Answer(job_id, view(job), changed, job.version)
 
     return command
 
 
-def _repeated(unit: Unit, call: Call) -> Answer | None:
+def remember_answer(unit: Unit, job: Job, before: int, call: Call, status: int) -> None:
+    """Keep under the call's idempotency key, if it has one, what was appended since `before`."""
+    if call.idempotency is not None:
+        appended = tuple(range(before + 1, job.version + 1))
+        answered = Answered(call.idempotency.fingerprint, status, job.id, job.version, appended)
+        unit.request(call.idempotency.stream).answer(answered, now=call.now, by=call.by)
+
+
+def repeated_answer(unit: Unit, call: Call) -> Answer | None:
+    """What the call's idempotency key was answered before, or None."""
     if call.idempotency is None:
         return None
     request = unit.request(call.idempotency.stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from ledger.domain.job import Job
 from ledger.domain.state import OpenRun
 from ledger.domain.view import view
 from ledger.errors import RunSuperseded
-from ledger.store.commands import Answer, Call, on_job
+from ledger.store.commands import Answer, Call, on_job, remember_answer, repeated_answer
 from ledger.store.deciding import Command
 from ledger.store.reading import microseconds
 from ledger.store.records import LeaseRow
@@ -29,14 +30,6 @@ class Claimed:
     executor: dict[str, Any] | None
     timeout_seconds: float
     run: OpenRun
-
-
-@dataclass(frozen=True, slots=True)
-class Handed:
-    """A run that a worker has claimed, and the job as it was right after."""
-
-    claimed: Claimed
-    job: dict[str, Any]
 
 
 Report = outcomes.Success | outcomes.Failure | str
@@ -58,34 +51,35 @@ def claim(job_id: UUID, call: Call, *, node: str, is_late: bool) -> Command[Clai
         job = unit.job(job_id)
         if job.end_pause(now=call.now, by=call.by) or queue_of(job.executor) is not None:
             return None
-        return _claimed(job, runs.Claim(node, is_late), call)
+        run = runs.start_due(job, runs.Claim(node, is_late), now=call.now, by=call.by)
+        if run is None:
+            return None
+        return Claimed(job.id, job.name, job.task, job.executor, job.rules.timeout_seconds, run)
 
     return command
 
 
-def hand_out(job_id: UUID, queue: str, claim: runs.Claim, call: Call) -> Command[Handed | None]:
+def hand_out(job_id: UUID, queue: str, claim: runs.Claim, call: Call) -> Command[Answer | None]:
     """Start what is due of a job for a worker of `queue`; the run lives by a lease of its own. None
     when nothing is due any more, or the job has left the queue.
     """
 
-    def command(unit: Unit) -> Handed | None:
+    def command(unit: Unit) -> Answer | None:
+        repeated = repeated_answer(unit, call)
+        if repeated is not None:
+            return repeated
         job = unit.job(job_id)
+        before = job.version
         if queue_of(job.executor) != queue:
             return None
-        claimed = _claimed(job, claim, call)
-        if claimed is None:
+        run = runs.start_due(job, claim, now=call.now, by=call.by)
+        if run is None:
             return None
-        unit.keep(_lease(job_id, claimed.run.run_id, claimed.run.lease_until))
-        return Handed(claimed, view(job))
+        unit.keep(_lease(job_id, run.run_id, run.lease_until))
+        remember_answer(unit, job, before, call, status=200)
+        return Answer(job_id, view(job), True, job.version)
 
     return command
-
-
-def _claimed(job: Job, claim: runs.Claim, call: Call) -> Claimed | None:
-    run = runs.start_due(job, claim, now=call.now, by=call.by)
-    if run is None:
-        return None
-    return Claimed(job.id, job.name, job.task, job.executor, job.rules.timeout_seconds, run)
 
 
 def report(job_id: UUID, run_id: str, outcome: Report, call: Call) -> Command[None]:
@@ -93,11 +87,16 @@ def report(job_id: UUID, run_id: str, outcome: Report, call: Call) -> Command[No
     return lambda unit: _record(unit, unit.job(job_id), run_id, outcome, call)
 
 
-def finish(job_id: UUID, run_id: str, outcome: Report, call: Call) -> Command[Answer]:
-    """The same as an answered command, for whoever reports from outside."""
+def finish(
+    job_id: UUID, run_id: str, outcome_of: Callable[[OpenRun], Report], call: Call
+) -> Command[Answer]:
+    """The same as an answered command, for whoever reports from outside. `outcome_of` is asked of
+    the run that is open.
+    """
 
     def decide(unit: Unit, job: Job) -> bool:
-        _record(unit, job, run_id, outcome, call)
+        run = _require_open(job, run_id)
+        _record(unit, job, run_id, outcome_of(run), call)
         return True
 
     return on_job(job_id, call, decide)
@@ -158,17 +157,22 @@ def heartbeat(
 
     def command(unit: Unit) -> datetime:
         job = unit.job(job_id)
-        if job.open_run is None or job.open_run.run_id != run_id:
-            raise RunSuperseded(run_id)
+        run = _require_open(job, run_id)
         if not unit.has_lease(run_id):
-            return job.open_run.lease_until
+            return run.lease_until
         lease = timedelta(seconds=lease_seconds or job.rules.lease_seconds)
-        deadline = job.open_run.started_at + timedelta(seconds=job.rules.timeout_seconds)
+        deadline = run.started_at + timedelta(seconds=job.rules.timeout_seconds)
         until = max(call.now, min(call.now + lease, deadline))
         unit.keep(_lease(job_id, run_id, until))
         return until
 
     return command
+
+
+def _require_open(job: Job, run_id: str) -> OpenRun:
+    if job.open_run is None or job.open_run.run_id != run_id:
+        raise RunSuperseded(run_id)
+    return job.open_run
 
 
 def _is_open(job: Job, run_id: str) -> bool:

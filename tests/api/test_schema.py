@@ -26,6 +26,8 @@ NOT_ASKED = {
     # It counts queries that were broken only until they were written down, and knows no 413.
     "negative_data_rejection",
 }
+UNAVAILABLE = {"/v1/runs/claim": {"not_a_server_error"}}
+"""Nothing is dispatched here, so a claim is answered 503, as documented."""
 EXAMPLES = 40
 
 
@@ -42,7 +44,8 @@ def test_every_answer_is_documented(
     shared: Api, method: str, path: str, mode: GenerationMode
 ) -> None:
     load_all_checks()
-    checks: Any = [CHECKS.get_one(name) for name in CHECKS.get_all_names() if name not in NOT_ASKED]
+    asked = set(CHECKS.get_all_names()) - NOT_ASKED - UNAVAILABLE.get(path, set())
+    checks: Any = [CHECKS.get_one(name) for name in sorted(asked)]
     schema: Any = schemathesis.openapi.from_asgi("/v1/openapi.json", _requests_only(shared))
     headers = {"Authorization": f"Bearer {shared.secret_of('admin')}"}
 

@@ -1,0 +1,71 @@
+"""A worker's claim: take what is due of a queue, or wait until something is."""
+
+from __future__ import annotations
+
+import asyncio
+
+from api.door import Door, decided
+from api.schemas import ClaimBody
+from ledger.dispatch.dispatcher import Dispatcher
+from ledger.dispatch.ready import Due
+from ledger.domain.runs import Claim
+from ledger.errors import LedgerError, Unavailable
+from ledger.store.commands import Answer
+from ledger.store.run_commands import hand_out
+
+LOOK_SECONDS = 1.0
+"""How often a waiting claim looks whether its worker is still there."""
+
+
+async def claim(door: Door, asked: ClaimBody) -> Answer | None:
+    """The answer whose job has the claimed run open; None when nothing came due in time, or when
+    the worker went away. A repeated Idempotency-Key gets the run it got before.
+
+    Refuses Unavailable where nothing is dispatched, and Overloaded when too many wait.
+    """
+    repeated = await door.repeated(await door.call())
+    if repeated is not None:
+        return repeated
+    dispatcher = door.parts.dispatcher
+    if dispatcher is None:
+        raise Unavailable("This node hands out no runs: claim from one that dispatches.")
+    elapsed = door.ledger.clock.elapsed
+    ends_at = elapsed() + asked.wait_seconds
+    while True:
+        answer = await _take(door, dispatcher, asked)
+        left = ends_at - elapsed()
+        if answer is not None or left <= 0 or await door.request.is_disconnected():
+            return answer
+        await _wait(dispatcher, asked.queue, min(left, LOOK_SECONDS))
+
+
+async def _take(door: Door, dispatcher: Dispatcher, asked: ClaimBody) -> Answer | None:
+    """Claim what has been due longest, passing over what is due no more."""
+    while (due := dispatcher.queues.take(asked.queue)) is not None:
+        answer = await _claimed(door, dispatcher, asked, due)
+        if answer is not None:
+            return answer
+    return None
+
+
+async def _claimed(door: Door, dispatcher: Dispatcher, asked: ClaimBody, due: Due) -> Answer | None:
+    how = Claim(dispatcher.node, due.is_late, asked.lease_seconds)
+    call = await door.call()
+    command = hand_out(due.wake.job_id, asked.queue, how, call)
+    try:
+        answer = await decided(door.ledger, command)
+    except LedgerError:
+        dispatcher.queues.add(asked.queue, due)
+        raise
+    if answer is not None and answer.repeats:
+        dispatcher.queues.add(asked.queue, due)
+        return await door.repeated(call)
+    return answer
+
+
+async def _wait(dispatcher: Dispatcher, queue: str, seconds: float) -> None:
+    arrival = dispatcher.queues.arrival(queue)
+    try:
+        await asyncio.wait({asyncio.wrap_future(arrival)}, timeout=seconds)
+    finally:
+        dispatcher.queues.leave(queue, arrival)

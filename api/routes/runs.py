@@ -1,0 +1,126 @@
+"""The worker protocol: claim a run, keep it alive, report how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any, cast
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth import UsesReporter, requires, requires_run
+from api.bodies import body_of, documented
+from api.claims import claim as take
+from api.documents import CLAIMED, COMMAND, HEARTBEAT, NOTHING_DUE
+from api.door import Door, UsesDoor, decided, plain
+from api.schemas import ClaimBody, FailureBody, HeartbeatBody, SuccessBody
+from ledger.clock import rfc3339
+from ledger.dispatch.executors.output import Output, storable
+from ledger.dispatch.executors.signing import RunToken
+from ledger.domain.failures import ERROR_PREFIX, class_of_text
+from ledger.domain.outcomes import Failure, Success
+from ledger.domain.state import OpenRun
+from ledger.errors import InvalidField
+from ledger.store import run_commands
+from ledger.store.commands import Answer
+
+router = APIRouter(prefix="/v1/runs", tags=["runs"])
+
+ERROR_BYTES = 4 * 1024
+"""How much of a reported error is kept."""
+UNREPORTABLE = ("lost", "blocked")
+"""What only the ledger itself says of a run."""
+
+GivenClaim = Annotated[ClaimBody, Depends(body_of(ClaimBody))]
+GivenHeartbeat = Annotated[HeartbeatBody, Depends(body_of(HeartbeatBody, may_be_empty=True))]
+GivenSuccess = Annotated[SuccessBody, Depends(body_of(SuccessBody, may_be_empty=True))]
+GivenFailure = Annotated[FailureBody, Depends(body_of(FailureBody))]
+
+
+@router.post(
+    "/claim",
+    dependencies=[requires("worker")],
+    responses={200: CLAIMED, 204: NOTHING_DUE},
+    openapi_extra=documented(ClaimBody),
+)
+async def claim(body: GivenClaim, door: UsesDoor) -> Response:
+    """Take the run that has been due longest in a queue, or wait for one."""
+    answer = await take(door, body)
+    return _handed(door, answer) if answer is not None else Response(status_code=204)
+
+
+@router.post(
+    "/{run_id}/heartbeat",
+    dependencies=[requires_run()],
+    responses={200: HEARTBEAT},
+    openapi_extra=documented(HeartbeatBody, may_be_empty=True),
+)
+async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, door: UsesDoor) -> Response:
+    """Say that the run is still being worked on. Never beyond the job's time-out."""
+    call = await door.call()
+    run = reporter.token
+    command = run_commands.heartbeat(run.job_id, run.run_id, body.lease_seconds, call)
+    until = await decided(door.ledger, command)
+    return plain({"run_id": run.run_id, "lease_until": rfc3339(until)})
+
+
+@router.post(
+    "/{run_id}/succeed",
+    dependencies=[requires_run()],
+    responses={200: COMMAND},
+    openapi_extra=documented(SuccessBody, may_be_empty=True),
+)
+async def succeed(body: GivenSuccess, reporter: UsesReporter, door: UsesDoor) -> Response:
+    """Report that the run succeeded, with what it has to say."""
+    return await _finish(door, reporter.token, lambda ms: _said(body.output, ms))
+
+
+@router.post(
+    "/{run_id}/fail",
+    dependencies=[requires_run()],
+    responses={200: COMMAND},
+    openapi_extra=documented(FailureBody),
+)
+async def fail(body: GivenFailure, reporter: UsesReporter, door: UsesDoor) -> Response:
+    """Report that the run failed, and how."""
+    if body.failure_class in UNREPORTABLE:
+        raise InvalidField("failure_class", f"is never {body.failure_class} in a report")
+    after = body.retry_after_seconds
+    retry_at = door.ledger.clock.now() + timedelta(seconds=after) if after is not None else None
+    error = storable(body.error.encode(errors="replace"), ERROR_BYTES)
+    failure_class = body.failure_class or class_of_text(f"{ERROR_PREFIX} {error}")
+    return await _finish(
+        door, reporter.token, lambda ms: Failure(error, failure_class, None, retry_at, ms)
+    )
+
+
+async def _finish(
+    door: Door, token: RunToken, outcome: Callable[[int], run_commands.Report]
+) -> Response:
+    """Record an outcome; `outcome` is told how many milliseconds the run took."""
+    call = await door.call()
+
+    def outcome_of(run: OpenRun) -> run_commands.Report:
+        return outcome((call.now - run.started_at) // timedelta(milliseconds=1))
+
+    return await door.command(
+        lambda: run_commands.finish(token.job_id, token.run_id, outcome_of, call), call
+    )
+
+
+def _said(text: str, duration_ms: int) -> Success | Failure:
+    output = Output()
+    output.take(text.encode(errors="replace"))
+    if output.text.startswith(ERROR_PREFIX):
+        return Failure(output.text, class_of_text(output.text), None, None, duration_ms)
+    return Success(output.text, output.count_bytes, output.sha256, duration_ms)
+
+
+def _handed(door: Door, answer: Answer) -> Response:
+    job = cast(dict[str, Any], answer.job)
+    run = job["open_run"] | {"timeout_seconds": job["policy"]["timeout_seconds"]}
+    holder = RunToken(run["run_id"], UUID(job["id"]), door.actor)
+    token = door.parts.signer.run_token(holder)
+    return plain({"run": run, "job": job, "token": token, "position": answer.position})
