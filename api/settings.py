@@ -70,6 +70,11 @@ def load_settings(
     return Settings(**{key: value.value() for key, value in known.items()})
 
 
+def inherited() -> dict[str, str]:
+    """What a worker's commands get of this process's environment: all but what is ours."""
+    return {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
+
+
 # -- where a value came from --------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ import orjson
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from api.cli import audit, changes, jobs, keeping, scheduling, serving, tokens
+from api.cli import audit, changes, jobs, keeping, scheduling, serving, tokens, working
 from api.cli.answers import write_document
 from api.cli.exits import Exit, Problem, Stop, exit_of_error
 from api.cli.options import AsJson
@@ -77,6 +77,7 @@ def version(as_json: AsJson = False) -> None:
 COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Processes", "serve", serving.serve),
     ("Processes", "work", serving.work),
+    ("Processes", "worker", working.worker),
     ("Jobs", "schedule", scheduling.schedule),
     ("Jobs", "amend", scheduling.amend),
     ("Jobs", "preview", scheduling.preview),

@@ -42,6 +42,13 @@ CommandLine = Annotated[
     ),
 ]
 Noop = Annotated[bool, typer.Option("--noop", help="Do nothing, successfully.")]
+Queue = Annotated[
+    str | None,
+    typer.Option("--queue", metavar="NAME", help="Leave the runs to workers of a queue."),
+]
+HandlerName = Annotated[
+    str | None, typer.Option("--handler", metavar="NAME", help="Call a registered Python function.")
+]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", metavar="WORD", help="May be given several times.")
 ]
@@ -85,15 +92,21 @@ def require_schedule(schedule: dict[str, Any] | None) -> dict[str, Any]:
     return schedule
 
 
-def read_executor(http: str | None, command: str | None, noop: bool) -> dict[str, Any] | None:
+def read_executor(
+    http: str | None, command: str | None, queue: str | None, handler: str | None, noop: bool
+) -> dict[str, Any] | None:
     """Who runs the job, or None for the agent; Misused when two flags disagree."""
-    if sum((http is not None, command is not None, noop)) > 1:
-        raise Misused("Give one of --http, --command and --noop, not several.")
-    if http is not None:
-        return {"kind": "http", "url": http}
-    if command is not None:
-        return {"kind": "command", "argv": _split(command)}
-    return {"kind": "noop"} if noop else None
+    asked = [
+        {"kind": "http", "url": http} if http is not None else None,
+        {"kind": "command", "argv": _split(command)} if command is not None else None,
+        {"kind": "worker", "queue": queue} if queue is not None else None,
+        {"kind": "python", "handler": handler} if handler is not None else None,
+        {"kind": "noop"} if noop else None,
+    ]
+    wanted = [executor for executor in asked if executor is not None]
+    if len(wanted) > 1:
+        raise Misused("Give one of --http, --command, --queue, --handler and --noop, not several.")
+    return wanted[0] if wanted else None
 
 
 def read_policy(
