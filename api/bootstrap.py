@@ -17,6 +17,7 @@ from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.addresses import AllowList
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.executors.signing import Signer
+from ledger.dispatch.secrets import Secrets
 from ledger.domain.origin import Actor, Origin
 from ledger.errors import StartRefused
 from ledger.store.application import Ledger, Limits
@@ -26,6 +27,7 @@ from ledger.store.tokens import Tokens
 from projections.copies import COPIES_FILE, Copies
 
 ADMIN = "admin"
+SECRETS_FOLDER = "secrets"
 DRAIN_SECONDS = 30.0
 """How long runs under way may go on when the server stops; after that they are lost (shutdown)."""
 
@@ -42,6 +44,7 @@ class Parts:
     attempts: Attempts
     history: History
     signer: Signer
+    secrets: Secrets
     _steps: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _is_started: bool = False
     _is_closed: bool = False
@@ -87,7 +90,8 @@ def open_server_parts(
         tokens = Tokens(ledger)
         _make_admin(ledger, tokens, folder, settings)
         secret = webhook_secret(folder)
-        dispatcher = _dispatcher(ledger, secret, settings) if dispatches else None
+        secrets = secrets_of(settings)
+        dispatcher = _dispatcher(ledger, secret, secrets, settings) if dispatches else None
         parts = Parts(
             ledger,
             copies,
@@ -97,9 +101,15 @@ def open_server_parts(
             Attempts(ledger.clock),
             History(ledger),
             Signer(secret),
+            secrets,
         )
         opened.pop_all()
     return parts
+
+
+def secrets_of(settings: Settings) -> Secrets:
+    """What jobs may name as `secret://…` here."""
+    return Secrets(settings.data / SECRETS_FOLDER, settings.secrets)
 
 
 def _open_copies(ledger: Ledger, settings: Settings) -> Copies:
@@ -128,11 +138,12 @@ def _make_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settin
     tokens.adopt(secret, ADMIN, "admin", "user", None, Call(ledger.clock.now(), origin))
 
 
-def _dispatcher(ledger: Ledger, secret: str, settings: Settings) -> Dispatcher:
+def _dispatcher(ledger: Ledger, secret: str, secrets: Secrets, settings: Settings) -> Dispatcher:
     executors = ExecutorSettings(
         secret,
         settings.agent_url,
         AllowList.parse(",".join(settings.http_allow)),
         settings.commands,
+        secrets=secrets,
     )
     return Dispatcher(ledger, executors, concurrency=settings.concurrency)

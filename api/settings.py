@@ -15,6 +15,8 @@ from ledger.errors import StartRefused
 
 PREFIX = "JOBLEDGER_"
 FILE_NAME = "jobledger.toml"
+SECRET_PREFIX = f"{PREFIX}SECRET_"
+"""Begins the variables that hold secrets: JOBLEDGER_SECRET_OPENAI_KEY is secret://openai_key."""
 NOT_SETTINGS = frozenset(
     {
         "JOBLEDGER_TEST_DSN",  # the tests' own
@@ -45,6 +47,7 @@ class Settings:
     max_jobs: int | None
     require_reason: bool
     copies: Literal["thread", "process"]
+    secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -62,12 +65,18 @@ def load_settings(
     (`port`); an override of None was not given. Raises StartRefused with one line that names what
     is unknown or wrong.
     """
-    above_file = _from_environ(os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    above_file = _from_environ(environ)
     above_file |= _from_flags(overrides or {})
     folder = above_file.get("data") or _default(_BY_KEY["data"])
     given = _from_file(folder.value() / FILE_NAME) | above_file
     known = {key: given.get(key) or _default(setting) for key, setting in _BY_KEY.items()}
-    return Settings(**{key: value.value() for key, value in known.items()})
+    secrets = {
+        name.removeprefix(SECRET_PREFIX): text
+        for name, text in environ.items()
+        if name.startswith(SECRET_PREFIX)
+    }
+    return Settings(**{key: value.value() for key, value in known.items()}, secrets=secrets)
 
 
 def inherited() -> dict[str, str]:
@@ -102,7 +111,11 @@ def _from_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, _Given]:
-    ours = {n: t for n, t in environ.items() if n.upper().startswith(PREFIX)}
+    ours = {
+        name: text
+        for name, text in environ.items()
+        if name.upper().startswith(PREFIX) and not name.startswith(SECRET_PREFIX)
+    }
     known = {setting.name: setting for setting in SETTINGS}
     _refuse_unknown(sorted(ours.keys() - NOT_SETTINGS), known, "in the environment")
     # A variable set to nothing is how compose and unit files leave a setting out.

@@ -20,6 +20,7 @@ from api.sessions import Sessions
 from api.settings import Settings
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.executors.signing import Signer
+from ledger.dispatch.secrets import NO_SECRETS
 from ledger.store.application import Ledger
 from ledger.store.records import TokenRow
 from ledger.store.tokens import Tokens, new_secret
@@ -59,6 +60,7 @@ def open_reading(settings: Settings) -> Door:
             Attempts(clock),
             History(ledger),
             Signer(ExecutorSettings.of_this_process().signing_secret),
+            NO_SECRETS,
         )
         closing.callback(parts.close)
         return _door(parts, settings, closing.pop_all())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import orjson
@@ -16,7 +17,11 @@ QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")
 
 
 class Lines(logging.Formatter):
-    """`at=… level=info logger=… message="…"`, and `error="…"` with a traceback."""
+    """`at=… level=info logger=… message="…"`, and `error="…"` with a traceback; no secrets."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        super().__init__()
+        self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         at = rfc3339(datetime.fromtimestamp(record.created, UTC))
@@ -24,10 +29,10 @@ class Lines(logging.Formatter):
             "at": at,
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": quoted(record.getMessage()),
+            "message": quoted(self._redact(record.getMessage())),
         }
         if record.exc_info:
-            fields["error"] = quoted(self.formatException(record.exc_info))
+            fields["error"] = quoted(self._redact(self.formatException(record.exc_info)))
         return " ".join(f"{name}={value}" for name, value in fields.items())
 
 
@@ -37,10 +42,10 @@ def quoted(text: str) -> str:
     return escaped_json(orjson.dumps(whole).decode())
 
 
-def log_to_stderr() -> None:
-    """Send what this process logs to stderr, as Lines."""
+def log_to_stderr(redact: Callable[[str], str]) -> None:
+    """Send what this process logs to stderr, as Lines; `redact` takes secrets out."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines())
+    handler.setFormatter(Lines(redact))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)

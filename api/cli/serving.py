@@ -39,13 +39,16 @@ def serve(
     concurrency: Concurrency = None,
 ) -> None:
     """Start the server: the HTTP API, the page, and the dispatcher that runs what is due."""
-    from api.bootstrap import open_server_parts  # the whole application: only servers need it
+    from api.bootstrap import (  # the whole application: only servers need it
+        open_server_parts,
+        secrets_of,
+    )
     from api.cli import logs, server
     from api.collector import settle_collector
 
     overrides = {"host": host, "port": port, "data": data, "concurrency": concurrency}
     settings = load_settings(overrides=overrides)
-    logs.log_to_stderr()
+    logs.log_to_stderr(secrets_of(settings).redact)
     parts = when_free(
         Folder(settings.data), lambda: open_server_parts(settings, dispatches=not no_dispatch)
     )
@@ -63,12 +66,12 @@ def serve(
 
 def work(data: DataFolder = None, concurrency: Concurrency = None) -> None:
     """Run what is due, without HTTP. On SQLite it owns the folder: no server beside it."""
-    from api.bootstrap import open_server_parts
+    from api.bootstrap import open_server_parts, secrets_of
     from api.cli import logs, server
     from api.collector import settle_collector
 
     settings = load_settings(overrides={"data": data, "concurrency": concurrency})
-    logs.log_to_stderr()
+    logs.log_to_stderr(secrets_of(settings).redact)
     parts = when_free(Folder(settings.data), lambda: open_server_parts(settings))
     settle_collector()
     try:

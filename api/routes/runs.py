@@ -74,7 +74,8 @@ async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, door: UsesDoor
 )
 async def succeed(body: GivenSuccess, reporter: UsesReporter, door: UsesDoor) -> Response:
     """Report that the run succeeded, with what it has to say."""
-    return await _finish(door, reporter.token, lambda ms: _said(body.output, ms))
+    output = door.parts.secrets.redact(body.output)
+    return await _finish(door, reporter.token, lambda ms: _said(output, ms))
 
 
 @router.post(
@@ -89,7 +90,7 @@ async def fail(body: GivenFailure, reporter: UsesReporter, door: UsesDoor) -> Re
         raise InvalidField("failure_class", f"is never {body.failure_class} in a report")
     after = body.retry_after_seconds
     retry_at = door.ledger.clock.now() + timedelta(seconds=after) if after is not None else None
-    error = storable(body.error.encode(errors="replace"), ERROR_BYTES)
+    error = storable(door.parts.secrets.redact(body.error).encode(errors="replace"), ERROR_BYTES)
     failure_class = body.failure_class or class_of_text(f"{ERROR_PREFIX} {error}")
     return await _finish(
         door, reporter.token, lambda ms: Failure(error, failure_class, None, retry_at, ms)

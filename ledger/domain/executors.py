@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ledger.domain.references import require_references
 from ledger.domain.urls import parse_url
 from ledger.errors import InvalidField, UnknownField
 
@@ -107,6 +108,7 @@ def _headers(value: object) -> dict[str, str]:
             raise InvalidField(
                 f"executor.headers.{name}", "must be printable ASCII without blanks at its ends"
             )
+        require_references(content, f"executor.headers.{name}")
     return headers
 
 
@@ -119,6 +121,7 @@ def _env(value: object) -> dict[str, str]:
             raise InvalidField(
                 "executor.env", f"{name} belongs to the ledger and cannot be overridden"
             )
+        require_references(variables[name], f"executor.env.{name}")
     return variables
 
 

@@ -91,7 +91,7 @@ def test_a_log_line_is_one_line_and_harmless() -> None:
     text = "job \x1b[31m%s"
     record = logging.LogRecord("ledger.x", logging.WARNING, "", 0, text, ("a\nb",), error)
 
-    line = Lines().format(record)
+    line = Lines(str).format(record)
 
     assert "\n" not in line
     assert "\x1b" not in line

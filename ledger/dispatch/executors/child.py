@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO
 
-from ledger.dispatch.executors.output import Output, Tail
+from ledger.dispatch.executors.outcomes import RunTicket
+from ledger.dispatch.executors.output import Output, Redact, Tail
 from ledger.dispatch.executors.processes import Mark
 
 RUN_VARIABLE = "JOBLEDGER_RUN_ID"
@@ -24,12 +25,14 @@ class Child:
     can lose sight of it (asyncio's own `subprocess_exec` leaves such a gap).
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], run_id: str) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], run_id: str, redact: Redact | None
+    ) -> None:
         self._process = process
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[None] = self._loop.create_future()
-        self.output = Output()
-        self.errors = Tail()
+        self.output = Output(redact=redact)
+        self.errors = Tail(redact)
         self._pipes = [
             _Pipe(file, sink, self._loop.create_future())
             for file, sink in ((process.stdout, self.output), (process.stderr, self.errors))
@@ -45,7 +48,7 @@ class Child:
     def start(
         cls,
         argv: Sequence[str],
-        run_id: str,
+        ticket: RunTicket,
         *,
         task: IO[bytes],
         environment: Mapping[str, str],
@@ -62,7 +65,7 @@ class Child:
             cwd=cwd,
             start_new_session=True,
         )
-        child = cls(process, run_id)
+        child = cls(process, ticket.run_id, ticket.redact)
         threading.Thread(target=child._await_exit, name=f"command-{process.pid}").start()
         return child
 

@@ -109,7 +109,7 @@ class Command:
             task.seek(0)
             return Child.start(
                 executor["argv"],
-                ticket.run_id,
+                ticket,
                 task=task,
                 environment={**self._environment, **executor.get("env", {}), **_identity(ticket)},
                 cwd=executor.get("cwd"),

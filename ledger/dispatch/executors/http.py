@@ -28,6 +28,7 @@ from ledger.dispatch.executors.outcomes import (
 )
 from ledger.dispatch.executors.output import ERROR_BYTES, Output
 from ledger.dispatch.executors.signing import RunToken, Signer
+from ledger.dispatch.secrets import MARGIN
 from ledger.domain.executors import parse_executor
 from ledger.domain.failures import ERROR_PREFIX, class_of_status, class_of_text, parse_retry_after
 from ledger.domain.origin import Actor
@@ -41,6 +42,9 @@ run, and a long one is no failure.
 """
 
 RUN_TOKEN_HEADER = "Jobledger-Run-Token"  # noqa: S105 - its name, not a secret
+
+REFUSAL_BYTES = ERROR_BYTES + MARGIN
+"""How much of a refusal is read, so that no secret is kept by half."""
 
 CONNECTIONS = 1024
 """The most connections at once; the dispatcher's own limit is far below."""
@@ -153,7 +157,12 @@ class _Exchange:
         if response.status == _ACCEPTED:
             return Deferred()
         is_success = 200 <= response.status < 300
-        output = Output(limit_bytes=ANSWER_BYTES if is_success else ERROR_BYTES)
+        redact = self.ticket.redact
+        output = (
+            Output(limit_bytes=ANSWER_BYTES, redact=redact)
+            if is_success
+            else Output(limit_bytes=REFUSAL_BYTES, head_bytes=ERROR_BYTES, redact=redact)
+        )
         async for chunk in response.aiter_stream():
             output.take(chunk)
             if output.is_full:

@@ -7,10 +7,11 @@ be stored; its count and hash are over the raw bytes, up to the executor's own n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+from ledger.dispatch.executors.output import Redact
 from ledger.domain.outcomes import Failure as Failed
 from ledger.domain.outcomes import Success as Succeeded
 
@@ -32,6 +33,8 @@ class RunTicket:
     fence: int
     timeout_seconds: float
     executor: Mapping[str, Any] | None
+    redact: Redact | None = field(default=None, repr=False)
+    """Takes this node's secrets out of whatever the run says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ only.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+
+from ledger.dispatch.secrets import MARGIN
 
 HEAD_BYTES = 4 * 1024
 """How much of an output is kept and shown."""
@@ -13,14 +16,27 @@ ERROR_BYTES = 2 * 1024
 """How much of what a target said goes into the text of an error."""
 
 
+Redact = Callable[[str], str]
+"""Takes secrets out of a text."""
+
+
 class Output:
     """Takes chunks in order. With `limit_bytes`, what lies beyond is neither counted nor hashed,
-    and `is_full`.
+    and `is_full`. With `redact`, secrets are taken out of the head, also those that its end cuts.
     """
 
-    def __init__(self, *, limit_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        limit_bytes: int | None = None,
+        head_bytes: int = HEAD_BYTES,
+        redact: Redact | None = None,
+    ) -> None:
         self.count_bytes = 0
         self._limit_bytes = limit_bytes
+        self._head_bytes = head_bytes
+        self._redact = redact
+        self._kept_bytes = head_bytes + (MARGIN if redact else 0)
         self._head = bytearray()
         self._digest = hashlib.sha256()
 
@@ -34,7 +50,7 @@ class Output:
             chunk = chunk[: self._limit_bytes - self.count_bytes]
         self.count_bytes += len(chunk)
         self._digest.update(chunk)
-        self._head += chunk[: HEAD_BYTES - len(self._head)]
+        self._head += chunk[: self._kept_bytes - len(self._head)]
 
     @property
     def sha256(self) -> str:
@@ -43,29 +59,53 @@ class Output:
 
     @property
     def text(self) -> str:
-        """The head as text, at most 4 KiB of UTF-8."""
-        return storable(bytes(self._head), HEAD_BYTES)
+        """The head as text, at most `head_bytes` (4 KiB unless told otherwise) of UTF-8."""
+        if self._redact is None:
+            return storable(bytes(self._head), self._head_bytes)
+        told = self._redact(decoded(bytes(self._head)))
+        is_cut = self.is_full or self.count_bytes > self._kept_bytes
+        return cut(told[:-MARGIN] if is_cut else told, self._head_bytes)
 
 
 class Tail:
-    """The last bytes of a stream, for the text of an error."""
+    """The last bytes of a stream, for the text of an error. With `redact`, secrets are taken out,
+    also those that its beginning cuts.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, redact: Redact | None = None) -> None:
         self._last = b""
+        self._is_cut = False
+        self._redact = redact
+        self._kept_bytes = ERROR_BYTES + (MARGIN if redact else 0)
 
     def take(self, chunk: bytes) -> None:
         """Add the next bytes; what is older than the last 2 KiB is dropped."""
-        self._last = (self._last + chunk[-ERROR_BYTES:])[-ERROR_BYTES:]
+        whole = self._last + chunk[-self._kept_bytes :]
+        self._is_cut = self._is_cut or len(self._last) + len(chunk) > self._kept_bytes
+        self._last = whole[-self._kept_bytes :]
 
     @property
     def text(self) -> str:
         """The tail as text, without blanks at its ends."""
-        return storable(self._last, ERROR_BYTES).strip()
+        if self._redact is None:
+            return storable(self._last, ERROR_BYTES).strip()
+        told = self._redact(decoded(self._last))
+        rest = (told[MARGIN:] if self._is_cut else told).encode()[-ERROR_BYTES:]
+        return rest.decode(errors="ignore").strip()
 
 
 def storable(raw: bytes, limit_bytes: int) -> str:
     """`raw` as text that any JSON store takes: invalid UTF-8 replaced, NULs gone, at most
     `limit_bytes` of UTF-8.
     """
-    text = raw.decode("utf-8", errors="replace").replace("\0", "")
-    return text.encode()[:limit_bytes].decode("utf-8", errors="ignore")
+    return cut(decoded(raw), limit_bytes)
+
+
+def decoded(raw: bytes) -> str:
+    """`raw` as text that any JSON store takes."""
+    return raw.decode("utf-8", errors="replace").replace("\0", "")
+
+
+def cut(text: str, limit_bytes: int) -> str:
+    """At most `limit_bytes` of UTF-8 of a text."""
+    return text.encode(errors="replace")[:limit_bytes].decode("utf-8", errors="ignore")

@@ -104,7 +104,7 @@ class _Call:
     def _judged(self, said: object) -> Outcome:
         if not isinstance(said, str | None):
             return self._failed(f"it gave {type(said).__name__}, and a text is needed", "other")
-        output = Output()
+        output = Output(redact=self._ticket.redact)
         output.take((said or "").encode(errors="replace"))
         if output.text.startswith(ERROR_PREFIX):
             return self._failed(output.text, class_of_text(output.text))

@@ -14,11 +14,23 @@ from ledger.dispatch.executors.addresses import AllowList, Guard, Resolver, syst
 from ledger.dispatch.executors.command import Command
 from ledger.dispatch.executors.http import Http
 from ledger.dispatch.executors.noop import Noop
-from ledger.dispatch.executors.outcomes import Blocked, Executor, Failed, Outcome, RunTicket
+from ledger.dispatch.executors.outcomes import (
+    Blocked,
+    Executor,
+    Failed,
+    Outcome,
+    RunTicket,
+    Succeeded,
+)
+from ledger.dispatch.executors.output import HEAD_BYTES, Redact, cut
 from ledger.dispatch.executors.python import Handler, Python
 from ledger.dispatch.executors.signing import Signer
+from ledger.dispatch.secrets import NO_SECRETS, MissingSecret, Secrets
 from ledger.domain.urls import parse_url
 from ledger.errors import InvalidField, StartRefused
+
+FIELDS_WITH_SECRETS = ("headers", "env")
+"""The maps of an executor whose values may name secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +44,7 @@ class ExecutorSettings:
     allow: AllowList = AllowList()
     commands_enabled: bool = False
     handlers: Mapping[str, Handler] = field(default_factory=dict)
+    secrets: Secrets = NO_SECRETS
 
     @classmethod
     def of_this_process(cls) -> ExecutorSettings:
@@ -77,14 +90,40 @@ class Executors:
         if executor is None:
             return Blocked(_why_nobody(_kind_of(ticket)))
         try:
-            return await executor.execute(ticket)
+            outcome = await executor.execute(self._with_secrets(ticket))
+        except MissingSecret as refusal:
+            outcome = Blocked(refusal.message)
         except Exception as error:  # noqa: BLE001 - one broken run must not stop the others
-            return _broken(error)
+            outcome = _broken(error)
+        return _redacted(outcome, self._settings.secrets.redact)
+
+    def _with_secrets(self, ticket: RunTicket) -> RunTicket:
+        """The ticket with what it names put in. Refuses MissingSecret."""
+        secrets, executor = self._settings.secrets, dict(ticket.executor or {})
+        for field_name in FIELDS_WITH_SECRETS:
+            entries = executor.get(field_name)
+            if entries:
+                filled = {name: secrets.fill(value) for name, value in entries.items()}
+                executor[field_name] = filled
+        return replace(ticket, executor=executor, redact=secrets.redact)
 
     async def aclose(self) -> None:
         """Close every executor."""
         for executor in self._by_kind.values():
             await executor.aclose()
+
+
+def _redacted(outcome: Outcome, redact: Redact) -> Outcome:
+    """An outcome without secrets, wherever a target may have put them."""
+    match outcome:
+        case Succeeded():
+            return replace(outcome, output=cut(redact(outcome.output), HEAD_BYTES))
+        case Failed():
+            return replace(outcome, error=redact(outcome.error))
+        case Blocked():
+            return Blocked(redact(outcome.cause))
+        case _:
+            return outcome
 
 
 def _with_agent(settings: ExecutorSettings) -> AllowList:
