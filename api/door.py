@@ -46,7 +46,11 @@ class Door:
     async def command(
         self, make: Callable[[], Command[Answer]], call: Call, *, status: int = 200
     ) -> Response:
-        """Have a command decided and kept, and answer it. `make` may be slow: it runs in a thread.
+        """Have a command decided and kept, and answer it (see `decide`)."""
+        return answered(await self.decide(make, call), status)
+
+    async def decide(self, make: Callable[[], Command[Answer]], call: Call) -> Answer:
+        """Have a command decided and kept. `make` may be slow: it runs in a thread.
 
         A repeated key is answered as it was the first time.
         """
@@ -55,7 +59,7 @@ class Door:
             answer = await decided(self.ledger, await run_sync(make))
         if answer.repeats:
             answer = await self._repeated(call) or answer
-        return answered(answer, status)
+        return answer
 
     async def read(
         self,
@@ -110,7 +114,7 @@ def job_id_in_path(job_id: str) -> UUID:
 JobId = Annotated[UUID, Depends(job_id_in_path)]
 
 
-async def decided(ledger: Ledger, command: Command[Answer]) -> Answer:
+async def decided(ledger: Ledger, command: Command[T]) -> T:
     """The answer to a command, raised if it is an error.
 
     Shielded: a caller who goes away must not cancel the future that the writer is about to set.
@@ -118,7 +122,7 @@ async def decided(ledger: Ledger, command: Command[Answer]) -> Answer:
     [result] = await asyncio.shield(asyncio.wrap_future(ledger.submit([command])))
     if isinstance(result, BaseException):
         raise result
-    return cast(Answer, result)
+    return cast(T, result)
 
 
 def answered(answer: Answer, status: int = 200) -> Response:
