@@ -126,7 +126,7 @@ class Watched:
         if self._run_id is None:
             if fact.topic in WITHDRAWN:
                 raise RunWithdrawn(self._job_id)
-            if fact.topic == "job.run_started" and fact.data["trigger"] == "manual":
+            if fact.topic == "job.run_started":  # what was asked for starts before anything else
                 self._run_id = fact.data["run_id"]
             return None
         end = _ENDS.get(fact.topic)

@@ -353,6 +353,17 @@ def test_a_copy_that_is_behind_is_a_503_in_phantoms_form(api: Api) -> None:
     assert answer.headers["retry-after"] == "1"
 
 
+def test_a_mistake_of_ours_has_phantoms_form(api: Api) -> None:
+    async def broken() -> None:
+        raise RuntimeError("the inside")
+
+    api.app.add_api_route(f"{PATH}/a/broken/route", broken)
+
+    words = error(api.get(f"{PATH}/a/broken/route"), 500)
+
+    assert "inside" not in words
+
+
 def test_other_paths_keep_their_own_form(api: Api) -> None:
     for path in ("/ui/api/schedulers", "/ui/api", "/v1/nothing"):
         assert api.get(path).headers["content-type"] == "application/problem+json"

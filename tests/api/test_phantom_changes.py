@@ -11,6 +11,7 @@ import pytest
 from api import awaiting
 from ledger.domain import outcomes
 from ledger.store import commands
+from ledger.store.records import Recorded
 from tests.api.harness import Api, error
 from tests.api.test_phantom import FAILURE, PATH, create, job_in
 
@@ -63,6 +64,12 @@ def test_pausing_what_is_paused_or_failed_changes_nothing(api: Api) -> None:
         assert job_in(api.post(f"{PATH}/{job_id}/pause"))["status"] == status
 
         assert api.topics(job_id) == before
+
+
+def test_a_pause_from_an_old_revision_is_refused_all_the_same(api: Api) -> None:
+    job_id = api.failed_job()
+
+    error(api.ask("POST", f"{PATH}/{job_id}/pause", headers={"If-Match": '"1"'}), 412)
 
 
 def test_pausing_what_is_completed_is_a_409(api: Api) -> None:
@@ -220,6 +227,39 @@ def test_a_run_that_does_not_end_in_time_is_a_504_and_goes_on(api: Api) -> None:
     ending(api, job_id, OUTPUT)()
     assert job_in(api.get(f"{PATH}/{job_id}"))["lastRunStatus"] == "ok"
     assert len(api.app.state.awaiting) == 0
+
+
+def test_whoever_waits_reads_the_book_only_when_the_job_has_moved(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, other = create(api)["id"], create(api, name="other")["id"]
+    read, reads = api.ledger.book.stream, []
+
+    def counted(stream: UUID, **span: Any) -> list[Recorded]:
+        reads.append(stream)
+        return read(stream, **span)
+
+    def much_happens() -> None:
+        for _ in range(20):
+            api.ledger.pause(other)
+            api.ledger.resume(other)
+        ending(api, job_id, OUTPUT)()
+
+    monkeypatch.setattr(api.ledger.book, "stream", counted)
+
+    assert api.meanwhile(f"{PATH}/{job_id}/run", much_happens).status_code == 200
+
+    moves = 3  # asked for, started, ended
+    assert reads.count(UUID(job_id)) <= moves + 1
+
+
+def test_a_run_is_found_page_by_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = create(api)["id"]
+    monkeypatch.setattr(awaiting, "PAGE", 1)
+
+    answer = api.meanwhile(f"{PATH}/{job_id}/run", ending(api, job_id, OUTPUT))
+
+    assert answer.json()["result"] == "Hello"
 
 
 def test_a_client_that_goes_away_leaves_its_place_and_its_run(api: Api) -> None:
