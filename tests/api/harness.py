@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,6 @@ from api.app import create_app
 from api.bootstrap import Parts, open_server_parts
 from api.settings import load_settings
 from ledger.domain import outcomes
-from ledger.domain.aggregate import EPOCH
 from ledger.store import commands
 from ledger.store.records import Fact
 from ledger.store.unit import Unit
@@ -109,59 +108,6 @@ class Api:
             await asyncio.gather(request, return_exceptions=True)
 
         self._runner.run(impatient())
-
-    def meanwhile(self, path: str, happens: Callable[[], object]) -> httpx.Response:
-        """Ask for a run, let something happen while the answer is waited for, and give it."""
-        awaiting = self.app.state.awaiting
-        awaiting.grace_seconds = PATIENCE_SECONDS
-
-        async def both() -> httpx.Response:
-            request = asyncio.create_task(self._send("POST", path, {}))
-            while not (len(awaiting) and self.ledger.heads.next_at() == EPOCH):
-                await asyncio.sleep(0)
-            await asyncio.to_thread(happens)
-            return await request
-
-        return self._runner.run(both())
-
-    def leave(self, path: str) -> None:
-        """Ask for a run and go away while it is waited for."""
-        awaiting = self.app.state.awaiting
-        awaiting.grace_seconds = PATIENCE_SECONDS
-
-        async def impatient() -> None:
-            gone = asyncio.Event()
-            request = asyncio.create_task(self._call(path, gone))
-            while not (len(awaiting) and self.ledger.heads.next_at() == EPOCH):
-                await asyncio.sleep(0)
-            gone.set()
-            await request
-
-        self._runner.run(impatient())
-
-    async def _call(self, path: str, gone: asyncio.Event) -> None:
-        """One POST as a server sees it whose client leaves when `gone` is set."""
-        bearer = f"Bearer {self.secret_of('admin')}".encode()
-        scope: dict[str, Any] = {
-            "type": "http",
-            "method": "POST",
-            "path": path,
-            "query_string": b"",
-            "headers": [(b"authorization", bearer)],
-            "scheme": "http",
-        }
-        messages: list[dict[str, Any]] = [{"type": "http.request", "body": b""}]
-
-        async def receive() -> dict[str, Any]:
-            if messages:
-                return messages.pop()
-            await gone.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(_: object) -> None:
-            pass
-
-        await self.app(scope, receive, send)
 
     async def _send(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         by, scheme = options.get("by", "admin"), options.get("scheme", "http")
