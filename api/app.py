@@ -15,9 +15,11 @@ from starlette.routing import Route
 
 from api import documents, errors
 from api.auth import Role
+from api.awaiting import Awaiting
 from api.bootstrap import Parts
 from api.envelope import Envelope
 from api.limits import BodyLimit
+from api.phantom import routes as phantom
 from api.readiness import Readiness
 from api.routes import commands, events, histories, jobs, page, runs, schedules, status, tokens
 from api.settings import Settings
@@ -33,6 +35,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     tokens.router,
     status.router,
     page.router,
+    phantom.router,
 )
 DOCUMENT = "/v1/openapi.json"
 OPEN = frozenset({"/", "/static/{name}", "/login", "/logout", "/healthz", "/readyz", DOCUMENT})
@@ -57,6 +60,7 @@ def create_app(parts: Parts, settings: Settings) -> FastAPI:
     app.state.parts = parts
     app.state.settings = settings
     app.state.readiness = Readiness(parts)
+    app.state.awaiting = Awaiting(parts.ledger)
     errors.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Envelope)

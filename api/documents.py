@@ -19,15 +19,15 @@ OBJECT: Schema = {"type": "object"}
 INSTANT: Schema = {"type": "string", "format": "date-time"}
 
 
-def _or_null(schema: Schema) -> Schema:
+def or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def _list_of(schema: Schema) -> Schema:
+def list_of(schema: Schema) -> Schema:
     return {"type": "array", "items": schema}
 
 
-def _shape(**properties: Schema) -> Schema:
+def shape(**properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
@@ -35,25 +35,25 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-ACTOR = _shape(id=TEXT, kind={"enum": ["user", "agent", "worker", "system"]})
-JOB = _shape(
+ACTOR = shape(id=TEXT, kind={"enum": ["user", "agent", "worker", "system"]})
+JOB = shape(
     id=TEXT,
     name=TEXT,
-    description=_or_null(TEXT),
+    description=or_null(TEXT),
     status={"enum": ["active", "paused", "failed", "completed", "deleted"]},
     enabled=FLAG,
     schedule=OBJECT,
     task=TEXT,
-    executor=_or_null(OBJECT),
-    delivery=_or_null(OBJECT),
+    executor=or_null(OBJECT),
+    delivery=or_null(OBJECT),
     policy=OBJECT,
-    tags=_list_of(TEXT),
+    tags=list_of(TEXT),
     delete_after_run=FLAG,
-    next_run_at=_or_null(INSTANT),
-    paused_until=_or_null(INSTANT),
-    open_run=_or_null(OBJECT),
-    last_run=_or_null(OBJECT),
-    last_delivery=_or_null(OBJECT),
+    next_run_at=or_null(INSTANT),
+    paused_until=or_null(INSTANT),
+    open_run=or_null(OBJECT),
+    last_run=or_null(OBJECT),
+    last_delivery=or_null(OBJECT),
     consecutive_errors=NUMBER,
     consecutive_losses=NUMBER,
     run_count=NUMBER,
@@ -63,34 +63,34 @@ JOB = _shape(
     created_by=ACTOR,
     updated_at=INSTANT,
 )
-EVENT = _shape(
+EVENT = shape(
     position=NUMBER,
     topic=TEXT,
     event_version=NUMBER,
-    job_id=_or_null(TEXT),
+    job_id=or_null(TEXT),
     version=NUMBER,
     recorded_at=INSTANT,
     timestamp=INSTANT,
     actor=ACTOR,
     source=TEXT,
     command_id=TEXT,
-    correlation_id=_or_null(TEXT),
-    reason=_or_null(TEXT),
+    correlation_id=or_null(TEXT),
+    reason=or_null(TEXT),
     data=OBJECT,
 )
-TOKEN = _shape(
+TOKEN = shape(
     id=TEXT,
     name=TEXT,
     role=TEXT,
     kind=TEXT,
-    expires_at=_or_null(INSTANT),
-    revoked_at=_or_null(INSTANT),
+    expires_at=or_null(INSTANT),
+    revoked_at=or_null(INSTANT),
 )
-PROBLEM_SHAPE = _shape(type=TEXT, title=TEXT, status=NUMBER, detail=TEXT, code=TEXT)
+PROBLEM_SHAPE = shape(type=TEXT, title=TEXT, status=NUMBER, detail=TEXT, code=TEXT)
 SHAPES = {
     "Job": JOB,
     "Event": EVENT,
-    "Run": _shape(run_id=TEXT, job_id=TEXT, status=TEXT),
+    "Run": shape(run_id=TEXT, job_id=TEXT, status=TEXT),
     "Token": TOKEN,
     "Problem": PROBLEM_SHAPE,
 }
@@ -105,30 +105,30 @@ def answers(schema: Schema, description: str) -> dict[str, Any]:
 
 def listed(key: str) -> dict[str, Any]:
     """A page of a list."""
-    items = _list_of(_ref(_ITEMS[key]))
-    return answers(_shape(**{key: items}, next=_or_null(TEXT), position=NUMBER), "One page.")
+    items = list_of(_ref(_ITEMS[key]))
+    return answers(shape(**{key: items}, next=or_null(TEXT), position=NUMBER), "One page.")
 
 
 COMMAND = answers(
-    _shape(job=_ref("Job"), changed=FLAG, position=NUMBER),
+    shape(job=_ref("Job"), changed=FLAG, position=NUMBER),
     "The job right after, whether anything changed, and where the book stands.",
 )
-ONE_JOB = answers(_shape(job=_ref("Job")), "The job; its revision is the ETag.")
+ONE_JOB = answers(shape(job=_ref("Job")), "The job; its revision is the ETag.")
 CLAIMED = answers(
-    _shape(run=OBJECT, job=_ref("Job"), token=TEXT, position=NUMBER),
+    shape(run=OBJECT, job=_ref("Job"), token=TEXT, position=NUMBER),
     "A run, the job as it stands, and the token with which the run is reported of.",
 )
 NOTHING_DUE: dict[str, Any] = {"description": "Nothing was due."}
-HEARTBEAT = answers(_shape(run_id=TEXT, lease_until=INSTANT), "Until when the run lives now.")
-PREVIEW = answers(_shape(fires=_list_of(INSTANT), text=TEXT), "The next fires.")
-SUMMARY = answers(_shape(summary=OBJECT, position=NUMBER), "The counts.")
-EVIDENCE = answers(_shape(ledger_id=TEXT, position=NUMBER, chain=TEXT), "The end of the book.")
+HEARTBEAT = answers(shape(run_id=TEXT, lease_until=INSTANT), "Until when the run lives now.")
+PREVIEW = answers(shape(fires=list_of(INSTANT), text=TEXT), "The next fires.")
+SUMMARY = answers(shape(summary=OBJECT, position=NUMBER), "The counts.")
+EVIDENCE = answers(shape(ledger_id=TEXT, position=NUMBER, chain=TEXT), "The end of the book.")
 TOKEN_MADE = answers(
-    _shape(token=_ref("Token"), secret=TEXT, changed=FLAG, position=NUMBER),
+    shape(token=_ref("Token"), secret=TEXT, changed=FLAG, position=NUMBER),
     "The token; its secret is shown this once.",
 )
-TOKEN_REVOKED = answers(_shape(token=_ref("Token"), changed=FLAG, position=NUMBER), "The token.")
-HEALTH = answers(_shape(status=TEXT), "How it is.")
+TOKEN_REVOKED = answers(shape(token=_ref("Token"), changed=FLAG, position=NUMBER), "The token.")
+HEALTH = answers(shape(status=TEXT), "How it is.")
 AUDIT = listed("events")
 AUDIT["content"] |= {
     "application/jsonl": {"schema": TEXT},

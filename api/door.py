@@ -53,7 +53,11 @@ class Door:
     async def command(
         self, make: Callable[[], Command[Answer]], call: Call, *, status: int = 200
     ) -> Response:
-        """Have a command decided and kept, and answer it. `make` may be slow: it runs in a thread.
+        """Have a command decided and kept, and answer it (see `decide`)."""
+        return answered(await self.decide(make, call), status)
+
+    async def decide(self, make: Callable[[], Command[Answer]], call: Call) -> Answer:
+        """Have a command decided and kept. `make` may be slow: it runs in a thread.
 
         A repeated key is answered as it was the first time.
         """
@@ -62,7 +66,7 @@ class Door:
             answer = await decided(self.ledger, await run_sync(make))
         if answer.repeats:
             answer = await self.repeated(call) or answer
-        return answered(answer, status)
+        return answer
 
     async def read(
         self,

@@ -1,4 +1,6 @@
-"""Every "no" of the outside as RFC 9457 problem+json: one table says which status a refusal has."""
+"""Every "no" of the outside as RFC 9457 problem+json, or in Phantom's form under its paths: one
+table says which status a refusal has.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ExceptionHandler
 
+from api.phantom import refusals as phantom
 from ledger.errors import (
     Conflict,
     Forbidden,
@@ -60,6 +63,41 @@ class TooManyAttempts(LedgerError):
         )
 
 
+class WordsNotUnderstood(LedgerError):
+    """A job described in words, which nobody here reads yet."""
+
+    code = phantom.NOT_UNDERSTOOD
+
+    def __init__(self) -> None:
+        super().__init__("Could not parse the description: fill in the form instead.")
+
+
+class RunWithdrawn(Refused):
+    """A run that somebody waits for will not start."""
+
+    code = "run_withdrawn"
+
+    def __init__(self, job_id: object) -> None:
+        super().__init__(
+            f"The run of job {job_id} was withdrawn before it started: the job was paused, "
+            "completed or deleted meanwhile.",
+            job_id=str(job_id),
+        )
+
+
+class RunUnfinished(LedgerError):
+    """A run that somebody waits for has not ended in time."""
+
+    code = "run_unfinished"
+
+    def __init__(self, job_id: object, waited_seconds: float) -> None:
+        super().__init__(
+            f"The run of job {job_id} did not end within {waited_seconds:g} s. It was asked for "
+            f"and is not withdrawn: its outcome will stand in GET /v1/jobs/{job_id}/runs.",
+            job_id=str(job_id),
+        )
+
+
 STATUSES: Mapping[type[LedgerError], int] = {
     MalformedJson: 400,
     Unauthenticated: 401,
@@ -69,10 +107,12 @@ STATUSES: Mapping[type[LedgerError], int] = {
     Conflict: 412,
     TooLarge: 413,
     Invalid: 422,
+    WordsNotUnderstood: 422,
     JobLimit: 429,
     TooManyAttempts: 429,
     LedgerError: 500,
     Unavailable: 503,
+    RunUnfinished: 504,
     StorageFull: 507,
 }
 """The status of each family of refusals; the nearest class of an error decides."""
@@ -97,8 +137,14 @@ def problem(
     detail: str,
     facts: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
+    *,
+    path: str = "",
 ) -> Response:
-    """One answer "no": its code is for programs, its detail for people."""
+    """One answer "no": its code is for programs, its detail for people. `path` is what was asked
+    for: it decides the form.
+    """
+    if phantom.is_phantoms(path):
+        return phantom.refusal(status, code, detail[:LONGEST_TEXT], headers or {})
     body = {name: _plain(value) for name, value in (facts or {}).items()} | {
         "type": f"urn:jobledger:problem:{code}",
         "title": code.replace("_", " ").capitalize(),
@@ -109,10 +155,11 @@ def problem(
     return Response(orjson.dumps(body), status, dict(headers or {}), PROBLEM)
 
 
-def refused(error: LedgerError) -> Response:
-    """The problem that a LedgerError is."""
+def refused(error: LedgerError, path: str = "") -> Response:
+    """The problem that a LedgerError is, to whoever asked for `path`."""
     status = status_of(error)
-    return problem(status, error.code, error.message, error.facts, _headers(error, status))
+    headers = _headers(error, status)
+    return problem(status, error.code, error.message, error.facts, headers, path=path)
 
 
 def install(app: FastAPI) -> None:
@@ -132,14 +179,14 @@ def refusal_of(errors: Sequence[Mapping[str, Any]], *, skipped: int = 0) -> Inva
     return InvalidField(field, message[:1].lower() + message[1:])
 
 
-async def _answer_refusal(_: Request, error: LedgerError) -> Response:
-    return refused(error)
+async def _answer_refusal(request: Request, error: LedgerError) -> Response:
+    return refused(error, request.scope["path"])
 
 
-async def _answer_validation(_: Request, error: RequestValidationError) -> Response:
+async def _answer_validation(request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     parameter = {**first, "loc": first["loc"][:2]}  # which of several values is not told
-    return refused(refusal_of([parameter], skipped=1))
+    return refused(refusal_of([parameter], skipped=1), request.scope["path"])
 
 
 async def _answer_http(request: Request, error: HTTPException) -> Response:
@@ -147,7 +194,8 @@ async def _answer_http(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(_allowed(request))
-    return problem(error.status_code, code, _explained(error, headers), headers=headers)
+    detail = _explained(error, headers)
+    return problem(error.status_code, code, detail, headers=headers, path=request.scope["path"])
 
 
 def _explained(error: HTTPException, headers: Mapping[str, str]) -> str:

@@ -31,7 +31,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         if _announced(scope) > MAX_BODY_BYTES:
-            await refused(TooLarge("The body", MAX_BODY_BYTES))(scope, receive, send)
+            refusal = TooLarge("The body", MAX_BODY_BYTES)
+            await refused(refusal, scope["path"])(scope, receive, send)
             return
         taken = 0
 

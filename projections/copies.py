@@ -174,7 +174,7 @@ class Copies:
         return job_questions.shape(row)
 
     def jobs(self, asked: JobFilter) -> tuple[list[dict[str, Any]], str | None]:
-        """A page of jobs in the order they were made, and the next page's cursor."""
+        """A page of jobs, and the next page's cursor."""
         with self._store.reading() as connection:
             return job_questions.find(connection, asked)
 
@@ -192,6 +192,11 @@ class Copies:
                 **job_questions.summary(connection),
                 "recent_failures": runs.recent_failures(connection),
             }
+
+    def failing_count(self) -> int:
+        """How many active jobs failed the last time they ran."""
+        with self._store.reading() as connection:
+            return int(connection.execute(job_questions.FAILING).fetchone()[0])
 
 
 def state_of(standing: ModelStanding, end: int) -> str:

@@ -19,13 +19,14 @@ ONE = "SELECT * FROM jobs WHERE id = :id AND status <> 'deleted'"
 COUNTS = (
     "SELECT status, enabled, COUNT(*) FROM jobs WHERE status <> 'deleted' GROUP BY status, enabled"
 )
+FAILING = "SELECT COUNT(*) FROM jobs WHERE status = 'active' AND consecutive_errors > 0"
 NEXT = "SELECT MIN(next_run_at) FROM jobs WHERE next_run_at IS NOT NULL AND status = 'active'"
 
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
     """Which jobs: by status, tag, words in the name (`q`), the last run's failure class. Pages go
-    by `cursor`.
+    by `cursor`, from the oldest job on or back from the newest.
     """
 
     status: str | None = None
@@ -34,15 +35,17 @@ class JobFilter:
     failure_class: str | None = None
     cursor: str | None = None
     limit: int = 50
+    is_newest_first: bool = False
 
 
 def find(
     connection: sqlite3.Connection, asked: JobFilter
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """One page in the order the jobs were made, and the cursor of the next."""
+    """One page in the order the jobs were made, or its reverse, and the cursor of the next."""
     size = max(1, min(asked.limit, MAX_PAGE))
     condition, values = _condition(asked)
-    sql = f"SELECT * FROM jobs WHERE {condition} ORDER BY number LIMIT :limit"
+    order = "DESC" if asked.is_newest_first else "ASC"
+    sql = f"SELECT * FROM jobs WHERE {condition} ORDER BY number {order} LIMIT :limit"
     rows = connection.execute(sql, {**values, "limit": size + 1}).fetchall()
     following = str(rows[size - 1]["number"]) if len(rows) > size else None
     return [shape(row) for row in rows[:size]], following
@@ -62,7 +65,7 @@ def _condition(asked: JobFilter) -> tuple[str, dict[str, Any]]:
     if asked.failure_class is not None:
         terms.append("last_failure_class = :failure_class")
     if asked.cursor is not None:
-        terms.append("number > :number")
+        terms.append("number < :number" if asked.is_newest_first else "number > :number")
         values["number"] = read_cursor(asked.cursor)
     return " AND ".join(terms), values | {"tag": asked.tag, "failure_class": asked.failure_class}
 

@@ -5,6 +5,7 @@ application asked through ASGI, and jobs brought into any state.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -41,6 +42,7 @@ class Api:
         self.ledger = parts.ledger
         self.app = create_app(parts, load_settings({}, {"data": folder, **settings}))
         self.secrets = {"admin": (folder / "admin.token").read_text().strip()}
+        self.app.state.awaiting.grace_seconds = -math.inf  # nobody waits for what nobody runs
         self._runner = asyncio.Runner()
 
     def close(self) -> None:
@@ -217,6 +219,16 @@ def serving(folder: Path, **settings: Any) -> Iterator[Api]:
         yield api
     finally:
         api.close()
+
+
+def error(answer: httpx.Response, status: int) -> str:
+    """The words of a refusal in Phantom's form, which must be all there is."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json().keys() == {"error"}
+    words: str = answer.json()["error"]
+    assert words
+    return words
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from fastapi.routing import APIRoute
 from api import app as application
 from api.app import OPEN, ROUTERS, role_of, routes_of
 from api.limits import MAX_ATTEMPTS
+from api.phantom.refusals import PREFIX
 from ledger.errors import StartRefused
-from tests.api.harness import Api, problem
+from tests.api.harness import Api, error, problem
 from tests.builders import a_spec
 
 COMMAND = {"kind": "command", "argv": ["/bin/true"]}
@@ -53,6 +54,16 @@ MATRIX = {
     ("DELETE", "/v1/tokens/{token}"): "admin",
     ("GET", "/v1/summary"): "viewer",
     ("GET", "/v1/evidence/head"): "viewer",
+    ("GET", "/ui/api/scheduler"): "viewer",
+    ("POST", "/ui/api/scheduler"): "operator",
+    ("POST", "/ui/api/scheduler/preview"): "viewer",
+    ("POST", "/ui/api/scheduler/parse"): "viewer",
+    ("GET", "/ui/api/scheduler/{job_id}"): "viewer",
+    ("DELETE", "/ui/api/scheduler/{job_id}"): "operator",
+    ("GET", "/ui/api/scheduler/{job_id}/audit"): "viewer",
+    ("POST", "/ui/api/scheduler/{job_id}/pause"): "operator",
+    ("POST", "/ui/api/scheduler/{job_id}/resume"): "operator",
+    ("POST", "/ui/api/scheduler/{job_id}/run"): "operator",
 }
 GUARDED = sorted(MATRIX)
 ALLOWED = {
@@ -68,6 +79,14 @@ def _ask(api: Api, method: str, path: str, by: str | None) -> httpx.Response:
     return api.ask(
         method, path.format(job_id=api.schedule(f"for {by}"), token="nobody", run_id="r"), by=by
     )
+
+
+def refusal(path: str, answer: httpx.Response, status: int, code: str) -> None:
+    """The refusal in the form that belongs to the path."""
+    if path.startswith(PREFIX):
+        error(answer, status)
+    else:
+        problem(answer, status, code)
 
 
 def test_every_route_is_in_the_matrix_with_the_role_it_declares() -> None:
@@ -95,7 +114,7 @@ def test_nobody_unknown_gets_past_a_role(api: Api, method: str, path: str) -> No
 
     for by in (None, "jl_wrong", "", expired, revoked, "Bearer", "x" * 9000):
         answer = api.ask(method, path, by=by)
-        problem(answer, 401, "unauthenticated")
+        refusal(path, answer, 401, "unauthenticated")
         assert answer.headers["www-authenticate"] == "Bearer"
     assert api.ledger.writer.position == position
 
@@ -106,7 +125,7 @@ def test_each_role_may_do_what_the_matrix_says(api: Api, method: str, path: str,
     answer = _ask(api, method, path, role)
 
     if role not in ALLOWED[MATRIX[method, path]]:
-        problem(answer, 403, "forbidden")
+        refusal(path, answer, 403, "forbidden")
     else:
         assert answer.status_code not in (401, 403), answer.text
 
