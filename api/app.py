@@ -19,7 +19,7 @@ from api.bootstrap import Parts
 from api.envelope import Envelope
 from api.limits import BodyLimit
 from api.readiness import Readiness
-from api.routes import commands, events, histories, jobs, page, schedules, status, tokens
+from api.routes import commands, events, histories, imports, jobs, page, schedules, status, tokens
 from api.settings import Settings
 from ledger.errors import StartRefused
 
@@ -29,6 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     histories.router,
     events.router,
     schedules.router,
+    imports.router,
     tokens.router,
     status.router,
     page.router,

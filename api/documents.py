@@ -115,6 +115,10 @@ COMMAND = answers(
 )
 ONE_JOB = answers(_shape(job=_ref("Job")), "The job; its revision is the ETag.")
 PREVIEW = answers(_shape(fires=_list_of(INSTANT), text=TEXT), "The next fires.")
+IMPORTED = answers(
+    _shape(jobs=_list_of(OBJECT), imported=NUMBER, refused=NUMBER, position=NUMBER),
+    "Each job in the order given: {origin_id, job} or {origin_id, refusal: {code, detail}}.",
+)
 SUMMARY = answers(_shape(summary=OBJECT, position=NUMBER), "The counts.")
 EVIDENCE = answers(_shape(ledger_id=TEXT, position=NUMBER, chain=TEXT), "The end of the book.")
 TOKEN_MADE = answers(

@@ -25,6 +25,8 @@ LONGEST_FILTER = 200
 HIGHEST_POSITION = 2**63 - 1
 DEFAULT_PAGE = 50
 PREVIEWED = 5
+MAX_IMPORTED = 500
+"""Jobs in one import; whoever has more sends several."""
 
 
 def _instant(given: object) -> object:
@@ -45,6 +47,8 @@ Reason = Annotated[str, Field(max_length=LONGEST_REASON, description="Why, for t
 Filter = Annotated[str, Field(max_length=LONGEST_FILTER)]
 Position = Annotated[int, Field(ge=0, le=HIGHEST_POSITION)]
 Plain = dict[str, Any]
+AnyJob = Annotated[object, WithJsonSchema({"type": "object"})]
+"""Judged by itself, so that one that is no object does not stop the others."""
 
 
 def _one_of(words: Iterable[str]) -> AfterValidator:
@@ -100,6 +104,17 @@ class PreviewBody(Body):
     schedule: Plain = Field(description="As in a job.")
     after: Instant | None = Field(None, description="From when; now, if left out.")
     count: int = Field(PREVIEWED, description="How many fires to name.")
+
+
+class ImportBody(Body):
+    origin: str = Field(description="The scheduler they come from: crontab.")
+    jobs: list[AnyJob] = Field(
+        min_length=1,
+        max_length=MAX_IMPORTED,
+        description='{"spec" (as a new job), "origin_id", "status"?, "consecutive_errors"?, '
+        '"last_error"?, "last_run_at"?, "run_count"?, "imported"? (what was not understood)}',
+    )
+    dry_run: bool = Field(False, description="Decide everything and keep nothing.")
 
 
 class TokenBody(Body):

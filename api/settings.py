@@ -70,6 +70,11 @@ def load_settings(
     return Settings(**{key: value.value() for key, value in known.items()})
 
 
+def zone_variable(environ: Mapping[str, str] | None = None) -> str | None:
+    """What the environment says of the machine's zone (TZ), which is not ours to check."""
+    return (os.environ if environ is None else environ).get("TZ")
+
+
 # -- where a value came from --------------------------------------------------------------------
 
 

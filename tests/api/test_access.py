@@ -45,6 +45,7 @@ MATRIX = {
     ("GET", "/v1/jobs/{job_id}/runs"): "viewer",
     ("GET", "/v1/events"): "viewer",
     ("POST", "/v1/schedules/preview"): "viewer",
+    ("POST", "/v1/imports"): "admin",
     ("GET", "/v1/tokens"): "admin",
     ("POST", "/v1/tokens"): "admin",
     ("DELETE", "/v1/tokens/{token}"): "admin",
