@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +15,7 @@ from api.cli.door import Door
 from api.cli.exits import Misused
 from api.cli.moments import shown
 from api.cli.options import DataFolder
-from api.cli.screen import complain, write
+from api.cli.screen import complain, harmless_lines, write
 from api.cli.ways import Intent, open_door
 from api.crontab import writing
 
@@ -50,7 +51,7 @@ def export(
     with open_door(Intent.READ, data) as door:
         text = WRITERS[wanted](_jobs(door, tag))
     if output is None:
-        write(text)
+        write(harmless_lines(text) if sys.stdout.isatty() else text)
     else:
         _keep(output, text.encode(), may_replace=force)
         complain(f"Written to {output}.")

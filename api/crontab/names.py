@@ -24,7 +24,7 @@ PASSED_ON = frozenset(
 """Programs that run what they are given: that names the job."""
 
 _PARTS = re.compile(r"[;|&(){}]+")
-_UNWANTED = re.compile(r"[^A-Za-z0-9._+-]+")
+_UNWANTED = re.compile(r"[^\w.+-]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*|-.*|\d+")
 
 
@@ -61,6 +61,9 @@ def _program(words: list[str]) -> str:
 
 
 def _clean(word: str) -> str:
+    """The last part of a path, without what would not do in a name."""
+    if word in NOT_THE_POINT:
+        return word
     return _UNWANTED.sub("", word.rstrip("/").rpartition("/")[2])[:LONGEST_BASE]
 
 

@@ -209,7 +209,7 @@ def _schedule(text: str) -> tuple[str, str]:
         return nickname, rest
     words = _BLANKS.split(text.rstrip(" \t"), maxsplit=FIELDS)
     if len(words) < FIELDS:
-        raise Misread(f"it has {len(words)} of the five fields, and neither sets a variable")
+        raise Misread(f"it sets no variable, and has {len(words)} of the five fields of a schedule")
     rest = _BLANKS.split(text, maxsplit=FIELDS)[FIELDS] if len(words) > FIELDS else ""
     return " ".join(words[:FIELDS]), rest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from api.crontab.percent import Unsayable
-from ledger.domain.executors import ENTRIES, VALUE_BYTES, parse_executor
+from ledger.domain.executors import ENTRIES, parse_executor
 from ledger.errors import LedgerError
 
 ZONE = "CRON_TZ"
@@ -57,10 +57,8 @@ def require_variable(name: str, value: str, count: int) -> None:
         raise Misread(f"more than {ENTRIES} variables are too many")
     try:
         parse_executor({"kind": "command", "argv": ["/bin/true"], "env": {name: value}})
-    except LedgerError:
-        raise Misread(
-            f"{name!r} is no variable of a command, or its value is longer than {VALUE_BYTES} bytes"
-        ) from None
+    except LedgerError as problem:
+        raise Misread(problem.message.removeprefix("executor.env: ")) from None
 
 
 def line_for(name: str, value: str) -> str:

@@ -90,7 +90,7 @@ class Rehearsal:
                 raise JobLimit(self.max_jobs)
             unit.name(name).require_free(name, job_id)
             if self.names.setdefault(name_stream(name), job_id) != job_id:
-                raise NameTaken(name, "of an earlier job of this import")
+                raise NameTaken(name, "before it in this import")
             self.jobs[job_id] = place
             job = Job.blank(job_id)
             commands.begin(job, arriving.spec, arriving.past, call)
