@@ -178,6 +178,12 @@ def test_lines_of_another_user_are_refused_unless_any_user_will_do(
     assert event["data"]["imported"] == {"user": "someone"}
 
 
+def test_the_history_tells_where_a_job_comes_from(shell: Shell) -> None:
+    shell.ok("import", "crontab", "-", given="@hourly /usr/bin/piped\n")
+
+    assert "active in crontab (stdin:1)" in shell.ok("history", "piped").out
+
+
 def test_disabled_jobs_do_not_fire(shell: Shell, tmp_path: Path) -> None:
     file = crontab(tmp_path, "* * * * * /usr/bin/one\n")
 

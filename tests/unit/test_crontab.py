@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,10 @@ def test_any_bytes_are_read_and_each_line_is_told_of_at_most_once(content: bytes
 
 
 WORDS = st.text(st.sampled_from("ab %\\\"'#=$\té🙂-*?1/;&|"), max_size=20)
-NAMES = st.sampled_from(["A", "B", "HOME", "PATH", "TZ", "SHELL", "MAILTO", "CRON_TZ"])
+NAMES = st.sampled_from(["A", "B", "C", "PATH"])
+"""Most jobs can be said, so that files of several jobs are tried; some cannot."""
+ODD_NAMES = st.sampled_from(["A", "HOME", "TZ", "SHELL", "MAILTO", "CRON_TZ"])
+LINES = WORDS.map(lambda word: f"/bin/x {word}")
 EXECUTORS = st.builds(
     lambda argv, env, has_home: {
         "kind": "command",
@@ -189,8 +193,12 @@ EXECUTORS = st.builds(
         **({"env": env} if env is not None else {}),
         **({"cwd": env["HOME"]} if env and has_home and "HOME" in env else {}),
     },
-    st.lists(WORDS, min_size=1, max_size=3) | WORDS.map(lambda word: ["/bin/sh", "-c", word]),
-    st.none() | st.dictionaries(NAMES, WORDS | st.just("/srv"), max_size=3),
+    st.lists(WORDS, min_size=1, max_size=3)
+    | (WORDS | LINES).map(lambda line: ["/bin/sh", "-c", line])
+    | LINES.map(lambda line: ["/bin/bash", "-c", line]),
+    st.none()
+    | st.dictionaries(NAMES, st.just("/srv") | WORDS, max_size=2)
+    | st.dictionaries(ODD_NAMES, st.just("/srv") | WORDS, max_size=3),
     st.booleans(),
 )
 JOBS = st.lists(
@@ -207,7 +215,7 @@ JOBS = st.lists(
         st.sampled_from(["@daily", "*/5 * * * *", "0 3 * jan mon-fri"]),
         st.sampled_from(["UTC", "Europe/Berlin"]),
         EXECUTORS,
-        st.just("") | TRICKY | TRICKY.map(lambda text: f"{text}\n"),
+        st.just("") | st.just("in\n") | TRICKY | TRICKY.map(lambda text: f"{text}\n"),
         st.sampled_from(["active", "active", "active", "paused", "failed"]),
         st.booleans(),
     ),
@@ -228,6 +236,23 @@ def test_an_export_read_back_and_exported_again_does_not_change(jobs: list[dict[
     assert third == second
     if len(back.found) == len(jobs) == len({job["name"].casefold() for job in jobs}):
         assert second == first
+
+
+@settings(deadline=None, max_examples=400)
+@given(JOBS)
+def test_what_an_export_says_of_a_job_is_the_job(jobs: list[dict[str, Any]]) -> None:
+    numbered = [{**job, "name": f"job {number}"} for number, job in enumerate(jobs)]
+
+    back = reading(write({**job, "status": "active", "enabled": True} for job in numbered))
+
+    by_name = {job["name"]: job for job in numbered}
+    for found in back.found:
+        spec, job = found.job["spec"], by_name[found.job["spec"]["name"]]
+        was, now = job["executor"], spec["executor"]
+        assert (now.get("env", {}), now.get("cwd")) == (was.get("env", {}), was.get("cwd"))
+        assert now["argv"] == was["argv"] or shlex.split(now["argv"][2]) == was["argv"]
+        assert {**spec["schedule"], "dst": "vixie"} == job["schedule"]
+        assert spec["task"] == job["task"]
 
 
 def test_a_job_that_lacks_a_variable_set_above_it_is_not_written_with_it() -> None:
