@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
+
+import orjson
 
 from ledger.clock import parse_rfc3339
 from ledger.domain.quoting import quoted
@@ -138,13 +139,16 @@ def _instant(value: object) -> datetime | None:
 
 
 def _imported(value: object) -> Mapping[str, Any]:
+    """Only what comes back from the book as it was given."""
     found = read_map("imported", value)
     try:
-        text = json.dumps(found, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        raise InvalidField("imported", "must be plain JSON") from None
-    if _size("imported", text) > MAX_IMPORTED_BYTES:
+        text = orjson.dumps(found)
+    except TypeError:  # orjson's own error is one: no JSON, too wide a number, half a character
+        raise InvalidField("imported", "must be plain JSON, its numbers of 64 bits") from None
+    if len(text) > MAX_IMPORTED_BYTES:
         raise TooLarge("imported", MAX_IMPORTED_BYTES)
+    if orjson.loads(text) != found:
+        raise InvalidField("imported", "must be plain JSON, without NaN and infinities")
     return found
 
 

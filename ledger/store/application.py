@@ -17,7 +17,6 @@ from eventsourcing.utils import Environment, EnvType
 
 from ledger.chance import Chance, SystemChance
 from ledger.clock import Clock, SystemClock, rfc3339
-from ledger.domain.imports import parse_origin
 from ledger.domain.job import Job, Revival, job_id_of
 from ledger.domain.origin import Actor, Origin
 from ledger.domain.recurrence import planner
@@ -244,18 +243,10 @@ class Ledger:
         self, origin: str, jobs: Sequence[object], call: Call, *, dry_run: bool
     ) -> tuple[list[imports.Arriving], list[Command[Answer]]]:
         """The jobs that arrive, or their refusals, and a command for each that was not refused."""
-        word, new_id, limit = parse_origin(origin), self.chance.new_id, self.limits.max_jobs
-        arriving = [imports.arrival(word, given, new_id(), now=call.now) for given in jobs]
-        rehearsal = imports.Rehearsal(limit)
-        some = []
-        for number, one in enumerate(arriving):
-            if isinstance(one, LedgerError):
-                continue
-            own = imports.call_for(call, number, new_id())
-            some.append(
-                rehearsal.command(one, own) if dry_run else one.command(own, max_jobs=limit)
-            )
-        return arriving, some
+        limit = self.limits.max_jobs
+        return imports.prepare(
+            origin, jobs, call, new_id=self.chance.new_id, max_jobs=limit, dry_run=dry_run
+        )
 
     def taken_over(
         self, arriving: Sequence[imports.Arriving], results: Sequence[Any]

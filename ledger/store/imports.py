@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from ledger.clock import rfc3339
-from ledger.domain.imports import Past, parse_past
+from ledger.domain.imports import Past, parse_origin, parse_past
 from ledger.domain.job import Job
 from ledger.domain.names import name_stream
 from ledger.domain.recurrence import next_fire, planner
@@ -17,7 +17,7 @@ from ledger.domain.requests import request_stream
 from ledger.domain.schedules import parse_schedule
 from ledger.domain.spec import parse_spec
 from ledger.domain.view import view
-from ledger.errors import JobLimit, LedgerError, NameTaken
+from ledger.errors import JobLimit, LedgerError, NameTaken, Refused
 from ledger.store import commands
 from ledger.store.commands import Answer, Call, Idempotency
 from ledger.store.deciding import Command
@@ -99,15 +99,41 @@ class Rehearsal:
         return command
 
 
+def prepare(
+    origin: str,
+    jobs: Sequence[object],
+    call: Call,
+    *,
+    new_id: Callable[[], UUID],
+    max_jobs: int | None,
+    dry_run: bool,
+) -> tuple[list[Arriving], list[Command[Answer]]]:
+    """The jobs that arrive, or their refusals, and a command for each that was not refused.
+
+    Refuses InvalidField for an origin that is none.
+    """
+    word = parse_origin(origin)
+    arriving = [arrival(word, given, new_id(), now=call.now) for given in jobs]
+    rehearsal = Rehearsal(max_jobs)
+    some = []
+    for number, one in enumerate(arriving):
+        if isinstance(one, LedgerError):
+            continue
+        own = call_for(call, number, new_id())
+        some.append(rehearsal.command(one, own) if dry_run else one.command(own, max_jobs=max_jobs))
+    return arriving, some
+
+
 def merged(arriving: Sequence[Arriving], results: Sequence[Any]) -> list[Result]:
     """A result for each job, in the order given: what the writer answered, or why it never got
-    there. An error that is none of ours is raised.
+    there. What is no decision about a job (a full disk, a mistake of ours) is raised: the answer to
+    the whole import is then no, though jobs before it may be in the book.
     """
     decided = iter(results)
     found: list[Result] = []
     for one in arriving:
         result = one if isinstance(one, LedgerError) else next(decided)
-        if isinstance(result, BaseException) and not isinstance(result, LedgerError):
+        if isinstance(result, BaseException) and not isinstance(result, Refused):
             raise result
         found.append(result)
     return found

@@ -9,11 +9,12 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytest import raises
 
 from api.schemas import MAX_IMPORTED
 from ledger.domain.imports import parse_past
 from ledger.domain.view import view
-from ledger.errors import LedgerError
+from ledger.errors import InvalidField, LedgerError, StorageFull
 from tests.api.harness import Api, problem, serving
 from tests.builders import EVERY_MINUTE, HOUR, NOON, ONCE, a_spec
 
@@ -246,6 +247,7 @@ def test_copies_of_imported_jobs_equal_the_fold_of_their_events(api: Api) -> Non
         {"last_run_at": 0},
         {"imported": []},
         {"imported": {"x": "y" * 70_000}},
+        {"imported": {"x": 2**70}},
         {"spec": None},
         {"spec": {"name": "only"}},
         {"spec": a_spec(actor="root")},
@@ -255,8 +257,11 @@ def test_copies_of_imported_jobs_equal_the_fold_of_their_events(api: Api) -> Non
 def test_a_past_that_cannot_be_is_refused_by_field(api: Api, past: dict[str, Any]) -> None:
     before = api.ledger.writer.position
 
+    rehearsed = taken_over(api, {**arriving(), **past}, dry_run=True)
+
     document = taken_over(api, {**arriving(), **past})
 
+    assert document == rehearsed
     assert document["jobs"][0]["refusal"]["code"] in (
         "invalid_field",
         "unknown_field",
@@ -289,6 +294,26 @@ def test_a_job_with_a_command_is_still_the_admins_alone(api: Api) -> None:
     for role in ("operator", "viewer", "worker"):
         problem(api.post(ADDRESS, body, by=role), 403, "forbidden")
     assert api.post(ADDRESS, body).json()["imported"] == 1
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [{"x": object()}, {1: 2}, {"x": float("nan")}, {"x": (1,)}, {"x": NOON}],
+)
+def test_the_library_too_gives_only_what_the_book_can_keep(api: Api, imported: Any) -> None:
+    [refused] = api.ledger.take_over("crontab", [arriving(imported=imported)])
+
+    assert isinstance(refused, InvalidField)
+    assert refused.facts["field"] == "imported"
+
+
+def test_a_full_disk_is_no_refusal_of_a_job(api: Api) -> None:
+    arrived, _ = api.ledger.take_over_commands(
+        "crontab", [arriving()], api.ledger.call(), dry_run=False
+    )
+
+    with raises(StorageFull):
+        api.ledger.taken_over(arrived, [StorageFull()])
 
 
 ANYTHING = st.recursive(
