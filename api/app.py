@@ -21,7 +21,18 @@ from api.envelope import Envelope
 from api.limits import BodyLimit
 from api.phantom import routes as phantom
 from api.readiness import Readiness
-from api.routes import commands, events, histories, jobs, page, runs, schedules, status, tokens
+from api.routes import (
+    commands,
+    events,
+    histories,
+    imports,
+    jobs,
+    page,
+    runs,
+    schedules,
+    status,
+    tokens,
+)
 from api.settings import Settings
 from ledger.errors import StartRefused
 
@@ -32,6 +43,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     runs.router,
     schedules.router,
+    imports.router,
     tokens.router,
     status.router,
     page.router,

@@ -121,6 +121,10 @@ CLAIMED = answers(
 NOTHING_DUE: dict[str, Any] = {"description": "Nothing was due."}
 HEARTBEAT = answers(shape(run_id=TEXT, lease_until=INSTANT), "Until when the run lives now.")
 PREVIEW = answers(shape(fires=list_of(INSTANT), text=TEXT), "The next fires.")
+IMPORTED = answers(
+    shape(jobs=list_of(OBJECT), imported=NUMBER, refused=NUMBER, position=NUMBER),
+    "Each job in the order given: {origin_id, job} or {origin_id, refusal: {code, detail}}.",
+)
 SUMMARY = answers(shape(summary=OBJECT, position=NUMBER), "The counts.")
 EVIDENCE = answers(shape(ledger_id=TEXT, position=NUMBER, chain=TEXT), "The end of the book.")
 TOKEN_MADE = answers(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
@@ -127,10 +127,17 @@ async def decided(ledger: Ledger, command: Command[T]) -> T:
 
     Shielded: a caller who goes away must not cancel the future that the writer is about to set.
     """
-    [result] = await asyncio.shield(asyncio.wrap_future(ledger.submit([command])))
+    [result] = await all_decided(ledger, [command])
     if isinstance(result, BaseException):
         raise result
     return cast(T, result)
+
+
+async def all_decided(ledger: Ledger, commands: Sequence[Command[Any]]) -> list[Any]:
+    """For each command its answer, or the error it met; they are submitted together."""
+    if not commands:
+        return []
+    return await asyncio.shield(asyncio.wrap_future(ledger.submit(commands)))
 
 
 def answered(answer: Answer, status: int = 200) -> Response:

@@ -28,6 +28,8 @@ DEFAULT_PAGE = 50
 PREVIEWED = 5
 LONGEST_LEASE_SECONDS = 86_400.0
 LONGEST_WAIT_SECONDS = 60.0
+MAX_IMPORTED = 500
+"""Jobs in one import; whoever has more sends several."""
 
 
 def _instant(given: object) -> object:
@@ -48,6 +50,8 @@ Reason = Annotated[str, Field(max_length=LONGEST_REASON, description="Why, for t
 Filter = Annotated[str, Field(max_length=LONGEST_FILTER)]
 Position = Annotated[int, Field(ge=0, le=HIGHEST_POSITION)]
 Plain = dict[str, Any]
+AnyJob = Annotated[object, WithJsonSchema({"type": "object"})]
+"""Judged by itself, so that one that is no object does not stop the others."""
 
 
 def _one_of(words: Iterable[str]) -> AfterValidator:
@@ -133,6 +137,17 @@ class FailureBody(Body):
     retry_after_seconds: float | None = Field(
         None, ge=0, le=86_400, description="Before then the run is not tried again."
     )
+
+
+class ImportBody(Body):
+    origin: str = Field(description="The scheduler they come from: crontab.")
+    jobs: list[AnyJob] = Field(
+        min_length=1,
+        max_length=MAX_IMPORTED,
+        description='{"spec" (as a new job), "origin_id", "status"?, "consecutive_errors"?, '
+        '"last_error"?, "last_run_at"?, "run_count"?, "imported"? (what was not understood)}',
+    )
+    dry_run: bool = Field(False, description="Decide everything and keep nothing.")
 
 
 class TokenBody(Body):

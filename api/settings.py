@@ -84,6 +84,11 @@ def inherited() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
 
 
+def zone_variable(environ: Mapping[str, str] | None = None) -> str | None:
+    """What the environment says of the machine's zone (TZ), which is not ours to check."""
+    return (os.environ if environ is None else environ).get("TZ")
+
+
 # -- where a value came from --------------------------------------------------------------------
 
 

@@ -13,7 +13,18 @@ import orjson
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from api.cli import audit, changes, jobs, keeping, scheduling, serving, tokens, working
+from api.cli import (
+    audit,
+    changes,
+    crontab_export,
+    crontab_import,
+    jobs,
+    keeping,
+    scheduling,
+    serving,
+    tokens,
+    working,
+)
 from api.cli.answers import write_document
 from api.cli.exits import Exit, Problem, Stop, exit_of_error
 from api.cli.options import AsJson
@@ -90,6 +101,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "history", jobs.history),
     ("Questions", "runs", jobs.runs),
     ("Questions", "audit", audit.audit),
+    ("Other schedulers", "export", crontab_export.export),
     ("The ledger itself", "verify", keeping.verify),
     ("The ledger itself", "rebuild", keeping.rebuild),
     ("The ledger itself", "doctor", keeping.doctor),
@@ -101,6 +113,11 @@ TOKEN_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("create", tokens.create),
     ("list", tokens.list_tokens),
     ("revoke", tokens.revoke),
+)
+
+
+IMPORT_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("crontab", crontab_import.import_crontab),
 )
 
 
@@ -118,7 +135,17 @@ def build() -> typer.Typer:
     program.add_typer(
         _token_commands(), name="tokens", cls=TyperGroup, rich_help_panel="The ledger itself"
     )
+    program.add_typer(
+        _import_commands(), name="import", cls=TyperGroup, rich_help_panel="Other schedulers"
+    )
     return program
+
+
+def _import_commands() -> typer.Typer:
+    group = typer.Typer(help="Take over jobs of other schedulers (admins).", no_args_is_help=True)
+    for name, function in IMPORT_COMMANDS:
+        group.command(name, cls=Command)(function)
+    return group
 
 
 def _token_commands() -> typer.Typer:

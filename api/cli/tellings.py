@@ -68,8 +68,15 @@ def _tripped(data: Mapping[str, Any]) -> str:
 def _forced(data: Mapping[str, Any]) -> str:
     return (
         f"{data['cleared_errors']} errors cleared (tripped at position {data['trip_position']}, "
-        f"{data['failure_class']}); next run {to_the_second(data['next_run_at'])}"
+        f"{data['failure_class'] or 'cause unknown'}); "
+        f"next run {to_the_second(data['next_run_at'])}"
     )
+
+
+def _imported(data: Mapping[str, Any]) -> str:
+    runs = f", {data['run_count']} runs" if data["run_count"] else ""
+    why = f", {data['last_error']}" if data["last_error"] else ""
+    return f"{data['status']} in {data['origin']} ({data['origin_id']}){runs}{why}"
 
 
 def _amended(data: Mapping[str, Any]) -> str:
@@ -92,6 +99,7 @@ TELLERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "job.run_lost": lambda data: str(data["cause"]),
     "job.run_blocked": lambda data: str(data["cause"]),
     "job.circuit_tripped": _tripped,
+    "job.imported": _imported,
     "job.delivery_failed": lambda data: f"{data['channel']}: {data['outcome']}",
     "name.reserved": _named,
     "name.released": _named,

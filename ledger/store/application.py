@@ -21,8 +21,8 @@ from ledger.domain.job import Job, Revival, job_id_of
 from ledger.domain.origin import Actor, Origin
 from ledger.domain.recurrence import planner
 from ledger.domain.spec import parse_spec
-from ledger.errors import Unavailable
-from ledger.store import commands
+from ledger.errors import LedgerError, Unavailable
+from ledger.store import commands, imports
 from ledger.store.book import Book
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.commands import Answer, Call, Idempotency
@@ -211,6 +211,23 @@ class Ledger:
         """End a job; its history stays."""
         return self.ask(commands.delete(_id(job_id), call or self.call(reason)))
 
+    def take_over(
+        self,
+        origin: str,
+        jobs: Sequence[object],
+        *,
+        dry_run: bool = False,
+        call: Call | None = None,
+    ) -> list[Answer | LedgerError]:
+        """Take over jobs of another scheduler: for each its Answer, or the refusal, in their order.
+
+        A job is `{"spec", "origin_id", "status"?, "consecutive_errors"?, "last_error"?,
+        "last_run_at"?, "run_count"?, "imported"?}`. With `dry_run` nothing is recorded.
+        """
+        arriving, some = self.take_over_commands(origin, jobs, call or self.call(), dry_run=dry_run)
+        results = self.submit(some).result() if some else []
+        return self.taken_over(arriving, results)
+
     # -- commands as objects, for callers that wait in their own way -----------------------------
 
     def schedule_command(self, spec: Mapping[str, Any], call: Call) -> Command[Answer]:
@@ -221,6 +238,22 @@ class Ledger:
         parsed = parse_spec(spec, planner=planner(), anchor_at=rfc3339(call.now))
         commands.look_ahead(parsed["schedule"], parsed["enabled"], now=call.now)
         return commands.schedule(job_id, parsed, call, max_jobs=self.limits.max_jobs)
+
+    def take_over_commands(
+        self, origin: str, jobs: Sequence[object], call: Call, *, dry_run: bool
+    ) -> tuple[list[imports.Arriving], list[Command[Answer]]]:
+        """The jobs that arrive, or their refusals, and a command for each that was not refused."""
+        limit = self.limits.max_jobs
+        return imports.prepare(
+            origin, jobs, call, new_id=self.chance.new_id, max_jobs=limit, dry_run=dry_run
+        )
+
+    def taken_over(
+        self, arriving: Sequence[imports.Arriving], results: Sequence[Any]
+    ) -> list[Answer | LedgerError]:
+        """What became of each job that arrived, `results` being the writer's."""
+        found = imports.merged(arriving, results)
+        return [one if isinstance(one, LedgerError) else self.answer(one) for one in found]
 
     def resume_command(self, job_id: UUID, revival: Revival, call: Call) -> Command[Answer]:
         """The command that brings a job back; the slots it missed are counted here, before the

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from ledger.clock import rfc3339
 from ledger.domain.events import PositionOf
+from ledger.domain.imports import Past
 from ledger.domain.job import Job, Revival
 from ledger.domain.origin import Origin
 from ledger.domain.recurrence import next_fire, require_fires
@@ -81,20 +82,34 @@ def look_ahead(schedule: Mapping[str, Any], enabled: bool, *, now: datetime) -> 
 
 
 def schedule(
-    job_id: UUID, spec: Mapping[str, Any], call: Call, *, max_jobs: int | None
+    job_id: UUID,
+    spec: Mapping[str, Any],
+    call: Call,
+    *,
+    max_jobs: int | None,
+    past: Past | None = None,
 ) -> Command[Answer]:
-    """Begin a job under a name of its own. `spec` comes from `parse_spec`."""
+    """Begin a job under a name of its own, or take one over with its past. `spec` comes from
+    `parse_spec`.
+    """
 
     def decide(unit: Unit, job: Job) -> bool:
         if max_jobs is not None and unit.job_count >= max_jobs:
             raise JobLimit(max_jobs)
         name = unit.name(spec["name"])
         name.require_free(spec["name"], job_id)
-        job.schedule_anew(spec, now=call.now, by=call.by)
+        begin(job, spec, past, call)
         name.reserve(spec["name"], job_id, now=call.now, by=call.by)
         return True
 
     return on_job(job_id, call, decide, status=201)
+
+
+def begin(job: Job, spec: Mapping[str, Any], past: Past | None, call: Call) -> None:
+    """Decide the beginning of a job's life here; with a past, also where it goes on from."""
+    job.schedule_anew(spec, now=call.now, by=call.by)
+    if past is not None:
+        job.take_over(past.fields(job.next_run_at), now=call.now, by=call.by)
 
 
 def amend(job_id: UUID, patch: Mapping[str, Any], call: Call) -> Command[Answer]:

@@ -49,6 +49,7 @@ MATRIX = {
     ("POST", "/v1/runs/{run_id}/succeed"): "run",
     ("POST", "/v1/runs/{run_id}/fail"): "run",
     ("POST", "/v1/schedules/preview"): "viewer",
+    ("POST", "/v1/imports"): "admin",
     ("GET", "/v1/tokens"): "admin",
     ("POST", "/v1/tokens"): "admin",
     ("DELETE", "/v1/tokens/{token}"): "admin",

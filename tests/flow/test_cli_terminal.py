@@ -141,3 +141,13 @@ def test_a_sheet_on_a_terminal_is_harmless_there(shell: Shell) -> None:
 
     assert "\x1b" not in shown
     assert "\\x1b]0;title\\x07" in shown
+
+
+def test_an_export_shows_a_terminal_no_control_characters(shell: Shell) -> None:
+    shell.ok("import", "crontab", "-", given="@daily echo \x1b[31mred\n")
+
+    code, shown = on_terminal(shell.data, "export", "--format", "crontab")
+
+    assert code == 0
+    assert "@daily echo \\x1b[31mred" in shown
+    assert "\x1b[31m" in shell.ok("export", "--format", "crontab").out

@@ -1,0 +1,1 @@
+"""Crontabs, read and written: their lines, their environment, their percent signs."""

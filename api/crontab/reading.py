@@ -1,0 +1,247 @@
+"""A crontab read line by line: what becomes a job, and what is refused and why.
+
+The rules are cronie's (crontab.5, entry.c); what a job cannot say here is kept under `imported`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from api.crontab import percent, variables
+from api.crontab.lines import Line, lines_of
+from api.crontab.names import Names
+from api.crontab.variables import Misread
+from ledger.domain.cron_grammar import NICKNAMES
+from ledger.domain.schedules import parse_schedule
+from ledger.domain.spec import read_name
+from ledger.errors import LedgerError
+
+DEFAULT_SHELL = "/bin/sh"
+TAG = "crontab"
+FIELDS = 5
+NAME_MARK = "# jobledger: "
+"""A comment that names the job of the next line; the export writes it."""
+
+_BLANKS = re.compile(r"[ \t]+")
+_SIXTH_FIELD = re.compile(r"[\d*?][\d*?,/-]*")
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
+
+
+class Form(Enum):
+    """Whether a line names a user before its command (/etc/crontab, /etc/cron.d/*) or not."""
+
+    USER = "user"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to read a file: its name, its form, the zone it starts in, and whose lines are taken
+    (None: everybody's).
+    """
+
+    source: str
+    form: Form
+    tz: str
+    runs_as: str | None = None
+    is_enabled: bool = True
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A line that becomes a job: `job` is one of the jobs of POST /v1/imports."""
+
+    line: int
+    text: str
+    job: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A line that does not, and the one reason."""
+
+    line: int
+    text: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Read:
+    """What a crontab holds."""
+
+    found: list[Found] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+
+def read(content: bytes, how: Reading) -> Read:
+    """Read a whole crontab. Never fails: what cannot be taken is among the refused."""
+    reader, result = _Reader(how), Read()
+    for line in lines_of(content):
+        try:
+            job = reader.take(line)
+        except (Misread, LedgerError) as problem:
+            result.refused.append(Refusal(line.number, line.text, str(problem)))
+            continue
+        if job is not None:
+            result.found.append(Found(line.number, line.text, job))
+    return result
+
+
+class _Reader:
+    """What the lines so far have set for those that follow."""
+
+    def __init__(self, how: Reading) -> None:
+        self._how = how
+        self._names = Names(how.prefix)
+        self._name: str | None = None
+        self._tz = how.tz
+        self._shell = DEFAULT_SHELL
+        self._variables: dict[str, str] = {}
+        self._recorded: dict[str, str] = {}
+        self._refused_at: dict[str, int] = {}
+
+    def take(self, line: Line) -> dict[str, Any] | None:
+        """The job of a line, or None for a line that only sets something. Raises Misread."""
+        name, self._name = self._name, None
+        if line.is_silent:
+            self._name = _named(line.text)
+            return None
+        if line.problem is not None:
+            raise Misread(line.problem)
+        setting = variables.name_and_value(line.text)
+        if setting is None:
+            return self._job(line, name)
+        try:
+            self._set(setting[0], variables.plain_value(setting[1]))
+        except Misread as problem:
+            raise self._without(setting[0], line.number, problem) from None
+        return None
+
+    # -- what lines set -------------------------------------------------------------------------
+
+    def _set(self, name: str, value: str) -> None:
+        match name:
+            case variables.ZONE:
+                self._tz = _known_zone(value) if value else self._how.tz
+            case variables.SHELL:
+                self._shell = _absolute(value)
+                self._recorded[name] = value
+            case _ if name in variables.ONLY_CRONS:
+                self._recorded[name] = value
+            case _:
+                variables.require_variable(name, value, len(self._variables.keys() - {name}))
+                self._variables[name] = _absolute(value) if name == variables.HOME else value
+        self._refused_at.pop(name, None)
+
+    def _without(self, name: str, number: int, problem: Misread) -> Misread:
+        """The jobs below never get an older value in place of the refused one."""
+        self._variables.pop(name, None)
+        if name in variables.DECISIVE:
+            self._refused_at[name] = number
+            return Misread(f"{problem}; the jobs below are refused until it is set anew")
+        return Misread(f"{problem}; the jobs below come without it")
+
+    # -- what a line asks for -------------------------------------------------------------------
+
+    def _job(self, line: Line, name: str | None) -> dict[str, Any]:
+        text = line.text.removeprefix("-")
+        expr, rest = _schedule(text)
+        user, rest = self._user(rest)
+        command, task = percent.split(_command(rest))
+        if not command.strip():
+            raise Misread("nothing stands before the %, so there is no command")
+        for setting, number in self._refused_at.items():
+            raise Misread(f"its {setting} was refused in line {number}")
+        schedule = {"kind": "cron", "expr": expr, "tz": self._tz}
+        parse_schedule(schedule)
+        if self._how.runs_as not in (None, user) and user is not None:
+            raise Misread(
+                f"it runs as {user}, and commands here run as {self._how.runs_as}: --any-user "
+                "takes it all the same"
+            )
+        no_log = {"no_log": True} if text != line.text else {}
+        by_user = {"user": user} if user is not None else {}
+        return {
+            "origin_id": f"{self._how.source}:{line.number}",
+            "spec": {
+                "name": self._names.unique(name) if name else self._names.of(command),
+                "schedule": schedule,
+                "task": task,
+                "executor": self._executor(command),
+                "tags": [TAG],
+                "enabled": self._how.is_enabled,
+                "delete_after_run": False,
+            },
+            "imported": {**by_user, **no_log, **self._recorded},
+        }
+
+    def _user(self, rest: str) -> tuple[str | None, str]:
+        if self._how.form is Form.USER:
+            return None, rest
+        user, _, command = _BLANKS.sub(" ", rest, count=1).partition(" ")
+        if not _USER.fullmatch(user):
+            raise Misread(f"{user[:64]!r} is no user; a file without that column is read by --user")
+        return user, command
+
+    def _executor(self, command: str) -> dict[str, Any]:
+        """Cron itself hands the command to this shell, in the folder HOME."""
+        home = self._variables.get(variables.HOME)
+        return {
+            "kind": "command",
+            "argv": [self._shell, "-c", command],
+            **({"env": dict(self._variables)} if self._variables else {}),
+            **({"cwd": home} if home is not None else {}),
+        }
+
+
+def _schedule(text: str) -> tuple[str, str]:
+    """The schedule in front of a line, and the rest."""
+    if text.startswith("@"):
+        nickname, rest = (*_BLANKS.split(text, maxsplit=1), "")[:2]
+        if nickname == "@reboot":
+            raise Misread("@reboot has no schedule here: nothing fires when a machine starts")
+        if nickname not in NICKNAMES:
+            raise Misread(f"{nickname[:64]!r} is none of {', '.join(NICKNAMES)}")
+        return nickname, rest
+    words = _BLANKS.split(text.rstrip(" \t"), maxsplit=FIELDS)
+    if len(words) < FIELDS:
+        raise Misread(f"it sets no variable, and has {len(words)} of the five fields of a schedule")
+    rest = _BLANKS.split(text, maxsplit=FIELDS)[FIELDS] if len(words) > FIELDS else ""
+    return " ".join(words[:FIELDS]), rest
+
+
+def _command(rest: str) -> str:
+    if not rest.strip():
+        raise Misread("no command follows its schedule")
+    first = rest.split(maxsplit=1)[0]
+    if _SIXTH_FIELD.fullmatch(first):
+        raise Misread(f"{first[:64]!r} looks like a sixth field, and cron has five")
+    return rest
+
+
+def _known_zone(tz: str) -> str:
+    try:
+        parse_schedule({"kind": "cron", "expr": "@daily", "tz": tz})
+    except LedgerError as problem:
+        raise Misread(problem.message.rstrip(".")) from None
+    return tz
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or not path.isprintable():
+        raise Misread(f"{path[:64]!r} is no absolute path")
+    return path
+
+
+def _named(comment: str) -> str | None:
+    """The name that a comment gives to the next line, if it does."""
+    if not comment.startswith(NAME_MARK):
+        return None
+    try:
+        return read_name(comment.removeprefix(NAME_MARK).strip())
+    except LedgerError:
+        return None

@@ -1,0 +1,58 @@
+"""Jobs that come from other schedulers: taken over with their past, each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth import requires
+from api.bodies import body_of, documented
+from api.documents import IMPORTED
+from api.door import UsesDoor, all_decided, plain
+from api.errors import LONGEST_TEXT
+from api.schemas import ImportBody
+from ledger.errors import LedgerError
+from ledger.store.commands import Answer
+
+router = APIRouter(prefix="/v1/imports", tags=["imports"])
+
+GivenImport = Annotated[ImportBody, Depends(body_of(ImportBody))]
+
+
+@router.post(
+    "",
+    dependencies=[requires("admin")],
+    responses={200: IMPORTED},
+    openapi_extra=documented(ImportBody),
+)
+async def take_over(body: GivenImport, door: UsesDoor) -> Response:
+    """Take over jobs of another scheduler, each in an append of its own or refused by itself; with
+    `dry_run` only say what would become of them.
+    """
+    call, ledger = await door.call(), door.ledger
+    make = partial(ledger.take_over_commands, body.origin, body.jobs, call, dry_run=body.dry_run)
+    arriving, commands = await run_sync(make)
+    results = await all_decided(ledger, commands)
+    found = await run_sync(ledger.taken_over, arriving, results)
+    return plain(_told(body.jobs, found) | {"position": door.position()})
+
+
+def _told(jobs: Sequence[object], found: Sequence[Answer | LedgerError]) -> dict[str, Any]:
+    """What became of each job, and how many were taken over."""
+    told = [_of(given, result) for given, result in zip(jobs, found, strict=True)]
+    refused = sum("refusal" in one for one in told)
+    return {"jobs": told, "imported": len(told) - refused, "refused": refused}
+
+
+def _of(given: object, result: Answer | LedgerError) -> dict[str, Any]:
+    named = given.get("origin_id") if isinstance(given, Mapping) else None
+    origin = {"origin_id": named[:LONGEST_TEXT] if isinstance(named, str) else None}
+    if isinstance(result, LedgerError):
+        detail = result.message[:LONGEST_TEXT]
+        return origin | {"refusal": {"code": result.code, "detail": detail}}
+    return origin | {"job": result.job}

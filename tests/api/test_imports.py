@@ -1,0 +1,347 @@
+"""POST /v1/imports: jobs of other schedulers, each taken over with its past, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytest import raises
+
+from api.schemas import MAX_IMPORTED
+from ledger.domain.imports import parse_past
+from ledger.domain.view import view
+from ledger.errors import InvalidField, LedgerError, StorageFull
+from tests.api.harness import Api, problem, serving
+from tests.builders import EVERY_MINUTE, HOUR, NOON, ONCE, a_spec
+
+LAST_RUN = "2026-03-02T11:00:00Z"
+ADDRESS = "/v1/imports"
+
+
+def arriving(name: str = "old", *, spec: dict[str, Any] | None = None, **past: Any) -> Any:
+    """One job of another scheduler."""
+    return {"spec": a_spec(name=name, **(spec or {})), "origin_id": f"file:{name}", **past}
+
+
+def taken_over(api: Api, *jobs: Any, **more: Any) -> dict[str, Any]:
+    """What the API answers to an import, which must be a yes."""
+    answer = api.post(ADDRESS, {"origin": "crontab", "jobs": list(jobs), **more})
+    assert answer.status_code == 200, answer.text
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def test_each_job_is_one_append_with_its_past_from_the_source_import(api: Api) -> None:
+    document = taken_over(api, arriving(imported={"MAILTO": "ops"}, run_count=7))
+
+    [told] = document["jobs"]
+    events = api.ledger.history(told["job"]["id"])
+    assert [event["topic"] for event in events] == ["job.scheduled", "job.imported"]
+    assert api.get("/v1/events").json()["events"][-1]["topic"] == "name.reserved"
+    assert {event["source"] for event in events} == {"import"}
+    assert len({event["command_id"] for event in events}) == 1
+    assert events[1]["data"] == {
+        "origin": "crontab",
+        "origin_id": "file:old",
+        "status": "active",
+        "consecutive_errors": 0,
+        "last_error": None,
+        "last_run_at": None,
+        "run_count": 7,
+        "next_run_at": told["job"]["next_run_at"],
+        "imported": {"MAILTO": "ops"},
+    }
+    assert (document["imported"], document["refused"]) == (1, 0)
+    assert document["position"] == api.ledger.writer.position
+
+
+def test_a_job_that_is_refused_does_not_stop_those_after_it(api: Api) -> None:
+    never = {"kind": "cron", "expr": "0 0 30 2 *"}
+    jobs = [
+        arriving("never", spec={"schedule": never}),
+        "no object",
+        arriving("b", status="resting"),
+        arriving("good"),
+        arriving("GOOD"),
+        {"origin_id": "x"},
+        arriving("z", surprise=1),
+        arriving("last"),
+    ]
+
+    document = taken_over(api, *jobs)
+
+    codes = [told.get("refusal", {}).get("code") for told in document["jobs"]]
+    assert codes == [
+        "schedule_never_fires",
+        "invalid_field",
+        "invalid_field",
+        None,
+        "name_taken",
+        "invalid_field",
+        "unknown_field",
+        None,
+    ]
+    assert (document["imported"], document["refused"]) == (2, 6)
+    assert document["jobs"][1]["origin_id"] is None
+    assert [job["name"] for job in api.get("/v1/jobs").json()["jobs"]] == ["good", "last"]
+
+
+def test_a_second_import_changes_nothing(api: Api) -> None:
+    first = taken_over(api, arriving("a"), arriving("b"))
+
+    second = taken_over(api, arriving("a"), arriving("b"))
+
+    assert [told["refusal"]["code"] for told in second["jobs"]] == ["name_taken"] * 2
+    assert second["position"] == first["position"]
+
+
+def test_a_dry_run_decides_as_the_import_would_and_keeps_nothing(api: Api) -> None:
+    api.schedule("taken")
+    before = api.ledger.writer.position
+    jobs = [arriving("taken"), arriving("new"), arriving("New"), arriving("b", status="x")]
+
+    rehearsed = taken_over(api, *jobs, dry_run=True)
+
+    assert api.ledger.writer.position == rehearsed["position"] == before
+    kept = taken_over(api, *jobs)
+    codes = [
+        [told.get("refusal", {}).get("code") for told in document["jobs"]]
+        for document in (rehearsed, kept)
+    ]
+    assert codes[0] == codes[1] == ["name_taken", None, "name_taken", "invalid_field"]
+    assert rehearsed["jobs"][1]["job"]["id"] is None
+    unlike = {"id", "created_at", "updated_at"}
+    seen, real = (document["jobs"][1]["job"] for document in (rehearsed, kept))
+    assert {k: v for k, v in seen.items() if k not in unlike} == {
+        k: v for k, v in real.items() if k not in unlike
+    }
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_the_limit_on_jobs_counts_those_of_the_import(tmp_path: Path, dry_run: bool) -> None:
+    with serving(tmp_path, max_jobs=2) as api:
+        document = taken_over(api, *(arriving(name) for name in "abc"), dry_run=dry_run)
+
+    assert [told.get("refusal", {}).get("code") for told in document["jobs"]] == [
+        None,
+        None,
+        "job_limit",
+    ]
+
+
+def test_a_repeated_key_answers_what_was_kept_again(api: Api) -> None:
+    body = {"origin": "crontab", "jobs": [arriving("a"), arriving("a"), arriving("b")]}
+    headers = {"Idempotency-Key": "once"}
+    first = api.post(ADDRESS, body, headers=headers).json()
+
+    second = api.post(ADDRESS, body, headers=headers).json()
+
+    assert second == first
+    other = api.post(ADDRESS, {**body, "jobs": [arriving("c")]}, headers=headers).json()
+    assert other["jobs"][0]["refusal"]["code"] == "idempotency_mismatch"
+
+
+# -- the past -------------------------------------------------------------------------------------
+
+
+def test_an_imported_failed_job_comes_back_only_when_forced(api: Api) -> None:
+    past: dict[str, Any] = {
+        "status": "failed",
+        "consecutive_errors": 10,
+        "last_error": "429",
+        "run_count": 99,
+    }
+    [told] = taken_over(api, arriving(last_run_at=LAST_RUN, **past))["jobs"]
+    job_id = told["job"]["id"]
+    assert (told["job"]["status"], told["job"]["next_run_at"]) == ("failed", None)
+    assert told["job"]["last_run"]["error"] == "429"
+
+    refused = api.post(f"/v1/jobs/{job_id}/resume")
+
+    problem(refused, 409, "force_required")
+    job = api.post(f"/v1/jobs/{job_id}/resume", {"force": True}).json()["job"]
+    assert (job["status"], job["consecutive_errors"], job["run_count"]) == ("active", 0, 99)
+    event = api.ledger.history(job_id)[-1]
+    assert (event["topic"], event["data"]["cleared_errors"]) == ("job.force_resumed", 10)
+    assert event["data"]["trip_position"] == api.ledger.history(job_id)[1]["position"]
+
+
+def test_an_imported_paused_job_resumes_with_its_count_kept(api: Api) -> None:
+    past = arriving("p", spec={"schedule": EVERY_MINUTE}, status="paused", run_count=5)
+    [told] = taken_over(api, past)["jobs"]
+    api.clock.advance(HOUR)
+
+    answer = api.post(f"/v1/jobs/{told['job']['id']}/resume").json()
+
+    assert (answer["job"]["status"], answer["job"]["run_count"]) == ("active", 5)
+    assert answer["job"]["next_run_at"] == "2026-03-02T13:01:00Z"
+    assert api.ledger.history(told["job"]["id"])[-1]["data"]["missed"]["count"] == 60
+
+
+def test_an_imported_completed_job_never_comes_back(api: Api) -> None:
+    past_instant = {"kind": "at", "at": "2020-01-01T00:00:00Z"}
+    document = taken_over(
+        api,
+        arriving("done", spec={"schedule": past_instant}, status="completed", run_count=1),
+        arriving("late", spec={"schedule": past_instant}),
+        arriving("soon", spec={"schedule": ONCE}),
+    )
+
+    done, late, soon = document["jobs"]
+    problem(api.post(f"/v1/jobs/{done['job']['id']}/resume", {"force": True}), 409, "job_completed")
+    assert late["refusal"]["code"] == "schedule_in_past"
+    assert soon["job"]["next_run_at"] == ONCE["at"]
+
+
+def test_the_first_run_of_an_imported_job_counts_on(api: Api) -> None:
+    [told] = taken_over(api, arriving(run_count=41))["jobs"]
+    job_id = told["job"]["id"]
+
+    api.end_run(job_id, api.start_run(job_id))
+
+    assert api.get(f"/v1/jobs/{job_id}").json()["job"]["run_count"] == 42
+
+
+def test_copies_of_imported_jobs_equal_the_fold_of_their_events(api: Api) -> None:
+    document = taken_over(
+        api,
+        *(
+            arriving(status, status=status, consecutive_errors=3, run_count=9, last_run_at=LAST_RUN)
+            for status in ("active", "paused", "failed", "completed")
+        ),
+        arriving("wrong", status="failed", last_error="boom", last_run_at=LAST_RUN),
+        arriving("off", spec={"enabled": False}),
+    )
+
+    for told in document["jobs"]:
+        job_id = UUID(told["job"]["id"])
+        copied = api.get(f"/v1/jobs/{job_id}").json()["job"]
+        assert copied == view(api.ledger.fold(job_id)) == api.ledger.job(job_id) == told["job"]
+
+
+# -- bad input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "past",
+    [
+        {"origin_id": ""},
+        {"origin_id": "x" * 501},
+        {"origin_id": "a\nb"},
+        {"origin_id": 7},
+        {"status": "deleted"},
+        {"status": None},
+        {"consecutive_errors": -1},
+        {"consecutive_errors": True},
+        {"consecutive_errors": 1.5},
+        {"run_count": 2**60},
+        {"run_count": "9"},
+        {"last_error": 5},
+        {"last_error": "x" * 5000},
+        {"last_run_at": "yesterday"},
+        {"last_run_at": "2026-03-02T11:00:00"},
+        {"last_run_at": 0},
+        {"imported": []},
+        {"imported": {"x": "y" * 70_000}},
+        {"imported": {"x": 2**70}},
+        {"spec": None},
+        {"spec": {"name": "only"}},
+        {"spec": a_spec(actor="root")},
+        {"spec": a_spec(executor={"kind": "command", "argv": []})},
+    ],
+)
+def test_a_past_that_cannot_be_is_refused_by_field(api: Api, past: dict[str, Any]) -> None:
+    before = api.ledger.writer.position
+
+    rehearsed = taken_over(api, {**arriving(), **past}, dry_run=True)
+
+    document = taken_over(api, {**arriving(), **past})
+
+    assert document == rehearsed
+    assert document["jobs"][0]["refusal"]["code"] in (
+        "invalid_field",
+        "unknown_field",
+        "too_large",
+    )
+    assert api.ledger.writer.position == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"origin": "crontab"},
+        {"origin": "crontab", "jobs": []},
+        {"origin": "crontab", "jobs": {}},
+        {"origin": "crontab", "jobs": [{}] * (MAX_IMPORTED + 1)},
+        {"origin": "", "jobs": [{}]},
+        {"origin": "Cron Tab", "jobs": [{}]},
+        {"origin": "crontab", "jobs": [{}], "dry_run": "yes"},
+    ],
+)
+def test_an_import_that_is_none_is_refused_whole(api: Api, body: Any) -> None:
+    problem(api.post(ADDRESS, body), 422, "invalid_field")
+
+
+def test_a_job_with_a_command_is_still_the_admins_alone(api: Api) -> None:
+    command = {"kind": "command", "argv": ["/bin/sh", "-c", "true"]}
+    body = {"origin": "crontab", "jobs": [arriving(spec={"executor": command})]}
+
+    for role in ("operator", "viewer", "worker"):
+        problem(api.post(ADDRESS, body, by=role), 403, "forbidden")
+    assert api.post(ADDRESS, body).json()["imported"] == 1
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [{"x": object()}, {1: 2}, {"x": float("nan")}, {"x": (1,)}, {"x": NOON}],
+)
+def test_the_library_too_gives_only_what_the_book_can_keep(api: Api, imported: Any) -> None:
+    [refused] = api.ledger.take_over("crontab", [arriving(imported=imported)])
+
+    assert isinstance(refused, InvalidField)
+    assert refused.facts["field"] == "imported"
+
+
+def test_a_full_disk_is_no_refusal_of_a_job(api: Api) -> None:
+    arrived, _ = api.ledger.take_over_commands(
+        "crontab", [arriving()], api.ledger.call(), dry_run=False
+    )
+
+    with raises(StorageFull):
+        api.ledger.taken_over(arrived, [StorageFull()])
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=8,
+)
+KEYS = ("spec", "origin_id", "status", "consecutive_errors", "last_run_at", "imported", "run_count")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), ANYTHING) | ANYTHING)
+def test_whatever_is_said_of_a_past_is_read_or_refused(said: object) -> None:
+    try:
+        past = parse_past("crontab", said)
+    except LedgerError:
+        return
+    assert past.fields(NOON)["origin"] == "crontab"
+
+
+def test_the_library_takes_over_and_says_of_each_what_became_of_it(api: Api) -> None:
+    good, bad = api.ledger.take_over("crontab", [arriving("lib"), {"origin_id": "x"}])
+
+    assert not isinstance(good, LedgerError)
+    assert good.job is not None
+    assert good.job["name"] == "lib"
+    assert isinstance(bad, LedgerError)
+    assert not isinstance(
+        api.ledger.take_over("crontab", [arriving("y")], dry_run=True)[0], LedgerError
+    )
+    assert len(api.ledger.heads.jobs) == 1
