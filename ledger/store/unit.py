@@ -10,6 +10,7 @@ from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event
 from ledger.domain.job import Job
 from ledger.domain.names import Name, name_stream
+from ledger.domain.notices import Notice
 from ledger.domain.requests import Request
 from ledger.domain.tokens import Token
 from ledger.errors import CorruptEvent
@@ -76,6 +77,10 @@ class Unit:
     def request(self, stream: UUID) -> Request:
         """The stream of an idempotency key."""
         return self._other(Request, stream)
+
+    def notice(self, stream: UUID) -> Notice:
+        """The stream of one notice."""
+        return self._other(Notice, stream)
 
     def token(self, token_id: UUID) -> Token:
         """The stream of a token."""
