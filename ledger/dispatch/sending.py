@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from apprise import Apprise, NotifyFormat
+from apprise import Apprise, AppriseAsset, NotifyFormat
 from apprise.logger import LogCapture
 from apprise.plugins.slack import NotifySlack
 
@@ -18,6 +18,12 @@ from ledger.dispatch.secrets import MissingSecret, Secrets
 slack_plugin: Any = NotifySlack
 log_capture: Any = LogCapture
 """apprise tells no types of these two."""
+
+ASSET = AppriseAsset(
+    app_id="jobledger", app_desc="jobledger", app_url="", async_mode=False, image_url_mask=""
+)
+"""What messages say of who sends them; no picture is fetched from anywhere."""
+PLAIN: dict[str, Any] = {"include_image": False, "asset": ASSET}
 
 LONGEST_OUTCOME = 300
 """Characters of an outcome."""
@@ -68,7 +74,7 @@ class Sender:
     def _channel(self, address: Address) -> Any:  # apprise has no types of its own here
         if address.channel == SLACK:
             return self._slack(address.target)
-        channel = Apprise()
+        channel = Apprise(asset=ASSET)
         if not channel.add(self._secrets.fill(self.settings.url(address.channel))):
             raise NoSuchChannel(f"The address of channel {address.channel} is none of apprise's.")
         return channel
@@ -80,7 +86,9 @@ class Sender:
             raise NoSuchChannel("Slack is not set up.")
         try:
             token = self._secrets.fill(slack.token)
-            plugin = slack_plugin(access_token=token, targets=[f"+{wanted}"], include_footer=False)
+            plugin = slack_plugin(
+                access_token=token, targets=[f"+{wanted}"], include_footer=False, **PLAIN
+            )
         except TypeError:
             raise NoSuchChannel("The token of [slack] is no token of a Slack bot.") from None
         plugin.api_url = f"{slack.api_url.rstrip('/')}/{{}}"
