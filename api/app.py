@@ -21,6 +21,7 @@ from api.envelope import Envelope
 from api.limits import BodyLimit
 from api.phantom import routes as phantom
 from api.readiness import Readiness
+from api.refused_access import RefusedAccess
 from api.routes import (
     commands,
     events,
@@ -72,6 +73,7 @@ def create_app(parts: Parts, settings: Settings) -> FastAPI:
     app.state.parts = parts
     app.state.settings = settings
     app.state.readiness = Readiness(parts)
+    app.state.refused_access = RefusedAccess(parts.ledger)
     app.state.awaiting = Awaiting(parts.ledger)
     errors.install(app)
     app.add_middleware(BodyLimit)

@@ -23,7 +23,7 @@ ASSET = AppriseAsset(
     app_id="jobledger", app_desc="jobledger", app_url="", async_mode=False, image_url_mask=""
 )
 """What messages say of who sends them; no picture is fetched from anywhere."""
-PLAIN: dict[str, Any] = {"include_image": False, "asset": ASSET}
+PLAIN: dict[str, Any] = {"include_image": False, "include_footer": False, "asset": ASSET}
 
 LONGEST_OUTCOME = 300
 """Characters of an outcome."""
@@ -86,9 +86,7 @@ class Sender:
             raise NoSuchChannel("Slack is not set up.")
         try:
             token = self._secrets.fill(slack.token)
-            plugin = slack_plugin(
-                access_token=token, targets=[f"+{wanted}"], include_footer=False, **PLAIN
-            )
+            plugin = slack_plugin(access_token=token, targets=[f"+{wanted}"], **PLAIN)
         except TypeError:
             raise NoSuchChannel("The token of [slack] is no token of a Slack bot.") from None
         plugin.api_url = f"{slack.api_url.rstrip('/')}/{{}}"

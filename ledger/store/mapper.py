@@ -13,6 +13,7 @@ from uuid import UUID
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, Notification, StoredEvent
 
+from ledger.domain.access import AccessRefused
 from ledger.domain.events import JOB_EVENTS, Event, PositionOf
 from ledger.domain.names import NameReleased, NameReserved
 from ledger.domain.notices import NoticeFailed, NoticeSent
@@ -31,6 +32,7 @@ EVENTS: tuple[type[Event], ...] = (
     TokenRevoked,
     NoticeSent,
     NoticeFailed,
+    AccessRefused,
 )
 TOPICS: Mapping[str, type[Event]] = {event_class.TOPIC: event_class for event_class in EVENTS}
 """The closed registry: every topic the ledger can read or write."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
+from ledger.domain.access import Access
 from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event
 from ledger.domain.job import Job
@@ -77,6 +78,10 @@ class Unit:
     def request(self, stream: UUID) -> Request:
         """The stream of an idempotency key."""
         return self._other(Request, stream)
+
+    def access(self, stream: UUID) -> Access:
+        """The stream of what one token was refused."""
+        return self._other(Access, stream)
 
     def notice(self, stream: UUID) -> Notice:
         """The stream of one notice."""

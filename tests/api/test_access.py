@@ -16,6 +16,7 @@ from api.app import OPEN, ROUTERS, role_of, routes_of
 from api.limits import MAX_ATTEMPTS
 from api.phantom.refusals import PREFIX
 from ledger.errors import StartRefused
+from ledger.store.query import AuditQuery
 from tests.api.harness import Api, error, problem
 from tests.builders import a_spec
 
@@ -219,3 +220,46 @@ def test_another_correlation_id_is_replaced(api: Api, given: str) -> None:
 
     assert answer.headers["x-request-id"] != given
     assert len(answer.headers["x-request-id"]) == 32
+
+
+# -- what was refused is kept ---------------------------------------------------------------------
+
+
+def refused(api: Api) -> list[dict[str, Any]]:
+    api.ledger.submit([]).result()
+    return list(api.ledger.reading.export(AuditQuery(topics=("access.refused",))))
+
+
+def test_a_refused_change_is_in_the_audit_with_who_tried_what(api: Api) -> None:
+    api.post("/v1/jobs", a_spec(), by="viewer")
+
+    [event] = refused(api)
+    assert event["actor"]["id"] == "viewer-token"
+    assert event["data"]["role"] == "viewer"
+    assert (event["data"]["method"], event["data"]["path"]) == ("POST", "/v1/jobs")
+    assert "needs the role operator" in event["data"]["detail"]
+
+
+def test_a_command_that_only_admins_may_give_is_kept_too(api: Api) -> None:
+    api.post("/v1/jobs", a_spec(executor=COMMAND), by="operator")
+
+    assert [event["data"]["path"] for event in refused(api)] == ["/v1/jobs"]
+
+
+def test_the_same_attempt_is_kept_once_a_minute(api: Api) -> None:
+    for _ in range(20):
+        api.post("/v1/jobs", a_spec(), by="viewer")
+    api.clock.advance(timedelta(minutes=1))
+    api.post("/v1/jobs", a_spec(), by="viewer")
+
+    assert len(refused(api)) == 2
+
+
+def test_neither_a_refused_read_nor_an_unknown_token_writes_anything(api: Api) -> None:
+    position = api.ledger.writer.position
+
+    api.get("/v1/tokens", by="viewer")
+    api.post("/v1/jobs", a_spec(), by="jl_unknown")
+
+    assert refused(api) == []
+    assert api.ledger.writer.position == position + 1  # the viewer's token was made

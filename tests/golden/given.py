@@ -169,6 +169,13 @@ OWN: dict[str, dict[str, Any]] = {
         "kind": "user",
         "expires_at": NEXT,
     },
+    "access.refused": {
+        "token_id": str(STREAM),
+        "role": "viewer",
+        "method": "POST",
+        "path": "/v1/jobs",
+        "detail": "This needs the role operator; the token 'eve' is viewer.",
+    },
     "notice.sent": NOTICE,
     "notice.failed": NOTICE | {"target": None, "outcome": "No owner is set"},
     "token.revoked": {"token_id": str(STREAM), "name": "olga"},

@@ -15,6 +15,7 @@ import orjson
 from ledger import Ledger
 from ledger.domain import events as e
 from ledger.domain import outcomes
+from ledger.domain.access import Access, Attempt, access_stream
 from ledger.domain.job import Job
 from ledger.domain.names import Name
 from ledger.domain.notices import Notice, Told
@@ -32,7 +33,7 @@ from tests.builders import MINUTE, NOON, SUCCESS, ManualClock, a_spec, open_ledg
 
 FOLDER = Path(__file__).parent
 VERSIONS = (1, 2)
-"""Whole lives that were written down; a new one comes when there are new topics. 2: notices."""
+"""Whole lives, written down; a new one comes with new topics. 2: notices, refused access."""
 HOURLY = {"kind": "cron", "expr": "0 * * * *", "tz": "Europe/Berlin"}
 FAILURE = outcomes.Failure(
     "Error: 429 too many requests", "rate_limited", "api.example.com", None, 9
@@ -64,6 +65,7 @@ class Life:
         self.an_imported_job_with_deliveries()
         self.tokens()
         self.notices()
+        self.a_refused_change()
 
     def a_job_that_is_edited_paused_and_forced(self) -> None:
         ledger = self.ledger
@@ -135,6 +137,12 @@ class Life:
         self.ledger.ask(keep_notice(told, self.ledger.call()))
         self.ledger.ask(keep_notice(replace(told, channel="ops", is_sent=True), self.ledger.call()))
 
+    def a_refused_change(self) -> None:
+        attempt = Attempt("a token", "viewer", "POST", "/v1/jobs", "This needs the role operator.")
+        now, by = self.clock.now(), self.ledger.call().by
+        stream = access_stream("a token")
+        self.ledger.ask(lambda unit: unit.access(stream).refuse(attempt, now=now, by=by))
+
     def claim(self, job_id: UUID, *, is_late: bool = False) -> run_commands.Claimed | None:
         """Start what is due next, at its time."""
         job = self.ledger.heads.jobs[job_id]
@@ -191,7 +199,7 @@ def recorded(line: dict[str, Any]) -> Recorded:
     )
 
 
-Kind = Job | Name | Request | Token | Notice
+Kind = Job | Name | Request | Token | Notice | Access
 
 
 def folded(lines: list[dict[str, Any]], mapper: EventMapper) -> dict[str, Any]:
@@ -203,6 +211,7 @@ def folded(lines: list[dict[str, Any]], mapper: EventMapper) -> dict[str, Any]:
         "request": Request,
         "token": Token,
         "notice": Notice,
+        "access": Access,
     }
     for line in lines:
         event = mapper.to_domain_event(recorded(line))
@@ -226,6 +235,8 @@ def _shown(stream: Kind) -> Any:
             return [stream.name, stream.is_revoked]
         case Notice():
             return stream.is_recorded
+        case Access():
+            return stream.count
 
 
 def digest_of(state: dict[str, Any]) -> str:
