@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
@@ -19,8 +20,20 @@ from api.bootstrap import Parts
 from api.envelope import Envelope
 from api.limits import BodyLimit
 from api.readiness import Readiness
-from api.routes import commands, events, histories, jobs, page, schedules, status, tokens
+from api.routes import (
+    commands,
+    events,
+    histories,
+    jobs,
+    page,
+    schedules,
+    status,
+    stream,
+    tokens,
+)
 from api.settings import Settings
+from api.stream.answer import HEARTBEAT_SECONDS, MAX_CATCHING_UP
+from api.stream.tail import Tail
 from ledger.errors import StartRefused
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -28,6 +41,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     commands.router,
     histories.router,
     events.router,
+    stream.router,
     schedules.router,
     tokens.router,
     status.router,
@@ -56,6 +70,9 @@ def create_app(parts: Parts, settings: Settings) -> FastAPI:
     app.state.parts = parts
     app.state.settings = settings
     app.state.readiness = Readiness(parts)
+    app.state.tail = Tail(parts.ledger)
+    app.state.stream_readers = CapacityLimiter(MAX_CATCHING_UP)
+    app.state.heartbeat_seconds = HEARTBEAT_SECONDS
     errors.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Envelope)

@@ -128,6 +128,10 @@ AUDIT["content"] |= {
     "application/jsonl": {"schema": TEXT},
     "text/csv; charset=utf-8": {"schema": TEXT},
 }
+STREAM = {
+    "description": "Server-sent events: `id` is the position, `event` the topic, `data` an Event.",
+    "content": {"text/event-stream": {"schema": TEXT}},
+}
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {PROBLEM: {"schema": _ref("Problem")}}}
     for status, text in (("4XX", "A refusal; `code` says which."), ("5XX", "Not now, or not ever."))

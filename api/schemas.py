@@ -176,7 +176,7 @@ class HistoryQuery(Page):
     order: Literal["asc", "desc"] = "asc"
 
 
-class EventsQuery(Query):
+class EventFilters(Query):
     actor: Filter | None = None
     kind: Kind | None = None
     topic: list[Topic] = []
@@ -184,6 +184,15 @@ class EventsQuery(Query):
     source: Source | None = None
     correlation_id: Filter | None = None
     failure_class: FailureClass | None = None
+
+
+class StreamQuery(EventFilters):
+    after_position: Position | None = Field(
+        None, description="Begin after this position; left out, with what happens from now on."
+    )
+
+
+class EventsQuery(EventFilters):
     since: Instant | None = Field(None, description="Recorded at or after.")
     until: Instant | None = Field(None, description="Recorded at or before.")
     order: Literal["asc", "desc"] = "asc"
