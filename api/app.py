@@ -19,12 +19,14 @@ from api.auth import Role
 from api.bootstrap import Parts
 from api.envelope import Envelope
 from api.limits import BodyLimit
+from api.metrics.exposition import Metrics
 from api.readiness import Readiness
 from api.routes import (
     commands,
     events,
     histories,
     jobs,
+    metrics,
     page,
     schedules,
     status,
@@ -45,6 +47,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     schedules.router,
     tokens.router,
     status.router,
+    metrics.router,
     page.router,
 )
 DOCUMENT = "/v1/openapi.json"
@@ -71,6 +74,7 @@ def create_app(parts: Parts, settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.readiness = Readiness(parts)
     app.state.tail = Tail(parts.ledger)
+    app.state.metrics = Metrics(parts, app.state.tail)
     app.state.stream_readers = CapacityLimiter(MAX_CATCHING_UP)
     app.state.heartbeat_seconds = HEARTBEAT_SECONDS
     errors.install(app)

@@ -49,6 +49,7 @@ MATRIX = {
     ("GET", "/v1/tokens"): "admin",
     ("POST", "/v1/tokens"): "admin",
     ("DELETE", "/v1/tokens/{token}"): "admin",
+    ("GET", "/metrics"): "viewer",
     ("GET", "/v1/summary"): "viewer",
     ("GET", "/v1/evidence/head"): "viewer",
 }
