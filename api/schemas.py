@@ -47,6 +47,25 @@ Position = Annotated[int, Field(ge=0, le=HIGHEST_POSITION)]
 Plain = dict[str, Any]
 
 
+def _moment(given: object) -> object:
+    """A position, if it is all digits, else an instant."""
+    if isinstance(given, str) and given.isascii() and given.isdigit():
+        return int(given[: len(str(HIGHEST_POSITION)) + 1])
+    try:
+        return _instant(given)
+    except ValueError:
+        raise ValueError("must be a position, or an instant with an offset") from None
+
+
+AsOf = Annotated[
+    int | datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,18}$|^[0-9-]{10}T"}),
+]
+"""A place in the past: a position, or an instant, which means what was recorded until then."""
+AS_OF: Any = Field(None, description="As it stood at this position, or at this instant.")
+
+
 def _one_of(words: Iterable[str]) -> AfterValidator:
     """Refuses any other word; says in OpenAPI which there are."""
     known = tuple(words)
@@ -160,6 +179,10 @@ class Query(BaseModel):
     )
 
 
+class JobQuery(Query):
+    as_of: AsOf | None = AS_OF
+
+
 class Page(Query):
     cursor: Filter | None = Field(None, description="The `next` of the page before.")
     limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
@@ -172,7 +195,12 @@ class JobsQuery(Page):
     failure_class: FailureClass | None = None
 
 
+class RunsQuery(Page):
+    as_of: AsOf | None = AS_OF
+
+
 class HistoryQuery(Page):
+    as_of: AsOf | None = AS_OF
     order: Literal["asc", "desc"] = "asc"
 
 
