@@ -30,6 +30,7 @@ from ledger.store.deciding import Command
 from ledger.store.heads import UNPAUSE, Wake
 from ledger.store.query import DISPATCHER
 from ledger.store.run_commands import Claimed
+from ledger.store.watch import Unwatched, Watch
 
 CONCURRENCY = 32
 MAX_CLAIMS = 500
@@ -65,6 +66,7 @@ class Dispatcher:
         node: str | None = None,
     ) -> None:
         self.node = node or f"node-{ledger.chance.new_id().hex[:12]}"
+        self.watch: Watch = Unwatched()
         self._ledger = ledger
         self._concurrency = concurrency
         self._held: set[str] = set()
@@ -269,6 +271,7 @@ class Dispatcher:
         if isinstance(result, Claimed):
             if due.wake.cause == "fire" and not due.is_late:
                 self._lag_seconds = (now - due.wake.at).total_seconds()
+                self.watch.claimed(self._lag_seconds)
             self._held.add(result.run.run_id)
             self._workshop.launch(result)
         elif isinstance(result, TROUBLE):
