@@ -1,8 +1,8 @@
 """Tells people: results of runs go where their jobs say, a tripped breaker is told to the owner.
 
 It reads committed events only, so nothing is ever told that did not happen, and records what became
-of each message. Its mark is kept in the same append as those outcomes: every result and every trip
-is dealt with once, and after a crash in between some may be sent again.
+of each message. Its mark is kept in the same append as that outcome: every result and every trip is
+dealt with once, and after a crash in between one message may be sent again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ledger.store.records import Fact
 READER = "courier"
 TOPICS = ("job.run_succeeded", "job.circuit_tripped")
 PAGE = 100
-"""Messages that one append records; as many at most are sent again after a crash."""
+"""Events that are looked at together."""
 PAUSE_SECONDS = 0.1
 """Between two looks, so that a busy book is not asked after every commit."""
 RETRY_SECONDS = 5.0
@@ -68,21 +68,24 @@ class Courier:
                 self._keep([])
 
     def run_once(self) -> int:
-        """Deal with one page of what was committed; returns how many messages there were."""
+        """Deal with one page of what was committed; returns how many outcomes were recorded."""
         self._begin()
         end = self._ledger.writer.position
         facts = self._found(end)
-        commands: list[Command[object]] = []
+        count = 0
         for fact in facts:
             if self._is_closing.is_set():
-                break
-            commands.extend(self._dealt_with(fact))
+                return count
+            commands = self._dealt_with(fact)
             self._position = fact.position
-        else:
-            self._position = max(self._position, end if len(facts) < PAGE else 0)
-        if commands or self._position - self._kept >= MARK_EVERY:
-            self._keep(commands)
-        return len(commands)
+            count += len(commands)
+            if commands:
+                self._keep(commands)
+        if len(facts) < PAGE:
+            self._position = end
+        if self._position - self._kept >= MARK_EVERY:
+            self._keep([])
+        return count
 
     # -- the thread -----------------------------------------------------------------------------
 
