@@ -51,6 +51,7 @@ class Courier:
         self._actor = Actor(DISPATCHER, "system")
         self._position = -1
         self._kept = -1
+        self._unrecorded: list[Command[object]] = []
 
     def start(self) -> None:
         """Begin where the last process stopped; the first one begins at the end of the book."""
@@ -64,12 +65,14 @@ class Courier:
         self._bell.set()
         if self._thread.ident is not None:
             self._thread.join()
-            if self._position != self._kept:
-                self._keep([])
+            if self._unrecorded or self._position != self._kept:
+                self._keep_at_last()
 
     def run_once(self) -> int:
         """Deal with one page of what was committed; returns how many outcomes were recorded."""
         self._begin()
+        if self._unrecorded:
+            self._keep(self._unrecorded)
         end = self._ledger.writer.position
         facts = self._found(end)
         count = 0
@@ -98,7 +101,6 @@ class Courier:
                     pass
             except LedgerError as error:
                 log.warning("what was delivered could not be recorded yet: %s", error.message)
-                self._position = self._kept
                 self._bell.set()
                 self._is_closing.wait(RETRY_SECONDS)
             self._is_closing.wait(PAUSE_SECONDS)
@@ -116,11 +118,19 @@ class Courier:
             self._keep([])
 
     def _keep(self, commands: list[Command[object]]) -> None:
+        """What was sent is not sent again because it could not be recorded: that is tried again."""
+        self._unrecorded = commands
         results = self._ledger.submit([*commands, keep_mark(READER, self._position)]).result()
         problem = next((result for result in results if isinstance(result, LedgerError)), None)
         if problem is not None:
             raise problem
-        self._kept = self._position
+        self._unrecorded, self._kept = [], self._position
+
+    def _keep_at_last(self) -> None:
+        try:
+            self._keep(self._unrecorded)
+        except LedgerError as error:
+            log.error("what was delivered last is not recorded: %s", error.message)
 
     def _found(self, end: int) -> list[Fact]:
         query = AuditQuery(

@@ -19,6 +19,7 @@ from ledger.dispatch.delivery import READER, Courier
 from ledger.dispatch.secrets import Secrets
 from ledger.dispatch.sending import Sender
 from ledger.domain import outcomes
+from ledger.errors import StorageFull
 from ledger.store import run_commands
 from ledger.store.query import AuditQuery
 from tests.builders import MINUTE, ManualClock, a_spec, open_ledger
@@ -353,6 +354,27 @@ def test_nothing_is_told_twice_over_restarts_and_nothing_is_left_out(post: Post)
     texts = [str(said["body"]) for said in post.slack.said]
     assert all(f"result {number}" in texts[number] for number in range(30))
     assert len(texts) == len(post.events("job.delivered")) == 30
+
+
+def test_what_was_sent_while_nothing_could_be_recorded_is_recorded_later_and_sent_once(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = post.schedule(delivery=TO_OWNER)
+    post.run(job_id)
+    with monkeypatch.context() as disk:
+        disk.setattr(post.ledger.book, "append", full)
+        for _ in range(3):
+            with pytest.raises(StorageFull):
+                post.courier.run_once()
+
+    post.deliver()
+
+    assert len(post.slack.said) == 1
+    assert len(post.events("job.delivered")) == 1
+
+
+def full(*_: object, **__: object) -> None:
+    raise StorageFull
 
 
 def test_a_first_courier_does_not_tell_of_what_is_long_past(post: Post, tmp_path: Path) -> None:
