@@ -1,7 +1,7 @@
 """A job: its state, and what operators may decide about it.
 
 A decision checks everything, then records; a refused one leaves the job untouched. How events
-change the state stands in `state`; the life of a run stands in `runs`.
+change the state stands in `changes`; the life of a run stands in `runs` and `outcomes`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""What a job is: the fold of its events. Total and pure: no schedule, clock or policy is asked, no
-history refused.
-"""
+"""What a job is: the attributes that its events fold to. No schedule, clock or policy is asked."""
 
 from __future__ import annotations
 
