@@ -215,7 +215,7 @@ class Dispatcher:
 
     def _take_lost(self, now: datetime) -> list[GivenUp]:
         """The runs nobody holds: looked for at the start, and then every SWEEP."""
-        if now < self._sweeps_at:
+        if now < self._sweeps_at <= now + SWEEP:  # farther off, and the clock was set back
             return []
         self._sweeps_at = min(now + SWEEP, self._leases.next_end(now) or now + SWEEP)
         return list(self._leases.given_up(now))
@@ -230,8 +230,8 @@ class Dispatcher:
         return self._ready.take(now, MAX_CLAIMS, places)
 
     def _leave_to_workers(self, wake: Wake, now: datetime) -> bool:
-        job = self._ledger.heads.jobs.get(wake.job_id)
-        queue = run_commands.queue_of(job.executor) if job is not None else None
+        job = self._ledger.heads.jobs.get(wake.job_id) or self._ledger.fold(wake.job_id)
+        queue = run_commands.queue_of(job.executor)
         if queue is None or wake.cause == UNPAUSE:
             return False
         self.queues.add(queue, Due.first_seen(wake, now))
