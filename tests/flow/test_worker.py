@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -139,6 +140,30 @@ def test_a_worker_that_is_asked_to_stop_ends_its_run_first(server: Server) -> No
         assert worker.wait(LIMIT_SECONDS) == 0
 
     assert ended(server)["job.run_succeeded"] == 1
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_while_its_server_is_killed_and_started_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        port = str(place.getsockname()[1])
+    may_end, begun = tmp_path / "may-end", tmp_path / "begun"
+    script = f"import os, time; open({str(begun)!r}, 'w')\n"
+    script += f"while not os.path.exists({str(may_end)!r}): time.sleep(0.05)"
+
+    with a_server(tmp_path, "--port", port) as first:
+        requested(first, 1)
+        with a_worker(first, "--lease", "600", command=[sys.executable, "-c", script]) as worker:
+            wait_for("The start", begun.exists, seconds=LIMIT_SECONDS)
+            first.process.kill()
+            first.process.wait()
+            may_end.touch()
+            with a_server(tmp_path, "--port", port) as second:
+                wait_for(
+                    "The report", lambda: ended(second)["job.run_succeeded"], seconds=LIMIT_SECONDS
+                )
+                worker.terminate()
+                assert worker.wait(LIMIT_SECONDS) == 0
+                assert ended(second) == {"job.run_started": 1, "job.run_succeeded": 1}
 
 
 @pytest.mark.slow
