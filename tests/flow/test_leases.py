@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 
 from ledger import Dispatcher
+from ledger.dispatch import dispatcher
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.leases import Leases
 from ledger.domain.origin import Actor, Origin
@@ -168,6 +169,14 @@ def test_a_due_run_stands_in_its_queue_once_however_often_its_job_is_changed(pos
     assert len(post.dispatcher.queues) == 1
 
 
+def until_all_is_done(sweeper: Dispatcher) -> int:
+    """How much it dealt with."""
+    total = 0
+    while count := sweeper.run_once():
+        total += count
+    return total
+
+
 @pytest.mark.slow
 def test_a_lease_that_ended_gives_one_loss_whoever_sweeps(post: Post) -> None:
     """X5."""
@@ -179,8 +188,23 @@ def test_a_lease_that_ended_gives_one_loss_whoever_sweeps(post: Post) -> None:
     post.clock.advance(20 * SECOND)
 
     with ThreadPoolExecutor(SWEEPERS) as pool:
-        swept = list(pool.map(lambda sweeper: sweeper.run_once(), sweepers))
+        swept = list(pool.map(until_all_is_done, sweepers))
 
     assert sum(swept) >= MANY
     assert [post.topics(job_id).count("job.run_lost") for job_id in jobs] == [1] * MANY
     assert post.ledger.book.leases() == []
+
+
+def test_a_step_gives_up_no_more_runs_than_one_append_takes(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "MAX_LOSSES", 3)
+    jobs = [post.due(f"render {number}") for number in range(7)]
+    post.step(MINUTE)
+    for job_id in jobs:
+        post.take(job_id)
+    post.clock.advance(20 * SECOND)
+
+    swept = [post.dispatcher.run_once() for _ in range(4)]
+
+    assert swept == [3, 3, 1, 0]
