@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -41,6 +43,8 @@ def worker(
     data: DataFolder = None,
 ) -> None:
     """Work on the runs of a queue: a command for each, the task on its standard input."""
+    if shutil.which(argv[0]) is None:
+        raise Misused(f"There is no program {argv[0]} here: every run of the queue would fail.")
     settings = load_settings(overrides={"data": data})
     url = settings.url or Folder(settings.data).owner().get("url")
     if not isinstance(url, str):
@@ -53,14 +57,19 @@ def worker(
 
 
 async def _until_asked(one: Worker, argv: list[str]) -> None:
-    """A first signal lets what is under way come to its end; a second one is the system's."""
+    """A first signal lets what is under way come to its end; a second one ends that too, and leaves
+    no process of it behind. Its runs are lost when their leases end.
+    """
     loop = asyncio.get_running_loop()
+    executor = Command(clock=SystemClock(), environment=inherited())
+    work = loop.create_task(one.serve(executor, {"kind": Command.kind, "argv": argv}))
 
-    def stop(signum: int) -> None:
-        loop.remove_signal_handler(signum)
+    def stop() -> None:
+        if one.is_stopping:
+            work.cancel()
         one.stop()
 
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop, signum)
-    executor = Command(clock=SystemClock(), environment=inherited())
-    await one.serve(executor, {"kind": Command.kind, "argv": argv})
+        loop.add_signal_handler(signum, stop)
+    with suppress(asyncio.CancelledError):
+        await work

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed
@@ -37,6 +38,8 @@ MAX_CLAIMS = 500
 """Runs claimed in one append."""
 MAX_REPORTS = 500
 """Outcomes recorded in one append."""
+MAX_LOSSES = 500
+"""Runs given up in one append."""
 MAX_OUTCOMES_WAITING = 10_000
 """Outcomes that may wait while starts go first."""
 MAX_WAKES = 10_000
@@ -216,11 +219,16 @@ class Dispatcher:
         return len(results)
 
     def _take_lost(self, now: datetime) -> list[GivenUp]:
-        """The runs nobody holds: looked for at the start, and then every SWEEP."""
-        if now < self._sweeps_at:
+        """The runs nobody holds: looked for at the start, and then every SWEEP; at once again when
+        there are more than one append takes.
+        """
+        if now < self._sweeps_at <= now + SWEEP:  # farther off, and the clock was set back
             return []
         self._sweeps_at = min(now + SWEEP, self._leases.next_end(now) or now + SWEEP)
-        return list(self._leases.given_up(now))
+        lost = list(islice(self._leases.given_up(now), MAX_LOSSES))
+        if len(lost) == MAX_LOSSES:
+            self._sweeps_at = EPOCH
+        return lost
 
     def _claim(self, due: Due, call: Call) -> Command[Claimed | None]:
         return run_commands.claim(due.wake.job_id, call, node=self.node, is_late=due.is_late)
@@ -232,8 +240,8 @@ class Dispatcher:
         return self._ready.take(now, MAX_CLAIMS, places)
 
     def _leave_to_workers(self, wake: Wake, now: datetime) -> bool:
-        job = self._ledger.heads.jobs.get(wake.job_id)
-        queue = run_commands.queue_of(job.executor) if job is not None else None
+        job = self._ledger.heads.jobs.get(wake.job_id) or self._ledger.fold(wake.job_id)
+        queue = run_commands.queue_of(job.executor)
         if queue is None or wake.cause == UNPAUSE:
             return False
         self.queues.add(queue, Due.first_seen(wake, now))
