@@ -14,6 +14,10 @@ from ledger.store.records import LeaseRow
 
 TIMEOUT = "timeout"
 EXPIRED = "lease_expired"
+GRACE = timedelta(seconds=30)
+"""How long after a start a run of an earlier process is waited for: while nobody answered, its
+worker could neither move its lease nor report.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,11 @@ class Leases:
         self._node = node
         self._heads = heads
         self._is_held = is_held
+        self._first_look: datetime | None = None
 
     def given_up(self, now: datetime) -> Iterator[GivenUp]:
         """The runs that are given up now."""
+        self._first_look = self._first_look or now
         for job_id, run in self._heads.open_runs():
             cause = self._cause(job_id, run, now)
             if cause is not None:
@@ -53,8 +59,7 @@ class Leases:
 
     def next_end(self, now: datetime) -> datetime | None:
         """When the next lease ends that has not ended yet."""
-        rows = self._heads.leases
-        ends = (_end(run, rows) for _, run in self._heads.open_runs())
+        ends = (self._end_with_grace(run) for _, run in self._heads.open_runs())
         return min((end for end in ends if end > now), default=None)
 
     def _cause(self, job_id: UUID, run: OpenRun, now: datetime) -> str | None:
@@ -70,7 +75,12 @@ class Leases:
         deadline = self._deadline(job_id, run)
         if deadline is not None and deadline <= min(end, now):
             return TIMEOUT
-        return EXPIRED if end <= now else None
+        return EXPIRED if self._end_with_grace(run) <= now else None
+
+    def _end_with_grace(self, run: OpenRun) -> datetime:
+        end = _end(run, self._heads.leases)
+        is_inherited = run.node != self._node and self._first_look is not None
+        return max(end, self._first_look + GRACE) if is_inherited and self._first_look else end
 
     def _deadline(self, job_id: UUID, run: OpenRun) -> datetime | None:
         """When the run's time is up. One whose job is not in memory lives by its lease alone."""

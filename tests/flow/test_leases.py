@@ -16,7 +16,7 @@ import pytest
 from ledger import Dispatcher
 from ledger.dispatch import dispatcher
 from ledger.dispatch.executors.registry import ExecutorSettings
-from ledger.dispatch.leases import Leases
+from ledger.dispatch.leases import GRACE, Leases
 from ledger.domain.origin import Actor, Origin
 from ledger.domain.runs import Claim
 from ledger.domain.state import OpenRun
@@ -208,3 +208,28 @@ def test_a_step_gives_up_no_more_runs_than_one_append_takes(
     swept = [post.dispatcher.run_once() for _ in range(4)]
 
     assert swept == [3, 3, 1, 0]
+
+
+def test_a_run_whose_lease_ended_while_nobody_answered_may_still_be_reported(post: Post) -> None:
+    job_id, run = taken(post)
+    post.dispatcher = post.a_dispatcher()  # the next process of the same ledger
+    post.clock.advance(HOUR)
+
+    post.step()
+    assert post.topics(job_id)[-1] == "job.run_started"
+    post.ledger.ask(run_commands.report(job_id, run.run_id, SUCCESS, post.call()))
+
+    assert post.topics(job_id)[-1] == "job.run_succeeded"
+
+
+def test_nobody_is_waited_for_longer_than_a_moment_after_a_start(post: Post) -> None:
+    job_id, _ = taken(post)
+    post.dispatcher = post.a_dispatcher()
+    post.clock.advance(HOUR)
+    post.step()
+
+    post.step(GRACE - SECOND)
+    assert post.topics(job_id)[-1] == "job.run_started"
+    post.step(SECOND)
+
+    assert post.last(job_id)["data"]["cause"] == "lease_expired"
