@@ -13,6 +13,7 @@ import typer
 from api.cli.exits import Misused
 from api.cli.keys import token_for
 from api.cli.options import DataFolder
+from api.cli.owners import is_owned
 from api.cli.screen import say
 from api.settings import inherited, load_settings
 from api.worker import LEASE_SECONDS, Worker
@@ -46,7 +47,8 @@ def worker(
     if shutil.which(argv[0]) is None:
         raise Misused(f"There is no program {argv[0]} here: every run of the queue would fail.")
     settings = load_settings(overrides={"data": data})
-    url = settings.url or Folder(settings.data).owner().get("url")
+    folder = Folder(settings.data)
+    url = settings.url or (folder.owner().get("url") if is_owned(folder) else None)
     if not isinstance(url, str):
         raise Misused("No server is known: set JOBLEDGER_URL and JOBLEDGER_TOKEN.")
     token = token_for(settings, url)

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from ledger import Dispatcher
-from ledger.dispatch import dispatcher
+from ledger.dispatch import sweep
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.leases import GRACE, Leases
 from ledger.domain.origin import Actor, Origin
@@ -198,7 +198,7 @@ def test_a_lease_that_ended_gives_one_loss_whoever_sweeps(post: Post) -> None:
 def test_a_step_gives_up_no_more_runs_than_one_append_takes(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "MAX_LOSSES", 3)
+    monkeypatch.setattr(sweep, "MAX_LOSSES", 3)
     jobs = [post.due(f"render {number}") for number in range(7)]
     post.step(MINUTE)
     for job_id in jobs:
