@@ -32,6 +32,9 @@ def _amended(job: JobState, event: e.Amended) -> None:
     job.next_run_at = event.next_run_at
     if "schedule" in event.changes or "enabled" in event.changes:
         job.settled_until = event.timestamp
+        job.owed_from = None
+        if job.stopped_at is not None:
+            job.stopped_at = event.timestamp
     job.forget_compiled()
 
 

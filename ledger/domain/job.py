@@ -20,6 +20,7 @@ from ledger.domain.events import (
     Amended,
     Deleted,
     Event,
+    FiresSkipped,
     ForceResumed,
     Imported,
     Paused,
@@ -132,8 +133,16 @@ class Job(JobState):
         if not differing:
             return False
         next_run_at = self._next_after_amend(differing, now)
+        if self.enabled and ("schedule" in differing or "enabled" in differing):
+            self._settle_with_the_past(now, by)
         self.record(Amended, now, by, changes=differing, next_run_at=next_run_at)
         return True
+
+    def _settle_with_the_past(self, now: datetime, by: Origin) -> None:
+        """Record the slots that the schedule owes before it goes: nothing is silently dropped."""
+        missed = self.owed(now, "amended" if self.status == "active" else self.status)
+        if missed is not None and self.open_run is None:
+            self.record(FiresSkipped, now, by, missed=missed, next_run_at=None)
 
     def require_amendable(self) -> None:
         """Refuse what no change may touch: a job that is not there, or completed."""

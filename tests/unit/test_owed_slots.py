@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+
+import pytest
 
 from ledger.domain.job import Job, Revival
 from tests.builders import (
+    DAY,
     EVERY_MINUTE,
+    HOUR,
+    HOURLY,
     MINUTE,
     NOON,
     a_job,
     by,
+    events_of,
     failed,
     lost,
     paused,
     running,
     succeeded,
+    tripped,
 )
 
 INTERVAL = {"kind": "every", "interval_seconds": 60}
@@ -74,3 +81,68 @@ def test_a_probe_that_a_restart_interrupted_does_not_double_the_wait() -> None:
     lost("owner_restarted", at=NOON + 3 * MINUTE)(job)
 
     assert last(job).probe_at == NOON + 4 * MINUTE
+
+
+# -- a schedule that goes -------------------------------------------------------------------------
+
+
+def hourly_amended(job: Job, at: datetime, **changes: Any) -> list[dict[str, Any] | None]:
+    """What the job's events say was missed, once it was amended and resumed a day later."""
+    job.amend(changes, now=at, by=by())
+    job.resume(Revival(force=True), now=at + DAY, by=by())
+    return [event.missed for event in job.pending_events if hasattr(event, "missed")]
+
+
+@pytest.mark.parametrize("changes", [{"schedule": {"kind": "cron", "expr": "30 6 * * *"}}])
+def test_slots_that_a_paused_job_owed_are_recorded_before_its_schedule_goes(changes: Any) -> None:
+    job = a_job(paused(), schedule=HOURLY)
+
+    skipped, resumed = hourly_amended(job, NOON + 3 * HOUR + MINUTE, **changes)
+
+    assert skipped is not None
+    assert (skipped["count"], skipped["cause"]) == (3, "paused")
+    assert (skipped["first"], skipped["last"]) == ("2026-03-02T13:00:00Z", "2026-03-02T15:00:00Z")
+    assert resumed is not None
+    assert (resumed["count"], resumed["first"]) == (1, "2026-03-03T06:30:00Z")
+
+
+def test_slots_of_an_interval_are_not_counted_twice() -> None:
+    job = a_job(paused(), schedule={"kind": "every", "interval_seconds": 3600})
+
+    skipped, resumed = hourly_amended(
+        job, NOON + 3 * HOUR + MINUTE, schedule={"kind": "every", "interval_seconds": 43_200}
+    )
+
+    assert skipped is not None
+    assert resumed is not None
+    assert (skipped["count"], resumed["count"]) == (3, 2)
+
+
+def test_slots_that_a_tripped_job_owed_are_recorded_too() -> None:
+    job = a_job(tripped(), schedule=HOURLY)
+    assert job.tripped_at is not None
+
+    skipped, _ = hourly_amended(job, job.tripped_at + 3 * HOUR, schedule=EVERY_MINUTE)[-2:]
+
+    assert skipped is not None
+    assert (skipped["count"], skipped["cause"]) == (3, "failed")
+
+
+def test_a_slot_that_is_due_is_recorded_when_its_schedule_goes_before_it_began() -> None:
+    job = a_job(schedule=HOURLY)
+
+    job.amend({"schedule": EVERY_MINUTE}, now=NOON + HOUR, by=by())
+
+    skipped = job.pending_events[-2]
+    assert (skipped.missed["count"], skipped.missed["cause"]) == (1, "amended")  # type: ignore[attr-defined]
+    assert job.next_run_at == NOON + HOUR + MINUTE
+
+
+@pytest.mark.parametrize("changes", [{"tags": ["x"]}, {"task": "other"}])
+def test_a_change_of_something_else_records_no_slots(changes: Any) -> None:
+    job = a_job(paused(), schedule=HOURLY)
+
+    job.amend(changes, now=NOON + 3 * HOUR, by=by())
+
+    assert events_of(job)[-1] == "job.amended"
+    assert "job.fires_skipped" not in events_of(job)
