@@ -152,7 +152,9 @@ def _pattern(line: str) -> re.Pattern[str]:
     return re.compile(".*?".join(re.escape(part) for part in words.split("…")))
 
 
-def run_python(source: str, name: str, given: Mapping[str, object] | None = None) -> dict[str, object]:
+def run_python(
+    source: str, name: str, given: Mapping[str, object] | None = None
+) -> dict[str, object]:
     """Run a page's Python, as a module of that name; what it defined."""
     names: dict[str, object] = {"__name__": name, **(given or {})}
     exec(compile(source, name, "exec"), names)

@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
+from fastapi.routing import APIRoute
 
 import api
 import ledger
 import projections
 from api.app import OPEN, create_app, role_of, routes_of
 from api.bootstrap import open_server_parts
+from api.demo.processes import ROOT
 from api.errors import CODES, status_of
 from api.phantom import refusals as phantom
 from api.settings import NOT_SETTINGS, SECRET_PREFIX, SETTINGS, load_settings
-from fastapi.routing import APIRoute
 from ledger.domain.events import Event
 from ledger.errors import LedgerError
 from ledger.store.mapper import TOPICS
 from tests.flow import test_cli_documented as cli
-from tests.flow.papers import DOCS, ROOT, quoted, rows
+from tests.flow.papers import DOCS, quoted, rows
 
 REFERENCE = DOCS / "reference"
 NOT_ANSWERED = {"error", "start_refused", "missing_secret", "worker_refused"}
@@ -117,7 +118,9 @@ def test_a_topics_fields_are_told_as_they_are(topic: str) -> None:
 def test_what_every_event_carries_is_told_as_it_is() -> None:
     text = page("events.md").partition("## Topics")[0]
 
-    carried = {name: hint for name, hint in get_type_hints(Event).items() if name in Event.__annotations__}
+    carried = {
+        name: hint for name, hint in get_type_hints(Event).items() if name in Event.__annotations__
+    }
     carried = {name: hint for name, hint in carried.items() if name.islower()}
     assert {quoted(row[0])[0] for row in rows(text)} == {"timestamp", *carried} - {"class_version"}
 
@@ -257,7 +260,9 @@ def test_the_index_names_every_paper() -> None:
     index = (DOCS / "README.md").read_text()
     papers = {str(paper.relative_to(DOCS)) for paper in DOCS.rglob("*.md")} - {"README.md"}
 
-    assert {link for link in re.findall(r"\]\(([^)#:]+\.md)\)", index) if ".." not in link} == papers
+    assert {
+        link for link in re.findall(r"\]\(([^)#:]+\.md)\)", index) if ".." not in link
+    } == papers
     told("papers", len(papers))
 
 
