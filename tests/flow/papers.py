@@ -20,8 +20,15 @@ LIMIT_SECONDS = 60.0
 SERVER_ON_PAPER = "127.0.0.1:8321"
 LOOKS = re.compile(r"(\S+ \| )?(jobledger (list|show|history|runs|audit)\b|curl -s \S*\$SERVER)")
 """Commands that only look: a reader who looks too early looks again."""
-KEEPS = re.compile(r"export |[A-Z_]+=")
-"""Commands whose effect is on the shell, and so on all that is typed after them."""
+SCRIPT = """
+[ ! -e bin/variables ] || . bin/variables
+set -o allexport
+{command}
+code=$?
+export -p > bin/variables
+exit $code
+"""
+"""One command in a shell that knows the variables of those before."""
 REFUSED = "jobledger: "
 """How the command line says no, with an exit code that is not 0."""
 
@@ -72,7 +79,6 @@ class Reader:
         self.folder = folder
         self.data = folder / "data"
         self.addresses: dict[str, str] = {}
-        self._kept: list[str] = []
         program = folder / "bin" / "jobledger"
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec "{PROGRAM[0]}" -m api.cli "$@"\n')
@@ -99,8 +105,6 @@ class Reader:
                 return
         problem = self._comes(step)
         assert problem is None, problem
-        if KEEPS.match(step.command):
-            self._kept.append(step.command)
 
     @contextmanager
     def serving(self, command: str) -> Iterator[Server]:
@@ -124,7 +128,7 @@ class Reader:
     def _comes(self, step: Step) -> str | None:
         """What is wrong with what comes of a command, if anything is."""
         done = subprocess.run(
-            ["bash", "-c", "\n".join([*self._kept, self._here(step.command)])],
+            ["bash", "-c", SCRIPT.replace("{command}", self._here(step.command))],
             cwd=self.folder,
             env=self._environment,
             stdout=subprocess.PIPE,
