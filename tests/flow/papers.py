@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT, Server
 from api.demo.waiting import Broken, wait_for
 
 DOCS = ROOT / "docs"
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = 30.0
 """A hang fails by this name; nothing is measured by it."""
 SERVER_ON_PAPER = "127.0.0.1:8321"
 LOOKS = re.compile(r"(\S+ \| )?(jobledger (list|show|history|runs|audit)\b|curl -s \S*\$SERVER)")
@@ -109,20 +110,27 @@ class Reader:
     @contextmanager
     def serving(self, command: str) -> Iterator[Server]:
         """The command that the page starts a server with, on a free port."""
-        with (self.folder / "server.log").open("wb") as log:
-            process = subprocess.Popen(
-                ["bash", "-c", command.replace("jobledger serve", "exec jobledger serve")],
-                cwd=self.folder,
-                env={**self._environment, "JOBLEDGER_PORT": "0"},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
+        with self.running(command, JOBLEDGER_PORT="0") as process:
             server = Server(self.data, process)
             self.addresses[SERVER_ON_PAPER] = server.url.removeprefix("http://")
             yield server
+
+    @contextmanager
+    def running(self, command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A command that goes on beside the others; gone afterwards, whatever happened."""
+        with (self.folder / "running.log").open("ab") as log:
+            process = subprocess.Popen(
+                ["bash", "-c", self._here(command)],
+                cwd=self.folder,
+                env={**self._environment, **environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield process
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def _comes(self, step: Step) -> str | None:
@@ -151,9 +159,9 @@ class Reader:
 
 
 def _pattern(line: str) -> re.Pattern[str]:
-    """A shown line as what must be found; `…` stands for anything."""
-    words = " ".join(line.split())
-    return re.compile(".*?".join(re.escape(part) for part in words.split("…")))
+    """A shown line as what must be found; `…` stands for anything, the blanks around it too."""
+    parts = re.split(r"\s*…\s*", " ".join(line.split()))
+    return re.compile(".*?".join(map(re.escape, parts)))
 
 
 def run_python(
