@@ -139,6 +139,7 @@ class Reader:
             ["bash", "-c", SCRIPT.replace("{command}", self._here(step.command))],
             cwd=self.folder,
             env=self._environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -112,7 +114,7 @@ def test_every_command_about_workers_does_what_it_says(tmp_path: Path) -> None:
     text, reader = page("worker"), Reader(tmp_path)
     [serve] = fences(text, "sh")
 
-    with reader.serving(serve) as server:
+    with reader.serving(serve) as server, ended_at_last(tmp_path / "worker.pid"):
         told(reader.follow(text))
         [program] = fences(text, "python")
         token = (tmp_path / "worker.token").read_text().strip()
@@ -125,6 +127,17 @@ def test_every_command_about_workers_does_what_it_says(tmp_path: Path) -> None:
                 lambda: "rendered scene 7" in shell.ok("runs", "render").out,
                 seconds=LIMIT_SECONDS,
             )
+
+
+@contextmanager
+def ended_at_last(pid_file: Path) -> Iterator[None]:
+    """What the page started beside itself ends even when the page breaks off."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        raise
 
 
 @pytest.mark.slow

@@ -115,6 +115,12 @@ def test_a_topics_fields_are_told_as_they_are(topic: str) -> None:
         assert not inner or f"`{inner}`" in text.split(f"| `{field}` |")[1].splitlines()[0]
 
 
+def test_the_changelog_names_every_topic() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+
+    assert [topic for topic in TOPICS if f"`{topic}`" not in changelog] == []
+
+
 def test_what_every_event_carries_is_told_as_it_is() -> None:
     text = page("events.md").partition("## Topics")[0]
 
