@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
@@ -19,21 +20,27 @@ from api.awaiting import Awaiting
 from api.bootstrap import Parts
 from api.envelope import Envelope
 from api.limits import BodyLimit
+from api.metrics.exposition import Metrics
 from api.phantom import routes as phantom
 from api.readiness import Readiness
+from api.refused_access import RefusedAccess
 from api.routes import (
     commands,
     events,
     histories,
     imports,
     jobs,
+    metrics,
     page,
     runs,
     schedules,
     status,
+    stream,
     tokens,
 )
 from api.settings import Settings
+from api.stream.answer import HEARTBEAT_SECONDS, MAX_CATCHING_UP
+from api.stream.tail import Tail
 from ledger.errors import StartRefused
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -42,10 +49,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     histories.router,
     events.router,
     runs.router,
+    stream.router,
     schedules.router,
     imports.router,
     tokens.router,
     status.router,
+    metrics.router,
     page.router,
     phantom.router,
 )
@@ -72,7 +81,12 @@ def create_app(parts: Parts, settings: Settings) -> FastAPI:
     app.state.parts = parts
     app.state.settings = settings
     app.state.readiness = Readiness(parts)
+    app.state.refused_access = RefusedAccess(parts.ledger)
     app.state.awaiting = Awaiting(parts.ledger)
+    app.state.tail = Tail(parts.ledger)
+    app.state.metrics = Metrics(parts, app.state.tail)
+    app.state.stream_readers = CapacityLimiter(MAX_CATCHING_UP)
+    app.state.heartbeat_seconds = HEARTBEAT_SECONDS
     errors.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Envelope)

@@ -101,9 +101,8 @@ class Role:
     name: str
 
     async def __call__(self, request: Request) -> None:
-        caller = authenticate(request)
+        request.state.caller = caller = authenticate(request)
         caller.require(self.name)
-        request.state.caller = caller
 
 
 class RunHolder(Role):

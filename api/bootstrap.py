@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from api.history import History
 from api.limits import Attempts
@@ -26,6 +27,9 @@ from ledger.store.files import BOOK_FILE, Folder
 from ledger.store.tokens import Tokens
 from projections.copies import COPIES_FILE, Copies
 
+if TYPE_CHECKING:
+    from ledger.dispatch.delivery import Courier
+
 ADMIN = "admin"
 SECRETS_FOLDER = "secrets"
 DRAIN_SECONDS = 30.0
@@ -45,6 +49,7 @@ class Parts:
     history: History
     signer: Signer
     secrets: Secrets
+    courier: Courier | None = None
     _steps: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _is_started: bool = False
     _is_closed: bool = False
@@ -58,6 +63,8 @@ class Parts:
             self.copies.start()
             if self.dispatcher is not None:
                 self.dispatcher.start()
+            if self.courier is not None:
+                self.courier.start()
 
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Once no request is under way: let runs end, stop the copies, then the ledger. Blocks."""
@@ -68,6 +75,8 @@ class Parts:
             with ExitStack() as closing:
                 closing.callback(self.ledger.close)
                 closing.callback(self.copies.close)
+                if self.courier is not None:
+                    closing.callback(self.courier.close)
                 if self.dispatcher is not None:
                     closing.callback(self.dispatcher.drain, drain_seconds)
 
@@ -102,9 +111,17 @@ def open_server_parts(
             History(ledger),
             Signer(secret),
             secrets,
+            _courier(ledger, secrets, settings) if dispatches else None,
         )
         opened.pop_all()
     return parts
+
+
+def _courier(ledger: Ledger, secrets: Secrets, settings: Settings) -> Courier:
+    from ledger.dispatch.delivery import Courier  # apprise is slow to import, and servers need it
+    from ledger.dispatch.sending import Sender
+
+    return Courier(ledger, Sender(settings.channels, secrets))
 
 
 def secrets_of(settings: Settings) -> Secrets:

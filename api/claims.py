@@ -9,7 +9,7 @@ from api.schemas import ClaimBody
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.ready import Due
 from ledger.domain.runs import Claim
-from ledger.errors import LedgerError, Unavailable
+from ledger.errors import Unavailable
 from ledger.store.commands import Answer
 from ledger.store.run_commands import hand_out
 
@@ -52,11 +52,13 @@ async def _claimed(door: Door, dispatcher: Dispatcher, asked: ClaimBody, due: Du
     how = Claim(dispatcher.node, due.is_late, asked.lease_seconds)
     call = await door.call()
     command = hand_out(due.wake.job_id, asked.queue, how, call)
+    is_decided = False
     try:
         answer = await decided(door.ledger, command)
-    except LedgerError:
-        dispatcher.queues.add(asked.queue, due)
-        raise
+        is_decided = True
+    finally:
+        if not is_decided:  # refused, or the worker went away: it is for the next one
+            dispatcher.queues.add(asked.queue, due)
     if answer is not None and answer.repeats:
         dispatcher.queues.add(asked.queue, due)
         return await door.repeated(call)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from prometheus_client import CONTENT_TYPE_LATEST as MEDIA_TYPE
 
 from api.auth import Role
 from api.errors import PROBLEM
@@ -137,6 +138,14 @@ AUDIT = listed("events")
 AUDIT["content"] |= {
     "application/jsonl": {"schema": TEXT},
     "text/csv; charset=utf-8": {"schema": TEXT},
+}
+STREAM = {
+    "description": "Server-sent events: `id` is the position, `event` the topic, `data` an Event.",
+    "content": {"text/event-stream": {"schema": TEXT}},
+}
+METRICS = {
+    "description": "The text form of Prometheus.",
+    "content": {MEDIA_TYPE: {"schema": TEXT}},
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {PROBLEM: {"schema": _ref("Problem")}}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
@@ -84,6 +85,17 @@ class Door:
         """Where the book stands; for questions that the book itself answers."""
         self._wanted(after_position)
         return self.ledger.writer.position
+
+    async def past(self, as_of: int | datetime) -> int:
+        """The position that `as_of` means. Refuses InvalidField when that is still to come."""
+        if isinstance(as_of, datetime):
+            if as_of > self.ledger.clock.now():
+                raise InvalidField("as_of", "is in the future: what will be is not known")
+            return await run_sync(self.ledger.reading.position_at, as_of)
+        end = self.ledger.writer.position
+        if as_of > end:
+            raise InvalidField("as_of", f"is beyond the end of the book, which is {end}")
+        return as_of
 
     async def repeated(self, call: Call) -> Answer | None:
         """What this call's idempotency key was answered before, or None."""

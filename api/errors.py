@@ -180,6 +180,8 @@ def refusal_of(errors: Sequence[Mapping[str, Any]], *, skipped: int = 0) -> Inva
 
 
 async def _answer_refusal(request: Request, error: LedgerError) -> Response:
+    if isinstance(error, Forbidden):
+        request.app.state.refused_access.note(request, error)
     return refused(error, request.scope["path"])
 
 

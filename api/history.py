@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.domain.job import Job
-from ledger.domain.view import instant
+from ledger.domain.view import instant, view
 from ledger.errors import JobNotFound
 from ledger.store.application import Ledger
 from ledger.store.heads import freeze, thaw
@@ -43,10 +43,18 @@ class History:
         self._lock = threading.Lock()
 
     def page(
-        self, job_id: UUID, *, cursor: int | None, limit: int, is_descending: bool
+        self,
+        job_id: UUID,
+        *,
+        cursor: int | None,
+        limit: int,
+        is_descending: bool,
+        as_of: int | None = None,
     ) -> HistoryPage:
-        """Up to `limit` events beyond the version `cursor`. Refuses JobNotFound."""
-        end = self._end(job_id)
+        """Up to `limit` events beyond the version `cursor`, none after the position `as_of`.
+        Refuses JobNotFound.
+        """
+        end = self.version_at(job_id, as_of)
         if is_descending:
             last = min(end, cursor - 1) if cursor is not None else end
             first = max(1, last - limit + 1)
@@ -58,24 +66,38 @@ class History:
         events = list(self._told(job_id, first, last))
         return HistoryPage(events[::-1] if is_descending else events, following)
 
+    def job_at(self, job_id: UUID, as_of: int) -> dict[str, Any]:
+        """The job as it stood at a position. Refuses JobNotFound, also when it was deleted then."""
+        job = self._state(job_id, self.version_at(job_id, as_of))
+        if job.status == "deleted":
+            raise JobNotFound(job_id)
+        return view(job)
+
     def require_known(self, job_id: UUID) -> None:
         """Refuse JobNotFound when there never was such a job."""
-        if not self._has(job_id, 1):
+        if not self._has(job_id, 1, None):
             raise JobNotFound(job_id)
 
-    def _end(self, job_id: UUID) -> int:
-        """The version of the job's last event: versions have no gaps, so it is found by halving."""
-        self.require_known(job_id)
+    def version_at(self, job_id: UUID, as_of: int | None) -> int:
+        """The version of the job's last event, or of the last one up to a position: versions have
+        no gaps, so it is found by halving. Refuses JobNotFound when there was none.
+        """
+        if not self._has(job_id, 1, as_of):
+            raise JobNotFound(job_id)
         known, missing = 1, 2
-        while self._has(job_id, missing):
+        while self._has(job_id, missing, as_of):
             known, missing = missing, missing * 2
         while missing - known > 1:
             middle = (known + missing) // 2
-            known, missing = (middle, missing) if self._has(job_id, middle) else (known, middle)
+            is_known = self._has(job_id, middle, as_of)
+            known, missing = (middle, missing) if is_known else (known, middle)
         return known
 
-    def _has(self, job_id: UUID, version: int) -> bool:
-        return self._ledger.book.command_at(job_id, version) is not None
+    def _has(self, job_id: UUID, version: int, as_of: int | None) -> bool:
+        if as_of is None:
+            return self._ledger.book.command_at(job_id, version) is not None
+        found = self._ledger.book.stream(job_id, after=version - 1, upto=version, limit=1)
+        return bool(found) and found[0].id <= as_of
 
     def _told(self, job_id: UUID, first: int, last: int) -> Iterator[dict[str, Any]]:
         """The events from one version to another, each between its two states."""

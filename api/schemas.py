@@ -54,6 +54,25 @@ AnyJob = Annotated[object, WithJsonSchema({"type": "object"})]
 """Judged by itself, so that one that is no object does not stop the others."""
 
 
+def _moment(given: object) -> object:
+    """A position, if it is all digits, else an instant."""
+    if isinstance(given, str) and given.isascii() and given.isdigit():
+        return int(given[: len(str(HIGHEST_POSITION)) + 1])
+    try:
+        return _instant(given)
+    except ValueError:
+        raise ValueError("must be a position, or an instant with an offset") from None
+
+
+AsOf = Annotated[
+    int | datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,18}$|^[0-9-]{10}T"}),
+]
+"""A place in the past: a position, or an instant, which means what was recorded until then."""
+AS_OF: Any = Field(None, description="As it stood at this position, or at this instant.")
+
+
 def _one_of(words: Iterable[str]) -> AfterValidator:
     """Refuses any other word; says in OpenAPI which there are."""
     known = tuple(words)
@@ -208,6 +227,10 @@ class Query(BaseModel):
     )
 
 
+class JobQuery(Query):
+    as_of: AsOf | None = AS_OF
+
+
 class Page(Query):
     cursor: Filter | None = Field(None, description="The `next` of the page before.")
     limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
@@ -220,11 +243,16 @@ class JobsQuery(Page):
     failure_class: FailureClass | None = None
 
 
+class RunsQuery(Page):
+    as_of: AsOf | None = AS_OF
+
+
 class HistoryQuery(Page):
+    as_of: AsOf | None = AS_OF
     order: Literal["asc", "desc"] = "asc"
 
 
-class EventsQuery(Query):
+class EventFilters(Query):
     actor: Filter | None = None
     kind: Kind | None = None
     topic: list[Topic] = []
@@ -232,6 +260,15 @@ class EventsQuery(Query):
     source: Source | None = None
     correlation_id: Filter | None = None
     failure_class: FailureClass | None = None
+
+
+class StreamQuery(EventFilters):
+    after_position: Position | None = Field(
+        None, description="Begin after this position; left out, with what happens from now on."
+    )
+
+
+class EventsQuery(EventFilters):
     since: Instant | None = Field(None, description="Recorded at or after.")
     until: Instant | None = Field(None, description="Recorded at or before.")
     order: Literal["asc", "desc"] = "asc"

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from api import values
+from api.channel_settings import TABLES, read_channels
+from ledger.dispatch.channels import ChannelSettings
 from ledger.errors import StartRefused
 
 PREFIX = "JOBLEDGER_"
@@ -48,6 +50,7 @@ class Settings:
     require_reason: bool
     copies: Literal["thread", "process"]
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
+    channels: ChannelSettings = field(repr=False, default_factory=ChannelSettings)
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -69,14 +72,21 @@ def load_settings(
     above_file = _from_environ(environ)
     above_file |= _from_flags(overrides or {})
     folder = above_file.get("data") or _default(_BY_KEY["data"])
-    given = _from_file(folder.value() / FILE_NAME) | above_file
+    file = folder.value() / FILE_NAME
+    table = _read_toml(file)
+    channels = {name: table.pop(name) for name in TABLES if name in table}
+    given = _from_file(table, file) | above_file
     known = {key: given.get(key) or _default(setting) for key, setting in _BY_KEY.items()}
     secrets = {
         name.removeprefix(SECRET_PREFIX): text
         for name, text in environ.items()
         if name.startswith(SECRET_PREFIX)
     }
-    return Settings(**{key: value.value() for key, value in known.items()}, secrets=secrets)
+    return Settings(
+        **{key: value.value() for key, value in known.items()},
+        secrets=secrets,
+        channels=read_channels(channels, str(file)),
+    )
 
 
 def inherited() -> dict[str, str]:
@@ -128,8 +138,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, _Given]:
     return {known[name].key: _Given(known[name], text, name) for name, text in filled.items()}
 
 
-def _from_file(path: Path) -> dict[str, _Given]:
-    table = _read_toml(path)
+def _from_file(table: Mapping[str, object], path: Path) -> dict[str, _Given]:
     _refuse_unknown(table, _BY_KEY, f"in {path}")
     if "data" in table:
         raise StartRefused(f"{path}: data cannot be set in a file that lies in the data folder.")

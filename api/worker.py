@@ -29,6 +29,7 @@ ANSWER_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
 """Between two tries while the server does not answer."""
 REPORT_TRIES = 60
+BUSY = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
 HANDLER = "handler"
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,11 @@ class Worker:
     def stop(self) -> None:
         """Claim nothing more; what is under way comes to its end. From the worker's own loop."""
         self._stop.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stop.is_set()
 
     async def serve(self, executor: Executor, how: Plain) -> None:
         """Execute every run with `executor`, as `how` (an executor map) says, until stopped. Raises
@@ -132,12 +138,13 @@ class _Line:
         """A run, or None when there was none, or no answer."""
         body = {"queue": queue, "lease_seconds": lease_seconds, "wait_seconds": CLAIM_SECONDS}
         answer = await self._post("/v1/runs/claim", body, self._token, {})
-        if answer is None or answer.is_server_error:
-            await asyncio.sleep(PAUSE_SECONDS)
+        if answer is not None and answer.status_code == httpx.codes.NO_CONTENT:
             return None
-        if answer.is_error:
+        if answer is not None and answer.is_client_error and not _will_pass(answer):
             raise WorkerRefused(f"The server refuses this worker: {_told(answer)}")
-        claimed: Plain | None = answer.json() if answer.status_code == httpx.codes.OK else None
+        claimed = _claimed(answer) if answer is not None else None
+        if claimed is None:
+            await asyncio.sleep(PAUSE_SECONDS)
         return claimed
 
     async def report(self, claimed: Plain, outcome: object) -> None:
@@ -145,8 +152,8 @@ class _Line:
         what, body = _report_of(outcome)
         for _ in range(REPORT_TRIES):
             answer = await self.say(claimed, what, body)
-            if answer is not None and not answer.is_server_error:
-                if answer.is_error:
+            if answer is not None and not _will_pass(answer):
+                if not answer.is_success:
                     log.warning("run %s: %s", claimed["run"]["run_id"], _told(answer))
                 return
             await asyncio.sleep(PAUSE_SECONDS)
@@ -168,6 +175,25 @@ class _Line:
         except httpx.HTTPError as error:
             log.warning("the server does not answer: %s", error)
             return None
+
+
+def _will_pass(answer: httpx.Response) -> bool:
+    """Whether the same may be asked again: the server, or a proxy, is in trouble or busy."""
+    return answer.is_server_error or answer.status_code in BUSY
+
+
+def _claimed(answer: httpx.Response) -> Plain | None:
+    """The run that was handed out; None for anything that is none, whoever said it."""
+    if answer.status_code != httpx.codes.OK:
+        return None
+    try:
+        claimed: Plain = answer.json()
+        _ticket(claimed, {})
+        str(claimed["token"])
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("the server's answer is no run: %s: %s", type(error).__name__, error)
+        return None
+    return claimed
 
 
 def _ticket(claimed: Plain, how: Plain) -> RunTicket:

@@ -109,6 +109,7 @@ def job_facts(job: Document, now: datetime) -> None:
             ("Next run", told_due(job["next_run_at"], now)),
             *([("Paused until", told(job["paused_until"], now))] if job["paused_until"] else []),
             ("Executor", executor_text(job["executor"])),
+            ("Delivery", _delivery_text(job)),
             ("Task", job["task"] or "-"),
             ("Tags", ", ".join(job["tags"]) or "-"),
             ("Breaker", _breaker_text(job, policy)),
@@ -139,3 +140,12 @@ def say_more(document: Document, command: str) -> None:
     """That a page is not the last one, and how to see the next."""
     if document["next"] is not None:
         say(f"There is more: {command} --cursor {document['next']}", style="dim")
+
+
+def _delivery_text(job: Mapping[str, Any]) -> str:
+    """Where results go, and what became of the last one."""
+    if job["delivery"] is None:
+        return "-"
+    where = " ".join(filter(None, (job["delivery"]["channel"], job["delivery"]["target"])))
+    last = job["last_delivery"]
+    return where if last is None else f"{where}; last {last['status']}: {last['outcome']}"

@@ -21,8 +21,8 @@ from api.cli.answers import (
     status_text,
 )
 from api.cli.lookup import find_job_id
-from api.cli.moments import distance, told_briefly, took
-from api.cli.options import AsJson, Cursor, DataFolder, JobWanted, Limit
+from api.cli.moments import distance, read_moment, told_briefly, took
+from api.cli.options import AsJson, AsOf, Cursor, DataFolder, JobWanted, Limit
 from api.cli.screen import is_narrow, print_table, print_told, say, status_cell
 from api.cli.ways import Intent, open_door
 from ledger.clock import SystemClock, parse_rfc3339
@@ -62,24 +62,33 @@ def list_jobs(
     show(answer, as_json, _print_jobs)
 
 
-def show_job(wanted: JobWanted, as_json: AsJson = False, data: DataFolder = None) -> None:
-    """Show everything about one job."""
-    with open_door(Intent.READ, data) as door:
-        answer = door.ask("GET", f"/v1/jobs/{find_job_id(door, wanted)}")
+def show_job(
+    wanted: JobWanted, as_of: AsOf = None, as_json: AsJson = False, data: DataFolder = None
+) -> None:
+    """Show everything about one job, as it is or as it stood."""
     now = SystemClock().now()
+    query = {"as_of": read_moment(as_of, "--as-of", now)}
+    with open_door(Intent.READ, data) as door:
+        answer = door.ask("GET", f"/v1/jobs/{find_job_id(door, wanted)}", query=query)
     show(answer, as_json, lambda document: job_facts(document["job"], now))
 
 
 def history(
     wanted: JobWanted,
     newest: Newest = False,
+    as_of: AsOf = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
     """Show what happened to one job, event by event, deleted or not (then by its whole id)."""
-    query = {"order": "desc" if newest else "asc", "limit": limit, "cursor": cursor}
+    query = {
+        "order": "desc" if newest else "asc",
+        "as_of": read_moment(as_of, "--as-of", SystemClock().now()),
+        "limit": limit,
+        "cursor": cursor,
+    }
     with open_door(Intent.READ, data) as door:
         job_id = find_job_id(door, wanted)
         answer = door.ask("GET", f"/v1/jobs/{job_id}/events", query=query)

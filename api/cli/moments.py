@@ -47,6 +47,13 @@ def read_instant(text: str, flag: str, now: datetime, *, direction: int = 1) -> 
         ) from None
 
 
+def read_moment(text: str | None, flag: str, now: datetime) -> str | None:
+    """A position, an instant, or how long ago, as the API wants it. Misused otherwise."""
+    if text is None or (text.isascii() and text.isdigit()):
+        return text
+    return read_instant(text, flag, now, direction=-1)
+
+
 def told(text: str | None, now: datetime) -> str:
     """A stored instant beside how far it is: `2026-12-01T09:00:00Z (in 3 min)`."""
     if text is None:

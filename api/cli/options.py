@@ -25,6 +25,12 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Cursor = Annotated[
     str | None, typer.Option("--cursor", metavar="CURSOR", help="Go on after the page before.")
 ]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of", metavar="MOMENT", help="As it stood at a position, an instant, or 2h ago: 2h."
+    ),
+]
 Limit = Annotated[
     int, typer.Option("--limit", metavar="N", min=1, max=1000, help="How many at most.")
 ]

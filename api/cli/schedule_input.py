@@ -49,6 +49,10 @@ Queue = Annotated[
 HandlerName = Annotated[
     str | None, typer.Option("--handler", metavar="NAME", help="Call a registered Python function.")
 ]
+Deliver = Annotated[
+    str | None,
+    typer.Option("--deliver", metavar="CHANNEL[:TARGET]", help="Where results go: slack:owner."),
+]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", metavar="WORD", help="May be given several times.")
 ]
@@ -107,6 +111,14 @@ def read_executor(
     if len(wanted) > 1:
         raise Misused("Give one of --http, --command, --queue, --handler and --noop, not several.")
     return wanted[0] if wanted else None
+
+
+def read_delivery(deliver: str | None) -> dict[str, Any] | None:
+    """Where results go, or None when the flag was not given."""
+    if deliver is None:
+        return None
+    channel, _, target = deliver.partition(":")
+    return {"channel": channel} | ({"target": target} if target else {})
 
 
 def read_policy(

@@ -14,6 +14,7 @@ import uvicorn
 from api.app import create_app
 from api.bootstrap import ADMIN, Parts
 from api.settings import Settings
+from api.stream.tail import Tail
 from ledger.errors import StartRefused
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -46,11 +47,20 @@ def on_first_signal(act: Callable[[], object]) -> Iterator[None]:
 class Server(uvicorn.Server):
     """uvicorn, whose first signal asks it to end in good order and whose second one ends it now."""
 
+    def __init__(self, config: uvicorn.Config, tail: Tail) -> None:
+        super().__init__(config)
+        self._tail = tail
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, but the process then ends with 0: it did what it was asked."""
         with on_first_signal(self._ask_to_end):
             yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, but streams, which have no end of their own, are ended first."""
+        self._tail.close()
+        await super().shutdown(sockets)
 
     def _ask_to_end(self) -> None:
         self.should_exit = True
@@ -60,8 +70,9 @@ def serve_until_asked(parts: Parts, settings: Settings, listener: socket.socket)
     """Answer on `listener` until a signal; then accept nothing more, let runs end, close the copies
     and the ledger (the application's lifespan does that).
     """
+    app = create_app(parts, settings)
     config = uvicorn.Config(
-        create_app(parts, settings),
+        app,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -74,7 +85,7 @@ def serve_until_asked(parts: Parts, settings: Settings, listener: socket.socket)
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     try:
-        Server(config).run(sockets=[listener])
+        Server(config, app.state.tail).run(sockets=[listener])
     except (
         SystemExit
     ):  # uvicorn's end when the application does not start; its code means else here

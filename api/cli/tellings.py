@@ -87,6 +87,16 @@ def _named(data: Mapping[str, Any]) -> str:
     return str(data["name"])
 
 
+def _sent(data: Mapping[str, Any]) -> str:
+    whom = f" {data['target']}" if data["target"] else ""
+    return f"{data['channel']}{whom}: {data['outcome']}"
+
+
+def _noticed(data: Mapping[str, Any]) -> str:
+    first, last = data["first_position"], data["last_position"]
+    return f"{data['kind']} (events {first} to {last}), {_sent(data)}"
+
+
 TELLERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "job.scheduled": _scheduled,
     "job.amended": _amended,
@@ -100,7 +110,10 @@ TELLERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "job.run_blocked": lambda data: str(data["cause"]),
     "job.circuit_tripped": _tripped,
     "job.imported": _imported,
-    "job.delivery_failed": lambda data: f"{data['channel']}: {data['outcome']}",
+    "job.delivered": _sent,
+    "job.delivery_failed": _sent,
+    "notice.sent": _noticed,
+    "notice.failed": _noticed,
     "name.reserved": _named,
     "name.released": _named,
     "token.created": lambda data: f"{data['name']}, {data['role']}",

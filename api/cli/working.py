@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -11,6 +13,7 @@ import typer
 from api.cli.exits import Misused
 from api.cli.keys import token_for
 from api.cli.options import DataFolder
+from api.cli.owners import is_owned
 from api.cli.screen import say
 from api.settings import inherited, load_settings
 from api.worker import LEASE_SECONDS, Worker
@@ -41,8 +44,11 @@ def worker(
     data: DataFolder = None,
 ) -> None:
     """Work on the runs of a queue: a command for each, the task on its standard input."""
+    if shutil.which(argv[0]) is None:
+        raise Misused(f"There is no program {argv[0]} here: every run of the queue would fail.")
     settings = load_settings(overrides={"data": data})
-    url = settings.url or Folder(settings.data).owner().get("url")
+    folder = Folder(settings.data)
+    url = settings.url or (folder.owner().get("url") if is_owned(folder) else None)
     if not isinstance(url, str):
         raise Misused("No server is known: set JOBLEDGER_URL and JOBLEDGER_TOKEN.")
     token = token_for(settings, url)
@@ -53,14 +59,19 @@ def worker(
 
 
 async def _until_asked(one: Worker, argv: list[str]) -> None:
-    """A first signal lets what is under way come to its end; a second one is the system's."""
+    """A first signal lets what is under way come to its end; a second one ends that too, and leaves
+    no process of it behind. Its runs are lost when their leases end.
+    """
     loop = asyncio.get_running_loop()
+    executor = Command(clock=SystemClock(), environment=inherited())
+    work = loop.create_task(one.serve(executor, {"kind": Command.kind, "argv": argv}))
 
-    def stop(signum: int) -> None:
-        loop.remove_signal_handler(signum)
+    def stop() -> None:
+        if one.is_stopping:
+            work.cancel()
         one.stop()
 
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop, signum)
-    executor = Command(clock=SystemClock(), environment=inherited())
-    await one.serve(executor, {"kind": Command.kind, "argv": argv})
+        loop.add_signal_handler(signum, stop)
+    with suppress(asyncio.CancelledError):
+        await work

@@ -51,7 +51,8 @@ class Server:
         if self.process.poll() is not None:
             raise Broken(f"The server ended at once, with {self.process.returncode}.")
         owner = Folder(self.data).owner()
-        return str(owner["url"]) if "url" in owner else None
+        is_ours = owner.get("pid") == self.process.pid  # a killed server leaves its note behind
+        return str(owner["url"]) if is_ours and "url" in owner else None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from api import export
 from api.auth import requires
 from api.documents import AUDIT
 from api.door import UsesDoor, plain
-from api.schemas import DEFAULT_PAGE, EventsQuery
+from api.schemas import DEFAULT_PAGE, EventFilters, EventsQuery
 from ledger.errors import InvalidField
 from ledger.store.application import Ledger
 from ledger.store.query import MAX_PAGE, AuditQuery
@@ -40,6 +40,17 @@ def audit_query(ledger: Ledger, query: EventsQuery, position: int) -> AuditQuery
     since, until = query.since, query.until
     after = 0 if since is None else ledger.book.position_at(microseconds(since) - 1)
     end = position if until is None else ledger.reading.position_at(until)
+    return replace(
+        filters_of(query),
+        after_position=after,
+        until_position=end,
+        order=query.order,
+        cursor=None if query.cursor is None else read_cursor(query.cursor),
+    )
+
+
+def filters_of(query: EventFilters) -> AuditQuery:
+    """The filters that the audit and its stream have in common."""
     return AuditQuery(
         actor=query.actor,
         kind=query.kind,
@@ -48,10 +59,6 @@ def audit_query(ledger: Ledger, query: EventsQuery, position: int) -> AuditQuery
         source=query.source,
         correlation_id=query.correlation_id,
         failure_class=query.failure_class,
-        after_position=after,
-        until_position=end,
-        order=query.order,
-        cursor=None if query.cursor is None else read_cursor(query.cursor),
     )
 
 

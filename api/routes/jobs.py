@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
@@ -12,8 +13,7 @@ from api.auth import UsesCaller, guarded, requires
 from api.bodies import body_of, documented, read_object
 from api.documents import COMMAND, ONE_JOB, listed
 from api.door import JobId, UsesDoor, one_job, plain
-from api.schemas import JobPatch, JobSpec, JobsQuery, Plain, ReasonBody
-from api.schemas import Query as PlainQuery
+from api.schemas import JobPatch, JobQuery, JobSpec, JobsQuery, Plain, ReasonBody
 from ledger.store import commands
 from projections.job_questions import JobFilter
 
@@ -54,8 +54,11 @@ async def jobs(query: Annotated[JobsQuery, Query()], door: UsesDoor) -> Response
 
 
 @router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: ONE_JOB})
-async def job(job_id: JobId, query: Annotated[PlainQuery, Query()], door: UsesDoor) -> Response:
-    """One job."""
+async def job(job_id: JobId, query: Annotated[JobQuery, Query()], door: UsesDoor) -> Response:
+    """One job, as it is, or as it stood."""
+    if query.as_of is not None:
+        position = await door.past(query.as_of)
+        return one_job(await run_sync(door.parts.history.job_at, job_id, position))
     question = partial(door.parts.copies.job, job_id)
     found = await door.read(question, needs=NEEDS, after_position=query.after_position)
     return one_job(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, cast
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from ledger.domain.state import OpenRun
 from ledger.errors import InvalidField
 from ledger.store import run_commands
 from ledger.store.commands import Answer
+from ledger.store.deciding import Command
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
@@ -32,6 +33,9 @@ ERROR_BYTES = 4 * 1024
 """How much of a reported error is kept."""
 UNREPORTABLE = ("lost", "blocked")
 """What only the ledger itself says of a run."""
+
+OutcomeAfter = Callable[[int], run_commands.Report]
+"""How a run ended, when it is told how many milliseconds that took."""
 
 GivenClaim = Annotated[ClaimBody, Depends(body_of(ClaimBody))]
 GivenHeartbeat = Annotated[HeartbeatBody, Depends(body_of(HeartbeatBody, may_be_empty=True))]
@@ -74,8 +78,12 @@ async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, door: UsesDoor
 )
 async def succeed(body: GivenSuccess, reporter: UsesReporter, door: UsesDoor) -> Response:
     """Report that the run succeeded, with what it has to say."""
-    output = door.parts.secrets.redact(body.output)
-    return await _finish(door, reporter.token, lambda ms: _said(output, ms))
+
+    def outcome() -> OutcomeAfter:
+        output = door.parts.secrets.redact(body.output)
+        return lambda ms: _said(output, ms)
+
+    return await _finish(door, reporter.token, outcome)
 
 
 @router.post(
@@ -90,25 +98,32 @@ async def fail(body: GivenFailure, reporter: UsesReporter, door: UsesDoor) -> Re
         raise InvalidField("failure_class", f"is never {body.failure_class} in a report")
     after = body.retry_after_seconds
     retry_at = door.ledger.clock.now() + timedelta(seconds=after) if after is not None else None
-    error = storable(door.parts.secrets.redact(body.error).encode(errors="replace"), ERROR_BYTES)
-    failure_class = body.failure_class or class_of_text(f"{ERROR_PREFIX} {error}")
-    return await _finish(
-        door, reporter.token, lambda ms: Failure(error, failure_class, None, retry_at, ms)
-    )
+
+    def outcome() -> OutcomeAfter:
+        told = door.parts.secrets.redact(body.error).encode(errors="replace")
+        error = storable(told, ERROR_BYTES)
+        failure_class = body.failure_class or class_of_text(f"{ERROR_PREFIX} {error}")
+        return lambda ms: Failure(error, failure_class, None, retry_at, ms)
+
+    return await _finish(door, reporter.token, outcome)
 
 
-async def _finish(
-    door: Door, token: RunToken, outcome: Callable[[int], run_commands.Report]
-) -> Response:
-    """Record an outcome; `outcome` is told how many milliseconds the run took."""
+async def _finish(door: Door, token: RunToken, outcome: Callable[[], OutcomeAfter]) -> Response:
+    """Record an outcome. `outcome` may be slow (it looks for secrets): it runs in a thread."""
     call = await door.call()
 
-    def outcome_of(run: OpenRun) -> run_commands.Report:
-        return outcome((call.now - run.started_at) // timedelta(milliseconds=1))
+    def command() -> Command[Answer]:
+        after = outcome()
+        return run_commands.finish(
+            token.job_id, token.run_id, lambda run: after(_lasted_ms(run, call.now)), call
+        )
 
-    return await door.command(
-        lambda: run_commands.finish(token.job_id, token.run_id, outcome_of, call), call
-    )
+    return await door.command(command, call)
+
+
+def _lasted_ms(run: OpenRun, now: datetime) -> int:
+    """How long the run took; nothing when the clock was set back meanwhile."""
+    return max(0, (now - run.started_at) // timedelta(milliseconds=1))
 
 
 def _said(text: str, duration_ms: int) -> Success | Failure:

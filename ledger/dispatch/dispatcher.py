@@ -11,16 +11,16 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
-from ledger.dispatch.leases import TIMEOUT, GivenUp, Leases
+from ledger.dispatch.leases import GivenUp, Leases
 from ledger.dispatch.queues import Queues
 from ledger.dispatch.ready import Due, Ready
+from ledger.dispatch.sweep import SWEEP, Sweep, ending_of
 from ledger.dispatch.workshop import Finished, Workplace, Workshop
-from ledger.domain.aggregate import EPOCH
 from ledger.domain.origin import Actor, Origin
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
 from ledger.store import run_commands
@@ -30,6 +30,7 @@ from ledger.store.deciding import Command
 from ledger.store.heads import UNPAUSE, Wake
 from ledger.store.query import DISPATCHER
 from ledger.store.run_commands import Claimed
+from ledger.store.watch import Unwatched, Watch
 
 CONCURRENCY = 32
 MAX_CLAIMS = 500
@@ -43,8 +44,6 @@ MAX_WAKES = 10_000
 IDLE_SECONDS = 5.0
 """The longest wait: a wall clock that jumped is noticed within it."""
 RETRY_SECONDS = 1.0
-SWEEP = timedelta(seconds=10)
-"""How often it is looked for runs that nobody holds."""
 TROUBLE = (Unavailable, StorageFull)
 """Answers that say the ledger could not keep anything just now: what was asked is asked again."""
 
@@ -65,12 +64,13 @@ class Dispatcher:
         node: str | None = None,
     ) -> None:
         self.node = node or f"node-{ledger.chance.new_id().hex[:12]}"
+        self.watch: Watch = Unwatched()
         self._ledger = ledger
         self._concurrency = concurrency
         self._held: set[str] = set()
         self._ready = Ready(self._is_instant)
         self.queues = Queues()
-        self._leases = Leases(self.node, ledger.heads, self._held.__contains__)
+        self._sweep = Sweep(Leases(self.node, ledger.heads, self._held.__contains__))
         self._workshop: Workplace = (
             Workshop(Executors(work, clock=ledger.clock), ledger.heads.ring)
             if isinstance(work, ExecutorSettings)
@@ -81,7 +81,6 @@ class Dispatcher:
         self._has_ended = threading.Event()
         self._problem: str | None = None
         self._lag_seconds = 0.0
-        self._sweeps_at = EPOCH
         self._is_given_up = False
         self._actor = Actor(DISPATCHER, "system")
 
@@ -184,18 +183,18 @@ class Dispatcher:
         dues = [] if self._is_draining.is_set() else self._take_due(now)
         is_burst = len(dues) == MAX_CLAIMS and self._workshop.finished_count < MAX_OUTCOMES_WAITING
         finished = [] if is_burst else self._workshop.finished(MAX_REPORTS)
-        return Hand(finished, self._take_lost(now), dues)
+        return Hand(finished, self._sweep.take(now), dues)
 
     def _put_down(self, hand: Hand) -> None:
         for item in hand.finished:
             self._workshop.put_back(item)
         self._ready.give_back(hand.dues)
-        self._sweeps_at = EPOCH
+        self._sweep.hurry()
 
     def _work(self, hand: Hand, now: datetime) -> list[Command[Any]]:
         return [
             *(self._report(item, self._call(now)) for item in hand.finished),
-            *(_give_up(item, self._call(now)) for item in hand.lost),
+            *(ending_of(item, self._call(now)) for item in hand.lost),
             *(self._claim(due, self._call(now)) for due in hand.dues),
         ]
 
@@ -205,20 +204,13 @@ class Dispatcher:
         for item, result in zip(hand.finished, results[:reported], strict=True):
             self._after_report(item, result)
         if any(isinstance(result, BaseException) for result in results[reported:swept]):
-            self._sweeps_at = EPOCH
+            self._sweep.hurry()
         for due, result in zip(hand.dues, results[swept:], strict=True):
             self._after_claim(due, result, now)
         problem = next((result for result in results if isinstance(result, TROUBLE)), None)
         if problem is not None:
             raise problem
         return len(results)
-
-    def _take_lost(self, now: datetime) -> list[GivenUp]:
-        """The runs nobody holds: looked for at the start, and then every SWEEP."""
-        if now < self._sweeps_at:
-            return []
-        self._sweeps_at = min(now + SWEEP, self._leases.next_end(now) or now + SWEEP)
-        return list(self._leases.given_up(now))
 
     def _claim(self, due: Due, call: Call) -> Command[Claimed | None]:
         return run_commands.claim(due.wake.job_id, call, node=self.node, is_late=due.is_late)
@@ -230,8 +222,8 @@ class Dispatcher:
         return self._ready.take(now, MAX_CLAIMS, places)
 
     def _leave_to_workers(self, wake: Wake, now: datetime) -> bool:
-        job = self._ledger.heads.jobs.get(wake.job_id)
-        queue = run_commands.queue_of(job.executor) if job is not None else None
+        job = self._ledger.heads.jobs.get(wake.job_id) or self._ledger.fold(wake.job_id)
+        queue = run_commands.queue_of(job.executor)
         if queue is None or wake.cause == UNPAUSE:
             return False
         self.queues.add(queue, Due.first_seen(wake, now))
@@ -262,13 +254,14 @@ class Dispatcher:
         if isinstance(result, BaseException):
             log.warning("the outcome of run %s was not recorded: %s", run_id, result)
         if isinstance(item.outcome, Deferred):
-            self._sweeps_at = min(self._sweeps_at, item.claimed.run.lease_until)
+            self._sweep.look_at(item.claimed.run.lease_until)
         self._held.discard(run_id)
 
     def _after_claim(self, due: Due, result: object, now: datetime) -> None:
         if isinstance(result, Claimed):
             if due.wake.cause == "fire" and not due.is_late:
                 self._lag_seconds = (now - due.wake.at).total_seconds()
+                self.watch.claimed(self._lag_seconds)
             self._held.add(result.run.run_id)
             self._workshop.launch(result)
         elif isinstance(result, TROUBLE):
@@ -292,21 +285,6 @@ class Hand:
     @property
     def is_empty(self) -> bool:
         return not (self.finished or self.lost or self.dues)
-
-
-def _give_up(item: GivenUp, call: Call) -> Command[Any]:
-    run = item.run
-    if item.cause != TIMEOUT:
-        return run_commands.lose(item.job_id, run.run_id, item.cause, call)
-    elapsed = call.now - run.started_at
-    failure = Failed(
-        error=f"no report came within {elapsed.total_seconds():.0f} s",
-        failure_class=TIMEOUT,
-        target=None,
-        retry_after=None,
-        duration_ms=elapsed // timedelta(milliseconds=1),
-    )
-    return run_commands.report(item.job_id, run.run_id, failure, call)
 
 
 def _unfit(error: LedgerError) -> Failed:

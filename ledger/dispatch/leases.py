@@ -13,6 +13,11 @@ from ledger.store.reading import from_microseconds
 from ledger.store.records import LeaseRow
 
 TIMEOUT = "timeout"
+EXPIRED = "lease_expired"
+GRACE = timedelta(seconds=30)
+"""How long after a start a run of an earlier process is waited for: while nobody answered, its
+worker could neither move its lease nor report.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +34,24 @@ class Leases:
 
     A run whose work is done elsewhere (a worker's, or one that a target took over with HTTP 202)
     lives by a row of its own, whatever node began it. It is lost when that ends, and has failed
-    when the job's time-out has passed. For any other the file lock proves that every former owner
-    is dead, so a run of another node is lost (`owner_restarted`). This node's own runs are held
-    while it works on them, which their time-outs bound; one that it does not hold, because its
-    claim was answered with an error, is lost when its lease ends.
+    when the job's time-out passes; what came first counts, however late it is seen, so that a
+    server that was away makes losses of it and no failures.
+
+    For any other the file lock proves that every former owner is dead, so a run of another node is
+    lost (`owner_restarted`). This node's own runs are held while it works on them, which their
+    time-outs bound; one that it does not hold, because its claim was answered with an error, is
+    lost when its lease ends.
     """
 
     def __init__(self, node: str, heads: Heads, is_held: Callable[[str], bool]) -> None:
         self._node = node
         self._heads = heads
         self._is_held = is_held
+        self._first_look: datetime | None = None
 
     def given_up(self, now: datetime) -> Iterator[GivenUp]:
         """The runs that are given up now."""
+        self._first_look = self._first_look or now
         for job_id, run in self._heads.open_runs():
             cause = self._cause(job_id, run, now)
             if cause is not None:
@@ -49,24 +59,33 @@ class Leases:
 
     def next_end(self, now: datetime) -> datetime | None:
         """When the next lease ends that has not ended yet."""
-        rows = self._heads.leases
-        ends = (_end(run, rows) for _, run in self._heads.open_runs())
+        ends = (self._end_with_grace(run) for _, run in self._heads.open_runs())
         return min((end for end in ends if end > now), default=None)
 
     def _cause(self, job_id: UUID, run: OpenRun, now: datetime) -> str | None:
         if run.run_id in self._heads.leases:
-            if now >= run.started_at + self._time(job_id):
-                return TIMEOUT
-            return "lease_expired" if _end(run, self._heads.leases) <= now else None
+            return self._cause_elsewhere(job_id, run, now)
         if run.node != self._node:
             return "owner_restarted"
         is_over = run.lease_until <= now and not self._is_held(run.run_id)
-        return "lease_expired" if is_over else None
+        return EXPIRED if is_over else None
 
-    def _time(self, job_id: UUID) -> timedelta:
-        """How long a run of the job may take. A deleted job's runs live by their leases alone."""
+    def _cause_elsewhere(self, job_id: UUID, run: OpenRun, now: datetime) -> str | None:
+        end = _end(run, self._heads.leases)
+        deadline = self._deadline(job_id, run)
+        if deadline is not None and deadline <= min(end, now):
+            return TIMEOUT
+        return EXPIRED if self._end_with_grace(run) <= now else None
+
+    def _end_with_grace(self, run: OpenRun) -> datetime:
+        end = _end(run, self._heads.leases)
+        is_inherited = run.node != self._node and self._first_look is not None
+        return max(end, self._first_look + GRACE) if is_inherited and self._first_look else end
+
+    def _deadline(self, job_id: UUID, run: OpenRun) -> datetime | None:
+        """When the run's time is up. One whose job is not in memory lives by its lease alone."""
         job = self._heads.jobs.get(job_id)
-        return timedelta(seconds=job.rules.timeout_seconds) if job else timedelta.max
+        return run.started_at + timedelta(seconds=job.rules.timeout_seconds) if job else None
 
 
 def _end(run: OpenRun, rows: Mapping[str, LeaseRow]) -> datetime:

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from ledger.dispatch.ready import Due
 from ledger.errors import Overloaded, Unavailable
+from ledger.store.heads import Wake
 
 MAX_WAITING = 1000
 """Workers that may wait at once; one more is Overloaded."""
@@ -24,6 +25,7 @@ class Queues:
 
     def __init__(self) -> None:
         self._due: defaultdict[str, list[Due]] = defaultdict(list)
+        self._standing: set[tuple[str, Wake]] = set()
         self._waiting: defaultdict[str, deque[Future[None]]] = defaultdict(deque)
         self._lock = threading.Lock()
         self._is_closed = False
@@ -33,8 +35,13 @@ class Queues:
             return sum(map(len, self._due.values()))
 
     def add(self, queue: str, due: Due) -> None:
-        """A run of this queue has come due: one of those who wait for it is told."""
+        """A run of this queue has come due: one of those who wait for it is told. One that stands
+        there already, and was seen again because its job was changed, is there once.
+        """
         with self._lock:
+            if (queue, due.wake) in self._standing:
+                return
+            self._standing.add((queue, due.wake))
             heapq.heappush(self._due[queue], due)
             self._tell_one(queue)
 
@@ -45,6 +52,7 @@ class Queues:
             if not due:
                 return None
             taken = heapq.heappop(due)
+            self._standing.discard((queue, taken.wake))
             if not due:
                 del self._due[queue]
             return taken

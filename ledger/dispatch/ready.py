@@ -40,6 +40,7 @@ class Ready:
         self._is_instant = is_instant
         self._instant: list[Due] = []
         self._others: list[Due] = []
+        self._standing: set[Wake] = set()
 
     def __len__(self) -> int:
         return len(self._instant) + len(self._others)
@@ -65,7 +66,9 @@ class Ready:
     def take(self, now: datetime, limit: int, places: int) -> list[Due]:
         """Up to `limit` released wakes, oldest first, of which at most `places` take a place."""
         taken = _released(self._instant, now, limit)
-        return taken + _released(self._others, now, min(places, limit - len(taken)))
+        taken += _released(self._others, now, min(places, limit - len(taken)))
+        self._standing.difference_update(due.wake for due in taken)
+        return taken
 
     def next_release_at(self) -> datetime | None:
         """When something here is next released."""
@@ -73,6 +76,10 @@ class Ready:
         return min(heads, default=None)
 
     def _add(self, due: Due) -> None:
+        """One that was seen again, because its job changed meanwhile, stands here once."""
+        if due.wake in self._standing:
+            return
+        self._standing.add(due.wake)
         heapq.heappush(self._instant if self._is_instant(due.wake) else self._others, due)
 
 

@@ -25,8 +25,14 @@ SHORTEST_HIDDEN = 4
 """A shorter value is not searched for: it would blacken every text."""
 SHORTEST_PIECE = 8
 """The least of a value's base64 that is told from chance."""
-MARGIN = 16 * 1024
-"""Longer than any form of any secret: what is cut off is looked at so much further."""
+MARGIN = 6 * LONGEST_BYTES
+"""As long as any form of any secret (JSON's `\\u0001`): what is cut off is looked at so much
+further."""
+MAX_REMEMBERED = 500
+"""Values that were given out and may have been replaced since."""
+UNTOUCHED = "!'()*"
+"""What JavaScript's encodeURIComponent leaves as it is, and Python does not."""
+ENCODED = re.compile("%[0-9A-F]{2}")
 
 
 class MissingSecret(Refused):
@@ -41,9 +47,8 @@ class Secrets:
     def __init__(self, folder: Path | None = None, given: Mapping[str, str] | None = None) -> None:
         self._folder = folder
         self._given = given or {}
-        self._seen: dict[str, str] = {}
-        self._pattern: re.Pattern[str] | None = None
-        self._names: dict[str, str] = {}
+        self._given_out: dict[str, str] = {}
+        self._search = Search({})
 
     def fill(self, text: str) -> str:
         """The text with every reference replaced by its value. Refuses MissingSecret."""
@@ -59,14 +64,25 @@ class Secrets:
                 f"The secret {name} is missing here: put it into a file secrets/{name} of the data "
                 f"folder (mode 0600), or set JOBLEDGER_SECRET_{name.upper().replace('-', '_')}."
             )
+        self._remember(value, name)
         return value
 
     def redact(self, text: str) -> str:
-        """The text with every secret, in any of its forms, replaced by its name."""
-        pattern = self._search()
-        if pattern is None:
-            return text
-        return pattern.sub(lambda found: f"[secret:{self._names[found[0]]}]", text)
+        """The text with every secret, in any of its forms, replaced by its name. Any thread may
+        ask, while another sees that the secrets have changed.
+        """
+        known = dict(self._known())
+        search = self._search
+        if search.known != known:
+            self._search = search = Search(known)
+        return search.replaced(text)
+
+    def _remember(self, value: str, name: str) -> None:
+        """A run that was given a value may say it long after its file was replaced."""
+        self._given_out.pop(value, None)
+        self._given_out[value] = name.lower()
+        if len(self._given_out) > MAX_REMEMBERED:
+            del self._given_out[next(iter(self._given_out))]
 
     def _read(self, name: str) -> str | None:
         if self._folder is None:
@@ -90,22 +106,14 @@ class Secrets:
             raise MissingSecret(f"The secret {name} is longer than {LONGEST_BYTES} bytes.")
         return value
 
-    def _search(self) -> re.Pattern[str] | None:
-        """What finds every form of every secret; made anew when the secrets have changed."""
-        now = dict(self._known())
-        if now != self._seen:
-            forms = {form: name for name, value in now.items() for form in forms_of(value)}
-            longest_first = sorted(forms, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
-            self._names, self._seen = forms, now
-        return self._pattern
-
     def _known(self) -> Iterator[tuple[str, str]]:
+        """Values and their names: those that were given out, and those that could be."""
+        yield from list(self._given_out.items())
         for name, value in self._given.items():
-            yield name.lower(), value
+            yield value, name.lower()
         for name in self._filed():
             try:
-                yield name, self._read(name) or ""
+                yield self._read(name) or "", name
             except MissingSecret:
                 continue
 
@@ -116,6 +124,22 @@ class Secrets:
             return []
 
 
+class Search:
+    """Finds every form of the known values; never changed, so that threads can share it."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self.known = known
+        self._names = {form: name for value, name in known.items() for form in forms_of(value)}
+        longest_first = sorted(self._names, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def replaced(self, text: str) -> str:
+        """The text with a name in the place of each value."""
+        if not self._names:
+            return text
+        return self._pattern.sub(lambda found: f"[secret:{self._names[found[0]]}]", text)
+
+
 NO_SECRETS = Secrets()
 
 
@@ -123,9 +147,11 @@ def forms_of(value: str) -> set[str]:
     """How a value may look in a text: as it is, URL-encoded, in JSON, in base64."""
     if len(value) < SHORTEST_HIDDEN:
         return set()
-    plain = {value, quote(value, safe=""), quote(value), quote_plus(value)}
-    escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    return plain | escaped | set(_in_base64(value.encode()))
+    in_url = {quote(value, safe=safe) for safe in ("", "/", UNTOUCHED)} | {quote_plus(value)}
+    in_url |= {ENCODED.sub(lambda found: found[0].lower(), form) for form in in_url}
+    in_json = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    in_json |= {form.replace("/", "\\/") for form in in_json}
+    return {value} | in_url | in_json | set(_in_base64(value.encode()))
 
 
 def _in_base64(raw: bytes) -> Iterator[str]:

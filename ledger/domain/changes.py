@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ledger.domain import events as e
-
-if TYPE_CHECKING:
-    from ledger.domain.state import JobState
+from ledger.domain.state import JobState
 
 
 def _scheduled(job: JobState, event: e.Scheduled) -> None:

@@ -1,7 +1,7 @@
 """A job: its state, and what operators may decide about it.
 
 A decision checks everything, then records; a refused one leaves the job untouched. How events
-change the state stands in `state`; the life of a run stands in `runs`.
+change the state stands in `changes`; the life of a run stands in `runs` and `outcomes`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from typing import Any
 from uuid import UUID
 
 from ledger.domain.breaker import Policy, policy_of
+from ledger.domain.changes import CHANGES
 from ledger.domain.events import (
+    ABOUT_A_RUN,
     Amended,
     Deleted,
+    Event,
     ForceResumed,
     Imported,
     Paused,
@@ -62,6 +65,17 @@ class Revival:
 
 class Job(JobState):
     """The aggregate: the state with the decisions that operators take about it."""
+
+    def evolve(self, event: Event) -> None:
+        """Take in one event. An event that says nothing about the state changes only the
+        version.
+        """
+        change = CHANGES.get(type(event))
+        if change is not None:
+            change(self, event)
+        if type(event) not in ABOUT_A_RUN:
+            self.revision = event.originator_version
+        self.updated_at = event.timestamp
 
     # -- questions ------------------------------------------------------------------------------
 

@@ -1,6 +1,4 @@
-"""What a job is: the fold of its events. Total and pure: no schedule, clock or policy is asked, no
-history refused.
-"""
+"""What a job is: the attributes that its events fold to. No schedule, clock or policy is asked."""
 
 from __future__ import annotations
 
@@ -11,7 +9,6 @@ from typing import Any
 from ledger.clock import parse_rfc3339
 from ledger.domain import events as e
 from ledger.domain.aggregate import EPOCH, Stream
-from ledger.domain.changes import CHANGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +74,6 @@ class JobState(Stream):
         self.trip_class: str | None = None
         self.probe_at: datetime | None = None
         self.probe_wait_seconds = 0.0
-
-    def evolve(self, event: e.Event) -> None:
-        """Take in one event. An event that says nothing about the state changes only the
-        version.
-        """
-        change = CHANGES.get(type(event))
-        if change is not None:
-            change(self, event)
-        if type(event) not in e.ABOUT_A_RUN:
-            self.revision = event.originator_version
-        self.updated_at = event.timestamp
 
     def locate(self, version: int, position: int) -> None:
         """Learn where in the book the event of `version` stands: the store tells, once it is

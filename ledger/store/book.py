@@ -73,6 +73,10 @@ class Book(Protocol):
         """The last position recorded at or before an instant (µs), 0 when there is none."""
         ...
 
+    def topic_counts(self, *, after: int, upto: int) -> Mapping[str, int]:
+        """How often each topic occurs at positions above `after`, at most `upto`."""
+        ...
+
     def rows(self, *, after: int | None = None) -> Iterator[Row]:
         """Every row with every column, for verification; one that cannot be read raises at its own
         place.

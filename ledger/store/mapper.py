@@ -13,8 +13,10 @@ from uuid import UUID
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, Notification, StoredEvent
 
+from ledger.domain.access import AccessRefused
 from ledger.domain.events import JOB_EVENTS, Event, PositionOf
 from ledger.domain.names import NameReleased, NameReserved
+from ledger.domain.notices import NoticeFailed, NoticeSent
 from ledger.domain.requests import RequestAnswered
 from ledger.domain.tokens import TokenCreated, TokenRevoked
 from ledger.errors import CorruptEvent
@@ -28,6 +30,9 @@ EVENTS: tuple[type[Event], ...] = (
     RequestAnswered,
     TokenCreated,
     TokenRevoked,
+    NoticeSent,
+    NoticeFailed,
+    AccessRefused,
 )
 TOPICS: Mapping[str, type[Event]] = {event_class.TOPIC: event_class for event_class in EVENTS}
 """The closed registry: every topic the ledger can read or write."""

@@ -117,11 +117,14 @@ def _record(unit: Unit, job: Job, run_id: str, outcome: Report, call: Call) -> N
 
 
 def lose(job_id: UUID, run_id: str, cause: str, call: Call) -> Command[bool]:
-    """Record that an open run is lost; False when it ended meanwhile."""
+    """Record that an open run is lost; False when it ended meanwhile, or lives on by a lease of its
+    own: a heartbeat may come between the look that found it dead and this word.
+    """
 
     def command(unit: Unit) -> bool:
         job = unit.job(job_id)
-        if not _is_open(job, run_id):
+        lease_end = unit.lease_end(run_id) or 0
+        if not _is_open(job, run_id) or lease_end > microseconds(call.now):
             return False
         outcomes.lose(job, run_id, cause, now=call.now, by=call.by)
         _end_lease(unit, job_id, run_id)
@@ -158,7 +161,7 @@ def heartbeat(
     def command(unit: Unit) -> datetime:
         job = unit.job(job_id)
         run = _require_open(job, run_id)
-        if not unit.has_lease(run_id):
+        if unit.lease_end(run_id) is None:
             return run.lease_until
         lease = timedelta(seconds=lease_seconds or job.rules.lease_seconds)
         deadline = run.started_at + timedelta(seconds=job.rules.timeout_seconds)
@@ -184,5 +187,5 @@ def _lease(job_id: UUID, run_id: str, until: datetime) -> LeaseRow:
 
 
 def _end_lease(unit: Unit, job_id: UUID, run_id: str) -> None:
-    if unit.has_lease(run_id):
+    if unit.lease_end(run_id) is not None:
         unit.keep(LeaseRow(run_id, job_id, None))

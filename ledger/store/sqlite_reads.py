@@ -24,6 +24,10 @@ COLUMNS = (
 )
 """All of an event's columns, in the order in which they are written and verified."""
 _READ = "SELECT stream, version, topic, state, position, recorded_at, chain FROM events"
+_TOPIC_COUNTS = (
+    "SELECT topic, COUNT(*) FROM events NOT INDEXED WHERE position > ? AND position <= ? "
+    "GROUP BY topic"
+)
 _ROWS = f"SELECT {COLUMNS} FROM events WHERE position >= ? ORDER BY position LIMIT ?"
 
 
@@ -79,6 +83,10 @@ class SQLiteReads:
                 ).fetchone()
                 low, high = (middle, high) if at and at[0] <= recorded_at else (low, middle - 1)
         return int(low)
+
+    def topic_counts(self, *, after: int, upto: int) -> Mapping[str, int]:
+        with self.file.reading() as connection:
+            return dict(connection.execute(_TOPIC_COUNTS, (after, upto)).fetchall())
 
     def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
         return {text_id: body.decode() for text_id, body in self._texts("id, body", ids)}

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
+from ledger.domain.access import Access
 from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event
 from ledger.domain.job import Job
 from ledger.domain.names import Name, name_stream
+from ledger.domain.notices import Notice
 from ledger.domain.requests import Request
 from ledger.domain.tokens import Token
 from ledger.errors import CorruptEvent
@@ -58,6 +60,7 @@ class Unit:
         self._touched: list[Stream] = []
         self._before: dict[int, tuple[Stream, dict[str, Any]]] = {}
         self._beside: list[SideRow] = []
+        self._leases: dict[str, LeaseRow] = {}
 
     # -- for commands ---------------------------------------------------------------------------
 
@@ -77,6 +80,14 @@ class Unit:
         """The stream of an idempotency key."""
         return self._other(Request, stream)
 
+    def access(self, stream: UUID) -> Access:
+        """The stream of what one token was refused."""
+        return self._other(Access, stream)
+
+    def notice(self, stream: UUID) -> Notice:
+        """The stream of one notice."""
+        return self._other(Notice, stream)
+
     def token(self, token_id: UUID) -> Token:
         """The stream of a token."""
         return self._other(Token, token_id)
@@ -85,9 +96,12 @@ class Unit:
         """Write a row beside the book, in the same transaction."""
         self._beside.append(row)
 
-    def has_lease(self, run_id: str) -> bool:
-        """Whether a run lives by a lease of its own: its work is done elsewhere."""
-        return run_id in self._heads.leases
+    def lease_end(self, run_id: str) -> int | None:
+        """Until when (µs since the epoch) a run lives whose work is done elsewhere; None for any
+        other. What earlier commands of this batch said counts.
+        """
+        row = self._leases.get(run_id) or self._heads.leases.get(run_id)
+        return row.expires_at if row else None
 
     @property
     def job_count(self) -> int:
@@ -107,6 +121,7 @@ class Unit:
         for stream in changed:
             drafts.extend(map(self._mapper.draft, stream.pending))
         group = Group(tuple(drafts), tuple(self._beside))
+        self._leases |= {row.run_id: row for row in group.beside if isinstance(row, LeaseRow)}
         for stream in changed:
             stream.pending_events.clear()
         self.abandon()
@@ -174,6 +189,7 @@ class Unit:
     def commit(self) -> None:
         """What was decided since the last commit stands."""
         self._before.clear()
+        self._leases.clear()
 
     def roll_back(self) -> None:
         """Put every stream back to where it stood at the last commit."""
@@ -181,6 +197,7 @@ class Unit:
             vars(stream).clear()
             vars(stream).update(state, _pending_events=[])
         self._before.clear()
+        self._leases.clear()
         self.abandon()
 
     def forget(self, streams: set[UUID]) -> None:

@@ -25,6 +25,7 @@ from ledger.store.heads import Heads
 from ledger.store.mapper import EventMapper
 from ledger.store.records import Committed, Group, GroupOutcome, Superseded
 from ledger.store.unit import TooSoon, Unit
+from ledger.store.watch import Unwatched, Watch
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class _Item:
 
     commands: Sequence[Command[Any]]
     future: Future[list[Any]]
+    asked_at: float
 
 
 class Writer:
@@ -60,6 +62,7 @@ class Writer:
         self.book = book
         self.heads = heads
         self.unit = Unit(book, mapper, heads)
+        self.watch: Watch = Unwatched()
         self.listeners: list[Callable[[int], None]] = []
         self.position = book.tail().position
         self._mapper = mapper
@@ -71,6 +74,11 @@ class Writer:
         self._is_closed = False
         self._is_unsure = False
 
+    @property
+    def waiting_count(self) -> int:
+        """How many calls wait for the writer, about."""
+        return self._waiting.qsize()
+
     def start(self) -> None:
         """Begin answering."""
         self._thread.start()
@@ -81,7 +89,7 @@ class Writer:
 
         Raises Overloaded when too many wait already. Each command is appended whole or not at all.
         """
-        item = _Item(commands, Future())
+        item = _Item(commands, Future(), self._clock.elapsed())
         with self._entrance:
             if self._is_closed:
                 raise Unavailable("The ledger is closing: try again when it is back.")
@@ -137,8 +145,16 @@ class Writer:
         answers = iter(decided)
         for item in items:
             item.future.set_result([next(answers).answer for _ in item.commands])
+        self._tell_watch(items)
         self.unit.trim()
         self._save_some_heads()
+
+    def _tell_watch(self, items: Sequence[_Item]) -> None:
+        now = self._clock.elapsed()
+        asked = [item for item in items if item.commands]
+        if asked:
+            count = sum(len(item.commands) for item in asked)
+            self.watch.took_batch(count, [now - item.asked_at for item in asked])
 
     def _ask_again(self, decided: list[Decided]) -> None:
         """Decide anew the commands that needed this batch to be in the book first."""

@@ -16,6 +16,7 @@ from api.app import OPEN, ROUTERS, role_of, routes_of
 from api.limits import MAX_ATTEMPTS
 from api.phantom.refusals import PREFIX
 from ledger.errors import StartRefused
+from ledger.store.query import AuditQuery
 from tests.api.harness import Api, error, problem
 from tests.builders import a_spec
 
@@ -48,11 +49,13 @@ MATRIX = {
     ("POST", "/v1/runs/{run_id}/heartbeat"): "run",
     ("POST", "/v1/runs/{run_id}/succeed"): "run",
     ("POST", "/v1/runs/{run_id}/fail"): "run",
+    ("GET", "/v1/events/stream"): "viewer",
     ("POST", "/v1/schedules/preview"): "viewer",
     ("POST", "/v1/imports"): "admin",
     ("GET", "/v1/tokens"): "admin",
     ("POST", "/v1/tokens"): "admin",
     ("DELETE", "/v1/tokens/{token}"): "admin",
+    ("GET", "/metrics"): "viewer",
     ("GET", "/v1/summary"): "viewer",
     ("GET", "/v1/evidence/head"): "viewer",
     ("GET", "/ui/api/scheduler"): "viewer",
@@ -66,6 +69,7 @@ MATRIX = {
     ("POST", "/ui/api/scheduler/{job_id}/resume"): "operator",
     ("POST", "/ui/api/scheduler/{job_id}/run"): "operator",
 }
+STREAM = "/v1/events/stream"
 GUARDED = sorted(MATRIX)
 ALLOWED = {
     "viewer": {"viewer", "operator", "admin"},
@@ -77,9 +81,11 @@ ALLOWED = {
 
 
 def _ask(api: Api, method: str, path: str, by: str | None) -> httpx.Response:
-    return api.ask(
-        method, path.format(job_id=api.schedule(f"for {by}"), token="nobody", run_id="r"), by=by
-    )
+    named = {"job_id": api.schedule(f"for {by}"), "token": "nobody", "run_id": "r"}
+    options: dict[str, Any] = {}
+    if path == STREAM:  # would not end; it is refused for its position after the role was checked
+        options["params"] = {"after_position": 10**6}
+    return api.ask(method, path.format_map(named), by=by, **options)
 
 
 def refusal(path: str, answer: httpx.Response, status: int, code: str) -> None:
@@ -219,3 +225,46 @@ def test_another_correlation_id_is_replaced(api: Api, given: str) -> None:
 
     assert answer.headers["x-request-id"] != given
     assert len(answer.headers["x-request-id"]) == 32
+
+
+# -- what was refused is kept ---------------------------------------------------------------------
+
+
+def refused(api: Api) -> list[dict[str, Any]]:
+    api.ledger.submit([]).result()
+    return list(api.ledger.reading.export(AuditQuery(topics=("access.refused",))))
+
+
+def test_a_refused_change_is_in_the_audit_with_who_tried_what(api: Api) -> None:
+    api.post("/v1/jobs", a_spec(), by="viewer")
+
+    [event] = refused(api)
+    assert event["actor"]["id"] == "viewer-token"
+    assert event["data"]["role"] == "viewer"
+    assert (event["data"]["method"], event["data"]["path"]) == ("POST", "/v1/jobs")
+    assert "needs the role operator" in event["data"]["detail"]
+
+
+def test_a_command_that_only_admins_may_give_is_kept_too(api: Api) -> None:
+    api.post("/v1/jobs", a_spec(executor=COMMAND), by="operator")
+
+    assert [event["data"]["path"] for event in refused(api)] == ["/v1/jobs"]
+
+
+def test_the_same_attempt_is_kept_once_a_minute(api: Api) -> None:
+    for _ in range(20):
+        api.post("/v1/jobs", a_spec(), by="viewer")
+    api.clock.advance(timedelta(minutes=1))
+    api.post("/v1/jobs", a_spec(), by="viewer")
+
+    assert len(refused(api)) == 2
+
+
+def test_neither_a_refused_read_nor_an_unknown_token_writes_anything(api: Api) -> None:
+    position = api.ledger.writer.position
+
+    api.get("/v1/tokens", by="viewer")
+    api.post("/v1/jobs", a_spec(), by="jl_unknown")
+
+    assert refused(api) == []
+    assert api.ledger.writer.position == position + 1  # the viewer's token was made

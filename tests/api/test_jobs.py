@@ -151,4 +151,5 @@ def test_openapi_names_the_role_of_every_route(api: Api) -> None:
         op for path, ops in document["paths"].items() if "/v1/" in path for op in ops.values()
     ]
     assert len(operations) >= 16
-    assert {operation["x-role"] for operation in operations} == {"viewer", "operator", "admin"}
+    roles = {"viewer", "operator", "admin", "worker", "run"}
+    assert {operation["x-role"] for operation in operations} == roles

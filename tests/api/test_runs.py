@@ -385,3 +385,19 @@ def test_a_token_of_another_ledger_reports_nothing(post: Post, tmp_path: Path) -
         answer = Post(other).say(claimed, "succeed")
 
     problem(answer, 401, "unauthenticated")
+
+
+# -- who goes away --------------------------------------------------------------------------------
+
+
+def test_a_claim_that_is_given_up_leaves_the_run_to_the_next(post: Post) -> None:
+    post.due()
+    with post.api.busy_writer():
+        post.api.give_up("POST", "/v1/runs/claim", {"queue": "gpu"})
+
+    post.api.ledger.submit([]).result()
+    answers = [post.api.post("/v1/runs/claim", {"queue": "gpu"}, by="worker") for _ in range(2)]
+
+    open_runs = post.api.ledger.heads.open_runs()
+    assert len(open_runs) == 1
+    assert {answer.status_code for answer in answers} <= {200, 204}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -206,3 +207,12 @@ def test_groups_of_one_append_share_their_instant(shelf: Shelf) -> None:
 
     assert shelf.book.position_at(NOW) == 5
     assert shelf.book.position_at(NOW - 1) == 0
+
+
+def test_topics_are_counted_between_two_positions(full: Shelf) -> None:
+    recorded = full.book.read(after=10, limit=50)
+
+    counts = full.book.topic_counts(after=10, upto=60)
+
+    assert counts == Counter(item.topic for item in recorded)
+    assert full.book.topic_counts(after=60, upto=60) == {}

@@ -176,3 +176,19 @@ def test_a_handler_of_an_installed_package_is_found(
     assert outcome.output == "hi seven"
     assert isinstance(broken, Blocked)
     assert "cannot be loaded" in broken.cause
+
+
+async def cancels_itself(_: RunTicket) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def raises_cancelled(_: RunTicket) -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("handler", [cancels_itself, raises_cancelled])
+def test_a_handler_that_cancels_itself_has_failed(handler: Handler) -> None:
+    assert failure_of(handler).error == "it cancelled itself"

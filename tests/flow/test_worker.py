@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import SimpleQueue
@@ -138,6 +140,59 @@ def test_a_worker_that_is_asked_to_stop_ends_its_run_first(server: Server) -> No
         assert worker.wait(LIMIT_SECONDS) == 0
 
     assert ended(server)["job.run_succeeded"] == 1
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_while_its_server_is_killed_and_started_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        port = str(place.getsockname()[1])
+    may_end, begun = tmp_path / "may-end", tmp_path / "begun"
+    script = f"import os, time; open({str(begun)!r}, 'w')\n"
+    script += f"while not os.path.exists({str(may_end)!r}): time.sleep(0.05)"
+
+    with a_server(tmp_path, "--port", port) as first:
+        requested(first, 1)
+        with a_worker(first, "--lease", "600", command=[sys.executable, "-c", script]) as worker:
+            wait_for("The start", begun.exists, seconds=LIMIT_SECONDS)
+            first.process.kill()
+            first.process.wait()
+            may_end.touch()
+            with a_server(tmp_path, "--port", port) as second:
+                wait_for(
+                    "The report", lambda: ended(second)["job.run_succeeded"], seconds=LIMIT_SECONDS
+                )
+                worker.terminate()
+                assert worker.wait(LIMIT_SECONDS) == 0
+                assert ended(second) == {"job.run_started": 1, "job.run_succeeded": 1}
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_asked_twice_ends_its_commands_too(server: Server, tmp_path: Path) -> None:
+    requested(server, 1)
+    held, ready = tmp_path / "held", tmp_path / "ready"
+    held.touch()
+    script = f"import fcntl, time; lock = open({str(held)!r}); fcntl.flock(lock, fcntl.LOCK_EX);"
+    script += f"open({str(ready)!r}, 'w'); time.sleep(3600)"
+
+    with a_worker(server, command=[sys.executable, "-c", script]) as worker:
+        wait_for("The start", ready.exists, seconds=LIMIT_SECONDS)
+        worker.send_signal(signal.SIGTERM)
+        while worker.poll() is None:
+            worker.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                worker.wait(1)
+
+    with held.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the command died, and let go
+
+
+def test_a_worker_whose_program_is_missing_takes_nothing(server: Server) -> None:
+    requested(server, 1)
+
+    with a_worker(server, command=["no-such-program"]) as worker:
+        assert worker.wait(LIMIT_SECONDS) == 2
+
+    assert ended(server)["job.run_started"] == 0
 
 
 def test_a_worker_with_a_wrong_token_is_told_so(server: Server) -> None:

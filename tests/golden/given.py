@@ -31,6 +31,15 @@ POLICY = {
     "lease_seconds": 60,
     "jitter_seconds": 0.5,
 }
+NOTICE = {
+    "kind": "trip",
+    "job_id": "0de50000-0000-4000-8000-000000000002",
+    "channel": "slack",
+    "target": "owner",
+    "first_position": 17,
+    "last_position": 42,
+    "outcome": "sent",
+}
 LOOKS_LIKE_TYPES = {
     "_type_": "uuid_hex",
     "_data_": "00" * 16,
@@ -160,6 +169,15 @@ OWN: dict[str, dict[str, Any]] = {
         "kind": "user",
         "expires_at": NEXT,
     },
+    "access.refused": {
+        "token_id": str(STREAM),
+        "role": "viewer",
+        "method": "POST",
+        "path": "/v1/jobs",
+        "detail": "This needs the role operator; the token 'eve' is viewer.",
+    },
+    "notice.sent": NOTICE,
+    "notice.failed": NOTICE | {"target": None, "outcome": "No owner is set"},
     "token.revoked": {"token_id": str(STREAM), "name": "olga"},
 }
 BARE = ("job.completed", "job.run_started", "job.resumed")

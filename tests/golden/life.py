@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -14,25 +15,39 @@ import orjson
 from ledger import Ledger
 from ledger.domain import events as e
 from ledger.domain import outcomes
+from ledger.domain.access import Access, Attempt, access_stream
 from ledger.domain.job import Job
 from ledger.domain.names import Name
+from ledger.domain.notices import Notice, Told
 from ledger.domain.requests import Request, request_stream
 from ledger.domain.tokens import Token
 from ledger.domain.view import view
 from ledger.store import run_commands
 from ledger.store.codec import shape_of, text_references
 from ledger.store.commands import Call, Idempotency
+from ledger.store.delivery_commands import keep_notice
 from ledger.store.mapper import TOPICS, EventMapper
 from ledger.store.records import Recorded
 from ledger.store.tokens import Tokens
 from tests.builders import MINUTE, NOON, SUCCESS, ManualClock, a_spec, open_ledger
 
-HISTORY = Path(__file__).with_name("history.v1.jsonl")
-DIGEST = Path(__file__).with_name("history.v1.digest")
+FOLDER = Path(__file__).parent
+VERSIONS = (1, 2)
+"""Whole lives, written down; a new one comes with new topics. 2: notices, refused access."""
 HOURLY = {"kind": "cron", "expr": "0 * * * *", "tz": "Europe/Berlin"}
 FAILURE = outcomes.Failure(
     "Error: 429 too many requests", "rate_limited", "api.example.com", None, 9
 )
+
+
+def history_of(version: int) -> Path:
+    """The events of a life."""
+    return FOLDER / f"history.v{version}.jsonl"
+
+
+def digest_file_of(version: int) -> Path:
+    """What they fold to."""
+    return FOLDER / f"history.v{version}.digest"
 
 
 class Life:
@@ -49,6 +64,8 @@ class Life:
         self.a_one_shot_that_goes_when_it_is_done()
         self.an_imported_job_with_deliveries()
         self.tokens()
+        self.notices()
+        self.a_refused_change()
 
     def a_job_that_is_edited_paused_and_forced(self) -> None:
         ledger = self.ledger
@@ -115,6 +132,17 @@ class Life:
         tokens.adopt("secret", "olga", "admin", "user", None, self.ledger.call())
         tokens.revoke("olga", self.ledger.call("she left"))
 
+    def notices(self) -> None:
+        told = Told("trip", "a job", "slack", "owner", 17, 42, is_sent=False, outcome="no owner")
+        self.ledger.ask(keep_notice(told, self.ledger.call()))
+        self.ledger.ask(keep_notice(replace(told, channel="ops", is_sent=True), self.ledger.call()))
+
+    def a_refused_change(self) -> None:
+        attempt = Attempt("a token", "viewer", "POST", "/v1/jobs", "This needs the role operator.")
+        now, by = self.clock.now(), self.ledger.call().by
+        stream = access_stream("a token")
+        self.ledger.ask(lambda unit: unit.access(stream).refuse(attempt, now=now, by=by))
+
     def claim(self, job_id: UUID, *, is_late: bool = False) -> run_commands.Claimed | None:
         """Start what is due next, at its time."""
         job = self.ledger.heads.jobs[job_id]
@@ -171,14 +199,19 @@ def recorded(line: dict[str, Any]) -> Recorded:
     )
 
 
+Kind = Job | Name | Request | Token | Notice | Access
+
+
 def folded(lines: list[dict[str, Any]], mapper: EventMapper) -> dict[str, Any]:
     """What all streams have become: jobs as every surface shows them, names, keys, tokens."""
-    streams: dict[UUID, Job | Name | Request | Token] = {}
-    kinds: dict[str, type[Job | Name | Request | Token]] = {
+    streams: dict[UUID, Kind] = {}
+    kinds: dict[str, type[Kind]] = {
         "job": Job,
         "name": Name,
         "request": Request,
         "token": Token,
+        "notice": Notice,
+        "access": Access,
     }
     for line in lines:
         event = mapper.to_domain_event(recorded(line))
@@ -190,7 +223,7 @@ def folded(lines: list[dict[str, Any]], mapper: EventMapper) -> dict[str, Any]:
     return {str(stream_id): _shown(stream) for stream_id, stream in sorted(streams.items())}
 
 
-def _shown(stream: Job | Name | Request | Token) -> Any:
+def _shown(stream: Kind) -> Any:
     match stream:
         case Job():
             return view(stream) | {"trip_position": stream.trip_position}
@@ -200,6 +233,10 @@ def _shown(stream: Job | Name | Request | Token) -> Any:
             return stream.answered.positions if stream.answered else None
         case Token():
             return [stream.name, stream.is_revoked]
+        case Notice():
+            return stream.is_recorded
+        case Access():
+            return stream.count
 
 
 def digest_of(state: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from ledger.store.records import Recorded
 from tests.builders import a_spec, open_ledger
 from tests.golden import write
 from tests.golden.given import LOOKS_LIKE_TYPES, OWN, given
-from tests.golden.life import DIGEST, HISTORY, digest_of, folded
+from tests.golden.life import VERSIONS, digest_file_of, digest_of, folded, history_of
 from tests.golden.write import FOLDER, golden_of, mapper_of, path_of
 
 MODULES = (
@@ -127,28 +127,31 @@ def test_golden_files_are_never_overwritten(capsys: CaptureFixture[str]) -> None
 # -- a whole life -------------------------------------------------------------------------------
 
 
-def history() -> tuple[UUID, list[dict[str, Any]]]:
-    first, *lines = [orjson.loads(line) for line in HISTORY.read_bytes().splitlines()]
+def history(version: int) -> tuple[UUID, list[dict[str, Any]]]:
+    raw = history_of(version).read_bytes()
+    first, *lines = [orjson.loads(line) for line in raw.splitlines()]
     return UUID(first["ledger_id"]), lines
 
 
-def test_the_golden_life_holds_every_topic() -> None:
-    _, lines = history()
+def test_the_newest_golden_life_holds_every_topic() -> None:
+    _, lines = history(VERSIONS[-1])
 
     assert {line["topic"] for line in lines} == set(TOPICS)
 
 
-def test_the_golden_life_folds_to_its_recorded_digest() -> None:
-    _, lines = history()
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_golden_life_folds_to_its_recorded_digest(version: int) -> None:
+    _, lines = history(version)
     texts = {key: text for line in lines for key, text in line["texts"].items()}
 
     state = folded(lines, mapper_of(texts))
 
-    assert digest_of(state) == DIGEST.read_text().strip()
+    assert digest_of(state) == digest_file_of(version).read_text().strip()
 
 
-def test_the_chain_of_the_golden_life_still_fits() -> None:
-    ledger_id, lines = history()
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_chain_of_the_golden_life_still_fits(version: int) -> None:
+    ledger_id, lines = history(version)
 
     walk = Walk(genesis(ledger_id))
 

@@ -12,7 +12,7 @@ from ledger.store.codec import Codec, PlainJSON
 from ledger.store.mapper import EVENTS, EventMapper
 from tests.builders import SeededChance
 from tests.golden.given import given
-from tests.golden.life import DIGEST, HISTORY, digest_of, folded, told_lines
+from tests.golden.life import VERSIONS, digest_file_of, digest_of, folded, history_of, told_lines
 
 FOLDER = Path(__file__).parent
 
@@ -60,14 +60,17 @@ def main() -> None:
     for event_class in EVENTS:
         path = path_of(event_class.TOPIC, event_class.class_version)
         write_new(path, orjson.dumps(golden_of(event_class.TOPIC), option=pretty))
-    if HISTORY.exists():
-        print(f"{HISTORY.name}: is there, and is never overwritten")
+    history = history_of(VERSIONS[-1])
+    if history.exists():
+        print(f"{history.name}: is there, and is never overwritten")
         return
     with tempfile.TemporaryDirectory() as folder:
         lines = list(told_lines(Path(folder)))
-    write_new(HISTORY, b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    write_new(history, b"".join(orjson.dumps(line) + b"\n" for line in lines))
     texts = {key: text for line in lines[1:] for key, text in line["texts"].items()}
-    write_new(DIGEST, f"{digest_of(folded(lines[1:], mapper_of(texts)))}\n".encode())
+    write_new(
+        digest_file_of(VERSIONS[-1]), f"{digest_of(folded(lines[1:], mapper_of(texts)))}\n".encode()
+    )
 
 
 if __name__ == "__main__":

@@ -19,11 +19,14 @@ from ledger.store.run_commands import Claimed
 from ledger.store.verification import verify_book
 from projections.copies import Copies
 from projections.job_questions import JobFilter
+from tests.simulation.elsewhere import Elsewhere
 
 OUTCOMES = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
 LATE = (*OUTCOMES, "job.delivered", "job.delivery_failed")
 PATIENCE = timedelta(seconds=60)
 """How long a due job may wait in the simulation, whose steps take 20 s."""
+LONGEST = timedelta(seconds=300 + 20 + 10)
+"""The default time-out, a step of the simulation, and the sweep."""
 SLOTS = ("schedule", "catch_up", "retry")
 
 
@@ -70,6 +73,39 @@ def check_launches(launched: Iterable[Claimed], by_job: dict[str, list[dict[str,
     ids = [claimed.run.run_id for claimed in launched]
     assert len(ids) == len(set(ids)), "a run was executed twice"
     assert set(ids) <= recorded, "a run was executed that is not in the book"
+
+
+def check_reports(elsewhere: Elsewhere, by_job: dict[str, list[dict[str, Any]]]) -> None:
+    """X6, and that a heartbeat's word is kept: whose report was accepted ended by it, and nothing
+    was given up before the instant that its worker had been told.
+    """
+    ends = {
+        event["data"]["run_id"]: event
+        for events in by_job.values()
+        for event in events
+        if event["topic"] in OUTCOMES
+    }
+    assert len(elsewhere.accepted) == len(set(elsewhere.accepted)), "a report was accepted twice"
+    for run_id in elsewhere.accepted:
+        assert ends[run_id]["actor"]["kind"] == "worker", f"X6: {ends[run_id]}"
+    for run_id in elsewhere.refused:
+        assert run_id in ends, f"a report of {run_id} was refused, and it has not ended"
+    for run_id, until in elsewhere.promised.items():
+        end = ends.get(run_id)
+        if end is not None and end["topic"] == "job.run_lost":
+            at = datetime.fromisoformat(end["timestamp"])
+            assert at >= until, f"{run_id} was lost at {at}, and promised until {until}"
+
+
+def check_leases(ledger: Ledger) -> None:
+    """X4: the leases are those of open runs, in memory as in the book, and none has ended."""
+    kept = {row.run_id: row for row in ledger.book.leases()}
+    assert kept == ledger.heads.leases
+    open_runs = {run.run_id for _, run in ledger.heads.open_runs()}
+    assert set(kept) <= open_runs, "a lease outlived its run"
+    now = ledger.clock.now()
+    for _, run in ledger.heads.open_runs():
+        assert now - run.started_at < LONGEST, f"X4: {run} never ends"
 
 
 def check_book(ledger: Ledger) -> None:

@@ -50,8 +50,8 @@ class MemoryUnit:
         jobs = (stream for stream in self.streams.values() if isinstance(stream, Job))
         return sum(job.version > 0 and job.status != "deleted" for job in jobs)
 
-    def has_lease(self, _: str) -> bool:
-        return False
+    def lease_end(self, _: str) -> None:
+        return None
 
     def append(self) -> None:
         """Keep what was decided, each event at the next position."""

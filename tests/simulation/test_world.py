@@ -38,6 +38,8 @@ def live(folder: Path, seed: int, steps: int, *, fault_rate: float) -> None:
     for events in by_job.values():
         laws.check_history(events)
     laws.check_launches(world.launched, by_job)
+    laws.check_reports(world.elsewhere, by_job)
+    laws.check_leases(world.ledger)
     laws.check_book(world.ledger)
     laws.check_nobody_waits(world.ledger)
     laws.check_copies(world.ledger, world.copies, [UUID(job_id) for job_id in by_job])

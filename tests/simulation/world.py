@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Dispatcher, Ledger
-from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, Outcome, Succeeded
 from ledger.dispatch.workshop import Finished
 from ledger.errors import LedgerError, StorageFull
 from ledger.store.book import AppendUnknown, Book
@@ -23,6 +23,7 @@ from ledger.store.records import Group, GroupOutcome
 from ledger.store.run_commands import Claimed
 from projections.copies import Copies
 from tests.builders import NOON, ManualClock, open_ledger
+from tests.simulation.elsewhere import WORKER, Elsewhere
 
 PLENTY = 10_000
 CALM_STEPS = 60
@@ -62,11 +63,14 @@ class SimulatedWork:
     Survives no crash.
     """
 
-    def __init__(self, clock: ManualClock, chance: Random, launched: list[Claimed]) -> None:
+    def __init__(
+        self, clock: ManualClock, chance: Random, launched: list[Claimed], elsewhere: Elsewhere
+    ) -> None:
         self.running: dict[str, Claimed] = {}
         self._clock = clock
         self._chance = chance
         self._launched = launched
+        self._elsewhere = elsewhere
         self._ends: dict[str, Any] = {}
         self._back: list[Finished] = []
 
@@ -86,7 +90,7 @@ class SimulatedWork:
     def finished(self, limit: int) -> list[Finished]:
         over = [run_id for run_id in self.running if self._ends[run_id] <= self._clock.now()]
         done, self._back = self._back, []
-        return done + [Finished(self.running.pop(run_id), self._outcome()) for run_id in over]
+        return done + [self._finished(self.running.pop(run_id)) for run_id in over]
 
     def put_back(self, finished: Finished) -> None:
         self._back.append(finished)
@@ -94,6 +98,12 @@ class SimulatedWork:
     @property
     def finished_count(self) -> int:
         return len(self._back)
+
+    def _finished(self, claimed: Claimed) -> Finished:
+        if self._chance.random() < 0.1:
+            self._elsewhere.take_over(claimed.job_id, claimed.run.run_id)
+            return Finished(claimed, Deferred())
+        return Finished(claimed, self._outcome())
 
     def _outcome(self) -> Outcome:
         dice = self._chance.random()
@@ -116,6 +126,7 @@ class World:
         self.folder = folder
         self.fault_rate = fault_rate
         self.launched: list[Claimed] = []
+        self.elsewhere = Elsewhere(self.clock, self.chance)
         self.answered: list[int] = []
         self.jobs: list[UUID] = []
         self.ledger: Ledger
@@ -128,7 +139,7 @@ class World:
         self.copies = Copies.open(self.ledger, self.folder / "data" / "projections.db")
         self.faults = FaultyBook(self.ledger.book, self.chance, self.fault_rate)
         self.ledger.writer.book = self.faults
-        self.work = SimulatedWork(self.clock, self.chance, self.launched)
+        self.work = SimulatedWork(self.clock, self.chance, self.launched, self.elsewhere)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=5)
 
     def close(self) -> None:
@@ -161,6 +172,7 @@ class World:
         elif dice < 0.3:
             self.operate()
         self.dispatch()
+        self.elsewhere.work(self.ledger, self.dispatcher)
         if self.chance.random() < 0.3:
             self.copies.catch_up()
 
@@ -173,6 +185,7 @@ class World:
         for _ in range(CALM_STEPS):
             self.clock.advance(CALM_STEP)
             self.dispatch()
+            self.elsewhere.work(self.ledger, self.dispatcher, room=PLENTY)
 
     def dispatch(self) -> None:
         """One step of the dispatcher; a store in trouble is its to bear."""
@@ -201,8 +214,13 @@ class World:
         if dice < 0.75:
             return ledger.run(job_id)
         if dice < 0.95:
-            return ledger.amend(job_id, {"description": f"{self.chance.randrange(9)}"})
+            return ledger.amend(job_id, self._patch())
         return ledger.delete(job_id)
+
+    def _patch(self) -> dict[str, Any]:
+        if self.chance.random() < 0.3:
+            return {"executor": self.chance.choice((WORKER, None))}
+        return {"description": f"{self.chance.randrange(9)}"}
 
     def _spec(self) -> dict[str, Any]:
         number = len(self.jobs) + self.chance.randrange(10**6)
@@ -210,6 +228,7 @@ class World:
             "name": f"job {number}",
             "schedule": self._schedule(),
             "task": "t",
+            "executor": self.chance.choice((WORKER, None)),
             "policy": {
                 "trip_after": self.chance.randrange(1, 5),
                 "backoff_seconds": [self.chance.choice((0.5, 10, 70))],

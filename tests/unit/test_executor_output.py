@@ -76,3 +76,16 @@ def test_a_tail_keeps_the_last_bytes() -> None:
 
     assert tail.text.endswith("line 9998\nline 9999")
     assert len(tail.text.encode()) <= ERROR_BYTES
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "漢", "🐈"])
+def test_a_long_output_in_any_script_keeps_its_head_and_tail_while_secrets_are_sought(
+    letter: str,
+) -> None:
+    output, tail = Output(redact=str.upper), Tail(redact=str.upper)
+
+    output.take((letter * 50_000).encode())
+    tail.take((letter * 50_000).encode())
+
+    assert output.text == letter.upper() * (HEAD_BYTES // len(letter.encode()))
+    assert tail.text == letter.upper() * (ERROR_BYTES // len(letter.encode()))

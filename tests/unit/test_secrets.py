@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest import raises
 
 from ledger.dispatch.executors.output import ERROR_BYTES, HEAD_BYTES, Output, Tail
-from ledger.dispatch.secrets import NO_SECRETS, MissingSecret, Secrets
+from ledger.dispatch.secrets import MAX_REMEMBERED, NO_SECRETS, MissingSecret, Secrets
 from ledger.domain.executors import parse_executor
 from ledger.errors import InvalidField
 
@@ -117,6 +117,40 @@ def test_what_is_left_of_base64_gives_the_value_away_by_a_few_bits_at_most(
 
     left = told.replace("[secret:key]", "")
     assert len(left) <= (len(before) + len(after)) * 4 / 3 + 8
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ("p@ss!word(1)", "p%40ss!word(1)"),  # encodeURIComponent
+        ("a/b+c=d", "a%2fb%2bc%3dd"),  # lower-case digits
+        ("http://x/y", "http:\\/\\/x\\/y"),  # PHP's JSON
+    ],
+)
+def test_the_forms_of_other_languages_are_known(value: str, form: str) -> None:
+    assert Secrets(None, {"KEY": value}).redact(f"<{form}>") == "<[secret:key]>"
+
+
+def test_a_value_that_was_given_out_stays_hidden_when_its_file_is_replaced_or_gone(
+    tmp_path: Path,
+) -> None:
+    secrets = kept(tmp_path, "key", "the old value")
+    secrets.fill("secret://key")
+
+    kept(tmp_path, "key", "the new value")
+    assert secrets.redact("the old value, the new value") == "[secret:key], [secret:key]"
+    (tmp_path / "key").unlink()
+    assert secrets.redact("the old value") == "[secret:key]"
+
+
+def test_values_given_out_are_remembered_up_to_a_limit(tmp_path: Path) -> None:
+    secrets = kept(tmp_path, "key", "value")
+    for number in range(MAX_REMEMBERED + 1):
+        (tmp_path / "key").write_text(f"value {number:05}")
+        secrets.value("key")
+
+    assert secrets.redact("value 00000") == "value 00000"
+    assert secrets.redact("value 00001") == "[secret:key]"
 
 
 def test_nothing_is_hidden_where_nothing_is_known() -> None:

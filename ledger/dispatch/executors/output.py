@@ -64,7 +64,9 @@ class Output:
             return storable(bytes(self._head), self._head_bytes)
         told = self._redact(decoded(bytes(self._head)))
         is_cut = self.is_full or self.count_bytes > self._kept_bytes
-        return cut(told[:-MARGIN] if is_cut else told, self._head_bytes)
+        raw = told.encode()
+        whole = raw[:-MARGIN] if is_cut else raw
+        return whole[: self._head_bytes].decode(errors="ignore")
 
 
 class Tail:
@@ -90,8 +92,9 @@ class Tail:
         if self._redact is None:
             return storable(self._last, ERROR_BYTES).strip()
         told = self._redact(decoded(self._last))
-        rest = (told[MARGIN:] if self._is_cut else told).encode()[-ERROR_BYTES:]
-        return rest.decode(errors="ignore").strip()
+        raw = told.encode()
+        whole = raw[MARGIN:] if self._is_cut else raw
+        return whole[-ERROR_BYTES:].decode(errors="ignore").strip()
 
 
 def storable(raw: bytes, limit_bytes: int) -> str:

@@ -88,6 +88,10 @@ class _Call:
                 said = await self._call()
         except RunFailed as error:
             return self._failed(str(error), error.failure_class, error.retry_after)
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+            return self._failed("it cancelled itself", "other")
         except (Exception, SystemExit) as error:  # noqa: BLE001  a handler may raise anything
             if isinstance(error, TimeoutError) and limit.expired():
                 seconds = self._ticket.timeout_seconds
@@ -98,7 +102,9 @@ class _Call:
 
     async def _call(self) -> object:
         if inspect.iscoroutinefunction(self._handler):
-            return await self._handler(self._ticket)
+            return await asyncio.ensure_future(
+                self._handler(self._ticket)
+            )  # may be cancelled alone
         return await _in_thread(self._handler, self._ticket)
 
     def _judged(self, said: object) -> Outcome:
@@ -122,6 +128,12 @@ class _Call:
 
     def _duration_ms(self) -> int:
         return int((self._clock.elapsed() - self._started) * 1000)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody wants this call to end, rather than the handler itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _installed(name: str) -> Handler | None:

@@ -1,0 +1,1 @@
+"""What an operator alarms on, as Prometheus reads it."""

@@ -1,0 +1,163 @@
+"""The tail: reads each page of the book once, encodes each event once, hands it to every client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+
+from api.stream.client import Client, Ending
+from api.stream.frames import Frame, frames_of
+from ledger.errors import LedgerError, Unavailable
+from ledger.store.application import Ledger
+
+MAX_CLIENTS = 1000
+PAGE = 200
+"""Events read, encoded and handed out at a time."""
+PACE_SECONDS = 0.25
+"""How long a page waits for the clients that did not take the one before: a burst drops only those
+who are slow, and those hold up nobody for longer.
+"""
+
+log = logging.getLogger(__name__)
+
+
+class TooManyClients(Unavailable):
+    """Every place is taken."""
+
+    code = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__(f"{MAX_CLIENTS} clients listen already: try again in a moment.")
+
+
+class Tail:
+    """Follows the book while anybody listens. Lives in the server's event loop."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.clients: set[Client] = set()
+        self.dropped_count = 0
+        self.encoded_count = 0
+        self.position = 0
+        self._live: set[Client] = set()
+        self._busy: set[Client] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._has_grown = asyncio.Event()
+        self._is_drained = asyncio.Event()
+        self._is_closed = False
+        self._reader = CapacityLimiter(1)
+
+    def enter(self, client: Client) -> None:
+        """Take a place. Refuses as `require_place`."""
+        self.require_place()
+        self.clients.add(client)
+
+    def require_place(self) -> None:
+        """Refuse TooManyClients, and Unavailable once the server ends."""
+        if self._is_closed:
+            raise Unavailable("The server is closing: try again when it is back.")
+        if len(self.clients) >= MAX_CLIENTS:
+            raise TooManyClients
+
+    def leave(self, client: Client) -> None:
+        """Give the place back."""
+        self.clients.discard(client)
+        self._live.discard(client)
+        self._emptied(client)
+        if not self._live and self._task is not None:
+            self._stop()
+
+    def join(self, client: Client) -> bool:
+        """Hear every event from the client's position on; False when the tail is ahead of it, and
+        it must catch up first.
+        """
+        if client.ending is not None:
+            return True
+        if self._task is None:
+            self._start(client.position)
+        if client.position < self.position:
+            return False
+        client.when_empty = self._emptied
+        self._live.add(client)
+        return True
+
+    def close(self) -> None:
+        """Tell every client that the server ends, and let nobody in any more."""
+        self._is_closed = True
+        self._end_all("server_stops")
+        self._stop()
+
+    def _start(self, position: int) -> None:
+        loop = asyncio.get_running_loop()
+        # Who comes first may be far behind: the tail begins where the book ends.
+        self.position = max(position, self.ledger.writer.position)
+        self._loop = loop
+        self._has_grown.set()
+        self.ledger.writer.listeners.append(self._wake)
+        self._task = loop.create_task(self._follow(), name="stream-tail")
+
+    def _wake(self, _: int) -> None:
+        """Called by the writer's thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._has_grown.set)
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self.ledger.writer.listeners.remove(self._wake)
+            self._task.cancel()
+            self._task = None
+
+    def _end_all(self, reason: str) -> None:
+        for client in self.clients:
+            client.end(Ending("closing", reason))
+
+    async def _follow(self) -> None:
+        while True:
+            await self._has_grown.wait()
+            self._has_grown.clear()
+            try:
+                await self._hand_out_news()
+            except LedgerError as error:
+                log.warning("the stream cannot read on after %s: %s", self.position, error)
+                self._end_all(error.code)
+
+    async def _hand_out_news(self) -> None:
+        while frames := await run_sync(self._read, self.position, limiter=self._reader):
+            self._hand_out(frames)
+            await self._drained()
+
+    def _read(self, after: int) -> list[Frame]:
+        recorded = self.ledger.book.read(after=after, limit=PAGE)
+        frames = frames_of(self.ledger.mapper.to_facts(recorded))
+        self.encoded_count += len(frames)
+        return frames
+
+    def _hand_out(self, frames: list[Frame]) -> None:
+        self.position = frames[-1].position
+        for client in list(self._live):
+            if not client.offer(frames):
+                self.dropped_count += 1
+                self._live.discard(client)
+                self._busy.discard(client)
+            elif client.is_waited_for:
+                self._busy.add(client)
+
+    async def _drained(self) -> None:
+        """Wait until everybody took what there was, but for nobody longer than PACE_SECONDS."""
+        self._is_drained.clear()
+        if not self._busy:
+            return
+        try:
+            async with asyncio.timeout(PACE_SECONDS):
+                await self._is_drained.wait()
+        except TimeoutError:
+            return
+
+    def _emptied(self, client: Client) -> None:
+        self._busy.discard(client)
+        if not self._busy:
+            self._is_drained.set()

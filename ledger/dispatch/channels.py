@@ -1,0 +1,72 @@
+"""Where results and notices go: named channels, as an operator set them up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SLACK = "slack"
+"""The channel whose targets are `owner`, a channel's id (C…) or a user's (U…), as in Phantom."""
+OWNER = "owner"
+SLACK_API = "https://slack.com/api"
+SLACK_TARGET = re.compile(r"[CGDUW][A-Z0-9]{2,20}")
+"""Ids as Slack writes them; a name can be given to somebody else, an id cannot."""
+
+
+class NoSuchChannel(Exception):
+    """What is to be sent there cannot be; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A channel, and whom of it."""
+
+    channel: str
+    target: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.channel} {self.target}" if self.target else self.channel
+
+
+@dataclass(frozen=True, slots=True)
+class SlackSettings:
+    """A Slack bot: its token (may be a secret:// reference), whom `owner` means, and where its API
+    is.
+    """
+
+    token: str = field(repr=False)
+    owner: str | None = None
+    api_url: str = SLACK_API
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """The channels of an installation.
+
+    `urls` are apprise addresses by name; they may name secrets. `notices` is whom a trip is told,
+    `fallback` whom, when a delivery fails.
+    """
+
+    urls: Mapping[str, str] = field(default_factory=dict, repr=False)
+    slack: SlackSettings | None = None
+    notices: Address | None = None
+    fallback: Address | None = None
+
+    def slack_target(self, target: str | None) -> str:
+        """The id that a target of `slack` means. Raises NoSuchChannel."""
+        if self.slack is None:
+            raise NoSuchChannel("Slack is not set up: [slack] is missing in jobledger.toml.")
+        wanted = self.slack.owner if target in (None, OWNER) else target
+        if wanted is None:
+            raise NoSuchChannel("No owner is set: give [slack] owner in jobledger.toml.")
+        if not SLACK_TARGET.fullmatch(wanted):
+            raise NoSuchChannel(f"{wanted!r} is no id of Slack: owner, C… and U… are.")
+        return wanted
+
+    def url(self, name: str) -> str:
+        """The apprise address of a channel. Raises NoSuchChannel."""
+        if name not in self.urls:
+            known = ", ".join(sorted([*self.urls, *([SLACK] if self.slack else [])])) or "none"
+            raise NoSuchChannel(f"There is no channel {name}: jobledger.toml knows {known}.")
+        return self.urls[name]

@@ -1,0 +1,134 @@
+"""The metrics: each number against what was done to the ledger, read as Prometheus reads it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from ledger.store import run_commands
+from tests.api.harness import Api
+from tests.builders import MINUTE
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "monitoring.md"
+
+
+def scraped(api: Api) -> dict[str, float]:
+    """Every sample: its name, with its labels' values in braces."""
+    answer = api.get("/metrics", by="viewer")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    samples = {}
+    for family in text_string_to_metric_families(answer.text):
+        assert family.documentation
+        for sample in family.samples:
+            labels = ",".join(sample.labels.values())
+            samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return samples
+
+
+def test_jobs_are_counted_by_status(api: Api) -> None:
+    api.schedule()
+    api.paused_job()
+    api.failed_job()
+    api.completed_job()
+    api.deleted_job()
+
+    found = scraped(api)
+
+    statuses = ("active", "paused", "failed", "completed")
+    assert [found[f"jobledger_jobs{{{status}}}"] for status in statuses] == [1, 1, 1, 1]
+
+
+def test_what_is_due_is_overdue_after_half_a_minute(api: Api) -> None:
+    api.schedule("soon")
+    api.schedule("later", schedule={"kind": "every", "interval_seconds": 9999})
+    api.clock.advance(MINUTE)
+    due = scraped(api)
+    api.clock.advance(timedelta(seconds=31))
+
+    overdue = scraped(api)
+
+    assert (due["jobledger_due_jobs"], due["jobledger_overdue_jobs"]) == (1, 0)
+    assert (overdue["jobledger_due_jobs"], overdue["jobledger_overdue_jobs"]) == (1, 1)
+    assert overdue["jobledger_dispatcher_running"] == 0
+
+
+def test_runs_and_trips_are_counted_once_however_often_one_looks(api: Api) -> None:
+    api.failed_job()
+    first = scraped(api)
+    job_id = api.schedule("lost")
+    run_id = api.start_run(job_id)
+    open_runs = scraped(api)["jobledger_open_runs"]
+    api.ledger.ask(run_commands.lose(UUID(job_id), run_id, "shutdown", api.ledger.call()))
+
+    found = scraped(api)
+
+    assert first["jobledger_runs_started_total"] == first["jobledger_trips_total"] == 1
+    assert open_runs == 1
+    assert found["jobledger_runs_started_total"] == 2
+    assert found["jobledger_runs_ended_total{failed}"] == 1
+    assert found["jobledger_runs_ended_total{lost}"] == found["jobledger_runs_lost_total"] == 1
+    assert found["jobledger_runs_ended_total{succeeded}"] == found["jobledger_open_runs"] == 0
+    assert found["jobledger_trips_total"] == 1
+    assert found["jobledger_deliveries_failed_total"] == 0
+    assert found["jobledger_book_position"] == api.ledger.writer.position
+
+
+def test_commands_and_batches_are_measured(api: Api) -> None:
+    api.secret_of("viewer")
+    before = scraped(api)
+    with api.busy_writer():
+        api.clock.advance(timedelta(seconds=2))
+    job_id = api.schedule()
+    api.post(f"/v1/jobs/{job_id}/pause")
+
+    found = scraped(api)
+
+    name = "jobledger_command_latency_seconds"
+    assert found[f"{name}_count"] - before[f"{name}_count"] == 3
+    assert found[f"{name}_sum"] - before[f"{name}_sum"] == 2
+    assert found["jobledger_batch_size_commands_sum"] >= 3
+    assert found["jobledger_waiting_commands"] == 0
+
+
+def test_a_copy_that_stopped_shows_how_far_it_is_behind(api: Api) -> None:
+    api.secret_of("viewer")
+    with api.broken_copy("runs"):
+        api.failed_job()
+        api.parts.copies.wait_for(api.ledger.writer.position, needs=["jobs"])
+        found = scraped(api)
+
+    assert found["jobledger_copy_stopped{runs}"] == 1
+    assert found["jobledger_copy_lag_events{runs}"] > 0
+    assert found["jobledger_copy_lag_events{jobs}"] == 0
+    assert found["jobledger_stream_clients"] == found["jobledger_stream_drops_total"] == 0
+
+
+def test_the_lag_of_claims_lies_in_its_buckets(api: Api) -> None:
+    api.ledger.writer.watch.claimed(0.3)
+    api.ledger.writer.watch.claimed(-1.0)
+
+    found = scraped(api)
+
+    assert found["jobledger_dispatch_lag_seconds_count"] == 2
+    assert found["jobledger_dispatch_lag_seconds_bucket{0.25}"] == 1
+    assert found["jobledger_dispatch_lag_seconds_bucket{0.5}"] == 2
+
+
+def test_every_metric_is_documented_and_every_documented_one_is_there(api: Api) -> None:
+    text = api.get("/metrics").text
+    helped = [line.split()[2] for line in text.splitlines() if line.startswith("# HELP ")]
+    ours = {name for name in helped if name.startswith("jobledger_")}
+    told = {name for name in ours if not name.endswith("_created")}
+
+    table = DOCUMENT.read_text().split("## Every metric")[1]
+
+    assert set(re.findall(r"`(jobledger_\w+)", table)) == told
+    assert "process_resident_memory_bytes" in text
+    alarms = DOCUMENT.read_text().split("## Every metric")[0]
+    for name in re.findall(r"jobledger_[a-z_]+", alarms):
+        assert name.removesuffix("_bucket") in told, name

@@ -1,0 +1,285 @@
+"""The live stream: every event once, in order, encoded once; the slow are dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from random import Random
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from api.routes.events import filters_of
+from api.schemas import StreamQuery
+from api.stream import client as stream_client
+from api.stream import tail as stream_tail
+from api.stream.tail import Tail
+from tests.api.harness import Api, problem
+from tests.api.listeners import PATH, Listener
+from tests.builders import DAY, a_spec
+
+Scene = Callable[[], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(autouse=True)
+def _known_roles(api: Api) -> None:
+    for role in ("viewer", "operator"):
+        api.secret_of(role)
+
+
+def play(api: Api, scene: Scene) -> None:
+    """Let a scene run in the loop of the server under test."""
+    api._runner.run(scene())
+
+
+def tail_of(api: Api) -> Tail:
+    tail: Tail = api.app.state.tail
+    return tail
+
+
+def append(api: Api, count: int = 1, *, start: int = 0) -> int:
+    """Schedule jobs, two events each; where the book then ends."""
+    for number in range(start, start + count):
+        api.ledger.schedule(a_spec(name=f"job {api.ledger.writer.position} {number}"))
+    return api.ledger.writer.position
+
+
+@contextmanager
+def small(module: Any, **limits: float) -> Iterator[None]:
+    """Meanwhile named limits are smaller than anybody would set them."""
+    before = {name: getattr(module, name) for name in limits}
+    vars(module).update(limits)
+    try:
+        yield
+    finally:
+        vars(module).update(before)
+
+
+def test_what_happens_is_told_as_the_audit_tells_it(api: Api) -> None:
+    before = api.ledger.writer.position
+
+    async def scene() -> None:
+        async with Listener(api) as listener:
+            await listener.until_position(append(api, 3))
+        told = [data for _, data in listener.told]
+        assert [name for name, _ in listener.told] == [event["topic"] for event in told]
+        assert listener.text.startswith(b"retry: ")
+        assert listener.text.count(b"retry: ") == 1
+        kept.extend(told)
+
+    kept: list[Any] = []
+    play(api, scene)
+
+    audit = api.get(f"/v1/events?limit=1000&order=asc&cursor={before}").json()["events"]
+    assert kept == audit
+
+
+@pytest.mark.parametrize("told_by", ["header", "parameter", "both"])
+def test_a_client_goes_on_after_the_position_it_names(api: Api, told_by: str) -> None:
+    end = append(api, 5)
+    query = {"header": "", "parameter": "after_position=3", "both": "after_position=7"}[told_by]
+    last = "" if told_by == "parameter" else "3"
+
+    async def scene() -> None:
+        async with Listener(api, query, last=last) as listener:
+            await listener.until_position(end)
+            await listener.until_position(append(api))
+        assert listener.positions == list(range(4, end + 3))
+
+    play(api, scene)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_event_is_missing_or_told_twice_between_catching_up_and_live(
+    api: Api, seed: int
+) -> None:
+    random = Random(seed)
+    append(api, random.randrange(1, 30))
+
+    async def scene() -> None:
+        listeners = []
+        starts = []
+        for _ in range(8):
+            start = random.randrange(api.ledger.writer.position + 1)
+            listener = Listener(api, last=str(start))
+            listeners.append(listener)
+            starts.append(start)
+            writing = asyncio.to_thread(append, api, random.randrange(1, 12))
+            await asyncio.gather(listener.__aenter__(), writing)
+        end = append(api)
+        for listener, start in zip(listeners, starts, strict=True):
+            await listener.until_position(end)
+            assert listener.positions == list(range(start + 1, end + 1)), f"seed {seed}"
+            await listener.__aexit__()
+
+    with small(stream_tail, PAGE=random.choice([1, 3, 200])):
+        play(api, scene)
+
+
+def test_a_slow_client_is_dropped_with_a_last_event_while_others_go_on(api: Api) -> None:
+    async def scene() -> None:
+        async with Listener(api) as slow, Listener(api) as quick:
+            first = append(api)
+            await slow.until_position(first)
+            slow.stall()
+            end = append(api, 40)
+            await quick.until_position(end)
+            assert tail_of(api).dropped_count == 1
+            slow.go_on()
+            await slow.until(lambda: slow.is_complete)
+            assert quick.positions[-1] == end
+        name, data = slow.told[-1]
+        assert (name, data["reason"]) == ("dropped", "too_slow")
+        assert data["position"] == slow.positions[-1] < end
+        assert slow.positions == list(range(first - 1, data["position"] + 1))
+
+    with small(stream_client, MAX_WAITING=20), small(stream_tail, PAGE=7, PACE_SECONDS=0.01):
+        play(api, scene)
+
+
+def test_an_event_is_encoded_once_for_everybody(api: Api) -> None:
+    async def scene() -> None:
+        listeners = [Listener(api) for _ in range(20)]
+        for listener in listeners:
+            await listener.__aenter__()
+        before = api.ledger.writer.position
+        end = append(api, 10)
+        for listener in listeners:
+            await listener.until_position(end)
+            await listener.__aexit__()
+        assert tail_of(api).encoded_count == end - before
+
+    play(api, scene)
+
+
+FILTERS = (
+    "actor=operator-token",
+    "kind=agent",
+    "topic=job.paused&topic=job.circuit_tripped",
+    "source=library",
+    "failure_class=rate_limited",
+    "correlation_id=mine",
+    "job={job}",
+)
+
+
+@pytest.mark.parametrize("query", FILTERS)
+@pytest.mark.parametrize("is_live", [True, False])
+def test_each_filter_chooses_what_the_audit_chooses(api: Api, query: str, is_live: bool) -> None:
+    job_id = api.schedule()
+    before = api.ledger.writer.position
+    asked = parse_qs(query.format(job=job_id))
+    given = {key: values if key == "topic" else values[0] for key, values in asked.items()}
+    audit = replace(filters_of(StreamQuery.model_validate(given)), after_position=before)
+
+    async def scene() -> None:
+        if not is_live:
+            await asyncio.to_thread(_much_happens, api, job_id)
+        async with Listener(api, query.format(job=job_id), last=str(before)) as listener:
+            await listener.until(lambda: bool(tail_of(api)._live) or not is_live)
+            if is_live:
+                await asyncio.to_thread(_much_happens, api, job_id)
+            wanted = [event["position"] for event in api.ledger.reading.export(audit)]
+            await listener.until_position(wanted[-1])
+        assert listener.positions == wanted
+
+    play(api, scene)
+
+
+def _much_happens(api: Api, job_id: str) -> None:
+    """In a thread of its own, with a loop of its own: a trip, a pause by somebody, a token."""
+    runner, api._runner = api._runner, asyncio.Runner()
+    _, agent = api.parts.tokens.create("bot", "operator", "agent", None, api.ledger.call())
+    assert api.post("/v1/jobs", a_spec(name="by a bot"), by=agent).status_code == 201
+    api.failed_job()
+    api.post(f"/v1/jobs/{job_id}/pause", by="operator", headers={"X-Request-Id": "mine"})
+    api._runner.close()
+    api._runner = runner
+
+
+def test_a_quiet_stream_says_that_it_is_there(api: Api) -> None:
+    api.app.state.heartbeat_seconds = 0.001
+
+    async def scene() -> None:
+        async with Listener(api) as listener:
+            await listener.until(lambda: listener.text.count(b": still here\n\n") >= 3)
+
+    play(api, scene)
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_a_stream_ends_with_its_token(api: Api, how: str) -> None:
+    api.app.state.heartbeat_seconds = 0.001
+    call = api.ledger.call()
+    ends_at = api.clock.now() + DAY
+    _, api.secrets["short"] = api.parts.tokens.create("short", "viewer", "user", ends_at, call)
+
+    async def scene() -> None:
+        async with Listener(api, by="short") as listener:
+            if how == "revoked":
+                await asyncio.to_thread(api.parts.tokens.revoke, "short", call)
+            else:
+                api.clock.advance(DAY)
+            await listener.until(lambda: listener.is_complete)
+        assert listener.told[-1][0] == "closing"
+        assert listener.told[-1][1]["reason"] == "token_ended"
+
+    play(api, scene)
+
+
+def test_a_server_that_stops_says_so_and_lets_nobody_in(api: Api) -> None:
+    async def scene() -> None:
+        async with Listener(api) as listener:
+            end = append(api)
+            await listener.until_position(end)
+            tail_of(api).close()
+            await listener.until(lambda: listener.is_complete)
+        assert listener.told[-1] == ("closing", {"reason": "server_stops", "position": end})
+
+    play(api, scene)
+    problem(api.get(PATH), 503, "unavailable")
+
+
+def test_a_client_that_goes_away_frees_its_place(api: Api) -> None:
+    async def scene() -> None:
+        others = list(api.ledger.writer.listeners)
+        async with Listener(api), Listener(api):
+            assert len(tail_of(api).clients) == 2
+            refused.append(await api._send("GET", PATH, {}))
+        assert not tail_of(api).clients
+        assert api.ledger.writer.listeners == others, "it follows only while somebody listens"
+        async with Listener(api) as again:
+            await again.until_position(append(api))
+
+    refused: list[Any] = []
+    with small(stream_tail, MAX_CLIENTS=2):
+        play(api, scene)
+    assert problem(refused[0], 503, "overloaded")
+    assert refused[0].headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize("last", ["-1", "x", "1.5", "٣", "9" * 30, " ", "99"])
+def test_a_bad_last_event_id_is_refused(api: Api, last: str) -> None:
+    answer = api.get(PATH, headers={"Last-Event-ID": last.encode()})
+
+    assert problem(answer, 422, "invalid_field")["field"] == "Last-Event-ID"
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("after_position=99", "invalid_field"),
+        ("after_position=-1", "invalid_field"),
+        ("topic=job.nothing", "invalid_field"),
+        ("kind=cat", "invalid_field"),
+        ("job=none", "invalid_field"),
+        ("source=http&source=ui", "invalid_field"),
+        ("since=2026-01-01T00:00:00Z", "unknown_field"),
+        ("format=csv", "unknown_field"),
+    ],
+)
+def test_a_stream_of_nonsense_is_refused(api: Api, query: str, code: str) -> None:
+    problem(api.get(f"{PATH}?{query}"), 422, code)

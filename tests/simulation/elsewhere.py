@@ -1,0 +1,110 @@
+"""Those who work outside of the ledger's process, in simulated time: workers that claim, targets
+that took a run over. They survive every crash of the ledger; some vanish, and some of those come
+back late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from uuid import UUID
+
+from ledger import Dispatcher, Ledger
+from ledger.domain.origin import Actor, Origin
+from ledger.domain.outcomes import Failure
+from ledger.domain.runs import Claim
+from ledger.errors import LedgerError, RunSuperseded
+from ledger.store import run_commands
+from ledger.store.commands import Answer, Call
+from ledger.store.deciding import Command
+from tests.builders import SUCCESS, ManualClock
+
+QUEUE = "gpu"
+WORKER = {"kind": "worker", "queue": QUEUE}
+MAX_HELD = 8
+"""Runs that workers take at a time; in a calm world there is room for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A run somebody elsewhere works on."""
+
+    job_id: UUID
+    run_id: str
+    ends_at: datetime
+
+
+class Elsewhere:
+    """Workers and targets. `work` lets each do a little."""
+
+    def __init__(self, clock: ManualClock, chance: Random) -> None:
+        self.promised: dict[str, datetime] = {}
+        """Until when a run lives, as its last heartbeat was told."""
+        self.accepted: list[str] = []
+        """Runs of which a report was accepted."""
+        self.refused: list[str] = []
+        """Runs of which a report or a heartbeat was refused."""
+        self._held: list[Held] = []
+        self._vanished: list[Held] = []
+        self._clock = clock
+        self._chance = chance
+
+    def take_over(self, job_id: UUID, run_id: str) -> None:
+        """Somebody begins to work on a run, or dies before."""
+        ends_at = self._clock.now() + timedelta(seconds=self._chance.randrange(0, 200))
+        place = self._vanished if self._chance.random() < 0.15 else self._held
+        place.append(Held(job_id, run_id, ends_at))
+
+    def work(self, ledger: Ledger, dispatcher: Dispatcher, *, room: int = MAX_HELD) -> None:
+        """Everybody says how it goes, then claims what there is room for."""
+        if self._vanished and self._chance.random() < 0.1:
+            self._held.append(self._vanished.pop())
+        self._held = [item for item in self._held if self._goes_on(ledger, item)]
+        while len(self._held) < room and self._claims(ledger, dispatcher):
+            pass
+
+    def _goes_on(self, ledger: Ledger, item: Held) -> bool:
+        """One heartbeat, or one report; False when there is no more to say."""
+        try:
+            if item.ends_at <= self._clock.now():
+                ledger.ask(self._report(ledger, item))
+                self.accepted.append(item.run_id)
+                return False
+            if self._chance.random() < 0.6:
+                self.promised[item.run_id] = ledger.ask(self._heartbeat(ledger, item))
+        except RunSuperseded:
+            self.refused.append(item.run_id)
+            return False
+        except LedgerError:
+            pass  # asked again at the next step
+        return True
+
+    def _claims(self, ledger: Ledger, dispatcher: Dispatcher) -> bool:
+        due = dispatcher.queues.take(QUEUE)
+        if due is None:
+            return False
+        how = Claim(dispatcher.node, due.is_late, self._chance.choice((None, 5, 30)))
+        hand_out = run_commands.hand_out(due.wake.job_id, QUEUE, how, self._call(ledger))
+        try:
+            answer = ledger.ask(hand_out)
+        except LedgerError:
+            dispatcher.queues.add(QUEUE, due)
+            return False
+        if answer is not None and answer.job is not None:
+            self.take_over(answer.job_id, answer.job["open_run"]["run_id"])
+        return True
+
+    def _report(self, ledger: Ledger, item: Held) -> Command[Answer]:
+        is_failure = self._chance.random() < 0.3
+        outcome = Failure("it broke", "other", None, None, 1) if is_failure else SUCCESS
+        call = self._call(ledger)
+        return run_commands.finish(item.job_id, item.run_id, lambda _: outcome, call)
+
+    def _heartbeat(self, ledger: Ledger, item: Held) -> Command[datetime]:
+        seconds = self._chance.choice((None, 5, 30, 90))
+        return run_commands.heartbeat(item.job_id, item.run_id, seconds, self._call(ledger))
+
+    def _call(self, ledger: Ledger) -> Call:
+        by = Origin(str(ledger.chance.new_id()), Actor("wendy", "worker"), "http")
+        return Call(self._clock.now(), by)
