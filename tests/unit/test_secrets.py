@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -193,3 +194,14 @@ def test_a_secret_that_the_beginning_of_the_tail_cuts_is_not_kept_by_half(after:
 
     assert len(tail.text.encode()) <= ERROR_BYTES
     assert not any(KEY[-size:] in tail.text for size in range(3, len(KEY)))
+
+
+def test_the_hash_of_an_output_with_a_secret_does_not_let_it_be_guessed() -> None:
+    output = Output(redact=Secrets(None, {"PIN": "4711-0815"}).redact)
+    plain = Output(redact=Secrets(None, {"PIN": "4711-0815"}).redact)
+
+    output.take(b"4711-0815")
+    plain.take(b"nothing to hide")
+
+    assert output.sha256 == sha256(b"[secret:pin]").hexdigest()
+    assert plain.sha256 == sha256(b"nothing to hide").hexdigest()

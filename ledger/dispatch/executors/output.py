@@ -54,7 +54,13 @@ class Output:
 
     @property
     def sha256(self) -> str:
-        """The hash of the bytes that were counted, in hex."""
+        """The hash of the bytes that were counted, in hex. Of a head that named a secret it is the
+        hash of what is shown: the secret could be guessed from the other one.
+        """
+        if self._redact is not None:
+            told = decoded(bytes(self._head))
+            if self._redact(told) != told:
+                return hashlib.sha256(self.text.encode()).hexdigest()
         return self._digest.hexdigest()
 
     @property
