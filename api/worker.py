@@ -93,8 +93,11 @@ class Worker:
                 async with asyncio.TaskGroup() as slots:
                     for _ in range(self._concurrency):
                         slots.create_task(self._slot(line, executor, how))
-            except* WorkerRefused as refusals:
-                raise refusals.exceptions[0] from None
+            except ExceptionGroup as group:  # not `except*`: Python 3.11.2 wraps what that raises
+                refused, rest = group.split(WorkerRefused)
+                if refused is None or rest is not None:
+                    raise
+                raise refused.exceptions[0] from None
             finally:
                 await executor.aclose()
 
