@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
+
+from tests.contract.postgres_server import running_server
 
 # `repeatable` is what CI and `make test` use: same code, same examples. `explore` looks for new
 # ones (pytest --hypothesis-profile=explore [--hypothesis-seed=N]) and prints how to repeat a find.
@@ -20,3 +25,16 @@ def pytest_report_header(config: pytest.Config) -> str:
     seed = config.getoption("--hypothesis-seed")
     chosen = "fixed by the code" if settings().derandomize else "chosen anew, printed at a failure"
     return f"hypothesis seed: {chosen if seed is None else seed}"
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn() -> Iterator[str]:
+    """A PostgreSQL server for this run and worker: the one that JOBLEDGER_TEST_DSN names, or one of
+    our own.
+    """
+    given = os.environ.get("JOBLEDGER_TEST_DSN")
+    if given:
+        yield given
+        return
+    with running_server() as server:
+        yield server.socket_dsn

@@ -16,8 +16,12 @@ from ledger.store.records import Group, GroupOutcome, LeaseRow, Recorded, Tail, 
 
 class AppendUnknown(Exception):
     """The store did not say whether the transaction was kept: look its events up before answering
-    anybody.
+    anybody. `outcomes` are what it gave its groups if it was kept, where that is known.
     """
+
+    def __init__(self, detail: str, outcomes: list[GroupOutcome] | None = None) -> None:
+        super().__init__(detail)
+        self.outcomes = outcomes
 
 
 class Book(Protocol):

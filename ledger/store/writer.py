@@ -23,6 +23,7 @@ from ledger.store.book import AppendUnknown, Book
 from ledger.store.deciding import Command, Decided, decide_all
 from ledger.store.heads import Heads
 from ledger.store.mapper import EventMapper
+from ledger.store.placing import commit_in_turn
 from ledger.store.records import Committed, Group, GroupOutcome, Superseded
 from ledger.store.unit import TooSoon, Unit
 from ledger.store.watch import Unwatched, Watch
@@ -206,25 +207,32 @@ class Writer:
             return [Committed(()) for _ in groups]
         now = round(self._clock.now().timestamp() * 1_000_000)
         try:
-            outcomes = iter(self.book.append(wanted, self._mapper, now=now))
+            outcomes = self.book.append(wanted, self._mapper, now=now)
         except AppendUnknown as unknown:
-            return self._look_up(groups, str(unknown))
-        return [Committed(()) if group.is_empty else next(outcomes) for group in groups]
+            outcomes = self._look_up(wanted, unknown)
+        told = iter(outcomes)
+        return [Committed(()) if group.is_empty else next(told) for group in groups]
 
-    def _look_up(self, groups: Sequence[Group], detail: str) -> list[GroupOutcome]:
-        """After an unknown append: is the first event of the batch there, and is it ours? All or
-        nothing was kept. Raises OutcomeUnknown while the book cannot be read.
+    def _look_up(self, groups: Sequence[Group], unknown: AppendUnknown) -> list[GroupOutcome]:
+        """After an unknown append: is its first event there, and is it ours? All that fitted was
+        kept, or nothing. Raises OutcomeUnknown while the book cannot be read.
         """
-        drafts = [draft for group in groups for draft in group.drafts]
         try:
-            state = self.book.command_at(drafts[0].stream, drafts[0].version) if drafts else None
-            last = self.book.tail_position() - len(drafts)
+            outcomes = unknown.outcomes or self._outcomes_at_the_end(groups)
+            pairs = zip(groups, outcomes, strict=True)
+            fitting = [group for group, outcome in pairs if isinstance(outcome, Committed)]
+            first = next((draft for group in fitting for draft in group.drafts), None)
+            state = self.book.command_at(first.stream, first.version) if first else None
         except LedgerError as error:
-            raise OutcomeUnknown(f"{detail}; {error.message}") from error
-        if state is None or orjson.loads(state)["command_id"] != drafts[0].event.command_id:
-            raise _NotKept(detail)
-        positions = iter(range(last + 1, last + len(drafts) + 1))
-        return [Committed(tuple(next(positions) for _ in group.drafts)) for group in groups]
+            raise OutcomeUnknown(f"{unknown}; {error.message}") from error
+        if not (first and state and orjson.loads(state)["command_id"] == first.event.command_id):
+            raise _NotKept(str(unknown))
+        return outcomes
+
+    def _outcomes_at_the_end(self, groups: Sequence[Group]) -> list[GroupOutcome]:
+        """What the groups were given if they are the last events of the book."""
+        last = self.book.tail_position() - sum(len(group.drafts) for group in groups)
+        return commit_in_turn(groups, last)
 
     def _settle(self, decided: Sequence[Decided], outcomes: Sequence[GroupOutcome]) -> None:
         last = self.position
