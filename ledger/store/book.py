@@ -30,6 +30,8 @@ class Book(Protocol):
     """
 
     ledger_id: UUID
+    is_shared: bool
+    """Whether other nodes append too: then its end may lie beyond what this process wrote."""
 
     def append(
         self, groups: Sequence[Group], mapper: EventMapper, *, now: int

@@ -119,7 +119,7 @@ def _grant(connection: psycopg.Connection[Any], schema: str) -> Sequence[str]:
     if not _has_role(connection):
         return [
             f"the role {ROLE} could not be made: have an administrator create it (NOLOGIN), then "
-            "grant it what docs/reference/postgresql.md lists"
+            "grant it what _GRANTS in ledger/store/migrating.py lists"
         ]
     connection.execute(_named(f"GRANT USAGE ON SCHEMA {{0}} TO {ROLE}", schema))
     for table, rights in _GRANTS.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from typing import Any
 from uuid import UUID
@@ -85,6 +85,7 @@ _PUT_HEADS_POSITION = (
 )
 _COMMIT_WAITS = "SET LOCAL statement_timeout = 0"
 """A time-out while a commit waits for a synchronous standby would answer yes too early."""
+_TELL = "SELECT pg_notify('jobledger.' || current_schema(), '')"
 _MAY_CHANGE = (
     "SELECT bool_or(has_table_privilege('events', r)) "
     "FROM unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS r"
@@ -103,14 +104,17 @@ class _Look:
 class PostgresBook(PostgresReads):
     """The store contract on one schema of a PostgreSQL database, which `migrate` has prepared.
 
-    Only the writer's thread calls `append` and `save_heads`. `clock` is the SQL that says when an
+    Only the writer's thread calls `append` and `save_heads`. Each append tells the channel of
+    `hints`, so that other nodes look for it. `clock` is the SQL that says when an
     append happens; it may name `%(now)s`, the caller's own instant.
     """
+
+    is_shared = True
 
     def __init__(self, address: Address, *, clock: str = DATABASE_CLOCK) -> None:
         super().__init__(PostgresServer(address))
         self._look = _LOOK.format(clock=clock)
-        self._writer: psycopg.Connection[Any] | None = self.server.first_connection()
+        self._writer = self.server.first_connection()
         try:
             require_version(self._writer, address.place)
             self.ledger_id = self._identify(self._writer)
@@ -192,6 +196,7 @@ class PostgresBook(PostgresReads):
         try:
             with connection.pipeline():
                 connection.execute(_COMMIT_WAITS)
+                connection.execute(_TELL)
                 connection.execute("COMMIT")
         except psycopg.Error as error:
             if connection.broken or connection.closed:
@@ -223,7 +228,10 @@ class PostgresBook(PostgresReads):
             ) from error
 
     def _connected(self) -> psycopg.Connection[Any]:
-        if self._writer is None or self._writer.closed:
+        """The connection, or a new one when the server has closed it meanwhile."""
+        with suppress(psycopg.Error):
+            self._writer.pgconn.consume_input()
+        if self._writer.closed or self._writer.broken:
             try:
                 self._writer = self.server.connect()
             except StartRefused as error:
@@ -272,8 +280,7 @@ class PostgresBook(PostgresReads):
 
     def close(self) -> None:
         self.server.close()
-        if self._writer is not None:
-            self._writer.close()
+        self._writer.close()
 
     # -- opening --------------------------------------------------------------------------------
 

@@ -56,6 +56,8 @@ class SQLiteBook(SQLiteReads):
     A new ledger gets `new_id`; without one the file is only read.
     """
 
+    is_shared = False
+
     def __init__(self, folder: Folder, *, new_id: UUID | None) -> None:
         is_read_only = new_id is None
         if not is_read_only:

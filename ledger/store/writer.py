@@ -25,7 +25,7 @@ from ledger.store.heads import Heads
 from ledger.store.mapper import EventMapper
 from ledger.store.placing import commit_in_turn
 from ledger.store.records import Committed, Group, GroupOutcome, Superseded
-from ledger.store.unit import TooSoon, Unit
+from ledger.store.unit import Overtaken, TooSoon, Unit
 from ledger.store.watch import Unwatched, Watch
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ MAX_BATCH = 1024
 """Commands decided in one transaction."""
 MAX_TRIES = 3
 """How often a batch is decided again after its commit failed."""
+MAX_OVERTAKEN = 10
+"""How often a command is decided again because another node wrote first."""
 HEADS_PER_SAVE = 500
 EVENTS_PER_SAVE = 200_000
 """How many events a start may have to fold when the last process was killed: some seconds."""
@@ -74,6 +76,7 @@ class Writer:
         self._entrance = threading.Lock()
         self._is_closed = False
         self._is_unsure = False
+        self._is_behind = False
 
     @property
     def waiting_count(self) -> int:
@@ -147,6 +150,8 @@ class Writer:
         for item in items:
             item.future.set_result([next(answers).answer for _ in item.commands])
         self._tell_watch(items)
+        if self._is_behind:
+            self._keep(())  # what other nodes wrote in between
         self.unit.trim()
         self._save_some_heads()
 
@@ -158,12 +163,19 @@ class Writer:
             self.watch.took_batch(count, [now - item.asked_at for item in asked])
 
     def _ask_again(self, decided: list[Decided]) -> None:
-        """Decide anew the commands that needed this batch to be in the book first."""
-        early = [number for number, item in enumerate(decided) if isinstance(item.error, TooSoon)]
-        if early:
-            again = self._keep([decided[number].command for number in early])
-            for number, item in zip(early, again, strict=True):
-                decided[number] = item
+        """Decide anew the commands that needed this batch to be in the book first, and those that
+        another node overtook.
+        """
+        for _ in range(MAX_OVERTAKEN):
+            early = [at for at, item in enumerate(decided) if isinstance(item.error, TooSoon)]
+            if not early:
+                return
+            again = self._keep([decided[at].command for at in early])
+            for at, item in zip(early, again, strict=True):
+                decided[at] = item
+        for item in decided:
+            if isinstance(item.error, TooSoon):
+                item.error = Unavailable("Other nodes keep writing to the same job: try again.")
 
     # -- one batch ------------------------------------------------------------------------------
 
@@ -194,9 +206,13 @@ class Writer:
         return decided
 
     def _make_sure(self) -> None:
-        """After an append of which nobody knows: take in what the book holds beyond our heads."""
-        if self._is_unsure:
+        """After an append of which nobody knows, and where other nodes append too: take in what the
+        book holds beyond our heads.
+        """
+        if self._is_unsure or self._is_behind or self.book.is_shared:
             self._took_in(self.unit.catch_up(self.position))
+            self._is_behind = False
+        if self._is_unsure:
             self.heads.load_leases(self.book)
             self._is_unsure = False
 
@@ -235,18 +251,24 @@ class Writer:
         return commit_in_turn(groups, last)
 
     def _settle(self, decided: Sequence[Decided], outcomes: Sequence[GroupOutcome]) -> None:
-        last = self.position
+        last, count = self.position, 0
         for item, outcome in zip(decided, outcomes, strict=True):
             if isinstance(outcome, Superseded):
-                item.error = OutcomeUnknown(f"another node wrote to stream {outcome.stream} first")
+                item.error = Overtaken()
                 self.unit.forget({draft.stream for draft in item.group.drafts})
                 continue
             self.unit.settle(item.group, item.changed, outcome.positions)
             last = max((last, *outcome.positions))
+            count += len(outcome.positions)
+        if any(isinstance(item.error, Overtaken) for item in decided):
+            _overtake_the_silent(decided)
         for item, outcome in zip(decided, outcomes, strict=True):
             if isinstance(outcome, Committed) and getattr(item.result, "position", None) == 0:
                 item.result.position = outcome.positions[-1] if outcome.positions else last
-        self._took_in(last)
+        if last == self.position + count:
+            self._took_in(last)
+        else:
+            self._is_behind = True
 
     def _took_in(self, position: int) -> None:
         """The heads have come to a position: tell whoever waits for it."""
@@ -292,3 +314,10 @@ class Writer:
             self.heads.abandon_save(lot)
             return False
         return not is_last
+
+
+def _overtake_the_silent(decided: Sequence[Decided]) -> None:
+    """Answers without events may rest on what an overtaken command had decided before them."""
+    for item in decided:
+        if item.group.is_empty:
+            item.error = Overtaken()
