@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.contract.postgres_server import running_server
+from tests.contract.shelves import PostgresShelf, own_name
 
 # `repeatable` is what CI and `make test` use: same code, same examples. `explore` looks for new
 # ones (pytest --hypothesis-profile=explore [--hypothesis-seed=N]) and prints how to repeat a find.
@@ -38,3 +39,11 @@ def postgres_dsn() -> Iterator[str]:
         return
     with running_server() as server:
         yield server.socket_dsn
+
+
+@pytest.fixture
+def postgres_shelf(postgres_dsn: str) -> Iterator[PostgresShelf]:
+    """One empty book on PostgreSQL, for what only several nodes can do."""
+    shelf = PostgresShelf(postgres_dsn, own_name())
+    yield shelf
+    shelf.close()

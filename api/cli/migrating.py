@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import orjson
 
 from api import values
@@ -11,13 +13,16 @@ from api.cli.screen import say
 from api.settings import load_settings
 from ledger.chance import SystemChance
 from ledger.errors import StartRefused
-from ledger.store.migrating import Migrated
-from ledger.store.migrating import migrate as bring_up
-from ledger.store.postgres_connections import Address
+from ledger.store.address import Address
+
+if TYPE_CHECKING:
+    from ledger.store.migrating import Migrated
 
 
 def migrate(as_json: AsJson = False, data: DataFolder = None) -> None:
     """Bring the schema of the PostgreSQL database in JOBLEDGER_DSN up to this version."""
+    from ledger.store.migrating import migrate as bring_up  # the driver is slow to import
+
     dsn = load_settings(overrides={"data": data}).dsn
     if dsn is None or dsn.startswith(values.SQLITE):
         raise StartRefused(

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from eventsourcing.application import Application
@@ -23,26 +23,26 @@ from ledger.domain.recurrence import planner
 from ledger.domain.spec import parse_spec
 from ledger.errors import LedgerError, Unavailable
 from ledger.store import commands, imports
+from ledger.store.address import SCHEMES, Address
 from ledger.store.book import Book
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.commands import Answer, Call, Idempotency
 from ledger.store.deciding import Command
 from ledger.store.files import Folder, OwnerLock
-from ledger.store.following import Follower
 from ledger.store.heads import Heads
 from ledger.store.mapper import EventMapper
-from ledger.store.postgres import PostgresBook
-from ledger.store.postgres_connections import Address
 from ledger.store.reading import Reading
 from ledger.store.recorder import BookRecorder
 from ledger.store.sqlite import SQLiteBook
 from ledger.store.unit import fold_stream
 from ledger.store.writer import Writer
 
+if TYPE_CHECKING:
+    from ledger.store.following import Follower
+
 T = TypeVar("T")
 
 LIBRARY = Actor("library", "user")
-POSTGRES = ("postgresql://", "postgres://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +131,10 @@ class Ledger:
         its writer. Raises StartRefused, in one line, when that cannot be.
         """
         around = Surroundings(clock or SystemClock(), chance or SystemChance(), limits or Limits())
-        if isinstance(data, str) and data.startswith(POSTGRES):
+        if isinstance(data, str) and data.startswith(SCHEMES):
             data = Address(data)
         if isinstance(data, Address):
-            return cls._join(PostgresBook(data), around)
+            return cls._join(data, around)
         folder = Folder(Path(data))
         folder.create()
         with ExitStack() as opened:
@@ -150,9 +150,13 @@ class Ledger:
         return ledger
 
     @classmethod
-    def _join(cls, book: PostgresBook, around: Surroundings) -> Self:
+    def _join(cls, address: Address, around: Surroundings) -> Self:
         """Be one of several nodes: no lock, but an ear for what the others append."""
+        from ledger.store.following import Follower  # the driver is slow to import, and who stays
+        from ledger.store.postgres import PostgresBook  # on SQLite needs none
+
         with ExitStack() as opened:
+            book = PostgresBook(address)
             opened.callback(book.close)
             ledger = cls(book, around, None)
             ledger.heads.load(book, ledger.mapper)

@@ -14,7 +14,8 @@ import psycopg
 from psycopg import sql
 
 from ledger.errors import StartRefused
-from ledger.store.postgres_connections import Address, PostgresServer, one_line
+from ledger.store.address import Address
+from ledger.store.postgres_connections import PostgresServer, one_line
 
 ROLE = "jobledger_app"
 """The role of the application: it may add events, and never change or delete one."""

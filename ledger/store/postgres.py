@@ -17,12 +17,13 @@ from uuid import UUID
 import psycopg
 
 from ledger.errors import StartRefused, StorageFull, Unavailable
+from ledger.store.address import Address
 from ledger.store.book import AppendUnknown
 from ledger.store.evidence import genesis
 from ledger.store.mapper import EventMapper
 from ledger.store.migrating import ROLE, require_version
 from ledger.store.placing import Fit, commit_in_turn, places, row_of
-from ledger.store.postgres_connections import Address, PostgresServer, one_line
+from ledger.store.postgres_connections import PostgresServer, one_line
 from ledger.store.postgres_reads import COLUMNS, MARK, PostgresReads
 from ledger.store.records import (
     Draft,
@@ -190,8 +191,8 @@ class PostgresBook(PostgresReads):
     def _commit(
         self, connection: psycopg.Connection[Any], outcomes: list[GroupOutcome] | None
     ) -> None:
-        """From the moment COMMIT is sent until it is answered nobody knows; a server that answers
-        with an error on a connection that lives has kept nothing.
+        """From the moment COMMIT is sent until it is answered nobody knows. A server that answers
+        with an ERROR has kept nothing; FATAL may be the last word of a backend that had committed.
         """
         try:
             with connection.pipeline():
@@ -199,9 +200,9 @@ class PostgresBook(PostgresReads):
                 connection.execute(_TELL)
                 connection.execute("COMMIT")
         except psycopg.Error as error:
-            if connection.broken or connection.closed:
-                raise AppendUnknown(one_line(error), outcomes) from error
-            raise
+            if error.diag.severity_nonlocalized == "ERROR":
+                raise
+            raise AppendUnknown(one_line(error), outcomes) from error
 
     # -- transactions of the writer -------------------------------------------------------------
 

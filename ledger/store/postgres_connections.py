@@ -6,18 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool
 
 from ledger.errors import StartRefused, Unavailable
+from ledger.store.address import Address
 
-SCHEMA = "jobledger"
-"""The database schema that holds a ledger's tables."""
 READERS = 16
 WAITING_READERS = 256
 BORROW_SECONDS = 5.0
@@ -53,23 +50,6 @@ _WANTED: dict[str, tuple[str, ...]] = {
 }
 """What answers that are promised to be durable, and waits that are promised to end, rest on."""
 _LOOK = "SELECT " + ", ".join(f"current_setting('{name}')" for name in _WANTED)
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a ledger's tables are: a libpq connection string, and the schema in that database."""
-
-    dsn: str = field(repr=False)
-    schema: str = SCHEMA
-
-    @property
-    def place(self) -> str:
-        """Host and database for messages; never the password."""
-        try:
-            known = conninfo_to_dict(self.dsn)
-        except psycopg.ProgrammingError:
-            return "PostgreSQL"
-        return f"{known.get('host', 'localhost')}/{known.get('dbname', '')}"
 
 
 class PostgresServer:

@@ -3,21 +3,23 @@ who reaches past it."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
 
 from ledger.domain.aggregate import Stream
+from ledger.store.address import Address
 from ledger.store.book import Book
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.files import Folder
 from ledger.store.mapper import EventMapper
 from ledger.store.migrating import migrate
 from ledger.store.postgres import PostgresBook
-from ledger.store.postgres_connections import Address
 from ledger.store.records import Committed, Group, GroupOutcome, SideRow
 from ledger.store.sqlite import SQLiteBook
 from tests.builders import NOON, SeededChance
@@ -27,6 +29,7 @@ _REST = (
     "'job.deleted', state, recorded_at, actor, kind, source, correlation_id, failure_class, chain "
     "FROM events WHERE position = 2"
 )
+_numbers = count(1)
 NOW = round(NOON.timestamp() * 1_000_000)
 
 
@@ -157,6 +160,11 @@ class PostgresShelf:
         self.book.close()
         self.meddle(f"DROP SCHEMA {self.address.schema} CASCADE")
         self._meddler.close()
+
+
+def own_name() -> str:
+    """A name for a database that no other test, worker or run uses."""
+    return f"shelf_{os.getpid()}_{next(_numbers)}"
 
 
 # -- what is appended ---------------------------------------------------------------------------
