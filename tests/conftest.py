@@ -29,21 +29,27 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_dsn() -> Iterator[str]:
-    """A PostgreSQL server for this run and worker: the one that JOBLEDGER_TEST_DSN names, or one of
-    our own.
+def postgres_dsns() -> Iterator[tuple[str, str]]:
+    """A PostgreSQL server for this run and worker, over its socket and over TCP: one of our own, or
+    the one that JOBLEDGER_TEST_DSN names.
     """
     given = os.environ.get("JOBLEDGER_TEST_DSN")
     if given:
-        yield given
+        yield given, given
         return
     with running_server() as server:
-        yield server.socket_dsn
+        yield server.socket_dsn, server.tcp_dsn
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(postgres_dsns: tuple[str, str]) -> str:
+    """The server, over its socket."""
+    return postgres_dsns[0]
 
 
 @pytest.fixture
-def postgres_shelf(postgres_dsn: str) -> Iterator[PostgresShelf]:
-    """One empty book on PostgreSQL, for what only several nodes can do."""
-    shelf = PostgresShelf(postgres_dsn, own_name())
+def postgres_shelf(postgres_dsns: tuple[str, str]) -> Iterator[PostgresShelf]:
+    """One empty book on PostgreSQL over TCP, for what only several nodes can do."""
+    shelf = PostgresShelf(postgres_dsns[1], own_name())
     yield shelf
     shelf.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from ledger.store.evidence import genesis
 from ledger.store.mapper import EventMapper
 from ledger.store.migrating import ROLE, require_version
 from ledger.store.placing import Fit, commit_in_turn, places, row_of
-from ledger.store.postgres_connections import PostgresServer, one_line
+from ledger.store.postgres_connections import PostgresServer, is_open, one_line
 from ledger.store.postgres_reads import COLUMNS, MARK, PostgresReads
 from ledger.store.records import (
     Draft,
@@ -230,9 +230,8 @@ class PostgresBook(PostgresReads):
 
     def _connected(self) -> psycopg.Connection[Any]:
         """The connection, or a new one when the server has closed it meanwhile."""
-        with suppress(psycopg.Error):
-            self._writer.pgconn.consume_input()
-        if self._writer.closed or self._writer.broken:
+        if not is_open(self._writer):
+            self._writer.close()
             try:
                 self._writer = self.server.connect()
             except StartRefused as error:

@@ -4,6 +4,7 @@ asserted on each.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -152,6 +153,20 @@ _OPTIONS: dict[str, Any] = {
     "application_name": "jobledger",
     "client_encoding": "utf8",
 }
+
+
+def is_open(connection: psycopg.Connection[Any]) -> bool:
+    """Whether an idle connection still stands, as far as can be told without asking the server: one
+    that it closed has something to read, and then its end.
+    """
+    waiting = select.poll()
+    try:
+        waiting.register(connection.fileno(), select.POLLIN)
+        while not connection.closed and waiting.poll(0):
+            connection.pgconn.consume_input()
+    except psycopg.Error:
+        return False
+    return not connection.closed
 
 
 def one_line(error: BaseException) -> str:

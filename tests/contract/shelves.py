@@ -156,6 +156,11 @@ class PostgresShelf:
         for (name,) in self.meddle(of_events, [self.address.schema]):
             self.meddle(f"DROP INDEX {name}")
 
+    def abandon(self) -> None:
+        """Let go of it, without a word to its server."""
+        self.book.close()
+        self._meddler.close()
+
     def close(self) -> None:
         self.book.close()
         self.meddle(f"DROP SCHEMA {self.address.schema} CASCADE")
