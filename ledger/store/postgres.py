@@ -138,8 +138,10 @@ class PostgresBook(PostgresReads):
             refused = [fit.superseded(group) for group in groups]
             kept = [group for group, no in zip(groups, refused, strict=True) if no is None]
             outcomes = _together(refused, commit_in_turn(kept, look.tail.position))
-            if kept:
-                self._insert(connection, kept, mapper, look)
+            if not kept:
+                self._roll_back(connection)  # no commit, no fsync: the overtaken are soon back
+                return outcomes
+            self._insert(connection, kept, mapper, look)
             self._commit(connection, outcomes)
         return outcomes
 

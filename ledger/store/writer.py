@@ -36,8 +36,10 @@ MAX_BATCH = 1024
 """Commands decided in one transaction."""
 MAX_TRIES = 3
 """How often a batch is decided again after its commit failed."""
-MAX_OVERTAKEN = 10
-"""How often a command is decided again because another node wrote first."""
+MAX_OVERTAKEN = 50
+"""How often a command is decided again because another node wrote first: each time somebody's
+command was kept.
+"""
 HEADS_PER_SAVE = 500
 EVENTS_PER_SAVE = 200_000
 """How many events a start may have to fold when the last process was killed: some seconds."""
