@@ -16,7 +16,7 @@ from ledger.store.postgres_connections import PostgresServer, one_line
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.25
 """How long an event of another node stays unseen at most, hints or not."""
 JOIN_SECONDS = 10.0
 
