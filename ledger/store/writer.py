@@ -79,6 +79,7 @@ class Writer:
         self._is_closed = False
         self._is_unsure = False
         self._is_behind = False
+        self._is_shared = book.is_shared
 
     @property
     def waiting_count(self) -> int:
@@ -211,7 +212,7 @@ class Writer:
         """After an append of which nobody knows, and where other nodes append too: take in what the
         book holds beyond our heads.
         """
-        if self._is_unsure or self._is_behind or self.book.is_shared:
+        if self._is_unsure or self._is_behind or self._is_shared:
             self._took_in(self.unit.catch_up(self.position))
             self._is_behind = False
         if self._is_unsure:
