@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
+
+from tests.contract.postgres_server import running_server
+from tests.contract.shelves import PostgresShelf, own_name
 
 # `repeatable` is what CI and `make test` use: same code, same examples. `explore` looks for new
 # ones (pytest --hypothesis-profile=explore [--hypothesis-seed=N]) and prints how to repeat a find.
@@ -20,3 +26,30 @@ def pytest_report_header(config: pytest.Config) -> str:
     seed = config.getoption("--hypothesis-seed")
     chosen = "fixed by the code" if settings().derandomize else "chosen anew, printed at a failure"
     return f"hypothesis seed: {chosen if seed is None else seed}"
+
+
+@pytest.fixture(scope="session")
+def postgres_dsns() -> Iterator[tuple[str, str]]:
+    """A PostgreSQL server for this run and worker, over its socket and over TCP: one of our own, or
+    the one that JOBLEDGER_TEST_DSN names.
+    """
+    given = os.environ.get("JOBLEDGER_TEST_DSN")
+    if given:
+        yield given, given
+        return
+    with running_server() as server:
+        yield server.socket_dsn, server.tcp_dsn
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(postgres_dsns: tuple[str, str]) -> str:
+    """The server, over its socket."""
+    return postgres_dsns[0]
+
+
+@pytest.fixture
+def postgres_shelf(postgres_dsns: tuple[str, str]) -> Iterator[PostgresShelf]:
+    """One empty book on PostgreSQL over TCP, for what only several nodes can do."""
+    shelf = PostgresShelf(postgres_dsns[1], own_name())
+    yield shelf
+    shelf.close()

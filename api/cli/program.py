@@ -20,6 +20,7 @@ from api.cli import (
     crontab_import,
     jobs,
     keeping,
+    migrating,
     scheduling,
     serving,
     tokens,
@@ -105,6 +106,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("The ledger itself", "verify", keeping.verify),
     ("The ledger itself", "rebuild", keeping.rebuild),
     ("The ledger itself", "doctor", keeping.doctor),
+    ("The ledger itself", "migrate", migrating.migrate),
     ("The ledger itself", "version", version),
 )
 """Panel of the help, name, function."""

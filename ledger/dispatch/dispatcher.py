@@ -22,7 +22,7 @@ from ledger.dispatch.ready import Due, Ready
 from ledger.dispatch.sweep import SWEEP, Sweep, ending_of
 from ledger.dispatch.workshop import Finished, Workplace, Workshop
 from ledger.domain.origin import Actor, Origin
-from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
+from ledger.errors import Invalid, LedgerError, StartRefused, StorageFull, Unavailable
 from ledger.store import run_commands
 from ledger.store.application import Ledger
 from ledger.store.commands import Call
@@ -63,6 +63,8 @@ class Dispatcher:
         concurrency: int = CONCURRENCY,
         node: str | None = None,
     ) -> None:
+        if ledger.book.is_shared:  # its leases would take every other node for dead
+            raise StartRefused("This release dispatches on SQLite only, not on a shared ledger.")
         self.node = node or f"node-{ledger.chance.new_id().hex[:12]}"
         self.watch: Watch = Unwatched()
         self._ledger = ledger

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from eventsourcing.application import Application
@@ -23,6 +23,7 @@ from ledger.domain.recurrence import planner
 from ledger.domain.spec import parse_spec
 from ledger.errors import LedgerError, Unavailable
 from ledger.store import commands, imports
+from ledger.store.address import SCHEMES, Address
 from ledger.store.book import Book
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.commands import Answer, Call, Idempotency
@@ -35,6 +36,9 @@ from ledger.store.recorder import BookRecorder
 from ledger.store.sqlite import SQLiteBook
 from ledger.store.unit import fold_stream
 from ledger.store.writer import Writer
+
+if TYPE_CHECKING:
+    from ledger.store.following import Follower
 
 T = TypeVar("T")
 
@@ -93,12 +97,21 @@ class Ledger:
     fires until a dispatcher is started (`ledger.dispatch.Dispatcher`).
     """
 
-    def __init__(self, book: Book, surroundings: Surroundings, lock: OwnerLock | None) -> None:
+    def __init__(
+        self,
+        book: Book,
+        surroundings: Surroundings,
+        lock: OwnerLock | None,
+        *,
+        is_read_only: bool = False,
+    ) -> None:
         self.book = book
         self.clock = surroundings.clock
         self.chance = surroundings.chance
         self.limits = surroundings.limits
         self.lock = lock
+        self.is_read_only = is_read_only
+        self._follower: Follower | None = None
         self.jobs_application = Jobs(book, self.chance)
         self.mapper = self.jobs_application.event_mapper
         self.heads = Heads()
@@ -108,16 +121,20 @@ class Ledger:
     @classmethod
     def open(
         cls,
-        data: str | Path = "./data",
+        data: str | Path | Address = "./data",
         *,
         clock: Clock | None = None,
         chance: Chance | None = None,
         limits: Limits | None = None,
     ) -> Self:
-        """Own the ledger in a folder and start its writer. Raises StartRefused, in one line, when
-        that cannot be.
+        """Own the ledger in a folder, or become a node of the one at `postgresql://…`, and start
+        its writer. Raises StartRefused, in one line, when that cannot be.
         """
         around = Surroundings(clock or SystemClock(), chance or SystemChance(), limits or Limits())
+        if isinstance(data, str) and data.startswith(SCHEMES):
+            data = Address(data)
+        if isinstance(data, Address):
+            return cls._join(data, around)
         folder = Folder(Path(data))
         folder.create()
         with ExitStack() as opened:
@@ -133,10 +150,28 @@ class Ledger:
         return ledger
 
     @classmethod
+    def _join(cls, address: Address, around: Surroundings) -> Self:
+        """Be one of several nodes: no lock, but an ear for what the others append."""
+        from ledger.store.following import Follower  # the driver is slow to import, and who stays
+        from ledger.store.postgres import PostgresBook  # on SQLite needs none
+
+        with ExitStack() as opened:
+            book = PostgresBook(address)
+            opened.callback(book.close)
+            ledger = cls(book, around, None)
+            ledger.heads.load(book, ledger.mapper)
+            ledger.writer.position = ledger.heads.position
+            opened.pop_all()
+        ledger.writer.start()
+        ledger._follower = Follower(book.server, lambda: ledger.writer.submit(()))
+        ledger._follower.start()
+        return ledger
+
+    @classmethod
     def open_read_only(cls, data: str | Path = "./data", *, clock: Clock | None = None) -> Self:
         """Read a ledger that another process owns. Commands are refused as Unavailable."""
         around = Surroundings(clock or SystemClock(), SystemChance(), Limits())
-        return cls(SQLiteBook(Folder(Path(data)), new_id=None), around, None)
+        return cls(SQLiteBook(Folder(Path(data)), new_id=None), around, None, is_read_only=True)
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +181,9 @@ class Ledger:
 
     def close(self) -> None:
         """Answer what waits, save the heads, give the folder back."""
-        if self.lock is not None:
+        if self._follower is not None:
+            self._follower.close()
+        if not self.is_read_only:
             self.writer.close()
         self.book.close()
         if self.lock is not None:
@@ -279,7 +316,7 @@ class Ledger:
         """Hand commands to the writer; each result is an answer or the LedgerError it met (see
         `answer`).
         """
-        if self.lock is None:
+        if self.is_read_only:
             raise Unavailable(
                 "Another process owns this ledger: only reading is possible from here."
             )
@@ -299,7 +336,7 @@ class Ledger:
 
     def job(self, job_id: UUID | str) -> dict[str, Any]:
         """One job as it is now. JobNotFound when it is unknown or deleted."""
-        if self.lock is None:
+        if self.is_read_only:
             return self.reading.job(_id(job_id))
         return self.ask(commands.look_at(_id(job_id)))
 

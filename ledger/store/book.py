@@ -16,8 +16,12 @@ from ledger.store.records import Group, GroupOutcome, LeaseRow, Recorded, Tail, 
 
 class AppendUnknown(Exception):
     """The store did not say whether the transaction was kept: look its events up before answering
-    anybody.
+    anybody. `outcomes` are what it gave its groups if it was kept, where that is known.
     """
+
+    def __init__(self, detail: str, outcomes: list[GroupOutcome] | None = None) -> None:
+        super().__init__(detail)
+        self.outcomes = outcomes
 
 
 class Book(Protocol):
@@ -26,6 +30,8 @@ class Book(Protocol):
     """
 
     ledger_id: UUID
+    is_shared: bool
+    """Whether other nodes append too: then its end may lie beyond what this process wrote."""
 
     def append(
         self, groups: Sequence[Group], mapper: EventMapper, *, now: int

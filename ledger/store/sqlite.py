@@ -15,18 +15,17 @@ from uuid import UUID
 from ledger.errors import StartRefused, StorageFull, Unavailable
 from ledger.store.book import AppendUnknown
 from ledger.store.connections import SQLiteFile
-from ledger.store.evidence import chain_of, columns_of, genesis, leaf_of
+from ledger.store.evidence import genesis
 from ledger.store.files import Folder
 from ledger.store.mapper import EventMapper
+from ledger.store.placing import Fit, commit_in_turn, places, row_of
 from ledger.store.records import (
-    Committed,
     Draft,
     Group,
     GroupOutcome,
     LeaseRow,
     Mark,
     SideRow,
-    Superseded,
     Tail,
     TokenRow,
 )
@@ -56,6 +55,8 @@ class SQLiteBook(SQLiteReads):
 
     A new ledger gets `new_id`; without one the file is only read.
     """
+
+    is_shared = False
 
     def __init__(self, folder: Folder, *, new_id: UUID | None) -> None:
         is_read_only = new_id is None
@@ -94,17 +95,17 @@ class SQLiteBook(SQLiteReads):
     def _insert(self, groups: Sequence[Group], mapper: EventMapper, now: int) -> list[GroupOutcome]:
         tail = self.tail()
         drafts = [draft for group in groups for draft in group.drafts]
-        positions = _places(drafts, tail.position)
+        positions = places(drafts, tail.position)
         recorded_at = max(tail.recorded_at, now)
         rows: list[tuple[Any, ...]] = []
         chain = tail.chain
         for position, draft in enumerate(drafts, start=tail.position + 1):
             state = mapper.seal(draft, positions)
-            row, chain = _row(position, draft, state, recorded_at, chain)
+            row, chain = row_of(position, draft, state, recorded_at, chain)
             rows.append(row)
         self._writer.executemany(_INSERT_EVENT, rows)
         self._insert_beside(groups, drafts)
-        return _commit_in_turn(groups, tail.position)
+        return commit_in_turn(groups, tail.position)
 
     def _insert_beside(self, groups: Sequence[Group], drafts: Sequence[Draft]) -> None:
         texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
@@ -116,11 +117,8 @@ class SQLiteBook(SQLiteReads):
     def _append_what_fits(
         self, groups: Sequence[Group], mapper: EventMapper, now: int
     ) -> list[GroupOutcome]:
-        refused: dict[UUID, int] = {}
-        kept_versions: dict[UUID, int] = {}
-        outcomes: list[GroupOutcome | None] = [
-            self._superseded(group, kept_versions, refused) for group in groups
-        ]
+        fit = Fit(self._version)
+        outcomes: list[GroupOutcome | None] = [fit.superseded(group) for group in groups]
         fitting = [
             group for group, outcome in zip(groups, outcomes, strict=True) if outcome is None
         ]
@@ -128,24 +126,6 @@ class SQLiteBook(SQLiteReads):
             raise AppendUnknown("the database refused the events, but no stream has moved on")
         kept = iter(self.append(fitting, mapper, now=now) if fitting else ())
         return [outcome or next(kept) for outcome in outcomes]
-
-    def _superseded(
-        self, group: Group, kept: dict[UUID, int], refused: dict[UUID, int]
-    ) -> Superseded | None:
-        """Whether the group does not fit after what is in the book and the `kept` ones before it,
-        or builds on a `refused` one. Notes the group's versions in either.
-        """
-        after = dict(kept)
-        for draft in group.drafts:
-            stream = draft.stream
-            actual = after.get(stream) or self._version(stream)
-            if draft.version != actual + 1 or draft.version > refused.get(stream, draft.version):
-                for other in group.drafts:
-                    refused.setdefault(other.stream, other.version)
-                return Superseded(stream, draft.version - 1, self._version(stream))
-            after[stream] = draft.version
-        kept.update(after)
-        return None
 
     def _version(self, stream: UUID) -> int:
         return int(self._writer.execute(_VERSION, (stream.bytes,)).fetchone()[0])
@@ -215,32 +195,6 @@ class SQLiteBook(SQLiteReads):
                 f"{SCHEMA_VERSION}."
             )
         return UUID(meta["ledger_id"])
-
-
-def _places(drafts: Sequence[Draft], last: int) -> dict[tuple[UUID, int], int]:
-    """Where each event will stand; only worked out when some event mentions such a place."""
-    if all(draft.state is not None for draft in drafts):
-        return {}
-    return {(draft.stream, draft.version): last + number for number, draft in enumerate(drafts, 1)}
-
-
-def _commit_in_turn(groups: Sequence[Group], last: int) -> list[GroupOutcome]:
-    outcomes: list[GroupOutcome] = []
-    for group in groups:
-        size = len(group.drafts)
-        outcomes.append(Committed(tuple(range(last + 1, last + size + 1))))
-        last += size
-    return outcomes
-
-
-def _row(
-    position: int, draft: Draft, state: bytes, recorded_at: int, chain: bytes
-) -> tuple[tuple[Any, ...], bytes]:
-    stream = draft.stream.bytes
-    leaf = leaf_of(position, stream, draft.version, draft.topic, recorded_at, state)
-    chain = chain_of(chain, leaf)
-    place = (position, stream, draft.version, draft.topic, state, recorded_at)
-    return (*place, *columns_of(draft.plain), chain), chain
 
 
 def _beside(row: SideRow) -> tuple[str, tuple[Any, ...]]:

@@ -29,6 +29,10 @@ class TooSoon(Exception):
     """
 
 
+class Overtaken(TooSoon):
+    """Another node wrote first to what the command, or one beside it, had decided on."""
+
+
 PAGE = 2000
 REMEMBERED = 50_000
 

@@ -23,8 +23,9 @@ from ledger.store.book import AppendUnknown, Book
 from ledger.store.deciding import Command, Decided, decide_all
 from ledger.store.heads import Heads
 from ledger.store.mapper import EventMapper
+from ledger.store.placing import commit_in_turn
 from ledger.store.records import Committed, Group, GroupOutcome, Superseded
-from ledger.store.unit import TooSoon, Unit
+from ledger.store.unit import Overtaken, TooSoon, Unit
 from ledger.store.watch import Unwatched, Watch
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,10 @@ MAX_BATCH = 1024
 """Commands decided in one transaction."""
 MAX_TRIES = 3
 """How often a batch is decided again after its commit failed."""
+MAX_OVERTAKEN = 50
+"""How often a command is decided again because another node wrote first: each time somebody's
+command was kept.
+"""
 HEADS_PER_SAVE = 500
 EVENTS_PER_SAVE = 200_000
 """How many events a start may have to fold when the last process was killed: some seconds."""
@@ -73,6 +78,8 @@ class Writer:
         self._entrance = threading.Lock()
         self._is_closed = False
         self._is_unsure = False
+        self._is_behind = False
+        self._is_shared = book.is_shared
 
     @property
     def waiting_count(self) -> int:
@@ -146,6 +153,8 @@ class Writer:
         for item in items:
             item.future.set_result([next(answers).answer for _ in item.commands])
         self._tell_watch(items)
+        if self._is_behind:
+            self._keep(())  # what other nodes wrote in between
         self.unit.trim()
         self._save_some_heads()
 
@@ -157,12 +166,19 @@ class Writer:
             self.watch.took_batch(count, [now - item.asked_at for item in asked])
 
     def _ask_again(self, decided: list[Decided]) -> None:
-        """Decide anew the commands that needed this batch to be in the book first."""
-        early = [number for number, item in enumerate(decided) if isinstance(item.error, TooSoon)]
-        if early:
-            again = self._keep([decided[number].command for number in early])
-            for number, item in zip(early, again, strict=True):
-                decided[number] = item
+        """Decide anew the commands that needed this batch to be in the book first, and those that
+        another node overtook.
+        """
+        for _ in range(MAX_OVERTAKEN):
+            early = [at for at, item in enumerate(decided) if isinstance(item.error, TooSoon)]
+            if not early:
+                return
+            again = self._keep([decided[at].command for at in early])
+            for at, item in zip(early, again, strict=True):
+                decided[at] = item
+        for item in decided:
+            if isinstance(item.error, TooSoon):
+                item.error = Unavailable("Other nodes keep writing to the same job: try again.")
 
     # -- one batch ------------------------------------------------------------------------------
 
@@ -193,9 +209,13 @@ class Writer:
         return decided
 
     def _make_sure(self) -> None:
-        """After an append of which nobody knows: take in what the book holds beyond our heads."""
-        if self._is_unsure:
+        """After an append of which nobody knows, and where other nodes append too: take in what the
+        book holds beyond our heads.
+        """
+        if self._is_unsure or self._is_behind or self._is_shared:
             self._took_in(self.unit.catch_up(self.position))
+            self._is_behind = False
+        if self._is_unsure:
             self.heads.load_leases(self.book)
             self._is_unsure = False
 
@@ -206,39 +226,52 @@ class Writer:
             return [Committed(()) for _ in groups]
         now = round(self._clock.now().timestamp() * 1_000_000)
         try:
-            outcomes = iter(self.book.append(wanted, self._mapper, now=now))
+            outcomes = self.book.append(wanted, self._mapper, now=now)
         except AppendUnknown as unknown:
-            return self._look_up(groups, str(unknown))
-        return [Committed(()) if group.is_empty else next(outcomes) for group in groups]
+            outcomes = self._look_up(wanted, unknown)
+        told = iter(outcomes)
+        return [Committed(()) if group.is_empty else next(told) for group in groups]
 
-    def _look_up(self, groups: Sequence[Group], detail: str) -> list[GroupOutcome]:
-        """After an unknown append: is the first event of the batch there, and is it ours? All or
-        nothing was kept. Raises OutcomeUnknown while the book cannot be read.
+    def _look_up(self, groups: Sequence[Group], unknown: AppendUnknown) -> list[GroupOutcome]:
+        """After an unknown append: is its first event there, and is it ours? All that fitted was
+        kept, or nothing. Raises OutcomeUnknown while the book cannot be read.
         """
-        drafts = [draft for group in groups for draft in group.drafts]
         try:
-            state = self.book.command_at(drafts[0].stream, drafts[0].version) if drafts else None
-            last = self.book.tail_position() - len(drafts)
+            outcomes = unknown.outcomes or self._outcomes_at_the_end(groups)
+            pairs = zip(groups, outcomes, strict=True)
+            fitting = [group for group, outcome in pairs if isinstance(outcome, Committed)]
+            first = next((draft for group in fitting for draft in group.drafts), None)
+            state = self.book.command_at(first.stream, first.version) if first else None
         except LedgerError as error:
-            raise OutcomeUnknown(f"{detail}; {error.message}") from error
-        if state is None or orjson.loads(state)["command_id"] != drafts[0].event.command_id:
-            raise _NotKept(detail)
-        positions = iter(range(last + 1, last + len(drafts) + 1))
-        return [Committed(tuple(next(positions) for _ in group.drafts)) for group in groups]
+            raise OutcomeUnknown(f"{unknown}; {error.message}") from error
+        if not (first and state and orjson.loads(state)["command_id"] == first.event.command_id):
+            raise _NotKept(str(unknown))
+        return outcomes
+
+    def _outcomes_at_the_end(self, groups: Sequence[Group]) -> list[GroupOutcome]:
+        """What the groups were given if they are the last events of the book."""
+        last = self.book.tail_position() - sum(len(group.drafts) for group in groups)
+        return commit_in_turn(groups, last)
 
     def _settle(self, decided: Sequence[Decided], outcomes: Sequence[GroupOutcome]) -> None:
-        last = self.position
+        last, count = self.position, 0
         for item, outcome in zip(decided, outcomes, strict=True):
             if isinstance(outcome, Superseded):
-                item.error = OutcomeUnknown(f"another node wrote to stream {outcome.stream} first")
+                item.error = Overtaken()
                 self.unit.forget({draft.stream for draft in item.group.drafts})
                 continue
             self.unit.settle(item.group, item.changed, outcome.positions)
             last = max((last, *outcome.positions))
+            count += len(outcome.positions)
+        if any(isinstance(item.error, Overtaken) for item in decided):
+            _overtake_the_silent(decided)
         for item, outcome in zip(decided, outcomes, strict=True):
             if isinstance(outcome, Committed) and getattr(item.result, "position", None) == 0:
                 item.result.position = outcome.positions[-1] if outcome.positions else last
-        self._took_in(last)
+        if last == self.position + count:
+            self._took_in(last)
+        else:
+            self._is_behind = True
 
     def _took_in(self, position: int) -> None:
         """The heads have come to a position: tell whoever waits for it."""
@@ -284,3 +317,10 @@ class Writer:
             self.heads.abandon_save(lot)
             return False
         return not is_last
+
+
+def _overtake_the_silent(decided: Sequence[Decided]) -> None:
+    """Answers without events may rest on what an overtaken command had decided before them."""
+    for item in decided:
+        if item.group.is_empty:
+            item.error = Overtaken()

@@ -8,21 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.shelves import Shelf, SQLiteShelf
+from tests.contract.shelves import PostgresShelf, Shelf, SQLiteShelf, own_name
 
 BookFactory = Callable[[], Shelf]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def book_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BookFactory]:
     """Gives empty shelves, each with a database of its own, and puts them away afterwards."""
-    kinds = {"sqlite": SQLiteShelf}
     with ExitStack() as opened:
-        made: list[Shelf] = []
 
         def make() -> Shelf:
-            shelf = kinds[request.param](tmp_path / f"shelf-{len(made)}")
-            made.append(shelf)
+            shelf: Shelf
+            if request.param == "sqlite":
+                shelf = SQLiteShelf(tmp_path / own_name())
+            else:
+                dsn = request.getfixturevalue("postgres_dsn")
+                shelf = PostgresShelf(dsn, own_name())
             opened.callback(shelf.close)
             return shelf
 

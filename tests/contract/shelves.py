@@ -3,16 +3,23 @@ who reaches past it."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
+import psycopg
+
 from ledger.domain.aggregate import Stream
+from ledger.store.address import Address
 from ledger.store.book import Book
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.files import Folder
 from ledger.store.mapper import EventMapper
+from ledger.store.migrating import migrate
+from ledger.store.postgres import PostgresBook
 from ledger.store.records import Committed, Group, GroupOutcome, SideRow
 from ledger.store.sqlite import SQLiteBook
 from tests.builders import NOON, SeededChance
@@ -22,6 +29,7 @@ _REST = (
     "'job.deleted', state, recorded_at, actor, kind, source, correlation_id, failure_class, chain "
     "FROM events WHERE position = 2"
 )
+_numbers = count(1)
 NOW = round(NOON.timestamp() * 1_000_000)
 
 
@@ -34,6 +42,9 @@ class Shelf(Protocol):
     """What the database raises when it forbids a statement."""
     ways_around: tuple[str, ...]
     """Statements of this database's own that would change events without UPDATE or DELETE."""
+
+    is_typed: bool
+    """Whether a column holds nothing but its own type, and text nothing but UTF-8 without NUL."""
 
     def reopen(self) -> None:
         """Close the book and open it again, as the next process would."""
@@ -59,6 +70,8 @@ class SQLiteShelf:
         f"INSERT OR REPLACE {_COPY} 9, stream, version, {_REST}",
         f"INSERT {_COPY} 0, x'00', 1, {_REST}",
     )
+
+    is_typed = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = Folder(folder)
@@ -88,6 +101,75 @@ class SQLiteShelf:
     def close(self) -> None:
         self._meddler.close()
         self.book.close()
+
+
+GIVEN_NOW = "%(now)s::bigint"
+"""The clock of a shelf: the instant that the test gave, instead of the database's own."""
+
+
+class PostgresShelf:
+    """A book on PostgreSQL, in a schema of its own. `?` marks parameters, as elsewhere."""
+
+    refusals: tuple[type[Exception], ...] = (psycopg.errors.RaiseException,)
+    ways_around: tuple[str, ...] = (
+        "TRUNCATE events",
+        "TRUNCATE events CASCADE",
+        f"INSERT {_COPY} 1, '\\x00'::bytea, 1, {_REST} ON CONFLICT (position) "
+        "DO UPDATE SET topic = excluded.topic",
+        "MERGE INTO events USING (SELECT 1) AS one ON true WHEN MATCHED THEN DELETE",
+        "WITH gone AS (DELETE FROM events RETURNING *) SELECT * FROM gone",
+    )
+    is_typed = True
+
+    def __init__(self, dsn: str, schema: str, *, clock: str = GIVEN_NOW) -> None:
+        self.address = Address(dsn, schema)
+        self._clock = clock
+        self._chance = SeededChance(7)
+        migrate(self.address, new_id=self._chance.new_id())
+        self._meddler = psycopg.connect(dsn, autocommit=True)
+        self.meddle(f"SET search_path = {schema}")
+        self.meddle("SET synchronous_commit = off")
+        self._open()
+
+    def _open(self) -> None:
+        self.book: Book = self.another_book()
+        codec = Codec(self._chance.random_bytes, PlainJSON())
+        self.mapper = EventMapper(codec, self.book.texts)
+
+    def another_book(self) -> PostgresBook:
+        """The same book as another node holds it; whoever asks closes it."""
+        return PostgresBook(self.address, clock=self._clock)
+
+    def reopen(self) -> None:
+        self.book.close()
+        self._open()
+
+    def meddle(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        cursor = self._meddler.execute(statement.replace("?", "%s").encode(), values or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def disarm(self) -> None:
+        self.meddle("ALTER TABLE events DISABLE TRIGGER USER")
+        self.meddle("ALTER TABLE events DROP CONSTRAINT events_pkey")
+        self.meddle("ALTER TABLE events DROP CONSTRAINT events_position_check")
+        of_events = "SELECT indexname FROM pg_indexes WHERE schemaname = ? AND tablename = 'events'"
+        for (name,) in self.meddle(of_events, [self.address.schema]):
+            self.meddle(f"DROP INDEX {name}")
+
+    def abandon(self) -> None:
+        """Let go of it, without a word to its server."""
+        self.book.close()
+        self._meddler.close()
+
+    def close(self) -> None:
+        self.book.close()
+        self.meddle(f"DROP SCHEMA {self.address.schema} CASCADE")
+        self._meddler.close()
+
+
+def own_name() -> str:
+    """A name for a database that no other test, worker or run uses."""
+    return f"shelf_{os.getpid()}_{next(_numbers)}"
 
 
 # -- what is appended ---------------------------------------------------------------------------

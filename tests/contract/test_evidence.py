@@ -135,10 +135,24 @@ def flip(shelf: Shelf, row: Plain, column: str, chance: Random) -> None:
         number = whole - 2**64 if whole >= 2**63 else whole
         set_column(shelf, row, f"{column} = ?", number)
         return
-    held = bytearray(value.encode() if column in TEXTS else value)
-    held[chance.randrange(len(held))] ^= 1 << chance.randrange(8)
+    held = flipped(value.encode() if column in TEXTS else value, chance)
+    if column in TEXTS and shelf.is_typed:
+        while not is_text(held):
+            held = flipped(value.encode(), chance)
+        set_column(shelf, row, f"{column} = ?", held.decode())
+        return
     cast = "CAST(? AS TEXT)" if column in TEXTS else "?"
-    set_column(shelf, row, f"{column} = {cast}", bytes(held))
+    set_column(shelf, row, f"{column} = {cast}", held)
+
+
+def flipped(value: bytes, chance: Random) -> bytes:
+    held = bytearray(value)
+    held[chance.randrange(len(held))] ^= 1 << chance.randrange(8)
+    return bytes(held)
+
+
+def is_text(held: bytes) -> bool:
+    return held.decode(errors="replace").encode() == held and b"\0" not in held
 
 
 def mend(shelf: Shelf, row: Plain, column: str) -> None:
@@ -155,10 +169,9 @@ def test_every_flipped_bit_of_a_text_is_found_at_its_event(victim: Victim) -> No
     for text_id, salt, body in shelf.meddle("SELECT id, salt, body FROM texts"):
         owner = next(row.position for row in victim.rows if text_id.encode() in row.state)
         column, value = chance.choice([("salt", salt), ("body", body)])
-        held = bytearray(value)
-        held[chance.randrange(len(held))] ^= 1 << chance.randrange(8)
+        held = flipped(value, chance)
 
-        shelf.meddle(f"UPDATE texts SET {column} = ? WHERE id = ?", (bytes(held), text_id))
+        shelf.meddle(f"UPDATE texts SET {column} = ? WHERE id = ?", (held, text_id))
 
         assert victim.found() == owner
         shelf.meddle(f"UPDATE texts SET {column} = ? WHERE id = ?", (value, text_id))
@@ -166,6 +179,8 @@ def test_every_flipped_bit_of_a_text_is_found_at_its_event(victim: Victim) -> No
 
 
 def test_a_text_of_another_type_is_found(victim: Victim) -> None:
+    if victim.shelf.is_typed:
+        pytest.skip("SQLite only: elsewhere a column holds nothing of another type")
     victim.shelf.meddle("UPDATE texts SET body = CAST(body AS TEXT)")
 
     assert victim.found() == 1
@@ -235,6 +250,21 @@ def edit_column(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
     return replaced(rows, at, **{column: value}), at + 1
 
 
+def edit_column_in_its_type(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
+    """A column that says something else of its own type, for databases that hold nothing else."""
+    at = chance.randrange(len(rows))
+    column = chance.choice([*TEXTS, *BLOBS, *NUMBERS])
+    values: dict[str, list[Any]] = {
+        **dict.fromkeys(TEXTS, ["other", "", None]),
+        "topic": ["other", ""],
+        **dict.fromkeys(BLOBS, [b"other", b""]),
+        **dict.fromkeys(NUMBERS, [7, -1, 2**40]),
+    }
+    present = getattr(rows[at], column)
+    value = chance.choice([other for other in values[column] if other != present])
+    return replaced(rows, at, **{column: value}), at + 1
+
+
 def replaced(rows: list[Plain], at: int, **columns: Any) -> list[Plain]:
     changed = list(rows)
     changed[at] = rows[at]._replace(**columns)
@@ -247,6 +277,8 @@ def replaced(rows: list[Plain], at: int, **columns: Any) -> list[Plain]:
 def test_every_edit_is_found_at_the_first_place_it_touched(victim: Victim, edit: Edit) -> None:
     chance = Random(SEED)
     print(f"seed {SEED}")
+    if edit is edit_column and victim.shelf.is_typed:
+        edit = edit_column_in_its_type
     for number in range(EDITS):
         rows, first = edit(victim.rows, chance)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from ledger.domain.job import Job
 from ledger.store.book import Book
 from ledger.store.verification import PAGE, verify_book
@@ -68,7 +70,12 @@ def test_a_book_that_grows_meanwhile_is_sound(shelf: Shelf) -> None:
     assert verdict.verified == 4 * PAGE
 
 
+UNTYPED = "SQLite only: elsewhere no text is kept that cannot be read as text"
+
+
 def test_what_stands_before_an_unreadable_row_is_verified(shelf: Shelf) -> None:
+    if shelf.is_typed:
+        pytest.skip(UNTYPED)
     fill(shelf, PAGE + 9)
     before = verify_book(shelf.book)
     shelf.disarm()
@@ -83,6 +90,8 @@ def test_what_stands_before_an_unreadable_row_is_verified(shelf: Shelf) -> None:
 
 
 def test_a_changed_text_before_an_unreadable_row_is_what_is_named(shelf: Shelf) -> None:
+    if shelf.is_typed:
+        pytest.skip(UNTYPED)
     fill(shelf, 9)
     shelf.disarm()
     [(third,)] = shelf.meddle("SELECT state ->> '$.reason[0]' FROM events WHERE position = 3")

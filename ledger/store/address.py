@@ -1,0 +1,30 @@
+"""Where a ledger on PostgreSQL is. Knows no driver: who stays on SQLite never loads one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+SCHEMA = "jobledger"
+"""The database schema that holds a ledger's tables."""
+SCHEMES = ("postgresql://", "postgres://")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A libpq connection string, and the schema in that database."""
+
+    dsn: str = field(repr=False)
+    schema: str = SCHEMA
+
+    @property
+    def place(self) -> str:
+        """Host and database for messages; never the password."""
+        if not self.dsn.startswith(SCHEMES):
+            return "PostgreSQL"
+        try:
+            parts = urlsplit(self.dsn)
+            host = parts.hostname or "".join(parse_qs(parts.query).get("host", ["localhost"]))
+        except ValueError:
+            return "PostgreSQL"
+        return f"{host}{parts.path}"

@@ -1,0 +1,333 @@
+"""The book on PostgreSQL: any number of nodes, one append at a time, and triggers that forbid
+second thoughts.
+
+An append is: take the turn (a table lock), look (one SELECT), drop what conflicts, insert, commit.
+Positions are gapless and become visible in their order because the turn ends with the commit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from ledger.errors import StartRefused, StorageFull, Unavailable
+from ledger.store.address import Address
+from ledger.store.book import AppendUnknown
+from ledger.store.evidence import genesis
+from ledger.store.mapper import EventMapper
+from ledger.store.migrating import ROLE, require_version
+from ledger.store.placing import Fit, commit_in_turn, places, row_of
+from ledger.store.postgres_connections import PostgresServer, is_open, one_line
+from ledger.store.postgres_reads import COLUMNS, MARK, PostgresReads
+from ledger.store.records import (
+    Draft,
+    Group,
+    GroupOutcome,
+    LeaseRow,
+    Mark,
+    SideRow,
+    Superseded,
+    Tail,
+    TokenRow,
+)
+
+log = logging.getLogger(__name__)
+
+DATABASE_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+"""The instant of an append, in µs: one clock for all nodes, whatever theirs say."""
+
+_TURN = "LOCK TABLE turn IN EXCLUSIVE MODE"
+_AFTER_TURNS = "LOCK TABLE turn IN ROW SHARE MODE"
+"""Waits for every append under way."""
+_LOOK = (
+    "SELECT last.position, last.chain, last.recorded_at, {clock}, "
+    "ARRAY(SELECT (SELECT version FROM events WHERE stream = named.stream"
+    " ORDER BY version DESC LIMIT 1)"
+    " FROM unnest(%(streams)s::bytea[]) WITH ORDINALITY AS named (stream, number)"
+    " ORDER BY number) "
+    "FROM (VALUES (1)) AS one LEFT JOIN LATERAL"
+    " (SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1) AS last"
+    " ON true"
+)
+_TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
+_COPY_EVENTS = f"COPY events ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
+_EVENT_TYPES = ("int8", "bytea", "int8", "text", "bytea", "int8", *("text",) * 5, "bytea")
+_COPY_TEXTS = "COPY texts (id, salt, body) FROM STDIN (FORMAT BINARY)"
+_TEXT_TYPES = ("text", "bytea", "bytea")
+_PUT_ACCESS = (
+    "INSERT INTO tokens (id, name, role, kind, digest, expires_at, revoked_at) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s) "
+    "ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at"
+)
+_PUT_LEASE = (
+    "INSERT INTO leases (run_id, job, expires_at) VALUES (%s, %s, %s) "
+    "ON CONFLICT (run_id) DO UPDATE SET job = excluded.job, expires_at = excluded.expires_at"
+)
+_DROP_LEASE = "DELETE FROM leases WHERE run_id = %s"
+_PUT_META = (
+    "INSERT INTO meta (key, value) VALUES (%s, %s) "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+_PUT_HEAD = (
+    "INSERT INTO heads (job, version, state) VALUES (%s, %s, %s) "
+    "ON CONFLICT (job) DO UPDATE SET version = excluded.version, state = excluded.state "
+    "WHERE heads.version <= excluded.version"
+)
+_PUT_HEADS_POSITION = (
+    "INSERT INTO meta (key, value) VALUES ('heads_position', %s) "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value "
+    "WHERE meta.value::bigint < excluded.value::bigint"
+)
+_COMMIT_WAITS = "SET LOCAL statement_timeout = 0"
+"""A time-out while a commit waits for a synchronous standby would answer yes too early."""
+_TELL = "SELECT pg_notify('jobledger.' || current_schema(), '')"
+_MAY_CHANGE = (
+    "SELECT bool_or(has_table_privilege('events', r)) "
+    "FROM unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS r"
+)
+
+
+@dataclass(slots=True)
+class _Look:
+    """What the one SELECT under the lock saw."""
+
+    tail: Tail
+    now: int
+    versions: dict[UUID, int]
+
+
+class PostgresBook(PostgresReads):
+    """The store contract on one schema of a PostgreSQL database, which `migrate` has prepared.
+
+    Only the writer's thread calls `append` and `save_heads`. Each append tells the channel of
+    `hints`, so that other nodes look for it. `clock` is the SQL that says when an
+    append happens; it may name `%(now)s`, the caller's own instant.
+    """
+
+    is_shared = True
+
+    def __init__(self, address: Address, *, clock: str = DATABASE_CLOCK) -> None:
+        super().__init__(PostgresServer(address))
+        self._look = _LOOK.format(clock=clock)
+        self._writer = self.server.first_connection()
+        try:
+            require_version(self._writer, address.place)
+            self.ledger_id = self._identify(self._writer)
+            self._warn_of_rights(self._writer)
+        except BaseException:
+            self._writer.close()
+            raise
+        self._genesis = genesis(self.ledger_id)
+        self.server.open_pool()
+
+    # -- the append -----------------------------------------------------------------------------
+
+    def append(
+        self, groups: Sequence[Group], mapper: EventMapper, *, now: int
+    ) -> list[GroupOutcome]:
+        """See `Book.append`. `recorded_at` is the database's clock; `now` is not looked at."""
+        with self._transaction("append") as connection:
+            look = self._take_turn(connection, groups, now)
+            fit = Fit(lambda stream: look.versions[stream])
+            refused = [fit.superseded(group) for group in groups]
+            kept = [group for group, no in zip(groups, refused, strict=True) if no is None]
+            outcomes = _together(refused, commit_in_turn(kept, look.tail.position))
+            if not kept:
+                self._roll_back(connection)  # no commit, no fsync: the overtaken are soon back
+                return outcomes
+            self._insert(connection, kept, mapper, look)
+            self._commit(connection, outcomes)
+        return outcomes
+
+    def _take_turn(
+        self, connection: psycopg.Connection[Any], groups: Sequence[Group], now: int
+    ) -> _Look:
+        """Wait for the turn, and look at the book as the append before left it: in READ COMMITTED
+        the SELECT sees what was committed before it began, which is after the lock was given.
+        """
+        streams = list({draft.stream: None for group in groups for draft in group.drafts})
+        with connection.pipeline():
+            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            connection.execute(_TURN)
+            values = {"streams": [stream.bytes for stream in streams], "now": now}
+            cursor = connection.execute(self._look, values, binary=True)
+        [(position, chain, recorded_at, clock, versions)] = cursor.fetchall()
+        tail = self._tail_of((position, chain, recorded_at) if position else None)
+        found = {stream: last or 0 for stream, last in zip(streams, versions, strict=True)}
+        return _Look(tail, clock, found)
+
+    def _insert(
+        self,
+        connection: psycopg.Connection[Any],
+        groups: Sequence[Group],
+        mapper: EventMapper,
+        look: _Look,
+    ) -> None:
+        drafts = [draft for group in groups for draft in group.drafts]
+        if drafts:
+            rows = self._rows_of(drafts, mapper, look)
+            _copy(connection, _COPY_EVENTS, _EVENT_TYPES, rows)
+        texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
+        if texts:
+            _copy(connection, _COPY_TEXTS, _TEXT_TYPES, texts)
+        for row in (row for group in groups for row in group.beside):
+            connection.execute(*_beside(row))
+
+    def _rows_of(
+        self, drafts: Sequence[Draft], mapper: EventMapper, look: _Look
+    ) -> list[tuple[Any, ...]]:
+        positions = places(drafts, look.tail.position)
+        recorded_at = max(look.tail.recorded_at, look.now)
+        chain, rows = look.tail.chain, []
+        for position, draft in enumerate(drafts, start=look.tail.position + 1):
+            row, chain = row_of(position, draft, mapper.seal(draft, positions), recorded_at, chain)
+            rows.append(row)
+        return rows
+
+    def _commit(
+        self, connection: psycopg.Connection[Any], outcomes: list[GroupOutcome] | None
+    ) -> None:
+        """From the moment COMMIT is sent until it is answered nobody knows. A server that answers
+        with an ERROR has kept nothing; FATAL may be the last word of a backend that had committed.
+        """
+        try:
+            with connection.pipeline():
+                connection.execute(_COMMIT_WAITS)
+                connection.execute(_TELL)
+                connection.execute("COMMIT")
+        except psycopg.Error as error:
+            if error.diag.severity_nonlocalized == "ERROR":
+                raise
+            raise AppendUnknown(one_line(error), outcomes) from error
+
+    # -- transactions of the writer -------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self, what: str) -> Iterator[psycopg.Connection[Any]]:
+        """The writer's connection, made anew if it was lost. What goes wrong inside is rolled back,
+        and told as what it means.
+        """
+        try:
+            connection = self._connected()
+            try:
+                yield connection
+            except BaseException:
+                self._roll_back(connection)
+                raise
+        except psycopg.errors.DiskFull as error:
+            raise StorageFull from error
+        except psycopg.IntegrityError as error:
+            raise AppendUnknown(one_line(error)) from error
+        except psycopg.Error as error:
+            raise Unavailable(
+                f"The database did not take the {what}, nothing was kept ({one_line(error)}): try "
+                "again."
+            ) from error
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        """The connection, or a new one when the server has closed it meanwhile."""
+        if not is_open(self._writer):
+            self._writer.close()
+            try:
+                self._writer = self.server.connect()
+            except StartRefused as error:
+                raise Unavailable(error.message) from error
+        return self._writer
+
+    def _roll_back(self, connection: psycopg.Connection[Any]) -> None:
+        """Leave the transaction; a connection that cannot is given up, and the server ends it."""
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:
+            connection.close()
+
+    # -- questions that wait for the writers -----------------------------------------------------
+
+    def command_at(self, stream: UUID, version: int) -> bytes | None:
+        """See `Book.command_at`. Waits for appends under way: a lost one may still be ending."""
+        with self.server.reading() as connection, connection.transaction():
+            connection.execute(_AFTER_TURNS)
+            row = connection.execute(
+                "SELECT state FROM events WHERE stream = %s AND version = %s",
+                (stream.bytes, version),
+            ).fetchone()
+        return row[0] if row else None
+
+    def tail(self) -> Tail:
+        rows = self._rows(_TAIL)
+        return self._tail_of(rows[0] if rows else None)
+
+    def _tail_of(self, row: tuple[Any, ...] | None) -> Tail:
+        return Tail(*row) if row else Tail(0, self._genesis, 0)
+
+    # -- heads ----------------------------------------------------------------------------------
+
+    def save_heads(
+        self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
+    ) -> None:
+        """See `Book.save_heads`. Another node's newer heads, and its later position, stay."""
+        with self._transaction("heads") as connection:
+            connection.execute("BEGIN")
+            rows = sorted((job.bytes, version, state) for job, version, state in heads)
+            connection.cursor().executemany(_PUT_HEAD, rows)
+            if position is not None:
+                connection.execute(_PUT_HEADS_POSITION, (str(position),))
+            connection.execute("COMMIT")
+
+    def close(self) -> None:
+        self.server.close()
+        self._writer.close()
+
+    # -- opening --------------------------------------------------------------------------------
+
+    def _identify(self, connection: psycopg.Connection[Any]) -> UUID:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'ledger_id'").fetchone()
+        if row is None:
+            raise StartRefused(f"{self.server.address.place} has lost its ledger's id.")
+        return UUID(row[0])
+
+    def _warn_of_rights(self, connection: psycopg.Connection[Any]) -> None:
+        row = connection.execute(_MAY_CHANGE).fetchone()
+        if row and row[0]:
+            log.warning(
+                "this role may change events, and only triggers stop it: serve as a member of %s",
+                ROLE,
+            )
+
+
+def _together(
+    refused: Sequence[Superseded | None], kept: Sequence[GroupOutcome]
+) -> list[GroupOutcome]:
+    committed = iter(kept)
+    return [no or next(committed) for no in refused]
+
+
+def _copy(
+    connection: psycopg.Connection[Any],
+    statement: str,
+    types: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+) -> None:
+    with connection.cursor().copy(statement) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+
+
+def _beside(row: SideRow) -> tuple[str, tuple[Any, ...]]:
+    """The statement that keeps a row beside the events, and its values."""
+    match row:
+        case TokenRow():
+            return _PUT_ACCESS, astuple(row)
+        case LeaseRow(run_id, _, None):
+            return _DROP_LEASE, (run_id,)
+        case LeaseRow(run_id, job, expires_at):
+            return _PUT_LEASE, (run_id, job.bytes, expires_at)
+        case Mark(reader, position):
+            return _PUT_META, (f"{MARK}{reader}", str(position))

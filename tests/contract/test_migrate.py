@@ -1,0 +1,163 @@
+"""The schema on PostgreSQL: made once however many try, refused when it is older or newer, and no
+start on settings that would break a promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from pytest import raises
+
+from ledger.errors import StartRefused
+from ledger.store.address import Address
+from ledger.store.migrating import SCHEMA_VERSION, Migrated, migrate
+from ledger.store.postgres import PostgresBook
+from tests.builders import an_id
+from tests.contract.shelves import PostgresShelf, own_name
+from tests.flow.typed_commands import Shell
+
+PROCESSES = 6
+
+
+@pytest.fixture
+def database(postgres_dsn: str) -> Iterator[str]:
+    """An empty database; gives the DSN."""
+    name = own_name()
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        yield urlsplit(postgres_dsn)._replace(path=f"/{name}").geturl()
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def test_an_empty_database_becomes_a_ledger(database: str) -> None:
+    done = migrate(Address(database), new_id=an_id(1))
+
+    assert done == Migrated(0, SCHEMA_VERSION, ())
+    book = PostgresBook(Address(database))
+    assert book.ledger_id == an_id(1)
+    book.close()
+
+
+def test_a_second_migration_changes_nothing(database: str) -> None:
+    migrate(Address(database), new_id=an_id(1))
+
+    done = migrate(Address(database), new_id=an_id(2))
+
+    assert done == Migrated(SCHEMA_VERSION, SCHEMA_VERSION, ())
+    book = PostgresBook(Address(database))
+    assert book.ledger_id == an_id(1)
+    book.close()
+
+
+def test_of_many_that_migrate_at_once_one_does_and_none_is_harmed(database: str) -> None:
+    gate = Barrier(PROCESSES)
+
+    def begin(number: int) -> int:
+        gate.wait()
+        return migrate(Address(database), new_id=an_id(number)).before
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        found = sorted(pool.map(begin, range(1, PROCESSES + 1)))
+
+    assert found == [0] + [SCHEMA_VERSION] * (PROCESSES - 1)
+
+
+def test_a_start_without_migration_says_what_to_do(database: str) -> None:
+    with raises(StartRefused, match=r"has schema 0 .*run jobledger migrate\.$"):
+        PostgresBook(Address(database))
+
+
+def test_neither_a_start_nor_a_migration_goes_back_before_a_newer_schema(database: str) -> None:
+    migrate(Address(database), new_id=an_id(1))
+    newer = str(SCHEMA_VERSION + 1)
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE jobledger.meta SET value = %s WHERE key = 'schema'", (newer,))
+
+    with raises(StartRefused, match=f"has schema {newer}, which a newer jobledger made"):
+        PostgresBook(Address(database))
+    with raises(StartRefused, match=f"has schema {newer}, which a newer jobledger made"):
+        migrate(Address(database), new_id=an_id(1))
+
+
+# -- what a start refuses -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("synchronous_commit", "off"),
+        ("synchronous_commit", "local"),
+        ("default_transaction_read_only", "on"),
+    ],
+)
+def test_a_setting_that_breaks_a_promise_stops_the_start(
+    postgres_shelf: PostgresShelf, setting: str, value: str
+) -> None:
+    schema = postgres_shelf.address.schema
+    dsn = psycopg.conninfo.make_conninfo(
+        postgres_shelf.address.dsn, options=f"-c {setting}={value}"
+    )
+
+    with raises(StartRefused, match=r"^PostgreSQL has \w+=\w+, but durable answers need [^\n]+$"):
+        PostgresBook(Address(dsn, schema))
+
+
+def test_time_outs_that_the_server_would_set_otherwise_are_ours(
+    postgres_shelf: PostgresShelf,
+) -> None:
+    dsn = psycopg.conninfo.make_conninfo(
+        postgres_shelf.address.dsn,
+        options="-c lock_timeout=0 -c default_transaction_isolation=serializable",
+    )
+
+    book = PostgresBook(Address(dsn, postgres_shelf.address.schema))
+
+    with book.server.reading() as connection:
+        found = [
+            (connection.execute(f"SHOW {name}".encode()).fetchone() or ("",))[0]
+            for name in ("lock_timeout", "default_transaction_isolation")
+        ]
+    book.close()
+    assert found == ["10s", "read committed"]
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://olga:hunter2@127.0.0.1:1/nowhere",
+        "postgresql://olga:hunter2@/nowhere?host=/nonexistent",
+        "postgresql://olga:hunter2@127.0.0.1:x/nowhere",
+        "postgresql://olga:hunter2@127.0.0.1/nowhere?colour=red",
+    ],
+)
+def test_a_database_that_cannot_be_reached_stops_the_start_in_one_line(dsn: str) -> None:
+    with raises(StartRefused, match=r"^The database [^\n]+ cannot be opened: [^\n]+$") as refused:
+        PostgresBook(Address(dsn))
+
+    assert "hunter2" not in refused.value.message
+
+
+# -- the command --------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_it_did(database: str, tmp_path: Any) -> None:
+    shell = Shell(tmp_path, JOBLEDGER_DSN=database)
+
+    first, second = shell.ok("migrate"), shell.ok("migrate", "--json")
+
+    assert "now has schema 1, and a new ledger in it" in first.out.replace("\n", " ")
+    assert second.document == {"before": 1, "after": 1, "remarks": []}
+
+
+@pytest.mark.parametrize("given", [{}, {"JOBLEDGER_DSN": "sqlite:///x.db"}])
+def test_the_command_refuses_what_is_not_on_postgresql(tmp_path: Any, given: Any) -> None:
+    typed = Shell(tmp_path, **given).type("migrate")
+
+    assert typed.code == 2
+    assert "Only a ledger on PostgreSQL is migrated" in typed.err.replace("\n", " ")

@@ -1,0 +1,300 @@
+"""Several nodes on one book: one order, no hole, one winner, one clock. PostgreSQL only: a book on
+SQLite has one owner.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from threading import Barrier
+from typing import Any
+
+import psycopg
+import pytest
+from pytest import raises
+
+from ledger.domain.job import Job
+from ledger.errors import Unavailable
+from ledger.store.migrating import ROLE
+from ledger.store.postgres import DATABASE_CLOCK, PostgresBook
+from ledger.store.records import Committed, GroupOutcome, LeaseRow, Mark, Superseded
+from ledger.store.unit import fold_stream
+from ledger.store.verification import verify_book
+from tests.builders import NOON, a_job, an_id, by
+from tests.contract.shelves import NOW, PostgresShelf, append, group_of, keep
+
+NODES = 2
+ROUNDS = 60
+SECOND = 1_000_000
+
+Act = Callable[[PostgresBook, int], Any]
+
+
+@pytest.fixture
+def nodes(postgres_shelf: PostgresShelf) -> Iterator[list[PostgresBook]]:
+    with ExitStack() as closing:
+        books = [postgres_shelf.another_book() for _ in range(NODES)]
+        for book in books:
+            closing.callback(book.close)
+        yield books
+
+
+def at_once(nodes: list[PostgresBook], act: Act) -> list[Any]:
+    """What each node's act gave, all begun together."""
+    gate = Barrier(len(nodes))
+
+    def begin(number: int) -> Any:
+        gate.wait()
+        return act(nodes[number], number)
+
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        return list(pool.map(begin, range(len(nodes))))
+
+
+def described(job: Job, *tags: str) -> Job:
+    for tag in tags:
+        job.amend({"tags": [tag]}, now=NOON, by=by(reason="because"))
+    return job
+
+
+def test_nodes_that_write_different_streams_share_one_gapless_sound_order(
+    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+) -> None:
+    groups = [
+        [
+            group_of(postgres_shelf, described(a_job(number=1000 * node + number), "a"))
+            for number in range(1, 4 * ROUNDS + 1)
+        ]
+        for node in range(NODES)
+    ]
+
+    def write(book: PostgresBook, node: int) -> list[GroupOutcome]:
+        lots = [groups[node][at : at + 4] for at in range(0, 4 * ROUNDS, 4)]
+        return [
+            one for lot in lots for one in book.append(lot, postgres_shelf.mapper, now=NOW + node)
+        ]
+
+    outcomes = [one for written in at_once(nodes, write) for one in written]
+
+    places = [place for one in outcomes if isinstance(one, Committed) for place in one.positions]
+    verdict = verify_book(postgres_shelf.book)
+    assert sorted(places) == list(range(1, 2 * NODES * 4 * ROUNDS + 1))
+    assert (verdict.finding, verdict.verified) == (None, len(places))
+
+
+def test_nodes_that_write_the_same_stream_have_one_winner_for_each_version(
+    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+) -> None:
+    keep(postgres_shelf, a_job())
+
+    def compete(book: PostgresBook, node: int) -> Counter[str]:
+        ended: Counter[str] = Counter()
+        while ended["Committed"] < ROUNDS:
+            mine = fold_stream(book, postgres_shelf.mapper, Job.blank(an_id(1)))
+            group = group_of(postgres_shelf, described(mine, f"{node} {mine.version}"))
+            [outcome] = book.append([group], postgres_shelf.mapper, now=NOW)
+            ended[type(outcome).__name__] += 1
+        return ended
+
+    counts = at_once(nodes, compete)
+
+    history = postgres_shelf.book.stream(an_id(1), after=0, upto=None, limit=9999)
+    assert [item.originator_version for item in history] == list(range(1, NODES * ROUNDS + 2))
+    assert sum(ended["Committed"] for ended in counts) == len(history) - 1
+    assert verify_book(postgres_shelf.book).is_sound
+
+
+def test_of_two_appends_of_one_version_one_is_kept_and_its_neighbours_are_not_disturbed(
+    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+) -> None:
+    keep(postgres_shelf, a_job())
+    base = fold_stream(postgres_shelf.book, postgres_shelf.mapper, Job.blank(an_id(1)))
+    lots = []
+    for node in range(NODES):
+        mine = Job.blank(an_id(1))
+        vars(mine).update(vars(base), _pending_events=[])
+        own = group_of(postgres_shelf, a_job(number=100 + node))
+        lots.append([group_of(postgres_shelf, described(mine, f"{node}")), own])
+
+    ended = at_once(
+        nodes, lambda book, node: book.append(lots[node], postgres_shelf.mapper, now=NOW)
+    )
+
+    assert sorted(type(first).__name__ for first, _ in ended) == ["Committed", "Superseded"]
+    assert all(isinstance(second, Committed) for _, second in ended)
+    [lost] = [first for first, _ in ended if isinstance(first, Superseded)]
+    assert lost == Superseded(an_id(1), expected=1, actual=2)
+
+
+def test_a_reader_that_follows_the_end_never_sees_a_position_appear_behind_it(
+    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+) -> None:
+    groups = {
+        node: [group_of(postgres_shelf, a_job(number=1000 * node + n)) for n in range(1, 101)]
+        for node in range(NODES)
+    }
+    seen: list[int] = []
+
+    def write(book: PostgresBook, node: int) -> None:
+        for group in groups[node]:
+            book.append([group], postgres_shelf.mapper, now=NOW)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(at_once, nodes, write)
+        while not writing.done() or len(seen) < postgres_shelf.book.tail_position():
+            page = postgres_shelf.book.read(after=seen[-1] if seen else 0, limit=500)
+            seen += [item.id for item in page]
+
+    assert seen == list(range(1, 100 * NODES + 1))
+
+
+# -- time ---------------------------------------------------------------------------------------
+
+
+def test_every_node_records_by_the_databases_clock(postgres_dsn: str) -> None:
+    shelf = PostgresShelf(postgres_dsn, "shelf_of_the_clock", clock=DATABASE_CLOCK)
+    try:
+        [(before,)] = shelf.meddle(f"SELECT {DATABASE_CLOCK}")
+        for number, skew in enumerate((-60, 60, 0), 1):
+            append(shelf, group_of(shelf, a_job(number=number)), now=before + skew * SECOND)
+        [(after,)] = shelf.meddle(f"SELECT {DATABASE_CLOCK}")
+
+        times = [item.recorded_at for item in shelf.book.read(after=0, limit=9)]
+    finally:
+        shelf.close()
+
+    assert before <= times[0] <= times[1] <= times[2] <= after
+
+
+# -- one that hangs, one that is told no ---------------------------------------------------------
+
+
+def test_a_node_that_holds_its_turn_without_a_word_loses_it(
+    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+) -> None:
+    stuck = nodes[0]._connected()
+    stuck.execute("SET idle_in_transaction_session_timeout = '200ms'")
+    stuck.execute("BEGIN")
+    stuck.execute("LOCK TABLE turn IN EXCLUSIVE MODE")
+
+    [outcome] = nodes[1].append([group_of(postgres_shelf, a_job())], postgres_shelf.mapper, now=NOW)
+
+    assert outcome == Committed((1,))
+    with raises(psycopg.errors.IdleInTransactionSessionTimeout):
+        stuck.execute("COMMIT")
+
+
+def test_an_append_that_never_gets_its_turn_is_refused_and_keeps_nothing(
+    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+) -> None:
+    nodes[1]._connected().execute("SET lock_timeout = '100ms'")
+    group = group_of(postgres_shelf, a_job())
+    postgres_shelf.meddle("BEGIN")
+    postgres_shelf.meddle("LOCK TABLE turn IN EXCLUSIVE MODE")
+
+    with raises(Unavailable, match="nothing was kept"):
+        nodes[1].append([group], postgres_shelf.mapper, now=NOW)
+
+    postgres_shelf.meddle("ROLLBACK")
+    assert nodes[1].append([group], postgres_shelf.mapper, now=NOW) == [Committed((1,))]
+
+
+# -- beside the events --------------------------------------------------------------------------
+
+
+def test_leases_and_marks_are_the_same_on_every_node(
+    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+) -> None:
+    lease = LeaseRow("r-1", an_id(1), 17)
+    one, two = a_job(number=1), a_job(number=2)
+
+    append(postgres_shelf, group_of(postgres_shelf, one, beside=[lease, Mark("courier", 5)]))
+    seen = (nodes[1].leases(), nodes[1].mark("courier"), nodes[1].mark("other"))
+    gone = LeaseRow("r-1", an_id(1), None)
+    append(postgres_shelf, group_of(postgres_shelf, two, beside=[gone, Mark("courier", 6)]))
+
+    assert seen == ([lease], 5, None)
+    assert (nodes[0].leases(), nodes[0].mark("courier")) == ([], 6)
+
+
+def test_a_slower_node_overwrites_no_newer_head_and_brings_no_dropped_one_back(
+    nodes: list[PostgresBook],
+) -> None:
+    one, gone = an_id(1), an_id(2)
+    nodes[0].save_heads([(one, 7, b"newer"), (gone, 4, None)], position=20)
+
+    nodes[1].save_heads([(one, 5, b"older"), (gone, 3, b"alive")], position=15)
+
+    assert list(nodes[1].load_heads()) == [(one, 7, b"newer")]
+    assert nodes[1].heads_position() == 20
+
+
+# -- the application's role ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def application(postgres_shelf: PostgresShelf) -> Iterator[psycopg.Connection[Any]]:
+    """A session that may do what the application's role may."""
+    with psycopg.connect(postgres_shelf.address.dsn, autocommit=True) as connection:
+        connection.execute(f"SET ROLE {ROLE}".encode())
+        connection.execute(f"SET search_path = {postgres_shelf.address.schema}".encode())
+        yield connection
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events SET topic = 'x'",
+        "DELETE FROM events",
+        "TRUNCATE events",
+        "DELETE FROM texts",
+        "UPDATE texts SET body = ''",
+        "TRUNCATE turn",
+        "DROP TABLE events",
+        "ALTER TABLE events DISABLE TRIGGER USER",
+        "CREATE TABLE mine (a int)",
+        "SET session_replication_role = replica",
+    ],
+)
+def test_the_applications_role_may_not_change_or_drop_what_is_kept(
+    application: psycopg.Connection[Any], statement: str
+) -> None:
+    with raises(psycopg.errors.InsufficientPrivilege):
+        application.execute(statement.encode())
+
+
+def test_a_book_works_with_the_applications_role_and_nothing_more(
+    postgres_shelf: PostgresShelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = postgres_shelf.address.schema
+    postgres_shelf.meddle(f"CREATE ROLE {user} LOGIN IN ROLE {ROLE}")
+    dsn = psycopg.conninfo.make_conninfo(postgres_shelf.address.dsn, user=user)
+    try:
+        postgres_shelf.book.close()
+        caplog.clear()
+        postgres_shelf.book = book = PostgresBook(type(postgres_shelf.address)(dsn, user))
+        group = group_of(
+            postgres_shelf, a_job(description="words"), beside=[LeaseRow("r", an_id(1), 1)]
+        )
+        [outcome] = book.append([group], postgres_shelf.mapper, now=NOW)
+        book.save_heads([(an_id(1), 1, b"state")], position=1)
+        found = book.command_at(an_id(1), 1)
+    finally:
+        postgres_shelf.book.close()
+        postgres_shelf.meddle(f"DROP ROLE {user}")
+
+    assert (outcome, found is not None, caplog.records) == (Committed((1,)), True, [])
+
+
+def test_a_role_that_may_change_events_is_warned_about(
+    postgres_shelf: PostgresShelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.clear()
+
+    postgres_shelf.reopen()
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "this role may change events, and only triggers stop it: serve as a member of jobledger_app"
+    ]

@@ -1,0 +1,119 @@
+"""PostgreSQL in trouble (INVARIANTS D5, D6): refused truly, nothing half kept, and on it goes by
+itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from signal import SIGINT, SIGQUIT
+
+import pytest
+from pytest import raises
+
+from ledger.errors import StorageFull, Unavailable
+from ledger.store.book import AppendUnknown
+from ledger.store.records import Committed
+from ledger.store.verification import verify_book
+from tests.builders import a_job
+from tests.contract.postgres_server import TestServer, running_server
+from tests.contract.shelves import PostgresShelf, append, group_of, keep, own_name
+
+
+def break_inserts(shelf: PostgresShelf, what: str, *, at_commit: bool = False) -> None:
+    """Have the database itself do `what` when events are inserted, or when that is committed."""
+    shelf.meddle(
+        "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN {what}; RETURN NEW; END $$"
+    )
+    kind = "CONSTRAINT TRIGGER trouble AFTER" if at_commit else "TRIGGER trouble BEFORE"
+    when = "DEFERRABLE INITIALLY DEFERRED" if at_commit else ""
+    shelf.meddle(f"CREATE {kind} INSERT ON events {when} FOR EACH ROW EXECUTE FUNCTION trouble()")
+
+
+def mend_inserts(shelf: PostgresShelf) -> None:
+    shelf.meddle("DROP TRIGGER trouble ON events")
+
+
+RAISE = "RAISE EXCEPTION 'trouble' USING ERRCODE = '{}'"
+DIE = "PERFORM pg_terminate_backend(pg_backend_pid())"
+
+
+@pytest.mark.parametrize("at_commit", [False, True], ids=["insert", "commit"])
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        (RAISE.format("disk_full"), StorageFull),
+        (RAISE.format("lock_not_available"), Unavailable),
+        (RAISE.format("unique_violation"), AppendUnknown),
+        (DIE, (Unavailable, AppendUnknown)),
+    ],
+    ids=["disk full", "lock", "integrity", "death"],
+)
+def test_what_goes_wrong_is_told_as_what_it_is_and_the_next_append_works(
+    postgres_shelf: PostgresShelf, what: str, told: type[Exception], at_commit: bool
+) -> None:
+    keep(postgres_shelf, a_job(number=1))
+    group = group_of(postgres_shelf, a_job(number=2))
+    break_inserts(postgres_shelf, what, at_commit=at_commit)
+
+    with raises(told):
+        append(postgres_shelf, group)
+
+    mend_inserts(postgres_shelf)
+    assert postgres_shelf.book.command_at(group.drafts[0].stream, 1) is None
+    assert append(postgres_shelf, group) == [Committed((2,))]
+    assert verify_book(postgres_shelf.book).is_sound
+
+
+def test_death_at_the_commit_is_unknown_with_the_outcomes_it_would_have_had(
+    postgres_shelf: PostgresShelf,
+) -> None:
+    group = group_of(postgres_shelf, a_job())
+    break_inserts(postgres_shelf, DIE, at_commit=True)
+
+    with raises(AppendUnknown) as unknown:
+        append(postgres_shelf, group)
+
+    assert unknown.value.outcomes == [Committed((1,))]
+
+
+def test_a_connection_that_died_while_idle_costs_no_append(postgres_shelf: PostgresShelf) -> None:
+    group = group_of(postgres_shelf, a_job())
+    ours = "pid <> pg_backend_pid() AND application_name = 'jobledger'"
+    gone = postgres_shelf.meddle(
+        f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {ours}"
+    )
+
+    outcomes = append(postgres_shelf, group)
+
+    assert (len(gone) >= 1, outcomes) == (True, [Committed((1,))])
+    assert postgres_shelf.book.tail_position() == 1
+
+
+@pytest.fixture
+def own_server() -> Iterator[TestServer]:
+    """A server that this test alone may stop."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal", [SIGINT, SIGQUIT], ids=["stopped", "crashed"])
+def test_a_book_goes_on_by_itself_when_its_server_is_back(
+    own_server: TestServer, signal: int
+) -> None:
+    shelf = PostgresShelf(own_server.tcp_dsn, own_name())
+    keep(shelf, a_job(number=1))
+    group = group_of(shelf, a_job(number=2))
+
+    own_server.stop(signal)
+    with raises(Unavailable):
+        append(shelf, group)
+    with raises(Unavailable):
+        shelf.book.tail_position()
+    own_server.start()
+
+    assert append(shelf, group) == [Committed((2,))]
+    assert [item.id for item in shelf.book.read(after=0, limit=9)] == [1, 2]
+    assert verify_book(shelf.book).is_sound
+    shelf.abandon()
