@@ -22,6 +22,9 @@ HEARTBEAT_SECONDS = 15.0
 """How often a quiet stream says that it is there, and every stream's token is looked at."""
 PATIENCE_SECONDS = 30.0
 """How long one piece may take to be taken by a client; then the connection is given up."""
+FAREWELL_SECONDS = 1.0
+"""The same once its stream has ended: a client that does not read must not hold up a server's end.
+"""
 CATCH_UP_PAGE = 500
 MAX_CATCHING_UP = 4
 """Clients whose missed events are read at the same time."""
@@ -133,5 +136,11 @@ class EventStream(Response):
             await self._send(send, content)
 
     async def _send(self, send: Send, content: bytes) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await send({"type": "http.response.body", "body": content, "more_body": True})
+        now = asyncio.get_running_loop().time
+        has_ended = self._client.ending is not None
+        async with asyncio.timeout(FAREWELL_SECONDS if has_ended else PATIENCE_SECONDS) as limit:
+            self._client.when_ended = lambda: limit.reschedule(now() + FAREWELL_SECONDS)
+            try:
+                await send({"type": "http.response.body", "body": content, "more_body": True})
+            finally:
+                self._client.when_ended = None

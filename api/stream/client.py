@@ -35,6 +35,7 @@ class Client:
         self.position = position
         self.ending: Ending | None = None
         self.when_empty: Callable[[Client], None] | None = None
+        self.when_ended: Callable[[], None] | None = None
         self._is_picky = has_filter(wanted)
         self._waiting: deque[Frame] = deque()
         self._has_news = asyncio.Event()
@@ -63,6 +64,8 @@ class Client:
             self.ending = ending
         self._waiting.clear()
         self._has_news.set()
+        if self.when_ended is not None:
+            self.when_ended()
 
     async def take(self, seconds: float) -> list[Frame]:
         """What waits, at most FRAMES_PER_SEND; nothing after so many seconds, or at the end."""

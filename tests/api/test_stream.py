@@ -14,6 +14,7 @@ import pytest
 
 from api.routes.events import filters_of
 from api.schemas import StreamQuery
+from api.stream import answer as stream_answer
 from api.stream import client as stream_client
 from api.stream import tail as stream_tail
 from api.stream.tail import Tail
@@ -283,3 +284,19 @@ def test_a_bad_last_event_id_is_refused(api: Api, last: str) -> None:
 )
 def test_a_stream_of_nonsense_is_refused(api: Api, query: str, code: str) -> None:
     problem(api.get(f"{PATH}?{query}"), 422, code)
+
+
+def test_a_client_that_does_not_read_does_not_hold_up_the_servers_end(api: Api) -> None:
+    async def scene() -> None:
+        async with Listener(api) as deaf:
+            await deaf.until_position(append(api))
+            deaf.stall()
+            append(api)
+            tail_of(api).close()
+            while tail_of(api).clients:
+                await asyncio.sleep(0)
+
+    with small(stream_answer, FAREWELL_SECONDS=0.0):
+        play(api, scene)
+
+    assert not tail_of(api).clients
