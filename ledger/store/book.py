@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ledger.store.evidence import Row
 from ledger.store.mapper import EventMapper
+from ledger.store.offices import Office
 from ledger.store.query import AuditQuery
 from ledger.store.records import Group, GroupOutcome, LeaseRow, Recorded, Tail, TokenRow
 
@@ -119,6 +120,10 @@ class Book(Protocol):
         self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
         """Save (or, with None, drop) heads; with `position`, declare them complete up to there."""
+        ...
+
+    def office(self, name: str) -> Office:
+        """This node's candidature for an office; whoever asks closes it."""
         ...
 
     def close(self) -> None:

@@ -22,8 +22,10 @@ from ledger.store.book import AppendUnknown
 from ledger.store.evidence import genesis
 from ledger.store.mapper import EventMapper
 from ledger.store.migrating import ROLE, require_version
+from ledger.store.offices import Office
 from ledger.store.placing import Fit, commit_in_turn, places, row_of
 from ledger.store.postgres_connections import PostgresServer, is_open, one_line
+from ledger.store.postgres_offices import PostgresOffice
 from ledger.store.postgres_reads import COLUMNS, MARK, PostgresReads
 from ledger.store.records import (
     Draft,
@@ -67,7 +69,7 @@ _PUT_ACCESS = (
 )
 _PUT_LEASE = (
     "INSERT INTO leases (run_id, job, expires_at) VALUES (%s, %s, %s) "
-    "ON CONFLICT (run_id) DO UPDATE SET job = excluded.job, expires_at = excluded.expires_at"
+    "ON CONFLICT (run_id) DO UPDATE SET expires_at = excluded.expires_at, change = excluded.change"
 )
 _DROP_LEASE = "DELETE FROM leases WHERE run_id = %s"
 _PUT_META = (
@@ -279,6 +281,9 @@ class PostgresBook(PostgresReads):
             if position is not None:
                 connection.execute(_PUT_HEADS_POSITION, (str(position),))
             connection.execute("COMMIT")
+
+    def office(self, name: str) -> Office:
+        return PostgresOffice(self.server, name)
 
     def close(self) -> None:
         self.server.close()

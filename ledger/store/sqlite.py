@@ -18,6 +18,7 @@ from ledger.store.connections import SQLiteFile
 from ledger.store.evidence import genesis
 from ledger.store.files import Folder
 from ledger.store.mapper import EventMapper
+from ledger.store.offices import Office, OnlyNode
 from ledger.store.placing import Fit, commit_in_turn, places, row_of
 from ledger.store.records import (
     Draft,
@@ -155,6 +156,9 @@ class SQLiteBook(SQLiteReads):
         except sqlite3.Error as error:
             self._roll_back()
             raise Unavailable(f"The heads could not be saved ({error}).") from error
+
+    def office(self, name: str) -> Office:  # noqa: ARG002  the only node holds every office
+        return OnlyNode()
 
     def close(self) -> None:
         self.file.close()
