@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ledger.store.evidence import Row
 from ledger.store.mapper import EventMapper
+from ledger.store.nodes import NodeTable
 from ledger.store.offices import Office
 from ledger.store.query import AuditQuery
 from ledger.store.records import Group, GroupOutcome, LeaseRow, Recorded, Tail, TokenRow
@@ -120,6 +121,10 @@ class Book(Protocol):
         self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
         """Save (or, with None, drop) heads; with `position`, declare them complete up to there."""
+        ...
+
+    def nodes(self) -> NodeTable | None:
+        """Who is alive among the nodes; None where there is only one."""
         ...
 
     def office(self, name: str) -> Office:

@@ -25,6 +25,7 @@ from ledger.store.migrating import ROLE, require_version
 from ledger.store.offices import Office
 from ledger.store.placing import Fit, commit_in_turn, places, row_of
 from ledger.store.postgres_connections import PostgresServer, is_open, one_line
+from ledger.store.postgres_nodes import PostgresNodes
 from ledger.store.postgres_offices import PostgresOffice
 from ledger.store.postgres_reads import COLUMNS, MARK, PostgresReads
 from ledger.store.records import (
@@ -281,6 +282,9 @@ class PostgresBook(PostgresReads):
             if position is not None:
                 connection.execute(_PUT_HEADS_POSITION, (str(position),))
             connection.execute("COMMIT")
+
+    def nodes(self) -> PostgresNodes:
+        return PostgresNodes(self.server)
 
     def office(self, name: str) -> Office:
         return PostgresOffice(self.server, name)

@@ -157,6 +157,9 @@ class SQLiteBook(SQLiteReads):
             self._roll_back()
             raise Unavailable(f"The heads could not be saved ({error}).") from error
 
+    def nodes(self) -> None:
+        """None: the file lock lets one process in."""
+
     def office(self, name: str) -> Office:  # noqa: ARG002  the only node holds every office
         return OnlyNode()
 

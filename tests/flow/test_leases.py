@@ -87,7 +87,7 @@ def taken(post: Post, **fields: Any) -> tuple[UUID, OpenRun]:
 def test_a_heartbeat_between_the_sweeps_look_and_its_word_keeps_the_run(post: Post) -> None:
     job_id, run = taken(post)
     post.clock.advance(10 * SECOND)
-    leases = Leases(post.dispatcher.node, post.ledger.heads, lambda _: False)
+    leases = Leases(post.dispatcher.nodes, post.ledger.heads, lambda _: False)
     [given_up] = leases.given_up(post.clock.now())
 
     until = post.heartbeat(job_id, run)
