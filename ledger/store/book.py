@@ -13,7 +13,7 @@ from ledger.store.mapper import EventMapper
 from ledger.store.nodes import NodeTable
 from ledger.store.offices import Office
 from ledger.store.query import AuditQuery
-from ledger.store.records import Group, GroupOutcome, LeaseRow, Recorded, Tail, TokenRow
+from ledger.store.records import Group, GroupOutcome, LeaseChanges, Recorded, Tail, TokenRow
 
 
 class AppendUnknown(Exception):
@@ -101,8 +101,10 @@ class Book(Protocol):
         """All access tokens, revoked ones too."""
         ...
 
-    def leases(self) -> list[LeaseRow]:
-        """The leases of the runs whose work is done elsewhere."""
+    def leases(self, *, after: int = 0) -> LeaseChanges:
+        """The leases, of the runs whose work is done elsewhere, that were written after a change;
+        all of them after 0. Ended ones are not among them.
+        """
         ...
 
     def mark(self, reader: str) -> int | None:
@@ -121,6 +123,10 @@ class Book(Protocol):
         self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
         """Save (or, with None, drop) heads; with `position`, declare them complete up to there."""
+        ...
+
+    def agree(self, name: str, value: str) -> str:
+        """What all nodes hold as `name`: this value, unless another came first."""
         ...
 
     def nodes(self) -> NodeTable | None:

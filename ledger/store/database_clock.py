@@ -77,5 +77,11 @@ class DatabaseClock:
         return Look(from_microseconds(at), asked, self._local.elapsed())
 
 
+def off(skew: timedelta) -> str:
+    """How a clock is off, in words."""
+    seconds = skew.total_seconds()
+    return f"{abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}"
+
+
 def _doubt(look: Look) -> float:
     return look.doubt

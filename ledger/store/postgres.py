@@ -77,6 +77,9 @@ _PUT_META = (
     "INSERT INTO meta (key, value) VALUES (%s, %s) "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
+_AGREE = "INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING"
+AGREED = "agreed:"
+"""Begins the keys under which `meta` holds what the nodes have agreed on."""
 _PUT_HEAD = (
     "INSERT INTO heads (job, version, state) VALUES (%s, %s, %s) "
     "ON CONFLICT (job) DO UPDATE SET version = excluded.version, state = excluded.state "
@@ -283,6 +286,11 @@ class PostgresBook(PostgresReads):
                 connection.execute(_PUT_HEADS_POSITION, (str(position),))
             connection.execute("COMMIT")
 
+    def agree(self, name: str, value: str) -> str:
+        with self.server.reading() as connection:
+            connection.execute(_AGREE, (f"{AGREED}{name}", value))
+        return self._meta(f"{AGREED}{name}") or value
+
     def nodes(self) -> PostgresNodes:
         return PostgresNodes(self.server)
 
@@ -304,7 +312,7 @@ class PostgresBook(PostgresReads):
     def _warn_of_rights(self, connection: psycopg.Connection[Any]) -> None:
         row = connection.execute(_MAY_CHANGE).fetchone()
         if row and row[0]:
-            log.warning(
+            log.info(
                 "this role may change events, and only triggers stop it: serve as a member of %s",
                 ROLE,
             )

@@ -157,6 +157,9 @@ class SQLiteBook(SQLiteReads):
             self._roll_back()
             raise Unavailable(f"The heads could not be saved ({error}).") from error
 
+    def agree(self, name: str, value: str) -> str:  # noqa: ARG002  there is nobody to disagree
+        return value
+
     def nodes(self) -> None:
         """None: the file lock lets one process in."""
 
