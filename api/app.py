@@ -89,6 +89,10 @@ def create_app(parts: Parts, settings: Settings) -> FastAPI:
     app.state.heartbeat_seconds = HEARTBEAT_SECONDS
     errors.install(app)
     app.add_middleware(BodyLimit)
+    if parts.tracing is not None:
+        from api.tracing.requests import CommandSpans  # OpenTelemetry is imported by who uses it
+
+        app.add_middleware(CommandSpans, spans=parts.tracing.spans)
     app.add_middleware(Envelope)
     for router in ROUTERS:
         _declare_roles(router)

@@ -25,9 +25,11 @@ from ledger.store.application import Ledger, Limits
 from ledger.store.commands import Call
 from ledger.store.files import BOOK_FILE, Folder
 from ledger.store.tokens import Tokens
+from ledger.store.watch import Unwatched, Watch
 from projections.copies import COPIES_FILE, Copies
 
 if TYPE_CHECKING:
+    from api.tracing.tracing import Tracing
     from ledger.dispatch.delivery import Courier
 
 ADMIN = "admin"
@@ -50,6 +52,7 @@ class Parts:
     signer: Signer
     secrets: Secrets
     courier: Courier | None = None
+    tracing: Tracing | None = None
     _steps: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _is_started: bool = False
     _is_closed: bool = False
@@ -66,6 +69,17 @@ class Parts:
             if self.courier is not None:
                 self.courier.start()
 
+    def tell(self, watch: Watch) -> None:
+        """Have `watch` told what happens here from now on; where spans are made, they still are."""
+        if self.tracing is not None:
+            self.tracing.spans.also = watch
+            watch = self.tracing.spans
+        self.ledger.writer.watch = self.ledger.book.watch = watch
+        if self.dispatcher is not None:
+            self.dispatcher.watch = watch
+        if self.courier is not None:
+            self.courier.watch = watch
+
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Once no request is under way: let runs end, stop the copies, then the ledger. Blocks."""
         with self._steps:
@@ -73,6 +87,8 @@ class Parts:
                 return
             self._is_closed = True
             with ExitStack() as closing:
+                if self.tracing is not None:
+                    closing.callback(self.tracing.close)
                 closing.callback(self.ledger.close)
                 closing.callback(self.copies.close)
                 if self.courier is not None:
@@ -112,7 +128,9 @@ def open_server_parts(
             Signer(secret),
             secrets,
             _courier(ledger, secrets, settings) if dispatches else None,
+            _tracing(settings),
         )
+        parts.tell(Unwatched())
         opened.pop_all()
     return parts
 
@@ -122,6 +140,14 @@ def _courier(ledger: Ledger, secrets: Secrets, settings: Settings) -> Courier:
     from ledger.dispatch.sending import Sender
 
     return Courier(ledger, Sender(settings.channels, secrets))
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    if settings.collector is None:
+        return None
+    from api.tracing.tracing import Tracing  # OpenTelemetry is imported by those who use it
+
+    return Tracing(settings.collector)
 
 
 def secrets_of(settings: Settings) -> Secrets:

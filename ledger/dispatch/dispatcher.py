@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed
+from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, ended_of
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
 from ledger.dispatch.leases import GivenUp, Leases
 from ledger.dispatch.queues import Queues
@@ -30,7 +30,7 @@ from ledger.store.deciding import Command
 from ledger.store.heads import UNPAUSE, Wake
 from ledger.store.query import DISPATCHER
 from ledger.store.run_commands import Claimed
-from ledger.store.watch import Unwatched, Watch
+from ledger.store.watch import Ended, Unwatched, Watch
 
 CONCURRENCY = 32
 MAX_CLAIMS = 500
@@ -150,6 +150,8 @@ class Dispatcher:
                 run_commands.lose(item.job_id, item.run.run_id, "shutdown", call) for item in left
             ]
             self._ledger.submit(losses).result()
+        for item in left:
+            self.watch.run_ended(item.run.run_id, Ended("lost", "lost"))
         self._is_given_up = True
         self._ledger.heads.ring()
 
@@ -174,12 +176,15 @@ class Dispatcher:
         hand = self._take_in_hand(now)
         if hand.is_empty:
             return 0
+        with self.watch.step():
+            return self._take_note(hand, self._ask(hand, now), now)
+
+    def _ask(self, hand: Hand, now: datetime) -> list[Any]:
         try:
-            results = self._ledger.submit(self._work(hand, now)).result()
+            return self._ledger.submit(self._work(hand, now)).result()
         except BaseException:
             self._put_down(hand)
             raise
-        return self._take_note(hand, results, now)
 
     def _take_in_hand(self, now: datetime) -> Hand:
         dues = [] if self._is_draining.is_set() else self._take_due(now)
@@ -258,6 +263,7 @@ class Dispatcher:
         if isinstance(item.outcome, Deferred):
             self._sweep.look_at(item.claimed.run.lease_until)
         self._held.discard(run_id)
+        self.watch.run_ended(run_id, ended_of(item.outcome))
 
     def _after_claim(self, due: Due, result: object, now: datetime) -> None:
         if isinstance(result, Claimed):
@@ -265,7 +271,10 @@ class Dispatcher:
                 self._lag_seconds = (now - due.wake.at).total_seconds()
                 self.watch.claimed(self._lag_seconds)
             self._held.add(result.run.run_id)
-            self._workshop.launch(result)
+            traceparent = self.watch.run_began(result.job_id, result.run)
+            self._workshop.launch(
+                replace(result, traceparent=traceparent) if traceparent else result
+            )
         elif isinstance(result, TROUBLE):
             self._ready.give_back([due])
         elif isinstance(result, BaseException):

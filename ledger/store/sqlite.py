@@ -25,11 +25,13 @@ from ledger.store.records import (
     GroupOutcome,
     LeaseRow,
     Mark,
+    Pool,
     SideRow,
     Tail,
     TokenRow,
 )
 from ledger.store.sqlite_reads import COLUMNS, MARK, SQLiteReads
+from ledger.store.watch import Unwatched, Watch
 
 APPLICATION_ID = 0x4A4C4447
 """`JLDG`: marks the file as a ledger in SQLite's header."""
@@ -57,6 +59,7 @@ class SQLiteBook(SQLiteReads):
     """
 
     is_shared = False
+    watch: Watch = Unwatched()
 
     def __init__(self, folder: Folder, *, new_id: UUID | None) -> None:
         is_read_only = new_id is None
@@ -155,6 +158,9 @@ class SQLiteBook(SQLiteReads):
         except sqlite3.Error as error:
             self._roll_back()
             raise Unavailable(f"The heads could not be saved ({error}).") from error
+
+    def pool(self) -> Pool:
+        return Pool()
 
     def close(self) -> None:
         self.file.close()

@@ -53,7 +53,9 @@ def test_the_process_environment_is_read_when_none_is_given(
 
 def test_the_table_and_the_settings_name_the_same_things_in_the_same_order() -> None:
     assert [s.key for s in SETTINGS] == [
-        f.name for f in dataclasses.fields(Settings) if f.name not in ("secrets", "channels")
+        f.name
+        for f in dataclasses.fields(Settings)
+        if f.name not in ("secrets", "channels", "collector")
     ]
 
 
@@ -347,3 +349,49 @@ def test_a_good_value_is_taken(short: str, value: str, expected: object) -> None
 )
 def test_a_sqlite_dsn_names_its_file(dsn: str, path: Path | None) -> None:
     assert load_settings({"JOBLEDGER_DSN": dsn}).sqlite_path == path
+
+
+# -- where spans go ------------------------------------------------------------------------------
+
+ALL, TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+
+
+@pytest.mark.parametrize(
+    ("environ", "collector"),
+    [
+        ({}, None),
+        ({ALL: " "}, None),
+        ({ALL: "http://collector:4318"}, "http://collector:4318/v1/traces"),
+        ({ALL: "http://collector:4318/"}, "http://collector:4318/v1/traces"),
+        ({ALL: "http://one", TRACES: "https://two/spans"}, "https://two/spans"),
+        ({ALL: "http://one", "OTEL_SDK_DISABLED": "True"}, None),
+        ({ALL: "http://one", "OTEL_TRACES_EXPORTER": "none"}, None),
+        (
+            {ALL: "http://one", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
+            "http://one/v1/traces",
+        ),
+    ],
+)
+def test_opentelemetrys_own_variables_say_where_spans_go(
+    environ: dict[str, str], collector: str | None
+) -> None:
+    assert load_settings(environ).collector == collector
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({ALL: "collector:4318"}, ALL),
+        ({TRACES: "ftp://collector"}, TRACES),
+        ({ALL: "http://me:hush@collector"}, ALL),
+        ({ALL: "http://one", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL"),
+    ],
+)
+def test_a_collector_that_cannot_be_spoken_to_stops_the_start(
+    environ: dict[str, str], named: str
+) -> None:
+    with raises(StartRefused) as refused:
+        load_settings(environ)
+
+    assert refused.value.message.startswith(f"{named}: ")
+    assert "hush" not in refused.value.message
