@@ -14,6 +14,7 @@ from api import values
 from api.channel_settings import TABLES, read_channels
 from ledger.dispatch.channels import ChannelSettings
 from ledger.errors import StartRefused
+from ledger.store.address import Address
 
 PREFIX = "JOBLEDGER_"
 FILE_NAME = "jobledger.toml"
@@ -64,6 +65,17 @@ class Settings:
         """The file `sqlite:///…` names; None means the data folder's own file, or PostgreSQL."""
         is_sqlite = self.dsn is not None and self.dsn.startswith(values.SQLITE)
         return Path(str(self.dsn).removeprefix(values.SQLITE)) if is_sqlite else None
+
+    @property
+    def address(self) -> Address | None:
+        """Where the ledger is when it is on PostgreSQL."""
+        is_postgres = self.dsn is not None and self.sqlite_path is None
+        return Address(str(self.dsn)) if is_postgres else None
+
+    @property
+    def place(self) -> str:
+        """Where the ledger is, for people."""
+        return self.address.place if self.address is not None else str(self.data)
 
 
 def load_settings(

@@ -5,18 +5,22 @@ is allowed.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
 from ledger.errors import Behind, JobNotFound, Unavailable
+from ledger.store.address import Address
 from ledger.store.application import Ledger
 from projections import job_questions, jobs, runs
 from projections.followers import Follower, ProcessFollower, ThreadFollower
 from projections.job_questions import JobFilter
 from projections.model import Model
 from projections.runner import ModelStanding, Progress, Runner
+from projections.store import CopyStore
 from projections.stores.sqlite import SQLiteCopies
 
 COPIES_FILE = "projections.db"
@@ -43,7 +47,7 @@ class Copies:
     """
 
     def __init__(
-        self, ledger: Ledger, store: SQLiteCopies, runner: Runner | None, follower: Follower | None
+        self, ledger: Ledger, store: CopyStore, runner: Runner | None, follower: Follower | None
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -73,6 +77,39 @@ class Copies:
     def open_kept_apart(cls, ledger: Ledger, data: Path, path: Path) -> Self:
         """Open the copies file, to be kept by a process of its own once it is started."""
         return cls(ledger, SQLiteCopies(path), None, ProcessFollower(data, path))
+
+    @classmethod
+    def open_shared(
+        cls, ledger: Ledger, address: Address, *, models: Sequence[Model] = MODELS
+    ) -> Self:
+        """The copies of a ledger on PostgreSQL, beside its book: once started, they are kept by
+        whichever of its nodes holds that office.
+        """
+        from projections.shared_follower import SharedFollower  # the driver is slow to import
+        from projections.stores.postgres import PostgresCopies
+
+        store = PostgresCopies(address)
+        make_runner = partial(Runner, ledger.book, ledger.mapper, store, models)
+        return cls(ledger, store, None, SharedFollower(store, make_runner, models))
+
+    @classmethod
+    def own_shared(cls, ledger: Ledger, address: Address) -> Self:
+        """The same for a process that keeps them alone, for as long as it is there. Refuses
+        Unavailable while another node does.
+        """
+        from projections.stores.postgres import PostgresCopies
+
+        with ExitStack() as opened:
+            store = PostgresCopies(address)
+            opened.callback(store.close)
+            if not store.office.is_held():
+                raise Unavailable(
+                    "A node of this ledger keeps its copies: until all nodes have ended, this can "
+                    "only read."
+                )
+            runner = Runner(ledger.book, ledger.mapper, store, MODELS)
+            opened.pop_all()
+        return cls(ledger, store, runner, None)
 
     def start(self) -> None:
         """Follow the book from now on."""
@@ -161,42 +198,44 @@ class Copies:
         standing = self._store.standing(model)
         is_ours = standing is not None and standing.version == model.VERSION
         position = standing.position if standing is not None and is_ours else 0
-        return ModelStanding(model.NAME, model.VERSION, position, None, None)
+        broken_at, problem = (standing.broken_at, standing.problem) if standing else (None, None)
+        return ModelStanding(model.NAME, model.VERSION, position, broken_at, problem)
 
     # -- questions ------------------------------------------------------------------------------
 
     def job(self, job_id: UUID) -> dict[str, Any]:
         """One job; JobNotFound when unknown or deleted."""
-        with self._store.reading() as connection:
-            row = connection.execute(job_questions.ONE, {"id": str(job_id)}).fetchone()
+        with self._store.reading() as questions:
+            row = questions.row(job_questions.ONE, {"id": str(job_id)})
         if row is None:
             raise JobNotFound(job_id)
         return job_questions.shape(row)
 
     def jobs(self, asked: JobFilter) -> tuple[list[dict[str, Any]], str | None]:
         """A page of jobs, and the next page's cursor."""
-        with self._store.reading() as connection:
-            return job_questions.find(connection, asked)
+        with self._store.reading() as questions:
+            return job_questions.find(questions, asked)
 
     def runs(
         self, job_id: UUID, *, cursor: str | None, limit: int
     ) -> tuple[list[dict[str, Any]], str | None]:
         """A page of a job's runs, newest first, and the next page's cursor."""
-        with self._store.reading() as connection:
-            return runs.find(connection, job_id, cursor=cursor, limit=limit)
+        with self._store.reading() as questions:
+            return runs.find(questions, job_id, cursor=cursor, limit=limit)
 
     def summary(self) -> dict[str, Any]:
         """How many jobs stand where, the next fire, and the newest failures."""
-        with self._store.reading() as connection:
+        with self._store.reading() as questions:
             return {
-                **job_questions.summary(connection),
-                "recent_failures": runs.recent_failures(connection),
+                **job_questions.summary(questions),
+                "recent_failures": runs.recent_failures(questions),
             }
 
     def failing_count(self) -> int:
         """How many active jobs failed the last time they ran."""
-        with self._store.reading() as connection:
-            return int(connection.execute(job_questions.FAILING).fetchone()[0])
+        with self._store.reading() as questions:
+            [row] = questions.rows(job_questions.FAILING)
+        return int(row["count"])
 
 
 def state_of(standing: ModelStanding, end: int) -> str:

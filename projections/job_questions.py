@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from ledger.domain.names import folded
 from ledger.errors import InvalidField
+from projections.store import Questions
 
 MAX_PAGE = 1000
 STATUSES = ("active", "paused", "failed", "completed")
@@ -17,10 +18,14 @@ RECENT = 10
 
 ONE = "SELECT * FROM jobs WHERE id = :id AND status <> 'deleted'"
 COUNTS = (
-    "SELECT status, enabled, COUNT(*) FROM jobs WHERE status <> 'deleted' GROUP BY status, enabled"
+    "SELECT status, enabled, COUNT(*) AS count FROM jobs WHERE status <> 'deleted' "
+    "GROUP BY status, enabled"
 )
-FAILING = "SELECT COUNT(*) FROM jobs WHERE status = 'active' AND consecutive_errors > 0"
-NEXT = "SELECT MIN(next_run_at) FROM jobs WHERE next_run_at IS NOT NULL AND status = 'active'"
+FAILING = "SELECT COUNT(*) AS count FROM jobs WHERE status = 'active' AND consecutive_errors > 0"
+NEXT = (
+    "SELECT MIN(next_run_at) AS next_run_at FROM jobs "
+    "WHERE next_run_at IS NOT NULL AND status = 'active'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +43,13 @@ class JobFilter:
     is_newest_first: bool = False
 
 
-def find(
-    connection: sqlite3.Connection, asked: JobFilter
-) -> tuple[list[dict[str, Any]], str | None]:
+def find(questions: Questions, asked: JobFilter) -> tuple[list[dict[str, Any]], str | None]:
     """One page in the order the jobs were made, or its reverse, and the cursor of the next."""
     size = max(1, min(asked.limit, MAX_PAGE))
     condition, values = _condition(asked)
     order = "DESC" if asked.is_newest_first else "ASC"
     sql = f"SELECT * FROM jobs WHERE {condition} ORDER BY number {order} LIMIT :limit"
-    rows = connection.execute(sql, {**values, "limit": size + 1}).fetchall()
+    rows = questions.rows(sql, {**values, "limit": size + 1})
     following = str(rows[size - 1]["number"]) if len(rows) > size else None
     return [shape(row) for row in rows[:size]], following
 
@@ -59,8 +62,8 @@ def _condition(asked: JobFilter) -> tuple[str, dict[str, Any]]:
     if asked.tag is not None:
         terms.append("number IN (SELECT number FROM job_tags WHERE tag = :tag)")
     if asked.q is not None:
-        terms.append("name LIKE :pattern ESCAPE '\\'")
-        escaped = asked.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        terms.append("folded_name LIKE :pattern ESCAPE '\\'")
+        escaped = folded(asked.q).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         values["pattern"] = f"%{escaped}%"
     if asked.failure_class is not None:
         terms.append("last_failure_class = :failure_class")
@@ -77,19 +80,19 @@ def read_cursor(cursor: str) -> int:
     return int(cursor)
 
 
-def summary(connection: sqlite3.Connection) -> dict[str, Any]:
+def summary(questions: Questions) -> dict[str, Any]:
     """How many jobs stand where, and when the next one fires."""
     counts = dict.fromkeys(STATUSES, 0)
     disabled = 0
-    for status, enabled, count in connection.execute(COUNTS):
-        counts[status] += count
-        disabled += 0 if enabled else count
-    next_run_at = connection.execute(NEXT).fetchone()[0]
+    for row in questions.rows(COUNTS):
+        counts[row["status"]] += row["count"]
+        disabled += 0 if row["enabled"] else row["count"]
+    [following] = questions.rows(NEXT)
     return {
         "total": sum(counts.values()),
         **counts,
         "disabled": disabled,
-        "next_run_at": next_run_at,
+        "next_run_at": following["next_run_at"],
     }
 
 

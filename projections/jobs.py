@@ -9,49 +9,51 @@ from typing import Any
 
 import orjson
 
+from ledger.domain.names import folded
 from ledger.store.records import Fact
 from projections.model import Statement
 
 NAME = "jobs"
-VERSION = 1
+VERSION = 2
 TABLES = ("jobs", "job_tags")
 SCHEMA = """
 CREATE TABLE jobs{g} (
     id TEXT PRIMARY KEY,
-    number INTEGER NOT NULL,
+    number BIGINT NOT NULL,
     name TEXT NOT NULL,
+    folded_name TEXT NOT NULL,
     description TEXT,
     status TEXT NOT NULL,
-    enabled INTEGER NOT NULL,
+    enabled BIGINT NOT NULL,
     schedule TEXT NOT NULL,
     task TEXT NOT NULL,
     executor TEXT,
     delivery TEXT,
     policy TEXT NOT NULL,
     tags TEXT NOT NULL,
-    delete_after_run INTEGER NOT NULL,
+    delete_after_run BIGINT NOT NULL,
     next_run_at TEXT,
     paused_until TEXT,
     open_run_id TEXT,
     open_scheduled_for TEXT,
     open_trigger TEXT,
-    open_attempt INTEGER,
-    open_fence INTEGER,
+    open_attempt BIGINT,
+    open_fence BIGINT,
     open_node TEXT,
     open_started_at TEXT,
     open_lease_until TEXT,
     last_run_id TEXT,
     last_started_at TEXT,
     last_status TEXT,
-    last_duration_ms INTEGER,
+    last_duration_ms BIGINT,
     last_error TEXT,
     last_failure_class TEXT,
     last_delivery TEXT,
-    consecutive_errors INTEGER NOT NULL,
-    consecutive_losses INTEGER NOT NULL,
-    run_count INTEGER NOT NULL,
-    version INTEGER NOT NULL,
-    revision INTEGER NOT NULL,
+    consecutive_errors BIGINT NOT NULL,
+    consecutive_losses BIGINT NOT NULL,
+    run_count BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
     created_at TEXT NOT NULL,
     created_by TEXT NOT NULL,
     updated_at TEXT NOT NULL
@@ -63,7 +65,7 @@ CREATE INDEX jobs{g}_by_class ON jobs{g} (last_failure_class,
 number) WHERE last_failure_class IS NOT NULL;
 CREATE TABLE job_tags{g} (
     tag TEXT NOT NULL,
-    number INTEGER NOT NULL,
+    number BIGINT NOT NULL,
     job_id TEXT NOT NULL,
     PRIMARY KEY (tag, number)
 );
@@ -92,15 +94,12 @@ def _update(changes: str, mark: str = _MARK) -> str:
 
 INSERT = """
 INSERT INTO jobs{g} (
-    id, number, name, description, status, enabled, schedule, task, executor, delivery, policy,
-    tags, delete_after_run,
-    next_run_at, consecutive_errors, consecutive_losses, run_count, version, revision, created_at,
-    created_by, updated_at
-) VALUES (
-    :id, :number, :name, :description, 'active', :enabled, :schedule, :task, :executor, :delivery,
-    :policy, :tags,
-    :delete_after_run, :next_run_at, 0, 0, 0, :version, :version, :timestamp, :actor, :timestamp
-)
+    id, number, name, folded_name, description, status, enabled, schedule, task, executor, delivery,
+    policy, tags, delete_after_run, next_run_at, consecutive_errors, consecutive_losses, run_count,
+    version, revision, created_at, created_by, updated_at ) VALUES ( :id, :number, :name,
+    :folded_name, :description, 'active', :enabled, :schedule, :task, :executor, :delivery, :policy,
+    :tags, :delete_after_run, :next_run_at, 0, 0, 0, :version, :version, :timestamp, :actor,
+    :timestamp )
 """
 PAUSE = _update("status = 'paused', paused_until = :until, next_run_at = NULL", _REVISE)
 REVIVE = _update(_REVIVE, _REVISE)
@@ -156,6 +155,7 @@ AMENDABLE = (
     "name", "description", "schedule", "task", "executor", "delivery", "policy", "tags", "enabled",
     "delete_after_run",
 )  # fmt: skip
+FLAGS = ("enabled", "delete_after_run")
 NESTED = ("schedule", "executor", "delivery", "policy", "tags")
 
 
@@ -178,20 +178,25 @@ def _one(sql: str) -> Callable[[Fact], Iterable[Statement]]:
 
 def _scheduled(fact: Fact) -> Iterable[Statement]:
     row = _of(fact) | {"number": fact.position, "actor": json_text(fact.data["actor"])}
-    row |= {name: json_text(row[name]) for name in NESTED}
-    yield INSERT, row
+    yield INSERT, row | _columns({name: fact.data[name] for name in AMENDABLE})
     yield from _tags(row["id"], fact.data["tags"])
 
 
 def _amended(fact: Fact) -> Iterable[Statement]:
     changes = {name: value for name, value in fact.data["changes"].items() if name in AMENDABLE}
-    row = _of(fact) | {
-        name: json_text(value) if name in NESTED else value for name, value in changes.items()
-    }
-    columns = "".join(f"{name} = :{name}, " for name in AMENDABLE if name in changes)
-    yield _update(f"{columns}next_run_at = :next_run_at", _REVISE), row
+    changed = _columns(changes)
+    columns = "".join(f"{name} = :{name}, " for name in changed)
+    yield _update(f"{columns}next_run_at = :next_run_at", _REVISE), _of(fact) | changed
     if "tags" in changes:
-        yield from _tags(row["id"], changes["tags"])
+        yield from _tags(str(fact.stream), changes["tags"])
+
+
+def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a job as columns hold them, in an order of their own."""
+    columns = {name: fields[name] for name in AMENDABLE if name in fields}
+    columns |= {name: json_text(columns[name]) for name in NESTED if name in columns}
+    columns |= {name: int(columns[name]) for name in FLAGS if name in columns}
+    return columns | ({"folded_name": folded(columns["name"])} if "name" in columns else {})
 
 
 def _tags(job_id: str, tags: list[str]) -> Iterable[Statement]:

@@ -14,6 +14,7 @@ from ledger.store.application import Ledger
 from ledger.store.records import Fact, Recorded
 from projections import runs
 from projections.job_questions import read_cursor
+from projections.stores.sqlite import SQLiteQuestions
 
 STARTED = "job.run_started"
 AT_ONCE = 500
@@ -34,12 +35,11 @@ class PastRuns:
         """One page, newest first, and the cursor of the next; as the copies answered then."""
         last = self._version if cursor is None else self._before(read_cursor(cursor))
         with closing(sqlite3.connect(":memory:")) as connection:
-            connection.row_factory = sqlite3.Row
             connection.executescript(runs.SCHEMA.format(g=""))
             for fact in self._facts(last, limit + 1):
                 for statement, values in runs.project(fact):
                     connection.execute(statement.format(g=""), values)
-            return runs.find(connection, self._job_id, cursor=cursor, limit=limit)
+            return runs.find(SQLiteQuestions(connection), self._job_id, cursor=cursor, limit=limit)
 
     def _facts(self, last: int, run_count: int) -> list[Fact]:
         """The events up to a version, back to the start of that many runs."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ledger.errors import CorruptEvent
+from ledger.errors import CorruptEvent, Unavailable
 from ledger.store.book import Book
 from ledger.store.mapper import EventMapper
 from ledger.store.records import Fact
 from projections.model import Model
-from projections.stores.sqlite import SQLiteCopies, Standing
+from projections.store import CopyStore, Standing
 
 PAGE = 2000
 """Events read, and applied in one transaction, at a time."""
@@ -30,6 +30,8 @@ class Place:
     position: int
     broken_at: int | None = None
     problem: str | None = None
+    noted: int | None = None
+    """What others were told of `broken_at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Runner:
     """
 
     def __init__(
-        self, book: Book, mapper: EventMapper, store: SQLiteCopies, models: Sequence[Model]
+        self, book: Book, mapper: EventMapper, store: CopyStore, models: Sequence[Model]
     ) -> None:
         self._book = book
         self._mapper = mapper
@@ -61,6 +63,11 @@ class Runner:
         """Apply one page to the models that are furthest behind; returns how many events it took
         in.
         """
+        count = self._take_page()
+        self._note_trouble()
+        return count
+
+    def _take_page(self) -> int:
         if self._is_unsure:
             self._look_again()
         live = [place for place in self.places if place.broken_at is None]
@@ -79,12 +86,21 @@ class Runner:
         self._is_unsure = any(place.broken_at is not None for place in live)
         return len(facts)
 
+    def _note_trouble(self) -> None:
+        """Let other processes know what stopped a model, or that it goes on."""
+        for place in self.places:
+            if place.broken_at != place.noted:
+                with self._store.transaction():
+                    self._store.note_trouble(place.model, place.broken_at, place.problem)
+                place.noted = place.broken_at
+
     def _look_again(self) -> None:
         """After a failure: where the models stand is what the file says."""
         with self._store.transaction():
             standings = [self._store.standing(place.model) for place in self.places]
         for place, standing in zip(self.places, standings, strict=True):
             place.position = standing.position if standing else 0
+            place.noted = standing.broken_at if standing else None
         self._is_unsure = False
 
     def standings(self) -> list[ModelStanding]:
@@ -127,8 +143,13 @@ class Runner:
     def _place(self, model: Model) -> Place:
         standing = self._store.standing(model)
         if standing is not None and standing.version == model.VERSION:
-            return Place(model, standing.generation, standing.position)
-        built = Place(model, standing.generation + 1 if standing else 1, 0)
+            return Place(model, standing.generation, standing.position, noted=standing.broken_at)
+        built = Place(
+            model,
+            standing.generation + 1 if standing else 1,
+            0,
+            noted=standing.broken_at if standing else None,
+        )
         self._store.create(model, built.generation)
         if standing is not None:
             self._fill(built, standing.position, _nobody_watches)
@@ -181,6 +202,8 @@ class Runner:
             with self._store.savepoint():
                 self._store.apply(statements, place.generation)
                 self._store.move(place.model, facts[-1].position)
+        except Unavailable:
+            raise  # the database's trouble, which the model has no part in
         except Exception as error:  # noqa: BLE001  a model's mistake stops that model, nothing else
             return f"{type(error).__name__}: {error}"
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
@@ -10,6 +9,7 @@ from uuid import UUID
 from ledger.store.records import Fact
 from projections.job_questions import MAX_PAGE, RECENT, read_cursor
 from projections.model import Statement
+from projections.store import Questions
 
 NAME = "runs"
 VERSION = 1
@@ -17,20 +17,20 @@ TABLES = ("runs",)
 SCHEMA = """
 CREATE TABLE runs{g} (
     job_id TEXT NOT NULL,
-    fence INTEGER NOT NULL,
+    fence BIGINT NOT NULL,
     run_id TEXT NOT NULL,
     status TEXT NOT NULL,
     trigger TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
+    attempt BIGINT NOT NULL,
     scheduled_for TEXT NOT NULL,
     node TEXT NOT NULL,
     started_at TEXT NOT NULL,
     lease_until TEXT NOT NULL,
     ended_at TEXT,
-    ended_position INTEGER,
-    duration_ms INTEGER,
+    ended_position BIGINT,
+    duration_ms BIGINT,
     output TEXT,
-    output_bytes INTEGER,
+    output_bytes BIGINT,
     output_sha256 TEXT,
     error TEXT,
     failure_class TEXT,
@@ -111,18 +111,16 @@ def project(fact: Fact) -> Iterable[Statement]:
 
 
 def find(
-    connection: sqlite3.Connection, job_id: UUID, *, cursor: str | None, limit: int
+    questions: Questions, job_id: UUID, *, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
     """One page of a job's runs, newest first, and the cursor of the next."""
     size = max(1, min(limit, MAX_PAGE))
     before = read_cursor(cursor) if cursor is not None else 2**62
-    rows = connection.execute(
-        PAGE, {"job_id": str(job_id), "before": before, "limit": size + 1}
-    ).fetchall()
+    rows = questions.rows(PAGE, {"job_id": str(job_id), "before": before, "limit": size + 1})
     following = str(rows[size - 1]["fence"]) if len(rows) > size else None
     return [dict(row) for row in rows[:size]], following
 
 
-def recent_failures(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+def recent_failures(questions: Questions) -> list[dict[str, Any]]:
     """The newest failed runs, with the names of their jobs."""
-    return [dict(row) for row in connection.execute(RECENT_FAILURES, {"limit": RECENT})]
+    return [dict(row) for row in questions.rows(RECENT_FAILURES, {"limit": RECENT})]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,9 @@ from api.cli.owners import when_free
 from api.cli.screen import say
 from api.settings import Settings, load_settings
 from ledger.store.files import Folder
+
+if TYPE_CHECKING:
+    from api.bootstrap import Parts
 
 Host = Annotated[
     str | None,
@@ -49,9 +53,7 @@ def serve(
     overrides = {"host": host, "port": port, "data": data, "concurrency": concurrency}
     settings = load_settings(overrides=overrides)
     logs.log_to_stderr(secrets_of(settings).redact)
-    parts = when_free(
-        Folder(settings.data), lambda: open_server_parts(settings, dispatches=not no_dispatch)
-    )
+    parts = _opened(settings, lambda: open_server_parts(settings, dispatches=not no_dispatch))
     settle_collector()
     try:
         with server.bind(settings) as listener:
@@ -65,20 +67,22 @@ def serve(
 
 
 def work(data: DataFolder = None, concurrency: Concurrency = None) -> None:
-    """Run what is due, without HTTP. On SQLite it owns the folder: no server beside it."""
+    """Run what is due, without HTTP. On SQLite it owns the folder: no server beside it. On
+    PostgreSQL it is one of any number of nodes.
+    """
     from api.bootstrap import open_server_parts, secrets_of
     from api.cli import logs, server
     from api.collector import settle_collector
 
     settings = load_settings(overrides={"data": data, "concurrency": concurrency})
     logs.log_to_stderr(secrets_of(settings).redact)
-    parts = when_free(Folder(settings.data), lambda: open_server_parts(settings))
+    parts = _opened(settings, lambda: open_server_parts(settings))
     settle_collector()
     try:
         end = threading.Event()
         with server.on_first_signal(end.set):
             parts.start()
-            say(f"jobledger runs what is due in {settings.data}; Ctrl+C ends it.")
+            say(f"jobledger runs what is due in {settings.place}; Ctrl+C ends it.")
             end.wait()
             say("Stopping: runs under way may end. Again to stop at once.")
     finally:
@@ -86,9 +90,16 @@ def work(data: DataFolder = None, concurrency: Concurrency = None) -> None:
     say("jobledger has stopped.")
 
 
+def _opened(settings: Settings, open_parts: Callable[[], Parts]) -> Parts:
+    """On SQLite the folder may be somebody's for a moment; on PostgreSQL nobody owns anything."""
+    if settings.address is not None:
+        return open_parts()
+    return when_free(Folder(settings.data), open_parts)
+
+
 def _greet(settings: Settings, url: str, link: str | None, *, dispatches: bool) -> None:
     """Where it is, how to get in, where the token is."""
-    say(f"jobledger listens on {url}, with its ledger in {settings.data}")
+    say(f"jobledger listens on {url}, with its ledger in {settings.place}")
     if not dispatches:
         say("Nothing that is due is run here (--no-dispatch).")
     if link is not None:

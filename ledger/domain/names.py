@@ -31,7 +31,12 @@ class NameReleased(Event):
 
 def name_stream(name: str) -> UUID:
     """The stream that guards `name`: equal for names that differ only in case or Unicode form."""
-    return uuid5(NAMES, unicodedata.normalize("NFKC", name).casefold())
+    return uuid5(NAMES, folded(name))
+
+
+def folded(name: str) -> str:
+    """A name as it is compared: without regard to case and Unicode form."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 class Name(Stream):

@@ -17,6 +17,10 @@ class Address:
     dsn: str = field(repr=False)
     schema: str = SCHEMA
 
+    def beside(self, suffix: str) -> Address:
+        """Another schema in the same database, named after this one."""
+        return Address(self.dsn, f"{self.schema}{suffix}")
+
     @property
     def place(self) -> str:
         """Host and database for messages; never the password."""

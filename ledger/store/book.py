@@ -10,8 +10,10 @@ from uuid import UUID
 
 from ledger.store.evidence import Row
 from ledger.store.mapper import EventMapper
+from ledger.store.nodes import NodeTable
+from ledger.store.offices import Office
 from ledger.store.query import AuditQuery
-from ledger.store.records import Group, GroupOutcome, LeaseRow, Pool, Recorded, Tail, TokenRow
+from ledger.store.records import Group, GroupOutcome, LeaseChanges, Pool, Recorded, Tail, TokenRow
 from ledger.store.watch import Watch
 
 
@@ -102,8 +104,10 @@ class Book(Protocol):
         """All access tokens, revoked ones too."""
         ...
 
-    def leases(self) -> list[LeaseRow]:
-        """The leases of the runs whose work is done elsewhere."""
+    def leases(self, *, after: int = 0) -> LeaseChanges:
+        """The leases, of the runs whose work is done elsewhere, that were written after a change;
+        all of them after 0. Ended ones are not among them.
+        """
         ...
 
     def mark(self, reader: str) -> int | None:
@@ -126,6 +130,18 @@ class Book(Protocol):
 
     def pool(self) -> Pool:
         """How the connections for reading are used; all zero where there is no such pool."""
+        ...
+
+    def agree(self, name: str, value: str) -> str:
+        """What all nodes hold as `name`: this value, unless another came first."""
+        ...
+
+    def nodes(self) -> NodeTable | None:
+        """Who is alive among the nodes; None where there is only one."""
+        ...
+
+    def office(self, name: str) -> Office:
+        """This node's candidature for an office; whoever asks closes it."""
         ...
 
     def close(self) -> None:

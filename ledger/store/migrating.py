@@ -19,9 +19,11 @@ from ledger.store.postgres_connections import PostgresServer, one_line
 
 ROLE = "jobledger_app"
 """The role of the application: it may add events, and never change or delete one."""
-MIGRATIONS = ("0001_book.sql",)
+MIGRATIONS = ("0001_book.sql", "0002_nodes.sql")
 """In order; the schema's version is how many of them were applied."""
 SCHEMA_VERSION = len(MIGRATIONS)
+COPIES = "_copies"
+"""Ends the name of the schema beside the book's in which the application keeps its copies."""
 _LOCK = 0x4A4C4447
 """`JLDG`: the advisory lock that one migration at a time holds."""
 _GRANTS = {
@@ -32,6 +34,7 @@ _GRANTS = {
     "heads": "SELECT, INSERT, UPDATE, DELETE",
     "meta": "SELECT, INSERT, UPDATE",
     "turn": "SELECT, UPDATE",
+    "nodes": "SELECT, INSERT, UPDATE, DELETE",
 }
 """`turn` is empty; whoever may update it may lock it."""
 _HAS_META = "SELECT to_regclass('meta') IS NOT NULL"
@@ -94,7 +97,8 @@ def require_version(connection: psycopg.Connection[Any], place: str) -> None:
 
 def _migrate(connection: psycopg.Connection[Any], schema: str, new_id: UUID) -> Migrated:
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    connection.execute(_named("CREATE SCHEMA IF NOT EXISTS {0}", schema))
+    for name in (schema, schema + COPIES):
+        connection.execute(_named("CREATE SCHEMA IF NOT EXISTS {0}", name))
     before = version_of(connection)
     if before > SCHEMA_VERSION:
         raise _newer(schema, before)
@@ -123,6 +127,8 @@ def _grant(connection: psycopg.Connection[Any], schema: str) -> Sequence[str]:
             "grant it what _GRANTS in ledger/store/migrating.py lists"
         ]
     connection.execute(_named(f"GRANT USAGE ON SCHEMA {{0}} TO {ROLE}", schema))
+    connection.execute(_named(f"GRANT USAGE, CREATE ON SCHEMA {{0}} TO {ROLE}", schema + COPIES))
+    connection.execute(_named(f"GRANT USAGE ON SEQUENCE {{0}}.lease_changes TO {ROLE}", schema))
     for table, rights in _GRANTS.items():
         connection.execute(_named(f"GRANT {rights} ON {{0}}.{table} TO {ROLE}", schema))
     return []

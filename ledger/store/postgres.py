@@ -22,8 +22,11 @@ from ledger.store.book import AppendUnknown
 from ledger.store.evidence import genesis
 from ledger.store.mapper import EventMapper
 from ledger.store.migrating import ROLE, require_version
+from ledger.store.offices import Office
 from ledger.store.placing import Fit, commit_in_turn, places, row_of
 from ledger.store.postgres_connections import PostgresServer, is_open, one_line
+from ledger.store.postgres_nodes import PostgresNodes
+from ledger.store.postgres_offices import PostgresOffice
 from ledger.store.postgres_reads import COLUMNS, MARK, PostgresReads
 from ledger.store.records import (
     Draft,
@@ -70,13 +73,16 @@ _PUT_ACCESS = (
 )
 _PUT_LEASE = (
     "INSERT INTO leases (run_id, job, expires_at) VALUES (%s, %s, %s) "
-    "ON CONFLICT (run_id) DO UPDATE SET job = excluded.job, expires_at = excluded.expires_at"
+    "ON CONFLICT (run_id) DO UPDATE SET expires_at = excluded.expires_at, change = excluded.change"
 )
 _DROP_LEASE = "DELETE FROM leases WHERE run_id = %s"
 _PUT_META = (
     "INSERT INTO meta (key, value) VALUES (%s, %s) "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
+_AGREE = "INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING"
+AGREED = "agreed:"
+"""Begins the keys under which `meta` holds what the nodes have agreed on."""
 _PUT_HEAD = (
     "INSERT INTO heads (job, version, state) VALUES (%s, %s, %s) "
     "ON CONFLICT (job) DO UPDATE SET version = excluded.version, state = excluded.state "
@@ -289,6 +295,17 @@ class PostgresBook(PostgresReads):
     def pool(self) -> Pool:
         return self.server.pool()
 
+    def agree(self, name: str, value: str) -> str:
+        with self.server.reading() as connection:
+            connection.execute(_AGREE, (f"{AGREED}{name}", value))
+        return self._meta(f"{AGREED}{name}") or value
+
+    def nodes(self) -> PostgresNodes:
+        return PostgresNodes(self.server)
+
+    def office(self, name: str) -> Office:
+        return PostgresOffice(self.server, name)
+
     def close(self) -> None:
         self.server.close()
         self._writer.close()
@@ -304,7 +321,7 @@ class PostgresBook(PostgresReads):
     def _warn_of_rights(self, connection: psycopg.Connection[Any]) -> None:
         row = connection.execute(_MAY_CHANGE).fetchone()
         if row and row[0]:
-            log.warning(
+            log.info(
                 "this role may change events, and only triggers stop it: serve as a member of %s",
                 ROLE,
             )

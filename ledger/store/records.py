@@ -55,6 +55,14 @@ class LeaseRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseChanges:
+    """The leases that were written after some change, and the last of these changes."""
+
+    rows: tuple[LeaseRow, ...]
+    change: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """How far one of the ledger's own readers has come: a position that outlives the process."""
 

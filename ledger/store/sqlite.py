@@ -18,6 +18,7 @@ from ledger.store.connections import SQLiteFile
 from ledger.store.evidence import genesis
 from ledger.store.files import Folder
 from ledger.store.mapper import EventMapper
+from ledger.store.offices import Office, OnlyNode
 from ledger.store.placing import Fit, commit_in_turn, places, row_of
 from ledger.store.records import (
     Draft,
@@ -161,6 +162,15 @@ class SQLiteBook(SQLiteReads):
 
     def pool(self) -> Pool:
         return Pool()
+
+    def agree(self, name: str, value: str) -> str:  # noqa: ARG002  there is nobody to disagree
+        return value
+
+    def nodes(self) -> None:
+        """None: the file lock lets one process in."""
+
+    def office(self, name: str) -> Office:  # noqa: ARG002  the only node holds every office
+        return OnlyNode()
 
     def close(self) -> None:
         self.file.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import unicodedata
 from base64 import urlsafe_b64encode
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +11,7 @@ from uuid import UUID
 
 from ledger.chance import random_bytes
 from ledger.clock import rfc3339
+from ledger.domain.names import folded
 from ledger.domain.spec import read_name
 from ledger.errors import NotFound, Refused
 from ledger.store.application import Ledger
@@ -53,7 +53,20 @@ class Tokens:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._changing = threading.Lock()
-        self._rows = {row.digest: row for row in ledger.book.tokens()}
+        self._rows: dict[bytes, TokenRow] = {}
+        self.reload()
+        ledger.writer.listeners.append(self._follow)
+
+    def reload(self) -> None:
+        """Read anew what the book holds."""
+        self._rows = {row.digest: row for row in self._ledger.book.tokens()}
+
+    def _follow(self, _: int) -> None:
+        """Called by the writer when the book has grown: another node may have changed a token."""
+        unit = self._ledger.writer.unit
+        if unit.has_news_of_tokens:
+            self.reload()
+            unit.has_news_of_tokens = False
 
     def create(
         self, name: str, role: str, kind: str | None, expires_at: datetime | None, call: Call
@@ -130,7 +143,7 @@ class Tokens:
 
     def _named(self, wanted: str) -> TokenRow:
         rows = self.listing()
-        same_name = [row for row in rows if _folded(row.name) == _folded(wanted)]
+        same_name = [row for row in rows if folded(row.name) == folded(wanted)]
         found = [row for row in rows if row.id == wanted] + sorted(
             same_name, key=lambda row: row.revoked_at is not None
         )
@@ -140,7 +153,7 @@ class Tokens:
 
     def _require_free(self, name: str, now: datetime) -> None:
         held = [row.name for row in self._rows.values() if is_alive(row, now)]
-        if _folded(name) in {_folded(other) for other in (*held, *RESERVED_NAMES)}:
+        if folded(name) in {folded(other) for other in (*held, *RESERVED_NAMES)}:
             raise TokenNameTaken(name)
 
 
@@ -174,7 +187,3 @@ def token_view(row: TokenRow) -> dict[str, object]:
 
 def _instant(at: int | None) -> str | None:
     return rfc3339(from_microseconds(at)) if at is not None else None
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()

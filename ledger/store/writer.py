@@ -222,6 +222,8 @@ class Writer:
         if self._is_unsure:
             self.heads.load_leases(self.book)
             self._is_unsure = False
+        elif self._is_shared:
+            self.heads.follow_leases(self.book)
 
     def _append(self, groups: Sequence[Group]) -> list[GroupOutcome]:
         """The outcomes; raises a LedgerError when nothing was kept, or when nobody knows."""

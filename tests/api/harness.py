@@ -24,6 +24,7 @@ from ledger.store import run_commands
 from ledger.store.records import Fact
 from ledger.store.unit import Unit
 from projections.model import Model, Statement
+from projections.stores.sqlite import SQLiteCopies
 from tests.builders import DAY, SUCCESS, ManualClock, a_spec
 
 ROLES = ("viewer", "operator", "admin", "worker")
@@ -94,6 +95,7 @@ class Api:
     def held_copies(self) -> Iterator[None]:
         """Meanwhile the copies do not move: somebody else writes to their file."""
         store = self.parts.copies._store
+        assert isinstance(store, SQLiteCopies)
         with closing(store.file.connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield

@@ -211,12 +211,12 @@ def test_leases_and_marks_are_the_same_on_every_node(
     one, two = a_job(number=1), a_job(number=2)
 
     append(postgres_shelf, group_of(postgres_shelf, one, beside=[lease, Mark("courier", 5)]))
-    seen = (nodes[1].leases(), nodes[1].mark("courier"), nodes[1].mark("other"))
+    seen = (nodes[1].leases().rows, nodes[1].mark("courier"), nodes[1].mark("other"))
     gone = LeaseRow("r-1", an_id(1), None)
     append(postgres_shelf, group_of(postgres_shelf, two, beside=[gone, Mark("courier", 6)]))
 
-    assert seen == ([lease], 5, None)
-    assert (nodes[0].leases(), nodes[0].mark("courier")) == ([], 6)
+    assert seen == ((lease,), 5, None)
+    assert (nodes[0].leases().rows, nodes[0].mark("courier")) == ((), 6)
 
 
 def test_a_slower_node_overwrites_no_newer_head_and_brings_no_dropped_one_back(

@@ -102,8 +102,9 @@ def with_jobs(folder: Path, count: int) -> Ledger:
 
 
 def rows(copies: Copies) -> list[tuple[int, str]]:
-    with copies._store.reading() as connection:
-        return [tuple(row) for row in connection.execute("SELECT * FROM fragile ORDER BY position")]
+    with copies._store.reading() as questions:
+        found = questions.rows("SELECT * FROM fragile ORDER BY position")
+    return [(row["position"], row["topic"]) for row in found]
 
 
 # -- P1 and P2 ----------------------------------------------------------------------------------
@@ -338,9 +339,9 @@ def test_another_version_is_built_anew_beside_the_old(tmp_path: Path) -> None:
 
     assert [row[1].split()[0] for row in rows(copies)] == ["2"] * 6
     assert copies.health()[0]["position"] == 6
-    with copies._store.reading() as connection:
-        found = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'fragile%'")
-        assert sorted(name for (name,) in found) == ["fragile", "fragile_2"]
+    with copies._store.reading() as questions:
+        found = questions.rows("SELECT name FROM sqlite_master WHERE name LIKE 'fragile%'")
+    assert sorted(row["name"] for row in found) == ["fragile", "fragile_2"]
     copies.close()
     ledger.close()
 

@@ -1,0 +1,129 @@
+"""Who keeps the copies of a ledger of several nodes: the one that holds the office. The others hear
+from it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from projections.followers import remembered
+from projections.model import Model
+from projections.runner import ModelStanding, Runner
+from projections.store import Standing
+from projections.stores.postgres import PostgresCopies
+
+LOOK_SECONDS = 0.25
+"""How long a node does not know at most that another has brought the copies further, or has left
+the office.
+"""
+HOLD_SECONDS = 2.0
+"""How often the keeper says that it is there, when there is nothing to do."""
+
+
+class SharedFollower:
+    """See `projections.followers.Follower`. Keeps the copies while it holds the office, and
+    otherwise learns how far its holder has come. `make_runner` is called whenever the office is
+    won: the tables are then ours to make.
+    """
+
+    def __init__(
+        self, store: PostgresCopies, make_runner: Callable[[], Runner], models: Sequence[Model]
+    ) -> None:
+        self.moved = threading.Condition()
+        self._store = store
+        self._make_runner = make_runner
+        self._models = models
+        self._runner: Runner | None = None
+        self._told: list[ModelStanding] = []
+        self._bell = threading.Event()
+        self._is_closing = threading.Event()
+        self._problem: str | None = None
+        self._thread = threading.Thread(target=self._run, name="ledger-copies", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with a look at what is there."""
+        self._bell.set()
+        self._thread.start()
+
+    @property
+    def is_keeper(self) -> bool:
+        """Whether this node keeps the copies at present."""
+        return self._runner is not None
+
+    @property
+    def problem(self) -> str | None:
+        """What the last step failed of, or that the thread is no more."""
+        was_started = self._thread.ident is not None
+        if was_started and not self._thread.is_alive() and not self._is_closing.is_set():
+            return self._problem or "The thread that keeps the copies ended."
+        return self._problem
+
+    def wake(self, position: int) -> None:  # noqa: ARG002  the runner reads for itself
+        """The book has grown."""
+        self._bell.set()
+
+    def standings(self) -> Sequence[ModelStanding]:
+        """Where each model stands, as far as this node knows."""
+        runner = self._runner
+        return runner.standings() if runner is not None else self._told
+
+    def close(self) -> None:
+        """Finish the step under way and leave the office."""
+        self._is_closing.set()
+        self._bell.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._store.office.close()
+
+    def _run(self) -> None:
+        while not self._is_closing.is_set():
+            try:
+                self._step()
+                self._problem = None
+            except Exception as error:  # noqa: BLE001  a follower outlives whatever goes wrong
+                self._runner = None
+                self._problem = remembered(error, self._problem)
+                self._is_closing.wait(LOOK_SECONDS)
+
+    def _step(self) -> None:
+        if not self._store.office.is_held():
+            self._runner = None
+            self._listen()
+        elif self._runner is None:
+            self._store.stop_listening()
+            self._runner = self._make_runner()
+            self._bell.set()
+        else:
+            self._keep(self._runner)
+
+    def _keep(self, runner: Runner) -> None:
+        if not self._bell.wait(HOLD_SECONDS):
+            runner.retry_broken()
+        self._bell.clear()
+        while not self._is_closing.is_set() and runner.run_once():
+            self._tell()
+        self._tell()  # a model that stops before its first event moves nothing
+
+    def _listen(self) -> None:
+        told = self._store.told_standings()
+        standings = [_told_of(model, told.get(model.NAME)) for model in self._models]
+        if standings != self._told:
+            self._told = standings
+            self._tell()
+        self._store.wait_for_news(LOOK_SECONDS)
+
+    def _tell(self) -> None:
+        with self.moved:
+            self.moved.notify_all()
+
+
+def _told_of(model: Model, standing: Standing | None) -> ModelStanding:
+    """A model of another version than ours is not there yet: whoever keeps the copies may be of an
+    older release.
+    """
+    if standing is None or standing.version != model.VERSION:
+        return ModelStanding(model.NAME, model.VERSION, 0, None, None)
+    return ModelStanding(
+        model.NAME, model.VERSION, standing.position, standing.broken_at, standing.problem
+    )

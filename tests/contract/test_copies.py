@@ -1,0 +1,127 @@
+"""The copies on each database: the same rows from the same events, the same answers to
+the same questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger import Ledger
+from ledger.errors import Unavailable
+from projections import job_questions, runs
+from projections.copies import MODELS
+from projections.job_questions import JobFilter
+from projections.runner import Runner
+from projections.store import CopyStore
+from projections.stores.postgres import PostgresCopies
+from projections.stores.sqlite import SQLiteCopies
+from tests.builders import a_spec, open_ledger
+from tests.contract.shelves import PostgresShelf
+
+
+@dataclass
+class Lives:
+    """A ledger with some history, and stores of either kind for copies of it."""
+
+    ledger: Ledger
+    sqlite: CopyStore
+    postgres: PostgresCopies
+
+    def filled(self, store: CopyStore) -> Runner:
+        runner = Runner(self.ledger.book, self.ledger.mapper, store, MODELS)
+        while runner.run_once():
+            pass
+        return runner
+
+
+@pytest.fixture
+def lives(tmp_path: Path, postgres_shelf: PostgresShelf) -> Iterator[Lives]:
+    with ExitStack() as closing:
+        ledger = closing.enter_context(open_ledger(tmp_path / "data"))
+        names = ["Daily Report", "straße", "STRASSE 2", "100%", "a_b", "axb", "ärger"]
+        ids = [ledger.schedule(a_spec(name=name, tags=[name, "all"])).job_id for name in names]
+        ledger.pause(ids[0], reason="why not")
+        ledger.amend(ids[1], {"enabled": False, "name": "Straße"})
+        ledger.delete(ids[2])
+        sqlite = SQLiteCopies(tmp_path / "copies.db")
+        closing.callback(sqlite.close)
+        postgres = PostgresCopies(postgres_shelf.address)
+        closing.callback(postgres.close)
+        assert postgres.office.is_held()
+        yield Lives(ledger, sqlite, postgres)
+
+
+def test_both_databases_hold_the_same_rows(lives: Lives) -> None:
+    one, other = lives.filled(lives.sqlite), lives.filled(lives.postgres)
+
+    digests = [lives.sqlite.digest(place.model, place.generation) for place in one.places]
+
+    assert digests == [lives.postgres.digest(p.model, p.generation) for p in other.places]
+    assert one.standings() == other.standings()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        JobFilter(),
+        JobFilter(limit=2),
+        JobFilter(limit=2, is_newest_first=True, cursor="9"),
+        JobFilter(status="paused"),
+        JobFilter(tag="all"),
+        JobFilter(tag="100%"),
+        JobFilter(q="DAILY"),
+        JobFilter(q="STRASSE"),
+        JobFilter(q="%"),
+        JobFilter(q="_"),
+        JobFilter(q="Ä"),
+        JobFilter(failure_class="timeout"),
+    ],
+    ids=repr,
+)
+def test_both_databases_answer_the_same(lives: Lives, asked: JobFilter) -> None:
+    answers: list[Any] = []
+    for store in (lives.sqlite, lives.postgres):
+        lives.filled(store)
+        with store.reading() as questions:
+            answers.append((job_questions.find(questions, asked), job_questions.summary(questions)))
+
+    assert answers[0] == answers[1]
+
+
+def test_a_search_finds_names_whatever_their_case_in_any_alphabet(lives: Lives) -> None:
+    lives.filled(lives.postgres)
+    with lives.postgres.reading() as questions:
+        jobs, _ = job_questions.find(questions, JobFilter(q="STRASSE"))
+
+    assert [job["name"] for job in jobs] == ["Straße"]
+
+
+def test_a_rebuild_swaps_equal_tables_in_and_drops_the_old_ones(lives: Lives) -> None:
+    runner = lives.filled(lives.postgres)
+
+    told: list[tuple[int, int]] = []
+
+    before, after = runner.rebuild(runs, lambda *how_far: told.append(how_far))
+
+    assert before == after
+    assert told[-1][0] == told[-1][1] == runner.places[0].position
+    standing = lives.postgres.standing(runs)
+    assert standing is not None
+    assert standing.generation == 2
+    assert lives.postgres.told_standings()["runs"] == standing
+
+
+def test_nobody_writes_without_the_office(lives: Lives, postgres_shelf: PostgresShelf) -> None:
+    other = PostgresCopies(postgres_shelf.address)
+    try:
+        assert not other.office.is_held()
+        with pytest.raises(Unavailable, match="Another node"), other.transaction():
+            pass
+    finally:
+        other.close()
