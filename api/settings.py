@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from api import values
 from api.channel_settings import TABLES, read_channels
+from api.variables_in_files import read_in
 from ledger.dispatch.channels import ChannelSettings
 from ledger.errors import StartRefused
 from ledger.store.address import Address
@@ -87,7 +88,7 @@ def load_settings(
     (`port`); an override of None was not given. Raises StartRefused with one line that names what
     is unknown or wrong.
     """
-    environ = os.environ if environ is None else environ
+    environ = read_in(os.environ if environ is None else environ)
     above_file = _from_environ(environ)
     above_file |= _from_flags(overrides or {})
     folder = above_file.get("data") or _default(_BY_KEY["data"])

@@ -395,3 +395,59 @@ def test_a_collector_that_cannot_be_spoken_to_stops_the_start(
 
     assert refused.value.message.startswith(f"{named}: ")
     assert "hush" not in refused.value.message
+
+
+# -- settings from files -------------------------------------------------------------------------
+
+
+def test_a_setting_that_may_be_secret_is_read_from_the_file_that_is_named(tmp_path: Path) -> None:
+    dsn, token = tmp_path / "dsn", tmp_path / "token"
+    dsn.write_text(" postgresql://me:hush@db/ledger\n")
+    token.write_text("hush-hush\n")
+
+    settings = load_settings({"JOBLEDGER_DSN_FILE": str(dsn), "JOBLEDGER_TOKEN_FILE": str(token)})
+
+    assert (settings.dsn, settings.token) == ("postgresql://me:hush@db/ledger", "hush-hush")
+
+
+def test_a_file_wins_over_the_toml_and_nothing_counts_as_left_out(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("from-the-file")
+    (tmp_path / "jobledger.toml").write_text('token = "from-the-toml"\n')
+    data = {"JOBLEDGER_DATA": str(tmp_path), "JOBLEDGER_TOKEN": ""}
+
+    assert load_settings({**data, "JOBLEDGER_TOKEN_FILE": str(token)}).token == "from-the-file"
+    assert load_settings({**data, "JOBLEDGER_TOKEN_FILE": " "}).token == "from-the-toml"
+
+
+def test_a_setting_given_twice_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hush")
+
+    with raises(StartRefused, match="JOBLEDGER_TOKEN_FILE and JOBLEDGER_TOKEN are both") as refused:
+        load_settings({"JOBLEDGER_TOKEN": "hush", "JOBLEDGER_TOKEN_FILE": str(tmp_path / "token")})
+
+    assert "hush" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b" \n", b"\xff\xfe", b"h" * 65_537, b"two hush words"]
+)
+def test_a_file_that_holds_no_such_setting_stops_the_start_in_one_line(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+
+    with raises(StartRefused) as refused:
+        load_settings({"JOBLEDGER_TOKEN_FILE": str(file)})
+
+    assert refused.value.message.startswith("JOBLEDGER_TOKEN")
+    assert refused.value.message.isprintable()
+    assert "hush" not in refused.value.message
+
+
+@pytest.mark.parametrize("name", ["JOBLEDGER_PORT_FILE", "JOBLEDGER_AGENT_URL_FILE"])
+def test_only_settings_that_may_be_secret_come_from_files(name: str) -> None:
+    with raises(StartRefused, match=f"{name} in the environment is not a setting"):
+        load_settings({name: "/dev/null"})
