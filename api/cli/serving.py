@@ -81,7 +81,7 @@ def work(
     concurrency: Concurrency = None,
     port: StatusPort = None,
 ) -> None:
-    """Run what is due, without the API: the owner of a folder, or one node of many on PostgreSQL."""
+    """Run what is due, without the API: a folder's owner, or one node of many on PostgreSQL."""
     from api.bootstrap import open_server_parts, secrets_of
     from api.cli import logs
     from api.collector import settle_collector
