@@ -29,9 +29,11 @@ from ledger.store.application import Ledger, Limits
 from ledger.store.commands import Call
 from ledger.store.files import BOOK_FILE, Folder
 from ledger.store.tokens import Tokens
+from ledger.store.watch import Unwatched, Watch
 from projections.copies import COPIES_FILE, Copies
 
 if TYPE_CHECKING:
+    from api.tracing.tracing import Tracing
     from ledger.dispatch.delivery import Courier
 
 ADMIN = "admin"
@@ -56,6 +58,7 @@ class Parts:
     signer: Signer
     secrets: Secrets
     courier: Courier | None = None
+    tracing: Tracing | None = None
     desk: Desk | None = None
     """Hands out runs to workers where no dispatcher does."""
     _steps: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -81,6 +84,17 @@ class Parts:
             if self.courier is not None:
                 self.courier.start()
 
+    def tell(self, watch: Watch) -> None:
+        """Have `watch` told what happens here from now on; where spans are made, they still are."""
+        if self.tracing is not None:
+            self.tracing.spans.also = watch
+            watch = self.tracing.spans
+        self.ledger.writer.watch = self.ledger.book.watch = watch
+        if self.dispatcher is not None:
+            self.dispatcher.watch = watch
+        if self.courier is not None:
+            self.courier.watch = watch
+
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Once no request is under way: let runs end, stop the copies, then the ledger. Blocks."""
         with self._steps:
@@ -88,6 +102,8 @@ class Parts:
                 return
             self._is_closed = True
             with ExitStack() as closing:
+                if self.tracing is not None:
+                    closing.callback(self.tracing.close)
                 closing.callback(self.ledger.close)
                 closing.callback(self.copies.close)
                 if self.courier is not None:
@@ -132,8 +148,10 @@ def open_server_parts(
             Signer(secret),
             secrets,
             _courier(ledger, secrets, settings) if dispatches else None,
-            Desk(ledger) if ledger.book.is_shared and not dispatches else None,
+            desk=Desk(ledger) if ledger.book.is_shared and not dispatches else None,
+            tracing=_tracing(settings),
         )
+        parts.tell(Unwatched())
         opened.pop_all()
     return parts
 
@@ -143,6 +161,14 @@ def _courier(ledger: Ledger, secrets: Secrets, settings: Settings) -> Courier:
     from ledger.dispatch.sending import Sender
 
     return Courier(ledger, Sender(settings.channels, secrets))
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    if settings.collector is None:
+        return None
+    from api.tracing.tracing import Tracing  # OpenTelemetry is imported by those who use it
+
+    return Tracing(settings.collector)
 
 
 def secrets_of(settings: Settings) -> Secrets:

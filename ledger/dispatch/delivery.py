@@ -25,6 +25,7 @@ from ledger.store.deciding import Command
 from ledger.store.delivery_commands import keep_delivery, keep_mark, keep_notice
 from ledger.store.query import DISPATCHER, AuditQuery
 from ledger.store.records import Fact
+from ledger.store.watch import Sent, Unwatched, Watch
 
 READER = "courier"
 TOPICS = ("job.run_succeeded", "job.circuit_tripped")
@@ -49,6 +50,7 @@ class Courier:
     def __init__(self, ledger: Ledger, sender: Sender) -> None:
         self._ledger = ledger
         self._sender = sender
+        self.watch: Watch = Unwatched()
         self._bell = threading.Event()
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-courier", daemon=True)
@@ -176,8 +178,11 @@ class Courier:
             return
         address = Address(job.delivery["channel"], job.delivery["target"])
         message = Message(job.name, fact.data["output"])
-        receipt = self._sender.send(address, message)
         run_id = fact.data["run_id"]
+        began_at = self._ledger.clock.elapsed()
+        receipt = self._sender.send(address, message)
+        seconds = self._ledger.clock.elapsed() - began_at
+        self.watch.delivered(Sent(job.id, run_id, address.channel, receipt.is_sent, seconds))
         delivery = Delivery(
             run_id, address.channel, address.target, receipt.is_sent, receipt.outcome
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed
+from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, ended_of
 from ledger.dispatch.leases import GivenUp, Leases
 from ledger.dispatch.membership import Membership
 from ledger.dispatch.queues import Queues
@@ -28,7 +28,7 @@ from ledger.store.deciding import Command
 from ledger.store.heads import UNPAUSE, Wake, wake_of
 from ledger.store.query import DISPATCHER
 from ledger.store.run_commands import Claimed
-from ledger.store.watch import Unwatched, Watch
+from ledger.store.watch import Ended, Unwatched, Watch
 
 MAX_CLAIMS = 500
 """Runs claimed in one append."""
@@ -87,12 +87,15 @@ class Rounds:
         hand = self._take_in_hand(now)
         if hand.is_empty:
             return 0
+        with self.watch.step():
+            return self._take_note(hand, self._ask(hand, now), now)
+
+    def _ask(self, hand: Hand, now: datetime) -> list[Any]:
         try:
-            results = self._ledger.submit(self._work(hand, now)).result()
+            return self._ledger.submit(self._work(hand, now)).result()
         except BaseException:
             self._put_down(hand)
             raise
-        return self._take_note(hand, results, now)
 
     def _take_in_hand(self, now: datetime) -> Hand:
         lost = self._sweep.take(now)  # first: it may fail, and then nothing is in our hands yet
@@ -183,6 +186,7 @@ class Rounds:
         if isinstance(item.outcome, Deferred):
             self._sweep.look_at(item.claimed.run.lease_until)
         self._held.discard(run_id)
+        self.watch.run_ended(run_id, ended_of(item.outcome))
 
     def _after_claim(self, due: Due, result: object, now: datetime) -> None:
         if isinstance(result, Claimed):
@@ -190,7 +194,10 @@ class Rounds:
                 self.lag_seconds = (now - due.wake.at).total_seconds()
                 self.watch.claimed(self.lag_seconds)
             self._held.add(result.run.run_id)
-            self._workshop.launch(result)
+            traceparent = self.watch.run_began(result.job_id, result.run)
+            self._workshop.launch(
+                replace(result, traceparent=traceparent) if traceparent else result
+            )
         elif isinstance(result, TROUBLE):
             self._ready.give_back([due])
         elif isinstance(result, BaseException):
@@ -202,6 +209,8 @@ class Rounds:
         call = self._call(self._ledger.clock.now())
         losses = [run_commands.lose(one.job_id, one.run.run_id, cause, call) for one in left]
         self._ledger.submit(losses).result()
+        for one in left:
+            self.watch.run_ended(one.run.run_id, Ended("lost", "lost"))
 
     def _call(self, now: datetime) -> Call:
         return Call(now, Origin(str(self._ledger.chance.new_id()), self._actor, DISPATCHER))

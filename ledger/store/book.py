@@ -13,7 +13,8 @@ from ledger.store.mapper import EventMapper
 from ledger.store.nodes import NodeTable
 from ledger.store.offices import Office
 from ledger.store.query import AuditQuery
-from ledger.store.records import Group, GroupOutcome, LeaseChanges, Recorded, Tail, TokenRow
+from ledger.store.records import Group, GroupOutcome, LeaseChanges, Pool, Recorded, Tail, TokenRow
+from ledger.store.watch import Watch
 
 
 class AppendUnknown(Exception):
@@ -34,6 +35,8 @@ class Book(Protocol):
     ledger_id: UUID
     is_shared: bool
     """Whether other nodes append too: then its end may lie beyond what this process wrote."""
+    watch: Watch
+    """Told how long an append waits for its turn, where there are turns."""
 
     def append(
         self, groups: Sequence[Group], mapper: EventMapper, *, now: int
@@ -123,6 +126,10 @@ class Book(Protocol):
         self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
         """Save (or, with None, drop) heads; with `position`, declare them complete up to there."""
+        ...
+
+    def pool(self) -> Pool:
+        """How the connections for reading are used; all zero where there is no such pool."""
         ...
 
     def agree(self, name: str, value: str) -> str:

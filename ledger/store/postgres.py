@@ -34,11 +34,13 @@ from ledger.store.records import (
     GroupOutcome,
     LeaseRow,
     Mark,
+    Pool,
     SideRow,
     Superseded,
     Tail,
     TokenRow,
 )
+from ledger.store.watch import Unwatched, Watch
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,8 @@ _TURN = "LOCK TABLE turn IN EXCLUSIVE MODE"
 _AFTER_TURNS = "LOCK TABLE turn IN ROW SHARE MODE"
 """Waits for every append under way."""
 _LOOK = (
-    "SELECT last.position, last.chain, last.recorded_at, {clock}, "
+    "SELECT last.position, last.chain, last.recorded_at, {clock},"
+    " (extract(epoch FROM clock_timestamp() - now()) * 1000000)::bigint, "
     "ARRAY(SELECT (SELECT version FROM events WHERE stream = named.stream"
     " ORDER BY version DESC LIMIT 1)"
     " FROM unnest(%(streams)s::bytea[]) WITH ORDINALITY AS named (stream, number)"
@@ -117,6 +120,7 @@ class PostgresBook(PostgresReads):
     """
 
     is_shared = True
+    watch: Watch = Unwatched()
 
     def __init__(self, address: Address, *, clock: str = DATABASE_CLOCK) -> None:
         super().__init__(PostgresServer(address))
@@ -155,7 +159,8 @@ class PostgresBook(PostgresReads):
         self, connection: psycopg.Connection[Any], groups: Sequence[Group], now: int
     ) -> _Look:
         """Wait for the turn, and look at the book as the append before left it: in READ COMMITTED
-        the SELECT sees what was committed before it began, which is after the lock was given.
+        the SELECT sees what was committed before it began, which is after the lock was given. The
+        server's clock tells how long that took: from the BEGIN to the SELECT.
         """
         streams = list({draft.stream: None for group in groups for draft in group.drafts})
         with connection.pipeline():
@@ -163,7 +168,8 @@ class PostgresBook(PostgresReads):
             connection.execute(_TURN)
             values = {"streams": [stream.bytes for stream in streams], "now": now}
             cursor = connection.execute(self._look, values, binary=True)
-        [(position, chain, recorded_at, clock, versions)] = cursor.fetchall()
+        [(position, chain, recorded_at, clock, waited, versions)] = cursor.fetchall()
+        self.watch.waited_for_turn(waited / 1_000_000)
         tail = self._tail_of((position, chain, recorded_at) if position else None)
         found = {stream: last or 0 for stream, last in zip(streams, versions, strict=True)}
         return _Look(tail, clock, found)
@@ -285,6 +291,9 @@ class PostgresBook(PostgresReads):
             if position is not None:
                 connection.execute(_PUT_HEADS_POSITION, (str(position),))
             connection.execute("COMMIT")
+
+    def pool(self) -> Pool:
+        return self.server.pool()
 
     def agree(self, name: str, value: str) -> str:
         with self.server.reading() as connection:

@@ -107,6 +107,17 @@ class Superseded:
 GroupOutcome = Committed | Superseded
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Connections for reading: how many there are, how many of them are idle, and how many
+    questions wait for one.
+    """
+
+    connections: int = 0
+    idle: int = 0
+    waiting: int = 0
+
+
 @dataclass(frozen=True)
 class Recorded(Notification):
     """One event as it stands in the book; `id` is its position, `recorded_at` is in µs since the

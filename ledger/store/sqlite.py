@@ -26,11 +26,13 @@ from ledger.store.records import (
     GroupOutcome,
     LeaseRow,
     Mark,
+    Pool,
     SideRow,
     Tail,
     TokenRow,
 )
 from ledger.store.sqlite_reads import COLUMNS, MARK, SQLiteReads
+from ledger.store.watch import Unwatched, Watch
 
 APPLICATION_ID = 0x4A4C4447
 """`JLDG`: marks the file as a ledger in SQLite's header."""
@@ -58,6 +60,7 @@ class SQLiteBook(SQLiteReads):
     """
 
     is_shared = False
+    watch: Watch = Unwatched()
 
     def __init__(self, folder: Folder, *, new_id: UUID | None) -> None:
         is_read_only = new_id is None
@@ -156,6 +159,9 @@ class SQLiteBook(SQLiteReads):
         except sqlite3.Error as error:
             self._roll_back()
             raise Unavailable(f"The heads could not be saved ({error}).") from error
+
+    def pool(self) -> Pool:
+        return Pool()
 
     def agree(self, name: str, value: str) -> str:  # noqa: ARG002  there is nobody to disagree
         return value
