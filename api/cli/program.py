@@ -21,6 +21,7 @@ from api.cli import (
     jobs,
     keeping,
     migrating,
+    moving,
     scheduling,
     serving,
     tokens,
@@ -107,6 +108,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("The ledger itself", "rebuild", keeping.rebuild),
     ("The ledger itself", "doctor", keeping.doctor),
     ("The ledger itself", "migrate", migrating.migrate),
+    ("The ledger itself", "move", moving.move_ledger),
     ("The ledger itself", "version", version),
 )
 """Panel of the help, name, function."""
