@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from api.cli import (
     audit,
+    backups,
     changes,
     crontab_export,
     crontab_import,
@@ -108,6 +109,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("The ledger itself", "rebuild", keeping.rebuild),
     ("The ledger itself", "doctor", keeping.doctor),
     ("The ledger itself", "migrate", migrating.migrate),
+    ("The ledger itself", "backup", backups.backup),
     ("The ledger itself", "move", moving.move_ledger),
     ("The ledger itself", "version", version),
 )

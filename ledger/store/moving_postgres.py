@@ -52,7 +52,7 @@ class PostgresHouse(PostgresReads):
     @classmethod
     def open_source(cls, address: Address) -> Self:
         """Open a ledger and keep the turn, so that no node can append. StartRefused when that
-        cannot be, or while a dispatching node lives: its runs would be lost.
+        cannot be, Unavailable while a dispatching node lives: its runs would be lost.
         """
         with ExitStack() as closing:
             server = PostgresServer(address)
@@ -101,7 +101,7 @@ class PostgresHouse(PostgresReads):
         try:
             node = self._own.execute(_LIVING).fetchone()
             if node is not None:
-                raise StartRefused(
+                raise Unavailable(
                     f"Node {node[0]} is at work on {self.place}: stop every node first, and wait "
                     "until its lease has run out."
                 )

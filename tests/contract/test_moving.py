@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 from pytest import raises
 
@@ -20,6 +21,7 @@ from ledger import Ledger
 from ledger.errors import LedgerError, StartRefused, Unavailable
 from ledger.store import moving
 from ledger.store.address import Address
+from ledger.store.migrating import ROLE, migrate
 from ledger.store.moving import Moved, MoveFailed, Progress, move
 from ledger.store.verification import verify_book
 from tests.builders import an_id
@@ -338,7 +340,7 @@ def test_a_node_that_is_at_work_stops_a_move_from_postgresql(place_of: Build) ->
     fill(source)
     source.meddle(f"INSERT INTO nodes (node, expires_at) VALUES ('node-7', {2**60})")
 
-    with raises(StartRefused, match="Node node-7 is at work on .*: stop every node first"):
+    with raises(Unavailable, match="Node node-7 is at work on .*: stop every node first"):
         moved(source, target)
 
 
@@ -429,3 +431,16 @@ def test_a_reader_may_look_at_the_source_while_it_is_moved(place_of: Build) -> N
     done = moved(source, target, look)
 
     assert seen == {done.position}
+
+
+def test_the_applications_own_rights_are_enough_where_the_schema_is_there(place_of: Build) -> None:
+    source, target = place_of("sqlite"), place_of("postgres")
+    fill(source)
+    assert isinstance(target, PostgresPlace)
+    migrate(target.address, new_id=an_id(1))
+    as_application = psycopg.conninfo.make_conninfo(target.address.dsn, options=f"-c role={ROLE}")
+
+    done = moved(source, PostgresPlace(Address(as_application, target.address.schema)))
+
+    assert done.position
+    assert contents(target) == contents(source)
