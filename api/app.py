@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -58,12 +58,14 @@ ROUTERS: tuple[APIRouter, ...] = (
     page.router,
     phantom.router,
 )
+STATUS_ROUTERS: tuple[APIRouter, ...] = (status.router, metrics.router)
+"""What a node without an API answers: how it is."""
 DOCUMENT = "/v1/openapi.json"
 OPEN = frozenset({"/", "/static/{name}", "/login", "/logout", "/healthz", "/readyz", DOCUMENT})
 """The routes that ask for no role. Any other route without one stops the start."""
 
 
-def create_app(parts: Parts, settings: Settings) -> FastAPI:
+def create_app(parts: Parts, settings: Settings, routers: Sequence[APIRouter] = ROUTERS) -> FastAPI:
     """The application. The server's lifespan starts the parts and, after the last answer, closes
     them; without a server (tests) that is the caller's to do.
     """
@@ -89,8 +91,13 @@ def create_app(parts: Parts, settings: Settings) -> FastAPI:
     app.state.heartbeat_seconds = HEARTBEAT_SECONDS
     errors.install(app)
     app.add_middleware(BodyLimit)
+    if parts.tracing is not None:
+        from api.tracing.requests import CommandSpans  # OpenTelemetry is imported by who uses it
+
+        app.add_middleware(CommandSpans, spans=parts.tracing.spans)
     app.add_middleware(Envelope)
-    for router in ROUTERS:
+    app.state.routers = routers
+    for router in routers:
         _declare_roles(router)
         app.include_router(router)
     app.state.routes = routes_of(app)
@@ -100,7 +107,7 @@ def create_app(parts: Parts, settings: Settings) -> FastAPI:
 
 def routes_of(app: FastAPI) -> list[Route]:
     """Every route of an application, the framework's own included."""
-    ours = [route for router in ROUTERS for route in router.routes]
+    ours = [route for router in app.state.routers for route in router.routes]
     return [route for route in (*app.routes, *ours) if isinstance(route, Route)]
 
 

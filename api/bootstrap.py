@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from hashlib import sha256
+from threading import Event
 from typing import TYPE_CHECKING
 
 from api.history import History
 from api.limits import Attempts
-from api.secret_files import ADMIN_FILE, admin_secret, webhook_secret
+from api.private_way import require_private_way
+from api.secret_files import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
 from api.sessions import Sessions
 from api.settings import Settings
 from ledger.chance import new_id
 from ledger.clock import Clock
+from ledger.dispatch.desk import Desk
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.addresses import AllowList
 from ledger.dispatch.executors.registry import ExecutorSettings
@@ -25,13 +29,17 @@ from ledger.store.application import Ledger, Limits
 from ledger.store.commands import Call
 from ledger.store.files import BOOK_FILE, Folder
 from ledger.store.tokens import Tokens
+from ledger.store.watch import Unwatched, Watch
 from projections.copies import COPIES_FILE, Copies
 
 if TYPE_CHECKING:
+    from api.tracing.tracing import Tracing
     from ledger.dispatch.delivery import Courier
 
 ADMIN = "admin"
 SECRETS_FOLDER = "secrets"
+FIRST_START_LOOKS = 600
+FIRST_START_PAUSE_SECONDS = 0.05
 DRAIN_SECONDS = 30.0
 """How long runs under way may go on when the server stops; after that they are lost (shutdown)."""
 
@@ -50,9 +58,17 @@ class Parts:
     signer: Signer
     secrets: Secrets
     courier: Courier | None = None
+    tracing: Tracing | None = None
+    desk: Desk | None = None
+    """Hands out runs to workers where no dispatcher does."""
     _steps: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _is_started: bool = False
     _is_closed: bool = False
+
+    @property
+    def handing_out(self) -> Dispatcher | Desk | None:
+        """Where workers claim, if they can here."""
+        return self.dispatcher or self.desk
 
     def start(self) -> None:
         """Begin to follow the book and to run what is due."""
@@ -63,8 +79,21 @@ class Parts:
             self.copies.start()
             if self.dispatcher is not None:
                 self.dispatcher.start()
+            if self.desk is not None:
+                self.desk.start()
             if self.courier is not None:
                 self.courier.start()
+
+    def tell(self, watch: Watch) -> None:
+        """Have `watch` told what happens here from now on; where spans are made, they still are."""
+        if self.tracing is not None:
+            self.tracing.spans.also = watch
+            watch = self.tracing.spans
+        self.ledger.writer.watch = self.ledger.book.watch = watch
+        if self.dispatcher is not None:
+            self.dispatcher.watch = watch
+        if self.courier is not None:
+            self.courier.watch = watch
 
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Once no request is under way: let runs end, stop the copies, then the ledger. Blocks."""
@@ -73,10 +102,14 @@ class Parts:
                 return
             self._is_closed = True
             with ExitStack() as closing:
+                if self.tracing is not None:
+                    closing.callback(self.tracing.close)
                 closing.callback(self.ledger.close)
                 closing.callback(self.copies.close)
                 if self.courier is not None:
                     closing.callback(self.courier.close)
+                if self.desk is not None:
+                    closing.callback(self.desk.close)
                 if self.dispatcher is not None:
                     closing.callback(self.dispatcher.drain, drain_seconds)
 
@@ -84,21 +117,24 @@ class Parts:
 def open_server_parts(
     settings: Settings, *, dispatches: bool = True, clock: Clock | None = None
 ) -> Parts:
-    """Own the folder that the settings name, with an admin token if it has no token yet.
+    """Own the folder that the settings name, or join the ledger on PostgreSQL; with an admin token
+    if there is no token yet.
 
     No thread but the ledger's writer runs before `start`. Raises StartRefused, in one line.
     """
-    _require_own_file(settings)
+    _require_fit(settings)
     limits = Limits(max_jobs=settings.max_jobs, requires_reason=settings.require_reason)
     with ExitStack() as opened:
-        ledger = Ledger.open(settings.data, clock=clock, limits=limits)
+        ledger = Ledger.open(settings.address or settings.data, clock=clock, limits=limits)
         opened.callback(ledger.close)
         copies = _open_copies(ledger, settings)
         opened.callback(copies.close)
         folder = Folder(settings.data)
+        folder.create()
         tokens = Tokens(ledger)
         _make_admin(ledger, tokens, folder, settings)
         secret = webhook_secret(folder)
+        _require_same_key(ledger, secret, folder)
         secrets = secrets_of(settings)
         dispatcher = _dispatcher(ledger, secret, secrets, settings) if dispatches else None
         parts = Parts(
@@ -112,7 +148,10 @@ def open_server_parts(
             Signer(secret),
             secrets,
             _courier(ledger, secrets, settings) if dispatches else None,
+            desk=Desk(ledger) if ledger.book.is_shared and not dispatches else None,
+            tracing=_tracing(settings),
         )
+        parts.tell(Unwatched())
         opened.pop_all()
     return parts
 
@@ -124,6 +163,14 @@ def _courier(ledger: Ledger, secrets: Secrets, settings: Settings) -> Courier:
     return Courier(ledger, Sender(settings.channels, secrets))
 
 
+def _tracing(settings: Settings) -> Tracing | None:
+    if settings.collector is None:
+        return None
+    from api.tracing.tracing import Tracing  # OpenTelemetry is imported by those who use it
+
+    return Tracing(settings.collector)
+
+
 def secrets_of(settings: Settings) -> Secrets:
     """What jobs may name as `secret://…` here."""
     return Secrets(settings.data / SECRETS_FOLDER, settings.secrets)
@@ -131,28 +178,56 @@ def secrets_of(settings: Settings) -> Secrets:
 
 def _open_copies(ledger: Ledger, settings: Settings) -> Copies:
     path = settings.data / COPIES_FILE
+    if settings.address is not None:
+        return Copies.open_shared(ledger, settings.address)
     if settings.copies == "process":
         return Copies.open_kept_apart(ledger, settings.data, path)
     return Copies.open(ledger, path)
 
 
-def _require_own_file(settings: Settings) -> None:
+def _require_fit(settings: Settings) -> None:
+    if settings.address is not None:
+        require_private_way(settings.address)
+        return
     own = settings.data / BOOK_FILE
-    if settings.dsn is not None and (
-        settings.sqlite_path is None or settings.sqlite_path.absolute() != own.absolute()
-    ):
+    path = settings.sqlite_path
+    if path is not None and path.absolute() != own.absolute():
         raise StartRefused(
-            f"JOBLEDGER_DSN: this release keeps the book in {own} only; set JOBLEDGER_DATA instead."
+            f"JOBLEDGER_DSN: on SQLite the book is {own}, beside its other files; set "
+            "JOBLEDGER_DATA instead."
         )
 
 
 def _make_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settings) -> None:
+    """At a ledger's first start, by one of the nodes that may be starting together."""
     folder.require_private(folder.path / ADMIN_FILE)
-    if tokens.listing():
-        return
+    with closing(ledger.book.office("first start")) as office:
+        for _ in range(FIRST_START_LOOKS):
+            if tokens.listing():
+                return
+            is_ours = office.is_held()
+            tokens.reload()
+            if is_ours and not tokens.listing():
+                _adopt_admin(ledger, tokens, folder, settings)
+            elif not is_ours:
+                Event().wait(FIRST_START_PAUSE_SECONDS)
+    raise StartRefused("Another node has been making the first token for too long: start again.")
+
+
+def _adopt_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settings) -> None:
     secret = admin_secret(folder, settings.token)
     origin = Origin(str(new_id()), Actor("jobledger", "system"), "library", None, "first start")
     tokens.adopt(secret, ADMIN, "admin", "user", None, Call(ledger.clock.now(), origin))
+
+
+def _require_same_key(ledger: Ledger, secret: str, folder: Folder) -> None:
+    """Nodes that sign with different keys would refuse each other's run tokens."""
+    digest = sha256(secret.encode()).hexdigest()
+    if ledger.book.agree("webhook key", digest) != digest:
+        raise StartRefused(
+            f"{folder.path / WEBHOOK_FILE} is not the key that the other nodes of this ledger sign "
+            "with: copy theirs there, or share their data folder."
+        )
 
 
 def _dispatcher(ledger: Ledger, secret: str, secrets: Secrets, settings: Settings) -> Dispatcher:

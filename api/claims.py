@@ -6,6 +6,7 @@ import asyncio
 
 from api.door import Door, decided
 from api.schemas import ClaimBody
+from ledger.dispatch.desk import Desk
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.ready import Due
 from ledger.domain.runs import Claim
@@ -13,6 +14,7 @@ from ledger.errors import Unavailable
 from ledger.store.commands import Answer
 from ledger.store.run_commands import hand_out
 
+Handing = Dispatcher | Desk
 LOOK_SECONDS = 1.0
 """How often a waiting claim looks whether its worker is still there."""
 
@@ -26,30 +28,30 @@ async def claim(door: Door, asked: ClaimBody) -> Answer | None:
     repeated = await door.repeated(await door.call())
     if repeated is not None:
         return repeated
-    dispatcher = door.parts.dispatcher
-    if dispatcher is None:
+    desk = door.parts.handing_out
+    if desk is None:
         raise Unavailable("This node hands out no runs: claim from one that dispatches.")
     elapsed = door.ledger.clock.elapsed
     ends_at = elapsed() + asked.wait_seconds
     while True:
-        answer = await _take(door, dispatcher, asked)
+        answer = await _take(door, desk, asked)
         left = ends_at - elapsed()
         if answer is not None or left <= 0 or await door.request.is_disconnected():
             return answer
-        await _wait(dispatcher, asked.queue, min(left, LOOK_SECONDS))
+        await _wait(desk, asked.queue, min(left, LOOK_SECONDS))
 
 
-async def _take(door: Door, dispatcher: Dispatcher, asked: ClaimBody) -> Answer | None:
+async def _take(door: Door, desk: Handing, asked: ClaimBody) -> Answer | None:
     """Claim what has been due longest, passing over what is due no more."""
-    while (due := dispatcher.queues.take(asked.queue)) is not None:
-        answer = await _claimed(door, dispatcher, asked, due)
+    while (due := desk.queues.take(asked.queue)) is not None:
+        answer = await _claimed(door, desk, asked, due)
         if answer is not None:
             return answer
     return None
 
 
-async def _claimed(door: Door, dispatcher: Dispatcher, asked: ClaimBody, due: Due) -> Answer | None:
-    how = Claim(dispatcher.node, due.is_late, asked.lease_seconds)
+async def _claimed(door: Door, desk: Handing, asked: ClaimBody, due: Due) -> Answer | None:
+    how = Claim(desk.node, due.is_late, asked.lease_seconds)
     call = await door.call()
     command = hand_out(due.wake.job_id, asked.queue, how, call)
     is_decided = False
@@ -58,16 +60,16 @@ async def _claimed(door: Door, dispatcher: Dispatcher, asked: ClaimBody, due: Du
         is_decided = True
     finally:
         if not is_decided:  # refused, or the worker went away: it is for the next one
-            dispatcher.queues.add(asked.queue, due)
+            desk.queues.add(asked.queue, due)
     if answer is not None and answer.repeats:
-        dispatcher.queues.add(asked.queue, due)
+        desk.queues.add(asked.queue, due)
         return await door.repeated(call)
     return answer
 
 
-async def _wait(dispatcher: Dispatcher, queue: str, seconds: float) -> None:
-    arrival = dispatcher.queues.arrival(queue)
+async def _wait(desk: Handing, queue: str, seconds: float) -> None:
+    arrival = desk.queues.arrival(queue)
     try:
         await asyncio.wait({asyncio.wrap_future(arrival)}, timeout=seconds)
     finally:
-        dispatcher.queues.leave(queue, arrival)
+        desk.queues.leave(queue, arrival)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import Any
 
 from anyio.to_thread import run_sync
 
 from api.bootstrap import Parts
+from ledger.clock import MAX_SKEW
 from ledger.errors import Unavailable
 from ledger.store.doctor import ghosts
 
@@ -68,6 +70,7 @@ class Readiness:
             *late,
             *_of_ghosts(lost[:MAX_GHOSTS]),
             *_of_dispatcher(dispatcher),
+            *_of_clock(parts.ledger.skew),
         ]
         return {
             "status": "degraded" if problems else "ready",
@@ -139,3 +142,11 @@ def _of_dispatcher(dispatcher: Told | None) -> list[str]:
     if dispatcher is None or dispatcher["state"] == "running":
         return []
     return [f"The dispatcher is {dispatcher['state']}: what is due is not run."]
+
+
+def _of_clock(skew: timedelta | None) -> list[str]:
+    """The ledger goes by the database's clock; logs and certificates on this machine do not."""
+    if skew is None or abs(skew) <= MAX_SKEW:
+        return []
+    how = "ahead of" if skew > timedelta() else "behind"
+    return [f"This machine's clock is {abs(skew).total_seconds():.0f} s {how} the database's."]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
 
 from ledger.chance import new_id, random_bytes
@@ -32,9 +33,10 @@ def webhook_secret(folder: Folder) -> str:
     file = folder.path / WEBHOOK_FILE
     found = _read(folder, file)
     if found is None:
-        found = SECRET_PREFIX + b64encode(random_bytes(WEBHOOK_BYTES)).decode()
-        _write(file, found)
-    return found
+        made = SECRET_PREFIX + b64encode(random_bytes(WEBHOOK_BYTES)).decode()
+        _write(file, made, may_replace=False)
+        found = _read(folder, file)
+    return found or ""
 
 
 def _read(folder: Folder, file: Path) -> str | None:
@@ -47,14 +49,21 @@ def _read(folder: Folder, file: Path) -> str | None:
         raise StartRefused(f"{file} cannot be read: {error}.") from None
 
 
-def _write(file: Path, secret: str) -> None:
-    """Whole or not at all, and never readable by others, not even for a moment."""
+def _write(file: Path, secret: str, *, may_replace: bool = True) -> None:
+    """Whole or not at all, and never readable by others, not even for a moment. Of several nodes in
+    one folder that may not replace, the first one writes.
+    """
     draft = file.with_name(f"{file.name}.{new_id().hex}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "w") as out:
             out.write(f"{secret}\n")
             out.flush()
             os.fsync(out.fileno())
-        draft.replace(file)
+        if may_replace:
+            draft.replace(file)
+        else:
+            with suppress(FileExistsError):
+                file.hardlink_to(draft)
+            draft.unlink()
     except OSError as error:
         raise StartRefused(f"{file} cannot be written: {error.strerror}.") from None

@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 from api import values
 from api.channel_settings import TABLES, read_channels
+from api.variables_in_files import read_in
 from ledger.dispatch.channels import ChannelSettings
 from ledger.errors import StartRefused
+from ledger.store.address import Address
 
 PREFIX = "JOBLEDGER_"
 FILE_NAME = "jobledger.toml"
@@ -30,6 +32,11 @@ NOT_SETTINGS = frozenset(
     }
 )
 """Names of ours that may stand in the environment and set nothing."""
+COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""OpenTelemetry's own variable; with it spans are made. Its library reads those not named here."""
+TRACES_COLLECTOR = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+OTLP_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
+OTLP_HTTP = "http/protobuf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +58,25 @@ class Settings:
     copies: Literal["thread", "process"]
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
     channels: ChannelSettings = field(repr=False, default_factory=ChannelSettings)
+    collector: str | None = None
+    """Where spans are sent, or None."""
 
     @property
     def sqlite_path(self) -> Path | None:
         """The file `sqlite:///…` names; None means the data folder's own file, or PostgreSQL."""
         is_sqlite = self.dsn is not None and self.dsn.startswith(values.SQLITE)
         return Path(str(self.dsn).removeprefix(values.SQLITE)) if is_sqlite else None
+
+    @property
+    def address(self) -> Address | None:
+        """Where the ledger is when it is on PostgreSQL."""
+        is_postgres = self.dsn is not None and self.sqlite_path is None
+        return Address(str(self.dsn)) if is_postgres else None
+
+    @property
+    def place(self) -> str:
+        """Where the ledger is, for people."""
+        return self.address.place if self.address is not None else str(self.data)
 
 
 def load_settings(
@@ -68,7 +88,7 @@ def load_settings(
     (`port`); an override of None was not given. Raises StartRefused with one line that names what
     is unknown or wrong.
     """
-    environ = os.environ if environ is None else environ
+    environ = read_in(os.environ if environ is None else environ)
     above_file = _from_environ(environ)
     above_file |= _from_flags(overrides or {})
     folder = above_file.get("data") or _default(_BY_KEY["data"])
@@ -86,12 +106,31 @@ def load_settings(
         **{key: value.value() for key, value in known.items()},
         secrets=secrets,
         channels=read_channels(channels, str(file)),
+        collector=collector_of(environ),
     )
 
 
 def inherited() -> dict[str, str]:
     """What a worker's commands get of this process's environment: all but what is ours."""
     return {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
+
+
+def collector_of(environ: Mapping[str, str]) -> str | None:
+    """Where OpenTelemetry's own variables send spans, as the whole address; None when none does.
+    Refuses StartRefused for what is no such address, and for a protocol that is not spoken here.
+    """
+    names = (TRACES_COLLECTOR, COLLECTOR)
+    name = next((name for name in names if environ.get(name, "").strip()), None)
+    is_off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if name is None or is_off or environ.get("OTEL_TRACES_EXPORTER", "").strip() == "none":
+        return None
+    if environ.get(OTLP_PROTOCOL, "").strip() not in ("", OTLP_HTTP):
+        raise StartRefused(f"{OTLP_PROTOCOL}: spans are sent by {OTLP_HTTP} only.")
+    try:
+        url = str(values.url(environ[name]))
+    except ValueError as problem:
+        raise StartRefused(f"{name}: {problem}") from None
+    return url if name == TRACES_COLLECTOR else f"{url.rstrip('/')}/v1/traces"
 
 
 def zone_variable(environ: Mapping[str, str] | None = None) -> str | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+MAX_SKEW = timedelta(seconds=5)
+"""A machine whose own clock is further off from the one its nodes share is reported."""
 
 
 class Clock(Protocol):

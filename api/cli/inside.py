@@ -16,14 +16,17 @@ from api.cli.fresh import copies_beside
 from api.cli.keys import kept_token
 from api.history import History
 from api.limits import Attempts
+from api.private_way import require_private_way
 from api.sessions import Sessions
 from api.settings import Settings
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.executors.signing import Signer
 from ledger.dispatch.secrets import NO_SECRETS
-from ledger.store.application import Ledger
+from ledger.errors import StartRefused
+from ledger.store.application import Ledger, Limits
 from ledger.store.records import TokenRow
 from ledger.store.tokens import Tokens, new_secret
+from projections.copies import Copies
 
 URL = "http://jobledger.local"
 KEYHOLDER = TokenRow("", "folder", "admin", "user", b"", None, None)
@@ -43,6 +46,24 @@ def open_owned(settings: Settings) -> Door:
         return _door(parts, settings, closing.pop_all())
 
 
+def open_joined(settings: Settings) -> Door:
+    """A door into the ledger on PostgreSQL, as one of its nodes. Nothing is dispatched, and nothing
+    of the data folder is needed. Raises StartRefused.
+    """
+    address = settings.address
+    if address is None:
+        raise StartRefused("There is no PostgreSQL to join: JOBLEDGER_DSN names none.")
+    require_private_way(address)
+    limits = Limits(max_jobs=settings.max_jobs, requires_reason=settings.require_reason)
+    with ExitStack() as closing:
+        ledger = Ledger.open(address, limits=limits)
+        closing.callback(ledger.close)
+        parts = _visitors_parts(ledger, Copies.open_shared(ledger, address))
+        closing.callback(parts.close)
+        parts.start()
+        return _door(parts, settings, closing.pop_all())
+
+
 def open_reading(settings: Settings) -> Door:
     """A door into a folder that another process owns: its questions are answered, commands are
     refused.
@@ -50,20 +71,26 @@ def open_reading(settings: Settings) -> Door:
     with ExitStack() as closing:
         ledger = closing.enter_context(Ledger.open_read_only(settings.data))
         copies = copies_beside(ledger, settings.data, closing)
-        clock = ledger.clock
-        parts = Parts(
-            ledger,
-            copies,
-            None,
-            Tokens(ledger),
-            Sessions(clock),
-            Attempts(clock),
-            History(ledger),
-            Signer(ExecutorSettings.of_this_process().signing_secret),
-            NO_SECRETS,
-        )
+        parts = _visitors_parts(ledger, copies)
         closing.callback(parts.close)
         return _door(parts, settings, closing.pop_all())
+
+
+def _visitors_parts(ledger: Ledger, copies: Copies) -> Parts:
+    """The parts of a process that dispatches nothing and signs nothing that others would check."""
+    signer = Signer(ExecutorSettings.of_this_process().signing_secret)
+    clock, tokens = ledger.clock, Tokens(ledger)
+    return Parts(
+        ledger,
+        copies,
+        None,
+        tokens,
+        Sessions(clock),
+        Attempts(clock),
+        History(ledger),
+        signer,
+        NO_SECRETS,
+    )
 
 
 def _door(parts: Parts, settings: Settings, closing: ExitStack) -> Door:

@@ -17,7 +17,7 @@ from api.cli.fresh import fresh_copies
 from api.cli.options import AsJson, DataFolder
 from api.cli.owners import is_owned, not_ours, require_book, wait_while_passing, when_free
 from api.cli.screen import console, print_table, say
-from api.settings import load_settings
+from api.settings import Settings, load_settings
 from ledger.clock import SystemClock
 from ledger.store.application import Ledger
 from ledger.store.doctor import ghosts, strayed
@@ -60,15 +60,8 @@ def verify(as_json: AsJson = False, data: DataFolder = None) -> None:
 def rebuild(as_json: AsJson = False, data: DataFolder = None) -> None:
     """Make the copies anew from the book, and say whether they were right. Needs no server."""
     settings = load_settings(overrides={"data": data})
-    folder = Folder(settings.data)
-    require_book(folder)
-    wait_while_passing(folder)
-    if is_owned(folder):
-        raise not_ours(folder)
     with ExitStack() as closing:
-        ledger = closing.enter_context(when_free(folder, lambda: Ledger.open(settings.data)))
-        copies = Copies.open(ledger, settings.data / COPIES_FILE)
-        closing.callback(copies.close)
+        ledger, copies = _owned(settings, closing)
         copies.catch_up()
         results = [_rebuilt(copies, model.NAME) for model in MODELS]
     if as_json:
@@ -86,14 +79,14 @@ def rebuild(as_json: AsJson = False, data: DataFolder = None) -> None:
 
 def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
     """Look for what should never be: jobs that will never fire, strayed heads, broken copies."""
-    folder = Folder(load_settings(overrides={"data": data}).data)
+    settings = load_settings(overrides={"data": data})
     with ExitStack() as closing:
         ledger = closing.enter_context(_reading(data))
         ledger.heads.load(ledger.book, ledger.mapper)
         report = {
             "ghosts": ghosts(ledger),
             "strayed": list(strayed(ledger)),
-            "copies": [*_broken_copies(ledger, closing), *_late_copies(folder)],
+            "copies": [*_broken_copies(ledger, closing), *_late_copies(settings)],
         }
     if as_json:
         _write(report)
@@ -104,6 +97,23 @@ def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
     if any(report.values()):
         count = sum(map(len, report.values()))
         raise Stop(Exit.REFUSED, f"{count} things are wrong." if count > 1 else "1 thing is wrong.")
+
+
+def _owned(settings: Settings, closing: ExitStack) -> tuple[Ledger, Copies]:
+    """The ledger and its copies, which nobody else keeps meanwhile."""
+    if settings.address is not None:
+        ledger = closing.enter_context(Ledger.open(settings.address))
+        copies = Copies.own_shared(ledger, settings.address)
+    else:
+        folder = Folder(settings.data)
+        require_book(folder)
+        wait_while_passing(folder)
+        if is_owned(folder):
+            raise not_ours(folder)
+        ledger = closing.enter_context(when_free(folder, lambda: Ledger.open(settings.data)))
+        copies = Copies.open(ledger, settings.data / COPIES_FILE)
+    closing.callback(copies.close)
+    return ledger, copies
 
 
 def _rebuilt(copies: Copies, name: str) -> dict[str, Any]:
@@ -118,10 +128,14 @@ def _say_rebuilt(results: list[dict[str, Any]]) -> None:
         say(f"{result['name']}: rebuilt, {how} what it was (digest {result['digest'][:16]}…)")
 
 
-def _late_copies(folder: Folder) -> list[dict[str, Any]]:
+def _late_copies(settings: Settings) -> list[dict[str, Any]]:
     """Copies that whoever owns the folder does not bring to where the book stood a while ago. In
-    a folder that nobody owns they may be behind: the next owner brings them up.
+    a folder that nobody owns they may be behind: the next owner brings them up. On PostgreSQL
+    every node's readiness tells.
     """
+    if settings.address is not None:
+        return []
+    folder = Folder(settings.data)
     clock, pause = SystemClock(), Event()
     end, aim = clock.elapsed() + LATE_SECONDS, None
     while is_owned(folder):
@@ -182,8 +196,9 @@ def _why_copy(model: dict[str, Any]) -> str:
 @contextmanager
 def _reading(data: Path | None) -> Iterator[Ledger]:
     settings = load_settings(overrides={"data": data})
-    require_book(Folder(settings.data))
-    with Ledger.open_read_only(settings.data) as ledger:
+    if settings.address is None:
+        require_book(Folder(settings.data))
+    with Ledger.open_read_only(settings.address or settings.data) as ledger:
         yield ledger
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
+from fastapi import APIRouter
 
-from api.app import create_app
+from api.app import ROUTERS, create_app
 from api.bootstrap import ADMIN, Parts
 from api.settings import Settings
 from api.stream.tail import Tail
@@ -66,11 +67,16 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve_until_asked(parts: Parts, settings: Settings, listener: socket.socket) -> None:
+def serve_until_asked(
+    parts: Parts,
+    settings: Settings,
+    listener: socket.socket,
+    routers: Sequence[APIRouter] = ROUTERS,
+) -> None:
     """Answer on `listener` until a signal; then accept nothing more, let runs end, close the copies
     and the ledger (the application's lifespan does that).
     """
-    app = create_app(parts, settings)
+    app = create_app(parts, settings, routers)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,12 @@ from api.cli.owners import when_free
 from api.cli.screen import say
 from api.settings import Settings, load_settings
 from ledger.store.files import Folder
+
+if TYPE_CHECKING:
+    from api.bootstrap import Parts
+
+LOOK_SECONDS = 0.5
+"""How long a signal to end may stay unnoticed."""
 
 Host = Annotated[
     str | None,
@@ -25,6 +32,16 @@ Port = Annotated[
 Concurrency = Annotated[
     int | None,
     typer.Option("--concurrency", metavar="N", min=1, help="Runs under way at once [32]."),
+]
+StatusPort = Annotated[
+    int | None,
+    typer.Option(
+        "--port",
+        metavar="N",
+        min=0,
+        max=65_535,
+        help="Answer /healthz, /readyz and /metrics there; 0 takes a free one.",
+    ),
 ]
 NoDispatch = Annotated[
     bool, typer.Option("--no-dispatch", help="Answer only; nothing that is due is run.")
@@ -49,9 +66,7 @@ def serve(
     overrides = {"host": host, "port": port, "data": data, "concurrency": concurrency}
     settings = load_settings(overrides=overrides)
     logs.log_to_stderr(secrets_of(settings).redact)
-    parts = when_free(
-        Folder(settings.data), lambda: open_server_parts(settings, dispatches=not no_dispatch)
-    )
+    parts = _opened(settings, lambda: open_server_parts(settings, dispatches=not no_dispatch))
     settle_collector()
     try:
         with server.bind(settings) as listener:
@@ -64,31 +79,62 @@ def serve(
     say("jobledger has stopped.")
 
 
-def work(data: DataFolder = None, concurrency: Concurrency = None) -> None:
-    """Run what is due, without HTTP. On SQLite it owns the folder: no server beside it."""
+def work(
+    data: DataFolder = None,
+    concurrency: Concurrency = None,
+    port: StatusPort = None,
+) -> None:
+    """Run what is due, without the API: a folder's owner, or one node of many on PostgreSQL."""
     from api.bootstrap import open_server_parts, secrets_of
-    from api.cli import logs, server
+    from api.cli import logs
     from api.collector import settle_collector
 
-    settings = load_settings(overrides={"data": data, "concurrency": concurrency})
+    overrides = {"data": data, "concurrency": concurrency, "port": port}
+    settings = load_settings(overrides=overrides)
     logs.log_to_stderr(secrets_of(settings).redact)
-    parts = when_free(Folder(settings.data), lambda: open_server_parts(settings))
+    parts = _opened(settings, lambda: open_server_parts(settings))
     settle_collector()
     try:
-        end = threading.Event()
-        with server.on_first_signal(end.set):
-            parts.start()
-            say(f"jobledger runs what is due in {settings.data}; Ctrl+C ends it.")
-            end.wait()
-            say("Stopping: runs under way may end. Again to stop at once.")
+        say(f"jobledger runs what is due in {settings.place}; Ctrl+C ends it.")
+        if port is None:
+            _until_asked(parts)
+        else:
+            _until_asked_with_status(parts, settings)
     finally:
         parts.close()
     say("jobledger has stopped.")
 
 
+def _until_asked(parts: Parts) -> None:
+    from api.cli import server
+
+    end = threading.Event()
+    with server.on_first_signal(end.set):
+        parts.start()
+        while not end.wait(LOOK_SECONDS):
+            pass  # a signal may reach another thread: its handler runs once this one wakes
+        say("Stopping: runs under way may end. Again to stop at once.")
+
+
+def _until_asked_with_status(parts: Parts, settings: Settings) -> None:
+    from api.app import STATUS_ROUTERS
+    from api.cli import server
+
+    with server.bind(settings) as listener:
+        say(f"How it is: {server.url_of(listener)}/readyz and /metrics")
+        server.serve_until_asked(parts, settings, listener, STATUS_ROUTERS)
+
+
+def _opened(settings: Settings, open_parts: Callable[[], Parts]) -> Parts:
+    """On SQLite the folder may be somebody's for a moment; on PostgreSQL nobody owns anything."""
+    if settings.address is not None:
+        return open_parts()
+    return when_free(Folder(settings.data), open_parts)
+
+
 def _greet(settings: Settings, url: str, link: str | None, *, dispatches: bool) -> None:
     """Where it is, how to get in, where the token is."""
-    say(f"jobledger listens on {url}, with its ledger in {settings.data}")
+    say(f"jobledger listens on {url}, with its ledger in {settings.place}")
     if not dispatches:
         say("Nothing that is due is run here (--no-dispatch).")
     if link is not None:

@@ -22,12 +22,14 @@ class Intent(Enum):
 
 
 def open_door(intent: Intent, data: Path | None = None) -> Door:
-    """The door for one command: JOBLEDGER_URL, else the server that owns the folder, else the
-    folder itself.
+    """The door for one command: JOBLEDGER_URL, else the ledger on PostgreSQL, else the server that
+    owns the folder, else the folder itself.
     """
     settings = load_settings(overrides={"data": data})
     if settings.url is not None:
         return Door(settings.url, token_for(settings, settings.url))
+    if settings.address is not None:
+        return _joined(settings)
     folder = Folder(settings.data)
     if intent is not Intent.READ:
         wait_while_passing(folder)
@@ -37,6 +39,13 @@ def open_door(intent: Intent, data: Path | None = None) -> Door:
     if isinstance(owner.get("url"), str):
         return Door(owner["url"], token_for(settings, owner["url"]))
     return _beside(settings, intent)
+
+
+def _joined(settings: Settings) -> Door:
+    """On PostgreSQL nobody owns the ledger: a command is one more node while it lasts."""
+    from api.cli import inside
+
+    return inside.open_joined(settings)
 
 
 def _inside(settings: Settings, intent: Intent) -> Door:

@@ -19,9 +19,7 @@ class Metrics:
     def __init__(self, parts: Parts, tail: Tail) -> None:
         self._registry = CollectorRegistry()
         measures = Measures(self._registry)
-        parts.ledger.writer.watch = measures
-        if parts.dispatcher is not None:
-            parts.dispatcher.watch = measures
+        parts.tell(measures)
         self._registry.register(Look(parts, tail))
         ProcessCollector(registry=self._registry)
 

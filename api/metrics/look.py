@@ -42,6 +42,7 @@ class Look(Collector):
         yield from self._happened()
         yield from self._copies()
         yield from self._streams()
+        yield from self._nodes()
 
     def _jobs(self) -> Iterator[Metric]:
         heads, now = self._parts.ledger.heads, self._parts.ledger.clock.now()
@@ -107,6 +108,26 @@ class Look(Collector):
         yield _gauge("jobledger_stream_clients", "Clients of the live stream.", len(tail.clients))
         yield _counter(
             "jobledger_stream_drops", "Clients dropped for being slow.", tail.dropped_count
+        )
+
+    def _nodes(self) -> Iterator[Metric]:
+        pool, dispatcher = self._parts.ledger.book.pool(), self._parts.dispatcher
+        health = dispatcher.health() if dispatcher is not None else {}
+        yield _labelled(
+            GaugeMetricFamily(
+                "jobledger_pool_connections",
+                "Connections for reading, by state; PostgreSQL only.",
+                labels=["state"],
+            ),
+            {"idle": pool.idle, "used": pool.connections - pool.idle},
+        )
+        yield _gauge(
+            "jobledger_pool_waiting", "Questions that wait for a connection.", pool.waiting
+        )
+        yield _gauge(
+            "jobledger_lease_age_seconds",
+            "Since this node's lease was renewed; PostgreSQL only.",
+            health.get("lease_age_seconds") or 0,
         )
 
     def _is_dispatching(self) -> bool:

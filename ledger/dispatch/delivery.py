@@ -25,6 +25,7 @@ from ledger.store.deciding import Command
 from ledger.store.delivery_commands import keep_delivery, keep_mark, keep_notice
 from ledger.store.query import DISPATCHER, AuditQuery
 from ledger.store.records import Fact
+from ledger.store.watch import Sent, Unwatched, Watch
 
 READER = "courier"
 TOPICS = ("job.run_succeeded", "job.circuit_tripped")
@@ -33,6 +34,8 @@ PAGE = 100
 PAUSE_SECONDS = 0.1
 """Between two looks, so that a busy book is not asked after every commit."""
 RETRY_SECONDS = 5.0
+HOLD_SECONDS = 2.0
+"""How often the office is asked for, or held on to, when nothing happens."""
 MARK_EVERY = 10_000
 """Events after which the mark is kept even if there was nothing to tell."""
 
@@ -40,22 +43,27 @@ log = logging.getLogger(__name__)
 
 
 class Courier:
-    """One per ledger. `run_once` deals with what has come; `start` does so from now on."""
+    """One per node; the one that holds the office works, the others stand by. `run_once` deals with
+    what has come; `start` does so from now on.
+    """
 
     def __init__(self, ledger: Ledger, sender: Sender) -> None:
         self._ledger = ledger
         self._sender = sender
+        self.watch: Watch = Unwatched()
         self._bell = threading.Event()
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-courier", daemon=True)
         self._actor = Actor(DISPATCHER, "system")
+        self._office = ledger.book.office(READER)
         self._position = -1
         self._kept = -1
         self._unrecorded: list[Command[object]] = []
 
     def start(self) -> None:
         """Begin where the last process stopped; the first one begins at the end of the book."""
-        self._begin()
+        if self._office.is_held():
+            self._begin()
         self._ledger.writer.listeners.append(self._wake)
         self._thread.start()
 
@@ -65,11 +73,17 @@ class Courier:
         self._bell.set()
         if self._thread.ident is not None:
             self._thread.join()
-            if self._unrecorded or self._position != self._kept:
+            if self._office.is_held() and (self._unrecorded or self._position != self._kept):
                 self._keep_at_last()
+        self._office.close()
 
     def run_once(self) -> int:
-        """Deal with one page of what was committed; returns how many outcomes were recorded."""
+        """Deal with one page of what was committed; returns how many outcomes were recorded. None
+        while another node does.
+        """
+        if not self._office.is_held():
+            self._leave_off()
+            return 0
         self._begin()
         if self._unrecorded:
             self._keep(self._unrecorded)
@@ -77,7 +91,7 @@ class Courier:
         facts = self._found(end)
         count = 0
         for fact in facts:
-            if self._is_closing.is_set():
+            if self._is_closing.is_set() or not self._office.is_held():
                 return count
             commands = self._dealt_with(fact)
             self._position = fact.position
@@ -94,7 +108,7 @@ class Courier:
 
     def _run(self) -> None:
         while not self._is_closing.is_set():
-            self._bell.wait()
+            self._bell.wait(HOLD_SECONDS)
             self._bell.clear()
             try:
                 while self.run_once() and not self._is_closing.is_set():
@@ -116,6 +130,11 @@ class Courier:
         self._kept = self._position
         if mark is None:
             self._keep([])
+
+    def _leave_off(self) -> None:
+        """Another node goes on from the mark: what this one knows of it is out of date."""
+        self._position = self._kept = -1
+        self._unrecorded = []
 
     def _keep(self, commands: list[Command[object]]) -> None:
         """What was sent is not sent again because it could not be recorded: that is tried again."""
@@ -159,8 +178,11 @@ class Courier:
             return
         address = Address(job.delivery["channel"], job.delivery["target"])
         message = Message(job.name, fact.data["output"])
-        receipt = self._sender.send(address, message)
         run_id = fact.data["run_id"]
+        began_at = self._ledger.clock.elapsed()
+        receipt = self._sender.send(address, message)
+        seconds = self._ledger.clock.elapsed() - began_at
+        self.watch.delivered(Sent(job.id, run_id, address.channel, receipt.is_sent, seconds))
         delivery = Delivery(
             run_id, address.channel, address.target, receipt.is_sent, receipt.outcome
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from ledger.dispatch.membership import Membership
 from ledger.domain.state import OpenRun
 from ledger.store.heads import Heads
 from ledger.store.reading import from_microseconds
@@ -15,8 +16,8 @@ from ledger.store.records import LeaseRow
 TIMEOUT = "timeout"
 EXPIRED = "lease_expired"
 GRACE = timedelta(seconds=30)
-"""How long after a start a run of an earlier process is waited for: while nobody answered, its
-worker could neither move its lease nor report.
+"""How long after a start a run of an earlier process, or of another node, is waited for: while
+nobody answered, its worker could neither move its lease nor report.
 """
 
 
@@ -30,29 +31,33 @@ class GivenUp:
 
 
 class Leases:
-    """The leases as the only node of a SQLite ledger sees them.
+    """The leases as one node sees them.
 
-    A run whose work is done elsewhere (a worker's, or one that a target took over with HTTP 202)
-    lives by a row of its own, whatever node began it. It is lost when that ends, and has failed
-    when the job's time-out passes; what came first counts, however late it is seen, so that a
-    server that was away makes losses of it and no failures.
+    A run whose work is done elsewhere (a worker's, or one that a target took over with HTTP
+    202) lives by a row of its own, whatever node began it. It is lost when that ends, and has
+    failed when the job's time-out passes; what came first counts, however late it is seen, so
+    that a server that was away makes losses of it and no failures.
 
-    For any other the file lock proves that every former owner is dead, so a run of another node is
-    lost (`owner_restarted`). This node's own runs are held while it works on them, which their
-    time-outs bound; one that it does not hold, because its claim was answered with an error, is
-    lost when its lease ends.
+    Any other lives as long as its node does, of which the node's membership knows. This node's
+    own runs are held while it works on them, which their time-outs bound; one that it does not
+    hold, because its claim was answered with an error, is lost when its lease ends.
     """
 
-    def __init__(self, node: str, heads: Heads, is_held: Callable[[str], bool]) -> None:
-        self._node = node
+    def __init__(self, nodes: Membership, heads: Heads, is_held: Callable[[str], bool]) -> None:
+        self._nodes = nodes
         self._heads = heads
         self._is_held = is_held
+        self._stretch = 0
         self._first_look: datetime | None = None
+        """When this node began to look, in the present stretch without a break."""
 
     def given_up(self, now: datetime) -> Iterator[GivenUp]:
         """The runs that are given up now."""
-        self._first_look = self._first_look or now
-        for job_id, run in self._heads.open_runs():
+        if self._stretch != self._nodes.stretch:
+            self._stretch, self._first_look = self._nodes.stretch, now
+        open_runs = self._heads.open_runs()
+        self._nodes.look()
+        for job_id, run in open_runs:
             cause = self._cause(job_id, run, now)
             if cause is not None:
                 yield GivenUp(job_id, run, cause)
@@ -65,8 +70,8 @@ class Leases:
     def _cause(self, job_id: UUID, run: OpenRun, now: datetime) -> str | None:
         if run.run_id in self._heads.leases:
             return self._cause_elsewhere(job_id, run, now)
-        if run.node != self._node:
-            return "owner_restarted"
+        if run.node != self._nodes.name:
+            return self._nodes.verdict(run.node)
         is_over = run.lease_until <= now and not self._is_held(run.run_id)
         return EXPIRED if is_over else None
 
@@ -79,7 +84,7 @@ class Leases:
 
     def _end_with_grace(self, run: OpenRun) -> datetime:
         end = _end(run, self._heads.leases)
-        is_inherited = run.node != self._node and self._first_look is not None
+        is_inherited = run.node != self._nodes.name and self._first_look is not None
         return max(end, self._first_look + GRACE) if is_inherited and self._first_look else end
 
     def _deadline(self, job_id: UUID, run: OpenRun) -> datetime | None:

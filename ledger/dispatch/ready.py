@@ -13,6 +13,8 @@ from ledger.store.heads import Wake
 
 LATE = timedelta(seconds=30)
 """A slot first seen so long after its time is caught up, or skipped, as the job's policy says."""
+OTHERS_WAIT = timedelta(seconds=1)
+"""How much longer a node waits with a wake that is another's to serve first."""
 SPREAD_STEP_SECONDS = 5.0
 SPREAD_WINDOW_SECONDS = 600.0
 
@@ -36,8 +38,9 @@ class Ready:
     those that do.
     """
 
-    def __init__(self, is_instant: Callable[[Wake], bool]) -> None:
+    def __init__(self, is_instant: Callable[[Wake], bool], is_ours: Callable[[Wake], bool]) -> None:
         self._is_instant = is_instant
+        self._is_ours = is_ours
         self._instant: list[Due] = []
         self._others: list[Due] = []
         self._standing: set[Wake] = set()
@@ -53,10 +56,9 @@ class Ready:
         place = 0
         for due in dues:
             if due.is_late:
-                self._add(replace(due, release_at=now + step * place))
+                due = replace(due, release_at=now + step * place)
                 place += 1
-            else:
-                self._add(due)
+            self._add(due if self._is_ours(due.wake) else _yielded(due, now))
 
     def give_back(self, dues: Sequence[Due]) -> None:
         """Return what was taken but could not be served."""
@@ -81,6 +83,10 @@ class Ready:
             return
         self._standing.add(due.wake)
         heapq.heappush(self._instant if self._is_instant(due.wake) else self._others, due)
+
+
+def _yielded(due: Due, now: datetime) -> Due:
+    return replace(due, release_at=max(due.release_at, now) + OTHERS_WAIT)
 
 
 def _released(heap: list[Due], now: datetime, limit: int) -> list[Due]:

@@ -151,4 +151,5 @@ def _ticket(claimed: Claimed) -> RunTicket:
         fence=run.fence,
         timeout_seconds=claimed.timeout_seconds,
         executor=claimed.executor,
+        traceparent=claimed.traceparent,
     )

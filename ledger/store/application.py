@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
@@ -130,11 +130,11 @@ class Ledger:
         """Own the ledger in a folder, or become a node of the one at `postgresql://…`, and start
         its writer. Raises StartRefused, in one line, when that cannot be.
         """
-        around = Surroundings(clock or SystemClock(), chance or SystemChance(), limits or Limits())
         if isinstance(data, str) and data.startswith(SCHEMES):
             data = Address(data)
         if isinstance(data, Address):
-            return cls._join(data, around)
+            return cls._join(data, clock, chance or SystemChance(), limits or Limits())
+        around = Surroundings(clock or SystemClock(), chance or SystemChance(), limits or Limits())
         folder = Folder(Path(data))
         folder.create()
         with ExitStack() as opened:
@@ -150,27 +150,40 @@ class Ledger:
         return ledger
 
     @classmethod
-    def _join(cls, address: Address, around: Surroundings) -> Self:
-        """Be one of several nodes: no lock, but an ear for what the others append."""
-        from ledger.store.following import Follower  # the driver is slow to import, and who stays
-        from ledger.store.postgres import PostgresBook  # on SQLite needs none
+    def _join(cls, address: Address, clock: Clock | None, chance: Chance, limits: Limits) -> Self:
+        """Be one of several nodes: no lock, but an ear for what the others append. Without a clock
+        of the caller's, all nodes go by the database's.
+        """
+        # the driver is slow to import, and who stays on SQLite needs none
+        from ledger.store.database_clock import DatabaseClock
+        from ledger.store.following import Follower
+        from ledger.store.postgres import PostgresBook
 
         with ExitStack() as opened:
             book = PostgresBook(address)
             opened.callback(book.close)
+            with book.server.first_connection() as connection:
+                shared = DatabaseClock(SystemClock(), connection)
+            around = Surroundings(clock or shared, chance, limits)
             ledger = cls(book, around, None)
             ledger.heads.load(book, ledger.mapper)
             ledger.writer.position = ledger.heads.position
             opened.pop_all()
         ledger.writer.start()
-        ledger._follower = Follower(book.server, lambda: ledger.writer.submit(()))
+        ledger._follower = Follower(book.server, lambda: ledger.writer.submit(()), shared)
         ledger._follower.start()
         return ledger
 
     @classmethod
-    def open_read_only(cls, data: str | Path = "./data", *, clock: Clock | None = None) -> Self:
-        """Read a ledger that another process owns. Commands are refused as Unavailable."""
+    def open_read_only(
+        cls, data: str | Path | Address = "./data", *, clock: Clock | None = None
+    ) -> Self:
+        """Read a ledger that other processes own. Commands are refused as Unavailable."""
         around = Surroundings(clock or SystemClock(), SystemChance(), Limits())
+        if isinstance(data, Address):
+            from ledger.store.postgres import PostgresBook
+
+            return cls(PostgresBook(data), around, None, is_read_only=True)
         return cls(SQLiteBook(Folder(Path(data)), new_id=None), around, None, is_read_only=True)
 
     def __enter__(self) -> Self:
@@ -178,6 +191,13 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def skew(self) -> timedelta | None:
+        """How far this machine's clock is ahead of the one that all nodes go by; None where there
+        is no other.
+        """
+        return self._follower.skew if self._follower is not None else None
 
     def close(self) -> None:
         """Answer what waits, save the heads, give the folder back."""

@@ -10,9 +10,11 @@ from uuid import UUID
 
 from ledger.store.evidence import Row
 from ledger.store.mapper import EventMapper
+from ledger.store.nodes import NodeTable
 from ledger.store.offices import Office
 from ledger.store.query import AuditQuery
-from ledger.store.records import Group, GroupOutcome, LeaseRow, Recorded, Tail, TokenRow
+from ledger.store.records import Group, GroupOutcome, LeaseChanges, Pool, Recorded, Tail, TokenRow
+from ledger.store.watch import Watch
 
 
 class AppendUnknown(Exception):
@@ -33,6 +35,8 @@ class Book(Protocol):
     ledger_id: UUID
     is_shared: bool
     """Whether other nodes append too: then its end may lie beyond what this process wrote."""
+    watch: Watch
+    """Told how long an append waits for its turn, where there are turns."""
 
     def append(
         self, groups: Sequence[Group], mapper: EventMapper, *, now: int
@@ -100,8 +104,10 @@ class Book(Protocol):
         """All access tokens, revoked ones too."""
         ...
 
-    def leases(self) -> list[LeaseRow]:
-        """The leases of the runs whose work is done elsewhere."""
+    def leases(self, *, after: int = 0) -> LeaseChanges:
+        """The leases, of the runs whose work is done elsewhere, that were written after a change;
+        all of them after 0. Ended ones are not among them.
+        """
         ...
 
     def mark(self, reader: str) -> int | None:
@@ -120,6 +126,18 @@ class Book(Protocol):
         self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
         """Save (or, with None, drop) heads; with `position`, declare them complete up to there."""
+        ...
+
+    def pool(self) -> Pool:
+        """How the connections for reading are used; all zero where there is no such pool."""
+        ...
+
+    def agree(self, name: str, value: str) -> str:
+        """What all nodes hold as `name`: this value, unless another came first."""
+        ...
+
+    def nodes(self) -> NodeTable | None:
+        """Who is alive among the nodes; None where there is only one."""
         ...
 
     def office(self, name: str) -> Office:

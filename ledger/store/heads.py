@@ -85,6 +85,7 @@ class Heads:
         self.saving: set[UUID] = set()
         self.saving_position = 0
         self.leases: dict[str, LeaseRow] = {}
+        self._lease_change = 0
         self._wakes: dict[int, tuple[Wake, int]] = {}
         self._heap: list[tuple[datetime, int, UUID]] = []
         self._open: dict[int, tuple[UUID, OpenRun]] = {}
@@ -116,7 +117,19 @@ class Heads:
 
     def load_leases(self, book: Book) -> None:
         """The leases as the book holds them."""
-        self.leases = {row.run_id: row for row in book.leases()}
+        self.leases, self._lease_change = {}, 0
+        self.follow_leases(book)
+
+    def follow_leases(self, book: Book) -> None:
+        """Take in the leases that were written since the last look, by other nodes too. Those of
+        runs that have ended are passed over: their end was seen first.
+        """
+        changes = book.leases(after=self._lease_change)
+        self._lease_change = changes.change
+        for row in changes.rows:
+            job = self.jobs.get(row.job)
+            if job is None or (job.open_run is not None and job.open_run.run_id == row.run_id):
+                self.note_lease(row)
 
     def forget(self, job_id: UUID) -> None:
         """Drop what is held of a job because it may be ahead of the book; the next question loads
@@ -131,10 +144,7 @@ class Heads:
 
     def _index(self, job: Job, wake: Wake | None) -> None:
         key = job.id.int
-        if job.open_run is None:
-            self._open.pop(key, None)
-        else:
-            self._open[key] = (job.id, job.open_run)
+        self._index_run(key, job)
         before = self._wakes.get(key)
         if before is not None and before[0] == wake:
             return
@@ -142,6 +152,13 @@ class Heads:
             self._wakes.pop(key, None)
         else:
             self._put(wake)
+
+    def _index_run(self, key: int, job: Job) -> None:
+        _, before = self._open.pop(key, (None, None))
+        if job.open_run is not None:
+            self._open[key] = (job.id, job.open_run)
+        if before is not None and (job.open_run is None or job.open_run.run_id != before.run_id):
+            self.leases.pop(before.run_id, None)  # whoever recorded its end
 
     def _put(self, wake: Wake) -> None:
         number = next(self._numbers)

@@ -12,7 +12,7 @@ class Office(Protocol):
 
     def is_held(self) -> bool:
         """Whether this node holds the office now; it is taken if nobody does. Asked before each
-        step of the work.
+        step of the work; once it was lost, a False comes before it is held again.
         """
         ...
 

@@ -26,6 +26,7 @@ from ledger.store.moves import MOVE, require_settled
 from ledger.store.offices import Office
 from ledger.store.placing import Fit, commit_in_turn, places, row_of
 from ledger.store.postgres_connections import PostgresServer, is_open, one_line
+from ledger.store.postgres_nodes import PostgresNodes
 from ledger.store.postgres_offices import PostgresOffice
 from ledger.store.postgres_reads import COLUMNS, MARK, PostgresReads
 from ledger.store.records import (
@@ -34,11 +35,13 @@ from ledger.store.records import (
     GroupOutcome,
     LeaseRow,
     Mark,
+    Pool,
     SideRow,
     Superseded,
     Tail,
     TokenRow,
 )
+from ledger.store.watch import Unwatched, Watch
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +52,8 @@ _TURN = "LOCK TABLE turn IN EXCLUSIVE MODE"
 _AFTER_TURNS = "LOCK TABLE turn IN ROW SHARE MODE"
 """Waits for every append under way."""
 _LOOK = (
-    "SELECT last.position, last.chain, last.recorded_at, {clock}, "
+    "SELECT last.position, last.chain, last.recorded_at, {clock},"
+    " (extract(epoch FROM clock_timestamp() - now()) * 1000000)::bigint, "
     "ARRAY(SELECT (SELECT version FROM events WHERE stream = named.stream"
     " ORDER BY version DESC LIMIT 1)"
     " FROM unnest(%(streams)s::bytea[]) WITH ORDINALITY AS named (stream, number)"
@@ -77,6 +81,9 @@ _PUT_META = (
     "INSERT INTO meta (key, value) VALUES (%s, %s) "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
+_AGREE = "INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING"
+AGREED = "agreed:"
+"""Begins the keys under which `meta` holds what the nodes have agreed on."""
 _PUT_HEAD = (
     "INSERT INTO heads (job, version, state) VALUES (%s, %s, %s) "
     "ON CONFLICT (job) DO UPDATE SET version = excluded.version, state = excluded.state "
@@ -114,6 +121,7 @@ class PostgresBook(PostgresReads):
     """
 
     is_shared = True
+    watch: Watch = Unwatched()
 
     def __init__(self, address: Address, *, clock: str = DATABASE_CLOCK) -> None:
         super().__init__(PostgresServer(address))
@@ -152,7 +160,8 @@ class PostgresBook(PostgresReads):
         self, connection: psycopg.Connection[Any], groups: Sequence[Group], now: int
     ) -> _Look:
         """Wait for the turn, and look at the book as the append before left it: in READ COMMITTED
-        the SELECT sees what was committed before it began, which is after the lock was given.
+        the SELECT sees what was committed before it began, which is after the lock was given. The
+        server's clock tells how long that took: from the BEGIN to the SELECT.
         """
         streams = list({draft.stream: None for group in groups for draft in group.drafts})
         with connection.pipeline():
@@ -160,7 +169,8 @@ class PostgresBook(PostgresReads):
             connection.execute(_TURN)
             values = {"streams": [stream.bytes for stream in streams], "now": now}
             cursor = connection.execute(self._look, values, binary=True)
-        [(position, chain, recorded_at, clock, versions)] = cursor.fetchall()
+        [(position, chain, recorded_at, clock, waited, versions)] = cursor.fetchall()
+        self.watch.waited_for_turn(waited / 1_000_000)
         tail = self._tail_of((position, chain, recorded_at) if position else None)
         found = {stream: last or 0 for stream, last in zip(streams, versions, strict=True)}
         return _Look(tail, clock, found)
@@ -283,6 +293,17 @@ class PostgresBook(PostgresReads):
                 connection.execute(_PUT_HEADS_POSITION, (str(position),))
             connection.execute("COMMIT")
 
+    def pool(self) -> Pool:
+        return self.server.pool()
+
+    def agree(self, name: str, value: str) -> str:
+        with self.server.reading() as connection:
+            connection.execute(_AGREE, (f"{AGREED}{name}", value))
+        return self._meta(f"{AGREED}{name}") or value
+
+    def nodes(self) -> PostgresNodes:
+        return PostgresNodes(self.server)
+
     def office(self, name: str) -> Office:
         return PostgresOffice(self.server, name)
 
@@ -302,7 +323,7 @@ class PostgresBook(PostgresReads):
     def _warn_of_rights(self, connection: psycopg.Connection[Any]) -> None:
         row = connection.execute(_MAY_CHANGE).fetchone()
         if row and row[0]:
-            log.warning(
+            log.info(
                 "this role may change events, and only triggers stop it: serve as a member of %s",
                 ROLE,
             )

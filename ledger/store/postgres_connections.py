@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool
 
 from ledger.errors import StartRefused, Unavailable
 from ledger.store.address import Address
+from ledger.store.records import Pool
 
 READERS = 16
 WAITING_READERS = 256
@@ -111,6 +112,12 @@ class PostgresServer:
             raise Unavailable(
                 f"The database could not be read ({one_line(error)}): try again."
             ) from error
+
+    def pool(self) -> Pool:
+        """How the pool is used now."""
+        stats = self._pool.get_stats() if self._pool is not None else {}
+        names = ("pool_size", "pool_available", "requests_waiting")
+        return Pool(*(stats.get(name, 0) for name in names))
 
     def close(self) -> None:
         """Close every connection of the pool; borrowed ones as they come back."""

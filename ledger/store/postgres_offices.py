@@ -44,7 +44,13 @@ class PostgresOffice:
         return self.session if self._is_ours else None
 
     def is_held(self) -> bool:
-        """See `Office.is_held`. False while the server cannot be asked."""
+        """See `Office.is_held`. False while the server cannot be asked, and once after the session
+        was lost, though nobody may have taken the office meanwhile: what was known of it is out
+        of date.
+        """
+        if self.session is not None and not is_open(self.session):
+            self.close()
+            return False
         try:
             session = self._opened()
             if self._is_ours:
@@ -65,8 +71,7 @@ class PostgresOffice:
                 session.close()
 
     def _opened(self) -> psycopg.Connection[Any]:
-        if self.session is None or not is_open(self.session):
-            self.close()
+        if self.session is None:
             session = self._server.connect()
             session.execute(f"SET idle_session_timeout = '{SILENT_SECONDS}s'".encode())
             self._prepare(session)

@@ -10,7 +10,7 @@ from ledger.errors import CorruptEvent
 from ledger.store.evidence import Row
 from ledger.store.postgres_connections import PostgresServer
 from ledger.store.query import AuditQuery, where
-from ledger.store.records import LeaseRow, Recorded, TokenRow
+from ledger.store.records import LeaseChanges, LeaseRow, Recorded, TokenRow
 
 TEXTS_AT_ONCE = 2000
 ROWS_AT_ONCE = 2000
@@ -30,6 +30,7 @@ _TOPIC_COUNTS = (
     "SELECT topic, COUNT(*) FROM events WHERE position > %s AND position <= %s GROUP BY topic"
 )
 _ROWS = f"SELECT {COLUMNS} FROM events WHERE position >= %s ORDER BY position LIMIT %s"
+_LEASES = "SELECT run_id, job, expires_at, change FROM leases WHERE change > %s ORDER BY change"
 _HEADS = (
     "SELECT job, version, state FROM heads WHERE job > %s AND state IS NOT NULL "
     "ORDER BY job LIMIT %s"
@@ -114,9 +115,10 @@ class PostgresReads:
         )
         return [TokenRow(*row) for row in rows]
 
-    def leases(self) -> list[LeaseRow]:
-        rows = self._rows("SELECT run_id, job, expires_at FROM leases")
-        return [LeaseRow(run_id, UUID(bytes=job), at) for run_id, job, at in rows]
+    def leases(self, *, after: int = 0) -> LeaseChanges:
+        rows = self._rows(_LEASES, (after,))
+        found = (LeaseRow(run_id, UUID(bytes=job), at) for run_id, job, at, _ in rows)
+        return LeaseChanges(tuple(found), rows[-1][3] if rows else after)
 
     def mark(self, reader: str) -> int | None:
         row = self._meta(f"{MARK}{reader}")

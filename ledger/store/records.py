@@ -55,6 +55,14 @@ class LeaseRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseChanges:
+    """The leases that were written after some change, and the last of these changes."""
+
+    rows: tuple[LeaseRow, ...]
+    change: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """How far one of the ledger's own readers has come: a position that outlives the process."""
 
@@ -97,6 +105,17 @@ class Superseded:
 
 
 GroupOutcome = Committed | Superseded
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Connections for reading: how many there are, how many of them are idle, and how many
+    questions wait for one.
+    """
+
+    connections: int = 0
+    idle: int = 0
+    waiting: int = 0
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Claimed:
     executor: dict[str, Any] | None
     timeout_seconds: float
     run: OpenRun
+    traceparent: str | None = None
 
 
 Report = outcomes.Success | outcomes.Failure | str

@@ -25,12 +25,14 @@ from ledger.store.records import (
     GroupOutcome,
     LeaseRow,
     Mark,
+    Pool,
     SideRow,
     Tail,
     TokenRow,
 )
 from ledger.store.sqlite_reads import COLUMNS, MARK, SQLiteReads
 from ledger.store.sqlite_schema import identify, prepare
+from ledger.store.watch import Unwatched, Watch
 
 _TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = ?"
@@ -54,6 +56,7 @@ class SQLiteBook(SQLiteReads):
     """
 
     is_shared = False
+    watch: Watch = Unwatched()
 
     def __init__(self, folder: Folder, *, new_id: UUID | None) -> None:
         is_read_only = new_id is None
@@ -152,6 +155,15 @@ class SQLiteBook(SQLiteReads):
         except sqlite3.Error as error:
             self._roll_back()
             raise Unavailable(f"The heads could not be saved ({error}).") from error
+
+    def pool(self) -> Pool:
+        return Pool()
+
+    def agree(self, name: str, value: str) -> str:  # noqa: ARG002  there is nobody to disagree
+        return value
+
+    def nodes(self) -> None:
+        """None: the file lock lets one process in."""
 
     def office(self, name: str) -> Office:  # noqa: ARG002  the only node holds every office
         return OnlyNode()

@@ -10,7 +10,7 @@ from ledger.errors import CorruptEvent
 from ledger.store.connections import SQLiteFile
 from ledger.store.evidence import Row
 from ledger.store.query import AuditQuery, where
-from ledger.store.records import LeaseRow, Recorded, TokenRow
+from ledger.store.records import LeaseChanges, LeaseRow, Recorded, TokenRow
 
 TEXTS_AT_ONCE = 500
 ROWS_AT_ONCE = 2000
@@ -128,10 +128,11 @@ class SQLiteReads:
         with self.file.reading() as connection:
             return [_restore(row) for row in connection.execute(statement, values)]
 
-    def leases(self) -> list[LeaseRow]:
+    def leases(self, *, after: int = 0) -> LeaseChanges:  # noqa: ARG002  nobody else changes them
         with self.file.reading() as connection:
-            rows = connection.execute("SELECT run_id, job, expires_at FROM leases")
-            return [LeaseRow(run_id, UUID(bytes=job), at) for run_id, job, at in rows]
+            rows = connection.execute("SELECT run_id, job, expires_at FROM leases").fetchall()
+        found = (LeaseRow(run_id, UUID(bytes=job), at) for run_id, job, at in rows)
+        return LeaseChanges(tuple(found), 0)
 
     def mark(self, reader: str) -> int | None:
         row = self._meta(f"{MARK}{reader}")

@@ -53,7 +53,20 @@ class Tokens:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._changing = threading.Lock()
-        self._rows = {row.digest: row for row in ledger.book.tokens()}
+        self._rows: dict[bytes, TokenRow] = {}
+        self.reload()
+        ledger.writer.listeners.append(self._follow)
+
+    def reload(self) -> None:
+        """Read anew what the book holds."""
+        self._rows = {row.digest: row for row in self._ledger.book.tokens()}
+
+    def _follow(self, _: int) -> None:
+        """Called by the writer when the book has grown: another node may have changed a token."""
+        unit = self._ledger.writer.unit
+        if unit.has_news_of_tokens:
+            self.reload()
+            unit.has_news_of_tokens = False
 
     def create(
         self, name: str, role: str, kind: str | None, expires_at: datetime | None, call: Call

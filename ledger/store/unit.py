@@ -65,6 +65,8 @@ class Unit:
         self._before: dict[int, tuple[Stream, dict[str, Any]]] = {}
         self._beside: list[SideRow] = []
         self._leases: dict[str, LeaseRow] = {}
+        self.has_news_of_tokens = False
+        """Whether another node gave out or revoked one since somebody looked."""
 
     # -- for commands ---------------------------------------------------------------------------
 
@@ -157,6 +159,7 @@ class Unit:
                     self._take_in(event, recorded.id)
                 else:
                     self._others.pop(event.originator_id, None)
+                    self.has_news_of_tokens |= recorded.topic.startswith("token.")
             after = page[-1].id
         return after
 

@@ -26,7 +26,7 @@ from ledger.store.mapper import EventMapper
 from ledger.store.placing import commit_in_turn
 from ledger.store.records import Committed, Group, GroupOutcome, Superseded
 from ledger.store.unit import Overtaken, TooSoon, Unit
-from ledger.store.watch import Unwatched, Watch
+from ledger.store.watch import Batch, Unwatched, Watch
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class _Item:
     commands: Sequence[Command[Any]]
     future: Future[list[Any]]
     asked_at: float
+    caller: object
 
 
 class Writer:
@@ -96,7 +97,7 @@ class Writer:
 
         Raises Overloaded when too many wait already. Each command is appended whole or not at all.
         """
-        item = _Item(commands, Future(), self._clock.elapsed())
+        item = _Item(commands, Future(), self._clock.elapsed(), self.watch.caller())
         with self._entrance:
             if self._is_closed:
                 raise Unavailable("The ledger is closing: try again when it is back.")
@@ -147,23 +148,26 @@ class Writer:
         asked for is not done any more.
         """
         items = [item for item in items if item.future.set_running_or_notify_cancel()]
+        began_at = self._clock.elapsed()
         decided = self._keep([command for item in items for command in item.commands])
         self._ask_again(decided)
         answers = iter(decided)
         for item in items:
             item.future.set_result([next(answers).answer for _ in item.commands])
-        self._tell_watch(items)
+        self._tell_watch(items, began_at)
         if self._is_behind:
             self._keep(())  # what other nodes wrote in between
         self.unit.trim()
         self._save_some_heads()
 
-    def _tell_watch(self, items: Sequence[_Item]) -> None:
+    def _tell_watch(self, items: Sequence[_Item], began_at: float) -> None:
         now = self._clock.elapsed()
         asked = [item for item in items if item.commands]
         if asked:
             count = sum(len(item.commands) for item in asked)
-            self.watch.took_batch(count, [now - item.asked_at for item in asked])
+            waited = [now - item.asked_at for item in asked]
+            callers = [item.caller for item in asked]
+            self.watch.took_batch(Batch(count, waited, now - began_at, callers))
 
     def _ask_again(self, decided: list[Decided]) -> None:
         """Decide anew the commands that needed this batch to be in the book first, and those that
@@ -218,6 +222,8 @@ class Writer:
         if self._is_unsure:
             self.heads.load_leases(self.book)
             self._is_unsure = False
+        elif self._is_shared:
+            self.heads.follow_leases(self.book)
 
     def _append(self, groups: Sequence[Group]) -> list[GroupOutcome]:
         """The outcomes; raises a LedgerError when nothing was kept, or when nobody knows."""

@@ -75,8 +75,10 @@ class Api:
 
         held = self.ledger.submit([command])
         has_begun.wait()
-        yield
-        may_end.set()
+        try:
+            yield
+        finally:
+            may_end.set()
         held.result()
 
     @contextmanager

@@ -105,9 +105,12 @@ def test_a_search_finds_names_whatever_their_case_in_any_alphabet(lives: Lives) 
 def test_a_rebuild_swaps_equal_tables_in_and_drops_the_old_ones(lives: Lives) -> None:
     runner = lives.filled(lives.postgres)
 
-    before, after = runner.rebuild(runs, lambda done, total: None)
+    told: list[tuple[int, int]] = []
+
+    before, after = runner.rebuild(runs, lambda *how_far: told.append(how_far))
 
     assert before == after
+    assert told[-1][0] == told[-1][1] == runner.places[0].position
     standing = lives.postgres.standing(runs)
     assert standing is not None
     assert standing.generation == 2

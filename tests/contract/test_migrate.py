@@ -151,7 +151,9 @@ def test_the_command_says_what_it_did(database: str, tmp_path: Any) -> None:
 
     first, second = shell.ok("migrate"), shell.ok("migrate", "--json")
 
-    assert "now has schema 1, and a new ledger in it" in first.out.replace("\n", " ")
+    assert f"now has schema {SCHEMA_VERSION}, and a new ledger in it" in first.out.replace(
+        "\n", " "
+    )
     assert second.document == {"before": 1, "after": 1, "remarks": []}
 
 

@@ -87,7 +87,7 @@ def taken(post: Post, **fields: Any) -> tuple[UUID, OpenRun]:
 def test_a_heartbeat_between_the_sweeps_look_and_its_word_keeps_the_run(post: Post) -> None:
     job_id, run = taken(post)
     post.clock.advance(10 * SECOND)
-    leases = Leases(post.dispatcher.node, post.ledger.heads, lambda _: False)
+    leases = Leases(post.dispatcher.nodes, post.ledger.heads, lambda _: False)
     [given_up] = leases.given_up(post.clock.now())
 
     until = post.heartbeat(job_id, run)
@@ -114,7 +114,7 @@ def test_a_run_taken_over_and_reported_at_once_leaves_no_lease_behind(post: Post
 
     assert post.topics(job_id)[-1] == "job.run_succeeded"
     assert post.ledger.heads.leases == {}
-    assert post.ledger.book.leases() == []
+    assert post.ledger.book.leases().rows == ()
 
 
 def test_a_clock_that_was_set_back_does_not_put_off_the_sweep(post: Post) -> None:
@@ -192,7 +192,7 @@ def test_a_lease_that_ended_gives_one_loss_whoever_sweeps(post: Post) -> None:
 
     assert sum(swept) >= MANY
     assert [post.topics(job_id).count("job.run_lost") for job_id in jobs] == [1] * MANY
-    assert post.ledger.book.leases() == []
+    assert post.ledger.book.leases().rows == ()
 
 
 def test_a_step_gives_up_no_more_runs_than_one_append_takes(

@@ -22,6 +22,7 @@ from api.demo.processes import ROOT
 from api.errors import CODES, status_of
 from api.phantom import refusals as phantom
 from api.settings import NOT_SETTINGS, SECRET_PREFIX, SETTINGS, load_settings
+from api.variables_in_files import IN_FILES, SUFFIX
 from ledger.domain.events import Event
 from ledger.errors import LedgerError
 from ledger.store.mapper import TOPICS
@@ -82,7 +83,8 @@ def test_the_settings_are_told_as_they_are() -> None:
     }
     words = set(re.findall(r"\bJOBLEDGER_[A-Z_]+", page("settings.md")))
     others = {name for name in words - {one.name for one in SETTINGS} if name != "JOBLEDGER_"}
-    assert others == {f"{SECRET_PREFIX}NAME", *NOT_SETTINGS}
+    in_files = {f"{name}{SUFFIX}" for name in IN_FILES}
+    assert others == {f"{SECRET_PREFIX}NAME", *NOT_SETTINGS, *in_files}
     told("settings", len(settings))
 
 

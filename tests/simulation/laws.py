@@ -99,7 +99,7 @@ def check_reports(elsewhere: Elsewhere, by_job: dict[str, list[dict[str, Any]]])
 
 def check_leases(ledger: Ledger) -> None:
     """X4: the leases are those of open runs, in memory as in the book, and none has ended."""
-    kept = {row.run_id: row for row in ledger.book.leases()}
+    kept = {row.run_id: row for row in ledger.book.leases().rows}
     assert kept == ledger.heads.leases
     open_runs = {run.run_id for _, run in ledger.heads.open_runs()}
     assert set(kept) <= open_runs, "a lease outlived its run"

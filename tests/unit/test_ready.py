@@ -14,7 +14,7 @@ def wake(number: int) -> Wake:
 
 
 def ready() -> Ready:
-    return Ready(lambda wake: wake.job_id.int % 2 == 0)
+    return Ready(lambda wake: wake.job_id.int % 2 == 0, lambda _: True)
 
 
 def test_a_wake_that_is_seen_again_stands_there_once() -> None:

@@ -53,7 +53,9 @@ def test_the_process_environment_is_read_when_none_is_given(
 
 def test_the_table_and_the_settings_name_the_same_things_in_the_same_order() -> None:
     assert [s.key for s in SETTINGS] == [
-        f.name for f in dataclasses.fields(Settings) if f.name not in ("secrets", "channels")
+        f.name
+        for f in dataclasses.fields(Settings)
+        if f.name not in ("secrets", "channels", "collector")
     ]
 
 
@@ -347,3 +349,105 @@ def test_a_good_value_is_taken(short: str, value: str, expected: object) -> None
 )
 def test_a_sqlite_dsn_names_its_file(dsn: str, path: Path | None) -> None:
     assert load_settings({"JOBLEDGER_DSN": dsn}).sqlite_path == path
+
+
+# -- where spans go ------------------------------------------------------------------------------
+
+ALL, TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+
+
+@pytest.mark.parametrize(
+    ("environ", "collector"),
+    [
+        ({}, None),
+        ({ALL: " "}, None),
+        ({ALL: "http://collector:4318"}, "http://collector:4318/v1/traces"),
+        ({ALL: "http://collector:4318/"}, "http://collector:4318/v1/traces"),
+        ({ALL: "http://one", TRACES: "https://two/spans"}, "https://two/spans"),
+        ({ALL: "http://one", "OTEL_SDK_DISABLED": "True"}, None),
+        ({ALL: "http://one", "OTEL_TRACES_EXPORTER": "none"}, None),
+        (
+            {ALL: "http://one", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
+            "http://one/v1/traces",
+        ),
+    ],
+)
+def test_opentelemetrys_own_variables_say_where_spans_go(
+    environ: dict[str, str], collector: str | None
+) -> None:
+    assert load_settings(environ).collector == collector
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({ALL: "collector:4318"}, ALL),
+        ({TRACES: "ftp://collector"}, TRACES),
+        ({ALL: "http://me:hush@collector"}, ALL),
+        ({ALL: "http://one", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL"),
+    ],
+)
+def test_a_collector_that_cannot_be_spoken_to_stops_the_start(
+    environ: dict[str, str], named: str
+) -> None:
+    with raises(StartRefused) as refused:
+        load_settings(environ)
+
+    assert refused.value.message.startswith(f"{named}: ")
+    assert "hush" not in refused.value.message
+
+
+# -- settings from files -------------------------------------------------------------------------
+
+
+def test_a_setting_that_may_be_secret_is_read_from_the_file_that_is_named(tmp_path: Path) -> None:
+    dsn, token = tmp_path / "dsn", tmp_path / "token"
+    dsn.write_text(" postgresql://me:hush@db/ledger\n")
+    token.write_text("hush-hush\n")
+
+    settings = load_settings({"JOBLEDGER_DSN_FILE": str(dsn), "JOBLEDGER_TOKEN_FILE": str(token)})
+
+    assert (settings.dsn, settings.token) == ("postgresql://me:hush@db/ledger", "hush-hush")
+
+
+def test_a_file_wins_over_the_toml_and_nothing_counts_as_left_out(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("from-the-file")
+    (tmp_path / "jobledger.toml").write_text('token = "from-the-toml"\n')
+    data = {"JOBLEDGER_DATA": str(tmp_path), "JOBLEDGER_TOKEN": ""}
+
+    assert load_settings({**data, "JOBLEDGER_TOKEN_FILE": str(token)}).token == "from-the-file"
+    assert load_settings({**data, "JOBLEDGER_TOKEN_FILE": " "}).token == "from-the-toml"
+
+
+def test_a_setting_given_twice_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hush")
+
+    with raises(StartRefused, match="JOBLEDGER_TOKEN_FILE and JOBLEDGER_TOKEN are both") as refused:
+        load_settings({"JOBLEDGER_TOKEN": "hush", "JOBLEDGER_TOKEN_FILE": str(tmp_path / "token")})
+
+    assert "hush" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b" \n", b"\xff\xfe", b"h" * 65_537, b"two hush words"]
+)
+def test_a_file_that_holds_no_such_setting_stops_the_start_in_one_line(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+
+    with raises(StartRefused) as refused:
+        load_settings({"JOBLEDGER_TOKEN_FILE": str(file)})
+
+    assert refused.value.message.startswith("JOBLEDGER_TOKEN")
+    assert refused.value.message.isprintable()
+    assert "hush" not in refused.value.message
+
+
+@pytest.mark.parametrize("name", ["JOBLEDGER_PORT_FILE", "JOBLEDGER_AGENT_URL_FILE"])
+def test_only_settings_that_may_be_secret_come_from_files(name: str) -> None:
+    with raises(StartRefused, match=f"{name} in the environment is not a setting"):
+        load_settings({name: "/dev/null"})

@@ -41,6 +41,9 @@ succeeded all the same, with `output_bytes` equal to this limit: an endless answ
 run, and a long one is no failure.
 """
 
+TRACEPARENT = "traceparent"
+"""The header of W3C Trace Context."""
+
 RUN_TOKEN_HEADER = "Jobledger-Run-Token"  # noqa: S105 - its name, not a secret
 
 REFUSAL_BYTES = ERROR_BYTES + MARGIN
@@ -118,6 +121,9 @@ class Http:
             RUN_TOKEN_HEADER: self._run_token(exchange),
             **self._signer.headers(exchange.ticket.run_id, body=body, now=self._clock.now()),
         }
+        if exchange.ticket.traceparent is not None:
+            headers = {n: v for n, v in headers.items() if n.lower() != TRACEPARENT}
+            headers[TRACEPARENT] = exchange.ticket.traceparent
         async with self._connections().stream(
             "POST",
             _wire_url(exchange.url),

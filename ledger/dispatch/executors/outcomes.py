@@ -14,8 +14,18 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from ledger.dispatch.executors.output import Redact
 from ledger.domain.outcomes import Failure as Failed
 from ledger.domain.outcomes import Success as Succeeded
+from ledger.store.watch import Ended
 
-__all__ = ["Blocked", "Deferred", "Executor", "Failed", "Outcome", "RunTicket", "Succeeded"]
+__all__ = [
+    "Blocked",
+    "Deferred",
+    "Executor",
+    "Failed",
+    "Outcome",
+    "RunTicket",
+    "Succeeded",
+    "ended_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,8 @@ class RunTicket:
     executor: Mapping[str, Any] | None
     redact: Redact | None = field(default=None, repr=False)
     """Takes this node's secrets out of whatever the run says."""
+    traceparent: str | None = None
+    """The W3C trace context of the run, for targets that go on with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,19 @@ class Deferred:
 
 
 Outcome: TypeAlias = Succeeded | Failed | Blocked | Deferred
+
+
+def ended_of(outcome: Outcome) -> Ended:
+    """An outcome as whoever watches is told it."""
+    match outcome:
+        case Succeeded():
+            return Ended("succeeded", None, outcome.duration_ms)
+        case Failed():
+            return Ended("failed", outcome.failure_class, outcome.duration_ms)
+        case Blocked():
+            return Ended("blocked", "blocked")
+        case Deferred():
+            return Ended("deferred")
 
 
 class Executor(Protocol):

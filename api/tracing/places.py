@@ -1,0 +1,57 @@
+"""Where a run stands among all traces: its trace id is its run id, and the ids of its spans follow
+from it, so that any node can go on with it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from uuid import UUID
+
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """The ids of a run's trace, and of the spans of its claim and of its execution."""
+
+    trace_id: int
+    claim_id: int
+    run_id: int
+
+    @classmethod
+    def of(cls, run_id: str) -> RunPlace:
+        """The same on every node, and after every restart."""
+        return cls(UUID(run_id).int, _span_id(run_id, "claim"), _span_id(run_id, "run"))
+
+
+def _span_id(run_id: str, name: str) -> int:
+    """Eight bytes that are never all zero, which would be no id."""
+    return int.from_bytes(sha256(f"{name} {run_id}".encode()).digest()[:8]) or 1
+
+
+class Ids(RandomIdGenerator):
+    """Random ids, but for a span that is begun inside `chosen`, in the same thread."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+
+    @contextmanager
+    def chosen(self, trace_id: int, span_id: int) -> Iterator[None]:
+        """The next span gets this id, and if it has no parent this trace."""
+        self._here.pair = (trace_id, span_id)
+        try:
+            yield
+        finally:
+            self._here.pair = None
+
+    def generate_trace_id(self) -> int:
+        pair = getattr(self._here, "pair", None)
+        return pair[0] if pair else super().generate_trace_id()
+
+    def generate_span_id(self) -> int:
+        pair = getattr(self._here, "pair", None)
+        return pair[1] if pair else super().generate_span_id()

@@ -1,0 +1,74 @@
+"""What a book on PostgreSQL tells whoever measures: how long an append waits for its turn, and how
+its connections are used.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+
+from api.demo.waiting import wait_for
+from ledger.store.records import Pool
+from ledger.store.watch import Unwatched
+from tests.builders import a_job
+from tests.contract.shelves import PostgresShelf, keep
+
+LIMIT_SECONDS = 60.0
+"""A hang fails by this name; nothing is measured by it."""
+_SINCE = "SELECT extract(epoch FROM clock_timestamp())::float8"
+_WAITING = (
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = "
+    "(SELECT oid FROM pg_class WHERE relname = 'turn' AND relnamespace = ?::regnamespace)"
+)
+
+
+class Heard(Unwatched):
+    """What was heard of waiting."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def waited_for_turn(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+def test_an_append_tells_how_long_another_node_kept_it_waiting(
+    postgres_shelf: PostgresShelf,
+) -> None:
+    shelf, heard = postgres_shelf, Heard()
+    shelf.book.watch = heard
+
+    def is_waiting() -> bool:
+        [(count,)] = shelf.meddle(_WAITING, [shelf.address.schema])
+        return bool(count)
+
+    with (
+        psycopg.connect(shelf.address.dsn) as other,
+        ThreadPoolExecutor(1) as writer,
+    ):
+        other.execute(f"LOCK TABLE {shelf.address.schema}.turn IN EXCLUSIVE MODE".encode())
+        kept = writer.submit(keep, shelf, a_job(number=1))
+        wait_for("The wait", is_waiting, seconds=LIMIT_SECONDS)
+        [(seen_at,)] = shelf.meddle(_SINCE)
+        [(let_go_at,)] = shelf.meddle(_SINCE)
+        other.rollback()
+        kept.result(LIMIT_SECONDS)
+    keep(shelf, a_job(number=2))
+
+    waited, not_waited = heard.seconds
+    assert waited >= let_go_at - seen_at > 0
+    assert 0 <= not_waited < waited
+
+
+def test_the_pool_tells_how_it_is_used(postgres_shelf: PostgresShelf) -> None:
+    book = postgres_shelf.another_book()
+    book.tail()
+
+    with book.server.reading():
+        used = book.pool()
+    book.close()
+
+    assert used.connections > used.idle
+    assert used.waiting == 0
+    assert book.pool() == Pool()
