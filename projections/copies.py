@@ -13,6 +13,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from ledger.errors import Behind, JobNotFound, Unavailable
+from ledger.store import files
 from ledger.store.address import Address
 from ledger.store.application import Ledger
 from projections import job_questions, jobs, runs
@@ -23,7 +24,7 @@ from projections.runner import ModelStanding, Progress, Runner
 from projections.store import CopyStore
 from projections.stores.sqlite import SQLiteCopies
 
-COPIES_FILE = "projections.db"
+COPIES_FILE = files.COPIES_FILE
 MODELS: tuple[Model, ...] = (jobs, runs)
 WAIT_SECONDS = 2.0
 
