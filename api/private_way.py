@@ -18,8 +18,9 @@ def require_private_way(address: Address) -> None:
     hosts = [*_hosts_of(parts.netloc), *",".join(options.get("host", [])).split(",")]
     if "sslmode" not in options and any(map(_is_remote, hosts)):
         raise StartRefused(
-            f"JOBLEDGER_DSN leads to {address.place} and does not say how that way is protected: add "
-            "sslmode=verify-full (with sslrootcert), or sslmode=disable where the network is safe."
+            f"JOBLEDGER_DSN leads to {address.place} and does not say how that way is protected: "
+            "add sslmode=verify-full (with sslrootcert), or sslmode=disable where the network is "
+            "safe."
         )
 
 

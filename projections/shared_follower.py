@@ -74,6 +74,7 @@ class SharedFollower:
         self._bell.set()
         if self._thread.ident is not None:
             self._thread.join()
+        self._told, self._runner = list(self.standings()), None
         self._store.office.close()
 
     def _run(self) -> None:

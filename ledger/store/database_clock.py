@@ -67,6 +67,11 @@ class DatabaseClock:
                 self._look = found
 
     @property
+    def doubt_seconds(self) -> float:
+        """How far off this reckoning may be."""
+        return self._look.doubt
+
+    @property
     def skew(self) -> timedelta:
         """How far this machine's own clock is ahead of the database's."""
         return self._local.now() - self.now()

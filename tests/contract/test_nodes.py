@@ -4,6 +4,7 @@ SQLite has one owner.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -288,9 +289,10 @@ def test_a_book_works_with_the_applications_role_and_nothing_more(
     assert (outcome, found is not None, caplog.records) == (Committed((1,)), True, [])
 
 
-def test_a_role_that_may_change_events_is_warned_about(
+def test_a_role_that_may_change_events_is_named_in_the_log(
     postgres_shelf: PostgresShelf, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, logger="ledger.store.postgres")
     caplog.clear()
 
     postgres_shelf.reopen()

@@ -9,9 +9,8 @@ from threading import Event
 import pytest
 from pytest import raises
 
-from ledger import Dispatcher, Ledger
-from ledger.dispatch.executors.registry import ExecutorSettings
-from ledger.errors import NameTaken, StartRefused
+from ledger import Ledger
+from ledger.errors import NameTaken
 from ledger.store.heads import freeze
 from ledger.store.verification import verify_book
 from tests.builders import ManualClock, SeededChance, a_spec
@@ -110,10 +109,3 @@ def test_a_node_that_starts_later_has_everything(
 
     assert {job.id for job in nodes[-1].heads.snapshot()} == ids
     assert_they_agree(nodes)
-
-
-def test_nothing_is_dispatched_yet_where_other_nodes_could_be_taken_for_dead(
-    nodes: list[Ledger],
-) -> None:
-    with raises(StartRefused, match="dispatches on SQLite only"):
-        Dispatcher(nodes[0], ExecutorSettings("secret"))

@@ -1,0 +1,102 @@
+"""One clock for all nodes: the database's, whatever each machine's own says."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import psycopg
+import pytest
+
+from ledger import Ledger
+from ledger.clock import SystemClock
+from ledger.store.database_clock import LOOK, OLD_SECONDS, DatabaseClock, off
+from ledger.store.postgres import DATABASE_CLOCK
+from ledger.store.reading import from_microseconds
+from tests.builders import a_spec
+from tests.contract.shelves import PostgresShelf, own_name
+
+MINUTE = timedelta(minutes=1)
+
+
+class Skewed(SystemClock):
+    """This machine's clock, wrongly set."""
+
+    def __init__(self, by: timedelta) -> None:
+        self._by = by
+
+    def now(self) -> datetime:
+        return super().now() + self._by
+
+
+def database_now(connection: psycopg.Connection[tuple[int]]) -> datetime:
+    [(at,)] = connection.execute(LOOK).fetchall()
+    return from_microseconds(at)
+
+
+@pytest.mark.parametrize("skew", [MINUTE, -MINUTE, timedelta()])
+def test_a_node_goes_by_the_database_however_its_own_clock_is_set(
+    postgres_dsn: str, skew: timedelta
+) -> None:
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        clock = DatabaseClock(Skewed(skew), connection)
+
+        before = database_now(connection)
+        now = clock.now()
+        after = database_now(connection)
+
+    doubt = timedelta(seconds=clock.doubt_seconds)
+    assert before - doubt <= now <= after + doubt
+    assert abs(clock.skew - (skew + (SystemClock().now() - after))) < MINUTE / 2
+
+
+def test_a_slow_answer_does_not_spoil_a_sure_one_until_that_is_old(postgres_dsn: str) -> None:
+    class Slow(SystemClock):
+        """Every look seems to take longer."""
+
+        def __init__(self) -> None:
+            self.seconds = 0.0
+            self.step = 0.001
+
+        def elapsed(self) -> float:
+            self.seconds += self.step
+            return self.seconds
+
+    local = Slow()
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        clock = DatabaseClock(local, connection)
+        sure = clock.doubt_seconds
+        local.step = 1.0
+        clock.look(connection)
+        assert clock.doubt_seconds == sure
+
+        local.seconds += OLD_SECONDS
+        clock.look(connection)
+
+    assert clock.doubt_seconds > sure
+
+
+def test_nodes_that_disagree_by_two_minutes_write_one_sequence_of_times(
+    postgres_dsn: str,
+) -> None:
+    shelf = PostgresShelf(postgres_dsn, own_name(), clock=DATABASE_CLOCK)
+    nodes = []
+    for skew in (MINUTE, -MINUTE):
+        with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+            clock = DatabaseClock(Skewed(skew), connection)
+        nodes.append(Ledger.open(shelf.address, clock=clock))
+    for number in range(20):
+        nodes[number % 2].schedule(a_spec(name=f"job {number}"))
+
+    events = nodes[0].mapper.to_facts(nodes[0].book.read(after=0, limit=100))
+
+    for fact in events:
+        told = datetime.fromisoformat(str(fact.data["timestamp"]))
+        assert abs(from_microseconds(fact.recorded_at) - told) < MINUTE / 2
+    for node in nodes:
+        node.close()
+    shelf.close()
+
+
+def test_how_a_clock_is_off_is_said_in_words() -> None:
+    assert off(timedelta(seconds=61.26)) == "61.3 s ahead"
+    assert off(-MINUTE) == "60.0 s behind"
