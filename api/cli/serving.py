@@ -18,6 +18,9 @@ from ledger.store.files import Folder
 if TYPE_CHECKING:
     from api.bootstrap import Parts
 
+LOOK_SECONDS = 0.5
+"""How long a signal to end may stay unnoticed."""
+
 Host = Annotated[
     str | None,
     typer.Option("--host", metavar="ADDRESS", help="Listen there [JOBLEDGER_HOST, 127.0.0.1]."),
@@ -108,7 +111,8 @@ def _until_asked(parts: Parts) -> None:
     end = threading.Event()
     with server.on_first_signal(end.set):
         parts.start()
-        end.wait()
+        while not end.wait(LOOK_SECONDS):
+            pass  # a signal may reach another thread: its handler runs once this one wakes
         say("Stopping: runs under way may end. Again to stop at once.")
 
 

@@ -20,10 +20,11 @@ from api.private_way import require_private_way
 from api.settings import load_settings
 from ledger.errors import StartRefused
 from ledger.store.address import SCHEMA, Address
-from ledger.store.migrating import COPIES, migrate
+from ledger.store.migrating import COPIES
 from projections.shared_follower import SharedFollower
-from tests.builders import a_spec, an_id
+from tests.builders import a_spec
 from tests.contract.shelves import own_name
+from tests.flow.databases import a_database
 
 PATIENCE_SECONDS = 60.0
 
@@ -33,13 +34,8 @@ Open = Callable[..., Parts]
 @pytest.fixture
 def open_node(postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterator[Open]:
     """Opens nodes of one new ledger, in folders named by the caller, and closes them."""
-    dsn = postgres_dsns[1]
-    name = own_name()
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
-    address = dsn.rpartition("/")[0] + f"/{name}"
-    migrate(Address(address), new_id=an_id(1))
     with ExitStack() as closing:
+        address = closing.enter_context(a_database(postgres_dsns[1], own_name()))
 
         def open_one(folder: str = "data", **options: Any) -> Parts:
             environment = {"JOBLEDGER_DSN": address, "JOBLEDGER_DATA": str(tmp_path / folder)}
@@ -48,8 +44,6 @@ def open_node(postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterator[Open]:
             return parts
 
         yield open_one
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 def keeper_of(*nodes: Parts) -> Parts | None:
