@@ -112,17 +112,12 @@ _SHOWN_OF_DISPATCHER = ("state", "open_runs", "lag_seconds")
 
 
 async def _require_commands(parts: Parts) -> None:
-    """An empty batch goes the way every command goes: through the queue and past the writer, who
-    remembers what the last one met.
-    """
+    """An empty batch goes the way every command goes: through the queue and past the writer."""
     try:
         probe = asyncio.wrap_future(parts.ledger.submit([]))
         await asyncio.wait_for(asyncio.shield(probe), PROBE_SECONDS)
     except TimeoutError:
         raise Unavailable("The writer does not answer: look at the log, restart it.") from None
-    trouble = parts.ledger.writer.trouble
-    if isinstance(trouble, Unavailable):
-        raise Unavailable(trouble.message)
 
 
 def _of_copies(copies: list[Told]) -> Iterator[str]:

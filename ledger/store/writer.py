@@ -81,8 +81,6 @@ class Writer:
         self._is_unsure = False
         self._is_behind = False
         self._is_shared = book.is_shared
-        self.trouble: Exception | None = None
-        """Why the last batch could not be kept; None once one could, be it an empty one."""
 
     @property
     def waiting_count(self) -> int:
@@ -195,9 +193,7 @@ class Writer:
         trouble: Exception | None = None
         for _ in range(MAX_TRIES):
             try:
-                decided = self._keep_once(commands)
-                self.trouble = None
-                return decided
+                return self._keep_once(commands)
             except _NotKept as error:
                 trouble = error
                 self.unit.roll_back()
@@ -206,7 +202,6 @@ class Writer:
                 self.unit.roll_back()
                 self._is_unsure = True
                 break
-        self.trouble = trouble
         return [Decided(command, error=trouble) for command in commands]
 
     def _keep_once(self, commands: Sequence[Command[Any]]) -> list[Decided]:
@@ -233,8 +228,7 @@ class Writer:
     def _append(self, groups: Sequence[Group]) -> list[GroupOutcome]:
         """The outcomes; raises a LedgerError when nothing was kept, or when nobody knows."""
         wanted = [group for group in groups if not group.is_empty]
-        is_probe = self._is_shared and self.trouble is not None  # reading may work all the same
-        if not wanted and not is_probe:
+        if not wanted:
             return [Committed(()) for _ in groups]
         now = round(self._clock.now().timestamp() * 1_000_000)
         try:

@@ -1,5 +1,5 @@
 """A cable between a node and its database that a test may cut: everything through it stalls, or
-breaks, until it heals. It may also lose an answer, and the connection with it.
+breaks, until it heals.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 CHUNK = 65_536
 
@@ -22,10 +21,6 @@ class Cable:
         self._loop = asyncio.new_event_loop()
         self._flows = asyncio.Event()
         self._is_broken = False
-        self.lost = 0
-        """How many answers were lost so far."""
-        self._to_lose = 0
-        self._question = b""
         self._ends: set[asyncio.StreamWriter] = set()
         self._is_up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -33,12 +28,6 @@ class Cable:
     def stall(self) -> None:
         """From now on nothing comes through, and nobody is told."""
         self._loop.call_soon_threadsafe(self._flows.clear)
-
-    def lose(self, count: int, *, to: bytes) -> None:
-        """The answers to the next so many packets that hold `to` are lost: what was asked is done,
-        and its connection breaks.
-        """
-        self._question, self._to_lose = to, count
 
     def sever(self) -> None:
         """Every connection breaks, and no new one is made."""
@@ -88,40 +77,16 @@ class Cable:
         with suppress(OSError):
             there, here = await asyncio.open_connection("127.0.0.1", self._to_port)
             self._ends |= {writer, here}
-            talk = _Talk()
-            await asyncio.gather(
-                self._pump(reader, here, talk, is_asking=True),
-                self._pump(there, writer, talk, is_asking=False),
-            )
+            await asyncio.gather(self._pump(reader, here), self._pump(there, writer))
             self._ends -= {writer, here}
 
-    async def _pump(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        talk: _Talk,
-        *,
-        is_asking: bool,
-    ) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.CancelledError):
             while chunk := await reader.read(CHUNK):
                 await self._flows.wait()
-                if is_asking and self._to_lose and self._question in chunk:
-                    self._to_lose -= 1
-                    talk.is_to_be_lost = True
-                if talk.is_to_be_lost and not is_asking:
-                    self.lost += 1
-                    break
                 writer.write(chunk)
                 await writer.drain()
         writer.close()
-
-
-@dataclass
-class _Talk:
-    """One connection's two ways: whether the next answer gets lost."""
-
-    is_to_be_lost: bool = False
 
 
 @contextmanager
