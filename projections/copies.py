@@ -13,6 +13,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from ledger.errors import Behind, JobNotFound, Unavailable
+from ledger.store import files
 from ledger.store.address import Address
 from ledger.store.application import Ledger
 from projections import job_questions, jobs, runs
@@ -23,7 +24,7 @@ from projections.runner import ModelStanding, Progress, Runner
 from projections.store import CopyStore
 from projections.stores.sqlite import SQLiteCopies
 
-COPIES_FILE = "projections.db"
+COPIES_FILE = files.COPIES_FILE
 MODELS: tuple[Model, ...] = (jobs, runs)
 WAIT_SECONDS = 2.0
 
@@ -76,7 +77,8 @@ class Copies:
     @classmethod
     def open_kept_apart(cls, ledger: Ledger, data: Path, path: Path) -> Self:
         """Open the copies file, to be kept by a process of its own once it is started."""
-        return cls(ledger, SQLiteCopies(path), None, ProcessFollower(data, path))
+        what = {"data": str(data), "copies": str(path)}
+        return cls(ledger, SQLiteCopies(path), None, ProcessFollower("projections.keeper", what))
 
     @classmethod
     def open_shared(
@@ -91,6 +93,14 @@ class Copies:
         store = PostgresCopies(address)
         make_runner = partial(Runner, ledger.book, ledger.mapper, store, models)
         return cls(ledger, store, None, SharedFollower(store, make_runner, models))
+
+    @classmethod
+    def open_shared_kept_apart(cls, ledger: Ledger, address: Address) -> Self:
+        """The same, with a process of its own that stands for the office."""
+        from projections.stores.postgres import PostgresCopies
+
+        follower = ProcessFollower("projections.shared_keeper", asdict(address))
+        return cls(ledger, PostgresCopies(address), None, follower)
 
     @classmethod
     def own_shared(cls, ledger: Ledger, address: Address) -> Self:

@@ -15,12 +15,14 @@ from typer.core import TyperCommand, TyperGroup
 
 from api.cli import (
     audit,
+    backups,
     changes,
     crontab_export,
     crontab_import,
     jobs,
     keeping,
     migrating,
+    moving,
     scheduling,
     serving,
     tokens,
@@ -107,6 +109,8 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("The ledger itself", "rebuild", keeping.rebuild),
     ("The ledger itself", "doctor", keeping.doctor),
     ("The ledger itself", "migrate", migrating.migrate),
+    ("The ledger itself", "backup", backups.backup),
+    ("The ledger itself", "move", moving.move_ledger),
     ("The ledger itself", "version", version),
 )
 """Panel of the help, name, function."""

@@ -111,7 +111,7 @@ class Walk:
         decoded state. Source: DESIGN §13.
         """
         return (
-            _type_problem(row)
+            type_problem(row)
             or self._place_problem(row)
             or _content_problem(row, state)
             or _hash_problem(row, self.chain)
@@ -133,8 +133,10 @@ class Walk:
         return None
 
 
-def _type_problem(row: Row) -> str | None:
-    """SQLite keeps whatever type it is given; what is hashed has one type and one size."""
+def type_problem(row: Row) -> str | None:
+    """Whether what is hashed is not of the one type and size it was appended with: SQLite keeps
+    whatever it is given.
+    """
     is_typed = all(isinstance(getattr(row, name), kind) for name, kind in _TYPES)
     if is_typed and len(row.stream) == STREAM_BYTES and len(row.topic) <= MAX_TOPIC:
         return None

@@ -13,6 +13,8 @@ from typing import Any
 from ledger.errors import StartRefused
 
 BOOK_FILE = "ledger.db"
+COPIES_FILE = "projections.db"
+"""The read models, made from the book: whoever deletes them loses only time."""
 LOCK_FILE = "ledger.lock"
 PRIVATE = 0o600
 

@@ -22,6 +22,7 @@ from ledger.store.book import AppendUnknown
 from ledger.store.evidence import genesis
 from ledger.store.mapper import EventMapper
 from ledger.store.migrating import ROLE, require_version
+from ledger.store.moves import MOVE, require_settled
 from ledger.store.offices import Office
 from ledger.store.placing import Fit, commit_in_turn, places, row_of
 from ledger.store.postgres_connections import PostgresServer, is_open, one_line
@@ -313,10 +314,11 @@ class PostgresBook(PostgresReads):
     # -- opening --------------------------------------------------------------------------------
 
     def _identify(self, connection: psycopg.Connection[Any]) -> UUID:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'ledger_id'").fetchone()
-        if row is None:
+        meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        if "ledger_id" not in meta:
             raise StartRefused(f"{self.server.address.place} has lost its ledger's id.")
-        return UUID(row[0])
+        require_settled(meta.get(MOVE), self.server.address.place)
+        return UUID(meta["ledger_id"])
 
     def _warn_of_rights(self, connection: psycopg.Connection[Any]) -> None:
         row = connection.execute(_MAY_CHANGE).fetchone()

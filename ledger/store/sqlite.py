@@ -8,11 +8,10 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import astuple
-from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
-from ledger.errors import StartRefused, StorageFull, Unavailable
+from ledger.errors import StorageFull, Unavailable
 from ledger.store.book import AppendUnknown
 from ledger.store.connections import SQLiteFile
 from ledger.store.evidence import genesis
@@ -32,11 +31,8 @@ from ledger.store.records import (
     TokenRow,
 )
 from ledger.store.sqlite_reads import COLUMNS, MARK, SQLiteReads
+from ledger.store.sqlite_schema import identify, prepare
 from ledger.store.watch import Unwatched, Watch
-
-APPLICATION_ID = 0x4A4C4447
-"""`JLDG`: marks the file as a ledger in SQLite's header."""
-SCHEMA_VERSION = "1"
 
 _TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = ?"
@@ -70,8 +66,8 @@ class SQLiteBook(SQLiteReads):
         super().__init__(SQLiteFile(folder.book, synchronous="FULL", is_read_only=is_read_only))
         self._writer = self.file.connect()
         if new_id is not None:
-            self._create(folder, new_id)
-        self.ledger_id = self._identify()
+            prepare(self._writer, folder.book, new_id)
+        self.ledger_id = identify(self._writer, folder.book)
         self._genesis = genesis(self.ledger_id)
 
     # -- the append -----------------------------------------------------------------------------
@@ -175,42 +171,6 @@ class SQLiteBook(SQLiteReads):
     def close(self) -> None:
         self.file.close()
         self._writer.close()
-
-    # -- opening --------------------------------------------------------------------------------
-
-    def _create(self, folder: Folder, new_id: UUID) -> None:
-        if not self._is_ours():
-            raise StartRefused(f"{folder.book} is another program's database, not a ledger.")
-        try:
-            folder.book.chmod(0o600)
-            self._writer.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            self._writer.executescript(files("ledger.store").joinpath("schema.sql").read_text())
-            self._writer.execute(
-                "INSERT OR IGNORE INTO meta VALUES ('ledger_id', ?)", (str(new_id),)
-            )
-            self._writer.execute(
-                "INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (SCHEMA_VERSION,)
-            )
-        except sqlite3.Error as error:
-            raise StartRefused(f"The database {folder.book} cannot be prepared: {error}.") from None
-
-    def _is_ours(self) -> bool:
-        """Marked as a ledger, or empty: most programs leave the mark at 0."""
-        mark = int(self._writer.execute("PRAGMA application_id").fetchone()[0])
-        has_tables = self._writer.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-        return mark == APPLICATION_ID or (mark == 0 and not has_tables)
-
-    def _identify(self) -> UUID:
-        try:
-            meta = dict(self._writer.execute("SELECT key, value FROM meta"))
-        except sqlite3.Error as error:
-            raise StartRefused(f"{self.file.path} is no ledger: {error}.") from None
-        if meta.get("schema") != SCHEMA_VERSION:
-            raise StartRefused(
-                f"{self.file.path} has schema {meta.get('schema')}; this version reads "
-                f"{SCHEMA_VERSION}."
-            )
-        return UUID(meta["ledger_id"])
 
 
 def _beside(row: SideRow) -> tuple[str, tuple[Any, ...]]:

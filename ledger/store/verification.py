@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 import orjson
 
 from ledger.errors import LedgerError
-from ledger.store.book import Book
 from ledger.store.codec import shape_of, text_references
 from ledger.store.evidence import UNREADABLE, Finding, Row, Walk, genesis
 from ledger.store.mapper import TOPICS
@@ -23,6 +23,17 @@ Progress = Callable[[int, int], None]
 References = list[tuple[str, str]]
 TROUBLE = (LedgerError, sqlite3.Error, ValueError)
 """What reading a damaged book raises."""
+
+
+class Verifiable(Protocol):
+    """As much of a book as verification looks at (see `Book`)."""
+
+    @property
+    def ledger_id(self) -> UUID: ...
+
+    def tail_position(self) -> int: ...
+    def rows(self, *, after: int | None = None) -> Iterator[Row]: ...
+    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,7 @@ class Verdict:
         return self.finding is None
 
 
-def verify_book(book: Book, progress: Progress | None = None) -> Verdict:
+def verify_book(book: Verifiable, progress: Progress | None = None) -> Verdict:
     """Walk the book in order, up to its end at this moment or beyond, and stop at the first event
     that is not what was appended.
 
@@ -58,7 +69,9 @@ def verify_book(book: Book, progress: Progress | None = None) -> Verdict:
     return Verdict(walk.position, walk.chain, finding)
 
 
-def _first_misfit(book: Book, walk: Walk, progress: Progress | None, total: int) -> Finding | None:
+def _first_misfit(
+    book: Verifiable, walk: Walk, progress: Progress | None, total: int
+) -> Finding | None:
     for page in _pages(book.rows()):
         states = [_state(row) for row in page]
         references = list(map(_references, page, states))

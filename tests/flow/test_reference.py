@@ -30,8 +30,8 @@ from tests.flow import test_cli_documented as cli
 from tests.flow.papers import DOCS, quoted, rows
 
 REFERENCE = DOCS / "reference"
-NOT_ANSWERED = {"error", "start_refused", "missing_secret", "worker_refused"}
-"""Codes that no HTTP answer has: of families, of starts, of blocked runs and of workers."""
+NOT_ANSWERED = {"error", "start_refused", "missing_secret", "worker_refused", "move_failed"}
+"""Codes that no HTTP answer has: of families, starts, blocked runs, workers and moves."""
 NOT_PHANTOMS = {"run_superseded"}
 """Codes of routes that Phantom does not have."""
 SUCCESS = range(200, 400)

@@ -1,0 +1,41 @@
+"""Progress bars: on stderr, on a terminal only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from api.cli.screen import console
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each step of something, told (step, done, of how many); they go when it ends."""
+    screen = console(is_error=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
+    tasks: dict[str, TaskID] = {}
+
+    def told(step: str, done: int, total: int) -> None:
+        if step not in tasks:
+            tasks[step] = bar.add_task(f"{what}: {step}", total=total)
+        bar.update(tasks[step], completed=done, total=total)
+
+    with bar:
+        yield told

@@ -1,0 +1,131 @@
+"""Places that ledgers move between in tests: a folder with SQLite, or a schema on PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import psycopg
+
+from ledger import Ledger
+from ledger.store.address import Address
+from ledger.store.files import Folder
+from ledger.store.migrating import migrate
+from ledger.store.moving import EVENTS, HEADS, LEASES, TEXTS, TOKENS, House, NewHouse
+from ledger.store.moving_postgres import PostgresHouse
+from ledger.store.moving_sqlite import SQLiteHouse
+from ledger.store.records import Group, LeaseRow, Mark
+from ledger.store.tokens import Tokens
+from tests.builders import ManualClock, SeededChance, a_spec, an_id
+
+TABLES = (EVENTS, TEXTS, TOKENS, LEASES, HEADS)
+FACTS = "SELECT key, value FROM meta WHERE key NOT IN ('schema', 'move') ORDER BY key"
+JOBS = 12
+_seeds = count(1)
+
+
+class Opened(House, Protocol):
+    def close(self) -> None: ...
+
+
+class OpenedNew(NewHouse, Protocol):
+    def close(self) -> None: ...
+
+
+class Place(Protocol):
+    """Where a ledger is, or will be."""
+
+    def ledger(self) -> Ledger: ...
+    def source(self) -> Opened: ...
+    def target(self, new_id: UUID) -> OpenedNew: ...
+    def meddle(self, statement: str) -> list[tuple[Any, ...]]:
+        """A statement given to the database past everything that protects it."""
+        ...
+
+
+class SQLitePlace:
+    def __init__(self, path: Path) -> None:
+        self.folder = Folder(path)
+
+    def ledger(self) -> Ledger:
+        return Ledger.open(self.folder.path, clock=ManualClock(), chance=SeededChance(next(_seeds)))
+
+    def source(self) -> SQLiteHouse:
+        return SQLiteHouse.open_source(self.folder)
+
+    def target(self, new_id: UUID) -> SQLiteHouse:
+        return SQLiteHouse.open_target(self.folder, new_id)
+
+    def meddle(self, statement: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.folder.book, isolation_level=None)) as connection:
+            if not statement.startswith("SELECT"):
+                connection.execute("DROP TRIGGER IF EXISTS events_are_never_changed")
+                connection.execute("DROP TRIGGER IF EXISTS events_are_never_deleted")
+            return connection.execute(statement).fetchall()
+
+
+class PostgresPlace:
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    def ledger(self) -> Ledger:
+        migrate(self.address, new_id=an_id(77))
+        return Ledger.open(self.address, clock=ManualClock(), chance=SeededChance(next(_seeds)))
+
+    def source(self) -> PostgresHouse:
+        return PostgresHouse.open_source(self.address)
+
+    def target(self, new_id: UUID) -> PostgresHouse:
+        return PostgresHouse.open_target(self.address, new_id)
+
+    def meddle(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.address.dsn, autocommit=True) as connection:
+            connection.execute(f"SET search_path = {self.address.schema}".encode())
+            if not statement.startswith("SELECT"):
+                connection.execute("ALTER TABLE events DISABLE TRIGGER USER")
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def drop(self) -> None:
+        """Put it away."""
+        with psycopg.connect(self.address.dsn, autocommit=True) as connection:
+            for schema in (self.address.schema, self.address.beside("_copies").schema):
+                connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
+
+
+def fill(place: Place) -> None:
+    """A ledger with something in every table, closed again."""
+    with place.ledger() as ledger:
+        tokens = Tokens(ledger)
+        for name in ("olga", "otto"):
+            tokens.create(name, "operator", None, None, ledger.call("a new colleague"))
+        tokens.revoke("otto", ledger.call("gone"))
+        write(ledger, "", JOBS)
+        lease = LeaseRow("run-1", an_id(5), 1_772_000_000_000_000)
+        beside = Group((), (lease, Mark("courier", 4)))
+        ledger.book.append([beside], ledger.mapper, now=0)
+
+
+def write(ledger: Ledger, prefix: str, jobs: int) -> None:
+    """Some jobs with a history, every event with a text."""
+    for number in range(jobs):
+        job_id = ledger.schedule(a_spec(name=f"{prefix}job {number}", task=f"t {number} ä")).job_id
+        ledger.pause(job_id, reason=f"because {number}")
+        if number % 3 == 0:
+            ledger.resume(job_id, reason="go on")
+        if number % 4 == 0:
+            ledger.delete(job_id, reason="enough")
+
+
+def contents(place: Place) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, comparable between databases."""
+    found = {"meta": place.meddle(FACTS)}
+    for table in TABLES:
+        columns = ", ".join(table.columns)
+        rows = place.meddle(f"SELECT {columns} FROM {table.name} WHERE {table.condition}")
+        found[table.name] = sorted(map(tuple, rows))
+    return found

@@ -1,0 +1,446 @@
+"""Moving house, every way between the databases: nothing changes, a stop is no loss, and nothing
+that is not the same ledger is ever claimed to be.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from pytest import raises
+
+from ledger import Ledger
+from ledger.errors import LedgerError, StartRefused, Unavailable
+from ledger.store import moving
+from ledger.store.address import Address
+from ledger.store.migrating import ROLE, migrate
+from ledger.store.moving import Moved, MoveFailed, Progress, move
+from ledger.store.verification import verify_book
+from tests.builders import an_id
+from tests.contract.houses import Place, PostgresPlace, SQLitePlace, contents, fill, write
+from tests.contract.shelves import own_name
+
+WAYS = [(source, target) for source in ("sqlite", "postgres") for target in ("sqlite", "postgres")]
+Build = Callable[[str], Place]
+
+
+@pytest.fixture
+def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
+    """Gives empty places on a database, and puts them away afterwards."""
+    with ExitStack() as closing:
+
+        def build(kind: str) -> Place:
+            if kind == "sqlite":
+                return SQLitePlace(tmp_path / own_name())
+            dsn = request.getfixturevalue("postgres_dsn")
+            place = PostgresPlace(Address(dsn, own_name()))
+            closing.callback(place.drop)
+            return place
+
+        yield build
+
+
+@pytest.fixture(params=WAYS, ids="-to-".join)
+def way(request: pytest.FixtureRequest, place_of: Build) -> tuple[Place, Place]:
+    """A place with a ledger in it, and an empty one."""
+    source, target = map(place_of, request.param)
+    fill(source)
+    return source, target
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "EVENTS_AT_ONCE", 9)
+    monkeypatch.setattr(moving, "ROWS_AT_ONCE", 8)
+
+
+def quietly(step: str, done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+def moved(source: Place, target: Place, progress: Progress = quietly) -> Moved:
+    with ExitStack() as closing:
+        old = source.source()
+        closing.callback(old.close)
+        new = target.target(old.ledger_id)
+        closing.callback(new.close)
+        return move(old, new, progress)
+
+
+class Stopped(Exception):
+    """The process ended here."""
+
+
+def stop_after(count: int) -> Progress:
+    """Stops a move after so many pages."""
+    left = iter(range(count))
+
+    def told(step: str, done: int, total: int) -> None:
+        if next(left, None) is None:
+            raise Stopped
+
+    return told
+
+
+# -- nothing changes ----------------------------------------------------------------------------
+
+
+def test_everything_arrives_as_it_was(way: tuple[Place, Place]) -> None:
+    source, target = way
+    before = contents(source)
+
+    done = moved(source, target)
+
+    assert contents(target) == before == contents(source)
+    assert done.counts == {
+        "events": len(before["events"]),
+        "texts": len(before["texts"]),
+        "tokens": 2,
+        "leases": 1,
+    }
+    assert all(before[name] for name in ("events", "texts", "heads", "meta"))
+    assert (done.position, done.already) == (len(before["events"]), 0)
+
+
+def test_what_arrived_is_a_ledger_that_goes_on(way: tuple[Place, Place]) -> None:
+    source, target = way
+    done = moved(source, target)
+
+    with target.ledger() as ledger:
+        names = sorted(job.name for job in ledger.heads.snapshot())
+        write(ledger, "new ", 2)
+        verdict = verify_book(ledger.book)
+
+    assert len(names) == 9
+    assert verdict.is_sound
+    assert verdict.verified > done.position
+
+
+@pytest.mark.parametrize(("home", "away"), [("sqlite", "postgres"), ("postgres", "sqlite")])
+def test_there_and_back_is_equal_row_by_row(place_of: Build, home: str, away: str) -> None:
+    first, second, third = place_of(home), place_of(away), place_of(home)
+    fill(first)
+    before = contents(first)
+
+    moved(first, second)
+    moved(second, third)
+
+    assert contents(third) == before
+    assert {name: len(rows) for name, rows in before.items() if not rows} == {}
+
+
+def test_a_ledger_that_went_on_elsewhere_comes_home_with_what_is_new(
+    way: tuple[Place, Place],
+) -> None:
+    home, away = way
+    known = moved(home, away).position
+    with away.ledger() as ledger:
+        write(ledger, "away ", 5)
+
+    done = moved(away, home)
+
+    assert done.already == known < done.position
+    assert contents(home) == contents(away)
+
+
+def test_an_empty_ledger_moves_too(place_of: Build) -> None:
+    source, target = place_of("sqlite"), place_of("postgres")
+    with source.ledger():
+        pass
+
+    done = moved(source, target)
+
+    assert (done.position, contents(target)) == (0, contents(source))
+
+
+# -- interrupted --------------------------------------------------------------------------------
+
+
+def test_a_move_that_is_stopped_anywhere_goes_on_with_the_same_command(
+    way: tuple[Place, Place],
+) -> None:
+    source, target = way
+    done = None
+    for pages in count(1):
+        try:
+            done = moved(source, target, stop_after(pages))
+            break
+        except Stopped:
+            with raises(StartRefused, match="half moved in: give the same jobledger move again"):
+                target.ledger()
+
+    assert done is not None
+    assert done.already == done.position
+    assert contents(target) == contents(source)
+
+
+@pytest.mark.parametrize("pages", [1, 4, 7, 8, 10])
+def test_what_a_stopped_move_left_is_a_sound_prefix(way: tuple[Place, Place], pages: int) -> None:
+    source, target = way
+    with raises(Stopped):
+        moved(source, target, stop_after(pages))
+
+    half = target.target(an_id(1))
+    verdict = verify_book(half)
+    half.close()
+
+    assert verdict.is_sound
+    rows = contents(source)["events"]
+    assert contents(target)["events"] == rows[: verdict.verified]
+    done = moved(source, target)
+    assert (done.already, contents(target)) == (verdict.verified, contents(source))
+
+
+@pytest.mark.parametrize("way", WAYS[:2], ids="-to-".join, indirect=True)
+@pytest.mark.parametrize("pages", [1, 5, 9])
+def test_a_killed_process_goes_on_with_the_same_command(
+    way: tuple[Place, Place], pages: int, tmp_path: Path
+) -> None:
+    source, target = way
+    assert isinstance(source, SQLitePlace)
+    to = (
+        f"SQLitePlace(Path({str(target.folder.path)!r}))"
+        if isinstance(target, SQLitePlace)
+        else f"PostgresPlace(Address({target.address.dsn!r}, {target.address.schema!r}))"  # type: ignore[attr-defined]
+    )
+    script = f"""
+import os, signal
+from pathlib import Path
+from ledger.store import moving
+from tests.contract.houses import *
+moving.EVENTS_AT_ONCE, moving.ROWS_AT_ONCE = 9, 8
+told = []
+def die(step, done, total):
+    told.append(step)
+    if len(told) == {pages}:
+        os.kill(os.getpid(), signal.SIGKILL)
+source = SQLitePlace(Path({str(source.folder.path)!r})).source()
+moving.move(source, {to}.target(source.ledger_id), die)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+    moved(source, target)
+
+    assert contents(target) == contents(source)
+
+
+def test_a_source_that_grew_after_a_stop_arrives_whole(way: tuple[Place, Place]) -> None:
+    """Texts have random ids: new ones lie among those that were moved."""
+    source, target = way
+    with raises(Stopped):
+        moved(source, target, stop_after(8))
+    with source.ledger() as ledger:
+        write(ledger, "late ", 6)
+
+    moved(source, target)
+
+    assert contents(target) == contents(source)
+
+
+# -- refused ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_another_ledger_is_never_moved_into(place_of: Build, kind: str) -> None:
+    source, target = place_of("sqlite"), place_of(kind)
+    fill(source)
+    source.meddle(f"UPDATE meta SET value = '{an_id(9)}' WHERE key = 'ledger_id'")
+    fill(target)
+    before = contents(target)
+
+    with raises(StartRefused, match=r"^\S+ holds another ledger \([^\n]+ events\)[^\n]+$"):
+        moved(source, target)
+
+    assert contents(target) == before
+
+
+@pytest.mark.parametrize("way", WAYS[:2], ids="-to-".join, indirect=True)
+def test_a_target_with_another_history_of_the_same_ledger_is_refused(
+    way: tuple[Place, Place],
+) -> None:
+    source, target = way
+    moved(source, target)
+    for place, name in ((source, "here "), (target, "there ")):
+        with place.ledger() as ledger:
+            write(ledger, name, 1 + (place is source))
+
+    with raises(StartRefused, match=r"another history: its event at position \d+ is not the one"):
+        moved(source, target)
+    with raises(StartRefused, match=r"is ahead of .*: position \d+ against \d+\."):
+        moved(target, source)
+
+
+@pytest.mark.parametrize("way", WAYS[:2], ids="-to-".join, indirect=True)
+def test_a_ledger_that_is_half_moved_in_is_no_source(
+    way: tuple[Place, Place], place_of: Build
+) -> None:
+    source, target = way
+    with raises(Stopped):
+        moved(source, target, stop_after(9))
+
+    with raises(StartRefused, match="only half moved in"):
+        moved(target, place_of("sqlite"))
+
+
+def test_a_served_folder_is_no_source_and_no_target(place_of: Build) -> None:
+    source, target = place_of("sqlite"), place_of("sqlite")
+    fill(source)
+
+    with source.ledger(), raises(StartRefused, match="is owned by process"):
+        moved(source, target)
+    with target.ledger(), raises(StartRefused, match="is owned by process"):
+        moved(source, target)
+
+
+def test_copies_of_another_ledger_beside_the_target_are_never_believed(place_of: Build) -> None:
+    source, target = place_of("sqlite"), place_of("sqlite")
+    fill(source)
+    assert isinstance(target, SQLitePlace)
+    target.folder.create()
+    (target.folder.path / "projections.db").touch()
+
+    with raises(StartRefused, match="the copies of another ledger lie beside it"):
+        moved(source, target)
+
+
+def test_nobody_appends_to_a_source_on_postgresql_while_it_is_moved(place_of: Build) -> None:
+    source, target = place_of("postgres"), place_of("sqlite")
+    fill(source)
+    refused: list[LedgerError] = []
+
+    with source.ledger() as node:
+        node.book._writer.execute("SET lock_timeout = '10ms'")  # type: ignore[attr-defined]
+
+        def append(step: str, done: int, total: int) -> None:
+            if not refused:
+                try:
+                    write(node, "meanwhile ", 1)
+                except LedgerError as error:
+                    refused.append(error)
+
+        done = moved(source, target, append)
+        write(node, "afterwards ", 1)
+
+    assert isinstance(refused[0], Unavailable)
+    assert done.position == len(contents(target)["events"]) < len(contents(source)["events"])
+
+
+def test_a_node_that_is_at_work_stops_a_move_from_postgresql(place_of: Build) -> None:
+    source, target = place_of("postgres"), place_of("sqlite")
+    fill(source)
+    source.meddle(f"INSERT INTO nodes (node, expires_at) VALUES ('node-7', {2**60})")
+
+    with raises(Unavailable, match="Node node-7 is at work on .*: stop every node first"):
+        moved(source, target)
+
+
+def test_a_hold_that_was_lost_ends_the_move(place_of: Build) -> None:
+    source, target = place_of("postgres"), place_of("sqlite")
+    fill(source)
+    end_session = (
+        "SELECT pg_terminate_backend(pid) FROM pg_locks "
+        "WHERE relation = 'turn'::regclass AND mode = 'ExclusiveLock'"
+    )
+
+    def cut(step: str, done: int, total: int) -> None:
+        source.meddle(end_session)
+
+    with raises(Unavailable, match="The hold on .* was lost"):
+        moved(source, target, cut)
+
+    moved(source, target)
+    assert contents(target) == contents(source)
+
+
+def test_a_place_on_postgresql_does_not_move_into_itself(place_of: Build) -> None:
+    place = place_of("postgres")
+    fill(place)
+    before = contents(place)
+
+    with raises(StartRefused, match="or it is the source itself"):
+        moved(place, place)
+
+    assert contents(place) == before
+    place.ledger().close()
+
+
+# -- tampered -----------------------------------------------------------------------------------
+
+TAMPERINGS = {
+    "an event's state": "UPDATE events SET topic = 'job.deleted' WHERE position = 11",
+    "an event's place": "DELETE FROM events WHERE position = 11",
+    "a text": "UPDATE texts SET salt = body WHERE id = (SELECT MAX(id) FROM texts)",
+    "a missing text": "DELETE FROM texts WHERE id = (SELECT MAX(id) FROM texts)",
+    "the last event": "UPDATE events SET recorded_at = recorded_at + 1 WHERE version = 1",
+}
+
+
+@pytest.mark.parametrize("what", TAMPERINGS)
+def test_a_source_that_was_tampered_with_is_found_and_nothing_is_claimed(
+    way: tuple[Place, Place], what: str
+) -> None:
+    source, target = way
+    source.meddle(TAMPERINGS[what])
+
+    with raises(MoveFailed, match=r"^Position \d+ (of|is)"):
+        moved(source, target)
+
+    with raises(StartRefused, match="half moved in"):
+        target.ledger()
+
+
+def test_a_text_of_another_type_is_found(place_of: Build) -> None:
+    source, target = place_of("sqlite"), place_of("postgres")
+    fill(source)
+    source.meddle("UPDATE texts SET body = 'no bytes' WHERE id = (SELECT MIN(id) FROM texts)")
+
+    with raises(MoveFailed, match="A text in .* is not what was appended"):
+        moved(source, target)
+
+
+def test_a_target_that_was_tampered_with_meanwhile_is_found(way: tuple[Place, Place]) -> None:
+    source, target = way
+    with raises(Stopped):
+        moved(source, target, stop_after(10))
+    target.meddle("UPDATE events SET actor = 'somebody else' WHERE position = 2")
+
+    with raises(MoveFailed, match="^Position 2 of what arrived is bad"):
+        moved(source, target)
+
+
+def test_a_reader_may_look_at_the_source_while_it_is_moved(place_of: Build) -> None:
+    source, target = place_of("sqlite"), place_of("sqlite")
+    fill(source)
+    assert isinstance(source, SQLitePlace)
+    path, seen = source.folder.path, set()
+
+    def look(step: str, done: int, total: int) -> None:
+        with Ledger.open_read_only(path) as ledger:
+            seen.add(ledger.book.tail_position())
+
+    done = moved(source, target, look)
+
+    assert seen == {done.position}
+
+
+def test_the_applications_own_rights_are_enough_where_the_schema_is_there(place_of: Build) -> None:
+    source, target = place_of("sqlite"), place_of("postgres")
+    fill(source)
+    assert isinstance(target, PostgresPlace)
+    migrate(target.address, new_id=an_id(1))
+    as_application = psycopg.conninfo.make_conninfo(target.address.dsn, options=f"-c role={ROLE}")
+
+    done = moved(source, PostgresPlace(Address(as_application, target.address.schema)))
+
+    assert done.position
+    assert contents(target) == contents(source)
