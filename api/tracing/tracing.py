@@ -9,7 +9,7 @@ import threading
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from api.tracing.places import Ids
 from api.tracing.spans import Spans
@@ -36,7 +36,7 @@ class Tracing:
     def __init__(self, collector: str) -> None:
         self.close_seconds = CLOSE_SECONDS
         ids = Ids()
-        self._exporter = OTLPSpanExporter(endpoint=collector, timeout=EXPORT_SECONDS)
+        self._exporter: SpanExporter = OTLPSpanExporter(endpoint=collector, timeout=EXPORT_SECONDS)
         self._provider = TracerProvider(
             resource=_resource(), id_generator=ids, shutdown_on_exit=False
         )
