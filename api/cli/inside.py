@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from hmac import compare_digest
 
@@ -39,7 +40,8 @@ def open_owned(settings: Settings) -> Door:
     Raises StartRefused.
     """
     with ExitStack() as closing:
-        parts = open_server_parts(settings, dispatches=False)
+        # One command is no service: it makes no spans, and waits for no collector.
+        parts = open_server_parts(replace(settings, collector=None), dispatches=False)
         closing.callback(parts.close)
         parts.copies.catch_up()
         parts.start()

@@ -14,6 +14,8 @@ from ledger.clock import rfc3339
 
 QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")
 """Loggers that tell more than anybody asks for; of these only warnings are shown."""
+QUIETER = ("opentelemetry",)
+"""Of these only errors: a collector that is down is told of once a batch, not once a try."""
 
 
 class Lines(logging.Formatter):
@@ -51,3 +53,5 @@ def log_to_stderr(redact: Callable[[str], str]) -> None:
     root.setLevel(logging.INFO)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in QUIETER:
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -36,7 +36,10 @@ class CommandSpans:
         headers = Headers(scope=scope)
         carrier = {name: headers[name] for name in CARRIED if name in headers}
         with self._spans.tracer.start_as_current_span(
-            scope["method"], propagator.extract(carrier, Context()), SpanKind.SERVER
+            scope["method"],
+            propagator.extract(carrier, Context()),
+            SpanKind.SERVER,
+            record_exception=False,  # its text may hold what must not leave
         ) as span:
             await self._answer(scope, receive, send, span)
 

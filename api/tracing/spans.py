@@ -99,7 +99,9 @@ class Spans(Unwatched):
         self._asked.pop(job_id, None)
 
     def step(self) -> AbstractContextManager[object]:
-        return self.tracer.start_as_current_span("dispatch", context=Context())
+        return self.tracer.start_as_current_span(
+            "dispatch", context=Context(), record_exception=False
+        )
 
     def claimed(self, lag_seconds: float) -> None:
         self.also.claimed(lag_seconds)

@@ -9,7 +9,7 @@ import threading
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from api.tracing.places import Ids
 from api.tracing.spans import Spans
@@ -36,12 +36,13 @@ class Tracing:
     def __init__(self, collector: str) -> None:
         self.close_seconds = CLOSE_SECONDS
         ids = Ids()
+        self._exporter: SpanExporter = OTLPSpanExporter(endpoint=collector, timeout=EXPORT_SECONDS)
         self._provider = TracerProvider(
             resource=_resource(), id_generator=ids, shutdown_on_exit=False
         )
         self._provider.add_span_processor(
             BatchSpanProcessor(
-                OTLPSpanExporter(endpoint=collector, timeout=EXPORT_SECONDS),
+                self._exporter,
                 max_queue_size=QUEUE,
                 max_export_batch_size=BATCH,
                 schedule_delay_millis=PAUSE_SECONDS * 1000,
@@ -56,6 +57,8 @@ class Tracing:
         )
         sending.start()
         sending.join(self.close_seconds)
+        if sending.is_alive():
+            self._exporter.shutdown()  # ends its waiting between two tries
 
 
 def _resource() -> Resource:

@@ -21,6 +21,7 @@ from api.settings import COLLECTOR, load_settings
 from tests.api.harness import Api
 from tests.api.mailbox import LIMIT_SECONDS, Mailbox, a_mailbox, attributes
 from tests.builders import ManualClock
+from tests.flow.typed_commands import Shell
 
 ROOT = Path(__file__).parents[2]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -322,3 +323,13 @@ def test_a_server_without_a_collector_does_not_import_opentelemetrys_machinery(
 
 def test_the_ledger_itself_imports_nothing_of_opentelemetry() -> None:
     assert loaded(LIBRARY, ("opentelemetry",)) == "[]"
+
+
+def test_a_command_that_opens_the_folder_itself_waits_for_no_collector(
+    tmp_path: Path, collector: Mailbox
+) -> None:
+    shell = Shell(tmp_path, **{COLLECTOR: collector.url})
+
+    shell.ok("schedule", "report", "--every", "1h", "--noop")
+
+    assert collector.letters == []
