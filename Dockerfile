@@ -1,4 +1,5 @@
-# The server and the dispatcher in one container, on SQLite in the volume /data.
+# The server and the dispatcher in one container, on SQLite in the volume /data; or one node of many on
+# PostgreSQL (docker-compose.yml).
 FROM python:3.13-slim AS build
 
 WORKDIR /src
@@ -13,13 +14,14 @@ RUN python -m venv /opt/jobledger \
 FROM python:3.13-slim
 
 RUN useradd --system --uid 10001 --no-create-home jobledger \
-    && install --directory --owner=jobledger --mode=0700 /data
+    && install --directory --owner=jobledger --mode=0700 /data \
+    && install --directory --owner=jobledger --mode=0755 /run/jobledger-metrics
 COPY --from=build /opt/jobledger /opt/jobledger
 
 # PYTHONTZPATH="": time zones come from the pinned tzdata wheel, never from the image's own files.
 # JOBLEDGER_HOST: inside a container the loopback reaches nobody, so it listens on every address.
 # There is no access without a token: the first start makes the admin's and says in its log where
-# it is (in /data), unless JOBLEDGER_TOKEN gives one. Put TLS in front before it leaves the machine.
+# it is (in /data), unless JOBLEDGER_TOKEN(_FILE) gives one. Put TLS in front before it leaves the machine.
 ENV PATH="/opt/jobledger/bin:$PATH" \
     PYTHONUNBUFFERED=1 \
     PYTHONTZPATH="" \

@@ -178,6 +178,8 @@ def secrets_of(settings: Settings) -> Secrets:
 
 def _open_copies(ledger: Ledger, settings: Settings) -> Copies:
     path = settings.data / COPIES_FILE
+    if settings.address is not None and settings.copies == "process":
+        return Copies.open_shared_kept_apart(ledger, settings.address)
     if settings.address is not None:
         return Copies.open_shared(ledger, settings.address)
     if settings.copies == "process":

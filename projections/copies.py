@@ -77,7 +77,8 @@ class Copies:
     @classmethod
     def open_kept_apart(cls, ledger: Ledger, data: Path, path: Path) -> Self:
         """Open the copies file, to be kept by a process of its own once it is started."""
-        return cls(ledger, SQLiteCopies(path), None, ProcessFollower(data, path))
+        what = {"data": str(data), "copies": str(path)}
+        return cls(ledger, SQLiteCopies(path), None, ProcessFollower("projections.keeper", what))
 
     @classmethod
     def open_shared(
@@ -92,6 +93,14 @@ class Copies:
         store = PostgresCopies(address)
         make_runner = partial(Runner, ledger.book, ledger.mapper, store, models)
         return cls(ledger, store, None, SharedFollower(store, make_runner, models))
+
+    @classmethod
+    def open_shared_kept_apart(cls, ledger: Ledger, address: Address) -> Self:
+        """The same, with a process of its own that stands for the office."""
+        from projections.stores.postgres import PostgresCopies
+
+        follower = ProcessFollower("projections.shared_keeper", asdict(address))
+        return cls(ledger, PostgresCopies(address), None, follower)
 
     @classmethod
     def own_shared(cls, ledger: Ledger, address: Address) -> Self:

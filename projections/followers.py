@@ -10,9 +10,8 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Protocol
 
 import orjson
@@ -109,14 +108,18 @@ class ThreadFollower:
 
 
 class ProcessFollower:
-    """A keeper in a process of its own (`projections.keeper`): told of growth on its standard
-    input, it tells on its standard output where the models stand. It is started again when it
-    ends, and it ends with this process.
+    """A keeper in a process of its own (`projections.keeper`, or `projections.shared_keeper`):
+    told of growth on its standard input, it tells on its standard output where the models
+    stand. It is started again when it ends, and it ends with this process.
     """
 
-    def __init__(self, data: Path, copies: Path) -> None:
+    def __init__(self, keeper: str, what: Mapping[str, str]) -> None:
+        """`keeper` is the module to run; what it keeps is told to it on its standard input, since a
+        database's address may hold a password and everybody may read a command line.
+        """
         self.moved = threading.Condition()
-        self._command = [sys.executable, "-m", "projections.keeper", str(data), str(copies)]
+        self._command = [sys.executable, "-m", keeper]
+        self._what = orjson.dumps(what) + b"\n"
         self._standings: list[ModelStanding] = []
         self._is_closing = threading.Event()
         self._problem: str | None = None
@@ -183,6 +186,9 @@ class ProcessFollower:
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as keeper:
             self._keeper = keeper
+            if keeper.stdin is not None:
+                keeper.stdin.write(self._what)
+                keeper.stdin.flush()
             if self._is_closing.is_set():  # `close` may have dismissed the one before
                 _dismiss(keeper)
             for line in keeper.stdout or ():

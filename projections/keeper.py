@@ -1,7 +1,7 @@
-"""The process that keeps the copies: `python -m projections.keeper DATA COPIES`, started by
-ProcessFollower.
+"""The process that keeps the copies: `python -m projections.keeper`, started by ProcessFollower.
 
-Reads the book without owning it. A line on standard input says that the book has grown; every line
+The first line on standard input names the data folder and the copies file, as JSON. Reads the book
+without owning it. A further line on standard input says that the book has grown; every line
 on standard output is the models' standings as JSON. When standard input ends, so does the keeper.
 """
 
@@ -24,8 +24,14 @@ from projections.stores.sqlite import SQLiteCopies
 READ_BYTES = 65_536
 
 
-def main(data: str, copies: str) -> None:
+def main() -> None:
     """Follow the book until standard input ends."""
+    what = orjson.loads(os.read(sys.stdin.fileno(), READ_BYTES).partition(b"\n")[0])
+    keep(what["data"], what["copies"])
+
+
+def keep(data: str, copies: str) -> None:
+    """Keep the copies of one folder."""
     ledger = Ledger.open_read_only(data)
     store = SQLiteCopies(Path(copies))
     runner = Runner(ledger.book, ledger.mapper, store, MODELS)
@@ -68,4 +74,4 @@ def wait_for_news(runner: Runner) -> bool:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

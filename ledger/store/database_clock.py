@@ -16,7 +16,9 @@ from ledger.store.reading import from_microseconds
 
 LOOKS_AT_START = 3
 OLD_SECONDS = 30.0
-"""A look of this age gives way to any newer one, however slow the answer was."""
+"""A look of this age gives way to any newer one that is not too doubtful."""
+MAX_DOUBT_SECONDS = 0.5
+"""An answer that took twice as long says less than this machine's own clock since a better one."""
 LOOK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
@@ -59,11 +61,13 @@ class DatabaseClock:
         return self._local.elapsed()
 
     def look(self, connection: psycopg.Connection[Any]) -> None:
-        """Ask the database again. The surer answer is kept, until it is old."""
+        """Ask the database again. The surer answer is kept, until it is old; a very slow one never
+        counts: it may have been held up on one half of its way.
+        """
         found = self._asked(connection)
         with self._lock:
             is_old = found.answered - self._look.answered > OLD_SECONDS
-            if is_old or found.doubt <= self._look.doubt:
+            if found.doubt <= (MAX_DOUBT_SECONDS if is_old else self._look.doubt):
                 self._look = found
 
     @property

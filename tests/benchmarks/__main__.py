@@ -13,7 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.figures import PARTS, Figure, measure
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.parts import PARTS, measure
 
 
 def main() -> int:

@@ -47,10 +47,10 @@ class Figure:
 # -- a ledger to measure ------------------------------------------------------------------------
 
 
-def specs(number: int, schedule: dict[str, Any]) -> list[dict[str, Any]]:
+def specs(number: int, schedule: dict[str, Any], name: str = "job") -> list[dict[str, Any]]:
     """So many jobs that do nothing."""
     return [
-        {"name": f"job {n}", "schedule": schedule, "task": "t", "executor": {"kind": "noop"}}
+        {"name": f"{name} {n}", "schedule": schedule, "task": "t", "executor": {"kind": "noop"}}
         for n in range(number)
     ]
 
@@ -91,6 +91,13 @@ def library_commands(folder: Path, seconds: float = 5.0) -> float:
     """Load, modify, save per second with the library's SQLite recorder, one after the other."""
     env = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(folder / "lib.db")}
     application: Application[UUID] = Application(env)
+    rate = load_modify_save(application, seconds)
+    application.close()
+    return rate
+
+
+def load_modify_save(application: Application[UUID], seconds: float) -> float:
+    """So often a second, on aggregates of at most 50 events."""
     counter = Counter()
     application.save(counter)
     done, started = 0, time.perf_counter()
@@ -102,7 +109,6 @@ def library_commands(folder: Path, seconds: float = 5.0) -> float:
             counter = Counter()
             application.save(counter)
         done += 1
-    application.close()
     return done / (time.perf_counter() - started)
 
 
@@ -110,6 +116,14 @@ def ledger_commands(folder: Path, seconds: float = 5.0) -> float:
     """Pauses and resumes per second, each durable when answered, 256 waiting, copies on."""
     ledger, copies = open_both(folder)
     ids = schedule_all(ledger, specs(WAITING, EVERY_HOUR))
+    rate = toggle_all(ledger, ids, seconds)
+    copies.close()
+    ledger.close()
+    return rate
+
+
+def toggle_all(ledger: Ledger, ids: Sequence[UUID], seconds: float) -> float:
+    """Pauses and resumes per second, a command waiting for each job."""
     done, started, is_pausing = 0, time.perf_counter(), True
     while time.perf_counter() - started < seconds:
         futures = [ledger.submit([_toggle(ledger, job_id, is_pausing)]) for job_id in ids]
@@ -117,10 +131,7 @@ def ledger_commands(folder: Path, seconds: float = 5.0) -> float:
             ledger.answer(future.result()[0])
         done += len(ids)
         is_pausing = not is_pausing
-    rate = done / (time.perf_counter() - started)
-    copies.close()
-    ledger.close()
-    return rate
+    return done / (time.perf_counter() - started)
 
 
 def _toggle(ledger: Ledger, job_id: UUID, is_pausing: bool) -> Any:
@@ -274,20 +285,3 @@ def command_seconds(ledger: Ledger, job_id: UUID, *, times: int = 400) -> float:
 def resident_mib() -> float:
     """What the process has in memory at its most, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-PARTS: dict[str, Callable[[Path], list[Figure]]] = {
-    "commands": figure_commands,
-    "runs": figure_runs,
-    "at-once": figure_at_once,
-    "long-history": figure_long_history,
-}
-
-
-def measure(part: str, folder: str) -> list[Figure]:
-    """One part, in a folder of its own; called in a process of its own, so that none pays for
-    another's memory.
-    """
-    place = Path(folder) / part
-    place.mkdir(parents=True)
-    return PARTS[part](place)

@@ -42,6 +42,7 @@ class TestServer:
     folder: Path
     bin: Path
     port: int
+    settings: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -60,7 +61,7 @@ class TestServer:
 
     def start(self) -> None:
         """Start, and return when it answers."""
-        settings = [word for setting in SETTINGS for word in ("-c", setting)]
+        settings = [word for setting in (*SETTINGS, *self.settings) for word in ("-c", setting)]
         where = ("-k", str(self.folder), "-h", "127.0.0.1", "-p", str(self.port))
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -92,13 +93,15 @@ class TestServer:
 
 
 @contextmanager
-def running_server() -> Iterator[TestServer]:
-    """A server of our own, started, and gone with its folder afterwards."""
+def running_server(settings: tuple[str, ...] = ()) -> Iterator[TestServer]:
+    """A server of our own, started, and gone with its folder afterwards. `settings` are added to
+    those of the tests, or instead of them.
+    """
     folder = Path(tempfile.mkdtemp(prefix="jl-pg-"))
     try:
         if os.geteuid() == 0:
             os.chown(folder, NOBODY, NOBODY)
-        server = TestServer(folder, _binaries(folder), _free_port())
+        server = TestServer(folder, _binaries(folder), _free_port(), settings)
         server.initialise()
         try:
             server.start()

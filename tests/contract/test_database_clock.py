@@ -9,7 +9,7 @@ import pytest
 
 from ledger import Ledger
 from ledger.clock import SystemClock
-from ledger.store.database_clock import LOOK, OLD_SECONDS, DatabaseClock, off
+from ledger.store.database_clock import LOOK, MAX_DOUBT_SECONDS, OLD_SECONDS, DatabaseClock, off
 from ledger.store.postgres import DATABASE_CLOCK
 from ledger.store.reading import from_microseconds
 from tests.builders import a_spec
@@ -49,23 +49,24 @@ def test_a_node_goes_by_the_database_however_its_own_clock_is_set(
     assert abs(clock.skew - (skew + (SystemClock().now() - after))) < MINUTE / 2
 
 
+class Slow(SystemClock):
+    """A clock by which every answer takes as long as a test says."""
+
+    def __init__(self, step: float) -> None:
+        self.seconds = 0.0
+        self.step = step
+
+    def elapsed(self) -> float:
+        self.seconds += self.step
+        return self.seconds
+
+
 def test_a_slow_answer_does_not_spoil_a_sure_one_until_that_is_old(postgres_dsn: str) -> None:
-    class Slow(SystemClock):
-        """Every look seems to take longer."""
-
-        def __init__(self) -> None:
-            self.seconds = 0.0
-            self.step = 0.001
-
-        def elapsed(self) -> float:
-            self.seconds += self.step
-            return self.seconds
-
-    local = Slow()
+    local = Slow(0.001)
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         clock = DatabaseClock(local, connection)
         sure = clock.doubt_seconds
-        local.step = 1.0
+        local.step = MAX_DOUBT_SECONDS
         clock.look(connection)
         assert clock.doubt_seconds == sure
 
@@ -73,6 +74,20 @@ def test_a_slow_answer_does_not_spoil_a_sure_one_until_that_is_old(postgres_dsn:
         clock.look(connection)
 
     assert clock.doubt_seconds > sure
+
+
+def test_an_answer_that_was_held_up_never_counts(postgres_dsn: str) -> None:
+    """A network that stalled for half a minute must not move a node's clock by a quarter."""
+    local = Slow(0.001)
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        clock = DatabaseClock(local, connection)
+        sure = clock.doubt_seconds
+        local.seconds += OLD_SECONDS
+        local.step = 30.0
+
+        clock.look(connection)
+
+    assert clock.doubt_seconds == sure
 
 
 def test_nodes_that_disagree_by_two_minutes_write_one_sequence_of_times(

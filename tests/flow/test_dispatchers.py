@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,7 +14,6 @@ from uuid import UUID
 
 import pytest
 
-from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.store.records import Fact
@@ -23,6 +21,7 @@ from ledger.store.verification import verify_book
 from tests.builders import a_spec
 from tests.contract.shelves import own_name
 from tests.flow.databases import a_database
+from tests.flow.dispatchers import dispatchers, ended
 
 FIRES = 20_000
 LOT = 1000
@@ -74,23 +73,6 @@ def dsn(postgres_dsns: tuple[str, str]) -> Iterator[str]:
         yield address
 
 
-def dispatchers(
-    dsn: str, folder: Path, count: int, closing: ExitStack
-) -> list[subprocess.Popen[bytes]]:
-    """So many `jobledger work`, gone at the end whatever happened."""
-    environment = {**ENVIRONMENT, "JOBLEDGER_DSN": dsn, "JOBLEDGER_DATA": str(folder / "data")}
-    started = []
-    for number in range(count):
-        log = closing.enter_context((folder / f"work-{number}.log").open("wb"))
-        process = subprocess.Popen(
-            [*PROGRAM, "work"], cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
-        closing.callback(process.wait)
-        closing.callback(process.kill)
-        started.append(process)
-    return started
-
-
 def schedule_all(ledger: Ledger, count: int) -> None:
     at = (ledger.clock.now() + DUE_IN).isoformat()
     for first in range(0, count, LOT):
@@ -103,12 +85,6 @@ def schedule_all(ledger: Ledger, count: int) -> None:
         )
         answers = ledger.submit([ledger.schedule_command(spec, call) for spec in specs]).result()
         assert not [one for one in answers if isinstance(one, BaseException)]
-
-
-def ended(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
-    for process in processes:
-        process.terminate()
-    return [process.wait(60) for process in processes]
 
 
 @pytest.mark.proof

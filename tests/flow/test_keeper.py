@@ -64,13 +64,13 @@ def test_a_keeper_that_cannot_be_started_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projections.followers.RETRY_SECONDS", 0.01)
-    follower = ProcessFollower(tmp_path, tmp_path / "copies.db")
+    follower = ProcessFollower("projections.keeper", {"data": str(tmp_path)})
     follower._command = [str(tmp_path / "nothing")]
     follower._thread.start()
     wait_for("The problem", lambda: follower.problem is not None, seconds=60)
     problem = follower.problem
 
-    follower._command = [sys.executable, "-c", "print('[]', flush=True); input()"]
+    follower._command = [sys.executable, "-c", "print('[]', flush=True); input(); input()"]
 
     assert problem is not None
     assert "FileNotFoundError" in problem

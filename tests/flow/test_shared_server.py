@@ -4,7 +4,7 @@ all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +29,7 @@ from tests.flow.databases import a_database
 PATIENCE_SECONDS = 60.0
 
 Open = Callable[..., Parts]
+NOTHING: Mapping[str, str] = {}
 
 
 @pytest.fixture
@@ -37,9 +38,11 @@ def open_node(postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterator[Open]:
     with ExitStack() as closing:
         address = closing.enter_context(a_database(postgres_dsns[1], own_name()))
 
-        def open_one(folder: str = "data", **options: Any) -> Parts:
-            environment = {"JOBLEDGER_DSN": address, "JOBLEDGER_DATA": str(tmp_path / folder)}
-            parts = open_server_parts(load_settings(environment), **options)
+        def open_one(
+            folder: str = "data", environment: Mapping[str, str] = NOTHING, **options: Any
+        ) -> Parts:
+            here = {"JOBLEDGER_DSN": address, "JOBLEDGER_DATA": str(tmp_path / folder)}
+            parts = open_server_parts(load_settings({**here, **environment}), **options)
             closing.callback(parts.close, 0)
             return parts
 
@@ -169,3 +172,14 @@ def test_a_way_that_stays_on_the_machine_needs_no_protection(dsn: str) -> None:
 
 def test_the_copies_stand_in_a_schema_of_their_own() -> None:
     assert Address("postgresql:///x").beside(COPIES).schema == f"{SCHEMA}_copies"
+
+
+def test_the_copies_may_be_kept_by_a_process_of_its_own(open_node: Open) -> None:
+    node = open_node(environment={"JOBLEDGER_COPIES": "process"})
+    node.start()
+
+    job_id = node.ledger.schedule(a_spec()).job_id
+    node.copies.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
+
+    assert node.copies.job(job_id)["status"] == "active"
+    assert {item["state"] for item in node.copies.health()} == {"live"}

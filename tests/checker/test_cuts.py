@@ -1,0 +1,142 @@
+"""Dispatchers whose way to the database is cut again and again: nothing is missed, nothing is done
+twice, and every skip is recorded (X9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from threading import Event as Pause
+from urllib.parse import urlsplit
+
+import pytest
+
+from api.demo.waiting import wait_for
+from ledger import Ledger
+from ledger.clock import SystemClock, rfc3339
+from ledger.store.reading import from_microseconds
+from ledger.store.verification import verify_book
+from tests.builders import a_spec
+from tests.checker.cable import Cable, a_cable
+from tests.checker.matching import Event, Grid, Report, check
+from tests.checker.target import Log, a_target
+from tests.contract.shelves import own_name
+from tests.flow.databases import a_database
+from tests.flow.dispatchers import dispatchers, ended
+
+NODES = 3
+JOBS = 200
+STORM_SECONDS = 300.0
+CUT_SECONDS = (5.0, 60.0)
+PEACE_SECONDS = (1.0, 10.0)
+STEPS_SECONDS = (5, 7, 10, 15, 20, 30, 60)
+CALM_LIMIT_SECONDS = 300.0
+"""How long all that is owed may take once every cable is whole; a hang fails by this."""
+SEED = 9
+
+
+@contextmanager
+def cables(dsn: str, count: int) -> Iterator[list[tuple[Cable, str]]]:
+    """Cables to the database, each with the address of the database through it."""
+    parts = urlsplit(dsn)
+    with ExitStack() as closing:
+        made = [closing.enter_context(a_cable(int(parts.port or 0))) for _ in range(count)]
+        yield [(one, dsn.replace(f":{parts.port}/", f":{one.port}/")) for one in made]
+
+
+def schedule_all(ledger: Ledger, target: str) -> list[Grid]:
+    """Jobs that each keep a grid of their own."""
+    first = ledger.clock.now().replace(microsecond=0) + timedelta(seconds=10)
+    grids = []
+    for number in range(JOBS):
+        step = STEPS_SECONDS[number % len(STEPS_SECONDS)]
+        schedule = {"kind": "every", "interval_seconds": step, "anchor": "grid"}
+        answer = ledger.schedule(
+            a_spec(
+                name=f"job {number}",
+                schedule={**schedule, "anchor_at": rfc3339(first)},
+                executor={"kind": "http", "url": target},
+            )
+        )
+        grids.append(Grid(str(answer.job_id), first, timedelta(seconds=step)))
+    return grids
+
+
+def storm(lines: Sequence[Cable], seconds: float, seed: int) -> None:
+    """Cut cables, one or several at a time, and let them heal."""
+    random, clock = Random(seed), SystemClock()
+    end = clock.elapsed() + seconds
+    while clock.elapsed() < end:
+        hit = random.sample(list(lines), random.randint(1, len(lines)))
+        for cable in hit:
+            random.choice([cable.stall, cable.sever])()
+        Pause().wait(min(random.uniform(*CUT_SECONDS), end - clock.elapsed()))
+        for cable in hit:
+            cable.heal()
+        Pause().wait(random.uniform(*PEACE_SECONDS))
+
+
+def events_of(ledger: Ledger) -> list[Event]:
+    found: list[Event] = []
+    after = 0
+    while page := ledger.book.read(after=after, limit=5000):
+        for fact in ledger.mapper.to_facts(page):
+            at = from_microseconds(fact.recorded_at)
+            found.append(Event(fact.topic, str(fact.stream), at, fact.data))
+        after = page[-1].id
+    return found
+
+
+def is_settled(ledger: Ledger, upto: datetime) -> bool:
+    """Whether no job owes anything of the time before."""
+    ledger.submit(()).result()
+    return all(
+        job.open_run is None and job.next_run_at is not None and job.next_run_at > upto
+        for job in ledger.heads.snapshot()
+    )
+
+
+def are_members(ledger: Ledger) -> bool:
+    table = ledger.book.nodes()
+    return table is not None and len(table.living()) == NODES
+
+
+def told(dsn: str, folder: Path, *, seconds: float, seed: int) -> Report:
+    """What the checker says after a storm of cuts."""
+    log = Log(folder / "target.log")
+    with ExitStack() as closing:
+        target = closing.enter_context(a_target(log))
+        ledger = closing.enter_context(Ledger.open(dsn))
+        grids = schedule_all(ledger, target)
+        lines = closing.enter_context(cables(dsn, NODES))
+        nodes = [
+            node
+            for number, (_, address) in enumerate(lines)
+            for node in dispatchers(address, folder, 1, closing, first=number)
+        ]
+        wait_for("Every node", lambda: are_members(ledger), seconds=CALM_LIMIT_SECONDS)
+        storm([cable for cable, _ in lines], seconds, seed)
+        upto = datetime.now(UTC)
+        wait_for(
+            "The end of what was owed", lambda: is_settled(ledger, upto), seconds=CALM_LIMIT_SECONDS
+        )
+        codes = ended(nodes)
+        assert codes == [0] * NODES
+        assert verify_book(ledger.book).is_sound
+        return check(grids, events_of(ledger), log.entries(), upto=upto)
+
+
+@pytest.mark.proof
+def test_after_five_minutes_of_cuts_nothing_was_missed_and_nothing_done_twice(
+    postgres_dsns: tuple[str, str], tmp_path: Path
+) -> None:
+    with a_database(postgres_dsns[1], own_name()) as dsn:
+        report = told(dsn, tmp_path, seconds=STORM_SECONDS, seed=SEED)
+
+    print(report)
+    assert not report.wrong
+    assert report.lost > 0
+    assert report.skipped > 0
