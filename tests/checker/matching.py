@@ -65,7 +65,8 @@ class Report:
     def __str__(self) -> str:
         found = (
             f"{self.slots} slots: {self.served} run, {self.skipped} recorded as skipped; "
-            f"{self.runs} runs, {self.lost} lost, {self.failed} failed, {self.executed} seen by the target"
+            f"{self.runs} runs, {self.lost} lost, {self.failed} failed, {self.executed} seen by "
+            "the target"
         )
         bad = "; ".join(f"{len(which)} {what}: {which[:5]}" for what, which in self.wrong.items())
         return f"{found}; wrong: {bad or 'nothing'}"

@@ -154,7 +154,7 @@ def test_the_command_says_what_it_did(database: str, tmp_path: Any) -> None:
     assert f"now has schema {SCHEMA_VERSION}, and a new ledger in it" in first.out.replace(
         "\n", " "
     )
-    assert second.document == {"before": 1, "after": 1, "remarks": []}
+    assert second.document == {"before": SCHEMA_VERSION, "after": SCHEMA_VERSION, "remarks": []}
 
 
 @pytest.mark.parametrize("given", [{}, {"JOBLEDGER_DSN": "sqlite:///x.db"}])
