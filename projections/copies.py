@@ -16,7 +16,7 @@ from ledger.errors import Behind, JobNotFound, Unavailable
 from ledger.store import files
 from ledger.store.address import Address
 from ledger.store.application import Ledger
-from projections import job_questions, jobs, runs
+from projections import job_questions, jobs, runs, storm_questions, storms
 from projections.followers import Follower, ProcessFollower, ThreadFollower
 from projections.job_questions import JobFilter
 from projections.model import Model
@@ -25,7 +25,7 @@ from projections.store import CopyStore
 from projections.stores.sqlite import SQLiteCopies
 
 COPIES_FILE = files.COPIES_FILE
-MODELS: tuple[Model, ...] = (jobs, runs)
+MODELS: tuple[Model, ...] = (jobs, runs, storms)
 WAIT_SECONDS = 2.0
 
 
@@ -246,6 +246,11 @@ class Copies:
         with self._store.reading() as questions:
             [row] = questions.rows(job_questions.FAILING)
         return int(row["count"])
+
+    def open_storm_count(self) -> int:
+        """How many storms are open now."""
+        with self._store.reading() as questions:
+            return storm_questions.open_count(questions, now=self._ledger.clock.now())
 
 
 def state_of(standing: ModelStanding, end: int) -> str:

@@ -16,7 +16,10 @@ Statement = tuple[str, Mapping[str, Any]]
 
 
 class Model(Protocol):
-    """A read model. Rows depend on the events alone: no clock, no chance, no reading back."""
+    """A read model. Rows depend on the events alone: no clock, no chance. A statement may read the
+    tables of its own model and generation (INSERT … SELECT), which are what earlier events made of
+    them, and nothing else.
+    """
 
     @property
     def NAME(self) -> str:  # noqa: N802  a module constant

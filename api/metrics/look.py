@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from api.bootstrap import Parts
 from api.stream.tail import Tail
+from ledger.errors import Unavailable
 from ledger.store.heads import wake_of
 from projections.job_questions import STATUSES
 
@@ -41,6 +42,7 @@ class Look(Collector):
         yield from self._jobs()
         yield from self._happened()
         yield from self._copies()
+        yield from self._storms()
         yield from self._streams()
         yield from self._nodes()
 
@@ -102,6 +104,14 @@ class Look(Collector):
             ),
             {item.name: int(item.broken_at is not None) for item in standings},
         )
+
+    def _storms(self) -> Iterator[Metric]:
+        """Left out while the copies cannot be asked: the other numbers are wanted then."""
+        try:
+            count = self._parts.copies.open_storm_count()
+        except Unavailable:
+            return
+        yield _gauge("jobledger_open_storms", "Storms that are not over.", count)
 
     def _streams(self) -> Iterator[Metric]:
         tail = self._tail

@@ -12,8 +12,8 @@ from ledger.errors import StartRefused, StorageFull, Unavailable
 from ledger.store.connections import SQLiteFile
 from ledger.store.evidence import genesis
 from ledger.store.files import BOOK_FILE, COPIES_FILE, Folder, OwnerLock
+from ledger.store.houses import Table, Values
 from ledger.store.moves import DONE, MOVE, UNDER_WAY
-from ledger.store.moving import Table, Values
 from ledger.store.records import Tail
 from ledger.store.sqlite_reads import SQLiteReads
 from ledger.store.sqlite_schema import identify, prepare

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from ledger.domain import outcomes
 from ledger.store import run_commands
 from tests.api.harness import Api
 from tests.builders import MINUTE
@@ -76,6 +77,22 @@ def test_runs_and_trips_are_counted_once_however_often_one_looks(api: Api) -> No
     assert found["jobledger_trips_total"] == 1
     assert found["jobledger_deliveries_failed_total"] == 0
     assert found["jobledger_book_position"] == api.ledger.writer.position
+
+
+def test_open_storms_are_counted(api: Api) -> None:
+    jobs = [api.schedule(f"job {number}") for number in range(3)]
+    runs = [api.start_run(job_id) for job_id in jobs]
+    failure = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
+    before = scraped(api)["jobledger_open_storms"]
+    for job_id, run_id in zip(jobs, runs, strict=True):
+        api.end_run(job_id, run_id, failure)
+    api.parts.copies.wait_for(api.ledger.writer.position)
+
+    found = scraped(api)
+    api.clock.advance(70 * MINUTE)
+
+    assert (before, found["jobledger_open_storms"]) == (0, 1)
+    assert scraped(api)["jobledger_open_storms"] == 0
 
 
 def test_commands_and_batches_are_measured(api: Api) -> None:

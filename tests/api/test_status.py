@@ -95,7 +95,11 @@ def test_health_and_readiness_are_open_and_tell_no_names(api: Api) -> None:
     assert api.get("/healthz", by=None).json() == {"status": "ok"}
     answer = api.get("/readyz", by=None)
     assert (answer.status_code, answer.json()["status"]) == (200, "ready")
-    assert {model["name"] for model in answer.json()["copies"]} == {"jobs", "runs"}
+    assert {model["name"] for model in answer.json()["copies"]} == {
+        "jobs",
+        "runs",
+        "storms",
+    }
     assert "a secret name" not in answer.text
 
 

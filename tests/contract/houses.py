@@ -14,8 +14,8 @@ import psycopg
 from ledger import Ledger
 from ledger.store.address import Address
 from ledger.store.files import Folder
+from ledger.store.houses import EVENTS, HEADS, LEASES, TEXTS, TOKENS, House, NewHouse
 from ledger.store.migrating import migrate
-from ledger.store.moving import EVENTS, HEADS, LEASES, TEXTS, TOKENS, House, NewHouse
 from ledger.store.moving_postgres import PostgresHouse
 from ledger.store.moving_sqlite import SQLiteHouse
 from ledger.store.records import Group, LeaseRow, Mark

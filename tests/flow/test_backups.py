@@ -10,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Semaphore, Thread
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from ledger.store.files import Folder
 from tests.builders import a_spec, open_ledger
 
 SMALL_PAGES = 4
+WRITES_PER_BACKUP = 3
 
 
 @pytest.fixture(autouse=True)
@@ -71,23 +73,24 @@ def require_prefix(made: Backup, book: Path) -> None:
 
 
 @contextmanager
-def beside(act: Any) -> Iterator[Event]:
-    """Something done again and again by another thread; the event is set once it was done."""
-    is_over, has_begun = Event(), Event()
+def busy_writer(ledger: Ledger) -> Iterator[Semaphore]:
+    """Another thread that writes a job, as soon as it may, for each permit that it is given."""
+    permits, is_over = Semaphore(0), Event()
 
     def go_on() -> None:
-        number = 0
-        while not is_over.is_set():
-            act(number)
-            has_begun.set()
-            number += 1
+        for number in count():
+            permits.acquire()
+            if is_over.is_set():
+                return
+            write(ledger, f"busy {number}", 1)
 
     thread = Thread(target=go_on)
     thread.start()
     try:
-        yield has_begun
+        yield permits
     finally:
         is_over.set()
+        permits.release()
         thread.join()
 
 
@@ -115,19 +118,19 @@ def test_a_backup_is_of_the_moment_it_began_whatever_is_written_meanwhile(
     require_prefix(made, book_of(ledger))
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(500, marks=pytest.mark.proof)])
+@pytest.mark.parametrize("backup_count", [4, pytest.param(500, marks=pytest.mark.proof)])
 def test_backups_beside_a_busy_writer_restore_to_prefixes(
-    ledger: Ledger, tmp_path: Path, count: int
+    ledger: Ledger, tmp_path: Path, backup_count: int
 ) -> None:
-    with beside(lambda number: write(ledger, f"busy {number}", 1)) as has_begun:
-        assert has_begun.wait(60)
-        made = []
-        for number in range(count):
-            made.append(back_up(book_of(ledger), tmp_path / f"{number}.db", quietly))
-            require_prefix(made[-1], book_of(ledger))
-            (tmp_path / f"{number}.db").unlink()
+    ends = []
+    with busy_writer(ledger) as permits:
+        for number in range(backup_count):
+            permits.release(WRITES_PER_BACKUP)
+            made = back_up(book_of(ledger), tmp_path / f"{number}.db", quietly)
+            require_prefix(made, book_of(ledger))
+            ends.append(made.verdict.verified)
+            made.file.unlink()
 
-    ends = [one.verdict.verified for one in made]
     assert ends == sorted(ends)
     print(f"backups: {len(ends)}, up to positions {ends[0]} to {ends[-1]}")
 

@@ -85,8 +85,12 @@ def test_the_doctor_names_copies_that_their_owner_does_not_bring_on(
     assert (sound.code, one.code, two.code) == (0, 1, 1)
     assert f"position 1 of {position}" in " ".join(one.out.split())
     assert "1 thing is wrong." in one.err
-    assert [model["name"] for model in two.document["copies"]] == ["jobs", "runs"]
-    assert "2 things are wrong." in two.err
+    assert [model["name"] for model in two.document["copies"]] == [
+        "jobs",
+        "runs",
+        "storms",
+    ]
+    assert "3 things are wrong." in two.err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,151 @@
+"""Storms on both databases: the same rows from the same events, whatever the pages, and again when
+they are built anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+import pytest
+
+from ledger import Ledger
+from ledger.domain import outcomes
+from ledger.store import run_commands
+from projections import jobs, runner, storm_questions, storms
+from projections.runner import Runner
+from projections.store import CopyStore
+from projections.stores.postgres import PostgresCopies
+from projections.stores.sqlite import SQLiteCopies
+from tests.builders import SUCCESS, ManualClock, a_spec, open_ledger
+from tests.contract.shelves import PostgresShelf
+from tests.flow import storm_oracle
+
+JOBS = 9
+ROUNDS = 40
+FAILURES = (
+    outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7),
+    outcomes.Failure("timed out", "timeout", "db.example.com", None, 7),
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger through which some weather has gone: real jobs that fail, trip and come back."""
+    with open_ledger(tmp_path) as opened:
+        random, clock = Random(7), opened.clock
+        assert isinstance(clock, ManualClock)
+        made = [
+            opened.schedule(a_spec(name=f"job {number}", policy=policy(1 + number % 5)))
+            for number in range(JOBS)
+        ]
+        for number in range(ROUNDS):
+            for job in made:
+                clock.advance(timedelta(seconds=random.choice([1, 5, 20])))
+                run(opened, job.job_id, random, is_stormy=number % 4 < 2)
+            clock.advance(timedelta(minutes=random.choice([1, 20, 80])))
+        yield opened
+
+
+def policy(trip_after: int) -> dict[str, object]:
+    return {"trip_after": trip_after, "backoff_seconds": [1]}
+
+
+def run(ledger: Ledger, job_id: UUID, random: Random, *, is_stormy: bool) -> None:
+    """One run of a job, if it is due; one that tripped is brought back now and then."""
+    if ledger.job(job_id)["status"] == "failed":
+        if random.random() < 0.5:
+            ledger.resume(job_id, force=True)
+        return
+    claim = run_commands.claim(job_id, ledger.call(), node="node-1", is_late=False)
+    claimed = ledger.ask(claim)
+    if claimed is None:
+        return
+    is_failure = is_stormy and random.random() < 0.8
+    outcome = random.choice(FAILURES) if is_failure else SUCCESS
+    ledger.ask(run_commands.report(job_id, claimed.run.run_id, outcome, ledger.call()))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CopyStore]:
+    with ExitStack() as closing:
+        made: CopyStore
+        if request.param == "sqlite":
+            made = SQLiteCopies(tmp_path / "copies.db")
+        else:
+            shelf: PostgresShelf = request.getfixturevalue("postgres_shelf")
+            made = PostgresCopies(shelf.address)
+            assert made.office.is_held()
+        closing.callback(made.close)
+        yield made
+
+
+def grown(ledger: Ledger, store: CopyStore) -> Runner:
+    kept = Runner(ledger.book, ledger.mapper, store, (jobs, storms))
+    while kept.run_once():
+        pass
+    return kept
+
+
+def expected(ledger: Ledger, tmp_path: Path) -> str:
+    """The digest of tables that grew event by event on SQLite."""
+    other = SQLiteCopies(tmp_path / "expected.db")
+    [_, place] = grown(ledger, other).places
+    digest = other.digest(place.model, place.generation)
+    other.close()
+    return digest
+
+
+@pytest.mark.parametrize("page", [1, 2, 7, 50, 2000])
+def test_pages_and_databases_make_no_difference(
+    ledger: Ledger,
+    store: CopyStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    page: int,
+) -> None:
+    monkeypatch.setattr(runner, "PAGE", 13)
+    wanted = expected(ledger, tmp_path)
+    monkeypatch.setattr(runner, "PAGE", page)
+
+    kept = grown(ledger, store)
+    [_, place] = kept.places
+    assert place.problem is None
+    before, after = kept.rebuild(storms, lambda *_: None)
+
+    assert before == after == wanted
+
+
+def test_real_storms_are_what_a_slow_look_at_the_book_finds(
+    ledger: Ledger, store: CopyStore
+) -> None:
+    facts = ledger.mapper.to_facts(ledger.book.read(after=0, limit=10_000))
+    now = ledger.clock.now()
+
+    grown(ledger, store)
+    with store.reading() as questions:
+        told, _ = storm_questions.find(questions, now=now, limit=1000)
+        each = [storm_questions.one(questions, storm["id"], now=now) for storm in told]
+        open_count = storm_questions.open_count(questions, now=now)
+
+    found = storm_oracle.storms_of(facts)
+    assert len(found) > 3
+    assert [storm["id"] for storm in told] == [storm.id for storm in reversed(found)]
+    assert [storm["failure_count"] for storm in told] == [
+        len(storm.failures) for storm in reversed(found)
+    ]
+    assert [storm["trip_count"] for storm in told] == [
+        storm_oracle.trips_of(storm, facts) for storm in reversed(found)
+    ]
+    assert open_count == sum(storm["is_open"] for storm in told)
+    for short, whole in zip(told, each, strict=True):
+        assert {key: value for key, value in whole.items() if key in short} | {
+            "jobs": None
+        } == short | {"jobs": None}
+        assert sum(short["jobs_by_status"].values()) == short["job_count"] == len(whole["jobs"])
+        assert sum(one["failure_count"] for one in whole["per_minute"]) == short["failure_count"]
+        assert whole["first_failure"]["job_name"].startswith("job ")
