@@ -17,6 +17,7 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.clock import SystemClock, rfc3339
+from ledger.domain.job import Job
 from ledger.store.reading import from_microseconds
 from ledger.store.verification import verify_book
 from tests.builders import a_spec
@@ -93,10 +94,13 @@ def events_of(ledger: Ledger) -> list[Event]:
 def is_settled(ledger: Ledger, upto: datetime) -> bool:
     """Whether no job owes anything of the time before."""
     ledger.submit(()).result()
-    return all(
-        job.open_run is None and job.next_run_at is not None and job.next_run_at > upto
-        for job in ledger.heads.snapshot()
-    )
+    return all(_is_beyond(job, upto) for job in ledger.heads.snapshot())
+
+
+def _is_beyond(job: Job, upto: datetime) -> bool:
+    if job.open_run is not None:
+        return job.open_run.scheduled_for > upto
+    return job.next_run_at is not None and job.next_run_at > upto
 
 
 def are_members(ledger: Ledger) -> bool:

@@ -16,7 +16,7 @@ import pytest
 
 from ledger import Ledger
 from ledger.errors import LedgerError, OutcomeUnknown, Unavailable
-from ledger.store.heads import freeze
+from ledger.store.freezing import freeze
 from ledger.store.verification import verify_book
 from tests.builders import SeededChance, a_spec
 from tests.contract.shelves import PostgresShelf
