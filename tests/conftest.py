@@ -22,6 +22,15 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--api-store",
+        choices=("sqlite", "postgres"),
+        default="sqlite",
+        help="where the ledgers of tests/api are",
+    )
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     seed = config.getoption("--hypothesis-seed")
     chosen = "fixed by the code" if settings().derandomize else "chosen anew, printed at a failure"

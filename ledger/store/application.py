@@ -157,10 +157,10 @@ class Ledger:
         # the driver is slow to import, and who stays on SQLite needs none
         from ledger.store.database_clock import DatabaseClock
         from ledger.store.following import Follower
-        from ledger.store.postgres import PostgresBook
+        from ledger.store.postgres import CALLERS_CLOCK, DATABASE_CLOCK, PostgresBook
 
         with ExitStack() as opened:
-            book = PostgresBook(address)
+            book = PostgresBook(address, clock=CALLERS_CLOCK if clock else DATABASE_CLOCK)
             opened.callback(book.close)
             with book.server.first_connection() as connection:
                 shared = DatabaseClock(SystemClock(), connection)

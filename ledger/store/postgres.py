@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 DATABASE_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """The instant of an append, in µs: one clock for all nodes, whatever theirs say."""
+CALLERS_CLOCK = "%(now)s::bigint"
+"""The instant that the caller gives, for ledgers on a clock of their own: simulations and tests."""
 
 _TURN = "LOCK TABLE turn IN EXCLUSIVE MODE"
 _AFTER_TURNS = "LOCK TABLE turn IN ROW SHARE MODE"

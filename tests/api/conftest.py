@@ -1,16 +1,23 @@
-"""One server per test."""
+"""One server per test: on SQLite, or with `--api-store=postgres` on PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.api.harness import Api, serving
+from tests.contract.shelves import own_name
+from tests.flow.databases import a_database
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
-    with serving(tmp_path) as server:
-        yield server
+def api(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Api]:
+    with ExitStack() as closing:
+        settings = {}
+        if request.config.getoption("--api-store") == "postgres":
+            servers = request.getfixturevalue("postgres_dsns")
+            settings["dsn"] = closing.enter_context(a_database(servers[1], own_name()))
+        yield closing.enter_context(serving(tmp_path, **settings))

@@ -108,6 +108,7 @@ def told(dsn: str, folder: Path, *, seconds: float, seed: int) -> Report:
     """What the checker says after a storm of cuts."""
     log = Log(folder / "target.log")
     with ExitStack() as closing:
+        closing.callback(log.close)
         target = closing.enter_context(a_target(log))
         ledger = closing.enter_context(Ledger.open(dsn))
         grids = schedule_all(ledger, target)

@@ -57,7 +57,7 @@ class TestServer:
         """Make an empty cluster."""
         options = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-instructions", "-N")
         command = [str(self.bin / "initdb"), "-D", str(self.folder / "data"), *options]
-        subprocess.run(command, check=True, capture_output=True, **_demoted(self.folder))
+        subprocess.run(command, check=True, capture_output=True, **demoted(self.folder))
 
     def start(self) -> None:
         """Start, and return when it answers."""
@@ -68,7 +68,7 @@ class TestServer:
                 [str(self.bin / "postgres"), "-D", str(self.folder / "data"), *where, *settings],
                 stdout=log,
                 stderr=log,
-                **_demoted(self.folder),
+                **demoted(self.folder),
             )
         for _ in range(TRIES):
             with suppress(psycopg.OperationalError):
@@ -101,7 +101,7 @@ def running_server(settings: tuple[str, ...] = ()) -> Iterator[TestServer]:
     try:
         if os.geteuid() == 0:
             os.chown(folder, NOBODY, NOBODY)
-        server = TestServer(folder, _binaries(folder), _free_port(), settings)
+        server = TestServer(folder, _binaries(folder), free_port(), settings)
         server.initialise()
         try:
             server.start()
@@ -122,20 +122,20 @@ def _binaries(folder: Path) -> Path:
     installed = Path(spec.submodule_search_locations[0]) / "pginstall18"
     command = [str(installed / "bin" / "postgres"), "--version"]
     try:
-        subprocess.run(command, check=True, capture_output=True, **_demoted(folder))
+        subprocess.run(command, check=True, capture_output=True, **demoted(folder))
     except (PermissionError, subprocess.CalledProcessError):
         shutil.copytree(installed, folder / "pginstall", copy_function=shutil.copy)
         return folder / "pginstall" / "bin"
     return installed / "bin"
 
 
-def _demoted(folder: Path) -> dict[str, Any]:
+def demoted(folder: Path) -> dict[str, Any]:
     if os.geteuid() != 0:
         return {"cwd": folder}
     return {"cwd": folder, "user": NOBODY, "group": NOBODY, "extra_groups": []}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

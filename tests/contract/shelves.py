@@ -19,7 +19,7 @@ from ledger.store.codec import Codec, PlainJSON
 from ledger.store.files import Folder
 from ledger.store.mapper import EventMapper
 from ledger.store.migrating import migrate
-from ledger.store.postgres import PostgresBook
+from ledger.store.postgres import CALLERS_CLOCK, PostgresBook
 from ledger.store.records import Committed, Group, GroupOutcome, SideRow
 from ledger.store.sqlite import SQLiteBook
 from tests.builders import NOON, SeededChance
@@ -103,10 +103,6 @@ class SQLiteShelf:
         self.book.close()
 
 
-GIVEN_NOW = "%(now)s::bigint"
-"""The clock of a shelf: the instant that the test gave, instead of the database's own."""
-
-
 class PostgresShelf:
     """A book on PostgreSQL, in a schema of its own. `?` marks parameters, as elsewhere."""
 
@@ -121,7 +117,7 @@ class PostgresShelf:
     )
     is_typed = True
 
-    def __init__(self, dsn: str, schema: str, *, clock: str = GIVEN_NOW) -> None:
+    def __init__(self, dsn: str, schema: str, *, clock: str = CALLERS_CLOCK) -> None:
         self.address = Address(dsn, schema)
         self._clock = clock
         self._chance = SeededChance(7)

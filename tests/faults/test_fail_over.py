@@ -4,7 +4,6 @@ both addresses go on by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGQUIT
 
@@ -14,7 +13,6 @@ from api.demo.waiting import wait_for
 from ledger.store.address import Address
 from ledger.store.migrating import migrate
 from tests.builders import a_spec, an_id
-from tests.contract.postgres_server import TestServer, running_server
 from tests.faults.askers import Asker, asking, more_kept, require_heads_are_folds, require_truth
 from tests.faults.shared_nodes import (
     PATIENCE_SECONDS,
@@ -23,24 +21,19 @@ from tests.faults.shared_nodes import (
     require_everything_goes_on,
     wait_until_unready,
 )
-from tests.faults.standby import a_standby, either, promote
+from tests.faults.standby import a_pair, address_of, promote
 
 ASKERS = 3
 
 
-@pytest.fixture
-def primary() -> Iterator[TestServer]:
-    with running_server() as server:
-        yield server
-
-
 @pytest.mark.slow
 def test_nodes_follow_to_the_standby_and_nothing_that_was_answered_is_lost(
-    primary: TestServer, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    with a_standby(primary) as standby:
-        migrate(Address(primary.tcp_dsn), new_id=an_id(1))
-        with a_node(either(primary, standby), tmp_path / "one") as node:
+    with a_pair() as (primary, standby):
+        address = address_of(primary, standby)
+        migrate(Address(address), new_id=an_id(1))
+        with a_node(address, tmp_path / "one") as node:
             node.ledger.schedule(a_spec(name="running", **RUNNING))
             askers = [Asker(node.ledger, number) for number in range(ASKERS)]
             with asking(askers):

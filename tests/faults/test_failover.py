@@ -1,0 +1,47 @@
+"""A primary that is gone: refused truly, and on it goes by itself at the standby."""
+
+from __future__ import annotations
+
+from signal import SIGQUIT
+from uuid import UUID
+
+import pytest
+
+from api.demo.waiting import wait_for
+from ledger import Ledger
+from ledger.errors import Unavailable
+from ledger.store.address import Address
+from ledger.store.migrating import migrate
+from ledger.store.verification import verify_book
+from tests.builders import a_spec, an_id
+from tests.faults.standby import a_pair, address_of, promote
+
+PATIENCE_SECONDS = 60.0
+
+
+def keeps(ledger: Ledger, name: str) -> UUID | None:
+    """The job, or None while the ledger cannot be asked."""
+    try:
+        return ledger.schedule(a_spec(name=name)).job_id
+    except Unavailable:
+        return None
+
+
+@pytest.mark.slow
+def test_a_node_goes_over_to_the_standby_and_nothing_answered_is_lost() -> None:
+    with a_pair() as (primary, standby):
+        address = address_of(primary, standby)
+        migrate(Address(address), new_id=an_id(1))
+        with Ledger.open(address) as ledger:
+            answered = {ledger.schedule(a_spec(name=f"job {n}")).job_id for n in range(50)}
+
+            primary.stop(SIGQUIT)
+            with pytest.raises(Unavailable):
+                ledger.schedule(a_spec(name="meanwhile"))
+            promote(standby)
+            wait_for("a command", lambda: keeps(ledger, "after all"), seconds=PATIENCE_SECONDS)
+
+            kept = {item.originator_id for item in ledger.book.read(after=0, limit=1000)}
+            assert answered <= kept
+            assert len([job for job in ledger.heads.snapshot() if job.name == "after all"]) == 1
+            assert verify_book(ledger.book).is_sound
