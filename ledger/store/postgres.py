@@ -96,6 +96,12 @@ _PUT_HEADS_POSITION = (
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value "
     "WHERE meta.value::bigint < excluded.value::bigint"
 )
+_REHEARSE = (
+    "INSERT INTO events (position, stream, version, topic, state, recorded_at, chain) "
+    "SELECT 9223372036854775807, ''::bytea, 0, 'rehearsal', string_agg(sha256(n::text::bytea), ''),"
+    " 0, ''::bytea FROM generate_series(1, 1024) AS n"
+)
+"""32 KiB that nothing makes smaller: too much for what is left in a page or two."""
 _COMMIT_WAITS = "SET LOCAL statement_timeout = 0"
 """A time-out while a commit waits for a synchronous standby would answer yes too early."""
 _TELL = "SELECT pg_notify('jobledger.' || current_schema(), '')"
@@ -220,6 +226,14 @@ class PostgresBook(PostgresReads):
             if error.diag.severity_nonlocalized == "ERROR":
                 raise
             raise AppendUnknown(one_line(error), outcomes) from error
+
+    def rehearse(self) -> None:
+        """See `Book.rehearse`: an event in its turn, and back again."""
+        with self._transaction("rehearsal") as connection:
+            connection.execute("BEGIN")
+            connection.execute(_TURN)
+            connection.execute(_REHEARSE)
+            connection.execute("ROLLBACK")
 
     # -- transactions of the writer -------------------------------------------------------------
 

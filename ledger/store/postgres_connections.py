@@ -22,6 +22,10 @@ WAITING_READERS = 256
 BORROW_SECONDS = 5.0
 """How long a question waits for a connection."""
 IDLE_SECONDS = 60.0
+RECONNECT_SECONDS = 2.0
+"""How long the pool tries for one connection by itself. Its pauses double, so that by its own
+measure of minutes it would be silent long after the database is back; a question begins anew.
+"""
 CONNECT_SECONDS = 5
 LOCK_SECONDS = 10
 """How long an append waits for its turn."""
@@ -94,6 +98,7 @@ class PostgresServer:
             max_waiting=WAITING_READERS,
             max_idle=IDLE_SECONDS,
             timeout=BORROW_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
             num_workers=1,
             name="ledger-readers",
             open=False,

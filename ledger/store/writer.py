@@ -80,6 +80,8 @@ class Writer:
         self._is_closed = False
         self._is_unsure = False
         self._is_behind = False
+        self._is_failing = False
+        """Whether the last append failed: until one succeeds, or is rehearsed, nobody knows."""
         self._is_shared = book.is_shared
 
     @property
@@ -229,12 +231,17 @@ class Writer:
         """The outcomes; raises a LedgerError when nothing was kept, or when nobody knows."""
         wanted = [group for group in groups if not group.is_empty]
         if not wanted:
+            if groups and self._is_failing:
+                self.book.rehearse()
+                self._is_failing = False
             return [Committed(()) for _ in groups]
+        self._is_failing = True
         now = round(self._clock.now().timestamp() * 1_000_000)
         try:
             outcomes = self.book.append(wanted, self._mapper, now=now)
         except AppendUnknown as unknown:
             outcomes = self._look_up(wanted, unknown)
+        self._is_failing = False
         told = iter(outcomes)
         return [Committed(()) if group.is_empty else next(told) for group in groups]
 
