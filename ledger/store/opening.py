@@ -68,7 +68,8 @@ def own(path: Path, clock: Clock | None, chance: Chance | None, limits: Limits) 
 def join(address: Address, clock: Clock | None, chance: Chance | None, limits: Limits) -> Opened:
     """Be one of several nodes: no lock, but an ear for what the others append."""
     from ledger.store.following import Follower
-    from ledger.store.postgres import CALLERS_CLOCK, DATABASE_CLOCK, PostgresBook
+    from ledger.store.postgres import PostgresBook
+    from ledger.store.postgres_statements import CALLERS_CLOCK, DATABASE_CLOCK
 
     with ExitStack() as opened:
         book = PostgresBook(address, clock=CALLERS_CLOCK if clock else DATABASE_CLOCK)
