@@ -92,7 +92,7 @@ class PostgresServer:
             self.address.dsn,
             kwargs={"autocommit": True, **_OPTIONS},
             configure=self._configure,
-            check=ConnectionPool.check_connection,
+            check=_require_open,
             min_size=1,
             max_size=READERS,
             max_waiting=WAITING_READERS,
@@ -179,6 +179,14 @@ def is_open(connection: psycopg.Connection[Any]) -> bool:
     except psycopg.Error:
         return False
     return not connection.closed
+
+
+def _require_open(connection: psycopg.Connection[Any]) -> None:
+    """What the pool does before it lends a connection: no question to the server, which would cost
+    as much as the one that follows. One that breaks unseen is told as Unavailable.
+    """
+    if not is_open(connection):
+        raise psycopg.OperationalError("the server closed the connection")
 
 
 def one_line(error: BaseException) -> str:
