@@ -13,7 +13,8 @@ from ledger.domain.job import Job
 from ledger.errors import JobNotFound
 from ledger.store.commands import Answer
 from tests.api.harness import serving
-from tests.builders import ManualClock, open_ledger
+from tests.builders import ManualClock, SeededChance, open_ledger
+from tests.contract.shelves import PostgresShelf, own_name
 from tests.fleet_model import Order
 from tests.model import CHANGED, UNCHANGED
 from tests.simulation.orders import (
@@ -98,6 +99,42 @@ class SQLiteDriver(LedgerDriver):
 
     def close(self) -> None:
         self.ledger.close()
+
+
+class NodesDriver(SQLiteDriver):
+    """Two nodes on PostgreSQL that are given orders by turns, as if they were one ledger."""
+
+    def __init__(self, dsn: str) -> None:
+        self.shelf = PostgresShelf(dsn, own_name())
+        super().__init__(Path())
+
+    def _open(self) -> None:
+        self.starts += 1
+        self.nodes = [
+            Ledger.open(
+                self.shelf.address, clock=self.clock, chance=SeededChance(10 * self.starts + number)
+            )
+            for number in range(2)
+        ]
+        self.ledger = self.nodes[0]
+
+    def give(self, order: Order) -> Reply:
+        self.nodes.reverse()
+        self.ledger = self.nodes[0]
+        self.ledger.submit(()).result()  # a look at its heads is to see what the other answered
+        return super().give(order)
+
+    def restart(self) -> None:
+        self._close_nodes()
+        self._open()
+
+    def close(self) -> None:
+        self._close_nodes()
+        self.shelf.close()
+
+    def _close_nodes(self) -> None:
+        for node in self.nodes:
+            node.close()
 
 
 class HttpDriver(LedgerDriver):

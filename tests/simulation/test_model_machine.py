@@ -38,7 +38,7 @@ from tests.fleet_model import (
     Order,
 )
 from tests.model import CHANGED, Model
-from tests.simulation.ledger_drivers import HttpDriver, SQLiteDriver
+from tests.simulation.ledger_drivers import HttpDriver, NodesDriver, SQLiteDriver
 from tests.simulation.memory_driver import MemoryDriver
 from tests.simulation.orders import Driver, Reply
 
@@ -222,6 +222,15 @@ def live(driver: Callable[[Path], Driver], folder: Path, *, examples: int) -> No
 @pytest.mark.parametrize(("kind", "examples"), [("memory", 40), ("sqlite", 12), ("http", 5)])
 def test_a_ledger_does_what_the_model_says(tmp_path: Path, kind: str, examples: int) -> None:
     live(DRIVERS[kind], tmp_path, examples=examples)
+
+
+def test_two_nodes_do_what_the_model_says_of_one_ledger(tmp_path: Path, postgres_dsn: str) -> None:
+    live(lambda _: NodesDriver(postgres_dsn), tmp_path, examples=5)
+
+
+@pytest.mark.proof
+def test_two_nodes_do_what_the_model_says_for_long(tmp_path: Path, postgres_dsn: str) -> None:
+    live(lambda _: NodesDriver(postgres_dsn), tmp_path, examples=40)
 
 
 @pytest.mark.slow
