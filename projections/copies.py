@@ -20,7 +20,7 @@ from projections import job_questions, jobs, runs, storm_questions, storms
 from projections.followers import Follower, ProcessFollower, ThreadFollower
 from projections.job_questions import JobFilter
 from projections.model import Model
-from projections.runner import ModelStanding, Progress, Runner
+from projections.runner import NOT_THERE, ModelStanding, Progress, Runner
 from projections.store import CopyStore
 from projections.stores.sqlite import SQLiteCopies
 
@@ -185,6 +185,7 @@ class Copies:
         return [
             {
                 **asdict(item),
+                "position": max(0, item.position),
                 "problem": item.problem or trouble,
                 "state": "stopped" if trouble else state_of(item, end),
             }
@@ -199,7 +200,7 @@ class Copies:
         return self._reached(needs) >= position
 
     def _reached(self, needs: Collection[str]) -> int:
-        return min((item.position for item in self._needed(needs)), default=0)
+        return min((item.position for item in self._needed(needs)), default=NOT_THERE)
 
     def _needed(self, needs: Collection[str]) -> list[ModelStanding]:
         return [item for item in self.standings() if not needs or item.name in needs]
@@ -207,7 +208,7 @@ class Copies:
     def _kept(self, model: Model) -> ModelStanding:
         standing = self._store.standing(model)
         is_ours = standing is not None and standing.version == model.VERSION
-        position = standing.position if standing is not None and is_ours else 0
+        position = standing.position if standing is not None and is_ours else NOT_THERE
         broken_at, problem = (standing.broken_at, standing.problem) if standing else (None, None)
         return ModelStanding(model.NAME, model.VERSION, position, broken_at, problem)
 

@@ -17,6 +17,9 @@ from projections.store import CopyStore, Standing
 PAGE = 2000
 """Events read, and applied in one transaction, at a time."""
 
+NOT_THERE = -1
+"""The position of a model that has no tables yet, or only those of another version."""
+
 Progress = Callable[[int, int], None]
 """Told (events done, events in all) while something is rebuilt."""
 

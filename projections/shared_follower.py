@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from projections.followers import remembered
 from projections.model import Model
-from projections.runner import ModelStanding, Runner
+from projections.runner import NOT_THERE, ModelStanding, Runner
 from projections.store import Standing
 from projections.stores.postgres import PostgresCopies
 
@@ -17,6 +17,8 @@ LOOK_SECONDS = 0.25
 """How long a node does not know at most that another has brought the copies further, or has left
 the office.
 """
+START_SECONDS = 10.0
+"""How long a start waits for the copies to be there; then it goes on, and questions are refused."""
 HOLD_SECONDS = 2.0
 """How often the keeper says that it is there, when there is nothing to do."""
 
@@ -35,16 +37,24 @@ class SharedFollower:
         self._make_runner = make_runner
         self._models = models
         self._runner: Runner | None = None
-        self._told: list[ModelStanding] = []
+        self._told = [_told_of(model, None) for model in models]
         self._bell = threading.Event()
         self._is_closing = threading.Event()
         self._problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="ledger-copies", daemon=True)
 
     def start(self) -> None:
-        """Begin, with a look at what is there."""
+        """Begin, and wait a little until there is something to ask: whoever holds the office makes
+        what is missing.
+        """
         self._bell.set()
         self._thread.start()
+        with self.moved:
+            self.moved.wait_for(self._is_there, START_SECONDS)
+
+    def _is_there(self) -> bool:
+        standings = self.standings()
+        return bool(standings) and all(item.position > NOT_THERE for item in standings)
 
     @property
     def is_keeper(self) -> bool:
@@ -124,7 +134,7 @@ def _told_of(model: Model, standing: Standing | None) -> ModelStanding:
     older release.
     """
     if standing is None or standing.version != model.VERSION:
-        return ModelStanding(model.NAME, model.VERSION, 0, None, None)
+        return ModelStanding(model.NAME, model.VERSION, NOT_THERE, None, None)
     return ModelStanding(
         model.NAME, model.VERSION, standing.position, standing.broken_at, standing.problem
     )

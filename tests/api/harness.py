@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 
 from api.app import create_app
 from api.bootstrap import Parts, open_server_parts
@@ -85,7 +86,8 @@ class Api:
     def broken_copy(self, name: str) -> Iterator[None]:
         """Meanwhile one read model can take in no further event."""
         runner = self.parts.copies._runner
-        assert runner is not None
+        if runner is None:
+            pytest.skip("breaks a model in this process's own runner, which SQLite's copies have")
         place = next(place for place in runner.places if name == place.model.NAME)
         whole, place.model = place.model, Throwing(place.model)
         yield
@@ -95,7 +97,8 @@ class Api:
     def held_copies(self) -> Iterator[None]:
         """Meanwhile the copies do not move: somebody else writes to their file."""
         store = self.parts.copies._store
-        assert isinstance(store, SQLiteCopies)
+        if not isinstance(store, SQLiteCopies):
+            pytest.skip("holds the file of SQLite's copies")
         with closing(store.file.connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield
