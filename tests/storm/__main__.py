@@ -34,7 +34,9 @@ def main() -> None:
 
 def tell(planted: dict[str, Any], out: Path, seconds: float) -> None:
     """What was planted, for people."""
-    lines = [f"{planted['events']:,} events of {planted['jobs']} jobs in {seconds:.0f} s: {out}/data"]
+    lines = [
+        f"{planted['events']:,} events of {planted['jobs']} jobs in {seconds:.0f} s: {out}/data"
+    ]
     troubles = [*planted["storms"], planted["credential"], planted["flapping"]]
     for one in troubles:
         lines.append(

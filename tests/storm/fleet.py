@@ -56,7 +56,7 @@ def _member(chance: Random, number: int, target: str, schedule: dict[str, Any]) 
         "schedule": schedule,
         "task": f"{chore} for {team}",
         "executor": {"kind": "http", "url": f"https://{target}/{chore}"},
-        "tags": [f"team:{team}", f"target:{target.split('.')[1] if not is_plain else 'own'}"],
+        "tags": [f"team:{team}", f"target:{'own' if is_plain else target.split('.')[-2]}"],
         "policy": _policy(number, target),
     }
     return Member(number, spec, team, target, is_plain)

@@ -31,7 +31,7 @@ AT_A_TICK = 5
 PLANTED = "planted.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Size:
     """How large a fleet, over how many days (2 at least)."""
 
