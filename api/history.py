@@ -17,7 +17,7 @@ from ledger.domain.job import Job
 from ledger.domain.view import instant, view
 from ledger.errors import JobNotFound
 from ledger.store.application import Ledger
-from ledger.store.heads import freeze, thaw
+from ledger.store.freezing import freeze, thaw
 from ledger.store.reading import event_view
 from ledger.store.records import Recorded
 

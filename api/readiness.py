@@ -11,8 +11,9 @@ from anyio.to_thread import run_sync
 
 from api.bootstrap import Parts
 from ledger.clock import MAX_SKEW
-from ledger.errors import Unavailable
+from ledger.errors import LedgerError, Unavailable
 from ledger.store.doctor import ghosts
+from ledger.store.unit import Unit
 
 PROBE_SECONDS = 2.0
 LATE_SECONDS = 10.0
@@ -112,12 +113,22 @@ _SHOWN_OF_DISPATCHER = ("state", "open_runs", "lag_seconds")
 
 
 async def _require_commands(parts: Parts) -> None:
-    """An empty batch goes the way every command goes: through the queue and past the writer."""
+    """A command that changes nothing goes the way of all: through the queue, past the writer, and
+    after an append that failed to the disk.
+    """
     try:
-        probe = asyncio.wrap_future(parts.ledger.submit([]))
-        await asyncio.wait_for(asyncio.shield(probe), PROBE_SECONDS)
+        probe = asyncio.wrap_future(parts.ledger.submit([_nothing]))
+        [answer] = await asyncio.wait_for(asyncio.shield(probe), PROBE_SECONDS)
     except TimeoutError:
-        raise Unavailable("The writer does not answer: look at the log, restart it.") from None
+        raise Unavailable(
+            "The writer does not answer: look at the log; if it stays so, restart it."
+        ) from None
+    if isinstance(answer, LedgerError):
+        raise Unavailable(answer.message)
+
+
+def _nothing(_: Unit) -> None:
+    """What is asked to see whether commands are answered."""
 
 
 def _of_copies(copies: list[Told]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from api.bootstrap import Parts
 from api.stream.tail import Tail
 from ledger.errors import Unavailable
-from ledger.store.heads import wake_of
+from ledger.store.wakes import wake_of
 from projections.job_questions import STATUSES
 
 OVERDUE = timedelta(seconds=30)

@@ -10,8 +10,8 @@ import threading
 from ledger.dispatch.queues import Queues
 from ledger.dispatch.ready import Due
 from ledger.store.application import Ledger
-from ledger.store.heads import UNPAUSE
 from ledger.store.run_commands import queue_of
+from ledger.store.wakes import UNPAUSE
 
 MAX_WAKES = 10_000
 IDLE_SECONDS = 5.0

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from ledger.dispatch.ready import Due
 from ledger.errors import Overloaded, Unavailable
-from ledger.store.heads import Wake
+from ledger.store.wakes import Wake
 
 MAX_WAITING = 1000
 """Workers that may wait at once; one more is Overloaded."""

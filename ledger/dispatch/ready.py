@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from ledger.store.heads import Wake
+from ledger.store.wakes import Wake
 
 LATE = timedelta(seconds=30)
 """A slot first seen so long after its time is caught up, or skipped, as the job's policy says."""

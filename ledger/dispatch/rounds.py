@@ -25,9 +25,9 @@ from ledger.store import run_commands
 from ledger.store.application import Ledger
 from ledger.store.commands import Call
 from ledger.store.deciding import Command
-from ledger.store.heads import UNPAUSE, Wake, wake_of
 from ledger.store.query import DISPATCHER
 from ledger.store.run_commands import Claimed
+from ledger.store.wakes import UNPAUSE, Wake, wake_of
 from ledger.store.watch import Ended, Unwatched, Watch
 
 MAX_CLAIMS = 500

@@ -23,12 +23,23 @@ class Address:
 
     @property
     def place(self) -> str:
-        """Host and database for messages; never the password."""
+        """Hosts and database for messages; never the password."""
         if not self.dsn.startswith(SCHEMES):
             return "PostgreSQL"
         try:
             parts = urlsplit(self.dsn)
-            host = parts.hostname or "".join(parse_qs(parts.query).get("host", ["localhost"]))
+            hosts = ",".join(hosts_of(parts.netloc))
+            host = hosts or "".join(parse_qs(parts.query).get("host", ["localhost"]))
         except ValueError:
             return "PostgreSQL"
         return f"{host}{parts.path}"
+
+
+def hosts_of(netloc: str) -> list[str]:
+    """The hosts of `user:password@one:5432,two:5432`, addresses of IPv6 without their brackets."""
+    return [_host_of(place) for place in netloc.rpartition("@")[2].split(",")]
+
+
+def _host_of(place: str) -> str:
+    is_bracketed = place.startswith("[")
+    return place[1:].partition("]")[0] if is_bracketed else place.partition(":")[0]

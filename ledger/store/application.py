@@ -5,35 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
-from eventsourcing.application import Application
-from eventsourcing.persistence import ApplicationRecorder, Mapper
-from eventsourcing.utils import Environment, EnvType
-
-from ledger.chance import Chance, SystemChance
-from ledger.clock import Clock, SystemClock, rfc3339
+from ledger.chance import Chance
+from ledger.clock import Clock, rfc3339
 from ledger.domain.job import Job, Revival, job_id_of
 from ledger.domain.origin import Actor, Origin
 from ledger.domain.recurrence import planner
 from ledger.domain.spec import parse_spec
 from ledger.errors import LedgerError, Unavailable
 from ledger.store import commands, imports
-from ledger.store.address import SCHEMES, Address
-from ledger.store.book import Book
-from ledger.store.codec import Codec, PlainJSON
+from ledger.store.address import Address
 from ledger.store.commands import Answer, Call, Idempotency
 from ledger.store.deciding import Command
-from ledger.store.files import Folder, OwnerLock
 from ledger.store.heads import Heads
-from ledger.store.mapper import EventMapper
+from ledger.store.jobs_application import Jobs
+from ledger.store.opening import Opened, join, own, place_of, read
 from ledger.store.reading import Reading
-from ledger.store.recorder import BookRecorder
-from ledger.store.sqlite import SQLiteBook
+from ledger.store.surroundings import Limits
 from ledger.store.unit import fold_stream
 from ledger.store.writer import Writer
 
@@ -45,50 +37,6 @@ T = TypeVar("T")
 LIBRARY = Actor("library", "user")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an installation allows: how many jobs, and whether forcing needs a reason."""
-
-    max_jobs: int | None = None
-    requires_reason: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a ledger takes from outside: time, chance, and what the installation allows."""
-
-    clock: Clock
-    chance: Chance
-    limits: Limits
-
-
-class Jobs(Application[UUID]):
-    """The library's application over our book: mapper and recorder are ours, and the environment is
-    not consulted.
-    """
-
-    name = "jobledger"
-
-    def __init__(self, book: Book, chance: Chance) -> None:
-        self.book = book
-        self.event_mapper = EventMapper(Codec(chance.random_bytes, PlainJSON()), book.texts)
-        super().__init__()
-
-    def construct_env(
-        self,
-        name: str,
-        env: EnvType | None = None,  # noqa: ARG002  the library's
-    ) -> Environment:
-        """The environment configures nothing: settings are read once, elsewhere."""
-        return Environment(name, {"PERSISTENCE_MODULE": "eventsourcing.popo"})
-
-    def construct_mapper(self) -> Mapper[UUID]:
-        return self.event_mapper
-
-    def construct_recorder(self) -> ApplicationRecorder:
-        return BookRecorder(self.book)
-
-
 class Ledger:
     """An event-sourced job ledger. Commands return an Answer or raise a LedgerError; both only once
     it is durable.
@@ -97,26 +45,20 @@ class Ledger:
     fires until a dispatcher is started (`ledger.dispatch.Dispatcher`).
     """
 
-    def __init__(
-        self,
-        book: Book,
-        surroundings: Surroundings,
-        lock: OwnerLock | None,
-        *,
-        is_read_only: bool = False,
-    ) -> None:
-        self.book = book
-        self.clock = surroundings.clock
-        self.chance = surroundings.chance
-        self.limits = surroundings.limits
-        self.lock = lock
+    def __init__(self, opened: Opened, *, is_read_only: bool = False) -> None:
+        self.book = opened.book
+        self.clock = opened.around.clock
+        self.chance = opened.around.chance
+        self.limits = opened.around.limits
+        self.lock = opened.lock
         self.is_read_only = is_read_only
+        self._opened = opened
         self._follower: Follower | None = None
-        self.jobs_application = Jobs(book, self.chance)
+        self.jobs_application = Jobs(self.book, self.chance)
         self.mapper = self.jobs_application.event_mapper
         self.heads = Heads()
-        self.reading = Reading(book, self.mapper)
-        self.writer = Writer(book, self.mapper, self.heads, self.clock)
+        self.reading = Reading(self.book, self.mapper)
+        self.writer = Writer(self.book, self.mapper, self.heads, self.clock)
 
     @classmethod
     def open(
@@ -129,49 +71,24 @@ class Ledger:
     ) -> Self:
         """Own the ledger in a folder, or become a node of the one at `postgresql://…`, and start
         its writer. Raises StartRefused, in one line, when that cannot be.
-        """
-        if isinstance(data, str) and data.startswith(SCHEMES):
-            data = Address(data)
-        if isinstance(data, Address):
-            return cls._join(data, clock, chance or SystemChance(), limits or Limits())
-        around = Surroundings(clock or SystemClock(), chance or SystemChance(), limits or Limits())
-        folder = Folder(Path(data))
-        folder.create()
-        with ExitStack() as opened:
-            lock = OwnerLock(folder)
-            lock.take()
-            opened.callback(lock.release)
-            book = SQLiteBook(folder, new_id=around.chance.new_id())
-            opened.callback(book.close)
-            ledger = cls(book, around, lock)
-            ledger.heads.load(book, ledger.mapper)
-            opened.pop_all()
-        ledger.writer.start()
-        return ledger
 
-    @classmethod
-    def _join(cls, address: Address, clock: Clock | None, chance: Chance, limits: Limits) -> Self:
-        """Be one of several nodes: no lock, but an ear for what the others append. Without a clock
-        of the caller's, all nodes go by the database's.
+        On PostgreSQL all nodes go by the database's clock, unless a clock is given.
         """
-        # the driver is slow to import, and who stays on SQLite needs none
-        from ledger.store.database_clock import DatabaseClock
-        from ledger.store.following import Follower
-        from ledger.store.postgres import CALLERS_CLOCK, DATABASE_CLOCK, PostgresBook
-
-        with ExitStack() as opened:
-            book = PostgresBook(address, clock=CALLERS_CLOCK if clock else DATABASE_CLOCK)
-            opened.callback(book.close)
-            with book.server.first_connection() as connection:
-                shared = DatabaseClock(SystemClock(), connection)
-            around = Surroundings(clock or shared, chance, limits)
-            ledger = cls(book, around, None)
-            ledger.heads.load(book, ledger.mapper)
+        place, allowed = place_of(data), limits or Limits()
+        if isinstance(place, Address):
+            opened = join(place, clock, chance, allowed)
+        else:
+            opened = own(place, clock, chance, allowed)
+        with ExitStack() as failing:
+            failing.callback(opened.close)
+            ledger = cls(opened)
+            ledger.heads.load(ledger.book, ledger.mapper)
             ledger.writer.position = ledger.heads.position
-            opened.pop_all()
+            failing.pop_all()
         ledger.writer.start()
-        ledger._follower = Follower(book.server, lambda: ledger.writer.submit(()), shared)
-        ledger._follower.start()
+        if opened.follow is not None:
+            ledger._follower = opened.follow(lambda: ledger.writer.submit(()))
+            ledger._follower.start()
         return ledger
 
     @classmethod
@@ -179,12 +96,7 @@ class Ledger:
         cls, data: str | Path | Address = "./data", *, clock: Clock | None = None
     ) -> Self:
         """Read a ledger that other processes own. Commands are refused as Unavailable."""
-        around = Surroundings(clock or SystemClock(), SystemChance(), Limits())
-        if isinstance(data, Address):
-            from ledger.store.postgres import PostgresBook
-
-            return cls(PostgresBook(data), around, None, is_read_only=True)
-        return cls(SQLiteBook(Folder(Path(data)), new_id=None), around, None, is_read_only=True)
+        return cls(read(place_of(data), clock), is_read_only=True)
 
     def __enter__(self) -> Self:
         return self
@@ -205,9 +117,7 @@ class Ledger:
             self._follower.close()
         if not self.is_read_only:
             self.writer.close()
-        self.book.close()
-        if self.lock is not None:
-            self.lock.release()
+        self._opened.close()
 
     # -- commands -------------------------------------------------------------------------------
 

@@ -50,6 +50,12 @@ class Book(Protocol):
         """
         ...
 
+    def rehearse(self) -> None:
+        """Write what an append would, as far as can be without keeping anything. Only the writer's
+        thread asks. Raises StorageFull or Unavailable as an append would.
+        """
+        ...
+
     def tail(self) -> Tail:
         """The end of the book."""
         ...

@@ -102,7 +102,13 @@ def schedule(
         name.reserve(spec["name"], job_id, now=call.now, by=call.by)
         return True
 
-    return on_job(job_id, call, decide, status=201)
+    beginning = on_job(job_id, call, decide, status=201)
+
+    def command(unit: Unit) -> Answer:
+        unit.expect_new(job_id)
+        return beginning(unit)
+
+    return command
 
 
 def begin(job: Job, spec: Mapping[str, Any], past: Past | None, call: Call) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from ledger.domain.job import Job
 from ledger.domain.view import instant
 from ledger.store.application import Ledger
-from ledger.store.heads import freeze
+from ledger.store.freezing import freeze
 
 OVERDUE = timedelta(minutes=15)
 

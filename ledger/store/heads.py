@@ -10,67 +10,19 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import count
-from typing import Any
 from uuid import UUID
 
-import orjson
-
-from ledger.domain.aggregate import EPOCH
 from ledger.domain.job import Job
 from ledger.domain.state import OpenRun
 from ledger.store.book import Book
+from ledger.store.freezing import freeze, thaw
 from ledger.store.mapper import EventMapper
 from ledger.store.records import LeaseRow
+from ledger.store.wakes import Wake, wake_of
 
 PAGE = 2000
-FORMAT = 1
-"""Changes when the frozen state changes shape; heads of another format are ignored."""
-UNPAUSE = "unpause"
-INSTANTS = (
-    "created_at",
-    "updated_at",
-    "next_run_at",
-    "paused_until",
-    "stopped_at",
-    "owed_from",
-    "settled_until",
-    "tripped_at",
-    "probe_at",
-)
-DERIVED = ("compiled", "rules", "_id", "_version", "_pending_events", "_created_on", "_modified_on")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Wake:
-    """When a job next needs the dispatcher, and why: request, fire, unpause or probe."""
-
-    at: datetime
-    cause: str
-    job_id: UUID
-
-
-def wake_of(job: Job) -> Wake | None:
-    """What wakes a job next, or None while nothing will: a run is open, or it does not fire."""
-    if job.open_run is not None:
-        return None
-    if job.status == "paused" and job.paused_until is not None:
-        return Wake(job.paused_until, UNPAUSE, job.id)
-    if not job.enabled:
-        return None
-    if job.status == "failed" and job.probe_at is not None:
-        return Wake(job.probe_at, "probe", job.id)
-    if job.status != "active":
-        return None
-    if job.is_run_requested:
-        return Wake(EPOCH, "request", job.id)
-    return (
-        Wake(job.next_run_at + job.rules.jitter(job.id), "fire", job.id)
-        if job.next_run_at
-        else None
-    )
 
 
 class Heads:
@@ -274,41 +226,3 @@ class Heads:
 def is_gone(job: Job) -> bool:
     """Whether nothing can happen to a job any more, so that no head is kept of it."""
     return job.version == 0 or (job.status == "deleted" and job.open_run is None)
-
-
-def freeze(job: Job) -> bytes:
-    """A job's whole state as bytes."""
-    state = {name: value for name, value in vars(job).items() if name not in DERIVED}
-    state["open_run"] = asdict(job.open_run) if job.open_run else None
-    return orjson.dumps({"format": FORMAT, "state": state})
-
-
-def thaw(job_id: UUID, version: int, frozen: bytes) -> Job | None:
-    """The job that was frozen, or None when the bytes are of another format."""
-    plain: dict[str, Any] = orjson.loads(frozen)
-    if plain.get("format") != FORMAT:
-        return None
-    job = Job.blank(job_id)
-    state = plain["state"]
-    for name in INSTANTS:
-        state[name] = _instant(state[name])
-    if state["open_run"] is not None:
-        run = state["open_run"]
-        state["open_run"] = OpenRun(
-            **{
-                **run,
-                **{
-                    name: _instant(run[name])
-                    for name in ("scheduled_for", "started_at", "lease_until")
-                },
-            }
-        )
-    if state["last_run"] is not None:
-        state["last_run"]["started_at"] = _instant(state["last_run"]["started_at"])
-    vars(job).update(state)
-    job.version = version
-    return job
-
-
-def _instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

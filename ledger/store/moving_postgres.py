@@ -16,9 +16,9 @@ from ledger.store.evidence import genesis
 from ledger.store.houses import EVENTS, TEXTS, TOKENS, Table, Values
 from ledger.store.migrating import COPIES, migrate, require_version, version_of
 from ledger.store.moves import DONE, MOVE, UNDER_WAY, require_settled
-from ledger.store.postgres import DATABASE_CLOCK
 from ledger.store.postgres_connections import PostgresServer, one_line
 from ledger.store.postgres_reads import PostgresReads
+from ledger.store.postgres_statements import DATABASE_CLOCK
 from ledger.store.records import Tail
 
 HOLD_SECONDS = 60

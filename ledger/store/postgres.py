@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -28,81 +28,38 @@ from ledger.store.placing import Fit, commit_in_turn, places, row_of
 from ledger.store.postgres_connections import PostgresServer, is_open, one_line
 from ledger.store.postgres_nodes import PostgresNodes
 from ledger.store.postgres_offices import PostgresOffice
-from ledger.store.postgres_reads import COLUMNS, MARK, PostgresReads
+from ledger.store.postgres_reads import PostgresReads
+from ledger.store.postgres_statements import (
+    AFTER_TURNS,
+    AGREE,
+    AGREED,
+    COMMIT_WAITS,
+    COPY_EVENTS,
+    COPY_TEXTS,
+    DATABASE_CLOCK,
+    EVENT_TYPES,
+    LOOK,
+    MAY_CHANGE,
+    PUT_HEAD,
+    PUT_HEADS_POSITION,
+    REHEARSE,
+    TAIL,
+    TELL,
+    TEXT_TYPES,
+    TURN,
+    beside,
+)
 from ledger.store.records import (
     Draft,
     Group,
     GroupOutcome,
-    LeaseRow,
-    Mark,
     Pool,
-    SideRow,
     Superseded,
     Tail,
-    TokenRow,
 )
 from ledger.store.watch import Unwatched, Watch
 
 log = logging.getLogger(__name__)
-
-DATABASE_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-"""The instant of an append, in µs: one clock for all nodes, whatever theirs say."""
-CALLERS_CLOCK = "%(now)s::bigint"
-"""The instant that the caller gives, for ledgers on a clock of their own: simulations and tests."""
-
-_TURN = "LOCK TABLE turn IN EXCLUSIVE MODE"
-_AFTER_TURNS = "LOCK TABLE turn IN ROW SHARE MODE"
-"""Waits for every append under way."""
-_LOOK = (
-    "SELECT last.position, last.chain, last.recorded_at, {clock},"
-    " (extract(epoch FROM clock_timestamp() - now()) * 1000000)::bigint, "
-    "ARRAY(SELECT (SELECT version FROM events WHERE stream = named.stream"
-    " ORDER BY version DESC LIMIT 1)"
-    " FROM unnest(%(streams)s::bytea[]) WITH ORDINALITY AS named (stream, number)"
-    " ORDER BY number) "
-    "FROM (VALUES (1)) AS one LEFT JOIN LATERAL"
-    " (SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1) AS last"
-    " ON true"
-)
-_TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
-_COPY_EVENTS = f"COPY events ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
-_EVENT_TYPES = ("int8", "bytea", "int8", "text", "bytea", "int8", *("text",) * 5, "bytea")
-_COPY_TEXTS = "COPY texts (id, salt, body) FROM STDIN (FORMAT BINARY)"
-_TEXT_TYPES = ("text", "bytea", "bytea")
-_PUT_ACCESS = (
-    "INSERT INTO tokens (id, name, role, kind, digest, expires_at, revoked_at) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s) "
-    "ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at"
-)
-_PUT_LEASE = (
-    "INSERT INTO leases (run_id, job, expires_at) VALUES (%s, %s, %s) "
-    "ON CONFLICT (run_id) DO UPDATE SET expires_at = excluded.expires_at, change = excluded.change"
-)
-_DROP_LEASE = "DELETE FROM leases WHERE run_id = %s"
-_PUT_META = (
-    "INSERT INTO meta (key, value) VALUES (%s, %s) "
-    "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-)
-_AGREE = "INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING"
-AGREED = "agreed:"
-"""Begins the keys under which `meta` holds what the nodes have agreed on."""
-_PUT_HEAD = (
-    "INSERT INTO heads (job, version, state) VALUES (%s, %s, %s) "
-    "ON CONFLICT (job) DO UPDATE SET version = excluded.version, state = excluded.state "
-    "WHERE heads.version <= excluded.version"
-)
-_PUT_HEADS_POSITION = (
-    "INSERT INTO meta (key, value) VALUES ('heads_position', %s) "
-    "ON CONFLICT (key) DO UPDATE SET value = excluded.value "
-    "WHERE meta.value::bigint < excluded.value::bigint"
-)
-_COMMIT_WAITS = "SET LOCAL statement_timeout = 0"
-"""A time-out while a commit waits for a synchronous standby would answer yes too early."""
-_TELL = "SELECT pg_notify('jobledger.' || current_schema(), '')"
-_MAY_CHANGE = (
-    "SELECT bool_or(has_table_privilege('events', r)) "
-    "FROM unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS r"
-)
 
 
 @dataclass(slots=True)
@@ -127,7 +84,7 @@ class PostgresBook(PostgresReads):
 
     def __init__(self, address: Address, *, clock: str = DATABASE_CLOCK) -> None:
         super().__init__(PostgresServer(address))
-        self._look = _LOOK.format(clock=clock)
+        self._look = LOOK.format(clock=clock)
         self._writer = self.server.first_connection()
         try:
             require_version(self._writer, address.place)
@@ -168,7 +125,7 @@ class PostgresBook(PostgresReads):
         streams = list({draft.stream: None for group in groups for draft in group.drafts})
         with connection.pipeline():
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-            connection.execute(_TURN)
+            connection.execute(TURN)
             values = {"streams": [stream.bytes for stream in streams], "now": now}
             cursor = connection.execute(self._look, values, binary=True)
         [(position, chain, recorded_at, clock, waited, versions)] = cursor.fetchall()
@@ -187,12 +144,12 @@ class PostgresBook(PostgresReads):
         drafts = [draft for group in groups for draft in group.drafts]
         if drafts:
             rows = self._rows_of(drafts, mapper, look)
-            _copy(connection, _COPY_EVENTS, _EVENT_TYPES, rows)
+            _copy(connection, COPY_EVENTS, EVENT_TYPES, rows)
         texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
         if texts:
-            _copy(connection, _COPY_TEXTS, _TEXT_TYPES, texts)
+            _copy(connection, COPY_TEXTS, TEXT_TYPES, texts)
         for row in (row for group in groups for row in group.beside):
-            connection.execute(*_beside(row))
+            connection.execute(*beside(row))
 
     def _rows_of(
         self, drafts: Sequence[Draft], mapper: EventMapper, look: _Look
@@ -213,13 +170,21 @@ class PostgresBook(PostgresReads):
         """
         try:
             with connection.pipeline():
-                connection.execute(_COMMIT_WAITS)
-                connection.execute(_TELL)
+                connection.execute(COMMIT_WAITS)
+                connection.execute(TELL)
                 connection.execute("COMMIT")
         except psycopg.Error as error:
             if error.diag.severity_nonlocalized == "ERROR":
                 raise
             raise AppendUnknown(one_line(error), outcomes) from error
+
+    def rehearse(self) -> None:
+        """See `Book.rehearse`: an event in its turn, and back again."""
+        with self._transaction("rehearsal") as connection:
+            connection.execute("BEGIN")
+            connection.execute(TURN)
+            connection.execute(REHEARSE)
+            connection.execute("ROLLBACK")
 
     # -- transactions of the writer -------------------------------------------------------------
 
@@ -267,7 +232,7 @@ class PostgresBook(PostgresReads):
     def command_at(self, stream: UUID, version: int) -> bytes | None:
         """See `Book.command_at`. Waits for appends under way: a lost one may still be ending."""
         with self.server.reading() as connection, connection.transaction():
-            connection.execute(_AFTER_TURNS)
+            connection.execute(AFTER_TURNS)
             row = connection.execute(
                 "SELECT state FROM events WHERE stream = %s AND version = %s",
                 (stream.bytes, version),
@@ -275,7 +240,7 @@ class PostgresBook(PostgresReads):
         return row[0] if row else None
 
     def tail(self) -> Tail:
-        rows = self._rows(_TAIL)
+        rows = self._rows(TAIL)
         return self._tail_of(rows[0] if rows else None)
 
     def _tail_of(self, row: tuple[Any, ...] | None) -> Tail:
@@ -290,9 +255,9 @@ class PostgresBook(PostgresReads):
         with self._transaction("heads") as connection:
             connection.execute("BEGIN")
             rows = sorted((job.bytes, version, state) for job, version, state in heads)
-            connection.cursor().executemany(_PUT_HEAD, rows)
+            connection.cursor().executemany(PUT_HEAD, rows)
             if position is not None:
-                connection.execute(_PUT_HEADS_POSITION, (str(position),))
+                connection.execute(PUT_HEADS_POSITION, (str(position),))
             connection.execute("COMMIT")
 
     def pool(self) -> Pool:
@@ -300,7 +265,7 @@ class PostgresBook(PostgresReads):
 
     def agree(self, name: str, value: str) -> str:
         with self.server.reading() as connection:
-            connection.execute(_AGREE, (f"{AGREED}{name}", value))
+            connection.execute(AGREE, (f"{AGREED}{name}", value))
         return self._meta(f"{AGREED}{name}") or value
 
     def nodes(self) -> PostgresNodes:
@@ -323,7 +288,7 @@ class PostgresBook(PostgresReads):
         return UUID(meta["ledger_id"])
 
     def _warn_of_rights(self, connection: psycopg.Connection[Any]) -> None:
-        row = connection.execute(_MAY_CHANGE).fetchone()
+        row = connection.execute(MAY_CHANGE).fetchone()
         if row and row[0]:
             log.info(
                 "this role may change events, and only triggers stop it: serve as a member of %s",
@@ -348,16 +313,3 @@ def _copy(
         copy.set_types(types)
         for row in rows:
             copy.write_row(row)
-
-
-def _beside(row: SideRow) -> tuple[str, tuple[Any, ...]]:
-    """The statement that keeps a row beside the events, and its values."""
-    match row:
-        case TokenRow():
-            return _PUT_ACCESS, astuple(row)
-        case LeaseRow(run_id, _, None):
-            return _DROP_LEASE, (run_id,)
-        case LeaseRow(run_id, job, expires_at):
-            return _PUT_LEASE, (run_id, job.bytes, expires_at)
-        case Mark(reader, position):
-            return _PUT_META, (f"{MARK}{reader}", str(position))

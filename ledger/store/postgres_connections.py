@@ -22,6 +22,10 @@ WAITING_READERS = 256
 BORROW_SECONDS = 5.0
 """How long a question waits for a connection."""
 IDLE_SECONDS = 60.0
+RECONNECT_SECONDS = 2.0
+"""How long the pool tries for one connection by itself. Its pauses double, so that by its own
+measure of minutes it would be silent long after the database is back; a question begins anew.
+"""
 CONNECT_SECONDS = 5
 LOCK_SECONDS = 10
 """How long an append waits for its turn."""
@@ -88,12 +92,13 @@ class PostgresServer:
             self.address.dsn,
             kwargs={"autocommit": True, **_OPTIONS},
             configure=self._configure,
-            check=ConnectionPool.check_connection,
+            check=_require_open,
             min_size=1,
             max_size=READERS,
             max_waiting=WAITING_READERS,
             max_idle=IDLE_SECONDS,
             timeout=BORROW_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
             num_workers=1,
             name="ledger-readers",
             open=False,
@@ -174,6 +179,14 @@ def is_open(connection: psycopg.Connection[Any]) -> bool:
     except psycopg.Error:
         return False
     return not connection.closed
+
+
+def _require_open(connection: psycopg.Connection[Any]) -> None:
+    """What the pool does before it lends a connection: no question to the server, which would cost
+    as much as the one that follows. One that breaks unseen is told as Unavailable.
+    """
+    if not is_open(connection):
+        raise psycopg.OperationalError("the server closed the connection")
 
 
 def one_line(error: BaseException) -> str:

@@ -64,11 +64,13 @@ class PostgresOffice:
         return self._is_ours
 
     def close(self) -> None:
-        """See `Office.close`."""
-        session, self.session, self._is_ours = self.session, None, False
+        """See `Office.close`. Given up in words, since a session ends some time after its close."""
+        session, is_ours = self.session, self._is_ours
+        self.session, self._is_ours = None, False
         if session is not None:
-            with suppress(psycopg.Error):
-                session.close()
+            with suppress(psycopg.Error), session:
+                if is_ours:
+                    session.execute("SELECT pg_advisory_unlock(%s)", (self._key,))
 
     def _opened(self) -> psycopg.Connection[Any]:
         if self.session is None:

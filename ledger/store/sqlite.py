@@ -47,6 +47,8 @@ _PUT_HEAD = "INSERT OR REPLACE INTO heads (job, version, state) VALUES (?, ?, ?)
 _PUT_LEASE = "INSERT OR REPLACE INTO leases (run_id, job, expires_at) VALUES (?, ?, ?)"
 _DROP_LEASE = "DELETE FROM leases WHERE run_id = ?"
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
+REHEARSAL = "rehearsal"
+"""The key in `meta` that is written only to see whether it can be."""
 
 
 class SQLiteBook(SQLiteReads):
@@ -91,6 +93,18 @@ class SQLiteBook(SQLiteReads):
                 raise StorageFull from error
             raise AppendUnknown(str(error)) from error
         return outcomes
+
+    def rehearse(self) -> None:
+        """See `Book.rehearse`: a note beside the events that says nothing."""
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._writer.execute(_PUT_META, (REHEARSAL, ""))
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            if "full" in str(error):
+                raise StorageFull from error
+            raise Unavailable(f"The book cannot be written ({error}): try again.") from error
 
     def _insert(self, groups: Sequence[Group], mapper: EventMapper, now: int) -> list[GroupOutcome]:
         tail = self.tail()

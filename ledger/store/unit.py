@@ -78,6 +78,13 @@ class Unit:
         self._touch(job)
         return job
 
+    def expect_new(self, job_id: UUID) -> None:
+        """The job's id was drawn just now: the book need not be asked for it. Were it there all the
+        same, the append would refuse a first version.
+        """
+        if job_id not in self._heads.jobs:
+            self._others.setdefault(job_id, Job.blank(job_id))
+
     def name(self, name: str) -> Name:
         """The stream that guards a name."""
         return self._other(Name, name_stream(name))

@@ -25,6 +25,7 @@ from ledger.store.heads import Heads
 from ledger.store.mapper import EventMapper
 from ledger.store.placing import commit_in_turn
 from ledger.store.records import Committed, Group, GroupOutcome, Superseded
+from ledger.store.saving import Saving
 from ledger.store.unit import Overtaken, TooSoon, Unit
 from ledger.store.watch import Batch, Unwatched, Watch
 
@@ -40,9 +41,6 @@ MAX_OVERTAKEN = 50
 """How often a command is decided again because another node wrote first: each time somebody's
 command was kept.
 """
-HEADS_PER_SAVE = 500
-EVENTS_PER_SAVE = 200_000
-"""How many events a start may have to fold when the last process was killed: some seconds."""
 
 
 class _NotKept(OutcomeUnknown):
@@ -75,11 +73,13 @@ class Writer:
         self._clock = clock
         self._waiting: queue.Queue[_Item | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
-        self._events_unsaved = 0
+        self._saving = Saving(book, heads, self.unit.load_job)
         self._entrance = threading.Lock()
         self._is_closed = False
         self._is_unsure = False
         self._is_behind = False
+        self._is_failing = False
+        """Whether the last append failed: until one succeeds, or is rehearsed, nobody knows."""
         self._is_shared = book.is_shared
 
     @property
@@ -116,7 +116,7 @@ class Writer:
         self._waiting.put(None)
         if self._thread.ident is not None:
             self._thread.join()
-        self._save_all_heads()
+        self._saving.finish()
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class Writer:
         if self._is_behind:
             self._keep(())  # what other nodes wrote in between
         self.unit.trim()
-        self._save_some_heads()
+        self._saving.go_on()
 
     def _tell_watch(self, items: Sequence[_Item], began_at: float) -> None:
         now = self._clock.elapsed()
@@ -229,12 +229,17 @@ class Writer:
         """The outcomes; raises a LedgerError when nothing was kept, or when nobody knows."""
         wanted = [group for group in groups if not group.is_empty]
         if not wanted:
+            if groups and self._is_failing:
+                self.book.rehearse()
+                self._is_failing = False
             return [Committed(()) for _ in groups]
+        self._is_failing = True
         now = round(self._clock.now().timestamp() * 1_000_000)
         try:
             outcomes = self.book.append(wanted, self._mapper, now=now)
         except AppendUnknown as unknown:
             outcomes = self._look_up(wanted, unknown)
+        self._is_failing = False
         told = iter(outcomes)
         return [Committed(()) if group.is_empty else next(told) for group in groups]
 
@@ -283,7 +288,7 @@ class Writer:
         """The heads have come to a position: tell whoever waits for it."""
         if position == self.position:
             return
-        self._events_unsaved += position - self.position
+        self._saving.note(position - self.position)
         self.position = self.heads.position = position
         self.heads.ring()
         for listener in self.listeners:
@@ -291,38 +296,6 @@ class Writer:
                 listener(position)
             except Exception:  # what is committed stands, whoever fails to hear of it
                 log.exception("somebody could not be told that the book has grown")
-
-    def _save_some_heads(self) -> None:
-        """Go on with the save under way, or begin one when the tail has grown long. Some heads at a
-        time, so that no batch waits for all of them.
-        """
-        if not self.heads.saving:
-            if self._events_unsaved < EVENTS_PER_SAVE:
-                return
-            self._events_unsaved = 0
-            self.heads.begin_save()
-        self._save_one_lot()
-
-    def _save_all_heads(self) -> None:
-        self.heads.begin_save()
-        while self._save_one_lot():
-            pass
-
-    def _save_one_lot(self) -> bool:
-        """Save some heads, with the last of them the position; False when all is saved, or when it
-        cannot be: heads are a cache, and a later save, or the next start, makes up for it.
-        """
-        lot = self.heads.next_lot(HEADS_PER_SAVE)
-        is_last = not self.heads.saving
-        try:
-            heads = list(self.heads.frozen(lot, self.unit.load_job))
-            position = self.heads.saving_position if is_last else None
-            self.book.save_heads(heads, position=position)
-        except LedgerError as error:
-            log.warning("heads were not saved: %s", error)
-            self.heads.abandon_save(lot)
-            return False
-        return not is_last
 
 
 def _overtake_the_silent(decided: Sequence[Decided]) -> None:

@@ -4,8 +4,8 @@ twice, and every skip is recorded (X9).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -17,13 +17,14 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.clock import SystemClock, rfc3339
+from ledger.domain.job import Job
 from ledger.store.reading import from_microseconds
 from ledger.store.verification import verify_book
 from tests.builders import a_spec
-from tests.checker.cable import Cable, a_cable
 from tests.checker.matching import Event, Grid, Report, check
 from tests.checker.target import Log, a_target
 from tests.contract.shelves import own_name
+from tests.faults.proxy import Proxy, a_proxy
 from tests.flow.databases import a_database
 from tests.flow.dispatchers import dispatchers, ended
 
@@ -36,15 +37,6 @@ STEPS_SECONDS = (5, 7, 10, 15, 20, 30, 60)
 CALM_LIMIT_SECONDS = 300.0
 """How long all that is owed may take once every cable is whole; a hang fails by this."""
 SEED = 9
-
-
-@contextmanager
-def cables(dsn: str, count: int) -> Iterator[list[tuple[Cable, str]]]:
-    """Cables to the database, each with the address of the database through it."""
-    parts = urlsplit(dsn)
-    with ExitStack() as closing:
-        made = [closing.enter_context(a_cable(int(parts.port or 0))) for _ in range(count)]
-        yield [(one, dsn.replace(f":{parts.port}/", f":{one.port}/")) for one in made]
 
 
 def schedule_all(ledger: Ledger, target: str) -> list[Grid]:
@@ -65,17 +57,17 @@ def schedule_all(ledger: Ledger, target: str) -> list[Grid]:
     return grids
 
 
-def storm(lines: Sequence[Cable], seconds: float, seed: int) -> None:
-    """Cut cables, one or several at a time, and let them heal."""
+def storm(roads: Sequence[Proxy], seconds: float, seed: int) -> None:
+    """Cut roads, one or several at a time, and let them heal."""
     random, clock = Random(seed), SystemClock()
     end = clock.elapsed() + seconds
     while clock.elapsed() < end:
-        hit = random.sample(list(lines), random.randint(1, len(lines)))
-        for cable in hit:
-            random.choice([cable.stall, cable.sever])()
+        hit = random.sample(list(roads), random.randint(1, len(roads)))
+        for road in hit:
+            road.cut(stalls=random.random() < 0.5)
         Pause().wait(min(random.uniform(*CUT_SECONDS), end - clock.elapsed()))
-        for cable in hit:
-            cable.heal()
+        for road in hit:
+            road.heal()
         Pause().wait(random.uniform(*PEACE_SECONDS))
 
 
@@ -93,10 +85,13 @@ def events_of(ledger: Ledger) -> list[Event]:
 def is_settled(ledger: Ledger, upto: datetime) -> bool:
     """Whether no job owes anything of the time before."""
     ledger.submit(()).result()
-    return all(
-        job.open_run is None and job.next_run_at is not None and job.next_run_at > upto
-        for job in ledger.heads.snapshot()
-    )
+    return all(_is_beyond(job, upto) for job in ledger.heads.snapshot())
+
+
+def _is_beyond(job: Job, upto: datetime) -> bool:
+    if job.open_run is not None:
+        return job.open_run.scheduled_for > upto
+    return job.next_run_at is not None and job.next_run_at > upto
 
 
 def are_members(ledger: Ledger) -> bool:
@@ -112,14 +107,15 @@ def told(dsn: str, folder: Path, *, seconds: float, seed: int) -> Report:
         target = closing.enter_context(a_target(log))
         ledger = closing.enter_context(Ledger.open(dsn))
         grids = schedule_all(ledger, target)
-        lines = closing.enter_context(cables(dsn, NODES))
+        port = urlsplit(dsn).port or 0
+        roads = [closing.enter_context(a_proxy(port)) for _ in range(NODES)]
         nodes = [
             node
-            for number, (_, address) in enumerate(lines)
-            for node in dispatchers(address, folder, 1, closing, first=number)
+            for number, road in enumerate(roads)
+            for node in dispatchers(road.leading_to(dsn), folder, 1, closing, first=number)
         ]
         wait_for("Every node", lambda: are_members(ledger), seconds=CALM_LIMIT_SECONDS)
-        storm([cable for cable, _ in lines], seconds, seed)
+        storm(roads, seconds, seed)
         upto = datetime.now(UTC)
         wait_for(
             "The end of what was owed", lambda: is_settled(ledger, upto), seconds=CALM_LIMIT_SECONDS

@@ -19,7 +19,8 @@ from ledger.store.codec import Codec, PlainJSON
 from ledger.store.files import Folder
 from ledger.store.mapper import EventMapper
 from ledger.store.migrating import migrate
-from ledger.store.postgres import CALLERS_CLOCK, PostgresBook
+from ledger.store.postgres import PostgresBook
+from ledger.store.postgres_statements import CALLERS_CLOCK
 from ledger.store.records import Committed, Group, GroupOutcome, SideRow
 from ledger.store.sqlite import SQLiteBook
 from tests.builders import NOON, SeededChance

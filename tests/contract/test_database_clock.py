@@ -10,7 +10,7 @@ import pytest
 from ledger import Ledger
 from ledger.clock import SystemClock
 from ledger.store.database_clock import LOOK, MAX_DOUBT_SECONDS, OLD_SECONDS, DatabaseClock, off
-from ledger.store.postgres import DATABASE_CLOCK
+from ledger.store.postgres_statements import DATABASE_CLOCK
 from ledger.store.reading import from_microseconds
 from tests.builders import a_spec
 from tests.contract.shelves import PostgresShelf, own_name

@@ -15,8 +15,9 @@ import pytest
 from pytest import raises
 
 from ledger.errors import StartRefused
+from ledger.store import migrating
 from ledger.store.address import Address
-from ledger.store.migrating import SCHEMA_VERSION, Migrated, migrate
+from ledger.store.migrating import MIGRATIONS, SCHEMA_VERSION, Migrated, migrate
 from ledger.store.postgres import PostgresBook
 from tests.builders import an_id
 from tests.contract.shelves import PostgresShelf, own_name
@@ -52,6 +53,26 @@ def test_a_second_migration_changes_nothing(database: str) -> None:
     assert done == Migrated(SCHEMA_VERSION, SCHEMA_VERSION, ())
     book = PostgresBook(Address(database))
     assert book.ledger_id == an_id(1)
+    book.close()
+
+
+def test_a_ledger_of_the_first_schema_is_brought_up_and_keeps_what_it_holds(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as first:
+        first.setattr(migrating, "MIGRATIONS", MIGRATIONS[:1])
+        first.setattr(migrating, "SCHEMA_VERSION", 1)
+        first.setattr(migrating, "_grant", lambda *_: ())
+        migrate(Address(database), new_id=an_id(1))
+    with psycopg.connect(database) as connection:
+        connection.execute("INSERT INTO jobledger.leases VALUES ('r-1', %s, 5)", (an_id(1).bytes,))
+
+    done = migrate(Address(database), new_id=an_id(2))
+
+    assert done == Migrated(1, SCHEMA_VERSION, ())
+    book = PostgresBook(Address(database))
+    assert book.ledger_id == an_id(1)
+    assert [row.run_id for row in book.leases().rows] == ["r-1"]
     book.close()
 
 

@@ -19,7 +19,8 @@ from pytest import raises
 from ledger.domain.job import Job
 from ledger.errors import Unavailable
 from ledger.store.migrating import ROLE
-from ledger.store.postgres import DATABASE_CLOCK, PostgresBook
+from ledger.store.postgres import PostgresBook
+from ledger.store.postgres_statements import DATABASE_CLOCK
 from ledger.store.records import Committed, GroupOutcome, LeaseRow, Mark, Superseded
 from ledger.store.unit import fold_stream
 from ledger.store.verification import verify_book

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import psycopg
 
+from api.demo.waiting import wait_for
 from tests.contract.postgres_server import TestServer, demoted, free_port, running_server
 
 NAME = "standby"
+PATIENCE_SECONDS = 60.0
+_CONFIRMS = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
 
 
 @contextmanager
@@ -70,3 +73,8 @@ def _demand_confirmation(primary: TestServer) -> None:
     with psycopg.connect(primary.tcp_dsn, autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{NAME}'".encode())
         connection.execute("SELECT pg_reload_conf()")
+        wait_for(
+            "A synchronous standby",
+            lambda: connection.execute(_CONFIRMS).fetchone() == (1,),
+            seconds=PATIENCE_SECONDS,
+        )

@@ -5,32 +5,37 @@ unknown, nothing is lost, nothing is kept twice, nobody is told of a conflict th
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from random import Random
-from uuid import UUID
 
 import psycopg
 import pytest
 
+from api.demo.waiting import wait_for
 from ledger import Ledger
-from ledger.errors import LedgerError, OutcomeUnknown, Unavailable
-from ledger.store.heads import freeze
-from ledger.store.verification import verify_book
 from tests.builders import SeededChance, a_spec
-from tests.contract.shelves import PostgresShelf
+from tests.contract.shelves import PostgresShelf, own_name
+from tests.faults.askers import Asker, asking, more_kept, require_heads_are_folds, require_truth
+from tests.faults.shared_nodes import PATIENCE_SECONDS, RUNNING, a_node, require_everything_goes_on
+from tests.flow.databases import a_database
 
 KILLS = 200
 NODES = 2
 ASKERS = 4
 SEED = 20260303
+MASSACRES = 5
 PAUSES_SECONDS = (0.0, 0.0005, 0.001, 0.002, 0.004)
 CUT = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid = ("
     "SELECT pid FROM pg_locks WHERE relation = 'turn'::regclass ORDER BY random() LIMIT 1)"
 )
 """Ends one of the backends that append, or wait for their turn, right now."""
+CUT_ALL = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND application_name = 'jobledger'"
+)
+"""Ends everything that a node has."""
 
 
 @pytest.fixture
@@ -41,36 +46,6 @@ def nodes(postgres_shelf: PostgresShelf) -> Iterator[list[Ledger]]:
     yield opened
     for ledger in opened:
         ledger.close()
-
-
-class Asker:
-    """Schedules jobs and tags them, one after the other, and remembers what it was told."""
-
-    def __init__(self, ledger: Ledger, number: int) -> None:
-        self.ledger = ledger
-        self.number = number
-        self.kept: list[UUID] = []
-        self.refused: set[str] = set()
-        self.unknown: set[str] = set()
-        self.wrong: list[LedgerError] = []
-
-    def ask_until(self, is_over: threading.Event) -> None:
-        count = 0
-        while not is_over.is_set():
-            count += 1
-            self._schedule(f"{self.number}-{count}")
-
-    def _schedule(self, name: str) -> None:
-        try:
-            answer = self.ledger.schedule(a_spec(name=name))
-        except OutcomeUnknown:
-            self.unknown.add(name)
-        except Unavailable:
-            self.refused.add(name)
-        except LedgerError as error:
-            self.wrong.append(error)
-        else:
-            self.kept.append(answer.job_id)
 
 
 def cut_until_enough(dsn: str, schema: str) -> int:
@@ -91,38 +66,32 @@ def test_killed_backends_lose_nothing_double_nothing_and_conflict_with_nobody(
 ) -> None:
     print(f"seed {SEED}")
     askers = [Asker(nodes[number % NODES], number) for number in range(ASKERS)]
-    is_over = threading.Event()
+    with asking(askers):
+        killed = cut_until_enough(postgres_shelf.address.dsn, postgres_shelf.address.schema)
 
-    with ThreadPoolExecutor(ASKERS) as pool:
-        asking = [pool.submit(asker.ask_until, is_over) for asker in askers]
-        try:
-            killed = cut_until_enough(postgres_shelf.address.dsn, postgres_shelf.address.schema)
-        finally:
-            is_over.set()
-        for one in asking:
-            one.result()
-
-    facts = [
-        fact
-        for fact in postgres_shelf.mapper.to_facts(postgres_shelf.book.read(after=0, limit=10**6))
-        if fact.topic == "job.scheduled"
-    ]
-    names = Counter(fact.data["name"] for fact in facts)
-    kept = {job_id for asker in askers for job_id in asker.kept}
-    refused = {name for asker in askers for name in asker.refused}
-    unknown = {name for asker in askers for name in asker.unknown}
-    print(f"killed {killed}, kept {len(kept)}, refused {len(refused)}, unknown {len(unknown)}")
-    assert [error for asker in askers for error in asker.wrong] == []
-    assert max(names.values()) == 1
-    assert kept <= {fact.stream for fact in facts}
-    assert not refused & set(names)
-    assert len(facts) - len(kept) <= len(unknown)
-    assert verify_book(postgres_shelf.book).is_sound
+    print(f"killed {killed}")
+    require_truth(nodes[0], askers)
     for ledger in nodes:
         ledger.schedule(a_spec(name=f"after all {id(ledger)}"))
-        assert_heads_are_folds(ledger)
+        require_heads_are_folds(ledger)
 
 
-def assert_heads_are_folds(ledger: Ledger) -> None:
-    for head in ledger.heads.snapshot():
-        assert freeze(head) == freeze(ledger.fold(head.id, upto=head.version))
+@pytest.mark.slow
+def test_a_node_whose_backends_are_all_killed_again_and_again_goes_on_by_itself(
+    postgres_dsns: tuple[str, str], tmp_path: Path
+) -> None:
+    with (
+        a_database(postgres_dsns[1], own_name()) as dsn,
+        a_node(dsn, tmp_path) as node,
+        psycopg.connect(dsn, autocommit=True) as knife,
+    ):
+        node.ledger.schedule(a_spec(name="running", **RUNNING))
+        askers = [Asker(node.ledger, number) for number in range(ASKERS)]
+        with asking(askers):
+            for _ in range(MASSACRES):
+                wait_for("Answers", more_kept(askers), seconds=PATIENCE_SECONDS)
+                assert knife.execute(CUT_ALL).rowcount > 0
+
+        require_everything_goes_on(node, "after all")
+        require_truth(node.ledger, askers)
+        require_heads_are_folds(node.ledger)

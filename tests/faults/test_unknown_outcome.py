@@ -12,7 +12,7 @@ import pytest
 from ledger import Ledger
 from ledger.errors import NameTaken, OutcomeUnknown, Unavailable
 from ledger.store.book import AppendUnknown, Book
-from ledger.store.heads import freeze
+from ledger.store.freezing import freeze
 from ledger.store.mapper import EventMapper
 from ledger.store.records import Group, GroupOutcome
 from tests.builders import ManualClock, SeededChance, a_spec, open_ledger

@@ -11,7 +11,7 @@ from pytest import raises
 
 from ledger import Ledger
 from ledger.errors import NameTaken
-from ledger.store.heads import freeze
+from ledger.store.freezing import freeze
 from ledger.store.verification import verify_book
 from tests.builders import ManualClock, SeededChance, a_spec
 from tests.contract.shelves import PostgresShelf

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from ledger.clock import rfc3339
 from ledger.domain.job import Job
 from ledger.domain.view import view
-from ledger.store.heads import freeze
+from ledger.store.freezing import freeze
 from tests.builders import MINUTE
 from tests.fleet_model import (
     KEYED,

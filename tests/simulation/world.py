@@ -138,7 +138,7 @@ class World:
         self.ledger = open_ledger(self.folder, self.clock, seed=self.chance.randrange(2**32))
         self.copies = Copies.open(self.ledger, self.folder / "data" / "projections.db")
         self.faults = FaultyBook(self.ledger.book, self.chance, self.fault_rate)
-        self.ledger.writer.book = self.faults
+        self.ledger.writer.book = self.ledger.writer._saving._book = self.faults
         self.work = SimulatedWork(self.clock, self.chance, self.launched, self.elsewhere)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=5)
 
@@ -151,7 +151,7 @@ class World:
     def crash(self) -> None:
         """End the process as kill -9 would: nothing is saved, no run reports."""
         self.ledger.heads.changed.clear()
-        self.ledger.writer._events_unsaved = 0
+        self.ledger.writer._saving._unsaved = 0
         self.ledger.heads.position = self.ledger.book.heads_position()
         self.close()
         self.open()

@@ -11,7 +11,7 @@ import pytest
 from ledger.domain import events as e
 from ledger.domain import outcomes, runs
 from ledger.domain.job import Job
-from ledger.store.heads import wake_of
+from ledger.store.wakes import wake_of
 from tests.builders import (
     DAY,
     EVERY_MINUTE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.dispatch.ready import Due, Ready
-from ledger.store.heads import Wake
+from ledger.store.wakes import Wake
 from tests.builders import MINUTE, NOON, an_id
 
 LATER = NOON + MINUTE

@@ -1,0 +1,105 @@
+"""Callers that schedule jobs one after the other and remember what they were told, and what the
+book must hold then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from uuid import UUID
+
+from ledger import Ledger
+from ledger.errors import LedgerError, OutcomeUnknown, Unavailable
+from ledger.store.freezing import freeze
+from ledger.store.records import Fact
+from ledger.store.verification import verify_book
+from tests.builders import a_spec
+
+PAGE = 10**6
+
+
+class Asker:
+    """Schedules jobs, each under a name of its own. `wrong` holds what no trouble explains."""
+
+    def __init__(self, ledger: Ledger, number: int) -> None:
+        self.ledger = ledger
+        self.number = number
+        self.kept: list[UUID] = []
+        self.refused: set[str] = set()
+        self.unknown: set[str] = set()
+        self.wrong: list[LedgerError] = []
+
+    def ask_until(self, is_over: threading.Event) -> None:
+        count = 0
+        while not is_over.is_set():
+            count += 1
+            self._schedule(f"{self.number}-{count}")
+
+    def _schedule(self, name: str) -> None:
+        try:
+            answer = self.ledger.schedule(a_spec(name=name))
+        except OutcomeUnknown:
+            self.unknown.add(name)
+        except Unavailable:
+            self.refused.add(name)
+        except LedgerError as error:
+            self.wrong.append(error)
+        else:
+            self.kept.append(answer.job_id)
+
+
+@contextmanager
+def asking(askers: Sequence[Asker]) -> Iterator[None]:
+    """Meanwhile they ask, each in a thread."""
+    is_over = threading.Event()
+    with ThreadPoolExecutor(len(askers)) as pool:
+        under_way = [pool.submit(asker.ask_until, is_over) for asker in askers]
+        try:
+            yield
+        finally:
+            is_over.set()
+        for one in under_way:
+            one.result()
+
+
+def kept_count(askers: Sequence[Asker]) -> int:
+    """How many jobs they were told are kept."""
+    return sum(len(asker.kept) for asker in askers)
+
+
+def more_kept(askers: Sequence[Asker], count: int = 1) -> Callable[[], bool]:
+    """Asks whether so many more have been kept since now."""
+    before = kept_count(askers)
+    return lambda: kept_count(askers) >= before + count
+
+
+def require_truth(ledger: Ledger, askers: Sequence[Asker]) -> None:
+    """What was answered is in the book, nothing is there twice, what was refused is not there, and
+    what nobody knows of explains the rest.
+    """
+    facts = [fact for fact in facts_of(ledger) if fact.topic == "job.scheduled"]
+    names = Counter(fact.data["name"] for fact in facts if "-" in fact.data["name"])
+    kept = {job_id for asker in askers for job_id in asker.kept}
+    refused = {name for asker in askers for name in asker.refused}
+    unknown = {name for asker in askers for name in asker.unknown}
+    print(f"kept {len(kept)}, refused {len(refused)}, unknown {len(unknown)}")
+    assert [error for asker in askers for error in asker.wrong] == []
+    assert max(names.values()) == 1
+    assert kept <= {fact.stream for fact in facts}
+    assert not refused & set(names)
+    assert names.total() - len(kept) <= len(unknown)
+    assert verify_book(ledger.book).is_sound
+
+
+def require_heads_are_folds(ledger: Ledger) -> None:
+    """What the ledger remembers of its jobs is what the book says of them."""
+    for head in ledger.heads.snapshot():
+        assert freeze(head) == freeze(ledger.fold(head.id, upto=head.version))
+
+
+def facts_of(ledger: Ledger) -> list[Fact]:
+    """Everything in the book."""
+    return list(ledger.mapper.to_facts(ledger.book.read(after=0, limit=PAGE)))

@@ -1,0 +1,85 @@
+"""Nodes of a ledger on PostgreSQL in this process, asked over HTTP without a socket, with all the
+threads that a server has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from api.bootstrap import open_server_parts
+from api.demo.waiting import wait_for
+from api.settings import load_settings
+from projections.shared_follower import SharedFollower
+from tests.api.harness import Api
+from tests.builders import ManualClock, a_spec
+
+PATIENCE_SECONDS = 60.0
+THREADS = ("ledger-writer", "ledger-follower", "ledger-copies", "ledger-dispatcher")
+RUNNING = {"schedule": {"kind": "every", "interval_seconds": 1}}
+"""A job that runs all the time."""
+
+
+@contextmanager
+def a_node(dsn: str, folder: Path) -> Iterator[Api]:
+    """A node that answers, dispatches, keeps copies and delivers, by the machine's clock."""
+    settings = load_settings({"JOBLEDGER_DSN": dsn, "JOBLEDGER_DATA": str(folder)})
+    with ExitStack() as closing:
+        parts = open_server_parts(settings)
+        closing.callback(parts.close, 0)
+        parts.copies.patience_seconds = PATIENCE_SECONDS
+        parts.start()
+        api = Api(parts, ManualClock(), folder)
+        closing.callback(api.close)
+        yield api
+
+
+def status_of_readiness(node: Api) -> int:
+    """What `/readyz` answers."""
+    return node.get("/readyz", by=None).status_code
+
+
+def wait_until_unready(node: Api) -> None:
+    """Until `/readyz` says that no command can be answered."""
+    wait_for("An answer 503", lambda: status_of_readiness(node) == 503, seconds=PATIENCE_SECONDS)
+
+
+def wait_until_ready(node: Api) -> None:
+    """Until `/readyz` says that commands are answered, and nothing is wrong."""
+
+    def is_ready() -> bool:
+        answer = node.get("/readyz", by=None)
+        return answer.status_code == 200 and answer.json()["status"] == "ready"
+
+    wait_for("An answer ready", is_ready, seconds=PATIENCE_SECONDS)
+
+
+def require_everything_goes_on(node: Api, name: str) -> None:
+    """A new job is kept, run, and found in the copies, with nobody doing anything about it."""
+    wait_until_ready(node)
+    job_id = node.ledger.schedule(a_spec(name=name)).job_id
+    node.ledger.run(job_id)
+    has_run = "job.run_succeeded"
+    wait_for("A run", lambda: has_run in node.topics(str(job_id)), seconds=PATIENCE_SECONDS)
+    node.parts.copies.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
+    assert node.parts.copies.job(job_id)["name"] == name
+    follower = node.parts.copies._follower
+    assert isinstance(follower, SharedFollower)
+    assert follower.problem is None
+    assert node.parts.dispatcher is not None
+    assert node.parts.dispatcher.nodes.may_claim()
+    assert node.parts.courier is not None
+    assert node.parts.courier._thread.is_alive()
+
+
+def require_unavailable(node: Api, name: str) -> None:
+    """A command is answered 503 and when to try again, whether or not it is known what became of
+    it.
+    """
+    answer = node.post("/v1/jobs", a_spec(name=name))
+    assert (answer.status_code, answer.json()["code"]) in (
+        (503, "unavailable"),
+        (503, "outcome_unknown"),
+    )
+    assert int(answer.headers["Retry-After"]) >= 1

@@ -1,0 +1,117 @@
+"""A database that has nothing left to give, or gives it to somebody else: connections, readers, the
+turn. Commands are told to come back, readiness says so, and nodes go on when it is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from api.demo.waiting import wait_for
+from ledger.store.postgres_connections import READERS
+from tests.api.harness import Api
+from tests.builders import a_spec
+from tests.contract.postgres_server import TestServer, running_server
+from tests.contract.shelves import own_name
+from tests.faults.shared_nodes import (
+    PATIENCE_SECONDS,
+    RUNNING,
+    a_node,
+    require_everything_goes_on,
+    require_unavailable,
+    wait_until_unready,
+)
+from tests.flow.databases import a_database
+
+PLACES = 24
+"""Connections that the server takes."""
+ENDED = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+    "WHERE application_name = 'jobledger' AND pid <> pg_backend_pid()"
+)
+
+
+@pytest.fixture(scope="module")
+def small_server() -> Iterator[TestServer]:
+    """A server that takes few connections."""
+    with running_server((f"max_connections={PLACES}",)) as server:
+        yield server
+
+
+@pytest.fixture
+def dsn(small_server: TestServer) -> Iterator[str]:
+    with a_database(small_server.tcp_dsn, own_name()) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def node(dsn: str, tmp_path: Path) -> Iterator[Api]:
+    with a_node(dsn, tmp_path) as node:
+        node.ledger.schedule(a_spec(name="running", **RUNNING))
+        require_everything_goes_on(node, "before")
+        yield node
+
+
+@contextmanager
+def no_place_left(dsn: str) -> Iterator[None]:
+    """Meanwhile others hold every connection that the server takes, and the node has none."""
+    with ExitStack() as held, psycopg.connect(dsn, autocommit=True) as knife:
+
+        def has_taken_all() -> bool:
+            knife.execute(ENDED)
+            try:
+                while True:
+                    held.enter_context(closing(psycopg.connect(dsn)))
+            except psycopg.OperationalError:
+                count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobledger'"
+                return knife.execute(count).fetchone() == (0,)
+
+        wait_for("A full server", has_taken_all, seconds=PATIENCE_SECONDS)
+        yield
+
+
+@pytest.mark.slow
+def test_a_node_without_a_connection_says_so_and_goes_on_when_there_are_some(
+    node: Api, dsn: str
+) -> None:
+    with no_place_left(dsn):
+        require_unavailable(node, "meanwhile")
+        wait_until_unready(node)
+
+    require_everything_goes_on(node, "after")
+
+
+@pytest.mark.slow
+def test_readers_that_are_all_taken_make_no_wrong_answer(node: Api) -> None:
+    server = node.ledger.book.server  # type: ignore[attr-defined]
+    with ExitStack() as held:
+        for _ in range(READERS):
+            held.enter_context(server.reading())
+        require_unavailable(node, "meanwhile")
+        wait_until_unready(node)
+
+    require_everything_goes_on(node, "after")
+
+
+@contextmanager
+def turn_of_somebody_else(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SET search_path = jobledger")
+        connection.execute("LOCK TABLE turn IN EXCLUSIVE MODE")
+        yield connection
+
+
+@pytest.mark.slow
+def test_a_turn_that_never_comes_is_told_and_nothing_is_kept(node: Api, dsn: str) -> None:
+    with turn_of_somebody_else(dsn):
+        require_unavailable(node, "meanwhile")
+        wait_until_unready(node)
+
+    require_everything_goes_on(node, "after")
+    names = {job.name for job in node.ledger.heads.jobs.values()}
+    assert names == {"running", "before", "after"}

@@ -1,0 +1,48 @@
+"""A standby takes over from a primary that is gone: what was answered is on it, and nodes that know
+both addresses go on by themselves.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from signal import SIGQUIT
+
+import pytest
+
+from api.demo.waiting import wait_for
+from ledger.store.address import Address
+from ledger.store.migrating import migrate
+from tests.builders import a_spec, an_id
+from tests.faults.askers import Asker, asking, more_kept, require_heads_are_folds, require_truth
+from tests.faults.shared_nodes import (
+    PATIENCE_SECONDS,
+    RUNNING,
+    a_node,
+    require_everything_goes_on,
+    wait_until_unready,
+)
+from tests.faults.standby import a_pair, address_of, promote
+
+ASKERS = 3
+
+
+@pytest.mark.slow
+def test_nodes_follow_to_the_standby_and_nothing_that_was_answered_is_lost(
+    tmp_path: Path,
+) -> None:
+    with a_pair() as (primary, standby):
+        address = address_of(primary, standby)
+        migrate(Address(address), new_id=an_id(1))
+        with a_node(address, tmp_path / "one") as node:
+            node.ledger.schedule(a_spec(name="running", **RUNNING))
+            askers = [Asker(node.ledger, number) for number in range(ASKERS)]
+            with asking(askers):
+                wait_for("Answers", more_kept(askers, 30), seconds=PATIENCE_SECONDS)
+                primary.stop(SIGQUIT)
+                wait_until_unready(node)
+                promote(standby)
+                wait_for("Answers", more_kept(askers, 30), seconds=PATIENCE_SECONDS)
+
+            require_everything_goes_on(node, "after all")
+            require_truth(node.ledger, askers)
+            require_heads_are_folds(node.ledger)

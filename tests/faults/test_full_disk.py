@@ -1,0 +1,126 @@
+"""PostgreSQL on a disk that is full (INVARIANTS D5): commands are answered 507, what was answered
+is kept, readiness says so, and on it goes by itself when there is room again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from api.demo.waiting import wait_for
+from ledger.store.verification import verify_book
+from tests.api.harness import Api
+from tests.builders import a_spec
+from tests.contract.postgres_server import running_server
+from tests.contract.shelves import own_name
+from tests.faults.askers import facts_of, require_heads_are_folds
+from tests.faults.full_disk import SmallDisk, a_small_disk, may_mount
+from tests.faults.shared_nodes import (
+    PATIENCE_SECONDS,
+    a_node,
+    require_everything_goes_on,
+    status_of_readiness,
+    wait_until_ready,
+    wait_until_unready,
+)
+from tests.flow.databases import a_database
+
+LIMITS = 50
+LIMITS_OF_PROOF = 200
+PAGES = 6
+"""Up to so many pages are left, in turn."""
+MOST_ASKED = 500
+
+pytestmark = pytest.mark.skipif(not may_mount(), reason="only root may mount a small disk")
+
+
+@pytest.fixture(scope="module")
+def disk_and_dsn() -> Iterator[tuple[SmallDisk, str]]:
+    with running_server() as server, a_small_disk(server, "small") as disk:
+        with psycopg.connect(server.tcp_dsn, autocommit=True) as connection:
+            connection.execute(b"ALTER ROLE postgres SET default_tablespace = small")
+        yield disk, server.tcp_dsn
+
+
+@pytest.fixture
+def disk(disk_and_dsn: tuple[SmallDisk, str]) -> Iterator[SmallDisk]:
+    disk = disk_and_dsn[0]
+    yield disk
+    disk.free()
+
+
+@pytest.fixture
+def node(disk_and_dsn: tuple[SmallDisk, str], tmp_path: Path) -> Iterator[Api]:
+    """A node with its tables on the small disk."""
+    with a_database(disk_and_dsn[1], own_name()) as dsn, a_node(dsn, tmp_path) as node:
+        yield node
+
+
+def ask_until_full(node: Api, kept: list[str]) -> None:
+    """Schedule jobs until one is answered 507; the names of those that were kept."""
+    for _ in range(MOST_ASKED):
+        name = f"job {len(kept)}"
+        answer = node.post("/v1/jobs", a_spec(name=name))
+        if answer.status_code == 507:
+            assert answer.json()["code"] == "storage_full"
+            return
+        assert answer.status_code == 201, answer.text
+        kept.append(name)
+    raise AssertionError("the disk was never full")
+
+
+def ask_until_there_is_room(node: Api, kept: list[str]) -> None:
+    """The command that was refused, given again until it is kept."""
+    name = f"job {len(kept)}"
+
+    def is_kept() -> bool:
+        status = node.post("/v1/jobs", a_spec(name=name)).status_code
+        assert status in (201, 503, 507)
+        return status == 201
+
+    wait_for("A kept job", is_kept, seconds=PATIENCE_SECONDS)
+    kept.append(name)
+
+
+def fill_again_and_again(node: Api, disk: SmallDisk, limits: int) -> None:
+    kept: list[str] = []
+    for limit in range(limits):
+        disk.fill(but_pages=limit % PAGES)
+        ask_until_full(node, kept)
+        disk.free()
+        ask_until_there_is_room(node, kept)
+
+    names = [fact.data["name"] for fact in facts_of(node.ledger) if fact.topic == "job.scheduled"]
+    print(f"{limits} times full, {len(kept)} jobs kept")
+    assert Counter(names) == Counter(kept)
+    assert verify_book(node.ledger.book).is_sound
+    require_everything_goes_on(node, "after all")
+    require_heads_are_folds(node.ledger)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_as_such_and_loses_nothing(node: Api, disk: SmallDisk) -> None:
+    fill_again_and_again(node, disk, LIMITS)
+
+
+@pytest.mark.proof
+def test_a_disk_that_is_full_again_and_again_loses_nothing(node: Api, disk: SmallDisk) -> None:
+    fill_again_and_again(node, disk, LIMITS_OF_PROOF)
+
+
+@pytest.mark.slow
+def test_readiness_says_that_nothing_can_be_kept_and_when_it_can_again(
+    node: Api, disk: SmallDisk
+) -> None:
+    wait_until_ready(node)
+    disk.fill()
+    ask_until_full(node, [])
+    wait_until_unready(node)
+    assert status_of_readiness(node) == 503
+
+    disk.free()
+    require_everything_goes_on(node, "after")

@@ -1,0 +1,49 @@
+"""An outage that lasts must not last longer than it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from pytest import raises
+
+from ledger.errors import Unavailable
+from ledger.store.address import Address
+from ledger.store.postgres_connections import PostgresServer
+from tests.faults.proxy import Proxy, a_proxy
+
+QUESTIONS = 5
+"""Each waits its whole time, so that a pool which doubles its pauses has a long one before it."""
+
+
+@pytest.fixture
+def proxy(postgres_dsns: tuple[str, str]) -> Iterator[Proxy]:
+    port = conninfo_to_dict(postgres_dsns[1]).get("port", 5432)
+    with a_proxy(int(str(port))) as proxy:
+        yield proxy
+
+
+def ask(server: PostgresServer) -> int:
+    with server.reading() as connection:
+        [(one,)] = connection.execute("SELECT 1").fetchall()
+    return int(one)
+
+
+@pytest.mark.proof
+def test_the_first_question_after_a_long_outage_is_answered(
+    proxy: Proxy, postgres_dsns: tuple[str, str]
+) -> None:
+    server = PostgresServer(Address(proxy.leading_to(postgres_dsns[1])))
+    server.open_pool()
+    with closing(server):
+        assert ask(server) == 1
+        proxy.cut()
+        for _ in range(QUESTIONS):
+            with raises(Unavailable):
+                ask(server)
+
+        proxy.heal()
+
+        assert ask(server) == 1

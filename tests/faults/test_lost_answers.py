@@ -1,0 +1,111 @@
+"""The road to the database is cut, stalls, or loses the answers to commits (INVARIANTS D4): no
+answer turns into a conflict, a retry gets the first answer, and nodes go on by themselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.api.harness import Api
+from tests.builders import a_spec
+from tests.contract.shelves import own_name
+from tests.faults.askers import facts_of, require_heads_are_folds
+from tests.faults.proxy import COMMITTED, Proxy, a_proxy
+from tests.faults.shared_nodes import (
+    RUNNING,
+    a_node,
+    require_everything_goes_on,
+    require_unavailable,
+    wait_until_unready,
+)
+from tests.flow.databases import a_database
+
+DROPS = 63
+"""In each of eight cases."""
+DROPS_OF_PROOF = 5_000
+TRIES = 50
+
+
+@pytest.fixture
+def proxy(postgres_dsns: tuple[str, str]) -> Iterator[Proxy]:
+    port = conninfo_to_dict(postgres_dsns[1]).get("port", 5432)
+    with a_proxy(int(str(port))) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def node(proxy: Proxy, postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterator[Api]:
+    """A node whose database is behind the proxy."""
+    with (
+        a_database(postgres_dsns[1], own_name()) as dsn,
+        a_node(proxy.leading_to(dsn), tmp_path) as node,
+    ):
+        yield node
+
+
+def ask_until_answered(node: Api, name: str) -> str:
+    """Schedule a job, again with the same key while told to come back; its id."""
+    for _ in range(TRIES):
+        answer = node.post("/v1/jobs", a_spec(name=name), headers={"Idempotency-Key": name})
+        if answer.status_code != 503:
+            break
+        assert int(answer.headers["Retry-After"]) >= 1
+    assert answer.status_code == 201, answer.text
+    job_id: str = answer.json()["job"]["id"]
+    return job_id
+
+
+def lose_answers(node: Api, proxy: Proxy, count: int, *, nth: int) -> None:
+    """Lose so many answers to commits, and ask each time; the first answer is asked for again."""
+    told: dict[str, str] = {}
+    while proxy.dropped_count < count:
+        if not proxy.is_armed:
+            proxy.drop_nth_answer(nth, holding=COMMITTED)
+        name = f"job {len(told)}"
+        told[name] = ask_until_answered(node, name)
+    proxy.drop_nth_answer(0)
+
+    assert {name: ask_until_answered(node, name) for name in told} == told
+    kept = [fact.data["name"] for fact in facts_of(node.ledger) if fact.topic == "job.scheduled"]
+    print(f"{proxy.dropped_count} answers lost, {len(told)} jobs")
+    assert Counter(kept) == Counter(told.keys())
+    require_everything_goes_on(node, "after all")
+    require_heads_are_folds(node.ledger)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_lost_answer_is_no_conflict_and_the_retry_gets_the_first_answer(
+    node: Api, proxy: Proxy, nth: int, turn: int
+) -> None:
+    lose_answers(node, proxy, DROPS, nth=nth)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(3600)
+def test_thousands_of_lost_answers_are_no_conflict(node: Api, proxy: Proxy) -> None:
+    lose_answers(node, proxy, DROPS_OF_PROOF, nth=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stalls", [False, True], ids=["ended", "stalled"])
+def test_a_node_cut_off_says_so_and_goes_on_when_the_road_is_back(
+    node: Api, proxy: Proxy, stalls: bool
+) -> None:
+    node.ledger.schedule(a_spec(name="running", **RUNNING))
+    require_everything_goes_on(node, "before")
+
+    proxy.cut(stalls=stalls)
+    wait_until_unready(node)
+    if not stalls:
+        require_unavailable(node, "meanwhile")
+    proxy.heal()
+
+    require_everything_goes_on(node, "after")
+    require_heads_are_folds(node.ledger)

@@ -1,0 +1,89 @@
+"""A PostgreSQL server that stops, or crashes, in the middle of load (INVARIANTS D3): what was
+answered is kept, and nodes go on by themselves when it is back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGINT, SIGQUIT
+
+import pytest
+
+from api.demo.waiting import wait_for
+from tests.builders import a_spec
+from tests.contract.postgres_server import TestServer, running_server
+from tests.contract.shelves import own_name
+from tests.faults.askers import Asker, asking, more_kept, require_heads_are_folds, require_truth
+from tests.faults.shared_nodes import (
+    PATIENCE_SECONDS,
+    RUNNING,
+    a_node,
+    require_everything_goes_on,
+    require_unavailable,
+    wait_until_unready,
+)
+from tests.flow.databases import a_database
+
+ASKERS = 3
+STOPS = 5
+"""In each of eight cases."""
+STOPS_OF_PROOF = 125
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[TestServer]:
+    """A server that these tests alone may stop."""
+    with running_server() as server:
+        yield server
+
+
+def stop_under_load(server: TestServer, folder: Path, signal: int, stops: int) -> None:
+    with a_database(server.tcp_dsn, own_name()) as dsn, a_node(dsn, folder) as node:
+        node.ledger.schedule(a_spec(name="running", **RUNNING))
+        askers = [Asker(node.ledger, number) for number in range(ASKERS)]
+        with asking(askers):
+            for _ in range(stops):
+                wait_for("Answers", more_kept(askers, 5), seconds=PATIENCE_SECONDS)
+                server.stop(signal)
+                server.start()
+            wait_for("Answers", more_kept(askers), seconds=PATIENCE_SECONDS)
+
+        require_everything_goes_on(node, "after all")
+        require_truth(node.ledger, askers)
+        require_heads_are_folds(node.ledger)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("signal", [SIGINT, SIGQUIT], ids=["fast", "immediate"])
+def test_a_server_that_stops_under_load_loses_no_answer(
+    own_server: TestServer, tmp_path: Path, signal: int, turn: int
+) -> None:
+    stop_under_load(own_server, tmp_path, signal, STOPS)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("signal", [SIGINT, SIGQUIT], ids=["fast", "immediate"])
+def test_a_server_that_stops_again_and_again_loses_no_answer(
+    own_server: TestServer, tmp_path: Path, signal: int
+) -> None:
+    stop_under_load(own_server, tmp_path, signal, STOPS_OF_PROOF)
+
+
+@pytest.mark.slow
+def test_while_the_server_is_away_commands_are_answered_503_and_readiness_says_so(
+    own_server: TestServer, tmp_path: Path
+) -> None:
+    with a_database(own_server.tcp_dsn, own_name()) as dsn, a_node(dsn, tmp_path) as node:
+        require_everything_goes_on(node, "before")
+
+        own_server.stop(SIGQUIT)
+        require_unavailable(node, "meanwhile")
+        wait_until_unready(node)
+        own_server.start()
+
+        require_everything_goes_on(node, "after")
+        names = {job.name for job in node.ledger.heads.jobs.values()}
+    assert names == {"before", "after"}
