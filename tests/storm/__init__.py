@@ -1,0 +1,1 @@
+"""A realistic fleet with planted trouble: the real dispatcher on simulated time."""
