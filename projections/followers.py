@@ -10,6 +10,7 @@ import logging
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -45,12 +46,11 @@ class Follower(Protocol):
     def close(self) -> None: ...
 
 
-class ThreadFollower:
-    """Runs a runner whenever the book has grown, until it is closed."""
+class FollowerThread(ABC):
+    """A thread of this process that steps whenever the book has grown, until it is closed."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self) -> None:
         self.moved = threading.Condition()
-        self._runner = runner
         self._bell = threading.Event()
         self._is_closing = threading.Event()
         self._problem: str | None = None
@@ -73,10 +73,6 @@ class ThreadFollower:
         """The book has grown."""
         self._bell.set()
 
-    def standings(self) -> Sequence[ModelStanding]:
-        """Where each model stands now."""
-        return self._runner.standings()
-
     def close(self) -> None:
         """Finish the step under way and end the thread."""
         self._is_closing.set()
@@ -84,27 +80,54 @@ class ThreadFollower:
         if self._thread.ident is not None:
             self._thread.join()
 
+    @abstractmethod
+    def _step(self) -> None:
+        """Wait for news, at most for a while, and deal with them."""
+
+    @abstractmethod
+    def _leave_off(self) -> None:
+        """A step failed: what depends on it is given up."""
+
     def _run(self) -> None:
         while not self._is_closing.is_set():
             try:
                 self._step()
                 self._problem = None
             except Exception as error:  # noqa: BLE001  a follower outlives whatever goes wrong
+                self._leave_off()
                 self._problem = remembered(error, self._problem)
                 self._bell.set()
                 self._is_closing.wait(TROUBLE_SECONDS)
 
-    def _step(self) -> None:
-        if not self._bell.wait(RETRY_SECONDS):
-            self._runner.retry_broken()
+    def _catch_up(self, runner: Runner) -> None:
         self._bell.clear()
-        while not self._is_closing.is_set() and self._runner.run_once():
+        while not self._is_closing.is_set() and runner.run_once():
             self._tell()
         self._tell()  # a model that stops before its first event moves nothing
 
     def _tell(self) -> None:
         with self.moved:
             self.moved.notify_all()
+
+
+class ThreadFollower(FollowerThread):
+    """Runs a runner whenever the book has grown, until it is closed."""
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__()
+        self._runner = runner
+
+    def standings(self) -> Sequence[ModelStanding]:
+        """Where each model stands now."""
+        return self._runner.standings()
+
+    def _step(self) -> None:
+        if not self._bell.wait(RETRY_SECONDS):
+            self._runner.retry_broken()
+        self._catch_up(self._runner)
+
+    def _leave_off(self) -> None:
+        """A runner looks for itself where its models stand after a failure."""
 
 
 class ProcessFollower:

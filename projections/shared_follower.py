@@ -4,10 +4,9 @@ from it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 
-from projections.followers import remembered
+from projections.followers import FollowerThread
 from projections.model import Model
 from projections.runner import NOT_THERE, ModelStanding, Runner
 from projections.store import Standing
@@ -23,7 +22,7 @@ HOLD_SECONDS = 2.0
 """How often the keeper says that it is there, when there is nothing to do."""
 
 
-class SharedFollower:
+class SharedFollower(FollowerThread):
     """See `projections.followers.Follower`. Keeps the copies while it holds the office, and
     otherwise learns how far its holder has come. `make_runner` is called whenever the office is
     won: the tables are then ours to make.
@@ -32,46 +31,28 @@ class SharedFollower:
     def __init__(
         self, store: PostgresCopies, make_runner: Callable[[], Runner], models: Sequence[Model]
     ) -> None:
-        self.moved = threading.Condition()
+        super().__init__()
         self._store = store
         self._make_runner = make_runner
         self._models = models
         self._runner: Runner | None = None
         self._told = [_told_of(model, None) for model in models]
-        self._bell = threading.Event()
-        self._is_closing = threading.Event()
-        self._problem: str | None = None
-        self._thread = threading.Thread(target=self._run, name="ledger-copies", daemon=True)
 
     def start(self) -> None:
         """Begin, and wait a little until there is something to ask: whoever holds the office makes
         what is missing.
         """
-        self._bell.set()
-        self._thread.start()
+        super().start()
         with self.moved:
             self.moved.wait_for(self._is_there, START_SECONDS)
 
     def _is_there(self) -> bool:
-        standings = self.standings()
-        return bool(standings) and all(item.position > NOT_THERE for item in standings)
+        return all(item.position > NOT_THERE for item in self.standings())
 
     @property
     def is_keeper(self) -> bool:
         """Whether this node keeps the copies at present."""
         return self._runner is not None
-
-    @property
-    def problem(self) -> str | None:
-        """What the last step failed of, or that the thread is no more."""
-        was_started = self._thread.ident is not None
-        if was_started and not self._thread.is_alive() and not self._is_closing.is_set():
-            return self._problem or "The thread that keeps the copies ended."
-        return self._problem
-
-    def wake(self, position: int) -> None:  # noqa: ARG002  the runner reads for itself
-        """The book has grown."""
-        self._bell.set()
 
     def standings(self) -> Sequence[ModelStanding]:
         """Where each model stands, as far as this node knows."""
@@ -80,22 +61,12 @@ class SharedFollower:
 
     def close(self) -> None:
         """Finish the step under way and leave the office."""
-        self._is_closing.set()
-        self._bell.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        super().close()
         self._told, self._runner = list(self.standings()), None
         self._store.office.close()
 
-    def _run(self) -> None:
-        while not self._is_closing.is_set():
-            try:
-                self._step()
-                self._problem = None
-            except Exception as error:  # noqa: BLE001  a follower outlives whatever goes wrong
-                self._runner = None
-                self._problem = remembered(error, self._problem)
-                self._is_closing.wait(LOOK_SECONDS)
+    def _leave_off(self) -> None:
+        self._runner = None
 
     def _step(self) -> None:
         if not self._store.office.is_held():
@@ -111,10 +82,7 @@ class SharedFollower:
     def _keep(self, runner: Runner) -> None:
         if not self._bell.wait(HOLD_SECONDS):
             runner.retry_broken()
-        self._bell.clear()
-        while not self._is_closing.is_set() and runner.run_once():
-            self._tell()
-        self._tell()  # a model that stops before its first event moves nothing
+        self._catch_up(runner)
 
     def _listen(self) -> None:
         told = self._store.told_standings()
@@ -123,10 +91,6 @@ class SharedFollower:
             self._told = standings
             self._tell()
         self._store.wait_for_news(LOOK_SECONDS)
-
-    def _tell(self) -> None:
-        with self.moved:
-            self.moved.notify_all()
 
 
 def _told_of(model: Model, standing: Standing | None) -> ModelStanding:

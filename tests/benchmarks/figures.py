@@ -160,11 +160,10 @@ def figure_commands(folder: Path) -> list[Figure]:
 # -- runs ---------------------------------------------------------------------------------------
 
 
-def figure_runs(folder: Path, *, seconds: float = 6.0) -> list[Figure]:
-    """Noop runs per second with every event kept: jobs that are due again as soon as they have
-    run.
+def noop_runs(ledger: Ledger, copies: Copies, *, seconds: float) -> tuple[float, int]:
+    """Noop runs per second of jobs that are due again as soon as they have run, and how many events
+    the copies were behind at the end. Closes both.
     """
-    ledger, copies = open_both(folder)
     schedule_all(ledger, specs(12_000, {"kind": "every", "interval_seconds": 1}))
     dispatcher = Dispatcher(ledger, ExecutorSettings(SECRET))
     dispatcher.start()
@@ -176,6 +175,14 @@ def figure_runs(folder: Path, *, seconds: float = 6.0) -> list[Figure]:
     dispatcher.drain(10)
     copies.close()
     ledger.close()
+    return rate, behind
+
+
+def figure_runs(folder: Path, *, seconds: float = 6.0) -> list[Figure]:
+    """Noop runs per second with every event kept: jobs that are due again as soon as they have
+    run.
+    """
+    rate, behind = noop_runs(*open_both(folder), seconds=seconds)
     return [
         Figure(
             "noop runs, every event kept, copies on", f"{rate:,.0f}/s", "≥ 5,000/s", rate >= 5000

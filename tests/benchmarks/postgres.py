@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -19,14 +18,14 @@ from uuid import UUID
 from eventsourcing.application import Application
 
 from api.collector import settle_collector
-from ledger import Dispatcher, ExecutorSettings, Ledger
+from ledger import Ledger
 from ledger.store.address import Address
 from projections.copies import Copies
 from tests.benchmarks.figures import (
-    SECRET,
     WAITING,
     Figure,
     load_modify_save,
+    noop_runs,
     schedule_all,
     specs,
     toggle_all,
@@ -147,18 +146,7 @@ def _one_of_many(dsn: str, name: str, gate: Barrier, results: Any) -> None:
 def figure_runs(_: Path, *, seconds: float = 6.0) -> list[Figure]:
     """Noop runs per second with every event kept: jobs that are due again as soon as they ran."""
     with a_server() as server, a_database(server, a_name()) as dsn:
-        ledger, copies = open_both(dsn)
-        schedule_all(ledger, specs(12_000, {"kind": "every", "interval_seconds": 1}))
-        dispatcher = Dispatcher(ledger, ExecutorSettings(SECRET))
-        dispatcher.start()
-        time.sleep(1.5)
-        start, started = ledger.writer.position, time.perf_counter()
-        time.sleep(seconds)
-        rate = (ledger.writer.position - start) / 2 / (time.perf_counter() - started)
-        behind = ledger.writer.position - copies.position
-        dispatcher.drain(10)
-        copies.close()
-        ledger.close()
+        rate, behind = noop_runs(*open_both(dsn), seconds=seconds)
     return [
         Figure(
             "PostgreSQL, noop runs, every event kept, copies on",
