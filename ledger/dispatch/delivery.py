@@ -34,6 +34,8 @@ PAGE = 100
 PAUSE_SECONDS = 0.1
 """Between two looks, so that a busy book is not asked after every commit."""
 RETRY_SECONDS = 5.0
+SILENT_SECONDS = 120
+"""How long a message may be on its way before another node takes over and sends it again."""
 HOLD_SECONDS = 2.0
 """How often the office is asked for, or held on to, when nothing happens."""
 MARK_EVERY = 10_000
@@ -55,7 +57,7 @@ class Courier:
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-courier", daemon=True)
         self._actor = Actor(DISPATCHER, "system")
-        self._office = ledger.book.office(READER)
+        self._office = ledger.book.office(READER, silent_seconds=SILENT_SECONDS)
         self._position = -1
         self._kept = -1
         self._unrecorded: list[Command[object]] = []
@@ -91,18 +93,30 @@ class Courier:
         facts = self._found(end)
         count = 0
         for fact in facts:
-            if self._is_closing.is_set() or not self._office.is_held():
+            recorded = self._settle(fact)
+            if recorded is None:
                 return count
-            commands = self._dealt_with(fact)
-            self._position = fact.position
-            count += len(commands)
-            if commands:
-                self._keep(commands)
+            count += recorded
         if len(facts) < PAGE:
             self._position = end
         if self._position - self._kept >= MARK_EVERY:
             self._keep([])
         return count
+
+    def _settle(self, fact: Fact) -> int | None:
+        """How many outcomes of one event were recorded; None when this node is to stop. Whoever
+        takes over begins at the mark, and sends again what was not recorded.
+        """
+        if self._is_closing.is_set() or not self._office.is_held():
+            return None
+        commands = self._dealt_with(fact)
+        self._position = fact.position
+        if commands and not self._office.is_held():
+            self._leave_off()
+            return None
+        if commands:
+            self._keep(commands)
+        return len(commands)
 
     # -- the thread -----------------------------------------------------------------------------
 

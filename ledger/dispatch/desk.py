@@ -6,17 +6,43 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
+from datetime import datetime
 
 from ledger.dispatch.queues import Queues
 from ledger.dispatch.ready import Due
+from ledger.errors import LedgerError
 from ledger.store.application import Ledger
 from ledger.store.run_commands import queue_of
-from ledger.store.wakes import UNPAUSE
+from ledger.store.wakes import UNPAUSE, Wake
 
 MAX_WAKES = 10_000
 IDLE_SECONDS = 5.0
+RETRY_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
+
+
+def lay_out(ledger: Ledger, wakes: Sequence[Wake], queues: Queues, now: datetime) -> list[Wake]:
+    """Put those of workers into their queues; gives the others. All go back to the heads when the
+    book cannot be asked for one of their jobs: the LedgerError goes on to the caller.
+    """
+    try:
+        found = [(wake, _queue_for(ledger, wake)) for wake in wakes]
+    except LedgerError:
+        ledger.heads.give_back(wakes)
+        raise
+    for wake, queue in found:
+        if queue is not None:
+            queues.add(queue, Due.first_seen(wake, now))
+    return [wake for wake, queue in found if queue is None]
+
+
+def _queue_for(ledger: Ledger, wake: Wake) -> str | None:
+    if wake.cause == UNPAUSE:
+        return None
+    job = ledger.heads.jobs.get(wake.job_id) or ledger.fold(wake.job_id)
+    return queue_of(job.executor)
 
 
 class Desk:
@@ -45,11 +71,7 @@ class Desk:
         """Lay out the runs of workers that have come due; gives how many wakes were looked at."""
         now = self._ledger.clock.now()
         wakes = self._ledger.heads.take_due(now, MAX_WAKES)
-        for wake in wakes:
-            job = self._ledger.heads.jobs.get(wake.job_id) or self._ledger.fold(wake.job_id)
-            queue = queue_of(job.executor)
-            if queue is not None and wake.cause != UNPAUSE:
-                self.queues.add(queue, Due.first_seen(wake, now))
+        lay_out(self._ledger, wakes, self.queues, now)
         return len(wakes)
 
     def _run(self) -> None:
@@ -58,6 +80,7 @@ class Desk:
                 did = self.lay_out()
             except Exception:  # the desk outlives a mistake
                 log.exception("the desk met an error and goes on")
+                self._is_closing.wait(RETRY_SECONDS)
                 did = 0
             if not did:
                 self._ledger.heads.wait(self._idle_seconds())

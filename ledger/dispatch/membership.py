@@ -22,6 +22,8 @@ from ledger.store.nodes import NodeTable
 LEASE_SECONDS = 15.0
 """How long a node lives without renewing its lease."""
 RENEW_SECONDS = 3.0
+BREAK_SECONDS = 2 * RENEW_SECONDS
+"""After so long without a renewal a node has been out of touch, and others may have been, too."""
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +123,7 @@ class OneOfMany:
             self._thread.join()
         with suppress(LedgerError):
             self._table.leave(self.name)
+        self._table.close()
 
     def renew(self) -> None:
         """Live on; under a new name when this node was given up meanwhile."""
@@ -128,7 +131,7 @@ class OneOfMany:
             asked = self._clock.elapsed()
             if not self._is_member or not self._table.renew(self.name, LEASE_SECONDS):
                 self._join()
-            if asked - self._renewed >= LEASE_SECONDS:
+            if asked - self._renewed >= BREAK_SECONDS:
                 self.stretch += 1
                 self._began = asked
             self._renewed = asked

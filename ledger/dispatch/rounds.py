@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from ledger.dispatch.desk import lay_out
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, ended_of
 from ledger.dispatch.leases import GivenUp, Leases
 from ledger.dispatch.membership import Membership
@@ -27,7 +28,7 @@ from ledger.store.commands import Call
 from ledger.store.deciding import Command
 from ledger.store.query import DISPATCHER
 from ledger.store.run_commands import Claimed
-from ledger.store.wakes import UNPAUSE, Wake, wake_of
+from ledger.store.wakes import Wake, wake_of
 from ledger.store.watch import Ended, Unwatched, Watch
 
 MAX_CLAIMS = 500
@@ -139,7 +140,7 @@ class Rounds:
 
     def _take_due(self, now: datetime) -> list[Due]:
         wakes = self._ledger.heads.take_due(now, MAX_WAKES)
-        self._ready.take_in([wake for wake in wakes if not self._leave_to_workers(wake, now)], now)
+        self._ready.take_in(lay_out(self._ledger, wakes, self.queues, now), now)
         places = max(0, self.concurrency - len(self._workshop.running))
         return [due for due in self._ready.take(now, MAX_CLAIMS, places) if self._is_current(due)]
 
@@ -147,14 +148,6 @@ class Rounds:
         """Whether a wake still is what its job waits for: another node may have served it."""
         job = self._ledger.heads.jobs.get(due.wake.job_id)
         return job is None or wake_of(job) == due.wake
-
-    def _leave_to_workers(self, wake: Wake, now: datetime) -> bool:
-        job = self._ledger.heads.jobs.get(wake.job_id) or self._ledger.fold(wake.job_id)
-        queue = run_commands.queue_of(job.executor)
-        if queue is None or wake.cause == UNPAUSE:
-            return False
-        self.queues.add(queue, Due.first_seen(wake, now))
-        return True
 
     def _is_instant(self, wake: Wake) -> bool:
         job = self._ledger.heads.jobs.get(wake.job_id)
@@ -205,12 +198,18 @@ class Rounds:
             self._ready.give_back([replace(due, release_at=now + SWEEP)])
 
     def lose(self, left: Sequence[Claimed], cause: str) -> None:
-        """Record runs as lost that this node will not see the end of."""
+        """Record runs as lost that this node will not see the end of. Raises a LedgerError when the
+        ledger could not keep that.
+        """
         call = self._call(self._ledger.clock.now())
         losses = [run_commands.lose(one.job_id, one.run.run_id, cause, call) for one in left]
-        self._ledger.submit(losses).result()
-        for one in left:
-            self.watch.run_ended(one.run.run_id, Ended("lost", "lost"))
+        results = self._ledger.submit(losses).result()
+        for one, result in zip(left, results, strict=True):
+            if result is True:
+                self.watch.run_ended(one.run.run_id, Ended("lost", "lost"))
+        problem = next((result for result in results if isinstance(result, TROUBLE)), None)
+        if problem is not None:
+            raise problem
 
     def _call(self, now: datetime) -> Call:
         return Call(now, Origin(str(self._ledger.chance.new_id()), self._actor, DISPATCHER))

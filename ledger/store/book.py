@@ -146,8 +146,10 @@ class Book(Protocol):
         """Who is alive among the nodes; None where there is only one."""
         ...
 
-    def office(self, name: str) -> Office:
-        """This node's candidature for an office; whoever asks closes it."""
+    def office(self, name: str, *, silent_seconds: int | None = None) -> Office:
+        """This node's candidature for an office; whoever asks closes it. Who holds it may be silent
+        for so long.
+        """
         ...
 
     def close(self) -> None:

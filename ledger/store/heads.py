@@ -73,15 +73,13 @@ class Heads:
         self.follow_leases(book)
 
     def follow_leases(self, book: Book) -> None:
-        """Take in the leases that were written since the last look, by other nodes too. Those of
-        runs that have ended are passed over: their end was seen first.
+        """Take in the leases that were written since the last look, by other nodes too. One may be
+        of a run whose start was not seen yet; those of runs whose end was seen are gone.
         """
         changes = book.leases(after=self._lease_change)
         self._lease_change = changes.change
         for row in changes.rows:
-            job = self.jobs.get(row.job)
-            if job is None or (job.open_run is not None and job.open_run.run_id == row.run_id):
-                self.note_lease(row)
+            self.note_lease(row)
 
     def forget(self, job_id: UUID) -> None:
         """Drop what is held of a job because it may be ahead of the book; the next question loads
@@ -132,6 +130,15 @@ class Heads:
                     del self._wakes[job_id.int]
                     due.append(wake)
         return due
+
+    def give_back(self, wakes: Sequence[Wake]) -> None:
+        """Return wakes that could not be dealt with; those of jobs that have changed since are out
+        of date.
+        """
+        with self._lock:
+            for wake in wakes:
+                if wake.job_id.int not in self._wakes:
+                    self._put(wake)
 
     def next_at(self) -> datetime | None:
         """When something is next due."""

@@ -26,6 +26,10 @@ class NodeTable(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Ask no more."""
+        ...
+
     def living(self) -> list[str]:
         """The names of the nodes that nobody has given up."""
         ...

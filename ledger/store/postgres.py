@@ -271,8 +271,8 @@ class PostgresBook(PostgresReads):
     def nodes(self) -> PostgresNodes:
         return PostgresNodes(self.server)
 
-    def office(self, name: str) -> Office:
-        return PostgresOffice(self.server, name)
+    def office(self, name: str, *, silent_seconds: int | None = None) -> Office:
+        return PostgresOffice(self.server, name, silent_seconds=silent_seconds)
 
     def close(self) -> None:
         self.server.close()

@@ -7,7 +7,13 @@ be given up by anybody at any time.
 
 from __future__ import annotations
 
-from ledger.store.postgres_connections import PostgresServer
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from ledger.errors import Unavailable
+from ledger.store.postgres_connections import PostgresServer, is_open, one_line
 
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _JOIN = f"INSERT INTO nodes (node, expires_at) VALUES (%s, {_NOW} + %s)"
@@ -18,28 +24,45 @@ _LIVING = "SELECT node FROM nodes ORDER BY node"
 
 
 class PostgresNodes:
-    """See `ledger.store.nodes.NodeTable`."""
+    """See `ledger.store.nodes.NodeTable`. It has a connection of its own: a node must not lose its
+    life because questions have taken all others. One caller at a time.
+    """
 
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
+        self._session: psycopg.Connection[Any] | None = None
 
     def join(self, node: str, lease_seconds: float) -> None:
-        with self._server.reading() as connection:
-            connection.execute(_JOIN, (node, round(lease_seconds * 1_000_000)))
+        self._ask(_JOIN, (node, round(lease_seconds * 1_000_000)))
 
     def renew(self, node: str, lease_seconds: float) -> bool:
-        with self._server.reading() as connection:
-            cursor = connection.execute(_RENEW, (round(lease_seconds * 1_000_000), node))
-            return cursor.rowcount == 1
+        return self._ask(_RENEW, (round(lease_seconds * 1_000_000), node)).rowcount == 1
 
     def leave(self, node: str) -> None:
-        with self._server.reading() as connection:
-            connection.execute(_LEAVE, (node,))
+        self._ask(_LEAVE, (node,))
 
     def bury(self) -> int:
-        with self._server.reading() as connection:
-            return connection.execute(_BURY).rowcount
+        return self._ask(_BURY).rowcount
 
     def living(self) -> list[str]:
-        with self._server.reading() as connection:
-            return [node for (node,) in connection.execute(_LIVING).fetchall()]
+        return [node for (node,) in self._ask(_LIVING).fetchall()]
+
+    def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _ask(self, statement: str, values: Sequence[object] = ()) -> psycopg.Cursor[Any]:
+        try:
+            return self._opened().execute(statement.encode(), values)
+        except psycopg.Error as error:
+            self.close()
+            raise Unavailable(
+                f"The database could not be asked of the nodes ({one_line(error)}): try again."
+            ) from error
+
+    def _opened(self) -> psycopg.Connection[Any]:
+        if self._session is None or not is_open(self._session):
+            self.close()
+            self._session = self._server.connect()
+        return self._session

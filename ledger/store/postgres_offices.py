@@ -30,10 +30,18 @@ def _as_it_is(connection: psycopg.Connection[Any]) -> None:
 class PostgresOffice:
     """See `Office`. One thread asks."""
 
-    def __init__(self, server: PostgresServer, name: str, *, prepare: Prepare = _as_it_is) -> None:
+    def __init__(
+        self,
+        server: PostgresServer,
+        name: str,
+        *,
+        prepare: Prepare = _as_it_is,
+        silent_seconds: int | None = None,
+    ) -> None:
         self._server = server
         self._key = _key_of(f"{server.address.schema}.{name}")
         self._prepare = prepare
+        self._silent_seconds = silent_seconds
         self.session: psycopg.Connection[Any] | None = None
         """What asks, and holds the lock once it is ours; None until it was asked."""
         self._is_ours = False
@@ -75,7 +83,8 @@ class PostgresOffice:
     def _opened(self) -> psycopg.Connection[Any]:
         if self.session is None:
             session = self._server.connect()
-            session.execute(f"SET idle_session_timeout = '{SILENT_SECONDS}s'".encode())
+            silent = self._silent_seconds or SILENT_SECONDS
+            session.execute(f"SET idle_session_timeout = '{silent}s'".encode())
             self._prepare(session)
             self.session = session
         return self.session

@@ -44,7 +44,8 @@ PUT_LEASE = (
 DROP_LEASE = "DELETE FROM leases WHERE run_id = %s"
 PUT_META = (
     "INSERT INTO meta (key, value) VALUES (%s, %s) "
-    "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value "
+    "WHERE meta.value::bigint < excluded.value::bigint"
 )
 AGREE = "INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING"
 AGREED = "agreed:"

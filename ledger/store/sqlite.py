@@ -179,7 +179,12 @@ class SQLiteBook(SQLiteReads):
     def nodes(self) -> None:
         """None: the file lock lets one process in."""
 
-    def office(self, name: str) -> Office:  # noqa: ARG002  the only node holds every office
+    def office(
+        self,
+        name: str,  # noqa: ARG002  the only node holds every office
+        *,
+        silent_seconds: int | None = None,  # noqa: ARG002
+    ) -> Office:
         return OnlyNode()
 
     def close(self) -> None:

@@ -44,6 +44,12 @@ class Node:
         """Take in what the others have appended."""
         self.ledger.submit(()).result()
 
+    def hear_nothing(self) -> None:
+        """From now on it learns of the others only when a test says so."""
+        follower = self.ledger._follower
+        assert follower is not None
+        follower.close()
+
     def step(self) -> None:
         """Round after round until there is nothing to do."""
         self.settle()

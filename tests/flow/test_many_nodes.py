@@ -14,8 +14,10 @@ from pytest import raises
 
 from ledger.dispatch.desk import Desk
 from ledger.dispatch.leases import GRACE
-from ledger.errors import RunSuperseded
+from ledger.domain.job import Job
+from ledger.errors import RunSuperseded, Unavailable
 from ledger.store import run_commands
+from ledger.store.delivery_commands import keep_mark
 from ledger.store.verification import verify_book
 from tests.builders import MINUTE, SUCCESS
 from tests.contract.shelves import PostgresShelf
@@ -254,3 +256,64 @@ def test_a_manual_run_asked_for_on_one_node_is_done_by_either_once(pair: Fleet) 
     pair.together()
 
     assert pair[0].topics(job_id).count("job.run_started") == 1
+
+
+def test_a_lease_that_is_seen_before_the_start_of_its_run_counts(pair: Fleet) -> None:
+    """A node reads events first and leases after: a run may begin in between."""
+    one, other = pair
+    [job_id] = pair.schedule(1, executor=GPU)
+    pair.live_on(MINUTE)
+    other.hear_nothing()
+    run = one.hand_out(job_id, seconds=300)
+
+    other.ledger.heads.follow_leases(other.ledger.book)
+    other.settle()
+
+    assert run.run_id in other.ledger.heads.leases
+
+
+def test_a_database_that_was_away_for_less_than_a_lease_costs_nobody_its_life(
+    pair: Fleet,
+) -> None:
+    one, other = pair
+    [job_id] = pair.schedule(1)
+    pair.live_on(MINUTE)
+    one.claim(job_id)
+    pair.run_out(one)
+    pair.clock.advance(A_LEASE - SECOND)
+
+    other.member.renew()
+    other.step()
+
+    assert other.topics(job_id)[-1] == "job.run_started"
+
+
+def test_wakes_of_workers_come_again_when_the_book_could_not_be_asked(pair: Fleet) -> None:
+    jobs = pair.schedule(3, executor=GPU)
+    node = pair[1]
+    desk = Desk(node.ledger)
+    pair.live_on(MINUTE)
+    node.ledger.heads.forget(jobs[1])
+    fold = node.ledger.fold
+    node.ledger.fold = _away  # type: ignore[method-assign]  # the database, for one question
+
+    with raises(Unavailable):
+        desk.lay_out()
+    node.ledger.fold = fold  # type: ignore[method-assign]
+    desk.lay_out()
+
+    assert len(desk.queues) == 3
+
+
+def _away(*_: object, **__: object) -> Job:
+    raise Unavailable("The database is away.")
+
+
+def test_a_mark_never_goes_back(pair: Fleet) -> None:
+    """A courier that was overtaken may still keep an older one."""
+    one, other = pair
+    one.ledger.ask(keep_mark("courier", 7))
+
+    other.ledger.ask(keep_mark("courier", 5))
+
+    assert one.ledger.book.mark("courier") == 7
