@@ -38,6 +38,9 @@ class MemoryUnit:
     def job(self, job_id: UUID) -> Job:
         return cast(Job, self.streams.setdefault(job_id, Job.blank(job_id)))
 
+    def expect_new(self, _: UUID) -> None:
+        """There is no book to be spared."""
+
     def name(self, name: str) -> Name:
         key = name_stream(name)
         return cast(Name, self.streams.setdefault(key, Name.blank(key)))
