@@ -33,7 +33,8 @@ def test_a_storm_is_told_with_its_jobs_and_its_first_failure(api: Api) -> None:
     [listed] = api.get("/v1/storms", by="viewer").json()["storms"]
 
     storm = api.get(f"/v1/storms/{listed['id']}", by="viewer").json()["storm"]
-    assert storm["is_open"] and storm["over_at"] is None
+    assert storm["is_open"]
+    assert storm["over_at"] is None
     assert (storm["failure_count"], storm["job_count"]) == (3, 3)
     assert [job["id"] for job in storm["jobs"]] == ids
     assert storm["id"] == f"S-{storm['first_failure']['position']}"
