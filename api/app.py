@@ -35,6 +35,7 @@ from api.routes import (
     runs,
     schedules,
     status,
+    storms,
     stream,
     tokens,
 )
@@ -49,6 +50,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     histories.router,
     events.router,
     runs.router,
+    storms.router,
     stream.router,
     schedules.router,
     imports.router,

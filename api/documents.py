@@ -93,10 +93,11 @@ SHAPES = {
     "Event": EVENT,
     "Run": shape(run_id=TEXT, job_id=TEXT, status=TEXT),
     "Token": TOKEN,
+    "Storm": shape(id=TEXT, is_open=FLAG, signature=TEXT, over_at=or_null(INSTANT)),
     "Problem": PROBLEM_SHAPE,
 }
 
-_ITEMS = {"jobs": "Job", "events": "Event", "runs": "Run", "tokens": "Token"}
+_ITEMS = {"jobs": "Job", "events": "Event", "runs": "Run", "storms": "Storm", "tokens": "Token"}
 
 
 def answers(schema: Schema, description: str) -> dict[str, Any]:
@@ -115,6 +116,7 @@ COMMAND = answers(
     "The job right after, whether anything changed, and where the book stands.",
 )
 ONE_JOB = answers(shape(job=_ref("Job")), "The job; its revision is the ETag.")
+ONE_STORM = answers(shape(storm=_ref("Storm"), position=NUMBER), "The storm.")
 CLAIMED = answers(
     shape(run=OBJECT, job=_ref("Job"), token=TEXT, position=NUMBER),
     "A run, the job as it stands, and the token with which the run is reported of.",

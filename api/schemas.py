@@ -243,6 +243,10 @@ class JobsQuery(Page):
     failure_class: FailureClass | None = None
 
 
+class StormsQuery(Page):
+    open: bool = Field(False, description="Only those that are open now.")
+
+
 class RunsQuery(Page):
     as_of: AsOf | None = AS_OF
 

@@ -248,6 +248,24 @@ class Copies:
             [row] = questions.rows(job_questions.FAILING)
         return int(row["count"])
 
+    def storms(
+        self, *, cursor: str | None, limit: int, only_open: bool
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of storms as they are now, newest first, and the next page's cursor."""
+        with self._store.reading() as questions:
+            return storm_questions.find(
+                questions,
+                now=self._ledger.clock.now(),
+                cursor=cursor,
+                limit=limit,
+                only_open=only_open,
+            )
+
+    def storm(self, storm_id: str) -> dict[str, Any]:
+        """One storm as it is now; NotFound when there is none."""
+        with self._store.reading() as questions:
+            return storm_questions.one(questions, storm_id, now=self._ledger.clock.now())
+
     def open_storm_count(self) -> int:
         """How many storms are open now."""
         with self._store.reading() as questions:

@@ -30,7 +30,10 @@ SELECT storms.*, {PRESENT.format(g="")} AS present_count,
 FROM storms
 """
 """`thinned_at` is when fewer than two jobs were left, unless two still are."""
-PAGE = f"{_SHOWN} WHERE number < :before ORDER BY number DESC LIMIT :limit"
+PAGE = f"""
+{_SHOWN} WHERE number < :before AND last_failed_at > :silent_from
+AND {PRESENT.format(g="")} >= :least ORDER BY number DESC LIMIT :limit
+"""
 ONE = f"{_SHOWN} WHERE number = :number"
 OPEN_COUNT = f"""
 SELECT COUNT(*) AS count FROM storms
@@ -62,12 +65,21 @@ FROM storm_failures WHERE storm = :number GROUP BY recorded_at / {MINUTE} ORDER 
 
 
 def find(
-    questions: Questions, *, now: datetime, cursor: str | None = None, limit: int = 50
+    questions: Questions,
+    *,
+    now: datetime,
+    cursor: str | None = None,
+    limit: int = 50,
+    only_open: bool = False,
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """One page of storms, the newest first, as they are at `now`, and the cursor of the next."""
+    """One page of storms, the newest first, as they are at `now`, and the cursor of the next; with
+    `only_open` those that are open then.
+    """
     size = max(1, min(limit, MAX_PAGE))
     before = read_cursor(cursor) if cursor is not None else 2**62
-    rows = questions.rows(PAGE, {"before": before, "limit": size + 1})
+    silent_from, least = (microseconds(now) - SILENCE, REMAINING_JOBS) if only_open else (-1, 0)
+    values = {"before": before, "limit": size + 1, "silent_from": silent_from, "least": least}
+    rows = questions.rows(PAGE, values)
     following = str(rows[size - 1]["number"]) if len(rows) > size else None
     page = rows[:size]
     states = _states(questions, page)

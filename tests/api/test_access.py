@@ -45,6 +45,8 @@ MATRIX = {
     ("GET", "/v1/jobs/{job_id}/events"): "viewer",
     ("GET", "/v1/jobs/{job_id}/runs"): "viewer",
     ("GET", "/v1/events"): "viewer",
+    ("GET", "/v1/storms"): "viewer",
+    ("GET", "/v1/storms/{storm_id}"): "viewer",
     ("POST", "/v1/runs/claim"): "worker",
     ("POST", "/v1/runs/{run_id}/heartbeat"): "run",
     ("POST", "/v1/runs/{run_id}/succeed"): "run",
@@ -81,7 +83,12 @@ ALLOWED = {
 
 
 def _ask(api: Api, method: str, path: str, by: str | None) -> httpx.Response:
-    named = {"job_id": api.schedule(f"for {by}"), "token": "nobody", "run_id": "r"}
+    named = {
+        "job_id": api.schedule(f"for {by}"),
+        "token": "nobody",
+        "run_id": "r",
+        "storm_id": "S-1",
+    }
     options: dict[str, Any] = {}
     if path == STREAM:  # would not end; it is refused for its position after the role was checked
         options["params"] = {"after_position": 10**6}
@@ -117,7 +124,9 @@ def test_nobody_unknown_gets_past_a_role(api: Api, method: str, path: str) -> No
     tokens.revoke("ended", call)
     api.clock.advance(timedelta(minutes=1))
     position = api.ledger.writer.position
-    path = path.format(job_id="00000000-0000-4000-8000-000000000000", token="admin", run_id="r")
+    path = path.format(
+        job_id="00000000-0000-4000-8000-000000000000", token="admin", run_id="r", storm_id="S-1"
+    )
 
     for by in (None, "jl_wrong", "", expired, revoked, "Bearer", "x" * 9000):
         answer = api.ask(method, path, by=by)
