@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from ledger.errors import StartRefused
-from ledger.store.address import Address, hosts_of
+from ledger.store.address import Address, hosts_of, parts_of, require_readable
 
 
 def require_private_way(address: Address) -> None:
     """StartRefused for a database on another machine whose address does not say how the way to it
     is protected. `sslmode=verify-full` protects it; any other `sslmode` is somebody's decision.
     """
-    parts = urlsplit(address.dsn)
+    require_readable(address)
+    parts = parts_of(address.dsn)
     options = parse_qs(parts.query)
-    hosts = [*hosts_of(parts.netloc), *",".join(options.get("host", [])).split(",")]
+    hosts = [*hosts_of(parts.hosts), *",".join(options.get("host", [])).split(",")]
     if "sslmode" not in options and any(map(_is_remote, hosts)):
         raise StartRefused(
             f"JOBLEDGER_DSN leads to {address.place} and does not say how that way is protected: "

@@ -41,8 +41,8 @@ _DSN = re.compile(rf"{SQLITE}(?!:memory:)\S.*|postgres(ql)?://\S*")
 
 @_optional
 def dsn(raw: object) -> str:
-    text = line(raw)
-    if not _DSN.fullmatch(text):
+    text = raw.strip() if isinstance(raw, str) else ""
+    if not text.isprintable() or not _DSN.fullmatch(text):
         raise ValueError("neither sqlite:///FILE nor postgresql://… (what was given is not shown).")
     return text
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, urlsplit
+from typing import NamedTuple
+from urllib.parse import parse_qs
+
+from ledger.errors import StartRefused
 
 SCHEMA = "jobledger"
 """The database schema that holds a ledger's tables."""
@@ -26,18 +30,58 @@ class Address:
         """Hosts and database for messages; never the password."""
         if not self.dsn.startswith(SCHEMES):
             return "PostgreSQL"
-        try:
-            parts = urlsplit(self.dsn)
-            hosts = ",".join(hosts_of(parts.netloc))
-            host = hosts or "".join(parse_qs(parts.query).get("host", ["localhost"]))
-        except ValueError:
+        parts = parts_of(self.dsn)
+        if parts.mistake is not None:
             return "PostgreSQL"
+        hosts = ",".join(hosts_of(parts.hosts))
+        host = hosts or "".join(parse_qs(parts.query).get("host", ["localhost"]))
         return f"{host}{parts.path}"
 
 
-def hosts_of(netloc: str) -> list[str]:
-    """The hosts of `user:password@one:5432,two:5432`, addresses of IPv6 without their brackets."""
-    return [_host_of(place) for place in netloc.rpartition("@")[2].split(",")]
+class Parts(NamedTuple):
+    """An address as libpq divides it: what stands before the first @ may hold ? and #."""
+
+    credentials: str
+    hosts: str
+    path: str
+    query: str
+
+    @property
+    def mistake(self) -> str | None:
+        """What makes libpq take a piece of a password for something else, and quote it; or None."""
+        if any(map(_BROKEN.search, self)):
+            return "a % that begins no code: write %25"
+        if "@" in f"{self.hosts}{self.path}":
+            return "an @ or / in the user, the password or the database: write %40 and %2F"
+        if any("=" not in piece for piece in self.query.split("&") if piece):
+            return "a piece without = after the ?: write & as %26"
+        return None
+
+
+_BROKEN = re.compile("%(?!(?!00)[0-9A-Fa-f]{2})")
+
+
+def parts_of(dsn: str) -> Parts:
+    """The parts of `postgresql://user:password@hosts/path?query`."""
+    rest = dsn.partition("://")[2]
+    credentials = ""
+    if "@" in rest.partition("/")[0]:
+        credentials, _, rest = rest.partition("@")
+    rest, _, query = rest.partition("?")
+    hosts, slash, path = rest.partition("/")
+    return Parts(credentials, hosts, f"{slash}{path}", query)
+
+
+def require_readable(address: Address) -> None:
+    """StartRefused, without a word of the address, for one that libpq would quote in refusing."""
+    mistake = parts_of(address.dsn).mistake if address.dsn.startswith(SCHEMES) else None
+    if mistake is not None:
+        raise StartRefused(f"The database's address holds {mistake} (what was given is not shown).")
+
+
+def hosts_of(places: str) -> list[str]:
+    """The hosts of `one:5432,two:5432`, addresses of IPv6 without their brackets."""
+    return [_host_of(place) for place in places.split(",")]
 
 
 def _host_of(place: str) -> str:

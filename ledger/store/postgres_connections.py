@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool
 
 from ledger.errors import StartRefused, Unavailable
-from ledger.store.address import Address
+from ledger.store.address import Address, require_readable
 from ledger.store.records import Pool
 
 READERS = 16
@@ -79,6 +79,7 @@ class PostgresServer:
 
     def first_connection(self) -> psycopg.Connection[Any]:
         """The connection that a start needs; StartRefused, in one line, when there is none."""
+        require_readable(self.address)
         try:
             return self.connect()
         except psycopg.Error as error:
