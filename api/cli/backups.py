@@ -21,7 +21,7 @@ from api.cli.screen import say
 from api.settings import Settings, load_settings
 from ledger.clock import SystemClock
 from ledger.errors import StartRefused
-from ledger.store.address import SCHEMES, Address
+from ledger.store.address import SCHEMES, Address, require_readable
 from ledger.store.backups import Backup, back_up, reading
 from ledger.store.files import BOOK_FILE, Folder
 from ledger.store.records import Recorded
@@ -207,6 +207,7 @@ def _without_password(address: Address) -> str:
     import psycopg  # slow to import
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+    require_readable(address)
     try:
         parts = conninfo_to_dict(address.dsn)
     except psycopg.Error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest import raises
 
+from api.cli.backups import _without_password
 from api.values import dsn as read_dsn
 from ledger.errors import StartRefused
 from ledger.store.address import Address
@@ -57,3 +58,8 @@ def test_an_address_that_is_no_line_is_not_shown(dsn: str) -> None:
         read_dsn(dsn)
 
     assert "secret" not in str(refused.value)
+
+
+def test_the_tools_of_postgresql_are_not_named_with_a_piece_of_a_password() -> None:
+    with raises(StartRefused, match="%2F"):
+        _without_password(Address("postgresql://ada:12/secret@127.0.0.1/ledger"))
