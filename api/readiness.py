@@ -121,7 +121,8 @@ async def _require_commands(parts: Parts) -> None:
         [answer] = await asyncio.wait_for(asyncio.shield(probe), PROBE_SECONDS)
     except TimeoutError:
         raise Unavailable(
-            "The writer does not answer: look at the log; if it stays so, restart it."
+            "No command is answered: the database may be away, or the writer hangs; the log says "
+            "which."
         ) from None
     if isinstance(answer, LedgerError):
         raise Unavailable(answer.message)

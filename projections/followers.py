@@ -17,6 +17,7 @@ from typing import Protocol
 
 import orjson
 
+from ledger.clock import SystemClock
 from ledger.errors import StartRefused
 from projections.runner import ModelStanding, Runner
 
@@ -54,6 +55,8 @@ class FollowerThread(ABC):
         self._bell = threading.Event()
         self._is_closing = threading.Event()
         self._problem: str | None = None
+        self._clock = SystemClock()
+        self._retries_at = 0.0
         self._thread = threading.Thread(target=self._run, name="ledger-copies", daemon=True)
 
     def start(self) -> None:
@@ -100,6 +103,11 @@ class FollowerThread(ABC):
                 self._is_closing.wait(TROUBLE_SECONDS)
 
     def _catch_up(self, runner: Runner) -> None:
+        """Take in what there is. Stopped models try again now and then, busy as the book may be."""
+        now = self._clock.elapsed()
+        if now >= self._retries_at:
+            runner.retry_broken()
+            self._retries_at = now + RETRY_SECONDS
         self._bell.clear()
         while not self._is_closing.is_set() and runner.run_once():
             self._tell()
@@ -122,8 +130,7 @@ class ThreadFollower(FollowerThread):
         return self._runner.standings()
 
     def _step(self) -> None:
-        if not self._bell.wait(RETRY_SECONDS):
-            self._runner.retry_broken()
+        self._bell.wait(RETRY_SECONDS)
         self._catch_up(self._runner)
 
     def _leave_off(self) -> None:

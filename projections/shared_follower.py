@@ -62,11 +62,12 @@ class SharedFollower(FollowerThread):
     def close(self) -> None:
         """Finish the step under way and leave the office."""
         super().close()
-        self._told, self._runner = list(self.standings()), None
+        self._leave_off()
         self._store.office.close()
 
     def _leave_off(self) -> None:
-        self._runner = None
+        """What is known of the copies stays known until the office's holder says more."""
+        self._told, self._runner = list(self.standings()), None
 
     def _step(self) -> None:
         if not self._store.office.is_held():
@@ -80,8 +81,7 @@ class SharedFollower(FollowerThread):
             self._keep(self._runner)
 
     def _keep(self, runner: Runner) -> None:
-        if not self._bell.wait(HOLD_SECONDS):
-            runner.retry_broken()
+        self._bell.wait(HOLD_SECONDS)
         self._catch_up(runner)
 
     def _listen(self) -> None:

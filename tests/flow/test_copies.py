@@ -266,6 +266,30 @@ def test_a_stopped_model_goes_on_when_it_is_mended(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_a_stopped_model_is_tried_again_however_busy_the_book_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """News that come more often than it is tried again must not put that off for ever."""
+    monkeypatch.setattr("projections.followers.RETRY_SECONDS", 0.4)
+    ledger, fragile = with_jobs(tmp_path, 2), Fragile()
+    fragile.throws_at = 3
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[fragile])
+    copies.start()
+    follower = copies._follower
+    assert follower is not None
+    wait_for("The mistake", lambda: copies.health()[0]["broken_at"] == 3, seconds=60)
+
+    fragile.throws_at = None
+
+    def is_mended_beside_news() -> bool:
+        follower.wake(4)
+        return copies.position == 4
+
+    wait_for("The mended model", is_mended_beside_news, seconds=20)
+    copies.close()
+    ledger.close()
+
+
 def test_a_stopped_model_goes_on_after_a_restart_of_the_mended_program(tmp_path: Path) -> None:
     ledger, fragile = with_jobs(tmp_path, 10), Fragile()
     fragile.throws_at = 7
