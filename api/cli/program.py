@@ -26,6 +26,7 @@ from api.cli import (
     scheduling,
     serving,
     tokens,
+    why,
     working,
 )
 from api.cli.answers import write_document
@@ -103,6 +104,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "show", jobs.show_job),
     ("Questions", "history", jobs.history),
     ("Questions", "runs", jobs.runs),
+    ("Questions", "why", why.why),
     ("Questions", "audit", audit.audit),
     ("Other schedulers", "export", crontab_export.export),
     ("The ledger itself", "verify", keeping.verify),
