@@ -5,7 +5,7 @@ is allowed.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from projections.followers import Follower, ProcessFollower, ThreadFollower
 from projections.job_questions import JobFilter
 from projections.model import Model
 from projections.runner import NOT_THERE, ModelStanding, Progress, Runner
-from projections.store import CopyStore
+from projections.store import CopyStore, Questions
 from projections.stores.sqlite import SQLiteCopies
 
 COPIES_FILE = files.COPIES_FILE
@@ -213,6 +213,10 @@ class Copies:
         return ModelStanding(model.NAME, model.VERSION, position, broken_at, problem)
 
     # -- questions ------------------------------------------------------------------------------
+
+    def reading(self) -> AbstractContextManager[Questions]:
+        """One committed state of all models, for questions that stand beside this class."""
+        return self._store.reading()
 
     def job(self, job_id: UUID) -> dict[str, Any]:
         """One job; JobNotFound when unknown or deleted."""
