@@ -14,6 +14,7 @@ from ledger.dispatch.executors.outcomes import Blocked, Failed
 from ledger.errors import JobNotFound
 from projections.why.question import CODES
 from tests.builders import DAY, HOUR, MINUTE, NOON
+from tests.flow.papers import DOCS, quoted, rows
 from tests.flow.scenes import DONE, LIMITED, NEVER, OLGA, Scene
 
 SECOND = timedelta(seconds=1)
@@ -371,3 +372,9 @@ def test_the_oldest_of_many_days_is_answered_like_the_newest(scene: Scene) -> No
     scene.until(NOON + 2 * DAY, 20 * MINUTE)
 
     assert scene.why(job_id, NOON + 90 * MINUTE)["answer"] == "waiting"
+
+
+def test_the_reference_tells_every_code() -> None:
+    text = (DOCS / "reference" / "http.md").read_text().split("### Why")[1].split("## ")[0]
+
+    assert [quoted(row[0])[0] for row in rows(text)] == list(CODES)

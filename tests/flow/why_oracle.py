@@ -78,7 +78,7 @@ def disables(event: Event) -> bool:
 
 
 def trip_of(events: Sequence[Event]) -> list[int]:
-    """The first error of the streak, the latest failures, the trip, and the latest probe or trip."""
+    """The first error of the streak, the latest failures, the trip, the latest probe or trip."""
     begin = max(place for place, event in enumerate(events) if event["topic"] in REVIVALS)
     topics = [event["topic"] for event in events]
     trip = begin + topics[begin:].index("job.circuit_tripped")
