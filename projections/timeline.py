@@ -94,4 +94,4 @@ def _keeps_state(start: Event, end: Event) -> bool:
 
 
 def _is_delivery(line: Line) -> bool:
-    return line.events[0]["topic"] == DELIVERED
+    return bool(line.events[0]["topic"] == DELIVERED)
