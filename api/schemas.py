@@ -19,7 +19,9 @@ from ledger.domain.spec import MAX_DESCRIPTION_BYTES, MAX_NAME, MAX_TAG, MAX_TAG
 from ledger.domain.tokens import ROLES
 from ledger.store.mapper import TOPICS
 from ledger.store.query import MAX_PAGE
+from projections.gap_questions import CAUSES
 from projections.job_questions import STATUSES
+from projections.resumes import OUTCOMES
 
 LONGEST_REASON = 4096
 LONGEST_FILTER = 200
@@ -255,6 +257,23 @@ class WhyQuery(Query):
     at: AsOf | None = Field(
         None, description="At this instant, or at this position; now, if left out."
     )
+
+
+class ResumesQuery(Page):
+    actor: Filter | None = None
+    failure_class: Filter | None = None
+    job: UUID | None = None
+    since: Instant | None = Field(None, description="Forced at or after.")
+    until: Instant | None = Field(None, description="Forced at or before.")
+    outcome: Annotated[str, _one_of(OUTCOMES), _enum(OUTCOMES)] | None = None
+
+
+class GapsQuery(Page):
+    job: UUID | None = None
+    tag: Filter | None = None
+    cause: Annotated[str, _one_of(CAUSES), _enum(CAUSES)] | None = None
+    since: Instant | None = Field(None, description="Slots missed at or after.")
+    until: Instant | None = Field(None, description="Slots missed at or before.")
 
 
 class HistoryQuery(Page):

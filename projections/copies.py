@@ -16,16 +16,28 @@ from ledger.errors import Behind, JobNotFound, Unavailable
 from ledger.store import files
 from ledger.store.address import Address
 from ledger.store.application import Ledger
-from projections import job_questions, jobs, runs, storm_questions, storms
+from projections import (
+    gap_questions,
+    gaps,
+    job_questions,
+    jobs,
+    resume_questions,
+    resumes,
+    runs,
+    storm_questions,
+    storms,
+)
 from projections.followers import Follower, ProcessFollower, ThreadFollower
+from projections.gap_questions import GapFilter
 from projections.job_questions import JobFilter
 from projections.model import Model
+from projections.resume_questions import Record, ResumeFilter
 from projections.runner import NOT_THERE, ModelStanding, Progress, Runner
 from projections.store import CopyStore, Questions
 from projections.stores.sqlite import SQLiteCopies
 
 COPIES_FILE = files.COPIES_FILE
-MODELS: tuple[Model, ...] = (jobs, runs, storms)
+MODELS: tuple[Model, ...] = (jobs, runs, storms, resumes, gaps)
 WAIT_SECONDS = 2.0
 
 
@@ -274,6 +286,32 @@ class Copies:
         """How many storms are open now."""
         with self._store.reading() as questions:
             return storm_questions.open_count(questions, now=self._ledger.clock.now())
+
+    def resumes(
+        self, asked: ResumeFilter
+    ) -> tuple[list[dict[str, Any]], str | None, dict[str, Any]]:
+        """A page of force-resumes, the next page's cursor, and how many held."""
+        with self._store.reading() as questions:
+            found, following = resume_questions.find(questions, asked)
+            return found, following, resume_questions.rates(questions, asked)
+
+    def record_of(self, failure_class: str) -> Record | None:
+        """What came of force-resumes after such failures lately, as far as the copies have come;
+        None when they cannot say.
+        """
+        if self._reached(("resumes",)) == NOT_THERE:
+            return None
+        try:
+            with self._store.reading() as questions:
+                now = self._ledger.clock.now()
+                return resume_questions.record(questions, failure_class, now=now)
+        except Unavailable:
+            return None
+
+    def gaps(self, asked: GapFilter) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of recorded gaps, newest first, and the next page's cursor."""
+        with self._store.reading() as questions:
+            return gap_questions.find(questions, asked)
 
     def storm_of(self, failure: int, as_of: int) -> str | None:
         """The storm that the failure at a position was of, as it was known at another; None also
