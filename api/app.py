@@ -40,6 +40,7 @@ from api.routes import (
     storms,
     stream,
     tokens,
+    what_if,
     why,
 )
 from api.settings import Settings
@@ -57,6 +58,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     storms.router,
     resumes.router,
     gaps.router,
+    what_if.router,
     stream.router,
     schedules.router,
     imports.router,

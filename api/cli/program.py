@@ -30,6 +30,7 @@ from api.cli import (
     serving,
     storms,
     tokens,
+    what_if,
     why,
     working,
 )
@@ -114,6 +115,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "gaps", gaps.list_gaps),
     ("Questions", "audit", audit.audit),
     ("Questions", "storms", storms.list_storms),
+    ("Questions", "what-if", what_if.what_if),
     ("Other schedulers", "export", crontab_export.export),
     ("The ledger itself", "verify", keeping.verify),
     ("The ledger itself", "rebuild", keeping.rebuild),
