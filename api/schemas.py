@@ -227,11 +227,11 @@ class Query(BaseModel):
     )
 
 
-class JobQuery(Query):
+class TimedQuery(Query):
     as_of: AsOf | None = AS_OF
 
 
-class Page(Query):
+class Page(TimedQuery):
     cursor: Filter | None = Field(None, description="The `next` of the page before.")
     limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
 
@@ -247,12 +247,7 @@ class StormsQuery(Page):
     open: bool = Field(False, description="Only those that are open now.")
 
 
-class RunsQuery(Page):
-    as_of: AsOf | None = AS_OF
-
-
 class HistoryQuery(Page):
-    as_of: AsOf | None = AS_OF
     order: Literal["asc", "desc"] = "asc"
 
 
