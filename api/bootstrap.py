@@ -147,7 +147,7 @@ def open_server_parts(
             History(ledger),
             Signer(secret),
             secrets,
-            _courier(ledger, secrets, settings) if dispatches else None,
+            _courier(ledger, copies, secrets, settings) if dispatches else None,
             desk=Desk(ledger) if ledger.book.is_shared and not dispatches else None,
             tracing=_tracing(settings),
         )
@@ -156,11 +156,12 @@ def open_server_parts(
     return parts
 
 
-def _courier(ledger: Ledger, secrets: Secrets, settings: Settings) -> Courier:
+def _courier(ledger: Ledger, copies: Copies, secrets: Secrets, settings: Settings) -> Courier:
     from ledger.dispatch.delivery import Courier  # apprise is slow to import, and servers need it
     from ledger.dispatch.sending import Sender
+    from projections.storm_news import StormNews
 
-    return Courier(ledger, Sender(settings.channels, secrets))
+    return Courier(ledger, Sender(settings.channels, secrets), StormNews(copies))
 
 
 def _tracing(settings: Settings) -> Tracing | None:

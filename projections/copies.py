@@ -224,8 +224,12 @@ class Copies:
 
     # -- questions ------------------------------------------------------------------------------
 
-    def _asking(self, as_of: Moment | None, *parts: Part) -> AbstractContextManager[Questions]:
-        """Questions to the copies as they are, or as they stood at a moment."""
+    def reading(
+        self, as_of: Moment | None = None, *parts: Part
+    ) -> AbstractContextManager[Questions]:
+        """One committed state of all models, for questions that stand beside this class; or the
+        parts of one as they stood at a moment.
+        """
         return self._store.reading() if as_of is None else self._pasts.at(as_of.position, *parts)
 
     def job(self, job_id: UUID) -> dict[str, Any]:
@@ -240,7 +244,7 @@ class Copies:
         self, asked: JobFilter, *, as_of: Moment | None = None
     ) -> tuple[list[dict[str, Any]], str | None]:
         """A page of jobs, as they are or as they stood, and the next page's cursor."""
-        with self._asking(as_of, "jobs") as questions:
+        with self.reading(as_of, "jobs") as questions:
             return job_questions.find(questions, asked)
 
     def runs(
@@ -252,7 +256,7 @@ class Copies:
 
     def summary(self, *, as_of: Moment | None = None) -> dict[str, Any]:
         """How many jobs stand where, the next fire, and the newest failures; now, or then."""
-        with self._asking(as_of, "jobs", "runs") as questions:
+        with self.reading(as_of, "jobs", "runs") as questions:
             return {
                 **job_questions.summary(questions),
                 "recent_failures": runs.recent_failures(questions),
@@ -271,7 +275,7 @@ class Copies:
         cursor.
         """
         now = self._ledger.clock.now() if as_of is None else as_of.at
-        with self._asking(as_of, "jobs", "storms") as questions:
+        with self.reading(as_of, "jobs", "storms") as questions:
             return storm_questions.find(
                 questions, now=now, cursor=cursor, limit=limit, only_open=only_open
             )
@@ -279,7 +283,7 @@ class Copies:
     def storm(self, storm_id: str, *, as_of: Moment | None = None) -> dict[str, Any]:
         """One storm as it is now, or was then; NotFound when there is none."""
         now = self._ledger.clock.now() if as_of is None else as_of.at
-        with self._asking(as_of, "jobs", "storms") as questions:
+        with self.reading(as_of, "jobs", "storms") as questions:
             return storm_questions.one(questions, storm_id, now=now)
 
     def open_storm_count(self) -> int:

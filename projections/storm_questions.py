@@ -18,7 +18,7 @@ from projections.store import Questions, Row
 from projections.storms import MINUTE, PRESENT, REMAINING_JOBS, SILENCE
 
 _ID = re.compile(r"S-([1-9]\d{0,17})")
-_SHOWN = f"""
+SHOWN = f"""
 SELECT storms.*, {PRESENT.format(g="")} AS present_count,
     (
         SELECT left_at FROM storm_members AS member WHERE member.storm = storms.number
@@ -33,10 +33,10 @@ FROM storms
 """
 """`thinned_at` is when fewer than two jobs were left, unless two still are."""
 PAGE = f"""
-{_SHOWN} WHERE number < :before AND last_failed_at > :silent_from
+{SHOWN} WHERE number < :before AND last_failed_at > :silent_from
 AND {PRESENT.format(g="")} >= :least ORDER BY number DESC LIMIT :limit
 """
-ONE = f"{_SHOWN} WHERE number = :number"
+ONE = f"{SHOWN} WHERE number = :number"
 OPEN_COUNT = f"""
 SELECT COUNT(*) AS count FROM storms
 WHERE last_failed_at > :silent_from AND {PRESENT.format(g="")} >= {REMAINING_JOBS}

@@ -71,8 +71,8 @@ def show_job(
     """Show everything about one job, as it is or as it stood."""
     with open_door(Intent.READ, data) as door:
         then = read_then(door, as_of)
-        query = {"as_of": then.as_of}
-        answer = door.ask("GET", f"/v1/jobs/{find_job_id(door, wanted)}", query=query)
+        job_id = find_job_id(door, wanted, as_of=then.as_of)
+        answer = door.ask("GET", f"/v1/jobs/{job_id}", query={"as_of": then.as_of})
     show(answer, as_json, partial(_print_job, then=then))
 
 
@@ -86,14 +86,15 @@ def history(
     data: DataFolder = None,
 ) -> None:
     """Show what happened to one job, event by event, deleted or not (then by its whole id)."""
+    moment = read_moment(as_of, "--as-of", SystemClock().now())
     query = {
         "order": "desc" if newest else "asc",
-        "as_of": read_moment(as_of, "--as-of", SystemClock().now()),
+        "as_of": moment,
         "limit": limit,
         "cursor": cursor,
     }
     with open_door(Intent.READ, data) as door:
-        job_id = find_job_id(door, wanted)
+        job_id = find_job_id(door, wanted, as_of=moment)
         answer = door.ask("GET", f"/v1/jobs/{job_id}/events", query=query)
     more = f"jobledger history {short(job_id)}{' --newest' if newest else ''}"
     show(answer, as_json, partial(_print_history, more=more))
@@ -138,8 +139,7 @@ def _print_jobs(document: Document, then: Then) -> None:
         for job in document["jobs"]
     ]
     print_table(["ID", "NAME", "STATUS", "SCHEDULE", "NEXT RUN", "LAST RUN"], rows)
-    past = f" --as-of {document['position']}" if then.as_of is not None else ""
-    say_more(document, f"jobledger list{past}")
+    say_more(document, f"jobledger list{then.flag(document['position'])}")
 
 
 def _last(job: Document, now: datetime) -> Text:

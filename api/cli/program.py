@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any
@@ -25,6 +25,7 @@ from api.cli import (
     moving,
     scheduling,
     serving,
+    storms,
     tokens,
     working,
 )
@@ -104,6 +105,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "history", jobs.history),
     ("Questions", "runs", jobs.runs),
     ("Questions", "audit", audit.audit),
+    ("Questions", "storms", storms.list_storms),
     ("Other schedulers", "export", crontab_export.export),
     ("The ledger itself", "verify", keeping.verify),
     ("The ledger itself", "rebuild", keeping.rebuild),
@@ -121,10 +123,28 @@ TOKEN_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("revoke", tokens.revoke),
 )
 
+STORM_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (("show", storms.show_storm),)
 
 IMPORT_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("crontab", crontab_import.import_crontab),
 )
+
+GROUPS: tuple[tuple[str, str, str, tuple[tuple[str, Callable[..., None]], ...]], ...] = (
+    ("Questions", "storm", "Look into one storm.", STORM_COMMANDS),
+    (
+        "The ledger itself",
+        "tokens",
+        "Give out, list and revoke tokens (admins).",
+        TOKEN_COMMANDS,
+    ),
+    (
+        "Other schedulers",
+        "import",
+        "Take over jobs of other schedulers (admins).",
+        IMPORT_COMMANDS,
+    ),
+)
+"""Panel of the help, name, purpose, commands."""
 
 
 def build() -> typer.Typer:
@@ -138,25 +158,16 @@ def build() -> typer.Typer:
     )
     for panel, name, function in COMMANDS:
         program.command(name, cls=Command, rich_help_panel=panel)(function)
-    program.add_typer(
-        _token_commands(), name="tokens", cls=TyperGroup, rich_help_panel="The ledger itself"
-    )
-    program.add_typer(
-        _import_commands(), name="import", cls=TyperGroup, rich_help_panel="Other schedulers"
-    )
+    for panel, name, purpose, commands in GROUPS:
+        program.add_typer(
+            _group(purpose, commands), name=name, cls=TyperGroup, rich_help_panel=panel
+        )
     return program
 
 
-def _import_commands() -> typer.Typer:
-    group = typer.Typer(help="Take over jobs of other schedulers (admins).", no_args_is_help=True)
-    for name, function in IMPORT_COMMANDS:
-        group.command(name, cls=Command)(function)
-    return group
-
-
-def _token_commands() -> typer.Typer:
-    group = typer.Typer(help="Give out, list and revoke tokens (admins).", no_args_is_help=True)
-    for name, function in TOKEN_COMMANDS:
+def _group(purpose: str, commands: Iterable[tuple[str, Callable[..., None]]]) -> typer.Typer:
+    group = typer.Typer(help=purpose, no_args_is_help=True)
+    for name, function in commands:
         group.command(name, cls=Command)(function)
     return group
 
