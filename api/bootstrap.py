@@ -9,7 +9,6 @@ from hashlib import sha256
 from threading import Event
 from typing import TYPE_CHECKING
 
-from api.history import History
 from api.limits import Attempts
 from api.private_way import require_private_way
 from api.secret_files import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
@@ -31,6 +30,7 @@ from ledger.store.files import BOOK_FILE, Folder
 from ledger.store.tokens import Tokens
 from ledger.store.watch import Unwatched, Watch
 from projections.copies import COPIES_FILE, Copies
+from projections.history import History
 
 if TYPE_CHECKING:
     from api.tracing.tracing import Tracing

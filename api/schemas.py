@@ -247,6 +247,12 @@ class StormsQuery(Page):
     open: bool = Field(False, description="Only those that are open now.")
 
 
+class WhyQuery(Query):
+    at: AsOf | None = Field(
+        None, description="At this instant, or at this position; now, if left out."
+    )
+
+
 class HistoryQuery(Page):
     order: Literal["asc", "desc"] = "asc"
 

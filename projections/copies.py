@@ -291,6 +291,17 @@ class Copies:
         with self._store.reading() as questions:
             return storm_questions.open_count(questions, now=self._ledger.clock.now())
 
+    def storm_of(self, failure: int, as_of: int) -> str | None:
+        """The storm that the failure at a position was of, as it was known at another; None also
+        while the copies cannot say.
+        """
+        try:
+            self.wait_for(failure, needs=("storms",))
+            with self._store.reading() as questions:
+                return storm_questions.of_failure(questions, failure, as_of=as_of)
+        except Unavailable:
+            return None
+
 
 def state_of(standing: ModelStanding, end: int) -> str:
     """How a model does, when the book has come to `end`."""

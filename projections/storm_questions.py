@@ -41,6 +41,10 @@ OPEN_COUNT = f"""
 SELECT COUNT(*) AS count FROM storms
 WHERE last_failed_at > :silent_from AND {PRESENT.format(g="")} >= {REMAINING_JOBS}
 """
+OF_FAILURE = """
+SELECT storms.number FROM storm_failures JOIN storms ON storms.number = storm_failures.storm
+WHERE storm_failures.position = :position AND storms.opened_position <= :as_of
+"""
 STATES = """
 SELECT storm_members.storm, jobs.status, COUNT(*) AS count
 FROM storm_members JOIN jobs ON jobs.id = storm_members.job_id
@@ -117,6 +121,12 @@ def open_count(questions: Questions, *, now: datetime) -> int:
     """How many storms are open at `now`."""
     row = questions.row(OPEN_COUNT, {"silent_from": microseconds(now) - SILENCE})
     return int(row["count"]) if row is not None else 0
+
+
+def of_failure(questions: Questions, position: int, *, as_of: int) -> str | None:
+    """The storm that took the failure at a position, if it was open by another; else None."""
+    row = questions.row(OF_FAILURE, {"position": position, "as_of": as_of})
+    return f"S-{row['number']}" if row is not None else None
 
 
 def over_at(row: Row, now: int) -> int | None:
