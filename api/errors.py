@@ -184,7 +184,8 @@ def refusal_of(errors: Sequence[Mapping[str, Any]], *, skipped: int = 0) -> Inva
 
 async def _answer_refusal(request: Request, error: LedgerError) -> Response:
     if isinstance(error, ForceRequired):
-        error = await run_sync(quoting_the_past, error, request.app.state.parts.copies)
+        parts = request.app.state.parts
+        error = await run_sync(quoting_the_past, error, parts.copies, parts.ledger.clock.now())
     if isinstance(error, Forbidden):
         request.app.state.refused_access.note(request, error)
     return refused(error, request.scope["path"])

@@ -231,13 +231,17 @@ class Query(BaseModel):
     )
 
 
-class JobQuery(Query):
+class TimedQuery(Query):
     as_of: AsOf | None = AS_OF
 
 
-class Page(Query):
+class PresentPage(Query):
     cursor: Filter | None = Field(None, description="The `next` of the page before.")
     limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
+
+
+class Page(PresentPage, TimedQuery):
+    """A page that may be asked for as it stood."""
 
 
 class JobsQuery(Page):
@@ -251,17 +255,13 @@ class StormsQuery(Page):
     open: bool = Field(False, description="Only those that are open now.")
 
 
-class RunsQuery(Page):
-    as_of: AsOf | None = AS_OF
-
-
 class WhyQuery(Query):
     at: AsOf | None = Field(
         None, description="At this instant, or at this position; now, if left out."
     )
 
 
-class ResumesQuery(Page):
+class ResumesQuery(PresentPage):
     actor: Filter | None = None
     failure_class: Filter | None = None
     job: UUID | None = None
@@ -270,7 +270,7 @@ class ResumesQuery(Page):
     outcome: Annotated[str, _one_of(OUTCOMES), _enum(OUTCOMES)] | None = None
 
 
-class GapsQuery(Page):
+class GapsQuery(PresentPage):
     job: UUID | None = None
     tag: Filter | None = None
     cause: Annotated[str, _one_of(CAUSES), _enum(CAUSES)] | None = None
@@ -279,7 +279,6 @@ class GapsQuery(Page):
 
 
 class HistoryQuery(Page):
-    as_of: AsOf | None = AS_OF
     order: Literal["asc", "desc"] = "asc"
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from ledger.errors import ForceRequired
 from projections.copies import Copies
-from projections.resume_questions import QUOTED_DAYS, Record
+from projections.resume_questions import QUOTED_DAYS, Record, record_of
 
 
-def quoting_the_past(refusal: ForceRequired, copies: Copies) -> ForceRequired:
+def quoting_the_past(refusal: ForceRequired, copies: Copies, now: datetime) -> ForceRequired:
     """The refusal with how many forced resumes after such failures held, in its message and its
     facts; as it is when there were none, or the copies cannot say.
     """
     failure_class = refusal.facts.get("failure_class")
-    record = copies.record_of(failure_class) if isinstance(failure_class, str) else None
+    if not isinstance(failure_class, str):
+        return refusal
+    record = record_of(copies, failure_class, now=now)
     if record is None or record.decided_count == 0:
         return refusal
-    refusal.message = f"{refusal.message} {_sentence(record, str(failure_class))}"
+    refusal.message = f"{refusal.message} {_sentence(record, failure_class)}"
     refusal.args = (refusal.message,)
     refusal.facts |= {
         "resumes_decided": record.decided_count,

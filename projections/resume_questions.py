@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ledger.clock import rfc3339
-from ledger.errors import InvalidField
+from ledger.errors import InvalidField, Unavailable
 from ledger.store.reading import from_microseconds, microseconds
+from projections.copies import Copies
 from projections.job_questions import MAX_PAGE, read_cursor
-from projections.resumes import OUTCOMES
+from projections.resumes import NAME, OUTCOMES
 from projections.store import Questions, Row
 
 QUOTED_DAYS = 90
@@ -51,6 +52,28 @@ class Record:
 
     decided_count: int
     held_count: int
+
+
+def answer(
+    copies: Copies, asked: ResumeFilter
+) -> tuple[list[dict[str, Any]], str | None, dict[str, Any]]:
+    """A page of force-resumes, the next page's cursor, and how many held, all of one state."""
+    with copies.reading() as questions:
+        found, following = find(questions, asked)
+        return found, following, rates(questions, asked)
+
+
+def record_of(copies: Copies, failure_class: str, *, now: datetime) -> Record | None:
+    """What came of force-resumes after such failures lately, as far as the copies have come; None
+    when they cannot say.
+    """
+    if not any(item.name == NAME and item.position >= 0 for item in copies.standings()):
+        return None
+    try:
+        with copies.reading() as questions:
+            return record(questions, failure_class, now=now)
+    except Unavailable:
+        return None
 
 
 def find(questions: Questions, asked: ResumeFilter) -> tuple[list[dict[str, Any]], str | None]:

@@ -45,14 +45,14 @@ def history(
     data: DataFolder = None,
 ) -> None:
     """Show what happened to one job as a timeline, deleted or not (then by its whole id)."""
-    query = {
+    query: dict[str, Any] = {
         "order": "desc" if newest else "asc",
         "as_of": read_moment(as_of, "--as-of", SystemClock().now()),
         "limit": limit,
         "cursor": cursor,
     }
     with open_door(Intent.READ, data) as door:
-        job_id = find_job_id(door, wanted)
+        job_id = find_job_id(door, wanted, as_of=query["as_of"])
         answer = door.ask("GET", f"/v1/jobs/{job_id}/events", query=query)
     flags = f"{' --all' if every else ''}{' --newest' if newest else ''}"
     more = f"jobledger history {short(job_id)}{flags}"
@@ -66,7 +66,8 @@ def blame(
     now = SystemClock().now()
     query = {"as_of": read_moment(as_of, "--as-of", now)}
     with open_door(Intent.READ, data) as door:
-        answer = door.ask("GET", f"/v1/jobs/{find_job_id(door, wanted)}/blame", query=query)
+        job_id = find_job_id(door, wanted, as_of=query["as_of"])
+        answer = door.ask("GET", f"/v1/jobs/{job_id}/blame", query=query)
     show(answer, as_json, lambda document: _print_blame(document["blame"], now))
 
 

@@ -21,9 +21,10 @@ from api.cli.answers import (
     status_text,
 )
 from api.cli.lookup import find_job_id
-from api.cli.moments import distance, read_moment, told_briefly, took
+from api.cli.moments import distance, told_briefly, took
 from api.cli.options import AsJson, AsOf, Cursor, DataFolder, JobWanted, Limit
 from api.cli.screen import is_narrow, print_table, print_told, say, status_cell
+from api.cli.then import Then, read_then
 from api.cli.ways import Intent, open_door
 from ledger.clock import SystemClock, parse_rfc3339
 
@@ -42,12 +43,13 @@ def list_jobs(
     tag: Tag = None,
     name: Words = None,
     failure_class: FailureClass = None,
+    as_of: AsOf = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """List the jobs: where they stand and when they run next."""
+    """List the jobs: where they stand and when they run next; or how they stood."""
     query = {
         "status": status,
         "tag": tag,
@@ -57,19 +59,20 @@ def list_jobs(
         "cursor": cursor,
     }
     with open_door(Intent.READ, data) as door:
-        answer = door.ask("GET", "/v1/jobs", query=query)
-    show(answer, as_json, _print_jobs)
+        then = read_then(door, as_of)
+        answer = door.ask("GET", "/v1/jobs", query=query | {"as_of": then.as_of})
+    show(answer, as_json, partial(_print_jobs, then=then))
 
 
 def show_job(
     wanted: JobWanted, as_of: AsOf = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
     """Show everything about one job, as it is or as it stood."""
-    now = SystemClock().now()
-    query = {"as_of": read_moment(as_of, "--as-of", now)}
     with open_door(Intent.READ, data) as door:
-        answer = door.ask("GET", f"/v1/jobs/{find_job_id(door, wanted)}", query=query)
-    show(answer, as_json, lambda document: job_facts(document["job"], now))
+        then = read_then(door, as_of)
+        job_id = find_job_id(door, wanted, as_of=then.as_of)
+        answer = door.ask("GET", f"/v1/jobs/{job_id}", query={"as_of": then.as_of})
+    show(answer, as_json, partial(_print_job, then=then))
 
 
 def runs(
@@ -87,8 +90,14 @@ def runs(
     show(answer, as_json, partial(_print_runs, more=f"jobledger runs {short(job_id)}"))
 
 
-def _print_jobs(document: Document) -> None:
-    now = SystemClock().now()
+def _print_job(document: Document, then: Then) -> None:
+    then.say()
+    job_facts(document["job"], then.now)
+
+
+def _print_jobs(document: Document, then: Then) -> None:
+    now = then.now
+    then.say()
     if not document["jobs"]:
         say("No jobs.", style="dim")
         return
@@ -105,7 +114,7 @@ def _print_jobs(document: Document) -> None:
         for job in document["jobs"]
     ]
     print_table(["ID", "NAME", "STATUS", "SCHEDULE", "NEXT RUN", "LAST RUN"], rows)
-    say_more(document, "jobledger list")
+    say_more(document, f"jobledger list{then.flag(document['position'])}")
 
 
 def _last(job: Document, now: datetime) -> Text:

@@ -14,7 +14,7 @@ from api.documents import GAPS
 from api.door import UsesDoor, plain
 from api.schemas import GapsQuery
 from projections import open_gaps
-from projections.gap_questions import GapFilter
+from projections.gap_questions import GapFilter, recorded
 
 router = APIRouter(prefix="/v1/gaps", tags=["gaps"])
 
@@ -26,11 +26,11 @@ async def gaps(query: Annotated[GapsQuery, Query()], door: UsesDoor) -> Response
     asked = GapFilter(**given, job=str(query.job) if query.job else None)
     position = door.position(query.after_position)
     found, following = await door.read(
-        partial(door.parts.copies.gaps, asked),
+        partial(recorded, door.parts.copies, asked),
         needs=("gaps", "jobs"),
         after_position=query.after_position,
     )
-    answer = {"gaps": found, "next": following, "position": position}
+    told = {"gaps": found, "next": following, "position": position}
     still_open, count = await run_sync(open_gaps.find, door.ledger, asked)
     open_ones = still_open if query.cursor is None else []
-    return plain(answer | {"open": open_ones, "open_count": count})
+    return plain(told | {"open": open_ones, "open_count": count})

@@ -12,7 +12,7 @@ from api.auth import requires
 from api.documents import RESUMES
 from api.door import UsesDoor, plain
 from api.schemas import ResumesQuery
-from projections.resume_questions import ResumeFilter
+from projections.resume_questions import ResumeFilter, answer
 
 router = APIRouter(prefix="/v1/resumes", tags=["resumes"])
 
@@ -24,7 +24,7 @@ async def resumes(query: Annotated[ResumesQuery, Query()], door: UsesDoor) -> Re
     asked = ResumeFilter(**given, job=str(query.job) if query.job else None)
     position = door.position(query.after_position)
     found, following, rates = await door.read(
-        partial(door.parts.copies.resumes, asked),
+        partial(answer, door.parts.copies, asked),
         needs=("resumes", "jobs"),
         after_position=query.after_position,
     )
