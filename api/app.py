@@ -38,6 +38,7 @@ from api.routes import (
     storms,
     stream,
     tokens,
+    why,
 )
 from api.settings import Settings
 from api.stream.answer import HEARTBEAT_SECONDS, MAX_CATCHING_UP
@@ -48,6 +49,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.router,
     commands.router,
     histories.router,
+    why.router,
     events.router,
     runs.router,
     storms.router,

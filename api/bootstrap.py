@@ -9,7 +9,6 @@ from hashlib import sha256
 from threading import Event
 from typing import TYPE_CHECKING
 
-from api.history import History
 from api.limits import Attempts
 from api.private_way import require_private_way
 from api.secret_files import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
@@ -32,6 +31,7 @@ from ledger.store.files import BOOK_FILE, Folder
 from ledger.store.tokens import Tokens
 from ledger.store.watch import Unwatched, Watch
 from projections.copies import COPIES_FILE, Copies
+from projections.history import History
 
 if TYPE_CHECKING:
     from api.tracing.tracing import Tracing
@@ -154,7 +154,7 @@ def open_server_parts(
             History(ledger),
             Signer(secret),
             secrets,
-            _courier(ledger, secrets, settings) if dispatches else None,
+            _courier(ledger, copies, secrets, settings) if dispatches else None,
             desk=Desk(ledger) if ledger.book.is_shared and not dispatches else None,
             recoveries=RecoveryDriver(ledger) if dispatches else None,
             tracing=_tracing(settings),
@@ -164,11 +164,12 @@ def open_server_parts(
     return parts
 
 
-def _courier(ledger: Ledger, secrets: Secrets, settings: Settings) -> Courier:
+def _courier(ledger: Ledger, copies: Copies, secrets: Secrets, settings: Settings) -> Courier:
     from ledger.dispatch.delivery import Courier  # apprise is slow to import, and servers need it
     from ledger.dispatch.sending import Sender
+    from projections.storm_news import StormNews
 
-    return Courier(ledger, Sender(settings.channels, secrets))
+    return Courier(ledger, Sender(settings.channels, secrets), StormNews(copies))
 
 
 def _tracing(settings: Settings) -> Tracing | None:

@@ -117,6 +117,24 @@ COMMAND = answers(
 )
 ONE_JOB = answers(shape(job=_ref("Job")), "The job; its revision is the ETag.")
 ONE_STORM = answers(shape(storm=_ref("Storm"), position=NUMBER), "The storm.")
+WHY = answers(
+    shape(
+        why=shape(
+            job_id=TEXT,
+            job_name=TEXT,
+            at=INSTANT,
+            position=NUMBER,
+            answer=TEXT,
+            text=TEXT,
+            chain=list_of(OBJECT),
+            would_run=list_of(OBJECT),
+            next_run_at=or_null(INSTANT),
+            last_run=or_null(OBJECT),
+        ),
+        position=NUMBER,
+    ),
+    "Why, as a code, a sentence and the events that made it so.",
+)
 CLAIMED = answers(
     shape(run=OBJECT, job=_ref("Job"), token=TEXT, position=NUMBER),
     "A run, the job as it stands, and the token with which the run is reported of.",

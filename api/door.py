@@ -86,15 +86,17 @@ class Door:
         self._wanted(after_position)
         return self.ledger.writer.position
 
-    async def past(self, as_of: int | datetime) -> int:
-        """The position that `as_of` means. Refuses InvalidField when that is still to come."""
+    async def past(self, as_of: int | datetime, name: str = "as_of") -> int:
+        """The position that `as_of` means (`name` is what it was given as). Refuses InvalidField
+        when that is still to come.
+        """
         if isinstance(as_of, datetime):
             if as_of > self.ledger.clock.now():
-                raise InvalidField("as_of", "is in the future: what will be is not known")
+                raise InvalidField(name, "is in the future: what will be is not known")
             return await run_sync(self.ledger.reading.position_at, as_of)
         end = self.ledger.writer.position
         if as_of > end:
-            raise InvalidField("as_of", f"is beyond the end of the book, which is {end}")
+            raise InvalidField(name, f"is beyond the end of the book, which is {end}")
         return as_of
 
     async def repeated(self, call: Call) -> Answer | None:

@@ -251,6 +251,12 @@ class RunsQuery(Page):
     as_of: AsOf | None = AS_OF
 
 
+class WhyQuery(Query):
+    at: AsOf | None = Field(
+        None, description="At this instant, or at this position; now, if left out."
+    )
+
+
 class HistoryQuery(Page):
     as_of: AsOf | None = AS_OF
     order: Literal["asc", "desc"] = "asc"

@@ -5,7 +5,7 @@ is allowed.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from projections.followers import Follower, ProcessFollower, ThreadFollower
 from projections.job_questions import JobFilter
 from projections.model import Model
 from projections.runner import NOT_THERE, ModelStanding, Progress, Runner
-from projections.store import CopyStore
+from projections.store import CopyStore, Questions
 from projections.stores.sqlite import SQLiteCopies
 
 COPIES_FILE = files.COPIES_FILE
@@ -214,6 +214,10 @@ class Copies:
 
     # -- questions ------------------------------------------------------------------------------
 
+    def reading(self) -> AbstractContextManager[Questions]:
+        """One committed state of all models, for questions that stand beside this class."""
+        return self._store.reading()
+
     def job(self, job_id: UUID) -> dict[str, Any]:
         """One job; JobNotFound when unknown or deleted."""
         with self._store.reading() as questions:
@@ -270,6 +274,17 @@ class Copies:
         """How many storms are open now."""
         with self._store.reading() as questions:
             return storm_questions.open_count(questions, now=self._ledger.clock.now())
+
+    def storm_of(self, failure: int, as_of: int) -> str | None:
+        """The storm that the failure at a position was of, as it was known at another; None also
+        while the copies cannot say.
+        """
+        try:
+            self.wait_for(failure, needs=("storms",))
+            with self._store.reading() as questions:
+                return storm_questions.of_failure(questions, failure, as_of=as_of)
+        except Unavailable:
+            return None
 
 
 def state_of(standing: ModelStanding, end: int) -> str:

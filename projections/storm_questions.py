@@ -18,7 +18,7 @@ from projections.store import Questions, Row
 from projections.storms import MINUTE, PRESENT, REMAINING_JOBS, SILENCE
 
 _ID = re.compile(r"S-([1-9]\d{0,17})")
-_SHOWN = f"""
+SHOWN = f"""
 SELECT storms.*, {PRESENT.format(g="")} AS present_count,
     (
         SELECT left_at FROM storm_members AS member WHERE member.storm = storms.number
@@ -31,13 +31,17 @@ FROM storms
 """
 """`thinned_at` is when fewer than two jobs were left, unless two still are."""
 PAGE = f"""
-{_SHOWN} WHERE number < :before AND last_failed_at > :silent_from
+{SHOWN} WHERE number < :before AND last_failed_at > :silent_from
 AND {PRESENT.format(g="")} >= :least ORDER BY number DESC LIMIT :limit
 """
-ONE = f"{_SHOWN} WHERE number = :number"
+ONE = f"{SHOWN} WHERE number = :number"
 OPEN_COUNT = f"""
 SELECT COUNT(*) AS count FROM storms
 WHERE last_failed_at > :silent_from AND {PRESENT.format(g="")} >= {REMAINING_JOBS}
+"""
+OF_FAILURE = """
+SELECT storms.number FROM storm_failures JOIN storms ON storms.number = storm_failures.storm
+WHERE storm_failures.position = :position AND storms.opened_position <= :as_of
 """
 STATES = """
 SELECT storm_members.storm, jobs.status, COUNT(*) AS count
@@ -115,6 +119,12 @@ def open_count(questions: Questions, *, now: datetime) -> int:
     """How many storms are open at `now`."""
     row = questions.row(OPEN_COUNT, {"silent_from": microseconds(now) - SILENCE})
     return int(row["count"]) if row is not None else 0
+
+
+def of_failure(questions: Questions, position: int, *, as_of: int) -> str | None:
+    """The storm that took the failure at a position, if it was open by another; else None."""
+    row = questions.row(OF_FAILURE, {"position": position, "as_of": as_of})
+    return f"S-{row['number']}" if row is not None else None
 
 
 def over_at(row: Row, now: int) -> int | None:

@@ -15,7 +15,6 @@ from api.bootstrap import Parts, open_server_parts
 from api.cli.door import Door
 from api.cli.fresh import copies_beside
 from api.cli.keys import kept_token
-from api.history import History
 from api.limits import Attempts
 from api.private_way import require_private_way
 from api.sessions import Sessions
@@ -28,6 +27,7 @@ from ledger.store.application import Ledger, Limits
 from ledger.store.records import TokenRow
 from ledger.store.tokens import Tokens, new_secret
 from projections.copies import Copies
+from projections.history import History
 
 URL = "http://jobledger.local"
 KEYHOLDER = TokenRow("", "folder", "admin", "user", b"", None, None)

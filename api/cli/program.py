@@ -27,6 +27,7 @@ from api.cli import (
     serving,
     storms,
     tokens,
+    why,
     working,
 )
 from api.cli.answers import write_document
@@ -104,6 +105,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "show", jobs.show_job),
     ("Questions", "history", jobs.history),
     ("Questions", "runs", jobs.runs),
+    ("Questions", "why", why.why),
     ("Questions", "audit", audit.audit),
     ("Questions", "storms", storms.list_storms),
     ("Other schedulers", "export", crontab_export.export),

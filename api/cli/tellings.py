@@ -94,7 +94,8 @@ def _sent(data: Mapping[str, Any]) -> str:
 
 def _noticed(data: Mapping[str, Any]) -> str:
     first, last = data["first_position"], data["last_position"]
-    return f"{data['kind']} (events {first} to {last}), {_sent(data)}"
+    what = f"{data['kind']} {data['storm_id']}" if data["storm_id"] else data["kind"]
+    return f"{what} (events {first} to {last}), {_sent(data)}"
 
 
 TELLERS: dict[str, Callable[[Mapping[str, Any]], str]] = {

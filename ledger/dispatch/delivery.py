@@ -1,4 +1,5 @@
-"""Tells people: results of runs go where their jobs say, a tripped breaker is told to the owner.
+"""Tells people: results of runs go where their jobs say, a tripped breaker is told to the owner,
+and a storm as one thing.
 
 It reads committed events only, so nothing is ever told that did not happen, and records what became
 of each message. Its mark is kept in the same append as that outcome: every result and every trip is
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from ledger.dispatch.channels import Address
 from ledger.dispatch.sending import Message, Receipt, Sender
+from ledger.dispatch.storm_notices import KnownStorms, NoStorms, StormNotices
 from ledger.domain.deliveries import Delivery
 from ledger.domain.job import Job
 from ledger.domain.notices import Told
@@ -49,9 +51,10 @@ class Courier:
     what has come; `start` does so from now on.
     """
 
-    def __init__(self, ledger: Ledger, sender: Sender) -> None:
+    def __init__(self, ledger: Ledger, sender: Sender, storms: KnownStorms | None = None) -> None:
         self._ledger = ledger
         self._sender = sender
+        self._storms = StormNotices(ledger, sender, storms or NoStorms())
         self.watch: Watch = Unwatched()
         self._bell = threading.Event()
         self._is_closing = threading.Event()
@@ -99,6 +102,7 @@ class Courier:
             count += recorded
         if len(facts) < PAGE:
             self._position = end
+            count += self._tell_of_storms()
         if self._position - self._kept >= MARK_EVERY:
             self._keep([])
         return count
@@ -114,6 +118,13 @@ class Courier:
         if commands and not self._office.is_held():
             self._leave_off()
             return None
+        if commands:
+            self._keep(commands)
+        return len(commands)
+
+    def _tell_of_storms(self) -> int:
+        """How many notices of storms were recorded."""
+        commands = list(self._storms.news(self._call()))
         if commands:
             self._keep(commands)
         return len(commands)
@@ -210,6 +221,8 @@ class Courier:
         job = self._job(fact)
         if address is None or job.trip_version != fact.version:
             return  # nobody to tell, or a failed probe: it is failed since an earlier trip
+        if self._storms.covers(job.id, fact.version, fact.position):
+            return
         message = _of_trip(job, fact)
         receipt = self._sender.send(address, message)
         yield self._noted("trip", fact, address, receipt)

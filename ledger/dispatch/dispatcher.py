@@ -47,6 +47,7 @@ class Dispatcher:
         )
         self._rounds = Rounds(ledger, self._workshop, self.nodes, concurrency=concurrency)
         self.run_once = self._rounds.run_once
+        self.places_for = self._rounds.places_for
         self._thread = threading.Thread(target=self._run, name="ledger-dispatcher", daemon=True)
         self._has_ended = threading.Event()
         self._problem: str | None = None

@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from ledger.store.wakes import Wake
 
@@ -76,6 +77,11 @@ class Ready:
         """When something here is next released."""
         heads = [heap[0].release_at for heap in (self._instant, self._others) if heap]
         return min(heads, default=None)
+
+    def of(self, job_id: UUID) -> Due | None:
+        """What waits here of a job, if anything does. From any thread."""
+        waiting = (*list(self._instant), *list(self._others))
+        return next((due for due in waiting if due.wake.job_id == job_id), None)
 
     def _add(self, due: Due) -> None:
         """One that was seen again, because its job changed meanwhile, stands here once."""

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from ledger.dispatch.desk import lay_out
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, ended_of
 from ledger.dispatch.leases import GivenUp, Leases
 from ledger.dispatch.membership import Membership
+from ledger.dispatch.places import Places
 from ledger.dispatch.queues import Queues
 from ledger.dispatch.ready import Due, Ready
 from ledger.dispatch.sweep import SWEEP, Sweep, ending_of
@@ -76,6 +78,13 @@ class Rounds:
     def next_release_at(self) -> datetime | None:
         """When something that waits here is next to be claimed."""
         return self._ready.next_release_at()
+
+    def places_for(self, job_id: UUID) -> Places:
+        """What this node knows of a job that is due. From any thread."""
+        due = self._ready.of(job_id)
+        release_at = due.release_at if due is not None else None
+        is_late = due is not None and due.is_late
+        return Places(release_at, is_late, len(self._workshop.running), self.concurrency)
 
     def run_once(self) -> int:
         """Record outcomes and losses and claim what is due, all in one append; then launch what was

@@ -18,6 +18,7 @@ ZONES_KEPT: Final = 1_024
 
 _SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
+_LOOK: Final = timedelta(hours=6)
 _ZONE_KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
 # Files that a system keeps beside the zones: the machine's own choice, or clocks with leap seconds.
 _NOT_ZONES: Final = frozenset({"Factory", "localtime", "posix", "posixrules", "right"})
@@ -71,13 +72,38 @@ def change_at(tz: ZoneInfo, wall: datetime) -> Change | None:
     if before == later:
         return None
     low, high = instant_of(wall, max(before, later)), instant_of(wall, min(before, later))
+    return Change(_instant_of_change(tz, low, high), before, later)
+
+
+def leaps(tz: ZoneInfo, *, after: datetime, until: datetime) -> list[Change]:
+    """The changes after one instant and up to another at which the clock skips wall times, oldest
+    first. Two changes within six hours, which no zone has made, may be taken for one.
+    """
+    found = []
+    low = after.astimezone(UTC).replace(microsecond=0)
+    while low < until:
+        high = min(low + _LOOK, until.astimezone(UTC))
+        before, later = _offset_of(tz, low), _offset_of(tz, high)
+        if before < later:
+            found.append(Change(_instant_of_change(tz, low, high), before, later))
+        low = high
+    return [change for change in found if after < change.at <= until]
+
+
+def _instant_of_change(tz: ZoneInfo, low: datetime, high: datetime) -> datetime:
+    """When the offset of `low` ended, to the second, at `high` at the latest."""
+    before = _offset_of(tz, low)
     while high - low > _SECOND:  # 17 steps for a day
         middle = low + (high - low) // _SECOND // 2 * _SECOND
-        if middle.astimezone(tz).utcoffset() == before:
+        if _offset_of(tz, middle) == before:
             low = middle
         else:
             high = middle
-    return Change(high, before, later)
+    return high
+
+
+def _offset_of(tz: ZoneInfo, at: datetime) -> timedelta:
+    return at.astimezone(tz).utcoffset() or timedelta()
 
 
 def offset_at(tz: ZoneInfo, wall: datetime, fold: int = 0) -> timedelta:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, ClassVar
 from uuid import UUID, uuid5
 
 from ledger.domain.aggregate import Stream
@@ -16,47 +17,69 @@ NOTICES = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d003")
 
 class NoticeSent(Event):
     TOPIC = "notice.sent"
+    class_version: ClassVar[int] = 2
 
     kind: str
-    job_id: str
+    job_id: str | None
+    storm_id: str | None
     channel: str
     target: str | None
     first_position: int
     last_position: int
     outcome: str
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Notices of storms came with version 2."""
+        state["storm_id"] = None
 
 
 class NoticeFailed(Event):
     TOPIC = "notice.failed"
+    class_version: ClassVar[int] = 2
 
     kind: str
-    job_id: str
+    job_id: str | None
+    storm_id: str | None
     channel: str
     target: str | None
     first_position: int
     last_position: int
     outcome: str
 
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Notices of storms came with version 2."""
+        state["storm_id"] = None
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One notice: of what kind (trip, delivery_failed), about which job and which events, where it
-    went, and how.
+    """One notice: of what kind (trip, delivery_failed, storm_opened, storm_over), about which job
+    or storm and which events, where it went, and how.
     """
 
     kind: str
-    job_id: str
+    job_id: str | None
     channel: str
     target: str | None
     first_position: int
     last_position: int
     is_sent: bool
     outcome: str
+    storm_id: str | None = None
 
     @property
     def stream(self) -> UUID:
-        """One stream for each thing told and channel, so that it is recorded once."""
-        return uuid5(NOTICES, f"{self.kind}/{self.last_position}/{self.channel}")
+        """Where it is recorded."""
+        return notice_stream(self.kind, self.storm_id or self.last_position, self.channel)
+
+
+def notice_stream(kind: str, about: str | int, channel: str) -> UUID:
+    """One stream for each thing told (a storm, or the event at a position) and channel, so that it
+    is recorded once.
+    """
+    return uuid5(NOTICES, f"{kind}/{about}/{channel}")
 
 
 class Notice(Stream):
@@ -75,6 +98,7 @@ class Notice(Stream):
             by,
             kind=told.kind,
             job_id=told.job_id,
+            storm_id=told.storm_id,
             channel=told.channel,
             target=told.target,
             first_position=told.first_position,

@@ -53,14 +53,14 @@ def start_due(job: Job, claim: Claim, *, now: datetime, by: Origin) -> OpenRun |
 
 
 def _trigger(job: Job, is_late: bool) -> str:
-    if job.attempts > 0 and not _is_slot(job):
+    if job.attempts > 0 and not is_slot(job):
         return "retry"
-    if job.is_revived and not job.is_one_shot and not _is_slot(job):
+    if job.is_revived and not job.is_one_shot and not is_slot(job):
         return "manual"  # an instant that the operator named, between the slots of the schedule
     return "catch_up" if is_late else "schedule"
 
 
-def _is_slot(job: Job) -> bool:
+def is_slot(job: Job) -> bool:
     """Whether a job that did not succeed before is due by its schedule rather than by backoff."""
     at = job.next_run_at
     if at is None or job.is_one_shot:

@@ -44,6 +44,7 @@ MATRIX = {
     ("POST", "/v1/jobs/{job_id}/run"): "operator",
     ("GET", "/v1/jobs/{job_id}/events"): "viewer",
     ("GET", "/v1/jobs/{job_id}/runs"): "viewer",
+    ("GET", "/v1/jobs/{job_id}/why"): "viewer",
     ("GET", "/v1/events"): "viewer",
     ("GET", "/v1/storms"): "viewer",
     ("GET", "/v1/storms/{storm_id}"): "viewer",

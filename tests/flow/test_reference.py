@@ -141,6 +141,7 @@ def test_what_every_event_carries_is_told_as_it_is() -> None:
 
 def own_hints(event: type[Event]) -> dict[str, Any]:
     own = vars(event).get("__annotations__", {})
+    own = own.keys() - {"class_version"}
     return {name: hint for name, hint in get_type_hints(event).items() if name in own}
 
 

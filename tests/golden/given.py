@@ -35,6 +35,7 @@ POLICY = {
 NOTICE = {
     "kind": "trip",
     "job_id": "0de50000-0000-4000-8000-000000000002",
+    "storm_id": None,
     "channel": "slack",
     "target": "owner",
     "first_position": 17,

@@ -79,7 +79,7 @@ def test_a_golden_event_has_exactly_the_fields_of_its_class(event_class: Any) ->
 
     event = mapper_of(kept["texts"]).to_domain_event(stored(kept))
 
-    assert set(kept["state"]) == set(shape_of(event_class).fields)
+    assert set(kept["state"]) - {"class_version"} == set(shape_of(event_class).fields)
     assert set(vars(event)) == shape_of(event_class).fields | {
         "originator_id",
         "originator_version",
@@ -107,7 +107,7 @@ def test_free_text_stands_beside_the_event_with_the_hash_it_names(event_class: A
 @pytest.mark.parametrize("event_class", EVENTS, ids=lambda event_class: event_class.TOPIC)
 def test_an_event_that_lacks_a_field_is_corrupt_and_says_which(event_class: Any) -> None:
     kept = golden(event_class)
-    for name in kept["state"]:
+    for name in shape_of(event_class).fields:
         state = {key: value for key, value in kept["state"].items() if key != name}
         row = Recorded(UUID(int=1), 1, event_class.TOPIC, orjson.dumps(state), 33, 0, b"")
 

@@ -15,11 +15,12 @@ from uuid import UUID
 
 from ledger.domain.job import Job
 from ledger.domain.view import instant, view
-from ledger.errors import JobNotFound
+from ledger.errors import JobNotFound, StorageFull, Unavailable
 from ledger.store.application import Ledger
 from ledger.store.freezing import freeze, thaw
 from ledger.store.reading import event_view
 from ledger.store.records import Recorded
+from ledger.store.unit import Unit
 
 STRETCH = 2000
 """Events between remembered states, and events read at a time."""
@@ -72,6 +73,27 @@ class History:
         if job.status == "deleted":
             raise JobNotFound(job_id)
         return view(job)
+
+    def state(self, job_id: UUID, version: int) -> Job:
+        """The job right after one of its events, to be looked at and not changed. A long history's
+        present comes from memory.
+        """
+        present = self._present(job_id, version) if version > STRETCH else None
+        return present or self._state(job_id, version)
+
+    def _present(self, job_id: UUID, version: int) -> Job | None:
+        if self._ledger.is_read_only or job_id not in self._ledger.heads.jobs:
+            return None
+
+        def look(unit: Unit) -> tuple[int, bytes]:
+            job = unit.job(job_id)
+            return job.version, freeze(job)
+
+        try:
+            known, frozen = self._ledger.ask(look)
+        except (Unavailable, StorageFull):  # nothing is decided just now; the book can be read
+            return None
+        return thaw(job_id, known, frozen) if known == version else None
 
     def require_known(self, job_id: UUID) -> None:
         """Refuse JobNotFound when there never was such a job."""

@@ -1,0 +1,77 @@
+"""What whoever tells people of storms has to know of them, from the copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from ledger.dispatch.storm_notices import SeenStorm
+from ledger.store.reading import from_microseconds, microseconds
+from projections import storms
+from projections.copies import Copies
+from projections.store import Questions, Row
+from projections.storm_questions import SHOWN, over_at
+
+RECENT = timedelta(days=7)
+"""A storm whose last failure is longer past is told to nobody any more."""
+MAX_STORMS = 200
+"""Storms that are looked at together; more of them in a week are told of later, or not at all."""
+
+RECENT_STORMS = f"""
+{SHOWN} WHERE opened_position > :after AND last_failed_at > :since ORDER BY number LIMIT :limit
+"""
+MEMBERS = """
+SELECT jobs.name, jobs.status, MIN(failure.position) AS first_position,
+    MAX(failure.position) AS last_position
+FROM storm_failures AS failure JOIN jobs ON jobs.id = failure.job_id
+WHERE failure.storm = :number GROUP BY jobs.id, jobs.name, jobs.status ORDER BY first_position
+"""
+TAKEN = """
+SELECT 1 AS found FROM storm_failures
+WHERE job_id = :job_id AND version = :version AND storm <> 0
+"""
+
+
+class StormNews:
+    """See `ledger.dispatch.storm_notices.KnownStorms`."""
+
+    def __init__(self, copies: Copies) -> None:
+        self._copies = copies
+
+    def recent(self, *, after: int, now: datetime) -> Sequence[SeenStorm]:
+        """The storms of the last days that opened after a position, oldest first, as far as the
+        copies have come.
+        """
+        values = {"after": after, "since": microseconds(now - RECENT), "limit": MAX_STORMS}
+        with self._copies.reading() as questions:
+            return [_seen(questions, row, now) for row in questions.rows(RECENT_STORMS, values)]
+
+    def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:
+        """Whether the failure at a version of a job is a storm's. Refuses Behind while the copies
+        have not come to the position.
+        """
+        self._copies.wait_for(position, needs=(storms.NAME,))
+        with self._copies.reading() as questions:
+            found = questions.row(TAKEN, {"job_id": str(job_id), "version": version})
+        return found is not None
+
+
+def _seen(questions: Questions, row: Row, now: datetime) -> SeenStorm:
+    members = questions.rows(MEMBERS, {"number": row["number"]})
+    ended_at = over_at(row, microseconds(now))
+    may_return = microseconds(now) - int(row["last_failed_at"]) <= storms.WINDOW
+    return SeenStorm(
+        id=f"S-{row['number']}",
+        signature=row["signature"],
+        failure_class=row["failure_class"],
+        first_failed_at=from_microseconds(row["first_failed_at"]),
+        last_failed_at=from_microseconds(row["last_failed_at"]),
+        first_position=row["number"],
+        last_position=max(member["last_position"] for member in members),
+        is_final=ended_at is not None and not may_return,
+        failure_count=int(row["failure_count"]),
+        trip_count=int(row["trip_count"] or 0),
+        job_names=[member["name"] for member in members],
+        failed_count=sum(member["status"] == "failed" for member in members),
+    )

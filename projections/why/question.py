@@ -1,0 +1,139 @@
+"""The question why: one job, one instant, one answer for people and programs (DESIGN §12)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ledger.clock import parse_rfc3339
+from ledger.dispatch.places import Places
+from ledger.domain.job import Job
+from ledger.domain.view import instant, last_run_view
+from ledger.store.application import Ledger
+from ledger.store.reading import from_microseconds
+from ledger.store.records import Fact
+from projections.history import History
+from projections.why import due, going, standing_still
+from projections.why.case import Case, Verdict, told
+from projections.why.dispatching import Dispatching, when
+from projections.why.links import chain
+from projections.why.trail import Trail
+
+RULES: tuple[Callable[[Case], Verdict | None], ...] = (
+    standing_still.deleted,
+    going.under_way,
+    standing_still.completed,
+    standing_still.tripped,
+    standing_still.disabled,
+    standing_still.paused,
+    standing_still.exhausted,
+    going.jitter,
+    due.due,
+    going.skipped,
+    going.not_executed,
+    going.backoff,
+    going.waiting,
+)
+"""In the order in which causes come before each other; the first that applies answers."""
+CODES = (
+    "not_yet", "deleted", "running", "overlap", "node_down", "completed", "tripped", "disabled",
+    "paused", "exhausted", "jitter", "due", "no_worker", "catch_up_spread", "at_limit",
+    "clock_change", "blocked", "lost", "backoff", "waiting",
+)  # fmt: skip
+"""What `answer` may say."""
+
+StormOf = Callable[[int, int], str | None]
+"""The storm that the failure at a position was of, as a later position knows it."""
+
+
+def no_storm(_failure: int, _position: int) -> str | None:
+    """For whoever has no copies: nothing is known of storms."""
+    return None
+
+
+class Why:
+    """Answers from the book of one ledger; of the copies only the name of a storm is asked."""
+
+    def __init__(self, ledger: Ledger, history: History, storm_of: StormOf = no_storm) -> None:
+        self._ledger = ledger
+        self._history = history
+        self._storm_of = storm_of
+
+    def answer(
+        self, job_id: UUID, *, position: int, at: datetime | None = None, here: Places | None = None
+    ) -> dict[str, Any]:
+        """Why the job ran, or did not, when the book had come to `position`: at the instant `at`,
+        or now if that is left out; then `here` is what this process's dispatcher knows of it.
+
+        Refuses JobNotFound for what never was a job.
+        """
+        self._history.require_known(job_id)
+        born = self._birth(job_id)
+        moment = at if at is not None else self._ledger.clock.now()
+        if born.position > position:
+            return _not_yet(born, moment, position)
+        case = self._case(job_id, moment, position, is_now=at is None, here=here)
+        verdict = next(filter(None, (rule(case) for rule in RULES)))
+        return _document(case.job, case.at, position, verdict, _missed(case))
+
+    def instant_of(self, position: int) -> datetime:
+        """When the event at a position was recorded; for 0 when the first one was."""
+        found = self._ledger.book.read(after=max(0, position - 1), limit=1)
+        return from_microseconds(found[0].recorded_at) if found else self._ledger.clock.now()
+
+    def _birth(self, job_id: UUID) -> Fact:
+        found = self._ledger.book.stream(job_id, after=0, upto=1, limit=1)
+        return self._ledger.mapper.to_facts(found)[0]
+
+    def _case(
+        self, job_id: UUID, at: datetime, position: int, *, is_now: bool, here: Places | None
+    ) -> Case:
+        version = self._history.version_at(job_id, position)
+        return Case(
+            job=self._history.state(job_id, version),
+            at=at,
+            position=position,
+            is_now=is_now,
+            trail=Trail(self._ledger, job_id, version),
+            dispatching=Dispatching(self._ledger, position),
+            here=here,
+            storm_of=lambda failure: self._storm_of(failure, position),
+        )
+
+
+def _not_yet(born: Fact, at: datetime, position: int) -> dict[str, Any]:
+    text = f"It did not exist yet: it was scheduled at {told(when(born))}, event {born.position}."
+    verdict = Verdict("not_yet", text, [born])
+    return _document(Job.blank(born.stream), at, position, verdict, None) | {
+        "job_name": born.data["name"]
+    }
+
+
+def _missed(case: Case) -> Fact | None:
+    """The event that recorded the slots around the instant as missed, if it came later."""
+    if case.is_now:
+        return None
+    return case.trail.next(
+        lambda fact: (
+            bool(fact.data.get("missed")) and parse_rfc3339(fact.data["missed"]["first"]) <= case.at
+        )
+    )
+
+
+def _document(
+    job: Job, at: datetime, position: int, verdict: Verdict, missed: Fact | None
+) -> dict[str, Any]:
+    return {
+        "job_id": str(job.id),
+        "job_name": job.name,
+        "at": instant(at),
+        "position": position,
+        "answer": verdict.code,
+        "text": verdict.text,
+        "chain": chain(job.id, [*verdict.links, missed]),
+        "would_run": [way.plain() for way in verdict.ways],
+        "next_run_at": instant(job.next_run_at),
+        "last_run": last_run_view(job.last_run),
+    }

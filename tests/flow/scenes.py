@@ -1,0 +1,123 @@
+"""A small ledger in simulated time, under the real dispatcher: runs end as a test says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from ledger import Dispatcher
+from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
+from ledger.dispatch.workshop import Finished
+from ledger.domain.origin import Actor
+from ledger.store.run_commands import Claimed
+from projections.copies import Copies
+from projections.history import History
+from projections.why.question import Why
+from tests.builders import ManualClock, a_spec, open_ledger
+
+OLGA = Actor("olga", "user")
+DONE = Succeeded("", 0, "0" * 64, 1)
+LIMITED = Failed("429 Too Many Requests", "rate_limited", "api.example", None, 7)
+TICK = timedelta(seconds=1)
+NEVER = timedelta(days=1000)
+
+Script = list[tuple[timedelta, Outcome]]
+
+
+@dataclass
+class ScriptedRuns:
+    """A workplace where each run takes as long and ends as its job's script says; then the last
+    line of the script is said again.
+    """
+
+    clock: ManualClock
+    scripts: dict[UUID, Script]
+    running: dict[str, Claimed] = field(default_factory=dict)
+    finished_count: int = 0
+    _ends: dict[str, tuple[datetime, Outcome]] = field(default_factory=dict)
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def put_back(self, finished: Finished) -> None: ...
+
+    def is_instant(self, executor: dict[str, Any] | None) -> bool:
+        return False
+
+    def launch(self, claimed: Claimed) -> None:
+        script = self.scripts.get(claimed.job_id) or [(timedelta(0), DONE)]
+        took, outcome = script.pop(0) if len(script) > 1 else script[0]
+        self.running[claimed.run.run_id] = claimed
+        self._ends[claimed.run.run_id] = self.clock.now() + took, outcome
+
+    def finished(self, limit: int) -> list[Finished]:
+        now = self.clock.now()
+        over = [run_id for run_id in self.running if self._ends[run_id][0] <= now]
+        return [Finished(self.running.pop(one), self._ends[one][1]) for one in over]
+
+
+class Scene:
+    """One ledger with its dispatcher and its copies. `at` lets time pass until an instant."""
+
+    def __init__(self, folder: Path, at: datetime | None = None, *, concurrency: int = 5) -> None:
+        self.clock = ManualClock(at) if at is not None else ManualClock()
+        self.scripts: dict[UUID, Script] = {}
+        self._folder = folder
+        self._concurrency = concurrency
+        self._starts = 0
+        self.open()
+
+    def open(self) -> None:
+        """Start a node."""
+        self._starts += 1
+        self.ledger = open_ledger(self._folder, self.clock, seed=self._starts)
+        self.copies = Copies.open(self.ledger, self._folder / "data" / "projections.db")
+        self.work = ScriptedRuns(self.clock, self.scripts)
+        self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=self._concurrency)
+        self.asking = Why(self.ledger, History(self.ledger), self.copies.storm_of)
+
+    def close(self) -> None:
+        self.copies.close()
+        self.ledger.close()
+
+    def silence(self, until: datetime) -> None:
+        """The node dies as it stands, and comes back at an instant."""
+        self.close()
+        self.clock.advance(until - self.clock.now())
+        self.open()
+        self.dispatcher.run_once()
+
+    def schedule(
+        self, name: str = "report", *, script: Script | None = None, **fields: Any
+    ) -> UUID:
+        """A job of olga's; its executor is not noop, so that its runs take places."""
+        fields = {"executor": None, **fields}
+        call = self.ledger.call("as agreed", actor=OLGA, source="cli")
+        job_id = self.ledger.schedule(a_spec(name=name, **fields), call=call).job_id
+        self.scripts[job_id] = script or [(timedelta(0), DONE)]
+        return job_id
+
+    def until(self, at: datetime, step: timedelta = TICK) -> None:
+        """Let the dispatcher work until an instant, every second."""
+        while self.clock.now() < at:
+            self.clock.advance(min(step, at - self.clock.now()))
+            self.dispatcher.run_once()
+        self.dispatcher.run_once()
+
+    def why(self, job_id: UUID, at: datetime | None = None) -> dict[str, Any]:
+        """Why, now or at an instant that has passed."""
+        self.copies.catch_up()
+        if at is None:
+            here = self.dispatcher.places_for(job_id)
+            position = self.ledger.writer.position
+            return self.asking.answer(job_id, position=position, here=here)
+        position = self.ledger.reading.position_at(at)
+        return self.asking.answer(job_id, position=position, at=at)
+
+    def topics(self, answer: dict[str, Any]) -> list[str]:
+        """What the links of an answer are, without the stream's name."""
+        return [link["topic"].removeprefix("job.") for link in answer["chain"]]

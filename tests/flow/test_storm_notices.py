@@ -1,0 +1,218 @@
+"""Storms are told once when they open and once when they are over, not once per job."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger.dispatch.channels import Address, ChannelSettings
+from ledger.dispatch.delivery import Courier
+from ledger.dispatch.secrets import Secrets
+from ledger.dispatch.sending import Sender
+from ledger.domain import outcomes
+from ledger.store import run_commands
+from ledger.store.query import AuditQuery
+from projections.copies import Copies
+from projections.storm_news import RECENT, StormNews
+from tests.builders import DAY, ManualClock, a_spec, open_ledger
+from tests.flow.slack import Slack, a_slack
+
+QUOTA = outcomes.Failure("Error: 429 quota", "rate_limited", "api.example.com", None, 5)
+HOUR = timedelta(hours=1)
+SEEDS = itertools.count(1)
+
+
+class Watched:
+    """A ledger with its copies, and a courier that knows of storms."""
+
+    def __init__(self, folder: Path, slack: Slack) -> None:
+        self.folder, self.slack = folder, slack
+        self.settings = ChannelSettings(
+            urls={"ops": slack.json_url, "gone": "json://127.0.0.1:1/"}, notices=Address("ops")
+        )
+        self.clock = ManualClock()
+        self.open()
+
+    def open(self) -> None:
+        self.ledger = open_ledger(self.folder, self.clock, seed=next(SEEDS))
+        self.copies = Copies.open(self.ledger, self.folder / "copies.db")
+        self.copies.patience_seconds = 0.0
+        sender = Sender(self.settings, Secrets(None, {}))
+        self.courier = Courier(self.ledger, sender, StormNews(self.copies))
+        self.look()
+
+    def close(self) -> None:
+        self.courier.close()
+        self.copies.close()
+        self.ledger.close()
+
+    def reopen(self) -> None:
+        self.close()
+        self.open()
+
+    def schedule(self, name: str, **policy: Any) -> UUID:
+        return self.ledger.schedule(a_spec(name=name, policy=policy)).job_id
+
+    def run(self, job_id: UUID, outcome: run_commands.Report = QUOTA) -> None:
+        due = self.ledger.heads.jobs[job_id].next_run_at
+        assert due is not None
+        self.clock.at = max(self.clock.at, due)
+        call = self.ledger.call()
+        claimed = self.ledger.ask(run_commands.claim(job_id, call, node="n", is_late=False))
+        assert claimed is not None
+        run_id = claimed.run.run_id
+        self.ledger.ask(run_commands.report(job_id, run_id, outcome, self.ledger.call()))
+
+    def look(self, after: timedelta = timedelta(seconds=6)) -> list[str]:
+        """What is said once the copies have come along and so much time has passed."""
+        before = len(self.slack.said)
+        self.clock.advance(after)
+        self.copies.catch_up()
+        while self.courier.run_once():
+            pass
+        return [str(said["body"]["title"]) for said in self.slack.said[before:]]
+
+    def notices(self) -> list[dict[str, Any]]:
+        query = AuditQuery(topics=("notice.sent", "notice.failed"), limit=1000)
+        return self.ledger.reading.audit(query).events
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    with a_slack() as slack:
+        watched = Watched(tmp_path / "data", slack)
+        yield watched
+        watched.close()
+
+
+def a_storm(watched: Watched, count: int = 4, **policy: Any) -> list[UUID]:
+    ids = [watched.schedule(f"job {number}", **policy) for number in range(count)]
+    for job_id in ids:
+        watched.run(job_id)
+    return ids
+
+
+def test_a_storm_is_told_once_when_it_opens_and_once_when_it_is_over(watched: Watched) -> None:
+    a_storm(watched)
+
+    [opening] = watched.look()
+    assert "4 jobs fail of one thing (rate_limited)" in opening
+    assert watched.look() == []
+    assert watched.look(HOUR) == []
+    [ending] = watched.look(HOUR)
+    assert "is over: 0 of 4 jobs are failed" in ending
+    assert watched.look(DAY) == []
+
+    [opened, over] = watched.notices()
+    assert [opened["data"]["kind"], over["data"]["kind"]] == ["storm_opened", "storm_over"]
+    assert opened["data"]["storm_id"] == over["data"]["storm_id"]
+    assert opened["data"]["job_id"] is None
+    assert opened["data"]["storm_id"] == f"S-{opened['data']['first_position']}"
+
+
+def test_trips_in_a_storm_are_told_with_it_and_not_one_by_one(watched: Watched) -> None:
+    ids = a_storm(watched, 5, trip_after=2)
+    watched.look()
+    for job_id in ids:
+        watched.run(job_id)
+
+    assert watched.look() == []
+    [ending] = watched.look(timedelta(minutes=11))
+    assert "is over: 5 of 5 jobs are failed" in ending
+
+
+def test_a_trip_outside_of_any_storm_is_told_by_itself(watched: Watched) -> None:
+    lonely = watched.schedule("lonely", trip_after=1)
+    watched.run(lonely)
+
+    assert watched.look() == ["lonely failed: 1 errors in a row (rate_limited)"]
+
+
+def test_a_storm_that_may_come_back_is_not_told_to_be_over(watched: Watched) -> None:
+    a_storm(watched, trip_after=1)
+    assert len(watched.look()) == 1
+    assert watched.look(timedelta(minutes=8)) == []
+    [ending] = watched.look(timedelta(minutes=3))
+    assert "is over: 4 of 4 jobs are failed" in ending
+
+
+def test_what_was_told_is_not_told_again_after_a_restart(watched: Watched) -> None:
+    a_storm(watched)
+    watched.look()
+
+    watched.reopen()
+
+    assert watched.look() == []
+    assert len(watched.look(2 * HOUR)) == 1
+    watched.reopen()
+    assert watched.look(2 * HOUR) == []
+
+
+def test_a_storm_that_came_and_went_while_nobody_looked_is_told_by_its_end_only(
+    watched: Watched,
+) -> None:
+    a_storm(watched)
+
+    told = watched.look(3 * HOUR)
+
+    assert len(told) == 1
+    assert "is over" in told[0]
+
+
+def test_nobody_is_told_of_a_storm_that_is_long_past(watched: Watched) -> None:
+    a_storm(watched)
+
+    assert watched.look(RECENT + DAY) == []
+
+
+def test_a_first_courier_tells_of_no_older_storm(tmp_path: Path) -> None:
+    with a_slack() as slack:
+        folder = tmp_path / "data"
+        clock = ManualClock()
+        with open_ledger(folder, clock) as ledger:
+            old = Watched.__new__(Watched)
+            old.ledger, old.clock = ledger, clock
+            a_storm(old)
+        watched = Watched.__new__(Watched)
+        watched.folder, watched.slack, watched.clock = folder, slack, clock
+        watched.settings = ChannelSettings(urls={"ops": slack.json_url}, notices=Address("ops"))
+        watched.open()
+
+        assert watched.look(2 * HOUR) == []
+        watched.close()
+
+
+def test_where_the_channel_is_down_the_fallback_is_told(tmp_path: Path) -> None:
+    with a_slack() as slack:
+        watched = Watched(tmp_path / "data", slack)
+        watched.courier.close()
+        watched.settings = ChannelSettings(
+            urls=watched.settings.urls, notices=Address("gone"), fallback=Address("ops")
+        )
+        watched.reopen()
+        a_storm(watched)
+
+        assert len(watched.look()) == 1
+        outcomes_of = [(event["topic"], event["data"]["channel"]) for event in watched.notices()]
+        assert outcomes_of == [("notice.failed", "gone"), ("notice.sent", "ops")]
+        watched.close()
+
+
+def test_a_trip_is_told_though_the_copies_do_not_come_along(watched: Watched) -> None:
+    ids = a_storm(watched, trip_after=2)
+    watched.look()
+    watched.copies.close()
+    for job_id in ids:
+        watched.run(job_id)
+
+    while watched.courier.run_once():
+        pass
+
+    watched.copies = Copies.open(watched.ledger, watched.folder / "copies.db")
+    assert len(watched.notices()) == 5
