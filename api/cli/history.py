@@ -45,14 +45,15 @@ def history(
     data: DataFolder = None,
 ) -> None:
     """Show what happened to one job as a timeline, deleted or not (then by its whole id)."""
-    query: dict[str, Any] = {
+    moment = read_moment(as_of, "--as-of", SystemClock().now())
+    query = {
         "order": "desc" if newest else "asc",
-        "as_of": read_moment(as_of, "--as-of", SystemClock().now()),
+        "as_of": moment,
         "limit": limit,
         "cursor": cursor,
     }
     with open_door(Intent.READ, data) as door:
-        job_id = find_job_id(door, wanted, as_of=query["as_of"])
+        job_id = find_job_id(door, wanted, as_of=moment)
         answer = door.ask("GET", f"/v1/jobs/{job_id}/events", query=query)
     flags = f"{' --all' if every else ''}{' --newest' if newest else ''}"
     more = f"jobledger history {short(job_id)}{flags}"
@@ -64,10 +65,10 @@ def blame(
 ) -> None:
     """Show each field of one job with the event that gave it its value: who, when, why."""
     now = SystemClock().now()
-    query = {"as_of": read_moment(as_of, "--as-of", now)}
+    moment = read_moment(as_of, "--as-of", now)
     with open_door(Intent.READ, data) as door:
-        job_id = find_job_id(door, wanted, as_of=query["as_of"])
-        answer = door.ask("GET", f"/v1/jobs/{job_id}/blame", query=query)
+        job_id = find_job_id(door, wanted, as_of=moment)
+        answer = door.ask("GET", f"/v1/jobs/{job_id}/blame", query={"as_of": moment})
     show(answer, as_json, lambda document: _print_blame(document["blame"], now))
 
 
