@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+ESCAPE = b"\x1b"
 LONGEST_KEY = 8
-"""Bytes of one key at most: an arrow sends three."""
+"""Bytes of one key after an escape, at most: an arrow sends three in all."""
+HANG_UP = "\x04"
+"""What a terminal that is gone is taken to say."""
 
 
 class Keys(Protocol):
@@ -32,9 +35,15 @@ class Keyboard:
 
     def wait(self, seconds: float) -> str | None:
         """See `Keys.wait`."""
-        if not select.select([self._descriptor], [], [], seconds)[0]:
+        if not self._has_more(seconds):
             return None
-        return os.read(self._descriptor, LONGEST_KEY).decode(errors="replace") or None
+        key = os.read(self._descriptor, 1)
+        if key == ESCAPE and self._has_more(0):
+            key += os.read(self._descriptor, LONGEST_KEY)
+        return key.decode(errors="replace") or HANG_UP
+
+    def _has_more(self, seconds: float) -> bool:
+        return bool(select.select([self._descriptor], [], [], seconds)[0])
 
 
 class NoKeyboard:

@@ -12,13 +12,13 @@ from rich.text import Text
 
 from api.cli import tellings
 from api.cli.curves import WIDEST, curve
+from api.cli.moments import to_the_second
 from api.cli.screen import harmless, status_cell
 from ledger.clock import parse_rfc3339, rfc3339
 from projections.replay import STATUSES, Event, Player
 
 SHOWN_LINES = 8
 HELP = "space pause · → or n one event · j next trip · + - speed · q quit"
-ALMOST = 0.999
 
 
 def picture(player: Player, title: str) -> RenderableType:
@@ -27,6 +27,7 @@ def picture(player: Player, title: str) -> RenderableType:
         Group(
             _clock(player),
             ProgressBar(total=1.0, completed=_done(player)),
+            _last(player),
             Text(),
             _standings(player),
             Text(),
@@ -46,6 +47,16 @@ def _clock(player: Player) -> Text:
     position = player.last["position"] if player.last is not None else "-"
     text = Text(f"{rfc3339(player.now.replace(microsecond=0))}  ", style="bold")
     return text.append(f"{state} ×{player.speed:g}   position {position}", style="")
+
+
+def _last(player: Player) -> Text:
+    """What happened last, however quiet: for whoever goes event by event."""
+    event = player.last
+    if event is None:
+        return Text()
+    name = player.board.name(event["job_id"]) if event["job_id"] else event["topic"]
+    text = f"{tellings.topic(event)}  {name}: {tellings.tell(event)}"
+    return Text(harmless(text), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _done(player: Player) -> float:
@@ -76,15 +87,14 @@ def _failures(player: Player) -> Text:
 def _loud(player: Player) -> Iterator[Text]:
     recent = list(player.board.loud)[-SHOWN_LINES:]
     for event in recent:
-        yield _line(player, event)
+        yield _line(player, event, f"{parse_rfc3339(event['recorded_at']):%H:%M:%S}")
     for _ in range(SHOWN_LINES - len(recent)):
         yield Text()
 
 
-def _line(player: Player, event: Event) -> Text:
-    at = parse_rfc3339(event["recorded_at"])
+def _line(player: Player, event: Event, at: str) -> Text:
     what = tellings.topic(event)
-    line = Text(f"{at:%H:%M:%S}  {harmless(what)}  ", no_wrap=True, overflow="ellipsis")
+    line = Text(f"{at}  {harmless(what)}  ", no_wrap=True, overflow="ellipsis")
     line.stylize("bold red" if what == "circuit_tripped" else "bold")
     who = "" if event["source"] == "dispatcher" else f"by {event['actor']['id']}; "
     detail = f"{player.board.name(event['job_id'])}: {who}{tellings.tell(event)}"
@@ -102,7 +112,7 @@ def plain_lines(player: Player) -> Iterator[str]:
         player.advance(1.0)
         told = player.board.loud_count - seen
         for event in list(player.board.loud)[-told:] if told else []:
-            yield _line(player, event).plain
+            yield _line(player, event, to_the_second(event["recorded_at"])).plain
         seen = player.board.loud_count
         failures = player.board.failures.total() - before
         if told or failures:
@@ -115,4 +125,5 @@ def plain_lines(player: Player) -> Iterator[str]:
 def _minute(player: Player, failures: int) -> str:
     counts = player.board.counts()
     stand = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
-    return f"{rfc3339(player.now.replace(microsecond=0))}  {stand}; {failures} failures this minute"
+    now = rfc3339(player.now.replace(microsecond=0))
+    return f"{now}  {stand}; failed in the last minute: {failures}"
