@@ -19,6 +19,7 @@ from api.cli import (
     changes,
     crontab_export,
     crontab_import,
+    forking,
     gaps,
     history,
     jobs,
@@ -125,6 +126,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("The ledger itself", "migrate", migrating.migrate),
     ("The ledger itself", "backup", backups.backup),
     ("The ledger itself", "move", moving.move_ledger),
+    ("The ledger itself", "fork", forking.fork_ledger),
     ("The ledger itself", "version", version),
 )
 """Panel of the help, name, function."""
