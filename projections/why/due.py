@@ -123,16 +123,21 @@ def _node_down(case: Case, served: Fact | None) -> Verdict:
 
 def _waits_elsewhere(case: Case, served: Fact | None) -> Verdict:
     links = [case.planned(), served]
-    if served is not None and served.data.get("trigger") == "catch_up":
+    if served is not None and _was_late(served):
+        then = "released" if served.topic == STARTED else "given up, as its policy says,"
         text = (
             f"{_asked_for(case)} and was found late; late starts are spread out, and this one was "
-            f"released at {told(when(served))} (event {served.position})."
+            f"{then} at {told(when(served))} (event {served.position})."
         )
         return Verdict("catch_up_spread", text, links, [Way("Nothing to do: wait.")])
     others = len(case.dispatching.open_runs())
     if others == 0:
         return _in_a_moment(case, served)
     return _at_limit(case, links, f"{others} other runs were under way and no place was free")
+
+
+def _was_late(served: Fact) -> bool:
+    return served.topic != STARTED or served.data["trigger"] == "catch_up"
 
 
 def _at_limit(case: Case, links: list[Fact | None], how: str) -> Verdict:

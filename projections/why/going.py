@@ -154,9 +154,11 @@ def backoff(case: Case) -> Verdict | None:
         if asked
         else f"{job.rules.backoff(job.attempts).total_seconds():g} s after failure {job.attempts}"
     )
+    storm = case.storm_of(failure.position)
+    part = f", as part of the storm {storm}," if storm else ""
     text = (
-        f"It failed ({data['failure_class']}: {error(data['error'])}) and backs off: it is tried "
-        f"again at {told(job.next_run_at)}, {why}. The breaker trips at {job.rules.trip_after} "
+        f"It failed ({data['failure_class']}: {error(data['error'])}){part} and backs off: it "
+        f"is tried again at {told(job.next_run_at)}, {why}. The breaker trips at {job.rules.trip_after} "
         f"errors in a row; this is {job.consecutive_errors}."
     )
     first = case.trail.at(job.first_error_version)

@@ -318,6 +318,21 @@ def test_late_starts_are_spread_out(scene: Scene) -> None:
     ]
 
 
+def test_a_late_slot_that_is_given_up_waits_for_its_place_like_one_that_is_made_up_for(
+    scene: Scene,
+) -> None:
+    policy = {"catch_up": "none"}
+    ids = [scene.schedule(f"job {n}", schedule=HOURLY, policy=policy) for n in range(4)]
+    scene.until(NOON + MINUTE)
+    scene.silence(NOON + 2 * HOUR + MINUTE)
+    back = scene.clock.now()
+    scene.until(back + 2 * MINUTE)
+
+    topics = told(scene, ids[3], "catch_up_spread", back + 2 * SECOND)
+    assert topics[-1] == "fires_skipped"
+    assert "given up, as its policy says" in scene.why(ids[3], back + 2 * SECOND)["text"]
+
+
 def test_at_the_limit_of_concurrency_a_job_waits_for_a_place(tmp_path: Path) -> None:
     scene = Scene(tmp_path, concurrency=2)
     long = [(150 * SECOND, DONE)]
