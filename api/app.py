@@ -39,6 +39,7 @@ from api.routes import (
     storms,
     stream,
     tokens,
+    what_if,
     why,
 )
 from api.settings import Settings
@@ -55,6 +56,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
     storms.router,
     recoveries.router,
+    what_if.router,
     stream.router,
     schedules.router,
     imports.router,

@@ -158,6 +158,11 @@ RECOVERY_CHANGED = answers(
 RECOVERY_REHEARSED = answers(
     shape(plan=OBJECT, position=NUMBER), "What a dry run found; nothing was kept."
 )
+WHAT_IF = answers(
+    shape(what_if=OBJECT, jobs=list_of(OBJECT), next=or_null(TEXT), position=NUMBER),
+    "The sums as recorded and as they would have been, and a page of the jobs that differ.",
+)
+WHAT_IF["content"] |= {"text/csv; charset=utf-8": {"schema": TEXT}}
 CLAIMED = answers(
     shape(run=OBJECT, job=_ref("Job"), token=TEXT, position=NUMBER),
     "A run, the job as it stands, and the token with which the run is reported of.",

@@ -27,6 +27,7 @@ from api.cli import (
     serving,
     storms,
     tokens,
+    what_if,
     why,
     working,
 )
@@ -108,6 +109,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "why", why.why),
     ("Questions", "audit", audit.audit),
     ("Questions", "storms", storms.list_storms),
+    ("Questions", "what-if", what_if.what_if),
     ("Other schedulers", "export", crontab_export.export),
     ("The ledger itself", "verify", keeping.verify),
     ("The ledger itself", "rebuild", keeping.rebuild),
