@@ -132,6 +132,10 @@ COMMAND = answers(
 )
 ONE_JOB = answers(shape(job=_ref("Job")), "The job; its revision is the ETag.")
 ONE_STORM = answers(shape(storm=_ref("Storm"), position=NUMBER), "The storm.")
+BLAME = answers(
+    shape(blame=shape(job_id=TEXT, job_name=TEXT, fields=list_of(OBJECT)), position=NUMBER),
+    "Each field with its value and the event that gave it.",
+)
 WHY = answers(
     shape(
         why=shape(

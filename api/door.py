@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
@@ -21,12 +22,14 @@ from api.bootstrap import Parts
 from api.conditions import call_of
 from api.errors import LONGEST_TEXT
 from api.repeats import first_answer
+from api.schemas import TimedQuery
 from ledger.domain.job import job_id_of
 from ledger.domain.origin import Actor
 from ledger.errors import InvalidField
 from ledger.store.application import Ledger
 from ledger.store.commands import Answer, Call
 from ledger.store.deciding import Command
+from projections.past import Moment
 
 REPEATABLE = frozenset({"topic"})
 """The only parameters of a query that may be given several times."""
@@ -98,6 +101,27 @@ class Door:
         if as_of > end:
             raise InvalidField(name, f"is beyond the end of the book, which is {end}")
         return as_of
+
+    async def moment(self, as_of: int | datetime | None) -> Moment | None:
+        """What `as_of` means for questions to the copies. Refuses as `past`."""
+        if as_of is None:
+            return None
+        position = await self.past(as_of)
+        if isinstance(as_of, datetime):
+            return Moment(position, as_of)
+        return Moment(position, await run_sync(self.ledger.reading.recorded_at, position))
+
+    async def ask(
+        self, query: TimedQuery, question: Callable[..., T], *, needs: Collection[str]
+    ) -> tuple[T, int]:
+        """Ask copies how things are, or how they stood at the query's `as_of`, and tell which
+        position that is. `question` takes `as_of`. Refuses Behind.
+        """
+        position = self.position(query.after_position)
+        as_of = await self.moment(query.as_of)
+        wanted = query.after_position if as_of is None else as_of.position
+        found = await self.read(partial(question, as_of=as_of), needs=needs, after_position=wanted)
+        return found, position if as_of is None else as_of.position
 
     async def repeated(self, call: Call) -> Answer | None:
         """What this call's idempotency key was answered before, or None."""

@@ -229,11 +229,11 @@ class Query(BaseModel):
     )
 
 
-class JobQuery(Query):
+class TimedQuery(Query):
     as_of: AsOf | None = AS_OF
 
 
-class Page(Query):
+class Page(TimedQuery):
     cursor: Filter | None = Field(None, description="The `next` of the page before.")
     limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
 
@@ -249,10 +249,6 @@ class StormsQuery(Page):
     open: bool = Field(False, description="Only those that are open now.")
 
 
-class RunsQuery(Page):
-    as_of: AsOf | None = AS_OF
-
-
 class WhyQuery(Query):
     at: AsOf | None = Field(
         None, description="At this instant, or at this position; now, if left out."
@@ -260,7 +256,6 @@ class WhyQuery(Query):
 
 
 class HistoryQuery(Page):
-    as_of: AsOf | None = AS_OF
     order: Literal["asc", "desc"] = "asc"
 
 

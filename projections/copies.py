@@ -17,16 +17,18 @@ from ledger.errors import Behind, JobNotFound, Unavailable
 from ledger.store import files
 from ledger.store.address import Address
 from ledger.store.application import Ledger
-from projections import job_questions, jobs, runs, storm_questions, storm_recovery, storms
+from projections import job_questions, runs, storm_questions, storm_recovery, storms
 from projections.followers import Follower, ProcessFollower, ThreadFollower
+from projections.framed_jobs import FramedJobs
 from projections.job_questions import JobFilter
 from projections.model import Model
+from projections.past import Moment, Part, Pasts
 from projections.runner import NOT_THERE, ModelStanding, Progress, Runner
 from projections.store import CopyStore, Questions
 from projections.stores.sqlite import SQLiteCopies
 
 COPIES_FILE = files.COPIES_FILE
-MODELS: tuple[Model, ...] = (jobs, runs, storms)
+MODELS: tuple[Model, ...] = (FramedJobs(), runs, storms)
 WAIT_SECONDS = 2.0
 
 
@@ -49,8 +51,16 @@ class Copies:
     """
 
     def __init__(
-        self, ledger: Ledger, store: CopyStore, runner: Runner | None, follower: Follower | None
+        self,
+        ledger: Ledger,
+        store: CopyStore,
+        runner: Runner | None,
+        follower: Follower | None,
+        models: Sequence[Model] = MODELS,
     ) -> None:
+        framed = next((model for model in models if isinstance(model, FramedJobs)), FramedJobs())
+        self._pasts = Pasts(ledger, store, framed, lambda part: self._reached((part,)))
+        self._models = models
         self._ledger = ledger
         self._store = store
         self._runner = runner
@@ -71,9 +81,9 @@ class Copies:
         """
         store = SQLiteCopies(path, is_read_only=is_read_only)
         if is_read_only:
-            return cls(ledger, store, None, None)
+            return cls(ledger, store, None, None, models)
         runner = Runner(ledger.book, ledger.mapper, store, models)
-        return cls(ledger, store, runner, ThreadFollower(runner))
+        return cls(ledger, store, runner, ThreadFollower(runner), models)
 
     @classmethod
     def open_kept_apart(cls, ledger: Ledger, data: Path, path: Path) -> Self:
@@ -93,7 +103,7 @@ class Copies:
 
         store = PostgresCopies(address)
         make_runner = partial(Runner, ledger.book, ledger.mapper, store, models)
-        return cls(ledger, store, None, SharedFollower(store, make_runner, models))
+        return cls(ledger, store, None, SharedFollower(store, make_runner, models), models)
 
     @classmethod
     def open_shared_kept_apart(cls, ledger: Ledger, address: Address) -> Self:
@@ -145,7 +155,7 @@ class Copies:
         """
         if self._runner is None:
             raise Unavailable("This process only reads the copies: the owner rebuilds them.")
-        model = next(model for model in MODELS if name == model.NAME)
+        model = next(model for model in self._models if name == model.NAME)
         return self._runner.rebuild(model, progress)
 
     # -- how far --------------------------------------------------------------------------------
@@ -159,7 +169,7 @@ class Copies:
         """Where each model stands; without a follower, as the file says."""
         if self._follower is not None:
             return self._follower.standings()
-        return [self._kept(model) for model in MODELS]
+        return [self._kept(model) for model in self._models]
 
     def wait_for(
         self, position: int, seconds: float | None = None, *, needs: Collection[str] = ()
@@ -215,9 +225,13 @@ class Copies:
 
     # -- questions ------------------------------------------------------------------------------
 
-    def reading(self) -> AbstractContextManager[Questions]:
-        """One committed state of all models, for questions that stand beside this class."""
-        return self._store.reading()
+    def reading(
+        self, as_of: Moment | None = None, *parts: Part
+    ) -> AbstractContextManager[Questions]:
+        """One committed state of all models, for questions that stand beside this class; or the
+        parts of one as they stood at a moment.
+        """
+        return self._store.reading() if as_of is None else self._pasts.at(as_of.position, *parts)
 
     def job(self, job_id: UUID) -> dict[str, Any]:
         """One job; JobNotFound when unknown or deleted."""
@@ -227,9 +241,11 @@ class Copies:
             raise JobNotFound(job_id)
         return job_questions.shape(row)
 
-    def jobs(self, asked: JobFilter) -> tuple[list[dict[str, Any]], str | None]:
-        """A page of jobs, and the next page's cursor."""
-        with self._store.reading() as questions:
+    def jobs(
+        self, asked: JobFilter, *, as_of: Moment | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of jobs, as they are or as they stood, and the next page's cursor."""
+        with self.reading(as_of, "jobs") as questions:
             return job_questions.find(questions, asked)
 
     def runs(
@@ -239,9 +255,9 @@ class Copies:
         with self._store.reading() as questions:
             return runs.find(questions, job_id, cursor=cursor, limit=limit)
 
-    def summary(self) -> dict[str, Any]:
-        """How many jobs stand where, the next fire, and the newest failures."""
-        with self._store.reading() as questions:
+    def summary(self, *, as_of: Moment | None = None) -> dict[str, Any]:
+        """How many jobs stand where, the next fire, and the newest failures; now, or then."""
+        with self.reading(as_of, "jobs", "runs") as questions:
             return {
                 **job_questions.summary(questions),
                 "recent_failures": runs.recent_failures(questions),
@@ -254,22 +270,22 @@ class Copies:
         return int(row["count"])
 
     def storms(
-        self, *, cursor: str | None, limit: int, only_open: bool
+        self, *, cursor: str | None, limit: int, only_open: bool, as_of: Moment | None = None
     ) -> tuple[list[dict[str, Any]], str | None]:
-        """A page of storms as they are now, newest first, and the next page's cursor."""
-        with self._store.reading() as questions:
+        """A page of storms as they are now, or were then, newest first, and the next page's
+        cursor.
+        """
+        now = self._ledger.clock.now() if as_of is None else as_of.at
+        with self.reading(as_of, "jobs", "storms") as questions:
             return storm_questions.find(
-                questions,
-                now=self._ledger.clock.now(),
-                cursor=cursor,
-                limit=limit,
-                only_open=only_open,
+                questions, now=now, cursor=cursor, limit=limit, only_open=only_open
             )
 
-    def storm(self, storm_id: str) -> dict[str, Any]:
-        """One storm as it is now; NotFound when there is none."""
-        with self._store.reading() as questions:
-            return storm_questions.one(questions, storm_id, now=self._ledger.clock.now())
+    def storm(self, storm_id: str, *, as_of: Moment | None = None) -> dict[str, Any]:
+        """One storm as it is now, or was then; NotFound when there is none."""
+        now = self._ledger.clock.now() if as_of is None else as_of.at
+        with self.reading(as_of, "jobs", "storms") as questions:
+            return storm_questions.one(questions, storm_id, now=now)
 
     def storm_members(self, storm_id: str) -> StormMembers:
         """Who tripped in a storm, for a recovery; NotFound when there is none."""

@@ -14,7 +14,7 @@ from ledger.store.records import Fact
 from projections.model import Statement
 
 NAME = "jobs"
-VERSION = 2
+VERSION = 3
 TABLES = ("jobs", "job_tags")
 SCHEMA = """
 CREATE TABLE jobs{g} (
@@ -53,6 +53,7 @@ CREATE TABLE jobs{g} (
     consecutive_losses BIGINT NOT NULL,
     run_count BIGINT NOT NULL,
     version BIGINT NOT NULL,
+    position BIGINT NOT NULL,
     revision BIGINT NOT NULL,
     created_at TEXT NOT NULL,
     created_by TEXT NOT NULL,
@@ -63,6 +64,7 @@ CREATE INDEX jobs{g}_by_status ON jobs{g} (status, number);
 CREATE INDEX jobs{g}_by_next ON jobs{g} (next_run_at) WHERE next_run_at IS NOT NULL;
 CREATE INDEX jobs{g}_by_class ON jobs{g} (last_failure_class,
 number) WHERE last_failure_class IS NOT NULL;
+CREATE INDEX jobs{g}_by_position ON jobs{g} (position);
 CREATE TABLE job_tags{g} (
     tag TEXT NOT NULL,
     number BIGINT NOT NULL,
@@ -74,7 +76,7 @@ CREATE INDEX job_tags{g}_by_job ON job_tags{g} (job_id);
 
 # -- statements ---------------------------------------------------------------------------------
 
-_MARK = "version = :version, updated_at = :timestamp"
+_MARK = "version = :version, position = :position, updated_at = :timestamp"
 _REVISE = f"{_MARK}, revision = :version"
 _REVIVE = (
     "status = 'active', next_run_at = :next_run_at, paused_until = NULL, consecutive_errors = 0, "
@@ -96,10 +98,10 @@ INSERT = """
 INSERT INTO jobs{g} (
     id, number, name, folded_name, description, status, enabled, schedule, task, executor, delivery,
     policy, tags, delete_after_run, next_run_at, consecutive_errors, consecutive_losses, run_count,
-    version, revision, created_at, created_by, updated_at ) VALUES ( :id, :number, :name,
+    version, position, revision, created_at, created_by, updated_at ) VALUES ( :id, :number, :name,
     :folded_name, :description, 'active', :enabled, :schedule, :task, :executor, :delivery, :policy,
-    :tags, :delete_after_run, :next_run_at, 0, 0, 0, :version, :version, :timestamp, :actor,
-    :timestamp )
+    :tags, :delete_after_run, :next_run_at, 0, 0, 0, :version, :position, :version, :timestamp,
+    :actor, :timestamp )
 """
 PAUSE = _update("status = 'paused', paused_until = :until, next_run_at = NULL", _REVISE)
 REVIVE = _update(_REVIVE, _REVISE)
@@ -169,7 +171,8 @@ def project(fact: Fact) -> Iterable[Statement]:
 
 
 def _of(fact: Fact) -> dict[str, Any]:
-    return {**fact.data, "id": str(fact.stream), "version": fact.version}
+    place = {"version": fact.version, "position": fact.position}
+    return {**fact.data, "id": str(fact.stream), **place}
 
 
 def _one(sql: str) -> Callable[[Fact], Iterable[Statement]]:

@@ -71,7 +71,7 @@ def _seen(questions: Questions, row: Row, now: datetime) -> SeenStorm:
         last_position=max(member["last_position"] for member in members),
         is_final=ended_at is not None and not may_return,
         failure_count=int(row["failure_count"]),
-        trip_count=int(row["trip_count"] or 0),
+        trip_count=int(row["trip_count"]),
         job_names=[member["name"] for member in members],
         failed_count=sum(member["status"] == "failed" for member in members),
     )

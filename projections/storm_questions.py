@@ -26,7 +26,9 @@ SELECT storms.*, {PRESENT.format(g="")} AS present_count,
     ) AS thinned_at,
     (SELECT COUNT(*) FROM storm_members WHERE storm = storms.number) AS job_count,
     (SELECT COUNT(*) FROM storm_failures WHERE storm = storms.number) AS failure_count,
-    (SELECT SUM(has_tripped) FROM storm_failures WHERE storm = storms.number) AS trip_count
+    (
+        SELECT COUNT(tripped_position) FROM storm_failures WHERE storm = storms.number
+    ) AS trip_count
 FROM storms
 """
 """`thinned_at` is when fewer than two jobs were left, unless two still are."""
@@ -50,7 +52,7 @@ WHERE storm_members.storm BETWEEN :first AND :last GROUP BY storm_members.storm,
 """
 JOBS = """
 SELECT member.job_id, jobs.name, jobs.status, member.left_at, member.left_by,
-    COUNT(*) AS failure_count, SUM(failure.has_tripped) AS trip_count,
+    COUNT(*) AS failure_count, COUNT(failure.tripped_position) AS trip_count,
     MIN(failure.recorded_at) AS first_failed_at, MAX(failure.recorded_at) AS last_failed_at,
     MIN(failure.position) AS first_position
 FROM storm_members AS member
@@ -173,7 +175,7 @@ def _shape(row: Row, states: Counter[str], now: datetime) -> dict[str, Any]:
         "last_failed_at": _instant(row["last_failed_at"]),
         "over_at": _instant(ended_at),
         "failure_count": int(row["failure_count"]),
-        "trip_count": int(row["trip_count"] or 0),
+        "trip_count": int(row["trip_count"]),
         "job_count": int(row["job_count"]),
         "remaining_count": int(row["present_count"]),
         "jobs_by_status": dict(sorted(states.items())),

@@ -22,7 +22,7 @@ from ledger.store.records import Fact
 from projections.model import Statement
 
 NAME = "storms"
-VERSION = 1
+VERSION = 2
 MINUTE = 60_000_000
 """Instants and durations here are in µs."""
 WINDOW = 10 * MINUTE
@@ -30,7 +30,7 @@ SILENCE = 70 * MINUTE
 OPENING_JOBS = 3
 REMAINING_JOBS = 2
 
-TABLES = ("storms", "storm_failures", "storm_members")
+TABLES = ("storms", "storm_failures", "storm_members", "past_storm_members")
 SCHEMA = """
 CREATE TABLE storms{g} (
     number BIGINT PRIMARY KEY,
@@ -50,7 +50,8 @@ CREATE TABLE storm_failures{g} (
     job_id TEXT NOT NULL,
     version BIGINT NOT NULL,
     recorded_at BIGINT NOT NULL,
-    has_tripped BIGINT NOT NULL
+    taken_position BIGINT NOT NULL,
+    tripped_position BIGINT
 );
 CREATE INDEX storm_failures{g}_by_storm ON storm_failures{g} (storm, job_id);
 CREATE INDEX storm_failures{g}_by_job ON storm_failures{g} (job_id, version);
@@ -60,15 +61,29 @@ CREATE TABLE storm_members{g} (
     storm BIGINT NOT NULL,
     signature TEXT NOT NULL,
     job_id TEXT NOT NULL,
+    taken_position BIGINT NOT NULL,
     last_failed_at BIGINT NOT NULL,
     left_at BIGINT,
     left_by TEXT,
+    left_position BIGINT,
     PRIMARY KEY (storm, signature, job_id)
 );
 CREATE INDEX storm_members{g}_by_signature ON storm_members{g} (signature, last_failed_at);
 CREATE INDEX storm_members{g}_present ON storm_members{g} (job_id) WHERE left_at IS NULL;
+CREATE TABLE past_storm_members{g} (
+    storm BIGINT NOT NULL,
+    signature TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    returned_position BIGINT NOT NULL,
+    left_at BIGINT NOT NULL,
+    left_by TEXT NOT NULL,
+    left_position BIGINT NOT NULL,
+    PRIMARY KEY (storm, signature, job_id, returned_position)
+);
 """
-"""Storm 0 is none: failures and jobs that may yet come to be of one."""
+"""Storm 0 is none: failures and jobs that may yet come to be of one. Positions say since when each
+row says what it says, so that `past_storms` can tell how the storms stood before.
+"""
 
 # -- a failure ----------------------------------------------------------------------------------
 
@@ -84,14 +99,14 @@ FORGET_FAILURES = f"DELETE FROM storm_failures{{g}} WHERE {_NONE} AND recorded_a
 FORGET_JOBS = f"DELETE FROM storm_members{{g}} WHERE {_NONE} AND last_failed_at < :window_from"
 KEEP_FAILURE = """
 INSERT INTO storm_failures{g} (
-    position, storm, signature, job_id, version, recorded_at, has_tripped
-) VALUES (:position, 0, :signature, :job_id, :version, :at, 0)
+    position, storm, signature, job_id, version, recorded_at, taken_position
+) VALUES (:position, 0, :signature, :job_id, :version, :at, :position)
 """
 KEEP_JOB = """
-INSERT INTO storm_members{g} (storm, signature, job_id, last_failed_at)
-VALUES (0, :signature, :job_id, :at)
+INSERT INTO storm_members{g} (storm, signature, job_id, taken_position, last_failed_at)
+VALUES (0, :signature, :job_id, :position, :at)
 ON CONFLICT (storm, signature, job_id) DO UPDATE
-SET last_failed_at = excluded.last_failed_at, left_at = NULL, left_by = NULL
+SET last_failed_at = excluded.last_failed_at, left_at = NULL, left_by = NULL, left_position = NULL
 """
 DECIDE = f"""
 UPDATE storm_failures{{g}} SET storm = COALESCE(
@@ -119,7 +134,10 @@ UPDATE storm_failures{{g}} SET storm = COALESCE(
 """An open storm of the signature; else, with jobs enough in the window, the one that took a failure
 in the window, or a new one; else none.
 """
-TAKE_FAILURES = f"UPDATE storm_failures{{g}} SET storm = {_TAKER} WHERE {_NONE} AND {_TAKER} <> 0"
+TAKE_FAILURES = (
+    f"UPDATE storm_failures{{g}} SET storm = {_TAKER}, taken_position = :position "
+    f"WHERE {_NONE} AND {_TAKER} <> 0"
+)
 OPEN = """
 INSERT INTO storms{g} (
     number, signature, failure_class, first_failed_at, opened_at, opened_position, last_failed_at
@@ -130,29 +148,42 @@ FROM storm_failures{g} AS this JOIN storm_failures{g} AS first ON first.position
 WHERE this.position = :position
 ON CONFLICT (number) DO UPDATE SET last_failed_at = excluded.last_failed_at
 """
+KEEP_LEFT = f"""
+INSERT INTO past_storm_members{{g}} (
+    storm, signature, job_id, returned_position, left_at, left_by, left_position
+)
+SELECT storm, signature, job_id, :position, left_at, left_by, left_position
+FROM storm_members{{g}} AS member
+WHERE storm = {_TAKER} AND storm <> 0 AND signature = :signature AND left_at IS NOT NULL
+AND EXISTS (SELECT 1 FROM storm_members{{g}} WHERE {_NONE} AND job_id = member.job_id)
+"""
+"""How those had left who are back."""
 TAKE_JOBS = f"""
-INSERT INTO storm_members{{g}} (storm, signature, job_id, last_failed_at, left_at, left_by)
-SELECT {_TAKER}, signature, job_id, last_failed_at, left_at, left_by
+INSERT INTO storm_members{{g}} (
+    storm, signature, job_id, taken_position, last_failed_at, left_at, left_by, left_position
+)
+SELECT {_TAKER}, signature, job_id, :position, last_failed_at, left_at, left_by, left_position
 FROM storm_members{{g}} WHERE {_NONE} AND {_TAKER} <> 0
 ON CONFLICT (storm, signature, job_id) DO UPDATE
 SET last_failed_at = excluded.last_failed_at, left_at = excluded.left_at,
-    left_by = excluded.left_by
+    left_by = excluded.left_by, left_position = excluded.left_position
 """
 RELEASE_JOBS = f"DELETE FROM storm_members{{g}} WHERE {_NONE} AND {_TAKER} <> 0"
 FAILURE = (
-    FORGET_FAILURES, FORGET_JOBS, KEEP_FAILURE, KEEP_JOB, DECIDE, TAKE_FAILURES, OPEN, TAKE_JOBS,
-    RELEASE_JOBS,
+    FORGET_FAILURES, FORGET_JOBS, KEEP_FAILURE, KEEP_JOB, DECIDE, TAKE_FAILURES, OPEN, KEEP_LEFT,
+    TAKE_JOBS, RELEASE_JOBS,
 )  # fmt: skip
 """What a failure changes, in this order."""
 
 # -- leaving ------------------------------------------------------------------------------------
 
 LEAVE = """
-UPDATE storm_members{g} SET left_at = :at, left_by = :left_by
+UPDATE storm_members{g} SET left_at = :at, left_by = :left_by, left_position = :position
 WHERE job_id = :job_id AND left_at IS NULL
 """
 TRIP = """
-UPDATE storm_failures{g} SET has_tripped = 1 WHERE job_id = :job_id AND version = :version - 1
+UPDATE storm_failures{g} SET tripped_position = :position
+WHERE job_id = :job_id AND version = :version - 1
 """
 """A failure and the trip it makes stand in one append, one after the other."""
 _LEAVES = {
@@ -186,7 +217,12 @@ def _failed(fact: Fact) -> Iterable[Statement]:
 
 
 def _left(fact: Fact, left_by: str) -> Iterable[Statement]:
-    values = {"job_id": str(fact.stream), "at": fact.recorded_at, "left_by": left_by}
+    values = {
+        "job_id": str(fact.stream),
+        "at": fact.recorded_at,
+        "left_by": left_by,
+        "position": fact.position,
+    }
     yield LEAVE, values
     if fact.topic == "job.circuit_tripped":
         yield TRIP, values | {"version": fact.version}

@@ -24,15 +24,16 @@ Job = Mapping[str, Any]
 _PREFIX = re.compile(rf"[0-9a-f-]{{{SHORTEST_PREFIX},36}}")
 
 
-def find_job_id(door: Door, wanted: str) -> str:
-    """The id of the job that is meant. A whole id need not be in the list: history and runs of a
-    deleted job are still there. Raises Stop when no job, or more than one, fits.
+def find_job_id(door: Door, wanted: str, *, as_of: str | None = None) -> str:
+    """The id of the job that is meant, now or at a moment of the past. A whole id need not be in
+    the list: history and runs of a deleted job are still there. Raises Stop when no job, or more
+    than one, fits.
     """
     try:
         return str(UUID(wanted))
     except ValueError:
         pass
-    found = {job["id"]: job for job in _meant(door, wanted)}
+    found = {job["id"]: job for job in _meant(door, wanted, as_of)}
     if not found:
         raise Stop(Exit.NOT_FOUND, f"There is no job {harmless(wanted)[:200]!r}: see list.")
     if len(found) > 1:
@@ -41,25 +42,25 @@ def find_job_id(door: Door, wanted: str) -> str:
     return str(job_id)
 
 
-def _meant(door: Door, wanted: str) -> list[Job]:
+def _meant(door: Door, wanted: str, as_of: str | None) -> list[Job]:
     """The jobs that fit, also while the list of jobs cannot answer: a broken copy must keep nobody
     from resuming a job.
     """
     try:
-        return list(_fitting(door, wanted))
+        return list(_fitting(door, wanted, as_of))
     except Problem as problem:
-        if problem.problem_code != "behind":
+        if problem.problem_code != "behind" or as_of is not None:
             raise
     return list(_fitting_in_book(door, wanted))
 
 
-def _fitting(door: Door, wanted: str) -> Iterator[Job]:
-    folded = wanted.casefold()
+def _fitting(door: Door, wanted: str, as_of: str | None) -> Iterator[Job]:
+    folded, then = wanted.casefold(), {"as_of": as_of}
     # The list's own search ignores case in ASCII only.
-    query = {"q": wanted} if wanted.isascii() else {}
+    query = then | ({"q": wanted} if wanted.isascii() else {})
     yield from (job for job in _jobs(door, query) if job["name"].casefold() == folded)
     if _PREFIX.fullmatch(folded):
-        yield from (job for job in _jobs(door, {}) if job["id"].startswith(folded))
+        yield from (job for job in _jobs(door, then) if job["id"].startswith(folded))
 
 
 def _fitting_in_book(door: Door, wanted: str) -> Iterator[Job]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
@@ -12,10 +13,11 @@ from rich.text import Text
 from api.cli.answers import Document, say_more, short, show
 from api.cli.curves import by_minute, curve
 from api.cli.moments import span, to_the_second, told, told_briefly
-from api.cli.options import AsJson, Cursor, DataFolder, Limit
+from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit
 from api.cli.screen import STYLES, print_facts, print_table, say, status_cell
+from api.cli.then import Then, read_then
 from api.cli.ways import Intent, open_door
-from ledger.clock import SystemClock, parse_rfc3339
+from ledger.clock import parse_rfc3339
 
 LEFT = {
     "succeeded": "succeeded again",
@@ -33,6 +35,7 @@ OnlyOpen = Annotated[bool, typer.Option("--open", help="Only storms that are not
 
 def list_storms(
     only_open: OnlyOpen = False,
+    as_of: AsOf = None,
     limit: Limit = 20,
     cursor: Cursor = None,
     as_json: AsJson = False,
@@ -41,19 +44,25 @@ def list_storms(
     """List the storms: jobs that failed of one thing together, the newest first."""
     query = {"open": only_open or None, "limit": limit, "cursor": cursor}
     with open_door(Intent.READ, data) as door:
-        answer = door.ask("GET", "/v1/storms", query=query)
-    show(answer, as_json, _print_storms)
+        then = read_then(door, as_of)
+        answer = door.ask("GET", "/v1/storms", query=query | {"as_of": then.as_of})
+    show(answer, as_json, partial(_print_storms, then=then))
 
 
-def show_storm(wanted: StormWanted, as_json: AsJson = False, data: DataFolder = None) -> None:
-    """Show one storm: its course by the minute, its jobs, and where they stand now."""
+def show_storm(
+    wanted: StormWanted, as_of: AsOf = None, as_json: AsJson = False, data: DataFolder = None
+) -> None:
+    """Show one storm: its course by the minute, its jobs, and where they stand now, or stood."""
     with open_door(Intent.READ, data) as door:
-        answer = door.ask("GET", f"/v1/storms/{quote(wanted, safe='')}")
-    show(answer, as_json, _print_storm)
+        then = read_then(door, as_of)
+        path = f"/v1/storms/{quote(wanted, safe='')}"
+        answer = door.ask("GET", path, query={"as_of": then.as_of})
+    show(answer, as_json, partial(_print_storm, then=then))
 
 
-def _print_storms(document: Document) -> None:
-    now = SystemClock().now()
+def _print_storms(document: Document, then: Then) -> None:
+    now = then.now
+    then.say()
     if not document["storms"]:
         say("No storms.", style="dim")
         return
@@ -73,11 +82,12 @@ def _print_storms(document: Document) -> None:
     ]
     heads = ["ID", "STATE", "BEGAN", ">LASTED", ">JOBS", ">FAILURES", ">TRIPS", "NOW", "CAUSE"]
     print_table(heads, rows)
-    say_more(document, "jobledger storms")
+    say_more(document, f"jobledger storms{then.flag(document['position'])}")
 
 
-def _print_storm(document: Document) -> None:
-    storm, now = document["storm"], SystemClock().now()
+def _print_storm(document: Document, then: Then) -> None:
+    storm, now = document["storm"], then.now
+    then.say()
     first = storm["first_failure"]
     print_facts(
         [

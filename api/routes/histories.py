@@ -11,9 +11,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api.auth import requires
-from api.documents import listed
+from api.documents import BLAME, listed
 from api.door import Door, JobId, UsesDoor, plain
-from api.schemas import HistoryQuery, RunsQuery
+from api.schemas import HistoryQuery, Page, TimedQuery
+from projections.blame import Blame
 from projections.job_questions import read_cursor
 from projections.past_runs import PastRuns
 
@@ -41,8 +42,18 @@ async def events(
     return plain({"events": page.events, "next": following, "position": at})
 
 
+@router.get("/blame", dependencies=[requires("viewer")], responses={200: BLAME})
+async def blame(job_id: JobId, query: Annotated[TimedQuery, Query()], door: UsesDoor) -> Response:
+    """Each field of a job, deleted or not, with the event that gave it its value."""
+    position = door.position(query.after_position)
+    as_of = None if query.as_of is None else await door.past(query.as_of)
+    question = Blame(door.ledger, door.parts.history)
+    found = await run_sync(partial(question.answer, job_id, as_of=as_of))
+    return plain({"blame": found, "position": position if as_of is None else as_of})
+
+
 @router.get("/runs", dependencies=[requires("viewer")], responses={200: listed("runs")})
-async def runs(job_id: JobId, query: Annotated[RunsQuery, Query()], door: UsesDoor) -> Response:
+async def runs(job_id: JobId, query: Annotated[Page, Query()], door: UsesDoor) -> Response:
     """A job's runs, newest first, deleted or not."""
     position = door.position(query.after_position)
     if query.as_of is not None:
@@ -56,7 +67,7 @@ async def runs(job_id: JobId, query: Annotated[RunsQuery, Query()], door: UsesDo
     return plain({"runs": found, "next": following, "position": position})
 
 
-async def _runs_at(job_id: UUID, query: RunsQuery, door: Door, as_of: int) -> Response:
+async def _runs_at(job_id: UUID, query: Page, door: Door, as_of: int) -> Response:
     version = await run_sync(door.parts.history.version_at, job_id, as_of)
     past = PastRuns(door.ledger, job_id, version)
     found, following = await run_sync(partial(past.page, cursor=query.cursor, limit=query.limit))

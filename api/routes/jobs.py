@@ -13,7 +13,7 @@ from api.auth import UsesCaller, guarded, requires
 from api.bodies import body_of, documented, read_object
 from api.documents import COMMAND, ONE_JOB, listed
 from api.door import JobId, UsesDoor, one_job, plain
-from api.schemas import JobPatch, JobQuery, JobSpec, JobsQuery, Plain, ReasonBody
+from api.schemas import JobPatch, JobSpec, JobsQuery, Plain, ReasonBody, TimedQuery
 from ledger.store import commands
 from projections.job_questions import JobFilter
 
@@ -42,19 +42,15 @@ async def schedule(spec: GivenObject, caller: UsesCaller, door: UsesDoor) -> Res
 
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("jobs")})
 async def jobs(query: Annotated[JobsQuery, Query()], door: UsesDoor) -> Response:
-    """The jobs, in the order they were made."""
-    asked = JobFilter(**query.model_dump(exclude={"after_position"}))
-    position = door.position(query.after_position)
-    found, following = await door.read(
-        partial(door.parts.copies.jobs, asked),
-        needs=NEEDS,
-        after_position=query.after_position,
-    )
+    """The jobs, in the order they were made, as they are or as they stood."""
+    asked = JobFilter(**query.model_dump(exclude={"after_position", "as_of"}))
+    question = partial(door.parts.copies.jobs, asked)
+    (found, following), position = await door.ask(query, question, needs=NEEDS)
     return plain({"jobs": found, "next": following, "position": position})
 
 
 @router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: ONE_JOB})
-async def job(job_id: JobId, query: Annotated[JobQuery, Query()], door: UsesDoor) -> Response:
+async def job(job_id: JobId, query: Annotated[TimedQuery, Query()], door: UsesDoor) -> Response:
     """One job, as it is, or as it stood."""
     if query.as_of is not None:
         position = await door.past(query.as_of)

@@ -12,7 +12,7 @@ from api.auth import requires
 from api.documents import EVIDENCE, HEALTH, SUMMARY
 from api.door import UsesDoor, plain
 from api.readiness import Readiness
-from api.schemas import Query as PlainQuery
+from api.schemas import TimedQuery
 from ledger.store.evidence import genesis
 
 router = APIRouter(tags=["status"])
@@ -32,12 +32,10 @@ async def readyz(request: Request) -> Response:
 
 
 @router.get("/v1/summary", dependencies=[requires("viewer")], responses={200: SUMMARY})
-async def summary(query: Annotated[PlainQuery, Query()], door: UsesDoor) -> Response:
-    """How many jobs stand where, what fires next, the newest failures."""
-    position = door.position(query.after_position)
-    found = await door.read(
-        door.parts.copies.summary, needs=("jobs", "runs"), after_position=query.after_position
-    )
+async def summary(query: Annotated[TimedQuery, Query()], door: UsesDoor) -> Response:
+    """How many jobs stand where, what fires next, the newest failures; now, or then."""
+    question = door.parts.copies.summary
+    found, position = await door.ask(query, question, needs=("jobs", "runs"))
     return plain({"summary": found, "position": position})
 
 

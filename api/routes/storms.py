@@ -1,4 +1,4 @@
-"""Storms: jobs that failed of one thing together, as they stand at the moment of the question."""
+"""Storms: jobs that failed of one thing together, as they stand at the moment or stood at one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from starlette.responses import Response
 from api.auth import requires
 from api.documents import ONE_STORM, listed
 from api.door import UsesDoor, plain
-from api.schemas import Query as PlainQuery
-from api.schemas import StormsQuery
+from api.schemas import StormsQuery, TimedQuery
 
 router = APIRouter(prefix="/v1/storms", tags=["storms"])
 
@@ -22,27 +21,16 @@ NEEDS = ("storms", "jobs")
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("storms")})
 async def storms(query: Annotated[StormsQuery, Query()], door: UsesDoor) -> Response:
     """The storms, open and past, the newest first."""
-    position = door.position(query.after_position)
-    found, following = await door.read(
-        partial(
-            door.parts.copies.storms,
-            cursor=query.cursor,
-            limit=query.limit,
-            only_open=query.open,
-        ),
-        needs=NEEDS,
-        after_position=query.after_position,
+    question = partial(
+        door.parts.copies.storms, cursor=query.cursor, limit=query.limit, only_open=query.open
     )
+    (found, following), position = await door.ask(query, question, needs=NEEDS)
     return plain({"storms": found, "next": following, "position": position})
 
 
 @router.get("/{storm_id}", dependencies=[requires("viewer")], responses={200: ONE_STORM})
-async def storm(storm_id: str, query: Annotated[PlainQuery, Query()], door: UsesDoor) -> Response:
+async def storm(storm_id: str, query: Annotated[TimedQuery, Query()], door: UsesDoor) -> Response:
     """One storm with its first failure, its jobs and its failures per minute."""
-    position = door.position(query.after_position)
-    found = await door.read(
-        partial(door.parts.copies.storm, storm_id),
-        needs=NEEDS,
-        after_position=query.after_position,
-    )
+    question = partial(door.parts.copies.storm, storm_id)
+    found, position = await door.ask(query, question, needs=NEEDS)
     return plain({"storm": found, "position": position})

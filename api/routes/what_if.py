@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from api import export
 from api.asked import WhatIfBody
 from api.auth import requires
+from api.bodies import body_of, documented
 from api.documents import WHAT_IF
 from api.door import Door, UsesDoor, plain
 from ledger.errors import InvalidField
@@ -27,9 +29,16 @@ from projections.what_if.question import (
 
 router = APIRouter(prefix="/v1", tags=["questions"])
 
+GivenWhatIf = Annotated[WhatIfBody, Depends(body_of(WhatIfBody))]
 
-@router.post("/what-if", dependencies=[requires("viewer")], responses={200: WHAT_IF})
-async def ask_what_if(body: WhatIfBody, door: UsesDoor) -> Response:
+
+@router.post(
+    "/what-if",
+    dependencies=[requires("viewer")],
+    responses={200: WHAT_IF},
+    openapi_extra=documented(WhatIfBody),
+)
+async def ask_what_if(body: GivenWhatIf, door: UsesDoor) -> Response:
     """Walk what was recorded again under another policy; the jobs that would have fared differently
     come in pages, or all of them as CSV.
     """

@@ -65,6 +65,11 @@ class Reading:
         """The last position recorded at or before an instant."""
         return self._book.position_at(microseconds(instant))
 
+    def recorded_at(self, position: int) -> datetime:
+        """When the event at a position was recorded; the epoch for position 0."""
+        found = self._book.read(after=position - 1, limit=1) if position else []
+        return from_microseconds(found[0].recorded_at if found else 0)
+
     def job(self, job_id: UUID) -> dict[str, Any]:
         """One job as the book has it now. JobNotFound when unknown or deleted."""
         job = fold_stream(self._book, self._mapper, Job.blank(job_id))

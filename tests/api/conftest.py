@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.flow.databases import a_database
 @pytest.fixture
 def api(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Api]:
     with ExitStack() as closing:
-        settings = {}
+        settings: dict[str, Any] = {}
         if request.config.getoption("--api-store") == "postgres":
             servers = request.getfixturevalue("postgres_dsns")
             settings["dsn"] = closing.enter_context(a_database(servers[1], own_name()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -19,11 +19,13 @@ import pytest
 
 from api.app import create_app
 from api.bootstrap import Parts, open_server_parts
-from api.settings import load_settings
+from api.settings import Settings, load_settings
 from ledger.domain import outcomes
 from ledger.store import run_commands
+from ledger.store.application import Ledger
 from ledger.store.records import Fact
 from ledger.store.unit import Unit
+from projections.copies import COPIES_FILE, Copies
 from projections.model import Model, Statement
 from projections.stores.sqlite import SQLiteCopies
 from tests.builders import DAY, SUCCESS, ManualClock, a_spec
@@ -214,11 +216,16 @@ class Throwing:
 
 
 @contextmanager
-def serving(folder: Path, **settings: Any) -> Iterator[Api]:
-    """A server over a folder, its copies following, nothing dispatched."""
+def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any) -> Iterator[Api]:
+    """A server over a folder, its copies (of other models, if some are given) following, nothing
+    dispatched.
+    """
     clock = ManualClock()
     loaded = load_settings({}, {"data": folder / "data", **settings})
     parts = open_server_parts(loaded, dispatches=False, clock=clock)
+    if models is not None:
+        parts.copies.close()
+        parts.copies = copies_of(parts.ledger, loaded, models)
     parts.copies.patience_seconds = PATIENCE_SECONDS
     parts.start()
     api = Api(parts, clock, folder / "data", **settings)
@@ -226,6 +233,13 @@ def serving(folder: Path, **settings: Any) -> Iterator[Api]:
         yield api
     finally:
         api.close()
+
+
+def copies_of(ledger: Ledger, settings: Settings, models: Sequence[Model]) -> Copies:
+    """The copies of a new ledger, of these models."""
+    if settings.address is not None:
+        return Copies.open_shared(ledger, settings.address, models=models)
+    return Copies.open(ledger, settings.data / COPIES_FILE, models=models)
 
 
 def error(answer: httpx.Response, status: int) -> str:

@@ -96,7 +96,3 @@ def test_what_is_no_place_in_the_past_is_refused(api: Api, path: str, as_of: str
     answer = api.get(f"/v1/jobs/{job_id}{path}", params={"as_of": as_of})
 
     assert problem(answer, 422, "invalid_field")["field"] == "as_of"
-
-
-def test_the_list_of_jobs_does_not_know_the_past(api: Api) -> None:
-    problem(api.get("/v1/jobs?as_of=1"), 422, "unknown_field")

@@ -1,0 +1,210 @@
+"""`as_of` over the fleet: the list of jobs, the summary and the storms, exactly as the same call
+was answered then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from ledger.clock import rfc3339
+from ledger.domain import outcomes
+from ledger.store import run_commands
+from projections import runs, storms
+from projections.framed_jobs import FramedJobs
+from tests.api.harness import Api, problem, serving
+from tests.builders import SUCCESS
+from tests.contract.shelves import own_name
+from tests.flow.databases import a_database
+
+EVERY = 7
+"""Positions between two frames here, so that a short history has many."""
+LISTS = (
+    "/v1/jobs",
+    "/v1/jobs?limit=2",
+    "/v1/jobs?status=active",
+    "/v1/jobs?status=failed&limit=1",
+    "/v1/jobs?tag=red",
+    "/v1/jobs?q=new",
+    "/v1/jobs?failure_class=rate_limited&limit=2",
+    "/v1/jobs?failure_class=timeout&status=active",
+    "/v1/summary",
+    "/v1/storms",
+    "/v1/storms?limit=1",
+    "/v1/storms?open=true",
+)
+WEATHER = ("429 Too Many Requests", "rate_limited"), ("timed out", "timeout")
+PAUSES = (1, 1, 1, 5, 5, 5, 5, 30, 30, 30, 30, 240, 4300)
+"""Seconds between two things that happen; now and then a storm is over meanwhile."""
+
+Kept = dict[tuple[int, str], tuple[str, list[bytes]]]
+
+
+@pytest.fixture
+def framed(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Api]:
+    with ExitStack() as closing:
+        settings: dict[str, Any] = {}
+        if request.config.getoption("--api-store") == "postgres":
+            servers = request.getfixturevalue("postgres_dsns")
+            settings["dsn"] = closing.enter_context(a_database(servers[1], own_name()))
+        models = (FramedJobs(EVERY), runs, storms)
+        yield closing.enter_context(serving(tmp_path, models, **settings))
+
+
+def answers(api: Api, path: str, as_of: str | None = None) -> list[bytes]:
+    """The answers to a question, page after page, to the byte."""
+    name, _, rest = path.partition("?")
+    query: dict[str, Any] = dict(pair.split("=") for pair in rest.split("&") if pair)
+    query |= {} if as_of is None else {"as_of": as_of}
+    found: list[bytes] = []
+    while True:
+        answer = api.get(name, params=query)
+        found.append(answer.content)
+        if answer.json().get("next") is None:
+            return found
+        query["cursor"] = answer.json()["next"]
+
+
+class Life:
+    """Jobs to which whatever may be done to a job is done, by chance."""
+
+    def __init__(self, api: Api, seed: int) -> None:
+        self.api = api
+        self.random = Random(seed)
+        self.ids: list[str] = []
+
+    def step(self) -> None:
+        self.api.clock.advance(timedelta(seconds=self.random.choice(PAUSES)))
+        if len(self.ids) < 5 or self.random.random() < 0.04:
+            self._schedule()
+            return
+        job_id = self.random.choice(self.ids)
+        job = self.api.get(f"/v1/jobs/{job_id}").json()["job"]
+        if job["open_run"] is not None and self.random.random() < 0.9:
+            self.api.end_run(job_id, job["open_run"]["run_id"], self._outcome())
+        elif job["status"] != "active":
+            self._ask("POST", f"/v1/jobs/{job_id}/resume", {"force": True})
+        elif self.random.random() < 0.75 and job["open_run"] is None:
+            self._run(job_id)
+        else:
+            self._change(job_id)
+
+    def _schedule(self) -> None:
+        tags = self.random.sample(["red", "green", "Blau"], self.random.randrange(3))
+        name = f"{self.random.choice(['old', 'new'])} {self.random.random()}"
+        self.ids.append(self.api.schedule(name, tags=tags, policy={"trip_after": 4}))
+
+    def _run(self, job_id: str) -> None:
+        self._ask("POST", f"/v1/jobs/{job_id}/run")
+        call = self.api.ledger.call()
+        claim = run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+        claimed = self.api.ledger.ask(claim)
+        assert claimed is not None
+        if self.random.random() < 0.7:
+            self.api.clock.advance(timedelta(seconds=1))
+            self.api.end_run(job_id, claimed.run.run_id, self._outcome())
+
+    def _outcome(self) -> run_commands.Report:
+        if self.random.random() < 0.2:
+            return SUCCESS
+        text, failure_class = WEATHER[self.random.random() < 0.3]
+        return outcomes.Failure(text, failure_class, "api.example.com", None, 7)
+
+    def _change(self, job_id: str) -> None:
+        name = f"{self.random.choice(['old', 'new'])} {self.random.random()}"
+        changes: dict[str, Any] = self.random.choice(
+            [{"tags": ["red"]}, {"tags": []}, {"name": name}]
+        )
+        match self.random.randrange(4):
+            case 0:
+                self._ask("POST", f"/v1/jobs/{job_id}/pause")
+            case 1 if len(self.ids) > 4:
+                self._ask("DELETE", f"/v1/jobs/{job_id}")
+                self.ids.remove(job_id)
+            case _:
+                self._ask("PATCH", f"/v1/jobs/{job_id}", {**changes, "task": name})
+
+    def _ask(self, method: str, path: str, body: Any = None) -> None:
+        answer = self.api.ask(method, path, **({} if body is None else {"json": body}))
+        assert answer.is_success, answer.text
+
+
+def recorded(api: Api, seed: int, steps: int) -> Kept:
+    """The answers to every question, again and again while a history grows."""
+    life, kept = Life(api, seed), Kept()
+    for _ in range(steps):
+        life.step()
+        at = api.ledger.writer.position, rfc3339(api.clock.now())
+        listed = api.get("/v1/storms").json()["storms"]
+        known = [f"/v1/storms/{storm['id']}" for storm in listed]
+        for path in (*LISTS, *known):
+            kept[at[0], path] = at[1], answers(api, path)
+    return kept
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_past_of_the_fleet_is_answered_as_it_was_answered_then(framed: Api, seed: int) -> None:
+    kept = recorded(framed, seed, steps=90)
+
+    for (position, path), (instant, then) in kept.items():
+        for as_of in (str(position), instant):
+            told = answers(framed, path, as_of)
+            assert told == then, f"seed {seed}, {path} as of {as_of}"
+    assert framed.ledger.writer.position > 20 * EVERY
+    assert len({path for _, path in kept}) > len(LISTS) + 1, "there were no storms"
+
+
+def test_before_anything_happened_there_is_nothing(framed: Api) -> None:
+    before = rfc3339(framed.clock.now() - timedelta(days=900))
+    framed.failed_job()
+
+    for as_of in ("0", before):
+        assert framed.get(f"/v1/jobs?as_of={as_of}").json()["jobs"] == []
+        assert framed.get(f"/v1/summary?as_of={as_of}").json()["summary"]["total"] == 0
+        assert framed.get(f"/v1/storms?as_of={as_of}").json()["storms"] == []
+        problem(framed.get(f"/v1/storms/S-1?as_of={as_of}"), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/summary", "/v1/storms", "/v1/storms/S-1"])
+@pytest.mark.parametrize(
+    "as_of", ["99999", "9" * 400, "2999-01-01T00:00:00Z", "yesterday", "", "2026-03-02T12:00:00"]
+)
+def test_what_is_no_place_in_the_past_is_refused(api: Api, path: str, as_of: str) -> None:
+    answer = api.get(path, params={"as_of": as_of})
+
+    assert problem(answer, 422, "invalid_field")["field"] == "as_of"
+
+
+def test_a_past_is_told_though_the_copies_are_stuck_after_it(framed: Api) -> None:
+    framed.schedule("first")
+    then, position = framed.get("/v1/jobs").content, framed.ledger.writer.position
+    with framed.broken_copy("jobs"):
+        framed.schedule("second")
+
+        told = framed.get(f"/v1/jobs?as_of={position}")
+
+        assert told.content == then
+        problem(framed.get(f"/v1/jobs?as_of={position + 2}"), 503, "behind")
+
+
+def test_pages_of_the_past_follow_each_other_while_the_fleet_goes_on(framed: Api) -> None:
+    for number in range(6):
+        framed.schedule(f"job {number}")
+    position = framed.ledger.writer.position
+    query: dict[str, Any] = {"as_of": position, "limit": 2}
+    seen: list[str] = []
+    while query.get("cursor", "") is not None:
+        page: httpx.Response = framed.get("/v1/jobs", params=query)
+        seen += [job["name"] for job in page.json()["jobs"]]
+        query["cursor"] = page.json()["next"]
+        framed.schedule(f"later {len(seen)}")
+
+    assert seen == [f"job {number}" for number in range(6)]

@@ -1,0 +1,144 @@
+"""The past of a fleet against what the models make of the events up to there, one after the other;
+frames are grown and rebuilt alike.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from pytest import raises
+
+from ledger import Ledger
+from ledger.errors import Behind
+from ledger.store.records import Fact
+from projections import job_questions, jobs, past, runs, storm_questions, storms
+from projections.copies import Copies
+from projections.framed_jobs import FramedJobs
+from projections.job_questions import JobFilter
+from projections.past import Moment
+from projections.stores.sqlite import SQLiteQuestions
+from tests.flow.typed_commands import Shell
+from tests.storm.making import Making, Size
+
+SEED = 11
+EVERY = 700
+FILTERS = (
+    JobFilter(limit=1000),
+    JobFilter(status="failed"),
+    JobFilter(status="paused"),
+    JobFilter(failure_class="rate_limited"),
+    JobFilter(q="1", limit=5),
+    JobFilter(limit=4, cursor="40", is_newest_first=True),
+)
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """Two days of a small fleet, with storms, a silence and operators."""
+    folder = tmp_path_factory.mktemp("fleet")
+    Making(folder, SEED, Size(jobs=40, days=2)).make()
+    with Ledger.open_read_only(folder / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+def copies(ledger: Ledger, tmp_path: Path) -> Iterator[Copies]:
+    models = (FramedJobs(EVERY), runs, storms)
+    opened = Copies.open(ledger, tmp_path / "copies.db", models=models)
+    opened.catch_up()
+    yield opened
+    opened.close()
+
+
+def all_facts(ledger: Ledger) -> Iterator[Fact]:
+    after = 0
+    while page := ledger.book.read(after=after, limit=2000):
+        yield from ledger.mapper.to_facts(page)
+        after = page[-1].id
+
+
+def told(questions: Any, moment: Moment) -> list[Any]:
+    """Everything that can be asked of the fleet."""
+    page, _ = storm_questions.find(questions, now=moment.at, limit=1000)
+    return [
+        *(job_questions.find(questions, asked) for asked in FILTERS),
+        job_questions.summary(questions),
+        runs.recent_failures(questions),
+        page,
+        *(storm_questions.one(questions, storm["id"], now=moment.at) for storm in page),
+    ]
+
+
+def test_the_past_is_what_the_events_up_to_there_make(ledger: Ledger, copies: Copies) -> None:
+    end = ledger.book.tail_position()
+    random = Random(SEED)
+    chosen = {random.randrange(1, end) for _ in range(25)}
+    trips = [fact.position for fact in all_facts(ledger) if fact.topic == "job.circuit_tripped"]
+    chosen |= {position - 1 for position in trips[:10]}
+    chosen |= {EVERY - 1, EVERY, EVERY + 1, 9 * EVERY, end}
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    for model in (jobs, runs, storms):
+        memory.executescript(model.SCHEMA.replace("{g}", ""))
+    storm_counts = set()
+
+    for fact in all_facts(ledger):
+        for model in (jobs, runs, storms):
+            for sql, values in model.project(fact):
+                memory.execute(sql.replace("{g}", ""), values)
+        if fact.position in chosen:
+            moment = Moment(fact.position, ledger.reading.recorded_at(fact.position))
+            with copies.reading(moment, "jobs", "runs", "storms") as questions:
+                found = told(questions, moment)
+            expected = told(SQLiteQuestions(memory), moment)
+            assert found == expected, f"seed {SEED}, position {fact.position}"
+            storm_counts.add(len(expected[len(FILTERS) + 2]))
+
+    memory.close()
+    assert end > 9 * EVERY
+    assert len(storm_counts) > 1, "the storms were the same all the time"
+
+
+def test_frames_are_rebuilt_as_they_were_grown(copies: Copies) -> None:
+    for name in ("jobs", "storms"):
+        grown, rebuilt = copies.rebuild(name, lambda *_: None)
+        assert grown == rebuilt
+
+    with copies.reading() as questions:
+        for table in ("past_jobs", "past_definitions", "past_storm_members"):
+            assert questions.row(f"SELECT * FROM {table}") is not None, table
+
+
+def test_a_past_that_the_copies_are_too_far_from_is_behind(ledger: Ledger, copies: Copies) -> None:
+    pasts = past.Pasts(ledger, copies._store, FramedJobs(EVERY), lambda _: EVERY)
+    with pasts.at(3 * EVERY, "jobs"):
+        pass
+
+    with raises(Behind), pasts.at(past.LONGEST_TAIL + 2 * EVERY, "jobs"):
+        pass
+    with raises(Behind), pasts.at(2 * EVERY, "jobs", "storms"):
+        pass
+
+
+def test_the_command_line_tells_the_past(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    first = shell.schedule("first")
+    shell.schedule("second")
+    shell.ok("delete", "first", "--yes")
+    events = shell.ok("audit", "--json", "--topic", "job.scheduled").document["events"]
+    made = events[0]
+
+    assert "first" not in shell.ok("list").out
+    listed = shell.ok("list", "--as-of", str(made["position"])).out
+    assert "first" in listed
+    assert "second" not in listed
+    assert f"As of position {made['position']}" in listed
+    assert first["id"] in shell.ok("show", "first", "--as-of", made["recorded_at"]).out
+    assert "No storms." in shell.ok("storms", "--as-of", "3").out
+    assert shell.type("storm", "show", "S-1", "--as-of", "3").code == 3
+    for unknown in ("99999", "9" * 30, "2999-01-01T00:00:00Z", "yesterday"):
+        assert shell.type("list", "--as-of", unknown).code in (1, 2), unknown
