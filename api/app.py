@@ -38,6 +38,7 @@ from api.routes import (
     storms,
     stream,
     tokens,
+    what_if,
     why,
 )
 from api.settings import Settings
@@ -53,6 +54,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     runs.router,
     storms.router,
+    what_if.router,
     stream.router,
     schedules.router,
     imports.router,

@@ -21,6 +21,7 @@ from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.addresses import AllowList
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.executors.signing import Signer
+from ledger.dispatch.recoveries import RecoveryDriver
 from ledger.dispatch.secrets import Secrets
 from ledger.domain.origin import Actor, Origin
 from ledger.errors import StartRefused
@@ -61,6 +62,8 @@ class Parts:
     tracing: Tracing | None = None
     desk: Desk | None = None
     """Hands out runs to workers where no dispatcher does."""
+    recoveries: RecoveryDriver | None = None
+    """Carries out recoveries, where runs are dispatched."""
     _steps: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _is_started: bool = False
     _is_closed: bool = False
@@ -83,6 +86,8 @@ class Parts:
                 self.desk.start()
             if self.courier is not None:
                 self.courier.start()
+            if self.recoveries is not None:
+                self.recoveries.start()
 
     def tell(self, watch: Watch) -> None:
         """Have `watch` told what happens here from now on; where spans are made, they still are."""
@@ -112,6 +117,8 @@ class Parts:
                     closing.callback(self.desk.close)
                 if self.dispatcher is not None:
                     closing.callback(self.dispatcher.drain, drain_seconds)
+                if self.recoveries is not None:
+                    closing.callback(self.recoveries.close)
 
 
 def open_server_parts(
@@ -149,6 +156,7 @@ def open_server_parts(
             secrets,
             _courier(ledger, copies, secrets, settings) if dispatches else None,
             desk=Desk(ledger) if ledger.book.is_shared and not dispatches else None,
+            recoveries=RecoveryDriver(ledger) if dispatches else None,
             tracing=_tracing(settings),
         )
         parts.tell(Unwatched())

@@ -117,6 +117,10 @@ COMMAND = answers(
 )
 ONE_JOB = answers(shape(job=_ref("Job")), "The job; its revision is the ETag.")
 ONE_STORM = answers(shape(storm=_ref("Storm"), position=NUMBER), "The storm.")
+BLAME = answers(
+    shape(blame=shape(job_id=TEXT, job_name=TEXT, fields=list_of(OBJECT)), position=NUMBER),
+    "Each field with its value and the event that gave it.",
+)
 WHY = answers(
     shape(
         why=shape(
@@ -135,6 +139,11 @@ WHY = answers(
     ),
     "Why, as a code, a sentence and the events that made it so.",
 )
+WHAT_IF = answers(
+    shape(what_if=OBJECT, jobs=list_of(OBJECT), next=or_null(TEXT), position=NUMBER),
+    "The sums as recorded and as they would have been, and a page of the jobs that differ.",
+)
+WHAT_IF["content"] |= {"text/csv; charset=utf-8": {"schema": TEXT}}
 CLAIMED = answers(
     shape(run=OBJECT, job=_ref("Job"), token=TEXT, position=NUMBER),
     "A run, the job as it stands, and the token with which the run is reported of.",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
+
+T = TypeVar("T")
 
 ROWS_AT_ONCE = 500
 """Events in one piece of a stream."""
@@ -41,9 +43,14 @@ def jsonl(events: Iterable[dict[str, Any]]) -> Iterator[bytes]:
 
 def csv_rows(events: Iterable[dict[str, Any]]) -> Iterator[bytes]:
     """A line of names, then one event a line; `data` as JSON. No cell begins like a formula."""
-    yield _lines([COLUMNS])
-    for some in _in_pieces(events):
-        yield _lines([_row(event) for event in some])
+    yield from table(COLUMNS, map(_row, events))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
+    """A line of names, then the rows. No cell begins like a formula."""
+    yield _lines([columns])
+    for some in _in_pieces(rows):
+        yield _lines([[safe_cell(cell) for cell in row] for row in some])
 
 
 def safe_cell(value: object) -> str:
@@ -52,13 +59,13 @@ def safe_cell(value: object) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
-def _row(event: dict[str, Any]) -> list[str]:
+def _row(event: dict[str, Any]) -> list[object]:
     flat = event | {
         "actor_id": event["actor"]["id"],
         "actor_kind": event["actor"]["kind"],
         "data": orjson.dumps(event["data"]).decode(),
     }
-    return [safe_cell(flat[name]) for name in COLUMNS]
+    return [flat[name] for name in COLUMNS]
 
 
 def _lines(rows: Iterable[Iterable[str]]) -> bytes:
@@ -67,7 +74,7 @@ def _lines(rows: Iterable[Iterable[str]]) -> bytes:
     return sheet.getvalue().encode()
 
 
-def _in_pieces(events: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    rest = iter(events)
+def _in_pieces(rows: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(rows)
     while some := list(islice(rest, ROWS_AT_ONCE)):
         yield some

@@ -55,7 +55,9 @@ AnyJob = Annotated[object, WithJsonSchema({"type": "object"})]
 
 
 def _moment(given: object) -> object:
-    """A position, if it is all digits, else an instant."""
+    """A position, if it is a number or all digits, else an instant."""
+    if type(given) is int and 0 <= given <= HIGHEST_POSITION:
+        return given
     if isinstance(given, str) and given.isascii() and given.isdigit():
         return int(given[: len(str(HIGHEST_POSITION)) + 1])
     try:

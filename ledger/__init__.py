@@ -12,9 +12,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ledger.dispatch.dispatcher import Dispatcher
     from ledger.dispatch.executors.registry import ExecutorSettings
+    from ledger.dispatch.recoveries import RecoveryDriver
+    from ledger.domain.recovery_plan import Selector, Terms
     from ledger.store.application import Answer, Call, Ledger, Limits
 
-__all__ = ["Answer", "Call", "Dispatcher", "ExecutorSettings", "Ledger", "Limits"]
+__all__ = [
+    "Answer",
+    "Call",
+    "Dispatcher",
+    "ExecutorSettings",
+    "Ledger",
+    "Limits",
+    "RecoveryDriver",
+    "Selector",
+    "Terms",
+]
 
 _HOMES = {
     "Answer": "ledger.store.application",
@@ -23,6 +35,9 @@ _HOMES = {
     "ExecutorSettings": "ledger.dispatch.executors.registry",
     "Ledger": "ledger.store.application",
     "Limits": "ledger.store.application",
+    "RecoveryDriver": "ledger.dispatch.recoveries",
+    "Selector": "ledger.domain.recovery_plan",
+    "Terms": "ledger.domain.recovery_plan",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,8 @@ from rich.progress import (
 )
 
 from api.cli.screen import console
+
+BUSY_AFTER_SECONDS = 1.0
 
 
 @contextmanager
@@ -39,3 +42,21 @@ def steps(what: str) -> Iterator[Callable[[str, int, int], None]]:
 
     with bar:
         yield told
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """A moving bar for what takes longer than a second and cannot say how far it is."""
+    screen = console(is_error=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
+    bar.add_task(what, total=None)
+    later = threading.Timer(BUSY_AFTER_SECONDS, bar.start)
+    later.daemon = True
+    later.start()
+    try:
+        yield
+    finally:
+        later.cancel()
+        later.join()
+        bar.stop()

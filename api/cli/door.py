@@ -68,9 +68,14 @@ class Door:
         return Answer(response.text, _object(response) or {})
 
     @contextmanager
-    def stream(self, path: str, query: Mapping[str, object]) -> Iterator[Iterator[str]]:
-        """A long answer, piece by piece. Raises as `ask`."""
-        request = self._request("GET", path, query, None, {})
+    def stream(
+        self,
+        path: str,
+        query: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Iterator[Iterator[str]]:
+        """A long answer, piece by piece; with a body, to what is posted. Raises as `ask`."""
+        request = self._request("GET" if body is None else "POST", path, query, body, {})
         with self._reaching():
             response = self._client.send(request, stream=True)
             try:

@@ -1,4 +1,4 @@
-"""list, show, history, runs: what is, and what happened to one job."""
+"""list, show, runs: what is, and how one job ran."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from api.cli.answers import (
     status_text,
 )
 from api.cli.lookup import find_job_id
-from api.cli.moments import distance, read_moment, told_briefly, took
+from api.cli.moments import distance, told_briefly, took
 from api.cli.options import AsJson, AsOf, Cursor, DataFolder, JobWanted, Limit
 from api.cli.screen import is_narrow, print_table, print_told, say, status_cell
 from api.cli.then import Then, read_then
@@ -36,7 +36,6 @@ Words = Annotated[str | None, typer.Option("--name", metavar="WORDS", help="Word
 FailureClass = Annotated[
     str | None, typer.Option("--failure-class", help="How the last run failed: rate_limited, …")
 ]
-Newest = Annotated[bool, typer.Option("--newest", help="The newest first.")]
 
 
 def list_jobs(
@@ -74,30 +73,6 @@ def show_job(
         job_id = find_job_id(door, wanted, as_of=then.as_of)
         answer = door.ask("GET", f"/v1/jobs/{job_id}", query={"as_of": then.as_of})
     show(answer, as_json, partial(_print_job, then=then))
-
-
-def history(
-    wanted: JobWanted,
-    newest: Newest = False,
-    as_of: AsOf = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
-) -> None:
-    """Show what happened to one job, event by event, deleted or not (then by its whole id)."""
-    moment = read_moment(as_of, "--as-of", SystemClock().now())
-    query = {
-        "order": "desc" if newest else "asc",
-        "as_of": moment,
-        "limit": limit,
-        "cursor": cursor,
-    }
-    with open_door(Intent.READ, data) as door:
-        job_id = find_job_id(door, wanted, as_of=moment)
-        answer = door.ask("GET", f"/v1/jobs/{job_id}/events", query=query)
-    more = f"jobledger history {short(job_id)}{' --newest' if newest else ''}"
-    show(answer, as_json, partial(_print_history, more=more))
 
 
 def runs(
@@ -150,31 +125,6 @@ def _last(job: Document, now: datetime) -> Text:
     ago = distance(parse_rfc3339(run["started_at"]), now)
     streak = f", {job['consecutive_errors']} in a row" if job["consecutive_errors"] > 1 else ""
     return Text().append_text(status_cell(run["status"])).append(f" {ago}{streak}")
-
-
-def _print_history(document: Document, more: str) -> None:
-    now = SystemClock().now()
-    rows = [
-        (
-            str(event["position"]),
-            told_briefly(event["recorded_at"], now),
-            tellings.topic(event),
-            tellings.who(event),
-            _step(event),
-            tellings.tell(event),
-        )
-        for event in document["events"]
-    ]
-    print_told([">POSITION", "WHEN", "WHAT", "WHO", "STATUS", "DETAILS"], rows)
-    say_more(document, more)
-
-
-def _step(event: Document) -> Text:
-    before, after = event["before"]["status"], event["after"]["status"]
-    if before == after:
-        return status_cell(after or "-")
-    arrow = Text().append_text(status_cell(before or "new")).append(" → ")
-    return arrow.append_text(status_cell(after or "-"))
 
 
 def _print_runs(document: Document, more: str) -> None:

@@ -11,9 +11,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api.auth import requires
-from api.documents import listed
+from api.documents import BLAME, listed
 from api.door import Door, JobId, UsesDoor, plain
-from api.schemas import HistoryQuery, Page
+from api.schemas import HistoryQuery, Page, TimedQuery
+from projections.blame import Blame
 from projections.job_questions import read_cursor
 from projections.past_runs import PastRuns
 
@@ -39,6 +40,16 @@ async def events(
     following = None if page.following is None else str(page.following)
     at = position if as_of is None else as_of
     return plain({"events": page.events, "next": following, "position": at})
+
+
+@router.get("/blame", dependencies=[requires("viewer")], responses={200: BLAME})
+async def blame(job_id: JobId, query: Annotated[TimedQuery, Query()], door: UsesDoor) -> Response:
+    """Each field of a job, deleted or not, with the event that gave it its value."""
+    position = door.position(query.after_position)
+    as_of = None if query.as_of is None else await door.past(query.as_of)
+    question = Blame(door.ledger, door.parts.history)
+    found = await run_sync(partial(question.answer, job_id, as_of=as_of))
+    return plain({"blame": found, "position": position if as_of is None else as_of})
 
 
 @router.get("/runs", dependencies=[requires("viewer")], responses={200: listed("runs")})

@@ -25,6 +25,7 @@ from ledger.store.heads import Heads
 from ledger.store.jobs_application import Jobs
 from ledger.store.opening import Opened, join, own, place_of, read
 from ledger.store.reading import Reading
+from ledger.store.recoveries import Recoveries
 from ledger.store.surroundings import Limits
 from ledger.store.unit import fold_stream
 from ledger.store.writer import Writer
@@ -59,6 +60,7 @@ class Ledger:
         self.heads = Heads()
         self.reading = Reading(self.book, self.mapper)
         self.writer = Writer(self.book, self.mapper, self.heads, self.clock)
+        self.recoveries = Recoveries(self)
 
     @classmethod
     def open(

@@ -17,6 +17,12 @@ from ledger.domain.access import AccessRefused
 from ledger.domain.events import JOB_EVENTS, Event, PositionOf
 from ledger.domain.names import NameReleased, NameReserved
 from ledger.domain.notices import NoticeFailed, NoticeSent
+from ledger.domain.recovery import (
+    RecoveryAborted,
+    RecoveryCompleted,
+    RecoveryPlanned,
+    RecoveryStepped,
+)
 from ledger.domain.requests import RequestAnswered
 from ledger.domain.tokens import TokenCreated, TokenRevoked
 from ledger.errors import CorruptEvent
@@ -33,6 +39,10 @@ EVENTS: tuple[type[Event], ...] = (
     NoticeSent,
     NoticeFailed,
     AccessRefused,
+    RecoveryPlanned,
+    RecoveryStepped,
+    RecoveryAborted,
+    RecoveryCompleted,
 )
 TOPICS: Mapping[str, type[Event]] = {event_class.TOPIC: event_class for event_class in EVENTS}
 """The closed registry: every topic the ledger can read or write."""

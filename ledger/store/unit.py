@@ -12,6 +12,7 @@ from ledger.domain.events import Event
 from ledger.domain.job import Job
 from ledger.domain.names import Name, name_stream
 from ledger.domain.notices import Notice
+from ledger.domain.recovery import Recovery, recovery_stream
 from ledger.domain.requests import Request
 from ledger.domain.tokens import Token
 from ledger.errors import CorruptEvent
@@ -61,7 +62,7 @@ class Unit:
         self._mapper = mapper
         self._heads = heads
         self._others: dict[UUID, Stream] = {}
-        self._touched: list[Stream] = []
+        self._touched: dict[int, Stream] = {}
         self._before: dict[int, tuple[Stream, dict[str, Any]]] = {}
         self._beside: list[SideRow] = []
         self._leases: dict[str, LeaseRow] = {}
@@ -101,6 +102,18 @@ class Unit:
         """The stream of one notice."""
         return self._other(Notice, stream)
 
+    def recovery(self, number: int) -> Recovery:
+        """The recovery with a number, or a blank one."""
+        return self._other(Recovery, recovery_stream(number))
+
+    def glance_at(self, job_id: UUID) -> Job:
+        """The job, for looking only: whoever decides on it asks for `job`."""
+        return self._heads.jobs.get(job_id) or self.job(job_id)
+
+    def live_jobs(self) -> list[Job]:
+        """Every job that is not gone, for looking only."""
+        return list(self._heads.jobs.values())
+
     def token(self, token_id: UUID) -> Token:
         """The stream of a token."""
         return self._other(Token, token_id)
@@ -129,7 +142,7 @@ class Unit:
         """What the command that just decided wants appended, and the streams it changed, in the
         order it touched them.
         """
-        changed = [stream for stream in self._touched if stream.pending_events]
+        changed = [stream for stream in self._touched.values() if stream.pending_events]
         drafts: list[Draft] = []
         for stream in changed:
             drafts.extend(map(self._mapper.draft, stream.pending))
@@ -153,7 +166,7 @@ class Unit:
             if isinstance(row, LeaseRow):
                 self._heads.note_lease(row)
         for stream in changed:
-            if not isinstance(stream, Name):
+            if not isinstance(stream, Name | Recovery):
                 self._others.pop(stream.id, None)
         for job in jobs.values():
             self._heads.settle(job)
@@ -193,7 +206,7 @@ class Unit:
     @property
     def has_pending(self) -> bool:
         """Whether the command that just decided recorded anything."""
-        return any(stream.pending_events for stream in self._touched)
+        return any(stream.pending_events for stream in self._touched.values())
 
     def abandon(self) -> None:
         """Forget a command that decided nothing."""
@@ -229,7 +242,7 @@ class Unit:
         return held
 
     def _touch(self, stream: Stream) -> None:
-        if not any(stream is touched for touched in self._touched):
-            self._touched.append(stream)
+        if id(stream) not in self._touched:
+            self._touched[id(stream)] = stream
             if id(stream) not in self._before:
                 self._before[id(stream)] = (stream, dict(vars(stream)))

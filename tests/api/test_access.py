@@ -45,6 +45,8 @@ MATRIX = {
     ("GET", "/v1/jobs/{job_id}/events"): "viewer",
     ("GET", "/v1/jobs/{job_id}/runs"): "viewer",
     ("GET", "/v1/jobs/{job_id}/why"): "viewer",
+    ("POST", "/v1/what-if"): "viewer",
+    ("GET", "/v1/jobs/{job_id}/blame"): "viewer",
     ("GET", "/v1/events"): "viewer",
     ("GET", "/v1/storms"): "viewer",
     ("GET", "/v1/storms/{storm_id}"): "viewer",

@@ -32,7 +32,13 @@ from tests.flow.papers import DOCS, quoted, rows
 REFERENCE = DOCS / "reference"
 NOT_ANSWERED = {"error", "start_refused", "missing_secret", "worker_refused", "move_failed"}
 """Codes that no HTTP answer has: of families, starts, blocked runs, workers and moves."""
-NOT_PHANTOMS = {"run_superseded"}
+NOT_PHANTOMS = {
+    "run_superseded",
+    "job_not_failed",
+    "job_not_selected",
+    "job_in_recovery",
+    "nobody_to_revive",
+}
 """Codes of routes that Phantom does not have."""
 SUCCESS = range(200, 400)
 
@@ -139,7 +145,7 @@ def own_hints(event: type[Event]) -> dict[str, Any]:
     return {name: hint for name, hint in get_type_hints(event).items() if name in own}
 
 
-KINDS = (("dict", "map"), ("list", "list"), ("datetime", "instant"), ("bool", "flag"))
+KINDS = (("list", "list"), ("dict", "map"), ("datetime", "instant"), ("bool", "flag"))
 
 
 def kind(event: type[Event], name: str, hint: object) -> str:

@@ -10,6 +10,7 @@ from ledger.domain.events import Event
 from ledger.store.mapper import TOPICS
 
 STREAM = UUID("0de50000-0000-4000-8000-000000000001")
+OTHER = UUID("0de50000-0000-4000-8000-000000000002")
 RUN = "5b0e9a39-7b3b-5d3c-9a55-0c1f6a3f0001"
 AT = datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=UTC)
 NEXT = datetime(2026, 3, 2, 13, tzinfo=UTC)
@@ -180,6 +181,33 @@ OWN: dict[str, dict[str, Any]] = {
     "notice.sent": NOTICE,
     "notice.failed": NOTICE | {"target": None, "outcome": "No owner is set"},
     "token.revoked": {"token_id": str(STREAM), "name": "olga"},
+    "recovery.planned": {
+        "recovery_id": "R-7",
+        "storm_id": "S-4711",
+        "selector": {"tag": "mail", "failure_class": "rate_limited", "job_ids": None},
+        "jobs": [str(STREAM), str(OTHER)],
+        "refused": [{"job_id": str(OTHER), "code": "job_disabled", "message": "It is disabled."}],
+        "probe": str(STREAM),
+        "rate_per_minute": 7.5,
+        "abort_on": 3,
+    },
+    "recovery.stepped": {
+        "recovery_id": "R-7",
+        "job_id": str(STREAM),
+        "place": 1,
+        "outcome": "resumed",
+        "code": None,
+        "message": None,
+        "next_run_at": NEXT,
+        "job_version": 42,
+    },
+    "recovery.aborted": {
+        "recovery_id": "R-7",
+        "cause": "re_trips",
+        "re_trips": 3,
+        "left": [str(OTHER)],
+    },
+    "recovery.completed": {"recovery_id": "R-7", "resumed": 36, "refused": 2, "re_trips": 1},
 }
 BARE = ("job.completed", "job.run_started", "job.resumed")
 """Topics whose golden event was given by nobody in particular: no correlation, no reason."""

@@ -19,10 +19,12 @@ from ledger.domain.access import Access, Attempt, access_stream
 from ledger.domain.job import Job
 from ledger.domain.names import Name
 from ledger.domain.notices import Notice, Told
+from ledger.domain.recovery import Recovery
+from ledger.domain.recovery_plan import Selector, Terms
 from ledger.domain.requests import Request, request_stream
 from ledger.domain.tokens import Token
 from ledger.domain.view import view
-from ledger.store import run_commands
+from ledger.store import recovery_commands, run_commands
 from ledger.store.codec import shape_of, text_references
 from ledger.store.commands import Call, Idempotency
 from ledger.store.delivery_commands import keep_notice
@@ -32,8 +34,10 @@ from ledger.store.tokens import Tokens
 from tests.builders import MINUTE, NOON, SUCCESS, ManualClock, a_spec, open_ledger
 
 FOLDER = Path(__file__).parent
-VERSIONS = (1, 2)
-"""Whole lives, written down; a new one comes with new topics. 2: notices, refused access."""
+VERSIONS = (1, 2, 3)
+"""Whole lives, written down; a new one comes with new topics. 2: notices, refused access.
+3: recoveries.
+"""
 HOURLY = {"kind": "cron", "expr": "0 * * * *", "tz": "Europe/Berlin"}
 FAILURE = outcomes.Failure(
     "Error: 429 too many requests", "rate_limited", "api.example.com", None, 9
@@ -66,6 +70,7 @@ class Life:
         self.tokens()
         self.notices()
         self.a_refused_change()
+        self.two_recoveries()
 
     def a_job_that_is_edited_paused_and_forced(self) -> None:
         ledger = self.ledger
@@ -143,6 +148,27 @@ class Life:
         stream = access_stream("a token")
         self.ledger.ask(lambda unit: unit.access(stream).refuse(attempt, now=now, by=by))
 
+    def two_recoveries(self) -> None:
+        """One that is stopped after a job that changed meanwhile, and one that goes through."""
+        ledger, tripped = self.ledger, []
+        for name in ("one", "another"):
+            spec = a_spec(name=name, schedule=HOURLY, policy={"trip_after": 1}, tags=["mail"])
+            tripped.append(ledger.schedule(spec).job_id)
+            self.run(tripped[-1], FAILURE)
+        first, second = Selector(tag="mail", job_ids=(*tripped, UUID(int=7))), Selector(tag="mail")
+        ledger.recoveries.plan(first, reason="the quota was raised")
+        ledger.resume(tripped[0], force=True)
+        self.step(1, version=1)
+        ledger.recoveries.abort("R-1", reason="not yet")
+        ledger.recoveries.plan(second, Terms(probe=tripped[1], abort_on=None))
+        self.step(2, version=1)
+        ledger.ask(recovery_commands.complete(2, 2, 0, ledger.call()))
+
+    def step(self, number: int, *, version: int) -> None:
+        """The next job's turn."""
+        now, command_id = self.clock.now(), str(self.ledger.chance.new_id())
+        assert self.ledger.ask(recovery_commands.step(number, version, now, command_id))
+
     def claim(self, job_id: UUID, *, is_late: bool = False) -> run_commands.Claimed | None:
         """Start what is due next, at its time."""
         job = self.ledger.heads.jobs[job_id]
@@ -199,7 +225,7 @@ def recorded(line: dict[str, Any]) -> Recorded:
     )
 
 
-Kind = Job | Name | Request | Token | Notice | Access
+Kind = Job | Name | Request | Token | Notice | Access | Recovery
 
 
 def folded(lines: list[dict[str, Any]], mapper: EventMapper) -> dict[str, Any]:
@@ -212,6 +238,7 @@ def folded(lines: list[dict[str, Any]], mapper: EventMapper) -> dict[str, Any]:
         "token": Token,
         "notice": Notice,
         "access": Access,
+        "recovery": Recovery,
     }
     for line in lines:
         event = mapper.to_domain_event(recorded(line))
@@ -237,6 +264,8 @@ def _shown(stream: Kind) -> Any:
             return stream.is_recorded
         case Access():
             return stream.count
+        case Recovery():
+            return [stream.name, stream.resumed_count, stream.refused_count, stream.left]
 
 
 def digest_of(state: dict[str, Any]) -> str:

@@ -1,0 +1,42 @@
+"""Which recoveries there are, and which of them may still be open, as the book says."""
+
+from __future__ import annotations
+
+from ledger.domain.recovery import recovery_number
+from ledger.store.book import Book
+from ledger.store.mapper import EventMapper
+from ledger.store.query import MAX_PAGE, AuditQuery
+
+PLANNED = "recovery.planned"
+TOPICS = (PLANNED, "recovery.aborted", "recovery.completed")
+
+
+class KnownRecoveries:
+    """What one thread knows of them; it is as new as its last look."""
+
+    def __init__(self, book: Book, mapper: EventMapper) -> None:
+        self.last = 0
+        """The number of the newest."""
+        self.open: dict[int, None] = {}
+        """The numbers of those that have not ended, the oldest first."""
+        self._book = book
+        self._mapper = mapper
+        self._position = 0
+
+    def look(self) -> None:
+        """Take in what was appended since. Raises Unavailable when the book cannot be read."""
+        while True:
+            query = AuditQuery(topics=TOPICS, after_position=self._position, limit=MAX_PAGE)
+            page = self._book.find(query)
+            for fact in self._mapper.to_facts(page):
+                self._take(fact.topic, recovery_number(fact.data["recovery_id"]))
+                self._position = fact.position
+            if len(page) < MAX_PAGE:
+                return
+
+    def _take(self, topic: str, number: int) -> None:
+        if topic == PLANNED:
+            self.last = number
+            self.open[number] = None
+        else:
+            self.open.pop(number, None)

@@ -1,0 +1,1 @@
+"""What if the policy had been another: each recorded life walked again."""

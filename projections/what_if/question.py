@@ -1,0 +1,228 @@
+"""What the fleet's breakers would have done under another policy, and how sure that is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from ledger.domain.breaker import parse_policy
+from ledger.errors import InvalidField
+from ledger.store.application import Ledger
+from ledger.store.reading import from_microseconds, microseconds
+from projections.copies import Copies
+from projections.store import Questions
+from projections.what_if.lives import Life, Span, attempts_of, lives
+from projections.what_if.walk import OtherLife, StormLasts, Tally
+
+WALKED = ("trip_after", "backoff_seconds", "counts", "max_losses", "probe_after_seconds")
+"""The keys of a policy whose effect can be followed through what was recorded."""
+NEEDS = ("runs", "storms", "jobs")
+COUNTS = ("trips", "failures", "attempts", "manual_resumes")
+CAVEAT = (
+    "It cannot know what runs that never happened would have met: where only the recorded policy "
+    "tripped, or a probe was never made, attempts are taken to fail while a storm of their "
+    "signature lasted and to succeed outside of one, and the regular runs after such a success "
+    "are not counted. Where both policies agree, attempts stay as they were, whatever the backoff. "
+    "Nor can it know what a target would have borne under more attempts, or fewer."
+)
+
+STORMS = "SELECT signature, first_failed_at, last_failed_at FROM storms WHERE number <= :until"
+TAGGED = "SELECT job_id FROM job_tags WHERE tag = :tag"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which keys of every job's policy to change, over what the job had then; from which position
+    on, up to which; for which jobs, by their ids or a tag they have now (None: all).
+    """
+
+    policy: Mapping[str, Any]
+    since: int
+    until: int
+    tag: str | None = None
+    job_ids: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One job as it was recorded, and as it would have been. `is_estimated`: not all is known."""
+
+    job_id: str
+    name: str
+    recorded: Tally
+    other: Tally
+    is_estimated: bool
+
+    @property
+    def weight(self) -> tuple[int, ...]:
+        """How much differs: trips first, then resumes, failures, attempts."""
+        counts = ("trips", "manual_resumes", "failures", "attempts")
+        return tuple(abs(getattr(self.other, key) - getattr(self.recorded, key)) for key in counts)
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "job_id": self.job_id,
+            "job_name": self.name,
+            "basis": "estimated" if self.is_estimated else "known",
+            "recorded": asdict(self.recorded),
+            "what_if": asdict(self.other),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The sums over all jobs that were walked, and the jobs that would have fared differently,
+    those first for which it matters most.
+    """
+
+    asked: Asked
+    job_count: int
+    recorded: Mapping[str, int]
+    other: Mapping[str, int]
+    differing: Sequence[Difference]
+
+    def plain(self) -> dict[str, Any]:
+        """What is said of the whole."""
+        return {
+            "policy": dict(self.asked.policy),
+            "since": self.asked.since,
+            "until": self.asked.until,
+            "job_count": self.job_count,
+            "differing_count": len(self.differing),
+            "estimated_count": sum(one.is_estimated for one in self.differing),
+            "recorded": self.recorded,
+            "what_if": self.other,
+            "text": self._text(),
+            "caveat": CAVEAT,
+        }
+
+    def _text(self) -> str:
+        if not self.differing:
+            return f"Nothing would have been different for any of {self.job_count} jobs."
+        told = (f"{self.other[key]} {WORDS[key]} instead of {self.recorded[key]}" for key in COUNTS)
+        return (
+            f"{len(self.differing)} of {self.job_count} jobs would have fared differently: "
+            f"{', '.join(told)}."
+        )
+
+
+WORDS = {
+    "trips": "trips",
+    "failures": "failures",
+    "attempts": "attempts",
+    "manual_resumes": "resumes by hand",
+}
+
+
+def require_walkable(policy: Mapping[str, Any]) -> None:
+    """Refuse a policy that cannot be asked for: no keys, an unknown one (UnknownField), one out of
+    range, or one whose effect on recorded runs nobody can tell (InvalidField).
+    """
+    parse_policy(policy, is_one_shot=False)
+    if not policy:
+        raise InvalidField("policy", f"must change something: {', '.join(WALKED)}")
+    for key in policy:
+        if key not in WALKED:
+            raise InvalidField(
+                f"policy.{key}",
+                f"cannot be asked: what it would have changed is not in what was recorded; these "
+                f"can: {', '.join(WALKED)}",
+            )
+
+
+def what_if(ledger: Ledger, copies: Copies, asked: Asked) -> Answer:
+    """Walk every job's recorded life again under the policy that is asked for. Refuses as
+    `require_walkable`.
+    """
+    require_walkable(asked.policy)
+    with copies.reading() as questions:
+        wanted = _wanted(questions, asked)
+        until_at = _recorded_at(ledger, asked.until)
+        lasts = _storms(questions, asked.until, until_at)
+        found = lives(questions, ledger.reading, since=asked.since, until=asked.until)
+        walked = [
+            _walked(ledger, questions, OtherLife(life, asked.policy, asked.since, until_at, lasts))
+            for life in found
+            if wanted is None or life.job_id in wanted
+        ]
+    differing = [one for one in walked if one.recorded != one.other]
+    differing.sort(key=lambda one: one.weight, reverse=True)
+    return Answer(
+        asked,
+        len(walked),
+        _sum(one.recorded for one in walked),
+        _sum(one.other for one in walked),
+        differing,
+    )
+
+
+def _walked(ledger: Ledger, questions: Questions, other_life: OtherLife) -> Difference:
+    other_life.walk()
+    life, other = other_life.life, other_life.other
+    avoided = sum(
+        _attempts(ledger, questions, life, span, other_life.since) for span in other_life.avoided
+    )
+    other_life.recorded.attempts = life.attempts
+    other.attempts += life.attempts - avoided
+    return Difference(life.job_id, life.name, other_life.recorded, other, other_life.is_estimated)
+
+
+def _attempts(ledger: Ledger, questions: Questions, life: Life, span: Span, since: int) -> int:
+    last = ledger.reading.position_at(span.until) if span.until is not None else life.until
+    return attempts_of(questions, life.job_id, span, since=since, until=last)
+
+
+def _wanted(questions: Questions, asked: Asked) -> set[str] | None:
+    tagged = None
+    if asked.tag is not None:
+        tagged = {row["job_id"] for row in questions.rows(TAGGED, {"tag": asked.tag})}
+    if asked.job_ids is None:
+        return tagged
+    return set(asked.job_ids) & (tagged if tagged is not None else set(asked.job_ids))
+
+
+def _recorded_at(ledger: Ledger, position: int) -> datetime:
+    """When the event at a position was recorded; the beginning of time for none."""
+    found = ledger.book.read(after=position - 1, limit=1) if position else []
+    return from_microseconds(found[0].recorded_at if found else 0)
+
+
+def _storms(questions: Questions, until: int, until_at: datetime) -> StormLasts:
+    spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row in questions.rows(STORMS, {"until": until}):
+        last = min(int(row["last_failed_at"]), microseconds(until_at))
+        spans[row["signature"]].append((int(row["first_failed_at"]), last))
+
+    def lasts(signature: str | None, at: datetime) -> bool:
+        instant = microseconds(at)
+        return any(first <= instant <= last for first, last in spans.get(signature or "", ()))
+
+    return lasts
+
+
+def _sum(tallies: Iterable[Tally]) -> dict[str, int]:
+    sums = dict.fromkeys(COUNTS, 0)
+    for tally in tallies:
+        for key in COUNTS:
+            sums[key] += getattr(tally, key)
+    return sums
+
+
+CSV_COLUMNS = (
+    "job_id", "job_name", "basis",
+    *(f"recorded_{item.name}" for item in fields(Tally)),
+    *(f"what_if_{item.name}" for item in fields(Tally)),
+)  # fmt: skip
+
+
+def csv_row(one: Difference) -> list[object]:
+    """A job that would have fared differently, in the order of `CSV_COLUMNS`."""
+    basis = "estimated" if one.is_estimated else "known"
+    return [one.job_id, one.name, basis, *_cells(one.recorded), *_cells(one.other)]
+
+
+def _cells(tally: Tally) -> list[object]:
+    return list(asdict(tally).values())

@@ -1,0 +1,108 @@
+"""What-if over HTTP and on the command line: the shapes, the pages, the refusals."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.harness import Api, problem
+from tests.api.test_storms import a_storm
+from tests.flow.typed_commands import Shell, tripped_job
+
+
+def ask(api: Api, **body: Any) -> Any:
+    return api.post("/v1/what-if", {"policy": {"trip_after": 1}, **body}, by="viewer")
+
+
+def test_what_would_have_been_is_told_in_sum_and_job_by_job(api: Api) -> None:
+    ids = a_storm(api)
+    ask(api)  # makes the viewer's token
+    before = api.ledger.writer.position
+
+    answer = ask(api).json()
+
+    assert answer["what_if"]["recorded"]["trips"] == 0
+    assert answer["what_if"]["what_if"]["trips"] == 3
+    assert answer["what_if"]["differing_count"] == 3
+    assert {job["job_id"] for job in answer["jobs"]} == set(ids)
+    assert answer["jobs"][0]["basis"] == "known"
+    assert answer["jobs"][0]["what_if"]["status"] == "failed"
+    assert answer["position"] == before == api.ledger.writer.position
+
+
+def test_the_jobs_that_differ_come_in_pages_or_as_one_table(api: Api) -> None:
+    ids = a_storm(api)
+
+    first = ask(api, limit=2).json()
+    rest = ask(api, limit=2, cursor=first["next"]).json()
+    table = ask(api, format="csv")
+
+    assert rest["next"] is None
+    assert {job["job_id"] for job in first["jobs"] + rest["jobs"]} == set(ids)
+    assert table.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(table.text)))
+    assert {row["job_id"] for row in rows} == set(ids)
+    assert {row["what_if_trips"] for row in rows} == {"1"}
+
+
+def test_a_stretch_is_named_by_positions_or_instants(api: Api) -> None:
+    a_storm(api)
+    end = api.ledger.writer.position
+
+    assert ask(api, since=end).json()["what_if"]["what_if"]["failures"] == 0
+    assert ask(api, until=str(end)).json()["what_if"]["what_if"]["failures"] == 3
+    early = ask(api, until="2020-01-01T00:00:00Z").json()
+    assert early["what_if"]["job_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({"policy": {}}, "invalid_field", "policy"),
+        ({"policy": {"trip_after": 0}}, "invalid_field", "policy.trip_after"),
+        ({"policy": {"tripafter": 3}}, "unknown_field", "policy.tripafter"),
+        ({"policy": {"catch_up": "none"}}, "invalid_field", "policy.catch_up"),
+        ({"policie": {}}, "unknown_field", "policie"),
+        ({"since": 1_000_000}, "invalid_field", "since"),
+        ({"until": "2999-01-01T00:00:00Z"}, "invalid_field", "until"),
+        ({"since": "2026-01-01T00:00:00"}, "invalid_field", "since"),
+        ({"since": -1}, "invalid_field", "since"),
+        ({"since": 2, "until": 1}, "invalid_field", "until"),
+        ({"job_ids": []}, "invalid_field", "job_ids"),
+        ({"job_ids": ["x"]}, "invalid_field", "job_ids"),
+        ({"cursor": "x"}, "invalid_field", "cursor"),
+        ({"format": "xml"}, "invalid_field", "format"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_by_name(
+    api: Api, body: dict[str, Any], code: str, field: str
+) -> None:
+    a_storm(api)
+    ask(api)
+    before = api.ledger.writer.position
+
+    refusal = problem(ask(api, **body), 422, code)
+
+    assert field in refusal["detail"] or field in str(refusal)
+    assert api.ledger.writer.position == before
+
+
+def test_the_command_line_tells_what_would_have_been(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    for name in ("one", "two"):
+        tripped_job(shell.data, name)
+
+    told = shell.ok("what-if", "--not-counting", "rate_limited").out
+    one = shell.ok("what-if", "--trip-after", "5", "--job", "one", "--json").document
+    table = shell.ok("what-if", "--probe-after", "15m", "--csv").out
+
+    assert "0 trips instead of 2" in told
+    assert "It cannot know" in told
+    assert one["what_if"]["job_count"] == 1
+    assert table.splitlines()[0].startswith("job_id,job_name,basis,recorded_trips")
+    assert shell.type("what-if").code == 1
+    assert shell.type("what-if", "--not-counting", "nonsense").code == 1

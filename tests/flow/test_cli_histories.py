@@ -1,0 +1,71 @@
+"""history, blame and why as people see them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.builders import MINUTE, NOON
+from tests.flow.scenes import Scene
+from tests.flow.typed_commands import Shell, tripped_job
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def test_a_quiet_stretch_is_one_line_unless_all_is_asked_for(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.schedule("report")
+    scene.until(NOON + 6 * MINUTE)
+    scene.close()
+    shell = Shell(tmp_path)
+
+    folded, whole = shell.ok("history", "report").out, shell.ok("history", "report", "--all").out
+
+    assert "runs succeeded" in folded
+    assert folded.count("run_succeeded") == 0
+    assert whole.count("run_succeeded") >= 4
+    assert shell.ok("history", "report", "--newest").out.splitlines()[1].count("runs succeeded")
+
+
+def test_a_failed_run_is_one_line_with_its_error(shell: Shell) -> None:
+    job_id = tripped_job(shell.data)
+
+    [line] = [line for line in shell.ok("history", job_id).out.splitlines() if "run_failed" in line]
+
+    assert "schedule, attempt 1" in line
+    assert "error 1 in a row, rate_limited" in line
+
+
+def test_blame_tells_who_gave_each_field_its_value(shell: Shell) -> None:
+    shell.schedule("report")
+    shell.ok("amend", "report", "--trip-after", "4")
+    shell.ok("pause", "report", "--reason", "too noisy")
+
+    lines = shell.ok("blame", "report").out.splitlines()
+
+    assert any(line.split()[:2] == ["policy.trip_after", "4"] for line in lines)
+    assert any(line.startswith("status") and "too noisy" in line for line in lines)
+
+
+def test_why_says_what_would_make_it_run(shell: Shell) -> None:
+    job_id = tripped_job(shell.data)
+
+    out = shell.ok("why", job_id).out
+
+    assert ": tripped" in out.splitlines()[0]
+    assert f"jobledger resume {job_id[:8]} --force" in out
+    assert shell.ok("why", job_id, "--json").document["why"]["answer"] == "tripped"
+
+
+@pytest.mark.parametrize(
+    ("at", "code"),
+    [("yesterday", 2), ("2026-03-02T09:00:00", 2), ("99999999", 1), ("2999-01-01T00:00:00Z", 1)],
+)
+def test_a_moment_that_cannot_be_asked_about_is_refused(shell: Shell, at: str, code: int) -> None:
+    shell.schedule("report")
+
+    assert shell.type("why", "report", "--at", at).code == code
