@@ -38,6 +38,7 @@ from api.cli import (
 from api.cli.answers import write_document
 from api.cli.exits import Exit, Problem, Stop, exit_of_error
 from api.cli.options import AsJson
+from api.cli.replay.command import replay
 from api.cli.screen import complain, say
 from ledger.errors import LedgerError
 
@@ -112,6 +113,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "blame", history.blame),
     ("Questions", "runs", jobs.runs),
     ("Questions", "why", why.why),
+    ("Questions", "replay", replay),
     ("Questions", "resumes", resumes.list_resumes),
     ("Questions", "gaps", gaps.list_gaps),
     ("Questions", "audit", audit.audit),
