@@ -132,6 +132,20 @@ COMMAND = answers(
 )
 ONE_JOB = answers(shape(job=_ref("Job")), "The job; its revision is the ETag.")
 ONE_STORM = answers(shape(storm=_ref("Storm"), position=NUMBER), "The storm.")
+RESUMES = answers(
+    shape(resumes=list_of(OBJECT), next=or_null(TEXT), rates=OBJECT, position=NUMBER),
+    "One page, and how many of all that fit held.",
+)
+GAPS = answers(
+    shape(
+        gaps=list_of(OBJECT),
+        open=list_of(OBJECT),
+        open_count=NUMBER,
+        next=or_null(TEXT),
+        position=NUMBER,
+    ),
+    "One page of recorded gaps; with the first page those that are still open.",
+)
 BLAME = answers(
     shape(blame=shape(job_id=TEXT, job_name=TEXT, fields=list_of(OBJECT)), position=NUMBER),
     "Each field with its value and the event that gave it.",

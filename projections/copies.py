@@ -17,7 +17,15 @@ from ledger.errors import Behind, JobNotFound, Unavailable
 from ledger.store import files
 from ledger.store.address import Address
 from ledger.store.application import Ledger
-from projections import job_questions, runs, storm_questions, storm_recovery, storms
+from projections import (
+    gaps,
+    job_questions,
+    resumes,
+    runs,
+    storm_questions,
+    storm_recovery,
+    storms,
+)
 from projections.followers import Follower, ProcessFollower, ThreadFollower
 from projections.framed_jobs import FramedJobs
 from projections.job_questions import JobFilter
@@ -28,7 +36,7 @@ from projections.store import CopyStore, Questions
 from projections.stores.sqlite import SQLiteCopies
 
 COPIES_FILE = files.COPIES_FILE
-MODELS: tuple[Model, ...] = (FramedJobs(), runs, storms)
+MODELS: tuple[Model, ...] = (FramedJobs(), runs, storms, resumes, gaps)
 WAIT_SECONDS = 2.0
 
 

@@ -17,8 +17,10 @@ from api.cli import (
     audit,
     backups,
     changes,
-    crontab_export,
     crontab_import,
+    exporting,
+    forking,
+    gaps,
     history,
     jobs,
     keeping,
@@ -26,6 +28,7 @@ from api.cli import (
     moving,
     recoveries,
     recovering,
+    resumes,
     scheduling,
     serving,
     storms,
@@ -37,6 +40,7 @@ from api.cli import (
 from api.cli.answers import write_document
 from api.cli.exits import Exit, Problem, Stop, exit_of_error
 from api.cli.options import AsJson
+from api.cli.replay.command import replay
 from api.cli.screen import complain, say
 from ledger.errors import LedgerError
 
@@ -112,17 +116,21 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "blame", history.blame),
     ("Questions", "runs", jobs.runs),
     ("Questions", "why", why.why),
+    ("Questions", "replay", replay),
+    ("Questions", "resumes", resumes.list_resumes),
+    ("Questions", "gaps", gaps.list_gaps),
     ("Questions", "audit", audit.audit),
     ("Questions", "storms", storms.list_storms),
     ("Questions", "recoveries", recoveries.list_recoveries),
     ("Questions", "what-if", what_if.what_if),
-    ("Other schedulers", "export", crontab_export.export),
+    ("Questions", "export", exporting.export),
     ("The ledger itself", "verify", keeping.verify),
     ("The ledger itself", "rebuild", keeping.rebuild),
     ("The ledger itself", "doctor", keeping.doctor),
     ("The ledger itself", "migrate", migrating.migrate),
     ("The ledger itself", "backup", backups.backup),
     ("The ledger itself", "move", moving.move_ledger),
+    ("The ledger itself", "fork", forking.fork_ledger),
     ("The ledger itself", "version", version),
 )
 """Panel of the help, name, function."""

@@ -50,6 +50,8 @@ MATRIX = {
     ("GET", "/v1/events"): "viewer",
     ("GET", "/v1/storms"): "viewer",
     ("GET", "/v1/storms/{storm_id}"): "viewer",
+    ("GET", "/v1/resumes"): "viewer",
+    ("GET", "/v1/gaps"): "viewer",
     ("POST", "/v1/storms/{storm_id}/resume"): "operator",
     ("POST", "/v1/recoveries"): "operator",
     ("GET", "/v1/recoveries"): "viewer",
