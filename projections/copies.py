@@ -12,11 +12,20 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
+from ledger.domain.recovery_plan import StormMembers
 from ledger.errors import Behind, JobNotFound, Unavailable
 from ledger.store import files
 from ledger.store.address import Address
 from ledger.store.application import Ledger
-from projections import gaps, job_questions, resumes, runs, storm_questions, storms
+from projections import (
+    gaps,
+    job_questions,
+    resumes,
+    runs,
+    storm_questions,
+    storm_recovery,
+    storms,
+)
 from projections.followers import Follower, ProcessFollower, ThreadFollower
 from projections.framed_jobs import FramedJobs
 from projections.job_questions import JobFilter
@@ -280,11 +289,10 @@ class Copies:
                 questions, now=now, cursor=cursor, limit=limit, only_open=only_open
             )
 
-    def storm(self, storm_id: str, *, as_of: Moment | None = None) -> dict[str, Any]:
-        """One storm as it is now, or was then; NotFound when there is none."""
-        now = self._ledger.clock.now() if as_of is None else as_of.at
-        with self.reading(as_of, "jobs", "storms") as questions:
-            return storm_questions.one(questions, storm_id, now=now)
+    def storm_members(self, storm_id: str) -> StormMembers:
+        """Who tripped in a storm, for a recovery; NotFound when there is none."""
+        with self._store.reading() as questions:
+            return storm_recovery.members(questions, storm_id)
 
     def open_storm_count(self) -> int:
         """How many storms are open now."""

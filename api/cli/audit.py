@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from api.cli.exits import Misused
 from api.cli.lookup import find_job_id
 from api.cli.moments import read_instant, told_briefly
 from api.cli.options import AsJson, Cursor, DataFolder
+from api.cli.pouring import FileFormat, pour
 from api.cli.screen import escaped_json, harmless, print_told, say, write
 from api.cli.ways import Intent, open_door
 from ledger.clock import SystemClock
@@ -101,8 +103,8 @@ def audit(
         "source": source,
         "correlation_id": correlation_id,
         "failure_class": failure_class,
-        "since": _back(since, "--since"),
-        "until": _back(until, "--until"),
+        "since": back(since, "--since"),
+        "until": back(until, "--until"),
         "order": order.value,
         "cursor": cursor,
         "limit": limit,
@@ -110,26 +112,25 @@ def audit(
     with open_door(Intent.READ, data) as door:
         query["job"] = find_job_id(door, job) if job is not None else None
         if is_file:
-            _pour(door, query | {"format": shape.value}, shape)
+            write_events(door, query, FileFormat(shape.value))
             return
         answer = door.ask("GET", "/v1/events", query=query)
     show(answer, as_json or shape is Format.JSON, _print_events)
 
 
-def _back(text: str | None, flag: str) -> str | None:
+def back(text: str | None, flag: str) -> str | None:
     """An instant, or how long ago it was."""
     return read_instant(text, flag, SystemClock().now(), direction=-1) if text else None
 
 
-def _pour(door: Door, query: dict[str, Any], shape: Format) -> None:
+def write_events(door: Door, query: Mapping[str, Any], shape: FileFormat) -> None:
     """A whole file, piece by piece. JSON is always harmless; CSV is made so on a terminal only."""
     is_watched = sys.stdout.isatty()
-    with door.stream("/v1/events", query) as pieces:
-        for piece in pieces:
-            if shape is Format.JSONL:
-                write(escaped_json(piece))
-            else:
-                write("\n".join(map(harmless, piece.splitlines())) + "\n" if is_watched else piece)
+    for piece in pour(door, query, shape, is_quiet=is_watched):
+        if shape is FileFormat.JSONL:
+            write(escaped_json(piece))
+        else:
+            write("\n".join(map(harmless, piece.splitlines())) + "\n" if is_watched else piece)
 
 
 def _print_events(document: Document) -> None:

@@ -17,8 +17,8 @@ from api.cli import (
     audit,
     backups,
     changes,
-    crontab_export,
     crontab_import,
+    exporting,
     forking,
     gaps,
     history,
@@ -26,6 +26,8 @@ from api.cli import (
     keeping,
     migrating,
     moving,
+    recoveries,
+    recovering,
     resumes,
     scheduling,
     serving,
@@ -107,6 +109,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Jobs", "resume", changes.resume),
     ("Jobs", "run", changes.run),
     ("Jobs", "delete", changes.delete),
+    ("Jobs", "recover", recovering.recover),
     ("Questions", "list", jobs.list_jobs),
     ("Questions", "show", jobs.show_job),
     ("Questions", "history", history.history),
@@ -118,8 +121,9 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "gaps", gaps.list_gaps),
     ("Questions", "audit", audit.audit),
     ("Questions", "storms", storms.list_storms),
+    ("Questions", "recoveries", recoveries.list_recoveries),
     ("Questions", "what-if", what_if.what_if),
-    ("Other schedulers", "export", crontab_export.export),
+    ("Questions", "export", exporting.export),
     ("The ledger itself", "verify", keeping.verify),
     ("The ledger itself", "rebuild", keeping.rebuild),
     ("The ledger itself", "doctor", keeping.doctor),
@@ -137,14 +141,23 @@ TOKEN_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("revoke", tokens.revoke),
 )
 
-STORM_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (("show", storms.show_storm),)
+STORM_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("show", storms.show_storm),
+    ("resume", recovering.resume_storm),
+)
+
+RECOVERY_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("show", recoveries.show_recovery),
+    ("abort", recoveries.abort_recovery),
+)
 
 IMPORT_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("crontab", crontab_import.import_crontab),
 )
 
 GROUPS: tuple[tuple[str, str, str, tuple[tuple[str, Callable[..., None]], ...]], ...] = (
-    ("Questions", "storm", "Look into one storm.", STORM_COMMANDS),
+    ("Questions", "storm", "Look into one storm, or bring its jobs back.", STORM_COMMANDS),
+    ("Questions", "recovery", "Look into one recovery, or stop it.", RECOVERY_COMMANDS),
     (
         "The ledger itself",
         "tokens",

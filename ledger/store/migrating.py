@@ -19,7 +19,7 @@ from ledger.store.postgres_connections import PostgresServer, one_line
 
 ROLE = "jobledger_app"
 """The role of the application: it may add events, and never change or delete one."""
-MIGRATIONS = ("0001_book.sql", "0002_nodes.sql")
+MIGRATIONS = ("0001_book.sql", "0002_nodes.sql", "0003_audit.sql")
 """In order; the schema's version is how many of them were applied."""
 SCHEMA_VERSION = len(MIGRATIONS)
 COPIES = "_copies"

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from ledger.errors import CorruptEvent
 from ledger.store.evidence import Row
+from ledger.store.finding import find_by_topic, versions_between
 from ledger.store.postgres_connections import PostgresServer
 from ledger.store.query import AuditQuery, where
 from ledger.store.records import LeaseChanges, LeaseRow, Recorded, TokenRow
@@ -26,6 +27,8 @@ COLUMNS = (
 """All of an event's columns, in the order in which they are written and verified."""
 _READ = "SELECT stream, version, topic, state, position, recorded_at, chain FROM events"
 _LAST = "SELECT COALESCE(MAX(position), 0) FROM events"
+_PLACE = "SELECT position FROM events WHERE stream = %s AND version = %s"
+_LAST_VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = %s"
 _TOPIC_COUNTS = (
     "SELECT topic, COUNT(*) FROM events WHERE position > %s AND position <= %s GROUP BY topic"
 )
@@ -66,12 +69,27 @@ class PostgresReads:
         )
 
     def find(self, query: AuditQuery) -> list[Recorded]:
+        return find_by_topic(query, self._find, self)
+
+    def _find(self, query: AuditQuery) -> list[Recorded]:
         condition, values = where(query, "%s")
         order = "ASC" if query.order == "asc" else "DESC"
+        if query.stream is None:
+            statement = f"{_READ} WHERE {condition} ORDER BY position {order} LIMIT %s"
+            return self._recorded(statement, (*values, query.limit))
+        first, last = versions_between(query, query.stream, self)
         return self._recorded(
-            f"{_READ} WHERE {condition} ORDER BY position {order} LIMIT %s",
-            (*values, query.limit),
+            f"{_READ} WHERE stream = %s AND version > %s AND version <= %s AND {condition} "
+            f"ORDER BY version {order} LIMIT %s",
+            (query.stream.bytes, first, last, *values, query.limit),
         )
+
+    def place_of(self, stream: UUID, version: int) -> int | None:
+        rows = self._rows(_PLACE, (stream.bytes, version))
+        return rows[0][0] if rows else None
+
+    def last_version(self, stream: UUID) -> int:
+        return int(self._one(_LAST_VERSION, (stream.bytes,))[0])
 
     def position_at(self, recorded_at: int) -> int:
         """Binary search by position: recorded_at never goes back."""

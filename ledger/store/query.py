@@ -11,6 +11,8 @@ DISPATCHER = "dispatcher"
 """The source, and the actor id, of what the dispatcher appends: most of the book, kept out of the
 partial indexes.
 """
+SYSTEM = "system"
+"""The kind of actor that the dispatcher is."""
 UNINDEXED_TOPICS = ("job.run_started", "job.run_succeeded")
 Order = Literal["asc", "desc"]
 
@@ -42,15 +44,18 @@ class AuditQuery:
         return replace(self, cursor=position)
 
 
-def where(query: AuditQuery, mark: str = "?") -> tuple[str, list[Any]]:
-    """The condition and its parameters. Repeats the conditions of the partial indexes, so that they
-    can be used.
+def where(query: AuditQuery, mark: str = "?", quiet: str = "") -> tuple[str, list[Any]]:
+    """The condition and its parameters, but for the stream's. Repeats the conditions of the partial
+    indexes, so that they can be used. `quiet` stands before the columns whose indexes are not to be
+    used, since another's is: SQLite knows no counts by which to choose.
     """
     terms: list[str] = []
     values: list[Any] = []
+    leading = _leading(query)
 
-    def add(term: str, *more: Any) -> None:
-        terms.append(term.replace("?", mark))
+    def add(term: str, *more: Any, column: str = "") -> None:
+        prefix = quiet if column and column not in leading else ""
+        terms.append(prefix + term.replace("?", mark))
         values.extend(more)
 
     _add_columns(query, add)
@@ -58,29 +63,57 @@ def where(query: AuditQuery, mark: str = "?") -> tuple[str, list[Any]]:
     return (" AND ".join(terms) or "1=1"), values
 
 
+def _leading(query: AuditQuery) -> tuple[str, ...]:
+    """The columns whose index is to be used: of those in the query the one that tells most."""
+    if query.stream is not None:
+        return ()
+    if query.correlation_id is not None:
+        return ("correlation_id",)
+    if query.actor not in (None, DISPATCHER):
+        return ("actor", "topic")
+    has_topic = bool(query.topics) and not set(query.topics) & set(UNINDEXED_TOPICS)
+    given = (
+        ("topic", has_topic),
+        ("failure_class", query.failure_class is not None),
+        ("kind", query.kind not in (None, SYSTEM)),
+        ("source", query.source not in (None, DISPATCHER)),
+    )
+    return tuple(name for name, is_given in given if is_given)[:1]
+
+
 def _add_columns(query: AuditQuery, add: Any) -> None:
     for name in ("actor", "kind", "source", "correlation_id", "failure_class"):
         value = getattr(query, name)
         if value is not None:
-            add(f"{name} = ?", value)
-    if query.stream is not None:
-        add("stream = ?", query.stream.bytes)
-    if query.correlation_id is not None or query.actor not in (None, DISPATCHER):
+            add(f"{name} = ?", value, column=name)
+    if query.correlation_id is not None or {query.actor, query.source} - {None, DISPATCHER}:
         add(f"source <> '{DISPATCHER}'")
+    if query.kind not in (None, SYSTEM):
+        add(f"kind <> '{SYSTEM}'")
     if query.topics:
         _add_topics(query.topics, add)
 
 
 def _add_topics(topics: tuple[str, ...], add: Any) -> None:
-    add(f"topic IN ({', '.join('?' for _ in topics)})", *topics)
+    add(f"topic IN ({', '.join('?' for _ in topics)})", *topics, column="topic")
     if not set(topics) & set(UNINDEXED_TOPICS):
         add(f"topic NOT IN ({', '.join(repr(name) for name in UNINDEXED_TOPICS)})")
 
 
 def _add_positions(query: AuditQuery, add: Any) -> None:
-    if query.after_position is not None:
-        add("position > ?", query.after_position)
-    if query.until_position is not None:
-        add("position <= ?", query.until_position)
-    if query.cursor is not None:
-        add("position > ?" if query.order == "asc" else "position < ?", query.cursor)
+    """One bound on either side: of two on one side a database would seek by the first it sees."""
+    after, until = bounds(query)
+    if after is not None:
+        add("position > ?", after)
+    if until is not None:
+        add("position <= ?", until)
+
+
+def bounds(query: AuditQuery) -> tuple[int | None, int | None]:
+    """The positions between which a page lies, the first exclusive, with its cursor in them."""
+    after, until, cursor = query.after_position, query.until_position, query.cursor
+    if cursor is None:
+        return after, until
+    if query.order == "asc":
+        return max(cursor, after or 0), until
+    return after, cursor - 1 if until is None else min(until, cursor - 1)

@@ -24,6 +24,9 @@ CREATE INDEX IF NOT EXISTS events_by_correlation ON events (correlation_id) WHER
 CREATE INDEX IF NOT EXISTS events_by_topic ON events (topic)
     WHERE topic NOT IN ('job.run_started', 'job.run_succeeded');
 CREATE INDEX IF NOT EXISTS events_by_failure_class ON events (failure_class) WHERE failure_class IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_by_actor_and_topic ON events (actor, topic) WHERE source <> 'dispatcher';
+CREATE INDEX IF NOT EXISTS events_by_kind ON events (kind) WHERE kind <> 'system';
+CREATE INDEX IF NOT EXISTS events_by_source ON events (source) WHERE source <> 'dispatcher';
 
 CREATE TRIGGER IF NOT EXISTS events_are_never_changed BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;

@@ -9,6 +9,7 @@ from uuid import UUID
 from ledger.errors import CorruptEvent
 from ledger.store.connections import SQLiteFile
 from ledger.store.evidence import Row
+from ledger.store.finding import find_by_topic, versions_between
 from ledger.store.query import AuditQuery, where
 from ledger.store.records import LeaseChanges, LeaseRow, Recorded, TokenRow
 
@@ -24,6 +25,8 @@ COLUMNS = (
 )
 """All of an event's columns, in the order in which they are written and verified."""
 _READ = "SELECT stream, version, topic, state, position, recorded_at, chain FROM events"
+_PLACE = "SELECT position FROM events WHERE stream = ? AND version = ?"
+_LAST_VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = ?"
 _TOPIC_COUNTS = (
     "SELECT topic, COUNT(*) FROM events NOT INDEXED WHERE position > ? AND position <= ? "
     "GROUP BY topic"
@@ -63,11 +66,29 @@ class SQLiteReads:
         )
 
     def find(self, query: AuditQuery) -> list[Recorded]:
-        condition, values = where(query)
+        return find_by_topic(query, self._find, self)
+
+    def _find(self, query: AuditQuery) -> list[Recorded]:
+        condition, values = where(query, quiet="+")
         order = "ASC" if query.order == "asc" else "DESC"
+        if query.stream is None:
+            statement = f"{_READ} WHERE {condition} ORDER BY position {order} LIMIT ?"
+            return self._recorded(statement, (*values, query.limit))
+        first, last = versions_between(query, query.stream, self)
         return self._recorded(
-            f"{_READ} WHERE {condition} ORDER BY position {order} LIMIT ?", (*values, query.limit)
+            f"{_READ} WHERE stream = ? AND version > ? AND version <= ? AND {condition} "
+            f"ORDER BY version {order} LIMIT ?",
+            (query.stream.bytes, first, last, *values, query.limit),
         )
+
+    def place_of(self, stream: UUID, version: int) -> int | None:
+        with self.file.reading() as connection:
+            row = connection.execute(_PLACE, (stream.bytes, version)).fetchone()
+        return row[0] if row else None
+
+    def last_version(self, stream: UUID) -> int:
+        with self.file.reading() as connection:
+            return int(connection.execute(_LAST_VERSION, (stream.bytes,)).fetchone()[0])
 
     def position_at(self, recorded_at: int) -> int:
         """Binary search by position: recorded_at never goes back."""

@@ -158,8 +158,8 @@ def backoff(case: Case) -> Verdict | None:
     part = f", as part of the storm {storm}," if storm else ""
     text = (
         f"It failed ({data['failure_class']}: {error(data['error'])}){part} and backs off: it "
-        f"is tried again at {told(job.next_run_at)}, {why}. The breaker trips at {job.rules.trip_after} "
-        f"errors in a row; this is {job.consecutive_errors}."
+        f"is tried again at {told(job.next_run_at)}, {why}. The breaker trips "
+        f"at {job.rules.trip_after} errors in a row; this is {job.consecutive_errors}."
     )
     first = case.trail.at(job.first_error_version)
     return Verdict("backoff", text, [first, failure], _now(case))

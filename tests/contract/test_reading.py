@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import orjson
@@ -122,6 +123,10 @@ FILTERS: dict[str, tuple[dict[str, Any], Match]] = {
         {"topics": ("job.amended",)},
         lambda item: item.topic == "job.amended",
     ),
+    "two topics": (
+        {"topics": ("job.run_failed", "job.amended", "job.amended")},
+        lambda item: item.topic in ("job.run_failed", "job.amended"),
+    ),
     "topics that have no index": (
         {"topics": ("job.run_started", "job.scheduled")},
         lambda item: item.topic in ("job.run_started", "job.scheduled"),
@@ -163,6 +168,58 @@ def test_a_filter_finds_exactly_what_it_names_page_by_page(
         query = query.following(page[-1].id)
 
     assert found == (expected if order == "asc" else expected[::-1])
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_two_filters_find_what_both_name(full: Shelf, order: Order) -> None:
+    everywhere = everything(full)
+    for first, second in combinations(FILTERS, 2):
+        given, other = FILTERS[first][0], FILTERS[second][0]
+        if given.keys() & other.keys():
+            continue
+        expected = [
+            item for item in everywhere if FILTERS[first][1](item) and FILTERS[second][1](item)
+        ]
+        query = AuditQuery(**given, **other, order=order, limit=4)
+
+        found: list[Recorded] = []
+        while page := full.book.find(query):
+            found += page
+            query = query.following(page[-1].id)
+
+        assert found == (expected if order == "asc" else expected[::-1]), f"{first}, {second}"
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("name", ["nothing", "two topics", "actor", "stream"])
+def test_pages_miss_nothing_and_repeat_nothing_while_events_arrive(
+    full: Shelf, name: str, order: Order
+) -> None:
+    given, matches = FILTERS[name]
+    before = [item for item in everything(full) if matches(item)]
+    query, number = AuditQuery(**given, order=order, limit=3), 100
+
+    found: list[Recorded] = []
+    while page := full.book.find(query):
+        found += page
+        query = query.following(page[-1].id)
+        if number < 110:
+            job = a_job(number=(number := number + 1))
+            job.amend({"tags": ["late"]}, now=NOON, by=origin(number))
+            keep(full, job, now=NOW + number * SECOND)
+
+    after = [item for item in everything(full) if matches(item)]
+    assert found == (after if order == "asc" else before[::-1])
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_the_cursor_may_be_the_position_of_any_event(full: Shelf, order: Order) -> None:
+    whole = full.book.stream(an_id(10), after=0, upto=None, limit=99)
+    for cursor in range(full.book.tail_position() + 2):
+        query = AuditQuery(stream=an_id(10), order=order, cursor=cursor, limit=99)
+        beyond = [item for item in whole if (item.id > cursor) == (order == "asc")]
+        expected = [item for item in beyond if item.id != cursor]
+        assert full.book.find(query) == (expected if order == "asc" else expected[::-1])
 
 
 def test_every_filter_but_the_empty_ones_finds_something_and_leaves_something_out(

@@ -1,0 +1,186 @@
+"""`make bench-audit`: how long questions to a long book take, of the audit and of the past. The
+history is made anew in a folder that is removed; floors must be reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ledger import Ledger
+from ledger.store.address import Address
+from ledger.store.query import AuditQuery
+from projections.copies import COPIES_FILE, Copies
+from projections.job_questions import JobFilter
+from projections.past import Moment
+from tests.benchmarks.history import (
+    CORRELATION,
+    RARE_ACTOR,
+    RARE_CLASS,
+    RARE_TOPIC_ACTOR,
+    USERS,
+    History,
+    models,
+    write_postgres,
+    write_sqlite,
+)
+from tests.benchmarks.postgres import a_name, a_server
+from tests.flow.databases import a_database
+
+ASKED = 200
+"""How often each question is asked."""
+PASTS = 20
+PAGE_MS = 10.0
+"""A page of 50 takes no longer, 99 times of a hundred."""
+PAST_MS = 1000.0
+
+screen = Console(width=130)
+
+
+def main() -> int:
+    """Write the history, ask, print; 1 when a floor was missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.audit", description=__doc__)
+    parser.add_argument("--events", type=int, default=10_000_000)
+    parser.add_argument("--jobs", type=int, default=2_000)
+    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--past", action="store_true", help="fill the copies and ask as_of, too")
+    parser.add_argument("--dir", type=Path, help="where (default: a temporary folder)")
+    asked = parser.parse_args()
+    with ExitStack() as closing:
+        folder = Path(closing.enter_context(tempfile.TemporaryDirectory(dir=asked.dir)))
+        history = History(asked.events, asked.jobs, models(folder / "model"))
+        began = time.perf_counter()
+        ledger, open_copies = closing.enter_context(a_book(asked.store, folder, history))
+        screen.print(f"{asked.events:,} events written in {time.perf_counter() - began:,.0f} s")
+        is_reached = show("a page of 50 of the audit", PAGE_MS, audit_rows(ledger, history))
+        if asked.past:
+            copies = closing.enter_context(filled(open_copies))
+            is_reached &= show("the past of a fleet", PAST_MS, past_rows(ledger, copies))
+    return int(not is_reached)
+
+
+@contextmanager
+def a_book(
+    store: str, folder: Path, history: History
+) -> Iterator[tuple[Ledger, Callable[[], Copies]]]:
+    """A book with the history in it, and how its copies are opened."""
+    if store == "sqlite":
+        write_sqlite(folder, history)
+        ledger = Ledger.open_read_only(folder / "data")
+        yield ledger, lambda: Copies.open(ledger, folder / COPIES_FILE)
+        ledger.close()
+        return
+    with a_server() as server, a_database(server, a_name()) as dsn:
+        write_postgres(dsn, history)
+        ledger = Ledger.open_read_only(Address(dsn))
+        yield ledger, lambda: Copies.own_shared(ledger, Address(dsn))
+        ledger.close()
+
+
+@contextmanager
+def filled(open_copies: Callable[[], Copies]) -> Iterator[Copies]:
+    """The copies, as far as the book."""
+    began, copies = time.perf_counter(), open_copies()
+    copies.catch_up()
+    screen.print(f"copies filled in {time.perf_counter() - began:,.0f} s")
+    yield copies
+    copies.close()
+
+
+def show(title: str, floor_ms: float, rows: Iterator[tuple[str, list[float]]]) -> bool:
+    """A table of what was measured; whether every 99th of a hundred is below the floor."""
+    table = Table("question", "median ms", "p99 ms", "", title=f"{title}, p99 within {floor_ms:g}")
+    is_reached = True
+    for what, taken in rows:
+        taken.sort()
+        p99 = taken[int(len(taken) * 0.99) - 1]
+        is_reached &= p99 <= floor_ms
+        verdict = "reached" if p99 <= floor_ms else "MISSED"
+        table.add_row(what, f"{taken[len(taken) // 2]:.2f}", f"{p99:.2f}", verdict)
+    screen.print(table)
+    return is_reached
+
+
+def queries(ledger: Ledger, history: History) -> dict[str, dict[str, Any]]:
+    """Every filter alone, with what is rare and what is common, and those that go together."""
+    end = ledger.book.tail_position()
+    return {
+        "nothing": {},
+        "actor, common": {"actor": USERS[1]},
+        "actor, rare": {"actor": RARE_ACTOR},
+        "actor, the dispatcher": {"actor": "dispatcher"},
+        "kind, common": {"kind": "user"},
+        "kind, rare": {"kind": "agent"},
+        "topic, common": {"topics": ("job.run_succeeded",)},
+        "topic, rare": {"topics": ("job.force_resumed",)},
+        "topics, rare and common": {"topics": ("job.force_resumed", "job.run_failed")},
+        "job": {"stream": history.ids[7]},
+        "job, the busiest": {"stream": history.ids[0]},
+        "source, common": {"source": "cli"},
+        "source, rare": {"source": "mcp"},
+        "correlation_id": {"correlation_id": CORRELATION},
+        "failure_class, common": {"failure_class": "timeout"},
+        "failure_class, rare": {"failure_class": RARE_CLASS},
+        "since": {"after_position": end // 3},
+        "until": {"until_position": end // 3},
+        "since and until": {"after_position": end // 3, "until_position": end // 2},
+        "actor and time": {
+            "actor": USERS[1], "after_position": end // 3, "until_position": end // 2,
+        },
+        "actor and rare topic": {"actor": RARE_TOPIC_ACTOR, "topics": ("job.force_resumed",)},
+        "rare actor and common topic": {"actor": RARE_ACTOR, "topics": ("job.amended",)},
+    }  # fmt: skip
+
+
+def audit_rows(ledger: Ledger, history: History) -> Iterator[tuple[str, list[float]]]:
+    random, end = Random(3), ledger.book.tail_position()
+    for what, given in queries(ledger, history).items():
+        for order in ("asc", "desc"):
+            first = AuditQuery(**given, order=order, limit=50)
+            yield f"{what}, {order}", timed(lambda _, q=first: ledger.reading.audit(q))
+        cursors = [random.randrange(end) for _ in range(ASKED)]
+        deep = AuditQuery(**given, limit=50)
+        yield (
+            f"{what}, deep",
+            timed(lambda n, q=deep, at=cursors: ledger.reading.audit(q.following(at[n]))),
+        )
+    instants = [ledger.reading.recorded_at(random.randrange(end) + 1) for _ in range(ASKED)]
+    yield "an instant's position", timed(lambda n: ledger.reading.position_at(instants[n]))
+
+
+def past_rows(ledger: Ledger, copies: Copies) -> Iterator[tuple[str, list[float]]]:
+    """Each time another position, so that nothing is remembered but for the last row."""
+    random, end = Random(4), ledger.book.tail_position()
+    places = [random.randrange(end // 10, end) + 1 for _ in range(PASTS)]
+    moments = [Moment(place, ledger.reading.recorded_at(place)) for place in places]
+    last, failed = moments[-1], JobFilter(failure_class="timeout", limit=50)
+    page = partial(copies.storms, cursor=None, limit=50, only_open=False)
+    yield "jobs of another", timed(lambda n: copies.jobs(failed, as_of=moments[n]), PASTS)
+    yield "summary of another", timed(lambda n: copies.summary(as_of=moments[n]), PASTS)
+    yield "storms of another", timed(lambda n: page(as_of=moments[n]), PASTS)
+    yield "the next page of the last", timed(lambda _: copies.jobs(failed, as_of=last), PASTS)
+
+
+def timed(ask: Callable[..., object], count: int = ASKED) -> list[float]:
+    """How long each asking took, in ms."""
+    taken = []
+    for number in range(count):
+        began = time.perf_counter()
+        ask(number)
+        taken.append((time.perf_counter() - began) * 1000)
+    return taken
+
+
+if __name__ == "__main__":
+    sys.exit(main())
