@@ -6,6 +6,7 @@ import threading
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,9 @@ from ledger.dispatch.executors.addresses import AllowList
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.executors.signing import Signer
 from ledger.dispatch.recoveries import RecoveryDriver
+from ledger.dispatch.sandbox import RecordedOutcomes
 from ledger.dispatch.secrets import Secrets
+from ledger.dispatch.workshop import Workshop
 from ledger.domain.origin import Actor, Origin
 from ledger.errors import StartRefused
 from ledger.store.application import Ledger, Limits
@@ -122,12 +125,18 @@ class Parts:
 
 
 def open_server_parts(
-    settings: Settings, *, dispatches: bool = True, clock: Clock | None = None
+    settings: Settings,
+    *,
+    dispatches: bool = True,
+    clock: Clock | None = None,
+    sandbox: Path | None = None,
 ) -> Parts:
     """Own the folder that the settings name, or join the ledger on PostgreSQL; with an admin token
     if there is no token yet.
 
-    No thread but the ledger's writer runs before `start`. Raises StartRefused, in one line.
+    With `sandbox`, a fork's file, runs end as they were recorded there, and nobody is told of
+    anything. No thread but the ledger's writer runs before `start`. Raises StartRefused, in one
+    line.
     """
     _require_fit(settings)
     limits = Limits(max_jobs=settings.max_jobs, requires_reason=settings.require_reason)
@@ -143,7 +152,12 @@ def open_server_parts(
         secret = webhook_secret(folder)
         _require_same_key(ledger, secret, folder)
         secrets = secrets_of(settings)
-        dispatcher = _dispatcher(ledger, secret, secrets, settings) if dispatches else None
+        dispatcher = None
+        if sandbox is not None:
+            dispatcher = _sandbox_dispatcher(ledger, sandbox, settings)
+        elif dispatches:
+            dispatcher = _dispatcher(ledger, secret, secrets, settings)
+        tells = dispatches and sandbox is None
         parts = Parts(
             ledger,
             copies,
@@ -154,7 +168,7 @@ def open_server_parts(
             History(ledger),
             Signer(secret),
             secrets,
-            _courier(ledger, copies, secrets, settings) if dispatches else None,
+            _courier(ledger, copies, secrets, settings) if tells else None,
             desk=Desk(ledger) if ledger.book.is_shared and not dispatches else None,
             recoveries=RecoveryDriver(ledger) if dispatches else None,
             tracing=_tracing(settings),
@@ -250,3 +264,9 @@ def _dispatcher(ledger: Ledger, secret: str, secrets: Secrets, settings: Setting
         secrets=secrets,
     )
     return Dispatcher(ledger, executors, concurrency=settings.concurrency)
+
+
+def _sandbox_dispatcher(ledger: Ledger, fork: Path, settings: Settings) -> Dispatcher:
+    outcomes = RecordedOutcomes(fork, ledger.clock)
+    work = Workshop(outcomes, ledger.heads.ring)
+    return Dispatcher(ledger, work, concurrency=settings.concurrency)

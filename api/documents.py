@@ -94,10 +94,25 @@ SHAPES = {
     "Run": shape(run_id=TEXT, job_id=TEXT, status=TEXT),
     "Token": TOKEN,
     "Storm": shape(id=TEXT, is_open=FLAG, signature=TEXT, over_at=or_null(INSTANT)),
+    "Recovery": shape(
+        id=TEXT,
+        status={"enum": ["probing", "dripping", "settling", "aborted", "completed"]},
+        job_count=NUMBER,
+        left_count=NUMBER,
+        re_trip_count=NUMBER,
+        next_step_at=or_null(INSTANT),
+    ),
     "Problem": PROBLEM_SHAPE,
 }
 
-_ITEMS = {"jobs": "Job", "events": "Event", "runs": "Run", "storms": "Storm", "tokens": "Token"}
+_ITEMS = {
+    "jobs": "Job",
+    "events": "Event",
+    "runs": "Run",
+    "storms": "Storm",
+    "recoveries": "Recovery",
+    "tokens": "Token",
+}
 
 
 def answers(schema: Schema, description: str) -> dict[str, Any]:
@@ -117,6 +132,20 @@ COMMAND = answers(
 )
 ONE_JOB = answers(shape(job=_ref("Job")), "The job; its revision is the ETag.")
 ONE_STORM = answers(shape(storm=_ref("Storm"), position=NUMBER), "The storm.")
+RESUMES = answers(
+    shape(resumes=list_of(OBJECT), next=or_null(TEXT), rates=OBJECT, position=NUMBER),
+    "One page, and how many of all that fit held.",
+)
+GAPS = answers(
+    shape(
+        gaps=list_of(OBJECT),
+        open=list_of(OBJECT),
+        open_count=NUMBER,
+        next=or_null(TEXT),
+        position=NUMBER,
+    ),
+    "One page of recorded gaps; with the first page those that are still open.",
+)
 BLAME = answers(
     shape(blame=shape(job_id=TEXT, job_name=TEXT, fields=list_of(OBJECT)), position=NUMBER),
     "Each field with its value and the event that gave it.",
@@ -138,6 +167,14 @@ WHY = answers(
         position=NUMBER,
     ),
     "Why, as a code, a sentence and the events that made it so.",
+)
+ONE_RECOVERY = answers(shape(recovery=_ref("Recovery"), position=NUMBER), "The recovery.")
+RECOVERY_CHANGED = answers(
+    shape(recovery=_ref("Recovery"), changed=FLAG, position=NUMBER),
+    "The recovery right after, whether anything changed, and where it stands in the book.",
+)
+RECOVERY_REHEARSED = answers(
+    shape(plan=OBJECT, position=NUMBER), "What a dry run found; nothing was kept."
 )
 WHAT_IF = answers(
     shape(what_if=OBJECT, jobs=list_of(OBJECT), next=or_null(TEXT), position=NUMBER),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import orjson
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -16,9 +17,11 @@ from starlette.routing import Match, Route
 from starlette.types import ExceptionHandler
 
 from api.phantom import refusals as phantom
+from api.track_record import quoting_the_past
 from ledger.errors import (
     Conflict,
     Forbidden,
+    ForceRequired,
     Invalid,
     InvalidField,
     JobLimit,
@@ -180,6 +183,9 @@ def refusal_of(errors: Sequence[Mapping[str, Any]], *, skipped: int = 0) -> Inva
 
 
 async def _answer_refusal(request: Request, error: LedgerError) -> Response:
+    if isinstance(error, ForceRequired):
+        parts = request.app.state.parts
+        error = await run_sync(quoting_the_past, error, parts.copies, parts.ledger.clock.now())
     if isinstance(error, Forbidden):
         request.app.state.refused_access.note(request, error)
     return refused(error, request.scope["path"])

@@ -19,7 +19,9 @@ from ledger.domain.spec import MAX_DESCRIPTION_BYTES, MAX_NAME, MAX_TAG, MAX_TAG
 from ledger.domain.tokens import ROLES
 from ledger.store.mapper import TOPICS
 from ledger.store.query import MAX_PAGE
+from projections.gap_questions import CAUSES
 from projections.job_questions import STATUSES
+from projections.resumes import OUTCOMES
 
 LONGEST_REASON = 4096
 LONGEST_FILTER = 200
@@ -233,9 +235,13 @@ class TimedQuery(Query):
     as_of: AsOf | None = AS_OF
 
 
-class Page(TimedQuery):
+class PresentPage(Query):
     cursor: Filter | None = Field(None, description="The `next` of the page before.")
     limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
+
+
+class Page(PresentPage, TimedQuery):
+    """A page that may be asked for as it stood."""
 
 
 class JobsQuery(Page):
@@ -253,6 +259,23 @@ class WhyQuery(Query):
     at: AsOf | None = Field(
         None, description="At this instant, or at this position; now, if left out."
     )
+
+
+class ResumesQuery(PresentPage):
+    actor: Filter | None = None
+    failure_class: Filter | None = None
+    job: UUID | None = None
+    since: Instant | None = Field(None, description="Forced at or after.")
+    until: Instant | None = Field(None, description="Forced at or before.")
+    outcome: Annotated[str, _one_of(OUTCOMES), _enum(OUTCOMES)] | None = None
+
+
+class GapsQuery(PresentPage):
+    job: UUID | None = None
+    tag: Filter | None = None
+    cause: Annotated[str, _one_of(CAUSES), _enum(CAUSES)] | None = None
+    since: Instant | None = Field(None, description="Slots missed at or after.")
+    until: Instant | None = Field(None, description="Slots missed at or before.")
 
 
 class HistoryQuery(Page):

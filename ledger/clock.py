@@ -32,6 +32,20 @@ class SystemClock:
         return time.monotonic()
 
 
+class StartedClock:
+    """A clock that was set to an instant when it was made, and runs as the machine's does."""
+
+    def __init__(self, start: datetime) -> None:
+        self._start = start
+        self._began = time.monotonic()
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=time.monotonic() - self._began)
+
+    def elapsed(self) -> float:
+        return time.monotonic()
+
+
 def rfc3339(instant: datetime) -> str:
     """`instant` as RFC 3339 in UTC with `Z`, microseconds only where there are any."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

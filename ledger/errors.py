@@ -68,7 +68,12 @@ class ForceRequired(Refused):
     code = "force_required"
 
     def __init__(
-        self, job_id: object, *, tripped_at: datetime | None, last_error: str | None
+        self,
+        job_id: object,
+        *,
+        tripped_at: datetime | None,
+        last_error: str | None,
+        failure_class: str | None = None,
     ) -> None:
         since = f" at {tripped_at:%Y-%m-%dT%H:%M:%SZ}" if tripped_at else ""
         super().__init__(
@@ -76,6 +81,7 @@ class ForceRequired(Refused):
             'If the cause is gone, resume it with {"force": true} in the body (and a reason).',
             job_id=str(job_id),
             last_error=last_error,
+            failure_class=failure_class,
         )
 
 

@@ -12,11 +12,20 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
+from ledger.domain.recovery_plan import StormMembers
 from ledger.errors import Behind, JobNotFound, Unavailable
 from ledger.store import files
 from ledger.store.address import Address
 from ledger.store.application import Ledger
-from projections import job_questions, runs, storm_questions, storms
+from projections import (
+    gaps,
+    job_questions,
+    resumes,
+    runs,
+    storm_questions,
+    storm_recovery,
+    storms,
+)
 from projections.followers import Follower, ProcessFollower, ThreadFollower
 from projections.framed_jobs import FramedJobs
 from projections.job_questions import JobFilter
@@ -27,7 +36,7 @@ from projections.store import CopyStore, Questions
 from projections.stores.sqlite import SQLiteCopies
 
 COPIES_FILE = files.COPIES_FILE
-MODELS: tuple[Model, ...] = (FramedJobs(), runs, storms)
+MODELS: tuple[Model, ...] = (FramedJobs(), runs, storms, resumes, gaps)
 WAIT_SECONDS = 2.0
 
 
@@ -285,6 +294,11 @@ class Copies:
         now = self._ledger.clock.now() if as_of is None else as_of.at
         with self.reading(as_of, "jobs", "storms") as questions:
             return storm_questions.one(questions, storm_id, now=now)
+
+    def storm_members(self, storm_id: str) -> StormMembers:
+        """Who tripped in a storm, for a recovery; NotFound when there is none."""
+        with self._store.reading() as questions:
+            return storm_recovery.members(questions, storm_id)
 
     def open_storm_count(self) -> int:
         """How many storms are open now."""

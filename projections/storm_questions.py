@@ -96,10 +96,7 @@ def one(questions: Questions, storm_id: str, *, now: datetime) -> dict[str, Any]
     """One storm with its first failure, its jobs in the order they came into it, and its failures
     per minute. NotFound when there is none.
     """
-    number = _ID.fullmatch(storm_id)
-    row = questions.row(ONE, {"number": int(number[1])}) if number else None
-    if row is None:
-        raise NotFound(f"There is no storm {storm_id[:40]!r}; list them.")
+    row = _row(questions, storm_id)
     states = _states(questions, [row])
     jobs = [_job(job) for job in questions.rows(JOBS, {"number": row["number"]})]
     return {
@@ -115,6 +112,11 @@ def one(questions: Questions, storm_id: str, *, now: datetime) -> dict[str, Any]
             _minute(minute) for minute in questions.rows(SPREAD, {"number": row["number"]})
         ],
     }
+
+
+def number_of(questions: Questions, storm_id: str) -> int:
+    """The number of a storm; NotFound when there is none."""
+    return int(_row(questions, storm_id)["number"])
 
 
 def open_count(questions: Questions, *, now: datetime) -> int:
@@ -139,6 +141,14 @@ def over_at(row: Row, now: int) -> int | None:
     # Too few even at the last failure: it was over as soon as it had come back.
     thinned_at = max(int(row["thinned_at"] or 0), int(row["last_failed_at"]))
     return min(thinned_at, silent_at)
+
+
+def _row(questions: Questions, storm_id: str) -> Row:
+    number = _ID.fullmatch(storm_id)
+    row = questions.row(ONE, {"number": int(number[1])}) if number else None
+    if row is None:
+        raise NotFound(f"There is no storm {storm_id[:40]!r}; list them.")
+    return row
 
 
 def _states(questions: Questions, rows: Sequence[Row]) -> Mapping[int, Counter[str]]:

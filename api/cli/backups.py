@@ -38,9 +38,11 @@ Check = Annotated[
 
 
 class Readable(Verifiable, Protocol):
-    """As much of a book as a check looks at (see `Book`)."""
+    """As much of a book as a check, or a fork, looks at (see `Book`)."""
 
     def read(self, *, after: int, limit: int) -> list[Recorded]: ...
+    def tail_position(self) -> int: ...
+    def position_at(self, recorded_at: int) -> int: ...
 
 
 def backup(
@@ -95,7 +97,7 @@ def _answer(made: Backup) -> dict[str, Any]:
 
 
 def _check(wanted: str, settings: Settings, *, as_json: bool) -> None:
-    with _opened(wanted) as book, steps("Checking") as told:
+    with opened_book(wanted) as book, steps("Checking") as told:
         verdict = verify_book(book, lambda done, total: told("verified", done, total))
         _require_sound(verdict, "It is no backup to rely on.")
         of_ours = _is_of_ours(book, verdict, settings)
@@ -122,7 +124,7 @@ def _is_of_ours(book: Readable, verdict: Verdict, settings: Settings) -> bool | 
     ours = settings.dsn or str(settings.data)
     if not ours.startswith(SCHEMES) and not (settings.sqlite_path or _book_in(ours)).exists():
         return None
-    with _opened(ours) as own:
+    with opened_book(ours) as own:
         if own.ledger_id != book.ledger_id:
             return False
         if verdict.verified == 0:
@@ -139,7 +141,7 @@ def _related(settings: Settings, of_ours: bool | None) -> str:
 
 
 @contextmanager
-def _opened(wanted: str) -> Iterator[Readable]:
+def opened_book(wanted: str) -> Iterator[Readable]:
     """The ledger at a path or a DSN, only read."""
     if wanted.startswith(SCHEMES):
         from ledger.store.postgres import PostgresBook  # the driver is slow to import

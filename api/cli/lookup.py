@@ -75,7 +75,7 @@ def _fitting_in_book(door: Door, wanted: str) -> Iterator[Job]:
 def _holders(door: Door) -> Iterator[Job]:
     """Who holds each name, read from the book itself: what happened last to a name decides."""
     seen: set[UUID] = set()
-    for event in _pages(door, "/v1/events", {"topic": NAME_TOPICS, "order": "desc"}, "events"):
+    for event in pages(door, "/v1/events", {"topic": NAME_TOPICS, "order": "desc"}, "events"):
         name, job_id = event["data"]["name"], event["data"]["job_id"]
         stream = name_stream(name)
         if stream not in seen and event["topic"] == NameReserved.TOPIC:
@@ -84,10 +84,10 @@ def _holders(door: Door) -> Iterator[Job]:
 
 
 def _jobs(door: Door, query: Mapping[str, object]) -> Iterator[Job]:
-    yield from _pages(door, "/v1/jobs", query, "jobs")
+    yield from pages(door, "/v1/jobs", query, "jobs")
 
 
-def _pages(door: Door, path: str, query: Mapping[str, object], key: str) -> Iterator[Job]:
+def pages(door: Door, path: str, query: Mapping[str, object], key: str) -> Iterator[Job]:
     """Everything that a list holds."""
     cursor: str | None = None
     while True:

@@ -20,11 +20,14 @@ from api.cli import (
     crontab_import,
     diff,
     exporting,
+    forking,
+    gaps,
     history,
     jobs,
     keeping,
     migrating,
     moving,
+    resumes,
     scheduling,
     serving,
     storms,
@@ -36,6 +39,7 @@ from api.cli import (
 from api.cli.answers import write_document
 from api.cli.exits import Exit, Problem, Stop, exit_of_error
 from api.cli.options import AsJson
+from api.cli.replay.command import replay
 from api.cli.screen import complain, say
 from ledger.errors import LedgerError
 
@@ -110,6 +114,9 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "blame", history.blame),
     ("Questions", "runs", jobs.runs),
     ("Questions", "why", why.why),
+    ("Questions", "replay", replay),
+    ("Questions", "resumes", resumes.list_resumes),
+    ("Questions", "gaps", gaps.list_gaps),
     ("Questions", "audit", audit.audit),
     ("Questions", "storms", storms.list_storms),
     ("Questions", "what-if", what_if.what_if),
@@ -121,6 +128,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("The ledger itself", "migrate", migrating.migrate),
     ("The ledger itself", "backup", backups.backup),
     ("The ledger itself", "move", moving.move_ledger),
+    ("The ledger itself", "fork", forking.fork_ledger),
     ("The ledger itself", "version", version),
 )
 """Panel of the help, name, function."""

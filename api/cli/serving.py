@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,6 +48,12 @@ StatusPort = Annotated[
 NoDispatch = Annotated[
     bool, typer.Option("--no-dispatch", help="Answer only; nothing that is due is run.")
 ]
+InSandbox = Annotated[
+    Path | None,
+    typer.Option(
+        "--sandbox", metavar="FILE", help="Open a fork: runs end as recorded, nothing is kept."
+    ),
+]
 
 
 def serve(
@@ -54,25 +62,40 @@ def serve(
     data: DataFolder = None,
     no_dispatch: NoDispatch = False,
     concurrency: Concurrency = None,
+    sandbox: InSandbox = None,
 ) -> None:
     """Start the server: the HTTP API, the page, and the dispatcher that runs what is due."""
     from api.bootstrap import (  # the whole application: only servers need it
         open_server_parts,
         secrets_of,
     )
-    from api.cli import logs, server
-    from api.collector import settle_collector
+    from api.cli import logs
+    from api.cli.sandboxes import sandbox_of
 
     overrides = {"host": host, "port": port, "data": data, "concurrency": concurrency}
     settings = load_settings(overrides=overrides)
     logs.log_to_stderr(secrets_of(settings).redact)
-    parts = _opened(settings, lambda: open_server_parts(settings, dispatches=not no_dispatch))
+    if sandbox is None:
+        _serve(settings, partial(open_server_parts, settings, dispatches=not no_dispatch))
+        return
+    with sandbox_of(sandbox, settings) as box:
+        say(f"A sandbox of {sandbox}: nothing is executed, nobody is told, nothing is kept.")
+        open_it = partial(open_server_parts, box.settings, clock=box.clock, sandbox=box.fork)
+        _serve(box.settings, open_it)
+
+
+def _serve(settings: Settings, open_it: Callable[[], Parts]) -> None:
+    from api.cli import server
+    from api.collector import settle_collector
+
+    parts = _opened(settings, open_it)
     settle_collector()
     try:
         with server.bind(settings) as listener:
             url = server.url_of(listener)
             server.leave_note(parts, url)
-            _greet(settings, url, server.login_link(parts, url), dispatches=not no_dispatch)
+            dispatches = parts.dispatcher is not None
+            _greet(settings, url, server.login_link(parts, url), dispatches=dispatches)
             server.serve_until_asked(parts, settings, listener)
     finally:
         parts.close()

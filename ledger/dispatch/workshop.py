@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from ledger.dispatch.executors.noop import Noop
 from ledger.dispatch.executors.outcomes import Outcome, RunTicket
-from ledger.dispatch.executors.registry import Executors
 from ledger.store.run_commands import Claimed
 
 
@@ -41,12 +40,19 @@ class Workplace(Protocol):
     def close(self) -> None: ...
 
 
+class Executing(Protocol):
+    """What a workshop has its runs executed by."""
+
+    async def execute(self, ticket: RunTicket) -> Outcome: ...
+    async def aclose(self) -> None: ...
+
+
 class Workshop:
     """Runs claimed runs. `launch` returns at once; `finished` gives outcomes as they come;
     `on_finish` is told of each. The event loop exists from `start` to `close`.
     """
 
-    def __init__(self, executors: Executors, on_finish: Callable[[], None]) -> None:
+    def __init__(self, executors: Executing, on_finish: Callable[[], None]) -> None:
         self.running: dict[str, Claimed] = {}
         self._executors = executors
         self._on_finish = on_finish

@@ -290,7 +290,12 @@ class Job(JobState):
         self.require_known()
         self._require_not_completed()
         if self.status == "failed" and not force:
-            raise ForceRequired(self.id, tripped_at=self.tripped_at, last_error=self.trip_error)
+            raise ForceRequired(
+                self.id,
+                tripped_at=self.tripped_at,
+                last_error=self.trip_error,
+                failure_class=self.trip_class,
+            )
         if not self.enabled:
             raise JobDisabled(self.id)
 

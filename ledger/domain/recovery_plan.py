@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, Protocol
 from uuid import UUID
 
-from ledger.clock import rfc3339
+from ledger.clock import MAX_SKEW, rfc3339
 from ledger.domain.job import Job
 from ledger.errors import (
     InvalidField,
@@ -147,7 +147,7 @@ class Selector:
 @dataclass(frozen=True, slots=True)
 class StormMembers:
     """The jobs that tripped in a storm and are failed of it still. `left_at` says of each when it
-    left the storm by its trip: whoever tripped again later did so of something else.
+    left the storm by its trip, as recorded: whoever tripped again later did so of something else.
     """
 
     storm_id: str
@@ -161,7 +161,7 @@ class StormMembers:
 
     def require_fit(self, job: Job) -> None:
         tripped_at = job.tripped_at
-        if tripped_at is None or tripped_at > self.left_at[job.id]:
+        if tripped_at is None or tripped_at > self.left_at[job.id] + MAX_SKEW:
             when = f" at {rfc3339(tripped_at)}" if tripped_at else ""
             raise JobNotSelected(
                 job.id,

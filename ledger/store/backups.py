@@ -40,6 +40,10 @@ class FileReads(SQLiteReads):
         super().__init__(file)
         self.ledger_id = ledger_id
 
+    def fact(self, key: str) -> str | None:
+        """What the file says of itself under a key."""
+        return self._meta(key)
+
 
 @dataclass(frozen=True, slots=True)
 class Backup:
@@ -56,14 +60,14 @@ def back_up(book: Path, out: Path, progress: Progress) -> Backup:
 
     Refuses StartRefused when `out` exists or cannot be made, or what is there is no ledger.
     """
-    with _reserved(out) as draft:
+    with reserved(out) as draft:
         _copy(book, draft, progress)
         made = check(draft, progress)
         if not made.verdict.is_sound:
             return made
-        _make_durable(draft)
+        make_durable(draft)
         draft.replace(out)
-        _make_durable(out.parent)
+        make_durable(out.parent)
     return Backup(out, made.ledger_id, made.verdict)
 
 
@@ -109,7 +113,7 @@ def _copy(book: Path, draft: Path, progress: Progress) -> None:
 
 
 @contextmanager
-def _reserved(out: Path) -> Iterator[Path]:
+def reserved(out: Path) -> Iterator[Path]:
     """A file to write beside `out`, whose name is taken meanwhile: what is there already is never
     overwritten. Both are gone again if nothing took the name.
     """
@@ -130,7 +134,7 @@ def _reserved(out: Path) -> Iterator[Path]:
             out.unlink()
 
 
-def _make_durable(path: Path) -> None:
+def make_durable(path: Path) -> None:
     """What was written there survives a power cut."""
     file = os.open(path, os.O_RDONLY)
     try:

@@ -177,6 +177,14 @@ def put_texts(
             holder[path[-1]] = bodies.get(reference[0], FORGOTTEN)
 
 
+def blank_texts(paths: tuple[tuple[str, ...], ...], state: dict[str, Any]) -> None:
+    """Take each text out of `state`, as if it had been empty."""
+    for path in paths:
+        if state[path[0]] and _reference(state, path):
+            holder = state if len(path) == 1 else state[path[0]]
+            holder[path[-1]] = ""
+
+
 def _reference(state: Mapping[str, Any], path: tuple[str, ...]) -> list[str] | None:
     holder: Any = state if len(path) == 1 else state.get(path[0])
     reference = holder.get(path[-1]) if holder else None

@@ -50,6 +50,13 @@ MATRIX = {
     ("GET", "/v1/events"): "viewer",
     ("GET", "/v1/storms"): "viewer",
     ("GET", "/v1/storms/{storm_id}"): "viewer",
+    ("GET", "/v1/resumes"): "viewer",
+    ("GET", "/v1/gaps"): "viewer",
+    ("POST", "/v1/storms/{storm_id}/resume"): "operator",
+    ("POST", "/v1/recoveries"): "operator",
+    ("GET", "/v1/recoveries"): "viewer",
+    ("GET", "/v1/recoveries/{recovery_id}"): "viewer",
+    ("POST", "/v1/recoveries/{recovery_id}/abort"): "operator",
     ("POST", "/v1/runs/claim"): "worker",
     ("POST", "/v1/runs/{run_id}/heartbeat"): "run",
     ("POST", "/v1/runs/{run_id}/succeed"): "run",
@@ -92,6 +99,7 @@ def _ask(api: Api, method: str, path: str, by: str | None) -> httpx.Response:
         "token": "nobody",
         "run_id": "r",
         "storm_id": "S-1",
+        "recovery_id": "R-1",
     }
     options: dict[str, Any] = {}
     if path == STREAM:  # would not end; it is refused for its position after the role was checked
@@ -129,7 +137,11 @@ def test_nobody_unknown_gets_past_a_role(api: Api, method: str, path: str) -> No
     api.clock.advance(timedelta(minutes=1))
     position = api.ledger.writer.position
     path = path.format(
-        job_id="00000000-0000-4000-8000-000000000000", token="admin", run_id="r", storm_id="S-1"
+        job_id="00000000-0000-4000-8000-000000000000",
+        token="admin",
+        run_id="r",
+        storm_id="S-1",
+        recovery_id="R-1",
     )
 
     for by in (None, "jl_wrong", "", expired, revoked, "Bearer", "x" * 9000):

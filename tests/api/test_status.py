@@ -99,6 +99,8 @@ def test_health_and_readiness_are_open_and_tell_no_names(api: Api) -> None:
         "jobs",
         "runs",
         "storms",
+        "resumes",
+        "gaps",
     }
     assert "a secret name" not in answer.text
 

@@ -89,8 +89,10 @@ def test_the_doctor_names_copies_that_their_owner_does_not_bring_on(
         "jobs",
         "runs",
         "storms",
+        "resumes",
+        "gaps",
     ]
-    assert "3 things are wrong." in two.err
+    assert "5 things are wrong." in two.err
 
 
 @pytest.mark.parametrize(

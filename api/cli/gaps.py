@@ -1,0 +1,86 @@
+"""gaps: the slots that jobs owed and did not run, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from api.cli.answers import Document, say_more, short, show
+from api.cli.lookup import find_job_id
+from api.cli.moments import read_instant, told_briefly
+from api.cli.options import AsJson, Cursor, DataFolder, Limit
+from api.cli.screen import Cell, print_table, say
+from api.cli.ways import Intent, open_door
+from ledger.clock import SystemClock
+
+OfJob = Annotated[
+    str | None, typer.Option("--job", metavar="JOB", help="Only this job: id, prefix or name.")
+]
+Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
+Cause = Annotated[
+    str | None,
+    typer.Option(
+        "--cause", help="paused, failed, disabled, overlap, downtime, no_worker, amended."
+    ),
+]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="INSTANT", help="Missed since, or 2h ago: 2h.")
+]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="INSTANT", help="Missed until, or 2h ago: 2h.")
+]
+
+
+def list_gaps(
+    job: OfJob = None,
+    tag: Tag = None,
+    cause: Cause = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """List the spans in which jobs should have run and did not: open ones, then the newest."""
+    now = SystemClock().now()
+    query = {
+        "tag": tag,
+        "cause": cause,
+        "since": read_instant(since, "--since", now, direction=-1) if since else None,
+        "until": read_instant(until, "--until", now, direction=-1) if until else None,
+        "limit": limit,
+        "cursor": cursor,
+    }
+    with open_door(Intent.READ, data) as door:
+        query["job"] = find_job_id(door, job) if job is not None else None
+        answer = door.ask("GET", "/v1/gaps", query=query)
+    show(answer, as_json, lambda document: _print_gaps(document, now))
+
+
+def _print_gaps(document: Document, now: datetime) -> None:
+    gaps = [*document["open"], *document["gaps"]]
+    if not gaps:
+        say("No slot was missed.", style="dim")
+        return
+    heads = ["JOB", "NAME", "CAUSE", ">SLOTS", "FIRST", "LAST", ">RECORDED"]
+    print_table(heads, [_row(gap, now) for gap in gaps])
+    untold = document["open_count"] - len(document["open"])
+    if document["open"] and untold:
+        say(f"{untold} more are still open: give a larger --limit.", style="dim")
+    say_more(document, "jobledger gaps (the same filters)")
+
+
+def _row(gap: Document, now: datetime) -> tuple[Cell, ...]:
+    count = f"{gap['count']}{'+' if gap['capped'] else ''}"
+    return (
+        short(gap["job_id"]),
+        gap["job_name"] or "-",
+        gap["cause"],
+        count,
+        told_briefly(gap["first"], now),
+        told_briefly(gap["last"], now),
+        str(gap["position"]) if gap["position"] is not None else "still open",
+    )

@@ -1,0 +1,1 @@
+"""replay: a stretch of history played in the terminal."""

@@ -1,0 +1,129 @@
+"""What a replay looks like: on a terminal a picture of the moment, in a pipe plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from api.cli import tellings
+from api.cli.curves import WIDEST, curve
+from api.cli.moments import to_the_second
+from api.cli.screen import harmless, status_cell
+from ledger.clock import parse_rfc3339, rfc3339
+from projections.replay import STATUSES, Event, Player
+
+SHOWN_LINES = 8
+HELP = "space pause · → or n one event · j next trip · + - speed · q quit"
+
+
+def picture(player: Player, title: str) -> RenderableType:
+    """The moment that a player has come to."""
+    return Panel(
+        Group(
+            _clock(player),
+            ProgressBar(total=1.0, completed=_done(player)),
+            _last(player),
+            Text(),
+            _standings(player),
+            Text(),
+            _failures(player),
+            Text(),
+            *_loud(player),
+            Text(),
+            Text(HELP, style="dim"),
+        ),
+        title=Text(harmless(title)),
+        title_align="left",
+    )
+
+
+def _clock(player: Player) -> Text:
+    state = "■ over" if player.is_over else "‖ paused" if player.is_paused else "▶"
+    position = player.last["position"] if player.last is not None else "-"
+    text = Text(f"{rfc3339(player.now.replace(microsecond=0))}  ", style="bold")
+    return text.append(f"{state} ×{player.speed:g}   position {position}", style="")
+
+
+def _last(player: Player) -> Text:
+    """What happened last, however quiet: for whoever goes event by event."""
+    event = player.last
+    if event is None:
+        return Text()
+    name = player.board.name(event["job_id"]) if event["job_id"] else event["topic"]
+    text = f"{tellings.topic(event)}  {name}: {tellings.tell(event)}"
+    return Text(harmless(text), style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _done(player: Player) -> float:
+    whole = (player.until - player.since).total_seconds()
+    return (player.now - player.since).total_seconds() / whole if whole else 1.0
+
+
+def _standings(player: Player) -> Table:
+    board = player.board
+    counts = board.counts()
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
+    for status in STATUSES:
+        table.add_column(status_cell(status), justify="right")
+    for name in ("running", "failing", "trips"):
+        table.add_column(name, justify="right")
+    cells = [counts[status] for status in STATUSES]
+    cells += [len(board.running), len(board.failing), board.trip_count]
+    table.add_row(*(str(count) for count in cells))
+    return table
+
+
+def _failures(player: Player) -> Text:
+    counts = player.failures_by_minute(WIDEST)
+    text = Text("failures a minute  ", style="bold").append(curve(counts), style="red")
+    return text.append(f"  {counts[-1]} now, {max(counts)} at most")
+
+
+def _loud(player: Player) -> Iterator[Text]:
+    recent = list(player.board.loud)[-SHOWN_LINES:]
+    for event in recent:
+        yield _line(player, event, f"{parse_rfc3339(event['recorded_at']):%H:%M:%S}")
+    for _ in range(SHOWN_LINES - len(recent)):
+        yield Text()
+
+
+def _line(player: Player, event: Event, at: str) -> Text:
+    what = tellings.topic(event)
+    line = Text(f"{at}  {harmless(what)}  ", no_wrap=True, overflow="ellipsis")
+    line.stylize("bold red" if what == "circuit_tripped" else "bold")
+    who = "" if event["source"] == "dispatcher" else f"by {event['actor']['id']}; "
+    detail = f"{player.board.name(event['job_id'])}: {who}{tellings.tell(event)}"
+    return line.append(harmless(detail), style="")
+
+
+def plain_lines(player: Player) -> Iterator[str]:
+    """The whole stretch as lines, one a minute in which something was to be told, and one for each
+    trip and each deed.
+    """
+    player.speed = 60.0
+    seen = 0
+    while True:
+        before = player.board.failures.total()
+        player.advance(1.0)
+        told = player.board.loud_count - seen
+        for event in list(player.board.loud)[-told:] if told else []:
+            yield _line(player, event, to_the_second(event["recorded_at"])).plain
+        seen = player.board.loud_count
+        failures = player.board.failures.total() - before
+        if told or failures:
+            yield _minute(player, failures)
+        if player.is_over:
+            yield _minute(player, failures)
+            return
+
+
+def _minute(player: Player, failures: int) -> str:
+    counts = player.board.counts()
+    stand = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    now = rfc3339(player.now.replace(microsecond=0))
+    return f"{now}  {stand}; failed in the last minute: {failures}"

@@ -1,0 +1,117 @@
+"""Recoveries: tripped jobs brought back by a plan; rehearsed, begun, looked at, stopped."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from api.auth import requires
+from api.bodies import body_of, documented
+from api.documents import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_REHEARSED, listed
+from api.door import Door, UsesDoor, decided, plain
+from api.recovery_bodies import RecoveriesQuery, RecoveryBody, RecoveryQuery, TermsBody
+from api.schemas import ReasonBody
+from ledger.domain.recovery_plan import Selection
+from ledger.store import forecasts
+from projections.job_questions import read_cursor
+
+router = APIRouter(prefix="/v1", tags=["recoveries"])
+
+GivenRecovery = Annotated[RecoveryBody, Depends(body_of(RecoveryBody))]
+GivenTerms = Annotated[TermsBody, Depends(body_of(TermsBody, may_be_empty=True))]
+GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))]
+BEGUN: dict[int | str, dict[str, Any]] = {200: RECOVERY_REHEARSED, 201: RECOVERY_CHANGED}
+
+
+@router.post(
+    "/recoveries",
+    status_code=201,
+    dependencies=[requires("operator")],
+    responses=BEGUN,
+    openapi_extra=documented(RecoveryBody),
+)
+async def recover(body: GivenRecovery, door: UsesDoor) -> Response:
+    """Bring back the failed jobs that are selected, one after the other."""
+    return await _begun(body.selector.selector(), body, door)
+
+
+@router.post(
+    "/storms/{storm_id}/resume",
+    status_code=201,
+    dependencies=[requires("operator")],
+    responses=BEGUN,
+    openapi_extra=documented(TermsBody, may_be_empty=True),
+)
+async def resume_storm(storm_id: str, body: GivenTerms, door: UsesDoor) -> Response:
+    """Bring back the jobs that tripped in a storm and are failed of it still."""
+    members = partial(door.parts.copies.storm_members, storm_id)
+    return await _begun(await door.read(members, needs=("storms",)), body, door)
+
+
+@router.get("/recoveries", dependencies=[requires("viewer")], responses={200: listed("recoveries")})
+async def recoveries(query: Annotated[RecoveriesQuery, Query()], door: UsesDoor) -> Response:
+    """The recoveries without their jobs, the newest first."""
+    position = await _position(query, door)
+    cursor = None if query.cursor is None else read_cursor(query.cursor)
+    page = partial(door.ledger.recoveries.page, cursor=cursor, limit=query.limit, as_of=position)
+    found, following = await run_sync(page)
+    after = None if following is None else str(following)
+    return plain({"recoveries": found, "next": after, "position": position})
+
+
+@router.get(
+    "/recoveries/{recovery_id}", dependencies=[requires("viewer")], responses={200: ONE_RECOVERY}
+)
+async def recovery(
+    recovery_id: str, query: Annotated[RecoveryQuery, Query()], door: UsesDoor
+) -> Response:
+    """One recovery with what became of each of its jobs, as it is, or as it stood."""
+    position = await _position(query, door)
+    found = await run_sync(partial(door.ledger.recoveries.one, recovery_id, as_of=position))
+    return plain({"recovery": found, "position": position})
+
+
+@router.post(
+    "/recoveries/{recovery_id}/abort",
+    dependencies=[requires("operator")],
+    responses={200: RECOVERY_CHANGED},
+    openapi_extra=documented(ReasonBody, may_be_empty=True),
+)
+async def abort(recovery_id: str, body: GivenReason, door: UsesDoor) -> Response:
+    """Stop a recovery: who is left stays failed. One that has ended is left as it is."""
+    call = await door.call(body.reason)
+    asked = door.ledger.recoveries
+    answer = await decided(door.ledger, await run_sync(asked.abort_command, recovery_id, call))
+    told = await run_sync(asked.answered, answer)
+    return plain({"recovery": told, "changed": answer.changed, "position": told["position"]})
+
+
+async def _begun(selection: Selection, body: TermsBody, door: Door) -> Response:
+    terms = body.terms()
+    if body.dry_run:
+        return await _rehearsed(selection, body, door)
+    call = await door.call(body.reason)
+    asked = door.ledger.recoveries
+    make = partial(asked.plan_command, selection, terms, call)
+    answer = await decided(door.ledger, await run_sync(make))
+    told = await run_sync(asked.answered, answer)
+    content = {"recovery": told, "changed": answer.changed, "position": told["position"]}
+    return plain(content, 201, {"Location": f"/v1/recoveries/{told['id']}"})
+
+
+async def _rehearsed(selection: Selection, body: TermsBody, door: Door) -> Response:
+    call = await door.call(body.reason)
+    make = partial(door.ledger.recoveries.rehearsal_command, selection, body.terms(), call)
+    forecast = await decided(door.ledger, await run_sync(make))
+    plan = await run_sync(forecasts.told, forecast, call.now)
+    return plain({"plan": plan, "position": door.position()})
+
+
+async def _position(query: RecoveryQuery | RecoveriesQuery, door: Door) -> int:
+    """The position that is asked about: that of as_of, else the end."""
+    end = door.position(query.after_position)
+    return end if query.as_of is None else await door.past(query.as_of)

@@ -1,0 +1,94 @@
+"""What is asked of the gaps: which slots were missed, of which jobs, why, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ledger.clock import rfc3339
+from ledger.errors import InvalidField
+from ledger.store.reading import from_microseconds, microseconds
+from projections.copies import Copies
+from projections.job_questions import MAX_PAGE, read_cursor
+from projections.store import Questions, Row
+
+CAUSES = ("paused", "failed", "disabled", "overlap", "downtime", "no_worker", "amended")
+"""Why slots were missed. `no_worker` is said of open gaps only: it is recorded as downtime."""
+PAGE = """
+SELECT gaps.*, jobs.name AS job_name FROM gaps
+LEFT JOIN jobs ON jobs.id = gaps.job_id
+WHERE {condition} ORDER BY gaps.position DESC LIMIT :limit
+"""
+TAGGED = "gaps.job_id IN (SELECT job_tags.job_id FROM job_tags WHERE job_tags.tag = :tag)"
+
+
+@dataclass(frozen=True, slots=True)
+class GapFilter:
+    """Which gaps: of which job, of jobs with which tag now, of which cause, and those that reach
+    into a stretch of time.
+    """
+
+    job: str | None = None
+    tag: str | None = None
+    cause: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+    def require_sound(self) -> None:
+        """Refuse InvalidField for what can mean nothing."""
+        if self.cause is not None and self.cause not in CAUSES:
+            raise InvalidField("cause", f"must be one of {', '.join(CAUSES)}")
+        if self.since is not None and self.until is not None and self.until < self.since:
+            raise InvalidField("until", "is before since")
+
+
+def recorded(copies: Copies, asked: GapFilter) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of recorded gaps, and the next page's cursor."""
+    with copies.reading() as questions:
+        return find(questions, asked)
+
+
+def find(questions: Questions, asked: GapFilter) -> tuple[list[dict[str, Any]], str | None]:
+    """One page of recorded gaps, the newest first, and the cursor of the next."""
+    asked.require_sound()
+    size = max(1, min(asked.limit, MAX_PAGE))
+    condition, values = _condition(asked)
+    rows = questions.rows(PAGE.format(condition=condition), values | {"limit": size + 1})
+    following = str(rows[size - 1]["position"]) if len(rows) > size else None
+    return [_shape(row) for row in rows[:size]], following
+
+
+def _condition(asked: GapFilter) -> tuple[str, dict[str, Any]]:
+    terms: list[tuple[str, str, Any]] = [
+        ("gaps.job_id = :job", "job", asked.job),
+        (TAGGED, "tag", asked.tag),
+        ("gaps.cause = :cause", "cause", asked.cause),
+        ("gaps.last_at >= :since", "since", microseconds(asked.since) if asked.since else None),
+        ("gaps.first_at <= :until", "until", microseconds(asked.until) if asked.until else None),
+        ("gaps.position < :cursor", "cursor", read_cursor(asked.cursor) if asked.cursor else None),
+    ]
+    given = [term for term in terms if term[2] is not None]
+    condition = " AND ".join(term for term, _, _ in given) or "1 = 1"
+    return condition, {name: value for _, name, value in given}
+
+
+def _shape(row: Row) -> dict[str, Any]:
+    return {
+        "job_id": row["job_id"],
+        "job_name": row["job_name"],
+        "cause": row["cause"],
+        "count": row["slot_count"],
+        "first": _instant(row["first_at"]),
+        "last": _instant(row["last_at"]),
+        "capped": bool(row["capped"]),
+        "position": row["position"],
+        "topic": row["topic"],
+        "recorded_at": _instant(row["recorded_at"]),
+    }
+
+
+def _instant(at: int) -> str:
+    return rfc3339(from_microseconds(at))

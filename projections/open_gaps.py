@@ -1,0 +1,97 @@
+"""Gaps that are still open: slots that jobs owe at this moment and no event has recorded yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from ledger.clock import parse_rfc3339
+from ledger.dispatch.ready import LATE
+from ledger.domain.job import Job
+from ledger.domain.recurrence import missed_fires, next_fire
+from ledger.store.application import Ledger
+from ledger.store.heads import Heads
+from ledger.store.run_commands import queue_of
+from projections.gap_questions import GapFilter
+
+
+def find(ledger: Ledger, asked: GapFilter) -> tuple[list[dict[str, Any]], int]:
+    """The open gaps that the filter means, the oldest first and as many as its limit says, counted
+    as of now; and how many there are. They have the shape of recorded ones, with nothing for what
+    is not recorded.
+    """
+    asked.require_sound()
+    now = ledger.clock.now()
+    found = [
+        gap
+        for job in _jobs(ledger)
+        if _is_asked_for(job, asked)
+        for gap in _gaps_of(job, now)
+        if _reaches(gap, asked)
+    ]
+    found.sort(key=lambda gap: (gap["first"], gap["job_id"]))
+    return found[: asked.limit], len(found)
+
+
+def _jobs(ledger: Ledger) -> Sequence[Job]:
+    """The live jobs; who only reads the ledger folds what was saved of them on."""
+    if not ledger.is_read_only:
+        return ledger.heads.snapshot()
+    heads = Heads()
+    heads.load(ledger.book, ledger.mapper)
+    return heads.snapshot()
+
+
+def _is_asked_for(job: Job, asked: GapFilter) -> bool:
+    is_job = asked.job is None or str(job.id) == asked.job
+    return is_job and (asked.tag is None or asked.tag in job.tags)
+
+
+def _gaps_of(job: Job, now: datetime) -> Iterator[dict[str, Any]]:
+    cause = _cause(job, now)
+    missed = _owed(job, now, cause) if cause is not None else None
+    if missed is not None:
+        yield {
+            "job_id": str(job.id),
+            "job_name": job.name,
+            **{key: missed[key] for key in ("cause", "count", "first", "last", "capped")},
+            "position": None,
+            "topic": None,
+            "recorded_at": None,
+        }
+
+
+def _cause(job: Job, now: datetime) -> str | None:
+    """Why slots of the job go by at this moment; None when none does."""
+    if job.status in ("completed", "deleted"):
+        return None
+    if job.status != "active":
+        return job.status
+    if not job.enabled:
+        return "disabled"
+    if job.open_run is not None:
+        return "overlap"
+    due_at = job.next_run_at
+    if due_at is None or due_at + job.rules.jitter(job.id) + LATE > now:
+        return None
+    return "no_worker" if queue_of(job.executor) is not None else "downtime"
+
+
+def _owed(job: Job, now: datetime, cause: str) -> dict[str, Any] | None:
+    if cause == "overlap" and job.is_one_shot:
+        return None
+    if cause != "disabled":
+        return job.owed(now, cause)
+    first = next_fire(job.compiled, after=job.settled_until)
+    if first is None or first > now:
+        return None
+    missed = missed_fires(job.compiled, first=first, until=now, cause=cause)
+    return missed.plain() if missed is not None else None
+
+
+def _reaches(gap: dict[str, Any], asked: GapFilter) -> bool:
+    if asked.cause is not None and gap["cause"] != asked.cause:
+        return False
+    is_late_enough = asked.since is None or parse_rfc3339(gap["last"]) >= asked.since
+    return is_late_enough and (asked.until is None or parse_rfc3339(gap["first"]) <= asked.until)

@@ -1,0 +1,215 @@
+"""Recoveries over HTTP: rehearsed, begun, looked at, stopped, and refused."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger.dispatch.recoveries import RecoveryDriver
+from ledger.domain import outcomes
+from ledger.store import run_commands
+from tests.api.harness import Api, problem, serving
+from tests.builders import DAY, MINUTE
+
+KEY = {"Idempotency-Key": "night shift"}
+LIMITED = {"selector": {"failure_class": "rate_limited"}}
+FAILURE = outcomes.Failure("429", "rate_limited", "api.example.com", None, 7)
+
+
+def a_storm(api: Api, count: int = 4) -> tuple[str, list[str]]:
+    """Jobs that trip of one thing at once: the storm's id, and theirs."""
+    ids = [api.schedule(f"job {number}", policy={"trip_after": 1}) for number in range(count)]
+    api.clock.advance(DAY)
+    for job_id in ids:
+        fail(api, job_id)
+    [storm] = api.get("/v1/storms").json()["storms"]
+    return storm["id"], ids
+
+
+def fail(api: Api, job_id: str, failure: outcomes.Failure = FAILURE) -> None:
+    """A run of a due job, and its failure."""
+    claim = run_commands.claim(UUID(job_id), api.ledger.call(), node="node-1", is_late=False)
+    claimed = api.ledger.ask(claim)
+    assert claimed is not None
+    api.end_run(job_id, claimed.run.run_id, failure)
+
+
+def begun(api: Api, **body: Any) -> dict[str, Any]:
+    answer = api.post("/v1/recoveries", LIMITED | body, by="operator")
+    assert answer.status_code == 201, answer.text
+    told: dict[str, Any] = answer.json()["recovery"]
+    return told
+
+
+def test_a_storm_is_rehearsed_and_then_recovered(api: Api) -> None:
+    storm_id, ids = a_storm(api)
+    api.secret_of("operator")
+    path, position = f"/v1/storms/{storm_id}/resume", api.ledger.writer.position
+
+    dry = api.post(path, {"dry_run": True, "probe": ids[2]}, by="operator")
+
+    plan = dry.json()["plan"]
+    assert dry.status_code == 200
+    assert [job["job_id"] for job in plan["jobs"]] == [ids[2], ids[0], ids[1], ids[3]]
+    assert [job["name"] for job in plan["jobs"]][0] == "job 2"
+    assert plan["storm_id"] == storm_id
+    assert plan["refused"] == []
+    assert plan["fires"]["at_once_peak"] == 4
+    assert api.ledger.writer.position == position
+    live = api.post(path, {"reason": "lifted", "probe": ids[2]}, by="operator")
+    told = live.json()["recovery"]
+    assert (live.status_code, live.headers["location"]) == (201, "/v1/recoveries/R-1")
+    assert (told["storm_id"], told["selector"], told["reason"]) == (storm_id, None, "lifted")
+    assert told["planned_by"] == {"id": "operator-token", "kind": "user"}
+    assert [job["job_id"] for job in told["jobs"]] == [job["job_id"] for job in plan["jobs"]]
+
+
+def test_of_a_storm_only_those_come_back_that_are_failed_of_it_still(api: Api) -> None:
+    storm_id, ids = a_storm(api)
+    again, healthy, gone, left = ids
+    for job_id in (again, healthy):
+        api.post(f"/v1/jobs/{job_id}/resume", {"force": True, "run_now": True})
+    api.clock.advance(MINUTE)
+    fail(api, again, outcomes.Failure("401", "unauthorized", "crm.example", None, 7))
+    api.ask("DELETE", f"/v1/jobs/{gone}")
+
+    plan = api.post(f"/v1/storms/{storm_id}/resume", {"dry_run": True}).json()["plan"]
+
+    assert [job["job_id"] for job in plan["jobs"]] == [left]
+    assert [(one["job_id"], one["code"]) for one in plan["refused"]] == [
+        (again, "job_not_selected")
+    ]
+
+
+def test_a_recovery_is_followed_from_its_events(api: Api) -> None:
+    _, ids = a_storm(api)
+    begun(api)
+    answers: dict[int, tuple[Any, Any]] = {}
+    with closing(RecoveryDriver(api.ledger)) as driver:
+        for _ in range(6):
+            one, page = api.get("/v1/recoveries/R-1").json(), api.get("/v1/recoveries").json()
+            answers[one["position"]] = (one, page)
+            driver.run_once()
+            api.clock.advance(MINUTE)
+
+    told = api.get("/v1/recoveries/R-1", by="viewer").json()["recovery"]
+
+    assert [job["outcome"] for job in told["jobs"]] == ["resumed"] * 4
+    assert told["status"] == "settling"
+    assert len(answers) == 5
+    for position, (one, page) in answers.items():
+        assert api.get(f"/v1/recoveries/R-1?as_of={position}").json() == one
+        assert api.get(f"/v1/recoveries?as_of={position}").json() == page
+    history = api.get(f"/v1/jobs/{ids[0]}/events?order=desc").json()["events"]
+    assert history[0]["data"]["recovery_id"] == "R-1"
+    steps = api.get("/v1/events?topic=recovery.stepped&actor=operator-token").json()["events"]
+    assert [event["job_id"] for event in steps] == ids
+
+
+def test_a_recovery_can_be_stopped_and_stays_stopped(api: Api) -> None:
+    a_storm(api)
+    begun(api)
+
+    first = api.post("/v1/recoveries/R-1/abort", {"reason": "not yet"}, by="operator")
+    second = api.post("/v1/recoveries/R-1/abort", by="operator")
+
+    assert (first.json()["changed"], second.json()["changed"]) == (True, False)
+    assert first.json()["recovery"] == second.json()["recovery"]
+    assert first.json()["recovery"]["cause"] == "asked"
+
+
+def test_a_repeated_key_begins_one_recovery_and_is_answered_as_at_first(api: Api) -> None:
+    storm_id, _ = a_storm(api)
+    path, body = f"/v1/storms/{storm_id}/resume", {"json": {"reason": "lifted"}, "headers": KEY}
+
+    answers = api.ask_all([("POST", path, body)] * 20)
+    with closing(RecoveryDriver(api.ledger)) as driver:
+        driver.run_once()
+    answers.append(api.post(path, {"reason": "lifted"}, headers=KEY))
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert len(api.get("/v1/recoveries").json()["recoveries"]) == 1
+    problem(api.post(path, {"reason": "x"}, headers=KEY), 422, "idempotency_mismatch")
+    stop = [api.post("/v1/recoveries/R-1/abort", headers=KEY) for _ in range(2)]
+    assert stop[0].content == stop[1].content
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({}, "invalid_field", "selector"),
+        ({"selector": {}}, "invalid_field", "selector"),
+        ({"selector": {"job_ids": []}}, "invalid_field", "selector.job_ids"),
+        ({"selector": {"job_ids": ["x"]}}, "invalid_field", "selector.job_ids.0"),
+        ({"selector": {"failure_class": "bad_luck"}}, "invalid_field", "selector.failure_class"),
+        ({"selector": {"status": "failed"}}, "unknown_field", "selector.status"),
+        (LIMITED | {"rate_per_minute": 0}, "invalid_field", "rate_per_minute"),
+        (LIMITED | {"rate_per_minute": -3}, "invalid_field", "rate_per_minute"),
+        (LIMITED | {"rate_per_minute": 1e9}, "invalid_field", "rate_per_minute"),
+        (LIMITED | {"rate_per_minute": "10"}, "invalid_field", "rate_per_minute"),
+        (LIMITED | {"rate_per_minute": True}, "invalid_field", "rate_per_minute"),
+        (LIMITED | {"abort_on": 0}, "invalid_field", "abort_on"),
+        (LIMITED | {"probe": "nobody"}, "invalid_field", "probe"),
+        (LIMITED | {"probe": str(UUID(int=9))}, "invalid_field", "probe"),
+        (LIMITED | {"dry_run": "yes"}, "invalid_field", "dry_run"),
+        (LIMITED | {"rate": 5}, "unknown_field", "rate"),
+    ],
+)
+def test_what_must_not_come_in_is_refused_by_name_and_leaves_no_event(
+    api: Api, body: dict[str, Any], code: str, field: str
+) -> None:
+    a_storm(api)
+    position = api.ledger.writer.position
+
+    told = problem(api.post("/v1/recoveries", body), 422, code)
+
+    assert told["field"] == field
+    assert api.ledger.writer.position == position
+
+
+def test_a_rate_that_is_no_number_is_no_json(api: Api) -> None:
+    body = b'{"selector": {"tag": "x"}, "rate_per_minute": NaN}'
+
+    problem(api.post("/v1/recoveries", content=body), 400, "malformed_json")
+
+
+def test_nobody_to_bring_back_is_refused_and_rehearsed(api: Api) -> None:
+    storm_id, ids = a_storm(api)
+    for job_id in ids:
+        api.ask("PATCH", f"/v1/jobs/{job_id}", json={"enabled": False})
+    path, position = f"/v1/storms/{storm_id}/resume", api.ledger.writer.position
+
+    told = problem(api.post(path), 409, "nobody_to_revive")
+    dry = api.post(path, {"dry_run": True})
+
+    assert told["refused_count"] == 4
+    assert "job_disabled" in told["detail"]
+    assert (dry.json()["plan"]["jobs"], dry.json()["plan"]["refused_count"]) == ([], 4)
+    problem(api.post("/v1/recoveries", {"selector": {"tag": "none"}}), 409, "nobody_to_revive")
+    assert api.ledger.writer.position == position
+
+
+@pytest.mark.parametrize("storm_id", ["S-1", "s-1", "x"])
+def test_a_storm_that_does_not_exist_is_not_recovered(api: Api, storm_id: str) -> None:
+    problem(api.post(f"/v1/storms/{storm_id}/resume"), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/v1/recoveries/R-1", "/v1/recoveries/7", "/v1/recoveries/R-0"])
+def test_a_recovery_that_does_not_exist_is_not_found(api: Api, path: str) -> None:
+    problem(api.get(path), 404, "not_found")
+    problem(api.post(f"{path}/abort"), 404, "not_found")
+
+
+def test_forcing_needs_a_reason_where_the_house_says_so(tmp_path: Any) -> None:
+    with serving(tmp_path, require_reason=True) as api:
+        storm_id, _ = a_storm(api)
+        path = f"/v1/storms/{storm_id}/resume"
+
+        problem(api.post(path), 422, "invalid_field")
+
+        assert api.post(path, {"dry_run": True}).status_code == 200
+        assert api.post(path, {"reason": "lifted"}).status_code == 201

@@ -1,0 +1,205 @@
+"""Did it hold, and what was missed, over HTTP."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger.clock import rfc3339
+from ledger.store import run_commands
+from tests.api.harness import Api, problem
+from tests.api.test_as_of import FAILURE
+from tests.builders import DAY, HOUR
+
+EVERY_HOUR = {"kind": "every", "interval_seconds": 3600, "anchor": "grid"}
+
+
+def force(api: Api, job_id: str, *, by: str = "operator") -> None:
+    assert api.post(f"/v1/jobs/{job_id}/resume", {"force": True}, by=by).status_code == 200
+
+
+def run(api: Api, job_id: str, *, holds: bool) -> None:
+    run_id = api.start_run(job_id)
+    api.end_run(job_id, run_id, *([] if holds else [FAILURE]))
+
+
+def refusal(api: Api, job_id: str) -> dict[str, Any]:
+    return problem(api.post(f"/v1/jobs/{job_id}/resume"), 409, "force_required")
+
+
+# -- did it hold ----------------------------------------------------------------------------------
+
+
+def test_a_force_resume_held_when_the_next_run_succeeded(api: Api) -> None:
+    job_id = api.failed_job()
+    force(api, job_id)
+    run(api, job_id, holds=True)
+
+    answer = api.get("/v1/resumes", by="viewer").json()
+
+    [one] = answer["resumes"]
+    assert (one["outcome"], one["run_count"], one["failure_class"]) == ("held", 1, "rate_limited")
+    assert one["actor"]["id"] == "operator-token"
+    assert one["next_trip_at"] is None
+    assert answer["rates"]["all"] == {
+        "count": 1, "decided_count": 1, "held_count": 1, "rate": 1.0
+    }  # fmt: skip
+
+
+def test_a_trip_after_it_held_is_told_and_changes_no_verdict(api: Api) -> None:
+    job_id = api.failed_job()
+    force(api, job_id)
+    run(api, job_id, holds=True)
+    run(api, job_id, holds=False)
+
+    [one] = api.get("/v1/resumes").json()["resumes"]
+    assert (one["outcome"], one["trip_count"]) == ("held", 1)
+    assert one["next_trip_at"] is not None
+
+
+def test_what_comes_first_decides(api: Api) -> None:
+    broken, paused, deleted, waiting = (api.failed_job(f"job {number}") for number in range(4))
+    for job_id in (broken, paused, deleted, waiting):
+        force(api, job_id)
+    run(api, broken, holds=False)
+    api.post(f"/v1/jobs/{paused}/pause")
+    api.ask("DELETE", f"/v1/jobs/{deleted}")
+
+    told = {one["job_id"]: one["outcome"] for one in api.get("/v1/resumes").json()["resumes"]}
+
+    wanted = ("re_tripped", "paused_again", "deleted", "open")
+    assert told == dict(zip((broken, paused, deleted, waiting), wanted, strict=True))
+    [open_one] = api.get("/v1/resumes?outcome=open").json()["resumes"]
+    assert open_one["job_id"] == waiting
+
+
+def test_the_refusal_quotes_how_many_held(api: Api) -> None:
+    first = refusal(api, api.failed_job("first"))
+    assert "forced resume" not in first["detail"]
+    for number, holds in enumerate((True, False, True)):
+        job_id = api.failed_job(f"job {number}")
+        force(api, job_id)
+        run(api, job_id, holds=holds)
+
+    told = refusal(api, api.failed_job("last"))
+
+    assert '{"force": true}' in told["detail"]
+    assert told["detail"].endswith(
+        "Of 3 forced resumes after rate_limited failures in the last 90 days 2 held."
+    )
+    assert (told["resumes_decided"], told["resumes_held"]) == (3, 2)
+    api.clock.advance(91 * DAY)
+    assert "forced resumes" not in refusal(api, api.failed_job("much later"))["detail"]
+
+
+def test_the_refusal_is_given_while_the_copies_are_broken(api: Api) -> None:
+    api.parts.copies.patience_seconds = 0.1
+    with api.broken_copy("resumes"):
+        job_id = api.failed_job()
+        assert '{"force": true}' in refusal(api, job_id)["detail"]
+
+
+# -- gaps -----------------------------------------------------------------------------------------
+
+
+def test_a_gap_is_open_while_a_job_stands_still_and_recorded_when_it_comes_back(api: Api) -> None:
+    job_id = api.schedule(schedule=EVERY_HOUR)
+    api.post(f"/v1/jobs/{job_id}/pause")
+    api.clock.advance(5 * HOUR)
+    answer = api.get("/v1/gaps", by="viewer").json()
+    assert answer["gaps"] == []
+    [gap] = answer["open"]
+    assert (gap["job_id"], gap["cause"], gap["count"]) == (job_id, "paused", 5)
+    assert gap["position"] is gap["recorded_at"] is None
+
+    api.post(f"/v1/jobs/{job_id}/resume")
+
+    answer = api.get("/v1/gaps").json()
+    assert (answer["open"], answer["open_count"]) == ([], 0)
+    [recorded] = answer["gaps"]
+    assert recorded["position"] == api.ledger.writer.position
+    own = ("job_id", "job_name", "cause", "count", "first", "last", "capped")
+    assert {key: recorded[key] for key in own} == {key: gap[key] for key in own}
+
+
+def test_open_gaps_name_each_cause(api: Api) -> None:
+    wanted = {
+        api.schedule("due", schedule=EVERY_HOUR): "downtime",
+        api.schedule(
+            "for workers", schedule=EVERY_HOUR, executor={"kind": "worker", "queue": "gpu"}
+        ): "no_worker",
+        api.schedule("off", schedule=EVERY_HOUR, enabled=False): "disabled",
+        api.paused_job(schedule=EVERY_HOUR): "paused",
+        api.failed_job(schedule=EVERY_HOUR): "failed",
+    }
+    running = api.schedule("long", schedule=EVERY_HOUR)
+    api.clock.advance(HOUR)
+    call = api.ledger.call()
+    api.ledger.ask(run_commands.claim(UUID(running), call, node="node-1", is_late=False))
+    api.clock.advance(3 * HOUR)
+
+    told = {gap["job_id"]: gap["cause"] for gap in api.get("/v1/gaps").json()["open"]}
+
+    assert told == wanted | {running: "overlap"}
+
+
+def test_gaps_are_narrowed_by_job_tag_cause_and_time(api: Api) -> None:
+    tagged = api.schedule("tagged", schedule=EVERY_HOUR, tags=["night"])
+    other = api.schedule("other", schedule=EVERY_HOUR)
+    for job_id in (tagged, other):
+        api.post(f"/v1/jobs/{job_id}/pause")
+    api.clock.advance(3 * HOUR)
+    later = rfc3339(api.clock.now() + HOUR)
+    api.post(f"/v1/jobs/{tagged}/resume")
+
+    def asked(**query: str) -> tuple[list[str], list[str]]:
+        answer = api.get("/v1/gaps", params=query).json()
+        return [g["job_id"] for g in answer["gaps"]], [g["job_id"] for g in answer["open"]]
+
+    assert asked(tag="night") == ([tagged], [])
+    assert asked(job=other) == ([], [other])
+    assert asked(cause="paused") == ([tagged], [other])
+    assert asked(cause="failed") == ([], [])
+    api.clock.advance(2 * HOUR)
+    assert asked(since=later, cause="paused") == ([], [other])
+
+
+def test_many_open_gaps_are_told_up_to_the_limit_and_counted(api: Api) -> None:
+    for number in range(4):
+        api.schedule(f"job {number}", schedule=EVERY_HOUR)
+    api.clock.advance(2 * HOUR)
+
+    answer = api.get("/v1/gaps?limit=3").json()
+
+    assert (len(answer["open"]), answer["open_count"]) == (3, 4)
+
+
+# -- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/resumes", "/v1/gaps"])
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ({"since": "2026-03-02T12:00:00"}, "invalid_field"),
+        ({"since": "2026-03-02T12:00:00Z", "until": "2026-03-01T12:00:00Z"}, "invalid_field"),
+        ({"cursor": "x"}, "invalid_field"),
+        ({"limit": "0"}, "invalid_field"),
+        ({"job": "x"}, "invalid_field"),
+        ({"colour": "red"}, "unknown_field"),
+        ({"outcome": "fine", "cause": "fate"}, None),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(
+    api: Api, path: str, query: dict[str, str], code: str | None
+) -> None:
+    assert problem(api.get(path, params=query), 422, code or "invalid_field")
+
+
+def test_until_may_be_the_very_instant_of_since(api: Api) -> None:
+    at = rfc3339(api.clock.now() + timedelta(0))
+
+    assert api.get("/v1/resumes", params={"since": at, "until": at}).status_code == 200

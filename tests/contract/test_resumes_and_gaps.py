@@ -1,0 +1,163 @@
+"""Force-resumes and gaps on both databases, over seeded histories: as the raw events have it, and
+the same again when they are built anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.clock import parse_rfc3339
+from projections import gap_questions, gaps, jobs, resume_questions, resumes, runner
+from projections.gap_questions import GapFilter
+from projections.resume_questions import ResumeFilter
+from projections.runner import Runner
+from projections.store import CopyStore
+from projections.stores.postgres import PostgresCopies
+from projections.stores.sqlite import SQLiteCopies
+from tests.contract.shelves import PostgresShelf
+from tests.flow import resume_oracle
+from tests.simulation import laws
+from tests.simulation.world import World
+
+STEPS = 1200
+SEED = 31
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    world = World(tmp_path_factory.mktemp("world"), SEED)
+    for _ in range(STEPS):
+        world.step()
+    yield world
+    world.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CopyStore]:
+    with ExitStack() as closing:
+        made: CopyStore
+        if request.param == "sqlite":
+            made = SQLiteCopies(tmp_path / "copies.db")
+        else:
+            shelf: PostgresShelf = request.getfixturevalue("postgres_shelf")
+            made = PostgresCopies(shelf.address)
+            assert made.office.is_held()
+        closing.callback(made.close)
+        yield made
+
+
+def grown(world: World, store: CopyStore) -> Runner:
+    kept = Runner(world.ledger.book, world.ledger.mapper, store, (jobs, resumes, gaps))
+    while kept.run_once():
+        pass
+    return kept
+
+
+def expected(world: World, name: str) -> list[dict[str, Any]]:
+    """What the oracle finds in every history, the newest first."""
+    of = getattr(resume_oracle, name)
+    found = [one for events in laws.histories(world.ledger).values() for one in of(events)]
+    return sorted(found, key=lambda one: -one["position"])
+
+
+def told_resumes(store: CopyStore, **asked: Any) -> list[dict[str, Any]]:
+    with store.reading() as questions:
+        return resume_questions.find(questions, ResumeFilter(**{"limit": 1000, **asked}))[0]
+
+
+def told_gaps(store: CopyStore, **asked: Any) -> list[dict[str, Any]]:
+    with store.reading() as questions:
+        return gap_questions.find(questions, GapFilter(**{"limit": 1000, **asked}))[0]
+
+
+@pytest.mark.parametrize("page", [1, 7, 2000])
+def test_pages_and_rebuilding_make_no_difference(
+    world: World, store: CopyStore, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(runner, "PAGE", page)
+    kept = grown(world, store)
+
+    for model in (resumes, gaps):
+        before, after = kept.rebuild(model, lambda *_: None)
+        assert before == after
+
+
+def test_every_force_resume_is_scored_as_the_raw_events_have_it(
+    world: World, store: CopyStore
+) -> None:
+    grown(world, store)
+
+    told = told_resumes(store)
+
+    wanted = expected(world, "resumes_of")
+    assert [{key: one[key] for key in wanted[0]} for one in told] == wanted
+    assert len({one["outcome"] for one in told}) >= 4, f"seed {SEED}"
+
+
+def test_filters_narrow_and_pages_follow_each_other(world: World, store: CopyStore) -> None:
+    grown(world, store)
+    whole = told_resumes(store)
+    middle = parse_rfc3339(whole[len(whole) // 2]["recorded_at"])
+
+    assert told_resumes(store, outcome="held") == [o for o in whole if o["outcome"] == "held"]
+    one = whole[0]
+    assert told_resumes(store, job=one["job_id"]) == [
+        other for other in whole if other["job_id"] == one["job_id"]
+    ]
+    since, until = told_resumes(store, since=middle), told_resumes(store, until=middle)
+    assert {o["position"] for o in since} | {o["position"] for o in until} == {
+        o["position"] for o in whole
+    }
+    with store.reading() as questions:
+        page, cursor = resume_questions.find(questions, ResumeFilter(limit=3))
+        rest, _ = resume_questions.find(questions, ResumeFilter(limit=1000, cursor=cursor))
+    assert page + rest == whole
+
+
+def test_the_rates_are_counted_from_the_same_rows(world: World, store: CopyStore) -> None:
+    grown(world, store)
+    whole = told_resumes(store)
+
+    with store.reading() as questions:
+        rates = resume_questions.rates(questions, ResumeFilter(outcome="open", limit=1))
+
+    counts = Counter(one["outcome"] for one in whole)
+    assert rates["all"]["count"] == len(whole)
+    assert rates["all"]["held_count"] == counts["held"]
+    assert rates["all"]["decided_count"] == len(whole) - counts["open"]
+    by_class = Counter(one["failure_class"] for one in whole)
+    assert {p["failure_class"]: p["count"] for p in rates["by_failure_class"]} == dict(by_class)
+    assert sum(part["held_count"] for part in rates["by_actor"]) == counts["held"]
+
+
+def test_every_missed_slot_is_a_gap_with_its_cause(world: World, store: CopyStore) -> None:
+    grown(world, store)
+
+    told = told_gaps(store)
+
+    wanted = expected(world, "gaps_of")
+    assert [{key: one[key] for key in wanted[0]} for one in told] == wanted
+    assert {one["cause"] for one in told} >= {"paused", "failed", "overlap", "downtime"}
+
+
+def test_gaps_are_found_by_cause_and_by_the_time_they_reach_into(
+    world: World, store: CopyStore
+) -> None:
+    grown(world, store)
+    whole = told_gaps(store)
+    at = parse_rfc3339(whole[len(whole) // 2]["first"])
+
+    around = told_gaps(store, since=at, until=at)
+
+    assert around == [
+        one for one in whole if parse_rfc3339(one["first"]) <= at <= parse_rfc3339(one["last"])
+    ]
+    assert around
+    paused = told_gaps(store, cause="paused")
+    assert paused == [one for one in whole if one["cause"] == "paused"]

@@ -1,0 +1,229 @@
+"""A fork is a ledger of its own, says nothing that was to be left out, and lets a storm come
+again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger import Dispatcher, Ledger
+from ledger.clock import parse_rfc3339
+from ledger.dispatch.executors.outcomes import Outcome
+from ledger.dispatch.sandbox import outcome_of
+from ledger.dispatch.workshop import Finished
+from ledger.errors import InvalidField, StartRefused
+from ledger.store.backups import reading
+from ledger.store.files import BOOK_FILE
+from ledger.store.forking import Fork, fork
+from ledger.store.reading import microseconds
+from ledger.store.recorded_runs import RecordedRuns
+from ledger.store.run_commands import Claimed
+from ledger.store.verification import verify_book
+from projections.copies import Copies
+from tests.builders import ManualClock, open_ledger
+from tests.flow.typed_commands import Shell, tripped_job
+from tests.storm.making import Making, Size
+
+SEED, SMALL = 3, Size(jobs=24, days=2)
+DATA = "data"
+BEFORE = timedelta(minutes=5)
+TICK = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recorded fleet, as it lies there."""
+
+    folder: Path
+    planted: dict[str, Any]
+
+    @property
+    def storm(self) -> dict[str, Any]:
+        one: dict[str, Any] = self.planted["storms"][0]
+        return one
+
+    def fork(self, out: Path, *, until: int, is_redacted: bool = True) -> Fork:
+        with reading(self.folder / DATA / BOOK_FILE) as book:
+            return fork(book, out, until=until, is_redacted=is_redacted, progress=lambda *_: None)
+
+    def position_before(self) -> int:
+        """Where the book stood a little before the storm."""
+        with reading(self.folder / DATA / BOOK_FILE) as book:
+            return book.position_at(microseconds(parse_rfc3339(self.storm["begins_at"]) - BEFORE))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    folder = tmp_path_factory.mktemp("source")
+    return Source(folder, Making(folder, SEED, SMALL).make())
+
+
+@dataclass
+class AsRecorded:
+    """A workplace in simulated time, where every run ends as it was recorded."""
+
+    runs: RecordedRuns
+    clock: ManualClock
+    running: dict[str, Claimed] = field(default_factory=dict)
+    finished_count: int = 0
+    _ends: dict[str, tuple[datetime, Outcome]] = field(default_factory=dict)
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def put_back(self, finished: Finished) -> None: ...
+
+    def is_instant(self, executor: dict[str, Any] | None) -> bool:
+        return False
+
+    def launch(self, claimed: Claimed) -> None:
+        run, now = claimed.run, self.clock.now()
+        like = self.runs.like(
+            claimed.job_id, scheduled_for=run.scheduled_for, attempt=run.attempt, at=now
+        )
+        took = timedelta(milliseconds=like.duration_ms if like is not None else 0)
+        self.running[run.run_id] = claimed
+        self._ends[run.run_id] = now + took, outcome_of(like, now)
+
+    def finished(self, limit: int) -> list[Finished]:
+        now = self.clock.now()
+        over = [run_id for run_id in self.running if self._ends[run_id][0] <= now][:limit]
+        return [Finished(self.running.pop(one), self._ends[one][1]) for one in over]
+
+
+@pytest.mark.slow
+def test_a_fork_has_the_same_events_at_the_same_places_and_a_chain_of_its_own(
+    source: Source, tmp_path: Path
+) -> None:
+    until = source.position_before()
+
+    made = source.fork(tmp_path / "fork.db", until=until)
+
+    with reading(made.file) as forked, reading(source.folder / DATA / BOOK_FILE) as book:
+        verdict = verify_book(forked, lambda *_: None)
+        assert verdict.is_sound
+        assert verdict.verified == until == made.position
+        assert forked.ledger_id == made.ledger_id != book.ledger_id
+        for ours, theirs in zip(forked.rows(after=0), book.rows(after=0), strict=False):
+            same = ("position", "stream", "version", "topic", "recorded_at", "actor", "kind")
+            assert [getattr(ours, name) for name in same] == [
+                getattr(theirs, name) for name in same
+            ]
+
+
+@pytest.mark.slow
+def test_a_redacted_fork_holds_no_word_of_tasks_outputs_errors_and_reasons(
+    source: Source, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(source.folder / DATA / BOOK_FILE)) as book:
+        words = {body for (body,) in book.execute("SELECT DISTINCT body FROM texts")}
+    assert len(words) > 10
+
+    whole = source.fork(tmp_path / "whole.db", until=source.position_before(), is_redacted=False)
+    redacted = source.fork(tmp_path / "fork.db", until=source.position_before())
+
+    assert any(word in whole.file.read_bytes() for word in words)
+    content = redacted.file.read_bytes()
+    assert not [word for word in words if word in content]
+    assert b"Too Many Requests" not in content
+    assert redacted.file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_redacted", [True, False])
+def test_a_storm_comes_again_in_simulated_time(
+    source: Source, tmp_path: Path, is_redacted: bool
+) -> None:
+    made = source.fork(
+        tmp_path / "fork.db", until=source.position_before(), is_redacted=is_redacted
+    )
+    (tmp_path / DATA).mkdir(mode=0o700)
+    shutil.copyfile(made.file, tmp_path / DATA / BOOK_FILE)
+    (tmp_path / DATA / BOOK_FILE).chmod(0o600)
+    clock = ManualClock(parse_rfc3339(source.storm["begins_at"]) - BEFORE)
+    with (
+        closing(sqlite3.connect(made.file)) as recorded,
+        open_ledger(tmp_path, clock) as ledger,
+    ):
+        dispatcher = Dispatcher(ledger, AsRecorded(RecordedRuns(recorded), clock))
+        end = parse_rfc3339(source.storm["ends_at"])
+        while clock.now() < end:
+            dispatcher.run_once()
+            clock.advance(TICK)
+
+        again = storms_of(ledger, tmp_path)
+    with open_ledger(source.folder, clock) as ledger:
+        once = storms_of(ledger, source.folder)
+
+    [found] = [storm for storm in again if storm["failure_class"] == "rate_limited"]
+    original = once[0]
+    assert found["job_count"] == original["job_count"] == len(source.storm["jobs"])
+    assert (found["signature"] == original["signature"]) is not is_redacted
+    assert found["trip_count"] >= 1
+
+
+def storms_of(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
+    """The storms there are, oldest first."""
+    copies = Copies.open(ledger, folder / "copies.db")
+    copies.catch_up()
+    found, _ = copies.storms(cursor=None, limit=100, only_open=False)
+    copies.close()
+    return found[::-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("until", [0, 10**9])
+def test_a_place_that_is_not_in_the_ledger_is_refused(
+    source: Source, tmp_path: Path, until: int
+) -> None:
+    with pytest.raises(InvalidField, match="until: must name one of the positions 1 to"):
+        source.fork(tmp_path / "fork.db", until=until)
+
+    assert not (tmp_path / "fork.db").exists()
+
+
+@pytest.mark.slow
+def test_what_is_there_is_never_overwritten(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "fork.db").write_text("mine")
+
+    with pytest.raises(StartRefused, match="exists already"):
+        source.fork(tmp_path / "fork.db", until=1)
+
+    assert (tmp_path / "fork.db").read_text() == "mine"
+
+
+def test_the_command_line_forks_up_to_a_moment(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    tripped_job(shell.data, "digest", task="confidential words")
+
+    typed = shell.ok("fork", "--redact", "--out", str(tmp_path / "fork.db"), "--json")
+    told = shell.ok("fork", "--until", "2", "--out", str(tmp_path / "early.db"))
+
+    assert typed.document["redacted"] is True
+    assert b"confidential" not in (tmp_path / "fork.db").read_bytes()
+    assert "2 events" in told.out
+    assert shell.type("fork", "--until", "0", "--out", str(tmp_path / "no.db")).code == 1
+    assert shell.type("fork", "--until", "9h9", "--out", str(tmp_path / "no.db")).code == 2
+    assert shell.type("serve", "--sandbox", str(tmp_path / "nowhere.db")).code == 2
+    assert shell.type("serve", "--sandbox", str(shell.data / BOOK_FILE)).code == 2
+
+
+def test_a_job_that_was_left_to_workers_needs_none_in_a_sandbox(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.ok("schedule", "crawl", "--every", "5m", "--queue", "crawlers")
+
+    shell.ok("fork", "--out", str(tmp_path / "fork.db"))
+
+    with reading(tmp_path / "fork.db") as book:
+        states = b"".join(row.state for row in book.rows(after=0))
+    assert b'"worker"' not in states
+    assert b'"recorded"' in states
