@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from api.cli.answers import changed_job, short
+from api.cli.asking import is_typed, require_yes
 from api.cli.door import Door
-from api.cli.exits import Exit, Misused, Stop
+from api.cli.exits import Misused
 from api.cli.lookup import find_job_id
 from api.cli.moments import read_instant, told
 from api.cli.options import AsJson, DataFolder, JobWanted, Reason, Yes
@@ -64,7 +64,7 @@ def resume(
     at = read_instant(run_at, "--run-at", now) if run_at is not None else None
     with open_door(Intent.CHANGE, data) as door:
         job_id = find_job_id(door, wanted)
-        if force and not yes and _is_typed():
+        if force and not yes and is_typed():
             _require_cause_gone(door, job_id)
         body = given(force=force or None, reason=reason, run_at=at, run_now=run_now or None)
         answer = door.ask("POST", f"/v1/jobs/{job_id}/resume", body=body)
@@ -91,9 +91,9 @@ def delete(
     """End a job and free its name; its history stays."""
     with open_door(Intent.CHANGE, data) as door:
         job_id = find_job_id(door, wanted)
-        if not yes and _is_typed():
+        if not yes and is_typed():
             job = door.ask("GET", f"/v1/jobs/{job_id}").document["job"]
-            _require(f"Delete {job['name']} ({short(job_id)}) for good?")
+            require_yes(f"Delete {job['name']} ({short(job_id)}) for good?")
         answer = door.ask("DELETE", f"/v1/jobs/{job_id}", body=given(reason=reason))
     changed_job(answer, as_json, "deleted", SystemClock().now())
 
@@ -106,7 +106,7 @@ def _require_cause_gone(door: Door, job_id: str) -> None:
     job = door.ask("GET", f"/v1/jobs/{job_id}").document["job"]
     if job["status"] == "failed":
         complain(f"{job['name']} ({short(job_id)}) is failed: {_trip_text(door, job_id)}")
-        _require("Is the cause gone, and shall it run again?")
+        require_yes("Is the cause gone, and shall it run again?")
 
 
 def _trip_text(door: Door, job_id: str) -> str:
@@ -120,14 +120,3 @@ def _trip_text(door: Door, job_id: str) -> str:
         f"its breaker tripped {since} after {trip['consecutive_errors']} errors in a row, "
         f"{trip['failure_class']}: {trip['last_error']}"
     )
-
-
-def _require(question: str) -> None:
-    """Stop unless a person says yes. What is asked goes to stderr, so that stdout stays clean."""
-    complain(f"{question} [y/N]")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Stop(Exit.REFUSED, "Nothing was changed.")
-
-
-def _is_typed() -> bool:
-    return sys.stdin.isatty()

@@ -22,14 +22,14 @@ def by_minute(counts: Iterable[tuple[str, int]]) -> Sequence[int]:
     return _filled(at) if at else []
 
 
-def curve(counts: Sequence[int], width: int = WIDEST) -> str:
-    """One block for each count, as high as it is beside the highest; where there are more counts
-    than columns, for the highest of several.
+def curve(counts: Sequence[int], width: int = WIDEST, *, peak: int | None = None) -> str:
+    """One block for each count, as high as it is beside the highest, or beside the `peak` of a
+    curve to compare it with; where there are more counts than columns, for the highest of several.
     """
     each = -(-len(counts) // width) or 1
     highs = [max(counts[start : start + each]) for start in range(0, len(counts), each)]
-    peak = max(highs, default=0)
-    return "".join(_block(count, peak) for count in highs)
+    highest = max(highs, default=0) if peak is None else peak
+    return "".join(_block(count, highest) for count in highs)
 
 
 def _filled(at: Mapping[datetime, int]) -> Sequence[int]:

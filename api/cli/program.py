@@ -27,6 +27,8 @@ from api.cli import (
     keeping,
     migrating,
     moving,
+    recoveries,
+    recovering,
     resumes,
     scheduling,
     serving,
@@ -108,6 +110,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Jobs", "resume", changes.resume),
     ("Jobs", "run", changes.run),
     ("Jobs", "delete", changes.delete),
+    ("Jobs", "recover", recovering.recover),
     ("Questions", "list", jobs.list_jobs),
     ("Questions", "show", jobs.show_job),
     ("Questions", "history", history.history),
@@ -119,6 +122,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "gaps", gaps.list_gaps),
     ("Questions", "audit", audit.audit),
     ("Questions", "storms", storms.list_storms),
+    ("Questions", "recoveries", recoveries.list_recoveries),
     ("Questions", "what-if", what_if.what_if),
     ("Questions", "diff", diff.diff),
     ("Questions", "export", exporting.export),
@@ -139,14 +143,23 @@ TOKEN_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("revoke", tokens.revoke),
 )
 
-STORM_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (("show", storms.show_storm),)
+STORM_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("show", storms.show_storm),
+    ("resume", recovering.resume_storm),
+)
+
+RECOVERY_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("show", recoveries.show_recovery),
+    ("abort", recoveries.abort_recovery),
+)
 
 IMPORT_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("crontab", crontab_import.import_crontab),
 )
 
 GROUPS: tuple[tuple[str, str, str, tuple[tuple[str, Callable[..., None]], ...]], ...] = (
-    ("Questions", "storm", "Look into one storm.", STORM_COMMANDS),
+    ("Questions", "storm", "Look into one storm, or bring its jobs back.", STORM_COMMANDS),
+    ("Questions", "recovery", "Look into one recovery, or stop it.", RECOVERY_COMMANDS),
     (
         "The ledger itself",
         "tokens",

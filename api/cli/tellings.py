@@ -70,6 +70,7 @@ def _forced(data: Mapping[str, Any]) -> str:
         f"{data['cleared_errors']} errors cleared (tripped at position {data['trip_position']}, "
         f"{data['failure_class'] or 'cause unknown'}); "
         f"next run {to_the_second(data['next_run_at'])}"
+        + (f", by recovery {data['recovery_id']}" if data["recovery_id"] else "")
     )
 
 
@@ -98,6 +99,29 @@ def _noticed(data: Mapping[str, Any]) -> str:
     return f"{what} (events {first} to {last}), {_sent(data)}"
 
 
+def _recovery_planned(data: Mapping[str, Any]) -> str:
+    whose = f" of {data['storm_id']}" if data["storm_id"] else ""
+    refused = f", {len(data['refused'])} refused" if data["refused"] else ""
+    rate = f"{data['rate_per_minute']:g} a minute"
+    return f"{data['recovery_id']}: {len(data['jobs'])} jobs{whose}{refused}, {rate}"
+
+
+def _recovery_stepped(data: Mapping[str, Any]) -> str:
+    what = f"{data['recovery_id']}, place {data['place']}: {data['outcome']}"
+    if data["code"]:
+        return f"{what}, {data['code']}"
+    return f"{what}, next run {to_the_second(data['next_run_at'])}"
+
+
+def _recovery_aborted(data: Mapping[str, Any]) -> str:
+    return f"{data['recovery_id']}: {data['cause']}, {len(data['left'])} jobs left as they are"
+
+
+def _recovery_completed(data: Mapping[str, Any]) -> str:
+    again = f", {data['re_trips']} tripped again" if data["re_trips"] else ""
+    return f"{data['recovery_id']}: {data['resumed']} resumed, {data['refused']} refused{again}"
+
+
 TELLERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "job.scheduled": _scheduled,
     "job.amended": _amended,
@@ -119,4 +143,8 @@ TELLERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "name.released": _named,
     "token.created": lambda data: f"{data['name']}, {data['role']}",
     "token.revoked": _named,
+    "recovery.planned": _recovery_planned,
+    "recovery.stepped": _recovery_stepped,
+    "recovery.aborted": _recovery_aborted,
+    "recovery.completed": _recovery_completed,
 }

@@ -62,12 +62,17 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Fires:
-    """Fires a minute from one instant until before another: all at once, and staggered."""
+    """Fires a minute from one instant until before another, if all came back at once, and
+    staggered; and of the first fires the most in one minute, whenever that is. Later fires are
+    those of the schedules, and nobody spreads them.
+    """
 
     begins_at: datetime
     ends_at: datetime
     at_once: Counter[datetime]
     staggered: Counter[datetime]
+    first_at_once_peak: int
+    first_staggered_peak: int
 
 
 def turns_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> list[Turn]:
@@ -95,7 +100,19 @@ def fires_of(turns: Sequence[Turn], now: datetime) -> Fires:
     at_once, first_end = _counted((_at_once(turn, now) for turn in turns), ends_at)
     staggered, second_end = _counted((_staggered(turn) for turn in turns), ends_at)
     ends_at = min(first_end, second_end)
-    return Fires(begins_at, ends_at, _until(at_once, ends_at), _until(staggered, ends_at))
+    return Fires(
+        begins_at,
+        ends_at,
+        _until(at_once, ends_at),
+        _until(staggered, ends_at),
+        _peak(next(_at_once(turn, now), None) for turn in turns),
+        _peak(next(_staggered(turn), None) for turn in turns),
+    )
+
+
+def _peak(fires: Iterable[datetime | None]) -> int:
+    minutes = Counter(at.replace(second=0, microsecond=0) for at in fires if at is not None)
+    return max(minutes.values(), default=0)
 
 
 def _at_once(turn: Turn, now: datetime) -> Iterator[datetime]:

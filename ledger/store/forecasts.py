@@ -53,6 +53,8 @@ def _fires(fires: Fires) -> dict[str, Any]:
         "ends_at": rfc3339(fires.ends_at),
         "at_once_peak": max(fires.at_once.values(), default=0),
         "staggered_peak": max(fires.staggered.values(), default=0),
+        "first_at_once_peak": fires.first_at_once_peak,
+        "first_staggered_peak": fires.first_staggered_peak,
         "per_minute": [
             {
                 "minute": rfc3339(minute),

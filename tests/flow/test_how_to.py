@@ -157,13 +157,14 @@ def test_every_command_of_a_recovery_does_what_it_says(tmp_path: Path) -> None:
 
     with limited.listening(), broken.listening(), reader.serving("jobledger serve"):
         shell = Shell(tmp_path)
-        for number, url in enumerate((limited.url, limited.url, broken.url), start=1):
+        urls = (limited.url, limited.url, limited.url, broken.url)
+        for number, url in enumerate(urls, start=1):
             words = ("--trip-after", "1", "--every", "1h", "--http", url)
             shell.ok("schedule", f"storm-{number}", *words)
             shell.ok("run", f"storm-{number}")
         wait_for(
             "The storm",
-            lambda: len(shell.ok("list", "--status", "failed", "--json").document["jobs"]) == 3,
+            lambda: len(shell.ok("list", "--status", "failed", "--json").document["jobs"]) == 4,
             seconds=LIMIT_SECONDS,
         )
         limited.is_over.set()
