@@ -29,6 +29,7 @@ from ledger.errors import InvalidField
 from ledger.store.application import Ledger
 from ledger.store.commands import Answer, Call
 from ledger.store.deciding import Command
+from ledger.store.query import DISPATCHER, AuditQuery
 from projections.past import Moment
 
 REPEATABLE = frozenset({"topic"})
@@ -108,6 +109,14 @@ class Door:
         if isinstance(as_of, datetime):
             return Moment(position, as_of)
         return Moment(position, await run_sync(self.ledger.reading.recorded_at, position))
+
+    async def require_actor(self, name: str | None) -> None:
+        """Refuse InvalidField for a name that nobody has: a mistyped one must not look innocent."""
+        if name is None or any(token.name == name for token in self.parts.tokens.listing()):
+            return
+        query = AuditQuery(actor=name, limit=1)
+        if name != DISPATCHER and not await run_sync(self.ledger.book.find, query):
+            raise InvalidField("actor", "is nobody who has done anything here, and no token's name")
 
     async def ask(
         self, query: TimedQuery, question: Callable[..., T], *, needs: Collection[str]

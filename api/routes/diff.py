@@ -29,6 +29,7 @@ async def diff(query: Annotated[GivenQuery, Query()], door: UsesDoor) -> Respons
     begin = await door.moment(query.begin, name="from")
     if begin.position > end.position:
         raise InvalidField("from", "is after to")
+    await door.require_actor(query.actor)
     asked = DiffQuery(begin, end, query.tag, query.actor, query.cursor, query.limit)
     found, following = await door.read(
         partial(Diff(door.ledger, door.parts.copies).page, asked),

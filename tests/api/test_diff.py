@@ -189,6 +189,7 @@ def test_instants_compare_as_positions_do(framed: Api) -> None:
         ({"from": 0, "to": 99}, "to"),
         ({"from": "2026-03-02T12:00:00"}, "from"),
         ({"from": 0, "to": "2999-01-01T00:00:00Z"}, "to"),
+        ({"from": 0, "actor": "nobody"}, "actor"),
         ({"from": 0, "limit": 0}, "limit"),
         ({"from": 0, "cursor": "x"}, "cursor"),
         ({}, "from"),
