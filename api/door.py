@@ -29,6 +29,7 @@ from ledger.errors import InvalidField
 from ledger.store.application import Ledger
 from ledger.store.commands import Answer, Call
 from ledger.store.deciding import Command
+from ledger.store.query import DISPATCHER, AuditQuery
 from projections.past import Moment
 
 REPEATABLE = frozenset({"topic"})
@@ -102,14 +103,20 @@ class Door:
             raise InvalidField(name, f"is beyond the end of the book, which is {end}")
         return as_of
 
-    async def moment(self, as_of: int | datetime | None) -> Moment | None:
+    async def moment(self, as_of: int | datetime, name: str = "as_of") -> Moment:
         """What `as_of` means for questions to the copies. Refuses as `past`."""
-        if as_of is None:
-            return None
-        position = await self.past(as_of)
+        position = await self.past(as_of, name)
         if isinstance(as_of, datetime):
             return Moment(position, as_of)
         return Moment(position, await run_sync(self.ledger.reading.recorded_at, position))
+
+    async def require_actor(self, name: str | None) -> None:
+        """Refuse InvalidField for a name that nobody has: a mistyped one must not look innocent."""
+        if name is None or any(token.name == name for token in self.parts.tokens.listing()):
+            return
+        query = AuditQuery(actor=name, limit=1)
+        if name != DISPATCHER and not await run_sync(self.ledger.book.find, query):
+            raise InvalidField("actor", "is nobody who has done anything here, and no token's name")
 
     async def ask(
         self, query: TimedQuery, question: Callable[..., T], *, needs: Collection[str]
@@ -118,7 +125,7 @@ class Door:
         position that is. `question` takes `as_of`. Refuses Behind.
         """
         position = self.position(query.after_position)
-        as_of = await self.moment(query.as_of)
+        as_of = None if query.as_of is None else await self.moment(query.as_of)
         wanted = query.after_position if as_of is None else as_of.position
         found = await self.read(partial(question, as_of=as_of), needs=needs, after_position=wanted)
         return found, position if as_of is None else as_of.position

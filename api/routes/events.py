@@ -31,6 +31,9 @@ WRITERS = {"jsonl": export.jsonl, "csv": export.csv_rows}
 async def events(query: Annotated[EventsQuery, Query()], door: UsesDoor) -> Response:
     """The events that match every filter given; read from the book itself."""
     position = door.position(query.after_position)
+    if query.since is not None and query.until is not None and query.until < query.since:
+        raise InvalidField("until", "is before since")
+    await door.require_actor(query.actor)
     audit = await run_sync(audit_query, door.ledger, query, position)
     return await ANSWERS[query.format](door.ledger, query, audit)
 

@@ -272,3 +272,19 @@ def test_topics_may_be_several_and_a_wrong_one_is_named_by_its_parameter(api: Ap
 
     assert found.status_code == 200
     assert problem(wrong, 422, "invalid_field")["field"] == "topic"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("since=2026-03-02T12:00:01Z&until=2026-03-02T12:00:00Z", "until"),
+        ("actor=nobody", "actor"),
+        ("since=2026-03-02T12:00:00", "since"),
+    ],
+)
+def test_an_audit_of_nobody_or_of_no_time_is_refused(api: Api, query: str, field: str) -> None:
+    api.schedule()
+
+    assert problem(api.get(f"/v1/events?{query}"), 422, "invalid_field")["field"] == field
+    assert api.get("/v1/events?actor=admin").status_code == 200
+    assert api.get("/v1/events?actor=dispatcher").json()["events"] == []

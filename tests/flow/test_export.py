@@ -29,7 +29,6 @@ FILTERS: dict[str, tuple[list[str], AuditQuery]] = {
         AuditQuery(topics=("job.run_failed", "job.paused")),
     ),
     "a class": (["--failure-class", "rate_limited"], AuditQuery(failure_class="rate_limited")),
-    "nobody": (["--actor", "nobody"], AuditQuery(actor="nobody")),
 }
 
 
@@ -94,6 +93,16 @@ def test_no_cell_of_a_sheet_begins_like_a_formula(tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(sheet, newline="")))
     assert rows[-1]["reason"] == "'=HYPERLINK(1)\nand more"
     assert not [cell for row in rows for cell in row.values() if cell[:1] in tuple("=+-@")]
+
+
+def test_a_name_that_nobody_has_is_refused_not_exported(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.schedule("report")
+
+    for words in (("export", "--format", "csv"), ("audit",), ("diff", "--from", "1")):
+        typed = shell.type(*words, "--actor", "olgs")
+        assert (typed.code, typed.out) == (1, ""), words
+        assert "invalid_field: actor: is nobody" in typed.err
 
 
 @pytest.mark.parametrize(
