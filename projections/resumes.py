@@ -64,6 +64,12 @@ INSERT INTO resumes{g} (
 COUNT_RUN = """
 UPDATE resumes{g} SET run_count = run_count + 1 WHERE job_id = :job_id AND outcome = 'open'
 """
+HOLD = """
+UPDATE resumes{g} SET run_count = run_count + 1, outcome = 'held', decided_position = :position,
+    decided_at = :at
+WHERE job_id = :job_id AND outcome = 'open'
+"""
+"""In one statement, for most of the book are successes."""
 DECIDE = """
 UPDATE resumes{g} SET outcome = :outcome, decided_position = :position, decided_at = :at
 WHERE job_id = :job_id AND outcome = 'open'
@@ -78,7 +84,7 @@ CLOSE = "UPDATE resumes{g} SET is_tripped = 0 WHERE job_id = :job_id AND is_late
 
 _STATEMENTS: dict[str, tuple[str, ...]] = {
     "job.force_resumed": (SUPERSEDE, INSERT),
-    "job.run_succeeded": (COUNT_RUN, DECIDE),
+    "job.run_succeeded": (HOLD,),
     "job.run_failed": (COUNT_RUN,),
     "job.run_lost": (COUNT_RUN,),
     "job.run_blocked": (COUNT_RUN,),
@@ -88,7 +94,6 @@ _STATEMENTS: dict[str, tuple[str, ...]] = {
     "job.deleted": (DECIDE,),
 }
 _VERDICTS = {
-    "job.run_succeeded": "held",
     "job.circuit_tripped": "re_tripped",
     "job.paused": "paused_again",
     "job.deleted": "deleted",

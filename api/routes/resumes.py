@@ -22,6 +22,7 @@ async def resumes(query: Annotated[ResumesQuery, Query()], door: UsesDoor) -> Re
     """The force-resumes, the newest first, and how many of all that fit held."""
     given = query.model_dump(exclude={"after_position", "job"})
     asked = ResumeFilter(**given, job=str(query.job) if query.job else None)
+    await door.require_actor(query.actor)
     position = door.position(query.after_position)
     found, following, rates = await door.read(
         partial(answer, door.parts.copies, asked),

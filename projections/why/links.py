@@ -77,6 +77,11 @@ def _paused(data: Data) -> str:
     return f"paused it until {told(data['until'])}" if data["until"] else "paused it"
 
 
+def _forced(data: Data) -> str:
+    by_plan = f" under recovery {data['recovery_id']}" if data["recovery_id"] else ""
+    return f"forced it past its breaker{by_plan}{_next(data)}"
+
+
 def _started(data: Data) -> str:
     how = "was claimed" if data["trigger"] == "schedule" else f"was claimed ({data['trigger']})"
     return f"The run for {told(data['scheduled_for'])} {how} by {data['node']}"
@@ -100,7 +105,7 @@ _TELLERS: Mapping[str, Callable[[Data], str]] = {
     "job.amended": _amended,
     "job.paused": _paused,
     "job.resumed": lambda data: f"resumed it{_next(data)}",
-    "job.force_resumed": lambda data: f"forced it past its breaker{_next(data)}",
+    "job.force_resumed": _forced,
     "job.run_requested": lambda _: "asked for a run",
     "job.imported": lambda data: f"took it over from {data['origin']} as {data['status']}",
     "job.deleted": lambda _: "deleted it",

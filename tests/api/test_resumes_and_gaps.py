@@ -199,6 +199,13 @@ def test_what_cannot_be_asked_is_refused(
     assert problem(api.get(path, params=query), 422, code or "invalid_field")
 
 
+def test_resumes_of_somebody_who_was_never_here_are_refused(api: Api) -> None:
+    answer = problem(api.get("/v1/resumes?actor=nobody"), 422, "invalid_field")
+
+    assert answer["field"] == "actor"
+    assert api.get("/v1/resumes?actor=admin").json()["resumes"] == []
+
+
 def test_until_may_be_the_very_instant_of_since(api: Api) -> None:
     at = rfc3339(api.clock.now() + timedelta(0))
 
