@@ -26,6 +26,7 @@ from api.readiness import Readiness
 from api.refused_access import RefusedAccess
 from api.routes import (
     commands,
+    diff,
     events,
     gaps,
     histories,
@@ -55,6 +56,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     histories.router,
     why.router,
     events.router,
+    diff.router,
     runs.router,
     storms.router,
     resumes.router,

@@ -200,6 +200,12 @@ TOKEN_MADE = answers(
 )
 TOKEN_REVOKED = answers(shape(token=_ref("Token"), changed=FLAG, position=NUMBER), "The token.")
 HEALTH = answers(shape(status=TEXT), "How it is.")
+DIFF = answers(
+    shape(
+        **{"from": OBJECT, "to": OBJECT}, jobs=list_of(OBJECT), next=or_null(TEXT), position=NUMBER
+    ),
+    "The jobs that differ: each made, deleted or changed, with its fields.",
+)
 AUDIT = listed("events")
 AUDIT["content"] |= {
     "application/jsonl": {"schema": TEXT},

@@ -102,11 +102,9 @@ class Door:
             raise InvalidField(name, f"is beyond the end of the book, which is {end}")
         return as_of
 
-    async def moment(self, as_of: int | datetime | None) -> Moment | None:
+    async def moment(self, as_of: int | datetime, name: str = "as_of") -> Moment:
         """What `as_of` means for questions to the copies. Refuses as `past`."""
-        if as_of is None:
-            return None
-        position = await self.past(as_of)
+        position = await self.past(as_of, name)
         if isinstance(as_of, datetime):
             return Moment(position, as_of)
         return Moment(position, await run_sync(self.ledger.reading.recorded_at, position))
@@ -118,7 +116,7 @@ class Door:
         position that is. `question` takes `as_of`. Refuses Behind.
         """
         position = self.position(query.after_position)
-        as_of = await self.moment(query.as_of)
+        as_of = None if query.as_of is None else await self.moment(query.as_of)
         wanted = query.after_position if as_of is None else as_of.position
         found = await self.read(partial(question, as_of=as_of), needs=needs, after_position=wanted)
         return found, position if as_of is None else as_of.position

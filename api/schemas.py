@@ -282,6 +282,17 @@ class HistoryQuery(Page):
     order: Literal["asc", "desc"] = "asc"
 
 
+class DiffQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    begin: AsOf = Field(alias="from", description="How it was at this position, or instant …")
+    to: AsOf | None = Field(None, description="… and how at this one; now, if left out.")
+    tag: Filter | None = Field(None, description="Only jobs with this tag, before or after.")
+    actor: Filter | None = Field(None, description="Only what this actor changed last.")
+    cursor: Filter | None = Field(None, description="The `next` of the page before.")
+    limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
+
+
 class EventFilters(Query):
     actor: Filter | None = None
     kind: Kind | None = None

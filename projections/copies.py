@@ -289,12 +289,6 @@ class Copies:
                 questions, now=now, cursor=cursor, limit=limit, only_open=only_open
             )
 
-    def storm(self, storm_id: str, *, as_of: Moment | None = None) -> dict[str, Any]:
-        """One storm as it is now, or was then; NotFound when there is none."""
-        now = self._ledger.clock.now() if as_of is None else as_of.at
-        with self.reading(as_of, "jobs", "storms") as questions:
-            return storm_questions.one(questions, storm_id, now=now)
-
     def storm_members(self, storm_id: str) -> StormMembers:
         """Who tripped in a storm, for a recovery; NotFound when there is none."""
         with self._store.reading() as questions:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from projections import storm_aftermath
+
 _STORMS = """
 SELECT number, signature, failure_class, first_failed_at, opened_at, opened_position,
     0 AS last_failed_at
@@ -41,6 +43,7 @@ AT: Mapping[str, str] = {
     "storms": _STORMS,
     "storm_failures": _FAILURES,
     "storm_members": _MEMBERS,
+    **storm_aftermath.AT,
 }
 """By table, what was in it at `:position`, but for when storms and jobs failed last."""
 LAST_FAILED = """

@@ -19,10 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ledger.store.records import Fact
+from projections import storm_aftermath
 from projections.model import Statement
 
 NAME = "storms"
-VERSION = 2
+VERSION = 3
 MINUTE = 60_000_000
 """Instants and durations here are in µs."""
 WINDOW = 10 * MINUTE
@@ -30,8 +31,14 @@ SILENCE = 70 * MINUTE
 OPENING_JOBS = 3
 REMAINING_JOBS = 2
 
-TABLES = ("storms", "storm_failures", "storm_members", "past_storm_members")
-SCHEMA = """
+TABLES = (
+    "storms",
+    "storm_failures",
+    "storm_members",
+    "past_storm_members",
+    *storm_aftermath.TABLES,
+)
+_STORMS = """
 CREATE TABLE storms{g} (
     number BIGINT PRIMARY KEY,
     signature TEXT NOT NULL,
@@ -81,6 +88,7 @@ CREATE TABLE past_storm_members{g} (
     PRIMARY KEY (storm, signature, job_id, returned_position)
 );
 """
+SCHEMA = _STORMS + storm_aftermath.SCHEMA
 """Storm 0 is none: failures and jobs that may yet come to be of one. Positions say since when each
 row says what it says, so that `past_storms` can tell how the storms stood before.
 """
@@ -199,7 +207,7 @@ def project(fact: Fact) -> Iterable[Statement]:
     if fact.topic == "job.run_failed":
         return _failed(fact)
     left_by = _LEAVES.get(fact.topic)
-    return _left(fact, left_by) if left_by is not None else ()
+    return _left(fact, left_by) if left_by is not None else storm_aftermath.project(fact)
 
 
 def _failed(fact: Fact) -> Iterable[Statement]:

@@ -100,7 +100,9 @@ def _print_storm(document: Document, then: Then) -> None:
             *([("Over", told(storm["over_at"], now))] if storm["over_at"] else []),
             ("Failures", f"{storm['failure_count']}, {storm['trip_count']} breakers tripped"),
             ("Jobs", Text(f"{storm['job_count']}: ").append_text(_standings(storm))),
+            ("Fires lost", _lost(storm["fires_lost"])),
             ("By the minute", _course(storm)),
+            ("Told", "\n".join(_told(one, now) for one in storm["told"]) or "nobody"),
         ]
     )
     say()
@@ -144,6 +146,22 @@ def _standings(storm: Document) -> Text:
     for status, count in sorted(storm["jobs_by_status"].items(), key=lambda item: -item[1]):
         text.append(", " if text else "").append(f"{count} ").append_text(status_cell(status))
     return text
+
+
+def _lost(lost: Document) -> str:
+    """Slots that passed while its jobs were tripped."""
+    least = "at least " if lost["at_least"] else ""
+    still = (
+        f", {lost['still_failed_jobs']} jobs are losing more" if lost["still_failed_jobs"] else ""
+    )
+    return f"{least}{lost['count']}{still}"
+
+
+def _told(notice: Document, now: datetime) -> str:
+    """One notice: of what, to whom, and how it went."""
+    whom = " ".join(filter(None, (notice["channel"], notice["target"])))
+    when = told_briefly(notice["recorded_at"], now)
+    return f"{notice['kind'].replace('_', ' ')} to {whom}, {when}: {notice['outcome']}"
 
 
 def _course(storm: Document) -> str:

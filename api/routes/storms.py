@@ -12,6 +12,7 @@ from api.auth import requires
 from api.documents import ONE_STORM, listed
 from api.door import UsesDoor, plain
 from api.schemas import StormsQuery, TimedQuery
+from projections.one_storm import OneStorm
 
 router = APIRouter(prefix="/v1/storms", tags=["storms"])
 
@@ -30,7 +31,10 @@ async def storms(query: Annotated[StormsQuery, Query()], door: UsesDoor) -> Resp
 
 @router.get("/{storm_id}", dependencies=[requires("viewer")], responses={200: ONE_STORM})
 async def storm(storm_id: str, query: Annotated[TimedQuery, Query()], door: UsesDoor) -> Response:
-    """One storm with its first failure, its jobs and its failures per minute."""
-    question = partial(door.parts.copies.storm, storm_id)
+    """One storm with its first failure, its jobs, its failures per minute, the fires it cost and
+    who was told.
+    """
+    parts = door.parts
+    question = partial(OneStorm(parts.ledger, parts.copies, parts.history).answer, storm_id)
     found, position = await door.ask(query, question, needs=NEEDS)
     return plain({"storm": found, "position": position})

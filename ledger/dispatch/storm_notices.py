@@ -186,9 +186,15 @@ def _of_end(storm: SeenStorm) -> Message:
         f"{storm.failure_count} failures in {minutes:.0f} minutes, {storm.trip_count} breakers "
         "tripped.\n"
         f"{_names(storm)}\n"
-        f"jobledger storm show {storm.id}\n"
+        f"{_way_on(storm)}\n"
         f"{_proof(storm)}",
     )
+
+
+def _way_on(storm: SeenStorm) -> str:
+    if storm.failed_count:
+        return f"Bring them back, one after the other: jobledger storm resume {storm.id} --dry-run"
+    return f"jobledger storm show {storm.id}"
 
 
 def _names(storm: SeenStorm) -> str:

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from projections import runs, storms
+from projections.framed_jobs import FramedJobs
 from tests.api.harness import Api, serving
+from tests.api.life import EVERY
 from tests.contract.shelves import own_name
 from tests.flow.databases import a_database
 
@@ -22,3 +25,14 @@ def api(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Api]:
             servers = request.getfixturevalue("postgres_dsns")
             settings["dsn"] = closing.enter_context(a_database(servers[1], own_name()))
         yield closing.enter_context(serving(tmp_path, **settings))
+
+
+@pytest.fixture
+def framed(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Api]:
+    with ExitStack() as closing:
+        settings: dict[str, Any] = {}
+        if request.config.getoption("--api-store") == "postgres":
+            servers = request.getfixturevalue("postgres_dsns")
+            settings["dsn"] = closing.enter_context(a_database(servers[1], own_name()))
+        models = (FramedJobs(EVERY), runs, storms)
+        yield closing.enter_context(serving(tmp_path, models, **settings))

@@ -69,6 +69,7 @@ MATRIX = {
     ("DELETE", "/v1/tokens/{token}"): "admin",
     ("GET", "/metrics"): "viewer",
     ("GET", "/v1/summary"): "viewer",
+    ("GET", "/v1/diff"): "viewer",
     ("GET", "/v1/evidence/head"): "viewer",
     ("GET", "/ui/api/scheduler"): "viewer",
     ("POST", "/ui/api/scheduler"): "operator",

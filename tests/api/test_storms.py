@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from ledger.domain import outcomes
+from ledger.domain.notices import Told
 from ledger.store import run_commands
+from ledger.store.delivery_commands import keep_notice
 from tests.api.harness import Api, problem
 from tests.builders import DAY
 
 
-def a_storm(api: Api) -> list[str]:
-    """Three jobs that fail of one thing at once, and go on; their ids."""
-    ids = [api.schedule(f"job {number}") for number in range(3)]
+def a_storm(api: Api, **policy: int) -> list[str]:
+    """Three jobs that fail of one thing at once, and go on unless their policy trips them; their
+    ids.
+    """
+    ids = [api.schedule(f"job {number}", policy=policy) for number in range(3)]
     api.clock.advance(DAY)
     for job_id in ids:
         call = api.ledger.call()
@@ -56,3 +61,47 @@ def test_a_storm_is_over_by_silence_though_nothing_says_so(api: Api) -> None:
 @pytest.mark.parametrize("storm_id", ["S-1", "S-0", "s-1", "S-", "x", "S-" + "9" * 40])
 def test_a_storm_that_does_not_exist_is_refused(api: Api, storm_id: str) -> None:
     problem(api.get(f"/v1/storms/{storm_id}"), 404, "not_found")
+
+
+def test_a_storm_says_which_fires_its_tripped_jobs_lost_then_and_since(api: Api) -> None:
+    ids = a_storm(api, trip_after=1)
+    tripped = api.ledger.writer.position
+    [storm_id] = [storm["id"] for storm in api.get("/v1/storms").json()["storms"]]
+    api.clock.advance(DAY)
+
+    def lost(as_of: object = None) -> Any:
+        query = "" if as_of is None else f"?as_of={as_of}"
+        return api.get(f"/v1/storms/{storm_id}{query}").json()["storm"]["fires_lost"]
+
+    still = lost()
+    first = api.post(f"/v1/jobs/{ids[0]}/resume", {"force": True}).json()
+    back = lost()
+
+    [missed] = [
+        event["data"]["missed"]["count"]
+        for event in api.get("/v1/events?topic=job.force_resumed").json()["events"]
+    ]
+    assert missed > 0
+    assert still == {"count": 3 * missed, "still_failed_jobs": 3, "at_least": False}
+    assert back == {"count": 3 * missed, "still_failed_jobs": 2, "at_least": False}
+    api.clock.advance(DAY)
+    later = lost()
+    assert later["still_failed_jobs"] == 2
+    assert later["count"] > 3 * missed
+    assert lost(first["position"]) == back
+    assert lost(tripped)["count"] == 0
+
+
+def test_a_storm_says_who_was_told(api: Api) -> None:
+    a_storm(api)
+    [storm_id] = [storm["id"] for storm in api.get("/v1/storms").json()["storms"]]
+    before = api.ledger.writer.position
+    told = Told("storm_opened", None, "slack", "owner", 1, 2, False, "no token", storm_id)
+
+    api.ledger.ask(keep_notice(told, api.ledger.call()))
+
+    [notice] = api.get(f"/v1/storms/{storm_id}").json()["storm"]["told"]
+    assert notice["kind"] == "storm_opened"
+    assert (notice["channel"], notice["target"]) == ("slack", "owner")
+    assert (notice["is_sent"], notice["outcome"]) == (False, "no token")
+    assert api.get(f"/v1/storms/{storm_id}?as_of={before}").json()["storm"]["told"] == []

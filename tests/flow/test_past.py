@@ -142,3 +142,31 @@ def test_the_command_line_tells_the_past(tmp_path: Path) -> None:
     assert shell.type("storm", "show", "S-1", "--as-of", "3").code == 3
     for unknown in ("99999", "9" * 30, "2999-01-01T00:00:00Z", "yesterday"):
         assert shell.type("list", "--as-of", unknown).code in (1, 2), unknown
+
+
+def test_the_command_line_tells_what_changed_and_who_changed_it(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    kept = shell.schedule("kept")
+    shell.schedule("gone")
+    position = str(len(shell.ok("audit", "--json").document["events"]))
+    shell.ok("pause", "kept", "--reason", "too loud")
+    shell.ok("amend", "kept", "--task", "hum")
+    shell.ok("delete", "gone", "--yes")
+    shell.schedule("new")
+
+    shown = shell.ok("diff", "--from", position).out
+    document = shell.ok("diff", "--from", position, "--json").document
+
+    assert "active → paused; paused; because: too loud" in shown
+    assert [(job["job_name"], job["change"]) for job in document["jobs"]] == [
+        ("kept", "changed"),
+        ("gone", "deleted"),
+        ("new", "made"),
+    ]
+    assert document["jobs"][0]["job_id"] == kept["id"]
+    assert (
+        "Nothing that lasts changed." in shell.ok("diff", "--from", position, "--to", position).out
+    )
+    assert shell.type("diff", "--from", "9999").code == 1
+    assert shell.type("diff", "--from", "soon").code == 2
+    assert shell.type("diff").code == 2

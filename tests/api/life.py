@@ -1,0 +1,83 @@
+"""A small fleet to which whatever may be done to jobs is done, by chance."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from ledger.domain import outcomes
+from ledger.store import run_commands
+from tests.api.harness import Api
+from tests.builders import SUCCESS
+
+EVERY = 7
+"""Positions between two frames in these tests, so that a short history has many."""
+WEATHER = ("429 Too Many Requests", "rate_limited"), ("timed out", "timeout")
+PAUSES = (1, 1, 1, 5, 5, 5, 5, 30, 30, 30, 30, 240, 4300)
+"""Seconds between two things that happen; now and then a storm is over meanwhile."""
+
+
+class Life:
+    """Jobs to which whatever may be done to a job is done, by chance."""
+
+    def __init__(self, api: Api, seed: int) -> None:
+        self.api = api
+        self.random = Random(seed)
+        self.ids: list[str] = []
+
+    def step(self) -> None:
+        self.api.clock.advance(timedelta(seconds=self.random.choice(PAUSES)))
+        if len(self.ids) < 5 or self.random.random() < 0.04:
+            self._schedule()
+            return
+        job_id = self.random.choice(self.ids)
+        job = self.api.get(f"/v1/jobs/{job_id}").json()["job"]
+        if job["open_run"] is not None and self.random.random() < 0.9:
+            self.api.end_run(job_id, job["open_run"]["run_id"], self._outcome())
+        elif job["status"] != "active":
+            self._ask("POST", f"/v1/jobs/{job_id}/resume", {"force": True})
+        elif self.random.random() < 0.75 and job["open_run"] is None:
+            self._run(job_id)
+        else:
+            self._change(job_id)
+
+    def _schedule(self) -> None:
+        tags = self.random.sample(["red", "green", "Blau"], self.random.randrange(3))
+        name = f"{self.random.choice(['old', 'new'])} {self.random.random()}"
+        self.ids.append(self.api.schedule(name, tags=tags, policy={"trip_after": 4}))
+
+    def _run(self, job_id: str) -> None:
+        self._ask("POST", f"/v1/jobs/{job_id}/run")
+        call = self.api.ledger.call()
+        claim = run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+        claimed = self.api.ledger.ask(claim)
+        assert claimed is not None
+        if self.random.random() < 0.7:
+            self.api.clock.advance(timedelta(seconds=1))
+            self.api.end_run(job_id, claimed.run.run_id, self._outcome())
+
+    def _outcome(self) -> run_commands.Report:
+        if self.random.random() < 0.2:
+            return SUCCESS
+        text, failure_class = WEATHER[self.random.random() < 0.3]
+        return outcomes.Failure(text, failure_class, "api.example.com", None, 7)
+
+    def _change(self, job_id: str) -> None:
+        name = f"{self.random.choice(['old', 'new'])} {self.random.random()}"
+        changes: dict[str, Any] = self.random.choice(
+            [{"tags": ["red"]}, {"tags": []}, {"name": name}]
+        )
+        match self.random.randrange(4):
+            case 0:
+                self._ask("POST", f"/v1/jobs/{job_id}/pause")
+            case 1 if len(self.ids) > 4:
+                self._ask("DELETE", f"/v1/jobs/{job_id}")
+                self.ids.remove(job_id)
+            case _:
+                self._ask("PATCH", f"/v1/jobs/{job_id}", {**changes, "task": name})
+
+    def _ask(self, method: str, path: str, body: Any = None) -> None:
+        answer = self.api.ask(method, path, **({} if body is None else {"json": body}))
+        assert answer.is_success, answer.text
