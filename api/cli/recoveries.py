@@ -133,7 +133,7 @@ def _print_recovery(document: Document, then: Then, names: Mapping[str, str]) ->
         ]
     )
     say()
-    rows = [_row(job, names, then) for job in recovery["jobs"][:SHOWN]]
+    rows = [_row(job, names, then, probe=probe) for job in recovery["jobs"][:SHOWN]]
     print_table([">#", "ID", "NAME", "OUTCOME", "TURN", "FIRST FIRE", "NOTE"], rows)
     more_than_shown(len(recovery["jobs"]))
 
@@ -155,10 +155,13 @@ def _counts(recovery: Document) -> str:
     return f"{recovery['job_count']}: {', '.join(some)}"
 
 
-def _row(job: Document, names: Mapping[str, str], then: Then) -> tuple[str | Text, ...]:
+def _row(
+    job: Document, names: Mapping[str, str], then: Then, *, probe: str | None
+) -> tuple[str | Text, ...]:
     word, style = OUTCOMES[job["outcome"]]
     again = job["tripped_again_at"]
-    note = f"tripped again {told_briefly(again, then.now)}" if again else job["message"] or ""
+    plain = "the probe: a run at once" if job["job_id"] == probe else ""
+    note = f"tripped again {told_briefly(again, then.now)}" if again else job["message"] or plain
     return (
         str(job["place"] + 1),
         short(job["job_id"]),

@@ -291,6 +291,24 @@ def test_without_a_limit_jobs_that_trip_again_end_nothing(small: World) -> None:
     assert (ended["status"], ended["resumed_count"], ended["re_trip_count"]) == ("completed", 6, 6)
 
 
+def test_a_trip_before_a_jobs_turn_is_not_one_of_the_recoverys(small: World) -> None:
+    """Somebody forced it by hand meanwhile, and it tripped again before it had its turn."""
+    ids = small.trip(12)
+    small.ledger.recoveries.plan(Selector(job_ids=tuple(ids)), Terms(abort_on=1))
+    small.driver.run_once()
+    last = ids[-1]
+    small.ledger.resume(last, force=True, run_now=True)
+    small.fails = lambda _: True
+    small.live(5 * SECOND)
+    assert statuses(small, [last]) == ["failed"]
+    small.fails = lambda _: False
+
+    ended = small.live_until_ended("R-1", LONGEST)
+
+    assert (ended["status"], ended["resumed_count"], ended["re_trip_count"]) == ("completed", 12, 0)
+    assert {one["tripped_again_at"] for one in ended["jobs"]} == {None}
+
+
 def test_an_operator_can_stop_it_and_a_second_word_changes_nothing(world: World) -> None:
     ids = world.trip(9)
     world.ledger.recoveries.plan(LIMITED)
@@ -488,6 +506,24 @@ def test_only_who_holds_the_office_drives_and_the_other_takes_over(
 
     assert other.driver.run_once() == 1
     assert [one_["place"] for one_ in steps(one)] == [0, 1, 2]
+
+
+def test_who_takes_over_does_not_judge_by_what_it_knew_before_the_step(
+    pair: tuple[World, World],
+) -> None:
+    one, other = pair
+    one.trip(1)
+    other.ledger.submit(()).result()
+    follower = other.ledger._follower
+    assert follower is not None
+    follower.close()
+    one.ledger.recoveries.plan(LIMITED)
+    assert one.driver.run_once() == 1
+
+    one.driver.close()
+
+    assert other.driver.run_once() == 0
+    assert other.told("R-1")["status"] == "settling"
 
 
 def test_of_two_plans_on_two_nodes_no_job_is_in_both(pair: tuple[World, World]) -> None:
