@@ -11,6 +11,7 @@ from anyio.to_thread import run_sync
 
 from api.bootstrap import Parts
 from ledger.clock import MAX_SKEW
+from ledger.dispatch.recoveries import RecoveryDriver
 from ledger.errors import LedgerError, Unavailable
 from ledger.store.doctor import ghosts
 from ledger.store.unit import Unit
@@ -71,6 +72,7 @@ class Readiness:
             *late,
             *_of_ghosts(lost[:MAX_GHOSTS]),
             *_of_dispatcher(dispatcher),
+            *_of_recoveries(parts.recoveries),
             *_of_clock(parts.ledger.skew),
         ]
         return {
@@ -154,6 +156,11 @@ def _of_dispatcher(dispatcher: Told | None) -> list[str]:
     if dispatcher is None or dispatcher["state"] == "running":
         return []
     return [f"The dispatcher is {dispatcher['state']}: what is due is not run."]
+
+
+def _of_recoveries(driver: RecoveryDriver | None) -> list[str]:
+    is_well = driver is None or driver.problem is None
+    return [] if is_well else ["Recoveries do not go on at present: see the log."]
 
 
 def _of_clock(skew: timedelta | None) -> list[str]:

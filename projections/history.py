@@ -1,7 +1,8 @@
 """A job's history with its state before and after each event, page by page.
 
-The states are folds of the book. A long history is folded once; what stood at every few thousandth
-event is remembered, so that the next page of it costs one stretch only.
+The states are folds of the book. Of a long history what stood at every few thousandth event is
+folded from few of its events where that is possible, else from all, and remembered: the next page
+of it costs one stretch only.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ledger.store.freezing import freeze, thaw
 from ledger.store.reading import event_view
 from ledger.store.records import Recorded
 from ledger.store.unit import Unit
+from projections.short_fold import short_fold
 
 STRETCH = 2000
 """Events between remembered states, and events read at a time."""
@@ -35,13 +37,35 @@ class HistoryPage:
     following: int | None
 
 
+class Remembered:
+    """States of jobs after some of their events, the latest used ones. From any thread."""
+
+    def __init__(self) -> None:
+        self._states: OrderedDict[tuple[UUID, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, job_id: UUID, version: int) -> Job | None:
+        """The job right after an event, if that is remembered."""
+        with self._lock:
+            frozen = self._states.get((job_id, version))
+        return thaw(job_id, version, frozen) if frozen is not None else None
+
+    def keep(self, job: Job) -> None:
+        """Remember a job as it is."""
+        with self._lock:
+            self._states[job.id, job.version] = freeze(job)
+            while len(self._states) > MAX_REMEMBERED:
+                self._states.popitem(last=False)
+
+
 class History:
     """Answers from the book of one ledger, deleted jobs included."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._remembered: OrderedDict[tuple[UUID, int], bytes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._wholes = Remembered()
+        self._glimpses = Remembered()
+        """States that were folded from few events: not all is known of them."""
 
     def page(
         self,
@@ -75,11 +99,12 @@ class History:
         return view(job)
 
     def state(self, job_id: UUID, version: int) -> Job:
-        """The job right after one of its events, to be looked at and not changed. A long history's
-        present comes from memory.
+        """The job right after one of its events, to be looked at and not changed; `run_count` and
+        `last_delivery` may be missing. A long history's present comes from memory, its past from
+        few of its events.
         """
         present = self._present(job_id, version) if version > STRETCH else None
-        return present or self._state(job_id, version)
+        return present or self._glimpse(job_id, version)
 
     def _present(self, job_id: UUID, version: int) -> Job | None:
         if self._ledger.is_read_only or job_id not in self._ledger.heads.jobs:
@@ -123,7 +148,7 @@ class History:
 
     def _told(self, job_id: UUID, first: int, last: int) -> Iterator[dict[str, Any]]:
         """The events from one version to another, each between its two states."""
-        job = self._state(job_id, first - 1)
+        job = self._glimpse(job_id, first - 1)
         while job.version < last:
             page = self._stretch(job, last)
             facts = self._ledger.mapper.to_facts(page)
@@ -139,8 +164,23 @@ class History:
             for event in self._ledger.mapper.to_domain_events(self._stretch(job, version)):
                 event.mutate(job)
             if job.version % STRETCH == 0:
-                self._remember(job)
+                self._wholes.keep(job)
         return job
+
+    def _glimpse(self, job_id: UUID, version: int) -> Job:
+        """As `state`, from the book."""
+        base = version - version % STRETCH
+        job = self._recall(job_id, base) or short_fold(self._ledger, job_id, base)
+        if job is None:
+            return self._state(job_id, version)
+        self._glimpses.keep(job)
+        while job.version < version:
+            for event in self._ledger.mapper.to_domain_events(self._stretch(job, version)):
+                event.mutate(job)
+        return job
+
+    def _recall(self, job_id: UUID, version: int) -> Job | None:
+        return self._wholes.get(job_id, version) or self._glimpses.get(job_id, version)
 
     def _stretch(self, job: Job, last: int) -> list[Recorded]:
         """The events after the job's version, up to `last` or to the next state to remember."""
@@ -149,18 +189,10 @@ class History:
 
     def _nearest(self, job_id: UUID, version: int) -> Job:
         for known in range(version - version % STRETCH, 0, -STRETCH):
-            with self._lock:
-                frozen = self._remembered.get((job_id, known))
-            job = thaw(job_id, known, frozen) if frozen is not None else None
+            job = self._wholes.get(job_id, known)
             if job is not None:
                 return job
         return Job.blank(job_id)
-
-    def _remember(self, job: Job) -> None:
-        with self._lock:
-            self._remembered[job.id, job.version] = freeze(job)
-            while len(self._remembered) > MAX_REMEMBERED:
-                self._remembered.popitem(last=False)
 
 
 def facets(job: Job) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from anyio.to_thread import run_sync
@@ -16,7 +16,6 @@ from api.bootstrap import Parts
 from api.documents import WHY
 from api.door import JobId, UsesDoor, plain
 from api.schemas import WhyQuery
-from ledger.dispatch.places import Places
 from projections.why.question import Why
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
@@ -28,7 +27,8 @@ async def why(job_id: JobId, query: Annotated[WhyQuery, Query()], door: UsesDoor
     position = door.position(query.after_position)
     question = _question_of(door.parts)
     if query.at is None:
-        ask = partial(question.answer, job_id, position=position, here=_here(door.parts, job_id))
+        known = _known(door.parts, job_id)
+        ask = partial(question.answer, job_id, position=position, **known)
     else:
         position = await door.past(query.at, "at")
         at = query.at
@@ -38,11 +38,15 @@ async def why(job_id: JobId, query: Annotated[WhyQuery, Query()], door: UsesDoor
     return plain({"why": await run_sync(ask), "position": position})
 
 
-def _here(parts: Parts, job_id: UUID) -> Places | None:
-    """What the dispatcher of this server knows of the job, if one is at work."""
-    dispatcher = parts.dispatcher
-    is_at_work = dispatcher is not None and dispatcher.health()["state"] == "running"
-    return dispatcher.places_for(job_id) if dispatcher is not None and is_at_work else None
+def _known(parts: Parts, job_id: UUID) -> dict[str, Any]:
+    """What this process knows of who dispatches now: its own dispatcher, if one is at work; or that
+    nobody does, where the ledger is its own.
+    """
+    dispatcher, ledger = parts.dispatcher, parts.ledger
+    if dispatcher is not None and dispatcher.health()["state"] == "running":
+        return {"here": dispatcher.places_for(job_id)}
+    is_alone = not ledger.book.is_shared and not ledger.is_read_only
+    return {"is_unattended": is_alone and dispatcher is None}
 
 
 def _question_of(parts: Parts) -> Why:

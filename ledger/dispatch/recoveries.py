@@ -72,6 +72,8 @@ class RecoveryDriver:
         self._reader = RecoveryReader(ledger.book, ledger.mapper)
         self._known = KnownRecoveries(ledger.book, ledger.mapper)
         self._courses: dict[int, Course] = {}
+        self.problem: str | None = None
+        """Why recoveries do not go on at present, if they do not."""
         self._bell = threading.Event()
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-recoveries", daemon=True)
@@ -125,15 +127,22 @@ class RecoveryDriver:
             try:
                 while self.run_once() and not self._is_closing.is_set():
                     pass
+                self.problem = None
             except LedgerError as error:
-                log.warning("recoveries cannot go on yet: %s", error.message)
-                self._is_closing.wait(RETRY_SECONDS)
-            except Exception:  # the loop outlives a mistake
+                self._note(error.message)
+            except Exception as error:  # the loop outlives a mistake, and readiness names it
                 log.exception("the recoveries met an error and go on")
-                self._is_closing.wait(RETRY_SECONDS)
+                self._note(f"{type(error).__name__}: {error}")
             self._is_closing.wait(PAUSE_SECONDS if self._courses else IDLE_PAUSE_SECONDS)
             self._bell.wait(min(HOLD_SECONDS, self.wait_seconds() or HOLD_SECONDS))
             self._bell.clear()
+
+    def _note(self, problem: str) -> None:
+        """Say once what is wrong, and wait a moment before it is tried again."""
+        if problem != self.problem:
+            log.warning("recoveries cannot go on: %s", problem)
+        self.problem = problem
+        self._is_closing.wait(RETRY_SECONDS)
 
     def _wake(self, _: int) -> None:
         self._bell.set()

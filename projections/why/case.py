@@ -29,6 +29,9 @@ class Way:
         return {"text": self.text} | ({"command": self.command} if self.command else {})
 
 
+START_ONE = Way("Start a node that dispatches.", "jobledger serve")
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Why, as one code and one sentence; the events that made it so; what would make it run."""
@@ -53,6 +56,8 @@ class Case:
     dispatching: Dispatching
     here: Places | None
     """What the dispatcher of this process knows of it now, where there is one."""
+    is_unattended: bool
+    """Whether it is known that nobody dispatches now: the ledger is this process's alone."""
     storm_of: Callable[[int], str | None]
     """The storm that a failure, by its position, was of at that time."""
 

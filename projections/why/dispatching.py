@@ -35,6 +35,10 @@ class Dispatching:
         """The first thing that a dispatcher did after the position."""
         return self._one(AuditQuery(source=DISPATCHER, after_position=self._position, limit=1))
 
+    def is_leased(self, run_id: str) -> bool:
+        """Whether a run's work is done elsewhere now, so that it needs no node to live."""
+        return run_id in self._ledger.heads.leases
+
     def open_runs(self) -> list[tuple[UUID, int]]:
         """The runs that were under way at the position: job, and version of the start."""
         seen: set[UUID] = set()

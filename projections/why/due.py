@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 from ledger.dispatch.places import Places
 from ledger.store.records import Fact
 from ledger.store.run_commands import queue_of
-from projections.why.case import Case, Verdict, Way, told
+from projections.why.case import START_ONE, Case, Verdict, Way, told
 from projections.why.dispatching import STARTED, when
 from projections.why.trail import of
 
 GRACE = timedelta(seconds=10)
 """How long a claim may take before something must be in its way."""
-FIND_ONE = Way("Start a node that dispatches.", "jobledger serve")
 
 
 def due(case: Case) -> Verdict | None:
@@ -23,6 +22,8 @@ def due(case: Case) -> Verdict | None:
     since = _due_since(case)
     if since is None or since > case.at:
         return None
+    if case.is_unattended:
+        return _node_down(case, None)
     served = None if case.is_now else _served(case)
     if (when(served) if served else case.at) - since <= GRACE:
         return _in_a_moment(case, served)
@@ -88,7 +89,7 @@ def _waits_here(case: Case, here: Places) -> Verdict:
         )
         return Verdict("catch_up_spread", text, links, [Way("Nothing to do: wait.")])
     if here.are_taken:
-        return _at_limit(case, links, f"all {here.concurrency} places of this node are taken")
+        return _at_limit(case, links, f"no place is free on this node ({here.concurrency} in all)")
     return _in_a_moment(case, None)
 
 
@@ -117,21 +118,26 @@ def _node_down(case: Case, served: Fact | None) -> Verdict:
         else "there is none since"
     )
     text = f"{_asked_for(case)}, and nobody dispatched: {before}, {after}."
-    return Verdict("node_down", text, [last, case.planned(), following, served], [FIND_ONE])
+    return Verdict("node_down", text, [last, case.planned(), following, served], [START_ONE])
 
 
 def _waits_elsewhere(case: Case, served: Fact | None) -> Verdict:
     links = [case.planned(), served]
-    if served is not None and served.data.get("trigger") == "catch_up":
+    if served is not None and _was_late(served):
+        then = "released" if served.topic == STARTED else "given up, as its policy says,"
         text = (
             f"{_asked_for(case)} and was found late; late starts are spread out, and this one was "
-            f"released at {told(when(served))} (event {served.position})."
+            f"{then} at {told(when(served))} (event {served.position})."
         )
         return Verdict("catch_up_spread", text, links, [Way("Nothing to do: wait.")])
     others = len(case.dispatching.open_runs())
     if others == 0:
         return _in_a_moment(case, served)
     return _at_limit(case, links, f"{others} other runs were under way and no place was free")
+
+
+def _was_late(served: Fact) -> bool:
+    return served.topic != STARTED or served.data["trigger"] == "catch_up"
 
 
 def _at_limit(case: Case, links: list[Fact | None], how: str) -> Verdict:

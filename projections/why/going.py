@@ -12,7 +12,7 @@ from ledger.domain.runs import is_slot
 from ledger.domain.skipped import Skipped, skipped_fire
 from ledger.domain.state import OpenRun
 from ledger.store.records import Fact
-from projections.why.case import Case, Verdict, Way, told
+from projections.why.case import START_ONE, Case, Verdict, Way, told
 from projections.why.dispatching import ENDS
 from projections.why.links import error
 from projections.why.standing_still import REVIVALS
@@ -28,6 +28,8 @@ def under_way(case: Case) -> Verdict | None:
     if run is None:
         return None
     start = case.trail.at(run.fence)
+    if case.is_unattended and not case.dispatching.is_leased(run.run_id):
+        return _orphaned(run, start)
     end = None if case.is_now else _end_of(case, run)
     if end is not None and end.topic == "job.run_lost" and end.data["cause"] in NODE_ENDED:
         return _lost_meanwhile(case, run, start, end)
@@ -56,6 +58,14 @@ def _slot_during(case: Case, run: OpenRun) -> str | None:
         return None
     missed = job.owed(case.at, "overlap")
     return missed["last"] if missed is not None else None
+
+
+def _orphaned(run: OpenRun, start: Fact | None) -> Verdict:
+    text = (
+        f"Its node is gone: run {run.run_id[:8]} began at {told(run.started_at)} on {run.node}, "
+        "and nobody holds it any more. It is recorded as lost as soon as a node starts."
+    )
+    return Verdict("node_down", text, [start], [START_ONE])
 
 
 def _lost_meanwhile(case: Case, run: OpenRun, start: Fact | None, end: Fact) -> Verdict:
@@ -144,10 +154,12 @@ def backoff(case: Case) -> Verdict | None:
         if asked
         else f"{job.rules.backoff(job.attempts).total_seconds():g} s after failure {job.attempts}"
     )
+    storm = case.storm_of(failure.position)
+    part = f", as part of the storm {storm}," if storm else ""
     text = (
-        f"It failed ({data['failure_class']}: {error(data['error'])}) and backs off: it is tried "
-        f"again at {told(job.next_run_at)}, {why}. The breaker trips at {job.rules.trip_after} "
-        f"errors in a row; this is {job.consecutive_errors}."
+        f"It failed ({data['failure_class']}: {error(data['error'])}){part} and backs off: it "
+        f"is tried again at {told(job.next_run_at)}, {why}. The breaker trips "
+        f"at {job.rules.trip_after} errors in a row; this is {job.consecutive_errors}."
     )
     first = case.trail.at(job.first_error_version)
     return Verdict("backoff", text, [first, failure], _now(case))

@@ -40,8 +40,9 @@ def _sentence(fact: Fact) -> str:
 
 
 def _sign(fact: Fact) -> str:
-    what = fact.topic.removeprefix("job.").replace("_", " ")
-    return f"A dispatcher was at work: {what} of job {str(fact.stream)[:SHORT_ID]}."
+    stream, _, what = fact.topic.partition(".")
+    whose = f"job {str(fact.stream)[:SHORT_ID]}" if stream == "job" else f"a {stream}"
+    return f"A dispatcher was at work: {what.replace('_', ' ')} of {whose}."
 
 
 def _missed(data: Data) -> str:

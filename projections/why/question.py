@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -62,10 +63,17 @@ class Why:
         self._storm_of = storm_of
 
     def answer(
-        self, job_id: UUID, *, position: int, at: datetime | None = None, here: Places | None = None
+        self,
+        job_id: UUID,
+        *,
+        position: int,
+        at: datetime | None = None,
+        here: Places | None = None,
+        is_unattended: bool = False,
     ) -> dict[str, Any]:
         """Why the job ran, or did not, when the book had come to `position`: at the instant `at`,
-        or now if that is left out; then `here` is what this process's dispatcher knows of it.
+        or now if that is left out. Of now, `here` is what this process's dispatcher knows of the
+        job, and `is_unattended` says that nobody dispatches: the ledger is this process's alone.
 
         Refuses JobNotFound for what never was a job.
         """
@@ -74,7 +82,9 @@ class Why:
         moment = at if at is not None else self._ledger.clock.now()
         if born.position > position:
             return _not_yet(born, moment, position)
-        case = self._case(job_id, moment, position, is_now=at is None, here=here)
+        case = self._case(job_id, moment, position)
+        if at is None:
+            case = replace(case, is_now=True, here=here, is_unattended=is_unattended)
         verdict = next(filter(None, (rule(case) for rule in RULES)))
         return _document(case.job, case.at, position, verdict, _missed(case))
 
@@ -87,18 +97,17 @@ class Why:
         found = self._ledger.book.stream(job_id, after=0, upto=1, limit=1)
         return self._ledger.mapper.to_facts(found)[0]
 
-    def _case(
-        self, job_id: UUID, at: datetime, position: int, *, is_now: bool, here: Places | None
-    ) -> Case:
+    def _case(self, job_id: UUID, at: datetime, position: int) -> Case:
         version = self._history.version_at(job_id, position)
         return Case(
             job=self._history.state(job_id, version),
             at=at,
             position=position,
-            is_now=is_now,
+            is_now=False,
             trail=Trail(self._ledger, job_id, version),
             dispatching=Dispatching(self._ledger, position),
-            here=here,
+            here=None,
+            is_unattended=False,
             storm_of=lambda failure: self._storm_of(failure, position),
         )
 

@@ -291,6 +291,19 @@ def test_without_a_dispatcher_in_this_process_the_book_alone_says_that_nobody_di
     assert answer["answer"] == "node_down"
 
 
+def test_where_it_is_known_that_nobody_dispatches_that_is_said_at_once(scene: Scene) -> None:
+    due, running = scene.schedule("due"), scene.schedule("running", script=[(NEVER, DONE)])
+    scene.until(NOON + 61 * SECOND)
+    scene.clock.advance(MINUTE)
+    position = scene.ledger.writer.position
+
+    for job_id, words in ((due, "nobody dispatched"), (running, "Its node is gone")):
+        answer = scene.asking.answer(job_id, position=position, is_unattended=True)
+        assert answer["answer"] == "node_down"
+        assert words in answer["text"]
+        assert answer["would_run"][0]["command"] == "jobledger serve"
+
+
 def test_late_starts_are_spread_out(scene: Scene) -> None:
     ids = [scene.schedule(f"job {number}", schedule=HOURLY) for number in range(4)]
     scene.until(NOON + MINUTE)
@@ -305,6 +318,21 @@ def test_late_starts_are_spread_out(scene: Scene) -> None:
     ]
 
 
+def test_a_late_slot_that_is_given_up_waits_for_its_place_like_one_that_is_made_up_for(
+    scene: Scene,
+) -> None:
+    policy = {"catch_up": "none"}
+    ids = [scene.schedule(f"job {n}", schedule=HOURLY, policy=policy) for n in range(4)]
+    scene.until(NOON + MINUTE)
+    scene.silence(NOON + 2 * HOUR + MINUTE)
+    back = scene.clock.now()
+    scene.until(back + 2 * MINUTE)
+
+    topics = told(scene, ids[3], "catch_up_spread", back + 2 * SECOND)
+    assert topics[-1] == "fires_skipped"
+    assert "given up, as its policy says" in scene.why(ids[3], back + 2 * SECOND)["text"]
+
+
 def test_at_the_limit_of_concurrency_a_job_waits_for_a_place(tmp_path: Path) -> None:
     scene = Scene(tmp_path, concurrency=2)
     long = [(150 * SECOND, DONE)]
@@ -314,7 +342,7 @@ def test_at_the_limit_of_concurrency_a_job_waits_for_a_place(tmp_path: Path) -> 
     job_id = scene.schedule("late", schedule={"kind": "at", "at": rfc3339(NOON + 90 * SECOND)})
     scene.until(NOON + 2 * MINUTE)
     assert told(scene, job_id, "at_limit") == ["scheduled"]
-    assert "all 2 places" in scene.why(job_id)["text"]
+    assert "(2 in all)" in scene.why(job_id)["text"]
     scene.until(NOON + 5 * MINUTE)
 
     told(scene, job_id, "at_limit", NOON + 2 * MINUTE)

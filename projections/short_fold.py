@@ -1,0 +1,86 @@
+"""A job's state folded from few of its events, however many there are.
+
+A slot that started a run which succeeded settles all that runs leave behind: no run is open, no
+streak is counted, no request waits, and the breaker is closed. So the state after it follows from
+the rare events before it (what people and the breaker decided) and from all events since. Only
+what counts or names what happened long ago is missing: `run_count` and `last_delivery`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from ledger.domain.events import ABOUT_A_RUN, JOB_EVENTS, RunStarted, RunSucceeded
+from ledger.domain.job import Job
+from ledger.store.application import Ledger
+from ledger.store.query import MAX_PAGE, AuditQuery
+from ledger.store.records import Recorded
+
+NOT_TOLD = ("run_count", "last_delivery")
+"""What a state that was folded so does not know."""
+RARE_TOPICS = tuple(event.TOPIC for event in JOB_EVENTS if event not in ABOUT_A_RUN)
+LONGEST_TAIL = 20_000
+"""Events looked back over for a slot that went well."""
+AT_ONCE = 500
+SETTLING = ("schedule", "catch_up")
+"""Triggers of runs that a slot started."""
+
+
+def short_fold(ledger: Ledger, job_id: UUID, version: int) -> Job | None:
+    """The job right after one of its events, but for `NOT_TOLD`; None when nothing near it settles
+    what came before, so that only a whole fold tells.
+    """
+    tail = _tail(ledger, job_id, version)
+    if tail is None:
+        return None
+    job = Job.blank(job_id)
+    for event in ledger.mapper.to_domain_events(_rare(ledger, job_id, tail[0].originator_version)):
+        job.evolve(event)
+    job.version = tail[0].originator_version - 1
+    for event in ledger.mapper.to_domain_events(tail):
+        event.mutate(job)
+    return job
+
+
+def _tail(ledger: Ledger, job_id: UUID, version: int) -> Sequence[Recorded] | None:
+    """The events from the last slot on that started a run which succeeded."""
+    tail: list[Recorded] = []
+    last = version
+    while last > 0 and version - last < LONGEST_TAIL:
+        first = max(0, last - AT_ONCE)
+        found = ledger.book.stream(job_id, after=first, upto=last, limit=AT_ONCE)
+        tail = [*found, *tail]
+        start = _settling(ledger, tail[: len(found) + 1])
+        if start is not None:
+            return tail[start:]
+        last = first
+    return None
+
+
+def _settling(ledger: Ledger, events: Sequence[Recorded]) -> int | None:
+    """Where the last run starts that a slot started and that succeeded without anything between."""
+    for place in range(len(events) - 2, -1, -1):
+        start, end = events[place], events[place + 1]
+        if (start.topic, end.topic) != (RunStarted.TOPIC, RunSucceeded.TOPIC):
+            continue
+        [fact] = ledger.mapper.to_facts([start])
+        if fact.data["trigger"] in SETTLING:
+            return place
+    return None
+
+
+def _rare(ledger: Ledger, job_id: UUID, before: int) -> list[Recorded]:
+    """The events before a version that are not about a run."""
+    return [item for item in _all_rare(ledger, job_id) if item.originator_version < before]
+
+
+def _all_rare(ledger: Ledger, job_id: UUID) -> Iterator[Recorded]:
+    asked = AuditQuery(stream=job_id, topics=RARE_TOPICS, limit=MAX_PAGE)
+    while True:
+        page = ledger.book.find(asked)
+        yield from page
+        if len(page) < MAX_PAGE:
+            return
+        asked = replace(asked, cursor=page[-1].id)
