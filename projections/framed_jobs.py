@@ -74,17 +74,19 @@ _FIXED = ", ".join(f"jobs.{name}" for name in FIXED)
 _MOVED = ", ".join(f"past.{name}" for name in MOVING)
 AT_FRAME = f"""
 SELECT {_FIXED}, {_MOVED}, {_DEFINED_THEN}
-FROM jobs JOIN past_jobs AS past ON past.number = jobs.number AND past.frame = (
-    SELECT MAX(frame) FROM past_jobs WHERE number = jobs.number AND frame <= :frame
-)
+FROM jobs CROSS JOIN past_jobs AS past
 LEFT JOIN past_definitions AS replaced
 ON replaced.number = jobs.number AND replaced.replaced_at = (
     SELECT MIN(replaced_at) FROM past_definitions
     WHERE number = jobs.number AND replaced_at > :frame
 )
-WHERE jobs.number <= :frame
+WHERE jobs.number <= :frame AND past.number = jobs.number AND past.frame = (
+    SELECT MAX(frame) FROM past_jobs WHERE number = jobs.number AND frame <= :frame
+)
 """
-"""Every job as it stood right after the event of a frame."""
+"""Every job as it stood right after the event of a frame. The jobs are gone through first (CROSS
+JOIN binds SQLite): there are far more frames of them.
+"""
 
 
 class FramedJobs:
