@@ -5,15 +5,18 @@ time to fill it again.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ledger.errors import Unavailable
 from ledger.store.connections import SQLiteFile
+from projections.model import Statement
 from projections.store import NOTHING, Row
-from projections.stores.tables import MODELS, TROUBLE, Tables
+from projections.stores.tables import MODELS, TROUBLE, Tables, named, suffix
 
 
 class SQLiteQuestions:
@@ -67,6 +70,14 @@ class SQLiteCopies(Tables):
             raise
         finally:
             self._writer.execute("RELEASE share")
+
+    def apply(self, statements: Iterable[Statement], generation: int) -> None:
+        """See `CopyStore.apply`. One statement with many values is run in one go: of a busy page
+        most are the same.
+        """
+        text = suffix(generation)
+        for sql, some in groupby(statements, key=itemgetter(0)):
+            self._writer.executemany(named(sql, text), [values for _, values in some])
 
     @contextmanager
     def reading(self) -> Iterator[SQLiteQuestions]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
-from projections.model import Model, Statement
+from projections.model import Model
 from projections.store import NOTHING, Standing
 
 MODELS = """
@@ -93,11 +93,6 @@ class Tables(ABC):
             )
             if retired is not None:
                 self._drop(model, retired)
-
-    def apply(self, statements: Iterable[Statement], generation: int) -> None:
-        run, text = self._run, suffix(generation)
-        for sql, values in statements:
-            run(named(sql, text), values)
 
     def move(self, model: Model, position: int) -> None:
         self._run(_MOVE, {"name": model.NAME, "position": position})
