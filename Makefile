@@ -24,7 +24,7 @@ STATIC = \
 	"$$bin/mypy" && \
 	"$$bin/lint-imports" --no-logo
 
-.PHONY: help env dev run demo check test bench bench-audit storm proof format clean
+.PHONY: help env dev run demo check test bench bench-audit bench-past storm proof format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ bench: dev ## print the table of speeds
 
 bench-audit: dev ## print how long questions to a book of EVENTS=10000000 events take (10 M need 8 GB of disk)
 	@.venv/bin/python -m tests.benchmarks.audit --events $(or $(EVENTS),10000000)
+
+bench-past: dev ## print how long as_of and what-if take over 10,000 jobs and EVENTS=1000000 events
+	@.venv/bin/python -m tests.benchmarks.audit --events $(or $(EVENTS),1000000) --jobs 10000 --past
 
 storm: dev ## make a month of a fleet with planted storms anew, in ./storm-data
 	@rm -rf storm-data && .venv/bin/python -m tests.storm --out storm-data

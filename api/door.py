@@ -21,8 +21,8 @@ from api.auth import asker_of
 from api.bootstrap import Parts
 from api.conditions import call_of
 from api.errors import LONGEST_TEXT
+from api.queries import TimedQuery
 from api.repeats import first_answer
-from api.schemas import TimedQuery
 from ledger.domain.job import job_id_of
 from ledger.domain.origin import Actor
 from ledger.errors import InvalidField

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from api.schemas import AS_OF, AsOf, Body, FailureClass, Filter, Page, Query, Reason
+from api.queries import Page, Query
+from api.schemas import AS_OF, AsOf, Body, FailureClass, Filter, Reason
 from ledger.domain.recovery_plan import (
     DEFAULT_ABORT_ON,
     DEFAULT_RATE,

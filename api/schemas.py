@@ -1,13 +1,13 @@
-"""The shapes that come in: bodies and queries, every key known. Deeper maps are the ledger's to
-judge, so that there is one truth about schedules, executors and policies.
+"""The words in which shapes that come in are put, and the bodies of commands, every key known.
+Deeper maps are the ledger's to judge, so that there is one truth about schedules, executors and
+policies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -18,10 +18,7 @@ from ledger.domain.origin import ACTOR_KINDS, SOURCES
 from ledger.domain.spec import MAX_DESCRIPTION_BYTES, MAX_NAME, MAX_TAG, MAX_TAGS, MAX_TASK_BYTES
 from ledger.domain.tokens import ROLES
 from ledger.store.mapper import TOPICS
-from ledger.store.query import MAX_PAGE
-from projections.gap_questions import CAUSES
 from projections.job_questions import STATUSES
-from projections.resumes import OUTCOMES
 
 LONGEST_REASON = 4096
 LONGEST_FILTER = 200
@@ -77,7 +74,7 @@ AsOf = Annotated[
 AS_OF: Any = Field(None, description="As it stood at this position, or at this instant.")
 
 
-def _one_of(words: Iterable[str]) -> AfterValidator:
+def one_of(words: Iterable[str]) -> AfterValidator:
     """Refuses any other word; says in OpenAPI which there are."""
     known = tuple(words)
 
@@ -89,16 +86,16 @@ def _one_of(words: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _enum(words: Iterable[str]) -> WithJsonSchema:
+def enum(words: Iterable[str]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": list(words)})
 
 
-Status = Annotated[str, _one_of(STATUSES), _enum(STATUSES)]
-FailureClass = Annotated[str, _one_of(FAILURE_CLASSES), _enum(FAILURE_CLASSES)]
-Kind = Annotated[str, _one_of(ACTOR_KINDS), _enum(ACTOR_KINDS)]
-Source = Annotated[str, _one_of(SOURCES), _enum(SOURCES)]
-Role = Annotated[str, _one_of(ROLES), _enum(ROLES)]
-Topic = Annotated[str, _one_of(TOPICS), _enum(TOPICS)]
+Status = Annotated[str, one_of(STATUSES), enum(STATUSES)]
+FailureClass = Annotated[str, one_of(FAILURE_CLASSES), enum(FAILURE_CLASSES)]
+Kind = Annotated[str, one_of(ACTOR_KINDS), enum(ACTOR_KINDS)]
+Source = Annotated[str, one_of(SOURCES), enum(SOURCES)]
+Role = Annotated[str, one_of(ROLES), enum(ROLES)]
+Topic = Annotated[str, one_of(TOPICS), enum(TOPICS)]
 
 
 # -- bodies -------------------------------------------------------------------------------------
@@ -216,105 +213,3 @@ class JobSpec(JobPatch):
     name: str = Field(min_length=1, max_length=MAX_NAME)
     schedule: Plain = Field(description="As in a change of a job.")
     policy: Plain | None = Field(None, description="Left out: Phantom's defaults, written out.")
-
-
-# -- queries ------------------------------------------------------------------------------------
-
-
-class Query(BaseModel):
-    """Parameters whose names are exact: a mistyped filter must not answer everything."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    after_position: Position | None = Field(
-        None, description="Answer once this position has been taken in (503 after 2 s)."
-    )
-
-
-class TimedQuery(Query):
-    as_of: AsOf | None = AS_OF
-
-
-class PresentPage(Query):
-    cursor: Filter | None = Field(None, description="The `next` of the page before.")
-    limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
-
-
-class Page(PresentPage, TimedQuery):
-    """A page that may be asked for as it stood."""
-
-
-class JobsQuery(Page):
-    status: Status | None = None
-    tag: Filter | None = None
-    q: Filter | None = Field(None, description="Words in the name.")
-    failure_class: FailureClass | None = None
-
-
-class StormsQuery(Page):
-    open: bool = Field(False, description="Only those that are open now.")
-
-
-class WhyQuery(Query):
-    at: AsOf | None = Field(
-        None, description="At this instant, or at this position; now, if left out."
-    )
-
-
-class ResumesQuery(PresentPage):
-    actor: Filter | None = None
-    failure_class: Filter | None = None
-    job: UUID | None = None
-    since: Instant | None = Field(None, description="Forced at or after.")
-    until: Instant | None = Field(None, description="Forced at or before.")
-    outcome: Annotated[str, _one_of(OUTCOMES), _enum(OUTCOMES)] | None = None
-
-
-class GapsQuery(PresentPage):
-    job: UUID | None = None
-    tag: Filter | None = None
-    cause: Annotated[str, _one_of(CAUSES), _enum(CAUSES)] | None = None
-    since: Instant | None = Field(None, description="Slots missed at or after.")
-    until: Instant | None = Field(None, description="Slots missed at or before.")
-
-
-class HistoryQuery(Page):
-    order: Literal["asc", "desc"] = "asc"
-
-
-class DiffQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    begin: AsOf = Field(alias="from", description="How it was at this position, or instant …")
-    to: AsOf | None = Field(None, description="… and how at this one; now, if left out.")
-    tag: Filter | None = Field(None, description="Only jobs with this tag, before or after.")
-    actor: Filter | None = Field(None, description="Only what this actor changed last.")
-    cursor: Filter | None = Field(None, description="The `next` of the page before.")
-    limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
-
-
-class EventFilters(Query):
-    actor: Filter | None = None
-    kind: Kind | None = None
-    topic: list[Topic] = []
-    job: UUID | None = None
-    source: Source | None = None
-    correlation_id: Filter | None = None
-    failure_class: FailureClass | None = None
-
-
-class StreamQuery(EventFilters):
-    after_position: Position | None = Field(
-        None, description="Begin after this position; left out, with what happens from now on."
-    )
-
-
-class EventsQuery(EventFilters):
-    since: Instant | None = Field(None, description="Recorded at or after.")
-    until: Instant | None = Field(None, description="Recorded at or before.")
-    order: Literal["asc", "desc"] = "asc"
-    cursor: Filter | None = None
-    limit: int | None = Field(
-        None, ge=1, description="Of json: the page's size, 50, at most 1000. Of jsonl, csv: none."
-    )
-    format: Literal["json", "jsonl", "csv"] = "json"

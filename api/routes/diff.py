@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.auth import requires
 from api.documents import DIFF
 from api.door import UsesDoor, plain
-from api.schemas import DiffQuery as GivenQuery
+from api.queries import DiffQuery as GivenQuery
 from ledger.clock import rfc3339
 from ledger.errors import InvalidField
 from projections.diff import Diff, DiffQuery

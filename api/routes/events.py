@@ -15,7 +15,8 @@ from api import export
 from api.auth import requires
 from api.documents import AUDIT
 from api.door import UsesDoor, plain
-from api.schemas import DEFAULT_PAGE, EventFilters, EventsQuery
+from api.queries import EventFilters, EventsQuery
+from api.schemas import DEFAULT_PAGE
 from ledger.errors import InvalidField
 from ledger.store.application import Ledger
 from ledger.store.query import MAX_PAGE, AuditQuery

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api.auth import requires
 from api.documents import GAPS
 from api.door import UsesDoor, plain
-from api.schemas import GapsQuery
+from api.queries import GapsQuery
 from projections import open_gaps
 from projections.gap_questions import GapFilter, recorded
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from api.auth import requires
 from api.documents import BLAME, listed
 from api.door import Door, JobId, UsesDoor, plain
-from api.schemas import HistoryQuery, Page, TimedQuery
+from api.queries import HistoryQuery, Page, TimedQuery
 from projections.blame import Blame
 from projections.job_questions import read_cursor
 from projections.past_runs import PastRuns

@@ -13,7 +13,8 @@ from api.auth import UsesCaller, guarded, requires
 from api.bodies import body_of, documented, read_object
 from api.documents import COMMAND, ONE_JOB, listed
 from api.door import JobId, UsesDoor, one_job, plain
-from api.schemas import JobPatch, JobSpec, JobsQuery, Plain, ReasonBody, TimedQuery
+from api.queries import JobsQuery, TimedQuery
+from api.schemas import JobPatch, JobSpec, Plain, ReasonBody
 from ledger.store import commands
 from projections.job_questions import JobFilter
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.auth import requires
 from api.documents import RESUMES
 from api.door import UsesDoor, plain
-from api.schemas import ResumesQuery
+from api.queries import ResumesQuery
 from projections.resume_questions import ResumeFilter, answer
 
 router = APIRouter(prefix="/v1/resumes", tags=["resumes"])

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from api.auth import requires
 from api.documents import EVIDENCE, HEALTH, SUMMARY
 from api.door import UsesDoor, plain
+from api.queries import TimedQuery
 from api.readiness import Readiness
-from api.schemas import TimedQuery
 from ledger.store.evidence import genesis
 
 router = APIRouter(tags=["status"])

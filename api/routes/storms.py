@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.auth import requires
 from api.documents import ONE_STORM, listed
 from api.door import UsesDoor, plain
-from api.schemas import StormsQuery, TimedQuery
+from api.queries import StormsQuery, TimedQuery
 from projections.one_storm import OneStorm
 
 router = APIRouter(prefix="/v1/storms", tags=["storms"])

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from api.auth import Caller, UsesCaller, requires
 from api.documents import STREAM
 from api.door import Door, UsesDoor
+from api.queries import StreamQuery
 from api.routes.events import filters_of
-from api.schemas import HIGHEST_POSITION, StreamQuery
+from api.schemas import HIGHEST_POSITION
 from api.stream.answer import EventStream
 from api.stream.client import Client
 from api.stream.tail import Tail

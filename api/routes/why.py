@@ -15,7 +15,7 @@ from api.auth import requires
 from api.bootstrap import Parts
 from api.documents import WHY
 from api.door import JobId, UsesDoor, plain
-from api.schemas import WhyQuery
+from api.queries import WhyQuery
 from projections.why.question import Why
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])

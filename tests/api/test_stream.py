@@ -12,8 +12,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from api.queries import StreamQuery
 from api.routes.events import filters_of
-from api.schemas import StreamQuery
 from api.stream import answer as stream_answer
 from api.stream import client as stream_client
 from api.stream import tail as stream_tail

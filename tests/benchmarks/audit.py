@@ -24,6 +24,7 @@ from ledger.store.query import AuditQuery
 from projections.copies import COPIES_FILE, Copies
 from projections.job_questions import JobFilter
 from projections.past import Moment
+from projections.what_if.question import Asked, what_if
 from tests.benchmarks.history import (
     CORRELATION,
     RARE_ACTOR,
@@ -44,6 +45,8 @@ PASTS = 20
 PAGE_MS = 10.0
 """A page of 50 takes no longer, 99 times of a hundred."""
 PAST_MS = 1000.0
+WHAT_IF_MS = 5000.0
+WALKS = 5
 
 screen = Console(width=130)
 
@@ -54,7 +57,9 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--jobs", type=int, default=2_000)
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
-    parser.add_argument("--past", action="store_true", help="fill the copies and ask as_of, too")
+    parser.add_argument(
+        "--past", action="store_true", help="fill the copies and ask as_of and what-if, too"
+    )
     parser.add_argument("--dir", type=Path, help="where (default: a temporary folder)")
     asked = parser.parse_args()
     with ExitStack() as closing:
@@ -67,6 +72,7 @@ def main() -> int:
         if asked.past:
             copies = closing.enter_context(filled(open_copies))
             is_reached &= show("the past of a fleet", PAST_MS, past_rows(ledger, copies))
+            is_reached &= show("what-if over all of it", WHAT_IF_MS, what_if_rows(ledger, copies))
     return int(not is_reached)
 
 
@@ -170,6 +176,14 @@ def past_rows(ledger: Ledger, copies: Copies) -> Iterator[tuple[str, list[float]
     yield "summary of another", timed(lambda n: copies.summary(as_of=moments[n]), PASTS)
     yield "storms of another", timed(lambda n: page(as_of=moments[n]), PASTS)
     yield "the next page of the last", timed(lambda _: copies.jobs(failed, as_of=last), PASTS)
+
+
+def what_if_rows(ledger: Ledger, copies: Copies) -> Iterator[tuple[str, list[float]]]:
+    """Policies that would have tripped all the time, never, and by other classes."""
+    end = ledger.book.tail_position()
+    for policy in ({"trip_after": 1}, {"trip_after": 1_000_000}, {"counts": ["timeout"]}):
+        asked = Asked(policy, 0, end)
+        yield str(policy), timed(lambda _, a=asked: what_if(ledger, copies, a), WALKS)
 
 
 def timed(ask: Callable[..., object], count: int = ASKED) -> list[float]:

@@ -152,7 +152,8 @@ def test_every_command_about_the_agent_does_what_it_says(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_every_command_of_a_recovery_does_what_it_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["recover-after-a-storm", "ask-the-ledger"])
+def test_every_command_after_a_storm_does_what_it_says(tmp_path: Path, name: str) -> None:
     reader, limited, broken = Reader(tmp_path), Flaky(429), Flaky(503)
 
     with limited.listening(), broken.listening(), reader.serving("jobledger serve"):
@@ -168,7 +169,7 @@ def test_every_command_of_a_recovery_does_what_it_says(tmp_path: Path) -> None:
             seconds=LIMIT_SECONDS,
         )
         limited.is_over.set()
-        told(reader.follow(page("recover-after-a-storm")))
+        told(reader.follow(page(name)))
 
 
 class Flaky(ThreadingHTTPServer):

@@ -44,7 +44,7 @@ def test_a_keeper_shows_what_was_just_answered(tmp_path: Path) -> None:
         copies.wait_for(answer.position)
 
         assert copies.job(answer.job_id) == answer.job
-        assert [item["state"] for item in copies.health()] == ["live"] * 3
+        assert {item["state"] for item in copies.health()} == {"live"}
 
 
 @pytest.mark.slow
