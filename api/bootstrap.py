@@ -153,7 +153,7 @@ def open_server_parts(
         _require_same_key(ledger, secret, folder)
         secrets = secrets_of(settings)
         dispatcher = None
-        if sandbox is not None:
+        if dispatches and sandbox is not None:
             dispatcher = _sandbox_dispatcher(ledger, sandbox, settings)
         elif dispatches:
             dispatcher = _dispatcher(ledger, secret, secrets, settings)

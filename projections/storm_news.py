@@ -22,11 +22,13 @@ RECENT_STORMS = f"""
 {SHOWN} WHERE opened_position > :after AND last_failed_at > :since ORDER BY number LIMIT :limit
 """
 MEMBERS = """
-SELECT jobs.name, jobs.status, MIN(failure.position) AS first_position,
-    MAX(failure.position) AS last_position
-FROM storm_failures AS failure JOIN jobs ON jobs.id = failure.job_id
-WHERE failure.storm = :number GROUP BY jobs.id, jobs.name, jobs.status ORDER BY first_position
+SELECT COALESCE(jobs.name, failure.job_id) AS name, jobs.status,
+    MIN(failure.position) AS first_position, MAX(failure.position) AS last_position
+FROM storm_failures AS failure LEFT JOIN jobs ON jobs.id = failure.job_id
+WHERE failure.storm = :number GROUP BY failure.job_id, jobs.name, jobs.status
+ORDER BY first_position
 """
+"""The copy of the jobs may have stopped before this one: then ids stand for names."""
 TAKEN = """
 SELECT 1 AS found FROM storm_failures
 WHERE job_id = :job_id AND version = :version AND storm <> 0

@@ -29,7 +29,9 @@ class Sandbox:
 
 @contextmanager
 def sandbox_of(fork: Path, settings: Settings) -> Iterator[Sandbox]:
-    """A copy of a fork, at the instant of its last event. Misused when the file is no fork."""
+    """A copy of a fork, at the instant of its last event, that sends nothing anywhere, spans
+    included. Misused when the file is no fork.
+    """
     if not fork.is_file():
         raise Misused(f"--sandbox: there is no file {fork}.")
     with TemporaryDirectory(prefix="jobledger-sandbox-") as name:
@@ -42,4 +44,5 @@ def sandbox_of(fork: Path, settings: Settings) -> Iterator[Sandbox]:
                 raise Misused(f"--sandbox: {fork} is no fork; make one with jobledger fork.")
             [last] = book.read(after=book.tail_position() - 1, limit=1)
         clock = StartedClock(from_microseconds(last.recorded_at))
-        yield Sandbox(replace(settings, data=folder.path, dsn=None), clock, fork)
+        alone = replace(settings, data=folder.path, dsn=None, collector=None)
+        yield Sandbox(alone, clock, fork)

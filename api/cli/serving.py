@@ -80,7 +80,13 @@ def serve(
         return
     with sandbox_of(sandbox, settings) as box:
         say(f"A sandbox of {sandbox}: nothing is executed, nobody is told, nothing is kept.")
-        open_it = partial(open_server_parts, box.settings, clock=box.clock, sandbox=box.fork)
+        open_it = partial(
+            open_server_parts,
+            box.settings,
+            dispatches=not no_dispatch,
+            clock=box.clock,
+            sandbox=box.fork,
+        )
         _serve(box.settings, open_it)
 
 

@@ -124,7 +124,13 @@ class Courier:
 
     def _tell_of_storms(self) -> int:
         """How many notices of storms were recorded."""
-        commands = list(self._storms.news(self._call()))
+        try:
+            commands = list(self._storms.news(self._call()))
+        except LedgerError:
+            raise
+        except Exception:  # a storm that cannot be told must not silence all else
+            log.exception("nobody is told of storms now")
+            return 0
         if commands:
             self._keep(commands)
         return len(commands)

@@ -3,7 +3,8 @@ afterwards beside it.
 
 A fork is for trying things out: `serve --sandbox` opens it and lets every run end as it was
 recorded. It has an id and a chain of its own. Redacted, it holds no free text (tasks, outputs,
-errors, descriptions, reasons), and signatures only as far as they tell failures apart.
+errors, descriptions, reasons), nothing that executors are told, and signatures only as far as they
+tell failures apart.
 """
 
 from __future__ import annotations

@@ -7,11 +7,21 @@ from typing import Any
 
 from ledger.chance import random_bytes
 from ledger.domain.events import Event
+from ledger.domain.urls import parse_url
 from ledger.store.codec import blank_texts, shape_of
 
 LETTERS = str.maketrans("0123456789abcdef", "ghijklmnopqrstuv")
 """A signature's digest in letters: digits would be taken out of it when it is computed anew."""
 DIGITS = 8
+SAID_BY_OTHERS = {
+    "job.run_blocked": "cause",
+    "job.delivery_failed": "outcome",
+    "notice.failed": "outcome",
+}
+"""By topic, the field that repeats what a program or a channel complained of."""
+HASHES = ("output_sha256", "fingerprint")
+"""Of what is short, a hash tells everything to whoever guesses."""
+REDACTED = "redacted"
 
 
 class Redaction:
@@ -27,10 +37,37 @@ class Redaction:
             state["signature"] = self.signature(state["failure_class"], state["signature"])
         if "imported" in state:
             state["imported"] = {}
+        said = SAID_BY_OTHERS.get(event_class.TOPIC)
+        if said is not None:
+            state[said] = REDACTED
+        for name in HASHES:
+            if name in state:
+                state[name] = self._digest(state[name])
+        _blank_executor(state)
+        _blank_executor(state.get("changes") or {})
 
     def signature(self, failure_class: str | None, signature: str) -> str:
         """What stands for a signature: one that a failure with that message has (see
         `ledger.domain.failures.signature`).
         """
-        digest = sha256(self._salt + signature.encode()).hexdigest()[:DIGITS]
-        return f"{failure_class} - redacted {digest.translate(LETTERS)}"
+        digest = self._digest(signature)[:DIGITS]
+        return f"{failure_class} - {REDACTED} {digest.translate(LETTERS)}"
+
+    def _digest(self, of: str) -> str:
+        return sha256(self._salt + of.encode()).hexdigest()
+
+
+def _blank_executor(fields: dict[str, Any]) -> None:
+    """Keep of an executor what is to do the work, and where; what it is told may be secret, in
+    arguments, variables and headers as well as in the path of an address.
+    """
+    executor = fields.get("executor")
+    if executor is None:
+        return
+    kept = {name: executor[name] for name in ("kind", "handler", "queue") if name in executor}
+    if "url" in executor:
+        url = parse_url(executor["url"], field="executor.url")
+        kept["url"] = f"{url.scheme}://{url.authority}/"
+    if "argv" in executor:
+        kept["argv"] = executor["argv"][:1]
+    fields["executor"] = kept

@@ -100,6 +100,8 @@ class Answer:
         }
 
     def _text(self) -> str:
+        if not self.job_count:
+            return "No job fits: nothing was walked again."
         if not self.differing:
             return f"Nothing would have been different for any of {self.job_count} jobs."
         told = (f"{self.other[key]} {WORDS[key]} instead of {self.recorded[key]}" for key in COUNTS)
@@ -135,14 +137,15 @@ def require_walkable(policy: Mapping[str, Any]) -> None:
 
 def what_if(ledger: Ledger, copies: Copies, asked: Asked) -> Answer:
     """Walk every job's recorded life again under the policy that is asked for. Refuses as
-    `require_walkable`.
+    `require_walkable`, and InvalidField for the id of no job that was there by then.
     """
     require_walkable(asked.policy)
     with copies.reading() as questions:
         wanted = _wanted(questions, asked)
         until_at = _recorded_at(ledger, asked.until)
         lasts = _storms(questions, asked.until, until_at)
-        found = lives(questions, ledger.reading, since=asked.since, until=asked.until)
+        found = list(lives(questions, ledger.reading, since=asked.since, until=asked.until))
+        _require_there(asked, {life.job_id for life in found})
         walked = [
             _walked(ledger, questions, OtherLife(life, asked.policy, asked.since, until_at, lasts))
             for life in found
@@ -182,6 +185,12 @@ def _wanted(questions: Questions, asked: Asked) -> set[str] | None:
     if asked.job_ids is None:
         return tagged
     return set(asked.job_ids) & (tagged if tagged is not None else set(asked.job_ids))
+
+
+def _require_there(asked: Asked, there: set[str]) -> None:
+    for job_id in asked.job_ids or ():
+        if job_id not in there:
+            raise InvalidField("job_ids", f"names {job_id}, and there was no such job by then")
 
 
 def _recorded_at(ledger: Ledger, position: int) -> datetime:

@@ -13,6 +13,8 @@ from tests.api.harness import Api, problem
 from tests.api.test_storms import a_storm
 from tests.flow.typed_commands import Shell, tripped_job
 
+STRANGER = "00000000-0000-4000-8000-00000000dead"
+
 
 def ask(api: Api, **body: Any) -> Any:
     return api.post("/v1/what-if", {"policy": {"trip_after": 1}, **body}, by="viewer")
@@ -74,6 +76,7 @@ def test_a_stretch_is_named_by_positions_or_instants(api: Api) -> None:
         ({"since": 2, "until": 1}, "invalid_field", "until"),
         ({"job_ids": []}, "invalid_field", "job_ids"),
         ({"job_ids": ["x"]}, "invalid_field", "job_ids"),
+        ({"job_ids": [STRANGER]}, "invalid_field", f"job_ids: names {STRANGER}"),
         ({"cursor": "x"}, "invalid_field", "cursor"),
         ({"format": "xml"}, "invalid_field", "format"),
     ],
@@ -89,6 +92,15 @@ def test_what_cannot_be_asked_is_refused_by_name(
 
     assert field in refusal["detail"] or field in str(refusal)
     assert api.ledger.writer.position == before
+
+
+def test_where_no_job_fits_it_says_so_and_not_that_all_would_have_been_the_same(api: Api) -> None:
+    a_storm(api)
+
+    told = ask(api, tag="mistyped").json()["what_if"]
+
+    assert told["job_count"] == 0
+    assert told["text"] == "No job fits: nothing was walked again."
 
 
 def test_the_command_line_tells_what_would_have_been(tmp_path: Path) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from api.demo.waiting import wait_for
 from ledger.dispatch.channels import Address, ChannelSettings
 from ledger.dispatch.delivery import Courier
 from ledger.dispatch.secrets import Secrets
 from ledger.dispatch.sending import Sender
+from ledger.dispatch.storm_notices import NoStorms, SeenStorm
 from ledger.domain import outcomes
 from ledger.store import run_commands
 from ledger.store.query import AuditQuery
@@ -216,3 +218,34 @@ def test_a_trip_is_told_though_the_copies_do_not_come_along(watched: Watched) ->
 
     watched.copies = Copies.open(watched.ledger, watched.folder / "copies.db")
     assert len(watched.notices()) == 5
+
+
+def test_a_storm_is_told_though_the_copy_of_the_jobs_has_stopped(watched: Watched) -> None:
+    runner = watched.copies._runner
+    assert runner is not None
+    place = next(place for place in runner.places if place.model.NAME == "jobs")
+    place.broken_at, place.problem = watched.ledger.writer.position + 1, "a mistake"
+
+    ids = a_storm(watched)
+
+    [opening] = watched.look()
+    assert "4 jobs fail of one thing" in opening
+    assert str(ids[0]) in watched.slack.said[-1]["body"]["message"]
+
+
+def test_a_mistake_about_storms_does_not_silence_everything_else(watched: Watched) -> None:
+    class Mistaken(NoStorms):
+        def recent(self, *, after: int, now: datetime) -> Sequence[SeenStorm]:
+            raise ZeroDivisionError(f"{after} {now}")
+
+    watched.courier.close()
+    watched.courier = Courier(
+        watched.ledger, Sender(watched.settings, Secrets(None, {})), Mistaken()
+    )
+    watched.courier.start()
+
+    watched.run(watched.schedule("lonely", trip_after=1))
+    wait_for("a notice", lambda: len(watched.slack.said) == 1, seconds=20)
+    watched.run(watched.schedule("another", trip_after=1))
+
+    wait_for("another notice", lambda: len(watched.slack.said) == 2, seconds=20)
