@@ -41,13 +41,11 @@ class TimedQuery(Query):
     as_of: AsOf | None = AS_OF
 
 
-class PresentPage(Query):
+class Page(TimedQuery):
+    """A page that may be asked for as it stood."""
+
     cursor: Filter | None = Field(None, description="The `next` of the page before.")
     limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
-
-
-class Page(PresentPage, TimedQuery):
-    """A page that may be asked for as it stood."""
 
 
 class JobsQuery(Page):
@@ -67,7 +65,7 @@ class WhyQuery(Query):
     )
 
 
-class ResumesQuery(PresentPage):
+class ResumesQuery(Page):
     actor: Filter | None = None
     failure_class: Filter | None = None
     job: UUID | None = None
@@ -76,7 +74,7 @@ class ResumesQuery(PresentPage):
     outcome: Annotated[str, one_of(OUTCOMES), enum(OUTCOMES)] | None = None
 
 
-class GapsQuery(PresentPage):
+class GapsQuery(Page):
     job: UUID | None = None
     tag: Filter | None = None
     cause: Annotated[str, one_of(CAUSES), enum(CAUSES)] | None = None

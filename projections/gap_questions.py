@@ -9,7 +9,6 @@ from typing import Any
 from ledger.clock import rfc3339
 from ledger.errors import InvalidField
 from ledger.store.reading import from_microseconds, microseconds
-from projections.copies import Copies
 from projections.job_questions import MAX_PAGE, read_cursor
 from projections.store import Questions, Row
 
@@ -43,12 +42,6 @@ class GapFilter:
             raise InvalidField("cause", f"must be one of {', '.join(CAUSES)}")
         if self.since is not None and self.until is not None and self.until < self.since:
             raise InvalidField("until", "is before since")
-
-
-def recorded(copies: Copies, asked: GapFilter) -> tuple[list[dict[str, Any]], str | None]:
-    """A page of recorded gaps, and the next page's cursor."""
-    with copies.reading() as questions:
-        return find(questions, asked)
 
 
 def find(questions: Questions, asked: GapFilter) -> tuple[list[dict[str, Any]], str | None]:

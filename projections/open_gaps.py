@@ -1,12 +1,13 @@
-"""Gaps that are still open: slots that jobs owe at this moment and no event has recorded yet."""
+"""Gaps that are still open: slots that jobs owe at a moment and no event has recorded by then."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from ledger.clock import parse_rfc3339
+from ledger.clock import parse_rfc3339, rfc3339
 from ledger.dispatch.ready import LATE
 from ledger.domain.job import Job
 from ledger.domain.recurrence import missed_fires, next_fire
@@ -14,18 +15,30 @@ from ledger.store.application import Ledger
 from ledger.store.heads import Heads
 from ledger.store.run_commands import queue_of
 from projections.gap_questions import GapFilter
+from projections.store import Questions
+
+STANDING_STILL = """
+SELECT id, version FROM jobs
+WHERE (status IN ('paused', 'failed') OR status = 'active' AND (
+    enabled = 0 OR open_run_id IS NOT NULL OR next_run_at <= :now
+))
+AND (:job IS NULL OR id = :job)
+AND (:tag IS NULL OR id IN (SELECT job_id FROM job_tags WHERE tag = :tag))
+"""
+"""The jobs that may miss slots; not one too few, perhaps some too many."""
 
 
-def find(ledger: Ledger, asked: GapFilter) -> tuple[list[dict[str, Any]], int]:
+def find(
+    jobs: Iterable[Job], asked: GapFilter, *, now: datetime
+) -> tuple[list[dict[str, Any]], int]:
     """The open gaps that the filter means, the oldest first and as many as its limit says, counted
-    as of now; and how many there are. They have the shape of recorded ones, with nothing for what
+    as of `now`; and how many there are. They have the shape of recorded ones, with nothing for what
     is not recorded.
     """
     asked.require_sound()
-    now = ledger.clock.now()
     found = [
         gap
-        for job in _jobs(ledger)
+        for job in jobs
         if _is_asked_for(job, asked)
         for gap in _gaps_of(job, now)
         if _reaches(gap, asked)
@@ -34,13 +47,22 @@ def find(ledger: Ledger, asked: GapFilter) -> tuple[list[dict[str, Any]], int]:
     return found[: asked.limit], len(found)
 
 
-def _jobs(ledger: Ledger) -> Sequence[Job]:
-    """The live jobs; who only reads the ledger folds what was saved of them on."""
+def live_jobs(ledger: Ledger) -> Sequence[Job]:
+    """The jobs as they stand; who only reads the ledger folds what was saved of them on."""
     if not ledger.is_read_only:
         return ledger.heads.snapshot()
     heads = Heads()
     heads.load(ledger.book, ledger.mapper)
     return heads.snapshot()
+
+
+def standing_still(
+    questions: Questions, asked: GapFilter, *, now: datetime
+) -> list[tuple[UUID, int]]:
+    """The ids and versions of those jobs asked for that may miss slots at an instant."""
+    values = {"now": rfc3339(now), "job": asked.job, "tag": asked.tag}
+    rows = questions.rows(STANDING_STILL, values)
+    return [(UUID(row["id"]), int(row["version"])) for row in rows]
 
 
 def _is_asked_for(job: Job, asked: GapFilter) -> bool:

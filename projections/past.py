@@ -7,7 +7,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ from weakref import finalize
 from ledger.errors import Behind
 from ledger.store.application import Ledger
 from ledger.store.records import Fact
-from projections import jobs, past_storms, runs, storms
+from projections import gaps, jobs, past_resumes, past_storms, resumes, runs, storms
 from projections.framed_jobs import AT_FRAME, FramedJobs
 from projections.job_questions import RECENT
 from projections.store import CopyStore, Questions, Row
@@ -33,7 +33,7 @@ then the answer is Behind.
 AT_ONCE = 2000
 """Events read at a time."""
 
-Part = Literal["jobs", "runs", "storms"]
+Part = Literal["jobs", "runs", "storms", "resumes", "gaps"]
 """What of a past a question needs, by the copy it is made from."""
 Reached = Callable[[Part], int]
 """How far a copy has come; negative where there is none."""
@@ -44,6 +44,7 @@ _FAILED = (
     "FROM runs WHERE status = 'failed' AND ended_position <= :position "
     f"ORDER BY ended_position DESC LIMIT {RECENT}"
 )
+GAPS_AT = {"gaps": "SELECT * FROM gaps WHERE position <= :position"}
 _TAGS = """
 INSERT INTO job_tags (tag, number, job_id)
 SELECT tag.value, jobs.number, jobs.id FROM jobs, json_each(jobs.tags) AS tag
@@ -101,6 +102,11 @@ class Pasts:
                 self._add_failures(past)
             case "storms":
                 self._add_storms(past)
+            case "resumes":
+                self._require(past, "runs")
+                self._add_told(past, "resumes", past_resumes.AT)
+            case "gaps":
+                self._add_told(past, "gaps", GAPS_AT)
 
     def _add_jobs(self, past: Past) -> None:
         reached = self._reached("jobs")
@@ -139,6 +145,16 @@ class Pasts:
             self._add_deleted(past, questions, "SELECT job_id FROM storm_members")
         past.run(past_storms.LAST_FAILED)
 
+    def _add_told(self, past: Past, part: Part, tables: Mapping[str, str]) -> None:
+        """The rows of a model, and the names of their jobs."""
+        values = {"position": self._require(past, part)}
+        with self._store.reading() as questions:
+            for table, sql in tables.items():
+                past.fill(table, questions.rows(sql, values))
+            self._add_deleted(
+                past, questions, f"SELECT job_id FROM {part} WHERE position <= :position"
+            )
+
     def _require(self, past: Past, part: Part) -> int:
         """The past's position, which a copy must have reached."""
         reached = self._reached(part)
@@ -164,7 +180,7 @@ class Past:
             ":memory:", isolation_level=None, check_same_thread=False
         )
         finalize(self, self._connection.close)
-        for model in (jobs, runs, storms):
+        for model in (jobs, runs, storms, resumes, gaps):
             self._connection.executescript(model.SCHEMA.replace("{g}", ""))
         self.questions: Questions = SQLiteQuestions(self._connection)
 

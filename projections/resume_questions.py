@@ -12,14 +12,16 @@ from ledger.errors import InvalidField, Unavailable
 from ledger.store.reading import from_microseconds, microseconds
 from projections.copies import Copies
 from projections.job_questions import MAX_PAGE, read_cursor
+from projections.past import Moment
 from projections.resumes import NAME, OUTCOMES
 from projections.store import Questions, Row
 
 QUOTED_DAYS = 90
 """How far back the rate looks that is quoted to whoever is about to force a job."""
 PAGE = """
-SELECT resumes.*, jobs.name AS job_name FROM resumes
-LEFT JOIN jobs ON jobs.id = resumes.job_id
+SELECT resumes.*, jobs.name AS job_name,
+    (SELECT COUNT(*) FROM resume_trips WHERE resume = resumes.position) AS trip_count
+FROM resumes LEFT JOIN jobs ON jobs.id = resumes.job_id
 WHERE {condition} ORDER BY resumes.position DESC LIMIT :limit
 """
 RATES = """
@@ -55,10 +57,12 @@ class Record:
 
 
 def answer(
-    copies: Copies, asked: ResumeFilter
+    copies: Copies, asked: ResumeFilter, *, as_of: Moment | None = None
 ) -> tuple[list[dict[str, Any]], str | None, dict[str, Any]]:
-    """A page of force-resumes, the next page's cursor, and how many held, all of one state."""
-    with copies.reading() as questions:
+    """A page of force-resumes, the next page's cursor, and how many held, all of one state: that of
+    now, or of a moment of the past.
+    """
+    with copies.reading(as_of, "jobs", "resumes") as questions:
         found, following = find(questions, asked)
         return found, following, rates(questions, asked)
 

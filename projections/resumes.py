@@ -13,12 +13,12 @@ from ledger.store.records import Fact
 from projections.model import Statement
 
 NAME = "resumes"
-VERSION = 1
+VERSION = 2
 OUTCOMES = ("open", "held", "re_tripped", "paused_again", "deleted")
 UNKNOWN_CLASS = "unknown"
 """The failure class of a job that was taken over failed."""
 
-TABLES = ("resumes",)
+TABLES = ("resumes", "resume_trips")
 SCHEMA = """
 CREATE TABLE resumes{g} (
     position BIGINT PRIMARY KEY,
@@ -39,26 +39,30 @@ CREATE TABLE resumes{g} (
     run_count BIGINT NOT NULL,
     next_trip_position BIGINT,
     next_trip_at BIGINT,
-    trip_count BIGINT NOT NULL,
     is_tripped BIGINT NOT NULL,
     is_latest BIGINT NOT NULL
 );
 CREATE INDEX resumes{g}_open ON resumes{g} (job_id) WHERE outcome = 'open';
 CREATE INDEX resumes{g}_latest ON resumes{g} (job_id) WHERE is_latest = 1;
 CREATE INDEX resumes{g}_by_time ON resumes{g} (recorded_at);
+CREATE TABLE resume_trips{g} (
+    position BIGINT PRIMARY KEY,
+    resume BIGINT NOT NULL
+);
+CREATE INDEX resume_trips{g}_of ON resume_trips{g} (resume);
 """
-"""`run_count`: the runs that ended until it was decided. `trip_count`: how often the job tripped
-until it was next forced.
+"""`run_count`: the runs that ended until it was decided. Its trips are those until the job was next
+forced; a probe that failed is none.
 """
 
 SUPERSEDE = "UPDATE resumes{g} SET is_latest = 0 WHERE job_id = :job_id AND is_latest = 1"
 INSERT = """
 INSERT INTO resumes{g} (
     position, job_id, recorded_at, actor, kind, source, reason, failure_class, trip_position,
-    cleared_errors, last_error, recovery_id, outcome, run_count, trip_count, is_tripped, is_latest
+    cleared_errors, last_error, recovery_id, outcome, run_count, is_tripped, is_latest
 ) VALUES (
     :position, :job_id, :at, :actor, :kind, :source, :reason, :failure_class, :trip_position,
-    :cleared_errors, :last_error, :recovery_id, 'open', 0, 0, 0, 1
+    :cleared_errors, :last_error, :recovery_id, 'open', 0, 0, 1
 )
 """
 COUNT_RUN = """
@@ -74,10 +78,14 @@ DECIDE = """
 UPDATE resumes{g} SET outcome = :outcome, decided_position = :position, decided_at = :at
 WHERE job_id = :job_id AND outcome = 'open'
 """
+COUNT_TRIP = """
+INSERT INTO resume_trips{g} (position, resume)
+SELECT :position, position FROM resumes{g}
+WHERE job_id = :job_id AND is_latest = 1 AND is_tripped = 0
+"""
 TRIP = """
 UPDATE resumes{g} SET next_trip_position = COALESCE(next_trip_position, :position),
-    next_trip_at = COALESCE(next_trip_at, :at), trip_count = trip_count + 1 - is_tripped,
-    is_tripped = 1
+    next_trip_at = COALESCE(next_trip_at, :at), is_tripped = 1
 WHERE job_id = :job_id AND is_latest = 1
 """
 CLOSE = "UPDATE resumes{g} SET is_tripped = 0 WHERE job_id = :job_id AND is_latest = 1"
@@ -88,7 +96,7 @@ _STATEMENTS: dict[str, tuple[str, ...]] = {
     "job.run_failed": (COUNT_RUN,),
     "job.run_lost": (COUNT_RUN,),
     "job.run_blocked": (COUNT_RUN,),
-    "job.circuit_tripped": (DECIDE, TRIP),
+    "job.circuit_tripped": (DECIDE, COUNT_TRIP, TRIP),
     "job.circuit_closed": (CLOSE,),
     "job.paused": (DECIDE,),
     "job.deleted": (DECIDE,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,8 +11,9 @@ import typer
 from api.cli.answers import Document, say_more, short, show
 from api.cli.lookup import find_job_id
 from api.cli.moments import read_instant, told_briefly
-from api.cli.options import AsJson, Cursor, DataFolder, Limit
+from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit
 from api.cli.screen import Cell, print_table, say
+from api.cli.then import Then, read_then
 from api.cli.ways import Intent, open_door
 from ledger.clock import SystemClock
 
@@ -39,6 +41,7 @@ def list_gaps(
     cause: Cause = None,
     since: Since = None,
     until: Until = None,
+    as_of: AsOf = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: AsJson = False,
@@ -55,12 +58,15 @@ def list_gaps(
         "cursor": cursor,
     }
     with open_door(Intent.READ, data) as door:
-        query["job"] = find_job_id(door, job) if job is not None else None
-        answer = door.ask("GET", "/v1/gaps", query=query)
-    show(answer, as_json, lambda document: _print_gaps(document, now))
+        then = read_then(door, as_of)
+        query["job"] = find_job_id(door, job, as_of=then.as_of) if job is not None else None
+        answer = door.ask("GET", "/v1/gaps", query=query | {"as_of": then.as_of})
+    show(answer, as_json, partial(_print_gaps, then=then))
 
 
-def _print_gaps(document: Document, now: datetime) -> None:
+def _print_gaps(document: Document, then: Then) -> None:
+    now = then.now
+    then.say()
     gaps = [*document["open"], *document["gaps"]]
     if not gaps:
         say("No slot was missed.", style="dim")
@@ -70,7 +76,7 @@ def _print_gaps(document: Document, now: datetime) -> None:
     untold = document["open_count"] - len(document["open"])
     if document["open"] and untold:
         say(f"{untold} more are still open: give a larger --limit.", style="dim")
-    say_more(document, "jobledger gaps (the same filters)")
+    say_more(document, f"jobledger gaps{then.flag(document['position'])} (the same filters)")
 
 
 def _row(gap: Document, now: datetime) -> tuple[Cell, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +12,9 @@ from rich.text import Text
 from api.cli.answers import Document, say_more, short, show
 from api.cli.lookup import find_job_id
 from api.cli.moments import read_instant, told_briefly
-from api.cli.options import AsJson, Cursor, DataFolder, Limit
+from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit
 from api.cli.screen import print_table, say
+from api.cli.then import Then, read_then
 from api.cli.ways import Intent, open_door
 from ledger.clock import SystemClock
 
@@ -44,6 +46,7 @@ def list_resumes(
     since: Since = None,
     until: Until = None,
     outcome: Outcome = None,
+    as_of: AsOf = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: AsJson = False,
@@ -61,12 +64,15 @@ def list_resumes(
         "cursor": cursor,
     }
     with open_door(Intent.READ, data) as door:
-        query["job"] = find_job_id(door, job) if job is not None else None
-        answer = door.ask("GET", "/v1/resumes", query=query)
-    show(answer, as_json, lambda document: _print_resumes(document, now))
+        then = read_then(door, as_of)
+        query["job"] = find_job_id(door, job, as_of=then.as_of) if job is not None else None
+        answer = door.ask("GET", "/v1/resumes", query=query | {"as_of": then.as_of})
+    show(answer, as_json, partial(_print_resumes, then=then))
 
 
-def _print_resumes(document: Document, now: datetime) -> None:
+def _print_resumes(document: Document, then: Then) -> None:
+    now = then.now
+    then.say()
     if not document["resumes"]:
         say("Nobody forced a job back.", style="dim")
         return
@@ -88,7 +94,7 @@ def _print_resumes(document: Document, now: datetime) -> None:
     print_table(heads, rows)
     say()
     _print_rates(document["rates"])
-    say_more(document, "jobledger resumes (the same filters)")
+    say_more(document, f"jobledger resumes{then.flag(document['position'])} (the same filters)")
 
 
 def _outcome(one: Document) -> Text:

@@ -20,13 +20,10 @@ router = APIRouter(prefix="/v1/resumes", tags=["resumes"])
 @router.get("", dependencies=[requires("viewer")], responses={200: RESUMES})
 async def resumes(query: Annotated[ResumesQuery, Query()], door: UsesDoor) -> Response:
     """The force-resumes, the newest first, and how many of all that fit held."""
-    given = query.model_dump(exclude={"after_position", "job"})
+    given = query.model_dump(exclude={"after_position", "as_of", "job"})
     asked = ResumeFilter(**given, job=str(query.job) if query.job else None)
     await door.require_actor(query.actor)
-    position = door.position(query.after_position)
-    found, following, rates = await door.read(
-        partial(answer, door.parts.copies, asked),
-        needs=("resumes", "jobs"),
-        after_position=query.after_position,
-    )
+    question = partial(answer, door.parts.copies, asked)
+    told, position = await door.ask(query, question, needs=("resumes", "runs", "jobs"))
+    found, following, rates = told
     return plain({"resumes": found, "next": following, "rates": rates, "position": position})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from projections import runs, storms
+from projections import gaps, resumes, runs, storms
 from projections.framed_jobs import FramedJobs
 from tests.api.harness import Api, serving
 from tests.api.life import EVERY
@@ -34,5 +34,5 @@ def framed(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Api]:
         if request.config.getoption("--api-store") == "postgres":
             servers = request.getfixturevalue("postgres_dsns")
             settings["dsn"] = closing.enter_context(a_database(servers[1], own_name()))
-        models = (FramedJobs(EVERY), runs, storms)
+        models = (FramedJobs(EVERY), runs, storms, resumes, gaps)
         yield closing.enter_context(serving(tmp_path, models, **settings))

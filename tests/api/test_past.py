@@ -1,5 +1,5 @@
-"""`as_of` over the fleet: the list of jobs, the summary and the storms, exactly as the same call
-was answered then.
+"""`as_of` over the fleet: the list of jobs, the summary, storms, resumes and gaps, exactly as the
+same call was answered then.
 """
 
 from __future__ import annotations
@@ -27,6 +27,14 @@ LISTS = (
     "/v1/storms",
     "/v1/storms?limit=1",
     "/v1/storms?open=true",
+    "/v1/resumes",
+    "/v1/resumes?limit=2",
+    "/v1/resumes?outcome=open",
+    "/v1/resumes?failure_class=timeout",
+    "/v1/gaps",
+    "/v1/gaps?limit=3",
+    "/v1/gaps?tag=red",
+    "/v1/gaps?cause=paused",
 )
 Kept = dict[tuple[int, str], tuple[str, list[bytes]]]
 
@@ -81,7 +89,9 @@ def test_before_anything_happened_there_is_nothing(framed: Api) -> None:
         problem(framed.get(f"/v1/storms/S-1?as_of={as_of}"), 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/summary", "/v1/storms", "/v1/storms/S-1"])
+@pytest.mark.parametrize(
+    "path", ["/v1/jobs", "/v1/summary", "/v1/storms", "/v1/storms/S-1", "/v1/resumes", "/v1/gaps"]
+)
 @pytest.mark.parametrize(
     "as_of", ["99999", "9" * 400, "2999-01-01T00:00:00Z", "yesterday", "", "2026-03-02T12:00:00"]
 )

@@ -69,3 +69,17 @@ def test_a_moment_that_cannot_be_asked_about_is_refused(shell: Shell, at: str, c
     shell.schedule("report")
 
     assert shell.type("why", "report", "--at", at).code == code
+
+
+def test_resumes_and_gaps_are_told_as_they_stood(shell: Shell) -> None:
+    job_id = tripped_job(shell.data)
+    tripped_at = shell.ok("audit", "--json").document["events"][-1]["position"]
+    shell.ok("resume", job_id, "--force", "--reason", "the provider is back")
+
+    now = shell.ok("resumes").out
+    then = shell.ok("resumes", "--as-of", str(tripped_at)).out
+
+    assert "the provider is back" in now
+    assert then.startswith(f"As of position {tripped_at}, ")
+    assert "Nobody forced a job back." in then
+    assert shell.ok("gaps", "--as-of", str(tripped_at)).out.startswith("As of position")

@@ -16,17 +16,32 @@ from pytest import raises
 from ledger import Ledger
 from ledger.errors import Behind
 from ledger.store.records import Fact
-from projections import job_questions, jobs, past, runs, storm_questions, storms
+from projections import (
+    gap_questions,
+    gaps,
+    job_questions,
+    jobs,
+    past,
+    resume_questions,
+    resumes,
+    runs,
+    storm_questions,
+    storms,
+)
 from projections.copies import Copies
 from projections.framed_jobs import FramedJobs
+from projections.gap_questions import GapFilter
 from projections.job_questions import JobFilter
-from projections.past import Moment
+from projections.past import Moment, Part
+from projections.resume_questions import ResumeFilter
 from projections.stores.sqlite import SQLiteQuestions
 from tests.flow.typed_commands import Shell
 from tests.storm.making import Making, Size
 
 SEED = 11
 EVERY = 700
+KEPT = (jobs, runs, storms, resumes, gaps)
+PARTS: tuple[Part, ...] = ("jobs", "runs", "storms", "resumes", "gaps")
 FILTERS = (
     JobFilter(limit=1000),
     JobFilter(status="failed"),
@@ -48,7 +63,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
 
 @pytest.fixture
 def copies(ledger: Ledger, tmp_path: Path) -> Iterator[Copies]:
-    models = (FramedJobs(EVERY), runs, storms)
+    models = (FramedJobs(EVERY), *KEPT[1:])
     opened = Copies.open(ledger, tmp_path / "copies.db", models=models)
     opened.catch_up()
     yield opened
@@ -71,6 +86,10 @@ def told(questions: Any, moment: Moment) -> list[Any]:
         runs.recent_failures(questions),
         page,
         *(storm_questions.one(questions, storm["id"], now=moment.at) for storm in page),
+        resume_questions.find(questions, ResumeFilter(limit=1000)),
+        resume_questions.rates(questions, ResumeFilter()),
+        gap_questions.find(questions, GapFilter(limit=1000)),
+        gap_questions.find(questions, GapFilter(tag="team:billing", limit=1000)),
     ]
 
 
@@ -82,17 +101,17 @@ def test_the_past_is_what_the_events_up_to_there_make(ledger: Ledger, copies: Co
     chosen |= {position - 1 for position in trips[:10]}
     chosen |= {EVERY - 1, EVERY, EVERY + 1, 9 * EVERY, end}
     memory = sqlite3.connect(":memory:", isolation_level=None)
-    for model in (jobs, runs, storms):
+    for model in KEPT:
         memory.executescript(model.SCHEMA.replace("{g}", ""))
     storm_counts = set()
 
     for fact in all_facts(ledger):
-        for model in (jobs, runs, storms):
+        for model in KEPT:
             for sql, values in model.project(fact):
                 memory.execute(sql.replace("{g}", ""), values)
         if fact.position in chosen:
             moment = Moment(fact.position, ledger.reading.recorded_at(fact.position))
-            with copies.reading(moment, "jobs", "runs", "storms") as questions:
+            with copies.reading(moment, *PARTS) as questions:
                 found = told(questions, moment)
             expected = told(SQLiteQuestions(memory), moment)
             assert found == expected, f"seed {SEED}, position {fact.position}"
