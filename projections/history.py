@@ -104,7 +104,8 @@ class History:
         few of its events.
         """
         present = self._present(job_id, version) if version > STRETCH else None
-        return present or self._glimpse(job_id, version)
+        near = present or short_fold(self._ledger, job_id, version)
+        return near or self._glimpse(job_id, version)
 
     def _present(self, job_id: UUID, version: int) -> Job | None:
         if self._ledger.is_read_only or job_id not in self._ledger.heads.jobs:

@@ -23,7 +23,8 @@ NOT_TOLD = ("run_count", "last_delivery")
 RARE_TOPICS = tuple(event.TOPIC for event in JOB_EVENTS if event not in ABOUT_A_RUN)
 LONGEST_TAIL = 20_000
 """Events looked back over for a slot that went well."""
-AT_ONCE = 500
+FIRST_LOOK, WIDEST_LOOK = 16, 512
+"""Events read at a time: few at first, for mostly the last slot went well."""
 SETTLING = ("schedule", "catch_up")
 """Triggers of runs that a slot started."""
 
@@ -36,7 +37,7 @@ def short_fold(ledger: Ledger, job_id: UUID, version: int) -> Job | None:
     if tail is None:
         return None
     job = Job.blank(job_id)
-    for event in ledger.mapper.to_domain_events(_rare(ledger, job_id, tail[0].originator_version)):
+    for event in ledger.mapper.to_domain_events([*_rare(ledger, job_id, tail[0].id)]):
         job.evolve(event)
     job.version = tail[0].originator_version - 1
     for event in ledger.mapper.to_domain_events(tail):
@@ -47,15 +48,15 @@ def short_fold(ledger: Ledger, job_id: UUID, version: int) -> Job | None:
 def _tail(ledger: Ledger, job_id: UUID, version: int) -> Sequence[Recorded] | None:
     """The events from the last slot on that started a run which succeeded."""
     tail: list[Recorded] = []
-    last = version
+    last, width = version, FIRST_LOOK
     while last > 0 and version - last < LONGEST_TAIL:
-        first = max(0, last - AT_ONCE)
-        found = ledger.book.stream(job_id, after=first, upto=last, limit=AT_ONCE)
+        first = max(0, last - width)
+        found = ledger.book.stream(job_id, after=first, upto=last, limit=width)
         tail = [*found, *tail]
         start = _settling(ledger, tail[: len(found) + 1])
         if start is not None:
             return tail[start:]
-        last = first
+        last, width = first, min(2 * width, WIDEST_LOOK)
     return None
 
 
@@ -71,13 +72,9 @@ def _settling(ledger: Ledger, events: Sequence[Recorded]) -> int | None:
     return None
 
 
-def _rare(ledger: Ledger, job_id: UUID, before: int) -> list[Recorded]:
-    """The events before a version that are not about a run."""
-    return [item for item in _all_rare(ledger, job_id) if item.originator_version < before]
-
-
-def _all_rare(ledger: Ledger, job_id: UUID) -> Iterator[Recorded]:
-    asked = AuditQuery(stream=job_id, topics=RARE_TOPICS, limit=MAX_PAGE)
+def _rare(ledger: Ledger, job_id: UUID, before: int) -> Iterator[Recorded]:
+    """The events before a position that are not about a run."""
+    asked = AuditQuery(stream=job_id, topics=RARE_TOPICS, until_position=before - 1, limit=MAX_PAGE)
     while True:
         page = ledger.book.find(asked)
         yield from page
