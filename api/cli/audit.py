@@ -14,8 +14,8 @@ from api.cli.answers import Document, say_more, short, show
 from api.cli.door import Door
 from api.cli.exits import Misused
 from api.cli.lookup import find_job_id
-from api.cli.moments import read_instant, told_briefly
-from api.cli.options import AsJson, Cursor, DataFolder
+from api.cli.moments import read_past, told_briefly
+from api.cli.options import AsJson, Cursor, DataFolder, OfJob
 from api.cli.pouring import FileFormat, pour
 from api.cli.screen import escaped_json, harmless, print_told, say, write
 from api.cli.ways import Intent, open_door
@@ -45,9 +45,6 @@ Kind = Annotated[
 Topics = Annotated[
     list[str] | None,
     typer.Option("--topic", metavar="TOPIC", help="job.force_resumed, …; may be repeated."),
-]
-JobFilter = Annotated[
-    str | None, typer.Option("--job", metavar="JOB", help="Only this job: id, prefix or name.")
 ]
 Source = Annotated[
     str | None,
@@ -79,7 +76,7 @@ def audit(
     actor: Actor = None,
     kind: Kind = None,
     topic: Topics = None,
-    job: JobFilter = None,
+    job: OfJob = None,
     source: Source = None,
     correlation_id: CorrelationId = None,
     failure_class: FailureClass = None,
@@ -103,8 +100,8 @@ def audit(
         "source": source,
         "correlation_id": correlation_id,
         "failure_class": failure_class,
-        "since": back(since, "--since"),
-        "until": back(until, "--until"),
+        "since": read_past(since, "--since"),
+        "until": read_past(until, "--until"),
         "order": order.value,
         "cursor": cursor,
         "limit": limit,
@@ -116,11 +113,6 @@ def audit(
             return
         answer = door.ask("GET", "/v1/events", query=query)
     show(answer, as_json or shape is Format.JSON, _print_events)
-
-
-def back(text: str | None, flag: str) -> str | None:
-    """An instant, or how long ago it was."""
-    return read_instant(text, flag, SystemClock().now(), direction=-1) if text else None
 
 
 def write_events(door: Door, query: Mapping[str, Any], shape: FileFormat) -> None:

@@ -19,8 +19,8 @@ from api.cli.crontab_export import crontab
 from api.cli.door import Door
 from api.cli.exits import Misused
 from api.cli.lookup import find_job_id
-from api.cli.moments import shown
-from api.cli.options import DataFolder
+from api.cli.moments import read_past, shown
+from api.cli.options import DataFolder, OfJob
 from api.cli.pouring import FileFormat, pour
 from api.cli.screen import complain, harmless_lines, write
 from api.cli.ways import Intent, open_door
@@ -55,7 +55,7 @@ def export(
     actor: audit.Actor = None,
     kind: audit.Kind = None,
     topic: audit.Topics = None,
-    job: audit.JobFilter = None,
+    job: OfJob = None,
     source: audit.Source = None,
     correlation_id: audit.CorrelationId = None,
     failure_class: audit.FailureClass = None,
@@ -71,8 +71,8 @@ def export(
         "source": source,
         "correlation_id": correlation_id,
         "failure_class": failure_class,
-        "since": audit.back(since, "--since"),
-        "until": audit.back(until, "--until"),
+        "since": read_past(since, "--since"),
+        "until": read_past(until, "--until"),
     }
     _require_fitting(wanted, tag, {**query, "job": job})
     with open_door(Intent.READ, data) as door:

@@ -10,16 +10,12 @@ import typer
 
 from api.cli.answers import Document, say_more, short, show
 from api.cli.lookup import find_job_id
-from api.cli.moments import read_instant, told_briefly
-from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit
+from api.cli.moments import read_past, told_briefly
+from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, OfJob
 from api.cli.screen import Cell, print_table, say
 from api.cli.then import Then, read_then
 from api.cli.ways import Intent, open_door
-from ledger.clock import SystemClock
 
-OfJob = Annotated[
-    str | None, typer.Option("--job", metavar="JOB", help="Only this job: id, prefix or name.")
-]
 Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
 Cause = Annotated[
     str | None,
@@ -48,12 +44,11 @@ def list_gaps(
     data: DataFolder = None,
 ) -> None:
     """List the spans in which jobs should have run and did not: open ones, then the newest."""
-    now = SystemClock().now()
     query = {
         "tag": tag,
         "cause": cause,
-        "since": read_instant(since, "--since", now, direction=-1) if since else None,
-        "until": read_instant(until, "--until", now, direction=-1) if until else None,
+        "since": read_past(since, "--since"),
+        "until": read_past(until, "--until"),
         "limit": limit,
         "cursor": cursor,
     }

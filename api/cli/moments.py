@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta
 
 from api.cli.exits import Misused
-from ledger.clock import parse_rfc3339, rfc3339
+from ledger.clock import SystemClock, parse_rfc3339, rfc3339
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 LONGEST_SECONDS = 100 * 366 * 86_400
@@ -45,6 +45,13 @@ def read_instant(text: str, flag: str, now: datetime, *, direction: int = 1) -> 
             f"{flag}: {shown(text)} is no instant; write 2026-12-01T09:00:00Z (with an offset), or "
             "a duration such as 2h."
         ) from None
+
+
+def read_past(text: str | None, flag: str) -> str | None:
+    """An instant, or how long ago it was, as the API wants it; nothing for nothing. Misused
+    otherwise.
+    """
+    return read_instant(text, flag, SystemClock().now(), direction=-1) if text else None
 
 
 def read_moment(text: str | None, flag: str, now: datetime) -> str | None:

@@ -20,6 +20,9 @@ JobWanted = Annotated[
         metavar="JOB", help="A job's id, the beginning of it (4 characters or more), or its name."
     ),
 ]
+OfJob = Annotated[
+    str | None, typer.Option("--job", metavar="JOB", help="Only this job: id, prefix or name.")
+]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Cursor = Annotated[

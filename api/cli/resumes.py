@@ -11,21 +11,17 @@ from rich.text import Text
 
 from api.cli.answers import Document, say_more, short, show
 from api.cli.lookup import find_job_id
-from api.cli.moments import read_instant, told_briefly
-from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit
+from api.cli.moments import read_past, told_briefly
+from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, OfJob
 from api.cli.screen import print_table, say
 from api.cli.then import Then, read_then
 from api.cli.ways import Intent, open_door
-from ledger.clock import SystemClock
 
 STYLES = {"held": "green", "re_tripped": "bold red", "paused_again": "yellow", "deleted": "dim"}
 
 Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Forced by whom.")]
 FailureClass = Annotated[
     str | None, typer.Option("--failure-class", help="What tripped them: rate_limited, …")
-]
-OfJob = Annotated[
-    str | None, typer.Option("--job", metavar="JOB", help="Only this job: id, prefix or name.")
 ]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="INSTANT", help="Forced since, or 2h ago: 2h.")
@@ -53,12 +49,11 @@ def list_resumes(
     data: DataFolder = None,
 ) -> None:
     """List the forced resumes, the newest first, and how many of them held."""
-    now = SystemClock().now()
     query = {
         "actor": actor,
         "failure_class": failure_class,
-        "since": read_instant(since, "--since", now, direction=-1) if since else None,
-        "until": read_instant(until, "--until", now, direction=-1) if until else None,
+        "since": read_past(since, "--since"),
+        "until": read_past(until, "--until"),
         "outcome": outcome,
         "limit": limit,
         "cursor": cursor,
