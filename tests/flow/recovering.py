@@ -4,7 +4,6 @@ step by step, and targets that a test breaks and mends.
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,11 +18,11 @@ from ledger.clock import parse_rfc3339
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
 from ledger.dispatch.membership import OneOfMany
 from ledger.dispatch.recoveries import RecoveryDriver
-from ledger.dispatch.workshop import Finished
 from ledger.store.address import Address
 from ledger.store.query import AuditQuery
 from ledger.store.run_commands import Claimed
 from tests.builders import ManualClock, SeededChance, a_spec
+from tests.timed_runs import TimedRuns
 
 HOURLY = {"kind": "cron", "expr": "0 * * * *"}
 TOOK = timedelta(seconds=2)
@@ -33,47 +32,6 @@ DONE = Succeeded("", 0, "0" * 64, 5)
 
 _seeds = count(1)
 Meets = Callable[[Claimed], bool]
-
-
-class Targets:
-    """A workplace: each run takes two seconds, and fails if `fails` says so of its job's name."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        self.running: dict[str, Claimed] = {}
-        self.fails: Meets = lambda _: True
-        self._clock = clock
-        self._ends: list[tuple[datetime, str, Outcome]] = []
-        self._back: list[Finished] = []
-
-    def start(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def is_instant(self, _: dict[str, Any] | None) -> bool:
-        return False
-
-    def launch(self, claimed: Claimed) -> None:
-        run_id = claimed.run.run_id
-        self.running[run_id] = claimed
-        outcome = LIMITED if self.fails(claimed) else DONE
-        heapq.heappush(self._ends, (self._clock.now() + TOOK, run_id, outcome))
-
-    def finished(self, limit: int) -> list[Finished]:
-        done, self._back = self._back, []
-        while self._ends and self._ends[0][0] <= self._clock.now() and len(done) < limit:
-            _, run_id, outcome = heapq.heappop(self._ends)
-            done.append(Finished(self.running.pop(run_id), outcome))
-        return done
-
-    def put_back(self, finished: Finished) -> None:
-        self._back.append(finished)
-
-    @property
-    def finished_count(self) -> int:
-        return len(self._back)
-
-    def next_end(self) -> datetime | None:
-        return self._ends[0][0] if self._ends else None
 
 
 class World:
@@ -88,10 +46,13 @@ class World:
     def _open(self) -> None:
         chance = SeededChance(next(_seeds))
         self.ledger = Ledger.open(self._place, clock=self.clock, chance=chance)
-        self.work = Targets(self.clock)
-        self.work.fails = lambda claimed: self.fails(claimed)
+        self.work = TimedRuns(self.clock, self._fate)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=500)
         self.driver = RecoveryDriver(self.ledger)
+
+    def _fate(self, claimed: Claimed) -> tuple[timedelta, Outcome]:
+        """Each run takes two seconds, and fails if `fails` says so."""
+        return TOOK, LIMITED if self.fails(claimed) else DONE
 
     def close(self) -> None:
         self.driver.close()

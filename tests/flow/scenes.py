@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ from uuid import UUID
 
 from ledger import Dispatcher
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
-from ledger.dispatch.workshop import Finished
 from ledger.domain.origin import Actor
 from ledger.store.run_commands import Claimed
 from projections.copies import Copies
 from projections.history import History
 from projections.why.question import Why
 from tests.builders import ManualClock, a_spec, open_ledger
+from tests.timed_runs import TimedRuns
 
 OLGA = Actor("olga", "user")
 DONE = Succeeded("", 0, "0" * 64, 1)
@@ -25,39 +24,6 @@ TICK = timedelta(seconds=1)
 NEVER = timedelta(days=1000)
 
 Script = list[tuple[timedelta, Outcome]]
-
-
-@dataclass
-class ScriptedRuns:
-    """A workplace where each run takes as long and ends as its job's script says; then the last
-    line of the script is said again.
-    """
-
-    clock: ManualClock
-    scripts: dict[UUID, Script]
-    running: dict[str, Claimed] = field(default_factory=dict)
-    finished_count: int = 0
-    _ends: dict[str, tuple[datetime, Outcome]] = field(default_factory=dict)
-
-    def start(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def put_back(self, finished: Finished) -> None: ...
-
-    def is_instant(self, executor: dict[str, Any] | None) -> bool:
-        return False
-
-    def launch(self, claimed: Claimed) -> None:
-        script = self.scripts.get(claimed.job_id) or [(timedelta(0), DONE)]
-        took, outcome = script.pop(0) if len(script) > 1 else script[0]
-        self.running[claimed.run.run_id] = claimed
-        self._ends[claimed.run.run_id] = self.clock.now() + took, outcome
-
-    def finished(self, limit: int) -> list[Finished]:
-        now = self.clock.now()
-        over = [run_id for run_id in self.running if self._ends[run_id][0] <= now]
-        return [Finished(self.running.pop(one), self._ends[one][1]) for one in over]
 
 
 class Scene:
@@ -76,13 +42,18 @@ class Scene:
         self._starts += 1
         self.ledger = open_ledger(self._folder, self.clock, seed=self._starts)
         self.copies = Copies.open(self.ledger, self._folder / "data" / "projections.db")
-        self.work = ScriptedRuns(self.clock, self.scripts)
+        self.work = TimedRuns(self.clock, self._fate)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=self._concurrency)
         self.asking = Why(self.ledger, History(self.ledger), self.copies.storm_of)
 
     def close(self) -> None:
         self.copies.close()
         self.ledger.close()
+
+    def _fate(self, claimed: Claimed) -> tuple[timedelta, Outcome]:
+        """The next line of the job's script; then the last one again and again."""
+        script = self.scripts.get(claimed.job_id) or [(timedelta(0), DONE)]
+        return script.pop(0) if len(script) > 1 else script[0]
 
     def silence(self, until: datetime) -> None:
         """The node dies as it stands, and comes back at an instant."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from ledger import Dispatcher, Ledger
 from ledger.clock import parse_rfc3339
 from ledger.dispatch.executors.outcomes import Outcome
 from ledger.dispatch.sandbox import outcome_of
-from ledger.dispatch.workshop import Finished
 from ledger.errors import InvalidField, StartRefused
 from ledger.store.backups import reading
 from ledger.store.files import BOOK_FILE
@@ -31,6 +30,7 @@ from projections.copies import Copies
 from tests.builders import ManualClock, open_ledger
 from tests.flow.typed_commands import Shell, tripped_job
 from tests.storm.making import Making, Size
+from tests.timed_runs import TimedRuns
 
 SEED, SMALL = 3, Size(jobs=24, days=2)
 DATA = "data"
@@ -64,40 +64,6 @@ class Source:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     folder = tmp_path_factory.mktemp("source")
     return Source(folder, Making(folder, SEED, SMALL).make())
-
-
-@dataclass
-class AsRecorded:
-    """A workplace in simulated time, where every run ends as it was recorded."""
-
-    runs: RecordedRuns
-    clock: ManualClock
-    running: dict[str, Claimed] = field(default_factory=dict)
-    finished_count: int = 0
-    _ends: dict[str, tuple[datetime, Outcome]] = field(default_factory=dict)
-
-    def start(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def put_back(self, finished: Finished) -> None: ...
-
-    def is_instant(self, executor: dict[str, Any] | None) -> bool:
-        return False
-
-    def launch(self, claimed: Claimed) -> None:
-        run, now = claimed.run, self.clock.now()
-        like = self.runs.like(
-            claimed.job_id, scheduled_for=run.scheduled_for, attempt=run.attempt, at=now
-        )
-        took = timedelta(milliseconds=like.duration_ms if like is not None else 0)
-        self.running[run.run_id] = claimed
-        self._ends[run.run_id] = now + took, outcome_of(like, now)
-
-    def finished(self, limit: int) -> list[Finished]:
-        now = self.clock.now()
-        over = [run_id for run_id in self.running if self._ends[run_id][0] <= now][:limit]
-        return [Finished(self.running.pop(one), self._ends[one][1]) for one in over]
 
 
 @pytest.mark.slow
@@ -154,7 +120,9 @@ def test_a_storm_comes_again_in_simulated_time(
         closing(sqlite3.connect(made.file)) as recorded,
         open_ledger(tmp_path, clock) as ledger,
     ):
-        dispatcher = Dispatcher(ledger, AsRecorded(RecordedRuns(recorded), clock))
+        runs = RecordedRuns(recorded)
+        work = TimedRuns(clock, lambda claimed: as_recorded(runs, claimed, clock.now()))
+        dispatcher = Dispatcher(ledger, work)
         end = parse_rfc3339(source.storm["ends_at"])
         while clock.now() < end:
             dispatcher.run_once()
@@ -169,6 +137,14 @@ def test_a_storm_comes_again_in_simulated_time(
     assert found["job_count"] == original["job_count"] == len(source.storm["jobs"])
     assert (found["signature"] == original["signature"]) is not is_redacted
     assert found["trip_count"] >= 1
+
+
+def as_recorded(runs: RecordedRuns, claimed: Claimed, now: datetime) -> tuple[timedelta, Outcome]:
+    """How long the recorded run took that is like this one, and how it ended."""
+    run = claimed.run
+    like = runs.like(claimed.job_id, scheduled_for=run.scheduled_for, attempt=run.attempt, at=now)
+    took = timedelta(milliseconds=like.duration_ms if like is not None else 0)
+    return took, outcome_of(like, now)
 
 
 def storms_of(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:

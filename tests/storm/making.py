@@ -18,10 +18,11 @@ from ledger import Dispatcher, Ledger
 from ledger.clock import rfc3339
 from ledger.store.sqlite import SQLiteBook
 from tests.builders import NOON, ManualClock, open_ledger
+from tests.storm.fates import Fates
 from tests.storm.fleet import Member, fleet
 from tests.storm.operators import OF_TEAM, Operators
 from tests.storm.weather import Stretch, Trouble, weather
-from tests.storm.work import ScriptedWork
+from tests.timed_runs import TimedRuns
 
 TICK = timedelta(seconds=10)
 """How often the dispatcher looks, at most: runs that end meanwhile are recorded together."""
@@ -76,7 +77,8 @@ class Making:
             self._folder, self._clock, seed=self._chance.randrange(2**32)
         )
         cast(SQLiteBook, self._ledger.book)._writer.execute("PRAGMA synchronous = OFF")
-        self._work = ScriptedWork(self._clock, self._chance, self._weather, self._members)
+        fates = Fates(self._clock, self._chance, self._weather, self._members)
+        self._work = TimedRuns(self._clock, fates.of)
         self._dispatcher = Dispatcher(self._ledger, self._work, concurrency=CONCURRENCY)
 
     def _schedule_all(self) -> None:

@@ -1,19 +1,16 @@
-"""Where the fleet's runs are executed: each takes a while of simulated time and ends as the weather
-has it.
+"""What the fleet's runs meet: each takes a while of simulated time and ends as the weather has
+it.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 from random import Random
-from typing import Any
 from uuid import UUID
 
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
-from ledger.dispatch.workshop import Finished
 from ledger.store.run_commands import Claimed
 from tests.builders import ManualClock
 from tests.storm.fleet import Member
@@ -29,53 +26,25 @@ MISHAP_RATE = 0.004
 """The share of a plain job's runs that fail of something of their own."""
 
 
-class ScriptedWork:
-    """A workplace without threads or targets. What a run meets is settled when it begins."""
+class Fates:
+    """What a run of the fleet meets; of use as the fate of `TimedRuns`."""
 
     def __init__(
         self, clock: ManualClock, chance: Random, weather: Weather, members: Mapping[UUID, Member]
     ) -> None:
-        self.running: dict[str, Claimed] = {}
         self._clock = clock
         self._chance = chance
         self._weather = weather
         self._members = members
-        self._ends: list[tuple[datetime, str, Outcome]] = []
-        self._back: list[Finished] = []
 
-    def start(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def is_instant(self, executor: dict[str, Any] | None) -> bool:
-        return False
-
-    def launch(self, claimed: Claimed) -> None:
+    def of(self, claimed: Claimed) -> tuple[timedelta, Outcome]:
+        """How long the run takes, and how it ends."""
         now, member = self._clock.now(), self._members[claimed.job_id]
         trouble = self._weather.trouble(member.target, now)
         took = min(self._chance.expovariate(1 / MEAN_SECONDS), MOST_SECONDS)
         took = took / 10 if trouble else took
         outcome = _refused(trouble, member, now, took) if trouble else self._own(member, took)
-        self.running[claimed.run.run_id] = claimed
-        heapq.heappush(self._ends, (now + timedelta(seconds=took), claimed.run.run_id, outcome))
-
-    def finished(self, limit: int) -> list[Finished]:
-        done, self._back = self._back, []
-        while self._ends and self._ends[0][0] <= self._clock.now() and len(done) < limit:
-            _, run_id, outcome = heapq.heappop(self._ends)
-            done.append(Finished(self.running.pop(run_id), outcome))
-        return done
-
-    def put_back(self, finished: Finished) -> None:
-        self._back.append(finished)
-
-    @property
-    def finished_count(self) -> int:
-        return len(self._back)
-
-    def next_end(self) -> datetime | None:
-        """When the next run is over."""
-        return self._ends[0][0] if self._ends else None
+        return timedelta(seconds=took), outcome
 
     def _own(self, member: Member, took: float) -> Outcome:
         if member.is_plain and self._chance.random() < MISHAP_RATE:
