@@ -68,7 +68,8 @@ class Fork:
 
 def fork(source: Forkable, out: Path, *, until: int, is_redacted: bool, progress: Progress) -> Fork:
     """Write the events up to a position into a new file, readable by its owner only, and beside
-    them how the runs after that position ended. The source is only read.
+    them how the runs after that position ended, and each job's last one before. The source is only
+    read.
 
     Refuses InvalidField when there is no such position, StartRefused when `out` exists or cannot be
     made.
@@ -103,16 +104,19 @@ class _Writing:
         self._chain = genesis(ledger_id)
 
     def write(self, draft: Path, until: int, end: int) -> int:
-        """All of it, in one transaction; returns how many runs are known beyond `until`."""
+        """All of it, in one transaction; returns how many runs ended after `until`."""
         with closing(sqlite3.connect(draft, isolation_level=None)) as target:
+            ends, latest = RunEnds(), dict[UUID, RecordedRun]()
             prepare(target, draft, self.ledger_id)
             target.execute("BEGIN IMMEDIATE")
             target.execute(_PUT_META, (FORKED_FROM, self._origin(until)))
             rows = takewhile(lambda row: row.position <= until, self._source.rows(after=0))
             while page := list(islice(rows, ROWS_AT_ONCE)):
                 self._write_page(target, page)
+                latest |= {run.job: run for row in page if (run := ends.take(row)) is not None}
                 self._progress("events", page[-1].position, until)
-            count = store_runs(target, self._later_runs(until, end))
+            store_runs(target, map(self._worded, latest.values()))
+            count = store_runs(target, self._later_runs(ends, until, end))
             target.execute("COMMIT")
         return count
 
@@ -155,8 +159,7 @@ class _Writing:
         self._chain = chain_of(self._chain, leaf_of(*place, row.recorded_at, stored))
         return (*place, stored, row.recorded_at, *columns_of(state), self._chain)
 
-    def _later_runs(self, until: int, end: int) -> Iterator[RecordedRun]:
-        ends = RunEnds()
+    def _later_runs(self, ends: RunEnds, until: int, end: int) -> Iterator[RecordedRun]:
         for row in self._source.rows(after=until):
             if row.position % ROWS_AT_ONCE == 0:
                 self._progress("later runs", row.position, end)

@@ -16,7 +16,7 @@ from ledger.store.evidence import Row
 from ledger.store.reading import from_microseconds, microseconds
 
 SCHEMA = """
-CREATE TABLE recorded_runs (
+CREATE TABLE IF NOT EXISTS recorded_runs (
     job BLOB NOT NULL,
     started_at INTEGER NOT NULL,
     scheduled_for INTEGER NOT NULL,
@@ -35,7 +35,10 @@ _SHOWN = (
     "SELECT job, started_at, scheduled_for, attempt, status, duration_ms, failure_class, "
     "signature, error, retry_seconds FROM recorded_runs"
 )
-_SAME_SLOT = f"{_SHOWN} WHERE job = :job AND scheduled_for = :slot AND attempt = :attempt LIMIT 1"
+_SAME_SLOT = (
+    f"{_SHOWN} WHERE job = :job AND scheduled_for = :slot AND attempt = :attempt "
+    "ORDER BY started_at LIMIT 1"
+)
 _BEFORE = f"{_SHOWN} WHERE job = :job AND started_at <= :at ORDER BY started_at DESC LIMIT 1"
 _AFTER = f"{_SHOWN} WHERE job = :job AND started_at > :at ORDER BY started_at LIMIT 1"
 

@@ -8,10 +8,12 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import orjson
 import pytest
 
 from ledger import Dispatcher, Ledger
@@ -191,6 +193,36 @@ def test_the_command_line_forks_up_to_a_moment(tmp_path: Path) -> None:
     assert shell.type("fork", "--until", "9h9", "--out", str(tmp_path / "no.db")).code == 2
     assert shell.type("serve", "--sandbox", str(tmp_path / "nowhere.db")).code == 2
     assert shell.type("serve", "--sandbox", str(shell.data / BOOK_FILE)).code == 2
+
+
+def test_cut_at_the_end_a_job_goes_on_as_its_last_run_ended(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    job_id = UUID(tripped_job(shell.data))
+    shell.ok("fork", "--out", str(tmp_path / "fork.db"))
+
+    with closing(sqlite3.connect(tmp_path / "fork.db")) as recorded:
+        later = datetime.now(UTC)
+        run = RecordedRuns(recorded).like(job_id, scheduled_for=later, attempt=1, at=later)
+
+    assert run is not None
+    assert run.status == "failed"
+    assert outcome_of(run, later) != outcome_of(None, later)
+
+
+def test_a_run_that_was_open_at_the_cut_is_known(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    job_id = UUID(tripped_job(shell.data))
+    with reading(shell.data / BOOK_FILE) as book:
+        started = next(row for row in book.rows(after=0) if row.topic == "job.run_started")
+    shell.ok("fork", "--until", str(started.position), "--out", str(tmp_path / "fork.db"))
+
+    with closing(sqlite3.connect(tmp_path / "fork.db")) as recorded:
+        state = orjson.loads(started.state)
+        slot = parse_rfc3339(state["scheduled_for"])
+        run = RecordedRuns(recorded).like(job_id, scheduled_for=slot, attempt=1, at=slot)
+
+    assert run is not None
+    assert (run.scheduled_for, run.status) == (slot, "failed")
 
 
 def test_a_job_that_was_left_to_workers_needs_none_in_a_sandbox(tmp_path: Path) -> None:
