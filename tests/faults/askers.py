@@ -95,9 +95,14 @@ def require_truth(ledger: Ledger, askers: Sequence[Asker]) -> None:
 
 
 def require_heads_are_folds(ledger: Ledger) -> None:
-    """What the ledger remembers of its jobs is what the book says of them."""
-    for head in ledger.heads.snapshot():
-        assert freeze(head) == freeze(ledger.fold(head.id, upto=head.version))
+    """What the ledger remembers of its jobs is what the book says of them. It is looked at in the
+    writer's thread, where no job moves meanwhile.
+    """
+    heads = ledger.ask(
+        lambda _: [(job.id, job.version, freeze(job)) for job in ledger.heads.snapshot()]
+    )
+    for job_id, version, frozen in heads:
+        assert frozen == freeze(ledger.fold(job_id, upto=version))
 
 
 def facts_of(ledger: Ledger) -> list[Fact]:
