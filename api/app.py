@@ -43,7 +43,6 @@ from api.routes import (
     stream,
     tokens,
     what_if,
-    why,
 )
 from api.settings import Settings
 from api.stream.answer import HEARTBEAT_SECONDS, MAX_CATCHING_UP
@@ -54,7 +53,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.router,
     commands.router,
     histories.router,
-    why.router,
     events.router,
     diff.router,
     runs.router,

@@ -33,8 +33,8 @@ from ledger.store.commands import Call
 from ledger.store.files import BOOK_FILE, Folder
 from ledger.store.tokens import Tokens
 from ledger.store.watch import Unwatched, Watch
+from projections.answers import Answers
 from projections.copies import COPIES_FILE, Copies
-from projections.history import History
 
 if TYPE_CHECKING:
     from api.tracing.tracing import Tracing
@@ -58,7 +58,7 @@ class Parts:
     tokens: Tokens
     sessions: Sessions
     attempts: Attempts
-    history: History
+    answers: Answers
     signer: Signer
     secrets: Secrets
     courier: Courier | None = None
@@ -165,7 +165,7 @@ def open_server_parts(
             tokens,
             Sessions(ledger.clock),
             Attempts(ledger.clock),
-            History(ledger),
+            Answers(ledger, copies, dispatcher=dispatcher),
             Signer(secret),
             secrets,
             _courier(ledger, copies, secrets, settings) if tells else None,

@@ -1,15 +1,12 @@
-"""The one way from a request to the ledger and back: commands out, answers in, copies that have
-caught up.
-"""
+"""The one way from a request to the ledger and back: commands out, questions out, answers in."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 import orjson
@@ -21,7 +18,6 @@ from api.auth import asker_of
 from api.bootstrap import Parts
 from api.conditions import call_of
 from api.errors import LONGEST_TEXT
-from api.queries import TimedQuery
 from api.repeats import first_answer
 from ledger.domain.job import job_id_of
 from ledger.domain.origin import Actor
@@ -29,13 +25,13 @@ from ledger.errors import InvalidField
 from ledger.store.application import Ledger
 from ledger.store.commands import Answer, Call
 from ledger.store.deciding import Command
-from ledger.store.query import DISPATCHER, AuditQuery
-from projections.past import Moment
+from projections.answers import Answers
 
 REPEATABLE = frozenset({"topic"})
 """The only parameters of a query that may be given several times."""
 
 T = TypeVar("T")
+Given = ParamSpec("Given")
 
 
 class Door:
@@ -45,6 +41,7 @@ class Door:
         self.request = request
         self.parts: Parts = request.app.state.parts
         self.ledger: Ledger = self.parts.ledger
+        self.answers: Answers = self.parts.answers
 
     async def call(self, reason: str | None = None) -> Call:
         """Who asks, when, why, and under which conditions."""
@@ -73,78 +70,21 @@ class Door:
             answer = await self.repeated(call) or answer
         return answer
 
-    async def read(
-        self,
-        question: Callable[[], T],
-        *,
-        needs: Collection[str],
-        after_position: int | None = None,
-    ) -> T:
-        """Ask copies, once those that the question needs have what this process answered last.
-        Refuses Behind.
-        """
-        return await run_sync(self._ask, question, self._wanted(after_position), needs)
-
-    def position(self, after_position: int | None = None) -> int:
-        """Where the book stands; for questions that the book itself answers."""
-        self._wanted(after_position)
-        return self.ledger.writer.position
-
-    async def past(self, as_of: int | datetime, name: str = "as_of") -> int:
-        """The position that `as_of` means (`name` is what it was given as). Refuses InvalidField
-        when that is still to come.
-        """
-        if isinstance(as_of, datetime):
-            if as_of > self.ledger.clock.now():
-                raise InvalidField(name, "is in the future: what will be is not known")
-            return await run_sync(self.ledger.reading.position_at, as_of)
-        end = self.ledger.writer.position
-        if as_of > end:
-            raise InvalidField(name, f"is beyond the end of the book, which is {end}")
-        return as_of
-
-    async def moment(self, as_of: int | datetime, name: str = "as_of") -> Moment:
-        """What `as_of` means for questions to the copies. Refuses as `past`."""
-        position = await self.past(as_of, name)
-        if isinstance(as_of, datetime):
-            return Moment(position, as_of)
-        return Moment(position, await run_sync(self.ledger.reading.recorded_at, position))
-
-    async def require_actor(self, name: str | None) -> None:
-        """Refuse InvalidField for a name that nobody has: a mistyped one must not look innocent."""
-        if name is None or any(token.name == name for token in self.parts.tokens.listing()):
-            return
-        query = AuditQuery(actor=name, limit=1)
-        if name != DISPATCHER and not await run_sync(self.ledger.book.find, query):
-            raise InvalidField("actor", "is nobody who has done anything here, and no token's name")
-
     async def ask(
-        self, query: TimedQuery, question: Callable[..., T], *, needs: Collection[str]
-    ) -> tuple[T, int]:
-        """Ask copies how things are, or how they stood at the query's `as_of`, and tell which
-        position that is. `question` takes `as_of`. Refuses Behind.
-        """
-        position = self.position(query.after_position)
-        as_of = None if query.as_of is None else await self.moment(query.as_of)
-        wanted = query.after_position if as_of is None else as_of.position
-        found = await self.read(partial(question, as_of=as_of), needs=needs, after_position=wanted)
-        return found, position if as_of is None else as_of.position
+        self, question: Callable[Given, T], *given: Given.args, **more: Given.kwargs
+    ) -> T:
+        """Have a question answered, in a thread; it refuses what it refuses."""
+        return await run_sync(partial(question, *given, **more))
+
+    def position(self) -> int:
+        """Where the book ends."""
+        return self.ledger.writer.position
 
     async def repeated(self, call: Call) -> Answer | None:
         """What this call's idempotency key was answered before, or None."""
         if call.idempotency is None:
             return None
         return await run_sync(first_answer, self.ledger, call.idempotency)
-
-    def _ask(self, question: Callable[[], T], position: int, needs: Collection[str]) -> T:
-        self.parts.copies.wait_for(position, needs=needs)
-        return question()
-
-    def _wanted(self, after_position: int | None) -> int:
-        end = self.ledger.writer.position
-        if after_position is not None and after_position > end:
-            raise InvalidField("after_position", f"is beyond the end of the book, which is {end}")
-        return end if after_position is None else after_position
 
 
 def door_of(request: Request) -> Door:

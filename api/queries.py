@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,12 +40,24 @@ class Query(BaseModel):
 class TimedQuery(Query):
     as_of: AsOf | None = AS_OF
 
+    def when(self) -> dict[str, Any]:
+        """What every question that may be about the past takes."""
+        return {"as_of": self.as_of, "after_position": self.after_position}
+
 
 class Page(TimedQuery):
     """A page that may be asked for as it stood."""
 
     cursor: Filter | None = Field(None, description="The `next` of the page before.")
     limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
+
+    def page(self) -> dict[str, Any]:
+        """The same of a question that has pages."""
+        return {**self.when(), "cursor": self.cursor, "limit": self.limit}
+
+    def filters(self) -> dict[str, Any]:
+        """What narrows the question, with its page."""
+        return self.model_dump(exclude=set(TimedQuery.model_fields))
 
 
 class JobsQuery(Page):
@@ -67,7 +79,7 @@ class WhyQuery(Query):
 
 class ResumesQuery(Page):
     actor: Filter | None = None
-    failure_class: Filter | None = None
+    failure_class: FailureClass | None = None
     job: UUID | None = None
     since: Instant | None = Field(None, description="Forced at or after.")
     until: Instant | None = Field(None, description="Forced at or before.")

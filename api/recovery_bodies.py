@@ -7,8 +7,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from api.queries import Page, Query
-from api.schemas import AS_OF, AsOf, Body, FailureClass, Filter, Reason
+from api.schemas import Body, FailureClass, Filter, Reason
 from ledger.domain.recovery_plan import (
     DEFAULT_ABORT_ON,
     DEFAULT_RATE,
@@ -71,11 +70,3 @@ class RecoveryBody(TermsBody):
     selector: SelectorBody = Field(
         description="tag, failure_class, job_ids: at least one; failed jobs that fit all given."
     )
-
-
-class RecoveryQuery(Query):
-    as_of: AsOf | None = AS_OF
-
-
-class RecoveriesQuery(Page):
-    as_of: AsOf | None = AS_OF

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from ledger.dispatch.recoveries import RecoveryDriver
     from ledger.domain.recovery_plan import Selector, Terms
     from ledger.store.application import Answer, Call, Ledger, Limits
+    from ledger.store.query import AuditQuery
 
 __all__ = [
     "Answer",
+    "AuditQuery",
     "Call",
     "Dispatcher",
     "ExecutorSettings",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "Answer": "ledger.store.application",
+    "AuditQuery": "ledger.store.query",
     "Call": "ledger.store.application",
     "Dispatcher": "ledger.dispatch.dispatcher",
     "ExecutorSettings": "ledger.dispatch.executors.registry",

@@ -9,7 +9,7 @@ from projections import gap_questions, open_gaps
 from projections.copies import Copies
 from projections.gap_questions import GapFilter
 from projections.history import History
-from projections.past import Moment
+from projections.moments import Moment
 
 
 class AllGaps:

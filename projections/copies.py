@@ -30,7 +30,8 @@ from projections.followers import Follower, ProcessFollower, ThreadFollower
 from projections.framed_jobs import FramedJobs
 from projections.job_questions import JobFilter
 from projections.model import Model
-from projections.past import Moment, Part, Pasts
+from projections.moments import Moment
+from projections.past import Part, Pasts
 from projections.runner import NOT_THERE, ModelStanding, Progress, Runner
 from projections.store import CopyStore, Questions
 from projections.stores.sqlite import SQLiteCopies
@@ -149,6 +150,8 @@ class Copies:
     def close(self) -> None:
         """Stop following and give the file back."""
         if self._follower is not None:
+            if self._follower.wake in self._ledger.writer.listeners:
+                self._ledger.writer.listeners.remove(self._follower.wake)
             self._follower.close()
         self._store.close()
 

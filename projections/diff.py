@@ -21,7 +21,7 @@ from ledger.store.records import Fact
 from projections import jobs
 from projections.copies import Copies
 from projections.job_questions import read_cursor, shape
-from projections.past import Moment
+from projections.moments import Moment
 from projections.store import Row
 from projections.stores.tables import named
 
@@ -83,6 +83,17 @@ class Diff:
     def __init__(self, ledger: Ledger, copies: Copies) -> None:
         self._ledger = ledger
         self._copies = copies
+
+    def document(self, asked: DiffQuery) -> dict[str, Any]:
+        """A page as it is told, between which moments. Refuses Behind."""
+        found, following = self.page(asked)
+        return {
+            "from": _moment(asked.begin),
+            "to": _moment(asked.end),
+            "jobs": found,
+            "next": following,
+            "position": asked.end.position,
+        }
 
     def page(self, asked: DiffQuery) -> tuple[list[dict[str, Any]], str | None]:
         """The jobs that differ, in the order they were made, and the cursor of the next page.
@@ -226,6 +237,10 @@ class Scratch:
         self._connection.execute("ROLLBACK")
         pairs = zip(FIELDS, found, strict=True)
         return {name: value for name, value in pairs if value != self._NOTHING}
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    return {"position": moment.position, "at": rfc3339(moment.at)}
 
 
 def _between(asked: DiffQuery, query: AuditQuery) -> AuditQuery:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from ledger.clock import rfc3339
-from ledger.errors import InvalidField
 from ledger.store.reading import from_microseconds, microseconds
 from projections.job_questions import MAX_PAGE, read_cursor
+from projections.moments import require_stretch
 from projections.store import Questions, Row
+from projections.words import require_word
 
 CAUSES = ("paused", "failed", "disabled", "overlap", "downtime", "no_worker", "amended")
 """Why slots were missed. `no_worker` is said of open gaps only: it is recorded as downtime."""
@@ -28,7 +30,7 @@ class GapFilter:
     into a stretch of time.
     """
 
-    job: str | None = None
+    job: UUID | None = None
     tag: str | None = None
     cause: str | None = None
     since: datetime | None = None
@@ -38,10 +40,8 @@ class GapFilter:
 
     def require_sound(self) -> None:
         """Refuse InvalidField for what can mean nothing."""
-        if self.cause is not None and self.cause not in CAUSES:
-            raise InvalidField("cause", f"must be one of {', '.join(CAUSES)}")
-        if self.since is not None and self.until is not None and self.until < self.since:
-            raise InvalidField("until", "is before since")
+        require_word("cause", self.cause, CAUSES)
+        require_stretch(self.since, self.until)
 
 
 def find(questions: Questions, asked: GapFilter) -> tuple[list[dict[str, Any]], str | None]:
@@ -56,7 +56,7 @@ def find(questions: Questions, asked: GapFilter) -> tuple[list[dict[str, Any]], 
 
 def _condition(asked: GapFilter) -> tuple[str, dict[str, Any]]:
     terms: list[tuple[str, str, Any]] = [
-        ("gaps.job_id = :job", "job", asked.job),
+        ("gaps.job_id = :job", "job", str(asked.job) if asked.job else None),
         (TAGGED, "tag", asked.tag),
         ("gaps.cause = :cause", "cause", asked.cause),
         ("gaps.last_at >= :since", "since", microseconds(asked.since) if asked.since else None),

@@ -8,9 +8,11 @@ from typing import Any
 
 import orjson
 
+from ledger.domain.failures import FAILURE_CLASSES
 from ledger.domain.names import folded
 from ledger.errors import InvalidField
 from projections.store import Questions
+from projections.words import require_word
 
 MAX_PAGE = 1000
 STATUSES = ("active", "paused", "failed", "completed")
@@ -57,8 +59,8 @@ def find(questions: Questions, asked: JobFilter) -> tuple[list[dict[str, Any]], 
 def _condition(asked: JobFilter) -> tuple[str, dict[str, Any]]:
     terms = ["status = :status" if asked.status else "status <> 'deleted'"]
     values: dict[str, Any] = {"status": asked.status}
-    if asked.status is not None and asked.status not in STATUSES:
-        raise InvalidField("status", f"must be one of {', '.join(STATUSES)}")
+    require_word("status", asked.status, STATUSES)
+    require_word("failure_class", asked.failure_class, FAILURE_CLASSES)
     if asked.tag is not None:
         terms.append("number IN (SELECT number FROM job_tags WHERE tag = :tag)")
     if asked.q is not None:

@@ -11,7 +11,7 @@ from ledger.store.application import Ledger
 from projections import storm_aftermath, storm_questions
 from projections.copies import Copies
 from projections.history import History
-from projections.past import Moment
+from projections.moments import Moment
 
 
 class OneStorm:

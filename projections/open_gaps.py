@@ -60,13 +60,13 @@ def standing_still(
     questions: Questions, asked: GapFilter, *, now: datetime
 ) -> list[tuple[UUID, int]]:
     """The ids and versions of those jobs asked for that may miss slots at an instant."""
-    values = {"now": rfc3339(now), "job": asked.job, "tag": asked.tag}
+    values = {"now": rfc3339(now), "job": str(asked.job) if asked.job else None, "tag": asked.tag}
     rows = questions.rows(STANDING_STILL, values)
     return [(UUID(row["id"]), int(row["version"])) for row in rows]
 
 
 def _is_asked_for(job: Job, asked: GapFilter) -> bool:
-    is_job = asked.job is None or str(job.id) == asked.job
+    is_job = asked.job in (None, job.id)
     return is_job and (asked.tag is None or asked.tag in job.tags)
 
 

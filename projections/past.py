@@ -9,8 +9,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 from weakref import finalize
 
@@ -49,14 +47,6 @@ _TAGS = """
 INSERT INTO job_tags (tag, number, job_id)
 SELECT tag.value, jobs.number, jobs.id FROM jobs, json_each(jobs.tags) AS tag
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A place in the past, and the instant that questions asked there go by."""
-
-    position: int
-    at: datetime
 
 
 class Pasts:

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from ledger.clock import rfc3339
-from ledger.errors import InvalidField, Unavailable
+from ledger.domain.failures import FAILURE_CLASSES
+from ledger.errors import Unavailable
 from ledger.store.reading import from_microseconds, microseconds
 from projections.copies import Copies
 from projections.job_questions import MAX_PAGE, read_cursor
-from projections.past import Moment
+from projections.moments import Moment, require_stretch
 from projections.resumes import NAME, OUTCOMES
 from projections.store import Questions, Row
+from projections.words import require_word
 
 QUOTED_DAYS = 90
 """How far back the rate looks that is quoted to whoever is about to force a job."""
@@ -40,7 +43,7 @@ class ResumeFilter:
 
     actor: str | None = None
     failure_class: str | None = None
-    job: str | None = None
+    job: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
     outcome: str | None = None
@@ -135,14 +138,13 @@ def _sum(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _condition(asked: ResumeFilter) -> tuple[str, dict[str, Any]]:
-    if asked.outcome is not None and asked.outcome not in OUTCOMES:
-        raise InvalidField("outcome", f"must be one of {', '.join(OUTCOMES)}")
-    if asked.since is not None and asked.until is not None and asked.until < asked.since:
-        raise InvalidField("until", "is before since")
+    require_word("outcome", asked.outcome, OUTCOMES)
+    require_word("failure_class", asked.failure_class, FAILURE_CLASSES)
+    require_stretch(asked.since, asked.until)
     terms = {
         "resumes.actor = :actor": asked.actor,
         "resumes.failure_class = :failure_class": asked.failure_class,
-        "resumes.job_id = :job": asked.job,
+        "resumes.job_id = :job": str(asked.job) if asked.job else None,
         "resumes.outcome = :outcome": asked.outcome,
         "resumes.recorded_at >= :since": microseconds(asked.since) if asked.since else None,
         "resumes.recorded_at <= :until": microseconds(asked.until) if asked.until else None,

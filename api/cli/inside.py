@@ -13,7 +13,6 @@ import httpx
 from api.app import create_app
 from api.bootstrap import Parts, open_server_parts
 from api.cli.door import Door
-from api.cli.fresh import copies_beside
 from api.cli.keys import kept_token
 from api.limits import Attempts
 from api.private_way import require_private_way
@@ -26,8 +25,9 @@ from ledger.errors import StartRefused
 from ledger.store.application import Ledger, Limits
 from ledger.store.records import TokenRow
 from ledger.store.tokens import Tokens, new_secret
+from projections.answers import Answers
+from projections.answers.beside import copies_beside
 from projections.copies import Copies
-from projections.history import History
 
 URL = "http://jobledger.local"
 KEYHOLDER = TokenRow("", "folder", "admin", "user", b"", None, None)
@@ -89,7 +89,7 @@ def _visitors_parts(ledger: Ledger, copies: Copies) -> Parts:
         tokens,
         Sessions(clock),
         Attempts(clock),
-        History(ledger),
+        Answers(ledger, copies),
         signer,
         NO_SECRETS,
     )

@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from api.cli.answers import write_document
 from api.cli.exits import Exit, Stop
-from api.cli.fresh import fresh_copies
 from api.cli.options import AsJson, DataFolder
 from api.cli.owners import is_owned, not_ours, require_book, wait_while_passing, when_free
 from api.cli.screen import console, print_table, say
@@ -23,6 +22,7 @@ from ledger.store.application import Ledger
 from ledger.store.doctor import ghosts, strayed
 from ledger.store.files import Folder
 from ledger.store.verification import verify_book
+from projections.answers.beside import fresh_copies
 from projections.copies import COPIES_FILE, MODELS, Copies
 
 LATE_SECONDS = 3.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.phantom.shapes import job_of, summary_of
+from projections.answers import Answers
 from projections.copies import Copies
 from projections.job_questions import MAX_PAGE, JobFilter
 
@@ -14,8 +15,9 @@ summary's total tells; `/v1/jobs` has pages.
 """
 
 
-def listing(copies: Copies) -> dict[str, Any]:
-    """`{summary, jobs}`."""
+def listing(answers: Answers, copies: Copies) -> dict[str, Any]:
+    """`{summary, jobs}`. Refuses Behind."""
+    answers.see(None, None, "jobs", "runs")
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     while len(found) < MAX_LISTED:

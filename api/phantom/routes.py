@@ -49,8 +49,7 @@ WITH_REASON = documented(ReasonBody, may_be_empty=True)
 @router.get("", dependencies=[requires("viewer")], responses={200: papers.LISTING})
 async def jobs(door: UsesDoor) -> Response:
     """The counts and every job, newest first."""
-    question = partial(listing, door.parts.copies)
-    return plain(await door.read(question, needs=("jobs", "runs")))
+    return plain(await door.ask(listing, door.answers, door.parts.copies))
 
 
 @router.post(
@@ -94,8 +93,8 @@ async def parse(_: GivenWords) -> Response:
 @router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: papers.ONE_JOB})
 async def job(job_id: JobId, door: UsesDoor) -> Response:
     """One job."""
-    found = await door.read(partial(door.parts.copies.job, job_id), needs=("jobs",))
-    return plain({"job": job_of(found)})
+    found = await door.ask(door.answers.job, job_id)
+    return plain({"job": job_of(found["job"])})
 
 
 @router.delete(

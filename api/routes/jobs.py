@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
@@ -19,9 +18,6 @@ from ledger.store import commands
 from projections.job_questions import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-NEEDS = ("jobs",)
-"""The copies that these questions are answered from."""
 
 GivenObject = Annotated[Plain, Depends(read_object)]
 
@@ -44,21 +40,15 @@ async def schedule(spec: GivenObject, caller: UsesCaller, door: UsesDoor) -> Res
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("jobs")})
 async def jobs(query: Annotated[JobsQuery, Query()], door: UsesDoor) -> Response:
     """The jobs, in the order they were made, as they are or as they stood."""
-    asked = JobFilter(**query.model_dump(exclude={"after_position", "as_of"}))
-    question = partial(door.parts.copies.jobs, asked)
-    (found, following), position = await door.ask(query, question, needs=NEEDS)
-    return plain({"jobs": found, "next": following, "position": position})
+    asked = JobFilter(**query.filters())
+    return plain(await door.ask(door.answers.jobs, asked, **query.when()))
 
 
 @router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: ONE_JOB})
 async def job(job_id: JobId, query: Annotated[TimedQuery, Query()], door: UsesDoor) -> Response:
     """One job, as it is, or as it stood."""
-    if query.as_of is not None:
-        position = await door.past(query.as_of)
-        return one_job(await run_sync(door.parts.history.job_at, job_id, position))
-    question = partial(door.parts.copies.job, job_id)
-    found = await door.read(question, needs=NEEDS, after_position=query.after_position)
-    return one_job(found)
+    found = await door.ask(door.answers.job, job_id, **query.when())
+    return one_job(found["job"])
 
 
 @router.patch(

@@ -13,11 +13,11 @@ from api.auth import requires
 from api.bodies import body_of, documented
 from api.documents import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_REHEARSED, listed
 from api.door import Door, UsesDoor, decided, plain
-from api.recovery_bodies import RecoveriesQuery, RecoveryBody, RecoveryQuery, TermsBody
+from api.queries import Page, TimedQuery
+from api.recovery_bodies import RecoveryBody, TermsBody
 from api.schemas import ReasonBody
 from ledger.domain.recovery_plan import Selection
 from ledger.store import forecasts
-from projections.job_questions import read_cursor
 
 router = APIRouter(prefix="/v1", tags=["recoveries"])
 
@@ -48,31 +48,24 @@ async def recover(body: GivenRecovery, door: UsesDoor) -> Response:
 )
 async def resume_storm(storm_id: str, body: GivenTerms, door: UsesDoor) -> Response:
     """Bring back the jobs that tripped in a storm and are failed of it still."""
-    members = partial(door.parts.copies.storm_members, storm_id)
-    return await _begun(await door.read(members, needs=("storms",)), body, door)
+    members = await door.ask(door.answers.storm_members, storm_id)
+    return await _begun(members, body, door)
 
 
 @router.get("/recoveries", dependencies=[requires("viewer")], responses={200: listed("recoveries")})
-async def recoveries(query: Annotated[RecoveriesQuery, Query()], door: UsesDoor) -> Response:
+async def recoveries(query: Annotated[Page, Query()], door: UsesDoor) -> Response:
     """The recoveries without their jobs, the newest first."""
-    position = await _position(query, door)
-    cursor = None if query.cursor is None else read_cursor(query.cursor)
-    page = partial(door.ledger.recoveries.page, cursor=cursor, limit=query.limit, as_of=position)
-    found, following = await run_sync(page)
-    after = None if following is None else str(following)
-    return plain({"recoveries": found, "next": after, "position": position})
+    return plain(await door.ask(door.answers.recoveries, **query.page()))
 
 
 @router.get(
     "/recoveries/{recovery_id}", dependencies=[requires("viewer")], responses={200: ONE_RECOVERY}
 )
 async def recovery(
-    recovery_id: str, query: Annotated[RecoveryQuery, Query()], door: UsesDoor
+    recovery_id: str, query: Annotated[TimedQuery, Query()], door: UsesDoor
 ) -> Response:
     """One recovery with what became of each of its jobs, as it is, or as it stood."""
-    position = await _position(query, door)
-    found = await run_sync(partial(door.ledger.recoveries.one, recovery_id, as_of=position))
-    return plain({"recovery": found, "position": position})
+    return plain(await door.ask(door.answers.recovery, recovery_id, **query.when()))
 
 
 @router.post(
@@ -109,9 +102,3 @@ async def _rehearsed(selection: Selection, body: TermsBody, door: Door) -> Respo
     forecast = await decided(door.ledger, await run_sync(make))
     plan = await run_sync(forecasts.told, forecast, call.now)
     return plain({"plan": plan, "position": door.position()})
-
-
-async def _position(query: RecoveryQuery | RecoveriesQuery, door: Door) -> int:
-    """The position that is asked about: that of as_of, else the end."""
-    end = door.position(query.after_position)
-    return end if query.as_of is None else await door.past(query.as_of)

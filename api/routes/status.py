@@ -34,9 +34,7 @@ async def readyz(request: Request) -> Response:
 @router.get("/v1/summary", dependencies=[requires("viewer")], responses={200: SUMMARY})
 async def summary(query: Annotated[TimedQuery, Query()], door: UsesDoor) -> Response:
     """How many jobs stand where, what fires next, the newest failures; now, or then."""
-    question = door.parts.copies.summary
-    found, position = await door.ask(query, question, needs=("jobs", "runs"))
-    return plain({"summary": found, "position": position})
+    return plain(await door.ask(door.answers.summary, **query.when()))
 
 
 @router.get("/v1/evidence/head", dependencies=[requires("viewer")], responses={200: EVIDENCE})

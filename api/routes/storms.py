@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -12,21 +11,14 @@ from api.auth import requires
 from api.documents import ONE_STORM, listed
 from api.door import UsesDoor, plain
 from api.queries import StormsQuery, TimedQuery
-from projections.one_storm import OneStorm
 
 router = APIRouter(prefix="/v1/storms", tags=["storms"])
-
-NEEDS = ("storms", "jobs")
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("storms")})
 async def storms(query: Annotated[StormsQuery, Query()], door: UsesDoor) -> Response:
     """The storms, open and past, the newest first."""
-    question = partial(
-        door.parts.copies.storms, cursor=query.cursor, limit=query.limit, only_open=query.open
-    )
-    (found, following), position = await door.ask(query, question, needs=NEEDS)
-    return plain({"storms": found, "next": following, "position": position})
+    return plain(await door.ask(door.answers.storms, only_open=query.open, **query.page()))
 
 
 @router.get("/{storm_id}", dependencies=[requires("viewer")], responses={200: ONE_STORM})
@@ -34,7 +26,4 @@ async def storm(storm_id: str, query: Annotated[TimedQuery, Query()], door: Uses
     """One storm with its first failure, its jobs, its failures per minute, the fires it cost and
     who was told.
     """
-    parts = door.parts
-    question = partial(OneStorm(parts.ledger, parts.copies, parts.history).answer, storm_id)
-    found, position = await door.ask(query, question, needs=NEEDS)
-    return plain({"storm": found, "position": position})
+    return plain(await door.ask(door.answers.storm, storm_id, **query.when()))

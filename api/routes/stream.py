@@ -46,7 +46,7 @@ def _position(door: Door, asked: int | None) -> int:
     """
     told = door.request.headers.get(LAST_SEEN)
     if told is None:
-        end = door.position(asked)
+        end = door.answers.see(None, asked).position
         return end if asked is None else asked
     if not (told.isascii() and told.isdigit() and len(told) <= len(str(HIGHEST_POSITION))):
         raise InvalidField(LAST_SEEN, "must be a position: the id of the last event seen")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -14,18 +13,8 @@ from api.asked import WhatIfBody
 from api.auth import requires
 from api.bodies import body_of, documented
 from api.documents import WHAT_IF
-from api.door import Door, UsesDoor, plain
-from ledger.errors import InvalidField
-from projections.job_questions import read_cursor
-from projections.what_if.question import (
-    CSV_COLUMNS,
-    NEEDS,
-    Answer,
-    Asked,
-    csv_row,
-    require_walkable,
-    what_if,
-)
+from api.door import UsesDoor, plain
+from projections.what_if.question import CSV_COLUMNS, WhatIf, csv_row
 
 router = APIRouter(prefix="/v1", tags=["questions"])
 
@@ -42,36 +31,17 @@ async def ask_what_if(body: GivenWhatIf, door: UsesDoor) -> Response:
     """Walk what was recorded again under another policy; the jobs that would have fared differently
     come in pages, or all of them as CSV.
     """
-    require_walkable(body.policy)
-    asked = await _asked(body, door)
-    answer = await door.read(
-        partial(what_if, door.ledger, door.parts.copies, asked),
-        needs=NEEDS,
-        after_position=asked.until,
+    given = body.model_dump(exclude={"policy", "format", "cursor", "limit"})
+    found = await door.ask(door.answers.what_if, body.policy, **given)
+    return (
+        _csv(found)
+        if body.format == "csv"
+        else plain(found.page(cursor=body.cursor, limit=body.limit))
     )
-    return _csv(answer) if body.format == "csv" else _page(answer, body)
 
 
-async def _asked(body: WhatIfBody, door: Door) -> Asked:
-    since = 0 if body.since is None else await door.past(body.since, "since")
-    until = door.position() if body.until is None else await door.past(body.until, "until")
-    if until < since:
-        raise InvalidField("until", "is before since")
-    ids = None if body.job_ids is None else [str(job_id) for job_id in body.job_ids]
-    return Asked(body.policy, since, until, body.tag, ids)
-
-
-def _page(answer: Answer, body: WhatIfBody) -> Response:
-    first = 0 if body.cursor is None else read_cursor(body.cursor)
-    last = first + body.limit
-    following = str(last) if last < len(answer.differing) else None
-    jobs = [one.plain() for one in answer.differing[first:last]]
-    position = answer.asked.until
-    return plain({"what_if": answer.plain(), "jobs": jobs, "next": following, "position": position})
-
-
-def _csv(answer: Answer) -> Response:
-    rows = (csv_row(one) for one in answer.differing)
+def _csv(found: WhatIf) -> Response:
+    rows = (csv_row(one) for one in found.differing)
     return StreamingResponse(
         iterate_in_threadpool(export.table(CSV_COLUMNS, rows)),
         media_type=export.MEDIA_TYPES["csv"],

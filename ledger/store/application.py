@@ -47,6 +47,7 @@ class Ledger:
     """
 
     def __init__(self, opened: Opened, *, is_read_only: bool = False) -> None:
+        self.place = opened.place
         self.book = opened.book
         self.clock = opened.around.clock
         self.chance = opened.around.chance

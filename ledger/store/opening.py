@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 class Opened:
     """A book that was opened, and what came with it."""
 
+    place: Path | Address
     book: Book
     around: Surroundings
     lock: OwnerLock | None = None
@@ -62,7 +63,7 @@ def own(path: Path, clock: Clock | None, chance: Chance | None, limits: Limits) 
         opened.callback(lock.release)
         book = SQLiteBook(folder, new_id=around.chance.new_id())
         opened.pop_all()
-    return Opened(book, around, lock)
+    return Opened(path, book, around, lock)
 
 
 def join(address: Address, clock: Clock | None, chance: Chance | None, limits: Limits) -> Opened:
@@ -77,7 +78,7 @@ def join(address: Address, clock: Clock | None, chance: Chance | None, limits: L
         shared = _database_clock(book)
         opened.pop_all()
     around = Surroundings(clock or shared, chance or SystemChance(), limits)
-    return Opened(book, around, None, lambda look: Follower(book.server, look, shared))
+    return Opened(address, book, around, None, lambda look: Follower(book.server, look, shared))
 
 
 def _database_clock(book: PostgresBook) -> DatabaseClock:
@@ -91,7 +92,7 @@ def read(place: Path | Address, clock: Clock | None) -> Opened:
     """Read a ledger that other processes own."""
     around = Surroundings(clock or SystemClock(), SystemChance(), Limits())
     if isinstance(place, Path):
-        return Opened(SQLiteBook(Folder(place), new_id=None), around)
+        return Opened(place, SQLiteBook(Folder(place), new_id=None), around)
     from ledger.store.postgres import PostgresBook
 
-    return Opened(PostgresBook(place), around)
+    return Opened(place, PostgresBook(place), around)

@@ -13,6 +13,7 @@ from ledger.errors import InvalidField
 from ledger.store.application import Ledger
 from ledger.store.reading import from_microseconds, microseconds
 from projections.copies import Copies
+from projections.job_questions import read_cursor
 from projections.store import Questions
 from projections.what_if.lives import Life, Span, attempts_of, lives
 from projections.what_if.walk import OtherLife, StormLasts, Tally
@@ -73,7 +74,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WhatIf:
     """The sums over all jobs that were walked, and the jobs that would have fared differently,
     those first for which it matters most.
     """
@@ -97,6 +98,17 @@ class Answer:
             "what_if": self.other,
             "text": self._text(),
             "caveat": CAVEAT,
+        }
+
+    def page(self, *, cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
+        """What is said of the whole, and a page of the jobs that would have fared differently."""
+        first = 0 if cursor is None else read_cursor(cursor)
+        last = first + limit
+        return {
+            "what_if": self.plain(),
+            "jobs": [one.plain() for one in self.differing[first:last]],
+            "next": str(last) if last < len(self.differing) else None,
+            "position": self.asked.until,
         }
 
     def _text(self) -> str:
@@ -135,7 +147,7 @@ def require_walkable(policy: Mapping[str, Any]) -> None:
             )
 
 
-def what_if(ledger: Ledger, copies: Copies, asked: Asked) -> Answer:
+def what_if(ledger: Ledger, copies: Copies, asked: Asked) -> WhatIf:
     """Walk every job's recorded life again under the policy that is asked for. Refuses as
     `require_walkable`, and InvalidField for the id of no job that was there by then.
     """
@@ -153,7 +165,7 @@ def what_if(ledger: Ledger, copies: Copies, asked: Asked) -> Answer:
         ]
     differing = [one for one in walked if one.recorded != one.other]
     differing.sort(key=lambda one: one.weight, reverse=True)
-    return Answer(
+    return WhatIf(
         asked,
         len(walked),
         _sum(one.recorded for one in walked),

@@ -25,6 +25,7 @@ from ledger.store import run_commands
 from ledger.store.application import Ledger
 from ledger.store.records import Fact
 from ledger.store.unit import Unit
+from projections.answers import Answers
 from projections.copies import COPIES_FILE, Copies
 from projections.model import Model, Statement
 from projections.stores.sqlite import SQLiteCopies
@@ -226,6 +227,7 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
     if models is not None:
         parts.copies.close()
         parts.copies = copies_of(parts.ledger, loaded, models)
+        parts.answers = Answers(parts.ledger, parts.copies)
     parts.copies.patience_seconds = PATIENCE_SECONDS
     parts.start()
     api = Api(parts, clock, folder / "data", **settings)

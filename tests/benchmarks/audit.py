@@ -23,7 +23,7 @@ from ledger.store.address import Address
 from ledger.store.query import AuditQuery
 from projections.copies import COPIES_FILE, Copies
 from projections.job_questions import JobFilter
-from projections.past import Moment
+from projections.moments import Moment
 from projections.what_if.question import Asked, what_if
 from tests.benchmarks.history import (
     CORRELATION,

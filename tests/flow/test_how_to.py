@@ -153,7 +153,9 @@ def test_every_command_about_the_agent_does_what_it_says(tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["recover-after-a-storm", "ask-the-ledger"])
-def test_every_command_after_a_storm_does_what_it_says(tmp_path: Path, name: str) -> None:
+def test_every_command_after_a_storm_does_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     reader, limited, broken = Reader(tmp_path), Flaky(429), Flaky(503)
 
     with limited.listening(), broken.listening(), reader.serving("jobledger serve"):
@@ -170,6 +172,9 @@ def test_every_command_after_a_storm_does_what_it_says(tmp_path: Path, name: str
         )
         limited.is_over.set()
         told(reader.follow(page(name)))
+        monkeypatch.chdir(tmp_path)
+        for number, program in enumerate(fences(page(name), "python")):
+            run_python(program, f"{name}-{number}")
 
 
 class Flaky(ThreadingHTTPServer):

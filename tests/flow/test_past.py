@@ -32,7 +32,8 @@ from projections.copies import Copies
 from projections.framed_jobs import FramedJobs
 from projections.gap_questions import GapFilter
 from projections.job_questions import JobFilter
-from projections.past import Moment, Part
+from projections.moments import Moment
+from projections.past import Part
 from projections.resume_questions import ResumeFilter
 from projections.stores.sqlite import SQLiteQuestions
 from tests.flow.typed_commands import Shell

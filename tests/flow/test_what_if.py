@@ -16,7 +16,7 @@ from ledger.clock import parse_rfc3339
 from ledger.domain.breaker import COUNTABLE
 from ledger.errors import InvalidField, UnknownField
 from projections.copies import Copies
-from projections.what_if.question import Answer, Asked, what_if
+from projections.what_if.question import Asked, WhatIf, what_if
 from tests.builders import ManualClock, open_ledger
 from tests.flow.what_if_oracle import as_it_would_have_been, as_recorded
 from tests.storm.making import Making, Size
@@ -45,7 +45,7 @@ class Fleet:
         [last] = self.ledger.mapper.to_facts(self.ledger.book.read(after=self.end - 1, limit=1))
         return parse_rfc3339(last.data["timestamp"])
 
-    def ask(self, policy: dict[str, Any], **more: Any) -> Answer:
+    def ask(self, policy: dict[str, Any], **more: Any) -> WhatIf:
         return what_if(
             self.ledger, self.copies, Asked(policy, **{"since": 0, "until": self.end, **more})
         )

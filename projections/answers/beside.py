@@ -1,4 +1,4 @@
-"""Copies for somebody who only reads: the owner's if they suffice, else made anew."""
+"""The copies that a ledger's questions are answered from, wherever they lie."""
 
 from __future__ import annotations
 
@@ -6,16 +6,35 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ledger.store.address import Address
 from ledger.store.application import Ledger
 from projections.copies import COPIES_FILE, Copies
 
 
+def copies_of(ledger: Ledger, closing: ExitStack) -> Copies:
+    """The copies of a ledger, whole and followed until `closing` closes them."""
+    place = ledger.place
+    if isinstance(place, Path) and ledger.is_read_only:
+        return copies_beside(ledger, place, closing)
+    if isinstance(place, Address):
+        copies = Copies.open_shared(ledger, place)
+    else:
+        copies = Copies.open(ledger, place / COPIES_FILE)
+    closing.callback(copies.close)
+    copies.catch_up()
+    copies.start()
+    return copies
+
+
 def copies_beside(ledger: Ledger, data: Path, closing: ExitStack) -> Copies:
-    """The owner's copies if they have come as far as the book, else fresh ones."""
+    """For somebody who only reads: the owner's copies if they have come as far as the book, else
+    fresh ones.
+    """
     file = data / COPIES_FILE
     if file.exists():
         copies = Copies.open(ledger, file, is_read_only=True)
         if copies.position >= ledger.writer.position:
+            closing.callback(copies.close)
             return copies
         copies.close()
     return fresh_copies(ledger, closing)

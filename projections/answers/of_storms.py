@@ -1,0 +1,70 @@
+"""Questions about what failed together, and how it was brought back."""
+
+from __future__ import annotations
+
+from ledger.domain.recovery_plan import StormMembers
+from projections.answers.sight import PAGE, Document, Sighted
+from projections.job_questions import read_cursor
+from projections.moments import AsOf
+from projections.one_storm import OneStorm
+
+
+class AnswersOfStorms(Sighted):
+    """Storms as they stand at the moment of the question, and recoveries."""
+
+    def storms(
+        self,
+        *,
+        only_open: bool = False,
+        as_of: AsOf | None = None,
+        after_position: int | None = None,
+        cursor: str | None = None,
+        limit: int = PAGE,
+    ) -> Document:
+        """A page of `storms`, newest first, as they are at the moment of the question."""
+        sight = self.see(as_of, after_position, "storms", "jobs")
+        found, following = self._copies.storms(
+            cursor=cursor, limit=limit, only_open=only_open, as_of=sight.moment
+        )
+        return sight.listed("storms", found, following)
+
+    def storm(
+        self, storm_id: str, *, as_of: AsOf | None = None, after_position: int | None = None
+    ) -> Document:
+        """`storm`: its course, its jobs, the fires it cost, who was told. Refuses NotFound."""
+        sight = self.see(as_of, after_position, "storms", "jobs")
+        question = OneStorm(self._ledger, self._copies, self._history)
+        return {
+            "storm": question.answer(storm_id, as_of=sight.moment),
+            "position": sight.position,
+        }
+
+    def storm_members(self, storm_id: str) -> StormMembers:
+        """Who tripped in a storm: what `ledger.recoveries.plan` takes. Refuses NotFound."""
+        self.see(None, None, "storms")
+        return self._copies.storm_members(storm_id)
+
+    def recoveries(
+        self,
+        *,
+        as_of: AsOf | None = None,
+        after_position: int | None = None,
+        cursor: str | None = None,
+        limit: int = PAGE,
+    ) -> Document:
+        """A page of `recoveries` without their jobs, newest first."""
+        sight = self.see(as_of, after_position)
+        found, following = self._ledger.recoveries.page(
+            cursor=None if cursor is None else read_cursor(cursor),
+            limit=limit,
+            as_of=sight.position,
+        )
+        return sight.listed("recoveries", found, following)
+
+    def recovery(
+        self, recovery_id: str, *, as_of: AsOf | None = None, after_position: int | None = None
+    ) -> Document:
+        """`recovery`: how it stands, with each of its jobs. Refuses RecoveryNotFound."""
+        sight = self.see(as_of, after_position)
+        found = self._ledger.recoveries.one(recovery_id, as_of=sight.position)
+        return {"recovery": found, "position": sight.position}

@@ -1,0 +1,189 @@
+"""What a library is answered is what HTTP answers, and refused as there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from pytest import raises
+
+from ledger import AuditQuery, Dispatcher, ExecutorSettings, Ledger
+from ledger.errors import InvalidField, JobNotFound, NotFound, UnknownField
+from projections import Answers, GapFilter, JobFilter, ResumeFilter, Stretch
+from tests.api.harness import Api
+from tests.api.life import Life
+from tests.builders import NOON, ManualClock, a_spec, open_ledger
+
+STEPS = 60
+NAIVE = datetime(2026, 3, 2, 12)
+
+Question = Callable[[Answers], Any]
+
+
+def plain(told: Any) -> Any:
+    return orjson.loads(orjson.dumps(told))
+
+
+@pytest.fixture
+def life(framed: Api) -> Life:
+    """A fleet that has seen something."""
+    found = Life(framed, 5)
+    for _ in range(STEPS):
+        found.step()
+    return found
+
+
+TIMED: dict[str, Callable[..., Any]] = {
+    "/v1/jobs/{job}": lambda ask, job, **when: ask.job(job, **when),
+    "/v1/jobs/{job}/events?limit=7&order=desc": lambda ask, job, **when: ask.history(
+        job, limit=7, is_newest_first=True, **when
+    ),
+    "/v1/jobs/{job}/runs?limit=2": lambda ask, job, **when: ask.runs(job, limit=2, **when),
+    "/v1/jobs/{job}/blame": lambda ask, job, **when: ask.blame(job, **when),
+    "/v1/jobs?status=active&limit=2": lambda ask, _, **when: ask.jobs(
+        JobFilter("active", limit=2), **when
+    ),
+    "/v1/summary": lambda ask, _, **when: ask.summary(**when),
+    "/v1/storms?open=true": lambda ask, _, **when: ask.storms(only_open=True, **when),
+    "/v1/recoveries": lambda ask, _, **when: ask.recoveries(**when),
+    "/v1/resumes?outcome=held": lambda ask, _, **when: ask.resumes(
+        ResumeFilter(outcome="held"), **when
+    ),
+    "/v1/gaps?cause=failed": lambda ask, _, **when: ask.gaps(GapFilter(cause="failed"), **when),
+}
+
+
+@pytest.mark.parametrize("path", TIMED)
+def test_a_process_is_answered_what_http_answers_now_and_of_then(
+    framed: Api, life: Life, path: str
+) -> None:
+    ask, job, position = framed.parts.answers, life.ids[0], framed.ledger.writer.position // 2
+    address = path.format(job=job)
+    joint = "&" if "?" in path else "?"
+
+    now, then = TIMED[path](ask, job), TIMED[path](ask, job, as_of=position)
+
+    assert framed.get(address).json() == plain(now)
+    assert framed.get(f"{address}{joint}as_of={position}").json() == plain(then)
+    assert now != then or "open" in path
+
+
+def test_what_has_no_as_of_is_answered_alike_too(framed: Api, life: Life) -> None:
+    ask, job, position = framed.parts.answers, life.ids[0], framed.ledger.writer.position // 2
+    framed.post("/v1/recoveries", {"selector": {"job_ids": [framed.failed_job()]}})
+    storm = ask.storms()["storms"][0]["id"]
+
+    told = {
+        "/v1/recoveries/R-1": ask.recovery("R-1"),
+        f"/v1/storms/{storm}": ask.storm(storm),
+        f"/v1/jobs/{job}/why": ask.why(job),
+        f"/v1/jobs/{job}/why?at={position}": ask.why(job, at=position),
+        f"/v1/diff?from={position}": ask.diff(position),
+        "/v1/events?topic=job.run_failed": ask.audit(AuditQuery(topics=("job.run_failed",))),
+    }
+
+    for path, answer in told.items():
+        assert framed.get(path).json() == plain(answer), path
+
+
+def test_what_if_and_an_export_are_what_http_sends(framed: Api, life: Life) -> None:
+    ask = framed.parts.answers
+
+    walked = framed.post("/v1/what-if", {"policy": {"trip_after": 1}, "limit": 2})
+    lines = framed.get("/v1/events?format=jsonl").content.splitlines()
+
+    assert walked.json() == plain(ask.what_if({"trip_after": 1}).page(limit=2))
+    assert [orjson.loads(line) for line in lines] == plain(list(ask.export(AuditQuery())))
+
+
+@pytest.mark.parametrize(
+    ("field", "question"),
+    [
+        ("as_of", lambda ask: ask.jobs(as_of=NAIVE)),
+        ("as_of", lambda ask: ask.summary(as_of=99_999)),
+        ("as_of", lambda ask: ask.storms(as_of=-1)),
+        ("after_position", lambda ask: ask.jobs(after_position=99_999)),
+        ("status", lambda ask: ask.jobs(JobFilter("Failed"))),
+        ("failure_class", lambda ask: ask.jobs(JobFilter(failure_class="bad luck"))),
+        ("failure_class", lambda ask: ask.resumes(ResumeFilter(failure_class="bad luck"))),
+        ("actor", lambda ask: ask.resumes(ResumeFilter(actor="nobody"))),
+        ("outcome", lambda ask: ask.resumes(ResumeFilter(outcome="well"))),
+        ("cause", lambda ask: ask.gaps(GapFilter(cause="rain"))),
+        ("since", lambda ask: ask.gaps(GapFilter(since=NAIVE))),
+        ("until", lambda ask: ask.resumes(ResumeFilter(since=NOON, until=NOON.replace(hour=1)))),
+        ("topic", lambda ask: ask.audit(AuditQuery(topics=("job.exploded",)))),
+        ("kind", lambda ask: ask.audit(AuditQuery(kind="robot"))),
+        ("source", lambda ask: ask.export(AuditQuery(source="fax"))),
+        ("since", lambda ask: ask.audit(AuditQuery(), Stretch(since=NAIVE))),
+        ("from", lambda ask: ask.diff(2, 1)),
+        ("from", lambda ask: ask.diff(NAIVE)),
+        ("at", lambda ask: ask.why(first(ask), at=99_999)),
+        ("until", lambda ask: ask.what_if({"trip_after": 1}, since=2, until=1)),
+        ("policy", lambda ask: ask.what_if({})),
+        ("policy.trip_after", lambda ask: ask.what_if({"trip_after": 0})),
+    ],
+)
+def test_what_can_mean_nothing_is_refused_by_its_name(
+    api: Api, field: str, question: Question
+) -> None:
+    api.schedule()
+    api.schedule("other")
+
+    with raises(InvalidField) as refused:
+        question(api.parts.answers)
+    assert refused.value.facts["field"] == field
+
+
+def test_what_is_not_there_is_not_found(api: Api) -> None:
+    ask = api.parts.answers
+
+    for question in (ask.job, ask.history, ask.runs, ask.blame, ask.why):
+        with raises(JobNotFound):
+            question("no id")
+    with raises(NotFound):
+        ask.storm("S-1")
+    with raises(NotFound):
+        ask.storm_members("S-1")
+    with raises(NotFound):
+        ask.recovery("R-1")
+    with raises(UnknownField):
+        ask.what_if({"patience": 3})
+
+
+def first(ask: Answers) -> str:
+    job_id: str = ask.jobs()["jobs"][0]["id"]
+    return job_id
+
+
+def test_a_folder_is_asked_by_its_owner_and_by_a_reader(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with open_ledger(tmp_path, clock) as ledger:
+        with Answers.open(ledger) as answers:
+            job_id = ledger.schedule(a_spec(name="first")).job_id
+            assert answers.jobs()["jobs"][0]["name"] == "first"
+        ledger.schedule(a_spec(name="second"))
+
+        reading = Ledger.open_read_only(tmp_path / "data", clock=clock)
+        with reading as reader, Answers.open(reader) as answers:
+            assert [job["name"] for job in answers.jobs()["jobs"]] == ["first", "second"]
+            assert answers.why(job_id)["why"]["answer"] == "waiting"
+    assert not list(tmp_path.glob("data/*.tmp"))
+
+
+def test_why_says_that_nobody_dispatches_unless_somebody_is_named(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with open_ledger(tmp_path, clock) as ledger:
+        job_id = ledger.schedule(a_spec()).job_id
+        clock.at = ledger.heads.jobs[job_id].next_run_at or clock.at
+        dispatcher = Dispatcher(ledger, ExecutorSettings.of_this_process())
+
+        with Answers.open(ledger) as answers:
+            alone = answers.why(job_id)["why"]["answer"]
+        with Answers.open(ledger, dispatcher=dispatcher) as answers:
+            attended = answers.why(job_id)["why"]["answer"]
+
+    assert (alone, attended) == ("node_down", "due")
