@@ -1,28 +1,39 @@
-"""history, blame: what happened to one job, and what made it what it is."""
+"""history: what happened to one job, as a timeline."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from api.cli import tellings
-from api.cli.answers import Document, executor_text, say_more, schedule_text, short, show
+from api.cli.answers import (
+    Document,
+    say_more,
+    short,
+    write_document,
+)
+from api.cli.door import Answer, Door
 from api.cli.lookup import find_job_id
 from api.cli.moments import read_moment, to_the_second, told_briefly, took
-from api.cli.options import AsJson, AsOf, Cursor, DataFolder, JobWanted, Limit
-from api.cli.screen import Cell, harmless, print_table, print_told, say, status_cell
+from api.cli.options import AsJson, AsOf, Cursor, DataFolder, JobWanted
+from api.cli.screen import Cell, print_told, status_cell
 from api.cli.ways import Intent, open_door
 from ledger.clock import SystemClock
 from projections.timeline import ENDS, Kind, Line, lines
 
-PAGE = 200
-"""Events of a page, if nothing else is asked for: folded, they fit on a screen."""
-LONGEST_VALUE = 60
+LINES = 40
+"""What is shown, if nothing else is asked for: it fits on a screen."""
+EVENTS = 200
+"""The same of a document for programs."""
+AT_ONCE = 500
+"""Events read at a time until there are as many lines."""
+MOST_EVENTS = 10_000
+"""A quiet history folds into few lines: after so many events they are enough."""
 
 Newest = Annotated[bool, typer.Option("--newest", help="The newest first.")]
 All = Annotated[
@@ -32,6 +43,16 @@ All = Annotated[
         help="Every run in a line of its own; else a stretch in which all went well is one.",
     ),
 ]
+Lines = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1,
+        max=1000,
+        help=f"How many lines at most, {LINES} unless said; of --json how many events.",
+    ),
+]
 
 
 def history(
@@ -39,49 +60,70 @@ def history(
     every: All = False,
     newest: Newest = False,
     as_of: AsOf = None,
-    limit: Limit = PAGE,
+    limit: Lines = None,
     cursor: Cursor = None,
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
     """Show what happened to one job as a timeline, deleted or not (then by its whole id)."""
     moment = read_moment(as_of, "--as-of", SystemClock().now())
-    query = {
-        "order": "desc" if newest else "asc",
-        "as_of": moment,
-        "limit": limit,
-        "cursor": cursor,
-    }
+    query = {"order": "desc" if newest else "asc", "as_of": moment, "cursor": cursor}
     with open_door(Intent.READ, data) as door:
         job_id = find_job_id(door, wanted, as_of=moment)
-        answer = door.ask("GET", f"/v1/jobs/{job_id}/events", query=query)
+        read = partial(_page, door, f"/v1/jobs/{job_id}/events", query)
+        if as_json:
+            write_document(read(limit=limit or EVENTS).text)
+            return
+        timeline = Timeline(read, newest=newest, folds=not every)
+        timeline.read(limit or LINES, cursor)
     flags = f"{' --all' if every else ''}{' --newest' if newest else ''}"
-    more = f"jobledger history {short(job_id)}{flags}"
-    show(answer, as_json, partial(_print_history, more=more, newest=newest, folds=not every))
+    as_it_stood = f" --as-of {moment}" if moment is not None else ""
+    _print_history(timeline, f"jobledger history {short(job_id)}{flags}{as_it_stood}")
 
 
-def blame(
-    wanted: JobWanted, as_of: AsOf = None, as_json: AsJson = False, data: DataFolder = None
-) -> None:
-    """Show each field of one job with the event that gave it its value: who, when, why."""
+class Timeline:
+    """The lines of a history, read until there are enough of them. `next` is where to go on."""
+
+    def __init__(self, read: Callable[..., Answer], *, newest: bool, folds: bool) -> None:
+        self._read = read
+        self._newest = newest
+        self._folds = folds
+        self._events: list[Document] = []
+        self.lines: list[Line] = []
+        self.next: str | None = None
+
+    def read(self, wanted: int, cursor: str | None) -> None:
+        """Take in page after page until there are so many lines, or nothing more."""
+        self.next = cursor
+        while len(self.lines) <= wanted and len(self._events) < MOST_EVENTS:
+            page = self._read(cursor=self.next, limit=AT_ONCE).document
+            self._events += page["events"]
+            self.lines, self.next = self._folded(), page["next"]
+            if self.next is None:
+                break
+        if len(self.lines) > wanted:
+            self.lines = self.lines[:wanted]
+            self.next = self._after(self.lines[-1])
+
+    def _folded(self) -> list[Line]:
+        if not self._newest:
+            return lines(self._events, folds=self._folds)
+        return lines(self._events[::-1], folds=self._folds)[::-1]
+
+    def _after(self, line: Line) -> str:
+        """The cursor of what follows a line."""
+        return str(line.events[0 if self._newest else -1]["version"])
+
+
+def _page(door: Door, path: str, query: Mapping[str, object], **page: object) -> Answer:
+    return door.ask("GET", path, query={**query, **page})
+
+
+def _print_history(timeline: Timeline, more: str) -> None:
     now = SystemClock().now()
-    moment = read_moment(as_of, "--as-of", now)
-    with open_door(Intent.READ, data) as door:
-        job_id = find_job_id(door, wanted, as_of=moment)
-        answer = door.ask("GET", f"/v1/jobs/{job_id}/blame", query={"as_of": moment})
-    show(answer, as_json, lambda document: _print_blame(document["blame"], now))
-
-
-# -- a timeline -----------------------------------------------------------------------------------
-
-
-def _print_history(document: Document, more: str, *, newest: bool, folds: bool) -> None:
-    now = SystemClock().now()
-    events = document["events"][::-1] if newest else document["events"]
-    found = lines(events, folds=folds)
-    rows = [_row(line, now) for line in (found[::-1] if newest else found)]
+    rows = [_row(line, now) for line in timeline.lines]
     print_told([">POSITION", "WHEN", "WHAT", "WHO", "STATUS", "DETAILS"], rows)
-    say_more(document, more)
+    say_more({"next": timeline.next}, more)
 
 
 def _row(line: Line, now: datetime) -> tuple[Cell, ...]:
@@ -123,38 +165,3 @@ def _step(first: Document, last: Document) -> Text:
         return status_cell(after or "-")
     arrow = Text().append_text(status_cell(before or "new")).append(" → ")
     return arrow.append_text(status_cell(after or "-"))
-
-
-# -- blame ----------------------------------------------------------------------------------------
-
-
-def _print_blame(found: Document, now: datetime) -> None:
-    say(f"{found['job_name']} ({short(found['job_id'])})", style="bold")
-    rows = [
-        (
-            item["field"],
-            _value(item["field"], item["value"]),
-            str(item["actor"]["id"]),
-            told_briefly(item["recorded_at"], now),
-            str(item["position"]),
-            tellings.topic(item),
-            item["reason"] or "",
-        )
-        for item in found["fields"]
-    ]
-    print_table(["FIELD", "VALUE", "WHO", "WHEN", ">POSITION", "BY", "~WHY"], rows)
-
-
-def _value(field: str, value: Any) -> Cell:
-    match field, value:
-        case _, None:
-            return "-"
-        case "schedule", dict():
-            return schedule_text(value)
-        case "executor", dict():
-            return executor_text(value)
-        case "last_run", dict():
-            return status_cell(value["status"])
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    line = harmless(text)
-    return line if len(line) <= LONGEST_VALUE else f"{line[: LONGEST_VALUE - 1]}…"

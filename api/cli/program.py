@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from api.cli import (
     audit,
     backups,
+    blame,
     changes,
     crontab_import,
     diff,
@@ -114,7 +115,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Questions", "list", jobs.list_jobs),
     ("Questions", "show", jobs.show_job),
     ("Questions", "history", history.history),
-    ("Questions", "blame", history.blame),
+    ("Questions", "blame", blame.blame),
     ("Questions", "runs", jobs.runs),
     ("Questions", "why", why.why),
     ("Questions", "replay", replay),

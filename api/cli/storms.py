@@ -93,7 +93,7 @@ def _print_storm(document: Document, then: Then) -> None:
         [
             ("Storm", storm["id"]),
             ("State", _state(storm)),
-            ("Cause", f"{storm['failure_class']}: {storm['signature']}"),
+            ("Cause", storm["signature"]),
             ("First failure", f"{first['job_name']}, {told(first['recorded_at'], now)}"),
             ("Opened", f"{told(storm['opened_at'], now)}, position {storm['opened_position']}"),
             ("Last failure", told(storm["last_failed_at"], now)),

@@ -21,7 +21,7 @@ from projections.store import CopyStore
 from projections.stores.postgres import PostgresCopies
 from projections.stores.sqlite import SQLiteCopies
 from tests.contract.shelves import PostgresShelf
-from tests.flow import resume_oracle
+from tests.oracles import resumes as resume_oracle
 from tests.simulation import laws
 from tests.simulation.world import World
 

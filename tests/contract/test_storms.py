@@ -23,7 +23,7 @@ from projections.stores.postgres import PostgresCopies
 from projections.stores.sqlite import SQLiteCopies
 from tests.builders import SUCCESS, ManualClock, a_spec, open_ledger
 from tests.contract.shelves import PostgresShelf
-from tests.flow import storm_oracle
+from tests.oracles import storms as storm_oracle
 
 JOBS = 9
 ROUNDS = 40

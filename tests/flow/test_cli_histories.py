@@ -31,6 +31,40 @@ def test_a_quiet_stretch_is_one_line_unless_all_is_asked_for(tmp_path: Path) -> 
     assert shell.ok("history", "report", "--newest").out.splitlines()[1].count("runs succeeded")
 
 
+def test_a_page_has_as_many_lines_as_were_asked_for(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    job_id = scene.schedule("report")
+    for number in range(4):
+        scene.until(scene.clock.now() + 5 * MINUTE)
+        scene.ledger.amend(job_id, {"description": f"change {number}"})
+    scene.close()
+    shell = Shell(tmp_path)
+
+    whole = told_lines(shell, "--limit", "100")
+    assert len(whole) == 9
+    for flags in ((), ("--newest",), ("--all",)):
+        expected = told_lines(shell, *flags, "--limit", "100")
+        assert told_lines(shell, *flags, "--limit", "2") == expected[:2]
+        assert paged(shell, *flags) == expected
+
+
+def told_lines(shell: Shell, *flags: str) -> list[str]:
+    out = shell.ok("history", "report", *flags).out.splitlines()[1:]
+    return [" ".join(line.split()) for line in out if not line.startswith("There is more")]
+
+
+def paged(shell: Shell, *flags: str) -> list[str]:
+    """Every line, two at a time, as the last line of each page says."""
+    found: list[str] = []
+    cursor: tuple[str, ...] = ()
+    while True:
+        out = shell.ok("history", "report", *flags, "--limit", "2", *cursor).out
+        found += told_lines(shell, *flags, "--limit", "2", *cursor)
+        if "There is more" not in out:
+            return found
+        cursor = ("--cursor", out.split()[-1])
+
+
 def test_a_failed_run_is_one_line_with_its_error(shell: Shell) -> None:
     job_id = tripped_job(shell.data)
 

@@ -19,8 +19,8 @@ from ledger.store.records import Fact
 from projections import jobs, storm_questions, storms
 from projections.store import NOTHING, Row
 from tests.builders import an_id
-from tests.flow import storm_oracle
-from tests.flow.storm_oracle import MINUTE
+from tests.oracles import storms as storm_oracle
+from tests.oracles.storms import MINUTE
 
 START = 1_772_452_800_000_000
 SECOND, HOUR = MINUTE // 60, 60 * MINUTE

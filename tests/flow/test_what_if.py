@@ -18,7 +18,7 @@ from ledger.errors import InvalidField, UnknownField
 from projections.copies import Copies
 from projections.what_if.question import Asked, WhatIf, what_if
 from tests.builders import ManualClock, open_ledger
-from tests.flow.what_if_oracle import as_it_would_have_been, as_recorded
+from tests.oracles.what_if import as_it_would_have_been, as_recorded
 from tests.storm.making import Making, Size
 
 SMALL = Size(jobs=40, days=3)

@@ -18,7 +18,7 @@ from ledger.store import run_commands
 from projections.copies import Copies
 from projections.what_if.question import Asked, what_if
 from tests.builders import SUCCESS, ManualClock, a_spec, open_ledger
-from tests.flow.what_if_oracle import as_it_would_have_been, as_recorded
+from tests.oracles.what_if import as_it_would_have_been, as_recorded
 
 QUOTA = outcomes.Failure("429", "rate_limited", "api.example.com", None, 5)
 LOGIN = outcomes.Failure("401", "unauthorized", "api.example.com", None, 5)

@@ -11,7 +11,7 @@ import pytest
 from ledger.clock import parse_rfc3339
 from projections.history import History
 from projections.why.question import CODES, Why
-from tests.flow import why_oracle
+from tests.oracles import why as why_oracle
 from tests.simulation import laws
 from tests.simulation.world import World
 

@@ -5,9 +5,10 @@ Only for policies that trip at other thresholds or count other classes, without 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from ledger.clock import parse_rfc3339
@@ -43,10 +44,14 @@ def as_it_would_have_been(
     """The same history under a changed policy."""
     slow = Slow(changed, storms)
     for place, event in enumerate(history):
-        slow.take(event, next_resume(history[place + 1 :], end))
+        slow.take(event, partial(_next_resume_after, history, place, end))
     if slow.is_stopped and slow.status not in ("failed", "deleted"):
         slow.count.manual_resumes += 1
     return slow.count
+
+
+def _next_resume_after(history: Sequence[Event], place: int, end: datetime) -> datetime:
+    return next_resume(history[place + 1 :], end)
 
 
 def next_resume(later: Sequence[Event], end: datetime) -> datetime:
@@ -68,7 +73,7 @@ class Slow:
     def clear(self) -> None:
         self.errors = self.losses = self.tries = 0
 
-    def take(self, event: Event, until: datetime) -> None:
+    def take(self, event: Event, until: Callable[[], datetime]) -> None:
         topic, data = event["topic"], event["data"]
         if topic == "job.scheduled":
             self.policy = {**data["policy"], **self.changed}
@@ -79,7 +84,7 @@ class Slow:
         if topic == "job.circuit_tripped":
             self.status = "failed"
             if not self.is_stopped:
-                self.go_on(data, parse_rfc3339(event["timestamp"]), until)
+                self.go_on(data, parse_rfc3339(event["timestamp"]), until())
         if topic in ("job.resumed", "job.force_resumed"):
             self.resume()
         if topic in ("job.paused", "job.completed", "job.deleted"):

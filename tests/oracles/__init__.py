@@ -1,0 +1,1 @@
+"""Answers worked out once more from raw events, slowly and obviously."""

@@ -1,0 +1,50 @@
+"""Blame from the raw events of one job: a table of what each topic writes, read forward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FIELDS = ("name", "description", "schedule", "task", "executor", "delivery", "tags", "enabled")
+ENDS = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
+STATUS = {
+    "job.paused": "paused", "job.resumed": "active", "job.force_resumed": "active",
+    "job.circuit_closed": "active", "job.circuit_tripped": "failed", "job.completed": "completed",
+    "job.deleted": "deleted", "job.scheduled": "active",
+}  # fmt: skip
+REVIVALS = ("job.resumed", "job.force_resumed", "job.circuit_closed")
+STOPS = ("job.paused", "job.circuit_tripped", "job.completed", "job.deleted")
+
+
+def written(event: dict[str, Any]) -> set[str]:
+    """The fields that an event sets."""
+    topic, data = event["topic"], event["data"]
+    if topic == "job.scheduled":
+        return {*FIELDS, "delete_after_run", "paused_until", "next_run_at", "open_run",
+                "last_run"}  # fmt: skip
+    fields = set(data.get("changes", {})) - {"policy"}
+    if "next_run_at" in data or topic in STOPS:
+        fields.add("next_run_at")
+    if topic == "job.run_started":
+        fields |= {"open_run"} | ({"next_run_at"} if data["trigger"] != "manual" else set())
+    if topic in ENDS:
+        fields |= {"open_run", "last_run"}
+    if topic in (*REVIVALS, "job.paused"):
+        fields.add("paused_until")
+    return fields
+
+
+def expected(events: list[dict[str, Any]]) -> dict[str, int]:
+    """For each field the position of the event that gave it."""
+    given: dict[str, int] = {}
+    status = None
+    policy: dict[str, Any] = {}
+    for event in events:
+        given |= dict.fromkeys(written(event), event["position"])
+        data = event["data"]
+        for key, value in (data.get("policy") or data.get("changes", {}).get("policy", {})).items():
+            if key not in policy or policy[key] != value:
+                policy[key], given[f"policy.{key}"] = value, event["position"]
+        after = STATUS.get(event["topic"], status)
+        if after != status:
+            status, given["status"] = after, event["position"]
+    return given
