@@ -29,7 +29,8 @@ MADE = {
 """What a topic makes of a job's status; an import brings its own."""
 STARTED, FAILED, TRIPPED = "job.run_started", "job.run_failed", "job.circuit_tripped"
 ENDS = ("job.run_succeeded", FAILED, "job.run_lost", "job.run_blocked")
-LOUD = frozenset(MADE) | {"job.run_lost"}
+DEEDS = frozenset({"recovery.planned", "recovery.aborted", "recovery.completed"})
+LOUD = frozenset(MADE) | {"job.run_lost"} | DEEDS
 """What is worth a line of its own; runs that start, succeed or fail are counted."""
 SLOWEST, FASTEST = 1.0, 86_400.0
 KEPT_LINES = 200
@@ -74,11 +75,10 @@ class Board:
     def take_in(self, event: Event) -> None:
         """Let one event happen."""
         topic, job_id = event["topic"], event["job_id"]
-        if not topic.startswith("job."):
-            return
-        self._name(job_id, event["data"])
-        self._move(job_id, topic, event["data"])
-        self._run(job_id, topic)
+        if topic.startswith("job."):
+            self._name(job_id, event["data"])
+            self._move(job_id, topic, event["data"])
+            self._run(job_id, topic)
         if topic == FAILED:
             at = parse_rfc3339(event["recorded_at"])
             self.failures[at.replace(second=0, microsecond=0)] += 1

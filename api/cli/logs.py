@@ -17,6 +17,9 @@ QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")
 QUIETER = ("opentelemetry",)
 """Of these only errors: a collector that is down is told of once a batch, not once a try."""
 
+SILENT = ("apprise",)
+"""Of these nothing: a message that failed is told by its event, and their lines name addresses."""
+
 
 class Lines(logging.Formatter):
     """`at=… level=info logger=… message="…"`, and `error="…"` with a traceback; no secrets."""
@@ -55,3 +58,5 @@ def log_to_stderr(redact: Callable[[str], str]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in QUIETER:
         logging.getLogger(name).setLevel(logging.ERROR)
+    for name in SILENT:
+        logging.getLogger(name).propagate = False

@@ -13,7 +13,18 @@ STATUSES = {
     "job.completed": "completed", "job.deleted": "deleted",
 }  # fmt: skip
 FRESH = ("job.resumed", "job.force_resumed", "job.circuit_closed")
-DEFINED = ("name", "schedule", "task", "executor", "tags", "policy", "enabled")
+DEFINED = (
+    "name",
+    "description",
+    "delivery",
+    "delete_after_run",
+    "schedule",
+    "task",
+    "executor",
+    "tags",
+    "policy",
+    "enabled",
+)
 ENDED = {"job.run_succeeded": "succeeded", "job.run_failed": "failed", "job.run_lost": "lost",
          "job.run_blocked": "blocked"}  # fmt: skip
 STOPS = ("job.paused", "job.circuit_tripped", "job.completed", "job.deleted")

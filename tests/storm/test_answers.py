@@ -103,6 +103,7 @@ def shown(job: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: job[name] for name in ("id", "name", "status", "enabled", "tags", "policy")},
         **{name: job[name] for name in ("schedule", "executor", "task", "next_run_at")},
+        **{name: job[name] for name in ("description", "delivery", "delete_after_run")},
         **{name: job[name] for name in ("consecutive_errors", "consecutive_losses", "run_count")},
         "paused_until": job["paused_until"],
         "open_run": run["run_id"] if run else None,
@@ -368,11 +369,10 @@ def trips_next(fleet: Fleet, failure: Fact) -> bool:
 def fires_lost(fleet: Fleet, storm: storm_oracle.Storm) -> int:
     """The slots that the jobs it tripped owed when they came back."""
     count = 0
-    for job_id in {str(failure.stream) for failure in storm.failures}:
-        last = max(f.version for f in storm.failures if str(f.stream) == job_id)
-        later = fleet.by_job[job_id][last:]
-        if not later or later[0]["topic"] != "job.circuit_tripped":
+    for failure in storm.failures:
+        if not trips_next(fleet, failure):
             continue
+        later = fleet.by_job[str(failure.stream)][failure.version :]
         back = next(e for e in later if e["topic"] in ("job.force_resumed", "job.circuit_closed"))
         count += (back["data"]["missed"] or {"count": 0})["count"]
     return count
@@ -432,7 +432,7 @@ def test_every_slot_that_was_missed_is_in_a_gap(fleet: Fleet) -> None:
     assert {"downtime", "failed", "paused"} <= causes
 
 
-COMPARED = ("name", "schedule", "task", "executor", "tags", "policy", "enabled", "status",
+COMPARED = ("name", "description", "delivery", "delete_after_run", "schedule", "task", "executor", "tags", "policy", "enabled", "status",
             "paused_until", "consecutive_errors", "consecutive_losses")  # fmt: skip
 
 

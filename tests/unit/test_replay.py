@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from io import StringIO
+from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
 from api.cli.replay.command import obey, play
-from api.cli.replay.screen import plain_lines
+from api.cli.replay.screen import OTHER_LINES, picture, plain_lines
 from ledger.clock import rfc3339
 from projections.replay import FASTEST, SLOWEST, Board, Player
 from tests.builders import HOUR, NOON, ManualClock
@@ -23,7 +25,14 @@ def a_job(job_id: str = "a", **fields: Any) -> dict[str, Any]:
 
 def an_event(seconds: float, topic: str, job_id: str = "a", **data: Any) -> dict[str, Any]:
     at = rfc3339(NOON + timedelta(seconds=seconds))
-    told = {"consecutive_errors": 1, "threshold": 1, "failure_class": "other", "last_error": "e"}
+    run = {"trigger": "schedule", "attempt": 1, "scheduled_for": at, "missed": None}
+    told = {
+        **run,
+        "consecutive_errors": 1,
+        "threshold": 1,
+        "failure_class": "other",
+        "last_error": "e",
+    }
     return {
         "position": int(seconds) + 1,
         "topic": f"job.{topic}",
@@ -179,10 +188,55 @@ def test_whoever_quits_leaves_it_where_it_is(capsys: pytest.CaptureFixture[str],
     assert "a storm" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("height", [5, 14, 24])
+def test_a_low_screen_shows_the_newest_that_happened(height: int) -> None:
+    player = a_player()
+    player.jump()
+    player.jump()
+    screen = Console(width=70, height=height, file=StringIO())
+
+    screen.print(picture(player, "a storm", height=height))
+
+    shown = cast(StringIO, screen.file).getvalue().splitlines()
+    trips = [line for line in shown if "circuit_tripped  job" in line]
+    assert "12:01:40" in next(line for line in trips if "12:0" in line)
+    assert len(shown) <= max(height, OTHER_LINES + 1)
+
+
+def test_the_last_event_and_the_keys_are_on_the_screen() -> None:
+    player = a_player()
+    player.step()
+    screen = Console(width=100, height=24, file=StringIO())
+
+    screen.print(picture(player, "a storm"))
+
+    shown = cast(StringIO, screen.file).getvalue()
+    assert "run_started  job a" in shown
+    assert "space pause" in shown
+
+
+def test_what_is_done_about_a_storm_is_shown_with_it() -> None:
+    planned = {
+        **an_event(5, "paused"),
+        "topic": "recovery.planned",
+        "job_id": None,
+        "source": "cli",
+        "actor": {"id": "olga", "kind": "user"},
+        "data": {
+            "recovery_id": "R-1", "storm_id": None, "jobs": [1, 2], "refused": [], "selector": {"tag": "south"},
+            "probe": None, "rate_per_minute": 10, "abort_on": None,
+        },
+    }  # fmt: skip
+
+    lines = list(plain_lines(a_player(planned)))
+
+    assert lines[0].startswith("2026-03-02T12:00:05Z  recovery.planned  by olga; R-1: 2 jobs")
+
+
 def test_in_a_pipe_every_trip_and_every_minute_with_failures_is_a_line() -> None:
     lines = list(plain_lines(a_player()))
 
     trips = [line for line in lines if "circuit_tripped" in line]
     assert [line.split()[0] for line in trips] == ["2026-03-02T12:00:20Z", "2026-03-02T12:01:40Z"]
-    assert lines[1] == "2026-03-02T12:01:00Z  1 active, 1 failed; failed in the last minute: 1"
+    assert lines[1] == "2026-03-02T12:01:00Z  1 active, 1 failed; failed since the line before: 1"
     assert lines[-1].startswith("2026-03-02T13:00:00Z  2 failed")

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import typer
 from rich.live import Live
+from rich.panel import Panel
 
 from api.cli.door import Door
 from api.cli.exits import Misused
@@ -85,10 +86,10 @@ def replay(
 def _read_stretch(since: str, until: str | None, now: datetime) -> Stretch:
     begin = parse_rfc3339(read_instant(since, "--since", now, direction=-1))
     end = now if until is None else _read_until(until, now)
-    if end < begin:
-        raise Misused("--until is before --since: there is nothing between them.")
     if begin > now:
         raise Misused("--since is still to come: only what has happened can be played.")
+    if end < begin:
+        raise Misused("--until is before --since: there is nothing between them.")
     return Stretch(begin, min(end, now), f"{rfc3339(begin)} to {rfc3339(min(end, now))}")
 
 
@@ -139,8 +140,11 @@ def play(player: Player, title: str, pressed: Keys, clock: Clock) -> None:
 
 @contextmanager
 def _live(player: Player, title: str) -> Iterator[Callable[[], None]]:
-    with Live(picture(player, title), console=console(), auto_refresh=False) as live:
-        yield lambda: live.update(picture(player, title), refresh=True)
+    def now() -> Panel:
+        return picture(player, title, height=console().height)
+
+    with Live(now(), console=console(), auto_refresh=False) as live:
+        yield lambda: live.update(now(), refresh=True)
 
 
 def obey(player: Player, key: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Group, RenderableType
+from rich.console import Group
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -18,24 +19,26 @@ from ledger.clock import parse_rfc3339, rfc3339
 from projections.replay import STATUSES, Event, Player
 
 SHOWN_LINES = 8
+OTHER_LINES = 11
+"""What of the picture is none of those lines."""
 HELP = "space pause · → or n one event · j next trip · + - speed · q quit"
 
 
-def picture(player: Player, title: str) -> RenderableType:
-    """The moment that a player has come to."""
+def picture(player: Player, title: str, *, height: int = SHOWN_LINES + OTHER_LINES) -> Panel:
+    """The moment that a player has come to, on a screen of so many lines. What was worth a line
+    comes newest first, as much of it as there is room for.
+    """
+    room = max(1, min(SHOWN_LINES, height - OTHER_LINES))
     return Panel(
         Group(
             _clock(player),
-            ProgressBar(total=1.0, completed=_done(player)),
+            Padding(ProgressBar(total=1.0, completed=_done(player)), 0),  # or no line would end it
+            Text(HELP, style="dim"),
             _last(player),
-            Text(),
             _standings(player),
-            Text(),
             _failures(player),
             Text(),
-            *_loud(player),
-            Text(),
-            Text(HELP, style="dim"),
+            *_loud(player, room),
         ),
         title=Text(harmless(title)),
         title_align="left",
@@ -84,11 +87,11 @@ def _failures(player: Player) -> Text:
     return text.append(f"  {counts[-1]} now, {max(counts)} at most")
 
 
-def _loud(player: Player) -> Iterator[Text]:
-    recent = list(player.board.loud)[-SHOWN_LINES:]
+def _loud(player: Player, room: int) -> Iterator[Text]:
+    recent = list(player.board.loud)[: -room - 1 : -1]
     for event in recent:
         yield _line(player, event, f"{parse_rfc3339(event['recorded_at']):%H:%M:%S}")
-    for _ in range(SHOWN_LINES - len(recent)):
+    for _ in range(room - len(recent)):
         yield Text()
 
 
@@ -97,7 +100,8 @@ def _line(player: Player, event: Event, at: str) -> Text:
     line = Text(f"{at}  {harmless(what)}  ", no_wrap=True, overflow="ellipsis")
     line.stylize("bold red" if what == "circuit_tripped" else "bold")
     who = "" if event["source"] == "dispatcher" else f"by {event['actor']['id']}; "
-    detail = f"{player.board.name(event['job_id'])}: {who}{tellings.tell(event)}"
+    whose = f"{player.board.name(event['job_id'])}: " if event["job_id"] else ""
+    detail = f"{whose}{who}{tellings.tell(event)}"
     return line.append(harmless(detail), style="")
 
 
@@ -115,10 +119,9 @@ def plain_lines(player: Player) -> Iterator[str]:
             yield _line(player, event, to_the_second(event["recorded_at"])).plain
         seen = player.board.loud_count
         failures = player.board.failures.total() - before
-        if told or failures:
+        if told or failures or player.is_over:
             yield _minute(player, failures)
         if player.is_over:
-            yield _minute(player, failures)
             return
 
 
@@ -126,4 +129,4 @@ def _minute(player: Player, failures: int) -> str:
     counts = player.board.counts()
     stand = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
     now = rfc3339(player.now.replace(microsecond=0))
-    return f"{now}  {stand}; failed in the last minute: {failures}"
+    return f"{now}  {stand or 'no jobs'}; failed since the line before: {failures}"
