@@ -206,7 +206,7 @@ def test_a_low_screen_shows_the_newest_that_happened(height: int) -> None:
 def test_the_last_event_and_the_keys_are_on_the_screen() -> None:
     player = a_player()
     player.step()
-    screen = Console(width=100, height=24, file=StringIO())
+    screen = Console(width=100, height=24, file=StringIO(), force_terminal=True, no_color=True)
 
     screen.print(picture(player, "a storm"))
 
@@ -223,8 +223,8 @@ def test_what_is_done_about_a_storm_is_shown_with_it() -> None:
         "source": "cli",
         "actor": {"id": "olga", "kind": "user"},
         "data": {
-            "recovery_id": "R-1", "storm_id": None, "jobs": [1, 2], "refused": [], "selector": {"tag": "south"},
-            "probe": None, "rate_per_minute": 10, "abort_on": None,
+            "recovery_id": "R-1", "storm_id": None, "jobs": [1, 2], "refused": [],
+            "selector": {"tag": "south"}, "probe": None, "rate_per_minute": 10, "abort_on": None,
         },
     }  # fmt: skip
 
