@@ -432,8 +432,10 @@ def test_every_slot_that_was_missed_is_in_a_gap(fleet: Fleet) -> None:
     assert {"downtime", "failed", "paused"} <= causes
 
 
-COMPARED = ("name", "description", "delivery", "delete_after_run", "schedule", "task", "executor", "tags", "policy", "enabled", "status",
-            "paused_until", "consecutive_errors", "consecutive_losses")  # fmt: skip
+COMPARED = (
+    "name", "description", "delivery", "delete_after_run", "schedule", "task", "executor", "tags",
+    "policy", "enabled", "status", "paused_until", "consecutive_errors", "consecutive_losses",
+)  # fmt: skip
 
 
 def test_a_difference_names_what_differs_and_who_changed_it_last(fleet: Fleet) -> None:

@@ -206,7 +206,7 @@ def test_a_low_screen_shows_the_newest_that_happened(height: int) -> None:
 def test_the_last_event_and_the_keys_are_on_the_screen() -> None:
     player = a_player()
     player.step()
-    screen = Console(width=100, height=24, file=StringIO(), force_terminal=True, no_color=True)
+    screen = Console(width=100, height=24, file=StringIO(), force_terminal=True, color_system="256")
 
     screen.print(picture(player, "a storm"))
 
