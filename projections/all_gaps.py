@@ -6,32 +6,33 @@ from typing import Any
 
 from ledger.store.application import Ledger
 from projections import gap_questions, open_gaps
-from projections.copies import Copies
 from projections.gap_questions import GapFilter
 from projections.history import History
 from projections.moments import Moment
+from projections.store import Questions
 
 
 class AllGaps:
     """Answers from the copies, and for what no event has recorded yet from the jobs."""
 
-    def __init__(self, ledger: Ledger, copies: Copies, history: History) -> None:
+    def __init__(self, ledger: Ledger, history: History) -> None:
         self._ledger = ledger
-        self._copies = copies
         self._history = history
 
-    def answer(self, asked: GapFilter, *, as_of: Moment | None = None) -> dict[str, Any]:
+    def answer(
+        self, questions: Questions, asked: GapFilter, *, as_of: Moment | None = None
+    ) -> dict[str, Any]:
         """A page of recorded gaps and its cursor, and beside the first page those that are open,
-        now or at a moment of the past. Refuses InvalidField for what can mean nothing.
+        now or at the moment of the past that the questions are put to. Refuses InvalidField for
+        what can mean nothing.
         """
-        with self._copies.reading(as_of, "jobs", "gaps") as questions:
-            found, following = gap_questions.find(questions, asked)
-            if as_of is not None:
-                candidates = open_gaps.standing_still(questions, asked, now=as_of.at)
+        found, following = gap_questions.find(questions, asked)
         if as_of is None:
             jobs, now = open_gaps.live_jobs(self._ledger), self._ledger.clock.now()
         else:
-            jobs, now = [self._history.state(*one) for one in candidates], as_of.at
+            now = as_of.at
+            candidates = open_gaps.standing_still(questions, asked, now=now)
+            jobs = [self._history.state(*one) for one in candidates]
         still_open, count = open_gaps.find(jobs, asked, now=now)
         return {
             "gaps": found,

@@ -234,7 +234,7 @@ class Copies:
         broken_at, problem = (standing.broken_at, standing.problem) if standing else (None, None)
         return ModelStanding(model.NAME, model.VERSION, position, broken_at, problem)
 
-    # -- questions ------------------------------------------------------------------------------
+    # -- questions, answered as far as the copies have come ------------------------------------
 
     def reading(
         self, as_of: Moment | None = None, *parts: Part
@@ -252,45 +252,21 @@ class Copies:
             raise JobNotFound(job_id)
         return job_questions.shape(row)
 
-    def jobs(
-        self, asked: JobFilter, *, as_of: Moment | None = None
-    ) -> tuple[list[dict[str, Any]], str | None]:
-        """A page of jobs, as they are or as they stood, and the next page's cursor."""
-        with self.reading(as_of, "jobs") as questions:
+    def jobs(self, asked: JobFilter) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of jobs, and the next page's cursor."""
+        with self._store.reading() as questions:
             return job_questions.find(questions, asked)
 
-    def runs(
-        self, job_id: UUID, *, cursor: str | None, limit: int
-    ) -> tuple[list[dict[str, Any]], str | None]:
-        """A page of a job's runs, newest first, and the next page's cursor."""
+    def summary(self) -> dict[str, Any]:
+        """How many jobs stand where, the next fire, and the newest failures."""
         with self._store.reading() as questions:
-            return runs.find(questions, job_id, cursor=cursor, limit=limit)
-
-    def summary(self, *, as_of: Moment | None = None) -> dict[str, Any]:
-        """How many jobs stand where, the next fire, and the newest failures; now, or then."""
-        with self.reading(as_of, "jobs", "runs") as questions:
-            return {
-                **job_questions.summary(questions),
-                "recent_failures": runs.recent_failures(questions),
-            }
+            return runs.summary(questions)
 
     def failing_count(self) -> int:
         """How many active jobs failed the last time they ran."""
         with self._store.reading() as questions:
             [row] = questions.rows(job_questions.FAILING)
         return int(row["count"])
-
-    def storms(
-        self, *, cursor: str | None, limit: int, only_open: bool, as_of: Moment | None = None
-    ) -> tuple[list[dict[str, Any]], str | None]:
-        """A page of storms as they are now, or were then, newest first, and the next page's
-        cursor.
-        """
-        now = self._ledger.clock.now() if as_of is None else as_of.at
-        with self.reading(as_of, "jobs", "storms") as questions:
-            return storm_questions.find(
-                questions, now=now, cursor=cursor, limit=limit, only_open=only_open
-            )
 
     def storm_members(self, storm_id: str) -> StormMembers:
         """Who tripped in a storm, for a recovery; NotFound when there is none."""

@@ -9,33 +9,34 @@ from uuid import UUID
 
 from ledger.store.application import Ledger
 from projections import storm_aftermath, storm_questions
-from projections.copies import Copies
 from projections.history import History
 from projections.moments import Moment
+from projections.store import Questions
 
 
 class OneStorm:
     """Answers from the copies, and for the jobs that are failed still from their histories."""
 
-    def __init__(self, ledger: Ledger, copies: Copies, history: History) -> None:
+    def __init__(self, ledger: Ledger, history: History) -> None:
         self._ledger = ledger
-        self._copies = copies
         self._history = history
 
-    def answer(self, storm_id: str, *, as_of: Moment | None = None) -> dict[str, Any]:
-        """The storm as it is now, or was then; NotFound when there is none.
+    def answer(
+        self, questions: Questions, storm_id: str, *, as_of: Moment | None = None
+    ) -> dict[str, Any]:
+        """The storm as it is now, or at the moment of the past that the questions are put to;
+        NotFound when there is none.
 
         `fires_lost` counts the slots that its tripped jobs owed until they came back, and those of
         jobs that are failed still, up to the instant of the question; `at_least` when a job owed
         more than are counted.
         """
         now = self._ledger.clock.now() if as_of is None else as_of.at
-        with self._copies.reading(as_of, "jobs", "storms") as questions:
-            found = storm_questions.one(questions, storm_id, now=now)
-            number = storm_questions.number_of(questions, storm_id)
-            count, is_capped = storm_aftermath.lost(questions, number)
-            losing = storm_aftermath.still_losing(questions, number)
-            told = storm_aftermath.told(questions, number)
+        found = storm_questions.one(questions, storm_id, now=now)
+        number = storm_questions.number_of(questions, storm_id)
+        count, is_capped = storm_aftermath.lost(questions, number)
+        losing = storm_aftermath.still_losing(questions, number)
+        told = storm_aftermath.told(questions, number)
         open_count, is_open_capped = self._owed(losing, now, as_of)
         lost = {
             "count": count + open_count,

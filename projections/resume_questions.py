@@ -14,7 +14,7 @@ from ledger.errors import Unavailable
 from ledger.store.reading import from_microseconds, microseconds
 from projections.copies import Copies
 from projections.job_questions import MAX_PAGE, read_cursor
-from projections.moments import Moment, require_stretch
+from projections.moments import require_stretch
 from projections.resumes import NAME, OUTCOMES
 from projections.store import Questions, Row
 from projections.words import require_word
@@ -57,17 +57,6 @@ class Record:
 
     decided_count: int
     held_count: int
-
-
-def answer(
-    copies: Copies, asked: ResumeFilter, *, as_of: Moment | None = None
-) -> tuple[list[dict[str, Any]], str | None, dict[str, Any]]:
-    """A page of force-resumes, the next page's cursor, and how many held, all of one state: that of
-    now, or of a moment of the past.
-    """
-    with copies.reading(as_of, "jobs", "resumes") as questions:
-        found, following = find(questions, asked)
-        return found, following, rates(questions, asked)
 
 
 def record_of(copies: Copies, failure_class: str, *, now: datetime) -> Record | None:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.store.records import Fact
+from projections import job_questions
 from projections.job_questions import MAX_PAGE, RECENT, read_cursor
 from projections.model import Statement
 from projections.store import Questions
@@ -119,6 +120,14 @@ def find(
     rows = questions.rows(PAGE, {"job_id": str(job_id), "before": before, "limit": size + 1})
     following = str(rows[size - 1]["fence"]) if len(rows) > size else None
     return [dict(row) for row in rows[:size]], following
+
+
+def summary(questions: Questions) -> dict[str, Any]:
+    """How many jobs stand where, the next fire, and the newest failures."""
+    return {
+        **job_questions.summary(questions),
+        "recent_failures": recent_failures(questions),
+    }
 
 
 def recent_failures(questions: Questions) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ contract suite runs against each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,6 +39,14 @@ class Questions(Protocol):
     def row(self, sql: str, values: Mapping[str, Any] = NOTHING, /) -> Row | None:
         """The first row of the answer, or None."""
         ...
+
+
+def reached(questions: Questions, needs: Collection[str]) -> int:
+    """How far the models that are needed have come in the state that is asked; all of them, if none
+    is named.
+    """
+    rows = questions.rows("SELECT name, position FROM models")
+    return min(int(row["position"]) for row in rows if not needs or row["name"] in needs)
 
 
 class CopyStore(Protocol):

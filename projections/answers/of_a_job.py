@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.domain.job import job_id_of
+from projections import runs
 from projections.answers.sight import PAGE, Document, Sighted
 from projections.blame import Blame
 from projections.job_questions import read_cursor
@@ -22,12 +23,10 @@ class AnswersOfAJob(Sighted):
         self, job_id: UUID | str, *, as_of: AsOf | None = None, after_position: int | None = None
     ) -> Document:
         """`job`: how it is, or was. Refuses JobNotFound, also when it is deleted, or was then."""
-        if as_of is not None:
-            found = self._history.job_at(_id(job_id), self._moments.position(as_of))
-        else:
-            self.see(None, after_position, "jobs")
-            found = self._copies.job(_id(job_id))
-        return {"job": found}
+        sight = self.see(as_of, after_position, *(() if as_of is not None else ("jobs",)))
+        if sight.moment is not None:
+            return {"job": self._history.job_at(_id(job_id), sight.position)}
+        return {"job": self._copies.job(_id(job_id))}
 
     def history(
         self,
@@ -46,7 +45,7 @@ class AnswersOfAJob(Sighted):
             cursor=None if cursor is None else read_cursor(cursor),
             limit=limit,
             is_descending=is_newest_first,
-            as_of=sight.as_of,
+            as_of=sight.position,
         )
         return sight.listed("events", page.events, page.following)
 
@@ -63,12 +62,12 @@ class AnswersOfAJob(Sighted):
         job_id = _id(job_id)
         if as_of is None:
             self._history.require_known(job_id)
-            sight = self.see(None, after_position, "runs")
-            found, following = self._copies.runs(job_id, cursor=cursor, limit=limit)
-        else:
-            sight = self.see(as_of, after_position)
-            past = PastRuns(self._ledger, job_id, self._history.version_at(job_id, sight.as_of))
-            found, following = past.page(cursor=cursor, limit=limit)
+            with self.look(None, after_position, "runs") as look:
+                found, following = runs.find(look.questions, job_id, cursor=cursor, limit=limit)
+            return look.listed("runs", found, following)
+        sight = self.see(as_of, after_position)
+        past = PastRuns(self._ledger, job_id, self._history.version_at(job_id, sight.position))
+        found, following = past.page(cursor=cursor, limit=limit)
         return sight.listed("runs", found, following)
 
     def blame(
@@ -77,7 +76,7 @@ class AnswersOfAJob(Sighted):
         """`blame`: each field with the event that gave it its value. Refuses JobNotFound."""
         sight = self.see(as_of, after_position)
         question = Blame(self._ledger, self._history)
-        found = question.answer(_id(job_id), as_of=sight.as_of)
+        found = question.answer(_id(job_id), as_of=sight.position)
         return {"blame": found, "position": sight.position}
 
     def why(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ledger.domain.recovery_plan import StormMembers
+from projections import storm_questions
 from projections.answers.sight import PAGE, Document, Sighted
 from projections.job_questions import read_cursor
 from projections.moments import AsOf
@@ -22,22 +23,21 @@ class AnswersOfStorms(Sighted):
         limit: int = PAGE,
     ) -> Document:
         """A page of `storms`, newest first, as they are at the moment of the question."""
-        sight = self.see(as_of, after_position, "storms", "jobs")
-        found, following = self._copies.storms(
-            cursor=cursor, limit=limit, only_open=only_open, as_of=sight.moment
-        )
-        return sight.listed("storms", found, following)
+        with self.look(as_of, after_position, "storms", "jobs") as look:
+            now = self._ledger.clock.now() if look.moment is None else look.moment.at
+            found, following = storm_questions.find(
+                look.questions, now=now, cursor=cursor, limit=limit, only_open=only_open
+            )
+        return look.listed("storms", found, following)
 
     def storm(
         self, storm_id: str, *, as_of: AsOf | None = None, after_position: int | None = None
     ) -> Document:
         """`storm`: its course, its jobs, the fires it cost, who was told. Refuses NotFound."""
-        sight = self.see(as_of, after_position, "storms", "jobs")
-        question = OneStorm(self._ledger, self._copies, self._history)
-        return {
-            "storm": question.answer(storm_id, as_of=sight.moment),
-            "position": sight.position,
-        }
+        question = OneStorm(self._ledger, self._history)
+        with self.look(as_of, after_position, "storms", "jobs") as look:
+            found = question.answer(look.questions, storm_id, as_of=look.moment)
+        return {"storm": found, "position": look.position}
 
     def storm_members(self, storm_id: str) -> StormMembers:
         """Who tripped in a storm: what `ledger.recoveries.plan` takes. Refuses NotFound."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from ledger.domain.job import job_id_of
 from ledger.errors import InvalidField
-from projections import resume_questions
+from projections import job_questions, resume_questions, runs
 from projections.all_gaps import AllGaps
 from projections.answers.sight import PAGE, Document, Sighted
 from projections.diff import Diff, DiffQuery
@@ -31,14 +31,14 @@ class AnswersOfTheFleet(Sighted):
         after_position: int | None = None,
     ) -> Document:
         """A page of `jobs`, in the order they were made."""
-        sight = self.see(as_of, after_position, "jobs")
-        found, following = self._copies.jobs(asked or JobFilter(), as_of=sight.moment)
-        return sight.listed("jobs", found, following)
+        with self.look(as_of, after_position, "jobs") as look:
+            found, following = job_questions.find(look.questions, asked or JobFilter())
+        return look.listed("jobs", found, following)
 
     def summary(self, *, as_of: AsOf | None = None, after_position: int | None = None) -> Document:
         """`summary`: how many jobs stand where, what fires next, the newest failures."""
-        sight = self.see(as_of, after_position, "jobs", "runs")
-        return {"summary": self._copies.summary(as_of=sight.moment), "position": sight.position}
+        with self.look(as_of, after_position, "jobs", "runs") as look:
+            return {"summary": runs.summary(look.questions), "position": look.position}
 
     def resumes(
         self,
@@ -50,9 +50,10 @@ class AnswersOfTheFleet(Sighted):
         """A page of forced `resumes`, newest first, and `rates`: how many of them held."""
         asked = asked or ResumeFilter()
         self._audit.require_actor(asked.actor)
-        sight = self.see(as_of, after_position, "resumes", "runs", "jobs")
-        found, following, rates = resume_questions.answer(self._copies, asked, as_of=sight.moment)
-        return {**sight.listed("resumes", found, following), "rates": rates}
+        with self.look(as_of, after_position, "resumes", "jobs") as look:
+            found, following = resume_questions.find(look.questions, asked)
+            rates = resume_questions.rates(look.questions, asked)
+        return {**look.listed("resumes", found, following), "rates": rates}
 
     def gaps(
         self,
@@ -62,10 +63,10 @@ class AnswersOfTheFleet(Sighted):
         after_position: int | None = None,
     ) -> Document:
         """A page of recorded `gaps`, newest first; those still `open` beside the first."""
-        sight = self.see(as_of, after_position, "gaps", "jobs")
-        question = AllGaps(self._ledger, self._copies, self._history)
-        told = question.answer(asked or GapFilter(), as_of=sight.moment)
-        return {**told, "position": sight.position}
+        question = AllGaps(self._ledger, self._history)
+        with self.look(as_of, after_position, "gaps", "jobs") as look:
+            told = question.answer(look.questions, asked or GapFilter(), as_of=look.moment)
+        return {**told, "position": look.position}
 
     def diff(
         self,

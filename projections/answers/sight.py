@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ledger.store.application import Ledger
@@ -11,6 +12,8 @@ from projections.audit import Audit
 from projections.copies import Copies
 from projections.history import History
 from projections.moments import AsOf, Moment, Moments
+from projections.past import Part
+from projections.store import Questions, reached
 
 if TYPE_CHECKING:
     from ledger.dispatch.dispatcher import Dispatcher
@@ -39,6 +42,13 @@ class Sight:
         return {name: page, "next": after, "position": self.position}
 
 
+@dataclass(frozen=True, slots=True)
+class Look(Sight):
+    """The same, with one committed state of the copies to be asked from there."""
+
+    questions: Questions = field(kw_only=True)
+
+
 class Sighted:
     """What all questions to one ledger have in common."""
 
@@ -64,3 +74,13 @@ class Sighted:
             now = end if after_position is None else after_position
             self._copies.wait_for(now if moment is None else moment.position, needs=needs)
         return Sight(end) if moment is None else Sight(moment.position, moment)
+
+    @contextmanager
+    def look(self, as_of: AsOf | None, after_position: int | None, *needs: Part) -> Iterator[Look]:
+        """As `see`, with questions to the copies. Of now, they may know more than was waited for:
+        the position is theirs.
+        """
+        moment = self.see(as_of, after_position, *needs).moment
+        with self._copies.reading(moment, *needs) as questions:
+            position = reached(questions, needs) if moment is None else moment.position
+            yield Look(position, moment, questions=questions)

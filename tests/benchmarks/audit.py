@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,9 +20,9 @@ from rich.table import Table
 from ledger import Ledger
 from ledger.store.address import Address
 from ledger.store.query import AuditQuery
+from projections import Answers
 from projections.copies import COPIES_FILE, Copies
 from projections.job_questions import JobFilter
-from projections.moments import Moment
 from projections.what_if.question import Asked, what_if
 from tests.benchmarks.history import (
     CORRELATION,
@@ -169,13 +168,11 @@ def past_rows(ledger: Ledger, copies: Copies) -> Iterator[tuple[str, list[float]
     """Each time another position, so that nothing is remembered but for the last row."""
     random, end = Random(4), ledger.book.tail_position()
     places = [random.randrange(end // 10, end) + 1 for _ in range(PASTS)]
-    moments = [Moment(place, ledger.reading.recorded_at(place)) for place in places]
-    last, failed = moments[-1], JobFilter(failure_class="timeout", limit=50)
-    page = partial(copies.storms, cursor=None, limit=50, only_open=False)
-    yield "jobs of another", timed(lambda n: copies.jobs(failed, as_of=moments[n]), PASTS)
-    yield "summary of another", timed(lambda n: copies.summary(as_of=moments[n]), PASTS)
-    yield "storms of another", timed(lambda n: page(as_of=moments[n]), PASTS)
-    yield "the next page of the last", timed(lambda _: copies.jobs(failed, as_of=last), PASTS)
+    ask, last, failed = Answers(ledger, copies), places[-1], JobFilter(failure_class="timeout")
+    yield "jobs of another", timed(lambda n: ask.jobs(failed, as_of=places[n]), PASTS)
+    yield "summary of another", timed(lambda n: ask.summary(as_of=places[n]), PASTS)
+    yield "storms of another", timed(lambda n: ask.storms(as_of=places[n]), PASTS)
+    yield "the next page of the last", timed(lambda _: ask.jobs(failed, as_of=last), PASTS)
 
 
 def what_if_rows(ledger: Ledger, copies: Copies) -> Iterator[tuple[str, list[float]]]:

@@ -28,6 +28,7 @@ from ledger.store.reading import microseconds
 from ledger.store.recorded_runs import RecordedRuns
 from ledger.store.run_commands import Claimed
 from ledger.store.verification import verify_book
+from projections import storm_questions
 from projections.copies import Copies
 from tests.builders import ManualClock, open_ledger
 from tests.flow.typed_commands import Shell, tripped_job
@@ -153,7 +154,8 @@ def storms_of(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
     """The storms there are, oldest first."""
     copies = Copies.open(ledger, folder / "copies.db")
     copies.catch_up()
-    found, _ = copies.storms(cursor=None, limit=100, only_open=False)
+    with copies.reading() as questions:
+        found, _ = storm_questions.find(questions, now=ledger.clock.now())
     copies.close()
     return found[::-1]
 

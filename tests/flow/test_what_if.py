@@ -15,6 +15,7 @@ from ledger import Ledger
 from ledger.clock import parse_rfc3339
 from ledger.domain.breaker import COUNTABLE
 from ledger.errors import InvalidField, UnknownField
+from projections import storm_questions
 from projections.copies import Copies
 from projections.what_if.question import Asked, WhatIf, what_if
 from tests.builders import ManualClock, open_ledger
@@ -44,6 +45,10 @@ class Fleet:
     def end_at(self) -> datetime:
         [last] = self.ledger.mapper.to_facts(self.ledger.book.read(after=self.end - 1, limit=1))
         return parse_rfc3339(last.data["timestamp"])
+
+    def storms(self) -> list[dict[str, Any]]:
+        with self.copies.reading() as questions:
+            return storm_questions.find(questions, now=self.end_at)[0]
 
     def ask(self, policy: dict[str, Any], **more: Any) -> WhatIf:
         return what_if(
@@ -84,7 +89,7 @@ def test_every_count_of_every_job_is_that_of_the_raw_events(
 ) -> None:
     storms = [
         (one["signature"], *(parse_rfc3339(one[f"{end}_failed_at"]) for end in ("first", "last")))
-        for one in fleet.copies.storms(cursor=None, limit=100, only_open=False)[0]
+        for one in fleet.storms()
     ]
 
     answer = fleet.ask(policy)

@@ -12,6 +12,7 @@ import pytest
 from ledger.clock import rfc3339
 from ledger.dispatch.executors.outcomes import Blocked, Failed
 from ledger.errors import JobNotFound
+from projections import storm_questions
 from projections.why.question import CODES
 from tests.builders import DAY, HOUR, MINUTE, NOON
 from tests.flow.papers import DOCS, quoted, rows
@@ -74,7 +75,8 @@ def test_a_job_that_tripped_in_a_storm_names_the_storm(scene: Scene) -> None:
     scene.until(NOON + 5 * MINUTE)
 
     scene.copies.catch_up()
-    [storm], _ = scene.copies.storms(cursor=None, limit=5, only_open=False)
+    with scene.copies.reading() as questions:
+        [storm], _ = storm_questions.find(questions, now=scene.clock.now())
     for job_id in ids:
         assert f"storm {storm['id']}" in scene.why(job_id)["text"]
 
