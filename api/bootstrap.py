@@ -67,6 +67,8 @@ class Parts:
     """Hands out runs to workers where no dispatcher does."""
     recoveries: RecoveryDriver | None = None
     """Carries out recoveries, where runs are dispatched."""
+    is_sandbox: bool = False
+    """Whether runs only end as they were recorded to, and nothing is kept."""
     _steps: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _is_started: bool = False
     _is_closed: bool = False
@@ -171,6 +173,7 @@ def open_server_parts(
             _courier(ledger, copies, secrets, settings) if tells else None,
             desk=Desk(ledger) if ledger.book.is_shared and not dispatches else None,
             recoveries=RecoveryDriver(ledger) if dispatches else None,
+            is_sandbox=sandbox is not None,
             tracing=_tracing(settings),
         )
         parts.tell(Unwatched())

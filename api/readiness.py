@@ -77,6 +77,7 @@ class Readiness:
         ]
         return {
             "status": "degraded" if problems else "ready",
+            "sandbox": parts.is_sandbox,
             "problems": problems,
             "position": parts.ledger.writer.position,
             "copies": [{name: model[name] for name in _SHOWN_OF_COPIES} for model in copies],

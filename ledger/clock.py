@@ -32,15 +32,23 @@ class SystemClock:
         return time.monotonic()
 
 
-class StartedClock:
-    """A clock that was set to an instant when it was made, and runs as the machine's does."""
+class SetClock:
+    """A clock that is set to an instant, and stands there until it is started; then it runs as the
+    machine's does.
+    """
 
-    def __init__(self, start: datetime) -> None:
-        self._start = start
+    def __init__(self, at: datetime) -> None:
+        self._at = at
+        self._began: float | None = None
+
+    def start(self) -> None:
+        """Run from now on."""
         self._began = time.monotonic()
 
     def now(self) -> datetime:
-        return self._start + timedelta(seconds=time.monotonic() - self._began)
+        if self._began is None:
+            return self._at
+        return self._at + timedelta(seconds=time.monotonic() - self._began)
 
     def elapsed(self) -> float:
         return time.monotonic()

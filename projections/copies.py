@@ -157,8 +157,12 @@ class Copies:
 
     def catch_up(self) -> None:
         """Take in everything the book has, in this thread: for programs that keep no server."""
-        while self._runner is not None and self._runner.run_once():
+        while self.take_page():
             pass
+
+    def take_page(self) -> bool:
+        """Take in what the book has next, in this thread; whether there was anything."""
+        return self._runner is not None and self._runner.run_once() > 0
 
     def rebuild(self, name: str, progress: Progress) -> tuple[str, str]:
         """Build one model anew beside the old; returns the digests of old and new. For when nothing

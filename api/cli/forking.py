@@ -9,15 +9,16 @@ import orjson
 import typer
 
 from api.cli.answers import write_document
-from api.cli.backups import opened_book
+from api.cli.backups import Readable, opened_book
 from api.cli.bars import steps
+from api.cli.exits import Misused
 from api.cli.moments import read_moment
 from api.cli.options import AsJson, DataFolder
 from api.cli.screen import say
 from api.settings import load_settings
-from ledger.clock import SystemClock, parse_rfc3339
+from ledger.clock import SystemClock, parse_rfc3339, rfc3339
 from ledger.store.forking import Fork, fork
-from ledger.store.reading import microseconds
+from ledger.store.reading import from_microseconds, microseconds
 
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The new file.")]
 Until = Annotated[
@@ -42,18 +43,27 @@ def fork_ledger(
     moment = read_moment(until, "--until", SystemClock().now())
     settings = load_settings(overrides={"data": data})
     with opened_book(settings.dsn or str(settings.data)) as book, steps("Fork") as told:
-        if moment is None:
-            position = book.tail_position()
-        elif moment.isdigit():
-            position = int(moment)
-        else:
-            position = book.position_at(microseconds(parse_rfc3339(moment)))
+        position = book.tail_position() if moment is None else _position(book, moment)
         made = fork(book, out, until=position, is_redacted=redact, progress=told)
     if as_json:
         write_document(orjson.dumps(_answer(made, redact)).decode())
         return
     say(f"{made.file}: {made.position} events, and how {made.run_count} runs after them ended.")
     say(f"Try it: jobledger serve --sandbox {made.file}")
+
+
+def _position(book: Readable, moment: str) -> int:
+    """Where a moment is in the book. Misused when nothing was there yet, or it is still to come."""
+    if moment.isdigit():
+        return int(moment)
+    at = parse_rfc3339(moment)
+    if at > SystemClock().now():
+        raise Misused("--until is still to come: only what has happened can be forked.")
+    position = book.position_at(microseconds(at))
+    if position == 0 and (first := book.read(after=0, limit=1)):
+        born = rfc3339(from_microseconds(first[0].recorded_at))
+        raise Misused(f"--until is before the first event, which is of {born}.")
+    return position
 
 
 def _answer(made: Fork, redact: bool) -> dict[str, object]:

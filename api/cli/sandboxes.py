@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from api.cli.bars import steps
 from api.cli.exits import Misused
 from api.settings import Settings
-from ledger.clock import Clock, StartedClock
+from ledger.clock import Clock, SetClock
+from ledger.errors import LedgerError
+from ledger.store.application import Ledger
 from ledger.store.backups import reading
 from ledger.store.files import PRIVATE, Folder
 from ledger.store.forking import FORKED_FROM
 from ledger.store.reading import from_microseconds
+from projections.copies import COPIES_FILE, Copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +27,51 @@ class Sandbox:
     """What a server in a sandbox is opened with."""
 
     settings: Settings
-    clock: Clock
+    clock: SetClock
     fork: Path
 
 
 @contextmanager
 def sandbox_of(fork: Path, settings: Settings) -> Iterator[Sandbox]:
     """A copy of a fork, at the instant of its last event, that sends nothing anywhere, spans
-    included. Misused when the file is no fork.
+    included. Its clock stands until it is started, and all that is read before is: a storm must not
+    pass while the copies are made. Misused when the file is no fork.
     """
     if not fork.is_file():
         raise Misused(f"--sandbox: there is no file {fork}.")
+    require_fork(fork)
     with TemporaryDirectory(prefix="jobledger-sandbox-") as name:
         folder = Folder(Path(name) / "data")
         folder.create()
         shutil.copyfile(fork, folder.book)
         folder.book.chmod(PRIVATE)
         with reading(folder.book) as book:
-            if book.fact(FORKED_FROM) is None:
-                raise Misused(f"--sandbox: {fork} is no fork; make one with jobledger fork.")
             [last] = book.read(after=book.tail_position() - 1, limit=1)
-        clock = StartedClock(from_microseconds(last.recorded_at))
+        clock = SetClock(from_microseconds(last.recorded_at))
+        _read_all(folder, clock)
         alone = replace(settings, data=folder.path, dsn=None, collector=None)
         yield Sandbox(alone, clock, fork)
+
+
+def require_fork(file: Path) -> None:
+    """Misused when the file is no fork."""
+    try:
+        with reading(file) as book:
+            is_fork = book.fact(FORKED_FROM) is not None
+    except LedgerError:
+        is_fork = False
+    if not is_fork:
+        raise Misused(f"--sandbox: {file} is no fork; make one with jobledger fork.")
+
+
+def _read_all(folder: Folder, clock: Clock) -> None:
+    """Save the heads and fill the copies, with a bar."""
+    with (
+        steps("Sandbox") as told,
+        Ledger.open(folder.path, clock=clock) as ledger,
+        closing(Copies.open(ledger, folder.path / COPIES_FILE)) as copies,
+    ):
+        end, done = ledger.writer.position, 0
+        while copies.take_page():
+            done = copies.position
+            told("copies", done, end)

@@ -15,6 +15,7 @@ from api.cli.options import DataFolder
 from api.cli.owners import when_free
 from api.cli.screen import say
 from api.settings import Settings, load_settings
+from ledger.clock import SetClock
 from ledger.store.files import Folder
 
 if TYPE_CHECKING:
@@ -87,10 +88,12 @@ def serve(
             clock=box.clock,
             sandbox=box.fork,
         )
-        _serve(box.settings, open_it)
+        _serve(box.settings, open_it, box.clock)
 
 
-def _serve(settings: Settings, open_it: Callable[[], Parts]) -> None:
+def _serve(
+    settings: Settings, open_it: Callable[[], Parts], sandbox_clock: SetClock | None = None
+) -> None:
     from api.cli import server
     from api.collector import settle_collector
 
@@ -102,6 +105,9 @@ def _serve(settings: Settings, open_it: Callable[[], Parts]) -> None:
             server.leave_note(parts, url)
             dispatches = parts.dispatcher is not None
             _greet(settings, url, server.login_link(parts, url), dispatches=dispatches)
+            _say_way(settings, url, is_sandbox=sandbox_clock is not None)
+            if sandbox_clock is not None:
+                sandbox_clock.start()
             server.serve_until_asked(parts, settings, listener)
     finally:
         parts.close()
@@ -162,10 +168,21 @@ def _opened(settings: Settings, open_parts: Callable[[], Parts]) -> Parts:
 
 
 def _greet(settings: Settings, url: str, link: str | None, *, dispatches: bool) -> None:
-    """Where it is, how to get in, where the token is."""
+    """Where it is, and how to get in."""
     say(f"jobledger listens on {url}, with its ledger in {settings.place}")
     if not dispatches:
         say("Nothing that is due is run here (--no-dispatch).")
     if link is not None:
         say(f"Log in once, within 15 minutes: {link}")
-    say(f"The admin's token is in {settings.data / ADMIN_FILE}; commands here find it themselves.")
+
+
+def _say_way(settings: Settings, url: str, *, is_sandbox: bool) -> None:
+    """How commands get there. Those of a sandbox must be sent: by themselves they go to the ledger
+    of the folder they are typed in.
+    """
+    token = settings.data / ADMIN_FILE
+    if not is_sandbox:
+        say(f"The admin's token is in {token}; commands here find it themselves.")
+        return
+    say("Commands go to your own ledger, and not here, unless you type first:")
+    say(f"  export JOBLEDGER_URL={url} JOBLEDGER_TOKEN=$(cat {token})")

@@ -37,6 +37,7 @@ def status_page(parts: Parts, token: TokenRow, csrf: str) -> str:
     return _TEMPLATES.get_template("status.html").render(
         token=token,
         csrf=csrf,
+        is_sandbox=parts.is_sandbox,
         now=rfc3339(parts.ledger.clock.now().replace(microsecond=0)),
         summary=parts.copies.summary(),
         due=_due(parts),

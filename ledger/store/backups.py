@@ -117,11 +117,13 @@ def reserved(out: Path) -> Iterator[Path]:
     """A file to write beside `out`, whose name is taken meanwhile: what is there already is never
     overwritten. Both are gone again if nothing took the name.
     """
+    if not out.name:
+        raise StartRefused("Name the new file: an empty name is none.")
     draft = out.with_name(f".{out.name}.{new_id().hex}")
     try:
         os.close(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
     except FileExistsError:
-        raise StartRefused(f"{out} exists already, and a backup never overwrites.") from None
+        raise StartRefused(f"{out} exists already, and nothing is overwritten.") from None
     except OSError as error:
         raise StartRefused(f"{out} cannot be made: {error.strerror}.") from None
     try:

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from itertools import groupby, islice, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
@@ -69,7 +69,8 @@ class Fork:
 def fork(source: Forkable, out: Path, *, until: int, is_redacted: bool, progress: Progress) -> Fork:
     """Write the events up to a position into a new file, readable by its owner only, and beside
     them how the runs after that position ended, and each job's last one before. The source is only
-    read.
+    read. What one command appended stays together: the fork goes on to the last of it, since in
+    between no job ever stood.
 
     Refuses InvalidField when there is no such position, StartRefused when `out` exists or cannot be
     made.
@@ -77,6 +78,7 @@ def fork(source: Forkable, out: Path, *, until: int, is_redacted: bool, progress
     end = source.tail_position()
     if not 0 < until <= end:
         raise InvalidField("until", f"must name one of the positions 1 to {end}")
+    until = _last_of_command(source, until)
     with reserved(out) as draft:
         writing = _Writing(source, new_id(), Redaction() if is_redacted else None, progress)
         try:
@@ -89,6 +91,14 @@ def fork(source: Forkable, out: Path, *, until: int, is_redacted: bool, progress
         draft.replace(out)
         make_durable(out.parent)
     return Fork(out, writing.ledger_id, until, run_count)
+
+
+def _last_of_command(source: Forkable, position: int) -> int:
+    """The position of the last event that the command appended whose event stands at another."""
+    rows = source.rows(after=position - 1)
+    of_command = groupby(rows, key=lambda row: orjson.loads(row.state)["command_id"])
+    [*_, last] = next(of_command)[1]
+    return last.position
 
 
 class _Writing:

@@ -168,7 +168,7 @@ def test_a_backup_never_overwrites(ledger: Ledger, tmp_path: Path) -> None:
     out = tmp_path / "precious"
     out.write_text("mine")
 
-    with raises(StartRefused, match="exists already, and a backup never overwrites"):
+    with raises(StartRefused, match="exists already, and nothing is overwritten"):
         back_up(book_of(ledger), out, quietly)
 
     assert out.read_text() == "mine"

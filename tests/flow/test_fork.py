@@ -192,7 +192,9 @@ def test_the_command_line_forks_up_to_a_moment(tmp_path: Path) -> None:
     assert b"confidential" not in (tmp_path / "fork.db").read_bytes()
     assert "2 events" in told.out
     assert shell.type("fork", "--until", "0", "--out", str(tmp_path / "no.db")).code == 1
-    assert shell.type("fork", "--until", "9h9", "--out", str(tmp_path / "no.db")).code == 2
+    for until in ("9h9", "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"):
+        assert shell.type("fork", "--until", until, "--out", str(tmp_path / "no.db")).code == 2
+    assert shell.type("fork", "--out", "").code == 2
     assert shell.type("serve", "--sandbox", str(tmp_path / "nowhere.db")).code == 2
     assert shell.type("serve", "--sandbox", str(shell.data / BOOK_FILE)).code == 2
 
@@ -209,6 +211,19 @@ def test_cut_at_the_end_a_job_goes_on_as_its_last_run_ended(tmp_path: Path) -> N
     assert run is not None
     assert run.status == "failed"
     assert outcome_of(run, later) != outcome_of(None, later)
+
+
+def test_a_cut_leaves_together_what_one_command_appended(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    job_id = tripped_job(shell.data)
+    events = shell.ok("history", job_id, "--json").document["events"]
+    failed, tripped = events[-2:]
+    assert (failed["topic"], tripped["topic"]) == ("job.run_failed", "job.circuit_tripped")
+
+    shell.ok("fork", "--until", str(failed["position"]), "--out", str(tmp_path / "fork.db"))
+
+    with reading(tmp_path / "fork.db") as book:
+        assert book.tail_position() == tripped["position"]
 
 
 def test_a_run_that_was_open_at_the_cut_is_known(tmp_path: Path) -> None:
