@@ -67,14 +67,6 @@ class Door:
         self._require_yes(response)
         return Answer(response.text, _object(response) or {})
 
-    def ask_text(self, path: str, query: Mapping[str, object]) -> str:
-        """An answer that is no document. Raises as `ask`."""
-        request = self._request("GET", path, query, None, {})
-        with self._reaching():
-            response = self._client.send(request)
-        self._require_yes(response, is_document=False)
-        return response.text
-
     @contextmanager
     def stream(
         self,

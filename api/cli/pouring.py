@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -15,7 +14,9 @@ from api.cli.bars import steps
 from api.cli.door import Door
 
 STRETCH = 5000
-"""Events asked for at a time: what is held in memory at once."""
+"""Events asked for at a time; how far it is, is known from one to the next."""
+AT_ONCE = 500
+"""Events held in memory."""
 
 
 class FileFormat(StrEnum):
@@ -50,37 +51,60 @@ def _tell_nobody(step: str, done: int, total: int) -> None:
 def _stretches(
     door: Door, query: Mapping[str, Any], shape: FileFormat
 ) -> Iterator[tuple[str, int]]:
-    """Each piece with the position of its last event."""
+    """Each piece with the position of its last event, stretch after stretch."""
     cursor, left = query.get("cursor"), query.get("limit")
-    is_first = True
+    if shape is FileFormat.CSV:
+        yield _heads(door, query), 0
     while True:
-        count = STRETCH if left is None else min(STRETCH, left)
-        asked = {**query, "format": shape.value, "cursor": cursor, "limit": count}
-        text = door.ask_text("/v1/events", asked)
-        positions = POSITIONS[shape](text)
-        if is_first or positions:
-            rest = text if is_first or shape is FileFormat.JSONL else text.partition("\n")[2]
-            yield rest, positions[-1] if positions else 0
-        is_first, left = False, None if left is None else left - len(positions)
-        if len(positions) < count or left == 0:
+        size = STRETCH if left is None else min(STRETCH, left)
+        asked = {**query, "format": shape.value, "cursor": cursor, "limit": size}
+        count = 0
+        for text, taken, cursor in _pieces(door, asked, shape):
+            count += taken
+            yield text, cursor
+        left = None if left is None else left - count
+        if count < size or left == 0:
             return
-        cursor = positions[-1]
 
 
-def _of_jsonl(text: str) -> list[int]:
-    """Of all but the last only their number is asked for."""
-    lines = text.split("\n")[:-1]
-    last = [orjson.loads(lines[-1])["position"]] if lines else []
-    return [0] * (len(lines) - 1) + last
+def _heads(door: Door, query: Mapping[str, Any]) -> str:
+    """The names of the columns: the first line of a sheet, which every stretch has."""
+    with door.stream("/v1/events", {**query, "format": "csv", "limit": 1}) as pieces:
+        return next(_lines(pieces))
 
 
-def _of_csv(text: str) -> list[int]:
-    rows = csv.reader(io.StringIO(text, newline=""))
-    next(rows)  # the names of the columns
-    return [int(row[0]) for row in rows]
+def _pieces(
+    door: Door, asked: Mapping[str, Any], shape: FileFormat
+) -> Iterator[tuple[str, int, int]]:
+    """One stretch: some events at a time, how many they are, and the position of the last."""
+    with door.stream("/v1/events", asked) as pieces:
+        records = _lines(pieces)
+        if shape is FileFormat.CSV:
+            records = _rows(records)
+            next(records)
+        while some := list(islice(records, AT_ONCE)):
+            yield "".join(some), len(some), POSITION[shape](some[-1])
 
 
-POSITIONS: Mapping[FileFormat, Callable[[str], list[int]]] = {
-    FileFormat.JSONL: _of_jsonl,
-    FileFormat.CSV: _of_csv,
+def _lines(pieces: Iterable[str]) -> Iterator[str]:
+    """Whole lines with their ends, of a text that comes in pieces."""
+    rest = ""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split("\n")
+        yield from (f"{line}\n" for line in whole)
+
+
+def _rows(lines: Iterable[str]) -> Iterator[str]:
+    """The rows of a sheet: a cell may have several lines, and all of it is in quotes then."""
+    row = ""
+    for line in lines:
+        row += line
+        if row.count('"') % 2 == 0:
+            yield row
+            row = ""
+
+
+POSITION: Mapping[FileFormat, Callable[[str], int]] = {
+    FileFormat.JSONL: lambda record: int(orjson.loads(record)["position"]),
+    FileFormat.CSV: lambda record: int(record.partition(",")[0]),
 }
