@@ -136,12 +136,6 @@ def _last_run_text(run: Document | None, now: datetime) -> str:
     return f"{how}{why}"
 
 
-def say_more(document: Document, command: str) -> None:
-    """That a page is not the last one, and how to see the next."""
-    if document["next"] is not None:
-        say(f"There is more: {command} --cursor {document['next']}", style="dim")
-
-
 def _delivery_text(job: Mapping[str, Any]) -> str:
     """Where results go, and what became of the last one."""
     if job["delivery"] is None:

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from api.cli import tellings
-from api.cli.answers import Document, say_more, short, show
+from api.cli.answers import Document, short, show
 from api.cli.door import Door
 from api.cli.exits import Misused
 from api.cli.lookup import find_job_id
 from api.cli.moments import read_past, told_briefly
+from api.cli.next_page import say_more
 from api.cli.options import AsJson, Cursor, DataFolder, OfJob
 from api.cli.pouring import FileFormat, pour
 from api.cli.screen import escaped_json, harmless, print_told, say, write
@@ -142,4 +143,4 @@ def _print_events(document: Document) -> None:
         for event in document["events"]
     ]
     print_told([">POSITION", "WHEN", "WHAT", "JOB", "WHO", "DETAILS"], rows)
-    say_more(document, "jobledger audit (the same filters)")
+    say_more(document)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 from api.cli import tellings
 from api.cli.answers import Document, executor_text, schedule_text, short, show
 from api.cli.lookup import find_job_id
-from api.cli.moments import read_moment, told_briefly
+from api.cli.moments import told_briefly
 from api.cli.options import AsJson, AsOf, DataFolder, JobWanted
 from api.cli.screen import Cell, harmless, print_table, say, status_cell
+from api.cli.then import Then, read_then
 from api.cli.ways import Intent, open_door
-from ledger.clock import SystemClock
 
 LONGEST_VALUE = 60
 
@@ -22,22 +21,22 @@ def blame(
     wanted: JobWanted, as_of: AsOf = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
     """Show each field of one job with the event that gave it its value: who, when, why."""
-    now = SystemClock().now()
-    moment = read_moment(as_of, "--as-of", now)
     with open_door(Intent.READ, data) as door:
-        job_id = find_job_id(door, wanted, as_of=moment)
-        answer = door.ask("GET", f"/v1/jobs/{job_id}/blame", query={"as_of": moment})
-    show(answer, as_json, lambda document: _print_blame(document["blame"], now))
+        then = read_then(door, as_of)
+        job_id = find_job_id(door, wanted, as_of=then.as_of)
+        answer = door.ask("GET", f"/v1/jobs/{job_id}/blame", query={"as_of": then.as_of})
+    show(answer, as_json, lambda document: _print_blame(document["blame"], then))
 
 
-def _print_blame(found: Document, now: datetime) -> None:
+def _print_blame(found: Document, then: Then) -> None:
+    then.say()
     say(f"{found['job_name']} ({short(found['job_id'])})", style="bold")
     rows = [
         (
             item["field"],
             _value(item["field"], item["value"]),
             str(item["actor"]["id"]),
-            told_briefly(item["recorded_at"], now),
+            told_briefly(item["recorded_at"], then.now),
             str(item["position"]),
             tellings.topic(item),
             item["reason"] or "",

@@ -10,8 +10,9 @@ import typer
 from rich.text import Text
 
 from api.cli import tellings
-from api.cli.answers import Document, say_more, short, show
+from api.cli.answers import Document, short, show
 from api.cli.moments import read_moment, to_the_second, told_briefly
+from api.cli.next_page import say_more
 from api.cli.options import AsJson, Cursor, DataFolder, Limit
 from api.cli.screen import print_told, say
 from api.cli.ways import Intent, open_door
@@ -68,8 +69,7 @@ def _print(document: Document, actor: str | None) -> None:
         return
     rows = [row for job in document["jobs"] for row in _rows(job)]
     print_told(["JOB", "WHAT", ">POSITION", "WHEN", "WHO", "CHANGE"], rows)
-    ends = f"--from {first['position']} --to {last['position']}"
-    say_more(document, f"jobledger diff {ends} (the same filters)")
+    say_more(document, begin=first["position"], to=last["position"])
 
 
 def _rows(job: Document) -> list[tuple[str | Text, ...]]:

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from api.cli.answers import Document, say_more, short, show
+from api.cli.answers import Document, short, show
 from api.cli.lookup import find_job_id
 from api.cli.moments import read_past, told_briefly
+from api.cli.next_page import say_more
 from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, OfJob
 from api.cli.screen import Cell, print_table, say
 from api.cli.then import Then, read_then
@@ -71,7 +72,7 @@ def _print_gaps(document: Document, then: Then) -> None:
     untold = document["open_count"] - len(document["open"])
     if document["open"] and untold:
         say(f"{untold} more are still open: give a larger --limit.", style="dim")
-    say_more(document, f"jobledger gaps{then.flag(document['position'])} (the same filters)")
+    say_more(document, **then.pinned(document["position"]))
 
 
 def _row(gap: Document, now: datetime) -> tuple[Cell, ...]:

@@ -13,17 +13,16 @@ from rich.text import Text
 from api.cli import tellings
 from api.cli.answers import (
     Document,
-    say_more,
-    short,
     write_document,
 )
 from api.cli.door import Answer, Door
 from api.cli.lookup import find_job_id
-from api.cli.moments import read_moment, to_the_second, told_briefly, took
+from api.cli.moments import to_the_second, told_briefly, took
+from api.cli.next_page import say_more
 from api.cli.options import AsJson, AsOf, Cursor, DataFolder, JobWanted
 from api.cli.screen import Cell, print_told, status_cell
+from api.cli.then import Then, read_then
 from api.cli.ways import Intent, open_door
-from ledger.clock import SystemClock
 from projections.timeline import ENDS, Kind, Line, lines
 
 LINES = 40
@@ -66,19 +65,17 @@ def history(
     data: DataFolder = None,
 ) -> None:
     """Show what happened to one job as a timeline, deleted or not (then by its whole id)."""
-    moment = read_moment(as_of, "--as-of", SystemClock().now())
-    query = {"order": "desc" if newest else "asc", "as_of": moment, "cursor": cursor}
     with open_door(Intent.READ, data) as door:
-        job_id = find_job_id(door, wanted, as_of=moment)
+        then = read_then(door, as_of)
+        job_id = find_job_id(door, wanted, as_of=then.as_of)
+        query = {"order": "desc" if newest else "asc", "as_of": then.as_of, "cursor": cursor}
         read = partial(_page, door, f"/v1/jobs/{job_id}/events", query)
         if as_json:
             write_document(read(limit=limit or EVENTS).text)
             return
         timeline = Timeline(read, newest=newest, folds=not every)
         timeline.read(limit or LINES, cursor)
-    flags = f"{' --all' if every else ''}{' --newest' if newest else ''}"
-    as_it_stood = f" --as-of {moment}" if moment is not None else ""
-    _print_history(timeline, f"jobledger history {short(job_id)}{flags}{as_it_stood}")
+    _print_history(timeline, then)
 
 
 class Timeline:
@@ -91,6 +88,7 @@ class Timeline:
         self._events: list[Document] = []
         self.lines: list[Line] = []
         self.next: str | None = None
+        self.position = 0
 
     def read(self, wanted: int, cursor: str | None) -> None:
         """Take in page after page until there are so many lines, or nothing more."""
@@ -99,6 +97,7 @@ class Timeline:
             page = self._read(cursor=self.next, limit=AT_ONCE).document
             self._events += page["events"]
             self.lines, self.next = self._folded(), page["next"]
+            self.position = page["position"]
             if self.next is None:
                 break
         if len(self.lines) > wanted:
@@ -119,11 +118,11 @@ def _page(door: Door, path: str, query: Mapping[str, object], **page: object) ->
     return door.ask("GET", path, query={**query, **page})
 
 
-def _print_history(timeline: Timeline, more: str) -> None:
-    now = SystemClock().now()
-    rows = [_row(line, now) for line in timeline.lines]
+def _print_history(timeline: Timeline, then: Then) -> None:
+    then.say()
+    rows = [_row(line, then.now) for line in timeline.lines]
     print_told([">POSITION", "WHEN", "WHAT", "WHO", "STATUS", "DETAILS"], rows)
-    say_more({"next": timeline.next}, more)
+    say_more({"next": timeline.next}, **then.pinned(timeline.position))
 
 
 def _row(line: Line, now: datetime) -> tuple[Cell, ...]:

@@ -14,7 +14,6 @@ from api.cli.answers import (
     Document,
     job_facts,
     next_text,
-    say_more,
     schedule_text,
     short,
     show,
@@ -22,11 +21,12 @@ from api.cli.answers import (
 )
 from api.cli.lookup import find_job_id
 from api.cli.moments import distance, told_briefly, took
+from api.cli.next_page import say_more
 from api.cli.options import AsJson, AsOf, Cursor, DataFolder, JobWanted, Limit
 from api.cli.screen import is_narrow, print_table, print_told, say, status_cell
 from api.cli.then import Then, read_then
 from api.cli.ways import Intent, open_door
-from ledger.clock import SystemClock, parse_rfc3339
+from ledger.clock import parse_rfc3339
 
 Status = Annotated[
     str | None, typer.Option("--status", help="active, paused, failed or completed.")
@@ -77,6 +77,7 @@ def show_job(
 
 def runs(
     wanted: JobWanted,
+    as_of: AsOf = None,
     limit: Limit = 20,
     cursor: Cursor = None,
     as_json: AsJson = False,
@@ -84,10 +85,11 @@ def runs(
 ) -> None:
     """List the runs of one job, the newest first."""
     with open_door(Intent.READ, data) as door:
-        job_id = find_job_id(door, wanted)
-        query = {"limit": limit, "cursor": cursor}
+        then = read_then(door, as_of)
+        job_id = find_job_id(door, wanted, as_of=then.as_of)
+        query = {"as_of": then.as_of, "limit": limit, "cursor": cursor}
         answer = door.ask("GET", f"/v1/jobs/{job_id}/runs", query=query)
-    show(answer, as_json, partial(_print_runs, more=f"jobledger runs {short(job_id)}"))
+    show(answer, as_json, partial(_print_runs, then=then))
 
 
 def _print_job(document: Document, then: Then) -> None:
@@ -114,7 +116,7 @@ def _print_jobs(document: Document, then: Then) -> None:
         for job in document["jobs"]
     ]
     print_table(["ID", "NAME", "STATUS", "SCHEDULE", "NEXT RUN", "LAST RUN"], rows)
-    say_more(document, f"jobledger list{then.flag(document['position'])}")
+    say_more(document, **then.pinned(document["position"]))
 
 
 def _last(job: Document, now: datetime) -> Text:
@@ -127,14 +129,14 @@ def _last(job: Document, now: datetime) -> Text:
     return Text().append_text(status_cell(run["status"])).append(f" {ago}{streak}")
 
 
-def _print_runs(document: Document, more: str) -> None:
-    now = SystemClock().now()
+def _print_runs(document: Document, then: Then) -> None:
+    then.say()
     if not document["runs"]:
         say("It has not run.", style="dim")
         return
     rows = [
         (
-            told_briefly(run["started_at"], now),
+            told_briefly(run["started_at"], then.now),
             status_cell(run["status"]),
             run["trigger"],
             str(run["attempt"]),
@@ -144,4 +146,4 @@ def _print_runs(document: Document, more: str) -> None:
         for run in document["runs"]
     ]
     print_told(["STARTED", "STATUS", "TRIGGER", ">ATTEMPT", ">TOOK", "ERROR OR OUTPUT"], rows)
-    say_more(document, more)
+    say_more(document, **then.pinned(document["position"]))

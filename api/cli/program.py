@@ -34,6 +34,7 @@ from api.cli import (
     scheduling,
     serving,
     storms,
+    summary,
     tokens,
     what_if,
     why,
@@ -41,6 +42,7 @@ from api.cli import (
 )
 from api.cli.answers import write_document
 from api.cli.exits import Exit, Problem, Stop, exit_of_error
+from api.cli.next_page import under_way
 from api.cli.options import AsJson
 from api.cli.replay.command import replay
 from api.cli.screen import complain, say
@@ -77,9 +79,10 @@ class Program(TyperGroup):
 
 
 class Command(TyperCommand):
-    """With --json, a refusal too is the API's document on stdout."""
+    """With --json, a refusal too is the API's document on stdout. Remembers what was typed."""
 
     def invoke(self, ctx: Any) -> Any:  # the library's own signature
+        under_way.set(ctx)
         try:
             return super().invoke(ctx)
         except Problem as problem:
@@ -112,6 +115,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Jobs", "run", changes.run),
     ("Jobs", "delete", changes.delete),
     ("Jobs", "recover", recovering.recover),
+    ("Questions", "summary", summary.summary),
     ("Questions", "list", jobs.list_jobs),
     ("Questions", "show", jobs.show_job),
     ("Questions", "history", history.history),

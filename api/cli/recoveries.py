@@ -10,9 +10,10 @@ from urllib.parse import quote
 import typer
 from rich.text import Text
 
-from api.cli.answers import Document, say_more, short, show
+from api.cli.answers import Document, short, show
 from api.cli.lookup import names_of
 from api.cli.moments import told, told_briefly, told_due
+from api.cli.next_page import say_more
 from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, Reason
 from api.cli.recovery_plans import SHOWN, jobs, more_than_shown, pace
 from api.cli.schedule_input import given
@@ -109,7 +110,7 @@ def _print_recoveries(document: Document, then: Then) -> None:
     ]
     heads = ["ID", "STATE", "PLANNED", "BY", "WHOM", ">JOBS", ">RESUMED", ">LEFT", ">AGAIN", "WHY"]
     print_table(heads, rows)
-    say_more(document, f"jobledger recoveries{then.flag(document['position'])}")
+    say_more(document, **then.pinned(document["position"]))
 
 
 def _print_recovery(document: Document, then: Then, names: Mapping[str, str]) -> None:

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from api.cli.answers import Document, say_more, short, show
+from api.cli.answers import Document, short, show
 from api.cli.lookup import find_job_id
 from api.cli.moments import read_past, told_briefly
+from api.cli.next_page import say_more
 from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, OfJob
 from api.cli.screen import print_table, say
 from api.cli.then import Then, read_then
@@ -89,7 +90,7 @@ def _print_resumes(document: Document, then: Then) -> None:
     print_table(heads, rows)
     say()
     _print_rates(document["rates"])
-    say_more(document, f"jobledger resumes{then.flag(document['position'])} (the same filters)")
+    say_more(document, **then.pinned(document["position"]))
 
 
 def _outcome(one: Document) -> Text:

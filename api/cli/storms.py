@@ -10,9 +10,10 @@ from urllib.parse import quote
 import typer
 from rich.text import Text
 
-from api.cli.answers import Document, say_more, short, show
+from api.cli.answers import Document, short, show
 from api.cli.curves import by_minute, curve
 from api.cli.moments import span, to_the_second, told, told_briefly
+from api.cli.next_page import say_more
 from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit
 from api.cli.screen import STYLES, print_facts, print_table, say, status_cell
 from api.cli.then import Then, read_then
@@ -82,7 +83,7 @@ def _print_storms(document: Document, then: Then) -> None:
     ]
     heads = ["ID", "STATE", "BEGAN", ">LASTED", ">JOBS", ">FAILURES", ">TRIPS", "NOW", "CAUSE"]
     print_table(heads, rows)
-    say_more(document, f"jobledger storms{then.flag(document['position'])}")
+    say_more(document, **then.pinned(document["position"]))
 
 
 def _print_storm(document: Document, then: Then) -> None:

@@ -30,9 +30,9 @@ class Then:
             where = f"position {self.as_of}, " if self.as_of.isdigit() else ""
             say(f"As of {where}{to_the_second(rfc3339(self.now))} ({ago}):", style="bold")
 
-    def flag(self, position: int) -> str:
-        """What asks for the next page of the same moment."""
-        return "" if self.as_of is None else f" --as-of {position}"
+    def pinned(self, position: int) -> dict[str, object]:
+        """What keeps the next page at the same moment."""
+        return {} if self.as_of is None else {"as_of": position}
 
 
 def read_then(door: Door, text: str | None) -> Then:

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from api.cli import schedule_input as flags
-from api.cli.answers import Document, say_more, short, show
+from api.cli.answers import Document, short, show
 from api.cli.bars import busy
 from api.cli.door import Door
 from api.cli.lookup import find_job_id
 from api.cli.moments import read_duration, read_moment
+from api.cli.next_page import say_more
 from api.cli.options import AsJson, Cursor, DataFolder, Limit
 from api.cli.screen import harmless, print_facts, print_table, say, status_cell, write
 from api.cli.ways import Intent, open_door
@@ -130,7 +131,7 @@ def _print(document: Document) -> None:
         say()
         heads = ["ID", "NAME", ">TRIPS", ">FAILURES", ">RESUMES", "STATUS", "BASIS"]
         print_table(heads, [_row(job) for job in document["jobs"]])
-        say_more(document, "jobledger what-if (the same flags)")
+        say_more(document, since=found["since"] or None, until=found["until"])
     say()
     say(found["caveat"], style="dim")
 
