@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from api.auth import asker_of
@@ -21,7 +22,7 @@ from api.errors import LONGEST_TEXT
 from api.repeats import first_answer
 from ledger.domain.job import job_id_of
 from ledger.domain.origin import Actor
-from ledger.errors import InvalidField
+from ledger.errors import InvalidField, UnknownField
 from ledger.store.application import Ledger
 from ledger.store.commands import Answer, Call
 from ledger.store.deciding import Command
@@ -90,10 +91,22 @@ class Door:
 def door_of(request: Request) -> Door:
     """The request's way in. Refuses InvalidField when a parameter's value is not plain to see."""
     given = Counter(name for name, _ in request.query_params.multi_items())
+    if given and not _takes_query(request):
+        raise UnknownField(next(iter(given))[:LONGEST_TEXT])
     for name, count in given.items():
         if count > 1 and name not in REPEATABLE:
             raise InvalidField(name[:LONGEST_TEXT], "may be given only once")
     return Door(request)
+
+
+def _takes_query(request: Request) -> bool:
+    """Whether the address has parameters: then it refuses unknown ones by itself. Phantom's routes
+    are as lenient as Phantom.
+    """
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not route.path.startswith("/v1/"):
+        return True
+    return bool(route.dependant.query_params)
 
 
 UsesDoor = Annotated[Door, Depends(door_of)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from ledger.domain.failures import FAILURE_CLASSES
 from ledger.domain.origin import ACTOR_KINDS, SOURCES
@@ -56,6 +57,11 @@ class Audit:
         if not self._ledger.book.find(AuditQuery(actor=name, limit=1)):
             raise InvalidField("actor", "is nobody who has done anything here, and no token's name")
 
+    def require_stream(self, job_id: UUID | None) -> None:
+        """Refuse InvalidField for the id of nothing that ever was."""
+        if job_id is not None and self._ledger.book.command_at(job_id, 1) is None:
+            raise InvalidField("job", "is the id of no job that is here, or was")
+
     def _within(self, query: AuditQuery, stretch: Stretch, position: int) -> AuditQuery:
         """What is asked of the book: instants become positions."""
         self._require_sound(query, stretch)
@@ -72,3 +78,4 @@ class Audit:
             require_word("topic", topic, TOPICS)
         require_stretch(stretch.since, stretch.until)
         self.require_actor(query.actor)
+        self.require_stream(query.stream)

@@ -13,9 +13,11 @@ from ledger.store.application import Ledger
 AsOf = int | datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Moment:
-    """A place in the past, and the instant that questions asked there go by."""
+    """A place in the past, and the instant that questions asked there go by. Of two instants at one
+    position the later one comes after the other.
+    """
 
     position: int
     at: datetime
@@ -54,6 +56,10 @@ class Moments:
         if isinstance(as_of, datetime):
             return Moment(position, as_of)
         return Moment(position, self._ledger.reading.recorded_at(position))
+
+    def now(self) -> Moment:
+        """The end of the book, at this instant."""
+        return Moment(self.end(), self._ledger.clock.now())
 
 
 def require_stretch(since: datetime | None, until: datetime | None) -> None:

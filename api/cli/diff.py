@@ -59,17 +59,19 @@ def diff(
 
 def _print(document: Document, actor: str | None) -> None:
     first, last = document["from"], document["to"]
-    say(
-        f"From {to_the_second(first['at'])} (position {first['position']}) "
-        f"to {to_the_second(last['at'])} (position {last['position']}):",
-        style="bold",
-    )
+    say(f"From {_moment(first)} to {_moment(last)}:", style="bold")
     if not document["jobs"]:
         say("Nothing that lasts changed." if actor is None else "Nothing of theirs lasts.")
         return
     rows = [row for job in document["jobs"] for row in _rows(job)]
     print_told(["JOB", "WHAT", ">POSITION", "WHEN", "WHO", "CHANGE"], rows)
     say_more(document, begin=first["position"], to=last["position"])
+
+
+def _moment(told: Document) -> str:
+    if told["position"] == 0:
+        return "the beginning"
+    return f"{to_the_second(told['at'])} (position {told['position']})"
 
 
 def _rows(job: Document) -> list[tuple[str | Text, ...]]:

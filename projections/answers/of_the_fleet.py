@@ -50,6 +50,7 @@ class AnswersOfTheFleet(Sighted):
         """A page of forced `resumes`, newest first, and `rates`: how many of them held."""
         asked = asked or ResumeFilter()
         self._audit.require_actor(asked.actor)
+        self._audit.require_stream(asked.job)
         with self.look(as_of, after_position, "resumes", "jobs") as look:
             found, following = resume_questions.find(look.questions, asked)
             rates = resume_questions.rates(look.questions, asked)
@@ -63,9 +64,11 @@ class AnswersOfTheFleet(Sighted):
         after_position: int | None = None,
     ) -> Document:
         """A page of recorded `gaps`, newest first; those still `open` beside the first."""
+        asked = asked or GapFilter()
+        self._audit.require_stream(asked.job)
         question = AllGaps(self._ledger, self._history)
         with self.look(as_of, after_position, "gaps", "jobs") as look:
-            told = question.answer(look.questions, asked or GapFilter(), as_of=look.moment)
+            told = question.answer(look.questions, asked, as_of=look.moment)
         return {**told, "position": look.position}
 
     def diff(
@@ -79,9 +82,9 @@ class AnswersOfTheFleet(Sighted):
         limit: int = PAGE,
     ) -> Document:
         """A page of the `jobs` that differ between two moments; with no `end`, until now."""
-        last = self._moments.moment(self._moments.end() if end is None else end, "to")
+        last = self._moments.now() if end is None else self._moments.moment(end, "to")
         first = self._moments.moment(begin, "from")
-        if first.position > last.position:
+        if first > last:
             raise InvalidField("from", "is after to")
         self._audit.require_actor(actor)
         self._copies.wait_for(last.position, needs=("jobs",))
@@ -101,10 +104,11 @@ class AnswersOfTheFleet(Sighted):
         back for its sums, and for the jobs that would have fared differently.
         """
         require_walkable(policy)
-        first = 0 if since is None else self._moments.position(since, "since")
-        last = self._moments.end() if until is None else self._moments.position(until, "until")
+        first = self._moments.moment(since or 0, "since")
+        last = self._moments.now() if until is None else self._moments.moment(until, "until")
         if last < first:
             raise InvalidField("until", "is before since")
-        self._copies.wait_for(last, needs=WHAT_IF_NEEDS)
+        self._copies.wait_for(last.position, needs=WHAT_IF_NEEDS)
         ids = None if job_ids is None else [str(job_id_of(str(job_id))) for job_id in job_ids]
-        return what_if(self._ledger, self._copies, Asked(policy, first, last, tag, ids))
+        asked = Asked(policy, first.position, last.position, tag, ids)
+        return what_if(self._ledger, self._copies, asked)

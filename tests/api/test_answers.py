@@ -16,10 +16,12 @@ from ledger.errors import InvalidField, JobNotFound, NotFound, UnknownField
 from projections import Answers, GapFilter, JobFilter, ResumeFilter, Stretch
 from tests.api.harness import Api
 from tests.api.life import Life
-from tests.builders import NOON, ManualClock, a_spec, open_ledger
+from tests.builders import HOUR, NOON, ManualClock, a_spec, an_id, open_ledger
 
 STEPS = 60
 NAIVE = datetime(2026, 3, 2, 12)
+SOON, LATER = NOON - 2 * HOUR, NOON - HOUR
+"""Between them nothing was recorded."""
 
 Question = Callable[[Answers], Any]
 
@@ -120,6 +122,11 @@ def test_what_if_and_an_export_are_what_http_sends(framed: Api, life: Life) -> N
         ("source", lambda ask: ask.export(AuditQuery(source="fax"))),
         ("since", lambda ask: ask.audit(AuditQuery(), Stretch(since=NAIVE))),
         ("from", lambda ask: ask.diff(2, 1)),
+        ("from", lambda ask: ask.diff(LATER, SOON)),
+        ("until", lambda ask: ask.what_if({"trip_after": 1}, since=LATER, until=SOON)),
+        ("job", lambda ask: ask.gaps(GapFilter(job=an_id(9)))),
+        ("job", lambda ask: ask.resumes(ResumeFilter(job=an_id(9)))),
+        ("job", lambda ask: ask.audit(AuditQuery(stream=an_id(9)))),
         ("from", lambda ask: ask.diff(NAIVE)),
         ("at", lambda ask: ask.why(first(ask), at=99_999)),
         ("until", lambda ask: ask.what_if({"trip_after": 1}, since=2, until=1)),

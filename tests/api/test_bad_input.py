@@ -288,3 +288,13 @@ def test_an_audit_of_nobody_or_of_no_time_is_refused(api: Api, query: str, field
     assert problem(api.get(f"/v1/events?{query}"), 422, "invalid_field")["field"] == field
     assert api.get("/v1/events?actor=admin").status_code == 200
     assert api.get("/v1/events?actor=dispatcher").json()["events"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/evidence/head"), ("GET", "/v1/tokens"), ("POST", "/v1/jobs")],
+)
+def test_an_address_without_parameters_refuses_every_one(api: Api, method: str, path: str) -> None:
+    answer = api.ask(method, f"{path}?as_of=5", json=a_spec() if method == "POST" else None)
+
+    assert problem(answer, 422, "unknown_field")["field"] == "as_of"
