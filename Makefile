@@ -49,11 +49,15 @@ test: ## everything but the proofs, from nothing, in an environment of its own
 	.venv-test/bin/python $(PIP) --editable '.[dev]' && \
 	bin=.venv-test/bin; $(STATIC) && "$$bin/pytest" -n 2 -m "not proof"
 
-bench: dev ## print the table of speeds
-	@.venv/bin/python -m tests.benchmarks
+bench: dev ## print every table of speeds: commands and runs, then bench-audit and bench-past
+	@status=0; \
+	.venv/bin/python -m tests.benchmarks || status=1; \
+	$(MAKE) --no-print-directory bench-audit || status=1; \
+	$(MAKE) --no-print-directory bench-past || status=1; \
+	exit $$status
 
-bench-audit: dev ## print how long questions to a book of EVENTS=10000000 events take (10 M need 8 GB of disk)
-	@.venv/bin/python -m tests.benchmarks.audit --events $(or $(EVENTS),10000000)
+bench-audit: dev ## print how long questions to a book of EVENTS=10000000 events take, and an export (10 M need 8 GB of disk)
+	@.venv/bin/python -m tests.benchmarks.audit --export --events $(or $(EVENTS),10000000)
 
 bench-past: dev ## print how long as_of and what-if take over 10,000 jobs and EVENTS=1000000 events
 	@.venv/bin/python -m tests.benchmarks.audit --events $(or $(EVENTS),1000000) --jobs 10000 --past

@@ -12,6 +12,7 @@ import httpx
 
 from api.app import create_app
 from api.bootstrap import Parts, open_server_parts
+from api.cli.bars import busy
 from api.cli.door import Door
 from api.cli.keys import kept_token
 from api.limits import Attempts
@@ -30,6 +31,10 @@ from projections.answers.beside import copies_beside
 from projections.copies import Copies
 
 URL = "http://jobledger.local"
+PATIENCE_SECONDS = 24 * 3600.0
+"""How long one command waits for the copies of its own folder: until they are made, however long
+the book. Commands that ask the book itself need none.
+"""
 KEYHOLDER = TokenRow("", "folder", "admin", "user", b"", None, None)
 """Who acts when no token is at hand that opens: whoever may write the files may everything."""
 
@@ -43,7 +48,7 @@ def open_owned(settings: Settings) -> Door:
         # One command is no service: it makes no spans, and waits for no collector.
         parts = open_server_parts(replace(settings, collector=None), dispatches=False)
         closing.callback(parts.close)
-        parts.copies.catch_up()
+        parts.copies.patience_seconds = PATIENCE_SECONDS
         parts.start()
         return _door(parts, settings, closing.pop_all())
 
@@ -106,13 +111,17 @@ class Inside(httpx.BaseTransport):
     """Carries requests to the application in this process, and closes everything after the last."""
 
     def __init__(self, parts: Parts, settings: Settings, closing: ExitStack) -> None:
+        self._parts = parts
         self._closing = closing
         self._loop = asyncio.Runner()
         self._application = httpx.ASGITransport(create_app(parts, settings))
         closing.callback(self._loop.close)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._loop.run(self._answer(request))
+        if self._parts.copies.position >= self._parts.ledger.writer.position:
+            return self._loop.run(self._answer(request))
+        with busy("Bringing the copies up to date"):
+            return self._loop.run(self._answer(request))
 
     def close(self) -> None:
         self._closing.close()

@@ -58,7 +58,13 @@ def read_moment(text: str | None, flag: str, now: datetime) -> str | None:
     """A position, an instant, or how long ago, as the API wants it. Misused otherwise."""
     if text is None or (text.isascii() and text.isdigit()):
         return text
-    return read_instant(text, flag, now, direction=-1)
+    try:
+        return read_instant(text, flag, now, direction=-1)
+    except Misused:
+        raise Misused(
+            f"{flag}: {shown(text)} is no moment; write a position such as 4711, an instant such "
+            "as 2026-12-01T09:00:00Z (with an offset), or how long ago: 2h."
+        ) from None
 
 
 def told(text: str | None, now: datetime) -> str:

@@ -18,12 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ledger import Ledger
+from ledger.clock import rfc3339
 from ledger.store.address import Address
 from ledger.store.query import AuditQuery
 from projections import Answers
 from projections.copies import COPIES_FILE, Copies
 from projections.job_questions import JobFilter
 from projections.what_if.question import Asked, what_if
+from tests.benchmarks.export import PART, show_export
 from tests.benchmarks.history import (
     CORRELATION,
     RARE_ACTOR,
@@ -59,6 +61,7 @@ def main() -> int:
     parser.add_argument(
         "--past", action="store_true", help="fill the copies and ask as_of and what-if, too"
     )
+    parser.add_argument("--export", action="store_true", help="export it, too (SQLite only)")
     parser.add_argument("--dir", type=Path, help="where (default: a temporary folder)")
     asked = parser.parse_args()
     with ExitStack() as closing:
@@ -68,6 +71,9 @@ def main() -> int:
         ledger, open_copies = closing.enter_context(a_book(asked.store, folder, history))
         screen.print(f"{asked.events:,} events written in {time.perf_counter() - began:,.0f} s")
         is_reached = show("a page of 50 of the audit", PAGE_MS, audit_rows(ledger, history))
+        if asked.export:
+            tenth = rfc3339(ledger.reading.recorded_at(asked.events // PART))
+            is_reached &= show_export(screen, folder / "data", asked.events, tenth)
         if asked.past:
             copies = closing.enter_context(filled(open_copies))
             is_reached &= show("the past of a fleet", PAST_MS, past_rows(ledger, copies))

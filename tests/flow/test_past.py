@@ -28,7 +28,7 @@ from projections import (
     storm_questions,
     storms,
 )
-from projections.copies import Copies
+from projections.copies import COPIES_FILE, Copies
 from projections.framed_jobs import FramedJobs
 from projections.gap_questions import GapFilter
 from projections.job_questions import JobFilter
@@ -164,6 +164,17 @@ def test_the_command_line_tells_the_past(tmp_path: Path) -> None:
     assert shell.type("storm", "show", "S-1", "--as-of", "3").code == 3
     for unknown in ("99999", "9" * 30, "2999-01-01T00:00:00Z", "yesterday"):
         assert shell.type("list", "--as-of", unknown).code in (1, 2), unknown
+
+
+def test_what_asks_the_book_alone_is_answered_without_copies(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.schedule("report")
+    (shell.data / COPIES_FILE).unlink()
+
+    assert "report" in shell.ok("audit", "--topic", "job.scheduled").out
+    assert "report" in shell.ok("list").out
+    (shell.data / COPIES_FILE).unlink()
+    assert "report" in shell.ok("list").out
 
 
 def test_the_command_line_tells_what_changed_and_who_changed_it(tmp_path: Path) -> None:
