@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from ledger.dispatch.channels import Address
+from ledger.dispatch.known_storms import KnownStorms, NoStorms
 from ledger.dispatch.sending import Message, Receipt, Sender
-from ledger.dispatch.storm_notices import KnownStorms, NoStorms, StormNotices
+from ledger.dispatch.storm_notices import StormNotices
 from ledger.domain.deliveries import Delivery
 from ledger.domain.job import Job
 from ledger.domain.notices import Told

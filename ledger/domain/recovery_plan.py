@@ -5,14 +5,14 @@ Copies may propose jobs; who comes into a plan is judged by the jobs themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isfinite
 from typing import Any, Protocol
 from uuid import UUID
 
-from ledger.clock import MAX_SKEW, rfc3339
+from ledger.clock import rfc3339
 from ledger.domain.job import Job
 from ledger.errors import (
     InvalidField,
@@ -146,28 +146,35 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class StormMembers:
-    """The jobs that tripped in a storm and are failed of it still. `left_at` says of each when it
-    left the storm by its trip, as recorded: whoever tripped again later did so of something else.
+    """The jobs that tripped while they were in a storm. `trips` holds of each the versions of its
+    stream at which it tripped of that storm: whoever is failed since another trip is failed of
+    something else.
     """
 
     storm_id: str
-    left_at: Mapping[UUID, datetime]
+    trips: Mapping[UUID, Collection[int]]
 
     def plain(self) -> None:
         return None
 
     def propose(self, jobs: Iterable[Job]) -> list[UUID]:
-        return [job.id for job in in_order_of_trips(jobs) if job.id in self.left_at]
+        return [job.id for job in in_order_of_trips(jobs) if job.id in self.trips]
 
     def require_fit(self, job: Job) -> None:
-        tripped_at = job.tripped_at
-        if tripped_at is None or tripped_at > self.left_at[job.id] + MAX_SKEW:
-            when = f" at {rfc3339(tripped_at)}" if tripped_at else ""
+        trips = self.trips.get(job.id)
+        if trips is None:
+            raise JobNotSelected(job.id, f"did not trip in {self.storm_id}")
+        if job.trip_version not in trips:
             raise JobNotSelected(
-                job.id,
-                f"came back from {self.storm_id} and tripped again{when}: select it by its id if "
-                "you mean it",
+                job.id, f"{self._since(job, trips)}: select it by its id if you mean it"
             )
+
+    def _since(self, job: Job, trips: Collection[int]) -> str:
+        if job.trip_version > max(trips, default=job.trip_version):
+            when = f" at {rfc3339(job.tripped_at)}" if job.tripped_at else ""
+            return f"came back from {self.storm_id} and tripped again{when}"
+        of = f" ({job.trip_class})" if job.trip_class else ""
+        return f"failed in {self.storm_id} and tripped of something else{of}"
 
 
 def in_order_of_trips(jobs: Iterable[Job]) -> list[Job]:

@@ -84,6 +84,24 @@ def test_of_a_storm_only_those_come_back_that_are_failed_of_it_still(api: Api) -
     ]
 
 
+def test_who_failed_in_a_storm_and_tripped_of_something_else_is_named_and_stays(api: Api) -> None:
+    other = api.schedule("other", policy={"trip_after": 2, "backoff_seconds": [1]})
+    storm_id, ids = a_storm(api, 3)
+    fail(api, other)
+    api.clock.advance(MINUTE)
+    fail(api, other, outcomes.Failure("401", "unauthorized", "crm.example", None, 7))
+
+    plan = api.post(f"/v1/storms/{storm_id}/resume", {"dry_run": True}).json()["plan"]
+    probe = api.post(f"/v1/storms/{storm_id}/resume", {"probe": other})
+
+    assert api.get(f"/v1/storms/{storm_id}").json()["storm"]["trip_count"] == len(ids)
+    assert [job["job_id"] for job in plan["jobs"]] == ids
+    [refused] = plan["refused"]
+    assert (refused["job_id"], refused["code"]) == (other, "job_not_selected")
+    assert "tripped of something else (unauthorized)" in refused["message"]
+    assert "tripped of something else" in problem(probe, 422, "invalid_field")["detail"]
+
+
 def test_a_recovery_is_followed_from_its_events(api: Api) -> None:
     _, ids = a_storm(api)
     begun(api)

@@ -155,11 +155,10 @@ def test_a_job_that_is_named_and_does_not_fit_is_refused_with_why() -> None:
 
 def test_of_a_storm_those_come_back_that_are_failed_of_it_still() -> None:
     first, again, elsewhere = (a_tripped_job(number) for number in (1, 2, 3))
-    tripped_at = first.tripped_at
-    assert tripped_at is not None
-    again.resume(FORCE, now=tripped_at + MINUTE, by=by())
+    trip_version = again.trip_version
+    again.resume(FORCE, now=NOON + HOUR, by=by())
     tripped(1, failure_class="unauthorized")(again)
-    storm = StormMembers("S-7", {an_id(1): tripped_at, an_id(2): tripped_at})
+    storm = StormMembers("S-7", {an_id(1): {first.trip_version}, an_id(2): {trip_version}})
 
     proposed = storm.propose([again, elsewhere, first])
     plan = planned(first, again, selection=storm)
@@ -168,7 +167,17 @@ def test_of_a_storm_those_come_back_that_are_failed_of_it_still() -> None:
     assert [job.id for job in plan.jobs] == [an_id(1)]
     [refused] = plan.refused
     assert (refused.job_id, refused.code) == (an_id(2), "job_not_selected")
-    assert "came back from S-7" in refused.message
+    assert "came back from S-7 and tripped again at" in refused.message
+
+
+def test_who_tripped_of_something_else_than_the_storm_is_not_failed_of_it() -> None:
+    job = a_tripped_job(1)
+    later = StormMembers("S-7", {an_id(1): {job.trip_version + 4}})
+
+    for storm in (StormMembers("S-7", {an_id(1): set()}), later):
+        [refused] = planned(job, selection=storm).refused
+
+        assert "failed in S-7 and tripped of something else (rate_limited)" in refused.message
 
 
 def test_a_job_that_waits_in_another_recovery_is_refused_with_its_name() -> None:
