@@ -29,7 +29,7 @@ def print_plan(plan: Document) -> None:
         _print_jobs(plan, now)
     if plan["refused"]:
         say()
-        _print_refused(plan["refused"])
+        print_refused(plan["refused"])
 
 
 def jobs(count: int) -> str:
@@ -44,6 +44,11 @@ def pace(rate_per_minute: float) -> str:
     return f"one every {every} ({rate_per_minute:g} a minute)"
 
 
+def gives_up(limit: int | None) -> str:
+    """When a recovery is broken off by itself: `when 3 have tripped again`."""
+    return "never" if limit is None else f"when {limit} have tripped again"
+
+
 def more_than_shown(count: int) -> None:
     """Say that there are more jobs than a screen shows."""
     if count > SHOWN:
@@ -53,13 +58,12 @@ def more_than_shown(count: int) -> None:
 def _print_facts(plan: Document, now: datetime) -> None:
     last = told(plan["last_step_at"], now)
     probe = next((job for job in plan["jobs"] if job["job_id"] == plan["probe"]), None)
-    limit = plan["abort_on"]
     print_facts(
         [
             ("Come back", f"{jobs(plan['job_count'])}, {pace(plan['rate_per_minute'])}"),
             ("Last turn", last),
             *([("Probe", f"{probe['name']}: the others follow if it succeeds")] if probe else []),
-            ("Gives up", "never" if limit is None else f"when {limit} have tripped again"),
+            ("Gives up", gives_up(plan["abort_on"])),
             ("Refused", str(plan["refused_count"])),
             ("All at once", _course(plan["fires"], "at_once")),
             ("This plan", _course(plan["fires"], "staggered")),
@@ -125,7 +129,8 @@ def _clock(text: str, now: datetime) -> str:
     return f"{at:%H:%M:%S}Z" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}Z"
 
 
-def _print_refused(refused: Sequence[Document]) -> None:
+def print_refused(refused: Sequence[Document]) -> None:
+    """The jobs that a plan leaves as they are, each with why."""
     say(f"Stay as they are ({len(refused)}):", style="bold")
     rows = [(short(one["job_id"]), one["name"] or "-", one["message"]) for one in refused[:SHOWN]]
     print_told(["ID", "NAME", "WHY"], rows)

@@ -81,15 +81,27 @@ def test_what_begins_is_listed_shown_and_stopped(shell: Shell) -> None:
     assert "lifted" in listed
     assert "rate_limited" in listed
     assert "3: 1 resumed, 2 left, 1 refused by the plan" in shown
-    assert "gives up at no number" in shown
+    assert "Tripped again  0; gives up never" in shown
     assert all(f"digest {number}" in shown for number in range(3))
     assert "R-1: stopped; 2 jobs left as they are." in stopped.out
     assert "R-1 had ended before: aborted. Nothing was changed." in again.out
-    assert "an operator stopped it" in shell.ok("recovery", "show", "R-1").out
     past = shell.ok("recovery", "show", "R-1", "--as-of", begun_at(shell)).out
     assert "3 left" in past
     assert "by recovery R-1" in shell.ok("history", "digest 0").out
     assert "R-1: 3 jobs, 1 refused, 600 a minute" in shell.ok("audit").out
+
+
+def test_how_it_ended_is_shown_with_who_and_why_and_the_way_on(shell: Shell) -> None:
+    shell.ok("recover", "--failure-class", "rate_limited")
+    shell.ok("recovery", "abort", "R-1", "--reason", "enough")
+
+    ended = shell.ok("recovery", "show", "R-1").out
+
+    assert "aborted: admin stopped it" in ended
+    assert "by admin, because: enough" in ended
+    assert "jobledger recover --failure-class rate_limited --dry-run" in ended
+    assert "Stay as they are (1):" in ended
+    assert "is disabled" in ended
 
 
 def begun_at(shell: Shell) -> str:
