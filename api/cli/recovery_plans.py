@@ -63,7 +63,7 @@ def _print_facts(plan: Document, now: datetime) -> None:
             ("Come back", f"{jobs(plan['job_count'])}, {pace(plan['rate_per_minute'])}"),
             ("Last turn", last),
             *([("Probe", f"{probe['name']}: the others follow if it succeeds")] if probe else []),
-            ("Gives up", gives_up(plan["abort_on"])),
+            ("Gives up", "\n".join(filter(None, (gives_up(plan["abort_on"]), plan["stop_text"])))),
             ("Refused", str(plan["refused_count"])),
             ("All at once", _course(plan["fires"], "at_once")),
             ("This plan", _course(plan["fires"], "staggered")),

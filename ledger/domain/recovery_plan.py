@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any, Protocol
 from uuid import UUID
@@ -202,6 +202,11 @@ class Terms:
             raise InvalidField(
                 "abort_on", f"must be a whole number from 1 to {MAX_JOBS}, or null for never"
             )
+
+    @property
+    def interval(self) -> timedelta:
+        """From one job's turn to the next."""
+        return timedelta(seconds=60 / self.rate_per_minute)
 
 
 def _is_rate(given: object) -> bool:

@@ -45,6 +45,7 @@ def test_a_dry_run_shows_who_and_who_not_the_fires_and_what_to_type(shell: Shell
     assert "3 jobs, one every 2 min (0.5 a minute)" in shown
     assert "digest 2: the others follow if it succeeds" in shown
     assert "when 3 have tripped again" in shown
+    assert "Once the probe has succeeded, all have had their turn before 3 can" in shown
     assert "All at once" in shown
     assert "This plan" in shown
     assert "at most 1 a minute by this plan, 3 if all came at once" in shown

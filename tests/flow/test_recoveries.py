@@ -320,6 +320,7 @@ def test_jobs_that_trip_again_end_it(world: World) -> None:
     every = {"kind": "every", "interval_seconds": 10}
     ids = world.trip(20, schedule=every)
     world.fails = lambda _: True
+    forecast = world.ledger.recoveries.dry_run(LIMITED, Terms(abort_on=2))
     world.ledger.recoveries.plan(LIMITED, Terms(abort_on=2))
 
     ended = world.live_until_ended("R-1", HOUR)
@@ -331,10 +332,25 @@ def test_jobs_that_trip_again_end_it(world: World) -> None:
     ]
     assert sum(one["tripped_again_at"] is not None for one in ended["jobs"]) == 2
     assert ended["left_count"] > 10
+    assert (forecast["can_stop_in_time"], forecast["stop_text"]) == (True, None)
     assert aborted["actor"] == ended["ended_by"] == {"id": "dispatcher", "kind": "system"}
     assert ended["end_reason"] is None
     world.live(HOUR)
     assert "failed" in statuses(world, ids)[-10:]
+
+
+def test_a_limit_that_comes_too_late_is_said_to(small: World) -> None:
+    small.trip(6, schedule={"kind": "every", "interval_seconds": 10})
+    small.fails = lambda _: True
+    terms = Terms(rate_per_minute=60)
+    forecast = small.ledger.recoveries.dry_run(LIMITED, terms)
+    small.ledger.recoveries.plan(LIMITED, terms)
+
+    ended = small.live_until_ended("R-1", HOUR)
+
+    assert (ended["resumed_count"], ended["left_count"]) == (6, 0)
+    assert not forecast["can_stop_in_time"]
+    assert forecast["stop_text"].startswith("All have had their turn before 3 can trip again")
 
 
 def test_without_a_limit_jobs_that_trip_again_end_nothing(small: World) -> None:
