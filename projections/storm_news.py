@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from ledger.dispatch.known_storms import SeenStorm
-from ledger.domain.recovery_plan import StormMembers
+from ledger.domain.recovery_selection import StormMembers
 from ledger.store.reading import from_microseconds, microseconds
 from projections import storms
 from projections.copies import Copies

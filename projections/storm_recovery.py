@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ledger.domain.recovery_plan import StormMembers
+from ledger.domain.recovery_selection import StormMembers
 from projections.store import Questions
 from projections.storm_questions import number_of
 

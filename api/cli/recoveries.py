@@ -12,8 +12,7 @@ from api.cli.answers import Document, say_more, show
 from api.cli.moments import told_briefly
 from api.cli.one_recovery import print_recovery
 from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, Reason
-from api.cli.recovery_plans import jobs
-from api.cli.recovery_words import state, whom
+from api.cli.recovery_words import jobs, state, whom
 from api.cli.schedule_input import given
 from api.cli.screen import print_table, say
 from api.cli.then import Then, read_then

@@ -10,6 +10,7 @@ from rich.text import Text
 from api.cli.answers import Document, short
 from api.cli.curves import curve
 from api.cli.moments import distance, span, to_the_second, told, told_briefly
+from api.cli.recovery_words import jobs
 from api.cli.screen import print_facts, print_table, print_told, say
 from ledger.clock import parse_rfc3339
 
@@ -30,11 +31,6 @@ def print_plan(plan: Document) -> None:
     if plan["refused"]:
         say()
         print_refused(plan["refused"])
-
-
-def jobs(count: int) -> str:
-    """`1 job`, `38 jobs`."""
-    return "1 job" if count == 1 else f"{count} jobs"
 
 
 def pace(rate_per_minute: float) -> str:

@@ -33,6 +33,11 @@ def state(recovery: Document) -> Text:
     return Text(word, style).append(f": {why}" if why else "", "")
 
 
+def jobs(count: int) -> str:
+    """`1 job`, `38 jobs`."""
+    return "1 job" if count == 1 else f"{count} jobs"
+
+
 def whom(recovery: Document) -> str:
     """The storm, or the selection."""
     if recovery["storm_id"]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from ledger.domain.recovery_plan import StormMembers
+from ledger.domain.recovery_selection import StormMembers
 
 
 @dataclass(frozen=True, slots=True)

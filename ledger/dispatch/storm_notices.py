@@ -17,7 +17,7 @@ from ledger.dispatch.channels import Address
 from ledger.dispatch.known_storms import KnownStorms, SeenStorm
 from ledger.dispatch.sending import Message, Receipt, Sender
 from ledger.domain.notices import Told, notice_stream
-from ledger.domain.recovery_plan import JobNotSelected
+from ledger.domain.recovery_selection import JobNotSelected
 from ledger.errors import LedgerError, Refused
 from ledger.store.application import Ledger
 from ledger.store.commands import Call

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ledger.domain.recovery import RecoveryNotFound, recovery_number
-from ledger.domain.recovery_plan import Selection, Terms
+from ledger.domain.recovery_plan import Terms
+from ledger.domain.recovery_selection import Selection
 from ledger.store import forecasts, recovery_commands
 from ledger.store.commands import Call
 from ledger.store.deciding import Command

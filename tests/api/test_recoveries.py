@@ -161,6 +161,8 @@ def test_a_repeated_key_begins_one_recovery_and_is_answered_as_at_first(api: Api
     [
         ({}, "invalid_field", "selector"),
         ({"selector": {}}, "invalid_field", "selector"),
+        ({"selector": "S-1"}, "invalid_field", "selector"),
+        ({"selector": {"tag": ""}}, "invalid_field", "selector.tag"),
         ({"selector": {"job_ids": []}}, "invalid_field", "selector.job_ids"),
         ({"selector": {"job_ids": ["x"]}}, "invalid_field", "selector.job_ids.0"),
         ({"selector": {"failure_class": "bad_luck"}}, "invalid_field", "selector.failure_class"),
@@ -220,6 +222,12 @@ def test_a_storm_that_does_not_exist_is_not_recovered(api: Api, storm_id: str) -
 def test_a_recovery_that_does_not_exist_is_not_found(api: Api, path: str) -> None:
     problem(api.get(path), 404, "not_found")
     problem(api.post(f"{path}/abort"), 404, "not_found")
+
+
+def test_no_refusal_names_a_class_of_ours(api: Api) -> None:
+    refused = problem(api.post("/v1/recoveries", {"selector": "S-1"}), 422, "invalid_field")
+
+    assert refused["detail"] == "selector: must be an object"
 
 
 def test_forcing_needs_a_reason_where_the_house_says_so(tmp_path: Any) -> None:

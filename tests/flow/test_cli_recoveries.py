@@ -78,6 +78,8 @@ def test_what_begins_is_listed_shown_and_stopped(shell: Shell) -> None:
 
     assert "R-1: 3 jobs to come back (1 refused)." in begun.out
     assert "jobledger recovery abort R-1" in begun.out
+    assert "Nobody dispatches this folder now" in begun.out
+    assert "jobledger serve" in begun.out
     assert "under way" in listed
     assert "lifted" in listed
     assert "rate_limited" in listed
@@ -105,6 +107,16 @@ def test_how_it_ended_is_shown_with_who_and_why_and_the_way_on(shell: Shell) -> 
     assert "is disabled" in ended
 
 
+def test_one_job_is_one_job_in_the_audit(shell: Shell) -> None:
+    shell.ok("recover", "digest 0")
+    shell.ok("recovery", "abort", "R-1")
+
+    told = shell.ok("audit").out
+
+    assert "R-1: 1 job, 10 a minute" in told
+    assert "R-1: asked, 1 job left as they are" in told
+
+
 def begun_at(shell: Shell) -> str:
     words = ("audit", "--topic", "recovery.planned", "--json")
     return str(shell.ok(*words).document["events"][0]["position"])
@@ -113,11 +125,14 @@ def begun_at(shell: Shell) -> str:
 def test_nobody_to_bring_back_is_said(shell: Shell) -> None:
     dry = shell.ok("recover", "digest 3", "--dry-run")
     live = shell.type("recover", "digest 3")
+    nobody = shell.type("recover", "--tag", "nope")
 
     assert "Nobody would come back." in dry.out
     assert "is disabled" in dry.out
     assert "type" not in dry.out
     assert (live.code, "nobody_to_revive" in live.err) == (1, True)
+    assert "is disabled and would never fire" in live.err
+    assert nobody.err.strip().endswith("no failed job fits.")
     assert "No recoveries." in shell.ok("recoveries").out
 
 
@@ -126,13 +141,15 @@ def test_nobody_to_bring_back_is_said(shell: Shell) -> None:
     [
         (("recover",), 2, "Say whom"),
         (("recover", "nobody at all"), 3, "no job"),
+        (("recover", "--tag", ""), 1, "selector.tag"),
+        (("recover", "--failure-class", "foo"), 1, "selector.failure_class"),
         (("recover", "digest 0", "--rate", "0"), 1, "rate_per_minute"),
         (("recover", "digest 0", "--rate", "nan"), 2, "--rate"),
         (("recover", "digest 0", "--abort-on", "many"), 2, "--abort-on"),
         (("recover", "digest 0", "--abort-on", "0"), 1, "abort_on"),
         (("recover", "digest 0", "--probe", "digest 1"), 1, "probe"),
-        (("storm", "resume", "S-1"), 3, "S-1"),
-        (("recovery", "show", "R-9"), 3, "R-9"),
+        (("storm", "resume", "S-1"), 3, "'S-1'; list them with jobledger storms"),
+        (("recovery", "show", "R-9"), 3, "'R-9'; list them with jobledger recoveries"),
         (("recovery", "abort", "7"), 3, "7"),
     ],
 )

@@ -17,7 +17,8 @@ from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.dispatch.recoveries import PATIENCE_SECONDS, RecoveryDriver
 from ledger.domain.recovery import RecoveryNotFound
-from ledger.domain.recovery_plan import NobodyToRevive, Selector, Terms
+from ledger.domain.recovery_plan import NobodyToRevive, Terms
+from ledger.domain.recovery_selection import Selector
 from ledger.errors import InvalidField
 from ledger.store.application import Limits
 from ledger.store.offices import OnlyNode

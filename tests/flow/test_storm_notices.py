@@ -18,7 +18,7 @@ from ledger.dispatch.known_storms import NoStorms, SeenStorm
 from ledger.dispatch.secrets import Secrets
 from ledger.dispatch.sending import Sender
 from ledger.domain import outcomes
-from ledger.domain.recovery_plan import StormMembers
+from ledger.domain.recovery_selection import StormMembers
 from ledger.errors import Behind
 from ledger.store import run_commands
 from ledger.store.query import AuditQuery

@@ -12,7 +12,8 @@ import pytest
 
 from ledger.clock import parse_rfc3339
 from ledger.dispatch.recoveries import RecoveryDriver
-from ledger.domain.recovery_plan import StormMembers, Terms
+from ledger.domain.recovery_plan import Terms
+from ledger.domain.recovery_selection import StormMembers
 from ledger.store.query import AuditQuery
 from ledger.store.verification import verify_book
 from projections import storm_questions, storm_recovery
