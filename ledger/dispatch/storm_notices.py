@@ -104,13 +104,9 @@ class StormNotices:
         message = None if self._has_told(storm, kind, address) else self._message(storm, kind)
         if message is None:
             return
-        receipt = self._sender.send(address, message)
-        self._is_told.add((kind, storm.id))
-        yield keep_notice(_told(storm, kind, address, receipt), call)
-        fallback = self._sender.settings.fallback
-        if not receipt.is_sent and fallback is not None and fallback != address:
-            receipt = self._sender.send(fallback, message)
-            yield keep_notice(_told(storm, kind, fallback, receipt), call)
+        for whom, receipt in self._sender.tell(message):
+            self._is_told.add((kind, storm.id))
+            yield keep_notice(_told(storm, kind, whom, receipt), call)
 
     def _message(self, storm: SeenStorm, kind: str) -> Message | None:
         """What is said; None when that cannot be known now: it is tried again at the next look."""
