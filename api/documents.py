@@ -101,6 +101,10 @@ SHAPES = {
         left_count=NUMBER,
         re_trip_count=NUMBER,
         next_step_at=or_null(INSTANT),
+        cause=or_null(TEXT),
+        ended_at=or_null(INSTANT),
+        ended_by=or_null(ACTOR),
+        end_reason=or_null(TEXT),
     ),
     "Problem": PROBLEM_SHAPE,
 }

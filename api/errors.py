@@ -128,6 +128,9 @@ CODES: Mapping[int, str] = {
 }
 """The codes of answers that the web framework, not the ledger, gives."""
 
+NO_OBJECT = ("model_type", "model_attributes_type")
+"""Complaints of pydantic's that name a class of ours."""
+
 
 def status_of(error: LedgerError) -> int:
     """The HTTP status of a refusal."""
@@ -178,6 +181,8 @@ def refusal_of(errors: Sequence[Mapping[str, Any]], *, skipped: int = 0) -> Inva
     field = ".".join(str(part) for part in first["loc"][skipped:]) or "body"
     if first["type"] == "extra_forbidden":
         return UnknownField(field[:LONGEST_TEXT])
+    if first["type"] in NO_OBJECT:
+        return InvalidField(field, "must be an object")
     message = str(first["msg"]).removeprefix("Value error, ")
     return InvalidField(field, message[:1].lower() + message[1:])
 

@@ -14,9 +14,9 @@ from ledger.domain.recovery_plan import (
     MAX_JOBS,
     MAX_RATE,
     MIN_RATE,
-    Selector,
     Terms,
 )
+from ledger.domain.recovery_selection import Selector
 
 
 def _id(given: object) -> UUID:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ledger.dispatch.dispatcher import Dispatcher
     from ledger.dispatch.executors.registry import ExecutorSettings
     from ledger.dispatch.recoveries import RecoveryDriver
-    from ledger.domain.recovery_plan import Selector, Terms
+    from ledger.domain.recovery_plan import Terms
+    from ledger.domain.recovery_selection import Selector
     from ledger.store.application import Answer, Call, Ledger, Limits
     from ledger.store.query import AuditQuery
 
@@ -39,7 +40,7 @@ _HOMES = {
     "Ledger": "ledger.store.application",
     "Limits": "ledger.store.application",
     "RecoveryDriver": "ledger.dispatch.recoveries",
-    "Selector": "ledger.domain.recovery_plan",
+    "Selector": "ledger.domain.recovery_selection",
     "Terms": "ledger.domain.recovery_plan",
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
-from ledger.domain.recovery_plan import StormMembers
+from ledger.domain.recovery_selection import StormMembers
 from ledger.errors import Behind, JobNotFound, Unavailable
 from ledger.store import files
 from ledger.store.address import Address

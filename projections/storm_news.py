@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from ledger.dispatch.storm_notices import SeenStorm
+from ledger.dispatch.known_storms import SeenStorm
+from ledger.domain.recovery_selection import StormMembers
 from ledger.store.reading import from_microseconds, microseconds
 from projections import storms
 from projections.copies import Copies
@@ -22,10 +23,10 @@ RECENT_STORMS = f"""
 {SHOWN} WHERE opened_position > :after AND last_failed_at > :since ORDER BY number LIMIT :limit
 """
 MEMBERS = """
-SELECT COALESCE(jobs.name, failure.job_id) AS name, jobs.status,
+SELECT COALESCE(jobs.name, failure.job_id) AS name,
     MIN(failure.position) AS first_position, MAX(failure.position) AS last_position
 FROM storm_failures AS failure LEFT JOIN jobs ON jobs.id = failure.job_id
-WHERE failure.storm = :number GROUP BY failure.job_id, jobs.name, jobs.status
+WHERE failure.storm = :number GROUP BY failure.job_id, jobs.name
 ORDER BY first_position
 """
 """The copy of the jobs may have stopped before this one: then ids stand for names."""
@@ -36,7 +37,7 @@ WHERE job_id = :job_id AND version = :version AND storm <> 0
 
 
 class StormNews:
-    """See `ledger.dispatch.storm_notices.KnownStorms`."""
+    """See `ledger.dispatch.known_storms.KnownStorms`."""
 
     def __init__(self, copies: Copies) -> None:
         self._copies = copies
@@ -58,6 +59,10 @@ class StormNews:
             found = questions.row(TAKEN, {"job_id": str(job_id), "version": version})
         return found is not None
 
+    def members(self, storm_id: str) -> StormMembers:
+        """Who tripped in a storm, as its recovery would take them."""
+        return self._copies.storm_members(storm_id)
+
 
 def _seen(questions: Questions, row: Row, now: datetime) -> SeenStorm:
     members = questions.rows(MEMBERS, {"number": row["number"]})
@@ -75,5 +80,4 @@ def _seen(questions: Questions, row: Row, now: datetime) -> SeenStorm:
         failure_count=int(row["failure_count"]),
         trip_count=int(row["trip_count"]),
         job_names=[member["name"] for member in members],
-        failed_count=sum(member["status"] == "failed" for member in members),
     )

@@ -147,7 +147,10 @@ def _row(questions: Questions, storm_id: str) -> Row:
     number = _ID.fullmatch(storm_id)
     row = questions.row(ONE, {"number": int(number[1])}) if number else None
     if row is None:
-        raise NotFound(f"There is no storm {storm_id[:40]!r}; list them.")
+        raise NotFound(
+            f"There is no storm {storm_id[:40]!r}; list them with jobledger storms or "
+            "GET /v1/storms."
+        )
     return row
 
 

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ledger.domain.recovery_plan import StormMembers
-from ledger.store.reading import from_microseconds
+from ledger.domain.recovery_selection import StormMembers
 from projections.store import Questions
 from projections.storm_questions import number_of
 
 TRIPPED = """
-SELECT job_id, left_at FROM storm_members
-WHERE storm = :number AND left_at IS NOT NULL AND left_by = 'tripped'
+SELECT member.job_id, failure.version + 1 AS trip_version
+FROM storm_members AS member LEFT JOIN storm_failures AS failure
+    ON failure.storm = member.storm AND failure.job_id = member.job_id
+    AND failure.tripped_position IS NOT NULL
+WHERE member.storm = :number AND member.left_by = 'tripped'
+"""
+"""A trip stands right after the failure that made it. Who left the storm by a trip may have tripped
+of something else, and then no failure of the storm made it.
 """
 
 
 def members(questions: Questions, storm_id: str) -> StormMembers:
-    """The jobs that left a storm by a trip, with when. NotFound when there is no such storm."""
-    number = number_of(questions, storm_id)
-    rows = questions.rows(TRIPPED, {"number": number})
-    left_at = {UUID(row["job_id"]): from_microseconds(row["left_at"]) for row in rows}
-    return StormMembers(storm_id, left_at)
+    """The jobs that left a storm by a trip, with their trips of it. NotFound when there is no such
+    storm.
+    """
+    trips: dict[UUID, set[int]] = {}
+    for row in questions.rows(TRIPPED, {"number": number_of(questions, storm_id)}):
+        own = trips.setdefault(UUID(row["job_id"]), set())
+        if row["trip_version"] is not None:
+            own.add(int(row["trip_version"]))
+    return StormMembers(storm_id, trips)

@@ -32,8 +32,15 @@ class Door:
     """A client of the API, on a server or in this process. Use it as a context manager."""
 
     def __init__(
-        self, url: str, token: str | None, transport: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        token: str | None,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        is_alone: bool = False,
     ) -> None:
+        self.is_alone = is_alone
+        """Whether this process owns the ledger while the command lasts: nobody dispatches it."""
         self._url = url
         self._client = httpx.Client(
             base_url=url,

@@ -50,7 +50,7 @@ def open_owned(settings: Settings) -> Door:
         closing.callback(parts.close)
         parts.copies.patience_seconds = PATIENCE_SECONDS
         parts.start()
-        return _door(parts, settings, closing.pop_all())
+        return _door(parts, settings, closing.pop_all(), is_alone=True)
 
 
 def open_joined(settings: Settings) -> Door:
@@ -100,11 +100,11 @@ def _visitors_parts(ledger: Ledger, copies: Copies) -> Parts:
     )
 
 
-def _door(parts: Parts, settings: Settings, closing: ExitStack) -> Door:
+def _door(parts: Parts, settings: Settings, closing: ExitStack, *, is_alone: bool = False) -> Door:
     ring = Keyring(parts.ledger)
     parts.tokens = ring
     token = settings.token or ring.usable(kept_token(settings))
-    return Door(URL, token, Inside(parts, settings, closing))
+    return Door(URL, token, Inside(parts, settings, closing), is_alone=is_alone)
 
 
 class Inside(httpx.BaseTransport):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -40,17 +40,6 @@ def find_job_id(door: Door, wanted: str, *, as_of: str | None = None) -> str:
         raise Stop(Exit.REFUSED, _ambiguous(wanted, list(found.values())))
     [job_id] = found
     return str(job_id)
-
-
-def names_of(door: Door, ids: Collection[str], *, as_of: str | None = None) -> dict[str, str]:
-    """The names of those jobs that are there, now or at a moment of the past."""
-    wanted, found = set(ids), dict[str, str]()
-    for job in _jobs(door, {"as_of": as_of}) if wanted else ():
-        if job["id"] in wanted:
-            found[job["id"]] = job["name"]
-        if len(found) == len(wanted):
-            break
-    return found
 
 
 def _meant(door: Door, wanted: str, as_of: str | None) -> list[Job]:

@@ -95,6 +95,15 @@ def told_briefly(text: str | None, now: datetime, *, is_narrow: bool = False) ->
     return f"{at:{shape}} {distance(at, now)}"
 
 
+def told_to_the_second(text: str | None, now: datetime) -> str:
+    """As `told_briefly`, where instants may be seconds apart, whichever day it is."""
+    if text is None:
+        return "-"
+    at = parse_rfc3339(text)
+    shape = "%H:%M:%SZ" if at.date() == now.date() else "%Y-%m-%d %H:%M:%SZ"
+    return f"{at:{shape}} {distance(at, now)}"
+
+
 def distance(at: datetime, now: datetime) -> str:
     """`in 3 min`, `2 h ago`, `now`."""
     seconds = (at - now).total_seconds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from typing import Annotated, Any
@@ -16,7 +17,8 @@ from api.cli.door import Answer, Door
 from api.cli.exits import Misused
 from api.cli.lookup import find_job_id
 from api.cli.options import AsJson, DataFolder, Reason, Yes
-from api.cli.recovery_plans import jobs, print_plan
+from api.cli.recovery_plans import print_plan
+from api.cli.recovery_words import jobs
 from api.cli.schedule_input import given
 from api.cli.screen import say
 from api.cli.storms import StormWanted
@@ -70,8 +72,8 @@ def recover(
         ids = [find_job_id(door, one) for one in wanted or []] or None
         selector = given(tag=tag, failure_class=failure_class, job_ids=ids)
         body = asked.body(door) | {"selector": selector}
-        ask = partial(door.ask, "POST", "/v1/recoveries")
-        _go(ask, body, words, is_dry=dry_run, is_asked=not yes and not as_json, as_json=as_json)
+        begin = _Begin(door, "/v1/recoveries", body, words)
+        begin.go(is_dry=dry_run, is_asked=not yes, as_json=as_json)
 
 
 def resume_storm(
@@ -89,9 +91,9 @@ def resume_storm(
     asked = _Asked(reason, probe, rate, abort_on)
     words = ["storm", "resume", storm, *asked.words()]
     with open_door(Intent.CHANGE, data) as door:
-        body = asked.body(door)
-        ask = partial(door.ask, "POST", f"/v1/storms/{quote(storm, safe='')}/resume")
-        _go(ask, body, words, is_dry=dry_run, is_asked=not yes and not as_json, as_json=as_json)
+        path = f"/v1/storms/{quote(storm, safe='')}/resume"
+        begin = _Begin(door, path, asked.body(door), words)
+        begin.go(is_dry=dry_run, is_asked=not yes, as_json=as_json)
 
 
 class _Asked:
@@ -132,26 +134,30 @@ def _flag(name: str, value: str | None) -> list[str]:
     return [] if value is None else [name, value]
 
 
-def _go(
-    ask: partial[Answer],
-    body: dict[str, Any],
-    words: list[str],
-    *,
-    is_dry: bool,
-    is_asked: bool,
-    as_json: bool,
-) -> None:
-    """The plan if it is only to be shown; else, for a person, the plan and a question first."""
-    if is_dry:
-        answer = ask(body=body | {"dry_run": True})
-        show(answer, as_json, partial(_print_rehearsal, words=words))
-        return
-    if is_asked and is_typed():
-        plan = ask(body=body | {"dry_run": True}).document["plan"]
-        print_plan(plan)
-        if plan["jobs"]:
-            require_yes(f"Bring back {jobs(plan['job_count'])} like this?")
-    show(ask(body=body), as_json, _print_begun)
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """One recovery that is about to begin: where it is asked for, and with which words."""
+
+    door: Door
+    path: str
+    body: dict[str, Any]
+    words: list[str]
+
+    def go(self, *, is_dry: bool, is_asked: bool, as_json: bool) -> None:
+        """The plan if it is only to be shown; else, for a person, the plan and a question first."""
+        if is_dry:
+            show(self._rehearsed(), as_json, partial(_print_rehearsal, words=self.words))
+            return
+        if is_asked and not as_json and is_typed():
+            plan = self._rehearsed().document["plan"]
+            print_plan(plan)
+            if plan["jobs"]:
+                require_yes(f"Bring back {jobs(plan['job_count'])} like this?")
+        begun = self.door.ask("POST", self.path, body=self.body)
+        show(begun, as_json, partial(_print_begun, is_served=not self.door.is_alone))
+
+    def _rehearsed(self) -> Answer:
+        return self.door.ask("POST", self.path, body=self.body | {"dry_run": True})
 
 
 def _print_rehearsal(document: Document, words: list[str]) -> None:
@@ -163,10 +169,14 @@ def _print_rehearsal(document: Document, words: list[str]) -> None:
         say(f'  jobledger {shlex.join(words)} --reason "why it is over"')
 
 
-def _print_begun(document: Document) -> None:
+def _print_begun(document: Document, *, is_served: bool) -> None:
     recovery = document["recovery"]
     refused = f" ({len(recovery['refused'])} refused)" if recovery["refused"] else ""
     say(f"{recovery['id']}: {jobs(recovery['job_count'])} to come back{refused}.")
-    say("It goes on by itself, wherever runs are dispatched. To watch it, and to stop it:")
+    if is_served:
+        say("It goes on by itself, wherever runs are dispatched. To watch it, and to stop it:")
+    else:
+        say("Nobody dispatches this folder now: it begins once a server does (jobledger serve).")
+        say("To watch it, and to stop it:")
     say(f"  jobledger recovery show {recovery['id']}")
     say(f"  jobledger recovery abort {recovery['id']}")

@@ -10,6 +10,7 @@ from rich.text import Text
 from api.cli.answers import Document, short
 from api.cli.curves import curve
 from api.cli.moments import distance, span, to_the_second, told, told_briefly
+from api.cli.recovery_words import jobs
 from api.cli.screen import print_facts, print_table, print_told, say
 from ledger.clock import parse_rfc3339
 
@@ -29,12 +30,7 @@ def print_plan(plan: Document) -> None:
         _print_jobs(plan, now)
     if plan["refused"]:
         say()
-        _print_refused(plan["refused"])
-
-
-def jobs(count: int) -> str:
-    """`1 job`, `38 jobs`."""
-    return "1 job" if count == 1 else f"{count} jobs"
+        print_refused(plan["refused"])
 
 
 def pace(rate_per_minute: float) -> str:
@@ -42,6 +38,11 @@ def pace(rate_per_minute: float) -> str:
     seconds = 60 / rate_per_minute
     every = f"{seconds:g} s" if seconds < 120 else span(seconds)
     return f"one every {every} ({rate_per_minute:g} a minute)"
+
+
+def gives_up(limit: int | None) -> str:
+    """When a recovery is broken off by itself: `when 3 have tripped again`."""
+    return "never" if limit is None else f"when {limit} have tripped again"
 
 
 def more_than_shown(count: int) -> None:
@@ -53,13 +54,12 @@ def more_than_shown(count: int) -> None:
 def _print_facts(plan: Document, now: datetime) -> None:
     last = told(plan["last_step_at"], now)
     probe = next((job for job in plan["jobs"] if job["job_id"] == plan["probe"]), None)
-    limit = plan["abort_on"]
     print_facts(
         [
             ("Come back", f"{jobs(plan['job_count'])}, {pace(plan['rate_per_minute'])}"),
             ("Last turn", last),
             *([("Probe", f"{probe['name']}: the others follow if it succeeds")] if probe else []),
-            ("Gives up", "never" if limit is None else f"when {limit} have tripped again"),
+            ("Gives up", "\n".join(filter(None, (gives_up(plan["abort_on"]), plan["stop_text"])))),
             ("Refused", str(plan["refused_count"])),
             ("All at once", _course(plan["fires"], "at_once")),
             ("This plan", _course(plan["fires"], "staggered")),
@@ -125,7 +125,8 @@ def _clock(text: str, now: datetime) -> str:
     return f"{at:%H:%M:%S}Z" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}Z"
 
 
-def _print_refused(refused: Sequence[Document]) -> None:
+def print_refused(refused: Sequence[Document]) -> None:
+    """The jobs that a plan leaves as they are, each with why."""
     say(f"Stay as they are ({len(refused)}):", style="bold")
     rows = [(short(one["job_id"]), one["name"] or "-", one["message"]) for one in refused[:SHOWN]]
     print_told(["ID", "NAME", "WHY"], rows)

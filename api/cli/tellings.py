@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from api.cli.moments import to_the_second, took
+from api.cli.recovery_words import jobs
 
 Event = Mapping[str, Any]
 LONGEST = 300
@@ -103,7 +104,7 @@ def _recovery_planned(data: Mapping[str, Any]) -> str:
     whose = f" of {data['storm_id']}" if data["storm_id"] else ""
     refused = f", {len(data['refused'])} refused" if data["refused"] else ""
     rate = f"{data['rate_per_minute']:g} a minute"
-    return f"{data['recovery_id']}: {len(data['jobs'])} jobs{whose}{refused}, {rate}"
+    return f"{data['recovery_id']}: {jobs(len(data['jobs']))}{whose}{refused}, {rate}"
 
 
 def _recovery_stepped(data: Mapping[str, Any]) -> str:
@@ -114,7 +115,7 @@ def _recovery_stepped(data: Mapping[str, Any]) -> str:
 
 
 def _recovery_aborted(data: Mapping[str, Any]) -> str:
-    return f"{data['recovery_id']}: {data['cause']}, {len(data['left'])} jobs left as they are"
+    return f"{data['recovery_id']}: {data['cause']}, {jobs(len(data['left']))} left as they are"
 
 
 def _recovery_completed(data: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from api.door import Door, UsesDoor, decided, plain
 from api.queries import Page, TimedQuery
 from api.recovery_bodies import RecoveryBody, TermsBody
 from api.schemas import ReasonBody
-from ledger.domain.recovery_plan import Selection
+from ledger.domain.recovery_selection import Selection
 from ledger.store import forecasts
 
 router = APIRouter(prefix="/v1", tags=["recoveries"])

@@ -1,5 +1,5 @@
 """Tells people: results of runs go where their jobs say, a tripped breaker is told to the owner,
-and a storm as one thing.
+a storm as one thing, and a recovery that broke off by itself.
 
 It reads committed events only, so nothing is ever told that did not happen, and records what became
 of each message. Its mark is kept in the same append as that outcome: every result and every trip is
@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from ledger.dispatch.channels import Address
+from ledger.dispatch.known_storms import KnownStorms, NoStorms
+from ledger.dispatch.recovery_notices import RecoveryNotices
 from ledger.dispatch.sending import Message, Receipt, Sender
-from ledger.dispatch.storm_notices import KnownStorms, NoStorms, StormNotices
+from ledger.dispatch.storm_notices import StormNotices
 from ledger.domain.deliveries import Delivery
 from ledger.domain.job import Job
 from ledger.domain.notices import Told
@@ -30,7 +32,8 @@ from ledger.store.records import Fact
 from ledger.store.watch import Sent, Unwatched, Watch
 
 READER = "courier"
-TOPICS = ("job.run_succeeded", "job.circuit_tripped")
+TRIPPED, ABORTED = "job.circuit_tripped", "recovery.aborted"
+TOPICS = ("job.run_succeeded", TRIPPED, ABORTED)
 PAGE = 100
 """Events that are looked at together."""
 PAUSE_SECONDS = 0.1
@@ -54,6 +57,7 @@ class Courier:
     def __init__(self, ledger: Ledger, sender: Sender, storms: KnownStorms | None = None) -> None:
         self._ledger = ledger
         self._sender = sender
+        self._recoveries = RecoveryNotices(ledger, sender)
         self._storms = StormNotices(ledger, sender, storms or NoStorms())
         self.watch: Watch = Unwatched()
         self._bell = threading.Event()
@@ -198,8 +202,10 @@ class Courier:
             return []
 
     def _deal_with(self, fact: Fact) -> Iterator[Command[object]]:
-        if fact.topic == "job.circuit_tripped":
+        if fact.topic == TRIPPED:
             yield from self._tell_of_trip(fact)
+        elif fact.topic == ABORTED:
+            yield from self._recoveries.tell(fact, self._call())
         elif fact.data["output"]:
             yield from self._deliver(fact)
 

@@ -198,7 +198,7 @@ class RecoveryDriver:
         outcome = self._reader.first_outcome(step, self._ledger.writer.position)
         if outcome is None:
             return False if self._waited(course) >= PATIENCE_SECONDS else None
-        return outcome == SUCCEEDED
+        return outcome.topic == SUCCEEDED
 
     def _step(self, course: Course, now: datetime) -> Command[bool] | None:
         recovery = course.recovery

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,18 @@ class Sender:
             is_sent = _notify(channel, message)
             told = said.getvalue()
         return Receipt(is_sent, SENT if is_sent else self._explained(told))
+
+    def tell(self, message: Message) -> Iterator[tuple[Address, Receipt]]:
+        """Tell whoever is named for notices, and the fallback where that fails; nobody, where
+        nobody is named.
+        """
+        address, fallback = self.settings.notices, self.settings.fallback
+        if address is None:
+            return
+        receipt = self.send(address, message)
+        yield address, receipt
+        if not receipt.is_sent and fallback is not None and fallback != address:
+            yield fallback, self.send(fallback, message)
 
     def _channel(self, address: Address) -> Any:  # apprise has no types of its own here
         if address.channel == SLACK:

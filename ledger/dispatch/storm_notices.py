@@ -11,17 +11,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 from uuid import UUID
 
 from ledger.dispatch.channels import Address
+from ledger.dispatch.known_storms import KnownStorms, SeenStorm
 from ledger.dispatch.sending import Message, Receipt, Sender
 from ledger.domain.notices import Told, notice_stream
-from ledger.errors import LedgerError
+from ledger.domain.recovery_selection import JobNotSelected
+from ledger.errors import LedgerError, Refused
 from ledger.store.application import Ledger
 from ledger.store.commands import Call
 from ledger.store.deciding import Command
 from ledger.store.delivery_commands import keep_mark, keep_notice
+from ledger.store.recoveries import DEFAULT_TERMS
 
 READER = "storms"
 OPENED = "storm_opened"
@@ -35,46 +37,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class SeenStorm:
-    """A storm as it is now. `is_final`: it is over and cannot come back under its id. Positions are
-    those of its first failure and of its last.
+class Left:
+    """What a storm left behind: how many of its jobs are failed of it still, how many of them would
+    come back by a recovery, and with which codes the others would be refused.
     """
 
-    id: str
-    signature: str
-    failure_class: str
-    first_failed_at: datetime
-    last_failed_at: datetime
-    first_position: int
-    last_position: int
-    is_final: bool
-    failure_count: int
-    trip_count: int
-    job_names: Sequence[str]
     failed_count: int
-    """Jobs of it that are failed now."""
-
-
-class KnownStorms(Protocol):
-    """What is to be known of storms; raises LedgerError where that cannot be told now."""
-
-    def recent(self, *, after: int, now: datetime) -> Sequence[SeenStorm]:
-        """The storms of the last days that opened after a position, oldest first."""
-        ...
-
-    def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:
-        """Whether the failure at a version of a job is a storm's, as of a position of the book."""
-        ...
-
-
-class NoStorms:
-    """Where nobody keeps an eye on storms: then every trip is told by itself."""
-
-    def recent(self, *, after: int, now: datetime) -> Sequence[SeenStorm]:  # noqa: ARG002  see above
-        return ()
-
-    def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:  # noqa: ARG002
-        return False
+    returning_count: int
+    codes: Sequence[str]
 
 
 class StormNotices:
@@ -107,7 +77,7 @@ class StormNotices:
             return
         self._next_look = elapsed + LOOK_SECONDS
         seen = self._seen(self._beginning(), call.now)
-        self._is_told &= {(kind, storm.id) for storm in seen for kind in MESSAGES}
+        self._is_told &= {(kind, storm.id) for storm in seen for kind in (OPENED, OVER)}
         for storm in seen:
             yield from self._tell(storm, OVER if storm.is_final else OPENED, address, call)
 
@@ -131,16 +101,33 @@ class StormNotices:
     def _tell(
         self, storm: SeenStorm, kind: str, address: Address, call: Call
     ) -> Iterator[Command[object]]:
-        if self._has_told(storm, kind, address):
+        message = None if self._has_told(storm, kind, address) else self._message(storm, kind)
+        if message is None:
             return
-        message = MESSAGES[kind](storm)
-        receipt = self._sender.send(address, message)
-        self._is_told.add((kind, storm.id))
-        yield keep_notice(_told(storm, kind, address, receipt), call)
-        fallback = self._sender.settings.fallback
-        if not receipt.is_sent and fallback is not None and fallback != address:
-            receipt = self._sender.send(fallback, message)
-            yield keep_notice(_told(storm, kind, fallback, receipt), call)
+        for whom, receipt in self._sender.tell(message):
+            self._is_told.add((kind, storm.id))
+            yield keep_notice(_told(storm, kind, whom, receipt), call)
+
+    def _message(self, storm: SeenStorm, kind: str) -> Message | None:
+        """What is said; None when that cannot be known now: it is tried again at the next look."""
+        if kind == OPENED:
+            return _of_opening(storm)
+        try:
+            return _of_end(storm, self._left_by(storm))
+        except LedgerError as problem:
+            log.warning("the end of %s cannot be told now: %s", storm.id, problem.message)
+            return None
+
+    def _left_by(self, storm: SeenStorm) -> Left | None:
+        """Judged by the jobs themselves, as a recovery would; None for more than it would judge."""
+        members, recoveries = self._storms.members(storm.id), self._ledger.recoveries
+        call = self._ledger.call()
+        try:
+            plan = self._ledger.ask(recoveries.rehearsal_command(members, DEFAULT_TERMS, call))
+        except Refused:
+            return None
+        stay = [one.code for one in plan.refused if one.code != JobNotSelected.code]
+        return Left(len(plan.jobs) + len(stay), len(plan.jobs), sorted(set(stay)))
 
     def _has_told(self, storm: SeenStorm, kind: str, address: Address) -> bool:
         """Whether that was done before, here or by whoever held the office then."""
@@ -178,22 +165,38 @@ def _of_opening(storm: SeenStorm) -> Message:
     )
 
 
-def _of_end(storm: SeenStorm) -> Message:
+def _of_end(storm: SeenStorm, left: Left | None) -> Message:
     minutes = (storm.last_failed_at - storm.first_failed_at).total_seconds() / 60
     return Message(
-        f"Storm {storm.id} is over: {storm.failed_count} of {len(storm.job_names)} jobs are failed",
+        f"Storm {storm.id} is over{_failed(storm, left)}",
         f"{storm.signature}\n"
         f"{storm.failure_count} failures in {minutes:.0f} minutes, {storm.trip_count} breakers "
         "tripped.\n"
         f"{_names(storm)}\n"
-        f"{_way_on(storm)}\n"
+        f"{_way_on(storm, left)}\n"
         f"{_proof(storm)}",
     )
 
 
-def _way_on(storm: SeenStorm) -> str:
-    if storm.failed_count:
-        return f"Bring them back, one after the other: jobledger storm resume {storm.id} --dry-run"
+def _failed(storm: SeenStorm, left: Left | None) -> str:
+    if left is None:
+        return ""
+    return f": {left.failed_count} of {len(storm.job_names)} jobs are failed of it"
+
+
+def _way_on(storm: SeenStorm, left: Left | None) -> str:
+    if left is not None and left.returning_count:
+        whom = "them" if left.returning_count == left.failed_count else f"{left.returning_count}"
+        return (
+            f"Bring {whom} back, one after the other: jobledger storm resume {storm.id} --dry-run"
+        )
+    if left is not None and left.failed_count:
+        codes = ", ".join(left.codes)
+        return f"A recovery would bring back none of them now ({codes}).\n{_look(storm)}"
+    return _look(storm)
+
+
+def _look(storm: SeenStorm) -> str:
     return f"jobledger storm show {storm.id}"
 
 
@@ -205,6 +208,3 @@ def _names(storm: SeenStorm) -> str:
 
 def _proof(storm: SeenStorm) -> str:
     return f"Proof: events {storm.first_position} to {storm.last_position} of the ledger."
-
-
-MESSAGES = {OPENED: _of_opening, OVER: _of_end}

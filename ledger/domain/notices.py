@@ -55,8 +55,8 @@ class NoticeFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One notice: of what kind (trip, delivery_failed, storm_opened, storm_over), about which job
-    or storm and which events, where it went, and how.
+    """One notice: of what kind (trip, delivery_failed, storm_opened, storm_over,
+    recovery_aborted), about which job or storm and which events, where it went, and how.
     """
 
     kind: str

@@ -94,7 +94,10 @@ class RecoveryNotFound(NotFound):
     """There is no such recovery."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no recovery {name[:40]!r}; list them with GET /v1/recoveries.")
+        super().__init__(
+            f"There is no recovery {name[:40]!r}; list them with jobledger recoveries or "
+            "GET /v1/recoveries."
+        )
 
 
 class Recovery(Stream):

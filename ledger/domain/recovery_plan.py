@@ -5,15 +5,14 @@ Copies may propose jobs; who comes into a plan is judged by the jobs themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from math import isfinite
-from typing import Any, Protocol
 from uuid import UUID
 
-from ledger.clock import MAX_SKEW, rfc3339
 from ledger.domain.job import Job
+from ledger.domain.recovery_selection import Selection
 from ledger.errors import (
     InvalidField,
     JobDisabled,
@@ -32,6 +31,9 @@ second.
 DEFAULT_ABORT_ON = 3
 """Jobs that trip again and end a recovery, unless told otherwise: three make a storm."""
 
+A_FEW = 3
+"""Refusals that one line tells."""
+
 
 class JobNotFailed(Refused):
     """A recovery brings back failed jobs only."""
@@ -44,15 +46,6 @@ class JobNotFailed(Refused):
             job_id=str(job_id),
             status=status,
         )
-
-
-class JobNotSelected(Refused):
-    """A job that was named does not fit what else was asked for."""
-
-    code = "job_not_selected"
-
-    def __init__(self, job_id: object, why: str) -> None:
-        super().__init__(f"Job {job_id} {why}.", job_id=str(job_id))
 
 
 class JobInRecovery(Refused):
@@ -75,105 +68,18 @@ class NobodyToRevive(Refused):
     code = "nobody_to_revive"
 
     def __init__(self, refused: Sequence[Refusal]) -> None:
-        codes = ", ".join(sorted({one.code for one in refused}))
-        why = f"all {len(refused)} are refused ({codes})" if refused else "no failed job fits"
         super().__init__(
-            f"There is nobody to bring back: {why}. A dry run says why, job by job.",
-            refused_count=len(refused),
+            f"There is nobody to bring back: {_why_nobody(refused)}", refused_count=len(refused)
         )
 
 
-class Selection(Protocol):
-    """Whom a recovery is about."""
-
-    @property
-    def storm_id(self) -> str | None:
-        """The storm that they are of, if it is one."""
-        ...
-
-    def plain(self) -> dict[str, Any] | None:
-        """As the event keeps it."""
-        ...
-
-    def propose(self, jobs: Iterable[Job]) -> list[UUID]:
-        """Out of all live jobs those to be judged, in the order in which they are to come back."""
-        ...
-
-    def require_fit(self, job: Job) -> None:
-        """Refuse JobNotSelected when a failed job is not meant."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Selector:
-    """The failed jobs with a tag, of a failure class, out of a list: all that is given must fit.
-
-    Refuses InvalidField when nothing is given. Jobs of a list come back in its order, others as
-    they tripped, the first one first.
-    """
-
-    tag: str | None = None
-    failure_class: str | None = None
-    job_ids: tuple[UUID, ...] | None = None
-
-    storm_id: None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        if self.tag is None and self.failure_class is None and not self.job_ids:
-            raise InvalidField("selector", "needs a tag, a failure_class or job_ids, at least one")
-
-    def plain(self) -> dict[str, Any]:
-        ids = None if self.job_ids is None else [str(job_id) for job_id in self.job_ids]
-        return {"tag": self.tag, "failure_class": self.failure_class, "job_ids": ids}
-
-    def propose(self, jobs: Iterable[Job]) -> list[UUID]:
-        if self.job_ids is not None:
-            return list(dict.fromkeys(self.job_ids))
-        return [job.id for job in in_order_of_trips(jobs) if self._misfit(job) is None]
-
-    def require_fit(self, job: Job) -> None:
-        why = self._misfit(job)
-        if why is not None:
-            raise JobNotSelected(job.id, why)
-
-    def _misfit(self, job: Job) -> str | None:
-        if self.tag is not None and self.tag not in job.tags:
-            return f"has no tag {self.tag!r}"
-        if self.failure_class is not None and job.trip_class != self.failure_class:
-            return f"failed of {job.trip_class or 'what is unknown'}, not of {self.failure_class}"
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class StormMembers:
-    """The jobs that tripped in a storm and are failed of it still. `left_at` says of each when it
-    left the storm by its trip, as recorded: whoever tripped again later did so of something else.
-    """
-
-    storm_id: str
-    left_at: Mapping[UUID, datetime]
-
-    def plain(self) -> None:
-        return None
-
-    def propose(self, jobs: Iterable[Job]) -> list[UUID]:
-        return [job.id for job in in_order_of_trips(jobs) if job.id in self.left_at]
-
-    def require_fit(self, job: Job) -> None:
-        tripped_at = job.tripped_at
-        if tripped_at is None or tripped_at > self.left_at[job.id] + MAX_SKEW:
-            when = f" at {rfc3339(tripped_at)}" if tripped_at else ""
-            raise JobNotSelected(
-                job.id,
-                f"came back from {self.storm_id} and tripped again{when}: select it by its id if "
-                "you mean it",
-            )
-
-
-def in_order_of_trips(jobs: Iterable[Job]) -> list[Job]:
-    """The failed ones, the longest failed first."""
-    failed = [job for job in jobs if job.status == "failed"]
-    return sorted(failed, key=lambda job: (job.trip_position or 0, job.id))
+def _why_nobody(refused: Sequence[Refusal]) -> str:
+    if not refused:
+        return "no failed job fits."
+    if len(refused) <= A_FEW:
+        return " ".join(one.message for one in refused)
+    codes = ", ".join(sorted({one.code for one in refused}))
+    return f"all {len(refused)} are refused ({codes}). A dry run says why, job by job."
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +93,8 @@ class Terms:
     abort_on: int | None = DEFAULT_ABORT_ON
 
     def __post_init__(self) -> None:
+        if self.probe is not None and not isinstance(self.probe, UUID):
+            raise InvalidField("probe", "must be the id of a job (UUID)")
         if not _is_rate(self.rate_per_minute):
             raise InvalidField("rate_per_minute", f"must be a number from {MIN_RATE} to {MAX_RATE}")
         if self.abort_on is None:
@@ -195,6 +103,11 @@ class Terms:
             raise InvalidField(
                 "abort_on", f"must be a whole number from 1 to {MAX_JOBS}, or null for never"
             )
+
+    @property
+    def interval(self) -> timedelta:
+        """From one job's turn to the next."""
+        return timedelta(seconds=60 / self.rate_per_minute)
 
 
 def _is_rate(given: object) -> bool:
@@ -232,8 +145,10 @@ def make_plan(
     *,
     taken: Mapping[str, str],
     now: datetime,
+    probe: Job | None = None,
 ) -> Plan:
-    """Judge who was proposed; `taken` says which job waits in which other recovery.
+    """Judge who was proposed; `taken` says which job waits in which other recovery, and `probe` is
+    the job that is to go first, whether it was proposed or not.
 
     Refuses InvalidField (selector) for too many, and (probe) for one that cannot come back.
     """
@@ -252,8 +167,12 @@ def make_plan(
             refused.append(Refusal(job.id, refusal.code, refusal.message))
         else:
             jobs.append(job)
-    ordered = _with_probe_first(jobs, refused, terms.probe)
-    return Plan(selection, terms, tuple(ordered), tuple(refused))
+    if terms.probe is not None:
+        jobs = _with_probe_first(jobs, terms.probe)
+        if not jobs or jobs[0].id != terms.probe:
+            why = next((one.message for one in refused if one.job_id == terms.probe), None)
+            raise InvalidField("probe", why or _why_not_proposed(probe, selection, now))
+    return Plan(selection, terms, tuple(jobs), tuple(refused))
 
 
 def require_recoverable(job: Job, now: datetime) -> None:
@@ -277,15 +196,19 @@ def _require_free(job: Job, selection: Selection, taken: Mapping[str, str], now:
         raise JobInRecovery(job.id, recovery)
 
 
-def _with_probe_first(
-    jobs: Sequence[Job], refused: Sequence[Refusal], probe: UUID | None
-) -> list[Job]:
-    if probe is None:
-        return list(jobs)
+def _with_probe_first(jobs: Sequence[Job], probe: UUID) -> list[Job]:
+    """Refuses RunInProgress when it has a run under way: then it can make no other."""
     first = [job for job in jobs if job.id == probe]
-    if not first:
-        why = next((one.message for one in refused if one.job_id == probe), None)
-        raise InvalidField("probe", why or "is none of the jobs that are to come back")
-    if first[0].open_run is not None:
+    if first and first[0].open_run is not None:
         raise RunInProgress(probe, first[0].open_run.run_id)
     return first + [job for job in jobs if job.id != probe]
+
+
+def _why_not_proposed(probe: Job | None, selection: Selection, now: datetime) -> str:
+    if probe is not None:
+        try:
+            require_recoverable(probe, now)
+            selection.require_fit(probe)
+        except (Refused, NotFound) as refusal:
+            return refusal.message
+    return "is none of the jobs that are to come back"

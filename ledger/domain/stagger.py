@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from uuid import UUID
 
+from ledger.domain.breaker import Policy
 from ledger.domain.job import Job
 from ledger.domain.recovery_plan import Terms
 from ledger.domain.recurrence import next_fire
@@ -34,6 +35,7 @@ class Returning:
     job_id: UUID
     name: str
     schedule: Schedule
+    rules: Policy
     jitter: timedelta
     tripped_at: datetime | None
     failure_class: str | None
@@ -44,6 +46,7 @@ class Returning:
             job.id,
             job.name,
             job.compiled,
+            job.rules,
             job.rules.jitter(job.id),
             job.tripped_at,
             job.trip_class,
@@ -77,15 +80,17 @@ class Fires:
 
 def turns_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> list[Turn]:
     """Every job's turn, in their order, if the recovery begins now."""
-    interval = timedelta(seconds=60 / terms.rate_per_minute)
-    turns = []
-    for place, job in enumerate(jobs):
-        step_at = now + place * interval
-        slot = next_fire(job.schedule, after=step_at)
-        first_fire_at = slot + place * interval if slot is not None else None
-        is_probe = place == 0 and terms.probe is not None
-        turns.append(Turn(job, place, step_at, step_at if is_probe else first_fire_at))
-    return turns
+    return [turn_of(job, place, terms, now) for place, job in enumerate(jobs)]
+
+
+def turn_of(job: Returning, place: int, terms: Terms, now: datetime) -> Turn:
+    """One job's turn, if the recovery begins now."""
+    shift = place * terms.interval
+    step_at = now + shift
+    if place == 0 and terms.probe is not None:
+        return Turn(job, place, step_at, step_at)
+    slot = next_fire(job.schedule, after=step_at)
+    return Turn(job, place, step_at, slot + shift if slot is not None else None)
 
 
 def fires_of(turns: Sequence[Turn], now: datetime) -> Fires:

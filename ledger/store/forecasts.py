@@ -7,6 +7,7 @@ from typing import Any
 
 from ledger.clock import rfc3339
 from ledger.domain.stagger import Fires, Turn, fires_of, turns_of
+from ledger.domain.stopping import brake_of
 from ledger.store.recovery_commands import Forecast
 
 
@@ -14,6 +15,7 @@ def told(forecast: Forecast, now: datetime) -> dict[str, Any]:
     """A forecast as every surface shows it. Slow where many jobs fire often: seconds at worst."""
     turns = turns_of(forecast.jobs, forecast.terms, now)
     terms, selection = forecast.terms, forecast.selection
+    brake = brake_of(forecast.jobs, terms, now)
     return {
         "storm_id": selection.storm_id,
         "selector": selection.plain(),
@@ -21,6 +23,8 @@ def told(forecast: Forecast, now: datetime) -> dict[str, Any]:
         "probe": str(terms.probe) if terms.probe else None,
         "rate_per_minute": terms.rate_per_minute,
         "abort_on": terms.abort_on,
+        "can_stop_in_time": brake.can_stop_in_time,
+        "stop_text": brake.text,
         "job_count": len(turns),
         "refused_count": len(forecast.refused),
         "last_step_at": rfc3339(turns[-1].step_at) if turns else None,

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ledger.domain.recovery import RecoveryNotFound, recovery_number
-from ledger.domain.recovery_plan import Selection, Terms
+from ledger.domain.recovery_plan import Terms
+from ledger.domain.recovery_selection import Selection
 from ledger.store import forecasts, recovery_commands
 from ledger.store.commands import Call
 from ledger.store.deciding import Command
+from ledger.store.known_names import KnownNames
 from ledger.store.known_recoveries import KnownRecoveries
 from ledger.store.query import MAX_PAGE
 from ledger.store.recovery_commands import Forecast, RecoveryAnswer
-from ledger.store.recovery_story import SUCCEEDED, RecoveryReader, Story, jobs_told, summary
+from ledger.store.recovery_story import SUCCEEDED, RecoveryReader, Story
+from ledger.store.recovery_views import Aftermath, jobs_told, refused_told, summary
 
 if TYPE_CHECKING:
     from ledger.store.application import Ledger
@@ -32,6 +35,7 @@ class Recoveries:
         self._known = KnownRecoveries(ledger.book, ledger.mapper)
         """Looked at by the writer's thread alone."""
         self._reader = RecoveryReader(ledger.book, ledger.mapper)
+        self._names = KnownNames(ledger.book, ledger.mapper)
 
     # -- commands -------------------------------------------------------------------------------
 
@@ -118,11 +122,16 @@ class Recoveries:
         return str(self._ledger.mapper.to_facts(first)[0].data["recovery_id"])
 
     def _told(self, story: Story, until: int) -> dict[str, Any]:
-        trips = self._trips(story, until)
+        refused = [one["job_id"] for one in story.planned.data["refused"]]
+        after = Aftermath(
+            self._trips(story, until),
+            self._reader.first_outcomes(story.revived, until),
+            self._names.of([*story.recovery.jobs, *refused], until),
+        )
         return {
             **self._summary(story, until),
-            "jobs": jobs_told(story, trips),
-            "refused": story.planned.data["refused"],
+            "jobs": jobs_told(story, after),
+            "refused": refused_told(story, after),
         }
 
     def _summary(self, story: Story, until: int) -> dict[str, Any]:
@@ -137,7 +146,8 @@ class Recoveries:
 
     def _has_probe_held(self, story: Story, until: int) -> bool:
         probing = story.recovery.is_probing and story.revived
-        return bool(probing) and self._reader.first_outcome(story.steps[0], until) == SUCCEEDED
+        outcome = self._reader.first_outcome(story.steps[0], until) if probing else None
+        return outcome is not None and outcome.topic == SUCCEEDED
 
     def _until(self, as_of: int | None) -> int:
         return self._ledger.book.tail_position() if as_of is None else as_of

@@ -12,10 +12,10 @@ from ledger.domain.recovery_plan import (
     NobodyToRevive,
     Plan,
     Refusal,
-    Selection,
     Terms,
     make_plan,
 )
+from ledger.domain.recovery_selection import Selection
 from ledger.domain.requests import Answered
 from ledger.domain.stagger import Returning
 from ledger.errors import InvalidField
@@ -157,7 +157,8 @@ def _judged(
         taken |= dict.fromkeys(recovery.left if recovery.is_open else (), recovery.name)
         number += 1
     candidates = [unit.glance_at(job_id) for job_id in selection.propose(unit.live_jobs())]
-    return number, make_plan(selection, terms, candidates, taken=taken, now=now)
+    probe = unit.glance_at(terms.probe) if terms.probe is not None else None
+    return number, make_plan(selection, terms, candidates, taken=taken, now=now, probe=probe)
 
 
 def _recoveries(unit: Unit, known: KnownRecoveries) -> Iterator[Recovery]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
-from ledger.clock import rfc3339
 from ledger.domain.recovery import (
     RESUMED,
     Recovery,
@@ -18,8 +16,7 @@ from ledger.domain.recovery import (
 from ledger.store.book import Book
 from ledger.store.mapper import EventMapper
 from ledger.store.query import MAX_PAGE, AuditQuery
-from ledger.store.reading import from_microseconds
-from ledger.store.records import Fact
+from ledger.store.records import Fact, Recorded
 
 TRIPPED = "job.circuit_tripped"
 SUCCEEDED = "job.run_succeeded"
@@ -99,13 +96,27 @@ class RecoveryReader:
             after = page[-1].id if len(page) == MAX_PAGE else until
         return found
 
-    def first_outcome(self, step: Fact, until: int) -> str | None:
-        """The topic of what says how a revived job's first run went; None while nothing does."""
+    def first_outcome(self, step: Fact, until: int) -> Fact | None:
+        """What says how a revived job's first run went, or that there is none; None while nothing
+        does.
+        """
+        found = self._first_outcome(step, until)
+        return None if found is None else self._mapper.to_facts([found])[0]
+
+    def first_outcomes(self, revived: Mapping[UUID, Fact], until: int) -> dict[UUID, Fact]:
+        """The same of all who were revived, as far as there is one: one look at each job."""
+        looked = (self._first_outcome(step, until) for step in revived.values())
+        found = [item for item in looked if item is not None]
+        return {fact.stream: fact for fact in self._mapper.to_facts(found)}
+
+    def _first_outcome(self, step: Fact, until: int) -> Recorded | None:
         job_id, version = UUID(step.data["job_id"]), step.data["job_version"]
         while page := self._book.stream(job_id, after=version, upto=None, limit=A_FEW):
             for item in page:
-                if item.topic in DECISIVE and item.id <= until:
-                    return item.topic
+                if item.id > until:
+                    return None
+                if item.topic in DECISIVE:
+                    return item
             version = page[-1].originator_version
         return None
 
@@ -122,75 +133,3 @@ class RecoveryReader:
         )
         facts = self._mapper.to_facts(self._book.find(query))
         return [(int(fact.data["recovery_id"].removeprefix("R-")), fact.position) for fact in facts]
-
-
-# -- as every surface shows it ------------------------------------------------------------------
-
-
-def summary(story: Story, *, has_probe_held: bool, re_trip_count: int) -> dict[str, Any]:
-    """A recovery without its jobs."""
-    recovery, planned, end = story.recovery, story.planned.data, story.end
-    status = _status(story, has_probe_held)
-    return {
-        "id": recovery.name,
-        "status": status,
-        "cause": end.data.get("cause") if end else None,
-        "storm_id": planned["storm_id"],
-        "selector": planned["selector"],
-        "planned_at": planned["timestamp"],
-        "planned_by": planned["actor"],
-        "reason": planned["reason"],
-        "probe": planned["probe"],
-        "rate_per_minute": planned["rate_per_minute"],
-        "abort_on": planned["abort_on"],
-        "job_count": len(recovery.jobs),
-        "resumed_count": recovery.resumed_count,
-        "refused_count": recovery.refused_count,
-        "left_count": len(recovery.left),
-        "re_trip_count": end.data["re_trips"] if end else re_trip_count,
-        "next_step_at": _next_step_at(story) if status == "dripping" else None,
-        "ended_at": end.data["timestamp"] if end else None,
-        "position": (end or (story.steps or [story.planned])[-1]).position,
-    }
-
-
-def jobs_told(story: Story, trips: Mapping[UUID, Fact]) -> list[dict[str, Any]]:
-    """Every job of the plan, in its order: what became of it so far."""
-    waiting = "left" if story.end is not None else "waiting"
-    told = [_step_told(step, trips) for step in story.steps]
-    for place in range(len(told), len(story.recovery.jobs)):
-        told.append(_not_yet(story.recovery.jobs[place], place, waiting))
-    return told
-
-
-def _step_told(step: Fact, trips: Mapping[UUID, Fact]) -> dict[str, Any]:
-    data, trip = step.data, trips.get(UUID(step.data["job_id"]))
-    return {
-        "job_id": data["job_id"],
-        "place": data["place"],
-        "outcome": data["outcome"],
-        "code": data["code"],
-        "message": data["message"],
-        "stepped_at": data["timestamp"],
-        "next_run_at": data["next_run_at"],
-        "tripped_again_at": rfc3339(from_microseconds(trip.recorded_at)) if trip else None,
-    }
-
-
-def _not_yet(job_id: str, place: int, outcome: str) -> dict[str, Any]:
-    nothing = ("code", "message", "stepped_at", "next_run_at", "tripped_again_at")
-    return {"job_id": job_id, "place": place, "outcome": outcome, **dict.fromkeys(nothing)}
-
-
-def _status(story: Story, has_probe_held: bool) -> str:
-    if story.end is not None:
-        return story.end.topic.removeprefix("recovery.")
-    if story.recovery.is_probing and not has_probe_held:
-        return "probing"
-    return "dripping" if story.recovery.left else "settling"
-
-
-def _next_step_at(story: Story) -> str:
-    if not story.steps:
-        return str(story.planned.data["timestamp"])
-    return rfc3339(story.recovery.last_step_at + story.recovery.interval)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.domain.recovery_plan import StormMembers
+from ledger.domain.recovery_selection import StormMembers
 from projections import storm_questions
 from projections.answers.sight import PAGE, Document, Sighted
 from projections.job_questions import read_cursor

@@ -84,6 +84,24 @@ def test_of_a_storm_only_those_come_back_that_are_failed_of_it_still(api: Api) -
     ]
 
 
+def test_who_failed_in_a_storm_and_tripped_of_something_else_is_named_and_stays(api: Api) -> None:
+    other = api.schedule("other", policy={"trip_after": 2, "backoff_seconds": [1]})
+    storm_id, ids = a_storm(api, 3)
+    fail(api, other)
+    api.clock.advance(MINUTE)
+    fail(api, other, outcomes.Failure("401", "unauthorized", "crm.example", None, 7))
+
+    plan = api.post(f"/v1/storms/{storm_id}/resume", {"dry_run": True}).json()["plan"]
+    probe = api.post(f"/v1/storms/{storm_id}/resume", {"probe": other})
+
+    assert api.get(f"/v1/storms/{storm_id}").json()["storm"]["trip_count"] == len(ids)
+    assert [job["job_id"] for job in plan["jobs"]] == ids
+    [refused] = plan["refused"]
+    assert (refused["job_id"], refused["code"]) == (other, "job_not_selected")
+    assert "tripped of something else (unauthorized)" in refused["message"]
+    assert "tripped of something else" in problem(probe, 422, "invalid_field")["detail"]
+
+
 def test_a_recovery_is_followed_from_its_events(api: Api) -> None:
     _, ids = a_storm(api)
     begun(api)
@@ -143,6 +161,8 @@ def test_a_repeated_key_begins_one_recovery_and_is_answered_as_at_first(api: Api
     [
         ({}, "invalid_field", "selector"),
         ({"selector": {}}, "invalid_field", "selector"),
+        ({"selector": "S-1"}, "invalid_field", "selector"),
+        ({"selector": {"tag": ""}}, "invalid_field", "selector.tag"),
         ({"selector": {"job_ids": []}}, "invalid_field", "selector.job_ids"),
         ({"selector": {"job_ids": ["x"]}}, "invalid_field", "selector.job_ids.0"),
         ({"selector": {"failure_class": "bad_luck"}}, "invalid_field", "selector.failure_class"),
@@ -202,6 +222,12 @@ def test_a_storm_that_does_not_exist_is_not_recovered(api: Api, storm_id: str) -
 def test_a_recovery_that_does_not_exist_is_not_found(api: Api, path: str) -> None:
     problem(api.get(path), 404, "not_found")
     problem(api.post(f"{path}/abort"), 404, "not_found")
+
+
+def test_no_refusal_names_a_class_of_ours(api: Api) -> None:
+    refused = problem(api.post("/v1/recoveries", {"selector": "S-1"}), 422, "invalid_field")
+
+    assert refused["detail"] == "selector: must be an object"
 
 
 def test_forcing_needs_a_reason_where_the_house_says_so(tmp_path: Any) -> None:

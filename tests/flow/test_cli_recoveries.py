@@ -45,6 +45,7 @@ def test_a_dry_run_shows_who_and_who_not_the_fires_and_what_to_type(shell: Shell
     assert "3 jobs, one every 2 min (0.5 a minute)" in shown
     assert "digest 2: the others follow if it succeeds" in shown
     assert "when 3 have tripped again" in shown
+    assert "Once the probe has succeeded, all have had their turn before 3 can" in shown
     assert "All at once" in shown
     assert "This plan" in shown
     assert "at most 1 a minute by this plan, 3 if all came at once" in shown
@@ -77,19 +78,43 @@ def test_what_begins_is_listed_shown_and_stopped(shell: Shell) -> None:
 
     assert "R-1: 3 jobs to come back (1 refused)." in begun.out
     assert "jobledger recovery abort R-1" in begun.out
+    assert "Nobody dispatches this folder now" in begun.out
+    assert "jobledger serve" in begun.out
     assert "under way" in listed
     assert "lifted" in listed
     assert "rate_limited" in listed
     assert "3: 1 resumed, 2 left, 1 refused by the plan" in shown
-    assert "gives up at no number" in shown
+    assert "Tripped again  0; gives up never" in shown
     assert all(f"digest {number}" in shown for number in range(3))
     assert "R-1: stopped; 2 jobs left as they are." in stopped.out
     assert "R-1 had ended before: aborted. Nothing was changed." in again.out
-    assert "an operator stopped it" in shell.ok("recovery", "show", "R-1").out
     past = shell.ok("recovery", "show", "R-1", "--as-of", begun_at(shell)).out
     assert "3 left" in past
     assert "by recovery R-1" in shell.ok("history", "digest 0").out
     assert "R-1: 3 jobs, 1 refused, 600 a minute" in shell.ok("audit").out
+
+
+def test_how_it_ended_is_shown_with_who_and_why_and_the_way_on(shell: Shell) -> None:
+    shell.ok("recover", "--failure-class", "rate_limited")
+    shell.ok("recovery", "abort", "R-1", "--reason", "enough")
+
+    ended = shell.ok("recovery", "show", "R-1").out
+
+    assert "aborted: admin stopped it" in ended
+    assert "by admin, because: enough" in ended
+    assert "jobledger recover --failure-class rate_limited --dry-run" in ended
+    assert "Stay as they are (1):" in ended
+    assert "is disabled" in ended
+
+
+def test_one_job_is_one_job_in_the_audit(shell: Shell) -> None:
+    shell.ok("recover", "digest 0")
+    shell.ok("recovery", "abort", "R-1")
+
+    told = shell.ok("audit").out
+
+    assert "R-1: 1 job, 10 a minute" in told
+    assert "R-1: asked, 1 job left as they are" in told
 
 
 def begun_at(shell: Shell) -> str:
@@ -100,11 +125,14 @@ def begun_at(shell: Shell) -> str:
 def test_nobody_to_bring_back_is_said(shell: Shell) -> None:
     dry = shell.ok("recover", "digest 3", "--dry-run")
     live = shell.type("recover", "digest 3")
+    nobody = shell.type("recover", "--tag", "nope")
 
     assert "Nobody would come back." in dry.out
     assert "is disabled" in dry.out
     assert "type" not in dry.out
     assert (live.code, "nobody_to_revive" in live.err) == (1, True)
+    assert "is disabled and would never fire" in live.err
+    assert nobody.err.strip().endswith("no failed job fits.")
     assert "No recoveries." in shell.ok("recoveries").out
 
 
@@ -113,13 +141,15 @@ def test_nobody_to_bring_back_is_said(shell: Shell) -> None:
     [
         (("recover",), 2, "Say whom"),
         (("recover", "nobody at all"), 3, "no job"),
+        (("recover", "--tag", ""), 1, "selector.tag"),
+        (("recover", "--failure-class", "foo"), 1, "selector.failure_class"),
         (("recover", "digest 0", "--rate", "0"), 1, "rate_per_minute"),
         (("recover", "digest 0", "--rate", "nan"), 2, "--rate"),
         (("recover", "digest 0", "--abort-on", "many"), 2, "--abort-on"),
         (("recover", "digest 0", "--abort-on", "0"), 1, "abort_on"),
         (("recover", "digest 0", "--probe", "digest 1"), 1, "probe"),
-        (("storm", "resume", "S-1"), 3, "S-1"),
-        (("recovery", "show", "R-9"), 3, "R-9"),
+        (("storm", "resume", "S-1"), 3, "'S-1'; list them with jobledger storms"),
+        (("recovery", "show", "R-9"), 3, "'R-9'; list them with jobledger recoveries"),
         (("recovery", "abort", "7"), 3, "7"),
     ],
 )

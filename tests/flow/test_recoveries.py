@@ -17,7 +17,8 @@ from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.dispatch.recoveries import PATIENCE_SECONDS, RecoveryDriver
 from ledger.domain.recovery import RecoveryNotFound
-from ledger.domain.recovery_plan import NobodyToRevive, Selector, Terms
+from ledger.domain.recovery_plan import NobodyToRevive, Terms
+from ledger.domain.recovery_selection import Selector
 from ledger.errors import InvalidField
 from ledger.store.application import Limits
 from ledger.store.offices import OnlyNode
@@ -190,6 +191,61 @@ def test_a_probe_that_fails_ends_it_and_the_others_stay_failed(world: World) -> 
     assert len(world.events("recovery.aborted", "recovery.stepped")) == 2
 
 
+def test_what_the_probe_met_is_told_with_the_position_of_its_run(world: World) -> None:
+    ids = world.trip(2)
+    world.fails = lambda _: True
+    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+
+    [probe, other] = world.live_until_ended("R-1", HOUR)["jobs"]
+
+    failure = world.events("job.run_failed")[-1]
+    assert probe["first_outcome"] == {
+        "outcome": "failed",
+        "run_id": failure["data"]["run_id"],
+        "failure_class": "rate_limited",
+        "error": "429 Too Many Requests",
+        "recorded_at": failure["recorded_at"],
+        "position": failure["position"],
+    }
+    assert probe["first_fire_at"] == probe["step_at"] < failure["timestamp"]
+    assert (other["first_outcome"], other["first_fire_at"]) == (None, None)
+
+
+def test_what_became_of_each_job_is_told_and_how_it_was_called(world: World) -> None:
+    ids = world.trip(4, schedule={"kind": "every", "interval_seconds": 60})
+    world.ledger.amend(ids[0], {"enabled": False})
+    world.fails = lambda claimed: claimed.name == "job 002"
+    world.ledger.recoveries.plan(Selector(job_ids=tuple(ids)), Terms(abort_on=None))
+    world.live(78 * SECOND)
+    planned = world.events("recovery.planned")[0]["position"]
+    world.ledger.amend(ids[1], {"name": "another"})
+    world.ledger.delete(ids[3])
+
+    told = world.told("R-1")
+
+    first = [one["first_outcome"] for one in told["jobs"]]
+    assert [one and one["outcome"] for one in first] == ["succeeded", "failed", "deleted"]
+    assert [one and one["failure_class"] for one in first] == [None, "rate_limited", None]
+    assert told["jobs"][1]["tripped_again_at"]
+    assert [one["name"] for one in told["jobs"]] == ["another", "job 002", "job 003"]
+    assert [one["name"] for one in told["refused"]] == ["job 000"]
+    then = world.ledger.recoveries.one("R-1", as_of=planned)["jobs"]
+    assert [one["name"] for one in then] == ["job 001", "job 002", "job 003"]
+
+
+def test_the_outcome_of_a_run_that_was_lost_names_its_cause(small: World) -> None:
+    ids = small.trip(1)
+    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    small.settle()
+    small.die()
+
+    [job] = small.live_until_ended("R-1", HOUR)["jobs"]
+
+    outcome = job["first_outcome"]
+    assert (outcome["outcome"], outcome["failure_class"]) == ("lost", "lost")
+    assert outcome["error"] == "owner_restarted"
+
+
 def test_a_probe_that_fails_without_tripping_ends_it_too(small: World) -> None:
     ids = small.trip(2, policy={"trip_after": 1})
     small.ledger.amend(ids[0], {"policy": {"trip_after": 5}})
@@ -265,6 +321,7 @@ def test_jobs_that_trip_again_end_it(world: World) -> None:
     every = {"kind": "every", "interval_seconds": 10}
     ids = world.trip(20, schedule=every)
     world.fails = lambda _: True
+    forecast = world.ledger.recoveries.dry_run(LIMITED, Terms(abort_on=2))
     world.ledger.recoveries.plan(LIMITED, Terms(abort_on=2))
 
     ended = world.live_until_ended("R-1", HOUR)
@@ -276,9 +333,25 @@ def test_jobs_that_trip_again_end_it(world: World) -> None:
     ]
     assert sum(one["tripped_again_at"] is not None for one in ended["jobs"]) == 2
     assert ended["left_count"] > 10
-    assert aborted["actor"] == {"id": "dispatcher", "kind": "system"}
+    assert (forecast["can_stop_in_time"], forecast["stop_text"]) == (True, None)
+    assert aborted["actor"] == ended["ended_by"] == {"id": "dispatcher", "kind": "system"}
+    assert ended["end_reason"] is None
     world.live(HOUR)
     assert "failed" in statuses(world, ids)[-10:]
+
+
+def test_a_limit_that_comes_too_late_is_said_to(small: World) -> None:
+    small.trip(6, schedule={"kind": "every", "interval_seconds": 10})
+    small.fails = lambda _: True
+    terms = Terms(rate_per_minute=60)
+    forecast = small.ledger.recoveries.dry_run(LIMITED, terms)
+    small.ledger.recoveries.plan(LIMITED, terms)
+
+    ended = small.live_until_ended("R-1", HOUR)
+
+    assert (ended["resumed_count"], ended["left_count"]) == (6, 0)
+    assert not forecast["can_stop_in_time"]
+    assert forecast["stop_text"].startswith("All have had their turn before 3 can trip again")
 
 
 def test_without_a_limit_jobs_that_trip_again_end_nothing(small: World) -> None:
@@ -321,7 +394,8 @@ def test_an_operator_can_stop_it_and_a_second_word_changes_nothing(world: World)
     assert (stopped["status"], stopped["cause"], stopped["left_count"]) == ("aborted", "asked", 7)
     assert again == stopped
     [event] = world.events("recovery.aborted")
-    assert event["reason"] == "not before nine"
+    assert event["reason"] == stopped["end_reason"] == "not before nine"
+    assert event["actor"] == stopped["ended_by"] == {"id": "library", "kind": "user"}
     assert statuses(world, ids).count("failed") == 7
 
 
@@ -553,9 +627,10 @@ def test_a_dry_run_says_who_comes_back_when_and_who_does_not_and_keeps_nothing(
     ids = world.trip(4)
     world.ledger.amend(ids[1], {"enabled": False})
     position = world.ledger.writer.position
+    named = Selector(job_ids=tuple(ids))
     terms = Terms(probe=ids[3], rate_per_minute=30)
 
-    plan = world.ledger.recoveries.dry_run(LIMITED, terms)
+    plan = world.ledger.recoveries.dry_run(named, terms)
 
     assert world.ledger.writer.position == position
     assert [one["job_id"] for one in plan["jobs"]] == [str(ids[at]) for at in (3, 0, 2)]
@@ -566,7 +641,7 @@ def test_a_dry_run_says_who_comes_back_when_and_who_does_not_and_keeps_nothing(
     [refused] = plan["refused"]
     assert (refused["job_id"], refused["code"]) == (str(ids[1]), "job_disabled")
     assert refused["name"] == "job 001"
-    planned = world.ledger.recoveries.plan(LIMITED, terms)
+    planned = world.ledger.recoveries.plan(named, terms)
     assert [one["job_id"] for one in planned["jobs"]] == [one["job_id"] for one in plan["jobs"]]
 
 

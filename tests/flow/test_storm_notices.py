@@ -14,10 +14,12 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger.dispatch.channels import Address, ChannelSettings
 from ledger.dispatch.delivery import Courier
+from ledger.dispatch.known_storms import NoStorms, SeenStorm
 from ledger.dispatch.secrets import Secrets
 from ledger.dispatch.sending import Sender
-from ledger.dispatch.storm_notices import NoStorms, SeenStorm
 from ledger.domain import outcomes
+from ledger.domain.recovery_selection import StormMembers
+from ledger.errors import Behind
 from ledger.store import run_commands
 from ledger.store.query import AuditQuery
 from projections.copies import Copies
@@ -108,7 +110,7 @@ def test_a_storm_is_told_once_when_it_opens_and_once_when_it_is_over(watched: Wa
     assert watched.look() == []
     assert watched.look(HOUR) == []
     [ending] = watched.look(HOUR)
-    assert "is over: 0 of 4 jobs are failed" in ending
+    assert "is over: 0 of 4 jobs are failed of it" in ending
     assert watched.look(DAY) == []
 
     [opened, over] = watched.notices()
@@ -126,7 +128,7 @@ def test_trips_in_a_storm_are_told_with_it_and_not_one_by_one(watched: Watched) 
 
     assert watched.look() == []
     [ending] = watched.look(timedelta(minutes=11))
-    assert "is over: 5 of 5 jobs are failed" in ending
+    assert "is over: 5 of 5 jobs are failed of it" in ending
 
 
 def test_a_trip_outside_of_any_storm_is_told_by_itself(watched: Watched) -> None:
@@ -141,7 +143,75 @@ def test_a_storm_that_may_come_back_is_not_told_to_be_over(watched: Watched) -> 
     assert len(watched.look()) == 1
     assert watched.look(timedelta(minutes=8)) == []
     [ending] = watched.look(timedelta(minutes=3))
-    assert "is over: 4 of 4 jobs are failed" in ending
+    assert "is over: 4 of 4 jobs are failed of it" in ending
+
+
+def body_of_the_end(watched: Watched) -> str:
+    assert "is over" in watched.slack.said[-1]["body"]["title"]
+    return str(watched.slack.said[-1]["body"]["message"])
+
+
+def test_the_end_counts_who_is_failed_of_the_storm_and_not_of_something_else(
+    watched: Watched,
+) -> None:
+    back, *_ = a_storm(watched, trip_after=1)
+    other = watched.schedule("other", trip_after=2)
+    watched.run(other)
+    watched.look()
+    watched.run(other, outcomes.Failure("401", "unauthorized", "crm.example", None, 7))
+    watched.ledger.resume(back, force=True, run_now=True)
+    watched.run(back, outcomes.Failure("401", "unauthorized", "crm.example", None, 7))
+
+    told = watched.look(timedelta(minutes=11))
+
+    assert "is over: 3 of 5 jobs are failed of it" in told[-1]
+    assert "Bring them back" in body_of_the_end(watched)
+    plan = watched.ledger.recoveries.dry_run(watched.copies.storm_members("S-10"))
+    assert plan["job_count"] == 3
+
+
+def test_the_end_names_no_command_that_would_bring_back_nobody(watched: Watched) -> None:
+    ids = a_storm(watched, trip_after=1)
+    watched.look()
+    for job_id in ids:
+        watched.ledger.amend(job_id, {"enabled": False})
+
+    [ending] = watched.look(timedelta(minutes=11))
+
+    assert "4 of 4 jobs are failed of it" in ending
+    assert "would bring back none of them now (job_disabled)" in body_of_the_end(watched)
+    assert "resume" not in body_of_the_end(watched)
+
+
+def test_the_end_names_how_many_would_come_back(watched: Watched) -> None:
+    ids = a_storm(watched, trip_after=1)
+    watched.look()
+    watched.ledger.amend(ids[0], {"enabled": False})
+
+    watched.look(timedelta(minutes=11))
+
+    assert "Bring 3 back" in body_of_the_end(watched)
+
+
+def test_an_end_of_which_the_copies_say_too_little_is_told_later(watched: Watched) -> None:
+    class Hesitant(StormNews):
+        has_members = False
+
+        def members(self, storm_id: str) -> StormMembers:
+            if not self.has_members:
+                raise Behind(wanted=2, reached=1)
+            return super().members(storm_id)
+
+    news = Hesitant(watched.copies)
+    watched.courier.close()
+    watched.courier = Courier(watched.ledger, Sender(watched.settings, Secrets(None, {})), news)
+    a_storm(watched, trip_after=1)
+    watched.look()
+
+    assert watched.look(timedelta(minutes=11)) == []
+    news.has_members = True
+
+    assert len(watched.look()) == 1
 
 
 def test_what_was_told_is_not_told_again_after_a_restart(watched: Watched) -> None:

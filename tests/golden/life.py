@@ -20,7 +20,8 @@ from ledger.domain.job import Job
 from ledger.domain.names import Name
 from ledger.domain.notices import Notice, Told
 from ledger.domain.recovery import Recovery
-from ledger.domain.recovery_plan import Selector, Terms
+from ledger.domain.recovery_plan import Terms
+from ledger.domain.recovery_selection import Selector
 from ledger.domain.requests import Request, request_stream
 from ledger.domain.tokens import Token
 from ledger.domain.view import view

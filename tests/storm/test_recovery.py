@@ -12,7 +12,8 @@ import pytest
 
 from ledger.clock import parse_rfc3339
 from ledger.dispatch.recoveries import RecoveryDriver
-from ledger.domain.recovery_plan import StormMembers, Terms
+from ledger.domain.recovery_plan import Terms
+from ledger.domain.recovery_selection import StormMembers
 from ledger.store.query import AuditQuery
 from ledger.store.verification import verify_book
 from projections import storm_questions, storm_recovery
@@ -87,7 +88,7 @@ def test_a_storm_is_recovered_by_the_plan_and_its_first_fires_are_spread(tmp_pat
     fires = forecast["fires"]
     assert max(counts.values()) <= fires["first_staggered_peak"] + 1
     assert fires["first_at_once_peak"] >= 2 * max(counts.values())
-    steps = [parse_rfc3339(job["stepped_at"]) for job in told["jobs"]]
+    steps = [parse_rfc3339(job["step_at"]) for job in told["jobs"]]
     gaps = [after - before for before, after in zip(steps, steps[1:], strict=False)]
     assert min(gaps) >= timedelta(seconds=15)
     assert verify_book(ledger.book).is_sound

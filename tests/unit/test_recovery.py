@@ -17,15 +17,8 @@ from ledger.domain.recovery import (
     recovery_number,
     recovery_stream,
 )
-from ledger.domain.recovery_plan import (
-    MAX_JOBS,
-    Plan,
-    Selection,
-    Selector,
-    StormMembers,
-    Terms,
-    make_plan,
-)
+from ledger.domain.recovery_plan import MAX_JOBS, NobodyToRevive, Plan, Terms, make_plan
+from ledger.domain.recovery_selection import Selection, Selector, StormMembers
 from ledger.domain.stagger import MAX_FIRES, Returning, fires_of, turns_of
 from ledger.errors import InvalidField, RunInProgress
 from tests.builders import (
@@ -155,11 +148,10 @@ def test_a_job_that_is_named_and_does_not_fit_is_refused_with_why() -> None:
 
 def test_of_a_storm_those_come_back_that_are_failed_of_it_still() -> None:
     first, again, elsewhere = (a_tripped_job(number) for number in (1, 2, 3))
-    tripped_at = first.tripped_at
-    assert tripped_at is not None
-    again.resume(FORCE, now=tripped_at + MINUTE, by=by())
+    trip_version = again.trip_version
+    again.resume(FORCE, now=NOON + HOUR, by=by())
     tripped(1, failure_class="unauthorized")(again)
-    storm = StormMembers("S-7", {an_id(1): tripped_at, an_id(2): tripped_at})
+    storm = StormMembers("S-7", {an_id(1): {first.trip_version}, an_id(2): {trip_version}})
 
     proposed = storm.propose([again, elsewhere, first])
     plan = planned(first, again, selection=storm)
@@ -168,7 +160,17 @@ def test_of_a_storm_those_come_back_that_are_failed_of_it_still() -> None:
     assert [job.id for job in plan.jobs] == [an_id(1)]
     [refused] = plan.refused
     assert (refused.job_id, refused.code) == (an_id(2), "job_not_selected")
-    assert "came back from S-7" in refused.message
+    assert "came back from S-7 and tripped again at" in refused.message
+
+
+def test_who_tripped_of_something_else_than_the_storm_is_not_failed_of_it() -> None:
+    job = a_tripped_job(1)
+    later = StormMembers("S-7", {an_id(1): {job.trip_version + 4}})
+
+    for storm in (StormMembers("S-7", {an_id(1): set()}), later):
+        [refused] = planned(job, selection=storm).refused
+
+        assert "failed in S-7 and tripped of something else (rate_limited)" in refused.message
 
 
 def test_a_job_that_waits_in_another_recovery_is_refused_with_its_name() -> None:
@@ -186,10 +188,28 @@ def test_a_plan_names_a_bounded_number_of_jobs() -> None:
         planned(*jobs)
 
 
-def test_a_selector_without_anything_is_refused() -> None:
-    for empty in ({}, {"job_ids": ()}):
-        with raises(InvalidField, match="selector"):
-            Selector(**empty)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({}, "selector"),
+        ({"tag": ""}, "selector.tag"),
+        ({"tag": 7}, "selector.tag"),
+        ({"failure_class": "foo"}, "selector.failure_class"),
+        ({"failure_class": ""}, "selector.failure_class"),
+        ({"job_ids": ()}, "selector.job_ids"),
+        ({"tag": "mail", "job_ids": ()}, "selector.job_ids"),
+        ({"job_ids": ("x",)}, "selector.job_ids"),
+        ({"job_ids": str(an_id(1))}, "selector.job_ids"),
+        ({"job_ids": an_id(1)}, "selector.job_ids"),
+    ],
+)
+def test_a_selector_that_cannot_be_meant_is_refused_by_its_field(
+    given: dict[str, Any], field: str
+) -> None:
+    with raises(InvalidField) as refused:
+        Selector(**given)
+
+    assert refused.value.facts["field"] == field
 
 
 # -- how ----------------------------------------------------------------------------------------
@@ -205,6 +225,51 @@ def test_a_rate_that_is_none_is_refused(rate: Any) -> None:
 def test_a_limit_of_trips_that_is_none_is_refused(limit: Any) -> None:
     with raises(InvalidField, match="abort_on"):
         Terms(abort_on=limit)
+
+
+@pytest.mark.parametrize("probe", ["x", str(UUID(int=1)), 1, b""])
+def test_a_probe_that_is_no_id_is_refused(probe: Any) -> None:
+    with raises(InvalidField, match="probe"):
+        Terms(probe=probe)
+
+
+def test_a_probe_that_is_not_among_them_is_refused_with_why() -> None:
+    terms, jobs = Terms(probe=an_id(2)), (a_tripped_job(1),)
+    storm = StormMembers("S-7", {an_id(1): {jobs[0].trip_version}})
+    whys = []
+    for selection, probe in (
+        (ANY, a_job(paused(), number=2)),
+        (ANY, Job.blank(an_id(2))),
+        (Selector(tag="mail"), a_tripped_job(2)),
+        (storm, a_tripped_job(2)),
+        (Selector(job_ids=(an_id(1),)), a_tripped_job(2)),
+    ):
+        with raises(InvalidField) as refused:
+            make_plan(selection, terms, jobs, taken={}, now=LATER, probe=probe)
+        whys.append(refused.value.message)
+
+    said = (
+        "is paused, not failed", "There is no job", "has no tag 'mail'", "did not trip in S-7",
+        "none of the jobs",
+    )  # fmt: skip
+    for why, words in zip(whys, said, strict=True):
+        assert why.startswith("probe: ")
+        assert words in why
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "There is nobody to bring back: no failed job fits."),
+        (1, f"There is nobody to bring back: Job {an_id(1)} is active, not failed"),
+        (4, "all 4 are refused (job_not_failed). A dry run says why, job by job."),
+    ],
+)
+def test_a_recovery_of_nobody_is_refused_with_why(count: int, said: str) -> None:
+    jobs = [a_job(number=number) for number in range(1, count + 1)]
+    refused = planned(*jobs, selection=Selector(job_ids=(an_id(1),))).refused
+
+    assert said in NobodyToRevive(refused).message
 
 
 def test_the_probe_comes_first_whatever_the_order() -> None:
