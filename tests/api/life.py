@@ -89,7 +89,8 @@ class Life:
 
     def _amend(self, job_id: str, changes: dict[str, Any]) -> None:
         name = f"{self.random.choice(['old', 'new'])} {self.random.random()}"
-        other = self.random.choice([{"tags": ["red"]}, {"tags": []}, {"name": name}])
+        others: list[dict[str, Any]] = [{"tags": ["red"]}, {"tags": []}, {"name": name}]
+        other = self.random.choice(others)
         self._ask("PATCH", f"/v1/jobs/{job_id}", {**other, "task": name, **changes})
 
     def _ask(self, method: str, path: str, body: Any = None) -> None:

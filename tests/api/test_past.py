@@ -68,7 +68,7 @@ def recorded(api: Api, seed: int, steps: int) -> Kept:
 
 @pytest.mark.parametrize(
     ("seed", "steps"),
-    [(1, 30), *(pytest.param(seed, 90, marks=pytest.mark.slow) for seed in (2, 3))],
+    [(1, 30), *(pytest.param(seed, 60, marks=pytest.mark.slow) for seed in (2, 3))],
 )
 def test_the_past_of_the_fleet_is_answered_as_it_was_answered_then(
     framed: Api, seed: int, steps: int
