@@ -1,9 +1,10 @@
-"""One server per test: on SQLite, or with `--api-store=postgres` on PostgreSQL."""
+"""One server per test: on SQLite, or with `--api-store=postgres` on PostgreSQL. What is asked of
+history is asked on both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,38 @@ from tests.api.life import EVERY
 from tests.contract.shelves import own_name
 from tests.flow.databases import a_database
 
+ON_BOTH = ("answers", "blame", "diff", "past", "resumes_and_gaps", "storms", "what_if", "why")
+"""The files of those questions, without `test_`."""
+STORES = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    name = metafunc.module.__name__.rpartition(".test_")[2]
+    if "store" in metafunc.fixturenames and name in ON_BOTH:
+        metafunc.parametrize("store", STORES, indirect=True)
+
 
 @pytest.fixture
-def api(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Api]:
-    with ExitStack() as closing:
-        settings: dict[str, Any] = {}
-        if request.config.getoption("--api-store") == "postgres":
-            servers = request.getfixturevalue("postgres_dsns")
-            settings["dsn"] = closing.enter_context(a_database(servers[1], own_name()))
-        yield closing.enter_context(serving(tmp_path, **settings))
+def store(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """The settings of a server that say where its ledger is."""
+    chosen = getattr(request, "param", request.config.getoption("--api-store"))
+    if chosen == "sqlite":
+        yield {}
+        return
+    servers = request.getfixturevalue("postgres_dsns")
+    with a_database(servers[1], own_name()) as dsn:
+        yield {"dsn": dsn}
 
 
 @pytest.fixture
-def framed(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Api]:
-    with ExitStack() as closing:
-        settings: dict[str, Any] = {}
-        if request.config.getoption("--api-store") == "postgres":
-            servers = request.getfixturevalue("postgres_dsns")
-            settings["dsn"] = closing.enter_context(a_database(servers[1], own_name()))
-        models = (FramedJobs(EVERY), runs, storms, resumes, gaps)
-        yield closing.enter_context(serving(tmp_path, models, **settings))
+def api(tmp_path: Path, store: dict[str, Any]) -> Iterator[Api]:
+    with serving(tmp_path, **store) as server:
+        yield server
+
+
+@pytest.fixture
+def framed(tmp_path: Path, store: dict[str, Any]) -> Iterator[Api]:
+    """One whose frames of the past are close together."""
+    models = (FramedJobs(EVERY), runs, storms, resumes, gaps)
+    with serving(tmp_path, models, **store) as server:
+        yield server

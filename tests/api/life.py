@@ -7,16 +7,19 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from ledger.clock import rfc3339
 from ledger.domain import outcomes
 from ledger.store import run_commands
 from tests.api.harness import Api
-from tests.builders import SUCCESS
+from tests.builders import DAY, SUCCESS
 
 EVERY = 7
 """Positions between two frames in these tests, so that a short history has many."""
 WEATHER = ("429 Too Many Requests", "rate_limited"), ("timed out", "timeout")
 PAUSES = (1, 1, 1, 5, 5, 5, 5, 30, 30, 30, 30, 240, 4300)
 """Seconds between two things that happen; now and then a storm is over meanwhile."""
+EVERY_MINUTE = {"kind": "cron", "expr": "* * * * *"}
+SCHEDULES = EVERY_MINUTE, {"kind": "every", "interval_seconds": 60}
 
 
 class Life:
@@ -36,6 +39,8 @@ class Life:
         job = self.api.get(f"/v1/jobs/{job_id}").json()["job"]
         if job["open_run"] is not None and self.random.random() < 0.9:
             self.api.end_run(job_id, job["open_run"]["run_id"], self._outcome())
+        elif not job["enabled"]:
+            self._amend(job_id, {"enabled": True} if self.random.random() < 0.4 else {})
         elif job["status"] != "active":
             self._ask("POST", f"/v1/jobs/{job_id}/resume", {"force": True})
         elif self.random.random() < 0.75 and job["open_run"] is None:
@@ -46,15 +51,18 @@ class Life:
     def _schedule(self) -> None:
         tags = self.random.sample(["red", "green", "Blau"], self.random.randrange(3))
         name = f"{self.random.choice(['old', 'new'])} {self.random.random()}"
-        self.ids.append(self.api.schedule(name, tags=tags, policy={"trip_after": 4}))
+        schedule = self.random.choice(SCHEDULES)
+        policy = {"trip_after": 4}
+        self.ids.append(self.api.schedule(name, tags=tags, schedule=schedule, policy=policy))
 
     def _run(self, job_id: str) -> None:
-        self._ask("POST", f"/v1/jobs/{job_id}/run")
+        """By hand, or as its schedule has it if it is due."""
+        if self.random.random() < 0.7:
+            self._ask("POST", f"/v1/jobs/{job_id}/run")
         call = self.api.ledger.call()
         claim = run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
         claimed = self.api.ledger.ask(claim)
-        assert claimed is not None
-        if self.random.random() < 0.7:
+        if claimed is not None and self.random.random() < 0.7:
             self.api.clock.advance(timedelta(seconds=1))
             self.api.end_run(job_id, claimed.run.run_id, self._outcome())
 
@@ -65,18 +73,25 @@ class Life:
         return outcomes.Failure(text, failure_class, "api.example.com", None, 7)
 
     def _change(self, job_id: str) -> None:
-        name = f"{self.random.choice(['old', 'new'])} {self.random.random()}"
-        changes: dict[str, Any] = self.random.choice(
-            [{"tags": ["red"]}, {"tags": []}, {"name": name}]
-        )
-        match self.random.randrange(4):
+        match self.random.randrange(6):
             case 0:
                 self._ask("POST", f"/v1/jobs/{job_id}/pause")
-            case 1 if len(self.ids) > 4:
+            case 1:
+                until = rfc3339(self.api.clock.now() + DAY)
+                self._ask("POST", f"/v1/jobs/{job_id}/pause", {"until": until})
+            case 2 if len(self.ids) > 4:
                 self._ask("DELETE", f"/v1/jobs/{job_id}")
                 self.ids.remove(job_id)
+            case 3:
+                self._amend(job_id, {"enabled": False})
             case _:
-                self._ask("PATCH", f"/v1/jobs/{job_id}", {**changes, "task": name})
+                self._amend(job_id, {})
+
+    def _amend(self, job_id: str, changes: dict[str, Any]) -> None:
+        name = f"{self.random.choice(['old', 'new'])} {self.random.random()}"
+        others: list[dict[str, Any]] = [{"tags": ["red"]}, {"tags": []}, {"name": name}]
+        other = self.random.choice(others)
+        self._ask("PATCH", f"/v1/jobs/{job_id}", {**other, "task": name, **changes})
 
     def _ask(self, method: str, path: str, body: Any = None) -> None:
         answer = self.api.ask(method, path, **({} if body is None else {"json": body}))

@@ -66,15 +66,20 @@ def recorded(api: Api, seed: int, steps: int) -> Kept:
     return kept
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_past_of_the_fleet_is_answered_as_it_was_answered_then(framed: Api, seed: int) -> None:
-    kept = recorded(framed, seed, steps=90)
+@pytest.mark.parametrize(
+    ("seed", "steps"),
+    [(1, 30), *(pytest.param(seed, 60, marks=pytest.mark.slow) for seed in (2, 3))],
+)
+def test_the_past_of_the_fleet_is_answered_as_it_was_answered_then(
+    framed: Api, seed: int, steps: int
+) -> None:
+    kept = recorded(framed, seed, steps)
 
     for (position, path), (instant, then) in kept.items():
         for as_of in (str(position), instant):
             told = answers(framed, path, as_of)
             assert told == then, f"seed {seed}, {path} as of {as_of}"
-    assert framed.ledger.writer.position > 20 * EVERY
+    assert framed.ledger.writer.position > 5 * EVERY
     assert len({path for _, path in kept}) > len(LISTS) + 1, "there were no storms"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,8 +12,11 @@ import pytest
 from ledger.clock import rfc3339
 from ledger.store import run_commands
 from tests.api.harness import Api, problem
+from tests.api.life import Life
 from tests.api.test_as_of import FAILURE
 from tests.builders import DAY, HOUR
+from tests.oracles import gaps as gap_oracle
+from tests.simulation import laws
 
 EVERY_HOUR = {"kind": "every", "interval_seconds": 3600, "anchor": "grid"}
 
@@ -175,6 +179,56 @@ def test_many_open_gaps_are_told_up_to_the_limit_and_counted(api: Api) -> None:
     answer = api.get("/v1/gaps?limit=3").json()
 
     assert (len(answer["open"]), answer["open_count"]) == (3, 4)
+
+
+@pytest.mark.parametrize("seed", [8, 10])
+def test_open_gaps_are_what_the_raw_events_leave_owed_now_and_of_then(
+    framed: Api, seed: int
+) -> None:
+    life, met, kept = Life(framed, seed), Counter[str](), {}
+    for step in range(150):
+        life.step()
+        if step % 3 == 0:
+            now, told = framed.clock.now(), open_gaps(framed)
+            kept[rfc3339(now)] = told
+            for job_id, events in laws.histories(framed.ledger).items():
+                if events[0]["data"]["schedule"]["kind"] == "cron":
+                    wanted = gap_oracle.open_gap(events, now)
+                    assert told.get(job_id) == wanted, f"seed {seed}, step {step}"
+                    met[str(wanted and wanted["cause"])] += 1
+
+    assert {"None", "paused", "failed", "disabled", "overlap", "downtime"} <= met.keys()
+    for instant, told in kept.items():
+        assert open_gaps(framed, as_of=instant) == told, f"seed {seed}, {instant}"
+
+
+def open_gaps(api: Api, **query: Any) -> dict[str, dict[str, Any]]:
+    """By job, the slots that it owes."""
+    told = api.get("/v1/gaps", params={"limit": 1000, **query}).json()["open"]
+    names = ("cause", "count", "first", "last")
+    return {gap["job_id"]: {name: gap[name] for name in names} for gap in told}
+
+
+def test_a_slot_that_has_just_come_is_no_gap_yet(api: Api) -> None:
+    api.schedule(schedule=EVERY_HOUR)
+    api.clock.advance(HOUR + timedelta(seconds=29))
+    assert api.get("/v1/gaps").json()["open"] == []
+
+    api.clock.advance(timedelta(seconds=1))
+
+    [gap] = api.get("/v1/gaps").json()["open"]
+    assert (gap["cause"], gap["count"]) == ("downtime", 1)
+
+
+def test_what_else_is_changed_of_a_disabled_job_forgets_no_slot(api: Api) -> None:
+    job_id = api.schedule(schedule=EVERY_HOUR)
+    api.ask("PATCH", f"/v1/jobs/{job_id}", json={"enabled": False})
+    api.clock.advance(3 * HOUR)
+
+    api.ask("PATCH", f"/v1/jobs/{job_id}", json={"description": "off since Monday"})
+
+    [gap] = api.get("/v1/gaps").json()["open"]
+    assert (gap["cause"], gap["count"]) == ("disabled", 3)
 
 
 # -- refusals -------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ the same again when they are built anew.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from ledger.clock import parse_rfc3339
+from ledger.store.query import AuditQuery
 from projections import gap_questions, gaps, jobs, resume_questions, resumes, runner
 from projections.gap_questions import GapFilter
 from projections.resume_questions import ResumeFilter
@@ -98,6 +98,9 @@ def test_every_force_resume_is_scored_as_the_raw_events_have_it(
     wanted = expected(world, "resumes_of")
     assert [{key: one[key] for key in wanted[0]} for one in told] == wanted
     assert len({one["outcome"] for one in told}) >= 4, f"seed {SEED}"
+    assert max(one["trip_count"] for one in told) > 1, f"seed {SEED}"
+    probes = {event["topic"] for event in world.ledger.reading.export(AuditQuery())}
+    assert {"job.circuit_half_opened", "job.circuit_closed"} <= probes, f"seed {SEED}"
 
 
 def test_filters_narrow_and_pages_follow_each_other(world: World, store: CopyStore) -> None:
@@ -123,17 +126,29 @@ def test_filters_narrow_and_pages_follow_each_other(world: World, store: CopySto
 def test_the_rates_are_counted_from_the_same_rows(world: World, store: CopyStore) -> None:
     grown(world, store)
     whole = told_resumes(store)
+    middle = parse_rfc3339(whole[len(whole) // 2]["recorded_at"])
 
-    with store.reading() as questions:
-        rates = resume_questions.rates(questions, ResumeFilter(outcome="open", limit=1))
+    for narrow in ({}, {"since": middle}, {"until": middle}, {"job": whole[0]["job_id"]}):
+        with store.reading() as questions:
+            rates = resume_questions.rates(questions, ResumeFilter(outcome="open", **narrow))
+        meant = told_resumes(store, **narrow)
 
-    counts = Counter(one["outcome"] for one in whole)
-    assert rates["all"]["count"] == len(whole)
-    assert rates["all"]["held_count"] == counts["held"]
-    assert rates["all"]["decided_count"] == len(whole) - counts["open"]
-    by_class = Counter(one["failure_class"] for one in whole)
-    assert {p["failure_class"]: p["count"] for p in rates["by_failure_class"]} == dict(by_class)
-    assert sum(part["held_count"] for part in rates["by_actor"]) == counts["held"]
+        assert rates["all"] == resume_oracle.rates_of(meant), narrow
+        for part in rates["by_failure_class"]:
+            of_class = [o for o in meant if o["failure_class"] == part["failure_class"]]
+            assert rates_of(part) == resume_oracle.rates_of(of_class), narrow
+        for part in rates["by_actor"]:
+            of_actor = [o for o in meant if o["actor"]["id"] == part["actor"]]
+            assert rates_of(part) == resume_oracle.rates_of(of_actor), narrow
+        assert {p["failure_class"] for p in rates["by_failure_class"]} == {
+            one["failure_class"] for one in meant
+        }
+    assert len(meant) < len(whole)
+
+
+def rates_of(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of the rates, without what it is of."""
+    return {key: part[key] for key in ("count", "decided_count", "held_count", "rate")}
 
 
 def test_every_missed_slot_is_a_gap_with_its_cause(world: World, store: CopyStore) -> None:

@@ -14,6 +14,9 @@ VERDICTS = {
     "job.deleted": "deleted",
 }
 ENDS = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
+REVIVALS = ("job.force_resumed", "job.circuit_closed")
+KEPT = ("trip_position", "cleared_errors", "last_error", "recovery_id")
+"""What a force-resume says itself, and is told as it says it."""
 
 
 def resumes_of(events: Sequence[Event]) -> list[dict[str, Any]]:
@@ -33,16 +36,45 @@ def _until_next(events: Sequence[Event], place: int, forced: Sequence[int]) -> S
 def _scored(resume: Event, later: Sequence[Event], own: Sequence[Event]) -> dict[str, Any]:
     decisive = next((event for event in later if event["topic"] in VERDICTS), None)
     until = later if decisive is None else later[: later.index(decisive) + 1]
-    trips = [event for event in own if event["topic"] == "job.circuit_tripped"]
+    trips = _trips(own)
     return {
         "position": resume["position"],
         "job_id": resume["job_id"],
-        "actor": resume["actor"],
-        "failure_class": resume["data"]["failure_class"],
+        "recorded_at": resume["recorded_at"],
+        **{name: resume[name] for name in ("actor", "source", "reason")},
+        **{name: resume["data"][name] for name in KEPT},
+        "failure_class": resume["data"]["failure_class"] or "unknown",
         "outcome": VERDICTS[decisive["topic"]] if decisive is not None else "open",
         "decided_position": decisive["position"] if decisive is not None else None,
+        "decided_at": decisive["recorded_at"] if decisive is not None else None,
         "run_count": sum(event["topic"] in ENDS for event in until),
+        "trip_count": len(trips),
         "next_trip_position": trips[0]["position"] if trips else None,
+        "next_trip_at": trips[0]["recorded_at"] if trips else None,
+    }
+
+
+def _trips(own: Sequence[Event]) -> list[Event]:
+    """The times that the job failed since: a probe that failed found it failed already."""
+    trips: list[Event] = []
+    is_failed = False
+    for event in own:
+        if event["topic"] == "job.circuit_tripped" and not is_failed:
+            trips.append(event)
+        if event["topic"] in (*REVIVALS, "job.circuit_tripped"):
+            is_failed = event["topic"] == "job.circuit_tripped"
+    return trips
+
+
+def rates_of(resumes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many of these held, counted one by one."""
+    decided = [one for one in resumes if one["outcome"] != "open"]
+    held = [one for one in decided if one["outcome"] == "held"]
+    return {
+        "count": len(resumes),
+        "decided_count": len(decided),
+        "held_count": len(held),
+        "rate": round(len(held) / len(decided), 4) if decided else None,
     }
 
 
