@@ -88,7 +88,9 @@ def test_the_refusal_quotes_how_many_held(api: Api) -> None:
         force(api, job_id)
         run(api, job_id, holds=holds)
 
-    told = refusal(api, api.failed_job("last"))
+    last = api.failed_job("last")
+    api.get("/v1/resumes")  # a refusal quotes what the copies know, and does not wait for them
+    told = refusal(api, last)
 
     assert '{"force": true}' in told["detail"]
     assert told["detail"].endswith(

@@ -55,6 +55,7 @@ class Question:
 
 
 QUESTIONS = (
+    Question("summary", "/v1/summary", AS_OF),
     Question("list", "/v1/jobs", {
         **PAGE, **AS_OF, "--status": ("status", "failed"), "--tag": ("tag", "red"),
         "--name": ("q", "night"), "--failure-class": ("failure_class", "timeout"),
@@ -64,7 +65,7 @@ QUESTIONS = (
         **AS_OF, "--newest": ("order", "desc"), "--cursor": ("cursor", "99"),
     }, here=("--all", "--limit")),
     Question(f"blame {JOB}", f"/v1/jobs/{JOB}/blame", AS_OF),
-    Question(f"runs {JOB}", f"/v1/jobs/{JOB}/runs", PAGE),
+    Question(f"runs {JOB}", f"/v1/jobs/{JOB}/runs", {**PAGE, **AS_OF}),
     Question(f"why {JOB}", f"/v1/jobs/{JOB}/why", {"--at": ("at", AT)}),
     Question("resumes", "/v1/resumes", {
         **PAGE, **AS_OF, **STRETCH, **OF_JOB, "--actor": ("actor", "olga"),
