@@ -11,13 +11,16 @@ from starlette.exceptions import HTTPException
 
 from api.bootstrap import Parts
 from ledger.clock import rfc3339
+from ledger.errors import Unavailable
 from ledger.store.query import AuditQuery
 from ledger.store.records import TokenRow
-from projections.job_questions import JobFilter
+from projections.job_questions import MAX_PAGE, JobFilter
+from projections.struck import Struck, struck
 
 SHOWN_EVENTS = 20
 SHOWN_FAILED = 20
 SHOWN_DUE = 8
+SHOWN_OF_A_STORM = 8
 ASSETS = {"page.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 
 _TEMPLATES = Environment(
@@ -32,7 +35,9 @@ def login_page(problem: str | None = None) -> str:
 
 def status_page(parts: Parts, token: TokenRow, csrf: str) -> str:
     """How the ledger is now, for whoever holds `token`. Only reads; blocks for milliseconds."""
-    failed, more = parts.copies.jobs(JobFilter(status="failed", limit=SHOWN_FAILED))
+    storms = _storms(parts)
+    together = {str(job.id) for one in storms for job in one.jobs}
+    failed = [job for job in _failed(parts) if job["id"] not in together]
     events = parts.ledger.reading.audit(AuditQuery(order="desc", limit=SHOWN_EVENTS)).events
     return _TEMPLATES.get_template("status.html").render(
         token=token,
@@ -41,8 +46,10 @@ def status_page(parts: Parts, token: TokenRow, csrf: str) -> str:
         now=rfc3339(parts.ledger.clock.now().replace(microsecond=0)),
         summary=parts.copies.summary(),
         due=_due(parts),
-        failed=failed,
-        has_more_failed=more is not None,
+        storms=storms,
+        shown_of_a_storm=SHOWN_OF_A_STORM,
+        failed=failed[:SHOWN_FAILED],
+        has_more_failed=len(failed) > SHOWN_FAILED,
         events=events,
         names=_names(parts, events),
         position=parts.ledger.writer.position,
@@ -55,6 +62,21 @@ def asset(name: str) -> tuple[bytes, str]:
     if name not in ASSETS:
         raise HTTPException(404)
     return files("api.web").joinpath("static", name).read_bytes(), ASSETS[name]
+
+
+def _failed(parts: Parts) -> list[dict[str, Any]]:
+    """The failed jobs, as many as are looked at."""
+    found, _ = parts.copies.jobs(JobFilter(status="failed", limit=MAX_PAGE))
+    return found
+
+
+def _storms(parts: Parts) -> list[Struck]:
+    """The storms that jobs are failed of still; none while the copies cannot say."""
+    try:
+        with parts.copies.reading() as questions:
+            return struck(questions, parts.ledger.heads.snapshot(), now=parts.ledger.clock.now())
+    except Unavailable:
+        return []
 
 
 def _due(parts: Parts) -> list[dict[str, Any]]:

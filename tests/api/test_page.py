@@ -11,6 +11,7 @@ import pytest
 from api.limits import MAX_ATTEMPTS
 from api.sessions import csrf_of
 from tests.api.harness import Api, problem
+from tests.api.test_as_of import FAILURE
 from tests.builders import a_spec
 
 COOKIE = "jobledger_session"
@@ -54,6 +55,26 @@ def test_the_page_shows_what_an_operator_needs_at_two_in_the_morning(api: Api) -
     assert f"jobledger resume {job_id} --force" in page
     assert "hourly digest" in page
     assert "job.circuit_tripped" in page
+
+
+def test_the_page_puts_jobs_that_failed_of_one_thing_together(api: Api) -> None:
+    names = [f"sync {number}" for number in range(3)]
+    ids = [api.schedule(name, policy={"trip_after": 1}) for name in names]
+    runs = [api.start_run(job_id) for job_id in ids]
+    for job_id, run_id in zip(ids, runs, strict=True):
+        api.end_run(job_id, run_id, FAILURE)
+    alone = api.failed_job("nightly sync")
+    api.get("/v1/storms")  # the page tells what the copies know, and does not wait for them
+
+    page = _page(api, _log_in(api, "viewer")).text
+
+    [storm] = api.get("/v1/storms").json()["storms"]
+    assert f"jobledger storm resume {storm['id']} --dry-run" in page
+    assert "3 of 3 jobs failed still" in page
+    assert all(name in page for name in names)
+    assert [f"jobledger resume {job_id}" in page for job_id in (*ids, alone)] == [
+        False, False, False, True,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
