@@ -7,7 +7,7 @@ from rich.text import Text
 from api.cli.answers import Document, short
 from api.cli.moments import told, told_due, told_to_the_second
 from api.cli.recovery_plans import SHOWN, gives_up, more_than_shown, pace, print_refused
-from api.cli.recovery_words import state, way_on, whom
+from api.cli.recovery_words import ASKED, state, way_on, whom
 from api.cli.screen import STYLES, print_facts, print_table, say
 from api.cli.then import Then
 
@@ -72,12 +72,14 @@ def _next(recovery: Document, then: Then) -> list[tuple[str, str]]:
         return [("Next turn", told_due(recovery["next_step_at"], then.now))]
     if not recovery["ended_at"]:
         return []
-    by = f", by {recovery['ended_by']['id']}" if recovery["cause"] == "asked" else ""
+    is_asked = recovery["cause"] == ASKED
+    by = f", by {recovery['ended_by']['id']}" if is_asked else ""
     why = f", because: {recovery['end_reason']}" if recovery["end_reason"] else ""
     ended = [("Ended", f"{told(recovery['ended_at'], then.now)}{by}{why}")]
     if recovery["status"] != "aborted":
         return ended
-    return [*ended, ("To go on", f"once the cause is gone: {way_on(recovery)}")]
+    once = "" if is_asked else "once the cause is gone: "
+    return [*ended, ("To go on", f"{once}{way_on(recovery)}")]
 
 
 def _counts(recovery: Document) -> str:

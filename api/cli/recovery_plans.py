@@ -23,7 +23,8 @@ def print_plan(plan: Document) -> None:
     """All of it, refusals last: they are what is left to do by hand."""
     now = parse_rfc3339(plan["planned_at"])
     if not plan["jobs"]:
-        say("Nobody would come back.", style="bold")
+        why = "." if plan["refused"] else ": no failed job fits."
+        say(f"Nobody would come back{why}", style="bold")
     else:
         _print_facts(plan, now)
         say()

@@ -28,7 +28,7 @@ DECISIVE = frozenset(
 )  # fmt: skip
 """What says of a revived job how its first run went, or that there will be none."""
 ENDS = ("recovery.aborted", "recovery.completed")
-A_FEW = 50
+A_FEW = 10
 
 
 @dataclass(slots=True)

@@ -128,6 +128,8 @@ def test_nobody_to_bring_back_is_said(shell: Shell) -> None:
     nobody = shell.type("recover", "--tag", "nope")
 
     assert "Nobody would come back." in dry.out
+    none = shell.ok("recover", "--tag", "nope", "--dry-run").out
+    assert none.strip() == "Nobody would come back: no failed job fits."
     assert "is disabled" in dry.out
     assert "type" not in dry.out
     assert (live.code, "nobody_to_revive" in live.err) == (1, True)
