@@ -15,6 +15,7 @@ import orjson
 from ledger.clock import rfc3339
 from ledger.domain.job import job_id_of
 from ledger.store.application import Ledger
+from ledger.store.finding import all_found
 from ledger.store.query import DISPATCHER, MAX_PAGE, AuditQuery
 from ledger.store.reading import from_microseconds
 from ledger.store.records import Fact
@@ -86,11 +87,11 @@ class Diff:
 
     def document(self, asked: DiffQuery) -> dict[str, Any]:
         """A page as it is told, between which moments. Refuses Behind."""
-        found, following = self.page(asked)
+        jobs, following = self.page(asked)
         return {
             "from": _moment(asked.begin),
             "to": _moment(asked.end),
-            "jobs": found,
+            "jobs": jobs,
             "next": following,
             "position": asked.end.position,
         }
@@ -100,18 +101,18 @@ class Diff:
         Refuses Behind.
         """
         touched = self._touched(asked)
-        found: list[tuple[int, dict[str, Any]]] = []
+        differing: list[tuple[int, dict[str, Any]]] = []
         with Scratch() as scratch:
             for compared in self._differing(asked):
                 if touched is not None and compared.id not in touched:
                     continue
                 told = self._told(compared, asked, scratch)
                 if told is not None:
-                    found.append((compared.number, told))
-                if len(found) > asked.limit:
+                    differing.append((compared.number, told))
+                if len(differing) > asked.limit:
                     break
-        page = found[: asked.limit]
-        following = str(page[-1][0]) if len(found) > asked.limit else None
+        page = differing[: asked.limit]
+        following = str(page[-1][0]) if len(differing) > asked.limit else None
         return [told for _, told in page], following
 
     # -- which jobs -----------------------------------------------------------------------------
@@ -137,11 +138,7 @@ class Diff:
         if asked.actor in (None, DISPATCHER):
             return None
         query = _between(asked, AuditQuery(actor=asked.actor, limit=MAX_PAGE))
-        touched: set[UUID | str] = set()
-        while page := self._ledger.book.find(query):
-            touched |= {item.originator_id for item in page}
-            query = query.following(page[-1].id)
-        return touched
+        return {item.originator_id for item in all_found(self._ledger.book, query)}
 
     # -- what, and who --------------------------------------------------------------------------
 
@@ -182,28 +179,26 @@ class Diff:
         it its last value.
         """
         after = compared.after or {}
-        found: dict[str, Fact] = {}
+        changers: dict[str, Fact] = {}
         wanted = set(compared.fields)
         for fact in self._newest(compared, asked, _topics(wanted)):
             given = scratch.given_by(fact)
             for name in wanted & given.keys():
                 if given[name] == after[name]:
-                    found[name] = fact
+                    changers[name] = fact
                 else:
                     wanted.discard(name)
             if not wanted:
                 break
-        return found
+        return changers
 
     def _newest(
         self, compared: _Compared, asked: DiffQuery, topics: tuple[str, ...]
     ) -> Iterator[Fact]:
         """A job's events of some topics (none: of all) between the moments, newest first."""
         about = AuditQuery(stream=compared.id, topics=topics, order="desc", limit=AT_ONCE)
-        query = _between(asked, about)
-        while page := self._ledger.book.find(query):
-            yield from self._ledger.mapper.to_facts(page)
-            query = query.following(page[-1].id)
+        for item in all_found(self._ledger.book, _between(asked, about)):
+            yield from self._ledger.mapper.to_facts([item])
 
 
 class Scratch:

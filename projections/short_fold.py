@@ -9,12 +9,12 @@ what counts or names what happened long ago is missing: `run_count` and `last_de
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from ledger.domain.events import ABOUT_A_RUN, JOB_EVENTS, RunStarted, RunSucceeded
 from ledger.domain.job import Job
 from ledger.store.application import Ledger
+from ledger.store.finding import all_found
 from ledger.store.query import MAX_PAGE, AuditQuery
 from ledger.store.records import Recorded
 
@@ -51,9 +51,9 @@ def _tail(ledger: Ledger, job_id: UUID, version: int) -> Sequence[Recorded] | No
     last, width = version, FIRST_LOOK
     while last > 0 and version - last < LONGEST_TAIL:
         first = max(0, last - width)
-        found = ledger.book.stream(job_id, after=first, upto=last, limit=width)
-        tail = [*found, *tail]
-        start = _settling(ledger, tail[: len(found) + 1])
+        some = ledger.book.stream(job_id, after=first, upto=last, limit=width)
+        tail = [*some, *tail]
+        start = _settling(ledger, tail[: len(some) + 1])
         if start is not None:
             return tail[start:]
         last, width = first, min(2 * width, WIDEST_LOOK)
@@ -75,9 +75,4 @@ def _settling(ledger: Ledger, events: Sequence[Recorded]) -> int | None:
 def _rare(ledger: Ledger, job_id: UUID, before: int) -> Iterator[Recorded]:
     """The events before a position that are not about a run."""
     asked = AuditQuery(stream=job_id, topics=RARE_TOPICS, until_position=before - 1, limit=MAX_PAGE)
-    while True:
-        page = ledger.book.find(asked)
-        yield from page
-        if len(page) < MAX_PAGE:
-            return
-        asked = replace(asked, cursor=page[-1].id)
+    return all_found(ledger.book, asked)

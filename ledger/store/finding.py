@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from heapq import merge
 from itertools import islice
@@ -28,6 +28,22 @@ class Streams(Protocol):
     def last_version(self, stream: UUID) -> int:
         """The version of the last event, 0 when there is none."""
         ...
+
+
+class Findable(Protocol):
+    """As much of a book as answers audit queries."""
+
+    def find(self, query: AuditQuery) -> Sequence[Recorded]: ...
+
+
+def all_found(book: Findable, query: AuditQuery) -> Iterator[Recorded]:
+    """Every event that fits, in the query's order; `limit` of them are read at a time."""
+    while True:
+        page = book.find(query)
+        yield from page
+        if len(page) < query.limit:
+            return
+        query = query.following(page[-1].id)
 
 
 def find_by_topic(query: AuditQuery, ask: Ask, book: Streams) -> list[Recorded]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ledger.domain.recovery import recovery_number
 from ledger.store.book import Book
+from ledger.store.finding import all_found
 from ledger.store.mapper import EventMapper
 from ledger.store.query import MAX_PAGE, AuditQuery
 
@@ -25,14 +26,11 @@ class KnownRecoveries:
 
     def look(self) -> None:
         """Take in what was appended since. Raises Unavailable when the book cannot be read."""
-        while True:
-            query = AuditQuery(topics=TOPICS, after_position=self._position, limit=MAX_PAGE)
-            page = self._book.find(query)
-            for fact in self._mapper.to_facts(page):
-                self._take(fact.topic, recovery_number(fact.data["recovery_id"]))
-                self._position = fact.position
-            if len(page) < MAX_PAGE:
-                return
+        query = AuditQuery(topics=TOPICS, after_position=self._position, limit=MAX_PAGE)
+        for item in all_found(self._book, query):
+            [fact] = self._mapper.to_facts([item])
+            self._take(fact.topic, recovery_number(fact.data["recovery_id"]))
+            self._position = fact.position
 
     def _take(self, topic: str, number: int) -> None:
         if topic == PLANNED:

@@ -14,6 +14,7 @@ from ledger.domain.recovery import (
     recovery_stream,
 )
 from ledger.store.book import Book
+from ledger.store.finding import all_found
 from ledger.store.mapper import EventMapper
 from ledger.store.query import MAX_PAGE, AuditQuery
 from ledger.store.records import Fact, Recorded
@@ -83,18 +84,17 @@ class RecoveryReader:
 
     def trips(self, revived: Mapping[UUID, Fact], after: int, until: int) -> dict[UUID, Fact]:
         """Of those who were revived, the first trip of each after its own revival."""
-        found: dict[UUID, Fact] = {}
-        while revived and after < until:
-            query = AuditQuery(
-                topics=(TRIPPED,), after_position=after, until_position=until, limit=MAX_PAGE
-            )
-            page = self._book.find(query)
-            ours = [item for item in page if item.originator_id in revived]
-            for fact in self._mapper.to_facts(ours):
-                if fact.position > revived[fact.stream].position:
-                    found.setdefault(fact.stream, fact)
-            after = page[-1].id if len(page) == MAX_PAGE else until
-        return found
+        trips: dict[UUID, Fact] = {}
+        if not revived or after >= until:
+            return trips
+        query = AuditQuery(
+            topics=(TRIPPED,), after_position=after, until_position=until, limit=MAX_PAGE
+        )
+        ours = [item for item in all_found(self._book, query) if item.originator_id in revived]
+        for fact in self._mapper.to_facts(ours):
+            if fact.position > revived[fact.stream].position:
+                trips.setdefault(fact.stream, fact)
+        return trips
 
     def first_outcome(self, step: Fact, until: int) -> Fact | None:
         """What says how a revived job's first run went, or that there is none; None while nothing
