@@ -28,6 +28,7 @@ MADE = {
 }
 """What a topic makes of a job's status; an import brings its own."""
 STARTED, FAILED, TRIPPED = "job.run_started", "job.run_failed", "job.circuit_tripped"
+IMPORTED = "job.imported"
 ENDS = ("job.run_succeeded", FAILED, "job.run_lost", "job.run_blocked")
 DEEDS = frozenset({"recovery.planned", "recovery.aborted", "recovery.completed"})
 LOUD = frozenset(MADE) | {"job.run_lost"} | DEEDS
@@ -79,6 +80,7 @@ class Board:
             self._name(job_id, event["data"])
             self._move(job_id, topic, event["data"])
             self._run(job_id, topic)
+            self._count(job_id, topic, event["data"])
         if topic == FAILED:
             at = parse_rfc3339(event["recorded_at"])
             self.failures[at.replace(second=0, microsecond=0)] += 1
@@ -93,7 +95,7 @@ class Board:
             self.names[job_id] = name
 
     def _move(self, job_id: str, topic: str, data: Mapping[str, Any]) -> None:
-        status = data["status"] if topic == "job.imported" else MADE.get(topic, "")
+        status = data["status"] if topic == IMPORTED else MADE.get(topic, "")
         if status is None:
             self.statuses.pop(job_id, None)
             self.failing.discard(job_id)
@@ -105,7 +107,10 @@ class Board:
             self.running.add(job_id)
         elif topic in ENDS:
             self.running.discard(job_id)
-        if topic == FAILED:
+
+    def _count(self, job_id: str, topic: str, data: Mapping[str, Any]) -> None:
+        """An error of a class that does not count begins no streak."""
+        if topic in (FAILED, IMPORTED) and data["consecutive_errors"] > 0:
             self.failing.add(job_id)
         elif topic in ("job.run_succeeded", "job.resumed", "job.force_resumed"):
             self.failing.discard(job_id)

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from ledger.chance import random_bytes
-from ledger.domain.events import Event
+from ledger.domain.events import Event, Imported
 from ledger.domain.urls import parse_url
 from ledger.store.codec import blank_texts, shape_of
 
@@ -35,8 +35,8 @@ class Redaction:
         blank_texts(shape_of(event_class).texts, state)
         if state.get("signature"):
             state["signature"] = self.signature(state["failure_class"], state["signature"])
-        if "imported" in state:
-            state["imported"] = {}
+        if event_class is Imported:
+            state |= {"imported": {}, "origin_id": REDACTED}
         said = SAID_BY_OTHERS.get(event_class.TOPIC)
         if said is not None:
             state[said] = REDACTED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from datetime import timedelta
 from random import Random
@@ -10,91 +9,84 @@ from typing import Any
 
 import pytest
 
+from ledger import AuditQuery
 from ledger.clock import rfc3339
-from ledger.store.records import Fact
-from projections import jobs
-from projections.diff import FIELDS, MOVES_NEXT_RUN
-from projections.job_questions import shape
 from tests.api.harness import Api, problem
 from tests.api.life import Life
+from tests.oracles.fold import Fold
 
-Rows = dict[int, dict[str, Any]]
+FIELDS = (
+    "name", "description", "schedule", "task", "executor", "delivery", "policy", "tags", "enabled",
+    "delete_after_run", "status", "paused_until", "consecutive_errors", "consecutive_losses",
+    "next_run_at",
+)  # fmt: skip
+"""What is compared, in the order it is told."""
+MOVES_NEXT_RUN = {"status", "schedule", "enabled"}
+"""Without one of these, the next run of a job that runs is no difference."""
+Event = Mapping[str, Any]
+States = dict[str, dict[str, Any]]
+"""Every job there is, in the order they were made."""
 
 
 class Slow:
-    """The list of jobs after each event of a history, and who changed which field of it last."""
+    """The jobs after each event of a history, and who changed which field of one last."""
 
     def __init__(self, api: Api) -> None:
-        book = api.ledger.book.read(after=0, limit=100_000)
-        self.facts = api.ledger.mapper.to_facts(book)
-        self.rows: list[Rows] = [{}]
-        memory = sqlite3.connect(":memory:", isolation_level=None)
-        memory.row_factory = sqlite3.Row
-        memory.executescript(jobs.SCHEMA.replace("{g}", ""))
-        for fact in self.facts:
-            for sql, values in jobs.project(fact):
-                memory.execute(sql.replace("{g}", ""), values)
-            self.rows.append(
-                {row["number"]: dict(row) for row in memory.execute("SELECT * FROM jobs")}
-            )
-        memory.close()
+        self.events = list(api.ledger.reading.export(AuditQuery()))
+        self.states: list[States] = [{}]
+        folds: dict[str, Fold] = {}
+        for event in self.events:
+            states, job_id = dict(self.states[-1]), event["job_id"]
+            if event["topic"].startswith("job."):
+                folds.setdefault(job_id, Fold()).take(event)
+                states[job_id] = dict(folds[job_id].state)
+                if states[job_id]["status"] == "deleted":
+                    del states[job_id]
+            self.states.append(states)
 
     def diff(self, begin: int, end: int) -> list[dict[str, Any]]:
-        before, after = self.there(begin), self.there(end)
-        found = []
-        for number in sorted(before.keys() | after.keys()):
-            told = self.one(number, before.get(number), after.get(number), (begin, end))
-            if told is not None:
-                found.append(told)
-        return found
-
-    def there(self, position: int) -> Rows:
-        rows = self.rows[position]
-        return {number: row for number, row in rows.items() if row["status"] != "deleted"}
+        before, after = self.states[begin], self.states[end]
+        every = (self.one(job_id, before, after, (begin, end)) for job_id in {**before, **after})
+        return [told for told in every if told is not None]
 
     def one(
-        self, number: int, old: Any, new: Any, between: tuple[int, int]
+        self, job_id: str, before: States, after: States, between: tuple[int, int]
     ) -> dict[str, Any] | None:
-        row = new or old
-        told = {"job_id": row["id"], "job_name": row["name"]}
+        old, new = before.get(job_id), after.get(job_id)
+        told = {"job_id": job_id, "job_name": (new or old or {})["name"]}
         if old is None or new is None:
             what, topic = ("made", "job.scheduled") if old is None else ("deleted", "job.deleted")
-            [fact] = [
-                fact
-                for fact in self.facts[between[0] : between[1]]
-                if fact.topic == topic and str(fact.stream) == row["id"]
+            [event] = [
+                event
+                for event in self.events[between[0] : between[1]]
+                if (event["topic"], event["job_id"]) == (topic, job_id)
             ]
-            return {**told, "change": what, "event": event(fact), "fields": []}
+            return {**told, "change": what, "event": link(event), "fields": []}
         names = [name for name in FIELDS if old[name] != new[name]]
-        if not set(names) & set(MOVES_NEXT_RUN):
+        if not MOVES_NEXT_RUN & set(names):
             names = [name for name in names if name != "next_run_at"]
         fields = [
             {
                 "field": name,
-                "before": shape(old)[name],
-                "after": shape(new)[name],
-                **event(self.changer(number, name, between)),
+                "before": old[name],
+                "after": new[name],
+                **link(self.changer(job_id, name, between)),
             }
             for name in names
         ]
         return {**told, "change": "changed", "event": None, "fields": fields} if fields else None
 
-    def changer(self, number: int, name: str, between: tuple[int, int]) -> Fact:
+    def changer(self, job_id: str, name: str, between: tuple[int, int]) -> Event:
         """The last event after which the field was another than before it."""
         return [
-            self.facts[position - 1]
+            self.events[position - 1]
             for position in range(between[0] + 1, between[1] + 1)
-            if self.rows[position - 1][number][name] != self.rows[position][number][name]
+            if self.states[position - 1][job_id][name] != self.states[position][job_id][name]
         ][-1]
 
 
-def event(fact: Fact) -> dict[str, Any]:
-    return {
-        "position": fact.position,
-        "topic": fact.topic,
-        "actor": fact.data["actor"],
-        "reason": fact.data["reason"],
-    }
+def link(event: Event) -> dict[str, Any]:
+    return {name: event[name] for name in ("position", "topic", "actor", "reason")}
 
 
 def asked(api: Api, **query: Any) -> list[dict[str, Any]]:
@@ -136,7 +128,7 @@ def test_a_comparison_is_what_a_slow_look_at_every_event_finds(framed: Api, seed
         changes |= {change["field"] for job in expected for change in job["fields"]}
 
     wanted = {"made", "deleted", "status", "consecutive_errors", "next_run_at", "name", "tags"}
-    assert wanted <= changes
+    assert wanted | {"enabled", "paused_until"} <= changes
 
 
 def test_a_comparison_may_be_of_one_tag_and_of_one_actor(framed: Api) -> None:
@@ -160,6 +152,24 @@ def test_a_comparison_may_be_of_one_tag_and_of_one_actor(framed: Api) -> None:
         or (job["event"] and job["event"]["actor"]["id"] == "admin")
     ]
     assert admins != later
+
+
+def test_a_job_that_lost_its_tag_meanwhile_is_compared_with_those_that_have_it(
+    framed: Api,
+) -> None:
+    lost = framed.schedule("lost", tags=["red"])
+    gained = framed.schedule("gained", tags=[])
+    framed.schedule("neither", tags=["green"])
+    position = framed.ledger.writer.position
+    for job_id, tags in ((lost, []), (gained, ["red"])):
+        framed.ask("PATCH", f"/v1/jobs/{job_id}", json={"tags": tags})
+
+    told = asked(framed, **{"from": position, "tag": "red"})
+
+    assert [(job["job_id"], job["fields"][0]["after"]) for job in told] == [
+        (lost, []),
+        (gained, ["red"]),
+    ]
 
 
 def test_instants_compare_as_positions_do(framed: Api) -> None:

@@ -13,7 +13,7 @@ from ledger.domain.notices import Told
 from ledger.store import run_commands
 from ledger.store.delivery_commands import keep_notice
 from tests.api.harness import Api, problem
-from tests.builders import DAY
+from tests.builders import DAY, HOUR
 
 
 def a_storm(api: Api, **policy: int) -> list[str]:
@@ -23,13 +23,17 @@ def a_storm(api: Api, **policy: int) -> list[str]:
     ids = [api.schedule(f"job {number}", policy=policy) for number in range(3)]
     api.clock.advance(DAY)
     for job_id in ids:
-        call = api.ledger.call()
-        claim = run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
-        claimed = api.ledger.ask(claim)
-        assert claimed is not None
         failure = outcomes.Failure("429", "rate_limited", "api.example.com", None, 7)
-        api.end_run(job_id, claimed.run.run_id, failure)
+        api.end_run(job_id, claim(api, job_id), failure)
     return ids
+
+
+def claim(api: Api, job_id: str) -> str:
+    """Begin the run that is due, as a dispatcher would; its id."""
+    call = api.ledger.call()
+    claimed = api.ledger.ask(run_commands.claim(UUID(job_id), call, node="node-1", is_late=False))
+    assert claimed is not None, "nothing was due"
+    return claimed.run.run_id
 
 
 def test_a_storm_is_told_with_its_jobs_and_its_first_failure(api: Api) -> None:
@@ -90,6 +94,23 @@ def test_a_storm_says_which_fires_its_tripped_jobs_lost_then_and_since(api: Api)
     assert later["count"] > 3 * missed
     assert lost(first["position"]) == back
     assert lost(tripped)["count"] == 0
+
+
+def test_what_a_probe_brings_back_has_lost_its_fires_all_the_same(api: Api) -> None:
+    probed, *others = a_storm(api, trip_after=1, probe_after_seconds=3600)
+    [storm_id] = [storm["id"] for storm in api.get("/v1/storms").json()["storms"]]
+    for job_id in others:
+        api.post(f"/v1/jobs/{job_id}/resume", {"force": True})
+    api.clock.advance(2 * HOUR)
+
+    api.end_run(probed, claim(api, probed))
+
+    [closed] = api.get("/v1/events?topic=job.circuit_closed").json()["events"]
+    missed = closed["data"]["missed"]["count"]
+    api.clock.advance(DAY)
+    lost = api.get(f"/v1/storms/{storm_id}").json()["storm"]["fires_lost"]
+    assert missed >= 120
+    assert lost == {"count": missed, "still_failed_jobs": 0, "at_least": False}
 
 
 def test_a_storm_says_who_was_told(api: Api) -> None:

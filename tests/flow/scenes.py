@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from ledger import Dispatcher
@@ -28,6 +28,9 @@ Script = list[tuple[timedelta, Outcome]]
 
 class Scene:
     """One ledger with its dispatcher and its copies. `at` lets time pass until an instant."""
+
+    answers: ClassVar[set[str]] = set()
+    """The codes that why told, in any scene."""
 
     def __init__(self, folder: Path, at: datetime | None = None, *, concurrency: int = 5) -> None:
         self.clock = ManualClock(at) if at is not None else ManualClock()
@@ -85,9 +88,12 @@ class Scene:
         if at is None:
             here = self.dispatcher.places_for(job_id)
             position = self.ledger.writer.position
-            return self.asking.answer(job_id, position=position, here=here)
-        position = self.ledger.reading.position_at(at)
-        return self.asking.answer(job_id, position=position, at=at)
+            answer = self.asking.answer(job_id, position=position, here=here)
+        else:
+            position = self.ledger.reading.position_at(at)
+            answer = self.asking.answer(job_id, position=position, at=at)
+        self.answers.add(answer["answer"])
+        return answer
 
     def topics(self, answer: dict[str, Any]) -> list[str]:
         """What the links of an answer are, without the stream's name."""

@@ -18,19 +18,19 @@ import pytest
 
 from ledger import Dispatcher, Ledger
 from ledger.clock import parse_rfc3339
-from ledger.dispatch.executors.outcomes import Outcome
+from ledger.dispatch.executors.outcomes import Failed, Outcome
 from ledger.dispatch.sandbox import outcome_of
 from ledger.errors import InvalidField, StartRefused
 from ledger.store.backups import reading
 from ledger.store.files import BOOK_FILE
 from ledger.store.forking import Fork, fork
 from ledger.store.reading import microseconds
-from ledger.store.recorded_runs import RecordedRuns
+from ledger.store.recorded_runs import RecordedRun, RecordedRuns, store_runs
 from ledger.store.run_commands import Claimed
 from ledger.store.verification import verify_book
 from projections import storm_questions
 from projections.copies import Copies
-from tests.builders import ManualClock, open_ledger
+from tests.builders import HOUR, NOON, ManualClock, open_ledger
 from tests.flow.typed_commands import Shell, tripped_job
 from tests.storm.making import Making, Size
 from tests.timed_runs import TimedRuns
@@ -240,6 +240,47 @@ def test_a_run_that_was_open_at_the_cut_is_known(tmp_path: Path) -> None:
 
     assert run is not None
     assert (run.scheduled_for, run.status) == (slot, "failed")
+
+
+def test_a_fork_says_of_which_ledger_it_is_and_up_to_where(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    tripped_job(shell.data)
+
+    shell.ok("fork", "--until", "4", "--redact", "--out", str(tmp_path / "fork.db"))
+
+    with closing(sqlite3.connect(tmp_path / "fork.db")) as forked:
+        [said] = forked.execute("SELECT value FROM meta WHERE key = 'forked_from'").fetchone()
+    with reading(shell.data / BOOK_FILE) as book:
+        whose = str(book.ledger_id)
+    assert orjson.loads(said) == {"ledger_id": whose, "position": 4, "redacted": True}
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"), [(-90, "early"), (-31, "early"), (-29, "late"), (29, "late")]
+)
+def test_a_run_of_another_time_ends_as_the_nearest_one_did(minutes: int, expected: str) -> None:
+    job_id, at = UUID(int=7), NOON + timedelta(minutes=minutes)
+    early, late = (recorded(job_id, NOON - HOUR, "early"), recorded(job_id, NOON, "late"))
+    with closing(sqlite3.connect(":memory:")) as connection:
+        store_runs(connection, [early, late])
+
+        like = RecordedRuns(connection).like(job_id, scheduled_for=at, attempt=1, at=at)
+
+    assert like is not None
+    assert like.error_text == expected
+
+
+def recorded(job_id: UUID, at: datetime, error: str) -> RecordedRun:
+    signature = "rate_limited api.example.com 429"
+    return RecordedRun(job_id, at, at, 1, "failed", 7, "rate_limited", signature, error, 90.0)
+
+
+def test_a_run_asks_for_as_much_patience_as_the_recorded_one_did() -> None:
+    outcome = outcome_of(recorded(UUID(int=7), NOON - HOUR, "429"), NOON)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.retry_after == NOON + timedelta(seconds=90)
+    assert (outcome.target, outcome.failure_class) == ("api.example.com", "rate_limited")
 
 
 def test_a_job_that_was_left_to_workers_needs_none_in_a_sandbox(tmp_path: Path) -> None:

@@ -101,3 +101,19 @@ def test_neither_why_a_run_was_blocked_nor_the_hash_of_an_output_stays(
     content = (tmp_path / "fork.db").read_bytes()
     assert b"confidential" not in content
     assert YES.output_sha256.encode() not in content
+
+
+def test_of_an_import_neither_what_was_kept_nor_its_id_elsewhere_stays(tmp_path: Path) -> None:
+    job = {
+        "spec": a_spec(),
+        "origin_id": "/home/confidential/jobs.cron:7",
+        "imported": {"MAILTO": "confidential@example.org"},
+    }
+    with open_ledger(tmp_path) as ledger:
+        ledger.take_over("crontab", [job])
+
+        [state] = [one for one in redacted(ledger, tmp_path) if one["topic"] == "job.imported"]
+
+    assert (state["origin"], state["imported"]) == ("crontab", {})
+    assert state["origin_id"] == "redacted"
+    assert b"confidential" not in (tmp_path / "fork.db").read_bytes()

@@ -58,8 +58,11 @@ def test_a_replay_from_anywhere_ends_where_the_jobs_stood(tmp_path: Path, seed: 
         where = f"seed {seed}, {first} to {last}"
         assert board.statuses == wanted.statuses, where
         assert board.running == wanted.running, where
+        assert board.failing == wanted.failing, where
         failed = [event for event in stretch if event["topic"] == "job.run_failed"]
         assert sum(board.failures.values()) == len(failed), where
+        trips = [event for event in stretch if event["topic"] == "job.circuit_tripped"]
+        assert board.trip_count == len(trips), where
     world.close()
 
 
@@ -77,6 +80,17 @@ def test_a_storm_in_a_pipe_is_plain_lines(shell: Shell) -> None:
 
     assert sum("circuit_tripped" in line for line in lines) == 3
     assert "3 failed" in lines[-1]
+
+
+def test_a_replay_begins_where_the_jobs_stood_before_its_first_event(shell: Shell) -> None:
+    tripped_job(shell.data, "digest")
+    shell.ok("delete", "digest", "--yes")
+
+    [deleted] = shell.ok("audit", "--topic", "job.deleted", "--json").document["events"]
+
+    first, *_ = shell.ok("replay", "--since", deleted["recorded_at"]).out.splitlines()
+
+    assert "deleted  digest" in first
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ operator is told of one.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -59,15 +60,16 @@ class Story:
     def __init__(self) -> None:
         self.at = START
         self.facts: list[Fact] = []
+        self._versions: Counter[int] = Counter()
 
     def happens(
         self, topic: str, job: int, signature: str = SIGNATURES[0], *, after: int = 0
     ) -> Story:
         self.at += after
         data = {"signature": signature, "failure_class": signature.split()[0]}
-        version = 1 + sum(fact.stream == an_id(job) for fact in self.facts)
+        self._versions[job] += 1
         place = len(self.facts) + 1
-        self.facts.append(Fact(place, topic, an_id(job), version, self.at, data))
+        self.facts.append(Fact(place, topic, an_id(job), self._versions[job], self.at, data))
         return self
 
     def fails(self, *some: int, after: int = 0, signature: str = SIGNATURES[0]) -> Story:
@@ -143,6 +145,43 @@ def instant(at: int | None) -> str | None:
     if at is None:
         return None
     return from_microseconds(at).isoformat().replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize("seed", range(0, 300, 3))
+def test_each_storm_has_the_jobs_and_the_course_that_a_slow_look_finds(seed: int) -> None:
+    story = a_random_story(Random(seed))
+    memory, now = Memory().take(story.facts), from_microseconds(story.at)
+
+    for storm in storm_oracle.storms_of(story.facts):
+        told = storm_questions.one(memory, storm.id, now=now)
+        members = storm_oracle.members(storm, story.facts)
+        jobs = [{key: job[key] for key in members[0]} for job in told["jobs"]]
+        assert jobs == [with_instants(member) for member in members]
+        assert told["per_minute"] == [with_instants(one) for one in storm_oracle.per_minute(storm)]
+        assert sum(job["trip_count"] for job in told["jobs"]) == told["trip_count"]
+
+
+def with_instants(found: Mapping[str, Any]) -> dict[str, Any]:
+    is_time = re.compile(".*_at|minute").fullmatch
+    return {key: instant(value) if is_time(key) else value for key, value in found.items()}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_failure_is_of_a_storm_from_when_that_opened(seed: int) -> None:
+    story = a_random_story(Random(2000 + seed))
+    memory = Memory().take(story.facts)
+    failures = [fact.position for fact in story.facts if fact.topic == "job.run_failed"]
+    opened = {
+        failure.position: (storm.id, storm.opened.position)
+        for storm in storm_oracle.storms_of(story.facts)
+        for failure in storm.failures
+    }
+
+    for position in failures:
+        storm_id, opened_position = opened.get(position, (None, 0))
+        for as_of in (position, opened_position - 1, opened_position, len(story.facts)):
+            told = storm_questions.of_failure(memory, position, as_of=as_of)
+            assert told == (storm_id if as_of >= opened_position else None)
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -28,6 +28,8 @@ def written(event: dict[str, Any]) -> set[str]:
         fields |= {"open_run"} | ({"next_run_at"} if data["trigger"] != "manual" else set())
     if topic in ENDS:
         fields |= {"open_run", "last_run"}
+    if topic == "job.imported" and data["last_run_at"] is not None:
+        fields.add("last_run")
     if topic in (*REVIVALS, "job.paused"):
         fields.add("paused_until")
     return fields
@@ -44,7 +46,8 @@ def expected(events: list[dict[str, Any]]) -> dict[str, int]:
         for key, value in (data.get("policy") or data.get("changes", {}).get("policy", {})).items():
             if key not in policy or policy[key] != value:
                 policy[key], given[f"policy.{key}"] = value, event["position"]
-        after = STATUS.get(event["topic"], status)
+        is_import = event["topic"] == "job.imported"
+        after = data["status"] if is_import else STATUS.get(event["topic"], status)
         if after != status:
             status, given["status"] = after, event["position"]
     return given

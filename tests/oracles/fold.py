@@ -56,11 +56,20 @@ class Fold:
         state |= {name: value for name, value in data.get("changes", {}).items() if name in DEFINED}
         state["status"] = STATUSES.get(topic, state.get("status"))
         self._runs(topic, data)
+        if topic == "job.imported":
+            self._import(data)
         if topic in FRESH:
             state["consecutive_errors"] = state["consecutive_losses"] = 0
         if topic in (*FRESH, "job.paused"):
             state["paused_until"] = data.get("until")
         self._plan(topic, data)
+
+    def _import(self, data: Event) -> None:
+        """What another scheduler knew of it."""
+        own = {name: data[name] for name in ("status", "consecutive_errors", "run_count")}
+        self.state |= own
+        if data["last_run_at"] is not None:
+            self.state["last_status"] = "failed" if data["last_error"] else "succeeded"
 
     def _runs(self, topic: str, data: Event) -> None:
         state = self.state

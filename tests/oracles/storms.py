@@ -78,6 +78,48 @@ def present(storm: Storm, history: Sequence[Fact]) -> set[str]:
     return set(last) - left
 
 
+def members(storm: Storm, history: Sequence[Fact]) -> list[dict[str, object]]:
+    """Its jobs in the order they came into it: how often each failed, from when to when, and the
+    first thing since that made it leave.
+    """
+    by_job: dict[str, list[Fact]] = {}
+    for failure in storm.failures:
+        by_job.setdefault(str(failure.stream), []).append(failure)
+    return [
+        {
+            "id": job_id,
+            "failure_count": len(failures),
+            "first_failed_at": failures[0].recorded_at,
+            "last_failed_at": failures[-1].recorded_at,
+            **_left(failures[-1], history),
+        }
+        for job_id, failures in by_job.items()
+    ]
+
+
+def _left(last: Fact, history: Sequence[Fact]) -> dict[str, object]:
+    for fact in history:
+        if fact.topic in LEAVES and fact.stream == last.stream and fact.position > last.position:
+            how = fact.topic.rpartition(".")[2].removeprefix("run_").removeprefix("circuit_")
+            return {"left_at": fact.recorded_at, "left_by": how}
+    return {"left_at": None, "left_by": None}
+
+
+def per_minute(storm: Storm) -> list[dict[str, int]]:
+    """Its failures, and how many jobs failed, in each minute that had one."""
+    minutes = sorted({failure.recorded_at // MINUTE for failure in storm.failures})
+    return [
+        {
+            "minute": minute * MINUTE,
+            "failure_count": sum(one.recorded_at // MINUTE == minute for one in storm.failures),
+            "job_count": len(
+                {one.stream for one in storm.failures if one.recorded_at // MINUTE == minute}
+            ),
+        }
+        for minute in minutes
+    ]
+
+
 def is_open(storm: Storm, history: Sequence[Fact], now: int) -> bool:
     is_silent = now - storm.last.recorded_at >= 70 * MINUTE
     return not is_silent and len(present(storm, history)) >= 2

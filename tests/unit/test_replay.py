@@ -153,6 +153,35 @@ def test_a_deleted_job_leaves_the_board_and_a_new_one_comes_onto_it() -> None:
     assert player.board.name("c") == "new"
 
 
+@pytest.mark.parametrize(
+    ("topic", "data", "is_failing"),
+    [
+        ("run_failed", {"consecutive_errors": 1}, True),
+        ("run_failed", {"consecutive_errors": 0}, False),
+        ("imported", {"status": "failed", "consecutive_errors": 4}, True),
+        ("imported", {"status": "active", "consecutive_errors": 0}, False),
+        ("run_lost", {}, False),
+    ],
+)
+def test_a_job_fails_while_it_has_errors_in_a_row(
+    topic: str, data: dict[str, Any], is_failing: bool
+) -> None:
+    player = a_player(an_event(1, topic, **data))
+
+    player.advance(5)
+
+    assert (player.board.failing == {"a"}) is is_failing
+
+
+@pytest.mark.parametrize("topic", ["run_succeeded", "resumed", "force_resumed", "deleted"])
+def test_a_job_fails_no_more_when_its_streak_has_ended(topic: str) -> None:
+    player = a_player(an_event(1, "run_failed"), an_event(2, topic))
+
+    player.advance(5)
+
+    assert player.board.failing == set()
+
+
 class ScriptedKeys:
     """Keys that come one by one; time passes with each wait."""
 

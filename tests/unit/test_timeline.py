@@ -12,8 +12,8 @@ from projections.timeline import ENDS, STARTED, Kind, lines
 TOPICS = (STARTED, *ENDS, "job.paused", "job.delivered", "job.circuit_tripped")
 
 
-def an_event(topic: str, **data: Any) -> dict[str, Any]:
-    state = {"status": "active", "consecutive_errors": 0}
+def an_event(topic: str, *, errors: int = 0, **data: Any) -> dict[str, Any]:
+    state = {"status": "active", "consecutive_errors": errors}
     plain = {"trigger": "schedule", "missed": None, **data}
     return {"topic": topic, "data": plain, "before": state, "after": state}
 
@@ -51,6 +51,12 @@ def test_a_success_that_tells_something_stands_alone(loud: dict[str, Any]) -> No
     events = [*a_run() * 3, *a_run(**loud), *a_run() * 3]
 
     assert kinds(events) == [Kind.QUIET, Kind.RUN, Kind.QUIET]
+
+
+def test_a_success_that_ends_a_streak_stands_alone() -> None:
+    cured = [an_event(STARTED, errors=2), an_event("job.run_succeeded")]
+
+    assert kinds([*a_run() * 3, *cured, *a_run() * 3]) == [Kind.QUIET, Kind.RUN, Kind.QUIET]
 
 
 def test_two_successes_are_not_worth_folding_and_all_unfolds_all() -> None:
