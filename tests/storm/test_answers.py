@@ -432,6 +432,20 @@ def test_every_slot_that_was_missed_is_in_a_gap(fleet: Fleet) -> None:
     assert {"downtime", "failed", "paused"} <= causes
 
 
+def test_gaps_and_why_tell_one_cause_of_one_slot(fleet: Fleet) -> None:
+    random, met = Random(7), Counter[str]()
+    told = [one for events in fleet.by_job.values() for one in resume_oracle.gaps_of(events)]
+    rare = [one for one in told if one["cause"] not in ("paused", "failed", "downtime")]
+    for gap in [*rare, *random.sample(told, min(60, len(told)))]:
+        for slot in (gap["first"], gap["last"]):
+            answer = fleet.answers.why(gap["job_id"], at=parse_rfc3339(slot))["why"]["answer"]
+            allowed = why_oracle.SAID_OF_GAPS[gap["cause"]] | {"running"}
+            assert answer in allowed, (gap, slot, answer)
+        met[gap["cause"]] += 1
+
+    assert {"backoff", "downtime", "failed", "paused"} <= set(met)
+
+
 COMPARED = (
     "name", "description", "delivery", "delete_after_run", "schedule", "task", "executor", "tags",
     "policy", "enabled", "status", "paused_until", "consecutive_errors", "consecutive_losses",
