@@ -14,8 +14,11 @@ from projections.moments import require_stretch
 from projections.store import Questions, Row
 from projections.words import require_word
 
-CAUSES = ("paused", "failed", "disabled", "overlap", "downtime", "no_worker", "amended")
-"""Why slots were missed. `no_worker` is said of open gaps only: it is recorded as downtime."""
+CAUSES = (
+    "paused", "failed", "disabled", "overlap", "backoff", "delayed", "downtime", "no_worker",
+    "amended",
+)  # fmt: skip
+"""Why slots were missed."""
 PAGE = """
 SELECT gaps.*, jobs.name AS job_name FROM gaps
 LEFT JOIN jobs ON jobs.id = gaps.job_id

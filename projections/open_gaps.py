@@ -8,12 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from ledger.clock import parse_rfc3339, rfc3339
-from ledger.dispatch.ready import LATE
 from ledger.domain.job import Job
+from ledger.domain.passed_over import LATE, passed_over_so_far, unattended
 from ledger.domain.recurrence import missed_fires, next_fire
 from ledger.store.application import Ledger
 from ledger.store.heads import Heads
-from ledger.store.run_commands import queue_of
 from projections.gap_questions import GapFilter
 from projections.store import Questions
 
@@ -71,9 +70,7 @@ def _is_asked_for(job: Job, asked: GapFilter) -> bool:
 
 
 def _gaps_of(job: Job, now: datetime) -> Iterator[dict[str, Any]]:
-    cause = _cause(job, now)
-    missed = _owed(job, now, cause) if cause is not None else None
-    if missed is not None:
+    for missed in _owed(job, now):
         yield {
             "job_id": str(job.id),
             "job_name": job.name,
@@ -84,6 +81,17 @@ def _gaps_of(job: Job, now: datetime) -> Iterator[dict[str, Any]]:
         }
 
 
+def _owed(job: Job, now: datetime) -> list[dict[str, Any]]:
+    """What the job owes, by the causes with which it would be recorded if it ended now."""
+    if job.may_fire and job.open_run is not None:
+        return passed_over_so_far(job, job.open_run, now)
+    cause = _cause(job, now)
+    if cause is None:
+        return []
+    missed = _while_disabled(job, now) if cause == "disabled" else job.owed(now, cause)
+    return [missed] if missed is not None else []
+
+
 def _cause(job: Job, now: datetime) -> str | None:
     """Why slots of the job go by at this moment; None when none does."""
     if job.status in ("completed", "deleted"):
@@ -92,23 +100,17 @@ def _cause(job: Job, now: datetime) -> str | None:
         return job.status
     if not job.enabled:
         return "disabled"
-    if job.open_run is not None:
-        return "overlap"
     due_at = job.next_run_at
     if due_at is None or due_at + job.rules.jitter(job.id) + LATE > now:
         return None
-    return "no_worker" if queue_of(job.executor) is not None else "downtime"
+    return unattended(job)
 
 
-def _owed(job: Job, now: datetime, cause: str) -> dict[str, Any] | None:
-    if cause == "overlap" and job.is_one_shot:
-        return None
-    if cause != "disabled":
-        return job.owed(now, cause)
+def _while_disabled(job: Job, now: datetime) -> dict[str, Any] | None:
     first = next_fire(job.compiled, after=job.settled_until)
     if first is None or first > now:
         return None
-    missed = missed_fires(job.compiled, first=first, until=now, cause=cause)
+    missed = missed_fires(job.compiled, first=first, until=now, cause="disabled")
     return missed.plain() if missed is not None else None
 
 

@@ -16,13 +16,12 @@ from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, OfJob
 from api.cli.screen import Cell, print_table, say
 from api.cli.then import Then, read_then
 from api.cli.ways import Intent, open_door
+from projections.gap_questions import CAUSES
 
 Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
 Cause = Annotated[
     str | None,
-    typer.Option(
-        "--cause", help="paused, failed, disabled, overlap, downtime, no_worker, amended."
-    ),
+    typer.Option("--cause", metavar="WORD", help=f"{', '.join(CAUSES)}."),
 ]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="INSTANT", help="Missed since, or 2h ago: 2h.")

@@ -18,7 +18,6 @@ from api.cli.options import AsJson, Cursor, DataFolder, Limit
 from api.cli.screen import harmless, print_facts, print_table, say, status_cell, write
 from api.cli.ways import Intent, open_door
 from ledger.clock import SystemClock
-from ledger.domain.breaker import COUNTABLE
 
 PATH = "/v1/what-if"
 COUNTS = (
@@ -73,10 +72,11 @@ def what_if(
 ) -> None:
     """Ask what would have tripped, failed and been resumed under another policy."""
     policy = flags.read_policy(trip_after, backoff, None) or {}
-    policy |= _other_keys(not_counting, max_losses, probe_after)
+    policy |= _other_keys(max_losses, probe_after)
     now = SystemClock().now()
     body = flags.given(
         policy=policy,
+        not_counts=not_counting,
         since=read_moment(since, "--since", now),
         until=read_moment(until, "--until", now),
         tag=tag,
@@ -92,15 +92,9 @@ def what_if(
             show(door.ask("POST", PATH, body=body), as_json, _print)
 
 
-def _other_keys(
-    not_counting: list[str] | None, max_losses: int | None, probe_after: str | None
-) -> dict[str, Any]:
+def _other_keys(max_losses: int | None, probe_after: str | None) -> dict[str, Any]:
     """The keys of a policy that only this command has flags for."""
-    unknown = sorted(set(not_counting or ()) - set(COUNTABLE))
     return flags.given(
-        counts=[*(name for name in COUNTABLE if name not in not_counting), *unknown]
-        if not_counting
-        else None,
         max_losses=max_losses,
         probe_after_seconds=read_duration(probe_after, "--probe-after") if probe_after else None,
     )
@@ -129,7 +123,7 @@ def _print(document: Document) -> None:
     )
     if document["jobs"]:
         say()
-        heads = ["ID", "NAME", ">TRIPS", ">FAILURES", ">RESUMES", "STATUS", "BASIS"]
+        heads = ["ID", "NAME", ">TRIPS", ">FAILURES", ">ATTEMPTS", ">RESUMES", "STATUS", "BASIS"]
         print_table(heads, [_row(job) for job in document["jobs"]])
         say_more(document, since=found["since"] or None, until=found["until"])
     say()
@@ -138,7 +132,7 @@ def _print(document: Document) -> None:
 
 def _row(job: Document) -> list[Any]:
     was, would = job["recorded"], job["what_if"]
-    counts = [f"{was[key]} → {would[key]}" for key in ("trips", "failures", "manual_resumes")]
+    counts = [f"{was[key]} → {would[key]}" for _, key in COUNTS]
     status = status_cell(was["status"])
     if was["status"] != would["status"]:
         status = status.append(" → ").append_text(status_cell(would["status"]))

@@ -31,7 +31,8 @@ async def ask_what_if(body: GivenWhatIf, door: UsesDoor) -> Response:
     """Walk what was recorded again under another policy; the jobs that would have fared differently
     come in pages, or all of them as CSV.
     """
-    given = body.model_dump(exclude={"policy", "format", "cursor", "limit"})
+    given = body.model_dump(exclude={"policy", "not_counts", "format", "cursor", "limit"})
+    given["not_counting"] = body.not_counts
     found = await door.ask(door.answers.what_if, body.policy, **given)
     return (
         _csv(found)

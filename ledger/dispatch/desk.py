@@ -11,9 +11,9 @@ from datetime import datetime
 
 from ledger.dispatch.queues import Queues
 from ledger.dispatch.ready import Due
+from ledger.domain.executors import queue_of
 from ledger.errors import LedgerError
 from ledger.store.application import Ledger
-from ledger.store.run_commands import queue_of
 from ledger.store.wakes import UNPAUSE, Wake
 
 MAX_WAKES = 10_000

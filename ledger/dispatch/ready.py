@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from ledger.domain.passed_over import LATE
 from ledger.store.wakes import Wake
 
-LATE = timedelta(seconds=30)
-"""A slot first seen so long after its time is caught up, or skipped, as the job's policy says."""
 OTHERS_WAIT = timedelta(seconds=1)
 """How much longer a node waits with a wake that is another's to serve first."""
 SPREAD_STEP_SECONDS = 5.0

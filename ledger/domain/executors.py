@@ -84,6 +84,12 @@ def parse_executor(plain: Mapping[str, object], *, only: str | None = None) -> d
     return {key: _PARSERS[key](value) for key, value in plain.items()}
 
 
+def queue_of(executor: Mapping[str, Any] | None) -> str | None:
+    """The queue from which workers take a job's runs; None when the dispatcher executes them."""
+    is_for_workers = executor is not None and executor["kind"] == "worker"
+    return str(executor["queue"]) if executor is not None and is_for_workers else None
+
+
 def _kind(value: object) -> str:
     return str(value)
 

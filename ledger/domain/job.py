@@ -204,23 +204,6 @@ class Job(JobState):
         self.require_known()
         self.record(Deleted, now, by)
 
-    def end_pause(self, *, now: datetime, by: Origin) -> bool:
-        """Resume because `until` has come. False when the pause is not over, or there is none."""
-        if self.status != "paused" or self.paused_until is None or self.paused_until > now:
-            return False
-        next_run_at = self.next_slot(now) if self.enabled else None
-        if next_run_at is None and self.is_one_shot and self.enabled:
-            return self._catch_up_one_shot(now, by)
-        self.record(Resumed, now, by, next_run_at=next_run_at, missed=self.owed(now, "paused"))
-        return True
-
-    def _catch_up_one_shot(self, now: datetime, by: Origin) -> bool:
-        """Its instant passed while it was paused: one-shots are always run (DESIGN §10)."""
-        if self.owed_from is None:
-            return False
-        self.record(Resumed, now, by, next_run_at=self.owed_from, missed=None)
-        return True
-
     def take_over(self, imported: Mapping[str, Any], *, now: datetime, by: Origin) -> None:
         """Record what another scheduler knew of this job, right after it was scheduled here."""
         self.record(Imported, now, by, **imported)
@@ -229,13 +212,14 @@ class Job(JobState):
         """The slots up to `until` that were neither started nor recorded, as an event's
         `missed`.
         """
-        first = self._first_owed()
+        first = self.first_owed()
         if first is None or first > until:
             return None
         missed = missed_fires(self.compiled, first=first, until=until, cause=cause)
         return missed.plain() if missed else None
 
-    def _first_owed(self) -> datetime | None:
+    def first_owed(self) -> datetime | None:
+        """The first slot that was neither started nor recorded, or is to come."""
         if not is_interval_from_end(self.compiled):
             return next_fire(self.compiled, after=self.settled_until)
         if self.stopped_at is None:

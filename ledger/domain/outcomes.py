@@ -7,21 +7,18 @@ during a run holds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from ledger.domain import events as e
 from ledger.domain.failures import signature
-from ledger.domain.job import Job, is_interval_from_end
+from ledger.domain.job import Job
 from ledger.domain.origin import Origin
-from ledger.domain.recurrence import missed_fires, next_fire
+from ledger.domain.passed_over import NODE_ENDED, passed_over
 from ledger.domain.schedules import Cron
 from ledger.domain.state import OpenRun
 from ledger.domain.trips import Cause, trip
 from ledger.errors import RunSuperseded
 
-MOMENT = timedelta(microseconds=1)
-Missed = dict[str, Any] | None
 UNCOUNTED_LOSSES = ("owner_restarted", "shutdown")
 
 
@@ -52,7 +49,7 @@ def succeed(job: Job, run_id: str, success: Success, *, now: datetime, by: Origi
     is_probe = job.status == "failed" and run.trigger == "probe"
     may_go_on = job.may_fire or (is_probe and job.enabled)
     fire = _next_after_success(job, run, now) if may_go_on else None
-    missed = None if is_probe else _passed_over(job, run, fire, now)
+    missed = None if is_probe else passed_over(job, run, fire, now=now, by=by, after="delayed")
     job.record(
         e.RunSucceeded,
         now,
@@ -90,6 +87,7 @@ def fail(job: Job, run_id: str, failure: Failure, *, now: datetime, by: Origin) 
     fingerprint = signature(
         failure.failure_class, target=failure.target, message=failure.error, job_name=job.name
     )
+    missed = passed_over(job, run, next_run_at, now=now, by=by)
     job.record(
         e.RunFailed,
         now,
@@ -102,7 +100,7 @@ def fail(job: Job, run_id: str, failure: Failure, *, now: datetime, by: Origin) 
         retry_after=failure.retry_after,
         consecutive_errors=streak,
         next_run_at=next_run_at,
-        missed=_passed_over(job, run, next_run_at, now),
+        missed=missed,
     )
     if does_trip or _is_failed_probe(job, run):
         cause = Cause(failure.failure_class, fingerprint, failure.error, job.rules.trip_after)
@@ -118,6 +116,8 @@ def lose(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> Non
     losses = job.consecutive_losses + is_counted
     does_trip = job.status == "active" and is_counted and losses >= job.rules.max_losses
     next_run_at = None if does_trip else _next_without_result(job, now)
+    during = "downtime" if cause in NODE_ENDED else "overlap"
+    missed = passed_over(job, run, next_run_at, now=now, by=by, during=during)
     job.record(
         e.RunLost,
         now,
@@ -128,7 +128,7 @@ def lose(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> Non
         cause=cause,
         consecutive_losses=losses,
         next_run_at=next_run_at,
-        missed=_passed_over(job, run, next_run_at, now, "overlap" if is_counted else "downtime"),
+        missed=missed,
     )
     if does_trip or _is_failed_probe(job, run):
         error = (
@@ -145,6 +145,7 @@ def block(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> No
     """Record that nothing was executed, and why. Never counts as an error."""
     run = _require_open(job, run_id)
     next_run_at = _next_without_result(job, now)
+    missed = passed_over(job, run, next_run_at, now=now, by=by)
     job.record(
         e.RunBlocked,
         now,
@@ -152,7 +153,7 @@ def block(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> No
         run_id=run_id,
         cause=cause,
         next_run_at=next_run_at,
-        missed=_passed_over(job, run, next_run_at, now),
+        missed=missed,
     )
     if _is_failed_probe(job, run):
         blocked_as = signature("blocked", target=None, message=cause, job_name=job.name)
@@ -196,34 +197,6 @@ def _next_without_result(job: Job, now: datetime) -> datetime | None:
         return None
     backed_off = now + job.rules.backoff(job.attempts + 1)
     return backed_off if job.is_one_shot else job.next_slot(now) or backed_off
-
-
-def _passed_over(
-    job: Job,
-    run: OpenRun,
-    next_run_at: datetime | None,
-    now: datetime,
-    cause: str = "overlap",
-) -> Missed:
-    """The slots that pass between this run and the next: while it ran, or given up to a retry.
-
-    What passes after a pause or a trip is the resume's to record. An interval that counts from the
-    end of its run owes only what passed before a late run began.
-    """
-    if job.is_one_shot:
-        return None
-    if is_interval_from_end(job.compiled):
-        return _downtime_before(job, run)
-    until = max(now, next_run_at - MOMENT) if next_run_at else job.stopped_at or now
-    return job.owed(until, "downtime" if run.trigger == "catch_up" else cause)
-
-
-def _downtime_before(job: Job, run: OpenRun) -> Missed:
-    first = next_fire(job.compiled, after=run.scheduled_for)
-    if run.trigger != "catch_up" or first is None or first > run.started_at:
-        return None
-    missed = missed_fires(job.compiled, first=first, until=run.started_at, cause="downtime")
-    return missed.plain() if missed else None
 
 
 def _is_failed_probe(job: Job, run: OpenRun) -> bool:

@@ -9,10 +9,9 @@ from uuid import UUID, uuid5
 from ledger.domain import events as e
 from ledger.domain.job import Job, is_interval_from_end
 from ledger.domain.origin import Origin
+from ledger.domain.passed_over import MOMENT, record_apart, told_apart, unattended
 from ledger.domain.recurrence import next_fire
 from ledger.domain.state import OpenRun
-
-MOMENT = timedelta(microseconds=1)
 
 
 def run_id_of(job_id: UUID, fence: int) -> str:
@@ -49,6 +48,8 @@ def start_due(job: Job, claim: Claim, *, now: datetime, by: Origin) -> OpenRun |
     is_skippable = trigger == "catch_up" and not job.is_one_shot
     if is_skippable and job.rules.catch_up == "none" and _skip_fires(job, now, by):
         return None
+    if claim.is_late and trigger != "catch_up":
+        _record_lateness(job, now, by)
     return _start(job, trigger, job.next_run_at, claim, now, by)
 
 
@@ -98,8 +99,20 @@ def _start(
 
 def _skip_fires(job: Job, now: datetime, by: Origin) -> bool:
     """Give up the slots that passed during downtime; False when it was no slot that was late."""
-    missed = job.owed(now, "downtime")
+    missed = job.owed(now, unattended(job))
     if missed is None:
         return False
     job.record(e.FiresSkipped, now, by, missed=missed, next_run_at=job.next_slot(now))
     return True
+
+
+def _record_lateness(job: Job, now: datetime, by: Origin) -> None:
+    """Record the slots that passed before a late run that is no slot itself: unlike `catch_up`, its
+    trigger does not tell its end that it was late.
+    """
+    if job.is_one_shot or is_interval_from_end(job.compiled) or job.next_run_at is None:
+        return
+    found = told_apart(job, [(job.next_run_at, "delayed"), (now, unattended(job))])
+    missed = record_apart(job, found, now=now, by=by)
+    if missed is not None:
+        job.record(e.FiresSkipped, now, by, missed=missed, next_run_at=job.next_run_at)

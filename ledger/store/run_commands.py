@@ -9,7 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from ledger.domain import outcomes, runs
+from ledger.domain.executors import queue_of
 from ledger.domain.job import Job
+from ledger.domain.pauses import end_pause
 from ledger.domain.state import OpenRun
 from ledger.domain.view import view
 from ledger.errors import RunSuperseded
@@ -37,12 +39,6 @@ Report = outcomes.Success | outcomes.Failure | str
 """How a run ended: a success, a failure, or the cause for which nothing was executed."""
 
 
-def queue_of(executor: dict[str, Any] | None) -> str | None:
-    """The queue from which workers take a job's runs; None when the dispatcher executes them."""
-    is_for_workers = executor is not None and executor["kind"] == "worker"
-    return str(executor["queue"]) if executor is not None and is_for_workers else None
-
-
 def claim(job_id: UUID, call: Call, *, node: str, is_late: bool) -> Command[Claimed | None]:
     """Start what is due of a job, or end its pause. None when nothing is due any more, or when its
     runs are for workers.
@@ -50,7 +46,7 @@ def claim(job_id: UUID, call: Call, *, node: str, is_late: bool) -> Command[Clai
 
     def command(unit: Unit) -> Claimed | None:
         job = unit.job(job_id)
-        if job.end_pause(now=call.now, by=call.by) or queue_of(job.executor) is not None:
+        if end_pause(job, now=call.now, by=call.by) or queue_of(job.executor) is not None:
             return None
         run = runs.start_due(job, runs.Claim(node, is_late), now=call.now, by=call.by)
         if run is None:

@@ -17,7 +17,8 @@ from projections.job_questions import JobFilter
 from projections.moments import AsOf
 from projections.resume_questions import ResumeFilter
 from projections.what_if.question import NEEDS as WHAT_IF_NEEDS
-from projections.what_if.question import Asked, WhatIf, require_walkable, what_if
+from projections.what_if.question import Asked, WhatIf, what_if
+from projections.what_if.wish import Wish
 
 
 class AnswersOfTheFleet(Sighted):
@@ -93,22 +94,25 @@ class AnswersOfTheFleet(Sighted):
 
     def what_if(
         self,
-        policy: Mapping[str, Any],
+        policy: Mapping[str, Any] | None = None,
         *,
+        not_counting: Sequence[str] = (),
         since: AsOf | None = None,
         until: AsOf | None = None,
         tag: str | None = None,
         job_ids: Sequence[UUID | str] | None = None,
     ) -> WhatIf:
-        """What would have tripped, failed and been resumed under another policy; ask what comes
-        back for its sums, and for the jobs that would have fared differently.
+        """What would have tripped, failed and been resumed under another policy, or with failures
+        of some classes not counted; ask what comes back for its sums, and for the jobs that would
+        have fared differently.
         """
-        require_walkable(policy)
+        wish = Wish(policy or {}, tuple(not_counting))
+        wish.require_walkable()
         first = self._moments.moment(since or 0, "since")
         last = self._moments.now() if until is None else self._moments.moment(until, "until")
         if last < first:
             raise InvalidField("until", "is before since")
         self._copies.wait_for(last.position, needs=WHAT_IF_NEEDS)
         ids = None if job_ids is None else [str(job_id_of(str(job_id))) for job_id in job_ids]
-        asked = Asked(policy, first.position, last.position, tag, ids)
+        asked = Asked(wish, first.position, last.position, tag, ids)
         return what_if(self._ledger, self._copies, asked)

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from ledger.domain.breaker import parse_policy
 from ledger.errors import InvalidField
 from ledger.store.application import Ledger
 from ledger.store.reading import from_microseconds, microseconds
@@ -17,9 +16,8 @@ from projections.job_questions import read_cursor
 from projections.store import Questions
 from projections.what_if.lives import Life, Span, attempts_of, lives
 from projections.what_if.walk import OtherLife, StormLasts, Tally
+from projections.what_if.wish import Wish
 
-WALKED = ("trip_after", "backoff_seconds", "counts", "max_losses", "probe_after_seconds")
-"""The keys of a policy whose effect can be followed through what was recorded."""
 NEEDS = ("runs", "storms", "jobs")
 COUNTS = ("trips", "failures", "attempts", "manual_resumes")
 CAVEAT = (
@@ -36,11 +34,11 @@ TAGGED = "SELECT job_id FROM job_tags WHERE tag = :tag"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which keys of every job's policy to change, over what the job had then; from which position
-    on, up to which; for which jobs, by their ids or a tag they have now (None: all).
+    """Which other policy; from which position on, up to which; for which jobs, by their ids or a
+    tag they have now (None: all).
     """
 
-    policy: Mapping[str, Any]
+    wish: Wish
     since: int
     until: int
     tag: str | None = None
@@ -88,7 +86,8 @@ class WhatIf:
     def plain(self) -> dict[str, Any]:
         """What is said of the whole."""
         return {
-            "policy": dict(self.asked.policy),
+            "policy": dict(self.asked.wish.policy),
+            "not_counts": list(self.asked.wish.not_counts),
             "since": self.asked.since,
             "until": self.asked.until,
             "job_count": self.job_count,
@@ -131,27 +130,11 @@ WORDS = {
 }
 
 
-def require_walkable(policy: Mapping[str, Any]) -> None:
-    """Refuse a policy that cannot be asked for: no keys, an unknown one (UnknownField), one out of
-    range, or one whose effect on recorded runs nobody can tell (InvalidField).
-    """
-    parse_policy(policy, is_one_shot=False)
-    if not policy:
-        raise InvalidField("policy", f"must change something: {', '.join(WALKED)}")
-    for key in policy:
-        if key not in WALKED:
-            raise InvalidField(
-                f"policy.{key}",
-                f"cannot be asked: what it would have changed is not in what was recorded; these "
-                f"can: {', '.join(WALKED)}",
-            )
-
-
 def what_if(ledger: Ledger, copies: Copies, asked: Asked) -> WhatIf:
     """Walk every job's recorded life again under the policy that is asked for. Refuses as
-    `require_walkable`, and InvalidField for the id of no job that was there by then.
+    `Wish.require_walkable`, and InvalidField for the id of no job that was there by then.
     """
-    require_walkable(asked.policy)
+    asked.wish.require_walkable()
     with copies.reading() as questions:
         wanted = _wanted(questions, asked)
         until_at = _recorded_at(ledger, asked.until)
@@ -159,7 +142,7 @@ def what_if(ledger: Ledger, copies: Copies, asked: Asked) -> WhatIf:
         found = list(lives(questions, ledger.reading, since=asked.since, until=asked.until))
         _require_there(asked, {life.job_id for life in found})
         walked = [
-            _walked(ledger, questions, OtherLife(life, asked.policy, asked.since, until_at, lasts))
+            _walked(ledger, questions, OtherLife(life, asked.wish, asked.since, until_at, lasts))
             for life in found
             if wanted is None or life.job_id in wanted
         ]

@@ -10,14 +10,14 @@ that were not recorded are made up in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from ledger.domain.breaker import Policy, parse_policy, policy_of
+from ledger.domain.breaker import Policy, policy_of
 from projections.what_if.breaker import Breaker
 from projections.what_if.lives import Ending, Life, Span, Turn
+from projections.what_if.wish import Wish
 
 MAX_MADE_UP = 10_000
 """Attempts that are made up after one trip; with a backoff so short, the rest is not told."""
@@ -45,7 +45,7 @@ class OtherLife:
     """
 
     life: Life
-    asked: Mapping[str, Any]
+    asked: Wish
     since: int
     until: datetime
     storm_lasts: StormLasts
@@ -86,9 +86,8 @@ class OtherLife:
         self._set_policy(self._recorded_policy)
 
     def _set_policy(self, recorded: Policy) -> None:
-        asked = self.asked if self._has_begun else {}
         self._recorded_policy = recorded
-        self._policy = parse_policy(asked, is_one_shot=False, before=recorded)
+        self._policy = self.asked.over(recorded) if self._has_begun else recorded
 
     # -- runs -----------------------------------------------------------------------------------
 

@@ -26,6 +26,10 @@ class Dispatching:
         self._ledger = ledger
         self._position = position
 
+    def at(self, instant: datetime) -> Dispatching:
+        """The traces around what was the last position at an instant."""
+        return Dispatching(self._ledger, self._ledger.reading.position_at(instant))
+
     def last(self) -> Fact | None:
         """The last thing that a dispatcher did up to the position."""
         asked = AuditQuery(source=DISPATCHER, until_position=self._position, order="desc", limit=1)

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from ledger.clock import parse_rfc3339
 from ledger.domain.job import is_interval_from_end
+from ledger.domain.passed_over import NODE_ENDED
 from ledger.domain.recurrence import describe, next_fire
 from ledger.domain.runs import is_slot
 from ledger.domain.skipped import Skipped, skipped_fire
@@ -17,9 +19,6 @@ from projections.why.dispatching import ENDS
 from projections.why.links import error
 from projections.why.standing_still import REVIVALS
 from projections.why.trail import of
-
-NODE_ENDED = ("lease_expired", "owner_restarted")
-"""Causes of a lost run that say its node was gone."""
 
 
 def under_way(case: Case) -> Verdict | None:
@@ -128,7 +127,20 @@ def not_executed(case: Case) -> Verdict | None:
     )
     text = f"{what}. It is tried next at {told(case.job.next_run_at)}."
     links = [_start_of(case, end), end]
-    return Verdict(str(last["status"]), text, links, _now(case))
+    is_blocked = last["status"] == "blocked"
+    return Verdict(str(last["status"]), text, links, _unblocked(case) if is_blocked else _now(case))
+
+
+def _unblocked(case: Case) -> list[Way]:
+    """Whatever blocked the last run blocks the next one, until somebody does something about it."""
+    cause = case.job.last_run["error"] if case.job.last_run else None
+    return [
+        Way(f"Remove first what blocked it: {error(cause)}."),
+        Way(
+            f"Then wait for {told(case.job.next_run_at)}, or run it now.",
+            f"jobledger run {case.name}",
+        ),
+    ]
 
 
 def _start_of(case: Case, end: Fact | None) -> Fact | None:
@@ -170,12 +182,28 @@ def waiting(case: Case) -> Verdict:
     job = case.job
     planned = case.planned()
     by = f", decided in event {planned.position}" if planned is not None else ""
+    given_up = _given_up(case)
     text = (
         f"It waits for its fire at {told(job.next_run_at)}{by}; its schedule is "
-        f"{describe(job.compiled)}."
+        f"{describe(job.compiled)}"
+        f"{f', and slots before were given up in event {given_up.position}' if given_up else ''}."
     )
-    links = [planned, case.trail.last(of(*ENDS, *REVIVALS))]
+    links = [planned, case.trail.last(of(*ENDS, *REVIVALS)), given_up]
     return Verdict("waiting", text, links, _now(case))
+
+
+def _given_up(case: Case) -> Fact | None:
+    """The event that gave up slots which are still to come before the next run: a backoff that a
+    resume or a success cut short.
+    """
+    job = case.job
+    if job.settled_until <= case.at:
+        return None
+    return case.trail.last(
+        lambda fact: (
+            bool(fact.data.get("missed")) and parse_rfc3339(fact.data["missed"]["last"]) > case.at
+        )
+    )
 
 
 def _now(case: Case) -> list[Way]:

@@ -57,8 +57,8 @@ def _missed(data: Data) -> str:
 
 
 def error(text: str | None) -> str:
-    """An error, as long as a line bears."""
-    line = " ".join((text or "no error was told").split())
+    """An error, as long as a line bears, to stand within a sentence."""
+    line = " ".join((text or "no error was told").split()).rstrip(".")
     return line if len(line) <= LONGEST_ERROR else f"{line[: LONGEST_ERROR - 1]}…"
 
 

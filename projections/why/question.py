@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -16,8 +16,8 @@ from ledger.store.application import Ledger
 from ledger.store.reading import from_microseconds
 from ledger.store.records import Fact
 from projections.history import History
-from projections.why import due, going, standing_still
-from projections.why.case import Case, Verdict, told
+from projections.why import due, going, hindsight, standing_still
+from projections.why.case import Case, Verdict, Way, told
 from projections.why.dispatching import Dispatching, when
 from projections.why.links import chain
 from projections.why.trail import Trail
@@ -85,13 +85,21 @@ class Why:
         case = self._case(job_id, moment, position)
         if at is None:
             case = replace(case, is_now=True, here=here, is_unattended=is_unattended)
-        verdict = next(filter(None, (rule(case) for rule in RULES)))
+        verdict = _verdict(case)
+        if at is not None:
+            ways = hindsight.ways_seen_from_later(case, verdict, self._ways_now(job_id))
+            verdict = replace(verdict, ways=ways)
         return _document(case.job, case.at, position, verdict, _missed(case))
 
     def instant_of(self, position: int) -> datetime:
         """When the event at a position was recorded; for 0 when the first one was."""
         found = self._ledger.book.read(after=max(0, position - 1), limit=1)
         return from_microseconds(found[0].recorded_at) if found else self._ledger.clock.now()
+
+    def _ways_now(self, job_id: UUID) -> Sequence[Way]:
+        """What would make the job run now."""
+        case = self._case(job_id, self._ledger.clock.now(), self._ledger.writer.position)
+        return _verdict(replace(case, is_now=True)).ways
 
     def _birth(self, job_id: UUID) -> Fact:
         found = self._ledger.book.stream(job_id, after=0, upto=1, limit=1)
@@ -112,6 +120,10 @@ class Why:
         )
 
 
+def _verdict(case: Case) -> Verdict:
+    return next(filter(None, (rule(case) for rule in RULES)))
+
+
 def _not_yet(born: Fact, at: datetime, position: int) -> dict[str, Any]:
     text = f"It did not exist yet: it was scheduled at {told(when(born))}, event {born.position}."
     verdict = Verdict("not_yet", text, [born])
@@ -121,14 +133,22 @@ def _not_yet(born: Fact, at: datetime, position: int) -> dict[str, Any]:
 
 
 def _missed(case: Case) -> Fact | None:
-    """The event that recorded the slots around the instant as missed, if it came later."""
+    """The event that recorded the slots around the instant as missed, if it came later. Where slots
+    of several causes were recorded one after the other, the last of them that reaches back so far.
+    """
     if case.is_now:
         return None
-    return case.trail.next(
-        lambda fact: (
-            bool(fact.data.get("missed")) and parse_rfc3339(fact.data["missed"]["first"]) <= case.at
-        )
-    )
+    found = None
+    for fact in case.trail.on():
+        if found is not None and not _reaches(fact, case.at):
+            break
+        found = fact if _reaches(fact, case.at) else None
+    return found
+
+
+def _reaches(fact: Fact, at: datetime) -> bool:
+    missed = fact.data.get("missed")
+    return missed is not None and parse_rfc3339(missed["first"]) <= at
 
 
 def _document(

@@ -4,10 +4,14 @@ fire. Each says who or what made it so, and the way back.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 from ledger.store.records import Fact
 from projections.why.case import Case, Verdict, Way, because, told, who
-from projections.why.dispatching import ENDS
+from projections.why.dispatching import ENDS, STARTED
 from projections.why.links import error
+from projections.why.overdue import Overdue, why_not_done
 from projections.why.trail import of
 
 MAX_FAILURES = 10
@@ -47,12 +51,25 @@ def tripped(case: Case) -> Verdict | None:
     first = f" of which the first is event {failures[0].position}" if failures else ""
     since = f"its breaker tripped at {told(job.tripped_at)}" if job.tripped_at else "it had failed"
     streak = job.consecutive_errors or job.consecutive_losses
+    probe = _overdue_probe(case)
+    then = probe.text if probe is not None else _probing(case)
     text = (
         f"It is failed: {since}{f' after {streak} in a row' if streak else ''}{first} "
         f"({job.trip_class or 'class unknown'}: {error(job.trip_error)})"
-        f"{f', as part of the storm {storm}' if storm else ''}. {_probing(case)}"
+        f"{f', as part of the storm {storm}' if storm else ''}. {then}"
     )
-    return Verdict("tripped", text, [*failures, trip, latest], _ways_back(case))
+    links = [*failures, trip, latest, *(probe.links if probe is not None else ())]
+    return Verdict("tripped", text, links, _ways_back(case, probe))
+
+
+def _overdue_probe(case: Case) -> Verdict | None:
+    """Why the probe was not made whose time has come; None before that."""
+    at = case.job.probe_at
+    if at is None or at > case.at or not case.job.enabled:
+        return None
+    served = None if case.is_now else case.trail.next(of(STARTED))
+    text = f"Its probe is due since {told(at)}"
+    return why_not_done(case, Overdue(at, text, "claimed", None, served))
 
 
 def _probing(case: Case) -> str:
@@ -76,9 +93,9 @@ def _failures(case: Case) -> list[Fact]:
     return found[::-1] if is_in or first is None else [first, *found[::-1]]
 
 
-def _ways_back(case: Case) -> list[Way]:
+def _ways_back(case: Case, probe: Verdict | None) -> list[Way]:
     job = case.job
-    ways = []
+    ways: list[Way] = []
     if not job.enabled:
         ways.append(Way("Enable it first.", f"jobledger amend {case.name} --enable"))
     force = f"jobledger resume {case.name} --force --reason WHY"
@@ -87,7 +104,9 @@ def _ways_back(case: Case) -> list[Way]:
         ways.append(Way(text, f"{force} --run-now"))
     else:
         ways.append(Way("If the cause is gone, force it past its breaker.", force))
-    if job.probe_at is not None and job.enabled:
+    if probe is not None:
+        ways += probe.ways
+    elif job.probe_at is not None and job.enabled:
         ways.append(Way(f"Or wait for the probe at {told(job.probe_at)}: a success closes it."))
     return ways
 
@@ -98,8 +117,18 @@ def disabled(case: Case) -> Verdict | None:
         return None
     fact = case.trail.last(_disables)
     by = f" by {who(fact)} in event {fact.position}{because(fact)}" if fact else ""
-    way = Way("Enable it.", f"jobledger amend {case.name} --enable")
-    return Verdict("disabled", f"It was disabled{by}, so it never fires.", [fact], [way])
+    text = f"It was disabled{by}, so it never fires."
+    enable = f"jobledger amend {case.name} --enable"
+    if case.job.status != "paused":
+        return Verdict("disabled", text, [fact], [Way("Enable it.", enable)])
+    resume = _ways_out(case)
+    ways = [Way("Enable it first.", enable), *(replace(way, text=_then(way)) for way in resume[:1])]
+    text = f"{text} It is paused besides."
+    return Verdict("disabled", text, [fact, *_pauses(case)], [*ways, *resume[1:]])
+
+
+def _then(way: Way) -> str:
+    return f"Then {way.text[0].lower()}{way.text[1:]}"
 
 
 def _disables(fact: Fact) -> bool:
@@ -120,13 +149,31 @@ def paused(case: Case) -> Verdict | None:
             f"It is paused{by}, and its one instant has passed meanwhile: resuming alone would "
             "leave it with nothing to fire."
         )
-        ways = [Way("Run it now.", f"jobledger resume {case.name} --run-now")]
-        return Verdict("exhausted", text, pauses, ways)
+        return Verdict("exhausted", text, pauses, _ways_out(case))
+    if job.paused_until is not None and job.paused_until <= case.at:
+        return _pause_is_over(case, job.paused_until, pauses)
     until = f" until {told(job.paused_until)}" if job.paused_until else ", with no end set"
+    return Verdict("paused", f"It is paused{by}{until}.", pauses, _ways_out(case))
+
+
+def _pause_is_over(case: Case, until: datetime, pauses: list[Fact]) -> Verdict:
+    """A dispatcher is to resume it by itself, and has not yet."""
+    served = None if case.is_now else case.trail.next(of("job.resumed"))
+    planned = pauses[-1] if pauses else None
+    text = f"Its pause is over since {told(until)}"
+    verdict = why_not_done(case, Overdue(until, text, "lifted", planned, served, is_claim=False))
+    return replace(verdict, links=[*pauses, *verdict.links])
+
+
+def _ways_out(case: Case) -> list[Way]:
+    """Out of a pause."""
+    until = case.job.paused_until
+    if _is_over_for_good(case):
+        return [Way("Run it now.", f"jobledger resume {case.name} --run-now")]
     ways = [Way("Resume it.", f"jobledger resume {case.name}")]
-    if job.paused_until is not None:
-        ways.append(Way(f"Or wait: it resumes by itself at {told(job.paused_until)}."))
-    return Verdict("paused", f"It is paused{by}{until}.", pauses, ways)
+    if until is not None and until > case.at:
+        ways.append(Way(f"Or wait: it resumes by itself at {told(until)}."))
+    return ways
 
 
 def _pauses(case: Case) -> list[Fact]:

@@ -16,7 +16,7 @@ from tests.api.harness import Api, problem
 from tests.builders import DAY, HOUR
 
 
-def a_storm(api: Api, **policy: int) -> list[str]:
+def a_storm(api: Api, **policy: Any) -> list[str]:
     """Three jobs that fail of one thing at once, and go on unless their policy trips them; their
     ids.
     """

@@ -69,6 +69,9 @@ def test_a_stretch_is_named_by_positions_or_instants(api: Api) -> None:
         ({"policy": {"tripafter": 3}}, "unknown_field", "policy.tripafter"),
         ({"policy": {"catch_up": "none"}}, "invalid_field", "policy.catch_up"),
         ({"policie": {}}, "unknown_field", "policie"),
+        ({"not_counts": ["nonsense"]}, "invalid_field", "not_counts"),
+        ({"not_counts": "timeout"}, "invalid_field", "not_counts"),
+        ({"policy": {}, "not_counts": []}, "invalid_field", "policy"),
         ({"since": 1_000_000}, "invalid_field", "since"),
         ({"until": "2999-01-01T00:00:00Z"}, "invalid_field", "until"),
         ({"since": "2026-01-01T00:00:00"}, "invalid_field", "since"),
@@ -94,6 +97,16 @@ def test_what_cannot_be_asked_is_refused_by_name(
     assert api.ledger.writer.position == before
 
 
+def test_a_class_is_taken_out_of_what_each_job_counts_by_itself(api: Api) -> None:
+    a_storm(api, trip_after=1, counts=["timeout"])
+
+    told = api.post("/v1/what-if", {"not_counts": ["server_error"]}, by="viewer").json()["what_if"]
+
+    assert (told["policy"], told["not_counts"]) == ({}, ["server_error"])
+    assert told["differing_count"] == 0
+    assert told["what_if"]["trips"] == 0
+
+
 def test_where_no_job_fits_it_says_so_and_not_that_all_would_have_been_the_same(api: Api) -> None:
     a_storm(api)
 
@@ -113,6 +126,7 @@ def test_the_command_line_tells_what_would_have_been(tmp_path: Path) -> None:
     table = shell.ok("what-if", "--probe-after", "15m", "--csv").out
 
     assert "0 trips instead of 2" in told
+    assert "ATTEMPTS" in told
     assert "It cannot know" in told
     assert one["what_if"]["job_count"] == 1
     assert table.splitlines()[0].startswith("job_id,job_name,basis,recorded_trips")

@@ -25,6 +25,7 @@ from projections import Answers
 from projections.copies import COPIES_FILE, Copies
 from projections.job_questions import JobFilter
 from projections.what_if.question import Asked, what_if
+from projections.what_if.wish import Wish
 from tests.benchmarks.export import PART, show_export
 from tests.benchmarks.history import (
     CORRELATION,
@@ -185,7 +186,7 @@ def what_if_rows(ledger: Ledger, copies: Copies) -> Iterator[tuple[str, list[flo
     """Policies that would have tripped all the time, never, and by other classes."""
     end = ledger.book.tail_position()
     for policy in ({"trip_after": 1}, {"trip_after": 1_000_000}, {"counts": ["timeout"]}):
-        asked = Asked(policy, 0, end)
+        asked = Asked(Wish(policy), 0, end)
         yield str(policy), timed(lambda _, a=asked: what_if(ledger, copies, a), WALKS)
 
 

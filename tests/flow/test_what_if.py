@@ -18,6 +18,7 @@ from ledger.errors import InvalidField, UnknownField
 from projections import storm_questions
 from projections.copies import Copies
 from projections.what_if.question import Asked, WhatIf, what_if
+from projections.what_if.wish import Wish
 from tests.builders import ManualClock, open_ledger
 from tests.oracles.what_if import as_it_would_have_been, as_recorded
 from tests.storm.making import Making, Size
@@ -52,7 +53,7 @@ class Fleet:
 
     def ask(self, policy: dict[str, Any], **more: Any) -> WhatIf:
         return what_if(
-            self.ledger, self.copies, Asked(policy, **{"since": 0, "until": self.end, **more})
+            self.ledger, self.copies, Asked(Wish(policy), **{"since": 0, "until": self.end, **more})
         )
 
 

@@ -17,6 +17,7 @@ from ledger.domain import outcomes
 from ledger.store import run_commands
 from projections.copies import Copies
 from projections.what_if.question import Asked, what_if
+from projections.what_if.wish import Wish
 from tests.builders import SUCCESS, ManualClock, a_spec, open_ledger
 from tests.oracles.what_if import as_it_would_have_been, as_recorded
 
@@ -33,6 +34,14 @@ POLICIES: tuple[dict[str, Any], ...] = (
     {"max_losses": 2, "trip_after": 4},
     {"max_losses": 100},
 )
+WISHES = (
+    *(Wish(policy) for policy in POLICIES),
+    Wish(not_counts=("rate_limited",)),
+    Wish(not_counts=("server_error",)),
+    Wish({"trip_after": 1}, ("unauthorized",)),
+    Wish({"counts": ["unauthorized", "rate_limited"]}, ("rate_limited", "timeout")),
+)
+COUNTED = (["rate_limited"], ["unauthorized"], ["rate_limited", "unauthorized"])
 
 
 class Wild:
@@ -40,7 +49,11 @@ class Wild:
 
     def __init__(self, ledger: Ledger, clock: ManualClock, chance: Random) -> None:
         self.ledger, self.clock, self.chance = ledger, clock, chance
-        policy = {"trip_after": chance.choice([2, 4]), "max_losses": chance.choice([2, 3])}
+        policy = {
+            "trip_after": chance.choice([2, 4]),
+            "max_losses": chance.choice([2, 3]),
+            "counts": chance.choice(COUNTED),
+        }
         self.job_id: UUID = ledger.schedule(a_spec(name="wild", policy=policy)).job_id
 
     def live(self) -> None:
@@ -56,7 +69,10 @@ class Wild:
         elif dice < 0.93:
             self.ledger.pause(self.job_id)
         else:
-            policy = {"trip_after": self.chance.choice([2, 3, 5])}
+            policy = {
+                "trip_after": self.chance.choice([2, 3, 5]),
+                "counts": self.chance.choice(COUNTED),
+            }
             self.ledger.amend(self.job_id, {"policy": policy})
 
     def wake(self) -> None:
@@ -99,11 +115,13 @@ def test_every_policy_comes_to_what_the_raw_events_come_to(tmp_path: Path, seed:
         copies.catch_up()
         history = ledger.history(wild.job_id)
         end = ledger.writer.position
-        for policy in POLICIES:
-            answer = what_if(ledger, copies, Asked(policy, 0, end))
+        for wish in WISHES:
+            answer = what_if(ledger, copies, Asked(wish, 0, end))
             recorded = as_recorded(history)
             at = parse_rfc3339(history[-1]["recorded_at"])
-            other = as_it_would_have_been(history, policy, [], at)
-            assert answer.recorded == asdict(recorded), (seed, policy)
-            assert answer.other == asdict(other), (seed, policy)
+            other = as_it_would_have_been(
+                history, wish.policy, [], at, not_counting=wish.not_counts
+            )
+            assert answer.recorded == asdict(recorded), (seed, wish)
+            assert answer.other == asdict(other), (seed, wish)
         copies.close()

@@ -39,10 +39,16 @@ def as_recorded(history: Sequence[Event]) -> Count:
 
 
 def as_it_would_have_been(
-    history: Sequence[Event], changed: Mapping[str, Any], storms: Storms, end: datetime
+    history: Sequence[Event],
+    changed: Mapping[str, Any],
+    storms: Storms,
+    end: datetime,
+    *,
+    not_counting: Sequence[str] = (),
 ) -> Count:
-    """The same history under a changed policy."""
+    """The same history under a changed policy, and without counting some classes."""
     slow = Slow(changed, storms)
+    slow.not_counting = not_counting
     for place, event in enumerate(history):
         slow.take(event, partial(_next_resume_after, history, place, end))
     if slow.is_stopped and slow.status not in ("failed", "deleted"):
@@ -64,6 +70,7 @@ class Slow:
 
     def __init__(self, changed: Mapping[str, Any], storms: Storms) -> None:
         self.changed, self.storms = changed, storms
+        self.not_counting: Sequence[str] = ()
         self.count = Count()
         self.policy: dict[str, Any] = {}
         self.status = "active"
@@ -105,7 +112,8 @@ class Slow:
             self.trip()
 
     def fail(self, data: Mapping[str, Any]) -> bool:
-        is_counted = data["failure_class"] in self.policy["counts"]
+        name = data["failure_class"]
+        is_counted = name in self.policy["counts"] and name not in self.not_counting
         self.count.failures += 1
         self.errors += is_counted
         self.losses = 0

@@ -15,6 +15,21 @@ GOING = {
     "blocked", "lost", "backoff", "waiting", "node_down",
 }  # fmt: skip
 SHOWN_FAILURES = 10
+STARTING = {"due", "jitter", "at_limit", "no_worker"}
+SAID_OF_GAPS = {
+    "paused": {"paused", "exhausted", "overlap", "due"},
+    "failed": {"tripped"},
+    "disabled": {"disabled"},
+    "overlap": {"overlap"},
+    "backoff": {"backoff", "waiting"},
+    "delayed": {"waiting", *STARTING},
+    "downtime": {"node_down", "catch_up_spread"},
+    "no_worker": {"no_worker", "due"},
+    "amended": GOING | UNDER_WAY,
+}
+"""For the cause of a gap, what `why` may say of one of its slots, unless a run began at that very
+instant.
+"""
 
 
 def expected(events: Sequence[Event]) -> tuple[set[str], list[int]]:
@@ -31,6 +46,8 @@ def expected(events: Sequence[Event]) -> tuple[set[str], list[int]]:
         return {"tripped"}, trip_of(events)
     if not is_enabled(events):
         return {"disabled"}, last([event for event in events if disables(event)], None)
+    if status == "paused" and is_over(events):
+        return {"exhausted", "due", "node_down"}, since_revival(events, {"job.paused"})
     if status == "paused":
         return {"paused", "exhausted"}, since_revival(events, {"job.paused"})
     return GOING, []
@@ -70,6 +87,12 @@ def is_enabled(events: Sequence[Event]) -> bool:
         if event["topic"] == "job.amended":
             enabled = event["data"]["changes"].get("enabled", enabled)
     return enabled
+
+
+def is_over(events: Sequence[Event]) -> bool:
+    """Whether the end of the pause has come."""
+    until = next(e["data"]["until"] for e in reversed(events) if e["topic"] == "job.paused")
+    return until is not None and _plain(until) <= _plain(events[-1]["recorded_at"])
 
 
 def disables(event: Event) -> bool:

@@ -432,6 +432,20 @@ def test_every_slot_that_was_missed_is_in_a_gap(fleet: Fleet) -> None:
     assert {"downtime", "failed", "paused"} <= causes
 
 
+def test_gaps_and_why_tell_one_cause_of_one_slot(fleet: Fleet) -> None:
+    random, met = Random(7), Counter[str]()
+    told = [one for events in fleet.by_job.values() for one in resume_oracle.gaps_of(events)]
+    rare = [one for one in told if one["cause"] not in ("paused", "failed", "downtime")]
+    for gap in [*rare, *random.sample(told, min(60, len(told)))]:
+        for slot in (gap["first"], gap["last"]):
+            answer = fleet.answers.why(gap["job_id"], at=parse_rfc3339(slot))["why"]["answer"]
+            allowed = why_oracle.SAID_OF_GAPS[gap["cause"]] | {"running"}
+            assert answer in allowed, (gap, slot, answer)
+        met[gap["cause"]] += 1
+
+    assert {"backoff", "downtime", "failed", "paused"} <= set(met)
+
+
 COMPARED = (
     "name", "description", "delivery", "delete_after_run", "schedule", "task", "executor", "tags",
     "policy", "enabled", "status", "paused_until", "consecutive_errors", "consecutive_losses",
@@ -482,27 +496,31 @@ def changers(events: Sequence[Event], first: int, last: int) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    "policy",
+    ("policy", "not_counting"),
     [
-        {"counts": [name for name in COUNTABLE if name != "rate_limited"]},
-        {"trip_after": 2},
-        {"trip_after": 1_000_000, "backoff_seconds": [60]},
+        ({}, ["rate_limited"]),
+        ({"counts": [name for name in COUNTABLE if name != "rate_limited"]}, []),
+        ({"trip_after": 2}, []),
+        ({"trip_after": 1_000_000, "backoff_seconds": [60]}, []),
     ],
-    ids=["not counting rate limits", "sooner", "never"],
+    ids=["not counting rate limits", "counting the rest", "sooner", "never"],
 )
-def test_what_if_is_a_slow_walk_through_every_life(fleet: Fleet, policy: dict[str, Any]) -> None:
+def test_what_if_is_a_slow_walk_through_every_life(
+    fleet: Fleet, policy: dict[str, Any], not_counting: list[str]
+) -> None:
     storms = [
         (one["signature"], *(parse_rfc3339(one[f"{end}_failed_at"]) for end in ("first", "last")))
         for one in fleet.answers.storms(limit=1000)["storms"]
     ]
     end_at = fleet.at(fleet.end)
 
-    found = fleet.answers.what_if(policy)
+    found = fleet.answers.what_if(policy, not_counting=not_counting)
 
     recorded, other = Counter[str](), Counter[str]()
     for events in fleet.by_job.values():
         recorded.update(asdict(as_recorded(events)))
-        other.update(asdict(as_it_would_have_been(events, policy, storms, end_at)))
+        slow = as_it_would_have_been(events, policy, storms, end_at, not_counting=not_counting)
+        other.update(asdict(slow))
     assert found.recorded == dict(recorded)
     assert found.other == dict(other)
     assert found.recorded != found.other

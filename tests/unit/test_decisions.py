@@ -12,6 +12,7 @@ from pytest import raises
 
 from ledger.domain import runs
 from ledger.domain.job import Job, Revival
+from ledger.domain.pauses import end_pause
 from ledger.errors import (
     InvalidField,
     LedgerError,
@@ -161,7 +162,7 @@ def test_a_second_until_does_not_forget_what_was_owed_since_the_first_pause() ->
     job = a_job(paused(LATER))
     job.pause(LATER + HOUR, now=NOON + HOUR, by=by())
 
-    job.end_pause(now=LATER + HOUR, by=by())
+    end_pause(job, now=LATER + HOUR, by=by())
 
     missed = job.pending_events[-1].missed  # type: ignore[attr-defined]
     assert (missed["count"], missed["first"]) == (25 * 60, "2026-03-02T12:01:00Z")
@@ -178,7 +179,7 @@ def test_a_pause_drops_a_run_that_was_asked_for() -> None:
 def test_a_pause_ends_by_itself_at_its_instant() -> None:
     job = a_job(paused(LATER), schedule=HOURLY)
 
-    assert job.end_pause(now=LATER, by=by())
+    assert end_pause(job, now=LATER, by=by())
 
     assert (job.status, job.next_run_at, job.paused_until) == ("active", LATER + HOUR, None)
     assert events_of(job)[-1] == "job.resumed"
@@ -189,7 +190,7 @@ def test_no_pause_ends_that_is_not_over(change: Change) -> None:
     job = a_job(change)
     before = events_of(job)
 
-    ended = job.end_pause(now=LATER, by=by())
+    ended = end_pause(job, now=LATER, by=by())
 
     assert ended is False
     assert events_of(job) == before
@@ -198,7 +199,7 @@ def test_no_pause_ends_that_is_not_over(change: Change) -> None:
 def test_a_disabled_job_whose_pause_ends_is_active_and_still_does_not_fire() -> None:
     job = a_job(paused(LATER), disabled)
 
-    job.end_pause(now=LATER, by=by())
+    end_pause(job, now=LATER, by=by())
 
     assert (job.status, job.enabled, job.next_run_at) == ("active", False, None)
 
@@ -207,7 +208,7 @@ def test_a_one_shot_whose_instant_passed_in_the_pause_is_caught_up_when_the_paus
     job = a_job(paused(LATER), schedule=ONCE)
     instant = job.owed_from
 
-    job.end_pause(now=LATER, by=by())
+    end_pause(job, now=LATER, by=by())
     running(at=LATER, is_late=True)(job)
 
     assert job.open_run is not None

@@ -83,6 +83,121 @@ def test_a_probe_that_a_restart_interrupted_does_not_double_the_wait() -> None:
     assert last(job).probe_at == NOON + 4 * MINUTE
 
 
+# -- which cause each slot has --------------------------------------------------------------------
+
+EVERY_FIVE_SECONDS = {"kind": "every", "interval_seconds": 5, "anchor": "grid"}
+FIRST = NOON + timedelta(seconds=5)
+WORKER = {"kind": "worker", "queue": "gpu"}
+
+
+def causes(job: Job) -> list[tuple[str, str, int]]:
+    """Of each event that recorded missed slots: its topic, the cause, and how many."""
+    told = ((event, getattr(event, "missed", None)) for event in job.pending_events)
+    return [
+        (event.TOPIC.removeprefix("job."), missed["cause"], missed["count"])  # type: ignore[attr-defined]
+        for event, missed in told
+        if missed
+    ]
+
+
+def test_slots_that_are_given_up_to_backoff_have_that_cause() -> None:
+    policy = {"backoff_seconds": [60]}
+    job = a_job(running(at=FIRST), schedule=EVERY_FIVE_SECONDS, policy=policy)
+
+    failed(at=FIRST)(job)
+
+    assert causes(job) == [("run_failed", "backoff", 11)]
+
+
+def test_slots_that_are_given_up_to_a_retry_after_have_that_cause() -> None:
+    job = a_job(running(), schedule=EVERY_MINUTE)
+
+    failed(retry_after=NOON + 10 * MINUTE + timedelta(seconds=30))(job)
+
+    assert causes(job) == [("run_failed", "backoff", 9)]
+
+
+def test_slots_while_a_run_was_under_way_are_told_apart_from_those_that_its_backoff_passes() -> (
+    None
+):
+    job = a_job(running(), schedule=EVERY_MINUTE)
+
+    failed(at=NOON + 4 * MINUTE, retry_after=NOON + 10 * MINUTE + timedelta(seconds=30))(job)
+
+    assert causes(job) == [("fires_skipped", "overlap", 3), ("run_failed", "backoff", 6)]
+    assert job.next_run_at == NOON + 10 * MINUTE + timedelta(seconds=30)
+
+
+def test_slots_before_a_late_slot_began_are_told_apart_from_those_while_it_ran() -> None:
+    late = NOON + 11 * MINUTE
+    job = a_job(running(at=late, is_late=True), schedule=EVERY_MINUTE)
+
+    succeeded(at=late + 2 * MINUTE)(job)
+
+    assert causes(job) == [("fires_skipped", "downtime", 10), ("run_succeeded", "overlap", 2)]
+
+
+def test_slots_before_a_retry_that_nobody_was_there_for_are_downtime() -> None:
+    job = a_job(schedule=EVERY_FIVE_SECONDS, policy={"backoff_seconds": [58]})
+    running(at=FIRST)(job)
+    failed(at=FIRST)(job)
+    late = NOON + 10 * MINUTE
+
+    running(at=late, is_late=True)(job)
+    succeeded(at=late)(job)
+
+    assert job.pending_events[-2].trigger == "retry"  # type: ignore[attr-defined]
+    assert causes(job) == [("run_failed", "backoff", 11), ("fires_skipped", "downtime", 108)]
+
+
+def test_slots_while_an_operator_asked_for_a_run_of_what_nobody_took_are_downtime() -> None:
+    job = a_job(schedule=EVERY_MINUTE)
+    job.request_run(now=NOON + 10 * MINUTE, by=by())
+    running(at=NOON + 10 * MINUTE)(job)
+
+    succeeded(at=NOON + 10 * MINUTE)(job)
+
+    assert causes(job) == [("run_succeeded", "downtime", 10)]
+
+
+@pytest.mark.parametrize("policy", [{}, {"catch_up": "none"}])
+def test_slots_that_no_worker_took_say_so(policy: Any) -> None:
+    job = a_job(schedule=EVERY_MINUTE, executor=WORKER, policy=policy)
+    late = NOON + 11 * MINUTE
+
+    running(at=late, is_late=True)(job)
+    if job.open_run is not None:
+        succeeded(at=late)(job)
+
+    assert [(cause, count) for _, cause, count in causes(job)] == [
+        ("no_worker", 11 if policy else 10)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"), [("lease_expired", "downtime"), ("shutdown", "overlap")]
+)
+def test_slots_while_a_run_was_lost_are_no_overlap_when_its_node_was_gone(
+    cause: str, told: str
+) -> None:
+    job = a_job(running(), schedule=EVERY_MINUTE)
+
+    lost(cause, at=NOON + 4 * MINUTE)(job)
+
+    assert causes(job) == [("run_lost", told, 3)]
+
+
+def test_slots_before_an_instant_that_a_resume_named_were_delayed() -> None:
+    job = a_job(paused(), schedule=EVERY_MINUTE)
+    named = NOON + 10 * MINUTE + timedelta(seconds=30)
+    job.resume(Revival(run_at=named), now=NOON + timedelta(seconds=1), by=by())
+    running(at=named)(job)
+
+    succeeded(at=named + 2 * MINUTE)(job)
+
+    assert causes(job) == [("fires_skipped", "delayed", 10), ("run_succeeded", "overlap", 2)]
+
+
 # -- a schedule that goes -------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from ledger.domain import outcomes, runs
 from ledger.domain.job import Job, Revival
+from ledger.domain.pauses import end_pause
 from ledger.errors import LedgerError
 from tests.builders import (
     HOUR,
@@ -62,7 +63,7 @@ COMMANDS: dict[str, Change] = {
     "resume with force": lambda job: resume(job, force=True),
     "run": lambda job: job.request_run(now=LATER, by=by()),
     "due": lambda job: runs.start_due(job, runs.Claim("node"), now=LATER, by=by()) is not None,
-    "`until` has come": lambda job: job.end_pause(now=LATER, by=by()),
+    "`until` has come": lambda job: end_pause(job, now=LATER, by=by()),
     "delete": lambda job: job.delete(now=LATER, by=by()),
 }
 
@@ -98,7 +99,7 @@ def in_state(state: str) -> Job:
         case "active":
             return a_job()
         case "paused":
-            return a_job(paused(NOON + HOUR / 2))
+            return a_job(paused(LATER))
         case "failed":
             return a_job(tripped(2), policy={"trip_after": 2})
         case "completed":

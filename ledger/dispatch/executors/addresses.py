@@ -183,10 +183,16 @@ class Guard:
     def _require_acceptable(self, host: str, port: int, found: Iterable[Address]) -> None:
         for address in found:
             if not is_public(address) and not self.allow.permits(host, port, address):
-                raise TargetRefused(
-                    f"{host} leads to {address}, which is not on the public internet: nothing "
-                    f"was sent. If it is meant, add {host} or {address} to {SETTING}."
-                )
+                raise TargetRefused(_refusal(host, str(address)))
+
+
+def _refusal(host: str, address: str) -> str:
+    is_named = host != address
+    return (
+        f"{host} {f'leads to {address}, which ' if is_named else ''}is not on the public internet: "
+        f"nothing was sent. If it is meant, add {host}{f' or {address}' if is_named else ''} to "
+        f"{SETTING}."
+    )
 
 
 class GuardedNetwork(httpcore.AsyncNetworkBackend):

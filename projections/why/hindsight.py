@@ -1,0 +1,71 @@
+"""What would have made a job run, asked of the past: what did so later, or what would have done so
+then, with the command only where it still would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ledger.store.records import Fact
+from projections.why.case import Case, Verdict, Way, told, who
+from projections.why.dispatching import STARTED, when
+from projections.why.trail import Fits, of
+
+
+def ways_seen_from_later(case: Case, verdict: Verdict, now: Sequence[Way]) -> list[Way]:
+    """The ways of an answer about the past; `now` are those of an answer about the present."""
+    if not verdict.ways:
+        return []
+    awaited = [case.trail.next(fits) for fits in _awaited(case, verdict)]
+    came = [Way(_told(fact)) for fact in awaited if fact is not None]
+    if len(came) == len(awaited):
+        return came
+    return [*came, *(_then(way, now) for way in verdict.ways)]
+
+
+def _awaited(case: Case, verdict: Verdict) -> list[Fits]:
+    """What had to come for the job to run again."""
+    if verdict.code != "disabled":
+        return [_BY_CODE.get(verdict.code, of(STARTED))]
+    return [_enables, of("job.resumed")] if case.job.status == "paused" else [_enables]
+
+
+def _enables(fact: Fact) -> bool:
+    return fact.topic == "job.amended" and fact.data["changes"].get("enabled") is True
+
+
+_BY_CODE: Mapping[str, Fits] = {
+    "tripped": of("job.force_resumed", "job.circuit_closed"),
+    "paused": of("job.resumed"),
+    "exhausted": of("job.resumed", "job.run_requested", "job.amended"),
+}
+
+
+def _told(fact: Fact) -> str:
+    deed = _DEEDS[fact.topic].format(by=who(fact))
+    return f"It was {deed} at {told(when(fact))} (event {fact.position})."
+
+
+_DEEDS: Mapping[str, str] = {
+    STARTED: "claimed",
+    "job.amended": "amended by {by}",
+    "job.resumed": "resumed by {by}",
+    "job.force_resumed": "forced past its breaker by {by}",
+    "job.circuit_closed": "brought back by its probe",
+    "job.run_requested": "asked to run by {by}",
+}
+
+
+def _then(way: Way, now: Sequence[Way]) -> Way:
+    """A way of that time: whether it still is one."""
+    text = way.text.removeprefix("Or ")
+    text = f"{text[0].lower()}{text[1:]}"
+    if _is_one(way, now):
+        return Way(f"Then as now: {text}", way.command)
+    return Way(f"Then, but no longer: {text}")
+
+
+def _is_one(way: Way, now: Sequence[Way]) -> bool:
+    if way.command is None:
+        return any(one.text == way.text for one in now)
+    return any(one.command == way.command for one in now)
