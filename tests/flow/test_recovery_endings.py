@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -12,6 +13,7 @@ from ledger import Ledger
 from ledger.clock import SystemClock
 from ledger.dispatch.recoveries import RecoveryDriver
 from ledger.domain.recovery_plan import Selector, Terms
+from projections import Answers
 from tests.builders import HOUR, ManualClock
 from tests.flow.recovering import World, a_world
 from tests.flow.typed_commands import Shell, tripped_job
@@ -53,6 +55,20 @@ def test_a_recovery_that_waited_for_its_probe_is_told_as_waiting_then(world: Wor
 
     assert (before["status"], before["next_step_at"]) == ("probing", None)
     assert after["status"] == "dripping"
+
+
+def test_a_resume_of_a_recovery_names_it_and_one_by_hand_names_none(world: World) -> None:
+    by_hand, *ids = world.trip(3)
+    world.ledger.resume(by_hand, force=True)
+    world.ledger.recoveries.plan(LIMITED)
+    world.live_until_ended("R-1", 12 * HOUR)
+
+    with Answers.open(world.ledger) as answers:
+        told = answers.resumes()["resumes"]
+
+    assert {UUID(one["job_id"]): one["recovery_id"] for one in told} == {
+        by_hand: None, ids[0]: "R-1", ids[1]: "R-1"
+    }  # fmt: skip
 
 
 def test_the_list_tells_who_came_back_and_who_is_left_under_their_heads(tmp_path: Path) -> None:
