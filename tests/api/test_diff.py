@@ -111,7 +111,7 @@ def _without_instant(told: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in told.items() if key != "recorded_at"}
 
 
-@pytest.mark.parametrize("seed", [4, 5])
+@pytest.mark.parametrize("seed", [4, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_comparison_is_what_a_slow_look_at_every_event_finds(framed: Api, seed: int) -> None:
     life, random = Life(framed, seed), Random(seed)
     for _ in range(110):

@@ -30,13 +30,14 @@ FILTERS: dict[str, tuple[list[str], AuditQuery]] = {
     ),
     "a class": (["--failure-class", "rate_limited"], AuditQuery(failure_class="rate_limited")),
 }
+NARROW = [name for name in FILTERS if name != "everything"]
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two days of a small fleet: more events than one stretch has."""
     folder = tmp_path_factory.mktemp("fleet")
-    Making(folder, 11, Size(jobs=40, days=2)).make()
+    Making(folder, 11, Size(jobs=24, days=2)).make()
     return folder
 
 
@@ -45,7 +46,9 @@ def told(fleet: Path, query: AuditQuery) -> list[dict[str, Any]]:
         return list(ledger.reading.export(query))
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize(
+    "name", ["everything", *(pytest.param(name, marks=pytest.mark.slow) for name in NARROW)]
+)
 def test_an_export_is_every_event_that_fits_in_order(fleet: Path, name: str) -> None:
     flags, query = FILTERS[name]
     shell = Shell(fleet)
@@ -122,6 +125,7 @@ def test_what_does_not_go_together_is_wrong_usage(tmp_path: Path, flags: tuple[s
     assert shell.type("export", *flags).code == 2
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_how_far_an_export_is(fleet: Path, tmp_path: Path) -> None:
     file = tmp_path / "events.csv"
 

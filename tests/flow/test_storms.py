@@ -17,7 +17,7 @@ from pytest import raises
 from ledger.errors import NotFound
 from ledger.store.reading import from_microseconds
 from ledger.store.records import Fact
-from projections import jobs, storm_questions, storms
+from projections import jobs, storm_questions, storm_recovery, storms
 from projections.store import NOTHING, Row
 from tests.builders import an_id
 from tests.oracles import storms as storm_oracle
@@ -330,6 +330,19 @@ def test_one_storm_tells_its_jobs_and_its_course() -> None:
         (instant(START + MINUTE), 1),
         (instant(START + 2 * MINUTE), 1),
     ]
+
+
+def test_who_left_a_storm_by_a_trip_is_who_a_recovery_may_bring_back() -> None:
+    story = Story().fails(1, 2, 3, 4, 5).succeeds(5).happens("job.paused", 4, after=SECOND)
+    story.happens("job.circuit_tripped", 1, after=SECOND).happens("job.deleted", 3)
+    story.happens("job.circuit_tripped", 2, after=SECOND)
+
+    found = storm_recovery.members(Memory().take(story.facts), "S-1")
+
+    assert found.left_at == {
+        an_id(1): from_microseconds(story.at - SECOND),
+        an_id(2): from_microseconds(story.at),
+    }
 
 
 @pytest.mark.parametrize(

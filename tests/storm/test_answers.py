@@ -353,9 +353,12 @@ def test_the_storms_are_those_that_a_slow_look_finds(fleet: Fleet) -> None:
         assert one["job_count"] == len(jobs)
         detail = fleet.answers.storm(one["id"])["storm"]
         assert {job["id"] for job in detail["jobs"]} == jobs
-        minutes = Counter(failure.recorded_at // 60_000_000 for failure in storm.failures)
-        assert [one["failure_count"] for one in detail["per_minute"]] == [
-            minutes[minute] for minute in sorted(minutes)
+        assert [(one["failure_count"], one["job_count"]) for one in detail["per_minute"]] == [
+            (one["failure_count"], one["job_count"]) for one in storm_oracle.per_minute(storm)
+        ]
+        assert [(job["id"], job["failure_count"], job["left_by"]) for job in detail["jobs"]] == [
+            (job["id"], job["failure_count"], job["left_by"])
+            for job in storm_oracle.members(storm, facts)
         ]
         assert one["trip_count"] == sum(trips_next(fleet, failure) for failure in storm.failures)
         assert detail["fires_lost"]["count"] == fires_lost(fleet, storm)
@@ -413,9 +416,7 @@ def test_every_forced_resume_is_scored_as_the_raw_events_have_it(fleet: Fleet) -
     found = [one for events in fleet.by_job.values() for one in resume_oracle.resumes_of(events)]
     found.sort(key=lambda one: -one["position"])
     assert [{key: one[key] for key in found[0]} for one in told] == found
-    decided = [one for one in found if one["outcome"] != "open"]
-    assert rates["all"]["decided_count"] == len(decided)
-    assert rates["all"]["held_count"] == sum(one["outcome"] == "held" for one in decided)
+    assert rates["all"] == resume_oracle.rates_of(found)
     planted = Counter(resume["holds"] for resume in fleet.planted["resumes"])
     assert Counter(one["outcome"] == "held" for one in found) == planted
 
@@ -541,6 +542,9 @@ def test_a_storm_that_is_played_again_ends_where_the_jobs_stood(fleet: Fleet) ->
     expected = fleet.stood(last)
     assert board.statuses == {job_id: job["status"] for job_id, job in expected.items()}
     assert board.running == {job_id for job_id, job in expected.items() if job["open_run"]}
+    assert board.failing == {
+        job_id for job_id, job in expected.items() if job["consecutive_errors"] > 0
+    }
     failures = [event for event in stretch if event["topic"] == "job.run_failed"]
     assert sum(board.failures.values()) == len(failures)
     assert board.trip_count == sum(event["topic"] == "job.circuit_tripped" for event in stretch)
