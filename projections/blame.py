@@ -16,7 +16,7 @@ from ledger.store.records import Fact
 from projections.history import History
 from projections.jobs import AMENDABLE
 from projections.why.dispatching import ENDS, STARTED
-from projections.why.trail import Trail
+from projections.why.trail import Trail, of
 
 STATUS_TOPICS: Mapping[str, str] = {
     "job.scheduled": "active",
@@ -36,6 +36,17 @@ PAUSE_TOPICS = (
 RARE_TOPICS = (*STATUS_TOPICS, "job.amended", "job.imported")
 STOPS = ("job.paused", "job.circuit_tripped", "job.completed", "job.deleted")
 """What takes the next run away, though it has no such field."""
+
+STATE = (
+    "status", "next_run_at", "paused_until", "open_run", "last_run", "consecutive_errors",
+    "consecutive_losses",
+)  # fmt: skip
+"""The fields that nobody writes by hand."""
+REVIVALS = ("job.resumed", "job.force_resumed", "job.circuit_closed")
+ERROR_TOPICS = ("job.run_succeeded", "job.run_failed", "job.imported", *REVIVALS)
+"""What sets `consecutive_errors`: a success and a revival to none."""
+LOSS_TOPICS = ("job.run_succeeded", "job.run_failed", "job.run_lost", *REVIVALS)
+"""What sets `consecutive_losses`: whatever is no loss, to none."""
 
 
 class Blame:
@@ -105,6 +116,8 @@ def _given_by_runs(trail: Trail, birth: Fact) -> dict[str, Fact]:
         "next_run_at": trail.last(_sets_next_run) or birth,
         "open_run": trail.last(lambda fact: fact.topic in (STARTED, *ENDS)) or birth,
         "last_run": trail.last(_sets_last_run) or birth,
+        "consecutive_errors": trail.last(of(*ERROR_TOPICS)) or birth,
+        "consecutive_losses": trail.last(of(*LOSS_TOPICS)) or birth,
     }
 
 
@@ -120,8 +133,7 @@ def _sets_last_run(fact: Fact) -> bool:
 
 
 def _values(job: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("status", "next_run_at", "paused_until", "open_run", "last_run", *AMENDABLE)
-    return _spread({name: job[name] for name in names})
+    return _spread({name: job[name] for name in (*STATE, *AMENDABLE)})
 
 
 def _spread(fields: Mapping[str, Any]) -> dict[str, Any]:

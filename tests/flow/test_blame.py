@@ -40,6 +40,8 @@ def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: i
             job = history._state(UUID(job_id), events[place]["version"])
             values = {item["field"]: item["value"] for item in told["fields"]}
             assert values["status"] == job.status, where
+            assert values["consecutive_errors"] == job.consecutive_errors, where
+            assert values["consecutive_losses"] == job.consecutive_losses, where
             assert values["policy.trip_after"] == job.policy["trip_after"], where
     world.close()
 

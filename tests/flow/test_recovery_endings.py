@@ -9,10 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from ledger import Ledger
+from ledger import Ledger, Selector, Terms
 from ledger.clock import SystemClock
 from ledger.dispatch.recoveries import RecoveryDriver
-from ledger.domain.recovery_plan import Selector, Terms
 from projections import Answers
 from tests.builders import HOUR, ManualClock
 from tests.flow.recovering import World, a_world

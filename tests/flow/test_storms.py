@@ -339,10 +339,7 @@ def test_who_left_a_storm_by_a_trip_is_who_a_recovery_may_bring_back() -> None:
 
     found = storm_recovery.members(Memory().take(story.facts), "S-1")
 
-    assert found.left_at == {
-        an_id(1): from_microseconds(story.at - SECOND),
-        an_id(2): from_microseconds(story.at),
-    }
+    assert found.trips == {an_id(1): {2}, an_id(2): {2}}
 
 
 @pytest.mark.parametrize(

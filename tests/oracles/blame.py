@@ -20,7 +20,7 @@ def written(event: dict[str, Any]) -> set[str]:
     topic, data = event["topic"], event["data"]
     if topic == "job.scheduled":
         return {*FIELDS, "delete_after_run", "paused_until", "next_run_at", "open_run",
-                "last_run"}  # fmt: skip
+                "last_run", "consecutive_errors", "consecutive_losses"}  # fmt: skip
     fields = set(data.get("changes", {})) - {"policy"}
     if "next_run_at" in data or topic in STOPS:
         fields.add("next_run_at")
@@ -30,6 +30,10 @@ def written(event: dict[str, Any]) -> set[str]:
         fields |= {"open_run", "last_run"}
     if topic == "job.imported" and data["last_run_at"] is not None:
         fields.add("last_run")
+    if topic in ("job.run_succeeded", "job.run_failed", "job.run_lost", *REVIVALS):
+        fields.add("consecutive_losses")
+    if topic in ("job.run_succeeded", "job.run_failed", "job.imported", *REVIVALS):
+        fields.add("consecutive_errors")
     if topic in (*REVIVALS, "job.paused"):
         fields.add("paused_until")
     return fields

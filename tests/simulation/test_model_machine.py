@@ -5,6 +5,7 @@ says: in memory, on SQLite, and over HTTP.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -150,7 +151,20 @@ class LedgerMachine(RuleBasedStateMachine):
         assert reply.answer == (CHANGED if expected == REPEATED else expected), order
         has_grown = self.driver.position() > before
         assert has_grown == (expected == CHANGED), f"{order}: {expected}, but events were appended"
+        if expected == CHANGED and order.what in OUTCOMES:
+            self.count_what_was_passed_over(order.job)
         self.remember(order, expected, reply)
+
+    def count_what_was_passed_over(self, number: int) -> None:
+        """Slots of several causes take an event each, before that of the end; the model knows no
+        time, and is told how many there were.
+        """
+        model, job = self.fleet.jobs[number], self.driver.fold(self.driver.ids[number])
+        more = job.version - model.version
+        assert 0 <= more <= (0 if model.state.is_one_shot else 2)
+        is_revised = model.revision == model.version
+        revision = model.revision + more if is_revised else model.revision
+        self.fleet.jobs[number] = replace(model, version=job.version, revision=revision)
 
     def remember(self, order: Order, expected: str, reply: Reply) -> None:
         """A repeated key must tell what was told at first."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from projections.what_if.lives import Ending, Life, Step, Turn
 from projections.what_if.walk import OtherLife
+from projections.what_if.wish import Wish
 from tests.builders import HOUR, MINUTE, NOON
 
 POLICY = {
@@ -38,7 +39,7 @@ class Story:
     def under(self, **policy: Any) -> OtherLife:
         """The same under another policy, until six hours after noon; no storm is on."""
         life = Life("job", len(self.steps), steps=self.steps)
-        other = OtherLife(life, policy, 0, NOON + 6 * HOUR, no_storm)
+        other = OtherLife(life, Wish(policy), 0, NOON + 6 * HOUR, no_storm)
         other.walk()
         return other
 
