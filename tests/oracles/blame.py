@@ -12,6 +12,15 @@ STATUS = {
     "job.deleted": "deleted", "job.scheduled": "active",
 }  # fmt: skip
 REVIVALS = ("job.resumed", "job.force_resumed", "job.circuit_closed")
+SUCCEEDED, FAILED = "job.run_succeeded", "job.run_failed"
+WRITERS = {
+    "open_run": ENDS,
+    "last_run": ENDS,
+    "consecutive_losses": (SUCCEEDED, FAILED, "job.run_lost", *REVIVALS),
+    "consecutive_errors": (SUCCEEDED, FAILED, "job.imported", *REVIVALS),
+    "paused_until": (*REVIVALS, "job.paused"),
+}
+"""What these topics set, whatever they hold."""
 STOPS = ("job.paused", "job.circuit_tripped", "job.completed", "job.deleted")
 
 
@@ -26,17 +35,9 @@ def written(event: dict[str, Any]) -> set[str]:
         fields.add("next_run_at")
     if topic == "job.run_started":
         fields |= {"open_run"} | ({"next_run_at"} if data["trigger"] != "manual" else set())
-    if topic in ENDS:
-        fields |= {"open_run", "last_run"}
     if topic == "job.imported" and data["last_run_at"] is not None:
         fields.add("last_run")
-    if topic in ("job.run_succeeded", "job.run_failed", "job.run_lost", *REVIVALS):
-        fields.add("consecutive_losses")
-    if topic in ("job.run_succeeded", "job.run_failed", "job.imported", *REVIVALS):
-        fields.add("consecutive_errors")
-    if topic in (*REVIVALS, "job.paused"):
-        fields.add("paused_until")
-    return fields
+    return fields.union(name for name, topics in WRITERS.items() if topic in topics)
 
 
 def expected(events: list[dict[str, Any]]) -> dict[str, int]:
