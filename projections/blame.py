@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from ledger.clock import rfc3339
 from ledger.domain.view import view
 from ledger.store.application import Ledger
+from ledger.store.finding import all_found
 from ledger.store.query import MAX_PAGE, AuditQuery
 from ledger.store.reading import from_microseconds
 from ledger.store.records import Fact
@@ -74,14 +74,10 @@ class Blame:
     def _rare(self, job_id: UUID, version: int) -> Iterator[Fact]:
         """The events that are not about a run, up to a version, in order."""
         asked = AuditQuery(stream=job_id, topics=RARE_TOPICS, limit=MAX_PAGE)
-        while True:
-            page = self._ledger.book.find(asked)
-            yield from (
-                fact for fact in self._ledger.mapper.to_facts(page) if fact.version <= version
-            )
-            if len(page) < MAX_PAGE or page[-1].originator_version >= version:
+        for item in all_found(self._ledger.book, asked):
+            if item.originator_version > version:
                 return
-            asked = replace(asked, cursor=page[-1].id)
+            yield from self._ledger.mapper.to_facts([item])
 
 
 def _given(rare: list[Fact]) -> dict[str, Fact]:
@@ -114,8 +110,8 @@ def _given_by_runs(trail: Trail, birth: Fact) -> dict[str, Fact]:
     """Which event gave the fields that runs change: it stands near the end."""
     return {
         "next_run_at": trail.last(_sets_next_run) or birth,
-        "open_run": trail.last(lambda fact: fact.topic in (STARTED, *ENDS)) or birth,
-        "last_run": trail.last(_sets_last_run) or birth,
+        "open_run": trail.last(of(STARTED, *ENDS)) or birth,
+        "last_run": trail.last(of(*ENDS, "job.imported", where=_sets_last_run)) or birth,
         "consecutive_errors": trail.last(of(*ERROR_TOPICS)) or birth,
         "consecutive_losses": trail.last(of(*LOSS_TOPICS)) or birth,
     }

@@ -13,13 +13,15 @@ from ledger.domain import events as e
 from ledger.domain.failures import signature
 from ledger.domain.job import Job
 from ledger.domain.origin import Origin
-from ledger.domain.passed_over import NODE_ENDED, passed_over
+from ledger.domain.passed_over import NODE_ENDED, ORDINARY, Causes, passed_over
 from ledger.domain.schedules import Cron
 from ledger.domain.state import OpenRun
 from ledger.domain.trips import Cause, trip
 from ledger.errors import RunSuperseded
 
 UNCOUNTED_LOSSES = ("owner_restarted", "shutdown")
+PUT_OFF = Causes(after="delayed")
+"""After a success nothing backs off: a slot that comes before the next run was put off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def succeed(job: Job, run_id: str, success: Success, *, now: datetime, by: Origi
     is_probe = job.status == "failed" and run.trigger == "probe"
     may_go_on = job.may_fire or (is_probe and job.enabled)
     fire = _next_after_success(job, run, now) if may_go_on else None
-    missed = None if is_probe else passed_over(job, run, fire, now=now, by=by, after="delayed")
+    missed = None if is_probe else passed_over(job, run, fire, PUT_OFF, now=now, by=by)
     job.record(
         e.RunSucceeded,
         now,
@@ -116,8 +118,8 @@ def lose(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> Non
     losses = job.consecutive_losses + is_counted
     does_trip = job.status == "active" and is_counted and losses >= job.rules.max_losses
     next_run_at = None if does_trip else _next_without_result(job, now)
-    during = "downtime" if cause in NODE_ENDED else "overlap"
-    missed = passed_over(job, run, next_run_at, now=now, by=by, during=during)
+    causes = Causes(during="downtime") if cause in NODE_ENDED else ORDINARY
+    missed = passed_over(job, run, next_run_at, causes, now=now, by=by)
     job.record(
         e.RunLost,
         now,

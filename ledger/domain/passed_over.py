@@ -8,6 +8,7 @@ it, so that every slot has the cause it had at its time (decision 34).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,17 +29,31 @@ Stretch = tuple[datetime, str]
 """Until when, and why slots up to then started nothing."""
 
 
-def passed_over(
-    job: Job, run: OpenRun, next_run_at: datetime | None, *, now: datetime, by: Origin, **why: str
-) -> Missed:
-    """The slots from the open run, which ends now, to the next one. `during` says why those of the
-    run's time started nothing (overlap), `after` those that come before `next_run_at` (backoff).
+@dataclass(frozen=True, slots=True)
+class Causes:
+    """Why slots started nothing: `during` the run, and `after` it, before the next one."""
 
-    What passes after a pause or a trip is the resume's to record.
+    during: str = "overlap"
+    after: str = "backoff"
+
+
+ORDINARY = Causes()
+
+
+def passed_over(
+    job: Job,
+    run: OpenRun,
+    next_run_at: datetime | None,
+    causes: Causes = ORDINARY,
+    *,
+    now: datetime,
+    by: Origin,
+) -> Missed:
+    """The slots from the open run, which ends now, to the next one. What passes after a pause or a
+    trip is the resume's to record.
     """
     until = max(now, next_run_at - MOMENT) if next_run_at else job.stopped_at or now
-    during, after = why.get("during", "overlap"), why.get("after", "backoff")
-    found = _around(job, run, [(min(now, until), during), (until, after)])
+    found = _around(job, run, [(min(now, until), causes.during), (until, causes.after)])
     return record_apart(job, found, now=now, by=by)
 
 

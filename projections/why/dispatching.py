@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from uuid import UUID
 
 from ledger.store.application import Ledger
+from ledger.store.finding import all_found
 from ledger.store.query import DISPATCHER, AuditQuery
 from ledger.store.reading import from_microseconds
 from ledger.store.records import Fact, Recorded
@@ -69,14 +70,7 @@ class Dispatching:
         asked = AuditQuery(
             topics=(STARTED, *ENDS), until_position=self._position, order="desc", limit=AT_ONCE
         )
-        found: list[Recorded] = []
-        while len(found) < LOOK_BACK:
-            page = self._ledger.book.find(asked)
-            found += page
-            if len(page) < AT_ONCE:
-                break
-            asked = replace(asked, cursor=page[-1].id)
-        return found
+        return list(islice(all_found(self._ledger.book, asked), LOOK_BACK))
 
     def _one(self, asked: AuditQuery) -> Fact | None:
         found = self._ledger.mapper.to_facts(self._ledger.book.find(asked))

@@ -115,7 +115,7 @@ def disabled(case: Case) -> Verdict | None:
     """Somebody took it out of service."""
     if case.job.enabled:
         return None
-    fact = case.trail.last(_disables)
+    fact = case.trail.last(of("job.scheduled", "job.amended", where=_disables))
     by = f" by {who(fact)} in event {fact.position}{because(fact)}" if fact else ""
     text = f"It was disabled{by}, so it never fires."
     enable = f"jobledger amend {case.name} --enable"
@@ -179,11 +179,10 @@ def _ways_out(case: Case) -> list[Way]:
 def _pauses(case: Case) -> list[Fact]:
     """Every pause since it last was active: the first began it, the last says until when."""
     found: list[Fact] = []
-    for fact in case.trail.back():
+    for fact in case.trail.back("job.paused", "job.imported", *REVIVALS):
         if fact.topic in REVIVALS:
             break
-        if fact.topic in ("job.paused", "job.imported"):
-            found.append(fact)
+        found.append(fact)
     return found[::-1]
 
 

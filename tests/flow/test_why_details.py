@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from projections.blame import Blame
+from projections.history import History
 from projections.why import standing_still
-from tests.builders import EVERY_MINUTE, HOUR, MINUTE, NOON
+from projections.why.question import Why
+from projections.why.trail import FARTHEST
+from tests.builders import EVERY_MINUTE, HOUR, MINUTE, NOON, ManualClock, a_spec, open_ledger
 from tests.flow.scenes import DONE, LIMITED, NEVER, Scene
 
 SECOND = timedelta(seconds=1)
@@ -111,3 +115,26 @@ def test_an_active_job_with_nothing_left_to_fire_is_exhausted(scene: Scene) -> N
     ]
     case.job.is_run_requested = True
     assert standing_still.exhausted(case) is None
+
+
+def test_whoever_paused_or_disabled_it_is_named_however_many_edits_came_since(
+    tmp_path: Path,
+) -> None:
+    with open_ledger(tmp_path, ManualClock()) as ledger:
+        paused, disabled = (ledger.schedule(a_spec(name=name)).job_id for name in ("a", "b"))
+        ledger.pause(paused, reason="too loud")
+        ledger.amend(disabled, {"enabled": False})
+        for number in range(FARTHEST + 10):
+            for job_id in (paused, disabled):
+                ledger.amend(job_id, {"task": f"edit {number}"})
+        history = History(ledger)
+        why, end = Why(ledger, history), ledger.writer.position
+
+        of_pause = why.answer(paused, position=end)
+        of_disabling = why.answer(disabled, position=end)
+        blamed = Blame(ledger, history).answer(paused)["fields"]
+
+    assert [link["topic"] for link in of_pause["chain"]] == ["job.paused"]
+    assert "too loud" in of_pause["text"]
+    assert "It was disabled by library" in of_disabling["text"]
+    assert {item["field"]: item["topic"] for item in blamed}["status"] == "job.paused"
