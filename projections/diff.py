@@ -4,7 +4,6 @@ others differ, and who changed each last.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,8 +22,8 @@ from projections import jobs
 from projections.copies import Copies
 from projections.job_questions import read_cursor, shape
 from projections.moments import Moment
+from projections.scratch import Scratch
 from projections.store import Row
-from projections.stores.tables import named
 
 STATE = ("status", "paused_until", "consecutive_errors", "consecutive_losses", "next_run_at")
 FIELDS = (*jobs.AMENDABLE, *STATE)
@@ -102,7 +101,7 @@ class Diff:
         """
         touched = self._touched(asked)
         differing: list[tuple[int, dict[str, Any]]] = []
-        with Scratch() as scratch:
+        with Scratch(FIELDS) as scratch:
             for compared in self._differing(asked):
                 if touched is not None and compared.id not in touched:
                     continue
@@ -199,39 +198,6 @@ class Diff:
         about = AuditQuery(stream=compared.id, topics=topics, order="desc", limit=AT_ONCE)
         for item in all_found(self._ledger.book, _between(asked, about)):
             yield from self._ledger.mapper.to_facts([item])
-
-
-class Scratch:
-    """Tells what an event sets a job's columns to, by the list's own statements: they are run over
-    a row that holds nothing real.
-    """
-
-    _NOTHING = "\N{REPLACEMENT CHARACTER}"
-
-    def __init__(self) -> None:
-        self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        self._connection.executescript(jobs.SCHEMA.replace("{g}", ""))
-        columns = [row[1] for row in self._connection.execute("PRAGMA table_info(jobs)")]
-        marks = ", ".join("?" for _ in columns)
-        row = [self._NOTHING for _ in columns]
-        self._connection.execute(f"INSERT INTO jobs VALUES ({marks})", row)
-
-    def __enter__(self) -> Scratch:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    def given_by(self, fact: Fact) -> Mapping[str, Any]:
-        """The compared columns that the event gives a value, with the values."""
-        self._connection.execute("BEGIN")
-        self._connection.execute("UPDATE jobs SET id = ?", (str(fact.stream),))
-        for sql, values in jobs.project(fact):
-            self._connection.execute(named(sql, ""), values)
-        found = self._connection.execute(f"SELECT {', '.join(FIELDS)} FROM jobs").fetchone()
-        self._connection.execute("ROLLBACK")
-        pairs = zip(FIELDS, found, strict=True)
-        return {name: value for name, value in pairs if value != self._NOTHING}
 
 
 def _moment(moment: Moment) -> dict[str, Any]:
