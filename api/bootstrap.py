@@ -84,7 +84,8 @@ class Parts:
             if self._is_started or self._is_closed:
                 return
             self._is_started = True
-            self.copies.start()
+            if not self.copies.starts_when_needed:
+                self.copies.start()
             if self.dispatcher is not None:
                 self.dispatcher.start()
             if self.desk is not None:

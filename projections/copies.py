@@ -4,6 +4,7 @@ is allowed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
@@ -75,6 +76,10 @@ class Copies:
         self._runner = runner
         self._follower = follower
         self.patience_seconds = WAIT_SECONDS
+        self.starts_when_needed = False
+        """Whether the first question that has to wait for the copies begins to follow the book."""
+        self._starting = threading.Lock()
+        self._is_started = False
 
     @classmethod
     def open(
@@ -142,10 +147,12 @@ class Copies:
         return cls(ledger, store, runner, None)
 
     def start(self) -> None:
-        """Follow the book from now on."""
-        if self._follower is not None:
-            self._ledger.writer.listeners.append(self._follower.wake)
-            self._follower.start()
+        """Follow the book from now on. Once is enough."""
+        with self._starting:
+            if self._follower is not None and not self._is_started:
+                self._ledger.writer.listeners.append(self._follower.wake)
+                self._follower.start()
+            self._is_started = True
 
     def close(self) -> None:
         """Stop following and give the file back."""
@@ -195,6 +202,8 @@ class Copies:
         """
         if self._follower is None or self._have_reached(position, needs):
             return
+        if self.starts_when_needed:
+            self.start()
         patience = self.patience_seconds if seconds is None else seconds
         with self._follower.moved:
             if not self._follower.moved.wait_for(

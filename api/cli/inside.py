@@ -49,6 +49,7 @@ def open_owned(settings: Settings) -> Door:
         parts = open_server_parts(replace(settings, collector=None), dispatches=False)
         closing.callback(parts.close)
         parts.copies.patience_seconds = PATIENCE_SECONDS
+        parts.copies.starts_when_needed = True
         parts.start()
         return _door(parts, settings, closing.pop_all(), is_alone=True)
 

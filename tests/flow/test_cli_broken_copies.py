@@ -57,6 +57,7 @@ def test_a_name_in_the_book_is_whose_it_was_last(shell: Shell) -> None:
 
 def test_a_rebuild_that_finds_a_difference_ends_in_a_refusal(shell: Shell) -> None:
     shell.schedule("report")
+    shell.ok("list")
     alter_copies(shell, "UPDATE jobs_1 SET name = 'forged'")
 
     typed = shell.type("rebuild")
