@@ -55,11 +55,10 @@ class Unavailable(LedgerError):
 class JobNotFound(NotFound):
     code = "job_not_found"
 
-    def __init__(self, job_id: object, as_of: int | None = None) -> None:
-        there = f"There is no job {job_id}"
-        if as_of is not None:
-            there = f"At position {as_of} there was no job {job_id}"
-        super().__init__(f"{there}; list them with GET /v1/jobs.", job_id=str(job_id))
+    def __init__(self, job_id: object) -> None:
+        super().__init__(
+            f"There is no job {job_id}; list them with GET /v1/jobs.", job_id=str(job_id)
+        )
 
 
 # -- refusals by state (DESIGN §5) --------------------------------------------------------------

@@ -95,7 +95,7 @@ class History:
         """The job as it stood at a position. Refuses JobNotFound, also when it was deleted then."""
         job = self._state(job_id, self.version_at(job_id, as_of))
         if job.status == "deleted":
-            raise JobNotFound(job_id, as_of)
+            raise JobNotFound(job_id)
         return view(job)
 
     def state(self, job_id: UUID, version: int) -> Job:
@@ -131,7 +131,7 @@ class History:
         no gaps, so it is found by halving. Refuses JobNotFound when there was none.
         """
         if not self._has(job_id, 1, as_of):
-            raise JobNotFound(job_id, as_of)
+            raise JobNotFound(job_id)
         known, missing = 1, 2
         while self._has(job_id, missing, as_of):
             known, missing = missing, missing * 2

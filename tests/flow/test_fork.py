@@ -246,13 +246,13 @@ def test_a_fork_says_of_which_ledger_it_is_and_up_to_where(tmp_path: Path) -> No
     shell = Shell(tmp_path)
     tripped_job(shell.data)
 
-    shell.ok("fork", "--until", "4", "--redact", "--out", str(tmp_path / "fork.db"))
+    shell.ok("fork", "--until", "5", "--redact", "--out", str(tmp_path / "fork.db"))
 
     with closing(sqlite3.connect(tmp_path / "fork.db")) as forked:
         [said] = forked.execute("SELECT value FROM meta WHERE key = 'forked_from'").fetchone()
     with reading(shell.data / BOOK_FILE) as book:
         whose = str(book.ledger_id)
-    assert orjson.loads(said) == {"ledger_id": whose, "position": 4, "redacted": True}
+    assert orjson.loads(said) == {"ledger_id": whose, "position": 5, "redacted": True}
 
 
 @pytest.mark.parametrize(
