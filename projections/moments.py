@@ -7,8 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from ledger.clock import rfc3339
 from ledger.errors import InvalidField
 from ledger.store.application import Ledger
+from ledger.store.reading import from_microseconds
 
 AsOf = int | datetime
 
@@ -56,6 +58,18 @@ class Moments:
         if isinstance(as_of, datetime):
             return Moment(position, as_of)
         return Moment(position, self._ledger.reading.recorded_at(position))
+
+    def past(self, as_of: AsOf) -> Moment:
+        """As `moment`, of what is to be told as it stood. An instant before the first event is
+        refused, too: there was no ledger yet. Position 0 is the empty one.
+        """
+        moment = self.moment(as_of)
+        if moment.position == 0 and isinstance(as_of, datetime):
+            first = self._ledger.book.read(after=0, limit=1)
+            if first:
+                born = rfc3339(from_microseconds(first[0].recorded_at))
+                raise InvalidField("as_of", f"is before the first event, which is of {born}")
+        return moment
 
     def now(self) -> Moment:
         """The end of the book, at this instant."""

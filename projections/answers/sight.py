@@ -69,7 +69,7 @@ class Sighted:
         InvalidField and Behind.
         """
         end = self._moments.end(after_position)
-        moment = None if as_of is None else self._moments.moment(as_of)
+        moment = None if as_of is None else self._moments.past(as_of)
         if needs:
             now = end if after_position is None else after_position
             self._copies.wait_for(now if moment is None else moment.position, needs=needs)

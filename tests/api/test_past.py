@@ -83,15 +83,24 @@ def test_the_past_of_the_fleet_is_answered_as_it_was_answered_then(
     assert len({path for _, path in kept}) > len(LISTS) + 1, "there were no storms"
 
 
-def test_before_anything_happened_there_is_nothing(framed: Api) -> None:
+def test_at_the_first_position_of_all_there_is_nothing(framed: Api) -> None:
+    framed.failed_job()
+
+    assert framed.get("/v1/jobs?as_of=0").json()["jobs"] == []
+    assert framed.get("/v1/summary?as_of=0").json()["summary"]["total"] == 0
+    assert framed.get("/v1/storms?as_of=0").json()["storms"] == []
+    problem(framed.get("/v1/storms/S-1?as_of=0"), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/summary", "/v1/storms", "/v1/recoveries"])
+def test_before_the_first_event_there_was_no_ledger_to_ask(framed: Api, path: str) -> None:
     before = rfc3339(framed.clock.now() - timedelta(days=900))
     framed.failed_job()
 
-    for as_of in ("0", before):
-        assert framed.get(f"/v1/jobs?as_of={as_of}").json()["jobs"] == []
-        assert framed.get(f"/v1/summary?as_of={as_of}").json()["summary"]["total"] == 0
-        assert framed.get(f"/v1/storms?as_of={as_of}").json()["storms"] == []
-        problem(framed.get(f"/v1/storms/S-1?as_of={as_of}"), 404, "not_found")
+    refused = problem(framed.get(path, params={"as_of": before}), 422, "invalid_field")
+
+    assert refused["field"] == "as_of"
+    assert "before the first event, which is of 2026-" in refused["detail"]
 
 
 @pytest.mark.parametrize(
