@@ -31,11 +31,6 @@ class Sight:
     position: int
     moment: Moment | None = None
 
-    @property
-    def as_of(self) -> int | None:
-        """The position, if it is in the past."""
-        return None if self.moment is None else self.position
-
     def listed(self, name: str, page: Sequence[Any], following: object) -> Document:
         """A page of a list, with the cursor of the next."""
         after = None if following is None else str(following)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ledger.errors import InvalidField
 from ledger.store.application import Ledger
-from ledger.store.reading import from_microseconds, microseconds
+from ledger.store.reading import microseconds
 from projections.copies import Copies
 from projections.job_questions import read_cursor
 from projections.store import Questions
@@ -137,7 +137,7 @@ def what_if(ledger: Ledger, copies: Copies, asked: Asked) -> WhatIf:
     asked.wish.require_walkable()
     with copies.reading() as questions:
         wanted = _wanted(questions, asked)
-        until_at = _recorded_at(ledger, asked.until)
+        until_at = ledger.reading.recorded_at(asked.until)
         lasts = _storms(questions, asked.until, until_at)
         found = list(lives(questions, ledger.reading, since=asked.since, until=asked.until))
         _require_there(asked, {life.job_id for life in found})
@@ -186,12 +186,6 @@ def _require_there(asked: Asked, there: set[str]) -> None:
     for job_id in asked.job_ids or ():
         if job_id not in there:
             raise InvalidField("job_ids", f"names {job_id}, and there was no such job by then")
-
-
-def _recorded_at(ledger: Ledger, position: int) -> datetime:
-    """When the event at a position was recorded; the beginning of time for none."""
-    found = ledger.book.read(after=position - 1, limit=1) if position else []
-    return from_microseconds(found[0].recorded_at if found else 0)
 
 
 def _storms(questions: Questions, until: int, until_at: datetime) -> StormLasts:

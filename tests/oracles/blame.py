@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.oracles.fold import FRESH, STATUSES, STOPS
+
 FIELDS = ("name", "description", "schedule", "task", "executor", "delivery", "tags", "enabled")
 ENDS = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
-STATUS = {
-    "job.paused": "paused", "job.resumed": "active", "job.force_resumed": "active",
-    "job.circuit_closed": "active", "job.circuit_tripped": "failed", "job.completed": "completed",
-    "job.deleted": "deleted", "job.scheduled": "active",
-}  # fmt: skip
-REVIVALS = ("job.resumed", "job.force_resumed", "job.circuit_closed")
 SUCCEEDED, FAILED = "job.run_succeeded", "job.run_failed"
 WRITERS = {
     "open_run": ENDS,
     "last_run": ENDS,
-    "consecutive_losses": (SUCCEEDED, FAILED, "job.run_lost", *REVIVALS),
-    "consecutive_errors": (SUCCEEDED, FAILED, "job.imported", *REVIVALS),
-    "paused_until": (*REVIVALS, "job.paused"),
+    "consecutive_losses": (SUCCEEDED, FAILED, "job.run_lost", *FRESH),
+    "consecutive_errors": (SUCCEEDED, FAILED, "job.imported", *FRESH),
+    "paused_until": (*FRESH, "job.paused"),
 }
 """What these topics set, whatever they hold."""
-STOPS = ("job.paused", "job.circuit_tripped", "job.completed", "job.deleted")
 
 
 def written(event: dict[str, Any]) -> set[str]:
@@ -52,7 +47,7 @@ def expected(events: list[dict[str, Any]]) -> dict[str, int]:
             if key not in policy or policy[key] != value:
                 policy[key], given[f"policy.{key}"] = value, event["position"]
         is_import = event["topic"] == "job.imported"
-        after = data["status"] if is_import else STATUS.get(event["topic"], status)
+        after = data["status"] if is_import else STATUSES.get(event["topic"], status)
         if after != status:
             status, given["status"] = after, event["position"]
     return given
