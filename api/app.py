@@ -14,16 +14,15 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
-from api import documents, errors
-from api.auth import Role
-from api.awaiting import Awaiting
 from api.bootstrap import Parts
-from api.envelope import Envelope
-from api.limits import BodyLimit
+from api.http import errors
+from api.http import openapi as documents
+from api.http.envelope import Envelope
+from api.http.limits import BodyLimit
+from api.http.wait_for_run import Awaiting
 from api.metrics.exposition import Metrics
+from api.metrics.readiness import Readiness
 from api.phantom import routes as phantom
-from api.readiness import Readiness
-from api.refused_access import RefusedAccess
 from api.routes import (
     commands,
     diff,
@@ -44,6 +43,8 @@ from api.routes import (
     tokens,
     what_if,
 )
+from api.security.access_audit import RefusedAccess
+from api.security.auth import Role
 from api.settings import Settings
 from api.stream.answer import HEARTBEAT_SECONDS, MAX_CATCHING_UP
 from api.stream.tail import Tail

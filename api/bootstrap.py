@@ -10,35 +10,35 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from api.limits import Attempts
-from api.private_way import require_private_way
-from api.secret_files import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
-from api.sessions import Sessions
+from api.http.limits import Attempts
+from api.security.dsn_policy import require_private_way
+from api.security.keys import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
+from api.security.sessions import Sessions
 from api.settings import Settings
+from ledger.application.commands.jobs import Call
+from ledger.application.ledger import Ledger, Limits
+from ledger.application.tokens import Tokens
 from ledger.chance import new_id
 from ledger.clock import Clock
-from ledger.dispatch.desk import Desk
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.addresses import AllowList
+from ledger.dispatch.executors.pool import Workshop
+from ledger.dispatch.executors.recorded import RecordedOutcomes
 from ledger.dispatch.executors.registry import ExecutorSettings
+from ledger.dispatch.executors.secrets import Secrets
 from ledger.dispatch.executors.signing import Signer
-from ledger.dispatch.recoveries import RecoveryDriver
-from ledger.dispatch.sandbox import RecordedOutcomes
-from ledger.dispatch.secrets import Secrets
-from ledger.dispatch.workshop import Workshop
-from ledger.domain.origin import Actor, Origin
+from ledger.dispatch.queues.worker_queue_feeder import Desk
+from ledger.dispatch.recovery_driver import RecoveryDriver
+from ledger.domain.metadata import Actor, Origin
 from ledger.errors import StartRefused
-from ledger.store.application import Ledger, Limits
-from ledger.store.commands import Call
-from ledger.store.files import BOOK_FILE, Folder
-from ledger.store.tokens import Tokens
-from ledger.store.watch import Unwatched, Watch
-from projections.answers import Answers
-from projections.copies import COPIES_FILE, Copies
+from ledger.store.instrumentation import Unwatched, Watch
+from ledger.store.sqlite.folder import BOOK_FILE, Folder
+from projections.queries import Answers
+from projections.read_models import COPIES_FILE, Copies
 
 if TYPE_CHECKING:
     from api.tracing.tracing import Tracing
-    from ledger.dispatch.delivery import Courier
+    from ledger.dispatch.notifications.notifier import Courier
 
 ADMIN = "admin"
 SECRETS_FOLDER = "secrets"
@@ -184,9 +184,11 @@ def open_server_parts(
 
 
 def _courier(ledger: Ledger, copies: Copies, secrets: Secrets, settings: Settings) -> Courier:
-    from ledger.dispatch.delivery import Courier  # apprise is slow to import, and servers need it
-    from ledger.dispatch.sending import Sender
-    from projections.storm_news import StormNews
+    from ledger.dispatch.notifications.notifier import (
+        Courier,
+    )  # apprise is slow to import, and servers need it
+    from ledger.dispatch.notifications.sender import Sender
+    from projections.queries.storm_notifications import StormNews
 
     return Courier(ledger, Sender(settings.channels, secrets), StormNews(copies))
 

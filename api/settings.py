@@ -10,12 +10,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from api import values
-from api.channel_settings import TABLES, read_channels
-from api.variables_in_files import read_in
-from ledger.dispatch.channels import ChannelSettings
+from api.config import parsers as values
+from api.config.channels import TABLES, read_channels
+from api.config.secret_env import read_in
+from ledger.dispatch.notifications.channels import ChannelSettings
 from ledger.errors import StartRefused
-from ledger.store.address import Address
+from ledger.store.postgres.dsn import Address
 
 PREFIX = "JOBLEDGER_"
 FILE_NAME = "jobledger.toml"

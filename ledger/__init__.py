@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ledger.application.ledger import Answer, Call, Ledger, Limits
     from ledger.dispatch.dispatcher import Dispatcher
     from ledger.dispatch.executors.registry import ExecutorSettings
-    from ledger.dispatch.recoveries import RecoveryDriver
-    from ledger.domain.recovery_plan import Terms
-    from ledger.domain.recovery_selection import Selector
-    from ledger.store.application import Answer, Call, Ledger, Limits
-    from ledger.store.query import AuditQuery
+    from ledger.dispatch.recovery_driver import RecoveryDriver
+    from ledger.domain.recovery.plan import Terms
+    from ledger.domain.recovery.selection import Selector
+    from ledger.store.audit_query import AuditQuery
 
 __all__ = [
     "Answer",
@@ -32,16 +32,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "ledger.store.application",
-    "AuditQuery": "ledger.store.query",
-    "Call": "ledger.store.application",
+    "Answer": "ledger.application.ledger",
+    "AuditQuery": "ledger.store.audit_query",
+    "Call": "ledger.application.ledger",
     "Dispatcher": "ledger.dispatch.dispatcher",
     "ExecutorSettings": "ledger.dispatch.executors.registry",
-    "Ledger": "ledger.store.application",
-    "Limits": "ledger.store.application",
-    "RecoveryDriver": "ledger.dispatch.recoveries",
-    "Selector": "ledger.domain.recovery_selection",
-    "Terms": "ledger.domain.recovery_plan",
+    "Ledger": "ledger.application.ledger",
+    "Limits": "ledger.application.ledger",
+    "RecoveryDriver": "ledger.dispatch.recovery_driver",
+    "Selector": "ledger.domain.recovery.selection",
+    "Terms": "ledger.domain.recovery.plan",
 }
 
 

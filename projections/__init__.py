@@ -10,20 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from projections.answers import Answers
-    from projections.audit import Stretch
-    from projections.gap_questions import GapFilter
-    from projections.job_questions import JobFilter
-    from projections.resume_questions import ResumeFilter
+    from projections.history.audit import Stretch
+    from projections.models.gaps.queries import GapFilter
+    from projections.models.jobs.queries import JobFilter
+    from projections.models.resumes.queries import ResumeFilter
+    from projections.queries import Answers
 
 __all__ = ["Answers", "GapFilter", "JobFilter", "ResumeFilter", "Stretch"]
 
 _HOMES = {
-    "Answers": "projections.answers",
-    "GapFilter": "projections.gap_questions",
-    "JobFilter": "projections.job_questions",
-    "ResumeFilter": "projections.resume_questions",
-    "Stretch": "projections.audit",
+    "Answers": "projections.queries",
+    "GapFilter": "projections.models.gaps.queries",
+    "JobFilter": "projections.models.jobs.queries",
+    "ResumeFilter": "projections.models.resumes.queries",
+    "Stretch": "projections.history.audit",
 }
 
 

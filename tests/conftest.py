@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.contract.postgres_server import running_server
 from tests.contract.shelves import PostgresShelf, own_name
+from tests.support.postgres_server import running_server
 
 # `repeatable` is what CI and `make test` use: same code, same examples. `explore` looks for new
 # ones (pytest --hypothesis-profile=explore [--hypothesis-seed=N]) and prints how to repeat a find.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from api.cli.output.terminal import never_choke
 from api.cli.program import build
-from api.cli.screen import never_choke
 
 
 def main() -> None:

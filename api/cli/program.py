@@ -13,39 +13,53 @@ import orjson
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from api.cli import (
+from api.cli.admin import (
+    backup as backups,
+)
+from api.cli.admin import (
+    fork as forking,
+)
+from api.cli.admin import (
+    maintenance as keeping,
+)
+from api.cli.admin import (
+    migrate as migrating,
+)
+from api.cli.admin import (
+    move as moving,
+)
+from api.cli.admin import (
+    tokens,
+)
+from api.cli.crontab import import_jobs as crontab_import
+from api.cli.exit_codes import Exit, Problem, Stop, exit_of_error
+from api.cli.inspect import (
     audit,
-    backups,
     blame,
-    changes,
-    crontab_import,
     diff,
-    exporting,
-    forking,
     gaps,
     history,
-    jobs,
-    keeping,
-    migrating,
-    moving,
-    recoveries,
-    recovering,
     resumes,
-    scheduling,
-    serving,
     storms,
     summary,
-    tokens,
     what_if,
     why,
-    working,
 )
-from api.cli.answers import write_document
-from api.cli.exits import Exit, Problem, Stop, exit_of_error
-from api.cli.next_page import under_way
+from api.cli.inspect import (
+    export as exporting,
+)
+from api.cli.jobs import lifecycle as changes
+from api.cli.jobs import schedule as scheduling
+from api.cli.jobs import show as jobs
 from api.cli.options import AsJson
+from api.cli.output.paging import under_way
+from api.cli.output.render import write_document
+from api.cli.output.terminal import complain, say
+from api.cli.recovery import commands as recovering
+from api.cli.recovery import show as recoveries
 from api.cli.replay.command import replay
-from api.cli.screen import complain, say
+from api.cli.server import serve as serving
+from api.cli.server import worker as working
 from ledger.errors import LedgerError
 
 HELP = (

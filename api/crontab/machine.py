@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from ledger.domain.schedules import parse_schedule
+from ledger.domain.schedule.schedules import parse_schedule
 from ledger.errors import LedgerError
 
 ROOT = Path("/")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import count
 from uuid import UUID
 
-from ledger.domain.names import name_stream
-from ledger.domain.spec import MAX_NAME
+from ledger.domain.job.spec import MAX_NAME
+from ledger.domain.streams.names import name_stream
 
 NAMELESS = "job"
 LONGEST_BASE = 100

@@ -14,9 +14,9 @@ from api.crontab import percent, variables
 from api.crontab.lines import Line, lines_of
 from api.crontab.names import Names
 from api.crontab.variables import Misread
-from ledger.domain.cron_grammar import NICKNAMES
-from ledger.domain.schedules import parse_schedule
-from ledger.domain.spec import read_name
+from ledger.domain.job.spec import read_name
+from ledger.domain.schedule.cron_grammar import NICKNAMES
+from ledger.domain.schedule.schedules import parse_schedule
 from ledger.errors import LedgerError
 
 DEFAULT_SHELL = "/bin/sh"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from api.crontab.percent import Unsayable
-from ledger.domain.executors import ENTRIES, parse_executor
+from ledger.domain.job.executor_spec import ENTRIES, parse_executor
 from ledger.errors import LedgerError
 
 ZONE = "CRON_TZ"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from api.cli.exits import Stop
-from api.cli.screen import complain, never_choke
+from api.cli.exit_codes import Stop
+from api.cli.output.terminal import complain, never_choke
 from api.demo.story import tell
 from api.demo.waiting import Broken
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from rich.live import Live
 from rich.text import Text
 
-from api.cli.door import Door
-from api.cli.screen import console
+from api.cli.connection.client import Door
+from api.cli.output.terminal import console
 from api.demo.waiting import wait_for
 
 WIDTH = 30

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import api
-from api.cli.door import Door
-from api.cli.keys import ADMIN_FILE
-from api.cli.screen import console, say
+from api.cli.connection.client import Door
+from api.cli.connection.credentials import ADMIN_FILE
+from api.cli.output.terminal import console, say
 from api.demo.waiting import Broken, wait_for
-from ledger.store.files import Folder
+from ledger.store.sqlite.folder import Folder
 
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0

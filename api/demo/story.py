@@ -6,10 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from api.cli.door import Door
-from api.cli.exits import Problem
-from api.cli.moments import to_the_second
-from api.cli.screen import say
+from api.cli.connection.client import Door
+from api.cli.exit_codes import Problem
+from api.cli.output.terminal import say
+from api.cli.output.times import to_the_second
 from api.demo.counts import watch_counts
 from api.demo.processes import Server, a_server, type_command
 from api.demo.provider import Provider, a_provider

@@ -6,8 +6,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client import generate_latest as _written
 
 from api.bootstrap import Parts
-from api.metrics.look import Look
-from api.metrics.measures import Measures
+from api.metrics.gauges import Look
+from api.metrics.histograms import Measures
 from api.stream.tail import Tail
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from ledger.errors import JobNotFound
-from ledger.store.query import AuditQuery
-from ledger.store.reading import Reading
+from ledger.store.audit_query import AuditQuery
+from ledger.store.event_queries import Reading
 
 ACTIONS: Mapping[str, str] = {
     "job.scheduled": "create",

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.schemas import Body
-from ledger.domain.spec import MAX_NAME
+from api.schemas.bodies import Body
+from ledger.domain.job.spec import MAX_NAME
 from ledger.errors import ScheduleInvalid
 
 LONGEST_DESCRIPTION = 1000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ledger.domain.view import view
+from ledger.application.batch import Command
+from ledger.application.commands.jobs import Answer
+from ledger.application.unit_of_work import Unit
+from ledger.domain.job.view import view
 from ledger.errors import JobFailed
-from ledger.store.commands import Answer
-from ledger.store.deciding import Command
-from ledger.store.unit import Unit
 
 
 def unless_failed(command: Command[Answer], job_id: UUID) -> Command[Answer]:

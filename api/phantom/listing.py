@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from api.phantom.shapes import job_of, summary_of
-from projections.answers import Answers
-from projections.copies import Copies
-from projections.job_questions import MAX_PAGE, JobFilter
+from projections.models.jobs.queries import MAX_PAGE, JobFilter
+from projections.queries import Answers
+from projections.read_models import Copies
 
 MAX_LISTED = 10_000
 """Jobs in one answer: Phantom's list has no pages. With more, the oldest are left out, and the

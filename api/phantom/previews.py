@@ -8,9 +8,9 @@ from typing import Any
 from api.phantom import bodies
 from api.phantom.refusals import told
 from ledger.clock import rfc3339
-from ledger.domain.recurrence import describe, next_fire, require_fires
-from ledger.domain.schedules import Every, Schedule
-from ledger.domain.spec import read_schedule
+from ledger.domain.job.spec import read_schedule
+from ledger.domain.schedule.recurrence import describe, next_fire, require_fires
+from ledger.domain.schedule.schedules import Every, Schedule
 from ledger.errors import Invalid
 
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))

@@ -11,11 +11,10 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.auth import requires
-from api.bodies import body_of, documented
-from api.door import JobId, UsesDoor, plain
-from api.errors import WordsNotUnderstood
-from api.phantom import papers
+from api.http.bodies import body_of, documented
+from api.http.context import JobId, UsesDoor, plain
+from api.http.errors import WordsNotUnderstood
+from api.phantom import openapi as papers
 from api.phantom.audit import entries
 from api.phantom.bodies import (
     MAX_ENTRIES,
@@ -31,10 +30,11 @@ from api.phantom.previews import preview
 from api.phantom.refusals import DOCUMENTED, PREFIX
 from api.phantom.runs import run_to_end
 from api.phantom.shapes import job_of
-from api.schemas import ReasonBody, ResumeBody
-from ledger.domain.job import Revival
-from ledger.store import commands
-from ledger.store.commands import Answer
+from api.schemas.bodies import ReasonBody, ResumeBody
+from api.security.auth import requires
+from ledger.application.commands import jobs as commands
+from ledger.application.commands.jobs import Answer
+from ledger.domain.job.job import Revival
 
 router = APIRouter(prefix=PREFIX, tags=["phantom"], responses=DOCUMENTED)
 

@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
-from api.awaiting import Awaiting, unless_gone
-from api.door import Door, decided
+from api.http.context import Door, decided
+from api.http.wait_for_run import Awaiting, unless_gone
 from api.phantom.shapes import job_of
-from ledger.domain.view import view
-from ledger.store import commands
-from ledger.store.commands import Call
-from ledger.store.unit import Unit
+from ledger.application.commands import jobs as commands
+from ledger.application.commands.jobs import Call
+from ledger.application.unit_of_work import Unit
+from ledger.domain.job.view import view
 
 
 async def run_to_end(door: Door, job_id: UUID, call: Call) -> dict[str, Any]:

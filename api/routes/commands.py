@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.auth import requires
-from api.bodies import body_of, documented
-from api.documents import COMMAND
-from api.door import JobId, UsesDoor
-from api.schemas import PauseBody, ReasonBody, ResumeBody
-from ledger.domain.job import Revival
-from ledger.store import commands
+from api.http.bodies import body_of, documented
+from api.http.context import JobId, UsesDoor
+from api.http.openapi import COMMAND
+from api.schemas.bodies import PauseBody, ReasonBody, ResumeBody
+from api.security.auth import requires
+from ledger.application.commands import jobs as commands
+from ledger.domain.job.job import Revival
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["commands"])
 

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.auth import requires
-from api.documents import DIFF
-from api.door import UsesDoor, plain
-from api.queries import DiffQuery
+from api.http.context import UsesDoor, plain
+from api.http.openapi import DIFF
+from api.schemas.queries import DiffQuery
+from api.security.auth import requires
 
 router = APIRouter(prefix="/v1", tags=["audit"])
 

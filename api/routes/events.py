@@ -10,16 +10,16 @@ from fastapi import APIRouter, Query
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from api import export
-from api.auth import requires
-from api.documents import AUDIT
-from api.door import Door, UsesDoor, plain
-from api.queries import EventFilters, EventsQuery
-from api.schemas import DEFAULT_PAGE
+from api.http import formats as export
+from api.http.context import Door, UsesDoor, plain
+from api.http.openapi import AUDIT
+from api.schemas.bodies import DEFAULT_PAGE
+from api.schemas.queries import EventFilters, EventsQuery
+from api.security.auth import requires
 from ledger.errors import InvalidField
-from ledger.store.query import MAX_PAGE, AuditQuery
-from projections.audit import Stretch
-from projections.job_questions import read_cursor
+from ledger.store.audit_query import MAX_PAGE, AuditQuery
+from projections.history.audit import Stretch
+from projections.models.jobs.queries import read_cursor
 
 router = APIRouter(prefix="/v1", tags=["audit"])
 

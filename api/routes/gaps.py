@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.auth import requires
-from api.documents import GAPS
-from api.door import UsesDoor, plain
-from api.queries import GapsQuery
-from projections.gap_questions import GapFilter
+from api.http.context import UsesDoor, plain
+from api.http.openapi import GAPS
+from api.schemas.queries import GapsQuery
+from api.security.auth import requires
+from projections.models.gaps.queries import GapFilter
 
 router = APIRouter(prefix="/v1/gaps", tags=["gaps"])
 

@@ -9,10 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.auth import requires
-from api.documents import BLAME, WHY, listed
-from api.door import JobId, UsesDoor, plain
-from api.queries import HistoryQuery, Page, TimedQuery, WhyQuery
+from api.http.context import JobId, UsesDoor, plain
+from api.http.openapi import BLAME, WHY, listed
+from api.schemas.queries import HistoryQuery, Page, TimedQuery, WhyQuery
+from api.security.auth import requires
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 

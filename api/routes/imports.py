@@ -10,14 +10,14 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.auth import requires
-from api.bodies import body_of, documented
-from api.documents import IMPORTED
-from api.door import UsesDoor, all_decided, plain
-from api.errors import LONGEST_TEXT
-from api.schemas import ImportBody
+from api.http.bodies import body_of, documented
+from api.http.context import UsesDoor, all_decided, plain
+from api.http.errors import LONGEST_TEXT
+from api.http.openapi import IMPORTED
+from api.schemas.bodies import ImportBody
+from api.security.auth import requires
+from ledger.application.commands.jobs import Answer
 from ledger.errors import LedgerError
-from ledger.store.commands import Answer
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
 

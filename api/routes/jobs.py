@@ -8,14 +8,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.auth import UsesCaller, guarded, requires
-from api.bodies import body_of, documented, read_object
-from api.documents import COMMAND, ONE_JOB, listed
-from api.door import JobId, UsesDoor, one_job, plain
-from api.queries import JobsQuery, TimedQuery
-from api.schemas import JobPatch, JobSpec, Plain, ReasonBody
-from ledger.store import commands
-from projections.job_questions import JobFilter
+from api.http.bodies import body_of, documented, read_object
+from api.http.context import JobId, UsesDoor, one_job, plain
+from api.http.openapi import COMMAND, ONE_JOB, listed
+from api.schemas.bodies import JobPatch, JobSpec, Plain, ReasonBody
+from api.schemas.queries import JobsQuery, TimedQuery
+from api.security.auth import UsesCaller, guarded, requires
+from ledger.application.commands import jobs as commands
+from projections.models.jobs.queries import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

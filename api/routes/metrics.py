@@ -6,9 +6,9 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.auth import requires
-from api.documents import METRICS
+from api.http.openapi import METRICS
 from api.metrics.exposition import MEDIA_TYPE, Metrics
+from api.security.auth import requires
 
 router = APIRouter(tags=["status"])
 

@@ -8,9 +8,9 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from api.auth import cookie_name, count_wrong_secret, session_of, session_token
-from api.door import UsesDoor
-from api.sessions import SESSION_LIFE, csrf_of, is_csrf
+from api.http.context import UsesDoor
+from api.security.auth import cookie_name, count_wrong_secret, session_of, session_token
+from api.security.sessions import SESSION_LIFE, csrf_of, is_csrf
 from api.web.pages import asset, login_page, status_page
 from ledger.errors import Forbidden
 

@@ -9,15 +9,15 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.auth import requires
-from api.bodies import body_of, documented
-from api.documents import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_REHEARSED, listed
-from api.door import Door, UsesDoor, decided, plain
-from api.queries import Page, TimedQuery
-from api.recovery_bodies import RecoveryBody, TermsBody
-from api.schemas import ReasonBody
-from ledger.domain.recovery_selection import Selection
-from ledger.store import forecasts
+from api.http.bodies import body_of, documented
+from api.http.context import Door, UsesDoor, decided, plain
+from api.http.openapi import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_REHEARSED, listed
+from api.schemas.bodies import ReasonBody
+from api.schemas.queries import Page, TimedQuery
+from api.schemas.recoveries import RecoveryBody, TermsBody
+from api.security.auth import requires
+from ledger.application.recoveries import forecast as forecasts
+from ledger.domain.recovery.selection import Selection
 
 router = APIRouter(prefix="/v1", tags=["recoveries"])
 

@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.auth import requires
-from api.documents import RESUMES
-from api.door import UsesDoor, plain
-from api.queries import ResumesQuery
-from projections.resume_questions import ResumeFilter
+from api.http.context import UsesDoor, plain
+from api.http.openapi import RESUMES
+from api.schemas.queries import ResumesQuery
+from api.security.auth import requires
+from projections.models.resumes.queries import ResumeFilter
 
 router = APIRouter(prefix="/v1/resumes", tags=["resumes"])
 

@@ -10,22 +10,22 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.auth import UsesReporter, requires, requires_run
-from api.bodies import body_of, documented
-from api.claims import claim as take
-from api.documents import CLAIMED, COMMAND, HEARTBEAT, NOTHING_DUE
-from api.door import Door, UsesDoor, decided, plain
-from api.schemas import ClaimBody, FailureBody, HeartbeatBody, SuccessBody
+from api.http.bodies import body_of, documented
+from api.http.claims import claim as take
+from api.http.context import Door, UsesDoor, decided, plain
+from api.http.openapi import CLAIMED, COMMAND, HEARTBEAT, NOTHING_DUE
+from api.schemas.bodies import ClaimBody, FailureBody, HeartbeatBody, SuccessBody
+from api.security.auth import UsesReporter, requires, requires_run
+from ledger.application.batch import Command
+from ledger.application.commands import runs as run_commands
+from ledger.application.commands.jobs import Answer
 from ledger.clock import rfc3339
 from ledger.dispatch.executors.output import Output, storable
 from ledger.dispatch.executors.signing import RunToken
-from ledger.domain.failures import ERROR_PREFIX, class_of_text
-from ledger.domain.outcomes import Failure, Success
-from ledger.domain.state import OpenRun
+from ledger.domain.job.failures import ERROR_PREFIX, class_of_text
+from ledger.domain.job.outcomes import Failure, Success
+from ledger.domain.job.state import OpenRun
 from ledger.errors import InvalidField
-from ledger.store import run_commands
-from ledger.store.commands import Answer
-from ledger.store.deciding import Command
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 

@@ -9,14 +9,14 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.auth import requires
-from api.bodies import body_of, documented
-from api.documents import PREVIEW
-from api.door import UsesDoor, plain
-from api.schemas import PreviewBody
+from api.http.bodies import body_of, documented
+from api.http.context import UsesDoor, plain
+from api.http.openapi import PREVIEW
+from api.schemas.bodies import PreviewBody
+from api.security.auth import requires
 from ledger.clock import rfc3339
-from ledger.domain.recurrence import describe, fires, require_fires
-from ledger.domain.spec import read_schedule
+from ledger.domain.job.spec import read_schedule
+from ledger.domain.schedule.recurrence import describe, fires, require_fires
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 

@@ -8,12 +8,12 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api.auth import requires
-from api.documents import EVIDENCE, HEALTH, SUMMARY
-from api.door import UsesDoor, plain
-from api.queries import TimedQuery
-from api.readiness import Readiness
-from ledger.store.evidence import genesis
+from api.http.context import UsesDoor, plain
+from api.http.openapi import EVIDENCE, HEALTH, SUMMARY
+from api.metrics.readiness import Readiness
+from api.schemas.queries import TimedQuery
+from api.security.auth import requires
+from ledger.store.hash_chain import genesis
 
 router = APIRouter(tags=["status"])
 

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.auth import requires
-from api.documents import ONE_STORM, listed
-from api.door import UsesDoor, plain
-from api.queries import StormsQuery, TimedQuery
+from api.http.context import UsesDoor, plain
+from api.http.openapi import ONE_STORM, listed
+from api.schemas.queries import StormsQuery, TimedQuery
+from api.security.auth import requires
 
 router = APIRouter(prefix="/v1/storms", tags=["storms"])
 

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api.auth import Caller, UsesCaller, requires
-from api.documents import STREAM
-from api.door import Door, UsesDoor
-from api.queries import StreamQuery
+from api.http.context import Door, UsesDoor
+from api.http.openapi import STREAM
 from api.routes.events import filters_of
-from api.schemas import HIGHEST_POSITION
+from api.schemas.bodies import HIGHEST_POSITION
+from api.schemas.queries import StreamQuery
+from api.security.auth import Caller, UsesCaller, requires
 from api.stream.answer import EventStream
 from api.stream.client import Client
 from api.stream.tail import Tail

@@ -8,12 +8,12 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.auth import requires
-from api.bodies import body_of, documented
-from api.documents import TOKEN_MADE, TOKEN_REVOKED, listed
-from api.door import UsesDoor, plain
-from api.schemas import TokenBody
-from ledger.store.tokens import token_view
+from api.http.bodies import body_of, documented
+from api.http.context import UsesDoor, plain
+from api.http.openapi import TOKEN_MADE, TOKEN_REVOKED, listed
+from api.schemas.bodies import TokenBody
+from api.security.auth import requires
+from ledger.application.tokens import token_view
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from api import export
-from api.asked import WhatIfBody
-from api.auth import requires
-from api.bodies import body_of, documented
-from api.documents import WHAT_IF
-from api.door import UsesDoor, plain
+from api.http import formats as export
+from api.http.bodies import body_of, documented
+from api.http.context import UsesDoor, plain
+from api.http.openapi import WHAT_IF
+from api.schemas.what_if import WhatIfBody
+from api.security.auth import requires
 from projections.what_if.question import CSV_COLUMNS, WhatIf, csv_row
 
 router = APIRouter(prefix="/v1", tags=["questions"])

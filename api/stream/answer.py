@@ -16,7 +16,7 @@ from api.stream.client import Client, Ending
 from api.stream.frames import GREETING, HEARTBEAT, Frame, frames_of, last_frame
 from api.stream.tail import Tail
 from ledger.errors import LedgerError
-from ledger.store.query import AuditQuery
+from ledger.store.audit_query import AuditQuery
 
 HEARTBEAT_SECONDS = 15.0
 """How often a quiet stream says that it is there, and every stream's token is looked at."""

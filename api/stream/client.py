@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from api.stream.frames import Frame, has_filter, matches
-from ledger.store.query import AuditQuery
+from ledger.store.audit_query import AuditQuery
 
 MAX_WAITING = 1000
 """Events that wait for one client; one more, and the client is dropped."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from ledger.store.query import AuditQuery
-from ledger.store.reading import event_view
+from ledger.store.audit_query import AuditQuery
+from ledger.store.event_queries import event_view
 from ledger.store.records import Fact
 
 RETRY_MILLISECONDS = 2000

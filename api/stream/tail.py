@@ -10,8 +10,8 @@ from anyio.to_thread import run_sync
 
 from api.stream.client import Client, Ending
 from api.stream.frames import Frame, frames_of
+from ledger.application.ledger import Ledger
 from ledger.errors import LedgerError, Unavailable
-from ledger.store.application import Ledger
 
 MAX_CLIENTS = 1000
 PAGE = 200

@@ -26,10 +26,10 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from api.tracing.places import Ids, RunPlace
+from api.tracing.trace_ids import Ids, RunPlace
 from ledger.clock import Clock
-from ledger.domain.state import OpenRun
-from ledger.store.watch import Batch, Ended, Sent, Unwatched, Watch
+from ledger.domain.job.state import OpenRun
+from ledger.store.instrumentation import Batch, Ended, Sent, Unwatched, Watch
 
 MAX_LINKS = 128
 """Callers of one batch that its span names."""

@@ -11,8 +11,8 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-from api.tracing.places import Ids
 from api.tracing.spans import Spans
+from api.tracing.trace_ids import Ids
 from ledger.clock import SystemClock
 
 QUEUE = 8192

@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 from api.bootstrap import Parts
 from ledger.clock import rfc3339
 from ledger.errors import Unavailable
-from ledger.store.query import AuditQuery
+from ledger.store.audit_query import AuditQuery
 from ledger.store.records import TokenRow
-from projections.job_questions import MAX_PAGE, JobFilter
-from projections.struck import Struck, struck
+from projections.models.jobs.queries import MAX_PAGE, JobFilter
+from projections.models.storms.failed_jobs import Struck, struck
 
 SHOWN_EVENTS = 20
 SHOWN_FAILED = 20

@@ -8,14 +8,14 @@ import logging
 import threading
 from typing import Any
 
+from ledger.application.ledger import Ledger
+from ledger.dispatch.cycle import Rounds
+from ledger.dispatch.executors.pool import Workplace, Workshop
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
-from ledger.dispatch.membership import Membership, OneOfMany, OnlyOwner
-from ledger.dispatch.queues import Queues
-from ledger.dispatch.rounds import Rounds
-from ledger.dispatch.workshop import Workplace, Workshop
+from ledger.dispatch.leases.membership import Membership, OneOfMany, OnlyOwner
+from ledger.dispatch.queues.worker_queues import Queues
 from ledger.errors import LedgerError
-from ledger.store.application import Ledger
-from ledger.store.watch import Watch
+from ledger.store.instrumentation import Watch
 
 CONCURRENCY = 32
 IDLE_SECONDS = 5.0

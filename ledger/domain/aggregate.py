@@ -12,7 +12,7 @@ from uuid import UUID
 from eventsourcing.domain import BaseAggregate
 
 from ledger.domain.events import Event
-from ledger.domain.origin import Origin
+from ledger.domain.metadata import Origin
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

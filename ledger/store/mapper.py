@@ -13,18 +13,18 @@ from uuid import UUID
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, Notification, StoredEvent
 
-from ledger.domain.access import AccessRefused
 from ledger.domain.events import JOB_EVENTS, Event, PositionOf
-from ledger.domain.names import NameReleased, NameReserved
-from ledger.domain.notices import NoticeFailed, NoticeSent
-from ledger.domain.recovery import (
+from ledger.domain.recovery.recovery import (
     RecoveryAborted,
     RecoveryCompleted,
     RecoveryPlanned,
     RecoveryStepped,
 )
-from ledger.domain.requests import RequestAnswered
-from ledger.domain.tokens import TokenCreated, TokenRevoked
+from ledger.domain.streams.access import AccessRefused
+from ledger.domain.streams.idempotency import RequestAnswered
+from ledger.domain.streams.names import NameReleased, NameReserved
+from ledger.domain.streams.notices import NoticeFailed, NoticeSent
+from ledger.domain.streams.tokens import TokenCreated, TokenRevoked
 from ledger.errors import CorruptEvent
 from ledger.store.codec import Codec, fill_positions, put_texts, shape_of, text_references
 from ledger.store.records import Draft, Fact, Recorded

@@ -16,12 +16,12 @@ import psycopg
 from psycopg.rows import dict_row
 
 from ledger.errors import Unavailable
-from ledger.store.address import Address
-from ledger.store.migrating import COPIES, ROLE
-from ledger.store.postgres_connections import PostgresServer, one_line
-from ledger.store.postgres_offices import PostgresOffice
-from projections.model import Model, Statement
-from projections.store import NOTHING, Row, Standing
+from ledger.store.postgres.connections import PostgresServer, one_line
+from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.leader_lock import PostgresOffice
+from ledger.store.postgres.migrations import COPIES, ROLE
+from projections.stores.contract import NOTHING, Row, Standing
+from projections.stores.model import Model, Statement
 from projections.stores.tables import MODELS, STANDINGS, TROUBLE, Tables, named, suffix
 
 CHANNEL = "jobledger.copies."
@@ -41,7 +41,7 @@ _KEYS = (
 
 
 class PostgresQuestions:
-    """See `projections.store.Questions`."""
+    """See `projections.stores.contract.Questions`."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._cursor = connection.cursor(row_factory=dict_row)
@@ -54,8 +54,8 @@ class PostgresQuestions:
 
 
 class PostgresCopies(Tables):
-    """See `projections.store.CopyStore`. Writes go over the office's own connection: who lost the
-    office can write nothing more.
+    """See `CopyStore`. Writes go over the office's own connection: who lost the office can write
+    nothing more.
     """
 
     def __init__(self, book: Address) -> None:

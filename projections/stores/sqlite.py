@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import Unavailable
-from ledger.store.connections import SQLiteFile
-from projections.model import Statement
-from projections.store import NOTHING, Row
+from ledger.store.sqlite.connections import SQLiteFile
+from projections.stores.contract import NOTHING, Row
+from projections.stores.model import Statement
 from projections.stores.tables import MODELS, TROUBLE, Tables, named, suffix
 
 
 class SQLiteQuestions:
-    """See `projections.store.Questions`."""
+    """See `projections.stores.contract.Questions`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -35,7 +35,7 @@ class SQLiteQuestions:
 
 
 class SQLiteCopies(Tables):
-    """See `projections.store.CopyStore`."""
+    """See `projections.stores.contract.CopyStore`."""
 
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
         self.file = SQLiteFile(path, synchronous="NORMAL", is_read_only=is_read_only)

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from projections.model import Model
-from projections.store import NOTHING, Standing
+from projections.stores.contract import NOTHING, Standing
+from projections.stores.model import Model
 
 MODELS = """
 CREATE TABLE IF NOT EXISTS models (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ledger.domain.breaker import MAX_PROBE_WAIT, Policy
-from ledger.domain.outcomes import UNCOUNTED_LOSSES
-from projections.what_if.lives import Ending
+from ledger.domain.job.breaker import MAX_PROBE_WAIT, Policy
+from ledger.domain.job.outcomes import UNCOUNTED_LOSSES
+from projections.what_if.run_history import Ending
 
 
 @dataclass(slots=True)

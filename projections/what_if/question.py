@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from ledger.application.ledger import Ledger
 from ledger.errors import InvalidField
-from ledger.store.application import Ledger
-from ledger.store.reading import microseconds
-from projections.copies import Copies
-from projections.job_questions import read_cursor
-from projections.store import Questions
-from projections.what_if.lives import Life, Span, attempts_of, lives
-from projections.what_if.walk import OtherLife, StormLasts, Tally
-from projections.what_if.wish import Wish
+from ledger.store.event_queries import microseconds
+from projections.models.jobs.queries import read_cursor
+from projections.read_models import Copies
+from projections.stores.contract import Questions
+from projections.what_if.policy_change import Wish
+from projections.what_if.run_history import Life, Span, attempts_of, lives
+from projections.what_if.simulate import OtherLife, StormLasts, Tally
 
 NEEDS = ("runs", "storms", "jobs")
 COUNTS = ("trips", "failures", "attempts", "manual_resumes")

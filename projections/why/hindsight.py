@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ledger.store.records import Fact
-from projections.why.case import Case, Verdict, Way, told, who
-from projections.why.dispatching import STARTED, when
-from projections.why.trail import Fits, of
+from projections.history.job_events import Fits, of
+from projections.why.context import Case, Verdict, Way, told, who
+from projections.why.dispatcher_activity import STARTED, when
 
 
 def ways_seen_from_later(case: Case, verdict: Verdict, now: Sequence[Way]) -> list[Way]:

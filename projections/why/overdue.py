@@ -7,11 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ledger.dispatch.places import Places
-from ledger.domain.passed_over import LATE
+from ledger.dispatch.queues.capacity import Places
+from ledger.domain.job.missed_slots import LATE
 from ledger.store.records import Fact
-from projections.why.case import START_ONE, Case, Verdict, Way, told
-from projections.why.dispatching import STARTED, when
+from projections.why.context import START_ONE, Case, Verdict, Way, told
+from projections.why.dispatcher_activity import STARTED, when
 
 GRACE = timedelta(seconds=10)
 """How long a dispatcher may take before something must be in its way."""

@@ -8,19 +8,30 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from ledger.application.ledger import Ledger
 from ledger.clock import parse_rfc3339
-from ledger.dispatch.places import Places
-from ledger.domain.job import Job
-from ledger.domain.view import instant, last_run_view
-from ledger.store.application import Ledger
-from ledger.store.reading import from_microseconds
+from ledger.dispatch.queues.capacity import Places
+from ledger.domain.job.job import Job
+from ledger.domain.job.view import instant, last_run_view
+from ledger.store.event_queries import from_microseconds
 from ledger.store.records import Fact
-from projections.history import History
-from projections.why import due, going, hindsight, standing_still
-from projections.why.case import Case, Verdict, Way, told
-from projections.why.dispatching import Dispatching, when
-from projections.why.links import chain
-from projections.why.trail import Trail
+from projections.history.history import History
+from projections.history.job_events import Trail
+from projections.why import (
+    active_rules as going,
+)
+from projections.why import (
+    due_rules as due,
+)
+from projections.why import (
+    hindsight,
+)
+from projections.why import (
+    inactive_rules as standing_still,
+)
+from projections.why.chain import chain
+from projections.why.context import Case, Verdict, Way, told
+from projections.why.dispatcher_activity import Dispatching, when
 
 RULES: tuple[Callable[[Case], Verdict | None], ...] = (
     standing_still.deleted,

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from projections import gaps, resumes, runs, storms
-from projections.framed_jobs import FramedJobs
+from projections.models import runs
+from projections.models.gaps import model as gaps
+from projections.models.jobs.checkpoints import FramedJobs
+from projections.models.resumes import model as resumes
+from projections.models.storms import model as storms
 from tests.api.harness import Api, serving
 from tests.api.life import EVERY
 from tests.contract.shelves import own_name
-from tests.flow.databases import a_database
+from tests.support.databases import a_database
 
 ON_BOTH = ("answers", "blame", "diff", "past", "resumes_and_gaps", "storms", "what_if", "why")
 """The files of those questions, without `test_`."""

@@ -20,16 +20,16 @@ import pytest
 from api.app import create_app
 from api.bootstrap import Parts, open_server_parts
 from api.settings import Settings, load_settings
-from ledger.domain import outcomes
-from ledger.store import run_commands
-from ledger.store.application import Ledger
+from ledger.application.commands import runs as run_commands
+from ledger.application.ledger import Ledger
+from ledger.application.unit_of_work import Unit
+from ledger.domain.job import outcomes
 from ledger.store.records import Fact
-from ledger.store.unit import Unit
-from projections.answers import Answers
-from projections.copies import COPIES_FILE, Copies
-from projections.model import Model, Statement
+from projections.queries import Answers
+from projections.read_models import COPIES_FILE, Copies
+from projections.stores.model import Model, Statement
 from projections.stores.sqlite import SQLiteCopies
-from tests.builders import DAY, SUCCESS, ManualClock, a_spec
+from tests.support.builders import DAY, SUCCESS, ManualClock, a_spec
 
 ROLES = ("viewer", "operator", "admin", "worker")
 

@@ -7,11 +7,11 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from ledger.application.commands import runs as run_commands
 from ledger.clock import rfc3339
-from ledger.domain import outcomes
-from ledger.store import run_commands
+from ledger.domain.job import outcomes
 from tests.api.harness import Api
-from tests.builders import DAY, SUCCESS
+from tests.support.builders import DAY, SUCCESS
 
 EVERY = 7
 """Positions between two frames in these tests, so that a short history has many."""

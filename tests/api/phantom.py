@@ -8,8 +8,8 @@ from uuid import UUID
 
 import httpx
 
-from ledger.domain import outcomes
-from ledger.store import run_commands
+from ledger.application.commands import runs as run_commands
+from ledger.domain.job import outcomes
 from tests.api.harness import Api
 
 PATH = "/ui/api/scheduler"

@@ -13,12 +13,12 @@ from fastapi.routing import APIRoute
 
 from api import app as application
 from api.app import OPEN, ROUTERS, role_of, routes_of
-from api.limits import MAX_ATTEMPTS
+from api.http.limits import MAX_ATTEMPTS
 from api.phantom.refusals import PREFIX
 from ledger.errors import StartRefused
-from ledger.store.query import AuditQuery
+from ledger.store.audit_query import AuditQuery
 from tests.api.harness import Api, error, problem
-from tests.builders import a_spec
+from tests.support.builders import a_spec
 
 COMMAND = {"kind": "command", "argv": ["/bin/true"]}
 

@@ -16,7 +16,7 @@ from ledger.errors import InvalidField, JobNotFound, NotFound, UnknownField
 from projections import Answers, GapFilter, JobFilter, ResumeFilter, Stretch
 from tests.api.harness import Api
 from tests.api.life import Life
-from tests.builders import HOUR, NOON, ManualClock, a_spec, an_id, open_ledger
+from tests.support.builders import HOUR, NOON, ManualClock, a_spec, an_id, open_ledger
 
 STEPS = 60
 NAIVE = datetime(2026, 3, 2, 12)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ledger.clock import rfc3339
-from ledger.domain import outcomes
+from ledger.domain.job import outcomes
 from tests.api.harness import Api, problem
-from tests.builders import SUCCESS
+from tests.support.builders import SUCCESS
 
 FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
 PATHS = ("", "/events", "/events?order=desc&limit=3", "/runs", "/runs?limit=2", "/events?limit=2")

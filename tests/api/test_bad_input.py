@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from api.limits import MAX_BODY_BYTES
+from api.http.limits import MAX_BODY_BYTES
 from tests.api.harness import Api, problem, serving
-from tests.builders import a_spec
+from tests.support.builders import a_spec
 
 NO_JSON = [
     b"{",

@@ -13,10 +13,10 @@ import pytest
 from api.app import create_app
 from api.bootstrap import Parts, open_server_parts
 from api.settings import load_settings
+from ledger.application.ledger import Ledger
 from ledger.errors import StartRefused
-from ledger.store.application import Ledger
-from ledger.store.query import AuditQuery
-from tests.builders import ManualClock
+from ledger.store.audit_query import AuditQuery
+from tests.support.builders import ManualClock
 
 
 def _open(folder: Path, *, dispatches: bool = False, **given: Any) -> Parts:

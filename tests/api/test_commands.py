@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.api.harness import Api, problem
-from tests.builders import MINUTE, NOON
+from tests.support.builders import MINUTE, NOON
 
 
 def test_a_blank_body_resumes_a_paused_job(api: Api) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from api.export import COLUMNS, safe_cell
+from api.http.formats import COLUMNS, safe_cell
 from tests.api.harness import Api, problem
-from tests.builders import MINUTE
+from tests.support.builders import MINUTE
 
 EVENT_KEYS = {
     "position", "topic", "event_version", "job_id", "version", "recorded_at", "timestamp", "actor",
@@ -149,7 +149,7 @@ def test_a_cell_never_begins_like_a_formula(start: str) -> None:
 def test_an_export_is_read_page_by_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(30):
         api.schedule(f"job {number}")
-    monkeypatch.setattr("ledger.store.reading.MAX_PAGE", 7)
+    monkeypatch.setattr("ledger.store.event_queries.MAX_PAGE", 7)
 
     assert len(api.get("/v1/events?format=jsonl").text.splitlines()) == 61
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest import raises
 
-from api.schemas import MAX_IMPORTED
-from ledger.domain.imports import parse_past
-from ledger.domain.view import view
+from api.schemas.bodies import MAX_IMPORTED
+from ledger.domain.job.imports import parse_past
+from ledger.domain.job.view import view
 from ledger.errors import InvalidField, LedgerError, StorageFull
 from tests.api.harness import Api, problem, serving
-from tests.builders import EVERY_MINUTE, HOUR, NOON, ONCE, a_spec
+from tests.support.builders import EVERY_MINUTE, HOUR, NOON, ONCE, a_spec
 
 LAST_RUN = "2026-03-02T11:00:00Z"
 ADDRESS = "/v1/imports"

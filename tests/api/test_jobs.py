@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from api.schemas import JobPatch, JobSpec
-from ledger.domain.spec import FIELDS
+from api.schemas.bodies import JobPatch, JobSpec
+from ledger.domain.job.spec import FIELDS
 from tests.api.harness import Api, problem
-from tests.builders import a_spec
+from tests.support.builders import a_spec
 
 JOB_FIELDS = {
     "id", "name", "description", "status", "enabled", "schedule", "task", "executor", "delivery",

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from ledger.domain import outcomes
-from ledger.store import run_commands
+from ledger.application.commands import runs as run_commands
+from ledger.domain.job import outcomes
 from tests.api.harness import Api
-from tests.builders import MINUTE
+from tests.support.builders import MINUTE
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "monitoring.md"
 

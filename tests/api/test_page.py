@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from api.limits import MAX_ATTEMPTS
-from api.sessions import csrf_of
+from api.http.limits import MAX_ATTEMPTS
+from api.security.sessions import csrf_of
 from tests.api.harness import Api, problem
 from tests.api.test_as_of import FAILURE
-from tests.builders import a_spec
+from tests.support.builders import a_spec
 
 COOKIE = "jobledger_session"
 

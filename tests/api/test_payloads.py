@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.api.harness import Api, serving
-from tests.builders import a_spec
+from tests.support.builders import a_spec
 
 FIELDS = ("task", "description", "tags", "delivery", "headers", "env", "policy", "schedule")
 _numbers = count(1)

@@ -15,7 +15,7 @@ from tests.api.phantom import (
     create,
     job_in,
 )
-from tests.builders import DAY
+from tests.support.builders import DAY
 
 
 def test_a_job_comes_back_in_the_words_it_was_made_with(api: Api) -> None:

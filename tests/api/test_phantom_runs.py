@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from api import awaiting
-from ledger.store import run_commands
+from api.http import wait_for_run as awaiting
+from ledger.application.commands import runs as run_commands
 from ledger.store.records import Recorded
 from tests.api.harness import Api, error
 from tests.api.phantom import (

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from ledger.dispatch.recoveries import RecoveryDriver
-from ledger.domain import outcomes
-from ledger.store import run_commands
+from ledger.application.commands import runs as run_commands
+from ledger.dispatch.recovery_driver import RecoveryDriver
+from ledger.domain.job import outcomes
 from tests.api.harness import Api, problem, serving
-from tests.builders import DAY, MINUTE
+from tests.support.builders import DAY, MINUTE
 
 KEY = {"Idempotency-Key": "night shift"}
 LIMITED = {"selector": {"failure_class": "rate_limited"}}

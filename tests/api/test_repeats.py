@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.api.harness import Api, problem, serving
-from tests.builders import a_spec
+from tests.support.builders import a_spec
 
 KEY = {"Idempotency-Key": "order 66"}
 

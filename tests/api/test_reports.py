@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.dispatch.secrets import Secrets
+from ledger.dispatch.executors.secrets import Secrets
 from tests.api.harness import serving
 from tests.api.test_runs import SECOND, Post
 

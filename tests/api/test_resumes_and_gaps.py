@@ -9,14 +9,14 @@ from uuid import UUID
 
 import pytest
 
+from ledger.application.commands import runs as run_commands
 from ledger.clock import rfc3339
-from ledger.store import run_commands
 from tests.api.harness import Api, problem
 from tests.api.life import Life
 from tests.api.test_as_of import FAILURE
-from tests.builders import DAY, HOUR
 from tests.oracles import gaps as gap_oracle
 from tests.simulation import laws
+from tests.support.builders import DAY, HOUR
 
 EVERY_HOUR = {"kind": "every", "interval_seconds": 3600, "anchor": "grid"}
 

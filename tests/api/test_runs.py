@@ -11,7 +11,7 @@ import pytest
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.registry import ExecutorSettings
 from tests.api.harness import Api, problem, serving
-from tests.builders import MINUTE
+from tests.support.builders import MINUTE
 
 GPU = {"kind": "worker", "queue": "gpu"}
 SECOND = timedelta(seconds=1)

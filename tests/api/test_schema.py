@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.api.harness import Api, serving
 from tests.api.test_access import GUARDED, STREAM
-from tests.builders import MINUTE
+from tests.support.builders import MINUTE
 
 OPERATIONS = [
     (*operation, mode) for operation in GUARDED for mode in GenerationMode if operation[1] != STREAM

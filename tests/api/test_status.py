@@ -9,8 +9,8 @@ from uuid import UUID
 import orjson
 import pytest
 
-from api.errors import refused
-from api.readiness import LATE_SECONDS, Lateness
+from api.http.errors import refused
+from api.metrics.readiness import LATE_SECONDS, Lateness
 from ledger.errors import (
     Behind,
     CorruptEvent,
@@ -21,7 +21,7 @@ from ledger.errors import (
     StorageFull,
 )
 from tests.api.harness import Api, problem
-from tests.builders import a_spec
+from tests.support.builders import a_spec
 
 
 def test_a_preview_names_the_next_fires_and_says_them_in_words(api: Api) -> None:
@@ -312,7 +312,7 @@ def test_fifty_tokens_of_one_name_asked_at_once_give_one(api: Api) -> None:
 def test_readiness_fails_while_the_writer_does_not_answer(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.readiness.PROBE_SECONDS", 0.0)
+    monkeypatch.setattr("api.metrics.readiness.PROBE_SECONDS", 0.0)
 
     with api.busy_writer():
         answer = api.get("/readyz", by=None)

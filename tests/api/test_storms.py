@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from ledger.domain import outcomes
-from ledger.domain.notices import Told
-from ledger.store import run_commands
-from ledger.store.delivery_commands import keep_notice
+from ledger.application.commands import runs as run_commands
+from ledger.application.commands.deliveries import keep_notice
+from ledger.domain.job import outcomes
+from ledger.domain.streams.notices import Told
 from tests.api.harness import Api, problem
-from tests.builders import DAY, HOUR
+from tests.support.builders import DAY, HOUR
 
 
 def a_storm(api: Api, **policy: Any) -> list[str]:

@@ -12,15 +12,15 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from api.queries import StreamQuery
 from api.routes.events import filters_of
+from api.schemas.queries import StreamQuery
 from api.stream import answer as stream_answer
 from api.stream import client as stream_client
 from api.stream import tail as stream_tail
 from api.stream.tail import Tail
 from tests.api.harness import Api, problem
 from tests.api.listeners import PATH, Listener
-from tests.builders import DAY, a_spec
+from tests.support.builders import DAY, a_spec
 
 Scene = Callable[[], Coroutine[Any, Any, None]]
 

@@ -19,9 +19,9 @@ from api.bootstrap import open_server_parts
 from api.demo.waiting import wait_for
 from api.settings import COLLECTOR, load_settings
 from tests.api.harness import Api
-from tests.api.mailbox import LIMIT_SECONDS, Mailbox, a_mailbox, attributes
-from tests.builders import ManualClock
-from tests.flow.typed_commands import Shell
+from tests.support.builders import ManualClock
+from tests.support.mailbox import LIMIT_SECONDS, Mailbox, a_mailbox, attributes
+from tests.support.typed_commands import Shell
 
 ROOT = Path(__file__).parents[2]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -268,7 +268,7 @@ def test_a_collector_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_span_of_a_run_is_found_by_every_node_alike() -> None:
-    from api.tracing.places import RunPlace
+    from api.tracing.trace_ids import RunPlace
 
     run_id = "9f2c7c8e-3a60-5a61-9a3b-0c54c1a8c9b0"
 
@@ -294,8 +294,8 @@ parts.close(0)
 """
 LIBRARY = """
 import sys
-import ledger.dispatch.delivery, ledger.dispatch.dispatcher, ledger.store.postgres
-import projections.copies
+import ledger.dispatch.notifications.notifier, ledger.dispatch.dispatcher, ledger.store.postgres
+import projections.read_models
 from ledger import Ledger
 """
 TELL = "print(sorted(name for name in sys.modules if name.startswith({names!r})))"

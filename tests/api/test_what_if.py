@@ -11,7 +11,7 @@ import pytest
 
 from tests.api.harness import Api, problem
 from tests.api.test_storms import a_storm
-from tests.flow.typed_commands import Shell, tripped_job
+from tests.support.typed_commands import Shell, tripped_job
 
 STRANGER = "00000000-0000-4000-8000-00000000dead"
 

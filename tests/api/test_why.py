@@ -8,7 +8,7 @@ import pytest
 
 from ledger.clock import rfc3339
 from tests.api.harness import Api, problem
-from tests.builders import DAY, HOUR
+from tests.support.builders import DAY, HOUR
 
 KEYS = {
     "job_id", "job_name", "at", "position", "answer", "text", "chain", "would_run", "next_run_at",

@@ -19,13 +19,13 @@ from rich.table import Table
 
 from ledger import Ledger
 from ledger.clock import rfc3339
-from ledger.store.address import Address
-from ledger.store.query import AuditQuery
+from ledger.store.audit_query import AuditQuery
+from ledger.store.postgres.dsn import Address
 from projections import Answers
-from projections.copies import COPIES_FILE, Copies
-from projections.job_questions import JobFilter
+from projections.models.jobs.queries import JobFilter
+from projections.read_models import COPIES_FILE, Copies
+from projections.what_if.policy_change import Wish
 from projections.what_if.question import Asked, what_if
-from projections.what_if.wish import Wish
 from tests.benchmarks.export import PART, show_export
 from tests.benchmarks.history import (
     CORRELATION,
@@ -39,7 +39,7 @@ from tests.benchmarks.history import (
     write_sqlite,
 )
 from tests.benchmarks.postgres import a_name, a_server
-from tests.flow.databases import a_database
+from tests.support.databases import a_database
 
 ASKED = 200
 """How often each question is asked."""

@@ -17,15 +17,15 @@ from uuid import UUID
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
 
-from api.collector import settle_collector
+from api.config.gc_tuning import settle_collector
 from ledger import Dispatcher, ExecutorSettings, Ledger
+from ledger.application.commands import jobs as commands
+from ledger.application.unit_of_work import Unit
 from ledger.dispatch.executors.noop import Noop
-from ledger.domain import outcomes, runs
-from ledger.domain.job import Revival
-from ledger.store import commands
-from ledger.store.unit import Unit
-from ledger.store.verification import verify_book
-from projections.copies import Copies
+from ledger.domain.job import outcomes, runs
+from ledger.domain.job.job import Revival
+from ledger.maintenance.verify import verify_book
+from projections.read_models import Copies
 
 WAITING = 256
 SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="

@@ -20,15 +20,16 @@ import psycopg
 from psycopg import sql
 
 from ledger import Ledger
+from ledger.application.commands import jobs as commands
+from ledger.application.commands import runs as run_commands
 from ledger.clock import rfc3339
-from ledger.domain import outcomes
-from ledger.domain.job import Revival
-from ledger.domain.names import name_stream
-from ledger.store import commands, run_commands
-from ledger.store.address import SCHEMA
-from ledger.store.reading import from_microseconds, microseconds
-from ledger.store.sqlite_reads import COLUMNS
-from tests.builders import DAY, NOON, SUCCESS, ManualClock, a_spec, an_id, open_ledger
+from ledger.domain.job import outcomes
+from ledger.domain.job.job import Revival
+from ledger.domain.streams.names import name_stream
+from ledger.store.event_queries import from_microseconds, microseconds
+from ledger.store.postgres.dsn import SCHEMA
+from ledger.store.sqlite.reads import COLUMNS
+from tests.support.builders import DAY, NOON, SUCCESS, ManualClock, a_spec, an_id, open_ledger
 
 AT_ONCE = 200_000
 """Events that are written in one transaction."""

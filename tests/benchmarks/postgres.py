@@ -18,10 +18,10 @@ from uuid import UUID
 
 from eventsourcing.application import Application
 
-from api.collector import settle_collector
+from api.config.gc_tuning import settle_collector
 from ledger import Ledger
-from ledger.store.address import Address
-from projections.copies import Copies
+from ledger.store.postgres.dsn import Address
+from projections.read_models import Copies
 from tests.benchmarks.figures import (
     WAITING,
     Figure,
@@ -31,8 +31,8 @@ from tests.benchmarks.figures import (
     specs,
     toggle_all,
 )
-from tests.contract.postgres_server import running_server
-from tests.flow.databases import a_database
+from tests.support.databases import a_database
+from tests.support.postgres_server import running_server
 
 SECONDS = 5.0
 ROUNDS = 3

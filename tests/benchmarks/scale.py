@@ -22,13 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ledger import Dispatcher, ExecutorSettings, Ledger
-from ledger.store.address import SCHEMA, Address
-from ledger.store.query import AuditQuery
-from projections.copies import Copies
-from projections.job_questions import JobFilter
+from ledger.store.audit_query import AuditQuery
+from ledger.store.postgres.dsn import SCHEMA, Address
+from projections.models.jobs.queries import JobFilter
+from projections.read_models import Copies
 from tests.benchmarks.figures import EVERY_HOUR, SECRET, schedule_all, specs
 from tests.benchmarks.postgres import a_name, a_server, together
-from tests.flow.databases import a_database
+from tests.support.databases import a_database
 
 SECONDS = 6.0
 ASKED = 200

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from api.demo.processes import Server, a_server
 from ledger.clock import SystemClock
-from tests.builders import a_spec
+from tests.support.builders import a_spec
 
 CLIENTS = 500
 COMMANDS = 1000

@@ -17,16 +17,16 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.clock import SystemClock, rfc3339
-from ledger.domain.job import Job
-from ledger.store.reading import from_microseconds
-from ledger.store.verification import verify_book
-from tests.builders import a_spec
+from ledger.domain.job.job import Job
+from ledger.maintenance.verify import verify_book
+from ledger.store.event_queries import from_microseconds
 from tests.checker.matching import Event, Grid, Report, check
 from tests.checker.target import Log, a_target
 from tests.contract.shelves import own_name
 from tests.faults.proxy import Proxy, a_proxy
-from tests.flow.databases import a_database
-from tests.flow.dispatchers import dispatchers, ended
+from tests.support.builders import a_spec
+from tests.support.databases import a_database
+from tests.support.dispatchers import dispatchers, ended
 
 NODES = 3
 JOBS = 200

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ledger.clock import rfc3339
-from tests.builders import NOON
 from tests.checker.matching import Entry, Event, Grid, check
+from tests.support.builders import NOON
 
 STEP = timedelta(seconds=10)
 GRID = Grid("job", NOON, STEP)

@@ -12,15 +12,15 @@ from uuid import UUID
 import psycopg
 
 from ledger import Ledger
-from ledger.store.address import Address
-from ledger.store.files import Folder
-from ledger.store.houses import EVENTS, HEADS, LEASES, TEXTS, TOKENS, House, NewHouse
-from ledger.store.migrating import migrate
-from ledger.store.moving_postgres import PostgresHouse
-from ledger.store.moving_sqlite import SQLiteHouse
+from ledger.application.tokens import Tokens
+from ledger.maintenance.move.endpoints import EVENTS, HEADS, LEASES, TEXTS, TOKENS, House, NewHouse
+from ledger.maintenance.move.postgres import PostgresHouse
+from ledger.maintenance.move.sqlite import SQLiteHouse
+from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.migrations import migrate
 from ledger.store.records import Group, LeaseRow, Mark
-from ledger.store.tokens import Tokens
-from tests.builders import ManualClock, SeededChance, a_spec, an_id
+from ledger.store.sqlite.folder import Folder
+from tests.support.builders import ManualClock, SeededChance, a_spec, an_id
 
 TABLES = (EVENTS, TEXTS, TOKENS, LEASES, HEADS)
 FACTS = "SELECT key, value FROM meta WHERE key NOT IN ('schema', 'move') ORDER BY key"

@@ -13,17 +13,17 @@ from typing import Any, Protocol
 import psycopg
 
 from ledger.domain.aggregate import Stream
-from ledger.store.address import Address
-from ledger.store.book import Book
 from ledger.store.codec import Codec, PlainJSON
-from ledger.store.files import Folder
+from ledger.store.event_store import Book
 from ledger.store.mapper import EventMapper
-from ledger.store.migrating import migrate
-from ledger.store.postgres import PostgresBook
-from ledger.store.postgres_statements import CALLERS_CLOCK
+from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.migrations import migrate
+from ledger.store.postgres.statements import CALLERS_CLOCK
+from ledger.store.postgres.store import PostgresBook
 from ledger.store.records import Committed, Group, GroupOutcome, SideRow
-from ledger.store.sqlite import SQLiteBook
-from tests.builders import NOON, SeededChance
+from ledger.store.sqlite.folder import Folder
+from ledger.store.sqlite.store import SQLiteBook
+from tests.support.builders import NOON, SeededChance
 
 _COPY = "INTO events SELECT"
 _REST = (

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 from pytest import raises
 
-from ledger.domain.job import Job, Revival
-from ledger.domain.names import Name, name_stream
-from ledger.domain.requests import Answered, Request, request_stream
+from ledger.domain.job.job import Job, Revival
+from ledger.domain.streams.idempotency import Answered, Request, request_stream
+from ledger.domain.streams.names import Name, name_stream
 from ledger.errors import InvalidField
+from ledger.store.event_queries import fold_stream
 from ledger.store.records import Committed, Superseded, TokenRow
-from ledger.store.unit import fold_stream
-from tests.builders import NOON, a_job, an_id, by, clone, failed, paused, running, tripped
 from tests.contract.shelves import NOW, Shelf, append, group_of, keep
+from tests.support.builders import NOON, a_job, an_id, by, clone, failed, paused, running, tripped
 
 TOKEN = TokenRow("t-1", "olga", "admin", "user", b"\x01" * 32, None, None)
 SECOND = 1_000_000

@@ -14,15 +14,16 @@ import pytest
 
 from ledger import Ledger
 from ledger.errors import Unavailable
-from projections import job_questions, runs
-from projections.copies import MODELS
-from projections.job_questions import JobFilter
-from projections.runner import Runner
-from projections.store import CopyStore
+from projections.engine.runner import Runner
+from projections.models import runs
+from projections.models.jobs import queries as job_questions
+from projections.models.jobs.queries import JobFilter
+from projections.read_models import MODELS
+from projections.stores.contract import CopyStore
 from projections.stores.postgres import PostgresCopies
 from projections.stores.sqlite import SQLiteCopies
-from tests.builders import a_spec, open_ledger
 from tests.contract.shelves import PostgresShelf
+from tests.support.builders import a_spec, open_ledger
 
 
 @dataclass

@@ -9,11 +9,11 @@ import pytest
 
 from ledger import Ledger
 from ledger.clock import SystemClock
-from ledger.store.database_clock import LOOK, MAX_DOUBT_SECONDS, OLD_SECONDS, DatabaseClock, off
-from ledger.store.postgres_statements import DATABASE_CLOCK
-from ledger.store.reading import from_microseconds
-from tests.builders import a_spec
+from ledger.store.event_queries import from_microseconds
+from ledger.store.postgres.clock import LOOK, MAX_DOUBT_SECONDS, OLD_SECONDS, DatabaseClock, off
+from ledger.store.postgres.statements import DATABASE_CLOCK
 from tests.contract.shelves import PostgresShelf, own_name
+from tests.support.builders import a_spec
 
 MINUTE = timedelta(minutes=1)
 

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ledger.domain.job import Revival
-from ledger.domain.names import Name, name_stream
-from ledger.store.evidence import Row, chain_of, genesis, leaf_of
-from ledger.store.verification import verify_book
-from tests.builders import NOON, a_job, by, failed, paused, running, tripped
+from ledger.domain.job.job import Revival
+from ledger.domain.streams.names import Name, name_stream
+from ledger.maintenance.verify import verify_book
+from ledger.store.hash_chain import Row, chain_of, genesis, leaf_of
 from tests.contract.conftest import BookFactory
 from tests.contract.shelves import Shelf, keep
+from tests.support.builders import NOON, a_job, by, failed, paused, running, tripped
 
 FLIPS = 1000
 EDITS = 100

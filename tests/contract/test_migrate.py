@@ -15,13 +15,13 @@ import pytest
 from pytest import raises
 
 from ledger.errors import StartRefused
-from ledger.store import migrating
-from ledger.store.address import Address
-from ledger.store.migrating import MIGRATIONS, SCHEMA_VERSION, Migrated, migrate
-from ledger.store.postgres import PostgresBook
-from tests.builders import an_id
+from ledger.store.postgres import migrations as migrating
+from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.migrations import MIGRATIONS, SCHEMA_VERSION, Migrated, migrate
+from ledger.store.postgres.store import PostgresBook
 from tests.contract.shelves import PostgresShelf, own_name
-from tests.flow.typed_commands import Shell
+from tests.support.builders import an_id
+from tests.support.typed_commands import Shell
 
 PROCESSES = 6
 

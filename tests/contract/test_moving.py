@@ -19,14 +19,14 @@ from pytest import raises
 
 from ledger import Ledger
 from ledger.errors import LedgerError, StartRefused, Unavailable
-from ledger.store import moving
-from ledger.store.address import Address
-from ledger.store.migrating import ROLE, migrate
-from ledger.store.moving import Moved, MoveFailed, Progress, move
-from ledger.store.verification import verify_book
-from tests.builders import an_id
+from ledger.maintenance.move import move as moving
+from ledger.maintenance.move.move import Moved, MoveFailed, Progress, move
+from ledger.maintenance.verify import verify_book
+from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.migrations import ROLE, migrate
 from tests.contract.houses import Place, PostgresPlace, SQLitePlace, contents, fill, write
 from tests.contract.shelves import own_name
+from tests.support.builders import an_id
 
 WAYS = [(source, target) for source in ("sqlite", "postgres") for target in ("sqlite", "postgres")]
 Build = Callable[[str], Place]
@@ -214,7 +214,7 @@ def test_a_killed_process_goes_on_with_the_same_command(
     script = f"""
 import os, signal
 from pathlib import Path
-from ledger.store import moving
+from ledger.maintenance.move import move as moving
 from tests.contract.houses import *
 moving.EVENTS_AT_ONCE, moving.ROWS_AT_ONCE = 9, 8
 told = []

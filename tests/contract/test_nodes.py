@@ -16,16 +16,16 @@ import psycopg
 import pytest
 from pytest import raises
 
-from ledger.domain.job import Job
+from ledger.domain.job.job import Job
 from ledger.errors import Unavailable
-from ledger.store.migrating import ROLE
-from ledger.store.postgres import PostgresBook
-from ledger.store.postgres_statements import DATABASE_CLOCK
+from ledger.maintenance.verify import verify_book
+from ledger.store.event_queries import fold_stream
+from ledger.store.postgres.migrations import ROLE
+from ledger.store.postgres.statements import DATABASE_CLOCK
+from ledger.store.postgres.store import PostgresBook
 from ledger.store.records import Committed, GroupOutcome, LeaseRow, Mark, Superseded
-from ledger.store.unit import fold_stream
-from ledger.store.verification import verify_book
-from tests.builders import NOON, a_job, an_id, by
 from tests.contract.shelves import NOW, PostgresShelf, append, group_of, keep
+from tests.support.builders import NOON, a_job, an_id, by
 
 NODES = 2
 ROUNDS = 60
@@ -293,7 +293,7 @@ def test_a_book_works_with_the_applications_role_and_nothing_more(
 def test_a_role_that_may_change_events_is_named_in_the_log(
     postgres_shelf: PostgresShelf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, logger="ledger.store.postgres")
+    caplog.set_level(logging.INFO, logger="ledger.store.postgres.store")
     caplog.clear()
 
     postgres_shelf.reopen()

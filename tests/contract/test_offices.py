@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from api.demo.waiting import wait_for
-from ledger.store.offices import OnlyNode
-from ledger.store.postgres_offices import PostgresOffice
+from ledger.store.leader_lock import OnlyNode
+from ledger.store.postgres.leader_lock import PostgresOffice
 from tests.contract.shelves import PostgresShelf
 
 PATIENCE_SECONDS = 60.0
@@ -53,10 +53,10 @@ def test_offices_of_other_names_and_ledgers_are_other_offices(
 def test_a_node_that_falls_silent_loses_its_office_and_is_told_so_once(
     offices: list[PostgresOffice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ledger.store.postgres_offices.SILENT_SECONDS", 1)
+    monkeypatch.setattr("ledger.store.postgres.leader_lock.SILENT_SECONDS", 1)
     silent, other = offices
     assert silent.is_held()
-    monkeypatch.setattr("ledger.store.postgres_offices.SILENT_SECONDS", 600)
+    monkeypatch.setattr("ledger.store.postgres.leader_lock.SILENT_SECONDS", 600)
 
     wait_for("The other node's turn", other.is_held, seconds=PATIENCE_SECONDS)
 

@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from ledger.domain.origin import Actor, Origin
-from ledger.store.query import AuditQuery, Order
+from ledger.domain.metadata import Actor, Origin
+from ledger.store.audit_query import AuditQuery, Order
 from ledger.store.records import Recorded
-from tests.builders import NOON, a_job, an_id, failed, running, succeeded
 from tests.contract.shelves import NOW, Shelf, append, group_of, keep
+from tests.support.builders import NOON, a_job, an_id, failed, running, succeeded
 
 ACTORS = [Actor("olga", "user"), Actor("phantom", "agent"), Actor("dispatcher", "system")]
 SOURCES = ["http", "mcp", "dispatcher"]

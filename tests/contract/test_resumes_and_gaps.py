@@ -12,12 +12,17 @@ from typing import Any
 import pytest
 
 from ledger.clock import parse_rfc3339
-from ledger.store.query import AuditQuery
-from projections import gap_questions, gaps, jobs, resume_questions, resumes, runner
-from projections.gap_questions import GapFilter
-from projections.resume_questions import ResumeFilter
-from projections.runner import Runner
-from projections.store import CopyStore
+from ledger.store.audit_query import AuditQuery
+from projections.engine import runner
+from projections.engine.runner import Runner
+from projections.models.gaps import model as gaps
+from projections.models.gaps import queries as gap_questions
+from projections.models.gaps.queries import GapFilter
+from projections.models.jobs import model as jobs
+from projections.models.resumes import model as resumes
+from projections.models.resumes import queries as resume_questions
+from projections.models.resumes.queries import ResumeFilter
+from projections.stores.contract import CopyStore
 from projections.stores.postgres import PostgresCopies
 from projections.stores.sqlite import SQLiteCopies
 from tests.contract.shelves import PostgresShelf

@@ -14,16 +14,19 @@ from uuid import UUID
 import pytest
 
 from ledger import Ledger
-from ledger.domain import outcomes
-from ledger.store import run_commands
-from projections import jobs, runner, storm_questions, storms
-from projections.runner import Runner
-from projections.store import CopyStore
+from ledger.application.commands import runs as run_commands
+from ledger.domain.job import outcomes
+from projections.engine import runner
+from projections.engine.runner import Runner
+from projections.models.jobs import model as jobs
+from projections.models.storms import model as storms
+from projections.models.storms import queries as storm_questions
+from projections.stores.contract import CopyStore
 from projections.stores.postgres import PostgresCopies
 from projections.stores.sqlite import SQLiteCopies
-from tests.builders import SUCCESS, ManualClock, a_spec, open_ledger
 from tests.contract.shelves import PostgresShelf
 from tests.oracles import storms as storm_oracle
+from tests.support.builders import SUCCESS, ManualClock, a_spec, open_ledger
 
 JOBS = 9
 ROUNDS = 40

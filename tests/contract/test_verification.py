@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from ledger.domain.job import Job
-from ledger.store.book import Book
-from ledger.store.verification import PAGE, verify_book
-from tests.builders import NOON, a_job, by
+from ledger.domain.job.job import Job
+from ledger.maintenance.verify import PAGE, verify_book
+from ledger.store.event_store import Book
 from tests.contract.shelves import Shelf, keep
+from tests.support.builders import NOON, a_job, by
 
 
 class Watched:

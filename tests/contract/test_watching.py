@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 
 from api.demo.waiting import wait_for
+from ledger.store.instrumentation import Unwatched
 from ledger.store.records import Pool
-from ledger.store.watch import Unwatched
-from tests.builders import a_job
 from tests.contract.shelves import PostgresShelf, keep
+from tests.support.builders import a_job
 
 LIMIT_SECONDS = 60.0
 """A hang fails by this name; nothing is measured by it."""

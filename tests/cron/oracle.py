@@ -1,7 +1,7 @@
 """A slow second opinion: cronie's main loop (cron.c), minute by minute, and random crontabs for it.
 
-It shares nothing with `ledger.domain.recurrence`: it walks UTC minutes, keeps cronie's virtual
-clock, and asks of every wall minute whether the expression names it.
+It shares nothing with `ledger.domain.schedule.recurrence`: it walks UTC minutes, keeps
+cronie's virtual clock, and asks of every wall minute whether the expression names it.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from ledger import Ledger
+from ledger.application.snapshots import freeze
 from ledger.errors import LedgerError, OutcomeUnknown, Unavailable
-from ledger.store.freezing import freeze
+from ledger.maintenance.verify import verify_book
 from ledger.store.records import Fact
-from ledger.store.verification import verify_book
-from tests.builders import a_spec
+from tests.support.builders import a_spec
 
 PAGE = 10**6
 

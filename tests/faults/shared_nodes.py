@@ -11,9 +11,9 @@ from pathlib import Path
 from api.bootstrap import open_server_parts
 from api.demo.waiting import wait_for
 from api.settings import load_settings
-from projections.shared_follower import SharedFollower
+from projections.engine.elected import SharedFollower
 from tests.api.harness import Api
-from tests.builders import ManualClock, a_spec
+from tests.support.builders import ManualClock, a_spec
 
 PATIENCE_SECONDS = 60.0
 THREADS = ("ledger-writer", "ledger-follower", "ledger-copies", "ledger-dispatcher")

@@ -13,10 +13,8 @@ import psycopg
 import pytest
 
 from api.demo.waiting import wait_for
-from ledger.store.postgres_connections import READERS
+from ledger.store.postgres.connections import READERS
 from tests.api.harness import Api
-from tests.builders import a_spec
-from tests.contract.postgres_server import TestServer, running_server
 from tests.contract.shelves import own_name
 from tests.faults.shared_nodes import (
     PATIENCE_SECONDS,
@@ -26,7 +24,9 @@ from tests.faults.shared_nodes import (
     require_unavailable,
     wait_until_unready,
 )
-from tests.flow.databases import a_database
+from tests.support.builders import a_spec
+from tests.support.databases import a_database
+from tests.support.postgres_server import TestServer, running_server
 
 PLACES = 24
 """Connections that the server takes."""

@@ -10,9 +10,8 @@ from signal import SIGQUIT
 import pytest
 
 from api.demo.waiting import wait_for
-from ledger.store.address import Address
-from ledger.store.migrating import migrate
-from tests.builders import a_spec, an_id
+from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.migrations import migrate
 from tests.faults.askers import Asker, asking, more_kept, require_heads_are_folds, require_truth
 from tests.faults.shared_nodes import (
     PATIENCE_SECONDS,
@@ -22,6 +21,7 @@ from tests.faults.shared_nodes import (
     wait_until_unready,
 )
 from tests.faults.standby import a_pair, address_of, promote
+from tests.support.builders import a_spec, an_id
 
 ASKERS = 3
 

@@ -10,11 +10,11 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.errors import Unavailable
-from ledger.store.address import Address
-from ledger.store.migrating import migrate
-from ledger.store.verification import verify_book
-from tests.builders import a_spec, an_id
+from ledger.maintenance.verify import verify_book
+from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.migrations import migrate
 from tests.faults.standby import a_pair, address_of, promote
+from tests.support.builders import a_spec, an_id
 
 PATIENCE_SECONDS = 60.0
 

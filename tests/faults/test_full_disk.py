@@ -12,10 +12,8 @@ import psycopg
 import pytest
 
 from api.demo.waiting import wait_for
-from ledger.store.verification import verify_book
+from ledger.maintenance.verify import verify_book
 from tests.api.harness import Api
-from tests.builders import a_spec
-from tests.contract.postgres_server import running_server
 from tests.contract.shelves import own_name
 from tests.faults.askers import facts_of, require_heads_are_folds
 from tests.faults.full_disk import SmallDisk, a_small_disk, may_mount
@@ -27,7 +25,9 @@ from tests.faults.shared_nodes import (
     wait_until_ready,
     wait_until_unready,
 )
-from tests.flow.databases import a_database
+from tests.support.builders import a_spec
+from tests.support.databases import a_database
+from tests.support.postgres_server import running_server
 
 LIMITS = 50
 LIMITS_OF_PROOF = 200

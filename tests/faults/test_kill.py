@@ -18,8 +18,8 @@ import pytest
 
 from ledger import Ledger
 from ledger.dispatch.dispatcher import Dispatcher
-from ledger.store.query import AuditQuery
-from projections.copies import Copies
+from ledger.store.audit_query import AuditQuery
+from projections.read_models import Copies
 from tests.faults.victim import THREADS, Work
 from tests.simulation import laws
 

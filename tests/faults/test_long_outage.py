@@ -10,8 +10,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pytest import raises
 
 from ledger.errors import Unavailable
-from ledger.store.address import Address
-from ledger.store.postgres_connections import PostgresServer
+from ledger.store.postgres.connections import PostgresServer
+from ledger.store.postgres.dsn import Address
 from tests.faults.proxy import Proxy, a_proxy
 
 QUESTIONS = 5

@@ -12,7 +12,6 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.api.harness import Api
-from tests.builders import a_spec
 from tests.contract.shelves import own_name
 from tests.faults.askers import facts_of, require_heads_are_folds
 from tests.faults.proxy import COMMITTED, Proxy, a_proxy
@@ -23,7 +22,8 @@ from tests.faults.shared_nodes import (
     require_unavailable,
     wait_until_unready,
 )
-from tests.flow.databases import a_database
+from tests.support.builders import a_spec
+from tests.support.databases import a_database
 
 DROPS = 63
 """In each of eight cases."""

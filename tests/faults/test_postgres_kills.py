@@ -14,11 +14,11 @@ import pytest
 
 from api.demo.waiting import wait_for
 from ledger import Ledger
-from tests.builders import SeededChance, a_spec
 from tests.contract.shelves import PostgresShelf, own_name
 from tests.faults.askers import Asker, asking, more_kept, require_heads_are_folds, require_truth
 from tests.faults.shared_nodes import PATIENCE_SECONDS, RUNNING, a_node, require_everything_goes_on
-from tests.flow.databases import a_database
+from tests.support.builders import SeededChance, a_spec
+from tests.support.databases import a_database
 
 KILLS = 200
 NODES = 2

@@ -11,12 +11,12 @@ import pytest
 from pytest import raises
 
 from ledger.errors import StorageFull, Unavailable
-from ledger.store.book import AppendUnknown
+from ledger.maintenance.verify import verify_book
+from ledger.store.event_store import AppendUnknown
 from ledger.store.records import Committed
-from ledger.store.verification import verify_book
-from tests.builders import a_job
-from tests.contract.postgres_server import TestServer, running_server
 from tests.contract.shelves import PostgresShelf, append, group_of, keep, own_name
+from tests.support.builders import a_job
+from tests.support.postgres_server import TestServer, running_server
 
 
 def break_inserts(shelf: PostgresShelf, what: str, *, at_commit: bool = False) -> None:

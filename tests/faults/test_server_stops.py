@@ -11,8 +11,6 @@ from signal import SIGINT, SIGQUIT
 import pytest
 
 from api.demo.waiting import wait_for
-from tests.builders import a_spec
-from tests.contract.postgres_server import TestServer, running_server
 from tests.contract.shelves import own_name
 from tests.faults.askers import Asker, asking, more_kept, require_heads_are_folds, require_truth
 from tests.faults.shared_nodes import (
@@ -23,7 +21,9 @@ from tests.faults.shared_nodes import (
     require_unavailable,
     wait_until_unready,
 )
-from tests.flow.databases import a_database
+from tests.support.builders import a_spec
+from tests.support.databases import a_database
+from tests.support.postgres_server import TestServer, running_server
 
 ASKERS = 3
 STOPS = 5

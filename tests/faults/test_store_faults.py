@@ -14,10 +14,10 @@ from pytest import raises
 
 from ledger import Ledger
 from ledger.errors import LedgerError, StorageFull
-from ledger.store.sqlite import SQLiteBook
-from ledger.store.verification import verify_book
-from tests.builders import MINUTE, ManualClock, a_spec, open_ledger
+from ledger.maintenance.verify import verify_book
+from ledger.store.sqlite.store import SQLiteBook
 from tests.simulation import laws
+from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
 
 CALLS = 12
 """More calls of the database than any command makes."""

@@ -10,13 +10,13 @@ from uuid import UUID
 import pytest
 
 from ledger import Ledger
+from ledger.application.snapshots import freeze
 from ledger.errors import NameTaken, OutcomeUnknown, Unavailable
-from ledger.store.book import AppendUnknown, Book
-from ledger.store.freezing import freeze
+from ledger.store.event_store import AppendUnknown, Book
 from ledger.store.mapper import EventMapper
 from ledger.store.records import Group, GroupOutcome
-from tests.builders import ManualClock, SeededChance, a_spec, open_ledger
 from tests.contract.shelves import PostgresShelf
+from tests.support.builders import ManualClock, SeededChance, a_spec, open_ledger
 
 
 class Blind:

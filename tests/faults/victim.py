@@ -16,14 +16,14 @@ from random import Random
 from typing import Any
 
 from ledger import Ledger
+from ledger.application.commands.jobs import Call
+from ledger.application.commands.runs import Claimed
+from ledger.application.ledger import Answer
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
-from ledger.dispatch.workshop import Finished
+from ledger.dispatch.executors.pool import Finished
 from ledger.errors import LedgerError
-from ledger.store.application import Answer
-from ledger.store.commands import Call
-from ledger.store.run_commands import Claimed
-from projections.copies import Copies
+from projections.read_models import Copies
 
 THREADS = 4
 KINDS = ("schedule", "amend", "pause", "resume", "run", "run", "delete")

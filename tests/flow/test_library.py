@@ -13,7 +13,12 @@ import pytest
 from pytest import raises
 
 from ledger import Ledger
-from ledger.domain.requests import request_stream
+from ledger.application.batch import Command
+from ledger.application.commands import jobs as commands
+from ledger.application.commands.jobs import Answer, Call, Idempotency
+from ledger.application.unit_of_work import Unit
+from ledger.application.writer import MAX_WAITING
+from ledger.domain.streams.idempotency import request_stream
 from ledger.errors import (
     IdempotencyMismatch,
     JobLimit,
@@ -27,13 +32,8 @@ from ledger.errors import (
     StartRefused,
     Unavailable,
 )
-from ledger.store import commands
-from ledger.store.commands import Answer, Call, Idempotency
-from ledger.store.deciding import Command
-from ledger.store.unit import Unit
-from ledger.store.writer import MAX_WAITING
-from tests.builders import MINUTE, ManualClock, a_spec, open_ledger
 from tests.simulation import laws
+from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
 
 LONG = 60.0
 

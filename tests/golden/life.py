@@ -13,26 +13,27 @@ from uuid import UUID
 import orjson
 
 from ledger import Ledger
+from ledger.application.commands import recoveries as recovery_commands
+from ledger.application.commands import runs as run_commands
+from ledger.application.commands.deliveries import keep_notice
+from ledger.application.commands.jobs import Call, Idempotency
+from ledger.application.tokens import Tokens
 from ledger.domain import events as e
-from ledger.domain import outcomes
-from ledger.domain.access import Access, Attempt, access_stream
-from ledger.domain.job import Job
-from ledger.domain.names import Name
-from ledger.domain.notices import Notice, Told
-from ledger.domain.recovery import Recovery
-from ledger.domain.recovery_plan import Terms
-from ledger.domain.recovery_selection import Selector
-from ledger.domain.requests import Request, request_stream
-from ledger.domain.tokens import Token
-from ledger.domain.view import view
-from ledger.store import recovery_commands, run_commands
+from ledger.domain.job import outcomes
+from ledger.domain.job.job import Job
+from ledger.domain.job.view import view
+from ledger.domain.recovery.plan import Terms
+from ledger.domain.recovery.recovery import Recovery
+from ledger.domain.recovery.selection import Selector
+from ledger.domain.streams.access import Access, Attempt, access_stream
+from ledger.domain.streams.idempotency import Request, request_stream
+from ledger.domain.streams.names import Name
+from ledger.domain.streams.notices import Notice, Told
+from ledger.domain.streams.tokens import Token
 from ledger.store.codec import shape_of, text_references
-from ledger.store.commands import Call, Idempotency
-from ledger.store.delivery_commands import keep_notice
 from ledger.store.mapper import TOPICS, EventMapper
 from ledger.store.records import Recorded
-from ledger.store.tokens import Tokens
-from tests.builders import MINUTE, NOON, SUCCESS, ManualClock, a_spec, open_ledger
+from tests.support.builders import MINUTE, NOON, SUCCESS, ManualClock, a_spec, open_ledger
 
 FOLDER = Path(__file__).parent
 VERSIONS = (1, 2, 3)

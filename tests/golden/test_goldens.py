@@ -15,16 +15,16 @@ from eventsourcing.persistence import StoredEvent
 from pytest import CaptureFixture, raises
 
 from ledger.errors import CorruptEvent
+from ledger.store.audit_query import AuditQuery
 from ledger.store.codec import shape_of, text_references
-from ledger.store.evidence import Row, Walk, columns_of, genesis
+from ledger.store.hash_chain import Row, Walk, columns_of, genesis
 from ledger.store.mapper import EVENTS, TOPICS
-from ledger.store.query import AuditQuery
 from ledger.store.records import Recorded
-from tests.builders import a_spec, open_ledger
 from tests.golden import write
 from tests.golden.given import LOOKS_LIKE_TYPES, OWN, given
 from tests.golden.life import VERSIONS, digest_file_of, digest_of, folded, history_of
 from tests.golden.write import FOLDER, golden_of, mapper_of, path_of
+from tests.support.builders import a_spec, open_ledger
 
 MODULES = (
     "antigravity:fly", "this", "turtle", "turtledemo", "idlelib.idle", "lib2to3.main", "tkinter",

@@ -10,9 +10,9 @@ import orjson
 
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.mapper import EVENTS, EventMapper
-from tests.builders import SeededChance
 from tests.golden.given import given
 from tests.golden.life import VERSIONS, digest_file_of, digest_of, folded, history_of, told_lines
+from tests.support.builders import SeededChance
 
 FOLDER = Path(__file__).parent
 

@@ -11,14 +11,14 @@ from random import Random
 from uuid import UUID
 
 from ledger import Dispatcher, Ledger
-from ledger.domain.origin import Actor, Origin
-from ledger.domain.outcomes import Failure
-from ledger.domain.runs import Claim
+from ledger.application.batch import Command
+from ledger.application.commands import runs as run_commands
+from ledger.application.commands.jobs import Answer, Call
+from ledger.domain.job.outcomes import Failure
+from ledger.domain.job.runs import Claim
+from ledger.domain.metadata import Actor, Origin
 from ledger.errors import LedgerError, RunSuperseded
-from ledger.store import run_commands
-from ledger.store.commands import Answer, Call
-from ledger.store.deciding import Command
-from tests.builders import SUCCESS, ManualClock
+from tests.support.builders import SUCCESS, ManualClock
 
 QUEUE = "gpu"
 WORKER = {"kind": "worker", "queue": QUEUE}

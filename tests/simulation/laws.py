@@ -9,16 +9,16 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Ledger
-from ledger.domain.job import Job
-from ledger.domain.recurrence import missed_fires, next_fire
-from ledger.domain.schedules import parse_schedule
-from ledger.domain.view import view
-from ledger.store.freezing import freeze
-from ledger.store.query import AuditQuery
-from ledger.store.run_commands import Claimed
-from ledger.store.verification import verify_book
-from projections.copies import Copies
-from projections.job_questions import JobFilter
+from ledger.application.commands.runs import Claimed
+from ledger.application.snapshots import freeze
+from ledger.domain.job.job import Job
+from ledger.domain.job.view import view
+from ledger.domain.schedule.recurrence import missed_fires, next_fire
+from ledger.domain.schedule.schedules import parse_schedule
+from ledger.maintenance.verify import verify_book
+from ledger.store.audit_query import AuditQuery
+from projections.models.jobs.queries import JobFilter
+from projections.read_models import Copies
 from tests.simulation.elsewhere import Elsewhere
 
 OUTCOMES = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")

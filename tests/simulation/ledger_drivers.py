@@ -9,14 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Ledger
-from ledger.domain.job import Job
+from ledger.application.commands.jobs import Answer
+from ledger.domain.job.job import Job
 from ledger.errors import JobNotFound
-from ledger.store.commands import Answer
 from tests.api.harness import serving
-from tests.builders import ManualClock, SeededChance, open_ledger
 from tests.contract.shelves import PostgresShelf, own_name
-from tests.fleet_model import Order
-from tests.model import CHANGED, UNCHANGED
+from tests.simulation.fleet_model import Order
+from tests.simulation.model import CHANGED, UNCHANGED
 from tests.simulation.orders import (
     STRANGER,
     Reply,
@@ -28,6 +27,7 @@ from tests.simulation.orders import (
     scheduling,
     spec_of,
 )
+from tests.support.builders import ManualClock, SeededChance, open_ledger
 
 
 class LedgerDriver:

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+from ledger.application.commands.jobs import Answer
+from ledger.application.unit_of_work import Unit
 from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event, PositionOf
-from ledger.domain.job import Job
-from ledger.domain.names import Name, name_stream
-from ledger.domain.requests import Request
-from ledger.domain.view import view
-from ledger.store.commands import Answer
-from ledger.store.unit import Unit
-from tests.builders import ManualClock, an_id
-from tests.fleet_model import Order
+from ledger.domain.job.job import Job
+from ledger.domain.job.view import view
+from ledger.domain.streams.idempotency import Request
+from ledger.domain.streams.names import Name, name_stream
+from tests.simulation.fleet_model import Order
 from tests.simulation.orders import (
     STRANGER,
     Reply,
@@ -26,6 +25,7 @@ from tests.simulation.orders import (
     replied,
     scheduling,
 )
+from tests.support.builders import ManualClock, an_id
 
 
 class MemoryUnit:

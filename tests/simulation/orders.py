@@ -8,18 +8,19 @@ from hashlib import sha256
 from typing import Any, Protocol
 from uuid import UUID
 
+from ledger.application.batch import Command
+from ledger.application.commands import jobs as commands
+from ledger.application.commands import runs as run_commands
+from ledger.application.commands.jobs import Answer, Call, Idempotency
 from ledger.clock import rfc3339
-from ledger.domain import outcomes
-from ledger.domain.job import Job, Revival
-from ledger.domain.requests import request_stream
-from ledger.domain.spec import parse_spec
+from ledger.domain.job import outcomes
+from ledger.domain.job.job import Job, Revival
+from ledger.domain.job.spec import parse_spec
+from ledger.domain.streams.idempotency import request_stream
 from ledger.errors import LedgerError
-from ledger.store import commands, run_commands
-from ledger.store.commands import Answer, Call, Idempotency
-from ledger.store.deciding import Command
-from tests.builders import SUCCESS, ManualClock, a_spec, an_id, by
-from tests.fleet_model import MAX_LOSSES, Order
-from tests.model import CHANGED, UNCHANGED
+from tests.simulation.fleet_model import MAX_LOSSES, Order
+from tests.simulation.model import CHANGED, UNCHANGED
+from tests.support.builders import SUCCESS, ManualClock, a_spec, an_id, by
 
 STRANGER = an_id(0)
 FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)

@@ -23,12 +23,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from ledger.application.snapshots import freeze
 from ledger.clock import rfc3339
-from ledger.domain.job import Job
-from ledger.domain.view import view
-from ledger.store.freezing import freeze
-from tests.builders import MINUTE
-from tests.fleet_model import (
+from ledger.domain.job.job import Job
+from ledger.domain.job.view import view
+from tests.simulation.fleet_model import (
     KEYED,
     OPERATIONS,
     OUTCOMES,
@@ -38,10 +37,11 @@ from tests.fleet_model import (
     JobModel,
     Order,
 )
-from tests.model import CHANGED, Model
 from tests.simulation.ledger_drivers import HttpDriver, NodesDriver, SQLiteDriver
 from tests.simulation.memory_driver import MemoryDriver
+from tests.simulation.model import CHANGED, Model
 from tests.simulation.orders import Driver, Reply
+from tests.support.builders import MINUTE
 
 SEED = 20260302
 STEP = timedelta(hours=2)

@@ -14,16 +14,16 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Dispatcher, Ledger
+from ledger.application.commands.runs import Claimed
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, Outcome, Succeeded
-from ledger.dispatch.workshop import Finished
+from ledger.dispatch.executors.pool import Finished
 from ledger.errors import LedgerError, StorageFull
-from ledger.store.book import AppendUnknown, Book
+from ledger.store.event_store import AppendUnknown, Book
 from ledger.store.mapper import EventMapper
 from ledger.store.records import Group, GroupOutcome
-from ledger.store.run_commands import Claimed
-from projections.copies import Copies
-from tests.builders import NOON, ManualClock, open_ledger
+from projections.read_models import Copies
 from tests.simulation.elsewhere import WORKER, Elsewhere
+from tests.support.builders import NOON, ManualClock, open_ledger
 
 PLENTY = 10_000
 CALM_STEPS = 60

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from ledger import Ledger
-from projections.copies import COPIES_FILE, Copies
+from projections.read_models import COPIES_FILE, Copies
 from tests.storm.making import PLANTED, Making, Size
 
 LEAST_JOBS, LEAST_DAYS = 20, 2

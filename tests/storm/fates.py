@@ -10,11 +10,11 @@ from hashlib import sha256
 from random import Random
 from uuid import UUID
 
+from ledger.application.commands.runs import Claimed
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
-from ledger.store.run_commands import Claimed
-from tests.builders import ManualClock
 from tests.storm.fleet import Member
 from tests.storm.weather import Trouble, Weather
+from tests.support.builders import ManualClock
 
 MEAN_SECONDS, MOST_SECONDS = 20.0, 280.0
 MISHAPS = (

@@ -16,13 +16,13 @@ import orjson
 
 from ledger import Dispatcher, Ledger
 from ledger.clock import rfc3339
-from ledger.store.sqlite import SQLiteBook
-from tests.builders import NOON, ManualClock, open_ledger
+from ledger.store.sqlite.store import SQLiteBook
 from tests.storm.fates import Fates
 from tests.storm.fleet import Member, fleet
 from tests.storm.operators import OF_TEAM, Operators
 from tests.storm.weather import Stretch, Trouble, weather
-from tests.timed_runs import TimedRuns
+from tests.support.builders import NOON, ManualClock, open_ledger
+from tests.support.fake_pool import TimedRuns
 
 TICK = timedelta(seconds=10)
 """How often the dispatcher looks, at most: runs that end meanwhile are recorded together."""

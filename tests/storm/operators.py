@@ -14,10 +14,10 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Ledger
+from ledger.application.commands.jobs import Answer
+from ledger.application.ledger import Call
 from ledger.clock import rfc3339
-from ledger.domain.origin import Actor
-from ledger.store.application import Call
-from ledger.store.commands import Answer
+from ledger.domain.metadata import Actor
 from tests.storm.fleet import TEAMS, Member
 from tests.storm.weather import Trouble, Weather
 

@@ -15,12 +15,11 @@ import pytest
 
 from ledger import AuditQuery, Ledger
 from ledger.clock import parse_rfc3339
-from ledger.domain.breaker import COUNTABLE
-from ledger.domain.job import job_id_of
+from ledger.domain.job.breaker import COUNTABLE
+from ledger.domain.job.job import job_id_of
 from ledger.store.records import Fact
 from projections import Answers, GapFilter, JobFilter, ResumeFilter, Stretch
-from projections.replay import Board, Player
-from tests.builders import ManualClock
+from projections.history.replay import Board, Player
 from tests.oracles import blame as blame_oracle
 from tests.oracles import resumes as resume_oracle
 from tests.oracles import storms as storm_oracle
@@ -28,6 +27,7 @@ from tests.oracles import why as why_oracle
 from tests.oracles.fold import Fold
 from tests.oracles.what_if import as_it_would_have_been, as_recorded
 from tests.storm.making import Making, Size
+from tests.support.builders import ManualClock
 
 SEED = 1
 SMALL, WHOLE = Size(jobs=40, days=2), Size()

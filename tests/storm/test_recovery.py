@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from ledger.clock import parse_rfc3339
-from ledger.dispatch.recoveries import RecoveryDriver
-from ledger.domain.recovery_plan import Terms
-from ledger.domain.recovery_selection import StormMembers
-from ledger.store.query import AuditQuery
-from ledger.store.verification import verify_book
-from projections import storm_questions, storm_recovery
-from projections.copies import Copies
-from tests.builders import HOUR, MINUTE
+from ledger.dispatch.recovery_driver import RecoveryDriver
+from ledger.domain.recovery.plan import Terms
+from ledger.domain.recovery.selection import StormMembers
+from ledger.maintenance.verify import verify_book
+from ledger.store.audit_query import AuditQuery
+from projections.models.storms import members as storm_recovery
+from projections.models.storms import queries as storm_questions
+from projections.read_models import Copies
 from tests.storm.making import Making, Size
 from tests.storm.operators import Operators
+from tests.support.builders import HOUR, MINUTE
 
 pytestmark = pytest.mark.slow
 

@@ -14,11 +14,11 @@ import pytest
 
 from ledger import Ledger
 from ledger.clock import parse_rfc3339
-from ledger.store.verification import verify_book
-from projections import storm_questions
-from projections.copies import Copies
-from tests.builders import ManualClock, open_ledger
+from ledger.maintenance.verify import verify_book
+from projections.models.storms import queries as storm_questions
+from projections.read_models import Copies
 from tests.storm.making import Making, Size
+from tests.support.builders import ManualClock, open_ledger
 
 pytestmark = pytest.mark.slow
 

@@ -14,17 +14,17 @@ import typer
 from rich.live import Live
 from rich.panel import Panel
 
-from api.cli.door import Door
-from api.cli.exits import Misused
-from api.cli.lookup import pages
-from api.cli.moments import read_instant
+from api.cli.connection.client import Door
+from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.job_lookup import pages
+from api.cli.exit_codes import Misused
 from api.cli.options import DataFolder
+from api.cli.output.terminal import console, say
+from api.cli.output.times import read_instant
 from api.cli.replay.keyboard import Keys, keys
 from api.cli.replay.screen import picture, plain_lines
-from api.cli.screen import console, say
-from api.cli.ways import Intent, open_door
 from ledger.clock import Clock, SystemClock, parse_rfc3339, rfc3339
-from projections.replay import FASTEST, SLOWEST, Board, Player
+from projections.history.replay import FASTEST, SLOWEST, Board, Player
 
 FRAME_SECONDS = 0.1
 BEFORE_STORM = timedelta(minutes=2)

@@ -11,12 +11,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from api.cli import tellings
-from api.cli.curves import WIDEST, curve
-from api.cli.moments import to_the_second
-from api.cli.screen import harmless, status_cell
+from api.cli.output import event_text as tellings
+from api.cli.output.sparkline import WIDEST, curve
+from api.cli.output.terminal import harmless, status_cell
+from api.cli.output.times import to_the_second
 from ledger.clock import parse_rfc3339, rfc3339
-from projections.replay import STATUSES, Event, Player
+from projections.history.replay import STATUSES, Event, Player
 
 SHOWN_LINES = 8
 OTHER_LINES = 11

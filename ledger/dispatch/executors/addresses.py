@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import httpcore
 
-from ledger.domain.urls import parse_host
+from ledger.domain.job.urls import parse_host
 from ledger.errors import InvalidField, StartRefused
 
 ADDRESSES_TRIED = 4

@@ -21,7 +21,7 @@ from ledger.clock import Clock, rfc3339
 from ledger.dispatch.executors.child import RUN_VARIABLE, Child
 from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
 from ledger.dispatch.executors.processes import kill_all, signal_all
-from ledger.domain.executors import parse_executor
+from ledger.domain.job.executor_spec import parse_executor
 from ledger.errors import Refused
 
 GRACE_SECONDS = 5.0

@@ -27,12 +27,17 @@ from ledger.dispatch.executors.outcomes import (
     Succeeded,
 )
 from ledger.dispatch.executors.output import ERROR_BYTES, Output
+from ledger.dispatch.executors.secrets import MARGIN
 from ledger.dispatch.executors.signing import RunToken, Signer
-from ledger.dispatch.secrets import MARGIN
-from ledger.domain.executors import parse_executor
-from ledger.domain.failures import ERROR_PREFIX, class_of_status, class_of_text, parse_retry_after
-from ledger.domain.origin import Actor
-from ledger.domain.urls import WebUrl, parse_url
+from ledger.domain.job.executor_spec import parse_executor
+from ledger.domain.job.failures import (
+    ERROR_PREFIX,
+    class_of_status,
+    class_of_text,
+    parse_retry_after,
+)
+from ledger.domain.job.urls import WebUrl, parse_url
+from ledger.domain.metadata import Actor
 from ledger.errors import Refused
 
 ANSWER_BYTES = 1024 * 1024

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from ledger.dispatch.executors.output import Redact
-from ledger.domain.outcomes import Failure as Failed
-from ledger.domain.outcomes import Success as Succeeded
-from ledger.store.watch import Ended
+from ledger.domain.job.outcomes import Failure as Failed
+from ledger.domain.job.outcomes import Success as Succeeded
+from ledger.store.instrumentation import Ended
 
 __all__ = [
     "Blocked",

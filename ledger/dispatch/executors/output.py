@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from ledger.dispatch.secrets import MARGIN
+from ledger.dispatch.executors.secrets import MARGIN
 
 HEAD_BYTES = 4 * 1024
 """How much of an output is kept and shown."""

@@ -20,8 +20,8 @@ from typing import Any, ClassVar, TypeAlias
 from ledger.clock import Clock
 from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
 from ledger.dispatch.executors.output import Output
-from ledger.domain.executors import parse_executor
-from ledger.domain.failures import ERROR_PREFIX, class_of_text
+from ledger.domain.job.executor_spec import parse_executor
+from ledger.domain.job.failures import ERROR_PREFIX, class_of_text
 from ledger.errors import Refused
 
 ENTRY_POINTS = "jobledger.handlers"

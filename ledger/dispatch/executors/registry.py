@@ -24,9 +24,9 @@ from ledger.dispatch.executors.outcomes import (
 )
 from ledger.dispatch.executors.output import HEAD_BYTES, Redact, cut
 from ledger.dispatch.executors.python import Handler, Python
+from ledger.dispatch.executors.secrets import NO_SECRETS, MissingSecret, Secrets
 from ledger.dispatch.executors.signing import Signer
-from ledger.dispatch.secrets import NO_SECRETS, MissingSecret, Secrets
-from ledger.domain.urls import parse_url
+from ledger.domain.job.urls import parse_url
 from ledger.errors import InvalidField, StartRefused
 
 FIELDS_WITH_SECRETS = ("headers", "env")

@@ -1,0 +1,95 @@
+"""tokens create, list, revoke: who may ask what."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from api.cli.connection.connect import Intent, open_door
+from api.cli.jobs.schedule_flags import given
+from api.cli.options import AsJson, DataFolder
+from api.cli.output.render import Document, show
+from api.cli.output.terminal import complain, print_table, say
+from api.cli.output.times import read_instant, told_briefly
+from ledger.clock import SystemClock
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Whom the audit names.")]
+Role = Annotated[
+    str,
+    typer.Option(
+        "--role", help="viewer reads, operator changes jobs, admin everything, worker runs."
+    ),
+]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        help="user, agent, worker or system; left out: worker for that role, else user.",
+        show_default=False,
+    ),
+]
+Expires = Annotated[
+    str | None,
+    typer.Option("--expires", metavar="INSTANT", help="Until when it opens, or for how long: 30d."),
+]
+Wanted = Annotated[str, typer.Argument(metavar="TOKEN", help="A token's id or name.")]
+
+
+def create(
+    name: Name,
+    role: Role = "viewer",
+    kind: Kind = None,
+    expires: Expires = None,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """Give out a token. Its secret is shown now and never again."""
+    now = SystemClock().now()
+    ends_at = read_instant(expires, "--expires", now) if expires is not None else None
+    body = given(name=name, role=role, kind=kind, expires_at=ends_at)
+    with open_door(Intent.BEGIN, data) as door:
+        answer = door.ask("POST", "/v1/tokens", body=body)
+    show(answer, as_json, _print_secret)
+
+
+def list_tokens(as_json: AsJson = False, data: DataFolder = None) -> None:
+    """List the tokens, revoked ones too; never their secrets."""
+    with open_door(Intent.READ, data) as door:
+        answer = door.ask("GET", "/v1/tokens")
+    show(answer, as_json, _print_tokens)
+
+
+def revoke(wanted: Wanted, as_json: AsJson = False, data: DataFolder = None) -> None:
+    """End a token: it opens nothing from now on."""
+    with open_door(Intent.CHANGE, data) as door:
+        answer = door.ask("DELETE", f"/v1/tokens/{quote(wanted, safe='', errors='replace')}")
+    show(answer, as_json, _print_revoked)
+
+
+def _print_secret(document: Document) -> None:
+    """The secret alone on stdout, so that it can be piped somewhere safe."""
+    token = document["token"]
+    complain(f"Token {token['name']} ({token['role']}). Keep its secret: it is not shown again.")
+    say(document["secret"])
+
+
+def _print_tokens(document: Document) -> None:
+    now = SystemClock().now()
+    rows = [
+        (
+            token["name"],
+            token["role"],
+            token["kind"],
+            told_briefly(token["expires_at"], now) if token["expires_at"] else "never",
+            told_briefly(token["revoked_at"], now) if token["revoked_at"] else "",
+        )
+        for token in document["tokens"]
+    ]
+    print_table(["NAME", "ROLE", "KIND", "EXPIRES", "REVOKED"], rows)
+
+
+def _print_revoked(document: Document) -> None:
+    done = "is revoked" if document["changed"] else "was revoked before"
+    say(f"Token {document['token']['name']} {done}.")

@@ -1,0 +1,148 @@
+"""The one way of every command to the ledger: its HTTP API, wherever that is answered."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+from api.cli.exit_codes import Exit, Misused, Problem, Stop
+from api.cli.output.terminal import harmless
+
+SOURCE_HEADER = {"X-Jobledger-Source": "cli"}
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 60.0
+"""How long a server may take for one answer; commands are answered within their commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API said yes with: the document as it came, and what it holds."""
+
+    text: str
+    document: dict[str, Any]
+
+
+class Door:
+    """A client of the API, on a server or in this process. Use it as a context manager."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        is_alone: bool = False,
+    ) -> None:
+        self.is_alone = is_alone
+        """Whether this process owns the ledger while the command lasts: nobody dispatches it."""
+        self._url = url
+        self._client = httpx.Client(
+            base_url=url,
+            headers=SOURCE_HEADER | ({"Authorization": f"Bearer {token}"} if token else {}),
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            trust_env=False,  # no proxy and no .netrc between a command and the ledger
+            transport=transport,
+            verify=_trust(url),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
+        if_revision: int | None = None,
+    ) -> Answer:
+        """One request. Raises Problem when it is answered no, Stop when nobody answers."""
+        headers = {"If-Match": f'"{if_revision}"'} if if_revision is not None else {}
+        request = self._request(method, path, query, body, headers)
+        with self._reaching():
+            response = self._client.send(request)
+        self._require_yes(response)
+        return Answer(response.text, _object(response) or {})
+
+    @contextmanager
+    def stream(
+        self,
+        path: str,
+        query: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Iterator[Iterator[str]]:
+        """A long answer, piece by piece; with a body, to what is posted. Raises as `ask`."""
+        request = self._request("GET" if body is None else "POST", path, query, body, {})
+        with self._reaching():
+            response = self._client.send(request, stream=True)
+            try:
+                if response.is_error:
+                    response.read()
+                self._require_yes(response, is_document=False)
+                yield response.iter_text()
+            finally:
+                response.close()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None,
+        body: Mapping[str, object] | None,
+        headers: Mapping[str, str],
+    ) -> httpx.Request:
+        given: dict[str, Any] = {k: v for k, v in (query or {}).items() if v not in (None, [], ())}
+        try:
+            content = json.dumps(body, ensure_ascii=False).encode() if body is not None else None
+            json_type = {"Content-Type": "application/json"} if body is not None else {}
+            return self._client.build_request(
+                method, path, params=given, content=content, headers={**headers, **json_type}
+            )
+        except UnicodeEncodeError:
+            raise Misused("What was typed is not UTF-8 text, so it cannot be sent.") from None
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException:
+            raise Stop(Exit.UNAVAILABLE, f"{self._url} does not answer in time.") from None
+        except httpx.TransportError as error:
+            why = harmless(str(error)) or type(error).__name__
+            raise Stop(Exit.UNAVAILABLE, f"{self._url} cannot be reached: {why}.") from None
+
+    def _require_yes(self, response: httpx.Response, *, is_document: bool = True) -> None:
+        if response.is_success and (not is_document or _object(response) is not None):
+            return
+        document = None if response.is_success else _object(response)
+        if document is None or "code" not in document:
+            raise Stop(
+                Exit.UNAVAILABLE,
+                f"{self._url} does not answer as a jobledger does (HTTP {response.status_code}).",
+            )
+        detail = str(document.get("detail", ""))
+        raise Problem(response.status_code, str(document["code"]), detail, response.text)
+
+
+def _trust(url: str) -> ssl.SSLContext:
+    """The system's authorities; loading them takes time, so only where they are asked."""
+    is_needed = url.startswith("https:")
+    return ssl.create_default_context() if is_needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _object(response: httpx.Response) -> dict[str, Any] | None:
+    try:
+        document = json.loads(response.text)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None

@@ -1,0 +1,42 @@
+"""Which token a command shows, and to whom."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from api.cli.exit_codes import Exit, Stop
+from api.settings import Settings
+
+ADMIN_FILE = "admin.token"
+
+
+def kept_token(settings: Settings) -> str | None:
+    """The admin's token in the data folder, if this user may read it."""
+    try:
+        return (settings.data / ADMIN_FILE).read_text(encoding="ascii").strip() or None
+    except (OSError, UnicodeError):
+        return None
+
+
+def token_for(settings: Settings, url: str) -> str:
+    """JOBLEDGER_TOKEN, else, for a server on this machine, the data folder's own.
+
+    The admin's token never leaves the machine because somebody set JOBLEDGER_URL.
+    """
+    token = settings.token or (kept_token(settings) if _is_here(url) else None)
+    if token is None:
+        raise Stop(
+            Exit.FORBIDDEN,
+            f"There is no token for {url}: set JOBLEDGER_TOKEN, or ask an admin for one (jobledger "
+            "tokens create).",
+        )
+    return token
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

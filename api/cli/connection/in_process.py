@@ -1,0 +1,151 @@
+"""The API without a server: the same application, asked in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from hmac import compare_digest
+
+import httpx
+
+from api.app import create_app
+from api.bootstrap import Parts, open_server_parts
+from api.cli.connection.client import Door
+from api.cli.connection.credentials import kept_token
+from api.cli.output.progress import busy
+from api.http.limits import Attempts
+from api.security.dsn_policy import require_private_way
+from api.security.sessions import Sessions
+from api.settings import Settings
+from ledger.application.ledger import Ledger, Limits
+from ledger.application.tokens import Tokens, new_secret
+from ledger.dispatch.executors.registry import ExecutorSettings
+from ledger.dispatch.executors.secrets import NO_SECRETS
+from ledger.dispatch.executors.signing import Signer
+from ledger.errors import StartRefused
+from ledger.store.records import TokenRow
+from projections.queries import Answers
+from projections.queries.open import copies_beside
+from projections.read_models import Copies
+
+URL = "http://jobledger.local"
+PATIENCE_SECONDS = 24 * 3600.0
+"""How long one command waits for the copies of its own folder: until they are made, however long
+the book. Commands that ask the book itself need none.
+"""
+KEYHOLDER = TokenRow("", "folder", "admin", "user", b"", None, None)
+"""Who acts when no token is at hand that opens: whoever may write the files may everything."""
+
+
+def open_owned(settings: Settings) -> Door:
+    """A door into the folder, owned until the door is closed. Nothing is dispatched.
+
+    Raises StartRefused.
+    """
+    with ExitStack() as closing:
+        # One command is no service: it makes no spans, and waits for no collector.
+        parts = open_server_parts(replace(settings, collector=None), dispatches=False)
+        closing.callback(parts.close)
+        parts.copies.patience_seconds = PATIENCE_SECONDS
+        parts.copies.starts_when_needed = True
+        parts.start()
+        return _door(parts, settings, closing.pop_all(), is_alone=True)
+
+
+def open_joined(settings: Settings) -> Door:
+    """A door into the ledger on PostgreSQL, as one of its nodes. Nothing is dispatched, and nothing
+    of the data folder is needed. Raises StartRefused.
+    """
+    address = settings.address
+    if address is None:
+        raise StartRefused("There is no PostgreSQL to join: JOBLEDGER_DSN names none.")
+    require_private_way(address)
+    limits = Limits(max_jobs=settings.max_jobs, requires_reason=settings.require_reason)
+    with ExitStack() as closing:
+        ledger = Ledger.open(address, limits=limits)
+        closing.callback(ledger.close)
+        parts = _visitors_parts(ledger, Copies.open_shared(ledger, address))
+        closing.callback(parts.close)
+        parts.start()
+        return _door(parts, settings, closing.pop_all())
+
+
+def open_reading(settings: Settings) -> Door:
+    """A door into a folder that another process owns: its questions are answered, commands are
+    refused.
+    """
+    with ExitStack() as closing:
+        ledger = closing.enter_context(Ledger.open_read_only(settings.data))
+        copies = copies_beside(ledger, settings.data, closing)
+        parts = _visitors_parts(ledger, copies)
+        closing.callback(parts.close)
+        return _door(parts, settings, closing.pop_all())
+
+
+def _visitors_parts(ledger: Ledger, copies: Copies) -> Parts:
+    """The parts of a process that dispatches nothing and signs nothing that others would check."""
+    signer = Signer(ExecutorSettings.of_this_process().signing_secret)
+    clock, tokens = ledger.clock, Tokens(ledger)
+    return Parts(
+        ledger,
+        copies,
+        None,
+        tokens,
+        Sessions(clock),
+        Attempts(clock),
+        Answers(ledger, copies),
+        signer,
+        NO_SECRETS,
+    )
+
+
+def _door(parts: Parts, settings: Settings, closing: ExitStack, *, is_alone: bool = False) -> Door:
+    ring = Keyring(parts.ledger)
+    parts.tokens = ring
+    token = settings.token or ring.usable(kept_token(settings))
+    return Door(URL, token, Inside(parts, settings, closing), is_alone=is_alone)
+
+
+class Inside(httpx.BaseTransport):
+    """Carries requests to the application in this process, and closes everything after the last."""
+
+    def __init__(self, parts: Parts, settings: Settings, closing: ExitStack) -> None:
+        self._parts = parts
+        self._closing = closing
+        self._loop = asyncio.Runner()
+        self._application = httpx.ASGITransport(create_app(parts, settings))
+        closing.callback(self._loop.close)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self._parts.copies.position >= self._parts.ledger.writer.position:
+            return self._loop.run(self._answer(request))
+        with busy("Bringing the copies up to date"):
+            return self._loop.run(self._answer(request))
+
+    def close(self) -> None:
+        self._closing.close()
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        response = await self._application.handle_async_request(request)
+        content = await response.aread()
+        return httpx.Response(response.status_code, headers=response.headers, content=content)
+
+
+class Keyring(Tokens):
+    """The ledger's tokens, and one more that only this process knows and that is never kept."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self._own = new_secret()
+
+    def usable(self, token: str | None) -> str:
+        """The token, if it opens anything, else our own."""
+        is_known = token is not None and self.authenticate(token, self._ledger.clock.now())
+        return token if token is not None and is_known else self._own
+
+    def authenticate(self, secret: str, now: datetime) -> TokenRow | None:
+        if compare_digest(secret.encode(), self._own.encode()):
+            return KEYHOLDER
+        return super().authenticate(secret, now)

@@ -1,0 +1,186 @@
+"""import crontab: the lines of a real file become jobs, or are listed with the reason why not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from api.cli.crontab.send import send
+from api.cli.exit_codes import Exit, Misused, Stop
+from api.cli.options import AsJson, DataFolder
+from api.cli.output.render import write_document
+from api.cli.output.terminal import harmless, is_narrow, print_table, print_told, say
+from api.cli.output.times import shown, told_briefly
+from api.crontab.machine import is_zone, owner_of, zone_here
+from api.crontab.reading import Form, Reading, read
+from api.settings import load_settings, zone_variable
+from ledger.clock import SystemClock
+from ledger.domain.schedule.recurrence import describe
+from ledger.domain.schedule.schedules import parse_schedule
+from ledger.store.sqlite.folder import Folder
+
+LARGEST_FILE_BYTES = 4 * 1024 * 1024
+LONGEST_SOURCE = 400
+LONGEST_SHOWN = 120
+"""Characters of a refused line in the table; its number finds the rest."""
+STDIN = "-"
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="A crontab; - reads standard input.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what would become a job; keep nothing.")
+]
+System = Annotated[
+    bool | None,
+    typer.Option(
+        "--system/--user",
+        help="With a column that names the user, or without; left out: /etc/crontab and "
+        "/etc/cron.d have it.",
+    ),
+]
+AnyUser = Annotated[
+    bool, typer.Option("--any-user", help="Take lines of other users too; they run as ours.")
+]
+Zone = Annotated[
+    str | None,
+    typer.Option("--tz", metavar="ZONE", help="The zone without CRON_TZ; this machine's."),
+]
+Disabled = Annotated[bool, typer.Option("--disabled", help="They do not fire until enabled.")]
+Prefix = Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Before every name.")]
+
+Document = Mapping[str, Any]
+
+
+def import_crontab(
+    file: File,
+    dry_run: DryRun = False,
+    system: System = None,
+    any_user: AnyUser = False,
+    tz: Zone = None,
+    disabled: Disabled = False,
+    prefix: Prefix = "",
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """Make jobs of the lines of a crontab; list the lines that become none, with the reason."""
+    settings = load_settings(overrides={"data": data})
+    zone, told_by = zone_here(zone_variable()) if tz is None else (_zone(tz), "--tz")
+    reading = Reading(
+        source=_source(file),
+        form=_form(file, system),
+        tz=zone,
+        runs_as=None if any_user else owner_of(settings.data),
+        is_enabled=not disabled,
+        prefix=prefix,
+    )
+    found = read(_content(file), reading)
+    with ExitStack() as closing:
+        has_ledger = settings.url is not None or Folder(settings.data).book.exists()
+        if dry_run and not has_ledger:  # a dry run makes no ledger either
+            data = Path(closing.enter_context(TemporaryDirectory(prefix="jobledger-")))
+        outcome = send(found, dry_run=dry_run, data=data)
+    document = {
+        "source": reading.source,
+        "form": reading.form.value,
+        "tz": zone,
+        "tz_told_by": told_by,
+        "dry_run": dry_run,
+        **outcome,
+    }
+    if as_json:
+        write_document(orjson.dumps(document).decode())
+    else:
+        _print(document)
+    if document["refused"]:
+        raise Stop(Exit.REFUSED, _refused_text(document))
+
+
+# -- the file -----------------------------------------------------------------------------------
+
+
+def _content(file: str) -> bytes:
+    try:
+        if file == STDIN:
+            content = sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1)
+        else:
+            with Path(file).open("rb") as opened:
+                content = opened.read(LARGEST_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
+        why = getattr(error, "strerror", None) or str(error)
+        raise Misused(f"{shown(file)} cannot be read: {why}.") from None
+    if len(content) > LARGEST_FILE_BYTES:
+        raise Misused(f"{shown(file)} is larger than {LARGEST_FILE_BYTES} bytes: no crontab is.")
+    return content
+
+
+def _source(file: str) -> str:
+    name = "stdin" if file == STDIN else str(Path(file).absolute())
+    return harmless(name)[-LONGEST_SOURCE:]
+
+
+def _form(file: str, is_system: bool | None) -> Form:
+    if is_system is not None:
+        return Form.SYSTEM if is_system else Form.USER
+    path = Path(file).absolute()
+    has_users = path == Path("/etc/crontab") or path.parent == Path("/etc/cron.d")
+    return Form.SYSTEM if has_users and file != STDIN else Form.USER
+
+
+def _zone(tz: str) -> str:
+    if not is_zone(tz):
+        raise Misused(f"--tz: {shown(tz)} is no zone; write Europe/Berlin or UTC.")
+    return tz
+
+
+# -- what became of it --------------------------------------------------------------------------
+
+
+def _print(document: Document) -> None:
+    column = "with" if document["form"] == Form.SYSTEM.value else "without"
+    say(
+        f"{document['source']}, read {column} a column of users; its times are in "
+        f"{document['tz']} ({document['tz_told_by']}) where it has no CRON_TZ."
+    )
+    if document["jobs"]:
+        _print_jobs(document["jobs"])
+    if document["refused_lines"]:
+        rows = [
+            (str(one["line"]), one["text"][:LONGEST_SHOWN], one["reason"])
+            for one in document["refused_lines"]
+        ]
+        say()
+        print_told([">LINE", "REFUSED", "WHY"], rows)
+    done = "would become jobs" if document["dry_run"] else "became jobs"
+    say(f"{document['imported']} lines {done}, {document['refused']} were refused.")
+
+
+def _print_jobs(jobs: list[dict[str, Any]]) -> None:
+    now, narrow = SystemClock().now(), is_narrow()
+    rows = [
+        (
+            str(one["line"]),
+            one["job"]["name"],
+            _in_words(one["job"]["schedule"]),
+            told_briefly(one["job"]["next_run_at"], now, is_narrow=narrow),
+        )
+        for one in jobs
+    ]
+    print_table([">LINE", "NAME", "~SCHEDULE", "NEXT RUN"], rows)
+
+
+def _in_words(schedule: Document) -> str:
+    zone = schedule["tz"]
+    text = describe(parse_schedule(schedule))
+    return text if zone in text else f"{text} ({zone})"
+
+
+def _refused_text(document: Document) -> str:
+    count = document["refused"]
+    lines = "line was" if count == 1 else "lines were"
+    return f"{count} {lines} refused; the reasons are in the list."

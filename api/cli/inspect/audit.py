@@ -1,0 +1,146 @@
+"""audit: who did what, when and why, over the whole ledger."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.connection.client import Door
+from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.job_lookup import find_job_id
+from api.cli.exit_codes import Misused
+from api.cli.inspect.export_stream import FileFormat, pour
+from api.cli.options import AsJson, Cursor, DataFolder, OfJob
+from api.cli.output import event_text as tellings
+from api.cli.output.paging import say_more
+from api.cli.output.render import Document, short, show
+from api.cli.output.terminal import escaped_json, harmless, print_told, say, write
+from api.cli.output.times import read_past, told_briefly
+from ledger.clock import SystemClock
+
+
+class Format(StrEnum):
+    """How the events are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class Order(StrEnum):
+    """Which end comes first."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who.")]
+Kind = Annotated[
+    str | None, typer.Option("--kind", help="What kind of actor: user, agent, worker, system.")
+]
+Topics = Annotated[
+    list[str] | None,
+    typer.Option("--topic", metavar="TOPIC", help="job.force_resumed, …; may be repeated."),
+]
+Source = Annotated[
+    str | None,
+    typer.Option("--source", help="Through which door: http, ui, cli, mcp, dispatcher, …"),
+]
+CorrelationId = Annotated[
+    str | None, typer.Option("--correlation-id", metavar="ID", help="Of which request.")
+]
+FailureClass = Annotated[
+    str | None, typer.Option("--failure-class", help="rate_limited, timeout, …")
+]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="INSTANT", help="Recorded since, or 2h ago: 2h.")
+]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="INSTANT", help="Recorded until, or 2h ago: 2h.")
+]
+OrderFlag = Annotated[Order, typer.Option("--order", help="The oldest or the newest first.")]
+LimitFlag = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", metavar="N", min=1, help="How many; 50 of table and json, all of jsonl and csv."
+    ),
+]
+FormatFlag = Annotated[Format, typer.Option("--format", help="csv and jsonl are whole files.")]
+
+
+def audit(
+    actor: Actor = None,
+    kind: Kind = None,
+    topic: Topics = None,
+    job: OfJob = None,
+    source: Source = None,
+    correlation_id: CorrelationId = None,
+    failure_class: FailureClass = None,
+    since: Since = None,
+    until: Until = None,
+    order: OrderFlag = Order.ASC,
+    cursor: Cursor = None,
+    limit: LimitFlag = None,
+    shape: FormatFlag = Format.TABLE,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """Ask the book who did what, when and why. Every filter narrows; all of them must fit."""
+    is_file = shape in (Format.JSONL, Format.CSV)
+    if as_json and is_file:
+        raise Misused(f"--json and --format {shape.value} say different things: give one.")
+    query = {
+        "actor": actor,
+        "kind": kind,
+        "topic": topic,
+        "source": source,
+        "correlation_id": correlation_id,
+        "failure_class": failure_class,
+        "since": read_past(since, "--since"),
+        "until": read_past(until, "--until"),
+        "order": order.value,
+        "cursor": cursor,
+        "limit": limit,
+    }
+    with open_door(Intent.READ, data) as door:
+        query["job"] = find_job_id(door, job) if job is not None else None
+        if is_file:
+            write_events(door, query, FileFormat(shape.value))
+            return
+        answer = door.ask("GET", "/v1/events", query=query)
+    show(answer, as_json or shape is Format.JSON, _print_events)
+
+
+def write_events(door: Door, query: Mapping[str, Any], shape: FileFormat) -> None:
+    """A whole file, piece by piece. JSON is always harmless; CSV is made so on a terminal only."""
+    is_watched = sys.stdout.isatty()
+    for piece in pour(door, query, shape, is_quiet=is_watched):
+        if shape is FileFormat.JSONL:
+            write(escaped_json(piece))
+        else:
+            write("\n".join(map(harmless, piece.splitlines())) + "\n" if is_watched else piece)
+
+
+def _print_events(document: Document) -> None:
+    now = SystemClock().now()
+    if not document["events"]:
+        say("No events fit.", style="dim")
+        return
+    rows = [
+        (
+            str(event["position"]),
+            told_briefly(event["recorded_at"], now),
+            tellings.topic(event),
+            short(event["job_id"]),
+            tellings.who(event),
+            tellings.tell(event),
+        )
+        for event in document["events"]
+    ]
+    print_told([">POSITION", "WHEN", "WHAT", "JOB", "WHO", "DETAILS"], rows)
+    say_more(document)

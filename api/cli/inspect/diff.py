@@ -1,0 +1,105 @@
+"""diff: what changed across the fleet between two moments, and who changed it."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from api.cli.connection.connect import Intent, open_door
+from api.cli.options import AsJson, Cursor, DataFolder, Limit
+from api.cli.output import event_text as tellings
+from api.cli.output.paging import say_more
+from api.cli.output.render import Document, short, show
+from api.cli.output.terminal import print_told, say
+from api.cli.output.times import read_moment, to_the_second, told_briefly
+from ledger.clock import SystemClock, parse_rfc3339
+
+LONGEST_VALUE = 60
+
+From = Annotated[
+    str, typer.Option("--from", metavar="MOMENT", help="A position, an instant, or 2h ago: 2h.")
+]
+To = Annotated[str | None, typer.Option("--to", metavar="MOMENT", help="Left out: now.")]
+Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
+Actor = Annotated[
+    str | None, typer.Option("--actor", metavar="NAME", help="Only what this one changed last.")
+]
+
+
+def diff(
+    begin: From,
+    to: To = None,
+    tag: Tag = None,
+    actor: Actor = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """Show what changed in the fleet between two moments: jobs made and deleted, and per field who
+    changed it last, when and why.
+    """
+    now = SystemClock().now()
+    query = {
+        "from": read_moment(begin, "--from", now),
+        "to": read_moment(to, "--to", now),
+        "tag": tag,
+        "actor": actor,
+        "limit": limit,
+        "cursor": cursor,
+    }
+    with open_door(Intent.READ, data) as door:
+        answer = door.ask("GET", "/v1/diff", query=query)
+    show(answer, as_json, partial(_print, actor=actor))
+
+
+def _print(document: Document, actor: str | None) -> None:
+    first, last = document["from"], document["to"]
+    say(f"From {_moment(first)} to {_moment(last)}:", style="bold")
+    if not document["jobs"]:
+        say("Nothing that lasts changed." if actor is None else "Nothing of theirs lasts.")
+        return
+    rows = [row for job in document["jobs"] for row in _rows(job)]
+    print_told(["JOB", "WHAT", ">POSITION", "WHEN", "WHO", "CHANGE"], rows)
+    say_more(document, begin=first["position"], to=last["position"])
+
+
+def _moment(told: Document) -> str:
+    if told["position"] == 0:
+        return "the beginning"
+    return f"{to_the_second(told['at'])} (position {told['position']})"
+
+
+def _rows(job: Document) -> list[tuple[str | Text, ...]]:
+    """One line for each field; the job is named in the first."""
+    heading = f"{job['job_name']} ({short(job['job_id'])})"
+    if job["event"] is not None:
+        return [(heading, Text(job["change"], "bold"), *_who(job["event"]), _why(job["event"]))]
+    return [
+        (heading if number == 0 else "", change["field"], *_who(change), _change(change))
+        for number, change in enumerate(job["fields"])
+    ]
+
+
+def _who(event: Document) -> tuple[str, str, str]:
+    at = parse_rfc3339(event["recorded_at"])
+    when = told_briefly(event["recorded_at"], max(at, SystemClock().now()))
+    return str(event["position"]), when, str(event["actor"]["id"])
+
+
+def _change(change: Document) -> str:
+    what = f"{_value(change['before'])} → {_value(change['after'])}"
+    return "; ".join(filter(None, (what, tellings.topic(change), _why(change))))
+
+
+def _why(event: Document) -> str:
+    return f"because: {event['reason']}" if event["reason"] else ""
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

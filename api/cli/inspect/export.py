@@ -1,0 +1,141 @@
+"""export: the events as a file, or the jobs in another scheduler's language; on stdout or in a file
+of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from api.cli.connection.client import Door
+from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.job_lookup import find_job_id
+from api.cli.crontab.export import crontab
+from api.cli.exit_codes import Misused
+from api.cli.inspect import audit
+from api.cli.inspect.export_stream import FileFormat, pour
+from api.cli.options import DataFolder, OfJob
+from api.cli.output.terminal import complain, harmless_lines, write
+from api.cli.output.times import read_past, shown
+
+
+class Format(StrEnum):
+    """What there is to write: events, or jobs as another scheduler has them."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    CRONTAB = "crontab"
+
+
+Wanted = Annotated[
+    Format,
+    typer.Option("--format", help="Events: jsonl, csv. Jobs of another scheduler: crontab."),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="A new file; left out: stdout.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")]
+Tag = Annotated[
+    str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag (crontab).")
+]
+
+
+def export(
+    wanted: Wanted,
+    output: Output = None,
+    force: Force = False,
+    tag: Tag = None,
+    actor: audit.Actor = None,
+    kind: audit.Kind = None,
+    topic: audit.Topics = None,
+    job: OfJob = None,
+    source: audit.Source = None,
+    correlation_id: audit.CorrelationId = None,
+    failure_class: audit.FailureClass = None,
+    since: audit.Since = None,
+    until: audit.Until = None,
+    data: DataFolder = None,
+) -> None:
+    """Write all events that fit the filters, or the jobs for another scheduler."""
+    query = {
+        "actor": actor,
+        "kind": kind,
+        "topic": topic,
+        "source": source,
+        "correlation_id": correlation_id,
+        "failure_class": failure_class,
+        "since": read_past(since, "--since"),
+        "until": read_past(until, "--until"),
+    }
+    _require_fitting(wanted, tag, {**query, "job": job})
+    with open_door(Intent.READ, data) as door:
+        if wanted is Format.CRONTAB:
+            _keep([crontab(door, tag)], output, may_replace=force)
+            return
+        query["job"] = find_job_id(door, job) if job is not None else None
+        _write_events(door, query, FileFormat(wanted.value), output, may_replace=force)
+
+
+def _require_fitting(wanted: Format, tag: str | None, filters: dict[str, Any]) -> None:
+    """Misused for a filter that the format has no use for."""
+    if wanted is Format.CRONTAB:
+        given = [name for name, value in filters.items() if value]
+        if given:
+            flag = given[0].replace("_", "-")
+            raise Misused(f"--{flag} is a filter of events; --format crontab writes jobs.")
+    elif tag is not None:
+        raise Misused(f"--tag is a filter of jobs; --format {wanted.value} writes events.")
+
+
+def _write_events(
+    door: Door, query: dict[str, Any], shape: FileFormat, output: Path | None, *, may_replace: bool
+) -> None:
+    if output is None:
+        audit.write_events(door, query, shape)
+    else:
+        _keep(pour(door, query, shape), output, may_replace=may_replace)
+
+
+def _keep(pieces: Iterable[str], output: Path | None, *, may_replace: bool) -> None:
+    if output is None:
+        for text in pieces:
+            write(harmless_lines(text) if sys.stdout.isatty() else text)
+        return
+    with _new_file(output, may_replace=may_replace) as file:
+        file.writelines(pieces)
+    complain(f"Written to {output}.")
+
+
+@contextmanager
+def _new_file(path: Path, *, may_replace: bool) -> Iterator[TextIO]:
+    """Only its owner may read it: tasks, commands and variables hold secrets. What was not written
+    to its end is taken away. Raises Misused.
+    """
+    how = os.O_TRUNC if may_replace else os.O_EXCL
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o600)
+    except FileExistsError:
+        raise Misused(f"{shown(str(path))} exists: --force replaces it.") from None
+    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
+        raise _unwritable(path, error) from None
+    try:
+        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> Misused:
+    why = getattr(error, "strerror", None) or str(error)
+    return Misused(f"{shown(str(path))} cannot be written: {why}.")

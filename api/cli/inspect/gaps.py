@@ -1,0 +1,87 @@
+"""gaps: the slots that jobs owed and did not run, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from api.cli.connection.as_of import Then, read_then
+from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.job_lookup import find_job_id
+from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, OfJob
+from api.cli.output.paging import say_more
+from api.cli.output.render import Document, short, show
+from api.cli.output.terminal import Cell, print_table, say
+from api.cli.output.times import read_past, told_briefly
+from projections.models.gaps.queries import CAUSES
+
+Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
+Cause = Annotated[
+    str | None,
+    typer.Option("--cause", metavar="WORD", help=f"{', '.join(CAUSES)}."),
+]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="INSTANT", help="Missed since, or 2h ago: 2h.")
+]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="INSTANT", help="Missed until, or 2h ago: 2h.")
+]
+
+
+def list_gaps(
+    job: OfJob = None,
+    tag: Tag = None,
+    cause: Cause = None,
+    since: Since = None,
+    until: Until = None,
+    as_of: AsOf = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """List the spans in which jobs should have run and did not: open ones, then the newest."""
+    query = {
+        "tag": tag,
+        "cause": cause,
+        "since": read_past(since, "--since"),
+        "until": read_past(until, "--until"),
+        "limit": limit,
+        "cursor": cursor,
+    }
+    with open_door(Intent.READ, data) as door:
+        then = read_then(door, as_of)
+        query["job"] = find_job_id(door, job, as_of=then.as_of) if job is not None else None
+        answer = door.ask("GET", "/v1/gaps", query=query | {"as_of": then.as_of})
+    show(answer, as_json, partial(_print_gaps, then=then))
+
+
+def _print_gaps(document: Document, then: Then) -> None:
+    now = then.now
+    then.say()
+    gaps = [*document["open"], *document["gaps"]]
+    if not gaps:
+        say("No slot was missed.", style="dim")
+        return
+    heads = ["JOB", "NAME", "CAUSE", ">SLOTS", "FIRST", "LAST", ">RECORDED"]
+    print_table(heads, [_row(gap, now) for gap in gaps])
+    untold = document["open_count"] - len(document["open"])
+    if document["open"] and untold:
+        say(f"{untold} more are still open: give a larger --limit.", style="dim")
+    say_more(document, **then.pinned(document["position"]))
+
+
+def _row(gap: Document, now: datetime) -> tuple[Cell, ...]:
+    count = f"{gap['count']}{'+' if gap['capped'] else ''}"
+    return (
+        short(gap["job_id"]),
+        gap["job_name"] or "-",
+        gap["cause"],
+        count,
+        told_briefly(gap["first"], now),
+        told_briefly(gap["last"], now),
+        str(gap["position"]) if gap["position"] is not None else "still open",
+    )

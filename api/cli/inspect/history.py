@@ -1,0 +1,163 @@
+"""history: what happened to one job, as a timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from api.cli.connection.as_of import Then, read_then
+from api.cli.connection.client import Answer, Door
+from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.job_lookup import find_job_id
+from api.cli.options import AsJson, AsOf, Cursor, DataFolder, JobWanted
+from api.cli.output import event_text as tellings
+from api.cli.output.paging import say_more
+from api.cli.output.render import Document, write_document
+from api.cli.output.terminal import Cell, print_told, status_cell
+from api.cli.output.times import to_the_second, told_briefly, took
+from projections.history.timeline import ENDS, Kind, Line, lines
+
+LINES = 40
+"""What is shown, if nothing else is asked for: it fits on a screen."""
+EVENTS = 200
+"""The same of a document for programs."""
+AT_ONCE = 500
+"""Events read at a time until there are as many lines."""
+MOST_EVENTS = 10_000
+"""A quiet history folds into few lines: after so many events they are enough."""
+
+Newest = Annotated[bool, typer.Option("--newest", help="The newest first.")]
+All = Annotated[
+    bool,
+    typer.Option(
+        "--all",
+        help="Every run in a line of its own; else a stretch in which all went well is one.",
+    ),
+]
+Lines = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1,
+        max=1000,
+        help=f"How many lines at most, {LINES} unless said; of --json how many events.",
+    ),
+]
+
+
+def history(
+    wanted: JobWanted,
+    every: All = False,
+    newest: Newest = False,
+    as_of: AsOf = None,
+    limit: Lines = None,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """Show what happened to one job as a timeline, deleted or not (then by its whole id)."""
+    with open_door(Intent.READ, data) as door:
+        then = read_then(door, as_of)
+        job_id = find_job_id(door, wanted, as_of=then.as_of)
+        query = {"order": "desc" if newest else "asc", "as_of": then.as_of, "cursor": cursor}
+        read = partial(_page, door, f"/v1/jobs/{job_id}/events", query)
+        if as_json:
+            write_document(read(limit=limit or EVENTS).text)
+            return
+        timeline = Timeline(read, newest=newest, folds=not every)
+        timeline.read(limit or LINES, cursor)
+    _print_history(timeline, then)
+
+
+class Timeline:
+    """The lines of a history, read until there are enough of them. `next` is where to go on."""
+
+    def __init__(self, read: Callable[..., Answer], *, newest: bool, folds: bool) -> None:
+        self._read = read
+        self._newest = newest
+        self._folds = folds
+        self._events: list[Document] = []
+        self.lines: list[Line] = []
+        self.next: str | None = None
+        self.position = 0
+
+    def read(self, wanted: int, cursor: str | None) -> None:
+        """Take in page after page until there are so many lines, or nothing more."""
+        self.next = cursor
+        while len(self.lines) <= wanted and len(self._events) < MOST_EVENTS:
+            page = self._read(cursor=self.next, limit=AT_ONCE).document
+            self._events += page["events"]
+            self.lines, self.next = self._folded(), page["next"]
+            self.position = page["position"]
+            if self.next is None:
+                break
+        if len(self.lines) > wanted:
+            self.lines = self.lines[:wanted]
+            self.next = self._after(self.lines[-1])
+
+    def _folded(self) -> list[Line]:
+        if not self._newest:
+            return lines(self._events, folds=self._folds)
+        return lines(self._events[::-1], folds=self._folds)[::-1]
+
+    def _after(self, line: Line) -> str:
+        """The cursor of what follows a line."""
+        return str(line.events[0 if self._newest else -1]["version"])
+
+
+def _page(door: Door, path: str, query: Mapping[str, object], **page: object) -> Answer:
+    return door.ask("GET", path, query={**query, **page})
+
+
+def _print_history(timeline: Timeline, then: Then) -> None:
+    then.say()
+    rows = [_row(line, then.now) for line in timeline.lines]
+    print_told([">POSITION", "WHEN", "WHAT", "WHO", "STATUS", "DETAILS"], rows)
+    say_more({"next": timeline.next}, **then.pinned(timeline.position))
+
+
+def _row(line: Line, now: datetime) -> tuple[Cell, ...]:
+    first, last = line.events[0], line.events[-1]
+    where = str(first["position"])
+    place = where if first is last else f"{where}–{last['position']}"
+    return (
+        place,
+        told_briefly(first["recorded_at"], now),
+        _what(line),
+        tellings.who(last),
+        _step(first, last),
+        _details(line),
+    )
+
+
+def _what(line: Line) -> str:
+    if line.kind is Kind.QUIET:
+        return f"{line.run_count} runs succeeded"
+    return tellings.topic(line.events[-1])
+
+
+def _details(line: Line) -> str:
+    first, last = line.events[0], line.events[-1]
+    match line.kind:
+        case Kind.EVENT:
+            return tellings.tell(first)
+        case Kind.RUN:
+            return f"{tellings.tell(first)}; {tellings.tell(last)}".removesuffix("; ")
+        case Kind.QUIET:
+            durations = [e["data"]["duration_ms"] for e in line.events if e["topic"] in ENDS]
+            spread = " to ".join(dict.fromkeys((took(min(durations)), took(max(durations)))))
+            return f"until {to_the_second(last['recorded_at'])}, each in {spread}"
+
+
+def _step(first: Document, last: Document) -> Text:
+    before, after = first["before"]["status"], last["after"]["status"]
+    if before == after:
+        return status_cell(after or "-")
+    arrow = Text().append_text(status_cell(before or "new")).append(" → ")
+    return arrow.append_text(status_cell(after or "-"))

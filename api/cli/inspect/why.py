@@ -1,0 +1,52 @@
+"""why: why a job ran, or did not, now or at another time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.job_lookup import find_job_id
+from api.cli.options import AsJson, DataFolder, JobWanted
+from api.cli.output.render import Document, short, show
+from api.cli.output.terminal import print_told, say
+from api.cli.output.times import read_moment, told, told_briefly
+from ledger.clock import SystemClock
+
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at", metavar="MOMENT", help="At an instant, at a position, or 2h ago: 2h; else now."
+    ),
+]
+
+
+def why(wanted: JobWanted, at: At = None, as_json: AsJson = False, data: DataFolder = None) -> None:
+    """Tell why a job is running, or is not: what made it so, and what would make it run."""
+    now = SystemClock().now()
+    query = {"at": read_moment(at, "--at", now)}
+    with open_door(Intent.READ, data) as door:
+        path = f"/v1/jobs/{find_job_id(door, wanted)}/why"
+        answer = door.ask("GET", path, query=query)
+    show(answer, as_json, lambda document: _print_why(document["why"], now, is_past=at is not None))
+
+
+def _print_why(found: Document, now: datetime, *, is_past: bool) -> None:
+    when = f" at {told(found['at'], now)}" if is_past else ""
+    say(f"{found['job_name']} ({short(found['job_id'])}){when}: {found['answer']}", style="bold")
+    say(found["text"])
+    if found["chain"]:
+        say()
+        print_told([">POSITION", "WHEN", "WHAT"], [_row(link, now) for link in found["chain"]])
+    if found["would_run"]:
+        say()
+    for way in found["would_run"]:
+        say(f"→ {way['text']}")
+        if "command" in way:
+            say(f"    {way['command']}", style="cyan")
+
+
+def _row(link: Document, now: datetime) -> tuple[str, str, str]:
+    return str(link["position"]), told_briefly(link["recorded_at"], now), str(link["text"])

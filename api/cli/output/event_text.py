@@ -1,0 +1,151 @@
+"""What happened, in one line: the heart of each event for people who read a history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from api.cli.output.times import to_the_second, took
+from api.cli.recovery.text import jobs
+
+Event = Mapping[str, Any]
+LONGEST = 300
+
+
+def tell(event: Event) -> str:
+    """One line about an event: what it decided, and why somebody wanted it."""
+    data = event["data"]
+    teller = TELLERS.get(event["topic"])
+    told = teller(data) if teller is not None else ""
+    why = f"because: {event['reason']}" if event["reason"] else ""
+    return "; ".join(part for part in (told, _missed(data), why) if part)[:LONGEST]
+
+
+def who(event: Event) -> str:
+    """Who did it, and through which door."""
+    actor, source = event["actor"], event["source"]
+    return str(actor["id"]) if actor["id"] == source else f"{actor['id']} ({source})"
+
+
+def topic(event: Event) -> str:
+    """The topic, without the stream's name when that is a job's."""
+    return str(event["topic"]).removeprefix("job.")
+
+
+def _missed(data: Mapping[str, Any]) -> str:
+    missed = data.get("missed")
+    if not missed:
+        return ""
+    slots = "slot" if missed["count"] == 1 else "slots"
+    more = " or more" if missed.get("capped") else ""
+    return f"{missed['count']}{more} {slots} missed ({missed['cause']})"
+
+
+def _scheduled(data: Mapping[str, Any]) -> str:
+    return f"{data['name']}, first run {to_the_second(data['next_run_at'])}"
+
+
+def _started(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data['trigger']}, attempt {data['attempt']}, for {to_the_second(data['scheduled_for'])}"
+    )
+
+
+def _ended_well(data: Mapping[str, Any]) -> str:
+    return f"after {took(data['duration_ms'])}"
+
+
+def _failed(data: Mapping[str, Any]) -> str:
+    return f"error {data['consecutive_errors']} in a row, {data['failure_class']}: {data['error']}"
+
+
+def _tripped(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data['consecutive_errors']} errors in a row (breaker: {data['threshold']}), "
+        f"{data['failure_class']}: {data['last_error']}"
+    )
+
+
+def _forced(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data['cleared_errors']} errors cleared (tripped at position {data['trip_position']}, "
+        f"{data['failure_class'] or 'cause unknown'}); "
+        f"next run {to_the_second(data['next_run_at'])}"
+        + (f", by recovery {data['recovery_id']}" if data["recovery_id"] else "")
+    )
+
+
+def _imported(data: Mapping[str, Any]) -> str:
+    runs = f", {data['run_count']} runs" if data["run_count"] else ""
+    why = f", {data['last_error']}" if data["last_error"] else ""
+    return f"{data['status']} in {data['origin']} ({data['origin_id']}){runs}{why}"
+
+
+def _amended(data: Mapping[str, Any]) -> str:
+    return f"changed {', '.join(data['changes'])}"
+
+
+def _named(data: Mapping[str, Any]) -> str:
+    return str(data["name"])
+
+
+def _sent(data: Mapping[str, Any]) -> str:
+    whom = f" {data['target']}" if data["target"] else ""
+    return f"{data['channel']}{whom}: {data['outcome']}"
+
+
+def _noticed(data: Mapping[str, Any]) -> str:
+    first, last = data["first_position"], data["last_position"]
+    what = f"{data['kind']} {data['storm_id']}" if data["storm_id"] else data["kind"]
+    return f"{what} (events {first} to {last}), {_sent(data)}"
+
+
+def _recovery_planned(data: Mapping[str, Any]) -> str:
+    whose = f" of {data['storm_id']}" if data["storm_id"] else ""
+    refused = f", {len(data['refused'])} refused" if data["refused"] else ""
+    rate = f"{data['rate_per_minute']:g} a minute"
+    return f"{data['recovery_id']}: {jobs(len(data['jobs']))}{whose}{refused}, {rate}"
+
+
+def _recovery_stepped(data: Mapping[str, Any]) -> str:
+    what = f"{data['recovery_id']}, place {data['place']}: {data['outcome']}"
+    if data["code"]:
+        return f"{what}, {data['code']}"
+    return f"{what}, next run {to_the_second(data['next_run_at'])}"
+
+
+def _recovery_aborted(data: Mapping[str, Any]) -> str:
+    return f"{data['recovery_id']}: {data['cause']}, {jobs(len(data['left']))} left as they are"
+
+
+def _recovery_completed(data: Mapping[str, Any]) -> str:
+    again = f", {data['re_trips']} tripped again" if data["re_trips"] else ""
+    return f"{data['recovery_id']}: {data['resumed']} resumed, {data['refused']} refused{again}"
+
+
+TELLERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "job.scheduled": _scheduled,
+    "job.amended": _amended,
+    "job.paused": lambda data: f"until {to_the_second(data['until'])}" if data["until"] else "",
+    "job.resumed": lambda data: f"next run {to_the_second(data['next_run_at'])}",
+    "job.force_resumed": _forced,
+    "job.run_started": _started,
+    "job.run_succeeded": _ended_well,
+    "job.run_failed": _failed,
+    "job.run_lost": lambda data: str(data["cause"]),
+    "job.run_blocked": lambda data: str(data["cause"]),
+    "job.circuit_tripped": _tripped,
+    "job.imported": _imported,
+    "job.delivered": _sent,
+    "job.delivery_failed": _sent,
+    "notice.sent": _noticed,
+    "notice.failed": _noticed,
+    "name.reserved": _named,
+    "name.released": _named,
+    "token.created": lambda data: f"{data['name']}, {data['role']}",
+    "token.revoked": _named,
+    "recovery.planned": _recovery_planned,
+    "recovery.stepped": _recovery_stepped,
+    "recovery.aborted": _recovery_aborted,
+    "recovery.completed": _recovery_completed,
+}

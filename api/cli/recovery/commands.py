@@ -1,0 +1,182 @@
+"""recover, storm resume: bring back many tripped jobs by a plan that is shown before."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from api.cli.connection.client import Answer, Door
+from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.job_lookup import find_job_id
+from api.cli.exit_codes import Misused
+from api.cli.inspect.storms import StormWanted
+from api.cli.jobs.schedule_flags import given
+from api.cli.options import AsJson, DataFolder, Reason, Yes
+from api.cli.output.prompts import is_typed, require_yes
+from api.cli.output.render import Document, show
+from api.cli.output.terminal import say
+from api.cli.recovery.plan_view import print_plan
+from api.cli.recovery.text import jobs
+from ledger.domain.recovery.plan import DEFAULT_ABORT_ON, DEFAULT_RATE
+
+NEVER = "never"
+
+JobsWanted = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[JOB]...", help="Jobs by id or name, in the order to come back."),
+]
+Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Failed jobs with it.")]
+FailureClass = Annotated[
+    str | None, typer.Option("--failure-class", help="Failed jobs that tripped of it: timeout, …")
+]
+Probe = Annotated[
+    str | None,
+    typer.Option("--probe", metavar="JOB", help="Goes first; the others follow if it succeeds."),
+]
+Rate = Annotated[
+    float, typer.Option("--rate", metavar="N", help="How many jobs come back in a minute.")
+]
+AbortOn = Annotated[
+    str,
+    typer.Option("--abort-on", metavar="N", help="Give up when N have tripped again, or never."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")]
+
+
+def recover(
+    wanted: JobsWanted = None,
+    tag: Tag = None,
+    failure_class: FailureClass = None,
+    reason: Reason = None,
+    probe: Probe = None,
+    rate: Rate = DEFAULT_RATE,
+    abort_on: AbortOn = str(DEFAULT_ABORT_ON),
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """Bring back failed jobs, one after the other: those named, with a tag, of a failure class."""
+    if not wanted and tag is None and failure_class is None:
+        raise Misused("Say whom: jobs by name or id, --tag, or --failure-class.")
+    asked = _Asked(reason, probe, rate, abort_on)
+    words = ["recover", *(wanted or []), *_flag("--tag", tag)]
+    words += [*_flag("--failure-class", failure_class), *asked.words()]
+    with open_door(Intent.CHANGE, data) as door:
+        ids = [find_job_id(door, one) for one in wanted or []] or None
+        selector = given(tag=tag, failure_class=failure_class, job_ids=ids)
+        body = asked.body(door) | {"selector": selector}
+        begin = _Begin(door, "/v1/recoveries", body, words)
+        begin.go(is_dry=dry_run, is_asked=not yes, as_json=as_json)
+
+
+def resume_storm(
+    storm: StormWanted,
+    reason: Reason = None,
+    probe: Probe = None,
+    rate: Rate = DEFAULT_RATE,
+    abort_on: AbortOn = str(DEFAULT_ABORT_ON),
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """Bring back, one after the other, the jobs that a storm tripped and that are failed still."""
+    asked = _Asked(reason, probe, rate, abort_on)
+    words = ["storm", "resume", storm, *asked.words()]
+    with open_door(Intent.CHANGE, data) as door:
+        path = f"/v1/storms/{quote(storm, safe='')}/resume"
+        begin = _Begin(door, path, asked.body(door), words)
+        begin.go(is_dry=dry_run, is_asked=not yes, as_json=as_json)
+
+
+class _Asked:
+    """How a recovery is to go, as it was typed."""
+
+    def __init__(self, reason: str | None, probe: str | None, rate: float, abort_on: str) -> None:
+        self._reason = reason
+        self._probe = probe
+        self._rate = rate
+        self._abort_on = abort_on
+
+    def body(self, door: Door) -> dict[str, Any]:
+        """As the API takes it."""
+        if not isfinite(self._rate):  # JSON has no word for it
+            raise Misused("--rate takes a number of jobs a minute.")
+        probe = find_job_id(door, self._probe) if self._probe is not None else None
+        terms = given(reason=self._reason, probe=probe, rate_per_minute=self._rate)
+        return terms | {"abort_on": self._limit()}
+
+    def words(self) -> list[str]:
+        """As it would be typed again, without the reason."""
+        rate = f"{self._rate:g}" if self._rate != DEFAULT_RATE else None
+        limit = self._abort_on if self._abort_on != str(DEFAULT_ABORT_ON) else None
+        return [
+            *_flag("--probe", self._probe), *_flag("--rate", rate), *_flag("--abort-on", limit),
+        ]  # fmt: skip
+
+    def _limit(self) -> int | None:
+        if self._abort_on.strip().lower() == NEVER:
+            return None
+        try:
+            return int(self._abort_on)
+        except ValueError:
+            raise Misused(f"--abort-on takes a number, or {NEVER}.") from None
+
+
+def _flag(name: str, value: str | None) -> list[str]:
+    return [] if value is None else [name, value]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """One recovery that is about to begin: where it is asked for, and with which words."""
+
+    door: Door
+    path: str
+    body: dict[str, Any]
+    words: list[str]
+
+    def go(self, *, is_dry: bool, is_asked: bool, as_json: bool) -> None:
+        """The plan if it is only to be shown; else, for a person, the plan and a question first."""
+        if is_dry:
+            show(self._rehearsed(), as_json, partial(_print_rehearsal, words=self.words))
+            return
+        if is_asked and not as_json and is_typed():
+            plan = self._rehearsed().document["plan"]
+            print_plan(plan)
+            if plan["jobs"]:
+                require_yes(f"Bring back {jobs(plan['job_count'])} like this?")
+        begun = self.door.ask("POST", self.path, body=self.body)
+        show(begun, as_json, partial(_print_begun, is_served=not self.door.is_alone))
+
+    def _rehearsed(self) -> Answer:
+        return self.door.ask("POST", self.path, body=self.body | {"dry_run": True})
+
+
+def _print_rehearsal(document: Document, words: list[str]) -> None:
+    plan = document["plan"]
+    print_plan(plan)
+    if plan["jobs"]:
+        say()
+        say("Nothing was changed. To do it, type:")
+        say(f'  jobledger {shlex.join(words)} --reason "why it is over"')
+
+
+def _print_begun(document: Document, *, is_served: bool) -> None:
+    recovery = document["recovery"]
+    refused = f" ({len(recovery['refused'])} refused)" if recovery["refused"] else ""
+    say(f"{recovery['id']}: {jobs(recovery['job_count'])} to come back{refused}.")
+    if is_served:
+        say("It goes on by itself, wherever runs are dispatched. To watch it, and to stop it:")
+    else:
+        say("Nobody dispatches this folder now: it begins once a server does (jobledger serve).")
+        say("To watch it, and to stop it:")
+    say(f"  jobledger recovery show {recovery['id']}")
+    say(f"  jobledger recovery abort {recovery['id']}")

@@ -1,0 +1,134 @@
+"""The plan of a recovery as a tired person reads it: who, who not and why, and what it fires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from rich.text import Text
+
+from api.cli.output.render import Document, short
+from api.cli.output.sparkline import curve
+from api.cli.output.terminal import print_facts, print_table, print_told, say
+from api.cli.output.times import distance, span, to_the_second, told, told_briefly
+from api.cli.recovery.text import jobs
+from ledger.clock import parse_rfc3339
+
+SHOWN = 50
+"""Jobs of a plan that a screen shows; --json has all."""
+MINUTE = timedelta(minutes=1)
+
+
+def print_plan(plan: Document) -> None:
+    """All of it, refusals last: they are what is left to do by hand."""
+    now = parse_rfc3339(plan["planned_at"])
+    if not plan["jobs"]:
+        why = "." if plan["refused"] else ": no failed job fits."
+        say(f"Nobody would come back{why}", style="bold")
+    else:
+        _print_facts(plan, now)
+        say()
+        _print_jobs(plan, now)
+    if plan["refused"]:
+        say()
+        print_refused(plan["refused"])
+
+
+def pace(rate_per_minute: float) -> str:
+    """How fast a drip is: `one every 6 s (10 a minute)`."""
+    seconds = 60 / rate_per_minute
+    every = f"{seconds:g} s" if seconds < 120 else span(seconds)
+    return f"one every {every} ({rate_per_minute:g} a minute)"
+
+
+def gives_up(limit: int | None) -> str:
+    """When a recovery is broken off by itself: `when 3 have tripped again`."""
+    return "never" if limit is None else f"when {limit} have tripped again"
+
+
+def more_than_shown(count: int) -> None:
+    """Say that there are more jobs than a screen shows."""
+    if count > SHOWN:
+        say(f"… and {count - SHOWN} more; --json has all.", style="dim")
+
+
+def _print_facts(plan: Document, now: datetime) -> None:
+    last = told(plan["last_step_at"], now)
+    probe = next((job for job in plan["jobs"] if job["job_id"] == plan["probe"]), None)
+    print_facts(
+        [
+            ("Come back", f"{jobs(plan['job_count'])}, {pace(plan['rate_per_minute'])}"),
+            ("Last turn", last),
+            *([("Probe", f"{probe['name']}: the others follow if it succeeds")] if probe else []),
+            ("Gives up", "\n".join(filter(None, (gives_up(plan["abort_on"]), plan["stop_text"])))),
+            ("Refused", str(plan["refused_count"])),
+            ("All at once", _course(plan["fires"], "at_once")),
+            ("This plan", _course(plan["fires"], "staggered")),
+            ("", _axis(plan["fires"])),
+            ("First fires", _first_fires(plan["fires"])),
+        ]
+    )
+
+
+def _course(fires: Document, which: str) -> Text:
+    """Fires a minute as a curve; both plans on one scale."""
+    counts = _by_minute(fires, which)
+    peak = max(fires["at_once_peak"], fires["staggered_peak"], 1)
+    high = fires[f"{which}_peak"]
+    style = "red" if high == peak and fires["at_once_peak"] != fires["staggered_peak"] else ""
+    text = Text("│").append(curve(counts, peak=peak), style).append("│")
+    at = max(fires["per_minute"], key=lambda one: one[which], default=None)
+    when = f" at {parse_rfc3339(at['minute']):%H:%M}Z" if at and high else ""
+    return text.append(f" at most {high} fires a minute{when}")
+
+
+def _first_fires(fires: Document) -> str:
+    """What the stagger is for; later fires come as the schedules say."""
+    before, after = fires["first_at_once_peak"], fires["first_staggered_peak"]
+    return f"at most {after} a minute by this plan, {before} if all came at once"
+
+
+def _axis(fires: Document) -> str:
+    begins, ends = parse_rfc3339(fires["begins_at"]), parse_rfc3339(fires["ends_at"])
+    long = span((ends - begins).total_seconds())
+    return f"{to_the_second(fires['begins_at'])} to {to_the_second(fires['ends_at'])}, {long}"
+
+
+def _by_minute(fires: Document, which: str) -> Sequence[int]:
+    begins, ends = parse_rfc3339(fires["begins_at"]), parse_rfc3339(fires["ends_at"])
+    at = {parse_rfc3339(one["minute"]): int(one[which]) for one in fires["per_minute"]}
+    return [at.get(begins + step * MINUTE, 0) for step in range((ends - begins) // MINUTE)]
+
+
+def _print_jobs(plan: Document, now: datetime) -> None:
+    rows = [
+        (
+            str(job["place"] + 1),
+            short(job["job_id"]),
+            job["name"],
+            _tripped(job, now),
+            "now" if job["step_at"] == plan["planned_at"] else _clock(job["step_at"], now),
+            told_briefly(job["first_fire_at"], now),
+        )
+        for job in plan["jobs"][:SHOWN]
+    ]
+    print_table([">#", "ID", "NAME", "TRIPPED", "TURN", "FIRST FIRE"], rows)
+    more_than_shown(len(plan["jobs"]))
+
+
+def _tripped(job: Document, now: datetime) -> str:
+    ago = distance(parse_rfc3339(job["tripped_at"]), now) if job["tripped_at"] else "-"
+    return f"{job['failure_class'] or 'cause unknown'}, {ago}"
+
+
+def _clock(text: str, now: datetime) -> str:
+    at = parse_rfc3339(text)
+    return f"{at:%H:%M:%S}Z" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}Z"
+
+
+def print_refused(refused: Sequence[Document]) -> None:
+    """The jobs that a plan leaves as they are, each with why."""
+    say(f"Stay as they are ({len(refused)}):", style="bold")
+    rows = [(short(one["job_id"]), one["name"] or "-", one["message"]) for one in refused[:SHOWN]]
+    print_told(["ID", "NAME", "WHY"], rows)
+    more_than_shown(len(refused))

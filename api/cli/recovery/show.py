@@ -1,0 +1,98 @@
+"""recoveries, recovery show, recovery abort: how bringing back many jobs goes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from api.cli.connection.as_of import Then, read_then
+from api.cli.connection.connect import Intent, open_door
+from api.cli.jobs.schedule_flags import given
+from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, Reason
+from api.cli.output.paging import say_more
+from api.cli.output.render import Document, show
+from api.cli.output.terminal import print_table, say
+from api.cli.output.times import told_briefly
+from api.cli.recovery.detail_view import print_recovery
+from api.cli.recovery.text import jobs, state, whom
+
+RecoveryWanted = Annotated[
+    str, typer.Argument(metavar="RECOVERY", help="A recovery's id, R- and a number.")
+]
+
+
+def list_recoveries(
+    as_of: AsOf = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """List the recoveries, the newest first: whom they brought back, and how they stand."""
+    query = {"limit": limit, "cursor": cursor}
+    with open_door(Intent.READ, data) as door:
+        then = read_then(door, as_of)
+        answer = door.ask("GET", "/v1/recoveries", query=query | {"as_of": then.as_of})
+    show(answer, as_json, partial(_print_recoveries, then=then))
+
+
+def show_recovery(
+    wanted: RecoveryWanted, as_of: AsOf = None, as_json: AsJson = False, data: DataFolder = None
+) -> None:
+    """Show one recovery: what is left, and what became of each job."""
+    with open_door(Intent.READ, data) as door:
+        then = read_then(door, as_of)
+        answer = door.ask("GET", _path(wanted), query={"as_of": then.as_of})
+    show(answer, as_json, partial(print_recovery, then=then))
+
+
+def abort_recovery(
+    wanted: RecoveryWanted,
+    reason: Reason = None,
+    as_json: AsJson = False,
+    data: DataFolder = None,
+) -> None:
+    """Stop a recovery: who is left stays failed."""
+    with open_door(Intent.CHANGE, data) as door:
+        answer = door.ask("POST", f"{_path(wanted)}/abort", body=given(reason=reason))
+    show(answer, as_json, _print_aborted)
+
+
+def _path(wanted: str) -> str:
+    return f"/v1/recoveries/{quote(wanted, safe='')}"
+
+
+def _print_recoveries(document: Document, then: Then) -> None:
+    then.say()
+    if not document["recoveries"]:
+        say("No recoveries.", style="dim")
+        return
+    rows = [
+        (
+            one["id"],
+            state(one),
+            told_briefly(one["planned_at"], then.now),
+            one["planned_by"]["id"],
+            whom(one),
+            str(one["job_count"]),
+            str(one["resumed_count"]),
+            str(one["left_count"]),
+            str(one["re_trip_count"]),
+            one["reason"] or "-",
+        )
+        for one in document["recoveries"]
+    ]
+    heads = ["ID", "STATE", "PLANNED", "BY", "WHOM", ">JOBS", ">RESUMED", ">LEFT", ">AGAIN", "WHY"]
+    print_table(heads, rows)
+    say_more(document, **then.pinned(document["position"]))
+
+
+def _print_aborted(document: Document) -> None:
+    recovery = document["recovery"]
+    if not document["changed"]:
+        say(f"{recovery['id']} had ended before: {recovery['status']}. Nothing was changed.")
+        return
+    say(f"{recovery['id']}: stopped; {jobs(recovery['left_count'])} left as they are.")

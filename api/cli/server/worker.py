@@ -1,0 +1,77 @@
+"""worker: a process that takes runs out of a queue and executes a command for each."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from api.cli.connection.credentials import token_for
+from api.cli.connection.folder_owner import is_owned
+from api.cli.exit_codes import Misused
+from api.cli.options import DataFolder
+from api.cli.output.terminal import say
+from api.settings import inherited, load_settings
+from api.worker import LEASE_SECONDS, Worker
+from ledger.clock import SystemClock
+from ledger.dispatch.executors.command import Command
+from ledger.store.sqlite.folder import Folder
+
+Queue = Annotated[
+    str, typer.Option("--queue", metavar="NAME", help="Whose runs: the queue of their executor.")
+]
+Argv = Annotated[
+    list[str], typer.Argument(metavar="COMMAND", help="After --: a program and its arguments.")
+]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", metavar="N", min=1, help="Runs at once.")
+]
+Lease = Annotated[
+    float,
+    typer.Option("--lease", metavar="SECONDS", min=1, help="A run lives so long without a sign."),
+]
+
+
+def worker(
+    argv: Argv,
+    queue: Queue,
+    concurrency: Concurrency = 1,
+    lease: Lease = LEASE_SECONDS,
+    data: DataFolder = None,
+) -> None:
+    """Work on the runs of a queue: a command for each, the task on its standard input."""
+    if shutil.which(argv[0]) is None:
+        raise Misused(f"There is no program {argv[0]} here: every run of the queue would fail.")
+    settings = load_settings(overrides={"data": data})
+    folder = Folder(settings.data)
+    url = settings.url or (folder.owner().get("url") if is_owned(folder) else None)
+    if not isinstance(url, str):
+        raise Misused("No server is known: set JOBLEDGER_URL and JOBLEDGER_TOKEN.")
+    token = token_for(settings, url)
+    say(f"Working on the queue {queue} of {url}.")
+    one = Worker(url, token, queue=queue, concurrency=concurrency, lease_seconds=lease)
+    asyncio.run(_until_asked(one, argv))
+    say("The worker has stopped.")
+
+
+async def _until_asked(one: Worker, argv: list[str]) -> None:
+    """A first signal lets what is under way come to its end; a second one ends that too, and leaves
+    no process of it behind. Its runs are lost when their leases end.
+    """
+    loop = asyncio.get_running_loop()
+    executor = Command(clock=SystemClock(), environment=inherited())
+    work = loop.create_task(one.serve(executor, {"kind": Command.kind, "argv": argv}))
+
+    def stop() -> None:
+        if one.is_stopping:
+            work.cancel()
+        one.stop()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop)
+    with suppress(asyncio.CancelledError):
+        await work

@@ -1,0 +1,87 @@
+"""What surrounds every answer: a correlation id, the headers that keep browsers safe, and a last
+word when something broke.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.http.errors import problem
+from ledger.chance import new_id
+
+CORRELATION_HEADERS = ("x-request-id", "x-correlation-id")
+CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+SAFETY = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Set on every answer, unless the answer says otherwise."""
+
+log = logging.getLogger(__name__)
+
+
+class Envelope:
+    """The outermost layer. Its correlation id is in `request.state`, in events and in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        correlation_id = correlation_of(Headers(scope=scope))
+        scope.setdefault("state", {})["correlation_id"] = correlation_id
+        has_started = False
+
+        async def sealed(message: Message) -> None:
+            nonlocal has_started
+            if message["type"] == "http.response.start":
+                has_started = True
+                _seal(MutableHeaders(scope=message), correlation_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sealed)
+        except Exception:  # the last resort: one broken request is answered and logged
+            log.exception("request %s failed", correlation_id)
+            if has_started:
+                raise
+            await _broken(correlation_id, scope["path"])(scope, receive, sealed)
+
+
+def correlation_of(headers: Headers) -> str:
+    """The id that the caller gave the request, if it is a plain word, else a new one."""
+    for name in CORRELATION_HEADERS:
+        if CORRELATION_ID.fullmatch(headers.get(name, "")):
+            return headers[name]
+    return new_id().hex
+
+
+def _seal(headers: MutableHeaders, correlation_id: str) -> None:
+    headers["X-Request-Id"] = correlation_id
+    for name, value in SAFETY.items():
+        headers.setdefault(name, value)
+
+
+def _broken(correlation_id: str, path: str) -> Response:
+    return problem(
+        500,
+        "internal_error",
+        f"The server made a mistake; its log tells more under request {correlation_id}.",
+        {"correlation_id": correlation_id},
+        path=path,
+    )

@@ -1,0 +1,243 @@
+"""Every "no" of the outside as RFC 9457 problem+json, or in Phantom's form under its paths: one
+table says which status a refusal has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+from anyio.to_thread import run_sync
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import ExceptionHandler
+
+from api.http.force_hint import quoting_the_past
+from api.phantom import refusals as phantom
+from ledger.errors import (
+    Conflict,
+    Forbidden,
+    ForceRequired,
+    Invalid,
+    InvalidField,
+    JobLimit,
+    LedgerError,
+    NotFound,
+    Refused,
+    StorageFull,
+    TooLarge,
+    Unavailable,
+    UnknownField,
+)
+
+PROBLEM = "application/problem+json"
+LONGEST_TEXT = 1000
+"""Characters of a message or fact that a problem shows; what was sent may be long."""
+RETRY_SECONDS = 60
+
+
+class Unauthenticated(LedgerError):
+    """Nobody known asks."""
+
+    code = "unauthenticated"
+
+
+class MalformedJson(LedgerError):
+    """The body is not JSON, or not JSON that may be stored."""
+
+    code = "malformed_json"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The body cannot be read as JSON: {problem}.")
+
+
+class TooManyAttempts(LedgerError):
+    """One address presented too many secrets that open nothing."""
+
+    code = "too_many_attempts"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Too many wrong tokens came from this address: check the token and wait a minute."
+        )
+
+
+class WordsNotUnderstood(LedgerError):
+    """A job described in words, which nobody here reads yet."""
+
+    code = phantom.NOT_UNDERSTOOD
+
+    def __init__(self) -> None:
+        super().__init__("Could not parse the description: fill in the form instead.")
+
+
+class RunWithdrawn(Refused):
+    """A run that somebody waits for will not start."""
+
+    code = "run_withdrawn"
+
+    def __init__(self, job_id: object) -> None:
+        super().__init__(
+            f"The run of job {job_id} was withdrawn before it started: the job was paused, "
+            "completed or deleted meanwhile.",
+            job_id=str(job_id),
+        )
+
+
+class RunUnfinished(LedgerError):
+    """A run that somebody waits for has not ended in time."""
+
+    code = "run_unfinished"
+
+    def __init__(self, job_id: object, waited_seconds: float) -> None:
+        super().__init__(
+            f"The run of job {job_id} did not end within {waited_seconds:g} s. It was asked for "
+            f"and is not withdrawn: its outcome will stand in GET /v1/jobs/{job_id}/runs.",
+            job_id=str(job_id),
+        )
+
+
+STATUSES: Mapping[type[LedgerError], int] = {
+    MalformedJson: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Refused: 409,
+    Conflict: 412,
+    TooLarge: 413,
+    Invalid: 422,
+    WordsNotUnderstood: 422,
+    JobLimit: 429,
+    TooManyAttempts: 429,
+    LedgerError: 500,
+    Unavailable: 503,
+    RunUnfinished: 504,
+    StorageFull: 507,
+}
+"""The status of each family of refusals; the nearest class of an error decides."""
+
+CODES: Mapping[int, str] = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    500: "internal_error",
+}
+"""The codes of answers that the web framework, not the ledger, gives."""
+
+NO_OBJECT = ("model_type", "model_attributes_type")
+"""Complaints of pydantic's that name a class of ours."""
+
+
+def status_of(error: LedgerError) -> int:
+    """The HTTP status of a refusal."""
+    return next(STATUSES[family] for family in type(error).__mro__ if family in STATUSES)
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    facts: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    path: str = "",
+) -> Response:
+    """One answer "no": its code is for programs, its detail for people. `path` is what was asked
+    for: it decides the form.
+    """
+    if phantom.is_phantoms(path):
+        return phantom.refusal(status, code, detail[:LONGEST_TEXT], headers or {})
+    body = {name: _plain(value) for name, value in (facts or {}).items()} | {
+        "type": f"urn:jobledger:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail[:LONGEST_TEXT],
+        "code": code,
+    }
+    return Response(orjson.dumps(body), status, dict(headers or {}), PROBLEM)
+
+
+def refused(error: LedgerError, path: str = "") -> Response:
+    """The problem that a LedgerError is, to whoever asked for `path`."""
+    status = status_of(error)
+    headers = _headers(error, status)
+    return problem(status, error.code, error.message, error.facts, headers, path=path)
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of `app` answered as a problem."""
+    app.add_exception_handler(LedgerError, cast(ExceptionHandler, _answer_refusal))
+    app.add_exception_handler(RequestValidationError, cast(ExceptionHandler, _answer_validation))
+    app.add_exception_handler(HTTPException, cast(ExceptionHandler, _answer_http))
+
+
+def refusal_of(errors: Sequence[Mapping[str, Any]], *, skipped: int = 0) -> Invalid:
+    """The first of pydantic's complaints, as the ledger says it. `skipped` leads of the path go."""
+    first = errors[0]
+    field = ".".join(str(part) for part in first["loc"][skipped:]) or "body"
+    if first["type"] == "extra_forbidden":
+        return UnknownField(field[:LONGEST_TEXT])
+    if first["type"] in NO_OBJECT:
+        return InvalidField(field, "must be an object")
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return InvalidField(field, message[:1].lower() + message[1:])
+
+
+async def _answer_refusal(request: Request, error: LedgerError) -> Response:
+    if isinstance(error, ForceRequired):
+        parts = request.app.state.parts
+        error = await run_sync(quoting_the_past, error, parts.copies, parts.ledger.clock.now())
+    if isinstance(error, Forbidden):
+        request.app.state.refused_access.note(request, error)
+    return refused(error, request.scope["path"])
+
+
+async def _answer_validation(request: Request, error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    parameter = {**first, "loc": first["loc"][:2]}  # which of several values is not told
+    return refused(refusal_of([parameter], skipped=1), request.scope["path"])
+
+
+async def _answer_http(request: Request, error: HTTPException) -> Response:
+    code = CODES.get(error.status_code, f"http_{error.status_code}")
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
+    detail = _explained(error, headers)
+    return problem(error.status_code, code, detail, headers=headers, path=request.scope["path"])
+
+
+def _explained(error: HTTPException, headers: Mapping[str, str]) -> str:
+    match error.status_code:
+        case 404:
+            return "There is nothing at this address; the addresses are in GET /v1/openapi.json."
+        case 405:
+            return f"This address takes {headers['Allow']} only."
+        case _:
+            return str(error.detail)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method that some route of this address takes; the framework names the first route's."""
+    routes: Sequence[Route] = request.app.state.routes
+    matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in matching for method in route.methods or ()})
+
+
+def _headers(error: LedgerError, status: int) -> dict[str, str]:
+    if isinstance(error, Unavailable):
+        return {"Retry-After": str(error.retry_after_seconds)}
+    if status == 429:
+        return {"Retry-After": str(RETRY_SECONDS)}
+    return {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+
+
+def _plain(value: object) -> object:
+    """A fact as JSON can hold it."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value)[:LONGEST_TEXT]

@@ -1,0 +1,36 @@
+"""What came of forcing jobs before, said to whoever is about to force one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ledger.errors import ForceRequired
+from projections.models.resumes.queries import QUOTED_DAYS, Record, record_of
+from projections.read_models import Copies
+
+
+def quoting_the_past(refusal: ForceRequired, copies: Copies, now: datetime) -> ForceRequired:
+    """The refusal with how many forced resumes after such failures held, in its message and its
+    facts; as it is when there were none, or the copies cannot say.
+    """
+    failure_class = refusal.facts.get("failure_class")
+    if not isinstance(failure_class, str):
+        return refusal
+    record = record_of(copies, failure_class, now=now)
+    if record is None or record.decided_count == 0:
+        return refusal
+    refusal.message = f"{refusal.message} {_sentence(record, failure_class)}"
+    refusal.args = (refusal.message,)
+    refusal.facts |= {
+        "resumes_decided": record.decided_count,
+        "resumes_held": record.held_count,
+        "resumes_days": QUOTED_DAYS,
+    }
+    return refusal
+
+
+def _sentence(record: Record, failure_class: str) -> str:
+    of = f"after {failure_class} failures in the last {QUOTED_DAYS} days"
+    if record.decided_count == 1:
+        return f"The one forced resume {of} {'held' if record.held_count else 'did not hold'}."
+    return f"Of {record.decided_count} forced resumes {of} {record.held_count or 'none'} held."

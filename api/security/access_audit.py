@@ -1,0 +1,69 @@
+"""Keeps in the book what somebody known tried and was not allowed: `access.refused`.
+
+Changes only (a read changes nothing, not even the audit), and the same attempt once a minute, so
+that nobody can fill the book with them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from fastapi import Request
+
+from api.security.auth import CHANGING, Caller
+from ledger.application.ledger import Ledger
+from ledger.application.unit_of_work import Unit
+from ledger.chance import new_id
+from ledger.domain.metadata import Origin
+from ledger.domain.streams.access import Attempt, access_stream
+from ledger.errors import LedgerError
+
+AGAIN_SECONDS = 60.0
+MAX_REMEMBERED = 10_000
+LONGEST_PATH = 300
+
+
+class RefusedAccess:
+    """Records refusals of one ledger, without anybody waiting for it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._seen: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+
+    def note(self, request: Request, error: LedgerError) -> None:
+        """Record that a change was refused to whoever asks, unless that was said just now."""
+        caller = getattr(request.state, "caller", None)
+        if not isinstance(caller, Caller) or request.method not in CHANGING:
+            return
+        path = request.scope["path"][:LONGEST_PATH]
+        if not self._is_news((caller.token.id, request.method, path)):
+            return
+        token = caller.token
+        attempt = Attempt(token.id, token.role, request.method, path, error.message)
+        origin = Origin(
+            str(new_id()), caller.actor, caller.source, request.state.correlation_id, None
+        )
+        self._keep(attempt, origin)
+
+    def _keep(self, attempt: Attempt, origin: Origin) -> None:
+        now = self._ledger.clock.now()
+
+        def command(unit: Unit) -> None:
+            access = unit.access(access_stream(attempt.token_id))
+            access.refuse(attempt, now=now, by=origin)
+
+        try:
+            self._ledger.submit([command])
+        except LedgerError:  # a ledger that takes no commands takes no notes either
+            return
+
+    def _is_news(self, what: tuple[str, str, str]) -> bool:
+        now = self._ledger.clock.elapsed()
+        last = self._seen.get(what)
+        if last is not None and now - last < AGAIN_SECONDS:
+            return False
+        self._seen[what] = now
+        self._seen.move_to_end(what)
+        if len(self._seen) > MAX_REMEMBERED:
+            self._seen.popitem(last=False)
+        return True

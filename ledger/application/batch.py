@@ -1,0 +1,74 @@
+"""Deciding a batch of commands one after the other, each seeing what those before it decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ledger.application.unit_of_work import Unit
+from ledger.domain.aggregate import Stream
+from ledger.store.records import Group
+
+T = TypeVar("T")
+Command = Callable[[Unit], T]
+"""Loads what it needs from the unit, decides, and gives the answer; what it recorded is gathered
+after it.
+"""
+
+NOTHING = Group(())
+
+
+@dataclass(slots=True)
+class Decided:
+    """What one command answered (or met), what it wants appended, and the streams it changed."""
+
+    command: Command[Any]
+    result: Any = None
+    error: BaseException | None = None
+    group: Group = NOTHING
+    changed: Sequence[Stream] = ()
+    is_half_done: bool = False
+
+    @property
+    def answer(self) -> Any:
+        """The result, or the error in its place."""
+        return self.result if self.error is None else self.error
+
+
+def decide_all(unit: Unit, commands: Sequence[Command[Any]]) -> list[Decided]:
+    """Decide each command. One that fails after it has recorded something is set aside, and the
+    others are decided anew without it: a mistake in one command must not take its neighbours
+    along.
+    """
+    set_aside: dict[int, Decided] = {}
+    while True:
+        decided = _decide_until_half_done(unit, commands, set_aside)
+        if len(decided) == len(commands) and not (decided and decided[-1].is_half_done):
+            return decided
+        unit.roll_back()
+        set_aside[len(decided) - 1] = Decided(decided[-1].command, error=decided[-1].error)
+
+
+def _decide_until_half_done(
+    unit: Unit, commands: Sequence[Command[Any]], set_aside: dict[int, Decided]
+) -> list[Decided]:
+    decided: list[Decided] = []
+    for number, command in enumerate(commands):
+        decided.append(set_aside.get(number) or _decide(unit, command))
+        if decided[-1].is_half_done:
+            break
+    return decided
+
+
+def _decide(unit: Unit, command: Command[Any]) -> Decided:
+    item = Decided(command)
+    try:
+        item.result = command(unit)
+        item.group, item.changed = unit.gather()
+    except Exception as error:  # noqa: BLE001  whatever it is, it is this command's answer
+        item.error = error
+        item.is_half_done = unit.has_pending
+        if not item.is_half_done:
+            unit.abandon()
+    return item

@@ -1,0 +1,289 @@
+"""The ledger in a process: opened on a folder, asked by commands, answered from the book."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from uuid import UUID
+
+from ledger.application.batch import Command
+from ledger.application.commands import imports
+from ledger.application.commands import jobs as commands
+from ledger.application.commands.jobs import Answer, Call, Idempotency
+from ledger.application.job_cache import Heads
+from ledger.application.jobs_application import Jobs
+from ledger.application.recoveries.service import Recoveries
+from ledger.application.writer import Writer
+from ledger.chance import Chance
+from ledger.clock import Clock, rfc3339
+from ledger.domain.job.job import Job, Revival, job_id_of
+from ledger.domain.job.spec import parse_spec
+from ledger.domain.metadata import Actor, Origin
+from ledger.domain.schedule.recurrence import planner
+from ledger.errors import LedgerError, Unavailable
+from ledger.store.dependencies import Limits
+from ledger.store.event_queries import Reading, fold_stream
+from ledger.store.open import Opened, join, own, place_of, read
+from ledger.store.postgres.dsn import Address
+
+if TYPE_CHECKING:
+    from ledger.store.postgres.listener import Follower
+
+T = TypeVar("T")
+
+LIBRARY = Actor("library", "user")
+
+
+class Ledger:
+    """An event-sourced job ledger. Commands return an Answer or raise a LedgerError; both only once
+    it is durable.
+
+    `Ledger.open("./data")` owns the folder until it is closed; use it as a context manager. Nothing
+    fires until a dispatcher is started (`ledger.dispatch.Dispatcher`).
+    """
+
+    def __init__(self, opened: Opened, *, is_read_only: bool = False) -> None:
+        self.place = opened.place
+        self.book = opened.book
+        self.clock = opened.around.clock
+        self.chance = opened.around.chance
+        self.limits = opened.around.limits
+        self.lock = opened.lock
+        self.is_read_only = is_read_only
+        self._opened = opened
+        self._follower: Follower | None = None
+        self.jobs_application = Jobs(self.book, self.chance)
+        self.mapper = self.jobs_application.event_mapper
+        self.heads = Heads()
+        self.reading = Reading(self.book, self.mapper)
+        self.writer = Writer(self.book, self.mapper, self.heads, self.clock)
+        self.recoveries = Recoveries(self)
+
+    @classmethod
+    def open(
+        cls,
+        data: str | Path | Address = "./data",
+        *,
+        clock: Clock | None = None,
+        chance: Chance | None = None,
+        limits: Limits | None = None,
+    ) -> Self:
+        """Own the ledger in a folder, or become a node of the one at `postgresql://…`, and start
+        its writer. Raises StartRefused, in one line, when that cannot be.
+
+        On PostgreSQL all nodes go by the database's clock, unless a clock is given.
+        """
+        place, allowed = place_of(data), limits or Limits()
+        if isinstance(place, Address):
+            opened = join(place, clock, chance, allowed)
+        else:
+            opened = own(place, clock, chance, allowed)
+        with ExitStack() as failing:
+            failing.callback(opened.close)
+            ledger = cls(opened)
+            ledger.heads.load(ledger.book, ledger.mapper)
+            ledger.writer.position = ledger.heads.position
+            failing.pop_all()
+        ledger.writer.start()
+        if opened.follow is not None:
+            ledger._follower = opened.follow(lambda: ledger.writer.submit(()))
+            ledger._follower.start()
+        return ledger
+
+    @classmethod
+    def open_read_only(
+        cls, data: str | Path | Address = "./data", *, clock: Clock | None = None
+    ) -> Self:
+        """Read a ledger that other processes own. Commands are refused as Unavailable."""
+        return cls(read(place_of(data), clock), is_read_only=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def skew(self) -> timedelta | None:
+        """How far this machine's clock is ahead of the one that all nodes go by; None where there
+        is no other.
+        """
+        return self._follower.skew if self._follower is not None else None
+
+    def close(self) -> None:
+        """Answer what waits, save the heads, give the folder back."""
+        if self._follower is not None:
+            self._follower.close()
+        if not self.is_read_only:
+            self.writer.close()
+        self._opened.close()
+
+    # -- commands -------------------------------------------------------------------------------
+
+    def schedule(
+        self, spec: Mapping[str, Any] | None = None, /, *, call: Call | None = None, **fields: Any
+    ) -> Answer:
+        """Begin a job. `fields` (or `spec`): name, schedule, task, executor, delivery, policy,
+        tags, enabled, …
+
+        Refuses NameTaken, ScheduleInvalid, ScheduleNeverFires, ScheduleInPast, InvalidField,
+        UnknownField, JobLimit.
+        """
+        return self.ask(self.schedule_command({**(spec or {}), **fields}, call or self.call()))
+
+    def amend(
+        self, job_id: UUID | str, patch: Mapping[str, Any], *, call: Call | None = None
+    ) -> Answer:
+        """Change fields by an RFC 7396 merge patch; the status never changes."""
+        return self.ask(commands.amend(_id(job_id), patch, call or self.call()))
+
+    def pause(
+        self,
+        job_id: UUID | str,
+        *,
+        until: datetime | None = None,
+        reason: str | None = None,
+        call: Call | None = None,
+    ) -> Answer:
+        """Stop a job from firing, until `until` or until it is resumed."""
+        return self.ask(commands.pause(_id(job_id), until, call or self.call(reason)))
+
+    def resume(
+        self,
+        job_id: UUID | str,
+        *,
+        force: bool = False,
+        reason: str | None = None,
+        run_at: datetime | None = None,
+        run_now: bool = False,
+        call: Call | None = None,
+    ) -> Answer:
+        """Bring a job back. A failed one needs `force`: the operator's word that the cause is gone.
+
+        Refuses ForceRequired, JobCompleted, JobDisabled, ScheduleExhausted, JobNotFound.
+        """
+        revival = Revival(force=force, run_at=run_at, run_now=run_now)
+        return self.ask(self.resume_command(_id(job_id), revival, call or self.call(reason)))
+
+    def run(
+        self, job_id: UUID | str, *, reason: str | None = None, call: Call | None = None
+    ) -> Answer:
+        """Ask for one run now. Refuses JobPaused, JobFailed, JobDisabled, RunInProgress."""
+        return self.ask(commands.request_run(_id(job_id), call or self.call(reason)))
+
+    def delete(
+        self, job_id: UUID | str, *, reason: str | None = None, call: Call | None = None
+    ) -> Answer:
+        """End a job; its history stays."""
+        return self.ask(commands.delete(_id(job_id), call or self.call(reason)))
+
+    def take_over(
+        self,
+        origin: str,
+        jobs: Sequence[object],
+        *,
+        dry_run: bool = False,
+        call: Call | None = None,
+    ) -> list[Answer | LedgerError]:
+        """Take over jobs of another scheduler: for each its Answer, or the refusal, in their order.
+
+        A job is `{"spec", "origin_id", "status"?, "consecutive_errors"?, "last_error"?,
+        "last_run_at"?, "run_count"?, "imported"?}`. With `dry_run` nothing is recorded.
+        """
+        arriving, some = self.take_over_commands(origin, jobs, call or self.call(), dry_run=dry_run)
+        results = self.submit(some).result() if some else []
+        return self.taken_over(arriving, results)
+
+    # -- commands as objects, for callers that wait in their own way -----------------------------
+
+    def schedule_command(self, spec: Mapping[str, Any], call: Call) -> Command[Answer]:
+        """The command that begins a job. Parses and looks ahead here, before the queue, where
+        slowness hurts nobody.
+        """
+        job_id = self.chance.new_id()
+        parsed = parse_spec(spec, planner=planner(), anchor_at=rfc3339(call.now))
+        commands.look_ahead(parsed["schedule"], parsed["enabled"], now=call.now)
+        return commands.schedule(job_id, parsed, call, max_jobs=self.limits.max_jobs)
+
+    def take_over_commands(
+        self, origin: str, jobs: Sequence[object], call: Call, *, dry_run: bool
+    ) -> tuple[list[imports.Arriving], list[Command[Answer]]]:
+        """The jobs that arrive, or their refusals, and a command for each that was not refused."""
+        limit = self.limits.max_jobs
+        return imports.prepare(
+            origin, jobs, call, new_id=self.chance.new_id, max_jobs=limit, dry_run=dry_run
+        )
+
+    def taken_over(
+        self, arriving: Sequence[imports.Arriving], results: Sequence[Any]
+    ) -> list[Answer | LedgerError]:
+        """What became of each job that arrived, `results` being the writer's."""
+        found = imports.merged(arriving, results)
+        return [one if isinstance(one, LedgerError) else self.answer(one) for one in found]
+
+    def resume_command(self, job_id: UUID, revival: Revival, call: Call) -> Command[Answer]:
+        """The command that brings a job back; the slots it missed are counted here, before the
+        queue.
+        """
+        job = self.heads.jobs.get(job_id)
+        if job is not None:
+            job.owed(call.now, job.status)
+        return commands.resume(job_id, revival, call, requires_reason=self.limits.requires_reason)
+
+    def call(
+        self, reason: str | None = None, *, actor: Actor = LIBRARY, source: str = "library"
+    ) -> Call:
+        """The circumstances of a command that is given now."""
+        command_id = str(self.chance.new_id())
+        return Call(self.clock.now(), Origin(command_id, actor, source, None, reason))
+
+    def ask(self, command: Command[T]) -> T:
+        """Have one command decided and kept, and wait for it."""
+        return self.answer(self.submit([command]).result()[0])  # type: ignore[no-any-return]
+
+    def submit(self, some: Sequence[Command[Any]]) -> Future[list[Any]]:
+        """Hand commands to the writer; each result is an answer or the LedgerError it met (see
+        `answer`).
+        """
+        if self.is_read_only:
+            raise Unavailable(
+                "Another process owns this ledger: only reading is possible from here."
+            )
+        return self.writer.submit(some)
+
+    def answer(self, result: Any) -> Any:
+        """A result of `submit` as a caller wants it: raised if it is an error, rendered if it
+        repeats an old answer.
+        """
+        if isinstance(result, BaseException):
+            raise result
+        if isinstance(result, Answer) and result.repeats:
+            result.job = self.reading.job_at(result.job_id, result.version)
+        return result
+
+    # -- questions ------------------------------------------------------------------------------
+
+    def job(self, job_id: UUID | str) -> dict[str, Any]:
+        """One job as it is now. JobNotFound when it is unknown or deleted."""
+        if self.is_read_only:
+            return self.reading.job(_id(job_id))
+        return self.ask(commands.look_at(_id(job_id)))
+
+    def history(self, job_id: UUID | str) -> list[dict[str, Any]]:
+        """Every event of a job, oldest first, deleted or not."""
+        return self.reading.history(_id(job_id))
+
+    def fold(self, job_id: UUID, *, upto: int | None = None) -> Job:
+        """A job folded from the book alone, up to a version: what every copy must equal."""
+        return fold_stream(self.book, self.mapper, Job.blank(job_id), upto=upto)
+
+
+def _id(job_id: UUID | str) -> UUID:
+    return job_id if isinstance(job_id, UUID) else job_id_of(job_id)
+
+
+__all__ = ["Answer", "Call", "Idempotency", "Ledger", "Limits"]

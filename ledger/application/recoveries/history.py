@@ -1,0 +1,135 @@
+"""How a recovery went, read from the book: its own events, and what became of whom it revived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from ledger.domain.recovery.recovery import (
+    RESUMED,
+    Recovery,
+    RecoveryNotFound,
+    recovery_name,
+    recovery_stream,
+)
+from ledger.store.audit_query import MAX_PAGE, AuditQuery
+from ledger.store.audit_search import all_found
+from ledger.store.event_store import Book
+from ledger.store.mapper import EventMapper
+from ledger.store.records import Fact, Recorded
+
+TRIPPED = "job.circuit_tripped"
+SUCCEEDED = "job.run_succeeded"
+DECISIVE = frozenset(
+    {
+        SUCCEEDED, TRIPPED, "job.run_failed", "job.run_lost", "job.run_blocked", "job.paused",
+        "job.completed", "job.deleted",
+    }
+)  # fmt: skip
+"""What says of a revived job how its first run went, or that there will be none."""
+ENDS = ("recovery.aborted", "recovery.completed")
+A_FEW = 10
+
+
+@dataclass(slots=True)
+class Story:
+    """What is known of a recovery at one place of the book."""
+
+    recovery: Recovery
+    planned: Fact
+    steps: list[Fact] = field(default_factory=list)
+    end: Fact | None = None
+
+    @property
+    def revived(self) -> dict[UUID, Fact]:
+        """The steps that revived somebody."""
+        resumed = (step for step in self.steps if step.data["outcome"] == RESUMED)
+        return {UUID(step.data["job_id"]): step for step in resumed}
+
+
+class RecoveryReader:
+    """Reads recoveries from a book; `until` is the last position that counts."""
+
+    def __init__(self, book: Book, mapper: EventMapper) -> None:
+        self._book = book
+        self._mapper = mapper
+
+    def story(self, number: int, until: int) -> Story:
+        """A recovery as it stood; RecoveryNotFound when it was not planned yet."""
+        recovery = Recovery.blank(recovery_stream(number))
+        story: Story | None = None
+        for fact in self.take_in(recovery, until):
+            if story is None:
+                story = Story(recovery, fact)
+            elif fact.topic in ENDS:
+                story.end = fact
+            else:
+                story.steps.append(fact)
+        if story is None:
+            raise RecoveryNotFound(recovery_name(number))
+        return story
+
+    def take_in(self, recovery: Recovery, until: int | None) -> Iterator[Fact]:
+        while page := self._book.stream(
+            recovery.id, after=recovery.version, upto=None, limit=MAX_PAGE
+        ):
+            fitting = [item for item in page if until is None or item.id <= until]
+            facts = self._mapper.to_facts(fitting)
+            for fact, event in zip(facts, self._mapper.to_domain_events(fitting), strict=True):
+                event.mutate(recovery)
+                yield fact
+            if len(fitting) < len(page):
+                return
+
+    def trips(self, revived: Mapping[UUID, Fact], after: int, until: int) -> dict[UUID, Fact]:
+        """Of those who were revived, the first trip of each after its own revival."""
+        trips: dict[UUID, Fact] = {}
+        if not revived or after >= until:
+            return trips
+        query = AuditQuery(
+            topics=(TRIPPED,), after_position=after, until_position=until, limit=MAX_PAGE
+        )
+        ours = [item for item in all_found(self._book, query) if item.originator_id in revived]
+        for fact in self._mapper.to_facts(ours):
+            if fact.position > revived[fact.stream].position:
+                trips.setdefault(fact.stream, fact)
+        return trips
+
+    def first_outcome(self, step: Fact, until: int) -> Fact | None:
+        """What says how a revived job's first run went, or that there is none; None while nothing
+        does.
+        """
+        found = self._first_outcome(step, until)
+        return None if found is None else self._mapper.to_facts([found])[0]
+
+    def first_outcomes(self, revived: Mapping[UUID, Fact], until: int) -> dict[UUID, Fact]:
+        """The same of all who were revived, as far as there is one: one look at each job."""
+        looked = (self._first_outcome(step, until) for step in revived.values())
+        found = [item for item in looked if item is not None]
+        return {fact.stream: fact for fact in self._mapper.to_facts(found)}
+
+    def _first_outcome(self, step: Fact, until: int) -> Recorded | None:
+        job_id, version = UUID(step.data["job_id"]), step.data["job_version"]
+        while page := self._book.stream(job_id, after=version, upto=None, limit=A_FEW):
+            for item in page:
+                if item.id > until:
+                    return None
+                if item.topic in DECISIVE:
+                    return item
+            version = page[-1].originator_version
+        return None
+
+    def numbers(self, before: int | None, limit: int, until: int) -> list[tuple[int, int]]:
+        """Recoveries with the positions of their plans, the newest first, planned before a position
+        (None: up to `until`).
+        """
+        query = AuditQuery(
+            topics=("recovery.planned",),
+            order="desc",
+            cursor=before,
+            until_position=until,
+            limit=limit,
+        )
+        facts = self._mapper.to_facts(self._book.find(query))
+        return [(int(fact.data["recovery_id"].removeprefix("R-")), fact.position) for fact in facts]

@@ -1,0 +1,122 @@
+"""A recovery as every surface shows it: how it stands, and what became of each of its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ledger.application.recoveries.history import Story
+from ledger.clock import rfc3339
+from ledger.domain.recovery.recovery import RESUMED
+from ledger.store.event_queries import from_microseconds
+from ledger.store.records import Fact
+
+CAUSED = ("lost", "blocked")
+"""Outcomes that have a cause instead of an error."""
+
+
+def summary(story: Story, *, has_probe_held: bool, re_trip_count: int) -> dict[str, Any]:
+    """A recovery without its jobs."""
+    recovery, planned, end = story.recovery, story.planned.data, story.end
+    status = _status(story, has_probe_held)
+    return {
+        "id": recovery.name,
+        "status": status,
+        "cause": end.data.get("cause") if end else None,
+        "storm_id": planned["storm_id"],
+        "selector": planned["selector"],
+        "planned_at": planned["timestamp"],
+        "planned_by": planned["actor"],
+        "reason": planned["reason"],
+        "probe": planned["probe"],
+        "rate_per_minute": planned["rate_per_minute"],
+        "abort_on": planned["abort_on"],
+        "job_count": len(recovery.jobs),
+        "resumed_count": recovery.resumed_count,
+        "refused_count": recovery.refused_count,
+        "left_count": len(recovery.left),
+        "re_trip_count": end.data["re_trips"] if end else re_trip_count,
+        "next_step_at": _next_step_at(story) if status == "dripping" else None,
+        "ended_at": end.data["timestamp"] if end else None,
+        "ended_by": end.data["actor"] if end else None,
+        "end_reason": end.data["reason"] if end else None,
+        "position": (end or (story.steps or [story.planned])[-1]).position,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """What became of those who were revived, and what the jobs were called."""
+
+    trips: Mapping[UUID, Fact]
+    first_outcomes: Mapping[UUID, Fact]
+    names: Mapping[str, str]
+
+
+def jobs_told(story: Story, after: Aftermath) -> list[dict[str, Any]]:
+    """Every job of the plan, in its order: what became of it so far."""
+    waiting = "left" if story.end is not None else "waiting"
+    told = [_step_told(step, story, after) for step in story.steps]
+    for place in range(len(told), len(story.recovery.jobs)):
+        told.append(_not_yet(story.recovery.jobs[place], place, waiting, after))
+    return told
+
+
+def refused_told(story: Story, after: Aftermath) -> list[dict[str, Any]]:
+    """The jobs that the plan left as they were, with why."""
+    refused = story.planned.data["refused"]
+    return [{**one, "name": after.names.get(one["job_id"])} for one in refused]
+
+
+def _step_told(step: Fact, story: Story, after: Aftermath) -> dict[str, Any]:
+    data, job_id = step.data, UUID(step.data["job_id"])
+    trip, outcome = after.trips.get(job_id), after.first_outcomes.get(job_id)
+    is_run_at_once = data["outcome"] == RESUMED and data["job_id"] == story.recovery.probe
+    return {
+        "job_id": data["job_id"],
+        "name": after.names.get(data["job_id"]),
+        "place": data["place"],
+        "outcome": data["outcome"],
+        "code": data["code"],
+        "message": data["message"],
+        "step_at": data["timestamp"],
+        "first_fire_at": data["timestamp"] if is_run_at_once else data["next_run_at"],
+        "first_outcome": _outcome_told(outcome) if outcome else None,
+        "tripped_again_at": rfc3339(from_microseconds(trip.recorded_at)) if trip else None,
+    }
+
+
+def _outcome_told(fact: Fact) -> dict[str, Any]:
+    """Of a lost or blocked run the cause stands for the error, as in a job's last run."""
+    word = fact.topic.removeprefix("job.").removeprefix("run_")
+    return {
+        "outcome": word,
+        "run_id": fact.data.get("run_id"),
+        "failure_class": fact.data.get("failure_class") or (word if word in CAUSED else None),
+        "error": fact.data.get("error") or (fact.data["cause"] if word in CAUSED else None),
+        "recorded_at": rfc3339(from_microseconds(fact.recorded_at)),
+        "position": fact.position,
+    }
+
+
+def _not_yet(job_id: str, place: int, outcome: str, after: Aftermath) -> dict[str, Any]:
+    name = after.names.get(job_id)
+    nothing = ("code", "message", "step_at", "first_fire_at", "first_outcome", "tripped_again_at")
+    told = {"job_id": job_id, "name": name, "place": place, "outcome": outcome}
+    return told | dict.fromkeys(nothing)
+
+
+def _status(story: Story, has_probe_held: bool) -> str:
+    if story.end is not None:
+        return story.end.topic.removeprefix("recovery.")
+    if story.recovery.is_probing and not has_probe_held:
+        return "probing"
+    return "dripping" if story.recovery.left else "settling"
+
+
+def _next_step_at(story: Story) -> str:
+    if not story.steps:
+        return str(story.planned.data["timestamp"])
+    return rfc3339(story.recovery.last_step_at + story.recovery.interval)

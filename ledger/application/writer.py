@@ -1,0 +1,305 @@
+"""Group commit: one thread decides every waiting command, keeps them in one transaction, and then
+answers all.
+
+Every answer, refusals and no-change too, waits for the commit it was decided in: what it said is
+true of the book.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ledger.application.batch import Command, Decided, decide_all
+from ledger.application.job_cache import Heads
+from ledger.application.snapshot_writer import Saving
+from ledger.application.unit_of_work import Overtaken, TooSoon, Unit
+from ledger.clock import Clock
+from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, Unavailable
+from ledger.store.append import commit_in_turn
+from ledger.store.event_store import AppendUnknown, Book
+from ledger.store.instrumentation import Batch, Unwatched, Watch
+from ledger.store.mapper import EventMapper
+from ledger.store.records import Committed, Group, GroupOutcome, Superseded
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 8192
+"""Commands that may wait; one more is Overloaded."""
+MAX_BATCH = 1024
+"""Commands decided in one transaction."""
+MAX_TRIES = 3
+"""How often a batch is decided again after its commit failed."""
+MAX_OVERTAKEN = 50
+"""How often a command is decided again because another node wrote first: each time somebody's
+command was kept.
+"""
+
+
+class _NotKept(OutcomeUnknown):
+    """The store lost the batch for certain: it may be decided again."""
+
+
+@dataclass(slots=True)
+class _Item:
+    """One or several commands that one caller waits for."""
+
+    commands: Sequence[Command[Any]]
+    future: Future[list[Any]]
+    asked_at: float
+    caller: object
+
+
+class Writer:
+    """Owns writing. `start` begins its thread; `submit` hands it a command; `close` answers the
+    rest and ends it.
+    """
+
+    def __init__(self, book: Book, mapper: EventMapper, heads: Heads, clock: Clock) -> None:
+        self.book = book
+        self.heads = heads
+        self.unit = Unit(book, mapper, heads)
+        self.watch: Watch = Unwatched()
+        self.listeners: list[Callable[[int], None]] = []
+        self.position = book.tail().position
+        self._mapper = mapper
+        self._clock = clock
+        self._waiting: queue.Queue[_Item | None] = queue.Queue(MAX_WAITING)
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._saving = Saving(book, heads, self.unit.load_job)
+        self._entrance = threading.Lock()
+        self._is_closed = False
+        self._is_unsure = False
+        self._is_behind = False
+        self._is_failing = False
+        """Whether the last append failed: until one succeeds, or is rehearsed, nobody knows."""
+        self._is_shared = book.is_shared
+
+    @property
+    def waiting_count(self) -> int:
+        """How many calls wait for the writer, about."""
+        return self._waiting.qsize()
+
+    def start(self) -> None:
+        """Begin answering."""
+        self._thread.start()
+
+    def submit(self, commands: Sequence[Command[Any]]) -> Future[list[Any]]:
+        """Have commands decided and kept; the future gives, for each, its answer or the LedgerError
+        it met.
+
+        Raises Overloaded when too many wait already. Each command is appended whole or not at all.
+        """
+        item = _Item(commands, Future(), self._clock.elapsed(), self.watch.caller())
+        with self._entrance:
+            if self._is_closed:
+                raise Unavailable("The ledger is closing: try again when it is back.")
+            try:
+                self._waiting.put_nowait(item)
+            except queue.Full:
+                raise Overloaded(self._waiting.qsize()) from None
+        return item.future
+
+    def close(self) -> None:
+        """Answer what waits, save the heads, end the thread."""
+        with self._entrance:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        self._waiting.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._saving.finish()
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            items, is_last = self._take()
+            if items:
+                self.process(items)
+            if is_last:
+                return
+
+    def _take(self) -> tuple[list[_Item], bool]:
+        items: list[_Item] = []
+        total = 0
+        item = self._waiting.get()
+        while item is not None:
+            items.append(item)
+            total += len(item.commands)
+            if total >= MAX_BATCH:
+                return items, False
+            try:
+                item = self._waiting.get_nowait()
+            except queue.Empty:
+                return items, False
+        return items, True
+
+    def process(self, items: Sequence[_Item]) -> None:
+        """Decide, keep and answer one batch. A caller that went away is left alone, and what it
+        asked for is not done any more.
+        """
+        items = [item for item in items if item.future.set_running_or_notify_cancel()]
+        began_at = self._clock.elapsed()
+        decided = self._keep([command for item in items for command in item.commands])
+        self._ask_again(decided)
+        answers = iter(decided)
+        for item in items:
+            item.future.set_result([next(answers).answer for _ in item.commands])
+        self._tell_watch(items, began_at)
+        if self._is_behind:
+            self._keep(())  # what other nodes wrote in between
+        self.unit.trim()
+        self._saving.go_on()
+
+    def _tell_watch(self, items: Sequence[_Item], began_at: float) -> None:
+        now = self._clock.elapsed()
+        asked = [item for item in items if item.commands]
+        if asked:
+            count = sum(len(item.commands) for item in asked)
+            waited = [now - item.asked_at for item in asked]
+            callers = [item.caller for item in asked]
+            self.watch.took_batch(Batch(count, waited, now - began_at, callers))
+
+    def _ask_again(self, decided: list[Decided]) -> None:
+        """Decide anew the commands that needed this batch to be in the book first, and those that
+        another node overtook.
+        """
+        for _ in range(MAX_OVERTAKEN):
+            early = [at for at, item in enumerate(decided) if isinstance(item.error, TooSoon)]
+            if not early:
+                return
+            again = self._keep([decided[at].command for at in early])
+            for at, item in zip(early, again, strict=True):
+                decided[at] = item
+        for item in decided:
+            if isinstance(item.error, TooSoon):
+                item.error = Unavailable("Other nodes keep writing to the same job: try again.")
+
+    # -- one batch ------------------------------------------------------------------------------
+
+    def _keep(self, commands: Sequence[Command[Any]]) -> list[Decided]:
+        """Decide and append until the batch is in the book; commands that cannot be are answered
+        with why. Decided anew only when it is certain that nothing was kept.
+        """
+        trouble: Exception | None = None
+        for _ in range(MAX_TRIES):
+            try:
+                return self._keep_once(commands)
+            except _NotKept as error:
+                trouble = error
+                self.unit.roll_back()
+            except Exception as error:  # noqa: BLE001  callers are always answered
+                trouble = error
+                self.unit.roll_back()
+                self._is_unsure = True
+                break
+        return [Decided(command, error=trouble) for command in commands]
+
+    def _keep_once(self, commands: Sequence[Command[Any]]) -> list[Decided]:
+        self._make_sure()
+        decided = decide_all(self.unit, commands)
+        outcomes = self._append([item.group for item in decided])
+        self._settle(decided, outcomes)
+        self.unit.commit()
+        return decided
+
+    def _make_sure(self) -> None:
+        """After an append of which nobody knows, and where other nodes append too: take in what the
+        book holds beyond our heads.
+        """
+        if self._is_unsure or self._is_behind or self._is_shared:
+            self._took_in(self.unit.catch_up(self.position))
+            self._is_behind = False
+        if self._is_unsure:
+            self.heads.load_leases(self.book)
+            self._is_unsure = False
+        elif self._is_shared:
+            self.heads.follow_leases(self.book)
+
+    def _append(self, groups: Sequence[Group]) -> list[GroupOutcome]:
+        """The outcomes; raises a LedgerError when nothing was kept, or when nobody knows."""
+        wanted = [group for group in groups if not group.is_empty]
+        if not wanted:
+            if groups and self._is_failing:
+                self.book.rehearse()
+                self._is_failing = False
+            return [Committed(()) for _ in groups]
+        self._is_failing = True
+        now = round(self._clock.now().timestamp() * 1_000_000)
+        try:
+            outcomes = self.book.append(wanted, self._mapper, now=now)
+        except AppendUnknown as unknown:
+            outcomes = self._look_up(wanted, unknown)
+        self._is_failing = False
+        told = iter(outcomes)
+        return [Committed(()) if group.is_empty else next(told) for group in groups]
+
+    def _look_up(self, groups: Sequence[Group], unknown: AppendUnknown) -> list[GroupOutcome]:
+        """After an unknown append: is its first event there, and is it ours? All that fitted was
+        kept, or nothing. Raises OutcomeUnknown while the book cannot be read.
+        """
+        try:
+            outcomes = unknown.outcomes or self._outcomes_at_the_end(groups)
+            pairs = zip(groups, outcomes, strict=True)
+            fitting = [group for group, outcome in pairs if isinstance(outcome, Committed)]
+            first = next((draft for group in fitting for draft in group.drafts), None)
+            state = self.book.command_at(first.stream, first.version) if first else None
+        except LedgerError as error:
+            raise OutcomeUnknown(f"{unknown}; {error.message}") from error
+        if not (first and state and orjson.loads(state)["command_id"] == first.event.command_id):
+            raise _NotKept(str(unknown))
+        return outcomes
+
+    def _outcomes_at_the_end(self, groups: Sequence[Group]) -> list[GroupOutcome]:
+        """What the groups were given if they are the last events of the book."""
+        last = self.book.tail_position() - sum(len(group.drafts) for group in groups)
+        return commit_in_turn(groups, last)
+
+    def _settle(self, decided: Sequence[Decided], outcomes: Sequence[GroupOutcome]) -> None:
+        last, count = self.position, 0
+        for item, outcome in zip(decided, outcomes, strict=True):
+            if isinstance(outcome, Superseded):
+                item.error = Overtaken()
+                self.unit.forget({draft.stream for draft in item.group.drafts})
+                continue
+            self.unit.settle(item.group, item.changed, outcome.positions)
+            last = max((last, *outcome.positions))
+            count += len(outcome.positions)
+        if any(isinstance(item.error, Overtaken) for item in decided):
+            _overtake_the_silent(decided)
+        for item, outcome in zip(decided, outcomes, strict=True):
+            if isinstance(outcome, Committed) and getattr(item.result, "position", None) == 0:
+                item.result.position = outcome.positions[-1] if outcome.positions else last
+        if last == self.position + count:
+            self._took_in(last)
+        else:
+            self._is_behind = True
+
+    def _took_in(self, position: int) -> None:
+        """The heads have come to a position: tell whoever waits for it."""
+        if position == self.position:
+            return
+        self._saving.note(position - self.position)
+        self.position = self.heads.position = position
+        self.heads.ring()
+        for listener in self.listeners:
+            try:
+                listener(position)
+            except Exception:  # what is committed stands, whoever fails to hear of it
+                log.exception("somebody could not be told that the book has grown")
+
+
+def _overtake_the_silent(decided: Sequence[Decided]) -> None:
+    """Answers without events may rest on what an overtaken command had decided before them."""
+    for item in decided:
+        if item.group.is_empty:
+            item.error = Overtaken()

@@ -1,0 +1,161 @@
+"""Where executors work: one event loop in a thread of its own, and the outcomes that come out of
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ledger.application.commands.runs import Claimed
+from ledger.dispatch.executors.noop import Noop
+from ledger.dispatch.executors.outcomes import Outcome, RunTicket
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that an executor is done with."""
+
+    claimed: Claimed
+    outcome: Outcome
+
+
+class Workplace(Protocol):
+    """What a dispatcher asks of the place where runs are executed."""
+
+    running: dict[str, Claimed]
+
+    def start(self) -> None: ...
+    def is_instant(self, executor: dict[str, Any] | None) -> bool: ...
+    def launch(self, claimed: Claimed) -> None: ...
+    def finished(self, limit: int) -> list[Finished]: ...
+    def put_back(self, finished: Finished) -> None: ...
+    @property
+    def finished_count(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class Executing(Protocol):
+    """What a workshop has its runs executed by."""
+
+    async def execute(self, ticket: RunTicket) -> Outcome: ...
+    async def aclose(self) -> None: ...
+
+
+class Workshop:
+    """Runs claimed runs. `launch` returns at once; `finished` gives outcomes as they come;
+    `on_finish` is told of each. The event loop exists from `start` to `close`.
+    """
+
+    def __init__(self, executors: Executing, on_finish: Callable[[], None]) -> None:
+        self.running: dict[str, Claimed] = {}
+        self._executors = executors
+        self._on_finish = on_finish
+        self._finished: queue.SimpleQueue[Finished] = queue.SimpleQueue()
+        self._room: _Room | None = None
+
+    def start(self) -> None:
+        """Begin working. Done by the first launch too, so that single steps need no start."""
+        self._opened()
+
+    def is_instant(self, executor: dict[str, Any] | None) -> bool:
+        """Whether runs of this executor take no place: they wait for nothing."""
+        return executor is not None and executor.get("kind") == Noop.kind
+
+    def launch(self, claimed: Claimed) -> None:
+        """Execute a run whose start is in the book."""
+        if self.is_instant(claimed.executor):
+            self._finished.put(Finished(claimed, Noop.result))
+            return
+        self.running[claimed.run.run_id] = claimed
+        self._opened().begin(claimed.run.run_id, self._work(claimed))
+
+    def finished(self, limit: int) -> list[Finished]:
+        """Up to `limit` outcomes that came in since the last call."""
+        outcomes: list[Finished] = []
+        with suppress(queue.Empty):
+            while len(outcomes) < limit:
+                outcomes.append(self._finished.get_nowait())
+        return outcomes
+
+    def put_back(self, finished: Finished) -> None:
+        """Keep an outcome that could not be recorded yet."""
+        self._finished.put(finished)
+
+    @property
+    def finished_count(self) -> int:
+        """Outcomes that wait to be recorded."""
+        return self._finished.qsize()
+
+    def close(self) -> None:
+        """Cancel what still runs, close the executors, end the thread."""
+        if self._room is not None:
+            self._room.close(self._executors.aclose)
+            self._room = None
+
+    def _opened(self) -> _Room:
+        if self._room is None:
+            self._room = _Room()
+        return self._room
+
+    async def _work(self, claimed: Claimed) -> None:
+        outcome = await self._executors.execute(_ticket(claimed))
+        self._finished.put(Finished(claimed, outcome))
+        self.running.pop(claimed.run.run_id, None)
+        self._on_finish()
+
+
+class _Room:
+    """One event loop in a thread of its own, and the tasks on it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="ledger-executors", daemon=True
+        )
+        self._thread.start()
+
+    def begin(self, run_id: str, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task, from any thread."""
+        self._loop.call_soon_threadsafe(self._begin, run_id, work)
+
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Cancel all tasks, await `last`, and end the thread."""
+        asyncio.run_coroutine_threadsafe(self._stop(last), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _begin(self, run_id: str, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks[run_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(run_id, None))
+
+    async def _stop(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await last()
+
+
+def _ticket(claimed: Claimed) -> RunTicket:
+    run = claimed.run
+    return RunTicket(
+        run_id=run.run_id,
+        job_id=str(claimed.job_id),
+        name=claimed.name,
+        task=claimed.task,
+        scheduled_for=run.scheduled_for,
+        attempt=run.attempt,
+        fence=run.fence,
+        timeout_seconds=claimed.timeout_seconds,
+        executor=claimed.executor,
+        traceparent=claimed.traceparent,
+    )

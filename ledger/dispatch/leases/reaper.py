@@ -1,0 +1,63 @@
+"""The sweep: now and then it is looked for runs that nobody holds any more, and they are ended."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from ledger.application.batch import Command
+from ledger.application.commands import runs as run_commands
+from ledger.application.commands.jobs import Call
+from ledger.dispatch.executors.outcomes import Failed
+from ledger.dispatch.leases.leases import TIMEOUT, GivenUp, Leases
+from ledger.domain.aggregate import EPOCH
+
+SWEEP = timedelta(seconds=10)
+"""How often it is looked for runs that nobody holds."""
+MAX_LOSSES = 500
+"""Runs given up in one append."""
+
+
+class Sweep:
+    """When to look, and what is found."""
+
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
+        self._looks_at = EPOCH
+
+    def take(self, now: datetime) -> list[GivenUp]:
+        """The runs nobody holds: looked for at the start, and then every SWEEP; at once again when
+        there are more than one append takes.
+        """
+        if now < self._looks_at <= now + SWEEP:  # farther off, and the clock was set back
+            return []
+        self._looks_at = min(now + SWEEP, self._leases.next_end(now) or now + SWEEP)
+        lost = list(islice(self._leases.given_up(now), MAX_LOSSES))
+        if len(lost) == MAX_LOSSES:
+            self.hurry()
+        return lost
+
+    def hurry(self) -> None:
+        """Look again at once."""
+        self._looks_at = EPOCH
+
+    def look_at(self, instant: datetime) -> None:
+        """Look at this instant at the latest."""
+        self._looks_at = min(self._looks_at, instant)
+
+
+def ending_of(item: GivenUp, call: Call) -> Command[Any]:
+    """The command that ends a run: lost, or failed because its time is up."""
+    run = item.run
+    if item.cause != TIMEOUT:
+        return run_commands.lose(item.job_id, run.run_id, item.cause, call)
+    elapsed = call.now - run.started_at
+    failure = Failed(
+        error=f"no report came within {elapsed.total_seconds():.0f} s",
+        failure_class=TIMEOUT,
+        target=None,
+        retry_after=None,
+        duration_ms=elapsed // timedelta(milliseconds=1),
+    )
+    return run_commands.report(item.job_id, run.run_id, failure, call)

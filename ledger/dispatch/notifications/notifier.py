@@ -1,0 +1,289 @@
+"""Tells people: results of runs go where their jobs say, a tripped breaker is told to the owner,
+a storm as one thing, and a recovery that broke off by itself.
+
+It reads committed events only, so nothing is ever told that did not happen, and records what became
+of each message. Its mark is kept in the same append as that outcome: every result and every trip is
+dealt with once, and after a crash in between one message may be sent again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from uuid import UUID
+
+from ledger.application.batch import Command
+from ledger.application.commands.deliveries import keep_delivery, keep_mark, keep_notice
+from ledger.application.commands.jobs import Call
+from ledger.application.ledger import Ledger
+from ledger.dispatch.notifications.channels import Address
+from ledger.dispatch.notifications.recovery_notices import RecoveryNotices
+from ledger.dispatch.notifications.sender import Message, Receipt, Sender
+from ledger.dispatch.notifications.storm_notices import StormNotices
+from ledger.dispatch.notifications.storm_source import KnownStorms, NoStorms
+from ledger.domain.job.deliveries import Delivery
+from ledger.domain.job.job import Job
+from ledger.domain.metadata import Actor, Origin
+from ledger.domain.streams.notices import Told
+from ledger.errors import LedgerError
+from ledger.store.audit_query import DISPATCHER, AuditQuery
+from ledger.store.instrumentation import Sent, Unwatched, Watch
+from ledger.store.records import Fact
+
+READER = "courier"
+TRIPPED, ABORTED = "job.circuit_tripped", "recovery.aborted"
+TOPICS = ("job.run_succeeded", TRIPPED, ABORTED)
+PAGE = 100
+"""Events that are looked at together."""
+PAUSE_SECONDS = 0.1
+"""Between two looks, so that a busy book is not asked after every commit."""
+RETRY_SECONDS = 5.0
+SILENT_SECONDS = 120
+"""How long a message may be on its way before another node takes over and sends it again."""
+HOLD_SECONDS = 2.0
+"""How often the office is asked for, or held on to, when nothing happens."""
+MARK_EVERY = 10_000
+"""Events after which the mark is kept even if there was nothing to tell."""
+
+log = logging.getLogger(__name__)
+
+
+class Courier:
+    """One per node; the one that holds the office works, the others stand by. `run_once` deals with
+    what has come; `start` does so from now on.
+    """
+
+    def __init__(self, ledger: Ledger, sender: Sender, storms: KnownStorms | None = None) -> None:
+        self._ledger = ledger
+        self._sender = sender
+        self._recoveries = RecoveryNotices(ledger, sender)
+        self._storms = StormNotices(ledger, sender, storms or NoStorms())
+        self.watch: Watch = Unwatched()
+        self._bell = threading.Event()
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ledger-courier", daemon=True)
+        self._actor = Actor(DISPATCHER, "system")
+        self._office = ledger.book.office(READER, silent_seconds=SILENT_SECONDS)
+        self._position = -1
+        self._kept = -1
+        self._unrecorded: list[Command[object]] = []
+
+    def start(self) -> None:
+        """Begin where the last process stopped; the first one begins at the end of the book."""
+        if self._office.is_held():
+            self._begin()
+        self._ledger.writer.listeners.append(self._wake)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the message under way, and keep the mark."""
+        self._is_closing.set()
+        self._bell.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+            if self._office.is_held() and (self._unrecorded or self._position != self._kept):
+                self._keep_at_last()
+        self._office.close()
+
+    def run_once(self) -> int:
+        """Deal with one page of what was committed; returns how many outcomes were recorded. None
+        while another node does.
+        """
+        if not self._office.is_held():
+            self._leave_off()
+            return 0
+        self._begin()
+        if self._unrecorded:
+            self._keep(self._unrecorded)
+        end = self._ledger.writer.position
+        facts = self._found(end)
+        count = 0
+        for fact in facts:
+            recorded = self._settle(fact)
+            if recorded is None:
+                return count
+            count += recorded
+        if len(facts) < PAGE:
+            self._position = end
+            count += self._tell_of_storms()
+        if self._position - self._kept >= MARK_EVERY:
+            self._keep([])
+        return count
+
+    def _settle(self, fact: Fact) -> int | None:
+        """How many outcomes of one event were recorded; None when this node is to stop. Whoever
+        takes over begins at the mark, and sends again what was not recorded.
+        """
+        if self._is_closing.is_set() or not self._office.is_held():
+            return None
+        commands = self._dealt_with(fact)
+        self._position = fact.position
+        if commands and not self._office.is_held():
+            self._leave_off()
+            return None
+        if commands:
+            self._keep(commands)
+        return len(commands)
+
+    def _tell_of_storms(self) -> int:
+        """How many notices of storms were recorded."""
+        try:
+            commands = list(self._storms.news(self._call()))
+        except LedgerError:
+            raise
+        except Exception:  # a storm that cannot be told must not silence all else
+            log.exception("nobody is told of storms now")
+            return 0
+        if commands:
+            self._keep(commands)
+        return len(commands)
+
+    # -- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._is_closing.is_set():
+            self._bell.wait(HOLD_SECONDS)
+            self._bell.clear()
+            try:
+                while self.run_once() and not self._is_closing.is_set():
+                    pass
+            except LedgerError as error:
+                log.warning("what was delivered could not be recorded yet: %s", error.message)
+                self._bell.set()
+                self._is_closing.wait(RETRY_SECONDS)
+            self._is_closing.wait(PAUSE_SECONDS)
+
+    def _wake(self, _: int) -> None:
+        self._bell.set()
+
+    def _begin(self) -> None:
+        if self._position >= 0:
+            return
+        mark = self._ledger.book.mark(READER)
+        self._position = self._ledger.writer.position if mark is None else mark
+        self._kept = self._position
+        if mark is None:
+            self._keep([])
+
+    def _leave_off(self) -> None:
+        """Another node goes on from the mark: what this one knows of it is out of date."""
+        self._position = self._kept = -1
+        self._unrecorded = []
+
+    def _keep(self, commands: list[Command[object]]) -> None:
+        """What was sent is not sent again because it could not be recorded: that is tried again."""
+        self._unrecorded = commands
+        results = self._ledger.submit([*commands, keep_mark(READER, self._position)]).result()
+        problem = next((result for result in results if isinstance(result, LedgerError)), None)
+        if problem is not None:
+            raise problem
+        self._unrecorded, self._kept = [], self._position
+
+    def _keep_at_last(self) -> None:
+        try:
+            self._keep(self._unrecorded)
+        except LedgerError as error:
+            log.error("what was delivered last is not recorded: %s", error.message)
+
+    def _found(self, end: int) -> list[Fact]:
+        query = AuditQuery(
+            topics=TOPICS, after_position=self._position, until_position=end, limit=PAGE
+        )
+        return self._ledger.mapper.to_facts(self._ledger.book.find(query))
+
+    # -- one event ------------------------------------------------------------------------------
+
+    def _dealt_with(self, fact: Fact) -> list[Command[object]]:
+        try:
+            return list(self._deal_with(fact))
+        except Exception:  # one message that cannot be made must not silence all others
+            log.exception("nobody is told of the event at position %s", fact.position)
+            return []
+
+    def _deal_with(self, fact: Fact) -> Iterator[Command[object]]:
+        if fact.topic == TRIPPED:
+            yield from self._tell_of_trip(fact)
+        elif fact.topic == ABORTED:
+            yield from self._recoveries.tell(fact, self._call())
+        elif fact.data["output"]:
+            yield from self._deliver(fact)
+
+    def _deliver(self, fact: Fact) -> Iterator[Command[object]]:
+        job = self._job(fact)
+        if job.delivery is None:
+            return
+        address = Address(job.delivery["channel"], job.delivery["target"])
+        message = Message(job.name, fact.data["output"])
+        run_id = fact.data["run_id"]
+        began_at = self._ledger.clock.elapsed()
+        receipt = self._sender.send(address, message)
+        seconds = self._ledger.clock.elapsed() - began_at
+        self.watch.delivered(Sent(job.id, run_id, address.channel, receipt.is_sent, seconds))
+        delivery = Delivery(
+            run_id, address.channel, address.target, receipt.is_sent, receipt.outcome
+        )
+        yield keep_delivery(fact.stream, delivery, self._call())
+        if not receipt.is_sent:
+            lost = Message(f"{job.name}: not delivered to {address}", f"{receipt.outcome}")
+            yield from self._fall_back(fact, address, lost)
+
+    def _tell_of_trip(self, fact: Fact) -> Iterator[Command[object]]:
+        address = self._sender.settings.notices
+        job = self._job(fact)
+        if address is None or job.trip_version != fact.version:
+            return  # nobody to tell, or a failed probe: it is failed since an earlier trip
+        if self._storms.covers(job.id, fact.version, fact.position):
+            return
+        message = _of_trip(job, fact)
+        receipt = self._sender.send(address, message)
+        yield self._noted("trip", fact, address, receipt)
+        if not receipt.is_sent:
+            yield from self._fall_back(fact, address, message, kind="trip")
+
+    def _fall_back(
+        self, fact: Fact, tried: Address, message: Message, *, kind: str = "delivery_failed"
+    ) -> Iterator[Command[object]]:
+        """The broken lane cannot report itself: somebody else is told."""
+        fallback = self._sender.settings.fallback
+        if fallback is not None and fallback != tried:
+            yield self._noted(kind, fact, fallback, self._sender.send(fallback, message))
+
+    def _noted(self, kind: str, fact: Fact, address: Address, receipt: Receipt) -> Command[object]:
+        told = Told(
+            kind=kind,
+            job_id=str(fact.stream),
+            channel=address.channel,
+            target=address.target,
+            first_position=fact.data.get("first_error_position") or fact.position,
+            last_position=fact.position,
+            is_sent=receipt.is_sent,
+            outcome=receipt.outcome,
+        )
+        return keep_notice(told, self._call())
+
+    def _job(self, fact: Fact) -> Job:
+        """The job as it stood at the event: a later edit does not redirect what was said before."""
+        head = self._ledger.heads.jobs.get(fact.stream)
+        is_same = head is not None and head.revision <= fact.version
+        return head if head is not None and is_same else self._folded(fact.stream, fact.version)
+
+    def _folded(self, job_id: UUID, version: int) -> Job:
+        return self._ledger.fold(job_id, upto=version)
+
+    def _call(self) -> Call:
+        origin = Origin(str(self._ledger.chance.new_id()), self._actor, DISPATCHER)
+        return Call(self._ledger.clock.now(), origin)
+
+
+def _of_trip(job: Job, fact: Fact) -> Message:
+    data = fact.data
+    first = data["first_error_position"] or fact.position
+    return Message(
+        f"{job.name} failed: {data['consecutive_errors']} errors in a row "
+        f"({data['failure_class']})",
+        f"{data['last_error'] or ''}\n"
+        "It stays failed until somebody resumes it with force, once the cause is gone:\n"
+        f'jobledger resume {job.id} --force --reason "…"\n'
+        f"Proof: events {first} to {fact.position} of the ledger.",
+    )

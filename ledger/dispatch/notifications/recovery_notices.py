@@ -1,0 +1,91 @@
+"""Tells people of a recovery that broke off by itself: whoever planned it may have gone to bed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ledger.application.batch import Command
+from ledger.application.commands.deliveries import keep_notice
+from ledger.application.commands.jobs import Call
+from ledger.application.ledger import Ledger
+from ledger.dispatch.notifications.sender import Message, Sender
+from ledger.domain.recovery.recovery import ASKED, PROBE_FAILED
+from ledger.domain.streams.notices import Told
+from ledger.store.records import Fact
+
+ABORTED = "recovery_aborted"
+NAMED_JOBS = 10
+"""Jobs that a message names."""
+
+Document = Mapping[str, Any]
+
+
+class RecoveryNotices:
+    """The recoveries' share of a courier's work: it must hold the courier's office."""
+
+    def __init__(self, ledger: Ledger, sender: Sender) -> None:
+        self._ledger = ledger
+        self._sender = sender
+
+    def tell(self, fact: Fact, call: Call) -> Iterator[Command[object]]:
+        """Tell of a `recovery.aborted`, unless somebody asked for it; yields what to record of it.
+        The notice is about that event, the last of those that prove it.
+        """
+        if fact.data["cause"] == ASKED or self._sender.settings.notices is None:
+            return
+        recovery = self._ledger.recoveries.one(fact.data["recovery_id"], as_of=fact.position)
+        [planned] = self._ledger.book.stream(fact.stream, after=0, upto=1, limit=1)
+        for address, receipt in self._sender.tell(_of_abort(recovery, planned.id)):
+            told = Told(
+                kind=ABORTED,
+                job_id=None,
+                channel=address.channel,
+                target=address.target,
+                first_position=planned.id,
+                last_position=fact.position,
+                is_sent=receipt.is_sent,
+                outcome=receipt.outcome,
+            )
+            yield keep_notice(told, call)
+
+
+def _of_abort(recovery: Document, planned: int) -> Message:
+    did_probe_fail = recovery["cause"] == PROBE_FAILED
+    why = "its probe did not succeed" if did_probe_fail else _tripped(recovery)
+    because = f", because: {recovery['reason']}" if recovery["reason"] else ""
+    return Message(
+        f"Recovery {recovery['id']} broke off: {why}",
+        f"{_how_the_probe_went(recovery) if did_probe_fail else _names(recovery)}\n"
+        f"{recovery['resumed_count']} of {recovery['job_count']} jobs were brought back, "
+        f"{recovery['left_count']} had no turn and stay failed.\n"
+        f"Planned by {recovery['planned_by']['id']}{because}\n"
+        f"What became of each, and the way on: jobledger recovery show {recovery['id']}\n"
+        f"Proof: events {planned} to {recovery['position']} of the ledger.",
+    )
+
+
+def _tripped(recovery: Document) -> str:
+    count = recovery["re_trip_count"]
+    return f"{count} job{'s' if count > 1 else ''} tripped again"
+
+
+def _names(recovery: Document) -> str:
+    again = [_name(job) for job in recovery["jobs"] if job["tripped_again_at"]]
+    more = f" and {len(again) - NAMED_JOBS} more" if len(again) > NAMED_JOBS else ""
+    return f"Tripped again: {', '.join(again[:NAMED_JOBS])}{more}"
+
+
+def _how_the_probe_went(recovery: Document) -> str:
+    probe = recovery["jobs"][0]
+    outcome = probe["first_outcome"]
+    if outcome is None:
+        return f"{_name(probe)}: {probe['message'] or 'no outcome was heard of'}"
+    words = (outcome["outcome"], outcome["failure_class"])
+    what = ", ".join(dict.fromkeys(word for word in words if word))
+    error = f": {outcome['error']}" if outcome["error"] else ""
+    return f"{_name(probe)} {what}{error}"
+
+
+def _name(job: Document) -> str:
+    return str(job["name"] or job["job_id"])

@@ -1,0 +1,123 @@
+"""Sends messages through apprise, and says in a line what became of each."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from apprise import Apprise, AppriseAsset, NotifyFormat
+from apprise.logger import LogCapture
+from apprise.plugins.slack import NotifySlack
+
+from ledger.dispatch.executors.secrets import MissingSecret, Secrets
+from ledger.dispatch.notifications.channels import SLACK, Address, ChannelSettings, NoSuchChannel
+
+slack_plugin: Any = NotifySlack
+log_capture: Any = LogCapture
+"""apprise tells no types of these two."""
+
+ASSET = AppriseAsset(
+    app_id="jobledger", app_desc="jobledger", app_url="", async_mode=False, image_url_mask=""
+)
+"""What messages say of who sends them; no picture is fetched from anywhere."""
+PLAIN: dict[str, Any] = {"include_image": False, "include_footer": False, "asset": ASSET}
+
+LONGEST_OUTCOME = 300
+"""Characters of an outcome."""
+LONGEST_BODY = 3_500
+"""Characters of a message; Slack splits at 4,000."""
+SENT = "sent"
+LOG_LINE = "%(levelname)s %(message)s"
+LOG_START = re.compile(r"^(?=(?:TRACE|DEBUG|INFO|WARNING|ERROR|CRITICAL) )", re.MULTILINE)
+TELLING = ("WARNING ", "ERROR ", "CRITICAL ", "DEBUG Response Details")
+"""What of apprise's log tells why a message was not taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is said."""
+
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Whether a message was taken, and in a line what the channel had to say."""
+
+    is_sent: bool
+    outcome: str
+
+
+class Sender:
+    """Sends one message at a time; from any thread."""
+
+    def __init__(self, settings: ChannelSettings, secrets: Secrets) -> None:
+        self.settings = settings
+        self._secrets = secrets
+        self._one_at_a_time = threading.Lock()
+
+    def send(self, address: Address, message: Message) -> Receipt:
+        """Send, and wait for the answer: a few seconds at most, as apprise limits it."""
+        try:
+            channel = self._channel(address)
+        except (NoSuchChannel, MissingSecret) as problem:
+            return Receipt(False, str(problem)[:LONGEST_OUTCOME])
+        with self._one_at_a_time, log_capture(level=logging.DEBUG, fmt=LOG_LINE) as said:
+            is_sent = _notify(channel, message)
+            told = said.getvalue()
+        return Receipt(is_sent, SENT if is_sent else self._explained(told))
+
+    def tell(self, message: Message) -> Iterator[tuple[Address, Receipt]]:
+        """Tell whoever is named for notices, and the fallback where that fails; nobody, where
+        nobody is named.
+        """
+        address, fallback = self.settings.notices, self.settings.fallback
+        if address is None:
+            return
+        receipt = self.send(address, message)
+        yield address, receipt
+        if not receipt.is_sent and fallback is not None and fallback != address:
+            yield fallback, self.send(fallback, message)
+
+    def _channel(self, address: Address) -> Any:  # apprise has no types of its own here
+        if address.channel == SLACK:
+            return self._slack(address.target)
+        channel = Apprise(asset=ASSET)
+        if not channel.add(self._secrets.fill(self.settings.url(address.channel))):
+            raise NoSuchChannel(f"The address of channel {address.channel} is none of apprise's.")
+        return channel
+
+    def _slack(self, target: str | None) -> Any:
+        wanted = self.settings.slack_target(target)
+        slack = self.settings.slack
+        if slack is None:
+            raise NoSuchChannel("Slack is not set up.")
+        try:
+            token = self._secrets.fill(slack.token)
+            plugin = slack_plugin(access_token=token, targets=[f"+{wanted}"], **PLAIN)
+        except TypeError:
+            raise NoSuchChannel("The token of [slack] is no token of a Slack bot.") from None
+        plugin.api_url = f"{slack.api_url.rstrip('/')}/{{}}"
+        return plugin
+
+    def _explained(self, told: str) -> str:
+        """What apprise complained of, and what the channel answered."""
+        lines = LOG_START.split(told)
+        telling = (line for line in lines if line.startswith(TELLING))
+        said = " ".join(" ".join(line.split()[1:]) for line in telling)
+        return self._secrets.redact(said or "the channel did not take it")[:LONGEST_OUTCOME]
+
+
+def _notify(channel: Any, message: Message) -> bool:
+    """Whether the channel took it. A plugin of apprise that breaks has not."""
+    body = message.body[:LONGEST_BODY]
+    try:
+        return bool(channel.notify(title=message.title, body=body, body_format=NotifyFormat.TEXT))
+    except Exception as error:  # noqa: BLE001  it is one of a hundred plugins, each somebody's own
+        logging.getLogger("apprise").warning("%s: %s", type(error).__name__, error)
+        return False

@@ -1,0 +1,210 @@
+"""Tells people of storms: once when one has opened, once when it is over, and not of each job whose
+breaker it trips.
+
+What a storm is stands above the ledger, in the copies; here it is only asked. A storm ends by
+silence too, so it is looked at from time to time though nothing happens.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from ledger.application.batch import Command
+from ledger.application.commands.deliveries import keep_mark, keep_notice
+from ledger.application.commands.jobs import Call
+from ledger.application.ledger import Ledger
+from ledger.application.recoveries.service import DEFAULT_TERMS
+from ledger.dispatch.notifications.channels import Address
+from ledger.dispatch.notifications.sender import Message, Receipt, Sender
+from ledger.dispatch.notifications.storm_source import KnownStorms, SeenStorm
+from ledger.domain.recovery.selection import JobNotSelected
+from ledger.domain.streams.notices import Told, notice_stream
+from ledger.errors import LedgerError, Refused
+
+READER = "storms"
+OPENED = "storm_opened"
+OVER = "storm_over"
+LOOK_SECONDS = 5.0
+"""How often storms are looked at, at most."""
+NAMED_JOBS = 10
+"""Jobs that a message names."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a storm left behind: how many of its jobs are failed of it still, how many of them would
+    come back by a recovery, and with which codes the others would be refused.
+    """
+
+    failed_count: int
+    returning_count: int
+    codes: Sequence[str]
+
+
+class StormNotices:
+    """The storms' share of a courier's work: it must hold the courier's office."""
+
+    def __init__(self, ledger: Ledger, sender: Sender, storms: KnownStorms) -> None:
+        self._ledger = ledger
+        self._sender = sender
+        self._storms = storms
+        self._began: int | None = None
+        self._next_look = 0.0
+        self._is_told: set[tuple[str, str]] = set()
+
+    def covers(self, job_id: UUID, version: int, position: int) -> bool:
+        """Whether the trip at a version of a job, right after the failure that made it, is told
+        with its storm. When that cannot be known now, it is told by itself: better twice than not
+        at all.
+        """
+        try:
+            return self._storms.has_taken(job_id, version - 1, position=position)
+        except LedgerError as problem:
+            log.warning("a trip is told without asking for its storm: %s", problem.message)
+            return False
+
+    def news(self, call: Call) -> Iterator[Command[object]]:
+        """Tell what is to be told now; yields what to record of it."""
+        address = self._sender.settings.notices
+        elapsed = self._ledger.clock.elapsed()
+        if address is None or elapsed < self._next_look:
+            return
+        self._next_look = elapsed + LOOK_SECONDS
+        seen = self._seen(self._beginning(), call.now)
+        self._is_told &= {(kind, storm.id) for storm in seen for kind in (OPENED, OVER)}
+        for storm in seen:
+            yield from self._tell(storm, OVER if storm.is_final else OPENED, address, call)
+
+    def _beginning(self) -> int:
+        """Where the book stood when storms were first told of: nobody is told of older ones."""
+        if self._began is None:
+            self._began = self._ledger.book.mark(READER)
+        if self._began is None:
+            began = self._ledger.writer.position
+            self._ledger.ask(keep_mark(READER, began))
+            self._began = began
+        return self._began
+
+    def _seen(self, began: int, now: datetime) -> Sequence[SeenStorm]:
+        try:
+            return self._storms.recent(after=began, now=now)
+        except LedgerError as problem:
+            log.warning("storms cannot be told of now: %s", problem.message)
+            return ()
+
+    def _tell(
+        self, storm: SeenStorm, kind: str, address: Address, call: Call
+    ) -> Iterator[Command[object]]:
+        message = None if self._has_told(storm, kind, address) else self._message(storm, kind)
+        if message is None:
+            return
+        for whom, receipt in self._sender.tell(message):
+            self._is_told.add((kind, storm.id))
+            yield keep_notice(_told(storm, kind, whom, receipt), call)
+
+    def _message(self, storm: SeenStorm, kind: str) -> Message | None:
+        """What is said; None when that cannot be known now: it is tried again at the next look."""
+        if kind == OPENED:
+            return _of_opening(storm)
+        try:
+            return _of_end(storm, self._left_by(storm))
+        except LedgerError as problem:
+            log.warning("the end of %s cannot be told now: %s", storm.id, problem.message)
+            return None
+
+    def _left_by(self, storm: SeenStorm) -> Left | None:
+        """Judged by the jobs themselves, as a recovery would; None for more than it would judge."""
+        members, recoveries = self._storms.members(storm.id), self._ledger.recoveries
+        call = self._ledger.call()
+        try:
+            plan = self._ledger.ask(recoveries.rehearsal_command(members, DEFAULT_TERMS, call))
+        except Refused:
+            return None
+        stay = [one.code for one in plan.refused if one.code != JobNotSelected.code]
+        return Left(len(plan.jobs) + len(stay), len(plan.jobs), sorted(set(stay)))
+
+    def _has_told(self, storm: SeenStorm, kind: str, address: Address) -> bool:
+        """Whether that was done before, here or by whoever held the office then."""
+        if (kind, storm.id) in self._is_told:
+            return True
+        stream = notice_stream(kind, storm.id, address.channel)
+        if self._ledger.book.command_at(stream, 1) is None:
+            return False
+        self._is_told.add((kind, storm.id))
+        return True
+
+
+def _told(storm: SeenStorm, kind: str, address: Address, receipt: Receipt) -> Told:
+    return Told(
+        kind=kind,
+        job_id=None,
+        storm_id=storm.id,
+        channel=address.channel,
+        target=address.target,
+        first_position=storm.first_position,
+        last_position=storm.last_position,
+        is_sent=receipt.is_sent,
+        outcome=receipt.outcome,
+    )
+
+
+def _of_opening(storm: SeenStorm) -> Message:
+    return Message(
+        f"Storm {storm.id}: {len(storm.job_names)} jobs fail of one thing ({storm.failure_class})",
+        f"{storm.signature}\n"
+        f"{_names(storm)}\n"
+        "Breakers that trip of it are not told one by one; its end is.\n"
+        f"jobledger storm show {storm.id}\n"
+        f"{_proof(storm)}",
+    )
+
+
+def _of_end(storm: SeenStorm, left: Left | None) -> Message:
+    minutes = (storm.last_failed_at - storm.first_failed_at).total_seconds() / 60
+    return Message(
+        f"Storm {storm.id} is over{_failed(storm, left)}",
+        f"{storm.signature}\n"
+        f"{storm.failure_count} failures in {minutes:.0f} minutes, {storm.trip_count} breakers "
+        "tripped.\n"
+        f"{_names(storm)}\n"
+        f"{_way_on(storm, left)}\n"
+        f"{_proof(storm)}",
+    )
+
+
+def _failed(storm: SeenStorm, left: Left | None) -> str:
+    if left is None:
+        return ""
+    return f": {left.failed_count} of {len(storm.job_names)} jobs are failed of it"
+
+
+def _way_on(storm: SeenStorm, left: Left | None) -> str:
+    if left is not None and left.returning_count:
+        whom = "them" if left.returning_count == left.failed_count else f"{left.returning_count}"
+        return (
+            f"Bring {whom} back, one after the other: jobledger storm resume {storm.id} --dry-run"
+        )
+    if left is not None and left.failed_count:
+        codes = ", ".join(left.codes)
+        return f"A recovery would bring back none of them now ({codes}).\n{_look(storm)}"
+    return _look(storm)
+
+
+def _look(storm: SeenStorm) -> str:
+    return f"jobledger storm show {storm.id}"
+
+
+def _names(storm: SeenStorm) -> str:
+    named = ", ".join(storm.job_names[:NAMED_JOBS])
+    more = len(storm.job_names) - NAMED_JOBS
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _proof(storm: SeenStorm) -> str:
+    return f"Proof: events {storm.first_position} to {storm.last_position} of the ledger."

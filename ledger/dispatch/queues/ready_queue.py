@@ -1,0 +1,101 @@
+"""What is due and waits for a place: in the order of its time, late slots spread out so that a
+start is no storm.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from ledger.application.due import Wake
+from ledger.domain.job.missed_slots import LATE
+
+OTHERS_WAIT = timedelta(seconds=1)
+"""How much longer a node waits with a wake that is another's to serve first."""
+SPREAD_STEP_SECONDS = 5.0
+SPREAD_WINDOW_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Due:
+    """One wake with the instant from which it may be served."""
+
+    release_at: datetime
+    wake: Wake
+    is_late: bool = False
+
+    @classmethod
+    def first_seen(cls, wake: Wake, now: datetime) -> Due:
+        """A wake that has just come due."""
+        return cls(wake.at, wake, wake.cause == "fire" and now - wake.at > LATE)
+
+
+class Ready:
+    """Due wakes that no run has been claimed for yet. Those that take no place never wait behind
+    those that do.
+    """
+
+    def __init__(self, is_instant: Callable[[Wake], bool], is_ours: Callable[[Wake], bool]) -> None:
+        self._is_instant = is_instant
+        self._is_ours = is_ours
+        self._instant: list[Due] = []
+        self._others: list[Due] = []
+        self._standing: set[Wake] = set()
+
+    def __len__(self) -> int:
+        return len(self._instant) + len(self._others)
+
+    def take_in(self, wakes: Sequence[Wake], now: datetime) -> None:
+        """Add wakes that have just come due. Late slots are released min(5 s, 600 s / n) apart."""
+        dues = [Due.first_seen(wake, now) for wake in wakes]
+        late_count = max(1, sum(due.is_late for due in dues))
+        step = timedelta(seconds=min(SPREAD_STEP_SECONDS, SPREAD_WINDOW_SECONDS / late_count))
+        place = 0
+        for due in dues:
+            if due.is_late:
+                due = replace(due, release_at=now + step * place)
+                place += 1
+            self._add(due if self._is_ours(due.wake) else _yielded(due, now))
+
+    def give_back(self, dues: Sequence[Due]) -> None:
+        """Return what was taken but could not be served."""
+        for due in dues:
+            self._add(due)
+
+    def take(self, now: datetime, limit: int, places: int) -> list[Due]:
+        """Up to `limit` released wakes, oldest first, of which at most `places` take a place."""
+        taken = _released(self._instant, now, limit)
+        taken += _released(self._others, now, min(places, limit - len(taken)))
+        self._standing.difference_update(due.wake for due in taken)
+        return taken
+
+    def next_release_at(self) -> datetime | None:
+        """When something here is next released."""
+        heads = [heap[0].release_at for heap in (self._instant, self._others) if heap]
+        return min(heads, default=None)
+
+    def of(self, job_id: UUID) -> Due | None:
+        """What waits here of a job, if anything does. From any thread."""
+        waiting = (*list(self._instant), *list(self._others))
+        return next((due for due in waiting if due.wake.job_id == job_id), None)
+
+    def _add(self, due: Due) -> None:
+        """One that was seen again, because its job changed meanwhile, stands here once."""
+        if due.wake in self._standing:
+            return
+        self._standing.add(due.wake)
+        heapq.heappush(self._instant if self._is_instant(due.wake) else self._others, due)
+
+
+def _yielded(due: Due, now: datetime) -> Due:
+    return replace(due, release_at=max(due.release_at, now) + OTHERS_WAIT)
+
+
+def _released(heap: list[Due], now: datetime, limit: int) -> list[Due]:
+    taken: list[Due] = []
+    while heap and heap[0].release_at <= now and len(taken) < limit:
+        taken.append(heapq.heappop(heap))
+    return taken

@@ -1,0 +1,273 @@
+"""Carries out recoveries: the probe, then one job after the other, until all are through or too
+many trip again.
+
+What has been done follows from committed events alone, so a driver may die between any two steps.
+Each step names the version of the recovery that it was decided on, so of two drivers only one takes
+it. How fast it goes is measured from the last step: time that passed without a driver is not made
+up for, and a clock that is set back makes nobody hurry.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from ledger.application.batch import Command
+from ledger.application.commands import recoveries as recovery_commands
+from ledger.application.commands.jobs import Call
+from ledger.application.ledger import Ledger
+from ledger.application.open_recoveries import KnownRecoveries
+from ledger.application.recoveries.history import SUCCEEDED, RecoveryReader
+from ledger.domain.metadata import Actor, Origin
+from ledger.domain.recovery.recovery import (
+    PROBE_FAILED,
+    RE_TRIPS,
+    RESUMED,
+    Recovery,
+    recovery_stream,
+)
+from ledger.errors import LedgerError
+from ledger.store.audit_query import DISPATCHER
+from ledger.store.records import Fact
+
+OFFICE = "recoveries"
+PATIENCE_SECONDS = 3600.0
+"""How long the probe's outcome, and at the end the first outcomes of the others, are waited for."""
+HOLD_SECONDS = 2.0
+"""How often the office is asked for, or held on to, when nothing happens."""
+PAUSE_SECONDS = 0.05
+IDLE_PAUSE_SECONDS = 0.5
+"""Between two looks, so that a busy book is not asked after every commit; longer while no recovery
+is open.
+"""
+RETRY_SECONDS = 1.0
+MAX_DRIVEN = 100
+"""Recoveries that go on together; the next ones wait for an end."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Course:
+    """One open recovery as a driver sees it. All of it can be read from the book again, but for how
+    long this driver has been waiting.
+    """
+
+    number: int
+    recovery: Recovery
+    seen_at: float = 0.0
+    """When its last event was first seen, on the clock that never goes back."""
+    trips_read_to: int = 0
+    revived: dict[UUID, Fact] = field(default_factory=dict)
+    tripped: set[UUID] = field(default_factory=set)
+    answered: set[UUID] = field(default_factory=set)
+    has_probe_held: bool = False
+
+
+class RecoveryDriver:
+    """One per dispatching node; the one that holds the office works, the others stand by.
+    `run_once` takes what steps are due; `start` does so from now on.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._office = ledger.book.office(OFFICE)
+        self._reader = RecoveryReader(ledger.book, ledger.mapper)
+        self._known = KnownRecoveries(ledger.book, ledger.mapper)
+        self._courses: dict[int, Course] = {}
+        self.problem: str | None = None
+        """Why recoveries do not go on at present, if they do not."""
+        self._bell = threading.Event()
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ledger-recoveries", daemon=True)
+
+    def start(self) -> None:
+        """Go on with every open recovery from now on."""
+        self._ledger.writer.listeners.append(self._wake)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the step under way; whoever comes next goes on."""
+        self._is_closing.set()
+        self._bell.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._office.close()
+
+    def run_once(self) -> int:
+        """Take the steps that are due, one of each open recovery at most, all in one append.
+
+        Returns how many events of recoveries were decided. Raises a LedgerError when they could not
+        be kept: the next call finds out what was.
+        """
+        if not self._office.is_held():
+            self._courses.clear()
+            return 0
+        now = self._ledger.clock.now()
+        commands = [
+            command for course in self._look() if (command := self._due(course, now)) is not None
+        ]
+        if not commands:
+            return 0
+        results = self._ledger.submit(commands).result()
+        problem = next((result for result in results if isinstance(result, LedgerError)), None)
+        if problem is not None:
+            raise problem
+        return sum(result is True for result in results)
+
+    def wait_seconds(self) -> float | None:
+        """How long it is until a step is due, as far as the clock decides; None when nothing open
+        waits for the clock. Whatever is appended may change it.
+        """
+        now = self._ledger.clock.now()
+        waits = [self._wait(course, now) for course in self._courses.values()]
+        return min(waits, default=None)
+
+    # -- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._is_closing.is_set():
+            try:
+                while self.run_once() and not self._is_closing.is_set():
+                    pass
+                self.problem = None
+            except LedgerError as error:
+                self._note(error.message)
+            except Exception as error:  # the loop outlives a mistake, and readiness names it
+                log.exception("the recoveries met an error and go on")
+                self._note(f"{type(error).__name__}: {error}")
+            self._is_closing.wait(PAUSE_SECONDS if self._courses else IDLE_PAUSE_SECONDS)
+            self._bell.wait(min(HOLD_SECONDS, self.wait_seconds() or HOLD_SECONDS))
+            self._bell.clear()
+
+    def _note(self, problem: str) -> None:
+        """Say once what is wrong, and wait a moment before it is tried again."""
+        if problem != self.problem:
+            log.warning("recoveries cannot go on: %s", problem)
+        self.problem = problem
+        self._is_closing.wait(RETRY_SECONDS)
+
+    def _wake(self, _: int) -> None:
+        self._bell.set()
+
+    # -- what the book says ---------------------------------------------------------------------
+
+    def _look(self) -> list[Course]:
+        """The open recoveries as they stand now."""
+        self._known.look()
+        for number in list(self._courses):
+            if number not in self._known.open:
+                del self._courses[number]
+        end = self._ledger.writer.position
+        for number in list(self._known.open)[:MAX_DRIVEN]:
+            course = self._courses.setdefault(
+                number, Course(number, Recovery.blank(recovery_stream(number)))
+            )
+            self._refresh(course, end)
+        return [course for course in self._courses.values() if course.recovery.is_open]
+
+    def _refresh(self, course: Course, end: int) -> None:
+        before = course.recovery.version
+        for fact in self._reader.take_in(course.recovery, until=None):
+            if fact.data.get("outcome") == RESUMED:
+                course.revived[UUID(fact.data["job_id"])] = fact
+            course.trips_read_to = course.trips_read_to or fact.position
+        if course.recovery.version != before:
+            course.seen_at = self._ledger.clock.elapsed()
+        trips = self._reader.trips(course.revived, course.trips_read_to, end)
+        course.tripped |= trips.keys()
+        course.trips_read_to = max(course.trips_read_to, end)
+
+    # -- what is due ----------------------------------------------------------------------------
+
+    def _due(self, course: Course, now: datetime) -> Command[bool] | None:
+        recovery = course.recovery
+        if recovery.is_probing and not course.has_probe_held:
+            verdict = self._verdict(course)
+            if verdict is not True:
+                return self._abort(course, PROBE_FAILED, now) if verdict is False else None
+            course.has_probe_held = True
+        if recovery.abort_on is not None and len(course.tripped) >= recovery.abort_on:
+            return self._abort(course, RE_TRIPS, now)
+        if recovery.left:
+            return self._step(course, now)
+        return self._complete(course, now) if self._is_settled(course) else None
+
+    def _verdict(self, course: Course) -> bool | None:
+        """Whether the probe held; None while that is not known. No answer for long is a no."""
+        if not course.revived:
+            return False
+        [step] = course.revived.values()
+        outcome = self._reader.first_outcome(step, self._ledger.writer.position)
+        if outcome is None:
+            return False if self._waited(course) >= PATIENCE_SECONDS else None
+        return outcome.topic == SUCCEEDED
+
+    def _step(self, course: Course, now: datetime) -> Command[bool] | None:
+        recovery = course.recovery
+        if self._wait(course, now) > 0:
+            return None
+        job = self._ledger.heads.jobs.get(UUID(recovery.left[0]))
+        if job is not None:  # looked ahead here, so that the writer finds it known
+            job.next_slot(now)
+            job.owed(now, job.status)
+        return recovery_commands.step(course.number, recovery.version, now, self._new_id())
+
+    def _abort(self, course: Course, cause: str, now: datetime) -> Command[bool]:
+        version, count = course.recovery.version, len(course.tripped)
+        call = self._call(course, now)
+        return recovery_commands.break_off(course.number, version, cause, count, call)
+
+    def _complete(self, course: Course, now: datetime) -> Command[bool]:
+        version, count = course.recovery.version, len(course.tripped)
+        return recovery_commands.complete(course.number, version, count, self._call(course, now))
+
+    def _wait(self, course: Course, now: datetime) -> float:
+        """Seconds until the clock makes something due: the next turn, or the end of patience. By
+        the wall or by the steady clock, whichever comes first: neither can hold it up, and one that
+        jumps makes one turn early at most.
+        """
+        recovery = course.recovery
+        is_dripping = recovery.left and not (recovery.is_probing and not course.has_probe_held)
+        if not is_dripping:
+            return max(0.0, PATIENCE_SECONDS - self._waited(course))
+        if recovery.step_count == 0:
+            return 0.0
+        interval = recovery.interval.total_seconds()
+        by_wall = (recovery.last_step_at + recovery.interval - now).total_seconds()
+        return max(0.0, min(by_wall, interval - self._waited(course)))
+
+    def _waited(self, course: Course) -> float:
+        return self._ledger.clock.elapsed() - course.seen_at
+
+    def _is_settled(self, course: Course) -> bool:
+        """Whether it is known what came of everybody, or nobody waits for it any more."""
+        if self._waited(course) >= PATIENCE_SECONDS:
+            return True
+        for job_id in course.revived.keys() - course.answered:
+            if self._has_answered(job_id, course.revived[job_id]):
+                course.answered.add(job_id)
+        return len(course.answered) == len(course.revived)
+
+    def _has_answered(self, job_id: UUID, step: Fact) -> bool:
+        """Whether a revived job had its first outcome since, or will have none. Asked of the heads,
+        which may be behind the step when another node took it.
+        """
+        job = self._ledger.heads.jobs.get(job_id)
+        if job is None:
+            job = self._ledger.fold(job_id)
+        if job.version < step.data["job_version"]:
+            return False
+        may_run = job.may_fire or job.open_run is not None
+        return not may_run or not (job.is_revived or job.open_run is not None)
+
+    def _call(self, course: Course, now: datetime) -> Call:
+        """The recovery's own word, for the record of whoever planned it."""
+        actor, asked = Actor(DISPATCHER, "system"), course.recovery.origin.correlation_id
+        return Call(now, Origin(self._new_id(), actor, DISPATCHER, asked))
+
+    def _new_id(self) -> str:
+        return str(self._ledger.chance.new_id())

@@ -1,0 +1,162 @@
+"""What another scheduler knew of a job: read key by key, and how the job goes on from there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from ledger.clock import parse_rfc3339
+from ledger.domain.job.spec import read_map
+from ledger.domain.quoting import quoted
+from ledger.domain.schedule.recurrence import require_fires
+from ledger.domain.schedule.schedules import At, parse_schedule
+from ledger.errors import InvalidField, TooLarge, UnknownField
+
+STATUSES: Final = ("active", "paused", "failed", "completed")
+"""How a job may have stood elsewhere."""
+FIELDS: Final = (
+    "spec",
+    "origin_id",
+    "status",
+    "consecutive_errors",
+    "last_error",
+    "last_run_at",
+    "run_count",
+    "imported",
+)
+LONGEST_ORIGIN_ID: Final = 500
+MAX_ERROR_BYTES: Final = 4096
+MAX_IMPORTED_BYTES: Final = 64 * 1024
+HIGHEST_COUNT: Final = 2**53
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A job's life elsewhere: where it comes from, how it stood, and what was not understood."""
+
+    origin: str
+    origin_id: str
+    status: str = "active"
+    consecutive_errors: int = 0
+    last_error: str | None = None
+    last_run_at: datetime | None = None
+    run_count: int = 0
+    imported: Mapping[str, Any] = field(default_factory=dict)
+
+    def fields(self, next_run_at: datetime | None) -> dict[str, Any]:
+        """The own fields of `job.imported`. Only an active job keeps its next run."""
+        return {
+            "origin": self.origin,
+            "origin_id": self.origin_id,
+            "status": self.status,
+            "consecutive_errors": self.consecutive_errors,
+            "last_error": self.last_error,
+            "last_run_at": self.last_run_at,
+            "run_count": self.run_count,
+            "next_run_at": next_run_at if self.status == "active" else None,
+            "imported": dict(self.imported),
+        }
+
+    def require_fires(self, schedule: Mapping[str, Any], *, now: datetime) -> None:
+        """Refuse a schedule that never fires. One that is merely past is refused of an active job
+        only: a paused, failed or completed one-shot may well be behind its instant.
+        """
+        parsed = parse_schedule(schedule)
+        if self.status == "active" or not isinstance(parsed, At):
+            require_fires(parsed, now=now)
+
+
+def parse_origin(given: object) -> str:
+    """The name of the scheduler that a job comes from."""
+    if not isinstance(given, str) or not _ORIGIN.fullmatch(given):
+        raise InvalidField("origin", "must be a short lower-case word such as crontab")
+    return given
+
+
+def parse_past(origin: str, given: object) -> Past:
+    """What a caller says of one job. Refuses by field: UnknownField, InvalidField, TooLarge."""
+    fields = read_map("jobs", given)
+    for key in fields:
+        if key not in FIELDS:
+            raise UnknownField(str(key)[:LONGEST_ORIGIN_ID], FIELDS)
+    read_map("spec", fields.get("spec"))
+    return Past(
+        origin,
+        _origin_id(fields.get("origin_id")),
+        _status(fields.get("status", "active")),
+        _count("consecutive_errors", fields.get("consecutive_errors", 0)),
+        _error(fields.get("last_error")),
+        _instant(fields.get("last_run_at")),
+        _count("run_count", fields.get("run_count", 0)),
+        _imported(fields.get("imported", {})),
+    )
+
+
+def _origin_id(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ORIGIN_ID:
+        raise InvalidField("origin_id", f"must be a text of 1 to {LONGEST_ORIGIN_ID} characters")
+    if not value.isprintable():
+        raise InvalidField("origin_id", "must be printable")
+    return value
+
+
+def _status(value: object) -> str:
+    if not isinstance(value, str) or value not in STATUSES:
+        raise InvalidField("status", f"must be one of {', '.join(STATUSES)}")
+    return value
+
+
+def _count(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= HIGHEST_COUNT:
+        raise InvalidField(name, f"must be a whole number of 0 to {HIGHEST_COUNT}")
+    return value
+
+
+def _error(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidField("last_error", "must be a text or null")
+    if value is not None and _size("last_error", value) > MAX_ERROR_BYTES:
+        raise TooLarge("last_error", MAX_ERROR_BYTES)
+    return value
+
+
+def _instant(value: object) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return parse_rfc3339(value if isinstance(value, str) else "")
+    except (ValueError, OverflowError):
+        raise InvalidField(
+            "last_run_at", f"{quoted(str(value))} is no instant with an offset"
+        ) from None
+
+
+def _imported(value: object) -> Mapping[str, Any]:
+    """Only what comes back from the book as it was given."""
+    found = read_map("imported", value)
+    try:
+        text = orjson.dumps(found)
+    except TypeError:  # orjson's own error is one: no JSON, too wide a number, half a character
+        raise InvalidField("imported", "must be plain JSON, its numbers of 64 bits") from None
+    if len(text) > MAX_IMPORTED_BYTES:
+        raise TooLarge("imported", MAX_IMPORTED_BYTES)
+    if orjson.loads(text) != found:
+        raise InvalidField("imported", "must be plain JSON, without NaN and infinities")
+    return found
+
+
+def _size(name: str, text: str) -> int:
+    """Bytes of a text that can be stored."""
+    if "\0" in text:
+        raise InvalidField(name, "holds a NUL character")
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidField(name, "holds half a character (a lone surrogate)") from None

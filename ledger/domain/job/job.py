@@ -1,0 +1,319 @@
+"""A job: its state, and what operators may decide about it.
+
+A decision checks everything, then records; a refused one leaves the job untouched. How events
+change the state stands in `changes`; the life of a run stands in `runs` and `outcomes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from ledger.domain.events import (
+    ABOUT_A_RUN,
+    Amended,
+    Deleted,
+    Event,
+    FiresSkipped,
+    ForceResumed,
+    Imported,
+    Paused,
+    PositionOf,
+    Resumed,
+    RunRequested,
+    Scheduled,
+)
+from ledger.domain.job.breaker import Policy, policy_of
+from ledger.domain.job.evolve import CHANGES
+from ledger.domain.job.state import JobState
+from ledger.domain.metadata import Origin
+from ledger.domain.schedule.recurrence import missed_fires, next_fire
+from ledger.domain.schedule.schedules import At, Every, Schedule, parse_schedule, plain
+from ledger.errors import (
+    ForceRequired,
+    InvalidField,
+    JobCompleted,
+    JobDisabled,
+    JobFailed,
+    JobNotFound,
+    JobPaused,
+    RunInProgress,
+    ScheduleExhausted,
+    ScheduleInPast,
+)
+
+CLOCK_CORRECTION = timedelta(hours=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Revival:
+    """How a job is to come back: with force past the breaker, at an instant of the caller's, or at
+    once.
+
+    `first_at` is set by a recovery only: the slot plus the job's place in the drip.
+    """
+
+    force: bool = False
+    run_at: datetime | None = None
+    run_now: bool = False
+    first_at: datetime | None = None
+    recovery_id: str | None = None
+
+
+class Job(JobState):
+    """The aggregate: the state with the decisions that operators take about it."""
+
+    def evolve(self, event: Event) -> None:
+        """Take in one event. An event that says nothing about the state changes only the
+        version.
+        """
+        change = CHANGES.get(type(event))
+        if change is not None:
+            change(self, event)
+        if type(event) not in ABOUT_A_RUN:
+            self.revision = event.originator_version
+        self.updated_at = event.timestamp
+
+    # -- questions ------------------------------------------------------------------------------
+
+    @cached_property
+    def compiled(self) -> Schedule:
+        """The schedule, parsed."""
+        return parse_schedule(self.schedule)
+
+    @cached_property
+    def rules(self) -> Policy:
+        """The policy, parsed."""
+        return policy_of(self.policy)
+
+    @property
+    def is_one_shot(self) -> bool:
+        return self.schedule.get("kind") == "at"
+
+    @property
+    def may_fire(self) -> bool:
+        """Whether slots of its schedule start runs: it is active and enabled."""
+        return self.status == "active" and self.enabled
+
+    def next_slot(self, now: datetime, schedule: Schedule | None = None) -> datetime | None:
+        """The next fire of its schedule, or of one it is about to get.
+
+        Never a slot that was started or recorded as missed, even when the clock was set back
+        (Google SRE ch. 24: prefer a skip to a double). Further back than three hours the clock was
+        corrected, and the schedule goes on from now (cronie's manual).
+        """
+        is_set_back = now < self.settled_until <= now + CLOCK_CORRECTION
+        after = self.settled_until if is_set_back else now
+        return next_fire(schedule or self.compiled, after=after)
+
+    def where(self, version: int, known: int | None) -> int | PositionOf:
+        """The position of one of this job's events: known, or to be filled in by the append."""
+        return PositionOf(self.id, version) if known is None else known
+
+    # -- decisions ------------------------------------------------------------------------------
+
+    def schedule_anew(self, spec: Mapping[str, Any], *, now: datetime, by: Origin) -> None:
+        """Begin the job's life. `spec` holds the own fields of `job.scheduled` but next_run_at."""
+        schedule = parse_schedule(spec["schedule"])
+        next_run_at = next_fire(schedule, after=now) if spec["enabled"] else None
+        self.record(
+            Scheduled, now, by, **{**spec, "schedule": plain(schedule), "next_run_at": next_run_at}
+        )
+
+    def amend(self, changes: Mapping[str, Any], *, now: datetime, by: Origin) -> bool:
+        """Change fields; never the status. False when nothing differs. Refuses what is deleted or
+        completed.
+        """
+        self.require_amendable()
+        differing = {key: value for key, value in changes.items() if getattr(self, key) != value}
+        if not differing:
+            return False
+        next_run_at = self._next_after_amend(differing, now)
+        if self.enabled and ("schedule" in differing or "enabled" in differing):
+            self._settle_with_the_past(now, by)
+        self.record(Amended, now, by, changes=differing, next_run_at=next_run_at)
+        return True
+
+    def _settle_with_the_past(self, now: datetime, by: Origin) -> None:
+        """Record the slots that the schedule owes before it goes: nothing is silently dropped."""
+        missed = self.owed(now, "amended" if self.status == "active" else self.status)
+        if missed is not None and self.open_run is None:
+            self.record(FiresSkipped, now, by, missed=missed, next_run_at=None)
+
+    def require_amendable(self) -> None:
+        """Refuse what no change may touch: a job that is not there, or completed."""
+        self.require_known()
+        self._require_not_completed()
+
+    def pause(self, until: datetime | None, *, now: datetime, by: Origin) -> bool:
+        """Stop firing, perhaps until an instant. False when it is paused already and no new `until`
+        is given.
+        """
+        self.require_known()
+        self._require_not_completed()
+        if self.status == "failed":
+            raise JobFailed(self.id)
+        if until is not None and until <= now:
+            raise InvalidField("until", "must be in the future")
+        if self.status == "paused" and until in (None, self.paused_until):
+            return False
+        self.record(Paused, now, by, until=until)
+        return True
+
+    def resume(self, revival: Revival, *, now: datetime, by: Origin) -> bool:
+        """Bring the job back; False when it is active. The rules are those of
+        ghostwright/phantom#138.
+
+        Paused: always. Failed: only with force (ForceRequired). Completed: never. Disabled:
+        JobDisabled. When its schedule has no fire left: ScheduleExhausted, unless `run_at` or
+        `run_now` says how it goes on.
+        """
+        self._require_resumable(revival.force)
+        _require_possible(revival, now)
+        if self.status == "active":
+            return False
+        next_run_at = self._next_after_revival(revival, now)
+        if self.is_one_shot and revival.run_at is not None:
+            self.record(
+                Amended, now, by, changes={"schedule": plain(At(revival.run_at))}, next_run_at=None
+            )
+        self._record_revival(revival, next_run_at, now, by)
+        if revival.run_now:
+            self.record(RunRequested, now, by, trigger="manual")
+        return True
+
+    def request_run(self, *, now: datetime, by: Origin) -> None:
+        """Ask the dispatcher for one run now. Refuses while one is under way or asked for."""
+        self.require_known()
+        self._require_not_completed()
+        if self.status == "failed":
+            raise JobFailed(self.id)
+        if not self.enabled:
+            raise JobDisabled(self.id)
+        if self.status == "paused":
+            raise JobPaused(self.id)
+        self._require_idle()
+        self.record(RunRequested, now, by, trigger="manual")
+
+    def delete(self, *, now: datetime, by: Origin) -> None:
+        """End the job. Its history stays."""
+        self.require_known()
+        self.record(Deleted, now, by)
+
+    def take_over(self, imported: Mapping[str, Any], *, now: datetime, by: Origin) -> None:
+        """Record what another scheduler knew of this job, right after it was scheduled here."""
+        self.record(Imported, now, by, **imported)
+
+    def owed(self, until: datetime, cause: str) -> dict[str, Any] | None:
+        """The slots up to `until` that were neither started nor recorded, as an event's
+        `missed`.
+        """
+        first = self.first_owed()
+        if first is None or first > until:
+            return None
+        missed = missed_fires(self.compiled, first=first, until=until, cause=cause)
+        return missed.plain() if missed else None
+
+    def first_owed(self) -> datetime | None:
+        """The first slot that was neither started nor recorded, or is to come."""
+        if not is_interval_from_end(self.compiled):
+            return next_fire(self.compiled, after=self.settled_until)
+        if self.stopped_at is None:
+            return self.next_run_at
+        return self.owed_from or next_fire(self.compiled, after=self.stopped_at)
+
+    # -- parts of decisions ---------------------------------------------------------------------
+
+    def _next_after_amend(self, changes: Mapping[str, Any], now: datetime) -> datetime | None:
+        enabled = changes.get("enabled", self.enabled)
+        if not enabled or self.status != "active":
+            return None
+        if "schedule" not in changes and self.enabled:
+            return self.next_run_at
+        if self.open_run is not None:
+            return None
+        fire = self.next_slot(now, parse_schedule(changes.get("schedule", self.schedule)))
+        if fire is None and not self.is_run_requested:
+            raise ScheduleExhausted(self.id, way_on="Give it a new schedule in the same change.")
+        return fire
+
+    def _next_after_revival(self, revival: Revival, now: datetime) -> datetime | None:
+        if revival.run_now:
+            self._require_idle()
+        next_run_at = revival.run_at or revival.first_at or self.next_slot(now)
+        if next_run_at is None and not revival.run_now:
+            raise ScheduleExhausted(self.id)
+        return next_run_at
+
+    def _record_revival(
+        self, revival: Revival, next_run_at: datetime | None, now: datetime, by: Origin
+    ) -> None:
+        missed = self.owed(now, self.status)
+        if self.status == "paused":
+            self.record(Resumed, now, by, next_run_at=next_run_at, missed=missed)
+            return
+        self.record(
+            ForceResumed,
+            now,
+            by,
+            next_run_at=next_run_at,
+            missed=missed,
+            tripped_at=self.tripped_at,
+            trip_position=self.where(self.trip_version, self.trip_position),
+            cleared_errors=self.consecutive_errors,
+            last_error=self.trip_error,
+            failure_class=self.trip_class,
+            recovery_id=revival.recovery_id,
+        )
+
+    def _require_resumable(self, force: bool) -> None:
+        self.require_known()
+        self._require_not_completed()
+        if self.status == "failed" and not force:
+            raise ForceRequired(
+                self.id,
+                tripped_at=self.tripped_at,
+                last_error=self.trip_error,
+                failure_class=self.trip_class,
+            )
+        if not self.enabled:
+            raise JobDisabled(self.id)
+
+    def require_known(self) -> None:
+        """Refuse JobNotFound when the job was never scheduled, or is deleted."""
+        if self.version == 0 or self.status == "deleted":
+            raise JobNotFound(self.id)
+
+    def _require_not_completed(self) -> None:
+        if self.status == "completed":
+            raise JobCompleted(self.id)
+
+    def _require_idle(self) -> None:
+        if self.open_run is not None or self.is_run_requested:
+            raise RunInProgress(self.id, self.open_run.run_id if self.open_run else None)
+
+
+def _require_possible(revival: Revival, now: datetime) -> None:
+    if revival.run_at is not None and revival.run_now:
+        raise InvalidField("run_at", "cannot be given together with run_now")
+    if revival.run_at is not None and revival.run_at <= now:
+        raise ScheduleInPast(revival.run_at)
+
+
+def is_interval_from_end(schedule: Schedule) -> bool:
+    """Whether the schedule counts from the end of the last run, and so owes nothing while one is
+    under way.
+    """
+    return isinstance(schedule, Every) and schedule.anchor == "end"
+
+
+def job_id_of(text: str) -> UUID:
+    """The id that `text` names; JobNotFound when it is no UUID."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise JobNotFound(text) from None

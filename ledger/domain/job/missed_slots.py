@@ -1,0 +1,122 @@
+"""The slots that a run passed over, and why each did not start one: nobody was there, its start was
+awaited, it was under way, or what came after it was put off.
+
+An event tells one cause. Where slots passed for several, the earlier ones are recorded right before
+it, so that every slot has the cause it had at its time (decision 34).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ledger.domain import events as e
+from ledger.domain.job.executor_spec import queue_of
+from ledger.domain.job.job import Job, is_interval_from_end
+from ledger.domain.job.state import OpenRun
+from ledger.domain.metadata import Origin
+from ledger.domain.schedule.recurrence import missed_fires, next_fire
+
+MOMENT = timedelta(microseconds=1)
+LATE = timedelta(seconds=30)
+"""A slot first seen so long after its time is caught up, or skipped, as the job's policy says."""
+NODE_ENDED = ("lease_expired", "owner_restarted")
+"""Causes of a lost run that say its node was gone, and nobody knows since when."""
+Missed = dict[str, Any] | None
+Stretch = tuple[datetime, str]
+"""Until when, and why slots up to then started nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Causes:
+    """Why slots started nothing: `during` the run, and `after` it, before the next one."""
+
+    during: str = "overlap"
+    after: str = "backoff"
+
+
+ORDINARY = Causes()
+
+
+def passed_over(
+    job: Job,
+    run: OpenRun,
+    next_run_at: datetime | None,
+    causes: Causes = ORDINARY,
+    *,
+    now: datetime,
+    by: Origin,
+) -> Missed:
+    """The slots from the open run, which ends now, to the next one. What passes after a pause or a
+    trip is the resume's to record.
+    """
+    until = max(now, next_run_at - MOMENT) if next_run_at else job.stopped_at or now
+    found = _around(job, run, [(min(now, until), causes.during), (until, causes.after)])
+    return record_apart(job, found, now=now, by=by)
+
+
+def passed_over_so_far(job: Job, run: OpenRun, now: datetime) -> list[dict[str, Any]]:
+    """The slots that the open run has passed over until now, by their causes."""
+    return _around(job, run, [(now, "overlap")])
+
+
+def told_apart(job: Job, stretches: Sequence[Stretch]) -> list[dict[str, Any]]:
+    """The slots that a job owes up to the end of the last stretch, by their causes."""
+    found: list[dict[str, Any]] = []
+    first = job.first_owed()
+    for place, (until, cause) in enumerate(stretches):
+        if cause in (following for _, following in stretches[place + 1 : place + 2]):
+            continue
+        if first is None or first > until:
+            continue
+        missed = missed_fires(job.compiled, first=first, until=until, cause=cause)
+        found += [missed.plain()] if missed is not None else []
+        first = next_fire(job.compiled, after=until)
+    return found
+
+
+def record_apart(job: Job, found: Sequence[dict[str, Any]], *, now: datetime, by: Origin) -> Missed:
+    """Record slots, but those of the last cause: these are the `missed` of the next event."""
+    for missed in found[:-1]:
+        job.record(e.FiresSkipped, now, by, missed=missed, next_run_at=job.next_run_at)
+    return found[-1] if found else None
+
+
+def unattended(job: Job) -> str:
+    """Why slots pass while nobody takes the job: no worker on its queue, or nobody at all."""
+    return "no_worker" if queue_of(job.executor) is not None else "downtime"
+
+
+def _around(job: Job, run: OpenRun, stretches: list[Stretch]) -> list[dict[str, Any]]:
+    """The slots before a run began and in the stretches that follow. An interval that counts from
+    the end of its run owes only what passed before a late run began.
+    """
+    if job.is_one_shot:
+        return []
+    if is_interval_from_end(job.compiled):
+        return _before_a_late_start(job, run)
+    begin = min(run.started_at, stretches[-1][0])
+    return told_apart(job, [(begin, _before(job, run)), *stretches])
+
+
+def _before(job: Job, run: OpenRun) -> str:
+    """Why slots before the run began started nothing: nobody took it, or its start was awaited.
+    What passed before a late retry was recorded when it started.
+    """
+    if run.trigger == "manual":
+        due_at = job.next_run_at  # of the slot that was due when somebody asked for a run
+        is_late = due_at is not None and due_at + job.rules.jitter(job.id) + LATE < run.started_at
+    else:
+        is_late = run.trigger == "catch_up" or queue_of(job.executor) is not None
+    return unattended(job) if is_late else "delayed"
+
+
+def _before_a_late_start(job: Job, run: OpenRun) -> list[dict[str, Any]]:
+    first = next_fire(job.compiled, after=run.scheduled_for)
+    if run.trigger != "catch_up" or first is None or first > run.started_at:
+        return []
+    cause = unattended(job)
+    missed = missed_fires(job.compiled, first=first, until=run.started_at, cause=cause)
+    return [missed.plain()] if missed else []

@@ -1,0 +1,214 @@
+"""What a recovery is to do: whom it brings back, in which order, how fast, and when it gives up.
+
+Copies may propose jobs; who comes into a plan is judged by the jobs themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import isfinite
+from uuid import UUID
+
+from ledger.domain.job.job import Job
+from ledger.domain.recovery.selection import Selection
+from ledger.errors import (
+    InvalidField,
+    JobDisabled,
+    NotFound,
+    Refused,
+    RunInProgress,
+    ScheduleExhausted,
+)
+
+MAX_JOBS = 10_000
+"""Jobs that one plan names, those it refuses included."""
+DEFAULT_RATE, MIN_RATE, MAX_RATE = 10, 0.1, 600
+"""Jobs a minute: one in six seconds unless told otherwise; from one in ten minutes to ten a
+second.
+"""
+DEFAULT_ABORT_ON = 3
+"""Jobs that trip again and end a recovery, unless told otherwise: three make a storm."""
+
+A_FEW = 3
+"""Refusals that one line tells."""
+
+
+class JobNotFailed(Refused):
+    """A recovery brings back failed jobs only."""
+
+    code = "job_not_failed"
+
+    def __init__(self, job_id: object, status: str) -> None:
+        super().__init__(
+            f"Job {job_id} is {status}, not failed: there is nothing to recover it from.",
+            job_id=str(job_id),
+            status=status,
+        )
+
+
+class JobInRecovery(Refused):
+    """A job waits for its turn in one recovery at a time."""
+
+    code = "job_in_recovery"
+
+    def __init__(self, job_id: object, recovery: str) -> None:
+        super().__init__(
+            f"Job {job_id} waits for its turn in recovery {recovery}: let that go on, or abort it "
+            "first.",
+            job_id=str(job_id),
+            recovery_id=recovery,
+        )
+
+
+class NobodyToRevive(Refused):
+    """A recovery of nobody is none."""
+
+    code = "nobody_to_revive"
+
+    def __init__(self, refused: Sequence[Refusal]) -> None:
+        super().__init__(
+            f"There is nobody to bring back: {_why_nobody(refused)}", refused_count=len(refused)
+        )
+
+
+def _why_nobody(refused: Sequence[Refusal]) -> str:
+    if not refused:
+        return "no failed job fits."
+    if len(refused) <= A_FEW:
+        return " ".join(one.message for one in refused)
+    codes = ", ".join(sorted({one.code for one in refused}))
+    return f"all {len(refused)} are refused ({codes}). A dry run says why, job by job."
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a recovery goes: `probe` first and alone, then so many jobs a minute, until `abort_on` of
+    them have tripped again (None: however many). Refuses InvalidField.
+    """
+
+    probe: UUID | None = None
+    rate_per_minute: float = DEFAULT_RATE
+    abort_on: int | None = DEFAULT_ABORT_ON
+
+    def __post_init__(self) -> None:
+        if self.probe is not None and not isinstance(self.probe, UUID):
+            raise InvalidField("probe", "must be the id of a job (UUID)")
+        if not _is_rate(self.rate_per_minute):
+            raise InvalidField("rate_per_minute", f"must be a number from {MIN_RATE} to {MAX_RATE}")
+        if self.abort_on is None:
+            return
+        if type(self.abort_on) is not int or not 1 <= self.abort_on <= MAX_JOBS:
+            raise InvalidField(
+                "abort_on", f"must be a whole number from 1 to {MAX_JOBS}, or null for never"
+            )
+
+    @property
+    def interval(self) -> timedelta:
+        """From one job's turn to the next."""
+        return timedelta(seconds=60 / self.rate_per_minute)
+
+
+def _is_rate(given: object) -> bool:
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return False
+    return isfinite(given) and MIN_RATE <= given <= MAX_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A job that a recovery leaves as it is, and why."""
+
+    job_id: UUID
+    code: str
+    message: str
+
+    def plain(self) -> dict[str, str]:
+        return {"job_id": str(self.job_id), "code": self.code, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was judged: who comes back, in this order, the probe first, and who does not."""
+
+    selection: Selection
+    terms: Terms
+    jobs: tuple[Job, ...]
+    refused: tuple[Refusal, ...]
+
+
+def make_plan(
+    selection: Selection,
+    terms: Terms,
+    candidates: Sequence[Job],
+    *,
+    taken: Mapping[str, str],
+    now: datetime,
+    probe: Job | None = None,
+) -> Plan:
+    """Judge who was proposed; `taken` says which job waits in which other recovery, and `probe` is
+    the job that is to go first, whether it was proposed or not.
+
+    Refuses InvalidField (selector) for too many, and (probe) for one that cannot come back.
+    """
+    if len(candidates) > MAX_JOBS:
+        raise InvalidField(
+            "selector",
+            f"means {len(candidates)} jobs, and a recovery takes at most {MAX_JOBS}: narrow it "
+            "with a tag, a failure_class or job_ids",
+        )
+    jobs: list[Job] = []
+    refused: list[Refusal] = []
+    for job in candidates:
+        try:
+            _require_free(job, selection, taken, now)
+        except (Refused, NotFound) as refusal:
+            refused.append(Refusal(job.id, refusal.code, refusal.message))
+        else:
+            jobs.append(job)
+    if terms.probe is not None:
+        jobs = _with_probe_first(jobs, terms.probe)
+        if not jobs or jobs[0].id != terms.probe:
+            why = next((one.message for one in refused if one.job_id == terms.probe), None)
+            raise InvalidField("probe", why or _why_not_proposed(probe, selection, now))
+    return Plan(selection, terms, tuple(jobs), tuple(refused))
+
+
+def require_recoverable(job: Job, now: datetime) -> None:
+    """Refuse, with the code that forcing it by hand would meet, a job that cannot come back by
+    itself: JobNotFound, JobCompleted, JobNotFailed, JobDisabled, ScheduleExhausted.
+    """
+    job.require_amendable()
+    if job.status != "failed":
+        raise JobNotFailed(job.id, job.status)
+    if not job.enabled:
+        raise JobDisabled(job.id)
+    if job.next_slot(now) is None:
+        raise ScheduleExhausted(job.id)
+
+
+def _require_free(job: Job, selection: Selection, taken: Mapping[str, str], now: datetime) -> None:
+    require_recoverable(job, now)
+    selection.require_fit(job)
+    recovery = taken.get(str(job.id))
+    if recovery is not None:
+        raise JobInRecovery(job.id, recovery)
+
+
+def _with_probe_first(jobs: Sequence[Job], probe: UUID) -> list[Job]:
+    """Refuses RunInProgress when it has a run under way: then it can make no other."""
+    first = [job for job in jobs if job.id == probe]
+    if first and first[0].open_run is not None:
+        raise RunInProgress(probe, first[0].open_run.run_id)
+    return first + [job for job in jobs if job.id != probe]
+
+
+def _why_not_proposed(probe: Job | None, selection: Selection, now: datetime) -> str:
+    if probe is not None:
+        try:
+            require_recoverable(probe, now)
+            selection.require_fit(probe)
+        except (Refused, NotFound) as refusal:
+            return refusal.message
+    return "is none of the jobs that are to come back"

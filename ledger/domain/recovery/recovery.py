@@ -1,0 +1,263 @@
+"""A recovery: many tripped jobs brought back by one plan, one after the other (DESIGN §12).
+
+Its events are a stream of its own. Who comes next, when, and in whose name follows from them alone,
+so whoever goes on with it after a crash needs nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from uuid import UUID, uuid5
+
+from ledger.domain.aggregate import EPOCH, Stream
+from ledger.domain.events import Event, Plain
+from ledger.domain.job.job import Job, Revival
+from ledger.domain.metadata import Actor, Origin
+from ledger.domain.recovery.plan import Plan, require_recoverable
+from ledger.errors import NotFound, Refused
+
+RECOVERIES = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d005")
+"""The namespace of recovery streams."""
+PROBE_FAILED, RE_TRIPS, ASKED = "probe_failed", "re_trips", "asked"
+"""Why a recovery is broken off."""
+RESUMED, REFUSED = "resumed", "refused"
+"""What becomes of a job at its turn."""
+_NAME = re.compile(r"R-([1-9][0-9]{0,8})")
+
+
+class RecoveryPlanned(Event):
+    TOPIC = "recovery.planned"
+
+    recovery_id: str
+    storm_id: str | None
+    selector: Plain | None
+    jobs: list[str]
+    refused: list[dict[str, str]]
+    probe: str | None
+    rate_per_minute: int | float
+    abort_on: int | None
+
+
+class RecoveryStepped(Event):
+    TOPIC = "recovery.stepped"
+
+    recovery_id: str
+    job_id: str
+    place: int
+    outcome: str
+    code: str | None
+    message: str | None
+    next_run_at: datetime | None
+    job_version: int | None
+
+
+class RecoveryAborted(Event):
+    TOPIC = "recovery.aborted"
+
+    recovery_id: str
+    cause: str
+    re_trips: int
+    left: list[str]
+
+
+class RecoveryCompleted(Event):
+    TOPIC = "recovery.completed"
+
+    recovery_id: str
+    resumed: int
+    refused: int
+    re_trips: int
+
+
+def recovery_name(number: int) -> str:
+    """How the recovery with this number is called: R-1 is the ledger's first."""
+    return f"R-{number}"
+
+
+def recovery_number(name: str) -> int:
+    """The number that a name means; NotFound when it means none."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise RecoveryNotFound(name)
+    return int(found[1])
+
+
+def recovery_stream(number: int) -> UUID:
+    """The stream of a recovery. Numbers have no gaps: of two plans that are made at once, only one
+    can begin the stream that is next.
+    """
+    return uuid5(RECOVERIES, str(number))
+
+
+class RecoveryNotFound(NotFound):
+    """There is no such recovery."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no recovery {name[:40]!r}; list them with jobledger recoveries or "
+            "GET /v1/recoveries."
+        )
+
+
+class Recovery(Stream):
+    """One recovery: what was planned, and how far it has come. Its attributes are replaced, never
+    changed in place.
+    """
+
+    def begin(self) -> None:
+        self.name = ""
+        self.jobs: tuple[str, ...] = ()
+        self.probe: str | None = None
+        self.interval = timedelta()
+        self.abort_on: int | None = None
+        self.origin = Origin("", Actor("", "system"), "")
+        self.resumed_count = 0
+        self.refused_count = 0
+        self.last_step_at = EPOCH
+        self.is_ended = False
+
+    # -- questions ------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was planned and has not ended."""
+        return self.version > 0 and not self.is_ended
+
+    @property
+    def step_count(self) -> int:
+        """How many jobs had their turn."""
+        return self.resumed_count + self.refused_count
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """The jobs whose turn is still to come, in their order."""
+        return self.jobs[self.step_count :]
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether the probe had its turn and nobody came after it yet."""
+        return self.probe is not None and self.step_count == 1
+
+    def origin_of_step(self, command_id: str) -> Origin:
+        """In whose name a step is taken: it is the deed of who planned it, through their door and
+        for their reason.
+        """
+        by = self.origin
+        return Origin(command_id, by.actor, by.source, by.correlation_id, by.reason)
+
+    # -- decisions ------------------------------------------------------------------------------
+
+    def plan(self, number: int, plan: Plan, *, now: datetime, by: Origin) -> None:
+        """Record who is to come back, in which order and how fast."""
+        self.record(
+            RecoveryPlanned,
+            now,
+            by,
+            recovery_id=recovery_name(number),
+            storm_id=plan.selection.storm_id,
+            selector=plan.selection.plain(),
+            jobs=[str(job.id) for job in plan.jobs],
+            refused=[refusal.plain() for refusal in plan.refused],
+            probe=str(plan.terms.probe) if plan.terms.probe else None,
+            rate_per_minute=plan.terms.rate_per_minute,
+            abort_on=plan.terms.abort_on,
+        )
+
+    def step(self, job: Job, *, now: datetime, by: Origin) -> None:
+        """Give the next job its turn: it is revived, its first fire shifted by its place in the
+        drip; or it is passed over, because it changed since the plan, and stays as it is.
+        """
+        place = self.step_count
+        is_probe = self.probe is not None and place == 0
+        try:
+            require_recoverable(job, now)
+            slot = job.next_slot(now)
+            first_at = slot + place * self.interval if slot is not None else None
+            job.resume(
+                Revival(force=True, run_now=is_probe, first_at=first_at, recovery_id=self.name),
+                now=now,
+                by=by,
+            )
+        except (Refused, NotFound) as refusal:
+            self._record_step(place, now, by, code=refusal.code, message=refusal.message)
+        else:
+            self._record_step(place, now, by, job=job)
+
+    def abort(self, cause: str, re_trips: int, *, now: datetime, by: Origin) -> bool:
+        """Break off: who is left stays failed. False when it has ended before."""
+        if not self.is_open:
+            return False
+        self.record(
+            RecoveryAborted,
+            now,
+            by,
+            recovery_id=self.name,
+            cause=cause,
+            re_trips=re_trips,
+            left=list(self.left),
+        )
+        return True
+
+    def complete(self, re_trips: int, *, now: datetime, by: Origin) -> bool:
+        """Everybody had their turn, and it is known what came of it. False when it has ended."""
+        if not self.is_open:
+            return False
+        self.record(
+            RecoveryCompleted,
+            now,
+            by,
+            recovery_id=self.name,
+            resumed=self.resumed_count,
+            refused=self.refused_count,
+            re_trips=re_trips,
+        )
+        return True
+
+    def _record_step(
+        self,
+        place: int,
+        now: datetime,
+        by: Origin,
+        *,
+        job: Job | None = None,
+        code: str | None = None,
+        message: str | None = None,
+    ) -> None:
+        self.record(
+            RecoveryStepped,
+            now,
+            by,
+            recovery_id=self.name,
+            job_id=self.jobs[place],
+            place=place,
+            outcome=RESUMED if job else REFUSED,
+            code=code,
+            message=message,
+            next_run_at=job.next_run_at if job else None,
+            job_version=job.version if job else None,
+        )
+
+    # -- what happened --------------------------------------------------------------------------
+
+    def evolve(self, event: Event) -> None:
+        match event:
+            case RecoveryPlanned():
+                self._planned(event)
+            case RecoveryStepped(outcome="resumed"):
+                self.resumed_count += 1
+                self.last_step_at = event.timestamp
+            case RecoveryStepped():
+                self.refused_count += 1
+                self.last_step_at = event.timestamp
+            case RecoveryAborted() | RecoveryCompleted():
+                self.is_ended = True
+
+    def _planned(self, event: RecoveryPlanned) -> None:
+        self.name = event.recovery_id
+        self.jobs = tuple(event.jobs)
+        self.probe = event.probe
+        self.interval = timedelta(seconds=60 / event.rate_per_minute)
+        self.abort_on = event.abort_on
+        actor = Actor(event.actor["id"], event.actor["kind"])
+        self.origin = Origin("", actor, event.source, event.correlation_id, event.reason)

@@ -1,0 +1,152 @@
+"""When the jobs of a recovery come back, and how many fires a minute that makes: beside what it
+would make if all came back at once.
+
+A forecast: it takes every run for over at once and well, and the probe for done before the next
+job's turn.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import takewhile
+from uuid import UUID
+
+from ledger.domain.job.breaker import Policy
+from ledger.domain.job.job import Job
+from ledger.domain.recovery.plan import Terms
+from ledger.domain.schedule.recurrence import next_fire
+from ledger.domain.schedule.schedules import Schedule
+
+MINUTE = timedelta(minutes=1)
+SHORTEST_WINDOW = timedelta(minutes=60)
+LONGEST_WINDOW = timedelta(hours=24)
+MAX_FIRES = 50_000
+"""Fires that are counted; a window that holds more ends earlier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """One job as it is about to come back: what is told of it, and when it fires."""
+
+    job_id: UUID
+    name: str
+    schedule: Schedule
+    rules: Policy
+    jitter: timedelta
+    tripped_at: datetime | None
+    failure_class: str | None
+
+    @classmethod
+    def of(cls, job: Job) -> Returning:
+        return cls(
+            job.id,
+            job.name,
+            job.compiled,
+            job.rules,
+            job.rules.jitter(job.id),
+            job.tripped_at,
+            job.trip_class,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """When a job has its turn, and when it fires first (None: never)."""
+
+    job: Returning
+    place: int
+    step_at: datetime
+    first_fire_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fires:
+    """Fires a minute from one instant until before another, if all came back at once, and
+    staggered; and of the first fires the most in one minute, whenever that is. Later fires are
+    those of the schedules, and nobody spreads them.
+    """
+
+    begins_at: datetime
+    ends_at: datetime
+    at_once: Counter[datetime]
+    staggered: Counter[datetime]
+    first_at_once_peak: int
+    first_staggered_peak: int
+
+
+def turns_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> list[Turn]:
+    """Every job's turn, in their order, if the recovery begins now."""
+    return [turn_of(job, place, terms, now) for place, job in enumerate(jobs)]
+
+
+def turn_of(job: Returning, place: int, terms: Terms, now: datetime) -> Turn:
+    """One job's turn, if the recovery begins now."""
+    shift = place * terms.interval
+    step_at = now + shift
+    if place == 0 and terms.probe is not None:
+        return Turn(job, place, step_at, step_at)
+    slot = next_fire(job.schedule, after=step_at)
+    return Turn(job, place, step_at, slot + shift if slot is not None else None)
+
+
+def fires_of(turns: Sequence[Turn], now: datetime) -> Fires:
+    """What a dispatcher would meet: the next hour, or until the last of them has fired, at most a
+    day.
+    """
+    begins_at = now.replace(second=0, microsecond=0)
+    firsts = [turn.first_fire_at + turn.job.jitter for turn in turns if turn.first_fire_at]
+    last = max(firsts, default=now) + MINUTE
+    ends_at = min(max(last, now + SHORTEST_WINDOW), now + LONGEST_WINDOW)
+    ends_at = ends_at.replace(second=0, microsecond=0)
+    at_once, first_end = _counted((_at_once(turn, now) for turn in turns), ends_at)
+    staggered, second_end = _counted((_staggered(turn) for turn in turns), ends_at)
+    ends_at = min(first_end, second_end)
+    return Fires(
+        begins_at,
+        ends_at,
+        _until(at_once, ends_at),
+        _until(staggered, ends_at),
+        _peak(next(_at_once(turn, now), None) for turn in turns),
+        _peak(next(_staggered(turn), None) for turn in turns),
+    )
+
+
+def _peak(fires: Iterable[datetime | None]) -> int:
+    minutes = Counter(at.replace(second=0, microsecond=0) for at in fires if at is not None)
+    return max(minutes.values(), default=0)
+
+
+def _at_once(turn: Turn, now: datetime) -> Iterator[datetime]:
+    at = next_fire(turn.job.schedule, after=now)
+    while at is not None:
+        yield at + turn.job.jitter
+        at = next_fire(turn.job.schedule, after=at)
+
+
+def _staggered(turn: Turn) -> Iterator[datetime]:
+    at = turn.first_fire_at
+    while at is not None:
+        yield at + turn.job.jitter
+        at = next_fire(turn.job.schedule, after=at)
+
+
+def _counted(
+    fires: Iterable[Iterator[datetime]], ends_at: datetime
+) -> tuple[Counter[datetime], datetime]:
+    """Fires by minute, and until when they are complete."""
+    counts: Counter[datetime] = Counter()
+    merged = takewhile(lambda at: at < ends_at, heapq.merge(*fires))
+    for number, at in enumerate(merged):
+        minute = at.replace(second=0, microsecond=0)
+        if number == MAX_FIRES:
+            return counts, minute
+        counts[minute] += 1
+    return counts, ends_at
+
+
+def _until(counts: Counter[datetime], ends_at: datetime) -> Counter[datetime]:
+    return Counter({minute: count for minute, count in counts.items() if minute < ends_at})

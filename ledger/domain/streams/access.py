@@ -1,0 +1,63 @@
+"""Refused changes, as the audit sees them: who tried what without being allowed to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from ledger.domain.aggregate import Stream
+from ledger.domain.events import Event
+from ledger.domain.metadata import Origin
+
+ATTEMPTS = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d004")
+"""The namespace of these streams; each token has one."""
+
+
+class AccessRefused(Event):
+    TOPIC = "access.refused"
+
+    token_id: str
+    role: str
+    method: str
+    path: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One refused change: with which token, of which role, what it asked, and why not."""
+
+    token_id: str
+    role: str
+    method: str
+    path: str
+    detail: str
+
+
+def access_stream(token_id: str) -> UUID:
+    """The stream of what one token was refused."""
+    return uuid5(ATTEMPTS, token_id)
+
+
+class Access(Stream):
+    """What one token was refused."""
+
+    def begin(self) -> None:
+        self.count = 0
+
+    def refuse(self, attempt: Attempt, *, now: datetime, by: Origin) -> None:
+        """Record one attempt."""
+        self.record(
+            AccessRefused,
+            now,
+            by,
+            token_id=attempt.token_id,
+            role=attempt.role,
+            method=attempt.method,
+            path=attempt.path,
+            detail=attempt.detail,
+        )
+
+    def evolve(self, _: Event) -> None:
+        self.count += 1

@@ -1,0 +1,76 @@
+"""Idempotency keys: what a request that appended was answered, so that repeating it repeats the
+answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from ledger.domain.aggregate import Stream
+from ledger.domain.events import Event, PositionOf
+from ledger.domain.metadata import Origin
+from ledger.errors import IdempotencyMismatch
+
+REQUESTS = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d002")
+"""The namespace of request streams."""
+
+
+class RequestAnswered(Event):
+    TOPIC = "request.answered"
+    POSITIONS = ("positions",)
+
+    fingerprint: str
+    status: int
+    job_id: str
+    version: int
+    positions: list[int | PositionOf]
+
+
+def request_stream(actor_id: str, method: str, path: str, key: str) -> UUID:
+    """The stream of one idempotency key, scoped to who sends it where."""
+    return uuid5(REQUESTS, "\x00".join((actor_id, method, path, key)))
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answer to remember: of which body, with which HTTP status, about which job at which
+    version.
+    """
+
+    fingerprint: str
+    status: int
+    job_id: UUID
+    job_version: int
+    appended_versions: tuple[int, ...]
+
+
+class Request(Stream):
+    """What an idempotency key was answered, if it was."""
+
+    def begin(self) -> None:
+        self.answered: RequestAnswered | None = None
+
+    def require_same(self, key: str, fingerprint: str) -> None:
+        """Refuse IdempotencyMismatch when the key was answered for another body."""
+        if self.answered is not None and self.answered.fingerprint != fingerprint:
+            raise IdempotencyMismatch(key)
+
+    def answer(self, answered: Answered, *, now: datetime, by: Origin) -> None:
+        """Remember the answer, in the append of the command it answers."""
+        positions = [PositionOf(answered.job_id, version) for version in answered.appended_versions]
+        self.record(
+            RequestAnswered,
+            now,
+            by,
+            fingerprint=answered.fingerprint,
+            status=answered.status,
+            job_id=str(answered.job_id),
+            version=answered.job_version,
+            positions=positions,
+        )
+
+    def evolve(self, event: Event) -> None:
+        if isinstance(event, RequestAnswered):
+            self.answered = event

@@ -1,0 +1,111 @@
+"""Notices: what people were told of by the ledger itself, with the events that prove it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID, uuid5
+
+from ledger.domain.aggregate import Stream
+from ledger.domain.events import Event
+from ledger.domain.metadata import Origin
+
+NOTICES = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d003")
+"""The namespace of notice streams."""
+
+
+class NoticeSent(Event):
+    TOPIC = "notice.sent"
+    class_version: ClassVar[int] = 2
+
+    kind: str
+    job_id: str | None
+    storm_id: str | None
+    channel: str
+    target: str | None
+    first_position: int
+    last_position: int
+    outcome: str
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Notices of storms came with version 2."""
+        state["storm_id"] = None
+
+
+class NoticeFailed(Event):
+    TOPIC = "notice.failed"
+    class_version: ClassVar[int] = 2
+
+    kind: str
+    job_id: str | None
+    storm_id: str | None
+    channel: str
+    target: str | None
+    first_position: int
+    last_position: int
+    outcome: str
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Notices of storms came with version 2."""
+        state["storm_id"] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One notice: of what kind (trip, delivery_failed, storm_opened, storm_over,
+    recovery_aborted), about which job or storm and which events, where it went, and how.
+    """
+
+    kind: str
+    job_id: str | None
+    channel: str
+    target: str | None
+    first_position: int
+    last_position: int
+    is_sent: bool
+    outcome: str
+    storm_id: str | None = None
+
+    @property
+    def stream(self) -> UUID:
+        """Where it is recorded."""
+        return notice_stream(self.kind, self.storm_id or self.last_position, self.channel)
+
+
+def notice_stream(kind: str, about: str | int, channel: str) -> UUID:
+    """One stream for each thing told (a storm, or the event at a position) and channel, so that it
+    is recorded once.
+    """
+    return uuid5(NOTICES, f"{kind}/{about}/{channel}")
+
+
+class Notice(Stream):
+    """One notice's life: sent, or not."""
+
+    def begin(self) -> None:
+        self.is_recorded = False
+
+    def record_told(self, told: Told, *, now: datetime, by: Origin) -> bool:
+        """Record how it went; False when that was recorded before."""
+        if self.is_recorded:
+            return False
+        self.record(
+            NoticeSent if told.is_sent else NoticeFailed,
+            now,
+            by,
+            kind=told.kind,
+            job_id=told.job_id,
+            storm_id=told.storm_id,
+            channel=told.channel,
+            target=told.target,
+            first_position=told.first_position,
+            last_position=told.last_position,
+            outcome=told.outcome,
+        )
+        return True
+
+    def evolve(self, _: Event) -> None:
+        self.is_recorded = True

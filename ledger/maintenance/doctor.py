@@ -1,0 +1,66 @@
+"""Looks for what should never be: a job that is active and will never fire, a head that is not
+the fold of its events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from ledger.application.ledger import Ledger
+from ledger.application.snapshots import freeze
+from ledger.domain.job.job import Job
+from ledger.domain.job.view import instant
+
+OVERDUE = timedelta(minutes=15)
+
+
+def ghosts(ledger: Ledger) -> list[dict[str, Any]]:
+    """Enabled jobs that are active with nothing to fire and no run under way, or whose pause
+    ended and was not left.
+    """
+    return [
+        {
+            "id": str(job.id),
+            "name": job.name,
+            "status": job.status,
+            "paused_until": instant(job.paused_until),
+            "next_run_at": instant(job.next_run_at),
+        }
+        for job in ledger.heads.snapshot()
+        if _is_ghost(job) or _is_overslept(job, ledger) or _is_overdue(job, ledger)
+    ]
+
+
+def strayed(ledger: Ledger) -> Iterator[dict[str, Any]]:
+    """Jobs whose head differs from the fold of their events; reads every live job's whole
+    history.
+    """
+    for head in ledger.heads.snapshot():
+        folded = ledger.fold(head.id, upto=head.version)
+        if freeze(head) != freeze(folded):
+            yield {"id": str(head.id), "name": head.name, "version": head.version}
+
+
+def _is_ghost(job: Job) -> bool:
+    has_something = job.next_run_at is not None or job.open_run is not None or job.is_run_requested
+    return job.status == "active" and job.enabled and not has_something
+
+
+def _is_overdue(job: Job, ledger: Ledger) -> bool:
+    """Due for longer than any spreading of late slots explains: nobody runs it, or there is
+    never room.
+    """
+    due_at = job.next_run_at
+    is_idle = job.may_fire and job.open_run is None
+    return is_idle and due_at is not None and ledger.clock.now() - due_at > OVERDUE
+
+
+def _is_overslept(job: Job, ledger: Ledger) -> bool:
+    until = job.paused_until
+    return (
+        job.status == "paused"
+        and until is not None
+        and (ledger.clock.now() - until).total_seconds() > 60
+    )

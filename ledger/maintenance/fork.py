@@ -1,0 +1,195 @@
+"""Forks: the beginning of a ledger as a ledger of its own, in one file, with what came of its runs
+afterwards beside it.
+
+A fork is for trying things out: `serve --sandbox` opens it and lets every run end as it was
+recorded. It has an id and a chain of its own. Redacted, it holds no free text (tasks, outputs,
+errors, descriptions, reasons), nothing that executors are told, and signatures only as far as they
+tell failures apart.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import groupby, islice, takewhile
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import orjson
+
+from ledger.chance import new_id
+from ledger.errors import InvalidField, StorageFull, Unavailable
+from ledger.maintenance.backup import make_durable, reserved
+from ledger.maintenance.fork_outcomes import RecordedRun, RunEnds, store_runs
+from ledger.maintenance.redaction import Redaction
+from ledger.store.codec import shape_of, text_references
+from ledger.store.hash_chain import Row, chain_of, columns_of, genesis, leaf_of
+from ledger.store.mapper import TOPICS, upcast
+from ledger.store.sqlite.reads import COLUMNS
+from ledger.store.sqlite.schema import prepare
+
+ROWS_AT_ONCE = 2_000
+FORKED_FROM = "forked_from"
+"""The key of `meta` under which a fork says of what it is one."""
+RECORDED = {"kind": "python", "handler": "recorded"}
+"""The executor, in a fork, of jobs that were left to external workers."""
+
+_INSERT = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_TEXT = "INSERT OR IGNORE INTO texts (id, salt, body) VALUES (?, ?, ?)"
+_PUT_META = "INSERT INTO meta (key, value) VALUES (?, ?)"
+
+Progress = Callable[[str, int, int], None]
+
+
+class Forkable(Protocol):
+    """As much of a book as a fork reads."""
+
+    @property
+    def ledger_id(self) -> UUID: ...
+    def tail_position(self) -> int: ...
+    def rows(self, *, after: int | None = None) -> Iterator[Row]: ...
+    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A fork that is done: its own id, how many events it holds, and of how many later runs it
+    knows the end.
+    """
+
+    file: Path
+    ledger_id: UUID
+    position: int
+    run_count: int
+
+
+def fork(source: Forkable, out: Path, *, until: int, is_redacted: bool, progress: Progress) -> Fork:
+    """Write the events up to a position into a new file, readable by its owner only, and beside
+    them how the runs after that position ended, and each job's last one before. The source is only
+    read. What one command appended stays together: the fork goes on to the last of it, since in
+    between no job ever stood.
+
+    Refuses InvalidField when there is no such position, StartRefused when `out` exists or cannot be
+    made.
+    """
+    end = source.tail_position()
+    if not 0 < until <= end:
+        raise InvalidField("until", f"must name one of the positions 1 to {end}")
+    until = _last_of_command(source, until)
+    with reserved(out) as draft:
+        writing = _Writing(source, new_id(), Redaction() if is_redacted else None, progress)
+        try:
+            run_count = writing.write(draft, until, end)
+        except sqlite3.Error as error:
+            if "full" in str(error):
+                raise StorageFull from error
+            raise Unavailable(f"{out} could not be written ({error}).") from error
+        make_durable(draft)
+        draft.replace(out)
+        make_durable(out.parent)
+    return Fork(out, writing.ledger_id, until, run_count)
+
+
+def _last_of_command(source: Forkable, position: int) -> int:
+    """The position of the last event that the command appended whose event stands at another."""
+    rows = source.rows(after=position - 1)
+    of_command = groupby(rows, key=lambda row: orjson.loads(row.state)["command_id"])
+    [*_, last] = next(of_command)[1]
+    return last.position
+
+
+class _Writing:
+    """One fork while it is written."""
+
+    def __init__(
+        self, source: Forkable, ledger_id: UUID, redaction: Redaction | None, progress: Progress
+    ) -> None:
+        self.ledger_id = ledger_id
+        self._source = source
+        self._redaction = redaction
+        self._progress = progress
+        self._chain = genesis(ledger_id)
+
+    def write(self, draft: Path, until: int, end: int) -> int:
+        """All of it, in one transaction; returns how many runs ended after `until`."""
+        with closing(sqlite3.connect(draft, isolation_level=None)) as target:
+            ends, latest = RunEnds(), dict[UUID, RecordedRun]()
+            prepare(target, draft, self.ledger_id)
+            target.execute("BEGIN IMMEDIATE")
+            target.execute(_PUT_META, (FORKED_FROM, self._origin(until)))
+            rows = takewhile(lambda row: row.position <= until, self._source.rows(after=0))
+            while page := list(islice(rows, ROWS_AT_ONCE)):
+                self._write_page(target, page)
+                latest |= {run.job: run for row in page if (run := ends.take(row)) is not None}
+                self._progress("events", page[-1].position, until)
+            store_runs(target, map(self._worded, latest.values()))
+            count = store_runs(target, self._later_runs(ends, until, end))
+            target.execute("COMMIT")
+        return count
+
+    def _origin(self, until: int) -> str:
+        facts = {
+            "ledger_id": str(self._source.ledger_id),
+            "position": until,
+            "redacted": self._redaction is not None,
+        }
+        return orjson.dumps(facts).decode()
+
+    def _write_page(self, target: sqlite3.Connection, page: Sequence[Row]) -> None:
+        states = [self._changed(row) for row in page]
+        ids = [
+            text_id
+            for row, state in zip(page, states, strict=True)
+            for text_id, _ in text_references(shape_of(TOPICS[row.topic]).texts, state)
+        ]
+        texts = self._source.salted_texts(ids).items()
+        target.executemany(_INSERT_TEXT, [(text_id, *text) for text_id, text in texts])
+        rows = [self._chained(row, state) for row, state in zip(page, states, strict=True)]
+        target.executemany(_INSERT, rows)
+
+    def _changed(self, row: Row) -> dict[str, Any]:
+        """The state as the fork keeps it: of today's version, blanked if it is redacted."""
+        state: dict[str, Any] = orjson.loads(row.state)
+        event_class = TOPICS[row.topic]
+        upcast(event_class, state)
+        if event_class.class_version > 1:
+            state["class_version"] = event_class.class_version
+        if self._redaction is not None:
+            self._redaction.blank(event_class, state)
+        _keep_at_home(state)
+        _keep_at_home(state.get("changes") or {})
+        return state
+
+    def _chained(self, row: Row, state: dict[str, Any]) -> tuple[Any, ...]:
+        stored = orjson.dumps(state)
+        place = (row.position, row.stream, row.version, row.topic)
+        self._chain = chain_of(self._chain, leaf_of(*place, row.recorded_at, stored))
+        return (*place, stored, row.recorded_at, *columns_of(state), self._chain)
+
+    def _later_runs(self, ends: RunEnds, until: int, end: int) -> Iterator[RecordedRun]:
+        for row in self._source.rows(after=until):
+            if row.position % ROWS_AT_ONCE == 0:
+                self._progress("later runs", row.position, end)
+            run = ends.take(row)
+            if run is not None:
+                yield self._worded(run)
+
+    def _worded(self, run: RecordedRun) -> RecordedRun:
+        """With the error's text, or what stands for it."""
+        if self._redaction is not None or run.error_text is None:
+            signature = run.signature
+            if signature is not None and self._redaction is not None:
+                signature = self._redaction.signature(run.failure_class, signature)
+            return replace(run, error_text=None, signature=signature)
+        texts = self._source.salted_texts([run.error_text])
+        body = texts[run.error_text][1].decode() if run.error_text in texts else None
+        return replace(run, error_text=body)
+
+
+def _keep_at_home(fields: dict[str, Any]) -> None:
+    """A job that is left to workers would wait for them in a sandbox, too: nobody would come."""
+    if (fields.get("executor") or {}).get("kind") == "worker":
+        fields["executor"] = RECORDED

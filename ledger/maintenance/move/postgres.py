@@ -1,0 +1,238 @@
+"""One side of a move on PostgreSQL: a ledger's schema, whose turn is held while it is moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Self
+from uuid import UUID
+
+import psycopg
+from psycopg.sql import Identifier
+
+from ledger.errors import StartRefused, StorageFull, Unavailable
+from ledger.maintenance.move.endpoints import EVENTS, TEXTS, TOKENS, Table, Values
+from ledger.store.hash_chain import genesis
+from ledger.store.move_state import DONE, MOVE, UNDER_WAY, require_settled
+from ledger.store.postgres.connections import PostgresServer, one_line
+from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.migrations import COPIES, migrate, require_version, version_of
+from ledger.store.postgres.reads import PostgresReads
+from ledger.store.postgres.statements import DATABASE_CLOCK
+from ledger.store.records import Tail
+
+HOLD_SECONDS = 60
+"""After so long without a word a move loses its hold on the source: one that hangs must not stop
+the nodes for ever.
+"""
+_TYPES = {
+    EVENTS: ("int8", "bytea", "int8", "text", "bytea", "int8", *("text",) * 5, "bytea"),
+    TEXTS: ("text", "bytea", "bytea"),
+}
+_TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
+_LIVING = f"SELECT node FROM nodes WHERE expires_at > {DATABASE_CLOCK} ORDER BY node LIMIT 1"
+_PUT_META = (
+    "INSERT INTO meta (key, value) VALUES (%s, %s) "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+_LOCK = "LOCK TABLE turn IN EXCLUSIVE MODE"
+
+
+class PostgresHouse(PostgresReads):
+    """See `House` and `NewHouse`."""
+
+    def __init__(self, server: PostgresServer, own: psycopg.Connection[Any]) -> None:
+        """`own` is the connection that holds the turn of a source, and writes to a target."""
+        super().__init__(server)
+        self._own = own
+        self._closing = ExitStack()
+        self._own.execute("SET statement_timeout = 0")  # see `_COMMIT_WAITS` of the book
+        self.ledger_id = self._identify()
+
+    @classmethod
+    def open_source(cls, address: Address) -> Self:
+        """Open a ledger and keep the turn, so that no node can append. StartRefused when that
+        cannot be, Unavailable while a dispatching node lives: its runs would be lost.
+        """
+        with ExitStack() as closing:
+            server = PostgresServer(address)
+            with server.first_connection() as connection:
+                require_version(connection, address.place)
+            house = cls._opened(server, closing)
+            require_settled(house.facts().get(MOVE), address.place)
+            house._hold()
+            house._closing = closing.pop_all()
+        return house
+
+    @classmethod
+    def open_target(cls, address: Address, new_id: UUID) -> Self:
+        """Open a place to move into; where nothing was prepared yet, that is done now. StartRefused
+        when that cannot be.
+        """
+        with ExitStack() as closing:
+            server = PostgresServer(address)
+            with server.first_connection() as connection:
+                if version_of(connection) == 0:
+                    migrate(address, new_id=new_id)
+                require_version(connection, address.place)
+            house = cls._opened(server, closing)
+            house._closing = closing.pop_all()
+        return house
+
+    @classmethod
+    def _opened(cls, server: PostgresServer, closing: ExitStack) -> Self:
+        server.open_pool()
+        closing.callback(server.close)
+        own = server.first_connection()
+        closing.callback(own.close)
+        return cls(server, own)
+
+    def close(self) -> None:
+        """Give everything back; the turn, too."""
+        self._closing.close()
+
+    # -- reading --------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> str:
+        return self.server.address.place
+
+    def _hold(self) -> None:
+        try:
+            node = self._own.execute(_LIVING).fetchone()
+            if node is not None:
+                raise Unavailable(
+                    f"Node {node[0]} is at work on {self.place}: stop every node first, and wait "
+                    "until its lease has run out."
+                )
+            self._own.execute(
+                f"SET idle_in_transaction_session_timeout = '{HOLD_SECONDS}s'".encode()
+            )
+            self._own.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            self._own.execute(_LOCK)
+        except psycopg.Error as error:
+            raise Unavailable(
+                f"{self.place} could not be held still ({one_line(error)}): try again."
+            ) from error
+
+    def keep_hold(self) -> None:
+        try:
+            self._own.execute("SELECT 1")
+        except psycopg.Error as error:
+            raise Unavailable(
+                f"The hold on {self.place} was lost ({one_line(error)}), and somebody may have "
+                "appended: give the same command again."
+            ) from error
+
+    def tail(self) -> Tail:
+        rows = self._rows(_TAIL)
+        return Tail(*rows[0]) if rows else Tail(0, genesis(self.ledger_id), 0)
+
+    def chain_at(self, position: int) -> bytes | None:
+        rows = self._rows("SELECT chain FROM events WHERE position = %s", (position,))
+        return rows[0][0] if rows else None
+
+    def count(self, table: Table) -> int:
+        return int(
+            self._one(f"SELECT COUNT(*) FROM {table.name} WHERE {table.condition}")[0],
+        )
+
+    def page(self, table: Table, *, after: object, limit: int) -> list[Values]:
+        begin, values = ("", ()) if after is None else (f"AND {table.key} > %s", (after,))
+        return self._rows(
+            f"SELECT {', '.join(table.columns)} FROM {table.name} "
+            f"WHERE {table.condition} {begin} ORDER BY {table.key} LIMIT %s",
+            (*values, limit),
+        )
+
+    def _identify(self) -> UUID:
+        found = self.facts().get("ledger_id")
+        if found is None:
+            raise StartRefused(f"{self.place} has lost its ledger's id.")
+        return UUID(found)
+
+    def facts(self) -> dict[str, str]:
+        return dict(self._rows("SELECT key, value FROM meta"))
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def has_copies(self) -> bool:
+        models = Identifier(self.server.address.beside(COPIES).schema, "models")
+        named = models.as_string(self._own)
+        if self._one("SELECT to_regclass(%s) IS NULL", (named,))[0]:
+            return False
+        return bool(self._one(f"SELECT COALESCE(MAX(position), 0) FROM {named}")[0])
+
+    def begin(self, ledger_id: UUID) -> None:
+        """See `NewHouse`. Refuses StartRefused while anybody has the turn here: the source of this
+        move has it if it is the same place.
+        """
+        facts = {"ledger_id": str(ledger_id), MOVE: UNDER_WAY}
+        with self._writing() as connection:
+            self._take_free_turn(connection)
+            connection.cursor().executemany(_PUT_META, list(facts.items()))
+        self.ledger_id = ledger_id
+
+    def missing(self, table: Table, rows: Sequence[Values]) -> list[Values]:
+        keys = [row[0] for row in rows]
+        found = self._rows(
+            f"SELECT {table.key} FROM {table.name} WHERE {table.key} = ANY(%s)", (keys,)
+        )
+        here = {key for (key,) in found}
+        return [row for row in rows if row[0] not in here]
+
+    def add(self, table: Table, rows: Sequence[Values]) -> None:
+        with self._writing() as connection:
+            connection.execute(_LOCK)
+            _copy(connection, table, rows)
+
+    def replace(self, table: Table, pages: Iterator[list[Values]]) -> None:
+        with self._writing() as connection:
+            if table is not TOKENS:  # the application may not delete those, and none ever is
+                connection.execute(f"DELETE FROM {table.name}".encode())
+            for page in pages:
+                connection.cursor().executemany(_put(table), page)
+
+    def settle(self, facts: Mapping[str, str]) -> None:
+        with self._writing() as connection:
+            connection.cursor().executemany(_PUT_META, list({**facts, MOVE: DONE}.items()))
+
+    def _take_free_turn(self, connection: psycopg.Connection[Any]) -> None:
+        try:
+            connection.execute(f"{_LOCK} NOWAIT".encode())
+        except psycopg.errors.LockNotAvailable:
+            raise StartRefused(
+                f"Somebody is appending to {self.place}, or it is the source itself: move into a "
+                "place that nobody uses."
+            ) from None
+
+    @contextmanager
+    def _writing(self) -> Iterator[psycopg.Connection[Any]]:
+        """One durable transaction; StorageFull or Unavailable when it was not, or nobody knows."""
+        try:
+            with self._own.transaction():
+                yield self._own
+        except psycopg.errors.DiskFull as error:
+            raise StorageFull from error
+        except psycopg.Error as error:
+            raise Unavailable(
+                f"{self.place} could not be written ({one_line(error)}): give the same command "
+                "again."
+            ) from error
+
+
+def _put(table: Table) -> str:
+    marks = ", ".join(["%s"] * len(table.columns))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in table.columns[1:])
+    return (
+        f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks}) "
+        f"ON CONFLICT ({table.key}) DO UPDATE SET {changes}"
+    )
+
+
+def _copy(connection: psycopg.Connection[Any], table: Table, rows: Sequence[Values]) -> None:
+    statement = f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN (FORMAT BINARY)"
+    with connection.cursor().copy(statement.encode()) as copy:
+        copy.set_types(_TYPES[table])
+        for row in rows:
+            copy.write_row(row)

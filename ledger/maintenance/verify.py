@@ -1,0 +1,141 @@
+"""Proof that nobody edited the book: every hash, every column and every kept text is recomputed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+from uuid import UUID
+
+import orjson
+
+from ledger.errors import LedgerError
+from ledger.store.codec import shape_of, text_references
+from ledger.store.hash_chain import UNREADABLE, Finding, Row, Walk, genesis
+from ledger.store.mapper import TOPICS
+
+PAGE = 1000
+"""Events that are held at once; progress is told after each page."""
+
+Progress = Callable[[int, int], None]
+References = list[tuple[str, str]]
+TROUBLE = (LedgerError, sqlite3.Error, ValueError)
+"""What reading a damaged book raises."""
+
+
+class Verifiable(Protocol):
+    """As much of a book as verification looks at (see `Book`)."""
+
+    @property
+    def ledger_id(self) -> UUID: ...
+
+    def tail_position(self) -> int: ...
+    def rows(self, *, after: int | None = None) -> Iterator[Row]: ...
+    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verification found: how many events fit, the chain value there, and the first that
+    does not, if any.
+    """
+
+    verified: int
+    chain: bytes
+    finding: Finding | None
+
+    @property
+    def is_sound(self) -> bool:
+        return self.finding is None
+
+
+def verify_book(book: Verifiable, progress: Progress | None = None) -> Verdict:
+    """Walk the book in order, up to its end at this moment or beyond, and stop at the first event
+    that is not what was appended.
+
+    Every text that an event names must be there and have the hash the event names: this version
+    writes no `text.forgotten`, so none may be missing.
+    """
+    walk = Walk(genesis(book.ledger_id))
+    total = book.tail_position()
+    try:
+        finding = _first_misfit(book, walk, progress, total)
+    except TROUBLE as error:
+        finding = Finding(walk.position + 1, f"it cannot be read ({error})")
+    if finding is None and walk.position < total:
+        finding = Finding(walk.position + 1, "it is missing")
+    return Verdict(walk.position, walk.chain, finding)
+
+
+def _first_misfit(
+    book: Verifiable, walk: Walk, progress: Progress | None, total: int
+) -> Finding | None:
+    for page in _pages(book.rows()):
+        states = [_state(row) for row in page]
+        references = list(map(_references, page, states))
+        wanted = [text_id for named in references for text_id, _ in named or ()]
+        kept = book.salted_texts(wanted)
+        for row, state, named in zip(page, states, references, strict=True):
+            problem = walk.problem_with(row, state) or _text_problem(named, kept)
+            if problem is not None:
+                return Finding(min(row.position, walk.position + 1), problem)
+            walk.take(row)
+        if progress is not None:
+            progress(walk.position, total)
+    return None
+
+
+def _pages(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Rows in pages. One that cannot be read raises after those before it were given."""
+    page: list[Row] = []
+    try:
+        for row in rows:
+            page.append(row)
+            if len(page) == PAGE:
+                yield page
+                page = []
+    except TROUBLE:
+        yield page
+        raise
+    yield page
+
+
+def _state(row: Row) -> Any:
+    """The decoded state of a row, or None when it is no JSON."""
+    try:
+        return orjson.loads(row.state)
+    except ValueError:
+        return None
+
+
+def _references(row: Row, state: Any) -> References | None:
+    """The texts that a row names, id and digest; None when its state makes no sense."""
+    event_class = TOPICS.get(row.topic)
+    if event_class is None:
+        return []
+    try:
+        named = text_references(shape_of(event_class).texts, state)
+    except (TypeError, AttributeError, LookupError):
+        return None
+    return named if all(isinstance(part, str) for pair in named for part in pair) else None
+
+
+def _text_problem(
+    named: References | None, kept: Mapping[str, tuple[object, object]]
+) -> str | None:
+    if named is None:
+        return UNREADABLE
+    if any(text_id not in kept for text_id, _ in named):
+        return "one of its texts is gone, and no event says that it was forgotten"
+    if any(_digest(*kept[text_id]) != digest for text_id, digest in named):
+        return "one of its texts was changed"
+    return None
+
+
+def _digest(salt: object, body: object) -> str:
+    """SHA-256 of a kept text; of what is no bytes any more, nothing that an event could name."""
+    if not isinstance(salt, bytes) or not isinstance(body, bytes):
+        return "not bytes"
+    return sha256(salt + body).hexdigest()

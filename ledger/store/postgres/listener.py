@@ -1,0 +1,96 @@
+"""Hearing of what other nodes append: LISTEN as a hint, and a look now and then, since hints get
+lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import psycopg
+
+from ledger.clock import MAX_SKEW
+from ledger.errors import LedgerError
+from ledger.store.postgres.clock import DatabaseClock, off
+from ledger.store.postgres.connections import PostgresServer, one_line
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.25
+"""How long an event of another node stays unseen at most, hints or not."""
+LOOKS_PER_CLOCK = 20
+"""Between two looks at the database's clock: five seconds, or less where much is appended."""
+JOIN_SECONDS = 10.0
+
+
+class Follower:
+    """Calls `look` when another node may have appended, from `start` to `close`. `look` only hands
+    the question on; the writer's thread takes in what there is.
+    """
+
+    def __init__(
+        self, server: PostgresServer, look: Callable[[], object], clock: DatabaseClock
+    ) -> None:
+        self._server = server
+        self._look = look
+        self._clock = clock
+        self._is_warned = False
+        self._is_closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ledger-follower", daemon=True)
+
+    @property
+    def skew(self) -> timedelta:
+        """How far this machine's clock is ahead of the database's."""
+        return self._clock.skew
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening, within a look's time."""
+        self._is_closed.set()
+        if self._thread.ident is not None:
+            self._thread.join(JOIN_SECONDS)
+
+    def _run(self) -> None:
+        while not self._is_closed.is_set():
+            try:
+                self._listen()
+            except (psycopg.Error, LedgerError) as error:
+                log.warning("other nodes are not heard: %s", one_line(error))
+                self._ask()
+                self._is_closed.wait(LOOK_SECONDS)
+
+    def _listen(self) -> None:
+        with self._server.connect() as connection:
+            schema = self._server.address.schema
+            connection.execute(psycopg.sql.SQL("LISTEN {}").format(_channel(schema)))
+            for number in count():
+                if self._is_closed.is_set():
+                    return
+                if number % LOOKS_PER_CLOCK == 0:
+                    self._set_clock(connection)
+                self._ask()
+                for _ in connection.notifies(timeout=LOOK_SECONDS, stop_after=1):
+                    pass
+
+    def _set_clock(self, connection: psycopg.Connection[Any]) -> None:
+        self._clock.look(connection)
+        is_off = abs(self.skew) > MAX_SKEW
+        if is_off and not self._is_warned:
+            log.warning("this machine's clock is %s: the database's counts", off(self.skew))
+        self._is_warned = is_off
+
+    def _ask(self) -> None:
+        with suppress(LedgerError):  # closing, or so busy that each batch looks anyway
+            self._look()
+
+
+def _channel(schema: str) -> psycopg.sql.Identifier:
+    return psycopg.sql.Identifier(f"jobledger.{schema}")

@@ -1,0 +1,155 @@
+"""The schema on PostgreSQL, brought up version by version under an advisory lock: any number of
+processes may try at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+
+from ledger.errors import StartRefused
+from ledger.store.postgres.connections import PostgresServer, one_line
+from ledger.store.postgres.dsn import Address
+
+ROLE = "jobledger_app"
+"""The role of the application: it may add events, and never change or delete one."""
+MIGRATIONS = ("0001_book.sql", "0002_nodes.sql", "0003_audit.sql")
+"""In order; the schema's version is how many of them were applied."""
+SCHEMA_VERSION = len(MIGRATIONS)
+COPIES = "_copies"
+"""Ends the name of the schema beside the book's in which the application keeps its copies."""
+_LOCK = 0x4A4C4447
+"""`JLDG`: the advisory lock that one migration at a time holds."""
+_GRANTS = {
+    "events": "SELECT, INSERT",
+    "texts": "SELECT, INSERT",
+    "tokens": "SELECT, INSERT, UPDATE",
+    "leases": "SELECT, INSERT, UPDATE, DELETE",
+    "heads": "SELECT, INSERT, UPDATE, DELETE",
+    "meta": "SELECT, INSERT, UPDATE",
+    "turn": "SELECT, UPDATE",
+    "nodes": "SELECT, INSERT, UPDATE, DELETE",
+}
+"""`turn` is empty; whoever may update it may lock it."""
+_HAS_META = "SELECT to_regclass('meta') IS NOT NULL"
+_VERSION = "SELECT value FROM meta WHERE key = 'schema'"
+_PUT_VERSION = (
+    "INSERT INTO meta (key, value) VALUES ('schema', %s) "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+_PUT_ID = "INSERT INTO meta (key, value) VALUES ('ledger_id', %s) ON CONFLICT (key) DO NOTHING"
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What a migration did: the versions it found and left, and what it could not do, if
+    anything.
+    """
+
+    before: int
+    after: int
+    remarks: tuple[str, ...]
+
+
+def migrate(address: Address, *, new_id: UUID) -> Migrated:
+    """Bring the schema up to this version, in one transaction; a new ledger gets `new_id`.
+
+    Changes nothing when there is nothing to do. StartRefused when a newer version was here.
+    """
+    with PostgresServer(address).first_connection() as connection:
+        try:
+            with connection.transaction():
+                return _migrate(connection, address.schema, new_id)
+        except psycopg.Error as error:
+            raise StartRefused(
+                f"The database {address.place} cannot be prepared: {one_line(error)}."
+            ) from None
+
+
+def version_of(connection: psycopg.Connection[Any]) -> int:
+    """The version of the schema, 0 where nothing was prepared yet."""
+    if not (connection.execute(_HAS_META).fetchone() or (False,))[0]:
+        return 0
+    row = connection.execute(_VERSION).fetchone()
+    return int(row[0]) if row else 0
+
+
+def require_version(connection: psycopg.Connection[Any], place: str) -> None:
+    """StartRefused, in one line, unless the schema is of exactly this version."""
+    try:
+        version = version_of(connection)
+    except psycopg.Error as error:
+        raise StartRefused(f"{place} is no ledger: {one_line(error)}.") from None
+    if version < SCHEMA_VERSION:
+        raise StartRefused(
+            f"{place} has schema {version} and this version needs {SCHEMA_VERSION}: run "
+            "jobledger migrate."
+        )
+    if version > SCHEMA_VERSION:
+        raise _newer(place, version)
+
+
+def _migrate(connection: psycopg.Connection[Any], schema: str, new_id: UUID) -> Migrated:
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    for name in (schema, schema + COPIES):
+        connection.execute(_named("CREATE SCHEMA IF NOT EXISTS {0}", name))
+    before = version_of(connection)
+    if before > SCHEMA_VERSION:
+        raise _newer(schema, before)
+    for name in MIGRATIONS[before:]:
+        script = files("ledger.store.postgres").joinpath("migrations", name).read_text()
+        connection.execute(script.encode())
+    if before == SCHEMA_VERSION:
+        return Migrated(before, before, ())
+    connection.execute(_PUT_VERSION, (str(SCHEMA_VERSION),))
+    connection.execute(_PUT_ID, (str(new_id),))
+    return Migrated(before, SCHEMA_VERSION, tuple(_grant(connection, schema)))
+
+
+def _newer(place: str, version: int) -> StartRefused:
+    return StartRefused(
+        f"{place} has schema {version}, which a newer jobledger made; this one knows "
+        f"{SCHEMA_VERSION}."
+    )
+
+
+def _grant(connection: psycopg.Connection[Any], schema: str) -> Sequence[str]:
+    """Give the application's role what it needs and no more; a remark where that is forbidden."""
+    if not _has_role(connection):
+        return [
+            f"the role {ROLE} could not be made: have an administrator create it (NOLOGIN), then "
+            "grant it what _GRANTS in ledger/store/postgres/migrations.py lists"
+        ]
+    connection.execute(_named(f"GRANT USAGE ON SCHEMA {{0}} TO {ROLE}", schema))
+    connection.execute(_named(f"GRANT USAGE, CREATE ON SCHEMA {{0}} TO {ROLE}", schema + COPIES))
+    connection.execute(_named(f"GRANT USAGE ON SEQUENCE {{0}}.lease_changes TO {ROLE}", schema))
+    for table, rights in _GRANTS.items():
+        connection.execute(_named(f"GRANT {rights} ON {{0}}.{table} TO {ROLE}", schema))
+    return []
+
+
+def _has_role(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the role is there, made now if need be: roles belong to the whole server, so another
+    database's migration may be making it too.
+    """
+    found = "SELECT 1 FROM pg_roles WHERE rolname = %s"
+    if connection.execute(found, (ROLE,)).fetchone():
+        return True
+    try:
+        with connection.transaction():
+            connection.execute(_named("CREATE ROLE {0} NOLOGIN", ROLE))
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+        pass
+    return True
+
+
+def _named(statement: str, name: str) -> sql.Composed:
+    return sql.SQL(statement).format(sql.Identifier(name))

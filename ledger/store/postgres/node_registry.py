@@ -1,0 +1,68 @@
+"""Which nodes are alive: a row each, renewed by its node, judged by the database's clock.
+
+Whoever finds a node's time run out takes the row away, and that is final: the node can only
+come back under another name. So a run of a name that is not there is nobody's any more, and may
+be given up by anybody at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from ledger.errors import Unavailable
+from ledger.store.postgres.connections import PostgresServer, is_open, one_line
+
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_JOIN = f"INSERT INTO nodes (node, expires_at) VALUES (%s, {_NOW} + %s)"
+_RENEW = f"UPDATE nodes SET expires_at = {_NOW} + %s WHERE node = %s"
+_LEAVE = "DELETE FROM nodes WHERE node = %s"
+_BURY = f"DELETE FROM nodes WHERE expires_at <= {_NOW}"
+_LIVING = "SELECT node FROM nodes ORDER BY node"
+
+
+class PostgresNodes:
+    """See `NodeTable`. It has a connection of its own: a node must not lose its life because
+    questions have taken all others. One caller at a time.
+    """
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._session: psycopg.Connection[Any] | None = None
+
+    def join(self, node: str, lease_seconds: float) -> None:
+        self._ask(_JOIN, (node, round(lease_seconds * 1_000_000)))
+
+    def renew(self, node: str, lease_seconds: float) -> bool:
+        return self._ask(_RENEW, (round(lease_seconds * 1_000_000), node)).rowcount == 1
+
+    def leave(self, node: str) -> None:
+        self._ask(_LEAVE, (node,))
+
+    def bury(self) -> int:
+        return self._ask(_BURY).rowcount
+
+    def living(self) -> list[str]:
+        return [node for (node,) in self._ask(_LIVING).fetchall()]
+
+    def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _ask(self, statement: str, values: Sequence[object] = ()) -> psycopg.Cursor[Any]:
+        try:
+            return self._opened().execute(statement.encode(), values)
+        except psycopg.Error as error:
+            self.close()
+            raise Unavailable(
+                f"The database could not be asked of the nodes ({one_line(error)}): try again."
+            ) from error
+
+    def _opened(self) -> psycopg.Connection[Any]:
+        if self._session is None or not is_open(self._session):
+            self.close()
+            self._session = self._server.connect()
+        return self._session

@@ -1,0 +1,315 @@
+"""The book on PostgreSQL: any number of nodes, one append at a time, and triggers that forbid
+second thoughts.
+
+An append is: take the turn (a table lock), look (one SELECT), drop what conflicts, insert, commit.
+Positions are gapless and become visible in their order because the turn ends with the commit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from ledger.errors import StartRefused, StorageFull, Unavailable
+from ledger.store.append import Fit, commit_in_turn, places, row_of
+from ledger.store.event_store import AppendUnknown
+from ledger.store.hash_chain import genesis
+from ledger.store.instrumentation import Unwatched, Watch
+from ledger.store.leader_lock import Office
+from ledger.store.mapper import EventMapper
+from ledger.store.move_state import MOVE, require_settled
+from ledger.store.postgres.connections import PostgresServer, is_open, one_line
+from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.leader_lock import PostgresOffice
+from ledger.store.postgres.migrations import ROLE, require_version
+from ledger.store.postgres.node_registry import PostgresNodes
+from ledger.store.postgres.reads import PostgresReads
+from ledger.store.postgres.statements import (
+    AFTER_TURNS,
+    AGREE,
+    AGREED,
+    COMMIT_WAITS,
+    COPY_EVENTS,
+    COPY_TEXTS,
+    DATABASE_CLOCK,
+    EVENT_TYPES,
+    LOOK,
+    MAY_CHANGE,
+    PUT_HEAD,
+    PUT_HEADS_POSITION,
+    REHEARSE,
+    TAIL,
+    TELL,
+    TEXT_TYPES,
+    TURN,
+    beside,
+)
+from ledger.store.records import (
+    Draft,
+    Group,
+    GroupOutcome,
+    Pool,
+    Superseded,
+    Tail,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Look:
+    """What the one SELECT under the lock saw."""
+
+    tail: Tail
+    now: int
+    versions: dict[UUID, int]
+
+
+class PostgresBook(PostgresReads):
+    """The store contract on one schema of a PostgreSQL database, which `migrate` has prepared.
+
+    Only the writer's thread calls `append` and `save_heads`. Each append tells the channel of
+    `hints`, so that other nodes look for it. `clock` is the SQL that says when an
+    append happens; it may name `%(now)s`, the caller's own instant.
+    """
+
+    is_shared = True
+    watch: Watch = Unwatched()
+
+    def __init__(self, address: Address, *, clock: str = DATABASE_CLOCK) -> None:
+        super().__init__(PostgresServer(address))
+        self._look = LOOK.format(clock=clock)
+        self._writer = self.server.first_connection()
+        try:
+            require_version(self._writer, address.place)
+            self.ledger_id = self._identify(self._writer)
+            self._warn_of_rights(self._writer)
+        except BaseException:
+            self._writer.close()
+            raise
+        self._genesis = genesis(self.ledger_id)
+        self.server.open_pool()
+
+    # -- the append -----------------------------------------------------------------------------
+
+    def append(
+        self, groups: Sequence[Group], mapper: EventMapper, *, now: int
+    ) -> list[GroupOutcome]:
+        """See `Book.append`. `recorded_at` is the database's clock; `now` is not looked at."""
+        with self._transaction("append") as connection:
+            look = self._take_turn(connection, groups, now)
+            fit = Fit(lambda stream: look.versions[stream])
+            refused = [fit.superseded(group) for group in groups]
+            kept = [group for group, no in zip(groups, refused, strict=True) if no is None]
+            outcomes = _together(refused, commit_in_turn(kept, look.tail.position))
+            if not kept:
+                self._roll_back(connection)  # no commit, no fsync: the overtaken are soon back
+                return outcomes
+            self._insert(connection, kept, mapper, look)
+            self._commit(connection, outcomes)
+        return outcomes
+
+    def _take_turn(
+        self, connection: psycopg.Connection[Any], groups: Sequence[Group], now: int
+    ) -> _Look:
+        """Wait for the turn, and look at the book as the append before left it: in READ COMMITTED
+        the SELECT sees what was committed before it began, which is after the lock was given. The
+        server's clock tells how long that took: from the BEGIN to the SELECT.
+        """
+        streams = list({draft.stream: None for group in groups for draft in group.drafts})
+        with connection.pipeline():
+            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            connection.execute(TURN)
+            values = {"streams": [stream.bytes for stream in streams], "now": now}
+            cursor = connection.execute(self._look, values, binary=True)
+        [(position, chain, recorded_at, clock, waited, versions)] = cursor.fetchall()
+        self.watch.waited_for_turn(waited / 1_000_000)
+        tail = self._tail_of((position, chain, recorded_at) if position else None)
+        found = {stream: last or 0 for stream, last in zip(streams, versions, strict=True)}
+        return _Look(tail, clock, found)
+
+    def _insert(
+        self,
+        connection: psycopg.Connection[Any],
+        groups: Sequence[Group],
+        mapper: EventMapper,
+        look: _Look,
+    ) -> None:
+        drafts = [draft for group in groups for draft in group.drafts]
+        if drafts:
+            rows = self._rows_of(drafts, mapper, look)
+            _copy(connection, COPY_EVENTS, EVENT_TYPES, rows)
+        texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
+        if texts:
+            _copy(connection, COPY_TEXTS, TEXT_TYPES, texts)
+        for row in (row for group in groups for row in group.beside):
+            connection.execute(*beside(row))
+
+    def _rows_of(
+        self, drafts: Sequence[Draft], mapper: EventMapper, look: _Look
+    ) -> list[tuple[Any, ...]]:
+        positions = places(drafts, look.tail.position)
+        recorded_at = max(look.tail.recorded_at, look.now)
+        chain, rows = look.tail.chain, []
+        for position, draft in enumerate(drafts, start=look.tail.position + 1):
+            row, chain = row_of(position, draft, mapper.seal(draft, positions), recorded_at, chain)
+            rows.append(row)
+        return rows
+
+    def _commit(
+        self, connection: psycopg.Connection[Any], outcomes: list[GroupOutcome] | None
+    ) -> None:
+        """From the moment COMMIT is sent until it is answered nobody knows. A server that answers
+        with an ERROR has kept nothing; FATAL may be the last word of a backend that had committed.
+        """
+        try:
+            with connection.pipeline():
+                connection.execute(COMMIT_WAITS)
+                connection.execute(TELL)
+                connection.execute("COMMIT")
+        except psycopg.Error as error:
+            if error.diag.severity_nonlocalized == "ERROR":
+                raise
+            raise AppendUnknown(one_line(error), outcomes) from error
+
+    def rehearse(self) -> None:
+        """See `Book.rehearse`: an event in its turn, and back again."""
+        with self._transaction("rehearsal") as connection:
+            connection.execute("BEGIN")
+            connection.execute(TURN)
+            connection.execute(REHEARSE)
+            connection.execute("ROLLBACK")
+
+    # -- transactions of the writer -------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self, what: str) -> Iterator[psycopg.Connection[Any]]:
+        """The writer's connection, made anew if it was lost. What goes wrong inside is rolled back,
+        and told as what it means.
+        """
+        try:
+            connection = self._connected()
+            try:
+                yield connection
+            except BaseException:
+                self._roll_back(connection)
+                raise
+        except psycopg.errors.DiskFull as error:
+            raise StorageFull from error
+        except psycopg.IntegrityError as error:
+            raise AppendUnknown(one_line(error)) from error
+        except psycopg.Error as error:
+            raise Unavailable(
+                f"The database did not take the {what}, nothing was kept ({one_line(error)}): try "
+                "again."
+            ) from error
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        """The connection, or a new one when the server has closed it meanwhile."""
+        if not is_open(self._writer):
+            self._writer.close()
+            try:
+                self._writer = self.server.connect()
+            except StartRefused as error:
+                raise Unavailable(error.message) from error
+        return self._writer
+
+    def _roll_back(self, connection: psycopg.Connection[Any]) -> None:
+        """Leave the transaction; a connection that cannot is given up, and the server ends it."""
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:
+            connection.close()
+
+    # -- questions that wait for the writers -----------------------------------------------------
+
+    def command_at(self, stream: UUID, version: int) -> bytes | None:
+        """See `Book.command_at`. Waits for appends under way: a lost one may still be ending."""
+        with self.server.reading() as connection, connection.transaction():
+            connection.execute(AFTER_TURNS)
+            row = connection.execute(
+                "SELECT state FROM events WHERE stream = %s AND version = %s",
+                (stream.bytes, version),
+            ).fetchone()
+        return row[0] if row else None
+
+    def tail(self) -> Tail:
+        rows = self._rows(TAIL)
+        return self._tail_of(rows[0] if rows else None)
+
+    def _tail_of(self, row: tuple[Any, ...] | None) -> Tail:
+        return Tail(*row) if row else Tail(0, self._genesis, 0)
+
+    # -- heads ----------------------------------------------------------------------------------
+
+    def save_heads(
+        self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
+    ) -> None:
+        """See `Book.save_heads`. Another node's newer heads, and its later position, stay."""
+        with self._transaction("heads") as connection:
+            connection.execute("BEGIN")
+            rows = sorted((job.bytes, version, state) for job, version, state in heads)
+            connection.cursor().executemany(PUT_HEAD, rows)
+            if position is not None:
+                connection.execute(PUT_HEADS_POSITION, (str(position),))
+            connection.execute("COMMIT")
+
+    def pool(self) -> Pool:
+        return self.server.pool()
+
+    def agree(self, name: str, value: str) -> str:
+        with self.server.reading() as connection:
+            connection.execute(AGREE, (f"{AGREED}{name}", value))
+        return self._meta(f"{AGREED}{name}") or value
+
+    def nodes(self) -> PostgresNodes:
+        return PostgresNodes(self.server)
+
+    def office(self, name: str, *, silent_seconds: int | None = None) -> Office:
+        return PostgresOffice(self.server, name, silent_seconds=silent_seconds)
+
+    def close(self) -> None:
+        self.server.close()
+        self._writer.close()
+
+    # -- opening --------------------------------------------------------------------------------
+
+    def _identify(self, connection: psycopg.Connection[Any]) -> UUID:
+        meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        if "ledger_id" not in meta:
+            raise StartRefused(f"{self.server.address.place} has lost its ledger's id.")
+        require_settled(meta.get(MOVE), self.server.address.place)
+        return UUID(meta["ledger_id"])
+
+    def _warn_of_rights(self, connection: psycopg.Connection[Any]) -> None:
+        row = connection.execute(MAY_CHANGE).fetchone()
+        if row and row[0]:
+            log.info(
+                "this role may change events, and only triggers stop it: serve as a member of %s",
+                ROLE,
+            )
+
+
+def _together(
+    refused: Sequence[Superseded | None], kept: Sequence[GroupOutcome]
+) -> list[GroupOutcome]:
+    committed = iter(kept)
+    return [no or next(committed) for no in refused]
+
+
+def _copy(
+    connection: psycopg.Connection[Any],
+    statement: str,
+    types: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+) -> None:
+    with connection.cursor().copy(statement) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)

@@ -1,0 +1,56 @@
+"""The schema on SQLite: made in an empty file, and recognised before anything else is asked."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+from uuid import UUID
+
+from ledger.errors import StartRefused
+from ledger.store.move_state import MOVE, require_settled
+
+APPLICATION_ID = 0x4A4C4447
+"""`JLDG`: marks the file as a ledger in SQLite's header."""
+SCHEMA_VERSION = "1"
+
+
+def prepare(connection: sqlite3.Connection, path: Path, new_id: UUID) -> None:
+    """Make whatever a ledger's file still lacks; an empty one gets `new_id`. StartRefused when it
+    is another program's.
+    """
+    if not _is_ours(connection):
+        raise StartRefused(f"{path} is another program's database, not a ledger.")
+    try:
+        path.chmod(0o600)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.executescript(files("ledger.store.sqlite").joinpath("schema.sql").read_text())
+        put = "INSERT OR IGNORE INTO meta VALUES (?, ?)"
+        connection.execute(put, ("ledger_id", str(new_id)))
+        connection.execute(put, ("schema", SCHEMA_VERSION))
+    except sqlite3.Error as error:
+        raise StartRefused(f"The database {path} cannot be prepared: {error}.") from None
+
+
+def identify(connection: sqlite3.Connection, path: Path, *, may_be_half: bool = False) -> UUID:
+    """The id of the ledger in a file. StartRefused when there is none, it is of another version, or
+    it is only half moved in and may not be.
+    """
+    try:
+        meta = dict(connection.execute("SELECT key, value FROM meta"))
+    except sqlite3.Error as error:
+        raise StartRefused(f"{path} is no ledger: {error}.") from None
+    if meta.get("schema") != SCHEMA_VERSION:
+        raise StartRefused(
+            f"{path} has schema {meta.get('schema')}; this version reads {SCHEMA_VERSION}."
+        )
+    if not may_be_half:
+        require_settled(meta.get(MOVE), str(path))
+    return UUID(meta["ledger_id"])
+
+
+def _is_ours(connection: sqlite3.Connection) -> bool:
+    """Marked as a ledger, or empty: most programs leave the mark at 0."""
+    mark = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    has_tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    return mark == APPLICATION_ID or (mark == 0 and not has_tables)

@@ -1,0 +1,98 @@
+"""Places in the past as callers name them: a position, or an instant, which means what was recorded
+until then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ledger.application.ledger import Ledger
+from ledger.clock import rfc3339
+from ledger.errors import InvalidField
+from ledger.store.event_queries import from_microseconds
+
+AsOf = int | datetime
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Moment:
+    """A place in the past, and the instant that questions asked there go by. Of two instants at one
+    position the later one comes after the other.
+    """
+
+    position: int
+    at: datetime
+
+
+class Moments:
+    """Tells which place of one ledger is meant. `name` is what refusals call it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def end(self, after_position: int | None = None) -> int:
+        """Where the book ends, as this process knows it. Refuses InvalidField for what is beyond
+        it.
+        """
+        end = self._ledger.writer.position
+        if after_position is not None:
+            _require_within(after_position, end, "after_position")
+        return end
+
+    def position(self, as_of: AsOf, name: str = "as_of") -> int:
+        """The position that is meant. Refuses InvalidField for what is still to come, and for an
+        instant without an offset.
+        """
+        if isinstance(as_of, datetime):
+            require_offset(as_of, name)
+            if as_of > self._ledger.clock.now():
+                raise InvalidField(name, "is in the future: what will be is not known")
+            return self._ledger.reading.position_at(as_of)
+        _require_within(as_of, self._ledger.writer.position, name)
+        return as_of
+
+    def moment(self, as_of: AsOf, name: str = "as_of") -> Moment:
+        """The position that is meant, and its instant. Refuses as `position`."""
+        position = self.position(as_of, name)
+        if isinstance(as_of, datetime):
+            return Moment(position, as_of)
+        return Moment(position, self._ledger.reading.recorded_at(position))
+
+    def past(self, as_of: AsOf) -> Moment:
+        """As `moment`, of what is to be told as it stood. An instant before the first event is
+        refused, too: there was no ledger yet. Position 0 is the empty one.
+        """
+        moment = self.moment(as_of)
+        if moment.position == 0 and isinstance(as_of, datetime):
+            first = self._ledger.book.read(after=0, limit=1)
+            if first:
+                born = rfc3339(from_microseconds(first[0].recorded_at))
+                raise InvalidField("as_of", f"is before the first event, which is of {born}")
+        return moment
+
+    def now(self) -> Moment:
+        """The end of the book, at this instant."""
+        return Moment(self.end(), self._ledger.clock.now())
+
+
+def require_stretch(since: datetime | None, until: datetime | None) -> None:
+    """Refuse InvalidField for two instants between which nothing can be."""
+    for name, at in (("since", since), ("until", until)):
+        if at is not None:
+            require_offset(at, name)
+    if since is not None and until is not None and until < since:
+        raise InvalidField("until", "is before since")
+
+
+def require_offset(at: datetime, name: str) -> None:
+    """Refuse InvalidField for an instant that could be anywhere."""
+    if at.tzinfo is None:
+        raise InvalidField(name, "must be an instant with an offset: 2026-01-31T09:00:00Z")
+
+
+def _require_within(position: int, end: int, name: str) -> None:
+    if position > end:
+        raise InvalidField(name, f"is beyond the end of the book, which is {end}")
+    if position < 0:
+        raise InvalidField(name, "is before the beginning of the book, which is 0")

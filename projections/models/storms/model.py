@@ -1,0 +1,236 @@
+"""Storms: stretches in which several jobs fail of one thing, known by the signature of their errors
+(DESIGN §12).
+
+A storm opens at the failure that gives 3 jobs one signature within 10 minutes. Its number is the
+position of the earliest failure in that window, so a rebuild gives the same one. While it is open
+it takes every failure of that signature. It is over when fewer than 2 of its jobs are left (a job
+leaves by success, pause, trip or delete), or when 70 minutes have passed without a failure.
+
+Every failure is of one storm at most. So when a storm is over and its signature comes back, with 3
+jobs within 10 minutes one of whose failures it took, it is that storm which goes on.
+
+Whether a storm is open is not written down: time passes without events. It follows from when its
+last failure was and who is left, for the next failure by its own instant, and for whoever asks by
+theirs (`storm_questions`). Each event is looked at by itself, so pages make no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ledger.store.records import Fact
+from projections.models.storms import aftermath as storm_aftermath
+from projections.stores.model import Statement
+
+NAME = "storms"
+VERSION = 3
+MINUTE = 60_000_000
+"""Instants and durations here are in µs."""
+WINDOW = 10 * MINUTE
+SILENCE = 70 * MINUTE
+OPENING_JOBS = 3
+REMAINING_JOBS = 2
+
+TABLES = (
+    "storms",
+    "storm_failures",
+    "storm_members",
+    "past_storm_members",
+    *storm_aftermath.TABLES,
+)
+_STORMS = """
+CREATE TABLE storms{g} (
+    number BIGINT PRIMARY KEY,
+    signature TEXT NOT NULL,
+    failure_class TEXT NOT NULL,
+    first_failed_at BIGINT NOT NULL,
+    opened_at BIGINT NOT NULL,
+    opened_position BIGINT NOT NULL,
+    last_failed_at BIGINT NOT NULL
+);
+CREATE INDEX storms{g}_by_signature ON storms{g} (signature, last_failed_at);
+CREATE INDEX storms{g}_by_last ON storms{g} (last_failed_at);
+CREATE TABLE storm_failures{g} (
+    position BIGINT PRIMARY KEY,
+    storm BIGINT NOT NULL,
+    signature TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    taken_position BIGINT NOT NULL,
+    tripped_position BIGINT
+);
+CREATE INDEX storm_failures{g}_by_storm ON storm_failures{g} (storm, job_id);
+CREATE INDEX storm_failures{g}_by_job ON storm_failures{g} (job_id, version);
+CREATE INDEX storm_failures{g}_of_none ON storm_failures{g} (signature, recorded_at)
+    WHERE storm = 0;
+CREATE TABLE storm_members{g} (
+    storm BIGINT NOT NULL,
+    signature TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    taken_position BIGINT NOT NULL,
+    last_failed_at BIGINT NOT NULL,
+    left_at BIGINT,
+    left_by TEXT,
+    left_position BIGINT,
+    PRIMARY KEY (storm, signature, job_id)
+);
+CREATE INDEX storm_members{g}_by_signature ON storm_members{g} (signature, last_failed_at);
+CREATE INDEX storm_members{g}_present ON storm_members{g} (job_id) WHERE left_at IS NULL;
+CREATE TABLE past_storm_members{g} (
+    storm BIGINT NOT NULL,
+    signature TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    returned_position BIGINT NOT NULL,
+    left_at BIGINT NOT NULL,
+    left_by TEXT NOT NULL,
+    left_position BIGINT NOT NULL,
+    PRIMARY KEY (storm, signature, job_id, returned_position)
+);
+"""
+SCHEMA = _STORMS + storm_aftermath.SCHEMA
+"""Storm 0 is none: failures and jobs that may yet come to be of one. Positions say since when each
+row says what it says, so that `past_storms` can tell how the storms stood before.
+"""
+
+# -- a failure ----------------------------------------------------------------------------------
+
+_NONE = "storm = 0 AND signature = :signature"
+_TAKER = "(SELECT storm FROM storm_failures{g} WHERE position = :position)"
+"""The storm that takes this failure, once that is decided."""
+PRESENT = (
+    "(SELECT COUNT(*) FROM storm_members{g} AS member "
+    "WHERE member.storm = storms{g}.number AND member.left_at IS NULL)"
+)
+
+FORGET_FAILURES = f"DELETE FROM storm_failures{{g}} WHERE {_NONE} AND recorded_at < :window_from"
+FORGET_JOBS = f"DELETE FROM storm_members{{g}} WHERE {_NONE} AND last_failed_at < :window_from"
+KEEP_FAILURE = """
+INSERT INTO storm_failures{g} (
+    position, storm, signature, job_id, version, recorded_at, taken_position
+) VALUES (:position, 0, :signature, :job_id, :version, :at, :position)
+"""
+KEEP_JOB = """
+INSERT INTO storm_members{g} (storm, signature, job_id, taken_position, last_failed_at)
+VALUES (0, :signature, :job_id, :position, :at)
+ON CONFLICT (storm, signature, job_id) DO UPDATE
+SET last_failed_at = excluded.last_failed_at, left_at = NULL, left_by = NULL, left_position = NULL
+"""
+DECIDE = f"""
+UPDATE storm_failures{{g}} SET storm = COALESCE(
+    (
+        SELECT MAX(number) FROM storms{{g}}
+        WHERE signature = :signature AND last_failed_at > :silent_from
+        AND {PRESENT} >= {REMAINING_JOBS}
+    ),
+    (
+        SELECT COALESCE(
+            (
+                SELECT MAX(number) FROM storms{{g}}
+                WHERE signature = :signature AND last_failed_at >= :window_from
+            ),
+            (SELECT MIN(position) FROM storm_failures{{g}} WHERE {_NONE})
+        )
+        WHERE {OPENING_JOBS} <= (
+            SELECT COUNT(DISTINCT job_id) FROM storm_members{{g}}
+            WHERE signature = :signature AND last_failed_at >= :window_from
+        )
+    ),
+    0
+) WHERE position = :position
+"""
+"""An open storm of the signature; else, with jobs enough in the window, the one that took a failure
+in the window, or a new one; else none.
+"""
+TAKE_FAILURES = (
+    f"UPDATE storm_failures{{g}} SET storm = {_TAKER}, taken_position = :position "
+    f"WHERE {_NONE} AND {_TAKER} <> 0"
+)
+OPEN = """
+INSERT INTO storms{g} (
+    number, signature, failure_class, first_failed_at, opened_at, opened_position, last_failed_at
+)
+SELECT first.position, first.signature, :failure_class, first.recorded_at, this.recorded_at,
+    this.position, this.recorded_at
+FROM storm_failures{g} AS this JOIN storm_failures{g} AS first ON first.position = this.storm
+WHERE this.position = :position
+ON CONFLICT (number) DO UPDATE SET last_failed_at = excluded.last_failed_at
+"""
+KEEP_LEFT = f"""
+INSERT INTO past_storm_members{{g}} (
+    storm, signature, job_id, returned_position, left_at, left_by, left_position
+)
+SELECT storm, signature, job_id, :position, left_at, left_by, left_position
+FROM storm_members{{g}} AS member
+WHERE storm = {_TAKER} AND storm <> 0 AND signature = :signature AND left_at IS NOT NULL
+AND EXISTS (SELECT 1 FROM storm_members{{g}} WHERE {_NONE} AND job_id = member.job_id)
+"""
+"""How those had left who are back."""
+TAKE_JOBS = f"""
+INSERT INTO storm_members{{g}} (
+    storm, signature, job_id, taken_position, last_failed_at, left_at, left_by, left_position
+)
+SELECT {_TAKER}, signature, job_id, :position, last_failed_at, left_at, left_by, left_position
+FROM storm_members{{g}} WHERE {_NONE} AND {_TAKER} <> 0
+ON CONFLICT (storm, signature, job_id) DO UPDATE
+SET last_failed_at = excluded.last_failed_at, left_at = excluded.left_at,
+    left_by = excluded.left_by, left_position = excluded.left_position
+"""
+RELEASE_JOBS = f"DELETE FROM storm_members{{g}} WHERE {_NONE} AND {_TAKER} <> 0"
+FAILURE = (
+    FORGET_FAILURES, FORGET_JOBS, KEEP_FAILURE, KEEP_JOB, DECIDE, TAKE_FAILURES, OPEN, KEEP_LEFT,
+    TAKE_JOBS, RELEASE_JOBS,
+)  # fmt: skip
+"""What a failure changes, in this order."""
+
+# -- leaving ------------------------------------------------------------------------------------
+
+LEAVE = """
+UPDATE storm_members{g} SET left_at = :at, left_by = :left_by, left_position = :position
+WHERE job_id = :job_id AND left_at IS NULL
+"""
+TRIP = """
+UPDATE storm_failures{g} SET tripped_position = :position
+WHERE job_id = :job_id AND version = :version - 1
+"""
+"""A failure and the trip it makes stand in one append, one after the other."""
+_LEAVES = {
+    "job.run_succeeded": "succeeded",
+    "job.paused": "paused",
+    "job.circuit_tripped": "tripped",
+    "job.deleted": "deleted",
+}
+
+
+def project(fact: Fact) -> Iterable[Statement]:
+    """What one event changes: of a failure all there is, of whatever makes a job leave one line."""
+    if fact.topic == "job.run_failed":
+        return _failed(fact)
+    left_by = _LEAVES.get(fact.topic)
+    return _left(fact, left_by) if left_by is not None else storm_aftermath.project(fact)
+
+
+def _failed(fact: Fact) -> Iterable[Statement]:
+    values = {
+        "position": fact.position,
+        "job_id": str(fact.stream),
+        "version": fact.version,
+        "signature": fact.data["signature"],
+        "failure_class": fact.data["failure_class"],
+        "at": fact.recorded_at,
+        "window_from": fact.recorded_at - WINDOW,
+        "silent_from": fact.recorded_at - SILENCE,
+    }
+    return [(statement, values) for statement in FAILURE]
+
+
+def _left(fact: Fact, left_by: str) -> Iterable[Statement]:
+    values = {
+        "job_id": str(fact.stream),
+        "at": fact.recorded_at,
+        "left_by": left_by,
+        "position": fact.position,
+    }
+    yield LEAVE, values
+    if fact.topic == "job.circuit_tripped":
+        yield TRIP, values | {"version": fact.version}

@@ -1,0 +1,5 @@
+"""Every question to one ledger, answered alike in a process, over HTTP and on the command line."""
+
+from projections.queries.service import Answers
+
+__all__ = ["Answers"]

@@ -1,0 +1,43 @@
+"""The gaps as they are asked for: recorded ones, and beside them those that are still open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.application.ledger import Ledger
+from projections.filters.as_of import Moment
+from projections.history.history import History
+from projections.models.gaps import open as open_gaps
+from projections.models.gaps import queries as gap_questions
+from projections.models.gaps.queries import GapFilter
+from projections.stores.contract import Questions
+
+
+class AllGaps:
+    """Answers from the copies, and for what no event has recorded yet from the jobs."""
+
+    def __init__(self, ledger: Ledger, history: History) -> None:
+        self._ledger = ledger
+        self._history = history
+
+    def answer(
+        self, questions: Questions, asked: GapFilter, *, as_of: Moment | None = None
+    ) -> dict[str, Any]:
+        """A page of recorded gaps and its cursor, and beside the first page those that are open,
+        now or at the moment of the past that the questions are put to. Refuses InvalidField for
+        what can mean nothing.
+        """
+        found, following = gap_questions.find(questions, asked)
+        if as_of is None:
+            jobs, now = open_gaps.live_jobs(self._ledger), self._ledger.clock.now()
+        else:
+            now = as_of.at
+            candidates = open_gaps.standing_still(questions, asked, now=now)
+            jobs = [self._history.state(*one) for one in candidates]
+        still_open, count = open_gaps.find(jobs, asked, now=now)
+        return {
+            "gaps": found,
+            "next": following,
+            "open": still_open if asked.cursor is None else [],
+            "open_count": count,
+        }

@@ -1,0 +1,83 @@
+"""What whoever tells people of storms has to know of them, from the copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from ledger.dispatch.notifications.storm_source import SeenStorm
+from ledger.domain.recovery.selection import StormMembers
+from ledger.store.event_queries import from_microseconds, microseconds
+from projections.models.storms import model as storms
+from projections.models.storms.queries import SHOWN, over_at
+from projections.read_models import Copies
+from projections.stores.contract import Questions, Row
+
+RECENT = timedelta(days=7)
+"""A storm whose last failure is longer past is told to nobody any more."""
+MAX_STORMS = 200
+"""Storms that are looked at together; more of them in a week are told of later, or not at all."""
+
+RECENT_STORMS = f"""
+{SHOWN} WHERE opened_position > :after AND last_failed_at > :since ORDER BY number LIMIT :limit
+"""
+MEMBERS = """
+SELECT COALESCE(jobs.name, failure.job_id) AS name,
+    MIN(failure.position) AS first_position, MAX(failure.position) AS last_position
+FROM storm_failures AS failure LEFT JOIN jobs ON jobs.id = failure.job_id
+WHERE failure.storm = :number GROUP BY failure.job_id, jobs.name
+ORDER BY first_position
+"""
+"""The copy of the jobs may have stopped before this one: then ids stand for names."""
+TAKEN = """
+SELECT 1 AS found FROM storm_failures
+WHERE job_id = :job_id AND version = :version AND storm <> 0
+"""
+
+
+class StormNews:
+    """See `ledger.dispatch.notifications.storm_source.KnownStorms`."""
+
+    def __init__(self, copies: Copies) -> None:
+        self._copies = copies
+
+    def recent(self, *, after: int, now: datetime) -> Sequence[SeenStorm]:
+        """The storms of the last days that opened after a position, oldest first, as far as the
+        copies have come.
+        """
+        values = {"after": after, "since": microseconds(now - RECENT), "limit": MAX_STORMS}
+        with self._copies.reading() as questions:
+            return [_seen(questions, row, now) for row in questions.rows(RECENT_STORMS, values)]
+
+    def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:
+        """Whether the failure at a version of a job is a storm's. Refuses Behind while the copies
+        have not come to the position.
+        """
+        self._copies.wait_for(position, needs=(storms.NAME,))
+        with self._copies.reading() as questions:
+            found = questions.row(TAKEN, {"job_id": str(job_id), "version": version})
+        return found is not None
+
+    def members(self, storm_id: str) -> StormMembers:
+        """Who tripped in a storm, as its recovery would take them."""
+        return self._copies.storm_members(storm_id)
+
+
+def _seen(questions: Questions, row: Row, now: datetime) -> SeenStorm:
+    members = questions.rows(MEMBERS, {"number": row["number"]})
+    ended_at = over_at(row, microseconds(now))
+    may_return = microseconds(now) - int(row["last_failed_at"]) <= storms.WINDOW
+    return SeenStorm(
+        id=f"S-{row['number']}",
+        signature=row["signature"],
+        failure_class=row["failure_class"],
+        first_failed_at=from_microseconds(row["first_failed_at"]),
+        last_failed_at=from_microseconds(row["last_failed_at"]),
+        first_position=row["number"],
+        last_position=max(member["last_position"] for member in members),
+        is_final=ended_at is not None and not may_return,
+        failure_count=int(row["failure_count"]),
+        trip_count=int(row["trip_count"]),
+        job_names=[member["name"] for member in members],
+    )

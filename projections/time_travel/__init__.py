@@ -1,0 +1,1 @@
+"""projections/time_travel."""

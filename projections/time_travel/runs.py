@@ -1,0 +1,80 @@
+"""A job's runs as they once stood: the read model of runs, over the events of one page.
+
+What is read is as long as the page, however long the history is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+from uuid import UUID
+
+from ledger.application.ledger import Ledger
+from ledger.store.records import Fact, Recorded
+from projections.models import runs
+from projections.models.jobs.queries import read_cursor
+from projections.stores.sqlite import SQLiteQuestions
+
+STARTED = "job.run_started"
+AT_ONCE = 500
+"""Events read at a time."""
+STEP = 50
+"""Events read at a time when the start of one run is looked for."""
+
+
+class PastRuns:
+    """The runs of a job up to one version of its stream."""
+
+    def __init__(self, ledger: Ledger, job_id: UUID, version: int) -> None:
+        self._ledger = ledger
+        self._job_id = job_id
+        self._version = version
+
+    def page(self, *, cursor: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+        """One page, newest first, and the cursor of the next; as the copies answered then."""
+        last = self._version if cursor is None else self._before(read_cursor(cursor))
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.executescript(runs.SCHEMA.format(g=""))
+            for fact in self._facts(last, limit + 1):
+                for statement, values in runs.project(fact):
+                    connection.execute(statement.format(g=""), values)
+            return runs.find(SQLiteQuestions(connection), self._job_id, cursor=cursor, limit=limit)
+
+    def _facts(self, last: int, run_count: int) -> list[Fact]:
+        """The events up to a version, back to the start of that many runs."""
+        found: list[Recorded] = []
+        starts = 0
+        while last > 0 and starts < run_count:
+            first = max(0, last - AT_ONCE)
+            some = self._read(first, last)
+            starts += sum(item.topic == STARTED for item in some)
+            found[:0] = some
+            last = first
+        return self._ledger.mapper.to_facts(found)
+
+    def _before(self, fence: int) -> int:
+        """The last version before the run with a fence began; fences grow, so it is halved for."""
+        low, high = 0, self._version
+        while low < high:
+            middle = (low + high) // 2
+            started = self._start_after(middle)
+            if started is None or started.data["fence"] >= fence:
+                high = middle
+            else:
+                low = started.version
+        started = self._start_after(low)
+        return self._version if started is None else started.version - 1
+
+    def _start_after(self, version: int) -> Fact | None:
+        """The first start of a run after a version."""
+        while version < self._version:
+            upto = min(self._version, version + STEP)
+            started = [item for item in self._read(version, upto) if item.topic == STARTED]
+            if started:
+                return self._ledger.mapper.to_facts(started[:1])[0]
+            version = upto
+        return None
+
+    def _read(self, after: int, upto: int) -> list[Recorded]:
+        return self._ledger.book.stream(self._job_id, after=after, upto=upto, limit=AT_ONCE)

@@ -1,0 +1,171 @@
+"""What happened to each job as far as a breaker is concerned: the runs that did not succeed, the
+first success after each, and the events by which it stopped, came back or got another policy.
+
+The runs come from their copy, which knows at once what followed each; the rest is rare, and comes
+from the book. Runs that succeeded after a success are only counted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from ledger.clock import parse_rfc3339
+from ledger.store.audit_query import AuditQuery
+from ledger.store.event_queries import Reading
+from projections.stores.contract import Questions, Row
+
+TURNS = (
+    "job.scheduled", "job.amended", "job.imported", "job.paused", "job.resumed",
+    "job.force_resumed", "job.circuit_tripped", "job.circuit_closed", "job.completed",
+    "job.deleted",
+)  # fmt: skip
+
+HIGHEST_FENCE = 2**62
+
+UNSUCCESSFUL = """
+SELECT run.job_id, run.fence, run.status, run.trigger, run.failure_class, run.signature, run.error,
+    run.ended_position, run.ended_at,
+    following.status AS next_status, following.ended_position AS next_position,
+    following.ended_at AS next_ended_at, following.fence AS next_fence
+FROM runs AS run LEFT JOIN runs AS following
+    ON following.job_id = run.job_id AND following.fence = (
+        SELECT MIN(later.fence) FROM runs AS later
+        WHERE later.job_id = run.job_id AND later.fence > run.fence
+    )
+WHERE run.status IN ('failed', 'lost', 'blocked') AND run.ended_position <= :until
+"""
+ATTEMPTS = """
+SELECT job_id, COUNT(*) AS count FROM runs
+WHERE ended_position > :since AND ended_position <= :until GROUP BY job_id
+"""
+ATTEMPTS_OF = """
+SELECT COUNT(*) AS count FROM runs
+WHERE job_id = :job_id AND fence > :after_fence AND fence < :before_fence
+AND ended_position > :since AND ended_position <= :until
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A run that did not succeed (failed, lost, blocked), or the first one after it that did."""
+
+    position: int
+    at: datetime
+    fence: int
+    status: str
+    trigger: str
+    failure_class: str | None
+    signature: str | None
+    cause: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An event by which a job began, stopped, came back, or got another policy."""
+
+    position: int
+    at: datetime
+    version: int
+    topic: str
+    data: Mapping[str, Any]
+
+
+Step = Ending | Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Runs of a job between two fences (a fence is the version of the run's start), perhaps only
+    those that ended by an instant.
+    """
+
+    after_fence: int
+    before_fence: int = HIGHEST_FENCE
+    until: datetime | None = None
+
+
+@dataclass(slots=True)
+class Life:
+    """One job's steps in the order of the book up to a position, and how many of its runs ended in
+    the stretch that was asked for.
+    """
+
+    job_id: str
+    until: int
+    name: str = ""
+    steps: list[Step] = field(default_factory=list)
+    attempts: int = 0
+
+
+def lives(questions: Questions, reading: Reading, *, since: int, until: int) -> Iterator[Life]:
+    """Every job that was scheduled up to `until`, from its beginning on; its attempts are those
+    that ended after `since`. Positions.
+    """
+    found: dict[str, Life] = {}
+    turns = AuditQuery(topics=TURNS, until_position=until)
+    for event in reading.export(turns):
+        life = found.setdefault(event["job_id"], Life(event["job_id"], until))
+        life.name = _name(event, life.name)
+        life.steps.append(_turn(event))
+    for job_id, endings in _endings(questions, until).items():
+        found[job_id].steps += endings
+    for row in questions.rows(ATTEMPTS, {"since": since, "until": until}):
+        found[row["job_id"]].attempts = int(row["count"])
+    for life in found.values():
+        life.steps.sort(key=attrgetter("position"))
+        yield life
+
+
+def attempts_of(questions: Questions, job_id: str, span: Span, *, since: int, until: int) -> int:
+    """How many runs of a job lie in a span and ended in a stretch of positions."""
+    values = {"job_id": job_id, "since": since, "until": until}
+    fences = {"after_fence": span.after_fence, "before_fence": span.before_fence}
+    row = questions.row(ATTEMPTS_OF, values | fences)
+    return int(row["count"]) if row is not None else 0
+
+
+def _endings(questions: Questions, until: int) -> Mapping[str, list[Ending]]:
+    endings: dict[str, list[Ending]] = defaultdict(list)
+    for row in questions.rows(UNSUCCESSFUL, {"until": until}):
+        endings[row["job_id"]].append(_unsuccessful(row))
+        has_followed = row["next_status"] == "succeeded" and row["next_position"] <= until
+        if has_followed:
+            endings[row["job_id"]].append(_success_after(row))
+    return endings
+
+
+def _unsuccessful(row: Row) -> Ending:
+    return Ending(
+        row["ended_position"],
+        parse_rfc3339(row["ended_at"]),
+        row["fence"],
+        row["status"],
+        row["trigger"],
+        row["failure_class"],
+        row["signature"],
+        row["error"] if row["status"] == "lost" else None,
+    )
+
+
+def _success_after(row: Row) -> Ending:
+    at = parse_rfc3339(row["next_ended_at"])
+    fence, position = row["next_fence"], row["next_position"]
+    return Ending(position, at, fence, "succeeded", row["trigger"], None, None, None)
+
+
+def _turn(event: Mapping[str, Any]) -> Turn:
+    at = parse_rfc3339(event["timestamp"])
+    return Turn(event["position"], at, event["version"], event["topic"], event["data"])
+
+
+def _name(event: Mapping[str, Any], name: str) -> str:
+    if event["topic"] == "job.scheduled":
+        return str(event["data"]["name"])
+    if event["topic"] == "job.amended":
+        return str(event["data"]["changes"].get("name", name))
+    return name

@@ -1,0 +1,82 @@
+"""Whether anybody dispatched around a position, as far as the book shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
+from uuid import UUID
+
+from ledger.application.ledger import Ledger
+from ledger.store.audit_query import DISPATCHER, AuditQuery
+from ledger.store.audit_search import all_found
+from ledger.store.event_queries import from_microseconds
+from ledger.store.records import Fact, Recorded
+
+STARTED = "job.run_started"
+ENDS = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
+LOOK_BACK = 5000
+"""Events looked at for runs that were under way: those that began before are not counted."""
+AT_ONCE = 1000
+
+
+class Dispatching:
+    """The traces of dispatchers in the book, around a position."""
+
+    def __init__(self, ledger: Ledger, position: int) -> None:
+        self._ledger = ledger
+        self._position = position
+
+    def at(self, instant: datetime) -> Dispatching:
+        """The traces around what was the last position at an instant."""
+        return Dispatching(self._ledger, self._ledger.reading.position_at(instant))
+
+    def last(self) -> Fact | None:
+        """The last thing that a dispatcher did up to the position."""
+        asked = AuditQuery(source=DISPATCHER, until_position=self._position, order="desc", limit=1)
+        return self._one(asked)
+
+    def next(self) -> Fact | None:
+        """The first thing that a dispatcher did after the position."""
+        return self._one(AuditQuery(source=DISPATCHER, after_position=self._position, limit=1))
+
+    def is_leased(self, run_id: str) -> bool:
+        """Whether a run's work is done elsewhere now, so that it needs no node to live."""
+        return run_id in self._ledger.heads.leases
+
+    def open_runs(self) -> list[tuple[UUID, int]]:
+        """The runs that were under way at the position: job, and version of the start."""
+        seen: set[UUID] = set()
+        found: list[tuple[UUID, int]] = []
+        for item in self._back():
+            stream: UUID = item.originator_id  # type: ignore[assignment]  # ours always are
+            if stream not in seen and item.topic == STARTED:
+                found.append((stream, item.originator_version))
+            seen.add(stream)
+        return found
+
+    def ended_well(self, runs: Sequence[tuple[UUID, int]]) -> bool:
+        """Whether the book shows that one of these runs was held to its end: then a node was
+        alive meanwhile.
+        """
+        for job_id, version in runs:
+            later = self._ledger.book.stream(job_id, after=version, upto=version + 5, limit=5)
+            end = next((item for item in later if item.topic in ENDS), None)
+            if end is not None and end.topic != "job.run_lost":
+                return True
+        return False
+
+    def _back(self) -> list[Recorded]:
+        asked = AuditQuery(
+            topics=(STARTED, *ENDS), until_position=self._position, order="desc", limit=AT_ONCE
+        )
+        return list(islice(all_found(self._ledger.book, asked), LOOK_BACK))
+
+    def _one(self, asked: AuditQuery) -> Fact | None:
+        found = self._ledger.mapper.to_facts(self._ledger.book.find(asked))
+        return found[0] if found else None
+
+
+def when(fact: Fact) -> datetime:
+    """When an event was recorded."""
+    return from_microseconds(fact.recorded_at)

@@ -1,0 +1,385 @@
+"""docker-compose.yml, word for word against the program, and started as plain processes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import typer
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.bootstrap import DRAIN_SECONDS, SECRETS_FOLDER
+from api.cli.program import build
+from api.cli.server.server import FINISH_SECONDS
+from api.config.secret_env import IN_FILES, SUFFIX
+from api.demo.processes import ROOT
+from api.demo.waiting import wait_for
+from api.settings import COLLECTOR, SETTINGS, load_settings
+from tests.support.builders import a_spec
+from tests.support.composed import (
+    LIMIT_SECONDS,
+    METRICS,
+    PORT,
+    SECRETS,
+    Topology,
+    composed,
+    environment_of,
+    free_port,
+    image_environment,
+    make_secrets,
+    of_ours,
+    running,
+    services,
+)
+from tests.support.postgres_server import TestServer, running_server
+
+LISTENED = {"proxy": 8080, "prometheus": 9090, "grafana": 3000}
+"""What is published, and on which port its program listens inside."""
+NODES = ("api-1", "api-2", "dispatcher-1", "dispatcher-2")
+DISPATCHERS = 2
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def words_of(service: dict[str, Any]) -> list[str]:
+    """The words of a service's command that are for our program."""
+    command: list[str] = service["command"]
+    if command[0] != "sh":
+        return command
+    [line] = [line for line in command[-1].splitlines() if line.startswith("jobledger ")]
+    return shlex.split(line.partition(">")[0].replace("$$(date +%s)", "0"))
+
+
+# -- every word against the program ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", of_ours())
+def test_every_command_is_one_of_the_program_with_flags_that_it_has(name: str) -> None:
+    program: Any = typer.main.get_command(build())
+
+    first, *words = words_of(dict(of_ours()[name]))
+    command = program
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+
+    assert first == "jobledger"
+    assert not getattr(command, "commands", {}), words
+    command.make_context("jobledger", words)  # refuses what it does not know
+
+
+@pytest.mark.parametrize("name", of_ours())
+def test_every_variable_is_a_setting_and_all_of_them_load(name: str, tmp_path: Path) -> None:
+    service = of_ours()[name]
+    secrets = make_secrets(tmp_path)
+    environ = environment_of(service)
+    known = {one.name for one in SETTINGS} | {f"{one}{SUFFIX}" for one in IN_FILES}
+
+    settings = load_settings(
+        {key: text.replace(SECRETS, str(secrets)) for key, text in environ.items()}
+    )
+
+    assert environ.keys() <= known | {COLLECTOR}
+    assert settings.port == PORT
+    if "JOBLEDGER_DSN_FILE" in environ:
+        assert settings.address is not None
+    else:
+        assert settings.url == f"http://api-1:{PORT}"
+
+
+def test_the_migration_is_the_owners_and_nodes_have_a_role_of_their_own() -> None:
+    found = of_ours()
+    roles = (ROOT / "deploy" / "postgres" / "roles.sql").read_text()
+
+    assert environment_of(found["migrate"])["JOBLEDGER_DSN_FILE"] == f"{SECRETS}/owner_dsn"
+    for name in NODES:
+        assert environment_of(found[name])["JOBLEDGER_DSN_FILE"] == f"{SECRETS}/node_dsn"
+    assert "IN ROLE jobledger_app" in roles
+
+
+def test_every_secret_is_made_given_and_used(tmp_path: Path) -> None:
+    declared = composed()["secrets"]
+    made = {file.name for file in make_secrets(tmp_path).iterdir()}
+    mounted = {file: name for name, one in services().items() for file in one.get("secrets", [])}
+
+    assert set(declared) == made == set(mounted)
+    for name, one in declared.items():
+        assert one == {"file": f"deploy/secrets/{name}"}
+    for service in services().values():
+        text = yaml.safe_dump([service.get(key) for key in ("environment", "command")])
+        named = set(re.findall(rf"{SECRETS}/(\w+)", text))
+        assert named <= set(service.get("secrets", []))
+    assert "/deploy/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_secrets_are_made_once_and_are_nobody_elses(tmp_path: Path) -> None:
+    folder = make_secrets(tmp_path)
+    before = {file.name: file.read_text() for file in folder.iterdir()}
+
+    make_secrets(tmp_path)
+
+    assert {file.name: file.read_text() for file in folder.iterdir()} == before
+    assert len(set(before.values())) == len(before)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert all(file.stat().st_mode & 0o777 == 0o444 for file in folder.iterdir())
+
+
+def test_every_published_port_is_listened_on_and_reached_from_this_machine_only() -> None:
+    published = {name: one["ports"] for name, one in services().items() if "ports" in one}
+    [bound] = re.findall(r"^ +bind :(\d+)$", (ROOT / "deploy" / "haproxy.cfg").read_text(), re.M)
+
+    assert published.keys() == LISTENED.keys()
+    assert int(bound) == LISTENED["proxy"]
+    for name, ports in published.items():
+        [(address, _, inside)] = [port.split(":") for port in ports]
+        assert (address, int(inside)) == ("127.0.0.1", LISTENED[name])
+
+
+def test_every_path_that_is_mounted_is_there() -> None:
+    document = composed()
+    used = set()
+    for service in document["services"].values():
+        for mount in service.get("volumes", []):
+            source, inside, *mode = mount.split(":")
+            if source.startswith("./"):
+                assert (ROOT / source).exists(), mount
+                assert mode == ["ro"], mount
+            else:
+                used.add(source)
+                assert inside.startswith("/")
+    assert used == set(document["volumes"])
+
+
+def test_nodes_share_the_data_folder_that_the_image_made_for_its_user() -> None:
+    for name in NODES:
+        assert of_ours()[name]["volumes"] == ["data:/data"]
+    assert image_environment()["JOBLEDGER_DATA"] == "/data"
+    for folder in ("/data", METRICS):
+        assert re.search(
+            rf"install --directory --owner=jobledger --mode=0\d+ {folder}\b", DOCKERFILE
+        )
+    assert re.search(r"^USER jobledger$", DOCKERFILE, re.M)
+    assert DOCKERFILE.index("useradd") < DOCKERFILE.index("\nUSER ")
+    assert SECRETS_FOLDER not in image_environment()["JOBLEDGER_DATA"]
+
+
+def test_nothing_runs_as_root_or_with_a_right_that_it_does_not_need() -> None:
+    for name, service in services().items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "build" in service or service["user"] not in ("root", "0"), name
+        assert "privileged" not in service
+
+
+def test_nodes_may_end_their_runs_before_they_are_killed() -> None:
+    for name in NODES:
+        given = re.fullmatch(r"(\d+)s", of_ours()[name]["stop_grace_period"])
+        assert given
+        assert int(given[1]) > DRAIN_SECONDS + FINISH_SECONDS
+
+
+def test_everything_waits_for_what_it_needs() -> None:
+    found = services()
+    for name, service in found.items():
+        for needed, how in service.get("depends_on", {}).items():
+            condition = how["condition"]
+            has_check = "test" in found[needed].get("healthcheck", {})
+            assert condition != "service_healthy" or has_check, name
+    for name in NODES:
+        assert found[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert found["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+    assert re.fullmatch(r"postgres:\d+", found["postgres"]["image"])
+
+
+def test_prometheus_asks_every_node_with_the_token_that_is_made_for_it() -> None:
+    configuration = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())
+    [scraping] = configuration["scrape_configs"]
+    targets = [target for one in scraping["static_configs"] for target in one["targets"]]
+    mounts = {mount.split(":")[1] for mount in services()["prometheus"]["volumes"]}
+
+    assert sorted(targets) == [f"{name}:{PORT}" for name in NODES]
+    assert scraping["authorization"]["credentials_file"] == f"{METRICS}/token"
+    assert set(configuration["rule_files"]) <= mounts
+    assert METRICS in mounts
+    assert f"> {METRICS}/new" in of_ours()["metrics-token"]["command"][-1]
+
+
+def test_the_proxy_leads_to_every_api_node_that_is_ready() -> None:
+    text = (ROOT / "deploy" / "haproxy.cfg").read_text()
+    servers = re.findall(r"^ +server (\S+) (\S+):(\d+) cookie (\S+)$", text, re.M)
+
+    assert servers == [(name, name, str(PORT), name) for name in ("api-1", "api-2")]
+    assert "meth GET uri /readyz" in text
+
+
+def test_grafana_finds_its_source_and_its_dashboards() -> None:
+    folder = ROOT / "deploy" / "grafana" / "provisioning"
+    [source] = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())[
+        "datasources"
+    ]
+    [provider] = yaml.safe_load((folder / "dashboards" / "jobledger.yml").read_text())["providers"]
+    mounts = dict(mount.split(":")[:2] for mount in services()["grafana"]["volumes"])
+
+    assert source["url"] == f"http://prometheus:{LISTENED['prometheus']}"
+    assert provider["options"]["path"] in mounts.values()
+
+
+# -- the topology, for real -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[TestServer]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def topology(database: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+    with running(tmp_path_factory.mktemp("composed"), database) as started:
+        yield started
+
+
+def ask(topology: Topology, method: str, path: str, *, by: str, **body: Any) -> dict[str, Any]:
+    """One request to one node, as the admin."""
+    answer = httpx.request(
+        method,
+        topology.url(by) + path,
+        json=body or None,
+        headers={"Authorization": f"Bearer {topology.admin_token}"},
+        timeout=LIMIT_SECONDS,
+        trust_env=False,
+    )
+    assert answer.is_success, answer.text
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def schedule(topology: Topology, name: str) -> str:
+    job = a_spec(name=name, schedule={"kind": "every", "interval_seconds": 1})
+    job_id: str = ask(topology, "POST", "/v1/jobs", by="api-1", **job)["job"]["id"]
+    return job_id
+
+
+def nodes_that_ran(topology: Topology, job_id: str) -> set[str]:
+    """Which nodes ran a job, as the other API node tells it."""
+    path = f"/v1/events?topic=job.run_started&job={job_id}&limit=200"
+    events = ask(topology, "GET", path, by="api-2")["events"]
+    return {event["data"]["node"] for event in events}
+
+
+@pytest.mark.slow
+def test_jobs_that_one_node_takes_are_run_by_dispatchers_and_seen_on_the_other(
+    topology: Topology,
+) -> None:
+    jobs = [schedule(topology, f"tick-{number}") for number in range(8)]
+
+    def both() -> bool:
+        return len(set().union(*(nodes_that_ran(topology, job) for job in jobs))) == DISPATCHERS
+
+    assert wait_for("Runs on both dispatchers", both, seconds=LIMIT_SECONDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NODES)
+def test_prometheus_may_ask_every_node_and_may_nothing_else(topology: Topology, name: str) -> None:
+    header = {"Authorization": f"Bearer {topology.metrics_token}"}
+    answer = httpx.get(f"{topology.url(name)}/metrics", headers=header, trust_env=False)
+    refused = httpx.get(f"{topology.url(name)}/metrics", trust_env=False)
+
+    samples = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    assert samples["jobledger_dispatcher_running"] == float(name.startswith("dispatcher"))
+    assert samples["jobledger_lock_wait_seconds_count"] >= 0
+    assert refused.status_code == 401
+
+
+@pytest.mark.slow
+def test_a_dispatcher_answers_how_it_is_and_no_command(topology: Topology) -> None:
+    url = topology.url("dispatcher-1")
+
+    assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+    assert httpx.post(f"{url}/v1/jobs", trust_env=False, json={}).status_code == 404
+    assert httpx.get(f"{url}/", trust_env=False).status_code == 404
+
+
+@pytest.mark.slow
+def test_the_databases_healthcheck_runs(database: TestServer, topology: Topology) -> None:
+    kind, first, *words = services()["postgres"]["healthcheck"]["test"]
+    assert topology.processes
+
+    command = [str(database.bin / first), *words, f"--port={database.port}"]
+
+    assert kind == "CMD"
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="no haproxy on this machine")
+def test_the_proxy_passes_commands_and_the_live_stream_on_as_they_come(topology: Topology) -> None:
+    port = free_port()
+    text = (
+        (ROOT / "deploy" / "haproxy.cfg")
+        .read_text()
+        .replace("bind :8080", f"bind 127.0.0.1:{port}")
+    )
+    for name in ("api-1", "api-2"):
+        text = text.replace(f" {name}:{PORT} ", f" 127.0.0.1:{topology.ports[name]} ")
+    configuration = topology.folder / "haproxy.cfg"
+    configuration.write_text(text)
+    headers = {"Authorization": f"Bearer {topology.admin_token}"}
+    url = f"http://127.0.0.1:{port}"
+    with (topology.folder / "proxy.log").open("wb") as log:
+        proxy = subprocess.Popen(
+            [str(shutil.which("haproxy")), "-db", "-f", str(configuration)], stdout=log, stderr=log
+        )
+    try:
+        with httpx.Client(
+            base_url=url, headers=headers, timeout=LIMIT_SECONDS, trust_env=False
+        ) as it:
+            wait_for("The proxy", answers(it), seconds=LIMIT_SECONDS)
+            with it.stream("GET", "/v1/events/stream?topic=job.scheduled") as stream:
+                lines = stream.iter_lines()
+                made = it.post("/v1/jobs", json=a_spec(name="through-the-proxy")).json()["job"][
+                    "id"
+                ]
+                told = next(line for line in lines if line.startswith("data:") and made in line)
+    finally:
+        proxy.kill()
+        proxy.wait()
+
+    assert "job.scheduled" in told
+
+
+def answers(client: httpx.Client) -> Callable[[], bool]:
+    def look() -> bool:
+        try:
+            return client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    return look
+
+
+@pytest.mark.slow
+def test_when_a_dispatcher_is_killed_the_other_goes_on(topology: Topology) -> None:
+    topology.processes["dispatcher-1"].kill()
+    topology.processes["dispatcher-1"].wait(LIMIT_SECONDS)
+
+    jobs = [schedule(topology, f"after-{number}") for number in range(6)]
+
+    def all_run() -> bool:
+        return all(nodes_that_ran(topology, job) for job in jobs)
+
+    assert wait_for("Runs on the one that is left", all_run, seconds=LIMIT_SECONDS)
+    assert len(set().union(*(nodes_that_ran(topology, job) for job in jobs))) == 1
+    assert topology.is_healthy("dispatcher-2")

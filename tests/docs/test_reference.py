@@ -1,0 +1,287 @@
+"""The reference knows what the code knows, and nothing else: each list is taken from the code."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from fastapi.routing import APIRoute
+
+import api
+import ledger
+import projections
+from api.app import OPEN, create_app, role_of, routes_of
+from api.bootstrap import open_server_parts
+from api.config.secret_env import IN_FILES, SUFFIX
+from api.demo.processes import ROOT
+from api.http.errors import CODES, status_of
+from api.phantom import refusals as phantom
+from api.settings import NOT_SETTINGS, SECRET_PREFIX, SETTINGS, load_settings
+from ledger.domain.events import Event
+from ledger.errors import LedgerError
+from ledger.store.mapper import TOPICS
+from tests.flow.cli import test_cli_documented as cli
+from tests.support.docs_runner import DOCS, quoted, rows
+
+REFERENCE = DOCS / "reference"
+NOT_ANSWERED = {"error", "start_refused", "missing_secret", "worker_refused", "move_failed"}
+"""Codes that no HTTP answer has: of families, starts, blocked runs, workers and moves."""
+NOT_PHANTOMS = {
+    "run_superseded",
+    "job_not_failed",
+    "job_not_selected",
+    "job_in_recovery",
+    "nobody_to_revive",
+}
+"""Codes of routes that Phantom does not have."""
+SUCCESS = range(200, 400)
+
+
+def page(name: str) -> str:
+    return (REFERENCE / name).read_text()
+
+
+# -- the command line -----------------------------------------------------------------------------
+
+
+def told_flags() -> set[tuple[str, str]]:
+    """Every command with each flag that its section tells."""
+    parts = re.split(r"^### `jobledger ", page("cli.md"), flags=re.M)[1:]
+    found = set()
+    for part in parts:
+        heading, _, rest = part.partition("`\n")
+        words = " ".join(word for word in heading.split() if not word.isupper())
+        told = [cell for row in rows(rest.split("\n## ")[0]) for cell in quoted(row[0])]
+        found |= {(words, flag) for flag in told} | {(words, "")}
+    return found
+
+
+def known_flags() -> set[tuple[str, str]]:
+    found = set()
+    for words, command in cli.commands():
+        found.add((words, ""))
+        for parameter in command.params:
+            flags = (*parameter.opts, *parameter.secondary_opts)
+            found |= {(words, f) for f in flags if f.startswith("-") and f not in cli.COMMON}
+    return found
+
+
+def test_the_command_line_is_told_as_it_is() -> None:
+    assert told_flags() == known_flags()
+    told("commands", sum(not flag for _, flag in known_flags()))
+    told("flags", sum(bool(flag) for _, flag in known_flags()))
+
+
+# -- settings -------------------------------------------------------------------------------------
+
+
+def test_the_settings_are_told_as_they_are() -> None:
+    settings = {row[0]: row[1] for row in rows(page("settings.md"))}
+
+    assert settings == {
+        f"`{one.name}`": f"`{one.default}`" if one.default else "none" for one in SETTINGS
+    }
+    words = set(re.findall(r"\bJOBLEDGER_[A-Z_]+", page("settings.md")))
+    others = {name for name in words - {one.name for one in SETTINGS} if name != "JOBLEDGER_"}
+    in_files = {f"{name}{SUFFIX}" for name in IN_FILES}
+    assert others == {f"{SECRET_PREFIX}NAME", *NOT_SETTINGS, *in_files}
+    told("settings", len(settings))
+
+
+# -- events ---------------------------------------------------------------------------------------
+
+
+def section(topic: str) -> str:
+    found = re.search(rf"^### `{re.escape(topic)}`$(.*?)(?=^##|\Z)", page("events.md"), re.M | re.S)
+    assert found, f"{topic} is not in events.md"
+    return found[1]
+
+
+def test_the_topics_are_told_as_they_are() -> None:
+    assert re.findall(r"^### `(.*)`$", page("events.md"), re.M) == list(TOPICS)
+    told("topics", len(TOPICS))
+    told("fields", sum(len(own_hints(event)) for event in TOPICS.values()))
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topics_fields_are_told_as_they_are(topic: str) -> None:
+    event, text = TOPICS[topic], section(topic)
+    fields = {quoted(row[0])[0]: row[1] for row in rows(text)}
+
+    assert fields == {name: kind(event, name, hint) for name, hint in own_hints(event).items()}
+    golden = f"tests/golden/{topic}.v{event.class_version}.json"
+    assert f"Version {event.class_version}: [golden](../../{golden})" in text
+    assert (ROOT / golden).is_file()
+    for path in event.TEXTS:
+        field, _, inner = path.partition(".")
+        assert not inner or f"`{inner}`" in text.split(f"| `{field}` |")[1].splitlines()[0]
+
+
+def test_the_changelog_names_every_topic() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+
+    assert [topic for topic in TOPICS if f"`{topic}`" not in changelog] == []
+
+
+def test_what_every_event_carries_is_told_as_it_is() -> None:
+    text = page("events.md").partition("## Topics")[0]
+
+    carried = {
+        name: hint for name, hint in get_type_hints(Event).items() if name in Event.__annotations__
+    }
+    carried = {name: hint for name, hint in carried.items() if name.islower()}
+    assert {quoted(row[0])[0] for row in rows(text)} == {"timestamp", *carried} - {"class_version"}
+
+
+def own_hints(event: type[Event]) -> dict[str, Any]:
+    own = vars(event).get("__annotations__", {})
+    own = own.keys() - {"class_version"}
+    return {name: hint for name, hint in get_type_hints(event).items() if name in own}
+
+
+KINDS = (("list", "list"), ("dict", "map"), ("datetime", "instant"), ("bool", "flag"))
+
+
+def kind(event: type[Event], name: str, hint: object) -> str:
+    """How the reference calls the type of a field."""
+    shown = str(hint)
+    word = next((word for part, word in KINDS if part in shown), None)
+    if name in event.POSITIONS:
+        word = "positions" if word == "list" else "position"
+    elif name in event.TEXTS:
+        word = "free text"
+    elif word is None:
+        word = "number" if "int" in shown else "text"
+    return f"{word} or null" if "None" in shown else word
+
+
+# -- codes ----------------------------------------------------------------------------------------
+
+
+def refusals(family: type[LedgerError] = LedgerError) -> Iterator[type[LedgerError]]:
+    """Every class of refusal that any module of ours has."""
+    yield family
+    for below in family.__subclasses__():
+        yield from refusals(below)
+
+
+@cache
+def statuses() -> dict[str, str]:
+    """Every code with the status of its answer, as the table of statuses has it."""
+    for package in (ledger, projections, api):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    found = {one.code: str(status_of(one.__new__(one))) for one in refusals()}
+    return found | {code: str(status) for status, code in CODES.items()}
+
+
+def test_the_refusal_codes_are_told_as_they_are() -> None:
+    answered = {quoted(row[0])[0]: row for row in rows(page("codes.md")) if len(row) == 5}
+    others = {quoted(row[0])[0] for row in rows(page("codes.md")) if len(row) == 3}
+
+    assert others == NOT_ANSWERED
+    assert {code: row[1] for code, row in answered.items()} == {
+        code: status for code, status in statuses().items() if code not in NOT_ANSWERED
+    }
+    for code, row in answered.items():
+        theirs = phantom.refusal(int(row[1]), code, "", {}).status_code
+        assert row[4] == ("–" if code in NOT_PHANTOMS else str(theirs)), code
+    told("refusal codes", len(answered) + len(others))
+
+
+# -- routes ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every route there is, with its role and what OpenAPI says of it."""
+    settings = load_settings({}, {"data": tmp_path_factory.mktemp("served") / "data"})
+    parts = open_server_parts(settings, dispatches=False)
+    app = create_app(parts, settings)
+    document, routes = app.openapi()["paths"], routes_of(app)
+    parts.close(drain_seconds=0)
+    found = {}
+    for route in routes:
+        role = role_of(route) if isinstance(route, APIRoute) else None
+        for method in (route.methods or set()) - {"HEAD"}:
+            said = document.get(route.path, {}).get(method.lower())
+            found[method, route.path] = {"role": role.name if role else "open", "said": said}
+    return found
+
+
+def told_routes() -> dict[tuple[str, str], tuple[str, str, str]]:
+    found = [row for row in rows(page("http.md")) if len(row) == 4]
+    pairs = [(tuple(quoted(row[0])[0].split(" ", 1)), row[1:]) for row in found]
+    assert len(dict(pairs)) == len(pairs), "a route is told twice"
+    return dict(pairs)  # type: ignore[arg-type]  # two words and three cells each, as split
+
+
+def test_the_routes_are_told_with_their_roles(
+    served: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    roles = {route: cells[0] for route, cells in told_routes().items()}
+
+    assert roles == {route: one["role"] for route, one in served.items()}
+    assert {path for (_, path), role in roles.items() if role == "open"} == OPEN
+    told("routes", len(roles))
+
+
+def test_the_routes_are_told_with_what_they_take_and_answer(
+    served: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    for route, (_, takes, answers) in told_routes().items():
+        said = served[route]["said"]
+        if said is None:  # the page and the document itself are not in the document
+            continue
+        assert set(quoted(takes)) == taken(said), route
+        known = {code for code in said["responses"] if code.isdigit()}
+        assert known == set(re.findall(r"(?:^|\. )(2\d\d|422)(?=:)", answers)) & known, route
+
+
+def test_the_codes_that_routes_name_are_codes() -> None:
+    for route, (_, _, answers) in told_routes().items():
+        if route[1].startswith(phantom.PREFIX):
+            continue
+        for code in re.findall(r"\b[a-z]+_[a-z_]+\b", answers):
+            fields = quoted(answers)
+            assert code in statuses() or code in fields or code == "wait_seconds", (route, code)
+
+
+def taken(said: dict[str, Any]) -> set[str]:
+    """The keys of the body and the parameters of the query that a route knows."""
+    content = said.get("requestBody", {}).get("content", {}).get("application/json", {})
+    given = {one["name"] for one in said.get("parameters", []) if one["in"] == "query"}
+    return given | set(content.get("schema", {}).get("properties", {}))
+
+
+# -- links ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("paper", [*DOCS.rglob("*.md"), *ROOT.glob("*.md")], ids=lambda p: p.name)
+def test_no_paper_links_to_what_is_not_there(paper: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", paper.read_text())
+
+    assert [link for link in links if not (paper.parent / link).exists()] == []
+
+
+def test_the_index_names_every_paper() -> None:
+    index = (DOCS / "README.md").read_text()
+    papers = {str(paper.relative_to(DOCS)) for paper in DOCS.rglob("*.md")} - {"README.md"}
+
+    assert {
+        link for link in re.findall(r"\]\(([^)#:]+\.md)\)", index) if ".." not in link
+    } == papers
+    told("papers", len(papers))
+
+
+def told(what: str, count: int) -> None:
+    """Say how much was compared; shown by pytest -rP."""
+    print(f"{what}: {count}")
+    assert count

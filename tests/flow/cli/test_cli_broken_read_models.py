@@ -1,0 +1,111 @@
+"""Commands while the copies are wrong, broken or late: told, and in nobody's way."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.cli.output.render import next_text
+from api.cli.output.times import told_due
+from projections.read_models import COPIES_FILE
+from tests.support.builders import NOON, a_spec
+from tests.support.typed_commands import Shell, library
+
+STOP = "CREATE TRIGGER stop BEFORE UPDATE ON jobs_1 BEGIN SELECT RAISE(ABORT, 'no'); END"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def alter_copies(shell: Shell, sql: str) -> None:
+    with closing(sqlite3.connect(shell.data / COPIES_FILE)) as connection:
+        connection.execute(sql)
+        connection.commit()
+
+
+def test_a_job_is_resumed_by_its_name_while_the_list_of_jobs_is_broken(shell: Shell) -> None:
+    job = shell.schedule("Größe")
+    shell.schedule("other")
+    alter_copies(shell, STOP)
+    shell.ok("pause", "größe")
+
+    assert "behind" in shell.type("list").err
+    assert shell.ok("resume", "GRÖSSE", "--json").document["job"]["id"] == job["id"]
+    assert shell.ok("pause", job["id"][:13], "--json").document["job"]["id"] == job["id"]
+
+
+def test_a_name_in_the_book_is_whose_it_was_last(shell: Shell) -> None:
+    first = shell.schedule("report")
+    shell.ok("amend", "report", "--name", "old report")
+    second = shell.schedule("report")
+    shell.schedule("gone")
+    shell.ok("delete", "gone")
+    alter_copies(shell, STOP)
+    shell.ok("pause", first["id"])
+
+    assert shell.ok("pause", "report", "--json").document["job"]["id"] == second["id"]
+    assert shell.ok("resume", "old report", "--json").document["job"]["id"] == first["id"]
+    assert shell.type("resume", "gone").code == 3
+
+
+def test_a_rebuild_that_finds_a_difference_ends_in_a_refusal(shell: Shell) -> None:
+    shell.schedule("report")
+    shell.ok("list")
+    alter_copies(shell, "UPDATE jobs_1 SET name = 'forged'")
+
+    typed = shell.type("rebuild")
+
+    assert typed.code == 1
+    assert "DIFFERENT" in typed.out
+    assert "jobs" in typed.err
+    assert shell.ok("rebuild", "--json").document["copies"][0]["equal"] is True
+
+
+def test_the_doctor_names_copies_that_their_owner_does_not_bring_on(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.cli.admin.maintenance.LATE_SECONDS", 0.0)
+    shell.schedule("report")
+    shell.ok("list")
+    position = shell.ok("list", "--json").document["position"]
+    with library(shell.data) as ledger:
+        alter_copies(shell, f"UPDATE models SET position = {position}")
+        sound = shell.type("doctor")
+        alter_copies(shell, "UPDATE models SET position = 1 WHERE name = 'jobs'")
+        one = shell.type("doctor")
+        ledger.schedule(a_spec(name="never seen", enabled=False))
+        two = shell.type("doctor", "--json")
+
+    assert (sound.code, one.code, two.code) == (0, 1, 1)
+    assert f"position 1 of {position}" in " ".join(one.out.split())
+    assert "1 thing is wrong." in one.err
+    assert [model["name"] for model in two.document["copies"]] == [
+        "jobs",
+        "runs",
+        "storms",
+        "resumes",
+        "gaps",
+    ]
+    assert "5 things are wrong." in two.err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "long", "brief"),
+    [
+        (-2, "2026-03-02T11:59:58Z (due)", "due"),
+        (180, "2026-03-02T12:03:00Z (in 3 min)", "12:03:00Z in 3 min"),
+    ],
+)
+def test_a_next_run_that_is_due_is_not_told_as_past(seconds: int, long: str, brief: str) -> None:
+    at = (NOON + timedelta(seconds=seconds)).isoformat()
+    job: dict[str, Any] = {"open_run": None, "paused_until": None, "next_run_at": at}
+
+    assert told_due(at, NOON) == long
+    assert next_text(job, NOON, is_narrow=False) == brief

@@ -1,0 +1,66 @@
+"""Every command and every flag explains itself, and stands in the reference."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from api.cli.exit_codes import Exit
+from api.cli.program import build
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
+COMMON = ("--json", "--data", "--help")
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Each command, by what is typed for it."""
+    program: Any = typer.main.get_command(build())
+    for name, command in program.commands.items():
+        inner = getattr(command, "commands", {})
+        yield from ((f"{name} {word}", one) for word, one in inner.items())
+        if not inner:
+            yield name, command
+
+
+def section(words: str) -> str:
+    """What the reference says of a command, up to the next one."""
+    text = REFERENCE.read_text()
+    found = re.search(rf"^### `jobledger {words}(?: [A-Z]+)*`$(.*?)(?=^##|\Z)", text, re.M | re.S)
+    assert found, f"jobledger {words} is not in {REFERENCE.name}"
+    return found[1]
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()])
+def test_every_command_and_flag_is_in_the_reference(words: str) -> None:
+    command = dict(commands())[words]
+    told = section(words)
+
+    assert command.help.strip().splitlines()[0].rstrip(".") in told.replace("\n", " ")
+    for parameter in command.params:
+        for flag in (*parameter.opts, *parameter.secondary_opts):
+            if flag.startswith("--") and flag not in COMMON:
+                assert f"`{flag}`" in told, f"{flag} of {words} is not in {REFERENCE.name}"
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()])
+def test_every_parameter_explains_itself(words: str) -> None:
+    for parameter in dict(commands())[words].params:
+        assert parameter.help, (words, parameter.name)
+
+
+def test_every_exit_code_is_in_the_reference() -> None:
+    text = REFERENCE.read_text()
+
+    assert [int(code) for code in Exit] == [0, 1, 2, 3, 4, 5]
+    for code in Exit:
+        assert re.search(rf"^\| {code.value} \| ", text, re.M)
+
+
+def test_the_flags_that_all_share_are_in_the_reference() -> None:
+    for flag in COMMON:
+        assert f"| `{flag}`" in REFERENCE.read_text()

@@ -1,0 +1,119 @@
+"""history, blame and why as people see them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.builders import MINUTE, NOON
+from tests.support.scenes import Scene
+from tests.support.typed_commands import Shell, tripped_job
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def test_a_quiet_stretch_is_one_line_unless_all_is_asked_for(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.schedule("report")
+    scene.until(NOON + 6 * MINUTE)
+    scene.close()
+    shell = Shell(tmp_path)
+
+    folded, whole = shell.ok("history", "report").out, shell.ok("history", "report", "--all").out
+
+    assert "runs succeeded" in folded
+    assert folded.count("run_succeeded") == 0
+    assert whole.count("run_succeeded") >= 4
+    assert shell.ok("history", "report", "--newest").out.splitlines()[1].count("runs succeeded")
+
+
+def test_a_page_has_as_many_lines_as_were_asked_for(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    job_id = scene.schedule("report")
+    for number in range(4):
+        scene.until(scene.clock.now() + 5 * MINUTE)
+        scene.ledger.amend(job_id, {"description": f"change {number}"})
+    scene.close()
+    shell = Shell(tmp_path)
+
+    whole = told_lines(shell, "--limit", "100")
+    assert len(whole) == 9
+    for flags in ((), ("--newest",), ("--all",)):
+        expected = told_lines(shell, *flags, "--limit", "100")
+        assert told_lines(shell, *flags, "--limit", "2") == expected[:2]
+        assert paged(shell, *flags) == expected
+
+
+def told_lines(shell: Shell, *flags: str) -> list[str]:
+    out = shell.ok("history", "report", *flags).out.splitlines()[1:]
+    return [" ".join(line.split()) for line in out if not line.startswith("There is more")]
+
+
+def paged(shell: Shell, *flags: str) -> list[str]:
+    """Every line, two at a time, as the last line of each page says."""
+    found: list[str] = []
+    cursor: tuple[str, ...] = ()
+    while True:
+        out = shell.ok("history", "report", *flags, "--limit", "2", *cursor).out
+        found += told_lines(shell, *flags, "--limit", "2", *cursor)
+        if "There is more" not in out:
+            return found
+        cursor = ("--cursor", out.split()[-1])
+
+
+def test_a_failed_run_is_one_line_with_its_error(shell: Shell) -> None:
+    job_id = tripped_job(shell.data)
+
+    [line] = [line for line in shell.ok("history", job_id).out.splitlines() if "run_failed" in line]
+
+    assert "schedule, attempt 1" in line
+    assert "error 1 in a row, rate_limited" in line
+
+
+def test_blame_tells_who_gave_each_field_its_value(shell: Shell) -> None:
+    shell.schedule("report")
+    shell.ok("amend", "report", "--trip-after", "4")
+    shell.ok("pause", "report", "--reason", "too noisy")
+
+    lines = shell.ok("blame", "report").out.splitlines()
+
+    assert any(line.split()[:2] == ["policy.trip_after", "4"] for line in lines)
+    assert any(line.startswith("status") and "too noisy" in line for line in lines)
+
+
+def test_why_says_what_would_make_it_run(shell: Shell) -> None:
+    job_id = tripped_job(shell.data)
+
+    out = shell.ok("why", job_id).out
+
+    assert ": tripped" in out.splitlines()[0]
+    assert f"jobledger resume {job_id[:8]} --force" in out
+    assert shell.ok("why", job_id, "--json").document["why"]["answer"] == "tripped"
+
+
+@pytest.mark.parametrize(
+    ("at", "code"),
+    [("yesterday", 2), ("2026-03-02T09:00:00", 2), ("99999999", 1), ("2999-01-01T00:00:00Z", 1)],
+)
+def test_a_moment_that_cannot_be_asked_about_is_refused(shell: Shell, at: str, code: int) -> None:
+    shell.schedule("report")
+
+    assert shell.type("why", "report", "--at", at).code == code
+
+
+def test_resumes_and_gaps_are_told_as_they_stood(shell: Shell) -> None:
+    job_id = tripped_job(shell.data)
+    tripped_at = shell.ok("audit", "--json").document["events"][-1]["position"]
+    shell.ok("resume", job_id, "--force", "--reason", "the provider is back")
+
+    now = shell.ok("resumes").out
+    then = shell.ok("resumes", "--as-of", str(tripped_at)).out
+
+    assert "the provider is back" in now
+    assert then.startswith(f"As of position {tripped_at}, ")
+    assert "Nobody forced a job back." in then
+    assert shell.ok("gaps", "--as-of", str(tripped_at)).out.startswith("As of position")

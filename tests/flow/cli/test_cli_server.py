@@ -1,0 +1,264 @@
+"""Commands beside a real server: they find it, it ends well, nobody else takes its folder."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+
+import httpx
+import pytest
+
+from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT, Server, a_server
+from api.demo.waiting import wait_for
+from ledger import Ledger
+from ledger.store.sqlite.folder import Folder
+from tests.support.typed_commands import Shell
+
+LIMIT_SECONDS = 60.0
+"""A hang fails by this name; nothing is measured by it."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with a_server(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def shell(tmp_path: Path, server: Server) -> Shell:
+    assert server.process.poll() is None
+    return Shell(tmp_path)
+
+
+def serve_again(data: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Another `jobledger serve`, which is expected to be refused."""
+    return subprocess.run(
+        [*PROGRAM, "serve", "--data", str(data), *flags],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+
+def test_commands_find_the_server_that_owns_the_folder(server: Server, shell: Shell) -> None:
+    job = shell.schedule("report")
+
+    with server.door() as door:
+        told = door.ask("GET", f"/v1/jobs/{job['id']}").document["job"]
+    assert told == job
+    assert Folder(server.data).owner() == {"pid": server.process.pid, "url": server.url}
+    assert "report" in shell.ok("list").out
+    assert shell.ok("verify", "--json").document["sound"] is True
+    assert shell.ok("doctor", "--json").document["ghosts"] == []
+
+
+def test_commands_reach_a_server_by_its_url_alone(server: Server, tmp_path: Path) -> None:
+    token = (server.data / "admin.token").read_text().strip()
+    elsewhere = Shell(tmp_path / "elsewhere", JOBLEDGER_URL=server.url, JOBLEDGER_TOKEN=token)
+
+    elsewhere.schedule("report")
+
+    assert [job["name"] for job in elsewhere.ok("list", "--json").document["jobs"]] == ["report"]
+    assert not elsewhere.data.exists()
+
+
+def test_a_job_that_is_due_runs(shell: Shell) -> None:
+    shell.ok("schedule", "tick", "--every", "1s", "--noop")
+
+    def has_run() -> bool:
+        runs = shell.ok("runs", "tick", "--json").document["runs"]
+        return bool(runs) and runs[0]["status"] == "succeeded"
+
+    assert wait_for("A run", has_run, seconds=LIMIT_SECONDS)
+
+
+def test_the_server_ends_with_0_when_asked_and_gives_the_folder_back(
+    server: Server, shell: Shell
+) -> None:
+    shell.schedule("report")
+
+    assert server.stop() == 0
+
+    assert shell.ok("rebuild", "--json").document["copies"][0]["equal"] is True
+    shell.ok("pause", "report")
+
+
+def test_a_run_under_way_ends_before_the_server_does(server: Server, shell: Shell) -> None:
+    with slow_target() as target:
+        shell.ok("schedule", "slow", "--every", "1s", "--http", target.url)
+        assert target.has_come.wait(LIMIT_SECONDS)
+
+        server.process.send_signal(signal.SIGTERM)
+        wait_for("The end of answers", lambda: not is_answering(server), seconds=LIMIT_SECONDS)
+        target.may_answer.set()
+
+        assert server.process.wait(LIMIT_SECONDS) == 0
+    with Ledger.open(server.data) as ledger:
+        [job] = ledger.heads.snapshot()
+        topics = [event["topic"] for event in ledger.history(job.id)]
+    assert topics == ["job.scheduled", "job.run_started", "job.run_succeeded"]
+
+
+def test_a_dead_servers_note_fools_nobody(server: Server, shell: Shell) -> None:
+    shell.schedule("report")
+    server.process.kill()
+    server.process.wait(LIMIT_SECONDS)
+
+    assert Folder(server.data).owner()["url"] == server.url
+    assert "report" in shell.ok("list").out
+
+
+def test_a_second_server_on_the_folder_is_refused_in_one_line(server: Server) -> None:
+    refused = serve_again(server.data, "--port", "0")
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("jobledger: start_refused: ")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_refused_in_one_line(server: Server, tmp_path: Path) -> None:
+    port = server.url.rsplit(":", 1)[1]
+
+    refused = serve_again(tmp_path / "other", "--port", port)
+
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "--port" in refused.stderr
+
+
+def test_the_copies_are_not_rebuilt_under_a_server(server: Server, shell: Shell) -> None:
+    typed = shell.type("rebuild")
+
+    assert typed.code == 5
+    assert server.url in typed.err
+
+
+def test_serve_says_where_it_is_how_to_log_in_and_where_the_token_is(server: Server) -> None:
+    with server.door() as door:
+        door.ask("GET", "/v1/summary")
+    greeting = (server.data.parent / "server.log").read_text()
+    [link] = [word for word in greeting.split() if "/login?code=" in word]
+
+    first, second = httpx.get(link, trust_env=False), httpx.get(link, trust_env=False)
+
+    assert (first.status_code, second.status_code) == (303, 401)
+    assert server.url in greeting
+    assert str(server.data / "admin.token") in greeting
+    assert (server.data / "admin.token").read_text().strip() not in greeting
+
+
+def test_work_runs_what_is_due_without_a_door(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.ok("schedule", "tick", "--every", "1s", "--noop")
+    process = subprocess.Popen(
+        [*PROGRAM, "work", "--data", str(shell.data)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+
+        def owns() -> bool:
+            return Folder(shell.data).owner() == {"pid": process.pid}
+
+        def has_run() -> bool:
+            events = shell.ok("audit", "--topic", "job.run_succeeded", "--json").document["events"]
+            return bool(events)
+
+        try:
+            wait_for("The start", owns, seconds=LIMIT_SECONDS)
+            wait_for("A run", has_run, seconds=LIMIT_SECONDS)
+            assert shell.type("pause", "tick").code == 5
+            process.send_signal(signal.SIGINT)
+            assert process.wait(LIMIT_SECONDS) == 0
+        finally:
+            process.kill()
+
+
+def test_a_server_that_only_answers_runs_nothing(tmp_path: Path) -> None:
+    with a_server(tmp_path, "--no-dispatch") as server, server.door() as door:
+        state = json.loads(httpx.get(f"{server.url}/readyz", trust_env=False).text)
+
+        assert state["dispatcher"] is None
+        assert door.ask("GET", "/v1/summary").document["summary"]["total"] == 0
+
+
+def test_commands_at_the_same_moment_wait_for_each_other(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.schedule("first")
+    words = ("--every", "1h", "--noop", "--data", str(shell.data))
+    typed = [
+        subprocess.Popen(
+            [*PROGRAM, "schedule", f"job-{number}", *words],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+        )
+        for number in range(3)
+    ]
+
+    assert [process.wait(LIMIT_SECONDS) for process in typed] == [0, 0, 0]
+    names = {job["name"] for job in shell.ok("list", "--json").document["jobs"]}
+    assert names == {"first", "job-0", "job-1", "job-2"}
+
+
+# -- a target that answers when it is told to ----------------------------------------------------
+
+
+class SlowTarget(ThreadingHTTPServer):
+    """Holds every answer back until it may be given."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Held)
+        self.has_come, self.may_answer = Event(), Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+
+class Held(BaseHTTPRequestHandler):
+    server: SlowTarget
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.has_come.set()
+        self.server.may_answer.wait(LIMIT_SECONDS)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def slow_target() -> Iterator[SlowTarget]:
+    with SlowTarget() as target:
+        thread = Thread(target=target.serve_forever)
+        thread.start()
+        try:
+            yield target
+        finally:
+            target.may_answer.set()
+            target.shutdown()
+            thread.join()
+
+
+def is_answering(server: Server) -> bool:
+    try:
+        return httpx.get(f"{server.url}/healthz", trust_env=False).is_success
+    except httpx.TransportError:
+        return False

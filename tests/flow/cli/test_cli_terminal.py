@@ -1,0 +1,153 @@
+"""Commands on a terminal: they ask before what cannot be undone, and colour what they show."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT
+from tests.support.typed_commands import Shell, tripped_job
+
+LIMIT_SECONDS = 60.0
+"""A hang fails by this name; nothing is measured by it."""
+CHUNK = 4096
+
+
+def on_terminal(data: Path, *words: str, answer: str = "", **environment: str) -> tuple[int, str]:
+    """Type a command on a terminal of its own, answer its question; code and what it showed."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*PROGRAM, *words, "--data", str(data)],
+        cwd=ROOT,
+        env={**ENVIRONMENT, "TERM": "xterm-256color", **environment},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        if answer:
+            os.write(ours, f"{answer}\n".encode())
+        shown = _everything(ours)
+        return process.wait(LIMIT_SECONDS), shown
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def _everything(terminal: int) -> str:
+    """All that is shown until the other side has gone."""
+    shown = b""
+    while select.select([terminal], [], [], LIMIT_SECONDS)[0]:
+        try:
+            piece = os.read(terminal, CHUNK)
+        except OSError:  # how Linux says that the other side has gone
+            return shown.decode()
+        if not piece:
+            return shown.decode()
+        shown += piece
+    raise AssertionError(f"The command went on for {LIMIT_SECONDS:g} s.")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    shell = Shell(tmp_path)
+    shell.schedule("report")
+    return shell
+
+
+def status(shell: Shell, name: str) -> str:
+    return str(shell.ok("show", name, "--json").document["job"]["status"])
+
+
+def test_who_forces_on_a_terminal_is_told_why_it_tripped_and_asked(shell: Shell) -> None:
+    tripped_job(shell.data)
+
+    code, shown = on_terminal(shell.data, "resume", "broken", "--force", answer="y")
+
+    assert code == 0
+    assert "its breaker tripped" in shown
+    assert "429 Too Many Requests" in shown
+    assert "[y/N]" in shown
+    assert status(shell, "broken") == "active"
+
+
+@pytest.mark.parametrize("answer", ["n", "no", " ", "maybe"])
+def test_anything_but_yes_changes_nothing(shell: Shell, answer: str) -> None:
+    tripped_job(shell.data)
+
+    code, shown = on_terminal(shell.data, "resume", "broken", "--force", answer=answer)
+
+    assert code == 1
+    assert "Nothing was changed" in shown
+    assert status(shell, "broken") == "failed"
+
+
+def test_nobody_is_talked_into_force_without_the_flag(shell: Shell) -> None:
+    tripped_job(shell.data)
+
+    code, shown = on_terminal(shell.data, "resume", "broken")
+
+    assert code == 1
+    assert "force_required" in shown
+    assert "[y/N]" not in shown
+
+
+def test_yes_asks_nothing_and_still_needs_force(shell: Shell) -> None:
+    tripped_job(shell.data)
+
+    refused, shown = on_terminal(shell.data, "resume", "broken", "--yes")
+    forced, _ = on_terminal(shell.data, "resume", "broken", "--yes", "--force")
+
+    assert (refused, forced) == (1, 0)
+    assert "[y/N]" not in shown
+
+
+def test_a_paused_job_is_resumed_without_a_question(shell: Shell) -> None:
+    shell.ok("pause", "report")
+
+    code, shown = on_terminal(shell.data, "resume", "report")
+
+    assert code == 0
+    assert "[y/N]" not in shown
+
+
+def test_delete_asks_on_a_terminal_only(shell: Shell) -> None:
+    kept, shown = on_terminal(shell.data, "delete", "report", answer="n")
+    assert (kept, status(shell, "report")) == (1, "active")
+    assert "Delete report" in shown
+
+    assert on_terminal(shell.data, "delete", "report", answer="y")[0] == 0
+    assert shell.type("show", "report").code == 3
+
+
+def test_colours_are_for_terminals_that_want_them(shell: Shell) -> None:
+    assert "\x1b[32mactive" in on_terminal(shell.data, "list")[1]
+    assert "\x1b[3" not in on_terminal(shell.data, "list", NO_COLOR="1")[1]
+    assert "\x1b" not in shell.ok("list").out
+
+
+def test_a_sheet_on_a_terminal_is_harmless_there(shell: Shell) -> None:
+    shell.ok("pause", "report", "--reason", "\x1b]0;title\x07")
+
+    shown = on_terminal(shell.data, "audit", "--format", "csv")[1]
+
+    assert "\x1b" not in shown
+    assert "\\x1b]0;title\\x07" in shown
+
+
+def test_an_export_shows_a_terminal_no_control_characters(shell: Shell) -> None:
+    shell.ok("import", "crontab", "-", given="@daily echo \x1b[31mred\n")
+
+    code, shown = on_terminal(shell.data, "export", "--format", "crontab")
+
+    assert code == 0
+    assert "@daily echo \\x1b[31mred" in shown
+    assert "\x1b[31m" in shell.ok("export", "--format", "crontab").out

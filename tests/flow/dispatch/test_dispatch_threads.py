@@ -1,0 +1,135 @@
+"""The dispatcher in its own thread: it starts what is due, drains, and says how it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger import Ledger
+from ledger.application.commands.runs import Claimed
+from ledger.dispatch.dispatcher import Dispatcher
+from ledger.dispatch.executors.registry import ExecutorSettings
+from tests.flow.dispatch.test_dispatch import DONE, Bench
+from tests.support.builders import a_spec, open_ledger
+
+LONG = 60.0
+"""Seconds after which a test gives up; none takes so long."""
+AT_ONCE = {"kind": "every", "interval_seconds": 3600}
+
+
+class WatchedBench(Bench):
+    """Says when it was given something to do."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self.has_work = threading.Event()
+
+    def launch(self, claimed: Claimed) -> None:
+        super().launch(claimed)
+        self.has_work.set()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with open_ledger(tmp_path) as ledger:
+        yield ledger
+
+
+def asked(ledger: Ledger, name: str = "job", kind: str = "python") -> UUID:
+    """A job that somebody has asked to run now."""
+    executor: dict[str, Any] = {"kind": kind} | ({"handler": "x"} if kind == "python" else {})
+    job_id = ledger.schedule(a_spec(name=name, executor=executor, schedule=AT_ONCE)).job_id
+    ledger.run(job_id)
+    return job_id
+
+
+def topics(ledger: Ledger, job_id: UUID) -> list[str]:
+    return [event["topic"] for event in ledger.history(job_id)]
+
+
+def test_a_request_wakes_the_dispatcher(ledger: Ledger) -> None:
+    bench = WatchedBench(ledger)
+    dispatcher = Dispatcher(ledger, bench)
+    dispatcher.start()
+
+    asked(ledger)
+
+    assert bench.has_work.wait(LONG)
+    dispatcher.drain(0)
+
+
+def test_a_drain_lets_runs_end_and_claims_no_more(ledger: Ledger) -> None:
+    bench = WatchedBench(ledger)
+    dispatcher = Dispatcher(ledger, bench)
+    job_id = asked(ledger)
+    dispatcher.start()
+    assert bench.has_work.wait(LONG)
+    draining = threading.Thread(target=dispatcher.drain, args=(LONG,))
+    draining.start()
+
+    bench.end(bench.launched[0], DONE)
+    draining.join(LONG)
+    later = asked(ledger, "later")
+
+    assert topics(ledger, job_id)[-1] == "job.run_succeeded"
+    assert topics(ledger, later)[-1] == "job.run_requested"
+    assert dispatcher.health()["state"] == "stopped"
+
+
+def test_a_drain_that_waits_no_longer_records_what_is_left_as_lost(ledger: Ledger) -> None:
+    bench = WatchedBench(ledger)
+    dispatcher = Dispatcher(ledger, bench)
+    job_id = asked(ledger)
+    dispatcher.start()
+    assert bench.has_work.wait(LONG)
+
+    dispatcher.drain(0)
+
+    last = ledger.history(job_id)[-1]
+    assert (last["topic"], last["data"]["cause"]) == ("job.run_lost", "shutdown")
+    assert last["data"]["consecutive_losses"] == 0
+
+
+def test_a_dispatcher_that_was_never_started_drains_at_once(ledger: Ledger) -> None:
+    dispatcher = Dispatcher(ledger, Bench(ledger))
+
+    dispatcher.drain(LONG)
+
+    assert dispatcher.health()["state"] == "stopped"
+
+
+def test_hundreds_of_instant_runs_all_end(ledger: Ledger) -> None:
+    ids = [asked(ledger, f"job {number}", "noop") for number in range(300)]
+    dispatcher = Dispatcher(ledger, ExecutorSettings.of_this_process(), concurrency=1)
+    ended = threading.Event()
+
+    def watch(_: int) -> None:
+        if all(job.last_run is not None for job in ledger.heads.snapshot()):
+            ended.set()
+
+    ledger.writer.listeners.append(watch)
+
+    dispatcher.start()
+
+    assert ended.wait(LONG)
+    dispatcher.drain(LONG)
+    assert {topics(ledger, job_id)[-1] for job_id in ids} == {"job.run_succeeded"}
+
+
+def test_health_tells_what_goes_on(ledger: Ledger) -> None:
+    bench = WatchedBench(ledger)
+    dispatcher = Dispatcher(ledger, bench, node="node-7")
+    asked(ledger)
+    dispatcher.start()
+    assert bench.has_work.wait(LONG)
+
+    health = dispatcher.health()
+
+    told = {key: health[key] for key in ("node", "state", "problem", "open_runs")}
+    assert told == {"node": "node-7", "state": "running", "problem": None, "open_runs": 1}
+    dispatcher.drain(0)

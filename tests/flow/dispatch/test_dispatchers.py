@@ -1,0 +1,121 @@
+"""Four dispatcher processes on one PostgreSQL, while one of them is killed and one stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from api.demo.waiting import wait_for
+from ledger import Ledger
+from ledger.maintenance.verify import verify_book
+from ledger.store.records import Fact
+from tests.contract.shelves import own_name
+from tests.support.builders import a_spec
+from tests.support.databases import a_database
+from tests.support.dispatchers import dispatchers, ended
+
+FIRES = 20_000
+LOT = 1000
+DUE_IN = timedelta(seconds=20)
+LIMIT_SECONDS = 600.0
+"""A hang fails by this; nothing is measured by it."""
+ENDS = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
+
+
+@dataclass
+class Story:
+    """What the book says of the fires."""
+
+    starts: Counter[tuple[UUID, str]] = field(default_factory=Counter)
+    """How often each slot was started by its schedule."""
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """How often each run ended."""
+    runs: set[str] = field(default_factory=set)
+    nodes: Counter[str] = field(default_factory=Counter)
+    topics: Counter[str] = field(default_factory=Counter)
+
+    def take(self, fact: Fact) -> None:
+        self.topics[fact.topic] += 1
+        if fact.topic == "job.run_started":
+            self.runs.add(fact.data["run_id"])
+            self.nodes[fact.data["node"]] += 1
+            if fact.data["trigger"] == "schedule":
+                self.starts[fact.stream, fact.data["scheduled_for"]] += 1
+        elif fact.topic in ENDS:
+            self.outcomes[fact.data["run_id"]] += 1
+
+
+def story_of(ledger: Ledger) -> Story:
+    story, after = Story(), 0
+    while page := ledger.book.read(after=after, limit=5000):
+        for fact in ledger.mapper.to_facts(page):
+            story.take(fact)
+        after = page[-1].id
+    return story
+
+
+def count_of(ledger: Ledger, topic: str) -> int:
+    return ledger.book.topic_counts(after=0, upto=2**62).get(topic, 0)
+
+
+@pytest.fixture
+def dsn(postgres_dsns: tuple[str, str]) -> Iterator[str]:
+    with a_database(postgres_dsns[1], own_name()) as address:
+        yield address
+
+
+def schedule_all(ledger: Ledger, count: int) -> None:
+    at = (ledger.clock.now() + DUE_IN).isoformat()
+    for first in range(0, count, LOT):
+        call = ledger.call()
+        specs = (
+            a_spec(
+                name=f"fire {number}", schedule={"kind": "at", "at": at}, executor={"kind": "noop"}
+            )
+            for number in range(first, first + LOT)
+        )
+        answers = ledger.submit([ledger.schedule_command(spec, call) for spec in specs]).result()
+        assert not [one for one in answers if isinstance(one, BaseException)]
+
+
+@pytest.mark.proof
+def test_twenty_thousand_fires_are_started_once_each_though_one_node_dies_and_one_hangs(
+    dsn: str, tmp_path: Path
+) -> None:
+    with ExitStack() as closing:
+        ledger = closing.enter_context(Ledger.open(dsn))
+        schedule_all(ledger, FIRES)
+        killed, stopped, *others = dispatchers(dsn, tmp_path, 4, closing)
+
+        def begun(count: int) -> bool:
+            return count_of(ledger, "job.run_started") >= count
+
+        wait_for("A tenth of the fires", lambda: begun(FIRES // 10), seconds=LIMIT_SECONDS)
+        killed.kill()
+        wait_for("A third of the fires", lambda: begun(FIRES // 3), seconds=LIMIT_SECONDS)
+        os.kill(stopped.pid, signal.SIGSTOP)
+        wait_for(
+            "An end of every fire",
+            lambda: count_of(ledger, "job.completed") >= FIRES,
+            seconds=LIMIT_SECONDS,
+        )
+        os.kill(stopped.pid, signal.SIGCONT)
+        codes = ended([stopped, *others])
+
+        story = story_of(ledger)
+        print({name: count for name, count in story.topics.items() if name.startswith("job.")})
+        print("claims by node:", sorted(story.nodes.values(), reverse=True))
+        assert (len(story.starts), set(story.starts.values())) == (FIRES, {1})
+        assert set(story.outcomes) == story.runs
+        assert set(story.outcomes.values()) == {1}
+        assert codes == [0, 0, 0]
+        assert verify_book(ledger.book).is_sound

@@ -1,0 +1,235 @@
+"""The leases of runs that are worked on elsewhere, when the sweep, reports and the clock meet at
+bad moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger import Dispatcher
+from ledger.application.commands import runs as run_commands
+from ledger.application.commands.jobs import Call
+from ledger.dispatch.executors.registry import ExecutorSettings
+from ledger.dispatch.leases import reaper as sweep
+from ledger.dispatch.leases.leases import GRACE, Leases
+from ledger.domain.job.runs import Claim
+from ledger.domain.job.state import OpenRun
+from ledger.domain.metadata import Actor, Origin
+from tests.support.builders import HOUR, MINUTE, SUCCESS, ManualClock, a_spec, open_ledger
+
+GPU = {"kind": "worker", "queue": "gpu"}
+SECOND = timedelta(seconds=1)
+SWEEPERS = 8
+MANY = 1000
+
+
+class Post:
+    """A ledger whose runs workers take, and a dispatcher that is driven step by step."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = ManualClock()
+        self.ledger = open_ledger(folder, self.clock)
+        self.dispatcher = self.a_dispatcher()
+
+    def a_dispatcher(self) -> Dispatcher:
+        return Dispatcher(self.ledger, ExecutorSettings.of_this_process())
+
+    def call(self) -> Call:
+        by = Origin(str(self.ledger.chance.new_id()), Actor("wendy", "worker"), "http")
+        return Call(self.clock.now(), by)
+
+    def step(self, later: timedelta = timedelta()) -> None:
+        self.clock.advance(later)
+        while self.dispatcher.run_once():
+            pass
+
+    def due(self, name: str = "render", **fields: Any) -> UUID:
+        return self.ledger.schedule(a_spec(name=name, executor=GPU, **fields)).job_id
+
+    def take(self, job_id: UUID, *, lease_seconds: float = 10) -> OpenRun:
+        """The run of a due job, claimed by a worker."""
+        claim = Claim(self.dispatcher.node, lease_seconds=lease_seconds)
+        assert self.ledger.ask(run_commands.hand_out(job_id, "gpu", claim, self.call()))
+        [run] = [run for job, run in self.ledger.heads.open_runs() if job == job_id]
+        return run
+
+    def heartbeat(self, job_id: UUID, run: OpenRun, seconds: float = 10) -> datetime:
+        return self.ledger.ask(run_commands.heartbeat(job_id, run.run_id, seconds, self.call()))
+
+    def topics(self, job_id: UUID) -> list[str]:
+        return [str(event["topic"]) for event in self.ledger.history(job_id)]
+
+    def last(self, job_id: UUID) -> dict[str, Any]:
+        return dict(self.ledger.history(job_id)[-1])
+
+
+@pytest.fixture
+def post(tmp_path: Path) -> Any:
+    post = Post(tmp_path)
+    yield post
+    post.ledger.close()
+
+
+def taken(post: Post, **fields: Any) -> tuple[UUID, OpenRun]:
+    """A job whose run a worker has just taken, with a lease of 10 s."""
+    job_id = post.due(**fields)
+    post.step(MINUTE)
+    return job_id, post.take(job_id)
+
+
+def test_a_heartbeat_between_the_sweeps_look_and_its_word_keeps_the_run(post: Post) -> None:
+    job_id, run = taken(post)
+    post.clock.advance(10 * SECOND)
+    leases = Leases(post.dispatcher.nodes, post.ledger.heads, lambda _: False)
+    [given_up] = leases.given_up(post.clock.now())
+
+    until = post.heartbeat(job_id, run)
+    lose = run_commands.lose(job_id, run.run_id, given_up.cause, post.call())
+    was_lost = post.ledger.ask(lose)
+
+    assert not was_lost, f"the worker was told that it has until {until}"
+    assert post.topics(job_id)[-1] == "job.run_started"
+
+
+def test_a_run_taken_over_and_reported_at_once_leaves_no_lease_behind(post: Post) -> None:
+    job_id = post.ledger.schedule(a_spec()).job_id
+    post.clock.advance(MINUTE)
+    claim = run_commands.claim(job_id, post.call(), node=post.dispatcher.node, is_late=False)
+    claimed = post.ledger.ask(claim)
+    assert claimed is not None
+    run_id = claimed.run.run_id
+
+    both: Sequence[Any] = [
+        run_commands.defer(job_id, run_id, post.call()),
+        run_commands.report(job_id, run_id, SUCCESS, post.call()),
+    ]
+    post.ledger.submit(both).result()
+
+    assert post.topics(job_id)[-1] == "job.run_succeeded"
+    assert post.ledger.heads.leases == {}
+    assert post.ledger.book.leases().rows == ()
+
+
+def test_a_clock_that_was_set_back_does_not_put_off_the_sweep(post: Post) -> None:
+    post.step(HOUR)
+    post.step(-HOUR)
+    job_id, _ = taken(post)
+
+    post.step(20 * SECOND)
+
+    assert post.topics(job_id)[-1] == "job.run_lost"
+
+
+def test_a_run_whose_lease_ended_before_its_time_out_is_lost_however_late_that_is_seen(
+    post: Post,
+) -> None:
+    job_id, _ = taken(post, policy={"timeout_seconds": 30})
+
+    post.step(HOUR)
+
+    assert post.last(job_id)["topic"] == "job.run_lost"
+    assert post.last(job_id)["data"]["cause"] == "lease_expired"
+
+
+def test_a_run_of_a_job_whose_head_was_forgotten_is_lost_all_the_same(post: Post) -> None:
+    job_id, _ = taken(post)
+    post.ledger.heads.forget(job_id)
+
+    post.step(20 * SECOND)
+
+    assert post.topics(job_id)[-1] == "job.run_lost"
+
+
+def test_a_due_run_of_a_job_whose_head_was_forgotten_still_comes_to_its_queue(post: Post) -> None:
+    job_id = post.due()
+    post.ledger.heads.forget(job_id)
+
+    post.step(MINUTE)
+
+    due = post.dispatcher.queues.take("gpu")
+    assert due is not None
+    assert due.wake.job_id == job_id
+
+
+def test_a_due_run_stands_in_its_queue_once_however_often_its_job_is_changed(post: Post) -> None:
+    job_id = post.due()
+    post.step(MINUTE)
+
+    for number in range(20):
+        post.ledger.amend(job_id, {"description": f"number {number}"})
+        post.step()
+
+    assert len(post.dispatcher.queues) == 1
+
+
+def until_all_is_done(sweeper: Dispatcher) -> int:
+    """How much it dealt with."""
+    total = 0
+    while count := sweeper.run_once():
+        total += count
+    return total
+
+
+@pytest.mark.slow
+def test_a_lease_that_ended_gives_one_loss_whoever_sweeps(post: Post) -> None:
+    """X5."""
+    jobs = [post.due(f"render {number}") for number in range(MANY)]
+    post.step(MINUTE)
+    for job_id in jobs:
+        post.take(job_id)
+    sweepers = [post.dispatcher, *(post.a_dispatcher() for _ in range(SWEEPERS - 1))]
+    post.clock.advance(20 * SECOND)
+
+    with ThreadPoolExecutor(SWEEPERS) as pool:
+        swept = list(pool.map(until_all_is_done, sweepers))
+
+    assert sum(swept) >= MANY
+    assert [post.topics(job_id).count("job.run_lost") for job_id in jobs] == [1] * MANY
+    assert post.ledger.book.leases().rows == ()
+
+
+def test_a_step_gives_up_no_more_runs_than_one_append_takes(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "MAX_LOSSES", 3)
+    jobs = [post.due(f"render {number}") for number in range(7)]
+    post.step(MINUTE)
+    for job_id in jobs:
+        post.take(job_id)
+    post.clock.advance(20 * SECOND)
+
+    swept = [post.dispatcher.run_once() for _ in range(4)]
+
+    assert swept == [3, 3, 1, 0]
+
+
+def test_a_run_whose_lease_ended_while_nobody_answered_may_still_be_reported(post: Post) -> None:
+    job_id, run = taken(post)
+    post.dispatcher = post.a_dispatcher()  # the next process of the same ledger
+    post.clock.advance(HOUR)
+
+    post.step()
+    assert post.topics(job_id)[-1] == "job.run_started"
+    post.ledger.ask(run_commands.report(job_id, run.run_id, SUCCESS, post.call()))
+
+    assert post.topics(job_id)[-1] == "job.run_succeeded"
+
+
+def test_nobody_is_waited_for_longer_than_a_moment_after_a_start(post: Post) -> None:
+    job_id, _ = taken(post)
+    post.dispatcher = post.a_dispatcher()
+    post.clock.advance(HOUR)
+    post.step()
+
+    post.step(GRACE - SECOND)
+    assert post.topics(job_id)[-1] == "job.run_started"
+    post.step(SECOND)
+
+    assert post.last(job_id)["data"]["cause"] == "lease_expired"

@@ -1,0 +1,319 @@
+"""Nodes that share the work: each fire is claimed once, and what a dead node left is given up
+once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from pytest import raises
+
+from ledger.application.commands import runs as run_commands
+from ledger.application.commands.deliveries import keep_mark
+from ledger.dispatch.leases.leases import GRACE
+from ledger.dispatch.queues.worker_queue_feeder import Desk
+from ledger.domain.job.job import Job
+from ledger.errors import RunSuperseded, Unavailable
+from ledger.maintenance.verify import verify_book
+from tests.contract.shelves import PostgresShelf
+from tests.support.builders import MINUTE, SUCCESS
+from tests.support.many_nodes import A_LEASE, GPU, OTHERS_TURN, SECOND, Fleet, a_fleet
+
+RACERS = 8
+FIRES = 2000
+LEASES = 1000
+NOOP = {"kind": "noop"}
+
+
+@pytest.fixture
+def pair(postgres_shelf: PostgresShelf) -> Iterator[Fleet]:
+    with a_fleet(postgres_shelf, 2) as fleet:
+        yield fleet
+
+
+def starts_of(fleet: Fleet) -> Counter[tuple[UUID, str]]:
+    """How often each slot of each job was started."""
+    counts: Counter[tuple[UUID, str]] = Counter()
+    page = fleet[0].ledger.mapper.to_facts(fleet[0].ledger.book.read(after=0, limit=100_000))
+    for fact in page:
+        if fact.topic == "job.run_started":
+            counts[fact.stream, str(fact.data["scheduled_for"])] += 1
+    return counts
+
+
+def test_of_eight_nodes_exactly_one_starts_each_due_fire(postgres_shelf: PostgresShelf) -> None:
+    """X1."""
+    with a_fleet(postgres_shelf, RACERS) as fleet:
+        once = {"kind": "at", "at": "2026-03-02T12:01:00Z"}
+        fleet.schedule(FIRES, schedule=once, executor=NOOP)
+
+        fleet.live_on(MINUTE)
+        fleet.together()
+        fleet.live_on(OTHERS_TURN)
+        fleet.together()
+        fleet.together()
+
+        started = starts_of(fleet)
+        assert (len(started), set(started.values())) == (FIRES, {1})
+        nodes = {node.dispatcher.node for node in fleet}
+        topics = fleet[0].ledger.book.topic_counts(after=0, upto=10**9)
+        assert topics["job.run_succeeded"] == FIRES
+        assert verify_book(fleet[0].ledger.book).is_sound
+        assert len(nodes) == RACERS
+
+
+def test_of_eight_nodes_exactly_one_gives_up_each_expired_lease(
+    postgres_shelf: PostgresShelf,
+) -> None:
+    """X5."""
+    with a_fleet(postgres_shelf, RACERS) as fleet:
+        jobs = fleet.schedule(LEASES, executor=GPU)
+        fleet.clock.advance(MINUTE)
+        for node in fleet:
+            node.settle()
+        for number, node in enumerate(fleet):
+            node.take_all(jobs[number::RACERS])
+        for node in fleet:
+            node.settle()
+
+        fleet.live_on(MINUTE)
+        fleet.together()
+        fleet.together()
+
+        topics = fleet[0].ledger.book.topic_counts(after=0, upto=10**9)
+        assert topics["job.run_lost"] == LEASES
+        assert all(node.ledger.heads.leases == {} for node in fleet)
+        assert fleet[0].ledger.book.leases().rows == ()
+
+
+def test_the_runs_of_a_node_that_died_are_given_up_and_its_late_report_is_refused(
+    pair: Fleet,
+) -> None:
+    """X6."""
+    dead, alive = pair
+    [job_id] = pair.schedule(1)
+    pair.clock.advance(MINUTE)
+    run = dead.claim(job_id)
+    pair.live_on(A_LEASE, without=[dead])
+    pair.run_out(dead)
+
+    pair.clock.advance(10 * SECOND)
+    alive.step()
+
+    assert alive.ledger.history(job_id)[-1]["data"]["cause"] == "lease_expired"
+    report = run_commands.report(job_id, run.run_id, SUCCESS, dead.call())
+    with raises(RunSuperseded):
+        dead.ledger.ask(report)
+    assert dead.topics(job_id)[-1] == "job.run_lost"
+
+
+def test_the_runs_of_a_living_node_are_left_alone(pair: Fleet) -> None:
+    one, other = pair
+    [job_id] = pair.schedule(1)
+    pair.clock.advance(MINUTE)
+    one.claim(job_id)
+
+    pair.live_on(2 * A_LEASE)
+    pair.clock.advance(10 * SECOND)
+    other.step()
+
+    assert other.topics(job_id)[-1] == "job.run_started"
+
+
+def test_a_node_that_was_given_up_goes_on_under_another_name(pair: Fleet) -> None:
+    dead, alive = pair
+    before = dead.dispatcher.node
+    pair.live_on(A_LEASE, without=[dead])
+    pair.run_out(dead)
+    alive.member.look()
+    assert not dead.member.may_claim()
+
+    dead.member.renew()
+
+    assert dead.member.may_claim()
+    assert dead.dispatcher.node != before
+    alive.member.look()
+    assert alive.member.verdict(dead.dispatcher.node) is None
+    assert alive.member.verdict(before) == "lease_expired"
+
+
+def test_nobody_is_given_up_by_a_node_that_was_out_of_touch_itself(pair: Fleet) -> None:
+    """When the database was away nobody could renew: those who are back first must not judge."""
+    one, other = pair
+    [job_id] = pair.schedule(1)
+    pair.clock.advance(MINUTE)
+    one.claim(job_id)
+    pair.live_on(A_LEASE)
+    pair.run_out(one)
+    pair.clock.advance(2 * A_LEASE)
+
+    other.member.renew()
+    other.step()
+
+    assert other.topics(job_id)[-1] == "job.run_started"
+    one.member.renew()
+    assert one.member.verdict(other.dispatcher.node) is None
+
+
+def test_a_node_without_a_living_lease_claims_nothing(pair: Fleet) -> None:
+    one, _ = pair
+    [job_id] = pair.schedule(1, executor=NOOP)
+
+    pair.clock.advance(MINUTE)
+    one.step()
+
+    assert one.topics(job_id) == ["job.scheduled"]
+
+
+def test_a_job_is_claimed_at_once_by_its_own_node_and_by_another_a_second_later(
+    pair: Fleet,
+) -> None:
+    jobs = pair.schedule(40, executor=NOOP)
+    pair.live_on(MINUTE)
+    own = {job_id for job_id in jobs if pair[0].member.is_first_for(job_id)}
+
+    pair[0].step()
+    at_once = {job_id for job_id, _ in starts_of(pair)}
+    pair.live_on(OTHERS_TURN)
+    pair[0].step()
+
+    assert 0 < len(own) < len(jobs)
+    assert at_once == own
+    assert {job_id for job_id, _ in starts_of(pair)} == set(jobs)
+
+
+def test_when_a_node_goes_only_its_own_jobs_change_hands(postgres_shelf: PostgresShelf) -> None:
+    with a_fleet(postgres_shelf, 3) as fleet:
+        jobs = fleet.schedule(60)
+        before = {job: [node.member.is_first_for(job) for node in fleet] for job in jobs}
+        assert all(sum(owners) == 1 for owners in before.values())
+
+        fleet[2].member.close()
+        for node in fleet.nodes[:2]:
+            node.member.renew()
+
+        after = {job: [node.member.is_first_for(job) for node in fleet.nodes[:2]] for job in jobs}
+        assert all(sum(owners) == 1 for owners in after.values())
+        kept = [job for job in jobs if not before[job][2]]
+        assert all(after[job] == before[job][:2] for job in kept)
+
+
+def test_a_heartbeat_through_one_node_keeps_the_run_from_the_others_sweep(pair: Fleet) -> None:
+    one, other = pair
+    [job_id] = pair.schedule(1, executor=GPU)
+    pair.clock.advance(MINUTE)
+    run = one.hand_out(job_id)
+    pair.live_on(GRACE)
+
+    until = other.ledger.ask(run_commands.heartbeat(job_id, run.run_id, 20, other.call()))
+    one.step()
+
+    assert until == pair.clock.now() + 20 * SECOND
+    assert one.topics(job_id)[-1] == "job.run_started"
+    pair.live_on(21 * SECOND)
+    one.step()
+    assert one.topics(job_id)[-1] == "job.run_lost"
+
+
+def test_a_run_that_ends_on_one_node_leaves_no_lease_on_another(pair: Fleet) -> None:
+    one, other = pair
+    [job_id] = pair.schedule(1, executor=GPU)
+    pair.clock.advance(MINUTE)
+    run = one.hand_out(job_id)
+    other.settle()
+    assert run.run_id in other.ledger.heads.leases
+
+    one.ledger.ask(run_commands.report(job_id, run.run_id, SUCCESS, one.call()))
+    other.settle()
+
+    assert other.ledger.heads.leases == {}
+
+
+def test_a_node_that_runs_nothing_hands_out_what_is_due_for_workers(pair: Fleet) -> None:
+    [job_id] = pair.schedule(1, executor=GPU)
+    desk = Desk(pair[1].ledger)
+    pair.clock.advance(MINUTE)
+
+    desk.lay_out()
+    due = desk.queues.take("gpu")
+
+    assert due is not None
+    assert due.wake.job_id == job_id
+    assert not due.is_late
+
+
+def test_a_manual_run_asked_for_on_one_node_is_done_by_either_once(pair: Fleet) -> None:
+    [job_id] = pair.schedule(1, executor=NOOP)
+    pair[0].ledger.run(job_id)
+
+    for _ in range(2):
+        pair.together()
+        pair.clock.advance(timedelta(seconds=2))
+    pair.together()
+
+    assert pair[0].topics(job_id).count("job.run_started") == 1
+
+
+def test_a_lease_that_is_seen_before_the_start_of_its_run_counts(pair: Fleet) -> None:
+    """A node reads events first and leases after: a run may begin in between."""
+    one, other = pair
+    [job_id] = pair.schedule(1, executor=GPU)
+    pair.live_on(MINUTE)
+    other.hear_nothing()
+    run = one.hand_out(job_id, seconds=300)
+
+    other.ledger.heads.follow_leases(other.ledger.book)
+    other.settle()
+
+    assert run.run_id in other.ledger.heads.leases
+
+
+def test_a_database_that_was_away_for_less_than_a_lease_costs_nobody_its_life(
+    pair: Fleet,
+) -> None:
+    one, other = pair
+    [job_id] = pair.schedule(1)
+    pair.live_on(MINUTE)
+    one.claim(job_id)
+    pair.run_out(one)
+    pair.clock.advance(A_LEASE - SECOND)
+
+    other.member.renew()
+    other.step()
+
+    assert other.topics(job_id)[-1] == "job.run_started"
+
+
+def test_wakes_of_workers_come_again_when_the_book_could_not_be_asked(pair: Fleet) -> None:
+    jobs = pair.schedule(3, executor=GPU)
+    node = pair[1]
+    desk = Desk(node.ledger)
+    pair.live_on(MINUTE)
+    node.ledger.heads.forget(jobs[1])
+    fold = node.ledger.fold
+    node.ledger.fold = _away  # type: ignore[method-assign]  # the database, for one question
+
+    with raises(Unavailable):
+        desk.lay_out()
+    node.ledger.fold = fold  # type: ignore[method-assign]
+    desk.lay_out()
+
+    assert len(desk.queues) == 3
+
+
+def _away(*_: object, **__: object) -> Job:
+    raise Unavailable("The database is away.")
+
+
+def test_a_mark_never_goes_back(pair: Fleet) -> None:
+    """A courier that was overtaken may still keep an older one."""
+    one, other = pair
+    one.ledger.ask(keep_mark("courier", 7))
+
+    other.ledger.ask(keep_mark("courier", 5))
+
+    assert one.ledger.book.mark("courier") == 7

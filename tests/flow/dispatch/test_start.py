@@ -1,0 +1,261 @@
+"""Wrong storage stops the start with one clear line (INVARIANTS D8), and leaves what it found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pytest import raises
+
+from ledger import Ledger
+from ledger.errors import LedgerError, StartRefused
+from tests.support.builders import a_spec, open_ledger
+
+ROOT = Path(__file__).parents[3]
+Wrong = Callable[[Path], None]
+NOBODY = 65_534
+
+
+def sqlite_file(path: Path, *statements: str) -> None:
+    """A database of somebody's, private to its owner."""
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+    path.chmod(0o600)
+
+
+def no_database(data: Path) -> None:
+    (data / "ledger.db").write_bytes(b"Dear diary, " * 500)
+    (data / "ledger.db").chmod(0o600)
+
+
+def cut_off(data: Path) -> None:
+    open_ledger(data.parent).close()
+    content = (data / "ledger.db").read_bytes()
+    (data / "ledger.db").write_bytes(content[:200])
+
+
+def marked_by_another_program(data: Path) -> None:
+    sqlite_file(data / "ledger.db", "PRAGMA application_id=42", "CREATE TABLE a (b)")
+
+
+def unmarked_tables(data: Path) -> None:
+    """Most programs never set the mark: Phantom's own scheduler, for one."""
+    sqlite_file(data / "ledger.db", "CREATE TABLE scheduled_jobs (id TEXT)")
+
+
+def a_newer_schema(data: Path) -> None:
+    open_ledger(data.parent).close()
+    sqlite_file(data / "ledger.db", "UPDATE meta SET value = '99' WHERE key = 'schema'")
+
+
+def readable_by_others(data: Path) -> None:
+    open_ledger(data.parent).close()
+    (data / "ledger.db").chmod(0o644)
+
+
+def writable_by_the_group(data: Path) -> None:
+    open_ledger(data.parent).close()
+    (data / "ledger.db").chmod(0o660)
+
+
+def a_folder_for_a_file(data: Path) -> None:
+    (data / "ledger.db").mkdir(mode=0o700)
+
+
+def a_folder_for_a_lock(data: Path) -> None:
+    (data / "ledger.lock").mkdir()
+
+
+def a_file_for_a_folder(data: Path) -> None:
+    data.rmdir()
+    data.write_text("")
+
+
+def a_dangling_link(data: Path) -> None:
+    (data / "ledger.db").symlink_to(data / "nowhere" / "ledger.db")
+
+
+def an_exclusive_lock_of_another(data: Path) -> None:
+    """Somebody has the database open in sqlite3 and holds it for himself."""
+    open_ledger(data.parent).close()
+    holder = sqlite3.connect(data / "ledger.db", isolation_level=None)
+    holder.execute("PRAGMA locking_mode=EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    HELD.append(holder)
+
+
+HELD: list[sqlite3.Connection] = []
+WRONGS: list[tuple[Wrong, str]] = [
+    (no_database, "not a database"),
+    (cut_off, r"ledger\.db"),
+    (marked_by_another_program, "another program's database"),
+    (unmarked_tables, "another program's database"),
+    (a_newer_schema, "has schema 99"),
+    (readable_by_others, "mode 0644.*chmod 600"),
+    (writable_by_the_group, "mode 0660.*chmod 600"),
+    (a_folder_for_a_file, "cannot be opened"),
+    (a_folder_for_a_lock, r"ledger\.lock cannot be opened"),
+    (a_file_for_a_folder, "cannot be made"),
+    (a_dangling_link, "cannot be opened"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "told"), WRONGS, ids=[wrong.__name__ for wrong, _ in WRONGS])
+def test_wrong_storage_stops_the_start_with_one_line(
+    tmp_path: Path, wrong: Wrong, told: str
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    wrong(data)
+
+    with raises(StartRefused, match=told) as refusal:
+        open_ledger(tmp_path)
+
+    assert "\n" not in refusal.value.message
+
+
+@pytest.mark.slow
+def test_a_database_that_another_holds_for_himself_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    an_exclusive_lock_of_another(tmp_path / "data")
+
+    with raises(StartRefused, match="locked"):
+        open_ledger(tmp_path)
+
+    HELD.pop().close()
+    open_ledger(tmp_path, seed=1).close()
+
+
+def test_another_programs_database_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    unmarked_tables(tmp_path / "data")
+
+    with raises(StartRefused):
+        open_ledger(tmp_path)
+
+    connection = sqlite3.connect(tmp_path / "data" / "ledger.db")
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
+    connection.close()
+    assert names == ["scheduled_jobs", "sqlite_autoindex_scheduled_jobs_1"][:1]
+
+
+def test_a_ledger_that_was_begun_and_not_finished_is_finished(tmp_path: Path) -> None:
+    """Killed between its first statements: marked as ours, and without tables yet."""
+    (tmp_path / "data").mkdir()
+    sqlite_file(tmp_path / "data" / "ledger.db", f"PRAGMA application_id={0x4A4C4447}")
+
+    with open_ledger(tmp_path) as ledger:
+        assert ledger.schedule(a_spec()).changed
+
+
+def test_what_a_ledger_makes_is_for_its_owner_only(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger.schedule(a_spec())
+
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()}
+
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    assert modes["ledger.db"] == 0o600
+    assert set(modes.values()) == {0o600}
+
+
+@pytest.mark.parametrize("wrong", [no_database, a_newer_schema, readable_by_others])
+def test_a_reader_is_stopped_as_a_writer_is(tmp_path: Path, wrong: Wrong) -> None:
+    (tmp_path / "data").mkdir()
+    wrong(tmp_path / "data")
+
+    with raises(StartRefused) as refusal:
+        Ledger.open_read_only(tmp_path / "data")
+
+    assert "\n" not in refusal.value.message
+
+
+def test_a_reader_makes_nothing_where_nothing_is(tmp_path: Path) -> None:
+    with raises(StartRefused):
+        Ledger.open_read_only(tmp_path / "nowhere")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_is_stopped_by_a_journal_that_cannot_be_shared(tmp_path: Path) -> None:
+    """Without WAL a reader would hold up the writer; only the owner may change that."""
+    (tmp_path / "data").mkdir()
+    open_ledger(tmp_path).close()
+    sqlite_file(tmp_path / "data" / "ledger.db", "PRAGMA journal_mode=DELETE")
+
+    with raises(StartRefused, match="journal_mode=delete"):
+        Ledger.open_read_only(tmp_path / "data")
+
+
+def test_an_owner_that_is_another_process_is_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "data")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"open\n"
+
+        with raises(StartRefused, match=f"owned by process {owner.pid}"):
+            open_ledger(tmp_path)
+
+        owner.kill()
+    open_ledger(tmp_path).close()
+
+
+HOLDS = """
+import sys
+from ledger import Ledger
+Ledger.open(sys.argv[1])
+print("open", flush=True)
+input()
+"""
+OPENS = """
+import os, sys
+from ledger import Ledger
+from ledger.errors import StartRefused
+os.setgid(int(sys.argv[2]))
+os.setuid(int(sys.argv[2]))
+try:
+    Ledger.open(sys.argv[1])
+except StartRefused as refusal:
+    print(refusal.message)
+"""
+
+
+@pytest.mark.parametrize("has_book", [False, True])
+@pytest.mark.skipif(os.getuid() != 0, reason="gives up root's rights to be held to permissions")
+def test_a_folder_that_cannot_be_written_stops_the_start(has_book: bool) -> None:
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    try:
+        if has_book:
+            open_ledger(folder).close()
+            for path in (folder / "data").iterdir():
+                os.chown(path, NOBODY, NOBODY)
+        else:
+            (folder / "data").mkdir()
+        (folder / "data").chmod(0o555)
+
+        command = [sys.executable, "-c", OPENS, str(folder / "data"), str(NOBODY)]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    finally:
+        shutil.rmtree(folder)
+
+    assert ended.stderr == ""
+    assert ended.stdout.count("\n") == 1
+    assert "data" in ended.stdout
+
+
+def test_a_refusal_to_start_is_an_answer_like_any_other() -> None:
+    assert issubclass(StartRefused, LedgerError)
+    assert StartRefused.code == "start_refused"

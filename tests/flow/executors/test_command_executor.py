@@ -1,0 +1,214 @@
+"""The command executor against real processes: what reaches them and what their end means."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import resource
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.dispatch.executors.command import DEFAULT_ENVIRONMENT
+from ledger.dispatch.executors.outcomes import Blocked, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.output import HEAD_BYTES
+from tests.support.command_runs import (
+    TINY_SECONDS,
+    a_ticket,
+    execute,
+    failure_of,
+    python,
+    shell,
+    success_of,
+)
+
+# -- what reaches the command -------------------------------------------------------------------
+
+METACHARACTERS = ["$(id)", "`id`", ";id", "|id", "&id", "&&id", "||id", ">x", "<x", ">>x", "2>&1"]
+METACHARACTERS += [
+    "$HOME",
+    "${IFS}",
+    "~",
+    "*",
+    "?",
+    "[a-z]",
+    "{a,b}",
+    "'",
+    '"',
+    "\\",
+    "\n",
+    "\t",
+    " ",
+]
+METACHARACTERS += [
+    "#",
+    "!",
+    "!!",
+    "%s",
+    "%n",
+    "^",
+    "=",
+    "-",
+    "--",
+    "-c",
+    "--help",
+    "",
+    ".",
+    "/",
+    "\r",
+]
+METACHARACTERS += [
+    "\x1b[31m",
+    "\x07",
+    "\x7f",
+    "é",
+    "\u202e",
+    "\U0001f600",
+    "\ufeff",
+    "\u2028",
+    "\x01",
+]
+
+
+def test_two_hundred_metacharacter_arguments_arrive_byte_equal() -> None:
+    pairs = (one + other for one, other in itertools.product(METACHARACTERS, repeat=2))
+    arguments = list(dict.fromkeys([*METACHARACTERS, *pairs]))[:200]
+    code = "import os,sys; sys.stdout.buffer.write(b'\\0'.join(map(os.fsencode, sys.argv[1:])))"
+
+    outcome = success_of(python(code, *arguments))
+
+    assert len(arguments) == 200
+    sent = b"\0".join(argument.encode() for argument in arguments)
+    assert outcome.output_bytes == len(sent)
+    assert outcome.output_sha256 == hashlib.sha256(sent).hexdigest()
+
+
+def test_the_task_is_standard_input() -> None:
+    assert success_of(a_ticket(["cat", "/dev/stdin"], task="tell\nme ü")).output == "tell\nme ü"
+
+
+def test_a_command_that_never_reads_its_task_is_not_held_up() -> None:
+    assert success_of(a_ticket(["true"], task="x" * 1_000_000)).output == ""
+
+
+def test_the_environment_is_minimal_and_says_which_run_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_SERVER", "x")
+    ticket = a_ticket(["env", "-0"], env={"MINE": "a b\nc", "LANG": "C"})
+
+    outcome = success_of(ticket)
+
+    expected = dict(DEFAULT_ENVIRONMENT) | {
+        "MINE": "a b\nc",
+        "LANG": "C",
+        "JOBLEDGER_RUN_ID": ticket.run_id,
+        "JOBLEDGER_JOB_ID": ticket.job_id,
+        "JOBLEDGER_ATTEMPT": "2",
+        "JOBLEDGER_FENCE": "17",
+        "JOBLEDGER_SCHEDULED_FOR": "2026-03-01T12:00:00Z",
+    }
+    lines = (f"{name}={value}\0" for name, value in expected.items())
+    assert outcome.output_bytes == len("".join(lines))
+    for name, value in expected.items():
+        assert f"{name}={value}" in outcome.output
+
+
+def test_a_command_runs_where_it_was_told_to(tmp_path: Path) -> None:
+    assert success_of(a_ticket(["pwd"], cwd=str(tmp_path))).output == f"{tmp_path}\n"
+
+
+# -- what its end means -------------------------------------------------------------------------
+
+
+def test_exit_code_zero_is_a_success_and_standard_output_is_the_output() -> None:
+    outcome = success_of(shell("echo out; echo err >&2"))
+
+    assert outcome.output == "out\n"
+    assert outcome.output_sha256 == hashlib.sha256(b"out\n").hexdigest()
+
+
+def test_another_exit_code_is_a_crash_that_quotes_the_end_of_standard_error() -> None:
+    outcome = failure_of(
+        shell("i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done >&2; exit 3")
+    )
+
+    assert outcome.failure_class == "crashed"
+    assert outcome.error.startswith("exit code 3: ")
+    assert outcome.error.endswith("line 4999")
+    assert len(outcome.error) < HEAD_BYTES
+    assert outcome.target == "sh"
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSEGV"])
+def test_a_death_by_signal_is_named(name: str) -> None:
+    outcome = failure_of(shell(f"kill -{signal.Signals[name].value} $$"))
+
+    assert outcome.failure_class == "crashed"
+    assert outcome.error == f"killed by {name}"
+
+
+def test_a_program_that_is_not_there_is_blocked(tmp_path: Path) -> None:
+    outcome = asyncio.run(execute(a_ticket(["no-such-program-anywhere"])))
+
+    assert isinstance(outcome, Blocked)
+    assert "no-such-program-anywhere" in outcome.cause
+
+
+def test_a_folder_that_is_not_there_is_blocked(tmp_path: Path) -> None:
+    outcome = asyncio.run(execute(a_ticket(["true"], cwd=str(tmp_path / "gone"))))
+
+    assert isinstance(outcome, Blocked)
+    assert "gone" in outcome.cause
+
+
+def test_a_file_that_may_not_be_executed_is_blocked(tmp_path: Path) -> None:
+    program = tmp_path / "plain.txt"
+    program.write_text("echo no")
+
+    assert isinstance(asyncio.run(execute(a_ticket([str(program)]))), Blocked)
+
+
+@pytest.mark.parametrize(
+    "executor", [None, {}, {"kind": "noop"}, {"kind": "command", "argv": "id"}]
+)
+def test_what_is_no_command_is_blocked(executor: dict[str, Any] | None) -> None:
+    ticket = RunTicket("r", "j", "n", "t", datetime(2026, 3, 1, tzinfo=UTC), 1, 1, 1.0, executor)
+
+    assert isinstance(asyncio.run(execute(ticket)), Blocked)
+
+
+def test_the_dispatchers_loop_may_live_in_a_thread_of_its_own() -> None:
+    outcomes: list[Outcome] = []
+
+    thread = threading.Thread(
+        target=lambda: outcomes.append(asyncio.run(execute(shell("echo hi"))))
+    )
+    thread.start()
+    thread.join()
+
+    assert isinstance(outcomes[0], Succeeded)
+
+
+# -- bounded memory -----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_gigabyte_of_output_takes_no_memory() -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    outcome = success_of(a_ticket(["head", "-c", str(2**30), "/dev/zero"]))
+
+    grown_kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert outcome.output_bytes == 2**30
+    assert outcome.output == ""
+    assert grown_kilobytes < 64 * 1024
+
+
+def test_endless_output_ends_at_the_deadline() -> None:
+    assert failure_of(a_ticket(["yes"], seconds=TINY_SECONDS)).failure_class == "timeout"

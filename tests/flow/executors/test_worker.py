@@ -1,0 +1,265 @@
+"""External workers beside a real server: they share a queue; what one drops, another does."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import cast
+
+import httpx
+import pytest
+
+from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT, Server, a_server
+from api.demo.waiting import wait_for
+from tests.support.typed_commands import Shell
+
+LIMIT_SECONDS = 240.0
+"""A hang fails by this name; nothing is measured by it."""
+AT = {"kind": "at", "at": "2999-01-01T00:00:00Z"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with a_server(tmp_path) as running:
+        yield running
+
+
+@contextmanager
+def a_worker(
+    server: Server, *words: str, command: Sequence[str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    token = (server.data / "admin.token").read_text().strip()
+    environment = {**ENVIRONMENT, "JOBLEDGER_URL": server.url, "JOBLEDGER_TOKEN": token}
+    argv = [*PROGRAM, "worker", "--queue", "gpu", *words, "--", *command]
+    worker = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def requested(server: Server, count: int) -> None:
+    """So many jobs of the queue, each with one run asked for."""
+    with server.door() as door:
+        for number in range(count):
+            spec = {
+                "name": f"render {number}",
+                "schedule": AT,
+                "task": f"cat {number}",
+                "executor": {"kind": "worker", "queue": "gpu"},
+                "policy": {"lease_seconds": 1, "backoff_seconds": [0.1]},
+            }
+            job_id = door.ask("POST", "/v1/jobs", body=spec).document["job"]["id"]
+            door.ask("POST", f"/v1/jobs/{job_id}/run")
+
+
+def ended(server: Server) -> Counter[str]:
+    """How often each thing happened to runs."""
+    with server.door() as door:
+        query = {"topic": ["job.run_started", "job.run_succeeded", "job.run_lost"]}
+        counts: Counter[str] = Counter()
+        with door.stream("/v1/events", query | {"format": "jsonl"}) as pieces:
+            for line in "".join(pieces).splitlines():
+                counts[line.split('"topic":"')[1].split('"')[0]] += 1
+        return counts
+
+
+def share(server: Server, count: int) -> Counter[str]:
+    """Two workers share the runs; one of them is killed in the middle. What happened to runs."""
+    requested(server, count)
+    words, command = ("--concurrency", "4", "--lease", "1"), ["cat"]
+    with (
+        a_worker(server, *words, command=command) as one,
+        a_worker(server, *words, command=command),
+    ):
+        third = count // 3
+        wait_for(
+            "A third", lambda: ended(server)["job.run_succeeded"] >= third, seconds=LIMIT_SECONDS
+        )
+        one.send_signal(signal.SIGKILL)
+        wait_for(
+            "All runs", lambda: ended(server)["job.run_succeeded"] == count, seconds=LIMIT_SECONDS
+        )
+    return ended(server)
+
+
+@pytest.mark.slow
+def test_two_workers_share_a_queue_and_what_a_killed_one_held_is_done_by_the_other(
+    server: Server,
+) -> None:
+    counts = share(server, 60)
+
+    assert counts["job.run_succeeded"] == 60
+    assert counts["job.run_started"] == 60 + counts["job.run_lost"]
+
+
+@pytest.mark.proof
+def test_two_workers_share_a_thousand_runs(server: Server) -> None:
+    counts = share(server, 1000)
+
+    print(dict(counts))
+    assert counts["job.run_succeeded"] == 1000
+    assert counts["job.run_started"] == 1000 + counts["job.run_lost"]
+
+
+@pytest.mark.slow
+def test_a_workers_command_gets_the_task_and_its_output_is_the_runs(
+    server: Server, tmp_path: Path
+) -> None:
+    requested(server, 1)
+    script = "import os, sys; print(sys.stdin.read(), os.environ['JOBLEDGER_ATTEMPT'])"
+
+    with a_worker(server, command=[sys.executable, "-c", script]):
+        wait_for("The run", lambda: ended(server)["job.run_succeeded"], seconds=LIMIT_SECONDS)
+
+    [event] = (
+        Shell(tmp_path).ok("audit", "--topic", "job.run_succeeded", "--json").document["events"]
+    )
+    assert event["data"]["output"] == "cat 0 1\n"
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_asked_to_stop_ends_its_run_first(server: Server) -> None:
+    requested(server, 1)
+
+    with a_worker(server, command=["sh", "-c", "sleep 0.5; echo done"]) as worker:
+        wait_for("The start", lambda: ended(server)["job.run_started"], seconds=LIMIT_SECONDS)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(LIMIT_SECONDS) == 0
+
+    assert ended(server)["job.run_succeeded"] == 1
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_while_its_server_is_killed_and_started_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        port = str(place.getsockname()[1])
+    may_end, begun = tmp_path / "may-end", tmp_path / "begun"
+    script = f"import os, time; open({str(begun)!r}, 'w')\n"
+    script += f"while not os.path.exists({str(may_end)!r}): time.sleep(0.05)"
+
+    with a_server(tmp_path, "--port", port) as first:
+        requested(first, 1)
+        with a_worker(first, "--lease", "600", command=[sys.executable, "-c", script]) as worker:
+            wait_for("The start", begun.exists, seconds=LIMIT_SECONDS)
+            first.process.kill()
+            first.process.wait()
+            may_end.touch()
+            with a_server(tmp_path, "--port", port) as second:
+                wait_for(
+                    "The report", lambda: ended(second)["job.run_succeeded"], seconds=LIMIT_SECONDS
+                )
+                worker.terminate()
+                assert worker.wait(LIMIT_SECONDS) == 0
+                assert ended(second) == {"job.run_started": 1, "job.run_succeeded": 1}
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_asked_twice_ends_its_commands_too(server: Server, tmp_path: Path) -> None:
+    requested(server, 1)
+    held, ready = tmp_path / "held", tmp_path / "ready"
+    held.touch()
+    script = f"import fcntl, time; lock = open({str(held)!r}); fcntl.flock(lock, fcntl.LOCK_EX);"
+    script += f"open({str(ready)!r}, 'w'); time.sleep(3600)"
+
+    with a_worker(server, command=[sys.executable, "-c", script]) as worker:
+        wait_for("The start", ready.exists, seconds=LIMIT_SECONDS)
+        worker.send_signal(signal.SIGTERM)
+        while worker.poll() is None:
+            worker.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                worker.wait(1)
+
+    with held.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the command died, and let go
+
+
+def test_a_worker_whose_program_is_missing_takes_nothing(server: Server) -> None:
+    requested(server, 1)
+
+    with a_worker(server, command=["no-such-program"]) as worker:
+        assert worker.wait(LIMIT_SECONDS) == 2
+
+    assert ended(server)["job.run_started"] == 0
+
+
+def test_a_worker_with_a_wrong_token_is_told_so(server: Server) -> None:
+    environment = {**ENVIRONMENT, "JOBLEDGER_URL": server.url, "JOBLEDGER_TOKEN": "jl_wrong"}
+
+    ended = subprocess.run(
+        [*PROGRAM, "worker", "--queue", "gpu", "--", "true"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert "refuses this worker" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+class Accepting(ThreadingHTTPServer):
+    """An HTTP target that takes runs over (202) and reports later, as the test says."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Accept)
+        self.taken: SimpleQueue[tuple[str, str]] = SimpleQueue()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+
+class _Accept(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        run = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        target = cast(Accepting, self.server)
+        target.taken.put((run["run_id"], self.headers["Jobledger-Run-Token"]))
+        self.send_response(202)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.mark.slow
+def test_a_target_that_answers_202_reports_with_its_runs_token(
+    server: Server, tmp_path: Path
+) -> None:
+    shell = Shell(tmp_path)
+    with Accepting() as target:
+        Thread(target=target.serve_forever, daemon=True).start()
+        shell.ok("schedule", "far", "--every", "1s", "--http", target.url)
+        run_id, token = target.taken.get(timeout=LIMIT_SECONDS)
+        target.shutdown()
+
+    def report() -> httpx.Response:
+        return httpx.post(
+            f"{server.url}/v1/runs/{run_id}/succeed",
+            json={"output": "it is done"},
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+        )
+
+    answer = report()
+
+    assert answer.status_code == 200, answer.text
+    told = shell.ok("audit", "--topic", "job.run_succeeded", "--limit", "1", "--json")
+    [event] = told.document["events"]
+    assert event["data"]["output"] == "it is done"
+    assert event["actor"] == {"id": "127.0.0.1", "kind": "worker"}
+    assert report().json()["code"] == "run_superseded"

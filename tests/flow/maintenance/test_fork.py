@@ -1,0 +1,295 @@
+"""A fork is a ledger of its own, says nothing that was to be left out, and lets a storm come
+again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from ledger import Dispatcher, Ledger
+from ledger.application.commands.runs import Claimed
+from ledger.clock import parse_rfc3339
+from ledger.dispatch.executors.outcomes import Failed, Outcome
+from ledger.dispatch.executors.recorded import outcome_of
+from ledger.errors import InvalidField, StartRefused
+from ledger.maintenance.backup import reading
+from ledger.maintenance.fork import Fork, fork
+from ledger.maintenance.fork_outcomes import RecordedRun, RecordedRuns, store_runs
+from ledger.maintenance.verify import verify_book
+from ledger.store.event_queries import microseconds
+from ledger.store.sqlite.folder import BOOK_FILE
+from projections.models.storms import queries as storm_questions
+from projections.read_models import Copies
+from tests.storm.making import Making, Size
+from tests.support.builders import HOUR, NOON, ManualClock, open_ledger
+from tests.support.fake_pool import TimedRuns
+from tests.support.typed_commands import Shell, tripped_job
+
+SEED, SMALL = 3, Size(jobs=24, days=2)
+DATA = "data"
+BEFORE = timedelta(minutes=5)
+TICK = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recorded fleet, as it lies there."""
+
+    folder: Path
+    planted: dict[str, Any]
+
+    @property
+    def storm(self) -> dict[str, Any]:
+        one: dict[str, Any] = self.planted["storms"][0]
+        return one
+
+    def fork(self, out: Path, *, until: int, is_redacted: bool = True) -> Fork:
+        with reading(self.folder / DATA / BOOK_FILE) as book:
+            return fork(book, out, until=until, is_redacted=is_redacted, progress=lambda *_: None)
+
+    def position_before(self) -> int:
+        """Where the book stood a little before the storm."""
+        with reading(self.folder / DATA / BOOK_FILE) as book:
+            return book.position_at(microseconds(parse_rfc3339(self.storm["begins_at"]) - BEFORE))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    folder = tmp_path_factory.mktemp("source")
+    return Source(folder, Making(folder, SEED, SMALL).make())
+
+
+@pytest.mark.slow
+def test_a_fork_has_the_same_events_at_the_same_places_and_a_chain_of_its_own(
+    source: Source, tmp_path: Path
+) -> None:
+    until = source.position_before()
+
+    made = source.fork(tmp_path / "fork.db", until=until)
+
+    with reading(made.file) as forked, reading(source.folder / DATA / BOOK_FILE) as book:
+        verdict = verify_book(forked, lambda *_: None)
+        assert verdict.is_sound
+        assert verdict.verified == until == made.position
+        assert forked.ledger_id == made.ledger_id != book.ledger_id
+        for ours, theirs in zip(forked.rows(after=0), book.rows(after=0), strict=False):
+            same = ("position", "stream", "version", "topic", "recorded_at", "actor", "kind")
+            assert [getattr(ours, name) for name in same] == [
+                getattr(theirs, name) for name in same
+            ]
+
+
+@pytest.mark.slow
+def test_a_redacted_fork_holds_no_word_of_tasks_outputs_errors_and_reasons(
+    source: Source, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(source.folder / DATA / BOOK_FILE)) as book:
+        words = {body for (body,) in book.execute("SELECT DISTINCT body FROM texts")}
+    assert len(words) > 10
+
+    whole = source.fork(tmp_path / "whole.db", until=source.position_before(), is_redacted=False)
+    redacted = source.fork(tmp_path / "fork.db", until=source.position_before())
+
+    assert any(word in whole.file.read_bytes() for word in words)
+    content = redacted.file.read_bytes()
+    assert not [word for word in words if word in content]
+    assert b"Too Many Requests" not in content
+    assert redacted.file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_redacted", [True, False])
+def test_a_storm_comes_again_in_simulated_time(
+    source: Source, tmp_path: Path, is_redacted: bool
+) -> None:
+    made = source.fork(
+        tmp_path / "fork.db", until=source.position_before(), is_redacted=is_redacted
+    )
+    (tmp_path / DATA).mkdir(mode=0o700)
+    shutil.copyfile(made.file, tmp_path / DATA / BOOK_FILE)
+    (tmp_path / DATA / BOOK_FILE).chmod(0o600)
+    clock = ManualClock(parse_rfc3339(source.storm["begins_at"]) - BEFORE)
+    with (
+        closing(sqlite3.connect(made.file)) as recorded,
+        open_ledger(tmp_path, clock) as ledger,
+    ):
+        runs = RecordedRuns(recorded)
+        work = TimedRuns(clock, lambda claimed: as_recorded(runs, claimed, clock.now()))
+        dispatcher = Dispatcher(ledger, work)
+        end = parse_rfc3339(source.storm["ends_at"])
+        while clock.now() < end:
+            dispatcher.run_once()
+            clock.advance(TICK)
+
+        again = storms_of(ledger, tmp_path)
+    with open_ledger(source.folder, clock) as ledger:
+        once = storms_of(ledger, source.folder)
+
+    [found] = [storm for storm in again if storm["failure_class"] == "rate_limited"]
+    original = once[0]
+    assert found["job_count"] == original["job_count"] == len(source.storm["jobs"])
+    assert (found["signature"] == original["signature"]) is not is_redacted
+    assert found["trip_count"] >= 1
+
+
+def as_recorded(runs: RecordedRuns, claimed: Claimed, now: datetime) -> tuple[timedelta, Outcome]:
+    """How long the recorded run took that is like this one, and how it ended."""
+    run = claimed.run
+    like = runs.like(claimed.job_id, scheduled_for=run.scheduled_for, attempt=run.attempt, at=now)
+    took = timedelta(milliseconds=like.duration_ms if like is not None else 0)
+    return took, outcome_of(like, now)
+
+
+def storms_of(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
+    """The storms there are, oldest first."""
+    copies = Copies.open(ledger, folder / "copies.db")
+    copies.catch_up()
+    with copies.reading() as questions:
+        found, _ = storm_questions.find(questions, now=ledger.clock.now())
+    copies.close()
+    return found[::-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("until", [0, 10**9])
+def test_a_place_that_is_not_in_the_ledger_is_refused(
+    source: Source, tmp_path: Path, until: int
+) -> None:
+    with pytest.raises(InvalidField, match="until: must name one of the positions 1 to"):
+        source.fork(tmp_path / "fork.db", until=until)
+
+    assert not (tmp_path / "fork.db").exists()
+
+
+@pytest.mark.slow
+def test_what_is_there_is_never_overwritten(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "fork.db").write_text("mine")
+
+    with pytest.raises(StartRefused, match="exists already"):
+        source.fork(tmp_path / "fork.db", until=1)
+
+    assert (tmp_path / "fork.db").read_text() == "mine"
+
+
+def test_the_command_line_forks_up_to_a_moment(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    tripped_job(shell.data, "digest", task="confidential words")
+
+    typed = shell.ok("fork", "--redact", "--out", str(tmp_path / "fork.db"), "--json")
+    told = shell.ok("fork", "--until", "2", "--out", str(tmp_path / "early.db"))
+
+    assert typed.document["redacted"] is True
+    assert b"confidential" not in (tmp_path / "fork.db").read_bytes()
+    assert "2 events" in told.out
+    assert shell.type("fork", "--until", "0", "--out", str(tmp_path / "no.db")).code == 1
+    for until in ("9h9", "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"):
+        assert shell.type("fork", "--until", until, "--out", str(tmp_path / "no.db")).code == 2
+    assert shell.type("fork", "--out", "").code == 2
+    assert shell.type("serve", "--sandbox", str(tmp_path / "nowhere.db")).code == 2
+    assert shell.type("serve", "--sandbox", str(shell.data / BOOK_FILE)).code == 2
+
+
+def test_cut_at_the_end_a_job_goes_on_as_its_last_run_ended(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    job_id = UUID(tripped_job(shell.data))
+    shell.ok("fork", "--out", str(tmp_path / "fork.db"))
+
+    with closing(sqlite3.connect(tmp_path / "fork.db")) as recorded:
+        later = datetime.now(UTC)
+        run = RecordedRuns(recorded).like(job_id, scheduled_for=later, attempt=1, at=later)
+
+    assert run is not None
+    assert run.status == "failed"
+    assert outcome_of(run, later) != outcome_of(None, later)
+
+
+def test_a_cut_leaves_together_what_one_command_appended(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    job_id = tripped_job(shell.data)
+    events = shell.ok("history", job_id, "--json").document["events"]
+    failed, tripped = events[-2:]
+    assert (failed["topic"], tripped["topic"]) == ("job.run_failed", "job.circuit_tripped")
+
+    shell.ok("fork", "--until", str(failed["position"]), "--out", str(tmp_path / "fork.db"))
+
+    with reading(tmp_path / "fork.db") as book:
+        assert book.tail_position() == tripped["position"]
+
+
+def test_a_run_that_was_open_at_the_cut_is_known(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    job_id = UUID(tripped_job(shell.data))
+    with reading(shell.data / BOOK_FILE) as book:
+        started = next(row for row in book.rows(after=0) if row.topic == "job.run_started")
+    shell.ok("fork", "--until", str(started.position), "--out", str(tmp_path / "fork.db"))
+
+    with closing(sqlite3.connect(tmp_path / "fork.db")) as recorded:
+        state = orjson.loads(started.state)
+        slot = parse_rfc3339(state["scheduled_for"])
+        run = RecordedRuns(recorded).like(job_id, scheduled_for=slot, attempt=1, at=slot)
+
+    assert run is not None
+    assert (run.scheduled_for, run.status) == (slot, "failed")
+
+
+def test_a_fork_says_of_which_ledger_it_is_and_up_to_where(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    tripped_job(shell.data)
+
+    shell.ok("fork", "--until", "5", "--redact", "--out", str(tmp_path / "fork.db"))
+
+    with closing(sqlite3.connect(tmp_path / "fork.db")) as forked:
+        [said] = forked.execute("SELECT value FROM meta WHERE key = 'forked_from'").fetchone()
+    with reading(shell.data / BOOK_FILE) as book:
+        whose = str(book.ledger_id)
+    assert orjson.loads(said) == {"ledger_id": whose, "position": 5, "redacted": True}
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"), [(-90, "early"), (-31, "early"), (-29, "late"), (29, "late")]
+)
+def test_a_run_of_another_time_ends_as_the_nearest_one_did(minutes: int, expected: str) -> None:
+    job_id, at = UUID(int=7), NOON + timedelta(minutes=minutes)
+    early, late = (recorded(job_id, NOON - HOUR, "early"), recorded(job_id, NOON, "late"))
+    with closing(sqlite3.connect(":memory:")) as connection:
+        store_runs(connection, [early, late])
+
+        like = RecordedRuns(connection).like(job_id, scheduled_for=at, attempt=1, at=at)
+
+    assert like is not None
+    assert like.error_text == expected
+
+
+def recorded(job_id: UUID, at: datetime, error: str) -> RecordedRun:
+    signature = "rate_limited api.example.com 429"
+    return RecordedRun(job_id, at, at, 1, "failed", 7, "rate_limited", signature, error, 90.0)
+
+
+def test_a_run_asks_for_as_much_patience_as_the_recorded_one_did() -> None:
+    outcome = outcome_of(recorded(UUID(int=7), NOON - HOUR, "429"), NOON)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.retry_after == NOON + timedelta(seconds=90)
+    assert (outcome.target, outcome.failure_class) == ("api.example.com", "rate_limited")
+
+
+def test_a_job_that_was_left_to_workers_needs_none_in_a_sandbox(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.ok("schedule", "crawl", "--every", "5m", "--queue", "crawlers")
+
+    shell.ok("fork", "--out", str(tmp_path / "fork.db"))
+
+    with reading(tmp_path / "fork.db") as book:
+        states = b"".join(row.state for row in book.rows(after=0))
+    assert b'"worker"' not in states
+    assert b'"recorded"' in states

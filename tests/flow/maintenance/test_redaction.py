@@ -1,0 +1,119 @@
+"""A redacted fork says nothing that was to be left out, wherever it stood."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from ledger import Ledger
+from ledger.application.commands import runs as run_commands
+from ledger.application.commands.deliveries import keep_notice
+from ledger.domain.job.outcomes import Success
+from ledger.domain.streams.notices import Told
+from ledger.maintenance.backup import reading
+from ledger.maintenance.fork import fork
+from ledger.store.sqlite.folder import BOOK_FILE
+from tests.support.builders import HOUR, ManualClock, a_spec, open_ledger
+
+YES = Success("yes", 3, sha256(b"yes").hexdigest(), 5)
+HOOK = {
+    "kind": "http",
+    "url": "https://hooks.example:8443/confidential?key=confidential",
+    "headers": {"X-Key": "confidential"},
+}
+DUMP = {
+    "kind": "command",
+    "argv": ["pg_dump", "--password=confidential"],
+    "env": {"PASS": "confidential"},
+    "cwd": "/srv/confidential",
+}
+
+
+def redacted(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
+    """What the states of the events are in a redacted fork of all there is."""
+    out = folder / "fork.db"
+    with reading(folder / "data" / BOOK_FILE) as book:
+        end = ledger.writer.position
+        fork(book, out, until=end, is_redacted=True, progress=lambda *_: None)
+    with reading(out) as book:
+        return [orjson.loads(row.state) | {"topic": row.topic} for row in book.rows(after=0)]
+
+
+@pytest.mark.parametrize(
+    ("executor", "kept"),
+    [
+        (HOOK, {"kind": "http", "url": "https://hooks.example:8443/"}),
+        (DUMP, {"kind": "command", "argv": ["pg_dump"]}),
+        ({"kind": "noop"}, {"kind": "noop"}),
+    ],
+)
+def test_of_executors_stays_who_does_the_work_and_where(
+    tmp_path: Path, executor: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    with open_ledger(tmp_path) as ledger:
+        job_id = ledger.schedule(a_spec(name="first", executor=executor)).job_id
+        ledger.schedule(a_spec(name="second", executor=None))
+        ledger.amend(job_id, {"executor": None})
+        ledger.amend(job_id, {"executor": executor})
+
+        states = redacted(ledger, tmp_path)
+
+    told = [state for state in states if state["topic"] == "job.scheduled"]
+    amended = [state["changes"] for state in states if state["topic"] == "job.amended"]
+    assert [state["executor"] for state in told] == [kept, None]
+    assert [changes["executor"] for changes in amended] == [None, kept]
+    assert b"confidential" not in (tmp_path / "fork.db").read_bytes()
+
+
+def test_what_a_channel_complained_of_is_left_out(tmp_path: Path) -> None:
+    told = Told(
+        "trip", None, "ops", None, 1, 1, is_sent=False, outcome="no such user: confidential"
+    )
+    with open_ledger(tmp_path) as ledger:
+        ledger.ask(keep_notice(told, ledger.call()))
+
+        [state] = redacted(ledger, tmp_path)
+
+    assert (state["topic"], state["outcome"]) == ("notice.failed", "redacted")
+
+
+@pytest.mark.parametrize("report", ["The handler confidential cannot be loaded.", YES])
+def test_neither_why_a_run_was_blocked_nor_the_hash_of_an_output_stays(
+    tmp_path: Path, report: str | Success
+) -> None:
+    clock = ManualClock()
+    with open_ledger(tmp_path, clock) as ledger:
+        job_id = ledger.schedule(a_spec()).job_id
+        clock.advance(HOUR)
+        claim = run_commands.claim(job_id, ledger.call(), node="node-1", is_late=False)
+        claimed = ledger.ask(claim)
+        assert claimed is not None
+        end = run_commands.report(job_id, claimed.run.run_id, report, ledger.call())
+        ledger.ask(end)
+
+        last = redacted(ledger, tmp_path)[-1]
+
+    assert last["topic"] in ("job.run_blocked", "job.run_succeeded")
+    content = (tmp_path / "fork.db").read_bytes()
+    assert b"confidential" not in content
+    assert YES.output_sha256.encode() not in content
+
+
+def test_of_an_import_neither_what_was_kept_nor_its_id_elsewhere_stays(tmp_path: Path) -> None:
+    job = {
+        "spec": a_spec(),
+        "origin_id": "/home/confidential/jobs.cron:7",
+        "imported": {"MAILTO": "confidential@example.org"},
+    }
+    with open_ledger(tmp_path) as ledger:
+        ledger.take_over("crontab", [job])
+
+        [state] = [one for one in redacted(ledger, tmp_path) if one["topic"] == "job.imported"]
+
+    assert (state["origin"], state["imported"]) == ("crontab", {})
+    assert state["origin_id"] == "redacted"
+    assert b"confidential" not in (tmp_path / "fork.db").read_bytes()

@@ -1,0 +1,102 @@
+"""Verification of a whole ledger as its owner or a bystander runs it, while it is in use."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ledger import Ledger
+from ledger.maintenance.verify import PAGE, verify_book
+from tests.simulation.world import World
+from tests.support.builders import a_spec, open_ledger
+
+LENGTH = 2_100
+"""Events enough that the book is read in several pages."""
+
+
+def edit(folder: Path, *statements: str) -> None:
+    connection = sqlite3.connect(folder / "data" / "ledger.db")
+    for trigger in ("changed", "deleted"):
+        connection.execute(f"DROP TRIGGER IF EXISTS events_are_never_{trigger}")
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a ledger of more than two thousand events."""
+    with open_ledger(tmp_path) as ledger:
+        call = ledger.call("filling")
+        asked = [ledger.schedule_command(a_spec(name=f"job {n}"), call) for n in range(LENGTH // 2)]
+        ledger.submit(asked).result()
+    return tmp_path
+
+
+def test_a_long_book_is_verified_to_its_end_and_says_how_far_it_is(folder: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    with Ledger.open_read_only(folder / "data") as ledger:
+        verdict = verify_book(ledger.book, lambda done, total: told.append((done, total)))
+
+    assert (verdict.is_sound, verdict.verified) == (True, LENGTH)
+    assert told == [(PAGE, LENGTH), (2 * PAGE, LENGTH), (LENGTH, LENGTH)]
+
+
+@pytest.mark.parametrize("position", [1, 999, 2000, 2001, LENGTH])
+def test_the_first_bad_place_is_named_on_any_page(folder: Path, position: int) -> None:
+    edit(
+        folder,
+        f"UPDATE events SET recorded_at = recorded_at + 1 WHERE position >= {position}",
+    )
+
+    with Ledger.open_read_only(folder / "data") as ledger:
+        verdict = verify_book(ledger.book)
+
+    assert verdict.finding is not None
+    assert (verdict.verified, verdict.finding.position) == (position - 1, position)
+
+
+@pytest.mark.parametrize("position", [1, 1500, 2001, LENGTH])
+def test_a_row_that_cannot_even_be_read_is_named_at_its_own_place(
+    folder: Path, position: int
+) -> None:
+    """Its topic is no UTF-8 any more."""
+    edit(folder, f"UPDATE events SET topic = CAST(x'ff' AS TEXT) WHERE position = {position}")
+
+    with Ledger.open_read_only(folder / "data") as ledger:
+        verdict = verify_book(ledger.book)
+
+    assert verdict.finding is not None
+    assert (verdict.verified, verdict.finding.position) == (position - 1, position)
+
+
+def test_a_bystander_verifies_what_was_kept_when_he_came(tmp_path: Path) -> None:
+    world = World(tmp_path, 3, fault_rate=0.0)
+    for _ in range(50):
+        world.step()
+
+    with Ledger.open_read_only(tmp_path / "data") as bystander:
+        before = verify_book(bystander.book)
+        for _ in range(50):
+            world.step()
+        after = verify_book(bystander.book)
+
+    assert before.is_sound
+    assert after.is_sound
+    assert after.verified == world.ledger.book.tail_position() > before.verified
+    world.close()
+
+
+def test_a_damaged_ledger_still_verifies_what_comes_before_the_damage(folder: Path) -> None:
+    edit(folder, "DELETE FROM events WHERE position = 1234")
+
+    with Ledger.open_read_only(folder / "data") as ledger:
+        verdict = verify_book(ledger.book)
+
+    assert verdict.finding is not None
+    assert verdict.finding.position == 1234
+    assert verdict.finding.problem == "position 1234 is missing: the next event stands at 1235"

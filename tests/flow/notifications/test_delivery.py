@@ -1,0 +1,419 @@
+"""Delivery: results and notices leave from committed events, and their outcomes are recorded."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger import Ledger
+from ledger.application.commands import runs as run_commands
+from ledger.dispatch.executors.secrets import Secrets
+from ledger.dispatch.notifications.channels import Address, ChannelSettings, SlackSettings
+from ledger.dispatch.notifications.notifier import READER, Courier
+from ledger.dispatch.notifications.sender import Sender
+from ledger.domain.job import outcomes
+from ledger.errors import StorageFull
+from ledger.store.audit_query import AuditQuery
+from tests.simulation import laws
+from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
+from tests.support.slack import Slack, a_slack
+
+TOKEN = "-".join(("xoxb", "1234567890", "1234567890", "abcDEFghiJKLmnoPQRstuVWX"))
+SEEDS = itertools.count(1)
+OWNER = Address("slack", "owner")
+DONE = outcomes.Success("all is well", 11, "0" * 64, 5)
+FAILURE = outcomes.Failure("Error: 429 quota", "rate_limited", None, None, 5)
+
+
+class Post:
+    """A ledger, its courier, and the Slack it talks to."""
+
+    def __init__(self, folder: Path, slack: Slack) -> None:
+        self.slack = slack
+        self.clock = ManualClock()
+        self.folder = folder
+        self.settings = ChannelSettings(
+            urls={"ops": slack.json_url},
+            slack=SlackSettings("secret://slack", "U0OWNER", slack.api_url),
+            notices=OWNER,
+            fallback=Address("ops"),
+        )
+        self.open()
+
+    def open(self, **changes: Any) -> None:
+        self.settings = replace(self.settings, **changes)
+        self.ledger: Ledger = open_ledger(self.folder, self.clock, seed=next(SEEDS))
+        sender = Sender(self.settings, Secrets(None, {"SLACK": TOKEN}))
+        self.courier = Courier(self.ledger, sender)
+        self.courier.run_once()
+
+    def reopen(self, **changes: Any) -> None:
+        self.ledger.close()
+        self.open(**changes)
+
+    def schedule(self, name: str = "digest", **fields: Any) -> UUID:
+        return self.ledger.schedule(a_spec(name=name, **fields)).job_id
+
+    def run(self, job_id: UUID, outcome: run_commands.Report = DONE) -> None:
+        head = self.ledger.heads.jobs[job_id]
+        due = head.probe_at or head.next_run_at
+        assert due is not None
+        self.clock.at = max(self.clock.at, due)
+        call = self.ledger.call()
+        claimed = self.ledger.ask(run_commands.claim(job_id, call, node="n", is_late=False))
+        assert claimed is not None
+        run_id = claimed.run.run_id
+        self.ledger.ask(run_commands.report(job_id, run_id, outcome, self.ledger.call()))
+
+    def deliver(self) -> None:
+        while self.courier.run_once():
+            pass
+
+    def events(self, *topics: str) -> list[dict[str, Any]]:
+        return list(self.ledger.reading.export(AuditQuery(topics=topics)))
+
+
+@pytest.fixture
+def post(tmp_path: Path) -> Iterator[Post]:
+    with a_slack() as slack:
+        post = Post(tmp_path, slack)
+        yield post
+        laws.check_book(post.ledger)
+        for history in laws.histories(post.ledger).values():
+            laws.check_history(history)
+        post.ledger.close()
+
+
+TO_OWNER = {"channel": "slack", "target": "owner"}
+
+
+# -- results ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "id_of_slack"),
+    [("owner", "U0OWNER"), (None, "U0OWNER"), ("C012ABC", "C012ABC"), ("U9XYZ", "U9XYZ")],
+)
+def test_a_result_goes_to_the_target_of_the_job(
+    post: Post, target: str | None, id_of_slack: str
+) -> None:
+    job_id = post.schedule(delivery={"channel": "slack", "target": target})
+    post.run(job_id)
+
+    post.deliver()
+
+    [said] = post.slack.said
+    assert said["path"] == "/api/chat.postMessage"
+    assert said["authorization"] == f"Bearer {TOKEN}"
+    assert said["body"]["channel"] == id_of_slack
+    assert "all is well" in str(said["body"])
+    delivery = post.ledger.job(job_id)["last_delivery"]
+    assert (delivery["status"], delivery["outcome"]) == ("delivered", "sent")
+    assert delivery["run_id"] == post.ledger.job(job_id)["last_run"]["run_id"]
+
+
+def test_a_result_goes_to_a_named_channel_of_apprise(post: Post) -> None:
+    job_id = post.schedule(delivery={"channel": "ops"})
+    post.run(job_id)
+
+    post.deliver()
+
+    [said] = post.slack.said
+    assert (said["body"]["title"], said["body"]["message"]) == ("digest", "all is well")
+
+
+def test_nothing_is_sent_for_jobs_without_delivery_nor_for_empty_results(post: Post) -> None:
+    post.run(post.schedule("quiet"))
+    post.run(post.schedule("empty", delivery=TO_OWNER), replace(DONE, output=""))
+
+    post.deliver()
+
+    assert post.slack.said == []
+    assert post.events("job.delivered", "job.delivery_failed") == []
+
+
+def test_the_result_of_a_one_shot_that_is_gone_is_delivered_too(post: Post) -> None:
+    at = (post.clock.now() + MINUTE).isoformat()
+    job_id = post.schedule(
+        schedule={"kind": "at", "at": at}, delete_after_run=True, delivery=TO_OWNER
+    )
+    post.run(job_id)
+
+    post.deliver()
+
+    assert len(post.slack.said) == 1
+    assert post.ledger.history(job_id)[-1]["topic"] == "job.delivered"
+
+
+def test_a_later_edit_does_not_redirect_what_was_said_before(post: Post) -> None:
+    job_id = post.schedule(delivery={"channel": "slack", "target": "C0FIRST"})
+    post.run(job_id)
+    post.ledger.amend(job_id, {"delivery": {"channel": "slack", "target": "C0SECOND"}})
+
+    post.deliver()
+
+    assert post.slack.said[0]["body"]["channel"] == "C0FIRST"
+
+
+def test_a_long_result_is_sent_by_its_head(post: Post) -> None:
+    post.run(post.schedule(delivery=TO_OWNER), replace(DONE, output="x" * 4096))
+
+    post.deliver()
+
+    assert 3000 < len(str(post.slack.said[0]["body"])) < 4000
+
+
+# -- what goes wrong ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("delivery", "words"),
+    [
+        ({"channel": "pager"}, "There is no channel pager: jobledger.toml knows ops, slack."),
+        ({"channel": "slack", "target": "general"}, "'general' is no id of Slack"),
+        ({"channel": "slack", "target": "#general"}, "no id of Slack"),
+    ],
+)
+def test_a_channel_that_does_not_exist_is_a_failed_delivery_that_says_so(
+    post: Post, delivery: dict[str, str], words: str
+) -> None:
+    job_id = post.schedule(delivery=delivery)
+    post.run(job_id)
+
+    post.deliver()
+
+    told = post.ledger.job(job_id)
+    assert told["last_delivery"]["status"] == "failed"
+    assert words in told["last_delivery"]["outcome"]
+    assert told["last_run"]["status"] == "succeeded"
+
+
+def test_a_refusal_of_slack_is_visible_on_the_job_and_the_fallback_is_told(post: Post) -> None:
+    post.slack.answer = 200, {"ok": False, "error": "channel_not_found"}
+    job_id = post.schedule(delivery={"channel": "slack", "target": "C0GONE"})
+    post.run(job_id)
+
+    post.deliver()
+
+    last = post.ledger.job(job_id)["last_delivery"]
+    assert (last["status"], last["target"]) == ("failed", "C0GONE")
+    assert "channel_not_found" in last["outcome"]
+    assert post.slack.said[-1]["path"] == "/hook"
+    assert post.slack.said[-1]["body"]["title"] == "digest: not delivered to slack C0GONE"
+    [notice] = post.events("notice.sent")
+    assert notice["data"]["kind"] == "delivery_failed"
+    assert (notice["job_id"], notice["data"]["channel"]) == (str(job_id), "ops")
+
+
+@pytest.mark.parametrize("answer", [(500, {}), (429, {}), (200, {}), (404, {"ok": True})])
+def test_any_odd_answer_of_slack_is_an_outcome(post: Post, answer: Any) -> None:
+    post.slack.answer = answer
+    job_id = post.schedule(delivery=TO_OWNER)
+    post.run(job_id)
+
+    post.deliver()
+
+    assert post.ledger.job(job_id)["last_delivery"]["status"] == "failed"
+
+
+def test_nobody_at_the_other_end_is_an_outcome(post: Post) -> None:
+    post.reopen(slack=SlackSettings("secret://slack", "U0OWNER", "http://127.0.0.1:9/api"))
+    job_id = post.schedule(delivery=TO_OWNER)
+    post.run(job_id)
+
+    post.deliver()
+
+    assert post.ledger.job(job_id)["last_delivery"]["status"] == "failed"
+
+
+def test_a_missing_token_is_an_outcome_that_names_the_secret(post: Post) -> None:
+    post.reopen(slack=SlackSettings("secret://nowhere", "U0OWNER", post.slack.api_url))
+    job_id = post.schedule(delivery=TO_OWNER)
+    post.run(job_id)
+
+    post.deliver()
+
+    assert "secrets/nowhere" in post.ledger.job(job_id)["last_delivery"]["outcome"]
+
+
+def test_no_outcome_says_the_token(post: Post) -> None:
+    post.slack.answer = 200, {"ok": False, "error": f"bad token {TOKEN}"}
+    job_id = post.schedule(delivery=TO_OWNER)
+    post.run(job_id)
+
+    post.deliver()
+
+    assert TOKEN not in str(post.events())
+
+
+# -- trips --------------------------------------------------------------------------------------
+
+
+def tripped(post: Post, name: str = "digest", **fields: Any) -> UUID:
+    job_id = post.schedule(name, policy={"trip_after": 3, **fields})
+    for _ in range(3):
+        post.run(job_id, FAILURE)
+    return job_id
+
+
+def test_a_trip_is_told_to_the_owner_once_with_its_events_as_proof(post: Post) -> None:
+    job_id = tripped(post)
+
+    post.deliver()
+    post.deliver()
+
+    [said] = post.slack.said
+    text = str(said["body"])
+    assert said["body"]["channel"] == "U0OWNER"
+    assert "digest failed: 3 errors in a row (rate_limited)" in text
+    assert "Error: 429 quota" in text
+    first, trip = post.events("job.run_failed")[0], post.events("job.circuit_tripped")[0]
+    assert f"events {first['position']} to {trip['position']}" in text
+    [notice] = post.events("notice.sent")
+    assert notice["data"]["kind"] == "trip"
+    assert notice["data"]["job_id"] == str(job_id)
+    assert notice["data"]["first_position"] == first["position"]
+    assert notice["data"]["last_position"] == trip["position"]
+
+
+def test_a_one_shot_that_tripped_is_told_of_too(post: Post) -> None:
+    at = (post.clock.now() + MINUTE).isoformat()
+    job_id = post.schedule(schedule={"kind": "at", "at": at})
+    for _ in range(3):
+        post.run(job_id, FAILURE)
+
+    post.deliver()
+
+    assert "3 errors in a row" in str(post.slack.said[0]["body"])
+
+
+def test_a_probe_that_fails_is_not_told_again(post: Post) -> None:
+    job_id = tripped(post, probe_after_seconds=60)
+    post.run(job_id, FAILURE)
+
+    post.deliver()
+
+    assert len(post.events("job.circuit_tripped")) == 2
+    assert len(post.slack.said) == 1
+
+
+def test_the_next_trip_after_a_resume_is_told_again(post: Post) -> None:
+    job_id = tripped(post)
+    post.ledger.resume(job_id, force=True, reason="again")
+    for _ in range(3):
+        post.run(job_id, FAILURE)
+
+    post.deliver()
+
+    assert len(post.slack.said) == 2
+
+
+def test_an_owner_that_is_unset_falls_back_and_both_are_recorded(post: Post) -> None:
+    post.reopen(slack=SlackSettings("secret://slack", None, post.slack.api_url))
+    tripped(post)
+
+    post.deliver()
+
+    [failed], [sent] = post.events("notice.failed"), post.events("notice.sent")
+    assert "No owner is set" in failed["data"]["outcome"]
+    assert sent["data"]["channel"] == "ops"
+    assert "digest failed" in post.slack.said[0]["body"]["title"]
+
+
+def test_without_a_channel_for_notices_nobody_is_told_and_nothing_is_recorded(post: Post) -> None:
+    post.reopen(notices=None)
+    tripped(post)
+
+    post.deliver()
+
+    assert post.slack.said == []
+    assert post.events("notice.sent", "notice.failed") == []
+
+
+# -- once ---------------------------------------------------------------------------------------
+
+
+def test_nothing_is_told_twice_over_restarts_and_nothing_is_left_out(post: Post) -> None:
+    job_id = post.schedule(delivery=TO_OWNER)
+    for number in range(30):
+        post.run(job_id, replace(DONE, output=f"result {number}"))
+        if number % 7 == 0:
+            post.deliver()
+        if number % 5 == 0:
+            post.reopen()
+    post.deliver()
+
+    texts = [str(said["body"]) for said in post.slack.said]
+    assert all(f"result {number}" in texts[number] for number in range(30))
+    assert len(texts) == len(post.events("job.delivered")) == 30
+
+
+def test_what_was_sent_while_nothing_could_be_recorded_is_recorded_later_and_sent_once(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = post.schedule(delivery=TO_OWNER)
+    post.run(job_id)
+    with monkeypatch.context() as disk:
+        disk.setattr(post.ledger.book, "append", full)
+        for _ in range(3):
+            with pytest.raises(StorageFull):
+                post.courier.run_once()
+
+    post.deliver()
+
+    assert len(post.slack.said) == 1
+    assert len(post.events("job.delivered")) == 1
+
+
+def full(*_: object, **__: object) -> None:
+    raise StorageFull
+
+
+def test_a_first_courier_does_not_tell_of_what_is_long_past(post: Post, tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    with open_ledger(folder, post.clock) as ledger:
+        old = Post.__new__(Post)
+        old.ledger, old.clock = ledger, post.clock
+        old.run(ledger.schedule(a_spec(delivery=TO_OWNER)).job_id)
+        courier = Courier(ledger, Sender(post.settings, Secrets(None, {"SLACK": TOKEN})))
+
+        assert courier.run_once() == 0
+        assert ledger.book.mark(READER) == ledger.writer.position
+
+
+def test_the_thread_tells_what_is_committed_while_it_runs(post: Post) -> None:
+    post.courier.start()
+    job_id = post.schedule(delivery=TO_OWNER)
+    post.run(job_id)
+    post.clock.advance(timedelta(hours=1))
+    heard = Heard()
+    post.ledger.writer.listeners.append(heard.look)
+
+    while post.ledger.job(job_id)["last_delivery"] is None:
+        heard.wait()
+    post.courier.close()
+
+    assert post.ledger.job(job_id)["last_delivery"]["status"] == "delivered"
+    assert post.ledger.book.mark(READER) is not None
+
+
+class Heard:
+    """Waits until the book has grown."""
+
+    def __init__(self) -> None:
+        self._grown = Event()
+
+    def look(self, _: int) -> None:
+        self._grown.set()
+
+    def wait(self) -> None:
+        self._grown.wait(1)
+        self._grown.clear()

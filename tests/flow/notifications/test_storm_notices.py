@@ -1,0 +1,321 @@
+"""Storms are told once when they open and once when they are over, not once per job."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from api.demo.waiting import wait_for
+from ledger.application.commands import runs as run_commands
+from ledger.dispatch.executors.secrets import Secrets
+from ledger.dispatch.notifications.channels import Address, ChannelSettings
+from ledger.dispatch.notifications.notifier import Courier
+from ledger.dispatch.notifications.sender import Sender
+from ledger.dispatch.notifications.storm_source import NoStorms, SeenStorm
+from ledger.domain.job import outcomes
+from ledger.domain.recovery.selection import StormMembers
+from ledger.errors import Behind
+from ledger.store.audit_query import AuditQuery
+from projections.queries.storm_notifications import RECENT, StormNews
+from projections.read_models import Copies
+from tests.support.builders import DAY, ManualClock, a_spec, open_ledger
+from tests.support.slack import Slack, a_slack
+
+QUOTA = outcomes.Failure("Error: 429 quota", "rate_limited", "api.example.com", None, 5)
+HOUR = timedelta(hours=1)
+SEEDS = itertools.count(1)
+
+
+class Watched:
+    """A ledger with its copies, and a courier that knows of storms."""
+
+    def __init__(self, folder: Path, slack: Slack) -> None:
+        self.folder, self.slack = folder, slack
+        self.settings = ChannelSettings(
+            urls={"ops": slack.json_url, "gone": "json://127.0.0.1:1/"}, notices=Address("ops")
+        )
+        self.clock = ManualClock()
+        self.open()
+
+    def open(self) -> None:
+        self.ledger = open_ledger(self.folder, self.clock, seed=next(SEEDS))
+        self.copies = Copies.open(self.ledger, self.folder / "copies.db")
+        self.copies.patience_seconds = 0.0
+        sender = Sender(self.settings, Secrets(None, {}))
+        self.courier = Courier(self.ledger, sender, StormNews(self.copies))
+        self.look()
+
+    def close(self) -> None:
+        self.courier.close()
+        self.copies.close()
+        self.ledger.close()
+
+    def reopen(self) -> None:
+        self.close()
+        self.open()
+
+    def schedule(self, name: str, **policy: Any) -> UUID:
+        return self.ledger.schedule(a_spec(name=name, policy=policy)).job_id
+
+    def run(self, job_id: UUID, outcome: run_commands.Report = QUOTA) -> None:
+        due = self.ledger.heads.jobs[job_id].next_run_at
+        assert due is not None
+        self.clock.at = max(self.clock.at, due)
+        call = self.ledger.call()
+        claimed = self.ledger.ask(run_commands.claim(job_id, call, node="n", is_late=False))
+        assert claimed is not None
+        run_id = claimed.run.run_id
+        self.ledger.ask(run_commands.report(job_id, run_id, outcome, self.ledger.call()))
+
+    def look(self, after: timedelta = timedelta(seconds=6)) -> list[str]:
+        """What is said once the copies have come along and so much time has passed."""
+        before = len(self.slack.said)
+        self.clock.advance(after)
+        self.copies.catch_up()
+        while self.courier.run_once():
+            pass
+        return [str(said["body"]["title"]) for said in self.slack.said[before:]]
+
+    def notices(self) -> list[dict[str, Any]]:
+        query = AuditQuery(topics=("notice.sent", "notice.failed"), limit=1000)
+        return self.ledger.reading.audit(query).events
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    with a_slack() as slack:
+        watched = Watched(tmp_path / "data", slack)
+        yield watched
+        watched.close()
+
+
+def a_storm(watched: Watched, count: int = 4, **policy: Any) -> list[UUID]:
+    ids = [watched.schedule(f"job {number}", **policy) for number in range(count)]
+    for job_id in ids:
+        watched.run(job_id)
+    return ids
+
+
+def test_a_storm_is_told_once_when_it_opens_and_once_when_it_is_over(watched: Watched) -> None:
+    a_storm(watched)
+
+    [opening] = watched.look()
+    assert "4 jobs fail of one thing (rate_limited)" in opening
+    assert watched.look() == []
+    assert watched.look(HOUR) == []
+    [ending] = watched.look(HOUR)
+    assert "is over: 0 of 4 jobs are failed of it" in ending
+    assert watched.look(DAY) == []
+
+    [opened, over] = watched.notices()
+    assert [opened["data"]["kind"], over["data"]["kind"]] == ["storm_opened", "storm_over"]
+    assert opened["data"]["storm_id"] == over["data"]["storm_id"]
+    assert opened["data"]["job_id"] is None
+    assert opened["data"]["storm_id"] == f"S-{opened['data']['first_position']}"
+
+
+def test_trips_in_a_storm_are_told_with_it_and_not_one_by_one(watched: Watched) -> None:
+    ids = a_storm(watched, 5, trip_after=2)
+    watched.look()
+    for job_id in ids:
+        watched.run(job_id)
+
+    assert watched.look() == []
+    [ending] = watched.look(timedelta(minutes=11))
+    assert "is over: 5 of 5 jobs are failed of it" in ending
+
+
+def test_a_trip_outside_of_any_storm_is_told_by_itself(watched: Watched) -> None:
+    lonely = watched.schedule("lonely", trip_after=1)
+    watched.run(lonely)
+
+    assert watched.look() == ["lonely failed: 1 errors in a row (rate_limited)"]
+
+
+def test_a_storm_that_may_come_back_is_not_told_to_be_over(watched: Watched) -> None:
+    a_storm(watched, trip_after=1)
+    assert len(watched.look()) == 1
+    assert watched.look(timedelta(minutes=8)) == []
+    [ending] = watched.look(timedelta(minutes=3))
+    assert "is over: 4 of 4 jobs are failed of it" in ending
+
+
+def body_of_the_end(watched: Watched) -> str:
+    assert "is over" in watched.slack.said[-1]["body"]["title"]
+    return str(watched.slack.said[-1]["body"]["message"])
+
+
+def test_the_end_counts_who_is_failed_of_the_storm_and_not_of_something_else(
+    watched: Watched,
+) -> None:
+    back, *_ = a_storm(watched, trip_after=1)
+    other = watched.schedule("other", trip_after=2)
+    watched.run(other)
+    watched.look()
+    watched.run(other, outcomes.Failure("401", "unauthorized", "crm.example", None, 7))
+    watched.ledger.resume(back, force=True, run_now=True)
+    watched.run(back, outcomes.Failure("401", "unauthorized", "crm.example", None, 7))
+
+    told = watched.look(timedelta(minutes=11))
+
+    assert "is over: 3 of 5 jobs are failed of it" in told[-1]
+    assert "Bring them back" in body_of_the_end(watched)
+    plan = watched.ledger.recoveries.dry_run(watched.copies.storm_members("S-10"))
+    assert plan["job_count"] == 3
+
+
+def test_the_end_names_no_command_that_would_bring_back_nobody(watched: Watched) -> None:
+    ids = a_storm(watched, trip_after=1)
+    watched.look()
+    for job_id in ids:
+        watched.ledger.amend(job_id, {"enabled": False})
+
+    [ending] = watched.look(timedelta(minutes=11))
+
+    assert "4 of 4 jobs are failed of it" in ending
+    assert "would bring back none of them now (job_disabled)" in body_of_the_end(watched)
+    assert "resume" not in body_of_the_end(watched)
+
+
+def test_the_end_names_how_many_would_come_back(watched: Watched) -> None:
+    ids = a_storm(watched, trip_after=1)
+    watched.look()
+    watched.ledger.amend(ids[0], {"enabled": False})
+
+    watched.look(timedelta(minutes=11))
+
+    assert "Bring 3 back" in body_of_the_end(watched)
+
+
+def test_an_end_of_which_the_copies_say_too_little_is_told_later(watched: Watched) -> None:
+    class Hesitant(StormNews):
+        has_members = False
+
+        def members(self, storm_id: str) -> StormMembers:
+            if not self.has_members:
+                raise Behind(wanted=2, reached=1)
+            return super().members(storm_id)
+
+    news = Hesitant(watched.copies)
+    watched.courier.close()
+    watched.courier = Courier(watched.ledger, Sender(watched.settings, Secrets(None, {})), news)
+    a_storm(watched, trip_after=1)
+    watched.look()
+
+    assert watched.look(timedelta(minutes=11)) == []
+    news.has_members = True
+
+    assert len(watched.look()) == 1
+
+
+def test_what_was_told_is_not_told_again_after_a_restart(watched: Watched) -> None:
+    a_storm(watched)
+    watched.look()
+
+    watched.reopen()
+
+    assert watched.look() == []
+    assert len(watched.look(2 * HOUR)) == 1
+    watched.reopen()
+    assert watched.look(2 * HOUR) == []
+
+
+def test_a_storm_that_came_and_went_while_nobody_looked_is_told_by_its_end_only(
+    watched: Watched,
+) -> None:
+    a_storm(watched)
+
+    told = watched.look(3 * HOUR)
+
+    assert len(told) == 1
+    assert "is over" in told[0]
+
+
+def test_nobody_is_told_of_a_storm_that_is_long_past(watched: Watched) -> None:
+    a_storm(watched)
+
+    assert watched.look(RECENT + DAY) == []
+
+
+def test_a_first_courier_tells_of_no_older_storm(tmp_path: Path) -> None:
+    with a_slack() as slack:
+        folder = tmp_path / "data"
+        clock = ManualClock()
+        with open_ledger(folder, clock) as ledger:
+            old = Watched.__new__(Watched)
+            old.ledger, old.clock = ledger, clock
+            a_storm(old)
+        watched = Watched.__new__(Watched)
+        watched.folder, watched.slack, watched.clock = folder, slack, clock
+        watched.settings = ChannelSettings(urls={"ops": slack.json_url}, notices=Address("ops"))
+        watched.open()
+
+        assert watched.look(2 * HOUR) == []
+        watched.close()
+
+
+def test_where_the_channel_is_down_the_fallback_is_told(tmp_path: Path) -> None:
+    with a_slack() as slack:
+        watched = Watched(tmp_path / "data", slack)
+        watched.courier.close()
+        watched.settings = ChannelSettings(
+            urls=watched.settings.urls, notices=Address("gone"), fallback=Address("ops")
+        )
+        watched.reopen()
+        a_storm(watched)
+
+        assert len(watched.look()) == 1
+        outcomes_of = [(event["topic"], event["data"]["channel"]) for event in watched.notices()]
+        assert outcomes_of == [("notice.failed", "gone"), ("notice.sent", "ops")]
+        watched.close()
+
+
+def test_a_trip_is_told_though_the_copies_do_not_come_along(watched: Watched) -> None:
+    ids = a_storm(watched, trip_after=2)
+    watched.look()
+    watched.copies.close()
+    for job_id in ids:
+        watched.run(job_id)
+
+    while watched.courier.run_once():
+        pass
+
+    watched.copies = Copies.open(watched.ledger, watched.folder / "copies.db")
+    assert len(watched.notices()) == 5
+
+
+def test_a_storm_is_told_though_the_copy_of_the_jobs_has_stopped(watched: Watched) -> None:
+    runner = watched.copies._runner
+    assert runner is not None
+    place = next(place for place in runner.places if place.model.NAME == "jobs")
+    place.broken_at, place.problem = watched.ledger.writer.position + 1, "a mistake"
+
+    ids = a_storm(watched)
+
+    [opening] = watched.look()
+    assert "4 jobs fail of one thing" in opening
+    assert str(ids[0]) in watched.slack.said[-1]["body"]["message"]
+
+
+def test_a_mistake_about_storms_does_not_silence_everything_else(watched: Watched) -> None:
+    class Mistaken(NoStorms):
+        def recent(self, *, after: int, now: datetime) -> Sequence[SeenStorm]:
+            raise ZeroDivisionError(f"{after} {now}")
+
+    watched.courier.close()
+    watched.courier = Courier(
+        watched.ledger, Sender(watched.settings, Secrets(None, {})), Mistaken()
+    )
+    watched.courier.start()
+
+    watched.run(watched.schedule("lonely", trip_after=1))
+    wait_for("a notice", lambda: len(watched.slack.said) == 1, seconds=20)
+    watched.run(watched.schedule("another", trip_after=1))
+
+    wait_for("another notice", lambda: len(watched.slack.said) == 2, seconds=20)

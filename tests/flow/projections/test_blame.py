@@ -1,0 +1,80 @@
+"""Blame over seeded histories, against a slow recomputation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger import Answer
+from ledger.errors import JobNotFound
+from projections.history.blame import Blame
+from projections.history.history import History
+from tests.oracles import blame as blame_oracle
+from tests.simulation import laws
+from tests.simulation.world import World
+from tests.support.builders import a_spec, open_ledger
+
+STEPS = 250
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: int) -> None:
+    world, random = World(tmp_path, seed), Random(seed)
+    for _ in range(STEPS):
+        world.step()
+    history = History(world.ledger)
+    blame = Blame(world.ledger, history)
+
+    for job_id, events in laws.histories(world.ledger).items():
+        for place in {*random.choices(range(len(events)), k=5), len(events) - 1}:
+            position = events[place]["position"]
+            told = blame.answer(UUID(job_id), as_of=position)
+            found = {item["field"]: item["position"] for item in told["fields"]}
+            wanted = blame_oracle.expected(events[: place + 1])
+            where = f"seed {seed}, {job_id} at {position}"
+            assert {name: found[name] for name in wanted} == wanted, where
+            job = history._state(UUID(job_id), events[place]["version"])
+            values = {item["field"]: item["value"] for item in told["fields"]}
+            assert values["status"] == job.status, where
+            assert values["consecutive_errors"] == job.consecutive_errors, where
+            assert values["consecutive_losses"] == job.consecutive_losses, where
+            assert values["policy.trip_after"] == job.policy["trip_after"], where
+    world.close()
+
+
+@pytest.mark.parametrize(
+    "past",
+    [
+        {"status": "failed", "consecutive_errors": 4, "last_error": "429"},
+        {"status": "paused", "last_run_at": "2026-03-02T11:00:00Z"},
+        {"status": "active", "run_count": 7},
+    ],
+    ids=lambda past: past["status"],
+)
+def test_what_came_with_a_job_is_blamed_on_its_import(tmp_path: Path, past: dict[str, Any]) -> None:
+    with open_ledger(tmp_path) as ledger:
+        [answer] = ledger.take_over("crontab", [{"spec": a_spec(), "origin_id": "7", **past}])
+        assert isinstance(answer, Answer)
+        events = ledger.history(answer.job_id)
+
+        told = Blame(ledger, History(ledger)).answer(answer.job_id)
+
+    found = {item["field"]: item["position"] for item in told["fields"]}
+    wanted = blame_oracle.expected(events)
+    assert {name: found[name] for name in wanted} == wanted
+    by = {item["field"]: item["topic"] for item in told["fields"]}
+    has_changed = past["status"] != "active"
+    assert (by["status"] == "job.imported") is has_changed
+    assert (by["last_run"] == "job.imported") is ("last_run_at" in past)
+
+
+def test_what_never_was_a_job_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, 1)
+
+    with pytest.raises(JobNotFound):
+        Blame(world.ledger, History(world.ledger)).answer(UUID(int=1))
+    world.close()

@@ -1,0 +1,176 @@
+"""Why a slot was missed: what the gaps say of it, and what `why` says of its instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger.application.commands import runs as run_commands
+from ledger.clock import parse_rfc3339, rfc3339
+from ledger.dispatch.executors.outcomes import Failed
+from ledger.domain.job.runs import Claim
+from projections.models.gaps import open as open_gaps
+from projections.models.gaps.queries import CAUSES, GapFilter
+from tests.oracles import why as why_oracle
+from tests.support.builders import EVERY_MINUTE, HOUR, HOURLY, MINUTE, NOON
+from tests.support.docs_runner import DOCS, quoted, rows
+from tests.support.scenes import DONE, LIMITED, NEVER, Scene, Script
+
+AT_ONCE = timedelta(0)
+SECOND = timedelta(seconds=1)
+GRID = {"kind": "every", "interval_seconds": 5, "anchor": "grid"}
+WORKER = {"kind": "worker", "queue": "gpu"}
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.close()
+
+
+def recorded(scene: Scene, job_id: UUID) -> list[tuple[str, str, int]]:
+    """Of each gap: its cause, and what `why` says of its first slot; how many slots."""
+    found = []
+    for event in scene.ledger.history(job_id):
+        missed = event["data"].get("missed")
+        if missed:
+            at = parse_rfc3339(missed["first"])
+            found.append((missed["cause"], scene.why(job_id, at)["answer"], missed["count"]))
+            for slot in (missed["first"], missed["last"]):
+                answer = scene.why(job_id, parse_rfc3339(slot))["answer"]
+                allowed = why_oracle.SAID_OF_GAPS[missed["cause"]] | {"running"}
+                assert answer in allowed, (missed, slot, answer)
+    return found
+
+
+def still_open(scene: Scene, job_id: UUID) -> list[tuple[str, int]]:
+    job = scene.ledger.heads.jobs[job_id]
+    found, _ = open_gaps.find([job], GapFilter(), now=scene.clock.now())
+    return [(gap["cause"], gap["count"]) for gap in found]
+
+
+def test_slots_given_up_to_backoff_are_told_so_by_gaps_and_why(scene: Scene) -> None:
+    policy = {"backoff_seconds": [60]}
+    job_id = scene.schedule(schedule=GRID, policy=policy, script=[(AT_ONCE, LIMITED)])
+    scene.until(NOON + 50 * SECOND)
+
+    assert recorded(scene, job_id) == [("backoff", "backoff", 12)]
+
+
+def test_slots_given_up_to_a_retry_after_are_told_so_by_gaps_and_why(scene: Scene) -> None:
+    asked = Failed("429", "rate_limited", None, NOON + 10 * MINUTE + 30 * SECOND, 1)
+    job_id = scene.schedule(schedule=EVERY_MINUTE, script=[(AT_ONCE, asked)])
+    scene.until(NOON + 2 * MINUTE)
+
+    assert recorded(scene, job_id) == [("backoff", "backoff", 9)]
+
+
+def test_a_retry_that_a_silence_made_late_leaves_its_slots_to_the_downtime(scene: Scene) -> None:
+    policy = {"backoff_seconds": [58]}
+    script: Script = [(AT_ONCE, LIMITED), (AT_ONCE, DONE)]
+    job_id = scene.schedule(schedule=GRID, policy=policy, script=script)
+    scene.until(NOON + 30 * SECOND)
+
+    scene.silence(NOON + HOUR)
+
+    assert recorded(scene, job_id) == [("backoff", "backoff", 11), ("downtime", "node_down", 708)]
+
+
+def test_slots_of_several_causes_are_told_apart_recorded_and_open(scene: Scene) -> None:
+    asked = Failed("429", "rate_limited", None, NOON + HOUR + 10 * MINUTE + 30 * SECOND, 1)
+    script: Script = [(AT_ONCE, DONE), (150 * SECOND, asked), (AT_ONCE, DONE)]
+    job_id = scene.schedule(schedule=EVERY_MINUTE, script=script)
+    scene.until(NOON + MINUTE)
+    scene.silence(NOON + HOUR)
+    scene.until(NOON + HOUR + MINUTE)
+    assert still_open(scene, job_id) == [("downtime", 58), ("overlap", 1)]
+    scene.until(NOON + HOUR + 5 * MINUTE)
+
+    assert recorded(scene, job_id) == [
+        ("downtime", "node_down", 58),
+        ("overlap", "overlap", 2),
+        ("backoff", "backoff", 8),
+    ]
+
+
+def test_slots_that_no_worker_took_are_told_so_open_recorded_and_by_why(scene: Scene) -> None:
+    job_id = scene.schedule(schedule=HOURLY, executor=WORKER, policy={"catch_up": "none"})
+    scene.until(NOON + 2 * HOUR + MINUTE, MINUTE)
+    assert still_open(scene, job_id) == [("no_worker", 2)]
+    position = scene.ledger.writer.position
+    alone = scene.asking.answer(job_id, position=position, is_unattended=True)
+    assert alone["answer"] == "no_worker"
+    assert [way.get("command") for way in alone["would_run"]] == [
+        "jobledger serve",
+        "jobledger worker COMMAND --queue gpu",
+    ]
+
+    claim(scene, job_id)
+
+    assert recorded(scene, job_id) == [("no_worker", "no_worker", 2)]
+
+
+def claim(scene: Scene, job_id: UUID) -> None:
+    """A worker comes, late."""
+    call = scene.ledger.call()
+    scene.ledger.ask(run_commands.hand_out(job_id, "gpu", Claim("w-1", is_late=True), call))
+
+
+def test_slots_of_a_run_whose_node_died_are_downtime_and_no_overlap(scene: Scene) -> None:
+    job_id = scene.schedule(schedule=HOURLY, script=[(NEVER, DONE)])
+    scene.until(NOON + HOUR + MINUTE)
+
+    scene.silence(NOON + 4 * HOUR + MINUTE)
+
+    assert recorded(scene, job_id) == [("downtime", "node_down", 3)]
+
+
+def test_slots_after_a_pause_that_nobody_ended_in_time_are_downtime(scene: Scene) -> None:
+    job_id = scene.schedule(schedule=HOURLY)
+    scene.ledger.pause(job_id, until=NOON + 2 * HOUR + MINUTE)
+    scene.until(NOON + HOUR)
+
+    scene.silence(NOON + 5 * HOUR + MINUTE)
+
+    assert recorded(scene, job_id) == [("paused", "paused", 2), ("downtime", "node_down", 3)]
+
+
+def test_slots_before_an_instant_that_a_resume_named_are_delayed(scene: Scene) -> None:
+    job_id = scene.schedule(schedule=EVERY_MINUTE)
+    scene.ledger.pause(job_id)
+    scene.ledger.resume(job_id, run_at=NOON + 10 * MINUTE + 30 * SECOND)
+    scene.until(NOON + 12 * MINUTE)
+
+    assert recorded(scene, job_id) == [("delayed", "waiting", 10)]
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_the_reference_tells_every_cause(cause: str) -> None:
+    text = (DOCS / "reference" / "http.md").read_text().split("### Gaps")[1].split("\n### ")[0]
+
+    assert cause in [quoted(row[0])[0] for row in rows(text)]
+
+
+def test_a_grid_that_a_resume_brought_back_links_the_event_that_gave_its_slots_up(
+    scene: Scene,
+) -> None:
+    script: Script = [(AT_ONCE, LIMITED), (AT_ONCE, DONE)]
+    job_id = scene.schedule(schedule=GRID, policy={"backoff_seconds": [600]}, script=script)
+    scene.until(NOON + 6 * SECOND)
+    scene.ledger.run(job_id)
+    scene.until(NOON + 8 * SECOND)
+
+    answer = scene.why(job_id)
+
+    assert answer["answer"] == "waiting"
+    given_up: dict[str, Any] = next(
+        link for link in answer["chain"] if "(cause: backoff)" in link["text"]
+    )
+    assert f"slots before were given up in event {given_up['position']}" in answer["text"]
+    assert answer["next_run_at"] == rfc3339(NOON + 610 * SECOND)

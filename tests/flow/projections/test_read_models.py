@@ -1,0 +1,499 @@
+"""The copies: grown equals rebuilt, a model that throws stops alone, the file may be deleted."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pytest import raises
+
+from api.demo.waiting import wait_for
+from ledger import Ledger
+from ledger.domain.job.view import view
+from ledger.errors import Behind, JobNotFound, LedgerError
+from ledger.store.records import Fact, Recorded
+from projections.engine.runner import Runner
+from projections.engine.threads import ThreadFollower
+from projections.models import runs
+from projections.models.jobs import model as jobs
+from projections.models.jobs.queries import JobFilter
+from projections.read_models import MODELS, Copies
+from projections.stores.model import Model, Statement
+from projections.stores.sqlite import SQLiteCopies
+from tests.faults.test_store_faults import FailingConnection
+from tests.simulation import laws
+from tests.simulation.world import World
+from tests.support.builders import NOON, ManualClock, a_spec, open_ledger
+
+STEPS = 120
+YEAR = timedelta(days=366)
+
+
+def grown(folder: Path, seed: int = 5) -> World:
+    """A world that has lived for a while, its copies kept up as it went."""
+    print(f"seed {seed}, {STEPS} steps")
+    world = World(folder, seed, fault_rate=0.0)
+    for _ in range(STEPS):
+        world.step()
+    world.copies.catch_up()
+    return world
+
+
+class SmallPages:
+    """A book that gives out fewer events at a time than it is asked for."""
+
+    def __init__(self, book: Any, size: int) -> None:
+        self._book = book
+        self._size = size
+
+    def read(self, *, after: int, limit: int) -> list[Recorded]:
+        page: list[Recorded] = self._book.read(after=after, limit=min(limit, self._size))
+        return page
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._book, name)
+
+
+def digests(
+    ledger: Ledger, path: Path, *, size: int, models: Iterable[Model] = MODELS
+) -> list[str]:
+    """The digest of each model, filled from nothing in pages of a size."""
+    store = SQLiteCopies(path)
+    runner = Runner(SmallPages(ledger.book, size), ledger.mapper, store, tuple(models))
+    while runner.run_once():
+        pass
+    found = [store.digest(place.model, place.generation) for place in runner.places]
+    store.close()
+    return found
+
+
+class Fragile:
+    """A read model that counts what each job lives through, and breaks where it is told to."""
+
+    NAME = "fragile"
+    TABLES = ("fragile",)
+    SCHEMA = "CREATE TABLE fragile{g} (position INTEGER PRIMARY KEY, topic TEXT NOT NULL)"
+    PUT = "INSERT INTO fragile{g} (position, topic) VALUES (:position, :topic)"
+
+    def __init__(self, version: int = 1) -> None:
+        self.VERSION = version
+        self.throws_at: int | None = None
+        self.fails_at: int | None = None
+
+    def project(self, fact: Fact, /) -> Iterable[Statement]:
+        if fact.position == self.throws_at:
+            raise ZeroDivisionError("a mistake in the model")
+        topic = None if fact.position == self.fails_at else f"{self.VERSION} {fact.topic}"
+        return [(self.PUT, {"position": fact.position, "topic": topic})]
+
+
+def with_jobs(folder: Path, count: int) -> Ledger:
+    """A ledger with jobs: two events for each."""
+    ledger = open_ledger(folder)
+    for number in range(count):
+        ledger.schedule(a_spec(name=f"job {number}"))
+    return ledger
+
+
+def rows(copies: Copies) -> list[tuple[int, str]]:
+    with copies._store.reading() as questions:
+        found = questions.rows("SELECT * FROM fragile ORDER BY position")
+    return [(row["position"], row["topic"]) for row in found]
+
+
+# -- P1 and P2 ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_what_has_grown_equals_what_is_rebuilt(tmp_path: Path, seed: int) -> None:
+    world = grown(tmp_path, seed)
+
+    for model in MODELS:
+        before, after = world.copies.rebuild(model.NAME, lambda *_: None)
+        assert before == after, model.NAME
+
+    world.close()
+
+
+def test_a_rebuild_is_the_same_whatever_the_page_and_a_year_later(tmp_path: Path) -> None:
+    world = grown(tmp_path)
+    store = world.copies._store
+    kept = [store.digest(model, 1) for model in MODELS]
+    world.clock.advance(YEAR)
+
+    for size in (1, 7, 64, 2000):
+        assert digests(world.ledger, tmp_path / f"{size}.db", size=size) == kept
+
+    world.close()
+
+
+def test_different_books_have_different_digests(tmp_path: Path) -> None:
+    one, other = with_jobs(tmp_path / "1", 3), with_jobs(tmp_path / "2", 4)
+
+    first = digests(one, tmp_path / "1.db", size=9, models=[jobs])
+    second = digests(other, tmp_path / "2.db", size=9, models=[jobs])
+
+    assert first != second
+    one.close()
+    other.close()
+
+
+def test_every_copy_equals_the_fold_at_every_position(tmp_path: Path) -> None:
+    """P1, page by page of one event."""
+    world = grown(tmp_path)
+    store = SQLiteCopies(tmp_path / "slow.db")
+    runner = Runner(SmallPages(world.ledger.book, 1), world.ledger.mapper, store, MODELS)
+    copies = Copies(world.ledger, store, runner, None)
+    seen: dict[str, int] = {}
+
+    for item in world.ledger.book.read(after=0, limit=10_000):
+        runner.run_once()
+        if item.topic.startswith("job."):
+            job = world.ledger.fold(UUID(str(item.originator_id)), upto=item.originator_version)
+            seen[item.topic] = seen.get(item.topic, 0) + 1
+            if laws.is_listed(job):
+                assert copies.job(job.id) == view(job), item.id
+            else:
+                with raises(JobNotFound):
+                    copies.job(job.id)
+
+    assert len(seen) > 10
+    store.close()
+    world.close()
+
+
+def test_a_rebuild_tells_how_far_it_is(tmp_path: Path) -> None:
+    ledger = with_jobs(tmp_path, 1200)
+    copies = Copies.open(ledger, tmp_path / "copies.db")
+    copies.catch_up()
+    told: list[tuple[int, int]] = []
+
+    copies.rebuild("jobs", lambda done, total: told.append((done, total)))
+
+    assert told == [(2000, 2400), (2400, 2400)]
+    copies.close()
+    ledger.close()
+
+
+# -- P6 -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("position", [1, 7, 20])
+def test_a_model_that_throws_stops_alone_and_names_its_position(
+    tmp_path: Path, position: int
+) -> None:
+    ledger, fragile = with_jobs(tmp_path, 10), Fragile()
+    fragile.throws_at = position
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+
+    copies.catch_up()
+
+    health = {item["name"]: item for item in copies.health()}
+    assert (health["jobs"]["state"], health["jobs"]["position"]) == ("live", 20)
+    assert (health["fragile"]["state"], health["fragile"]["broken_at"]) == ("stopped", position)
+    assert "a mistake in the model" in health["fragile"]["problem"]
+    assert [row[0] for row in rows(copies)] == list(range(1, position))
+    copies.close()
+    ledger.close()
+
+
+def test_a_stopped_model_does_not_hold_up_the_others_nor_the_book(tmp_path: Path) -> None:
+    ledger, fragile = with_jobs(tmp_path, 1), Fragile()
+    fragile.throws_at = 1
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    copies.catch_up()
+
+    job_id = ledger.schedule(a_spec(name="later")).job_id
+    copies.catch_up()
+
+    assert copies.job(job_id)["name"] == "later"
+    copies.wait_for(4, 0, needs=["jobs"])
+    assert copies.position == 0
+    copies.close()
+    ledger.close()
+
+
+def test_a_stopped_model_is_not_waited_for_and_is_named(tmp_path: Path) -> None:
+    ledger, fragile = with_jobs(tmp_path, 2), Fragile()
+    fragile.throws_at = 3
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    copies.catch_up()
+
+    with raises(Behind, match="fragile stopped at position 3") as behind:
+        copies.wait_for(4)  # with a patience of seconds, which nothing here would end
+
+    assert behind.value.facts == {"wanted": 4, "reached": 2, "copy": "fragile", "broken_at": 3}
+    copies.wait_for(4, needs=["jobs"])
+    copies.wait_for(2, needs=["fragile"])
+    copies.close()
+    ledger.close()
+
+
+def test_who_waits_for_a_model_that_stops_is_told_at_once(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, ManualClock(NOON)) as ledger:
+        copies = Copies.open(ledger, tmp_path / "copies.db")
+        copies.start()
+        copies.wait_for(ledger.schedule(a_spec()).position, 60)
+        break_event(tmp_path / "data" / "ledger.db", 3, is_early=True)
+
+        position = ledger.schedule(a_spec(name="another")).position
+
+        with raises(Behind, match="stopped at position 3"):
+            copies.wait_for(position, 60)
+        copies.close()
+
+
+def test_a_stopped_model_goes_on_when_it_is_mended(tmp_path: Path) -> None:
+    ledger, fragile = with_jobs(tmp_path, 10), Fragile()
+    fragile.throws_at = 7
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    copies.catch_up()
+    fragile.throws_at = None
+    assert copies._runner is not None
+
+    copies._runner.retry_broken()
+    copies.catch_up()
+
+    assert {item["state"] for item in copies.health()} == {"live"}
+    assert [row[0] for row in rows(copies)] == list(range(1, 21))
+    copies.close()
+    ledger.close()
+
+
+def test_a_stopped_model_is_tried_again_however_busy_the_book_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """News that come more often than it is tried again must not put that off for ever."""
+    monkeypatch.setattr("projections.engine.threads.RETRY_SECONDS", 0.4)
+    ledger, fragile = with_jobs(tmp_path, 2), Fragile()
+    fragile.throws_at = 3
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[fragile])
+    copies.start()
+    follower = copies._follower
+    assert follower is not None
+    wait_for("The mistake", lambda: copies.health()[0]["broken_at"] == 3, seconds=60)
+
+    fragile.throws_at = None
+
+    def is_mended_beside_news() -> bool:
+        follower.wake(4)
+        return copies.position == 4
+
+    wait_for("The mended model", is_mended_beside_news, seconds=20)
+    copies.close()
+    ledger.close()
+
+
+def test_a_stopped_model_goes_on_after_a_restart_of_the_mended_program(tmp_path: Path) -> None:
+    ledger, fragile = with_jobs(tmp_path, 10), Fragile()
+    fragile.throws_at = 7
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[fragile])
+    copies.catch_up()
+    copies.close()
+
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[Fragile()])
+    copies.catch_up()
+
+    assert [row[0] for row in rows(copies)] == list(range(1, 21))
+    copies.close()
+    ledger.close()
+
+
+def test_a_model_whose_statement_fails_names_the_event_that_failed(tmp_path: Path) -> None:
+    ledger, fragile = with_jobs(tmp_path, 10), Fragile()
+    fragile.fails_at = 7
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+
+    copies.catch_up()
+
+    health = {item["name"]: item for item in copies.health()}
+    assert health["jobs"]["state"] == "live"
+    assert (health["fragile"]["state"], health["fragile"]["broken_at"]) == ("stopped", 7)
+    assert [row[0] for row in rows(copies)] == [1, 2, 3, 4, 5, 6]
+    copies.close()
+    ledger.close()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_copies_file_in_trouble_loses_no_event_once_it_is_well(
+    tmp_path: Path, after: bool
+) -> None:
+    """Whatever call of the database fails, the copies are in the end what they would have been."""
+    ledger = with_jobs(tmp_path, 10)
+    wanted = digests(ledger, tmp_path / "wanted.db", size=2000)
+    for number in range(1, 60):
+        store = SQLiteCopies(tmp_path / f"{number}.db")
+        runner = Runner(SmallPages(ledger.book, 8), ledger.mapper, store, MODELS)
+        connection = FailingConnection(store._writer)
+        store._writer = connection  # type: ignore[assignment]
+        connection.arm(number, after=after, goes_on=False)
+
+        with suppress(LedgerError):
+            run_to_the_end(runner)
+        connection.heal()
+        runner.retry_broken()
+        run_to_the_end(runner)
+
+        assert [store.digest(model, 1) for model in MODELS] == wanted, number
+        store.close()
+    ledger.close()
+
+
+def run_to_the_end(runner: Runner) -> None:
+    while runner.run_once():
+        pass
+
+
+# -- versions and files -------------------------------------------------------------------------
+
+
+def test_another_version_is_built_anew_beside_the_old(tmp_path: Path) -> None:
+    ledger = with_jobs(tmp_path, 3)
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[Fragile(1)])
+    copies.catch_up()
+    copies.close()
+
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[Fragile(2)])
+
+    assert [row[1].split()[0] for row in rows(copies)] == ["2"] * 6
+    assert copies.health()[0]["position"] == 6
+    with copies._store.reading() as questions:
+        found = questions.rows("SELECT name FROM sqlite_master WHERE name LIKE 'fragile%'")
+    assert sorted(row["name"] for row in found) == ["fragile", "fragile_2"]
+    copies.close()
+    ledger.close()
+
+
+def test_the_same_version_is_taken_as_it_is(tmp_path: Path) -> None:
+    ledger = with_jobs(tmp_path, 3)
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[Fragile(1)])
+    copies.catch_up()
+    copies.close()
+    unused = Fragile(1)
+    unused.throws_at = 1
+
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[unused])
+    copies.catch_up()
+
+    assert copies.health()[0]["state"] == "live"
+    assert len(rows(copies)) == 6
+    copies.close()
+    ledger.close()
+
+
+def test_deleting_the_file_loses_nothing(tmp_path: Path) -> None:
+    world = grown(tmp_path)
+    before = world.copies.jobs(JobFilter(limit=1000))
+    position = world.copies.position
+    world.copies.close()
+    for path in (tmp_path / "data").glob("projections.db*"):
+        path.unlink()
+
+    world.copies = Copies.open(world.ledger, tmp_path / "data" / "projections.db")
+    world.copies.catch_up()
+
+    assert world.copies.jobs(JobFilter(limit=1000)) == before
+    assert world.copies.position == position
+    world.close()
+
+
+def test_a_corrupt_event_stops_the_copies_at_its_position(tmp_path: Path) -> None:
+    ledger = with_jobs(tmp_path, 4)
+    break_event(tmp_path / "data" / "ledger.db", 5)
+    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, runs])
+
+    copies.catch_up()
+
+    assert [item["broken_at"] for item in copies.health()] == [5, 5]
+    assert [item["position"] for item in copies.health()] == [4, 4]
+    copies.close()
+    ledger.close()
+
+
+def break_event(path: Path, position: int, *, is_early: bool = False) -> None:
+    """Spoil an event that is in the book, or one that is still to come."""
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TRIGGER events_are_never_changed")
+    spoil = f"UPDATE events SET state = x'7b' WHERE position = {position}"
+    if is_early:
+        spoil = f"CREATE TRIGGER spoil AFTER INSERT ON events BEGIN {spoil}; END"
+    connection.execute(spoil)
+    connection.commit()
+    connection.close()
+
+
+# -- following ----------------------------------------------------------------------------------
+
+
+def test_a_follower_reaches_what_was_answered(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, ManualClock(NOON)) as ledger:
+        copies = Copies.open(ledger, tmp_path / "copies.db")
+        copies.start()
+
+        answer = ledger.schedule(a_spec())
+        copies.wait_for(answer.position, 60)
+
+        assert copies.job(answer.job_id) == answer.job
+        copies.close()
+
+
+def test_who_does_not_wait_is_told_how_far_the_copies_are(tmp_path: Path) -> None:
+    ledger = with_jobs(tmp_path, 2)
+    copies = Copies.open(ledger, tmp_path / "copies.db")
+
+    with raises(Behind) as behind:
+        copies.wait_for(4, 0)
+
+    assert behind.value.facts == {"wanted": 4, "reached": 0}
+    copies.close()
+    ledger.close()
+
+
+class Unsound:
+    """A runner that fails in a way nobody has thought of, until it is mended."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.is_mended = False
+        self.has_failed = threading.Event()
+
+    def run_once(self) -> int:
+        if not self.is_mended:
+            self.has_failed.set()
+            raise ZeroDivisionError("nobody thought of it")
+        return self._runner.run_once()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+
+def test_a_follower_outlives_whatever_goes_wrong_and_says_what_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.engine.threads.TROUBLE_SECONDS", 0.01)
+    ledger = with_jobs(tmp_path, 2)
+    store = SQLiteCopies(tmp_path / "copies.db")
+    runner = Unsound(Runner(ledger.book, ledger.mapper, store, MODELS))
+    follower = ThreadFollower(runner)  # type: ignore[arg-type]
+    copies = Copies(ledger, store, None, follower)
+    copies.start()
+    runner.has_failed.wait()
+    wait_for("The problem", lambda: follower.problem is not None, seconds=60)
+    health = copies.health()
+
+    runner.is_mended = True
+    copies.wait_for(4, 60)
+
+    assert {item["state"] for item in health} == {"stopped"}
+    assert "nobody thought of it" in health[0]["problem"]
+    wait_for("Health", lambda: follower.problem is None, seconds=60)
+    assert {item["state"] for item in copies.health()} == {"live"}
+    copies.close()
+    ledger.close()

@@ -1,0 +1,211 @@
+"""The past of a fleet against what the models make of the events up to there, one after the other;
+frames are grown and rebuilt alike.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from pytest import raises
+
+from ledger import Ledger
+from ledger.errors import Behind
+from ledger.store.records import Fact
+from projections.filters.as_of import Moment
+from projections.models import runs
+from projections.models.gaps import model as gaps
+from projections.models.gaps import queries as gap_questions
+from projections.models.gaps.queries import GapFilter
+from projections.models.jobs import model as jobs
+from projections.models.jobs import queries as job_questions
+from projections.models.jobs.checkpoints import FramedJobs
+from projections.models.jobs.queries import JobFilter
+from projections.models.resumes import model as resumes
+from projections.models.resumes import queries as resume_questions
+from projections.models.resumes.queries import ResumeFilter
+from projections.models.storms import model as storms
+from projections.models.storms import queries as storm_questions
+from projections.read_models import COPIES_FILE, Copies
+from projections.stores.sqlite import SQLiteQuestions
+from projections.time_travel import read_models as past
+from projections.time_travel.read_models import Part
+from tests.storm.making import Making, Size
+from tests.support.typed_commands import Shell
+
+SEED = 11
+EVERY = 700
+KEPT = (jobs, runs, storms, resumes, gaps)
+PARTS: tuple[Part, ...] = ("jobs", "runs", "storms", "resumes", "gaps")
+FILTERS = (
+    JobFilter(limit=1000),
+    JobFilter(status="failed"),
+    JobFilter(status="paused"),
+    JobFilter(failure_class="rate_limited"),
+    JobFilter(q="1", limit=5),
+    JobFilter(limit=4, cursor="40", is_newest_first=True),
+)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(Size(jobs=24, days=1), id="a day"),
+        pytest.param(Size(jobs=40, days=2), marks=pytest.mark.slow, id="two days"),
+    ],
+)
+def ledger(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ledger]:
+    """A small fleet, with storms, a silence and operators."""
+    folder = tmp_path_factory.mktemp("fleet")
+    Making(folder, SEED, request.param).make()
+    with Ledger.open_read_only(folder / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+def copies(ledger: Ledger, tmp_path: Path) -> Iterator[Copies]:
+    models = (FramedJobs(EVERY), *KEPT[1:])
+    opened = Copies.open(ledger, tmp_path / "copies.db", models=models)
+    opened.catch_up()
+    yield opened
+    opened.close()
+
+
+def all_facts(ledger: Ledger) -> Iterator[Fact]:
+    after = 0
+    while page := ledger.book.read(after=after, limit=2000):
+        yield from ledger.mapper.to_facts(page)
+        after = page[-1].id
+
+
+def told(questions: Any, moment: Moment) -> list[Any]:
+    """Everything that can be asked of the fleet."""
+    page, _ = storm_questions.find(questions, now=moment.at, limit=1000)
+    return [
+        *(job_questions.find(questions, asked) for asked in FILTERS),
+        job_questions.summary(questions),
+        runs.recent_failures(questions),
+        page,
+        *(storm_questions.one(questions, storm["id"], now=moment.at) for storm in page),
+        resume_questions.find(questions, ResumeFilter(limit=1000)),
+        resume_questions.rates(questions, ResumeFilter()),
+        gap_questions.find(questions, GapFilter(limit=1000)),
+        gap_questions.find(questions, GapFilter(tag="team:billing", limit=1000)),
+    ]
+
+
+def test_the_past_is_what_the_events_up_to_there_make(ledger: Ledger, copies: Copies) -> None:
+    end = ledger.book.tail_position()
+    random = Random(SEED)
+    chosen = {random.randrange(1, end) for _ in range(25)}
+    trips = [fact.position for fact in all_facts(ledger) if fact.topic == "job.circuit_tripped"]
+    chosen |= {position - 1 for position in trips[:10]}
+    chosen |= {EVERY - 1, EVERY, EVERY + 1, 3 * EVERY, end}
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    for model in KEPT:
+        memory.executescript(model.SCHEMA.replace("{g}", ""))
+    storm_counts = set()
+
+    for fact in all_facts(ledger):
+        for model in KEPT:
+            for sql, values in model.project(fact):
+                memory.execute(sql.replace("{g}", ""), values)
+        if fact.position in chosen:
+            moment = Moment(fact.position, ledger.reading.recorded_at(fact.position))
+            with copies.reading(moment, *PARTS) as questions:
+                found = told(questions, moment)
+            expected = told(SQLiteQuestions(memory), moment)
+            assert found == expected, f"seed {SEED}, position {fact.position}"
+            storm_counts.add(len(expected[len(FILTERS) + 2]))
+
+    memory.close()
+    assert end > 3 * EVERY
+    assert len(storm_counts) > 1, "the storms were the same all the time"
+
+
+def test_frames_are_rebuilt_as_they_were_grown(copies: Copies) -> None:
+    for name in ("jobs", "storms"):
+        grown, rebuilt = copies.rebuild(name, lambda *_: None)
+        assert grown == rebuilt
+
+    with copies.reading() as questions:
+        for table in ("past_jobs", "past_definitions", "past_storm_members"):
+            assert questions.row(f"SELECT * FROM {table}") is not None, table
+
+
+def test_a_past_that_the_copies_are_too_far_from_is_behind(ledger: Ledger, copies: Copies) -> None:
+    pasts = past.Pasts(ledger, copies._store, FramedJobs(EVERY), lambda _: EVERY)
+    with pasts.at(3 * EVERY, "jobs"):
+        pass
+
+    with raises(Behind), pasts.at(past.LONGEST_TAIL + 2 * EVERY, "jobs"):
+        pass
+    with raises(Behind), pasts.at(2 * EVERY, "jobs", "storms"):
+        pass
+
+
+def test_the_command_line_tells_the_past(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    first = shell.schedule("first")
+    shell.schedule("second")
+    shell.ok("delete", "first", "--yes")
+    events = shell.ok("audit", "--json", "--topic", "job.scheduled").document["events"]
+    made = events[0]
+
+    assert "first" not in shell.ok("list").out
+    listed = shell.ok("list", "--as-of", str(made["position"])).out
+    assert "first" in listed
+    assert "second" not in listed
+    assert f"As of position {made['position']}" in listed
+    assert first["id"] in shell.ok("show", "first", "--as-of", made["recorded_at"]).out
+    assert "1: 1 active, 0 paused" in shell.ok("summary", "--as-of", str(made["position"])).out
+    assert "Jobs 1: 1 active" in " ".join(shell.ok("summary").out.split())
+    assert "No storms." in shell.ok("storms", "--as-of", "3").out
+    assert shell.type("storm", "show", "S-1", "--as-of", "3").code == 3
+    for unknown in ("99999", "9" * 30, "2999-01-01T00:00:00Z", "yesterday"):
+        assert shell.type("list", "--as-of", unknown).code in (1, 2), unknown
+
+
+def test_what_asks_the_book_alone_is_answered_without_copies(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.schedule("report")
+    (shell.data / COPIES_FILE).unlink()
+
+    assert "report" in shell.ok("audit", "--topic", "job.scheduled").out
+    assert "report" in shell.ok("list").out
+    (shell.data / COPIES_FILE).unlink()
+    assert "report" in shell.ok("list").out
+
+
+def test_the_command_line_tells_what_changed_and_who_changed_it(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    kept = shell.schedule("kept")
+    shell.schedule("gone")
+    position = str(len(shell.ok("audit", "--json").document["events"]))
+    shell.ok("pause", "kept", "--reason", "too loud")
+    shell.ok("amend", "kept", "--task", "hum")
+    shell.ok("delete", "gone", "--yes")
+    shell.schedule("new")
+
+    shown = shell.ok("diff", "--from", position).out
+    document = shell.ok("diff", "--from", position, "--json").document
+
+    assert "active → paused; paused; because: too loud" in shown
+    assert [(job["job_name"], job["change"]) for job in document["jobs"]] == [
+        ("kept", "changed"),
+        ("gone", "deleted"),
+        ("new", "made"),
+    ]
+    assert document["jobs"][0]["job_id"] == kept["id"]
+    assert (
+        "Nothing that lasts changed." in shell.ok("diff", "--from", position, "--to", position).out
+    )
+    assert shell.type("diff", "--from", "9999").code == 1
+    assert shell.type("diff", "--from", "soon").code == 2
+    assert shell.type("diff").code == 2

@@ -1,0 +1,730 @@
+"""Recoveries on simulated time, by the real dispatcher and the real driver, on both stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pytest import raises
+
+from api.demo.waiting import wait_for
+from ledger import Ledger
+from ledger.application.ledger import Limits
+from ledger.dispatch.recovery_driver import PATIENCE_SECONDS, RecoveryDriver
+from ledger.domain.recovery.plan import NobodyToRevive, Terms
+from ledger.domain.recovery.recovery import RecoveryNotFound
+from ledger.domain.recovery.selection import Selector
+from ledger.errors import InvalidField
+from ledger.maintenance.verify import verify_book
+from ledger.store.leader_lock import OnlyNode
+from tests.contract.shelves import PostgresShelf
+from tests.support.builders import HOUR, MINUTE, ManualClock, a_spec
+from tests.support.recovering import HOURLY, World, a_world
+
+LIMITED = Selector(failure_class="rate_limited")
+SECOND = timedelta(seconds=1)
+LONGEST = 12 * HOUR
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    if request.param == "sqlite":
+        place: Any = tmp_path / "data"
+    else:
+        place = request.getfixturevalue("postgres_shelf").address
+    with a_world(place) as world:
+        yield world
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[World]:
+    with a_world(tmp_path / "data") as world:
+        yield world
+
+
+def steps(world: World) -> list[dict[str, Any]]:
+    return [event["data"] for event in world.events("recovery.stepped")]
+
+
+def statuses(world: World, ids: list[UUID]) -> list[str]:
+    return [str(world.ledger.job(job_id)["status"]) for job_id in ids]
+
+
+# -- the drip -----------------------------------------------------------------------------------
+
+
+def test_jobs_come_back_one_by_one_and_do_not_share_their_minute(world: World) -> None:
+    ids = world.trip(12)
+    began = world.clock.now()
+
+    world.ledger.recoveries.plan(LIMITED, Terms(rate_per_minute=6), reason="the limit is lifted")
+    ended = world.live_until_ended("R-1", LONGEST)
+
+    assert (ended["status"], ended["resumed_count"], ended["re_trip_count"]) == ("completed", 12, 0)
+    at = [event["timestamp"] for event in world.events("recovery.stepped")]
+    assert at == sorted(at)
+    assert [one["place"] for one in steps(world)] == list(range(12))
+    by_minute = {
+        at.strftime("%H:%M"): n for at, n in world.starts_per_minute(began + MINUTE).items()
+    }
+    assert by_minute == {"14:00": 6, "14:01": 6}
+    assert statuses(world, ids) == ["active"] * 12
+    assert verify_book(world.ledger.book).is_sound
+
+
+def test_sixty_jobs_of_one_cron_minute_are_spread_as_the_dry_run_said(tmp_path: Path) -> None:
+    """The same fleet twice: forced by hand all at once, and recovered."""
+    with a_world(tmp_path / "by hand") as world:
+        began = world.clock.now()
+        for job_id in world.trip(60):
+            world.ledger.resume(job_id, force=True)
+        world.live(2 * HOUR)
+        at_once = {
+            at: n for at, n in world.starts_per_minute(began).items() if at >= began + 2 * HOUR
+        }
+    with a_world(tmp_path / "staggered") as world:
+        world.trip(60)
+        forecast = world.ledger.recoveries.dry_run(LIMITED)["fires"]
+        world.ledger.recoveries.plan(LIMITED)
+        world.live(2 * HOUR)
+        staggered = {
+            at: n
+            for at, n in world.starts_per_minute(began).items()
+            if began + 2 * HOUR <= at < began + 3 * HOUR - MINUTE
+        }
+
+    assert list(at_once.values())[0] == 60 == forecast["at_once_peak"]
+    assert list(staggered.values()) == [10] * 6
+    assert forecast["staggered_peak"] == 10
+    said = {one["minute"][11:16]: one["staggered"] for one in forecast["per_minute"]}
+    happened = {f"{at:%H:%M}": n for at, n in staggered.items()}
+    assert {minute: n for minute, n in said.items() if n} == happened
+
+
+def test_a_step_and_the_jobs_event_are_one_append_in_the_planners_name(world: World) -> None:
+    [job_id] = world.trip(1)
+    world.ledger.recoveries.plan(LIMITED, reason="the limit is lifted")
+    world.settle()
+
+    [stepped] = world.events("recovery.stepped")
+    [forced] = world.events("job.force_resumed")
+
+    assert forced["position"] == stepped["position"] + 1
+    assert forced["command_id"] == stepped["command_id"]
+    assert forced["data"]["recovery_id"] == "R-1"
+    assert forced["data"]["next_run_at"] == stepped["data"]["next_run_at"]
+    assert stepped["data"]["job_version"] == world.ledger.fold(job_id).version
+    assert {forced["actor"]["id"], stepped["actor"]["id"]} == {"library"}
+    assert (forced["reason"], forced["source"]) == ("the limit is lifted", "library")
+
+
+def test_a_driver_that_was_away_does_not_make_up_for_it(world: World) -> None:
+    world.trip(8)
+    world.ledger.recoveries.plan(LIMITED)
+    world.live(10 * SECOND)
+    assert len(steps(world)) == 2
+
+    world.clock.advance(HOUR)
+    world.die()
+    world.settle()
+
+    assert len(steps(world)) == 3
+    world.live(5 * SECOND)
+    assert len(steps(world)) == 3
+    world.live(SECOND)
+    assert len(steps(world)) == 4
+
+
+@pytest.mark.parametrize("jump", [-HOUR, HOUR])
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_clock_that_jumps_makes_nobody_hurry_and_nobody_wait(
+    small: World, jump: timedelta, dies: bool
+) -> None:
+    small.trip(9)
+    small.ledger.recoveries.plan(LIMITED)
+    small.live(7 * SECOND)
+    assert len(steps(small)) == 2
+
+    small.clock.at += jump
+    if dies:
+        small.die()
+    small.live(12 * SECOND)
+
+    assert len(steps(small)) in (4, 5)
+
+
+# -- the probe ----------------------------------------------------------------------------------
+
+
+def test_the_probe_runs_at_once_and_the_others_wait_for_it(world: World) -> None:
+    ids = world.trip(3)
+    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[2]))
+
+    world.settle()
+
+    assert [one["job_id"] for one in steps(world)] == [str(ids[2])]
+    assert world.told("R-1")["status"] == "probing"
+    assert world.told("R-1")["next_step_at"] is None
+    assert len(world.work.running) == 1
+    world.live(7 * SECOND)
+    assert world.told("R-1")["status"] == "dripping"
+    assert len(steps(world)) == 2
+
+
+def test_a_probe_that_fails_ends_it_and_the_others_stay_failed(world: World) -> None:
+    ids = world.trip(3)
+    world.fails = lambda _: True
+    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+
+    ended = world.live_until_ended("R-1", HOUR)
+
+    assert (ended["status"], ended["cause"], ended["left_count"]) == ("aborted", "probe_failed", 2)
+    assert [one["outcome"] for one in ended["jobs"]] == ["resumed", "left", "left"]
+    assert statuses(world, ids) == ["failed"] * 3
+    world.live(HOUR)
+    assert len(world.events("recovery.aborted", "recovery.stepped")) == 2
+
+
+def test_what_the_probe_met_is_told_with_the_position_of_its_run(world: World) -> None:
+    ids = world.trip(2)
+    world.fails = lambda _: True
+    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+
+    [probe, other] = world.live_until_ended("R-1", HOUR)["jobs"]
+
+    failure = world.events("job.run_failed")[-1]
+    assert probe["first_outcome"] == {
+        "outcome": "failed",
+        "run_id": failure["data"]["run_id"],
+        "failure_class": "rate_limited",
+        "error": "429 Too Many Requests",
+        "recorded_at": failure["recorded_at"],
+        "position": failure["position"],
+    }
+    assert probe["first_fire_at"] == probe["step_at"] < failure["timestamp"]
+    assert (other["first_outcome"], other["first_fire_at"]) == (None, None)
+
+
+def test_what_became_of_each_job_is_told_and_how_it_was_called(world: World) -> None:
+    ids = world.trip(4, schedule={"kind": "every", "interval_seconds": 60})
+    world.ledger.amend(ids[0], {"enabled": False})
+    world.fails = lambda claimed: claimed.name == "job 002"
+    world.ledger.recoveries.plan(Selector(job_ids=tuple(ids)), Terms(abort_on=None))
+    world.live(78 * SECOND)
+    planned = world.events("recovery.planned")[0]["position"]
+    world.ledger.amend(ids[1], {"name": "another"})
+    world.ledger.delete(ids[3])
+
+    told = world.told("R-1")
+
+    first = [one["first_outcome"] for one in told["jobs"]]
+    assert [one and one["outcome"] for one in first] == ["succeeded", "failed", "deleted"]
+    assert [one and one["failure_class"] for one in first] == [None, "rate_limited", None]
+    assert told["jobs"][1]["tripped_again_at"]
+    assert [one["name"] for one in told["jobs"]] == ["another", "job 002", "job 003"]
+    assert [one["name"] for one in told["refused"]] == ["job 000"]
+    then = world.ledger.recoveries.one("R-1", as_of=planned)["jobs"]
+    assert [one["name"] for one in then] == ["job 001", "job 002", "job 003"]
+
+
+def test_the_outcome_of_a_run_that_was_lost_names_its_cause(small: World) -> None:
+    ids = small.trip(1)
+    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    small.settle()
+    small.die()
+
+    [job] = small.live_until_ended("R-1", HOUR)["jobs"]
+
+    outcome = job["first_outcome"]
+    assert (outcome["outcome"], outcome["failure_class"]) == ("lost", "lost")
+    assert outcome["error"] == "owner_restarted"
+
+
+def test_a_probe_that_fails_without_tripping_ends_it_too(small: World) -> None:
+    ids = small.trip(2, policy={"trip_after": 1})
+    small.ledger.amend(ids[0], {"policy": {"trip_after": 5}})
+    small.fails = lambda _: True
+
+    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+
+    assert small.live_until_ended("R-1", HOUR)["cause"] == "probe_failed"
+    assert statuses(small, ids) == ["active", "failed"]
+
+
+@pytest.mark.parametrize("what", ["pause", "delete"])
+def test_a_probe_that_is_taken_away_ends_it(small: World, what: str) -> None:
+    ids = small.trip(2)
+    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    small.driver.run_once()
+
+    getattr(small.ledger, what)(ids[0])
+
+    assert small.live_until_ended("R-1", HOUR)["cause"] == "probe_failed"
+
+
+def test_a_probe_that_was_lost_with_its_node_ends_it(small: World) -> None:
+    ids = small.trip(2)
+    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    small.settle()
+
+    small.die()
+
+    assert small.live_until_ended("R-1", HOUR)["cause"] == "probe_failed"
+    assert small.events("job.run_lost")
+
+
+def test_a_probe_that_changed_before_its_turn_ends_it(small: World) -> None:
+    ids = small.trip(2)
+    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    small.ledger.amend(ids[0], {"enabled": False})
+
+    ended = small.live_until_ended("R-1", HOUR)
+
+    assert (ended["cause"], ended["jobs"][0]["code"]) == ("probe_failed", "job_disabled")
+
+
+def test_a_probe_that_nobody_runs_is_no_success(small: World) -> None:
+    ids = small.trip(2)
+    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    assert [small.driver.run_once(), small.driver.run_once()] == [1, 0]
+    small.clock.advance(timedelta(seconds=PATIENCE_SECONDS - 1))
+    assert small.driver.run_once() == 0
+
+    small.clock.advance(SECOND)
+    small.driver.run_once()
+
+    assert small.told("R-1")["cause"] == "probe_failed"
+
+
+@pytest.mark.parametrize("probe", [UUID(int=5), None])
+def test_the_probe_must_be_one_of_those_who_come_back(small: World, probe: UUID | None) -> None:
+    [disabled, _] = small.trip(2)
+    small.ledger.amend(disabled, {"enabled": False})
+    position = small.ledger.writer.position
+
+    with raises(InvalidField, match="probe"):
+        small.ledger.recoveries.plan(LIMITED, Terms(probe=probe or disabled))
+
+    assert small.ledger.writer.position == position
+
+
+# -- giving up ----------------------------------------------------------------------------------
+
+
+def test_jobs_that_trip_again_end_it(world: World) -> None:
+    every = {"kind": "every", "interval_seconds": 10}
+    ids = world.trip(20, schedule=every)
+    world.fails = lambda _: True
+    forecast = world.ledger.recoveries.dry_run(LIMITED, Terms(abort_on=2))
+    world.ledger.recoveries.plan(LIMITED, Terms(abort_on=2))
+
+    ended = world.live_until_ended("R-1", HOUR)
+
+    assert (ended["status"], ended["cause"], ended["re_trip_count"]) == ("aborted", "re_trips", 2)
+    [aborted] = world.events("recovery.aborted")
+    assert aborted["data"]["left"] == [
+        one["job_id"] for one in ended["jobs"] if one["outcome"] == "left"
+    ]
+    assert sum(one["tripped_again_at"] is not None for one in ended["jobs"]) == 2
+    assert ended["left_count"] > 10
+    assert (forecast["can_stop_in_time"], forecast["stop_text"]) == (True, None)
+    assert aborted["actor"] == ended["ended_by"] == {"id": "dispatcher", "kind": "system"}
+    assert ended["end_reason"] is None
+    world.live(HOUR)
+    assert "failed" in statuses(world, ids)[-10:]
+
+
+def test_a_limit_that_comes_too_late_is_said_to(small: World) -> None:
+    small.trip(6, schedule={"kind": "every", "interval_seconds": 10})
+    small.fails = lambda _: True
+    terms = Terms(rate_per_minute=60)
+    forecast = small.ledger.recoveries.dry_run(LIMITED, terms)
+    small.ledger.recoveries.plan(LIMITED, terms)
+
+    ended = small.live_until_ended("R-1", HOUR)
+
+    assert (ended["resumed_count"], ended["left_count"]) == (6, 0)
+    assert not forecast["can_stop_in_time"]
+    assert forecast["stop_text"].startswith("All have had their turn before 3 can trip again")
+
+
+def test_without_a_limit_jobs_that_trip_again_end_nothing(small: World) -> None:
+    small.trip(6, schedule={"kind": "every", "interval_seconds": 10})
+    small.fails = lambda _: True
+    small.ledger.recoveries.plan(LIMITED, Terms(abort_on=None))
+
+    ended = small.live_until_ended("R-1", HOUR)
+
+    assert (ended["status"], ended["resumed_count"], ended["re_trip_count"]) == ("completed", 6, 6)
+
+
+def test_a_trip_before_a_jobs_turn_is_not_one_of_the_recoverys(small: World) -> None:
+    """Somebody forced it by hand meanwhile, and it tripped again before it had its turn."""
+    ids = small.trip(12)
+    small.ledger.recoveries.plan(Selector(job_ids=tuple(ids)), Terms(abort_on=1))
+    small.driver.run_once()
+    last = ids[-1]
+    small.ledger.resume(last, force=True, run_now=True)
+    small.fails = lambda _: True
+    small.live(5 * SECOND)
+    assert statuses(small, [last]) == ["failed"]
+    small.fails = lambda _: False
+
+    ended = small.live_until_ended("R-1", LONGEST)
+
+    assert (ended["status"], ended["resumed_count"], ended["re_trip_count"]) == ("completed", 12, 0)
+    assert {one["tripped_again_at"] for one in ended["jobs"]} == {None}
+
+
+def test_an_operator_can_stop_it_and_a_second_word_changes_nothing(world: World) -> None:
+    ids = world.trip(9)
+    world.ledger.recoveries.plan(LIMITED)
+    world.live(7 * SECOND)
+
+    stopped = world.ledger.recoveries.abort("R-1", reason="not before nine")
+    again = world.ledger.recoveries.abort("R-1", reason="really")
+    world.live(HOUR)
+
+    assert (stopped["status"], stopped["cause"], stopped["left_count"]) == ("aborted", "asked", 7)
+    assert again == stopped
+    [event] = world.events("recovery.aborted")
+    assert event["reason"] == stopped["end_reason"] == "not before nine"
+    assert event["actor"] == stopped["ended_by"] == {"id": "library", "kind": "user"}
+    assert statuses(world, ids).count("failed") == 7
+
+
+# -- jobs that changed meanwhile ----------------------------------------------------------------
+
+
+def test_a_job_that_changed_meanwhile_is_passed_over_and_stays_as_it_is(world: World) -> None:
+    ids = world.trip(6)
+    _, resumed, gone, disabled, paused, _ = ids
+    world.ledger.recoveries.plan(Selector(job_ids=tuple(ids)))
+    world.ledger.resume(resumed, force=True)
+    world.ledger.delete(gone)
+    world.ledger.amend(disabled, {"enabled": False})
+    world.ledger.resume(paused, force=True)
+    world.ledger.pause(paused)
+    versions = {job_id: world.ledger.fold(job_id).version for job_id in ids}
+
+    world.live(5 * MINUTE)
+
+    told = {one["job_id"]: one["code"] or one["outcome"] for one in steps(world)}
+    assert [told[str(job_id)] for job_id in ids] == [
+        "resumed", "job_not_failed", "job_not_found", "job_disabled", "job_not_failed", "resumed",
+    ]  # fmt: skip
+    for job_id in (resumed, gone, disabled, paused):
+        assert world.ledger.fold(job_id).version == versions[job_id]
+
+
+def test_a_job_waits_in_one_recovery_at_a_time(world: World) -> None:
+    ids = world.trip(4)
+    world.ledger.recoveries.plan(Selector(job_ids=tuple(ids[:3])))
+    world.driver.run_once()
+
+    second = world.ledger.recoveries.plan(LIMITED)
+
+    assert second["id"] == "R-2"
+    assert [one["job_id"] for one in second["jobs"]] == [str(ids[3])]
+    assert [one["code"] for one in second["refused"]] == ["job_in_recovery"] * 2
+    with raises(NobodyToRevive):
+        world.ledger.recoveries.plan(LIMITED)
+    world.ledger.recoveries.abort("R-1")
+    assert world.ledger.recoveries.dry_run(LIMITED)["job_count"] == 2
+
+
+def test_two_plans_of_one_batch_get_two_numbers_and_no_job_twice(small: World) -> None:
+    small.trip(3)
+    recoveries, call = small.ledger.recoveries, small.ledger.call
+    plans = [recoveries.plan_command(LIMITED, Terms(), call()) for _ in range(2)]
+
+    [first, second] = small.ledger.submit(plans).result()
+
+    assert first.changed
+    assert isinstance(second, NobodyToRevive)
+    assert [one["id"] for one in recoveries.page()[0]] == ["R-1"]
+
+
+# -- its end ------------------------------------------------------------------------------------
+
+
+def test_it_is_complete_once_everybody_had_their_first_outcome(small: World) -> None:
+    small.trip(3)
+    small.ledger.recoveries.plan(LIMITED)
+    small.live(20 * MINUTE)
+    assert small.told("R-1")["status"] == "settling"
+
+    ended = small.live_until_ended("R-1", LONGEST)
+
+    assert ended["status"] == "completed"
+    assert ended["ended_at"] > "2026-03-02T14:00:12"
+
+
+def test_nobody_waits_for_ever_for_a_job_that_runs_once_a_day(small: World) -> None:
+    small.trip(2, schedule={"kind": "cron", "expr": "0 13 * * *"})
+    small.ledger.recoveries.plan(LIMITED)
+    began = small.clock.now()
+
+    small.live_until_ended("R-1", LONGEST)
+
+    assert small.clock.now() - began < timedelta(seconds=PATIENCE_SECONDS + 30)
+
+
+# -- crashes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has_probe", [False, True])
+def test_whenever_the_process_dies_the_end_is_the_same(tmp_path: Path, has_probe: bool) -> None:
+    ends = [tried(tmp_path / str(deaths), deaths, has_probe) for deaths in (None, 0, 1, 2, 3)]
+
+    assert all(end == ends[0] for end in ends)
+    assert ends[0][0] == "completed"
+
+
+def tried(folder: Path, deaths: int | None, has_probe: bool) -> tuple[Any, ...]:
+    """How a recovery ends when the process dies after each of its appends, so many times."""
+    with a_world(folder) as world:
+        ids = world.trip(4)
+        changed = ids[2]
+        world.ledger.recoveries.plan(
+            Selector(job_ids=tuple(ids)), Terms(probe=ids[0] if has_probe else None)
+        )
+        world.ledger.amend(changed, {"enabled": False})
+        if deaths is not None:
+            world.die()
+        end = world.clock.now() + LONGEST
+        while world.told("R-1")["ended_at"] is None:
+            assert world.clock.now() < end
+            version = len(world.events("recovery.stepped", "recovery.completed"))
+            world.step()
+            is_quiet = not world.work.running  # a run that is lost is another story
+            grew = len(world.events("recovery.stepped", "recovery.completed")) > version
+            for _ in range(deaths or 0) if grew and is_quiet else ():
+                world.die()
+        told = world.told("R-1")
+        assert verify_book(world.ledger.book).is_sound
+        order = [ids.index(UUID(one["job_id"])) for one in steps(world)]
+        outcomes = [one["outcome"] for one in told["jobs"]]
+        return told["status"], order, outcomes, [told["resumed_count"], told["refused_count"]]
+
+
+def test_a_step_that_was_kept_without_an_answer_is_not_taken_again(small: World) -> None:
+    """The driver died between its append and the answer: the next one finds it in the book."""
+    small.trip(3)
+    small.ledger.recoveries.plan(LIMITED)
+    stale = RecoveryDriver(small.ledger)
+    stale._look()
+    small.driver.run_once()
+
+    [course] = stale._courses.values()
+    again = stale._step(course, small.clock.now())
+    assert again is not None
+
+    assert small.ledger.ask(again) is False
+    assert len(steps(small)) == 1
+
+
+# -- several nodes ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(postgres_shelf: PostgresShelf) -> Iterator[tuple[World, World]]:
+    clock = ManualClock()
+    with ExitStack() as closing:
+        worlds = [World(postgres_shelf.address, clock) for _ in range(2)]
+        for world in worlds:
+            closing.callback(world.close)
+        yield worlds[0], worlds[1]
+
+
+def test_of_two_drivers_each_step_is_taken_by_one(pair: tuple[World, World]) -> None:
+    """Even where both believe that they hold the office."""
+    one, other = pair
+    ids = one.trip(30)
+    one.ledger.recoveries.plan(LIMITED)
+    for world in pair:
+        world.driver._office.close()
+        world.driver._office = OnlyNode()
+
+    for _ in range(40):
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda world: world.driver.run_once(), pair))
+        one.clock.advance(6 * SECOND)
+
+    assert sorted(one_["job_id"] for one_ in steps(one)) == sorted(map(str, ids))
+    assert [one_["place"] for one_ in steps(one)] == list(range(30))
+    assert len(one.events("job.force_resumed")) == 30
+    at = [event["timestamp"] for event in one.events("recovery.stepped")]
+    assert len(set(at)) == 30
+    assert verify_book(other.ledger.book).is_sound
+
+
+def test_only_who_holds_the_office_drives_and_the_other_takes_over(
+    pair: tuple[World, World],
+) -> None:
+    one, other = pair
+    one.trip(5)
+    one.ledger.recoveries.plan(LIMITED)
+    assert [one.driver.run_once(), other.driver.run_once()] == [1, 0]
+    one.clock.advance(6 * SECOND)
+    assert [other.driver.run_once(), one.driver.run_once()] == [0, 1]
+
+    one.driver.close()
+    one.clock.advance(6 * SECOND)
+
+    assert other.driver.run_once() == 1
+    assert [one_["place"] for one_ in steps(one)] == [0, 1, 2]
+
+
+def test_who_takes_over_does_not_judge_by_what_it_knew_before_the_step(
+    pair: tuple[World, World],
+) -> None:
+    one, other = pair
+    one.trip(1)
+    other.ledger.submit(()).result()
+    follower = other.ledger._follower
+    assert follower is not None
+    follower.close()
+    one.ledger.recoveries.plan(LIMITED)
+    assert one.driver.run_once() == 1
+
+    one.driver.close()
+
+    assert other.driver.run_once() == 0
+    assert other.told("R-1")["status"] == "settling"
+
+
+def test_of_two_plans_on_two_nodes_no_job_is_in_both(pair: tuple[World, World]) -> None:
+    ids = pair[0].trip(10)
+    for world in pair:
+        world.ledger.submit(()).result()
+
+    def planned(world: World) -> object:
+        try:
+            return world.ledger.recoveries.plan(LIMITED)["id"]
+        except NobodyToRevive as refusal:
+            return refusal.code
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(planned, pair))
+
+    assert sorted(map(str, answers)) == ["R-1", "nobody_to_revive"]
+    assert pair[1].told("R-1")["job_count"] == len(ids)
+
+
+# -- asking -------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_says_who_comes_back_when_and_who_does_not_and_keeps_nothing(
+    world: World,
+) -> None:
+    ids = world.trip(4)
+    world.ledger.amend(ids[1], {"enabled": False})
+    position = world.ledger.writer.position
+    named = Selector(job_ids=tuple(ids))
+    terms = Terms(probe=ids[3], rate_per_minute=30)
+
+    plan = world.ledger.recoveries.dry_run(named, terms)
+
+    assert world.ledger.writer.position == position
+    assert [one["job_id"] for one in plan["jobs"]] == [str(ids[at]) for at in (3, 0, 2)]
+    assert [one["step_at"][14:] for one in plan["jobs"]] == ["00:02Z", "00:04Z", "00:06Z"]
+    assert [one["first_fire_at"][11:] for one in plan["jobs"]] == [
+        "13:00:02Z", "14:00:02Z", "14:00:04Z",
+    ]  # fmt: skip
+    [refused] = plan["refused"]
+    assert (refused["job_id"], refused["code"]) == (str(ids[1]), "job_disabled")
+    assert refused["name"] == "job 001"
+    planned = world.ledger.recoveries.plan(named, terms)
+    assert [one["job_id"] for one in planned["jobs"]] == [one["job_id"] for one in plan["jobs"]]
+
+
+def test_what_was_answered_then_is_answered_again_as_of_then(world: World) -> None:
+    ids = world.trip(4, schedule={"kind": "every", "interval_seconds": 10})
+    world.fails = lambda claimed: claimed.name == "job 003"
+    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0], abort_on=None))
+    then: dict[int, Any] = {}
+    while not then or world.told("R-1")["ended_at"] is None:
+        position = world.ledger.book.tail_position()
+        then[position] = (world.told("R-1"), world.ledger.recoveries.page())
+        world.step()
+
+    assert len(then) > 10
+    for position, (told, page) in then.items():
+        assert world.ledger.recoveries.one("R-1", as_of=position) == told
+        assert world.ledger.recoveries.page(as_of=position) == page
+    first = min(then)
+    with raises(RecoveryNotFound):
+        world.ledger.recoveries.one("R-1", as_of=first - 1)
+
+
+def test_recoveries_are_listed_by_pages_the_newest_first(small: World) -> None:
+    for number in range(5):
+        small.trip(1, name=f"lot {number}")
+        small.ledger.recoveries.plan(LIMITED)
+        small.settle()
+
+    first, cursor = small.ledger.recoveries.page(limit=2)
+    second, cursor = small.ledger.recoveries.page(limit=2, cursor=cursor)
+    third, end = small.ledger.recoveries.page(limit=2, cursor=cursor)
+
+    listed = [one["id"] for one in (*first, *second, *third)]
+    assert listed == ["R-5", "R-4", "R-3", "R-2", "R-1"]
+    assert end is None
+
+
+@pytest.mark.parametrize("name", ["R-1", "R-0", "r-1", "R-", "x", "R-01", "R-" + "9" * 40])
+def test_a_recovery_that_does_not_exist_is_not_found(small: World, name: str) -> None:
+    with raises(RecoveryNotFound):
+        small.told(name)
+    with raises(RecoveryNotFound):
+        small.ledger.recoveries.abort(name)
+
+
+def test_a_live_recovery_needs_a_reason_where_forcing_does_and_a_dry_run_needs_none(
+    tmp_path: Path,
+) -> None:
+    with a_world(tmp_path / "data") as world:
+        world.trip(1)
+    limits, clock = Limits(requires_reason=True), world.clock
+    with Ledger.open(tmp_path / "data", clock=clock, limits=limits) as ledger:
+        assert ledger.recoveries.dry_run(LIMITED)["job_count"] == 1
+        with raises(InvalidField, match="reason"):
+            ledger.recoveries.plan(LIMITED)
+        assert ledger.recoveries.plan(LIMITED, reason="lifted")["id"] == "R-1"
+
+
+# -- its thread ---------------------------------------------------------------------------------
+
+
+def test_a_started_driver_goes_on_by_itself(tmp_path: Path) -> None:
+    with a_world(tmp_path / "data") as world:
+        ids = world.trip(5)
+    with Ledger.open(tmp_path / "data") as ledger:
+        driver = RecoveryDriver(ledger)
+        driver.start()
+        ledger.recoveries.plan(LIMITED, Terms(rate_per_minute=600))
+        try:
+            wait_for(
+                "The last step",
+                lambda: ledger.recoveries.one("R-1")["resumed_count"] == len(ids),
+                seconds=60,
+            )
+        finally:
+            driver.close()
+
+
+def test_a_job_of_one_cron_minute_that_is_scheduled_later_is_not_touched(small: World) -> None:
+    small.trip(2)
+    other = small.ledger.schedule(a_spec(name="bystander", schedule=HOURLY)).job_id
+    small.ledger.recoveries.plan(LIMITED)
+
+    small.live(MINUTE)
+
+    assert small.ledger.fold(other).version == 1

@@ -1,0 +1,90 @@
+"""What is recorded and told of a recovery: how it ended, how it stood, and in which column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from ledger import Ledger, Selector, Terms
+from ledger.clock import SystemClock
+from ledger.dispatch.recovery_driver import RecoveryDriver
+from projections import Answers
+from tests.support.builders import HOUR, ManualClock
+from tests.support.recovering import World, a_world
+from tests.support.typed_commands import Shell, tripped_job
+
+LIMITED = Selector(failure_class="rate_limited")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with a_world(tmp_path / "data") as world:
+        yield world
+
+
+def test_a_completed_recovery_records_how_many_came_back_and_how_many_were_passed_over(
+    world: World,
+) -> None:
+    ids = world.trip(4)
+    world.ledger.recoveries.plan(LIMITED)
+    world.ledger.delete(ids[3])
+
+    told = world.live_until_ended("R-1", 12 * HOUR)
+
+    [completed] = world.events("recovery.completed")
+    assert (completed["data"]["resumed"], completed["data"]["refused"]) == (3, 1)
+    assert (told["resumed_count"], told["refused_count"]) == (3, 1)
+
+
+def test_a_recovery_that_waited_for_its_probe_is_told_as_waiting_then(world: World) -> None:
+    ids = world.trip(3)
+    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    world.live_until_ended("R-1", 12 * HOUR)
+    [held, *_] = [
+        event["position"]
+        for event in world.events("job.run_succeeded")
+        if event["job_id"] == str(ids[0])
+    ]
+
+    before, after = (world.ledger.recoveries.one("R-1", as_of=at) for at in (held - 1, held))
+
+    assert (before["status"], before["next_step_at"]) == ("probing", None)
+    assert after["status"] == "dripping"
+
+
+def test_a_resume_of_a_recovery_names_it_and_one_by_hand_names_none(world: World) -> None:
+    by_hand, *ids = world.trip(3)
+    world.ledger.resume(by_hand, force=True)
+    world.ledger.recoveries.plan(LIMITED)
+    world.live_until_ended("R-1", 12 * HOUR)
+
+    with Answers.open(world.ledger) as answers:
+        told = answers.resumes()["resumes"]
+
+    assert {UUID(one["job_id"]): one["recovery_id"] for one in told} == {
+        by_hand: None, ids[0]: "R-1", ids[1]: "R-1"
+    }  # fmt: skip
+
+
+def test_the_list_tells_who_came_back_and_who_is_left_under_their_heads(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    for number in range(4):
+        tripped_job(shell.data, f"digest {number}")
+    shell.ok("recover", "--failure-class", "rate_limited", "--rate", "600")
+    with Ledger.open(shell.data, clock=ManualClock(SystemClock().now())) as ledger:
+        driver = RecoveryDriver(ledger)
+        driver.run_once()
+        driver.close()
+
+    heads, row = (
+        re.split(r"\s{2,}", line.strip()) for line in shell.ok("recoveries").out.splitlines()[:2]
+    )
+
+    told = dict(zip(heads, row, strict=True))
+    assert {name: told[name] for name in ("JOBS", "RESUMED", "LEFT", "AGAIN")} == {
+        "JOBS": "4", "RESUMED": "1", "LEFT": "3", "AGAIN": "0"
+    }  # fmt: skip

@@ -1,0 +1,57 @@
+"""A real server that is killed in the middle of a recovery, again and again: the next goes on."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from api.demo.processes import a_server
+from api.demo.waiting import wait_for
+from ledger import Ledger
+from ledger.maintenance.verify import verify_book
+from ledger.store.audit_query import AuditQuery
+from tests.support.recovering import World
+from tests.support.typed_commands import Shell
+
+LIMIT_SECONDS = 120.0
+"""A hang fails by this; nothing is measured by it."""
+JOBS, KILLS = 40, 6
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_takes_no_step_twice_and_leaves_nobody_out(tmp_path: Path) -> None:
+    world = World(tmp_path / "data")
+    ids = [str(job_id) for job_id in world.trip(JOBS, executor={"kind": "noop"})]
+    world.close()
+    shell = Shell(tmp_path)
+    words = ("recover", "--failure-class", "rate_limited", "--rate", "300", "--json")
+
+    for kill in range(KILLS):
+        with ExitStack() as closing:
+            server = closing.enter_context(a_server(tmp_path))
+            if kill == 0:
+                shell.ok(*words)
+            wait_for_steps(shell, min(JOBS, steps_of(shell) + 5))
+            server.process.kill()
+            server.process.wait()
+    with a_server(tmp_path):
+        wait_for_steps(shell, JOBS)
+
+    with Ledger.open(tmp_path / "data") as ledger:
+        query = AuditQuery(topics=("recovery.stepped", "job.force_resumed"))
+        events = list(ledger.reading.export(query))
+        assert verify_book(ledger.book).is_sound
+    for topic in ("recovery.stepped", "job.force_resumed"):
+        assert sorted(one["job_id"] for one in events if one["topic"] == topic) == sorted(ids)
+
+
+def wait_for_steps(shell: Shell, goal: int) -> None:
+    wait_for("The steps", lambda: steps_of(shell) >= goal, seconds=LIMIT_SECONDS)
+
+
+def steps_of(shell: Shell) -> int:
+    """How many had their turn, as the server says."""
+    told = shell.ok("recovery", "show", "R-1", "--json").document["recovery"]
+    return int(told["resumed_count"])

@@ -1,0 +1,178 @@
+"""What-if over a whole recorded fleet, held to a slow recomputation from the raw events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger import Ledger
+from ledger.clock import parse_rfc3339
+from ledger.domain.job.breaker import COUNTABLE
+from ledger.errors import InvalidField, UnknownField
+from projections.models.storms import queries as storm_questions
+from projections.read_models import Copies
+from projections.what_if.policy_change import Wish
+from projections.what_if.question import Asked, WhatIf, what_if
+from tests.oracles.what_if import as_it_would_have_been, as_recorded
+from tests.storm.making import Making, Size
+from tests.support.builders import ManualClock, open_ledger
+
+SMALL = Size(jobs=40, days=3)
+SEED = 5
+COUNTS = ("trips", "failures", "attempts", "manual_resumes")
+WITHOUT_QUOTA = [name for name in COUNTABLE if name != "rate_limited"]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A recorded fleet, and every job's raw events."""
+
+    ledger: Ledger
+    copies: Copies
+    planted: dict[str, Any]
+    histories: dict[str, list[dict[str, Any]]]
+
+    @property
+    def end(self) -> int:
+        return self.ledger.writer.position
+
+    @property
+    def end_at(self) -> datetime:
+        [last] = self.ledger.mapper.to_facts(self.ledger.book.read(after=self.end - 1, limit=1))
+        return parse_rfc3339(last.data["timestamp"])
+
+    def storms(self) -> list[dict[str, Any]]:
+        with self.copies.reading() as questions:
+            return storm_questions.find(questions, now=self.end_at)[0]
+
+    def ask(self, policy: dict[str, Any], **more: Any) -> WhatIf:
+        return what_if(
+            self.ledger, self.copies, Asked(Wish(policy), **{"since": 0, "until": self.end, **more})
+        )
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    folder: Path = tmp_path_factory.mktemp("fleet")
+    planted = Making(folder, SEED, SMALL).make()
+    clock = ManualClock(parse_rfc3339(planted["ended_at"]))
+    with open_ledger(folder, clock) as ledger:
+        copies = Copies.open(ledger, folder / "copies.db")
+        copies.catch_up()
+        histories = {str(job_id): ledger.history(job_id) for job_id in ledger.heads.jobs}
+        yield Fleet(ledger, copies, planted, histories)
+        copies.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"trip_after": 1},
+        {"trip_after": 2},
+        {"trip_after": 5},
+        {"trip_after": 1_000_000},
+        {"trip_after": 4, "backoff_seconds": [1]},
+        {"counts": WITHOUT_QUOTA},
+        {"counts": [], "trip_after": 1},
+        {"counts": ["rate_limited"], "trip_after": 2, "backoff_seconds": [600, 60]},
+        {"max_losses": 1},
+    ],
+)
+def test_every_count_of_every_job_is_that_of_the_raw_events(
+    fleet: Fleet, policy: dict[str, Any]
+) -> None:
+    storms = [
+        (one["signature"], *(parse_rfc3339(one[f"{end}_failed_at"]) for end in ("first", "last")))
+        for one in fleet.storms()
+    ]
+
+    answer = fleet.ask(policy)
+
+    differing = {one.job_id: one for one in answer.differing}
+    assert answer.job_count == len(fleet.histories)
+    for job_id, history in fleet.histories.items():
+        recorded = as_recorded(history)
+        other = as_it_would_have_been(history, policy, storms, fleet.end_at)
+        found = differing.get(job_id)
+        if found is None:
+            assert recorded == other, job_id
+        else:
+            assert {key: getattr(found.recorded, key) for key in COUNTS} == asdict(recorded)
+            assert {key: getattr(found.other, key) for key in COUNTS} == asdict(other), job_id
+
+
+@pytest.mark.slow
+def test_the_policy_that_was_changes_nothing(fleet: Fleet) -> None:
+    answer = fleet.ask({"max_losses": 3})
+
+    assert answer.differing == []
+    assert answer.recorded == answer.other
+    assert "Nothing would have been different" in answer.plain()["text"]
+
+
+@pytest.mark.slow
+def test_what_both_policies_lead_through_is_known_and_the_rest_is_estimated(fleet: Fleet) -> None:
+    assert not any(one.is_estimated for one in fleet.ask({"trip_after": 1}).differing)
+    assert all(one.is_estimated for one in fleet.ask({"trip_after": 1_000_000}).differing)
+
+
+@pytest.mark.slow
+def test_rate_limits_that_do_not_count_trip_nobody_in_their_storms(fleet: Fleet) -> None:
+    stormy = {job_id for storm in fleet.planted["storms"] for job_id in storm["jobs"]}
+
+    answer = fleet.ask({"counts": WITHOUT_QUOTA})
+
+    assert {one.job_id for one in answer.differing} <= stormy
+    assert all(one.other.trips == one.other.manual_resumes == 0 for one in answer.differing)
+
+
+@pytest.mark.slow
+def test_a_probe_spares_resumes_by_hand(fleet: Fleet) -> None:
+    answer = fleet.ask({"probe_after_seconds": 60})
+
+    assert answer.other["manual_resumes"] < answer.recorded["manual_resumes"]
+    assert answer.other["trips"] == answer.recorded["trips"]
+
+
+@pytest.mark.slow
+def test_a_stretch_counts_what_happened_in_it_only(fleet: Fleet) -> None:
+    middle = fleet.end // 2
+    whole, first, second = (
+        fleet.ask({"max_losses": 3}, **stretch)
+        for stretch in ({}, {"until": middle}, {"since": middle})
+    )
+
+    for key in COUNTS:
+        assert first.recorded[key] + second.recorded[key] == whole.recorded[key]
+        assert first.other[key] + second.other[key] == whole.other[key]
+
+
+@pytest.mark.slow
+def test_only_the_jobs_that_are_meant_are_walked(fleet: Fleet) -> None:
+    job_id = next(iter(fleet.histories))
+    tag = fleet.ledger.heads.jobs[UUID(job_id)].tags[0]
+
+    assert fleet.ask({"trip_after": 1}, job_ids=[job_id]).job_count == 1
+    tagged = sum(tag in job.tags for job in fleet.ledger.heads.jobs.values())
+    assert fleet.ask({"trip_after": 1}, tag=tag).job_count == tagged
+    assert fleet.ask({"trip_after": 1}, tag="nobody has it").job_count == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", [{}, {"trip_after": 0}, {"catch_up": "none"}, {"counts": ["x"]}])
+def test_a_policy_that_cannot_be_walked_is_refused(fleet: Fleet, policy: dict[str, Any]) -> None:
+    with pytest.raises(InvalidField, match="policy"):
+        fleet.ask(policy)
+
+
+@pytest.mark.slow
+def test_an_unknown_key_is_refused_by_its_name(fleet: Fleet) -> None:
+    with pytest.raises(UnknownField, match=r"policy\.trip_afterr"):
+        fleet.ask({"trip_afterr": 3})

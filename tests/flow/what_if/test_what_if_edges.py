@@ -1,0 +1,86 @@
+"""What-if at the edges: where the stretch ends, and which job comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from ledger import Ledger
+from ledger.application.commands import runs as run_commands
+from ledger.domain.job import outcomes
+from projections import Answers
+from tests.support.builders import DAY, HOUR, SUCCESS, ManualClock, a_spec, open_ledger
+
+LIMITED = outcomes.Failure("429", "rate_limited", "api.example.com", None, 5)
+
+
+class House:
+    """One ledger in which runs end as a test says, and whoever answers of it."""
+
+    def __init__(self, ledger: Ledger, clock: ManualClock) -> None:
+        self.ledger, self.clock = ledger, clock
+        self.answers = Answers.open(ledger)
+
+    def schedule(self, name: str) -> UUID:
+        return self.ledger.schedule(a_spec(name=name, policy={"trip_after": 10})).job_id
+
+    def run(self, job_id: UUID, end: run_commands.Report) -> int:
+        """One run, an hour later; its last position."""
+        self.clock.advance(HOUR)
+        call = self.ledger.call()
+        claim = run_commands.claim(job_id, call, node="node-1", is_late=False)
+        claimed = self.ledger.ask(claim)
+        assert claimed is not None
+        report = run_commands.report(job_id, claimed.run.run_id, end, self.ledger.call())
+        self.ledger.ask(report)
+        return self.ledger.writer.position
+
+    def pause_and_resume(self, job_id: UUID) -> None:
+        self.ledger.pause(job_id)
+        self.ledger.resume(job_id)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    clock = ManualClock()
+    with open_ledger(tmp_path, clock) as ledger:
+        opened = House(ledger, clock)
+        with opened.answers:
+            yield opened
+
+
+def test_a_success_after_the_end_of_the_stretch_brings_nobody_back(house: House) -> None:
+    job_id = house.schedule("report")
+    failed = house.run(job_id, LIMITED)
+    house.run(job_id, SUCCESS)
+    policy = {"trip_after": 1, "probe_after_seconds": 60}
+
+    cut = house.answers.what_if(policy, until=failed)
+
+    [job] = cut.differing
+    assert (job.other.status, job.other.manual_resumes) == ("failed", 1)
+    assert (job.recorded.attempts, job.other.attempts) == (1, 1)
+    [job] = house.answers.what_if(policy).differing
+    assert (job.other.status, job.other.manual_resumes) == ("active", 0)
+
+
+def test_the_job_for_which_it_matters_most_comes_first(house: House) -> None:
+    seldom, often, never = (house.schedule(name) for name in ("seldom", "often", "never"))
+    for _ in range(2):
+        house.run(often, LIMITED)
+        house.pause_and_resume(often)
+    house.run(seldom, LIMITED)
+    house.run(never, SUCCESS)
+    house.clock.advance(DAY)
+
+    answer = house.answers.what_if({"trip_after": 1})
+
+    assert [(job.name, job.other.trips) for job in answer.differing] == [
+        ("often", 2),
+        ("seldom", 1),
+    ]
+    [first] = answer.page(limit=1)["jobs"]
+    assert first["job_name"] == "often"

@@ -1,0 +1,148 @@
+"""Why, where two answers are near each other: what tells them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from projections.history.blame import Blame
+from projections.history.history import History
+from projections.history.job_events import FARTHEST
+from projections.why import inactive_rules as standing_still
+from projections.why.question import Why
+from tests.support.builders import (
+    EVERY_MINUTE,
+    HOUR,
+    MINUTE,
+    NOON,
+    ManualClock,
+    a_spec,
+    open_ledger,
+)
+from tests.support.scenes import DONE, LIMITED, NEVER, Scene
+
+SECOND = timedelta(seconds=1)
+AT_ONCE = timedelta(0)
+HOURLY = {"kind": "cron", "expr": "0 * * * *"}
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.close()
+
+
+def test_a_job_is_due_from_when_its_jitter_is_over(scene: Scene) -> None:
+    job_id = scene.schedule(schedule=HOURLY, policy={"jitter_seconds": 1000})
+    claim_at = NOON + HOUR + scene.ledger.heads.jobs[job_id].rules.jitter(job_id)
+    assert claim_at > NOON + HOUR + 30 * SECOND
+    scene.until(claim_at - SECOND, MINUTE)
+    scene.clock.advance(5 * SECOND)
+    scene.dispatcher.run_once()
+
+    answer = scene.why(job_id, claim_at + 2 * SECOND)
+
+    assert answer["answer"] == "due", answer["text"]
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"), [("lease_expired", "node_down"), ("deadline", "running")]
+)
+def test_only_a_run_that_was_lost_with_its_node_says_that_the_node_was_down(
+    scene: Scene, cause: str, code: str
+) -> None:
+    job_id = scene.schedule(script=[(NEVER, DONE)])
+    scene.until(NOON + 61 * SECOND)
+    run = scene.ledger.heads.jobs[job_id].open_run
+    assert run is not None
+    scene.clock.advance(MINUTE)
+    scene.dispatcher._rounds.lose([scene.work.running[run.run_id]], cause)
+
+    assert scene.why(job_id, NOON + 90 * SECOND)["answer"] == code
+
+
+def test_a_job_that_failed_waits_for_its_slot_where_that_comes_before_the_backoff_ends(
+    scene: Scene,
+) -> None:
+    policy = {"backoff_seconds": [3600], "trip_after": 5}
+    job_id = scene.schedule(schedule=EVERY_MINUTE, policy=policy, script=[(AT_ONCE, LIMITED)])
+    scene.until(NOON + MINUTE + SECOND)
+
+    answer = scene.why(job_id)
+    assert answer["answer"] == "waiting", answer["text"]
+
+
+def test_a_job_that_backs_off_names_the_storm_from_when_that_opened(scene: Scene) -> None:
+    policy = {"backoff_seconds": [600], "trip_after": 5}
+    ids = [scene.schedule(f"job {number}", schedule=HOURLY, policy=policy) for number in range(3)]
+    for number, job_id in enumerate(ids):
+        scene.scripts[job_id] = [(number * MINUTE, LIMITED)]
+    scene.until(NOON + HOUR + 5 * MINUTE)
+    opened = NOON + HOUR + 2 * MINUTE
+
+    for at, is_named in ((opened - SECOND, False), (opened, True), (scene.clock.now(), True)):
+        answer = scene.why(ids[0], at)
+        assert answer["answer"] == "backoff"
+        assert ("as part of the storm S-" in answer["text"]) is is_named, at
+
+
+@pytest.mark.parametrize(("enabled", "is_promised"), [(True, True), (False, False)])
+def test_no_probe_is_promised_to_a_disabled_job(
+    scene: Scene, enabled: bool, is_promised: bool
+) -> None:
+    policy = {"trip_after": 1, "probe_after_seconds": 3600}
+    job_id = scene.schedule(policy=policy, script=[(AT_ONCE, LIMITED)])
+    scene.until(NOON + 2 * MINUTE)
+    scene.ledger.amend(job_id, {"enabled": enabled, "description": "x"})
+
+    answer = scene.why(job_id)
+
+    assert answer["answer"] == "tripped"
+    assert ("A probe is to try it at" in answer["text"]) is is_promised
+    assert ("until somebody forces it back" in answer["text"]) is not is_promised
+
+
+def test_an_active_job_with_nothing_left_to_fire_is_exhausted(scene: Scene) -> None:
+    """No command brings one about; the rule is there for when one did."""
+    job_id = scene.schedule()
+    case = scene.asking._case(job_id, scene.clock.now(), scene.ledger.writer.position)
+    assert standing_still.exhausted(case) is None
+    case.job.next_run_at = None
+
+    verdict = standing_still.exhausted(case)
+
+    assert verdict is not None
+    assert verdict.code == "exhausted"
+    assert [way.command for way in verdict.ways] == [
+        f"jobledger run {case.name}",
+        f"jobledger amend {case.name} --at INSTANT",
+    ]
+    case.job.is_run_requested = True
+    assert standing_still.exhausted(case) is None
+
+
+def test_whoever_paused_or_disabled_it_is_named_however_many_edits_came_since(
+    tmp_path: Path,
+) -> None:
+    with open_ledger(tmp_path, ManualClock()) as ledger:
+        paused, disabled = (ledger.schedule(a_spec(name=name)).job_id for name in ("a", "b"))
+        ledger.pause(paused, reason="too loud")
+        ledger.amend(disabled, {"enabled": False})
+        for number in range(FARTHEST + 10):
+            for job_id in (paused, disabled):
+                ledger.amend(job_id, {"task": f"edit {number}"})
+        history = History(ledger)
+        why, end = Why(ledger, history), ledger.writer.position
+
+        of_pause = why.answer(paused, position=end)
+        of_disabling = why.answer(disabled, position=end)
+        blamed = Blame(ledger, history).answer(paused)["fields"]
+
+    assert [link["topic"] for link in of_pause["chain"]] == ["job.paused"]
+    assert "too loud" in of_pause["text"]
+    assert "It was disabled by library" in of_disabling["text"]
+    assert {item["field"]: item["topic"] for item in blamed}["status"] == "job.paused"

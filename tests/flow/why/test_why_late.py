@@ -1,0 +1,223 @@
+"""Why, of what is over its time, and of what came later: nothing is told that is no more, and no
+fullness that the book does not show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger.clock import rfc3339
+from ledger.dispatch.executors.addresses import AllowList, Guard, TargetRefused
+from ledger.dispatch.executors.outcomes import Blocked
+from tests.support.builders import HOUR, HOURLY, MINUTE, NOON
+from tests.support.scenes import DONE, LIMITED, OLGA, Scene, Script
+
+AT_ONCE = timedelta(0)
+SECOND = timedelta(seconds=1)
+TRIPS = {"trip_after": 1}
+PROBES = {**TRIPS, "probe_after_seconds": 600}
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.close()
+
+
+def ways(answer: dict[str, Any]) -> list[tuple[str, str | None]]:
+    return [(way["text"], way.get("command")) for way in answer["would_run"]]
+
+
+def commands(answer: dict[str, Any]) -> list[str]:
+    return [way["command"].replace(answer["job_id"][:8], "JOB") for way in answer["would_run"]]
+
+
+# -- late -----------------------------------------------------------------------------------------
+
+
+def test_a_retry_that_came_due_in_a_silence_is_late_and_finds_no_place_taken(scene: Scene) -> None:
+    script: Script = [(AT_ONCE, LIMITED), (30 * SECOND, DONE)]
+    for number in range(4):
+        policy = {"backoff_seconds": [60 + number]}
+        job_id = scene.schedule(
+            f"job {number}", schedule=HOURLY, policy=policy, script=list(script)
+        )
+    scene.until(NOON + HOUR + 5 * SECOND)
+    scene.silence(NOON + HOUR + 30 * MINUTE)
+    back = scene.clock.now()
+    scene.until(back + 2 * MINUTE)
+
+    answer = scene.why(job_id, back + 12 * SECOND)
+
+    assert answer["answer"] == "catch_up_spread", answer["text"]
+    assert "no place" not in answer["text"]
+
+
+def test_the_book_tells_what_was_under_way_and_no_more(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, concurrency=1)
+    scene.schedule("long", script=[(90 * SECOND, DONE)])
+    scene.until(NOON + MINUTE)
+    once = {"kind": "at", "at": rfc3339(NOON + 70 * SECOND)}
+    job_id = scene.schedule("once", schedule=once)
+    scene.until(NOON + 5 * MINUTE)
+
+    answer = scene.why(job_id, NOON + 100 * SECOND)
+
+    assert answer["answer"] == "at_limit"
+    assert "while one other run was under way: perhaps no place was free" in answer["text"]
+    scene.close()
+
+
+def test_a_run_that_was_asked_for_waits_for_a_place_from_the_beginning(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, concurrency=1)
+    scene.schedule("long", script=[(HOUR, DONE)])
+    job_id = scene.schedule(schedule=HOURLY)
+    scene.until(NOON + 2 * MINUTE)
+
+    scene.ledger.run(job_id)
+
+    assert scene.why(job_id)["answer"] == "at_limit"
+    scene.close()
+
+
+# -- over its time --------------------------------------------------------------------------------
+
+
+def test_a_pause_that_is_over_while_nobody_dispatches_is_not_told_as_going_on(scene: Scene) -> None:
+    job_id = scene.schedule(schedule=HOURLY)
+    scene.ledger.pause(job_id, until=NOON + HOUR)
+    scene.clock.advance(3 * HOUR)
+    position = scene.ledger.writer.position
+
+    alone = scene.asking.answer(job_id, position=position, is_unattended=True)
+    scene.silence(NOON + 4 * HOUR)
+    seen_later = scene.why(job_id, NOON + 2 * HOUR)
+
+    for answer in (alone, seen_later):
+        assert answer["answer"] == "node_down"
+        assert "Its pause is over since 2026-03-02T13:00:00Z, and nobody disp" in answer["text"]
+        assert "paused" in scene.topics(answer)
+    assert ways(alone) == [("Start a node that dispatches.", "jobledger serve")]
+
+
+def test_a_pause_that_has_just_ended_is_lifted_in_a_moment(scene: Scene) -> None:
+    job_id = scene.schedule(schedule=HOURLY)
+    scene.ledger.pause(job_id, until=NOON + HOUR)
+    scene.clock.advance(HOUR)
+
+    assert scene.why(job_id)["text"].endswith(
+        "over since 2026-03-02T13:00:00Z and is lifted in a moment."
+    )
+
+
+def test_a_probe_whose_time_has_come_while_nobody_dispatches_is_told_as_due(scene: Scene) -> None:
+    job_id = scene.schedule(policy=PROBES, script=[(AT_ONCE, LIMITED)])
+    scene.until(NOON + 2 * MINUTE)
+    scene.clock.advance(HOUR)
+    position = scene.ledger.writer.position
+
+    answer = scene.asking.answer(job_id, position=position, is_unattended=True)
+
+    assert answer["answer"] == "tripped"
+    assert "Its probe is due since" in answer["text"]
+    assert "nobody dispatched" in answer["text"]
+    assert ways(answer)[-1] == ("Start a node that dispatches.", "jobledger serve")
+
+
+# -- what would make it run -----------------------------------------------------------------------
+
+
+def test_of_the_past_it_is_said_who_forced_it_later(scene: Scene) -> None:
+    job_id = scene.schedule(schedule=HOURLY, policy=TRIPS, script=[(AT_ONCE, LIMITED)])
+    scene.until(NOON + HOUR + MINUTE)
+    scene.ledger.resume(job_id, force=True, call=scene.ledger.call("renewed", actor=OLGA))
+    forced = scene.ledger.writer.position
+
+    answer = scene.why(job_id, NOON + HOUR + 30 * SECOND)
+
+    assert ways(answer) == [
+        (f"It was forced past its breaker by olga at 2026-03-02T13:01:00Z (event {forced}).", None)
+    ]
+
+
+def test_of_the_past_a_way_that_still_is_one_keeps_its_command(scene: Scene) -> None:
+    job_id = scene.schedule(schedule=HOURLY, policy=TRIPS, script=[(AT_ONCE, LIMITED)])
+    scene.until(NOON + HOUR + MINUTE)
+    at = NOON + HOUR + 30 * SECOND
+
+    [(still, command)] = ways(scene.why(job_id, at))
+    scene.ledger.delete(job_id)
+    [(no_longer, gone)] = ways(scene.why(job_id, at))
+
+    assert still == "Then as now: if the cause is gone, force it past its breaker."
+    assert command is not None
+    assert "--force" in command
+    assert no_longer == "Then, but no longer: if the cause is gone, force it past its breaker."
+    assert gone is None
+
+
+def test_of_the_past_it_is_said_that_the_fire_came(scene: Scene) -> None:
+    job_id = scene.schedule(schedule=HOURLY)
+    scene.until(NOON + 2 * HOUR, MINUTE)
+
+    [(text, command)] = ways(scene.why(job_id, NOON + 30 * MINUTE))
+
+    assert text.startswith("It was claimed at 2026-03-02T13:00:0")
+    assert command is None
+
+
+def test_what_is_disabled_and_paused_needs_both_undone(scene: Scene) -> None:
+    job_id = scene.schedule(schedule=HOURLY)
+    scene.ledger.pause(job_id)
+    scene.ledger.amend(job_id, {"enabled": False})
+
+    answer = scene.why(job_id)
+
+    assert (answer["answer"], commands(answer)) == (
+        "disabled",
+        ["jobledger amend JOB --enable", "jobledger resume JOB"],
+    )
+    do(scene, job_id)
+    assert scene.why(job_id)["answer"] == "waiting"
+
+
+def do(scene: Scene, job_id: UUID) -> None:
+    """What was advised."""
+    scene.ledger.amend(job_id, {"enabled": True})
+    scene.ledger.resume(job_id)
+
+
+def test_what_was_blocked_is_helped_by_what_its_cause_says_first(scene: Scene) -> None:
+    blocked = Blocked("Commands are off. Set JOBLEDGER_COMMANDS.")
+    job_id = scene.schedule(schedule=HOURLY, script=[(AT_ONCE, blocked)])
+    scene.until(NOON + HOUR + MINUTE)
+
+    answer = scene.why(job_id)
+
+    assert ".." not in answer["text"]
+    assert ways(answer)[0] == (
+        "Remove first what blocked it: Commands are off. Set JOBLEDGER_COMMANDS.",
+        None,
+    )
+    assert ways(answer)[1][0].startswith("Then wait for 2026-03-02T14:00:00Z")
+
+
+def test_a_target_named_by_its_address_is_to_be_allowed_once() -> None:
+    async def itself(host: str, _port: int) -> tuple[str, ...]:
+        return (host,)
+
+    with pytest.raises(TargetRefused) as refused:
+        asyncio.run(Guard(AllowList(), itself).addresses("10.0.0.1", 80))
+
+    assert str(refused.value) == (
+        "10.0.0.1 is not on the public internet: nothing was sent. If it is meant, add 10.0.0.1 to "
+        "JOBLEDGER_HTTP_ALLOW."
+    )

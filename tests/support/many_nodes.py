@@ -1,0 +1,150 @@
+"""Several nodes of one ledger in one process, on a clock that they share and that a test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from ledger import Dispatcher, Ledger
+from ledger.application.commands import runs as run_commands
+from ledger.application.commands.jobs import Call
+from ledger.dispatch.executors.registry import ExecutorSettings
+from ledger.dispatch.leases.membership import LEASE_SECONDS, OneOfMany
+from ledger.domain.job.runs import Claim
+from ledger.domain.job.state import OpenRun
+from ledger.domain.metadata import Actor, Origin
+from tests.contract.shelves import PostgresShelf
+from tests.support.builders import ManualClock, SeededChance, a_spec
+
+GPU = {"kind": "worker", "queue": "gpu"}
+SECOND = timedelta(seconds=1)
+A_LEASE = timedelta(seconds=LEASE_SECONDS)
+OTHERS_TURN = 2 * SECOND
+"""After it a node serves what was another's to serve first."""
+
+
+@dataclass
+class Node:
+    """One node: its ledger, and a dispatcher that is driven step by step."""
+
+    ledger: Ledger
+    dispatcher: Dispatcher
+
+    @property
+    def member(self) -> OneOfMany:
+        assert isinstance(self.dispatcher.nodes, OneOfMany)
+        return self.dispatcher.nodes
+
+    def settle(self) -> None:
+        """Take in what the others have appended."""
+        self.ledger.submit(()).result()
+
+    def hear_nothing(self) -> None:
+        """From now on it learns of the others only when a test says so."""
+        follower = self.ledger._follower
+        assert follower is not None
+        follower.close()
+
+    def step(self) -> None:
+        """Round after round until there is nothing to do."""
+        self.settle()
+        while self.dispatcher.run_once():
+            pass
+
+    def call(self) -> Call:
+        by = Origin(str(self.ledger.chance.new_id()), Actor("wendy", "worker"), "http")
+        return Call(self.ledger.clock.now(), by)
+
+    def claim(self, job_id: UUID) -> OpenRun:
+        """The run of a due job, claimed by this node and executed by nobody."""
+        claim = run_commands.claim(job_id, self.call(), node=self.dispatcher.node, is_late=False)
+        claimed = self.ledger.ask(claim)
+        assert claimed is not None
+        return claimed.run
+
+    def take_all(self, jobs: Sequence[UUID], seconds: float = 10) -> None:
+        """The runs of due jobs, taken by workers through this node in one append."""
+        claim = Claim(self.dispatcher.node, lease_seconds=seconds)
+        some = [run_commands.hand_out(job_id, "gpu", claim, self.call()) for job_id in jobs]
+        assert all(self.ledger.submit(some).result())
+
+    def hand_out(self, job_id: UUID, seconds: float = 10) -> OpenRun:
+        """The run of a due job, taken by a worker through this node."""
+        self.take_all([job_id], seconds)
+        return self.open_run(job_id)
+
+    def open_run(self, job_id: UUID) -> OpenRun:
+        [run] = [run for job, run in self.ledger.heads.open_runs() if job == job_id]
+        return run
+
+    def topics(self, job_id: UUID) -> list[str]:
+        return [str(event["topic"]) for event in self.ledger.history(job_id)]
+
+
+class Fleet:
+    """Nodes of one ledger, all members, none of them settled yet."""
+
+    def __init__(self, shelf: PostgresShelf, clock: ManualClock, nodes: Sequence[Node]) -> None:
+        self.shelf = shelf
+        self.clock = clock
+        self.nodes = nodes
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __getitem__(self, number: int) -> Node:
+        return self.nodes[number]
+
+    def schedule(self, count: int, **fields: Any) -> list[UUID]:
+        """Jobs that are due in a minute, known to every node."""
+        first = self.nodes[0].ledger
+        call = first.call()
+        some = [
+            first.schedule_command(a_spec(name=f"job {number}", **fields), call)
+            for number in range(count)
+        ]
+        answers = first.submit(some).result()
+        for node in self.nodes:
+            node.settle()
+        return [answer.job_id for answer in answers]
+
+    def live_on(self, step: timedelta, *, without: Sequence[Node] = ()) -> None:
+        """Let time pass; whoever is alive renews its lease meanwhile."""
+        while step > timedelta():
+            self.clock.advance(min(step, A_LEASE / 3))
+            step -= A_LEASE / 3
+            for node in self.nodes:
+                if node not in without:
+                    node.member.renew()
+
+    def run_out(self, node: Node) -> None:
+        """Let a node's time be over, by the database's clock."""
+        name = node.dispatcher.node
+        self.shelf.meddle("UPDATE nodes SET expires_at = 0 WHERE node = ?", [name])
+
+    def together(self) -> None:
+        """All nodes step at once."""
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            list(pool.map(Node.step, self.nodes))
+
+
+@contextmanager
+def a_fleet(shelf: PostgresShelf, count: int) -> Iterator[Fleet]:
+    """So many nodes on a shelf, closed afterwards."""
+    clock = ManualClock()
+    with ExitStack() as closing:
+        nodes = []
+        for seed in range(count):
+            ledger = Ledger.open(shelf.address, clock=clock, chance=SeededChance(seed))
+            closing.callback(ledger.close)
+            dispatcher = Dispatcher(ledger, ExecutorSettings.of_this_process())
+            closing.callback(dispatcher.drain, 0)
+            nodes.append(Node(ledger, dispatcher))
+        for node in (*nodes, *nodes):  # twice: each learns of those that came after it
+            node.member.renew()
+        yield Fleet(shelf, clock, nodes)

@@ -1,0 +1,100 @@
+"""A small ledger in simulated time, under the real dispatcher: runs end as a test says."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+from ledger import Dispatcher
+from ledger.application.commands.runs import Claimed
+from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
+from ledger.domain.metadata import Actor
+from projections.history.history import History
+from projections.read_models import Copies
+from projections.why.question import Why
+from tests.support.builders import ManualClock, a_spec, open_ledger
+from tests.support.fake_pool import TimedRuns
+
+OLGA = Actor("olga", "user")
+DONE = Succeeded("", 0, "0" * 64, 1)
+LIMITED = Failed("429 Too Many Requests", "rate_limited", "api.example", None, 7)
+TICK = timedelta(seconds=1)
+NEVER = timedelta(days=1000)
+
+Script = list[tuple[timedelta, Outcome]]
+
+
+class Scene:
+    """One ledger with its dispatcher and its copies. `at` lets time pass until an instant."""
+
+    answers: ClassVar[set[str]] = set()
+    """The codes that why told, in any scene."""
+
+    def __init__(self, folder: Path, at: datetime | None = None, *, concurrency: int = 5) -> None:
+        self.clock = ManualClock(at) if at is not None else ManualClock()
+        self.scripts: dict[UUID, Script] = {}
+        self._folder = folder
+        self._concurrency = concurrency
+        self._starts = 0
+        self.open()
+
+    def open(self) -> None:
+        """Start a node."""
+        self._starts += 1
+        self.ledger = open_ledger(self._folder, self.clock, seed=self._starts)
+        self.copies = Copies.open(self.ledger, self._folder / "data" / "projections.db")
+        self.work = TimedRuns(self.clock, self._fate)
+        self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=self._concurrency)
+        self.asking = Why(self.ledger, History(self.ledger), self.copies.storm_of)
+
+    def close(self) -> None:
+        self.copies.close()
+        self.ledger.close()
+
+    def _fate(self, claimed: Claimed) -> tuple[timedelta, Outcome]:
+        """The next line of the job's script; then the last one again and again."""
+        script = self.scripts.get(claimed.job_id) or [(timedelta(0), DONE)]
+        return script.pop(0) if len(script) > 1 else script[0]
+
+    def silence(self, until: datetime) -> None:
+        """The node dies as it stands, and comes back at an instant."""
+        self.close()
+        self.clock.advance(until - self.clock.now())
+        self.open()
+        self.dispatcher.run_once()
+
+    def schedule(
+        self, name: str = "report", *, script: Script | None = None, **fields: Any
+    ) -> UUID:
+        """A job of olga's; its executor is not noop, so that its runs take places."""
+        fields = {"executor": None, **fields}
+        call = self.ledger.call("as agreed", actor=OLGA, source="cli")
+        job_id = self.ledger.schedule(a_spec(name=name, **fields), call=call).job_id
+        self.scripts[job_id] = script or [(timedelta(0), DONE)]
+        return job_id
+
+    def until(self, at: datetime, step: timedelta = TICK) -> None:
+        """Let the dispatcher work until an instant, every second."""
+        while self.clock.now() < at:
+            self.clock.advance(min(step, at - self.clock.now()))
+            self.dispatcher.run_once()
+        self.dispatcher.run_once()
+
+    def why(self, job_id: UUID, at: datetime | None = None) -> dict[str, Any]:
+        """Why, now or at an instant that has passed."""
+        self.copies.catch_up()
+        if at is None:
+            here = self.dispatcher.places_for(job_id)
+            position = self.ledger.writer.position
+            answer = self.asking.answer(job_id, position=position, here=here)
+        else:
+            position = self.ledger.reading.position_at(at)
+            answer = self.asking.answer(job_id, position=position, at=at)
+        self.answers.add(answer["answer"])
+        return answer
+
+    def topics(self, answer: dict[str, Any]) -> list[str]:
+        """What the links of an answer are, without the stream's name."""
+        return [link["topic"].removeprefix("job.") for link in answer["chain"]]

@@ -1,0 +1,95 @@
+"""Commands as somebody types them, in this process: words in, exit code and both outputs out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from typer.testing import CliRunner
+
+from api.cli.program import build
+from api.settings import SETTINGS
+from ledger import Ledger
+from ledger.application.commands import runs as run_commands
+from ledger.clock import SystemClock
+from ledger.domain.job import outcomes
+from tests.support.builders import ManualClock, a_spec
+
+UNSET: dict[str, str | None] = {setting.name: None for setting in SETTINGS}
+FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """How a command ended, and what it wrote where."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What it wrote, as the one JSON document it must be."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+class Shell:
+    """A shell whose environment names one data folder and nothing else of ours."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.data = folder / "data"
+        self._environment = {**UNSET, "JOBLEDGER_DATA": str(self.data), **environment}
+        self._program = build()
+
+    def type(self, *words: str, given: str | bytes | None = None) -> Typed:
+        """Type a command. `given` is its standard input, which is no terminal."""
+        done = CliRunner().invoke(self._program, words, input=given, env=self._environment)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Typed(done.exit_code, done.stdout, done.stderr)
+
+    def ok(self, *words: str, given: str | bytes | None = None) -> Typed:
+        """A command that must succeed."""
+        typed = self.type(*words, given=given)
+        assert typed.code == 0, (words, typed)
+        return typed
+
+    def schedule(self, name: str, *more: str) -> dict[str, Any]:
+        """A job that fires every hour and does nothing."""
+        words = ("schedule", name, "--every", "1h", "--noop", *more, "--json")
+        job: dict[str, Any] = self.ok(*words).document["job"]
+        return job
+
+    def topics(self, name: str) -> list[str]:
+        """What happened to a job."""
+        events = self.ok("history", name, "--json").document["events"]
+        return [event["topic"] for event in events]
+
+
+@contextmanager
+def library(data: Path) -> Iterator[Ledger]:
+    """A process that owns the folder without any server, two days ago."""
+    clock = ManualClock(SystemClock().now() - timedelta(days=2))
+    with Ledger.open(data, clock=clock) as ledger:
+        yield ledger
+
+
+def tripped_job(data: Path, name: str = "broken", **fields: Any) -> str:
+    """A job in the folder whose breaker tripped at its first error; its id."""
+    with library(data) as ledger:
+        spec = a_spec(name=name, policy={"trip_after": 1}, **fields)
+        job_id = str(ledger.schedule(spec).job_id)
+        assert isinstance(ledger.clock, ManualClock)
+        ledger.clock.advance(timedelta(hours=1))
+        claim = run_commands.claim(UUID(job_id), ledger.call(), node="node-1", is_late=False)
+        claimed = ledger.ask(claim)
+        assert claimed is not None
+        ledger.ask(run_commands.report(UUID(job_id), claimed.run.run_id, FAILURE, ledger.call()))
+    return job_id

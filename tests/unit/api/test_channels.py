@@ -1,0 +1,84 @@
+"""The channels of jobledger.toml: read whole, and refused in one line that shows no value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytest import raises
+
+from api.settings import Settings, load_settings
+from ledger.dispatch.notifications.channels import Address, ChannelSettings, SlackSettings
+from ledger.errors import StartRefused
+
+WHOLE = """
+port = 9000
+
+[channels]
+ops = "json://ops.example/hook"
+"on-call" = "secret://pager"
+
+[slack]
+token = "secret://slack"
+owner = "U0123"
+
+[notices]
+channel = "slack"
+target = "owner"
+fallback = "ops"
+"""
+
+
+def load(folder: Path, text: str) -> Settings:
+    (folder / "jobledger.toml").write_text(text)
+    return load_settings({}, {"data": folder})
+
+
+def test_everything_that_can_be_set_is_read(tmp_path: Path) -> None:
+    settings = load(tmp_path, WHOLE)
+
+    assert settings.port == 9000
+    assert settings.channels == ChannelSettings(
+        urls={"ops": "json://ops.example/hook", "on-call": "secret://pager"},
+        slack=SlackSettings("secret://slack", "U0123", "https://slack.com/api"),
+        notices=Address("slack", "owner"),
+        fallback=Address("ops"),
+    )
+
+
+def test_without_any_table_there_are_no_channels(tmp_path: Path) -> None:
+    assert load(tmp_path, "port = 9000").channels == ChannelSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("channels = 7", r"\[channels\] in .* is no table"),
+        ("[channels]\nops = 7", r"\[channels\] ops in .* is no text"),
+        ("[channels]\nops = ''", r"\[channels\] ops in .* is no text"),
+        ("[channels]\nslack = 'x://y'", "'slack' cannot be a channel's name"),
+        ("[channels]\n'a b' = 'x://y'", "'a b' cannot be a channel's name"),
+        ("[slack]\nowner = 'U1'", "needs a token"),
+        ("[slack]\ntoken = 't'\nowners = 'U1'", "knows token, owner, api_url, and not 'owners'"),
+        ("[slack]\ntoken = 't'\napi_url = 'ftp://x'", "is no http address"),
+        ("[notices]\nchannel = 'ops'", "there is no channel 'ops'"),
+        ("[notices]\nchannel = 'slack'", "there is no channel 'slack'"),
+        ("[channels]\nops = 'x://y'\n[notices]\nchannel='ops'\nfallback='sms'", "no channel 'sms'"),
+        ("[notices]\nchanel = 'ops'", "and not 'chanel'"),
+        ("[notice]\nchannel = 'ops'", "notice .* is not a setting"),
+    ],
+)
+def test_what_cannot_work_stops_the_start_with_one_line(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    with raises(StartRefused, match=words) as refusal:
+        load(tmp_path, text)
+
+    assert "\n" not in refusal.value.message
+
+
+def test_nothing_secret_is_shown(tmp_path: Path) -> None:
+    settings = load(tmp_path, WHOLE.replace("secret://slack", "xoxb-plain"))
+
+    assert "xoxb" not in repr(settings) + repr(settings.channels)
+    assert "pager" not in repr(settings.channels)

@@ -1,0 +1,48 @@
+"""What is due and waits for a place: in order, and each wake once."""
+
+from __future__ import annotations
+
+from ledger.application.due import Wake
+from ledger.dispatch.queues.ready_queue import Due, Ready
+from tests.support.builders import MINUTE, NOON, an_id
+
+LATER = NOON + MINUTE
+
+
+def wake(number: int) -> Wake:
+    return Wake(NOON, "fire", an_id(number))
+
+
+def ready() -> Ready:
+    return Ready(lambda wake: wake.job_id.int % 2 == 0, lambda _: True)
+
+
+def test_a_wake_that_is_seen_again_stands_there_once() -> None:
+    waiting = ready()
+
+    for _ in range(20):
+        waiting.take_in([wake(1)], NOON)
+
+    assert len(waiting) == 1
+    assert waiting.take(NOON, 100, 100) == [Due(NOON, wake(1))]
+
+
+def test_what_was_taken_may_come_again() -> None:
+    waiting = ready()
+    waiting.take_in([wake(1)], NOON)
+    [taken] = waiting.take(NOON, 1, 1)
+
+    waiting.give_back([taken])
+
+    assert waiting.take(NOON, 1, 1) == [taken]
+    assert len(waiting) == 0
+
+
+def test_what_takes_no_place_does_not_wait_behind_what_does() -> None:
+    waiting = ready()
+    waiting.take_in([wake(number) for number in range(1, 7)], NOON)
+
+    taken = waiting.take(LATER, 100, places=1)
+
+    assert sum(due.wake.job_id.int % 2 == 0 for due in taken) == 3
+    assert len(taken) == 4

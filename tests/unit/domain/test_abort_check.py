@@ -1,0 +1,106 @@
+"""Whether a recovery can break off before everybody had their turn."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ledger.domain.recovery.abort_check import Brake, brake_of, earliest_trip
+from ledger.domain.recovery.plan import Terms
+from ledger.domain.recovery.stagger import Returning, turn_of
+from tests.support.builders import HOURLY, MINUTE, NOON, a_job, an_id
+
+SOON = {"kind": "every", "interval_seconds": 10}
+MINUTELY = {"kind": "cron", "expr": "* * * * *"}
+SECOND = timedelta(seconds=1)
+FAR = NOON + timedelta(days=9)
+
+
+def returning(count: int, schedule: dict[str, Any] = SOON, **policy: Any) -> list[Returning]:
+    jobs = (
+        a_job(number=number, schedule=schedule, policy=policy) for number in range(1, count + 1)
+    )
+    return [Returning.of(job) for job in jobs]
+
+
+def a_turn(schedule: dict[str, Any], **policy: Any) -> Any:
+    [job] = returning(1, schedule, **policy)
+    return turn_of(job, 0, Terms(), NOON)
+
+
+def test_with_the_default_policy_the_default_limit_of_trips_comes_too_late() -> None:
+    brake = brake_of(returning(38, HOURLY), Terms(), NOON)
+
+    assert brake == Brake(
+        False,
+        "All have had their turn before 3 can trip again: a probe, or a rate of 0.1 a minute, "
+        "could stop it in time.",
+    )
+
+
+def test_where_jobs_trip_fast_enough_there_is_nothing_to_say() -> None:
+    assert brake_of(returning(38, trip_after=1), Terms(), NOON) == Brake(True, None)
+
+
+def test_the_rate_that_is_named_would_do() -> None:
+    jobs = returning(20, trip_after=3, backoff_seconds=[60])
+    fast = brake_of(jobs, Terms(rate_per_minute=60), NOON)
+
+    assert fast.text is not None
+    assert "a rate of 5 a minute" in fast.text
+    assert brake_of(jobs, Terms(rate_per_minute=5), NOON) == Brake(True, None)
+    assert not brake_of(jobs, Terms(rate_per_minute=10), NOON).can_stop_in_time
+
+
+def test_no_rate_is_named_where_none_would_do() -> None:
+    [text] = {brake_of(returning(3), Terms(rate_per_minute=rate), NOON).text for rate in (1, 600)}
+
+    assert text == (
+        "All have had their turn before 3 can trip again: a probe could stop it in time."
+    )
+
+
+def test_a_probe_can_stop_it_though_trips_cannot() -> None:
+    brake = brake_of(returning(38, HOURLY), Terms(probe=an_id(1), abort_on=1), NOON)
+
+    assert brake == Brake(
+        True,
+        "Once the probe has succeeded, all have had their turn before one can trip again.",
+    )
+
+
+@pytest.mark.parametrize(("probe", "can"), [(None, False), (an_id(1), True)])
+def test_who_wants_no_limit_is_told_of_none(probe: Any, can: bool) -> None:
+    terms = Terms(probe=probe, abort_on=None)
+
+    assert brake_of(returning(38), terms, NOON) == Brake(can, None)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_of_one_job_or_none_there_is_nothing_to_stop(count: int) -> None:
+    assert brake_of(returning(count), Terms(), NOON) == Brake(False, None)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "policy", "after"),
+    [
+        (SOON, {"trip_after": 1}, 10 * SECOND),
+        (SOON, {"trip_after": 4, "backoff_seconds": [5, 20]}, 55 * SECOND),
+        (MINUTELY, {"trip_after": 3, "backoff_seconds": [10, 600]}, 2 * MINUTE),
+        (HOURLY, {}, timedelta(hours=2)),
+    ],
+)
+def test_a_job_trips_after_its_errors_each_after_its_wait(
+    schedule: dict[str, Any], policy: dict[str, Any], after: timedelta
+) -> None:
+    trip_at = earliest_trip(a_turn(schedule, **policy), FAR)
+
+    assert trip_at is not None
+    assert trip_at - NOON == after if policy else trip_at - NOON > after
+
+
+@pytest.mark.parametrize("policy", [{"counts": []}, {"trip_after": 101}])
+def test_who_trips_of_nothing_or_of_very_many_errors_stops_nothing(policy: dict[str, Any]) -> None:
+    assert earliest_trip(a_turn(SOON, **policy), FAR) is None

@@ -1,0 +1,490 @@
+"""The state table's finer points (DESIGN §5): which refusal wins, what each decision says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest import raises
+
+from ledger.application.commands import runs as run_commands
+from ledger.domain.job import runs
+from ledger.domain.job.job import Job, Revival
+from ledger.domain.job.pauses import end_pause
+from ledger.errors import (
+    InvalidField,
+    LedgerError,
+    NameTaken,
+    RunInProgress,
+    ScheduleExhausted,
+    ScheduleInPast,
+)
+from tests.support.builders import (
+    FORCE,
+    HOUR,
+    HOURLY,
+    MINUTE,
+    NOON,
+    ONCE,
+    SUCCESS,
+    ManualClock,
+    a_job,
+    a_spec,
+    by,
+    deleted,
+    events_of,
+    failed,
+    open_ledger,
+    open_run_id,
+    paused,
+    requested,
+    running,
+    succeeded,
+    tripped,
+)
+
+LATER = NOON + timedelta(days=1)
+Change = Callable[[Job], Any]
+
+COMMANDS: dict[str, Change] = {
+    "amend": lambda job: job.amend({"tags": ["x"]}, now=LATER, by=by()),
+    "pause": lambda job: job.pause(None, now=LATER, by=by()),
+    "resume": lambda job: job.resume(Revival(), now=LATER, by=by()),
+    "force": lambda job: job.resume(FORCE, now=LATER, by=by()),
+    "run": lambda job: job.request_run(now=LATER, by=by()),
+    "delete": lambda job: job.delete(now=LATER, by=by()),
+}
+
+
+def disabled(job: Job) -> None:
+    job.amend({"enabled": False}, now=NOON, by=by())
+
+
+def completed(job: Job) -> None:
+    running()(job)
+    succeeded()(job)
+
+
+# -- which refusal wins -------------------------------------------------------------------------
+
+PRECEDENCE: list[tuple[tuple[Change, ...], str, str]] = [
+    ((completed, deleted()), "resume", "job_not_found"),
+    ((tripped(3), deleted()), "force", "job_not_found"),
+    ((disabled, deleted()), "run", "job_not_found"),
+    ((paused(), deleted()), "run", "job_not_found"),
+    ((deleted(),), "delete", "job_not_found"),
+    ((completed,), "force", "job_completed"),
+    ((completed,), "run", "job_completed"),
+    ((completed,), "amend", "job_completed"),
+    ((completed,), "pause", "job_completed"),
+    ((tripped(3), disabled), "resume", "force_required"),
+    ((tripped(3), disabled), "run", "job_failed"),
+    ((tripped(3), disabled), "pause", "job_failed"),
+    ((paused(), disabled), "run", "job_disabled"),
+    ((paused(), disabled), "resume", "job_disabled"),
+    ((tripped(3), disabled), "force", "job_disabled"),
+    ((paused(),), "run", "job_paused"),
+    ((paused(),), "resume", "schedule_exhausted"),
+    ((tripped(3),), "force", "schedule_exhausted"),
+]
+
+
+@pytest.mark.parametrize(("changes", "command", "code"), PRECEDENCE)
+def test_a_one_shot_with_several_reasons_to_refuse_gives_the_first_of_the_order(
+    changes: tuple[Change, ...], command: str, code: str
+) -> None:
+    """Deleted, completed, failed, disabled, paused, exhausted."""
+    job = a_job(*changes, schedule=ONCE)
+    before = events_of(job)
+
+    with raises(LedgerError) as refusal:
+        COMMANDS[command](job)
+
+    assert refusal.value.code == code
+    assert events_of(job) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_job_that_never_was_refuses_everything_as_not_found(command: str) -> None:
+    job = Job.blank(a_job().id)
+
+    with raises(LedgerError) as refusal:
+        COMMANDS[command](job)
+
+    assert refusal.value.code == "job_not_found"
+    assert not job.pending_events
+
+
+# -- pause --------------------------------------------------------------------------------------
+
+
+def test_a_paused_job_keeps_the_instant_until_which_it_is_paused() -> None:
+    job = a_job()
+
+    job.pause(LATER, now=NOON, by=by())
+
+    assert (job.status, job.paused_until, job.next_run_at) == ("paused", LATER, None)
+
+
+@pytest.mark.parametrize("until", [NOON, NOON - MINUTE])
+def test_a_pause_until_an_instant_that_has_come_is_refused(until: Any) -> None:
+    job = a_job()
+
+    with raises(InvalidField, match="until: must be in the future"):
+        job.pause(until, now=NOON, by=by())
+
+
+@pytest.mark.parametrize("until", [None, LATER])
+def test_a_pause_that_says_nothing_new_changes_nothing(until: Any) -> None:
+    job = a_job(paused(LATER))
+
+    changed = job.pause(until, now=NOON, by=by())
+
+    assert changed is False
+    assert events_of(job) == ["job.scheduled", "job.paused"]
+    assert job.paused_until == LATER
+
+
+def test_a_new_until_is_a_new_event() -> None:
+    job = a_job(paused(LATER))
+
+    changed = job.pause(LATER + HOUR, now=NOON, by=by())
+
+    assert changed
+    assert events_of(job) == ["job.scheduled", "job.paused", "job.paused"]
+    assert job.paused_until == LATER + HOUR
+
+
+def test_a_second_until_does_not_forget_what_was_owed_since_the_first_pause() -> None:
+    job = a_job(paused(LATER))
+    job.pause(LATER + HOUR, now=NOON + HOUR, by=by())
+
+    end_pause(job, now=LATER + HOUR, by=by())
+
+    missed = job.pending_events[-1].missed  # type: ignore[attr-defined]
+    assert (missed["count"], missed["first"]) == (25 * 60, "2026-03-02T12:01:00Z")
+
+
+def test_a_pause_drops_a_run_that_was_asked_for() -> None:
+    job = a_job(requested())
+
+    job.pause(None, now=NOON, by=by())
+
+    assert not job.is_run_requested
+
+
+def test_a_pause_ends_by_itself_at_its_instant() -> None:
+    job = a_job(paused(LATER), schedule=HOURLY)
+
+    assert end_pause(job, now=LATER, by=by())
+
+    assert (job.status, job.next_run_at, job.paused_until) == ("active", LATER + HOUR, None)
+    assert events_of(job)[-1] == "job.resumed"
+
+
+@pytest.mark.parametrize("change", [paused(LATER + HOUR), paused(), tripped(), deleted()])
+def test_no_pause_ends_that_is_not_over(change: Change) -> None:
+    job = a_job(change)
+    before = events_of(job)
+
+    ended = end_pause(job, now=LATER, by=by())
+
+    assert ended is False
+    assert events_of(job) == before
+
+
+def test_a_disabled_job_whose_pause_ends_is_active_and_still_does_not_fire() -> None:
+    job = a_job(paused(LATER), disabled)
+
+    end_pause(job, now=LATER, by=by())
+
+    assert (job.status, job.enabled, job.next_run_at) == ("active", False, None)
+
+
+def test_a_one_shot_whose_instant_passed_in_the_pause_is_caught_up_when_the_pause_ends() -> None:
+    job = a_job(paused(LATER), schedule=ONCE)
+    instant = job.owed_from
+
+    end_pause(job, now=LATER, by=by())
+    running(at=LATER, is_late=True)(job)
+
+    assert job.open_run is not None
+    assert (job.open_run.trigger, job.open_run.scheduled_for) == ("catch_up", instant)
+
+
+# -- amend --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "status"), [(None, "active"), (paused(), "paused"), (tripped(), "failed")]
+)
+@pytest.mark.parametrize("patch", [{"enabled": False}, {"schedule": HOURLY}, {"name": "b"}])
+def test_an_amendment_never_changes_the_status(
+    change: Change | None, status: str, patch: dict[str, Any]
+) -> None:
+    job = a_job(*([change] if change else []))
+
+    job.amend(patch, now=LATER, by=by())
+
+    assert job.status == status
+
+
+def test_an_amendment_that_differs_in_nothing_is_no_event() -> None:
+    job = a_job(tags=["a"])
+
+    changed = job.amend({"tags": ["a"], "task": job.task}, now=NOON, by=by())
+
+    assert changed is False
+    assert events_of(job) == ["job.scheduled"]
+
+
+def test_an_amendment_records_only_what_differs() -> None:
+    job = a_job(tags=["a"])
+
+    job.amend({"tags": ["a"], "task": "another"}, now=NOON, by=by())
+
+    assert job.pending_events[-1].changes == {"task": "another"}  # type: ignore[attr-defined]
+
+
+def test_a_new_schedule_gives_an_active_job_its_next_fire() -> None:
+    job = a_job()
+
+    job.amend({"schedule": HOURLY}, now=NOON, by=by())
+
+    assert job.next_run_at == NOON + HOUR
+
+
+def test_a_new_schedule_during_a_run_takes_effect_when_the_run_ends() -> None:
+    job = a_job(running())
+    job.amend({"schedule": HOURLY}, now=NOON + MINUTE, by=by())
+
+    succeeded(at=NOON + 2 * MINUTE)(job)
+
+    assert job.next_run_at == NOON + HOUR
+
+
+def test_another_field_leaves_the_next_fire_as_it_was() -> None:
+    job = a_job()
+
+    job.amend({"task": "another"}, now=NOON + timedelta(seconds=30), by=by())
+
+    assert job.next_run_at == NOON + MINUTE
+
+
+def test_a_schedule_without_a_fire_left_is_refused_for_an_active_job() -> None:
+    job = a_job()
+
+    with raises(ScheduleExhausted):
+        job.amend({"schedule": {"kind": "at", "at": "2026-03-02T11:00:00Z"}}, now=NOON, by=by())
+
+    assert job.schedule["kind"] == "every"
+
+
+def test_enabling_gives_a_job_its_next_fire_and_disabling_takes_it() -> None:
+    job = a_job(disabled)
+    assert job.next_run_at is None
+
+    job.amend({"enabled": True}, now=LATER, by=by())
+
+    assert job.next_run_at == LATER + MINUTE
+
+
+def test_a_new_policy_counts_from_the_next_failure_on() -> None:
+    job = a_job(tripped(4), policy={"trip_after": 10})
+    job.amend({"policy": job.rules.plain() | {"trip_after": 5}}, now=NOON, by=by())
+
+    tripped(1)(job)
+
+    assert job.status == "failed"
+
+
+# -- resume -------------------------------------------------------------------------------------
+
+
+def test_run_at_is_when_the_job_fires_next() -> None:
+    job = a_job(paused(), schedule=HOURLY)
+
+    job.resume(Revival(run_at=NOON + 7 * MINUTE), now=NOON, by=by())
+
+    assert job.next_run_at == NOON + 7 * MINUTE
+
+
+def test_run_at_gives_a_past_one_shot_its_new_instant() -> None:
+    job = a_job(paused(), schedule=ONCE)
+
+    job.resume(Revival(run_at=LATER + HOUR), now=LATER, by=by())
+
+    assert events_of(job)[-2:] == ["job.amended", "job.resumed"]
+    assert job.schedule["at"] == "2026-03-03T13:00:00Z"
+    assert job.next_run_at == LATER + HOUR
+
+
+@pytest.mark.parametrize("at", [LATER, LATER - MINUTE])
+def test_run_at_lies_in_the_future(at: Any) -> None:
+    job = a_job(paused())
+
+    with raises(ScheduleInPast):
+        job.resume(Revival(run_at=at), now=LATER, by=by())
+
+    assert job.status == "paused"
+
+
+def test_run_at_and_run_now_exclude_each_other() -> None:
+    job = a_job(paused())
+
+    with raises(InvalidField, match="run_at"):
+        job.resume(Revival(run_at=LATER, run_now=True), now=NOON, by=by())
+
+
+def test_run_now_resumes_and_asks_for_a_run() -> None:
+    job = a_job(paused(), schedule=HOURLY)
+
+    job.resume(Revival(run_now=True), now=NOON, by=by())
+
+    assert events_of(job)[-2:] == ["job.resumed", "job.run_requested"]
+    assert job.next_run_at == NOON + HOUR
+
+
+def test_run_now_is_refused_while_a_run_is_under_way() -> None:
+    job = a_job(running(), paused())
+
+    with raises(RunInProgress):
+        job.resume(Revival(run_now=True), now=LATER, by=by())
+
+    assert job.status == "paused"
+
+
+def test_a_resume_while_a_run_is_under_way_starts_no_second_one() -> None:
+    job = a_job(running(), paused())
+    job.resume(Revival(), now=LATER, by=by())
+
+    run = runs.start_due(job, runs.Claim("n"), now=LATER + HOUR, by=by())
+
+    assert run is None
+
+
+# -- run ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [requested(), running()])
+def test_a_second_request_while_one_is_open_is_refused(change: Change) -> None:
+    job = a_job(change)
+
+    with raises(RunInProgress):
+        job.request_run(now=NOON, by=by())
+
+
+def test_a_requested_run_leaves_the_slot_where_it_is() -> None:
+    job = a_job(requested(), schedule=HOURLY)
+    running(at=NOON + MINUTE)(job)
+
+    succeeded(at=NOON + 2 * MINUTE)(job)
+
+    assert job.next_run_at == NOON + HOUR
+
+
+# -- delete_after_run ---------------------------------------------------------------------------
+
+
+def test_delete_after_run_ends_in_one_append_with_the_name_released(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with open_ledger(tmp_path, clock) as ledger:
+        job_id = ledger.schedule(a_spec(schedule=ONCE, delete_after_run=True)).job_id
+        clock.advance(MINUTE)
+        claimed = ledger.ask(run_commands.claim(job_id, ledger.call(), node="n", is_late=False))
+        assert claimed is not None
+        before = ledger.book.tail_position()
+
+        ledger.ask(run_commands.report(job_id, claimed.run.run_id, SUCCESS, ledger.call()))
+
+        added = ledger.book.read(after=before, limit=10)
+        assert [item.topic for item in added] == [
+            "job.run_succeeded",
+            "job.completed",
+            "job.deleted",
+            "name.released",
+        ]
+        assert len({item.recorded_at for item in added}) == 1
+        assert ledger.schedule(a_spec(name="REPORT")).changed
+
+
+def test_delete_after_run_waits_for_a_success() -> None:
+    job = a_job(running(), failed(), delete_after_run=True)
+
+    assert job.status == "active"
+
+
+def test_a_recurring_job_with_delete_after_run_ends_with_its_first_success() -> None:
+    job = a_job(running(), delete_after_run=True)
+
+    succeeded()(job)
+
+    assert events_of(job)[-3:] == ["job.run_succeeded", "job.completed", "job.deleted"]
+
+
+def test_a_paused_job_with_delete_after_run_stays_when_its_run_succeeds() -> None:
+    job = a_job(running(), paused(), delete_after_run=True)
+
+    succeeded()(job)
+
+    assert job.status == "paused"
+
+
+# -- names --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["report", "REPORT", "\uff32eport"])
+def test_a_name_belongs_to_one_job_whatever_its_case_or_form(tmp_path: Path, name: str) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger.schedule(a_spec(name="Report"))
+
+        with raises(NameTaken):
+            ledger.schedule(a_spec(name=name))
+
+
+def test_a_deleted_jobs_name_is_free_and_a_renamed_jobs_old_name_too(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        first = ledger.schedule(a_spec(name="a")).job_id
+        second = ledger.schedule(a_spec(name="b")).job_id
+        ledger.delete(first)
+
+        ledger.amend(second, {"name": "A"})
+
+        assert ledger.schedule(a_spec(name="b")).changed
+        with raises(NameTaken):
+            ledger.schedule(a_spec(name="a"))
+
+
+def test_a_job_may_change_the_case_of_its_own_name(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        job_id = ledger.schedule(a_spec(name="report")).job_id
+
+        ledger.amend(job_id, {"name": "Report"})
+
+        with raises(NameTaken):
+            ledger.schedule(a_spec(name="report"))
+
+
+# -- revision -----------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_the_revision_and_an_edit_moves_it() -> None:
+    job = a_job(running(), succeeded())
+    assert (job.version, job.revision) == (3, 1)
+
+    job.amend({"tags": ["x"]}, now=NOON, by=by())
+
+    assert (job.version, job.revision) == (4, 4)
+
+
+def test_the_open_run_is_named_by_its_fence() -> None:
+    job = a_job()
+
+    running()(job)
+
+    assert job.open_run is not None
+    assert job.open_run.fence == job.version
+    assert open_run_id(job) == runs.run_id_of(job.id, job.version)

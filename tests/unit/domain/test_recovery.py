@@ -1,0 +1,437 @@
+"""What a recovery decides: who comes into a plan, in which order, and what each turn records."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pytest import raises
+
+from ledger.domain.job.job import Job, Revival
+from ledger.domain.recovery.plan import MAX_JOBS, NobodyToRevive, Plan, Terms, make_plan
+from ledger.domain.recovery.recovery import (
+    ASKED,
+    Recovery,
+    recovery_name,
+    recovery_number,
+    recovery_stream,
+)
+from ledger.domain.recovery.selection import Selection, Selector, StormMembers
+from ledger.domain.recovery.stagger import MAX_FIRES, Returning, fires_of, turns_of
+from ledger.errors import InvalidField, RunInProgress
+from tests.support.builders import (
+    DAY,
+    FORCE,
+    HOUR,
+    HOURLY,
+    MINUTE,
+    NOON,
+    ONCE,
+    a_job,
+    an_id,
+    by,
+    deleted,
+    events_of,
+    paused,
+    running,
+    succeeded,
+    tripped,
+)
+
+LATER = NOON + 6 * HOUR
+ANY = Selector(failure_class="rate_limited")
+NAN = float("nan")
+
+
+def a_tripped_job(number: int, **fields: Any) -> Job:
+    job = a_job(
+        tripped(1), number=number, **{"policy": {"trip_after": 1}, "schedule": HOURLY, **fields}
+    )
+    job.locate(job.version, 100 + number)
+    job.pending_events.clear()
+    return job
+
+
+def planned(
+    *jobs: Job, selection: Selection = ANY, terms: Terms | None = None, **taken: str
+) -> Plan:
+    by_id = {str(an_id(int(name[1:]))): recovery for name, recovery in taken.items()}
+    return make_plan(selection, terms or Terms(), jobs, taken=by_id, now=LATER)
+
+
+def begun(*jobs: Job, terms: Terms | None = None) -> Recovery:
+    recovery = Recovery.blank(recovery_stream(1))
+    recovery.plan(1, planned(*jobs, terms=terms), now=LATER, by=by(reason="it is over"))
+    return recovery
+
+
+# -- who ----------------------------------------------------------------------------------------
+
+
+def test_failed_jobs_come_back_and_nobody_else() -> None:
+    named = Selector(job_ids=tuple(an_id(number) for number in range(1, 9)))
+    disabled = a_tripped_job(4)
+    disabled.amend({"enabled": False}, now=LATER, by=by())
+    one_shot = a_tripped_job(5, schedule=ONCE)
+    done = a_job(running(), succeeded(), number=6, schedule=ONCE)
+    jobs = (
+        a_tripped_job(1),
+        a_job(number=2),
+        a_job(paused(), number=3),
+        disabled,
+        one_shot,
+        done,
+        a_job(deleted(), number=7),
+        Job.blank(an_id(8)),
+    )
+
+    plan = planned(*jobs, selection=named)
+
+    assert [job.id for job in plan.jobs] == [an_id(1)]
+    assert [(one.job_id, one.code) for one in plan.refused] == [
+        (an_id(2), "job_not_failed"),
+        (an_id(3), "job_not_failed"),
+        (an_id(4), "job_disabled"),
+        (an_id(5), "schedule_exhausted"),
+        (an_id(6), "job_completed"),
+        (an_id(7), "job_not_found"),
+        (an_id(8), "job_not_found"),
+    ]
+
+
+def test_what_is_refused_is_what_forcing_by_hand_would_meet() -> None:
+    disabled = a_tripped_job(1)
+    disabled.amend({"enabled": False}, now=LATER, by=by())
+    for job in (disabled, a_tripped_job(2, schedule=ONCE)):
+        [refusal] = planned(job).refused
+
+        with raises(Exception) as met:  # noqa: PT011  the code is compared
+            job.resume(FORCE, now=LATER, by=by())
+
+        assert met.value.code == refusal.code  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        (Selector(tag="mail"), [1, 3]),
+        (Selector(failure_class="rate_limited"), [1, 2, 3]),
+        (Selector(tag="mail", failure_class="timeout"), []),
+        (Selector(job_ids=(an_id(3), an_id(9), an_id(3), an_id(1))), [3, 9, 1]),
+        (Selector(tag="x", job_ids=(an_id(3),)), [3]),
+    ],
+)
+def test_a_selector_proposes_the_failed_jobs_that_fit_and_every_job_that_is_named(
+    selector: Selector, found: list[int]
+) -> None:
+    jobs = [
+        a_tripped_job(3, tags=["mail"]),
+        a_tripped_job(1, tags=["mail", "x"]),
+        a_tripped_job(2),
+        a_job(number=4, tags=["mail"]),
+    ]
+
+    assert selector.propose(jobs) == [an_id(number) for number in found]
+
+
+def test_a_job_that_is_named_and_does_not_fit_is_refused_with_why() -> None:
+    named = Selector(tag="mail", failure_class="timeout", job_ids=(an_id(1), an_id(2)))
+
+    plan = planned(a_tripped_job(1), a_tripped_job(2, tags=["mail"]), selection=named)
+
+    assert [one.code for one in plan.refused] == ["job_not_selected"] * 2
+    assert "has no tag 'mail'" in plan.refused[0].message
+    assert "failed of rate_limited, not of timeout" in plan.refused[1].message
+
+
+def test_of_a_storm_those_come_back_that_are_failed_of_it_still() -> None:
+    first, again, elsewhere = (a_tripped_job(number) for number in (1, 2, 3))
+    trip_version = again.trip_version
+    again.resume(FORCE, now=NOON + HOUR, by=by())
+    tripped(1, failure_class="unauthorized")(again)
+    storm = StormMembers("S-7", {an_id(1): {first.trip_version}, an_id(2): {trip_version}})
+
+    proposed = storm.propose([again, elsewhere, first])
+    plan = planned(first, again, selection=storm)
+
+    assert set(proposed) == {an_id(1), an_id(2)}
+    assert [job.id for job in plan.jobs] == [an_id(1)]
+    [refused] = plan.refused
+    assert (refused.job_id, refused.code) == (an_id(2), "job_not_selected")
+    assert "came back from S-7 and tripped again at" in refused.message
+
+
+def test_who_tripped_of_something_else_than_the_storm_is_not_failed_of_it() -> None:
+    job = a_tripped_job(1)
+    later = StormMembers("S-7", {an_id(1): {job.trip_version + 4}})
+
+    for storm in (StormMembers("S-7", {an_id(1): set()}), later):
+        [refused] = planned(job, selection=storm).refused
+
+        assert "failed in S-7 and tripped of something else (rate_limited)" in refused.message
+
+
+def test_a_job_that_waits_in_another_recovery_is_refused_with_its_name() -> None:
+    plan = planned(a_tripped_job(1), a_tripped_job(2), _2="R-4")
+
+    assert [job.id for job in plan.jobs] == [an_id(1)]
+    assert plan.refused[0].code == "job_in_recovery"
+    assert "R-4" in plan.refused[0].message
+
+
+def test_a_plan_names_a_bounded_number_of_jobs() -> None:
+    jobs = [a_tripped_job(1)] * (MAX_JOBS + 1)
+
+    with raises(InvalidField, match="narrow it"):
+        planned(*jobs)
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({}, "selector"),
+        ({"tag": ""}, "selector.tag"),
+        ({"tag": 7}, "selector.tag"),
+        ({"failure_class": "foo"}, "selector.failure_class"),
+        ({"failure_class": ""}, "selector.failure_class"),
+        ({"job_ids": ()}, "selector.job_ids"),
+        ({"tag": "mail", "job_ids": ()}, "selector.job_ids"),
+        ({"job_ids": ("x",)}, "selector.job_ids"),
+        ({"job_ids": str(an_id(1))}, "selector.job_ids"),
+        ({"job_ids": an_id(1)}, "selector.job_ids"),
+    ],
+)
+def test_a_selector_that_cannot_be_meant_is_refused_by_its_field(
+    given: dict[str, Any], field: str
+) -> None:
+    with raises(InvalidField) as refused:
+        Selector(**given)
+
+    assert refused.value.facts["field"] == field
+
+
+# -- how ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [0, -1, NAN, float("inf"), 601, 0.09, True, "10", None])
+def test_a_rate_that_is_none_is_refused(rate: Any) -> None:
+    with raises(InvalidField, match="rate_per_minute"):
+        Terms(rate_per_minute=rate)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, True, "3", MAX_JOBS + 1])
+def test_a_limit_of_trips_that_is_none_is_refused(limit: Any) -> None:
+    with raises(InvalidField, match="abort_on"):
+        Terms(abort_on=limit)
+
+
+@pytest.mark.parametrize("probe", ["x", str(UUID(int=1)), 1, b""])
+def test_a_probe_that_is_no_id_is_refused(probe: Any) -> None:
+    with raises(InvalidField, match="probe"):
+        Terms(probe=probe)
+
+
+def test_a_probe_that_is_not_among_them_is_refused_with_why() -> None:
+    terms, jobs = Terms(probe=an_id(2)), (a_tripped_job(1),)
+    storm = StormMembers("S-7", {an_id(1): {jobs[0].trip_version}})
+    whys = []
+    for selection, probe in (
+        (ANY, a_job(paused(), number=2)),
+        (ANY, Job.blank(an_id(2))),
+        (Selector(tag="mail"), a_tripped_job(2)),
+        (storm, a_tripped_job(2)),
+        (Selector(job_ids=(an_id(1),)), a_tripped_job(2)),
+    ):
+        with raises(InvalidField) as refused:
+            make_plan(selection, terms, jobs, taken={}, now=LATER, probe=probe)
+        whys.append(refused.value.message)
+
+    said = (
+        "is paused, not failed", "There is no job", "has no tag 'mail'", "did not trip in S-7",
+        "none of the jobs",
+    )  # fmt: skip
+    for why, words in zip(whys, said, strict=True):
+        assert why.startswith("probe: ")
+        assert words in why
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "There is nobody to bring back: no failed job fits."),
+        (1, f"There is nobody to bring back: Job {an_id(1)} is active, not failed"),
+        (4, "all 4 are refused (job_not_failed). A dry run says why, job by job."),
+    ],
+)
+def test_a_recovery_of_nobody_is_refused_with_why(count: int, said: str) -> None:
+    jobs = [a_job(number=number) for number in range(1, count + 1)]
+    refused = planned(*jobs, selection=Selector(job_ids=(an_id(1),))).refused
+
+    assert said in NobodyToRevive(refused).message
+
+
+def test_the_probe_comes_first_whatever_the_order() -> None:
+    plan = planned(*(a_tripped_job(n) for n in (1, 2, 3)), terms=Terms(probe=an_id(3)))
+
+    assert [job.id for job in plan.jobs] == [an_id(3), an_id(1), an_id(2)]
+
+
+def test_a_probe_with_a_run_under_way_is_refused() -> None:
+    job = a_tripped_job(1, policy={"trip_after": 1, "probe_after_seconds": 60})
+    running(at=LATER)(job)
+
+    with raises(RunInProgress):
+        planned(job, terms=Terms(probe=job.id))
+
+
+# -- the turns ----------------------------------------------------------------------------------
+
+
+def test_each_first_fire_is_the_slot_and_the_place_in_the_drip() -> None:
+    jobs = [a_tripped_job(number) for number in (1, 2, 3)]
+    recovery = begun(*jobs, terms=Terms(rate_per_minute=4))
+
+    for number, job in enumerate(jobs):
+        recovery.step(job, now=LATER + number * MINUTE, by=by())
+
+    slot = LATER + HOUR
+    assert [job.next_run_at for job in jobs] == [
+        slot, slot + timedelta(seconds=15), slot + timedelta(seconds=30),
+    ]  # fmt: skip
+    assert [job.pending_events[-1].recovery_id for job in jobs] == ["R-1"] * 3  # type: ignore[attr-defined]
+    steps = [vars(event) for event in recovery.pending[1:]]
+    assert [step["next_run_at"] for step in steps] == [job.next_run_at for job in jobs]
+    assert [step["job_version"] for step in steps] == [job.version for job in jobs]
+    assert recovery.left == ()
+
+
+def test_the_probe_runs_at_once() -> None:
+    job = a_tripped_job(1)
+    recovery = begun(job, terms=Terms(probe=job.id))
+
+    recovery.step(job, now=LATER, by=by())
+
+    assert events_of(job) == ["job.force_resumed", "job.run_requested"]
+    assert recovery.is_probing
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda job: job.delete(now=LATER, by=by()), "job_not_found"),
+        (lambda job: job.resume(FORCE, now=LATER, by=by()), "job_not_failed"),
+        (lambda job: job.amend({"enabled": False}, now=LATER, by=by()), "job_disabled"),
+        (
+            lambda job: (
+                job.resume(Revival(True, run_now=True), now=LATER, by=by()),
+                job.amend({"delete_after_run": True}, now=LATER, by=by()),
+            ),
+            "job_not_failed",
+        ),
+    ],
+)
+def test_a_job_that_changed_since_the_plan_is_passed_over(change: Any, code: str) -> None:
+    job = a_tripped_job(1)
+    recovery = begun(job)
+    change(job)
+    before = job.version
+
+    recovery.step(job, now=LATER, by=by())
+
+    stepped = vars(recovery.pending[-1])
+    assert (stepped["outcome"], stepped["code"]) == ("refused", code)
+    assert stepped["message"]
+    assert stepped["next_run_at"] is None
+    assert job.version == before
+    assert (recovery.resumed_count, recovery.refused_count) == (0, 1)
+
+
+def test_a_step_is_taken_in_the_name_of_who_planned_it() -> None:
+    recovery = begun(a_tripped_job(1))
+
+    origin = recovery.origin_of_step("c-1")
+
+    assert (origin.actor.id, origin.source, origin.reason) == ("olga", "library", "it is over")
+    assert origin.command_id == "c-1"
+
+
+def test_what_has_ended_does_not_end_again() -> None:
+    recovery = begun(a_tripped_job(1))
+
+    assert recovery.abort(ASKED, 0, now=LATER, by=by())
+    assert not recovery.abort(ASKED, 0, now=LATER, by=by())
+    assert not recovery.complete(0, now=LATER, by=by())
+
+    assert not recovery.is_open
+    assert recovery.left == (str(an_id(1)),)
+
+
+def test_what_was_never_planned_cannot_end() -> None:
+    blank = Recovery.blank(recovery_stream(1))
+
+    assert not blank.abort(ASKED, 0, now=LATER, by=by())
+    assert not blank.is_open
+
+
+def test_the_fold_of_its_events_is_the_recovery() -> None:
+    jobs = [a_tripped_job(number) for number in (1, 2)]
+    recovery = begun(*jobs, terms=Terms(probe=an_id(2), rate_per_minute=0.5, abort_on=None))
+    for job in reversed(jobs):
+        recovery.step(job, now=LATER, by=by())
+    recovery.complete(1, now=LATER, by=by())
+
+    again = Recovery.fold(recovery.id, recovery.pending)
+
+    left_out = {"_pending_events"}
+    state = {key: value for key, value in vars(recovery).items() if key not in left_out}
+    assert {key: value for key, value in vars(again).items() if key not in left_out} == state
+
+
+# -- the forecast -------------------------------------------------------------------------------
+
+
+def returning(count: int, schedule: dict[str, Any]) -> list[Returning]:
+    return [Returning.of(a_job(number=number, schedule=schedule)) for number in range(1, count + 1)]
+
+
+def test_the_forecast_counts_every_fire_of_the_next_hour() -> None:
+    turns = turns_of(returning(3, {"kind": "cron", "expr": "*/20 * * * *"}), Terms(), LATER)
+
+    fires = fires_of(turns, LATER)
+
+    minutes = {(at - LATER) // MINUTE: n for at, n in sorted(fires.at_once.items())}
+    assert minutes == {20: 3, 40: 3}
+    assert {(at - LATER) // MINUTE: n for at, n in sorted(fires.staggered.items())} == minutes
+    assert (fires.begins_at, fires.ends_at) == (LATER, LATER + HOUR)
+
+
+def test_the_forecast_goes_on_until_the_last_has_fired_at_most_a_day() -> None:
+    daily = {"kind": "cron", "expr": "0 3 * * *"}
+    turns = turns_of(returning(90, daily), Terms(rate_per_minute=1), LATER)
+    yearly = turns_of(returning(2, {"kind": "cron", "expr": "0 0 1 1 *"}), Terms(), LATER)
+
+    assert fires_of(turns, LATER).ends_at == LATER + 9 * HOUR + 90 * MINUTE
+    assert fires_of(yearly, LATER).ends_at == LATER + DAY
+    assert not fires_of(yearly, LATER).at_once
+
+
+def test_the_forecast_of_a_crowd_ends_before_it_takes_for_ever() -> None:
+    turns = turns_of(returning(50, {"kind": "every", "interval_seconds": 1}), Terms(), LATER)
+
+    fires = fires_of(turns, LATER)
+
+    assert sum(fires.at_once.values()) <= MAX_FIRES
+    assert LATER < fires.ends_at < LATER + HOUR
+    assert max(fires.staggered) < fires.ends_at
+
+
+def test_a_forecast_of_nobody_is_empty() -> None:
+    assert not fires_of([], LATER).at_once
+    assert turns_of([], Terms(), LATER) == []
+
+
+def test_names_and_streams_of_recoveries_are_for_ever() -> None:
+    assert recovery_stream(1) == UUID("946acee2-252c-5181-9abf-c3a5a49e7858")
+    assert (recovery_name(1), recovery_number("R-1")) == ("R-1", 1)

@@ -1,0 +1,23 @@
+"""What the doctor names: jobs that nobody will run, and jobs that nobody does run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from ledger.maintenance.doctor import ghosts
+from tests.support.builders import ManualClock, a_spec, open_ledger
+
+
+def test_a_job_that_is_due_for_long_and_not_run_is_named_with_its_instant(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with open_ledger(tmp_path, clock) as ledger:
+        job_id = ledger.schedule(a_spec()).job_id
+        clock.advance(timedelta(minutes=10))
+        early = ghosts(ledger)
+
+        clock.advance(timedelta(minutes=10))
+
+        (ghost,) = ghosts(ledger)
+        assert early == []
+        assert (ghost["id"], ghost["next_run_at"]) == (str(job_id), "2026-03-02T12:01:00Z")

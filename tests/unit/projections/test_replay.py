@@ -1,0 +1,271 @@
+"""A replay without a terminal and without time: the player is told how much of it has passed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any, cast
+
+import pytest
+from rich.console import Console
+
+from api.cli.replay.command import obey, play
+from api.cli.replay.screen import OTHER_LINES, picture, plain_lines
+from ledger.clock import rfc3339
+from projections.history.replay import FASTEST, SLOWEST, Board, Player
+from tests.support.builders import HOUR, NOON, ManualClock
+
+SECOND = timedelta(seconds=1)
+
+
+def a_job(job_id: str = "a", **fields: Any) -> dict[str, Any]:
+    plain = {"name": f"job {job_id}", "status": "active", "open_run": None, "consecutive_errors": 0}
+    return {"id": job_id, **plain, **fields}
+
+
+def an_event(seconds: float, topic: str, job_id: str = "a", **data: Any) -> dict[str, Any]:
+    at = rfc3339(NOON + timedelta(seconds=seconds))
+    run = {"trigger": "schedule", "attempt": 1, "scheduled_for": at, "missed": None}
+    told = {
+        **run,
+        "consecutive_errors": 1,
+        "threshold": 1,
+        "failure_class": "other",
+        "last_error": "e",
+    }
+    return {
+        "position": int(seconds) + 1,
+        "topic": f"job.{topic}",
+        "job_id": job_id,
+        "recorded_at": at,
+        "actor": {"id": "dispatcher", "kind": "system"},
+        "source": "dispatcher",
+        "reason": None,
+        "data": told | data,
+    }
+
+
+EVENTS = (
+    an_event(10, "run_started"),
+    an_event(20, "run_failed"),
+    an_event(20, "circuit_tripped"),
+    an_event(90, "run_started", "b"),
+    an_event(100, "circuit_tripped", "b"),
+)
+
+
+def a_player(*events: dict[str, Any], speed: float = 1.0, **jobs: Any) -> Player:
+    board = Board.of([a_job("a", **jobs), a_job("b")])
+    until = NOON + HOUR
+    return Player(board, iter(events or EVENTS), since=NOON, until=until, speed=speed)
+
+
+def test_time_of_then_passes_as_many_times_as_fast() -> None:
+    player = a_player(speed=60)
+
+    player.advance(0.5)
+
+    assert player.now == NOON + 30 * SECOND
+    assert player.count == 3
+    assert player.board.counts() == {"active": 1, "failed": 1}
+    assert player.board.running == set()
+
+
+def test_nothing_passes_while_it_is_paused() -> None:
+    player = a_player()
+    obey(player, " ")
+    player.advance(1000)
+    assert (player.now, player.count) == (NOON, 0)
+
+    obey(player, " ")
+    player.advance(15)
+    assert player.count == 1
+
+
+@pytest.mark.parametrize("key", ["n", "\x1b[C", "\x1bOC"])
+def test_a_step_is_one_event_and_pauses(key: str) -> None:
+    player = a_player()
+
+    obey(player, key)
+
+    assert (player.count, player.now, player.is_paused) == (1, NOON + 10 * SECOND, True)
+    assert player.board.running == {"a"}
+
+
+def test_a_jump_goes_to_the_next_trip_and_then_to_the_end() -> None:
+    player = a_player()
+
+    for at in (20 * SECOND, 100 * SECOND, HOUR):
+        obey(player, "j")
+        assert player.now == NOON + at
+    assert player.is_over
+    assert player.board.trip_count == 2
+
+
+def test_speed_is_doubled_and_halved_within_bounds() -> None:
+    player = a_player(speed=60)
+    obey(player, "+")
+    assert player.speed == 120
+    for _ in range(40):
+        obey(player, "+")
+    assert player.speed == FASTEST
+    for _ in range(40):
+        obey(player, "-")
+    assert player.speed == SLOWEST
+
+
+def test_a_key_that_means_nothing_does_nothing() -> None:
+    player = a_player()
+
+    for key in ("x", "\x1b[A", "\x1b", ""):
+        obey(player, key)
+
+    assert (player.count, player.is_paused, player.speed) == (0, False, 1.0)
+
+
+def test_it_is_over_when_nothing_comes_and_time_has_run_out() -> None:
+    player = a_player()
+    player.advance(3599)
+    was_over = player.is_over
+
+    player.advance(1)
+    assert (was_over, player.is_over) == (False, True)
+    player.step()
+    player.jump()
+    assert player.now == player.until
+
+
+def test_failures_are_counted_by_the_minute_up_to_now() -> None:
+    player = a_player(an_event(20, "run_failed"), an_event(70, "run_failed", "b"))
+
+    player.advance(130)
+
+    assert player.failures_by_minute(60) == [1, 1, 0]
+    assert player.failures_by_minute(2) == [1, 0]
+
+
+def test_a_deleted_job_leaves_the_board_and_a_new_one_comes_onto_it() -> None:
+    player = a_player(an_event(1, "deleted"), an_event(2, "scheduled", "c", name="new"))
+
+    player.advance(5)
+
+    assert set(player.board.statuses) == {"b", "c"}
+    assert player.board.name("c") == "new"
+
+
+@pytest.mark.parametrize(
+    ("topic", "data", "is_failing"),
+    [
+        ("run_failed", {"consecutive_errors": 1}, True),
+        ("run_failed", {"consecutive_errors": 0}, False),
+        ("imported", {"status": "failed", "consecutive_errors": 4}, True),
+        ("imported", {"status": "active", "consecutive_errors": 0}, False),
+        ("run_lost", {}, False),
+    ],
+)
+def test_a_job_fails_while_it_has_errors_in_a_row(
+    topic: str, data: dict[str, Any], is_failing: bool
+) -> None:
+    player = a_player(an_event(1, topic, **data))
+
+    player.advance(5)
+
+    assert (player.board.failing == {"a"}) is is_failing
+
+
+@pytest.mark.parametrize("topic", ["run_succeeded", "resumed", "force_resumed", "deleted"])
+def test_a_job_fails_no_more_when_its_streak_has_ended(topic: str) -> None:
+    player = a_player(an_event(1, "run_failed"), an_event(2, topic))
+
+    player.advance(5)
+
+    assert player.board.failing == set()
+
+
+class ScriptedKeys:
+    """Keys that come one by one; time passes with each wait."""
+
+    def __init__(self, clock: ManualClock, *keys: str | None) -> None:
+        self._clock = clock
+        self._keys = list(keys)
+        self.waits = 0
+
+    def wait(self, seconds: float) -> str | None:
+        self._clock.advance(timedelta(seconds=seconds))
+        self.waits += 1
+        return self._keys.pop(0) if self._keys else None
+
+
+def test_without_keys_it_plays_through(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = ManualClock()
+    player = a_player(speed=3600)
+
+    play(player, "a storm", ScriptedKeys(clock), clock)
+
+    assert player.is_over
+    assert "12:01:40  circuit_tripped  job b" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("key", ["q", "\x03", "\x04"])
+def test_whoever_quits_leaves_it_where_it_is(capsys: pytest.CaptureFixture[str], key: str) -> None:
+    clock = ManualClock()
+    player = a_player()
+
+    play(player, "a storm", ScriptedKeys(clock, None, "j", key), clock)
+
+    assert player.now == NOON + 20 * SECOND
+    assert "a storm" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("height", [5, 14, 24])
+def test_a_low_screen_shows_the_newest_that_happened(height: int) -> None:
+    player = a_player()
+    player.jump()
+    player.jump()
+    screen = Console(width=70, height=height, file=StringIO())
+
+    screen.print(picture(player, "a storm", height=height))
+
+    shown = cast(StringIO, screen.file).getvalue().splitlines()
+    trips = [line for line in shown if "circuit_tripped  job" in line]
+    assert "12:01:40" in next(line for line in trips if "12:0" in line)
+    assert len(shown) <= max(height, OTHER_LINES + 1)
+
+
+def test_the_last_event_and_the_keys_are_on_the_screen() -> None:
+    player = a_player()
+    player.step()
+    screen = Console(width=100, height=24, file=StringIO(), force_terminal=True, color_system="256")
+
+    screen.print(picture(player, "a storm"))
+
+    shown = cast(StringIO, screen.file).getvalue()
+    assert "run_started  job a" in shown
+    assert "space pause" in shown
+
+
+def test_what_is_done_about_a_storm_is_shown_with_it() -> None:
+    planned = {
+        **an_event(5, "paused"),
+        "topic": "recovery.planned",
+        "job_id": None,
+        "source": "cli",
+        "actor": {"id": "olga", "kind": "user"},
+        "data": {
+            "recovery_id": "R-1", "storm_id": None, "jobs": [1, 2], "refused": [],
+            "selector": {"tag": "south"}, "probe": None, "rate_per_minute": 10, "abort_on": None,
+        },
+    }  # fmt: skip
+
+    lines = list(plain_lines(a_player(planned)))
+
+    assert lines[0].startswith("2026-03-02T12:00:05Z  recovery.planned  by olga; R-1: 2 jobs")
+
+
+def test_in_a_pipe_every_trip_and_every_minute_with_failures_is_a_line() -> None:
+    lines = list(plain_lines(a_player()))
+
+    trips = [line for line in lines if "circuit_tripped" in line]
+    assert [line.split()[0] for line in trips] == ["2026-03-02T12:00:20Z", "2026-03-02T12:01:40Z"]
+    assert lines[1] == "2026-03-02T12:01:00Z  1 active, 1 failed; failed since the line before: 1"
+    assert lines[-1].startswith("2026-03-02T13:00:00Z  2 failed")
