@@ -14,12 +14,12 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
-from api.bootstrap import Parts
+from api.bootstrap import ServerParts
 from api.http import errors
 from api.http import openapi as documents
 from api.http.envelope import Envelope
 from api.http.limits import BodyLimit
-from api.http.wait_for_run import Awaiting
+from api.http.wait_for_run import RunWaiters
 from api.metrics.exposition import Metrics
 from api.metrics.readiness import Readiness
 from api.phantom import routes as phantom
@@ -43,7 +43,7 @@ from api.routes import (
     tokens,
     what_if,
 )
-from api.security.access_audit import RefusedAccess
+from api.security.access_audit import AccessAudit
 from api.security.auth import Role
 from api.settings import Settings
 from api.stream.answer import HEARTBEAT_SECONDS, MAX_CATCHING_UP
@@ -78,7 +78,9 @@ OPEN = frozenset({"/", "/static/{name}", "/login", "/logout", "/healthz", "/read
 """The routes that ask for no role. Any other route without one stops the start."""
 
 
-def create_app(parts: Parts, settings: Settings, routers: Sequence[APIRouter] = ROUTERS) -> FastAPI:
+def create_app(
+    parts: ServerParts, settings: Settings, routers: Sequence[APIRouter] = ROUTERS
+) -> FastAPI:
     """The application. The server's lifespan starts the parts and, after the last answer, closes
     them; without a server (tests) that is the caller's to do.
     """
@@ -96,8 +98,8 @@ def create_app(parts: Parts, settings: Settings, routers: Sequence[APIRouter] = 
     app.state.parts = parts
     app.state.settings = settings
     app.state.readiness = Readiness(parts)
-    app.state.refused_access = RefusedAccess(parts.ledger)
-    app.state.awaiting = Awaiting(parts.ledger)
+    app.state.refused_access = AccessAudit(parts.ledger)
+    app.state.awaiting = RunWaiters(parts.ledger)
     app.state.tail = Tail(parts.ledger)
     app.state.metrics = Metrics(parts, app.state.tail)
     app.state.stream_readers = CapacityLimiter(MAX_CATCHING_UP)
@@ -146,7 +148,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(parts: ServerParts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_sync(parts.start)

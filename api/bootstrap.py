@@ -11,34 +11,34 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from api.http.limits import Attempts
-from api.security.dsn_policy import require_private_way
+from api.security.dsn_policy import require_encrypted_dsn
 from api.security.keys import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
 from api.security.sessions import Sessions
 from api.settings import Settings
-from ledger.application.commands.jobs import Call
+from ledger.application.commands.jobs import CommandContext
 from ledger.application.ledger import Ledger, Limits
 from ledger.application.tokens import Tokens
 from ledger.chance import new_id
 from ledger.clock import Clock
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.addresses import AllowList
-from ledger.dispatch.executors.pool import Workshop
+from ledger.dispatch.executors.pool import ExecutorPool
 from ledger.dispatch.executors.recorded import RecordedOutcomes
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.executors.secrets import Secrets
 from ledger.dispatch.executors.signing import Signer
-from ledger.dispatch.queues.worker_queue_feeder import Desk
+from ledger.dispatch.queues.worker_queue_feeder import WorkerQueueFeeder
 from ledger.dispatch.recovery_driver import RecoveryDriver
-from ledger.domain.metadata import Actor, Origin
+from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import StartRefused
-from ledger.store.instrumentation import Unwatched, Watch
-from ledger.store.sqlite.folder import BOOK_FILE, Folder
-from projections.queries import Answers
-from projections.read_models import COPIES_FILE, Copies
+from ledger.store.instrumentation import Instrumentation, NoInstrumentation
+from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
+from projections.queries import Queries
+from projections.read_models import READ_MODELS_FILE, ReadModels
 
 if TYPE_CHECKING:
     from api.tracing.tracing import Tracing
-    from ledger.dispatch.notifications.notifier import Courier
+    from ledger.dispatch.notifications.notifier import Notifier
 
 ADMIN = "admin"
 SECRETS_FOLDER = "secrets"
@@ -49,21 +49,21 @@ DRAIN_SECONDS = 30.0
 
 
 @dataclass(slots=True)
-class Parts:
+class ServerParts:
     """What a server is made of. `start` begins the threads, `close` ends them; each acts once."""
 
     ledger: Ledger
-    copies: Copies
+    read_models: ReadModels
     dispatcher: Dispatcher | None
     tokens: Tokens
     sessions: Sessions
     attempts: Attempts
-    answers: Answers
+    answers: Queries
     signer: Signer
     secrets: Secrets
-    courier: Courier | None = None
+    notifier: Notifier | None = None
     tracing: Tracing | None = None
-    desk: Desk | None = None
+    feeder: WorkerQueueFeeder | None = None
     """Hands out runs to workers where no dispatcher does."""
     recoveries: RecoveryDriver | None = None
     """Carries out recoveries, where runs are dispatched."""
@@ -74,9 +74,9 @@ class Parts:
     _is_closed: bool = False
 
     @property
-    def handing_out(self) -> Dispatcher | Desk | None:
+    def handing_out(self) -> Dispatcher | WorkerQueueFeeder | None:
         """Where workers claim, if they can here."""
-        return self.dispatcher or self.desk
+        return self.dispatcher or self.feeder
 
     def start(self) -> None:
         """Begin to follow the book and to run what is due."""
@@ -84,27 +84,29 @@ class Parts:
             if self._is_started or self._is_closed:
                 return
             self._is_started = True
-            if not self.copies.starts_when_needed:
-                self.copies.start()
+            if not self.read_models.starts_when_needed:
+                self.read_models.start()
             if self.dispatcher is not None:
                 self.dispatcher.start()
-            if self.desk is not None:
-                self.desk.start()
-            if self.courier is not None:
-                self.courier.start()
+            if self.feeder is not None:
+                self.feeder.start()
+            if self.notifier is not None:
+                self.notifier.start()
             if self.recoveries is not None:
                 self.recoveries.start()
 
-    def tell(self, watch: Watch) -> None:
+    def tell(self, instrumentation: Instrumentation) -> None:
         """Have `watch` told what happens here from now on; where spans are made, they still are."""
         if self.tracing is not None:
-            self.tracing.spans.also = watch
-            watch = self.tracing.spans
-        self.ledger.writer.watch = self.ledger.book.watch = watch
+            self.tracing.spans.also = instrumentation
+            instrumentation = self.tracing.spans
+        self.ledger.writer.instrumentation = self.ledger.event_store.instrumentation = (
+            instrumentation
+        )
         if self.dispatcher is not None:
-            self.dispatcher.watch = watch
-        if self.courier is not None:
-            self.courier.watch = watch
+            self.dispatcher.instrumentation = instrumentation
+        if self.notifier is not None:
+            self.notifier.instrumentation = instrumentation
 
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Once no request is under way: let runs end, stop the copies, then the ledger. Blocks."""
@@ -116,11 +118,11 @@ class Parts:
                 if self.tracing is not None:
                     closing.callback(self.tracing.close)
                 closing.callback(self.ledger.close)
-                closing.callback(self.copies.close)
-                if self.courier is not None:
-                    closing.callback(self.courier.close)
-                if self.desk is not None:
-                    closing.callback(self.desk.close)
+                closing.callback(self.read_models.close)
+                if self.notifier is not None:
+                    closing.callback(self.notifier.close)
+                if self.feeder is not None:
+                    closing.callback(self.feeder.close)
                 if self.dispatcher is not None:
                     pretended = self.is_sandbox  # nobody waits for runs that are none
                     closing.callback(self.dispatcher.drain, 0.0 if pretended else drain_seconds)
@@ -134,7 +136,7 @@ def open_server_parts(
     dispatches: bool = True,
     clock: Clock | None = None,
     sandbox: Path | None = None,
-) -> Parts:
+) -> ServerParts:
     """Own the folder that the settings name, or join the ledger on PostgreSQL; with an admin token
     if there is no token yet.
 
@@ -147,8 +149,8 @@ def open_server_parts(
     with ExitStack() as opened:
         ledger = Ledger.open(settings.address or settings.data, clock=clock, limits=limits)
         opened.callback(ledger.close)
-        copies = _open_copies(ledger, settings)
-        opened.callback(copies.close)
+        read_models = _open_read_models(ledger, settings)
+        opened.callback(read_models.close)
         folder = Folder(settings.data)
         folder.create()
         tokens = Tokens(ledger)
@@ -162,35 +164,39 @@ def open_server_parts(
         elif dispatches:
             dispatcher = _dispatcher(ledger, secret, secrets, settings)
         tells = dispatches and sandbox is None
-        parts = Parts(
+        parts = ServerParts(
             ledger,
-            copies,
+            read_models,
             dispatcher,
             tokens,
             Sessions(ledger.clock),
             Attempts(ledger.clock),
-            Answers(ledger, copies, dispatcher=dispatcher),
+            Queries(ledger, read_models, dispatcher=dispatcher),
             Signer(secret),
             secrets,
-            _courier(ledger, copies, secrets, settings) if tells else None,
-            desk=Desk(ledger) if ledger.book.is_shared and not dispatches else None,
+            _notifier(ledger, read_models, secrets, settings) if tells else None,
+            feeder=WorkerQueueFeeder(ledger)
+            if ledger.event_store.is_shared and not dispatches
+            else None,
             recoveries=RecoveryDriver(ledger) if dispatches else None,
             is_sandbox=sandbox is not None,
             tracing=_tracing(settings),
         )
-        parts.tell(Unwatched())
+        parts.tell(NoInstrumentation())
         opened.pop_all()
     return parts
 
 
-def _courier(ledger: Ledger, copies: Copies, secrets: Secrets, settings: Settings) -> Courier:
+def _notifier(
+    ledger: Ledger, read_models: ReadModels, secrets: Secrets, settings: Settings
+) -> Notifier:
     from ledger.dispatch.notifications.notifier import (
-        Courier,
+        Notifier,
     )  # apprise is slow to import, and servers need it
     from ledger.dispatch.notifications.sender import Sender
-    from projections.queries.storm_notifications import StormNews
+    from projections.queries.storm_notifications import StormNotifications
 
-    return Courier(ledger, Sender(settings.channels, secrets), StormNews(copies))
+    return Notifier(ledger, Sender(settings.channels, secrets), StormNotifications(read_models))
 
 
 def _tracing(settings: Settings) -> Tracing | None:
@@ -206,22 +212,22 @@ def secrets_of(settings: Settings) -> Secrets:
     return Secrets(settings.data / SECRETS_FOLDER, settings.secrets)
 
 
-def _open_copies(ledger: Ledger, settings: Settings) -> Copies:
-    path = settings.data / COPIES_FILE
-    if settings.address is not None and settings.copies == "process":
-        return Copies.open_shared_kept_apart(ledger, settings.address)
+def _open_read_models(ledger: Ledger, settings: Settings) -> ReadModels:
+    path = settings.data / READ_MODELS_FILE
+    if settings.address is not None and settings.projections == "process":
+        return ReadModels.open_shared_in_process(ledger, settings.address)
     if settings.address is not None:
-        return Copies.open_shared(ledger, settings.address)
-    if settings.copies == "process":
-        return Copies.open_kept_apart(ledger, settings.data, path)
-    return Copies.open(ledger, path)
+        return ReadModels.open_shared(ledger, settings.address)
+    if settings.projections == "process":
+        return ReadModels.open_in_process(ledger, settings.data, path)
+    return ReadModels.open(ledger, path)
 
 
 def _require_fit(settings: Settings) -> None:
     if settings.address is not None:
-        require_private_way(settings.address)
+        require_encrypted_dsn(settings.address)
         return
-    own = settings.data / BOOK_FILE
+    own = settings.data / EVENT_STORE_FILE
     path = settings.sqlite_path
     if path is not None and path.absolute() != own.absolute():
         raise StartRefused(
@@ -233,11 +239,11 @@ def _require_fit(settings: Settings) -> None:
 def _make_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settings) -> None:
     """At a ledger's first start, by one of the nodes that may be starting together."""
     folder.require_private(folder.path / ADMIN_FILE)
-    with closing(ledger.book.office("first start")) as office:
+    with closing(ledger.event_store.leader_lock("first start")) as leader_lock:
         for _ in range(FIRST_START_LOOKS):
             if tokens.listing():
                 return
-            is_ours = office.is_held()
+            is_ours = leader_lock.is_held()
             tokens.reload()
             if is_ours and not tokens.listing():
                 _adopt_admin(ledger, tokens, folder, settings)
@@ -248,14 +254,16 @@ def _make_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settin
 
 def _adopt_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settings) -> None:
     secret = admin_secret(folder, settings.token)
-    origin = Origin(str(new_id()), Actor("jobledger", "system"), "library", None, "first start")
-    tokens.adopt(secret, ADMIN, "admin", "user", None, Call(ledger.clock.now(), origin))
+    origin = EventMetadata(
+        str(new_id()), Actor("jobledger", "system"), "library", None, "first start"
+    )
+    tokens.adopt(secret, ADMIN, "admin", "user", None, CommandContext(ledger.clock.now(), origin))
 
 
 def _require_same_key(ledger: Ledger, secret: str, folder: Folder) -> None:
     """Nodes that sign with different keys would refuse each other's run tokens."""
     digest = sha256(secret.encode()).hexdigest()
-    if ledger.book.agree("webhook key", digest) != digest:
+    if ledger.event_store.shared_setting("webhook key", digest) != digest:
         raise StartRefused(
             f"{folder.path / WEBHOOK_FILE} is not the key that the other nodes of this ledger sign "
             "with: copy theirs there, or share their data folder."
@@ -275,5 +283,5 @@ def _dispatcher(ledger: Ledger, secret: str, secrets: Secrets, settings: Setting
 
 def _sandbox_dispatcher(ledger: Ledger, fork: Path, settings: Settings) -> Dispatcher:
     outcomes = RecordedOutcomes(fork, ledger.clock)
-    work = Workshop(outcomes, ledger.heads.ring)
+    work = ExecutorPool(outcomes, ledger.job_cache.notify)
     return Dispatcher(ledger, work, concurrency=settings.concurrency)

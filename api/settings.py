@@ -15,7 +15,7 @@ from api.config.channels import TABLES, read_channels
 from api.config.secret_env import read_in
 from ledger.dispatch.notifications.channels import ChannelSettings
 from ledger.errors import StartRefused
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 
 PREFIX = "JOBLEDGER_"
 FILE_NAME = "jobledger.toml"
@@ -55,7 +55,7 @@ class Settings:
     concurrency: int
     max_jobs: int | None
     require_reason: bool
-    copies: Literal["thread", "process"]
+    projections: Literal["thread", "process"]
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
     channels: ChannelSettings = field(repr=False, default_factory=ChannelSettings)
     collector: str | None = None
@@ -68,10 +68,10 @@ class Settings:
         return Path(str(self.dsn).removeprefix(values.SQLITE)) if is_sqlite else None
 
     @property
-    def address(self) -> Address | None:
+    def address(self) -> PostgresDsn | None:
         """Where the ledger is when it is on PostgreSQL."""
         is_postgres = self.dsn is not None and self.sqlite_path is None
-        return Address(str(self.dsn)) if is_postgres else None
+        return PostgresDsn(str(self.dsn)) if is_postgres else None
 
     @property
     def place(self) -> str:
@@ -255,7 +255,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("JOBLEDGER_MAX_JOBS", "", "jobs the ledger takes; without it, no limit", values.limit),
     Setting("JOBLEDGER_REQUIRE_REASON", "off", "does a force-resume need a reason", values.switch),
     Setting(
-        "JOBLEDGER_COPIES", "thread", "keep the copies in a thread or a process", values.copies
+        "JOBLEDGER_PROJECTIONS",
+        "thread",
+        "run projections in a thread or a process",
+        values.projections,
     ),
 )
 

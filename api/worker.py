@@ -18,7 +18,7 @@ import httpx
 
 from ledger.clock import Clock, SystemClock, parse_rfc3339
 from ledger.dispatch.executors.outcomes import Blocked, Executor, Failed, RunTicket, Succeeded
-from ledger.dispatch.executors.python import Handler, Python
+from ledger.dispatch.executors.python import Handler, PythonExecutor
 from ledger.errors import LedgerError
 
 LEASE_SECONDS = 60.0
@@ -68,9 +68,9 @@ class Worker:
 
     def run(self, handler: Handler) -> None:
         """Call `handler` for every run, until the process is interrupted."""
-        executor = Python({HANDLER: handler}, clock=self._clock)
+        executor = PythonExecutor({HANDLER: handler}, clock=self._clock)
         with suppress(KeyboardInterrupt):
-            asyncio.run(self.serve(executor, {"kind": Python.kind, "handler": HANDLER}))
+            asyncio.run(self.serve(executor, {"kind": PythonExecutor.kind, "handler": HANDLER}))
 
     def stop(self) -> None:
         """Claim nothing more; what is under way comes to its end. From the worker's own loop."""

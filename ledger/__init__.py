@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ledger.application.ledger import Answer, Call, Ledger, Limits
+    from ledger.application.ledger import CommandContext, CommandResult, Ledger, Limits
     from ledger.dispatch.dispatcher import Dispatcher
     from ledger.dispatch.executors.registry import ExecutorSettings
     from ledger.dispatch.recovery_driver import RecoveryDriver
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ledger.store.audit_query import AuditQuery
 
 __all__ = [
-    "Answer",
+    "CommandResult",
     "AuditQuery",
-    "Call",
+    "CommandContext",
     "Dispatcher",
     "ExecutorSettings",
     "Ledger",
@@ -32,9 +32,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "ledger.application.ledger",
+    "CommandResult": "ledger.application.ledger",
     "AuditQuery": "ledger.store.audit_query",
-    "Call": "ledger.application.ledger",
+    "CommandContext": "ledger.application.ledger",
     "Dispatcher": "ledger.dispatch.dispatcher",
     "ExecutorSettings": "ledger.dispatch.executors.registry",
     "Ledger": "ledger.application.ledger",

@@ -10,20 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from projections.history.audit import Stretch
+    from projections.history.audit import PositionRange
     from projections.models.gaps.queries import GapFilter
     from projections.models.jobs.queries import JobFilter
     from projections.models.resumes.queries import ResumeFilter
-    from projections.queries import Answers
+    from projections.queries import Queries
 
-__all__ = ["Answers", "GapFilter", "JobFilter", "ResumeFilter", "Stretch"]
+__all__ = ["Queries", "GapFilter", "JobFilter", "ResumeFilter", "PositionRange"]
 
 _HOMES = {
-    "Answers": "projections.queries",
+    "Queries": "projections.queries",
     "GapFilter": "projections.models.gaps.queries",
     "JobFilter": "projections.models.jobs.queries",
     "ResumeFilter": "projections.models.resumes.queries",
-    "Stretch": "projections.history.audit",
+    "PositionRange": "projections.history.audit",
 }
 
 

@@ -16,15 +16,15 @@ from uuid import UUID
 from ledger.application.ledger import Ledger
 from ledger.domain.recovery.selection import StormMembers
 from ledger.errors import Behind, JobNotFound, Unavailable
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.sqlite import folder as files
 from projections.engine.runner import NOT_THERE, ModelStanding, Progress, Runner
-from projections.engine.threads import Follower, ProcessFollower, ThreadFollower
-from projections.filters.as_of import Moment
+from projections.engine.threads import ModelRunner, RunnerProcess, RunnerThread
+from projections.filters.as_of import AsOf
 from projections.models import runs
 from projections.models.gaps import model as gaps
 from projections.models.jobs import queries as job_questions
-from projections.models.jobs.checkpoints import FramedJobs
+from projections.models.jobs.checkpoints import JobCheckpoints
 from projections.models.jobs.queries import JobFilter
 from projections.models.resumes import model as resumes
 from projections.models.storms import (
@@ -36,13 +36,13 @@ from projections.models.storms import (
 from projections.models.storms import (
     queries as storm_questions,
 )
-from projections.stores.contract import CopyStore, Questions
+from projections.stores.contract import ReadModelStore, RowReader
 from projections.stores.model import Model
-from projections.stores.sqlite import SQLiteCopies
-from projections.time_travel.read_models import Part, Pasts
+from projections.stores.sqlite import SQLiteReadModelStore
+from projections.time_travel.read_models import HistoricalModels, Part
 
-COPIES_FILE = files.COPIES_FILE
-MODELS: tuple[Model, ...] = (FramedJobs(), runs, storms, resumes, gaps)
+READ_MODELS_FILE = files.READ_MODELS_FILE
+MODELS: tuple[Model, ...] = (JobCheckpoints(), runs, storms, resumes, gaps)
 WAIT_SECONDS = 2.0
 
 
@@ -59,7 +59,7 @@ class Stopped(Behind):
         self.facts |= {"copy": standing.name, "broken_at": standing.broken_at}
 
 
-class Copies:
+class ReadModels:
     """The read models of one ledger. `start` begins to follow the book; questions answer from what
     is there.
     """
@@ -67,13 +67,15 @@ class Copies:
     def __init__(
         self,
         ledger: Ledger,
-        store: CopyStore,
+        store: ReadModelStore,
         runner: Runner | None,
-        follower: Follower | None,
+        follower: ModelRunner | None,
         models: Sequence[Model] = MODELS,
     ) -> None:
-        framed = next((model for model in models if isinstance(model, FramedJobs)), FramedJobs())
-        self._pasts = Pasts(ledger, store, framed, lambda part: self._reached((part,)))
+        framed = next(
+            (model for model in models if isinstance(model, JobCheckpoints)), JobCheckpoints()
+        )
+        self._pasts = HistoricalModels(ledger, store, framed, lambda part: self._reached((part,)))
         self._models = models
         self._ledger = ledger
         self._store = store
@@ -97,58 +99,61 @@ class Copies:
         """Open the copies file, making or rebuilding what is missing or of another version. They
         are kept by a thread of this process once it is started.
         """
-        store = SQLiteCopies(path, is_read_only=is_read_only)
+        store = SQLiteReadModelStore(path, is_read_only=is_read_only)
         if is_read_only:
             return cls(ledger, store, None, None, models)
-        runner = Runner(ledger.book, ledger.mapper, store, models)
-        return cls(ledger, store, runner, ThreadFollower(runner), models)
+        runner = Runner(ledger.event_store, ledger.mapper, store, models)
+        return cls(ledger, store, runner, RunnerThread(runner), models)
 
     @classmethod
-    def open_kept_apart(cls, ledger: Ledger, data: Path, path: Path) -> Self:
+    def open_in_process(cls, ledger: Ledger, data: Path, path: Path) -> Self:
         """Open the copies file, to be kept by a process of its own once it is started."""
         what = {"data": str(data), "copies": str(path)}
         return cls(
-            ledger, SQLiteCopies(path), None, ProcessFollower("projections.engine.process", what)
+            ledger,
+            SQLiteReadModelStore(path),
+            None,
+            RunnerProcess("projections.engine.process", what),
         )
 
     @classmethod
     def open_shared(
-        cls, ledger: Ledger, address: Address, *, models: Sequence[Model] = MODELS
+        cls, ledger: Ledger, address: PostgresDsn, *, models: Sequence[Model] = MODELS
     ) -> Self:
         """The copies of a ledger on PostgreSQL, beside its book: once started, they are kept by
         whichever of its nodes holds that office.
         """
-        from projections.engine.elected import SharedFollower  # the driver is slow to import
-        from projections.stores.postgres import PostgresCopies
+        from projections.engine.elected import ElectedRunner  # the driver is slow to import
+        from projections.stores.postgres import PostgresReadModelStore
 
-        store = PostgresCopies(address)
-        make_runner = partial(Runner, ledger.book, ledger.mapper, store, models)
-        return cls(ledger, store, None, SharedFollower(store, make_runner, models), models)
+        store = PostgresReadModelStore(address)
+        make_runner = partial(Runner, ledger.event_store, ledger.mapper, store, models)
+        return cls(ledger, store, None, ElectedRunner(store, make_runner, models), models)
 
     @classmethod
-    def open_shared_kept_apart(cls, ledger: Ledger, address: Address) -> Self:
+    def open_shared_in_process(cls, ledger: Ledger, address: PostgresDsn) -> Self:
         """The same, with a process of its own that stands for the office."""
-        from projections.stores.postgres import PostgresCopies
+        from projections.stores.postgres import PostgresReadModelStore
 
-        follower = ProcessFollower("projections.engine.elected_process", asdict(address))
-        return cls(ledger, PostgresCopies(address), None, follower)
+        follower = RunnerProcess("projections.engine.elected_process", asdict(address))
+        return cls(ledger, PostgresReadModelStore(address), None, follower)
 
     @classmethod
-    def own_shared(cls, ledger: Ledger, address: Address) -> Self:
+    def own_shared(cls, ledger: Ledger, address: PostgresDsn) -> Self:
         """The same for a process that keeps them alone, for as long as it is there. Refuses
         Unavailable while another node does.
         """
-        from projections.stores.postgres import PostgresCopies
+        from projections.stores.postgres import PostgresReadModelStore
 
         with ExitStack() as opened:
-            store = PostgresCopies(address)
+            store = PostgresReadModelStore(address)
             opened.callback(store.close)
-            if not store.office.is_held():
+            if not store.leader_lock.is_held():
                 raise Unavailable(
                     "A node of this ledger keeps its copies: until all nodes have ended, this can "
                     "only read."
                 )
-            runner = Runner(ledger.book, ledger.mapper, store, MODELS)
+            runner = Runner(ledger.event_store, ledger.mapper, store, MODELS)
             opened.pop_all()
         return cls(ledger, store, runner, None)
 
@@ -255,9 +260,7 @@ class Copies:
 
     # -- questions, answered as far as the copies have come ------------------------------------
 
-    def reading(
-        self, as_of: Moment | None = None, *parts: Part
-    ) -> AbstractContextManager[Questions]:
+    def reading(self, as_of: AsOf | None = None, *parts: Part) -> AbstractContextManager[RowReader]:
         """One committed state of all models, for questions that stand beside this class; or the
         parts of one as they stood at a moment.
         """

@@ -28,7 +28,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Cursor = Annotated[
     str | None, typer.Option("--cursor", metavar="CURSOR", help="Go on after the page before.")
 ]
-AsOf = Annotated[
+AsOfOption = Annotated[
     str | None,
     typer.Option(
         "--as-of", metavar="MOMENT", help="As it stood at a position, an instant, or 2h ago: 2h."

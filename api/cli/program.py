@@ -92,7 +92,7 @@ class Program(TyperGroup):
         sys.exit(int(code or Exit.OK))
 
 
-class Command(TyperCommand):
+class CliCommand(TyperCommand):
     """With --json, a refusal too is the API's document on stdout. Remembers what was typed."""
 
     def invoke(self, ctx: Any) -> Any:  # the library's own signature
@@ -205,7 +205,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     for panel, name, function in COMMANDS:
-        program.command(name, cls=Command, rich_help_panel=panel)(function)
+        program.command(name, cls=CliCommand, rich_help_panel=panel)(function)
     for panel, name, purpose, commands in GROUPS:
         program.add_typer(
             _group(purpose, commands), name=name, cls=TyperGroup, rich_help_panel=panel
@@ -216,7 +216,7 @@ def build() -> typer.Typer:
 def _group(purpose: str, commands: Iterable[tuple[str, Callable[..., None]]]) -> typer.Typer:
     group = typer.Typer(help=purpose, no_args_is_help=True)
     for name, function in commands:
-        group.command(name, cls=Command)(function)
+        group.command(name, cls=CliCommand)(function)
     return group
 
 

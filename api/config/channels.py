@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from ledger.dispatch.notifications.channels import (
     SLACK,
     SLACK_API,
-    Address,
+    ChannelAddress,
     ChannelSettings,
     SlackSettings,
 )
@@ -78,11 +78,11 @@ def _slack(table: Mapping[str, str], where: str) -> SlackSettings:
     return SlackSettings(table["token"], table.get("owner"), api_url)
 
 
-def _address(table: Mapping[str, str], channel: str, target: str) -> Address | None:
-    return Address(table[channel], table.get(target)) if channel in table else None
+def _address(table: Mapping[str, str], channel: str, target: str) -> ChannelAddress | None:
+    return ChannelAddress(table[channel], table.get(target)) if channel in table else None
 
 
-def _require_known(address: Address | None, settings: ChannelSettings, where: str) -> None:
+def _require_known(address: ChannelAddress | None, settings: ChannelSettings, where: str) -> None:
     """A notice that can never be sent is a mistake of the file, told before the first trip."""
     if address is None or address.channel in settings.urls:
         return

@@ -15,7 +15,7 @@ MIDDLE = 20
 OLD = 100
 
 
-def settle_collector() -> None:
+def tune_garbage_collector() -> None:
     """Call once, when everything that stays has been loaded."""
     gc.collect()
     gc.freeze()

@@ -120,7 +120,7 @@ concurrency = partial(_whole, low=1, high=10_000)
 limit = _optional(partial(_whole, low=1, high=2**53))
 
 
-def copies(raw: object) -> str:
+def projections(raw: object) -> str:
     if raw not in ("thread", "process"):
         raise ValueError(f"{_shown(raw)} is neither thread nor process.")
     return str(raw)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rich.live import Live
 from rich.text import Text
 
-from api.cli.connection.client import Door
+from api.cli.connection.client import ApiClient
 from api.cli.output.terminal import console
 from api.demo.waiting import wait_for
 
@@ -17,7 +17,7 @@ WIDTH = 30
 Counts = dict[str, int]
 
 
-def watch_counts(door: Door, *, until: Callable[[Counts], bool], seconds: float) -> None:
+def watch_counts(client: ApiClient, *, until: Callable[[Counts], bool], seconds: float) -> None:
     """Show the counts until they are as wanted: in place on a terminal, else a line a change."""
     screen = console()
     shown = ""
@@ -26,7 +26,7 @@ def watch_counts(door: Door, *, until: Callable[[Counts], bool], seconds: float)
 
         def look() -> bool:
             nonlocal shown
-            counts = door.ask("GET", "/v1/summary").document["summary"]
+            counts = client.request("GET", "/v1/summary").document["summary"]
             line = bar(counts)
             if line.plain != shown:
                 shown = line.plain

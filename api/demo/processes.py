@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import api
-from api.cli.connection.client import Door
+from api.cli.connection.client import ApiClient
 from api.cli.connection.credentials import ADMIN_FILE
 from api.cli.output.terminal import console, say
 from api.demo.waiting import Broken, wait_for
@@ -35,9 +35,9 @@ class Server:
         self.process = process
         self.url = wait_for("The start of the server", self._look, seconds=START_SECONDS)
 
-    def door(self, token: str | None = None) -> Door:
+    def client(self, token: str | None = None) -> ApiClient:
         """A client of its API, as the admin unless another token is given."""
-        return Door(self.url, token or (self.data / ADMIN_FILE).read_text().strip())
+        return ApiClient(self.url, token or (self.data / ADMIN_FILE).read_text().strip())
 
     def stop(self) -> int:
         """Ask it to end, and wait; its exit code."""

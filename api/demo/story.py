@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from api.cli.connection.client import Door
+from api.cli.connection.client import ApiClient
 from api.cli.exit_codes import Problem
 from api.cli.output.terminal import say
 from api.cli.output.times import to_the_second
@@ -40,11 +40,11 @@ def tell() -> None:
         a_provider() as provider,
         a_server(Path(folder)) as server,
     ):
-        with server.door() as admin:
+        with server.client() as admin:
             _begin(server, provider, admin)
             _storm(provider, admin)
             job = _someone(admin)
-            with server.door(_operator(admin)) as operator:
+            with server.client(_operator(admin)) as operator:
                 _refused(operator, job)
                 forced_at = _forced(operator, job)
             _back(provider, admin, job, forced_at)
@@ -56,18 +56,18 @@ def tell() -> None:
 # -- the acts -----------------------------------------------------------------------------------
 
 
-def _begin(server: Server, provider: Provider, admin: Door) -> None:
+def _begin(server: Server, provider: Provider, admin: ApiClient) -> None:
     _step(f"A server on {server.url}, a provider on 127.0.0.1:{provider.server_port}.")
     names = [f"{chore}-{client}" for client in CLIENTS for chore in CHORES]
     for number, name in enumerate(names[:JOBS]):
-        admin.ask("POST", "/v1/jobs", body=_spec(name, number, provider.url))
+        admin.request("POST", "/v1/jobs", body=_spec(name, number, provider.url))
     say(f"  {JOBS} jobs are scheduled, every 1 to 2 seconds; {TRIP_AFTER} errors in a row trip.")
     all_ran = "The first success of every job"
     wait_for(all_ran, lambda: _all_succeeded(admin), seconds=WORKING_SECONDS)
     say(f"  Each of them has run: the provider answered 200 {provider.answered[200]} times.")
 
 
-def _storm(provider: Provider, admin: Door) -> None:
+def _storm(provider: Provider, admin: ApiClient) -> None:
     _step("The provider has had enough: 429 to everybody.")
     provider.is_limiting.set()
     watch_counts(admin, until=lambda counts: counts["failed"] == JOBS, seconds=STORM_SECONDS)
@@ -81,11 +81,11 @@ def _storm(provider: Provider, admin: Door) -> None:
     say(f"  {trips[0]['data']['last_error']}", style="dim")
 
 
-def _refused(operator: Door, job: dict[str, Any]) -> None:
+def _refused(operator: ApiClient, job: dict[str, Any]) -> None:
     _step(f"{OPERATOR} resumes {job['name']}, and is asked to mean it.")
     say(f"  POST /v1/jobs/{job['id']}/resume", style="bold")
     try:
-        operator.ask("POST", f"/v1/jobs/{job['id']}/resume")
+        operator.request("POST", f"/v1/jobs/{job['id']}/resume")
     except Problem as problem:
         require("The refusal is force_required", problem.problem_code == "force_required")
         require("It is a 409", problem.status == 409)
@@ -94,11 +94,11 @@ def _refused(operator: Door, job: dict[str, Any]) -> None:
     raise Broken("A failed job came back without force.")
 
 
-def _forced(operator: Door, job: dict[str, Any]) -> int:
+def _forced(operator: ApiClient, job: dict[str, Any]) -> int:
     _step(f"{OPERATOR} forces it, and says why.")
     body = {"force": True, "reason": REASON}
     say(f'  POST …/resume {{"force": true, "reason": "{REASON}"}}', style="bold")
-    answer = operator.ask("POST", f"/v1/jobs/{job['id']}/resume", body=body).document
+    answer = operator.request("POST", f"/v1/jobs/{job['id']}/resume", body=body).document
     after = answer["job"]
     require("The job is active again", after["status"] == "active" and answer["changed"])
     require("Its streak is cleared", after["consecutive_errors"] == 0)
@@ -106,18 +106,18 @@ def _forced(operator: Door, job: dict[str, Any]) -> int:
     return int(answer["position"])
 
 
-def _back(provider: Provider, admin: Door, job: dict[str, Any], forced_at: int) -> None:
+def _back(provider: Provider, admin: ApiClient, job: dict[str, Any], forced_at: int) -> None:
     _step("The provider is well again.")
     provider.is_limiting.clear()
     ran = f"A success of {job['name']} after its resume"
     event = wait_for(ran, lambda: _success(admin, job, forced_at), seconds=BACK_SECONDS)
     say(f"  {job['name']} ran and succeeded (position {event['position']}).")
-    counts = admin.ask("GET", "/v1/summary").document["summary"]
+    counts = admin.request("GET", "/v1/summary").document["summary"]
     require("The others still wait for somebody", counts["failed"] == JOBS - 1)
     say(f"  The other {counts['failed']} stay failed: nothing comes back by itself.")
 
 
-def _told(server: Server, admin: Door, job: dict[str, Any]) -> None:
+def _told(server: Server, admin: ApiClient, job: dict[str, Any]) -> None:
     _step("Who did what, when and why? The audit reads the book itself.")
     [forced] = _events(admin, topic="job.force_resumed")
     require("One forced resume, of this job", forced["job_id"] == job["id"])
@@ -149,30 +149,32 @@ def _spec(name: str, number: int, url: str) -> dict[str, Any]:
     }
 
 
-def _operator(admin: Door) -> str:
+def _operator(admin: ApiClient) -> str:
     body = {"name": OPERATOR, "role": "operator", "kind": "user"}
-    return str(admin.ask("POST", "/v1/tokens", body=body).document["secret"])
+    return str(admin.request("POST", "/v1/tokens", body=body).document["secret"])
 
 
-def _someone(admin: Door) -> dict[str, Any]:
+def _someone(admin: ApiClient) -> dict[str, Any]:
     query = {"status": "failed", "q": CHORES[0], "limit": 1}
-    [job] = admin.ask("GET", "/v1/jobs", query=query).document["jobs"]
+    [job] = admin.request("GET", "/v1/jobs", query=query).document["jobs"]
     return dict(job)
 
 
-def _all_succeeded(admin: Door) -> bool:
-    jobs = admin.ask("GET", "/v1/jobs", query={"limit": 1000}).document["jobs"]
+def _all_succeeded(admin: ApiClient) -> bool:
+    jobs = admin.request("GET", "/v1/jobs", query={"limit": 1000}).document["jobs"]
     runs = [job["last_run"] for job in jobs]
     return len(jobs) == JOBS and all(run and run["status"] == "succeeded" for run in runs)
 
 
-def _success(admin: Door, job: dict[str, Any], after: int) -> dict[str, Any] | None:
+def _success(admin: ApiClient, job: dict[str, Any], after: int) -> dict[str, Any] | None:
     found = _events(admin, topic="job.run_succeeded", job=job["id"], order="desc", limit=1)
     return found[0] if found and found[0]["position"] > after else None
 
 
-def _events(admin: Door, **query: object) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = admin.ask("GET", "/v1/events", query=query).document["events"]
+def _events(admin: ApiClient, **query: object) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = admin.request("GET", "/v1/events", query=query).document[
+        "events"
+    ]
     return events
 
 

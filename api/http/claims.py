@@ -4,72 +4,74 @@ from __future__ import annotations
 
 import asyncio
 
-from api.http.context import Door, decided
+from api.http.context import RequestContext, decided
 from api.schemas.bodies import ClaimBody
-from ledger.application.commands.jobs import Answer
+from ledger.application.commands.jobs import CommandResult
 from ledger.application.commands.runs import hand_out
 from ledger.dispatch.dispatcher import Dispatcher
-from ledger.dispatch.queues.ready_queue import Due
-from ledger.dispatch.queues.worker_queue_feeder import Desk
+from ledger.dispatch.queues.ready_queue import DueFire
+from ledger.dispatch.queues.worker_queue_feeder import WorkerQueueFeeder
 from ledger.domain.job.runs import Claim
 from ledger.errors import Unavailable
 
-Handing = Dispatcher | Desk
+Handing = Dispatcher | WorkerQueueFeeder
 LOOK_SECONDS = 1.0
 """How often a waiting claim looks whether its worker is still there."""
 
 
-async def claim(door: Door, asked: ClaimBody) -> Answer | None:
+async def claim(context: RequestContext, asked: ClaimBody) -> CommandResult | None:
     """The answer whose job has the claimed run open; None when nothing came due in time, or when
     the worker went away. A repeated Idempotency-Key gets the run it got before.
 
     Refuses Unavailable where nothing is dispatched, and Overloaded when too many wait.
     """
-    repeated = await door.repeated(await door.call())
+    repeated = await context.repeated(await context.call())
     if repeated is not None:
         return repeated
-    desk = door.parts.handing_out
-    if desk is None:
+    feeder = context.parts.handing_out
+    if feeder is None:
         raise Unavailable("This node hands out no runs: claim from one that dispatches.")
-    elapsed = door.ledger.clock.elapsed
+    elapsed = context.ledger.clock.elapsed
     ends_at = elapsed() + asked.wait_seconds
     while True:
-        answer = await _take(door, desk, asked)
+        answer = await _take(context, feeder, asked)
         left = ends_at - elapsed()
-        if answer is not None or left <= 0 or await door.request.is_disconnected():
+        if answer is not None or left <= 0 or await context.request.is_disconnected():
             return answer
-        await _wait(desk, asked.queue, min(left, LOOK_SECONDS))
+        await _wait(feeder, asked.queue, min(left, LOOK_SECONDS))
 
 
-async def _take(door: Door, desk: Handing, asked: ClaimBody) -> Answer | None:
+async def _take(context: RequestContext, feeder: Handing, asked: ClaimBody) -> CommandResult | None:
     """Claim what has been due longest, passing over what is due no more."""
-    while (due := desk.queues.take(asked.queue)) is not None:
-        answer = await _claimed(door, desk, asked, due)
+    while (due := feeder.queues.take(asked.queue)) is not None:
+        answer = await _claimed(context, feeder, asked, due)
         if answer is not None:
             return answer
     return None
 
 
-async def _claimed(door: Door, desk: Handing, asked: ClaimBody, due: Due) -> Answer | None:
-    how = Claim(desk.node, due.is_late, asked.lease_seconds)
-    call = await door.call()
+async def _claimed(
+    context: RequestContext, feeder: Handing, asked: ClaimBody, due: DueFire
+) -> CommandResult | None:
+    how = Claim(feeder.node, due.is_late, asked.lease_seconds)
+    call = await context.call()
     command = hand_out(due.wake.job_id, asked.queue, how, call)
     is_decided = False
     try:
-        answer = await decided(door.ledger, command)
+        answer = await decided(context.ledger, command)
         is_decided = True
     finally:
         if not is_decided:  # refused, or the worker went away: it is for the next one
-            desk.queues.add(asked.queue, due)
+            feeder.queues.add(asked.queue, due)
     if answer is not None and answer.repeats:
-        desk.queues.add(asked.queue, due)
-        return await door.repeated(call)
+        feeder.queues.add(asked.queue, due)
+        return await context.repeated(call)
     return answer
 
 
-async def _wait(desk: Handing, queue: str, seconds: float) -> None:
-    arrival = desk.queues.arrival(queue)
+async def _wait(feeder: Handing, queue: str, seconds: float) -> None:
+    arrival = feeder.queues.arrival(queue)
     try:
         await asyncio.wait({asyncio.wrap_future(arrival)}, timeout=seconds)
     finally:
-        desk.queues.leave(queue, arrival)
+        feeder.queues.leave(queue, arrival)

@@ -7,11 +7,11 @@ from hashlib import sha256
 
 from fastapi import Request
 
-from api.security.auth import asker_of
-from ledger.application.commands.jobs import Call, Idempotency
+from api.security.auth import principal_of
+from ledger.application.commands.jobs import CommandContext, Idempotency
 from ledger.chance import new_id
 from ledger.clock import Clock
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 from ledger.domain.streams.idempotency import request_stream
 from ledger.errors import InvalidField
 
@@ -21,13 +21,13 @@ _KEY = re.compile(r"[ -~]{1,255}")
 _STRONG_TAG = re.compile(r'"([0-9]{1,18})"')
 
 
-async def call_of(request: Request, clock: Clock, reason: str | None) -> Call:
+async def command_context(request: Request, clock: Clock, reason: str | None) -> CommandContext:
     """The circumstances of the command that a request carries. Refuses InvalidField (headers)."""
-    caller = asker_of(request)
-    origin = Origin(
+    caller = principal_of(request)
+    origin = EventMetadata(
         str(new_id()), caller.actor, caller.source, request.state.correlation_id, reason
     )
-    return Call(clock.now(), origin, _revision(request), await _idempotency(request))
+    return CommandContext(clock.now(), origin, _revision(request), await _idempotency(request))
 
 
 def _revision(request: Request) -> int | None:
@@ -46,6 +46,6 @@ async def _idempotency(request: Request) -> Idempotency | None:
         return None
     if not _KEY.fullmatch(key):
         raise InvalidField(KEY_HEADER, "must be 1 to 255 printable ASCII characters")
-    actor, path = asker_of(request).actor.id, request.scope["path"]
+    actor, path = principal_of(request).actor.id, request.scope["path"]
     fingerprint = sha256(await request.body()).hexdigest()
     return Idempotency(key, request_stream(actor, request.method, path, key), fingerprint)

@@ -15,18 +15,18 @@ from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from api.bootstrap import Parts
-from api.http.command_context import call_of
+from api.bootstrap import ServerParts
+from api.http.command_context import command_context
 from api.http.errors import LONGEST_TEXT
 from api.http.idempotency import first_answer
-from api.security.auth import asker_of
+from api.security.auth import principal_of
 from ledger.application.batch import Command
-from ledger.application.commands.jobs import Answer, Call
+from ledger.application.commands.jobs import CommandContext, CommandResult
 from ledger.application.ledger import Ledger
 from ledger.domain.job.job import job_id_of
 from ledger.domain.metadata import Actor
 from ledger.errors import InvalidField, UnknownField
-from projections.queries import Answers
+from projections.queries import Queries
 
 REPEATABLE = frozenset({"topic"})
 """The only parameters of a query that may be given several times."""
@@ -35,31 +35,33 @@ T = TypeVar("T")
 Given = ParamSpec("Given")
 
 
-class Door:
+class RequestContext:
     """One request's way to the ledger."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.parts: Parts = request.app.state.parts
+        self.parts: ServerParts = request.app.state.parts
         self.ledger: Ledger = self.parts.ledger
-        self.answers: Answers = self.parts.answers
+        self.answers: Queries = self.parts.answers
 
-    async def call(self, reason: str | None = None) -> Call:
+    async def call(self, reason: str | None = None) -> CommandContext:
         """Who asks, when, why, and under which conditions."""
-        return await call_of(self.request, self.ledger.clock, reason)
+        return await command_context(self.request, self.ledger.clock, reason)
 
     @property
     def actor(self) -> Actor:
         """Who asks."""
-        return asker_of(self.request).actor
+        return principal_of(self.request).actor
 
     async def command(
-        self, make: Callable[[], Command[Answer]], call: Call, *, status: int = 200
+        self, make: Callable[[], Command[CommandResult]], call: CommandContext, *, status: int = 200
     ) -> Response:
         """Have a command decided and kept, and answer it (see `decide`)."""
         return answered(await self.decide(make, call), status)
 
-    async def decide(self, make: Callable[[], Command[Answer]], call: Call) -> Answer:
+    async def decide(
+        self, make: Callable[[], Command[CommandResult]], call: CommandContext
+    ) -> CommandResult:
         """Have a command decided and kept. `make` may be slow: it runs in a thread.
 
         A repeated key is answered as it was the first time.
@@ -81,14 +83,14 @@ class Door:
         """Where the book ends."""
         return self.ledger.writer.position
 
-    async def repeated(self, call: Call) -> Answer | None:
+    async def repeated(self, call: CommandContext) -> CommandResult | None:
         """What this call's idempotency key was answered before, or None."""
         if call.idempotency is None:
             return None
         return await run_sync(first_answer, self.ledger, call.idempotency)
 
 
-def door_of(request: Request) -> Door:
+def request_context(request: Request) -> RequestContext:
     """The request's way in. Refuses InvalidField when a parameter's value is not plain to see."""
     given = Counter(name for name, _ in request.query_params.multi_items())
     if given and not _takes_query(request):
@@ -96,7 +98,7 @@ def door_of(request: Request) -> Door:
     for name, count in given.items():
         if count > 1 and name not in REPEATABLE:
             raise InvalidField(name[:LONGEST_TEXT], "may be given only once")
-    return Door(request)
+    return RequestContext(request)
 
 
 def _takes_query(request: Request) -> bool:
@@ -109,7 +111,7 @@ def _takes_query(request: Request) -> bool:
     return bool(route.dependant.query_params)
 
 
-UsesDoor = Annotated[Door, Depends(door_of)]
+InContext = Annotated[RequestContext, Depends(request_context)]
 
 
 def job_id_in_path(job_id: str) -> UUID:
@@ -138,7 +140,7 @@ async def all_decided(ledger: Ledger, commands: Sequence[Command[Any]]) -> list[
     return await asyncio.shield(asyncio.wrap_future(ledger.submit(commands)))
 
 
-def answered(answer: Answer, status: int = 200) -> Response:
+def answered(answer: CommandResult, status: int = 200) -> Response:
     """A command's answer: the job, whether anything changed, where the book stands."""
     job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered
     body = {"job": job, "changed": answer.changed, "position": answer.position}

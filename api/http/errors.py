@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ExceptionHandler
 
-from api.http.force_hint import quoting_the_past
+from api.http.force_hint import with_track_record
 from api.phantom import refusals as phantom
 from ledger.errors import (
     Conflict,
@@ -190,7 +190,9 @@ def refusal_of(errors: Sequence[Mapping[str, Any]], *, skipped: int = 0) -> Inva
 async def _answer_refusal(request: Request, error: LedgerError) -> Response:
     if isinstance(error, ForceRequired):
         parts = request.app.state.parts
-        error = await run_sync(quoting_the_past, error, parts.copies, parts.ledger.clock.now())
+        error = await run_sync(
+            with_track_record, error, parts.read_models, parts.ledger.clock.now()
+        )
     if isinstance(error, Forbidden):
         request.app.state.refused_access.note(request, error)
     return refused(error, request.scope["path"])

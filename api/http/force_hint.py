@@ -5,18 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 
 from ledger.errors import ForceRequired
-from projections.models.resumes.queries import QUOTED_DAYS, Record, record_of
-from projections.read_models import Copies
+from projections.models.resumes.queries import QUOTED_DAYS, TrackRecord, record_of
+from projections.read_models import ReadModels
 
 
-def quoting_the_past(refusal: ForceRequired, copies: Copies, now: datetime) -> ForceRequired:
+def with_track_record(
+    refusal: ForceRequired, read_models: ReadModels, now: datetime
+) -> ForceRequired:
     """The refusal with how many forced resumes after such failures held, in its message and its
     facts; as it is when there were none, or the copies cannot say.
     """
     failure_class = refusal.facts.get("failure_class")
     if not isinstance(failure_class, str):
         return refusal
-    record = record_of(copies, failure_class, now=now)
+    record = record_of(read_models, failure_class, now=now)
     if record is None or record.decided_count == 0:
         return refusal
     refusal.message = f"{refusal.message} {_sentence(record, failure_class)}"
@@ -29,7 +31,7 @@ def quoting_the_past(refusal: ForceRequired, copies: Copies, now: datetime) -> F
     return refusal
 
 
-def _sentence(record: Record, failure_class: str) -> str:
+def _sentence(record: TrackRecord, failure_class: str) -> str:
     of = f"after {failure_class} failures in the last {QUOTED_DAYS} days"
     if record.decided_count == 1:
         return f"The one forced resume {of} {'held' if record.held_count else 'did not hold'}."

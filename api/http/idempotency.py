@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from ledger.application.commands.jobs import Answer, Idempotency
+from ledger.application.commands.jobs import CommandResult, Idempotency
 from ledger.application.ledger import Ledger
 from ledger.errors import IdempotencyMismatch
 from ledger.store.audit_query import AuditQuery
@@ -15,25 +15,25 @@ LONGEST_APPEND = 64
 """More events than one command appends."""
 
 
-def first_answer(ledger: Ledger, asked: Idempotency) -> Answer | None:
+def first_answer(ledger: Ledger, asked: Idempotency) -> CommandResult | None:
     """What this key was answered, or None. Refuses IdempotencyMismatch for another body.
 
     Looked up before the command is even made: a schedule that was fine then may be past by now.
     """
-    events = ledger.reading.audit(AuditQuery(stream=asked.stream, limit=1)).events
+    events = ledger.queries.audit(AuditQuery(stream=asked.stream, limit=1)).events
     if not events:
         return None
     [kept] = events
     if kept["data"]["fingerprint"] != asked.fingerprint:
         raise IdempotencyMismatch(asked.key)
     job_id, version = UUID(kept["data"]["job_id"]), kept["data"]["version"]
-    job = ledger.reading.job_at(job_id, version)
-    return Answer(job_id, job, True, version, _last_position(ledger, kept))
+    job = ledger.queries.job_at(job_id, version)
+    return CommandResult(job_id, job, True, version, _last_position(ledger, kept))
 
 
 def _last_position(ledger: Ledger, kept: dict[str, Any]) -> int:
     """Where the append that held `kept` ended: its events share a command and stand together."""
     query = AuditQuery(after_position=kept["position"] - 1, limit=LONGEST_APPEND)
-    events = ledger.reading.audit(query).events
+    events = ledger.queries.audit(query).events
     same = takewhile(lambda event: event["command_id"] == kept["command_id"], events)
     return max(int(event["position"]) for event in same)

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from api.http.errors import RunUnfinished, RunWithdrawn
 from ledger.application.ledger import Ledger
 from ledger.errors import Overloaded
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 
 GRACE_SECONDS = 30.0
 """How much longer than its own timeout a run is waited for: for a place, and for its end."""
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
-class Place:
+class RunWaitSlot:
     """One caller's place in the waiting room."""
 
     job_id: UUID
@@ -43,13 +43,13 @@ class Place:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Awaiting:
+class RunWaiters:
     """The callers who wait for runs of one ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.grace_seconds = GRACE_SECONDS
         self._ledger = ledger
-        self._places: set[Place] = set()
+        self._places: set[RunWaitSlot] = set()
         self._lock = threading.Lock()
         ledger.writer.listeners.append(self._tell)
 
@@ -57,11 +57,11 @@ class Awaiting:
         return len(self._places)
 
     @contextmanager
-    def place(self, job_id: UUID) -> Iterator[Place]:
+    def place(self, job_id: UUID) -> Iterator[RunWaitSlot]:
         """A place to wait at, to be taken before the run is asked for. Refuses Overloaded."""
         if len(self._places) >= MAX_PLACES:
             raise Overloaded(len(self._places))
-        place = Place(job_id, asyncio.get_running_loop())
+        place = RunWaitSlot(job_id, asyncio.get_running_loop())
         with self._lock:
             self._places.add(place)
         try:
@@ -70,7 +70,7 @@ class Awaiting:
             with self._lock:
                 self._places.discard(place)
 
-    async def end_of_run(self, place: Place, version: int, timeout_seconds: float) -> str:
+    async def end_of_run(self, place: RunWaitSlot, version: int, timeout_seconds: float) -> str:
         """What came out of the run that was asked for at a version of the job: its output, or its
         error.
 
@@ -84,7 +84,7 @@ class Awaiting:
         except TimeoutError:
             raise RunUnfinished(place.job_id, limit) from None
 
-    async def _until_ended(self, place: Place, version: int) -> str:
+    async def _until_ended(self, place: RunWaitSlot, version: int) -> str:
         watched = Watched(place.job_id)
         place.seen = version
         while True:
@@ -98,15 +98,17 @@ class Awaiting:
             if len(facts) < PAGE:
                 await place.news.wait()
 
-    def _facts(self, place: Place) -> list[Fact]:
-        events = self._ledger.book.stream(place.job_id, after=place.seen, upto=None, limit=PAGE)
-        return list(self._ledger.mapper.to_facts(events))
+    def _facts(self, place: RunWaitSlot) -> list[RecordedEvent]:
+        events = self._ledger.event_store.stream(
+            place.job_id, after=place.seen, upto=None, limit=PAGE
+        )
+        return list(self._ledger.mapper.to_recorded_events(events))
 
     def _tell(self, _: int) -> None:
         """In the writer's thread, after a commit: wake those whose job has moved or is gone."""
         if not self._places:
             return
-        jobs = self._ledger.heads.jobs
+        jobs = self._ledger.job_cache.jobs
         with self._lock:
             for place in self._places:
                 job = jobs.get(place.job_id)
@@ -121,7 +123,7 @@ class Watched:
         self._job_id = job_id
         self._run_id: str | None = None
 
-    def take_in(self, fact: Fact) -> str | None:
+    def take_in(self, fact: RecordedEvent) -> str | None:
         """The run's text once it has ended; None before. Refuses RunWithdrawn."""
         if self._run_id is None:
             if fact.topic in WITHDRAWN:

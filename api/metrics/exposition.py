@@ -5,9 +5,9 @@ from __future__ import annotations
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector
 from prometheus_client import generate_latest as _written
 
-from api.bootstrap import Parts
-from api.metrics.gauges import Look
-from api.metrics.histograms import Measures
+from api.bootstrap import ServerParts
+from api.metrics.gauges import StateCollector
+from api.metrics.histograms import Histograms
 from api.stream.tail import Tail
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
@@ -16,11 +16,11 @@ MEDIA_TYPE = CONTENT_TYPE_LATEST
 class Metrics:
     """Measures from now on; `text` is a scrape."""
 
-    def __init__(self, parts: Parts, tail: Tail) -> None:
+    def __init__(self, parts: ServerParts, tail: Tail) -> None:
         self._registry = CollectorRegistry()
-        measures = Measures(self._registry)
+        measures = Histograms(self._registry)
         parts.tell(measures)
-        self._registry.register(Look(parts, tail))
+        self._registry.register(StateCollector(parts, tail))
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:

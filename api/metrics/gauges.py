@@ -12,9 +12,9 @@ from datetime import timedelta
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.bootstrap import Parts
+from api.bootstrap import ServerParts
 from api.stream.tail import Tail
-from ledger.application.due import wake_of
+from ledger.application.due import due_item_of
 from ledger.errors import Unavailable
 from projections.models.jobs.queries import STATUSES
 
@@ -23,12 +23,12 @@ OUTCOMES = ("succeeded", "failed", "lost", "blocked")
 FAILED_DELIVERIES = ("job.delivery_failed", "notice.failed")
 
 
-class Look(Collector):
+class StateCollector(Collector):
     """One server's present, as metrics. Costs a look at every job in memory, and the counting of
     what was appended since the last scrape.
     """
 
-    def __init__(self, parts: Parts, tail: Tail) -> None:
+    def __init__(self, parts: ServerParts, tail: Tail) -> None:
         self._parts = parts
         self._tail = tail
         self._topics: Counter[str] = Counter()
@@ -41,15 +41,15 @@ class Look(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._jobs()
         yield from self._happened()
-        yield from self._copies()
+        yield from self._read_models()
         yield from self._storms()
         yield from self._streams()
         yield from self._nodes()
 
     def _jobs(self) -> Iterator[Metric]:
-        heads, now = self._parts.ledger.heads, self._parts.ledger.clock.now()
-        jobs = heads.snapshot()
-        wakes = [wake for job in jobs if (wake := wake_of(job)) is not None and wake.at <= now]
+        job_cache, now = self._parts.ledger.job_cache, self._parts.ledger.clock.now()
+        jobs = job_cache.snapshot()
+        wakes = [wake for job in jobs if (wake := due_item_of(job)) is not None and wake.at <= now]
         # A requested run is due at once: since when is not told, so it is never overdue.
         late = [wake for wake in wakes if wake.cause != "request" and wake.at < now - OVERDUE]
         counts = Counter(job.status for job in jobs)
@@ -59,7 +59,9 @@ class Look(Collector):
         )
         yield _gauge("jobledger_due_jobs", "Jobs whose time has come.", len(wakes))
         yield _gauge("jobledger_overdue_jobs", "Jobs due for more than 30 s.", len(late))
-        yield _gauge("jobledger_open_runs", "Runs under way, on any node.", len(heads.open_runs()))
+        yield _gauge(
+            "jobledger_open_runs", "Runs under way, on any node.", len(job_cache.open_runs())
+        )
         yield _gauge(
             "jobledger_dispatcher_running",
             "1 while what is due is run, else 0.",
@@ -89,9 +91,9 @@ class Look(Collector):
             "jobledger_deliveries_failed", "Deliveries and notices not delivered.", failed
         )
 
-    def _copies(self) -> Iterator[Metric]:
+    def _read_models(self) -> Iterator[Metric]:
         end = self._parts.ledger.writer.position
-        standings = self._parts.copies.standings()
+        standings = self._parts.read_models.standings()
         yield _labelled(
             GaugeMetricFamily(
                 "jobledger_copy_lag_events", "Events that a copy is behind.", labels=["copy"]
@@ -108,7 +110,7 @@ class Look(Collector):
     def _storms(self) -> Iterator[Metric]:
         """Left out while the copies cannot be asked: the other numbers are wanted then."""
         try:
-            count = self._parts.copies.open_storm_count()
+            count = self._parts.read_models.open_storm_count()
         except Unavailable:
             return
         yield _gauge("jobledger_open_storms", "Storms that are not over.", count)
@@ -121,7 +123,7 @@ class Look(Collector):
         )
 
     def _nodes(self) -> Iterator[Metric]:
-        pool, dispatcher = self._parts.ledger.book.pool(), self._parts.dispatcher
+        pool, dispatcher = self._parts.ledger.event_store.pool_stats(), self._parts.dispatcher
         health = dispatcher.health() if dispatcher is not None else {}
         yield _labelled(
             GaugeMetricFamily(
@@ -149,8 +151,8 @@ class Look(Collector):
         with self._counting:
             end = self._parts.ledger.writer.position
             if end > self._counted:
-                book = self._parts.ledger.book
-                self._topics.update(book.topic_counts(after=self._counted, upto=end))
+                event_store = self._parts.ledger.event_store
+                self._topics.update(event_store.topic_counts(after=self._counted, upto=end))
                 self._counted = end
             return Counter(self._topics)
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Histogram
 
-from ledger.store.instrumentation import Batch, Unwatched
+from ledger.store.instrumentation import CommandBatch, NoInstrumentation
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAG_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
-class Measures(Unwatched):
+class Histograms(NoInstrumentation):
     """Watches the writer and the dispatcher; its histograms lie in a registry of the caller's."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -42,7 +42,7 @@ class Measures(Unwatched):
             registry=registry,
         )
 
-    def took_batch(self, batch: Batch) -> None:
+    def took_batch(self, batch: CommandBatch) -> None:
         """Called by the writer."""
         self._batch.observe(batch.command_count)
         for seconds in batch.waited_seconds:

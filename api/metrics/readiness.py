@@ -9,8 +9,8 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
-from api.bootstrap import Parts
-from ledger.application.unit_of_work import Unit
+from api.bootstrap import ServerParts
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.clock import MAX_SKEW
 from ledger.dispatch.recovery_driver import RecoveryDriver
 from ledger.errors import LedgerError, Unavailable
@@ -32,7 +32,7 @@ class Readiness:
     behind.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: ServerParts) -> None:
         self._parts = parts
         self._elapsed = parts.ledger.clock.elapsed
         self._late = Lateness()
@@ -63,12 +63,12 @@ class Readiness:
 
     async def _look(self) -> Told:
         parts = self._parts
-        copies = parts.copies.health()
-        late = self._late.of(copies, parts.ledger.writer.position, self._elapsed())
+        read_models = parts.read_models.health()
+        late = self._late.of(read_models, parts.ledger.writer.position, self._elapsed())
         lost = await run_sync(ghosts, parts.ledger)
         dispatcher = parts.dispatcher.health() if parts.dispatcher is not None else None
         problems = [
-            *_of_copies(copies),
+            *_of_read_models(read_models),
             *late,
             *_of_ghosts(lost[:MAX_GHOSTS]),
             *_of_dispatcher(dispatcher),
@@ -80,7 +80,9 @@ class Readiness:
             "sandbox": parts.is_sandbox,
             "problems": problems,
             "position": parts.ledger.writer.position,
-            "copies": [{name: model[name] for name in _SHOWN_OF_COPIES} for model in copies],
+            "read_models": [
+                {name: model[name] for name in _SHOWN_OF_READ_MODELS} for model in read_models
+            ],
             "dispatcher": dispatcher and {name: dispatcher[name] for name in _SHOWN_OF_DISPATCHER},
             "ghosts": [ghost["id"] for ghost in lost[:MAX_GHOSTS]],
         }
@@ -95,9 +97,9 @@ class Lateness:
     def __init__(self) -> None:
         self._aims: dict[str, tuple[int, float]] = {}
 
-    def of(self, copies: Iterable[Told], end: int, elapsed: float) -> list[str]:
+    def of(self, read_models: Iterable[Told], end: int, elapsed: float) -> list[str]:
         """The copies that are late, in words."""
-        return [problem for model in copies for problem in self._late(model, end, elapsed)]
+        return [problem for model in read_models for problem in self._late(model, end, elapsed)]
 
     def _late(self, model: Told, end: int, elapsed: float) -> Iterator[str]:
         name, position = model["name"], model["position"]
@@ -111,11 +113,11 @@ class Lateness:
             )
 
 
-_SHOWN_OF_COPIES = ("name", "version", "position", "state", "broken_at")
+_SHOWN_OF_READ_MODELS = ("name", "version", "position", "state", "broken_at")
 _SHOWN_OF_DISPATCHER = ("state", "open_runs", "lag_seconds")
 
 
-async def _require_commands(parts: Parts) -> None:
+async def _require_commands(parts: ServerParts) -> None:
     """A command that changes nothing goes the way of all: through the queue, past the writer, and
     after an append that failed to the disk.
     """
@@ -131,12 +133,12 @@ async def _require_commands(parts: Parts) -> None:
         raise Unavailable(answer.message)
 
 
-def _nothing(_: Unit) -> None:
+def _nothing(_: UnitOfWork) -> None:
     """What is asked to see whether commands are answered."""
 
 
-def _of_copies(copies: list[Told]) -> Iterator[str]:
-    for model in copies:
+def _of_read_models(read_models: list[Told]) -> Iterator[str]:
+    for model in read_models:
         if model["broken_at"] is not None:
             yield f"The copy {model['name']} stopped at position {model['broken_at']}."
         elif model["state"] == "stopped":

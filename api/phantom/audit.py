@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ledger.errors import JobNotFound
 from ledger.store.audit_query import AuditQuery
-from ledger.store.event_queries import Reading
+from ledger.store.event_queries import EventQueries
 
 ACTIONS: Mapping[str, str] = {
     "job.scheduled": "create",
@@ -38,7 +38,7 @@ READ = (*STATUSES, "job.imported", "job.run_requested")
 Event = Mapping[str, Any]
 
 
-def entries(reading: Reading, job_id: UUID, limit: int) -> list[dict[str, Any]]:
+def entries(reading: EventQueries, job_id: UUID, limit: int) -> list[dict[str, Any]]:
     """Up to `limit` entries of a job, deleted or not. Refuses JobNotFound when there never was one.
 
     Every status stands in the events themselves, so no state is folded.
@@ -56,7 +56,7 @@ def entries(reading: Reading, job_id: UUID, limit: int) -> list[dict[str, Any]]:
     return list(islice(shown, limit))
 
 
-def _events(reading: Reading, query: AuditQuery, limit: int) -> list[Event]:
+def _events(reading: EventQueries, query: AuditQuery, limit: int) -> list[Event]:
     """Enough of them, newest first, for `limit` entries and the event before the last of them."""
     found: list[Event] = []
     count = 0
@@ -68,7 +68,7 @@ def _events(reading: Reading, query: AuditQuery, limit: int) -> list[Event]:
     return found
 
 
-def _name_of(reading: Reading, job_id: UUID) -> str:
+def _name_of(reading: EventQueries, job_id: UUID) -> str:
     """The job's last name: of the newest event that gives one."""
     topics = ("job.scheduled", "job.amended")
     for event in reading.export(AuditQuery(stream=job_id, topics=topics, order="desc")):

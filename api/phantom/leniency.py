@@ -5,20 +5,20 @@ from __future__ import annotations
 from uuid import UUID
 
 from ledger.application.batch import Command
-from ledger.application.commands.jobs import Answer
-from ledger.application.unit_of_work import Unit
+from ledger.application.commands.jobs import CommandResult
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job.view import view
 from ledger.errors import JobFailed
 
 
-def unless_failed(command: Command[Answer], job_id: UUID) -> Command[Answer]:
+def unless_failed(command: Command[CommandResult], job_id: UUID) -> Command[CommandResult]:
     """A pause that leaves a failed job as it is: the ledger's refusal becomes "no change"."""
 
-    def decide(unit: Unit) -> Answer:
+    def decide(unit: UnitOfWork) -> CommandResult:
         try:
             return command(unit)
         except JobFailed:
             job = unit.job(job_id)
-            return Answer(job_id, view(job), False, job.version)
+            return CommandResult(job_id, view(job), False, job.version)
 
     return decide

@@ -6,8 +6,8 @@ from typing import Any
 
 from api.phantom.shapes import job_of, summary_of
 from projections.models.jobs.queries import MAX_PAGE, JobFilter
-from projections.queries import Answers
-from projections.read_models import Copies
+from projections.queries import Queries
+from projections.read_models import ReadModels
 
 MAX_LISTED = 10_000
 """Jobs in one answer: Phantom's list has no pages. With more, the oldest are left out, and the
@@ -15,15 +15,18 @@ summary's total tells; `/v1/jobs` has pages.
 """
 
 
-def listing(answers: Answers, copies: Copies) -> dict[str, Any]:
+def listing(answers: Queries, read_models: ReadModels) -> dict[str, Any]:
     """`{summary, jobs}`. Refuses Behind."""
-    answers.see(None, None, "jobs", "runs")
+    answers.resolve(None, None, "jobs", "runs")
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     while len(found) < MAX_LISTED:
         asked = JobFilter(cursor=cursor, limit=MAX_PAGE, is_newest_first=True)
-        page, cursor = copies.jobs(asked)
+        page, cursor = read_models.jobs(asked)
         found.extend(map(job_of, page))
         if cursor is None:
             break
-    return {"summary": summary_of(copies.summary(), copies.failing_count()), "jobs": found}
+    return {
+        "summary": summary_of(read_models.summary(), read_models.failing_count()),
+        "jobs": found,
+    }

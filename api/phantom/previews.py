@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from api.phantom import bodies
-from api.phantom.refusals import told
+from api.phantom.refusals import phantom_body
 from ledger.clock import rfc3339
 from ledger.domain.job.spec import read_schedule
 from ledger.domain.schedule.recurrence import describe, next_fire, require_fires
@@ -23,7 +23,7 @@ def preview(body: bodies.SchedulePreviewBody, now: datetime) -> dict[str, Any]:
         schedule = read_schedule(bodies.schedule_of(body.schedule), rfc3339(now))
         require_fires(schedule, now=now)
     except Invalid as refusal:
-        error = told(refusal.code, refusal.message)
+        error = phantom_body(refusal.code, refusal.message)
         return {"nextRunAt": None, "humanReadable": None, "error": error}
     fire = next_fire(schedule, after=now)
     return {

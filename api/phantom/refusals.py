@@ -33,11 +33,11 @@ def is_phantoms(path: str) -> bool:
 
 def refusal(status: int, code: str, detail: str, headers: Mapping[str, str]) -> Response:
     """The ledger's refusal as Phantom says it."""
-    body = orjson.dumps({"error": told(code, detail)})
+    body = orjson.dumps({"error": phantom_body(code, detail)})
     known = 400 if status == 422 and code != NOT_UNDERSTOOD else status
     return Response(body, known, dict(headers), "application/json")
 
 
-def told(code: str, detail: str) -> str:
+def phantom_body(code: str, detail: str) -> str:
     """What a person reads; schedules that cannot be are called what Phantom calls them."""
     return f"invalid schedule: {detail}" if code in BAD_SCHEDULES else detail

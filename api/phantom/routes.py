@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import JobId, UsesDoor, plain
+from api.http.context import InContext, JobId, plain
 from api.http.errors import WordsNotUnderstood
-from api.phantom import openapi as papers
+from api.phantom import openapi as docs_runner
 from api.phantom.audit import entries
 from api.phantom.bodies import (
     MAX_ENTRIES,
@@ -33,8 +33,8 @@ from api.phantom.shapes import job_of
 from api.schemas.bodies import ReasonBody, ResumeBody
 from api.security.auth import requires
 from ledger.application.commands import jobs as commands
-from ledger.application.commands.jobs import Answer
-from ledger.domain.job.job import Revival
+from ledger.application.commands.jobs import CommandResult
+from ledger.domain.job.job import ResumeOptions
 
 router = APIRouter(prefix=PREFIX, tags=["phantom"], responses=DOCUMENTED)
 
@@ -46,35 +46,35 @@ GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=Tru
 WITH_REASON = documented(ReasonBody, may_be_empty=True)
 
 
-@router.get("", dependencies=[requires("viewer")], responses={200: papers.LISTING})
-async def jobs(door: UsesDoor) -> Response:
+@router.get("", dependencies=[requires("viewer")], responses={200: docs_runner.LISTING})
+async def jobs(context: InContext) -> Response:
     """The counts and every job, newest first."""
-    return plain(await door.ask(listing, door.answers, door.parts.copies))
+    return plain(await context.ask(listing, context.answers, context.parts.read_models))
 
 
 @router.post(
     "",
     status_code=201,
     dependencies=[requires("operator")],
-    responses={201: papers.ONE_JOB},
+    responses={201: docs_runner.ONE_JOB},
     openapi_extra=documented(CreateBody),
 )
-async def create(body: GivenJob, door: UsesDoor) -> Response:
+async def create(body: GivenJob, context: InContext) -> Response:
     """Begin a job whose task goes to the agent."""
-    call = await door.call()
-    make = partial(door.ledger.schedule_command, spec_of(body), call)
-    return _one_job(await door.decide(make, call), status=201)
+    call = await context.call()
+    make = partial(context.ledger.schedule_command, spec_of(body), call)
+    return _one_job(await context.decide(make, call), status=201)
 
 
 @router.post(
     "/preview",
     dependencies=[requires("viewer")],
-    responses={200: papers.PREVIEW},
+    responses={200: docs_runner.PREVIEW},
     openapi_extra=documented(SchedulePreviewBody),
 )
-async def preview_schedule(body: GivenSchedule, door: UsesDoor) -> Response:
+async def preview_schedule(body: GivenSchedule, context: InContext) -> Response:
     """When a schedule would fire next, or why it cannot be."""
-    call = await door.call()
+    call = await context.call()
     return plain(await run_sync(preview, body, call.now))
 
 
@@ -82,7 +82,7 @@ async def preview_schedule(body: GivenSchedule, door: UsesDoor) -> Response:
     "/parse",
     status_code=422,
     dependencies=[requires("viewer")],
-    responses={422: papers.NOT_UNDERSTOOD},
+    responses={422: docs_runner.NOT_UNDERSTOOD},
     openapi_extra=documented(WordsBody),
 )
 async def parse(_: GivenWords) -> Response:
@@ -90,72 +90,76 @@ async def parse(_: GivenWords) -> Response:
     raise WordsNotUnderstood
 
 
-@router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: papers.ONE_JOB})
-async def job(job_id: JobId, door: UsesDoor) -> Response:
+@router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: docs_runner.ONE_JOB})
+async def job(job_id: JobId, context: InContext) -> Response:
     """One job."""
-    found = await door.ask(door.answers.job, job_id)
+    found = await context.ask(context.answers.job, job_id)
     return plain({"job": job_of(found["job"])})
 
 
 @router.delete(
     "/{job_id}",
     dependencies=[requires("operator")],
-    responses={200: papers.DELETED},
+    responses={200: docs_runner.DELETED},
     openapi_extra=WITH_REASON,
 )
-async def delete(job_id: JobId, body: GivenReason, door: UsesDoor) -> Response:
+async def delete(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """End a job and free its name; its audit stays."""
-    call = await door.call(body.reason)
-    await door.decide(partial(commands.delete, job_id, call), call)
+    call = await context.call(body.reason)
+    await context.decide(partial(commands.delete, job_id, call), call)
     return plain({"deleted": True})
 
 
-@router.get("/{job_id}/audit", dependencies=[requires("viewer")], responses={200: papers.AUDIT})
-async def audit(job_id: JobId, query: Annotated[AuditLimit, Query()], door: UsesDoor) -> Response:
+@router.get(
+    "/{job_id}/audit", dependencies=[requires("viewer")], responses={200: docs_runner.AUDIT}
+)
+async def audit(
+    job_id: JobId, query: Annotated[AuditLimit, Query()], context: InContext
+) -> Response:
     """What was done to a job, deleted or not: newest first."""
     limit = min(query.limit, MAX_ENTRIES)
-    return plain({"entries": await run_sync(entries, door.ledger.reading, job_id, limit)})
+    return plain({"entries": await run_sync(entries, context.ledger.queries, job_id, limit)})
 
 
 @router.post(
     "/{job_id}/pause",
     dependencies=[requires("operator")],
-    responses={200: papers.ONE_JOB},
+    responses={200: docs_runner.ONE_JOB},
     openapi_extra=WITH_REASON,
 )
-async def pause(job_id: JobId, body: GivenReason, door: UsesDoor) -> Response:
+async def pause(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Stop an active job from firing; one that is paused or failed stays as it is."""
-    call = await door.call(body.reason)
+    call = await context.call(body.reason)
     command = unless_failed(commands.pause(job_id, None, call), job_id)
-    return _one_job(await door.decide(lambda: command, call))
+    return _one_job(await context.decide(lambda: command, call))
 
 
 @router.post(
     "/{job_id}/resume",
     dependencies=[requires("operator")],
-    responses={200: papers.ONE_JOB},
+    responses={200: docs_runner.ONE_JOB},
     openapi_extra=documented(ResumeBody, may_be_empty=True),
 )
-async def resume(job_id: JobId, body: GivenResume, door: UsesDoor) -> Response:
+async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Response:
     """Bring a job back: a paused one always, a failed one with {"force": true}."""
-    call = await door.call(body.reason)
-    revival = Revival(force=body.force, run_at=body.run_at, run_now=body.run_now)
-    make = partial(door.ledger.resume_command, job_id, revival, call)
-    return _one_job(await door.decide(make, call))
+    call = await context.call(body.reason)
+    revival = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
+    make = partial(context.ledger.resume_command, job_id, revival, call)
+    return _one_job(await context.decide(make, call))
 
 
 @router.post(
     "/{job_id}/run",
     dependencies=[requires("operator")],
-    responses={200: papers.RESULT},
+    responses={200: docs_runner.RESULT},
     openapi_extra=WITH_REASON,
 )
-async def run(job_id: JobId, body: GivenReason, door: UsesDoor) -> Response:
+async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Run a job now, and wait for what comes out of it."""
-    call = await door.call(body.reason)
-    return plain(await run_to_end(door, job_id, call))
+    call = await context.call(body.reason)
+    return plain(await run_to_end(context, job_id, call))
 
 
-def _one_job(answer: Answer, *, status: int = 200) -> Response:
+def _one_job(answer: CommandResult, *, status: int = 200) -> Response:
     job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered
     return plain({"job": job_of(job)}, status)

@@ -6,34 +6,34 @@ from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
-from api.http.context import Door, decided
-from api.http.wait_for_run import Awaiting, unless_gone
+from api.http.context import RequestContext, decided
+from api.http.wait_for_run import RunWaiters, unless_gone
 from api.phantom.shapes import job_of
 from ledger.application.commands import jobs as commands
-from ledger.application.commands.jobs import Call
-from ledger.application.unit_of_work import Unit
+from ledger.application.commands.jobs import CommandContext
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job.view import view
 
 
-async def run_to_end(door: Door, job_id: UUID, call: Call) -> dict[str, Any]:
+async def run_to_end(context: RequestContext, job_id: UUID, call: CommandContext) -> dict[str, Any]:
     """`{result, job}`: the run's output or its error, and the job as it then is; null when that
     run was its last and it is deleted.
 
     Refuses as `run` does, and as waiting does (Awaiting.end_of_run). The run goes on when the
     client leaves.
     """
-    awaiting: Awaiting = door.request.app.state.awaiting
+    awaiting: RunWaiters = context.request.app.state.awaiting
     with awaiting.place(job_id) as place:
-        answer = await door.decide(partial(commands.request_run, job_id, call), call)
+        answer = await context.decide(partial(commands.request_run, job_id, call), call)
         job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered
         ending = awaiting.end_of_run(place, answer.version, job["policy"]["timeout_seconds"])
-        result = await unless_gone(door.request.receive, ending)
-    return {"result": result, "job": await _job_after(door, job_id)}
+        result = await unless_gone(context.request.receive, ending)
+    return {"result": result, "job": await _job_after(context, job_id)}
 
 
-async def _job_after(door: Door, job_id: UUID) -> dict[str, Any] | None:
-    def look(unit: Unit) -> dict[str, Any] | None:
+async def _job_after(context: RequestContext, job_id: UUID) -> dict[str, Any] | None:
+    def look(unit: UnitOfWork) -> dict[str, Any] | None:
         job = unit.job(job_id)
         return None if job.status == "deleted" or job.version == 0 else job_of(view(job))
 
-    return await decided(door.ledger, look)
+    return await decided(context.ledger, look)

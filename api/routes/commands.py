@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import JobId, UsesDoor
+from api.http.context import InContext, JobId
 from api.http.openapi import COMMAND
 from api.schemas.bodies import PauseBody, ReasonBody, ResumeBody
 from api.security.auth import requires
 from ledger.application.commands import jobs as commands
-from ledger.domain.job.job import Revival
+from ledger.domain.job.job import ResumeOptions
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["commands"])
 
@@ -29,10 +29,10 @@ GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=Tru
     responses={200: COMMAND},
     openapi_extra=documented(PauseBody, may_be_empty=True),
 )
-async def pause(job_id: JobId, body: GivenPause, door: UsesDoor) -> Response:
+async def pause(job_id: JobId, body: GivenPause, context: InContext) -> Response:
     """Stop a job from firing, until `until` or until it is resumed."""
-    call = await door.call(body.reason)
-    return await door.command(lambda: commands.pause(job_id, body.until, call), call)
+    call = await context.call(body.reason)
+    return await context.command(lambda: commands.pause(job_id, body.until, call), call)
 
 
 @router.post(
@@ -41,14 +41,14 @@ async def pause(job_id: JobId, body: GivenPause, door: UsesDoor) -> Response:
     responses={200: COMMAND},
     openapi_extra=documented(ResumeBody, may_be_empty=True),
 )
-async def resume(job_id: JobId, body: GivenResume, door: UsesDoor) -> Response:
+async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Response:
     """Bring a job back: a paused one always, a failed one with {"force": true}, a completed one
     never.
     """
-    call = await door.call(body.reason)
-    revival = Revival(force=body.force, run_at=body.run_at, run_now=body.run_now)
-    make = partial(door.ledger.resume_command, job_id, revival, call)
-    return await door.command(make, call)
+    call = await context.call(body.reason)
+    revival = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
+    make = partial(context.ledger.resume_command, job_id, revival, call)
+    return await context.command(make, call)
 
 
 @router.post(
@@ -58,7 +58,7 @@ async def resume(job_id: JobId, body: GivenResume, door: UsesDoor) -> Response:
     responses={202: COMMAND},
     openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
-async def run(job_id: JobId, body: GivenReason, door: UsesDoor) -> Response:
+async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Ask the dispatcher for one run now."""
-    call = await door.call(body.reason)
-    return await door.command(lambda: commands.request_run(job_id, call), call, status=202)
+    call = await context.call(body.reason)
+    return await context.command(lambda: commands.request_run(job_id, call), call, status=202)

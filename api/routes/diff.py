@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.http.context import UsesDoor, plain
+from api.http.context import InContext, plain
 from api.http.openapi import DIFF
 from api.schemas.queries import DiffQuery
 from api.security.auth import requires
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1", tags=["audit"])
 
 
 @router.get("/diff", dependencies=[requires("viewer")], responses={200: DIFF})
-async def diff(query: Annotated[DiffQuery, Query()], door: UsesDoor) -> Response:
+async def diff(query: Annotated[DiffQuery, Query()], context: InContext) -> Response:
     """The jobs that were made, deleted or changed, each field with its last change."""
     filters = query.model_dump(exclude={"begin", "to"})
-    return plain(await door.ask(door.answers.diff, query.begin, query.to, **filters))
+    return plain(await context.ask(context.answers.diff, query.begin, query.to, **filters))

@@ -11,14 +11,14 @@ from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from api.http import formats as export
-from api.http.context import Door, UsesDoor, plain
+from api.http.context import InContext, RequestContext, plain
 from api.http.openapi import AUDIT
 from api.schemas.bodies import DEFAULT_PAGE
 from api.schemas.queries import EventFilters, EventsQuery
 from api.security.auth import requires
 from ledger.errors import InvalidField
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from projections.history.audit import Stretch
+from projections.history.audit import PositionRange
 from projections.models.jobs.queries import read_cursor
 
 router = APIRouter(prefix="/v1", tags=["audit"])
@@ -27,9 +27,9 @@ WRITERS = {"jsonl": export.jsonl, "csv": export.csv_rows}
 
 
 @router.get("/events", dependencies=[requires("viewer")], responses={200: AUDIT})
-async def events(query: Annotated[EventsQuery, Query()], door: UsesDoor) -> Response:
+async def events(query: Annotated[EventsQuery, Query()], context: InContext) -> Response:
     """The events that match every filter given; read from the book itself."""
-    return await ANSWERS[query.format](door, query, audit_query(query))
+    return await ANSWERS[query.format](context, query, audit_query(query))
 
 
 def audit_query(query: EventsQuery) -> AuditQuery:
@@ -51,16 +51,16 @@ def filters_of(query: EventFilters) -> AuditQuery:
     )
 
 
-async def _page(door: Door, query: EventsQuery, audit: AuditQuery) -> Response:
+async def _page(context: RequestContext, query: EventsQuery, audit: AuditQuery) -> Response:
     limit = query.limit or DEFAULT_PAGE
     if limit > MAX_PAGE:
         raise InvalidField("limit", f"must be at most {MAX_PAGE} with format json")
     asked = replace(audit, limit=limit)
-    return plain(await door.ask(door.answers.audit, asked, _stretch(query), **_after(query)))
+    return plain(await context.ask(context.answers.audit, asked, _stretch(query), **_after(query)))
 
 
-async def _file(door: Door, query: EventsQuery, audit: AuditQuery) -> Response:
-    found = await door.ask(door.answers.export, audit, _stretch(query), **_after(query))
+async def _file(context: RequestContext, query: EventsQuery, audit: AuditQuery) -> Response:
+    found = await context.ask(context.answers.export, audit, _stretch(query), **_after(query))
     return StreamingResponse(
         iterate_in_threadpool(WRITERS[query.format](islice(found, query.limit))),
         media_type=export.MEDIA_TYPES[query.format],
@@ -68,8 +68,8 @@ async def _file(door: Door, query: EventsQuery, audit: AuditQuery) -> Response:
     )
 
 
-def _stretch(query: EventsQuery) -> Stretch:
-    return Stretch(query.since, query.until)
+def _stretch(query: EventsQuery) -> PositionRange:
+    return PositionRange(query.since, query.until)
 
 
 def _after(query: EventsQuery) -> dict[str, Any]:

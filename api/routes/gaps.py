@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.http.context import UsesDoor, plain
+from api.http.context import InContext, plain
 from api.http.openapi import GAPS
 from api.schemas.queries import GapsQuery
 from api.security.auth import requires
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/gaps", tags=["gaps"])
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: GAPS})
-async def gaps(query: Annotated[GapsQuery, Query()], door: UsesDoor) -> Response:
+async def gaps(query: Annotated[GapsQuery, Query()], context: InContext) -> Response:
     """The recorded gaps, the newest first; beside the first page those that are open."""
     asked = GapFilter(**query.filters())
-    return plain(await door.ask(door.answers.gaps, asked, **query.when()))
+    return plain(await context.ask(context.answers.gaps, asked, **query.when()))

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import UsesDoor, all_decided, plain
+from api.http.context import InContext, all_decided, plain
 from api.http.errors import LONGEST_TEXT
 from api.http.openapi import IMPORTED
 from api.schemas.bodies import ImportBody
 from api.security.auth import requires
-from ledger.application.commands.jobs import Answer
+from ledger.application.commands.jobs import CommandResult
 from ledger.errors import LedgerError
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
@@ -30,26 +30,26 @@ GivenImport = Annotated[ImportBody, Depends(body_of(ImportBody))]
     responses={200: IMPORTED},
     openapi_extra=documented(ImportBody),
 )
-async def take_over(body: GivenImport, door: UsesDoor) -> Response:
+async def take_over(body: GivenImport, context: InContext) -> Response:
     """Take over jobs of another scheduler, each in an append of its own or refused by itself; with
     `dry_run` only say what would become of them.
     """
-    call, ledger = await door.call(), door.ledger
+    call, ledger = await context.call(), context.ledger
     make = partial(ledger.take_over_commands, body.origin, body.jobs, call, dry_run=body.dry_run)
     arriving, commands = await run_sync(make)
     results = await all_decided(ledger, commands)
     found = await run_sync(ledger.taken_over, arriving, results)
-    return plain(_told(body.jobs, found) | {"position": door.position()})
+    return plain(_told(body.jobs, found) | {"position": context.position()})
 
 
-def _told(jobs: Sequence[object], found: Sequence[Answer | LedgerError]) -> dict[str, Any]:
+def _told(jobs: Sequence[object], found: Sequence[CommandResult | LedgerError]) -> dict[str, Any]:
     """What became of each job, and how many were taken over."""
     told = [_of(given, result) for given, result in zip(jobs, found, strict=True)]
     refused = sum("refusal" in one for one in told)
     return {"jobs": told, "imported": len(told) - refused, "refused": refused}
 
 
-def _of(given: object, result: Answer | LedgerError) -> dict[str, Any]:
+def _of(given: object, result: CommandResult | LedgerError) -> dict[str, Any]:
     named = given.get("origin_id") if isinstance(given, Mapping) else None
     origin = {"origin_id": named[:LONGEST_TEXT] if isinstance(named, str) else None}
     if isinstance(result, LedgerError):

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented, read_object
-from api.http.context import JobId, UsesDoor, one_job, plain
+from api.http.context import InContext, JobId, one_job, plain
 from api.http.openapi import COMMAND, ONE_JOB, listed
 from api.schemas.bodies import JobPatch, JobSpec, Plain, ReasonBody
 from api.schemas.queries import JobsQuery, TimedQuery
@@ -29,25 +29,25 @@ GivenObject = Annotated[Plain, Depends(read_object)]
     responses={201: COMMAND},
     openapi_extra=documented(JobSpec),
 )
-async def schedule(spec: GivenObject, caller: UsesCaller, door: UsesDoor) -> Response:
+async def schedule(spec: GivenObject, caller: UsesCaller, context: InContext) -> Response:
     """Begin a job. Only admins may give one a command to run."""
     caller.require_may_run(spec.get("executor"))
-    call = await door.call()
-    make = partial(door.ledger.schedule_command, spec, call)
-    return await door.command(make, call, status=201)
+    call = await context.call()
+    make = partial(context.ledger.schedule_command, spec, call)
+    return await context.command(make, call, status=201)
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("jobs")})
-async def jobs(query: Annotated[JobsQuery, Query()], door: UsesDoor) -> Response:
+async def jobs(query: Annotated[JobsQuery, Query()], context: InContext) -> Response:
     """The jobs, in the order they were made, as they are or as they stood."""
     asked = JobFilter(**query.filters())
-    return plain(await door.ask(door.answers.jobs, asked, **query.when()))
+    return plain(await context.ask(context.answers.jobs, asked, **query.when()))
 
 
 @router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: ONE_JOB})
-async def job(job_id: JobId, query: Annotated[TimedQuery, Query()], door: UsesDoor) -> Response:
+async def job(job_id: JobId, query: Annotated[TimedQuery, Query()], context: InContext) -> Response:
     """One job, as it is, or as it stood."""
-    found = await door.ask(door.answers.job, job_id, **query.when())
+    found = await context.ask(context.answers.job, job_id, **query.when())
     return one_job(found["job"])
 
 
@@ -57,14 +57,16 @@ async def job(job_id: JobId, query: Annotated[TimedQuery, Query()], door: UsesDo
     responses={200: COMMAND},
     openapi_extra=documented(JobPatch),
 )
-async def amend(job_id: JobId, patch: GivenObject, caller: UsesCaller, door: UsesDoor) -> Response:
+async def amend(
+    job_id: JobId, patch: GivenObject, caller: UsesCaller, context: InContext
+) -> Response:
     """Change fields by a merge patch; the status never changes. Only admins may change a job that
     runs a command.
     """
     caller.require_may_run(patch.get("executor"))
-    call = await door.call()
+    call = await context.call()
     command = guarded(commands.amend(job_id, patch, call), job_id, caller)
-    return await door.command(lambda: command, call)
+    return await context.command(lambda: command, call)
 
 
 @router.delete(
@@ -76,8 +78,8 @@ async def amend(job_id: JobId, patch: GivenObject, caller: UsesCaller, door: Use
 async def delete(
     job_id: JobId,
     body: Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))],
-    door: UsesDoor,
+    context: InContext,
 ) -> Response:
     """End a job and free its name; its history stays."""
-    call = await door.call(body.reason)
-    return await door.command(lambda: commands.delete(job_id, call), call)
+    call = await context.call(body.reason)
+    return await context.command(lambda: commands.delete(job_id, call), call)

@@ -8,7 +8,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from api.http.context import UsesDoor
+from api.http.context import InContext
 from api.security.auth import cookie_name, count_wrong_secret, session_of, session_token
 from api.security.sessions import SESSION_LIFE, csrf_of, is_csrf
 from api.web.pages import asset, login_page, status_page
@@ -18,13 +18,13 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def index(request: Request, door: UsesDoor) -> Response:
+async def index(request: Request, context: InContext) -> Response:
     """What there is to see, or how to log in."""
     secret = session_of(request)
-    token = session_token(secret, door.parts)
+    token = session_token(secret, context.parts)
     if token is None:
         return HTMLResponse(login_page())
-    html = await run_sync(status_page, door.parts, token, csrf_of(secret))
+    html = await run_sync(status_page, context.parts, token, csrf_of(secret))
     return HTMLResponse(html)
 
 
@@ -36,36 +36,36 @@ async def static(name: str) -> Response:
 
 
 @router.get("/login")
-async def login_by_code(request: Request, door: UsesDoor, code: str = "") -> Response:
+async def login_by_code(request: Request, context: InContext, code: str = "") -> Response:
     """Log in with the one-time code that `jobledger serve` prints."""
-    secret = door.parts.sessions.redeem(code)
+    secret = context.parts.sessions.redeem(code)
     if secret is None:
-        count_wrong_secret(request, door.parts)
+        count_wrong_secret(request, context.parts)
         return HTMLResponse(login_page("This link was used, or is older than 15 minutes."), 401)
     return _welcome(request, secret)
 
 
 @router.post("/login")
-async def login_by_token(request: Request, door: UsesDoor) -> Response:
+async def login_by_token(request: Request, context: InContext) -> Response:
     """Log in with a token, through the form of the page."""
     _require_own_page(request)
     form = await _form(request)
-    now = door.ledger.clock.now()
-    token = door.parts.tokens.authenticate(form.get("token", "").strip(), now)
+    now = context.ledger.clock.now()
+    token = context.parts.tokens.authenticate(form.get("token", "").strip(), now)
     if token is None:
-        count_wrong_secret(request, door.parts)
+        count_wrong_secret(request, context.parts)
         return HTMLResponse(login_page("This token is unknown, expired or revoked."), 401)
-    return _welcome(request, door.parts.sessions.open(token))
+    return _welcome(request, context.parts.sessions.open(token))
 
 
 @router.post("/logout")
-async def logout(request: Request, door: UsesDoor) -> Response:
+async def logout(request: Request, context: InContext) -> Response:
     """End the session."""
     secret = session_of(request)
     form = await _form(request)
     if not is_csrf(form.get("csrf", ""), secret):
         raise Forbidden("The form is not of this session: reload the page and try again.")
-    door.parts.sessions.end(secret)
+    context.parts.sessions.end(secret)
     response = RedirectResponse("/", 303)
     response.delete_cookie(cookie_name(request), path="/")
     return response

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import Door, UsesDoor, decided, plain
+from api.http.context import InContext, RequestContext, decided, plain
 from api.http.openapi import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_REHEARSED, listed
 from api.schemas.bodies import ReasonBody
 from api.schemas.queries import Page, TimedQuery
@@ -34,9 +34,9 @@ BEGUN: dict[int | str, dict[str, Any]] = {200: RECOVERY_REHEARSED, 201: RECOVERY
     responses=BEGUN,
     openapi_extra=documented(RecoveryBody),
 )
-async def recover(body: GivenRecovery, door: UsesDoor) -> Response:
+async def recover(body: GivenRecovery, context: InContext) -> Response:
     """Bring back the failed jobs that are selected, one after the other."""
-    return await _begun(body.selector.selector(), body, door)
+    return await _begun(body.selector.selector(), body, context)
 
 
 @router.post(
@@ -46,26 +46,26 @@ async def recover(body: GivenRecovery, door: UsesDoor) -> Response:
     responses=BEGUN,
     openapi_extra=documented(TermsBody, may_be_empty=True),
 )
-async def resume_storm(storm_id: str, body: GivenTerms, door: UsesDoor) -> Response:
+async def resume_storm(storm_id: str, body: GivenTerms, context: InContext) -> Response:
     """Bring back the jobs that tripped in a storm and are failed of it still."""
-    members = await door.ask(door.answers.storm_members, storm_id)
-    return await _begun(members, body, door)
+    members = await context.ask(context.answers.storm_members, storm_id)
+    return await _begun(members, body, context)
 
 
 @router.get("/recoveries", dependencies=[requires("viewer")], responses={200: listed("recoveries")})
-async def recoveries(query: Annotated[Page, Query()], door: UsesDoor) -> Response:
+async def recoveries(query: Annotated[Page, Query()], context: InContext) -> Response:
     """The recoveries without their jobs, the newest first."""
-    return plain(await door.ask(door.answers.recoveries, **query.page()))
+    return plain(await context.ask(context.answers.recoveries, **query.page()))
 
 
 @router.get(
     "/recoveries/{recovery_id}", dependencies=[requires("viewer")], responses={200: ONE_RECOVERY}
 )
 async def recovery(
-    recovery_id: str, query: Annotated[TimedQuery, Query()], door: UsesDoor
+    recovery_id: str, query: Annotated[TimedQuery, Query()], context: InContext
 ) -> Response:
     """One recovery with what became of each of its jobs, as it is, or as it stood."""
-    return plain(await door.ask(door.answers.recovery, recovery_id, **query.when()))
+    return plain(await context.ask(context.answers.recovery, recovery_id, **query.when()))
 
 
 @router.post(
@@ -74,31 +74,31 @@ async def recovery(
     responses={200: RECOVERY_CHANGED},
     openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
-async def abort(recovery_id: str, body: GivenReason, door: UsesDoor) -> Response:
+async def abort(recovery_id: str, body: GivenReason, context: InContext) -> Response:
     """Stop a recovery: who is left stays failed. One that has ended is left as it is."""
-    call = await door.call(body.reason)
-    asked = door.ledger.recoveries
-    answer = await decided(door.ledger, await run_sync(asked.abort_command, recovery_id, call))
+    call = await context.call(body.reason)
+    asked = context.ledger.recoveries
+    answer = await decided(context.ledger, await run_sync(asked.abort_command, recovery_id, call))
     told = await run_sync(asked.answered, answer)
     return plain({"recovery": told, "changed": answer.changed, "position": told["position"]})
 
 
-async def _begun(selection: Selection, body: TermsBody, door: Door) -> Response:
+async def _begun(selection: Selection, body: TermsBody, context: RequestContext) -> Response:
     terms = body.terms()
     if body.dry_run:
-        return await _rehearsed(selection, body, door)
-    call = await door.call(body.reason)
-    asked = door.ledger.recoveries
+        return await _rehearsed(selection, body, context)
+    call = await context.call(body.reason)
+    asked = context.ledger.recoveries
     make = partial(asked.plan_command, selection, terms, call)
-    answer = await decided(door.ledger, await run_sync(make))
+    answer = await decided(context.ledger, await run_sync(make))
     told = await run_sync(asked.answered, answer)
     content = {"recovery": told, "changed": answer.changed, "position": told["position"]}
     return plain(content, 201, {"Location": f"/v1/recoveries/{told['id']}"})
 
 
-async def _rehearsed(selection: Selection, body: TermsBody, door: Door) -> Response:
-    call = await door.call(body.reason)
-    make = partial(door.ledger.recoveries.rehearsal_command, selection, body.terms(), call)
-    forecast = await decided(door.ledger, await run_sync(make))
-    plan = await run_sync(forecasts.told, forecast, call.now)
-    return plain({"plan": plan, "position": door.position()})
+async def _rehearsed(selection: Selection, body: TermsBody, context: RequestContext) -> Response:
+    call = await context.call(body.reason)
+    make = partial(context.ledger.recoveries.rehearsal_command, selection, body.terms(), call)
+    forecast = await decided(context.ledger, await run_sync(make))
+    plan = await run_sync(forecasts.forecast_view, forecast, call.now)
+    return plain({"plan": plan, "position": context.position()})

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.http.context import UsesDoor, plain
+from api.http.context import InContext, plain
 from api.http.openapi import RESUMES
 from api.schemas.queries import ResumesQuery
 from api.security.auth import requires
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/resumes", tags=["resumes"])
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: RESUMES})
-async def resumes(query: Annotated[ResumesQuery, Query()], door: UsesDoor) -> Response:
+async def resumes(query: Annotated[ResumesQuery, Query()], context: InContext) -> Response:
     """The force-resumes, the newest first, and how many of all that fit held."""
     asked = ResumeFilter(**query.filters())
-    return plain(await door.ask(door.answers.resumes, asked, **query.when()))
+    return plain(await context.ask(context.answers.resumes, asked, **query.when()))

@@ -12,13 +12,13 @@ from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
 from api.http.claims import claim as take
-from api.http.context import Door, UsesDoor, decided, plain
+from api.http.context import InContext, RequestContext, decided, plain
 from api.http.openapi import CLAIMED, COMMAND, HEARTBEAT, NOTHING_DUE
 from api.schemas.bodies import ClaimBody, FailureBody, HeartbeatBody, SuccessBody
 from api.security.auth import UsesReporter, requires, requires_run
 from ledger.application.batch import Command
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import Answer
+from ledger.application.commands.jobs import CommandResult
 from ledger.clock import rfc3339
 from ledger.dispatch.executors.output import Output, storable
 from ledger.dispatch.executors.signing import RunToken
@@ -49,10 +49,10 @@ GivenFailure = Annotated[FailureBody, Depends(body_of(FailureBody))]
     responses={200: CLAIMED, 204: NOTHING_DUE},
     openapi_extra=documented(ClaimBody),
 )
-async def claim(body: GivenClaim, door: UsesDoor) -> Response:
+async def claim(body: GivenClaim, context: InContext) -> Response:
     """Take the run that has been due longest in a queue, or wait for one."""
-    answer = await take(door, body)
-    return _handed(door, answer) if answer is not None else Response(status_code=204)
+    answer = await take(context, body)
+    return _handed(context, answer) if answer is not None else Response(status_code=204)
 
 
 @router.post(
@@ -61,12 +61,12 @@ async def claim(body: GivenClaim, door: UsesDoor) -> Response:
     responses={200: HEARTBEAT},
     openapi_extra=documented(HeartbeatBody, may_be_empty=True),
 )
-async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, door: UsesDoor) -> Response:
+async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, context: InContext) -> Response:
     """Say that the run is still being worked on. Never beyond the job's time-out."""
-    call = await door.call()
+    call = await context.call()
     run = reporter.token
     command = run_commands.heartbeat(run.job_id, run.run_id, body.lease_seconds, call)
-    until = await decided(door.ledger, command)
+    until = await decided(context.ledger, command)
     return plain({"run_id": run.run_id, "lease_until": rfc3339(until)})
 
 
@@ -76,14 +76,14 @@ async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, door: UsesDoor
     responses={200: COMMAND},
     openapi_extra=documented(SuccessBody, may_be_empty=True),
 )
-async def succeed(body: GivenSuccess, reporter: UsesReporter, door: UsesDoor) -> Response:
+async def succeed(body: GivenSuccess, reporter: UsesReporter, context: InContext) -> Response:
     """Report that the run succeeded, with what it has to say."""
 
     def outcome() -> OutcomeAfter:
-        output = door.parts.secrets.redact(body.output)
+        output = context.parts.secrets.redact(body.output)
         return lambda ms: _said(output, ms)
 
-    return await _finish(door, reporter.token, outcome)
+    return await _finish(context, reporter.token, outcome)
 
 
 @router.post(
@@ -92,33 +92,35 @@ async def succeed(body: GivenSuccess, reporter: UsesReporter, door: UsesDoor) ->
     responses={200: COMMAND},
     openapi_extra=documented(FailureBody),
 )
-async def fail(body: GivenFailure, reporter: UsesReporter, door: UsesDoor) -> Response:
+async def fail(body: GivenFailure, reporter: UsesReporter, context: InContext) -> Response:
     """Report that the run failed, and how."""
     if body.failure_class in UNREPORTABLE:
         raise InvalidField("failure_class", f"is never {body.failure_class} in a report")
     after = body.retry_after_seconds
-    retry_at = door.ledger.clock.now() + timedelta(seconds=after) if after is not None else None
+    retry_at = context.ledger.clock.now() + timedelta(seconds=after) if after is not None else None
 
     def outcome() -> OutcomeAfter:
-        told = door.parts.secrets.redact(body.error).encode(errors="replace")
+        told = context.parts.secrets.redact(body.error).encode(errors="replace")
         error = storable(told, ERROR_BYTES)
         failure_class = body.failure_class or class_of_text(f"{ERROR_PREFIX} {error}")
         return lambda ms: Failure(error, failure_class, None, retry_at, ms)
 
-    return await _finish(door, reporter.token, outcome)
+    return await _finish(context, reporter.token, outcome)
 
 
-async def _finish(door: Door, token: RunToken, outcome: Callable[[], OutcomeAfter]) -> Response:
+async def _finish(
+    context: RequestContext, token: RunToken, outcome: Callable[[], OutcomeAfter]
+) -> Response:
     """Record an outcome. `outcome` may be slow (it looks for secrets): it runs in a thread."""
-    call = await door.call()
+    call = await context.call()
 
-    def command() -> Command[Answer]:
+    def command() -> Command[CommandResult]:
         after = outcome()
         return run_commands.finish(
             token.job_id, token.run_id, lambda run: after(_lasted_ms(run, call.now)), call
         )
 
-    return await door.command(command, call)
+    return await context.command(command, call)
 
 
 def _lasted_ms(run: OpenRun, now: datetime) -> int:
@@ -134,9 +136,9 @@ def _said(text: str, duration_ms: int) -> Success | Failure:
     return Success(output.text, output.count_bytes, output.sha256, duration_ms)
 
 
-def _handed(door: Door, answer: Answer) -> Response:
+def _handed(context: RequestContext, answer: CommandResult) -> Response:
     job = cast(dict[str, Any], answer.job)
     run = job["open_run"] | {"timeout_seconds": job["policy"]["timeout_seconds"]}
-    holder = RunToken(run["run_id"], UUID(job["id"]), door.actor)
-    token = door.parts.signer.run_token(holder)
+    holder = RunToken(run["run_id"], UUID(job["id"]), context.actor)
+    token = context.parts.signer.run_token(holder)
     return plain({"run": run, "job": job, "token": token, "position": answer.position})

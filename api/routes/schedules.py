@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import UsesDoor, plain
+from api.http.context import InContext, plain
 from api.http.openapi import PREVIEW
 from api.schemas.bodies import PreviewBody
 from api.security.auth import requires
@@ -29,9 +29,9 @@ GivenPreview = Annotated[PreviewBody, Depends(body_of(PreviewBody))]
     responses={200: PREVIEW},
     openapi_extra=documented(PreviewBody),
 )
-async def preview(body: GivenPreview, door: UsesDoor) -> Response:
+async def preview(body: GivenPreview, context: InContext) -> Response:
     """The next fires of a schedule and what it says in words, or why it is refused."""
-    call = await door.call()
+    call = await context.call()
     return plain(await run_sync(_previewed, body, body.after or call.now))
 
 

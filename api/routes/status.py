@@ -8,7 +8,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api.http.context import UsesDoor, plain
+from api.http.context import InContext, plain
 from api.http.openapi import EVIDENCE, HEALTH, SUMMARY
 from api.metrics.readiness import Readiness
 from api.schemas.queries import TimedQuery
@@ -32,16 +32,16 @@ async def readyz(request: Request) -> Response:
 
 
 @router.get("/v1/summary", dependencies=[requires("viewer")], responses={200: SUMMARY})
-async def summary(query: Annotated[TimedQuery, Query()], door: UsesDoor) -> Response:
+async def summary(query: Annotated[TimedQuery, Query()], context: InContext) -> Response:
     """How many jobs stand where, what fires next, the newest failures; now, or then."""
-    return plain(await door.ask(door.answers.summary, **query.when()))
+    return plain(await context.ask(context.answers.summary, **query.when()))
 
 
 @router.get("/v1/evidence/head", dependencies=[requires("viewer")], responses={200: EVIDENCE})
-async def evidence_head(door: UsesDoor) -> Response:
+async def evidence_head(context: InContext) -> Response:
     """The last position and its chain value: what a checkpoint signs."""
-    book = door.ledger.book
-    last = await run_sync(book.tail_position)
-    found = await run_sync(lambda: book.read(after=last - 1, limit=1) if last else [])
-    chain = found[0].chain if found else genesis(book.ledger_id)
-    return plain({"ledger_id": str(book.ledger_id), "position": last, "chain": chain.hex()})
+    event_store = context.ledger.event_store
+    last = await run_sync(event_store.tail_position)
+    found = await run_sync(lambda: event_store.read(after=last - 1, limit=1) if last else [])
+    chain = found[0].chain if found else genesis(event_store.ledger_id)
+    return plain({"ledger_id": str(event_store.ledger_id), "position": last, "chain": chain.hex()})

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.http.context import UsesDoor, plain
+from api.http.context import InContext, plain
 from api.http.openapi import ONE_STORM, listed
 from api.schemas.queries import StormsQuery, TimedQuery
 from api.security.auth import requires
@@ -16,14 +16,16 @@ router = APIRouter(prefix="/v1/storms", tags=["storms"])
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("storms")})
-async def storms(query: Annotated[StormsQuery, Query()], door: UsesDoor) -> Response:
+async def storms(query: Annotated[StormsQuery, Query()], context: InContext) -> Response:
     """The storms, open and past, the newest first."""
-    return plain(await door.ask(door.answers.storms, only_open=query.open, **query.page()))
+    return plain(await context.ask(context.answers.storms, only_open=query.open, **query.page()))
 
 
 @router.get("/{storm_id}", dependencies=[requires("viewer")], responses={200: ONE_STORM})
-async def storm(storm_id: str, query: Annotated[TimedQuery, Query()], door: UsesDoor) -> Response:
+async def storm(
+    storm_id: str, query: Annotated[TimedQuery, Query()], context: InContext
+) -> Response:
     """One storm with its first failure, its jobs, its failures per minute, the fires it cost and
     who was told.
     """
-    return plain(await door.ask(door.answers.storm, storm_id, **query.when()))
+    return plain(await context.ask(context.answers.storm, storm_id, **query.when()))

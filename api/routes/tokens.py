@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import UsesDoor, plain
+from api.http.context import InContext, plain
 from api.http.openapi import TOKEN_MADE, TOKEN_REVOKED, listed
 from api.schemas.bodies import TokenBody
 from api.security.auth import requires
@@ -21,10 +21,10 @@ GivenToken = Annotated[TokenBody, Depends(body_of(TokenBody))]
 
 
 @router.get("", dependencies=[requires("admin")], responses={200: listed("tokens")})
-async def tokens(door: UsesDoor) -> Response:
+async def tokens(context: InContext) -> Response:
     """Every token, revoked ones too, without secrets."""
-    found = [token_view(row) for row in door.parts.tokens.listing()]
-    return plain({"tokens": found, "next": None, "position": door.position()})
+    found = [token_view(row) for row in context.parts.tokens.listing()]
+    return plain({"tokens": found, "next": None, "position": context.position()})
 
 
 @router.post(
@@ -34,27 +34,27 @@ async def tokens(door: UsesDoor) -> Response:
     responses={201: TOKEN_MADE},
     openapi_extra=documented(TokenBody),
 )
-async def create(body: GivenToken, door: UsesDoor) -> Response:
+async def create(body: GivenToken, context: InContext) -> Response:
     """Give out a token. Its secret is in this answer and nowhere else, so a repeated
     Idempotency-Key cannot repeat it: the name is taken then.
     """
-    call = await door.call()
-    make = door.parts.tokens.create
+    call = await context.call()
+    make = context.parts.tokens.create
     row, secret = await run_sync(make, body.name, body.role, body.kind, body.expires_at, call)
     return plain(
         {
             "token": token_view(row),
             "secret": secret,
             "changed": True,
-            "position": door.position(),
+            "position": context.position(),
         },
         201,
     )
 
 
 @router.delete("/{token}", dependencies=[requires("admin")], responses={200: TOKEN_REVOKED})
-async def revoke(token: str, door: UsesDoor) -> Response:
+async def revoke(token: str, context: InContext) -> Response:
     """End a token, named by its id or by its name."""
-    call = await door.call()
-    row, changed = await run_sync(door.parts.tokens.revoke, token, call)
-    return plain({"token": token_view(row), "changed": changed, "position": door.position()})
+    call = await context.call()
+    row, changed = await run_sync(context.parts.tokens.revoke, token, call)
+    return plain({"token": token_view(row), "changed": changed, "position": context.position()})

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.http import formats as export
 from api.http.bodies import body_of, documented
-from api.http.context import UsesDoor, plain
+from api.http.context import InContext, plain
 from api.http.openapi import WHAT_IF
 from api.schemas.what_if import WhatIfBody
 from api.security.auth import requires
@@ -27,13 +27,13 @@ GivenWhatIf = Annotated[WhatIfBody, Depends(body_of(WhatIfBody))]
     responses={200: WHAT_IF},
     openapi_extra=documented(WhatIfBody),
 )
-async def ask_what_if(body: GivenWhatIf, door: UsesDoor) -> Response:
+async def ask_what_if(body: GivenWhatIf, context: InContext) -> Response:
     """Walk what was recorded again under another policy; the jobs that would have fared differently
     come in pages, or all of them as CSV.
     """
     given = body.model_dump(exclude={"policy", "not_counts", "format", "cursor", "limit"})
     given["not_counting"] = body.not_counts
-    found = await door.ask(door.answers.what_if, body.policy, **given)
+    found = await context.ask(context.answers.what_if, body.policy, **given)
     return (
         _csv(found)
         if body.format == "csv"

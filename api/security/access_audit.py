@@ -10,11 +10,11 @@ from collections import OrderedDict
 
 from fastapi import Request
 
-from api.security.auth import CHANGING, Caller
+from api.security.auth import CHANGING, Principal
 from ledger.application.ledger import Ledger
-from ledger.application.unit_of_work import Unit
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.chance import new_id
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 from ledger.domain.streams.access import Attempt, access_stream
 from ledger.errors import LedgerError
 
@@ -23,7 +23,7 @@ MAX_REMEMBERED = 10_000
 LONGEST_PATH = 300
 
 
-class RefusedAccess:
+class AccessAudit:
     """Records refusals of one ledger, without anybody waiting for it."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -33,24 +33,24 @@ class RefusedAccess:
     def note(self, request: Request, error: LedgerError) -> None:
         """Record that a change was refused to whoever asks, unless that was said just now."""
         caller = getattr(request.state, "caller", None)
-        if not isinstance(caller, Caller) or request.method not in CHANGING:
+        if not isinstance(caller, Principal) or request.method not in CHANGING:
             return
         path = request.scope["path"][:LONGEST_PATH]
         if not self._is_news((caller.token.id, request.method, path)):
             return
         token = caller.token
         attempt = Attempt(token.id, token.role, request.method, path, error.message)
-        origin = Origin(
+        origin = EventMetadata(
             str(new_id()), caller.actor, caller.source, request.state.correlation_id, None
         )
         self._keep(attempt, origin)
 
-    def _keep(self, attempt: Attempt, origin: Origin) -> None:
+    def _keep(self, attempt: Attempt, origin: EventMetadata) -> None:
         now = self._ledger.clock.now()
 
-        def command(unit: Unit) -> None:
+        def command(unit: UnitOfWork) -> None:
             access = unit.access(access_stream(attempt.token_id))
-            access.refuse(attempt, now=now, by=origin)
+            access.refuse(attempt, now=now, metadata=origin)
 
         try:
             self._ledger.submit([command])

@@ -14,10 +14,10 @@ from api.http.errors import Unauthenticated
 from api.http.limits import Attempts
 from api.security.sessions import Sessions, is_csrf
 from ledger.application.batch import Command
-from ledger.application.commands.jobs import Answer
+from ledger.application.commands.jobs import CommandResult
 from ledger.application.ledger import Ledger
 from ledger.application.tokens import Tokens
-from ledger.application.unit_of_work import Unit
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.dispatch.executors.signing import RunToken, Signer
 from ledger.domain.metadata import Actor
 from ledger.errors import Forbidden
@@ -34,7 +34,7 @@ TOLD_SOURCES = ("cli", "mcp", "http")
 """What a client may say of itself; `ui` is what comes with a session's cookie."""
 
 
-class Doorkeeping(Protocol):
+class AuthParts(Protocol):
     """The parts of a server that know who may come in."""
 
     @property
@@ -50,7 +50,7 @@ class Doorkeeping(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Principal:
     """Someone known: their token, and the door they came through."""
 
     token: TokenRow
@@ -109,7 +109,7 @@ class RunHolder(Role):
     """A dependency that lets only those pass who hold the token of the run that the path names."""
 
     async def __call__(self, request: Request, run_id: str = "") -> None:
-        parts: Doorkeeping = request.app.state.parts
+        parts: AuthParts = request.app.state.parts
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         token = parts.signer.read_run_token(secret.strip()) if scheme.lower() == "bearer" else None
         if token is None:
@@ -132,15 +132,15 @@ def requires(role: str) -> Dependency:
     return dependency
 
 
-def caller_of(request: Request) -> Caller:
+def caller_of(request: Request) -> Principal:
     """Whom the route's role check let in."""
-    caller: Caller = request.state.caller
+    caller: Principal = request.state.caller
     return caller
 
 
-def asker_of(request: Request) -> Caller | Reporter:
+def principal_of(request: Request) -> Principal | Reporter:
     """Whoever was let in: how the audit names them stands in `actor`."""
-    asker: Caller | Reporter = request.state.caller
+    asker: Principal | Reporter = request.state.caller
     return asker
 
 
@@ -150,22 +150,22 @@ def reporter_of(request: Request) -> Reporter:
     return reporter
 
 
-UsesCaller = Annotated[Caller, Depends(caller_of)]
+UsesCaller = Annotated[Principal, Depends(caller_of)]
 UsesReporter = Annotated[Reporter, Depends(reporter_of)]
 
 
-def authenticate(request: Request) -> Caller:
+def authenticate(request: Request) -> Principal:
     """Who asks. Refuses Unauthenticated, TooManyAttempts, and a cookie without its CSRF word."""
-    parts: Doorkeeping = request.app.state.parts
+    parts: AuthParts = request.app.state.parts
     if "authorization" in request.headers:
-        return Caller(_bearer(request, parts), _told_source(request))
+        return Principal(_bearer(request, parts), _told_source(request))
     secret = session_of(request)
     token = session_token(secret, parts)
     if token is None:
         raise Unauthenticated("Nobody is known here without a header Authorization: Bearer jl_….")
     if request.method in CHANGING and not is_csrf(request.headers.get(CSRF_HEADER, ""), secret):
         raise Forbidden(f"A change with a session's cookie needs its {CSRF_HEADER} header.")
-    return Caller(token, "ui")
+    return Principal(token, "ui")
 
 
 def session_of(request: Request) -> str:
@@ -173,7 +173,7 @@ def session_of(request: Request) -> str:
     return request.cookies.get(cookie_name(request), "")
 
 
-def session_token(secret: str, parts: Doorkeeping) -> TokenRow | None:
+def session_token(secret: str, parts: AuthParts) -> TokenRow | None:
     """The living token behind a session's secret."""
     token_id = parts.sessions.token_of(secret)
     return parts.tokens.alive(token_id, parts.ledger.clock.now()) if token_id else None
@@ -184,22 +184,24 @@ def cookie_name(request: Request) -> str:
     return HOST_COOKIE if request.scope["scheme"] == "https" else COOKIE
 
 
-def count_wrong_secret(request: Request, parts: Doorkeeping) -> None:
+def count_wrong_secret(request: Request, parts: AuthParts) -> None:
     """Remember that this address showed a secret that opens nothing."""
     parts.attempts.failed(request.client.host if request.client else "unknown")
 
 
-def guarded(command: Command[Answer], job_id: UUID, caller: Caller) -> Command[Answer]:
+def guarded(
+    command: Command[CommandResult], job_id: UUID, caller: Principal
+) -> Command[CommandResult]:
     """A change of a job that only admins may make while the job runs a command."""
 
-    def decide(unit: Unit) -> Answer:
+    def decide(unit: UnitOfWork) -> CommandResult:
         caller.require_may_run(unit.job(job_id).executor)
         return command(unit)
 
     return decide
 
 
-def _bearer(request: Request, parts: Doorkeeping) -> TokenRow:
+def _bearer(request: Request, parts: AuthParts) -> TokenRow:
     scheme, _, secret = request.headers["authorization"].partition(" ")
     row = parts.tokens.authenticate(secret.strip(), parts.ledger.clock.now())
     if scheme.lower() != "bearer" or row is None:

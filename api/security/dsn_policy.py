@@ -6,10 +6,10 @@ from ipaddress import ip_address
 from urllib.parse import parse_qs
 
 from ledger.errors import StartRefused
-from ledger.store.postgres.dsn import Address, hosts_of, parts_of, require_readable
+from ledger.store.postgres.dsn import PostgresDsn, hosts_of, parts_of, require_readable
 
 
-def require_private_way(address: Address) -> None:
+def require_encrypted_dsn(address: PostgresDsn) -> None:
     """StartRefused for a database on another machine whose address does not say how the way to it
     is protected. `sslmode=verify-full` protects it; any other `sslmode` is somebody's decision.
     """

@@ -116,7 +116,7 @@ class EventStream(Response):
 
     def _read(self, query: AuditQuery) -> list[Frame]:
         ledger = self._tail.ledger
-        return frames_of(ledger.mapper.to_facts(ledger.book.find(query)))
+        return frames_of(ledger.mapper.to_recorded_events(ledger.event_store.find(query)))
 
     async def _beat(self, send: Send) -> None:
         if self._is_allowed():

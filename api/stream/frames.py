@@ -10,7 +10,7 @@ import orjson
 
 from ledger.store.audit_query import AuditQuery
 from ledger.store.event_queries import event_view
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 
 RETRY_MILLISECONDS = 2000
 """How long a client waits before it comes again."""
@@ -23,16 +23,16 @@ class Frame:
     """One event: what filters ask about, and the bytes that every client gets."""
 
     position: int
-    fact: Fact
+    fact: RecordedEvent
     content: bytes
 
 
-def frame_of(fact: Fact) -> Frame:
+def frame_of(fact: RecordedEvent) -> Frame:
     """An event, encoded."""
     return Frame(fact.position, fact, encode(fact.topic, event_view(fact), fact.position))
 
 
-def frames_of(facts: Sequence[Fact]) -> list[Frame]:
+def frames_of(facts: Sequence[RecordedEvent]) -> list[Frame]:
     """A page of events, encoded."""
     return [frame_of(fact) for fact in facts]
 
@@ -53,7 +53,7 @@ def has_filter(query: AuditQuery) -> bool:
     return query != AuditQuery()
 
 
-def matches(query: AuditQuery, fact: Fact) -> bool:
+def matches(query: AuditQuery, fact: RecordedEvent) -> bool:
     """Whether an event is one that the filters ask for, as the audit would say."""
     actor = fact.data["actor"]
     asked = (

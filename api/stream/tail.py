@@ -131,8 +131,8 @@ class Tail:
             await self._drained()
 
     def _read(self, after: int) -> list[Frame]:
-        recorded = self.ledger.book.read(after=after, limit=PAGE)
-        frames = frames_of(self.ledger.mapper.to_facts(recorded))
+        recorded = self.ledger.event_store.read(after=after, limit=PAGE)
+        frames = frames_of(self.ledger.mapper.to_recorded_events(recorded))
         self.encoded_count += len(frames)
         return frames
 

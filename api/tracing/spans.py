@@ -26,10 +26,16 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from api.tracing.trace_ids import Ids, RunPlace
+from api.tracing.trace_ids import Ids, RunTraceId
 from ledger.clock import Clock
 from ledger.domain.job.state import OpenRun
-from ledger.store.instrumentation import Batch, Ended, Sent, Unwatched, Watch
+from ledger.store.instrumentation import (
+    CommandBatch,
+    DeliverySent,
+    Instrumentation,
+    NoInstrumentation,
+    RunEnded,
+)
 
 MAX_LINKS = 128
 """Callers of one batch that its span names."""
@@ -43,11 +49,11 @@ NANOSECONDS = 1_000_000_000
 propagator = TraceContextTextMapPropagator()
 
 
-class Spans(Unwatched):
+class Spans(NoInstrumentation):
     """A watch that makes spans, and tells `also` what it hears."""
 
     def __init__(self, provider: TracerProvider, ids: Ids, clock: Clock) -> None:
-        self.also: Watch = Unwatched()
+        self.also: Instrumentation = NoInstrumentation()
         self.tracer = provider.get_tracer("jobledger")
         self._sampler = provider.sampler
         self._ids = ids
@@ -67,7 +73,7 @@ class Spans(Unwatched):
         self.also.waited_for_turn(seconds)
         self._turn_seconds += seconds
 
-    def took_batch(self, batch: Batch) -> None:
+    def took_batch(self, batch: CommandBatch) -> None:
         """One span a batch, under its first caller that is sampled, linked with all of them."""
         self.also.took_batch(batch)
         callers = [one for one in batch.callers if isinstance(one, SpanContext)][:MAX_LINKS]
@@ -110,7 +116,7 @@ class Spans(Unwatched):
         """Two spans in the run's own trace: the claim, from the step's beginning until now, and
         under it the run, until it has ended.
         """
-        place, step = RunPlace.of(run.run_id), get_current_span()
+        place, step = RunTraceId.of(run.run_id), get_current_span()
         attributes = _attributes(job_id, run)
         with self._ids.chosen(place.trace_id, place.claim_id):
             claim = self.tracer.start_span(
@@ -130,7 +136,7 @@ class Spans(Unwatched):
             self._open.popitem(last=False)
         return _traceparent(span)
 
-    def run_ended(self, run_id: str, ended: Ended) -> None:
+    def run_ended(self, run_id: str, ended: RunEnded) -> None:
         span = self._open.pop(run_id, None)
         if span is None:
             return
@@ -143,7 +149,7 @@ class Spans(Unwatched):
         is_measured = began_at is not None and ended.duration_ms is not None
         span.end((began_at or 0) + (ended.duration_ms or 0) * 1_000_000 if is_measured else None)
 
-    def delivered(self, sent: Sent) -> None:
+    def delivered(self, sent: DeliverySent) -> None:
         """A span under the run's, whichever node executed it."""
         self.also.delivered(sent)
         ended_at = self._now()
@@ -169,7 +175,7 @@ class Spans(Unwatched):
 
     def _place_in(self, run_id: str) -> SpanContext:
         """The run's span as its own node made it, and as sampled there."""
-        place = RunPlace.of(run_id)
+        place = RunTraceId.of(run_id)
         decision = self._sampler.should_sample(None, place.trace_id, "claim").decision
         is_sampled = decision is Decision.RECORD_AND_SAMPLE
         flags = TraceFlags(TraceFlags.SAMPLED if is_sampled else TraceFlags.DEFAULT)

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 
 @dataclass(frozen=True, slots=True)
-class RunPlace:
+class RunTraceId:
     """The ids of a run's trace, and of the spans of its claim and of its execution."""
 
     trace_id: int
@@ -23,7 +23,7 @@ class RunPlace:
     run_id: int
 
     @classmethod
-    def of(cls, run_id: str) -> RunPlace:
+    def of(cls, run_id: str) -> RunTraceId:
         """The same on every node, and after every restart."""
         return cls(UUID(run_id).int, _span_id(run_id, "claim"), _span_id(run_id, "run"))
 

@@ -9,13 +9,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
-from api.bootstrap import Parts
+from api.bootstrap import ServerParts
 from ledger.clock import rfc3339
 from ledger.errors import Unavailable
 from ledger.store.audit_query import AuditQuery
 from ledger.store.records import TokenRow
 from projections.models.jobs.queries import MAX_PAGE, JobFilter
-from projections.models.storms.failed_jobs import Struck, struck
+from projections.models.storms.failed_jobs import FailedInStorm, group_by_storm
 
 SHOWN_EVENTS = 20
 SHOWN_FAILED = 20
@@ -33,18 +33,18 @@ def login_page(problem: str | None = None) -> str:
     return _TEMPLATES.get_template("login.html").render(problem=problem)
 
 
-def status_page(parts: Parts, token: TokenRow, csrf: str) -> str:
+def status_page(parts: ServerParts, token: TokenRow, csrf: str) -> str:
     """How the ledger is now, for whoever holds `token`. Only reads; blocks for milliseconds."""
     storms = _storms(parts)
     together = {str(job.id) for one in storms for job in one.jobs}
     failed = [job for job in _failed(parts) if job["id"] not in together]
-    events = parts.ledger.reading.audit(AuditQuery(order="desc", limit=SHOWN_EVENTS)).events
+    events = parts.ledger.queries.audit(AuditQuery(order="desc", limit=SHOWN_EVENTS)).events
     return _TEMPLATES.get_template("status.html").render(
         token=token,
         csrf=csrf,
         is_sandbox=parts.is_sandbox,
         now=rfc3339(parts.ledger.clock.now().replace(microsecond=0)),
-        summary=parts.copies.summary(),
+        summary=parts.read_models.summary(),
         due=_due(parts),
         storms=storms,
         shown_of_a_storm=SHOWN_OF_A_STORM,
@@ -64,24 +64,26 @@ def asset(name: str) -> tuple[bytes, str]:
     return files("api.web").joinpath("static", name).read_bytes(), ASSETS[name]
 
 
-def _failed(parts: Parts) -> list[dict[str, Any]]:
+def _failed(parts: ServerParts) -> list[dict[str, Any]]:
     """The failed jobs, as many as are looked at."""
-    found, _ = parts.copies.jobs(JobFilter(status="failed", limit=MAX_PAGE))
+    found, _ = parts.read_models.jobs(JobFilter(status="failed", limit=MAX_PAGE))
     return found
 
 
-def _storms(parts: Parts) -> list[Struck]:
+def _storms(parts: ServerParts) -> list[FailedInStorm]:
     """The storms that jobs are failed of still; none while the copies cannot say."""
     try:
-        with parts.copies.reading() as questions:
-            return struck(questions, parts.ledger.heads.snapshot(), now=parts.ledger.clock.now())
+        with parts.read_models.reading() as questions:
+            return group_by_storm(
+                questions, parts.ledger.job_cache.snapshot(), now=parts.ledger.clock.now()
+            )
     except Unavailable:
         return []
 
 
-def _due(parts: Parts) -> list[dict[str, Any]]:
+def _due(parts: ServerParts) -> list[dict[str, Any]]:
     """The jobs that fire next."""
-    coming = ((job.next_run_at, job) for job in parts.ledger.heads.snapshot())
+    coming = ((job.next_run_at, job) for job in parts.ledger.job_cache.snapshot())
     waiting = [(at, str(job.id), job.name) for at, job in coming if at is not None and job.may_fire]
     return [
         {"at": rfc3339(at.replace(microsecond=0)), "id": job_id, "name": name}
@@ -89,7 +91,7 @@ def _due(parts: Parts) -> list[dict[str, Any]]:
     ]
 
 
-def _names(parts: Parts, events: list[dict[str, Any]]) -> dict[str, str]:
+def _names(parts: ServerParts, events: list[dict[str, Any]]) -> dict[str, str]:
     """The names of the living jobs that the events are about."""
-    heads = {str(job.id): job.name for job in parts.ledger.heads.snapshot()}
-    return {event["job_id"]: heads.get(event["job_id"], "") for event in events}
+    job_cache = {str(job.id): job.name for job in parts.ledger.job_cache.snapshot()}
+    return {event["job_id"]: job_cache.get(event["job_id"], "") for event in events}

@@ -6,27 +6,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ledger.application.unit_of_work import Unit
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.aggregate import Stream
-from ledger.store.records import Group
+from ledger.store.records import EventBatch
 
 T = TypeVar("T")
-Command = Callable[[Unit], T]
+Command = Callable[[UnitOfWork], T]
 """Loads what it needs from the unit, decides, and gives the answer; what it recorded is gathered
 after it.
 """
 
-NOTHING = Group(())
+NOTHING = EventBatch(())
 
 
 @dataclass(slots=True)
-class Decided:
+class Decision:
     """What one command answered (or met), what it wants appended, and the streams it changed."""
 
     command: Command[Any]
     result: Any = None
     error: BaseException | None = None
-    group: Group = NOTHING
+    batch: EventBatch = NOTHING
     changed: Sequence[Stream] = ()
     is_half_done: bool = False
 
@@ -36,24 +36,24 @@ class Decided:
         return self.result if self.error is None else self.error
 
 
-def decide_all(unit: Unit, commands: Sequence[Command[Any]]) -> list[Decided]:
+def decide_all(unit: UnitOfWork, commands: Sequence[Command[Any]]) -> list[Decision]:
     """Decide each command. One that fails after it has recorded something is set aside, and the
     others are decided anew without it: a mistake in one command must not take its neighbours
     along.
     """
-    set_aside: dict[int, Decided] = {}
+    set_aside: dict[int, Decision] = {}
     while True:
         decided = _decide_until_half_done(unit, commands, set_aside)
         if len(decided) == len(commands) and not (decided and decided[-1].is_half_done):
             return decided
         unit.roll_back()
-        set_aside[len(decided) - 1] = Decided(decided[-1].command, error=decided[-1].error)
+        set_aside[len(decided) - 1] = Decision(decided[-1].command, error=decided[-1].error)
 
 
 def _decide_until_half_done(
-    unit: Unit, commands: Sequence[Command[Any]], set_aside: dict[int, Decided]
-) -> list[Decided]:
-    decided: list[Decided] = []
+    unit: UnitOfWork, commands: Sequence[Command[Any]], set_aside: dict[int, Decision]
+) -> list[Decision]:
+    decided: list[Decision] = []
     for number, command in enumerate(commands):
         decided.append(set_aside.get(number) or _decide(unit, command))
         if decided[-1].is_half_done:
@@ -61,14 +61,14 @@ def _decide_until_half_done(
     return decided
 
 
-def _decide(unit: Unit, command: Command[Any]) -> Decided:
-    item = Decided(command)
+def _decide(unit: UnitOfWork, command: Command[Any]) -> Decision:
+    item = Decision(command)
     try:
         item.result = command(unit)
-        item.group, item.changed = unit.gather()
+        item.batch, item.changed = unit.collect()
     except Exception as error:  # noqa: BLE001  whatever it is, it is this command's answer
         item.error = error
         item.is_half_done = unit.has_pending
         if not item.is_half_done:
-            unit.abandon()
+            unit.discard()
     return item

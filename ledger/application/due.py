@@ -13,7 +13,7 @@ UNPAUSE = "unpause"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Wake:
+class DueItem:
     """When a job next needs the dispatcher, and why: request, fire, unpause or probe."""
 
     at: datetime
@@ -21,22 +21,22 @@ class Wake:
     job_id: UUID
 
 
-def wake_of(job: Job) -> Wake | None:
+def due_item_of(job: Job) -> DueItem | None:
     """What wakes a job next, or None while nothing will: a run is open, or it does not fire."""
     if job.open_run is not None:
         return None
     if job.status == "paused" and job.paused_until is not None:
-        return Wake(job.paused_until, UNPAUSE, job.id)
+        return DueItem(job.paused_until, UNPAUSE, job.id)
     if not job.enabled:
         return None
     if job.status == "failed" and job.probe_at is not None:
-        return Wake(job.probe_at, "probe", job.id)
+        return DueItem(job.probe_at, "probe", job.id)
     if job.status != "active":
         return None
     if job.is_run_requested:
-        return Wake(EPOCH, "request", job.id)
+        return DueItem(EPOCH, "request", job.id)
     return (
-        Wake(job.next_run_at + job.rules.jitter(job.id), "fire", job.id)
+        DueItem(job.next_run_at + job.parsed_policy.jitter(job.id), "fire", job.id)
         if job.next_run_at
         else None
     )

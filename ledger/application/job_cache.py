@@ -14,18 +14,18 @@ from datetime import datetime
 from itertools import count
 from uuid import UUID
 
-from ledger.application.due import Wake, wake_of
-from ledger.application.snapshots import freeze, thaw
+from ledger.application.due import DueItem, due_item_of
+from ledger.application.snapshots import dump_job, load_job
 from ledger.domain.job.job import Job
 from ledger.domain.job.state import OpenRun
-from ledger.store.event_store import Book
+from ledger.store.event_store import EventStore
 from ledger.store.mapper import EventMapper
 from ledger.store.records import LeaseRow
 
 PAGE = 2000
 
 
-class Heads:
+class JobCache:
     """Every live job's state, and what wakes next. The writer's thread changes it; others only
     ask.
     """
@@ -38,7 +38,7 @@ class Heads:
         self.saving_position = 0
         self.leases: dict[str, LeaseRow] = {}
         self._lease_change = 0
-        self._wakes: dict[int, tuple[Wake, int]] = {}
+        self._wakes: dict[int, tuple[DueItem, int]] = {}
         self._heap: list[tuple[datetime, int, UUID]] = []
         self._open: dict[int, tuple[UUID, OpenRun]] = {}
         self._numbers = count()
@@ -47,7 +47,7 @@ class Heads:
 
     # -- fed by the writer ----------------------------------------------------------------------
 
-    def settle(self, job: Job) -> None:
+    def put(self, job: Job) -> None:
         """Take in a job as the last commit left it."""
         self.changed.add(job.id)
         self._place(job)
@@ -58,7 +58,7 @@ class Heads:
                 self.jobs.pop(job.id, None)
             else:
                 self.jobs[job.id] = job
-            self._index(job, wake_of(job))
+            self._index(job, due_item_of(job))
 
     def note_lease(self, row: LeaseRow) -> None:
         """Take in how long a run lives whose work is done elsewhere."""
@@ -67,16 +67,16 @@ class Heads:
         else:
             self.leases[row.run_id] = row
 
-    def load_leases(self, book: Book) -> None:
+    def load_leases(self, event_store: EventStore) -> None:
         """The leases as the book holds them."""
         self.leases, self._lease_change = {}, 0
-        self.follow_leases(book)
+        self.follow_leases(event_store)
 
-    def follow_leases(self, book: Book) -> None:
+    def follow_leases(self, event_store: EventStore) -> None:
         """Take in the leases that were written since the last look, by other nodes too. One may be
         of a run whose start was not seen yet; those of runs whose end was seen are gone.
         """
-        changes = book.leases(after=self._lease_change)
+        changes = event_store.leases(after=self._lease_change)
         self._lease_change = changes.change
         for row in changes.rows:
             self.note_lease(row)
@@ -88,11 +88,11 @@ class Heads:
         with self._lock:
             self.jobs.pop(job_id, None)
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake whoever waits for something to be due."""
         self._bell.set()
 
-    def _index(self, job: Job, wake: Wake | None) -> None:
+    def _index(self, job: Job, wake: DueItem | None) -> None:
         key = job.id.int
         self._index_run(key, job)
         before = self._wakes.get(key)
@@ -110,18 +110,18 @@ class Heads:
         if before is not None and (job.open_run is None or job.open_run.run_id != before.run_id):
             self.leases.pop(before.run_id, None)  # whoever recorded its end
 
-    def _put(self, wake: Wake) -> None:
+    def _put(self, wake: DueItem) -> None:
         number = next(self._numbers)
         self._wakes[wake.job_id.int] = (wake, number)
         heapq.heappush(self._heap, (wake.at, number, wake.job_id))
 
     # -- asked by the dispatcher ----------------------------------------------------------------
 
-    def take_due(self, now: datetime, limit: int) -> list[Wake]:
+    def take_due(self, now: datetime, limit: int) -> list[DueItem]:
         """Up to `limit` wakes whose time has come, in order; each is given out once until its job
         changes.
         """
-        due: list[Wake] = []
+        due: list[DueItem] = []
         with self._lock:
             while self._heap and self._heap[0][0] <= now and len(due) < limit:
                 _, number, job_id = heapq.heappop(self._heap)
@@ -131,7 +131,7 @@ class Heads:
                     due.append(wake)
         return due
 
-    def give_back(self, wakes: Sequence[Wake]) -> None:
+    def give_back(self, wakes: Sequence[DueItem]) -> None:
         """Return wakes that could not be dealt with; those of jobs that have changed since are out
         of date.
         """
@@ -167,29 +167,29 @@ class Heads:
 
     # -- saved beside the book ------------------------------------------------------------------
 
-    def load(self, book: Book, mapper: EventMapper) -> None:
+    def load(self, event_store: EventStore, mapper: EventMapper) -> None:
         """Saved heads, then the tail of the book; the whole book when what was saved is
         unreadable.
         """
         try:
-            self._load_saved(book)
+            self._load_saved(event_store)
         except (ValueError, TypeError, KeyError, AttributeError):
             self.jobs.clear()
-        self.position = book.heads_position() if self.jobs else 0
-        self.catch_up(book, mapper)
-        self.load_leases(book)
+        self.position = event_store.snapshots_position() if self.jobs else 0
+        self.catch_up(event_store, mapper)
+        self.load_leases(event_store)
         for job in list(self.jobs.values()):
             self._place(job)
 
-    def _load_saved(self, book: Book) -> None:
-        for job_id, version, frozen in book.load_heads():
-            job = thaw(job_id, version, frozen)
+    def _load_saved(self, event_store: EventStore) -> None:
+        for job_id, version, frozen in event_store.load_snapshots():
+            job = load_job(job_id, version, frozen)
             if job is not None:
                 self.jobs[job_id] = job
 
-    def catch_up(self, book: Book, mapper: EventMapper) -> None:
+    def catch_up(self, event_store: EventStore, mapper: EventMapper) -> None:
         """Take in the events after `position`."""
-        while page := book.read(after=self.position, limit=PAGE):
+        while page := event_store.read(after=self.position, limit=PAGE):
             jobs_only = [item for item in page if item.topic.startswith("job.")]
             for recorded, event in zip(jobs_only, mapper.to_domain_events(jobs_only), strict=True):
                 job = self.jobs.get(event.originator_id)
@@ -222,7 +222,7 @@ class Heads:
         """
         for job_id in lot:
             job = self.jobs.get(job_id) or load(job_id)
-            yield job_id, job.version, None if is_gone(job) else freeze(job)
+            yield job_id, job.version, None if is_gone(job) else dump_job(job)
 
     def abandon_save(self, lot: Sequence[UUID]) -> None:
         """The save under way failed: what it covered is unsaved as before."""

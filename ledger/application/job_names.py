@@ -9,15 +9,15 @@ from collections.abc import Collection
 
 from ledger.domain.streams.names import NameReserved
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from ledger.store.event_store import Book
+from ledger.store.event_store import EventStore
 from ledger.store.mapper import EventMapper
 
 
-class KnownNames:
+class JobNameHistory:
     """The names of one ledger; kept as far as somebody asked. Any thread may ask."""
 
-    def __init__(self, book: Book, mapper: EventMapper) -> None:
-        self._book = book
+    def __init__(self, event_store: EventStore, mapper: EventMapper) -> None:
+        self._event_store = event_store
         self._mapper = mapper
         self._given: dict[str, list[tuple[int, str]]] = {}
         """By job, its names with the positions at which it got them, the oldest first."""
@@ -38,7 +38,7 @@ class KnownNames:
             query = AuditQuery(
                 topics=(NameReserved.TOPIC,), after_position=self._position, limit=MAX_PAGE
             )
-            page = self._mapper.to_facts(self._book.find(query))
+            page = self._mapper.to_recorded_events(self._event_store.find(query))
             for fact in page:
                 self._given.setdefault(fact.data["job_id"], []).append(
                     (fact.position, fact.data["name"])

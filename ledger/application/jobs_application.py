@@ -10,8 +10,8 @@ from eventsourcing.utils import Environment, EnvType
 
 from ledger.chance import Chance
 from ledger.store.codec import Codec, PlainJSON
-from ledger.store.event_store import Book
-from ledger.store.eventsourcing_adapter import BookRecorder
+from ledger.store.event_store import EventStore
+from ledger.store.eventsourcing_adapter import EventStoreRecorder
 from ledger.store.mapper import EventMapper
 
 
@@ -22,9 +22,9 @@ class Jobs(Application[UUID]):
 
     name = "jobledger"
 
-    def __init__(self, book: Book, chance: Chance) -> None:
-        self.book = book
-        self.event_mapper = EventMapper(Codec(chance.random_bytes, PlainJSON()), book.texts)
+    def __init__(self, event_store: EventStore, chance: Chance) -> None:
+        self.event_store = event_store
+        self.event_mapper = EventMapper(Codec(chance.random_bytes, PlainJSON()), event_store.texts)
         super().__init__()
 
     def construct_env(
@@ -39,4 +39,4 @@ class Jobs(Application[UUID]):
         return self.event_mapper
 
     def construct_recorder(self) -> ApplicationRecorder:
-        return BookRecorder(self.book)
+        return EventStoreRecorder(self.event_store)

@@ -13,25 +13,25 @@ from uuid import UUID
 from ledger.application.batch import Command
 from ledger.application.commands import imports
 from ledger.application.commands import jobs as commands
-from ledger.application.commands.jobs import Answer, Call, Idempotency
-from ledger.application.job_cache import Heads
+from ledger.application.commands.jobs import CommandContext, CommandResult, Idempotency
+from ledger.application.job_cache import JobCache
 from ledger.application.jobs_application import Jobs
 from ledger.application.recoveries.service import Recoveries
 from ledger.application.writer import Writer
 from ledger.chance import Chance
 from ledger.clock import Clock, rfc3339
-from ledger.domain.job.job import Job, Revival, job_id_of
+from ledger.domain.job.job import Job, ResumeOptions, job_id_of
 from ledger.domain.job.spec import parse_spec
-from ledger.domain.metadata import Actor, Origin
+from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.schedule.recurrence import planner
 from ledger.errors import LedgerError, Unavailable
 from ledger.store.dependencies import Limits
-from ledger.store.event_queries import Reading, fold_stream
-from ledger.store.open import Opened, join, own, place_of, read
-from ledger.store.postgres.dsn import Address
+from ledger.store.event_queries import EventQueries, fold_stream
+from ledger.store.open import Opened, open_owned, open_read_only, open_shared, place_of
+from ledger.store.postgres.dsn import PostgresDsn
 
 if TYPE_CHECKING:
-    from ledger.store.postgres.listener import Follower
+    from ledger.store.postgres.listener import ChangeListener
 
 T = TypeVar("T")
 
@@ -48,25 +48,25 @@ class Ledger:
 
     def __init__(self, opened: Opened, *, is_read_only: bool = False) -> None:
         self.place = opened.place
-        self.book = opened.book
+        self.event_store = opened.event_store
         self.clock = opened.around.clock
         self.chance = opened.around.chance
         self.limits = opened.around.limits
         self.lock = opened.lock
         self.is_read_only = is_read_only
         self._opened = opened
-        self._follower: Follower | None = None
-        self.jobs_application = Jobs(self.book, self.chance)
+        self._follower: ChangeListener | None = None
+        self.jobs_application = Jobs(self.event_store, self.chance)
         self.mapper = self.jobs_application.event_mapper
-        self.heads = Heads()
-        self.reading = Reading(self.book, self.mapper)
-        self.writer = Writer(self.book, self.mapper, self.heads, self.clock)
+        self.job_cache = JobCache()
+        self.queries = EventQueries(self.event_store, self.mapper)
+        self.writer = Writer(self.event_store, self.mapper, self.job_cache, self.clock)
         self.recoveries = Recoveries(self)
 
     @classmethod
     def open(
         cls,
-        data: str | Path | Address = "./data",
+        data: str | Path | PostgresDsn = "./data",
         *,
         clock: Clock | None = None,
         chance: Chance | None = None,
@@ -78,15 +78,15 @@ class Ledger:
         On PostgreSQL all nodes go by the database's clock, unless a clock is given.
         """
         place, allowed = place_of(data), limits or Limits()
-        if isinstance(place, Address):
-            opened = join(place, clock, chance, allowed)
+        if isinstance(place, PostgresDsn):
+            opened = open_shared(place, clock, chance, allowed)
         else:
-            opened = own(place, clock, chance, allowed)
+            opened = open_owned(place, clock, chance, allowed)
         with ExitStack() as failing:
             failing.callback(opened.close)
             ledger = cls(opened)
-            ledger.heads.load(ledger.book, ledger.mapper)
-            ledger.writer.position = ledger.heads.position
+            ledger.job_cache.load(ledger.event_store, ledger.mapper)
+            ledger.writer.position = ledger.job_cache.position
             failing.pop_all()
         ledger.writer.start()
         if opened.follow is not None:
@@ -96,10 +96,10 @@ class Ledger:
 
     @classmethod
     def open_read_only(
-        cls, data: str | Path | Address = "./data", *, clock: Clock | None = None
+        cls, data: str | Path | PostgresDsn = "./data", *, clock: Clock | None = None
     ) -> Self:
         """Read a ledger that other processes own. Commands are refused as Unavailable."""
-        return cls(read(place_of(data), clock), is_read_only=True)
+        return cls(open_read_only(place_of(data), clock), is_read_only=True)
 
     def __enter__(self) -> Self:
         return self
@@ -125,21 +125,28 @@ class Ledger:
     # -- commands -------------------------------------------------------------------------------
 
     def schedule(
-        self, spec: Mapping[str, Any] | None = None, /, *, call: Call | None = None, **fields: Any
-    ) -> Answer:
+        self,
+        spec: Mapping[str, Any] | None = None,
+        /,
+        *,
+        call: CommandContext | None = None,
+        **fields: Any,
+    ) -> CommandResult:
         """Begin a job. `fields` (or `spec`): name, schedule, task, executor, delivery, policy,
         tags, enabled, …
 
         Refuses NameTaken, ScheduleInvalid, ScheduleNeverFires, ScheduleInPast, InvalidField,
         UnknownField, JobLimit.
         """
-        return self.ask(self.schedule_command({**(spec or {}), **fields}, call or self.call()))
+        return self.execute(
+            self.schedule_command({**(spec or {}), **fields}, call or self.context())
+        )
 
     def amend(
-        self, job_id: UUID | str, patch: Mapping[str, Any], *, call: Call | None = None
-    ) -> Answer:
+        self, job_id: UUID | str, patch: Mapping[str, Any], *, call: CommandContext | None = None
+    ) -> CommandResult:
         """Change fields by an RFC 7396 merge patch; the status never changes."""
-        return self.ask(commands.amend(_id(job_id), patch, call or self.call()))
+        return self.execute(commands.amend(_id(job_id), patch, call or self.context()))
 
     def pause(
         self,
@@ -147,10 +154,10 @@ class Ledger:
         *,
         until: datetime | None = None,
         reason: str | None = None,
-        call: Call | None = None,
-    ) -> Answer:
+        call: CommandContext | None = None,
+    ) -> CommandResult:
         """Stop a job from firing, until `until` or until it is resumed."""
-        return self.ask(commands.pause(_id(job_id), until, call or self.call(reason)))
+        return self.execute(commands.pause(_id(job_id), until, call or self.context(reason)))
 
     def resume(
         self,
@@ -160,26 +167,26 @@ class Ledger:
         reason: str | None = None,
         run_at: datetime | None = None,
         run_now: bool = False,
-        call: Call | None = None,
-    ) -> Answer:
+        call: CommandContext | None = None,
+    ) -> CommandResult:
         """Bring a job back. A failed one needs `force`: the operator's word that the cause is gone.
 
         Refuses ForceRequired, JobCompleted, JobDisabled, ScheduleExhausted, JobNotFound.
         """
-        revival = Revival(force=force, run_at=run_at, run_now=run_now)
-        return self.ask(self.resume_command(_id(job_id), revival, call or self.call(reason)))
+        revival = ResumeOptions(force=force, run_at=run_at, run_now=run_now)
+        return self.execute(self.resume_command(_id(job_id), revival, call or self.context(reason)))
 
     def run(
-        self, job_id: UUID | str, *, reason: str | None = None, call: Call | None = None
-    ) -> Answer:
+        self, job_id: UUID | str, *, reason: str | None = None, call: CommandContext | None = None
+    ) -> CommandResult:
         """Ask for one run now. Refuses JobPaused, JobFailed, JobDisabled, RunInProgress."""
-        return self.ask(commands.request_run(_id(job_id), call or self.call(reason)))
+        return self.execute(commands.request_run(_id(job_id), call or self.context(reason)))
 
     def delete(
-        self, job_id: UUID | str, *, reason: str | None = None, call: Call | None = None
-    ) -> Answer:
+        self, job_id: UUID | str, *, reason: str | None = None, call: CommandContext | None = None
+    ) -> CommandResult:
         """End a job; its history stays."""
-        return self.ask(commands.delete(_id(job_id), call or self.call(reason)))
+        return self.execute(commands.delete(_id(job_id), call or self.context(reason)))
 
     def take_over(
         self,
@@ -187,31 +194,35 @@ class Ledger:
         jobs: Sequence[object],
         *,
         dry_run: bool = False,
-        call: Call | None = None,
-    ) -> list[Answer | LedgerError]:
+        call: CommandContext | None = None,
+    ) -> list[CommandResult | LedgerError]:
         """Take over jobs of another scheduler: for each its Answer, or the refusal, in their order.
 
         A job is `{"spec", "origin_id", "status"?, "consecutive_errors"?, "last_error"?,
         "last_run_at"?, "run_count"?, "imported"?}`. With `dry_run` nothing is recorded.
         """
-        arriving, some = self.take_over_commands(origin, jobs, call or self.call(), dry_run=dry_run)
+        arriving, some = self.take_over_commands(
+            origin, jobs, call or self.context(), dry_run=dry_run
+        )
         results = self.submit(some).result() if some else []
         return self.taken_over(arriving, results)
 
     # -- commands as objects, for callers that wait in their own way -----------------------------
 
-    def schedule_command(self, spec: Mapping[str, Any], call: Call) -> Command[Answer]:
+    def schedule_command(
+        self, spec: Mapping[str, Any], call: CommandContext
+    ) -> Command[CommandResult]:
         """The command that begins a job. Parses and looks ahead here, before the queue, where
         slowness hurts nobody.
         """
         job_id = self.chance.new_id()
         parsed = parse_spec(spec, planner=planner(), anchor_at=rfc3339(call.now))
-        commands.look_ahead(parsed["schedule"], parsed["enabled"], now=call.now)
+        commands.prefetch_fires(parsed["schedule"], parsed["enabled"], now=call.now)
         return commands.schedule(job_id, parsed, call, max_jobs=self.limits.max_jobs)
 
     def take_over_commands(
-        self, origin: str, jobs: Sequence[object], call: Call, *, dry_run: bool
-    ) -> tuple[list[imports.Arriving], list[Command[Answer]]]:
+        self, origin: str, jobs: Sequence[object], call: CommandContext, *, dry_run: bool
+    ) -> tuple[list[imports.Arriving], list[Command[CommandResult]]]:
         """The jobs that arrive, or their refusals, and a command for each that was not refused."""
         limit = self.limits.max_jobs
         return imports.prepare(
@@ -220,30 +231,34 @@ class Ledger:
 
     def taken_over(
         self, arriving: Sequence[imports.Arriving], results: Sequence[Any]
-    ) -> list[Answer | LedgerError]:
+    ) -> list[CommandResult | LedgerError]:
         """What became of each job that arrived, `results` being the writer's."""
         found = imports.merged(arriving, results)
-        return [one if isinstance(one, LedgerError) else self.answer(one) for one in found]
+        return [one if isinstance(one, LedgerError) else self.result_of(one) for one in found]
 
-    def resume_command(self, job_id: UUID, revival: Revival, call: Call) -> Command[Answer]:
+    def resume_command(
+        self, job_id: UUID, revival: ResumeOptions, call: CommandContext
+    ) -> Command[CommandResult]:
         """The command that brings a job back; the slots it missed are counted here, before the
         queue.
         """
-        job = self.heads.jobs.get(job_id)
+        job = self.job_cache.jobs.get(job_id)
         if job is not None:
-            job.owed(call.now, job.status)
+            job.missed_slots(call.now, job.status)
         return commands.resume(job_id, revival, call, requires_reason=self.limits.requires_reason)
 
-    def call(
+    def context(
         self, reason: str | None = None, *, actor: Actor = LIBRARY, source: str = "library"
-    ) -> Call:
+    ) -> CommandContext:
         """The circumstances of a command that is given now."""
         command_id = str(self.chance.new_id())
-        return Call(self.clock.now(), Origin(command_id, actor, source, None, reason))
+        return CommandContext(
+            self.clock.now(), EventMetadata(command_id, actor, source, None, reason)
+        )
 
-    def ask(self, command: Command[T]) -> T:
+    def execute(self, command: Command[T]) -> T:
         """Have one command decided and kept, and wait for it."""
-        return self.answer(self.submit([command]).result()[0])  # type: ignore[no-any-return]
+        return self.result_of(self.submit([command]).result()[0])  # type: ignore[no-any-return]
 
     def submit(self, some: Sequence[Command[Any]]) -> Future[list[Any]]:
         """Hand commands to the writer; each result is an answer or the LedgerError it met (see
@@ -255,14 +270,14 @@ class Ledger:
             )
         return self.writer.submit(some)
 
-    def answer(self, result: Any) -> Any:
+    def result_of(self, result: Any) -> Any:
         """A result of `submit` as a caller wants it: raised if it is an error, rendered if it
         repeats an old answer.
         """
         if isinstance(result, BaseException):
             raise result
-        if isinstance(result, Answer) and result.repeats:
-            result.job = self.reading.job_at(result.job_id, result.version)
+        if isinstance(result, CommandResult) and result.repeats:
+            result.job = self.queries.job_at(result.job_id, result.version)
         return result
 
     # -- questions ------------------------------------------------------------------------------
@@ -270,20 +285,20 @@ class Ledger:
     def job(self, job_id: UUID | str) -> dict[str, Any]:
         """One job as it is now. JobNotFound when it is unknown or deleted."""
         if self.is_read_only:
-            return self.reading.job(_id(job_id))
-        return self.ask(commands.look_at(_id(job_id)))
+            return self.queries.job(_id(job_id))
+        return self.execute(commands.look_at(_id(job_id)))
 
     def history(self, job_id: UUID | str) -> list[dict[str, Any]]:
         """Every event of a job, oldest first, deleted or not."""
-        return self.reading.history(_id(job_id))
+        return self.queries.history(_id(job_id))
 
     def fold(self, job_id: UUID, *, upto: int | None = None) -> Job:
         """A job folded from the book alone, up to a version: what every copy must equal."""
-        return fold_stream(self.book, self.mapper, Job.blank(job_id), upto=upto)
+        return fold_stream(self.event_store, self.mapper, Job.blank(job_id), upto=upto)
 
 
 def _id(job_id: UUID | str) -> UUID:
     return job_id if isinstance(job_id, UUID) else job_id_of(job_id)
 
 
-__all__ = ["Answer", "Call", "Idempotency", "Ledger", "Limits"]
+__all__ = ["CommandResult", "CommandContext", "Idempotency", "Ledger", "Limits"]

@@ -25,17 +25,25 @@ INSTANTS = (
     "tripped_at",
     "probe_at",
 )
-DERIVED = ("compiled", "rules", "_id", "_version", "_pending_events", "_created_on", "_modified_on")
+DERIVED = (
+    "parsed_schedule",
+    "parsed_policy",
+    "_id",
+    "_version",
+    "_pending_events",
+    "_created_on",
+    "_modified_on",
+)
 
 
-def freeze(job: Job) -> bytes:
+def dump_job(job: Job) -> bytes:
     """A job's whole state as bytes."""
     state = {name: value for name, value in vars(job).items() if name not in DERIVED}
     state["open_run"] = asdict(job.open_run) if job.open_run else None
     return orjson.dumps({"format": FORMAT, "state": state})
 
 
-def thaw(job_id: UUID, version: int, frozen: bytes) -> Job | None:
+def load_job(job_id: UUID, version: int, frozen: bytes) -> Job | None:
     """The job that was frozen, or None when the bytes are of another format."""
     plain: dict[str, Any] = orjson.loads(frozen)
     if plain.get("format") != FORMAT:

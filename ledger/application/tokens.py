@@ -9,9 +9,9 @@ from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
-from ledger.application.commands.jobs import Call
+from ledger.application.commands.jobs import CommandContext
 from ledger.application.ledger import Ledger
-from ledger.application.unit_of_work import Unit
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.chance import random_bytes
 from ledger.clock import rfc3339
 from ledger.domain.job.spec import read_name
@@ -59,7 +59,7 @@ class Tokens:
 
     def reload(self) -> None:
         """Read anew what the book holds."""
-        self._rows = {row.digest: row for row in self._ledger.book.tokens()}
+        self._rows = {row.digest: row for row in self._ledger.event_store.tokens()}
 
     def _follow(self, _: int) -> None:
         """Called by the writer when the book has grown: another node may have changed a token."""
@@ -69,7 +69,12 @@ class Tokens:
             unit.has_news_of_tokens = False
 
     def create(
-        self, name: str, role: str, kind: str | None, expires_at: datetime | None, call: Call
+        self,
+        name: str,
+        role: str,
+        kind: str | None,
+        expires_at: datetime | None,
+        call: CommandContext,
     ) -> tuple[TokenRow, str]:
         """A new token and its secret, which nobody can ask for again. Blocks until durable. Without
         a kind it is that of the role.
@@ -87,27 +92,32 @@ class Tokens:
         role: str,
         kind: str,
         expires_at: datetime | None,
-        call: Call,
+        call: CommandContext,
     ) -> TokenRow:
         """A token whose secret the operator chose (JOBLEDGER_TOKEN at the first start)."""
         ends_at = microseconds(expires_at) if expires_at is not None else None
         token_id = str(self._ledger.chance.new_id())
         row = TokenRow(token_id, read_name(name), role, kind, digest_of(secret), ends_at, None)
 
-        def command(unit: Unit) -> TokenRow:
+        def command(unit: UnitOfWork) -> TokenRow:
             token = unit.token(UUID(token_id))
             token.create(
-                name=name, role=role, kind=kind, expires_at=expires_at, now=call.now, by=call.by
+                name=name,
+                role=role,
+                kind=kind,
+                expires_at=expires_at,
+                now=call.now,
+                metadata=call.metadata,
             )
-            unit.keep(row)
+            unit.add_side_row(row)
             return row
 
         with self._changing:
             self._require_free(name, call.now)
-            self._rows[row.digest] = self._ledger.ask(command)
+            self._rows[row.digest] = self._ledger.execute(command)
         return row
 
-    def revoke(self, wanted: str, call: Call) -> tuple[TokenRow, bool]:
+    def revoke(self, wanted: str, call: CommandContext) -> tuple[TokenRow, bool]:
         """End a token, named by its id or by its name; False when it was revoked before.
 
         Refuses TokenNotFound. Blocks until durable.
@@ -116,13 +126,13 @@ class Tokens:
             row = self._named(wanted)
             revoked = replace(row, revoked_at=row.revoked_at or microseconds(call.now))
 
-            def command(unit: Unit) -> bool:
-                has_changed = unit.token(UUID(row.id)).revoke(now=call.now, by=call.by)
+            def command(unit: UnitOfWork) -> bool:
+                has_changed = unit.token(UUID(row.id)).revoke(now=call.now, metadata=call.metadata)
                 if has_changed:
-                    unit.keep(revoked)
+                    unit.add_side_row(revoked)
                 return has_changed
 
-            changed = self._ledger.ask(command)
+            changed = self._ledger.execute(command)
             self._rows[row.digest] = revoked
         return revoked, changed
 

@@ -6,31 +6,31 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from ledger.application.job_cache import Heads
+from ledger.application.job_cache import JobCache
 from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event
 from ledger.domain.job.job import Job
 from ledger.domain.recovery.recovery import Recovery, recovery_stream
 from ledger.domain.streams.access import Access
-from ledger.domain.streams.idempotency import Request
+from ledger.domain.streams.idempotency import IdempotencyKey
 from ledger.domain.streams.names import Name, name_stream
 from ledger.domain.streams.notices import Notice
 from ledger.domain.streams.tokens import Token
 from ledger.store.event_queries import fold_stream
-from ledger.store.event_store import Book
+from ledger.store.event_store import EventStore
 from ledger.store.mapper import EventMapper
-from ledger.store.records import Draft, Group, LeaseRow, SideRow
+from ledger.store.records import EventBatch, LeaseRow, PendingEvent, SideTableRow
 
 S = TypeVar("S", bound=Stream)
 
 
-class TooSoon(Exception):
+class RetryAfterCommit(Exception):
     """The command must see its own batch in the book first: the writer asks it again right
     after.
     """
 
 
-class Overtaken(TooSoon):
+class ConcurrencyConflict(RetryAfterCommit):
     """Another node wrote first to what the command, or one beside it, had decided on."""
 
 
@@ -38,19 +38,19 @@ PAGE = 2000
 REMEMBERED = 50_000
 
 
-class Unit:
+class UnitOfWork:
     """What the writer's thread knows: the heads, and the other streams it has read. Commands see
     uncommitted changes.
     """
 
-    def __init__(self, book: Book, mapper: EventMapper, heads: Heads) -> None:
-        self._book = book
+    def __init__(self, event_store: EventStore, mapper: EventMapper, job_cache: JobCache) -> None:
+        self._event_store = event_store
         self._mapper = mapper
-        self._heads = heads
+        self._job_cache = job_cache
         self._others: dict[UUID, Stream] = {}
         self._touched: dict[int, Stream] = {}
         self._before: dict[int, tuple[Stream, dict[str, Any]]] = {}
-        self._beside: list[SideRow] = []
+        self._beside: list[SideTableRow] = []
         self._leases: dict[str, LeaseRow] = {}
         self.has_news_of_tokens = False
         """Whether another node gave out or revoked one since somebody looked."""
@@ -59,7 +59,7 @@ class Unit:
 
     def job(self, job_id: UUID) -> Job:
         """The job, or a blank one that every decision refuses as not found."""
-        job = self._heads.jobs.get(job_id)
+        job = self._job_cache.jobs.get(job_id)
         if job is None:
             return self._other(Job, job_id)
         self._touch(job)
@@ -69,16 +69,16 @@ class Unit:
         """The job's id was drawn just now: the book need not be asked for it. Were it there all the
         same, the append would refuse a first version.
         """
-        if job_id not in self._heads.jobs:
+        if job_id not in self._job_cache.jobs:
             self._others.setdefault(job_id, Job.blank(job_id))
 
     def name(self, name: str) -> Name:
         """The stream that guards a name."""
         return self._other(Name, name_stream(name))
 
-    def request(self, stream: UUID) -> Request:
+    def request(self, stream: UUID) -> IdempotencyKey:
         """The stream of an idempotency key."""
-        return self._other(Request, stream)
+        return self._other(IdempotencyKey, stream)
 
     def access(self, stream: UUID) -> Access:
         """The stream of what one token was refused."""
@@ -92,19 +92,19 @@ class Unit:
         """The recovery with a number, or a blank one."""
         return self._other(Recovery, recovery_stream(number))
 
-    def glance_at(self, job_id: UUID) -> Job:
+    def peek(self, job_id: UUID) -> Job:
         """The job, for looking only: whoever decides on it asks for `job`."""
-        return self._heads.jobs.get(job_id) or self.job(job_id)
+        return self._job_cache.jobs.get(job_id) or self.job(job_id)
 
     def live_jobs(self) -> list[Job]:
         """Every job that is not gone, for looking only."""
-        return list(self._heads.jobs.values())
+        return list(self._job_cache.jobs.values())
 
     def token(self, token_id: UUID) -> Token:
         """The stream of a token."""
         return self._other(Token, token_id)
 
-    def keep(self, row: SideRow) -> None:
+    def add_side_row(self, row: SideTableRow) -> None:
         """Write a row beside the book, in the same transaction."""
         self._beside.append(row)
 
@@ -112,54 +112,56 @@ class Unit:
         """Until when (µs since the epoch) a run lives whose work is done elsewhere; None for any
         other. What earlier commands of this batch said counts.
         """
-        row = self._leases.get(run_id) or self._heads.leases.get(run_id)
+        row = self._leases.get(run_id) or self._job_cache.leases.get(run_id)
         return row.expires_at if row else None
 
     @property
     def job_count(self) -> int:
         """How many jobs are not deleted, those of this batch included."""
         new = (other for other in self._others.values() if isinstance(other, Job) and other.version)
-        known = self._heads.jobs.values()
+        known = self._job_cache.jobs.values()
         return sum(job.status != "deleted" for job in (*known, *new))
 
     # -- for the writer -------------------------------------------------------------------------
 
-    def gather(self) -> tuple[Group, list[Stream]]:
+    def collect(self) -> tuple[EventBatch, list[Stream]]:
         """What the command that just decided wants appended, and the streams it changed, in the
         order it touched them.
         """
         changed = [stream for stream in self._touched.values() if stream.pending_events]
-        drafts: list[Draft] = []
+        drafts: list[PendingEvent] = []
         for stream in changed:
-            drafts.extend(map(self._mapper.draft, stream.pending))
-        group = Group(tuple(drafts), tuple(self._beside))
-        self._leases |= {row.run_id: row for row in group.beside if isinstance(row, LeaseRow)}
+            drafts.extend(map(self._mapper.pending_event, stream.pending))
+        group = EventBatch(tuple(drafts), tuple(self._beside))
+        self._leases |= {row.run_id: row for row in group.side_rows if isinstance(row, LeaseRow)}
         for stream in changed:
             stream.pending_events.clear()
-        self.abandon()
+        self.discard()
         return group, changed
 
-    def settle(self, group: Group, changed: Sequence[Stream], positions: Sequence[int]) -> None:
+    def apply_committed(
+        self, group: EventBatch, changed: Sequence[Stream], positions: Sequence[int]
+    ) -> None:
         """Take in that the group is in the book: tell jobs their positions, and the heads their
         jobs.
         """
         jobs = {stream.id.int: stream for stream in changed if isinstance(stream, Job)}
-        for draft, position in zip(group.drafts, positions, strict=True):
+        for draft, position in zip(group.events, positions, strict=True):
             job = jobs.get(draft.stream.int)
             if job is not None:
                 job.locate(draft.version, position)
-        for row in group.beside:
+        for row in group.side_rows:
             if isinstance(row, LeaseRow):
-                self._heads.note_lease(row)
+                self._job_cache.note_lease(row)
         for stream in changed:
             if not isinstance(stream, Name | Recovery):
                 self._others.pop(stream.id, None)
         for job in jobs.values():
-            self._heads.settle(job)
+            self._job_cache.put(job)
 
     def catch_up(self, after: int) -> int:
         """Take in what the book holds beyond a position; returns the last position."""
-        while page := self._book.read(after=after, limit=PAGE):
+        while page := self._event_store.read(after=after, limit=PAGE):
             for recorded, event in zip(page, self._mapper.to_domain_events(page), strict=True):
                 if recorded.topic.startswith("job."):
                     self._take_in(event, recorded.id)
@@ -171,18 +173,18 @@ class Unit:
 
     def _take_in(self, event: Event, position: int) -> None:
         job_id = event.originator_id
-        job = self._heads.jobs.get(job_id) or Job.blank(job_id)
+        job = self._job_cache.jobs.get(job_id) or Job.blank(job_id)
         if job.version == 0 and event.originator_version > 1:
             job = self.load_job(job_id)
         if event.originator_version == job.version + 1:
             event.mutate(job)
             job.locate(event.originator_version, position)
         self._others.pop(job_id, None)
-        self._heads.settle(job)
+        self._job_cache.put(job)
 
     def load_job(self, job_id: UUID) -> Job:
         """A job folded from the book, for a head that was forgotten."""
-        return fold_stream(self._book, self._mapper, Job.blank(job_id))
+        return fold_stream(self._event_store, self._mapper, Job.blank(job_id))
 
     def trim(self) -> None:
         """Forget streams that were read long ago, between batches."""
@@ -194,7 +196,7 @@ class Unit:
         """Whether the command that just decided recorded anything."""
         return any(stream.pending_events for stream in self._touched.values())
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         """Forget a command that decided nothing."""
         self._touched.clear()
         self._beside.clear()
@@ -211,18 +213,18 @@ class Unit:
             vars(stream).update(state, _pending_events=[])
         self._before.clear()
         self._leases.clear()
-        self.abandon()
+        self.discard()
 
     def forget(self, streams: set[UUID]) -> None:
         """Drop cached state that another node has gone beyond; it is read anew."""
         for stream_id in streams:
             self._others.pop(stream_id, None)
-            self._heads.forget(stream_id)
+            self._job_cache.forget(stream_id)
 
     def _other(self, kind: type[S], stream_id: UUID) -> S:
         held = self._others.get(stream_id)
         if not isinstance(held, kind):
-            held = fold_stream(self._book, self._mapper, kind.blank(stream_id))
+            held = fold_stream(self._event_store, self._mapper, kind.blank(stream_id))
             self._others[stream_id] = held
         self._touch(held)
         return held

@@ -17,17 +17,17 @@ from typing import Any
 
 import orjson
 
-from ledger.application.batch import Command, Decided, decide_all
-from ledger.application.job_cache import Heads
-from ledger.application.snapshot_writer import Saving
-from ledger.application.unit_of_work import Overtaken, TooSoon, Unit
+from ledger.application.batch import Command, Decision, decide_all
+from ledger.application.job_cache import JobCache
+from ledger.application.snapshot_writer import SnapshotWriter
+from ledger.application.unit_of_work import ConcurrencyConflict, RetryAfterCommit, UnitOfWork
 from ledger.clock import Clock
 from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, Unavailable
 from ledger.store.append import commit_in_turn
-from ledger.store.event_store import AppendUnknown, Book
-from ledger.store.instrumentation import Batch, Unwatched, Watch
+from ledger.store.event_store import AppendUnknown, EventStore
+from ledger.store.instrumentation import CommandBatch, Instrumentation, NoInstrumentation
 from ledger.store.mapper import EventMapper
-from ledger.store.records import Committed, Group, GroupOutcome, Superseded
+from ledger.store.records import AppendOutcome, Committed, EventBatch, VersionConflict
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ command was kept.
 """
 
 
-class _NotKept(OutcomeUnknown):
+class _NotCommitted(OutcomeUnknown):
     """The store lost the batch for certain: it may be decided again."""
 
 
@@ -62,25 +62,27 @@ class Writer:
     rest and ends it.
     """
 
-    def __init__(self, book: Book, mapper: EventMapper, heads: Heads, clock: Clock) -> None:
-        self.book = book
-        self.heads = heads
-        self.unit = Unit(book, mapper, heads)
-        self.watch: Watch = Unwatched()
+    def __init__(
+        self, event_store: EventStore, mapper: EventMapper, job_cache: JobCache, clock: Clock
+    ) -> None:
+        self.event_store = event_store
+        self.job_cache = job_cache
+        self.unit = UnitOfWork(event_store, mapper, job_cache)
+        self.instrumentation: Instrumentation = NoInstrumentation()
         self.listeners: list[Callable[[int], None]] = []
-        self.position = book.tail().position
+        self.position = event_store.tail().position
         self._mapper = mapper
         self._clock = clock
         self._waiting: queue.Queue[_Item | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
-        self._saving = Saving(book, heads, self.unit.load_job)
+        self._saving = SnapshotWriter(event_store, job_cache, self.unit.load_job)
         self._entrance = threading.Lock()
         self._is_closed = False
         self._is_unsure = False
         self._is_behind = False
         self._is_failing = False
         """Whether the last append failed: until one succeeds, or is rehearsed, nobody knows."""
-        self._is_shared = book.is_shared
+        self._is_shared = event_store.is_shared
 
     @property
     def waiting_count(self) -> int:
@@ -97,7 +99,7 @@ class Writer:
 
         Raises Overloaded when too many wait already. Each command is appended whole or not at all.
         """
-        item = _Item(commands, Future(), self._clock.elapsed(), self.watch.caller())
+        item = _Item(commands, Future(), self._clock.elapsed(), self.instrumentation.caller())
         with self._entrance:
             if self._is_closed:
                 raise Unavailable("The ledger is closing: try again when it is back.")
@@ -149,14 +151,14 @@ class Writer:
         """
         items = [item for item in items if item.future.set_running_or_notify_cancel()]
         began_at = self._clock.elapsed()
-        decided = self._keep([command for item in items for command in item.commands])
-        self._ask_again(decided)
+        decided = self._commit([command for item in items for command in item.commands])
+        self._retry_conflicts(decided)
         answers = iter(decided)
         for item in items:
             item.future.set_result([next(answers).answer for _ in item.commands])
         self._tell_watch(items, began_at)
         if self._is_behind:
-            self._keep(())  # what other nodes wrote in between
+            self._commit(())  # what other nodes wrote in between
         self.unit.trim()
         self._saving.go_on()
 
@@ -167,34 +169,36 @@ class Writer:
             count = sum(len(item.commands) for item in asked)
             waited = [now - item.asked_at for item in asked]
             callers = [item.caller for item in asked]
-            self.watch.took_batch(Batch(count, waited, now - began_at, callers))
+            self.instrumentation.took_batch(CommandBatch(count, waited, now - began_at, callers))
 
-    def _ask_again(self, decided: list[Decided]) -> None:
+    def _retry_conflicts(self, decided: list[Decision]) -> None:
         """Decide anew the commands that needed this batch to be in the book first, and those that
         another node overtook.
         """
         for _ in range(MAX_OVERTAKEN):
-            early = [at for at, item in enumerate(decided) if isinstance(item.error, TooSoon)]
+            early = [
+                at for at, item in enumerate(decided) if isinstance(item.error, RetryAfterCommit)
+            ]
             if not early:
                 return
-            again = self._keep([decided[at].command for at in early])
+            again = self._commit([decided[at].command for at in early])
             for at, item in zip(early, again, strict=True):
                 decided[at] = item
         for item in decided:
-            if isinstance(item.error, TooSoon):
+            if isinstance(item.error, RetryAfterCommit):
                 item.error = Unavailable("Other nodes keep writing to the same job: try again.")
 
     # -- one batch ------------------------------------------------------------------------------
 
-    def _keep(self, commands: Sequence[Command[Any]]) -> list[Decided]:
+    def _commit(self, commands: Sequence[Command[Any]]) -> list[Decision]:
         """Decide and append until the batch is in the book; commands that cannot be are answered
         with why. Decided anew only when it is certain that nothing was kept.
         """
         trouble: Exception | None = None
         for _ in range(MAX_TRIES):
             try:
-                return self._keep_once(commands)
-            except _NotKept as error:
+                return self._commit_once(commands)
+            except _NotCommitted as error:
                 trouble = error
                 self.unit.roll_back()
             except Exception as error:  # noqa: BLE001  callers are always answered
@@ -202,17 +206,17 @@ class Writer:
                 self.unit.roll_back()
                 self._is_unsure = True
                 break
-        return [Decided(command, error=trouble) for command in commands]
+        return [Decision(command, error=trouble) for command in commands]
 
-    def _keep_once(self, commands: Sequence[Command[Any]]) -> list[Decided]:
-        self._make_sure()
+    def _commit_once(self, commands: Sequence[Command[Any]]) -> list[Decision]:
+        self._refresh()
         decided = decide_all(self.unit, commands)
-        outcomes = self._append([item.group for item in decided])
+        outcomes = self._append([item.batch for item in decided])
         self._settle(decided, outcomes)
         self.unit.commit()
         return decided
 
-    def _make_sure(self) -> None:
+    def _refresh(self) -> None:
         """After an append of which nobody knows, and where other nodes append too: take in what the
         book holds beyond our heads.
         """
@@ -220,30 +224,30 @@ class Writer:
             self._took_in(self.unit.catch_up(self.position))
             self._is_behind = False
         if self._is_unsure:
-            self.heads.load_leases(self.book)
+            self.job_cache.load_leases(self.event_store)
             self._is_unsure = False
         elif self._is_shared:
-            self.heads.follow_leases(self.book)
+            self.job_cache.follow_leases(self.event_store)
 
-    def _append(self, groups: Sequence[Group]) -> list[GroupOutcome]:
+    def _append(self, groups: Sequence[EventBatch]) -> list[AppendOutcome]:
         """The outcomes; raises a LedgerError when nothing was kept, or when nobody knows."""
         wanted = [group for group in groups if not group.is_empty]
         if not wanted:
             if groups and self._is_failing:
-                self.book.rehearse()
+                self.event_store.rehearse()
                 self._is_failing = False
             return [Committed(()) for _ in groups]
         self._is_failing = True
         now = round(self._clock.now().timestamp() * 1_000_000)
         try:
-            outcomes = self.book.append(wanted, self._mapper, now=now)
+            outcomes = self.event_store.append(wanted, self._mapper, now=now)
         except AppendUnknown as unknown:
             outcomes = self._look_up(wanted, unknown)
         self._is_failing = False
         told = iter(outcomes)
         return [Committed(()) if group.is_empty else next(told) for group in groups]
 
-    def _look_up(self, groups: Sequence[Group], unknown: AppendUnknown) -> list[GroupOutcome]:
+    def _look_up(self, groups: Sequence[EventBatch], unknown: AppendUnknown) -> list[AppendOutcome]:
         """After an unknown append: is its first event there, and is it ours? All that fitted was
         kept, or nothing. Raises OutcomeUnknown while the book cannot be read.
         """
@@ -251,31 +255,31 @@ class Writer:
             outcomes = unknown.outcomes or self._outcomes_at_the_end(groups)
             pairs = zip(groups, outcomes, strict=True)
             fitting = [group for group, outcome in pairs if isinstance(outcome, Committed)]
-            first = next((draft for group in fitting for draft in group.drafts), None)
-            state = self.book.command_at(first.stream, first.version) if first else None
+            first = next((draft for group in fitting for draft in group.events), None)
+            state = self.event_store.command_at(first.stream, first.version) if first else None
         except LedgerError as error:
             raise OutcomeUnknown(f"{unknown}; {error.message}") from error
         if not (first and state and orjson.loads(state)["command_id"] == first.event.command_id):
-            raise _NotKept(str(unknown))
+            raise _NotCommitted(str(unknown))
         return outcomes
 
-    def _outcomes_at_the_end(self, groups: Sequence[Group]) -> list[GroupOutcome]:
+    def _outcomes_at_the_end(self, groups: Sequence[EventBatch]) -> list[AppendOutcome]:
         """What the groups were given if they are the last events of the book."""
-        last = self.book.tail_position() - sum(len(group.drafts) for group in groups)
+        last = self.event_store.tail_position() - sum(len(group.events) for group in groups)
         return commit_in_turn(groups, last)
 
-    def _settle(self, decided: Sequence[Decided], outcomes: Sequence[GroupOutcome]) -> None:
+    def _settle(self, decided: Sequence[Decision], outcomes: Sequence[AppendOutcome]) -> None:
         last, count = self.position, 0
         for item, outcome in zip(decided, outcomes, strict=True):
-            if isinstance(outcome, Superseded):
-                item.error = Overtaken()
-                self.unit.forget({draft.stream for draft in item.group.drafts})
+            if isinstance(outcome, VersionConflict):
+                item.error = ConcurrencyConflict()
+                self.unit.forget({draft.stream for draft in item.batch.events})
                 continue
-            self.unit.settle(item.group, item.changed, outcome.positions)
+            self.unit.apply_committed(item.batch, item.changed, outcome.positions)
             last = max((last, *outcome.positions))
             count += len(outcome.positions)
-        if any(isinstance(item.error, Overtaken) for item in decided):
-            _overtake_the_silent(decided)
+        if any(isinstance(item.error, ConcurrencyConflict) for item in decided):
+            _invalidate_reads(decided)
         for item, outcome in zip(decided, outcomes, strict=True):
             if isinstance(outcome, Committed) and getattr(item.result, "position", None) == 0:
                 item.result.position = outcome.positions[-1] if outcome.positions else last
@@ -289,8 +293,8 @@ class Writer:
         if position == self.position:
             return
         self._saving.note(position - self.position)
-        self.position = self.heads.position = position
-        self.heads.ring()
+        self.position = self.job_cache.position = position
+        self.job_cache.notify()
         for listener in self.listeners:
             try:
                 listener(position)
@@ -298,8 +302,8 @@ class Writer:
                 log.exception("somebody could not be told that the book has grown")
 
 
-def _overtake_the_silent(decided: Sequence[Decided]) -> None:
+def _invalidate_reads(decided: Sequence[Decision]) -> None:
     """Answers without events may rest on what an overtaken command had decided before them."""
     for item in decided:
-        if item.group.is_empty:
-            item.error = Overtaken()
+        if item.batch.is_empty:
+            item.error = ConcurrencyConflict()

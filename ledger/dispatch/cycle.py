@@ -15,23 +15,23 @@ from uuid import UUID
 
 from ledger.application.batch import Command
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import Call
+from ledger.application.commands.jobs import CommandContext
 from ledger.application.commands.runs import Claimed
-from ledger.application.due import Wake, wake_of
+from ledger.application.due import DueItem, due_item_of
 from ledger.application.ledger import Ledger
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, ended_of
-from ledger.dispatch.executors.pool import Finished, Workplace
-from ledger.dispatch.leases.leases import GivenUp, Leases
+from ledger.dispatch.executors.pool import Finished, RunPool
+from ledger.dispatch.leases.leases import AbandonedRun, Leases
 from ledger.dispatch.leases.membership import Membership
-from ledger.dispatch.leases.reaper import SWEEP, Sweep, ending_of
-from ledger.dispatch.queues.capacity import Places
-from ledger.dispatch.queues.ready_queue import Due, Ready
-from ledger.dispatch.queues.worker_queue_feeder import lay_out
-from ledger.dispatch.queues.worker_queues import Queues
-from ledger.domain.metadata import Actor, Origin
+from ledger.dispatch.leases.reaper import REAP_EVERY, LostRunReaper, ending_command
+from ledger.dispatch.queues.capacity import QueuePosition
+from ledger.dispatch.queues.ready_queue import DueFire, ReadyQueue
+from ledger.dispatch.queues.worker_queue_feeder import route_to_queues
+from ledger.dispatch.queues.worker_queues import WorkerQueues
+from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
 from ledger.store.audit_query import DISPATCHER
-from ledger.store.instrumentation import Ended, Unwatched, Watch
+from ledger.store.instrumentation import Instrumentation, NoInstrumentation, RunEnded
 
 MAX_CLAIMS = 500
 """Runs claimed in one append."""
@@ -47,27 +47,27 @@ TROUBLE = (Unavailable, StorageFull)
 log = logging.getLogger(__name__)
 
 
-class Rounds:
+class DispatchCycle:
     """What a node does round by round. Commands go through the ledger like everybody's; there is
     no second way in.
     """
 
     def __init__(
-        self, ledger: Ledger, workshop: Workplace, nodes: Membership, *, concurrency: int
+        self, ledger: Ledger, run_pool: RunPool, nodes: Membership, *, concurrency: int
     ) -> None:
-        self.queues = Queues()
-        self.watch: Watch = Unwatched()
+        self.queues = WorkerQueues()
+        self.instrumentation: Instrumentation = NoInstrumentation()
         self.concurrency = concurrency
         self.lag_seconds = 0.0
         """How late the last run was claimed."""
         self.is_draining = False
         """Whether nothing more is to be claimed."""
         self._ledger = ledger
-        self._workshop = workshop
+        self._run_pool = run_pool
         self._nodes = nodes
         self._held: set[str] = set()
-        self._ready = Ready(self._is_instant, self._is_ours)
-        self._sweep = Sweep(Leases(nodes, ledger.heads, self._held.__contains__))
+        self._ready = ReadyQueue(self._is_instant, self._is_ours)
+        self._sweep = LostRunReaper(Leases(nodes, ledger.job_cache, self._held.__contains__))
         self._actor = Actor(DISPATCHER, "system")
 
     @property
@@ -79,12 +79,12 @@ class Rounds:
         """When something that waits here is next to be claimed."""
         return self._ready.next_release_at()
 
-    def places_for(self, job_id: UUID) -> Places:
+    def places_for(self, job_id: UUID) -> QueuePosition:
         """What this node knows of a job that is due. From any thread."""
         due = self._ready.of(job_id)
         release_at = due.release_at if due is not None else None
         is_late = due is not None and due.is_late
-        return Places(release_at, is_late, len(self._workshop.running), self.concurrency)
+        return QueuePosition(release_at, is_late, len(self._run_pool.running), self.concurrency)
 
     def run_once(self) -> int:
         """Record outcomes and losses and claim what is due, all in one append; then launch what was
@@ -97,40 +97,40 @@ class Rounds:
         hand = self._take_in_hand(now)
         if hand.is_empty:
             return 0
-        with self.watch.step():
+        with self.instrumentation.step():
             return self._take_note(hand, self._ask(hand, now), now)
 
-    def _ask(self, hand: Hand, now: datetime) -> list[Any]:
+    def _ask(self, hand: CycleWork, now: datetime) -> list[Any]:
         try:
             return self._ledger.submit(self._work(hand, now)).result()
         except BaseException:
             self._put_down(hand)
             raise
 
-    def _take_in_hand(self, now: datetime) -> Hand:
+    def _take_in_hand(self, now: datetime) -> CycleWork:
         lost = self._sweep.take(now)  # first: it may fail, and then nothing is in our hands yet
         dues = self._take_due(now) if self._may_claim() else []
-        is_burst = len(dues) == MAX_CLAIMS and self._workshop.finished_count < MAX_OUTCOMES_WAITING
-        finished = [] if is_burst else self._workshop.finished(MAX_REPORTS)
-        return Hand(finished, lost, dues)
+        is_burst = len(dues) == MAX_CLAIMS and self._run_pool.finished_count < MAX_OUTCOMES_WAITING
+        finished = [] if is_burst else self._run_pool.finished(MAX_REPORTS)
+        return CycleWork(finished, lost, dues)
 
     def _may_claim(self) -> bool:
         return not self.is_draining and self._nodes.may_claim()
 
-    def _put_down(self, hand: Hand) -> None:
+    def _put_down(self, hand: CycleWork) -> None:
         for item in hand.finished:
-            self._workshop.put_back(item)
+            self._run_pool.put_back(item)
         self._ready.give_back(hand.dues)
         self._sweep.hurry()
 
-    def _work(self, hand: Hand, now: datetime) -> list[Command[Any]]:
+    def _work(self, hand: CycleWork, now: datetime) -> list[Command[Any]]:
         return [
             *(self._report(item, self._call(now)) for item in hand.finished),
-            *(ending_of(item, self._call(now)) for item in hand.lost),
+            *(ending_command(item, self._call(now)) for item in hand.lost),
             *(self._claim(due, self._call(now)) for due in hand.dues),
         ]
 
-    def _take_note(self, hand: Hand, results: Sequence[Any], now: datetime) -> int:
+    def _take_note(self, hand: CycleWork, results: Sequence[Any], now: datetime) -> int:
         """Deal with every result, then raise the first sign that the ledger is in trouble."""
         reported, swept = len(hand.finished), len(hand.finished) + len(hand.lost)
         for item, result in zip(hand.finished, results[:reported], strict=True):
@@ -144,28 +144,28 @@ class Rounds:
             raise problem
         return len(results)
 
-    def _claim(self, due: Due, call: Call) -> Command[Claimed | None]:
+    def _claim(self, due: DueFire, call: CommandContext) -> Command[Claimed | None]:
         return run_commands.claim(due.wake.job_id, call, node=self._nodes.name, is_late=due.is_late)
 
-    def _take_due(self, now: datetime) -> list[Due]:
-        wakes = self._ledger.heads.take_due(now, MAX_WAKES)
-        self._ready.take_in(lay_out(self._ledger, wakes, self.queues, now), now)
-        places = max(0, self.concurrency - len(self._workshop.running))
+    def _take_due(self, now: datetime) -> list[DueFire]:
+        wakes = self._ledger.job_cache.take_due(now, MAX_WAKES)
+        self._ready.take_in(route_to_queues(self._ledger, wakes, self.queues, now), now)
+        places = max(0, self.concurrency - len(self._run_pool.running))
         return [due for due in self._ready.take(now, MAX_CLAIMS, places) if self._is_current(due)]
 
-    def _is_current(self, due: Due) -> bool:
+    def _is_current(self, due: DueFire) -> bool:
         """Whether a wake still is what its job waits for: another node may have served it."""
-        job = self._ledger.heads.jobs.get(due.wake.job_id)
-        return job is None or wake_of(job) == due.wake
+        job = self._ledger.job_cache.jobs.get(due.wake.job_id)
+        return job is None or due_item_of(job) == due.wake
 
-    def _is_instant(self, wake: Wake) -> bool:
-        job = self._ledger.heads.jobs.get(wake.job_id)
-        return job is not None and self._workshop.is_instant(job.executor)
+    def _is_instant(self, wake: DueItem) -> bool:
+        job = self._ledger.job_cache.jobs.get(wake.job_id)
+        return job is not None and self._run_pool.is_instant(job.executor)
 
-    def _is_ours(self, wake: Wake) -> bool:
+    def _is_ours(self, wake: DueItem) -> bool:
         return self._nodes.is_first_for(wake.job_id)
 
-    def _report(self, item: Finished, call: Call) -> Command[Any]:
+    def _report(self, item: Finished, call: CommandContext) -> Command[Any]:
         job_id, run_id = item.claimed.job_id, item.claimed.run.run_id
         match item.outcome:
             case Deferred():
@@ -178,33 +178,33 @@ class Rounds:
     def _after_report(self, item: Finished, result: object) -> None:
         run_id = item.claimed.run.run_id
         if isinstance(result, TROUBLE):
-            self._workshop.put_back(item)
+            self._run_pool.put_back(item)
             return
         if isinstance(result, Invalid):
-            self._workshop.put_back(Finished(item.claimed, _unfit(result)))
+            self._run_pool.put_back(Finished(item.claimed, _unfit(result)))
             return
         if isinstance(result, BaseException):
             log.warning("the outcome of run %s was not recorded: %s", run_id, result)
         if isinstance(item.outcome, Deferred):
             self._sweep.look_at(item.claimed.run.lease_until)
         self._held.discard(run_id)
-        self.watch.run_ended(run_id, ended_of(item.outcome))
+        self.instrumentation.run_ended(run_id, ended_of(item.outcome))
 
-    def _after_claim(self, due: Due, result: object, now: datetime) -> None:
+    def _after_claim(self, due: DueFire, result: object, now: datetime) -> None:
         if isinstance(result, Claimed):
             if due.wake.cause == "fire" and not due.is_late:
                 self.lag_seconds = (now - due.wake.at).total_seconds()
-                self.watch.claimed(self.lag_seconds)
+                self.instrumentation.claimed(self.lag_seconds)
             self._held.add(result.run.run_id)
-            traceparent = self.watch.run_began(result.job_id, result.run)
-            self._workshop.launch(
+            traceparent = self.instrumentation.run_began(result.job_id, result.run)
+            self._run_pool.launch(
                 replace(result, traceparent=traceparent) if traceparent else result
             )
         elif isinstance(result, TROUBLE):
             self._ready.give_back([due])
         elif isinstance(result, BaseException):
             log.error("job %s could not be claimed: %s", due.wake.job_id, result)
-            self._ready.give_back([replace(due, release_at=now + SWEEP)])
+            self._ready.give_back([replace(due, release_at=now + REAP_EVERY)])
 
     def lose(self, left: Sequence[Claimed], cause: str) -> None:
         """Record runs as lost that this node will not see the end of. Raises a LedgerError when the
@@ -215,22 +215,24 @@ class Rounds:
         results = self._ledger.submit(losses).result()
         for one, result in zip(left, results, strict=True):
             if result is True:
-                self.watch.run_ended(one.run.run_id, Ended("lost", "lost"))
+                self.instrumentation.run_ended(one.run.run_id, RunEnded("lost", "lost"))
         problem = next((result for result in results if isinstance(result, TROUBLE)), None)
         if problem is not None:
             raise problem
 
-    def _call(self, now: datetime) -> Call:
-        return Call(now, Origin(str(self._ledger.chance.new_id()), self._actor, DISPATCHER))
+    def _call(self, now: datetime) -> CommandContext:
+        return CommandContext(
+            now, EventMetadata(str(self._ledger.chance.new_id()), self._actor, DISPATCHER)
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Hand:
+class CycleWork:
     """What one step deals with: outcomes to record, runs to give up, wakes to claim."""
 
     finished: Sequence[Finished]
-    lost: Sequence[GivenUp]
-    dues: Sequence[Due]
+    lost: Sequence[AbandonedRun]
+    dues: Sequence[DueFire]
 
     @property
     def is_empty(self) -> bool:

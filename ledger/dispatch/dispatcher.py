@@ -9,13 +9,13 @@ import threading
 from typing import Any
 
 from ledger.application.ledger import Ledger
-from ledger.dispatch.cycle import Rounds
-from ledger.dispatch.executors.pool import Workplace, Workshop
+from ledger.dispatch.cycle import DispatchCycle
+from ledger.dispatch.executors.pool import ExecutorPool, RunPool
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
-from ledger.dispatch.leases.membership import Membership, OneOfMany, OnlyOwner
-from ledger.dispatch.queues.worker_queues import Queues
+from ledger.dispatch.leases.membership import ClusterNode, Membership, SingleNode
+from ledger.dispatch.queues.worker_queues import WorkerQueues
 from ledger.errors import LedgerError
-from ledger.store.instrumentation import Watch
+from ledger.store.instrumentation import Instrumentation
 
 CONCURRENCY = 32
 IDLE_SECONDS = 5.0
@@ -33,19 +33,19 @@ class Dispatcher:
     def __init__(
         self,
         ledger: Ledger,
-        work: ExecutorSettings | Workplace,
+        work: ExecutorSettings | RunPool,
         *,
         concurrency: int = CONCURRENCY,
         node: str | None = None,
     ) -> None:
         self.nodes = _membership(ledger, node)
         self._ledger = ledger
-        self._workshop: Workplace = (
-            Workshop(Executors(work, clock=ledger.clock), ledger.heads.ring)
+        self._run_pool: RunPool = (
+            ExecutorPool(Executors(work, clock=ledger.clock), ledger.job_cache.notify)
             if isinstance(work, ExecutorSettings)
             else work
         )
-        self._rounds = Rounds(ledger, self._workshop, self.nodes, concurrency=concurrency)
+        self._rounds = DispatchCycle(ledger, self._run_pool, self.nodes, concurrency=concurrency)
         self.run_once = self._rounds.run_once
         self.places_for = self._rounds.places_for
         self._thread = threading.Thread(target=self._run, name="ledger-dispatcher", daemon=True)
@@ -59,25 +59,25 @@ class Dispatcher:
         return self.nodes.name
 
     @property
-    def queues(self) -> Queues:
+    def queues(self) -> WorkerQueues:
         """The due runs that wait for external workers."""
         return self._rounds.queues
 
     @property
-    def watch(self) -> Watch:
+    def instrumentation(self) -> Instrumentation:
         """Who is told of every claim."""
-        return self._rounds.watch
+        return self._rounds.instrumentation
 
-    @watch.setter
-    def watch(self, watch: Watch) -> None:
-        self._rounds.watch = watch
+    @instrumentation.setter
+    def instrumentation(self, instrumentation: Instrumentation) -> None:
+        self._rounds.instrumentation = instrumentation
 
     # -- the thread -----------------------------------------------------------------------------
 
     def start(self) -> None:
         """Record as lost what former owners left open, then begin to run what is due."""
         self.nodes.start()
-        self._workshop.start()
+        self._run_pool.start()
         self._thread.start()
 
     def drain(self, seconds: float) -> None:
@@ -86,7 +86,7 @@ class Dispatcher:
         """
         self._rounds.is_draining = True
         self.queues.close()
-        self._ledger.heads.ring()
+        self._ledger.job_cache.notify()
         if self._thread.ident is not None:
             self._has_ended.wait(seconds)
             try:
@@ -94,9 +94,9 @@ class Dispatcher:
             except LedgerError as error:  # whoever comes next finds them open, and nobody's
                 log.error("what was left open is not recorded as lost: %s", error.message)
             self._is_given_up = True
-            self._ledger.heads.ring()
+            self._ledger.job_cache.notify()
             self._thread.join()
-        self._workshop.close()
+        self._run_pool.close()
         self.nodes.close()
 
     def health(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class Dispatcher:
             "node": self.node,
             "state": state,
             "problem": self._problem,
-            "open_runs": len(self._ledger.heads.open_runs()),
+            "open_runs": len(self._ledger.job_cache.open_runs()),
             "waiting": self._rounds.waiting_count,
             "lag_seconds": round(self._rounds.lag_seconds, 3),
             "lease_age_seconds": self.nodes.lease_age_seconds(),
@@ -122,30 +122,30 @@ class Dispatcher:
                 self._problem = None
             except LedgerError as error:
                 self._problem = error.message
-                self._ledger.heads.wait(RETRY_SECONDS)
+                self._ledger.job_cache.wait(RETRY_SECONDS)
             except Exception as error:  # the loop outlives a mistake, and readiness names it
                 log.exception("the dispatcher met an error and goes on")
                 self._problem = f"{type(error).__name__}: {error}"
-                self._ledger.heads.wait(RETRY_SECONDS)
+                self._ledger.job_cache.wait(RETRY_SECONDS)
             else:
                 if not did and not self._is_done():
-                    self._ledger.heads.wait(self._idle_seconds())
+                    self._ledger.job_cache.wait(self._idle_seconds())
         self._has_ended.set()
 
     def _is_done(self) -> bool:
-        is_idle = not self._workshop.running and self._workshop.finished_count == 0
+        is_idle = not self._run_pool.running and self._run_pool.finished_count == 0
         return self._is_given_up or (self._rounds.is_draining and is_idle)
 
     def _give_up(self) -> None:
-        left = list(self._workshop.running.values())
+        left = list(self._run_pool.running.values())
         if left:
             self._rounds.lose(left, "shutdown")
 
     def _idle_seconds(self) -> float:
         now = self._ledger.clock.now()
-        instants = (self._ledger.heads.next_at(), self._rounds.next_release_at())
+        instants = (self._ledger.job_cache.next_at(), self._rounds.next_release_at())
         coming = [(at - now).total_seconds() for at in instants if at is not None and at > now]
-        if self._workshop.finished_count:
+        if self._run_pool.finished_count:
             return 0.0
         return min([IDLE_SECONDS, *coming])
 
@@ -154,7 +154,7 @@ def _membership(ledger: Ledger, name: str | None) -> Membership:
     def new_name() -> str:
         return f"node-{ledger.chance.new_id().hex[:12]}"
 
-    table = ledger.book.nodes()
+    table = ledger.event_store.node_registry()
     if table is None:
-        return OnlyOwner(name or new_name())
-    return OneOfMany(table, ledger.clock, new_name)
+        return SingleNode(name or new_name())
+    return ClusterNode(table, ledger.clock, new_name)

@@ -17,11 +17,11 @@ from uuid import UUID
 
 from ledger.application.batch import Command
 from ledger.application.commands import recoveries as recovery_commands
-from ledger.application.commands.jobs import Call
+from ledger.application.commands.jobs import CommandContext
 from ledger.application.ledger import Ledger
-from ledger.application.open_recoveries import KnownRecoveries
+from ledger.application.open_recoveries import OpenRecoveries
 from ledger.application.recoveries.history import SUCCEEDED, RecoveryReader
-from ledger.domain.metadata import Actor, Origin
+from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.recovery.recovery import (
     PROBE_FAILED,
     RE_TRIPS,
@@ -31,9 +31,9 @@ from ledger.domain.recovery.recovery import (
 )
 from ledger.errors import LedgerError
 from ledger.store.audit_query import DISPATCHER
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 
-OFFICE = "recoveries"
+LEADER_LOCK = "recoveries"
 PATIENCE_SECONDS = 3600.0
 """How long the probe's outcome, and at the end the first outcomes of the others, are waited for."""
 HOLD_SECONDS = 2.0
@@ -61,7 +61,7 @@ class Course:
     seen_at: float = 0.0
     """When its last event was first seen, on the clock that never goes back."""
     trips_read_to: int = 0
-    revived: dict[UUID, Fact] = field(default_factory=dict)
+    revived: dict[UUID, RecordedEvent] = field(default_factory=dict)
     tripped: set[UUID] = field(default_factory=set)
     answered: set[UUID] = field(default_factory=set)
     has_probe_held: bool = False
@@ -74,9 +74,9 @@ class RecoveryDriver:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._office = ledger.book.office(OFFICE)
-        self._reader = RecoveryReader(ledger.book, ledger.mapper)
-        self._known = KnownRecoveries(ledger.book, ledger.mapper)
+        self._leader_lock = ledger.event_store.leader_lock(LEADER_LOCK)
+        self._reader = RecoveryReader(ledger.event_store, ledger.mapper)
+        self._known = OpenRecoveries(ledger.event_store, ledger.mapper)
         self._courses: dict[int, Course] = {}
         self.problem: str | None = None
         """Why recoveries do not go on at present, if they do not."""
@@ -95,7 +95,7 @@ class RecoveryDriver:
         self._bell.set()
         if self._thread.ident is not None:
             self._thread.join()
-        self._office.close()
+        self._leader_lock.close()
 
     def run_once(self) -> int:
         """Take the steps that are due, one of each open recovery at most, all in one append.
@@ -103,7 +103,7 @@ class RecoveryDriver:
         Returns how many events of recoveries were decided. Raises a LedgerError when they could not
         be kept: the next call finds out what was.
         """
-        if not self._office.is_held():
+        if not self._leader_lock.is_held():
             self._courses.clear()
             return 0
         now = self._ledger.clock.now()
@@ -210,10 +210,10 @@ class RecoveryDriver:
         recovery = course.recovery
         if self._wait(course, now) > 0:
             return None
-        job = self._ledger.heads.jobs.get(UUID(recovery.left[0]))
+        job = self._ledger.job_cache.jobs.get(UUID(recovery.left[0]))
         if job is not None:  # looked ahead here, so that the writer finds it known
             job.next_slot(now)
-            job.owed(now, job.status)
+            job.missed_slots(now, job.status)
         return recovery_commands.step(course.number, recovery.version, now, self._new_id())
 
     def _abort(self, course: Course, cause: str, now: datetime) -> Command[bool]:
@@ -252,11 +252,11 @@ class RecoveryDriver:
                 course.answered.add(job_id)
         return len(course.answered) == len(course.revived)
 
-    def _has_answered(self, job_id: UUID, step: Fact) -> bool:
+    def _has_answered(self, job_id: UUID, step: RecordedEvent) -> bool:
         """Whether a revived job had its first outcome since, or will have none. Asked of the heads,
         which may be behind the step when another node took it.
         """
-        job = self._ledger.heads.jobs.get(job_id)
+        job = self._ledger.job_cache.jobs.get(job_id)
         if job is None:
             job = self._ledger.fold(job_id)
         if job.version < step.data["job_version"]:
@@ -264,10 +264,10 @@ class RecoveryDriver:
         may_run = job.may_fire or job.open_run is not None
         return not may_run or not (job.is_revived or job.open_run is not None)
 
-    def _call(self, course: Course, now: datetime) -> Call:
+    def _call(self, course: Course, now: datetime) -> CommandContext:
         """The recovery's own word, for the record of whoever planned it."""
         actor, asked = Actor(DISPATCHER, "system"), course.recovery.origin.correlation_id
-        return Call(now, Origin(self._new_id(), actor, DISPATCHER, asked))
+        return CommandContext(now, EventMetadata(self._new_id(), actor, DISPATCHER, asked))
 
     def _new_id(self) -> str:
         return str(self._ledger.chance.new_id())

@@ -12,7 +12,7 @@ from uuid import UUID
 from eventsourcing.domain import BaseAggregate
 
 from ledger.domain.events import Event
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,13 +51,15 @@ class Stream(BaseAggregate[UUID]):
     def evolve(self, event: Event) -> None:
         """Take in what happened. Total: never refuses history."""
 
-    def record(self, event_class: type[Event], now: datetime, by: Origin, **fields: object) -> None:
+    def record(
+        self, event_class: type[Event], now: datetime, metadata: EventMetadata, **fields: object
+    ) -> None:
         """Append one decided fact to the pending events and evolve by it."""
         event = event_class(
             originator_id=self.id,
             originator_version=self.version + 1,
             timestamp=now,
-            **by.fields(),
+            **metadata.fields(),
             **fields,
         )
         event.mutate(self)

@@ -21,7 +21,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class EventMetadata:
     """The common fields of every event that one command appends."""
 
     command_id: str

@@ -15,7 +15,7 @@ from uuid import UUID
 from ledger.chance import new_id
 from ledger.errors import StartRefused, StorageFull, Unavailable
 from ledger.maintenance.move.move import Progress
-from ledger.maintenance.verify import Verdict, verify_book
+from ledger.maintenance.verify import Verdict, verify_event_store
 from ledger.store.sqlite.connections import SQLiteFile
 from ledger.store.sqlite.folder import PRIVATE
 from ledger.store.sqlite.reads import SQLiteReads
@@ -54,14 +54,14 @@ class Backup:
     verdict: Verdict
 
 
-def back_up(book: Path, out: Path, progress: Progress) -> Backup:
+def back_up(event_store: Path, out: Path, progress: Progress) -> Backup:
     """Copy a book into a new file, readable by its owner only. Its owner may write meanwhile: the
     copy is of the moment it began. A copy that does not verify is kept for nobody.
 
     Refuses StartRefused when `out` exists or cannot be made, or what is there is no ledger.
     """
     with reserved(out) as draft:
-        _copy(book, draft, progress)
+        _copy(event_store, draft, progress)
         made = check(draft, progress)
         if not made.verdict.is_sound:
             return made
@@ -75,9 +75,11 @@ def check(file: Path, progress: Progress) -> Backup:
     """Verify the book in a file, which is not changed and nothing is made beside it. StartRefused
     when it holds none.
     """
-    with reading(file) as book:
-        verdict = verify_book(book, lambda done, total: progress("verified", done, total))
-        return Backup(file, book.ledger_id, verdict)
+    with reading(file) as event_store:
+        verdict = verify_event_store(
+            event_store, lambda done, total: progress("verified", done, total)
+        )
+        return Backup(file, event_store.ledger_id, verdict)
 
 
 @contextmanager
@@ -91,13 +93,13 @@ def reading(file: Path) -> Iterator[FileReads]:
         yield FileReads(still, ledger_id)
 
 
-def _copy(book: Path, draft: Path, progress: Progress) -> None:
+def _copy(event_store: Path, draft: Path, progress: Progress) -> None:
     """SQLite's online backup, inside one reading transaction: what is written meanwhile neither
     shows in the copy nor makes it begin again.
     """
-    source = SQLiteFile(book, synchronous="FULL", is_read_only=True).connect()
+    source = SQLiteFile(event_store, synchronous="FULL", is_read_only=True).connect()
     with closing(source), closing(sqlite3.connect(draft)) as target:
-        identify(source, book)
+        identify(source, event_store)
         try:
             source.execute("BEGIN")
             source.execute("SELECT COUNT(*) FROM meta").fetchone()

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from ledger.application.ledger import Ledger
-from ledger.application.snapshots import freeze
+from ledger.application.snapshots import dump_job
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import instant
 
@@ -28,7 +28,7 @@ def ghosts(ledger: Ledger) -> list[dict[str, Any]]:
             "paused_until": instant(job.paused_until),
             "next_run_at": instant(job.next_run_at),
         }
-        for job in ledger.heads.snapshot()
+        for job in ledger.job_cache.snapshot()
         if _is_ghost(job) or _is_overslept(job, ledger) or _is_overdue(job, ledger)
     ]
 
@@ -37,9 +37,9 @@ def strayed(ledger: Ledger) -> Iterator[dict[str, Any]]:
     """Jobs whose head differs from the fold of their events; reads every live job's whole
     history.
     """
-    for head in ledger.heads.snapshot():
+    for head in ledger.job_cache.snapshot():
         folded = ledger.fold(head.id, upto=head.version)
-        if freeze(head) != freeze(folded):
+        if dump_job(head) != dump_job(folded):
             yield {"id": str(head.id), "name": head.name, "version": head.version}
 
 

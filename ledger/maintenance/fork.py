@@ -26,7 +26,7 @@ from ledger.maintenance.backup import make_durable, reserved
 from ledger.maintenance.fork_outcomes import RecordedRun, RunEnds, store_runs
 from ledger.maintenance.redaction import Redaction
 from ledger.store.codec import shape_of, text_references
-from ledger.store.hash_chain import Row, chain_of, columns_of, genesis, leaf_of
+from ledger.store.hash_chain import EventRow, chain_of, columns_of, genesis, leaf_of
 from ledger.store.mapper import TOPICS, upcast
 from ledger.store.sqlite.reads import COLUMNS
 from ledger.store.sqlite.schema import prepare
@@ -50,7 +50,7 @@ class Forkable(Protocol):
     @property
     def ledger_id(self) -> UUID: ...
     def tail_position(self) -> int: ...
-    def rows(self, *, after: int | None = None) -> Iterator[Row]: ...
+    def rows(self, *, after: int | None = None) -> Iterator[EventRow]: ...
     def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]: ...
 
 
@@ -138,7 +138,7 @@ class _Writing:
         }
         return orjson.dumps(facts).decode()
 
-    def _write_page(self, target: sqlite3.Connection, page: Sequence[Row]) -> None:
+    def _write_page(self, target: sqlite3.Connection, page: Sequence[EventRow]) -> None:
         states = [self._changed(row) for row in page]
         ids = [
             text_id
@@ -150,7 +150,7 @@ class _Writing:
         rows = [self._chained(row, state) for row, state in zip(page, states, strict=True)]
         target.executemany(_INSERT, rows)
 
-    def _changed(self, row: Row) -> dict[str, Any]:
+    def _changed(self, row: EventRow) -> dict[str, Any]:
         """The state as the fork keeps it: of today's version, blanked if it is redacted."""
         state: dict[str, Any] = orjson.loads(row.state)
         event_class = TOPICS[row.topic]
@@ -163,7 +163,7 @@ class _Writing:
         _keep_at_home(state.get("changes") or {})
         return state
 
-    def _chained(self, row: Row, state: dict[str, Any]) -> tuple[Any, ...]:
+    def _chained(self, row: EventRow, state: dict[str, Any]) -> tuple[Any, ...]:
         stored = orjson.dumps(state)
         place = (row.position, row.stream, row.version, row.topic)
         self._chain = chain_of(self._chain, leaf_of(*place, row.recorded_at, stored))

@@ -13,7 +13,7 @@ import orjson
 
 from ledger.clock import parse_rfc3339
 from ledger.store.event_queries import from_microseconds, microseconds
-from ledger.store.hash_chain import Row
+from ledger.store.hash_chain import EventRow
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS recorded_runs (
@@ -67,7 +67,7 @@ class RunEnds:
     def __init__(self) -> None:
         self._open: dict[bytes, dict[str, Any]] = {}
 
-    def take(self, row: Row) -> RecordedRun | None:
+    def take(self, row: EventRow) -> RecordedRun | None:
         """The run that this event ended, if it did."""
         if row.topic == "job.run_started":
             self._open[row.stream] = orjson.loads(row.state)
@@ -132,7 +132,7 @@ def _values(run: RecordedRun) -> tuple[Any, ...]:
     )
 
 
-def _run(row: Row, started: dict[str, Any], ended: dict[str, Any]) -> RecordedRun:
+def _run(row: EventRow, started: dict[str, Any], ended: dict[str, Any]) -> RecordedRun:
     is_failure = row.topic == "job.run_failed"
     at = parse_rfc3339(ended["timestamp"])
     retry_at = ended.get("retry_after")

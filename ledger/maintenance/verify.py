@@ -13,7 +13,7 @@ import orjson
 
 from ledger.errors import LedgerError
 from ledger.store.codec import shape_of, text_references
-from ledger.store.hash_chain import UNREADABLE, Finding, Row, Walk, genesis
+from ledger.store.hash_chain import UNREADABLE, ChainWalk, EventRow, Finding, genesis
 from ledger.store.mapper import TOPICS
 
 PAGE = 1000
@@ -32,7 +32,7 @@ class Verifiable(Protocol):
     def ledger_id(self) -> UUID: ...
 
     def tail_position(self) -> int: ...
-    def rows(self, *, after: int | None = None) -> Iterator[Row]: ...
+    def rows(self, *, after: int | None = None) -> Iterator[EventRow]: ...
     def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]: ...
 
 
@@ -51,17 +51,17 @@ class Verdict:
         return self.finding is None
 
 
-def verify_book(book: Verifiable, progress: Progress | None = None) -> Verdict:
+def verify_event_store(event_store: Verifiable, progress: Progress | None = None) -> Verdict:
     """Walk the book in order, up to its end at this moment or beyond, and stop at the first event
     that is not what was appended.
 
     Every text that an event names must be there and have the hash the event names: this version
     writes no `text.forgotten`, so none may be missing.
     """
-    walk = Walk(genesis(book.ledger_id))
-    total = book.tail_position()
+    walk = ChainWalk(genesis(event_store.ledger_id))
+    total = event_store.tail_position()
     try:
-        finding = _first_misfit(book, walk, progress, total)
+        finding = _first_misfit(event_store, walk, progress, total)
     except TROUBLE as error:
         finding = Finding(walk.position + 1, f"it cannot be read ({error})")
     if finding is None and walk.position < total:
@@ -70,13 +70,13 @@ def verify_book(book: Verifiable, progress: Progress | None = None) -> Verdict:
 
 
 def _first_misfit(
-    book: Verifiable, walk: Walk, progress: Progress | None, total: int
+    event_store: Verifiable, walk: ChainWalk, progress: Progress | None, total: int
 ) -> Finding | None:
-    for page in _pages(book.rows()):
+    for page in _pages(event_store.rows()):
         states = [_state(row) for row in page]
         references = list(map(_references, page, states))
         wanted = [text_id for named in references for text_id, _ in named or ()]
-        kept = book.salted_texts(wanted)
+        kept = event_store.salted_texts(wanted)
         for row, state, named in zip(page, states, references, strict=True):
             problem = walk.problem_with(row, state) or _text_problem(named, kept)
             if problem is not None:
@@ -87,9 +87,9 @@ def _first_misfit(
     return None
 
 
-def _pages(rows: Iterator[Row]) -> Iterator[list[Row]]:
+def _pages(rows: Iterator[EventRow]) -> Iterator[list[EventRow]]:
     """Rows in pages. One that cannot be read raises after those before it were given."""
-    page: list[Row] = []
+    page: list[EventRow] = []
     try:
         for row in rows:
             page.append(row)
@@ -102,7 +102,7 @@ def _pages(rows: Iterator[Row]) -> Iterator[list[Row]]:
     yield page
 
 
-def _state(row: Row) -> Any:
+def _state(row: EventRow) -> Any:
     """The decoded state of a row, or None when it is no JSON."""
     try:
         return orjson.loads(row.state)
@@ -110,7 +110,7 @@ def _state(row: Row) -> Any:
         return None
 
 
-def _references(row: Row, state: Any) -> References | None:
+def _references(row: EventRow, state: Any) -> References | None:
     """The texts that a row names, id and digest; None when its state makes no sense."""
     event_class = TOPICS.get(row.topic)
     if event_class is None:

@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from ledger.store.hash_chain import chain_of, columns_of, leaf_of
-from ledger.store.records import Committed, Draft, Group, GroupOutcome, Superseded
+from ledger.store.records import AppendOutcome, Committed, EventBatch, PendingEvent, VersionConflict
 
 
-class Fit:
+class VersionCheck:
     """Which groups of one append fit the book, each seen behind the ones before it. `version_of`
     gives the last version of a stream in the book.
     """
@@ -22,43 +22,43 @@ class Fit:
         self._kept: dict[UUID, int] = {}
         self._refused: dict[UUID, int] = {}
 
-    def superseded(self, group: Group) -> Superseded | None:
+    def superseded(self, group: EventBatch) -> VersionConflict | None:
         """Whether the group does not fit after what is in the book and the ones before it, or
         builds on one that did not. Notes the group's versions in either.
         """
         after: dict[UUID, int] = {}
-        for draft in group.drafts:
+        for draft in group.events:
             stream = draft.stream
             actual = after.get(stream) or self._kept.get(stream) or self._version_of(stream)
             is_behind = draft.version > self._refused.get(stream, draft.version)
             if draft.version != actual + 1 or is_behind:
-                for other in group.drafts:
+                for other in group.events:
                     self._refused.setdefault(other.stream, other.version)
-                return Superseded(stream, draft.version - 1, self._version_of(stream))
+                return VersionConflict(stream, draft.version - 1, self._version_of(stream))
             after[stream] = draft.version
         self._kept.update(after)
         return None
 
 
-def places(drafts: Sequence[Draft], last: int) -> dict[tuple[UUID, int], int]:
+def places(drafts: Sequence[PendingEvent], last: int) -> dict[tuple[UUID, int], int]:
     """Where each event will stand; only worked out when some event mentions such a place."""
     if all(draft.state is not None for draft in drafts):
         return {}
     return {(draft.stream, draft.version): last + number for number, draft in enumerate(drafts, 1)}
 
 
-def commit_in_turn(groups: Sequence[Group], last: int) -> list[GroupOutcome]:
+def commit_in_turn(groups: Sequence[EventBatch], last: int) -> list[AppendOutcome]:
     """The outcomes of groups that are appended one after the other behind position `last`."""
-    outcomes: list[GroupOutcome] = []
+    outcomes: list[AppendOutcome] = []
     for group in groups:
-        size = len(group.drafts)
+        size = len(group.events)
         outcomes.append(Committed(tuple(range(last + 1, last + size + 1))))
         last += size
     return outcomes
 
 
 def row_of(
-    position: int, draft: Draft, state: bytes, recorded_at: int, chain: bytes
+    position: int, draft: PendingEvent, state: bytes, recorded_at: int, chain: bytes
 ) -> tuple[tuple[Any, ...], bytes]:
     """The row of one event, and the chain value behind it."""
     stream = draft.stream.bytes

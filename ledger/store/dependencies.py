@@ -17,7 +17,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Dependencies:
     """What a ledger takes from outside: time, chance, and what the installation allows."""
 
     clock: Clock

@@ -16,9 +16,9 @@ from ledger.domain.job.job import Job
 from ledger.domain.job.view import view
 from ledger.errors import CorruptEvent, JobNotFound
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from ledger.store.event_store import Book
+from ledger.store.event_store import EventStore
 from ledger.store.mapper import TOPICS, EventMapper
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 
 S = TypeVar("S", bound=Stream)
 PAGE = 2000
@@ -37,19 +37,19 @@ class Page:
     position: int
 
 
-class Reading:
+class EventQueries:
     """The book's own answers."""
 
-    def __init__(self, book: Book, mapper: EventMapper) -> None:
-        self._book = book
+    def __init__(self, event_store: EventStore, mapper: EventMapper) -> None:
+        self._event_store = event_store
         self._mapper = mapper
 
     def audit(self, query: AuditQuery) -> Page:
         """One page of the events that match."""
         size = min(query.limit, MAX_PAGE)
-        position = self._book.tail_position()
-        found = self._book.find(replace(query, limit=size + 1))
-        facts = self._mapper.to_facts(found[:size])
+        position = self._event_store.tail_position()
+        found = self._event_store.find(replace(query, limit=size + 1))
+        facts = self._mapper.to_recorded_events(found[:size])
         following = facts[-1].position if len(found) > size else None
         return Page([event_view(fact) for fact in facts], following, position)
 
@@ -65,23 +65,23 @@ class Reading:
 
     def position_at(self, instant: datetime) -> int:
         """The last position recorded at or before an instant."""
-        return self._book.position_at(microseconds(instant))
+        return self._event_store.position_at(microseconds(instant))
 
     def recorded_at(self, position: int) -> datetime:
         """When the event at a position was recorded; the epoch for position 0."""
-        found = self._book.read(after=position - 1, limit=1) if position else []
+        found = self._event_store.read(after=position - 1, limit=1) if position else []
         return from_microseconds(found[0].recorded_at if found else 0)
 
     def job(self, job_id: UUID) -> dict[str, Any]:
         """One job as the book has it now. JobNotFound when unknown or deleted."""
-        job = fold_stream(self._book, self._mapper, Job.blank(job_id))
+        job = fold_stream(self._event_store, self._mapper, Job.blank(job_id))
         if job.version == 0 or job.status == "deleted":
             raise JobNotFound(job_id)
         return view(job)
 
     def job_at(self, job_id: UUID, version: int) -> dict[str, Any]:
         """One job as it was at a version of its stream."""
-        return view(fold_stream(self._book, self._mapper, Job.blank(job_id), upto=version))
+        return view(fold_stream(self._event_store, self._mapper, Job.blank(job_id), upto=version))
 
     def history(self, job_id: UUID) -> list[dict[str, Any]]:
         """Every event of a job, oldest first. JobNotFound when there is none."""
@@ -91,9 +91,11 @@ class Reading:
         return events
 
 
-def fold_stream(book: Book, mapper: EventMapper, blank: S, *, upto: int | None = None) -> S:
+def fold_stream(
+    event_store: EventStore, mapper: EventMapper, blank: S, *, upto: int | None = None
+) -> S:
     """Fold a stream from the book onto a blank aggregate, up to a version."""
-    while page := book.stream(blank.id, after=blank.version, upto=upto, limit=PAGE):
+    while page := event_store.stream(blank.id, after=blank.version, upto=upto, limit=PAGE):
         for recorded, event in zip(page, mapper.to_domain_events(page), strict=True):
             if event.originator_version != blank.version + 1:
                 raise CorruptEvent(
@@ -105,7 +107,7 @@ def fold_stream(book: Book, mapper: EventMapper, blank: S, *, upto: int | None =
     return blank
 
 
-def event_view(fact: Fact) -> dict[str, Any]:
+def event_view(fact: RecordedEvent) -> dict[str, Any]:
     """An event as every surface shows it (DESIGN §11)."""
     event_class = TOPICS[fact.topic]
     return {

@@ -9,12 +9,20 @@ from typing import Protocol
 from uuid import UUID
 
 from ledger.store.audit_query import AuditQuery
-from ledger.store.hash_chain import Row
-from ledger.store.instrumentation import Watch
-from ledger.store.leader_lock import Office
+from ledger.store.hash_chain import EventRow
+from ledger.store.instrumentation import Instrumentation
+from ledger.store.leader_lock import LeaderLock
 from ledger.store.mapper import EventMapper
-from ledger.store.node_registry import NodeTable
-from ledger.store.records import Group, GroupOutcome, LeaseChanges, Pool, Recorded, Tail, TokenRow
+from ledger.store.node_registry import NodeRegistry
+from ledger.store.records import (
+    AppendOutcome,
+    EventBatch,
+    LeaseChanges,
+    PoolStats,
+    StoredEvent,
+    Tail,
+    TokenRow,
+)
 
 
 class AppendUnknown(Exception):
@@ -22,12 +30,12 @@ class AppendUnknown(Exception):
     anybody. `outcomes` are what it gave its groups if it was kept, where that is known.
     """
 
-    def __init__(self, detail: str, outcomes: list[GroupOutcome] | None = None) -> None:
+    def __init__(self, detail: str, outcomes: list[AppendOutcome] | None = None) -> None:
         super().__init__(detail)
         self.outcomes = outcomes
 
 
-class Book(Protocol):
+class EventStore(Protocol):
     """Events in one total order, with the small tables beside them. Positions are gapless from
     1.
     """
@@ -35,12 +43,12 @@ class Book(Protocol):
     ledger_id: UUID
     is_shared: bool
     """Whether other nodes append too: then its end may lie beyond what this process wrote."""
-    watch: Watch
+    instrumentation: Instrumentation
     """Told how long an append waits for its turn, where there are turns."""
 
     def append(
-        self, groups: Sequence[Group], mapper: EventMapper, *, now: int
-    ) -> list[GroupOutcome]:
+        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+    ) -> list[AppendOutcome]:
         """Keep each group whole or not at all, all kept ones in one durable transaction. `now` is
         in µs.
 
@@ -70,11 +78,13 @@ class Book(Protocol):
         """
         ...
 
-    def read(self, *, after: int, limit: int) -> list[Recorded]:
+    def read(self, *, after: int, limit: int) -> list[StoredEvent]:
         """Up to `limit` events with positions above `after`, in order."""
         ...
 
-    def stream(self, stream: UUID, *, after: int, upto: int | None, limit: int) -> list[Recorded]:
+    def stream(
+        self, stream: UUID, *, after: int, upto: int | None, limit: int
+    ) -> list[StoredEvent]:
         """Up to `limit` events of one stream with versions above `after`, at most `upto`."""
         ...
 
@@ -82,7 +92,7 @@ class Book(Protocol):
         """The free texts with these ids; forgotten ones are left out."""
         ...
 
-    def find(self, query: AuditQuery) -> list[Recorded]:
+    def find(self, query: AuditQuery) -> list[StoredEvent]:
         """The events an audit query asks for, one page."""
         ...
 
@@ -94,7 +104,7 @@ class Book(Protocol):
         """How often each topic occurs at positions above `after`, at most `upto`."""
         ...
 
-    def rows(self, *, after: int | None = None) -> Iterator[Row]:
+    def rows(self, *, after: int | None = None) -> Iterator[EventRow]:
         """Every row with every column, for verification; one that cannot be read raises at its own
         place.
         """
@@ -116,37 +126,37 @@ class Book(Protocol):
         """
         ...
 
-    def mark(self, reader: str) -> int | None:
+    def checkpoint(self, reader: str) -> int | None:
         """The position that one of our own readers has come to; None at its first start."""
         ...
 
-    def load_heads(self) -> Iterator[tuple[UUID, int, bytes]]:
+    def load_snapshots(self) -> Iterator[tuple[UUID, int, bytes]]:
         """The saved heads: job, version, frozen state."""
         ...
 
-    def heads_position(self) -> int:
+    def snapshots_position(self) -> int:
         """The position up to which the saved heads are complete."""
         ...
 
-    def save_heads(
-        self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
+    def save_snapshots(
+        self, job_cache: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
         """Save (or, with None, drop) heads; with `position`, declare them complete up to there."""
         ...
 
-    def pool(self) -> Pool:
+    def pool_stats(self) -> PoolStats:
         """How the connections for reading are used; all zero where there is no such pool."""
         ...
 
-    def agree(self, name: str, value: str) -> str:
+    def shared_setting(self, name: str, value: str) -> str:
         """What all nodes hold as `name`: this value, unless another came first."""
         ...
 
-    def nodes(self) -> NodeTable | None:
+    def node_registry(self) -> NodeRegistry | None:
         """Who is alive among the nodes; None where there is only one."""
         ...
 
-    def office(self, name: str, *, silent_seconds: int | None = None) -> Office:
+    def leader_lock(self, name: str, *, silent_seconds: int | None = None) -> LeaderLock:
         """This node's candidature for an office; whoever asks closes it. Who holds it may be silent
         for so long.
         """

@@ -11,16 +11,16 @@ from uuid import UUID
 from eventsourcing.persistence import ApplicationRecorder, Notification, StoredEvent, Subscription
 
 from ledger.errors import Refused
-from ledger.store.event_store import Book
+from ledger.store.event_store import EventStore
 
 
-class BookRecorder(ApplicationRecorder):
+class EventStoreRecorder(ApplicationRecorder):
     """Reads through to the book. Writing goes through the group-commit writer only, so
     `insert_events` refuses.
     """
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, event_store: EventStore) -> None:
+        self._event_store = event_store
 
     def insert_events(
         self,
@@ -38,7 +38,9 @@ class BookRecorder(ApplicationRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        events = self._book.stream(UUID(str(originator_id)), after=gt or 0, upto=lte, limit=2**62)
+        events = self._event_store.stream(
+            UUID(str(originator_id)), after=gt or 0, upto=lte, limit=2**62
+        )
         chosen = events[::-1] if desc else events
         return chosen[:limit]
 
@@ -52,7 +54,7 @@ class BookRecorder(ApplicationRecorder):
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
         after = (start or 0) - (1 if inclusive_of_start and start else 0)
-        page = self._book.read(after=after, limit=limit)
+        page = self._event_store.read(after=after, limit=limit)
         return [
             item
             for item in page
@@ -60,7 +62,7 @@ class BookRecorder(ApplicationRecorder):
         ]
 
     def max_notification_id(self) -> int | None:
-        return self._book.tail().position or None
+        return self._event_store.tail().position or None
 
     def subscribe(
         self,

@@ -31,7 +31,7 @@ UNREADABLE = "its stored state cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EventRow:
     """One row of the events table, with every column."""
 
     position: int
@@ -95,7 +95,7 @@ def columns_of(state: Mapping[str, Any]) -> tuple[str | None, ...]:
     )
 
 
-class Walk:
+class ChainWalk:
     """The book followed event by event: how far it fits, and the chain value there.
 
     Remembers one number per stream. `take` an event only after `problem_with` found none.
@@ -106,7 +106,7 @@ class Walk:
         self.chain = start
         self._versions: dict[bytes, int] = {}
 
-    def problem_with(self, row: Row, state: Any) -> str | None:
+    def problem_with(self, row: EventRow, state: Any) -> str | None:
         """Why `row` is not the event that was appended here; None when it is. `state` is its
         decoded state. Source: DESIGN §13.
         """
@@ -117,13 +117,13 @@ class Walk:
             or _hash_problem(row, self.chain)
         )
 
-    def take(self, row: Row) -> None:
+    def take(self, row: EventRow) -> None:
         """Go on behind an event that fits."""
         self._versions[row.stream] = row.version
         self.position = row.position
         self.chain = row.chain
 
-    def _place_problem(self, row: Row) -> str | None:
+    def _place_problem(self, row: EventRow) -> str | None:
         expected = self.position + 1
         if row.position != expected:
             return f"position {expected} is missing: the next event stands at {row.position}"
@@ -133,7 +133,7 @@ class Walk:
         return None
 
 
-def type_problem(row: Row) -> str | None:
+def type_problem(row: EventRow) -> str | None:
     """Whether what is hashed is not of the one type and size it was appended with: SQLite keeps
     whatever it is given.
     """
@@ -143,7 +143,7 @@ def type_problem(row: Row) -> str | None:
     return "one of its columns is not of the type that was appended"
 
 
-def _content_problem(row: Row, state: Any) -> str | None:
+def _content_problem(row: EventRow, state: Any) -> str | None:
     try:
         columns = columns_of(state)
     except AttributeError:
@@ -153,7 +153,7 @@ def _content_problem(row: Row, state: Any) -> str | None:
     return None
 
 
-def _hash_problem(row: Row, previous: bytes) -> str | None:
+def _hash_problem(row: EventRow, previous: bytes) -> str | None:
     leaf = leaf_of(row.position, row.stream, row.version, row.topic, row.recorded_at, row.state)
     if chain_of(previous, leaf) == row.chain:
         return None

@@ -14,7 +14,7 @@ from ledger.domain.job.state import OpenRun
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class CommandBatch:
     """A batch that was answered: how many commands it had, how long each of its callers waited from
     handing them in to the answer, how long deciding and keeping took, and what `caller` gave for
     each.
@@ -27,7 +27,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunEnded:
     """How a run ended, as far as this node knows: succeeded, failed, blocked, lost, or deferred to
     somebody who reports later.
     """
@@ -38,7 +38,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class DeliverySent:
     """One attempt to deliver what a run had to say."""
 
     job_id: UUID
@@ -48,14 +48,14 @@ class Sent:
     seconds: float
 
 
-class Watch(Protocol):
+class Instrumentation(Protocol):
     """Called in the threads that work, so it must be quick and must not raise."""
 
     def caller(self) -> object:
         """Who hands commands in, in the caller's own thread and context; comes back in `Batch`."""
         ...
 
-    def took_batch(self, batch: Batch) -> None:
+    def took_batch(self, batch: CommandBatch) -> None:
         """A batch was answered."""
         ...
 
@@ -77,22 +77,22 @@ class Watch(Protocol):
         """
         ...
 
-    def run_ended(self, run_id: str, ended: Ended) -> None:
+    def run_ended(self, run_id: str, ended: RunEnded) -> None:
         """What this node executed has come to its end, and that is in the book."""
         ...
 
-    def delivered(self, sent: Sent) -> None:
+    def delivered(self, sent: DeliverySent) -> None:
         """A result was delivered, or could not be."""
         ...
 
 
-class Unwatched:
+class NoInstrumentation:
     """Nobody listens: everything is forgotten."""
 
     def caller(self) -> object:
         return None
 
-    def took_batch(self, batch: Batch) -> None:
+    def took_batch(self, batch: CommandBatch) -> None:
         pass
 
     def waited_for_turn(self, seconds: float) -> None:
@@ -107,8 +107,8 @@ class Unwatched:
     def run_began(self, job_id: UUID, run: OpenRun) -> str | None:  # noqa: ARG002
         return None
 
-    def run_ended(self, run_id: str, ended: Ended) -> None:
+    def run_ended(self, run_id: str, ended: RunEnded) -> None:
         pass
 
-    def delivered(self, sent: Sent) -> None:
+    def delivered(self, sent: DeliverySent) -> None:
         pass

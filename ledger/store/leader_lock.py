@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Office(Protocol):
+class LeaderLock(Protocol):
     """One node's candidature for an office."""
 
     def is_held(self) -> bool:
@@ -21,7 +21,7 @@ class Office(Protocol):
         ...
 
 
-class OnlyNode:
+class AlwaysLeader:
     """Every office of a ledger that one process owns."""
 
     def is_held(self) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from eventsourcing import persistence as library
 from eventsourcing.domain import DomainEventProtocol
-from eventsourcing.persistence import Mapper, Notification, StoredEvent
+from eventsourcing.persistence import Mapper, Notification
 
 from ledger.domain.events import JOB_EVENTS, Event, PositionOf
 from ledger.domain.recovery.recovery import (
@@ -27,7 +28,7 @@ from ledger.domain.streams.notices import NoticeFailed, NoticeSent
 from ledger.domain.streams.tokens import TokenCreated, TokenRevoked
 from ledger.errors import CorruptEvent
 from ledger.store.codec import Codec, fill_positions, put_texts, shape_of, text_references
-from ledger.store.records import Draft, Fact, Recorded
+from ledger.store.records import PendingEvent, RecordedEvent, StoredEvent
 
 EVENTS: tuple[type[Event], ...] = (
     *JOB_EVENTS,
@@ -60,11 +61,11 @@ class EventMapper(Mapper[UUID]):
 
     # -- into the book --------------------------------------------------------------------------
 
-    def draft(self, event: Event) -> Draft:
+    def pending_event(self, event: Event) -> PendingEvent:
         """The event as it will be stored. Refuses (InvalidField) what would not come back equal."""
         plain, texts = self.codec.split(event)
         is_waiting = _waits_for_positions(event)
-        return Draft(
+        return PendingEvent(
             event=event,
             stream=event.originator_id,
             version=event.originator_version,
@@ -74,7 +75,7 @@ class EventMapper(Mapper[UUID]):
             texts=tuple(texts),
         )
 
-    def seal(self, draft: Draft, positions: Mapping[tuple[UUID, int], int]) -> bytes:
+    def seal(self, draft: PendingEvent, positions: Mapping[tuple[UUID, int], int]) -> bytes:
         """The bytes to store, once the positions of the append are known."""
         if draft.state is not None:
             return draft.state
@@ -82,20 +83,20 @@ class EventMapper(Mapper[UUID]):
         fill_positions(type(draft.event), plain, positions)
         return self.codec.json.encode(plain)
 
-    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> library.StoredEvent:
         """As the library asks for it; free text is not part of what this returns."""
         if not isinstance(domain_event, Event):
             raise TypeError(f"{type(domain_event).__name__} is no event of this ledger")
-        draft = self.draft(domain_event)
-        return StoredEvent(draft.stream, draft.version, draft.topic, self.seal(draft, {}))
+        draft = self.pending_event(domain_event)
+        return library.StoredEvent(draft.stream, draft.version, draft.topic, self.seal(draft, {}))
 
     # -- out of the book ------------------------------------------------------------------------
 
-    def to_domain_event(self, stored_event: StoredEvent) -> Event:
+    def to_domain_event(self, stored_event: library.StoredEvent) -> Event:
         """One event object. Raises CorruptEvent, naming the position where it is known."""
         return self.to_domain_events([stored_event])[0]
 
-    def to_domain_events(self, stored: Sequence[StoredEvent]) -> list[Event]:
+    def to_domain_events(self, stored: Sequence[library.StoredEvent]) -> list[Event]:
         """Event objects of a page, with one look-up of all their texts."""
         decoded = [self._decode(item) for item in stored]
         bodies = self._bodies(decoded)
@@ -103,7 +104,7 @@ class EventMapper(Mapper[UUID]):
             self._restore(item, pair, bodies) for item, pair in zip(stored, decoded, strict=True)
         ]
 
-    def to_facts(self, recorded: Sequence[Recorded]) -> list[Fact]:
+    def to_recorded_events(self, recorded: Sequence[StoredEvent]) -> list[RecordedEvent]:
         """Plain facts of a page, for readers that need no objects."""
         decoded = [self._decode(item) for item in recorded]
         bodies = self._bodies(decoded)
@@ -112,11 +113,13 @@ class EventMapper(Mapper[UUID]):
             put_texts(shape_of(event_class).texts, state, bodies)
             stream: UUID = item.originator_id  # type: ignore[assignment]  # ours always are
             facts.append(
-                Fact(item.id, item.topic, stream, item.originator_version, item.recorded_at, state)
+                RecordedEvent(
+                    item.id, item.topic, stream, item.originator_version, item.recorded_at, state
+                )
             )
         return facts
 
-    def _decode(self, stored: StoredEvent) -> tuple[type[Event], dict[str, Any]]:
+    def _decode(self, stored: library.StoredEvent) -> tuple[type[Event], dict[str, Any]]:
         position = stored.id if isinstance(stored, Notification) else None
         event_class = TOPICS.get(stored.topic)
         if event_class is None:
@@ -143,7 +146,7 @@ class EventMapper(Mapper[UUID]):
 
     def _restore(
         self,
-        stored: StoredEvent,
+        stored: library.StoredEvent,
         pair: tuple[type[Event], dict[str, Any]],
         bodies: Mapping[str, str],
     ) -> Event:

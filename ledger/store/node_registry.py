@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class NodeTable(Protocol):
+class NodeRegistry(Protocol):
     """Which nodes are alive. Every method raises Unavailable when the database cannot be asked."""
 
     def join(self, node: str, lease_seconds: float) -> None:
@@ -20,7 +20,7 @@ class NodeTable(Protocol):
         """Be a node no more."""
         ...
 
-    def bury(self) -> int:
+    def remove_expired(self) -> int:
         """Take away the nodes whose time has run out, and say how many they were: they
         never come back.
         """

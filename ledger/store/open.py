@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from ledger.chance import Chance, SystemChance
 from ledger.clock import Clock, SystemClock
-from ledger.store.dependencies import Limits, Surroundings
-from ledger.store.event_store import Book
-from ledger.store.postgres.dsn import SCHEMES, Address
+from ledger.store.dependencies import Dependencies, Limits
+from ledger.store.event_store import EventStore
+from ledger.store.postgres.dsn import SCHEMES, PostgresDsn
 from ledger.store.sqlite.folder import Folder, OwnerLock
-from ledger.store.sqlite.store import SQLiteBook
+from ledger.store.sqlite.store import SQLiteEventStore
 
 if TYPE_CHECKING:
     from ledger.store.postgres.clock import DatabaseClock
-    from ledger.store.postgres.listener import Follower
-    from ledger.store.postgres.store import PostgresBook
+    from ledger.store.postgres.listener import ChangeListener
+    from ledger.store.postgres.store import PostgresEventStore
 
 # The driver of PostgreSQL is slow to import, and who stays on SQLite needs none: hence the imports
 # inside.
@@ -31,68 +31,76 @@ if TYPE_CHECKING:
 class Opened:
     """A book that was opened, and what came with it."""
 
-    place: Path | Address
-    book: Book
-    around: Surroundings
+    place: Path | PostgresDsn
+    event_store: EventStore
+    around: Dependencies
     lock: OwnerLock | None = None
-    follow: Callable[[Callable[[], object]], Follower] | None = None
+    follow: Callable[[Callable[[], object]], ChangeListener] | None = None
     """Makes an ear for other nodes; what it is given is called when they may have appended."""
 
     def close(self) -> None:
         """Give the book and the folder back."""
-        self.book.close()
+        self.event_store.close()
         if self.lock is not None:
             self.lock.release()
 
 
-def place_of(data: str | Path | Address) -> Path | Address:
+def place_of(data: str | Path | PostgresDsn) -> Path | PostgresDsn:
     """The folder or the database that is meant."""
-    if isinstance(data, Address):
+    if isinstance(data, PostgresDsn):
         return data
-    return Address(data) if isinstance(data, str) and data.startswith(SCHEMES) else Path(data)
+    return PostgresDsn(data) if isinstance(data, str) and data.startswith(SCHEMES) else Path(data)
 
 
-def own(path: Path, clock: Clock | None, chance: Chance | None, limits: Limits) -> Opened:
+def open_owned(path: Path, clock: Clock | None, chance: Chance | None, limits: Limits) -> Opened:
     """Own the ledger in a folder; StartRefused when somebody else does."""
-    around = Surroundings(clock or SystemClock(), chance or SystemChance(), limits)
+    around = Dependencies(clock or SystemClock(), chance or SystemChance(), limits)
     folder = Folder(path)
     folder.create()
     with ExitStack() as opened:
         lock = OwnerLock(folder)
         lock.take()
         opened.callback(lock.release)
-        book = SQLiteBook(folder, new_id=around.chance.new_id())
+        event_store = SQLiteEventStore(folder, new_id=around.chance.new_id())
         opened.pop_all()
-    return Opened(path, book, around, lock)
+    return Opened(path, event_store, around, lock)
 
 
-def join(address: Address, clock: Clock | None, chance: Chance | None, limits: Limits) -> Opened:
+def open_shared(
+    address: PostgresDsn, clock: Clock | None, chance: Chance | None, limits: Limits
+) -> Opened:
     """Be one of several nodes: no lock, but an ear for what the others append."""
-    from ledger.store.postgres.listener import Follower
+    from ledger.store.postgres.listener import ChangeListener
     from ledger.store.postgres.statements import CALLERS_CLOCK, DATABASE_CLOCK
-    from ledger.store.postgres.store import PostgresBook
+    from ledger.store.postgres.store import PostgresEventStore
 
     with ExitStack() as opened:
-        book = PostgresBook(address, clock=CALLERS_CLOCK if clock else DATABASE_CLOCK)
-        opened.callback(book.close)
-        shared = _database_clock(book)
+        event_store = PostgresEventStore(address, clock=CALLERS_CLOCK if clock else DATABASE_CLOCK)
+        opened.callback(event_store.close)
+        shared = _database_clock(event_store)
         opened.pop_all()
-    around = Surroundings(clock or shared, chance or SystemChance(), limits)
-    return Opened(address, book, around, None, lambda look: Follower(book.server, look, shared))
+    around = Dependencies(clock or shared, chance or SystemChance(), limits)
+    return Opened(
+        address,
+        event_store,
+        around,
+        None,
+        lambda look: ChangeListener(event_store.server, look, shared),
+    )
 
 
-def _database_clock(book: PostgresBook) -> DatabaseClock:
+def _database_clock(event_store: PostgresEventStore) -> DatabaseClock:
     from ledger.store.postgres.clock import DatabaseClock
 
-    with book.server.first_connection() as connection:
+    with event_store.server.first_connection() as connection:
         return DatabaseClock(SystemClock(), connection)
 
 
-def read(place: Path | Address, clock: Clock | None) -> Opened:
+def open_read_only(place: Path | PostgresDsn, clock: Clock | None) -> Opened:
     """Read a ledger that other processes own."""
-    around = Surroundings(clock or SystemClock(), SystemChance(), Limits())
+    around = Dependencies(clock or SystemClock(), SystemChance(), Limits())
     if isinstance(place, Path):
-        return Opened(place, SQLiteBook(Folder(place), new_id=None), around)
-    from ledger.store.postgres.store import PostgresBook
+        return Opened(place, SQLiteEventStore(Folder(place), new_id=None), around)
+    from ledger.store.postgres.store import PostgresEventStore
 
-    return Opened(place, PostgresBook(place), around)
+    return Opened(place, PostgresEventStore(place), around)

@@ -14,7 +14,7 @@ from ledger.store.codec import Text
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class PendingEvent:
     """One event on its way into the book. `state` is None while it waits for positions to be filled
     in.
     """
@@ -63,29 +63,29 @@ class LeaseChanges:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Checkpoint:
     """How far one of the ledger's own readers has come: a position that outlives the process."""
 
     reader: str
     position: int
 
 
-SideRow = TokenRow | LeaseRow | Mark
+SideTableRow = TokenRow | LeaseRow | Checkpoint
 """What is kept beside the events, in the transaction of a command: state that is no history."""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class EventBatch:
     """The events of one command: all of them are appended, or none. The rows `beside` them are
     written in the same transaction.
     """
 
-    drafts: tuple[Draft, ...]
-    beside: tuple[SideRow, ...] = ()
+    events: tuple[PendingEvent, ...]
+    side_rows: tuple[SideTableRow, ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.drafts or self.beside)
+        return not (self.events or self.side_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
-class Superseded:
+class VersionConflict:
     """The group was refused: the stream stood at another version than the command had read."""
 
     stream: UUID
@@ -104,11 +104,11 @@ class Superseded:
     actual: int
 
 
-GroupOutcome = Committed | Superseded
+AppendOutcome = Committed | VersionConflict
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class PoolStats:
     """Connections for reading: how many there are, how many of them are idle, and how many
     questions wait for one.
     """
@@ -119,7 +119,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Recorded(Notification):
+class StoredEvent(Notification):
     """One event as it stands in the book; `id` is its position, `recorded_at` is in µs since the
     epoch.
     """
@@ -129,7 +129,7 @@ class Recorded(Notification):
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class RecordedEvent:
     """One event for readers: its columns and its plain fields, free text joined in. Instants in
     `data` are strings.
     """

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from projections.engine.runner import NOT_THERE, ModelStanding, Runner
-from projections.engine.threads import FollowerThread
+from projections.engine.threads import LoopThread
 from projections.stores.contract import Standing
 from projections.stores.model import Model
-from projections.stores.postgres import PostgresCopies
+from projections.stores.postgres import PostgresReadModelStore
 
 LOOK_SECONDS = 0.25
 """How long a node does not know at most that another has brought the copies further, or has left
@@ -22,14 +22,17 @@ HOLD_SECONDS = 2.0
 """How often the keeper says that it is there, when there is nothing to do."""
 
 
-class SharedFollower(FollowerThread):
+class ElectedRunner(LoopThread):
     """See `projections.engine.threads.Follower`. Keeps the copies while it holds the office, and
     otherwise learns how far its holder has come. `make_runner` is called whenever the office is
     won: the tables are then ours to make.
     """
 
     def __init__(
-        self, store: PostgresCopies, make_runner: Callable[[], Runner], models: Sequence[Model]
+        self,
+        store: PostgresReadModelStore,
+        make_runner: Callable[[], Runner],
+        models: Sequence[Model],
     ) -> None:
         super().__init__()
         self._store = store
@@ -50,7 +53,7 @@ class SharedFollower(FollowerThread):
         return all(item.position > NOT_THERE for item in self.standings())
 
     @property
-    def is_keeper(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this node keeps the copies at present."""
         return self._runner is not None
 
@@ -63,14 +66,14 @@ class SharedFollower(FollowerThread):
         """Finish the step under way and leave the office."""
         super().close()
         self._leave_off()
-        self._store.office.close()
+        self._store.leader_lock.close()
 
     def _leave_off(self) -> None:
         """What is known of the copies stays known until the office's holder says more."""
         self._told, self._runner = list(self.standings()), None
 
     def _step(self) -> None:
-        if not self._store.office.is_held():
+        if not self._store.leader_lock.is_held():
             self._runner = None
             self._listen()
         elif self._runner is None:

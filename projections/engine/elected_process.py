@@ -15,20 +15,20 @@ from functools import partial
 import orjson
 
 from ledger.application.ledger import Ledger
-from ledger.store.postgres.dsn import Address
-from projections.engine.elected import LOOK_SECONDS, SharedFollower
+from ledger.store.postgres.dsn import PostgresDsn
+from projections.engine.elected import LOOK_SECONDS, ElectedRunner
 from projections.engine.runner import Runner
 from projections.read_models import MODELS
-from projections.stores.postgres import PostgresCopies
+from projections.stores.postgres import PostgresReadModelStore
 
 
 def main() -> None:
     """Follow the book until standard input ends."""
-    address = Address(**orjson.loads(sys.stdin.buffer.readline()))
+    address = PostgresDsn(**orjson.loads(sys.stdin.buffer.readline()))
     ledger = Ledger.open_read_only(address)
-    store = PostgresCopies(address)
-    make_runner = partial(Runner, ledger.book, ledger.mapper, store, MODELS)
-    follower = SharedFollower(store, make_runner, MODELS)
+    store = PostgresReadModelStore(address)
+    make_runner = partial(Runner, ledger.event_store, ledger.mapper, store, MODELS)
+    follower = ElectedRunner(store, make_runner, MODELS)
     threading.Thread(target=tell_moves, args=(follower,), daemon=True).start()
     follower.start()
     for _ in sys.stdin.buffer:
@@ -38,7 +38,7 @@ def main() -> None:
     ledger.close()
 
 
-def tell_moves(follower: SharedFollower) -> None:
+def tell_moves(follower: ElectedRunner) -> None:
     """A line of standings whenever the copies may have moved, and now and then besides: a move
     while a line is written must not stay untold.
     """

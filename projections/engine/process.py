@@ -19,7 +19,7 @@ from ledger.errors import LedgerError
 from projections.engine.runner import Runner
 from projections.engine.threads import RETRY_SECONDS
 from projections.read_models import MODELS
-from projections.stores.sqlite import SQLiteCopies
+from projections.stores.sqlite import SQLiteReadModelStore
 
 READ_BYTES = 65_536
 
@@ -30,11 +30,11 @@ def main() -> None:
     keep(what["data"], what["copies"])
 
 
-def keep(data: str, copies: str) -> None:
+def keep(data: str, read_models: str) -> None:
     """Keep the copies of one folder."""
     ledger = Ledger.open_read_only(data)
-    store = SQLiteCopies(Path(copies))
-    runner = Runner(ledger.book, ledger.mapper, store, MODELS)
+    store = SQLiteReadModelStore(Path(read_models))
+    runner = Runner(ledger.event_store, ledger.mapper, store, MODELS)
     tell(runner)
     catch_up(runner)
     while wait_for_news(runner):

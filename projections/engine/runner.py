@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ledger.errors import CorruptEvent, Unavailable
-from ledger.store.event_store import Book
+from ledger.store.event_store import EventStore
 from ledger.store.mapper import EventMapper
-from ledger.store.records import Fact
-from projections.stores.contract import CopyStore, Standing
+from ledger.store.records import RecordedEvent
+from projections.stores.contract import ReadModelStore, Standing
 from projections.stores.model import Model
 
 PAGE = 2000
@@ -54,9 +54,13 @@ class Runner:
     """
 
     def __init__(
-        self, book: Book, mapper: EventMapper, store: CopyStore, models: Sequence[Model]
+        self,
+        event_store: EventStore,
+        mapper: EventMapper,
+        store: ReadModelStore,
+        models: Sequence[Model],
     ) -> None:
-        self._book = book
+        self._event_store = event_store
         self._mapper = mapper
         self._store = store
         self._is_unsure = False
@@ -164,7 +168,9 @@ class Runner:
 
     def _fill(self, built: Place, upto: int, progress: Progress) -> None:
         while built.position < upto:
-            facts = self._mapper.to_facts(self._book.read(after=built.position, limit=PAGE))
+            facts = self._mapper.to_recorded_events(
+                self._event_store.read(after=built.position, limit=PAGE)
+            )
             facts = [fact for fact in facts if fact.position <= upto]
             with self._store.transaction():
                 for fact in facts:
@@ -172,10 +178,10 @@ class Runner:
             built.position = facts[-1].position
             progress(built.position, upto)
 
-    def _facts(self, start: int, live: Sequence[Place]) -> list[Fact]:
-        page = self._book.read(after=start, limit=PAGE)
+    def _facts(self, start: int, live: Sequence[Place]) -> list[RecordedEvent]:
+        page = self._event_store.read(after=start, limit=PAGE)
         try:
-            return self._mapper.to_facts(page)
+            return self._mapper.to_recorded_events(page)
         except CorruptEvent as error:
             readable = [item for item in page if item.id < (error.position or 0)]
             if not readable:
@@ -183,9 +189,9 @@ class Runner:
                     if place.position == start:
                         place.broken_at = error.position or start + 1
                         place.problem = error.message
-            return self._mapper.to_facts(readable)
+            return self._mapper.to_recorded_events(readable)
 
-    def _advance(self, place: Place, facts: Sequence[Fact]) -> int:
+    def _advance(self, place: Place, facts: Sequence[RecordedEvent]) -> int:
         """Take in a page; when that fails, event by event up to the one that fails. Gives the
         position that was reached.
         """
@@ -198,7 +204,7 @@ class Runner:
                 return fact.position - 1
         return facts[-1].position
 
-    def _take_in(self, place: Place, facts: Sequence[Fact]) -> str | None:
+    def _take_in(self, place: Place, facts: Sequence[RecordedEvent]) -> str | None:
         """All of some events or nothing; why not, if not."""
         try:
             statements = [part for fact in facts for part in place.model.project(fact)]

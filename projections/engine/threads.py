@@ -31,7 +31,7 @@ START_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-class Follower(Protocol):
+class ModelRunner(Protocol):
     """Keeps copies up to date. `moved` is notified whenever they have come further, or stopped."""
 
     moved: threading.Condition
@@ -47,7 +47,7 @@ class Follower(Protocol):
     def close(self) -> None: ...
 
 
-class FollowerThread(ABC):
+class LoopThread(ABC):
     """A thread of this process that steps whenever the book has grown, until it is closed."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class FollowerThread(ABC):
             self.moved.notify_all()
 
 
-class ThreadFollower(FollowerThread):
+class RunnerThread(LoopThread):
     """Runs a runner whenever the book has grown, until it is closed."""
 
     def __init__(self, runner: Runner) -> None:
@@ -137,7 +137,7 @@ class ThreadFollower(FollowerThread):
         """A runner looks for itself where its models stand after a failure."""
 
 
-class ProcessFollower:
+class RunnerProcess:
     """A keeper in a process of its own (`engine.process`, or `engine.elected_process`): told of
     growth on its standard input, it tells on its standard output where the models stand. It is
     started again when it ends, and it ends with this process.
@@ -175,7 +175,7 @@ class ProcessFollower:
         return self._problem
 
     @property
-    def keeper_pid(self) -> int | None:
+    def process_pid(self) -> int | None:
         """The keeper's process id, or None before it was started."""
         return self._keeper.pid if self._keeper is not None else None
 

@@ -12,11 +12,11 @@ from ledger.clock import rfc3339
 from ledger.errors import InvalidField
 from ledger.store.event_queries import from_microseconds
 
-AsOf = int | datetime
+PointInTime = int | datetime
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Moment:
+class AsOf:
     """A place in the past, and the instant that questions asked there go by. Of two instants at one
     position the later one comes after the other.
     """
@@ -25,7 +25,7 @@ class Moment:
     at: datetime
 
 
-class Moments:
+class AsOfResolver:
     """Tells which place of one ledger is meant. `name` is what refusals call it."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -40,7 +40,7 @@ class Moments:
             _require_within(after_position, end, "after_position")
         return end
 
-    def position(self, as_of: AsOf, name: str = "as_of") -> int:
+    def position(self, as_of: PointInTime, name: str = "as_of") -> int:
         """The position that is meant. Refuses InvalidField for what is still to come, and for an
         instant without an offset.
         """
@@ -48,32 +48,32 @@ class Moments:
             require_offset(as_of, name)
             if as_of > self._ledger.clock.now():
                 raise InvalidField(name, "is in the future: what will be is not known")
-            return self._ledger.reading.position_at(as_of)
+            return self._ledger.queries.position_at(as_of)
         _require_within(as_of, self._ledger.writer.position, name)
         return as_of
 
-    def moment(self, as_of: AsOf, name: str = "as_of") -> Moment:
+    def moment(self, as_of: PointInTime, name: str = "as_of") -> AsOf:
         """The position that is meant, and its instant. Refuses as `position`."""
         position = self.position(as_of, name)
         if isinstance(as_of, datetime):
-            return Moment(position, as_of)
-        return Moment(position, self._ledger.reading.recorded_at(position))
+            return AsOf(position, as_of)
+        return AsOf(position, self._ledger.queries.recorded_at(position))
 
-    def past(self, as_of: AsOf) -> Moment:
+    def past(self, as_of: PointInTime) -> AsOf:
         """As `moment`, of what is to be told as it stood. An instant before the first event is
         refused, too: there was no ledger yet. Position 0 is the empty one.
         """
         moment = self.moment(as_of)
         if moment.position == 0 and isinstance(as_of, datetime):
-            first = self._ledger.book.read(after=0, limit=1)
+            first = self._ledger.event_store.read(after=0, limit=1)
             if first:
                 born = rfc3339(from_microseconds(first[0].recorded_at))
                 raise InvalidField("as_of", f"is before the first event, which is of {born}")
         return moment
 
-    def now(self) -> Moment:
+    def now(self) -> AsOf:
         """The end of the book, at this instant."""
-        return Moment(self.end(), self._ledger.clock.now())
+        return AsOf(self.end(), self._ledger.clock.now())
 
 
 def require_stretch(since: datetime | None, until: datetime | None) -> None:

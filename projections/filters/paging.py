@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ledger.errors import InvalidField
 
 
-def require_word(name: str, word: str | None, known: Collection[str]) -> None:
+def require_choice(name: str, word: str | None, known: Collection[str]) -> None:
     """Refuse InvalidField for a word that is not known; None is none."""
     if word is not None and word not in known:
         raise InvalidField(name, f"must be one of {', '.join(known)}")

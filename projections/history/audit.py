@@ -16,18 +16,18 @@ from ledger.store.audit_query import DISPATCHER, AuditQuery
 from ledger.store.event_queries import Page, microseconds
 from ledger.store.mapper import TOPICS
 from projections.filters.as_of import require_stretch
-from projections.filters.paging import require_word
+from projections.filters.paging import require_choice
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class PositionRange:
     """Recorded at or after `since`, and at or before `until`; None: however early, however late."""
 
     since: datetime | None = None
     until: datetime | None = None
 
 
-ALWAYS = Stretch()
+ALWAYS = PositionRange()
 
 
 class Audit:
@@ -36,46 +36,48 @@ class Audit:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def page(self, query: AuditQuery, stretch: Stretch, *, position: int) -> Page:
+    def page(self, query: AuditQuery, stretch: PositionRange, *, position: int) -> Page:
         """A page of the events that match, none after a position. Refuses InvalidField."""
-        return self._ledger.reading.audit(self._within(query, stretch, position))
+        return self._ledger.queries.audit(self._within(query, stretch, position))
 
     def export(
-        self, query: AuditQuery, stretch: Stretch, *, position: int
+        self, query: AuditQuery, stretch: PositionRange, *, position: int
     ) -> Iterator[dict[str, Any]]:
         """Every event that matches, up to a position, in flat memory. Refuses InvalidField, at
         once.
         """
-        return self._ledger.reading.export(self._within(query, stretch, position))
+        return self._ledger.queries.export(self._within(query, stretch, position))
 
     def require_actor(self, name: str | None) -> None:
         """Refuse InvalidField for a name that nobody has."""
         if name in (None, DISPATCHER) or any(
-            row.name == name for row in self._ledger.book.tokens()
+            row.name == name for row in self._ledger.event_store.tokens()
         ):
             return
-        if not self._ledger.book.find(AuditQuery(actor=name, limit=1)):
+        if not self._ledger.event_store.find(AuditQuery(actor=name, limit=1)):
             raise InvalidField("actor", "is nobody who has done anything here, and no token's name")
 
     def require_stream(self, job_id: UUID | None) -> None:
         """Refuse InvalidField for the id of nothing that ever was."""
-        if job_id is not None and self._ledger.book.command_at(job_id, 1) is None:
+        if job_id is not None and self._ledger.event_store.command_at(job_id, 1) is None:
             raise InvalidField("job", "is the id of no job that is here, or was")
 
-    def _within(self, query: AuditQuery, stretch: Stretch, position: int) -> AuditQuery:
+    def _within(self, query: AuditQuery, stretch: PositionRange, position: int) -> AuditQuery:
         """What is asked of the book: instants become positions."""
         self._require_sound(query, stretch)
         since, until = stretch.since, stretch.until
-        after = 0 if since is None else self._ledger.book.position_at(microseconds(since) - 1)
-        last = position if until is None else self._ledger.reading.position_at(until)
+        after = (
+            0 if since is None else self._ledger.event_store.position_at(microseconds(since) - 1)
+        )
+        last = position if until is None else self._ledger.queries.position_at(until)
         return replace(query, after_position=after, until_position=last)
 
-    def _require_sound(self, query: AuditQuery, stretch: Stretch) -> None:
-        require_word("kind", query.kind, ACTOR_KINDS)
-        require_word("source", query.source, SOURCES)
-        require_word("failure_class", query.failure_class, FAILURE_CLASSES)
+    def _require_sound(self, query: AuditQuery, stretch: PositionRange) -> None:
+        require_choice("kind", query.kind, ACTOR_KINDS)
+        require_choice("source", query.source, SOURCES)
+        require_choice("failure_class", query.failure_class, FAILURE_CLASSES)
         for topic in query.topics:
-            require_word("topic", topic, TOPICS)
+            require_choice("topic", topic, TOPICS)
         require_stretch(stretch.since, stretch.until)
         self.require_actor(query.actor)
         self.require_stream(query.stream)

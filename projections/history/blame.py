@@ -12,9 +12,9 @@ from ledger.domain.job.view import view
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
 from ledger.store.audit_search import all_found
 from ledger.store.event_queries import from_microseconds
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.history.history import History
-from projections.history.job_events import Trail, of
+from projections.history.job_events import JobEvents, of
 from projections.models.jobs.model import AMENDABLE
 from projections.why.dispatcher_activity import ENDS, STARTED
 
@@ -63,7 +63,7 @@ class Blame:
         version = self._history.version_at(job_id, as_of)
         job = self._history.state(job_id, version)
         rare = list(self._rare(job_id, version))
-        given = _given(rare) | _given_by_runs(Trail(self._ledger, job_id, version), rare[0])
+        given = _given(rare) | _given_by_runs(JobEvents(self._ledger, job_id, version), rare[0])
         values = _values(view(job))
         return {
             "job_id": str(job_id),
@@ -71,18 +71,18 @@ class Blame:
             "fields": [_field(name, value, given[name]) for name, value in values.items()],
         }
 
-    def _rare(self, job_id: UUID, version: int) -> Iterator[Fact]:
+    def _rare(self, job_id: UUID, version: int) -> Iterator[RecordedEvent]:
         """The events that are not about a run, up to a version, in order."""
         asked = AuditQuery(stream=job_id, topics=RARE_TOPICS, limit=MAX_PAGE)
-        for item in all_found(self._ledger.book, asked):
+        for item in all_found(self._ledger.event_store, asked):
             if item.originator_version > version:
                 return
-            yield from self._ledger.mapper.to_facts([item])
+            yield from self._ledger.mapper.to_recorded_events([item])
 
 
-def _given(rare: list[Fact]) -> dict[str, Fact]:
+def _given(rare: list[RecordedEvent]) -> dict[str, RecordedEvent]:
     """Which event gave each field that no run touches."""
-    given: dict[str, Fact] = {}
+    given: dict[str, RecordedEvent] = {}
     known: dict[str, Any] = {}
     for fact in rare:
         for name, value in _written(fact).items():
@@ -91,7 +91,7 @@ def _given(rare: list[Fact]) -> dict[str, Fact]:
     return given
 
 
-def _written(fact: Fact) -> dict[str, Any]:
+def _written(fact: RecordedEvent) -> dict[str, Any]:
     """The fields that an event sets, policies key by key."""
     data = fact.data
     fields: dict[str, Any] = {}
@@ -106,7 +106,7 @@ def _written(fact: Fact) -> dict[str, Any]:
     return _spread(fields)
 
 
-def _given_by_runs(trail: Trail, birth: Fact) -> dict[str, Fact]:
+def _given_by_runs(trail: JobEvents, birth: RecordedEvent) -> dict[str, RecordedEvent]:
     """Which event gave the fields that runs change: it stands near the end."""
     return {
         "next_run_at": trail.last(_sets_next_run) or birth,
@@ -117,13 +117,13 @@ def _given_by_runs(trail: Trail, birth: Fact) -> dict[str, Fact]:
     }
 
 
-def _sets_next_run(fact: Fact) -> bool:
+def _sets_next_run(fact: RecordedEvent) -> bool:
     if fact.topic == STARTED:
         return bool(fact.data["trigger"] != "manual")
     return "next_run_at" in fact.data or fact.topic in STOPS
 
 
-def _sets_last_run(fact: Fact) -> bool:
+def _sets_last_run(fact: RecordedEvent) -> bool:
     is_import = fact.topic == "job.imported" and fact.data["last_run_at"] is not None
     return fact.topic in ENDS or is_import
 
@@ -139,7 +139,7 @@ def _spread(fields: Mapping[str, Any]) -> dict[str, Any]:
     return plain | {f"policy.{key}": value for key, value in policy.items()}
 
 
-def _field(name: str, value: Any, fact: Fact) -> dict[str, Any]:
+def _field(name: str, value: Any, fact: RecordedEvent) -> dict[str, Any]:
     return {
         "field": name,
         "value": value,

@@ -15,13 +15,13 @@ from typing import Any
 from uuid import UUID
 
 from ledger.application.ledger import Ledger
-from ledger.application.snapshots import freeze, thaw
-from ledger.application.unit_of_work import Unit
+from ledger.application.snapshots import dump_job, load_job
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import instant, view
 from ledger.errors import JobNotFound, StorageFull, Unavailable
 from ledger.store.event_queries import event_view
-from ledger.store.records import Recorded
+from ledger.store.records import StoredEvent
 from projections.history.partial_replay import short_fold
 
 STRETCH = 2000
@@ -48,12 +48,12 @@ class Remembered:
         """The job right after an event, if that is remembered."""
         with self._lock:
             frozen = self._states.get((job_id, version))
-        return thaw(job_id, version, frozen) if frozen is not None else None
+        return load_job(job_id, version, frozen) if frozen is not None else None
 
     def keep(self, job: Job) -> None:
         """Remember a job as it is."""
         with self._lock:
-            self._states[job.id, job.version] = freeze(job)
+            self._states[job.id, job.version] = dump_job(job)
             while len(self._states) > MAX_REMEMBERED:
                 self._states.popitem(last=False)
 
@@ -108,18 +108,18 @@ class History:
         return near or self._glimpse(job_id, version)
 
     def _present(self, job_id: UUID, version: int) -> Job | None:
-        if self._ledger.is_read_only or job_id not in self._ledger.heads.jobs:
+        if self._ledger.is_read_only or job_id not in self._ledger.job_cache.jobs:
             return None
 
-        def look(unit: Unit) -> tuple[int, bytes]:
+        def look(unit: UnitOfWork) -> tuple[int, bytes]:
             job = unit.job(job_id)
-            return job.version, freeze(job)
+            return job.version, dump_job(job)
 
         try:
-            known, frozen = self._ledger.ask(look)
+            known, frozen = self._ledger.execute(look)
         except (Unavailable, StorageFull):  # nothing is decided just now; the book can be read
             return None
-        return thaw(job_id, known, frozen) if known == version else None
+        return load_job(job_id, known, frozen) if known == version else None
 
     def require_known(self, job_id: UUID) -> None:
         """Refuse JobNotFound when there never was such a job."""
@@ -143,8 +143,8 @@ class History:
 
     def _has(self, job_id: UUID, version: int, as_of: int | None) -> bool:
         if as_of is None:
-            return self._ledger.book.command_at(job_id, version) is not None
-        found = self._ledger.book.stream(job_id, after=version - 1, upto=version, limit=1)
+            return self._ledger.event_store.command_at(job_id, version) is not None
+        found = self._ledger.event_store.stream(job_id, after=version - 1, upto=version, limit=1)
         return bool(found) and found[0].id <= as_of
 
     def _told(self, job_id: UUID, first: int, last: int) -> Iterator[dict[str, Any]]:
@@ -152,7 +152,7 @@ class History:
         job = self._glimpse(job_id, first - 1)
         while job.version < last:
             page = self._stretch(job, last)
-            facts = self._ledger.mapper.to_facts(page)
+            facts = self._ledger.mapper.to_recorded_events(page)
             for fact, event in zip(facts, self._ledger.mapper.to_domain_events(page), strict=True):
                 before = facets(job)
                 event.mutate(job)
@@ -183,10 +183,10 @@ class History:
     def _recall(self, job_id: UUID, version: int) -> Job | None:
         return self._wholes.get(job_id, version) or self._glimpses.get(job_id, version)
 
-    def _stretch(self, job: Job, last: int) -> list[Recorded]:
+    def _stretch(self, job: Job, last: int) -> list[StoredEvent]:
         """The events after the job's version, up to `last` or to the next state to remember."""
         upto = min(last, (job.version // STRETCH + 1) * STRETCH)
-        return self._ledger.book.stream(job.id, after=job.version, upto=upto, limit=STRETCH)
+        return self._ledger.event_store.stream(job.id, after=job.version, upto=upto, limit=STRETCH)
 
     def _nearest(self, job_id: UUID, version: int) -> Job:
         for known in range(version - version % STRETCH, 0, -STRETCH):

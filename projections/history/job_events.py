@@ -9,14 +9,14 @@ from uuid import UUID
 from ledger.application.ledger import Ledger
 from ledger.store.audit_query import AuditQuery
 from ledger.store.audit_search import all_found
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 
 AT_ONCE = 50
 """Events read at a time."""
 FARTHEST = 1000
 """Events looked at in one direction, whatever their topics: what a run left stands near it."""
 
-Fits = Callable[[Fact], bool]
+Fits = Callable[[RecordedEvent], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class OfTopics:
     topics: tuple[str, ...]
     where: Fits | None = None
 
-    def __call__(self, fact: Fact) -> bool:
+    def __call__(self, fact: RecordedEvent) -> bool:
         return fact.topic in self.topics and (self.where is None or self.where(fact))
 
 
-class Trail:
+class JobEvents:
     """The events of a job before and after a version."""
 
     def __init__(self, ledger: Ledger, job_id: UUID, version: int) -> None:
@@ -38,12 +38,12 @@ class Trail:
         self._job_id = job_id
         self.version = version
 
-    def at(self, version: int) -> Fact | None:
+    def at(self, version: int) -> RecordedEvent | None:
         """The event of a version, or None when there is none."""
         found = self._read(version - 1, version) if version > 0 else []
         return found[0] if found else None
 
-    def back(self, *topics: str) -> Iterator[Fact]:
+    def back(self, *topics: str) -> Iterator[RecordedEvent]:
         """From the version back, the newest first: what stands near, or of these topics all."""
         if topics:
             yield from self._back_by_topic(topics)
@@ -54,7 +54,7 @@ class Trail:
             yield from reversed(self._read(first, last))
             last = first
 
-    def _back_by_topic(self, topics: tuple[str, ...]) -> Iterator[Fact]:
+    def _back_by_topic(self, topics: tuple[str, ...]) -> Iterator[RecordedEvent]:
         newest = self.at(self.version)
         query = AuditQuery(
             stream=self._job_id,
@@ -63,10 +63,10 @@ class Trail:
             order="desc",
             limit=AT_ONCE,
         )
-        for item in all_found(self._ledger.book, query):
-            yield from self._ledger.mapper.to_facts([item])
+        for item in all_found(self._ledger.event_store, query):
+            yield from self._ledger.mapper.to_recorded_events([item])
 
-    def on(self) -> Iterator[Fact]:
+    def on(self) -> Iterator[RecordedEvent]:
         """What came after the version, in order."""
         for first in range(self.version, self.version + FARTHEST, AT_ONCE):
             page = self._read(first, first + AT_ONCE)
@@ -74,7 +74,7 @@ class Trail:
             if len(page) < AT_ONCE:
                 return
 
-    def last(self, fits: Fits) -> Fact | None:
+    def last(self, fits: Fits) -> RecordedEvent | None:
         """The newest event up to the version that fits. One of topics is found however far it is: a
         pause may lie behind a thousand edits.
         """
@@ -83,13 +83,13 @@ class Trail:
             return near
         return next((fact for fact in self.back(*fits.topics) if fits(fact)), None)
 
-    def next(self, fits: Fits) -> Fact | None:
+    def next(self, fits: Fits) -> RecordedEvent | None:
         """The first event after the version that fits."""
         return next((fact for fact in self.on() if fits(fact)), None)
 
-    def _read(self, after: int, upto: int) -> list[Fact]:
-        found = self._ledger.book.stream(self._job_id, after=after, upto=upto, limit=AT_ONCE)
-        return self._ledger.mapper.to_facts(found)
+    def _read(self, after: int, upto: int) -> list[RecordedEvent]:
+        found = self._ledger.event_store.stream(self._job_id, after=after, upto=upto, limit=AT_ONCE)
+        return self._ledger.mapper.to_recorded_events(found)
 
 
 def of(*topics: str, where: Fits | None = None) -> OfTopics:

@@ -16,7 +16,7 @@ from ledger.domain.events import ABOUT_A_RUN, JOB_EVENTS, RunStarted, RunSucceed
 from ledger.domain.job.job import Job
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
 from ledger.store.audit_search import all_found
-from ledger.store.records import Recorded
+from ledger.store.records import StoredEvent
 
 NOT_TOLD = ("run_count", "last_delivery")
 """What a state that was folded so does not know."""
@@ -45,13 +45,13 @@ def short_fold(ledger: Ledger, job_id: UUID, version: int) -> Job | None:
     return job
 
 
-def _tail(ledger: Ledger, job_id: UUID, version: int) -> Sequence[Recorded] | None:
+def _tail(ledger: Ledger, job_id: UUID, version: int) -> Sequence[StoredEvent] | None:
     """The events from the last slot on that started a run which succeeded."""
-    tail: list[Recorded] = []
+    tail: list[StoredEvent] = []
     last, width = version, FIRST_LOOK
     while last > 0 and version - last < LONGEST_TAIL:
         first = max(0, last - width)
-        some = ledger.book.stream(job_id, after=first, upto=last, limit=width)
+        some = ledger.event_store.stream(job_id, after=first, upto=last, limit=width)
         tail = [*some, *tail]
         start = _settling(ledger, tail[: len(some) + 1])
         if start is not None:
@@ -60,19 +60,19 @@ def _tail(ledger: Ledger, job_id: UUID, version: int) -> Sequence[Recorded] | No
     return None
 
 
-def _settling(ledger: Ledger, events: Sequence[Recorded]) -> int | None:
+def _settling(ledger: Ledger, events: Sequence[StoredEvent]) -> int | None:
     """Where the last run starts that a slot started and that succeeded without anything between."""
     for place in range(len(events) - 2, -1, -1):
         start, end = events[place], events[place + 1]
         if (start.topic, end.topic) != (RunStarted.TOPIC, RunSucceeded.TOPIC):
             continue
-        [fact] = ledger.mapper.to_facts([start])
+        [fact] = ledger.mapper.to_recorded_events([start])
         if fact.data["trigger"] in SETTLING:
             return place
     return None
 
 
-def _rare(ledger: Ledger, job_id: UUID, before: int) -> Iterator[Recorded]:
+def _rare(ledger: Ledger, job_id: UUID, before: int) -> Iterator[StoredEvent]:
     """The events before a position that are not about a run."""
     asked = AuditQuery(stream=job_id, topics=RARE_TOPICS, until_position=before - 1, limit=MAX_PAGE)
-    return all_found(ledger.book, asked)
+    return all_found(ledger.event_store, asked)

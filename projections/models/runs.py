@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.models.jobs import queries as job_questions
 from projections.models.jobs.queries import MAX_PAGE, RECENT, read_cursor
-from projections.stores.contract import Questions
+from projections.stores.contract import RowReader
 from projections.stores.model import Statement
 
 NAME = "runs"
@@ -103,7 +103,7 @@ WHERE runs.status = 'failed' ORDER BY runs.ended_position DESC LIMIT :limit
 """
 
 
-def project(fact: Fact) -> Iterable[Statement]:
+def project(fact: RecordedEvent) -> Iterable[Statement]:
     """What one event changes in the list of runs."""
     sql = _STATEMENTS.get(fact.topic)
     if sql is None:
@@ -112,7 +112,7 @@ def project(fact: Fact) -> Iterable[Statement]:
 
 
 def find(
-    questions: Questions, job_id: UUID, *, cursor: str | None, limit: int
+    questions: RowReader, job_id: UUID, *, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
     """One page of a job's runs, newest first, and the cursor of the next."""
     size = max(1, min(limit, MAX_PAGE))
@@ -122,7 +122,7 @@ def find(
     return [dict(row) for row in rows[:size]], following
 
 
-def summary(questions: Questions) -> dict[str, Any]:
+def summary(questions: RowReader) -> dict[str, Any]:
     """How many jobs stand where, the next fire, and the newest failures."""
     return {
         **job_questions.summary(questions),
@@ -130,6 +130,6 @@ def summary(questions: Questions) -> dict[str, Any]:
     }
 
 
-def recent_failures(questions: Questions) -> list[dict[str, Any]]:
+def recent_failures(questions: RowReader) -> list[dict[str, Any]]:
     """The newest failed runs, with the names of their jobs."""
     return [dict(row) for row in questions.rows(RECENT_FAILURES, {"limit": RECENT})]

@@ -1,5 +1,5 @@
 """Every question to one ledger, answered alike in a process, over HTTP and on the command line."""
 
-from projections.queries.service import Answers
+from projections.queries.service import Queries
 
-__all__ = ["Answers"]
+__all__ = ["Queries"]

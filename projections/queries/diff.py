@@ -17,12 +17,12 @@ from ledger.domain.job.job import job_id_of
 from ledger.store.audit_query import DISPATCHER, MAX_PAGE, AuditQuery
 from ledger.store.audit_search import all_found
 from ledger.store.event_queries import from_microseconds
-from ledger.store.records import Fact
-from projections.filters.as_of import Moment
+from ledger.store.records import RecordedEvent
+from projections.filters.as_of import AsOf
 from projections.models.jobs import model as jobs
-from projections.models.jobs.column_effects import Scratch
+from projections.models.jobs.column_effects import ColumnEffects
 from projections.models.jobs.queries import read_cursor, shape
-from projections.read_models import Copies
+from projections.read_models import ReadModels
 from projections.stores.contract import Row
 
 STATE = ("status", "paused_until", "consecutive_errors", "consecutive_losses", "next_run_at")
@@ -51,8 +51,8 @@ _SHAPED = "SELECT * FROM jobs WHERE number = :number"
 class DiffQuery:
     """Between which moments; of which jobs (with a tag before or after) and whose changes."""
 
-    begin: Moment
-    end: Moment
+    begin: AsOf
+    end: AsOf
     tag: str | None = None
     actor: str | None = None
     cursor: str | None = None
@@ -80,9 +80,9 @@ class _Compared:
 class Diff:
     """Compares two pasts of one ledger; what was made and deleted in between is in neither."""
 
-    def __init__(self, ledger: Ledger, copies: Copies) -> None:
+    def __init__(self, ledger: Ledger, read_models: ReadModels) -> None:
         self._ledger = ledger
-        self._copies = copies
+        self._read_models = read_models
 
     def document(self, asked: DiffQuery) -> dict[str, Any]:
         """A page as it is told, between which moments. Refuses Behind."""
@@ -101,7 +101,7 @@ class Diff:
         """
         touched = self._touched(asked)
         differing: list[tuple[int, dict[str, Any]]] = []
-        with Scratch(FIELDS) as scratch:
+        with ColumnEffects(FIELDS) as scratch:
             for compared in self._differing(asked):
                 if touched is not None and compared.id not in touched:
                     continue
@@ -128,8 +128,8 @@ class Diff:
             if is_there and (asked.tag is None or _has_tag(compared, asked.tag)):
                 yield compared
 
-    def _rows(self, moment: Moment) -> Mapping[int, Row]:
-        with self._copies.reading(moment, "jobs") as questions:
+    def _rows(self, moment: AsOf) -> Mapping[int, Row]:
+        with self._read_models.reading(moment, "jobs") as questions:
             return {row["number"]: row for row in questions.rows(_ROWS)}
 
     def _touched(self, asked: DiffQuery) -> set[UUID | str] | None:
@@ -137,12 +137,12 @@ class Diff:
         if asked.actor in (None, DISPATCHER):
             return None
         query = _between(asked, AuditQuery(actor=asked.actor, limit=MAX_PAGE))
-        return {item.originator_id for item in all_found(self._ledger.book, query)}
+        return {item.originator_id for item in all_found(self._ledger.event_store, query)}
 
     # -- what, and who --------------------------------------------------------------------------
 
     def _told(
-        self, compared: _Compared, asked: DiffQuery, scratch: Scratch
+        self, compared: _Compared, asked: DiffQuery, scratch: ColumnEffects
     ) -> dict[str, Any] | None:
         """One job of the answer, or None when the actor had no part in how it differs."""
         told: dict[str, Any] = {"job_id": str(compared.id), "job_name": compared.names[0]}
@@ -157,7 +157,7 @@ class Diff:
         return {**told, "change": "changed", "event": None, "fields": fields} if fields else None
 
     def _changed(
-        self, compared: _Compared, asked: DiffQuery, scratch: Scratch
+        self, compared: _Compared, asked: DiffQuery, scratch: ColumnEffects
     ) -> list[dict[str, Any]]:
         changers = self._changers(compared, asked, scratch)
         old, new = (self._shaped(moment, compared.number) for moment in (asked.begin, asked.end))
@@ -167,18 +167,18 @@ class Diff:
             if asked.actor in (None, changers[name].data["actor"]["id"])
         ]
 
-    def _shaped(self, moment: Moment, number: int) -> dict[str, Any]:
-        with self._copies.reading(moment, "jobs") as questions:
+    def _shaped(self, moment: AsOf, number: int) -> dict[str, Any]:
+        with self._read_models.reading(moment, "jobs") as questions:
             return shape(questions.rows(_SHAPED, {"number": number})[0])
 
     def _changers(
-        self, compared: _Compared, asked: DiffQuery, scratch: Scratch
-    ) -> Mapping[str, Fact]:
+        self, compared: _Compared, asked: DiffQuery, scratch: ColumnEffects
+    ) -> Mapping[str, RecordedEvent]:
         """For each field the last event that changed it: walking back, the first of those that gave
         it its last value.
         """
         after = compared.after or {}
-        changers: dict[str, Fact] = {}
+        changers: dict[str, RecordedEvent] = {}
         wanted = set(compared.fields)
         for fact in self._newest(compared, asked, _topics(wanted)):
             given = scratch.given_by(fact)
@@ -193,14 +193,14 @@ class Diff:
 
     def _newest(
         self, compared: _Compared, asked: DiffQuery, topics: tuple[str, ...]
-    ) -> Iterator[Fact]:
+    ) -> Iterator[RecordedEvent]:
         """A job's events of some topics (none: of all) between the moments, newest first."""
         about = AuditQuery(stream=compared.id, topics=topics, order="desc", limit=AT_ONCE)
-        for item in all_found(self._ledger.book, _between(asked, about)):
-            yield from self._ledger.mapper.to_facts([item])
+        for item in all_found(self._ledger.event_store, _between(asked, about)):
+            yield from self._ledger.mapper.to_recorded_events([item])
 
 
-def _moment(moment: Moment) -> dict[str, Any]:
+def _moment(moment: AsOf) -> dict[str, Any]:
     return {"position": moment.position, "at": rfc3339(moment.at)}
 
 
@@ -231,7 +231,7 @@ def _has_tag(compared: _Compared, tag: str) -> bool:
     return any(row is not None and tag in orjson.loads(row["tags"]) for row in rows)
 
 
-def _event(fact: Fact) -> dict[str, Any]:
+def _event(fact: RecordedEvent) -> dict[str, Any]:
     return {
         "position": fact.position,
         "topic": fact.topic,

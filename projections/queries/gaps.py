@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.application.ledger import Ledger
-from projections.filters.as_of import Moment
+from projections.filters.as_of import AsOf
 from projections.history.history import History
 from projections.models.gaps import open as open_gaps
 from projections.models.gaps import queries as gap_questions
 from projections.models.gaps.queries import GapFilter
-from projections.stores.contract import Questions
+from projections.stores.contract import RowReader
 
 
 class AllGaps:
@@ -21,7 +21,7 @@ class AllGaps:
         self._history = history
 
     def answer(
-        self, questions: Questions, asked: GapFilter, *, as_of: Moment | None = None
+        self, questions: RowReader, asked: GapFilter, *, as_of: AsOf | None = None
     ) -> dict[str, Any]:
         """A page of recorded gaps and its cursor, and beside the first page those that are open,
         now or at the moment of the past that the questions are put to. Refuses InvalidField for

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ledger.application.ledger import Ledger
-from projections.filters.as_of import AsOf, Moment, Moments
+from projections.filters.as_of import AsOf, AsOfResolver, PointInTime
 from projections.history.audit import Audit
 from projections.history.history import History
-from projections.read_models import Copies
-from projections.stores.contract import Questions, reached
+from projections.read_models import ReadModels
+from projections.stores.contract import RowReader, reached
 from projections.time_travel.read_models import Part
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ReadPosition:
     """A position to look from, and its moment if that is in the past."""
 
     position: int
-    moment: Moment | None = None
+    moment: AsOf | None = None
 
     def listed(self, name: str, page: Sequence[Any], following: object) -> Document:
         """A page of a list, with the cursor of the next."""
@@ -38,28 +38,28 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Look(Sight):
+class ReadSession(ReadPosition):
     """The same, with one committed state of the copies to be asked from there."""
 
-    questions: Questions = field(kw_only=True)
+    questions: RowReader = field(kw_only=True)
 
 
-class Sighted:
+class QueryBase:
     """What all questions to one ledger have in common."""
 
     def __init__(
-        self, ledger: Ledger, copies: Copies, *, dispatcher: Dispatcher | None = None
+        self, ledger: Ledger, read_models: ReadModels, *, dispatcher: Dispatcher | None = None
     ) -> None:
         self._ledger = ledger
-        self._copies = copies
+        self._read_models = read_models
         self._dispatcher = dispatcher
         self._history = History(ledger)
-        self._moments = Moments(ledger)
+        self._moments = AsOfResolver(ledger)
         self._audit = Audit(ledger)
 
-    def see(
-        self, as_of: AsOf | None = None, after_position: int | None = None, *needs: str
-    ) -> Sight:
+    def resolve(
+        self, as_of: PointInTime | None = None, after_position: int | None = None, *needs: str
+    ) -> ReadPosition:
         """From where a question looks, once the copies that it needs have come as far. Refuses
         InvalidField and Behind.
         """
@@ -67,15 +67,17 @@ class Sighted:
         moment = None if as_of is None else self._moments.past(as_of)
         if needs:
             now = end if after_position is None else after_position
-            self._copies.wait_for(now if moment is None else moment.position, needs=needs)
-        return Sight(end) if moment is None else Sight(moment.position, moment)
+            self._read_models.wait_for(now if moment is None else moment.position, needs=needs)
+        return ReadPosition(end) if moment is None else ReadPosition(moment.position, moment)
 
     @contextmanager
-    def look(self, as_of: AsOf | None, after_position: int | None, *needs: Part) -> Iterator[Look]:
+    def session(
+        self, as_of: PointInTime | None, after_position: int | None, *needs: Part
+    ) -> Iterator[ReadSession]:
         """As `see`, with questions to the copies. Of now, they may know more than was waited for:
         the position is theirs.
         """
-        moment = self.see(as_of, after_position, *needs).moment
-        with self._copies.reading(moment, *needs) as questions:
+        moment = self.resolve(as_of, after_position, *needs).moment
+        with self._read_models.reading(moment, *needs) as questions:
             position = reached(questions, needs) if moment is None else moment.position
-            yield Look(position, moment, questions=questions)
+            yield ReadSession(position, moment, questions=questions)

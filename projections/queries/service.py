@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Self
 
 from ledger.application.ledger import Ledger
 from ledger.store.audit_query import AuditQuery
-from projections.history.audit import ALWAYS, Stretch
-from projections.queries.fleet import AnswersOfTheFleet
-from projections.queries.job import AnswersOfAJob
-from projections.queries.open import copies_of
-from projections.queries.read_position import Document, Sight
-from projections.queries.storms import AnswersOfStorms
-from projections.read_models import Copies
+from projections.history.audit import ALWAYS, PositionRange
+from projections.queries.fleet import FleetQueries
+from projections.queries.job import JobQueries
+from projections.queries.open import read_models_of
+from projections.queries.read_position import Document, ReadPosition
+from projections.queries.storms import StormQueries
+from projections.read_models import ReadModels
 
 if TYPE_CHECKING:
     from ledger.dispatch.dispatcher import Dispatcher
 
 
-class Answers(AnswersOfAJob, AnswersOfTheFleet, AnswersOfStorms):
+class Queries(JobQueries, FleetQueries, StormQueries):
     """Every question to a ledger, answered as over HTTP, and refused as there.
 
     Most take `as_of`, a position or an instant with an offset: the answer is the one that was
@@ -32,9 +32,9 @@ class Answers(AnswersOfAJob, AnswersOfTheFleet, AnswersOfStorms):
     """
 
     def __init__(
-        self, ledger: Ledger, copies: Copies, *, dispatcher: Dispatcher | None = None
+        self, ledger: Ledger, read_models: ReadModels, *, dispatcher: Dispatcher | None = None
     ) -> None:
-        super().__init__(ledger, copies, dispatcher=dispatcher)
+        super().__init__(ledger, read_models, dispatcher=dispatcher)
         self._closing = ExitStack()
 
     @classmethod
@@ -43,7 +43,7 @@ class Answers(AnswersOfAJob, AnswersOfTheFleet, AnswersOfStorms):
         only read they are made anew, if its owner's have not come as far.
         """
         with ExitStack() as closing:
-            answers = cls(ledger, copies_of(ledger, closing), dispatcher=dispatcher)
+            answers = cls(ledger, read_models_of(ledger, closing), dispatcher=dispatcher)
             answers._closing = closing.pop_all()
         return answers
 
@@ -58,15 +58,23 @@ class Answers(AnswersOfAJob, AnswersOfTheFleet, AnswersOfStorms):
         self.close()
 
     def audit(
-        self, query: AuditQuery, stretch: Stretch = ALWAYS, *, after_position: int | None = None
+        self,
+        query: AuditQuery,
+        stretch: PositionRange = ALWAYS,
+        *,
+        after_position: int | None = None,
     ) -> Document:
         """A page of the `events` that match every filter."""
         page = self._audit.page(query, stretch, position=self._moments.end(after_position))
-        sight = Sight(page.position)
+        sight = ReadPosition(page.position)
         return sight.listed("events", page.events, page.following)
 
     def export(
-        self, query: AuditQuery, stretch: Stretch = ALWAYS, *, after_position: int | None = None
+        self,
+        query: AuditQuery,
+        stretch: PositionRange = ALWAYS,
+        *,
+        after_position: int | None = None,
     ) -> Iterator[Document]:
         """Every event that matches, up to where the book ends now; in flat memory."""
         return self._audit.export(query, stretch, position=self._moments.end(after_position))

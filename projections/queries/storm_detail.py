@@ -8,14 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from ledger.application.ledger import Ledger
-from projections.filters.as_of import Moment
+from projections.filters.as_of import AsOf
 from projections.history.history import History
 from projections.models.storms import aftermath as storm_aftermath
 from projections.models.storms import queries as storm_questions
-from projections.stores.contract import Questions
+from projections.stores.contract import RowReader
 
 
-class OneStorm:
+class StormDetail:
     """Answers from the copies, and for the jobs that are failed still from their histories."""
 
     def __init__(self, ledger: Ledger, history: History) -> None:
@@ -23,7 +23,7 @@ class OneStorm:
         self._history = history
 
     def answer(
-        self, questions: Questions, storm_id: str, *, as_of: Moment | None = None
+        self, questions: RowReader, storm_id: str, *, as_of: AsOf | None = None
     ) -> dict[str, Any]:
         """The storm as it is now, or at the moment of the past that the questions are put to;
         NotFound when there is none.
@@ -46,14 +46,12 @@ class OneStorm:
         }
         return {**found, "fires_lost": lost, "told": told}
 
-    def _owed(
-        self, job_ids: Sequence[str], now: datetime, as_of: Moment | None
-    ) -> tuple[int, bool]:
+    def _owed(self, job_ids: Sequence[str], now: datetime, as_of: AsOf | None) -> tuple[int, bool]:
         position = None if as_of is None else as_of.position
         owed = [self._owed_by(UUID(job_id), now, position) for job_id in job_ids]
         return sum(count for count, _ in owed), any(is_capped for _, is_capped in owed)
 
     def _owed_by(self, job_id: UUID, now: datetime, position: int | None) -> tuple[int, bool]:
         job = self._history.state(job_id, self._history.version_at(job_id, position))
-        missed = job.owed(now, "failed") if job.status == "failed" else None
+        missed = job.missed_slots(now, "failed") if job.status == "failed" else None
         return (missed["count"], missed["capped"]) if missed else (0, False)

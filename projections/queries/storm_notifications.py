@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from ledger.dispatch.notifications.storm_source import SeenStorm
+from ledger.dispatch.notifications.storm_source import StormNotice
 from ledger.domain.recovery.selection import StormMembers
 from ledger.store.event_queries import from_microseconds, microseconds
 from projections.models.storms import model as storms
 from projections.models.storms.queries import SHOWN, over_at
-from projections.read_models import Copies
-from projections.stores.contract import Questions, Row
+from projections.read_models import ReadModels
+from projections.stores.contract import Row, RowReader
 
 RECENT = timedelta(days=7)
 """A storm whose last failure is longer past is told to nobody any more."""
@@ -36,39 +36,39 @@ WHERE job_id = :job_id AND version = :version AND storm <> 0
 """
 
 
-class StormNews:
+class StormNotifications:
     """See `ledger.dispatch.notifications.storm_source.KnownStorms`."""
 
-    def __init__(self, copies: Copies) -> None:
-        self._copies = copies
+    def __init__(self, read_models: ReadModels) -> None:
+        self._read_models = read_models
 
-    def recent(self, *, after: int, now: datetime) -> Sequence[SeenStorm]:
+    def recent(self, *, after: int, now: datetime) -> Sequence[StormNotice]:
         """The storms of the last days that opened after a position, oldest first, as far as the
         copies have come.
         """
         values = {"after": after, "since": microseconds(now - RECENT), "limit": MAX_STORMS}
-        with self._copies.reading() as questions:
+        with self._read_models.reading() as questions:
             return [_seen(questions, row, now) for row in questions.rows(RECENT_STORMS, values)]
 
     def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:
         """Whether the failure at a version of a job is a storm's. Refuses Behind while the copies
         have not come to the position.
         """
-        self._copies.wait_for(position, needs=(storms.NAME,))
-        with self._copies.reading() as questions:
+        self._read_models.wait_for(position, needs=(storms.NAME,))
+        with self._read_models.reading() as questions:
             found = questions.row(TAKEN, {"job_id": str(job_id), "version": version})
         return found is not None
 
     def members(self, storm_id: str) -> StormMembers:
         """Who tripped in a storm, as its recovery would take them."""
-        return self._copies.storm_members(storm_id)
+        return self._read_models.storm_members(storm_id)
 
 
-def _seen(questions: Questions, row: Row, now: datetime) -> SeenStorm:
+def _seen(questions: RowReader, row: Row, now: datetime) -> StormNotice:
     members = questions.rows(MEMBERS, {"number": row["number"]})
     ended_at = over_at(row, microseconds(now))
     may_return = microseconds(now) - int(row["last_failed_at"]) <= storms.WINDOW
-    return SeenStorm(
+    return StormNotice(
         id=f"S-{row['number']}",
         signature=row["signature"],
         failure_class=row["failure_class"],

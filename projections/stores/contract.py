@@ -29,7 +29,7 @@ class Standing:
     problem: str | None = None
 
 
-class Questions(Protocol):
+class RowReader(Protocol):
     """Questions to one committed state of the tables. SQL with `:named` parameters."""
 
     def rows(self, sql: str, values: Mapping[str, Any] = NOTHING, /) -> Sequence[Row]:
@@ -41,7 +41,7 @@ class Questions(Protocol):
         ...
 
 
-def reached(questions: Questions, needs: Collection[str]) -> int:
+def reached(questions: RowReader, needs: Collection[str]) -> int:
     """How far the models that are needed have come in the state that is asked; all of them, if none
     is named.
     """
@@ -49,7 +49,7 @@ def reached(questions: Questions, needs: Collection[str]) -> int:
     return min(int(row["position"]) for row in rows if not needs or row["name"] in needs)
 
 
-class CopyStore(Protocol):
+class ReadModelStore(Protocol):
     """Tables of the read models. One thread writes; readers see committed rows with the position
     they belong to.
     """
@@ -96,7 +96,7 @@ class CopyStore(Protocol):
         """SHA-256 over every row of a generation, in key order: equal for equal copies."""
         ...
 
-    def reading(self) -> AbstractContextManager[Questions]:
+    def reading(self) -> AbstractContextManager[RowReader]:
         """A look at the tables from any thread; Unavailable when there is none to be had."""
         ...
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 
 Statement = tuple[str, Mapping[str, Any]]
 """SQL with `:named` parameters. `{g}` stands for the generation of the model's tables (see
@@ -45,6 +45,6 @@ class Model(Protocol):
         """Statements that create the tables and indexes of one generation."""
         ...
 
-    def project(self, fact: Fact, /) -> Iterable[Statement]:
+    def project(self, fact: RecordedEvent, /) -> Iterable[Statement]:
         """What one event changes."""
         ...

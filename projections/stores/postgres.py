@@ -17,16 +17,16 @@ from psycopg.rows import dict_row
 
 from ledger.errors import Unavailable
 from ledger.store.postgres.connections import PostgresServer, one_line
-from ledger.store.postgres.dsn import Address
-from ledger.store.postgres.leader_lock import PostgresOffice
-from ledger.store.postgres.migrations import COPIES, ROLE
+from ledger.store.postgres.dsn import PostgresDsn
+from ledger.store.postgres.leader_lock import PostgresLeaderLock
+from ledger.store.postgres.migrations import READ_MODELS, ROLE
 from projections.stores.contract import NOTHING, Row, Standing
 from projections.stores.model import Model, Statement
 from projections.stores.tables import MODELS, STANDINGS, TROUBLE, Tables, named, suffix
 
 CHANNEL = "jobledger.copies."
 """Begins the channel that tells nodes that the copies have come further."""
-OFFICE = "copies"
+LEADER_LOCK = "copies"
 ROWS_AT_ONCE = 2000
 _PREPARE_LOCK = 0x4A4C4350
 """`JLCP`: one node at a time makes the first tables."""
@@ -40,7 +40,7 @@ _KEYS = (
 )
 
 
-class PostgresQuestions:
+class PostgresRowReader:
     """See `projections.stores.contract.Questions`."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
@@ -53,16 +53,18 @@ class PostgresQuestions:
         return self._cursor.execute(translated(sql), values).fetchone()
 
 
-class PostgresCopies(Tables):
+class PostgresReadModelStore(Tables):
     """See `CopyStore`. Writes go over the office's own connection: who lost the office can write
     nothing more.
     """
 
-    def __init__(self, book: Address) -> None:
+    def __init__(self, event_store: PostgresDsn) -> None:
         """Beside a book."""
-        self._server = PostgresServer(book.beside(COPIES))
-        self._channel = f"{CHANNEL}{book.schema}"
-        self.office = PostgresOffice(self._server, OFFICE, prepare=self._prepare_session)
+        self._server = PostgresServer(event_store.projections_schema(READ_MODELS))
+        self._channel = f"{CHANNEL}{event_store.schema}"
+        self.leader_lock = PostgresLeaderLock(
+            self._server, LEADER_LOCK, prepare=self._prepare_session
+        )
         with self._server.first_connection() as connection:
             _prepare(connection)
         self._server.open_pool()
@@ -103,7 +105,7 @@ class PostgresCopies(Tables):
         return cursor.fetchall() if cursor.description else ()
 
     def _connection(self) -> psycopg.Connection[Any]:
-        connection = self.office.connection
+        connection = self.leader_lock.connection
         if connection is None:
             raise Unavailable("Another node keeps the copies.")
         return connection
@@ -133,7 +135,7 @@ class PostgresCopies(Tables):
 
     def wait_for_news(self, seconds: float) -> None:
         """Wait until the keeper tells that something was committed, at most so long."""
-        session = self.office.session
+        session = self.leader_lock.session
         if session is not None:
             for _ in session.notifies(timeout=seconds, stop_after=1):
                 pass
@@ -143,15 +145,15 @@ class PostgresCopies(Tables):
         self._run("UNLISTEN *")
 
     @contextmanager
-    def reading(self) -> Iterator[PostgresQuestions]:
+    def reading(self) -> Iterator[PostgresRowReader]:
         """See `CopyStore.reading`."""
         with self._server.reading() as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield PostgresQuestions(connection)
+            yield PostgresRowReader(connection)
 
     def close(self) -> None:
         """See `CopyStore.close`."""
-        self.office.close()
+        self.leader_lock.close()
         self._server.close()
 
     def _prepare_session(self, session: psycopg.Connection[Any]) -> None:

@@ -19,7 +19,7 @@ from projections.stores.model import Statement
 from projections.stores.tables import MODELS, TROUBLE, Tables, named, suffix
 
 
-class SQLiteQuestions:
+class SQLiteRowReader:
     """See `projections.stores.contract.Questions`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -34,7 +34,7 @@ class SQLiteQuestions:
         return next(iter(self.rows(sql, values)), None)
 
 
-class SQLiteCopies(Tables):
+class SQLiteReadModelStore(Tables):
     """See `projections.stores.contract.CopyStore`."""
 
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
@@ -80,11 +80,11 @@ class SQLiteCopies(Tables):
             self._writer.executemany(named(sql, text), [values for _, values in some])
 
     @contextmanager
-    def reading(self) -> Iterator[SQLiteQuestions]:
+    def reading(self) -> Iterator[SQLiteRowReader]:
         """See `CopyStore.reading`."""
         with self.file.reading() as connection:
             connection.execute("BEGIN")
-            yield SQLiteQuestions(connection)
+            yield SQLiteRowReader(connection)
 
     def close(self) -> None:
         """See `CopyStore.close`."""

@@ -14,16 +14,16 @@ from weakref import finalize
 
 from ledger.application.ledger import Ledger
 from ledger.errors import Behind
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.models import runs
 from projections.models.gaps import model as gaps
 from projections.models.jobs import model as jobs
-from projections.models.jobs.checkpoints import AT_FRAME, FramedJobs
+from projections.models.jobs.checkpoints import AT_FRAME, JobCheckpoints
 from projections.models.jobs.queries import RECENT
 from projections.models.resumes import model as resumes
 from projections.models.storms import model as storms
-from projections.stores.contract import CopyStore, Questions, Row
-from projections.stores.sqlite import SQLiteQuestions
+from projections.stores.contract import ReadModelStore, Row, RowReader
+from projections.stores.sqlite import SQLiteRowReader
 from projections.stores.tables import named
 from projections.time_travel import resumes as past_resumes
 from projections.time_travel import storms as past_storms
@@ -55,21 +55,21 @@ SELECT tag.value, jobs.number, jobs.id FROM jobs, json_each(jobs.tags) AS tag
 """
 
 
-class Pasts:
+class HistoricalModels:
     """The pasts of one ledger that were asked for last, from any thread."""
 
     def __init__(
-        self, ledger: Ledger, store: CopyStore, framed: FramedJobs, reached: Reached
+        self, ledger: Ledger, store: ReadModelStore, framed: JobCheckpoints, reached: Reached
     ) -> None:
         self._ledger = ledger
         self._store = store
         self._framed = framed
         self._reached = reached
-        self._kept: OrderedDict[int, Past] = OrderedDict()
+        self._kept: OrderedDict[int, HistoricalModel] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
-    def at(self, position: int, *parts: Part) -> Iterator[Questions]:
+    def at(self, position: int, *parts: Part) -> Iterator[RowReader]:
         """Questions to the models as they stood at a position. Refuses Behind while the copies are
         too far from there.
         """
@@ -82,15 +82,15 @@ class Pasts:
                     past.parts.add(part)
             yield past.questions
 
-    def _remembered(self, position: int) -> Past:
+    def _remembered(self, position: int) -> HistoricalModel:
         with self._lock:
-            past = self._kept.setdefault(position, Past(position))
+            past = self._kept.setdefault(position, HistoricalModel(position))
             self._kept.move_to_end(position)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
             return past
 
-    def _add(self, past: Past, part: Part) -> None:
+    def _add(self, past: HistoricalModel, part: Part) -> None:
         match part:
             case "jobs":
                 self._add_jobs(past)
@@ -100,13 +100,13 @@ class Pasts:
                 self._add_storms(past)
             case "resumes":
                 self._require(past, "runs")
-                self._add_told(past, "resumes", past_resumes.AT)
+                self._add_notices(past, "resumes", past_resumes.AT)
             case "gaps":
-                self._add_told(past, "gaps", GAPS_AT)
+                self._add_notices(past, "gaps", GAPS_AT)
 
-    def _add_jobs(self, past: Past) -> None:
+    def _add_jobs(self, past: HistoricalModel) -> None:
         reached = self._reached("jobs")
-        past.frame = self._framed.frame_before(min(past.position, max(reached, 0)))
+        past.frame = self._framed.checkpoint_before(min(past.position, max(reached, 0)))
         if reached < 0 or past.position - past.frame > LONGEST_TAIL:
             raise Behind(wanted=past.position, reached=max(reached, 0))
         with self._store.reading() as questions:
@@ -116,15 +116,17 @@ class Pasts:
         for facts in self._tail(past):
             past.take_in(facts)
 
-    def _tail(self, past: Past) -> Iterator[Sequence[Fact]]:
+    def _tail(self, past: HistoricalModel) -> Iterator[Sequence[RecordedEvent]]:
         """The events from the frame on, up to the position."""
         after = past.frame
         while after < past.position:
-            found = self._ledger.book.read(after=after, limit=min(AT_ONCE, past.position - after))
-            yield self._ledger.mapper.to_facts(found)
+            found = self._ledger.event_store.read(
+                after=after, limit=min(AT_ONCE, past.position - after)
+            )
+            yield self._ledger.mapper.to_recorded_events(found)
             after = found[-1].id
 
-    def _add_failures(self, past: Past) -> None:
+    def _add_failures(self, past: HistoricalModel) -> None:
         """The newest failed runs, and their jobs if they were gone then; how a run ended is never
         changed.
         """
@@ -133,7 +135,7 @@ class Pasts:
             past.fill("runs", questions.rows(f"SELECT * {_FAILED}", values))
             self._add_deleted(past, questions, f"SELECT job_id {_FAILED}")
 
-    def _add_storms(self, past: Past) -> None:
+    def _add_storms(self, past: HistoricalModel) -> None:
         values = {"position": self._require(past, "storms")}
         with self._store.reading() as questions:
             for table, sql in past_storms.AT.items():
@@ -141,7 +143,7 @@ class Pasts:
             self._add_deleted(past, questions, "SELECT job_id FROM storm_members")
         past.run(past_storms.LAST_FAILED)
 
-    def _add_told(self, past: Past, part: Part, tables: Mapping[str, str]) -> None:
+    def _add_notices(self, past: HistoricalModel, part: Part, tables: Mapping[str, str]) -> None:
         """The rows of a model, and the names of their jobs."""
         values = {"position": self._require(past, part)}
         with self._store.reading() as questions:
@@ -151,20 +153,20 @@ class Pasts:
                 past, questions, f"SELECT job_id FROM {part} WHERE position <= :position"
             )
 
-    def _require(self, past: Past, part: Part) -> int:
+    def _require(self, past: HistoricalModel, part: Part) -> int:
         """The past's position, which a copy must have reached."""
         reached = self._reached(part)
         if reached < past.position:
             raise Behind(wanted=past.position, reached=max(reached, 0))
         return past.position
 
-    def _add_deleted(self, past: Past, questions: Questions, ids: str) -> None:
+    def _add_deleted(self, past: HistoricalModel, questions: RowReader, ids: str) -> None:
         """Of the jobs that had been deleted by the frame, those that are shown all the same."""
         values = {"frame": past.frame, "position": past.position}
         past.fill("jobs", questions.rows(_IS_SHOWN_DELETED.format(ids), values))
 
 
-class Past:
+class HistoricalModel:
     """The tables of the models at one position. Whoever uses it holds its lock."""
 
     def __init__(self, position: int) -> None:
@@ -178,7 +180,7 @@ class Past:
         finalize(self, self._connection.close)
         for model in (jobs, runs, storms, resumes, gaps):
             self._connection.executescript(model.SCHEMA.replace("{g}", ""))
-        self.questions: Questions = SQLiteQuestions(self._connection)
+        self.questions: RowReader = SQLiteRowReader(self._connection)
 
     @contextmanager
     def filling(self) -> Iterator[None]:
@@ -202,7 +204,7 @@ class Past:
             rows,
         )
 
-    def take_in(self, facts: Sequence[Fact]) -> None:
+    def take_in(self, facts: Sequence[RecordedEvent]) -> None:
         """Let events happen to the list of jobs."""
         for fact in facts:
             for sql, values in jobs.project(fact):

@@ -11,10 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from ledger.application.ledger import Ledger
-from ledger.store.records import Fact, Recorded
+from ledger.store.records import RecordedEvent, StoredEvent
 from projections.models import runs
 from projections.models.jobs.queries import read_cursor
-from projections.stores.sqlite import SQLiteQuestions
+from projections.stores.sqlite import SQLiteRowReader
 
 STARTED = "job.run_started"
 AT_ONCE = 500
@@ -23,7 +23,7 @@ STEP = 50
 """Events read at a time when the start of one run is looked for."""
 
 
-class PastRuns:
+class HistoricalRuns:
     """The runs of a job up to one version of its stream."""
 
     def __init__(self, ledger: Ledger, job_id: UUID, version: int) -> None:
@@ -39,11 +39,11 @@ class PastRuns:
             for fact in self._facts(last, limit + 1):
                 for statement, values in runs.project(fact):
                     connection.execute(statement.format(g=""), values)
-            return runs.find(SQLiteQuestions(connection), self._job_id, cursor=cursor, limit=limit)
+            return runs.find(SQLiteRowReader(connection), self._job_id, cursor=cursor, limit=limit)
 
-    def _facts(self, last: int, run_count: int) -> list[Fact]:
+    def _facts(self, last: int, run_count: int) -> list[RecordedEvent]:
         """The events up to a version, back to the start of that many runs."""
-        found: list[Recorded] = []
+        found: list[StoredEvent] = []
         starts = 0
         while last > 0 and starts < run_count:
             first = max(0, last - AT_ONCE)
@@ -51,7 +51,7 @@ class PastRuns:
             starts += sum(item.topic == STARTED for item in some)
             found[:0] = some
             last = first
-        return self._ledger.mapper.to_facts(found)
+        return self._ledger.mapper.to_recorded_events(found)
 
     def _before(self, fence: int) -> int:
         """The last version before the run with a fence began; fences grow, so it is halved for."""
@@ -66,15 +66,15 @@ class PastRuns:
         started = self._start_after(low)
         return self._version if started is None else started.version - 1
 
-    def _start_after(self, version: int) -> Fact | None:
+    def _start_after(self, version: int) -> RecordedEvent | None:
         """The first start of a run after a version."""
         while version < self._version:
             upto = min(self._version, version + STEP)
             started = [item for item in self._read(version, upto) if item.topic == STARTED]
             if started:
-                return self._ledger.mapper.to_facts(started[:1])[0]
+                return self._ledger.mapper.to_recorded_events(started[:1])[0]
             version = upto
         return None
 
-    def _read(self, after: int, upto: int) -> list[Recorded]:
-        return self._ledger.book.stream(self._job_id, after=after, upto=upto, limit=AT_ONCE)
+    def _read(self, after: int, upto: int) -> list[StoredEvent]:
+        return self._ledger.event_store.stream(self._job_id, after=after, upto=upto, limit=AT_ONCE)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from ledger.domain.job.breaker import MAX_PROBE_WAIT, Policy
 from ledger.domain.job.outcomes import UNCOUNTED_LOSSES
-from projections.what_if.run_history import Ending
+from projections.what_if.run_history import RunEnding
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Breaker:
     stopped_fence: int | None = None
     """The last recorded run before it stopped what was recorded; None where nothing was."""
 
-    def judges(self, ending: Ending, policy: Policy) -> bool:
+    def judges(self, ending: RunEnding, policy: Policy) -> bool:
         """Count an ending; whether that was one too many."""
         if ending.status == "succeeded":
             self.errors = self.losses = self.tries = 0

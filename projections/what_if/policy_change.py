@@ -16,7 +16,7 @@ WALKED = ("trip_after", "backoff_seconds", "counts", "max_losses", "probe_after_
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PolicyChange:
     """`policy` goes over what each job had at the time; the classes of `not_counts` are taken out
     of what it then counts.
     """

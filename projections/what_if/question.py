@@ -12,11 +12,11 @@ from ledger.application.ledger import Ledger
 from ledger.errors import InvalidField
 from ledger.store.event_queries import microseconds
 from projections.models.jobs.queries import read_cursor
-from projections.read_models import Copies
-from projections.stores.contract import Questions
-from projections.what_if.policy_change import Wish
-from projections.what_if.run_history import Life, Span, attempts_of, lives
-from projections.what_if.simulate import OtherLife, StormLasts, Tally
+from projections.read_models import ReadModels
+from projections.stores.contract import RowReader
+from projections.what_if.policy_change import PolicyChange
+from projections.what_if.run_history import JobRunHistory, PolicySpan, attempts_of, lives
+from projections.what_if.simulate import Counts, Simulation, StormLasts
 
 NEEDS = ("runs", "storms", "jobs")
 COUNTS = ("trips", "failures", "attempts", "manual_resumes")
@@ -33,12 +33,12 @@ TAGGED = "SELECT job_id FROM job_tags WHERE tag = :tag"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WhatIfQuery:
     """Which other policy; from which position on, up to which; for which jobs, by their ids or a
     tag they have now (None: all).
     """
 
-    wish: Wish
+    wish: PolicyChange
     since: int
     until: int
     tag: str | None = None
@@ -51,8 +51,8 @@ class Difference:
 
     job_id: str
     name: str
-    recorded: Tally
-    other: Tally
+    recorded: Counts
+    other: Counts
     is_estimated: bool
 
     @property
@@ -77,7 +77,7 @@ class WhatIf:
     those first for which it matters most.
     """
 
-    asked: Asked
+    asked: WhatIfQuery
     job_count: int
     recorded: Mapping[str, int]
     other: Mapping[str, int]
@@ -130,19 +130,19 @@ WORDS = {
 }
 
 
-def what_if(ledger: Ledger, copies: Copies, asked: Asked) -> WhatIf:
+def what_if(ledger: Ledger, read_models: ReadModels, asked: WhatIfQuery) -> WhatIf:
     """Walk every job's recorded life again under the policy that is asked for. Refuses as
     `Wish.require_walkable`, and InvalidField for the id of no job that was there by then.
     """
     asked.wish.require_walkable()
-    with copies.reading() as questions:
+    with read_models.reading() as questions:
         wanted = _wanted(questions, asked)
-        until_at = ledger.reading.recorded_at(asked.until)
+        until_at = ledger.queries.recorded_at(asked.until)
         lasts = _storms(questions, asked.until, until_at)
-        found = list(lives(questions, ledger.reading, since=asked.since, until=asked.until))
+        found = list(lives(questions, ledger.queries, since=asked.since, until=asked.until))
         _require_there(asked, {life.job_id for life in found})
         walked = [
-            _walked(ledger, questions, OtherLife(life, asked.wish, asked.since, until_at, lasts))
+            _walked(ledger, questions, Simulation(life, asked.wish, asked.since, until_at, lasts))
             for life in found
             if wanted is None or life.job_id in wanted
         ]
@@ -157,7 +157,7 @@ def what_if(ledger: Ledger, copies: Copies, asked: Asked) -> WhatIf:
     )
 
 
-def _walked(ledger: Ledger, questions: Questions, other_life: OtherLife) -> Difference:
+def _walked(ledger: Ledger, questions: RowReader, other_life: Simulation) -> Difference:
     other_life.walk()
     life, other = other_life.life, other_life.other
     avoided = sum(
@@ -168,12 +168,14 @@ def _walked(ledger: Ledger, questions: Questions, other_life: OtherLife) -> Diff
     return Difference(life.job_id, life.name, other_life.recorded, other, other_life.is_estimated)
 
 
-def _attempts(ledger: Ledger, questions: Questions, life: Life, span: Span, since: int) -> int:
-    last = ledger.reading.position_at(span.until) if span.until is not None else life.until
+def _attempts(
+    ledger: Ledger, questions: RowReader, life: JobRunHistory, span: PolicySpan, since: int
+) -> int:
+    last = ledger.queries.position_at(span.until) if span.until is not None else life.until
     return attempts_of(questions, life.job_id, span, since=since, until=last)
 
 
-def _wanted(questions: Questions, asked: Asked) -> set[str] | None:
+def _wanted(questions: RowReader, asked: WhatIfQuery) -> set[str] | None:
     tagged = None
     if asked.tag is not None:
         tagged = {row["job_id"] for row in questions.rows(TAGGED, {"tag": asked.tag})}
@@ -182,13 +184,13 @@ def _wanted(questions: Questions, asked: Asked) -> set[str] | None:
     return set(asked.job_ids) & (tagged if tagged is not None else set(asked.job_ids))
 
 
-def _require_there(asked: Asked, there: set[str]) -> None:
+def _require_there(asked: WhatIfQuery, there: set[str]) -> None:
     for job_id in asked.job_ids or ():
         if job_id not in there:
             raise InvalidField("job_ids", f"names {job_id}, and there was no such job by then")
 
 
-def _storms(questions: Questions, until: int, until_at: datetime) -> StormLasts:
+def _storms(questions: RowReader, until: int, until_at: datetime) -> StormLasts:
     spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for row in questions.rows(STORMS, {"until": until}):
         last = min(int(row["last_failed_at"]), microseconds(until_at))
@@ -201,7 +203,7 @@ def _storms(questions: Questions, until: int, until_at: datetime) -> StormLasts:
     return lasts
 
 
-def _sum(tallies: Iterable[Tally]) -> dict[str, int]:
+def _sum(tallies: Iterable[Counts]) -> dict[str, int]:
     sums = dict.fromkeys(COUNTS, 0)
     for tally in tallies:
         for key in COUNTS:
@@ -211,8 +213,8 @@ def _sum(tallies: Iterable[Tally]) -> dict[str, int]:
 
 CSV_COLUMNS = (
     "job_id", "job_name", "basis",
-    *(f"recorded_{item.name}" for item in fields(Tally)),
-    *(f"what_if_{item.name}" for item in fields(Tally)),
+    *(f"recorded_{item.name}" for item in fields(Counts)),
+    *(f"what_if_{item.name}" for item in fields(Counts)),
 )  # fmt: skip
 
 
@@ -222,5 +224,5 @@ def csv_row(one: Difference) -> list[object]:
     return [one.job_id, one.name, basis, *_cells(one.recorded), *_cells(one.other)]
 
 
-def _cells(tally: Tally) -> list[object]:
+def _cells(tally: Counts) -> list[object]:
     return list(asdict(tally).values())

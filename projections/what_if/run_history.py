@@ -16,8 +16,8 @@ from typing import Any
 
 from ledger.clock import parse_rfc3339
 from ledger.store.audit_query import AuditQuery
-from ledger.store.event_queries import Reading
-from projections.stores.contract import Questions, Row
+from ledger.store.event_queries import EventQueries
+from projections.stores.contract import Row, RowReader
 
 TURNS = (
     "job.scheduled", "job.amended", "job.imported", "job.paused", "job.resumed",
@@ -51,7 +51,7 @@ AND ended_position > :since AND ended_position <= :until
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class RunEnding:
     """A run that did not succeed (failed, lost, blocked), or the first one after it that did."""
 
     position: int
@@ -65,7 +65,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class PolicyEvent:
     """An event by which a job began, stopped, came back, or got another policy."""
 
     position: int
@@ -75,11 +75,11 @@ class Turn:
     data: Mapping[str, Any]
 
 
-Step = Ending | Turn
+Step = RunEnding | PolicyEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class PolicySpan:
     """Runs of a job between two fences (a fence is the version of the run's start), perhaps only
     those that ended by an instant.
     """
@@ -90,7 +90,7 @@ class Span:
 
 
 @dataclass(slots=True)
-class Life:
+class JobRunHistory:
     """One job's steps in the order of the book up to a position, and how many of its runs ended in
     the stretch that was asked for.
     """
@@ -102,14 +102,16 @@ class Life:
     attempts: int = 0
 
 
-def lives(questions: Questions, reading: Reading, *, since: int, until: int) -> Iterator[Life]:
+def lives(
+    questions: RowReader, reading: EventQueries, *, since: int, until: int
+) -> Iterator[JobRunHistory]:
     """Every job that was scheduled up to `until`, from its beginning on; its attempts are those
     that ended after `since`. Positions.
     """
-    found: dict[str, Life] = {}
+    found: dict[str, JobRunHistory] = {}
     turns = AuditQuery(topics=TURNS, until_position=until)
     for event in reading.export(turns):
-        life = found.setdefault(event["job_id"], Life(event["job_id"], until))
+        life = found.setdefault(event["job_id"], JobRunHistory(event["job_id"], until))
         life.name = _name(event, life.name)
         life.steps.append(_turn(event))
     for job_id, endings in _endings(questions, until).items():
@@ -121,7 +123,9 @@ def lives(questions: Questions, reading: Reading, *, since: int, until: int) -> 
         yield life
 
 
-def attempts_of(questions: Questions, job_id: str, span: Span, *, since: int, until: int) -> int:
+def attempts_of(
+    questions: RowReader, job_id: str, span: PolicySpan, *, since: int, until: int
+) -> int:
     """How many runs of a job lie in a span and ended in a stretch of positions."""
     values = {"job_id": job_id, "since": since, "until": until}
     fences = {"after_fence": span.after_fence, "before_fence": span.before_fence}
@@ -129,8 +133,8 @@ def attempts_of(questions: Questions, job_id: str, span: Span, *, since: int, un
     return int(row["count"]) if row is not None else 0
 
 
-def _endings(questions: Questions, until: int) -> Mapping[str, list[Ending]]:
-    endings: dict[str, list[Ending]] = defaultdict(list)
+def _endings(questions: RowReader, until: int) -> Mapping[str, list[RunEnding]]:
+    endings: dict[str, list[RunEnding]] = defaultdict(list)
     for row in questions.rows(UNSUCCESSFUL, {"until": until}):
         endings[row["job_id"]].append(_unsuccessful(row))
         has_followed = row["next_status"] == "succeeded" and row["next_position"] <= until
@@ -139,8 +143,8 @@ def _endings(questions: Questions, until: int) -> Mapping[str, list[Ending]]:
     return endings
 
 
-def _unsuccessful(row: Row) -> Ending:
-    return Ending(
+def _unsuccessful(row: Row) -> RunEnding:
+    return RunEnding(
         row["ended_position"],
         parse_rfc3339(row["ended_at"]),
         row["fence"],
@@ -152,15 +156,15 @@ def _unsuccessful(row: Row) -> Ending:
     )
 
 
-def _success_after(row: Row) -> Ending:
+def _success_after(row: Row) -> RunEnding:
     at = parse_rfc3339(row["next_ended_at"])
     fence, position = row["next_fence"], row["next_position"]
-    return Ending(position, at, fence, "succeeded", row["trigger"], None, None, None)
+    return RunEnding(position, at, fence, "succeeded", row["trigger"], None, None, None)
 
 
-def _turn(event: Mapping[str, Any]) -> Turn:
+def _turn(event: Mapping[str, Any]) -> PolicyEvent:
     at = parse_rfc3339(event["timestamp"])
-    return Turn(event["position"], at, event["version"], event["topic"], event["data"])
+    return PolicyEvent(event["position"], at, event["version"], event["topic"], event["data"])
 
 
 def _name(event: Mapping[str, Any], name: str) -> str:

@@ -16,8 +16,8 @@ from datetime import datetime
 
 from ledger.domain.job.breaker import Policy, policy_of
 from projections.what_if.breaker import Breaker
-from projections.what_if.policy_change import Wish
-from projections.what_if.run_history import Ending, Life, Span, Turn
+from projections.what_if.policy_change import PolicyChange
+from projections.what_if.run_history import JobRunHistory, PolicyEvent, PolicySpan, RunEnding
 
 MAX_MADE_UP = 10_000
 """Attempts that are made up after one trip; with a backoff so short, the rest is not told."""
@@ -28,7 +28,7 @@ StormLasts = Callable[[str | None, datetime], bool]
 
 
 @dataclass(slots=True)
-class Tally:
+class Counts:
     """What came of a job under one policy."""
 
     trips: int = 0
@@ -39,20 +39,20 @@ class Tally:
 
 
 @dataclass(slots=True)
-class OtherLife:
+class Simulation:
     """A life under what was `asked` of its policy, from the position `since` on, and up to the
     instant `until`. Before that both policies are the recorded one, and nothing is counted.
     """
 
-    life: Life
-    asked: Wish
+    life: JobRunHistory
+    asked: PolicyChange
     since: int
     until: datetime
     storm_lasts: StormLasts
-    recorded: Tally = field(default_factory=Tally)
-    other: Tally = field(default_factory=Tally)
+    recorded: Counts = field(default_factory=Counts)
+    other: Counts = field(default_factory=Counts)
     """Its attempts are those besides the recorded ones, without `avoided`."""
-    avoided: list[Span] = field(default_factory=list)
+    avoided: list[PolicySpan] = field(default_factory=list)
     is_estimated: bool = False
     _breaker: Breaker = field(default_factory=Breaker)
     _was_tripped: bool = False
@@ -70,7 +70,7 @@ class OtherLife:
         for place, step in enumerate(self.life.steps):
             if not self._has_begun and step.position > self.since:
                 self._begin()
-            if isinstance(step, Ending):
+            if isinstance(step, RunEnding):
                 self._end_run(step)
             else:
                 self._turn(step, place)
@@ -80,7 +80,7 @@ class OtherLife:
 
     def _begin(self) -> None:
         self._has_begun = True
-        self.recorded, self.other = Tally(), Tally()
+        self.recorded, self.other = Counts(), Counts()
         self.avoided.clear()
         self.is_estimated = False
         self._set_policy(self._recorded_policy)
@@ -91,7 +91,7 @@ class OtherLife:
 
     # -- runs -----------------------------------------------------------------------------------
 
-    def _end_run(self, ending: Ending) -> None:
+    def _end_run(self, ending: RunEnding) -> None:
         is_failure = ending.status == "failed"
         self.recorded.failures += is_failure
         if self._was_tripped:
@@ -103,19 +103,19 @@ class OtherLife:
             self._judge(ending)
         self._is_healthy = ending.status == "succeeded"
 
-    def _judge(self, ending: Ending) -> None:
+    def _judge(self, ending: RunEnding) -> None:
         if self._breaker.judges(ending, self._policy) and self._status == "active":
             self._breaker.stopped_fence = ending.fence
             self._trip(ending.at, ending.signature)
 
-    def _end_recorded_probe(self, ending: Ending, is_failure: bool) -> None:
+    def _end_recorded_probe(self, ending: RunEnding, is_failure: bool) -> None:
         """What runs while a breaker is tripped is its probe: only a breaker that tripped with it,
         and half-opens alike, would have made it too.
         """
         if self._follows_the_record():
             self.other.failures += is_failure
         elif self._breaker.stopped_fence is None:
-            self.avoided.append(Span(ending.fence - 1, ending.fence + 1))
+            self.avoided.append(PolicySpan(ending.fence - 1, ending.fence + 1))
 
     def _trip(self, at: datetime, signature: str | None) -> None:
         self._breaker.trip(at, signature, self._policy)
@@ -127,7 +127,7 @@ class OtherLife:
 
     # -- turns ----------------------------------------------------------------------------------
 
-    def _turn(self, turn: Turn, place: int) -> None:
+    def _turn(self, turn: PolicyEvent, place: int) -> None:
         match turn.topic:
             case "job.scheduled":
                 self._set_policy(policy_of(turn.data["policy"]))
@@ -143,14 +143,14 @@ class OtherLife:
             case topic:
                 self._status = topic.removeprefix("job.")
 
-    def _import(self, turn: Turn) -> None:
+    def _import(self, turn: PolicyEvent) -> None:
         self._status = turn.data["status"]
         self._breaker.errors = turn.data["consecutive_errors"]
         if self._status == "failed":
             self._was_tripped = self._agrees = True
             self._breaker.trip(turn.at, None, self._policy)
 
-    def _trip_as_recorded(self, turn: Turn, place: int) -> None:
+    def _trip_as_recorded(self, turn: PolicyEvent, place: int) -> None:
         if self._was_tripped:
             return  # a probe that failed: it is failed since an earlier trip
         self._was_tripped, self._status = True, "failed"
@@ -158,12 +158,12 @@ class OtherLife:
         last = self.life.steps[place - 1]
         if not self._breaker.is_tripped:
             self._go_on(turn, place)
-        elif isinstance(last, Ending) and self._breaker.stopped_fence == last.fence:
+        elif isinstance(last, RunEnding) and self._breaker.stopped_fence == last.fence:
             self._agrees = True
             if self._follows_the_record():
                 self._breaker.stopped_fence = None
 
-    def _revive(self, turn: Turn) -> None:
+    def _revive(self, turn: PolicyEvent) -> None:
         is_forced, is_probe = (
             turn.topic == name for name in ("job.force_resumed", "job.circuit_closed")
         )
@@ -174,10 +174,10 @@ class OtherLife:
         if not self._breaker.is_tripped:
             self._clear_if_it_was_paused(was_tripped)
         elif not does_follow and self._probes_itself_back(turn.at):
-            self._come_back(Span(0, turn.version, self._breaker.probe_at))
+            self._come_back(PolicySpan(0, turn.version, self._breaker.probe_at))
         elif does_follow or not is_probe:
             self.other.manual_resumes += not is_probe
-            self._come_back(Span(0, turn.version))
+            self._come_back(PolicySpan(0, turn.version))
 
     def _clear_if_it_was_paused(self, was_tripped: bool) -> None:
         """The end of a pause clears the streaks of both; a resume that only the record needed
@@ -186,15 +186,15 @@ class OtherLife:
         if not was_tripped:
             self._breaker = Breaker()
 
-    def _come_back(self, stopped: Span) -> None:
+    def _come_back(self, stopped: PolicySpan) -> None:
         fence = self._breaker.stopped_fence
         if fence is not None:
-            self.avoided.append(Span(fence, stopped.before_fence, stopped.until))
+            self.avoided.append(PolicySpan(fence, stopped.before_fence, stopped.until))
         self._breaker = Breaker()
 
     # -- what was not recorded ------------------------------------------------------------------
 
-    def _go_on(self, turn: Turn, place: int) -> None:
+    def _go_on(self, turn: PolicyEvent, place: int) -> None:
         """Make up the attempts after a trip that this policy would not have made."""
         self.is_estimated = True
         signature, failure_class = turn.data["signature"], turn.data["failure_class"]
@@ -223,20 +223,20 @@ class OtherLife:
             self._breaker.fail_probe(self._breaker.probe_at)
         return False
 
-    def _probe_by_the_record(self, ending: Ending) -> None:
+    def _probe_by_the_record(self, ending: RunEnding) -> None:
         """Where only this breaker tripped, its probe meets what the next recorded run met."""
         while self._breaker.probe_at is not None and self._breaker.probe_at <= ending.at:
             self.is_estimated = True
             self.other.attempts += 1
             if self._is_healthy or ending.status == "succeeded":
-                self._come_back(Span(0, ending.fence, self._breaker.probe_at))
+                self._come_back(PolicySpan(0, ending.fence, self._breaker.probe_at))
                 return
             self.other.failures += 1
             self._breaker.fail_probe(self._breaker.probe_at)
 
     def _next_revival(self, place: int) -> datetime:
         for step in self.life.steps[place + 1 :]:
-            if isinstance(step, Turn) and step.topic in REVIVALS:
+            if isinstance(step, PolicyEvent) and step.topic in REVIVALS:
                 return step.at
         return self.until
 
@@ -245,9 +245,9 @@ class OtherLife:
         self.recorded.status = self.other.status = self._status
         if self._breaker.is_tripped and not self._follows_the_record():
             if self._probes_itself_back(self.until):
-                self._come_back(Span(0, until=self._breaker.probe_at))
+                self._come_back(PolicySpan(0, until=self._breaker.probe_at))
             elif self._breaker.stopped_fence is not None:
-                self.avoided.append(Span(self._breaker.stopped_fence))
+                self.avoided.append(PolicySpan(self._breaker.stopped_fence))
         if self._status == "deleted":
             return
         if self._breaker.is_tripped:

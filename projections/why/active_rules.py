@@ -13,15 +13,15 @@ from ledger.domain.job.runs import is_slot
 from ledger.domain.job.state import OpenRun
 from ledger.domain.schedule.dst_gaps import Skipped, skipped_fire
 from ledger.domain.schedule.recurrence import describe, next_fire
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.history.job_events import of
 from projections.why.chain import error
-from projections.why.context import START_ONE, Case, Verdict, Way, told
+from projections.why.context import START_ONE, Remedy, Verdict, WhyContext, format_instant
 from projections.why.dispatcher_activity import ENDS
 from projections.why.inactive_rules import REVIVALS
 
 
-def under_way(case: Case) -> Verdict | None:
+def under_way(case: WhyContext) -> Verdict | None:
     """A run is open: it runs, or was thought to; a slot that came meanwhile starts nothing."""
     run = case.job.open_run
     if run is None:
@@ -33,74 +33,80 @@ def under_way(case: Case) -> Verdict | None:
     if end is not None and end.topic == "job.run_lost" and end.data["cause"] in NODE_ENDED:
         return _lost_meanwhile(case, run, start, end)
     slot = _slot_during(case, run)
-    began = f"run {run.run_id[:8]} began at {told(run.started_at)} on {run.node}"
+    began = f"run {run.run_id[:8]} began at {format_instant(run.started_at)} on {run.node}"
     if slot is not None:
-        text = f"A {began} and was still under way at {told(slot)}, so that slot started nothing."
-        way = Way("Nothing to do: the slot is recorded as missed, and the next one runs.")
+        text = (
+            f"A {began} and was still under way at {format_instant(slot)}, "
+            "so that slot started nothing."
+        )
+        way = Remedy("Nothing to do: the slot is recorded as missed, and the next one runs.")
         return Verdict("overlap", text, [start, end], [way])
     late = "" if run.trigger == "schedule" else f" ({run.trigger}, attempt {run.attempt})"
-    text = f"It is running: {began}{late}, for {told(run.scheduled_for)}."
+    text = f"It is running: {began}{late}, for {format_instant(run.scheduled_for)}."
     return Verdict("running", text, [start, end])
 
 
-def _end_of(case: Case, run: OpenRun) -> Fact | None:
+def _end_of(case: WhyContext, run: OpenRun) -> RecordedEvent | None:
     return case.trail.next(lambda fact: fact.topic in ENDS and fact.data["run_id"] == run.run_id)
 
 
-def _slot_during(case: Case, run: OpenRun) -> str | None:
+def _slot_during(case: WhyContext, run: OpenRun) -> str | None:
     """The last slot of the schedule that came while the run was under way."""
     job = case.job
-    if job.is_one_shot or is_interval_from_end(job.compiled) or not job.may_fire:
+    if job.is_one_shot or is_interval_from_end(job.parsed_schedule) or not job.may_fire:
         return None
-    slot = next_fire(job.compiled, after=max(run.scheduled_for, run.started_at))
+    slot = next_fire(job.parsed_schedule, after=max(run.scheduled_for, run.started_at))
     if slot is None or slot > case.at:
         return None
-    missed = job.owed(case.at, "overlap")
+    missed = job.missed_slots(case.at, "overlap")
     return missed["last"] if missed is not None else None
 
 
-def _orphaned(run: OpenRun, start: Fact | None) -> Verdict:
+def _orphaned(run: OpenRun, start: RecordedEvent | None) -> Verdict:
     text = (
-        f"Its node is gone: run {run.run_id[:8]} began at {told(run.started_at)} on {run.node}, "
-        "and nobody holds it any more. It is recorded as lost as soon as a node starts."
+        f"Its node is gone: run {run.run_id[:8]} began at {format_instant(run.started_at)} "
+        f"on {run.node}, and no node holds it. It is recorded as lost as soon as a node starts."
     )
     return Verdict("node_down", text, [start], [START_ONE])
 
 
-def _lost_meanwhile(case: Case, run: OpenRun, start: Fact | None, end: Fact) -> Verdict:
+def _lost_meanwhile(
+    case: WhyContext, run: OpenRun, start: RecordedEvent | None, end: RecordedEvent
+) -> Verdict:
     last, following = case.dispatching.last(), case.dispatching.next()
     text = (
-        f"Its node was down: run {run.run_id[:8]} began at {told(run.started_at)} on {run.node} "
-        f"and was lost ({end.data['cause']}), as event {end.position} recorded later."
+        f"Its node was down: run {run.run_id[:8]} began at {format_instant(run.started_at)} "
+        f"on {run.node} and was lost ({end.data['cause']}), as event {end.position} recorded later."
     )
     return Verdict("node_down", text, [start, last, following, end])
 
 
-def jitter(case: Case) -> Verdict | None:
+def jitter(case: WhyContext) -> Verdict | None:
     """Its slot has come, and the claim waits for the job's own share of the jitter."""
     job = case.job
     if job.is_run_requested or job.next_run_at is None or job.next_run_at > case.at:
         return None
-    claim_at = job.next_run_at + job.rules.jitter(job.id)
+    claim_at = job.next_run_at + job.parsed_policy.jitter(job.id)
     if claim_at <= case.at:
         return None
     text = (
-        f"Its slot of {told(job.next_run_at)} has come; its share of the jitter "
-        f"({job.rules.jitter_seconds:g} s at most) delays the claim until {told(claim_at)}."
+        f"Its slot of {format_instant(job.next_run_at)} has come; its share of the jitter "
+        f"({job.parsed_policy.jitter_seconds:g} s at most) delays the claim until "
+        f"{format_instant(claim_at)}."
     )
-    return Verdict("jitter", text, [case.planned()], [Way("Nothing to do: wait.")])
+    return Verdict("jitter", text, [case.planned()], [Remedy("Nothing to do: wait.")])
 
 
-def skipped(case: Case) -> Verdict | None:
+def skipped(case: WhyContext) -> Verdict | None:
     """The wall time of its last slot did not exist."""
     job = case.job
-    found = skipped_fire(job.compiled, after=job.settled_until, until=case.at)
+    found = skipped_fire(job.parsed_schedule, after=job.settled_until, until=case.at)
     if found is None or job.is_run_requested:
         return None
     text = (
         f"{found.wall:%H:%M} did not exist on {found.wall:%Y-%m-%d} in {found.tz}: the clock was "
-        f"put forward by {_minutes(found)} at {told(found.change.at)}. It runs next at "
-        f"{told(job.next_run_at)}."
+        f"put forward by {_minutes(found)} at {format_instant(found.change.at)}. It runs next at "
+        f"{format_instant(job.next_run_at)}."
     )
     return Verdict("clock_change", text, [case.planned()], [*_now(case), _caught_up()])
 
@@ -110,11 +116,11 @@ def _minutes(found: Skipped) -> str:
     return f"{leap // timedelta(minutes=1)} minutes"
 
 
-def _caught_up() -> Way:
-    return Way('With "dst": "vixie" such a slot runs at the first minute after the change.')
+def _caught_up() -> Remedy:
+    return Remedy('With "dst": "vixie" such a slot runs at the first minute after the change.')
 
 
-def not_executed(case: Case) -> Verdict | None:
+def not_executed(case: WhyContext) -> Verdict | None:
     """The last run executed nothing, or nobody knows how it ended."""
     last = case.job.last_run
     if last is None or last["status"] not in ("blocked", "lost"):
@@ -125,25 +131,25 @@ def not_executed(case: Case) -> Verdict | None:
         if last["status"] == "blocked"
         else f"The last run was lost ({last['error']})"
     )
-    text = f"{what}. It is tried next at {told(case.job.next_run_at)}."
+    text = f"{what}. It is tried next at {format_instant(case.job.next_run_at)}."
     links = [_start_of(case, end), end]
     is_blocked = last["status"] == "blocked"
     return Verdict(str(last["status"]), text, links, _unblocked(case) if is_blocked else _now(case))
 
 
-def _unblocked(case: Case) -> list[Way]:
+def _unblocked(case: WhyContext) -> list[Remedy]:
     """Whatever blocked the last run blocks the next one, until somebody does something about it."""
     cause = case.job.last_run["error"] if case.job.last_run else None
     return [
-        Way(f"Remove first what blocked it: {error(cause)}."),
-        Way(
-            f"Then wait for {told(case.job.next_run_at)}, or run it now.",
+        Remedy(f"Remove first what blocked it: {error(cause)}."),
+        Remedy(
+            f"Then wait for {format_instant(case.job.next_run_at)}, or run it now.",
             f"jobledger run {case.name}",
         ),
     ]
 
 
-def _start_of(case: Case, end: Fact | None) -> Fact | None:
+def _start_of(case: WhyContext, end: RecordedEvent | None) -> RecordedEvent | None:
     if end is None:
         return None
     return case.trail.last(
@@ -151,7 +157,7 @@ def _start_of(case: Case, end: Fact | None) -> Fact | None:
     )
 
 
-def backoff(case: Case) -> Verdict | None:
+def backoff(case: WhyContext) -> Verdict | None:
     """It failed and is tried again, before its schedule would have it."""
     job = case.job
     if job.attempts == 0 or is_slot(job):
@@ -161,38 +167,39 @@ def backoff(case: Case) -> Verdict | None:
         return None
     data = failure.data
     asked = data["retry_after"] is not None and data["retry_after"] == data["next_run_at"]
+    pause = job.parsed_policy.backoff(job.attempts)
     why = (
         "as the target asked (Retry-After)"
         if asked
-        else f"{job.rules.backoff(job.attempts).total_seconds():g} s after failure {job.attempts}"
+        else f"{pause.total_seconds():g} s after failure {job.attempts}"
     )
     storm = case.storm_of(failure.position)
     part = f", as part of the storm {storm}," if storm else ""
     text = (
         f"It failed ({data['failure_class']}: {error(data['error'])}){part} and backs off: it "
-        f"is tried again at {told(job.next_run_at)}, {why}. The breaker trips "
-        f"at {job.rules.trip_after} errors in a row; this is {job.consecutive_errors}."
+        f"is tried again at {format_instant(job.next_run_at)}, {why}. The breaker trips "
+        f"at {job.parsed_policy.trip_after} errors in a row; this is {job.consecutive_errors}."
     )
     first = case.trail.at(job.first_error_version)
     return Verdict("backoff", text, [first, failure], _now(case))
 
 
-def waiting(case: Case) -> Verdict:
+def waiting(case: WhyContext) -> Verdict:
     """Its time has not come."""
     job = case.job
     planned = case.planned()
     by = f", decided in event {planned.position}" if planned is not None else ""
     given_up = _given_up(case)
     text = (
-        f"It waits for its fire at {told(job.next_run_at)}{by}; its schedule is "
-        f"{describe(job.compiled)}"
+        f"It waits for its fire at {format_instant(job.next_run_at)}{by}; its schedule is "
+        f"{describe(job.parsed_schedule)}"
         f"{f', and slots before were given up in event {given_up.position}' if given_up else ''}."
     )
     links = [planned, case.trail.last(of(*ENDS, *REVIVALS)), given_up]
     return Verdict("waiting", text, links, _now(case))
 
 
-def _given_up(case: Case) -> Fact | None:
+def _given_up(case: WhyContext) -> RecordedEvent | None:
     """The event that gave up slots which are still to come before the next run: a backoff that a
     resume or a success cut short.
     """
@@ -206,8 +213,8 @@ def _given_up(case: Case) -> Fact | None:
     )
 
 
-def _now(case: Case) -> list[Way]:
+def _now(case: WhyContext) -> list[Remedy]:
     return [
-        Way(f"Wait for {told(case.job.next_run_at)}."),
-        Way("Or run it now.", f"jobledger run {case.name}"),
+        Remedy(f"Wait for {format_instant(case.job.next_run_at)}."),
+        Remedy("Or run it now.", f"jobledger run {case.name}"),
     ]

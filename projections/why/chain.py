@@ -8,20 +8,20 @@ from uuid import UUID
 
 from ledger.clock import rfc3339
 from ledger.store.event_queries import from_microseconds
-from ledger.store.records import Fact
-from projections.why.context import SHORT_ID, because, told, who
+from ledger.store.records import RecordedEvent
+from projections.why.context import SHORT_ID, because, format_instant, who
 
 LONGEST_ERROR = 200
 Data = Mapping[str, Any]
 
 
-def chain(job_id: UUID, facts: Iterable[Fact | None]) -> list[dict[str, Any]]:
+def chain(job_id: UUID, facts: Iterable[RecordedEvent | None]) -> list[dict[str, Any]]:
     """The links in the order of the book, each once; of other jobs they are signs of life."""
     found = {fact.position: fact for fact in facts if fact is not None}
     return [_link(found[position], job_id) for position in sorted(found)]
 
 
-def _link(fact: Fact, job_id: UUID) -> dict[str, Any]:
+def _link(fact: RecordedEvent, job_id: UUID) -> dict[str, Any]:
     return {
         "position": fact.position,
         "topic": fact.topic,
@@ -32,14 +32,14 @@ def _link(fact: Fact, job_id: UUID) -> dict[str, Any]:
     }
 
 
-def _sentence(fact: Fact) -> str:
+def _sentence(fact: RecordedEvent) -> str:
     teller = _TELLERS.get(fact.topic)
     what = teller(fact.data) if teller is not None else f"{who(fact)} recorded {fact.topic}"
     by = f"{who(fact)} {what}" if fact.topic in _DEEDS else what
     return f"{by}{_missed(fact.data)}{because(fact)}."
 
 
-def _sign(fact: Fact) -> str:
+def _sign(fact: RecordedEvent) -> str:
     stream, _, what = fact.topic.partition(".")
     whose = f"job {str(fact.stream)[:SHORT_ID]}" if stream == "job" else f"a {stream}"
     return f"A dispatcher was at work: {what.replace('_', ' ')} of {whose}."
@@ -51,7 +51,7 @@ def _missed(data: Data) -> str:
         return ""
     count = f"{missed['count']}{' or more' if missed['capped'] else ''}"
     slots = "slot" if missed["count"] == 1 else "slots"
-    first, last = told(missed["first"]), told(missed["last"])
+    first, last = format_instant(missed["first"]), format_instant(missed["last"])
     span = first if first == last else f"{first} to {last}"
     return f"; {count} {slots} missed: {span} (cause: {missed['cause']})"
 
@@ -63,7 +63,7 @@ def error(text: str | None) -> str:
 
 
 def _next(data: Data) -> str:
-    return f", to run next at {told(data['next_run_at'])}" if data["next_run_at"] else ""
+    return f", to run next at {format_instant(data['next_run_at'])}" if data["next_run_at"] else ""
 
 
 def _amended(data: Data) -> str:
@@ -74,7 +74,7 @@ def _amended(data: Data) -> str:
 
 
 def _paused(data: Data) -> str:
-    return f"paused it until {told(data['until'])}" if data["until"] else "paused it"
+    return f"paused it until {format_instant(data['until'])}" if data["until"] else "paused it"
 
 
 def _forced(data: Data) -> str:
@@ -84,7 +84,7 @@ def _forced(data: Data) -> str:
 
 def _started(data: Data) -> str:
     how = "was claimed" if data["trigger"] == "schedule" else f"was claimed ({data['trigger']})"
-    return f"The run for {told(data['scheduled_for'])} {how} by {data['node']}"
+    return f"The run for {format_instant(data['scheduled_for'])} {how} by {data['node']}"
 
 
 def _failed(data: Data) -> str:
@@ -93,7 +93,7 @@ def _failed(data: Data) -> str:
 
 
 def _tripped(data: Data) -> str:
-    probe = f"; a probe is set for {told(data['probe_at'])}" if data["probe_at"] else ""
+    probe = f"; a probe is set for {format_instant(data['probe_at'])}" if data["probe_at"] else ""
     return (
         f"The breaker tripped after {data['consecutive_errors']} errors in a row (threshold "
         f"{data['threshold']}), {data['failure_class']}: {error(data['last_error'])}{probe}"

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ledger.clock import rfc3339
-from ledger.dispatch.queues.capacity import Places
+from ledger.dispatch.queues.capacity import QueuePosition
 from ledger.domain.job.job import Job
-from ledger.store.records import Fact
-from projections.history.job_events import Trail
-from projections.why.dispatcher_activity import Dispatching
+from ledger.store.records import RecordedEvent
+from projections.history.job_events import JobEvents
+from projections.why.dispatcher_activity import DispatcherActivity
 
 SHORT_ID = 8
 """Characters of an id that the commands in an answer name a job by."""
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Remedy:
     """One thing that would make the job run: in words, and the command if there is one."""
 
     text: str
@@ -29,7 +29,7 @@ class Way:
         return {"text": self.text} | ({"command": self.command} if self.command else {})
 
 
-START_ONE = Way("Start a node that dispatches.", "jobledger serve")
+START_ONE = Remedy("Start a node that dispatches.", "jobledger serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Verdict:
 
     code: str
     text: str
-    links: Sequence[Fact | None] = ()
-    ways: Sequence[Way] = ()
+    links: Sequence[RecordedEvent | None] = ()
+    ways: Sequence[Remedy] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class WhyContext:
     """The job as it stood at an instant, which is the position `position` of the book. `is_now`
     says that nothing is known of what came later; else hindsight helps.
     """
@@ -52,9 +52,9 @@ class Case:
     at: datetime
     position: int
     is_now: bool
-    trail: Trail
-    dispatching: Dispatching
-    here: Places | None
+    trail: JobEvents
+    dispatching: DispatcherActivity
+    here: QueuePosition | None
     """What the dispatcher of this process knows of it now, where there is one."""
     is_unattended: bool
     """Whether it is known that nobody dispatches now: the ledger is this process's alone."""
@@ -66,7 +66,7 @@ class Case:
         """How commands name the job."""
         return str(self.job.id)[:SHORT_ID]
 
-    def planned(self) -> Fact | None:
+    def planned(self) -> RecordedEvent | None:
         """The event that decided when the job runs next."""
         if self.job.is_run_requested:
             return self.trail.last(lambda fact: fact.topic == "job.run_requested")
@@ -75,7 +75,7 @@ class Case:
         return self.trail.last(lambda fact: fact.data.get("next_run_at") == wanted)
 
 
-def told(at: datetime | str | None) -> str:
+def format_instant(at: datetime | str | None) -> str:
     """An instant to the second."""
     if at is None:
         return "never"
@@ -84,13 +84,13 @@ def told(at: datetime | str | None) -> str:
     return f"{head}Z" if dot else text
 
 
-def who(fact: Fact) -> str:
+def who(fact: RecordedEvent) -> str:
     """Who did it."""
     actor = fact.data["actor"]
     return "the dispatcher" if actor["id"] == "dispatcher" else str(actor["id"])
 
 
-def because(fact: Fact) -> str:
+def because(fact: RecordedEvent) -> str:
     """Why somebody wanted it, if they said."""
     reason = fact.data["reason"]
     return f" ({reason})" if reason else ""

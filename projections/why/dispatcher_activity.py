@@ -11,7 +11,7 @@ from ledger.application.ledger import Ledger
 from ledger.store.audit_query import DISPATCHER, AuditQuery
 from ledger.store.audit_search import all_found
 from ledger.store.event_queries import from_microseconds
-from ledger.store.records import Fact, Recorded
+from ledger.store.records import RecordedEvent, StoredEvent
 
 STARTED = "job.run_started"
 ENDS = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
@@ -20,29 +20,29 @@ LOOK_BACK = 5000
 AT_ONCE = 1000
 
 
-class Dispatching:
+class DispatcherActivity:
     """The traces of dispatchers in the book, around a position."""
 
     def __init__(self, ledger: Ledger, position: int) -> None:
         self._ledger = ledger
         self._position = position
 
-    def at(self, instant: datetime) -> Dispatching:
+    def at(self, instant: datetime) -> DispatcherActivity:
         """The traces around what was the last position at an instant."""
-        return Dispatching(self._ledger, self._ledger.reading.position_at(instant))
+        return DispatcherActivity(self._ledger, self._ledger.queries.position_at(instant))
 
-    def last(self) -> Fact | None:
+    def last(self) -> RecordedEvent | None:
         """The last thing that a dispatcher did up to the position."""
         asked = AuditQuery(source=DISPATCHER, until_position=self._position, order="desc", limit=1)
         return self._one(asked)
 
-    def next(self) -> Fact | None:
+    def next(self) -> RecordedEvent | None:
         """The first thing that a dispatcher did after the position."""
         return self._one(AuditQuery(source=DISPATCHER, after_position=self._position, limit=1))
 
     def is_leased(self, run_id: str) -> bool:
         """Whether a run's work is done elsewhere now, so that it needs no node to live."""
-        return run_id in self._ledger.heads.leases
+        return run_id in self._ledger.job_cache.leases
 
     def open_runs(self) -> list[tuple[UUID, int]]:
         """The runs that were under way at the position: job, and version of the start."""
@@ -60,23 +60,25 @@ class Dispatching:
         alive meanwhile.
         """
         for job_id, version in runs:
-            later = self._ledger.book.stream(job_id, after=version, upto=version + 5, limit=5)
+            later = self._ledger.event_store.stream(
+                job_id, after=version, upto=version + 5, limit=5
+            )
             end = next((item for item in later if item.topic in ENDS), None)
             if end is not None and end.topic != "job.run_lost":
                 return True
         return False
 
-    def _back(self) -> list[Recorded]:
+    def _back(self) -> list[StoredEvent]:
         asked = AuditQuery(
             topics=(STARTED, *ENDS), until_position=self._position, order="desc", limit=AT_ONCE
         )
-        return list(islice(all_found(self._ledger.book, asked), LOOK_BACK))
+        return list(islice(all_found(self._ledger.event_store, asked), LOOK_BACK))
 
-    def _one(self, asked: AuditQuery) -> Fact | None:
-        found = self._ledger.mapper.to_facts(self._ledger.book.find(asked))
+    def _one(self, asked: AuditQuery) -> RecordedEvent | None:
+        found = self._ledger.mapper.to_recorded_events(self._ledger.event_store.find(asked))
         return found[0] if found else None
 
 
-def when(fact: Fact) -> datetime:
+def when(fact: RecordedEvent) -> datetime:
     """When an event was recorded."""
     return from_microseconds(fact.recorded_at)

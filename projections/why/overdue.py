@@ -7,15 +7,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ledger.dispatch.queues.capacity import Places
+from ledger.dispatch.queues.capacity import QueuePosition
 from ledger.domain.job.missed_slots import LATE
-from ledger.store.records import Fact
-from projections.why.context import START_ONE, Case, Verdict, Way, told
+from ledger.store.records import RecordedEvent
+from projections.why.context import START_ONE, Remedy, Verdict, WhyContext, format_instant
 from projections.why.dispatcher_activity import STARTED, when
 
 GRACE = timedelta(seconds=10)
 """How long a dispatcher may take before something must be in its way."""
-WAIT = Way("Nothing to do: wait.")
+WAIT = Remedy("Nothing to do: wait.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,17 @@ class Overdue:
     since: datetime
     text: str
     deed: str
-    planned: Fact | None
-    served: Fact | None
+    planned: RecordedEvent | None
+    served: RecordedEvent | None
     is_claim: bool = True
     """Whether it takes a place among the runs of a node."""
 
-    def lasts(self, case: Case) -> timedelta:
+    def lasts(self, case: WhyContext) -> timedelta:
         """How long it waited, as far as is known."""
         return (when(self.served) if self.served is not None else case.at) - self.since
 
 
-def why_not_done(case: Case, it: Overdue) -> Verdict:
+def why_not_done(case: WhyContext, it: Overdue) -> Verdict:
     """Why it was not done at its time; or that it is done in a moment."""
     if case.is_unattended:
         return _node_down(case, it)
@@ -53,18 +53,18 @@ def why_not_done(case: Case, it: Overdue) -> Verdict:
 def in_a_moment(it: Overdue) -> Verdict:
     """Nothing is in its way."""
     then = (
-        f"was {it.deed} at {told(when(it.served))} (event {it.served.position})"
+        f"was {it.deed} at {format_instant(when(it.served))} (event {it.served.position})"
         if it.served is not None
         else f"is {it.deed} in a moment"
     )
     return Verdict("due", f"{it.text} and {then}.", [it.planned, it.served], [WAIT])
 
 
-def _waits_here(case: Case, it: Overdue, here: Places) -> Verdict:
+def _waits_here(case: WhyContext, it: Overdue, here: QueuePosition) -> Verdict:
     if here.release_at is not None and here.release_at > case.at and here.is_late:
         text = (
             f"{it.text} and was found late; late starts are spread out, and this one is released "
-            f"at {told(here.release_at)}."
+            f"at {format_instant(here.release_at)}."
         )
         return Verdict("catch_up_spread", text, [it.planned], [WAIT])
     if here.are_taken:
@@ -72,7 +72,7 @@ def _waits_here(case: Case, it: Overdue, here: Places) -> Verdict:
     return in_a_moment(it)
 
 
-def _is_silent(case: Case, it: Overdue) -> bool:
+def _is_silent(case: WhyContext, it: Overdue) -> bool:
     """Whether the book shows a stretch around the instant in which nobody dispatched, though this
     was to be done; runs that were held to their end say that somebody did.
     """
@@ -84,15 +84,15 @@ def _is_silent(case: Case, it: Overdue) -> bool:
     return not case.dispatching.ended_well(case.dispatching.open_runs())
 
 
-def _node_down(case: Case, it: Overdue) -> Verdict:
+def _node_down(case: WhyContext, it: Overdue) -> Verdict:
     last, following = case.dispatching.last(), case.dispatching.next()
     before = (
-        f"the last sign of a dispatcher is event {last.position} of {told(when(last))}"
+        f"the last sign of a dispatcher is event {last.position} of {format_instant(when(last))}"
         if last is not None
         else "the ledger shows no dispatcher before"
     )
     after = (
-        f"the next one is event {following.position} of {told(when(following))}"
+        f"the next one is event {following.position} of {format_instant(when(following))}"
         if following is not None
         else "there is none since"
     )
@@ -100,12 +100,12 @@ def _node_down(case: Case, it: Overdue) -> Verdict:
     return Verdict("node_down", text, [last, it.planned, following, it.served], [START_ONE])
 
 
-def _waits_elsewhere(case: Case, it: Overdue) -> Verdict:
+def _waits_elsewhere(case: WhyContext, it: Overdue) -> Verdict:
     if it.served is not None and _was_found_late(case, it, it.served):
         then = "released" if it.served.topic == STARTED else "given up, as its policy says,"
         text = (
             f"{it.text} and was found late; late starts are spread out, and this one was "
-            f"{then} at {told(when(it.served))} (event {it.served.position})."
+            f"{then} at {format_instant(when(it.served))} (event {it.served.position})."
         )
         return Verdict("catch_up_spread", text, [it.planned, it.served], [WAIT])
     others = len(case.dispatching.open_runs())
@@ -113,7 +113,7 @@ def _waits_elsewhere(case: Case, it: Overdue) -> Verdict:
         return in_a_moment(it)
     seen = f"{others} other runs were" if others > 1 else "one other run was"
     until = (
-        f" until {told(when(it.served))} (event {it.served.position})"
+        f" until {format_instant(when(it.served))} (event {it.served.position})"
         if it.served is not None
         else ""
     )
@@ -124,7 +124,7 @@ def _waits_elsewhere(case: Case, it: Overdue) -> Verdict:
     return _at_limit(it, how)
 
 
-def _was_found_late(case: Case, it: Overdue, served: Fact) -> bool:
+def _was_found_late(case: WhyContext, it: Overdue, served: RecordedEvent) -> bool:
     """Whether its start was spread out after a silence: its trigger says so, or it is a retry that
     came due while nobody dispatched.
     """
@@ -141,7 +141,7 @@ def _was_found_late(case: Case, it: Overdue, served: Fact) -> bool:
 
 def _at_limit(it: Overdue, how: str) -> Verdict:
     ways = [
-        Way("Wait for a run to end."),
-        Way("Or give the node more places.", "jobledger serve --concurrency N"),
+        Remedy("Wait for a run to end."),
+        Remedy("Or give the node more places.", "jobledger serve --concurrency N"),
     ]
     return Verdict("at_limit", f"{it.text}, and {how}.", [it.planned, it.served], ways)

@@ -10,13 +10,13 @@ from uuid import UUID
 
 from ledger.application.ledger import Ledger
 from ledger.clock import parse_rfc3339
-from ledger.dispatch.queues.capacity import Places
+from ledger.dispatch.queues.capacity import QueuePosition
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import instant, last_run_view
 from ledger.store.event_queries import from_microseconds
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.history.history import History
-from projections.history.job_events import Trail
+from projections.history.job_events import JobEvents
 from projections.why import (
     active_rules as going,
 )
@@ -30,10 +30,10 @@ from projections.why import (
     inactive_rules as standing_still,
 )
 from projections.why.chain import chain
-from projections.why.context import Case, Verdict, Way, told
-from projections.why.dispatcher_activity import Dispatching, when
+from projections.why.context import Remedy, Verdict, WhyContext, format_instant
+from projections.why.dispatcher_activity import DispatcherActivity, when
 
-RULES: tuple[Callable[[Case], Verdict | None], ...] = (
+RULES: tuple[Callable[[WhyContext], Verdict | None], ...] = (
     standing_still.deleted,
     going.under_way,
     standing_still.completed,
@@ -42,7 +42,7 @@ RULES: tuple[Callable[[Case], Verdict | None], ...] = (
     standing_still.paused,
     standing_still.exhausted,
     going.jitter,
-    due.due,
+    due.due_verdict,
     going.skipped,
     going.not_executed,
     going.backoff,
@@ -79,7 +79,7 @@ class Why:
         *,
         position: int,
         at: datetime | None = None,
-        here: Places | None = None,
+        here: QueuePosition | None = None,
         is_unattended: bool = False,
     ) -> dict[str, Any]:
         """Why the job ran, or did not, when the book had come to `position`: at the instant `at`,
@@ -104,46 +104,47 @@ class Why:
 
     def instant_of(self, position: int) -> datetime:
         """When the event at a position was recorded; for 0 when the first one was."""
-        found = self._ledger.book.read(after=max(0, position - 1), limit=1)
+        found = self._ledger.event_store.read(after=max(0, position - 1), limit=1)
         return from_microseconds(found[0].recorded_at) if found else self._ledger.clock.now()
 
-    def _ways_now(self, job_id: UUID) -> Sequence[Way]:
+    def _ways_now(self, job_id: UUID) -> Sequence[Remedy]:
         """What would make the job run now."""
         case = self._case(job_id, self._ledger.clock.now(), self._ledger.writer.position)
         return _verdict(replace(case, is_now=True)).ways
 
-    def _birth(self, job_id: UUID) -> Fact:
-        found = self._ledger.book.stream(job_id, after=0, upto=1, limit=1)
-        return self._ledger.mapper.to_facts(found)[0]
+    def _birth(self, job_id: UUID) -> RecordedEvent:
+        found = self._ledger.event_store.stream(job_id, after=0, upto=1, limit=1)
+        return self._ledger.mapper.to_recorded_events(found)[0]
 
-    def _case(self, job_id: UUID, at: datetime, position: int) -> Case:
+    def _case(self, job_id: UUID, at: datetime, position: int) -> WhyContext:
         version = self._history.version_at(job_id, position)
-        return Case(
+        return WhyContext(
             job=self._history.state(job_id, version),
             at=at,
             position=position,
             is_now=False,
-            trail=Trail(self._ledger, job_id, version),
-            dispatching=Dispatching(self._ledger, position),
+            trail=JobEvents(self._ledger, job_id, version),
+            dispatching=DispatcherActivity(self._ledger, position),
             here=None,
             is_unattended=False,
             storm_of=lambda failure: self._storm_of(failure, position),
         )
 
 
-def _verdict(case: Case) -> Verdict:
+def _verdict(case: WhyContext) -> Verdict:
     return next(filter(None, (rule(case) for rule in RULES)))
 
 
-def _not_yet(born: Fact, at: datetime, position: int) -> dict[str, Any]:
-    text = f"It did not exist yet: it was scheduled at {told(when(born))}, event {born.position}."
+def _not_yet(born: RecordedEvent, at: datetime, position: int) -> dict[str, Any]:
+    scheduled = f"it was scheduled at {format_instant(when(born))}, event {born.position}"
+    text = f"It did not exist yet: {scheduled}."
     verdict = Verdict("not_yet", text, [born])
     return _document(Job.blank(born.stream), at, position, verdict, None) | {
         "job_name": born.data["name"]
     }
 
 
-def _missed(case: Case) -> Fact | None:
+def _missed(case: WhyContext) -> RecordedEvent | None:
     """The event that recorded the slots around the instant as missed, if it came later. Where slots
     of several causes were recorded one after the other, the last of them that reaches back so far.
     """
@@ -157,13 +158,13 @@ def _missed(case: Case) -> Fact | None:
     return found
 
 
-def _reaches(fact: Fact, at: datetime) -> bool:
+def _reaches(fact: RecordedEvent, at: datetime) -> bool:
     missed = fact.data.get("missed")
     return missed is not None and parse_rfc3339(missed["first"]) <= at
 
 
 def _document(
-    job: Job, at: datetime, position: int, verdict: Verdict, missed: Fact | None
+    job: Job, at: datetime, position: int, verdict: Verdict, missed: RecordedEvent | None
 ) -> dict[str, Any]:
     return {
         "job_id": str(job.id),

@@ -12,7 +12,7 @@ import pytest
 
 from projections.models import runs
 from projections.models.gaps import model as gaps
-from projections.models.jobs.checkpoints import FramedJobs
+from projections.models.jobs.checkpoints import JobCheckpoints
 from projections.models.resumes import model as resumes
 from projections.models.storms import model as storms
 from tests.api.harness import Api, serving
@@ -52,6 +52,6 @@ def api(tmp_path: Path, store: dict[str, Any]) -> Iterator[Api]:
 @pytest.fixture
 def framed(tmp_path: Path, store: dict[str, Any]) -> Iterator[Api]:
     """One whose frames of the past are close together."""
-    models = (FramedJobs(EVERY), runs, storms, resumes, gaps)
+    models = (JobCheckpoints(EVERY), runs, storms, resumes, gaps)
     with serving(tmp_path, models, **store) as server:
         yield server

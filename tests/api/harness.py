@@ -18,17 +18,17 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.bootstrap import Parts, open_server_parts
+from api.bootstrap import ServerParts, open_server_parts
 from api.settings import Settings, load_settings
 from ledger.application.commands import runs as run_commands
 from ledger.application.ledger import Ledger
-from ledger.application.unit_of_work import Unit
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job import outcomes
-from ledger.store.records import Fact
-from projections.queries import Answers
-from projections.read_models import COPIES_FILE, Copies
+from ledger.store.records import RecordedEvent
+from projections.queries import Queries
+from projections.read_models import READ_MODELS_FILE, ReadModels
 from projections.stores.model import Model, Statement
-from projections.stores.sqlite import SQLiteCopies
+from projections.stores.sqlite import SQLiteReadModelStore
 from tests.support.builders import DAY, SUCCESS, ManualClock, a_spec
 
 ROLES = ("viewer", "operator", "admin", "worker")
@@ -40,7 +40,9 @@ PATIENCE_SECONDS = 60.0
 class Api:
     """The server under test. `ask` sends one request as the admin, unless told otherwise."""
 
-    def __init__(self, parts: Parts, clock: ManualClock, folder: Path, **settings: Any) -> None:
+    def __init__(
+        self, parts: ServerParts, clock: ManualClock, folder: Path, **settings: Any
+    ) -> None:
         self.parts = parts
         self.clock = clock
         self.folder = folder
@@ -73,7 +75,7 @@ class Api:
         """Meanwhile the writer decides one command that does not come to an end."""
         has_begun, may_end = threading.Event(), threading.Event()
 
-        def command(_: Unit) -> None:
+        def command(_: UnitOfWork) -> None:
             has_begun.set()
             may_end.wait()
 
@@ -86,9 +88,9 @@ class Api:
         held.result()
 
     @contextmanager
-    def broken_copy(self, name: str) -> Iterator[None]:
+    def broken_read_model(self, name: str) -> Iterator[None]:
         """Meanwhile one read model can take in no further event."""
-        runner = self.parts.copies._runner
+        runner = self.parts.read_models._runner
         if runner is None:
             pytest.skip("breaks a model in this process's own runner, which SQLite's copies have")
         place = next(place for place in runner.places if name == place.model.NAME)
@@ -97,10 +99,10 @@ class Api:
         place.model = whole
 
     @contextmanager
-    def held_copies(self) -> Iterator[None]:
+    def held_read_models(self) -> Iterator[None]:
         """Meanwhile the copies do not move: somebody else writes to their file."""
-        store = self.parts.copies._store
-        if not isinstance(store, SQLiteCopies):
+        store = self.parts.read_models._store
+        if not isinstance(store, SQLiteReadModelStore):
             pytest.skip("holds the file of SQLite's copies")
         with closing(store.file.connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -145,7 +147,7 @@ class Api:
         """The secret of a token with that role, made at the first use. Other words are secrets."""
         if role in ROLES and role not in self.secrets:
             _, self.secrets[role] = self.parts.tokens.create(
-                f"{role}-token", role, "user", None, self.ledger.call()
+                f"{role}-token", role, "user", None, self.ledger.context()
             )
         return self.secrets.get(role, role)
 
@@ -161,8 +163,8 @@ class Api:
     def start_run(self, job_id: str) -> str:
         """Let time pass until the job is due, and claim its run as a dispatcher would."""
         self.clock.advance(DAY)
-        call = self.ledger.call()
-        claimed = self.ledger.ask(
+        call = self.ledger.context()
+        claimed = self.ledger.execute(
             run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
         )
         assert claimed is not None, "nothing was due"
@@ -170,7 +172,9 @@ class Api:
 
     def end_run(self, job_id: str, run_id: str, outcome: run_commands.Report = SUCCESS) -> None:
         """Report how a run ended."""
-        self.ledger.ask(run_commands.report(UUID(job_id), run_id, outcome, self.ledger.call()))
+        self.ledger.execute(
+            run_commands.report(UUID(job_id), run_id, outcome, self.ledger.context())
+        )
 
     def failed_job(self, name: str = "broken", **fields: Any) -> str:
         """A job whose breaker tripped at its first error."""
@@ -209,7 +213,7 @@ class Throwing:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    def project(self, fact: Fact, /) -> Iterable[Statement]:
+    def project(self, fact: RecordedEvent, /) -> Iterable[Statement]:
         raise ZeroDivisionError(f"a mistake at {fact.position}")
 
     def __getattr__(self, name: str) -> Any:
@@ -225,10 +229,10 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
     loaded = load_settings({}, {"data": folder / "data", **settings})
     parts = open_server_parts(loaded, dispatches=False, clock=clock)
     if models is not None:
-        parts.copies.close()
-        parts.copies = copies_of(parts.ledger, loaded, models)
-        parts.answers = Answers(parts.ledger, parts.copies)
-    parts.copies.patience_seconds = PATIENCE_SECONDS
+        parts.read_models.close()
+        parts.read_models = read_models_of(parts.ledger, loaded, models)
+        parts.answers = Queries(parts.ledger, parts.read_models)
+    parts.read_models.patience_seconds = PATIENCE_SECONDS
     parts.start()
     api = Api(parts, clock, folder / "data", **settings)
     try:
@@ -237,11 +241,11 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
         api.close()
 
 
-def copies_of(ledger: Ledger, settings: Settings, models: Sequence[Model]) -> Copies:
+def read_models_of(ledger: Ledger, settings: Settings, models: Sequence[Model]) -> ReadModels:
     """The copies of a new ledger, of these models."""
     if settings.address is not None:
-        return Copies.open_shared(ledger, settings.address, models=models)
-    return Copies.open(ledger, settings.data / COPIES_FILE, models=models)
+        return ReadModels.open_shared(ledger, settings.address, models=models)
+    return ReadModels.open(ledger, settings.data / READ_MODELS_FILE, models=models)
 
 
 def error(answer: httpx.Response, status: int) -> str:

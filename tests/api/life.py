@@ -59,9 +59,9 @@ class Life:
         """By hand, or as its schedule has it if it is due."""
         if self.random.random() < 0.7:
             self._ask("POST", f"/v1/jobs/{job_id}/run")
-        call = self.api.ledger.call()
+        call = self.api.ledger.context()
         claim = run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
-        claimed = self.api.ledger.ask(claim)
+        claimed = self.api.ledger.execute(claim)
         if claimed is not None and self.random.random() < 0.7:
             self.api.clock.advance(timedelta(seconds=1))
             self.api.end_run(job_id, claimed.run.run_id, self._outcome())

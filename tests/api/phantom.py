@@ -44,8 +44,10 @@ def job_in(answer: httpx.Response, status: int = 200) -> dict[str, Any]:
 
 def claim(api: Api, job_id: str) -> str:
     """Start what was asked for, as a dispatcher would; the run's id."""
-    call = api.ledger.call()
-    claimed = api.ledger.ask(run_commands.claim(UUID(job_id), call, node="node-1", is_late=False))
+    call = api.ledger.context()
+    claimed = api.ledger.execute(
+        run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+    )
     assert claimed is not None, "nothing was due"
     return claimed.run.run_id
 

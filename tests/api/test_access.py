@@ -129,7 +129,7 @@ def test_the_open_routes_are_the_ones_we_know(api: Api) -> None:
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 def test_nobody_unknown_gets_past_a_role(api: Api, method: str, path: str) -> None:
-    tokens, call = api.parts.tokens, api.ledger.call()
+    tokens, call = api.parts.tokens, api.ledger.context()
     soon = api.clock.now() + timedelta(minutes=1)
     _, expired = tokens.create("short", "admin", "user", soon, call)
     _, revoked = tokens.create("ended", "admin", "user", None, call)
@@ -257,7 +257,7 @@ def test_another_correlation_id_is_replaced(api: Api, given: str) -> None:
 
 def refused(api: Api) -> list[dict[str, Any]]:
     api.ledger.submit([]).result()
-    return list(api.ledger.reading.export(AuditQuery(topics=("access.refused",))))
+    return list(api.ledger.queries.export(AuditQuery(topics=("access.refused",))))
 
 
 def test_a_refused_change_is_in_the_audit_with_who_tried_what(api: Api) -> None:

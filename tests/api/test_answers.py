@@ -13,7 +13,7 @@ from pytest import raises
 
 from ledger import AuditQuery, Dispatcher, ExecutorSettings, Ledger
 from ledger.errors import InvalidField, JobNotFound, NotFound, UnknownField
-from projections import Answers, GapFilter, JobFilter, ResumeFilter, Stretch
+from projections import GapFilter, JobFilter, PositionRange, Queries, ResumeFilter
 from tests.api.harness import Api
 from tests.api.life import Life
 from tests.support.builders import HOUR, NOON, ManualClock, a_spec, an_id, open_ledger
@@ -23,7 +23,7 @@ NAIVE = datetime(2026, 3, 2, 12)
 SOON, LATER = NOON - 2 * HOUR, NOON - HOUR
 """Between them nothing was recorded."""
 
-Question = Callable[[Answers], Any]
+Question = Callable[[Queries], Any]
 
 
 def plain(told: Any) -> Any:
@@ -120,7 +120,7 @@ def test_what_if_and_an_export_are_what_http_sends(framed: Api, life: Life) -> N
         ("topic", lambda ask: ask.audit(AuditQuery(topics=("job.exploded",)))),
         ("kind", lambda ask: ask.audit(AuditQuery(kind="robot"))),
         ("source", lambda ask: ask.export(AuditQuery(source="fax"))),
-        ("since", lambda ask: ask.audit(AuditQuery(), Stretch(since=NAIVE))),
+        ("since", lambda ask: ask.audit(AuditQuery(), PositionRange(since=NAIVE))),
         ("from", lambda ask: ask.diff(2, 1)),
         ("from", lambda ask: ask.diff(LATER, SOON)),
         ("until", lambda ask: ask.what_if({"trip_after": 1}, since=LATER, until=SOON)),
@@ -161,7 +161,7 @@ def test_what_is_not_there_is_not_found(api: Api) -> None:
         ask.what_if({"patience": 3})
 
 
-def first(ask: Answers) -> str:
+def first(ask: Queries) -> str:
     job_id: str = ask.jobs()["jobs"][0]["id"]
     return job_id
 
@@ -169,13 +169,13 @@ def first(ask: Answers) -> str:
 def test_a_folder_is_asked_by_its_owner_and_by_a_reader(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
-        with Answers.open(ledger) as answers:
+        with Queries.open(ledger) as answers:
             job_id = ledger.schedule(a_spec(name="first")).job_id
             assert answers.jobs()["jobs"][0]["name"] == "first"
         ledger.schedule(a_spec(name="second"))
 
         reading = Ledger.open_read_only(tmp_path / "data", clock=clock)
-        with reading as reader, Answers.open(reader) as answers:
+        with reading as reader, Queries.open(reader) as answers:
             assert [job["name"] for job in answers.jobs()["jobs"]] == ["first", "second"]
             assert answers.why(job_id)["why"]["answer"] == "waiting"
     assert not list(tmp_path.glob("data/*.tmp"))
@@ -185,12 +185,12 @@ def test_why_says_that_nobody_dispatches_unless_somebody_is_named(tmp_path: Path
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec()).job_id
-        clock.at = ledger.heads.jobs[job_id].next_run_at or clock.at
+        clock.at = ledger.job_cache.jobs[job_id].next_run_at or clock.at
         dispatcher = Dispatcher(ledger, ExecutorSettings.of_this_process())
 
-        with Answers.open(ledger) as answers:
+        with Queries.open(ledger) as answers:
             alone = answers.why(job_id)["why"]["answer"]
-        with Answers.open(ledger, dispatcher=dispatcher) as answers:
+        with Queries.open(ledger, dispatcher=dispatcher) as answers:
             attended = answers.why(job_id)["why"]["answer"]
 
     assert (alone, attended) == ("node_down", "due")

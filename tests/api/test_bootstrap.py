@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from api.bootstrap import Parts, open_server_parts
+from api.bootstrap import ServerParts, open_server_parts
 from api.settings import load_settings
 from ledger.application.ledger import Ledger
 from ledger.errors import StartRefused
@@ -19,7 +19,7 @@ from ledger.store.audit_query import AuditQuery
 from tests.support.builders import ManualClock
 
 
-def _open(folder: Path, *, dispatches: bool = False, **given: Any) -> Parts:
+def _open(folder: Path, *, dispatches: bool = False, **given: Any) -> ServerParts:
     settings = load_settings({}, {"data": folder, **given})
     return open_server_parts(settings, dispatches=dispatches, clock=ManualClock())
 
@@ -39,7 +39,7 @@ def test_the_first_start_makes_an_admin_and_the_second_keeps_it(tmp_path: Path) 
     assert (found.name, found.role, found.kind) == ("admin", "admin", "user")
     assert _mode(tmp_path / "admin.token") == 0o600
     assert len(parts.tokens.listing()) == 1
-    [created] = parts.ledger.reading.audit(AuditQuery()).events
+    [created] = parts.ledger.queries.audit(AuditQuery()).events
     assert created["actor"] == {"id": "jobledger", "kind": "system"}
     parts.close()
 

@@ -32,7 +32,7 @@ class Slow:
     """The jobs after each event of a history, and who changed which field of one last."""
 
     def __init__(self, api: Api) -> None:
-        self.events = list(api.ledger.reading.export(AuditQuery()))
+        self.events = list(api.ledger.queries.export(AuditQuery()))
         self.states: list[States] = [{}]
         folds: dict[str, Fold] = {}
         for event in self.events:

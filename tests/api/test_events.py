@@ -187,7 +187,7 @@ def test_a_long_history_is_told_the_same_from_remembered_states(
     for turn in range(25):
         api.ask("PATCH", f"/v1/jobs/{job_id}", json={"task": str(turn), "enabled": turn % 3 > 0})
     plain = api.get(f"/v1/jobs/{job_id}/events").json()["events"]
-    monkeypatch.setattr("projections.history.STRETCH", 4)
+    monkeypatch.setattr("projections.history.history.STRETCH", 4)
 
     for _ in range(2):
         for version in range(1, len(plain)):
@@ -222,9 +222,9 @@ def test_the_end_of_the_evidence_is_the_chain_of_the_last_event(api: Api) -> Non
 
     head = api.get("/v1/evidence/head").json()
 
-    [*_, last] = api.ledger.book.rows()
+    [*_, last] = api.ledger.event_store.rows()
     assert head == {
-        "ledger_id": str(api.ledger.book.ledger_id),
+        "ledger_id": str(api.ledger.event_store.ledger_id),
         "position": last.position,
         "chain": last.chain.hex(),
     }

@@ -309,7 +309,7 @@ def test_the_library_too_gives_only_what_the_book_can_keep(api: Api, imported: A
 
 def test_a_full_disk_is_no_refusal_of_a_job(api: Api) -> None:
     arrived, _ = api.ledger.take_over_commands(
-        "crontab", [arriving()], api.ledger.call(), dry_run=False
+        "crontab", [arriving()], api.ledger.context(), dry_run=False
     )
 
     with raises(StorageFull):
@@ -344,4 +344,4 @@ def test_the_library_takes_over_and_says_of_each_what_became_of_it(api: Api) -> 
     assert not isinstance(
         api.ledger.take_over("crontab", [arriving("y")], dry_run=True)[0], LedgerError
     )
-    assert len(api.ledger.heads.jobs) == 1
+    assert len(api.ledger.job_cache.jobs) == 1

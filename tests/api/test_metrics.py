@@ -64,7 +64,7 @@ def test_runs_and_trips_are_counted_once_however_often_one_looks(api: Api) -> No
     job_id = api.schedule("lost")
     run_id = api.start_run(job_id)
     open_runs = scraped(api)["jobledger_open_runs"]
-    api.ledger.ask(run_commands.lose(UUID(job_id), run_id, "shutdown", api.ledger.call()))
+    api.ledger.execute(run_commands.lose(UUID(job_id), run_id, "shutdown", api.ledger.context()))
 
     found = scraped(api)
 
@@ -86,7 +86,7 @@ def test_open_storms_are_counted(api: Api) -> None:
     before = scraped(api)["jobledger_open_storms"]
     for job_id, run_id in zip(jobs, runs, strict=True):
         api.end_run(job_id, run_id, failure)
-    api.parts.copies.wait_for(api.ledger.writer.position)
+    api.parts.read_models.wait_for(api.ledger.writer.position)
 
     found = scraped(api)
     api.clock.advance(70 * MINUTE)
@@ -114,9 +114,9 @@ def test_commands_and_batches_are_measured(api: Api) -> None:
 
 def test_a_copy_that_stopped_shows_how_far_it_is_behind(api: Api) -> None:
     api.secret_of("viewer")
-    with api.broken_copy("runs"):
+    with api.broken_read_model("runs"):
         api.failed_job()
-        api.parts.copies.wait_for(api.ledger.writer.position, needs=["jobs"])
+        api.parts.read_models.wait_for(api.ledger.writer.position, needs=["jobs"])
         found = scraped(api)
 
     assert found["jobledger_copy_stopped{runs}"] == 1
@@ -126,8 +126,8 @@ def test_a_copy_that_stopped_shows_how_far_it_is_behind(api: Api) -> None:
 
 
 def test_the_lag_of_claims_lies_in_its_buckets(api: Api) -> None:
-    api.ledger.writer.watch.claimed(0.3)
-    api.ledger.writer.watch.claimed(-1.0)
+    api.ledger.writer.instrumentation.claimed(0.3)
+    api.ledger.writer.instrumentation.claimed(-1.0)
 
     found = scraped(api)
 

@@ -157,7 +157,7 @@ def test_a_session_ends_by_logging_out_by_time_and_with_its_token(api: Api) -> N
     assert answer.status_code == 303
 
     overslept, orphan = _log_in(api), _log_in(api, "viewer")
-    api.parts.tokens.revoke("viewer-token", api.ledger.call())
+    api.parts.tokens.revoke("viewer-token", api.ledger.context())
 
     problem(api.get("/v1/jobs", by=None, headers=_with(session)), 401, "unauthenticated")
     problem(api.get("/v1/jobs", by=None, headers=_with(orphan)), 401, "unauthenticated")

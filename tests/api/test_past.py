@@ -118,7 +118,7 @@ def test_what_is_no_place_in_the_past_is_refused(api: Api, path: str, as_of: str
 def test_a_past_is_told_though_the_copies_are_stuck_after_it(framed: Api) -> None:
     framed.schedule("first")
     then, position = framed.get("/v1/jobs").content, framed.ledger.writer.position
-    with framed.broken_copy("jobs"):
+    with framed.broken_read_model("jobs"):
         framed.schedule("second")
 
         told = framed.get(f"/v1/jobs?as_of={position}")

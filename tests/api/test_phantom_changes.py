@@ -168,7 +168,7 @@ def test_what_changes_nothing_or_is_refused_is_not_in_the_audit(api: Api) -> Non
 
 def test_an_agents_change_is_told_as_an_agents(api: Api) -> None:
     job = create(api)
-    _, secret = api.parts.tokens.create("bot", "operator", "agent", None, api.ledger.call())
+    _, secret = api.parts.tokens.create("bot", "operator", "agent", None, api.ledger.context())
 
     api.post(f"{PATH}/{job['id']}/pause", by=secret)
 

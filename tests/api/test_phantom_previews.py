@@ -94,8 +94,8 @@ def test_what_the_router_refuses_has_phantoms_form(api: Api) -> None:
 
 def test_a_copy_that_is_behind_is_a_503_in_phantoms_form(api: Api) -> None:
     create(api)
-    api.parts.copies.patience_seconds = 0
-    with api.held_copies():
+    api.parts.read_models.patience_seconds = 0
+    with api.held_read_models():
         create(api, name="unseen")
 
         answer = api.get(PATH)

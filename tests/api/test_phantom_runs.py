@@ -9,7 +9,7 @@ import pytest
 
 from api.http import wait_for_run as awaiting
 from ledger.application.commands import runs as run_commands
-from ledger.store.records import Recorded
+from ledger.store.records import StoredEvent
 from tests.api.harness import Api, error
 from tests.api.phantom import (
     FAILURE,
@@ -60,8 +60,8 @@ def test_a_run_that_is_lost_is_told(api: Api) -> None:
 
     def lose() -> None:
         run_id = claim(api, job_id)
-        call = api.ledger.call()
-        api.ledger.ask(run_commands.lose(UUID(job_id), run_id, "lease_expired", call))
+        call = api.ledger.context()
+        api.ledger.execute(run_commands.lose(UUID(job_id), run_id, "lease_expired", call))
 
     answer = meanwhile(api, f"{PATH}/{job_id}/run", lose)
 
@@ -114,9 +114,9 @@ def test_whoever_waits_reads_the_book_only_when_the_job_has_moved(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id, other = create(api)["id"], create(api, name="other")["id"]
-    read, reads = api.ledger.book.stream, []
+    read, reads = api.ledger.event_store.stream, []
 
-    def counted(stream: UUID, **span: Any) -> list[Recorded]:
+    def counted(stream: UUID, **span: Any) -> list[StoredEvent]:
         reads.append(stream)
         return read(stream, **span)
 
@@ -126,7 +126,7 @@ def test_whoever_waits_reads_the_book_only_when_the_job_has_moved(
             api.ledger.resume(other)
         ending(api, job_id, OUTPUT)()
 
-    monkeypatch.setattr(api.ledger.book, "stream", counted)
+    monkeypatch.setattr(api.ledger.event_store, "stream", counted)
 
     assert meanwhile(api, f"{PATH}/{job_id}/run", much_happens).status_code == 200
 

@@ -102,8 +102,8 @@ def test_the_refusal_quotes_how_many_held(api: Api) -> None:
 
 
 def test_the_refusal_is_given_while_the_copies_are_broken(api: Api) -> None:
-    api.parts.copies.patience_seconds = 0.1
-    with api.broken_copy("resumes"):
+    api.parts.read_models.patience_seconds = 0.1
+    with api.broken_read_model("resumes"):
         job_id = api.failed_job()
         assert '{"force": true}' in refusal(api, job_id)["detail"]
 
@@ -143,8 +143,8 @@ def test_open_gaps_name_each_cause(api: Api) -> None:
     }
     running = api.schedule("long", schedule=EVERY_HOUR)
     api.clock.advance(HOUR)
-    call = api.ledger.call()
-    api.ledger.ask(run_commands.claim(UUID(running), call, node="node-1", is_late=False))
+    call = api.ledger.context()
+    api.ledger.execute(run_commands.claim(UUID(running), call, node="node-1", is_late=False))
     api.clock.advance(3 * HOUR)
 
     told = {gap["job_id"]: gap["cause"] for gap in api.get("/v1/gaps").json()["open"]}

@@ -300,7 +300,7 @@ def test_a_run_without_heartbeats_is_lost_once_its_lease_ends(post: Post) -> Non
     assert (lost["topic"], lost["data"]["cause"]) == ("job.run_lost", "lease_expired")
     problem(post.say(claimed, "succeed", {"output": "late"}), 409, "run_superseded")
     problem(post.say(claimed, "heartbeat"), 409, "run_superseded")
-    assert post.api.ledger.book.leases().rows == ()
+    assert post.api.ledger.event_store.leases().rows == ()
 
 
 def test_heartbeats_keep_a_run_alive_without_events(post: Post) -> None:
@@ -398,6 +398,6 @@ def test_a_claim_that_is_given_up_leaves_the_run_to_the_next(post: Post) -> None
     post.api.ledger.submit([]).result()
     answers = [post.api.post("/v1/runs/claim", {"queue": "gpu"}, by="worker") for _ in range(2)]
 
-    open_runs = post.api.ledger.heads.open_runs()
+    open_runs = post.api.ledger.job_cache.open_runs()
     assert len(open_runs) == 1
     assert {answer.status_code for answer in answers} <= {200, 204}

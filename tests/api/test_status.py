@@ -95,7 +95,7 @@ def test_health_and_readiness_are_open_and_tell_no_names(api: Api) -> None:
     assert api.get("/healthz", by=None).json() == {"status": "ok"}
     answer = api.get("/readyz", by=None)
     assert (answer.status_code, answer.json()["status"]) == (200, "ready")
-    assert {model["name"] for model in answer.json()["copies"]} == {
+    assert {model["name"] for model in answer.json()["read_models"]} == {
         "jobs",
         "runs",
         "storms",
@@ -107,7 +107,7 @@ def test_health_and_readiness_are_open_and_tell_no_names(api: Api) -> None:
 
 def test_a_job_that_will_never_fire_degrades_readiness_and_is_named(api: Api) -> None:
     job_id = api.schedule()
-    api.ledger.heads.jobs[UUID(job_id)].next_run_at = None
+    api.ledger.job_cache.jobs[UUID(job_id)].next_run_at = None
 
     answer = api.get("/readyz", by=None)
 
@@ -133,7 +133,7 @@ def test_a_question_that_a_broken_copy_cannot_answer_is_refused_at_once(
 ) -> None:
     job_id = api.schedule()
     api.get("/v1/jobs")
-    with api.broken_copy("jobs"):
+    with api.broken_read_model("jobs"):
         position = api.post(f"/v1/jobs/{job_id}/pause").json()["position"]
 
         answer = api.get(path.format(job_id=job_id))
@@ -149,7 +149,7 @@ def test_a_question_that_a_broken_copy_cannot_answer_is_refused_at_once(
 
 def test_copies_that_stay_behind_degrade_readiness(api: Api) -> None:
     api.get("/v1/jobs")
-    with api.held_copies():
+    with api.held_read_models():
         api.schedule("never seen")
         first = api.get("/readyz", by=None).json()
         api.clock.advance(timedelta(seconds=LATE_SECONDS + 1))
@@ -171,7 +171,7 @@ def test_copies_of_a_busy_ledger_that_keep_coming_are_not_late() -> None:
 def test_readiness_looks_at_most_once_a_second(api: Api) -> None:
     job_id = api.schedule()
     first = api.get("/readyz", by=None).json()
-    api.ledger.heads.jobs[UUID(job_id)].next_run_at = None
+    api.ledger.job_cache.jobs[UUID(job_id)].next_run_at = None
 
     again = api.get("/readyz", by=None).json()
     api.clock.advance(timedelta(seconds=1))

@@ -30,8 +30,10 @@ def a_storm(api: Api, **policy: Any) -> list[str]:
 
 def claim(api: Api, job_id: str) -> str:
     """Begin the run that is due, as a dispatcher would; its id."""
-    call = api.ledger.call()
-    claimed = api.ledger.ask(run_commands.claim(UUID(job_id), call, node="node-1", is_late=False))
+    call = api.ledger.context()
+    claimed = api.ledger.execute(
+        run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+    )
     assert claimed is not None, "nothing was due"
     return claimed.run.run_id
 
@@ -119,7 +121,7 @@ def test_a_storm_says_who_was_told(api: Api) -> None:
     before = api.ledger.writer.position
     told = Told("storm_opened", None, "slack", "owner", 1, 2, False, "no token", storm_id)
 
-    api.ledger.ask(keep_notice(told, api.ledger.call()))
+    api.ledger.execute(keep_notice(told, api.ledger.context()))
 
     [notice] = api.get(f"/v1/storms/{storm_id}").json()["storm"]["told"]
     assert notice["kind"] == "storm_opened"

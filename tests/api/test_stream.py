@@ -183,7 +183,7 @@ def test_each_filter_chooses_what_the_audit_chooses(api: Api, query: str, is_liv
             await listener.until(lambda: bool(tail_of(api)._live) or not is_live)
             if is_live:
                 await asyncio.to_thread(_much_happens, api, job_id)
-            wanted = [event["position"] for event in api.ledger.reading.export(audit)]
+            wanted = [event["position"] for event in api.ledger.queries.export(audit)]
             await listener.until_position(wanted[-1])
         assert listener.positions == wanted
 
@@ -193,7 +193,7 @@ def test_each_filter_chooses_what_the_audit_chooses(api: Api, query: str, is_liv
 def _much_happens(api: Api, job_id: str) -> None:
     """In a thread of its own, with a loop of its own: a trip, a pause by somebody, a token."""
     runner, api._runner = api._runner, asyncio.Runner()
-    _, agent = api.parts.tokens.create("bot", "operator", "agent", None, api.ledger.call())
+    _, agent = api.parts.tokens.create("bot", "operator", "agent", None, api.ledger.context())
     assert api.post("/v1/jobs", a_spec(name="by a bot"), by=agent).status_code == 201
     api.failed_job()
     api.post(f"/v1/jobs/{job_id}/pause", by="operator", headers={"X-Request-Id": "mine"})
@@ -214,7 +214,7 @@ def test_a_quiet_stream_says_that_it_is_there(api: Api) -> None:
 @pytest.mark.parametrize("how", ["revoked", "expired"])
 def test_a_stream_ends_with_its_token(api: Api, how: str) -> None:
     api.app.state.heartbeat_seconds = 0.001
-    call = api.ledger.call()
+    call = api.ledger.context()
     ends_at = api.clock.now() + DAY
     _, api.secrets["short"] = api.parts.tokens.create("short", "viewer", "user", ends_at, call)
 

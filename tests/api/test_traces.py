@@ -38,13 +38,13 @@ class Traced(Api):
         """Ask for a run, and have it executed, recorded and delivered."""
         answer = self.post(f"/v1/jobs/{job_id}/run", headers=CARRIED)
         assert answer.status_code == 202, answer.text
-        dispatcher, courier = self.parts.dispatcher, self.parts.courier
+        dispatcher, notifier = self.parts.dispatcher, self.parts.notifier
         assert dispatcher is not None
-        assert courier is not None
-        courier.run_once()
+        assert notifier is not None
+        notifier.run_once()
         dispatcher.run_once()
         wait_for("The outcome", dispatcher.run_once, seconds=LIMIT_SECONDS)
-        courier.run_once()
+        notifier.run_once()
 
     def pause_in_one_batch(self, jobs: Sequence[str]) -> None:
         """Pause jobs so that the writer finds all of them waiting."""
@@ -268,11 +268,11 @@ def test_a_collector_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_span_of_a_run_is_found_by_every_node_alike() -> None:
-    from api.tracing.trace_ids import RunPlace
+    from api.tracing.trace_ids import RunTraceId
 
     run_id = "9f2c7c8e-3a60-5a61-9a3b-0c54c1a8c9b0"
 
-    place = RunPlace.of(run_id)
+    place = RunTraceId.of(run_id)
 
     assert f"{place.trace_id:032x}" == run_id.replace("-", "")
     assert place.run_id == int.from_bytes(sha256(f"run {run_id}".encode()).digest()[:8])

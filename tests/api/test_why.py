@@ -79,8 +79,8 @@ def test_what_never_was_a_job_is_refused(api: Api, job_id: str) -> None:
 
 
 def test_why_is_answered_while_the_copies_are_broken(api: Api) -> None:
-    api.parts.copies.patience_seconds = 0.1
-    with api.broken_copy("storms"):
+    api.parts.read_models.patience_seconds = 0.1
+    with api.broken_read_model("storms"):
         job_id = api.failed_job()
 
         assert api.get(f"/v1/jobs/{job_id}/why").json()["why"]["answer"] == "tripped"

@@ -20,12 +20,12 @@ from rich.table import Table
 from ledger import Ledger
 from ledger.clock import rfc3339
 from ledger.store.audit_query import AuditQuery
-from ledger.store.postgres.dsn import Address
-from projections import Answers
+from ledger.store.postgres.dsn import PostgresDsn
+from projections import Queries
 from projections.models.jobs.queries import JobFilter
-from projections.read_models import COPIES_FILE, Copies
-from projections.what_if.policy_change import Wish
-from projections.what_if.question import Asked, what_if
+from projections.read_models import READ_MODELS_FILE, ReadModels
+from projections.what_if.policy_change import PolicyChange
+from projections.what_if.question import WhatIfQuery, what_if
 from tests.benchmarks.export import PART, show_export
 from tests.benchmarks.history import (
     CORRELATION,
@@ -69,45 +69,49 @@ def main() -> int:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(dir=asked.dir)))
         history = History(asked.events, asked.jobs, models(folder / "model"))
         began = time.perf_counter()
-        ledger, open_copies = closing.enter_context(a_book(asked.store, folder, history))
+        ledger, open_read_models = closing.enter_context(
+            an_event_store(asked.store, folder, history)
+        )
         screen.print(f"{asked.events:,} events written in {time.perf_counter() - began:,.0f} s")
         is_reached = show("a page of 50 of the audit", PAGE_MS, audit_rows(ledger, history))
         if asked.export:
-            tenth = rfc3339(ledger.reading.recorded_at(asked.events // PART))
+            tenth = rfc3339(ledger.queries.recorded_at(asked.events // PART))
             is_reached &= show_export(screen, folder / "data", asked.events, tenth)
         if asked.past:
-            copies = closing.enter_context(filled(open_copies))
-            is_reached &= show("the past of a fleet", PAST_MS, past_rows(ledger, copies))
-            is_reached &= show("what-if over all of it", WHAT_IF_MS, what_if_rows(ledger, copies))
+            read_models = closing.enter_context(filled(open_read_models))
+            is_reached &= show("the past of a fleet", PAST_MS, past_rows(ledger, read_models))
+            is_reached &= show(
+                "what-if over all of it", WHAT_IF_MS, what_if_rows(ledger, read_models)
+            )
     return int(not is_reached)
 
 
 @contextmanager
-def a_book(
+def an_event_store(
     store: str, folder: Path, history: History
-) -> Iterator[tuple[Ledger, Callable[[], Copies]]]:
+) -> Iterator[tuple[Ledger, Callable[[], ReadModels]]]:
     """A book with the history in it, and how its copies are opened."""
     if store == "sqlite":
         write_sqlite(folder, history)
         ledger = Ledger.open_read_only(folder / "data")
-        yield ledger, lambda: Copies.open(ledger, folder / COPIES_FILE)
+        yield ledger, lambda: ReadModels.open(ledger, folder / READ_MODELS_FILE)
         ledger.close()
         return
     with a_server() as server, a_database(server, a_name()) as dsn:
         write_postgres(dsn, history)
-        ledger = Ledger.open_read_only(Address(dsn))
-        yield ledger, lambda: Copies.own_shared(ledger, Address(dsn))
+        ledger = Ledger.open_read_only(PostgresDsn(dsn))
+        yield ledger, lambda: ReadModels.own_shared(ledger, PostgresDsn(dsn))
         ledger.close()
 
 
 @contextmanager
-def filled(open_copies: Callable[[], Copies]) -> Iterator[Copies]:
+def filled(open_read_models: Callable[[], ReadModels]) -> Iterator[ReadModels]:
     """The copies, as far as the book."""
-    began, copies = time.perf_counter(), open_copies()
-    copies.catch_up()
+    began, read_models = time.perf_counter(), open_read_models()
+    read_models.catch_up()
     screen.print(f"copies filled in {time.perf_counter() - began:,.0f} s")
-    yield copies
-    copies.close()
+    yield read_models
+    read_models.close()
 
 
 def show(title: str, floor_ms: float, rows: Iterator[tuple[str, list[float]]]) -> bool:
@@ -126,7 +130,7 @@ def show(title: str, floor_ms: float, rows: Iterator[tuple[str, list[float]]]) -
 
 def queries(ledger: Ledger, history: History) -> dict[str, dict[str, Any]]:
     """Every filter alone, with what is rare and what is common, and those that go together."""
-    end = ledger.book.tail_position()
+    end = ledger.event_store.tail_position()
     return {
         "nothing": {},
         "actor, common": {"actor": USERS[1]},
@@ -156,38 +160,38 @@ def queries(ledger: Ledger, history: History) -> dict[str, dict[str, Any]]:
 
 
 def audit_rows(ledger: Ledger, history: History) -> Iterator[tuple[str, list[float]]]:
-    random, end = Random(3), ledger.book.tail_position()
+    random, end = Random(3), ledger.event_store.tail_position()
     for what, given in queries(ledger, history).items():
         for order in ("asc", "desc"):
             first = AuditQuery(**given, order=order, limit=50)
-            yield f"{what}, {order}", timed(lambda _, q=first: ledger.reading.audit(q))
+            yield f"{what}, {order}", timed(lambda _, q=first: ledger.queries.audit(q))
         cursors = [random.randrange(end) for _ in range(ASKED)]
         deep = AuditQuery(**given, limit=50)
         yield (
             f"{what}, deep",
-            timed(lambda n, q=deep, at=cursors: ledger.reading.audit(q.following(at[n]))),
+            timed(lambda n, q=deep, at=cursors: ledger.queries.audit(q.following(at[n]))),
         )
-    instants = [ledger.reading.recorded_at(random.randrange(end) + 1) for _ in range(ASKED)]
-    yield "an instant's position", timed(lambda n: ledger.reading.position_at(instants[n]))
+    instants = [ledger.queries.recorded_at(random.randrange(end) + 1) for _ in range(ASKED)]
+    yield "an instant's position", timed(lambda n: ledger.queries.position_at(instants[n]))
 
 
-def past_rows(ledger: Ledger, copies: Copies) -> Iterator[tuple[str, list[float]]]:
+def past_rows(ledger: Ledger, read_models: ReadModels) -> Iterator[tuple[str, list[float]]]:
     """Each time another position, so that nothing is remembered but for the last row."""
-    random, end = Random(4), ledger.book.tail_position()
+    random, end = Random(4), ledger.event_store.tail_position()
     places = [random.randrange(end // 10, end) + 1 for _ in range(PASTS)]
-    ask, last, failed = Answers(ledger, copies), places[-1], JobFilter(failure_class="timeout")
+    ask, last, failed = Queries(ledger, read_models), places[-1], JobFilter(failure_class="timeout")
     yield "jobs of another", timed(lambda n: ask.jobs(failed, as_of=places[n]), PASTS)
     yield "summary of another", timed(lambda n: ask.summary(as_of=places[n]), PASTS)
     yield "storms of another", timed(lambda n: ask.storms(as_of=places[n]), PASTS)
     yield "the next page of the last", timed(lambda _: ask.jobs(failed, as_of=last), PASTS)
 
 
-def what_if_rows(ledger: Ledger, copies: Copies) -> Iterator[tuple[str, list[float]]]:
+def what_if_rows(ledger: Ledger, read_models: ReadModels) -> Iterator[tuple[str, list[float]]]:
     """Policies that would have tripped all the time, never, and by other classes."""
-    end = ledger.book.tail_position()
+    end = ledger.event_store.tail_position()
     for policy in ({"trip_after": 1}, {"trip_after": 1_000_000}, {"counts": ["timeout"]}):
-        asked = Asked(Wish(policy), 0, end)
-        yield str(policy), timed(lambda _, a=asked: what_if(ledger, copies, a), WALKS)
+        asked = WhatIfQuery(PolicyChange(policy), 0, end)
+        yield str(policy), timed(lambda _, a=asked: what_if(ledger, read_models, a), WALKS)
 
 
 def timed(ask: Callable[..., object], count: int = ASKED) -> list[float]:

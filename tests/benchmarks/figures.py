@@ -17,15 +17,15 @@ from uuid import UUID
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
 
-from api.config.gc_tuning import settle_collector
+from api.config.gc_tuning import tune_garbage_collector
 from ledger import Dispatcher, ExecutorSettings, Ledger
 from ledger.application.commands import jobs as commands
-from ledger.application.unit_of_work import Unit
-from ledger.dispatch.executors.noop import Noop
+from ledger.application.unit_of_work import UnitOfWork
+from ledger.dispatch.executors.noop import NoopExecutor
 from ledger.domain.job import outcomes, runs
-from ledger.domain.job.job import Revival
-from ledger.maintenance.verify import verify_book
-from projections.read_models import Copies
+from ledger.domain.job.job import ResumeOptions
+from ledger.maintenance.verify import verify_event_store
+from projections.read_models import ReadModels
 
 WAITING = 256
 SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -59,18 +59,20 @@ def schedule_all(ledger: Ledger, some: Sequence[dict[str, Any]]) -> list[UUID]:
     """Schedule jobs as fast as the ledger takes them."""
     made = []
     for start in range(0, len(some), 500):
-        batch = [ledger.schedule_command(spec, ledger.call()) for spec in some[start : start + 500]]
+        batch = [
+            ledger.schedule_command(spec, ledger.context()) for spec in some[start : start + 500]
+        ]
         made.append(ledger.submit(batch))
-    return [ledger.answer(answer).job_id for future in made for answer in future.result()]
+    return [ledger.result_of(answer).job_id for future in made for answer in future.result()]
 
 
-def open_both(folder: Path) -> tuple[Ledger, Copies]:
-    """A ledger with its copies following, as `serve` with JOBLEDGER_COPIES=process has them."""
+def open_both(folder: Path) -> tuple[Ledger, ReadModels]:
+    """A ledger and its read models, as `serve` with JOBLEDGER_PROJECTIONS=process has them."""
     ledger = Ledger.open(folder)
-    copies = Copies.open_kept_apart(ledger, folder, folder / "projections.db")
-    copies.start()
-    settle_collector()
-    return ledger, copies
+    read_models = ReadModels.open_in_process(ledger, folder, folder / "projections.db")
+    read_models.start()
+    tune_garbage_collector()
+    return ledger, read_models
 
 
 # -- commands -----------------------------------------------------------------------------------
@@ -114,10 +116,10 @@ def load_modify_save(application: Application[UUID], seconds: float) -> float:
 
 def ledger_commands(folder: Path, seconds: float = 5.0) -> float:
     """Pauses and resumes per second, each durable when answered, 256 waiting, copies on."""
-    ledger, copies = open_both(folder)
+    ledger, read_models = open_both(folder)
     ids = schedule_all(ledger, specs(WAITING, EVERY_HOUR))
     rate = toggle_all(ledger, ids, seconds)
-    copies.close()
+    read_models.close()
     ledger.close()
     return rate
 
@@ -128,7 +130,7 @@ def toggle_all(ledger: Ledger, ids: Sequence[UUID], seconds: float) -> float:
     while time.perf_counter() - started < seconds:
         futures = [ledger.submit([_toggle(ledger, job_id, is_pausing)]) for job_id in ids]
         for future in futures:
-            ledger.answer(future.result()[0])
+            ledger.result_of(future.result()[0])
         done += len(ids)
         is_pausing = not is_pausing
     return done / (time.perf_counter() - started)
@@ -136,8 +138,8 @@ def toggle_all(ledger: Ledger, ids: Sequence[UUID], seconds: float) -> float:
 
 def _toggle(ledger: Ledger, job_id: UUID, is_pausing: bool) -> Any:
     if is_pausing:
-        return commands.pause(job_id, None, ledger.call())
-    return ledger.resume_command(job_id, Revival(), ledger.call())
+        return commands.pause(job_id, None, ledger.context())
+    return ledger.resume_command(job_id, ResumeOptions(), ledger.context())
 
 
 def figure_commands(folder: Path) -> list[Figure]:
@@ -160,7 +162,7 @@ def figure_commands(folder: Path) -> list[Figure]:
 # -- runs ---------------------------------------------------------------------------------------
 
 
-def noop_runs(ledger: Ledger, copies: Copies, *, seconds: float) -> tuple[float, int]:
+def noop_runs(ledger: Ledger, read_models: ReadModels, *, seconds: float) -> tuple[float, int]:
     """Noop runs per second of jobs that are due again as soon as they have run, and how many events
     the copies were behind at the end. Closes both.
     """
@@ -171,9 +173,9 @@ def noop_runs(ledger: Ledger, copies: Copies, *, seconds: float) -> tuple[float,
     start, started = ledger.writer.position, time.perf_counter()
     time.sleep(seconds)
     rate = (ledger.writer.position - start) / 2 / (time.perf_counter() - started)
-    behind = ledger.writer.position - copies.position
+    behind = ledger.writer.position - read_models.position
     dispatcher.drain(10)
-    copies.close()
+    read_models.close()
     ledger.close()
     return rate, behind
 
@@ -193,19 +195,19 @@ def figure_runs(folder: Path, *, seconds: float = 6.0) -> list[Figure]:
 
 def figure_at_once(folder: Path, *, number: int = 10_000) -> list[Figure]:
     """Many jobs due in the same second."""
-    ledger, copies = open_both(folder)
+    ledger, read_models = open_both(folder)
     at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=number / 1500 + 2)
     schedule_all(ledger, specs(number, {"kind": "at", "at": at.isoformat()}))
-    copies.wait_for(ledger.writer.position, 60)
+    read_models.wait_for(ledger.writer.position, 60)
     dispatcher = Dispatcher(ledger, ExecutorSettings(SECRET))
     dispatcher.start()
-    while any(job.status == "active" for job in ledger.heads.snapshot()):
+    while any(job.status == "active" for job in ledger.job_cache.snapshot()):
         time.sleep(0.05)
     due = at.timestamp() * 1_000_000
-    rows = ledger.book.rows(after=0)
+    rows = ledger.event_store.rows(after=0)
     lags = sorted((row.recorded_at - due) / 1e6 for row in rows if row.topic == "job.run_started")
     dispatcher.drain(10)
-    copies.close()
+    read_models.close()
     ledger.close()
     p99 = lags[int(len(lags) * 0.99) - 1]
     value = f"{len(lags):,} started in {lags[-1]:.2f} s, p50 {statistics.median(lags):.2f} s, "
@@ -231,7 +233,7 @@ def figure_long_history(folder: Path, *, events: int = 1_000_000) -> list[Figure
     growth = resident_mib() - early
     few, many = command_seconds(ledger, short), command_seconds(ledger, long)
     started = time.perf_counter()
-    verdict = verify_book(ledger.book)
+    verdict = verify_event_store(ledger.event_store)
     verified = verdict.verified / (time.perf_counter() - started)
     ledger.close()
     started = time.perf_counter()
@@ -262,19 +264,21 @@ def grow(ledger: Ledger, job_id: UUID, events: int) -> None:
     for start in range(0, events // 2, 1000):
         batch = [_one_run(ledger, job_id) for _ in range(min(1000, events // 2 - start))]
         for answer in ledger.submit(batch).result():
-            ledger.answer(answer)
+            ledger.result_of(answer)
 
 
-def _one_run(ledger: Ledger, job_id: UUID) -> Callable[[Unit], None]:
-    call = ledger.call()
+def _one_run(ledger: Ledger, job_id: UUID) -> Callable[[UnitOfWork], None]:
+    call = ledger.context()
 
-    def command(unit: Unit) -> None:
+    def command(unit: UnitOfWork) -> None:
         job = unit.job(job_id)
         if not job.is_run_requested:
             later = (job.next_run_at or call.now) + timedelta(seconds=1)
-            run = runs.start_due(job, runs.Claim("bench"), now=later, by=call.by)
+            run = runs.start_due(job, runs.Claim("bench"), now=later, metadata=call.metadata)
             assert run is not None
-            outcomes.succeed(job, run.run_id, Noop.result, now=later, by=call.by)
+            outcomes.succeed(
+                job, run.run_id, NoopExecutor.result, now=later, metadata=call.metadata
+            )
 
     return command
 

@@ -24,7 +24,7 @@ from ledger.application.commands import jobs as commands
 from ledger.application.commands import runs as run_commands
 from ledger.clock import rfc3339
 from ledger.domain.job import outcomes
-from ledger.domain.job.job import Revival
+from ledger.domain.job.job import ResumeOptions
 from ledger.domain.streams.names import name_stream
 from ledger.store.event_queries import from_microseconds, microseconds
 from ledger.store.postgres.dsn import SCHEMA
@@ -154,43 +154,49 @@ def models(folder: Path) -> dict[str, dict[str, Any]]:
     with open_ledger(folder) as ledger:
         job_id = ledger.schedule(a_spec(name="model", policy={"trip_after": 1})).job_id
         ledger.pause(job_id)
-        ledger.ask(commands.resume(job_id, Revival(), ledger.call(), requires_reason=False))
+        ledger.execute(
+            commands.resume(job_id, ResumeOptions(), ledger.context(), requires_reason=False)
+        )
         ledger.amend(job_id, {"tags": ["red", "green"]})
         failure = outcomes.Failure("429", "rate_limited", "api.example.com", None, 7)
         for outcome in (SUCCESS, failure):
             _run(ledger, job_id, outcome)
-        ledger.ask(
-            commands.resume(job_id, Revival(force=True), ledger.call(), requires_reason=False)
+        ledger.execute(
+            commands.resume(
+                job_id, ResumeOptions(force=True), ledger.context(), requires_reason=False
+            )
         )
-        found = ledger.book.read(after=0, limit=1000)
+        found = ledger.event_store.read(after=0, limit=1000)
         return {item.topic: orjson.loads(item.state) for item in found}
 
 
 def _run(ledger: Ledger, job_id: UUID, outcome: run_commands.Report) -> None:
     assert isinstance(ledger.clock, ManualClock)
     ledger.clock.advance(DAY + timedelta(minutes=1))
-    call = ledger.call()
-    claimed = ledger.ask(run_commands.claim(job_id, call, node="node-1", is_late=False))
+    call = ledger.context()
+    claimed = ledger.execute(run_commands.claim(job_id, call, node="node-1", is_late=False))
     assert claimed is not None
-    ledger.ask(run_commands.report(job_id, claimed.run.run_id, outcome, ledger.call()))
+    ledger.execute(run_commands.report(job_id, claimed.run.run_id, outcome, ledger.context()))
 
 
 def write_sqlite(folder: Path, history: History) -> None:
     """Fill a new book in a folder, without waiting for the disk."""
     with open_ledger(folder) as ledger:
-        assert ledger.book.tail_position() == 0
-    with closing(sqlite3.connect(folder / "data" / "ledger.db", isolation_level=None)) as book:
+        assert ledger.event_store.tail_position() == 0
+    with closing(
+        sqlite3.connect(folder / "data" / "ledger.db", isolation_level=None)
+    ) as event_store:
         for pragma in ("synchronous=OFF", "cache_size=-2000000"):
-            book.execute(f"PRAGMA {pragma}")
+            event_store.execute(f"PRAGMA {pragma}")
         rows = history.rows()
         insert = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join('?' * 12)})"
         while page := list(islice(rows, AT_ONCE)):
-            book.execute("BEGIN")
-            book.executemany(insert, page)
-            book.executemany("INSERT INTO texts VALUES (?, ?, ?)", history.texts)
-            book.execute("COMMIT")
+            event_store.execute("BEGIN")
+            event_store.executemany(insert, page)
+            event_store.executemany("INSERT INTO texts VALUES (?, ?, ?)", history.texts)
+            event_store.execute("COMMIT")
             history.texts.clear()
-        book.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        event_store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def write_postgres(dsn: str, history: History) -> None:

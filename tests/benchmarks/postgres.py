@@ -18,10 +18,10 @@ from uuid import UUID
 
 from eventsourcing.application import Application
 
-from api.config.gc_tuning import settle_collector
+from api.config.gc_tuning import tune_garbage_collector
 from ledger import Ledger
-from ledger.store.postgres.dsn import Address
-from projections.read_models import Copies
+from ledger.store.postgres.dsn import PostgresDsn
+from projections.read_models import ReadModels
 from tests.benchmarks.figures import (
     WAITING,
     Figure,
@@ -55,13 +55,13 @@ def a_name() -> str:
     return f"bench_{os.getpid()}_{next(_numbers)}"
 
 
-def open_both(dsn: str) -> tuple[Ledger, Copies]:
-    """A node with its copies following, as `serve` with JOBLEDGER_COPIES=process has them."""
+def open_both(dsn: str) -> tuple[Ledger, ReadModels]:
+    """A node with its copies following, as `serve` with JOBLEDGER_PROJECTIONS=process has them."""
     ledger = Ledger.open(dsn)
-    copies = Copies.open_shared_kept_apart(ledger, Address(dsn))
-    copies.start()
-    settle_collector()
-    return ledger, copies
+    read_models = ReadModels.open_shared_in_process(ledger, PostgresDsn(dsn))
+    read_models.start()
+    tune_garbage_collector()
+    return ledger, read_models
 
 
 # -- commands -----------------------------------------------------------------------------------
@@ -86,12 +86,12 @@ def library_commands(dsn: str, seconds: float = SECONDS) -> float:
 
 def node_commands(dsn: str, name: str, gate: Barrier | None = None) -> float:
     """Pauses and resumes per second of one node, each durable when answered, 256 waiting."""
-    ledger, copies = open_both(dsn)
+    ledger, read_models = open_both(dsn)
     ids = schedule_all(ledger, specs(WAITING, {"kind": "every", "interval_seconds": 3600}, name))
     if gate is not None:
         gate.wait()
     rate = toggle_all(ledger, ids, SECONDS)
-    copies.close()
+    read_models.close()
     ledger.close()
     return rate
 

@@ -23,9 +23,9 @@ from rich.table import Table
 
 from ledger import Dispatcher, ExecutorSettings, Ledger
 from ledger.store.audit_query import AuditQuery
-from ledger.store.postgres.dsn import SCHEMA, Address
+from ledger.store.postgres.dsn import SCHEMA, PostgresDsn
 from projections.models.jobs.queries import JobFilter
-from projections.read_models import Copies
+from projections.read_models import ReadModels
 from tests.benchmarks.figures import EVERY_HOUR, SECRET, schedule_all, specs
 from tests.benchmarks.postgres import a_name, a_server, together
 from tests.support.databases import a_database
@@ -108,9 +108,9 @@ def runs_together(dsn: str, nodes: int) -> float:
             process.start()
         gate.wait()
         time.sleep(2.0)
-        first, began = ledger.book.tail_position(), time.perf_counter()
+        first, began = ledger.event_store.tail_position(), time.perf_counter()
         time.sleep(SECONDS)
-        rate = (ledger.book.tail_position() - first) / 2 / (time.perf_counter() - began)
+        rate = (ledger.event_store.tail_position() - first) / 2 / (time.perf_counter() - began)
         end.wait()
         for process in processes:
             process.join()
@@ -157,15 +157,15 @@ def _opened(dsn: str) -> Row:
     ledger = Ledger.open(dsn)
     opening = time.perf_counter() - began
     memory = held_mib() - before
-    ids = [job.id for job in ledger.heads.snapshot()[:ASKED]]
+    ids = [job.id for job in ledger.job_cache.snapshot()[:ASKED]]
     command = median_ms(lambda number: ledger.pause(ids[number]))
-    copies = Copies.own_shared(ledger, Address(dsn))
-    began, before_events = time.perf_counter(), copies.position
-    copies.catch_up()
-    copying = (copies.position - before_events) / (time.perf_counter() - began)
-    page = median_ms(lambda number: copies.jobs(JobFilter(q=f"job {number}", limit=50)))
-    listing = median_ms(lambda _: copies.jobs(JobFilter(status="active", limit=50)))
-    copies.close()
+    read_models = ReadModels.own_shared(ledger, PostgresDsn(dsn))
+    began, before_events = time.perf_counter(), read_models.position
+    read_models.catch_up()
+    copying = (read_models.position - before_events) / (time.perf_counter() - began)
+    page = median_ms(lambda number: read_models.jobs(JobFilter(q=f"job {number}", limit=50)))
+    listing = median_ms(lambda _: read_models.jobs(JobFilter(status="active", limit=50)))
+    read_models.close()
     ledger.close()
     return {
         "node starts in": f"{opening:.1f} s",
@@ -190,11 +190,11 @@ def of_events(count: int) -> Row:
             ids = schedule_all(ledger, specs(HISTORY_JOBS, OFTEN))
             dispatcher = Dispatcher(ledger, ExecutorSettings(SECRET))
             dispatcher.start()
-            while ledger.book.tail_position() < 6 * HISTORY_JOBS:
+            while ledger.event_store.tail_position() < 6 * HISTORY_JOBS:
                 time.sleep(0.05)
             dispatcher.drain(10)
             ledger.amend(ids[0], {"tags": ["rare"]})
-            last = ledger.book.tail_position()
+            last = ledger.event_store.tail_position()
         grow(dsn, last, count)
         return {"events": f"{count:,}", **questions(dsn, ids)}
 
@@ -227,26 +227,28 @@ def questions(dsn: str, ids: Sequence[UUID]) -> Row:
         [(size,)] = connection.execute(
             f"SELECT pg_total_relation_size('{SCHEMA}.events')"
         ).fetchall()
-    ledger = Ledger.open_read_only(Address(dsn))
-    end = ledger.book.tail_position()
+    ledger = Ledger.open_read_only(PostgresDsn(dsn))
+    end = ledger.event_store.tail_position()
     step = end // (ASKED + 1)
 
     def ask(**query: Any) -> str:
         return median_ms(
-            lambda _: ledger.reading.audit(AuditQuery(limit=50, order="desc", **query))
+            lambda _: ledger.queries.audit(AuditQuery(limit=50, order="desc", **query))
         )
 
     row = {
         "bytes/event": f"{size / end:,.0f}",
         "newest 50": ask(),
         "at a deep cursor": median_ms(
-            lambda n: ledger.reading.audit(AuditQuery(limit=50, cursor=step * n))
+            lambda n: ledger.queries.audit(AuditQuery(limit=50, cursor=step * n))
         ),
         "rare topic": ask(topics=("job.amended",)),
         "one job": median_ms(
-            lambda n: ledger.reading.audit(AuditQuery(limit=50, stream=ids[n], order="desc"))
+            lambda n: ledger.queries.audit(AuditQuery(limit=50, stream=ids[n], order="desc"))
         ),
-        "an instant": median_ms(lambda n: ledger.book.position_at(end * 1_000_000 // (n + 1))),
+        "an instant": median_ms(
+            lambda n: ledger.event_store.position_at(end * 1_000_000 // (n + 1))
+        ),
     }
     ledger.close()
     return row

@@ -18,7 +18,7 @@ from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.clock import SystemClock, rfc3339
 from ledger.domain.job.job import Job
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from ledger.store.event_queries import from_microseconds
 from tests.checker.matching import Event, Grid, Report, check
 from tests.checker.target import Log, a_target
@@ -74,8 +74,8 @@ def storm(roads: Sequence[Proxy], seconds: float, seed: int) -> None:
 def events_of(ledger: Ledger) -> list[Event]:
     found: list[Event] = []
     after = 0
-    while page := ledger.book.read(after=after, limit=5000):
-        for fact in ledger.mapper.to_facts(page):
+    while page := ledger.event_store.read(after=after, limit=5000):
+        for fact in ledger.mapper.to_recorded_events(page):
             at = from_microseconds(fact.recorded_at)
             found.append(Event(fact.topic, str(fact.stream), at, fact.data))
         after = page[-1].id
@@ -85,7 +85,7 @@ def events_of(ledger: Ledger) -> list[Event]:
 def is_settled(ledger: Ledger, upto: datetime) -> bool:
     """Whether no job owes anything of the time before."""
     ledger.submit(()).result()
-    return all(_is_beyond(job, upto) for job in ledger.heads.snapshot())
+    return all(_is_beyond(job, upto) for job in ledger.job_cache.snapshot())
 
 
 def _is_beyond(job: Job, upto: datetime) -> bool:
@@ -95,7 +95,7 @@ def _is_beyond(job: Job, upto: datetime) -> bool:
 
 
 def are_members(ledger: Ledger) -> bool:
-    table = ledger.book.nodes()
+    table = ledger.event_store.node_registry()
     return table is not None and len(table.living()) == NODES
 
 
@@ -122,7 +122,7 @@ def told(dsn: str, folder: Path, *, seconds: float, seed: int) -> Report:
         )
         codes = ended(nodes)
         assert codes == [0] * NODES
-        assert verify_book(ledger.book).is_sound
+        assert verify_event_store(ledger.event_store).is_sound
         return check(grids, events_of(ledger), log.entries(), upto=upto)
 
 

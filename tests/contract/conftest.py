@@ -10,11 +10,13 @@ import pytest
 
 from tests.contract.shelves import PostgresShelf, Shelf, SQLiteShelf, own_name
 
-BookFactory = Callable[[], Shelf]
+EventStoreFactory = Callable[[], Shelf]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def book_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BookFactory]:
+def event_store_factory(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[EventStoreFactory]:
     """Gives empty shelves, each with a database of its own, and puts them away afterwards."""
     with ExitStack() as opened:
 
@@ -32,6 +34,6 @@ def book_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Boo
 
 
 @pytest.fixture
-def shelf(book_factory: BookFactory) -> Shelf:
+def shelf(event_store_factory: EventStoreFactory) -> Shelf:
     """One empty shelf."""
-    return book_factory()
+    return event_store_factory()

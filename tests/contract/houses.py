@@ -13,26 +13,34 @@ import psycopg
 
 from ledger import Ledger
 from ledger.application.tokens import Tokens
-from ledger.maintenance.move.endpoints import EVENTS, HEADS, LEASES, TEXTS, TOKENS, House, NewHouse
-from ledger.maintenance.move.postgres import PostgresHouse
-from ledger.maintenance.move.sqlite import SQLiteHouse
-from ledger.store.postgres.dsn import Address
+from ledger.maintenance.move.endpoints import (
+    EVENTS,
+    LEASES,
+    SNAPSHOTS,
+    TEXTS,
+    TOKENS,
+    MoveSource,
+    MoveTarget,
+)
+from ledger.maintenance.move.postgres import PostgresEndpoint
+from ledger.maintenance.move.sqlite import SQLiteEndpoint
+from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import migrate
-from ledger.store.records import Group, LeaseRow, Mark
+from ledger.store.records import Checkpoint, EventBatch, LeaseRow
 from ledger.store.sqlite.folder import Folder
 from tests.support.builders import ManualClock, SeededChance, a_spec, an_id
 
-TABLES = (EVENTS, TEXTS, TOKENS, LEASES, HEADS)
+TABLES = (EVENTS, TEXTS, TOKENS, LEASES, SNAPSHOTS)
 FACTS = "SELECT key, value FROM meta WHERE key NOT IN ('schema', 'move') ORDER BY key"
 JOBS = 12
 _seeds = count(1)
 
 
-class Opened(House, Protocol):
+class Opened(MoveSource, Protocol):
     def close(self) -> None: ...
 
 
-class OpenedNew(NewHouse, Protocol):
+class OpenedNew(MoveTarget, Protocol):
     def close(self) -> None: ...
 
 
@@ -54,14 +62,16 @@ class SQLitePlace:
     def ledger(self) -> Ledger:
         return Ledger.open(self.folder.path, clock=ManualClock(), chance=SeededChance(next(_seeds)))
 
-    def source(self) -> SQLiteHouse:
-        return SQLiteHouse.open_source(self.folder)
+    def source(self) -> SQLiteEndpoint:
+        return SQLiteEndpoint.open_source(self.folder)
 
-    def target(self, new_id: UUID) -> SQLiteHouse:
-        return SQLiteHouse.open_target(self.folder, new_id)
+    def target(self, new_id: UUID) -> SQLiteEndpoint:
+        return SQLiteEndpoint.open_target(self.folder, new_id)
 
     def meddle(self, statement: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.folder.book, isolation_level=None)) as connection:
+        with closing(
+            sqlite3.connect(self.folder.event_store_file, isolation_level=None)
+        ) as connection:
             if not statement.startswith("SELECT"):
                 connection.execute("DROP TRIGGER IF EXISTS events_are_never_changed")
                 connection.execute("DROP TRIGGER IF EXISTS events_are_never_deleted")
@@ -69,18 +79,18 @@ class SQLitePlace:
 
 
 class PostgresPlace:
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: PostgresDsn) -> None:
         self.address = address
 
     def ledger(self) -> Ledger:
         migrate(self.address, new_id=an_id(77))
         return Ledger.open(self.address, clock=ManualClock(), chance=SeededChance(next(_seeds)))
 
-    def source(self) -> PostgresHouse:
-        return PostgresHouse.open_source(self.address)
+    def source(self) -> PostgresEndpoint:
+        return PostgresEndpoint.open_source(self.address)
 
-    def target(self, new_id: UUID) -> PostgresHouse:
-        return PostgresHouse.open_target(self.address, new_id)
+    def target(self, new_id: UUID) -> PostgresEndpoint:
+        return PostgresEndpoint.open_target(self.address, new_id)
 
     def meddle(self, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.address.dsn, autocommit=True) as connection:
@@ -93,7 +103,7 @@ class PostgresPlace:
     def drop(self) -> None:
         """Put it away."""
         with psycopg.connect(self.address.dsn, autocommit=True) as connection:
-            for schema in (self.address.schema, self.address.beside("_copies").schema):
+            for schema in (self.address.schema, self.address.projections_schema("_copies").schema):
                 connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
 
 
@@ -102,12 +112,12 @@ def fill(place: Place) -> None:
     with place.ledger() as ledger:
         tokens = Tokens(ledger)
         for name in ("olga", "otto"):
-            tokens.create(name, "operator", None, None, ledger.call("a new colleague"))
-        tokens.revoke("otto", ledger.call("gone"))
+            tokens.create(name, "operator", None, None, ledger.context("a new colleague"))
+        tokens.revoke("otto", ledger.context("gone"))
         write(ledger, "", JOBS)
         lease = LeaseRow("run-1", an_id(5), 1_772_000_000_000_000)
-        beside = Group((), (lease, Mark("courier", 4)))
-        ledger.book.append([beside], ledger.mapper, now=0)
+        beside = EventBatch((), (lease, Checkpoint("courier", 4)))
+        ledger.event_store.append([beside], ledger.mapper, now=0)
 
 
 def write(ledger: Ledger, prefix: str, jobs: int) -> None:

@@ -14,15 +14,15 @@ import psycopg
 
 from ledger.domain.aggregate import Stream
 from ledger.store.codec import Codec, PlainJSON
-from ledger.store.event_store import Book
+from ledger.store.event_store import EventStore
 from ledger.store.mapper import EventMapper
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import migrate
 from ledger.store.postgres.statements import CALLERS_CLOCK
-from ledger.store.postgres.store import PostgresBook
-from ledger.store.records import Committed, Group, GroupOutcome, SideRow
+from ledger.store.postgres.store import PostgresEventStore
+from ledger.store.records import AppendOutcome, Committed, EventBatch, SideTableRow
 from ledger.store.sqlite.folder import Folder
-from ledger.store.sqlite.store import SQLiteBook
+from ledger.store.sqlite.store import SQLiteEventStore
 from tests.support.builders import NOON, SeededChance
 
 _COPY = "INTO events SELECT"
@@ -37,7 +37,7 @@ NOW = round(NOON.timestamp() * 1_000_000)
 class Shelf(Protocol):
     """What the suite needs of a database besides the contract itself."""
 
-    book: Book
+    event_store: EventStore
     mapper: EventMapper
     refusals: tuple[type[Exception], ...]
     """What the database raises when it forbids a statement."""
@@ -80,10 +80,10 @@ class SQLiteShelf:
         self._open()
 
     def _open(self) -> None:
-        self.book: Book = SQLiteBook(self._folder, new_id=self._chance.new_id())
+        self.event_store: EventStore = SQLiteEventStore(self._folder, new_id=self._chance.new_id())
         codec = Codec(self._chance.random_bytes, PlainJSON())
-        self.mapper = EventMapper(codec, self.book.texts)
-        self._meddler = sqlite3.connect(self._folder.book, isolation_level=None)
+        self.mapper = EventMapper(codec, self.event_store.texts)
+        self._meddler = sqlite3.connect(self._folder.event_store_file, isolation_level=None)
         self._meddler.execute("PRAGMA synchronous=OFF")
 
     def reopen(self) -> None:
@@ -101,7 +101,7 @@ class SQLiteShelf:
 
     def close(self) -> None:
         self._meddler.close()
-        self.book.close()
+        self.event_store.close()
 
 
 class PostgresShelf:
@@ -119,7 +119,7 @@ class PostgresShelf:
     is_typed = True
 
     def __init__(self, dsn: str, schema: str, *, clock: str = CALLERS_CLOCK) -> None:
-        self.address = Address(dsn, schema)
+        self.address = PostgresDsn(dsn, schema)
         self._clock = clock
         self._chance = SeededChance(7)
         migrate(self.address, new_id=self._chance.new_id())
@@ -129,16 +129,16 @@ class PostgresShelf:
         self._open()
 
     def _open(self) -> None:
-        self.book: Book = self.another_book()
+        self.event_store: EventStore = self.another_event_store()
         codec = Codec(self._chance.random_bytes, PlainJSON())
-        self.mapper = EventMapper(codec, self.book.texts)
+        self.mapper = EventMapper(codec, self.event_store.texts)
 
-    def another_book(self) -> PostgresBook:
+    def another_event_store(self) -> PostgresEventStore:
         """The same book as another node holds it; whoever asks closes it."""
-        return PostgresBook(self.address, clock=self._clock)
+        return PostgresEventStore(self.address, clock=self._clock)
 
     def reopen(self) -> None:
-        self.book.close()
+        self.event_store.close()
         self._open()
 
     def meddle(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -155,11 +155,11 @@ class PostgresShelf:
 
     def abandon(self) -> None:
         """Let go of it, without a word to its server."""
-        self.book.close()
+        self.event_store.close()
         self._meddler.close()
 
     def close(self) -> None:
-        self.book.close()
+        self.event_store.close()
         self.meddle(f"DROP SCHEMA {self.address.schema} CASCADE")
         self._meddler.close()
 
@@ -172,17 +172,17 @@ def own_name() -> str:
 # -- what is appended ---------------------------------------------------------------------------
 
 
-def group_of(shelf: Shelf, *streams: Stream, beside: Sequence[SideRow] = ()) -> Group:
+def group_of(shelf: Shelf, *streams: Stream, beside: Sequence[SideTableRow] = ()) -> EventBatch:
     """One command's events: everything that these streams have decided and not yet given away."""
-    drafts = [shelf.mapper.draft(event) for stream in streams for event in stream.pending]
+    drafts = [shelf.mapper.pending_event(event) for stream in streams for event in stream.pending]
     for stream in streams:
         stream.pending_events.clear()
-    return Group(tuple(drafts), tuple(beside))
+    return EventBatch(tuple(drafts), tuple(beside))
 
 
-def append(shelf: Shelf, *groups: Group, now: int = NOW) -> list[GroupOutcome]:
+def append(shelf: Shelf, *groups: EventBatch, now: int = NOW) -> list[AppendOutcome]:
     """Append groups in one transaction."""
-    return shelf.book.append(groups, shelf.mapper, now=now)
+    return shelf.event_store.append(groups, shelf.mapper, now=now)
 
 
 def keep(shelf: Shelf, *streams: Stream, now: int = NOW) -> tuple[int, ...]:

@@ -7,14 +7,24 @@ from dataclasses import replace
 import pytest
 from pytest import raises
 
-from ledger.domain.job.job import Job, Revival
-from ledger.domain.streams.idempotency import Answered, Request, request_stream
+from ledger.domain.job.job import Job, ResumeOptions
+from ledger.domain.streams.idempotency import Answered, IdempotencyKey, request_stream
 from ledger.domain.streams.names import Name, name_stream
 from ledger.errors import InvalidField
 from ledger.store.event_queries import fold_stream
-from ledger.store.records import Committed, Superseded, TokenRow
+from ledger.store.records import Committed, TokenRow, VersionConflict
 from tests.contract.shelves import NOW, Shelf, append, group_of, keep
-from tests.support.builders import NOON, a_job, an_id, by, clone, failed, paused, running, tripped
+from tests.support.builders import (
+    NOON,
+    a_job,
+    an_id,
+    clone,
+    failed,
+    metadata,
+    paused,
+    running,
+    tripped,
+)
 
 TOKEN = TokenRow("t-1", "olga", "admin", "user", b"\x01" * 32, None, None)
 SECOND = 1_000_000
@@ -22,14 +32,14 @@ SECOND = 1_000_000
 
 def a_name(name: str, job: Job) -> Name:
     stream = Name.blank(name_stream(name))
-    stream.reserve(name, job.id, now=NOON, by=by())
+    stream.reserve(name, job.id, now=NOON, metadata=metadata())
     return stream
 
 
 def edited(job: Job, *tags: str) -> Job:
     """The job with one more event for each tag."""
     for tag in tags:
-        job.amend({"tags": [tag]}, now=NOON, by=by())
+        job.amend({"tags": [tag]}, now=NOON, metadata=metadata())
     return job
 
 
@@ -37,9 +47,9 @@ def edited(job: Job, *tags: str) -> Job:
 
 
 def test_an_empty_book_ends_at_nothing(shelf: Shelf) -> None:
-    tail = shelf.book.tail()
+    tail = shelf.event_store.tail()
 
-    assert (tail.position, tail.recorded_at, shelf.book.tail_position()) == (0, 0, 0)
+    assert (tail.position, tail.recorded_at, shelf.event_store.tail_position()) == (0, 0, 0)
 
 
 def test_positions_are_gapless_from_one_over_all_groups(shelf: Shelf) -> None:
@@ -48,7 +58,7 @@ def test_positions_are_gapless_from_one_over_all_groups(shelf: Shelf) -> None:
     outcomes = append(shelf, *groups)
 
     assert outcomes == [Committed(tuple(range(3 * n + 1, 3 * n + 4))) for n in range(4)]
-    assert shelf.book.tail_position() == 12
+    assert shelf.event_store.tail_position() == 12
 
 
 def test_the_next_append_goes_on_where_the_last_one_ended(shelf: Shelf) -> None:
@@ -59,11 +69,11 @@ def test_the_next_append_goes_on_where_the_last_one_ended(shelf: Shelf) -> None:
 
 def test_a_reopened_book_goes_on_where_it_ended(shelf: Shelf) -> None:
     keep(shelf, a_job(number=1))
-    before, ledger_id = shelf.book.tail(), shelf.book.ledger_id
+    before, ledger_id = shelf.event_store.tail(), shelf.event_store.ledger_id
 
     shelf.reopen()
 
-    assert (shelf.book.tail(), shelf.book.ledger_id) == (before, ledger_id)
+    assert (shelf.event_store.tail(), shelf.event_store.ledger_id) == (before, ledger_id)
     assert keep(shelf, a_job(number=2)) == (2,)
 
 
@@ -72,7 +82,7 @@ def test_events_of_several_streams_in_one_group_stand_together(shelf: Shelf) -> 
 
     positions = keep(shelf, job, a_name("report", job))
 
-    read = shelf.book.read(after=0, limit=10)
+    read = shelf.event_store.read(after=0, limit=10)
     assert positions == (1, 2)
     assert [item.topic for item in read] == ["job.scheduled", "name.reserved"]
 
@@ -92,7 +102,7 @@ def test_what_is_kept_folds_to_what_was_decided(shelf: Shelf) -> None:
 
     keep(shelf, job)
 
-    folded = fold_stream(shelf.book, shelf.mapper, Job.blank(job.id))
+    folded = fold_stream(shelf.event_store, shelf.mapper, Job.blank(job.id))
     assert (folded.status, folded.version, folded.tags) == (job.status, job.version, job.tags)
     assert folded.last_run == job.last_run
 
@@ -109,25 +119,25 @@ def test_a_group_whose_stream_moved_on_is_superseded_and_costs_only_itself(shelf
 
     outcomes = append(shelf, late, group_of(shelf, other))
 
-    assert outcomes == [Superseded(job.id, expected=1, actual=2), Committed((3,))]
-    assert shelf.book.tail_position() == 3
+    assert outcomes == [VersionConflict(job.id, expected=1, actual=2), Committed((3,))]
+    assert shelf.event_store.tail_position() == 3
 
 
 def test_a_superseded_group_leaves_nothing_of_its_other_streams(shelf: Shelf) -> None:
     job = a_job(description="described")
     mine = clone(job)
     keep(shelf, job)
-    mine.amend({"task": "other"}, now=NOON, by=by())
+    mine.amend({"task": "other"}, now=NOON, metadata=metadata())
     name = a_name("new name", mine)
     mine._version = 1
-    mine.amend({"task": "yet another"}, now=NOON, by=by())
+    mine.amend({"task": "yet another"}, now=NOON, metadata=metadata())
     late = group_of(shelf, name, mine, beside=[TOKEN])
 
     [outcome] = append(shelf, late)
 
-    assert isinstance(outcome, Superseded)
-    assert shelf.book.stream(name.id, after=0, upto=None, limit=9) == []
-    assert shelf.book.tokens() == []
+    assert isinstance(outcome, VersionConflict)
+    assert shelf.event_store.stream(name.id, after=0, upto=None, limit=9) == []
+    assert shelf.event_store.tokens() == []
     assert shelf.meddle("SELECT COUNT(*) FROM texts") == [(2,)]
 
 
@@ -141,8 +151,8 @@ def test_a_group_that_builds_on_a_superseded_one_is_superseded_with_it(shelf: Sh
 
     outcomes = append(shelf, first, second, group_of(shelf, a_job(number=2)))
 
-    assert [type(outcome) for outcome in outcomes] == [Superseded, Superseded, Committed]
-    assert len(shelf.book.stream(job.id, after=0, upto=None, limit=9)) == 2
+    assert [type(outcome) for outcome in outcomes] == [VersionConflict, VersionConflict, Committed]
+    assert len(shelf.event_store.stream(job.id, after=0, upto=None, limit=9)) == 2
 
 
 def test_no_stream_gets_a_hole_when_the_group_before_is_superseded(shelf: Shelf) -> None:
@@ -153,13 +163,13 @@ def test_no_stream_gets_a_hole_when_the_group_before_is_superseded(shelf: Shelf)
     keep(shelf, edited(job, "theirs"))
     name = a_name("new", mine)
     first = group_of(shelf, edited(mine, "mine"), name)
-    name.release("new", mine.id, now=NOON, by=by())
+    name.release("new", mine.id, now=NOON, metadata=metadata())
     second = group_of(shelf, name)
 
     outcomes = append(shelf, first, second)
 
-    assert [type(outcome) for outcome in outcomes] == [Superseded, Superseded]
-    assert shelf.book.stream(name.id, after=0, upto=None, limit=9) == []
+    assert [type(outcome) for outcome in outcomes] == [VersionConflict, VersionConflict]
+    assert shelf.event_store.stream(name.id, after=0, upto=None, limit=9) == []
 
 
 def test_the_same_group_twice_is_kept_once(shelf: Shelf) -> None:
@@ -167,8 +177,8 @@ def test_the_same_group_twice_is_kept_once(shelf: Shelf) -> None:
 
     outcomes = append(shelf, group) + append(shelf, group)
 
-    assert [type(outcome) for outcome in outcomes] == [Committed, Superseded]
-    assert shelf.book.tail_position() == 1
+    assert [type(outcome) for outcome in outcomes] == [Committed, VersionConflict]
+    assert shelf.event_store.tail_position() == 1
 
 
 # -- beside the events --------------------------------------------------------------------------
@@ -179,8 +189,8 @@ def test_texts_are_kept_with_their_events_and_not_in_them(shelf: Shelf) -> None:
 
     keep(shelf, job)
 
-    [item] = shelf.book.read(after=0, limit=1)
-    [fact] = shelf.mapper.to_facts([item])
+    [item] = shelf.event_store.read(after=0, limit=1)
+    [fact] = shelf.mapper.to_recorded_events([item])
     assert b"secret" not in item.state
     assert (fact.data["task"], fact.data["description"]) == ("the secret task", "the secret words")
 
@@ -190,7 +200,7 @@ def test_a_text_that_is_gone_reads_as_forgotten(shelf: Shelf) -> None:
 
     shelf.meddle("DELETE FROM texts")
 
-    [fact] = shelf.mapper.to_facts(shelf.book.read(after=0, limit=1))
+    [fact] = shelf.mapper.to_recorded_events(shelf.event_store.read(after=0, limit=1))
     assert fact.data["task"] == "[forgotten]"
 
 
@@ -198,7 +208,7 @@ def test_many_texts_are_looked_up_at_once(shelf: Shelf) -> None:
     jobs = [a_job(number=n, task=f"task {n}") for n in range(1, 1201)]
     append(shelf, *(group_of(shelf, job) for job in jobs))
 
-    facts = shelf.mapper.to_facts(shelf.book.read(after=0, limit=2000))
+    facts = shelf.mapper.to_recorded_events(shelf.event_store.read(after=0, limit=2000))
 
     assert [fact.data["task"] for fact in facts] == [f"task {n}" for n in range(1, 1201)]
 
@@ -209,19 +219,22 @@ def test_tokens_are_kept_with_their_group_and_revoked_in_place(shelf: Shelf) -> 
 
     append(shelf, group_of(shelf, a_job(number=2), beside=[revoked]))
 
-    assert shelf.book.tokens() == [revoked]
+    assert shelf.event_store.tokens() == [revoked]
 
 
 def test_positions_mentioned_in_events_are_filled_in_by_the_append(shelf: Shelf) -> None:
     keep(shelf, a_job(number=9))
     job = a_job(tripped(2), policy={"trip_after": 2})
-    job.resume(Revival(force=True), now=NOON, by=by())
-    request = Request.blank(request_stream("olga", "POST", "/v1/jobs", "key"))
-    request.answer(Answered("f", 201, job.id, 7, (1, 3)), now=NOON, by=by())
+    job.resume(ResumeOptions(force=True), now=NOON, metadata=metadata())
+    request = IdempotencyKey.blank(request_stream("olga", "POST", "/v1/jobs", "key"))
+    request.answer(Answered("f", 201, job.id, 7, (1, 3)), now=NOON, metadata=metadata())
 
     keep(shelf, job, request)
 
-    facts = {fact.topic: fact for fact in shelf.mapper.to_facts(shelf.book.read(after=1, limit=99))}
+    facts = {
+        fact.topic: fact
+        for fact in shelf.mapper.to_recorded_events(shelf.event_store.read(after=1, limit=99))
+    }
     first_failure, trip = 4, facts["job.circuit_tripped"].position
     assert facts["job.circuit_tripped"].data["first_error_position"] == first_failure
     assert facts["job.force_resumed"].data["trip_position"] == trip
@@ -235,7 +248,7 @@ def test_recorded_at_never_goes_back_although_now_does(shelf: Shelf) -> None:
     for number, now in enumerate((NOW, NOW - 5 * SECOND, NOW + SECOND, NOW - 3600 * SECOND), 1):
         keep(shelf, a_job(number=number), now=now)
 
-    times = [item.recorded_at for item in shelf.book.read(after=0, limit=9)]
+    times = [item.recorded_at for item in shelf.event_store.read(after=0, limit=9)]
     assert times == [NOW, NOW, NOW + SECOND, NOW + SECOND]
 
 
@@ -246,11 +259,11 @@ def test_an_unknown_append_is_looked_up_by_its_place(shelf: Shelf) -> None:
     job = a_job(running(), failed())
     keep(shelf, job)
 
-    kept = shelf.book.command_at(job.id, 2)
+    kept = shelf.event_store.command_at(job.id, 2)
 
-    assert kept == shelf.book.read(after=1, limit=1)[0].state
-    assert shelf.book.command_at(job.id, 4) is None
-    assert shelf.book.command_at(an_id(99), 1) is None
+    assert kept == shelf.event_store.read(after=1, limit=1)[0].state
+    assert shelf.event_store.command_at(job.id, 4) is None
+    assert shelf.event_store.command_at(an_id(99), 1) is None
 
 
 # -- what cannot be kept ------------------------------------------------------------------------
@@ -261,7 +274,7 @@ def test_what_would_not_come_back_equal_is_refused_before_the_append(
     shelf: Shelf, value: object
 ) -> None:
     job = a_job()
-    job.amend({"delivery": {"channel": "x", "target": value}}, now=NOON, by=by())
+    job.amend({"delivery": {"channel": "x", "target": value}}, now=NOON, metadata=metadata())
 
     with raises(InvalidField):
         group_of(shelf, job)
@@ -284,23 +297,23 @@ def test_the_database_itself_refuses_to_change_or_delete_events(
     shelf: Shelf, statement: str
 ) -> None:
     keep(shelf, edited(a_job(), "a"))
-    before = shelf.book.read(after=0, limit=9)
+    before = shelf.event_store.read(after=0, limit=9)
 
     with raises(shelf.refusals):
         shelf.meddle(statement)
 
-    assert shelf.book.read(after=0, limit=9) == before
+    assert shelf.event_store.read(after=0, limit=9) == before
 
 
 def test_no_other_statement_changes_events_either(shelf: Shelf) -> None:
     keep(shelf, edited(a_job(), "a"))
-    before = shelf.book.read(after=0, limit=9)
+    before = shelf.event_store.read(after=0, limit=9)
 
     for statement in shelf.ways_around:
         with raises(shelf.refusals):
             shelf.meddle(statement)
 
-    assert shelf.book.read(after=0, limit=9) == before
+    assert shelf.event_store.read(after=0, limit=9) == before
 
 
 # -- heads --------------------------------------------------------------------------------------
@@ -308,24 +321,27 @@ def test_no_other_statement_changes_events_either(shelf: Shelf) -> None:
 
 def test_heads_are_saved_replaced_and_dropped(shelf: Shelf) -> None:
     one, two = an_id(1), an_id(2)
-    shelf.book.save_heads([(one, 1, b"first"), (two, 1, b"other")], position=4)
+    shelf.event_store.save_snapshots([(one, 1, b"first"), (two, 1, b"other")], position=4)
 
-    shelf.book.save_heads([(one, 2, b"second"), (two, 1, None)], position=None)
+    shelf.event_store.save_snapshots([(one, 2, b"second"), (two, 1, None)], position=None)
 
-    assert list(shelf.book.load_heads()) == [(one, 2, b"second")]
-    assert shelf.book.heads_position() == 4
+    assert list(shelf.event_store.load_snapshots()) == [(one, 2, b"second")]
+    assert shelf.event_store.snapshots_position() == 4
 
 
 def test_a_reopened_book_has_its_saved_heads(shelf: Shelf) -> None:
-    shelf.book.save_heads([(an_id(1), 3, b"state")], position=17)
+    shelf.event_store.save_snapshots([(an_id(1), 3, b"state")], position=17)
 
     shelf.reopen()
 
-    assert list(shelf.book.load_heads()) == [(an_id(1), 3, b"state")]
-    assert shelf.book.heads_position() == 17
+    assert list(shelf.event_store.load_snapshots()) == [(an_id(1), 3, b"state")]
+    assert shelf.event_store.snapshots_position() == 17
 
 
 def test_a_book_without_saved_heads_says_so(shelf: Shelf) -> None:
     keep(shelf, a_job(paused()))
 
-    assert (list(shelf.book.load_heads()), shelf.book.heads_position()) == ([], 0)
+    assert (list(shelf.event_store.load_snapshots()), shelf.event_store.snapshots_position()) == (
+        [],
+        0,
+    )

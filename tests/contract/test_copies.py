@@ -19,9 +19,9 @@ from projections.models import runs
 from projections.models.jobs import queries as job_questions
 from projections.models.jobs.queries import JobFilter
 from projections.read_models import MODELS
-from projections.stores.contract import CopyStore
-from projections.stores.postgres import PostgresCopies
-from projections.stores.sqlite import SQLiteCopies
+from projections.stores.contract import ReadModelStore
+from projections.stores.postgres import PostgresReadModelStore
+from projections.stores.sqlite import SQLiteReadModelStore
 from tests.contract.shelves import PostgresShelf
 from tests.support.builders import a_spec, open_ledger
 
@@ -31,11 +31,11 @@ class Lives:
     """A ledger with some history, and stores of either kind for copies of it."""
 
     ledger: Ledger
-    sqlite: CopyStore
-    postgres: PostgresCopies
+    sqlite: ReadModelStore
+    postgres: PostgresReadModelStore
 
-    def filled(self, store: CopyStore) -> Runner:
-        runner = Runner(self.ledger.book, self.ledger.mapper, store, MODELS)
+    def filled(self, store: ReadModelStore) -> Runner:
+        runner = Runner(self.ledger.event_store, self.ledger.mapper, store, MODELS)
         while runner.run_once():
             pass
         return runner
@@ -50,11 +50,11 @@ def lives(tmp_path: Path, postgres_shelf: PostgresShelf) -> Iterator[Lives]:
         ledger.pause(ids[0], reason="why not")
         ledger.amend(ids[1], {"enabled": False, "name": "Straße"})
         ledger.delete(ids[2])
-        sqlite = SQLiteCopies(tmp_path / "copies.db")
+        sqlite = SQLiteReadModelStore(tmp_path / "copies.db")
         closing.callback(sqlite.close)
-        postgres = PostgresCopies(postgres_shelf.address)
+        postgres = PostgresReadModelStore(postgres_shelf.address)
         closing.callback(postgres.close)
-        assert postgres.office.is_held()
+        assert postgres.leader_lock.is_held()
         yield Lives(ledger, sqlite, postgres)
 
 
@@ -119,9 +119,9 @@ def test_a_rebuild_swaps_equal_tables_in_and_drops_the_old_ones(lives: Lives) ->
 
 
 def test_nobody_writes_without_the_office(lives: Lives, postgres_shelf: PostgresShelf) -> None:
-    other = PostgresCopies(postgres_shelf.address)
+    other = PostgresReadModelStore(postgres_shelf.address)
     try:
-        assert not other.office.is_held()
+        assert not other.leader_lock.is_held()
         with pytest.raises(Unavailable, match="Another node"), other.transaction():
             pass
     finally:

@@ -21,8 +21,8 @@ MINUTE = timedelta(minutes=1)
 class Skewed(SystemClock):
     """This machine's clock, wrongly set."""
 
-    def __init__(self, by: timedelta) -> None:
-        self._by = by
+    def __init__(self, metadata: timedelta) -> None:
+        self._by = metadata
 
     def now(self) -> datetime:
         return super().now() + self._by
@@ -67,11 +67,11 @@ def test_a_slow_answer_does_not_spoil_a_sure_one_until_that_is_old(postgres_dsn:
         clock = DatabaseClock(local, connection)
         sure = clock.doubt_seconds
         local.step = MAX_DOUBT_SECONDS
-        clock.look(connection)
+        clock.read(connection)
         assert clock.doubt_seconds == sure
 
         local.seconds += OLD_SECONDS
-        clock.look(connection)
+        clock.read(connection)
 
     assert clock.doubt_seconds > sure
 
@@ -85,7 +85,7 @@ def test_an_answer_that_was_held_up_never_counts(postgres_dsn: str) -> None:
         local.seconds += OLD_SECONDS
         local.step = 30.0
 
-        clock.look(connection)
+        clock.read(connection)
 
     assert clock.doubt_seconds == sure
 
@@ -102,7 +102,7 @@ def test_nodes_that_disagree_by_two_minutes_write_one_sequence_of_times(
     for number in range(20):
         nodes[number % 2].schedule(a_spec(name=f"job {number}"))
 
-    events = nodes[0].mapper.to_facts(nodes[0].book.read(after=0, limit=100))
+    events = nodes[0].mapper.to_recorded_events(nodes[0].event_store.read(after=0, limit=100))
 
     for fact in events:
         told = datetime.fromisoformat(str(fact.data["timestamp"]))

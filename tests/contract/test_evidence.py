@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ledger.domain.job.job import Revival
+from ledger.domain.job.job import ResumeOptions
 from ledger.domain.streams.names import Name, name_stream
-from ledger.maintenance.verify import verify_book
-from ledger.store.hash_chain import Row, chain_of, genesis, leaf_of
-from tests.contract.conftest import BookFactory
+from ledger.maintenance.verify import verify_event_store
+from ledger.store.hash_chain import EventRow, chain_of, genesis, leaf_of
+from tests.contract.conftest import EventStoreFactory
 from tests.contract.shelves import Shelf, keep
-from tests.support.builders import NOON, a_job, by, failed, paused, running, tripped
+from tests.support.builders import NOON, a_job, failed, metadata, paused, running, tripped
 
 FLIPS = 1000
 EDITS = 100
 SEED = 20260302
-COLUMNS = Row.__slots__
+COLUMNS = EventRow.__slots__
 TEXTS = ("topic", "actor", "kind", "source", "correlation_id", "failure_class")
 BLOBS = ("stream", "state", "chain")
 NUMBERS = ("version", "recorded_at")
@@ -54,7 +54,7 @@ class Victim:
         fill(shelf)
         shelf.disarm()
         self.shelf = shelf
-        self.rows = [Plain(*(getattr(row, c) for c in COLUMNS)) for row in shelf.book.rows()]
+        self.rows = [Plain(*(getattr(row, c) for c in COLUMNS)) for row in shelf.event_store.rows()]
 
     def put(self, rows: list[Plain]) -> None:
         """Let the book consist of these rows."""
@@ -66,7 +66,7 @@ class Victim:
 
     def found(self) -> int | None:
         """The position that verification names, if any."""
-        finding = verify_book(self.shelf.book).finding
+        finding = verify_event_store(self.shelf.event_store).finding
         return finding.position if finding else None
 
 
@@ -74,32 +74,32 @@ def fill(shelf: Shelf) -> None:
     for number in range(1, 9):
         job = a_job(number=number, task=f"task {number}", description="words")
         name = Name.blank(name_stream(f"job {number}"))
-        name.reserve(f"job {number}", job.id, now=NOON, by=by(reason="because"))
+        name.reserve(f"job {number}", job.id, now=NOON, metadata=metadata(reason="because"))
         keep(shelf, job, name)
         change = tripped(2) if number % 2 else paused()
         change(job)
         running()(job) if job.status == "active" else None
-        job.resume(Revival(force=True), now=NOON, by=by(reason="gone"))
+        job.resume(ResumeOptions(force=True), now=NOON, metadata=metadata(reason="gone"))
         keep(shelf, job)
 
 
 @pytest.fixture
-def victim(book_factory: BookFactory) -> Victim:
-    return Victim(book_factory())
+def victim(event_store_factory: EventStoreFactory) -> Victim:
+    return Victim(event_store_factory())
 
 
 def test_an_untouched_book_is_sound_to_its_end(victim: Victim) -> None:
-    verdict = verify_book(victim.shelf.book)
+    verdict = verify_event_store(victim.shelf.event_store)
 
     assert verdict.is_sound
     assert (verdict.verified, verdict.chain) == (len(victim.rows), victim.rows[-1].chain)
 
 
 def test_an_empty_book_is_sound(shelf: Shelf) -> None:
-    verdict = verify_book(shelf.book)
+    verdict = verify_event_store(shelf.event_store)
 
     assert (verdict.is_sound, verdict.verified) == (True, 0)
-    assert verdict.chain == genesis(shelf.book.ledger_id)
+    assert verdict.chain == genesis(shelf.event_store.ledger_id)
 
 
 def test_the_chain_begins_with_the_ledgers_own_id(victim: Victim) -> None:
@@ -304,7 +304,7 @@ def test_hashing_anew_up_to_a_place_only_moves_what_is_found_behind_it(victim: V
 def test_a_state_that_is_no_json_is_named(victim: Victim) -> None:
     victim.put(replaced(victim.rows, 7, state=b"{"))
 
-    verdict = verify_book(victim.shelf.book)
+    verdict = verify_event_store(victim.shelf.event_store)
 
     assert verdict.finding is not None
     assert (verdict.verified, verdict.finding.position) == (7, 8)
@@ -314,7 +314,7 @@ def test_a_state_that_is_no_json_is_named(victim: Victim) -> None:
 def test_what_was_verified_before_the_finding_is_told_with_its_chain(victim: Victim) -> None:
     victim.put(replaced(victim.rows, 7, topic="job.deleted"))
 
-    verdict = verify_book(victim.shelf.book)
+    verdict = verify_event_store(victim.shelf.event_store)
 
     assert (verdict.verified, verdict.chain) == (7, victim.rows[6].chain)
 
@@ -325,6 +325,6 @@ def test_a_failure_class_column_is_part_of_what_is_verified(shelf: Shelf) -> Non
 
     shelf.meddle("UPDATE events SET failure_class = 'timeout' WHERE position = 3")
 
-    finding = verify_book(shelf.book).finding
+    finding = verify_event_store(shelf.event_store).finding
     assert finding is not None
     assert (finding.position, finding.problem) == (3, "its columns do not say what its state says")

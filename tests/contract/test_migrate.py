@@ -16,9 +16,9 @@ from pytest import raises
 
 from ledger.errors import StartRefused
 from ledger.store.postgres import migrations as migrating
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import MIGRATIONS, SCHEMA_VERSION, Migrated, migrate
-from ledger.store.postgres.store import PostgresBook
+from ledger.store.postgres.store import PostgresEventStore
 from tests.contract.shelves import PostgresShelf, own_name
 from tests.support.builders import an_id
 from tests.support.typed_commands import Shell
@@ -37,23 +37,23 @@ def database(postgres_dsn: str) -> Iterator[str]:
 
 
 def test_an_empty_database_becomes_a_ledger(database: str) -> None:
-    done = migrate(Address(database), new_id=an_id(1))
+    done = migrate(PostgresDsn(database), new_id=an_id(1))
 
     assert done == Migrated(0, SCHEMA_VERSION, ())
-    book = PostgresBook(Address(database))
-    assert book.ledger_id == an_id(1)
-    book.close()
+    event_store = PostgresEventStore(PostgresDsn(database))
+    assert event_store.ledger_id == an_id(1)
+    event_store.close()
 
 
 def test_a_second_migration_changes_nothing(database: str) -> None:
-    migrate(Address(database), new_id=an_id(1))
+    migrate(PostgresDsn(database), new_id=an_id(1))
 
-    done = migrate(Address(database), new_id=an_id(2))
+    done = migrate(PostgresDsn(database), new_id=an_id(2))
 
     assert done == Migrated(SCHEMA_VERSION, SCHEMA_VERSION, ())
-    book = PostgresBook(Address(database))
-    assert book.ledger_id == an_id(1)
-    book.close()
+    event_store = PostgresEventStore(PostgresDsn(database))
+    assert event_store.ledger_id == an_id(1)
+    event_store.close()
 
 
 def test_a_ledger_of_the_first_schema_is_brought_up_and_keeps_what_it_holds(
@@ -63,17 +63,17 @@ def test_a_ledger_of_the_first_schema_is_brought_up_and_keeps_what_it_holds(
         first.setattr(migrating, "MIGRATIONS", MIGRATIONS[:1])
         first.setattr(migrating, "SCHEMA_VERSION", 1)
         first.setattr(migrating, "_grant", lambda *_: ())
-        migrate(Address(database), new_id=an_id(1))
+        migrate(PostgresDsn(database), new_id=an_id(1))
     with psycopg.connect(database) as connection:
         connection.execute("INSERT INTO jobledger.leases VALUES ('r-1', %s, 5)", (an_id(1).bytes,))
 
-    done = migrate(Address(database), new_id=an_id(2))
+    done = migrate(PostgresDsn(database), new_id=an_id(2))
 
     assert done == Migrated(1, SCHEMA_VERSION, ())
-    book = PostgresBook(Address(database))
-    assert book.ledger_id == an_id(1)
-    assert [row.run_id for row in book.leases().rows] == ["r-1"]
-    book.close()
+    event_store = PostgresEventStore(PostgresDsn(database))
+    assert event_store.ledger_id == an_id(1)
+    assert [row.run_id for row in event_store.leases().rows] == ["r-1"]
+    event_store.close()
 
 
 def test_of_many_that_migrate_at_once_one_does_and_none_is_harmed(database: str) -> None:
@@ -81,7 +81,7 @@ def test_of_many_that_migrate_at_once_one_does_and_none_is_harmed(database: str)
 
     def begin(number: int) -> int:
         gate.wait()
-        return migrate(Address(database), new_id=an_id(number)).before
+        return migrate(PostgresDsn(database), new_id=an_id(number)).before
 
     with ThreadPoolExecutor(PROCESSES) as pool:
         found = sorted(pool.map(begin, range(1, PROCESSES + 1)))
@@ -91,19 +91,19 @@ def test_of_many_that_migrate_at_once_one_does_and_none_is_harmed(database: str)
 
 def test_a_start_without_migration_says_what_to_do(database: str) -> None:
     with raises(StartRefused, match=r"has schema 0 .*run jobledger migrate\.$"):
-        PostgresBook(Address(database))
+        PostgresEventStore(PostgresDsn(database))
 
 
 def test_neither_a_start_nor_a_migration_goes_back_before_a_newer_schema(database: str) -> None:
-    migrate(Address(database), new_id=an_id(1))
+    migrate(PostgresDsn(database), new_id=an_id(1))
     newer = str(SCHEMA_VERSION + 1)
     with psycopg.connect(database) as connection:
         connection.execute("UPDATE jobledger.meta SET value = %s WHERE key = 'schema'", (newer,))
 
     with raises(StartRefused, match=f"has schema {newer}, which a newer jobledger made"):
-        PostgresBook(Address(database))
+        PostgresEventStore(PostgresDsn(database))
     with raises(StartRefused, match=f"has schema {newer}, which a newer jobledger made"):
-        migrate(Address(database), new_id=an_id(1))
+        migrate(PostgresDsn(database), new_id=an_id(1))
 
 
 # -- what a start refuses -----------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_a_setting_that_breaks_a_promise_stops_the_start(
     )
 
     with raises(StartRefused, match=r"^PostgreSQL has \w+=\w+, but durable answers need [^\n]+$"):
-        PostgresBook(Address(dsn, schema))
+        PostgresEventStore(PostgresDsn(dsn, schema))
 
 
 def test_time_outs_that_the_server_would_set_otherwise_are_ours(
@@ -137,14 +137,14 @@ def test_time_outs_that_the_server_would_set_otherwise_are_ours(
         options="-c lock_timeout=0 -c default_transaction_isolation=serializable",
     )
 
-    book = PostgresBook(Address(dsn, postgres_shelf.address.schema))
+    event_store = PostgresEventStore(PostgresDsn(dsn, postgres_shelf.address.schema))
 
-    with book.server.reading() as connection:
+    with event_store.server.reading() as connection:
         found = [
             (connection.execute(f"SHOW {name}".encode()).fetchone() or ("",))[0]
             for name in ("lock_timeout", "default_transaction_isolation")
         ]
-    book.close()
+    event_store.close()
     assert found == ["10s", "read committed"]
 
 
@@ -159,7 +159,7 @@ def test_time_outs_that_the_server_would_set_otherwise_are_ours(
 )
 def test_a_database_that_cannot_be_reached_stops_the_start_in_one_line(dsn: str) -> None:
     with raises(StartRefused, match=r"^The database [^\n]+ cannot be opened: [^\n]+$") as refused:
-        PostgresBook(Address(dsn))
+        PostgresEventStore(PostgresDsn(dsn))
 
     assert "hunter2" not in refused.value.message
 

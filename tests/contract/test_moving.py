@@ -21,8 +21,8 @@ from ledger import Ledger
 from ledger.errors import LedgerError, StartRefused, Unavailable
 from ledger.maintenance.move import move as moving
 from ledger.maintenance.move.move import Moved, MoveFailed, Progress, move
-from ledger.maintenance.verify import verify_book
-from ledger.store.postgres.dsn import Address
+from ledger.maintenance.verify import verify_event_store
+from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import ROLE, migrate
 from tests.contract.houses import Place, PostgresPlace, SQLitePlace, contents, fill, write
 from tests.contract.shelves import own_name
@@ -41,7 +41,7 @@ def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
             if kind == "sqlite":
                 return SQLitePlace(tmp_path / own_name())
             dsn = request.getfixturevalue("postgres_dsn")
-            place = PostgresPlace(Address(dsn, own_name()))
+            place = PostgresPlace(PostgresDsn(dsn, own_name()))
             closing.callback(place.drop)
             return place
 
@@ -115,9 +115,9 @@ def test_what_arrived_is_a_ledger_that_goes_on(way: tuple[Place, Place]) -> None
     done = moved(source, target)
 
     with target.ledger() as ledger:
-        names = sorted(job.name for job in ledger.heads.snapshot())
+        names = sorted(job.name for job in ledger.job_cache.snapshot())
         write(ledger, "new ", 2)
-        verdict = verify_book(ledger.book)
+        verdict = verify_event_store(ledger.event_store)
 
     assert len(names) == 9
     assert verdict.is_sound
@@ -189,7 +189,7 @@ def test_what_a_stopped_move_left_is_a_sound_prefix(way: tuple[Place, Place], pa
         moved(source, target, stop_after(pages))
 
     half = target.target(an_id(1))
-    verdict = verify_book(half)
+    verdict = verify_event_store(half)
     half.close()
 
     assert verdict.is_sound
@@ -209,7 +209,7 @@ def test_a_killed_process_goes_on_with_the_same_command(
     to = (
         f"SQLitePlace(Path({str(target.folder.path)!r}))"
         if isinstance(target, SQLitePlace)
-        else f"PostgresPlace(Address({target.address.dsn!r}, {target.address.schema!r}))"  # type: ignore[attr-defined]
+        else f"PostgresPlace(PostgresDsn({target.address.dsn!r}, {target.address.schema!r}))"  # type: ignore[attr-defined]
     )
     script = f"""
 import os, signal
@@ -319,7 +319,7 @@ def test_nobody_appends_to_a_source_on_postgresql_while_it_is_moved(place_of: Bu
     refused: list[LedgerError] = []
 
     with source.ledger() as node:
-        node.book._writer.execute("SET lock_timeout = '10ms'")  # type: ignore[attr-defined]
+        node.event_store._writer.execute("SET lock_timeout = '10ms'")  # type: ignore[attr-defined]
 
         def append(step: str, done: int, total: int) -> None:
             if not refused:
@@ -426,7 +426,7 @@ def test_a_reader_may_look_at_the_source_while_it_is_moved(place_of: Build) -> N
 
     def look(step: str, done: int, total: int) -> None:
         with Ledger.open_read_only(path) as ledger:
-            seen.add(ledger.book.tail_position())
+            seen.add(ledger.event_store.tail_position())
 
     done = moved(source, target, look)
 
@@ -440,7 +440,7 @@ def test_the_applications_own_rights_are_enough_where_the_schema_is_there(place_
     migrate(target.address, new_id=an_id(1))
     as_application = psycopg.conninfo.make_conninfo(target.address.dsn, options=f"-c role={ROLE}")
 
-    done = moved(source, PostgresPlace(Address(as_application, target.address.schema)))
+    done = moved(source, PostgresPlace(PostgresDsn(as_application, target.address.schema)))
 
     assert done.position
     assert contents(target) == contents(source)

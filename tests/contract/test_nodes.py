@@ -18,32 +18,32 @@ from pytest import raises
 
 from ledger.domain.job.job import Job
 from ledger.errors import Unavailable
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from ledger.store.event_queries import fold_stream
 from ledger.store.postgres.migrations import ROLE
 from ledger.store.postgres.statements import DATABASE_CLOCK
-from ledger.store.postgres.store import PostgresBook
-from ledger.store.records import Committed, GroupOutcome, LeaseRow, Mark, Superseded
+from ledger.store.postgres.store import PostgresEventStore
+from ledger.store.records import AppendOutcome, Checkpoint, Committed, LeaseRow, VersionConflict
 from tests.contract.shelves import NOW, PostgresShelf, append, group_of, keep
-from tests.support.builders import NOON, a_job, an_id, by
+from tests.support.builders import NOON, a_job, an_id, metadata
 
 NODES = 2
 ROUNDS = 60
 SECOND = 1_000_000
 
-Act = Callable[[PostgresBook, int], Any]
+Act = Callable[[PostgresEventStore, int], Any]
 
 
 @pytest.fixture
-def nodes(postgres_shelf: PostgresShelf) -> Iterator[list[PostgresBook]]:
+def nodes(postgres_shelf: PostgresShelf) -> Iterator[list[PostgresEventStore]]:
     with ExitStack() as closing:
-        books = [postgres_shelf.another_book() for _ in range(NODES)]
-        for book in books:
-            closing.callback(book.close)
-        yield books
+        event_stores = [postgres_shelf.another_event_store() for _ in range(NODES)]
+        for event_store in event_stores:
+            closing.callback(event_store.close)
+        yield event_stores
 
 
-def at_once(nodes: list[PostgresBook], act: Act) -> list[Any]:
+def at_once(nodes: list[PostgresEventStore], act: Act) -> list[Any]:
     """What each node's act gave, all begun together."""
     gate = Barrier(len(nodes))
 
@@ -57,12 +57,12 @@ def at_once(nodes: list[PostgresBook], act: Act) -> list[Any]:
 
 def described(job: Job, *tags: str) -> Job:
     for tag in tags:
-        job.amend({"tags": [tag]}, now=NOON, by=by(reason="because"))
+        job.amend({"tags": [tag]}, now=NOON, metadata=metadata(reason="because"))
     return job
 
 
 def test_nodes_that_write_different_streams_share_one_gapless_sound_order(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     groups = [
         [
@@ -72,47 +72,49 @@ def test_nodes_that_write_different_streams_share_one_gapless_sound_order(
         for node in range(NODES)
     ]
 
-    def write(book: PostgresBook, node: int) -> list[GroupOutcome]:
+    def write(event_store: PostgresEventStore, node: int) -> list[AppendOutcome]:
         lots = [groups[node][at : at + 4] for at in range(0, 4 * ROUNDS, 4)]
         return [
-            one for lot in lots for one in book.append(lot, postgres_shelf.mapper, now=NOW + node)
+            one
+            for lot in lots
+            for one in event_store.append(lot, postgres_shelf.mapper, now=NOW + node)
         ]
 
     outcomes = [one for written in at_once(nodes, write) for one in written]
 
     places = [place for one in outcomes if isinstance(one, Committed) for place in one.positions]
-    verdict = verify_book(postgres_shelf.book)
+    verdict = verify_event_store(postgres_shelf.event_store)
     assert sorted(places) == list(range(1, 2 * NODES * 4 * ROUNDS + 1))
     assert (verdict.finding, verdict.verified) == (None, len(places))
 
 
 def test_nodes_that_write_the_same_stream_have_one_winner_for_each_version(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     keep(postgres_shelf, a_job())
 
-    def compete(book: PostgresBook, node: int) -> Counter[str]:
+    def compete(event_store: PostgresEventStore, node: int) -> Counter[str]:
         ended: Counter[str] = Counter()
         while ended["Committed"] < ROUNDS:
-            mine = fold_stream(book, postgres_shelf.mapper, Job.blank(an_id(1)))
+            mine = fold_stream(event_store, postgres_shelf.mapper, Job.blank(an_id(1)))
             group = group_of(postgres_shelf, described(mine, f"{node} {mine.version}"))
-            [outcome] = book.append([group], postgres_shelf.mapper, now=NOW)
+            [outcome] = event_store.append([group], postgres_shelf.mapper, now=NOW)
             ended[type(outcome).__name__] += 1
         return ended
 
     counts = at_once(nodes, compete)
 
-    history = postgres_shelf.book.stream(an_id(1), after=0, upto=None, limit=9999)
+    history = postgres_shelf.event_store.stream(an_id(1), after=0, upto=None, limit=9999)
     assert [item.originator_version for item in history] == list(range(1, NODES * ROUNDS + 2))
     assert sum(ended["Committed"] for ended in counts) == len(history) - 1
-    assert verify_book(postgres_shelf.book).is_sound
+    assert verify_event_store(postgres_shelf.event_store).is_sound
 
 
 def test_of_two_appends_of_one_version_one_is_kept_and_its_neighbours_are_not_disturbed(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     keep(postgres_shelf, a_job())
-    base = fold_stream(postgres_shelf.book, postgres_shelf.mapper, Job.blank(an_id(1)))
+    base = fold_stream(postgres_shelf.event_store, postgres_shelf.mapper, Job.blank(an_id(1)))
     lots = []
     for node in range(NODES):
         mine = Job.blank(an_id(1))
@@ -121,17 +123,18 @@ def test_of_two_appends_of_one_version_one_is_kept_and_its_neighbours_are_not_di
         lots.append([group_of(postgres_shelf, described(mine, f"{node}")), own])
 
     ended = at_once(
-        nodes, lambda book, node: book.append(lots[node], postgres_shelf.mapper, now=NOW)
+        nodes,
+        lambda event_store, node: event_store.append(lots[node], postgres_shelf.mapper, now=NOW),
     )
 
-    assert sorted(type(first).__name__ for first, _ in ended) == ["Committed", "Superseded"]
+    assert sorted(type(first).__name__ for first, _ in ended) == ["Committed", "VersionConflict"]
     assert all(isinstance(second, Committed) for _, second in ended)
-    [lost] = [first for first, _ in ended if isinstance(first, Superseded)]
-    assert lost == Superseded(an_id(1), expected=1, actual=2)
+    [lost] = [first for first, _ in ended if isinstance(first, VersionConflict)]
+    assert lost == VersionConflict(an_id(1), expected=1, actual=2)
 
 
 def test_a_reader_that_follows_the_end_never_sees_a_position_appear_behind_it(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     groups = {
         node: [group_of(postgres_shelf, a_job(number=1000 * node + n)) for n in range(1, 101)]
@@ -139,14 +142,14 @@ def test_a_reader_that_follows_the_end_never_sees_a_position_appear_behind_it(
     }
     seen: list[int] = []
 
-    def write(book: PostgresBook, node: int) -> None:
+    def write(event_store: PostgresEventStore, node: int) -> None:
         for group in groups[node]:
-            book.append([group], postgres_shelf.mapper, now=NOW)
+            event_store.append([group], postgres_shelf.mapper, now=NOW)
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(at_once, nodes, write)
-        while not writing.done() or len(seen) < postgres_shelf.book.tail_position():
-            page = postgres_shelf.book.read(after=seen[-1] if seen else 0, limit=500)
+        while not writing.done() or len(seen) < postgres_shelf.event_store.tail_position():
+            page = postgres_shelf.event_store.read(after=seen[-1] if seen else 0, limit=500)
             seen += [item.id for item in page]
 
     assert seen == list(range(1, 100 * NODES + 1))
@@ -163,7 +166,7 @@ def test_every_node_records_by_the_databases_clock(postgres_dsn: str) -> None:
             append(shelf, group_of(shelf, a_job(number=number)), now=before + skew * SECOND)
         [(after,)] = shelf.meddle(f"SELECT {DATABASE_CLOCK}")
 
-        times = [item.recorded_at for item in shelf.book.read(after=0, limit=9)]
+        times = [item.recorded_at for item in shelf.event_store.read(after=0, limit=9)]
     finally:
         shelf.close()
 
@@ -174,7 +177,7 @@ def test_every_node_records_by_the_databases_clock(postgres_dsn: str) -> None:
 
 
 def test_a_node_that_holds_its_turn_without_a_word_loses_it(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     stuck = nodes[0]._connected()
     stuck.execute("SET idle_in_transaction_session_timeout = '200ms'")
@@ -189,7 +192,7 @@ def test_a_node_that_holds_its_turn_without_a_word_loses_it(
 
 
 def test_an_append_that_never_gets_its_turn_is_refused_and_keeps_nothing(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     nodes[1]._connected().execute("SET lock_timeout = '100ms'")
     group = group_of(postgres_shelf, a_job())
@@ -207,30 +210,30 @@ def test_an_append_that_never_gets_its_turn_is_refused_and_keeps_nothing(
 
 
 def test_leases_and_marks_are_the_same_on_every_node(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresBook]
+    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     lease = LeaseRow("r-1", an_id(1), 17)
     one, two = a_job(number=1), a_job(number=2)
 
-    append(postgres_shelf, group_of(postgres_shelf, one, beside=[lease, Mark("courier", 5)]))
-    seen = (nodes[1].leases().rows, nodes[1].mark("courier"), nodes[1].mark("other"))
+    append(postgres_shelf, group_of(postgres_shelf, one, beside=[lease, Checkpoint("courier", 5)]))
+    seen = (nodes[1].leases().rows, nodes[1].checkpoint("courier"), nodes[1].checkpoint("other"))
     gone = LeaseRow("r-1", an_id(1), None)
-    append(postgres_shelf, group_of(postgres_shelf, two, beside=[gone, Mark("courier", 6)]))
+    append(postgres_shelf, group_of(postgres_shelf, two, beside=[gone, Checkpoint("courier", 6)]))
 
     assert seen == ((lease,), 5, None)
-    assert (nodes[0].leases().rows, nodes[0].mark("courier")) == ((), 6)
+    assert (nodes[0].leases().rows, nodes[0].checkpoint("courier")) == ((), 6)
 
 
 def test_a_slower_node_overwrites_no_newer_head_and_brings_no_dropped_one_back(
-    nodes: list[PostgresBook],
+    nodes: list[PostgresEventStore],
 ) -> None:
     one, gone = an_id(1), an_id(2)
-    nodes[0].save_heads([(one, 7, b"newer"), (gone, 4, None)], position=20)
+    nodes[0].save_snapshots([(one, 7, b"newer"), (gone, 4, None)], position=20)
 
-    nodes[1].save_heads([(one, 5, b"older"), (gone, 3, b"alive")], position=15)
+    nodes[1].save_snapshots([(one, 5, b"older"), (gone, 3, b"alive")], position=15)
 
-    assert list(nodes[1].load_heads()) == [(one, 7, b"newer")]
-    assert nodes[1].heads_position() == 20
+    assert list(nodes[1].load_snapshots()) == [(one, 7, b"newer")]
+    assert nodes[1].snapshots_position() == 20
 
 
 # -- the application's role ----------------------------------------------------------------------
@@ -274,17 +277,19 @@ def test_a_book_works_with_the_applications_role_and_nothing_more(
     postgres_shelf.meddle(f"CREATE ROLE {user} LOGIN IN ROLE {ROLE}")
     dsn = psycopg.conninfo.make_conninfo(postgres_shelf.address.dsn, user=user)
     try:
-        postgres_shelf.book.close()
+        postgres_shelf.event_store.close()
         caplog.clear()
-        postgres_shelf.book = book = PostgresBook(type(postgres_shelf.address)(dsn, user))
+        postgres_shelf.event_store = event_store = PostgresEventStore(
+            type(postgres_shelf.address)(dsn, user)
+        )
         group = group_of(
             postgres_shelf, a_job(description="words"), beside=[LeaseRow("r", an_id(1), 1)]
         )
-        [outcome] = book.append([group], postgres_shelf.mapper, now=NOW)
-        book.save_heads([(an_id(1), 1, b"state")], position=1)
-        found = book.command_at(an_id(1), 1)
+        [outcome] = event_store.append([group], postgres_shelf.mapper, now=NOW)
+        event_store.save_snapshots([(an_id(1), 1, b"state")], position=1)
+        found = event_store.command_at(an_id(1), 1)
     finally:
-        postgres_shelf.book.close()
+        postgres_shelf.event_store.close()
         postgres_shelf.meddle(f"DROP ROLE {user}")
 
     assert (outcome, found is not None, caplog.records) == (Committed((1,)), True, [])

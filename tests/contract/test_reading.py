@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from ledger.domain.metadata import Actor, Origin
+from ledger.domain.metadata import Actor, EventMetadata
 from ledger.store.audit_query import AuditQuery, Order
-from ledger.store.records import Recorded
+from ledger.store.records import StoredEvent
 from tests.contract.shelves import NOW, Shelf, append, group_of, keep
 from tests.support.builders import NOON, a_job, an_id, failed, running, succeeded
 
@@ -22,8 +22,8 @@ CORRELATIONS = ["c-1", None, "c-2", "c-3"]
 SECOND = 1_000_000
 
 
-def origin(number: int) -> Origin:
-    return Origin(
+def origin(number: int) -> EventMetadata:
+    return EventMetadata(
         f"command-{number}",
         ACTORS[number % 3],
         SOURCES[number % 3],
@@ -37,7 +37,7 @@ def full(shelf: Shelf) -> Shelf:
     for number in range(24):
         job = a_job(number=number + 1)
         for step in range(number % 5):
-            job.amend({"tags": [f"t{step}"]}, now=NOON, by=origin(number + step))
+            job.amend({"tags": [f"t{step}"]}, now=NOON, metadata=origin(number + step))
         if number % 2:
             running()(job)
             (succeeded() if number % 3 else failed(failure_class="timeout"))(job)
@@ -45,16 +45,16 @@ def full(shelf: Shelf) -> Shelf:
     return shelf
 
 
-def everything(shelf: Shelf) -> list[Recorded]:
-    return shelf.book.read(after=0, limit=10_000)
+def everything(shelf: Shelf) -> list[StoredEvent]:
+    return shelf.event_store.read(after=0, limit=10_000)
 
 
-def state(item: Recorded) -> dict[str, Any]:
+def state(item: StoredEvent) -> dict[str, Any]:
     decoded: dict[str, Any] = orjson.loads(item.state)
     return decoded
 
 
-def positions(items: list[Recorded]) -> list[int]:
+def positions(items: list[StoredEvent]) -> list[int]:
     return [item.id for item in items]
 
 
@@ -64,51 +64,51 @@ def positions(items: list[Recorded]) -> list[int]:
 def test_pages_put_together_are_the_whole_book(full: Shelf) -> None:
     pages, after = [], 0
 
-    while page := full.book.read(after=after, limit=7):
+    while page := full.event_store.read(after=after, limit=7):
         pages += page
         after = page[-1].id
 
     assert pages == everything(full)
-    assert positions(pages) == list(range(1, full.book.tail_position() + 1))
+    assert positions(pages) == list(range(1, full.event_store.tail_position() + 1))
 
 
 def test_reading_past_the_end_gives_nothing(full: Shelf) -> None:
-    assert full.book.read(after=full.book.tail_position(), limit=5) == []
+    assert full.event_store.read(after=full.event_store.tail_position(), limit=5) == []
 
 
 def test_a_stream_is_read_in_order_between_two_versions(full: Shelf) -> None:
-    whole = full.book.stream(an_id(10), after=0, upto=None, limit=99)
+    whole = full.event_store.stream(an_id(10), after=0, upto=None, limit=99)
 
-    part = full.book.stream(an_id(10), after=1, upto=4, limit=99)
+    part = full.event_store.stream(an_id(10), after=1, upto=4, limit=99)
 
     assert [item.originator_version for item in whole] == list(range(1, 8))
     assert part == whole[1:4]
-    assert full.book.stream(an_id(10), after=0, upto=None, limit=2) == whole[:2]
+    assert full.event_store.stream(an_id(10), after=0, upto=None, limit=2) == whole[:2]
 
 
 def test_an_unknown_stream_is_empty(full: Shelf) -> None:
-    assert full.book.stream(an_id(999), after=0, upto=None, limit=9) == []
+    assert full.event_store.stream(an_id(999), after=0, upto=None, limit=9) == []
 
 
 def test_the_tail_is_the_last_event(full: Shelf) -> None:
     last = everything(full)[-1]
 
-    tail = full.book.tail()
+    tail = full.event_store.tail()
 
     assert (tail.position, tail.chain, tail.recorded_at) == (last.id, last.chain, last.recorded_at)
 
 
 def test_rows_hold_every_column_and_begin_where_they_are_told(full: Shelf) -> None:
-    rows = list(full.book.rows())
+    rows = list(full.event_store.rows())
 
     assert [row.position for row in rows] == positions(everything(full))
     assert [row.state for row in rows] == [item.state for item in everything(full)]
-    assert list(full.book.rows(after=17)) == rows[17:]
+    assert list(full.event_store.rows(after=17)) == rows[17:]
 
 
 # -- filters ------------------------------------------------------------------------------------
 
-Match = Callable[[Recorded], bool]
+Match = Callable[[StoredEvent], bool]
 FILTERS: dict[str, tuple[dict[str, Any], Match]] = {
     "nothing": ({}, lambda _: True),
     "actor": ({"actor": "olga"}, lambda item: state(item)["actor"]["id"] == "olga"),
@@ -162,8 +162,8 @@ def test_a_filter_finds_exactly_what_it_names_page_by_page(
     expected = [item for item in everything(full) if matches(item)]
     query = AuditQuery(**given, order=order, limit=3)
 
-    found: list[Recorded] = []
-    while page := full.book.find(query):
+    found: list[StoredEvent] = []
+    while page := full.event_store.find(query):
         found += page
         query = query.following(page[-1].id)
 
@@ -182,8 +182,8 @@ def test_two_filters_find_what_both_name(full: Shelf, order: Order) -> None:
         ]
         query = AuditQuery(**given, **other, order=order, limit=4)
 
-        found: list[Recorded] = []
-        while page := full.book.find(query):
+        found: list[StoredEvent] = []
+        while page := full.event_store.find(query):
             found += page
             query = query.following(page[-1].id)
 
@@ -199,13 +199,13 @@ def test_pages_miss_nothing_and_repeat_nothing_while_events_arrive(
     before = [item for item in everything(full) if matches(item)]
     query, number = AuditQuery(**given, order=order, limit=3), 100
 
-    found: list[Recorded] = []
-    while page := full.book.find(query):
+    found: list[StoredEvent] = []
+    while page := full.event_store.find(query):
         found += page
         query = query.following(page[-1].id)
         if number < 110:
             job = a_job(number=(number := number + 1))
-            job.amend({"tags": ["late"]}, now=NOON, by=origin(number))
+            job.amend({"tags": ["late"]}, now=NOON, metadata=origin(number))
             keep(full, job, now=NOW + number * SECOND)
 
     after = [item for item in everything(full) if matches(item)]
@@ -214,12 +214,12 @@ def test_pages_miss_nothing_and_repeat_nothing_while_events_arrive(
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_the_cursor_may_be_the_position_of_any_event(full: Shelf, order: Order) -> None:
-    whole = full.book.stream(an_id(10), after=0, upto=None, limit=99)
-    for cursor in range(full.book.tail_position() + 2):
+    whole = full.event_store.stream(an_id(10), after=0, upto=None, limit=99)
+    for cursor in range(full.event_store.tail_position() + 2):
         query = AuditQuery(stream=an_id(10), order=order, cursor=cursor, limit=99)
         beyond = [item for item in whole if (item.id > cursor) == (order == "asc")]
         expected = [item for item in beyond if item.id != cursor]
-        assert full.book.find(query) == (expected if order == "asc" else expected[::-1])
+        assert full.event_store.find(query) == (expected if order == "asc" else expected[::-1])
 
 
 def test_every_filter_but_the_empty_ones_finds_something_and_leaves_something_out(
@@ -252,24 +252,24 @@ def test_the_position_at_an_instant_is_the_last_one_recorded_by_then(
 ) -> None:
     expected = [item.id for item in everything(full) if item.recorded_at <= NOW + offset]
 
-    assert full.book.position_at(NOW + offset) == max(expected, default=0)
+    assert full.event_store.position_at(NOW + offset) == max(expected, default=0)
 
 
 def test_an_empty_book_has_no_position_at_any_instant(shelf: Shelf) -> None:
-    assert shelf.book.position_at(NOW) == 0
+    assert shelf.event_store.position_at(NOW) == 0
 
 
 def test_groups_of_one_append_share_their_instant(shelf: Shelf) -> None:
     append(shelf, *(group_of(shelf, a_job(number=n)) for n in range(1, 6)))
 
-    assert shelf.book.position_at(NOW) == 5
-    assert shelf.book.position_at(NOW - 1) == 0
+    assert shelf.event_store.position_at(NOW) == 5
+    assert shelf.event_store.position_at(NOW - 1) == 0
 
 
 def test_topics_are_counted_between_two_positions(full: Shelf) -> None:
-    recorded = full.book.read(after=10, limit=50)
+    recorded = full.event_store.read(after=10, limit=50)
 
-    counts = full.book.topic_counts(after=10, upto=60)
+    counts = full.event_store.topic_counts(after=10, upto=60)
 
     assert counts == Counter(item.topic for item in recorded)
-    assert full.book.topic_counts(after=60, upto=60) == {}
+    assert full.event_store.topic_counts(after=60, upto=60) == {}

@@ -22,9 +22,9 @@ from projections.models.jobs import model as jobs
 from projections.models.resumes import model as resumes
 from projections.models.resumes import queries as resume_questions
 from projections.models.resumes.queries import ResumeFilter
-from projections.stores.contract import CopyStore
-from projections.stores.postgres import PostgresCopies
-from projections.stores.sqlite import SQLiteCopies
+from projections.stores.contract import ReadModelStore
+from projections.stores.postgres import PostgresReadModelStore
+from projections.stores.sqlite import SQLiteReadModelStore
 from tests.contract.shelves import PostgresShelf
 from tests.oracles import resumes as resume_oracle
 from tests.simulation import laws
@@ -44,21 +44,21 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CopyStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelStore]:
     with ExitStack() as closing:
-        made: CopyStore
+        made: ReadModelStore
         if request.param == "sqlite":
-            made = SQLiteCopies(tmp_path / "copies.db")
+            made = SQLiteReadModelStore(tmp_path / "copies.db")
         else:
             shelf: PostgresShelf = request.getfixturevalue("postgres_shelf")
-            made = PostgresCopies(shelf.address)
-            assert made.office.is_held()
+            made = PostgresReadModelStore(shelf.address)
+            assert made.leader_lock.is_held()
         closing.callback(made.close)
         yield made
 
 
-def grown(world: World, store: CopyStore) -> Runner:
-    kept = Runner(world.ledger.book, world.ledger.mapper, store, (jobs, resumes, gaps))
+def grown(world: World, store: ReadModelStore) -> Runner:
+    kept = Runner(world.ledger.event_store, world.ledger.mapper, store, (jobs, resumes, gaps))
     while kept.run_once():
         pass
     return kept
@@ -71,19 +71,19 @@ def expected(world: World, name: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: -one["position"])
 
 
-def told_resumes(store: CopyStore, **asked: Any) -> list[dict[str, Any]]:
+def told_resumes(store: ReadModelStore, **asked: Any) -> list[dict[str, Any]]:
     with store.reading() as questions:
         return resume_questions.find(questions, ResumeFilter(**{"limit": 1000, **asked}))[0]
 
 
-def told_gaps(store: CopyStore, **asked: Any) -> list[dict[str, Any]]:
+def told_gaps(store: ReadModelStore, **asked: Any) -> list[dict[str, Any]]:
     with store.reading() as questions:
         return gap_questions.find(questions, GapFilter(**{"limit": 1000, **asked}))[0]
 
 
 @pytest.mark.parametrize("page", [1, 7, 2000])
 def test_pages_and_rebuilding_make_no_difference(
-    world: World, store: CopyStore, monkeypatch: pytest.MonkeyPatch, page: int
+    world: World, store: ReadModelStore, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     monkeypatch.setattr(runner, "PAGE", page)
     kept = grown(world, store)
@@ -94,7 +94,7 @@ def test_pages_and_rebuilding_make_no_difference(
 
 
 def test_every_force_resume_is_scored_as_the_raw_events_have_it(
-    world: World, store: CopyStore
+    world: World, store: ReadModelStore
 ) -> None:
     grown(world, store)
 
@@ -104,11 +104,11 @@ def test_every_force_resume_is_scored_as_the_raw_events_have_it(
     assert [{key: one[key] for key in wanted[0]} for one in told] == wanted
     assert len({one["outcome"] for one in told}) >= 4, f"seed {SEED}"
     assert max(one["trip_count"] for one in told) > 1, f"seed {SEED}"
-    probes = {event["topic"] for event in world.ledger.reading.export(AuditQuery())}
+    probes = {event["topic"] for event in world.ledger.queries.export(AuditQuery())}
     assert {"job.circuit_half_opened", "job.circuit_closed"} <= probes, f"seed {SEED}"
 
 
-def test_filters_narrow_and_pages_follow_each_other(world: World, store: CopyStore) -> None:
+def test_filters_narrow_and_pages_follow_each_other(world: World, store: ReadModelStore) -> None:
     grown(world, store)
     whole = told_resumes(store)
     middle = parse_rfc3339(whole[len(whole) // 2]["recorded_at"])
@@ -128,7 +128,7 @@ def test_filters_narrow_and_pages_follow_each_other(world: World, store: CopySto
     assert page + rest == whole
 
 
-def test_the_rates_are_counted_from_the_same_rows(world: World, store: CopyStore) -> None:
+def test_the_rates_are_counted_from_the_same_rows(world: World, store: ReadModelStore) -> None:
     grown(world, store)
     whole = told_resumes(store)
     middle = parse_rfc3339(whole[len(whole) // 2]["recorded_at"])
@@ -156,7 +156,7 @@ def rates_of(part: dict[str, Any]) -> dict[str, Any]:
     return {key: part[key] for key in ("count", "decided_count", "held_count", "rate")}
 
 
-def test_every_missed_slot_is_a_gap_with_its_cause(world: World, store: CopyStore) -> None:
+def test_every_missed_slot_is_a_gap_with_its_cause(world: World, store: ReadModelStore) -> None:
     grown(world, store)
 
     told = told_gaps(store)
@@ -167,7 +167,7 @@ def test_every_missed_slot_is_a_gap_with_its_cause(world: World, store: CopyStor
 
 
 def test_gaps_are_found_by_cause_and_by_the_time_they_reach_into(
-    world: World, store: CopyStore
+    world: World, store: ReadModelStore
 ) -> None:
     grown(world, store)
     whole = told_gaps(store)

@@ -21,9 +21,9 @@ from projections.engine.runner import Runner
 from projections.models.jobs import model as jobs
 from projections.models.storms import model as storms
 from projections.models.storms import queries as storm_questions
-from projections.stores.contract import CopyStore
-from projections.stores.postgres import PostgresCopies
-from projections.stores.sqlite import SQLiteCopies
+from projections.stores.contract import ReadModelStore
+from projections.stores.postgres import PostgresReadModelStore
+from projections.stores.sqlite import SQLiteReadModelStore
 from tests.contract.shelves import PostgresShelf
 from tests.oracles import storms as storm_oracle
 from tests.support.builders import SUCCESS, ManualClock, a_spec, open_ledger
@@ -64,31 +64,31 @@ def run(ledger: Ledger, job_id: UUID, random: Random, *, is_stormy: bool) -> Non
         if random.random() < 0.5:
             ledger.resume(job_id, force=True)
         return
-    claim = run_commands.claim(job_id, ledger.call(), node="node-1", is_late=False)
-    claimed = ledger.ask(claim)
+    claim = run_commands.claim(job_id, ledger.context(), node="node-1", is_late=False)
+    claimed = ledger.execute(claim)
     if claimed is None:
         return
     is_failure = is_stormy and random.random() < 0.8
     outcome = random.choice(FAILURES) if is_failure else SUCCESS
-    ledger.ask(run_commands.report(job_id, claimed.run.run_id, outcome, ledger.call()))
+    ledger.execute(run_commands.report(job_id, claimed.run.run_id, outcome, ledger.context()))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CopyStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelStore]:
     with ExitStack() as closing:
-        made: CopyStore
+        made: ReadModelStore
         if request.param == "sqlite":
-            made = SQLiteCopies(tmp_path / "copies.db")
+            made = SQLiteReadModelStore(tmp_path / "copies.db")
         else:
             shelf: PostgresShelf = request.getfixturevalue("postgres_shelf")
-            made = PostgresCopies(shelf.address)
-            assert made.office.is_held()
+            made = PostgresReadModelStore(shelf.address)
+            assert made.leader_lock.is_held()
         closing.callback(made.close)
         yield made
 
 
-def grown(ledger: Ledger, store: CopyStore) -> Runner:
-    kept = Runner(ledger.book, ledger.mapper, store, (jobs, storms))
+def grown(ledger: Ledger, store: ReadModelStore) -> Runner:
+    kept = Runner(ledger.event_store, ledger.mapper, store, (jobs, storms))
     while kept.run_once():
         pass
     return kept
@@ -96,7 +96,7 @@ def grown(ledger: Ledger, store: CopyStore) -> Runner:
 
 def expected(ledger: Ledger, tmp_path: Path) -> str:
     """The digest of tables that grew event by event on SQLite."""
-    other = SQLiteCopies(tmp_path / "expected.db")
+    other = SQLiteReadModelStore(tmp_path / "expected.db")
     [_, place] = grown(ledger, other).places
     digest = other.digest(place.model, place.generation)
     other.close()
@@ -106,7 +106,7 @@ def expected(ledger: Ledger, tmp_path: Path) -> str:
 @pytest.mark.parametrize("page", [1, 2, 7, 50, 2000])
 def test_pages_and_databases_make_no_difference(
     ledger: Ledger,
-    store: CopyStore,
+    store: ReadModelStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     page: int,
@@ -124,9 +124,9 @@ def test_pages_and_databases_make_no_difference(
 
 
 def test_real_storms_are_what_a_slow_look_at_the_book_finds(
-    ledger: Ledger, store: CopyStore
+    ledger: Ledger, store: ReadModelStore
 ) -> None:
-    facts = ledger.mapper.to_facts(ledger.book.read(after=0, limit=10_000))
+    facts = ledger.mapper.to_recorded_events(ledger.event_store.read(after=0, limit=10_000))
     now = ledger.clock.now()
 
     grown(ledger, store)

@@ -8,25 +8,25 @@ from typing import Any
 import pytest
 
 from ledger.domain.job.job import Job
-from ledger.maintenance.verify import PAGE, verify_book
-from ledger.store.event_store import Book
+from ledger.maintenance.verify import PAGE, verify_event_store
+from ledger.store.event_store import EventStore
 from tests.contract.shelves import Shelf, keep
-from tests.support.builders import NOON, a_job, by
+from tests.support.builders import NOON, a_job, metadata
 
 
 class Watched:
     """A book that notes how many texts it is asked for at a time."""
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, event_store: EventStore) -> None:
+        self._event_store = event_store
         self.asked: list[int] = []
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._book, name)
+        return getattr(self._event_store, name)
 
     def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]:
         self.asked.append(len(ids))
-        return self._book.salted_texts(ids)
+        return self._event_store.salted_texts(ids)
 
 
 def fill(shelf: Shelf, count: int) -> Job:
@@ -39,18 +39,20 @@ def fill(shelf: Shelf, count: int) -> Job:
 
 def describe(job: Job, count: int) -> None:
     for number in range(count):
-        job.amend({"tags": [f"{job.version} {number}"]}, now=NOON, by=by(reason="words"))
+        job.amend(
+            {"tags": [f"{job.version} {number}"]}, now=NOON, metadata=metadata(reason="words")
+        )
 
 
 def test_only_the_texts_of_one_page_are_held_at_a_time(shelf: Shelf) -> None:
     fill(shelf, 3 * PAGE)
-    book = Watched(shelf.book)
+    event_store = Watched(shelf.event_store)
 
-    verdict = verify_book(book)
+    verdict = verify_event_store(event_store)
 
     assert (verdict.is_sound, verdict.verified) == (True, 3 * PAGE)
-    assert sum(book.asked) == 3 * PAGE
-    assert max(book.asked) == PAGE
+    assert sum(event_store.asked) == 3 * PAGE
+    assert max(event_store.asked) == PAGE
 
 
 def test_a_book_that_grows_meanwhile_is_sound(shelf: Shelf) -> None:
@@ -63,7 +65,7 @@ def test_a_book_that_grows_meanwhile_is_sound(shelf: Shelf) -> None:
             describe(job, PAGE)
             keep(shelf, job)
 
-    verdict = verify_book(shelf.book, grow)
+    verdict = verify_event_store(shelf.event_store, grow)
 
     assert verdict.is_sound
     assert told[0] == (PAGE, 3 * PAGE)
@@ -77,11 +79,11 @@ def test_what_stands_before_an_unreadable_row_is_verified(shelf: Shelf) -> None:
     if shelf.is_typed:
         pytest.skip(UNTYPED)
     fill(shelf, PAGE + 9)
-    before = verify_book(shelf.book)
+    before = verify_event_store(shelf.event_store)
     shelf.disarm()
     shelf.meddle("UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE position = ?", (PAGE + 5,))
 
-    verdict = verify_book(shelf.book)
+    verdict = verify_event_store(shelf.event_store)
 
     assert before.is_sound
     assert verdict.finding is not None
@@ -98,7 +100,7 @@ def test_a_changed_text_before_an_unreadable_row_is_what_is_named(shelf: Shelf) 
     shelf.meddle("UPDATE texts SET body = x'00' WHERE id = ?", (third,))
     shelf.meddle("UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE position = 5")
 
-    finding = verify_book(shelf.book).finding
+    finding = verify_event_store(shelf.event_store).finding
 
     assert finding is not None
     assert (finding.position, finding.problem) == (3, "one of its texts was changed")
@@ -108,7 +110,7 @@ def test_a_text_that_is_gone_is_found_at_the_event_that_names_it(shelf: Shelf) -
     fill(shelf, 9)
     shelf.meddle("DELETE FROM texts")
 
-    finding = verify_book(shelf.book).finding
+    finding = verify_event_store(shelf.event_store).finding
 
     assert finding is not None
     assert (finding.position, finding.problem.split(",")[0]) == (1, "one of its texts is gone")

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 
 from api.demo.waiting import wait_for
-from ledger.store.instrumentation import Unwatched
-from ledger.store.records import Pool
+from ledger.store.instrumentation import NoInstrumentation
+from ledger.store.records import PoolStats
 from tests.contract.shelves import PostgresShelf, keep
 from tests.support.builders import a_job
 
@@ -23,7 +23,7 @@ _WAITING = (
 )
 
 
-class Heard(Unwatched):
+class Heard(NoInstrumentation):
     """What was heard of waiting."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ def test_an_append_tells_how_long_another_node_kept_it_waiting(
     postgres_shelf: PostgresShelf,
 ) -> None:
     shelf, heard = postgres_shelf, Heard()
-    shelf.book.watch = heard
+    shelf.event_store.instrumentation = heard
 
     def is_waiting() -> bool:
         [(count,)] = shelf.meddle(_WAITING, [shelf.address.schema])
@@ -62,13 +62,13 @@ def test_an_append_tells_how_long_another_node_kept_it_waiting(
 
 
 def test_the_pool_tells_how_it_is_used(postgres_shelf: PostgresShelf) -> None:
-    book = postgres_shelf.another_book()
-    book.tail()
+    event_store = postgres_shelf.another_event_store()
+    event_store.tail()
 
-    with book.server.reading():
-        used = book.pool()
-    book.close()
+    with event_store.server.reading():
+        used = event_store.pool_stats()
+    event_store.close()
 
     assert used.connections > used.idle
     assert used.waiting == 0
-    assert book.pool() == Pool()
+    assert event_store.pool_stats() == PoolStats()

@@ -246,11 +246,13 @@ def topology(database: TestServer, tmp_path_factory: pytest.TempPathFactory) -> 
         yield started
 
 
-def ask(topology: Topology, method: str, path: str, *, by: str, **body: Any) -> dict[str, Any]:
+def ask(
+    topology: Topology, method: str, path: str, *, metadata: str, **body: Any
+) -> dict[str, Any]:
     """One request to one node, as the admin."""
     answer = httpx.request(
         method,
-        topology.url(by) + path,
+        topology.url(metadata) + path,
         json=body or None,
         headers={"Authorization": f"Bearer {topology.admin_token}"},
         timeout=LIMIT_SECONDS,
@@ -263,14 +265,14 @@ def ask(topology: Topology, method: str, path: str, *, by: str, **body: Any) -> 
 
 def schedule(topology: Topology, name: str) -> str:
     job = a_spec(name=name, schedule={"kind": "every", "interval_seconds": 1})
-    job_id: str = ask(topology, "POST", "/v1/jobs", by="api-1", **job)["job"]["id"]
+    job_id: str = ask(topology, "POST", "/v1/jobs", metadata="api-1", **job)["job"]["id"]
     return job_id
 
 
 def nodes_that_ran(topology: Topology, job_id: str) -> set[str]:
     """Which nodes ran a job, as the other API node tells it."""
     path = f"/v1/events?topic=job.run_started&job={job_id}&limit=200"
-    events = ask(topology, "GET", path, by="api-2")["events"]
+    events = ask(topology, "GET", path, metadata="api-2")["events"]
     return {event["data"]["node"] for event in events}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ledger.domain.job import outcomes, runs
-from ledger.domain.job.job import Job, Revival
+from ledger.domain.job.job import Job, ResumeOptions
 from ledger.domain.job.pauses import end_pause
 from ledger.errors import LedgerError
 from tests.support.builders import (
@@ -22,10 +22,10 @@ from tests.support.builders import (
     ONCE,
     SUCCESS,
     a_job,
-    by,
     clone,
     deleted,
     events_of,
+    metadata,
     paused,
     requested,
     running,
@@ -44,15 +44,15 @@ Change = Callable[[Job], object]
 
 
 def amend(job: Job) -> object:
-    return job.amend({"description": "new"}, now=LATER, by=by())
+    return job.amend({"description": "new"}, now=LATER, metadata=metadata())
 
 
 def pause(job: Job, until: datetime | None = None) -> object:
-    return job.pause(until, now=LATER, by=by())
+    return job.pause(until, now=LATER, metadata=metadata())
 
 
 def resume(job: Job, **how: object) -> object:
-    return job.resume(Revival(**how), now=LATER, by=by())  # type: ignore[arg-type]  # its own fields
+    return job.resume(ResumeOptions(**how), now=LATER, metadata=metadata())  # type: ignore[arg-type]  # its own fields
 
 
 COMMANDS: dict[str, Change] = {
@@ -61,10 +61,12 @@ COMMANDS: dict[str, Change] = {
     "pause with a new `until`": lambda job: pause(job, LATER + HOUR),
     "resume": resume,
     "resume with force": lambda job: resume(job, force=True),
-    "run": lambda job: job.request_run(now=LATER, by=by()),
-    "due": lambda job: runs.start_due(job, runs.Claim("node"), now=LATER, by=by()) is not None,
-    "`until` has come": lambda job: end_pause(job, now=LATER, by=by()),
-    "delete": lambda job: job.delete(now=LATER, by=by()),
+    "run": lambda job: job.request_run(now=LATER, metadata=metadata()),
+    "due": lambda job: (
+        runs.start_due(job, runs.Claim("node"), now=LATER, metadata=metadata()) is not None
+    ),
+    "`until` has come": lambda job: end_pause(job, now=LATER, metadata=metadata()),
+    "delete": lambda job: job.delete(now=LATER, metadata=metadata()),
 }
 
 
@@ -74,16 +76,16 @@ def report(job: Job, end: Callable[[Job, str], None]) -> None:
 
 REPORTS: dict[str, Change] = {
     "it succeeded": lambda job: report(
-        job, lambda j, run: outcomes.succeed(j, run, SUCCESS, now=LATER, by=by())
+        job, lambda j, run: outcomes.succeed(j, run, SUCCESS, now=LATER, metadata=metadata())
     ),
     "it failed": lambda job: report(
-        job, lambda j, run: outcomes.fail(j, run, FAILURE, now=LATER, by=by())
+        job, lambda j, run: outcomes.fail(j, run, FAILURE, now=LATER, metadata=metadata())
     ),
     "it was lost": lambda job: report(
-        job, lambda j, run: outcomes.lose(j, run, "lease_expired", now=LATER, by=by())
+        job, lambda j, run: outcomes.lose(j, run, "lease_expired", now=LATER, metadata=metadata())
     ),
     "nothing was executed": lambda job: report(
-        job, lambda j, run: outcomes.block(j, run, "no", now=LATER, by=by())
+        job, lambda j, run: outcomes.block(j, run, "no", now=LATER, metadata=metadata())
     ),
 }
 """Over a job that trips at its second error or loss and has none."""
@@ -116,13 +118,13 @@ def with_a_run(state: str) -> Job | None:
     job = a_job(running(), policy=POLICY)
     match state:
         case "paused":
-            job.pause(None, now=LATER, by=by())
+            job.pause(None, now=LATER, metadata=metadata())
         case "failed":
             return None
         case "completed":
             return None
         case "deleted":
-            job.delete(now=LATER, by=by())
+            job.delete(now=LATER, metadata=metadata())
     return job
 
 
@@ -176,7 +178,9 @@ SPECIAL: dict[str, Special] = {
     "its probe fails": Special(a_probe(), REPORTS["it failed"]),
     "late slots that are not caught up": Special(
         a_job(policy={"catch_up": "none"}, schedule={"kind": "cron", "expr": "* * * * *"}),
-        lambda job: runs.start_due(job, runs.Claim("n", is_late=True), now=LATER, by=by()),
+        lambda job: runs.start_due(
+            job, runs.Claim("n", is_late=True), now=LATER, metadata=metadata()
+        ),
     ),
     "a report of a run that is not the open one": Special(a_job(), REPORTS["it succeeded"]),
 }

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from ledger import Ledger
-from ledger.application.snapshots import freeze
+from ledger.application.snapshots import dump_job
 from ledger.errors import LedgerError, OutcomeUnknown, Unavailable
-from ledger.maintenance.verify import verify_book
-from ledger.store.records import Fact
+from ledger.maintenance.verify import verify_event_store
+from ledger.store.records import RecordedEvent
 from tests.support.builders import a_spec
 
 PAGE = 10**6
@@ -91,20 +91,20 @@ def require_truth(ledger: Ledger, askers: Sequence[Asker]) -> None:
     assert kept <= {fact.stream for fact in facts}
     assert not refused & set(names)
     assert names.total() - len(kept) <= len(unknown)
-    assert verify_book(ledger.book).is_sound
+    assert verify_event_store(ledger.event_store).is_sound
 
 
-def require_heads_are_folds(ledger: Ledger) -> None:
+def require_cached_jobs_are_folds(ledger: Ledger) -> None:
     """What the ledger remembers of its jobs is what the book says of them. It is looked at in the
     writer's thread, where no job moves meanwhile.
     """
-    heads = ledger.ask(
-        lambda _: [(job.id, job.version, freeze(job)) for job in ledger.heads.snapshot()]
+    job_cache = ledger.execute(
+        lambda _: [(job.id, job.version, dump_job(job)) for job in ledger.job_cache.snapshot()]
     )
-    for job_id, version, frozen in heads:
-        assert frozen == freeze(ledger.fold(job_id, upto=version))
+    for job_id, version, frozen in job_cache:
+        assert frozen == dump_job(ledger.fold(job_id, upto=version))
 
 
-def facts_of(ledger: Ledger) -> list[Fact]:
+def facts_of(ledger: Ledger) -> list[RecordedEvent]:
     """Everything in the book."""
-    return list(ledger.mapper.to_facts(ledger.book.read(after=0, limit=PAGE)))
+    return list(ledger.mapper.to_recorded_events(ledger.event_store.read(after=0, limit=PAGE)))

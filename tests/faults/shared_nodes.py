@@ -11,7 +11,7 @@ from pathlib import Path
 from api.bootstrap import open_server_parts
 from api.demo.waiting import wait_for
 from api.settings import load_settings
-from projections.engine.elected import SharedFollower
+from projections.engine.elected import ElectedRunner
 from tests.api.harness import Api
 from tests.support.builders import ManualClock, a_spec
 
@@ -28,7 +28,7 @@ def a_node(dsn: str, folder: Path) -> Iterator[Api]:
     with ExitStack() as closing:
         parts = open_server_parts(settings)
         closing.callback(parts.close, 0)
-        parts.copies.patience_seconds = PATIENCE_SECONDS
+        parts.read_models.patience_seconds = PATIENCE_SECONDS
         parts.start()
         api = Api(parts, ManualClock(), folder)
         closing.callback(api.close)
@@ -37,7 +37,7 @@ def a_node(dsn: str, folder: Path) -> Iterator[Api]:
 
 def status_of_readiness(node: Api) -> int:
     """What `/readyz` answers."""
-    return node.get("/readyz", by=None).status_code
+    return node.get("/readyz", metadata=None).status_code
 
 
 def wait_until_unready(node: Api) -> None:
@@ -49,7 +49,7 @@ def wait_until_ready(node: Api) -> None:
     """Until `/readyz` says that commands are answered, and nothing is wrong."""
 
     def is_ready() -> bool:
-        answer = node.get("/readyz", by=None)
+        answer = node.get("/readyz", metadata=None)
         return answer.status_code == 200 and answer.json()["status"] == "ready"
 
     wait_for("An answer ready", is_ready, seconds=PATIENCE_SECONDS)
@@ -62,15 +62,15 @@ def require_everything_goes_on(node: Api, name: str) -> None:
     node.ledger.run(job_id)
     has_run = "job.run_succeeded"
     wait_for("A run", lambda: has_run in node.topics(str(job_id)), seconds=PATIENCE_SECONDS)
-    node.parts.copies.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
-    assert node.parts.copies.job(job_id)["name"] == name
-    follower = node.parts.copies._follower
-    assert isinstance(follower, SharedFollower)
+    node.parts.read_models.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
+    assert node.parts.read_models.job(job_id)["name"] == name
+    follower = node.parts.read_models._follower
+    assert isinstance(follower, ElectedRunner)
     assert follower.problem is None
     assert node.parts.dispatcher is not None
     assert node.parts.dispatcher.nodes.may_claim()
-    assert node.parts.courier is not None
-    assert node.parts.courier._thread.is_alive()
+    assert node.parts.notifier is not None
+    assert node.parts.notifier._thread.is_alive()
 
 
 def require_unavailable(node: Api, name: str) -> None:

@@ -88,7 +88,7 @@ def test_a_node_without_a_connection_says_so_and_goes_on_when_there_are_some(
 
 @pytest.mark.slow
 def test_readers_that_are_all_taken_make_no_wrong_answer(node: Api) -> None:
-    server = node.ledger.book.server  # type: ignore[attr-defined]
+    server = node.ledger.event_store.server  # type: ignore[attr-defined]
     with ExitStack() as held:
         for _ in range(READERS):
             held.enter_context(server.reading())
@@ -113,5 +113,5 @@ def test_a_turn_that_never_comes_is_told_and_nothing_is_kept(node: Api, dsn: str
         wait_until_unready(node)
 
     require_everything_goes_on(node, "after")
-    names = {job.name for job in node.ledger.heads.jobs.values()}
+    names = {job.name for job in node.ledger.job_cache.jobs.values()}
     assert names == {"running", "before", "after"}

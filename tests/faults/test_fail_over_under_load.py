@@ -10,9 +10,15 @@ from signal import SIGQUIT
 import pytest
 
 from api.demo.waiting import wait_for
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import migrate
-from tests.faults.askers import Asker, asking, more_kept, require_heads_are_folds, require_truth
+from tests.faults.askers import (
+    Asker,
+    asking,
+    more_kept,
+    require_cached_jobs_are_folds,
+    require_truth,
+)
 from tests.faults.shared_nodes import (
     PATIENCE_SECONDS,
     RUNNING,
@@ -32,7 +38,7 @@ def test_nodes_follow_to_the_standby_and_nothing_that_was_answered_is_lost(
 ) -> None:
     with a_pair() as (primary, standby):
         address = address_of(primary, standby)
-        migrate(Address(address), new_id=an_id(1))
+        migrate(PostgresDsn(address), new_id=an_id(1))
         with a_node(address, tmp_path / "one") as node:
             node.ledger.schedule(a_spec(name="running", **RUNNING))
             askers = [Asker(node.ledger, number) for number in range(ASKERS)]
@@ -45,4 +51,4 @@ def test_nodes_follow_to_the_standby_and_nothing_that_was_answered_is_lost(
 
             require_everything_goes_on(node, "after all")
             require_truth(node.ledger, askers)
-            require_heads_are_folds(node.ledger)
+            require_cached_jobs_are_folds(node.ledger)

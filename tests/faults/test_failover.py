@@ -10,8 +10,8 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.errors import Unavailable
-from ledger.maintenance.verify import verify_book
-from ledger.store.postgres.dsn import Address
+from ledger.maintenance.verify import verify_event_store
+from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import migrate
 from tests.faults.standby import a_pair, address_of, promote
 from tests.support.builders import a_spec, an_id
@@ -31,7 +31,7 @@ def keeps(ledger: Ledger, name: str) -> UUID | None:
 def test_a_node_goes_over_to_the_standby_and_nothing_answered_is_lost() -> None:
     with a_pair() as (primary, standby):
         address = address_of(primary, standby)
-        migrate(Address(address), new_id=an_id(1))
+        migrate(PostgresDsn(address), new_id=an_id(1))
         with Ledger.open(address) as ledger:
             answered = {ledger.schedule(a_spec(name=f"job {n}")).job_id for n in range(50)}
 
@@ -41,7 +41,7 @@ def test_a_node_goes_over_to_the_standby_and_nothing_answered_is_lost() -> None:
             promote(standby)
             wait_for("a command", lambda: keeps(ledger, "after all"), seconds=PATIENCE_SECONDS)
 
-            kept = {item.originator_id for item in ledger.book.read(after=0, limit=1000)}
+            kept = {item.originator_id for item in ledger.event_store.read(after=0, limit=1000)}
             assert answered <= kept
-            assert len([job for job in ledger.heads.snapshot() if job.name == "after all"]) == 1
-            assert verify_book(ledger.book).is_sound
+            assert len([job for job in ledger.job_cache.snapshot() if job.name == "after all"]) == 1
+            assert verify_event_store(ledger.event_store).is_sound

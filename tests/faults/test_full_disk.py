@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from api.demo.waiting import wait_for
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from tests.api.harness import Api
 from tests.contract.shelves import own_name
-from tests.faults.askers import facts_of, require_heads_are_folds
+from tests.faults.askers import facts_of, require_cached_jobs_are_folds
 from tests.faults.full_disk import SmallDisk, a_small_disk, may_mount
 from tests.faults.shared_nodes import (
     PATIENCE_SECONDS,
@@ -97,9 +97,9 @@ def fill_again_and_again(node: Api, disk: SmallDisk, limits: int) -> None:
     names = [fact.data["name"] for fact in facts_of(node.ledger) if fact.topic == "job.scheduled"]
     print(f"{limits} times full, {len(kept)} jobs kept")
     assert Counter(names) == Counter(kept)
-    assert verify_book(node.ledger.book).is_sound
+    assert verify_event_store(node.ledger.event_store).is_sound
     require_everything_goes_on(node, "after all")
-    require_heads_are_folds(node.ledger)
+    require_cached_jobs_are_folds(node.ledger)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ import pytest
 from ledger import Ledger
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.store.audit_query import AuditQuery
-from projections.read_models import Copies
+from projections.read_models import ReadModels
 from tests.faults.victim import THREADS, Work
 from tests.simulation import laws
 
@@ -67,7 +67,7 @@ class Death:
     count: int
 
     @classmethod
-    def by(cls, chance: Random) -> Death:
+    def metadata(cls, chance: Random) -> Death:
         if chance.random() < 0.25:
             return cls("launched", chance.randrange(1, 9))
         return cls(None, chance.choice((1, 2, chance.randrange(3, 60), chance.randrange(60, 4000))))
@@ -93,20 +93,20 @@ def live_and_die(folder: Path, seed: str, death: Death, told: Told) -> None:
 def check(folder: Path, told: Told) -> None:
     """Open what was left behind, sweep, and compare it with what was told."""
     with Ledger.open(folder) as ledger:
-        left_open = dict(ledger.heads.open_runs())
+        left_open = dict(ledger.job_cache.open_runs())
         dispatcher = Dispatcher(ledger, Work(Random(0)), concurrency=0)
 
         dispatcher.run_once()
 
-        assert ledger.heads.open_runs() == []
+        assert ledger.job_cache.open_runs() == []
         by_job = laws.histories(ledger)
         check_answers(ledger, told)
         check_wholeness(ledger, told)
         check_runs(by_job, {run.run_id for run in left_open.values()}, told)
-        laws.check_book(ledger)
-        copies = Copies.open(ledger, folder / "projections.db")
-        laws.check_copies(ledger, copies, [UUID(job_id) for job_id in by_job])
-        copies.close()
+        laws.check_event_store(ledger)
+        read_models = ReadModels.open(ledger, folder / "projections.db")
+        laws.check_read_models(ledger, read_models, [UUID(job_id) for job_id in by_job])
+        read_models.close()
 
 
 def check_answers(ledger: Ledger, told: Told) -> None:
@@ -114,8 +114,8 @@ def check_answers(ledger: Ledger, told: Told) -> None:
     for command_id, answer in told.answers.items():
         if not answer["changed"]:
             continue
-        kept = ledger.book.command_at(UUID(answer["job_id"]), answer["version"])
-        [last] = ledger.book.read(after=answer["position"] - 1, limit=1)
+        kept = ledger.event_store.command_at(UUID(answer["job_id"]), answer["version"])
+        [last] = ledger.event_store.read(after=answer["position"] - 1, limit=1)
         assert kept is not None, answer
         assert orjson.loads(kept)["command_id"] == command_id
         assert orjson.loads(last.state)["command_id"] == command_id
@@ -124,7 +124,7 @@ def check_answers(ledger: Ledger, told: Told) -> None:
 def check_wholeness(ledger: Ledger, told: Told) -> None:
     """D2: whole or absent, tried at all, and nothing of what was refused or changed nothing."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for event in ledger.reading.export(AuditQuery(source="library")):
+    for event in ledger.queries.export(AuditQuery(source="library")):
         groups[event["command_id"]].append(event["topic"])
     for command_id, topics in groups.items():
         assert topics in WHOLE[told.kinds[command_id]]
@@ -154,7 +154,7 @@ def check_runs(by_job: dict[str, list[dict[str, Any]]], left_open: set[str], tol
 def kill_again_and_again(tmp_path: Path, kills: int, seed: int) -> Told:
     print(f"seed {seed}, {kills} kills")
     chance, told = Random(seed), Told()
-    deaths = [Death.by(chance) for _ in range(kills)]
+    deaths = [Death.metadata(chance) for _ in range(kills)]
     for number, death in enumerate(deaths):
         live_and_die(tmp_path / "data", f"{seed}/{number}", death, told)
         check(tmp_path / "data", told)

@@ -11,7 +11,7 @@ from pytest import raises
 
 from ledger.errors import Unavailable
 from ledger.store.postgres.connections import PostgresServer
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 from tests.faults.proxy import Proxy, a_proxy
 
 QUESTIONS = 5
@@ -35,7 +35,7 @@ def ask(server: PostgresServer) -> int:
 def test_the_first_question_after_a_long_outage_is_answered(
     proxy: Proxy, postgres_dsns: tuple[str, str]
 ) -> None:
-    server = PostgresServer(Address(proxy.leading_to(postgres_dsns[1])))
+    server = PostgresServer(PostgresDsn(proxy.leading_to(postgres_dsns[1])))
     server.open_pool()
     with closing(server):
         assert ask(server) == 1

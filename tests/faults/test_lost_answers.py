@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.api.harness import Api
 from tests.contract.shelves import own_name
-from tests.faults.askers import facts_of, require_heads_are_folds
+from tests.faults.askers import facts_of, require_cached_jobs_are_folds
 from tests.faults.proxy import COMMITTED, Proxy, a_proxy
 from tests.faults.shared_nodes import (
     RUNNING,
@@ -75,7 +75,7 @@ def lose_answers(node: Api, proxy: Proxy, count: int, *, nth: int) -> None:
     print(f"{proxy.dropped_count} answers lost, {len(told)} jobs")
     assert Counter(kept) == Counter(told.keys())
     require_everything_goes_on(node, "after all")
-    require_heads_are_folds(node.ledger)
+    require_cached_jobs_are_folds(node.ledger)
 
 
 @pytest.mark.slow
@@ -108,4 +108,4 @@ def test_a_node_cut_off_says_so_and_goes_on_when_the_road_is_back(
     proxy.heal()
 
     require_everything_goes_on(node, "after")
-    require_heads_are_folds(node.ledger)
+    require_cached_jobs_are_folds(node.ledger)

@@ -15,7 +15,13 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from tests.contract.shelves import PostgresShelf, own_name
-from tests.faults.askers import Asker, asking, more_kept, require_heads_are_folds, require_truth
+from tests.faults.askers import (
+    Asker,
+    asking,
+    more_kept,
+    require_cached_jobs_are_folds,
+    require_truth,
+)
 from tests.faults.shared_nodes import PATIENCE_SECONDS, RUNNING, a_node, require_everything_goes_on
 from tests.support.builders import SeededChance, a_spec
 from tests.support.databases import a_database
@@ -73,7 +79,7 @@ def test_killed_backends_lose_nothing_double_nothing_and_conflict_with_nobody(
     require_truth(nodes[0], askers)
     for ledger in nodes:
         ledger.schedule(a_spec(name=f"after all {id(ledger)}"))
-        require_heads_are_folds(ledger)
+        require_cached_jobs_are_folds(ledger)
 
 
 @pytest.mark.slow
@@ -94,4 +100,4 @@ def test_a_node_whose_backends_are_all_killed_again_and_again_goes_on_by_itself(
 
         require_everything_goes_on(node, "after all")
         require_truth(node.ledger, askers)
-        require_heads_are_folds(node.ledger)
+        require_cached_jobs_are_folds(node.ledger)

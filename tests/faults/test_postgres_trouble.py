@@ -11,7 +11,7 @@ import pytest
 from pytest import raises
 
 from ledger.errors import StorageFull, Unavailable
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from ledger.store.event_store import AppendUnknown
 from ledger.store.records import Committed
 from tests.contract.shelves import PostgresShelf, append, group_of, keep, own_name
@@ -60,9 +60,9 @@ def test_what_goes_wrong_is_told_as_what_it_is_and_the_next_append_works(
         append(postgres_shelf, group)
 
     mend_inserts(postgres_shelf)
-    assert postgres_shelf.book.command_at(group.drafts[0].stream, 1) is None
+    assert postgres_shelf.event_store.command_at(group.events[0].stream, 1) is None
     assert append(postgres_shelf, group) == [Committed((2,))]
-    assert verify_book(postgres_shelf.book).is_sound
+    assert verify_event_store(postgres_shelf.event_store).is_sound
 
 
 def test_death_at_the_commit_is_unknown_with_the_outcomes_it_would_have_had(
@@ -87,7 +87,7 @@ def test_a_connection_that_died_while_idle_costs_no_append(postgres_shelf: Postg
     outcomes = append(postgres_shelf, group)
 
     assert (len(gone) >= 1, outcomes) == (True, [Committed((1,))])
-    assert postgres_shelf.book.tail_position() == 1
+    assert postgres_shelf.event_store.tail_position() == 1
 
 
 @pytest.fixture
@@ -110,10 +110,10 @@ def test_a_book_goes_on_by_itself_when_its_server_is_back(
     with raises(Unavailable):
         append(shelf, group)
     with raises(Unavailable):
-        shelf.book.tail_position()
+        shelf.event_store.tail_position()
     own_server.start()
 
     assert append(shelf, group) == [Committed((2,))]
-    assert [item.id for item in shelf.book.read(after=0, limit=9)] == [1, 2]
-    assert verify_book(shelf.book).is_sound
+    assert [item.id for item in shelf.event_store.read(after=0, limit=9)] == [1, 2]
+    assert verify_event_store(shelf.event_store).is_sound
     shelf.abandon()

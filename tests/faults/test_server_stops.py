@@ -12,7 +12,13 @@ import pytest
 
 from api.demo.waiting import wait_for
 from tests.contract.shelves import own_name
-from tests.faults.askers import Asker, asking, more_kept, require_heads_are_folds, require_truth
+from tests.faults.askers import (
+    Asker,
+    asking,
+    more_kept,
+    require_cached_jobs_are_folds,
+    require_truth,
+)
 from tests.faults.shared_nodes import (
     PATIENCE_SECONDS,
     RUNNING,
@@ -51,7 +57,7 @@ def stop_under_load(server: TestServer, folder: Path, signal: int, stops: int) -
 
         require_everything_goes_on(node, "after all")
         require_truth(node.ledger, askers)
-        require_heads_are_folds(node.ledger)
+        require_cached_jobs_are_folds(node.ledger)
 
 
 @pytest.mark.slow
@@ -85,5 +91,5 @@ def test_while_the_server_is_away_commands_are_answered_503_and_readiness_says_s
         own_server.start()
 
         require_everything_goes_on(node, "after")
-        names = {job.name for job in node.ledger.heads.jobs.values()}
+        names = {job.name for job in node.ledger.job_cache.jobs.values()}
     assert names == {"before", "after"}

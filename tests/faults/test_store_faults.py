@@ -14,8 +14,8 @@ from pytest import raises
 
 from ledger import Ledger
 from ledger.errors import LedgerError, StorageFull
-from ledger.maintenance.verify import verify_book
-from ledger.store.sqlite.store import SQLiteBook
+from ledger.maintenance.verify import verify_event_store
+from ledger.store.sqlite.store import SQLiteEventStore
 from tests.simulation import laws
 from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
 
@@ -77,10 +77,10 @@ class FailingConnection:
 
 def failing(ledger: Ledger) -> FailingConnection:
     """Put a failing connection where the writer's was."""
-    book = ledger.book
-    assert isinstance(book, SQLiteBook)
-    connection = FailingConnection(book._writer)
-    book._writer = connection  # type: ignore[assignment]
+    event_store = ledger.event_store
+    assert isinstance(event_store, SQLiteEventStore)
+    connection = FailingConnection(event_store._writer)
+    event_store._writer = connection  # type: ignore[assignment]
     return connection
 
 
@@ -97,13 +97,13 @@ def test_a_failure_at_any_call_of_the_database_is_answered_truly(
             job_id = ledger.schedule(a_spec(name=f"job {number}")).job_id
             if status == "paused":
                 ledger.pause(job_id)
-            before = ledger.book.tail_position()
+            before = ledger.event_store.tail_position()
             connection.arm(number, after=after, goes_on=goes_on)
 
             answer = attempt(give, ledger, job_id)
 
             connection.heal()
-            kept = ledger.book.tail_position() > before
+            kept = ledger.event_store.tail_position() > before
             assert kept or isinstance(answer, LedgerError), f"call {number}: promised, not kept"
             assert_goes_on(ledger, number)
 
@@ -118,9 +118,9 @@ def attempt(give: Give, ledger: Ledger, job_id: UUID) -> Any:
 
 def assert_goes_on(ledger: Ledger, number: int) -> None:
     """The ledger is whole, and works."""
-    assert verify_book(ledger.book).is_sound
+    assert verify_event_store(ledger.event_store).is_sound
     assert ledger.schedule(a_spec(name=f"after {number}")).changed
-    laws.check_book(ledger)
+    laws.check_event_store(ledger)
     for events in laws.histories(ledger).values():
         assert [event["topic"] for event in events].count("job.scheduled") == 1
 
@@ -130,10 +130,10 @@ def assert_goes_on(ledger: Ledger, number: int) -> None:
 
 def limit_pages(ledger: Ledger, more: int) -> None:
     """Let the book's file grow by so many pages and no further, as a full disk would."""
-    book = ledger.book
-    assert isinstance(book, SQLiteBook)
-    count = book._writer.execute("PRAGMA page_count").fetchone()[0]
-    book._writer.execute(f"PRAGMA max_page_count={count + more}")
+    event_store = ledger.event_store
+    assert isinstance(event_store, SQLiteEventStore)
+    count = event_store._writer.execute("PRAGMA page_count").fetchone()[0]
+    event_store._writer.execute(f"PRAGMA max_page_count={count + more}")
 
 
 def fill(ledger: Ledger, answered: list[UUID]) -> None:
@@ -154,8 +154,8 @@ def test_a_full_disk_is_told_and_what_was_answered_is_kept(tmp_path: Path, room:
 
         names = [job["name"] for job in map(ledger.job, answered)]
         assert names == [f"{number}" for number in range(len(answered))]
-        assert ledger.book.tail_position() == 2 * len(answered)
-        laws.check_book(ledger)
+        assert ledger.event_store.tail_position() == 2 * len(answered)
+        laws.check_event_store(ledger)
 
 
 def test_when_there_is_room_again_it_goes_on_by_itself(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_when_there_is_room_again_it_goes_on_by_itself(tmp_path: Path) -> None:
         limit_pages(ledger, 1000)
 
         assert ledger.amend(job_id, {"task": "x" * 30_000}).changed
-        laws.check_book(ledger)
+        laws.check_event_store(ledger)
 
 
 def test_a_full_disk_refuses_what_needs_room_and_answers_what_needs_none(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ def test_a_ledger_closes_and_opens_although_its_heads_find_no_room(tmp_path: Pat
     ledger.close()
 
     with open_ledger(tmp_path, seed=1) as ledger:
-        assert {job.id for job in ledger.heads.snapshot()} == set(ids)
-        laws.check_book(ledger)
+        assert {job.id for job in ledger.job_cache.snapshot()} == set(ids)
+        laws.check_event_store(ledger)
 
 
 # -- heads --------------------------------------------------------------------------------------
@@ -208,12 +208,12 @@ def test_a_ledger_killed_between_lots_of_saved_heads_opens_again(tmp_path: Path)
     ledger = open_ledger(tmp_path, seed=1)
     ledger.delete(ids[0])
     ledger.amend(ids[1], {"tags": ["x"]})
-    ledger.book.save_heads([(ids[0], 2, None)], position=None)
+    ledger.event_store.save_snapshots([(ids[0], 2, None)], position=None)
     abandon(ledger)
 
     with open_ledger(tmp_path, seed=2) as ledger:
-        assert {job.id for job in ledger.heads.snapshot()} == set(ids[1:])
-        laws.check_book(ledger)
+        assert {job.id for job in ledger.job_cache.snapshot()} == set(ids[1:])
+        laws.check_event_store(ledger)
 
 
 def test_a_ledger_killed_without_saving_any_head_opens_again(tmp_path: Path) -> None:
@@ -226,11 +226,11 @@ def test_a_ledger_killed_without_saving_any_head_opens_again(tmp_path: Path) -> 
 
     with open_ledger(tmp_path, clock, seed=2) as ledger:
         assert [job.status for job in map(ledger.fold, ids)] == ["paused", "active", "active"]
-        laws.check_book(ledger)
+        laws.check_event_store(ledger)
 
 
 def abandon(ledger: Ledger) -> None:
     """Leave a ledger as a killed process would: no head is saved, the lock is free."""
-    ledger.book.close()
+    ledger.event_store.close()
     assert ledger.lock is not None
     ledger.lock.release()

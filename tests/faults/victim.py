@@ -16,14 +16,14 @@ from random import Random
 from typing import Any
 
 from ledger import Ledger
-from ledger.application.commands.jobs import Call
+from ledger.application.commands.jobs import CommandContext
 from ledger.application.commands.runs import Claimed
-from ledger.application.ledger import Answer
+from ledger.application.ledger import CommandResult
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
 from ledger.dispatch.executors.pool import Finished
 from ledger.errors import LedgerError
-from projections.read_models import Copies
+from projections.read_models import ReadModels
 
 THREADS = 4
 KINDS = ("schedule", "amend", "pause", "resume", "run", "run", "delete")
@@ -78,7 +78,7 @@ class Operator:
     def __init__(self, ledger: Ledger, seed: str) -> None:
         self._ledger = ledger
         self._chance = Random(seed)
-        self._jobs = [job.id for job in ledger.heads.snapshot()]
+        self._jobs = [job.id for job in ledger.job_cache.snapshot()]
 
     def work(self) -> None:
         while True:
@@ -86,24 +86,24 @@ class Operator:
 
     def give_one(self) -> None:
         """One command: told before, and told again with its answer."""
-        call = self._ledger.call("because")
+        call = self._ledger.context("because")
         kind = self._chance.choice(KINDS) if self._jobs else "schedule"
-        tell("tried", command_id=call.by.command_id, kind=kind)
+        tell("tried", command_id=call.metadata.command_id, kind=kind)
         try:
             answer = self._give(kind, call)
         except LedgerError as error:
-            tell("refused", command_id=call.by.command_id, code=error.code)
+            tell("refused", command_id=call.metadata.command_id, code=error.code)
             return
         tell(
             "answered",
-            command_id=call.by.command_id,
+            command_id=call.metadata.command_id,
             job_id=str(answer.job_id),
             version=answer.version,
             position=answer.position,
             changed=answer.changed,
         )
 
-    def _give(self, kind: str, call: Call) -> Answer:
+    def _give(self, kind: str, call: CommandContext) -> CommandResult:
         if kind == "schedule" and len(self._jobs) < 200:
             answer = self._ledger.schedule(self._spec(), call=call)
             self._jobs.append(answer.job_id)
@@ -134,8 +134,8 @@ def main(folder: Path, seed: str) -> None:
     """Live until killed."""
     tell("born", pid=os.getpid())
     ledger = Ledger.open(folder)
-    copies = Copies.open(ledger, folder / "projections.db")
-    copies.start()
+    read_models = ReadModels.open(ledger, folder / "projections.db")
+    read_models.start()
     Dispatcher(ledger, Work(Random(seed)), concurrency=8).start()
     operators = [Operator(ledger, f"{seed}/{number}") for number in range(THREADS)]
     for operator in operators[1:]:

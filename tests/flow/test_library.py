@@ -15,8 +15,8 @@ from pytest import raises
 from ledger import Ledger
 from ledger.application.batch import Command
 from ledger.application.commands import jobs as commands
-from ledger.application.commands.jobs import Answer, Call, Idempotency
-from ledger.application.unit_of_work import Unit
+from ledger.application.commands.jobs import CommandContext, CommandResult, Idempotency
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.application.writer import MAX_WAITING
 from ledger.domain.streams.idempotency import request_stream
 from ledger.errors import (
@@ -52,7 +52,7 @@ class Door:
         self._held = ledger.submit([self._hold])
         assert self._is_inside.wait(LONG)
 
-    def _hold(self, _: Unit) -> None:
+    def _hold(self, _: UnitOfWork) -> None:
         self._is_inside.set()
         assert self._may_go.wait(LONG)
 
@@ -69,11 +69,11 @@ def together(ledger: Ledger, asked: Sequence[Command[Any]]) -> list[Any]:
     return [future.result(LONG)[0] for future in futures]
 
 
-def keyed(ledger: Ledger, key: str, fingerprint: str = "f") -> Call:
+def keyed(ledger: Ledger, key: str, fingerprint: str = "f") -> CommandContext:
     """A call under an idempotency key."""
-    given = ledger.call()
+    given = ledger.context()
     stream = request_stream("library", "POST", "/v1/jobs", key)
-    return Call(given.now, given.by, None, Idempotency(key, stream, fingerprint))
+    return CommandContext(given.now, given.metadata, None, Idempotency(key, stream, fingerprint))
 
 
 def codes(answers: Sequence[Any]) -> list[str]:
@@ -106,12 +106,12 @@ def test_a_folder_is_free_again_when_its_ledger_is_closed(tmp_path: Path) -> Non
 
 def test_a_folder_is_free_again_when_opening_failed(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    book = tmp_path / "data" / "ledger.db"
-    book.write_bytes(b"this is no database" * 100)
-    book.chmod(0o600)
+    event_store = tmp_path / "data" / "ledger.db"
+    event_store.write_bytes(b"this is no database" * 100)
+    event_store.chmod(0o600)
     with raises(StartRefused):
         open_ledger(tmp_path)
-    book.unlink()
+    event_store.unlink()
 
     open_ledger(tmp_path, seed=1).close()
 
@@ -138,7 +138,7 @@ def test_a_closed_ledger_takes_no_commands(tmp_path: Path) -> None:
 def test_what_waits_when_a_ledger_closes_is_answered(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     door = Door(ledger)
-    future = ledger.submit([ledger.schedule_command(a_spec(), ledger.call())])
+    future = ledger.submit([ledger.schedule_command(a_spec(), ledger.context())])
     closing = threading.Thread(target=ledger.close)
     closing.start()
 
@@ -194,7 +194,7 @@ def test_a_reason_that_cannot_be_kept_is_refused_and_leaves_nothing_behind(ledge
 
 def test_256_callers_at_once_each_get_their_own_answer(ledger: Ledger) -> None:
     asked = [
-        ledger.schedule_command(a_spec(name=f"job {number}"), ledger.call())
+        ledger.schedule_command(a_spec(name=f"job {number}"), ledger.context())
         for number in range(256)
     ]
 
@@ -202,11 +202,11 @@ def test_256_callers_at_once_each_get_their_own_answer(ledger: Ledger) -> None:
 
     assert [answer.job["name"] for answer in answers] == [f"job {n}" for n in range(256)]
     assert [answer.position for answer in answers] == list(range(2, 514, 2))
-    assert len({item.recorded_at for item in ledger.book.read(after=0, limit=999)}) == 1
+    assert len({item.recorded_at for item in ledger.event_store.read(after=0, limit=999)}) == 1
 
 
 def test_256_threads_each_get_their_own_answer(ledger: Ledger) -> None:
-    answers: dict[int, Answer] = {}
+    answers: dict[int, CommandResult] = {}
 
     def ask(number: int) -> None:
         answers[number] = ledger.schedule(a_spec(name=f"job {number}"))
@@ -224,7 +224,7 @@ def test_256_threads_each_get_their_own_answer(ledger: Ledger) -> None:
 
 def test_within_a_batch_the_second_command_sees_the_first_of_its_job(ledger: Ledger) -> None:
     job_id = ledger.schedule(a_spec()).job_id
-    call = ledger.call()
+    call = ledger.context()
 
     answers = together(
         ledger,
@@ -242,7 +242,8 @@ def test_within_a_batch_the_second_command_sees_the_first_of_its_job(ledger: Led
 
 def test_within_a_batch_a_name_goes_to_the_first(ledger: Ledger) -> None:
     asked = [
-        ledger.schedule_command(a_spec(name=name), ledger.call()) for name in ("a", "A", "b", "a")
+        ledger.schedule_command(a_spec(name=name), ledger.context())
+        for name in ("a", "A", "b", "a")
     ]
 
     answers = together(ledger, asked)
@@ -257,8 +258,8 @@ def test_within_a_batch_a_name_that_is_released_is_free(ledger: Ledger) -> None:
     answers = together(
         ledger,
         [
-            commands.delete(job_id, ledger.call()),
-            ledger.schedule_command(a_spec(name="a"), ledger.call()),
+            commands.delete(job_id, ledger.context()),
+            ledger.schedule_command(a_spec(name="a"), ledger.context()),
         ],
     )
 
@@ -269,11 +270,11 @@ def test_within_a_batch_a_key_is_answered_once(ledger: Ledger) -> None:
     """The repeats need the first to be in the book, and say what it said."""
     asked = [ledger.schedule_command(a_spec(), keyed(ledger, "k")) for _ in range(3)]
 
-    first, *repeats = (ledger.answer(result) for result in together(ledger, asked))
+    first, *repeats = (ledger.result_of(result) for result in together(ledger, asked))
 
     assert {repeat.job_id for repeat in repeats} == {first.job_id}
     assert [repeat.job for repeat in repeats] == [first.job] * 2
-    assert ledger.book.tail_position() == 3
+    assert ledger.event_store.tail_position() == 3
 
 
 def test_a_key_repeats_its_answer_as_it_was_then(ledger: Ledger) -> None:
@@ -298,7 +299,7 @@ def test_a_key_survives_a_restart(tmp_path: Path) -> None:
 
     with open_ledger(tmp_path, seed=1) as ledger:
         assert ledger.schedule(a_spec(), call=keyed(ledger, "k")).job_id == first.job_id
-        assert ledger.book.tail_position() == 3
+        assert ledger.event_store.tail_position() == 3
 
 
 def test_a_refused_command_keeps_no_key(ledger: Ledger) -> None:
@@ -312,8 +313,8 @@ def test_a_refused_command_keeps_no_key(ledger: Ledger) -> None:
 
 def test_within_a_batch_only_one_edit_of_a_revision_is_kept(ledger: Ledger) -> None:
     job_id = ledger.schedule(a_spec()).job_id
-    call = ledger.call()
-    given = Call(call.now, call.by, revision=1)
+    call = ledger.context()
+    given = CommandContext(call.now, call.metadata, revision=1)
 
     answers = together(
         ledger, [commands.amend(job_id, {"tags": [f"{n}"]}, given) for n in range(50)]
@@ -327,7 +328,7 @@ def test_within_a_batch_only_one_edit_of_a_revision_is_kept(ledger: Ledger) -> N
 def test_within_a_batch_the_limit_of_jobs_holds(tmp_path: Path) -> None:
     with open_ledger(tmp_path, max_jobs=5) as ledger:
         asked = [
-            ledger.schedule_command(a_spec(name=f"job {number}"), ledger.call())
+            ledger.schedule_command(a_spec(name=f"job {number}"), ledger.context())
             for number in range(9)
         ]
 
@@ -354,19 +355,19 @@ def test_a_command_that_fails_half_way_costs_its_neighbours_nothing(
     ledger: Ledger, error: Exception
 ) -> None:
     ids = [ledger.schedule(a_spec(name=f"job {number}")).job_id for number in range(3)]
-    before = ledger.book.tail_position()
+    before = ledger.event_store.tail_position()
 
-    def half_way(unit: Unit) -> None:
-        call = ledger.call()
-        unit.job(ids[1]).pause(None, now=call.now, by=call.by)
+    def half_way(unit: UnitOfWork) -> None:
+        call = ledger.context()
+        unit.job(ids[1]).pause(None, now=call.now, metadata=call.metadata)
         raise error
 
     asked = [
-        commands.pause(ids[0], None, ledger.call()),
-        commands.amend(ids[1], {"tags": ["before"]}, ledger.call()),
+        commands.pause(ids[0], None, ledger.context()),
+        commands.amend(ids[1], {"tags": ["before"]}, ledger.context()),
         half_way,
-        commands.amend(ids[1], {"task": "after"}, ledger.call()),
-        commands.pause(ids[2], None, ledger.call()),
+        commands.amend(ids[1], {"task": "after"}, ledger.context()),
+        commands.pause(ids[2], None, ledger.context()),
     ]
 
     first, second, failed, fourth, fifth = together(ledger, asked)
@@ -374,35 +375,35 @@ def test_a_command_that_fails_half_way_costs_its_neighbours_nothing(
     assert failed is error
     assert [answer.changed for answer in (first, second, fourth, fifth)] == [True] * 4
     assert ledger.job(ids[1])["status"] == "active"
-    assert ledger.book.tail_position() == before + 4
-    laws.check_book(ledger)
+    assert ledger.event_store.tail_position() == before + 4
+    laws.check_event_store(ledger)
 
 
 def test_a_caller_that_went_away_is_left_alone(ledger: Ledger) -> None:
     door = Door(ledger)
-    gone = ledger.submit([ledger.schedule_command(a_spec(name="gone"), ledger.call())])
-    stays = ledger.submit([ledger.schedule_command(a_spec(name="stays"), ledger.call())])
+    gone = ledger.submit([ledger.schedule_command(a_spec(name="gone"), ledger.context())])
+    stays = ledger.submit([ledger.schedule_command(a_spec(name="stays"), ledger.context())])
 
     assert gone.cancel()
     door.open()
 
     assert stays.result(LONG)[0].changed
-    assert [job.name for job in ledger.heads.snapshot()] == ["stays"]
+    assert [job.name for job in ledger.job_cache.snapshot()] == ["stays"]
 
 
 # -- what a command costs -----------------------------------------------------------------------
 
 
-class CountingBook:
+class CountingEventStore:
     """Counts how often the book is asked."""
 
-    def __init__(self, book: Any) -> None:
-        self._book = book
+    def __init__(self, event_store: Any) -> None:
+        self._event_store = event_store
         self.asked: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         self.asked.append(name)
-        return getattr(self._book, name)
+        return getattr(self._event_store, name)
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])
@@ -434,9 +435,9 @@ def job_with(ledger: Ledger, clock: ManualClock, name: str, events: int) -> UUID
 
 def cost(ledger: Ledger, job_id: UUID) -> list[str]:
     """What the writer asks its book for one command."""
-    real = ledger.book
-    counting = CountingBook(real)
-    ledger.writer.book = ledger.writer.unit._book = counting
+    real = ledger.event_store
+    counting = CountingEventStore(real)
+    ledger.writer.event_store = ledger.writer.unit._event_store = counting
     ledger.pause(job_id)
-    ledger.writer.book = ledger.writer.unit._book = real
+    ledger.writer.event_store = ledger.writer.unit._event_store = real
     return counting.asked

@@ -16,7 +16,7 @@ from ledger import Ledger
 from ledger.application.commands import recoveries as recovery_commands
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.deliveries import keep_notice
-from ledger.application.commands.jobs import Call, Idempotency
+from ledger.application.commands.jobs import CommandContext, Idempotency
 from ledger.application.tokens import Tokens
 from ledger.domain import events as e
 from ledger.domain.job import outcomes
@@ -26,13 +26,13 @@ from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.recovery import Recovery
 from ledger.domain.recovery.selection import Selector
 from ledger.domain.streams.access import Access, Attempt, access_stream
-from ledger.domain.streams.idempotency import Request, request_stream
+from ledger.domain.streams.idempotency import IdempotencyKey, request_stream
 from ledger.domain.streams.names import Name
 from ledger.domain.streams.notices import Notice, Told
 from ledger.domain.streams.tokens import Token
 from ledger.store.codec import shape_of, text_references
 from ledger.store.mapper import TOPICS, EventMapper
-from ledger.store.records import Recorded
+from ledger.store.records import StoredEvent
 from tests.support.builders import MINUTE, NOON, SUCCESS, ManualClock, a_spec, open_ledger
 
 FOLDER = Path(__file__).parent
@@ -77,8 +77,11 @@ class Life:
     def a_job_that_is_edited_paused_and_forced(self) -> None:
         ledger = self.ledger
         stream = request_stream("library", "POST", "/v1/jobs", "key-1")
-        call = Call(
-            self.clock.now(), ledger.call("begin").by, None, Idempotency("key-1", stream, "f")
+        call = CommandContext(
+            self.clock.now(),
+            ledger.context("begin").metadata,
+            None,
+            Idempotency("key-1", stream, "f"),
         )
         spec = a_spec(description="words", schedule=HOURLY, policy={"trip_after": 2}, tags=["a"])
         job_id = ledger.schedule(spec, call=call).job_id
@@ -106,8 +109,8 @@ class Life:
         self.run(job_id, "commands are off")
         claimed = self.claim(job_id)
         assert claimed is not None
-        lose = run_commands.lose(job_id, claimed.run.run_id, "lease_expired", self.ledger.call())
-        self.ledger.ask(lose)
+        lose = run_commands.lose(job_id, claimed.run.run_id, "lease_expired", self.ledger.context())
+        self.ledger.execute(lose)
 
     def a_one_shot_that_goes_when_it_is_done(self) -> None:
         at = (self.clock.now() + MINUTE).isoformat()
@@ -116,7 +119,7 @@ class Life:
 
     def an_imported_job_with_deliveries(self) -> None:
         job_id = self.ledger.schedule(a_spec(name="imported", enabled=False)).job_id
-        now, by = self.clock.now(), self.ledger.call("moving in").by
+        now, metadata = self.clock.now(), self.ledger.context("moving in").metadata
         imported = {
             "origin": "phantom",
             "origin_id": "42",
@@ -128,27 +131,37 @@ class Life:
             "next_run_at": None,
             "imported": {"_type_": "uuid_hex", "skills": ["x"]},
         }
-        self.ledger.ask(lambda unit: unit.job(job_id).take_over(imported, now=now, by=by))
+        self.ledger.execute(
+            lambda unit: unit.job(job_id).take_over(imported, now=now, metadata=metadata)
+        )
         told = {"run_id": "r", "channel": "slack", "target": None, "outcome": "no owner is set"}
-        self.ledger.ask(lambda unit: unit.job(job_id).record(e.DeliveryFailed, now, by, **told))
+        self.ledger.execute(
+            lambda unit: unit.job(job_id).record(e.DeliveryFailed, now, metadata, **told)
+        )
         told = told | {"target": "C1", "outcome": "ok"}
-        self.ledger.ask(lambda unit: unit.job(job_id).record(e.Delivered, now, by, **told))
+        self.ledger.execute(
+            lambda unit: unit.job(job_id).record(e.Delivered, now, metadata, **told)
+        )
 
     def tokens(self) -> None:
         tokens = Tokens(self.ledger)
-        tokens.adopt("secret", "olga", "admin", "user", None, self.ledger.call())
-        tokens.revoke("olga", self.ledger.call("she left"))
+        tokens.adopt("secret", "olga", "admin", "user", None, self.ledger.context())
+        tokens.revoke("olga", self.ledger.context("she left"))
 
     def notices(self) -> None:
         told = Told("trip", "a job", "slack", "owner", 17, 42, is_sent=False, outcome="no owner")
-        self.ledger.ask(keep_notice(told, self.ledger.call()))
-        self.ledger.ask(keep_notice(replace(told, channel="ops", is_sent=True), self.ledger.call()))
+        self.ledger.execute(keep_notice(told, self.ledger.context()))
+        self.ledger.execute(
+            keep_notice(replace(told, channel="ops", is_sent=True), self.ledger.context())
+        )
 
     def a_refused_change(self) -> None:
         attempt = Attempt("a token", "viewer", "POST", "/v1/jobs", "This needs the role operator.")
-        now, by = self.clock.now(), self.ledger.call().by
+        now, metadata = self.clock.now(), self.ledger.context().metadata
         stream = access_stream("a token")
-        self.ledger.ask(lambda unit: unit.access(stream).refuse(attempt, now=now, by=by))
+        self.ledger.execute(
+            lambda unit: unit.access(stream).refuse(attempt, now=now, metadata=metadata)
+        )
 
     def two_recoveries(self) -> None:
         """One that is stopped after a job that changed meanwhile, and one that goes through."""
@@ -164,29 +177,29 @@ class Life:
         ledger.recoveries.abort("R-1", reason="not yet")
         ledger.recoveries.plan(second, Terms(probe=tripped[1], abort_on=None))
         self.step(2, version=1)
-        ledger.ask(recovery_commands.complete(2, 2, 0, ledger.call()))
+        ledger.execute(recovery_commands.complete(2, 2, 0, ledger.context()))
 
     def step(self, number: int, *, version: int) -> None:
         """The next job's turn."""
         now, command_id = self.clock.now(), str(self.ledger.chance.new_id())
-        assert self.ledger.ask(recovery_commands.step(number, version, now, command_id))
+        assert self.ledger.execute(recovery_commands.step(number, version, now, command_id))
 
     def claim(self, job_id: UUID, *, is_late: bool = False) -> run_commands.Claimed | None:
         """Start what is due next, at its time."""
-        job = self.ledger.heads.jobs[job_id]
+        job = self.ledger.job_cache.jobs[job_id]
         due = job.probe_at or job.next_run_at
         if due is not None and not job.is_run_requested:
             self.clock.at = max(self.clock.at, due)
-        call = self.ledger.call()
-        return self.ledger.ask(run_commands.claim(job_id, call, node="node-1", is_late=is_late))
+        call = self.ledger.context()
+        return self.ledger.execute(run_commands.claim(job_id, call, node="node-1", is_late=is_late))
 
     def run(self, job_id: UUID, outcome: run_commands.Report) -> None:
         """One run, and how it ends."""
         claimed = self.claim(job_id)
         assert claimed is not None
         self.clock.advance(timedelta(seconds=2))
-        call = self.ledger.call()
-        self.ledger.ask(run_commands.report(job_id, claimed.run.run_id, outcome, call))
+        call = self.ledger.context()
+        self.ledger.execute(run_commands.report(job_id, claimed.run.run_id, outcome, call))
 
 
 def told_lines(folder: Path) -> Iterator[dict[str, Any]]:
@@ -194,8 +207,8 @@ def told_lines(folder: Path) -> Iterator[dict[str, Any]]:
     clock = ManualClock()
     with open_ledger(folder, clock) as ledger:
         Life(ledger, clock).live()
-        yield {"ledger_id": str(ledger.book.ledger_id)}
-        for row in ledger.book.rows():
+        yield {"ledger_id": str(ledger.event_store.ledger_id)}
+        for row in ledger.event_store.rows():
             state = row.state.decode()
             shape = shape_of(TOPICS[row.topic])
             named = [text_id for text_id, _ in text_references(shape.texts, orjson.loads(state))]
@@ -208,15 +221,15 @@ def told_lines(folder: Path) -> Iterator[dict[str, Any]]:
                 "state": state,
                 "texts": {
                     text_id: {"salt": salt.hex(), "body": body.decode()}
-                    for text_id, (salt, body) in ledger.book.salted_texts(named).items()
+                    for text_id, (salt, body) in ledger.event_store.salted_texts(named).items()
                 },
                 "chain": row.chain.hex(),
             }
 
 
-def recorded(line: dict[str, Any]) -> Recorded:
+def recorded(line: dict[str, Any]) -> StoredEvent:
     """A line as the book would give it."""
-    return Recorded(
+    return StoredEvent(
         UUID(line["stream"]),
         line["version"],
         line["topic"],
@@ -227,7 +240,7 @@ def recorded(line: dict[str, Any]) -> Recorded:
     )
 
 
-Kind = Job | Name | Request | Token | Notice | Access | Recovery
+Kind = Job | Name | IdempotencyKey | Token | Notice | Access | Recovery
 
 
 def folded(lines: list[dict[str, Any]], mapper: EventMapper) -> dict[str, Any]:
@@ -236,7 +249,7 @@ def folded(lines: list[dict[str, Any]], mapper: EventMapper) -> dict[str, Any]:
     kinds: dict[str, type[Kind]] = {
         "job": Job,
         "name": Name,
-        "request": Request,
+        "request": IdempotencyKey,
         "token": Token,
         "notice": Notice,
         "access": Access,
@@ -258,7 +271,7 @@ def _shown(stream: Kind) -> Any:
             return view(stream) | {"trip_position": stream.trip_position}
         case Name():
             return stream.holder
-        case Request():
+        case IdempotencyKey():
             return stream.answered.positions if stream.answered else None
         case Token():
             return [stream.name, stream.is_revoked]

@@ -11,15 +11,15 @@ from uuid import UUID
 
 import orjson
 import pytest
-from eventsourcing.persistence import StoredEvent
+from eventsourcing import persistence as library
 from pytest import CaptureFixture, raises
 
 from ledger.errors import CorruptEvent
 from ledger.store.audit_query import AuditQuery
 from ledger.store.codec import shape_of, text_references
-from ledger.store.hash_chain import Row, Walk, columns_of, genesis
+from ledger.store.hash_chain import ChainWalk, EventRow, columns_of, genesis
 from ledger.store.mapper import EVENTS, TOPICS
-from ledger.store.records import Recorded
+from ledger.store.records import StoredEvent
 from tests.golden import write
 from tests.golden.given import LOOKS_LIKE_TYPES, OWN, given
 from tests.golden.life import VERSIONS, digest_file_of, digest_of, folded, history_of
@@ -43,9 +43,9 @@ def golden(event_class: Any) -> dict[str, Any]:
     return content
 
 
-def stored(kept: dict[str, Any]) -> StoredEvent:
+def stored(kept: dict[str, Any]) -> library.StoredEvent:
     state = orjson.dumps(kept["state"])
-    return StoredEvent(UUID(kept["stream"]), kept["version"], kept["topic"], state)
+    return library.StoredEvent(UUID(kept["stream"]), kept["version"], kept["topic"], state)
 
 
 # -- one of each --------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_an_event_that_lacks_a_field_is_corrupt_and_says_which(event_class: Any)
     kept = golden(event_class)
     for name in shape_of(event_class).fields:
         state = {key: value for key, value in kept["state"].items() if key != name}
-        row = Recorded(UUID(int=1), 1, event_class.TOPIC, orjson.dumps(state), 33, 0, b"")
+        row = StoredEvent(UUID(int=1), 1, event_class.TOPIC, orjson.dumps(state), 33, 0, b"")
 
         with raises(CorruptEvent, match=rf"position 33 .*lacks {name}"):
             mapper_of(kept["texts"]).to_domain_events([row])
@@ -153,7 +153,7 @@ def test_the_golden_life_folds_to_its_recorded_digest(version: int) -> None:
 def test_the_chain_of_the_golden_life_still_fits(version: int) -> None:
     ledger_id, lines = history(version)
 
-    walk = Walk(genesis(ledger_id))
+    walk = ChainWalk(genesis(ledger_id))
 
     for row in map(as_row, lines):
         assert walk.problem_with(row, orjson.loads(row.state)) is None
@@ -161,10 +161,10 @@ def test_the_chain_of_the_golden_life_still_fits(version: int) -> None:
     assert walk.position == len(lines)
 
 
-def as_row(line: dict[str, Any]) -> Row:
+def as_row(line: dict[str, Any]) -> EventRow:
     state = line["state"].encode()
     actor, kind, source, correlation_id, failure_class = columns_of(orjson.loads(state))
-    return Row(
+    return EventRow(
         position=line["position"],
         stream=UUID(line["stream"]).bytes,
         version=line["version"],
@@ -192,9 +192,9 @@ def test_a_topic_column_that_names_a_module_imports_nothing(tmp_path: Path) -> N
 
         for position in range(1, 2 * len(MODULES), 2):
             with raises(CorruptEvent, match=f"position {position} ") as found:
-                ledger.reading.audit(AuditQuery(after_position=position - 1, limit=1))
+                ledger.queries.audit(AuditQuery(after_position=position - 1, limit=1))
             assert found.value.position == position
-            row = ledger.book.read(after=position - 1, limit=1)
+            row = ledger.event_store.read(after=position - 1, limit=1)
             with raises(CorruptEvent, match=f"position {position} "):
                 ledger.mapper.to_domain_events(row)
 
@@ -252,9 +252,11 @@ def test_a_payload_that_looks_like_a_type_comes_back_equal(tmp_path: Path) -> No
     }
     with open_ledger(tmp_path) as ledger:
         job_id = ledger.schedule(a_spec()).job_id
-        call = ledger.call()
+        call = ledger.context()
 
-        ledger.ask(lambda unit: unit.job(job_id).take_over(imported, now=call.now, by=call.by))
+        ledger.execute(
+            lambda unit: unit.job(job_id).take_over(imported, now=call.now, metadata=call.metadata)
+        )
 
         assert ledger.history(job_id)[-1]["data"]["imported"] == LOOKS_LIKE_TYPES
     with open_ledger(tmp_path, seed=1) as ledger:

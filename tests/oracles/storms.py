@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 
 MINUTE = 60_000_000
 LEAVES = {"job.run_succeeded", "job.paused", "job.circuit_tripped", "job.deleted"}
@@ -16,8 +16,8 @@ class Storm:
     """One storm, with the failures it took."""
 
     signature: str
-    opened: Fact
-    failures: list[Fact] = field(default_factory=list)
+    opened: RecordedEvent
+    failures: list[RecordedEvent] = field(default_factory=list)
     returns: int = 0
     """How often it went on after it had been over."""
 
@@ -26,11 +26,11 @@ class Storm:
         return f"S-{self.failures[0].position}"
 
     @property
-    def last(self) -> Fact:
+    def last(self) -> RecordedEvent:
         return self.failures[-1]
 
 
-def storms_of(facts: Sequence[Fact]) -> list[Storm]:
+def storms_of(facts: Sequence[RecordedEvent]) -> list[Storm]:
     """Every storm of a history, in the order of their first failures."""
     storms: list[Storm] = []
     for number, fact in enumerate(facts):
@@ -39,7 +39,7 @@ def storms_of(facts: Sequence[Fact]) -> list[Storm]:
     return sorted(storms, key=lambda storm: storm.failures[0].position)
 
 
-def take(storms: list[Storm], history: Sequence[Fact]) -> None:
+def take(storms: list[Storm], history: Sequence[RecordedEvent]) -> None:
     """Give the last event of a history, a failure, to the storm it belongs to, if any."""
     fact = history[-1]
     signature = fact.data["signature"]
@@ -67,7 +67,7 @@ def take(storms: list[Storm], history: Sequence[Fact]) -> None:
         storms.append(Storm(signature, fact, free))
 
 
-def present(storm: Storm, history: Sequence[Fact]) -> set[str]:
+def present(storm: Storm, history: Sequence[RecordedEvent]) -> set[str]:
     """The jobs whose last failure in the storm was followed by nothing that makes them leave."""
     last = {str(failure.stream): failure.position for failure in storm.failures}
     left = {
@@ -78,11 +78,11 @@ def present(storm: Storm, history: Sequence[Fact]) -> set[str]:
     return set(last) - left
 
 
-def members(storm: Storm, history: Sequence[Fact]) -> list[dict[str, object]]:
+def members(storm: Storm, history: Sequence[RecordedEvent]) -> list[dict[str, object]]:
     """Its jobs in the order they came into it: how often each failed, from when to when, and the
     first thing since that made it leave.
     """
-    by_job: dict[str, list[Fact]] = {}
+    by_job: dict[str, list[RecordedEvent]] = {}
     for failure in storm.failures:
         by_job.setdefault(str(failure.stream), []).append(failure)
     return [
@@ -97,7 +97,7 @@ def members(storm: Storm, history: Sequence[Fact]) -> list[dict[str, object]]:
     ]
 
 
-def _left(last: Fact, history: Sequence[Fact]) -> dict[str, object]:
+def _left(last: RecordedEvent, history: Sequence[RecordedEvent]) -> dict[str, object]:
     for fact in history:
         if fact.topic in LEAVES and fact.stream == last.stream and fact.position > last.position:
             how = fact.topic.rpartition(".")[2].removeprefix("run_").removeprefix("circuit_")
@@ -120,12 +120,12 @@ def per_minute(storm: Storm) -> list[dict[str, int]]:
     ]
 
 
-def is_open(storm: Storm, history: Sequence[Fact], now: int) -> bool:
+def is_open(storm: Storm, history: Sequence[RecordedEvent], now: int) -> bool:
     is_silent = now - storm.last.recorded_at >= 70 * MINUTE
     return not is_silent and len(present(storm, history)) >= 2
 
 
-def over_at(storm: Storm, facts: Sequence[Fact], now: int) -> int | None:
+def over_at(storm: Storm, facts: Sequence[RecordedEvent], now: int) -> int | None:
     """When the storm was over, or None: event by event from its last failure on."""
     silent_at = storm.last.recorded_at + 70 * MINUTE
     for number, fact in enumerate(facts):
@@ -138,7 +138,7 @@ def over_at(storm: Storm, facts: Sequence[Fact], now: int) -> int | None:
     return silent_at if silent_at <= now else None
 
 
-def trips_of(storm: Storm, facts: Sequence[Fact]) -> int:
+def trips_of(storm: Storm, facts: Sequence[RecordedEvent]) -> int:
     """How many of its failures tripped their job's breaker: its next event is the trip."""
     count = 0
     for failure in storm.failures:

@@ -13,10 +13,10 @@ from uuid import UUID
 from ledger import Dispatcher, Ledger
 from ledger.application.batch import Command
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import Answer, Call
+from ledger.application.commands.jobs import CommandContext, CommandResult
 from ledger.domain.job.outcomes import Failure
 from ledger.domain.job.runs import Claim
-from ledger.domain.metadata import Actor, Origin
+from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import LedgerError, RunSuperseded
 from tests.support.builders import SUCCESS, ManualClock
 
@@ -68,11 +68,11 @@ class Elsewhere:
         """One heartbeat, or one report; False when there is no more to say."""
         try:
             if item.ends_at <= self._clock.now():
-                ledger.ask(self._report(ledger, item))
+                ledger.execute(self._report(ledger, item))
                 self.accepted.append(item.run_id)
                 return False
             if self._chance.random() < 0.6:
-                self.promised[item.run_id] = ledger.ask(self._heartbeat(ledger, item))
+                self.promised[item.run_id] = ledger.execute(self._heartbeat(ledger, item))
         except RunSuperseded:
             self.refused.append(item.run_id)
             return False
@@ -87,7 +87,7 @@ class Elsewhere:
         how = Claim(dispatcher.node, due.is_late, self._chance.choice((None, 5, 30)))
         hand_out = run_commands.hand_out(due.wake.job_id, QUEUE, how, self._call(ledger))
         try:
-            answer = ledger.ask(hand_out)
+            answer = ledger.execute(hand_out)
         except LedgerError:
             dispatcher.queues.add(QUEUE, due)
             return False
@@ -95,7 +95,7 @@ class Elsewhere:
             self.take_over(answer.job_id, answer.job["open_run"]["run_id"])
         return True
 
-    def _report(self, ledger: Ledger, item: Held) -> Command[Answer]:
+    def _report(self, ledger: Ledger, item: Held) -> Command[CommandResult]:
         is_failure = self._chance.random() < 0.3
         outcome = Failure("it broke", "other", None, None, 1) if is_failure else SUCCESS
         call = self._call(ledger)
@@ -105,6 +105,6 @@ class Elsewhere:
         seconds = self._chance.choice((None, 5, 30, 90))
         return run_commands.heartbeat(item.job_id, item.run_id, seconds, self._call(ledger))
 
-    def _call(self, ledger: Ledger) -> Call:
-        by = Origin(str(ledger.chance.new_id()), Actor("wendy", "worker"), "http")
-        return Call(self._clock.now(), by)
+    def _call(self, ledger: Ledger) -> CommandContext:
+        metadata = EventMetadata(str(ledger.chance.new_id()), Actor("wendy", "worker"), "http")
+        return CommandContext(self._clock.now(), metadata)

@@ -10,15 +10,15 @@ from uuid import UUID
 
 from ledger import Ledger
 from ledger.application.commands.runs import Claimed
-from ledger.application.snapshots import freeze
+from ledger.application.snapshots import dump_job
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import view
 from ledger.domain.schedule.recurrence import missed_fires, next_fire
 from ledger.domain.schedule.schedules import parse_schedule
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from ledger.store.audit_query import AuditQuery
 from projections.models.jobs.queries import JobFilter
-from projections.read_models import Copies
+from projections.read_models import ReadModels
 from tests.simulation.elsewhere import Elsewhere
 
 OUTCOMES = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
@@ -33,7 +33,7 @@ SLOTS = ("schedule", "catch_up", "retry")
 def histories(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
     """Every job's events, in order."""
     by_job: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for event in ledger.reading.export(AuditQuery()):
+    for event in ledger.queries.export(AuditQuery()):
         if event["topic"].startswith("job."):
             by_job[event["job_id"]].append(event)
     return by_job
@@ -99,38 +99,38 @@ def check_reports(elsewhere: Elsewhere, by_job: dict[str, list[dict[str, Any]]])
 
 def check_leases(ledger: Ledger) -> None:
     """X4: the leases are those of open runs, in memory as in the book, and none has ended."""
-    kept = {row.run_id: row for row in ledger.book.leases().rows}
-    assert kept == ledger.heads.leases
-    open_runs = {run.run_id for _, run in ledger.heads.open_runs()}
+    kept = {row.run_id: row for row in ledger.event_store.leases().rows}
+    assert kept == ledger.job_cache.leases
+    open_runs = {run.run_id for _, run in ledger.job_cache.open_runs()}
     assert set(kept) <= open_runs, "a lease outlived its run"
     now = ledger.clock.now()
-    for _, run in ledger.heads.open_runs():
+    for _, run in ledger.job_cache.open_runs():
         assert now - run.started_at < LONGEST, f"X4: {run} never ends"
 
 
-def check_book(ledger: Ledger) -> None:
+def check_event_store(ledger: Ledger) -> None:
     """The chain fits, and every head is the fold of its events."""
-    assert verify_book(ledger.book).is_sound
-    for head in ledger.heads.snapshot():
-        assert freeze(head) == freeze(ledger.fold(head.id)), head.id
+    assert verify_event_store(ledger.event_store).is_sound
+    for head in ledger.job_cache.snapshot():
+        assert dump_job(head) == dump_job(ledger.fold(head.id)), head.id
 
 
 def check_nobody_waits(ledger: Ledger) -> None:
     """X9: no job that may fire is left behind: each runs, or waits for an instant still to come."""
     now = ledger.clock.now()
-    for job in ledger.heads.snapshot():
+    for job in ledger.job_cache.snapshot():
         if job.may_fire and job.open_run is None:
             assert job.next_run_at is not None or job.is_run_requested, job.id
             due_at = job.next_run_at or now
             assert due_at > now - PATIENCE, (job.id, due_at, now)
 
 
-def check_copies(ledger: Ledger, copies: Copies, jobs: Iterable[UUID]) -> None:
+def check_read_models(ledger: Ledger, read_models: ReadModels, jobs: Iterable[UUID]) -> None:
     """P1: every copy equals the fold."""
-    copies.catch_up()
-    assert {item["problem"] for item in copies.health()} == {None}
+    read_models.catch_up()
+    assert {item["problem"] for item in read_models.health()} == {None}
     folded = [view(job) for job in (ledger.fold(job_id) for job_id in jobs) if is_listed(job)]
-    listed, following = copies.jobs(JobFilter(limit=1000))
+    listed, following = read_models.jobs(JobFilter(limit=1000))
     assert following is None
     assert sorted(listed, key=by_id) == sorted(folded, key=by_id)
 

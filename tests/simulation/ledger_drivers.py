@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Ledger
-from ledger.application.commands.jobs import Answer
+from ledger.application.commands.jobs import CommandResult
 from ledger.domain.job.job import Job
 from ledger.errors import JobNotFound
 from tests.api.harness import serving
@@ -36,10 +36,10 @@ class LedgerDriver:
     ledger: Ledger
 
     def position(self) -> int:
-        return self.ledger.book.tail_position()
+        return self.ledger.event_store.tail_position()
 
     def head(self, job_id: UUID) -> Job | None:
-        return self.ledger.heads.jobs.get(job_id)
+        return self.ledger.job_cache.jobs.get(job_id)
 
     def fold(self, job_id: UUID) -> Job:
         return self.ledger.fold(job_id)
@@ -69,9 +69,9 @@ class SQLiteDriver(LedgerDriver):
                 return ledger.schedule(spec_of(order), call=call)
             # `Ledger.schedule` looks ahead before it looks for the key, so that it refuses to
             # repeat the answer of a one-shot whose instant has passed. HTTP repeats it.
-            return ledger.ask(scheduling(order, ledger.chance.new_id(), call))
+            return ledger.execute(scheduling(order, ledger.chance.new_id(), call))
         job_id = self.ids[order.job]
-        methods: dict[str, Callable[[], Answer]] = {
+        methods: dict[str, Callable[[], CommandResult]] = {
             "amend": lambda: ledger.amend(job_id, patch_of(order), call=call),
             "rename": lambda: ledger.amend(job_id, patch_of(order), call=call),
             "pause": lambda: ledger.pause(job_id, call=call),
@@ -82,7 +82,7 @@ class SQLiteDriver(LedgerDriver):
         }
         if order.what in methods:
             return methods[order.what]()
-        return ledger.ask(command_of(order, job_id, open_run_of(self, job_id), call))
+        return ledger.execute(command_of(order, job_id, open_run_of(self, job_id), call))
 
     def shown(self, job_id: UUID) -> dict[str, Any] | None:
         try:
@@ -91,7 +91,7 @@ class SQLiteDriver(LedgerDriver):
             return None
 
     def count(self) -> int:
-        return sum(job.status != "deleted" for job in self.ledger.heads.snapshot())
+        return sum(job.status != "deleted" for job in self.ledger.job_cache.snapshot())
 
     def restart(self) -> None:
         self.ledger.close()
@@ -172,7 +172,7 @@ class HttpDriver(LedgerDriver):
         if order.what not in requests:
             call = call_of(order, self.clock)
             command = command_of(order, job_id, open_run_of(self, job_id), call)
-            return replied(order, lambda: self.ledger.ask(command))
+            return replied(order, lambda: self.ledger.execute(command))
         method, path, body = requests[order.what]
         body = spec_of(order) if order.what == "schedule" else body
         return self._send(method, path, body, order)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from ledger.application.commands.jobs import Answer
-from ledger.application.unit_of_work import Unit
+from ledger.application.commands.jobs import CommandResult
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event, PositionOf
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import view
-from ledger.domain.streams.idempotency import Request
+from ledger.domain.streams.idempotency import IdempotencyKey
 from ledger.domain.streams.names import Name, name_stream
 from tests.simulation.fleet_model import Order
 from tests.simulation.orders import (
@@ -45,8 +45,8 @@ class MemoryUnit:
         key = name_stream(name)
         return cast(Name, self.streams.setdefault(key, Name.blank(key)))
 
-    def request(self, key: UUID) -> Request:
-        return cast(Request, self.streams.setdefault(key, Request.blank(key)))
+    def request(self, key: UUID) -> IdempotencyKey:
+        return cast(IdempotencyKey, self.streams.setdefault(key, IdempotencyKey.blank(key)))
 
     @property
     def job_count(self) -> int:
@@ -101,8 +101,8 @@ class MemoryDriver:
         else:
             job_id = self.ids[order.job]
             command = command_of(order, job_id, open_run_of(self, job_id), call)
-        result: Any = command(cast(Unit, self.unit))
-        if isinstance(result, Answer) and result.repeats:
+        result: Any = command(cast(UnitOfWork, self.unit))
+        if isinstance(result, CommandResult) and result.repeats:
             result.job = view(self.fold(result.job_id, upto=result.version))
         return result
 
@@ -133,7 +133,7 @@ class MemoryDriver:
         kinds: Mapping[str, Callable[[UUID], Stream]] = {
             "job": Job.blank,
             "name": Name.blank,
-            "request": Request.blank,
+            "request": IdempotencyKey.blank,
         }
         for event in events:
             blank = kinds[event.TOPIC.split(".")[0]](event.originator_id)

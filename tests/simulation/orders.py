@@ -11,16 +11,16 @@ from uuid import UUID
 from ledger.application.batch import Command
 from ledger.application.commands import jobs as commands
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import Answer, Call, Idempotency
+from ledger.application.commands.jobs import CommandContext, CommandResult, Idempotency
 from ledger.clock import rfc3339
 from ledger.domain.job import outcomes
-from ledger.domain.job.job import Job, Revival
+from ledger.domain.job.job import Job, ResumeOptions
 from ledger.domain.job.spec import parse_spec
 from ledger.domain.streams.idempotency import request_stream
 from ledger.errors import LedgerError
 from tests.simulation.fleet_model import MAX_LOSSES, Order
 from tests.simulation.model import CHANGED, UNCHANGED
-from tests.support.builders import SUCCESS, ManualClock, a_spec, an_id, by
+from tests.support.builders import SUCCESS, ManualClock, a_spec, an_id, metadata
 
 STRANGER = an_id(0)
 FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
@@ -89,20 +89,22 @@ def patch_of(order: Order) -> dict[str, Any]:
     return dict(order.fields)
 
 
-def scheduling(order: Order, job_id: UUID, call: Call) -> Command[Answer]:
+def scheduling(order: Order, job_id: UUID, call: CommandContext) -> Command[CommandResult]:
     """The order as the command that begins a job."""
     spec = parse_spec(spec_of(order), planner={}, anchor_at=rfc3339(call.now))
     return commands.schedule(job_id, spec, call, max_jobs=None)
 
 
-def command_of(order: Order, job_id: UUID, run_id: str, call: Call) -> Command[Any]:
+def command_of(order: Order, job_id: UUID, run_id: str, call: CommandContext) -> Command[Any]:
     """The order as a command on a job that was scheduled."""
     make: dict[str, Callable[[], Command[Any]]] = {
         "amend": lambda: commands.amend(job_id, patch_of(order), call),
         "rename": lambda: commands.amend(job_id, patch_of(order), call),
         "pause": lambda: commands.pause(job_id, None, call),
-        "resume": lambda: commands.resume(job_id, Revival(), call, requires_reason=False),
-        "force": lambda: commands.resume(job_id, Revival(force=True), call, requires_reason=False),
+        "resume": lambda: commands.resume(job_id, ResumeOptions(), call, requires_reason=False),
+        "force": lambda: commands.resume(
+            job_id, ResumeOptions(force=True), call, requires_reason=False
+        ),
         "run": lambda: commands.request_run(job_id, call),
         "delete": lambda: commands.delete(job_id, call),
         "fire": lambda: run_commands.claim(job_id, call, node="n", is_late=False),
@@ -120,20 +122,20 @@ def replied(order: Order, ask: Callable[[], Any]) -> Reply:
         result = ask()
     except LedgerError as refusal:
         return Reply(refusal.code)
-    if isinstance(result, Answer):
+    if isinstance(result, CommandResult):
         return Reply(CHANGED if result.changed else UNCHANGED, result.job, result.job_id)
     is_nothing = result is False or (order.what == "fire" and result is None)
     return Reply(UNCHANGED if is_nothing else CHANGED)
 
 
-def call_of(order: Order, clock: ManualClock) -> Call:
+def call_of(order: Order, clock: ManualClock) -> CommandContext:
     """The circumstances of an order."""
     kept = None
     if order.key is not None:
         stream = request_stream("olga", "POST", repr(order.address), order.key)
         body = repr((order.what, order.fields)).encode()
         kept = Idempotency(order.key, stream, sha256(body).hexdigest())
-    return Call(clock.now(), by(reason="the order"), order.revision, kept)
+    return CommandContext(clock.now(), metadata(reason="the order"), order.revision, kept)
 
 
 def open_run_of(driver: Driver, job_id: UUID) -> str:

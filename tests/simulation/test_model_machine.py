@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ledger.application.snapshots import freeze
+from ledger.application.snapshots import dump_job
 from ledger.clock import rfc3339
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import view
@@ -188,7 +188,7 @@ class LedgerMachine(RuleBasedStateMachine):
             job, head = self.driver.fold(job_id), self.driver.head(job_id)
             assert seen(job, model.trip_after) == model
             if head is not None:
-                assert freeze(head) == freeze(job), "the head is not the fold"
+                assert dump_job(head) == dump_job(job), "the head is not the fold"
             is_gone = model.state.status == "deleted"
             assert head is not None or (is_gone and not model.state.is_running)
             assert self.driver.shown(job_id) == (None if is_gone else view(job))

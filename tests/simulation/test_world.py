@@ -40,10 +40,10 @@ def live(folder: Path, seed: int, steps: int, *, fault_rate: float) -> None:
     laws.check_launches(world.launched, by_job)
     laws.check_reports(world.elsewhere, by_job)
     laws.check_leases(world.ledger)
-    laws.check_book(world.ledger)
+    laws.check_event_store(world.ledger)
     laws.check_nobody_waits(world.ledger)
-    laws.check_copies(world.ledger, world.copies, [UUID(job_id) for job_id in by_job])
+    laws.check_read_models(world.ledger, world.read_models, [UUID(job_id) for job_id in by_job])
     for job_id, events in by_job.items():
         laws.check_slots(world.ledger, UUID(job_id), events)
-    assert max(world.answered, default=0) <= world.ledger.book.tail_position()
+    assert max(world.answered, default=0) <= world.ledger.event_store.tail_position()
     world.close()

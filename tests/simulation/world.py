@@ -18,10 +18,10 @@ from ledger.application.commands.runs import Claimed
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, Outcome, Succeeded
 from ledger.dispatch.executors.pool import Finished
 from ledger.errors import LedgerError, StorageFull
-from ledger.store.event_store import AppendUnknown, Book
+from ledger.store.event_store import AppendUnknown, EventStore
 from ledger.store.mapper import EventMapper
-from ledger.store.records import Group, GroupOutcome
-from projections.read_models import Copies
+from ledger.store.records import AppendOutcome, EventBatch
+from projections.read_models import ReadModels
 from tests.simulation.elsewhere import WORKER, Elsewhere
 from tests.support.builders import NOON, ManualClock, open_ledger
 
@@ -31,28 +31,28 @@ CALM_STEP = timedelta(seconds=20)
 CLASSES = ("rate_limited", "timeout", "server_error", "other")
 
 
-class FaultyBook:
+class FaultyEventStore:
     """A book whose appends fail now and then: before the commit, after it (the answer is lost), or
     for want of room.
     """
 
-    def __init__(self, book: Book, chance: Random, rate: float) -> None:
-        self._book = book
+    def __init__(self, event_store: EventStore, chance: Random, rate: float) -> None:
+        self._event_store = event_store
         self._chance = chance
         self.rate = rate
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._book, name)
+        return getattr(self._event_store, name)
 
     def append(
-        self, groups: Sequence[Group], mapper: EventMapper, *, now: int
-    ) -> list[GroupOutcome]:
+        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+    ) -> list[AppendOutcome]:
         fault = self._chance.random() / self.rate if self.rate else 1.0
         if fault < 0.3:
             raise AppendUnknown("the connection broke before the commit")
         if fault < 0.4:
             raise StorageFull
-        outcomes = self._book.append(groups, mapper, now=now)
+        outcomes = self._event_store.append(groups, mapper, now=now)
         if fault < 1.0:
             raise AppendUnknown("the answer of the commit was lost")
         return outcomes
@@ -130,29 +130,29 @@ class World:
         self.answered: list[int] = []
         self.jobs: list[UUID] = []
         self.ledger: Ledger
-        self.copies: Copies
+        self.read_models: ReadModels
         self.open()
 
     def open(self) -> None:
         """Start a process on the folder."""
         self.ledger = open_ledger(self.folder, self.clock, seed=self.chance.randrange(2**32))
-        self.copies = Copies.open(self.ledger, self.folder / "data" / "projections.db")
-        self.faults = FaultyBook(self.ledger.book, self.chance, self.fault_rate)
-        self.ledger.writer.book = self.ledger.writer._saving._book = self.faults
+        self.read_models = ReadModels.open(self.ledger, self.folder / "data" / "projections.db")
+        self.faults = FaultyEventStore(self.ledger.event_store, self.chance, self.fault_rate)
+        self.ledger.writer.event_store = self.ledger.writer._saving._event_store = self.faults
         self.work = SimulatedWork(self.clock, self.chance, self.launched, self.elsewhere)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=5)
 
     def close(self) -> None:
         """End the process in good order."""
         self.faults.rate = 0.0
-        self.copies.close()
+        self.read_models.close()
         self.ledger.close()
 
     def crash(self) -> None:
         """End the process as kill -9 would: nothing is saved, no run reports."""
-        self.ledger.heads.changed.clear()
+        self.ledger.job_cache.changed.clear()
         self.ledger.writer._saving._unsaved = 0
-        self.ledger.heads.position = self.ledger.book.heads_position()
+        self.ledger.job_cache.position = self.ledger.event_store.snapshots_position()
         self.close()
         self.open()
 
@@ -174,7 +174,7 @@ class World:
         self.dispatch()
         self.elsewhere.work(self.ledger, self.dispatcher)
         if self.chance.random() < 0.3:
-            self.copies.catch_up()
+            self.read_models.catch_up()
 
     def calm_down(self) -> None:
         """Let nothing go wrong any more, there be room for all, and time pass until everything that

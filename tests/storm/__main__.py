@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from ledger import Ledger
-from projections.read_models import COPIES_FILE, Copies
+from projections.read_models import READ_MODELS_FILE, ReadModels
 from tests.storm.making import PLANTED, Making, Size
 
 LEAST_JOBS, LEAST_DAYS = 20, 2
@@ -32,17 +32,17 @@ def main() -> None:
     asked.out.mkdir(parents=True)
     began = time.monotonic()
     planted = Making(asked.out, asked.seed, Size(asked.jobs, asked.days)).make()
-    fill_copies(asked.out / "data")
+    fill_read_models(asked.out / "data")
     tell(planted, asked.out, time.monotonic() - began)
 
 
-def fill_copies(data: Path) -> None:
+def fill_read_models(data: Path) -> None:
     """So that the first question need not wait for them."""
     with (
         Ledger.open_read_only(data) as ledger,
-        closing(Copies.open(ledger, data / COPIES_FILE)) as copies,
+        closing(ReadModels.open(ledger, data / READ_MODELS_FILE)) as read_models,
     ):
-        copies.catch_up()
+        read_models.catch_up()
 
 
 def tell(planted: dict[str, Any], out: Path, seconds: float) -> None:

@@ -16,7 +16,7 @@ import orjson
 
 from ledger import Dispatcher, Ledger
 from ledger.clock import rfc3339
-from ledger.store.sqlite.store import SQLiteBook
+from ledger.store.sqlite.store import SQLiteEventStore
 from tests.storm.fates import Fates
 from tests.storm.fleet import Member, fleet
 from tests.storm.operators import OF_TEAM, Operators
@@ -76,7 +76,7 @@ class Making:
         self._ledger: Ledger = open_ledger(
             self._folder, self._clock, seed=self._chance.randrange(2**32)
         )
-        cast(SQLiteBook, self._ledger.book)._writer.execute("PRAGMA synchronous = OFF")
+        cast(SQLiteEventStore, self._ledger.event_store)._writer.execute("PRAGMA synchronous = OFF")
         fates = Fates(self._clock, self._chance, self._weather, self._members)
         self._work = TimedRuns(self._clock, fates.of)
         self._dispatcher = Dispatcher(self._ledger, self._work, concurrency=CONCURRENCY)
@@ -86,7 +86,7 @@ class Making:
             if member.number % AT_A_TICK == 0:
                 self._go_to(self._clock.now())
                 self._dispatcher.run_once()
-            call = self._ledger.call("moved here", actor=OF_TEAM[member.team], source="cli")
+            call = self._ledger.context("moved here", actor=OF_TEAM[member.team], source="cli")
             answer = self._ledger.schedule(member.spec, call=call)
             self._members[answer.job_id] = member
 
@@ -101,7 +101,7 @@ class Making:
 
     def _next_at(self) -> datetime | None:
         instants = (
-            self._ledger.heads.next_at(),
+            self._ledger.job_cache.next_at(),
             self._work.next_end(),
             self._dispatcher._rounds.next_release_at(),
             self._operators.next_at(),
@@ -119,7 +119,7 @@ class Making:
 
     def _fall_silent(self) -> None:
         """The node dies as it stands, with runs open, and comes back after hours."""
-        self._silenced = [run.run_id for _, run in self._ledger.heads.open_runs()]
+        self._silenced = [run.run_id for _, run in self._ledger.job_cache.open_runs()]
         self._ledger.close()
         self._go_to(self._weather.silence.ends_at)
         self._open()

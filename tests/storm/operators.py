@@ -14,8 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Ledger
-from ledger.application.commands.jobs import Answer
-from ledger.application.ledger import Call
+from ledger.application.commands.jobs import CommandResult
+from ledger.application.ledger import CommandContext
 from ledger.clock import rfc3339
 from ledger.domain.metadata import Actor
 from tests.storm.fleet import TEAMS, Member
@@ -24,7 +24,7 @@ from tests.storm.weather import Trouble, Weather
 PEOPLE = tuple(Actor(name, "user") for name in ("olga", "priya", "tom", "chen", "amara"))
 BOT = Actor("triage-bot", "agent")
 OF_TEAM = dict(zip(TEAMS, PEOPLE, strict=True))
-DOORS = ("http", "ui", "cli")
+SURFACES = ("http", "ui", "cli")
 EARLY = timedelta(minutes=10)
 """How long after a trouble began somebody loses patience."""
 EASED = timedelta(minutes=15)
@@ -113,7 +113,7 @@ class Operators:
         return [
             job_id
             for job_id, member in self._members.items()
-            if member.target == target and ledger.heads.jobs[job_id].status == "failed"
+            if member.target == target and ledger.job_cache.jobs[job_id].status == "failed"
         ]
 
     def _pause(self, job_id: UUID, until: datetime | None, ledger: Ledger) -> None:
@@ -140,9 +140,9 @@ class Operators:
     def _owner(self, job_id: UUID) -> Actor:
         return OF_TEAM[self._members[job_id].team]
 
-    def _call(self, ledger: Ledger, actor: Actor, reason: str) -> Call:
-        door = "http" if actor is BOT else self._chance.choice(DOORS)
-        return ledger.call(reason, actor=actor, source=door)
+    def _call(self, ledger: Ledger, actor: Actor, reason: str) -> CommandContext:
+        door = "http" if actor is BOT else self._chance.choice(SURFACES)
+        return ledger.context(reason, actor=actor, source=door)
 
 
 def _outside(at: datetime, weather: Weather) -> datetime:
@@ -150,12 +150,12 @@ def _outside(at: datetime, weather: Weather) -> datetime:
     return weather.silence.ends_at + timedelta(hours=1) if weather.silence.holds(at) else at
 
 
-def _done(answer: Answer, call: Call) -> dict[str, Any]:
+def _done(answer: CommandResult, call: CommandContext) -> dict[str, Any]:
     return {
         "job_id": str(answer.job_id),
         "position": answer.position,
         "at": rfc3339(call.now),
-        "by": call.by.actor.id,
-        "source": call.by.source,
-        "reason": call.by.reason,
+        "by": call.metadata.actor.id,
+        "source": call.metadata.source,
+        "reason": call.metadata.reason,
     }

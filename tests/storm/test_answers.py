@@ -17,8 +17,8 @@ from ledger import AuditQuery, Ledger
 from ledger.clock import parse_rfc3339
 from ledger.domain.job.breaker import COUNTABLE
 from ledger.domain.job.job import job_id_of
-from ledger.store.records import Fact
-from projections import Answers, GapFilter, JobFilter, ResumeFilter, Stretch
+from ledger.store.records import RecordedEvent
+from projections import GapFilter, JobFilter, PositionRange, Queries, ResumeFilter
 from projections.history.replay import Board, Player
 from tests.oracles import blame as blame_oracle
 from tests.oracles import resumes as resume_oracle
@@ -40,7 +40,7 @@ class Fleet:
     """A fleet that was made, whoever answers of it, and its raw events, by job and all of them."""
 
     ledger: Ledger
-    answers: Answers
+    answers: Queries
     planted: Mapping[str, Any]
     events: Sequence[Event]
     by_job: Mapping[str, Sequence[Event]]
@@ -56,7 +56,7 @@ class Fleet:
         """The position in the middle of the larger storm."""
         storm = max(self.planted["storms"], key=lambda one: one["ends_at"])
         begins, ends = parse_rfc3339(storm["begins_at"]), parse_rfc3339(storm["ends_at"])
-        return self.ledger.reading.position_at(begins + (ends - begins) / 2)
+        return self.ledger.queries.position_at(begins + (ends - begins) / 2)
 
     def places(self, random: Random, count: int) -> list[int]:
         """Positions to look from: some anywhere, the peak of the storm, both ends."""
@@ -88,8 +88,8 @@ def fleet(
     planted = Making(folder, SEED, request.param).make()
     clock = ManualClock(parse_rfc3339(planted["ended_at"]))
     reading = Ledger.open_read_only(folder / "data", clock=clock)
-    with reading as ledger, Answers.open(ledger) as answers:
-        events = list(ledger.reading.export(AuditQuery()))
+    with reading as ledger, Queries.open(ledger) as answers:
+        events = list(ledger.queries.export(AuditQuery()))
         by_job: dict[str, list[Event]] = defaultdict(list)
         for event in events:
             if event["topic"].startswith("job."):
@@ -139,7 +139,7 @@ FILTERS: tuple[dict[str, Any], ...] = (
 )
 
 
-def fits(event: Event, query: AuditQuery, stretch: Stretch) -> bool:
+def fits(event: Event, query: AuditQuery, stretch: PositionRange) -> bool:
     at = parse_rfc3339(event["recorded_at"])
     asked = (
         (query.actor, event["actor"]["id"]),
@@ -162,7 +162,11 @@ def test_an_audit_is_every_event_that_fits(fleet: Fleet, number: int) -> None:
     random = Random(number)
     first, last = sorted(random.sample(range(1, fleet.end), 2))
     job = random.choice(list(fleet.by_job))
-    stretches = Stretch(), Stretch(fleet.at(first)), Stretch(fleet.at(first), fleet.at(last))
+    stretches = (
+        PositionRange(),
+        PositionRange(fleet.at(first)),
+        PositionRange(fleet.at(first), fleet.at(last)),
+    )
     queries = AuditQuery(**FILTERS[number]), AuditQuery(**FILTERS[number], stream=job_id_of(job))
 
     for query in queries:
@@ -295,7 +299,7 @@ def near_trouble(random: Random, events: Sequence[Event]) -> int:
 # -- storms ---------------------------------------------------------------------------------------
 
 
-def facts_of(fleet: Fleet, signature: str) -> list[Fact]:
+def facts_of(fleet: Fleet, signature: str) -> list[RecordedEvent]:
     """All that matters to storms of one signature: its failures, and what its jobs left by."""
     jobs = {
         event["job_id"]
@@ -312,9 +316,9 @@ def facts_of(fleet: Fleet, signature: str) -> list[Fact]:
     return [fact_of(fleet.events[position - 1]) for position in sorted(positions)]
 
 
-def fact_of(event: Event) -> Fact:
+def fact_of(event: Event) -> RecordedEvent:
     recorded = (parse_rfc3339(event["recorded_at"]) - EPOCH) // timedelta(microseconds=1)
-    return Fact(
+    return RecordedEvent(
         position=event["position"],
         stream=job_id_of(event["job_id"]),
         version=event["version"],
@@ -364,7 +368,7 @@ def test_the_storms_are_those_that_a_slow_look_finds(fleet: Fleet) -> None:
         assert detail["fires_lost"]["count"] == fires_lost(fleet, storm)
 
 
-def trips_next(fleet: Fleet, failure: Fact) -> bool:
+def trips_next(fleet: Fleet, failure: RecordedEvent) -> bool:
     following = fleet.by_job[str(failure.stream)][failure.version :]
     return bool(following) and following[0]["topic"] == "job.circuit_tripped"
 
@@ -531,7 +535,7 @@ def test_a_storm_that_is_played_again_ends_where_the_jobs_stood(fleet: Fleet) ->
     storm = fleet.answers.storms()["storms"][0]
     since, until = parse_rfc3339(storm["first_failed_at"]), parse_rfc3339(storm["last_failed_at"])
     first = int(storm["id"][2:])
-    last = fleet.ledger.reading.position_at(until)
+    last = fleet.ledger.queries.position_at(until)
     stretch = fleet.events[first - 1 : last]
 
     board = Board.of(whole(lambda **page: jobs_at(fleet, first - 1, **page), "jobs"))

@@ -14,11 +14,11 @@ from ledger.clock import parse_rfc3339
 from ledger.dispatch.recovery_driver import RecoveryDriver
 from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.selection import StormMembers
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from ledger.store.audit_query import AuditQuery
 from projections.models.storms import members as storm_recovery
 from projections.models.storms import queries as storm_questions
-from projections.read_models import Copies
+from projections.read_models import ReadModels
 from tests.storm.making import Making, Size
 from tests.storm.operators import Operators
 from tests.support.builders import HOUR, MINUTE
@@ -40,9 +40,9 @@ class Night(Making):
 
     def storm(self, folder: Path) -> StormMembers:
         """The storm that was lived through, as the copies have it."""
-        with closing(Copies.open(self._ledger, folder / "projections.db")) as copies:
-            copies.catch_up()
-            with copies._store.reading() as questions:
+        with closing(ReadModels.open(self._ledger, folder / "projections.db")) as read_models:
+            read_models.catch_up()
+            with read_models._store.reading() as questions:
                 found, _ = storm_questions.find(questions, now=self._clock.now())
                 largest = max(found, key=lambda storm: storm["job_count"])
                 return storm_recovery.members(questions, largest["id"])
@@ -66,7 +66,7 @@ class Night(Making):
         return counts
 
     def _events(self, *topics: str) -> list[dict[str, Any]]:
-        return list(self._ledger.reading.export(AuditQuery(topics=topics)))
+        return list(self._ledger.queries.export(AuditQuery(topics=topics)))
 
 
 def test_a_storm_is_recovered_by_the_plan_and_its_first_fires_are_spread(tmp_path: Path) -> None:
@@ -92,5 +92,5 @@ def test_a_storm_is_recovered_by_the_plan_and_its_first_fires_are_spread(tmp_pat
     steps = [parse_rfc3339(job["step_at"]) for job in told["jobs"]]
     gaps = [after - before for before, after in zip(steps, steps[1:], strict=False)]
     assert min(gaps) >= timedelta(seconds=15)
-    assert verify_book(ledger.book).is_sound
+    assert verify_event_store(ledger.event_store).is_sound
     ledger.close()

@@ -14,9 +14,9 @@ import pytest
 
 from ledger import Ledger
 from ledger.clock import parse_rfc3339
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from projections.models.storms import queries as storm_questions
-from projections.read_models import Copies
+from projections.read_models import ReadModels
 from tests.storm.making import Making, Size
 from tests.support.builders import ManualClock, open_ledger
 
@@ -49,25 +49,25 @@ def ledger(folder: Path, planted: Planted) -> Iterator[Ledger]:
 @pytest.fixture(scope="module")
 def histories(ledger: Ledger, planted: Planted) -> dict[str, list[Event]]:
     """Every event of every job, by job."""
-    return {str(job_id): ledger.history(job_id) for job_id in ledger.heads.jobs}
+    return {str(job_id): ledger.history(job_id) for job_id in ledger.job_cache.jobs}
 
 
 def test_the_same_seed_gives_the_same_chain(ledger: Ledger, tmp_path: Path) -> None:
     Making(tmp_path, SEED, SMALL).make()
 
     with open_ledger(tmp_path, ManualClock()) as again:
-        assert again.book.tail() == ledger.book.tail()
+        assert again.event_store.tail() == ledger.event_store.tail()
 
 
 def test_another_seed_gives_another_chain(ledger: Ledger, tmp_path: Path) -> None:
     Making(tmp_path, SEED + 1, SMALL).make()
 
     with open_ledger(tmp_path, ManualClock()) as other:
-        assert other.book.tail().chain != ledger.book.tail().chain
+        assert other.event_store.tail().chain != ledger.event_store.tail().chain
 
 
 def test_the_book_of_the_fleet_verifies(ledger: Ledger, planted: Planted) -> None:
-    verdict = verify_book(ledger.book)
+    verdict = verify_event_store(ledger.event_store)
 
     assert verdict.is_sound
     assert verdict.verified == planted["events"]
@@ -99,14 +99,14 @@ def test_everybody_in_a_planted_trouble_failed_of_it(
 def test_the_storms_that_were_planted_are_found(
     planted: Planted, ledger: Ledger, tmp_path: Path
 ) -> None:
-    copies = Copies.open(ledger, tmp_path / "projections.db")
-    copies.catch_up()
-    with copies._store.reading() as questions:
+    read_models = ReadModels.open(ledger, tmp_path / "projections.db")
+    read_models.catch_up()
+    with read_models._store.reading() as questions:
         page, _ = storm_questions.find(questions, now=ledger.clock.now())
         found = [
             storm_questions.one(questions, storm["id"], now=ledger.clock.now()) for storm in page
         ]
-    copies.close()
+    read_models.close()
 
     for storm in planted["storms"]:
         assert any({job["id"] for job in one["jobs"]} == set(storm["jobs"]) for one in found)

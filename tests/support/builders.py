@@ -13,9 +13,9 @@ from uuid import UUID
 from ledger import Ledger
 from ledger.application.ledger import Limits
 from ledger.domain.job import outcomes, runs
-from ledger.domain.job.job import Job, Revival
+from ledger.domain.job.job import Job, ResumeOptions
 from ledger.domain.job.spec import parse_spec
-from ledger.domain.metadata import Actor, Origin
+from ledger.domain.metadata import Actor, EventMetadata
 
 
 class SeededChance:
@@ -38,7 +38,7 @@ DAY = timedelta(days=1)
 ONCE = {"kind": "at", "at": "2026-03-02T12:01:00Z"}
 HOURLY = {"kind": "cron", "expr": "0 * * * *"}
 EVERY_MINUTE = {"kind": "cron", "expr": "* * * * *"}
-FORCE = Revival(force=True)
+FORCE = ResumeOptions(force=True)
 OPERATOR = Actor("olga", "user")
 SUCCESS = outcomes.Success(output="", output_bytes=0, output_sha256="0" * 64, duration_ms=5)
 
@@ -65,9 +65,11 @@ class ManualClock:
         return self.at
 
 
-def by(actor: Actor = OPERATOR, *, reason: str | None = None) -> Origin:
+def metadata(actor: Actor = OPERATOR, *, reason: str | None = None) -> EventMetadata:
     """The origin of a command that a test gives."""
-    return Origin(f"00000000-0000-4000-8000-{next(_ids):012d}", actor, "library", None, reason)
+    return EventMetadata(
+        f"00000000-0000-4000-8000-{next(_ids):012d}", actor, "library", None, reason
+    )
 
 
 def an_id(number: int) -> UUID:
@@ -90,7 +92,7 @@ def a_job(*changes: Callable[[Job], None], number: int = 1, **fields: Any) -> Jo
     """A job scheduled at NOON, with `changes` made to it in turn."""
     job = Job.blank(an_id(number))
     spec = parse_spec(a_spec(**fields), planner={"croniter": "0"}, anchor_at="2026-03-02T12:00:00Z")
-    job.schedule_anew(spec, now=NOON, by=by())
+    job.schedule_anew(spec, now=NOON, metadata=metadata())
     for change in changes:
         change(job)
     return job
@@ -106,24 +108,24 @@ def events_of(job: Job) -> list[str]:
 
 def paused(until: datetime | None = None, *, at: datetime = NOON) -> Callable[[Job], None]:
     """An operator paused it."""
-    return lambda job: _discard(job.pause(until, now=at, by=by()))
+    return lambda job: _discard(job.pause(until, now=at, metadata=metadata()))
 
 
 def running(*, at: datetime = NOON + MINUTE, is_late: bool = False) -> Callable[[Job], None]:
     """What was due has started."""
     return lambda job: _discard(
-        runs.start_due(job, runs.Claim("node-1", is_late=is_late), now=at, by=by())
+        runs.start_due(job, runs.Claim("node-1", is_late=is_late), now=at, metadata=metadata())
     )
 
 
 def requested(*, at: datetime = NOON) -> Callable[[Job], None]:
     """Somebody asked for a run."""
-    return lambda job: job.request_run(now=at, by=by())
+    return lambda job: job.request_run(now=at, metadata=metadata())
 
 
 def succeeded(*, at: datetime = NOON + MINUTE) -> Callable[[Job], None]:
     """The open run succeeded."""
-    return lambda job: outcomes.succeed(job, open_run_id(job), SUCCESS, now=at, by=by())
+    return lambda job: outcomes.succeed(job, open_run_id(job), SUCCESS, now=at, metadata=metadata())
 
 
 def failed(
@@ -135,12 +137,12 @@ def failed(
 ) -> Callable[[Job], None]:
     """The open run failed."""
     failure = outcomes.Failure(error, failure_class, "api.example.com", retry_after, 7)
-    return lambda job: outcomes.fail(job, open_run_id(job), failure, now=at, by=by())
+    return lambda job: outcomes.fail(job, open_run_id(job), failure, now=at, metadata=metadata())
 
 
 def lost(cause: str = "lease_expired", *, at: datetime = NOON + MINUTE) -> Callable[[Job], None]:
     """Nobody knows how the open run ended."""
-    return lambda job: outcomes.lose(job, open_run_id(job), cause, now=at, by=by())
+    return lambda job: outcomes.lose(job, open_run_id(job), cause, now=at, metadata=metadata())
 
 
 def tripped(after: int = 10, *, failure_class: str = "rate_limited") -> Callable[[Job], None]:
@@ -148,7 +150,7 @@ def tripped(after: int = 10, *, failure_class: str = "rate_limited") -> Callable
 
     def change(job: Job) -> None:
         for _ in range(after):
-            due = (job.next_run_at or NOON) + job.rules.jitter(job.id)
+            due = (job.next_run_at or NOON) + job.parsed_policy.jitter(job.id)
             running(at=due)(job)
             failed(failure_class=failure_class, at=due)(job)
 
@@ -157,7 +159,7 @@ def tripped(after: int = 10, *, failure_class: str = "rate_limited") -> Callable
 
 def deleted(*, at: datetime = NOON) -> Callable[[Job], None]:
     """An operator deleted it."""
-    return lambda job: job.delete(now=at, by=by())
+    return lambda job: job.delete(now=at, metadata=metadata())
 
 
 def open_run_id(job: Job) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from ledger.clock import SystemClock
-from ledger.dispatch.executors.command import Command
+from ledger.dispatch.executors.command import CommandExecutor
 from ledger.dispatch.executors.outcomes import Failed, Outcome, RunTicket, Succeeded
 
 PLENTY_SECONDS = 120.0
@@ -48,7 +48,7 @@ def python(code: str, *arguments: str, **more: Any) -> RunTicket:
 
 
 async def execute(ticket: RunTicket, *, grace_seconds: float = SHORT_GRACE_SECONDS) -> Outcome:
-    executor = Command(clock=SystemClock(), grace_seconds=grace_seconds)
+    executor = CommandExecutor(clock=SystemClock(), grace_seconds=grace_seconds)
     try:
         return await executor.execute(ticket)
     finally:

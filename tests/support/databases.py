@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import migrate
 from tests.support.builders import an_id
 
@@ -19,7 +19,7 @@ def a_database(server: str, name: str) -> Iterator[str]:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
     address = f"{server.rpartition('/')[0]}/{name}"
     try:
-        migrate(Address(address), new_id=an_id(1))
+        migrate(PostgresDsn(address), new_id=an_id(1))
         yield address
     finally:
         with psycopg.connect(server, autocommit=True) as connection:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.addresses import AllowList, Guard, Resolver, system_resolver
-from ledger.dispatch.executors.http import Http
+from ledger.dispatch.executors.http import HttpExecutor
 from ledger.dispatch.executors.outcomes import (
     Failed,
     Outcome,
@@ -35,7 +35,7 @@ class Target:
     answer: Answer
     tls: ssl.SSLContext | None = None
     port: int = 0
-    heads: list[str] = field(default_factory=list)
+    job_cache: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ class Target:
             length = next(
                 int(line[15:]) for line in head.splitlines() if line.startswith("Content-Length:")
             )
-            self.heads.append(head)
+            self.job_cache.append(head)
             self.bodies.append(await reader.readexactly(length))
             await self.answer(reader, writer)
         with suppress(OSError, asyncio.CancelledError):
@@ -69,7 +69,7 @@ class Target:
 
     def headers(self) -> dict[str, str]:
         """Of the last request, names in lower case."""
-        lines = self.heads[-1].strip().split("\r\n")[1:]
+        lines = self.job_cache[-1].strip().split("\r\n")[1:]
         return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
 
 
@@ -112,8 +112,8 @@ def an_executor(
     *,
     resolve: Resolver = system_resolver,
     tls: ssl.SSLContext | None = None,
-) -> Http:
-    return Http(Signer(SECRET), Guard(allow, resolve), clock=SystemClock(), tls=tls)
+) -> HttpExecutor:
+    return HttpExecutor(Signer(SECRET), Guard(allow, resolve), clock=SystemClock(), tls=tls)
 
 
 async def ask(

@@ -12,12 +12,12 @@ from uuid import UUID
 
 from ledger import Dispatcher, Ledger
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import Call
+from ledger.application.commands.jobs import CommandContext
 from ledger.dispatch.executors.registry import ExecutorSettings
-from ledger.dispatch.leases.membership import LEASE_SECONDS, OneOfMany
+from ledger.dispatch.leases.membership import LEASE_SECONDS, ClusterNode
 from ledger.domain.job.runs import Claim
 from ledger.domain.job.state import OpenRun
-from ledger.domain.metadata import Actor, Origin
+from ledger.domain.metadata import Actor, EventMetadata
 from tests.contract.shelves import PostgresShelf
 from tests.support.builders import ManualClock, SeededChance, a_spec
 
@@ -36,8 +36,8 @@ class Node:
     dispatcher: Dispatcher
 
     @property
-    def member(self) -> OneOfMany:
-        assert isinstance(self.dispatcher.nodes, OneOfMany)
+    def member(self) -> ClusterNode:
+        assert isinstance(self.dispatcher.nodes, ClusterNode)
         return self.dispatcher.nodes
 
     def settle(self) -> None:
@@ -56,14 +56,14 @@ class Node:
         while self.dispatcher.run_once():
             pass
 
-    def call(self) -> Call:
-        by = Origin(str(self.ledger.chance.new_id()), Actor("wendy", "worker"), "http")
-        return Call(self.ledger.clock.now(), by)
+    def call(self) -> CommandContext:
+        metadata = EventMetadata(str(self.ledger.chance.new_id()), Actor("wendy", "worker"), "http")
+        return CommandContext(self.ledger.clock.now(), metadata)
 
     def claim(self, job_id: UUID) -> OpenRun:
         """The run of a due job, claimed by this node and executed by nobody."""
         claim = run_commands.claim(job_id, self.call(), node=self.dispatcher.node, is_late=False)
-        claimed = self.ledger.ask(claim)
+        claimed = self.ledger.execute(claim)
         assert claimed is not None
         return claimed.run
 
@@ -79,7 +79,7 @@ class Node:
         return self.open_run(job_id)
 
     def open_run(self, job_id: UUID) -> OpenRun:
-        [run] = [run for job, run in self.ledger.heads.open_runs() if job == job_id]
+        [run] = [run for job, run in self.ledger.job_cache.open_runs() if job == job_id]
         return run
 
     def topics(self, job_id: UUID) -> list[str]:
@@ -103,7 +103,7 @@ class Fleet:
     def schedule(self, count: int, **fields: Any) -> list[UUID]:
         """Jobs that are due in a minute, known to every node."""
         first = self.nodes[0].ledger
-        call = first.call()
+        call = first.context()
         some = [
             first.schedule_command(a_spec(name=f"job {number}", **fields), call)
             for number in range(count)

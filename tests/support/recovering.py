@@ -17,10 +17,10 @@ from ledger import Dispatcher, Ledger
 from ledger.application.commands.runs import Claimed
 from ledger.clock import parse_rfc3339
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
-from ledger.dispatch.leases.membership import OneOfMany
+from ledger.dispatch.leases.membership import ClusterNode
 from ledger.dispatch.recovery_driver import RecoveryDriver
 from ledger.store.audit_query import AuditQuery
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 from tests.support.builders import ManualClock, SeededChance, a_spec
 from tests.support.fake_pool import TimedRuns
 
@@ -37,7 +37,7 @@ Meets = Callable[[Claimed], bool]
 class World:
     """One node with its dispatcher and its driver. `place` is a folder, or a database."""
 
-    def __init__(self, place: Path | Address, clock: ManualClock | None = None) -> None:
+    def __init__(self, place: Path | PostgresDsn, clock: ManualClock | None = None) -> None:
         self.clock = clock or ManualClock()
         self.fails: Meets = lambda _: True
         self._place = place
@@ -61,8 +61,8 @@ class World:
 
     def die(self) -> None:
         """The process is gone as it stands; the next one begins where its book ends."""
-        self.driver._office.close()
-        if isinstance(self.dispatcher.nodes, OneOfMany):
+        self.driver._leader_lock.close()
+        if isinstance(self.dispatcher.nodes, ClusterNode):
             self.dispatcher.nodes._table.close()
         self.ledger.close()
         self._open()
@@ -80,7 +80,7 @@ class World:
             for number in range(how_many)
         ]
         self.fails = lambda _: True
-        while any(self.ledger.heads.jobs[job_id].status != "failed" for job_id in ids):
+        while any(self.ledger.job_cache.jobs[job_id].status != "failed" for job_id in ids):
             self.step()
         self.fails = lambda _: False
         return ids
@@ -89,7 +89,7 @@ class World:
 
     def settle(self) -> None:
         """Everything that is due now, without letting time pass."""
-        if isinstance(self.dispatcher.nodes, OneOfMany):
+        if isinstance(self.dispatcher.nodes, ClusterNode):
             self.dispatcher.nodes.renew()
         while self.dispatcher.run_once() or self.driver.run_once():
             pass
@@ -121,7 +121,7 @@ class World:
     def _until_next(self) -> timedelta:
         now, wait = self.clock.now(), self.driver.wait_seconds()
         instants = [
-            self.ledger.heads.next_at(),
+            self.ledger.job_cache.next_at(),
             self.work.next_end(),
             self.dispatcher._rounds.next_release_at(),
             now + timedelta(seconds=wait) if wait is not None else None,
@@ -134,7 +134,7 @@ class World:
         return self.ledger.recoveries.one(recovery_id)
 
     def events(self, *topics: str) -> list[dict[str, Any]]:
-        return list(self.ledger.reading.export(AuditQuery(topics=topics)))
+        return list(self.ledger.queries.export(AuditQuery(topics=topics)))
 
     def starts_per_minute(self, since: datetime) -> Counter[datetime]:
         """How many runs began in which minute."""
@@ -146,7 +146,7 @@ class World:
 
 
 @contextmanager
-def a_world(place: Path | Address) -> Iterator[World]:
+def a_world(place: Path | PostgresDsn) -> Iterator[World]:
     """A world, closed afterwards."""
     world = World(place)
     try:

@@ -12,7 +12,7 @@ from ledger.application.commands.runs import Claimed
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
 from ledger.domain.metadata import Actor
 from projections.history.history import History
-from projections.read_models import Copies
+from projections.read_models import ReadModels
 from projections.why.question import Why
 from tests.support.builders import ManualClock, a_spec, open_ledger
 from tests.support.fake_pool import TimedRuns
@@ -44,13 +44,13 @@ class Scene:
         """Start a node."""
         self._starts += 1
         self.ledger = open_ledger(self._folder, self.clock, seed=self._starts)
-        self.copies = Copies.open(self.ledger, self._folder / "data" / "projections.db")
+        self.read_models = ReadModels.open(self.ledger, self._folder / "data" / "projections.db")
         self.work = TimedRuns(self.clock, self._fate)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=self._concurrency)
-        self.asking = Why(self.ledger, History(self.ledger), self.copies.storm_of)
+        self.asking = Why(self.ledger, History(self.ledger), self.read_models.storm_of)
 
     def close(self) -> None:
-        self.copies.close()
+        self.read_models.close()
         self.ledger.close()
 
     def _fate(self, claimed: Claimed) -> tuple[timedelta, Outcome]:
@@ -70,7 +70,7 @@ class Scene:
     ) -> UUID:
         """A job of olga's; its executor is not noop, so that its runs take places."""
         fields = {"executor": None, **fields}
-        call = self.ledger.call("as agreed", actor=OLGA, source="cli")
+        call = self.ledger.context("as agreed", actor=OLGA, source="cli")
         job_id = self.ledger.schedule(a_spec(name=name, **fields), call=call).job_id
         self.scripts[job_id] = script or [(timedelta(0), DONE)]
         return job_id
@@ -84,13 +84,13 @@ class Scene:
 
     def why(self, job_id: UUID, at: datetime | None = None) -> dict[str, Any]:
         """Why, now or at an instant that has passed."""
-        self.copies.catch_up()
+        self.read_models.catch_up()
         if at is None:
             here = self.dispatcher.places_for(job_id)
             position = self.ledger.writer.position
             answer = self.asking.answer(job_id, position=position, here=here)
         else:
-            position = self.ledger.reading.position_at(at)
+            position = self.ledger.queries.position_at(at)
             answer = self.asking.answer(job_id, position=position, at=at)
         self.answers.add(answer["answer"])
         return answer

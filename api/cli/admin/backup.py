@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol
 import orjson
 import typer
 
-from api.cli.connection.folder_owner import require_book
+from api.cli.connection.folder_owner import require_event_store
 from api.cli.exit_codes import Exit, Misused, Stop
 from api.cli.options import AsJson, DataFolder
 from api.cli.output.progress import steps
@@ -22,10 +22,10 @@ from api.settings import Settings, load_settings
 from ledger.clock import SystemClock
 from ledger.errors import StartRefused
 from ledger.maintenance.backup import Backup, back_up, reading
-from ledger.maintenance.verify import Verdict, Verifiable, verify_book
-from ledger.store.postgres.dsn import SCHEMES, Address, require_readable
-from ledger.store.records import Recorded
-from ledger.store.sqlite.folder import BOOK_FILE, Folder
+from ledger.maintenance.verify import Verdict, Verifiable, verify_event_store
+from ledger.store.postgres.dsn import SCHEMES, PostgresDsn, require_readable
+from ledger.store.records import StoredEvent
+from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 
 Out = Annotated[
     str | None,
@@ -40,7 +40,7 @@ Check = Annotated[
 class Readable(Verifiable, Protocol):
     """As much of a book as a check, or a fork, looks at (see `Book`)."""
 
-    def read(self, *, after: int, limit: int) -> list[Recorded]: ...
+    def read(self, *, after: int, limit: int) -> list[StoredEvent]: ...
     def tail_position(self) -> int: ...
     def position_at(self, recorded_at: int) -> int: ...
 
@@ -55,22 +55,24 @@ def backup(
     if check is not None:
         _check(check, settings, as_json=as_json)
     elif settings.dsn is not None and settings.dsn.startswith(SCHEMES):
-        _name_tools(Address(settings.dsn), out or "", as_json=as_json)
+        _name_tools(PostgresDsn(settings.dsn), out or "", as_json=as_json)
     else:
         _save(settings, out or "", as_json=as_json)
 
 
 def _save(settings: Settings, out: str, *, as_json: bool) -> None:
-    book = settings.sqlite_path or Folder(settings.data).book
-    require_book(Folder(book.parent))
+    event_store = settings.sqlite_path or Folder(settings.data).event_store_file
+    require_event_store(Folder(event_store.parent))
     with steps("Backup") as told:
-        made = back_up(book, _file(out), told)
-    _require_sound(made.verdict, f"What {book} holds is not sound, and no backup was made of it.")
+        made = back_up(event_store, _file(out), told)
+    _require_sound(
+        made.verdict, f"What {event_store} holds is not sound, and no backup was made of it."
+    )
     if as_json:
         _write(_answer(made))
         return
     say(f"{made.file}: {made.verdict.verified} events, verified; chain {_chain(made.verdict)}.")
-    say(f"To restore it, put it into an empty folder as {BOOK_FILE}.")
+    say(f"To restore it, put it into an empty folder as {EVENT_STORE_FILE}.")
 
 
 def _file(out: str) -> Path:
@@ -97,12 +99,12 @@ def _answer(made: Backup) -> dict[str, Any]:
 
 
 def _check(wanted: str, settings: Settings, *, as_json: bool) -> None:
-    with opened_book(wanted) as book, steps("Checking") as told:
-        verdict = verify_book(book, lambda done, total: told("verified", done, total))
+    with opened_event_store(wanted) as event_store, steps("Checking") as told:
+        verdict = verify_event_store(event_store, lambda done, total: told("verified", done, total))
         _require_sound(verdict, "It is no backup to rely on.")
-        of_ours = _is_of_ours(book, verdict, settings)
+        of_ours = _is_of_ours(event_store, verdict, settings)
         answer = {
-            "ledger_id": str(book.ledger_id),
+            "ledger_id": str(event_store.ledger_id),
             "position": verdict.verified,
             "chain": _chain(verdict),
             "verified": True,
@@ -117,15 +119,18 @@ def _check(wanted: str, settings: Settings, *, as_json: bool) -> None:
         raise Stop(Exit.REFUSED, f"It is no backup of the ledger in {settings.data}.")
 
 
-def _is_of_ours(book: Readable, verdict: Verdict, settings: Settings) -> bool | None:
+def _is_of_ours(event_store: Readable, verdict: Verdict, settings: Settings) -> bool | None:
     """Whether it is the beginning of the ledger that the settings name; None where that is not at
     hand.
     """
     ours = settings.dsn or str(settings.data)
-    if not ours.startswith(SCHEMES) and not (settings.sqlite_path or _book_in(ours)).exists():
+    if (
+        not ours.startswith(SCHEMES)
+        and not (settings.sqlite_path or _event_store_in(ours)).exists()
+    ):
         return None
-    with opened_book(ours) as own:
-        if own.ledger_id != book.ledger_id:
+    with opened_event_store(ours) as own:
+        if own.ledger_id != event_store.ledger_id:
             return False
         if verdict.verified == 0:
             return True
@@ -141,26 +146,26 @@ def _related(settings: Settings, of_ours: bool | None) -> str:
 
 
 @contextmanager
-def opened_book(wanted: str) -> Iterator[Readable]:
+def opened_event_store(wanted: str) -> Iterator[Readable]:
     """The ledger at a path or a DSN, only read."""
     if wanted.startswith(SCHEMES):
-        from ledger.store.postgres.store import PostgresBook  # the driver is slow to import
+        from ledger.store.postgres.store import PostgresEventStore  # the driver is slow to import
 
-        restored = PostgresBook(Address(wanted))
+        restored = PostgresEventStore(PostgresDsn(wanted))
         try:
             yield restored
         finally:
             restored.close()
         return
-    file = _book_in(wanted.removeprefix(values.SQLITE))
+    file = _event_store_in(wanted.removeprefix(values.SQLITE))
     if not file.exists():
         raise Misused(f"There is no file {file}.")
-    with reading(file) as book:
-        yield book
+    with reading(file) as event_store:
+        yield event_store
 
 
-def _book_in(path: str) -> Path:
-    return Path(path) / BOOK_FILE if Path(path).is_dir() else Path(path)
+def _event_store_in(path: str) -> Path:
+    return Path(path) / EVENT_STORE_FILE if Path(path).is_dir() else Path(path)
 
 
 def _require_sound(verdict: Verdict, meaning: str) -> None:
@@ -182,7 +187,7 @@ def _write(answer: dict[str, Any]) -> None:
 # -- PostgreSQL's own tools ---------------------------------------------------------------------
 
 
-def _name_tools(address: Address, out: str, *, as_json: bool) -> None:
+def _name_tools(address: PostgresDsn, out: str, *, as_json: bool) -> None:
     """Say what to type instead; never a success, or a script would believe in a backup."""
     where = _without_password(address)
     tools = {
@@ -205,7 +210,7 @@ def _name_tools(address: Address, out: str, *, as_json: bool) -> None:
     )
 
 
-def _without_password(address: Address) -> str:
+def _without_password(address: PostgresDsn) -> str:
     import psycopg  # slow to import
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 

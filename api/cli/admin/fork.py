@@ -8,7 +8,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from api.cli.admin.backup import Readable, opened_book
+from api.cli.admin.backup import Readable, opened_event_store
 from api.cli.exit_codes import Misused
 from api.cli.options import AsJson, DataFolder
 from api.cli.output.progress import steps
@@ -42,9 +42,12 @@ def fork_ledger(
     """Write the beginning of the ledger as a ledger of its own, for `serve --sandbox`."""
     moment = read_moment(until, "--until", SystemClock().now())
     settings = load_settings(overrides={"data": data})
-    with opened_book(settings.dsn or str(settings.data)) as book, steps("Fork") as told:
-        position = book.tail_position() if moment is None else _position(book, moment)
-        made = fork(book, out, until=position, is_redacted=redact, progress=told)
+    with (
+        opened_event_store(settings.dsn or str(settings.data)) as event_store,
+        steps("Fork") as told,
+    ):
+        position = event_store.tail_position() if moment is None else _position(event_store, moment)
+        made = fork(event_store, out, until=position, is_redacted=redact, progress=told)
     if as_json:
         write_document(orjson.dumps(_answer(made, redact)).decode())
         return
@@ -52,15 +55,15 @@ def fork_ledger(
     say(f"Try it: jobledger serve --sandbox {made.file}")
 
 
-def _position(book: Readable, moment: str) -> int:
+def _position(event_store: Readable, moment: str) -> int:
     """Where a moment is in the book. Misused when nothing was there yet, or it is still to come."""
     if moment.isdigit():
         return int(moment)
     at = parse_rfc3339(moment)
     if at > SystemClock().now():
         raise Misused("--until is still to come: only what has happened can be forked.")
-    position = book.position_at(microseconds(at))
-    if position == 0 and (first := book.read(after=0, limit=1)):
+    position = event_store.position_at(microseconds(at))
+    if position == 0 and (first := event_store.read(after=0, limit=1)):
         born = rfc3339(from_microseconds(first[0].recorded_at))
         raise Misused(f"--until is before the first event, which is of {born}.")
     return position

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from api.cli.connection.folder_owner import (
     is_owned,
     not_ours,
-    require_book,
+    require_event_store,
     wait_while_passing,
     when_free,
 )
@@ -26,10 +26,10 @@ from api.settings import Settings, load_settings
 from ledger.application.ledger import Ledger
 from ledger.clock import SystemClock
 from ledger.maintenance.doctor import ghosts, strayed
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from ledger.store.sqlite.folder import Folder
-from projections.queries.open import fresh_copies
-from projections.read_models import COPIES_FILE, MODELS, Copies
+from projections.queries.open import fresh_read_models
+from projections.read_models import MODELS, READ_MODELS_FILE, ReadModels
 
 LATE_SECONDS = 3.0
 """How long the copies of a served folder may take to where the book stood."""
@@ -41,13 +41,13 @@ Told = Callable[[int, int], None]
 def verify(as_json: AsJson = False, data: DataFolder = None) -> None:
     """Recompute every hash of the book and name the first event that is not what was appended."""
     with _reading(data) as ledger, _progress("Verifying") as told:
-        verdict = verify_book(ledger.book, told)
+        verdict = verify_event_store(ledger.event_store, told)
     finding = verdict.finding
     answer = {
         "sound": verdict.is_sound,
         "verified": verdict.verified,
         "chain": verdict.chain.hex(),
-        "ledger_id": str(ledger.book.ledger_id),
+        "ledger_id": str(ledger.event_store.ledger_id),
         "first_bad_position": finding.position if finding else None,
         "problem": finding.problem if finding else None,
     }
@@ -67,11 +67,11 @@ def rebuild(as_json: AsJson = False, data: DataFolder = None) -> None:
     """Make the copies anew from the book, and say whether they were right. Needs no server."""
     settings = load_settings(overrides={"data": data})
     with ExitStack() as closing:
-        ledger, copies = _owned(settings, closing)
-        copies.catch_up()
-        results = [_rebuilt(copies, model.NAME) for model in MODELS]
+        ledger, read_models = _owned(settings, closing)
+        read_models.catch_up()
+        results = [_rebuilt(read_models, model.NAME) for model in MODELS]
     if as_json:
-        _write({"copies": results, "position": ledger.writer.position})
+        _write({"read_models": results, "position": ledger.writer.position})
     else:
         _say_rebuilt(results)
     wrong = [result["name"] for result in results if not result["equal"]]
@@ -88,11 +88,11 @@ def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
     settings = load_settings(overrides={"data": data})
     with ExitStack() as closing:
         ledger = closing.enter_context(_reading(data))
-        ledger.heads.load(ledger.book, ledger.mapper)
+        ledger.job_cache.load(ledger.event_store, ledger.mapper)
         report = {
             "ghosts": ghosts(ledger),
             "strayed": list(strayed(ledger)),
-            "copies": [*_broken_copies(ledger, closing), *_late_copies(settings)],
+            "read_models": [*_broken_read_models(ledger, closing), *_late_read_models(settings)],
         }
     if as_json:
         _write(report)
@@ -105,26 +105,26 @@ def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
         raise Stop(Exit.REFUSED, f"{count} things are wrong." if count > 1 else "1 thing is wrong.")
 
 
-def _owned(settings: Settings, closing: ExitStack) -> tuple[Ledger, Copies]:
+def _owned(settings: Settings, closing: ExitStack) -> tuple[Ledger, ReadModels]:
     """The ledger and its copies, which nobody else keeps meanwhile."""
     if settings.address is not None:
         ledger = closing.enter_context(Ledger.open(settings.address))
-        copies = Copies.own_shared(ledger, settings.address)
+        read_models = ReadModels.own_shared(ledger, settings.address)
     else:
         folder = Folder(settings.data)
-        require_book(folder)
+        require_event_store(folder)
         wait_while_passing(folder)
         if is_owned(folder):
             raise not_ours(folder)
         ledger = closing.enter_context(when_free(folder, lambda: Ledger.open(settings.data)))
-        copies = Copies.open(ledger, settings.data / COPIES_FILE)
-    closing.callback(copies.close)
-    return ledger, copies
+        read_models = ReadModels.open(ledger, settings.data / READ_MODELS_FILE)
+    closing.callback(read_models.close)
+    return ledger, read_models
 
 
-def _rebuilt(copies: Copies, name: str) -> dict[str, Any]:
+def _rebuilt(read_models: ReadModels, name: str) -> dict[str, Any]:
     with _progress(f"Rebuilding {name}") as told:
-        before, after = copies.rebuild(name, told)
+        before, after = read_models.rebuild(name, told)
     return {"name": name, "equal": before == after, "digest": after, "digest_before": before}
 
 
@@ -134,7 +134,7 @@ def _say_rebuilt(results: list[dict[str, Any]]) -> None:
         say(f"{result['name']}: rebuilt, {how} what it was (digest {result['digest'][:16]}…)")
 
 
-def _late_copies(settings: Settings) -> list[dict[str, Any]]:
+def _late_read_models(settings: Settings) -> list[dict[str, Any]]:
     """Copies that whoever owns the folder does not bring to where the book stood a while ago. In
     a folder that nobody owns they may be behind: the next owner brings them up. On PostgreSQL
     every node's readiness tells.
@@ -145,30 +145,30 @@ def _late_copies(settings: Settings) -> list[dict[str, Any]]:
     clock, pause = SystemClock(), Event()
     end, aim = clock.elapsed() + LATE_SECONDS, None
     while is_owned(folder):
-        copies, position = _kept_copies(folder)
+        read_models, position = _saved_read_models(folder)
         aim = position if aim is None else aim
-        late = [{**model, "wanted": aim} for model in copies if model["position"] < aim]
+        late = [{**model, "wanted": aim} for model in read_models if model["position"] < aim]
         if not late or clock.elapsed() >= end:
             return late
         pause.wait(LOOK_SECONDS)
     return []
 
 
-def _kept_copies(folder: Folder) -> tuple[list[dict[str, Any]], int]:
+def _saved_read_models(folder: Folder) -> tuple[list[dict[str, Any]], int]:
     """How the owner's own copies are, and where the book stands."""
-    file = folder.path / COPIES_FILE
+    file = folder.path / READ_MODELS_FILE
     if not file.exists():
         return [], 0
     with Ledger.open_read_only(folder.path) as ledger, ExitStack() as closing:
         position = ledger.writer.position
-        copies = Copies.open(ledger, file, is_read_only=True)
-        closing.callback(copies.close)
-        return copies.health(), position
+        read_models = ReadModels.open(ledger, file, is_read_only=True)
+        closing.callback(read_models.close)
+        return read_models.health(), position
 
 
-def _broken_copies(ledger: Ledger, closing: ExitStack) -> list[dict[str, Any]]:
+def _broken_read_models(ledger: Ledger, closing: ExitStack) -> list[dict[str, Any]]:
     """Models that cannot take in the book as it is."""
-    health = fresh_copies(ledger, closing).health()
+    health = fresh_read_models(ledger, closing).health()
     return [model for model in health if model["state"] != "live"]
 
 
@@ -178,8 +178,8 @@ def _complaints(report: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, 
     for head in report["strayed"]:
         why = f"its head is not the fold of its {head['version']} events: report this"
         yield "strayed head", f"{head['name']} ({head['id']})", why
-    for model in report["copies"]:
-        yield "copy", model["name"], _why_copy(model)
+    for model in report["read_models"]:
+        yield "copy", model["name"], _why_read_model(model)
 
 
 def _why_ghost(ghost: dict[str, Any]) -> str:
@@ -190,7 +190,7 @@ def _why_ghost(ghost: dict[str, Any]) -> str:
     return f"it is {ghost['status']} and will never fire: amend its schedule, or run it"
 
 
-def _why_copy(model: dict[str, Any]) -> str:
+def _why_read_model(model: dict[str, Any]) -> str:
     if model["broken_at"] is None:
         return (
             f"it is at position {model['position']} of {model['wanted']} and its owner does not "
@@ -203,7 +203,7 @@ def _why_copy(model: dict[str, Any]) -> str:
 def _reading(data: Path | None) -> Iterator[Ledger]:
     settings = load_settings(overrides={"data": data})
     if settings.address is None:
-        require_book(Folder(settings.data))
+        require_event_store(Folder(settings.data))
     with Ledger.open_read_only(settings.address or settings.data) as ledger:
         yield ledger
 

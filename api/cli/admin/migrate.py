@@ -13,7 +13,7 @@ from api.config import parsers as values
 from api.settings import load_settings
 from ledger.chance import SystemChance
 from ledger.errors import StartRefused
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 
 if TYPE_CHECKING:
     from ledger.store.postgres.migrations import Migrated
@@ -28,7 +28,7 @@ def migrate(as_json: AsJson = False, data: DataFolder = None) -> None:
         raise StartRefused(
             "Only a ledger on PostgreSQL is migrated: set JOBLEDGER_DSN to postgresql://…"
         )
-    address = Address(dsn)
+    address = PostgresDsn(dsn)
     done = bring_up(address, new_id=SystemChance().new_id())
     if as_json:
         answer = {"before": done.before, "after": done.after, "remarks": list(done.remarks)}
@@ -39,7 +39,7 @@ def migrate(as_json: AsJson = False, data: DataFolder = None) -> None:
         say(f"But {remark}.")
 
 
-def _told(address: Address, done: Migrated) -> str:
+def _told(address: PostgresDsn, done: Migrated) -> str:
     if done.before == done.after:
         return f"{address.place} has schema {done.after} already: nothing to do."
     if done.before == 0:

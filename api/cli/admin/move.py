@@ -18,12 +18,12 @@ from api.cli.output.render import write_document
 from api.cli.output.terminal import say
 from api.config import parsers as values
 from ledger.maintenance.move.move import Moved, move
-from ledger.maintenance.move.sqlite import SQLiteHouse
-from ledger.store.postgres.dsn import Address
-from ledger.store.sqlite.folder import BOOK_FILE, Folder
+from ledger.maintenance.move.sqlite import SQLiteEndpoint
+from ledger.store.postgres.dsn import PostgresDsn
+from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 
 if TYPE_CHECKING:
-    from ledger.maintenance.move.postgres import PostgresHouse
+    from ledger.maintenance.move.postgres import PostgresEndpoint
 
 From = Annotated[
     str,
@@ -52,7 +52,7 @@ def move_ledger(from_dsn: From, to_dsn: To, as_json: AsJson = False) -> None:
     _say(moved, *places)
 
 
-def place_of(dsn: str, flag: str) -> Folder | Address:
+def place_of(dsn: str, flag: str) -> Folder | PostgresDsn:
     """Where a DSN leads; Misused when it is none, or names a file that no server would find."""
     try:
         text = values.dsn(dsn)
@@ -61,19 +61,19 @@ def place_of(dsn: str, flag: str) -> Folder | Address:
     if not isinstance(text, str):
         raise Misused(f"{flag}: sqlite:///FILE or postgresql://… is needed.")
     if not text.startswith(values.SQLITE):
-        return Address(text)
+        return PostgresDsn(text)
     path = Path(text.removeprefix(values.SQLITE))
     if path.is_dir():
         return Folder(path)
-    if path.name != BOOK_FILE:
+    if path.name != EVENT_STORE_FILE:
         raise Misused(
-            f"{flag}: the file of a ledger is called {BOOK_FILE}, or no server finds it in its "
-            f"folder: sqlite:///{path.parent / BOOK_FILE}, or name the folder."
+            f"{flag}: the file of a ledger is called {EVENT_STORE_FILE}, or no server finds it in "
+            f"its folder: sqlite:///{path.parent / EVENT_STORE_FILE}, or name the folder."
         )
     return Folder(path.parent)
 
 
-def _require_two(source: Folder | Address, target: Folder | Address) -> None:
+def _require_two(source: Folder | PostgresDsn, target: Folder | PostgresDsn) -> None:
     if isinstance(source, Folder) and isinstance(target, Folder):
         is_same = source.path.resolve() == target.path.resolve()
     else:
@@ -82,20 +82,22 @@ def _require_two(source: Folder | Address, target: Folder | Address) -> None:
         raise Misused("--from and --to name the same place.")
 
 
-def _open(place: Folder | Address, new_id: UUID | None) -> SQLiteHouse | PostgresHouse:
+def _open(place: Folder | PostgresDsn, new_id: UUID | None) -> SQLiteEndpoint | PostgresEndpoint:
     """The source, or with the source's id the target."""
-    if isinstance(place, Address):
-        from ledger.maintenance.move.postgres import PostgresHouse  # the driver is slow to import
+    if isinstance(place, PostgresDsn):
+        from ledger.maintenance.move.postgres import (
+            PostgresEndpoint,
+        )  # the driver is slow to import
 
         if new_id is None:
-            return PostgresHouse.open_source(place)
-        return PostgresHouse.open_target(place, new_id)
+            return PostgresEndpoint.open_source(place)
+        return PostgresEndpoint.open_target(place, new_id)
     wait_while_passing(place)
     if is_owned(place):
         raise not_ours(place)
     if new_id is None:
-        return SQLiteHouse.open_source(place)
-    return SQLiteHouse.open_target(place, new_id)
+        return SQLiteEndpoint.open_source(place)
+    return SQLiteEndpoint.open_target(place, new_id)
 
 
 def _answer(moved: Moved) -> dict[str, object]:

@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import typer
 
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.connect import Intent, connect
 from api.cli.jobs.schedule_flags import given
 from api.cli.options import AsJson, DataFolder
 from api.cli.output.render import Document, show
 from api.cli.output.terminal import complain, print_table, say
-from api.cli.output.times import read_instant, told_briefly
+from api.cli.output.times import ago_short, read_instant
 from ledger.clock import SystemClock
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Whom the audit names.")]
@@ -49,22 +49,22 @@ def create(
     now = SystemClock().now()
     ends_at = read_instant(expires, "--expires", now) if expires is not None else None
     body = given(name=name, role=role, kind=kind, expires_at=ends_at)
-    with open_door(Intent.BEGIN, data) as door:
-        answer = door.ask("POST", "/v1/tokens", body=body)
+    with connect(Intent.BEGIN, data) as client:
+        answer = client.request("POST", "/v1/tokens", body=body)
     show(answer, as_json, _print_secret)
 
 
 def list_tokens(as_json: AsJson = False, data: DataFolder = None) -> None:
     """List the tokens, revoked ones too; never their secrets."""
-    with open_door(Intent.READ, data) as door:
-        answer = door.ask("GET", "/v1/tokens")
+    with connect(Intent.READ, data) as client:
+        answer = client.request("GET", "/v1/tokens")
     show(answer, as_json, _print_tokens)
 
 
 def revoke(wanted: Wanted, as_json: AsJson = False, data: DataFolder = None) -> None:
     """End a token: it opens nothing from now on."""
-    with open_door(Intent.CHANGE, data) as door:
-        answer = door.ask("DELETE", f"/v1/tokens/{quote(wanted, safe='', errors='replace')}")
+    with connect(Intent.CHANGE, data) as client:
+        answer = client.request("DELETE", f"/v1/tokens/{quote(wanted, safe='', errors='replace')}")
     show(answer, as_json, _print_revoked)
 
 
@@ -82,8 +82,8 @@ def _print_tokens(document: Document) -> None:
             token["name"],
             token["role"],
             token["kind"],
-            told_briefly(token["expires_at"], now) if token["expires_at"] else "never",
-            told_briefly(token["revoked_at"], now) if token["revoked_at"] else "",
+            ago_short(token["expires_at"], now) if token["expires_at"] else "never",
+            ago_short(token["revoked_at"], now) if token["revoked_at"] else "",
         )
         for token in document["tokens"]
     ]

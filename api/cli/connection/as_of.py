@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from api.cli.connection.client import Door
+from api.cli.connection.client import ApiClient
 from api.cli.output.terminal import say
 from api.cli.output.times import distance, read_moment, to_the_second
 from ledger.clock import SystemClock, parse_rfc3339, rfc3339
@@ -15,7 +15,7 @@ LONGEST_POSITION = 18
 
 
 @dataclass(frozen=True, slots=True)
-class Then:
+class AsOf:
     """What `--as-of` said: what the API is asked for (None: as it is), and the instant that
     "in 3 min" and "due" count from.
     """
@@ -35,19 +35,21 @@ class Then:
         return {} if self.as_of is None else {"as_of": position}
 
 
-def read_then(door: Door, text: str | None) -> Then:
+def read_as_of(client: ApiClient, text: str | None) -> AsOf:
     """The moment that `--as-of` names. Misused when it is none."""
     now = SystemClock().now()
     as_of = read_moment(text, "--as-of", now)
     if as_of is None:
-        return Then(None, now)
-    return Then(as_of, _recorded_at(door, as_of, now) if as_of.isdigit() else parse_rfc3339(as_of))
+        return AsOf(None, now)
+    return AsOf(
+        as_of, _recorded_at(client, as_of, now) if as_of.isdigit() else parse_rfc3339(as_of)
+    )
 
 
-def _recorded_at(door: Door, position: str, now: datetime) -> datetime:
+def _recorded_at(client: ApiClient, position: str, now: datetime) -> datetime:
     """When the event at a position was recorded; `now` for what is none."""
     if not 0 < int(position[: LONGEST_POSITION + 1]) < 10**LONGEST_POSITION:
         return now
     query = {"cursor": int(position) - 1, "limit": 1}
-    events = door.ask("GET", "/v1/events", query=query).document["events"]
+    events = client.request("GET", "/v1/events", query=query).document["events"]
     return parse_rfc3339(events[0]["recorded_at"]) if events else now

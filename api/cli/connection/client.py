@@ -21,14 +21,14 @@ ANSWER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiResponse:
     """What the API said yes with: the document as it came, and what it holds."""
 
     text: str
     document: dict[str, Any]
 
 
-class Door:
+class ApiClient:
     """A client of the API, on a server or in this process. Use it as a context manager."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Door:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
@@ -65,14 +65,14 @@ class Door:
         query: Mapping[str, object] | None = None,
         body: Mapping[str, object] | None = None,
         if_revision: int | None = None,
-    ) -> Answer:
+    ) -> ApiResponse:
         """One request. Raises Problem when it is answered no, Stop when nobody answers."""
         headers = {"If-Match": f'"{if_revision}"'} if if_revision is not None else {}
         request = self._request(method, path, query, body, headers)
         with self._reaching():
             response = self._client.send(request)
         self._require_yes(response)
-        return Answer(response.text, _object(response) or {})
+        return ApiResponse(response.text, _object(response) or {})
 
     @contextmanager
     def stream(

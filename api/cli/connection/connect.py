@@ -5,12 +5,12 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 
-from api.cli.connection.client import Door
+from api.cli.connection.client import ApiClient
 from api.cli.connection.credentials import token_for
 from api.cli.connection.folder_owner import (
     is_owned,
     not_ours,
-    require_book,
+    require_event_store,
     wait_while_passing,
     when_free,
 )
@@ -27,13 +27,13 @@ class Intent(Enum):
     """A change that makes sense in a folder that holds no ledger yet."""
 
 
-def open_door(intent: Intent, data: Path | None = None) -> Door:
+def connect(intent: Intent, data: Path | None = None) -> ApiClient:
     """The door for one command: JOBLEDGER_URL, else the ledger on PostgreSQL, else the server that
     owns the folder, else the folder itself.
     """
     settings = load_settings(overrides={"data": data})
     if settings.url is not None:
-        return Door(settings.url, token_for(settings, settings.url))
+        return ApiClient(settings.url, token_for(settings, settings.url))
     if settings.address is not None:
         return _joined(settings)
     folder = Folder(settings.data)
@@ -43,29 +43,29 @@ def open_door(intent: Intent, data: Path | None = None) -> Door:
         return _inside(settings, intent)
     owner = folder.owner()
     if isinstance(owner.get("url"), str):
-        return Door(owner["url"], token_for(settings, owner["url"]))
+        return ApiClient(owner["url"], token_for(settings, owner["url"]))
     return _beside(settings, intent)
 
 
-def _joined(settings: Settings) -> Door:
+def _joined(settings: Settings) -> ApiClient:
     """On PostgreSQL nobody owns the ledger: a command is one more node while it lasts."""
     from api.cli.connection import in_process as inside
 
     return inside.open_joined(settings)
 
 
-def _inside(settings: Settings, intent: Intent) -> Door:
+def _inside(settings: Settings, intent: Intent) -> ApiClient:
     from api.cli.connection import (
         in_process as inside,
     )  # slow to import, and most commands find a server
 
     folder = Folder(settings.data)
     if intent is not Intent.BEGIN:
-        require_book(folder)
+        require_event_store(folder)
     return when_free(folder, lambda: inside.open_owned(settings))
 
 
-def _beside(settings: Settings, intent: Intent) -> Door:
+def _beside(settings: Settings, intent: Intent) -> ApiClient:
     from api.cli.connection import in_process as inside
 
     if intent is not Intent.READ:

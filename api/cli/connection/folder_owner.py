@@ -79,9 +79,9 @@ def not_ours(folder: Folder) -> Stop:
     )
 
 
-def require_book(folder: Folder) -> None:
+def require_event_store(folder: Folder) -> None:
     """Misused when the folder holds no ledger: a mistyped folder must not become an empty one."""
-    if not folder.book.exists():
+    if not folder.event_store_file.exists():
         raise Misused(
             f"There is no ledger in {folder.path}: begin one with jobledger serve or schedule, or "
             "name its folder with --data."

@@ -11,12 +11,12 @@ from hmac import compare_digest
 import httpx
 
 from api.app import create_app
-from api.bootstrap import Parts, open_server_parts
-from api.cli.connection.client import Door
+from api.bootstrap import ServerParts, open_server_parts
+from api.cli.connection.client import ApiClient
 from api.cli.connection.credentials import kept_token
 from api.cli.output.progress import busy
 from api.http.limits import Attempts
-from api.security.dsn_policy import require_private_way
+from api.security.dsn_policy import require_encrypted_dsn
 from api.security.sessions import Sessions
 from api.settings import Settings
 from ledger.application.ledger import Ledger, Limits
@@ -26,9 +26,9 @@ from ledger.dispatch.executors.secrets import NO_SECRETS
 from ledger.dispatch.executors.signing import Signer
 from ledger.errors import StartRefused
 from ledger.store.records import TokenRow
-from projections.queries import Answers
-from projections.queries.open import copies_beside
-from projections.read_models import Copies
+from projections.queries import Queries
+from projections.queries.open import read_models_beside
+from projections.read_models import ReadModels
 
 URL = "http://jobledger.local"
 PATIENCE_SECONDS = 24 * 3600.0
@@ -39,7 +39,7 @@ KEYHOLDER = TokenRow("", "folder", "admin", "user", b"", None, None)
 """Who acts when no token is at hand that opens: whoever may write the files may everything."""
 
 
-def open_owned(settings: Settings) -> Door:
+def open_owned(settings: Settings) -> ApiClient:
     """A door into the folder, owned until the door is closed. Nothing is dispatched.
 
     Raises StartRefused.
@@ -48,70 +48,72 @@ def open_owned(settings: Settings) -> Door:
         # One command is no service: it makes no spans, and waits for no collector.
         parts = open_server_parts(replace(settings, collector=None), dispatches=False)
         closing.callback(parts.close)
-        parts.copies.patience_seconds = PATIENCE_SECONDS
-        parts.copies.starts_when_needed = True
+        parts.read_models.patience_seconds = PATIENCE_SECONDS
+        parts.read_models.starts_when_needed = True
         parts.start()
-        return _door(parts, settings, closing.pop_all(), is_alone=True)
+        return _client(parts, settings, closing.pop_all(), is_alone=True)
 
 
-def open_joined(settings: Settings) -> Door:
+def open_joined(settings: Settings) -> ApiClient:
     """A door into the ledger on PostgreSQL, as one of its nodes. Nothing is dispatched, and nothing
     of the data folder is needed. Raises StartRefused.
     """
     address = settings.address
     if address is None:
         raise StartRefused("There is no PostgreSQL to join: JOBLEDGER_DSN names none.")
-    require_private_way(address)
+    require_encrypted_dsn(address)
     limits = Limits(max_jobs=settings.max_jobs, requires_reason=settings.require_reason)
     with ExitStack() as closing:
         ledger = Ledger.open(address, limits=limits)
         closing.callback(ledger.close)
-        parts = _visitors_parts(ledger, Copies.open_shared(ledger, address))
+        parts = _visitors_parts(ledger, ReadModels.open_shared(ledger, address))
         closing.callback(parts.close)
         parts.start()
-        return _door(parts, settings, closing.pop_all())
+        return _client(parts, settings, closing.pop_all())
 
 
-def open_reading(settings: Settings) -> Door:
+def open_reading(settings: Settings) -> ApiClient:
     """A door into a folder that another process owns: its questions are answered, commands are
     refused.
     """
     with ExitStack() as closing:
         ledger = closing.enter_context(Ledger.open_read_only(settings.data))
-        copies = copies_beside(ledger, settings.data, closing)
-        parts = _visitors_parts(ledger, copies)
+        read_models = read_models_beside(ledger, settings.data, closing)
+        parts = _visitors_parts(ledger, read_models)
         closing.callback(parts.close)
-        return _door(parts, settings, closing.pop_all())
+        return _client(parts, settings, closing.pop_all())
 
 
-def _visitors_parts(ledger: Ledger, copies: Copies) -> Parts:
+def _visitors_parts(ledger: Ledger, read_models: ReadModels) -> ServerParts:
     """The parts of a process that dispatches nothing and signs nothing that others would check."""
     signer = Signer(ExecutorSettings.of_this_process().signing_secret)
     clock, tokens = ledger.clock, Tokens(ledger)
-    return Parts(
+    return ServerParts(
         ledger,
-        copies,
+        read_models,
         None,
         tokens,
         Sessions(clock),
         Attempts(clock),
-        Answers(ledger, copies),
+        Queries(ledger, read_models),
         signer,
         NO_SECRETS,
     )
 
 
-def _door(parts: Parts, settings: Settings, closing: ExitStack, *, is_alone: bool = False) -> Door:
-    ring = Keyring(parts.ledger)
+def _client(
+    parts: ServerParts, settings: Settings, closing: ExitStack, *, is_alone: bool = False
+) -> ApiClient:
+    ring = LocalTokens(parts.ledger)
     parts.tokens = ring
     token = settings.token or ring.usable(kept_token(settings))
-    return Door(URL, token, Inside(parts, settings, closing), is_alone=is_alone)
+    return ApiClient(URL, token, InProcessTransport(parts, settings, closing), is_alone=is_alone)
 
 
-class Inside(httpx.BaseTransport):
+class InProcessTransport(httpx.BaseTransport):
     """Carries requests to the application in this process, and closes everything after the last."""
 
-    def __init__(self, parts: Parts, settings: Settings, closing: ExitStack) -> None:
+    def __init__(self, parts: ServerParts, settings: Settings, closing: ExitStack) -> None:
         self._parts = parts
         self._closing = closing
         self._loop = asyncio.Runner()
@@ -119,7 +121,7 @@ class Inside(httpx.BaseTransport):
         closing.callback(self._loop.close)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if self._parts.copies.position >= self._parts.ledger.writer.position:
+        if self._parts.read_models.position >= self._parts.ledger.writer.position:
             return self._loop.run(self._answer(request))
         with busy("Bringing the copies up to date"):
             return self._loop.run(self._answer(request))
@@ -133,7 +135,7 @@ class Inside(httpx.BaseTransport):
         return httpx.Response(response.status_code, headers=response.headers, content=content)
 
 
-class Keyring(Tokens):
+class LocalTokens(Tokens):
     """The ledger's tokens, and one more that only this process knows and that is never kept."""
 
     def __init__(self, ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
-from api.cli.connection.client import Door
+from api.cli.connection.client import ApiClient
 from api.cli.exit_codes import Exit, Problem, Stop
 from api.cli.output.terminal import harmless
 from ledger.domain.streams.names import NameReleased, NameReserved, name_stream
@@ -24,7 +24,7 @@ Job = Mapping[str, Any]
 _PREFIX = re.compile(rf"[0-9a-f-]{{{SHORTEST_PREFIX},36}}")
 
 
-def find_job_id(door: Door, wanted: str, *, as_of: str | None = None) -> str:
+def find_job_id(client: ApiClient, wanted: str, *, as_of: str | None = None) -> str:
     """The id of the job that is meant, now or at a moment of the past. A whole id need not be in
     the list: history and runs of a deleted job are still there. Raises Stop when no job, or more
     than one, fits.
@@ -33,7 +33,7 @@ def find_job_id(door: Door, wanted: str, *, as_of: str | None = None) -> str:
         return str(UUID(wanted))
     except ValueError:
         pass
-    found = {job["id"]: job for job in _meant(door, wanted, as_of)}
+    found = {job["id"]: job for job in _meant(client, wanted, as_of)}
     if not found:
         raise Stop(Exit.NOT_FOUND, f"There is no job {harmless(wanted)[:200]!r}: see list.")
     if len(found) > 1:
@@ -42,40 +42,40 @@ def find_job_id(door: Door, wanted: str, *, as_of: str | None = None) -> str:
     return str(job_id)
 
 
-def _meant(door: Door, wanted: str, as_of: str | None) -> list[Job]:
+def _meant(client: ApiClient, wanted: str, as_of: str | None) -> list[Job]:
     """The jobs that fit, also while the list of jobs cannot answer: a broken copy must keep nobody
     from resuming a job.
     """
     try:
-        return list(_fitting(door, wanted, as_of))
+        return list(_fitting(client, wanted, as_of))
     except Problem as problem:
         if problem.problem_code != "behind" or as_of is not None:
             raise
-    return list(_fitting_in_book(door, wanted))
+    return list(_fitting_in_event_store(client, wanted))
 
 
-def _fitting(door: Door, wanted: str, as_of: str | None) -> Iterator[Job]:
+def _fitting(client: ApiClient, wanted: str, as_of: str | None) -> Iterator[Job]:
     folded, then = wanted.casefold(), {"as_of": as_of}
     # The list's own search ignores case in ASCII only.
     query = then | ({"q": wanted} if wanted.isascii() else {})
-    yield from (job for job in _jobs(door, query) if job["name"].casefold() == folded)
+    yield from (job for job in _jobs(client, query) if job["name"].casefold() == folded)
     if _PREFIX.fullmatch(folded):
-        yield from (job for job in _jobs(door, then) if job["id"].startswith(folded))
+        yield from (job for job in _jobs(client, then) if job["id"].startswith(folded))
 
 
-def _fitting_in_book(door: Door, wanted: str) -> Iterator[Job]:
+def _fitting_in_event_store(client: ApiClient, wanted: str) -> Iterator[Job]:
     folded, stream = wanted.casefold(), name_stream(wanted)
     is_prefix = _PREFIX.fullmatch(folded) is not None
-    for holder in _holders(door):
+    for holder in _holders(client):
         has_prefix = is_prefix and holder["id"].startswith(folded)
         if has_prefix or name_stream(holder["name"]) == stream:
             yield holder
 
 
-def _holders(door: Door) -> Iterator[Job]:
+def _holders(client: ApiClient) -> Iterator[Job]:
     """Who holds each name, read from the book itself: what happened last to a name decides."""
     seen: set[UUID] = set()
-    for event in pages(door, "/v1/events", {"topic": NAME_TOPICS, "order": "desc"}, "events"):
+    for event in pages(client, "/v1/events", {"topic": NAME_TOPICS, "order": "desc"}, "events"):
         name, job_id = event["data"]["name"], event["data"]["job_id"]
         stream = name_stream(name)
         if stream not in seen and event["topic"] == NameReserved.TOPIC:
@@ -83,15 +83,17 @@ def _holders(door: Door) -> Iterator[Job]:
         seen.add(stream)
 
 
-def _jobs(door: Door, query: Mapping[str, object]) -> Iterator[Job]:
-    yield from pages(door, "/v1/jobs", query, "jobs")
+def _jobs(client: ApiClient, query: Mapping[str, object]) -> Iterator[Job]:
+    yield from pages(client, "/v1/jobs", query, "jobs")
 
 
-def pages(door: Door, path: str, query: Mapping[str, object], key: str) -> Iterator[Job]:
+def pages(client: ApiClient, path: str, query: Mapping[str, object], key: str) -> Iterator[Job]:
     """Everything that a list holds."""
     cursor: str | None = None
     while True:
-        page = door.ask("GET", path, query={**query, "cursor": cursor, "limit": PAGE}).document
+        page = client.request(
+            "GET", path, query={**query, "cursor": cursor, "limit": PAGE}
+        ).document
         yield from page[key]
         cursor = page["next"]
         if cursor is None:

@@ -16,8 +16,8 @@ from api.cli.crontab.send import send
 from api.cli.exit_codes import Exit, Misused, Stop
 from api.cli.options import AsJson, DataFolder
 from api.cli.output.render import write_document
-from api.cli.output.terminal import harmless, is_narrow, print_table, print_told, say
-from api.cli.output.times import shown, told_briefly
+from api.cli.output.terminal import harmless, is_narrow, print_lines, print_table, say
+from api.cli.output.times import ago_short, shown
 from api.crontab.machine import is_zone, owner_of, zone_here
 from api.crontab.reading import Form, Reading, read
 from api.settings import load_settings, zone_variable
@@ -81,7 +81,7 @@ def import_crontab(
     )
     found = read(_content(file), reading)
     with ExitStack() as closing:
-        has_ledger = settings.url is not None or Folder(settings.data).book.exists()
+        has_ledger = settings.url is not None or Folder(settings.data).event_store_file.exists()
         if dry_run and not has_ledger:  # a dry run makes no ledger either
             data = Path(closing.enter_context(TemporaryDirectory(prefix="jobledger-")))
         outcome = send(found, dry_run=dry_run, data=data)
@@ -155,7 +155,7 @@ def _print(document: Document) -> None:
             for one in document["refused_lines"]
         ]
         say()
-        print_told([">LINE", "REFUSED", "WHY"], rows)
+        print_lines([">LINE", "REFUSED", "WHY"], rows)
     done = "would become jobs" if document["dry_run"] else "became jobs"
     say(f"{document['imported']} lines {done}, {document['refused']} were refused.")
 
@@ -167,7 +167,7 @@ def _print_jobs(jobs: list[dict[str, Any]]) -> None:
             str(one["line"]),
             one["job"]["name"],
             _in_words(one["job"]["schedule"]),
-            told_briefly(one["job"]["next_run_at"], now, is_narrow=narrow),
+            ago_short(one["job"]["next_run_at"], now, is_narrow=narrow),
         )
         for one in jobs
     ]

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from api.cli.connection.client import Door
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.client import ApiClient
+from api.cli.connection.connect import Intent, connect
 from api.crontab.reading import Found, Read, Refusal
 
 ORIGIN = "crontab"
@@ -46,14 +46,14 @@ def _answers(
     """The API's answer to each, and where the book stands; nobody is asked about nothing."""
     if not found:
         return [], None
-    with open_door(Intent.BEGIN, data) as door:
-        documents = [_ask(door, batch, dry_run=dry_run) for batch in _batches(found)]
+    with connect(Intent.BEGIN, data) as client:
+        documents = [_ask(client, batch, dry_run=dry_run) for batch in _batches(found)]
     return [one for document in documents for one in document["jobs"]], documents[-1]["position"]
 
 
-def _ask(door: Door, batch: list[Found], *, dry_run: bool) -> Plain:
+def _ask(client: ApiClient, batch: list[Found], *, dry_run: bool) -> Plain:
     body = {"origin": ORIGIN, "jobs": [one.job for one in batch], "dry_run": dry_run}
-    return door.ask("POST", "/v1/imports", body=body).document
+    return client.request("POST", "/v1/imports", body=body).document
 
 
 def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:

@@ -9,17 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.connection.client import Door
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.client import ApiClient
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
 from api.cli.inspect.export_stream import FileFormat, pour
 from api.cli.options import AsJson, Cursor, DataFolder, OfJob
-from api.cli.output import event_text as tellings
+from api.cli.output import event_text as event_text
 from api.cli.output.paging import say_more
 from api.cli.output.render import Document, short, show
-from api.cli.output.terminal import escaped_json, harmless, print_told, say, write
-from api.cli.output.times import read_past, told_briefly
+from api.cli.output.terminal import escaped_json, harmless, print_lines, say, write
+from api.cli.output.times import ago_short, read_past
 from ledger.clock import SystemClock
 
 
@@ -107,19 +107,19 @@ def audit(
         "cursor": cursor,
         "limit": limit,
     }
-    with open_door(Intent.READ, data) as door:
-        query["job"] = find_job_id(door, job) if job is not None else None
+    with connect(Intent.READ, data) as client:
+        query["job"] = find_job_id(client, job) if job is not None else None
         if is_file:
-            write_events(door, query, FileFormat(shape.value))
+            write_events(client, query, FileFormat(shape.value))
             return
-        answer = door.ask("GET", "/v1/events", query=query)
+        answer = client.request("GET", "/v1/events", query=query)
     show(answer, as_json or shape is Format.JSON, _print_events)
 
 
-def write_events(door: Door, query: Mapping[str, Any], shape: FileFormat) -> None:
+def write_events(client: ApiClient, query: Mapping[str, Any], shape: FileFormat) -> None:
     """A whole file, piece by piece. JSON is always harmless; CSV is made so on a terminal only."""
     is_watched = sys.stdout.isatty()
-    for piece in pour(door, query, shape, is_quiet=is_watched):
+    for piece in pour(client, query, shape, is_quiet=is_watched):
         if shape is FileFormat.JSONL:
             write(escaped_json(piece))
         else:
@@ -134,13 +134,13 @@ def _print_events(document: Document) -> None:
     rows = [
         (
             str(event["position"]),
-            told_briefly(event["recorded_at"], now),
-            tellings.topic(event),
+            ago_short(event["recorded_at"], now),
+            event_text.topic(event),
             short(event["job_id"]),
-            tellings.who(event),
-            tellings.tell(event),
+            event_text.who(event),
+            event_text.tell(event),
         )
         for event in document["events"]
     ]
-    print_told([">POSITION", "WHEN", "WHAT", "JOB", "WHO", "DETAILS"], rows)
+    print_lines([">POSITION", "WHEN", "WHAT", "JOB", "WHO", "DETAILS"], rows)
     say_more(document)

@@ -5,30 +5,30 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from api.cli.connection.as_of import Then, read_then
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.as_of import AsOf, read_as_of
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
-from api.cli.options import AsJson, AsOf, DataFolder, JobWanted
-from api.cli.output import event_text as tellings
+from api.cli.options import AsJson, AsOfOption, DataFolder, JobWanted
+from api.cli.output import event_text as event_text
 from api.cli.output.render import Document, executor_text, schedule_text, short, show
 from api.cli.output.terminal import Cell, harmless, print_table, say, status_cell
-from api.cli.output.times import told_briefly
+from api.cli.output.times import ago_short
 
 LONGEST_VALUE = 60
 
 
 def blame(
-    wanted: JobWanted, as_of: AsOf = None, as_json: AsJson = False, data: DataFolder = None
+    wanted: JobWanted, as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
     """Show each field of one job with the event that gave it its value: who, when, why."""
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
-        job_id = find_job_id(door, wanted, as_of=then.as_of)
-        answer = door.ask("GET", f"/v1/jobs/{job_id}/blame", query={"as_of": then.as_of})
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
+        job_id = find_job_id(client, wanted, as_of=then.as_of)
+        answer = client.request("GET", f"/v1/jobs/{job_id}/blame", query={"as_of": then.as_of})
     show(answer, as_json, lambda document: _print_blame(document["blame"], then))
 
 
-def _print_blame(found: Document, then: Then) -> None:
+def _print_blame(found: Document, then: AsOf) -> None:
     then.say()
     say(f"{found['job_name']} ({short(found['job_id'])})", style="bold")
     rows = [
@@ -36,9 +36,9 @@ def _print_blame(found: Document, then: Then) -> None:
             item["field"],
             _value(item["field"], item["value"]),
             str(item["actor"]["id"]),
-            told_briefly(item["recorded_at"], then.now),
+            ago_short(item["recorded_at"], then.now),
             str(item["position"]),
-            tellings.topic(item),
+            event_text.topic(item),
             item["reason"] or "",
         )
         for item in found["fields"]

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.connect import Intent, connect
 from api.cli.options import AsJson, Cursor, DataFolder, Limit
-from api.cli.output import event_text as tellings
+from api.cli.output import event_text as event_text
 from api.cli.output.paging import say_more
 from api.cli.output.render import Document, short, show
-from api.cli.output.terminal import print_told, say
-from api.cli.output.times import read_moment, to_the_second, told_briefly
+from api.cli.output.terminal import print_lines, say
+from api.cli.output.times import ago_short, read_moment, to_the_second
 from ledger.clock import SystemClock, parse_rfc3339
 
 LONGEST_VALUE = 60
@@ -52,8 +52,8 @@ def diff(
         "limit": limit,
         "cursor": cursor,
     }
-    with open_door(Intent.READ, data) as door:
-        answer = door.ask("GET", "/v1/diff", query=query)
+    with connect(Intent.READ, data) as client:
+        answer = client.request("GET", "/v1/diff", query=query)
     show(answer, as_json, partial(_print, actor=actor))
 
 
@@ -64,7 +64,7 @@ def _print(document: Document, actor: str | None) -> None:
         say("Nothing that lasts changed." if actor is None else "Nothing of theirs lasts.")
         return
     rows = [row for job in document["jobs"] for row in _rows(job)]
-    print_told(["JOB", "WHAT", ">POSITION", "WHEN", "WHO", "CHANGE"], rows)
+    print_lines(["JOB", "WHAT", ">POSITION", "WHEN", "WHO", "CHANGE"], rows)
     say_more(document, begin=first["position"], to=last["position"])
 
 
@@ -87,13 +87,13 @@ def _rows(job: Document) -> list[tuple[str | Text, ...]]:
 
 def _who(event: Document) -> tuple[str, str, str]:
     at = parse_rfc3339(event["recorded_at"])
-    when = told_briefly(event["recorded_at"], max(at, SystemClock().now()))
+    when = ago_short(event["recorded_at"], max(at, SystemClock().now()))
     return str(event["position"]), when, str(event["actor"]["id"])
 
 
 def _change(change: Document) -> str:
     what = f"{_value(change['before'])} → {_value(change['after'])}"
-    return "; ".join(filter(None, (what, tellings.topic(change), _why(change))))
+    return "; ".join(filter(None, (what, event_text.topic(change), _why(change))))
 
 
 def _why(event: Document) -> str:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from api.cli.connection.client import Door
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.client import ApiClient
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.crontab.export import crontab
 from api.cli.exit_codes import Misused
@@ -75,12 +75,12 @@ def export(
         "until": read_past(until, "--until"),
     }
     _require_fitting(wanted, tag, {**query, "job": job})
-    with open_door(Intent.READ, data) as door:
+    with connect(Intent.READ, data) as client:
         if wanted is Format.CRONTAB:
-            _keep([crontab(door, tag)], output, may_replace=force)
+            _keep([crontab(client, tag)], output, may_replace=force)
             return
-        query["job"] = find_job_id(door, job) if job is not None else None
-        _write_events(door, query, FileFormat(wanted.value), output, may_replace=force)
+        query["job"] = find_job_id(client, job) if job is not None else None
+        _write_events(client, query, FileFormat(wanted.value), output, may_replace=force)
 
 
 def _require_fitting(wanted: Format, tag: str | None, filters: dict[str, Any]) -> None:
@@ -95,12 +95,17 @@ def _require_fitting(wanted: Format, tag: str | None, filters: dict[str, Any]) -
 
 
 def _write_events(
-    door: Door, query: dict[str, Any], shape: FileFormat, output: Path | None, *, may_replace: bool
+    client: ApiClient,
+    query: dict[str, Any],
+    shape: FileFormat,
+    output: Path | None,
+    *,
+    may_replace: bool,
 ) -> None:
     if output is None:
-        audit.write_events(door, query, shape)
+        audit.write_events(client, query, shape)
     else:
-        _keep(pour(door, query, shape), output, may_replace=may_replace)
+        _keep(pour(client, query, shape), output, may_replace=may_replace)
 
 
 def _keep(pieces: Iterable[str], output: Path | None, *, may_replace: bool) -> None:

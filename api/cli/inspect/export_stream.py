@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from api.cli.connection.client import Door
+from api.cli.connection.client import ApiClient
 from api.cli.output.progress import steps
 
 STRETCH = 5000
@@ -27,16 +27,16 @@ class FileFormat(StrEnum):
 
 
 def pour(
-    door: Door, query: Mapping[str, Any], shape: FileFormat, *, is_quiet: bool = False
+    client: ApiClient, query: Mapping[str, Any], shape: FileFormat, *, is_quiet: bool = False
 ) -> Iterator[str]:
     """The events that fit, up to where the book ends now, in pieces that end with a line; at most
     `limit` of them if the query has one. Tells how far it is on stderr, if that is a terminal, and
     unless it is to be quiet.
     """
-    end = door.ask("GET", "/v1/events", query={"limit": 1}).document["position"]
+    end = client.request("GET", "/v1/events", query={"limit": 1}).document["position"]
     is_descending = query.get("order") == "desc"
     with nullcontext(_tell_nobody) if is_quiet else steps("Events") as told:
-        for text, position in _stretches(door, query, shape):
+        for text, position in _stretches(client, query, shape):
             yield text
             told("exported", end - position if is_descending else min(position, end), end)
             if position >= end and not is_descending:
@@ -49,17 +49,17 @@ def _tell_nobody(step: str, done: int, total: int) -> None:
 
 
 def _stretches(
-    door: Door, query: Mapping[str, Any], shape: FileFormat
+    client: ApiClient, query: Mapping[str, Any], shape: FileFormat
 ) -> Iterator[tuple[str, int]]:
     """Each piece with the position of its last event, stretch after stretch."""
     cursor, left = query.get("cursor"), query.get("limit")
     if shape is FileFormat.CSV:
-        yield _heads(door, query), 0
+        yield _job_cache(client, query), 0
     while True:
         size = STRETCH if left is None else min(STRETCH, left)
         asked = {**query, "format": shape.value, "cursor": cursor, "limit": size}
         count = 0
-        for text, taken, cursor in _pieces(door, asked, shape):
+        for text, taken, cursor in _pieces(client, asked, shape):
             count += taken
             yield text, cursor
         left = None if left is None else left - count
@@ -67,17 +67,17 @@ def _stretches(
             return
 
 
-def _heads(door: Door, query: Mapping[str, Any]) -> str:
+def _job_cache(client: ApiClient, query: Mapping[str, Any]) -> str:
     """The names of the columns: the first line of a sheet, which every stretch has."""
-    with door.stream("/v1/events", {**query, "format": "csv", "limit": 1}) as pieces:
+    with client.stream("/v1/events", {**query, "format": "csv", "limit": 1}) as pieces:
         return next(_lines(pieces))
 
 
 def _pieces(
-    door: Door, asked: Mapping[str, Any], shape: FileFormat
+    client: ApiClient, asked: Mapping[str, Any], shape: FileFormat
 ) -> Iterator[tuple[str, int, int]]:
     """One stretch: some events at a time, how many they are, and the position of the last."""
-    with door.stream("/v1/events", asked) as pieces:
+    with client.stream("/v1/events", asked) as pieces:
         records = _lines(pieces)
         if shape is FileFormat.CSV:
             records = _rows(records)

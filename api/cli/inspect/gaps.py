@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from api.cli.connection.as_of import Then, read_then
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.as_of import AsOf, read_as_of
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
-from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, OfJob
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, OfJob
 from api.cli.output.paging import say_more
 from api.cli.output.render import Document, short, show
 from api.cli.output.terminal import Cell, print_table, say
-from api.cli.output.times import read_past, told_briefly
+from api.cli.output.times import ago_short, read_past
 from projections.models.gaps.queries import CAUSES
 
 Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
@@ -37,7 +37,7 @@ def list_gaps(
     cause: Cause = None,
     since: Since = None,
     until: Until = None,
-    as_of: AsOf = None,
+    as_of: AsOfOption = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: AsJson = False,
@@ -52,22 +52,22 @@ def list_gaps(
         "limit": limit,
         "cursor": cursor,
     }
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
-        query["job"] = find_job_id(door, job, as_of=then.as_of) if job is not None else None
-        answer = door.ask("GET", "/v1/gaps", query=query | {"as_of": then.as_of})
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
+        query["job"] = find_job_id(client, job, as_of=then.as_of) if job is not None else None
+        answer = client.request("GET", "/v1/gaps", query=query | {"as_of": then.as_of})
     show(answer, as_json, partial(_print_gaps, then=then))
 
 
-def _print_gaps(document: Document, then: Then) -> None:
+def _print_gaps(document: Document, then: AsOf) -> None:
     now = then.now
     then.say()
     gaps = [*document["open"], *document["gaps"]]
     if not gaps:
         say("No slot was missed.", style="dim")
         return
-    heads = ["JOB", "NAME", "CAUSE", ">SLOTS", "FIRST", "LAST", ">RECORDED"]
-    print_table(heads, [_row(gap, now) for gap in gaps])
+    job_cache = ["JOB", "NAME", "CAUSE", ">SLOTS", "FIRST", "LAST", ">RECORDED"]
+    print_table(job_cache, [_row(gap, now) for gap in gaps])
     untold = document["open_count"] - len(document["open"])
     if document["open"] and untold:
         say(f"{untold} more are still open: give a larger --limit.", style="dim")
@@ -81,7 +81,7 @@ def _row(gap: Document, now: datetime) -> tuple[Cell, ...]:
         gap["job_name"] or "-",
         gap["cause"],
         count,
-        told_briefly(gap["first"], now),
-        told_briefly(gap["last"], now),
+        ago_short(gap["first"], now),
+        ago_short(gap["last"], now),
         str(gap["position"]) if gap["position"] is not None else "still open",
     )

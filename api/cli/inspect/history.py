@@ -10,16 +10,16 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from api.cli.connection.as_of import Then, read_then
-from api.cli.connection.client import Answer, Door
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.as_of import AsOf, read_as_of
+from api.cli.connection.client import ApiClient, ApiResponse
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
-from api.cli.options import AsJson, AsOf, Cursor, DataFolder, JobWanted
-from api.cli.output import event_text as tellings
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted
+from api.cli.output import event_text as event_text
 from api.cli.output.paging import say_more
 from api.cli.output.render import Document, write_document
-from api.cli.output.terminal import Cell, print_told, status_cell
-from api.cli.output.times import to_the_second, told_briefly, took
+from api.cli.output.terminal import Cell, print_lines, status_cell
+from api.cli.output.times import ago_short, to_the_second, took
 from projections.history.timeline import ENDS, Kind, Line, lines
 
 LINES = 40
@@ -55,18 +55,18 @@ def history(
     wanted: JobWanted,
     every: All = False,
     newest: Newest = False,
-    as_of: AsOf = None,
+    as_of: AsOfOption = None,
     limit: Lines = None,
     cursor: Cursor = None,
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
     """Show what happened to one job as a timeline, deleted or not (then by its whole id)."""
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
-        job_id = find_job_id(door, wanted, as_of=then.as_of)
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
+        job_id = find_job_id(client, wanted, as_of=then.as_of)
         query = {"order": "desc" if newest else "asc", "as_of": then.as_of, "cursor": cursor}
-        read = partial(_page, door, f"/v1/jobs/{job_id}/events", query)
+        read = partial(_page, client, f"/v1/jobs/{job_id}/events", query)
         if as_json:
             write_document(read(limit=limit or EVENTS).text)
             return
@@ -78,7 +78,7 @@ def history(
 class Timeline:
     """The lines of a history, read until there are enough of them. `next` is where to go on."""
 
-    def __init__(self, read: Callable[..., Answer], *, newest: bool, folds: bool) -> None:
+    def __init__(self, read: Callable[..., ApiResponse], *, newest: bool, folds: bool) -> None:
         self._read = read
         self._newest = newest
         self._folds = folds
@@ -111,14 +111,14 @@ class Timeline:
         return str(line.events[0 if self._newest else -1]["version"])
 
 
-def _page(door: Door, path: str, query: Mapping[str, object], **page: object) -> Answer:
-    return door.ask("GET", path, query={**query, **page})
+def _page(client: ApiClient, path: str, query: Mapping[str, object], **page: object) -> ApiResponse:
+    return client.request("GET", path, query={**query, **page})
 
 
-def _print_history(timeline: Timeline, then: Then) -> None:
+def _print_history(timeline: Timeline, then: AsOf) -> None:
     then.say()
     rows = [_row(line, then.now) for line in timeline.lines]
-    print_told([">POSITION", "WHEN", "WHAT", "WHO", "STATUS", "DETAILS"], rows)
+    print_lines([">POSITION", "WHEN", "WHAT", "WHO", "STATUS", "DETAILS"], rows)
     say_more({"next": timeline.next}, **then.pinned(timeline.position))
 
 
@@ -128,9 +128,9 @@ def _row(line: Line, now: datetime) -> tuple[Cell, ...]:
     place = where if first is last else f"{where}–{last['position']}"
     return (
         place,
-        told_briefly(first["recorded_at"], now),
+        ago_short(first["recorded_at"], now),
         _what(line),
-        tellings.who(last),
+        event_text.who(last),
         _step(first, last),
         _details(line),
     )
@@ -139,16 +139,16 @@ def _row(line: Line, now: datetime) -> tuple[Cell, ...]:
 def _what(line: Line) -> str:
     if line.kind is Kind.QUIET:
         return f"{line.run_count} runs succeeded"
-    return tellings.topic(line.events[-1])
+    return event_text.topic(line.events[-1])
 
 
 def _details(line: Line) -> str:
     first, last = line.events[0], line.events[-1]
     match line.kind:
         case Kind.EVENT:
-            return tellings.tell(first)
+            return event_text.tell(first)
         case Kind.RUN:
-            return f"{tellings.tell(first)}; {tellings.tell(last)}".removesuffix("; ")
+            return f"{event_text.tell(first)}; {event_text.tell(last)}".removesuffix("; ")
         case Kind.QUIET:
             durations = [e["data"]["duration_ms"] for e in line.events if e["topic"] in ENDS]
             spread = " to ".join(dict.fromkeys((took(min(durations)), took(max(durations)))))

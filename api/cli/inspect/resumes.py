@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from api.cli.connection.as_of import Then, read_then
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.as_of import AsOf, read_as_of
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
-from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, OfJob
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, OfJob
 from api.cli.output.paging import say_more
 from api.cli.output.render import Document, short, show
 from api.cli.output.terminal import print_table, say
-from api.cli.output.times import read_past, told_briefly
+from api.cli.output.times import ago_short, read_past
 
 STYLES = {"held": "green", "re_tripped": "bold red", "paused_again": "yellow", "deleted": "dim"}
 
@@ -43,7 +43,7 @@ def list_resumes(
     since: Since = None,
     until: Until = None,
     outcome: Outcome = None,
-    as_of: AsOf = None,
+    as_of: AsOfOption = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: AsJson = False,
@@ -59,14 +59,14 @@ def list_resumes(
         "limit": limit,
         "cursor": cursor,
     }
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
-        query["job"] = find_job_id(door, job, as_of=then.as_of) if job is not None else None
-        answer = door.ask("GET", "/v1/resumes", query=query | {"as_of": then.as_of})
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
+        query["job"] = find_job_id(client, job, as_of=then.as_of) if job is not None else None
+        answer = client.request("GET", "/v1/resumes", query=query | {"as_of": then.as_of})
     show(answer, as_json, partial(_print_resumes, then=then))
 
 
-def _print_resumes(document: Document, then: Then) -> None:
+def _print_resumes(document: Document, then: AsOf) -> None:
     now = then.now
     then.say()
     if not document["resumes"]:
@@ -75,7 +75,7 @@ def _print_resumes(document: Document, then: Then) -> None:
     rows = [
         (
             str(one["position"]),
-            told_briefly(one["recorded_at"], now),
+            ago_short(one["recorded_at"], now),
             short(one["job_id"]),
             one["job_name"] or "-",
             one["actor"]["id"],
@@ -86,8 +86,8 @@ def _print_resumes(document: Document, then: Then) -> None:
         )
         for one in document["resumes"]
     ]
-    heads = [">POSITION", "WHEN", "JOB", "NAME", "WHO", "AFTER", "OUTCOME", "NEXT TRIP", "~WHY"]
-    print_table(heads, rows)
+    job_cache = [">POSITION", "WHEN", "JOB", "NAME", "WHO", "AFTER", "OUTCOME", "NEXT TRIP", "~WHY"]
+    print_table(job_cache, rows)
     say()
     _print_rates(document["rates"])
     say_more(document, **then.pinned(document["position"]))
@@ -99,7 +99,7 @@ def _outcome(one: Document) -> Text:
 
 
 def _later(one: Document, now: datetime) -> str:
-    return told_briefly(one["next_trip_at"], now) if one["outcome"] != "re_tripped" else ""
+    return ago_short(one["next_trip_at"], now) if one["outcome"] != "re_tripped" else ""
 
 
 def _print_rates(rates: dict[str, Any]) -> None:

@@ -10,14 +10,14 @@ from urllib.parse import quote
 import typer
 from rich.text import Text
 
-from api.cli.connection.as_of import Then, read_then
-from api.cli.connection.connect import Intent, open_door
-from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit
+from api.cli.connection.as_of import AsOf, read_as_of
+from api.cli.connection.connect import Intent, connect
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit
 from api.cli.output.paging import say_more
 from api.cli.output.render import Document, short, show
 from api.cli.output.sparkline import by_minute, curve
 from api.cli.output.terminal import STYLES, print_facts, print_table, say, status_cell
-from api.cli.output.times import span, to_the_second, told, told_briefly
+from api.cli.output.times import ago, ago_short, span, to_the_second
 from ledger.clock import parse_rfc3339
 
 LEFT = {
@@ -36,7 +36,7 @@ OnlyOpen = Annotated[bool, typer.Option("--open", help="Only storms that are not
 
 def list_storms(
     only_open: OnlyOpen = False,
-    as_of: AsOf = None,
+    as_of: AsOfOption = None,
     limit: Limit = 20,
     cursor: Cursor = None,
     as_json: AsJson = False,
@@ -44,24 +44,24 @@ def list_storms(
 ) -> None:
     """List the storms: jobs that failed of one thing together, the newest first."""
     query = {"open": only_open or None, "limit": limit, "cursor": cursor}
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
-        answer = door.ask("GET", "/v1/storms", query=query | {"as_of": then.as_of})
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
+        answer = client.request("GET", "/v1/storms", query=query | {"as_of": then.as_of})
     show(answer, as_json, partial(_print_storms, then=then))
 
 
 def show_storm(
-    wanted: StormWanted, as_of: AsOf = None, as_json: AsJson = False, data: DataFolder = None
+    wanted: StormWanted, as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
     """Show one storm: its course by the minute, its jobs, and where they stand now, or stood."""
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
         path = f"/v1/storms/{quote(wanted, safe='')}"
-        answer = door.ask("GET", path, query={"as_of": then.as_of})
+        answer = client.request("GET", path, query={"as_of": then.as_of})
     show(answer, as_json, partial(_print_storm, then=then))
 
 
-def _print_storms(document: Document, then: Then) -> None:
+def _print_storms(document: Document, then: AsOf) -> None:
     now = then.now
     then.say()
     if not document["storms"]:
@@ -71,7 +71,7 @@ def _print_storms(document: Document, then: Then) -> None:
         (
             storm["id"],
             _state(storm),
-            told_briefly(storm["first_failed_at"], now),
+            ago_short(storm["first_failed_at"], now),
             _lasted(storm),
             str(storm["job_count"]),
             str(storm["failure_count"]),
@@ -81,12 +81,12 @@ def _print_storms(document: Document, then: Then) -> None:
         )
         for storm in document["storms"]
     ]
-    heads = ["ID", "STATE", "BEGAN", ">LASTED", ">JOBS", ">FAILURES", ">TRIPS", "NOW", "CAUSE"]
-    print_table(heads, rows)
+    job_cache = ["ID", "STATE", "BEGAN", ">LASTED", ">JOBS", ">FAILURES", ">TRIPS", "NOW", "CAUSE"]
+    print_table(job_cache, rows)
     say_more(document, **then.pinned(document["position"]))
 
 
-def _print_storm(document: Document, then: Then) -> None:
+def _print_storm(document: Document, then: AsOf) -> None:
     storm, now = document["storm"], then.now
     then.say()
     first = storm["first_failure"]
@@ -95,10 +95,10 @@ def _print_storm(document: Document, then: Then) -> None:
             ("Storm", storm["id"]),
             ("State", _state(storm)),
             ("Cause", storm["signature"]),
-            ("First failure", f"{first['job_name']}, {told(first['recorded_at'], now)}"),
-            ("Opened", f"{told(storm['opened_at'], now)}, position {storm['opened_position']}"),
-            ("Last failure", told(storm["last_failed_at"], now)),
-            *([("Over", told(storm["over_at"], now))] if storm["over_at"] else []),
+            ("First failure", f"{first['job_name']}, {ago(first['recorded_at'], now)}"),
+            ("Opened", f"{ago(storm['opened_at'], now)}, position {storm['opened_position']}"),
+            ("Last failure", ago(storm["last_failed_at"], now)),
+            *([("Over", ago(storm["over_at"], now))] if storm["over_at"] else []),
             ("Failures", f"{storm['failure_count']}, {storm['trip_count']} breakers tripped"),
             ("Jobs", Text(f"{storm['job_count']}: ").append_text(_standings(storm))),
             ("Fires lost", _lost(storm["fires_lost"])),
@@ -161,7 +161,7 @@ def _lost(lost: Document) -> str:
 def _told(notice: Document, now: datetime) -> str:
     """One notice: of what, to whom, and how it went."""
     whom = " ".join(filter(None, (notice["channel"], notice["target"])))
-    when = told_briefly(notice["recorded_at"], now)
+    when = ago_short(notice["recorded_at"], now)
     return f"{notice['kind'].replace('_', ' ')} to {whom}, {when}: {notice['outcome']}"
 
 

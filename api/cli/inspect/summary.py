@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from functools import partial
 
-from api.cli.connection.as_of import Then, read_then
-from api.cli.connection.connect import Intent, open_door
-from api.cli.options import AsJson, AsOf, DataFolder
+from api.cli.connection.as_of import AsOf, read_as_of
+from api.cli.connection.connect import Intent, connect
+from api.cli.options import AsJson, AsOfOption, DataFolder
 from api.cli.output.render import Document, short, show
-from api.cli.output.terminal import print_facts, print_told, say
-from api.cli.output.times import told, told_briefly
+from api.cli.output.terminal import print_facts, print_lines, say
+from api.cli.output.times import ago, ago_short
 
 STATUSES = ("active", "paused", "failed", "completed")
 
 
-def summary(as_of: AsOf = None, as_json: AsJson = False, data: DataFolder = None) -> None:
+def summary(as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None) -> None:
     """Show how many jobs stand where, what fires next, and the newest failures; now, or then."""
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
-        answer = door.ask("GET", "/v1/summary", query={"as_of": then.as_of})
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
+        answer = client.request("GET", "/v1/summary", query={"as_of": then.as_of})
     show(answer, as_json, partial(_print, then=then))
 
 
-def _print(document: Document, then: Then) -> None:
+def _print(document: Document, then: AsOf) -> None:
     found = document["summary"]
     then.say()
     counts = ", ".join(f"{found[status]} {status}" for status in STATUSES)
@@ -30,7 +30,7 @@ def _print(document: Document, then: Then) -> None:
     print_facts(
         [
             ("Jobs", f"{found['total']}: {counts}{disabled}"),
-            ("Next run", told(found["next_run_at"], then.now)),
+            ("Next run", ago(found["next_run_at"], then.now)),
         ]
     )
     if not found["recent_failures"]:
@@ -39,7 +39,7 @@ def _print(document: Document, then: Then) -> None:
     say()
     rows = [
         (
-            told_briefly(failure["failed_at"], then.now),
+            ago_short(failure["failed_at"], then.now),
             short(failure["job_id"]),
             failure["name"] or "-",
             failure["failure_class"],
@@ -47,4 +47,4 @@ def _print(document: Document, then: Then) -> None:
         )
         for failure in found["recent_failures"]
     ]
-    print_told(["FAILED", "JOB", "NAME", "CLASS", "ERROR"], rows)
+    print_lines(["FAILED", "JOB", "NAME", "CLASS", "ERROR"], rows)

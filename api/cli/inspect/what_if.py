@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.connection.client import Door
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.client import ApiClient
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.jobs import schedule_flags as flags
 from api.cli.options import AsJson, Cursor, DataFolder, Limit
@@ -83,13 +83,13 @@ def what_if(
         cursor=cursor,
         limit=limit,
     )
-    with open_door(Intent.READ, data) as door, busy("Walking what was recorded again"):
+    with connect(Intent.READ, data) as client, busy("Walking what was recorded again"):
         if jobs:
-            body["job_ids"] = [find_job_id(door, wanted) for wanted in jobs]
+            body["job_ids"] = [find_job_id(client, wanted) for wanted in jobs]
         if as_csv:
-            _pour(door, body)
+            _pour(client, body)
         else:
-            show(door.ask("POST", PATH, body=body), as_json, _print)
+            show(client.request("POST", PATH, body=body), as_json, _print)
 
 
 def _other_keys(max_losses: int | None, probe_after: str | None) -> dict[str, Any]:
@@ -100,10 +100,10 @@ def _other_keys(max_losses: int | None, probe_after: str | None) -> dict[str, An
     )
 
 
-def _pour(door: Door, body: dict[str, Any]) -> None:
+def _pour(client: ApiClient, body: dict[str, Any]) -> None:
     """The table as it is, but harmless on a terminal."""
     is_watched = sys.stdout.isatty()
-    with door.stream(PATH, body={**body, "format": "csv"}) as pieces:
+    with client.stream(PATH, body={**body, "format": "csv"}) as pieces:
         for piece in pieces:
             write("\n".join(map(harmless, piece.splitlines())) + "\n" if is_watched else piece)
 
@@ -123,8 +123,17 @@ def _print(document: Document) -> None:
     )
     if document["jobs"]:
         say()
-        heads = ["ID", "NAME", ">TRIPS", ">FAILURES", ">ATTEMPTS", ">RESUMES", "STATUS", "BASIS"]
-        print_table(heads, [_row(job) for job in document["jobs"]])
+        job_cache = [
+            "ID",
+            "NAME",
+            ">TRIPS",
+            ">FAILURES",
+            ">ATTEMPTS",
+            ">RESUMES",
+            "STATUS",
+            "BASIS",
+        ]
+        print_table(job_cache, [_row(job) for job in document["jobs"]])
         say_more(document, since=found["since"] or None, until=found["until"])
     say()
     say(found["caveat"], style="dim")

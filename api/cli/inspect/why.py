@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.options import AsJson, DataFolder, JobWanted
 from api.cli.output.render import Document, short, show
-from api.cli.output.terminal import print_told, say
-from api.cli.output.times import read_moment, told, told_briefly
+from api.cli.output.terminal import print_lines, say
+from api.cli.output.times import ago, ago_short, read_moment
 from ledger.clock import SystemClock
 
 At = Annotated[
@@ -27,19 +27,19 @@ def why(wanted: JobWanted, at: At = None, as_json: AsJson = False, data: DataFol
     """Tell why a job is running, or is not: what made it so, and what would make it run."""
     now = SystemClock().now()
     query = {"at": read_moment(at, "--at", now)}
-    with open_door(Intent.READ, data) as door:
-        path = f"/v1/jobs/{find_job_id(door, wanted)}/why"
-        answer = door.ask("GET", path, query=query)
+    with connect(Intent.READ, data) as client:
+        path = f"/v1/jobs/{find_job_id(client, wanted)}/why"
+        answer = client.request("GET", path, query=query)
     show(answer, as_json, lambda document: _print_why(document["why"], now, is_past=at is not None))
 
 
 def _print_why(found: Document, now: datetime, *, is_past: bool) -> None:
-    when = f" at {told(found['at'], now)}" if is_past else ""
+    when = f" at {ago(found['at'], now)}" if is_past else ""
     say(f"{found['job_name']} ({short(found['job_id'])}){when}: {found['answer']}", style="bold")
     say(found["text"])
     if found["chain"]:
         say()
-        print_told([">POSITION", "WHEN", "WHAT"], [_row(link, now) for link in found["chain"]])
+        print_lines([">POSITION", "WHEN", "WHAT"], [_row(link, now) for link in found["chain"]])
     if found["would_run"]:
         say()
     for way in found["would_run"]:
@@ -49,4 +49,4 @@ def _print_why(found: Document, now: datetime, *, is_past: bool) -> None:
 
 
 def _row(link: Document, now: datetime) -> tuple[str, str, str]:
-    return str(link["position"]), told_briefly(link["recorded_at"], now), str(link["text"])
+    return str(link["position"]), ago_short(link["recorded_at"], now), str(link["text"])

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from api.cli.connection.client import Door
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.client import ApiClient
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
 from api.cli.jobs.schedule_flags import given
@@ -15,7 +15,7 @@ from api.cli.options import AsJson, DataFolder, JobWanted, Reason, Yes
 from api.cli.output.prompts import is_typed, require_yes
 from api.cli.output.render import changed_job, short
 from api.cli.output.terminal import complain
-from api.cli.output.times import read_instant, told
+from api.cli.output.times import ago, read_instant
 from ledger.clock import SystemClock
 
 Until = Annotated[
@@ -41,9 +41,9 @@ def pause(
     """Stop a job from firing until it is resumed, or until --until."""
     now = SystemClock().now()
     ends_at = read_instant(until, "--until", now) if until is not None else None
-    with open_door(Intent.CHANGE, data) as door:
+    with connect(Intent.CHANGE, data) as client:
         body = given(until=ends_at, reason=reason)
-        answer = door.ask("POST", f"/v1/jobs/{find_job_id(door, wanted)}/pause", body=body)
+        answer = client.request("POST", f"/v1/jobs/{find_job_id(client, wanted)}/pause", body=body)
     changed_job(answer, as_json, "paused", now)
 
 
@@ -62,12 +62,12 @@ def resume(
     if run_at is not None and run_now:
         raise Misused("Give --run-at or --run-now, not both.")
     at = read_instant(run_at, "--run-at", now) if run_at is not None else None
-    with open_door(Intent.CHANGE, data) as door:
-        job_id = find_job_id(door, wanted)
+    with connect(Intent.CHANGE, data) as client:
+        job_id = find_job_id(client, wanted)
         if force and not yes and is_typed():
-            _require_cause_gone(door, job_id)
+            _require_cause_gone(client, job_id)
         body = given(force=force or None, reason=reason, run_at=at, run_now=run_now or None)
-        answer = door.ask("POST", f"/v1/jobs/{job_id}/resume", body=body)
+        answer = client.request("POST", f"/v1/jobs/{job_id}/resume", body=body)
     changed_job(answer, as_json, "resumed", now)
 
 
@@ -75,9 +75,9 @@ def run(
     wanted: JobWanted, reason: Reason = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
     """Ask for one run now. The dispatcher makes it: without a server nothing runs."""
-    with open_door(Intent.CHANGE, data) as door:
+    with connect(Intent.CHANGE, data) as client:
         body = given(reason=reason)
-        answer = door.ask("POST", f"/v1/jobs/{find_job_id(door, wanted)}/run", body=body)
+        answer = client.request("POST", f"/v1/jobs/{find_job_id(client, wanted)}/run", body=body)
     changed_job(answer, as_json, "asked to run", SystemClock().now())
 
 
@@ -89,33 +89,33 @@ def delete(
     data: DataFolder = None,
 ) -> None:
     """End a job and free its name; its history stays."""
-    with open_door(Intent.CHANGE, data) as door:
-        job_id = find_job_id(door, wanted)
+    with connect(Intent.CHANGE, data) as client:
+        job_id = find_job_id(client, wanted)
         if not yes and is_typed():
-            job = door.ask("GET", f"/v1/jobs/{job_id}").document["job"]
+            job = client.request("GET", f"/v1/jobs/{job_id}").document["job"]
             require_yes(f"Delete {job['name']} ({short(job_id)}) for good?")
-        answer = door.ask("DELETE", f"/v1/jobs/{job_id}", body=given(reason=reason))
+        answer = client.request("DELETE", f"/v1/jobs/{job_id}", body=given(reason=reason))
     changed_job(answer, as_json, "deleted", SystemClock().now())
 
 
 # -- questions to a person ----------------------------------------------------------------------
 
 
-def _require_cause_gone(door: Door, job_id: str) -> None:
+def _require_cause_gone(client: ApiClient, job_id: str) -> None:
     """Let a person see since when a failed job is so, and why, before its breaker is overruled."""
-    job = door.ask("GET", f"/v1/jobs/{job_id}").document["job"]
+    job = client.request("GET", f"/v1/jobs/{job_id}").document["job"]
     if job["status"] == "failed":
-        complain(f"{job['name']} ({short(job_id)}) is failed: {_trip_text(door, job_id)}")
+        complain(f"{job['name']} ({short(job_id)}) is failed: {_trip_text(client, job_id)}")
         require_yes("Is the cause gone, and shall it run again?")
 
 
-def _trip_text(door: Door, job_id: str) -> str:
+def _trip_text(client: ApiClient, job_id: str) -> str:
     query = {"job": job_id, "topic": "job.circuit_tripped", "order": "desc", "limit": 1}
-    trips = door.ask("GET", "/v1/events", query=query).document["events"]
+    trips = client.request("GET", "/v1/events", query=query).document["events"]
     if not trips:
         return "its history does not say why."
     trip = trips[0]["data"]
-    since = told(trips[0]["recorded_at"], SystemClock().now())
+    since = ago(trips[0]["recorded_at"], SystemClock().now())
     return (
         f"its breaker tripped {since} after {trip['consecutive_errors']} errors in a row, "
         f"{trip['failure_class']}: {trip['last_error']}"

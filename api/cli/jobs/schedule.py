@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
 from api.cli.jobs import schedule_flags as flags
@@ -17,7 +17,7 @@ from api.cli.jobs.schedule_flags import given, read_executor, read_policy, read_
 from api.cli.options import AsJson, DataFolder, IfRevision, JobWanted
 from api.cli.output.render import Document, changed_job, show
 from api.cli.output.terminal import say
-from api.cli.output.times import read_instant, told
+from api.cli.output.times import ago, read_instant
 from ledger.clock import SystemClock
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the job is called, once only.")]
@@ -73,8 +73,8 @@ def schedule(
         enabled=False if disabled else None,
         delete_after_run=delete_after_run or None,
     )
-    with open_door(Intent.BEGIN, data) as door:
-        answer = door.ask("POST", "/v1/jobs", body=spec)
+    with connect(Intent.BEGIN, data) as client:
+        answer = client.request("POST", "/v1/jobs", body=spec)
     changed_job(answer, as_json, "scheduled", now)
 
 
@@ -118,9 +118,9 @@ def amend(
     )
     if not changes:
         raise Misused("Nothing to change: name at least one field, such as --every 10m.")
-    with open_door(Intent.CHANGE, data) as door:
-        path = f"/v1/jobs/{find_job_id(door, wanted)}"
-        answer = door.ask("PATCH", path, body=changes, if_revision=if_revision)
+    with connect(Intent.CHANGE, data) as client:
+        path = f"/v1/jobs/{find_job_id(client, wanted)}"
+        answer = client.request("PATCH", path, body=changes, if_revision=if_revision)
     changed_job(answer, as_json, "amended", now)
 
 
@@ -141,15 +141,15 @@ def preview(
         after=read_instant(after, "--after", now) if after is not None else None,
         count=count,
     )
-    with open_door(Intent.READ, data) as door:
-        answer = door.ask("POST", "/v1/schedules/preview", body=body)
+    with connect(Intent.READ, data) as client:
+        answer = client.request("POST", "/v1/schedules/preview", body=body)
     show(answer, as_json, partial(_print_fires, now=now))
 
 
 def _print_fires(document: Document, now: datetime) -> None:
     say(document["text"])
     for at in document["fires"]:
-        say(f"  {told(at, now)}")
+        say(f"  {ago(at, now)}")
 
 
 def _read_patch(patch: str | None) -> dict[str, Any]:

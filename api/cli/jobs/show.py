@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from api.cli.connection.as_of import Then, read_then
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.as_of import AsOf, read_as_of
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
-from api.cli.options import AsJson, AsOf, Cursor, DataFolder, JobWanted, Limit
-from api.cli.output import event_text as tellings
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted, Limit
+from api.cli.output import event_text as event_text
 from api.cli.output.paging import say_more
 from api.cli.output.render import (
     Document,
@@ -24,8 +24,8 @@ from api.cli.output.render import (
     show,
     status_text,
 )
-from api.cli.output.terminal import is_narrow, print_table, print_told, say, status_cell
-from api.cli.output.times import distance, told_briefly, took
+from api.cli.output.terminal import is_narrow, print_lines, print_table, say, status_cell
+from api.cli.output.times import ago_short, distance, took
 from ledger.clock import parse_rfc3339
 
 Status = Annotated[
@@ -43,7 +43,7 @@ def list_jobs(
     tag: Tag = None,
     name: Words = None,
     failure_class: FailureClass = None,
-    as_of: AsOf = None,
+    as_of: AsOfOption = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: AsJson = False,
@@ -58,46 +58,46 @@ def list_jobs(
         "limit": limit,
         "cursor": cursor,
     }
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
-        answer = door.ask("GET", "/v1/jobs", query=query | {"as_of": then.as_of})
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
+        answer = client.request("GET", "/v1/jobs", query=query | {"as_of": then.as_of})
     show(answer, as_json, partial(_print_jobs, then=then))
 
 
 def show_job(
-    wanted: JobWanted, as_of: AsOf = None, as_json: AsJson = False, data: DataFolder = None
+    wanted: JobWanted, as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
     """Show everything about one job, as it is or as it stood."""
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
-        job_id = find_job_id(door, wanted, as_of=then.as_of)
-        answer = door.ask("GET", f"/v1/jobs/{job_id}", query={"as_of": then.as_of})
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
+        job_id = find_job_id(client, wanted, as_of=then.as_of)
+        answer = client.request("GET", f"/v1/jobs/{job_id}", query={"as_of": then.as_of})
     show(answer, as_json, partial(_print_job, then=then))
 
 
 def runs(
     wanted: JobWanted,
-    as_of: AsOf = None,
+    as_of: AsOfOption = None,
     limit: Limit = 20,
     cursor: Cursor = None,
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
     """List the runs of one job, the newest first."""
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
-        job_id = find_job_id(door, wanted, as_of=then.as_of)
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
+        job_id = find_job_id(client, wanted, as_of=then.as_of)
         query = {"as_of": then.as_of, "limit": limit, "cursor": cursor}
-        answer = door.ask("GET", f"/v1/jobs/{job_id}/runs", query=query)
+        answer = client.request("GET", f"/v1/jobs/{job_id}/runs", query=query)
     show(answer, as_json, partial(_print_runs, then=then))
 
 
-def _print_job(document: Document, then: Then) -> None:
+def _print_job(document: Document, then: AsOf) -> None:
     then.say()
     job_facts(document["job"], then.now)
 
 
-def _print_jobs(document: Document, then: Then) -> None:
+def _print_jobs(document: Document, then: AsOf) -> None:
     now = then.now
     then.say()
     if not document["jobs"]:
@@ -129,21 +129,21 @@ def _last(job: Document, now: datetime) -> Text:
     return Text().append_text(status_cell(run["status"])).append(f" {ago}{streak}")
 
 
-def _print_runs(document: Document, then: Then) -> None:
+def _print_runs(document: Document, then: AsOf) -> None:
     then.say()
     if not document["runs"]:
         say("It has not run.", style="dim")
         return
     rows = [
         (
-            told_briefly(run["started_at"], then.now),
+            ago_short(run["started_at"], then.now),
             status_cell(run["status"]),
             run["trigger"],
             str(run["attempt"]),
             took(run["duration_ms"]),
-            (run["error"] or run["output"] or "")[: tellings.LONGEST],
+            (run["error"] or run["output"] or "")[: event_text.LONGEST],
         )
         for run in document["runs"]
     ]
-    print_told(["STARTED", "STATUS", "TRIGGER", ">ATTEMPT", ">TOOK", "ERROR OR OUTPUT"], rows)
+    print_lines(["STARTED", "STATUS", "TRIGGER", ">ATTEMPT", ">TOOK", "ERROR OR OUTPUT"], rows)
     say_more(document, **then.pinned(document["position"]))

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.text import Text
 
-from api.cli.connection.client import Answer
+from api.cli.connection.client import ApiResponse
 from api.cli.output.terminal import escaped_json, harmless, print_facts, say, status_cell, write
-from api.cli.output.times import interval, told, told_briefly, told_due
+from api.cli.output.times import ago, ago_short, interval, until
 from ledger.clock import parse_rfc3339
 
 SHORT_ID = 8
@@ -19,7 +19,7 @@ SHORT_ID = 8
 Document = Mapping[str, Any]
 
 
-def show(answer: Answer, as_json: bool, render: Callable[[Document], None]) -> None:
+def show(answer: ApiResponse, as_json: bool, render: Callable[[Document], None]) -> None:
     """The API's answer word for word for programs, or rendered for people."""
     if as_json:
         write_document(answer.text)
@@ -76,20 +76,20 @@ def next_text(job: Document, now: datetime, *, is_narrow: bool) -> str:
     if job["open_run"] is not None:
         return "running now"
     if job["paused_until"] is not None:
-        return f"resumes {told_briefly(job['paused_until'], now, is_narrow=is_narrow)}"
+        return f"resumes {ago_short(job['paused_until'], now, is_narrow=is_narrow)}"
     next_run_at = job["next_run_at"]
     if next_run_at is not None and parse_rfc3339(next_run_at) <= now:
         return "due"
-    return told_briefly(next_run_at, now, is_narrow=is_narrow)
+    return ago_short(next_run_at, now, is_narrow=is_narrow)
 
 
-def changed_job(answer: Answer, as_json: bool, done: str, now: datetime) -> None:
+def changed_job(answer: ApiResponse, as_json: bool, done: str, now: datetime) -> None:
     """What a command did to a job, in one line."""
 
     def render(document: Document) -> None:
         job = document["job"]
         what = done if document["changed"] else "nothing to change"
-        tail = f", next run {told_due(job['next_run_at'], now)}" if job["next_run_at"] else ""
+        tail = f", next run {until(job['next_run_at'], now)}" if job["next_run_at"] else ""
         line = Text(f"{harmless(job['name'])} ({short(job['id'])}): {what}; now ")
         say(line.append_text(status_text(job)).append(tail))
 
@@ -106,8 +106,8 @@ def job_facts(job: Document, now: datetime) -> None:
             ("Status", status_text(job)),
             ("Description", job["description"] or "-"),
             ("Schedule", schedule_text(job["schedule"])),
-            ("Next run", told_due(job["next_run_at"], now)),
-            *([("Paused until", told(job["paused_until"], now))] if job["paused_until"] else []),
+            ("Next run", until(job["next_run_at"], now)),
+            *([("Paused until", ago(job["paused_until"], now))] if job["paused_until"] else []),
             ("Executor", executor_text(job["executor"])),
             ("Delivery", _delivery_text(job)),
             ("Task", job["task"] or "-"),
@@ -116,7 +116,7 @@ def job_facts(job: Document, now: datetime) -> None:
             ("Timeout", interval(policy["timeout_seconds"])),
             ("Runs", str(job["run_count"])),
             ("Last run", _last_run_text(job["last_run"], now)),
-            ("Created", f"{told(job['created_at'], now)} by {job['created_by']['id']}"),
+            ("Created", f"{ago(job['created_at'], now)} by {job['created_by']['id']}"),
             ("Revision", str(job["revision"])),
         ]
     )
@@ -131,7 +131,7 @@ def _breaker_text(job: Document, policy: Document) -> str:
 def _last_run_text(run: Document | None, now: datetime) -> str:
     if run is None:
         return "-"
-    how = f"{run['status']}, {told(run['started_at'], now)}"
+    how = f"{run['status']}, {ago(run['started_at'], now)}"
     why = f"\n{run['failure_class']}: {run['error']}" if run["error"] else ""
     return f"{how}{why}"
 

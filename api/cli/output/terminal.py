@@ -107,7 +107,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     console().print(table)
 
 
-def print_told(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+def print_lines(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     """A table whose last column is long: on a narrow terminal it stands below the others."""
     if not is_narrow():
         print_table([*columns[:-1], f"~{columns[-1]}"], rows)

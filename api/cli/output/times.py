@@ -67,7 +67,7 @@ def read_moment(text: str | None, flag: str, now: datetime) -> str | None:
         ) from None
 
 
-def told(text: str | None, now: datetime) -> str:
+def ago(text: str | None, now: datetime) -> str:
     """A stored instant beside how far it is: `2026-12-01T09:00:00Z (in 3 min)`."""
     if text is None:
         return "-"
@@ -75,14 +75,14 @@ def told(text: str | None, now: datetime) -> str:
     return f"{to_the_second(text)} ({distance(at, now)})"
 
 
-def told_due(text: str | None, now: datetime) -> str:
+def until(text: str | None, now: datetime) -> str:
     """As `told`, of what is still to come: an instant that has passed already is due."""
     if text is not None and parse_rfc3339(text) <= now:
         return f"{to_the_second(text)} (due)"
-    return told(text, now)
+    return ago(text, now)
 
 
-def told_briefly(text: str | None, now: datetime, *, is_narrow: bool = False) -> str:
+def ago_short(text: str | None, now: datetime, *, is_narrow: bool = False) -> str:
     """As `told`, in the width of a column: the day is left out when it is today (UTC), and the
     whole instant where there is no room for it.
     """

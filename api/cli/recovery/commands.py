@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import typer
 
-from api.cli.connection.client import Answer, Door
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.client import ApiClient, ApiResponse
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
 from api.cli.inspect.storms import StormWanted
@@ -68,11 +68,11 @@ def recover(
     asked = _Asked(reason, probe, rate, abort_on)
     words = ["recover", *(wanted or []), *_flag("--tag", tag)]
     words += [*_flag("--failure-class", failure_class), *asked.words()]
-    with open_door(Intent.CHANGE, data) as door:
-        ids = [find_job_id(door, one) for one in wanted or []] or None
+    with connect(Intent.CHANGE, data) as client:
+        ids = [find_job_id(client, one) for one in wanted or []] or None
         selector = given(tag=tag, failure_class=failure_class, job_ids=ids)
-        body = asked.body(door) | {"selector": selector}
-        begin = _Begin(door, "/v1/recoveries", body, words)
+        body = asked.body(client) | {"selector": selector}
+        begin = _Begin(client, "/v1/recoveries", body, words)
         begin.go(is_dry=dry_run, is_asked=not yes, as_json=as_json)
 
 
@@ -90,9 +90,9 @@ def resume_storm(
     """Bring back, one after the other, the jobs that a storm tripped and that are failed still."""
     asked = _Asked(reason, probe, rate, abort_on)
     words = ["storm", "resume", storm, *asked.words()]
-    with open_door(Intent.CHANGE, data) as door:
+    with connect(Intent.CHANGE, data) as client:
         path = f"/v1/storms/{quote(storm, safe='')}/resume"
-        begin = _Begin(door, path, asked.body(door), words)
+        begin = _Begin(client, path, asked.body(client), words)
         begin.go(is_dry=dry_run, is_asked=not yes, as_json=as_json)
 
 
@@ -105,11 +105,11 @@ class _Asked:
         self._rate = rate
         self._abort_on = abort_on
 
-    def body(self, door: Door) -> dict[str, Any]:
+    def body(self, client: ApiClient) -> dict[str, Any]:
         """As the API takes it."""
         if not isfinite(self._rate):  # JSON has no word for it
             raise Misused("--rate takes a number of jobs a minute.")
-        probe = find_job_id(door, self._probe) if self._probe is not None else None
+        probe = find_job_id(client, self._probe) if self._probe is not None else None
         terms = given(reason=self._reason, probe=probe, rate_per_minute=self._rate)
         return terms | {"abort_on": self._limit()}
 
@@ -138,7 +138,7 @@ def _flag(name: str, value: str | None) -> list[str]:
 class _Begin:
     """One recovery that is about to begin: where it is asked for, and with which words."""
 
-    door: Door
+    client: ApiClient
     path: str
     body: dict[str, Any]
     words: list[str]
@@ -153,11 +153,11 @@ class _Begin:
             print_plan(plan)
             if plan["jobs"]:
                 require_yes(f"Bring back {jobs(plan['job_count'])} like this?")
-        begun = self.door.ask("POST", self.path, body=self.body)
-        show(begun, as_json, partial(_print_begun, is_served=not self.door.is_alone))
+        begun = self.client.request("POST", self.path, body=self.body)
+        show(begun, as_json, partial(_print_begun, is_served=not self.client.is_alone))
 
-    def _rehearsed(self) -> Answer:
-        return self.door.ask("POST", self.path, body=self.body | {"dry_run": True})
+    def _rehearsed(self) -> ApiResponse:
+        return self.client.request("POST", self.path, body=self.body | {"dry_run": True})
 
 
 def _print_rehearsal(document: Document, words: list[str]) -> None:

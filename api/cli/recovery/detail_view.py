@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from api.cli.connection.as_of import Then
+from api.cli.connection.as_of import AsOf
 from api.cli.output.render import Document, short
 from api.cli.output.terminal import STYLES, print_facts, print_table, say
-from api.cli.output.times import told, told_due, told_to_the_second
+from api.cli.output.times import ago, told_to_the_second, until
 from api.cli.recovery.plan_view import SHOWN, gives_up, more_than_shown, pace, print_refused
 from api.cli.recovery.text import ASKED, state, way_on, whom
 
@@ -20,7 +20,7 @@ OUTCOMES = {
 """What became of a job at its turn."""
 
 
-def print_recovery(document: Document, then: Then) -> None:
+def print_recovery(document: Document, then: AsOf) -> None:
     """All of it; whom the plan refused stands last: that is left to do by hand."""
     recovery = document["recovery"]
     then.say()
@@ -34,8 +34,8 @@ def print_recovery(document: Document, then: Then) -> None:
         print_refused(recovery["refused"])
 
 
-def _facts(recovery: Document, then: Then) -> list[tuple[str, str | Text]]:
-    planned = f"{told(recovery['planned_at'], then.now)}, by {recovery['planned_by']['id']}"
+def _facts(recovery: Document, then: AsOf) -> list[tuple[str, str | Text]]:
+    planned = f"{ago(recovery['planned_at'], then.now)}, by {recovery['planned_by']['id']}"
     again = f"{recovery['re_trip_count']}; gives up {gives_up(recovery['abort_on'])}"
     return [
         ("Recovery", recovery["id"]),
@@ -67,15 +67,15 @@ def _how_it_went(probe: Document) -> str:
     return f"{_first_run(probe)}{error} (position {outcome['position']})"
 
 
-def _next(recovery: Document, then: Then) -> list[tuple[str, str]]:
+def _next(recovery: Document, then: AsOf) -> list[tuple[str, str]]:
     if recovery["next_step_at"]:
-        return [("Next turn", told_due(recovery["next_step_at"], then.now))]
+        return [("Next turn", until(recovery["next_step_at"], then.now))]
     if not recovery["ended_at"]:
         return []
     is_asked = recovery["cause"] == ASKED
     by = f", by {recovery['ended_by']['id']}" if is_asked else ""
     why = f", because: {recovery['end_reason']}" if recovery["end_reason"] else ""
-    ended = [("Ended", f"{told(recovery['ended_at'], then.now)}{by}{why}")]
+    ended = [("Ended", f"{ago(recovery['ended_at'], then.now)}{by}{why}")]
     if recovery["status"] != "aborted":
         return ended
     once = "" if is_asked else "once the cause is gone: "
@@ -93,7 +93,7 @@ def _counts(recovery: Document) -> str:
     return f"{recovery['job_count']}: {', '.join(some)}"
 
 
-def _row(job: Document, then: Then, *, probe: str | None) -> tuple[str | Text, ...]:
+def _row(job: Document, then: AsOf, *, probe: str | None) -> tuple[str | Text, ...]:
     word, style = OUTCOMES[job["outcome"]]
     again = job["tripped_again_at"]
     plain = "the probe: a run at once" if job["job_id"] == probe else ""

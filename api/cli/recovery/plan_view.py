@@ -9,8 +9,8 @@ from rich.text import Text
 
 from api.cli.output.render import Document, short
 from api.cli.output.sparkline import curve
-from api.cli.output.terminal import print_facts, print_table, print_told, say
-from api.cli.output.times import distance, span, to_the_second, told, told_briefly
+from api.cli.output.terminal import print_facts, print_lines, print_table, say
+from api.cli.output.times import ago, ago_short, distance, span, to_the_second
 from api.cli.recovery.text import jobs
 from ledger.clock import parse_rfc3339
 
@@ -53,7 +53,7 @@ def more_than_shown(count: int) -> None:
 
 
 def _print_facts(plan: Document, now: datetime) -> None:
-    last = told(plan["last_step_at"], now)
+    last = ago(plan["last_step_at"], now)
     probe = next((job for job in plan["jobs"] if job["job_id"] == plan["probe"]), None)
     print_facts(
         [
@@ -108,7 +108,7 @@ def _print_jobs(plan: Document, now: datetime) -> None:
             job["name"],
             _tripped(job, now),
             "now" if job["step_at"] == plan["planned_at"] else _clock(job["step_at"], now),
-            told_briefly(job["first_fire_at"], now),
+            ago_short(job["first_fire_at"], now),
         )
         for job in plan["jobs"][:SHOWN]
     ]
@@ -130,5 +130,5 @@ def print_refused(refused: Sequence[Document]) -> None:
     """The jobs that a plan leaves as they are, each with why."""
     say(f"Stay as they are ({len(refused)}):", style="bold")
     rows = [(short(one["job_id"]), one["name"] or "-", one["message"]) for one in refused[:SHOWN]]
-    print_told(["ID", "NAME", "WHY"], rows)
+    print_lines(["ID", "NAME", "WHY"], rows)
     more_than_shown(len(refused))

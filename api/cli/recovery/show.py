@@ -8,14 +8,14 @@ from urllib.parse import quote
 
 import typer
 
-from api.cli.connection.as_of import Then, read_then
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.as_of import AsOf, read_as_of
+from api.cli.connection.connect import Intent, connect
 from api.cli.jobs.schedule_flags import given
-from api.cli.options import AsJson, AsOf, Cursor, DataFolder, Limit, Reason
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, Reason
 from api.cli.output.paging import say_more
 from api.cli.output.render import Document, show
 from api.cli.output.terminal import print_table, say
-from api.cli.output.times import told_briefly
+from api.cli.output.times import ago_short
 from api.cli.recovery.detail_view import print_recovery
 from api.cli.recovery.text import jobs, state, whom
 
@@ -25,7 +25,7 @@ RecoveryWanted = Annotated[
 
 
 def list_recoveries(
-    as_of: AsOf = None,
+    as_of: AsOfOption = None,
     limit: Limit = 20,
     cursor: Cursor = None,
     as_json: AsJson = False,
@@ -33,19 +33,22 @@ def list_recoveries(
 ) -> None:
     """List the recoveries, the newest first: whom they brought back, and how they stand."""
     query = {"limit": limit, "cursor": cursor}
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
-        answer = door.ask("GET", "/v1/recoveries", query=query | {"as_of": then.as_of})
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
+        answer = client.request("GET", "/v1/recoveries", query=query | {"as_of": then.as_of})
     show(answer, as_json, partial(_print_recoveries, then=then))
 
 
 def show_recovery(
-    wanted: RecoveryWanted, as_of: AsOf = None, as_json: AsJson = False, data: DataFolder = None
+    wanted: RecoveryWanted,
+    as_of: AsOfOption = None,
+    as_json: AsJson = False,
+    data: DataFolder = None,
 ) -> None:
     """Show one recovery: what is left, and what became of each job."""
-    with open_door(Intent.READ, data) as door:
-        then = read_then(door, as_of)
-        answer = door.ask("GET", _path(wanted), query={"as_of": then.as_of})
+    with connect(Intent.READ, data) as client:
+        then = read_as_of(client, as_of)
+        answer = client.request("GET", _path(wanted), query={"as_of": then.as_of})
     show(answer, as_json, partial(print_recovery, then=then))
 
 
@@ -56,8 +59,8 @@ def abort_recovery(
     data: DataFolder = None,
 ) -> None:
     """Stop a recovery: who is left stays failed."""
-    with open_door(Intent.CHANGE, data) as door:
-        answer = door.ask("POST", f"{_path(wanted)}/abort", body=given(reason=reason))
+    with connect(Intent.CHANGE, data) as client:
+        answer = client.request("POST", f"{_path(wanted)}/abort", body=given(reason=reason))
     show(answer, as_json, _print_aborted)
 
 
@@ -65,7 +68,7 @@ def _path(wanted: str) -> str:
     return f"/v1/recoveries/{quote(wanted, safe='')}"
 
 
-def _print_recoveries(document: Document, then: Then) -> None:
+def _print_recoveries(document: Document, then: AsOf) -> None:
     then.say()
     if not document["recoveries"]:
         say("No recoveries.", style="dim")
@@ -74,7 +77,7 @@ def _print_recoveries(document: Document, then: Then) -> None:
         (
             one["id"],
             state(one),
-            told_briefly(one["planned_at"], then.now),
+            ago_short(one["planned_at"], then.now),
             one["planned_by"]["id"],
             whom(one),
             str(one["job_count"]),
@@ -85,8 +88,19 @@ def _print_recoveries(document: Document, then: Then) -> None:
         )
         for one in document["recoveries"]
     ]
-    heads = ["ID", "STATE", "PLANNED", "BY", "WHOM", ">JOBS", ">RESUMED", ">LEFT", ">AGAIN", "WHY"]
-    print_table(heads, rows)
+    job_cache = [
+        "ID",
+        "STATE",
+        "PLANNED",
+        "BY",
+        "WHOM",
+        ">JOBS",
+        ">RESUMED",
+        ">LEFT",
+        ">AGAIN",
+        "WHY",
+    ]
+    print_table(job_cache, rows)
     say_more(document, **then.pinned(document["position"]))
 
 

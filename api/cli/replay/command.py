@@ -14,8 +14,8 @@ import typer
 from rich.live import Live
 from rich.panel import Panel
 
-from api.cli.connection.client import Door
-from api.cli.connection.connect import Intent, open_door
+from api.cli.connection.client import ApiClient
+from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import pages
 from api.cli.exit_codes import Misused
 from api.cli.options import DataFolder
@@ -69,12 +69,12 @@ def replay(
     clock = SystemClock()
     if (storm is None) == (since is None):
         raise Misused("Say what to play: --storm S-…, or --since INSTANT and perhaps --until.")
-    with open_door(Intent.READ, data) as door:
+    with connect(Intent.READ, data) as client:
         if storm is not None:
-            stretch = _of_storm(door, storm, until, clock.now())
+            stretch = _of_storm(client, storm, until, clock.now())
         else:
             stretch = _read_stretch(since or "", until, clock.now())
-        player = _player(door, stretch, speed)
+        player = _player(client, stretch, speed)
         if not console().is_terminal:
             for line in plain_lines(player):
                 say(line)
@@ -97,8 +97,8 @@ def _read_until(until: str, now: datetime) -> datetime:
     return parse_rfc3339(read_instant(until, "--until", now, direction=-1))
 
 
-def _of_storm(door: Door, storm: str, until: str | None, now: datetime) -> Stretch:
-    told = door.ask("GET", f"/v1/storms/{quote(storm, safe='')}").document["storm"]
+def _of_storm(client: ApiClient, storm: str, until: str | None, now: datetime) -> Stretch:
+    told = client.request("GET", f"/v1/storms/{quote(storm, safe='')}").document["storm"]
     begin = parse_rfc3339(told["first_failed_at"]) - BEFORE_STORM
     end = parse_rfc3339(told["last_failed_at"]) + AFTER_STORM
     if until is not None:
@@ -108,13 +108,13 @@ def _of_storm(door: Door, storm: str, until: str | None, now: datetime) -> Stret
     return Stretch(begin, min(end, now), f"{told['id']}  {told['signature']}")
 
 
-def _player(door: Door, stretch: Stretch, speed: float) -> Player:
+def _player(client: ApiClient, stretch: Stretch, speed: float) -> Player:
     """The events come page by page while they are played; the jobs as they stood before them."""
     query = {"since": rfc3339(stretch.since), "until": rfc3339(stretch.until), "order": "asc"}
-    events: Iterator[Mapping[str, Any]] = pages(door, "/v1/events", query, "events")
+    events: Iterator[Mapping[str, Any]] = pages(client, "/v1/events", query, "events")
     first = next(events, None)
     as_of = query["since"] if first is None else first["position"] - 1
-    board = Board.of(pages(door, "/v1/jobs", {"as_of": as_of}, "jobs"))
+    board = Board.of(pages(client, "/v1/jobs", {"as_of": as_of}, "jobs"))
     whole = events if first is None else chain([first], events)
     return Player(board, whole, since=stretch.since, until=stretch.until, speed=speed)
 

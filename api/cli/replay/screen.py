@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.output import event_text as tellings
+from api.cli.output import event_text as event_text
 from api.cli.output.sparkline import WIDEST, curve
 from api.cli.output.terminal import harmless, status_cell
 from api.cli.output.times import to_the_second
@@ -58,7 +58,7 @@ def _last(player: Player) -> Text:
     if event is None:
         return Text()
     name = player.board.name(event["job_id"]) if event["job_id"] else event["topic"]
-    text = f"{tellings.topic(event)}  {name}: {tellings.tell(event)}"
+    text = f"{event_text.topic(event)}  {name}: {event_text.tell(event)}"
     return Text(harmless(text), style="dim", no_wrap=True, overflow="ellipsis")
 
 
@@ -96,12 +96,12 @@ def _loud(player: Player, room: int) -> Iterator[Text]:
 
 
 def _line(player: Player, event: Event, at: str) -> Text:
-    what = tellings.topic(event)
+    what = event_text.topic(event)
     line = Text(f"{at}  {harmless(what)}  ", no_wrap=True, overflow="ellipsis")
     line.stylize("bold red" if what == "circuit_tripped" else "bold")
     who = "" if event["source"] == "dispatcher" else f"by {event['actor']['id']}; "
     whose = f"{player.board.name(event['job_id'])}: " if event["job_id"] else ""
-    detail = f"{whose}{who}{tellings.tell(event)}"
+    detail = f"{whose}{who}{event_text.tell(event)}"
     return line.append(harmless(detail), style="")
 
 

@@ -19,7 +19,7 @@ from ledger.maintenance.backup import reading
 from ledger.maintenance.fork import FORKED_FROM
 from ledger.store.event_queries import from_microseconds
 from ledger.store.sqlite.folder import PRIVATE, Folder
-from projections.read_models import COPIES_FILE, Copies
+from projections.read_models import READ_MODELS_FILE, ReadModels
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,10 @@ def sandbox_of(fork: Path, settings: Settings) -> Iterator[Sandbox]:
     with TemporaryDirectory(prefix="jobledger-sandbox-") as name:
         folder = Folder(Path(name) / "data")
         folder.create()
-        shutil.copyfile(fork, folder.book)
-        folder.book.chmod(PRIVATE)
-        with reading(folder.book) as book:
-            [last] = book.read(after=book.tail_position() - 1, limit=1)
+        shutil.copyfile(fork, folder.event_store_file)
+        folder.event_store_file.chmod(PRIVATE)
+        with reading(folder.event_store_file) as event_store:
+            [last] = event_store.read(after=event_store.tail_position() - 1, limit=1)
         clock = SetClock(from_microseconds(last.recorded_at))
         _read_all(folder, clock)
         alone = replace(settings, data=folder.path, dsn=None, collector=None)
@@ -56,8 +56,8 @@ def sandbox_of(fork: Path, settings: Settings) -> Iterator[Sandbox]:
 def require_fork(file: Path) -> None:
     """Misused when the file is no fork."""
     try:
-        with reading(file) as book:
-            is_fork = book.fact(FORKED_FROM) is not None
+        with reading(file) as event_store:
+            is_fork = event_store.fact(FORKED_FROM) is not None
     except LedgerError:
         is_fork = False
     if not is_fork:
@@ -69,9 +69,9 @@ def _read_all(folder: Folder, clock: Clock) -> None:
     with (
         steps("Sandbox") as told,
         Ledger.open(folder.path, clock=clock) as ledger,
-        closing(Copies.open(ledger, folder.path / COPIES_FILE)) as copies,
+        closing(ReadModels.open(ledger, folder.path / READ_MODELS_FILE)) as read_models,
     ):
         end, done = ledger.writer.position, 0
-        while copies.take_page():
-            done = copies.position
+        while read_models.take_page():
+            done = read_models.position
             told("copies", done, end)

@@ -19,7 +19,7 @@ from ledger.clock import SetClock
 from ledger.store.sqlite.folder import Folder
 
 if TYPE_CHECKING:
-    from api.bootstrap import Parts
+    from api.bootstrap import ServerParts
 
 LOOK_SECONDS = 0.5
 """How long a signal to end may stay unnoticed."""
@@ -92,13 +92,13 @@ def serve(
 
 
 def _serve(
-    settings: Settings, open_it: Callable[[], Parts], sandbox_clock: SetClock | None = None
+    settings: Settings, open_it: Callable[[], ServerParts], sandbox_clock: SetClock | None = None
 ) -> None:
     from api.cli.server import server
-    from api.config.gc_tuning import settle_collector
+    from api.config.gc_tuning import tune_garbage_collector
 
     parts = _opened(settings, open_it)
-    settle_collector()
+    tune_garbage_collector()
     try:
         with server.bind(settings) as listener:
             url = server.url_of(listener)
@@ -122,13 +122,13 @@ def work(
     """Run what is due, without the API: a folder's owner, or one node of many on PostgreSQL."""
     from api.bootstrap import open_server_parts, secrets_of
     from api.cli.output import logs
-    from api.config.gc_tuning import settle_collector
+    from api.config.gc_tuning import tune_garbage_collector
 
     overrides = {"data": data, "concurrency": concurrency, "port": port}
     settings = load_settings(overrides=overrides)
     logs.log_to_stderr(secrets_of(settings).redact)
     parts = _opened(settings, lambda: open_server_parts(settings))
-    settle_collector()
+    tune_garbage_collector()
     try:
         say(f"jobledger runs what is due in {settings.place}; Ctrl+C ends it.")
         if port is None:
@@ -140,7 +140,7 @@ def work(
     say("jobledger has stopped.")
 
 
-def _until_asked(parts: Parts) -> None:
+def _until_asked(parts: ServerParts) -> None:
     from api.cli.server import server
 
     end = threading.Event()
@@ -151,7 +151,7 @@ def _until_asked(parts: Parts) -> None:
         say("Stopping: runs under way may end. Again to stop at once.")
 
 
-def _until_asked_with_status(parts: Parts, settings: Settings) -> None:
+def _until_asked_with_status(parts: ServerParts, settings: Settings) -> None:
     from api.app import STATUS_ROUTERS
     from api.cli.server import server
 
@@ -160,7 +160,7 @@ def _until_asked_with_status(parts: Parts, settings: Settings) -> None:
         server.serve_until_asked(parts, settings, listener, STATUS_ROUTERS)
 
 
-def _opened(settings: Settings, open_parts: Callable[[], Parts]) -> Parts:
+def _opened(settings: Settings, open_parts: Callable[[], ServerParts]) -> ServerParts:
     """On SQLite the folder may be somebody's for a moment; on PostgreSQL nobody owns anything."""
     if settings.address is not None:
         return open_parts()

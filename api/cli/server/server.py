@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import APIRouter
 
 from api.app import ROUTERS, create_app
-from api.bootstrap import ADMIN, Parts
+from api.bootstrap import ADMIN, ServerParts
 from api.settings import Settings
 from api.stream.tail import Tail
 from ledger.errors import StartRefused
@@ -68,7 +68,7 @@ class Server(uvicorn.Server):
 
 
 def serve_until_asked(
-    parts: Parts,
+    parts: ServerParts,
     settings: Settings,
     listener: socket.socket,
     routers: Sequence[APIRouter] = ROUTERS,
@@ -123,7 +123,7 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
-def login_link(parts: Parts, url: str) -> str | None:
+def login_link(parts: ServerParts, url: str) -> str | None:
     """A link that logs in once as the admin; None when the admin's token is gone."""
     now = parts.ledger.clock.now()
     admins = [
@@ -135,7 +135,7 @@ def login_link(parts: Parts, url: str) -> str | None:
     return f"{url}/login?code={parts.sessions.new_code(chosen)}" if chosen is not None else None
 
 
-def leave_note(parts: Parts, url: str) -> None:
+def leave_note(parts: ServerParts, url: str) -> None:
     """Tell commands on this machine where the owner of the folder answers."""
     if parts.ledger.lock is not None:
         parts.ledger.lock.describe({"pid": os.getpid(), "url": url})

@@ -18,7 +18,7 @@ from api.cli.output.terminal import say
 from api.settings import inherited, load_settings
 from api.worker import LEASE_SECONDS, Worker
 from ledger.clock import SystemClock
-from ledger.dispatch.executors.command import Command
+from ledger.dispatch.executors.command import CommandExecutor
 from ledger.store.sqlite.folder import Folder
 
 Queue = Annotated[
@@ -63,8 +63,8 @@ async def _until_asked(one: Worker, argv: list[str]) -> None:
     no process of it behind. Its runs are lost when their leases end.
     """
     loop = asyncio.get_running_loop()
-    executor = Command(clock=SystemClock(), environment=inherited())
-    work = loop.create_task(one.serve(executor, {"kind": Command.kind, "argv": argv}))
+    executor = CommandExecutor(clock=SystemClock(), environment=inherited())
+    work = loop.create_task(one.serve(executor, {"kind": CommandExecutor.kind, "argv": argv}))
 
     def stop() -> None:
         if one.is_stopping:

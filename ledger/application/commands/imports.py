@@ -10,8 +10,8 @@ from uuid import UUID
 
 from ledger.application.batch import Command
 from ledger.application.commands import jobs as commands
-from ledger.application.commands.jobs import Answer, Call, Idempotency
-from ledger.application.unit_of_work import Unit
+from ledger.application.commands.jobs import CommandContext, CommandResult, Idempotency
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.clock import rfc3339
 from ledger.domain.job.imports import Past, parse_origin, parse_past
 from ledger.domain.job.job import Job
@@ -24,7 +24,7 @@ from ledger.domain.streams.names import name_stream
 from ledger.errors import JobLimit, LedgerError, NameTaken, Refused
 
 SOURCE = "import"
-Result = Answer | LedgerError
+Result = CommandResult | LedgerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Arrival:
     spec: Mapping[str, Any]
     past: Past
 
-    def command(self, call: Call, *, max_jobs: int | None) -> Command[Answer]:
+    def command(self, call: CommandContext, *, max_jobs: int | None) -> Command[CommandResult]:
         """The command that keeps it: one append, whatever becomes of its neighbours."""
         return commands.schedule(self.job_id, self.spec, call, max_jobs=max_jobs, past=self.past)
 
@@ -56,18 +56,18 @@ def arrival(origin: str, given: object, job_id: UUID, *, now: datetime) -> Arriv
     return Arrival(job_id, spec, past)
 
 
-def call_for(call: Call, number: int, command_id: UUID) -> Call:
+def call_for(call: CommandContext, number: int, command_id: UUID) -> CommandContext:
     """The circumstances of one job of many: a command of its own, with source `import`.
 
     An idempotency key holds for each place in the body, so that a repeated import answers again
     what it kept and decides the rest.
     """
-    by = replace(call.by, command_id=str(command_id), source=SOURCE)
+    metadata = replace(call.metadata, command_id=str(command_id), source=SOURCE)
     key = call.idempotency
     if key is not None:
         stream = request_stream(str(key.stream), SOURCE, str(number), key.key)
         key = Idempotency(key.key, stream, key.fingerprint)
-    return Call(call.now, by, idempotency=key)
+    return CommandContext(call.now, metadata, idempotency=key)
 
 
 @dataclass(slots=True)
@@ -80,10 +80,10 @@ class Rehearsal:
     names: dict[UUID, UUID] = field(default_factory=dict)
     jobs: dict[UUID, int] = field(default_factory=dict)
 
-    def command(self, arriving: Arrival, call: Call) -> Command[Answer]:
+    def command(self, arriving: Arrival, call: CommandContext) -> Command[CommandResult]:
         """What would become of one job; its `id` in the answer is None, for it gets none."""
 
-        def command(unit: Unit) -> Answer:
+        def command(unit: UnitOfWork) -> CommandResult:
             job_id, name = arriving.job_id, str(arriving.spec["name"])
             place = self.jobs.get(job_id, len(self.jobs))
             if self.max_jobs is not None and unit.job_count + place >= self.max_jobs:
@@ -94,7 +94,7 @@ class Rehearsal:
             self.jobs[job_id] = place
             job = Job.blank(job_id)
             commands.begin(job, arriving.spec, arriving.past, call)
-            return Answer(job_id, view(job) | {"id": None}, False, job.version)
+            return CommandResult(job_id, view(job) | {"id": None}, False, job.version)
 
         return command
 
@@ -102,12 +102,12 @@ class Rehearsal:
 def prepare(
     origin: str,
     jobs: Sequence[object],
-    call: Call,
+    call: CommandContext,
     *,
     new_id: Callable[[], UUID],
     max_jobs: int | None,
     dry_run: bool,
-) -> tuple[list[Arriving], list[Command[Answer]]]:
+) -> tuple[list[Arriving], list[Command[CommandResult]]]:
     """The jobs that arrive, or their refusals, and a command for each that was not refused.
 
     Refuses InvalidField for an origin that is none.

@@ -8,10 +8,10 @@ from datetime import datetime
 from uuid import UUID
 
 from ledger.application.batch import Command
-from ledger.application.commands.jobs import Call, repeated_answer
-from ledger.application.open_recoveries import KnownRecoveries
-from ledger.application.unit_of_work import Unit
-from ledger.domain.recovery.plan import NobodyToRevive, Plan, Refusal, Terms, make_plan
+from ledger.application.commands.jobs import CommandContext, repeated_answer
+from ledger.application.open_recoveries import OpenRecoveries
+from ledger.application.unit_of_work import UnitOfWork
+from ledger.domain.recovery.plan import NothingToResume, Plan, Refusal, Terms, make_plan
 from ledger.domain.recovery.recovery import ASKED, Recovery
 from ledger.domain.recovery.selection import Selection
 from ledger.domain.recovery.stagger import Returning
@@ -46,38 +46,38 @@ class Forecast:
 def plan(
     selection: Selection,
     terms: Terms,
-    call: Call,
-    known: KnownRecoveries,
+    call: CommandContext,
+    known: OpenRecoveries,
     *,
     requires_reason: bool,
 ) -> Command[RecoveryAnswer]:
     """Begin a recovery. Refuses InvalidField and NobodyToRevive; jobs are refused one by one."""
 
-    def command(unit: Unit) -> RecoveryAnswer:
+    def command(unit: UnitOfWork) -> RecoveryAnswer:
         repeated = repeated_answer(unit, call)
         if repeated is not None:
             return RecoveryAnswer(repeated.job_id, repeated.version, True, repeated.position)
-        if requires_reason and not call.by.reason:
+        if requires_reason and not call.metadata.reason:
             raise InvalidField("reason", "is needed to force jobs (JOBLEDGER_REQUIRE_REASON)")
         number, planned = _judged(unit, selection, terms, call.now, known)
         if not planned.jobs:
-            raise NobodyToRevive(planned.refused)
+            raise NothingToResume(planned.refused)
         recovery = unit.recovery(number)
-        recovery.plan(number, planned, now=call.now, by=call.by)
+        recovery.plan(number, planned, now=call.now, metadata=call.metadata)
         return _answered(unit, recovery, call, status=201)
 
     return command
 
 
 def rehearse(
-    selection: Selection, terms: Terms, now: datetime, known: KnownRecoveries
+    selection: Selection, terms: Terms, now: datetime, known: OpenRecoveries
 ) -> Command[Forecast]:
     """Judge as a plan would, and keep nothing."""
 
-    def command(unit: Unit) -> Forecast:
+    def command(unit: UnitOfWork) -> Forecast:
         _, planned = _judged(unit, selection, terms, now, known)
         jobs = tuple(Returning.of(job) for job in planned.jobs)
-        names = {one.job_id: unit.glance_at(one.job_id).name for one in planned.refused}
+        names = {one.job_id: unit.peek(one.job_id).name for one in planned.refused}
         return Forecast(selection, terms, jobs, planned.refused, names)
 
     return command
@@ -88,50 +88,50 @@ def step(number: int, seen_version: int, now: datetime, command_id: str) -> Comm
     node went on with it, or it has ended.
     """
 
-    def command(unit: Unit) -> bool:
+    def command(unit: UnitOfWork) -> bool:
         recovery = unit.recovery(number)
         if recovery.version != seen_version or not recovery.is_open or not recovery.left:
             return False
         job = unit.job(UUID(recovery.left[0]))
-        recovery.step(job, now=now, by=recovery.origin_of_step(command_id))
+        recovery.step(job, now=now, metadata=recovery.origin_of_step(command_id))
         return True
 
     return command
 
 
 def break_off(
-    number: int, seen_version: int, cause: str, re_trips: int, call: Call
+    number: int, seen_version: int, cause: str, re_trips: int, call: CommandContext
 ) -> Command[bool]:
     """End a recovery because of what came of it; False as for `step`."""
 
-    def command(unit: Unit) -> bool:
+    def command(unit: UnitOfWork) -> bool:
         recovery = unit.recovery(number)
         is_seen = recovery.version == seen_version
-        return is_seen and recovery.abort(cause, re_trips, now=call.now, by=call.by)
+        return is_seen and recovery.abort(cause, re_trips, now=call.now, metadata=call.metadata)
 
     return command
 
 
-def complete(number: int, seen_version: int, re_trips: int, call: Call) -> Command[bool]:
+def complete(number: int, seen_version: int, re_trips: int, call: CommandContext) -> Command[bool]:
     """End a recovery that is through; False as for `step`."""
 
-    def command(unit: Unit) -> bool:
+    def command(unit: UnitOfWork) -> bool:
         recovery = unit.recovery(number)
         is_seen = recovery.version == seen_version and not recovery.left
-        return is_seen and recovery.complete(re_trips, now=call.now, by=call.by)
+        return is_seen and recovery.complete(re_trips, now=call.now, metadata=call.metadata)
 
     return command
 
 
-def abort(number: int, re_trips: int, call: Call) -> Command[RecoveryAnswer]:
+def abort(number: int, re_trips: int, call: CommandContext) -> Command[RecoveryAnswer]:
     """Stop a recovery because somebody wants it; one that has ended is left as it is."""
 
-    def command(unit: Unit) -> RecoveryAnswer:
+    def command(unit: UnitOfWork) -> RecoveryAnswer:
         repeated = repeated_answer(unit, call)
         if repeated is not None:
             return RecoveryAnswer(repeated.job_id, repeated.version, True, repeated.position)
         recovery = unit.recovery(number)
-        if not recovery.abort(ASKED, re_trips, now=call.now, by=call.by):
+        if not recovery.abort(ASKED, re_trips, now=call.now, metadata=call.metadata):
             return RecoveryAnswer(recovery.id, recovery.version, False)
         return _answered(unit, recovery, call, status=200)
 
@@ -139,7 +139,7 @@ def abort(number: int, re_trips: int, call: Call) -> Command[RecoveryAnswer]:
 
 
 def _judged(
-    unit: Unit, selection: Selection, terms: Terms, now: datetime, known: KnownRecoveries
+    unit: UnitOfWork, selection: Selection, terms: Terms, now: datetime, known: OpenRecoveries
 ) -> tuple[int, Plan]:
     """The number that the next recovery will have, and what it would do."""
     known.look()
@@ -150,19 +150,21 @@ def _judged(
         recovery = unit.recovery(number)
         taken |= dict.fromkeys(recovery.left if recovery.is_open else (), recovery.name)
         number += 1
-    candidates = [unit.glance_at(job_id) for job_id in selection.propose(unit.live_jobs())]
-    probe = unit.glance_at(terms.probe) if terms.probe is not None else None
+    candidates = [unit.peek(job_id) for job_id in selection.propose(unit.live_jobs())]
+    probe = unit.peek(terms.probe) if terms.probe is not None else None
     return number, make_plan(selection, terms, candidates, taken=taken, now=now, probe=probe)
 
 
-def _recoveries(unit: Unit, known: KnownRecoveries) -> Iterator[Recovery]:
+def _recoveries(unit: UnitOfWork, known: OpenRecoveries) -> Iterator[Recovery]:
     for number in list(known.open):
         yield unit.recovery(number)
 
 
-def _answered(unit: Unit, recovery: Recovery, call: Call, *, status: int) -> RecoveryAnswer:
+def _answered(
+    unit: UnitOfWork, recovery: Recovery, call: CommandContext, *, status: int
+) -> RecoveryAnswer:
     if call.idempotency is not None:
         version = recovery.version
         answered = Answered(call.idempotency.fingerprint, status, recovery.id, version, (version,))
-        unit.request(call.idempotency.stream).answer(answered, now=call.now, by=call.by)
+        unit.request(call.idempotency.stream).answer(answered, now=call.now, metadata=call.metadata)
     return RecoveryAnswer(recovery.id, recovery.version, True)

@@ -7,15 +7,15 @@ from typing import Any
 
 from ledger.application.commands.recoveries import Forecast
 from ledger.clock import rfc3339
-from ledger.domain.recovery.abort_check import brake_of
+from ledger.domain.recovery.abort_check import abort_check_of
 from ledger.domain.recovery.stagger import Fires, Turn, fires_of, turns_of
 
 
-def told(forecast: Forecast, now: datetime) -> dict[str, Any]:
+def forecast_view(forecast: Forecast, now: datetime) -> dict[str, Any]:
     """A forecast as every surface shows it. Slow where many jobs fire often: seconds at worst."""
     turns = turns_of(forecast.jobs, forecast.terms, now)
     terms, selection = forecast.terms, forecast.selection
-    brake = brake_of(forecast.jobs, terms, now)
+    brake = abort_check_of(forecast.jobs, terms, now)
     return {
         "storm_id": selection.storm_id,
         "selector": selection.plain(),

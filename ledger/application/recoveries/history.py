@@ -15,9 +15,9 @@ from ledger.domain.recovery.recovery import (
 )
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
 from ledger.store.audit_search import all_found
-from ledger.store.event_store import Book
+from ledger.store.event_store import EventStore
 from ledger.store.mapper import EventMapper
-from ledger.store.records import Fact, Recorded
+from ledger.store.records import RecordedEvent, StoredEvent
 
 TRIPPED = "job.circuit_tripped"
 SUCCEEDED = "job.run_succeeded"
@@ -33,16 +33,16 @@ A_FEW = 10
 
 
 @dataclass(slots=True)
-class Story:
+class RecoveryHistory:
     """What is known of a recovery at one place of the book."""
 
     recovery: Recovery
-    planned: Fact
-    steps: list[Fact] = field(default_factory=list)
-    end: Fact | None = None
+    planned: RecordedEvent
+    steps: list[RecordedEvent] = field(default_factory=list)
+    end: RecordedEvent | None = None
 
     @property
-    def revived(self) -> dict[UUID, Fact]:
+    def revived(self) -> dict[UUID, RecordedEvent]:
         """The steps that revived somebody."""
         resumed = (step for step in self.steps if step.data["outcome"] == RESUMED)
         return {UUID(step.data["job_id"]): step for step in resumed}
@@ -51,17 +51,17 @@ class Story:
 class RecoveryReader:
     """Reads recoveries from a book; `until` is the last position that counts."""
 
-    def __init__(self, book: Book, mapper: EventMapper) -> None:
-        self._book = book
+    def __init__(self, event_store: EventStore, mapper: EventMapper) -> None:
+        self._event_store = event_store
         self._mapper = mapper
 
-    def story(self, number: int, until: int) -> Story:
+    def history(self, number: int, until: int) -> RecoveryHistory:
         """A recovery as it stood; RecoveryNotFound when it was not planned yet."""
         recovery = Recovery.blank(recovery_stream(number))
-        story: Story | None = None
+        story: RecoveryHistory | None = None
         for fact in self.take_in(recovery, until):
             if story is None:
-                story = Story(recovery, fact)
+                story = RecoveryHistory(recovery, fact)
             elif fact.topic in ENDS:
                 story.end = fact
             else:
@@ -70,48 +70,54 @@ class RecoveryReader:
             raise RecoveryNotFound(recovery_name(number))
         return story
 
-    def take_in(self, recovery: Recovery, until: int | None) -> Iterator[Fact]:
-        while page := self._book.stream(
+    def take_in(self, recovery: Recovery, until: int | None) -> Iterator[RecordedEvent]:
+        while page := self._event_store.stream(
             recovery.id, after=recovery.version, upto=None, limit=MAX_PAGE
         ):
             fitting = [item for item in page if until is None or item.id <= until]
-            facts = self._mapper.to_facts(fitting)
+            facts = self._mapper.to_recorded_events(fitting)
             for fact, event in zip(facts, self._mapper.to_domain_events(fitting), strict=True):
                 event.mutate(recovery)
                 yield fact
             if len(fitting) < len(page):
                 return
 
-    def trips(self, revived: Mapping[UUID, Fact], after: int, until: int) -> dict[UUID, Fact]:
+    def trips(
+        self, revived: Mapping[UUID, RecordedEvent], after: int, until: int
+    ) -> dict[UUID, RecordedEvent]:
         """Of those who were revived, the first trip of each after its own revival."""
-        trips: dict[UUID, Fact] = {}
+        trips: dict[UUID, RecordedEvent] = {}
         if not revived or after >= until:
             return trips
         query = AuditQuery(
             topics=(TRIPPED,), after_position=after, until_position=until, limit=MAX_PAGE
         )
-        ours = [item for item in all_found(self._book, query) if item.originator_id in revived]
-        for fact in self._mapper.to_facts(ours):
+        ours = [
+            item for item in all_found(self._event_store, query) if item.originator_id in revived
+        ]
+        for fact in self._mapper.to_recorded_events(ours):
             if fact.position > revived[fact.stream].position:
                 trips.setdefault(fact.stream, fact)
         return trips
 
-    def first_outcome(self, step: Fact, until: int) -> Fact | None:
+    def first_outcome(self, step: RecordedEvent, until: int) -> RecordedEvent | None:
         """What says how a revived job's first run went, or that there is none; None while nothing
         does.
         """
         found = self._first_outcome(step, until)
-        return None if found is None else self._mapper.to_facts([found])[0]
+        return None if found is None else self._mapper.to_recorded_events([found])[0]
 
-    def first_outcomes(self, revived: Mapping[UUID, Fact], until: int) -> dict[UUID, Fact]:
+    def first_outcomes(
+        self, revived: Mapping[UUID, RecordedEvent], until: int
+    ) -> dict[UUID, RecordedEvent]:
         """The same of all who were revived, as far as there is one: one look at each job."""
         looked = (self._first_outcome(step, until) for step in revived.values())
         found = [item for item in looked if item is not None]
-        return {fact.stream: fact for fact in self._mapper.to_facts(found)}
+        return {fact.stream: fact for fact in self._mapper.to_recorded_events(found)}
 
-    def _first_outcome(self, step: Fact, until: int) -> Recorded | None:
+    def _first_outcome(self, step: RecordedEvent, until: int) -> StoredEvent | None:
         job_id, version = UUID(step.data["job_id"]), step.data["job_version"]
-        while page := self._book.stream(job_id, after=version, upto=None, limit=A_FEW):
+        while page := self._event_store.stream(job_id, after=version, upto=None, limit=A_FEW):
             for item in page:
                 if item.id > until:
                     return None
@@ -131,5 +137,5 @@ class RecoveryReader:
             until_position=until,
             limit=limit,
         )
-        facts = self._mapper.to_facts(self._book.find(query))
+        facts = self._mapper.to_recorded_events(self._event_store.find(query))
         return [(int(fact.data["recovery_id"].removeprefix("R-")), fact.position) for fact in facts]

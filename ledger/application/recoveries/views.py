@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from ledger.application.recoveries.history import Story
+from ledger.application.recoveries.history import RecoveryHistory
 from ledger.clock import rfc3339
 from ledger.domain.recovery.recovery import RESUMED
 from ledger.store.event_queries import from_microseconds
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 
 CAUSED = ("lost", "blocked")
 """Outcomes that have a cause instead of an error."""
 
 
-def summary(story: Story, *, has_probe_held: bool, re_trip_count: int) -> dict[str, Any]:
+def summary(story: RecoveryHistory, *, has_probe_held: bool, re_trip_count: int) -> dict[str, Any]:
     """A recovery without its jobs."""
     recovery, planned, end = story.recovery, story.planned.data, story.end
     status = _status(story, has_probe_held)
@@ -50,12 +50,12 @@ def summary(story: Story, *, has_probe_held: bool, re_trip_count: int) -> dict[s
 class Aftermath:
     """What became of those who were revived, and what the jobs were called."""
 
-    trips: Mapping[UUID, Fact]
-    first_outcomes: Mapping[UUID, Fact]
+    trips: Mapping[UUID, RecordedEvent]
+    first_outcomes: Mapping[UUID, RecordedEvent]
     names: Mapping[str, str]
 
 
-def jobs_told(story: Story, after: Aftermath) -> list[dict[str, Any]]:
+def jobs_told(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
     """Every job of the plan, in its order: what became of it so far."""
     waiting = "left" if story.end is not None else "waiting"
     told = [_step_told(step, story, after) for step in story.steps]
@@ -64,13 +64,13 @@ def jobs_told(story: Story, after: Aftermath) -> list[dict[str, Any]]:
     return told
 
 
-def refused_told(story: Story, after: Aftermath) -> list[dict[str, Any]]:
+def refused_told(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
     """The jobs that the plan left as they were, with why."""
     refused = story.planned.data["refused"]
     return [{**one, "name": after.names.get(one["job_id"])} for one in refused]
 
 
-def _step_told(step: Fact, story: Story, after: Aftermath) -> dict[str, Any]:
+def _step_told(step: RecordedEvent, story: RecoveryHistory, after: Aftermath) -> dict[str, Any]:
     data, job_id = step.data, UUID(step.data["job_id"])
     trip, outcome = after.trips.get(job_id), after.first_outcomes.get(job_id)
     is_run_at_once = data["outcome"] == RESUMED and data["job_id"] == story.recovery.probe
@@ -88,7 +88,7 @@ def _step_told(step: Fact, story: Story, after: Aftermath) -> dict[str, Any]:
     }
 
 
-def _outcome_told(fact: Fact) -> dict[str, Any]:
+def _outcome_told(fact: RecordedEvent) -> dict[str, Any]:
     """Of a lost or blocked run the cause stands for the error, as in a job's last run."""
     word = fact.topic.removeprefix("job.").removeprefix("run_")
     return {
@@ -108,7 +108,7 @@ def _not_yet(job_id: str, place: int, outcome: str, after: Aftermath) -> dict[st
     return told | dict.fromkeys(nothing)
 
 
-def _status(story: Story, has_probe_held: bool) -> str:
+def _status(story: RecoveryHistory, has_probe_held: bool) -> str:
     if story.end is not None:
         return story.end.topic.removeprefix("recovery.")
     if story.recovery.is_probing and not has_probe_held:
@@ -116,7 +116,7 @@ def _status(story: Story, has_probe_held: bool) -> str:
     return "dripping" if story.recovery.left else "settling"
 
 
-def _next_step_at(story: Story) -> str:
+def _next_step_at(story: RecoveryHistory) -> str:
     if not story.steps:
         return str(story.planned.data["timestamp"])
     return rfc3339(story.recovery.last_step_at + story.recovery.interval)

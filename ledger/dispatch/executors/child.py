@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import IO
 
 from ledger.dispatch.executors.outcomes import RunTicket
-from ledger.dispatch.executors.output import Output, Redact, Tail
-from ledger.dispatch.executors.processes import Mark
+from ledger.dispatch.executors.output import Output, OutputTail, Redact
+from ledger.dispatch.executors.processes import ProcessMark
 
 RUN_VARIABLE = "JOBLEDGER_RUN_ID"
 """Set in the environment of a command and of everything it starts; a run's processes are known by
@@ -32,13 +32,13 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[None] = self._loop.create_future()
         self.output = Output(redact=redact)
-        self.errors = Tail(redact)
+        self.errors = OutputTail(redact)
         self._pipes = [
             _Pipe(file, sink, self._loop.create_future())
             for file, sink in ((process.stdout, self.output), (process.stderr, self.errors))
             if file is not None
         ]
-        self.mark = Mark(
+        self.mark = ProcessMark(
             leader=process.pid,
             variable=f"{RUN_VARIABLE}={run_id}".encode(),
             pipes=frozenset(pipe.name for pipe in self._pipes),
@@ -97,7 +97,9 @@ class Child:
 class _Pipe(asyncio.Protocol):
     """One of the command's pipes, poured into `sink`."""
 
-    def __init__(self, file: IO[bytes], sink: Output | Tail, closed: asyncio.Future[None]) -> None:
+    def __init__(
+        self, file: IO[bytes], sink: Output | OutputTail, closed: asyncio.Future[None]
+    ) -> None:
         self.file = file
         self.name = f"pipe:[{os.fstat(file.fileno()).st_ino}]"
         self.closed = closed

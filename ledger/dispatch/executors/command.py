@@ -41,7 +41,7 @@ DEFAULT_ENVIRONMENT: Mapping[str, str] = {
 """All a command gets from the machine, unless the settings name other values."""
 
 
-class Command:
+class CommandExecutor:
     """Starts commands in a session of their own and ends them whole."""
 
     kind: ClassVar[str] = "command"

@@ -67,7 +67,7 @@ _NETWORK_ERRORS = (
 )
 
 
-class Http:
+class HttpExecutor:
     """Posts runs. Every run has its own connection, made to an address that was judged for it."""
 
     kind: ClassVar[str] = "http"

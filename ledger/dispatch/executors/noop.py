@@ -10,7 +10,7 @@ from ledger.dispatch.executors.outcomes import RunTicket, Succeeded
 from ledger.dispatch.executors.output import Output
 
 
-class Noop:
+class NoopExecutor:
     """Succeeds at once with an empty output."""
 
     kind: ClassVar[str] = "noop"

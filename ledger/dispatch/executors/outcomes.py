@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from ledger.dispatch.executors.output import Redact
 from ledger.domain.job.outcomes import Failure as Failed
 from ledger.domain.job.outcomes import Success as Succeeded
-from ledger.store.instrumentation import Ended
+from ledger.store.instrumentation import RunEnded
 
 __all__ = [
     "Blocked",
@@ -64,17 +64,17 @@ class Deferred:
 Outcome: TypeAlias = Succeeded | Failed | Blocked | Deferred
 
 
-def ended_of(outcome: Outcome) -> Ended:
+def ended_of(outcome: Outcome) -> RunEnded:
     """An outcome as whoever watches is told it."""
     match outcome:
         case Succeeded():
-            return Ended("succeeded", None, outcome.duration_ms)
+            return RunEnded("succeeded", None, outcome.duration_ms)
         case Failed():
-            return Ended("failed", outcome.failure_class, outcome.duration_ms)
+            return RunEnded("failed", outcome.failure_class, outcome.duration_ms)
         case Blocked():
-            return Ended("blocked", "blocked")
+            return RunEnded("blocked", "blocked")
         case Deferred():
-            return Ended("deferred")
+            return RunEnded("deferred")
 
 
 class Executor(Protocol):

@@ -75,7 +75,7 @@ class Output:
         return whole[: self._head_bytes].decode(errors="ignore")
 
 
-class Tail:
+class OutputTail:
     """The last bytes of a stream, for the text of an error. With `redact`, secrets are taken out,
     also those that its beginning cuts.
     """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ledger.application.commands.runs import Claimed
-from ledger.dispatch.executors.noop import Noop
+from ledger.dispatch.executors.noop import NoopExecutor
 from ledger.dispatch.executors.outcomes import Outcome, RunTicket
 
 
@@ -25,7 +25,7 @@ class Finished:
     outcome: Outcome
 
 
-class Workplace(Protocol):
+class RunPool(Protocol):
     """What a dispatcher asks of the place where runs are executed."""
 
     running: dict[str, Claimed]
@@ -47,7 +47,7 @@ class Executing(Protocol):
     async def aclose(self) -> None: ...
 
 
-class Workshop:
+class ExecutorPool:
     """Runs claimed runs. `launch` returns at once; `finished` gives outcomes as they come;
     `on_finish` is told of each. The event loop exists from `start` to `close`.
     """
@@ -57,7 +57,7 @@ class Workshop:
         self._executors = executors
         self._on_finish = on_finish
         self._finished: queue.SimpleQueue[Finished] = queue.SimpleQueue()
-        self._room: _Room | None = None
+        self._room: _LoopThread | None = None
 
     def start(self) -> None:
         """Begin working. Done by the first launch too, so that single steps need no start."""
@@ -65,12 +65,12 @@ class Workshop:
 
     def is_instant(self, executor: dict[str, Any] | None) -> bool:
         """Whether runs of this executor take no place: they wait for nothing."""
-        return executor is not None and executor.get("kind") == Noop.kind
+        return executor is not None and executor.get("kind") == NoopExecutor.kind
 
     def launch(self, claimed: Claimed) -> None:
         """Execute a run whose start is in the book."""
         if self.is_instant(claimed.executor):
-            self._finished.put(Finished(claimed, Noop.result))
+            self._finished.put(Finished(claimed, NoopExecutor.result))
             return
         self.running[claimed.run.run_id] = claimed
         self._opened().begin(claimed.run.run_id, self._work(claimed))
@@ -98,9 +98,9 @@ class Workshop:
             self._room.close(self._executors.aclose)
             self._room = None
 
-    def _opened(self) -> _Room:
+    def _opened(self) -> _LoopThread:
         if self._room is None:
-            self._room = _Room()
+            self._room = _LoopThread()
         return self._room
 
     async def _work(self, claimed: Claimed) -> None:
@@ -110,7 +110,7 @@ class Workshop:
         self._on_finish()
 
 
-class _Room:
+class _LoopThread:
     """One event loop in a thread of its own, and the tasks on it."""
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ QUIET_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ProcessMark:
     """How a run's processes are known. `leader` is the process id, group and session of the first
     one.
     """
@@ -49,7 +49,7 @@ class _Process:
     session: int
 
 
-def signal_all(mark: Mark, signum: int) -> int:
+def signal_all(mark: ProcessMark, signum: int) -> int:
     """Send `signum` to every living process of the run, and say how many there were. Never to this
     process's group.
 
@@ -63,7 +63,7 @@ def signal_all(mark: Mark, signum: int) -> int:
     return len(found)
 
 
-def kill_all(mark: Mark) -> int:
+def kill_all(mark: ProcessMark) -> int:
     """Send SIGKILL until nobody of the run was found twice in a row (a look can miss one that forks
     and ends), and say how many are left after about 5 seconds of it.
     """
@@ -86,7 +86,7 @@ def _signal_group(group: int, signum: int) -> int:
     return 1
 
 
-def members(mark: Mark) -> list[_Process]:
+def members(mark: ProcessMark) -> list[_Process]:
     """The living processes of the run, this process never among them."""
     living = [process for process in map(_read, _process_ids()) if process is not None]
     belonging = {process.pid for process in living if _is_marked(process, mark)}
@@ -115,7 +115,7 @@ def _read(pid: int) -> _Process | None:
     return None if state in _DEAD else _Process(pid, int(parent), int(group), int(session))
 
 
-def _is_marked(process: _Process, mark: Mark) -> bool:
+def _is_marked(process: _Process, mark: ProcessMark) -> bool:
     if mark.leader in (process.session, process.group):
         return True
     folder = _PROC / str(process.pid)

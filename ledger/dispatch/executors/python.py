@@ -41,7 +41,7 @@ class RunFailed(Exception):
         self.retry_after = retry_after
 
 
-class Python:
+class PythonExecutor:
     """Calls handlers: those it was given, else those that installed packages offer."""
 
     kind: ClassVar[str] = "python"

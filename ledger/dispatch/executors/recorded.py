@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from ledger.clock import Clock
-from ledger.dispatch.executors.noop import Noop
+from ledger.dispatch.executors.noop import NoopExecutor
 from ledger.dispatch.executors.outcomes import Failed, Outcome, RunTicket
 from ledger.errors import StartRefused
 from ledger.maintenance.fork_outcomes import RecordedRun, RecordedRuns
@@ -52,7 +52,7 @@ class RecordedOutcomes:
 def outcome_of(run: RecordedRun | None, now: datetime) -> Outcome:
     """How a run ends that goes as `run` did; well, where nothing is known."""
     if run is None or run.status == "succeeded":
-        return replace(Noop.result, duration_ms=run.duration_ms if run is not None else 0)
+        return replace(NoopExecutor.result, duration_ms=run.duration_ms if run is not None else 0)
     _, host, message = f"{run.signature}  ".split(" ", 2)
     after = timedelta(seconds=run.retry_seconds) if run.retry_seconds else None
     return Failed(

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from ledger.chance import random_bytes
 from ledger.clock import Clock
 from ledger.dispatch.executors.addresses import AllowList, Guard, Resolver, system_resolver
-from ledger.dispatch.executors.command import Command
-from ledger.dispatch.executors.http import Http
-from ledger.dispatch.executors.noop import Noop
+from ledger.dispatch.executors.command import CommandExecutor
+from ledger.dispatch.executors.http import HttpExecutor
+from ledger.dispatch.executors.noop import NoopExecutor
 from ledger.dispatch.executors.outcomes import (
     Blocked,
     Executor,
@@ -23,7 +23,7 @@ from ledger.dispatch.executors.outcomes import (
     Succeeded,
 )
 from ledger.dispatch.executors.output import HEAD_BYTES, Redact, cut
-from ledger.dispatch.executors.python import Handler, Python
+from ledger.dispatch.executors.python import Handler, PythonExecutor
 from ledger.dispatch.executors.secrets import NO_SECRETS, MissingSecret, Secrets
 from ledger.dispatch.executors.signing import Signer
 from ledger.domain.job.urls import parse_url
@@ -65,12 +65,12 @@ class Executors:
         self._settings = settings
         guard = Guard(_with_agent(settings), resolve)
         self._by_kind: dict[str, Executor] = {
-            Noop.kind: Noop(),
-            Python.kind: Python(settings.handlers, clock=clock),
-            Http.kind: Http(Signer(settings.signing_secret), guard, clock=clock),
+            NoopExecutor.kind: NoopExecutor(),
+            PythonExecutor.kind: PythonExecutor(settings.handlers, clock=clock),
+            HttpExecutor.kind: HttpExecutor(Signer(settings.signing_secret), guard, clock=clock),
         }
         if settings.commands_enabled:
-            self._by_kind[Command.kind] = Command(clock=clock)
+            self._by_kind[CommandExecutor.kind] = CommandExecutor(clock=clock)
 
     def is_instant(self, ticket: RunTicket) -> bool:
         """Whether the run takes no concurrency slot."""
@@ -85,7 +85,9 @@ class Executors:
                     "The job has no executor and there is no agent: "
                     "set JOBLEDGER_AGENT_URL or give the job one."
                 )
-            ticket = replace(ticket, executor={"kind": Http.kind, "url": self._settings.agent_url})
+            ticket = replace(
+                ticket, executor={"kind": HttpExecutor.kind, "url": self._settings.agent_url}
+            )
         executor = self._by_kind.get(_kind_of(ticket))
         if executor is None:
             return Blocked(_why_nobody(_kind_of(ticket)))
@@ -142,7 +144,7 @@ def _kind_of(ticket: RunTicket) -> str:
 
 
 def _why_nobody(kind: str) -> str:
-    if kind == Command.kind:
+    if kind == CommandExecutor.kind:
         return "Commands are off here: set JOBLEDGER_COMMANDS to run them."
     return f"This node has no executor of kind {kind}."
 

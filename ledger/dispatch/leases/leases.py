@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from ledger.application.job_cache import Heads
+from ledger.application.job_cache import JobCache
 from ledger.dispatch.leases.membership import Membership
 from ledger.domain.job.state import OpenRun
 from ledger.store.event_queries import from_microseconds
@@ -22,7 +22,7 @@ nobody answered, its worker could neither move its lease nor report.
 
 
 @dataclass(frozen=True, slots=True)
-class GivenUp:
+class AbandonedRun:
     """A run that nobody holds any more, and why: a cause of `run_lost`, or that its time is up."""
 
     job_id: UUID
@@ -43,54 +43,58 @@ class Leases:
     hold, because its claim was answered with an error, is lost when its lease ends.
     """
 
-    def __init__(self, nodes: Membership, heads: Heads, is_held: Callable[[str], bool]) -> None:
+    def __init__(
+        self, nodes: Membership, job_cache: JobCache, is_held: Callable[[str], bool]
+    ) -> None:
         self._nodes = nodes
-        self._heads = heads
+        self._job_cache = job_cache
         self._is_held = is_held
         self._stretch = 0
         self._first_look: datetime | None = None
         """When this node began to look, in the present stretch without a break."""
 
-    def given_up(self, now: datetime) -> Iterator[GivenUp]:
+    def abandoned(self, now: datetime) -> Iterator[AbandonedRun]:
         """The runs that are given up now."""
         if self._stretch != self._nodes.stretch:
             self._stretch, self._first_look = self._nodes.stretch, now
-        open_runs = self._heads.open_runs()
+        open_runs = self._job_cache.open_runs()
         self._nodes.look()
         for job_id, run in open_runs:
             cause = self._cause(job_id, run, now)
             if cause is not None:
-                yield GivenUp(job_id, run, cause)
+                yield AbandonedRun(job_id, run, cause)
 
     def next_end(self, now: datetime) -> datetime | None:
         """When the next lease ends that has not ended yet."""
-        ends = (self._end_with_grace(run) for _, run in self._heads.open_runs())
+        ends = (self._end_with_grace(run) for _, run in self._job_cache.open_runs())
         return min((end for end in ends if end > now), default=None)
 
     def _cause(self, job_id: UUID, run: OpenRun, now: datetime) -> str | None:
-        if run.run_id in self._heads.leases:
+        if run.run_id in self._job_cache.leases:
             return self._cause_elsewhere(job_id, run, now)
         if run.node != self._nodes.name:
-            return self._nodes.verdict(run.node)
+            return self._nodes.lost_cause(run.node)
         is_over = run.lease_until <= now and not self._is_held(run.run_id)
         return EXPIRED if is_over else None
 
     def _cause_elsewhere(self, job_id: UUID, run: OpenRun, now: datetime) -> str | None:
-        end = _end(run, self._heads.leases)
+        end = _end(run, self._job_cache.leases)
         deadline = self._deadline(job_id, run)
         if deadline is not None and deadline <= min(end, now):
             return TIMEOUT
         return EXPIRED if self._end_with_grace(run) <= now else None
 
     def _end_with_grace(self, run: OpenRun) -> datetime:
-        end = _end(run, self._heads.leases)
+        end = _end(run, self._job_cache.leases)
         is_inherited = run.node != self._nodes.name and self._first_look is not None
         return max(end, self._first_look + GRACE) if is_inherited and self._first_look else end
 
     def _deadline(self, job_id: UUID, run: OpenRun) -> datetime | None:
         """When the run's time is up. One whose job is not in memory lives by its lease alone."""
-        job = self._heads.jobs.get(job_id)
-        return run.started_at + timedelta(seconds=job.rules.timeout_seconds) if job else None
+        job = self._job_cache.jobs.get(job_id)
+        return (
+            run.started_at + timedelta(seconds=job.parsed_policy.timeout_seconds) if job else None
+        )
 
 
 def _end(run: OpenRun, rows: Mapping[str, LeaseRow]) -> datetime:

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from ledger.clock import Clock
 from ledger.errors import LedgerError
-from ledger.store.node_registry import NodeTable
+from ledger.store.node_registry import NodeRegistry
 
 LEASE_SECONDS = 15.0
 """How long a node lives without renewing its lease."""
@@ -44,7 +44,7 @@ class Membership(Protocol):
         """Learn anew which nodes are gone; to be called after the runs in question were listed."""
         ...
 
-    def verdict(self, node: str) -> str | None:
+    def lost_cause(self, node: str) -> str | None:
         """Why the runs of another node are nobody's any more (a cause of `run_lost`);
         None while it lives.
         """
@@ -63,7 +63,7 @@ class Membership(Protocol):
         ...
 
 
-class OnlyOwner:
+class SingleNode:
     """The place of a ledger's only process: its file lock proves that every former owner
     is dead.
     """
@@ -82,7 +82,7 @@ class OnlyOwner:
     def look(self) -> None:
         """There is nobody to look for."""
 
-    def verdict(self, node: str) -> str | None:
+    def lost_cause(self, node: str) -> str | None:
         return None if node == self.name else "owner_restarted"
 
     def is_first_for(self, job_id: UUID) -> bool:  # noqa: ARG002  every job is
@@ -95,10 +95,10 @@ class OnlyOwner:
         return None
 
 
-class OneOfMany:
+class ClusterNode:
     """A node among others: it lives by a row that it renews."""
 
-    def __init__(self, table: NodeTable, clock: Clock, new_name: Callable[[], str]) -> None:
+    def __init__(self, table: NodeRegistry, clock: Clock, new_name: Callable[[], str]) -> None:
         self.name = new_name()
         self.stretch = 0
         self._table = table
@@ -143,10 +143,10 @@ class OneOfMany:
         """
         with self._asking:
             if self._is_settled():
-                self._table.bury()
+                self._table.remove_expired()
             self._living = frozenset(self._table.living())
 
-    def verdict(self, node: str) -> str | None:
+    def lost_cause(self, node: str) -> str | None:
         is_alive = node == self.name or node in self._living
         return None if is_alive or not self._is_settled() else "lease_expired"
 

@@ -8,32 +8,32 @@ from typing import Any
 
 from ledger.application.batch import Command
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import Call
+from ledger.application.commands.jobs import CommandContext
 from ledger.dispatch.executors.outcomes import Failed
-from ledger.dispatch.leases.leases import TIMEOUT, GivenUp, Leases
+from ledger.dispatch.leases.leases import TIMEOUT, AbandonedRun, Leases
 from ledger.domain.aggregate import EPOCH
 
-SWEEP = timedelta(seconds=10)
+REAP_EVERY = timedelta(seconds=10)
 """How often it is looked for runs that nobody holds."""
 MAX_LOSSES = 500
 """Runs given up in one append."""
 
 
-class Sweep:
+class LostRunReaper:
     """When to look, and what is found."""
 
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
         self._looks_at = EPOCH
 
-    def take(self, now: datetime) -> list[GivenUp]:
+    def take(self, now: datetime) -> list[AbandonedRun]:
         """The runs nobody holds: looked for at the start, and then every SWEEP; at once again when
         there are more than one append takes.
         """
-        if now < self._looks_at <= now + SWEEP:  # farther off, and the clock was set back
+        if now < self._looks_at <= now + REAP_EVERY:  # farther off, and the clock was set back
             return []
-        self._looks_at = min(now + SWEEP, self._leases.next_end(now) or now + SWEEP)
-        lost = list(islice(self._leases.given_up(now), MAX_LOSSES))
+        self._looks_at = min(now + REAP_EVERY, self._leases.next_end(now) or now + REAP_EVERY)
+        lost = list(islice(self._leases.abandoned(now), MAX_LOSSES))
         if len(lost) == MAX_LOSSES:
             self.hurry()
         return lost
@@ -47,7 +47,7 @@ class Sweep:
         self._looks_at = min(self._looks_at, instant)
 
 
-def ending_of(item: GivenUp, call: Call) -> Command[Any]:
+def ending_command(item: AbandonedRun, call: CommandContext) -> Command[Any]:
     """The command that ends a run: lost, or failed because its time is up."""
     run = item.run
     if item.cause != TIMEOUT:

@@ -19,7 +19,7 @@ class NoSuchChannel(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ChannelAddress:
     """A channel, and whom of it."""
 
     channel: str
@@ -50,8 +50,8 @@ class ChannelSettings:
 
     urls: Mapping[str, str] = field(default_factory=dict, repr=False)
     slack: SlackSettings | None = None
-    notices: Address | None = None
-    fallback: Address | None = None
+    notices: ChannelAddress | None = None
+    fallback: ChannelAddress | None = None
 
     def slack_target(self, target: str | None) -> str:
         """The id that a target of `slack` means. Raises NoSuchChannel."""

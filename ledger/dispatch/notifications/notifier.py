@@ -15,21 +15,21 @@ from uuid import UUID
 
 from ledger.application.batch import Command
 from ledger.application.commands.deliveries import keep_delivery, keep_mark, keep_notice
-from ledger.application.commands.jobs import Call
+from ledger.application.commands.jobs import CommandContext
 from ledger.application.ledger import Ledger
-from ledger.dispatch.notifications.channels import Address
+from ledger.dispatch.notifications.channels import ChannelAddress
 from ledger.dispatch.notifications.recovery_notices import RecoveryNotices
 from ledger.dispatch.notifications.sender import Message, Receipt, Sender
 from ledger.dispatch.notifications.storm_notices import StormNotices
-from ledger.dispatch.notifications.storm_source import KnownStorms, NoStorms
+from ledger.dispatch.notifications.storm_source import NoStormSource, StormSource
 from ledger.domain.job.deliveries import Delivery
 from ledger.domain.job.job import Job
-from ledger.domain.metadata import Actor, Origin
+from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.streams.notices import Told
 from ledger.errors import LedgerError
 from ledger.store.audit_query import DISPATCHER, AuditQuery
-from ledger.store.instrumentation import Sent, Unwatched, Watch
-from ledger.store.records import Fact
+from ledger.store.instrumentation import DeliverySent, Instrumentation, NoInstrumentation
+from ledger.store.records import RecordedEvent
 
 READER = "courier"
 TRIPPED, ABORTED = "job.circuit_tripped", "recovery.aborted"
@@ -49,29 +49,29 @@ MARK_EVERY = 10_000
 log = logging.getLogger(__name__)
 
 
-class Courier:
+class Notifier:
     """One per node; the one that holds the office works, the others stand by. `run_once` deals with
     what has come; `start` does so from now on.
     """
 
-    def __init__(self, ledger: Ledger, sender: Sender, storms: KnownStorms | None = None) -> None:
+    def __init__(self, ledger: Ledger, sender: Sender, storms: StormSource | None = None) -> None:
         self._ledger = ledger
         self._sender = sender
         self._recoveries = RecoveryNotices(ledger, sender)
-        self._storms = StormNotices(ledger, sender, storms or NoStorms())
-        self.watch: Watch = Unwatched()
+        self._storms = StormNotices(ledger, sender, storms or NoStormSource())
+        self.instrumentation: Instrumentation = NoInstrumentation()
         self._bell = threading.Event()
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-courier", daemon=True)
         self._actor = Actor(DISPATCHER, "system")
-        self._office = ledger.book.office(READER, silent_seconds=SILENT_SECONDS)
+        self._leader_lock = ledger.event_store.leader_lock(READER, silent_seconds=SILENT_SECONDS)
         self._position = -1
         self._kept = -1
         self._unrecorded: list[Command[object]] = []
 
     def start(self) -> None:
         """Begin where the last process stopped; the first one begins at the end of the book."""
-        if self._office.is_held():
+        if self._leader_lock.is_held():
             self._begin()
         self._ledger.writer.listeners.append(self._wake)
         self._thread.start()
@@ -82,15 +82,15 @@ class Courier:
         self._bell.set()
         if self._thread.ident is not None:
             self._thread.join()
-            if self._office.is_held() and (self._unrecorded or self._position != self._kept):
+            if self._leader_lock.is_held() and (self._unrecorded or self._position != self._kept):
                 self._keep_at_last()
-        self._office.close()
+        self._leader_lock.close()
 
     def run_once(self) -> int:
         """Deal with one page of what was committed; returns how many outcomes were recorded. None
         while another node does.
         """
-        if not self._office.is_held():
+        if not self._leader_lock.is_held():
             self._leave_off()
             return 0
         self._begin()
@@ -111,15 +111,15 @@ class Courier:
             self._keep([])
         return count
 
-    def _settle(self, fact: Fact) -> int | None:
+    def _settle(self, fact: RecordedEvent) -> int | None:
         """How many outcomes of one event were recorded; None when this node is to stop. Whoever
         takes over begins at the mark, and sends again what was not recorded.
         """
-        if self._is_closing.is_set() or not self._office.is_held():
+        if self._is_closing.is_set() or not self._leader_lock.is_held():
             return None
         commands = self._dealt_with(fact)
         self._position = fact.position
-        if commands and not self._office.is_held():
+        if commands and not self._leader_lock.is_held():
             self._leave_off()
             return None
         if commands:
@@ -160,7 +160,7 @@ class Courier:
     def _begin(self) -> None:
         if self._position >= 0:
             return
-        mark = self._ledger.book.mark(READER)
+        mark = self._ledger.event_store.checkpoint(READER)
         self._position = self._ledger.writer.position if mark is None else mark
         self._kept = self._position
         if mark is None:
@@ -186,22 +186,22 @@ class Courier:
         except LedgerError as error:
             log.error("what was delivered last is not recorded: %s", error.message)
 
-    def _found(self, end: int) -> list[Fact]:
+    def _found(self, end: int) -> list[RecordedEvent]:
         query = AuditQuery(
             topics=TOPICS, after_position=self._position, until_position=end, limit=PAGE
         )
-        return self._ledger.mapper.to_facts(self._ledger.book.find(query))
+        return self._ledger.mapper.to_recorded_events(self._ledger.event_store.find(query))
 
     # -- one event ------------------------------------------------------------------------------
 
-    def _dealt_with(self, fact: Fact) -> list[Command[object]]:
+    def _dealt_with(self, fact: RecordedEvent) -> list[Command[object]]:
         try:
             return list(self._deal_with(fact))
         except Exception:  # one message that cannot be made must not silence all others
             log.exception("nobody is told of the event at position %s", fact.position)
             return []
 
-    def _deal_with(self, fact: Fact) -> Iterator[Command[object]]:
+    def _deal_with(self, fact: RecordedEvent) -> Iterator[Command[object]]:
         if fact.topic == TRIPPED:
             yield from self._tell_of_trip(fact)
         elif fact.topic == ABORTED:
@@ -209,17 +209,19 @@ class Courier:
         elif fact.data["output"]:
             yield from self._deliver(fact)
 
-    def _deliver(self, fact: Fact) -> Iterator[Command[object]]:
+    def _deliver(self, fact: RecordedEvent) -> Iterator[Command[object]]:
         job = self._job(fact)
         if job.delivery is None:
             return
-        address = Address(job.delivery["channel"], job.delivery["target"])
+        address = ChannelAddress(job.delivery["channel"], job.delivery["target"])
         message = Message(job.name, fact.data["output"])
         run_id = fact.data["run_id"]
         began_at = self._ledger.clock.elapsed()
         receipt = self._sender.send(address, message)
         seconds = self._ledger.clock.elapsed() - began_at
-        self.watch.delivered(Sent(job.id, run_id, address.channel, receipt.is_sent, seconds))
+        self.instrumentation.delivered(
+            DeliverySent(job.id, run_id, address.channel, receipt.is_sent, seconds)
+        )
         delivery = Delivery(
             run_id, address.channel, address.target, receipt.is_sent, receipt.outcome
         )
@@ -228,7 +230,7 @@ class Courier:
             lost = Message(f"{job.name}: not delivered to {address}", f"{receipt.outcome}")
             yield from self._fall_back(fact, address, lost)
 
-    def _tell_of_trip(self, fact: Fact) -> Iterator[Command[object]]:
+    def _tell_of_trip(self, fact: RecordedEvent) -> Iterator[Command[object]]:
         address = self._sender.settings.notices
         job = self._job(fact)
         if address is None or job.trip_version != fact.version:
@@ -242,14 +244,21 @@ class Courier:
             yield from self._fall_back(fact, address, message, kind="trip")
 
     def _fall_back(
-        self, fact: Fact, tried: Address, message: Message, *, kind: str = "delivery_failed"
+        self,
+        fact: RecordedEvent,
+        tried: ChannelAddress,
+        message: Message,
+        *,
+        kind: str = "delivery_failed",
     ) -> Iterator[Command[object]]:
         """The broken lane cannot report itself: somebody else is told."""
         fallback = self._sender.settings.fallback
         if fallback is not None and fallback != tried:
             yield self._noted(kind, fact, fallback, self._sender.send(fallback, message))
 
-    def _noted(self, kind: str, fact: Fact, address: Address, receipt: Receipt) -> Command[object]:
+    def _noted(
+        self, kind: str, fact: RecordedEvent, address: ChannelAddress, receipt: Receipt
+    ) -> Command[object]:
         told = Told(
             kind=kind,
             job_id=str(fact.stream),
@@ -262,21 +271,21 @@ class Courier:
         )
         return keep_notice(told, self._call())
 
-    def _job(self, fact: Fact) -> Job:
+    def _job(self, fact: RecordedEvent) -> Job:
         """The job as it stood at the event: a later edit does not redirect what was said before."""
-        head = self._ledger.heads.jobs.get(fact.stream)
+        head = self._ledger.job_cache.jobs.get(fact.stream)
         is_same = head is not None and head.revision <= fact.version
         return head if head is not None and is_same else self._folded(fact.stream, fact.version)
 
     def _folded(self, job_id: UUID, version: int) -> Job:
         return self._ledger.fold(job_id, upto=version)
 
-    def _call(self) -> Call:
-        origin = Origin(str(self._ledger.chance.new_id()), self._actor, DISPATCHER)
-        return Call(self._ledger.clock.now(), origin)
+    def _call(self) -> CommandContext:
+        origin = EventMetadata(str(self._ledger.chance.new_id()), self._actor, DISPATCHER)
+        return CommandContext(self._ledger.clock.now(), origin)
 
 
-def _of_trip(job: Job, fact: Fact) -> Message:
+def _of_trip(job: Job, fact: RecordedEvent) -> Message:
     data = fact.data
     first = data["first_error_position"] or fact.position
     return Message(

@@ -7,12 +7,12 @@ from typing import Any
 
 from ledger.application.batch import Command
 from ledger.application.commands.deliveries import keep_notice
-from ledger.application.commands.jobs import Call
+from ledger.application.commands.jobs import CommandContext
 from ledger.application.ledger import Ledger
 from ledger.dispatch.notifications.sender import Message, Sender
 from ledger.domain.recovery.recovery import ASKED, PROBE_FAILED
 from ledger.domain.streams.notices import Told
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 
 ABORTED = "recovery_aborted"
 NAMED_JOBS = 10
@@ -28,14 +28,14 @@ class RecoveryNotices:
         self._ledger = ledger
         self._sender = sender
 
-    def tell(self, fact: Fact, call: Call) -> Iterator[Command[object]]:
+    def tell(self, fact: RecordedEvent, call: CommandContext) -> Iterator[Command[object]]:
         """Tell of a `recovery.aborted`, unless somebody asked for it; yields what to record of it.
         The notice is about that event, the last of those that prove it.
         """
         if fact.data["cause"] == ASKED or self._sender.settings.notices is None:
             return
         recovery = self._ledger.recoveries.one(fact.data["recovery_id"], as_of=fact.position)
-        [planned] = self._ledger.book.stream(fact.stream, after=0, upto=1, limit=1)
+        [planned] = self._ledger.event_store.stream(fact.stream, after=0, upto=1, limit=1)
         for address, receipt in self._sender.tell(_of_abort(recovery, planned.id)):
             told = Told(
                 kind=ABORTED,

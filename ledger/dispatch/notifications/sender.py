@@ -14,7 +14,12 @@ from apprise.logger import LogCapture
 from apprise.plugins.slack import NotifySlack
 
 from ledger.dispatch.executors.secrets import MissingSecret, Secrets
-from ledger.dispatch.notifications.channels import SLACK, Address, ChannelSettings, NoSuchChannel
+from ledger.dispatch.notifications.channels import (
+    SLACK,
+    ChannelAddress,
+    ChannelSettings,
+    NoSuchChannel,
+)
 
 slack_plugin: Any = NotifySlack
 log_capture: Any = LogCapture
@@ -61,7 +66,7 @@ class Sender:
         self._secrets = secrets
         self._one_at_a_time = threading.Lock()
 
-    def send(self, address: Address, message: Message) -> Receipt:
+    def send(self, address: ChannelAddress, message: Message) -> Receipt:
         """Send, and wait for the answer: a few seconds at most, as apprise limits it."""
         try:
             channel = self._channel(address)
@@ -72,7 +77,7 @@ class Sender:
             told = said.getvalue()
         return Receipt(is_sent, SENT if is_sent else self._explained(told))
 
-    def tell(self, message: Message) -> Iterator[tuple[Address, Receipt]]:
+    def tell(self, message: Message) -> Iterator[tuple[ChannelAddress, Receipt]]:
         """Tell whoever is named for notices, and the fallback where that fails; nobody, where
         nobody is named.
         """
@@ -84,7 +89,7 @@ class Sender:
         if not receipt.is_sent and fallback is not None and fallback != address:
             yield fallback, self.send(fallback, message)
 
-    def _channel(self, address: Address) -> Any:  # apprise has no types of its own here
+    def _channel(self, address: ChannelAddress) -> Any:  # apprise has no types of its own here
         if address.channel == SLACK:
             return self._slack(address.target)
         channel = Apprise(asset=ASSET)

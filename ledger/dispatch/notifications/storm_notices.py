@@ -15,12 +15,12 @@ from uuid import UUID
 
 from ledger.application.batch import Command
 from ledger.application.commands.deliveries import keep_mark, keep_notice
-from ledger.application.commands.jobs import Call
+from ledger.application.commands.jobs import CommandContext
 from ledger.application.ledger import Ledger
 from ledger.application.recoveries.service import DEFAULT_TERMS
-from ledger.dispatch.notifications.channels import Address
+from ledger.dispatch.notifications.channels import ChannelAddress
 from ledger.dispatch.notifications.sender import Message, Receipt, Sender
-from ledger.dispatch.notifications.storm_source import KnownStorms, SeenStorm
+from ledger.dispatch.notifications.storm_source import StormNotice, StormSource
 from ledger.domain.recovery.selection import JobNotSelected
 from ledger.domain.streams.notices import Told, notice_stream
 from ledger.errors import LedgerError, Refused
@@ -50,7 +50,7 @@ class Left:
 class StormNotices:
     """The storms' share of a courier's work: it must hold the courier's office."""
 
-    def __init__(self, ledger: Ledger, sender: Sender, storms: KnownStorms) -> None:
+    def __init__(self, ledger: Ledger, sender: Sender, storms: StormSource) -> None:
         self._ledger = ledger
         self._sender = sender
         self._storms = storms
@@ -69,7 +69,7 @@ class StormNotices:
             log.warning("a trip is told without asking for its storm: %s", problem.message)
             return False
 
-    def news(self, call: Call) -> Iterator[Command[object]]:
+    def news(self, call: CommandContext) -> Iterator[Command[object]]:
         """Tell what is to be told now; yields what to record of it."""
         address = self._sender.settings.notices
         elapsed = self._ledger.clock.elapsed()
@@ -84,14 +84,14 @@ class StormNotices:
     def _beginning(self) -> int:
         """Where the book stood when storms were first told of: nobody is told of older ones."""
         if self._began is None:
-            self._began = self._ledger.book.mark(READER)
+            self._began = self._ledger.event_store.checkpoint(READER)
         if self._began is None:
             began = self._ledger.writer.position
-            self._ledger.ask(keep_mark(READER, began))
+            self._ledger.execute(keep_mark(READER, began))
             self._began = began
         return self._began
 
-    def _seen(self, began: int, now: datetime) -> Sequence[SeenStorm]:
+    def _seen(self, began: int, now: datetime) -> Sequence[StormNotice]:
         try:
             return self._storms.recent(after=began, now=now)
         except LedgerError as problem:
@@ -99,7 +99,7 @@ class StormNotices:
             return ()
 
     def _tell(
-        self, storm: SeenStorm, kind: str, address: Address, call: Call
+        self, storm: StormNotice, kind: str, address: ChannelAddress, call: CommandContext
     ) -> Iterator[Command[object]]:
         message = None if self._has_told(storm, kind, address) else self._message(storm, kind)
         if message is None:
@@ -108,7 +108,7 @@ class StormNotices:
             self._is_told.add((kind, storm.id))
             yield keep_notice(_told(storm, kind, whom, receipt), call)
 
-    def _message(self, storm: SeenStorm, kind: str) -> Message | None:
+    def _message(self, storm: StormNotice, kind: str) -> Message | None:
         """What is said; None when that cannot be known now: it is tried again at the next look."""
         if kind == OPENED:
             return _of_opening(storm)
@@ -118,29 +118,29 @@ class StormNotices:
             log.warning("the end of %s cannot be told now: %s", storm.id, problem.message)
             return None
 
-    def _left_by(self, storm: SeenStorm) -> Left | None:
+    def _left_by(self, storm: StormNotice) -> Left | None:
         """Judged by the jobs themselves, as a recovery would; None for more than it would judge."""
         members, recoveries = self._storms.members(storm.id), self._ledger.recoveries
-        call = self._ledger.call()
+        call = self._ledger.context()
         try:
-            plan = self._ledger.ask(recoveries.rehearsal_command(members, DEFAULT_TERMS, call))
+            plan = self._ledger.execute(recoveries.rehearsal_command(members, DEFAULT_TERMS, call))
         except Refused:
             return None
         stay = [one.code for one in plan.refused if one.code != JobNotSelected.code]
         return Left(len(plan.jobs) + len(stay), len(plan.jobs), sorted(set(stay)))
 
-    def _has_told(self, storm: SeenStorm, kind: str, address: Address) -> bool:
+    def _has_told(self, storm: StormNotice, kind: str, address: ChannelAddress) -> bool:
         """Whether that was done before, here or by whoever held the office then."""
         if (kind, storm.id) in self._is_told:
             return True
         stream = notice_stream(kind, storm.id, address.channel)
-        if self._ledger.book.command_at(stream, 1) is None:
+        if self._ledger.event_store.command_at(stream, 1) is None:
             return False
         self._is_told.add((kind, storm.id))
         return True
 
 
-def _told(storm: SeenStorm, kind: str, address: Address, receipt: Receipt) -> Told:
+def _told(storm: StormNotice, kind: str, address: ChannelAddress, receipt: Receipt) -> Told:
     return Told(
         kind=kind,
         job_id=None,
@@ -154,7 +154,7 @@ def _told(storm: SeenStorm, kind: str, address: Address, receipt: Receipt) -> To
     )
 
 
-def _of_opening(storm: SeenStorm) -> Message:
+def _of_opening(storm: StormNotice) -> Message:
     return Message(
         f"Storm {storm.id}: {len(storm.job_names)} jobs fail of one thing ({storm.failure_class})",
         f"{storm.signature}\n"
@@ -165,7 +165,7 @@ def _of_opening(storm: SeenStorm) -> Message:
     )
 
 
-def _of_end(storm: SeenStorm, left: Left | None) -> Message:
+def _of_end(storm: StormNotice, left: Left | None) -> Message:
     minutes = (storm.last_failed_at - storm.first_failed_at).total_seconds() / 60
     return Message(
         f"Storm {storm.id} is over{_failed(storm, left)}",
@@ -178,13 +178,13 @@ def _of_end(storm: SeenStorm, left: Left | None) -> Message:
     )
 
 
-def _failed(storm: SeenStorm, left: Left | None) -> str:
+def _failed(storm: StormNotice, left: Left | None) -> str:
     if left is None:
         return ""
     return f": {left.failed_count} of {len(storm.job_names)} jobs are failed of it"
 
 
-def _way_on(storm: SeenStorm, left: Left | None) -> str:
+def _way_on(storm: StormNotice, left: Left | None) -> str:
     if left is not None and left.returning_count:
         whom = "them" if left.returning_count == left.failed_count else f"{left.returning_count}"
         return (
@@ -196,15 +196,15 @@ def _way_on(storm: SeenStorm, left: Left | None) -> str:
     return _look(storm)
 
 
-def _look(storm: SeenStorm) -> str:
+def _look(storm: StormNotice) -> str:
     return f"jobledger storm show {storm.id}"
 
 
-def _names(storm: SeenStorm) -> str:
+def _names(storm: StormNotice) -> str:
     named = ", ".join(storm.job_names[:NAMED_JOBS])
     more = len(storm.job_names) - NAMED_JOBS
     return f"{named} and {more} more" if more > 0 else named
 
 
-def _proof(storm: SeenStorm) -> str:
+def _proof(storm: StormNotice) -> str:
     return f"Proof: events {storm.first_position} to {storm.last_position} of the ledger."

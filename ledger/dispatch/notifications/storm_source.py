@@ -14,7 +14,7 @@ from ledger.domain.recovery.selection import StormMembers
 
 
 @dataclass(frozen=True, slots=True)
-class SeenStorm:
+class StormNotice:
     """A storm as it is now. `is_final`: it is over and cannot come back under its id. Positions are
     those of its first failure and of its last.
     """
@@ -32,10 +32,10 @@ class SeenStorm:
     job_names: Sequence[str]
 
 
-class KnownStorms(Protocol):
+class StormSource(Protocol):
     """What is to be known of storms; raises LedgerError where that cannot be told now."""
 
-    def recent(self, *, after: int, now: datetime) -> Sequence[SeenStorm]:
+    def recent(self, *, after: int, now: datetime) -> Sequence[StormNotice]:
         """The storms of the last days that opened after a position, oldest first."""
         ...
 
@@ -48,10 +48,10 @@ class KnownStorms(Protocol):
         ...
 
 
-class NoStorms:
+class NoStormSource:
     """Where nobody keeps an eye on storms: then every trip is told by itself."""
 
-    def recent(self, *, after: int, now: datetime) -> Sequence[SeenStorm]:  # noqa: ARG002  see above
+    def recent(self, *, after: int, now: datetime) -> Sequence[StormNotice]:  # noqa: ARG002  see above
         return ()
 
     def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:  # noqa: ARG002

@@ -9,7 +9,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class QueuePosition:
     """The job's place in the queue of a node, and the node's places. `release_at` is None when it
     does not wait there; `is_late` marks a start that is spread out after a silence.
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from ledger.application.due import Wake
+from ledger.application.due import DueItem
 from ledger.domain.job.missed_slots import LATE
 
 OTHERS_WAIT = timedelta(seconds=1)
@@ -20,37 +20,39 @@ SPREAD_WINDOW_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Due:
+class DueFire:
     """One wake with the instant from which it may be served."""
 
     release_at: datetime
-    wake: Wake
+    wake: DueItem
     is_late: bool = False
 
     @classmethod
-    def first_seen(cls, wake: Wake, now: datetime) -> Due:
+    def first_seen(cls, wake: DueItem, now: datetime) -> DueFire:
         """A wake that has just come due."""
         return cls(wake.at, wake, wake.cause == "fire" and now - wake.at > LATE)
 
 
-class Ready:
+class ReadyQueue:
     """Due wakes that no run has been claimed for yet. Those that take no place never wait behind
     those that do.
     """
 
-    def __init__(self, is_instant: Callable[[Wake], bool], is_ours: Callable[[Wake], bool]) -> None:
+    def __init__(
+        self, is_instant: Callable[[DueItem], bool], is_ours: Callable[[DueItem], bool]
+    ) -> None:
         self._is_instant = is_instant
         self._is_ours = is_ours
-        self._instant: list[Due] = []
-        self._others: list[Due] = []
-        self._standing: set[Wake] = set()
+        self._instant: list[DueFire] = []
+        self._others: list[DueFire] = []
+        self._standing: set[DueItem] = set()
 
     def __len__(self) -> int:
         return len(self._instant) + len(self._others)
 
-    def take_in(self, wakes: Sequence[Wake], now: datetime) -> None:
+    def take_in(self, wakes: Sequence[DueItem], now: datetime) -> None:
         """Add wakes that have just come due. Late slots are released min(5 s, 600 s / n) apart."""
-        dues = [Due.first_seen(wake, now) for wake in wakes]
+        dues = [DueFire.first_seen(wake, now) for wake in wakes]
         late_count = max(1, sum(due.is_late for due in dues))
         step = timedelta(seconds=min(SPREAD_STEP_SECONDS, SPREAD_WINDOW_SECONDS / late_count))
         place = 0
@@ -60,12 +62,12 @@ class Ready:
                 place += 1
             self._add(due if self._is_ours(due.wake) else _yielded(due, now))
 
-    def give_back(self, dues: Sequence[Due]) -> None:
+    def give_back(self, dues: Sequence[DueFire]) -> None:
         """Return what was taken but could not be served."""
         for due in dues:
             self._add(due)
 
-    def take(self, now: datetime, limit: int, places: int) -> list[Due]:
+    def take(self, now: datetime, limit: int, places: int) -> list[DueFire]:
         """Up to `limit` released wakes, oldest first, of which at most `places` take a place."""
         taken = _released(self._instant, now, limit)
         taken += _released(self._others, now, min(places, limit - len(taken)))
@@ -74,15 +76,15 @@ class Ready:
 
     def next_release_at(self) -> datetime | None:
         """When something here is next released."""
-        heads = [heap[0].release_at for heap in (self._instant, self._others) if heap]
-        return min(heads, default=None)
+        job_cache = [heap[0].release_at for heap in (self._instant, self._others) if heap]
+        return min(job_cache, default=None)
 
-    def of(self, job_id: UUID) -> Due | None:
+    def of(self, job_id: UUID) -> DueFire | None:
         """What waits here of a job, if anything does. From any thread."""
         waiting = (*list(self._instant), *list(self._others))
         return next((due for due in waiting if due.wake.job_id == job_id), None)
 
-    def _add(self, due: Due) -> None:
+    def _add(self, due: DueFire) -> None:
         """One that was seen again, because its job changed meanwhile, stands here once."""
         if due.wake in self._standing:
             return
@@ -90,12 +92,12 @@ class Ready:
         heapq.heappush(self._instant if self._is_instant(due.wake) else self._others, due)
 
 
-def _yielded(due: Due, now: datetime) -> Due:
+def _yielded(due: DueFire, now: datetime) -> DueFire:
     return replace(due, release_at=max(due.release_at, now) + OTHERS_WAIT)
 
 
-def _released(heap: list[Due], now: datetime, limit: int) -> list[Due]:
-    taken: list[Due] = []
+def _released(heap: list[DueFire], now: datetime, limit: int) -> list[DueFire]:
+    taken: list[DueFire] = []
     while heap and heap[0].release_at <= now and len(taken) < limit:
         taken.append(heapq.heappop(heap))
     return taken

@@ -8,15 +8,15 @@ from collections import defaultdict, deque
 from concurrent.futures import Future
 from contextlib import suppress
 
-from ledger.application.due import Wake
-from ledger.dispatch.queues.ready_queue import Due
+from ledger.application.due import DueItem
+from ledger.dispatch.queues.ready_queue import DueFire
 from ledger.errors import Overloaded, Unavailable
 
 MAX_WAITING = 1000
 """Workers that may wait at once; one more is Overloaded."""
 
 
-class Queues:
+class WorkerQueues:
     """Filled by a dispatcher, emptied by claims; any thread may call any of it.
 
     A due run stands here until somebody takes it. It may be out of date by then: whoever takes one
@@ -24,8 +24,8 @@ class Queues:
     """
 
     def __init__(self) -> None:
-        self._due: defaultdict[str, list[Due]] = defaultdict(list)
-        self._standing: set[tuple[str, Wake]] = set()
+        self._due: defaultdict[str, list[DueFire]] = defaultdict(list)
+        self._standing: set[tuple[str, DueItem]] = set()
         self._waiting: defaultdict[str, deque[Future[None]]] = defaultdict(deque)
         self._lock = threading.Lock()
         self._is_closed = False
@@ -34,7 +34,7 @@ class Queues:
         with self._lock:
             return sum(map(len, self._due.values()))
 
-    def add(self, queue: str, due: Due) -> None:
+    def add(self, queue: str, due: DueFire) -> None:
         """A run of this queue has come due: one of those who wait for it is told. One that stands
         there already, and was seen again because its job was changed, is there once.
         """
@@ -45,7 +45,7 @@ class Queues:
             heapq.heappush(self._due[queue], due)
             self._tell_one(queue)
 
-    def take(self, queue: str) -> Due | None:
+    def take(self, queue: str) -> DueFire | None:
         """The run that has been due longest, or None."""
         with self._lock:
             due = self._due.get(queue)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ledger.domain import events as e
 from ledger.domain.job.job import Job
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,14 @@ class Delivery:
     outcome: str
 
 
-def record_delivery(job: Job, delivery: Delivery, *, now: datetime, by: Origin) -> None:
+def record_delivery(
+    job: Job, delivery: Delivery, *, now: datetime, metadata: EventMetadata
+) -> None:
     """Record how it went. Changes neither status nor revision; a job that is gone takes it too."""
     job.record(
         e.Delivered if delivery.is_delivered else e.DeliveryFailed,
         now,
-        by,
+        metadata,
         run_id=delivery.run_id,
         channel=delivery.channel,
         target=delivery.target,

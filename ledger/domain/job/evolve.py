@@ -196,7 +196,7 @@ def _deleted(job: JobState, _: e.Deleted) -> None:
     job.is_run_requested = False
 
 
-CHANGES: dict[type[e.Event], Callable[[JobState, Any], None]] = {
+EVOLVERS: dict[type[e.Event], Callable[[JobState, Any], None]] = {
     e.Scheduled: _scheduled,
     e.Amended: _amended,
     e.Paused: _paused,

@@ -28,9 +28,9 @@ from ledger.domain.events import (
     Scheduled,
 )
 from ledger.domain.job.breaker import Policy, policy_of
-from ledger.domain.job.evolve import CHANGES
+from ledger.domain.job.evolve import EVOLVERS
 from ledger.domain.job.state import JobState
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.recurrence import missed_fires, next_fire
 from ledger.domain.schedule.schedules import At, Every, Schedule, parse_schedule, plain
 from ledger.errors import (
@@ -50,7 +50,7 @@ CLOCK_CORRECTION = timedelta(hours=3)
 
 
 @dataclass(frozen=True, slots=True)
-class Revival:
+class ResumeOptions:
     """How a job is to come back: with force past the breaker, at an instant of the caller's, or at
     once.
 
@@ -71,7 +71,7 @@ class Job(JobState):
         """Take in one event. An event that says nothing about the state changes only the
         version.
         """
-        change = CHANGES.get(type(event))
+        change = EVOLVERS.get(type(event))
         if change is not None:
             change(self, event)
         if type(event) not in ABOUT_A_RUN:
@@ -81,12 +81,12 @@ class Job(JobState):
     # -- questions ------------------------------------------------------------------------------
 
     @cached_property
-    def compiled(self) -> Schedule:
+    def parsed_schedule(self) -> Schedule:
         """The schedule, parsed."""
         return parse_schedule(self.schedule)
 
     @cached_property
-    def rules(self) -> Policy:
+    def parsed_policy(self) -> Policy:
         """The policy, parsed."""
         return policy_of(self.policy)
 
@@ -108,23 +108,28 @@ class Job(JobState):
         """
         is_set_back = now < self.settled_until <= now + CLOCK_CORRECTION
         after = self.settled_until if is_set_back else now
-        return next_fire(schedule or self.compiled, after=after)
+        return next_fire(schedule or self.parsed_schedule, after=after)
 
-    def where(self, version: int, known: int | None) -> int | PositionOf:
+    def position_of(self, version: int, known: int | None) -> int | PositionOf:
         """The position of one of this job's events: known, or to be filled in by the append."""
         return PositionOf(self.id, version) if known is None else known
 
     # -- decisions ------------------------------------------------------------------------------
 
-    def schedule_anew(self, spec: Mapping[str, Any], *, now: datetime, by: Origin) -> None:
+    def schedule_anew(
+        self, spec: Mapping[str, Any], *, now: datetime, metadata: EventMetadata
+    ) -> None:
         """Begin the job's life. `spec` holds the own fields of `job.scheduled` but next_run_at."""
         schedule = parse_schedule(spec["schedule"])
         next_run_at = next_fire(schedule, after=now) if spec["enabled"] else None
         self.record(
-            Scheduled, now, by, **{**spec, "schedule": plain(schedule), "next_run_at": next_run_at}
+            Scheduled,
+            now,
+            metadata,
+            **{**spec, "schedule": plain(schedule), "next_run_at": next_run_at},
         )
 
-    def amend(self, changes: Mapping[str, Any], *, now: datetime, by: Origin) -> bool:
+    def amend(self, changes: Mapping[str, Any], *, now: datetime, metadata: EventMetadata) -> bool:
         """Change fields; never the status. False when nothing differs. Refuses what is deleted or
         completed.
         """
@@ -134,22 +139,22 @@ class Job(JobState):
             return False
         next_run_at = self._next_after_amend(differing, now)
         if self.enabled and ("schedule" in differing or "enabled" in differing):
-            self._settle_with_the_past(now, by)
-        self.record(Amended, now, by, changes=differing, next_run_at=next_run_at)
+            self._settle_with_the_past(now, metadata)
+        self.record(Amended, now, metadata, changes=differing, next_run_at=next_run_at)
         return True
 
-    def _settle_with_the_past(self, now: datetime, by: Origin) -> None:
+    def _settle_with_the_past(self, now: datetime, metadata: EventMetadata) -> None:
         """Record the slots that the schedule owes before it goes: nothing is silently dropped."""
-        missed = self.owed(now, "amended" if self.status == "active" else self.status)
+        missed = self.missed_slots(now, "amended" if self.status == "active" else self.status)
         if missed is not None and self.open_run is None:
-            self.record(FiresSkipped, now, by, missed=missed, next_run_at=None)
+            self.record(FiresSkipped, now, metadata, missed=missed, next_run_at=None)
 
     def require_amendable(self) -> None:
         """Refuse what no change may touch: a job that is not there, or completed."""
         self.require_known()
         self._require_not_completed()
 
-    def pause(self, until: datetime | None, *, now: datetime, by: Origin) -> bool:
+    def pause(self, until: datetime | None, *, now: datetime, metadata: EventMetadata) -> bool:
         """Stop firing, perhaps until an instant. False when it is paused already and no new `until`
         is given.
         """
@@ -161,10 +166,10 @@ class Job(JobState):
             raise InvalidField("until", "must be in the future")
         if self.status == "paused" and until in (None, self.paused_until):
             return False
-        self.record(Paused, now, by, until=until)
+        self.record(Paused, now, metadata, until=until)
         return True
 
-    def resume(self, revival: Revival, *, now: datetime, by: Origin) -> bool:
+    def resume(self, revival: ResumeOptions, *, now: datetime, metadata: EventMetadata) -> bool:
         """Bring the job back; False when it is active. The rules are those of
         ghostwright/phantom#138.
 
@@ -179,14 +184,18 @@ class Job(JobState):
         next_run_at = self._next_after_revival(revival, now)
         if self.is_one_shot and revival.run_at is not None:
             self.record(
-                Amended, now, by, changes={"schedule": plain(At(revival.run_at))}, next_run_at=None
+                Amended,
+                now,
+                metadata,
+                changes={"schedule": plain(At(revival.run_at))},
+                next_run_at=None,
             )
-        self._record_revival(revival, next_run_at, now, by)
+        self._record_revival(revival, next_run_at, now, metadata)
         if revival.run_now:
-            self.record(RunRequested, now, by, trigger="manual")
+            self.record(RunRequested, now, metadata, trigger="manual")
         return True
 
-    def request_run(self, *, now: datetime, by: Origin) -> None:
+    def request_run(self, *, now: datetime, metadata: EventMetadata) -> None:
         """Ask the dispatcher for one run now. Refuses while one is under way or asked for."""
         self.require_known()
         self._require_not_completed()
@@ -197,34 +206,36 @@ class Job(JobState):
         if self.status == "paused":
             raise JobPaused(self.id)
         self._require_idle()
-        self.record(RunRequested, now, by, trigger="manual")
+        self.record(RunRequested, now, metadata, trigger="manual")
 
-    def delete(self, *, now: datetime, by: Origin) -> None:
+    def delete(self, *, now: datetime, metadata: EventMetadata) -> None:
         """End the job. Its history stays."""
         self.require_known()
-        self.record(Deleted, now, by)
+        self.record(Deleted, now, metadata)
 
-    def take_over(self, imported: Mapping[str, Any], *, now: datetime, by: Origin) -> None:
+    def take_over(
+        self, imported: Mapping[str, Any], *, now: datetime, metadata: EventMetadata
+    ) -> None:
         """Record what another scheduler knew of this job, right after it was scheduled here."""
-        self.record(Imported, now, by, **imported)
+        self.record(Imported, now, metadata, **imported)
 
-    def owed(self, until: datetime, cause: str) -> dict[str, Any] | None:
+    def missed_slots(self, until: datetime, cause: str) -> dict[str, Any] | None:
         """The slots up to `until` that were neither started nor recorded, as an event's
         `missed`.
         """
-        first = self.first_owed()
+        first = self.first_missed()
         if first is None or first > until:
             return None
-        missed = missed_fires(self.compiled, first=first, until=until, cause=cause)
+        missed = missed_fires(self.parsed_schedule, first=first, until=until, cause=cause)
         return missed.plain() if missed else None
 
-    def first_owed(self) -> datetime | None:
+    def first_missed(self) -> datetime | None:
         """The first slot that was neither started nor recorded, or is to come."""
-        if not is_interval_from_end(self.compiled):
-            return next_fire(self.compiled, after=self.settled_until)
+        if not is_interval_from_end(self.parsed_schedule):
+            return next_fire(self.parsed_schedule, after=self.settled_until)
         if self.stopped_at is None:
             return self.next_run_at
-        return self.owed_from or next_fire(self.compiled, after=self.stopped_at)
+        return self.owed_from or next_fire(self.parsed_schedule, after=self.stopped_at)
 
     # -- parts of decisions ---------------------------------------------------------------------
 
@@ -241,7 +252,7 @@ class Job(JobState):
             raise ScheduleExhausted(self.id, way_on="Give it a new schedule in the same change.")
         return fire
 
-    def _next_after_revival(self, revival: Revival, now: datetime) -> datetime | None:
+    def _next_after_revival(self, revival: ResumeOptions, now: datetime) -> datetime | None:
         if revival.run_now:
             self._require_idle()
         next_run_at = revival.run_at or revival.first_at or self.next_slot(now)
@@ -250,20 +261,24 @@ class Job(JobState):
         return next_run_at
 
     def _record_revival(
-        self, revival: Revival, next_run_at: datetime | None, now: datetime, by: Origin
+        self,
+        revival: ResumeOptions,
+        next_run_at: datetime | None,
+        now: datetime,
+        metadata: EventMetadata,
     ) -> None:
-        missed = self.owed(now, self.status)
+        missed = self.missed_slots(now, self.status)
         if self.status == "paused":
-            self.record(Resumed, now, by, next_run_at=next_run_at, missed=missed)
+            self.record(Resumed, now, metadata, next_run_at=next_run_at, missed=missed)
             return
         self.record(
             ForceResumed,
             now,
-            by,
+            metadata,
             next_run_at=next_run_at,
             missed=missed,
             tripped_at=self.tripped_at,
-            trip_position=self.where(self.trip_version, self.trip_position),
+            trip_position=self.position_of(self.trip_version, self.trip_position),
             cleared_errors=self.consecutive_errors,
             last_error=self.trip_error,
             failure_class=self.trip_class,
@@ -297,7 +312,7 @@ class Job(JobState):
             raise RunInProgress(self.id, self.open_run.run_id if self.open_run else None)
 
 
-def _require_possible(revival: Revival, now: datetime) -> None:
+def _require_possible(revival: ResumeOptions, now: datetime) -> None:
     if revival.run_at is not None and revival.run_now:
         raise InvalidField("run_at", "cannot be given together with run_now")
     if revival.run_at is not None and revival.run_at <= now:

@@ -16,7 +16,7 @@ from ledger.domain import events as e
 from ledger.domain.job.executor_spec import queue_of
 from ledger.domain.job.job import Job, is_interval_from_end
 from ledger.domain.job.state import OpenRun
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.recurrence import missed_fires, next_fire
 
 MOMENT = timedelta(microseconds=1)
@@ -30,31 +30,31 @@ Stretch = tuple[datetime, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Causes:
+class MissedCauses:
     """Why slots started nothing: `during` the run, and `after` it, before the next one."""
 
     during: str = "overlap"
     after: str = "backoff"
 
 
-ORDINARY = Causes()
+ORDINARY = MissedCauses()
 
 
 def passed_over(
     job: Job,
     run: OpenRun,
     next_run_at: datetime | None,
-    causes: Causes = ORDINARY,
+    causes: MissedCauses = ORDINARY,
     *,
     now: datetime,
-    by: Origin,
+    metadata: EventMetadata,
 ) -> Missed:
     """The slots from the open run, which ends now, to the next one. What passes after a pause or a
     trip is the resume's to record.
     """
     until = max(now, next_run_at - MOMENT) if next_run_at else job.stopped_at or now
     found = _around(job, run, [(min(now, until), causes.during), (until, causes.after)])
-    return record_apart(job, found, now=now, by=by)
+    return record_apart(job, found, now=now, metadata=metadata)
 
 
 def passed_over_so_far(job: Job, run: OpenRun, now: datetime) -> list[dict[str, Any]]:
@@ -65,22 +65,24 @@ def passed_over_so_far(job: Job, run: OpenRun, now: datetime) -> list[dict[str, 
 def told_apart(job: Job, stretches: Sequence[Stretch]) -> list[dict[str, Any]]:
     """The slots that a job owes up to the end of the last stretch, by their causes."""
     found: list[dict[str, Any]] = []
-    first = job.first_owed()
+    first = job.first_missed()
     for place, (until, cause) in enumerate(stretches):
         if cause in (following for _, following in stretches[place + 1 : place + 2]):
             continue
         if first is None or first > until:
             continue
-        missed = missed_fires(job.compiled, first=first, until=until, cause=cause)
+        missed = missed_fires(job.parsed_schedule, first=first, until=until, cause=cause)
         found += [missed.plain()] if missed is not None else []
-        first = next_fire(job.compiled, after=until)
+        first = next_fire(job.parsed_schedule, after=until)
     return found
 
 
-def record_apart(job: Job, found: Sequence[dict[str, Any]], *, now: datetime, by: Origin) -> Missed:
+def record_apart(
+    job: Job, found: Sequence[dict[str, Any]], *, now: datetime, metadata: EventMetadata
+) -> Missed:
     """Record slots, but those of the last cause: these are the `missed` of the next event."""
     for missed in found[:-1]:
-        job.record(e.FiresSkipped, now, by, missed=missed, next_run_at=job.next_run_at)
+        job.record(e.FiresSkipped, now, metadata, missed=missed, next_run_at=job.next_run_at)
     return found[-1] if found else None
 
 
@@ -95,7 +97,7 @@ def _around(job: Job, run: OpenRun, stretches: list[Stretch]) -> list[dict[str, 
     """
     if job.is_one_shot:
         return []
-    if is_interval_from_end(job.compiled):
+    if is_interval_from_end(job.parsed_schedule):
         return _before_a_late_start(job, run)
     begin = min(run.started_at, stretches[-1][0])
     return told_apart(job, [(begin, _before(job, run)), *stretches])
@@ -107,16 +109,18 @@ def _before(job: Job, run: OpenRun) -> str:
     """
     if run.trigger == "manual":
         due_at = job.next_run_at  # of the slot that was due when somebody asked for a run
-        is_late = due_at is not None and due_at + job.rules.jitter(job.id) + LATE < run.started_at
+        is_late = (
+            due_at is not None and due_at + job.parsed_policy.jitter(job.id) + LATE < run.started_at
+        )
     else:
         is_late = run.trigger == "catch_up" or queue_of(job.executor) is not None
     return unattended(job) if is_late else "delayed"
 
 
 def _before_a_late_start(job: Job, run: OpenRun) -> list[dict[str, Any]]:
-    first = next_fire(job.compiled, after=run.scheduled_for)
+    first = next_fire(job.parsed_schedule, after=run.scheduled_for)
     if run.trigger != "catch_up" or first is None or first > run.started_at:
         return []
     cause = unattended(job)
-    missed = missed_fires(job.compiled, first=first, until=run.started_at, cause=cause)
+    missed = missed_fires(job.parsed_schedule, first=first, until=run.started_at, cause=cause)
     return [missed.plain()] if missed else []

@@ -12,15 +12,15 @@ from datetime import datetime
 from ledger.domain import events as e
 from ledger.domain.job.failures import signature
 from ledger.domain.job.job import Job
-from ledger.domain.job.missed_slots import NODE_ENDED, ORDINARY, Causes, passed_over
+from ledger.domain.job.missed_slots import NODE_ENDED, ORDINARY, MissedCauses, passed_over
 from ledger.domain.job.state import OpenRun
 from ledger.domain.job.trips import Cause, trip
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.schedules import Cron
 from ledger.errors import RunSuperseded
 
 UNCOUNTED_LOSSES = ("owner_restarted", "shutdown")
-PUT_OFF = Causes(after="delayed")
+PUT_OFF = MissedCauses(after="delayed")
 """After a success nothing backs off: a slot that comes before the next run was put off."""
 
 
@@ -45,17 +45,19 @@ class Success:
     duration_ms: int
 
 
-def succeed(job: Job, run_id: str, success: Success, *, now: datetime, by: Origin) -> None:
+def succeed(
+    job: Job, run_id: str, success: Success, *, now: datetime, metadata: EventMetadata
+) -> None:
     """Record that the open run succeeded. A one-shot completes; a probe closes the breaker."""
     run = _require_open(job, run_id)
     is_probe = job.status == "failed" and run.trigger == "probe"
     may_go_on = job.may_fire or (is_probe and job.enabled)
     fire = _next_after_success(job, run, now) if may_go_on else None
-    missed = None if is_probe else passed_over(job, run, fire, PUT_OFF, now=now, by=by)
+    missed = None if is_probe else passed_over(job, run, fire, PUT_OFF, now=now, metadata=metadata)
     job.record(
         e.RunSucceeded,
         now,
-        by,
+        metadata,
         run_id=run_id,
         duration_ms=success.duration_ms,
         output=success.output,
@@ -68,32 +70,34 @@ def succeed(job: Job, run_id: str, success: Success, *, now: datetime, by: Origi
         job.record(
             e.CircuitClosed,
             now,
-            by,
+            metadata,
             run_id=run_id,
             next_run_at=fire,
-            missed=job.owed(now, "failed"),
+            missed=job.missed_slots(now, "failed"),
         )
-    _complete_if_done(job, fire, now, by)
+    _complete_if_done(job, fire, now, metadata)
 
 
-def fail(job: Job, run_id: str, failure: Failure, *, now: datetime, by: Origin) -> None:
+def fail(
+    job: Job, run_id: str, failure: Failure, *, now: datetime, metadata: EventMetadata
+) -> None:
     """Record that the open run failed. Counts the error, backs off, and trips an active job at its
     threshold.
     """
     run = _require_open(job, run_id)
-    is_counted = job.rules.counts_toward_streak(failure.failure_class)
+    is_counted = job.parsed_policy.counts_toward_streak(failure.failure_class)
     streak = job.consecutive_errors + is_counted
-    does_trip = job.status == "active" and is_counted and streak >= job.rules.trip_after
+    does_trip = job.status == "active" and is_counted and streak >= job.parsed_policy.trip_after
     may_go_on = job.may_fire and not does_trip
     next_run_at = _next_after_failure(job, run, failure.retry_after, now) if may_go_on else None
     fingerprint = signature(
         failure.failure_class, target=failure.target, message=failure.error, job_name=job.name
     )
-    missed = passed_over(job, run, next_run_at, now=now, by=by)
+    missed = passed_over(job, run, next_run_at, now=now, metadata=metadata)
     job.record(
         e.RunFailed,
         now,
-        by,
+        metadata,
         run_id=run_id,
         duration_ms=failure.duration_ms,
         error=failure.error,
@@ -105,25 +109,27 @@ def fail(job: Job, run_id: str, failure: Failure, *, now: datetime, by: Origin) 
         missed=missed,
     )
     if does_trip or _is_failed_probe(job, run):
-        cause = Cause(failure.failure_class, fingerprint, failure.error, job.rules.trip_after)
-        trip(job, cause, now, by)
+        cause = Cause(
+            failure.failure_class, fingerprint, failure.error, job.parsed_policy.trip_after
+        )
+        trip(job, cause, now, metadata)
 
 
-def lose(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> None:
+def lose(job: Job, run_id: str, cause: str, *, now: datetime, metadata: EventMetadata) -> None:
     """Record that nobody knows how the open run ended. A job that keeps losing its node trips
     too.
     """
     run = _require_open(job, run_id)
     is_counted = cause not in UNCOUNTED_LOSSES
     losses = job.consecutive_losses + is_counted
-    does_trip = job.status == "active" and is_counted and losses >= job.rules.max_losses
+    does_trip = job.status == "active" and is_counted and losses >= job.parsed_policy.max_losses
     next_run_at = None if does_trip else _next_without_result(job, now)
-    causes = Causes(during="downtime") if cause in NODE_ENDED else ORDINARY
-    missed = passed_over(job, run, next_run_at, causes, now=now, by=by)
+    causes = MissedCauses(during="downtime") if cause in NODE_ENDED else ORDINARY
+    missed = passed_over(job, run, next_run_at, causes, now=now, metadata=metadata)
     job.record(
         e.RunLost,
         now,
-        by,
+        metadata,
         run_id=run_id,
         node=run.node,
         lease_until=run.lease_until,
@@ -139,19 +145,19 @@ def lose(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> Non
             else f"The run was lost ({cause})."
         )
         lost_as = signature("lost", target=None, message=cause, job_name=job.name)
-        lost = Cause("lost", lost_as, error, job.rules.max_losses, doubles_wait=is_counted)
-        trip(job, lost, now, by)
+        lost = Cause("lost", lost_as, error, job.parsed_policy.max_losses, doubles_wait=is_counted)
+        trip(job, lost, now, metadata)
 
 
-def block(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> None:
+def block(job: Job, run_id: str, cause: str, *, now: datetime, metadata: EventMetadata) -> None:
     """Record that nothing was executed, and why. Never counts as an error."""
     run = _require_open(job, run_id)
     next_run_at = _next_without_result(job, now)
-    missed = passed_over(job, run, next_run_at, now=now, by=by)
+    missed = passed_over(job, run, next_run_at, now=now, metadata=metadata)
     job.record(
         e.RunBlocked,
         now,
-        by,
+        metadata,
         run_id=run_id,
         cause=cause,
         next_run_at=next_run_at,
@@ -159,7 +165,7 @@ def block(job: Job, run_id: str, cause: str, *, now: datetime, by: Origin) -> No
     )
     if _is_failed_probe(job, run):
         blocked_as = signature("blocked", target=None, message=cause, job_name=job.name)
-        trip(job, Cause("blocked", blocked_as, cause, job.rules.trip_after), now, by)
+        trip(job, Cause("blocked", blocked_as, cause, job.parsed_policy.trip_after), now, metadata)
 
 
 # -- parts --------------------------------------------------------------------------------------
@@ -184,8 +190,8 @@ def _next_after_failure(
     is_appointed = job.is_one_shot and run.trigger == "manual"
     if is_appointed and job.next_run_at is not None and job.next_run_at > now:
         return job.next_run_at
-    at = now + job.rules.backoff(job.attempts + 1)
-    if isinstance(job.compiled, Cron):
+    at = now + job.parsed_policy.backoff(job.attempts + 1)
+    if isinstance(job.parsed_schedule, Cron):
         fire = job.next_slot(now)
         at = min(at, fire) if fire else at
     return max(at, retry_after) if retry_after else at
@@ -197,7 +203,7 @@ def _next_without_result(job: Job, now: datetime) -> datetime | None:
     """
     if not job.may_fire:
         return None
-    backed_off = now + job.rules.backoff(job.attempts + 1)
+    backed_off = now + job.parsed_policy.backoff(job.attempts + 1)
     return backed_off if job.is_one_shot else job.next_slot(now) or backed_off
 
 
@@ -205,10 +211,12 @@ def _is_failed_probe(job: Job, run: OpenRun) -> bool:
     return job.status == "failed" and run.trigger == "probe"
 
 
-def _complete_if_done(job: Job, fire: datetime | None, now: datetime, by: Origin) -> None:
+def _complete_if_done(
+    job: Job, fire: datetime | None, now: datetime, metadata: EventMetadata
+) -> None:
     if job.status != "active" or not job.enabled:
         return
     if fire is None or job.delete_after_run:
-        job.record(e.Completed, now, by)
+        job.record(e.Completed, now, metadata)
     if job.delete_after_run:
-        job.record(e.Deleted, now, by)
+        job.record(e.Deleted, now, metadata)

@@ -10,7 +10,7 @@ from ledger.domain import events as e
 from ledger.domain.job.job import Job, is_interval_from_end
 from ledger.domain.job.missed_slots import MOMENT, record_apart, told_apart, unattended
 from ledger.domain.job.state import OpenRun
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.recurrence import next_fire
 
 
@@ -30,27 +30,27 @@ class Claim:
     lease_seconds: float | None = None
 
 
-def start_due(job: Job, claim: Claim, *, now: datetime, by: Origin) -> OpenRun | None:
+def start_due(job: Job, claim: Claim, *, now: datetime, metadata: EventMetadata) -> OpenRun | None:
     """Claim what is due now: a probe, a requested run, a slot or a retry. None when nothing is due
     any more. A late slot is caught up once, or skipped, as the policy says.
     """
     if job.open_run is not None or not job.enabled:
         return None
     if job.status == "failed" and job.probe_at is not None and job.probe_at <= now:
-        return _start_probe(job, claim, now, by)
+        return _start_probe(job, claim, now, metadata)
     if job.status != "active":
         return None
     if job.is_run_requested:
-        return _start(job, "manual", now, claim, now, by)
-    if job.next_run_at is None or job.next_run_at + job.rules.jitter(job.id) > now:
+        return _start(job, "manual", now, claim, now, metadata)
+    if job.next_run_at is None or job.next_run_at + job.parsed_policy.jitter(job.id) > now:
         return None
     trigger = _trigger(job, claim.is_late)
     is_skippable = trigger == "catch_up" and not job.is_one_shot
-    if is_skippable and job.rules.catch_up == "none" and _skip_fires(job, now, by):
+    if is_skippable and job.parsed_policy.catch_up == "none" and _skip_fires(job, now, metadata):
         return None
     if claim.is_late and trigger != "catch_up":
-        _record_lateness(job, now, by)
-    return _start(job, trigger, job.next_run_at, claim, now, by)
+        _record_lateness(job, now, metadata)
+    return _start(job, trigger, job.next_run_at, claim, now, metadata)
 
 
 def _trigger(job: Job, is_late: bool) -> str:
@@ -68,51 +68,56 @@ def is_slot(job: Job) -> bool:
         return False
     if job.last_run is not None and job.last_run["status"] in ("lost", "blocked"):
         return True
-    if is_interval_from_end(job.compiled):
+    if is_interval_from_end(job.parsed_schedule):
         return job.attempts == 0
-    return next_fire(job.compiled, after=at - MOMENT) == at
+    return next_fire(job.parsed_schedule, after=at - MOMENT) == at
 
 
-def _start_probe(job: Job, claim: Claim, now: datetime, by: Origin) -> OpenRun | None:
-    job.record(e.CircuitHalfOpened, now, by, run_id=run_id_of(job.id, job.version + 2))
-    return _start(job, "probe", now, claim, now, by)
+def _start_probe(job: Job, claim: Claim, now: datetime, metadata: EventMetadata) -> OpenRun | None:
+    job.record(e.CircuitHalfOpened, now, metadata, run_id=run_id_of(job.id, job.version + 2))
+    return _start(job, "probe", now, claim, now, metadata)
 
 
 def _start(
-    job: Job, trigger: str, scheduled_for: datetime, claim: Claim, now: datetime, by: Origin
+    job: Job,
+    trigger: str,
+    scheduled_for: datetime,
+    claim: Claim,
+    now: datetime,
+    metadata: EventMetadata,
 ) -> OpenRun | None:
     fence = job.version + 1
     job.record(
         e.RunStarted,
         now,
-        by,
+        metadata,
         run_id=run_id_of(job.id, fence),
         fence=fence,
         scheduled_for=scheduled_for,
         trigger=trigger,
         attempt=job.attempts + 1 if trigger == "retry" else 1,
         node=claim.node,
-        lease_until=now + timedelta(seconds=claim.lease_seconds or job.rules.lease_seconds),
+        lease_until=now + timedelta(seconds=claim.lease_seconds or job.parsed_policy.lease_seconds),
     )
     return job.open_run
 
 
-def _skip_fires(job: Job, now: datetime, by: Origin) -> bool:
+def _skip_fires(job: Job, now: datetime, metadata: EventMetadata) -> bool:
     """Give up the slots that passed during downtime; False when it was no slot that was late."""
-    missed = job.owed(now, unattended(job))
+    missed = job.missed_slots(now, unattended(job))
     if missed is None:
         return False
-    job.record(e.FiresSkipped, now, by, missed=missed, next_run_at=job.next_slot(now))
+    job.record(e.FiresSkipped, now, metadata, missed=missed, next_run_at=job.next_slot(now))
     return True
 
 
-def _record_lateness(job: Job, now: datetime, by: Origin) -> None:
+def _record_lateness(job: Job, now: datetime, metadata: EventMetadata) -> None:
     """Record the slots that passed before a late run that is no slot itself: unlike `catch_up`, its
     trigger does not tell its end that it was late.
     """
-    if job.is_one_shot or is_interval_from_end(job.compiled) or job.next_run_at is None:
+    if job.is_one_shot or is_interval_from_end(job.parsed_schedule) or job.next_run_at is None:
         return
     found = told_apart(job, [(job.next_run_at, "delayed"), (now, unattended(job))])
-    missed = record_apart(job, found, now=now, by=by)
+    missed = record_apart(job, found, now=now, metadata=metadata)
     if missed is not None:
-        job.record(e.FiresSkipped, now, by, missed=missed, next_run_at=job.next_run_at)
+        job.record(e.FiresSkipped, now, metadata, missed=missed, next_run_at=job.next_run_at)

@@ -123,5 +123,5 @@ class JobState(Stream):
 
     def forget_compiled(self) -> None:
         """Drop what was derived from the schedule and the policy: they changed."""
-        self.__dict__.pop("compiled", None)
-        self.__dict__.pop("rules", None)
+        self.__dict__.pop("parsed_schedule", None)
+        self.__dict__.pop("parsed_policy", None)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from ledger.domain import events as e
 from ledger.domain.job.breaker import MAX_PROBE_WAIT
 from ledger.domain.job.job import Job
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +22,19 @@ class Cause:
     doubles_wait: bool = True
 
 
-def trip(job: Job, cause: Cause, now: datetime, by: Origin) -> None:
+def trip(job: Job, cause: Cause, now: datetime, metadata: EventMetadata) -> None:
     """Record that the breaker tripped. A failed probe trips it again, with a longer wait."""
     first = job.first_error_version
     job.record(
         e.CircuitTripped,
         now,
-        by,
+        metadata,
         consecutive_errors=job.consecutive_errors,
         threshold=cause.threshold,
         failure_class=cause.failure_class,
         signature=cause.signature,
         last_error=cause.error,
-        first_error_position=job.where(first, job.first_error_position) if first else None,
+        first_error_position=job.position_of(first, job.first_error_position) if first else None,
         probe_at=_probe_at(job, now, doubles_wait=cause.doubles_wait),
     )
 
@@ -43,7 +43,7 @@ def _probe_at(job: Job, now: datetime, *, doubles_wait: bool) -> datetime | None
     """When the breaker half-opens by itself: the policy's wait, doubled by every probe that failed
     (one that its node's end interrupted did not), at most 24 hours.
     """
-    wait = job.rules.probe_after_seconds
+    wait = job.parsed_policy.probe_after_seconds
     if wait is None:
         return None
     before = job.probe_wait_seconds if job.status == "failed" else 0.0

@@ -23,29 +23,29 @@ SLOWER = (300, 120, 60, 30, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
-class Brake:
+class AbortCheck:
     """What can stop a recovery in time. `text` says so where its limit cannot."""
 
     can_stop_in_time: bool
     text: str | None
 
 
-def brake_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> Brake:
+def abort_check_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> AbortCheck:
     """Whether the probe, or jobs that trip again, can end a recovery that begins now before the
     last job has its turn; the earliest that is possible: each run fails at once.
     """
     if len(jobs) < 2:
-        return Brake(False, None)
+        return AbortCheck(False, None)
     has_probe = terms.probe is not None
     if terms.abort_on is None or trips_in_time(jobs, terms, now):
-        return Brake(has_probe or terms.abort_on is not None, None)
+        return AbortCheck(has_probe or terms.abort_on is not None, None)
     count = "one" if terms.abort_on == 1 else str(terms.abort_on)
     late = f"all have had their turn before {count} can trip again"
     if has_probe:
-        return Brake(True, f"Once the probe has succeeded, {late}.")
+        return AbortCheck(True, f"Once the probe has succeeded, {late}.")
     slower = _slower(jobs, terms, now)
     rate = f", or a rate of {slower:g} a minute," if slower is not None else ""
-    return Brake(False, f"{late.capitalize()}: a probe{rate} could stop it in time.")
+    return AbortCheck(False, f"{late.capitalize()}: a probe{rate} could stop it in time.")
 
 
 def trips_in_time(jobs: Sequence[Returning], terms: Terms, now: datetime) -> bool:

@@ -62,7 +62,7 @@ class JobInRecovery(Refused):
         )
 
 
-class NobodyToRevive(Refused):
+class NothingToResume(Refused):
     """A recovery of nobody is none."""
 
     code = "nobody_to_revive"

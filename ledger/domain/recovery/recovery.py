@@ -12,8 +12,8 @@ from uuid import UUID, uuid5
 
 from ledger.domain.aggregate import EPOCH, Stream
 from ledger.domain.events import Event, Plain
-from ledger.domain.job.job import Job, Revival
-from ledger.domain.metadata import Actor, Origin
+from ledger.domain.job.job import Job, ResumeOptions
+from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.recovery.plan import Plan, require_recoverable
 from ledger.errors import NotFound, Refused
 
@@ -111,7 +111,7 @@ class Recovery(Stream):
         self.probe: str | None = None
         self.interval = timedelta()
         self.abort_on: int | None = None
-        self.origin = Origin("", Actor("", "system"), "")
+        self.origin = EventMetadata("", Actor("", "system"), "")
         self.resumed_count = 0
         self.refused_count = 0
         self.last_step_at = EPOCH
@@ -139,21 +139,23 @@ class Recovery(Stream):
         """Whether the probe had its turn and nobody came after it yet."""
         return self.probe is not None and self.step_count == 1
 
-    def origin_of_step(self, command_id: str) -> Origin:
+    def origin_of_step(self, command_id: str) -> EventMetadata:
         """In whose name a step is taken: it is the deed of who planned it, through their door and
         for their reason.
         """
-        by = self.origin
-        return Origin(command_id, by.actor, by.source, by.correlation_id, by.reason)
+        metadata = self.origin
+        return EventMetadata(
+            command_id, metadata.actor, metadata.source, metadata.correlation_id, metadata.reason
+        )
 
     # -- decisions ------------------------------------------------------------------------------
 
-    def plan(self, number: int, plan: Plan, *, now: datetime, by: Origin) -> None:
+    def plan(self, number: int, plan: Plan, *, now: datetime, metadata: EventMetadata) -> None:
         """Record who is to come back, in which order and how fast."""
         self.record(
             RecoveryPlanned,
             now,
-            by,
+            metadata,
             recovery_id=recovery_name(number),
             storm_id=plan.selection.storm_id,
             selector=plan.selection.plain(),
@@ -164,7 +166,7 @@ class Recovery(Stream):
             abort_on=plan.terms.abort_on,
         )
 
-    def step(self, job: Job, *, now: datetime, by: Origin) -> None:
+    def step(self, job: Job, *, now: datetime, metadata: EventMetadata) -> None:
         """Give the next job its turn: it is revived, its first fire shifted by its place in the
         drip; or it is passed over, because it changed since the plan, and stays as it is.
         """
@@ -175,23 +177,25 @@ class Recovery(Stream):
             slot = job.next_slot(now)
             first_at = slot + place * self.interval if slot is not None else None
             job.resume(
-                Revival(force=True, run_now=is_probe, first_at=first_at, recovery_id=self.name),
+                ResumeOptions(
+                    force=True, run_now=is_probe, first_at=first_at, recovery_id=self.name
+                ),
                 now=now,
-                by=by,
+                metadata=metadata,
             )
         except (Refused, NotFound) as refusal:
-            self._record_step(place, now, by, code=refusal.code, message=refusal.message)
+            self._record_step(place, now, metadata, code=refusal.code, message=refusal.message)
         else:
-            self._record_step(place, now, by, job=job)
+            self._record_step(place, now, metadata, job=job)
 
-    def abort(self, cause: str, re_trips: int, *, now: datetime, by: Origin) -> bool:
+    def abort(self, cause: str, re_trips: int, *, now: datetime, metadata: EventMetadata) -> bool:
         """Break off: who is left stays failed. False when it has ended before."""
         if not self.is_open:
             return False
         self.record(
             RecoveryAborted,
             now,
-            by,
+            metadata,
             recovery_id=self.name,
             cause=cause,
             re_trips=re_trips,
@@ -199,14 +203,14 @@ class Recovery(Stream):
         )
         return True
 
-    def complete(self, re_trips: int, *, now: datetime, by: Origin) -> bool:
+    def complete(self, re_trips: int, *, now: datetime, metadata: EventMetadata) -> bool:
         """Everybody had their turn, and it is known what came of it. False when it has ended."""
         if not self.is_open:
             return False
         self.record(
             RecoveryCompleted,
             now,
-            by,
+            metadata,
             recovery_id=self.name,
             resumed=self.resumed_count,
             refused=self.refused_count,
@@ -218,7 +222,7 @@ class Recovery(Stream):
         self,
         place: int,
         now: datetime,
-        by: Origin,
+        metadata: EventMetadata,
         *,
         job: Job | None = None,
         code: str | None = None,
@@ -227,7 +231,7 @@ class Recovery(Stream):
         self.record(
             RecoveryStepped,
             now,
-            by,
+            metadata,
             recovery_id=self.name,
             job_id=self.jobs[place],
             place=place,
@@ -260,4 +264,4 @@ class Recovery(Stream):
         self.interval = timedelta(seconds=60 / event.rate_per_minute)
         self.abort_on = event.abort_on
         actor = Actor(event.actor["id"], event.actor["kind"])
-        self.origin = Origin("", actor, event.source, event.correlation_id, event.reason)
+        self.origin = EventMetadata("", actor, event.source, event.correlation_id, event.reason)

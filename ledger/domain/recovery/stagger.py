@@ -45,9 +45,9 @@ class Returning:
         return cls(
             job.id,
             job.name,
-            job.compiled,
-            job.rules,
-            job.rules.jitter(job.id),
+            job.parsed_schedule,
+            job.parsed_policy,
+            job.parsed_policy.jitter(job.id),
             job.tripped_at,
             job.trip_class,
         )

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 
 ATTEMPTS = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d004")
 """The namespace of these streams; each token has one."""
@@ -46,12 +46,12 @@ class Access(Stream):
     def begin(self) -> None:
         self.count = 0
 
-    def refuse(self, attempt: Attempt, *, now: datetime, by: Origin) -> None:
+    def refuse(self, attempt: Attempt, *, now: datetime, metadata: EventMetadata) -> None:
         """Record one attempt."""
         self.record(
             AccessRefused,
             now,
-            by,
+            metadata,
             token_id=attempt.token_id,
             role=attempt.role,
             method=attempt.method,

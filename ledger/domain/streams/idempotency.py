@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event, PositionOf
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 from ledger.errors import IdempotencyMismatch
 
 REQUESTS = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d002")
@@ -46,7 +46,7 @@ class Answered:
     appended_versions: tuple[int, ...]
 
 
-class Request(Stream):
+class IdempotencyKey(Stream):
     """What an idempotency key was answered, if it was."""
 
     def begin(self) -> None:
@@ -57,13 +57,13 @@ class Request(Stream):
         if self.answered is not None and self.answered.fingerprint != fingerprint:
             raise IdempotencyMismatch(key)
 
-    def answer(self, answered: Answered, *, now: datetime, by: Origin) -> None:
+    def answer(self, answered: Answered, *, now: datetime, metadata: EventMetadata) -> None:
         """Remember the answer, in the append of the command it answers."""
         positions = [PositionOf(answered.job_id, version) for version in answered.appended_versions]
         self.record(
             RequestAnswered,
             now,
-            by,
+            metadata,
             fingerprint=answered.fingerprint,
             status=answered.status,
             job_id=str(answered.job_id),

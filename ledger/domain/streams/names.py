@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 from ledger.errors import NameTaken
 
 NAMES = UUID("6f1f3d0e-8c56-5f43-9a55-0b6a52c7d001")
@@ -45,21 +45,21 @@ class Name(Stream):
     def begin(self) -> None:
         self.holder: str | None = None
 
-    def reserve(self, name: str, job_id: UUID, *, now: datetime, by: Origin) -> None:
+    def reserve(self, name: str, job_id: UUID, *, now: datetime, metadata: EventMetadata) -> None:
         """Give the name to a job; refuses NameTaken while another holds it."""
         self.require_free(name, job_id)
         if self.holder is None:
-            self.record(NameReserved, now, by, name=name, job_id=str(job_id))
+            self.record(NameReserved, now, metadata, name=name, job_id=str(job_id))
 
     def require_free(self, name: str, job_id: UUID) -> None:
         """Refuse NameTaken unless nobody, or the job itself, holds the name."""
         if self.holder not in (None, str(job_id)):
             raise NameTaken(name, str(self.holder))
 
-    def release(self, name: str, job_id: UUID, *, now: datetime, by: Origin) -> None:
+    def release(self, name: str, job_id: UUID, *, now: datetime, metadata: EventMetadata) -> None:
         """Let the name go; nothing happens when the job does not hold it."""
         if self.holder == str(job_id):
-            self.record(NameReleased, now, by, name=name, job_id=str(job_id))
+            self.record(NameReleased, now, metadata, name=name, job_id=str(job_id))
 
     def evolve(self, event: Event) -> None:
         match event:

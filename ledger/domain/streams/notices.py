@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event
-from ledger.domain.metadata import Origin
+from ledger.domain.metadata import EventMetadata
 
 NOTICES = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d003")
 """The namespace of notice streams."""
@@ -88,14 +88,14 @@ class Notice(Stream):
     def begin(self) -> None:
         self.is_recorded = False
 
-    def record_told(self, told: Told, *, now: datetime, by: Origin) -> bool:
+    def record_told(self, told: Told, *, now: datetime, metadata: EventMetadata) -> bool:
         """Record how it went; False when that was recorded before."""
         if self.is_recorded:
             return False
         self.record(
             NoticeSent if told.is_sent else NoticeFailed,
             now,
-            by,
+            metadata,
             kind=told.kind,
             job_id=told.job_id,
             storm_id=told.storm_id,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event
-from ledger.domain.metadata import ACTOR_KINDS, Origin
+from ledger.domain.metadata import ACTOR_KINDS, EventMetadata
 from ledger.errors import InvalidField
 
 ROLES = ("viewer", "operator", "admin", "worker")
@@ -46,7 +46,7 @@ class Token(Stream):
         kind: str,
         expires_at: datetime | None,
         now: datetime,
-        by: Origin,
+        metadata: EventMetadata,
     ) -> None:
         """Record that a token was given out; refuses an unknown role or kind, or an expiry that has
         passed.
@@ -60,7 +60,7 @@ class Token(Stream):
         self.record(
             TokenCreated,
             now,
-            by,
+            metadata,
             token_id=str(self.id),
             name=name,
             role=role,
@@ -68,11 +68,11 @@ class Token(Stream):
             expires_at=expires_at,
         )
 
-    def revoke(self, *, now: datetime, by: Origin) -> bool:
+    def revoke(self, *, now: datetime, metadata: EventMetadata) -> bool:
         """Record that the token no longer opens anything; False when it was revoked before."""
         if self.is_revoked or self.version == 0:
             return False
-        self.record(TokenRevoked, now, by, token_id=str(self.id), name=self.name)
+        self.record(TokenRevoked, now, metadata, token_id=str(self.id), name=self.name)
         return True
 
     def evolve(self, event: Event) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from ledger.maintenance.verify import Verifiable
-from ledger.store.hash_chain import Row
+from ledger.store.hash_chain import EventRow
 from ledger.store.records import Tail
 
 Values = tuple[Any, ...]
@@ -28,14 +28,14 @@ class Table:
         return self.columns[0]
 
 
-EVENTS = Table("events", tuple(item.name for item in fields(Row)))
+EVENTS = Table("events", tuple(item.name for item in fields(EventRow)))
 TEXTS = Table("texts", ("id", "salt", "body"))
 TOKENS = Table("tokens", ("id", "name", "role", "kind", "digest", "expires_at", "revoked_at"))
 LEASES = Table("leases", ("run_id", "job", "expires_at"))
-HEADS = Table("heads", ("job", "version", "state"), "state IS NOT NULL")
+SNAPSHOTS = Table("heads", ("job", "version", "state"), "state IS NOT NULL")
 
 
-class House(Verifiable, Protocol):
+class MoveSource(Verifiable, Protocol):
     """A place of a ledger, as a move reads it. Nobody else appends to a source while it is open."""
 
     @property
@@ -60,10 +60,10 @@ class House(Verifiable, Protocol):
         ...
 
 
-class NewHouse(House, Protocol):
+class MoveTarget(MoveSource, Protocol):
     """A place that a ledger moves into. Each call that writes is durable when it returns."""
 
-    def has_copies(self) -> bool:
+    def has_read_models(self) -> bool:
         """Whether read models of some ledger lie beside it."""
         ...
 

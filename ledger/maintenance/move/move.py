@@ -13,17 +13,17 @@ from uuid import UUID
 from ledger.errors import Refused, StartRefused
 from ledger.maintenance.move.endpoints import (
     EVENTS,
-    HEADS,
     LEASES,
+    SNAPSHOTS,
     TEXTS,
     TOKENS,
-    House,
-    NewHouse,
+    MoveSource,
+    MoveTarget,
     Table,
     Values,
 )
-from ledger.maintenance.verify import Verdict, verify_book
-from ledger.store.hash_chain import Row, type_problem
+from ledger.maintenance.verify import Verdict, verify_event_store
+from ledger.store.hash_chain import EventRow, type_problem
 from ledger.store.move_state import MOVE, UNDER_WAY
 from ledger.store.records import Tail
 from ledger.store.sqlite.reads import MARK
@@ -60,7 +60,7 @@ class Moved:
     counts: Mapping[str, int]
 
 
-def move(source: House, target: NewHouse, progress: Progress) -> Moved:
+def move(source: MoveSource, target: MoveTarget, progress: Progress) -> Moved:
     """Copy the source's ledger into the target, or go on where an earlier move stopped, and verify
     what is there then. The source is only read, and nobody else writes to it meanwhile.
 
@@ -75,7 +75,9 @@ def move(source: House, target: NewHouse, progress: Progress) -> Moved:
     target.replace(TOKENS, _pages(source, TOKENS))
     target.replace(LEASES, _pages(source, LEASES))
     facts = _kept_facts(source)
-    target.replace(HEADS, _pages(source, HEADS))  # never older than the position read before
+    target.replace(
+        SNAPSHOTS, _pages(source, SNAPSHOTS)
+    )  # never older than the position read before
     counts = _verified(source, target, end, progress)
     source.keep_hold()
     target.settle(facts)
@@ -85,7 +87,7 @@ def move(source: House, target: NewHouse, progress: Progress) -> Moved:
 # -- may it begin -------------------------------------------------------------------------------
 
 
-def _require_room(source: House, target: NewHouse, end: Tail) -> int:
+def _require_room(source: MoveSource, target: MoveTarget, end: Tail) -> int:
     """How many events the target has already; StartRefused unless it is empty or holds the
     beginning of this very ledger.
     """
@@ -97,7 +99,7 @@ def _require_room(source: House, target: NewHouse, end: Tail) -> int:
             "move into an empty place."
         )
     if tail.position == 0:
-        _require_no_copies(target)
+        _require_no_read_models(target)
         return 0
     if tail.position > end.position:
         raise StartRefused(
@@ -112,9 +114,9 @@ def _require_room(source: House, target: NewHouse, end: Tail) -> int:
     return tail.position
 
 
-def _require_no_copies(target: NewHouse) -> None:
+def _require_no_read_models(target: MoveTarget) -> None:
     """Copies know no ledger's id: those of another one would be believed."""
-    if target.facts().get(MOVE) != UNDER_WAY and target.has_copies():
+    if target.facts().get(MOVE) != UNDER_WAY and target.has_read_models():
         raise StartRefused(
             f"{target.place} is empty, but the copies of another ledger lie beside it: remove "
             "those (they can always be made anew), then move."
@@ -124,7 +126,7 @@ def _require_no_copies(target: NewHouse) -> None:
 # -- the rows -----------------------------------------------------------------------------------
 
 
-def _pages(source: House, table: Table) -> Iterator[list[Values]]:
+def _pages(source: MoveSource, table: Table) -> Iterator[list[Values]]:
     after: object = None
     while page := source.page(table, after=after, limit=ROWS_AT_ONCE):
         source.keep_hold()
@@ -132,7 +134,7 @@ def _pages(source: House, table: Table) -> Iterator[list[Values]]:
         after = page[-1][0]
 
 
-def _move_texts(source: House, target: NewHouse, progress: Progress) -> None:
+def _move_texts(source: MoveSource, target: MoveTarget, progress: Progress) -> None:
     """Before the events, so that what has arrived at any moment has all its texts."""
     done, total = 0, source.count(TEXTS)
     for page in _pages(source, TEXTS):
@@ -143,7 +145,7 @@ def _move_texts(source: House, target: NewHouse, progress: Progress) -> None:
         progress("texts", done, total)
 
 
-def _move_events(source: House, target: NewHouse, end: Tail, progress: Progress) -> None:
+def _move_events(source: MoveSource, target: MoveTarget, end: Tail, progress: Progress) -> None:
     position = target.tail().position
     while position < end.position:
         page = source.page(EVENTS, after=position, limit=EVENTS_AT_ONCE)
@@ -160,22 +162,24 @@ def _is_text(values: Values) -> bool:
     return isinstance(values[0], str) and all(isinstance(value, bytes) for value in values[1:])
 
 
-def _require_typed(source: House, page: Sequence[Values]) -> None:
+def _require_typed(source: MoveSource, page: Sequence[Values]) -> None:
     """SQLite holds any value in any column, PostgreSQL does not."""
-    for row in (Row(*values) for values in page):
+    for row in (EventRow(*values) for values in page):
         problem = type_problem(row)
         if problem is not None:
             raise MoveFailed(f"Position {row.position} of {source.place} is bad: {problem}.")
 
 
-def _kept_facts(source: House) -> dict[str, str]:
+def _kept_facts(source: MoveSource) -> dict[str, str]:
     return {key: value for key, value in source.facts().items() if key.startswith(KEPT_FACTS)}
 
 
 # -- is it the same -----------------------------------------------------------------------------
 
 
-def _verified(source: House, target: NewHouse, end: Tail, progress: Progress) -> dict[str, int]:
+def _verified(
+    source: MoveSource, target: MoveTarget, end: Tail, progress: Progress
+) -> dict[str, int]:
     """How many of each there are, in both; MoveFailed when what arrived is not sound, or not the
     same.
     """
@@ -184,7 +188,7 @@ def _verified(source: House, target: NewHouse, end: Tail, progress: Progress) ->
         source.keep_hold()
         progress("verified", done, total)
 
-    verdict = verify_book(target, told)
+    verdict = verify_event_store(target, told)
     _require_sound(source, verdict, end)
     counts = {table.name: target.count(table) for table in COUNTED}
     for table in COUNTED:
@@ -197,7 +201,7 @@ def _verified(source: House, target: NewHouse, end: Tail, progress: Progress) ->
     return {"events": verdict.verified, **counts}
 
 
-def _require_sound(source: House, verdict: Verdict, end: Tail) -> None:
+def _require_sound(source: MoveSource, verdict: Verdict, end: Tail) -> None:
     if verdict.finding is not None:
         raise MoveFailed(
             f"Position {verdict.finding.position} of what arrived is bad: "

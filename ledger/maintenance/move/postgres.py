@@ -15,8 +15,8 @@ from ledger.maintenance.move.endpoints import EVENTS, TEXTS, TOKENS, Table, Valu
 from ledger.store.hash_chain import genesis
 from ledger.store.move_state import DONE, MOVE, UNDER_WAY, require_settled
 from ledger.store.postgres.connections import PostgresServer, one_line
-from ledger.store.postgres.dsn import Address
-from ledger.store.postgres.migrations import COPIES, migrate, require_version, version_of
+from ledger.store.postgres.dsn import PostgresDsn
+from ledger.store.postgres.migrations import READ_MODELS, migrate, require_version, version_of
 from ledger.store.postgres.reads import PostgresReads
 from ledger.store.postgres.statements import DATABASE_CLOCK
 from ledger.store.records import Tail
@@ -38,7 +38,7 @@ _PUT_META = (
 _LOCK = "LOCK TABLE turn IN EXCLUSIVE MODE"
 
 
-class PostgresHouse(PostgresReads):
+class PostgresEndpoint(PostgresReads):
     """See `House` and `NewHouse`."""
 
     def __init__(self, server: PostgresServer, own: psycopg.Connection[Any]) -> None:
@@ -50,7 +50,7 @@ class PostgresHouse(PostgresReads):
         self.ledger_id = self._identify()
 
     @classmethod
-    def open_source(cls, address: Address) -> Self:
+    def open_source(cls, address: PostgresDsn) -> Self:
         """Open a ledger and keep the turn, so that no node can append. StartRefused when that
         cannot be, Unavailable while a dispatching node lives: its runs would be lost.
         """
@@ -65,7 +65,7 @@ class PostgresHouse(PostgresReads):
         return house
 
     @classmethod
-    def open_target(cls, address: Address, new_id: UUID) -> Self:
+    def open_target(cls, address: PostgresDsn, new_id: UUID) -> Self:
         """Open a place to move into; where nothing was prepared yet, that is done now. StartRefused
         when that cannot be.
         """
@@ -156,8 +156,8 @@ class PostgresHouse(PostgresReads):
 
     # -- writing --------------------------------------------------------------------------------
 
-    def has_copies(self) -> bool:
-        models = Identifier(self.server.address.beside(COPIES).schema, "models")
+    def has_read_models(self) -> bool:
+        models = Identifier(self.server.address.projections_schema(READ_MODELS).schema, "models")
         named = models.as_string(self._own)
         if self._one("SELECT to_regclass(%s) IS NULL", (named,))[0]:
             return False

@@ -14,7 +14,7 @@ from ledger.store.hash_chain import genesis
 from ledger.store.move_state import DONE, MOVE, UNDER_WAY
 from ledger.store.records import Tail
 from ledger.store.sqlite.connections import SQLiteFile
-from ledger.store.sqlite.folder import BOOK_FILE, COPIES_FILE, Folder, OwnerLock
+from ledger.store.sqlite.folder import EVENT_STORE_FILE, READ_MODELS_FILE, Folder, OwnerLock
 from ledger.store.sqlite.reads import SQLiteReads
 from ledger.store.sqlite.schema import identify, prepare
 
@@ -23,7 +23,7 @@ _TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC 
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 
 
-class SQLiteHouse(SQLiteReads):
+class SQLiteEndpoint(SQLiteReads):
     """See `House` and `NewHouse`. The folder is owned until it is closed."""
 
     def __init__(self, file: SQLiteFile, ledger_id: UUID, closing: ExitStack) -> None:
@@ -37,14 +37,16 @@ class SQLiteHouse(SQLiteReads):
         """Own an existing ledger, to read it only. StartRefused when there is none or another
         process owns it.
         """
-        if not folder.book.exists():
-            raise StartRefused(f"There is no ledger in {folder.path}: {BOOK_FILE} is missing.")
+        if not folder.event_store_file.exists():
+            raise StartRefused(
+                f"There is no ledger in {folder.path}: {EVENT_STORE_FILE} is missing."
+            )
         with _owned(folder) as closing:
-            file = SQLiteFile(folder.book, synchronous="FULL", is_read_only=True)
+            file = SQLiteFile(folder.event_store_file, synchronous="FULL", is_read_only=True)
             closing.callback(file.close)
             reader = file.connect()
             closing.callback(reader.close)
-            ledger_id = identify(reader, folder.book)
+            ledger_id = identify(reader, folder.event_store_file)
             return cls(file, ledger_id, closing.pop_all())
 
     @classmethod
@@ -54,12 +56,12 @@ class SQLiteHouse(SQLiteReads):
         """
         folder.create()
         with _owned(folder) as closing:
-            file = SQLiteFile(folder.book, synchronous="FULL")
+            file = SQLiteFile(folder.event_store_file, synchronous="FULL")
             closing.callback(file.close)
             writer = file.connect()
             closing.callback(writer.close)
-            prepare(writer, folder.book, new_id)
-            ledger_id = identify(writer, folder.book, may_be_half=True)
+            prepare(writer, folder.event_store_file, new_id)
+            ledger_id = identify(writer, folder.event_store_file, may_be_half=True)
             house = cls(file, ledger_id, closing.pop_all())
         house._writer = writer
         return house
@@ -111,8 +113,8 @@ class SQLiteHouse(SQLiteReads):
 
     # -- writing --------------------------------------------------------------------------------
 
-    def has_copies(self) -> bool:
-        return self.file.path.with_name(COPIES_FILE).exists()
+    def has_read_models(self) -> bool:
+        return self.file.path.with_name(READ_MODELS_FILE).exists()
 
     def begin(self, ledger_id: UUID) -> None:
         with self._writing() as writer:
@@ -178,5 +180,5 @@ def _owned(folder: Folder) -> Iterator[ExitStack]:
         lock = OwnerLock(folder)
         lock.take()
         closing.callback(lock.release)
-        folder.require_private(folder.book)
+        folder.require_private(folder.event_store_file)
         yield closing

@@ -23,7 +23,7 @@ LOOK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ClockReading:
     """One answer of the database: the instant it named, and between which moments of our
     own it did (seconds).
     """
@@ -60,7 +60,7 @@ class DatabaseClock:
         """See `Clock.elapsed`."""
         return self._local.elapsed()
 
-    def look(self, connection: psycopg.Connection[Any]) -> None:
+    def read(self, connection: psycopg.Connection[Any]) -> None:
         """Ask the database again. The surer answer is kept, until it is old; a very slow one never
         counts: it may have been held up on one half of its way.
         """
@@ -80,10 +80,10 @@ class DatabaseClock:
         """How far this machine's own clock is ahead of the database's."""
         return self._local.now() - self.now()
 
-    def _asked(self, connection: psycopg.Connection[Any]) -> Look:
+    def _asked(self, connection: psycopg.Connection[Any]) -> ClockReading:
         asked = self._local.elapsed()
         [(at,)] = connection.execute(LOOK).fetchall()
-        return Look(from_microseconds(at), asked, self._local.elapsed())
+        return ClockReading(from_microseconds(at), asked, self._local.elapsed())
 
 
 def off(skew: timedelta) -> str:
@@ -92,5 +92,5 @@ def off(skew: timedelta) -> str:
     return f"{abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}"
 
 
-def _doubt(look: Look) -> float:
+def _doubt(look: ClockReading) -> float:
     return look.doubt

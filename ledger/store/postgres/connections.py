@@ -14,8 +14,8 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool
 
 from ledger.errors import StartRefused, Unavailable
-from ledger.store.postgres.dsn import Address, require_readable
-from ledger.store.records import Pool
+from ledger.store.postgres.dsn import PostgresDsn, require_readable
+from ledger.store.records import PoolStats
 
 READERS = 16
 WAITING_READERS = 256
@@ -61,7 +61,7 @@ _LOOK = "SELECT " + ", ".join(f"current_setting('{name}')" for name in _WANTED)
 class PostgresServer:
     """One database server. Readers see the last committed state and never wait for the writer."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: PostgresDsn) -> None:
         self.address = address
         self._pool: ConnectionPool[Any] | None = None
 
@@ -119,11 +119,11 @@ class PostgresServer:
                 f"The database could not be read ({one_line(error)}): try again."
             ) from error
 
-    def pool(self) -> Pool:
+    def pool(self) -> PoolStats:
         """How the pool is used now."""
         stats = self._pool.get_stats() if self._pool is not None else {}
         names = ("pool_size", "pool_available", "requests_waiting")
-        return Pool(*(stats.get(name, 0) for name in names))
+        return PoolStats(*(stats.get(name, 0) for name in names))
 
     def close(self) -> None:
         """Close every connection of the pool; borrowed ones as they come back."""

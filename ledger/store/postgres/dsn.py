@@ -15,15 +15,15 @@ SCHEMES = ("postgresql://", "postgres://")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class PostgresDsn:
     """A libpq connection string, and the schema in that database."""
 
     dsn: str = field(repr=False)
     schema: str = SCHEMA
 
-    def beside(self, suffix: str) -> Address:
+    def projections_schema(self, suffix: str) -> PostgresDsn:
         """Another schema in the same database, named after this one."""
-        return Address(self.dsn, f"{self.schema}{suffix}")
+        return PostgresDsn(self.dsn, f"{self.schema}{suffix}")
 
     @property
     def place(self) -> str:
@@ -72,7 +72,7 @@ def parts_of(dsn: str) -> Parts:
     return Parts(credentials, hosts, f"{slash}{path}", query)
 
 
-def require_readable(address: Address) -> None:
+def require_readable(address: PostgresDsn) -> None:
     """StartRefused, without a word of the address, for one that libpq would quote in refusing."""
     mistake = parts_of(address.dsn).mistake if address.dsn.startswith(SCHEMES) else None
     if mistake is not None:

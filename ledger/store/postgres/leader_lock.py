@@ -27,7 +27,7 @@ def _as_it_is(connection: psycopg.Connection[Any]) -> None:
     """Nothing to prepare."""
 
 
-class PostgresOffice:
+class PostgresLeaderLock:
     """See `Office`. One thread asks."""
 
     def __init__(

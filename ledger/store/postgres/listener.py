@@ -28,7 +28,7 @@ LOOKS_PER_CLOCK = 20
 JOIN_SECONDS = 10.0
 
 
-class Follower:
+class ChangeListener:
     """Calls `look` when another node may have appended, from `start` to `close`. `look` only hands
     the question on; the writer's thread takes in what there is.
     """
@@ -81,7 +81,7 @@ class Follower:
                     pass
 
     def _set_clock(self, connection: psycopg.Connection[Any]) -> None:
-        self._clock.look(connection)
+        self._clock.read(connection)
         is_off = abs(self.skew) > MAX_SKEW
         if is_off and not self._is_warned:
             log.warning("this machine's clock is %s: the database's counts", off(self.skew))

@@ -15,14 +15,14 @@ from psycopg import sql
 
 from ledger.errors import StartRefused
 from ledger.store.postgres.connections import PostgresServer, one_line
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 
 ROLE = "jobledger_app"
 """The role of the application: it may add events, and never change or delete one."""
 MIGRATIONS = ("0001_book.sql", "0002_nodes.sql", "0003_audit.sql")
 """In order; the schema's version is how many of them were applied."""
 SCHEMA_VERSION = len(MIGRATIONS)
-COPIES = "_copies"
+READ_MODELS = "_copies"
 """Ends the name of the schema beside the book's in which the application keeps its copies."""
 _LOCK = 0x4A4C4447
 """`JLDG`: the advisory lock that one migration at a time holds."""
@@ -57,7 +57,7 @@ class Migrated:
     remarks: tuple[str, ...]
 
 
-def migrate(address: Address, *, new_id: UUID) -> Migrated:
+def migrate(address: PostgresDsn, *, new_id: UUID) -> Migrated:
     """Bring the schema up to this version, in one transaction; a new ledger gets `new_id`.
 
     Changes nothing when there is nothing to do. StartRefused when a newer version was here.
@@ -97,7 +97,7 @@ def require_version(connection: psycopg.Connection[Any], place: str) -> None:
 
 def _migrate(connection: psycopg.Connection[Any], schema: str, new_id: UUID) -> Migrated:
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    for name in (schema, schema + COPIES):
+    for name in (schema, schema + READ_MODELS):
         connection.execute(_named("CREATE SCHEMA IF NOT EXISTS {0}", name))
     before = version_of(connection)
     if before > SCHEMA_VERSION:
@@ -127,7 +127,9 @@ def _grant(connection: psycopg.Connection[Any], schema: str) -> Sequence[str]:
             "grant it what _GRANTS in ledger/store/postgres/migrations.py lists"
         ]
     connection.execute(_named(f"GRANT USAGE ON SCHEMA {{0}} TO {ROLE}", schema))
-    connection.execute(_named(f"GRANT USAGE, CREATE ON SCHEMA {{0}} TO {ROLE}", schema + COPIES))
+    connection.execute(
+        _named(f"GRANT USAGE, CREATE ON SCHEMA {{0}} TO {ROLE}", schema + READ_MODELS)
+    )
     connection.execute(_named(f"GRANT USAGE ON SEQUENCE {{0}}.lease_changes TO {ROLE}", schema))
     for table, rights in _GRANTS.items():
         connection.execute(_named(f"GRANT {rights} ON {{0}}.{table} TO {ROLE}", schema))

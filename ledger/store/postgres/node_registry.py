@@ -19,11 +19,11 @@ _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _JOIN = f"INSERT INTO nodes (node, expires_at) VALUES (%s, {_NOW} + %s)"
 _RENEW = f"UPDATE nodes SET expires_at = {_NOW} + %s WHERE node = %s"
 _LEAVE = "DELETE FROM nodes WHERE node = %s"
-_BURY = f"DELETE FROM nodes WHERE expires_at <= {_NOW}"
+_REMOVE_EXPIRED = f"DELETE FROM nodes WHERE expires_at <= {_NOW}"
 _LIVING = "SELECT node FROM nodes ORDER BY node"
 
 
-class PostgresNodes:
+class PostgresNodeRegistry:
     """See `NodeTable`. It has a connection of its own: a node must not lose its life because
     questions have taken all others. One caller at a time.
     """
@@ -41,8 +41,8 @@ class PostgresNodes:
     def leave(self, node: str) -> None:
         self._ask(_LEAVE, (node,))
 
-    def bury(self) -> int:
-        return self._ask(_BURY).rowcount
+    def remove_expired(self) -> int:
+        return self._ask(_REMOVE_EXPIRED).rowcount
 
     def living(self) -> list[str]:
         return [node for (node,) in self._ask(_LIVING).fetchall()]

@@ -9,13 +9,13 @@ from uuid import UUID
 from ledger.errors import CorruptEvent
 from ledger.store.audit_query import AuditQuery, where
 from ledger.store.audit_search import find_by_topic, versions_between
-from ledger.store.hash_chain import Row
+from ledger.store.hash_chain import EventRow
 from ledger.store.postgres.connections import PostgresServer
-from ledger.store.records import LeaseChanges, LeaseRow, Recorded, TokenRow
+from ledger.store.records import LeaseChanges, LeaseRow, StoredEvent, TokenRow
 
 TEXTS_AT_ONCE = 2000
 ROWS_AT_ONCE = 2000
-HEADS_AT_ONCE = 5000
+SNAPSHOTS_AT_ONCE = 5000
 FIRST_POSITION = -(2**63)
 MARK = "mark:"
 """Begins the keys under which `meta` holds how far readers have come."""
@@ -34,7 +34,7 @@ _TOPIC_COUNTS = (
 )
 _ROWS = f"SELECT {COLUMNS} FROM events WHERE position >= %s ORDER BY position LIMIT %s"
 _LEASES = "SELECT run_id, job, expires_at, change FROM leases WHERE change > %s ORDER BY change"
-_HEADS = (
+_SNAPSHOTS = (
     "SELECT job, version, state FROM heads WHERE job > %s AND state IS NOT NULL "
     "ORDER BY job LIMIT %s"
 )
@@ -55,12 +55,14 @@ class PostgresReads:
         )
         return rows[0][0] if rows else None
 
-    def read(self, *, after: int, limit: int) -> list[Recorded]:
+    def read(self, *, after: int, limit: int) -> list[StoredEvent]:
         return self._recorded(
             f"{_READ} WHERE position > %s ORDER BY position LIMIT %s", (after, limit)
         )
 
-    def stream(self, stream: UUID, *, after: int, upto: int | None, limit: int) -> list[Recorded]:
+    def stream(
+        self, stream: UUID, *, after: int, upto: int | None, limit: int
+    ) -> list[StoredEvent]:
         most = upto if upto is not None else 2**62
         return self._recorded(
             f"{_READ} WHERE stream = %s AND version > %s AND version <= %s "
@@ -68,10 +70,10 @@ class PostgresReads:
             (stream.bytes, after, most, limit),
         )
 
-    def find(self, query: AuditQuery) -> list[Recorded]:
+    def find(self, query: AuditQuery) -> list[StoredEvent]:
         return find_by_topic(query, self._find, self)
 
-    def _find(self, query: AuditQuery) -> list[Recorded]:
+    def _find(self, query: AuditQuery) -> list[StoredEvent]:
         condition, values = where(query, "%s")
         order = "ASC" if query.order == "asc" else "DESC"
         if query.stream is None:
@@ -118,12 +120,12 @@ class PostgresReads:
             some = list(ids[start : start + TEXTS_AT_ONCE])
             yield from self._rows(f"SELECT {columns} FROM texts WHERE id = ANY(%s)", (some,))
 
-    def rows(self, *, after: int | None = None) -> Iterator[Row]:
+    def rows(self, *, after: int | None = None) -> Iterator[EventRow]:
         """Row by row; no connection is held while the caller looks at them."""
         first = FIRST_POSITION if after is None else after + 1
         page = self._rows(_ROWS, (first, ROWS_AT_ONCE))
         while page:
-            yield from (Row(*row) for row in page)
+            yield from (EventRow(*row) for row in page)
             is_last = len(page) < ROWS_AT_ONCE
             page = [] if is_last else self._rows(_ROWS, (page[-1][0] + 1, ROWS_AT_ONCE))
 
@@ -138,25 +140,25 @@ class PostgresReads:
         found = (LeaseRow(run_id, UUID(bytes=job), at) for run_id, job, at, _ in rows)
         return LeaseChanges(tuple(found), rows[-1][3] if rows else after)
 
-    def mark(self, reader: str) -> int | None:
+    def checkpoint(self, reader: str) -> int | None:
         row = self._meta(f"{MARK}{reader}")
         return int(row) if row is not None else None
 
-    def load_heads(self) -> Iterator[tuple[UUID, int, bytes]]:
-        page = self._rows(_HEADS, (b"", HEADS_AT_ONCE))
+    def load_snapshots(self) -> Iterator[tuple[UUID, int, bytes]]:
+        page = self._rows(_SNAPSHOTS, (b"", SNAPSHOTS_AT_ONCE))
         while page:
             for job, version, state in page:
                 yield UUID(bytes=job), version, state
-            page = self._rows(_HEADS, (page[-1][0], HEADS_AT_ONCE))
+            page = self._rows(_SNAPSHOTS, (page[-1][0], SNAPSHOTS_AT_ONCE))
 
-    def heads_position(self) -> int:
+    def snapshots_position(self) -> int:
         return int(self._meta("heads_position") or 0)
 
     def _meta(self, key: str) -> str | None:
         rows = self._rows("SELECT value FROM meta WHERE key = %s", (key,))
         return rows[0][0] if rows else None
 
-    def _recorded(self, statement: str, values: Sequence[Any]) -> list[Recorded]:
+    def _recorded(self, statement: str, values: Sequence[Any]) -> list[StoredEvent]:
         return [_restore(row) for row in self._rows(statement, values)]
 
     def _one(self, statement: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
@@ -168,8 +170,8 @@ class PostgresReads:
             return connection.execute(statement, values, binary=True).fetchall()
 
 
-def _restore(row: tuple[Any, ...]) -> Recorded:
+def _restore(row: tuple[Any, ...]) -> StoredEvent:
     stream, version, topic, state, position, recorded_at, chain = row
     if len(stream) != 16:
         raise CorruptEvent(position, "its stream is no UUID")
-    return Recorded(UUID(bytes=stream), version, topic, state, position, recorded_at, chain)
+    return StoredEvent(UUID(bytes=stream), version, topic, state, position, recorded_at, chain)

@@ -6,17 +6,17 @@ from dataclasses import astuple
 from typing import Any
 
 from ledger.store.postgres.reads import COLUMNS, MARK
-from ledger.store.records import LeaseRow, Mark, SideRow, TokenRow
+from ledger.store.records import Checkpoint, LeaseRow, SideTableRow, TokenRow
 
 DATABASE_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """The instant of an append, in µs: one clock for all nodes, whatever theirs say."""
 CALLERS_CLOCK = "%(now)s::bigint"
 """The instant that the caller gives, for ledgers on a clock of their own: simulations and tests."""
 
-TURN = "LOCK TABLE turn IN EXCLUSIVE MODE"
+LOCK_APPENDS = "LOCK TABLE turn IN EXCLUSIVE MODE"
 AFTER_TURNS = "LOCK TABLE turn IN ROW SHARE MODE"
 """Waits for every append under way."""
-LOOK = (
+READ_TAIL = (
     "SELECT last.position, last.chain, last.recorded_at, {clock},"
     " (extract(epoch FROM clock_timestamp() - now()) * 1000000)::bigint, "
     "ARRAY(SELECT (SELECT version FROM events WHERE stream = named.stream"
@@ -47,15 +47,15 @@ PUT_META = (
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value "
     "WHERE meta.value::bigint < excluded.value::bigint"
 )
-AGREE = "INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING"
+PUT_SHARED_SETTING = "INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING"
 AGREED = "agreed:"
 """Begins the keys under which `meta` holds what the nodes have agreed on."""
-PUT_HEAD = (
+PUT_SNAPSHOT = (
     "INSERT INTO heads (job, version, state) VALUES (%s, %s, %s) "
     "ON CONFLICT (job) DO UPDATE SET version = excluded.version, state = excluded.state "
     "WHERE heads.version <= excluded.version"
 )
-PUT_HEADS_POSITION = (
+PUT_SNAPSHOTS_POSITION = (
     "INSERT INTO meta (key, value) VALUES ('heads_position', %s) "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value "
     "WHERE meta.value::bigint < excluded.value::bigint"
@@ -68,14 +68,14 @@ REHEARSE = (
 """32 KiB that nothing makes smaller: too much for what is left in a page or two."""
 COMMIT_WAITS = "SET LOCAL statement_timeout = 0"
 """A time-out while a commit waits for a synchronous standby would answer yes too early."""
-TELL = "SELECT pg_notify('jobledger.' || current_schema(), '')"
+NOTIFY = "SELECT pg_notify('jobledger.' || current_schema(), '')"
 MAY_CHANGE = (
     "SELECT bool_or(has_table_privilege('events', r)) "
     "FROM unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS r"
 )
 
 
-def beside(row: SideRow) -> tuple[str, tuple[Any, ...]]:
+def side_table_statement(row: SideTableRow) -> tuple[str, tuple[Any, ...]]:
     """The statement that keeps a row beside the events, and its values."""
     match row:
         case TokenRow():
@@ -84,5 +84,5 @@ def beside(row: SideRow) -> tuple[str, tuple[Any, ...]]:
             return DROP_LEASE, (run_id,)
         case LeaseRow(run_id, job, expires_at):
             return PUT_LEASE, (run_id, job.bytes, expires_at)
-        case Mark(reader, position):
+        case Checkpoint(reader, position):
             return PUT_META, (f"{MARK}{reader}", str(position))

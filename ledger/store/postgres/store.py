@@ -17,46 +17,46 @@ from uuid import UUID
 import psycopg
 
 from ledger.errors import StartRefused, StorageFull, Unavailable
-from ledger.store.append import Fit, commit_in_turn, places, row_of
+from ledger.store.append import VersionCheck, commit_in_turn, places, row_of
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
-from ledger.store.instrumentation import Unwatched, Watch
-from ledger.store.leader_lock import Office
+from ledger.store.instrumentation import Instrumentation, NoInstrumentation
+from ledger.store.leader_lock import LeaderLock
 from ledger.store.mapper import EventMapper
 from ledger.store.move_state import MOVE, require_settled
 from ledger.store.postgres.connections import PostgresServer, is_open, one_line
-from ledger.store.postgres.dsn import Address
-from ledger.store.postgres.leader_lock import PostgresOffice
+from ledger.store.postgres.dsn import PostgresDsn
+from ledger.store.postgres.leader_lock import PostgresLeaderLock
 from ledger.store.postgres.migrations import ROLE, require_version
-from ledger.store.postgres.node_registry import PostgresNodes
+from ledger.store.postgres.node_registry import PostgresNodeRegistry
 from ledger.store.postgres.reads import PostgresReads
 from ledger.store.postgres.statements import (
     AFTER_TURNS,
-    AGREE,
     AGREED,
     COMMIT_WAITS,
     COPY_EVENTS,
     COPY_TEXTS,
     DATABASE_CLOCK,
     EVENT_TYPES,
-    LOOK,
+    LOCK_APPENDS,
     MAY_CHANGE,
-    PUT_HEAD,
-    PUT_HEADS_POSITION,
+    NOTIFY,
+    PUT_SHARED_SETTING,
+    PUT_SNAPSHOT,
+    PUT_SNAPSHOTS_POSITION,
+    READ_TAIL,
     REHEARSE,
     TAIL,
-    TELL,
     TEXT_TYPES,
-    TURN,
-    beside,
+    side_table_statement,
 )
 from ledger.store.records import (
-    Draft,
-    Group,
-    GroupOutcome,
-    Pool,
-    Superseded,
+    AppendOutcome,
+    EventBatch,
+    PendingEvent,
+    PoolStats,
     Tail,
+    VersionConflict,
 )
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class _Look:
     versions: dict[UUID, int]
 
 
-class PostgresBook(PostgresReads):
+class PostgresEventStore(PostgresReads):
     """The store contract on one schema of a PostgreSQL database, which `migrate` has prepared.
 
     Only the writer's thread calls `append` and `save_heads`. Each append tells the channel of
@@ -80,11 +80,11 @@ class PostgresBook(PostgresReads):
     """
 
     is_shared = True
-    watch: Watch = Unwatched()
+    instrumentation: Instrumentation = NoInstrumentation()
 
-    def __init__(self, address: Address, *, clock: str = DATABASE_CLOCK) -> None:
+    def __init__(self, address: PostgresDsn, *, clock: str = DATABASE_CLOCK) -> None:
         super().__init__(PostgresServer(address))
-        self._look = LOOK.format(clock=clock)
+        self._look = READ_TAIL.format(clock=clock)
         self._writer = self.server.first_connection()
         try:
             require_version(self._writer, address.place)
@@ -99,12 +99,12 @@ class PostgresBook(PostgresReads):
     # -- the append -----------------------------------------------------------------------------
 
     def append(
-        self, groups: Sequence[Group], mapper: EventMapper, *, now: int
-    ) -> list[GroupOutcome]:
+        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+    ) -> list[AppendOutcome]:
         """See `Book.append`. `recorded_at` is the database's clock; `now` is not looked at."""
         with self._transaction("append") as connection:
             look = self._take_turn(connection, groups, now)
-            fit = Fit(lambda stream: look.versions[stream])
+            fit = VersionCheck(lambda stream: look.versions[stream])
             refused = [fit.superseded(group) for group in groups]
             kept = [group for group, no in zip(groups, refused, strict=True) if no is None]
             outcomes = _together(refused, commit_in_turn(kept, look.tail.position))
@@ -116,20 +116,20 @@ class PostgresBook(PostgresReads):
         return outcomes
 
     def _take_turn(
-        self, connection: psycopg.Connection[Any], groups: Sequence[Group], now: int
+        self, connection: psycopg.Connection[Any], groups: Sequence[EventBatch], now: int
     ) -> _Look:
         """Wait for the turn, and look at the book as the append before left it: in READ COMMITTED
         the SELECT sees what was committed before it began, which is after the lock was given. The
         server's clock tells how long that took: from the BEGIN to the SELECT.
         """
-        streams = list({draft.stream: None for group in groups for draft in group.drafts})
+        streams = list({draft.stream: None for group in groups for draft in group.events})
         with connection.pipeline():
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-            connection.execute(TURN)
+            connection.execute(LOCK_APPENDS)
             values = {"streams": [stream.bytes for stream in streams], "now": now}
             cursor = connection.execute(self._look, values, binary=True)
         [(position, chain, recorded_at, clock, waited, versions)] = cursor.fetchall()
-        self.watch.waited_for_turn(waited / 1_000_000)
+        self.instrumentation.waited_for_turn(waited / 1_000_000)
         tail = self._tail_of((position, chain, recorded_at) if position else None)
         found = {stream: last or 0 for stream, last in zip(streams, versions, strict=True)}
         return _Look(tail, clock, found)
@@ -137,22 +137,22 @@ class PostgresBook(PostgresReads):
     def _insert(
         self,
         connection: psycopg.Connection[Any],
-        groups: Sequence[Group],
+        groups: Sequence[EventBatch],
         mapper: EventMapper,
         look: _Look,
     ) -> None:
-        drafts = [draft for group in groups for draft in group.drafts]
+        drafts = [draft for group in groups for draft in group.events]
         if drafts:
             rows = self._rows_of(drafts, mapper, look)
             _copy(connection, COPY_EVENTS, EVENT_TYPES, rows)
         texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
         if texts:
             _copy(connection, COPY_TEXTS, TEXT_TYPES, texts)
-        for row in (row for group in groups for row in group.beside):
-            connection.execute(*beside(row))
+        for row in (row for group in groups for row in group.side_rows):
+            connection.execute(*side_table_statement(row))
 
     def _rows_of(
-        self, drafts: Sequence[Draft], mapper: EventMapper, look: _Look
+        self, drafts: Sequence[PendingEvent], mapper: EventMapper, look: _Look
     ) -> list[tuple[Any, ...]]:
         positions = places(drafts, look.tail.position)
         recorded_at = max(look.tail.recorded_at, look.now)
@@ -163,7 +163,7 @@ class PostgresBook(PostgresReads):
         return rows
 
     def _commit(
-        self, connection: psycopg.Connection[Any], outcomes: list[GroupOutcome] | None
+        self, connection: psycopg.Connection[Any], outcomes: list[AppendOutcome] | None
     ) -> None:
         """From the moment COMMIT is sent until it is answered nobody knows. A server that answers
         with an ERROR has kept nothing; FATAL may be the last word of a backend that had committed.
@@ -171,7 +171,7 @@ class PostgresBook(PostgresReads):
         try:
             with connection.pipeline():
                 connection.execute(COMMIT_WAITS)
-                connection.execute(TELL)
+                connection.execute(NOTIFY)
                 connection.execute("COMMIT")
         except psycopg.Error as error:
             if error.diag.severity_nonlocalized == "ERROR":
@@ -182,7 +182,7 @@ class PostgresBook(PostgresReads):
         """See `Book.rehearse`: an event in its turn, and back again."""
         with self._transaction("rehearsal") as connection:
             connection.execute("BEGIN")
-            connection.execute(TURN)
+            connection.execute(LOCK_APPENDS)
             connection.execute(REHEARSE)
             connection.execute("ROLLBACK")
 
@@ -248,31 +248,31 @@ class PostgresBook(PostgresReads):
 
     # -- heads ----------------------------------------------------------------------------------
 
-    def save_heads(
-        self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
+    def save_snapshots(
+        self, job_cache: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
         """See `Book.save_heads`. Another node's newer heads, and its later position, stay."""
         with self._transaction("heads") as connection:
             connection.execute("BEGIN")
-            rows = sorted((job.bytes, version, state) for job, version, state in heads)
-            connection.cursor().executemany(PUT_HEAD, rows)
+            rows = sorted((job.bytes, version, state) for job, version, state in job_cache)
+            connection.cursor().executemany(PUT_SNAPSHOT, rows)
             if position is not None:
-                connection.execute(PUT_HEADS_POSITION, (str(position),))
+                connection.execute(PUT_SNAPSHOTS_POSITION, (str(position),))
             connection.execute("COMMIT")
 
-    def pool(self) -> Pool:
+    def pool_stats(self) -> PoolStats:
         return self.server.pool()
 
-    def agree(self, name: str, value: str) -> str:
+    def shared_setting(self, name: str, value: str) -> str:
         with self.server.reading() as connection:
-            connection.execute(AGREE, (f"{AGREED}{name}", value))
+            connection.execute(PUT_SHARED_SETTING, (f"{AGREED}{name}", value))
         return self._meta(f"{AGREED}{name}") or value
 
-    def nodes(self) -> PostgresNodes:
-        return PostgresNodes(self.server)
+    def node_registry(self) -> PostgresNodeRegistry:
+        return PostgresNodeRegistry(self.server)
 
-    def office(self, name: str, *, silent_seconds: int | None = None) -> Office:
-        return PostgresOffice(self.server, name, silent_seconds=silent_seconds)
+    def leader_lock(self, name: str, *, silent_seconds: int | None = None) -> LeaderLock:
+        return PostgresLeaderLock(self.server, name, silent_seconds=silent_seconds)
 
     def close(self) -> None:
         self.server.close()
@@ -297,8 +297,8 @@ class PostgresBook(PostgresReads):
 
 
 def _together(
-    refused: Sequence[Superseded | None], kept: Sequence[GroupOutcome]
-) -> list[GroupOutcome]:
+    refused: Sequence[VersionConflict | None], kept: Sequence[AppendOutcome]
+) -> list[AppendOutcome]:
     committed = iter(kept)
     return [no or next(committed) for no in refused]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from ledger.errors import StartRefused
 
-BOOK_FILE = "ledger.db"
-COPIES_FILE = "projections.db"
+EVENT_STORE_FILE = "ledger.db"
+READ_MODELS_FILE = "projections.db"
 """The read models, made from the book: whoever deletes them loses only time."""
 LOCK_FILE = "ledger.lock"
 PRIVATE = 0o600
@@ -26,8 +26,8 @@ class Folder:
     path: Path
 
     @property
-    def book(self) -> Path:
-        return self.path / BOOK_FILE
+    def event_store_file(self) -> Path:
+        return self.path / EVENT_STORE_FILE
 
     @property
     def lock(self) -> Path:

@@ -9,8 +9,8 @@ from uuid import UUID
 from ledger.errors import CorruptEvent
 from ledger.store.audit_query import AuditQuery, where
 from ledger.store.audit_search import find_by_topic, versions_between
-from ledger.store.hash_chain import Row
-from ledger.store.records import LeaseChanges, LeaseRow, Recorded, TokenRow
+from ledger.store.hash_chain import EventRow
+from ledger.store.records import LeaseChanges, LeaseRow, StoredEvent, TokenRow
 from ledger.store.sqlite.connections import SQLiteFile
 
 TEXTS_AT_ONCE = 500
@@ -53,22 +53,24 @@ class SQLiteReads:
             ).fetchone()
         return row[0] if row else None
 
-    def read(self, *, after: int, limit: int) -> list[Recorded]:
+    def read(self, *, after: int, limit: int) -> list[StoredEvent]:
         return self._recorded(
             f"{_READ} WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
         )
 
-    def stream(self, stream: UUID, *, after: int, upto: int | None, limit: int) -> list[Recorded]:
+    def stream(
+        self, stream: UUID, *, after: int, upto: int | None, limit: int
+    ) -> list[StoredEvent]:
         most = upto if upto is not None else 2**62
         return self._recorded(
             f"{_READ} WHERE stream = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?",
             (stream.bytes, after, most, limit),
         )
 
-    def find(self, query: AuditQuery) -> list[Recorded]:
+    def find(self, query: AuditQuery) -> list[StoredEvent]:
         return find_by_topic(query, self._find, self)
 
-    def _find(self, query: AuditQuery) -> list[Recorded]:
+    def _find(self, query: AuditQuery) -> list[StoredEvent]:
         condition, values = where(query, quiet="+")
         order = "ASC" if query.order == "asc" else "DESC"
         if query.stream is None:
@@ -125,7 +127,7 @@ class SQLiteReads:
                     f"SELECT {columns} FROM texts WHERE id IN ({marks})", some
                 )
 
-    def rows(self, *, after: int | None = None) -> Iterator[Row]:
+    def rows(self, *, after: int | None = None) -> Iterator[EventRow]:
         """Row by row, so that one that cannot be read is met at its own place; without `after`
         forged positions below 1 are given too.
         """
@@ -135,7 +137,7 @@ class SQLiteReads:
             while count == ROWS_AT_ONCE:
                 count = 0
                 for row in connection.execute(_ROWS, (first, ROWS_AT_ONCE)):
-                    yield Row(*row)
+                    yield EventRow(*row)
                     first, count = row[0] + 1, count + 1
 
     def tokens(self) -> list[TokenRow]:
@@ -145,7 +147,7 @@ class SQLiteReads:
             )
             return [TokenRow(*row) for row in rows]
 
-    def _recorded(self, statement: str, values: Sequence[Any]) -> list[Recorded]:
+    def _recorded(self, statement: str, values: Sequence[Any]) -> list[StoredEvent]:
         with self.file.reading() as connection:
             return [_restore(row) for row in connection.execute(statement, values)]
 
@@ -155,16 +157,16 @@ class SQLiteReads:
         found = (LeaseRow(run_id, UUID(bytes=job), at) for run_id, job, at in rows)
         return LeaseChanges(tuple(found), 0)
 
-    def mark(self, reader: str) -> int | None:
+    def checkpoint(self, reader: str) -> int | None:
         row = self._meta(f"{MARK}{reader}")
         return int(row) if row is not None else None
 
-    def load_heads(self) -> Iterator[tuple[UUID, int, bytes]]:
+    def load_snapshots(self) -> Iterator[tuple[UUID, int, bytes]]:
         with self.file.reading() as connection:
             for job, version, state in connection.execute("SELECT job, version, state FROM heads"):
                 yield UUID(bytes=job), version, state
 
-    def heads_position(self) -> int:
+    def snapshots_position(self) -> int:
         return int(self._meta("heads_position") or 0)
 
     def _meta(self, key: str) -> str | None:
@@ -173,8 +175,8 @@ class SQLiteReads:
         return row[0] if row else None
 
 
-def _restore(row: tuple[Any, ...]) -> Recorded:
+def _restore(row: tuple[Any, ...]) -> StoredEvent:
     stream, version, topic, state, position, recorded_at, chain = row
     if not isinstance(stream, bytes) or len(stream) != 16:
         raise CorruptEvent(position, "its stream is no UUID")
-    return Recorded(UUID(bytes=stream), version, topic, state, position, recorded_at, chain)
+    return StoredEvent(UUID(bytes=stream), version, topic, state, position, recorded_at, chain)

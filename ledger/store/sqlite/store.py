@@ -12,20 +12,20 @@ from typing import Any
 from uuid import UUID
 
 from ledger.errors import StorageFull, Unavailable
-from ledger.store.append import Fit, commit_in_turn, places, row_of
+from ledger.store.append import VersionCheck, commit_in_turn, places, row_of
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
-from ledger.store.instrumentation import Unwatched, Watch
-from ledger.store.leader_lock import Office, OnlyNode
+from ledger.store.instrumentation import Instrumentation, NoInstrumentation
+from ledger.store.leader_lock import AlwaysLeader, LeaderLock
 from ledger.store.mapper import EventMapper
 from ledger.store.records import (
-    Draft,
-    Group,
-    GroupOutcome,
+    AppendOutcome,
+    Checkpoint,
+    EventBatch,
     LeaseRow,
-    Mark,
-    Pool,
-    SideRow,
+    PendingEvent,
+    PoolStats,
+    SideTableRow,
     Tail,
     TokenRow,
 )
@@ -43,7 +43,7 @@ _PUT_ACCESS = (
     "?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at"
 )
-_PUT_HEAD = "INSERT OR REPLACE INTO heads (job, version, state) VALUES (?, ?, ?)"
+_PUT_SNAPSHOT = "INSERT OR REPLACE INTO heads (job, version, state) VALUES (?, ?, ?)"
 _PUT_LEASE = "INSERT OR REPLACE INTO leases (run_id, job, expires_at) VALUES (?, ?, ?)"
 _DROP_LEASE = "DELETE FROM leases WHERE run_id = ?"
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
@@ -51,32 +51,34 @@ REHEARSAL = "rehearsal"
 """The key in `meta` that is written only to see whether it can be."""
 
 
-class SQLiteBook(SQLiteReads):
+class SQLiteEventStore(SQLiteReads):
     """The store contract on one file. Only the writer's thread calls `append` and `save_heads`.
 
     A new ledger gets `new_id`; without one the file is only read.
     """
 
     is_shared = False
-    watch: Watch = Unwatched()
+    instrumentation: Instrumentation = NoInstrumentation()
 
     def __init__(self, folder: Folder, *, new_id: UUID | None) -> None:
         is_read_only = new_id is None
         if not is_read_only:
             folder.create()
-        folder.require_private(folder.book)
-        super().__init__(SQLiteFile(folder.book, synchronous="FULL", is_read_only=is_read_only))
+        folder.require_private(folder.event_store_file)
+        super().__init__(
+            SQLiteFile(folder.event_store_file, synchronous="FULL", is_read_only=is_read_only)
+        )
         self._writer = self.file.connect()
         if new_id is not None:
-            prepare(self._writer, folder.book, new_id)
-        self.ledger_id = identify(self._writer, folder.book)
+            prepare(self._writer, folder.event_store_file, new_id)
+        self.ledger_id = identify(self._writer, folder.event_store_file)
         self._genesis = genesis(self.ledger_id)
 
     # -- the append -----------------------------------------------------------------------------
 
     def append(
-        self, groups: Sequence[Group], mapper: EventMapper, *, now: int
-    ) -> list[GroupOutcome]:
+        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+    ) -> list[AppendOutcome]:
         """See `Book.append`. Outside of mistakes no group is ever superseded here: there is one
         owner.
         """
@@ -106,9 +108,11 @@ class SQLiteBook(SQLiteReads):
                 raise StorageFull from error
             raise Unavailable(f"The book cannot be written ({error}): try again.") from error
 
-    def _insert(self, groups: Sequence[Group], mapper: EventMapper, now: int) -> list[GroupOutcome]:
+    def _insert(
+        self, groups: Sequence[EventBatch], mapper: EventMapper, now: int
+    ) -> list[AppendOutcome]:
         tail = self.tail()
-        drafts = [draft for group in groups for draft in group.drafts]
+        drafts = [draft for group in groups for draft in group.events]
         positions = places(drafts, tail.position)
         recorded_at = max(tail.recorded_at, now)
         rows: list[tuple[Any, ...]] = []
@@ -121,18 +125,18 @@ class SQLiteBook(SQLiteReads):
         self._insert_beside(groups, drafts)
         return commit_in_turn(groups, tail.position)
 
-    def _insert_beside(self, groups: Sequence[Group], drafts: Sequence[Draft]) -> None:
+    def _insert_beside(self, groups: Sequence[EventBatch], drafts: Sequence[PendingEvent]) -> None:
         texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
         if texts:
             self._writer.executemany(_INSERT_TEXT, texts)
-        for row in (row for group in groups for row in group.beside):
+        for row in (row for group in groups for row in group.side_rows):
             self._writer.execute(*_beside(row))
 
     def _append_what_fits(
-        self, groups: Sequence[Group], mapper: EventMapper, now: int
-    ) -> list[GroupOutcome]:
-        fit = Fit(self._version)
-        outcomes: list[GroupOutcome | None] = [fit.superseded(group) for group in groups]
+        self, groups: Sequence[EventBatch], mapper: EventMapper, now: int
+    ) -> list[AppendOutcome]:
+        fit = VersionCheck(self._version)
+        outcomes: list[AppendOutcome | None] = [fit.superseded(group) for group in groups]
         fitting = [
             group for group, outcome in zip(groups, outcomes, strict=True) if outcome is None
         ]
@@ -154,14 +158,16 @@ class SQLiteBook(SQLiteReads):
 
     # -- heads ----------------------------------------------------------------------------------
 
-    def save_heads(
-        self, heads: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
+    def save_snapshots(
+        self, job_cache: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
-        kept = [(job.bytes, version, state) for job, version, state in heads if state is not None]
-        gone = [(job.bytes,) for job, _, state in heads if state is None]
+        kept = [
+            (job.bytes, version, state) for job, version, state in job_cache if state is not None
+        ]
+        gone = [(job.bytes,) for job, _, state in job_cache if state is None]
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            self._writer.executemany(_PUT_HEAD, kept)
+            self._writer.executemany(_PUT_SNAPSHOT, kept)
             self._writer.executemany("DELETE FROM heads WHERE job = ?", gone)
             if position is not None:
                 self._writer.execute(_PUT_META, ("heads_position", str(position)))
@@ -170,29 +176,29 @@ class SQLiteBook(SQLiteReads):
             self._roll_back()
             raise Unavailable(f"The heads could not be saved ({error}).") from error
 
-    def pool(self) -> Pool:
-        return Pool()
+    def pool_stats(self) -> PoolStats:
+        return PoolStats()
 
-    def agree(self, name: str, value: str) -> str:  # noqa: ARG002  there is nobody to disagree
+    def shared_setting(self, name: str, value: str) -> str:  # noqa: ARG002  there is nobody to disagree
         return value
 
-    def nodes(self) -> None:
+    def node_registry(self) -> None:
         """None: the file lock lets one process in."""
 
-    def office(
+    def leader_lock(
         self,
         name: str,  # noqa: ARG002  the only node holds every office
         *,
         silent_seconds: int | None = None,  # noqa: ARG002
-    ) -> Office:
-        return OnlyNode()
+    ) -> LeaderLock:
+        return AlwaysLeader()
 
     def close(self) -> None:
         self.file.close()
         self._writer.close()
 
 
-def _beside(row: SideRow) -> tuple[str, tuple[Any, ...]]:
+def _beside(row: SideTableRow) -> tuple[str, tuple[Any, ...]]:
     """The statement that keeps a row beside the events, and its values."""
     match row:
         case TokenRow():
@@ -201,5 +207,5 @@ def _beside(row: SideRow) -> tuple[str, tuple[Any, ...]]:
             return _DROP_LEASE, (run_id,)
         case LeaseRow(run_id, job, expires_at):
             return _PUT_LEASE, (run_id, job.bytes, expires_at)
-        case Mark(reader, position):
+        case Checkpoint(reader, position):
             return _PUT_META, (f"{MARK}{reader}", str(position))

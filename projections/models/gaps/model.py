@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ledger.clock import parse_rfc3339
 from ledger.store.event_queries import microseconds
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.stores.model import Statement
 
 NAME = "gaps"
@@ -40,7 +40,7 @@ INSERT INTO gaps{g} (
 """
 
 
-def project(fact: Fact) -> Iterable[Statement]:
+def project(fact: RecordedEvent) -> Iterable[Statement]:
     """What one event changes."""
     missed = fact.data.get("missed")
     if not missed:

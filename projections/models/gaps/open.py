@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger.application.job_cache import Heads
+from ledger.application.job_cache import JobCache
 from ledger.application.ledger import Ledger
 from ledger.clock import parse_rfc3339, rfc3339
 from ledger.domain.job.job import Job
 from ledger.domain.job.missed_slots import LATE, passed_over_so_far, unattended
 from ledger.domain.schedule.recurrence import missed_fires, next_fire
 from projections.models.gaps.queries import GapFilter
-from projections.stores.contract import Questions
+from projections.stores.contract import RowReader
 
 STANDING_STILL = """
 SELECT id, version FROM jobs
@@ -49,14 +49,14 @@ def find(
 def live_jobs(ledger: Ledger) -> Sequence[Job]:
     """The jobs as they stand; who only reads the ledger folds what was saved of them on."""
     if not ledger.is_read_only:
-        return ledger.heads.snapshot()
-    heads = Heads()
-    heads.load(ledger.book, ledger.mapper)
-    return heads.snapshot()
+        return ledger.job_cache.snapshot()
+    job_cache = JobCache()
+    job_cache.load(ledger.event_store, ledger.mapper)
+    return job_cache.snapshot()
 
 
 def standing_still(
-    questions: Questions, asked: GapFilter, *, now: datetime
+    questions: RowReader, asked: GapFilter, *, now: datetime
 ) -> list[tuple[UUID, int]]:
     """The ids and versions of those jobs asked for that may miss slots at an instant."""
     values = {"now": rfc3339(now), "job": str(asked.job) if asked.job else None, "tag": asked.tag}
@@ -88,7 +88,7 @@ def _owed(job: Job, now: datetime) -> list[dict[str, Any]]:
     cause = _cause(job, now)
     if cause is None:
         return []
-    missed = _while_disabled(job, now) if cause == "disabled" else job.owed(now, cause)
+    missed = _while_disabled(job, now) if cause == "disabled" else job.missed_slots(now, cause)
     return [missed] if missed is not None else []
 
 
@@ -101,16 +101,16 @@ def _cause(job: Job, now: datetime) -> str | None:
     if not job.enabled:
         return "disabled"
     due_at = job.next_run_at
-    if due_at is None or due_at + job.rules.jitter(job.id) + LATE > now:
+    if due_at is None or due_at + job.parsed_policy.jitter(job.id) + LATE > now:
         return None
     return unattended(job)
 
 
 def _while_disabled(job: Job, now: datetime) -> dict[str, Any] | None:
-    first = next_fire(job.compiled, after=job.settled_until)
+    first = next_fire(job.parsed_schedule, after=job.settled_until)
     if first is None or first > now:
         return None
-    missed = missed_fires(job.compiled, first=first, until=now, cause="disabled")
+    missed = missed_fires(job.parsed_schedule, first=first, until=now, cause="disabled")
     return missed.plain() if missed is not None else None
 
 

@@ -10,9 +10,9 @@ from uuid import UUID
 from ledger.clock import rfc3339
 from ledger.store.event_queries import from_microseconds, microseconds
 from projections.filters.as_of import require_stretch
-from projections.filters.paging import require_word
+from projections.filters.paging import require_choice
 from projections.models.jobs.queries import MAX_PAGE, read_cursor
-from projections.stores.contract import Questions, Row
+from projections.stores.contract import Row, RowReader
 
 CAUSES = (
     "paused", "failed", "disabled", "overlap", "backoff", "delayed", "downtime", "no_worker",
@@ -43,11 +43,11 @@ class GapFilter:
 
     def require_sound(self) -> None:
         """Refuse InvalidField for what can mean nothing."""
-        require_word("cause", self.cause, CAUSES)
+        require_choice("cause", self.cause, CAUSES)
         require_stretch(self.since, self.until)
 
 
-def find(questions: Questions, asked: GapFilter) -> tuple[list[dict[str, Any]], str | None]:
+def find(questions: RowReader, asked: GapFilter) -> tuple[list[dict[str, Any]], str | None]:
     """One page of recorded gaps, the newest first, and the cursor of the next."""
     asked.require_sound()
     size = max(1, min(asked.limit, MAX_PAGE))

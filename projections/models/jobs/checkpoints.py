@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.models.jobs import model as jobs
 from projections.stores.model import Statement
 
@@ -89,7 +89,7 @@ JOIN binds SQLite): there are far more frames of them.
 """
 
 
-class FramedJobs:
+class JobCheckpoints:
     """See `projections.stores.model.Model`; a frame stands at each multiple of `every`."""
 
     NAME = jobs.NAME
@@ -100,7 +100,7 @@ class FramedJobs:
     def __init__(self, every: int = FRAME) -> None:
         self.every = every
 
-    def project(self, fact: Fact, /) -> Iterable[Statement]:
+    def project(self, fact: RecordedEvent, /) -> Iterable[Statement]:
         """What one event changes in the list, and what has to be kept of the list before or after
         it.
         """
@@ -113,6 +113,6 @@ class FramedJobs:
                 {"frame": fact.position, "frame_before": fact.position - self.every},
             )
 
-    def frame_before(self, position: int) -> int:
+    def checkpoint_before(self, position: int) -> int:
         """The last frame that stands at a position or before it; 0 is that of the empty book."""
         return position - position % self.every

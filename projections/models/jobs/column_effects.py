@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.models.jobs import model as jobs
 from projections.stores.tables import named
 
 
-class Scratch:
+class ColumnEffects:
     """Tells what an event sets a job's columns to, by the list's own statements: they are run over
     a row that holds nothing real.
     """
@@ -28,13 +28,13 @@ class Scratch:
         row = [self._NOTHING for _ in columns]
         self._connection.execute(f"INSERT INTO jobs VALUES ({marks})", row)
 
-    def __enter__(self) -> Scratch:
+    def __enter__(self) -> ColumnEffects:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def given_by(self, fact: Fact) -> Mapping[str, Any]:
+    def given_by(self, fact: RecordedEvent) -> Mapping[str, Any]:
         """The columns that the event gives a value, with the values."""
         self._connection.execute("BEGIN")
         self._connection.execute("UPDATE jobs SET id = ?", (str(fact.stream),))

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from ledger.domain.streams.names import folded
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.stores.model import Statement
 
 NAME = "jobs"
@@ -164,28 +164,28 @@ NESTED = ("schedule", "executor", "delivery", "policy", "tags")
 # -- from events to statements ------------------------------------------------------------------
 
 
-def project(fact: Fact) -> Iterable[Statement]:
+def project(fact: RecordedEvent) -> Iterable[Statement]:
     """What one event changes in the list."""
     statements = _STATEMENTS.get(fact.topic)
     return statements(fact) if statements is not None else ()
 
 
-def _of(fact: Fact) -> dict[str, Any]:
+def _of(fact: RecordedEvent) -> dict[str, Any]:
     place = {"version": fact.version, "position": fact.position}
     return {**fact.data, "id": str(fact.stream), **place}
 
 
-def _one(sql: str) -> Callable[[Fact], Iterable[Statement]]:
+def _one(sql: str) -> Callable[[RecordedEvent], Iterable[Statement]]:
     return lambda fact: ((sql, _of(fact)),)
 
 
-def _scheduled(fact: Fact) -> Iterable[Statement]:
+def _scheduled(fact: RecordedEvent) -> Iterable[Statement]:
     row = _of(fact) | {"number": fact.position, "actor": json_text(fact.data["actor"])}
     yield INSERT, row | _columns({name: fact.data[name] for name in AMENDABLE})
     yield from _tags(row["id"], fact.data["tags"])
 
 
-def _amended(fact: Fact) -> Iterable[Statement]:
+def _amended(fact: RecordedEvent) -> Iterable[Statement]:
     changes = {name: value for name, value in fact.data["changes"].items() if name in AMENDABLE}
     changed = _columns(changes)
     columns = "".join(f"{name} = :{name}, " for name in changed)
@@ -208,7 +208,7 @@ def _tags(job_id: str, tags: list[str]) -> Iterable[Statement]:
         yield TAG, {"id": job_id, "tag": tag}
 
 
-def _delivered(fact: Fact) -> Iterable[Statement]:
+def _delivered(fact: RecordedEvent) -> Iterable[Statement]:
     keys = ("run_id", "channel", "target", "outcome")
     status = "delivered" if fact.topic == "job.delivered" else "failed"
     delivery = {"run_id": fact.data["run_id"], "status": status} | {
@@ -217,7 +217,7 @@ def _delivered(fact: Fact) -> Iterable[Statement]:
     yield DELIVER, _of(fact) | {"last_delivery": json_text(delivery)}
 
 
-def _imported(fact: Fact) -> Iterable[Statement]:
+def _imported(fact: RecordedEvent) -> Iterable[Statement]:
     yield IMPORT, _of(fact)
     if fact.data["last_run_at"] is not None:
         yield (
@@ -226,7 +226,7 @@ def _imported(fact: Fact) -> Iterable[Statement]:
         )
 
 
-def _deleted(fact: Fact) -> Iterable[Statement]:
+def _deleted(fact: RecordedEvent) -> Iterable[Statement]:
     yield DELETE, _of(fact)
     yield UNTAG, {"id": str(fact.stream)}
 
@@ -236,7 +236,7 @@ def json_text(value: object) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
 
 
-_STATEMENTS: Mapping[str, Callable[[Fact], Iterable[Statement]]] = {
+_STATEMENTS: Mapping[str, Callable[[RecordedEvent], Iterable[Statement]]] = {
     "job.scheduled": _scheduled,
     "job.amended": _amended,
     "job.paused": _one(PAUSE),

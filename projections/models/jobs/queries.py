@@ -11,8 +11,8 @@ import orjson
 from ledger.domain.job.failures import FAILURE_CLASSES
 from ledger.domain.streams.names import folded
 from ledger.errors import InvalidField
-from projections.filters.paging import require_word
-from projections.stores.contract import Questions
+from projections.filters.paging import require_choice
+from projections.stores.contract import RowReader
 
 MAX_PAGE = 1000
 STATUSES = ("active", "paused", "failed", "completed")
@@ -45,7 +45,7 @@ class JobFilter:
     is_newest_first: bool = False
 
 
-def find(questions: Questions, asked: JobFilter) -> tuple[list[dict[str, Any]], str | None]:
+def find(questions: RowReader, asked: JobFilter) -> tuple[list[dict[str, Any]], str | None]:
     """One page in the order the jobs were made, or its reverse, and the cursor of the next."""
     size = max(1, min(asked.limit, MAX_PAGE))
     condition, values = _condition(asked)
@@ -59,8 +59,8 @@ def find(questions: Questions, asked: JobFilter) -> tuple[list[dict[str, Any]], 
 def _condition(asked: JobFilter) -> tuple[str, dict[str, Any]]:
     terms = ["status = :status" if asked.status else "status <> 'deleted'"]
     values: dict[str, Any] = {"status": asked.status}
-    require_word("status", asked.status, STATUSES)
-    require_word("failure_class", asked.failure_class, FAILURE_CLASSES)
+    require_choice("status", asked.status, STATUSES)
+    require_choice("failure_class", asked.failure_class, FAILURE_CLASSES)
     if asked.tag is not None:
         terms.append("number IN (SELECT number FROM job_tags WHERE tag = :tag)")
     if asked.q is not None:
@@ -82,7 +82,7 @@ def read_cursor(cursor: str) -> int:
     return int(cursor)
 
 
-def summary(questions: Questions) -> dict[str, Any]:
+def summary(questions: RowReader) -> dict[str, Any]:
     """How many jobs stand where, and when the next one fires."""
     counts = dict.fromkeys(STATUSES, 0)
     disabled = 0

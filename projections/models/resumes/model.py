@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.stores.model import Statement
 
 NAME = "resumes"
@@ -108,7 +108,7 @@ _VERDICTS = {
 }
 
 
-def project(fact: Fact) -> Iterable[Statement]:
+def project(fact: RecordedEvent) -> Iterable[Statement]:
     """What one event changes."""
     statements = _STATEMENTS.get(fact.topic)
     if statements is None:
@@ -124,7 +124,7 @@ def project(fact: Fact) -> Iterable[Statement]:
     return [(statement, values) for statement in statements]
 
 
-def _of_resume(fact: Fact) -> dict[str, object]:
+def _of_resume(fact: RecordedEvent) -> dict[str, object]:
     data = fact.data
     own = ("source", "reason", "trip_position", "cleared_errors", "last_error", "recovery_id")
     return {

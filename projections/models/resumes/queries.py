@@ -13,11 +13,11 @@ from ledger.domain.job.failures import FAILURE_CLASSES
 from ledger.errors import Unavailable
 from ledger.store.event_queries import from_microseconds, microseconds
 from projections.filters.as_of import require_stretch
-from projections.filters.paging import require_word
+from projections.filters.paging import require_choice
 from projections.models.jobs.queries import MAX_PAGE, read_cursor
 from projections.models.resumes.model import NAME, OUTCOMES
-from projections.read_models import Copies
-from projections.stores.contract import Questions, Row
+from projections.read_models import ReadModels
+from projections.stores.contract import Row, RowReader
 
 QUOTED_DAYS = 90
 """How far back the rate looks that is quoted to whoever is about to force a job."""
@@ -52,27 +52,27 @@ class ResumeFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TrackRecord:
     """How many force-resumes were decided, and how many of them held."""
 
     decided_count: int
     held_count: int
 
 
-def record_of(copies: Copies, failure_class: str, *, now: datetime) -> Record | None:
+def record_of(read_models: ReadModels, failure_class: str, *, now: datetime) -> TrackRecord | None:
     """What came of force-resumes after such failures lately, as far as the copies have come; None
     when they cannot say.
     """
-    if not any(item.name == NAME and item.position >= 0 for item in copies.standings()):
+    if not any(item.name == NAME and item.position >= 0 for item in read_models.standings()):
         return None
     try:
-        with copies.reading() as questions:
+        with read_models.reading() as questions:
             return record(questions, failure_class, now=now)
     except Unavailable:
         return None
 
 
-def find(questions: Questions, asked: ResumeFilter) -> tuple[list[dict[str, Any]], str | None]:
+def find(questions: RowReader, asked: ResumeFilter) -> tuple[list[dict[str, Any]], str | None]:
     """One page, the newest first, and the cursor of the next."""
     size = max(1, min(asked.limit, MAX_PAGE))
     condition, values = _condition(asked)
@@ -82,7 +82,7 @@ def find(questions: Questions, asked: ResumeFilter) -> tuple[list[dict[str, Any]
     return [_shape(row) for row in rows[:size]], following
 
 
-def rates(questions: Questions, asked: ResumeFilter) -> dict[str, Any]:
+def rates(questions: RowReader, asked: ResumeFilter) -> dict[str, Any]:
     """How many held, of those that the filter means whatever their outcome: of all, by the class of
     the failures, by actor.
     """
@@ -95,15 +95,15 @@ def rates(questions: Questions, asked: ResumeFilter) -> dict[str, Any]:
     }
 
 
-def record(questions: Questions, failure_class: str, *, now: datetime) -> Record:
+def record(questions: RowReader, failure_class: str, *, now: datetime) -> TrackRecord:
     """What came of the force-resumes after such failures, in the last 90 days."""
     since = now - timedelta(days=QUOTED_DAYS)
     asked = ResumeFilter(failure_class=failure_class, since=since)
     told = _sum(_rates(questions, asked, "failure_class"))
-    return Record(told["decided_count"], told["held_count"])
+    return TrackRecord(told["decided_count"], told["held_count"])
 
 
-def _rates(questions: Questions, asked: ResumeFilter, column: str) -> list[dict[str, Any]]:
+def _rates(questions: RowReader, asked: ResumeFilter, column: str) -> list[dict[str, Any]]:
     condition, values = _condition(asked)
     rows = questions.rows(RATES.format(column=column, condition=condition), values)
     return [{column: row["value"], **_rate(row)} for row in rows]
@@ -127,8 +127,8 @@ def _sum(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _condition(asked: ResumeFilter) -> tuple[str, dict[str, Any]]:
-    require_word("outcome", asked.outcome, OUTCOMES)
-    require_word("failure_class", asked.failure_class, FAILURE_CLASSES)
+    require_choice("outcome", asked.outcome, OUTCOMES)
+    require_choice("failure_class", asked.failure_class, FAILURE_CLASSES)
     require_stretch(asked.since, asked.until)
     terms = {
         "resumes.actor = :actor": asked.actor,

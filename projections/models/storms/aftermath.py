@@ -12,8 +12,8 @@ from typing import Any
 
 from ledger.clock import rfc3339
 from ledger.store.event_queries import from_microseconds
-from ledger.store.records import Fact
-from projections.stores.contract import Questions
+from ledger.store.records import RecordedEvent
+from projections.stores.contract import RowReader
 from projections.stores.model import Statement
 
 TABLES = ("storm_losses", "storm_notices")
@@ -81,7 +81,7 @@ RESUMES = ("job.force_resumed", "job.circuit_closed")
 NOTICES = ("notice.sent", "notice.failed")
 
 
-def project(fact: Fact) -> Iterable[Statement]:
+def project(fact: RecordedEvent) -> Iterable[Statement]:
     """What one event adds."""
     if fact.topic in RESUMES:
         missed = fact.data["missed"] or {"count": 0, "capped": False}
@@ -108,18 +108,18 @@ def project(fact: Fact) -> Iterable[Statement]:
         )
 
 
-def lost(questions: Questions, number: int) -> tuple[int, bool]:
+def lost(questions: RowReader, number: int) -> tuple[int, bool]:
     """How many fires its jobs lost until they came back, and whether that is only the least."""
     [row] = questions.rows(LOST, {"number": number})
     return int(row["slot_count"]), bool(row["capped"])
 
 
-def still_losing(questions: Questions, number: int) -> Sequence[str]:
+def still_losing(questions: RowReader, number: int) -> Sequence[str]:
     """The jobs that are failed since they tripped in it."""
     return sorted({row["job_id"] for row in questions.rows(STILL_LOSING, {"number": number})})
 
 
-def told(questions: Questions, number: int) -> list[dict[str, Any]]:
+def told(questions: RowReader, number: int) -> list[dict[str, Any]]:
     """Who was told of it, and how that went."""
     return [
         {

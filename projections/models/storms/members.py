@@ -6,7 +6,7 @@ from uuid import UUID
 
 from ledger.domain.recovery.selection import StormMembers
 from projections.models.storms.queries import number_of
-from projections.stores.contract import Questions
+from projections.stores.contract import RowReader
 
 TRIPPED = """
 SELECT member.job_id, failure.version + 1 AS trip_version
@@ -20,7 +20,7 @@ of something else, and then no failure of the storm made it.
 """
 
 
-def members(questions: Questions, storm_id: str) -> StormMembers:
+def members(questions: RowReader, storm_id: str) -> StormMembers:
     """The jobs that left a storm by a trip, with their trips of it. NotFound when there is no such
     storm.
     """

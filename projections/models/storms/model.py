@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.models.storms import aftermath as storm_aftermath
 from projections.stores.model import Statement
 
@@ -202,7 +202,7 @@ _LEAVES = {
 }
 
 
-def project(fact: Fact) -> Iterable[Statement]:
+def project(fact: RecordedEvent) -> Iterable[Statement]:
     """What one event changes: of a failure all there is, of whatever makes a job leave one line."""
     if fact.topic == "job.run_failed":
         return _failed(fact)
@@ -210,7 +210,7 @@ def project(fact: Fact) -> Iterable[Statement]:
     return _left(fact, left_by) if left_by is not None else storm_aftermath.project(fact)
 
 
-def _failed(fact: Fact) -> Iterable[Statement]:
+def _failed(fact: RecordedEvent) -> Iterable[Statement]:
     values = {
         "position": fact.position,
         "job_id": str(fact.stream),
@@ -224,7 +224,7 @@ def _failed(fact: Fact) -> Iterable[Statement]:
     return [(statement, values) for statement in FAILURE]
 
 
-def _left(fact: Fact, left_by: str) -> Iterable[Statement]:
+def _left(fact: RecordedEvent, left_by: str) -> Iterable[Statement]:
     values = {
         "job_id": str(fact.stream),
         "at": fact.recorded_at,

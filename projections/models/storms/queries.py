@@ -15,7 +15,7 @@ from ledger.errors import NotFound
 from ledger.store.event_queries import from_microseconds, microseconds
 from projections.models.jobs.queries import MAX_PAGE, read_cursor
 from projections.models.storms.model import MINUTE, PRESENT, REMAINING_JOBS, SILENCE
-from projections.stores.contract import Questions, Row
+from projections.stores.contract import Row, RowReader
 
 _ID = re.compile(r"S-([1-9]\d{0,17})")
 SHOWN = f"""
@@ -71,7 +71,7 @@ FROM storm_failures WHERE storm = :number GROUP BY recorded_at / {MINUTE} ORDER 
 
 
 def find(
-    questions: Questions,
+    questions: RowReader,
     *,
     now: datetime,
     cursor: str | None = None,
@@ -92,7 +92,7 @@ def find(
     return [_shape(row, states[row["number"]], now) for row in page], following
 
 
-def one(questions: Questions, storm_id: str, *, now: datetime) -> dict[str, Any]:
+def one(questions: RowReader, storm_id: str, *, now: datetime) -> dict[str, Any]:
     """One storm with its first failure, its jobs in the order they came into it, and its failures
     per minute. NotFound when there is none.
     """
@@ -114,18 +114,18 @@ def one(questions: Questions, storm_id: str, *, now: datetime) -> dict[str, Any]
     }
 
 
-def number_of(questions: Questions, storm_id: str) -> int:
+def number_of(questions: RowReader, storm_id: str) -> int:
     """The number of a storm; NotFound when there is none."""
     return int(_row(questions, storm_id)["number"])
 
 
-def open_count(questions: Questions, *, now: datetime) -> int:
+def open_count(questions: RowReader, *, now: datetime) -> int:
     """How many storms are open at `now`."""
     row = questions.row(OPEN_COUNT, {"silent_from": microseconds(now) - SILENCE})
     return int(row["count"]) if row is not None else 0
 
 
-def of_failure(questions: Questions, position: int, *, as_of: int) -> str | None:
+def of_failure(questions: RowReader, position: int, *, as_of: int) -> str | None:
     """The storm that took the failure at a position, if it was open by another; else None."""
     row = questions.row(OF_FAILURE, {"position": position, "as_of": as_of})
     return f"S-{row['number']}" if row is not None else None
@@ -143,7 +143,7 @@ def over_at(row: Row, now: int) -> int | None:
     return min(thinned_at, silent_at)
 
 
-def _row(questions: Questions, storm_id: str) -> Row:
+def _row(questions: RowReader, storm_id: str) -> Row:
     number = _ID.fullmatch(storm_id)
     row = questions.row(ONE, {"number": int(number[1])}) if number else None
     if row is None:
@@ -154,7 +154,7 @@ def _row(questions: Questions, storm_id: str) -> Row:
     return row
 
 
-def _states(questions: Questions, rows: Sequence[Row]) -> Mapping[int, Counter[str]]:
+def _states(questions: RowReader, rows: Sequence[Row]) -> Mapping[int, Counter[str]]:
     """How many jobs of each storm stand where now."""
     numbers = [row["number"] for row in rows]
     states: dict[int, Counter[str]] = {number: Counter() for number in numbers}

@@ -38,8 +38,8 @@ def test_json_is_the_answer_of_the_api_and_nothing_else(shell: Shell) -> None:
     assert shell.ok("pause", "report", "--json").document.keys() == {"job", "changed", "position"}
     assert shell.ok("tokens", "list", "--json").document["tokens"][0]["name"] == "admin"
     assert shell.ok("verify", "--json").document["sound"] is True
-    assert shell.ok("rebuild", "--json").document["copies"][0]["equal"] is True
-    assert shell.ok("doctor", "--json").document == {"ghosts": [], "strayed": [], "copies": []}
+    assert shell.ok("rebuild", "--json").document["read_models"][0]["equal"] is True
+    assert shell.ok("doctor", "--json").document == {"ghosts": [], "strayed": [], "read_models": []}
     assert "version" in shell.ok("version", "--json").document
 
 

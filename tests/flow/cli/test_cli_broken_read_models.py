@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from api.cli.output.render import next_text
-from api.cli.output.times import told_due
-from projections.read_models import COPIES_FILE
+from api.cli.output.times import until
+from projections.read_models import READ_MODELS_FILE
 from tests.support.builders import NOON, a_spec
 from tests.support.typed_commands import Shell, library
 
@@ -24,8 +24,8 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
-def alter_copies(shell: Shell, sql: str) -> None:
-    with closing(sqlite3.connect(shell.data / COPIES_FILE)) as connection:
+def alter_read_models(shell: Shell, sql: str) -> None:
+    with closing(sqlite3.connect(shell.data / READ_MODELS_FILE)) as connection:
         connection.execute(sql)
         connection.commit()
 
@@ -33,7 +33,7 @@ def alter_copies(shell: Shell, sql: str) -> None:
 def test_a_job_is_resumed_by_its_name_while_the_list_of_jobs_is_broken(shell: Shell) -> None:
     job = shell.schedule("Größe")
     shell.schedule("other")
-    alter_copies(shell, STOP)
+    alter_read_models(shell, STOP)
     shell.ok("pause", "größe")
 
     assert "behind" in shell.type("list").err
@@ -47,7 +47,7 @@ def test_a_name_in_the_book_is_whose_it_was_last(shell: Shell) -> None:
     second = shell.schedule("report")
     shell.schedule("gone")
     shell.ok("delete", "gone")
-    alter_copies(shell, STOP)
+    alter_read_models(shell, STOP)
     shell.ok("pause", first["id"])
 
     assert shell.ok("pause", "report", "--json").document["job"]["id"] == second["id"]
@@ -58,14 +58,14 @@ def test_a_name_in_the_book_is_whose_it_was_last(shell: Shell) -> None:
 def test_a_rebuild_that_finds_a_difference_ends_in_a_refusal(shell: Shell) -> None:
     shell.schedule("report")
     shell.ok("list")
-    alter_copies(shell, "UPDATE jobs_1 SET name = 'forged'")
+    alter_read_models(shell, "UPDATE jobs_1 SET name = 'forged'")
 
     typed = shell.type("rebuild")
 
     assert typed.code == 1
     assert "DIFFERENT" in typed.out
     assert "jobs" in typed.err
-    assert shell.ok("rebuild", "--json").document["copies"][0]["equal"] is True
+    assert shell.ok("rebuild", "--json").document["read_models"][0]["equal"] is True
 
 
 def test_the_doctor_names_copies_that_their_owner_does_not_bring_on(
@@ -76,9 +76,9 @@ def test_the_doctor_names_copies_that_their_owner_does_not_bring_on(
     shell.ok("list")
     position = shell.ok("list", "--json").document["position"]
     with library(shell.data) as ledger:
-        alter_copies(shell, f"UPDATE models SET position = {position}")
+        alter_read_models(shell, f"UPDATE models SET position = {position}")
         sound = shell.type("doctor")
-        alter_copies(shell, "UPDATE models SET position = 1 WHERE name = 'jobs'")
+        alter_read_models(shell, "UPDATE models SET position = 1 WHERE name = 'jobs'")
         one = shell.type("doctor")
         ledger.schedule(a_spec(name="never seen", enabled=False))
         two = shell.type("doctor", "--json")
@@ -86,7 +86,7 @@ def test_the_doctor_names_copies_that_their_owner_does_not_bring_on(
     assert (sound.code, one.code, two.code) == (0, 1, 1)
     assert f"position 1 of {position}" in " ".join(one.out.split())
     assert "1 thing is wrong." in one.err
-    assert [model["name"] for model in two.document["copies"]] == [
+    assert [model["name"] for model in two.document["read_models"]] == [
         "jobs",
         "runs",
         "storms",
@@ -107,5 +107,5 @@ def test_a_next_run_that_is_due_is_not_told_as_past(seconds: int, long: str, bri
     at = (NOON + timedelta(seconds=seconds)).isoformat()
     job: dict[str, Any] = {"open_run": None, "paused_until": None, "next_run_at": at}
 
-    assert told_due(at, NOON) == long
+    assert until(at, NOON) == long
     assert next_text(job, NOON, is_narrow=False) == brief

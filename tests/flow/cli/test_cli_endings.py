@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from api.cli.exit_codes import Exit
-from ledger.store.sqlite.folder import BOOK_FILE
-from projections.read_models import COPIES_FILE
+from ledger.store.sqlite.folder import EVENT_STORE_FILE
+from projections.read_models import READ_MODELS_FILE
 from tests.support.typed_commands import Shell, library, tripped_job
 
 WRONG = [
@@ -157,7 +157,7 @@ def test_a_mistyped_folder_does_not_become_a_ledger(tmp_path: Path, command: str
 
 
 def test_a_file_that_is_no_ledger_is_refused_in_one_line(shell: Shell) -> None:
-    (shell.data / BOOK_FILE).write_bytes(b"not a database at all, " * 100)
+    (shell.data / EVENT_STORE_FILE).write_bytes(b"not a database at all, " * 100)
 
     for command in ("list", "verify"):
         typed = shell.type(command)
@@ -166,7 +166,7 @@ def test_a_file_that_is_no_ledger_is_refused_in_one_line(shell: Shell) -> None:
 
 
 def test_a_book_that_others_may_read_is_refused_in_one_line(shell: Shell) -> None:
-    (shell.data / BOOK_FILE).chmod(0o644)
+    (shell.data / EVENT_STORE_FILE).chmod(0o644)
 
     typed = shell.type("list")
 
@@ -196,7 +196,7 @@ ALL = ("list", "audit", "verify")
 
 
 def test_the_answer_is_as_new_as_the_book_though_the_copies_are_old(shell: Shell) -> None:
-    assert (shell.data / COPIES_FILE).exists()
+    assert (shell.data / READ_MODELS_FILE).exists()
     with library(shell.data) as ledger:
         ledger.schedule(name="newer", schedule={"kind": "every", "interval_seconds": 60})
 
@@ -224,7 +224,7 @@ def test_changes_end_with_5_while_a_library_owns_the_folder(
 
 
 def test_verify_names_the_first_event_that_was_changed(shell: Shell) -> None:
-    _tamper(shell.data / BOOK_FILE, "UPDATE events SET actor = 'mallory' WHERE position = 2")
+    _tamper(shell.data / EVENT_STORE_FILE, "UPDATE events SET actor = 'mallory' WHERE position = 2")
 
     typed = shell.type("verify")
     document = shell.type("verify", "--json").document
@@ -240,7 +240,7 @@ def test_verify_names_the_first_event_that_was_changed(shell: Shell) -> None:
 
 def test_rebuild_says_when_the_copies_were_wrong(shell: Shell) -> None:
     assert "equal to" in shell.ok("rebuild").out
-    _tamper(shell.data / COPIES_FILE, "UPDATE {jobs} SET name = 'other'")
+    _tamper(shell.data / READ_MODELS_FILE, "UPDATE {jobs} SET name = 'other'")
 
     rebuilt = shell.type("rebuild")
 
@@ -251,7 +251,7 @@ def test_rebuild_says_when_the_copies_were_wrong(shell: Shell) -> None:
 def test_doctor_names_a_head_that_is_not_the_fold_of_its_events(shell: Shell) -> None:
     assert "Nothing is wrong" in shell.ok("doctor").out
     statement = "UPDATE heads SET state = replace(state, '\"active\"', '\"paused\"')"
-    _tamper(shell.data / BOOK_FILE, statement)
+    _tamper(shell.data / EVENT_STORE_FILE, statement)
 
     typed = shell.type("doctor")
 

@@ -15,7 +15,7 @@ import pytest
 from api.cli.exit_codes import Misused, exit_of_status
 from api.cli.output.logs import Lines
 from api.cli.output.terminal import escaped_json, harmless
-from api.cli.output.times import distance, read_duration, read_instant, told, told_briefly, took
+from api.cli.output.times import ago, ago_short, distance, read_duration, read_instant, took
 from tests.support.builders import NOON
 from tests.support.typed_commands import Shell
 
@@ -69,11 +69,11 @@ def test_a_distance_is_told_in_one_unit(seconds: float, words: str) -> None:
 
 
 def test_instants_stand_beside_how_far_they_are() -> None:
-    assert told("2026-03-02T12:03:00.5Z", NOON) == "2026-03-02T12:03:00Z (in 3 min)"
-    assert told(None, NOON) == "-"
-    assert told_briefly("2026-03-02T12:03:00Z", NOON) == "12:03:00Z in 3 min"
-    assert told_briefly("2026-03-04T12:03:00Z", NOON) == "2026-03-04 12:03Z in 2 d"
-    assert told_briefly("2026-03-04T12:03:00Z", NOON, is_narrow=True) == "in 2 d"
+    assert ago("2026-03-02T12:03:00.5Z", NOON) == "2026-03-02T12:03:00Z (in 3 min)"
+    assert ago(None, NOON) == "-"
+    assert ago_short("2026-03-02T12:03:00Z", NOON) == "12:03:00Z in 3 min"
+    assert ago_short("2026-03-04T12:03:00Z", NOON) == "2026-03-04 12:03Z in 2 d"
+    assert ago_short("2026-03-04T12:03:00Z", NOON, is_narrow=True) == "in 2 d"
     assert (took(None), took(12), took(1500), took(180_000)) == ("-", "12 ms", "1.5 s", "3 min")
 
 

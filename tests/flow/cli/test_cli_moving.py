@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 from tests.contract.houses import PostgresPlace, SQLitePlace, contents, fill
 from tests.contract.shelves import own_name
 from tests.support.builders import open_ledger
@@ -65,7 +65,7 @@ def test_a_ledger_moves_to_postgresql_and_back_into_a_folder_that_can_be_served(
     assert shell.ok("list", "--json", "--data", str(back)).document["jobs"] == before
     assert shell.ok("verify", "--data", str(back)).code == 0
     looked_at = shell.type("doctor", "--data", str(back), "--json").document
-    assert (looked_at["strayed"], looked_at["copies"]) == ([], [])
+    assert (looked_at["strayed"], looked_at["read_models"]) == ([], [])
 
 
 def test_a_second_move_says_what_was_there_already(shell: Shell, database: str) -> None:
@@ -237,8 +237,8 @@ def test_what_its_tool_dumps_restores_to_the_same_ledger(
         connection.execute(f"CREATE DATABASE {name}".encode())
         run(["pg_restore", "--exit-on-error", f"--dbname={restored}", str(tmp_path / "dump")])
         checked = there.ok("backup", "--check", restored, "--json").document
-        same = contents(PostgresPlace(Address(restored))) == contents(
-            PostgresPlace(Address(database))
+        same = contents(PostgresPlace(PostgresDsn(restored))) == contents(
+            PostgresPlace(PostgresDsn(database))
         )
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 

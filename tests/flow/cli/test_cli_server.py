@@ -52,8 +52,8 @@ def serve_again(data: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 def test_commands_find_the_server_that_owns_the_folder(server: Server, shell: Shell) -> None:
     job = shell.schedule("report")
 
-    with server.door() as door:
-        told = door.ask("GET", f"/v1/jobs/{job['id']}").document["job"]
+    with server.client() as door:
+        told = door.request("GET", f"/v1/jobs/{job['id']}").document["job"]
     assert told == job
     assert Folder(server.data).owner() == {"pid": server.process.pid, "url": server.url}
     assert "report" in shell.ok("list").out
@@ -88,7 +88,7 @@ def test_the_server_ends_with_0_when_asked_and_gives_the_folder_back(
 
     assert server.stop() == 0
 
-    assert shell.ok("rebuild", "--json").document["copies"][0]["equal"] is True
+    assert shell.ok("rebuild", "--json").document["read_models"][0]["equal"] is True
     shell.ok("pause", "report")
 
 
@@ -103,7 +103,7 @@ def test_a_run_under_way_ends_before_the_server_does(server: Server, shell: Shel
 
         assert server.process.wait(LIMIT_SECONDS) == 0
     with Ledger.open(server.data) as ledger:
-        [job] = ledger.heads.snapshot()
+        [job] = ledger.job_cache.snapshot()
         topics = [event["topic"] for event in ledger.history(job.id)]
     assert topics == ["job.scheduled", "job.run_started", "job.run_succeeded"]
 
@@ -143,8 +143,8 @@ def test_the_copies_are_not_rebuilt_under_a_server(server: Server, shell: Shell)
 
 
 def test_serve_says_where_it_is_how_to_log_in_and_where_the_token_is(server: Server) -> None:
-    with server.door() as door:
-        door.ask("GET", "/v1/summary")
+    with server.client() as door:
+        door.request("GET", "/v1/summary")
     greeting = (server.data.parent / "server.log").read_text()
     [link] = [word for word in greeting.split() if "/login?code=" in word]
 
@@ -186,11 +186,11 @@ def test_work_runs_what_is_due_without_a_door(tmp_path: Path) -> None:
 
 
 def test_a_server_that_only_answers_runs_nothing(tmp_path: Path) -> None:
-    with a_server(tmp_path, "--no-dispatch") as server, server.door() as door:
+    with a_server(tmp_path, "--no-dispatch") as server, server.client() as door:
         state = json.loads(httpx.get(f"{server.url}/readyz", trust_env=False).text)
 
         assert state["dispatcher"] is None
-        assert door.ask("GET", "/v1/summary").document["summary"]["total"] == 0
+        assert door.request("GET", "/v1/summary").document["summary"]["total"] == 0
 
 
 def test_commands_at_the_same_moment_wait_for_each_other(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def told(fleet: Path, query: AuditQuery) -> list[dict[str, Any]]:
     with Ledger.open_read_only(fleet / "data") as ledger:
-        return list(ledger.reading.export(query))
+        return list(ledger.queries.export(query))
 
 
 @pytest.mark.parametrize(

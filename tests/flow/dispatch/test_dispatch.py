@@ -17,7 +17,7 @@ from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, Outcome, Succeeded
 from ledger.dispatch.executors.pool import Finished
 from ledger.errors import LedgerError
-from ledger.store.sqlite.store import SQLiteBook
+from ledger.store.sqlite.store import SQLiteEventStore
 from tests.simulation import laws
 from tests.support.builders import EVERY_MINUTE, MINUTE, NOON, ManualClock, a_spec, open_ledger
 
@@ -42,7 +42,7 @@ class Bench:
         return executor is not None and executor["kind"] == "noop"
 
     def launch(self, claimed: Claimed) -> None:
-        kept = self._ledger.book.command_at(claimed.job_id, claimed.run.fence)
+        kept = self._ledger.event_store.command_at(claimed.job_id, claimed.run.fence)
         assert kept is not None, "X3: executed before it was in the book"
         self.launched.append(claimed)
         self.running[claimed.run.run_id] = claimed
@@ -52,7 +52,7 @@ class Bench:
     def end(self, claimed: Claimed, outcome: Outcome) -> None:
         """A run ends."""
         self._done.append(Finished(self.running.pop(claimed.run.run_id), outcome))
-        self._ledger.heads.ring()
+        self._ledger.job_cache.notify()
 
     def finished(self, limit: int) -> list[Finished]:
         done, self._done = self._done[:limit], self._done[limit:]
@@ -96,7 +96,7 @@ class Floor:
 def floor(tmp_path: Path) -> Iterator[Floor]:
     floor = Floor(tmp_path, concurrency=3)
     yield floor
-    laws.check_book(floor.ledger)
+    laws.check_event_store(floor.ledger)
     for events in laws.histories(floor.ledger).values():
         laws.check_history(events)
     floor.ledger.close()
@@ -195,16 +195,16 @@ def test_a_pause_ends_by_itself_at_its_instant(floor: Floor) -> None:
 
 def test_claims_that_found_no_room_are_made_when_there_is_room(floor: Floor) -> None:
     job_id = floor.schedule()
-    book = floor.ledger.book
-    assert isinstance(book, SQLiteBook)
-    count = book._writer.execute("PRAGMA page_count").fetchone()[0]
-    book._writer.execute(f"PRAGMA max_page_count={count}")
+    event_store = floor.ledger.event_store
+    assert isinstance(event_store, SQLiteEventStore)
+    count = event_store._writer.execute("PRAGMA page_count").fetchone()[0]
+    event_store._writer.execute(f"PRAGMA max_page_count={count}")
     fill_up(floor.ledger)
     with raises(LedgerError):
         floor.step(MINUTE)
     assert floor.bench.launched == []
 
-    book._writer.execute(f"PRAGMA max_page_count={count + 1000}")
+    event_store._writer.execute(f"PRAGMA max_page_count={count + 1000}")
 
     assert floor.step() == ["job"]
     assert floor.topics(job_id) == ["job.scheduled", "job.run_started"]
@@ -299,7 +299,7 @@ def test_a_one_shot_completes_with_its_run(floor: Floor) -> None:
     floor.step(MINUTE)
 
     assert floor.ledger.job(job_id)["status"] == "completed"
-    assert floor.ledger.heads.next_at() is None
+    assert floor.ledger.job_cache.next_at() is None
 
 
 def test_an_outcome_that_cannot_be_stored_is_recorded_as_a_failure(floor: Floor) -> None:

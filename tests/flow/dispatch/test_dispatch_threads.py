@@ -108,11 +108,11 @@ def test_hundreds_of_instant_runs_all_end(ledger: Ledger) -> None:
     dispatcher = Dispatcher(ledger, ExecutorSettings.of_this_process(), concurrency=1)
     ended = threading.Event()
 
-    def watch(_: int) -> None:
-        if all(job.last_run is not None for job in ledger.heads.snapshot()):
+    def instrumentation(_: int) -> None:
+        if all(job.last_run is not None for job in ledger.job_cache.snapshot()):
             ended.set()
 
-    ledger.writer.listeners.append(watch)
+    ledger.writer.listeners.append(instrumentation)
 
     dispatcher.start()
 

@@ -16,8 +16,8 @@ import pytest
 
 from api.demo.waiting import wait_for
 from ledger import Ledger
-from ledger.maintenance.verify import verify_book
-from ledger.store.records import Fact
+from ledger.maintenance.verify import verify_event_store
+from ledger.store.records import RecordedEvent
 from tests.contract.shelves import own_name
 from tests.support.builders import a_spec
 from tests.support.databases import a_database
@@ -43,7 +43,7 @@ class Story:
     nodes: Counter[str] = field(default_factory=Counter)
     topics: Counter[str] = field(default_factory=Counter)
 
-    def take(self, fact: Fact) -> None:
+    def take(self, fact: RecordedEvent) -> None:
         self.topics[fact.topic] += 1
         if fact.topic == "job.run_started":
             self.runs.add(fact.data["run_id"])
@@ -56,15 +56,15 @@ class Story:
 
 def story_of(ledger: Ledger) -> Story:
     story, after = Story(), 0
-    while page := ledger.book.read(after=after, limit=5000):
-        for fact in ledger.mapper.to_facts(page):
+    while page := ledger.event_store.read(after=after, limit=5000):
+        for fact in ledger.mapper.to_recorded_events(page):
             story.take(fact)
         after = page[-1].id
     return story
 
 
 def count_of(ledger: Ledger, topic: str) -> int:
-    return ledger.book.topic_counts(after=0, upto=2**62).get(topic, 0)
+    return ledger.event_store.topic_counts(after=0, upto=2**62).get(topic, 0)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def dsn(postgres_dsns: tuple[str, str]) -> Iterator[str]:
 def schedule_all(ledger: Ledger, count: int) -> None:
     at = (ledger.clock.now() + DUE_IN).isoformat()
     for first in range(0, count, LOT):
-        call = ledger.call()
+        call = ledger.context()
         specs = (
             a_spec(
                 name=f"fire {number}", schedule={"kind": "at", "at": at}, executor={"kind": "noop"}
@@ -118,4 +118,4 @@ def test_twenty_thousand_fires_are_started_once_each_though_one_node_dies_and_on
         assert set(story.outcomes) == story.runs
         assert set(story.outcomes.values()) == {1}
         assert codes == [0, 0, 0]
-        assert verify_book(ledger.book).is_sound
+        assert verify_event_store(ledger.event_store).is_sound

@@ -15,13 +15,13 @@ import pytest
 
 from ledger import Dispatcher
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import Call
+from ledger.application.commands.jobs import CommandContext
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.leases import reaper as sweep
 from ledger.dispatch.leases.leases import GRACE, Leases
 from ledger.domain.job.runs import Claim
 from ledger.domain.job.state import OpenRun
-from ledger.domain.metadata import Actor, Origin
+from ledger.domain.metadata import Actor, EventMetadata
 from tests.support.builders import HOUR, MINUTE, SUCCESS, ManualClock, a_spec, open_ledger
 
 GPU = {"kind": "worker", "queue": "gpu"}
@@ -41,9 +41,9 @@ class Post:
     def a_dispatcher(self) -> Dispatcher:
         return Dispatcher(self.ledger, ExecutorSettings.of_this_process())
 
-    def call(self) -> Call:
-        by = Origin(str(self.ledger.chance.new_id()), Actor("wendy", "worker"), "http")
-        return Call(self.clock.now(), by)
+    def call(self) -> CommandContext:
+        metadata = EventMetadata(str(self.ledger.chance.new_id()), Actor("wendy", "worker"), "http")
+        return CommandContext(self.clock.now(), metadata)
 
     def step(self, later: timedelta = timedelta()) -> None:
         self.clock.advance(later)
@@ -56,12 +56,12 @@ class Post:
     def take(self, job_id: UUID, *, lease_seconds: float = 10) -> OpenRun:
         """The run of a due job, claimed by a worker."""
         claim = Claim(self.dispatcher.node, lease_seconds=lease_seconds)
-        assert self.ledger.ask(run_commands.hand_out(job_id, "gpu", claim, self.call()))
-        [run] = [run for job, run in self.ledger.heads.open_runs() if job == job_id]
+        assert self.ledger.execute(run_commands.hand_out(job_id, "gpu", claim, self.call()))
+        [run] = [run for job, run in self.ledger.job_cache.open_runs() if job == job_id]
         return run
 
     def heartbeat(self, job_id: UUID, run: OpenRun, seconds: float = 10) -> datetime:
-        return self.ledger.ask(run_commands.heartbeat(job_id, run.run_id, seconds, self.call()))
+        return self.ledger.execute(run_commands.heartbeat(job_id, run.run_id, seconds, self.call()))
 
     def topics(self, job_id: UUID) -> list[str]:
         return [str(event["topic"]) for event in self.ledger.history(job_id)]
@@ -87,12 +87,12 @@ def taken(post: Post, **fields: Any) -> tuple[UUID, OpenRun]:
 def test_a_heartbeat_between_the_sweeps_look_and_its_word_keeps_the_run(post: Post) -> None:
     job_id, run = taken(post)
     post.clock.advance(10 * SECOND)
-    leases = Leases(post.dispatcher.nodes, post.ledger.heads, lambda _: False)
-    [given_up] = leases.given_up(post.clock.now())
+    leases = Leases(post.dispatcher.nodes, post.ledger.job_cache, lambda _: False)
+    [given_up] = leases.abandoned(post.clock.now())
 
     until = post.heartbeat(job_id, run)
     lose = run_commands.lose(job_id, run.run_id, given_up.cause, post.call())
-    was_lost = post.ledger.ask(lose)
+    was_lost = post.ledger.execute(lose)
 
     assert not was_lost, f"the worker was told that it has until {until}"
     assert post.topics(job_id)[-1] == "job.run_started"
@@ -102,7 +102,7 @@ def test_a_run_taken_over_and_reported_at_once_leaves_no_lease_behind(post: Post
     job_id = post.ledger.schedule(a_spec()).job_id
     post.clock.advance(MINUTE)
     claim = run_commands.claim(job_id, post.call(), node=post.dispatcher.node, is_late=False)
-    claimed = post.ledger.ask(claim)
+    claimed = post.ledger.execute(claim)
     assert claimed is not None
     run_id = claimed.run.run_id
 
@@ -113,8 +113,8 @@ def test_a_run_taken_over_and_reported_at_once_leaves_no_lease_behind(post: Post
     post.ledger.submit(both).result()
 
     assert post.topics(job_id)[-1] == "job.run_succeeded"
-    assert post.ledger.heads.leases == {}
-    assert post.ledger.book.leases().rows == ()
+    assert post.ledger.job_cache.leases == {}
+    assert post.ledger.event_store.leases().rows == ()
 
 
 def test_a_clock_that_was_set_back_does_not_put_off_the_sweep(post: Post) -> None:
@@ -140,7 +140,7 @@ def test_a_run_whose_lease_ended_before_its_time_out_is_lost_however_late_that_i
 
 def test_a_run_of_a_job_whose_head_was_forgotten_is_lost_all_the_same(post: Post) -> None:
     job_id, _ = taken(post)
-    post.ledger.heads.forget(job_id)
+    post.ledger.job_cache.forget(job_id)
 
     post.step(20 * SECOND)
 
@@ -149,7 +149,7 @@ def test_a_run_of_a_job_whose_head_was_forgotten_is_lost_all_the_same(post: Post
 
 def test_a_due_run_of_a_job_whose_head_was_forgotten_still_comes_to_its_queue(post: Post) -> None:
     job_id = post.due()
-    post.ledger.heads.forget(job_id)
+    post.ledger.job_cache.forget(job_id)
 
     post.step(MINUTE)
 
@@ -192,7 +192,7 @@ def test_a_lease_that_ended_gives_one_loss_whoever_sweeps(post: Post) -> None:
 
     assert sum(swept) >= MANY
     assert [post.topics(job_id).count("job.run_lost") for job_id in jobs] == [1] * MANY
-    assert post.ledger.book.leases().rows == ()
+    assert post.ledger.event_store.leases().rows == ()
 
 
 def test_a_step_gives_up_no_more_runs_than_one_append_takes(
@@ -217,7 +217,7 @@ def test_a_run_whose_lease_ended_while_nobody_answered_may_still_be_reported(pos
 
     post.step()
     assert post.topics(job_id)[-1] == "job.run_started"
-    post.ledger.ask(run_commands.report(job_id, run.run_id, SUCCESS, post.call()))
+    post.ledger.execute(run_commands.report(job_id, run.run_id, SUCCESS, post.call()))
 
     assert post.topics(job_id)[-1] == "job.run_succeeded"
 

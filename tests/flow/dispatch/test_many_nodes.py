@@ -15,10 +15,10 @@ from pytest import raises
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.deliveries import keep_mark
 from ledger.dispatch.leases.leases import GRACE
-from ledger.dispatch.queues.worker_queue_feeder import Desk
+from ledger.dispatch.queues.worker_queue_feeder import WorkerQueueFeeder
 from ledger.domain.job.job import Job
 from ledger.errors import RunSuperseded, Unavailable
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from tests.contract.shelves import PostgresShelf
 from tests.support.builders import MINUTE, SUCCESS
 from tests.support.many_nodes import A_LEASE, GPU, OTHERS_TURN, SECOND, Fleet, a_fleet
@@ -38,7 +38,9 @@ def pair(postgres_shelf: PostgresShelf) -> Iterator[Fleet]:
 def starts_of(fleet: Fleet) -> Counter[tuple[UUID, str]]:
     """How often each slot of each job was started."""
     counts: Counter[tuple[UUID, str]] = Counter()
-    page = fleet[0].ledger.mapper.to_facts(fleet[0].ledger.book.read(after=0, limit=100_000))
+    page = fleet[0].ledger.mapper.to_recorded_events(
+        fleet[0].ledger.event_store.read(after=0, limit=100_000)
+    )
     for fact in page:
         if fact.topic == "job.run_started":
             counts[fact.stream, str(fact.data["scheduled_for"])] += 1
@@ -60,9 +62,9 @@ def test_of_eight_nodes_exactly_one_starts_each_due_fire(postgres_shelf: Postgre
         started = starts_of(fleet)
         assert (len(started), set(started.values())) == (FIRES, {1})
         nodes = {node.dispatcher.node for node in fleet}
-        topics = fleet[0].ledger.book.topic_counts(after=0, upto=10**9)
+        topics = fleet[0].ledger.event_store.topic_counts(after=0, upto=10**9)
         assert topics["job.run_succeeded"] == FIRES
-        assert verify_book(fleet[0].ledger.book).is_sound
+        assert verify_event_store(fleet[0].ledger.event_store).is_sound
         assert len(nodes) == RACERS
 
 
@@ -84,10 +86,10 @@ def test_of_eight_nodes_exactly_one_gives_up_each_expired_lease(
         fleet.together()
         fleet.together()
 
-        topics = fleet[0].ledger.book.topic_counts(after=0, upto=10**9)
+        topics = fleet[0].ledger.event_store.topic_counts(after=0, upto=10**9)
         assert topics["job.run_lost"] == LEASES
-        assert all(node.ledger.heads.leases == {} for node in fleet)
-        assert fleet[0].ledger.book.leases().rows == ()
+        assert all(node.ledger.job_cache.leases == {} for node in fleet)
+        assert fleet[0].ledger.event_store.leases().rows == ()
 
 
 def test_the_runs_of_a_node_that_died_are_given_up_and_its_late_report_is_refused(
@@ -107,7 +109,7 @@ def test_the_runs_of_a_node_that_died_are_given_up_and_its_late_report_is_refuse
     assert alive.ledger.history(job_id)[-1]["data"]["cause"] == "lease_expired"
     report = run_commands.report(job_id, run.run_id, SUCCESS, dead.call())
     with raises(RunSuperseded):
-        dead.ledger.ask(report)
+        dead.ledger.execute(report)
     assert dead.topics(job_id)[-1] == "job.run_lost"
 
 
@@ -137,8 +139,8 @@ def test_a_node_that_was_given_up_goes_on_under_another_name(pair: Fleet) -> Non
     assert dead.member.may_claim()
     assert dead.dispatcher.node != before
     alive.member.look()
-    assert alive.member.verdict(dead.dispatcher.node) is None
-    assert alive.member.verdict(before) == "lease_expired"
+    assert alive.member.lost_cause(dead.dispatcher.node) is None
+    assert alive.member.lost_cause(before) == "lease_expired"
 
 
 def test_nobody_is_given_up_by_a_node_that_was_out_of_touch_itself(pair: Fleet) -> None:
@@ -156,7 +158,7 @@ def test_nobody_is_given_up_by_a_node_that_was_out_of_touch_itself(pair: Fleet) 
 
     assert other.topics(job_id)[-1] == "job.run_started"
     one.member.renew()
-    assert one.member.verdict(other.dispatcher.node) is None
+    assert one.member.lost_cause(other.dispatcher.node) is None
 
 
 def test_a_node_without_a_living_lease_claims_nothing(pair: Fleet) -> None:
@@ -209,7 +211,7 @@ def test_a_heartbeat_through_one_node_keeps_the_run_from_the_others_sweep(pair: 
     run = one.hand_out(job_id)
     pair.live_on(GRACE)
 
-    until = other.ledger.ask(run_commands.heartbeat(job_id, run.run_id, 20, other.call()))
+    until = other.ledger.execute(run_commands.heartbeat(job_id, run.run_id, 20, other.call()))
     one.step()
 
     assert until == pair.clock.now() + 20 * SECOND
@@ -225,21 +227,21 @@ def test_a_run_that_ends_on_one_node_leaves_no_lease_on_another(pair: Fleet) -> 
     pair.clock.advance(MINUTE)
     run = one.hand_out(job_id)
     other.settle()
-    assert run.run_id in other.ledger.heads.leases
+    assert run.run_id in other.ledger.job_cache.leases
 
-    one.ledger.ask(run_commands.report(job_id, run.run_id, SUCCESS, one.call()))
+    one.ledger.execute(run_commands.report(job_id, run.run_id, SUCCESS, one.call()))
     other.settle()
 
-    assert other.ledger.heads.leases == {}
+    assert other.ledger.job_cache.leases == {}
 
 
 def test_a_node_that_runs_nothing_hands_out_what_is_due_for_workers(pair: Fleet) -> None:
     [job_id] = pair.schedule(1, executor=GPU)
-    desk = Desk(pair[1].ledger)
+    feeder = WorkerQueueFeeder(pair[1].ledger)
     pair.clock.advance(MINUTE)
 
-    desk.lay_out()
-    due = desk.queues.take("gpu")
+    feeder.route()
+    due = feeder.queues.take("gpu")
 
     assert due is not None
     assert due.wake.job_id == job_id
@@ -266,10 +268,10 @@ def test_a_lease_that_is_seen_before_the_start_of_its_run_counts(pair: Fleet) ->
     other.hear_nothing()
     run = one.hand_out(job_id, seconds=300)
 
-    other.ledger.heads.follow_leases(other.ledger.book)
+    other.ledger.job_cache.follow_leases(other.ledger.event_store)
     other.settle()
 
-    assert run.run_id in other.ledger.heads.leases
+    assert run.run_id in other.ledger.job_cache.leases
 
 
 def test_a_database_that_was_away_for_less_than_a_lease_costs_nobody_its_life(
@@ -291,18 +293,18 @@ def test_a_database_that_was_away_for_less_than_a_lease_costs_nobody_its_life(
 def test_wakes_of_workers_come_again_when_the_book_could_not_be_asked(pair: Fleet) -> None:
     jobs = pair.schedule(3, executor=GPU)
     node = pair[1]
-    desk = Desk(node.ledger)
+    feeder = WorkerQueueFeeder(node.ledger)
     pair.live_on(MINUTE)
-    node.ledger.heads.forget(jobs[1])
+    node.ledger.job_cache.forget(jobs[1])
     fold = node.ledger.fold
     node.ledger.fold = _away  # type: ignore[method-assign]  # the database, for one question
 
     with raises(Unavailable):
-        desk.lay_out()
+        feeder.route()
     node.ledger.fold = fold  # type: ignore[method-assign]
-    desk.lay_out()
+    feeder.route()
 
-    assert len(desk.queues) == 3
+    assert len(feeder.queues) == 3
 
 
 def _away(*_: object, **__: object) -> Job:
@@ -312,8 +314,8 @@ def _away(*_: object, **__: object) -> Job:
 def test_a_mark_never_goes_back(pair: Fleet) -> None:
     """A courier that was overtaken may still keep an older one."""
     one, other = pair
-    one.ledger.ask(keep_mark("courier", 7))
+    one.ledger.execute(keep_mark("courier", 7))
 
-    other.ledger.ask(keep_mark("courier", 5))
+    other.ledger.execute(keep_mark("courier", 5))
 
-    assert one.ledger.book.mark("courier") == 7
+    assert one.ledger.event_store.checkpoint("courier") == 7

@@ -10,9 +10,9 @@ import pytest
 from pytest import raises
 
 from ledger import Ledger
-from ledger.application.snapshots import freeze
+from ledger.application.snapshots import dump_job
 from ledger.errors import NameTaken
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from tests.contract.shelves import PostgresShelf
 from tests.support.builders import ManualClock, SeededChance, a_spec
 
@@ -36,11 +36,11 @@ def assert_they_agree(nodes: list[Ledger]) -> None:
     """Every head on every node is the fold of the book, and the book is sound."""
     for ledger in nodes:
         ledger.submit(()).result()
-    frozen = [{job.id: freeze(job) for job in ledger.heads.snapshot()} for ledger in nodes]
-    folded = {job_id: freeze(nodes[0].fold(job_id)) for job_id in frozen[0]}
+    frozen = [{job.id: dump_job(job) for job in ledger.job_cache.snapshot()} for ledger in nodes]
+    folded = {job_id: dump_job(nodes[0].fold(job_id)) for job_id in frozen[0]}
     assert frozen == [folded] * len(nodes)
-    assert {ledger.writer.position for ledger in nodes} == {nodes[0].book.tail_position()}
-    assert verify_book(nodes[0].book).is_sound
+    assert {ledger.writer.position for ledger in nodes} == {nodes[0].event_store.tail_position()}
+    assert verify_event_store(nodes[0].event_store).is_sound
 
 
 def test_a_second_node_knows_what_the_first_answered(nodes: list[Ledger]) -> None:
@@ -62,7 +62,7 @@ def test_a_node_that_is_asked_nothing_hears_of_the_others(nodes: list[Ledger]) -
     job_id = nodes[0].schedule(a_spec()).job_id
 
     assert heard.wait(LIMIT_SECONDS)
-    assert [job.id for job in nodes[1].heads.snapshot()] == [job_id]
+    assert [job.id for job in nodes[1].job_cache.snapshot()] == [job_id]
 
 
 def test_one_name_asked_for_on_two_nodes_at_once_is_given_once(nodes: list[Ledger]) -> None:
@@ -107,5 +107,5 @@ def test_a_node_that_starts_later_has_everything(
 
     nodes.append(Ledger.open(postgres_shelf.address, clock=ManualClock()))
 
-    assert {job.id for job in nodes[-1].heads.snapshot()} == ids
+    assert {job.id for job in nodes[-1].job_cache.snapshot()} == ids
     assert_they_agree(nodes)

@@ -14,21 +14,21 @@ import psycopg
 import pytest
 from pytest import raises
 
-from api.bootstrap import Parts, open_server_parts
+from api.bootstrap import ServerParts, open_server_parts
 from api.demo.waiting import wait_for
-from api.security.dsn_policy import require_private_way
+from api.security.dsn_policy import require_encrypted_dsn
 from api.settings import load_settings
 from ledger.errors import StartRefused
-from ledger.store.postgres.dsn import SCHEMA, Address
-from ledger.store.postgres.migrations import COPIES
-from projections.engine.elected import SharedFollower
+from ledger.store.postgres.dsn import SCHEMA, PostgresDsn
+from ledger.store.postgres.migrations import READ_MODELS
+from projections.engine.elected import ElectedRunner
 from tests.contract.shelves import own_name
 from tests.support.builders import a_spec
 from tests.support.databases import a_database
 
 PATIENCE_SECONDS = 60.0
 
-Open = Callable[..., Parts]
+Open = Callable[..., ServerParts]
 NOTHING: Mapping[str, str] = {}
 
 
@@ -40,7 +40,7 @@ def open_node(postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterator[Open]:
 
         def open_one(
             folder: str = "data", environment: Mapping[str, str] = NOTHING, **options: Any
-        ) -> Parts:
+        ) -> ServerParts:
             here = {"JOBLEDGER_DSN": address, "JOBLEDGER_DATA": str(tmp_path / folder)}
             parts = open_server_parts(load_settings({**here, **environment}), **options)
             closing.callback(parts.close, 0)
@@ -49,16 +49,16 @@ def open_node(postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterator[Open]:
         yield open_one
 
 
-def keeper_of(*nodes: Parts) -> Parts | None:
+def keeper_of(*nodes: ServerParts) -> ServerParts | None:
     """The node that keeps the copies at present."""
-    keepers = [node for node in nodes if follower_of(node).is_keeper]
+    keepers = [node for node in nodes if follower_of(node).is_leader]
     assert len(keepers) <= 1
     return keepers[0] if keepers else None
 
 
-def follower_of(node: Parts) -> SharedFollower:
-    follower = node.copies._follower
-    assert isinstance(follower, SharedFollower)
+def follower_of(node: ServerParts) -> ElectedRunner:
+    follower = node.read_models._follower
+    assert isinstance(follower, ElectedRunner)
     return follower
 
 
@@ -67,7 +67,7 @@ def test_nodes_that_start_together_make_one_admin_and_one_key(open_node: Open) -
         nodes = list(pool.map(lambda _: open_node(), range(4)))
 
     assert {tuple(token.name for token in node.tokens.listing()) for node in nodes} == {("admin",)}
-    topics = nodes[0].ledger.book.topic_counts(after=0, upto=10**9)
+    topics = nodes[0].ledger.event_store.topic_counts(after=0, upto=10**9)
     assert topics["token.created"] == 1
 
 
@@ -83,11 +83,11 @@ def test_a_token_given_out_on_one_node_opens_the_other_and_its_end_is_known_ther
 ) -> None:
     one, other = open_node(), open_node()
     now = one.ledger.clock.now
-    _, secret = one.tokens.create("olga", "operator", None, None, one.ledger.call())
+    _, secret = one.tokens.create("olga", "operator", None, None, one.ledger.context())
     other.ledger.submit(()).result()
     opened = other.tokens.authenticate(secret, now())
 
-    one.tokens.revoke("olga", one.ledger.call())
+    one.tokens.revoke("olga", one.ledger.context())
     other.ledger.submit(()).result()
 
     assert opened is not None
@@ -103,8 +103,8 @@ def test_what_one_node_answered_is_in_the_copies_that_the_other_asks(open_node: 
 
     for node, asked in ((one, other), (other, one)):
         job_id = node.ledger.schedule(a_spec(name=f"{node.ledger.chance.new_id()}")).job_id
-        asked.copies.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
-        assert asked.copies.job(job_id)["status"] == "active"
+        asked.read_models.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
+        assert asked.read_models.job(job_id)["status"] == "active"
 
 
 def test_the_copies_are_taken_over_from_a_keeper_that_is_cut_off(open_node: Open) -> None:
@@ -114,12 +114,12 @@ def test_the_copies_are_taken_over_from_a_keeper_that_is_cut_off(open_node: Open
     other.start()
     job_id = one.ledger.schedule(a_spec()).job_id
 
-    one.copies.close()
+    one.read_models.close()
     other.ledger.pause(job_id, reason="why not")
-    other.copies.wait_for(other.ledger.writer.position, PATIENCE_SECONDS)
+    other.read_models.wait_for(other.ledger.writer.position, PATIENCE_SECONDS)
 
     assert keeper_of(one, other) is other
-    assert other.copies.job(job_id)["status"] == "paused"
+    assert other.read_models.job(job_id)["status"] == "paused"
 
 
 def test_a_keeper_whose_session_ends_begins_anew_and_loses_nothing(open_node: Open) -> None:
@@ -127,15 +127,17 @@ def test_a_keeper_whose_session_ends_begins_anew_and_loses_nothing(open_node: Op
     node.start()
     wait_for("A keeper", lambda: keeper_of(node) is node, seconds=PATIENCE_SECONDS)
     follower = follower_of(node)
-    session = follower._store.office.connection
+    session = follower._store.leader_lock.connection
     assert session is not None
 
     with psycopg.connect(session.info.dsn, autocommit=True) as connection:
         connection.execute("SELECT pg_terminate_backend(%s)", (session.info.backend_pid,))
     jobs = [node.ledger.schedule(a_spec(name=f"job {number}")).job_id for number in range(5)]
-    node.copies.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
+    node.read_models.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
 
-    assert [node.copies.job(job_id)["name"] for job_id in jobs] == [f"job {n}" for n in range(5)]
+    assert [node.read_models.job(job_id)["name"] for job_id in jobs] == [
+        f"job {n}" for n in range(5)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -151,9 +153,9 @@ def test_a_keeper_whose_session_ends_begins_anew_and_loses_nothing(open_node: Op
 def test_a_way_over_the_network_must_say_how_it_is_protected(dsn: str) -> None:
     """TH27."""
     with raises(StartRefused, match="sslmode=verify-full"):
-        require_private_way(Address(dsn))
+        require_encrypted_dsn(PostgresDsn(dsn))
     mark = "&" if "?" in dsn else "?"
-    require_private_way(Address(f"{dsn}{mark}sslmode=verify-full"))
+    require_encrypted_dsn(PostgresDsn(f"{dsn}{mark}sslmode=verify-full"))
 
 
 @pytest.mark.parametrize(
@@ -167,19 +169,21 @@ def test_a_way_over_the_network_must_say_how_it_is_protected(dsn: str) -> None:
     ],
 )
 def test_a_way_that_stays_on_the_machine_needs_no_protection(dsn: str) -> None:
-    require_private_way(Address(dsn))
+    require_encrypted_dsn(PostgresDsn(dsn))
 
 
 def test_the_copies_stand_in_a_schema_of_their_own() -> None:
-    assert Address("postgresql:///x").beside(COPIES).schema == f"{SCHEMA}_copies"
+    assert (
+        PostgresDsn("postgresql:///x").projections_schema(READ_MODELS).schema == f"{SCHEMA}_copies"
+    )
 
 
 def test_the_copies_may_be_kept_by_a_process_of_its_own(open_node: Open) -> None:
-    node = open_node(environment={"JOBLEDGER_COPIES": "process"})
+    node = open_node(environment={"JOBLEDGER_PROJECTIONS": "process"})
     node.start()
 
     job_id = node.ledger.schedule(a_spec()).job_id
-    node.copies.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
+    node.read_models.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
 
-    assert node.copies.job(job_id)["status"] == "active"
-    assert {item["state"] for item in node.copies.health()} == {"live"}
+    assert node.read_models.job(job_id)["status"] == "active"
+    assert {item["state"] for item in node.read_models.health()} == {"live"}

@@ -234,11 +234,11 @@ except StartRefused as refusal:
 
 @pytest.mark.parametrize("has_book", [False, True])
 @pytest.mark.skipif(os.getuid() != 0, reason="gives up root's rights to be held to permissions")
-def test_a_folder_that_cannot_be_written_stops_the_start(has_book: bool) -> None:
+def test_a_folder_that_cannot_be_written_stops_the_start(has_event_store: bool) -> None:
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     try:
-        if has_book:
+        if has_event_store:
             open_ledger(folder).close()
             for path in (folder / "data").iterdir():
                 os.chown(path, NOBODY, NOBODY)

@@ -118,7 +118,7 @@ def test_a_redirect_is_never_followed() -> None:
         async with canary.listening():
             location = f"http://127.0.0.1:{canary.port}/"
             outcome = await ask(Target(http("307 Over There", Location=location)))
-        return outcome, len(canary.heads)
+        return outcome, len(canary.job_cache)
 
     outcome, hits = asyncio.run(scenario())
 

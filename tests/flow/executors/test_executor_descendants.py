@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ledger.clock import SystemClock
-from ledger.dispatch.executors.command import Command
+from ledger.dispatch.executors.command import CommandExecutor
 from ledger.dispatch.executors.outcomes import Failed, Outcome
 from tests.support.command_runs import (
     PLENTY_SECONDS,
@@ -89,7 +89,9 @@ async def until_ready(run: asyncio.Future[Outcome], fifo: Path) -> None:
     assert said.strip() == "ready", f"it ended unready: {run}"
 
 
-async def cancelled_when_ready(shape: str, folder: Path, executor: Command) -> tuple[int, int]:
+async def cancelled_when_ready(
+    shape: str, folder: Path, executor: CommandExecutor
+) -> tuple[int, int]:
     """How many of the run's processes lived before and after it was cancelled."""
     token = str(next(TOKENS))
     fifo = folder / token
@@ -107,7 +109,7 @@ async def cancelled_when_ready(shape: str, folder: Path, executor: Command) -> t
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_descendant_survives_the_end_of_a_run(shape: str, tmp_path: Path) -> None:
     async def five_times_five() -> list[tuple[int, int]]:
-        executor = Command(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
+        executor = CommandExecutor(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
         found = []
         for _ in range(5):
             runs = (cancelled_when_ready(shape, tmp_path, executor) for _ in range(5))
@@ -185,7 +187,7 @@ def test_a_loop_that_is_shut_down_ends_its_commands_first(tmp_path: Path) -> Non
     async def scenario(token: str) -> None:
         fifo = tmp_path / token
         os.mkfifo(fifo)
-        executor = Command(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
+        executor = CommandExecutor(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
         script = script_of("setsid", token, fifo)
         await until_ready(asyncio.ensure_future(executor.execute(shell(script))), fifo)
 
@@ -204,7 +206,7 @@ def test_a_loop_that_is_shut_down_while_a_command_starts_ends_it(
     os.mkfifo(fifo)
 
     async def scenario() -> asyncio.Future[Outcome]:
-        executor = Command(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
+        executor = CommandExecutor(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
         script = script_of("setsid", token, fifo)
         run = asyncio.ensure_future(executor.execute(shell(script)))
         for _ in range(turns):
@@ -220,7 +222,7 @@ def test_a_loop_that_is_shut_down_while_a_command_starts_ends_it(
 
 def test_another_run_is_left_alone(tmp_path: Path) -> None:
     async def scenario(one: str, other: str) -> tuple[int, int]:
-        executor = Command(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
+        executor = CommandExecutor(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
         runs = []
         for token in (one, other):
             fifo = tmp_path / token

@@ -13,7 +13,7 @@ import pytest
 
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.addresses import AllowList
-from ledger.dispatch.executors.noop import Noop
+from ledger.dispatch.executors.noop import NoopExecutor
 from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
 from ledger.errors import StartRefused
@@ -50,8 +50,8 @@ def test_noop_succeeds_with_nothing_and_takes_no_slot() -> None:
     executors = Executors(BARE, clock=SystemClock())
 
     assert executors.is_instant(a_ticket({"kind": "noop"}))
-    assert outcome_of({"kind": "noop"}) == Noop.result
-    assert Noop.result == Succeeded(
+    assert outcome_of({"kind": "noop"}) == NoopExecutor.result
+    assert NoopExecutor.result == Succeeded(
         output="",
         output_bytes=0,
         output_sha256="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -69,10 +69,10 @@ def test_nothing_else_is_instant(executor: dict[str, Any] | None) -> None:
 
 def test_a_job_without_an_executor_goes_to_the_agent_whose_address_needs_no_permission() -> None:
     async def scenario() -> tuple[Outcome, bytes]:
-        heads = []
+        job_cache = []
 
         async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            heads.append(await reader.readuntil(b"}"))
+            job_cache.append(await reader.readuntil(b"}"))
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
             await writer.drain()
             writer.close()
@@ -84,7 +84,7 @@ def test_a_job_without_an_executor_goes_to_the_agent_whose_address_needs_no_perm
         outcome = await executors.execute(a_ticket(None))
         await executors.aclose()
         server.close()
-        return outcome, heads[0]
+        return outcome, job_cache[0]
 
     outcome, head = asyncio.run(scenario())
 

@@ -16,7 +16,7 @@ import pytest
 
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.addresses import AllowList, Guard, Resolver, system_resolver
-from ledger.dispatch.executors.http import Http
+from ledger.dispatch.executors.http import HttpExecutor
 from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
 from ledger.dispatch.executors.signing import Signer
 
@@ -175,7 +175,7 @@ class OnlyThisMachine(httpcore.AnyIOBackend):
 async def execute(
     url: str, *, allow: AllowList | None = None, resolve: Resolver = system_resolver
 ) -> Outcome:
-    executor = Http(
+    executor = HttpExecutor(
         Signer(SECRET),
         Guard(allow or AllowList(), resolve),
         clock=SystemClock(),

@@ -53,7 +53,7 @@ def test_the_run_is_posted_as_json_and_signed_so_that_anyone_can_verify_it() -> 
         "fence": 17,
     }
     headers = target.headers()
-    assert target.heads[0].startswith("POST /run?x=1 HTTP/1.1\r\n")
+    assert target.job_cache[0].startswith("POST /run?x=1 HTTP/1.1\r\n")
     assert headers["webhook-id"] == headers["idempotency-key"] == sent["run_id"]
     assert headers["content-type"] == "application/json"
     assert headers["accept-encoding"] == "identity"
@@ -69,7 +69,7 @@ def test_a_job_that_overrides_what_signs_or_routes_is_blocked(name: str) -> None
     outcome = asyncio.run(ask(target, headers={name: "x"}))
 
     assert isinstance(outcome, Blocked)
-    assert target.heads == []
+    assert target.job_cache == []
 
 
 def test_a_header_with_a_line_break_sends_nothing() -> None:
@@ -78,7 +78,7 @@ def test_a_header_with_a_line_break_sends_nothing() -> None:
     outcome = asyncio.run(ask(target, headers={"A": "x\r\nwebhook-id: forged"}))
 
     assert isinstance(outcome, Blocked)
-    assert target.heads == []
+    assert target.job_cache == []
 
 
 def test_no_state_is_carried_from_one_run_to_the_next() -> None:
@@ -93,7 +93,7 @@ def test_no_state_is_carried_from_one_run_to_the_next() -> None:
 
     asyncio.run(twice())
 
-    assert len(target.heads) == 2
+    assert len(target.job_cache) == 2
     assert "cookie" not in target.headers()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
-from ledger.dispatch.executors.python import Handler, Python, RunFailed
+from ledger.dispatch.executors.python import Handler, PythonExecutor, RunFailed
 from tests.support.builders import NOON
 from tests.support.command_runs import a_ticket
 
@@ -25,7 +25,7 @@ def outcome_of(handler: Any, *, seconds: float = 60.0, name: str = "report") -> 
     executor = {"kind": "python", "handler": name}
 
     async def scenario() -> Outcome:
-        python = Python(handlers, clock=SystemClock())
+        python = PythonExecutor(handlers, clock=SystemClock())
         try:
             ticket = replace(TICKET, timeout_seconds=seconds, executor=executor)
             return await python.execute(ticket)

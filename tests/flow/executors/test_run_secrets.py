@@ -115,7 +115,7 @@ def test_a_target_gets_the_secret_and_its_echo_is_taken_out(status: str) -> None
 
 
 def ended(ledger: Ledger) -> int:
-    return sum(job.last_run is not None for job in ledger.heads.snapshot())
+    return sum(job.last_run is not None for job in ledger.job_cache.snapshot())
 
 
 PLANTED = {f"PLANTED_{number}": f"sk-{number:03}-/+ä=&{number * 7919}" for number in range(100)}
@@ -140,7 +140,7 @@ def test_no_secret_is_at_rest_anywhere(tmp_path: Path) -> None:
         dispatcher.start()
         wait_for("All outcomes", lambda: ended(ledger) == len(PLANTED), seconds=LIMIT_SECONDS)
         dispatcher.drain(0)
-        told = str(list(ledger.reading.export(AuditQuery())))
+        told = str(list(ledger.queries.export(AuditQuery())))
 
     raw = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     for name, value in PLANTED.items():

@@ -52,7 +52,7 @@ def a_worker(
 
 def requested(server: Server, count: int) -> None:
     """So many jobs of the queue, each with one run asked for."""
-    with server.door() as door:
+    with server.client() as door:
         for number in range(count):
             spec = {
                 "name": f"render {number}",
@@ -61,13 +61,13 @@ def requested(server: Server, count: int) -> None:
                 "executor": {"kind": "worker", "queue": "gpu"},
                 "policy": {"lease_seconds": 1, "backoff_seconds": [0.1]},
             }
-            job_id = door.ask("POST", "/v1/jobs", body=spec).document["job"]["id"]
-            door.ask("POST", f"/v1/jobs/{job_id}/run")
+            job_id = door.request("POST", "/v1/jobs", body=spec).document["job"]["id"]
+            door.request("POST", f"/v1/jobs/{job_id}/run")
 
 
 def ended(server: Server) -> Counter[str]:
     """How often each thing happened to runs."""
-    with server.door() as door:
+    with server.client() as door:
         query = {"topic": ["job.run_started", "job.run_succeeded", "job.run_lost"]}
         counts: Counter[str] = Counter()
         with door.stream("/v1/events", query | {"format": "jsonl"}) as pieces:

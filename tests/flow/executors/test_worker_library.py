@@ -15,7 +15,7 @@ import pytest
 from api.worker import Worker, WorkerRefused
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.outcomes import RunTicket
-from ledger.dispatch.executors.python import Python
+from ledger.dispatch.executors.python import PythonExecutor
 
 RUN = {
     "run": {
@@ -76,7 +76,7 @@ def work(server: Playing) -> list[str]:
             done.append(ticket.task)
             worker.stop()
 
-        executor = Python({"handler": handler}, clock=SystemClock())
+        executor = PythonExecutor({"handler": handler}, clock=SystemClock())
         await worker.serve(executor, {"kind": "python", "handler": "handler"})
 
     asyncio.run(until_done())

@@ -52,8 +52,8 @@ def quietly(step: str, done: int, total: int) -> None:
     """Nobody watches."""
 
 
-def book_of(ledger: Ledger) -> Path:
-    return Path(ledger.book.file.path)  # type: ignore[attr-defined]
+def event_store_of(ledger: Ledger) -> Path:
+    return Path(ledger.event_store.file.path)  # type: ignore[attr-defined]
 
 
 def rows(file: Path, upto: int) -> list[tuple[Any, ...]]:
@@ -63,12 +63,12 @@ def rows(file: Path, upto: int) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
-def require_prefix(made: Backup, book: Path) -> None:
+def require_prefix(made: Backup, event_store: Path) -> None:
     """It is sound, and its events are those of the book, each at its own place."""
     assert made.verdict.is_sound
     kept = rows(made.file, 2**60)
     assert len(kept) == made.verdict.verified
-    assert kept == rows(book, made.verdict.verified)
+    assert kept == rows(event_store, made.verdict.verified)
     assert [row[0] for row in kept] == list(range(1, len(kept) + 1))
 
 
@@ -109,13 +109,13 @@ def test_a_backup_is_of_the_moment_it_began_whatever_is_written_meanwhile(
         steps.append(step)
 
     write(ledger, f"before {number}", number)
-    position = ledger.book.tail_position()
+    position = ledger.event_store.tail_position()
 
-    made = back_up(book_of(ledger), tmp_path / "backup.db", grow)
+    made = back_up(event_store_of(ledger), tmp_path / "backup.db", grow)
 
-    assert made.verdict.verified == position < ledger.book.tail_position()
+    assert made.verdict.verified == position < ledger.event_store.tail_position()
     assert steps.count("copied pages") > 3
-    require_prefix(made, book_of(ledger))
+    require_prefix(made, event_store_of(ledger))
 
 
 @pytest.mark.parametrize("backup_count", [4, pytest.param(500, marks=pytest.mark.proof)])
@@ -126,8 +126,8 @@ def test_backups_beside_a_busy_writer_restore_to_prefixes(
     with busy_writer(ledger) as permits:
         for number in range(backup_count):
             permits.release(WRITES_PER_BACKUP)
-            made = back_up(book_of(ledger), tmp_path / f"{number}.db", quietly)
-            require_prefix(made, book_of(ledger))
+            made = back_up(event_store_of(ledger), tmp_path / f"{number}.db", quietly)
+            require_prefix(made, event_store_of(ledger))
             ends.append(made.verdict.verified)
             made.file.unlink()
 
@@ -139,16 +139,16 @@ def test_backups_beside_a_busy_writer_restore_to_prefixes(
 
 
 def test_a_restored_backup_is_a_ledger_that_goes_on(ledger: Ledger, tmp_path: Path) -> None:
-    jobs = len(ledger.heads.snapshot())
+    jobs = len(ledger.job_cache.snapshot())
     restored = Folder(tmp_path / "restored" / "data")
     restored.create()
-    made = back_up(book_of(ledger), restored.book, quietly)
+    made = back_up(event_store_of(ledger), restored.event_store_file, quietly)
 
     with open_ledger(tmp_path / "restored", seed=1) as again:
-        assert len(again.heads.snapshot()) == jobs
+        assert len(again.job_cache.snapshot()) == jobs
         write(again, "after", 2)
-        assert again.book.ledger_id == ledger.book.ledger_id
-        assert again.book.tail_position() == made.verdict.verified + 6
+        assert again.event_store.ledger_id == ledger.event_store.ledger_id
+        assert again.event_store.tail_position() == made.verdict.verified + 6
 
 
 def test_only_its_owner_may_read_a_backup_and_nothing_lies_beside_it(
@@ -157,7 +157,7 @@ def test_only_its_owner_may_read_a_backup_and_nothing_lies_beside_it(
     folder = tmp_path / "backups"
     folder.mkdir()
 
-    made = back_up(book_of(ledger), folder / "one.db", quietly)
+    made = back_up(event_store_of(ledger), folder / "one.db", quietly)
     check(made.file, quietly)
 
     assert list(folder.iterdir()) == [made.file]
@@ -169,14 +169,14 @@ def test_a_backup_never_overwrites(ledger: Ledger, tmp_path: Path) -> None:
     out.write_text("mine")
 
     with raises(StartRefused, match="exists already, and nothing is overwritten"):
-        back_up(book_of(ledger), out, quietly)
+        back_up(event_store_of(ledger), out, quietly)
 
     assert out.read_text() == "mine"
 
 
 def test_a_backup_where_none_can_be_made_is_refused(ledger: Ledger, tmp_path: Path) -> None:
     with raises(StartRefused, match="cannot be made: No such file or directory"):
-        back_up(book_of(ledger), tmp_path / "nowhere" / "one.db", quietly)
+        back_up(event_store_of(ledger), tmp_path / "nowhere" / "one.db", quietly)
 
 
 def test_what_is_no_ledger_is_neither_saved_nor_checked(tmp_path: Path) -> None:
@@ -193,12 +193,12 @@ def test_what_is_no_ledger_is_neither_saved_nor_checked(tmp_path: Path) -> None:
 
 
 def test_a_book_that_was_changed_gives_no_backup(ledger: Ledger, tmp_path: Path) -> None:
-    book = book_of(ledger)
-    with closing(sqlite3.connect(book, isolation_level=None)) as connection:
+    event_store = event_store_of(ledger)
+    with closing(sqlite3.connect(event_store, isolation_level=None)) as connection:
         connection.execute("DROP TRIGGER events_are_never_changed")
         connection.execute("UPDATE events SET actor = 'nobody' WHERE position = 17")
 
-    made = back_up(book, tmp_path / "one.db", quietly)
+    made = back_up(event_store, tmp_path / "one.db", quietly)
 
     assert made.verdict.finding is not None
     assert made.verdict.finding.position == 17
@@ -215,7 +215,7 @@ from ledger.maintenance import backup as backups
 backups.PAGES_AT_ONCE = {SMALL_PAGES}
 def die(step, done, total):
     os.kill(os.getpid(), signal.SIGKILL)
-backups.back_up(Path({str(book_of(ledger))!r}), Path({str(tmp_path / "one.db")!r}), die)
+backups.back_up(Path({str(event_store_of(ledger))!r}), Path({str(tmp_path / "one.db")!r}), die)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False)

@@ -25,11 +25,11 @@ from ledger.errors import InvalidField, StartRefused
 from ledger.maintenance.backup import reading
 from ledger.maintenance.fork import Fork, fork
 from ledger.maintenance.fork_outcomes import RecordedRun, RecordedRuns, store_runs
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from ledger.store.event_queries import microseconds
-from ledger.store.sqlite.folder import BOOK_FILE
+from ledger.store.sqlite.folder import EVENT_STORE_FILE
 from projections.models.storms import queries as storm_questions
-from projections.read_models import Copies
+from projections.read_models import ReadModels
 from tests.storm.making import Making, Size
 from tests.support.builders import HOUR, NOON, ManualClock, open_ledger
 from tests.support.fake_pool import TimedRuns
@@ -54,13 +54,17 @@ class Source:
         return one
 
     def fork(self, out: Path, *, until: int, is_redacted: bool = True) -> Fork:
-        with reading(self.folder / DATA / BOOK_FILE) as book:
-            return fork(book, out, until=until, is_redacted=is_redacted, progress=lambda *_: None)
+        with reading(self.folder / DATA / EVENT_STORE_FILE) as event_store:
+            return fork(
+                event_store, out, until=until, is_redacted=is_redacted, progress=lambda *_: None
+            )
 
     def position_before(self) -> int:
         """Where the book stood a little before the storm."""
-        with reading(self.folder / DATA / BOOK_FILE) as book:
-            return book.position_at(microseconds(parse_rfc3339(self.storm["begins_at"]) - BEFORE))
+        with reading(self.folder / DATA / EVENT_STORE_FILE) as event_store:
+            return event_store.position_at(
+                microseconds(parse_rfc3339(self.storm["begins_at"]) - BEFORE)
+            )
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +81,15 @@ def test_a_fork_has_the_same_events_at_the_same_places_and_a_chain_of_its_own(
 
     made = source.fork(tmp_path / "fork.db", until=until)
 
-    with reading(made.file) as forked, reading(source.folder / DATA / BOOK_FILE) as book:
-        verdict = verify_book(forked, lambda *_: None)
+    with (
+        reading(made.file) as forked,
+        reading(source.folder / DATA / EVENT_STORE_FILE) as event_store,
+    ):
+        verdict = verify_event_store(forked, lambda *_: None)
         assert verdict.is_sound
         assert verdict.verified == until == made.position
-        assert forked.ledger_id == made.ledger_id != book.ledger_id
-        for ours, theirs in zip(forked.rows(after=0), book.rows(after=0), strict=False):
+        assert forked.ledger_id == made.ledger_id != event_store.ledger_id
+        for ours, theirs in zip(forked.rows(after=0), event_store.rows(after=0), strict=False):
             same = ("position", "stream", "version", "topic", "recorded_at", "actor", "kind")
             assert [getattr(ours, name) for name in same] == [
                 getattr(theirs, name) for name in same
@@ -93,8 +100,8 @@ def test_a_fork_has_the_same_events_at_the_same_places_and_a_chain_of_its_own(
 def test_a_redacted_fork_holds_no_word_of_tasks_outputs_errors_and_reasons(
     source: Source, tmp_path: Path
 ) -> None:
-    with closing(sqlite3.connect(source.folder / DATA / BOOK_FILE)) as book:
-        words = {body for (body,) in book.execute("SELECT DISTINCT body FROM texts")}
+    with closing(sqlite3.connect(source.folder / DATA / EVENT_STORE_FILE)) as event_store:
+        words = {body for (body,) in event_store.execute("SELECT DISTINCT body FROM texts")}
     assert len(words) > 10
 
     whole = source.fork(tmp_path / "whole.db", until=source.position_before(), is_redacted=False)
@@ -116,8 +123,8 @@ def test_a_storm_comes_again_in_simulated_time(
         tmp_path / "fork.db", until=source.position_before(), is_redacted=is_redacted
     )
     (tmp_path / DATA).mkdir(mode=0o700)
-    shutil.copyfile(made.file, tmp_path / DATA / BOOK_FILE)
-    (tmp_path / DATA / BOOK_FILE).chmod(0o600)
+    shutil.copyfile(made.file, tmp_path / DATA / EVENT_STORE_FILE)
+    (tmp_path / DATA / EVENT_STORE_FILE).chmod(0o600)
     clock = ManualClock(parse_rfc3339(source.storm["begins_at"]) - BEFORE)
     with (
         closing(sqlite3.connect(made.file)) as recorded,
@@ -152,11 +159,11 @@ def as_recorded(runs: RecordedRuns, claimed: Claimed, now: datetime) -> tuple[ti
 
 def storms_of(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
     """The storms there are, oldest first."""
-    copies = Copies.open(ledger, folder / "copies.db")
-    copies.catch_up()
-    with copies.reading() as questions:
+    read_models = ReadModels.open(ledger, folder / "copies.db")
+    read_models.catch_up()
+    with read_models.reading() as questions:
         found, _ = storm_questions.find(questions, now=ledger.clock.now())
-    copies.close()
+    read_models.close()
     return found[::-1]
 
 
@@ -196,7 +203,7 @@ def test_the_command_line_forks_up_to_a_moment(tmp_path: Path) -> None:
         assert shell.type("fork", "--until", until, "--out", str(tmp_path / "no.db")).code == 2
     assert shell.type("fork", "--out", "").code == 2
     assert shell.type("serve", "--sandbox", str(tmp_path / "nowhere.db")).code == 2
-    assert shell.type("serve", "--sandbox", str(shell.data / BOOK_FILE)).code == 2
+    assert shell.type("serve", "--sandbox", str(shell.data / EVENT_STORE_FILE)).code == 2
 
 
 def test_cut_at_the_end_a_job_goes_on_as_its_last_run_ended(tmp_path: Path) -> None:
@@ -222,15 +229,15 @@ def test_a_cut_leaves_together_what_one_command_appended(tmp_path: Path) -> None
 
     shell.ok("fork", "--until", str(failed["position"]), "--out", str(tmp_path / "fork.db"))
 
-    with reading(tmp_path / "fork.db") as book:
-        assert book.tail_position() == tripped["position"]
+    with reading(tmp_path / "fork.db") as event_store:
+        assert event_store.tail_position() == tripped["position"]
 
 
 def test_a_run_that_was_open_at_the_cut_is_known(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     job_id = UUID(tripped_job(shell.data))
-    with reading(shell.data / BOOK_FILE) as book:
-        started = next(row for row in book.rows(after=0) if row.topic == "job.run_started")
+    with reading(shell.data / EVENT_STORE_FILE) as event_store:
+        started = next(row for row in event_store.rows(after=0) if row.topic == "job.run_started")
     shell.ok("fork", "--until", str(started.position), "--out", str(tmp_path / "fork.db"))
 
     with closing(sqlite3.connect(tmp_path / "fork.db")) as recorded:
@@ -250,8 +257,8 @@ def test_a_fork_says_of_which_ledger_it_is_and_up_to_where(tmp_path: Path) -> No
 
     with closing(sqlite3.connect(tmp_path / "fork.db")) as forked:
         [said] = forked.execute("SELECT value FROM meta WHERE key = 'forked_from'").fetchone()
-    with reading(shell.data / BOOK_FILE) as book:
-        whose = str(book.ledger_id)
+    with reading(shell.data / EVENT_STORE_FILE) as event_store:
+        whose = str(event_store.ledger_id)
     assert orjson.loads(said) == {"ledger_id": whose, "position": 5, "redacted": True}
 
 
@@ -289,7 +296,7 @@ def test_a_job_that_was_left_to_workers_needs_none_in_a_sandbox(tmp_path: Path) 
 
     shell.ok("fork", "--out", str(tmp_path / "fork.db"))
 
-    with reading(tmp_path / "fork.db") as book:
-        states = b"".join(row.state for row in book.rows(after=0))
+    with reading(tmp_path / "fork.db") as event_store:
+        states = b"".join(row.state for row in event_store.rows(after=0))
     assert b'"worker"' not in states
     assert b'"recorded"' in states

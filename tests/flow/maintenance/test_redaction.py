@@ -16,7 +16,7 @@ from ledger.domain.job.outcomes import Success
 from ledger.domain.streams.notices import Told
 from ledger.maintenance.backup import reading
 from ledger.maintenance.fork import fork
-from ledger.store.sqlite.folder import BOOK_FILE
+from ledger.store.sqlite.folder import EVENT_STORE_FILE
 from tests.support.builders import HOUR, ManualClock, a_spec, open_ledger
 
 YES = Success("yes", 3, sha256(b"yes").hexdigest(), 5)
@@ -36,11 +36,11 @@ DUMP = {
 def redacted(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
     """What the states of the events are in a redacted fork of all there is."""
     out = folder / "fork.db"
-    with reading(folder / "data" / BOOK_FILE) as book:
+    with reading(folder / "data" / EVENT_STORE_FILE) as event_store:
         end = ledger.writer.position
-        fork(book, out, until=end, is_redacted=True, progress=lambda *_: None)
-    with reading(out) as book:
-        return [orjson.loads(row.state) | {"topic": row.topic} for row in book.rows(after=0)]
+        fork(event_store, out, until=end, is_redacted=True, progress=lambda *_: None)
+    with reading(out) as event_store:
+        return [orjson.loads(row.state) | {"topic": row.topic} for row in event_store.rows(after=0)]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_a_channel_complained_of_is_left_out(tmp_path: Path) -> None:
         "trip", None, "ops", None, 1, 1, is_sent=False, outcome="no such user: confidential"
     )
     with open_ledger(tmp_path) as ledger:
-        ledger.ask(keep_notice(told, ledger.call()))
+        ledger.execute(keep_notice(told, ledger.context()))
 
         [state] = redacted(ledger, tmp_path)
 
@@ -89,11 +89,11 @@ def test_neither_why_a_run_was_blocked_nor_the_hash_of_an_output_stays(
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec()).job_id
         clock.advance(HOUR)
-        claim = run_commands.claim(job_id, ledger.call(), node="node-1", is_late=False)
-        claimed = ledger.ask(claim)
+        claim = run_commands.claim(job_id, ledger.context(), node="node-1", is_late=False)
+        claimed = ledger.execute(claim)
         assert claimed is not None
-        end = run_commands.report(job_id, claimed.run.run_id, report, ledger.call())
-        ledger.ask(end)
+        end = run_commands.report(job_id, claimed.run.run_id, report, ledger.context())
+        ledger.execute(end)
 
         last = redacted(ledger, tmp_path)[-1]
 

@@ -37,7 +37,7 @@ def opened_parts(box: Sandbox, *, dispatches: bool) -> bool:
     with closing(
         open_server_parts(box.settings, dispatches=dispatches, clock=box.clock, sandbox=box.fork)
     ) as parts:
-        assert parts.courier is None
+        assert parts.notifier is None
         assert parts.tracing is None
         return parts.dispatcher is not None
 
@@ -59,7 +59,7 @@ def test_the_time_of_a_sandbox_stands_until_it_is_started(forked: Path) -> None:
         began = box.clock.now()
         with closing(open_server_parts(box.settings, clock=box.clock, sandbox=box.fork)) as parts:
             admins_token = 1
-            assert parts.copies.position == parts.ledger.writer.position - admins_token
+            assert parts.read_models.position == parts.ledger.writer.position - admins_token
             assert box.clock.now() == began
             box.clock.start()
             assert box.clock.now() > began

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger import Ledger
-from ledger.maintenance.verify import PAGE, verify_book
+from ledger.maintenance.verify import PAGE, verify_event_store
 from tests.simulation.world import World
 from tests.support.builders import a_spec, open_ledger
 
@@ -30,7 +30,7 @@ def edit(folder: Path, *statements: str) -> None:
 def folder(tmp_path: Path) -> Path:
     """A folder with a ledger of more than two thousand events."""
     with open_ledger(tmp_path) as ledger:
-        call = ledger.call("filling")
+        call = ledger.context("filling")
         asked = [ledger.schedule_command(a_spec(name=f"job {n}"), call) for n in range(LENGTH // 2)]
         ledger.submit(asked).result()
     return tmp_path
@@ -40,7 +40,9 @@ def test_a_long_book_is_verified_to_its_end_and_says_how_far_it_is(folder: Path)
     told: list[tuple[int, int]] = []
 
     with Ledger.open_read_only(folder / "data") as ledger:
-        verdict = verify_book(ledger.book, lambda done, total: told.append((done, total)))
+        verdict = verify_event_store(
+            ledger.event_store, lambda done, total: told.append((done, total))
+        )
 
     assert (verdict.is_sound, verdict.verified) == (True, LENGTH)
     assert told == [(PAGE, LENGTH), (2 * PAGE, LENGTH), (LENGTH, LENGTH)]
@@ -54,7 +56,7 @@ def test_the_first_bad_place_is_named_on_any_page(folder: Path, position: int) -
     )
 
     with Ledger.open_read_only(folder / "data") as ledger:
-        verdict = verify_book(ledger.book)
+        verdict = verify_event_store(ledger.event_store)
 
     assert verdict.finding is not None
     assert (verdict.verified, verdict.finding.position) == (position - 1, position)
@@ -68,7 +70,7 @@ def test_a_row_that_cannot_even_be_read_is_named_at_its_own_place(
     edit(folder, f"UPDATE events SET topic = CAST(x'ff' AS TEXT) WHERE position = {position}")
 
     with Ledger.open_read_only(folder / "data") as ledger:
-        verdict = verify_book(ledger.book)
+        verdict = verify_event_store(ledger.event_store)
 
     assert verdict.finding is not None
     assert (verdict.verified, verdict.finding.position) == (position - 1, position)
@@ -80,14 +82,14 @@ def test_a_bystander_verifies_what_was_kept_when_he_came(tmp_path: Path) -> None
         world.step()
 
     with Ledger.open_read_only(tmp_path / "data") as bystander:
-        before = verify_book(bystander.book)
+        before = verify_event_store(bystander.event_store)
         for _ in range(50):
             world.step()
-        after = verify_book(bystander.book)
+        after = verify_event_store(bystander.event_store)
 
     assert before.is_sound
     assert after.is_sound
-    assert after.verified == world.ledger.book.tail_position() > before.verified
+    assert after.verified == world.ledger.event_store.tail_position() > before.verified
     world.close()
 
 
@@ -95,7 +97,7 @@ def test_a_damaged_ledger_still_verifies_what_comes_before_the_damage(folder: Pa
     edit(folder, "DELETE FROM events WHERE position = 1234")
 
     with Ledger.open_read_only(folder / "data") as ledger:
-        verdict = verify_book(ledger.book)
+        verdict = verify_event_store(ledger.event_store)
 
     assert verdict.finding is not None
     assert verdict.finding.position == 1234

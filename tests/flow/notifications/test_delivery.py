@@ -16,8 +16,8 @@ import pytest
 from ledger import Ledger
 from ledger.application.commands import runs as run_commands
 from ledger.dispatch.executors.secrets import Secrets
-from ledger.dispatch.notifications.channels import Address, ChannelSettings, SlackSettings
-from ledger.dispatch.notifications.notifier import READER, Courier
+from ledger.dispatch.notifications.channels import ChannelAddress, ChannelSettings, SlackSettings
+from ledger.dispatch.notifications.notifier import READER, Notifier
 from ledger.dispatch.notifications.sender import Sender
 from ledger.domain.job import outcomes
 from ledger.errors import StorageFull
@@ -28,7 +28,7 @@ from tests.support.slack import Slack, a_slack
 
 TOKEN = "-".join(("xoxb", "1234567890", "1234567890", "abcDEFghiJKLmnoPQRstuVWX"))
 SEEDS = itertools.count(1)
-OWNER = Address("slack", "owner")
+OWNER = ChannelAddress("slack", "owner")
 DONE = outcomes.Success("all is well", 11, "0" * 64, 5)
 FAILURE = outcomes.Failure("Error: 429 quota", "rate_limited", None, None, 5)
 
@@ -44,7 +44,7 @@ class Post:
             urls={"ops": slack.json_url},
             slack=SlackSettings("secret://slack", "U0OWNER", slack.api_url),
             notices=OWNER,
-            fallback=Address("ops"),
+            fallback=ChannelAddress("ops"),
         )
         self.open()
 
@@ -52,8 +52,8 @@ class Post:
         self.settings = replace(self.settings, **changes)
         self.ledger: Ledger = open_ledger(self.folder, self.clock, seed=next(SEEDS))
         sender = Sender(self.settings, Secrets(None, {"SLACK": TOKEN}))
-        self.courier = Courier(self.ledger, sender)
-        self.courier.run_once()
+        self.notifier = Notifier(self.ledger, sender)
+        self.notifier.run_once()
 
     def reopen(self, **changes: Any) -> None:
         self.ledger.close()
@@ -63,22 +63,22 @@ class Post:
         return self.ledger.schedule(a_spec(name=name, **fields)).job_id
 
     def run(self, job_id: UUID, outcome: run_commands.Report = DONE) -> None:
-        head = self.ledger.heads.jobs[job_id]
+        head = self.ledger.job_cache.jobs[job_id]
         due = head.probe_at or head.next_run_at
         assert due is not None
         self.clock.at = max(self.clock.at, due)
-        call = self.ledger.call()
-        claimed = self.ledger.ask(run_commands.claim(job_id, call, node="n", is_late=False))
+        call = self.ledger.context()
+        claimed = self.ledger.execute(run_commands.claim(job_id, call, node="n", is_late=False))
         assert claimed is not None
         run_id = claimed.run.run_id
-        self.ledger.ask(run_commands.report(job_id, run_id, outcome, self.ledger.call()))
+        self.ledger.execute(run_commands.report(job_id, run_id, outcome, self.ledger.context()))
 
     def deliver(self) -> None:
-        while self.courier.run_once():
+        while self.notifier.run_once():
             pass
 
     def events(self, *topics: str) -> list[dict[str, Any]]:
-        return list(self.ledger.reading.export(AuditQuery(topics=topics)))
+        return list(self.ledger.queries.export(AuditQuery(topics=topics)))
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def post(tmp_path: Path) -> Iterator[Post]:
     with a_slack() as slack:
         post = Post(tmp_path, slack)
         yield post
-        laws.check_book(post.ledger)
+        laws.check_event_store(post.ledger)
         for history in laws.histories(post.ledger).values():
             laws.check_history(history)
         post.ledger.close()
@@ -362,10 +362,10 @@ def test_what_was_sent_while_nothing_could_be_recorded_is_recorded_later_and_sen
     job_id = post.schedule(delivery=TO_OWNER)
     post.run(job_id)
     with monkeypatch.context() as disk:
-        disk.setattr(post.ledger.book, "append", full)
+        disk.setattr(post.ledger.event_store, "append", full)
         for _ in range(3):
             with pytest.raises(StorageFull):
-                post.courier.run_once()
+                post.notifier.run_once()
 
     post.deliver()
 
@@ -383,14 +383,14 @@ def test_a_first_courier_does_not_tell_of_what_is_long_past(post: Post, tmp_path
         old = Post.__new__(Post)
         old.ledger, old.clock = ledger, post.clock
         old.run(ledger.schedule(a_spec(delivery=TO_OWNER)).job_id)
-        courier = Courier(ledger, Sender(post.settings, Secrets(None, {"SLACK": TOKEN})))
+        notifier = Notifier(ledger, Sender(post.settings, Secrets(None, {"SLACK": TOKEN})))
 
-        assert courier.run_once() == 0
-        assert ledger.book.mark(READER) == ledger.writer.position
+        assert notifier.run_once() == 0
+        assert ledger.event_store.checkpoint(READER) == ledger.writer.position
 
 
 def test_the_thread_tells_what_is_committed_while_it_runs(post: Post) -> None:
-    post.courier.start()
+    post.notifier.start()
     job_id = post.schedule(delivery=TO_OWNER)
     post.run(job_id)
     post.clock.advance(timedelta(hours=1))
@@ -399,10 +399,10 @@ def test_the_thread_tells_what_is_committed_while_it_runs(post: Post) -> None:
 
     while post.ledger.job(job_id)["last_delivery"] is None:
         heard.wait()
-    post.courier.close()
+    post.notifier.close()
 
     assert post.ledger.job(job_id)["last_delivery"]["status"] == "delivered"
-    assert post.ledger.book.mark(READER) is not None
+    assert post.ledger.event_store.checkpoint(READER) is not None
 
 
 class Heard:

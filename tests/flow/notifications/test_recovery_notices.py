@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ledger.dispatch.executors.secrets import Secrets
-from ledger.dispatch.notifications.channels import Address, ChannelSettings
-from ledger.dispatch.notifications.notifier import Courier
+from ledger.dispatch.notifications.channels import ChannelAddress, ChannelSettings
+from ledger.dispatch.notifications.notifier import Notifier
 from ledger.dispatch.notifications.sender import Sender
 from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.selection import Selector
@@ -27,19 +27,19 @@ class Told:
 
     def __init__(self, world: World, slack: Slack, **settings: Any) -> None:
         urls = {"ops": slack.json_url, "gone": "json://127.0.0.1:1/"}
-        self.settings = ChannelSettings(urls=urls, **{"notices": Address("ops"), **settings})
+        self.settings = ChannelSettings(urls=urls, **{"notices": ChannelAddress("ops"), **settings})
         self.world, self.slack = world, slack
         self.begin()
 
     def begin(self) -> None:
         """Who tells now; whoever did before is gone."""
-        self.courier = Courier(self.world.ledger, Sender(self.settings, Secrets(None, {})))
+        self.notifier = Notifier(self.world.ledger, Sender(self.settings, Secrets(None, {})))
         self.said()
 
     def said(self) -> list[str]:
         """What is said of recoveries from here on."""
         before = len(self.slack.said)
-        while self.courier.run_once():
+        while self.notifier.run_once():
             pass
         bodies = [said["body"] for said in self.slack.said[before:]]
         told = [f"{body['title']}\n{body['message']}" for body in bodies]
@@ -107,7 +107,7 @@ def test_it_is_told_once_and_the_notice_names_the_events_that_prove_it(
 
     assert len(told.said()) == 2
     assert told.said() == []
-    told.courier.close()
+    told.notifier.close()
     told.begin()
 
     assert told.said() == []
@@ -122,7 +122,7 @@ def test_it_is_told_once_and_the_notice_names_the_events_that_prove_it(
 
 def test_where_the_channel_is_down_the_fallback_is_told_of_it(world: World, slack: Slack) -> None:
     ids = world.trip(2)
-    told = Told(world, slack, notices=Address("gone"), fallback=Address("ops"))
+    told = Told(world, slack, notices=ChannelAddress("gone"), fallback=ChannelAddress("ops"))
     world.fails = lambda _: True
     world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
     world.live_until_ended("R-1", HOUR)

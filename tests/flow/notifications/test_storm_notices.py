@@ -14,16 +14,16 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger.application.commands import runs as run_commands
 from ledger.dispatch.executors.secrets import Secrets
-from ledger.dispatch.notifications.channels import Address, ChannelSettings
-from ledger.dispatch.notifications.notifier import Courier
+from ledger.dispatch.notifications.channels import ChannelAddress, ChannelSettings
+from ledger.dispatch.notifications.notifier import Notifier
 from ledger.dispatch.notifications.sender import Sender
-from ledger.dispatch.notifications.storm_source import NoStorms, SeenStorm
+from ledger.dispatch.notifications.storm_source import NoStormSource, StormNotice
 from ledger.domain.job import outcomes
 from ledger.domain.recovery.selection import StormMembers
 from ledger.errors import Behind
 from ledger.store.audit_query import AuditQuery
-from projections.queries.storm_notifications import RECENT, StormNews
-from projections.read_models import Copies
+from projections.queries.storm_notifications import RECENT, StormNotifications
+from projections.read_models import ReadModels
 from tests.support.builders import DAY, ManualClock, a_spec, open_ledger
 from tests.support.slack import Slack, a_slack
 
@@ -38,22 +38,23 @@ class Watched:
     def __init__(self, folder: Path, slack: Slack) -> None:
         self.folder, self.slack = folder, slack
         self.settings = ChannelSettings(
-            urls={"ops": slack.json_url, "gone": "json://127.0.0.1:1/"}, notices=Address("ops")
+            urls={"ops": slack.json_url, "gone": "json://127.0.0.1:1/"},
+            notices=ChannelAddress("ops"),
         )
         self.clock = ManualClock()
         self.open()
 
     def open(self) -> None:
         self.ledger = open_ledger(self.folder, self.clock, seed=next(SEEDS))
-        self.copies = Copies.open(self.ledger, self.folder / "copies.db")
-        self.copies.patience_seconds = 0.0
+        self.read_models = ReadModels.open(self.ledger, self.folder / "copies.db")
+        self.read_models.patience_seconds = 0.0
         sender = Sender(self.settings, Secrets(None, {}))
-        self.courier = Courier(self.ledger, sender, StormNews(self.copies))
+        self.notifier = Notifier(self.ledger, sender, StormNotifications(self.read_models))
         self.look()
 
     def close(self) -> None:
-        self.courier.close()
-        self.copies.close()
+        self.notifier.close()
+        self.read_models.close()
         self.ledger.close()
 
     def reopen(self) -> None:
@@ -64,27 +65,27 @@ class Watched:
         return self.ledger.schedule(a_spec(name=name, policy=policy)).job_id
 
     def run(self, job_id: UUID, outcome: run_commands.Report = QUOTA) -> None:
-        due = self.ledger.heads.jobs[job_id].next_run_at
+        due = self.ledger.job_cache.jobs[job_id].next_run_at
         assert due is not None
         self.clock.at = max(self.clock.at, due)
-        call = self.ledger.call()
-        claimed = self.ledger.ask(run_commands.claim(job_id, call, node="n", is_late=False))
+        call = self.ledger.context()
+        claimed = self.ledger.execute(run_commands.claim(job_id, call, node="n", is_late=False))
         assert claimed is not None
         run_id = claimed.run.run_id
-        self.ledger.ask(run_commands.report(job_id, run_id, outcome, self.ledger.call()))
+        self.ledger.execute(run_commands.report(job_id, run_id, outcome, self.ledger.context()))
 
     def look(self, after: timedelta = timedelta(seconds=6)) -> list[str]:
         """What is said once the copies have come along and so much time has passed."""
         before = len(self.slack.said)
         self.clock.advance(after)
-        self.copies.catch_up()
-        while self.courier.run_once():
+        self.read_models.catch_up()
+        while self.notifier.run_once():
             pass
         return [str(said["body"]["title"]) for said in self.slack.said[before:]]
 
     def notices(self) -> list[dict[str, Any]]:
         query = AuditQuery(topics=("notice.sent", "notice.failed"), limit=1000)
-        return self.ledger.reading.audit(query).events
+        return self.ledger.queries.audit(query).events
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_the_end_counts_who_is_failed_of_the_storm_and_not_of_something_else(
 
     assert "is over: 3 of 5 jobs are failed of it" in told[-1]
     assert "Bring them back" in body_of_the_end(watched)
-    plan = watched.ledger.recoveries.dry_run(watched.copies.storm_members("S-10"))
+    plan = watched.ledger.recoveries.dry_run(watched.read_models.storm_members("S-10"))
     assert plan["job_count"] == 3
 
 
@@ -194,7 +195,7 @@ def test_the_end_names_how_many_would_come_back(watched: Watched) -> None:
 
 
 def test_an_end_of_which_the_copies_say_too_little_is_told_later(watched: Watched) -> None:
-    class Hesitant(StormNews):
+    class Hesitant(StormNotifications):
         has_members = False
 
         def members(self, storm_id: str) -> StormMembers:
@@ -202,9 +203,9 @@ def test_an_end_of_which_the_copies_say_too_little_is_told_later(watched: Watche
                 raise Behind(wanted=2, reached=1)
             return super().members(storm_id)
 
-    news = Hesitant(watched.copies)
-    watched.courier.close()
-    watched.courier = Courier(watched.ledger, Sender(watched.settings, Secrets(None, {})), news)
+    news = Hesitant(watched.read_models)
+    watched.notifier.close()
+    watched.notifier = Notifier(watched.ledger, Sender(watched.settings, Secrets(None, {})), news)
     a_storm(watched, trip_after=1)
     watched.look()
 
@@ -253,7 +254,9 @@ def test_a_first_courier_tells_of_no_older_storm(tmp_path: Path) -> None:
             a_storm(old)
         watched = Watched.__new__(Watched)
         watched.folder, watched.slack, watched.clock = folder, slack, clock
-        watched.settings = ChannelSettings(urls={"ops": slack.json_url}, notices=Address("ops"))
+        watched.settings = ChannelSettings(
+            urls={"ops": slack.json_url}, notices=ChannelAddress("ops")
+        )
         watched.open()
 
         assert watched.look(2 * HOUR) == []
@@ -263,9 +266,11 @@ def test_a_first_courier_tells_of_no_older_storm(tmp_path: Path) -> None:
 def test_where_the_channel_is_down_the_fallback_is_told(tmp_path: Path) -> None:
     with a_slack() as slack:
         watched = Watched(tmp_path / "data", slack)
-        watched.courier.close()
+        watched.notifier.close()
         watched.settings = ChannelSettings(
-            urls=watched.settings.urls, notices=Address("gone"), fallback=Address("ops")
+            urls=watched.settings.urls,
+            notices=ChannelAddress("gone"),
+            fallback=ChannelAddress("ops"),
         )
         watched.reopen()
         a_storm(watched)
@@ -279,19 +284,19 @@ def test_where_the_channel_is_down_the_fallback_is_told(tmp_path: Path) -> None:
 def test_a_trip_is_told_though_the_copies_do_not_come_along(watched: Watched) -> None:
     ids = a_storm(watched, trip_after=2)
     watched.look()
-    watched.copies.close()
+    watched.read_models.close()
     for job_id in ids:
         watched.run(job_id)
 
-    while watched.courier.run_once():
+    while watched.notifier.run_once():
         pass
 
-    watched.copies = Copies.open(watched.ledger, watched.folder / "copies.db")
+    watched.read_models = ReadModels.open(watched.ledger, watched.folder / "copies.db")
     assert len(watched.notices()) == 5
 
 
 def test_a_storm_is_told_though_the_copy_of_the_jobs_has_stopped(watched: Watched) -> None:
-    runner = watched.copies._runner
+    runner = watched.read_models._runner
     assert runner is not None
     place = next(place for place in runner.places if place.model.NAME == "jobs")
     place.broken_at, place.problem = watched.ledger.writer.position + 1, "a mistake"
@@ -304,15 +309,15 @@ def test_a_storm_is_told_though_the_copy_of_the_jobs_has_stopped(watched: Watche
 
 
 def test_a_mistake_about_storms_does_not_silence_everything_else(watched: Watched) -> None:
-    class Mistaken(NoStorms):
-        def recent(self, *, after: int, now: datetime) -> Sequence[SeenStorm]:
+    class Mistaken(NoStormSource):
+        def recent(self, *, after: int, now: datetime) -> Sequence[StormNotice]:
             raise ZeroDivisionError(f"{after} {now}")
 
-    watched.courier.close()
-    watched.courier = Courier(
+    watched.notifier.close()
+    watched.notifier = Notifier(
         watched.ledger, Sender(watched.settings, Secrets(None, {})), Mistaken()
     )
-    watched.courier.start()
+    watched.notifier.start()
 
     watched.run(watched.schedule("lonely", trip_after=1))
     wait_for("a notice", lambda: len(watched.slack.said) == 1, seconds=20)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from ledger import Answer
+from ledger import CommandResult
 from ledger.errors import JobNotFound
 from projections.history.blame import Blame
 from projections.history.history import History
@@ -58,7 +58,7 @@ def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: i
 def test_what_came_with_a_job_is_blamed_on_its_import(tmp_path: Path, past: dict[str, Any]) -> None:
     with open_ledger(tmp_path) as ledger:
         [answer] = ledger.take_over("crontab", [{"spec": a_spec(), "origin_id": "7", **past}])
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, CommandResult)
         events = ledger.history(answer.job_id)
 
         told = Blame(ledger, History(ledger)).answer(answer.job_id)
@@ -66,10 +66,10 @@ def test_what_came_with_a_job_is_blamed_on_its_import(tmp_path: Path, past: dict
     found = {item["field"]: item["position"] for item in told["fields"]}
     wanted = blame_oracle.expected(events)
     assert {name: found[name] for name in wanted} == wanted
-    by = {item["field"]: item["topic"] for item in told["fields"]}
+    metadata = {item["field"]: item["topic"] for item in told["fields"]}
     has_changed = past["status"] != "active"
-    assert (by["status"] == "job.imported") is has_changed
-    assert (by["last_run"] == "job.imported") is ("last_run_at" in past)
+    assert (metadata["status"] == "job.imported") is has_changed
+    assert (metadata["last_run"] == "job.imported") is ("last_run_at" in past)
 
 
 def test_what_never_was_a_job_is_refused(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def recorded(scene: Scene, job_id: UUID) -> list[tuple[str, str, int]]:
 
 
 def still_open(scene: Scene, job_id: UUID) -> list[tuple[str, int]]:
-    job = scene.ledger.heads.jobs[job_id]
+    job = scene.ledger.job_cache.jobs[job_id]
     found, _ = open_gaps.find([job], GapFilter(), now=scene.clock.now())
     return [(gap["cause"], gap["count"]) for gap in found]
 
@@ -118,8 +118,8 @@ def test_slots_that_no_worker_took_are_told_so_open_recorded_and_by_why(scene: S
 
 def claim(scene: Scene, job_id: UUID) -> None:
     """A worker comes, late."""
-    call = scene.ledger.call()
-    scene.ledger.ask(run_commands.hand_out(job_id, "gpu", Claim("w-1", is_late=True), call))
+    call = scene.ledger.context()
+    scene.ledger.execute(run_commands.hand_out(job_id, "gpu", Claim("w-1", is_late=True), call))
 
 
 def test_slots_of_a_run_whose_node_died_are_downtime_and_no_overlap(scene: Scene) -> None:

@@ -18,15 +18,15 @@ from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.domain.job.view import view
 from ledger.errors import Behind, JobNotFound, LedgerError
-from ledger.store.records import Fact, Recorded
+from ledger.store.records import RecordedEvent, StoredEvent
 from projections.engine.runner import Runner
-from projections.engine.threads import ThreadFollower
+from projections.engine.threads import RunnerThread
 from projections.models import runs
 from projections.models.jobs import model as jobs
 from projections.models.jobs.queries import JobFilter
-from projections.read_models import MODELS, Copies
+from projections.read_models import MODELS, ReadModels
 from projections.stores.model import Model, Statement
-from projections.stores.sqlite import SQLiteCopies
+from projections.stores.sqlite import SQLiteReadModelStore
 from tests.faults.test_store_faults import FailingConnection
 from tests.simulation import laws
 from tests.simulation.world import World
@@ -42,31 +42,31 @@ def grown(folder: Path, seed: int = 5) -> World:
     world = World(folder, seed, fault_rate=0.0)
     for _ in range(STEPS):
         world.step()
-    world.copies.catch_up()
+    world.read_models.catch_up()
     return world
 
 
 class SmallPages:
     """A book that gives out fewer events at a time than it is asked for."""
 
-    def __init__(self, book: Any, size: int) -> None:
-        self._book = book
+    def __init__(self, event_store: Any, size: int) -> None:
+        self._event_store = event_store
         self._size = size
 
-    def read(self, *, after: int, limit: int) -> list[Recorded]:
-        page: list[Recorded] = self._book.read(after=after, limit=min(limit, self._size))
+    def read(self, *, after: int, limit: int) -> list[StoredEvent]:
+        page: list[StoredEvent] = self._event_store.read(after=after, limit=min(limit, self._size))
         return page
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._book, name)
+        return getattr(self._event_store, name)
 
 
 def digests(
     ledger: Ledger, path: Path, *, size: int, models: Iterable[Model] = MODELS
 ) -> list[str]:
     """The digest of each model, filled from nothing in pages of a size."""
-    store = SQLiteCopies(path)
-    runner = Runner(SmallPages(ledger.book, size), ledger.mapper, store, tuple(models))
+    store = SQLiteReadModelStore(path)
+    runner = Runner(SmallPages(ledger.event_store, size), ledger.mapper, store, tuple(models))
     while runner.run_once():
         pass
     found = [store.digest(place.model, place.generation) for place in runner.places]
@@ -87,7 +87,7 @@ class Fragile:
         self.throws_at: int | None = None
         self.fails_at: int | None = None
 
-    def project(self, fact: Fact, /) -> Iterable[Statement]:
+    def project(self, fact: RecordedEvent, /) -> Iterable[Statement]:
         if fact.position == self.throws_at:
             raise ZeroDivisionError("a mistake in the model")
         topic = None if fact.position == self.fails_at else f"{self.VERSION} {fact.topic}"
@@ -102,8 +102,8 @@ def with_jobs(folder: Path, count: int) -> Ledger:
     return ledger
 
 
-def rows(copies: Copies) -> list[tuple[int, str]]:
-    with copies._store.reading() as questions:
+def rows(read_models: ReadModels) -> list[tuple[int, str]]:
+    with read_models._store.reading() as questions:
         found = questions.rows("SELECT * FROM fragile ORDER BY position")
     return [(row["position"], row["topic"]) for row in found]
 
@@ -116,7 +116,7 @@ def test_what_has_grown_equals_what_is_rebuilt(tmp_path: Path, seed: int) -> Non
     world = grown(tmp_path, seed)
 
     for model in MODELS:
-        before, after = world.copies.rebuild(model.NAME, lambda *_: None)
+        before, after = world.read_models.rebuild(model.NAME, lambda *_: None)
         assert before == after, model.NAME
 
     world.close()
@@ -124,7 +124,7 @@ def test_what_has_grown_equals_what_is_rebuilt(tmp_path: Path, seed: int) -> Non
 
 def test_a_rebuild_is_the_same_whatever_the_page_and_a_year_later(tmp_path: Path) -> None:
     world = grown(tmp_path)
-    store = world.copies._store
+    store = world.read_models._store
     kept = [store.digest(model, 1) for model in MODELS]
     world.clock.advance(YEAR)
 
@@ -148,21 +148,21 @@ def test_different_books_have_different_digests(tmp_path: Path) -> None:
 def test_every_copy_equals_the_fold_at_every_position(tmp_path: Path) -> None:
     """P1, page by page of one event."""
     world = grown(tmp_path)
-    store = SQLiteCopies(tmp_path / "slow.db")
-    runner = Runner(SmallPages(world.ledger.book, 1), world.ledger.mapper, store, MODELS)
-    copies = Copies(world.ledger, store, runner, None)
+    store = SQLiteReadModelStore(tmp_path / "slow.db")
+    runner = Runner(SmallPages(world.ledger.event_store, 1), world.ledger.mapper, store, MODELS)
+    read_models = ReadModels(world.ledger, store, runner, None)
     seen: dict[str, int] = {}
 
-    for item in world.ledger.book.read(after=0, limit=10_000):
+    for item in world.ledger.event_store.read(after=0, limit=10_000):
         runner.run_once()
         if item.topic.startswith("job."):
             job = world.ledger.fold(UUID(str(item.originator_id)), upto=item.originator_version)
             seen[item.topic] = seen.get(item.topic, 0) + 1
             if laws.is_listed(job):
-                assert copies.job(job.id) == view(job), item.id
+                assert read_models.job(job.id) == view(job), item.id
             else:
                 with raises(JobNotFound):
-                    copies.job(job.id)
+                    read_models.job(job.id)
 
     assert len(seen) > 10
     store.close()
@@ -171,14 +171,14 @@ def test_every_copy_equals_the_fold_at_every_position(tmp_path: Path) -> None:
 
 def test_a_rebuild_tells_how_far_it_is(tmp_path: Path) -> None:
     ledger = with_jobs(tmp_path, 1200)
-    copies = Copies.open(ledger, tmp_path / "copies.db")
-    copies.catch_up()
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db")
+    read_models.catch_up()
     told: list[tuple[int, int]] = []
 
-    copies.rebuild("jobs", lambda done, total: told.append((done, total)))
+    read_models.rebuild("jobs", lambda done, total: told.append((done, total)))
 
     assert told == [(2000, 2400), (2400, 2400)]
-    copies.close()
+    read_models.close()
     ledger.close()
 
 
@@ -191,79 +191,79 @@ def test_a_model_that_throws_stops_alone_and_names_its_position(
 ) -> None:
     ledger, fragile = with_jobs(tmp_path, 10), Fragile()
     fragile.throws_at = position
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
 
-    copies.catch_up()
+    read_models.catch_up()
 
-    health = {item["name"]: item for item in copies.health()}
+    health = {item["name"]: item for item in read_models.health()}
     assert (health["jobs"]["state"], health["jobs"]["position"]) == ("live", 20)
     assert (health["fragile"]["state"], health["fragile"]["broken_at"]) == ("stopped", position)
     assert "a mistake in the model" in health["fragile"]["problem"]
-    assert [row[0] for row in rows(copies)] == list(range(1, position))
-    copies.close()
+    assert [row[0] for row in rows(read_models)] == list(range(1, position))
+    read_models.close()
     ledger.close()
 
 
 def test_a_stopped_model_does_not_hold_up_the_others_nor_the_book(tmp_path: Path) -> None:
     ledger, fragile = with_jobs(tmp_path, 1), Fragile()
     fragile.throws_at = 1
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
-    copies.catch_up()
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    read_models.catch_up()
 
     job_id = ledger.schedule(a_spec(name="later")).job_id
-    copies.catch_up()
+    read_models.catch_up()
 
-    assert copies.job(job_id)["name"] == "later"
-    copies.wait_for(4, 0, needs=["jobs"])
-    assert copies.position == 0
-    copies.close()
+    assert read_models.job(job_id)["name"] == "later"
+    read_models.wait_for(4, 0, needs=["jobs"])
+    assert read_models.position == 0
+    read_models.close()
     ledger.close()
 
 
 def test_a_stopped_model_is_not_waited_for_and_is_named(tmp_path: Path) -> None:
     ledger, fragile = with_jobs(tmp_path, 2), Fragile()
     fragile.throws_at = 3
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
-    copies.catch_up()
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    read_models.catch_up()
 
     with raises(Behind, match="fragile stopped at position 3") as behind:
-        copies.wait_for(4)  # with a patience of seconds, which nothing here would end
+        read_models.wait_for(4)  # with a patience of seconds, which nothing here would end
 
     assert behind.value.facts == {"wanted": 4, "reached": 2, "copy": "fragile", "broken_at": 3}
-    copies.wait_for(4, needs=["jobs"])
-    copies.wait_for(2, needs=["fragile"])
-    copies.close()
+    read_models.wait_for(4, needs=["jobs"])
+    read_models.wait_for(2, needs=["fragile"])
+    read_models.close()
     ledger.close()
 
 
 def test_who_waits_for_a_model_that_stops_is_told_at_once(tmp_path: Path) -> None:
     with open_ledger(tmp_path, ManualClock(NOON)) as ledger:
-        copies = Copies.open(ledger, tmp_path / "copies.db")
-        copies.start()
-        copies.wait_for(ledger.schedule(a_spec()).position, 60)
+        read_models = ReadModels.open(ledger, tmp_path / "copies.db")
+        read_models.start()
+        read_models.wait_for(ledger.schedule(a_spec()).position, 60)
         break_event(tmp_path / "data" / "ledger.db", 3, is_early=True)
 
         position = ledger.schedule(a_spec(name="another")).position
 
         with raises(Behind, match="stopped at position 3"):
-            copies.wait_for(position, 60)
-        copies.close()
+            read_models.wait_for(position, 60)
+        read_models.close()
 
 
 def test_a_stopped_model_goes_on_when_it_is_mended(tmp_path: Path) -> None:
     ledger, fragile = with_jobs(tmp_path, 10), Fragile()
     fragile.throws_at = 7
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
-    copies.catch_up()
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    read_models.catch_up()
     fragile.throws_at = None
-    assert copies._runner is not None
+    assert read_models._runner is not None
 
-    copies._runner.retry_broken()
-    copies.catch_up()
+    read_models._runner.retry_broken()
+    read_models.catch_up()
 
-    assert {item["state"] for item in copies.health()} == {"live"}
-    assert [row[0] for row in rows(copies)] == list(range(1, 21))
-    copies.close()
+    assert {item["state"] for item in read_models.health()} == {"live"}
+    assert [row[0] for row in rows(read_models)] == list(range(1, 21))
+    read_models.close()
     ledger.close()
 
 
@@ -274,50 +274,50 @@ def test_a_stopped_model_is_tried_again_however_busy_the_book_is(
     monkeypatch.setattr("projections.engine.threads.RETRY_SECONDS", 0.4)
     ledger, fragile = with_jobs(tmp_path, 2), Fragile()
     fragile.throws_at = 3
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[fragile])
-    copies.start()
-    follower = copies._follower
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[fragile])
+    read_models.start()
+    follower = read_models._follower
     assert follower is not None
-    wait_for("The mistake", lambda: copies.health()[0]["broken_at"] == 3, seconds=60)
+    wait_for("The mistake", lambda: read_models.health()[0]["broken_at"] == 3, seconds=60)
 
     fragile.throws_at = None
 
     def is_mended_beside_news() -> bool:
         follower.wake(4)
-        return copies.position == 4
+        return read_models.position == 4
 
     wait_for("The mended model", is_mended_beside_news, seconds=20)
-    copies.close()
+    read_models.close()
     ledger.close()
 
 
 def test_a_stopped_model_goes_on_after_a_restart_of_the_mended_program(tmp_path: Path) -> None:
     ledger, fragile = with_jobs(tmp_path, 10), Fragile()
     fragile.throws_at = 7
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[fragile])
-    copies.catch_up()
-    copies.close()
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[fragile])
+    read_models.catch_up()
+    read_models.close()
 
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[Fragile()])
-    copies.catch_up()
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[Fragile()])
+    read_models.catch_up()
 
-    assert [row[0] for row in rows(copies)] == list(range(1, 21))
-    copies.close()
+    assert [row[0] for row in rows(read_models)] == list(range(1, 21))
+    read_models.close()
     ledger.close()
 
 
 def test_a_model_whose_statement_fails_names_the_event_that_failed(tmp_path: Path) -> None:
     ledger, fragile = with_jobs(tmp_path, 10), Fragile()
     fragile.fails_at = 7
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
 
-    copies.catch_up()
+    read_models.catch_up()
 
-    health = {item["name"]: item for item in copies.health()}
+    health = {item["name"]: item for item in read_models.health()}
     assert health["jobs"]["state"] == "live"
     assert (health["fragile"]["state"], health["fragile"]["broken_at"]) == ("stopped", 7)
-    assert [row[0] for row in rows(copies)] == [1, 2, 3, 4, 5, 6]
-    copies.close()
+    assert [row[0] for row in rows(read_models)] == [1, 2, 3, 4, 5, 6]
+    read_models.close()
     ledger.close()
 
 
@@ -329,8 +329,8 @@ def test_a_copies_file_in_trouble_loses_no_event_once_it_is_well(
     ledger = with_jobs(tmp_path, 10)
     wanted = digests(ledger, tmp_path / "wanted.db", size=2000)
     for number in range(1, 60):
-        store = SQLiteCopies(tmp_path / f"{number}.db")
-        runner = Runner(SmallPages(ledger.book, 8), ledger.mapper, store, MODELS)
+        store = SQLiteReadModelStore(tmp_path / f"{number}.db")
+        runner = Runner(SmallPages(ledger.event_store, 8), ledger.mapper, store, MODELS)
         connection = FailingConnection(store._writer)
         store._writer = connection  # type: ignore[assignment]
         connection.arm(number, after=after, goes_on=False)
@@ -356,64 +356,64 @@ def run_to_the_end(runner: Runner) -> None:
 
 def test_another_version_is_built_anew_beside_the_old(tmp_path: Path) -> None:
     ledger = with_jobs(tmp_path, 3)
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[Fragile(1)])
-    copies.catch_up()
-    copies.close()
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[Fragile(1)])
+    read_models.catch_up()
+    read_models.close()
 
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[Fragile(2)])
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[Fragile(2)])
 
-    assert [row[1].split()[0] for row in rows(copies)] == ["2"] * 6
-    assert copies.health()[0]["position"] == 6
-    with copies._store.reading() as questions:
+    assert [row[1].split()[0] for row in rows(read_models)] == ["2"] * 6
+    assert read_models.health()[0]["position"] == 6
+    with read_models._store.reading() as questions:
         found = questions.rows("SELECT name FROM sqlite_master WHERE name LIKE 'fragile%'")
     assert sorted(row["name"] for row in found) == ["fragile", "fragile_2"]
-    copies.close()
+    read_models.close()
     ledger.close()
 
 
 def test_the_same_version_is_taken_as_it_is(tmp_path: Path) -> None:
     ledger = with_jobs(tmp_path, 3)
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[Fragile(1)])
-    copies.catch_up()
-    copies.close()
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[Fragile(1)])
+    read_models.catch_up()
+    read_models.close()
     unused = Fragile(1)
     unused.throws_at = 1
 
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[unused])
-    copies.catch_up()
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[unused])
+    read_models.catch_up()
 
-    assert copies.health()[0]["state"] == "live"
-    assert len(rows(copies)) == 6
-    copies.close()
+    assert read_models.health()[0]["state"] == "live"
+    assert len(rows(read_models)) == 6
+    read_models.close()
     ledger.close()
 
 
 def test_deleting_the_file_loses_nothing(tmp_path: Path) -> None:
     world = grown(tmp_path)
-    before = world.copies.jobs(JobFilter(limit=1000))
-    position = world.copies.position
-    world.copies.close()
+    before = world.read_models.jobs(JobFilter(limit=1000))
+    position = world.read_models.position
+    world.read_models.close()
     for path in (tmp_path / "data").glob("projections.db*"):
         path.unlink()
 
-    world.copies = Copies.open(world.ledger, tmp_path / "data" / "projections.db")
-    world.copies.catch_up()
+    world.read_models = ReadModels.open(world.ledger, tmp_path / "data" / "projections.db")
+    world.read_models.catch_up()
 
-    assert world.copies.jobs(JobFilter(limit=1000)) == before
-    assert world.copies.position == position
+    assert world.read_models.jobs(JobFilter(limit=1000)) == before
+    assert world.read_models.position == position
     world.close()
 
 
 def test_a_corrupt_event_stops_the_copies_at_its_position(tmp_path: Path) -> None:
     ledger = with_jobs(tmp_path, 4)
     break_event(tmp_path / "data" / "ledger.db", 5)
-    copies = Copies.open(ledger, tmp_path / "copies.db", models=[jobs, runs])
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, runs])
 
-    copies.catch_up()
+    read_models.catch_up()
 
-    assert [item["broken_at"] for item in copies.health()] == [5, 5]
-    assert [item["position"] for item in copies.health()] == [4, 4]
-    copies.close()
+    assert [item["broken_at"] for item in read_models.health()] == [5, 5]
+    assert [item["position"] for item in read_models.health()] == [4, 4]
+    read_models.close()
     ledger.close()
 
 
@@ -434,25 +434,25 @@ def break_event(path: Path, position: int, *, is_early: bool = False) -> None:
 
 def test_a_follower_reaches_what_was_answered(tmp_path: Path) -> None:
     with open_ledger(tmp_path, ManualClock(NOON)) as ledger:
-        copies = Copies.open(ledger, tmp_path / "copies.db")
-        copies.start()
+        read_models = ReadModels.open(ledger, tmp_path / "copies.db")
+        read_models.start()
 
         answer = ledger.schedule(a_spec())
-        copies.wait_for(answer.position, 60)
+        read_models.wait_for(answer.position, 60)
 
-        assert copies.job(answer.job_id) == answer.job
-        copies.close()
+        assert read_models.job(answer.job_id) == answer.job
+        read_models.close()
 
 
 def test_who_does_not_wait_is_told_how_far_the_copies_are(tmp_path: Path) -> None:
     ledger = with_jobs(tmp_path, 2)
-    copies = Copies.open(ledger, tmp_path / "copies.db")
+    read_models = ReadModels.open(ledger, tmp_path / "copies.db")
 
     with raises(Behind) as behind:
-        copies.wait_for(4, 0)
+        read_models.wait_for(4, 0)
 
     assert behind.value.facts == {"wanted": 4, "reached": 0}
-    copies.close()
+    read_models.close()
     ledger.close()
 
 
@@ -479,21 +479,21 @@ def test_a_follower_outlives_whatever_goes_wrong_and_says_what_did(
 ) -> None:
     monkeypatch.setattr("projections.engine.threads.TROUBLE_SECONDS", 0.01)
     ledger = with_jobs(tmp_path, 2)
-    store = SQLiteCopies(tmp_path / "copies.db")
-    runner = Unsound(Runner(ledger.book, ledger.mapper, store, MODELS))
-    follower = ThreadFollower(runner)  # type: ignore[arg-type]
-    copies = Copies(ledger, store, None, follower)
-    copies.start()
+    store = SQLiteReadModelStore(tmp_path / "copies.db")
+    runner = Unsound(Runner(ledger.event_store, ledger.mapper, store, MODELS))
+    follower = RunnerThread(runner)  # type: ignore[arg-type]
+    read_models = ReadModels(ledger, store, None, follower)
+    read_models.start()
     runner.has_failed.wait()
     wait_for("The problem", lambda: follower.problem is not None, seconds=60)
-    health = copies.health()
+    health = read_models.health()
 
     runner.is_mended = True
-    copies.wait_for(4, 60)
+    read_models.wait_for(4, 60)
 
     assert {item["state"] for item in health} == {"stopped"}
     assert "nobody thought of it" in health[0]["problem"]
     wait_for("Health", lambda: follower.problem is None, seconds=60)
-    assert {item["state"] for item in copies.health()} == {"live"}
-    copies.close()
+    assert {item["state"] for item in read_models.health()} == {"live"}
+    read_models.close()
     ledger.close()

@@ -43,7 +43,7 @@ def test_a_replay_from_anywhere_ends_where_the_jobs_stood(tmp_path: Path, seed: 
     for _ in range(STEPS):
         world.step()
     history = History(world.ledger)
-    events = list(world.ledger.reading.export(AuditQuery()))
+    events = list(world.ledger.queries.export(AuditQuery()))
 
     for _ in range(6):
         first, last = sorted(random.sample(range(1, len(events)), 2))

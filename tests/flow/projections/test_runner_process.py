@@ -15,9 +15,9 @@ from pytest import raises
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.errors import Behind
-from projections.engine.threads import ProcessFollower
+from projections.engine.threads import RunnerProcess
 from projections.models.jobs.queries import JobFilter
-from projections.read_models import Copies
+from projections.read_models import ReadModels
 from tests.flow.projections.test_read_models import break_event
 from tests.support.builders import a_spec, open_ledger
 
@@ -25,46 +25,48 @@ PATIENCE_SECONDS = 60.0
 
 
 @contextmanager
-def kept_apart(folder: Path) -> Iterator[tuple[Ledger, Copies]]:
+def in_process(folder: Path) -> Iterator[tuple[Ledger, ReadModels]]:
     """A ledger whose copies another process keeps."""
     with open_ledger(folder) as ledger:
-        copies = Copies.open_kept_apart(ledger, folder / "data", folder / "data" / "copies.db")
-        copies.patience_seconds = PATIENCE_SECONDS
-        copies.start()
+        read_models = ReadModels.open_in_process(
+            ledger, folder / "data", folder / "data" / "copies.db"
+        )
+        read_models.patience_seconds = PATIENCE_SECONDS
+        read_models.start()
         try:
-            yield ledger, copies
+            yield ledger, read_models
         finally:
-            copies.close()
+            read_models.close()
 
 
 def test_a_keeper_shows_what_was_just_answered(tmp_path: Path) -> None:
-    with kept_apart(tmp_path) as (ledger, copies):
+    with in_process(tmp_path) as (ledger, read_models):
         answer = ledger.schedule(a_spec())
 
-        copies.wait_for(answer.position)
+        read_models.wait_for(answer.position)
 
-        assert copies.job(answer.job_id) == answer.job
-        assert {item["state"] for item in copies.health()} == {"live"}
+        assert read_models.job(answer.job_id) == answer.job
+        assert {item["state"] for item in read_models.health()} == {"live"}
 
 
 @pytest.mark.slow
 def test_a_keeper_that_is_killed_comes_back_and_goes_on(tmp_path: Path) -> None:
-    with kept_apart(tmp_path) as (ledger, copies):
+    with in_process(tmp_path) as (ledger, read_models):
         first = ledger.schedule(a_spec())
-        copies.wait_for(first.position)
-        os.kill(keeper_of(copies), signal.SIGKILL)
+        read_models.wait_for(first.position)
+        os.kill(keeper_of(read_models), signal.SIGKILL)
 
         second = ledger.schedule(a_spec(name="another"))
 
-        copies.wait_for(second.position)
-        assert len(copies.jobs(JobFilter())[0]) == 2
+        read_models.wait_for(second.position)
+        assert len(read_models.jobs(JobFilter())[0]) == 2
 
 
 def test_a_keeper_that_cannot_be_started_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projections.engine.threads.RETRY_SECONDS", 0.01)
-    follower = ProcessFollower("projections.engine.process", {"data": str(tmp_path)})
+    follower = RunnerProcess("projections.engine.process", {"data": str(tmp_path)})
     follower._command = [str(tmp_path / "nothing")]
     follower._thread.start()
     wait_for("The problem", lambda: follower.problem is not None, seconds=60)
@@ -79,28 +81,28 @@ def test_a_keeper_that_cannot_be_started_is_tried_again(
 
 
 def test_a_keeper_tells_where_a_model_stopped(tmp_path: Path) -> None:
-    with kept_apart(tmp_path) as (ledger, copies):
-        copies.wait_for(ledger.schedule(a_spec()).position)
+    with in_process(tmp_path) as (ledger, read_models):
+        read_models.wait_for(ledger.schedule(a_spec()).position)
         break_event(tmp_path / "data" / "ledger.db", 3, is_early=True)
 
         position = ledger.schedule(a_spec(name="another")).position
 
         with raises(Behind, match="stopped at position 3"):
-            copies.wait_for(position)
+            read_models.wait_for(position)
 
 
 def test_without_a_keeper_the_copies_count_as_stopped(tmp_path: Path) -> None:
-    with kept_apart(tmp_path) as (_, copies):
-        os.kill(keeper_of(copies), signal.SIGKILL)
+    with in_process(tmp_path) as (_, read_models):
+        os.kill(keeper_of(read_models), signal.SIGKILL)
 
-        wait_for("The end", lambda: copies.health()[0]["state"] == "stopped", seconds=60)
+        wait_for("The end", lambda: read_models.health()[0]["state"] == "stopped", seconds=60)
 
-        assert "ended with code -9" in copies.health()[0]["problem"]
+        assert "ended with code -9" in read_models.health()[0]["problem"]
 
 
-def keeper_of(copies: Copies) -> int:
+def keeper_of(read_models: ReadModels) -> int:
     """The process id of the keeper."""
-    follower = copies._follower
-    assert isinstance(follower, ProcessFollower)
-    assert follower.keeper_pid is not None
-    return follower.keeper_pid
+    follower = read_models._follower
+    assert isinstance(follower, RunnerProcess)
+    assert follower.process_pid is not None
+    return follower.process_pid

@@ -16,7 +16,7 @@ from pytest import raises
 
 from ledger.errors import NotFound
 from ledger.store.event_queries import from_microseconds
-from ledger.store.records import Fact
+from ledger.store.records import RecordedEvent
 from projections.models.jobs import model as jobs
 from projections.models.storms import (
     members as storm_recovery,
@@ -48,7 +48,7 @@ class Memory:
         for model in (jobs, storms):
             self._connection.executescript(model.SCHEMA.replace("{g}", ""))
 
-    def take(self, facts: Sequence[Fact]) -> Memory:
+    def take(self, facts: Sequence[RecordedEvent]) -> Memory:
         for fact in facts:
             for sql, values in storms.project(fact):
                 self._connection.execute(sql.replace("{g}", ""), values)
@@ -68,7 +68,7 @@ class Story:
 
     def __init__(self) -> None:
         self.at = START
-        self.facts: list[Fact] = []
+        self.facts: list[RecordedEvent] = []
         self._versions: Counter[int] = Counter()
 
     def happens(
@@ -78,7 +78,9 @@ class Story:
         data = {"signature": signature, "failure_class": signature.split()[0]}
         self._versions[job] += 1
         place = len(self.facts) + 1
-        self.facts.append(Fact(place, topic, an_id(job), self._versions[job], self.at, data))
+        self.facts.append(
+            RecordedEvent(place, topic, an_id(job), self._versions[job], self.at, data)
+        )
         return self
 
     def fails(self, *some: int, after: int = 0, signature: str = SIGNATURES[0]) -> Story:
@@ -130,7 +132,7 @@ def test_storms_are_what_a_slow_look_at_the_events_finds(seed: int) -> None:
     ]
 
 
-def as_told(storm: storm_oracle.Storm, facts: Sequence[Fact], now: int) -> dict[str, Any]:
+def as_told(storm: storm_oracle.Storm, facts: Sequence[RecordedEvent], now: int) -> dict[str, Any]:
     ended_at = storm_oracle.over_at(storm, facts, now)
     return {
         "id": storm.id,
@@ -392,7 +394,7 @@ def test_a_storm_costs_no_more_for_being_long() -> None:
     assert costs[1] < 2 * costs[0]
 
 
-def steps_of(memory: Memory, fact: Fact) -> int:
+def steps_of(memory: Memory, fact: RecordedEvent) -> int:
     """How many steps of SQLite's machine an event costs."""
     count = 0
 

@@ -15,23 +15,23 @@ from pytest import raises
 
 from ledger import Ledger
 from ledger.errors import Behind
-from ledger.store.records import Fact
-from projections.filters.as_of import Moment
+from ledger.store.records import RecordedEvent
+from projections.filters.as_of import AsOf
 from projections.models import runs
 from projections.models.gaps import model as gaps
 from projections.models.gaps import queries as gap_questions
 from projections.models.gaps.queries import GapFilter
 from projections.models.jobs import model as jobs
 from projections.models.jobs import queries as job_questions
-from projections.models.jobs.checkpoints import FramedJobs
+from projections.models.jobs.checkpoints import JobCheckpoints
 from projections.models.jobs.queries import JobFilter
 from projections.models.resumes import model as resumes
 from projections.models.resumes import queries as resume_questions
 from projections.models.resumes.queries import ResumeFilter
 from projections.models.storms import model as storms
 from projections.models.storms import queries as storm_questions
-from projections.read_models import COPIES_FILE, Copies
-from projections.stores.sqlite import SQLiteQuestions
+from projections.read_models import READ_MODELS_FILE, ReadModels
+from projections.stores.sqlite import SQLiteRowReader
 from projections.time_travel import read_models as past
 from projections.time_travel.read_models import Part
 from tests.storm.making import Making, Size
@@ -69,22 +69,22 @@ def ledger(
 
 
 @pytest.fixture
-def copies(ledger: Ledger, tmp_path: Path) -> Iterator[Copies]:
-    models = (FramedJobs(EVERY), *KEPT[1:])
-    opened = Copies.open(ledger, tmp_path / "copies.db", models=models)
+def read_models(ledger: Ledger, tmp_path: Path) -> Iterator[ReadModels]:
+    models = (JobCheckpoints(EVERY), *KEPT[1:])
+    opened = ReadModels.open(ledger, tmp_path / "copies.db", models=models)
     opened.catch_up()
     yield opened
     opened.close()
 
 
-def all_facts(ledger: Ledger) -> Iterator[Fact]:
+def all_facts(ledger: Ledger) -> Iterator[RecordedEvent]:
     after = 0
-    while page := ledger.book.read(after=after, limit=2000):
-        yield from ledger.mapper.to_facts(page)
+    while page := ledger.event_store.read(after=after, limit=2000):
+        yield from ledger.mapper.to_recorded_events(page)
         after = page[-1].id
 
 
-def told(questions: Any, moment: Moment) -> list[Any]:
+def told(questions: Any, moment: AsOf) -> list[Any]:
     """Everything that can be asked of the fleet."""
     page, _ = storm_questions.find(questions, now=moment.at, limit=1000)
     return [
@@ -100,8 +100,10 @@ def told(questions: Any, moment: Moment) -> list[Any]:
     ]
 
 
-def test_the_past_is_what_the_events_up_to_there_make(ledger: Ledger, copies: Copies) -> None:
-    end = ledger.book.tail_position()
+def test_the_past_is_what_the_events_up_to_there_make(
+    ledger: Ledger, read_models: ReadModels
+) -> None:
+    end = ledger.event_store.tail_position()
     random = Random(SEED)
     chosen = {random.randrange(1, end) for _ in range(25)}
     trips = [fact.position for fact in all_facts(ledger) if fact.topic == "job.circuit_tripped"]
@@ -117,10 +119,10 @@ def test_the_past_is_what_the_events_up_to_there_make(ledger: Ledger, copies: Co
             for sql, values in model.project(fact):
                 memory.execute(sql.replace("{g}", ""), values)
         if fact.position in chosen:
-            moment = Moment(fact.position, ledger.reading.recorded_at(fact.position))
-            with copies.reading(moment, *PARTS) as questions:
+            moment = AsOf(fact.position, ledger.queries.recorded_at(fact.position))
+            with read_models.reading(moment, *PARTS) as questions:
                 found = told(questions, moment)
-            expected = told(SQLiteQuestions(memory), moment)
+            expected = told(SQLiteRowReader(memory), moment)
             assert found == expected, f"seed {SEED}, position {fact.position}"
             storm_counts.add(len(expected[len(FILTERS) + 2]))
 
@@ -129,18 +131,22 @@ def test_the_past_is_what_the_events_up_to_there_make(ledger: Ledger, copies: Co
     assert len(storm_counts) > 1, "the storms were the same all the time"
 
 
-def test_frames_are_rebuilt_as_they_were_grown(copies: Copies) -> None:
+def test_frames_are_rebuilt_as_they_were_grown(read_models: ReadModels) -> None:
     for name in ("jobs", "storms"):
-        grown, rebuilt = copies.rebuild(name, lambda *_: None)
+        grown, rebuilt = read_models.rebuild(name, lambda *_: None)
         assert grown == rebuilt
 
-    with copies.reading() as questions:
+    with read_models.reading() as questions:
         for table in ("past_jobs", "past_definitions", "past_storm_members"):
             assert questions.row(f"SELECT * FROM {table}") is not None, table
 
 
-def test_a_past_that_the_copies_are_too_far_from_is_behind(ledger: Ledger, copies: Copies) -> None:
-    pasts = past.Pasts(ledger, copies._store, FramedJobs(EVERY), lambda _: EVERY)
+def test_a_past_that_the_copies_are_too_far_from_is_behind(
+    ledger: Ledger, read_models: ReadModels
+) -> None:
+    pasts = past.HistoricalModels(
+        ledger, read_models._store, JobCheckpoints(EVERY), lambda _: EVERY
+    )
     with pasts.at(3 * EVERY, "jobs"):
         pass
 
@@ -175,11 +181,11 @@ def test_the_command_line_tells_the_past(tmp_path: Path) -> None:
 def test_what_asks_the_book_alone_is_answered_without_copies(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.schedule("report")
-    (shell.data / COPIES_FILE).unlink()
+    (shell.data / READ_MODELS_FILE).unlink()
 
     assert "report" in shell.ok("audit", "--topic", "job.scheduled").out
     assert "report" in shell.ok("list").out
-    (shell.data / COPIES_FILE).unlink()
+    (shell.data / READ_MODELS_FILE).unlink()
     assert "report" in shell.ok("list").out
 
 

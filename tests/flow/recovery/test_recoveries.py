@@ -17,12 +17,12 @@ from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.application.ledger import Limits
 from ledger.dispatch.recovery_driver import PATIENCE_SECONDS, RecoveryDriver
-from ledger.domain.recovery.plan import NobodyToRevive, Terms
+from ledger.domain.recovery.plan import NothingToResume, Terms
 from ledger.domain.recovery.recovery import RecoveryNotFound
 from ledger.domain.recovery.selection import Selector
 from ledger.errors import InvalidField
-from ledger.maintenance.verify import verify_book
-from ledger.store.leader_lock import OnlyNode
+from ledger.maintenance.verify import verify_event_store
+from ledger.store.leader_lock import AlwaysLeader
 from tests.contract.shelves import PostgresShelf
 from tests.support.builders import HOUR, MINUTE, ManualClock, a_spec
 from tests.support.recovering import HOURLY, World, a_world
@@ -75,7 +75,7 @@ def test_jobs_come_back_one_by_one_and_do_not_share_their_minute(world: World) -
     }
     assert by_minute == {"14:00": 6, "14:01": 6}
     assert statuses(world, ids) == ["active"] * 12
-    assert verify_book(world.ledger.book).is_sound
+    assert verify_event_store(world.ledger.event_store).is_sound
 
 
 def test_sixty_jobs_of_one_cron_minute_are_spread_as_the_dry_run_said(tmp_path: Path) -> None:
@@ -433,7 +433,7 @@ def test_a_job_waits_in_one_recovery_at_a_time(world: World) -> None:
     assert second["id"] == "R-2"
     assert [one["job_id"] for one in second["jobs"]] == [str(ids[3])]
     assert [one["code"] for one in second["refused"]] == ["job_in_recovery"] * 2
-    with raises(NobodyToRevive):
+    with raises(NothingToResume):
         world.ledger.recoveries.plan(LIMITED)
     world.ledger.recoveries.abort("R-1")
     assert world.ledger.recoveries.dry_run(LIMITED)["job_count"] == 2
@@ -441,13 +441,13 @@ def test_a_job_waits_in_one_recovery_at_a_time(world: World) -> None:
 
 def test_two_plans_of_one_batch_get_two_numbers_and_no_job_twice(small: World) -> None:
     small.trip(3)
-    recoveries, call = small.ledger.recoveries, small.ledger.call
+    recoveries, call = small.ledger.recoveries, small.ledger.context
     plans = [recoveries.plan_command(LIMITED, Terms(), call()) for _ in range(2)]
 
     [first, second] = small.ledger.submit(plans).result()
 
     assert first.changed
-    assert isinstance(second, NobodyToRevive)
+    assert isinstance(second, NothingToResume)
     assert [one["id"] for one in recoveries.page()[0]] == ["R-1"]
 
 
@@ -508,7 +508,7 @@ def tried(folder: Path, deaths: int | None, has_probe: bool) -> tuple[Any, ...]:
             for _ in range(deaths or 0) if grew and is_quiet else ():
                 world.die()
         told = world.told("R-1")
-        assert verify_book(world.ledger.book).is_sound
+        assert verify_event_store(world.ledger.event_store).is_sound
         order = [ids.index(UUID(one["job_id"])) for one in steps(world)]
         outcomes = [one["outcome"] for one in told["jobs"]]
         return told["status"], order, outcomes, [told["resumed_count"], told["refused_count"]]
@@ -526,7 +526,7 @@ def test_a_step_that_was_kept_without_an_answer_is_not_taken_again(small: World)
     again = stale._step(course, small.clock.now())
     assert again is not None
 
-    assert small.ledger.ask(again) is False
+    assert small.ledger.execute(again) is False
     assert len(steps(small)) == 1
 
 
@@ -549,8 +549,8 @@ def test_of_two_drivers_each_step_is_taken_by_one(pair: tuple[World, World]) -> 
     ids = one.trip(30)
     one.ledger.recoveries.plan(LIMITED)
     for world in pair:
-        world.driver._office.close()
-        world.driver._office = OnlyNode()
+        world.driver._leader_lock.close()
+        world.driver._leader_lock = AlwaysLeader()
 
     for _ in range(40):
         with ThreadPoolExecutor(2) as pool:
@@ -562,7 +562,7 @@ def test_of_two_drivers_each_step_is_taken_by_one(pair: tuple[World, World]) -> 
     assert len(one.events("job.force_resumed")) == 30
     at = [event["timestamp"] for event in one.events("recovery.stepped")]
     assert len(set(at)) == 30
-    assert verify_book(other.ledger.book).is_sound
+    assert verify_event_store(other.ledger.event_store).is_sound
 
 
 def test_only_who_holds_the_office_drives_and_the_other_takes_over(
@@ -608,7 +608,7 @@ def test_of_two_plans_on_two_nodes_no_job_is_in_both(pair: tuple[World, World]) 
     def planned(world: World) -> object:
         try:
             return world.ledger.recoveries.plan(LIMITED)["id"]
-        except NobodyToRevive as refusal:
+        except NothingToResume as refusal:
             return refusal.code
 
     with ThreadPoolExecutor(2) as pool:
@@ -651,7 +651,7 @@ def test_what_was_answered_then_is_answered_again_as_of_then(world: World) -> No
     world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0], abort_on=None))
     then: dict[int, Any] = {}
     while not then or world.told("R-1")["ended_at"] is None:
-        position = world.ledger.book.tail_position()
+        position = world.ledger.event_store.tail_position()
         then[position] = (world.told("R-1"), world.ledger.recoveries.page())
         world.step()
 

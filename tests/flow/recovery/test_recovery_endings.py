@@ -12,7 +12,7 @@ import pytest
 from ledger import Ledger, Selector, Terms
 from ledger.clock import SystemClock
 from ledger.dispatch.recovery_driver import RecoveryDriver
-from projections import Answers
+from projections import Queries
 from tests.support.builders import HOUR, ManualClock
 from tests.support.recovering import World, a_world
 from tests.support.typed_commands import Shell, tripped_job
@@ -62,7 +62,7 @@ def test_a_resume_of_a_recovery_names_it_and_one_by_hand_names_none(world: World
     world.ledger.recoveries.plan(LIMITED)
     world.live_until_ended("R-1", 12 * HOUR)
 
-    with Answers.open(world.ledger) as answers:
+    with Queries.open(world.ledger) as answers:
         told = answers.resumes()["resumes"]
 
     assert {UUID(one["job_id"]): one["recovery_id"] for one in told} == {
@@ -80,11 +80,11 @@ def test_the_list_tells_who_came_back_and_who_is_left_under_their_heads(tmp_path
         driver.run_once()
         driver.close()
 
-    heads, row = (
+    job_cache, row = (
         re.split(r"\s{2,}", line.strip()) for line in shell.ok("recoveries").out.splitlines()[:2]
     )
 
-    told = dict(zip(heads, row, strict=True))
+    told = dict(zip(job_cache, row, strict=True))
     assert {name: told[name] for name in ("JOBS", "RESUMED", "LEFT", "AGAIN")} == {
         "JOBS": "4", "RESUMED": "1", "LEFT": "3", "AGAIN": "0"
     }  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from api.demo.processes import a_server
 from api.demo.waiting import wait_for
 from ledger import Ledger
-from ledger.maintenance.verify import verify_book
+from ledger.maintenance.verify import verify_event_store
 from ledger.store.audit_query import AuditQuery
 from tests.support.recovering import World
 from tests.support.typed_commands import Shell
@@ -41,8 +41,8 @@ def test_a_server_that_is_killed_takes_no_step_twice_and_leaves_nobody_out(tmp_p
 
     with Ledger.open(tmp_path / "data") as ledger:
         query = AuditQuery(topics=("recovery.stepped", "job.force_resumed"))
-        events = list(ledger.reading.export(query))
-        assert verify_book(ledger.book).is_sound
+        events = list(ledger.queries.export(query))
+        assert verify_event_store(ledger.event_store).is_sound
     for topic in ("recovery.stepped", "job.force_resumed"):
         assert sorted(one["job_id"] for one in events if one["topic"] == topic) == sorted(ids)
 

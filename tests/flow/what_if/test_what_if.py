@@ -16,9 +16,9 @@ from ledger.clock import parse_rfc3339
 from ledger.domain.job.breaker import COUNTABLE
 from ledger.errors import InvalidField, UnknownField
 from projections.models.storms import queries as storm_questions
-from projections.read_models import Copies
-from projections.what_if.policy_change import Wish
-from projections.what_if.question import Asked, WhatIf, what_if
+from projections.read_models import ReadModels
+from projections.what_if.policy_change import PolicyChange
+from projections.what_if.question import WhatIf, WhatIfQuery, what_if
 from tests.oracles.what_if import as_it_would_have_been, as_recorded
 from tests.storm.making import Making, Size
 from tests.support.builders import ManualClock, open_ledger
@@ -34,7 +34,7 @@ class Fleet:
     """A recorded fleet, and every job's raw events."""
 
     ledger: Ledger
-    copies: Copies
+    read_models: ReadModels
     planted: dict[str, Any]
     histories: dict[str, list[dict[str, Any]]]
 
@@ -44,16 +44,20 @@ class Fleet:
 
     @property
     def end_at(self) -> datetime:
-        [last] = self.ledger.mapper.to_facts(self.ledger.book.read(after=self.end - 1, limit=1))
+        [last] = self.ledger.mapper.to_recorded_events(
+            self.ledger.event_store.read(after=self.end - 1, limit=1)
+        )
         return parse_rfc3339(last.data["timestamp"])
 
     def storms(self) -> list[dict[str, Any]]:
-        with self.copies.reading() as questions:
+        with self.read_models.reading() as questions:
             return storm_questions.find(questions, now=self.end_at)[0]
 
     def ask(self, policy: dict[str, Any], **more: Any) -> WhatIf:
         return what_if(
-            self.ledger, self.copies, Asked(Wish(policy), **{"since": 0, "until": self.end, **more})
+            self.ledger,
+            self.read_models,
+            WhatIfQuery(PolicyChange(policy), **{"since": 0, "until": self.end, **more}),
         )
 
 
@@ -63,11 +67,11 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     planted = Making(folder, SEED, SMALL).make()
     clock = ManualClock(parse_rfc3339(planted["ended_at"]))
     with open_ledger(folder, clock) as ledger:
-        copies = Copies.open(ledger, folder / "copies.db")
-        copies.catch_up()
-        histories = {str(job_id): ledger.history(job_id) for job_id in ledger.heads.jobs}
-        yield Fleet(ledger, copies, planted, histories)
-        copies.close()
+        read_models = ReadModels.open(ledger, folder / "copies.db")
+        read_models.catch_up()
+        histories = {str(job_id): ledger.history(job_id) for job_id in ledger.job_cache.jobs}
+        yield Fleet(ledger, read_models, planted, histories)
+        read_models.close()
 
 
 @pytest.mark.slow
@@ -157,10 +161,10 @@ def test_a_stretch_counts_what_happened_in_it_only(fleet: Fleet) -> None:
 @pytest.mark.slow
 def test_only_the_jobs_that_are_meant_are_walked(fleet: Fleet) -> None:
     job_id = next(iter(fleet.histories))
-    tag = fleet.ledger.heads.jobs[UUID(job_id)].tags[0]
+    tag = fleet.ledger.job_cache.jobs[UUID(job_id)].tags[0]
 
     assert fleet.ask({"trip_after": 1}, job_ids=[job_id]).job_count == 1
-    tagged = sum(tag in job.tags for job in fleet.ledger.heads.jobs.values())
+    tagged = sum(tag in job.tags for job in fleet.ledger.job_cache.jobs.values())
     assert fleet.ask({"trip_after": 1}, tag=tag).job_count == tagged
     assert fleet.ask({"trip_after": 1}, tag="nobody has it").job_count == 0
 

@@ -11,7 +11,7 @@ import pytest
 from ledger import Ledger
 from ledger.application.commands import runs as run_commands
 from ledger.domain.job import outcomes
-from projections import Answers
+from projections import Queries
 from tests.support.builders import DAY, HOUR, SUCCESS, ManualClock, a_spec, open_ledger
 
 LIMITED = outcomes.Failure("429", "rate_limited", "api.example.com", None, 5)
@@ -22,7 +22,7 @@ class House:
 
     def __init__(self, ledger: Ledger, clock: ManualClock) -> None:
         self.ledger, self.clock = ledger, clock
-        self.answers = Answers.open(ledger)
+        self.answers = Queries.open(ledger)
 
     def schedule(self, name: str) -> UUID:
         return self.ledger.schedule(a_spec(name=name, policy={"trip_after": 10})).job_id
@@ -30,12 +30,12 @@ class House:
     def run(self, job_id: UUID, end: run_commands.Report) -> int:
         """One run, an hour later; its last position."""
         self.clock.advance(HOUR)
-        call = self.ledger.call()
+        call = self.ledger.context()
         claim = run_commands.claim(job_id, call, node="node-1", is_late=False)
-        claimed = self.ledger.ask(claim)
+        claimed = self.ledger.execute(claim)
         assert claimed is not None
-        report = run_commands.report(job_id, claimed.run.run_id, end, self.ledger.call())
-        self.ledger.ask(report)
+        report = run_commands.report(job_id, claimed.run.run_id, end, self.ledger.context())
+        self.ledger.execute(report)
         return self.ledger.writer.position
 
     def pause_and_resume(self, job_id: UUID) -> None:

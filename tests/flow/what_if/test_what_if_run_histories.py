@@ -15,9 +15,9 @@ from ledger import Ledger
 from ledger.application.commands import runs as run_commands
 from ledger.clock import parse_rfc3339
 from ledger.domain.job import outcomes
-from projections.read_models import Copies
-from projections.what_if.policy_change import Wish
-from projections.what_if.question import Asked, what_if
+from projections.read_models import ReadModels
+from projections.what_if.policy_change import PolicyChange
+from projections.what_if.question import WhatIfQuery, what_if
 from tests.oracles.what_if import as_it_would_have_been, as_recorded
 from tests.support.builders import SUCCESS, ManualClock, a_spec, open_ledger
 
@@ -35,11 +35,11 @@ POLICIES: tuple[dict[str, Any], ...] = (
     {"max_losses": 100},
 )
 WISHES = (
-    *(Wish(policy) for policy in POLICIES),
-    Wish(not_counts=("rate_limited",)),
-    Wish(not_counts=("server_error",)),
-    Wish({"trip_after": 1}, ("unauthorized",)),
-    Wish({"counts": ["unauthorized", "rate_limited"]}, ("rate_limited", "timeout")),
+    *(PolicyChange(policy) for policy in POLICIES),
+    PolicyChange(not_counts=("rate_limited",)),
+    PolicyChange(not_counts=("server_error",)),
+    PolicyChange({"trip_after": 1}, ("unauthorized",)),
+    PolicyChange({"counts": ["unauthorized", "rate_limited"]}, ("rate_limited", "timeout")),
 )
 COUNTED = (["rate_limited"], ["unauthorized"], ["rate_limited", "unauthorized"])
 
@@ -58,7 +58,7 @@ class Wild:
 
     def live(self) -> None:
         for _ in range(STEPS):
-            status = self.ledger.heads.jobs[self.job_id].status
+            status = self.ledger.job_cache.jobs[self.job_id].status
             acts = {"active": self.act, "paused": self.wake, "failed": self.force}
             acts[status]()
 
@@ -84,25 +84,27 @@ class Wild:
         self.ledger.resume(self.job_id, force=True)
 
     def run(self) -> None:
-        due = self.ledger.heads.jobs[self.job_id].next_run_at
+        due = self.ledger.job_cache.jobs[self.job_id].next_run_at
         assert due is not None
         self.clock.at = max(self.clock.at, due)
-        call = self.ledger.call()
-        claimed = self.ledger.ask(run_commands.claim(self.job_id, call, node="n", is_late=False))
+        call = self.ledger.context()
+        claimed = self.ledger.execute(
+            run_commands.claim(self.job_id, call, node="n", is_late=False)
+        )
         assert claimed is not None
         self.end(claimed.run.run_id)
 
     def end(self, run_id: str) -> None:
         self.clock.advance(timedelta(seconds=self.chance.randrange(1, 30)))
-        call = self.ledger.call()
+        call = self.ledger.context()
         dice = self.chance.random()
         if dice < 0.2:
             cause = self.chance.choice(["lease_expired", "owner_restarted"])
-            self.ledger.ask(run_commands.lose(self.job_id, run_id, cause, call))
+            self.ledger.execute(run_commands.lose(self.job_id, run_id, cause, call))
             return
         some: list[run_commands.Report] = [QUOTA, QUOTA, LOGIN, SUCCESS]
         outcome = self.chance.choice(some)
-        self.ledger.ask(run_commands.report(self.job_id, run_id, outcome, call))
+        self.ledger.execute(run_commands.report(self.job_id, run_id, outcome, call))
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -111,12 +113,12 @@ def test_every_policy_comes_to_what_the_raw_events_come_to(tmp_path: Path, seed:
     with open_ledger(tmp_path, clock) as ledger:
         wild = Wild(ledger, clock, chance)
         wild.live()
-        copies = Copies.open(ledger, tmp_path / "copies.db")
-        copies.catch_up()
+        read_models = ReadModels.open(ledger, tmp_path / "copies.db")
+        read_models.catch_up()
         history = ledger.history(wild.job_id)
         end = ledger.writer.position
         for wish in WISHES:
-            answer = what_if(ledger, copies, Asked(wish, 0, end))
+            answer = what_if(ledger, read_models, WhatIfQuery(wish, 0, end))
             recorded = as_recorded(history)
             at = parse_rfc3339(history[-1]["recorded_at"])
             other = as_it_would_have_been(
@@ -124,4 +126,4 @@ def test_every_policy_comes_to_what_the_raw_events_come_to(tmp_path: Path, seed:
             )
             assert answer.recorded == asdict(recorded), (seed, wish)
             assert answer.other == asdict(other), (seed, wish)
-        copies.close()
+        read_models.close()

@@ -47,7 +47,7 @@ def told(scene: Scene, job_id: UUID, code: str, at: datetime | None = None) -> l
 
 def test_a_deleted_job_names_who_deleted_it(scene: Scene) -> None:
     job_id = scene.schedule()
-    scene.ledger.delete(job_id, call=scene.ledger.call("no more", actor=OLGA))
+    scene.ledger.delete(job_id, call=scene.ledger.context("no more", actor=OLGA))
 
     assert told(scene, job_id, "deleted") == ["deleted"]
     assert "by olga (no more)" in scene.why(job_id)["text"]
@@ -75,8 +75,8 @@ def test_a_job_that_tripped_in_a_storm_names_the_storm(scene: Scene) -> None:
     ids = [scene.schedule(f"job {n}", policy=SOON, script=[(AT_ONCE, LIMITED)]) for n in range(3)]
     scene.until(NOON + 5 * MINUTE)
 
-    scene.copies.catch_up()
-    with scene.copies.reading() as questions:
+    scene.read_models.catch_up()
+    with scene.read_models.reading() as questions:
         [storm], _ = storm_questions.find(questions, now=scene.clock.now())
     for job_id in ids:
         assert f"storm {storm['id']}" in scene.why(job_id)["text"]
@@ -94,7 +94,7 @@ def test_a_tripped_job_names_its_probe(scene: Scene) -> None:
 def test_a_job_that_was_lost_too_often_names_the_losses(scene: Scene) -> None:
     job_id = scene.schedule(policy={"max_losses": 1, "lease_seconds": 1}, script=[(NEVER, DONE)])
     scene.until(NOON + 2 * MINUTE)
-    run = scene.ledger.heads.jobs[job_id].open_run
+    run = scene.ledger.job_cache.jobs[job_id].open_run
     assert run is not None
     scene.dispatcher._rounds.lose([scene.work.running[run.run_id]], "lease_expired")
 
@@ -105,7 +105,7 @@ def test_a_job_that_was_lost_too_often_names_the_losses(scene: Scene) -> None:
 def test_a_disabled_job_names_the_event_that_disabled_it(scene: Scene, is_born_so: bool) -> None:
     job_id = scene.schedule(enabled=not is_born_so)
     if not is_born_so:
-        scene.ledger.amend(job_id, {"enabled": False}, call=scene.ledger.call(actor=OLGA))
+        scene.ledger.amend(job_id, {"enabled": False}, call=scene.ledger.context(actor=OLGA))
         scene.ledger.amend(job_id, {"description": "x"})
 
     assert told(scene, job_id, "disabled") == ["scheduled" if is_born_so else "amended"]
@@ -114,7 +114,7 @@ def test_a_disabled_job_names_the_event_that_disabled_it(scene: Scene, is_born_s
 
 def test_a_paused_job_names_who_paused_it_why_and_until_when(scene: Scene) -> None:
     job_id = scene.schedule()
-    call = scene.ledger.call("too noisy", actor=OLGA)
+    call = scene.ledger.context("too noisy", actor=OLGA)
     scene.ledger.pause(job_id, until=NOON + HOUR, call=call)
 
     assert told(scene, job_id, "paused") == ["paused"]
@@ -180,7 +180,7 @@ def test_a_target_that_asked_to_wait_is_named_as_such(scene: Scene) -> None:
 
 def test_jitter_delays_a_claim(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, policy={"jitter_seconds": 1000})
-    jitter = scene.ledger.heads.jobs[job_id].rules.jitter(job_id)
+    jitter = scene.ledger.job_cache.jobs[job_id].parsed_policy.jitter(job_id)
     assert jitter > 2 * SECOND
     scene.until(NOON + HOUR + SECOND)
 
@@ -238,7 +238,7 @@ def test_what_is_due_is_claimed_in_a_moment(scene: Scene) -> None:
 
 def test_a_run_that_was_asked_for_is_due(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY)
-    scene.ledger.run(job_id, call=scene.ledger.call("to see", actor=OLGA))
+    scene.ledger.run(job_id, call=scene.ledger.context("to see", actor=OLGA))
 
     assert told(scene, job_id, "due") == ["run_requested"]
 

@@ -38,7 +38,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 def test_a_job_is_due_from_when_its_jitter_is_over(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, policy={"jitter_seconds": 1000})
-    claim_at = NOON + HOUR + scene.ledger.heads.jobs[job_id].rules.jitter(job_id)
+    claim_at = NOON + HOUR + scene.ledger.job_cache.jobs[job_id].parsed_policy.jitter(job_id)
     assert claim_at > NOON + HOUR + 30 * SECOND
     scene.until(claim_at - SECOND, MINUTE)
     scene.clock.advance(5 * SECOND)
@@ -57,7 +57,7 @@ def test_only_a_run_that_was_lost_with_its_node_says_that_the_node_was_down(
 ) -> None:
     job_id = scene.schedule(script=[(NEVER, DONE)])
     scene.until(NOON + 61 * SECOND)
-    run = scene.ledger.heads.jobs[job_id].open_run
+    run = scene.ledger.job_cache.jobs[job_id].open_run
     assert run is not None
     scene.clock.advance(MINUTE)
     scene.dispatcher._rounds.lose([scene.work.running[run.run_id]], cause)

@@ -8,7 +8,7 @@ import pytest
 from pytest import raises
 
 from api.settings import Settings, load_settings
-from ledger.dispatch.notifications.channels import Address, ChannelSettings, SlackSettings
+from ledger.dispatch.notifications.channels import ChannelAddress, ChannelSettings, SlackSettings
 from ledger.errors import StartRefused
 
 WHOLE = """
@@ -41,8 +41,8 @@ def test_everything_that_can_be_set_is_read(tmp_path: Path) -> None:
     assert settings.channels == ChannelSettings(
         urls={"ops": "json://ops.example/hook", "on-call": "secret://pager"},
         slack=SlackSettings("secret://slack", "U0123", "https://slack.com/api"),
-        notices=Address("slack", "owner"),
-        fallback=Address("ops"),
+        notices=ChannelAddress("slack", "owner"),
+        fallback=ChannelAddress("ops"),
     )
 
 

@@ -38,7 +38,7 @@ def test_an_empty_environment_gives_the_documented_defaults(
         concurrency=32,
         max_jobs=None,
         require_reason=False,
-        copies="thread",
+        projections="thread",
     )
 
 
@@ -211,7 +211,7 @@ BAD_VALUES = [
     ("MAX_JOBS", "many"),
     ("COMMANDS", "maybe"),
     ("REQUIRE_REASON", "2"),
-    ("COPIES", "threads"),
+    ("PROJECTIONS", "threads"),
     ("HOST", "http://127.0.0.1"),
     ("HOST", "127.0.0.1:8321"),
     ("HOST", "two words"),
@@ -272,7 +272,7 @@ def test_a_refusal_never_repeats_what_may_be_secret(short: str, value: str) -> N
         ("http_allow = 5", "http_allow in "),
         ("http_allow = [5]", "http_allow in "),
         ("token = 5", "token in "),
-        ("copies = ['thread']", "copies in "),
+        ("projections = ['thread']", "projections in "),
         ("[port]\nnumber = 1", "port in "),
         ("data = '/elsewhere'", "data cannot be set in a file that lies in the data folder"),
         ("port 9000", "is not TOML"),
@@ -322,7 +322,7 @@ def test_a_bad_flag_is_named_as_a_flag() -> None:
         ("COMMANDS", "1", True),
         ("COMMANDS", "false", False),
         ("REQUIRE_REASON", "yes", True),
-        ("COPIES", "process", "process"),
+        ("PROJECTIONS", "process", "process"),
         ("MAX_JOBS", "50", 50),
         ("DSN", "postgresql://me:pw@db/ledger?sslmode=require", None),
         ("DSN", "sqlite:////var/lib/ledger.db", None),

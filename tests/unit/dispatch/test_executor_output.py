@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.dispatch.executors.output import ERROR_BYTES, HEAD_BYTES, Output, Tail
+from ledger.dispatch.executors.output import ERROR_BYTES, HEAD_BYTES, Output, OutputTail
 
 
 @given(st.lists(st.binary(max_size=3000), max_size=8))
@@ -69,7 +69,7 @@ def test_invalid_bytes_do_not_grow_past_the_limit() -> None:
 
 
 def test_a_tail_keeps_the_last_bytes() -> None:
-    tail = Tail()
+    tail = OutputTail()
 
     for line in range(10_000):
         tail.take(b"line %d\n" % line)
@@ -82,7 +82,7 @@ def test_a_tail_keeps_the_last_bytes() -> None:
 def test_a_long_output_in_any_script_keeps_its_head_and_tail_while_secrets_are_sought(
     letter: str,
 ) -> None:
-    output, tail = Output(redact=str.upper), Tail(redact=str.upper)
+    output, tail = Output(redact=str.upper), OutputTail(redact=str.upper)
 
     output.take((letter * 50_000).encode())
     tail.take((letter * 50_000).encode())

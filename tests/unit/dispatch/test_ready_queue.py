@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from ledger.application.due import Wake
-from ledger.dispatch.queues.ready_queue import Due, Ready
+from ledger.application.due import DueItem
+from ledger.dispatch.queues.ready_queue import DueFire, ReadyQueue
 from tests.support.builders import MINUTE, NOON, an_id
 
 LATER = NOON + MINUTE
 
 
-def wake(number: int) -> Wake:
-    return Wake(NOON, "fire", an_id(number))
+def wake(number: int) -> DueItem:
+    return DueItem(NOON, "fire", an_id(number))
 
 
-def ready() -> Ready:
-    return Ready(lambda wake: wake.job_id.int % 2 == 0, lambda _: True)
+def ready() -> ReadyQueue:
+    return ReadyQueue(lambda wake: wake.job_id.int % 2 == 0, lambda _: True)
 
 
 def test_a_wake_that_is_seen_again_stands_there_once() -> None:
@@ -24,7 +24,7 @@ def test_a_wake_that_is_seen_again_stands_there_once() -> None:
         waiting.take_in([wake(1)], NOON)
 
     assert len(waiting) == 1
-    assert waiting.take(NOON, 100, 100) == [Due(NOON, wake(1))]
+    assert waiting.take(NOON, 100, 100) == [DueFire(NOON, wake(1))]
 
 
 def test_what_was_taken_may_come_again() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest import raises
 
-from ledger.dispatch.executors.output import ERROR_BYTES, HEAD_BYTES, Output, Tail
+from ledger.dispatch.executors.output import ERROR_BYTES, HEAD_BYTES, Output, OutputTail
 from ledger.dispatch.executors.secrets import MAX_REMEMBERED, NO_SECRETS, MissingSecret, Secrets
 from ledger.domain.job.executor_spec import parse_executor
 from ledger.errors import InvalidField
@@ -187,7 +187,7 @@ def test_many_secrets_in_a_row_leave_no_half_of_one_behind() -> None:
 
 @pytest.mark.parametrize("after", [0, 100, ERROR_BYTES - 5, ERROR_BYTES, 20_000])
 def test_a_secret_that_the_beginning_of_the_tail_cuts_is_not_kept_by_half(after: int) -> None:
-    tail = Tail(Secrets(None, {"KEY": KEY}).redact)
+    tail = OutputTail(Secrets(None, {"KEY": KEY}).redact)
 
     tail.take(b"." * 40_000 + KEY.encode())
     tail.take(b"." * after)

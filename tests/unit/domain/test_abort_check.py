@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger.domain.recovery.abort_check import Brake, brake_of, earliest_trip
+from ledger.domain.recovery.abort_check import AbortCheck, abort_check_of, earliest_trip
 from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.stagger import Returning, turn_of
 from tests.support.builders import HOURLY, MINUTE, NOON, a_job, an_id
@@ -31,9 +31,9 @@ def a_turn(schedule: dict[str, Any], **policy: Any) -> Any:
 
 
 def test_with_the_default_policy_the_default_limit_of_trips_comes_too_late() -> None:
-    brake = brake_of(returning(38, HOURLY), Terms(), NOON)
+    brake = abort_check_of(returning(38, HOURLY), Terms(), NOON)
 
-    assert brake == Brake(
+    assert brake == AbortCheck(
         False,
         "All have had their turn before 3 can trip again: a probe, or a rate of 0.1 a minute, "
         "could stop it in time.",
@@ -41,21 +41,23 @@ def test_with_the_default_policy_the_default_limit_of_trips_comes_too_late() -> 
 
 
 def test_where_jobs_trip_fast_enough_there_is_nothing_to_say() -> None:
-    assert brake_of(returning(38, trip_after=1), Terms(), NOON) == Brake(True, None)
+    assert abort_check_of(returning(38, trip_after=1), Terms(), NOON) == AbortCheck(True, None)
 
 
 def test_the_rate_that_is_named_would_do() -> None:
     jobs = returning(20, trip_after=3, backoff_seconds=[60])
-    fast = brake_of(jobs, Terms(rate_per_minute=60), NOON)
+    fast = abort_check_of(jobs, Terms(rate_per_minute=60), NOON)
 
     assert fast.text is not None
     assert "a rate of 5 a minute" in fast.text
-    assert brake_of(jobs, Terms(rate_per_minute=5), NOON) == Brake(True, None)
-    assert not brake_of(jobs, Terms(rate_per_minute=10), NOON).can_stop_in_time
+    assert abort_check_of(jobs, Terms(rate_per_minute=5), NOON) == AbortCheck(True, None)
+    assert not abort_check_of(jobs, Terms(rate_per_minute=10), NOON).can_stop_in_time
 
 
 def test_no_rate_is_named_where_none_would_do() -> None:
-    [text] = {brake_of(returning(3), Terms(rate_per_minute=rate), NOON).text for rate in (1, 600)}
+    [text] = {
+        abort_check_of(returning(3), Terms(rate_per_minute=rate), NOON).text for rate in (1, 600)
+    }
 
     assert text == (
         "All have had their turn before 3 can trip again: a probe could stop it in time."
@@ -63,9 +65,9 @@ def test_no_rate_is_named_where_none_would_do() -> None:
 
 
 def test_a_probe_can_stop_it_though_trips_cannot() -> None:
-    brake = brake_of(returning(38, HOURLY), Terms(probe=an_id(1), abort_on=1), NOON)
+    brake = abort_check_of(returning(38, HOURLY), Terms(probe=an_id(1), abort_on=1), NOON)
 
-    assert brake == Brake(
+    assert brake == AbortCheck(
         True,
         "Once the probe has succeeded, all have had their turn before one can trip again.",
     )
@@ -75,12 +77,12 @@ def test_a_probe_can_stop_it_though_trips_cannot() -> None:
 def test_who_wants_no_limit_is_told_of_none(probe: Any, can: bool) -> None:
     terms = Terms(probe=probe, abort_on=None)
 
-    assert brake_of(returning(38), terms, NOON) == Brake(can, None)
+    assert abort_check_of(returning(38), terms, NOON) == AbortCheck(can, None)
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_of_one_job_or_none_there_is_nothing_to_stop(count: int) -> None:
-    assert brake_of(returning(count), Terms(), NOON) == Brake(False, None)
+    assert abort_check_of(returning(count), Terms(), NOON) == AbortCheck(False, None)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ledger.application.due import wake_of
+from ledger.application.due import due_item_of
 from ledger.domain import events as e
 from ledger.domain.job import outcomes, runs
 from ledger.domain.job.job import Job
@@ -22,11 +22,11 @@ from tests.support.builders import (
     ONCE,
     a_job,
     an_id,
-    by,
     deleted,
     events_of,
     failed,
     lost,
+    metadata,
     open_run_id,
     paused,
     requested,
@@ -41,7 +41,7 @@ Change = Callable[[Job], Any]
 
 
 def blocked(cause: str = "commands are off", *, at: datetime = DUE) -> Change:
-    return lambda job: outcomes.block(job, open_run_id(job), cause, now=at, by=by())
+    return lambda job: outcomes.block(job, open_run_id(job), cause, now=at, metadata=metadata())
 
 
 def again(end: Callable[..., Change], times: int) -> Change:
@@ -195,7 +195,7 @@ def test_the_trip_names_the_first_error_of_its_own_streak() -> None:
     again(failed, 1)(job)
 
     assert job.status == "failed"
-    assert last(job).first_error_position == job.where(first.originator_version, None)
+    assert last(job).first_error_position == job.position_of(first.originator_version, None)
 
 
 def test_a_trip_carries_class_signature_and_error_of_the_last_failure() -> None:
@@ -313,7 +313,7 @@ def test_a_late_failure_after_a_pause_counts_and_the_next_one_trips() -> None:
 
 def test_a_disabled_jobs_run_ends_without_a_next_one() -> None:
     job = a_job(running())
-    job.amend({"enabled": False}, now=DUE, by=by())
+    job.amend({"enabled": False}, now=DUE, metadata=metadata())
 
     succeeded()(job)
 
@@ -390,18 +390,18 @@ def test_more_than_ten_thousand_slots_are_counted_up_to_there_and_said_so() -> N
 def test_jitter_is_a_jobs_own_stable_share() -> None:
     jobs = [a_job(number=n, policy={"jitter_seconds": 60}) for n in range(300)]
 
-    shares = [job.rules.jitter(job.id) for job in jobs]
+    shares = [job.parsed_policy.jitter(job.id) for job in jobs]
 
-    assert shares == [job.rules.jitter(job.id) for job in jobs]
+    assert shares == [job.parsed_policy.jitter(job.id) for job in jobs]
     assert all(timedelta() <= share < MINUTE for share in shares)
     assert len(set(shares)) > 100
 
 
 def test_jitter_delays_the_claim_but_not_what_the_run_was_scheduled_for() -> None:
     job = a_job(number=500, policy={"jitter_seconds": 60})
-    share = job.rules.jitter(an_id(500))
+    share = job.parsed_policy.jitter(an_id(500))
     assert share > timedelta()
-    assert runs.start_due(job, runs.Claim("n"), now=DUE, by=by()) is None
+    assert runs.start_due(job, runs.Claim("n"), now=DUE, metadata=metadata()) is None
 
     running(at=DUE + share)(job)
 
@@ -446,7 +446,7 @@ def test_a_probe_before_its_time_starts_nothing() -> None:
     job = tripped_with_probe()
     assert job.probe_at is not None
 
-    run = runs.start_due(job, runs.Claim("n"), now=job.probe_at - SECOND, by=by())
+    run = runs.start_due(job, runs.Claim("n"), now=job.probe_at - SECOND, metadata=metadata())
 
     assert run is None
 
@@ -459,7 +459,7 @@ def test_a_probe_half_opens_the_breaker_and_the_job_stays_failed() -> None:
 
     assert events_of(job)[-2:] == ["job.circuit_half_opened", "job.run_started"]
     assert job.status == "failed"
-    assert wake_of(job) is None
+    assert due_item_of(job) is None
     assert job.open_run is not None
     assert job.open_run.trigger == "probe"
     assert last_of(job, e.CircuitHalfOpened).run_id == job.open_run.run_id
@@ -517,9 +517,9 @@ def test_a_failed_probe_keeps_the_instant_of_the_first_trip() -> None:
 
 def test_a_disabled_job_does_not_probe() -> None:
     job = tripped_with_probe()
-    job.amend({"enabled": False}, now=NOON, by=by())
+    job.amend({"enabled": False}, now=NOON, metadata=metadata())
 
-    run = runs.start_due(job, runs.Claim("n"), now=NOON + DAY, by=by())
+    run = runs.start_due(job, runs.Claim("n"), now=NOON + DAY, metadata=metadata())
 
     assert run is None
 
@@ -528,7 +528,7 @@ def test_a_job_disabled_during_its_probe_closes_and_does_not_fire() -> None:
     job = tripped_with_probe()
     assert job.probe_at is not None
     running(at=job.probe_at)(job)
-    job.amend({"enabled": False}, now=job.updated_at, by=by())
+    job.amend({"enabled": False}, now=job.updated_at, metadata=metadata())
 
     succeeded(at=job.updated_at)(job)
 

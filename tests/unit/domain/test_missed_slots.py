@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger.domain.job.job import Job, Revival
+from ledger.domain.job.job import Job, ResumeOptions
 from tests.support.builders import (
     DAY,
     EVERY_MINUTE,
@@ -16,10 +16,10 @@ from tests.support.builders import (
     MINUTE,
     NOON,
     a_job,
-    by,
     events_of,
     failed,
     lost,
+    metadata,
     paused,
     running,
     succeeded,
@@ -55,7 +55,7 @@ def test_slots_that_passed_while_the_owner_was_dead_are_downtime_and_no_overlap(
 def test_slots_before_an_instant_that_a_resume_named_are_recorded_by_its_run() -> None:
     job = a_job(paused(), schedule=EVERY_MINUTE)
     named = NOON + 10 * MINUTE + timedelta(seconds=30)
-    job.resume(Revival(run_at=named), now=NOON + timedelta(seconds=1), by=by())
+    job.resume(ResumeOptions(run_at=named), now=NOON + timedelta(seconds=1), metadata=metadata())
     running(at=named)(job)
 
     succeeded(at=named)(job)
@@ -65,7 +65,7 @@ def test_slots_before_an_instant_that_a_resume_named_are_recorded_by_its_run() -
 
 def test_a_manual_run_that_fails_leaves_a_one_shot_its_instant() -> None:
     job = a_job(schedule=ONCE)
-    job.request_run(now=NOON, by=by())
+    job.request_run(now=NOON, metadata=metadata())
     running(at=NOON)(job)
 
     failed(at=NOON)(job)
@@ -152,7 +152,7 @@ def test_slots_before_a_retry_that_nobody_was_there_for_are_downtime() -> None:
 
 def test_slots_while_an_operator_asked_for_a_run_of_what_nobody_took_are_downtime() -> None:
     job = a_job(schedule=EVERY_MINUTE)
-    job.request_run(now=NOON + 10 * MINUTE, by=by())
+    job.request_run(now=NOON + 10 * MINUTE, metadata=metadata())
     running(at=NOON + 10 * MINUTE)(job)
 
     succeeded(at=NOON + 10 * MINUTE)(job)
@@ -190,7 +190,7 @@ def test_slots_while_a_run_was_lost_are_no_overlap_when_its_node_was_gone(
 def test_slots_before_an_instant_that_a_resume_named_were_delayed() -> None:
     job = a_job(paused(), schedule=EVERY_MINUTE)
     named = NOON + 10 * MINUTE + timedelta(seconds=30)
-    job.resume(Revival(run_at=named), now=NOON + timedelta(seconds=1), by=by())
+    job.resume(ResumeOptions(run_at=named), now=NOON + timedelta(seconds=1), metadata=metadata())
     running(at=named)(job)
 
     succeeded(at=named + 2 * MINUTE)(job)
@@ -203,8 +203,8 @@ def test_slots_before_an_instant_that_a_resume_named_were_delayed() -> None:
 
 def hourly_amended(job: Job, at: datetime, **changes: Any) -> list[dict[str, Any] | None]:
     """What the job's events say was missed, once it was amended and resumed a day later."""
-    job.amend(changes, now=at, by=by())
-    job.resume(Revival(force=True), now=at + DAY, by=by())
+    job.amend(changes, now=at, metadata=metadata())
+    job.resume(ResumeOptions(force=True), now=at + DAY, metadata=metadata())
     return [event.missed for event in job.pending_events if hasattr(event, "missed")]
 
 
@@ -246,7 +246,7 @@ def test_slots_that_a_tripped_job_owed_are_recorded_too() -> None:
 def test_a_slot_that_is_due_is_recorded_when_its_schedule_goes_before_it_began() -> None:
     job = a_job(schedule=HOURLY)
 
-    job.amend({"schedule": EVERY_MINUTE}, now=NOON + HOUR, by=by())
+    job.amend({"schedule": EVERY_MINUTE}, now=NOON + HOUR, metadata=metadata())
 
     skipped = job.pending_events[-2]
     assert (skipped.missed["count"], skipped.missed["cause"]) == (1, "amended")  # type: ignore[attr-defined]
@@ -257,7 +257,7 @@ def test_a_slot_that_is_due_is_recorded_when_its_schedule_goes_before_it_began()
 def test_a_change_of_something_else_records_no_slots(changes: Any) -> None:
     job = a_job(paused(), schedule=HOURLY)
 
-    job.amend(changes, now=NOON + 3 * HOUR, by=by())
+    job.amend(changes, now=NOON + 3 * HOUR, metadata=metadata())
 
     assert events_of(job)[-1] == "job.amended"
     assert "job.fires_skipped" not in events_of(job)

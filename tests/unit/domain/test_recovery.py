@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from pytest import raises
 
-from ledger.domain.job.job import Job, Revival
-from ledger.domain.recovery.plan import MAX_JOBS, NobodyToRevive, Plan, Terms, make_plan
+from ledger.domain.job.job import Job, ResumeOptions
+from ledger.domain.recovery.plan import MAX_JOBS, NothingToResume, Plan, Terms, make_plan
 from ledger.domain.recovery.recovery import (
     ASKED,
     Recovery,
@@ -31,9 +31,9 @@ from tests.support.builders import (
     ONCE,
     a_job,
     an_id,
-    by,
     deleted,
     events_of,
+    metadata,
     paused,
     running,
     succeeded,
@@ -63,7 +63,7 @@ def planned(
 
 def begun(*jobs: Job, terms: Terms | None = None) -> Recovery:
     recovery = Recovery.blank(recovery_stream(1))
-    recovery.plan(1, planned(*jobs, terms=terms), now=LATER, by=by(reason="it is over"))
+    recovery.plan(1, planned(*jobs, terms=terms), now=LATER, metadata=metadata(reason="it is over"))
     return recovery
 
 
@@ -73,7 +73,7 @@ def begun(*jobs: Job, terms: Terms | None = None) -> Recovery:
 def test_failed_jobs_come_back_and_nobody_else() -> None:
     named = Selector(job_ids=tuple(an_id(number) for number in range(1, 9)))
     disabled = a_tripped_job(4)
-    disabled.amend({"enabled": False}, now=LATER, by=by())
+    disabled.amend({"enabled": False}, now=LATER, metadata=metadata())
     one_shot = a_tripped_job(5, schedule=ONCE)
     done = a_job(running(), succeeded(), number=6, schedule=ONCE)
     jobs = (
@@ -103,12 +103,12 @@ def test_failed_jobs_come_back_and_nobody_else() -> None:
 
 def test_what_is_refused_is_what_forcing_by_hand_would_meet() -> None:
     disabled = a_tripped_job(1)
-    disabled.amend({"enabled": False}, now=LATER, by=by())
+    disabled.amend({"enabled": False}, now=LATER, metadata=metadata())
     for job in (disabled, a_tripped_job(2, schedule=ONCE)):
         [refusal] = planned(job).refused
 
         with raises(Exception) as met:  # noqa: PT011  the code is compared
-            job.resume(FORCE, now=LATER, by=by())
+            job.resume(FORCE, now=LATER, metadata=metadata())
 
         assert met.value.code == refusal.code  # type: ignore[attr-defined]
 
@@ -149,7 +149,7 @@ def test_a_job_that_is_named_and_does_not_fit_is_refused_with_why() -> None:
 def test_of_a_storm_those_come_back_that_are_failed_of_it_still() -> None:
     first, again, elsewhere = (a_tripped_job(number) for number in (1, 2, 3))
     trip_version = again.trip_version
-    again.resume(FORCE, now=NOON + HOUR, by=by())
+    again.resume(FORCE, now=NOON + HOUR, metadata=metadata())
     tripped(1, failure_class="unauthorized")(again)
     storm = StormMembers("S-7", {an_id(1): {first.trip_version}, an_id(2): {trip_version}})
 
@@ -269,7 +269,7 @@ def test_a_recovery_of_nobody_is_refused_with_why(count: int, said: str) -> None
     jobs = [a_job(number=number) for number in range(1, count + 1)]
     refused = planned(*jobs, selection=Selector(job_ids=(an_id(1),))).refused
 
-    assert said in NobodyToRevive(refused).message
+    assert said in NothingToResume(refused).message
 
 
 def test_the_probe_comes_first_whatever_the_order() -> None:
@@ -294,7 +294,7 @@ def test_each_first_fire_is_the_slot_and_the_place_in_the_drip() -> None:
     recovery = begun(*jobs, terms=Terms(rate_per_minute=4))
 
     for number, job in enumerate(jobs):
-        recovery.step(job, now=LATER + number * MINUTE, by=by())
+        recovery.step(job, now=LATER + number * MINUTE, metadata=metadata())
 
     slot = LATER + HOUR
     assert [job.next_run_at for job in jobs] == [
@@ -311,7 +311,7 @@ def test_the_probe_runs_at_once() -> None:
     job = a_tripped_job(1)
     recovery = begun(job, terms=Terms(probe=job.id))
 
-    recovery.step(job, now=LATER, by=by())
+    recovery.step(job, now=LATER, metadata=metadata())
 
     assert events_of(job) == ["job.force_resumed", "job.run_requested"]
     assert recovery.is_probing
@@ -320,13 +320,13 @@ def test_the_probe_runs_at_once() -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (lambda job: job.delete(now=LATER, by=by()), "job_not_found"),
-        (lambda job: job.resume(FORCE, now=LATER, by=by()), "job_not_failed"),
-        (lambda job: job.amend({"enabled": False}, now=LATER, by=by()), "job_disabled"),
+        (lambda job: job.delete(now=LATER, metadata=metadata()), "job_not_found"),
+        (lambda job: job.resume(FORCE, now=LATER, metadata=metadata()), "job_not_failed"),
+        (lambda job: job.amend({"enabled": False}, now=LATER, metadata=metadata()), "job_disabled"),
         (
             lambda job: (
-                job.resume(Revival(True, run_now=True), now=LATER, by=by()),
-                job.amend({"delete_after_run": True}, now=LATER, by=by()),
+                job.resume(ResumeOptions(True, run_now=True), now=LATER, metadata=metadata()),
+                job.amend({"delete_after_run": True}, now=LATER, metadata=metadata()),
             ),
             "job_not_failed",
         ),
@@ -338,7 +338,7 @@ def test_a_job_that_changed_since_the_plan_is_passed_over(change: Any, code: str
     change(job)
     before = job.version
 
-    recovery.step(job, now=LATER, by=by())
+    recovery.step(job, now=LATER, metadata=metadata())
 
     stepped = vars(recovery.pending[-1])
     assert (stepped["outcome"], stepped["code"]) == ("refused", code)
@@ -360,9 +360,9 @@ def test_a_step_is_taken_in_the_name_of_who_planned_it() -> None:
 def test_what_has_ended_does_not_end_again() -> None:
     recovery = begun(a_tripped_job(1))
 
-    assert recovery.abort(ASKED, 0, now=LATER, by=by())
-    assert not recovery.abort(ASKED, 0, now=LATER, by=by())
-    assert not recovery.complete(0, now=LATER, by=by())
+    assert recovery.abort(ASKED, 0, now=LATER, metadata=metadata())
+    assert not recovery.abort(ASKED, 0, now=LATER, metadata=metadata())
+    assert not recovery.complete(0, now=LATER, metadata=metadata())
 
     assert not recovery.is_open
     assert recovery.left == (str(an_id(1)),)
@@ -371,7 +371,7 @@ def test_what_has_ended_does_not_end_again() -> None:
 def test_what_was_never_planned_cannot_end() -> None:
     blank = Recovery.blank(recovery_stream(1))
 
-    assert not blank.abort(ASKED, 0, now=LATER, by=by())
+    assert not blank.abort(ASKED, 0, now=LATER, metadata=metadata())
     assert not blank.is_open
 
 
@@ -379,8 +379,8 @@ def test_the_fold_of_its_events_is_the_recovery() -> None:
     jobs = [a_tripped_job(number) for number in (1, 2)]
     recovery = begun(*jobs, terms=Terms(probe=an_id(2), rate_per_minute=0.5, abort_on=None))
     for job in reversed(jobs):
-        recovery.step(job, now=LATER, by=by())
-    recovery.complete(1, now=LATER, by=by())
+        recovery.step(job, now=LATER, metadata=metadata())
+    recovery.complete(1, now=LATER, metadata=metadata())
 
     again = Recovery.fold(recovery.id, recovery.pending)
 

@@ -15,7 +15,7 @@ from ledger.application.commands import jobs as commands
 from ledger.application.commands import runs as run_commands
 from ledger.domain import events as e
 from ledger.domain.job import outcomes, runs
-from ledger.domain.job.job import Job, Revival
+from ledger.domain.job.job import Job, ResumeOptions
 from ledger.domain.job.view import view
 from ledger.domain.metadata import Actor
 from ledger.errors import (
@@ -31,7 +31,7 @@ from ledger.errors import (
     UnknownField,
 )
 from ledger.store.audit_query import AuditQuery
-from ledger.store.records import Recorded
+from ledger.store.records import StoredEvent
 from tests.support.builders import (
     DAY,
     EVERY_MINUTE,
@@ -46,10 +46,10 @@ from tests.support.builders import (
     ManualClock,
     a_job,
     a_spec,
-    by,
     deleted,
     events_of,
     failed,
+    metadata,
     open_ledger,
     open_run_id,
     paused,
@@ -64,17 +64,19 @@ FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example
 
 
 def disabled(job: Job) -> None:
-    job.amend({"enabled": False}, now=NOON, by=by())
+    job.amend({"enabled": False}, now=NOON, metadata=metadata())
 
 
 def fail_until_it_trips(ledger: Ledger, clock: ManualClock, job_id: UUID) -> None:
     """Run the job at its own times, without success, until its breaker trips."""
-    while (job := ledger.heads.jobs[job_id]).status == "active":
+    while (job := ledger.job_cache.jobs[job_id]).status == "active":
         assert job.next_run_at is not None
         clock.at = max(clock.at, job.next_run_at)
-        claimed = ledger.ask(run_commands.claim(job_id, ledger.call(), node="n", is_late=False))
+        claimed = ledger.execute(
+            run_commands.claim(job_id, ledger.context(), node="n", is_late=False)
+        )
         assert claimed is not None
-        ledger.ask(run_commands.report(job_id, claimed.run.run_id, FAILURE, ledger.call()))
+        ledger.execute(run_commands.report(job_id, claimed.run.run_id, FAILURE, ledger.context()))
 
 
 def a_failed_job(ledger: Ledger, clock: ManualClock, **fields: Any) -> UUID:
@@ -120,7 +122,9 @@ def test_nothing_touches_a_failed_job_however_long_it_waits(later: timedelta) ->
     job = a_job(tripped())
     assert job.tripped_at is not None
 
-    run = runs.start_due(job, runs.Claim("n", is_late=True), now=job.tripped_at + later, by=by())
+    run = runs.start_due(
+        job, runs.Claim("n", is_late=True), now=job.tripped_at + later, metadata=metadata()
+    )
 
     assert run is None
     assert job.status == "failed"
@@ -137,7 +141,7 @@ def test_a_one_shot_fails_after_three_errors() -> None:
 def test_a_paused_job_comes_back_without_a_word() -> None:
     job = a_job(paused())
 
-    assert job.resume(Revival(), now=NOON + HOUR, by=by())
+    assert job.resume(ResumeOptions(), now=NOON + HOUR, metadata=metadata())
 
     assert job.status == "active"
 
@@ -146,13 +150,13 @@ def test_a_failed_job_comes_back_only_when_forced() -> None:
     job = a_job(tripped())
 
     with raises(ForceRequired, match='{"force": true}'):
-        job.resume(Revival(), now=NOON + DAY, by=by())
+        job.resume(ResumeOptions(), now=NOON + DAY, metadata=metadata())
 
 
 def test_a_forced_job_is_active_with_a_clean_budget() -> None:
     job = a_job(tripped())
 
-    job.resume(FORCE, now=NOON + DAY, by=by())
+    job.resume(FORCE, now=NOON + DAY, metadata=metadata())
 
     assert (job.status, job.consecutive_errors, job.attempts) == ("active", 0, 0)
 
@@ -160,7 +164,7 @@ def test_a_forced_job_is_active_with_a_clean_budget() -> None:
 def test_force_on_a_paused_job_is_the_plain_resume() -> None:
     job = a_job(paused())
 
-    job.resume(FORCE, now=NOON + HOUR, by=by())
+    job.resume(FORCE, now=NOON + HOUR, metadata=metadata())
 
     assert events_of(job)[-1] == "job.resumed"
 
@@ -168,7 +172,7 @@ def test_force_on_a_paused_job_is_the_plain_resume() -> None:
 def test_a_forced_job_fires_at_its_next_slot_neither_now_nor_at_the_missed_one() -> None:
     job = a_job(tripped(), schedule=HOURLY)
 
-    job.resume(FORCE, now=NOON + DAY + 20 * MINUTE, by=by())
+    job.resume(FORCE, now=NOON + DAY + 20 * MINUTE, metadata=metadata())
 
     assert job.next_run_at == NOON + DAY + HOUR
 
@@ -178,18 +182,18 @@ def test_a_revival_wakes_the_dispatcher(tmp_path: Path) -> None:
     with open_ledger(tmp_path, clock) as ledger:
         job_id = a_failed_job(ledger, clock, schedule=HOURLY)
         clock.at = NOON + DAY
-        assert ledger.heads.next_at() is None
+        assert ledger.job_cache.next_at() is None
 
         ledger.resume(job_id, force=True)
 
-        assert ledger.heads.next_at() == NOON + DAY + HOUR
+        assert ledger.job_cache.next_at() == NOON + DAY + HOUR
 
 
 def test_a_revival_says_who_and_why_and_what_was_cleared() -> None:
     job = a_job(tripped())
     tripped_at = job.tripped_at
 
-    job.resume(FORCE, now=NOON + DAY, by=by(reason="the quota was raised"))
+    job.resume(FORCE, now=NOON + DAY, metadata=metadata(reason="the quota was raised"))
 
     event = job.pending_events[-1]
     assert isinstance(event, e.ForceResumed)
@@ -207,14 +211,14 @@ def test_a_restart_revives_nothing(tmp_path: Path) -> None:
 
     with open_ledger(tmp_path, clock, seed=1) as ledger:
         assert ledger.job(job_id) == before
-        assert ledger.heads.next_at() is None
+        assert ledger.job_cache.next_at() is None
 
 
 def test_run_now_does_not_bring_back_a_failed_job() -> None:
     job = a_job(tripped())
 
     with raises(JobFailed, match="force"):
-        job.request_run(now=NOON + DAY, by=by())
+        job.request_run(now=NOON + DAY, metadata=metadata())
 
 
 # -- what it left open --------------------------------------------------------------------------
@@ -225,19 +229,20 @@ def test_a_failed_one_shot_whose_instant_is_past_is_not_revived_into_a_ghost() -
     job = a_job(tripped(3), schedule=ONCE)
 
     with raises(ScheduleExhausted, match=r"run_at.*run_now"):
-        job.resume(FORCE, now=NOON + DAY, by=by())
+        job.resume(FORCE, now=NOON + DAY, metadata=metadata())
 
     assert job.status == "failed"
 
 
 @pytest.mark.parametrize(
-    "way", [Revival(force=True, run_at=NOON + 2 * DAY), Revival(force=True, run_now=True)]
+    "way",
+    [ResumeOptions(force=True, run_at=NOON + 2 * DAY), ResumeOptions(force=True, run_now=True)],
 )
-def test_a_past_one_shot_comes_back_when_told_how_to_go_on(way: Revival) -> None:
+def test_a_past_one_shot_comes_back_when_told_how_to_go_on(way: ResumeOptions) -> None:
     """Number 1: the two ways that its refusal names."""
     job = a_job(tripped(3), schedule=ONCE)
 
-    job.resume(way, now=NOON + DAY, by=by())
+    job.resume(way, now=NOON + DAY, metadata=metadata())
 
     assert job.status == "active"
     assert job.is_run_requested or job.next_run_at == NOON + 2 * DAY
@@ -248,7 +253,7 @@ def test_a_disabled_failed_job_is_not_forced_into_one_that_never_fires() -> None
     job = a_job(tripped(), disabled)
 
     with raises(JobDisabled, match="enable it first"):
-        job.resume(FORCE, now=NOON + DAY, by=by())
+        job.resume(FORCE, now=NOON + DAY, metadata=metadata())
 
     assert job.status == "failed"
 
@@ -259,17 +264,17 @@ def test_forcing_a_completed_job_is_refused_and_leaves_no_event() -> None:
     before = events_of(job)
 
     with raises(JobCompleted, match="not even with force"):
-        job.resume(FORCE, now=NOON + DAY, by=by())
+        job.resume(FORCE, now=NOON + DAY, metadata=metadata())
 
     assert events_of(job) == before
 
 
-@pytest.mark.parametrize("revival", [Revival(), FORCE, Revival(run_now=True)])
-def test_resuming_an_active_job_changes_nothing_and_leaves_no_event(revival: Revival) -> None:
+@pytest.mark.parametrize("revival", [ResumeOptions(), FORCE, ResumeOptions(run_now=True)])
+def test_resuming_an_active_job_changes_nothing_and_leaves_no_event(revival: ResumeOptions) -> None:
     """Number 4."""
     job = a_job()
 
-    changed = job.resume(revival, now=NOON, by=by())
+    changed = job.resume(revival, now=NOON, metadata=metadata())
 
     assert changed is False
     assert events_of(job) == ["job.scheduled"]
@@ -281,7 +286,7 @@ def test_the_refusal_is_one_decision_and_the_same_on_every_way_in(tmp_path: Path
     with open_ledger(tmp_path, clock) as ledger:
         job_id = a_failed_job(ledger, clock)
         with raises(LedgerError) as decided:
-            ledger.fold(job_id).resume(Revival(), now=clock.at, by=by())
+            ledger.fold(job_id).resume(ResumeOptions(), now=clock.at, metadata=metadata())
 
         with raises(LedgerError) as answered:
             ledger.resume(job_id)
@@ -293,11 +298,11 @@ def test_the_refusal_is_one_decision_and_the_same_on_every_way_in(tmp_path: Path
 def test_a_paused_job_that_tripped_in_between_is_not_revived_without_force() -> None:
     """Number 6: somebody else resumed it, and it failed, before the plain resume arrived."""
     job = a_job(paused())
-    job.resume(Revival(), now=NOON, by=by())
+    job.resume(ResumeOptions(), now=NOON, metadata=metadata())
     tripped()(job)
 
     with raises(ForceRequired):
-        job.resume(Revival(), now=NOON + DAY, by=by())
+        job.resume(ResumeOptions(), now=NOON + DAY, metadata=metadata())
 
 
 def test_a_resume_from_what_was_read_before_the_trip_is_stale(tmp_path: Path) -> None:
@@ -309,7 +314,7 @@ def test_a_resume_from_what_was_read_before_the_trip_is_stale(tmp_path: Path) ->
         assert seen is not None
         ledger.resume(job_id)
         fail_until_it_trips(ledger, clock, job_id)
-        call = commands.Call(clock.at, by(), revision=seen["revision"])
+        call = commands.CommandContext(clock.at, metadata(), revision=seen["revision"])
 
         with raises(StaleRevision):
             ledger.resume(job_id, force=True, call=call)
@@ -320,10 +325,10 @@ def test_the_event_is_the_audit_with_actor_kind_and_reason_for_agents_too(tmp_pa
     with open_ledger(tmp_path) as ledger:
         ours, other = (ledger.schedule(a_spec(name=name)).job_id for name in ("a", "b"))
         ledger.pause(other)
-        ledger.pause(ours, call=ledger.call("too loud", actor=AGENT, source="mcp"))
-        ledger.resume(ours, call=ledger.call("quiet now", actor=AGENT, source="mcp"))
+        ledger.pause(ours, call=ledger.context("too loud", actor=AGENT, source="mcp"))
+        ledger.resume(ours, call=ledger.context("quiet now", actor=AGENT, source="mcp"))
 
-        page = ledger.reading.audit(AuditQuery(actor="phantom", kind="agent"))
+        page = ledger.queries.audit(AuditQuery(actor="phantom", kind="agent"))
 
     told = [(event["topic"], event["actor"], event["reason"]) for event in page.events]
     assert told == [
@@ -340,7 +345,7 @@ def test_the_audit_is_read_to_its_end_by_cursor_over_all_jobs(tmp_path: Path) ->
         query, seen = AuditQuery(topics=("job.scheduled",), limit=50), []
 
         while True:
-            page = ledger.reading.audit(query)
+            page = ledger.queries.audit(query)
             seen += [event["data"]["name"] for event in page.events]
             if page.following is None:
                 break
@@ -373,7 +378,7 @@ def test_a_failed_job_is_never_deleted_by_a_start(tmp_path: Path) -> None:
 
     with open_ledger(tmp_path, clock, seed=1) as ledger:
         assert ledger.job(job_id)["status"] == "failed"
-        assert ledger.heads.jobs[job_id].status == "failed"
+        assert ledger.job_cache.jobs[job_id].status == "failed"
 
 
 def test_a_one_shot_that_trips_says_so_like_any_other_job() -> None:
@@ -397,7 +402,7 @@ def test_a_notice_without_an_owner_is_recorded_with_what_became_of_it() -> None:
     job.record(
         e.DeliveryFailed,
         NOON,
-        by(),
+        metadata(),
         run_id="r",
         channel="slack",
         target=None,
@@ -443,7 +448,7 @@ def test_a_pause_during_a_run_holds_whatever_the_run_reports(end: Any) -> None:
 def test_an_edit_during_a_run_holds_whatever_the_run_reports(end: Any) -> None:
     """Number 13."""
     job = a_job(running())
-    job.amend({"schedule": HOURLY, "tags": ["new"]}, now=NOON + MINUTE, by=by())
+    job.amend({"schedule": HOURLY, "tags": ["new"]}, now=NOON + MINUTE, metadata=metadata())
 
     end(job)
 
@@ -468,7 +473,7 @@ def test_a_force_during_a_probe_holds_when_the_probe_reports_late() -> None:
     job = a_job(tripped(), policy={"probe_after_seconds": 60})
     assert job.probe_at is not None
     running(at=job.probe_at)(job)
-    job.resume(FORCE, now=job.updated_at, by=by())
+    job.resume(FORCE, now=job.updated_at, metadata=metadata())
 
     failed(at=job.updated_at)(job)
 
@@ -479,7 +484,7 @@ def test_a_resumed_interval_job_counts_from_now_and_records_what_it_missed() -> 
     """Number 14."""
     job = a_job(paused(), schedule={"kind": "every", "interval_seconds": 600})
 
-    job.resume(Revival(), now=NOON + HOUR + MINUTE, by=by())
+    job.resume(ResumeOptions(), now=NOON + HOUR + MINUTE, metadata=metadata())
 
     assert job.next_run_at == NOON + HOUR + 11 * MINUTE
     missed = job.pending_events[-1].missed  # type: ignore[attr-defined]
@@ -495,7 +500,7 @@ def test_an_interval_job_on_a_grid_resumes_on_its_grid() -> None:
     grid = {"kind": "every", "interval_seconds": 600, "anchor": "grid"}
     job = a_job(paused(), schedule=grid)
 
-    job.resume(Revival(), now=NOON + HOUR + MINUTE, by=by())
+    job.resume(ResumeOptions(), now=NOON + HOUR + MINUTE, metadata=metadata())
 
     assert job.next_run_at == NOON + HOUR + 10 * MINUTE
 
@@ -506,8 +511,8 @@ def test_a_recovery_spreads_jobs_of_one_cron_minute() -> None:
     jobs = [a_job(tripped(), number=n, schedule=HOURLY) for n in range(len(firsts))]
 
     for job, first_at in zip(jobs, firsts, strict=True):
-        revival = Revival(force=True, first_at=first_at, recovery_id="R-1")
-        job.resume(revival, now=NOON + DAY, by=by())
+        revival = ResumeOptions(force=True, first_at=first_at, recovery_id="R-1")
+        job.resume(revival, now=NOON + DAY, metadata=metadata())
 
     assert [job.next_run_at for job in jobs] == firsts
     events = [job.pending_events[-1] for job in jobs]
@@ -534,7 +539,7 @@ def test_how_long_ten_errors_take_shows_in_the_trip(
     assert isinstance(trip, e.CircuitTripped)
     assert (trip.consecutive_errors, trip.threshold) == (10, 10)
     assert least <= trip.timestamp - first.timestamp <= most
-    assert trip.first_error_position == job.where(first.originator_version, None)
+    assert trip.first_error_position == job.position_of(first.originator_version, None)
 
 
 @pytest.mark.parametrize("changes", [{"schedule": HOURLY}, {"tags": ["x"]}, {"enabled": False}])
@@ -544,7 +549,7 @@ def test_editing_a_failed_job_leaves_it_failed_with_nothing_to_fire(
     """Number 17."""
     job = a_job(tripped())
 
-    job.amend(changes, now=NOON + DAY, by=by())
+    job.amend(changes, now=NOON + DAY, metadata=metadata())
 
     assert events_of(job)[-1] == "job.amended"
     assert (job.status, job.next_run_at) == ("failed", None)
@@ -553,10 +558,10 @@ def test_editing_a_failed_job_leaves_it_failed_with_nothing_to_fire(
 def test_a_corrupt_row_is_named_with_its_position(tmp_path: Path) -> None:
     """Number 18."""
     with open_ledger(tmp_path) as ledger:
-        row = Recorded(UUID(int=1), 1, "job.scheduled", b'{"name":', 41, 0, b"")
+        row = StoredEvent(UUID(int=1), 1, "job.scheduled", b'{"name":', 41, 0, b"")
 
         with raises(CorruptEvent, match="position 41") as found:
-            ledger.mapper.to_facts([row])
+            ledger.mapper.to_recorded_events([row])
 
     assert found.value.position == 41
 
@@ -579,7 +584,7 @@ def test_an_agent_has_the_same_resume_with_the_same_rules(tmp_path: Path) -> Non
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
         job_id = a_failed_job(ledger, clock)
-        agent = ledger.call("the provider is back", actor=AGENT, source="mcp")
+        agent = ledger.context("the provider is back", actor=AGENT, source="mcp")
         with raises(ForceRequired):
             ledger.resume(job_id, call=agent)
 
@@ -627,6 +632,6 @@ def test_a_late_report_of_another_run_changes_nothing() -> None:
     before = events_of(job)
 
     with raises(RunSuperseded, match="no longer the job's open run"):
-        outcomes.succeed(job, over, SUCCESS, now=NOON, by=by())
+        outcomes.succeed(job, over, SUCCESS, now=NOON, metadata=metadata())
 
     assert events_of(job) == before

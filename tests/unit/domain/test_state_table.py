@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 
 from ledger.domain.job import outcomes, runs
-from ledger.domain.job.job import Job, Revival
+from ledger.domain.job.job import Job, ResumeOptions
 from ledger.errors import LedgerError
 from tests.simulation.model import CHANGED, COMMANDS, UNCHANGED, Model
-from tests.support.builders import NOON, SUCCESS, a_job, by, clone
+from tests.support.builders import NOON, SUCCESS, a_job, clone, metadata
 
 LENGTH = 6
 STEP = timedelta(hours=2)
@@ -80,13 +80,23 @@ def run_id(job: Job) -> str:
 
 
 DO: dict[str, Callable[[Job, datetime, int], object]] = {
-    "amend": lambda job, now, depth: job.amend({"description": f"{depth}"}, now=now, by=by()),
-    "pause": lambda job, now, _: job.pause(None, now=now, by=by()),
-    "resume": lambda job, now, _: job.resume(Revival(), now=now, by=by()),
-    "force": lambda job, now, _: job.resume(Revival(force=True), now=now, by=by()),
-    "run": lambda job, now, _: job.request_run(now=now, by=by()),
-    "fire": lambda job, now, _: runs.start_due(job, runs.Claim("n"), now=now, by=by()) is not None,
-    "succeed": lambda job, now, _: outcomes.succeed(job, run_id(job), SUCCESS, now=now, by=by()),
-    "fail": lambda job, now, _: outcomes.fail(job, run_id(job), FAILURE, now=now, by=by()),
-    "delete": lambda job, now, _: job.delete(now=now, by=by()),
+    "amend": lambda job, now, depth: job.amend(
+        {"description": f"{depth}"}, now=now, metadata=metadata()
+    ),
+    "pause": lambda job, now, _: job.pause(None, now=now, metadata=metadata()),
+    "resume": lambda job, now, _: job.resume(ResumeOptions(), now=now, metadata=metadata()),
+    "force": lambda job, now, _: job.resume(
+        ResumeOptions(force=True), now=now, metadata=metadata()
+    ),
+    "run": lambda job, now, _: job.request_run(now=now, metadata=metadata()),
+    "fire": lambda job, now, _: (
+        runs.start_due(job, runs.Claim("n"), now=now, metadata=metadata()) is not None
+    ),
+    "succeed": lambda job, now, _: outcomes.succeed(
+        job, run_id(job), SUCCESS, now=now, metadata=metadata()
+    ),
+    "fail": lambda job, now, _: outcomes.fail(
+        job, run_id(job), FAILURE, now=now, metadata=metadata()
+    ),
+    "delete": lambda job, now, _: job.delete(now=now, metadata=metadata()),
 }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from projections.what_if.policy_change import Wish
-from projections.what_if.run_history import Ending, Life, Step, Turn
-from projections.what_if.simulate import OtherLife
+from projections.what_if.policy_change import PolicyChange
+from projections.what_if.run_history import JobRunHistory, PolicyEvent, RunEnding, Step
+from projections.what_if.simulate import Simulation
 from tests.support.builders import HOUR, MINUTE, NOON
 
 POLICY = {
@@ -27,19 +27,21 @@ class Story:
 
     def turns(self, topic: str, after: timedelta = timedelta(0), **data: Any) -> Story:
         place = len(self.steps) + 1
-        self.steps.append(Turn(place, NOON + after, place, topic, data))
+        self.steps.append(PolicyEvent(place, NOON + after, place, topic, data))
         return self
 
     def ends(self, status: str, after: timedelta) -> Story:
         place = len(self.steps) + 1
         failure_class, at = "rate_limited" if status == "failed" else None, NOON + after
-        self.steps.append(Ending(place, at, place, status, "schedule", failure_class, None, None))
+        self.steps.append(
+            RunEnding(place, at, place, status, "schedule", failure_class, None, None)
+        )
         return self
 
-    def under(self, **policy: Any) -> OtherLife:
+    def under(self, **policy: Any) -> Simulation:
         """The same under another policy, until six hours after noon; no storm is on."""
-        life = Life("job", len(self.steps), steps=self.steps)
-        other = OtherLife(life, Wish(policy), 0, NOON + 6 * HOUR, no_storm)
+        life = JobRunHistory("job", len(self.steps), steps=self.steps)
+        other = Simulation(life, PolicyChange(policy), 0, NOON + 6 * HOUR, no_storm)
         other.walk()
         return other
 

@@ -9,7 +9,7 @@ from api.cli.admin.backup import _without_password
 from api.config.parsers import dsn as read_dsn
 from ledger.errors import StartRefused
 from ledger.store.postgres.connections import PostgresServer
-from ledger.store.postgres.dsn import Address
+from ledger.store.postgres.dsn import PostgresDsn
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from ledger.store.postgres.dsn import Address
     ],
 )
 def test_a_place_names_every_host_and_never_the_password(dsn: str, place: str) -> None:
-    assert Address(dsn).place == place
+    assert PostgresDsn(dsn).place == place
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_password_that_the_driver_would_quote_is_refused_and_not_shown(
     dsn: str, mistake: str
 ) -> None:
     with raises(StartRefused, match=mistake) as refused:
-        PostgresServer(Address(dsn)).first_connection()
+        PostgresServer(PostgresDsn(dsn)).first_connection()
 
     assert "secret" not in refused.value.message
 
@@ -62,4 +62,4 @@ def test_an_address_that_is_no_line_is_not_shown(dsn: str) -> None:
 
 def test_the_tools_of_postgresql_are_not_named_with_a_piece_of_a_password() -> None:
     with raises(StartRefused, match="%2F"):
-        _without_password(Address("postgresql://ada:12/secret@127.0.0.1/ledger"))
+        _without_password(PostgresDsn("postgresql://ada:12/secret@127.0.0.1/ledger"))
