@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Annotated, Any, ParamSpec, TypeVar, cast
 from uuid import UUID
@@ -18,11 +19,11 @@ from starlette.responses import Response
 from api.bootstrap import ServerParts
 from api.http.command_context import command_context
 from api.http.errors import LONGEST_TEXT
-from api.http.idempotency import first_answer
 from api.security.auth import principal_of
-from ledger.application.batch import Command
-from ledger.application.commands.jobs import CommandContext, CommandResult
-from ledger.application.ledger import Ledger
+from ledger.application.commands.command import Command, CommandResult, JobCommand
+from ledger.application.commands.context import CommandContext
+from ledger.application.ledger import Ledger, value_of
+from ledger.application.unit_of_work import AlreadyAnswered
 from ledger.domain.job.job import job_id_of
 from ledger.domain.metadata import Actor
 from ledger.errors import InvalidField, UnknownField
@@ -44,7 +45,7 @@ class RequestContext:
         self.ledger: Ledger = self.parts.ledger
         self.answers: Queries = self.parts.answers
 
-    async def call(self, reason: str | None = None) -> CommandContext:
+    async def command_context(self, reason: str | None = None) -> CommandContext:
         """Who asks, when, why, and under which conditions."""
         return await command_context(self.request, self.ledger.clock, reason)
 
@@ -53,25 +54,23 @@ class RequestContext:
         """Who asks."""
         return principal_of(self.request).actor
 
-    async def command(
-        self, make: Callable[[], Command[CommandResult]], call: CommandContext, *, status: int = 200
-    ) -> Response:
-        """Have a command decided and kept, and answer it (see `decide`)."""
-        return answered(await self.decide(make, call), status)
+    async def answer(self, command: JobCommand) -> Response:
+        """Execute a command on a job and render its answer with the command's status."""
+        return answered(await self.execute(command), command.status)
 
-    async def decide(
-        self, make: Callable[[], Command[CommandResult]], call: CommandContext
-    ) -> CommandResult:
-        """Have a command decided and kept. `make` may be slow: it runs in a thread.
+    async def execute(self, command: Command[T]) -> T:
+        """Have a command decided and appended. A repeated key is answered as it was the first time.
 
-        A repeated key is answered as it was the first time.
+        Preparing may be slow: it runs in a thread. The future is shielded: a client that goes away
+        must not cancel what the writer is about to set.
         """
-        answer = await self.repeated(call)
-        if answer is None:
-            answer = await decided(self.ledger, await run_sync(make))
-        if answer.repeats:
-            answer = await self.repeated(call) or answer
-        return answer
+        while True:
+            begun = await run_sync(self.ledger.begin, command)
+            if not isinstance(begun, Future):
+                return begun
+            [result] = await asyncio.shield(asyncio.wrap_future(begun))
+            if not isinstance(result, AlreadyAnswered):
+                return cast(T, value_of(result))
 
     async def ask(
         self, question: Callable[Given, T], *given: Given.args, **more: Given.kwargs
@@ -82,12 +81,6 @@ class RequestContext:
     def position(self) -> int:
         """Where the book ends."""
         return self.ledger.writer.position
-
-    async def repeated(self, call: CommandContext) -> CommandResult | None:
-        """What this call's idempotency key was answered before, or None."""
-        if call.idempotency is None:
-            return None
-        return await run_sync(first_answer, self.ledger, call.idempotency)
 
 
 def request_context(request: Request) -> RequestContext:
@@ -122,29 +115,10 @@ def job_id_in_path(job_id: str) -> UUID:
 JobId = Annotated[UUID, Depends(job_id_in_path)]
 
 
-async def decided(ledger: Ledger, command: Command[T]) -> T:
-    """The answer to a command, raised if it is an error.
-
-    Shielded: a caller who goes away must not cancel the future that the writer is about to set.
-    """
-    [result] = await all_decided(ledger, [command])
-    if isinstance(result, BaseException):
-        raise result
-    return cast(T, result)
-
-
-async def all_decided(ledger: Ledger, commands: Sequence[Command[Any]]) -> list[Any]:
-    """For each command its answer, or the error it met; they are submitted together."""
-    if not commands:
-        return []
-    return await asyncio.shield(asyncio.wrap_future(ledger.submit(commands)))
-
-
 def answered(answer: CommandResult, status: int = 200) -> Response:
     """A command's answer: the job, whether anything changed, where the book stands."""
-    job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered
-    body = {"job": job, "changed": answer.changed, "position": answer.position}
-    headers = {"ETag": _tag(job)}
+    body = {"job": answer.job, "changed": answer.changed, "position": answer.position}
+    headers = {"ETag": _tag(answer.job)}
     if status == 201:
         headers["Location"] = f"/v1/jobs/{answer.job_id}"
     return plain(body, status, headers)

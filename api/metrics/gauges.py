@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from api.bootstrap import ServerParts
 from api.stream.tail import Tail
-from ledger.application.due import due_item_of
+from ledger.application.due_queue import due_item_of
 from ledger.errors import Unavailable
 from projections.models.jobs.queries import STATUSES
 
@@ -60,7 +60,7 @@ class StateCollector(Collector):
         yield _gauge("jobledger_due_jobs", "Jobs whose time has come.", len(wakes))
         yield _gauge("jobledger_overdue_jobs", "Jobs due for more than 30 s.", len(late))
         yield _gauge(
-            "jobledger_open_runs", "Runs under way, on any node.", len(job_cache.open_runs())
+            "jobledger_open_runs", "Runs under way, on any node.", len(job_cache.runs.open_runs())
         )
         yield _gauge(
             "jobledger_dispatcher_running",

@@ -10,7 +10,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 
 from api.bootstrap import ServerParts
-from ledger.application.unit_of_work import UnitOfWork
+from ledger.application.commands.jobs import CheckWriter
 from ledger.clock import MAX_SKEW
 from ledger.dispatch.recovery_driver import RecoveryDriver
 from ledger.errors import LedgerError, Unavailable
@@ -122,7 +122,7 @@ async def _require_commands(parts: ServerParts) -> None:
     after an append that failed to the disk.
     """
     try:
-        probe = asyncio.wrap_future(parts.ledger.submit([_nothing]))
+        probe = asyncio.wrap_future(parts.ledger.submit([CheckWriter()]))
         [answer] = await asyncio.wait_for(asyncio.shield(probe), PROBE_SECONDS)
     except TimeoutError:
         raise Unavailable(
@@ -131,10 +131,6 @@ async def _require_commands(parts: ServerParts) -> None:
         ) from None
     if isinstance(answer, LedgerError):
         raise Unavailable(answer.message)
-
-
-def _nothing(_: UnitOfWork) -> None:
-    """What is asked to see whether commands are answered."""
 
 
 def _of_read_models(read_models: list[Told]) -> Iterator[str]:

@@ -4,8 +4,7 @@ ledger's.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query
@@ -24,7 +23,6 @@ from api.phantom.bodies import (
     WordsBody,
     spec_of,
 )
-from api.phantom.leniency import unless_failed
 from api.phantom.listing import listing
 from api.phantom.previews import preview
 from api.phantom.refusals import DOCUMENTED, PREFIX
@@ -32,8 +30,8 @@ from api.phantom.runs import run_to_end
 from api.phantom.shapes import job_of
 from api.schemas.bodies import ReasonBody, ResumeBody
 from api.security.auth import requires
-from ledger.application.commands import jobs as commands
-from ledger.application.commands.jobs import CommandResult
+from ledger.application.commands.command import CommandResult
+from ledger.application.commands.jobs import DeleteJob, PauseJob, RequestRun, ResumeJob, ScheduleJob
 from ledger.domain.job.job import ResumeOptions
 
 router = APIRouter(prefix=PREFIX, tags=["phantom"], responses=DOCUMENTED)
@@ -61,9 +59,9 @@ async def jobs(context: InContext) -> Response:
 )
 async def create(body: GivenJob, context: InContext) -> Response:
     """Begin a job whose task goes to the agent."""
-    call = await context.call()
-    make = partial(context.ledger.schedule_command, spec_of(body), call)
-    return _one_job(await context.decide(make, call), status=201)
+    job_id, command_context = context.ledger.chance.new_id(), await context.command_context()
+    command = ScheduleJob(job_id, spec_of(body), command_context)
+    return _one_job(await context.execute(command), status=201)
 
 
 @router.post(
@@ -74,8 +72,7 @@ async def create(body: GivenJob, context: InContext) -> Response:
 )
 async def preview_schedule(body: GivenSchedule, context: InContext) -> Response:
     """When a schedule would fire next, or why it cannot be."""
-    call = await context.call()
-    return plain(await run_sync(preview, body, call.now))
+    return plain(await run_sync(preview, body, context.ledger.clock.now()))
 
 
 @router.post(
@@ -105,8 +102,7 @@ async def job(job_id: JobId, context: InContext) -> Response:
 )
 async def delete(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """End a job and free its name; its audit stays."""
-    call = await context.call(body.reason)
-    await context.decide(partial(commands.delete, job_id, call), call)
+    await context.execute(DeleteJob(job_id, await context.command_context(body.reason)))
     return plain({"deleted": True})
 
 
@@ -129,9 +125,9 @@ async def audit(
 )
 async def pause(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Stop an active job from firing; one that is paused or failed stays as it is."""
-    call = await context.call(body.reason)
-    command = unless_failed(commands.pause(job_id, None, call), job_id)
-    return _one_job(await context.decide(lambda: command, call))
+    command_context = await context.command_context(body.reason)
+    command = PauseJob(job_id, None, command_context, leave_failed=True)
+    return _one_job(await context.execute(command))
 
 
 @router.post(
@@ -142,10 +138,9 @@ async def pause(job_id: JobId, body: GivenReason, context: InContext) -> Respons
 )
 async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Response:
     """Bring a job back: a paused one always, a failed one with {"force": true}."""
-    call = await context.call(body.reason)
-    revival = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
-    make = partial(context.ledger.resume_command, job_id, revival, call)
-    return _one_job(await context.decide(make, call))
+    command_context = await context.command_context(body.reason)
+    options = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
+    return _one_job(await context.execute(ResumeJob(job_id, options, command_context)))
 
 
 @router.post(
@@ -156,10 +151,9 @@ async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Respon
 )
 async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Run a job now, and wait for what comes out of it."""
-    call = await context.call(body.reason)
-    return plain(await run_to_end(context, job_id, call))
+    command = RequestRun(job_id, await context.command_context(body.reason))
+    return plain(await run_to_end(context, command))
 
 
 def _one_job(answer: CommandResult, *, status: int = 200) -> Response:
-    job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered
-    return plain({"job": job_of(job)}, status)
+    return plain({"job": job_of(answer.job)}, status)

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import InContext, all_decided, plain
+from api.http.context import InContext, plain
 from api.http.errors import LONGEST_TEXT
 from api.http.openapi import IMPORTED
 from api.schemas.bodies import ImportBody
 from api.security.auth import requires
-from ledger.application.commands.jobs import CommandResult
+from ledger.application.commands.command import CommandResult
 from ledger.errors import LedgerError
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
@@ -34,11 +34,11 @@ async def take_over(body: GivenImport, context: InContext) -> Response:
     """Take over jobs of another scheduler, each in an append of its own or refused by itself; with
     `dry_run` only say what would become of them.
     """
-    call, ledger = await context.call(), context.ledger
-    make = partial(ledger.take_over_commands, body.origin, body.jobs, call, dry_run=body.dry_run)
-    arriving, commands = await run_sync(make)
-    results = await all_decided(ledger, commands)
-    found = await run_sync(ledger.taken_over, arriving, results)
+    ledger, command_context = context.ledger, await context.command_context()
+    imported = partial(
+        ledger.import_jobs, body.origin, body.jobs, dry_run=body.dry_run, context=command_context
+    )
+    found = await run_sync(imported)
     return plain(_told(body.jobs, found) | {"position": context.position()})
 
 

@@ -31,7 +31,7 @@ GivenPreview = Annotated[PreviewBody, Depends(body_of(PreviewBody))]
 )
 async def preview(body: GivenPreview, context: InContext) -> Response:
     """The next fires of a schedule and what it says in words, or why it is refused."""
-    call = await context.call()
+    call = await context.command_context()
     return plain(await run_sync(_previewed, body, body.after or call.now))
 
 

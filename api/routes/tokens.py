@@ -38,7 +38,7 @@ async def create(body: GivenToken, context: InContext) -> Response:
     """Give out a token. Its secret is in this answer and nowhere else, so a repeated
     Idempotency-Key cannot repeat it: the name is taken then.
     """
-    call = await context.call()
+    call = await context.command_context()
     make = context.parts.tokens.create
     row, secret = await run_sync(make, body.name, body.role, body.kind, body.expires_at, call)
     return plain(
@@ -55,6 +55,6 @@ async def create(body: GivenToken, context: InContext) -> Response:
 @router.delete("/{token}", dependencies=[requires("admin")], responses={200: TOKEN_REVOKED})
 async def revoke(token: str, context: InContext) -> Response:
     """End a token, named by its id or by its name."""
-    call = await context.call()
+    call = await context.command_context()
     row, changed = await run_sync(context.parts.tokens.revoke, token, call)
     return plain({"token": token_view(row), "changed": changed, "position": context.position()})

@@ -11,11 +11,12 @@ from collections import OrderedDict
 from fastapi import Request
 
 from api.security.auth import CHANGING, Principal
+from ledger.application.commands.context import CommandContext
+from ledger.application.commands.tokens import RecordRefusedAccess
 from ledger.application.ledger import Ledger
-from ledger.application.unit_of_work import UnitOfWork
 from ledger.chance import new_id
 from ledger.domain.metadata import EventMetadata
-from ledger.domain.streams.access import Attempt, access_stream
+from ledger.domain.streams.access import Attempt
 from ledger.errors import LedgerError
 
 AGAIN_SECONDS = 60.0
@@ -46,14 +47,9 @@ class AccessAudit:
         self._keep(attempt, origin)
 
     def _keep(self, attempt: Attempt, origin: EventMetadata) -> None:
-        now = self._ledger.clock.now()
-
-        def command(unit: UnitOfWork) -> None:
-            access = unit.access(access_stream(attempt.token_id))
-            access.refuse(attempt, now=now, metadata=origin)
-
+        context = CommandContext(self._ledger.clock.now(), origin)
         try:
-            self._ledger.submit([command])
+            self._ledger.submit([RecordRefusedAccess(attempt, context)])
         except LedgerError:  # a ledger that takes no commands takes no notes either
             return
 

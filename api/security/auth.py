@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Protocol
-from uuid import UUID
 
 from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
@@ -13,11 +12,8 @@ from fastapi.params import Depends as Dependency
 from api.http.errors import Unauthenticated
 from api.http.limits import Attempts
 from api.security.sessions import Sessions, is_csrf
-from ledger.application.batch import Command
-from ledger.application.commands.jobs import CommandResult
 from ledger.application.ledger import Ledger
 from ledger.application.tokens import Tokens
-from ledger.application.unit_of_work import UnitOfWork
 from ledger.dispatch.executors.signing import RunToken, Signer
 from ledger.domain.metadata import Actor
 from ledger.errors import Forbidden
@@ -68,8 +64,13 @@ class Principal:
                 f"This needs the role {role}; the token {self.token.name!r} is {self.token.role}."
             )
 
+    @property
+    def may_run_commands(self) -> bool:
+        """Whether jobs of this caller may run commands on this machine."""
+        return may(self.token.role, "admin")
+
     def require_may_run(self, executor: object) -> None:
-        """Refuse Forbidden when an executor runs commands on this machine and they are no admin."""
+        """Refuse Forbidden when an executor runs commands and the caller is not an admin."""
         if isinstance(executor, Mapping) and executor.get("kind") == "command":
             self.require("admin")
 
@@ -187,18 +188,6 @@ def cookie_name(request: Request) -> str:
 def count_wrong_secret(request: Request, parts: AuthParts) -> None:
     """Remember that this address showed a secret that opens nothing."""
     parts.attempts.failed(request.client.host if request.client else "unknown")
-
-
-def guarded(
-    command: Command[CommandResult], job_id: UUID, caller: Principal
-) -> Command[CommandResult]:
-    """A change of a job that only admins may make while the job runs a command."""
-
-    def decide(unit: UnitOfWork) -> CommandResult:
-        caller.require_may_run(unit.job(job_id).executor)
-        return command(unit)
-
-    return decide
 
 
 def _bearer(request: Request, parts: AuthParts) -> TokenRow:
