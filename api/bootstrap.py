@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from api.http.limits import Attempts
 from api.security.dsn_policy import require_encrypted_dsn
 from api.security.keys import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
 from api.security.sessions import Sessions
@@ -57,8 +56,7 @@ class ServerParts:
     dispatcher: Dispatcher | None
     tokens: Tokens
     sessions: Sessions
-    attempts: Attempts
-    answers: Queries
+    queries: Queries
     signer: Signer
     secrets: Secrets
     notifier: Notifier | None = None
@@ -170,7 +168,6 @@ def open_server_parts(
             dispatcher,
             tokens,
             Sessions(ledger.clock),
-            Attempts(ledger.clock),
             Queries(ledger, read_models, dispatcher=dispatcher),
             Signer(secret),
             secrets,

@@ -9,7 +9,8 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from api.http import strict_json
-from api.http.errors import MalformedJson, refusal_of
+from api.http.errors import refusal_of
+from api.refusals import MalformedJson
 from ledger.errors import InvalidField
 
 B = TypeVar("B", bound=BaseModel)

@@ -42,7 +42,7 @@ class RequestContext:
         self.request = request
         self.parts: ServerParts = request.app.state.parts
         self.ledger: Ledger = self.parts.ledger
-        self.answers: Queries = self.parts.answers
+        self.queries: Queries = self.parts.queries
 
     async def call(self, reason: str | None = None) -> CommandContext:
         """Who asks, when, why, and under which conditions."""

@@ -60,7 +60,7 @@ class Envelope:
             log.exception("request %s failed", correlation_id)
             if has_started:
                 raise
-            await _broken(correlation_id, scope["path"])(scope, receive, sealed)
+            await _broken(scope, correlation_id)(scope, receive, sealed)
 
 
 def correlation_of(headers: Headers) -> str:
@@ -77,11 +77,11 @@ def _seal(headers: MutableHeaders, correlation_id: str) -> None:
         headers.setdefault(name, value)
 
 
-def _broken(correlation_id: str, path: str) -> Response:
+def _broken(scope: Scope, correlation_id: str) -> Response:
     return problem(
+        scope,
         500,
         "internal_error",
         f"The server made a mistake; its log tells more under request {correlation_id}.",
         {"correlation_id": correlation_id},
-        path=path,
     )

@@ -6,12 +6,15 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from prometheus_client import CONTENT_TYPE_LATEST as MEDIA_TYPE
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.http.errors import PROBLEM
 from api.security.auth import Role
 
 Schema = dict[str, Any]
+
+PROMETHEUS_TEXT = CONTENT_TYPE_LATEST
+"""The media type of a scrape."""
 
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "integer"}
@@ -221,7 +224,7 @@ STREAM = {
 }
 METRICS = {
     "description": "The text form of Prometheus.",
-    "content": {MEDIA_TYPE: {"schema": TEXT}},
+    "content": {PROMETHEUS_TEXT: {"schema": TEXT}},
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {PROBLEM: {"schema": _ref("Problem")}}}

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from api.http.errors import MalformedJson
+from api.refusals import MalformedJson
 
 MAX_DEPTH = 64
 

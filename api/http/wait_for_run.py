@@ -13,7 +13,7 @@ from uuid import UUID
 from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 
-from api.http.errors import RunUnfinished, RunWithdrawn
+from api.refusals import RunUnfinished, RunWithdrawn
 from ledger.application.ledger import Ledger
 from ledger.errors import Overloaded
 from ledger.store.records import RecordedEvent

@@ -22,7 +22,7 @@ async def run_to_end(context: RequestContext, job_id: UUID, call: CommandContext
     Refuses as `run` does, and as waiting does (Awaiting.end_of_run). The run goes on when the
     client leaves.
     """
-    awaiting: RunWaiters = context.request.app.state.awaiting
+    awaiting: RunWaiters = context.request.app.state.run_waiters
     with awaiting.place(job_id) as place:
         answer = await context.decide(partial(commands.request_run, job_id, call), call)
         job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered

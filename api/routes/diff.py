@@ -19,4 +19,4 @@ router = APIRouter(prefix="/v1", tags=["audit"])
 async def diff(query: Annotated[DiffQuery, Query()], context: InContext) -> Response:
     """The jobs that were made, deleted or changed, each field with its last change."""
     filters = query.model_dump(exclude={"begin", "to"})
-    return plain(await context.ask(context.answers.diff, query.begin, query.to, **filters))
+    return plain(await context.ask(context.queries.diff, query.begin, query.to, **filters))

@@ -56,11 +56,11 @@ async def _page(context: RequestContext, query: EventsQuery, audit: AuditQuery) 
     if limit > MAX_PAGE:
         raise InvalidField("limit", f"must be at most {MAX_PAGE} with format json")
     asked = replace(audit, limit=limit)
-    return plain(await context.ask(context.answers.audit, asked, _stretch(query), **_after(query)))
+    return plain(await context.ask(context.queries.audit, asked, _stretch(query), **_after(query)))
 
 
 async def _file(context: RequestContext, query: EventsQuery, audit: AuditQuery) -> Response:
-    found = await context.ask(context.answers.export, audit, _stretch(query), **_after(query))
+    found = await context.ask(context.queries.export, audit, _stretch(query), **_after(query))
     return StreamingResponse(
         iterate_in_threadpool(WRITERS[query.format](islice(found, query.limit))),
         media_type=export.MEDIA_TYPES[query.format],

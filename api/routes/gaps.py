@@ -20,4 +20,4 @@ router = APIRouter(prefix="/v1/gaps", tags=["gaps"])
 async def gaps(query: Annotated[GapsQuery, Query()], context: InContext) -> Response:
     """The recorded gaps, the newest first; beside the first page those that are open."""
     asked = GapFilter(**query.filters())
-    return plain(await context.ask(context.answers.gaps, asked, **query.when()))
+    return plain(await context.ask(context.queries.gaps, asked, **query.when()))

@@ -24,7 +24,7 @@ async def events(
     """A job's history, deleted or not: each event with the state before and after it."""
     is_newest_first = query.order == "desc"
     told = context.ask(
-        context.answers.history, job_id, is_newest_first=is_newest_first, **query.page()
+        context.queries.history, job_id, is_newest_first=is_newest_first, **query.page()
     )
     return plain(await told)
 
@@ -34,16 +34,16 @@ async def blame(
     job_id: JobId, query: Annotated[TimedQuery, Query()], context: InContext
 ) -> Response:
     """Each field of a job, deleted or not, with the event that gave it its value."""
-    return plain(await context.ask(context.answers.blame, job_id, **query.when()))
+    return plain(await context.ask(context.queries.blame, job_id, **query.when()))
 
 
 @router.get("/runs", dependencies=[requires("viewer")], responses={200: listed("runs")})
 async def runs(job_id: JobId, query: Annotated[Page, Query()], context: InContext) -> Response:
     """A job's runs, newest first, deleted or not."""
-    return plain(await context.ask(context.answers.runs, job_id, **query.page()))
+    return plain(await context.ask(context.queries.runs, job_id, **query.page()))
 
 
 @router.get("/why", dependencies=[requires("viewer")], responses={200: WHY})
 async def why(job_id: JobId, query: Annotated[WhyQuery, Query()], context: InContext) -> Response:
     """Why the job is running, or is not, now or at another time; deleted jobs too."""
-    return plain(await context.ask(context.answers.why, job_id, **query.model_dump()))
+    return plain(await context.ask(context.queries.why, job_id, **query.model_dump()))

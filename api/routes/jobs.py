@@ -41,13 +41,13 @@ async def schedule(spec: GivenObject, caller: UsesCaller, context: InContext) ->
 async def jobs(query: Annotated[JobsQuery, Query()], context: InContext) -> Response:
     """The jobs, in the order they were made, as they are or as they stood."""
     asked = JobFilter(**query.filters())
-    return plain(await context.ask(context.answers.jobs, asked, **query.when()))
+    return plain(await context.ask(context.queries.jobs, asked, **query.when()))
 
 
 @router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: ONE_JOB})
 async def job(job_id: JobId, query: Annotated[TimedQuery, Query()], context: InContext) -> Response:
     """One job, as it is, or as it stood."""
-    found = await context.ask(context.answers.job, job_id, **query.when())
+    found = await context.ask(context.queries.job, job_id, **query.when())
     return one_job(found["job"])
 
 

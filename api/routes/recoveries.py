@@ -48,14 +48,14 @@ async def recover(body: GivenRecovery, context: InContext) -> Response:
 )
 async def resume_storm(storm_id: str, body: GivenTerms, context: InContext) -> Response:
     """Bring back the jobs that tripped in a storm and are failed of it still."""
-    members = await context.ask(context.answers.storm_members, storm_id)
+    members = await context.ask(context.queries.storm_members, storm_id)
     return await _begun(members, body, context)
 
 
 @router.get("/recoveries", dependencies=[requires("viewer")], responses={200: listed("recoveries")})
 async def recoveries(query: Annotated[Page, Query()], context: InContext) -> Response:
     """The recoveries without their jobs, the newest first."""
-    return plain(await context.ask(context.answers.recoveries, **query.page()))
+    return plain(await context.ask(context.queries.recoveries, **query.page()))
 
 
 @router.get(
@@ -65,7 +65,7 @@ async def recovery(
     recovery_id: str, query: Annotated[TimedQuery, Query()], context: InContext
 ) -> Response:
     """One recovery with what became of each of its jobs, as it is, or as it stood."""
-    return plain(await context.ask(context.answers.recovery, recovery_id, **query.when()))
+    return plain(await context.ask(context.queries.recovery, recovery_id, **query.when()))
 
 
 @router.post(

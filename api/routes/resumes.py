@@ -20,4 +20,4 @@ router = APIRouter(prefix="/v1/resumes", tags=["resumes"])
 async def resumes(query: Annotated[ResumesQuery, Query()], context: InContext) -> Response:
     """The force-resumes, the newest first, and how many of all that fit held."""
     asked = ResumeFilter(**query.filters())
-    return plain(await context.ask(context.answers.resumes, asked, **query.when()))
+    return plain(await context.ask(context.queries.resumes, asked, **query.when()))

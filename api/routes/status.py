@@ -34,7 +34,7 @@ async def readyz(request: Request) -> Response:
 @router.get("/v1/summary", dependencies=[requires("viewer")], responses={200: SUMMARY})
 async def summary(query: Annotated[TimedQuery, Query()], context: InContext) -> Response:
     """How many jobs stand where, what fires next, the newest failures; now, or then."""
-    return plain(await context.ask(context.answers.summary, **query.when()))
+    return plain(await context.ask(context.queries.summary, **query.when()))
 
 
 @router.get("/v1/evidence/head", dependencies=[requires("viewer")], responses={200: EVIDENCE})

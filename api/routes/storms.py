@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/storms", tags=["storms"])
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("storms")})
 async def storms(query: Annotated[StormsQuery, Query()], context: InContext) -> Response:
     """The storms, open and past, the newest first."""
-    return plain(await context.ask(context.answers.storms, only_open=query.open, **query.page()))
+    return plain(await context.ask(context.queries.storms, only_open=query.open, **query.page()))
 
 
 @router.get("/{storm_id}", dependencies=[requires("viewer")], responses={200: ONE_STORM})
@@ -28,4 +28,4 @@ async def storm(
     """One storm with its first failure, its jobs, its failures per minute, the fires it cost and
     who was told.
     """
-    return plain(await context.ask(context.answers.storm, storm_id, **query.when()))
+    return plain(await context.ask(context.queries.storm, storm_id, **query.when()))

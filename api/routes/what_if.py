@@ -33,7 +33,7 @@ async def ask_what_if(body: GivenWhatIf, context: InContext) -> Response:
     """
     given = body.model_dump(exclude={"policy", "not_counts", "format", "cursor", "limit"})
     given["not_counting"] = body.not_counts
-    found = await context.ask(context.answers.what_if, body.policy, **given)
+    found = await context.ask(context.queries.what_if, body.policy, **given)
     return (
         _csv(found)
         if body.format == "csv"

@@ -8,6 +8,7 @@ import logging
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
+from api.refusals import TooManyClients
 from api.stream.client import Client, Ending
 from api.stream.frames import Frame, frames_of
 from ledger.application.ledger import Ledger
@@ -22,15 +23,6 @@ who are slow, and those hold up nobody for longer.
 """
 
 log = logging.getLogger(__name__)
-
-
-class TooManyClients(Unavailable):
-    """Every place is taken."""
-
-    code = "overloaded"
-
-    def __init__(self) -> None:
-        super().__init__(f"{MAX_CLIENTS} clients listen already: try again in a moment.")
 
 
 class Tail:
@@ -61,7 +53,7 @@ class Tail:
         if self._is_closed:
             raise Unavailable("The server is closing: try again when it is back.")
         if len(self.clients) >= MAX_CLIENTS:
-            raise TooManyClients
+            raise TooManyClients(MAX_CLIENTS)
 
     def leave(self, client: Client) -> None:
         """Give the place back."""

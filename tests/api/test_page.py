@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http.limits import MAX_ATTEMPTS
+from api.security.attempts import MAX_ATTEMPTS
 from api.security.sessions import csrf_of
 from tests.api.harness import Api, problem
 from tests.api.test_as_of import FAILURE
