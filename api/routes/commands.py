@@ -1,4 +1,4 @@
-"""What is asked of a job: pause, resume, run."""
+"""Commands on a job: pause, resume, run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=Tru
     openapi_extra=documented(PauseBody, may_be_empty=True),
 )
 async def pause(job_id: JobId, body: GivenPause, context: InContext) -> Response:
-    """Stop a job from firing, until `until` or until it is resumed."""
+    """Pause a job until `until`, or until it is resumed."""
     call = await context.call(body.reason)
     return await context.command(lambda: commands.pause(job_id, body.until, call), call)
 
@@ -42,9 +42,7 @@ async def pause(job_id: JobId, body: GivenPause, context: InContext) -> Response
     openapi_extra=documented(ResumeBody, may_be_empty=True),
 )
 async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Response:
-    """Bring a job back: a paused one always, a failed one with {"force": true}, a completed one
-    never.
-    """
+    """Resume a paused job, or with {"force": true} a failed one; never a completed one."""
     call = await context.call(body.reason)
     revival = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
     make = partial(context.ledger.resume_command, job_id, revival, call)
@@ -59,6 +57,6 @@ async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Respon
     openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
 async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
-    """Ask the dispatcher for one run now."""
+    """Request one run now, which the dispatcher starts."""
     call = await context.call(body.reason)
     return await context.command(lambda: commands.request_run(job_id, call), call, status=202)

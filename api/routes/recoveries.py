@@ -1,4 +1,4 @@
-"""Recoveries: tripped jobs brought back by a plan; rehearsed, begun, looked at, stopped."""
+"""Recoveries, which resume tripped jobs by a plan: plan, start, list, show, abort."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from starlette.responses import Response
 from api.http.bodies import body_of, documented
 from api.http.context import InContext, RequestContext, decided, plain
 from api.http.openapi import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_REHEARSED, listed
-from api.schemas.bodies import ReasonBody
-from api.schemas.queries import Page, TimedQuery
-from api.schemas.recoveries import RecoveryBody, TermsBody
+from api.schemas.bodies import ReasonBody, RecoveryBody, TermsBody
+from api.schemas.queries import PageQuery, TimedQuery
 from api.security.auth import requires
 from ledger.application.recoveries import forecast as forecasts
 from ledger.domain.recovery.selection import Selection
@@ -35,7 +34,7 @@ BEGUN: dict[int | str, dict[str, Any]] = {200: RECOVERY_REHEARSED, 201: RECOVERY
     openapi_extra=documented(RecoveryBody),
 )
 async def recover(body: GivenRecovery, context: InContext) -> Response:
-    """Bring back the failed jobs that are selected, one after the other."""
+    """Resume the selected failed jobs, one after the other."""
     return await _begun(body.selector.selector(), body, context)
 
 
@@ -47,14 +46,14 @@ async def recover(body: GivenRecovery, context: InContext) -> Response:
     openapi_extra=documented(TermsBody, may_be_empty=True),
 )
 async def resume_storm(storm_id: str, body: GivenTerms, context: InContext) -> Response:
-    """Bring back the jobs that tripped in a storm and are failed of it still."""
+    """Resume the jobs that tripped in a storm and are still failed because of it."""
     members = await context.ask(context.queries.storm_members, storm_id)
     return await _begun(members, body, context)
 
 
 @router.get("/recoveries", dependencies=[requires("viewer")], responses={200: listed("recoveries")})
-async def recoveries(query: Annotated[Page, Query()], context: InContext) -> Response:
-    """The recoveries without their jobs, the newest first."""
+async def recoveries(query: Annotated[PageQuery, Query()], context: InContext) -> Response:
+    """The recoveries without their jobs, newest first."""
     return plain(await context.ask(context.queries.recoveries, **query.page()))
 
 
@@ -64,7 +63,7 @@ async def recoveries(query: Annotated[Page, Query()], context: InContext) -> Res
 async def recovery(
     recovery_id: str, query: Annotated[TimedQuery, Query()], context: InContext
 ) -> Response:
-    """One recovery with what became of each of its jobs, as it is, or as it stood."""
+    """One recovery with the outcome of each of its jobs."""
     return plain(await context.ask(context.queries.recovery, recovery_id, **query.when()))
 
 
@@ -75,7 +74,7 @@ async def recovery(
     openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
 async def abort(recovery_id: str, body: GivenReason, context: InContext) -> Response:
-    """Stop a recovery: who is left stays failed. One that has ended is left as it is."""
+    """Abort a recovery: the remaining jobs stay failed. An ended recovery does not change."""
     call = await context.call(body.reason)
     asked = context.ledger.recoveries
     answer = await decided(context.ledger, await run_sync(asked.abort_command, recovery_id, call))

@@ -1,4 +1,4 @@
-"""The worker protocol: claim a run, keep it alive, report how it ended."""
+"""The worker protocol: claim a run, extend its lease, report its outcome."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from ledger.errors import InvalidField
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
 ERROR_BYTES = 4 * 1024
-"""How much of a reported error is kept."""
+"""How much of a reported error is stored."""
 UNREPORTABLE = ("lost", "blocked")
-"""What only the ledger itself says of a run."""
+"""Failure classes that only the ledger itself records."""
 
 OutcomeAfter = Callable[[int], run_commands.Report]
-"""How a run ended, when it is told how many milliseconds that took."""
+"""Makes the outcome of a run from its duration in milliseconds."""
 
 GivenClaim = Annotated[ClaimBody, Depends(body_of(ClaimBody))]
 GivenHeartbeat = Annotated[HeartbeatBody, Depends(body_of(HeartbeatBody, may_be_empty=True))]
@@ -50,9 +50,9 @@ GivenFailure = Annotated[FailureBody, Depends(body_of(FailureBody))]
     openapi_extra=documented(ClaimBody),
 )
 async def claim(body: GivenClaim, context: InContext) -> Response:
-    """Take the run that has been due longest in a queue, or wait for one."""
+    """Claim the run that has been due longest in a queue, or wait for one."""
     answer = await take(context, body)
-    return _handed(context, answer) if answer is not None else Response(status_code=204)
+    return _claimed(context, answer) if answer is not None else Response(status_code=204)
 
 
 @router.post(
@@ -62,7 +62,7 @@ async def claim(body: GivenClaim, context: InContext) -> Response:
     openapi_extra=documented(HeartbeatBody, may_be_empty=True),
 )
 async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, context: InContext) -> Response:
-    """Say that the run is still being worked on. Never beyond the job's time-out."""
+    """Extend the run's lease, at most to the job's time-out."""
     call = await context.call()
     run = reporter.token
     command = run_commands.heartbeat(run.job_id, run.run_id, body.lease_seconds, call)
@@ -77,11 +77,11 @@ async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, context: InCon
     openapi_extra=documented(SuccessBody, may_be_empty=True),
 )
 async def succeed(body: GivenSuccess, reporter: UsesReporter, context: InContext) -> Response:
-    """Report that the run succeeded, with what it has to say."""
+    """Report that the run succeeded, with its output."""
 
     def outcome() -> OutcomeAfter:
         output = context.parts.secrets.redact(body.output)
-        return lambda ms: _said(output, ms)
+        return lambda ms: _outcome_of(output, ms)
 
     return await _finish(context, reporter.token, outcome)
 
@@ -93,15 +93,15 @@ async def succeed(body: GivenSuccess, reporter: UsesReporter, context: InContext
     openapi_extra=documented(FailureBody),
 )
 async def fail(body: GivenFailure, reporter: UsesReporter, context: InContext) -> Response:
-    """Report that the run failed, and how."""
+    """Report that the run failed, with its error."""
     if body.failure_class in UNREPORTABLE:
-        raise InvalidField("failure_class", f"is never {body.failure_class} in a report")
+        raise InvalidField("failure_class", f"cannot be {body.failure_class} in a report")
     after = body.retry_after_seconds
     retry_at = context.ledger.clock.now() + timedelta(seconds=after) if after is not None else None
 
     def outcome() -> OutcomeAfter:
-        told = context.parts.secrets.redact(body.error).encode(errors="replace")
-        error = storable(told, ERROR_BYTES)
+        redacted = context.parts.secrets.redact(body.error).encode(errors="replace")
+        error = storable(redacted, ERROR_BYTES)
         failure_class = body.failure_class or class_of_text(f"{ERROR_PREFIX} {error}")
         return lambda ms: Failure(error, failure_class, None, retry_at, ms)
 
@@ -111,7 +111,7 @@ async def fail(body: GivenFailure, reporter: UsesReporter, context: InContext) -
 async def _finish(
     context: RequestContext, token: RunToken, outcome: Callable[[], OutcomeAfter]
 ) -> Response:
-    """Record an outcome. `outcome` may be slow (it looks for secrets): it runs in a thread."""
+    """Record an outcome. `outcome` is slow, since it redacts secrets, and runs in a thread."""
     call = await context.call()
 
     def command() -> Command[CommandResult]:
@@ -124,11 +124,11 @@ async def _finish(
 
 
 def _lasted_ms(run: OpenRun, now: datetime) -> int:
-    """How long the run took; nothing when the clock was set back meanwhile."""
+    """How long the run took; 0 when the clock was set back in the meantime."""
     return max(0, (now - run.started_at) // timedelta(milliseconds=1))
 
 
-def _said(text: str, duration_ms: int) -> Success | Failure:
+def _outcome_of(text: str, duration_ms: int) -> Success | Failure:
     output = Output()
     output.take(text.encode(errors="replace"))
     if output.text.startswith(ERROR_PREFIX):
@@ -136,7 +136,7 @@ def _said(text: str, duration_ms: int) -> Success | Failure:
     return Success(output.text, output.count_bytes, output.sha256, duration_ms)
 
 
-def _handed(context: RequestContext, answer: CommandResult) -> Response:
+def _claimed(context: RequestContext, answer: CommandResult) -> Response:
     job = cast(dict[str, Any], answer.job)
     run = job["open_run"] | {"timeout_seconds": job["policy"]["timeout_seconds"]}
     holder = RunToken(run["run_id"], UUID(job["id"]), context.actor)
