@@ -18,7 +18,7 @@ import ledger
 import projections
 from api.app import OPEN, create_app, role_of, routes_of
 from api.bootstrap import open_server_parts
-from api.config.secret_env import IN_FILES, SUFFIX
+from api.config.parsers import IN_FILES, SUFFIX
 from api.demo.processes import ROOT
 from api.http.errors import CODES, status_of
 from api.phantom.routes import PREFIX as PHANTOM
