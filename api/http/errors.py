@@ -74,10 +74,10 @@ CODES: Mapping[int, str] = {
     413: "too_large",
     500: "internal_error",
 }
-"""The codes of answers that the web framework, not the ledger, gives."""
+"""The codes of errors that the web framework raises."""
 
-NO_OBJECT = ("model_type", "model_attributes_type")
-"""Complaints of pydantic's that name a class of ours."""
+NOT_AN_OBJECT = ("model_type", "model_attributes_type")
+"""Types of pydantic errors whose messages name one of our classes."""
 
 
 def status_of(error: LedgerError) -> int:
@@ -123,12 +123,12 @@ def install(app: FastAPI, renderers: Mapping[str, Renderer]) -> None:
 
 
 def refusal_of(errors: Sequence[Mapping[str, Any]], *, skipped: int = 0) -> Invalid:
-    """The first of pydantic's complaints, as the ledger says it. `skipped` leads of the path go."""
+    """The first of pydantic's errors as a refusal. `skipped` drops the first parts of its path."""
     first = errors[0]
     field = ".".join(str(part) for part in first["loc"][skipped:]) or "body"
     if first["type"] == "extra_forbidden":
         return UnknownField(field[:LONGEST_TEXT])
-    if first["type"] in NO_OBJECT:
+    if first["type"] in NOT_AN_OBJECT:
         return InvalidField(field, "must be an object")
     message = str(first["msg"]).removeprefix("Value error, ")
     return InvalidField(field, message[:1].lower() + message[1:])
@@ -156,16 +156,16 @@ async def _answer_http(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(_allowed(request))
-    detail = _explained(error, headers)
+    detail = _detail(error, headers)
     return problem(request.scope, error.status_code, code, detail, headers=headers)
 
 
-def _explained(error: HTTPException, headers: Mapping[str, str]) -> str:
+def _detail(error: HTTPException, headers: Mapping[str, str]) -> str:
     match error.status_code:
         case 404:
-            return "There is nothing at this address; the addresses are in GET /v1/openapi.json."
+            return "Nothing is at this path; GET /v1/openapi.json lists all paths."
         case 405:
-            return f"This address takes {headers['Allow']} only."
+            return f"This path accepts only {headers['Allow']}."
         case _:
             return str(error.detail)
 
@@ -177,7 +177,7 @@ def _renderer(scope: Scope) -> Renderer | None:
 
 
 def _allowed(request: Request) -> list[str]:
-    """Every method that some route of this address takes; the framework names the first route's."""
+    """The methods of all routes with this path; the framework only names those of the first."""
     routes: Sequence[Route] = request.app.state.routes
     matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
     return sorted({method for route in matching for method in route.methods or ()})
@@ -192,7 +192,7 @@ def _headers(error: LedgerError, status: int) -> dict[str, str]:
 
 
 def _plain(value: object) -> object:
-    """A fact as JSON can hold it."""
+    """A fact as a JSON value."""
     if value is None or isinstance(value, bool | int | float):
         return value
     return str(value)[:LONGEST_TEXT]

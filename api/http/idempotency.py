@@ -1,4 +1,4 @@
-"""A repeated Idempotency-Key: the first answer again, word for word, out of the book."""
+"""A repeated Idempotency-Key gets the first answer again, from the event store."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ledger.errors import IdempotencyMismatch
 from ledger.store.audit_query import AuditQuery
 
 LONGEST_APPEND = 64
-"""More events than one command appends."""
+"""More events than one command ever appends."""
 
 
 def first_answer(ledger: Ledger, asked: Idempotency) -> CommandResult | None:
-    """What this key was answered, or None. Refuses IdempotencyMismatch for another body.
+    """The first answer to this key, or None. Refuses IdempotencyMismatch for another body.
 
-    Looked up before the command is even made: a schedule that was fine then may be past by now.
+    Looked up before the command is made: a schedule that was valid then may be in the past now.
     """
     events = ledger.queries.audit(AuditQuery(stream=asked.stream, limit=1)).events
     if not events:
@@ -32,7 +32,7 @@ def first_answer(ledger: Ledger, asked: Idempotency) -> CommandResult | None:
 
 
 def _last_position(ledger: Ledger, kept: dict[str, Any]) -> int:
-    """Where the append that held `kept` ended: its events share a command and stand together."""
+    """The last position of the append with the event `kept`: its events share a command."""
     query = AuditQuery(after_position=kept["position"] - 1, limit=LONGEST_APPEND)
     events = ledger.queries.audit(query).events
     same = takewhile(lambda event: event["command_id"] == kept["command_id"], events)

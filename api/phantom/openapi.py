@@ -51,7 +51,7 @@ _ENTRY = shape(
 _ERROR = {**shape(error=TEXT), "additionalProperties": False}
 REFUSALS: dict[int | str, dict[str, Any]] = {
     "4XX": answers(_ERROR, "A refusal; `error` says why."),
-    "5XX": answers(_ERROR, "A failure; some pass, and then `Retry-After` says when to retry."),
+    "5XX": answers(_ERROR, "A failure; some pass after Retry-After."),
 }
 """Documented on every route of Phantom's."""
 LISTING = answers(shape(summary=_SUMMARY, jobs=list_of(_JOB)), "The counts and the jobs.")

@@ -1,4 +1,4 @@
-"""A run that is asked for and waited for, as Phantom's dashboard does it."""
+"""Requests a run and waits for its end, as Phantom's dashboard does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from api.http.context import RequestContext, decided
-from api.http.wait_for_run import RunWaiters, unless_gone
+from api.http.wait_for_run import RunWaiters, unless_disconnected
 from api.phantom.shapes import job_of
 from ledger.application.commands import jobs as commands
 from ledger.application.commands.jobs import CommandContext
@@ -16,18 +16,16 @@ from ledger.domain.job.view import view
 
 
 async def run_to_end(context: RequestContext, job_id: UUID, call: CommandContext) -> dict[str, Any]:
-    """`{result, job}`: the run's output or its error, and the job as it then is; null when that
-    run was its last and it is deleted.
+    """`{result, job}`: the run's output or error, and the job after it, null when it was deleted.
 
-    Refuses as `run` does, and as waiting does (Awaiting.end_of_run). The run goes on when the
-    client leaves.
+    Refuses as the command and `RunWaiters.result` do. When the client disconnects, the run goes on.
     """
-    awaiting: RunWaiters = context.request.app.state.run_waiters
-    with awaiting.place(job_id) as place:
+    waiters: RunWaiters = context.request.app.state.run_waiters
+    with waiters.waiter(job_id) as waiter:
         answer = await context.decide(partial(commands.request_run, job_id, call), call)
         job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered
-        ending = awaiting.end_of_run(place, answer.version, job["policy"]["timeout_seconds"])
-        result = await unless_gone(context.request.receive, ending)
+        ending = waiters.result(waiter, answer.version, job["policy"]["timeout_seconds"])
+        result = await unless_disconnected(context.request.receive, ending)
     return {"result": result, "job": await _job_after(context, job_id)}
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
 from api.http.context import InContext, RequestContext, decided, plain
-from api.http.openapi import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_REHEARSED, listed
+from api.http.openapi import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_PLAN, listed
 from api.schemas.bodies import ReasonBody, RecoveryBody, TermsBody
 from api.schemas.queries import PageQuery, TimedQuery
 from api.security.auth import requires
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1", tags=["recoveries"])
 GivenRecovery = Annotated[RecoveryBody, Depends(body_of(RecoveryBody))]
 GivenTerms = Annotated[TermsBody, Depends(body_of(TermsBody, may_be_empty=True))]
 GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))]
-BEGUN: dict[int | str, dict[str, Any]] = {200: RECOVERY_REHEARSED, 201: RECOVERY_CHANGED}
+BEGUN: dict[int | str, dict[str, Any]] = {200: RECOVERY_PLAN, 201: RECOVERY_CHANGED}
 
 
 @router.post(

@@ -30,7 +30,7 @@ async def stream(
     """Every matching event from now on, or after `Last-Event-ID`, exactly once."""
     tail: Tail = request.app.state.tail
     client = Client(AuditQuery(**query.filters()), _start(context, query.after_position))
-    tail.require_place()
+    tail.require_room()
     return EventStream(
         tail,
         client,

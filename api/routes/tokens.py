@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
 from api.http.context import InContext, plain
-from api.http.openapi import TOKEN_MADE, TOKEN_REVOKED, listed
+from api.http.openapi import TOKEN_CREATED, TOKEN_REVOKED, listed
 from api.schemas.bodies import TokenBody
 from api.security.auth import requires
 from ledger.application.tokens import token_view
@@ -31,7 +31,7 @@ async def tokens(context: InContext) -> Response:
     "",
     status_code=201,
     dependencies=[requires("admin")],
-    responses={201: TOKEN_MADE},
+    responses={201: TOKEN_CREATED},
     openapi_extra=documented(TokenBody),
 )
 async def create(body: GivenToken, context: InContext) -> Response:

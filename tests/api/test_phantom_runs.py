@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from api.http import wait_for_run as awaiting
+from api.http import wait_for_run
 from ledger.application.commands import runs as run_commands
 from ledger.store.records import StoredEvent
 from tests.api.harness import Api, error
@@ -136,7 +136,7 @@ def test_whoever_waits_reads_the_book_only_when_the_job_has_moved(
 
 def test_a_run_is_found_page_by_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = create(api)["id"]
-    monkeypatch.setattr(awaiting, "PAGE", 1)
+    monkeypatch.setattr(wait_for_run, "PAGE", 1)
 
     answer = meanwhile(api, f"{PATH}/{job_id}/run", ending(api, job_id, OUTPUT))
 
@@ -157,7 +157,7 @@ def test_with_no_place_left_to_wait_nothing_is_run(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = create(api)["id"]
-    monkeypatch.setattr(awaiting, "MAX_PLACES", 0)
+    monkeypatch.setattr(wait_for_run, "MAX_WAITERS", 0)
 
     error(api.post(f"{PATH}/{job_id}/run"), 503)
 

@@ -295,7 +295,7 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_servers_end(api: Api) 
             while tail_of(api).clients:
                 await asyncio.sleep(0)
 
-    with small(stream_answer, FAREWELL_SECONDS=0.0):
+    with small(stream_answer, LAST_SEND_SECONDS=0.0):
         play(api, scene)
 
     assert not tail_of(api).clients
