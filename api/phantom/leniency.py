@@ -1,4 +1,4 @@
-"""Where Phantom answers 200 to what the ledger refuses."""
+"""A command that Phantom answers with 200 where the ledger refuses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ledger.errors import JobFailed
 
 
 def unless_failed(command: Command[CommandResult], job_id: UUID) -> Command[CommandResult]:
-    """A pause that leaves a failed job as it is: the ledger's refusal becomes "no change"."""
+    """A pause that does not change a failed job, where the ledger's pause refuses."""
 
     def decide(unit: UnitOfWork) -> CommandResult:
         try:
