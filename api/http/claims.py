@@ -1,4 +1,4 @@
-"""A worker's claim: take what is due of a queue, or wait until something is."""
+"""Claims of workers: take a due run from a queue, or wait for one."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from ledger.errors import Unavailable
 
 Handing = Dispatcher | WorkerQueueFeeder
 LOOK_SECONDS = 1.0
-"""How often a waiting claim looks whether its worker is still there."""
+"""How often a waiting claim checks that its worker is still connected."""
 
 
 async def claim(context: RequestContext, asked: ClaimBody) -> CommandResult | None:
-    """The answer whose job has the claimed run open; None when nothing came due in time, or when
-    the worker went away. A repeated Idempotency-Key gets the run it got before.
+    """The answer, whose job has the claimed run open; None when nothing came due in time or the
+    worker disconnected. A repeated Idempotency-Key gets the same run again.
 
-    Refuses Unavailable where nothing is dispatched, and Overloaded when too many wait.
+    Refuses Unavailable on a node that hands out no runs, and Overloaded when too many workers wait.
     """
     repeated = await _repeated(context, await context.command_context())
     if repeated is not None:
         return repeated
     feeder = context.parts.handing_out
     if feeder is None:
-        raise Unavailable("This node hands out no runs: claim from one that dispatches.")
+        raise Unavailable("This node hands out no runs: claim from a node that dispatches.")
     elapsed = context.ledger.clock.elapsed
     ends_at = elapsed() + asked.wait_seconds
     while True:
@@ -49,7 +49,7 @@ async def claim(context: RequestContext, asked: ClaimBody) -> CommandResult | No
 
 
 async def _take(context: RequestContext, feeder: Handing, asked: ClaimBody) -> CommandResult | None:
-    """Claim what has been due longest, passing over what is due no more."""
+    """Claim what has been due longest; skip what is no longer due."""
     while (due := feeder.queues.take(asked.queue)) is not None:
         answer = await _claimed(context, feeder, asked, due)
         if answer is not None:
@@ -69,7 +69,7 @@ async def _claimed(
         [result] = await asyncio.shield(future)
         is_decided = not isinstance(result, BaseException)
     finally:
-        if not is_decided:  # refused, or the worker went away: the run is for the next one
+        if not is_decided:  # refused, or the worker disconnected: leave it to another
             feeder.queues.add(asked.queue, due)
     if isinstance(result, AlreadyAnswered):
         return await _repeated(context, command_context)

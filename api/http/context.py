@@ -1,4 +1,4 @@
-"""The one way from a request to the ledger and back: commands out, questions out, answers in."""
+"""The context of a request: sends commands and queries to the ledger, and makes the answers."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ from ledger.errors import InvalidField, UnknownField
 from projections.queries import Queries
 
 REPEATABLE = frozenset({"topic"})
-"""The only parameters of a query that may be given several times."""
+"""The query parameters that may be given several times."""
 
 T = TypeVar("T")
 Given = ParamSpec("Given")
 
 
 class RequestContext:
-    """One request's way to the ledger."""
+    """What a route needs of its request and of the ledger."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.parts: ServerParts = request.app.state.parts
         self.ledger: Ledger = self.parts.ledger
-        self.answers: Queries = self.parts.answers
+        self.queries: Queries = self.parts.queries
 
     async def command_context(self, reason: str | None = None) -> CommandContext:
-        """Who asks, when, why, and under which conditions."""
+        """The actor, time, reason and conditions of a command."""
         return await command_context(self.request, self.ledger.clock, reason)
 
     @property
     def actor(self) -> Actor:
-        """Who asks."""
+        """The authenticated caller."""
         return principal_of(self.request).actor
 
     async def answer(self, command: JobCommand) -> Response:
@@ -75,16 +75,16 @@ class RequestContext:
     async def ask(
         self, question: Callable[Given, T], *given: Given.args, **more: Given.kwargs
     ) -> T:
-        """Have a question answered, in a thread; it refuses what it refuses."""
+        """Answer a question in a thread."""
         return await run_sync(partial(question, *given, **more))
 
     def position(self) -> int:
-        """Where the book ends."""
+        """The last position of the ledger."""
         return self.ledger.writer.position
 
 
 def request_context(request: Request) -> RequestContext:
-    """The request's way in. Refuses InvalidField when a parameter's value is not plain to see."""
+    """The request's context. Refuses undeclared and repeated query parameters."""
     given = Counter(name for name, _ in request.query_params.multi_items())
     if given and not _takes_query(request):
         raise UnknownField(next(iter(given))[:LONGEST_TEXT])
@@ -95,8 +95,8 @@ def request_context(request: Request) -> RequestContext:
 
 
 def _takes_query(request: Request) -> bool:
-    """Whether the address has parameters: then it refuses unknown ones by itself. Phantom's routes
-    are as lenient as Phantom.
+    """Whether the route declares parameters, and so refuses unknown ones itself. Phantom's routes
+    ignore unknown parameters, as Phantom does.
     """
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or not route.path.startswith("/v1/"):
@@ -108,7 +108,7 @@ InContext = Annotated[RequestContext, Depends(request_context)]
 
 
 def job_id_in_path(job_id: str) -> UUID:
-    """The job that the path names; JobNotFound for what is no id."""
+    """The id of the job in the path. Refuses JobNotFound for a text that is not an id."""
     return job_id_of(job_id)
 
 
@@ -116,7 +116,10 @@ JobId = Annotated[UUID, Depends(job_id_in_path)]
 
 
 def answered(answer: CommandResult, status: int = 200) -> Response:
-    """A command's answer: the job, whether anything changed, where the book stands."""
+    """The answer to a command; raises its error.
+
+    Shielded, because a client that disconnects must not cancel the future that the writer sets.
+    """
     body = {"job": answer.job, "changed": answer.changed, "position": answer.position}
     headers = {"ETag": _tag(answer.job)}
     if status == 201:
@@ -125,14 +128,14 @@ def answered(answer: CommandResult, status: int = 200) -> Response:
 
 
 def one_job(job: Mapping[str, Any]) -> Response:
-    """One job, with its revision as the tag that `If-Match` wants."""
+    """One job, with its revision as the ETag, which `If-Match` takes."""
     return plain({"job": job}, headers={"ETag": _tag(job)})
 
 
 def plain(
     content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """JSON-plain values as JSON."""
+    """A JSON answer."""
     return Response(orjson.dumps(content), status, dict(headers or {}), "application/json")
 
 

@@ -1,4 +1,4 @@
-"""A run that is requested and waited for, as Phantom's dashboard does it."""
+"""Requests a run and waits for its end, as Phantom's dashboard does."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ from typing import Any
 from uuid import UUID
 
 from api.http.context import RequestContext
-from api.http.wait_for_run import RunWaiters, unless_gone
+from api.http.wait_for_run import RunWaiters, unless_disconnected
 from api.phantom.shapes import job_of
 from ledger.application.commands.jobs import ReadJob, RequestRun
 from ledger.errors import JobNotFound
 
 
 async def run_to_end(context: RequestContext, command: RequestRun) -> dict[str, Any]:
-    """`{result, job}`: the run's output or its error, and the job after it; null when the job was
-    deleted.
+    """`{result, job}`: the run's output or error, and the job after it, null when it was deleted.
 
-    Refuses as `run` does, and as waiting does (RunWaiters.end_of_run). The run goes on when the
-    client leaves.
+    Refuses as the command and `RunWaiters.result` do. When the client disconnects, the run goes on.
     """
-    awaiting: RunWaiters = context.request.app.state.awaiting
-    with awaiting.place(command.job_id) as place:
+    waiters: RunWaiters = context.request.app.state.run_waiters
+    with waiters.waiter(command.job_id) as waiter:
         answer = await context.execute(command)
         timeout_seconds = answer.job["policy"]["timeout_seconds"]
-        ending = awaiting.end_of_run(place, answer.version, timeout_seconds)
-        result = await unless_gone(context.request.receive, ending)
+        ending = waiters.result(waiter, answer.version, timeout_seconds)
+        result = await unless_disconnected(context.request.receive, ending)
     return {"result": result, "job": await _job_after(context, command.job_id)}
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a job: pause, resume, run."""
+"""Commands on a job: pause, resume, run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=Tru
     openapi_extra=documented(PauseBody, may_be_empty=True),
 )
 async def pause(job_id: JobId, body: GivenPause, context: InContext) -> Response:
-    """Stop a job from firing, until `until` or until it is resumed."""
+    """Pause a job until `until`, or until it is resumed."""
     command_context = await context.command_context(body.reason)
     return await context.answer(PauseJob(job_id, body.until, command_context))
 
@@ -41,9 +41,7 @@ async def pause(job_id: JobId, body: GivenPause, context: InContext) -> Response
     openapi_extra=documented(ResumeBody, may_be_empty=True),
 )
 async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Response:
-    """Bring a job back: a paused one always, a failed one with {"force": true}, a completed one
-    never.
-    """
+    """Resume a paused job, or with {"force": true} a failed one; never a completed one."""
     command_context = await context.command_context(body.reason)
     options = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
     return await context.answer(ResumeJob(job_id, options, command_context))
@@ -57,5 +55,5 @@ async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Respon
     openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
 async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
-    """Ask the dispatcher for one run now."""
+    """Request one run now, which the dispatcher starts."""
     return await context.answer(RequestRun(job_id, await context.command_context(body.reason)))

@@ -1,4 +1,4 @@
-"""Recoveries: tripped jobs brought back by a plan; rehearsed, begun, looked at, stopped."""
+"""Recoveries, which resume tripped jobs by a plan: plan, start, list, show, abort."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
 from api.http.context import InContext, RequestContext, plain
-from api.http.openapi import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_REHEARSED, listed
-from api.schemas.bodies import ReasonBody
-from api.schemas.queries import Page, TimedQuery
-from api.schemas.recoveries import RecoveryBody, TermsBody
+from api.http.openapi import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_PLAN, listed
+from api.schemas.bodies import ReasonBody, RecoveryBody, TermsBody
+from api.schemas.queries import PageQuery, TimedQuery
 from api.security.auth import requires
 from ledger.application.commands.recoveries import (
     PreviewRecovery,
@@ -28,7 +27,7 @@ router = APIRouter(prefix="/v1", tags=["recoveries"])
 GivenRecovery = Annotated[RecoveryBody, Depends(body_of(RecoveryBody))]
 GivenTerms = Annotated[TermsBody, Depends(body_of(TermsBody, may_be_empty=True))]
 GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))]
-BEGUN: dict[int | str, dict[str, Any]] = {200: RECOVERY_REHEARSED, 201: RECOVERY_CHANGED}
+BEGUN: dict[int | str, dict[str, Any]] = {200: RECOVERY_PLAN, 201: RECOVERY_CHANGED}
 
 
 @router.post(
@@ -39,7 +38,7 @@ BEGUN: dict[int | str, dict[str, Any]] = {200: RECOVERY_REHEARSED, 201: RECOVERY
     openapi_extra=documented(RecoveryBody),
 )
 async def recover(body: GivenRecovery, context: InContext) -> Response:
-    """Bring back the failed jobs that are selected, one after the other."""
+    """Resume the selected failed jobs, one after the other."""
     return await _started(body.selector.selector(), body, context)
 
 
@@ -51,15 +50,15 @@ async def recover(body: GivenRecovery, context: InContext) -> Response:
     openapi_extra=documented(TermsBody, may_be_empty=True),
 )
 async def resume_storm(storm_id: str, body: GivenTerms, context: InContext) -> Response:
-    """Bring back the jobs that tripped in a storm and are failed of it still."""
-    members = await context.ask(context.answers.storm_members, storm_id)
+    """Resume the jobs that tripped in a storm and are still failed because of it."""
+    members = await context.ask(context.queries.storm_members, storm_id)
     return await _started(members, body, context)
 
 
 @router.get("/recoveries", dependencies=[requires("viewer")], responses={200: listed("recoveries")})
-async def recoveries(query: Annotated[Page, Query()], context: InContext) -> Response:
-    """The recoveries without their jobs, the newest first."""
-    return plain(await context.ask(context.answers.recoveries, **query.page()))
+async def recoveries(query: Annotated[PageQuery, Query()], context: InContext) -> Response:
+    """The recoveries without their jobs, newest first."""
+    return plain(await context.ask(context.queries.recoveries, **query.page()))
 
 
 @router.get(
@@ -68,8 +67,8 @@ async def recoveries(query: Annotated[Page, Query()], context: InContext) -> Res
 async def recovery(
     recovery_id: str, query: Annotated[TimedQuery, Query()], context: InContext
 ) -> Response:
-    """One recovery with what became of each of its jobs, as it is, or as it stood."""
-    return plain(await context.ask(context.answers.recovery, recovery_id, **query.when()))
+    """One recovery with the outcome of each of its jobs."""
+    return plain(await context.ask(context.queries.recovery, recovery_id, **query.when()))
 
 
 @router.post(
@@ -79,7 +78,7 @@ async def recovery(
     openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
 async def abort(recovery_id: str, body: GivenReason, context: InContext) -> Response:
-    """Stop a recovery: who is left stays failed. One that has ended is left as it is."""
+    """Abort a recovery: the remaining jobs stay failed. An ended recovery does not change."""
     command_context = await context.command_context(body.reason)
     abort_command = context.ledger.recoveries.abort_command
     result = await context.execute(await run_sync(abort_command, recovery_id, command_context))

@@ -1,4 +1,4 @@
-"""The worker protocol: claim a run, keep it alive, report how it ended."""
+"""The worker protocol: claim a run, extend its lease, report its outcome."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from ledger.errors import InvalidField
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
 ERROR_BYTES = 4 * 1024
-"""How much of a reported error is kept."""
+"""How much of a reported error is stored."""
 UNREPORTABLE = ("lost", "blocked")
-"""What only the ledger itself says of a run."""
+"""Failure classes that only the ledger itself records."""
 
 GivenClaim = Annotated[ClaimBody, Depends(body_of(ClaimBody))]
 GivenHeartbeat = Annotated[HeartbeatBody, Depends(body_of(HeartbeatBody, may_be_empty=True))]
@@ -46,9 +46,9 @@ GivenFailure = Annotated[FailureBody, Depends(body_of(FailureBody))]
     openapi_extra=documented(ClaimBody),
 )
 async def claim(body: GivenClaim, context: InContext) -> Response:
-    """Take the run that has been due longest in a queue, or wait for one."""
+    """Claim the run that has been due longest in a queue, or wait for one."""
     answer = await take(context, body)
-    return _handed(context, answer) if answer is not None else Response(status_code=204)
+    return _claimed(context, answer) if answer is not None else Response(status_code=204)
 
 
 @router.post(
@@ -58,7 +58,7 @@ async def claim(body: GivenClaim, context: InContext) -> Response:
     openapi_extra=documented(HeartbeatBody, may_be_empty=True),
 )
 async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, context: InContext) -> Response:
-    """Say that the run is still being worked on. Never beyond the job's time-out."""
+    """Extend the run's lease, at most to the job's time-out."""
     run, command_context = reporter.token, await context.command_context()
     command = ExtendLease(run.job_id, run.run_id, body.lease_seconds, command_context)
     until = await context.execute(command)
@@ -72,7 +72,7 @@ async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, context: InCon
     openapi_extra=documented(SuccessBody, may_be_empty=True),
 )
 async def succeed(body: GivenSuccess, reporter: UsesReporter, context: InContext) -> Response:
-    """Report that the run succeeded, with what it has to say."""
+    """Report that the run succeeded, with its output."""
 
     outcome = await run_sync(_outcome_of_output, context.parts.secrets, body.output)
     return await _report(context, reporter.token, outcome)
@@ -85,9 +85,9 @@ async def succeed(body: GivenSuccess, reporter: UsesReporter, context: InContext
     openapi_extra=documented(FailureBody),
 )
 async def fail(body: GivenFailure, reporter: UsesReporter, context: InContext) -> Response:
-    """Report that the run failed, and how."""
+    """Report that the run failed, with its error."""
     if body.failure_class in UNREPORTABLE:
-        raise InvalidField("failure_class", f"is never {body.failure_class} in a report")
+        raise InvalidField("failure_class", f"cannot be {body.failure_class} in a report")
     after = body.retry_after_seconds
     retry_at = context.ledger.clock.now() + timedelta(seconds=after) if after is not None else None
 
@@ -117,7 +117,7 @@ def _stored_error(secrets: Secrets, text: str) -> str:
     return storable(secrets.redact(text).encode(errors="replace"), ERROR_BYTES)
 
 
-def _handed(context: RequestContext, answer: CommandResult) -> Response:
+def _claimed(context: RequestContext, answer: CommandResult) -> Response:
     job = answer.job
     run = job["open_run"] | {"timeout_seconds": job["policy"]["timeout_seconds"]}
     holder = RunToken(run["run_id"], UUID(job["id"]), context.actor)

@@ -50,7 +50,7 @@ class Api:
         self.ledger = parts.ledger
         self.app = create_app(parts, load_settings({}, {"data": folder, **settings}))
         self.secrets = {"admin": (folder / "admin.token").read_text().strip()}
-        self.app.state.awaiting.grace_seconds = -math.inf  # nobody waits for what nobody runs
+        self.app.state.run_waiters.grace_seconds = -math.inf  # nobody waits for what nobody runs
         self._runner = asyncio.Runner()
 
     def close(self) -> None:
@@ -232,7 +232,7 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
     if models is not None:
         parts.read_models.close()
         parts.read_models = read_models_of(parts.ledger, loaded, models)
-        parts.answers = Queries(parts.ledger, parts.read_models)
+        parts.queries = Queries(parts.ledger, parts.read_models)
     parts.read_models.patience_seconds = PATIENCE_SECONDS
     parts.start()
     api = Api(parts, clock, folder / "data", **settings)
