@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from ledger.domain.aggregate import EPOCH
+from ledger.clock import EPOCH
 from ledger.domain.job.job import Job
 
 UNPAUSE = "unpause"

@@ -17,6 +17,8 @@ from ledger.application.commands.jobs import CommandContext, CommandResult, Idem
 from ledger.application.job_cache import JobCache
 from ledger.application.jobs_application import Jobs
 from ledger.application.recoveries.service import Recoveries
+from ledger.application.snapshots import dump_job, load_job
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.application.writer import Writer
 from ledger.chance import Chance
 from ledger.clock import Clock, rfc3339
@@ -24,9 +26,10 @@ from ledger.domain.job.job import Job, ResumeOptions, job_id_of
 from ledger.domain.job.spec import parse_spec
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.schedule.recurrence import planner
-from ledger.errors import LedgerError, Unavailable
+from ledger.errors import LedgerError, StorageFull, Unavailable
 from ledger.store.dependencies import Limits
-from ledger.store.event_queries import EventQueries, fold_stream
+from ledger.store.event_queries import EventQueries
+from ledger.store.event_reader import EventReader
 from ledger.store.open import Opened, open_owned, open_read_only, open_shared, place_of
 from ledger.store.postgres.dsn import PostgresDsn
 
@@ -59,7 +62,8 @@ class Ledger:
         self.jobs_application = Jobs(self.event_store, self.chance)
         self.mapper = self.jobs_application.event_mapper
         self.job_cache = JobCache()
-        self.queries = EventQueries(self.event_store, self.mapper)
+        self.events = EventReader(self.event_store, self.mapper)
+        self.queries = EventQueries(self.events)
         self.writer = Writer(self.event_store, self.mapper, self.job_cache, self.clock)
         self.recoveries = Recoveries(self)
 
@@ -292,9 +296,34 @@ class Ledger:
         """Every event of a job, oldest first, deleted or not."""
         return self.queries.history(_id(job_id))
 
+    def live_job(self, job_id: UUID) -> Job | None:
+        """A copy of a job as the writer has it; None where that is not to be had: for a reader, for
+        an unknown job, while nothing can be decided.
+        """
+        if self.is_read_only or job_id not in self.job_cache.jobs:
+            return None
+
+        def snapshot(unit: UnitOfWork) -> tuple[int, bytes]:
+            job = unit.job(job_id)
+            return job.version, dump_job(job)
+
+        try:
+            version, state = self.execute(snapshot)
+        except (Unavailable, StorageFull):
+            return None
+        return load_job(job_id, version, state)
+
+    def live_jobs(self) -> Sequence[Job]:
+        """Every job that is not gone; a reader loads them anew."""
+        if not self.is_read_only:
+            return self.job_cache.snapshot()
+        job_cache = JobCache()
+        job_cache.load(self.event_store, self.mapper)
+        return job_cache.snapshot()
+
     def fold(self, job_id: UUID, *, upto: int | None = None) -> Job:
         """A job folded from the book alone, up to a version: what every copy must equal."""
-        return fold_stream(self.event_store, self.mapper, Job.blank(job_id), upto=upto)
+        return self.events.fold(Job.blank(job_id), upto=upto)
 
 
 def _id(job_id: UUID | str) -> UUID:

@@ -16,7 +16,7 @@ from ledger.domain.streams.idempotency import IdempotencyKey
 from ledger.domain.streams.names import Name, name_stream
 from ledger.domain.streams.notices import Notice
 from ledger.domain.streams.tokens import Token
-from ledger.store.event_queries import fold_stream
+from ledger.store.event_reader import EventReader
 from ledger.store.event_store import EventStore
 from ledger.store.mapper import EventMapper
 from ledger.store.records import EventBatch, LeaseRow, PendingEvent, SideTableRow
@@ -46,6 +46,7 @@ class UnitOfWork:
     def __init__(self, event_store: EventStore, mapper: EventMapper, job_cache: JobCache) -> None:
         self._event_store = event_store
         self._mapper = mapper
+        self._events = EventReader(event_store, mapper)
         self._job_cache = job_cache
         self._others: dict[UUID, Stream] = {}
         self._touched: dict[int, Stream] = {}
@@ -184,7 +185,7 @@ class UnitOfWork:
 
     def load_job(self, job_id: UUID) -> Job:
         """A job folded from the book, for a head that was forgotten."""
-        return fold_stream(self._event_store, self._mapper, Job.blank(job_id))
+        return self._events.fold(Job.blank(job_id))
 
     def trim(self) -> None:
         """Forget streams that were read long ago, between batches."""
@@ -224,7 +225,7 @@ class UnitOfWork:
     def _other(self, kind: type[S], stream_id: UUID) -> S:
         held = self._others.get(stream_id)
         if not isinstance(held, kind):
-            held = fold_stream(self._event_store, self._mapper, kind.blank(stream_id))
+            held = self._events.fold(kind.blank(stream_id))
             self._others[stream_id] = held
         self._touch(held)
         return held

@@ -17,6 +17,7 @@ from ledger.application.commands.jobs import (
     repeated_answer,
 )
 from ledger.application.unit_of_work import UnitOfWork
+from ledger.clock import microseconds
 from ledger.domain.job import outcomes, runs
 from ledger.domain.job.executor_spec import queue_of
 from ledger.domain.job.job import Job
@@ -24,7 +25,6 @@ from ledger.domain.job.pauses import end_pause
 from ledger.domain.job.state import OpenRun
 from ledger.domain.job.view import view
 from ledger.errors import RunSuperseded
-from ledger.store.event_queries import microseconds
 from ledger.store.records import LeaseRow
 
 
