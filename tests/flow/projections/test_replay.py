@@ -42,7 +42,7 @@ def test_a_replay_from_anywhere_ends_where_the_jobs_stood(tmp_path: Path, seed: 
     world, random = World(tmp_path, seed, fault_rate=0.0), Random(seed)
     for _ in range(STEPS):
         world.step()
-    history = History(world.ledger)
+    history = History(world.ledger.events)
     events = list(world.ledger.queries.export(AuditQuery()))
 
     for _ in range(6):

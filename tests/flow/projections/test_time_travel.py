@@ -119,7 +119,7 @@ def test_the_past_is_what_the_events_up_to_there_make(
             for sql, values in model.project(fact):
                 memory.execute(sql.replace("{g}", ""), values)
         if fact.position in chosen:
-            moment = AsOf(fact.position, ledger.queries.recorded_at(fact.position))
+            moment = AsOf(fact.position, ledger.events.recorded_at(fact.position))
             with read_models.reading(moment, *PARTS) as questions:
                 found = told(questions, moment)
             expected = told(SQLiteRowReader(memory), moment)
@@ -145,7 +145,7 @@ def test_a_past_that_the_copies_are_too_far_from_is_behind(
     ledger: Ledger, read_models: ReadModels
 ) -> None:
     pasts = past.HistoricalModels(
-        ledger, read_models._store, JobCheckpoints(EVERY), lambda _: EVERY
+        ledger.events, read_models._store, JobCheckpoints(EVERY), lambda _: EVERY
     )
     with pasts.at(3 * EVERY, "jobs"):
         pass
