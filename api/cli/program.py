@@ -119,7 +119,7 @@ def version(as_json: AsJson = False) -> None:
 
 COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Processes", "serve", serving.serve),
-    ("Processes", "work", serving.work),
+    ("Processes", "dispatch", serving.dispatch),
     ("Processes", "worker", working.worker),
     ("Jobs", "schedule", scheduling.schedule),
     ("Jobs", "amend", scheduling.amend),
@@ -128,68 +128,68 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("Jobs", "resume", changes.resume),
     ("Jobs", "run", changes.run),
     ("Jobs", "delete", changes.delete),
-    ("Jobs", "recover", recovering.recover),
+    ("Jobs", "list", jobs.list_jobs),
+    ("Jobs", "show", jobs.show_job),
+    ("Jobs", "runs", jobs.runs),
+    ("Jobs", "history", history.history),
+    ("Jobs", "why", why.why),
+    ("Jobs", "blame", blame.blame),
     ("Questions", "summary", summary.summary),
-    ("Questions", "list", jobs.list_jobs),
-    ("Questions", "show", jobs.show_job),
-    ("Questions", "history", history.history),
-    ("Questions", "blame", blame.blame),
-    ("Questions", "runs", jobs.runs),
-    ("Questions", "why", why.why),
-    ("Questions", "replay", replay),
-    ("Questions", "resumes", resumes.list_resumes),
-    ("Questions", "gaps", gaps.list_gaps),
     ("Questions", "audit", audit.audit),
-    ("Questions", "storms", storms.list_storms),
-    ("Questions", "recoveries", recoveries.list_recoveries),
+    ("Questions", "gaps", gaps.list_gaps),
+    ("Questions", "resumes", resumes.list_resumes),
     ("Questions", "what-if", what_if.what_if),
     ("Questions", "diff", diff.diff),
+    ("Questions", "replay", replay),
     ("Questions", "export", exporting.export),
-    ("The ledger itself", "verify", keeping.verify),
-    ("The ledger itself", "rebuild", keeping.rebuild),
-    ("The ledger itself", "doctor", keeping.doctor),
-    ("The ledger itself", "migrate", migrating.migrate),
-    ("The ledger itself", "backup", backups.backup),
-    ("The ledger itself", "move", moving.move_ledger),
-    ("The ledger itself", "fork", forking.fork_ledger),
-    ("The ledger itself", "version", version),
+    ("Administration", "verify", keeping.verify),
+    ("Administration", "rebuild", keeping.rebuild),
+    ("Administration", "doctor", keeping.doctor),
+    ("Administration", "migrate", migrating.migrate),
+    ("Administration", "backup", backups.backup),
+    ("Administration", "move", moving.move_ledger),
+    ("Administration", "fork", forking.fork_ledger),
+    ("Administration", "version", version),
 )
 """Panel of the help, name, function."""
 
-TOKEN_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
-    ("create", tokens.create),
-    ("list", tokens.list_tokens),
-    ("revoke", tokens.revoke),
-)
-
-STORM_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
-    ("show", storms.show_storm),
-    ("resume", recovering.resume_storm),
-)
-
-RECOVERY_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
-    ("show", recoveries.show_recovery),
-    ("abort", recoveries.abort_recovery),
-)
-
-IMPORT_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
-    ("crontab", crontab_import.import_crontab),
-)
-
 GROUPS: tuple[tuple[str, str, str, tuple[tuple[str, Callable[..., None]], ...]], ...] = (
-    ("Questions", "storm", "Look into one storm, or bring its jobs back.", STORM_COMMANDS),
-    ("Questions", "recovery", "Look into one recovery, or stop it.", RECOVERY_COMMANDS),
     (
-        "The ledger itself",
-        "tokens",
-        "Give out, list and revoke tokens (admins).",
-        TOKEN_COMMANDS,
+        "Storms and recoveries",
+        "storm",
+        "List storms, show one, resume the jobs it tripped.",
+        (
+            ("list", storms.list_storms),
+            ("show", storms.show_storm),
+            ("resume", recovering.resume_storm),
+        ),
     ),
     (
-        "Other schedulers",
+        "Storms and recoveries",
+        "recovery",
+        "Start, list, show and abort recoveries.",
+        (
+            ("start", recovering.start_recovery),
+            ("list", recoveries.list_recoveries),
+            ("show", recoveries.show_recovery),
+            ("abort", recoveries.abort_recovery),
+        ),
+    ),
+    (
+        "Administration",
+        "token",
+        "Create, list and revoke tokens (admins).",
+        (
+            ("create", tokens.create),
+            ("list", tokens.list_tokens),
+            ("revoke", tokens.revoke),
+        ),
+    ),
+    (
+        "Administration",
         "import",
-        "Take over jobs of other schedulers (admins).",
-        IMPORT_COMMANDS,
+        "Import jobs of other schedulers (admins).",
+        (("crontab", crontab_import.import_crontab),),
     ),
 )
 """Panel of the help, name, purpose, commands."""
@@ -201,7 +201,6 @@ def build() -> typer.Typer:
         cls=Program,
         help=HELP,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
     )
     for panel, name, function in COMMANDS:

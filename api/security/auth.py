@@ -207,7 +207,7 @@ def _bearer(request: Request, parts: AuthParts) -> TokenRow:
     if scheme.lower() != "bearer" or row is None:
         count_wrong_secret(request, parts)
         raise Unauthenticated(
-            "The token is unknown, expired or revoked: ask an admin for one (jobledger tokens)."
+            "The token is unknown, expired or revoked: ask an admin for one (jobledger token)."
         )
     return row
 

@@ -29,7 +29,7 @@ LEFT = {
 """How a job left a storm, in words."""
 
 StormWanted = Annotated[
-    str, typer.Argument(metavar="STORM", help="A storm's id, S- and a number: see storms.")
+    str, typer.Argument(metavar="STORM", help="A storm's id, S- and a number: see storm list.")
 ]
 OnlyOpen = Annotated[bool, typer.Option("--open", help="Only storms that are not over.")]
 

@@ -49,7 +49,7 @@ AbortOn = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")]
 
 
-def recover(
+def start_recovery(
     wanted: JobsWanted = None,
     tag: Tag = None,
     failure_class: FailureClass = None,
@@ -66,7 +66,7 @@ def recover(
     if not wanted and tag is None and failure_class is None:
         raise Misused("Say whom: jobs by name or id, --tag, or --failure-class.")
     asked = _Asked(reason, probe, rate, abort_on)
-    words = ["recover", *(wanted or []), *_flag("--tag", tag)]
+    words = ["recovery", "start", *(wanted or []), *_flag("--tag", tag)]
     words += [*_flag("--failure-class", failure_class), *asked.words()]
     with connect(Intent.CHANGE, data) as client:
         ids = [find_job_id(client, one) for one in wanted or []] or None

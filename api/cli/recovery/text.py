@@ -60,7 +60,7 @@ def way_on(recovery: Document) -> str:
     ids, tag, failure_class = (selector[key] for key in ("job_ids", "tag", "failure_class"))
     if len(ids or ()) > A_FEW:
         return "jobledger list --status failed"
-    words = ["jobledger", "recover", *(ids or ())]
+    words = ["jobledger", "recovery", "start", *(ids or ())]
     words += ["--tag", tag] if tag else []
     words += ["--failure-class", failure_class] if failure_class else []
     return shlex.join([*words, "--dry-run"])

@@ -33,7 +33,8 @@ AFTER_STORM = timedelta(minutes=5)
 QUIT = ("q", "\x03", "\x04")
 
 Storm = Annotated[
-    str | None, typer.Option("--storm", metavar="STORM", help="The stretch of a storm: see storms.")
+    str | None,
+    typer.Option("--storm", metavar="STORM", help="The stretch of a storm: see storm list."),
 ]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="INSTANT", help="From when on, or 2h ago: 2h.")

@@ -114,7 +114,7 @@ def _serve(
     say("jobledger has stopped.")
 
 
-def work(
+def dispatch(
     data: DataFolder = None,
     concurrency: Concurrency = None,
     port: StatusPort = None,
