@@ -6,8 +6,8 @@ import shlex
 
 from rich.text import Text
 
-from api.cli.output.render import Document
 from api.cli.output.terminal import STYLES
+from api.cli.responses import Document
 
 STATES = {
     "probing": ("waits for the probe", STYLES["running"]),
@@ -31,11 +31,6 @@ def state(recovery: Document) -> Text:
     cause = recovery["cause"]
     why = f"{recovery['ended_by']['id']} stopped it" if cause == ASKED else CAUSES.get(cause or "")
     return Text(word, style).append(f": {why}" if why else "", "")
-
-
-def jobs(count: int) -> str:
-    """`1 job`, `38 jobs`."""
-    return "1 job" if count == 1 else f"{count} jobs"
 
 
 def whom(recovery: Document) -> str:

@@ -66,7 +66,10 @@ def replay(
     speed: Speed = 60.0,
     data: DataFolder = None,
 ) -> None:
-    """Play a stretch of history: jobs by state, failures a minute, trips as they happened."""
+    """Play back a period of history.
+
+    Job states, failures per minute and trips, as they happened.
+    """
     clock = SystemClock()
     if (storm is None) == (since is None):
         raise Misused("Say what to play: --storm S-…, or --since INSTANT and perhaps --until.")
