@@ -227,9 +227,9 @@ class Ledger:
         """See `ScheduleJob`. `fields` (or `spec`): name, schedule, task, executor, delivery,
         policy, tags, enabled, …
         """
-        job_id = self.chance.new_id()
-        given = {**(spec or {}), **fields}
-        return self.execute(ScheduleJob(job_id, given, context or self.context()))
+        context = context or self.context()
+        job_id, given = self.chance.new_id(), {**(spec or {}), **fields}
+        return self.execute(ScheduleJob(job_id, given, context))
 
     def amend(
         self,
