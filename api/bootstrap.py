@@ -14,7 +14,7 @@ from api.security.dsn_policy import require_encrypted_dsn
 from api.security.keys import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
 from api.security.sessions import Sessions
 from api.settings import Settings
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.context import CommandContext
 from ledger.application.ledger import Ledger, Limits
 from ledger.application.tokens import Tokens
 from ledger.chance import new_id
@@ -278,5 +278,5 @@ def _dispatcher(ledger: Ledger, secret: str, secrets: Secrets, settings: Setting
 
 def _sandbox_dispatcher(ledger: Ledger, fork: Path, settings: Settings) -> Dispatcher:
     outcomes = RecordedOutcomes(fork, ledger.clock)
-    work = ExecutorPool(outcomes, ledger.job_cache.notify)
+    work = ExecutorPool(outcomes, ledger.job_cache.due.notify)
     return Dispatcher(ledger, work, concurrency=settings.concurrency)

@@ -1,10 +1,11 @@
-"""The context of a request: sends commands and queries to the ledger, and makes the answers."""
+"""The context of a request: executes commands and queries, and makes the answers."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Annotated, Any, ParamSpec, TypeVar, cast
 from uuid import UUID
@@ -18,11 +19,11 @@ from starlette.responses import Response
 from api.bootstrap import ServerParts
 from api.http.command_context import command_context
 from api.http.errors import LONGEST_TEXT
-from api.http.idempotency import first_answer
 from api.security.auth import principal_of
-from ledger.application.batch import Command
-from ledger.application.commands.jobs import CommandContext, CommandResult
-from ledger.application.ledger import Ledger
+from ledger.application.commands.command import Command, CommandResult, JobCommand
+from ledger.application.commands.context import CommandContext
+from ledger.application.ledger import Ledger, value_of
+from ledger.application.unit_of_work import AlreadyAnswered
 from ledger.domain.job.job import job_id_of
 from ledger.domain.metadata import Actor
 from ledger.errors import InvalidField, UnknownField
@@ -44,8 +45,8 @@ class RequestContext:
         self.ledger: Ledger = self.parts.ledger
         self.queries: Queries = self.parts.queries
 
-    async def call(self, reason: str | None = None) -> CommandContext:
-        """The actor, time, reason and conditions of a command."""
+    async def command_context(self, reason: str | None = None) -> CommandContext:
+        """The actor, time, reason, expected revision and idempotency key of a command."""
         return await command_context(self.request, self.ledger.clock, reason)
 
     @property
@@ -53,24 +54,23 @@ class RequestContext:
         """The authenticated caller."""
         return principal_of(self.request).actor
 
-    async def command(
-        self, make: Callable[[], Command[CommandResult]], call: CommandContext, *, status: int = 200
-    ) -> Response:
-        """Execute a command and answer it (see `decide`)."""
-        return answered(await self.decide(make, call), status)
+    async def answer(self, command: JobCommand) -> Response:
+        """Execute a command on a job and answer with its HTTP status."""
+        return answered(await self.execute(command), command.status)
 
-    async def decide(
-        self, make: Callable[[], Command[CommandResult]], call: CommandContext
-    ) -> CommandResult:
-        """Execute a command. `make` may be slow and runs in a thread. A repeated key gets the first
-        answer again.
+    async def execute(self, command: Command[T]) -> T:
+        """Execute a command; a repeated key gets the first answer again. Raises its refusal.
+
+        Preparing may be slow and runs in a thread. The future is shielded, because a client that
+        disconnects must not cancel what the writer sets.
         """
-        answer = await self.repeated(call)
-        if answer is None:
-            answer = await decided(self.ledger, await run_sync(make))
-        if answer.repeats:
-            answer = await self.repeated(call) or answer
-        return answer
+        while True:
+            begun = await run_sync(self.ledger.begin, command)
+            if not isinstance(begun, Future):
+                return begun
+            [result] = await asyncio.shield(asyncio.wrap_future(begun))
+            if not isinstance(result, AlreadyAnswered):
+                return cast(T, value_of(result))
 
     async def ask(
         self, question: Callable[Given, T], *given: Given.args, **more: Given.kwargs
@@ -81,12 +81,6 @@ class RequestContext:
     def position(self) -> int:
         """The last position of the ledger."""
         return self.ledger.writer.position
-
-    async def repeated(self, call: CommandContext) -> CommandResult | None:
-        """The first answer to this call's idempotency key, or None."""
-        if call.idempotency is None:
-            return None
-        return await run_sync(first_answer, self.ledger, call.idempotency)
 
 
 def request_context(request: Request) -> RequestContext:
@@ -121,29 +115,10 @@ def job_id_in_path(job_id: str) -> UUID:
 JobId = Annotated[UUID, Depends(job_id_in_path)]
 
 
-async def decided(ledger: Ledger, command: Command[T]) -> T:
-    """The answer to a command; raises its error.
-
-    Shielded, because a client that disconnects must not cancel the future that the writer sets.
-    """
-    [result] = await all_decided(ledger, [command])
-    if isinstance(result, BaseException):
-        raise result
-    return cast(T, result)
-
-
-async def all_decided(ledger: Ledger, commands: Sequence[Command[Any]]) -> list[Any]:
-    """The answer or error of each command; they are submitted together."""
-    if not commands:
-        return []
-    return await asyncio.shield(asyncio.wrap_future(ledger.submit(commands)))
-
-
 def answered(answer: CommandResult, status: int = 200) -> Response:
     """A command's answer: the job, whether anything changed, and the position."""
-    job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered
-    body = {"job": job, "changed": answer.changed, "position": answer.position}
-    headers = {"ETag": _tag(job)}
+    body = {"job": answer.job, "changed": answer.changed, "position": answer.position}
+    headers = {"ETag": _tag(answer.job)}
     if status == 201:
         headers["Location"] = f"/v1/jobs/{answer.job_id}"
     return plain(body, status, headers)

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from api.stream.tail import Tail
-from ledger.application.due import due_item_of
+from ledger.application.due_queue import due_item_of
 from ledger.application.ledger import Ledger
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.errors import Unavailable
@@ -65,7 +65,9 @@ class StateCollector(Collector):
         )
         yield _gauge("jobledger_due_jobs", "Jobs that are due.", len(due))
         yield _gauge("jobledger_overdue_jobs", "Jobs due for more than 30 s.", len(late))
-        yield _gauge("jobledger_open_runs", "Open runs, on any node.", len(job_cache.open_runs()))
+        yield _gauge(
+            "jobledger_open_runs", "Open runs, on any node.", len(job_cache.runs.open_runs())
+        )
         yield _gauge(
             "jobledger_dispatcher_running",
             "1 while this server dispatches due jobs, else 0.",

@@ -9,8 +9,8 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
+from ledger.application.commands.jobs import CheckWriter
 from ledger.application.ledger import Ledger
-from ledger.application.unit_of_work import UnitOfWork
 from ledger.clock import MAX_SKEW
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.recovery_driver import RecoveryDriver
@@ -137,7 +137,7 @@ async def _require_commands(ledger: Ledger) -> None:
     the writer, and after a failed append also the disk.
     """
     try:
-        probe = asyncio.wrap_future(ledger.submit([_nothing]))
+        probe = asyncio.wrap_future(ledger.submit([CheckWriter()]))
         [answer] = await asyncio.wait_for(asyncio.shield(probe), PROBE_SECONDS)
     except TimeoutError:
         raise Unavailable(
@@ -145,10 +145,6 @@ async def _require_commands(ledger: Ledger) -> None:
         ) from None
     if isinstance(answer, LedgerError):
         raise Unavailable(answer.message)
-
-
-def _nothing(_: UnitOfWork) -> None:
-    """A command that changes nothing."""
 
 
 def _of_read_models(read_models: list[Document]) -> Iterator[str]:

@@ -5,15 +5,16 @@ ledger decides.
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
+from uuid import UUID
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import InContext, JobId, plain
+from api.http.context import InContext, JobId, RequestContext, plain
+from api.http.wait_for_run import RunWaiters, unless_disconnected
 from api.phantom import openapi
 from api.phantom.audit import entries
 from api.phantom.bodies import (
@@ -25,19 +26,24 @@ from api.phantom.bodies import (
     schedule_of,
     spec_of,
 )
-from api.phantom.leniency import unless_failed
-from api.phantom.runs import run_to_end
 from api.phantom.shapes import error_text, job_of, schedule_text, summary_of
 from api.refusals import WordsNotUnderstood
 from api.schemas.bodies import ReasonBody, ResumeBody
 from api.security.auth import requires
-from ledger.application.commands import jobs as commands
-from ledger.application.commands.jobs import CommandResult
+from ledger.application.commands.command import CommandResult
+from ledger.application.commands.jobs import (
+    DeleteJob,
+    PauseJob,
+    ReadJob,
+    RequestRun,
+    ResumeJob,
+    ScheduleJob,
+)
 from ledger.clock import rfc3339
 from ledger.domain.job.job import ResumeOptions
 from ledger.domain.job.spec import read_schedule
 from ledger.domain.schedule.recurrence import next_fire, require_fires
-from ledger.errors import Invalid
+from ledger.errors import Invalid, JobNotFound
 from projections.models.jobs.queries import MAX_PAGE, JobFilter
 from projections.queries import Queries
 from projections.read_models import ReadModels
@@ -74,9 +80,9 @@ async def jobs(context: InContext) -> Response:
 )
 async def create(body: GivenJob, context: InContext) -> Response:
     """Schedule a job whose task goes to the agent."""
-    call = await context.call()
-    make = partial(context.ledger.schedule_command, spec_of(body), call)
-    return _one_job(await context.decide(make, call), status=201)
+    job_id, command_context = context.ledger.chance.new_id(), await context.command_context()
+    command = ScheduleJob(job_id, spec_of(body), command_context)
+    return _one_job(await context.execute(command), status=201)
 
 
 @router.post(
@@ -117,8 +123,7 @@ async def job(job_id: JobId, context: InContext) -> Response:
 )
 async def delete(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Delete a job and free its name; its audit remains."""
-    call = await context.call(body.reason)
-    await context.decide(partial(commands.delete, job_id, call), call)
+    await context.execute(DeleteJob(job_id, await context.command_context(body.reason)))
     return plain({"deleted": True})
 
 
@@ -139,9 +144,9 @@ async def audit(
 )
 async def pause(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Pause an active job; any other status stays as it is."""
-    call = await context.call(body.reason)
-    command = unless_failed(commands.pause(job_id, None, call), job_id)
-    return _one_job(await context.decide(lambda: command, call))
+    command_context = await context.command_context(body.reason)
+    command = PauseJob(job_id, None, command_context, leave_failed=True)
+    return _one_job(await context.execute(command))
 
 
 @router.post(
@@ -152,10 +157,9 @@ async def pause(job_id: JobId, body: GivenReason, context: InContext) -> Respons
 )
 async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Response:
     """Resume a paused job, or with {"force": true} a failed one."""
-    call = await context.call(body.reason)
-    revival = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
-    make = partial(context.ledger.resume_command, job_id, revival, call)
-    return _one_job(await context.decide(make, call))
+    command_context = await context.command_context(body.reason)
+    options = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
+    return _one_job(await context.execute(ResumeJob(job_id, options, command_context)))
 
 
 @router.post(
@@ -166,8 +170,8 @@ async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Respon
 )
 async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Run a job now, and wait for its result."""
-    call = await context.call(body.reason)
-    return plain(await run_to_end(context, job_id, call))
+    command = RequestRun(job_id, await context.command_context(body.reason))
+    return plain(await _run_to_end(context, command))
 
 
 def _listing(queries: Queries, read_models: ReadModels) -> dict[str, Any]:
@@ -204,5 +208,25 @@ def _preview(body: SchedulePreviewBody, now: datetime) -> dict[str, Any]:
 
 
 def _one_job(answer: CommandResult, *, status: int = 200) -> Response:
-    job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered
-    return plain({"job": job_of(job)}, status)
+    return plain({"job": job_of(answer.job)}, status)
+
+
+async def _run_to_end(context: RequestContext, command: RequestRun) -> dict[str, Any]:
+    """`{result, job}`: the run's output or error, and the job after it, null when it was deleted.
+
+    Refuses as the command and `RunWaiters.result` do. When the client disconnects, the run goes on.
+    """
+    waiters: RunWaiters = context.request.app.state.run_waiters
+    with waiters.waiter(command.job_id) as waiter:
+        answer = await context.execute(command)
+        timeout_seconds = answer.job["policy"]["timeout_seconds"]
+        ending = waiters.result(waiter, answer.version, timeout_seconds)
+        result = await unless_disconnected(context.request.receive, ending)
+    return {"result": result, "job": await _job_after(context, command.job_id)}
+
+
+async def _job_after(context: RequestContext, job_id: UUID) -> dict[str, Any] | None:
+    try:
+        return job_of(await context.execute(ReadJob(job_id)))
+    except JobNotFound:
+        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -13,7 +12,7 @@ from api.http.context import InContext, JobId
 from api.http.openapi import COMMAND
 from api.schemas.bodies import PauseBody, ReasonBody, ResumeBody
 from api.security.auth import requires
-from ledger.application.commands import jobs as commands
+from ledger.application.commands.jobs import PauseJob, RequestRun, ResumeJob
 from ledger.domain.job.job import ResumeOptions
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["commands"])
@@ -31,8 +30,8 @@ GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=Tru
 )
 async def pause(job_id: JobId, body: GivenPause, context: InContext) -> Response:
     """Pause a job until `until`, or until it is resumed."""
-    call = await context.call(body.reason)
-    return await context.command(lambda: commands.pause(job_id, body.until, call), call)
+    command_context = await context.command_context(body.reason)
+    return await context.answer(PauseJob(job_id, body.until, command_context))
 
 
 @router.post(
@@ -43,10 +42,9 @@ async def pause(job_id: JobId, body: GivenPause, context: InContext) -> Response
 )
 async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Response:
     """Resume a paused job, or with {"force": true} a failed one; never a completed one."""
-    call = await context.call(body.reason)
-    revival = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
-    make = partial(context.ledger.resume_command, job_id, revival, call)
-    return await context.command(make, call)
+    command_context = await context.command_context(body.reason)
+    options = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
+    return await context.answer(ResumeJob(job_id, options, command_context))
 
 
 @router.post(
@@ -58,5 +56,4 @@ async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Respon
 )
 async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Request one run now, which the dispatcher starts."""
-    call = await context.call(body.reason)
-    return await context.command(lambda: commands.request_run(job_id, call), call, status=202)
+    return await context.answer(RequestRun(job_id, await context.command_context(body.reason)))

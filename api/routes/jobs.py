@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -14,8 +13,8 @@ from api.http.openapi import COMMAND, ONE_JOB, listed
 from api.schemas.bodies import JobPatch, JobSpec, ReasonBody
 from api.schemas.queries import JobsQuery, TimedQuery
 from api.schemas.types import Plain
-from api.security.auth import UsesCaller, guarded, requires
-from ledger.application.commands import jobs as commands
+from api.security.auth import UsesCaller, requires
+from ledger.application.commands.jobs import AmendJob, DeleteJob, ScheduleJob
 from projections.models.jobs.queries import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -33,9 +32,8 @@ GivenObject = Annotated[Plain, Depends(read_object)]
 async def schedule(spec: GivenObject, caller: UsesCaller, context: InContext) -> Response:
     """Schedule a job. Only admins may schedule a job that runs a command."""
     caller.require_may_run(spec.get("executor"))
-    call = await context.call()
-    make = partial(context.ledger.schedule_command, spec, call)
-    return await context.command(make, call, status=201)
+    job_id = context.ledger.chance.new_id()
+    return await context.answer(ScheduleJob(job_id, spec, await context.command_context()))
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("jobs")})
@@ -65,9 +63,9 @@ async def amend(
     that runs a command.
     """
     caller.require_may_run(patch.get("executor"))
-    call = await context.call()
-    command = guarded(commands.amend(job_id, patch, call), job_id, caller)
-    return await context.command(lambda: command, call)
+    command_context = await context.command_context()
+    is_admin = caller.may_run_commands
+    return await context.answer(AmendJob(job_id, patch, command_context, may_run_commands=is_admin))
 
 
 @router.delete(
@@ -82,5 +80,4 @@ async def delete(
     context: InContext,
 ) -> Response:
     """Delete a job and free its name; its history remains."""
-    call = await context.call(body.reason)
-    return await context.command(lambda: commands.delete(job_id, call), call)
+    return await context.answer(DeleteJob(job_id, await context.command_context(body.reason)))

@@ -11,11 +11,12 @@ from collections import OrderedDict
 from fastapi import Request
 
 from api.security.auth import CHANGING, Principal
+from ledger.application.commands.context import CommandContext
+from ledger.application.commands.tokens import RecordRefusedAccess
 from ledger.application.ledger import Ledger
-from ledger.application.unit_of_work import UnitOfWork
 from ledger.chance import new_id
 from ledger.domain.metadata import EventMetadata
-from ledger.domain.streams.access import Attempt, access_stream
+from ledger.domain.streams.access import Attempt
 from ledger.errors import LedgerError
 
 REPEAT_SECONDS = 60.0
@@ -40,20 +41,15 @@ class AccessAudit:
             return
         token = caller.token
         attempt = Attempt(token.id, token.role, request.method, path, error.message)
-        origin = EventMetadata(
+        metadata = EventMetadata(
             str(new_id()), caller.actor, caller.source, request.state.correlation_id, None
         )
-        self._record(attempt, origin)
+        self._record(attempt, metadata)
 
-    def _record(self, attempt: Attempt, origin: EventMetadata) -> None:
-        now = self._ledger.clock.now()
-
-        def command(unit: UnitOfWork) -> None:
-            access = unit.access(access_stream(attempt.token_id))
-            access.refuse(attempt, now=now, metadata=origin)
-
+    def _record(self, attempt: Attempt, metadata: EventMetadata) -> None:
+        context = CommandContext(self._ledger.clock.now(), metadata)
         try:
-            self._ledger.submit([command])
+            self._ledger.submit([RecordRefusedAccess(attempt, context)])
         except LedgerError:  # the ledger accepts no commands now
             return
 

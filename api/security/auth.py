@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
@@ -13,10 +12,7 @@ from fastapi.params import Depends as Dependency
 from api.refusals import Unauthenticated
 from api.security.attempts import Attempts
 from api.security.sessions import Sessions, is_csrf
-from ledger.application.batch import Command
-from ledger.application.commands.jobs import CommandResult
 from ledger.application.tokens import Tokens
-from ledger.application.unit_of_work import UnitOfWork
 from ledger.clock import Clock
 from ledger.dispatch.executors.signing import RunToken, Signer
 from ledger.domain.metadata import Actor
@@ -54,10 +50,13 @@ class Principal:
                 f"{self.token.role}."
             )
 
+    @property
+    def may_run_commands(self) -> bool:
+        """Whether jobs of this caller may run commands on this machine."""
+        return may(self.token.role, "admin")
+
     def require_may_run(self, executor: object) -> None:
-        """Refuse Forbidden when the executor runs commands on this machine and the caller is not
-        an admin.
-        """
+        """Refuse Forbidden when an executor runs commands and the caller is not an admin."""
         if isinstance(executor, Mapping) and executor.get("kind") == "command":
             self.require("admin")
 
@@ -204,18 +203,6 @@ def session_of(request: Request) -> str:
 def cookie_name(request: Request) -> str:
     """The name of the session cookie: under TLS, `__Host-` has browsers bind it to this host."""
     return HOST_COOKIE if request.scope["scheme"] == "https" else COOKIE
-
-
-def guarded(
-    command: Command[CommandResult], job_id: UUID, caller: Principal
-) -> Command[CommandResult]:
-    """A change of a job that only admins may make while the job runs a command."""
-
-    def decide(unit: UnitOfWork) -> CommandResult:
-        caller.require_may_run(unit.job(job_id).executor)
-        return command(unit)
-
-    return decide
 
 
 def _source(request: Request) -> str:

@@ -41,7 +41,7 @@ class Dispatcher:
         self.nodes = _membership(ledger, node)
         self._ledger = ledger
         self._run_pool: RunPool = (
-            ExecutorPool(Executors(work, clock=ledger.clock), ledger.job_cache.notify)
+            ExecutorPool(Executors(work, clock=ledger.clock), ledger.job_cache.due.notify)
             if isinstance(work, ExecutorSettings)
             else work
         )
@@ -86,7 +86,7 @@ class Dispatcher:
         """
         self._rounds.is_draining = True
         self.queues.close()
-        self._ledger.job_cache.notify()
+        self._ledger.job_cache.due.notify()
         if self._thread.ident is not None:
             self._has_ended.wait(seconds)
             try:
@@ -94,7 +94,7 @@ class Dispatcher:
             except LedgerError as error:  # whoever comes next finds them open, and nobody's
                 log.error("what was left open is not recorded as lost: %s", error.message)
             self._is_given_up = True
-            self._ledger.job_cache.notify()
+            self._ledger.job_cache.due.notify()
             self._thread.join()
         self._run_pool.close()
         self.nodes.close()
@@ -109,7 +109,7 @@ class Dispatcher:
             "node": self.node,
             "state": state,
             "problem": self._problem,
-            "open_runs": len(self._ledger.job_cache.open_runs()),
+            "open_runs": len(self._ledger.job_cache.runs.open_runs()),
             "waiting": self._rounds.waiting_count,
             "lag_seconds": round(self._rounds.lag_seconds, 3),
             "lease_age_seconds": self.nodes.lease_age_seconds(),
@@ -122,14 +122,14 @@ class Dispatcher:
                 self._problem = None
             except LedgerError as error:
                 self._problem = error.message
-                self._ledger.job_cache.wait(RETRY_SECONDS)
+                self._ledger.job_cache.due.wait(RETRY_SECONDS)
             except Exception as error:  # the loop outlives a mistake, and readiness names it
                 log.exception("the dispatcher met an error and goes on")
                 self._problem = f"{type(error).__name__}: {error}"
-                self._ledger.job_cache.wait(RETRY_SECONDS)
+                self._ledger.job_cache.due.wait(RETRY_SECONDS)
             else:
                 if not did and not self._is_done():
-                    self._ledger.job_cache.wait(self._idle_seconds())
+                    self._ledger.job_cache.due.wait(self._idle_seconds())
         self._has_ended.set()
 
     def _is_done(self) -> bool:
@@ -143,7 +143,7 @@ class Dispatcher:
 
     def _idle_seconds(self) -> float:
         now = self._ledger.clock.now()
-        instants = (self._ledger.job_cache.next_at(), self._rounds.next_release_at())
+        instants = (self._ledger.job_cache.due.next_at(), self._rounds.next_release_at())
         coming = [(at - now).total_seconds() for at in instants if at is not None and at > now]
         if self._run_pool.finished_count:
             return 0.0

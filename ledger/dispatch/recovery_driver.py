@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from ledger.application.batch import Command
 from ledger.application.commands import recoveries as recovery_commands
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.command import Command
+from ledger.application.commands.context import CommandContext
 from ledger.application.ledger import Ledger
 from ledger.application.open_recoveries import OpenRecoveries
 from ledger.application.recoveries.history import SUCCEEDED, RecoveryReader
@@ -157,7 +157,7 @@ class RecoveryDriver:
 
     def _look(self) -> list[Course]:
         """The open recoveries as they stand now."""
-        self._known.look()
+        self._known.refresh()
         for number in list(self._courses):
             if number not in self._known.open:
                 del self._courses[number]
@@ -214,16 +214,18 @@ class RecoveryDriver:
         if job is not None:  # looked ahead here, so that the writer finds it known
             job.next_slot(now)
             job.missed_slots(now, job.status)
-        return recovery_commands.step(course.number, recovery.version, now, self._new_id())
+        return recovery_commands.StepRecovery(course.number, recovery.version, now, self._new_id())
 
     def _abort(self, course: Course, cause: str, now: datetime) -> Command[bool]:
         version, count = course.recovery.version, len(course.tripped)
         call = self._call(course, now)
-        return recovery_commands.break_off(course.number, version, cause, count, call)
+        return recovery_commands.BreakOffRecovery(course.number, version, cause, count, call)
 
     def _complete(self, course: Course, now: datetime) -> Command[bool]:
         version, count = course.recovery.version, len(course.tripped)
-        return recovery_commands.complete(course.number, version, count, self._call(course, now))
+        return recovery_commands.CompleteRecovery(
+            course.number, version, count, self._call(course, now)
+        )
 
     def _wait(self, course: Course, now: datetime) -> float:
         """Seconds until the clock makes something due: the next turn, or the end of patience. By

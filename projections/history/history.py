@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from ledger.application.commands.jobs import DumpJob
 from ledger.application.ledger import Ledger
 from ledger.application.snapshots import dump_job, load_job
-from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import instant, view
 from ledger.errors import JobNotFound, StorageFull, Unavailable
@@ -110,13 +110,8 @@ class History:
     def _present(self, job_id: UUID, version: int) -> Job | None:
         if self._ledger.is_read_only or job_id not in self._ledger.job_cache.jobs:
             return None
-
-        def look(unit: UnitOfWork) -> tuple[int, bytes]:
-            job = unit.job(job_id)
-            return job.version, dump_job(job)
-
         try:
-            known, frozen = self._ledger.execute(look)
+            known, frozen = self._ledger.execute(DumpJob(job_id))
         except (Unavailable, StorageFull):  # nothing is decided just now; the book can be read
             return None
         return load_job(job_id, known, frozen) if known == version else None

@@ -42,7 +42,7 @@ class DispatcherActivity:
 
     def is_leased(self, run_id: str) -> bool:
         """Whether a run's work is done elsewhere now, so that it needs no node to live."""
-        return run_id in self._ledger.job_cache.leases
+        return run_id in self._ledger.job_cache.runs.leases
 
     def open_runs(self) -> list[tuple[UUID, int]]:
         """The runs that were under way at the position: job, and version of the start."""

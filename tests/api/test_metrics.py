@@ -64,7 +64,7 @@ def test_runs_and_trips_are_counted_once_however_often_one_looks(api: Api) -> No
     job_id = api.schedule("lost")
     run_id = api.start_run(job_id)
     open_runs = scraped(api)["jobledger_open_runs"]
-    api.ledger.execute(run_commands.lose(UUID(job_id), run_id, "shutdown", api.ledger.context()))
+    api.ledger.execute(run_commands.LoseRun(UUID(job_id), run_id, "shutdown", api.ledger.context()))
 
     found = scraped(api)
 

@@ -45,7 +45,7 @@ def test_a_disabled_job_is_listed_as_disabled_and_never_fires(api: Api) -> None:
     [listed] = api.get(PATH).json()["jobs"]
 
     assert (listed["enabled"], listed["status"], listed["nextRunAt"]) == (False, "active", None)
-    assert api.ledger.job_cache.next_at() is None
+    assert api.ledger.job_cache.due.next_at() is None
     error(api.post(f"{PATH}/{job['id']}/run"), 409)
 
 

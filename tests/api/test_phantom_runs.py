@@ -44,7 +44,7 @@ def test_a_run_is_waited_for_and_its_output_told(api: Api) -> None:
     ],
 )
 def test_a_run_that_failed_or_was_blocked_tells_why(
-    api: Api, outcome: run_commands.Report, result: str, status: str
+    api: Api, outcome: run_commands.Outcome, result: str, status: str
 ) -> None:
     job_id = create(api)["id"]
 
@@ -61,7 +61,7 @@ def test_a_run_that_is_lost_is_told(api: Api) -> None:
     def lose() -> None:
         run_id = claim(api, job_id)
         call = api.ledger.context()
-        api.ledger.execute(run_commands.lose(UUID(job_id), run_id, "lease_expired", call))
+        api.ledger.execute(run_commands.LoseRun(UUID(job_id), run_id, "lease_expired", call))
 
     answer = meanwhile(api, f"{PATH}/{job_id}/run", lose)
 

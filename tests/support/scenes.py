@@ -71,7 +71,7 @@ class Scene:
         """A job of olga's; its executor is not noop, so that its runs take places."""
         fields = {"executor": None, **fields}
         call = self.ledger.context("as agreed", actor=OLGA, source="cli")
-        job_id = self.ledger.schedule(a_spec(name=name, **fields), call=call).job_id
+        job_id = self.ledger.schedule(a_spec(name=name, **fields), context=call).job_id
         self.scripts[job_id] = script or [(timedelta(0), DONE)]
         return job_id
 

@@ -13,9 +13,9 @@ import threading
 from collections.abc import Iterator
 from uuid import UUID
 
-from ledger.application.batch import Command
-from ledger.application.commands.deliveries import keep_delivery, keep_mark, keep_notice
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.command import Command
+from ledger.application.commands.context import CommandContext
+from ledger.application.commands.deliveries import RecordDelivery, RecordNotice, SaveCheckpoint
 from ledger.application.ledger import Ledger
 from ledger.dispatch.notifications.channels import ChannelAddress
 from ledger.dispatch.notifications.recovery_notices import RecoveryNotices
@@ -174,7 +174,7 @@ class Notifier:
     def _keep(self, commands: list[Command[object]]) -> None:
         """What was sent is not sent again because it could not be recorded: that is tried again."""
         self._unrecorded = commands
-        results = self._ledger.submit([*commands, keep_mark(READER, self._position)]).result()
+        results = self._ledger.submit([*commands, SaveCheckpoint(READER, self._position)]).result()
         problem = next((result for result in results if isinstance(result, LedgerError)), None)
         if problem is not None:
             raise problem
@@ -225,7 +225,7 @@ class Notifier:
         delivery = Delivery(
             run_id, address.channel, address.target, receipt.is_sent, receipt.outcome
         )
-        yield keep_delivery(fact.stream, delivery, self._call())
+        yield RecordDelivery(fact.stream, delivery, self._call())
         if not receipt.is_sent:
             lost = Message(f"{job.name}: not delivered to {address}", f"{receipt.outcome}")
             yield from self._fall_back(fact, address, lost)
@@ -269,7 +269,7 @@ class Notifier:
             is_sent=receipt.is_sent,
             outcome=receipt.outcome,
         )
-        return keep_notice(told, self._call())
+        return RecordNotice(told, self._call())
 
     def _job(self, fact: RecordedEvent) -> Job:
         """The job as it stood at the event: a later edit does not redirect what was said before."""

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 
-from ledger.application.due import UNPAUSE, DueItem
+from ledger.application.due_queue import UNPAUSE, DueItem
 from ledger.application.ledger import Ledger
 from ledger.dispatch.queues.ready_queue import DueFire
 from ledger.dispatch.queues.worker_queues import WorkerQueues
@@ -32,7 +32,7 @@ def route_to_queues(
     try:
         found = [(wake, _queue_for(ledger, wake)) for wake in wakes]
     except LedgerError:
-        ledger.job_cache.give_back(wakes)
+        ledger.job_cache.due.give_back(wakes)
         raise
     for wake, queue in found:
         if queue is not None:
@@ -65,14 +65,14 @@ class WorkerQueueFeeder:
         """Whoever waits is told that nothing will come from here."""
         self._is_closing.set()
         self.queues.close()
-        self._ledger.job_cache.notify()
+        self._ledger.job_cache.due.notify()
         if self._thread.ident is not None:
             self._thread.join()
 
     def route(self) -> int:
         """Lay out the runs of workers that have come due; gives how many wakes were looked at."""
         now = self._ledger.clock.now()
-        wakes = self._ledger.job_cache.take_due(now, MAX_WAKES)
+        wakes = self._ledger.job_cache.due.take_due(now, MAX_WAKES)
         route_to_queues(self._ledger, wakes, self.queues, now)
         return len(wakes)
 
@@ -85,10 +85,10 @@ class WorkerQueueFeeder:
                 self._is_closing.wait(RETRY_SECONDS)
                 did = 0
             if not did:
-                self._ledger.job_cache.wait(self._idle_seconds())
+                self._ledger.job_cache.due.wait(self._idle_seconds())
 
     def _idle_seconds(self) -> float:
-        at = self._ledger.job_cache.next_at()
+        at = self._ledger.job_cache.due.next_at()
         if at is None:
             return IDLE_SECONDS
         return max(0.0, min(IDLE_SECONDS, (at - self._ledger.clock.now()).total_seconds()))
