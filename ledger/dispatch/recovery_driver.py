@@ -10,7 +10,6 @@ up for, and a clock that is set back makes nobody hurry.
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -21,6 +20,7 @@ from ledger.application.commands.context import CommandContext
 from ledger.application.ledger import Ledger
 from ledger.application.open_recoveries import OpenRecoveries
 from ledger.application.recoveries.history import SUCCEEDED, RecoveryReader
+from ledger.background_loop import BackgroundLoop
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.recovery.recovery import (
     PROBE_FAILED,
@@ -78,24 +78,22 @@ class RecoveryDriver:
         self._reader = RecoveryReader(ledger.event_store, ledger.mapper)
         self._known = OpenRecoveries(ledger.event_store, ledger.mapper)
         self._courses: dict[int, Course] = {}
-        self.problem: str | None = None
-        """Why recoveries do not go on at present, if they do not."""
-        self._bell = threading.Event()
-        self._is_closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ledger-recoveries", daemon=True)
+        self._loop = BackgroundLoop("recovery driver", self._drive)
 
     def start(self) -> None:
         """Go on with every open recovery from now on."""
-        self._ledger.writer.listeners.append(self._wake)
-        self._thread.start()
+        self._ledger.writer.listeners.append(self._loop.wake)
+        self._loop.start()
 
     def close(self) -> None:
         """Stop after the step under way; whoever comes next goes on."""
-        self._is_closing.set()
-        self._bell.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._loop.close()
         self._leader_lock.close()
+
+    @property
+    def problem(self) -> str | None:
+        """Why recoveries do not go on at present, or None."""
+        return self._loop.problem
 
     def run_once(self) -> int:
         """Take the steps that are due, one of each open recovery at most, all in one append.
@@ -128,30 +126,11 @@ class RecoveryDriver:
 
     # -- the thread -----------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while not self._is_closing.is_set():
-            try:
-                while self.run_once() and not self._is_closing.is_set():
-                    pass
-                self.problem = None
-            except LedgerError as error:
-                self._note(error.message)
-            except Exception as error:  # the loop outlives a mistake, and readiness names it
-                log.exception("the recoveries met an error and go on")
-                self._note(f"{type(error).__name__}: {error}")
-            self._is_closing.wait(PAUSE_SECONDS if self._courses else IDLE_PAUSE_SECONDS)
-            self._bell.wait(min(HOLD_SECONDS, self.wait_seconds() or HOLD_SECONDS))
-            self._bell.clear()
-
-    def _note(self, problem: str) -> None:
-        """Say once what is wrong, and wait a moment before it is tried again."""
-        if problem != self.problem:
-            log.warning("recoveries cannot go on: %s", problem)
-        self.problem = problem
-        self._is_closing.wait(RETRY_SECONDS)
-
-    def _wake(self, _: int) -> None:
-        self._bell.set()
+    def _drive(self) -> float:
+        while self.run_once() and not self._loop.is_closing:
+            pass
+        self._loop.pause(PAUSE_SECONDS if self._courses else IDLE_PAUSE_SECONDS)
+        return min(HOLD_SECONDS, self.wait_seconds() or HOLD_SECONDS)
 
     # -- what the book says ---------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from ledger.domain.job.job import ResumeOptions
 from ledger.domain.streams.names import name_stream
 from ledger.store.event_queries import from_microseconds, microseconds
 from ledger.store.postgres.dsn import SCHEMA
-from ledger.store.sqlite.reads import COLUMNS
+from ledger.store.sql_reads import COLUMNS
 from tests.support.builders import DAY, NOON, SUCCESS, ManualClock, a_spec, an_id, open_ledger
 
 AT_ONCE = 200_000

@@ -218,7 +218,7 @@ def test_a_ledger_with_an_unknown_topic_does_not_start_and_says_where(tmp_path: 
     connection = sqlite3.connect(tmp_path / "data" / "ledger.db")
     connection.execute("DROP TRIGGER events_are_never_changed")
     connection.execute("UPDATE events SET topic = 'job.antigravity' WHERE position = 1")
-    connection.execute("DELETE FROM heads")
+    connection.execute("DELETE FROM snapshots")
     connection.commit()
     connection.close()
 
