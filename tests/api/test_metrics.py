@@ -126,8 +126,8 @@ def test_a_copy_that_stopped_shows_how_far_it_is_behind(api: Api) -> None:
 
 
 def test_the_lag_of_claims_lies_in_its_buckets(api: Api) -> None:
-    api.ledger.writer.instrumentation.claimed(0.3)
-    api.ledger.writer.instrumentation.claimed(-1.0)
+    api.ledger.instrumentation.claimed(0.3)
+    api.ledger.instrumentation.claimed(-1.0)
 
     found = scraped(api)
 
