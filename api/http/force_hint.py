@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from ledger.errors import ForceRequired
-from projections.models.resumes.queries import QUOTED_DAYS, TrackRecord, record_of
+from projections.models.resumes.queries import QUOTED_DAYS, TrackRecord
+from projections.queries.best_effort import known_track_record
 from projections.read_models import ReadModels
 
 
@@ -18,7 +19,7 @@ def with_track_record(
     failure_class = refusal.facts.get("failure_class")
     if not isinstance(failure_class, str):
         return refusal
-    record = record_of(read_models, failure_class, now=now)
+    record = known_track_record(read_models, failure_class, now=now)
     if record is None or record.decided_count == 0:
         return refusal
     refusal.message = f"{refusal.message} {_sentence(record, failure_class)}"

@@ -17,6 +17,7 @@ from api.stream.tail import Tail
 from ledger.application.due import due_item_of
 from ledger.errors import Unavailable
 from projections.models.jobs.queries import STATUSES
+from projections.models.storms.queries import open_count
 
 OVERDUE = timedelta(seconds=30)
 OUTCOMES = ("succeeded", "failed", "lost", "blocked")
@@ -93,7 +94,7 @@ class StateCollector(Collector):
 
     def _read_models(self) -> Iterator[Metric]:
         end = self._parts.ledger.writer.position
-        standings = self._parts.read_models.standings()
+        standings = self._parts.read_models.statuses()
         yield _labelled(
             GaugeMetricFamily(
                 "jobledger_copy_lag_events", "Events that a copy is behind.", labels=["copy"]
@@ -110,7 +111,8 @@ class StateCollector(Collector):
     def _storms(self) -> Iterator[Metric]:
         """Left out while the copies cannot be asked: the other numbers are wanted then."""
         try:
-            count = self._parts.read_models.open_storm_count()
+            with self._parts.read_models.reading() as reader:
+                count = open_count(reader, now=self._parts.ledger.clock.now())
         except Unavailable:
             return
         yield _gauge("jobledger_open_storms", "Storms that are not over.", count)

@@ -49,7 +49,7 @@ WITH_REASON = documented(ReasonBody, may_be_empty=True)
 @router.get("", dependencies=[requires("viewer")], responses={200: docs_runner.LISTING})
 async def jobs(context: InContext) -> Response:
     """The counts and every job, newest first."""
-    return plain(await context.ask(listing, context.answers, context.parts.read_models))
+    return plain(await context.ask(listing, context.answers))
 
 
 @router.post(

@@ -18,8 +18,8 @@ from api.schemas.queries import EventFilters, EventsQuery
 from api.security.auth import requires
 from ledger.errors import InvalidField
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from projections.history.audit import PositionRange
-from projections.models.jobs.queries import read_cursor
+from projections.filters.paging import read_cursor
+from projections.history.audit import TimeRange
 
 router = APIRouter(prefix="/v1", tags=["audit"])
 
@@ -68,8 +68,8 @@ async def _file(context: RequestContext, query: EventsQuery, audit: AuditQuery) 
     )
 
 
-def _stretch(query: EventsQuery) -> PositionRange:
-    return PositionRange(query.since, query.until)
+def _stretch(query: EventsQuery) -> TimeRange:
+    return TimeRange(query.since, query.until)
 
 
 def _after(query: EventsQuery) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def _position(context: RequestContext, asked: int | None) -> int:
     """
     told = context.request.headers.get(LAST_SEEN)
     if told is None:
-        end = context.answers.resolve(None, asked).position
+        end = context.answers.positions.resolve(None, asked).position
         return end if asked is None else asked
     if not (told.isascii() and told.isdigit() and len(told) <= len(str(HIGHEST_POSITION))):
         raise InvalidField(LAST_SEEN, "must be a position: the id of the last event seen")

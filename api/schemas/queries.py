@@ -23,7 +23,7 @@ from api.schemas.bodies import (
     one_of,
 )
 from ledger.store.audit_query import MAX_PAGE
-from projections.models.gaps.queries import CAUSES
+from projections.models.gaps.model import CAUSES
 from projections.models.resumes.model import OUTCOMES
 
 

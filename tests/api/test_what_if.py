@@ -79,7 +79,7 @@ def test_a_stretch_is_named_by_positions_or_instants(api: Api) -> None:
         ({"since": 2, "until": 1}, "invalid_field", "until"),
         ({"job_ids": []}, "invalid_field", "job_ids"),
         ({"job_ids": ["x"]}, "invalid_field", "job_ids"),
-        ({"job_ids": [STRANGER]}, "invalid_field", f"job_ids: names {STRANGER}"),
+        ({"job_ids": [STRANGER]}, "invalid_field", f"job_ids: contains {STRANGER}"),
         ({"cursor": "x"}, "invalid_field", "cursor"),
         ({"format": "xml"}, "invalid_field", "format"),
     ],
@@ -113,7 +113,7 @@ def test_where_no_job_fits_it_says_so_and_not_that_all_would_have_been_the_same(
     told = ask(api, tag="mistyped").json()["what_if"]
 
     assert told["job_count"] == 0
-    assert told["text"] == "No job fits: nothing was walked again."
+    assert told["text"] == "No job matches: nothing was simulated."
 
 
 def test_the_command_line_tells_what_would_have_been(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_the_command_line_tells_what_would_have_been(tmp_path: Path) -> None:
 
     assert "0 trips instead of 2" in told
     assert "ATTEMPTS" in told
-    assert "It cannot know" in told
+    assert "can only be estimated" in told
     assert one["what_if"]["job_count"] == 1
     assert table.splitlines()[0].startswith("job_id,job_name,basis,recorded_trips")
     assert shell.type("what-if").code == 1

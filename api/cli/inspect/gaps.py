@@ -16,7 +16,7 @@ from api.cli.output.paging import say_more
 from api.cli.output.render import Document, short, show
 from api.cli.output.terminal import Cell, print_table, say
 from api.cli.output.times import ago_short, read_past
-from projections.models.gaps.queries import CAUSES
+from projections.models.gaps.model import CAUSES
 
 Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
 Cause = Annotated[
