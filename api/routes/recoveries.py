@@ -19,7 +19,7 @@ from ledger.application.commands.recoveries import (
     RecoveryResult,
     StartRecovery,
 )
-from ledger.application.recoveries.forecast import forecast_view
+from ledger.application.recoveries.views import forecast_view
 from ledger.domain.recovery.selection import Selection
 
 router = APIRouter(prefix="/v1", tags=["recoveries"])

@@ -23,7 +23,7 @@ from ledger.domain.recovery.recovery import RecoveryNotFound
 from ledger.domain.recovery.selection import Selector
 from ledger.errors import InvalidField
 from ledger.maintenance.verify import verify_event_store
-from ledger.store.leader_lock import AlwaysLeader
+from ledger.store.cluster import AlwaysLeader
 from tests.contract.shelves import PostgresShelf
 from tests.support.builders import HOUR, MINUTE, ManualClock, a_spec
 from tests.support.recovering import HOURLY, World, a_world
