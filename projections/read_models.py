@@ -75,7 +75,9 @@ class ReadModels:
         framed = next(
             (model for model in models if isinstance(model, JobCheckpoints)), JobCheckpoints()
         )
-        self._pasts = HistoricalModels(ledger, store, framed, lambda part: self._reached((part,)))
+        self._pasts = HistoricalModels(
+            ledger.events, store, framed, lambda part: self._reached((part,))
+        )
         self._models = models
         self._ledger = ledger
         self._store = store
@@ -102,7 +104,7 @@ class ReadModels:
         store = SQLiteReadModelStore(path, is_read_only=is_read_only)
         if is_read_only:
             return cls(ledger, store, None, None, models)
-        runner = Runner(ledger.event_store, ledger.mapper, store, models)
+        runner = Runner(ledger.events, store, models)
         return cls(ledger, store, runner, RunnerThread(runner), models)
 
     @classmethod
@@ -127,7 +129,7 @@ class ReadModels:
         from projections.stores.postgres import PostgresReadModelStore
 
         store = PostgresReadModelStore(address)
-        make_runner = partial(Runner, ledger.event_store, ledger.mapper, store, models)
+        make_runner = partial(Runner, ledger.events, store, models)
         return cls(ledger, store, None, ElectedRunner(store, make_runner, models), models)
 
     @classmethod
@@ -153,7 +155,7 @@ class ReadModels:
                     "A node of this ledger keeps its copies: until all nodes have ended, this can "
                     "only read."
                 )
-            runner = Runner(ledger.event_store, ledger.mapper, store, MODELS)
+            runner = Runner(ledger.events, store, MODELS)
             opened.pop_all()
         return cls(ledger, store, runner, None)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import count
 from uuid import UUID
 
-from ledger.domain.aggregate import EPOCH
+from ledger.clock import EPOCH
 from ledger.domain.job.job import Job
 
 UNPAUSE = "unpause"

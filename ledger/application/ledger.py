@@ -16,6 +16,7 @@ from ledger.application.commands.imports import import_commands
 from ledger.application.commands.jobs import (
     AmendJob,
     DeleteJob,
+    DumpJob,
     PauseJob,
     ReadJob,
     RequestRun,
@@ -27,6 +28,7 @@ from ledger.application.idempotency import answer_again
 from ledger.application.job_cache import JobCache
 from ledger.application.recoveries.forecast import forecast_view
 from ledger.application.recoveries.queries import RecoveryQueries
+from ledger.application.snapshots import load_job
 from ledger.application.unit_of_work import AlreadyAnswered, Limits
 from ledger.application.writer import Writer
 from ledger.chance import Chance
@@ -35,9 +37,10 @@ from ledger.domain.job.job import Job, ResumeOptions, job_id_of
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.selection import Selection
-from ledger.errors import LedgerError, Refused, Unavailable
+from ledger.errors import LedgerError, Refused, StorageFull, Unavailable
 from ledger.store.codec import Codec, PlainJSON
-from ledger.store.event_queries import EventQueries, fold_stream
+from ledger.store.event_queries import EventQueries
+from ledger.store.event_reader import EventReader
 from ledger.store.instrumentation import Instrumentation, NoInstrumentation
 from ledger.store.mapper import EventMapper
 from ledger.store.open import Opened, open_owned, open_read_only, open_shared, place_of
@@ -80,7 +83,8 @@ class Ledger:
         codec = Codec(opened.chance.random_bytes, PlainJSON())
         self.mapper = EventMapper(codec, self.event_store.texts)
         self.job_cache = JobCache()
-        self.queries = EventQueries(self.event_store, self.mapper)
+        self.events = EventReader(self.event_store, self.mapper)
+        self.queries = EventQueries(self.events)
         self.writer = Writer(
             self.event_store,
             self.mapper,
@@ -238,9 +242,9 @@ class Ledger:
         """See `ScheduleJob`. `fields` (or `spec`): name, schedule, task, executor, delivery,
         policy, tags, enabled, …
         """
-        job_id = self.chance.new_id()
-        given = {**(spec or {}), **fields}
-        return self.execute(ScheduleJob(job_id, given, context or self.context()))
+        context = context or self.context()
+        job_id, given = self.chance.new_id(), {**(spec or {}), **fields}
+        return self.execute(ScheduleJob(job_id, given, context))
 
     def amend(
         self,
@@ -349,9 +353,29 @@ class Ledger:
         """Every event of a job, oldest first, deleted or not."""
         return self.queries.history(_id(job_id))
 
+    def live_job(self, job_id: UUID) -> Job | None:
+        """A copy of a job as the writer has it; None when the ledger is only read, the job is not
+        known, or nothing can be decided now.
+        """
+        if self.is_read_only or job_id not in self.job_cache.jobs:
+            return None
+        try:
+            version, state = self.execute(DumpJob(job_id))
+        except (Unavailable, StorageFull):
+            return None
+        return load_job(job_id, version, state)
+
+    def live_jobs(self) -> Sequence[Job]:
+        """Every job that is not gone; read again when the ledger is only read."""
+        if not self.is_read_only:
+            return self.job_cache.snapshot()
+        job_cache = JobCache()
+        job_cache.load(self.event_store, self.mapper)
+        return job_cache.snapshot()
+
     def fold(self, job_id: UUID, *, upto: int | None = None) -> Job:
-        """A job folded from its events alone, up to a version: every read model must equal it."""
-        return fold_stream(self.event_store, self.mapper, Job.blank(job_id), upto=upto)
+        """A job folded from the book alone, up to a version: what every copy must equal."""
+        return self.events.fold(Job.blank(job_id), upto=upto)
 
 
 def value_of(result: Any) -> Any:

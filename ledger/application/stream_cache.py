@@ -12,7 +12,7 @@ from ledger.domain.events import Event
 from ledger.domain.job.job import Job
 from ledger.domain.recovery.recovery import Recovery
 from ledger.domain.streams.names import Name
-from ledger.store.event_queries import fold_stream
+from ledger.store.event_reader import EventReader
 from ledger.store.event_store import EventStore
 from ledger.store.mapper import EventMapper
 from ledger.store.records import EventBatch, LeaseRow
@@ -31,6 +31,7 @@ class StreamCache:
         self.jobs = job_cache
         self._event_store = event_store
         self._mapper = mapper
+        self._events = EventReader(event_store, mapper)
         self._others: dict[UUID, Stream] = {}
         self.has_token_changes = False
         """Whether another node created or revoked a token since the tokens were read."""
@@ -116,4 +117,4 @@ class StreamCache:
             self._others.clear()
 
     def _load(self, kind: type[S], stream_id: UUID) -> S:
-        return fold_stream(self._event_store, self._mapper, kind.blank(stream_id))
+        return self._events.fold(kind.blank(stream_id))

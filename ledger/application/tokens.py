@@ -12,12 +12,11 @@ from ledger.application.commands.context import CommandContext
 from ledger.application.commands.tokens import CreateToken, RevokeToken
 from ledger.application.ledger import Ledger
 from ledger.chance import random_bytes
-from ledger.clock import rfc3339
+from ledger.clock import from_microseconds, microseconds, rfc3339
 from ledger.domain.job.spec import read_name
 from ledger.domain.streams.names import folded
 from ledger.errors import NotFound, Refused
 from ledger.store.audit_query import DISPATCHER
-from ledger.store.event_queries import from_microseconds, microseconds
 from ledger.store.records import TokenRow
 
 PREFIX = "jl_"

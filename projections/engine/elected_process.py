@@ -27,7 +27,7 @@ def main() -> None:
     address = PostgresDsn(**orjson.loads(sys.stdin.buffer.readline()))
     ledger = Ledger.open_read_only(address)
     store = PostgresReadModelStore(address)
-    make_runner = partial(Runner, ledger.event_store, ledger.mapper, store, MODELS)
+    make_runner = partial(Runner, ledger.events, store, MODELS)
     follower = ElectedRunner(store, make_runner, MODELS)
     threading.Thread(target=tell_moves, args=(follower,), daemon=True).start()
     follower.start()

@@ -34,7 +34,7 @@ def keep(data: str, read_models: str) -> None:
     """Keep the copies of one folder."""
     ledger = Ledger.open_read_only(data)
     store = SQLiteReadModelStore(Path(read_models))
-    runner = Runner(ledger.event_store, ledger.mapper, store, MODELS)
+    runner = Runner(ledger.events, store, MODELS)
     tell(runner)
     catch_up(runner)
     while wait_for_news(runner):

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ledger.errors import CorruptEvent, Unavailable
-from ledger.store.event_store import EventStore
-from ledger.store.mapper import EventMapper
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
 from projections.stores.contract import ReadModelStore, Standing
 from projections.stores.model import Model
@@ -53,15 +52,8 @@ class Runner:
     around it only waits.
     """
 
-    def __init__(
-        self,
-        event_store: EventStore,
-        mapper: EventMapper,
-        store: ReadModelStore,
-        models: Sequence[Model],
-    ) -> None:
-        self._event_store = event_store
-        self._mapper = mapper
+    def __init__(self, events: EventReader, store: ReadModelStore, models: Sequence[Model]) -> None:
+        self._events = events
         self._store = store
         self._is_unsure = False
         self.places = [self._place(model) for model in models]
@@ -168,10 +160,8 @@ class Runner:
 
     def _fill(self, built: Place, upto: int, progress: Progress) -> None:
         while built.position < upto:
-            facts = self._mapper.to_recorded_events(
-                self._event_store.read(after=built.position, limit=PAGE)
-            )
-            facts = [fact for fact in facts if fact.position <= upto]
+            page = self._events.read(after=built.position, limit=PAGE)
+            facts = [fact for fact in page if fact.position <= upto]
             with self._store.transaction():
                 for fact in facts:
                     self._store.apply(built.model.project(fact), built.generation)
@@ -179,9 +169,9 @@ class Runner:
             progress(built.position, upto)
 
     def _facts(self, start: int, live: Sequence[Place]) -> list[RecordedEvent]:
-        page = self._event_store.read(after=start, limit=PAGE)
+        page = self._events.read_stored(after=start, limit=PAGE)
         try:
-            return self._mapper.to_recorded_events(page)
+            return self._events.decode(page)
         except CorruptEvent as error:
             readable = [item for item in page if item.id < (error.position or 0)]
             if not readable:
@@ -189,7 +179,7 @@ class Runner:
                     if place.position == start:
                         place.broken_at = error.position or start + 1
                         place.problem = error.message
-            return self._mapper.to_recorded_events(readable)
+            return self._events.decode(readable)
 
     def _advance(self, place: Place, facts: Sequence[RecordedEvent]) -> int:
         """Take in a page; when that fails, event by event up to the one that fails. Gives the

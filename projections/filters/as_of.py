@@ -4,13 +4,13 @@ until then.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ledger.application.ledger import Ledger
-from ledger.clock import rfc3339
+from ledger.clock import Clock, rfc3339
 from ledger.errors import InvalidField
-from ledger.store.event_queries import from_microseconds
+from ledger.store.event_reader import EventReader
 
 PointInTime = int | datetime
 
@@ -28,14 +28,17 @@ class AsOf:
 class AsOfResolver:
     """Tells which place of one ledger is meant. `name` is what refusals call it."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, events: EventReader, clock: Clock, tail: Callable[[], int]) -> None:
+        """`tail` gives the last position that this process has taken in."""
+        self._events = events
+        self._clock = clock
+        self._tail = tail
 
     def end(self, after_position: int | None = None) -> int:
         """Where the book ends, as this process knows it. Refuses InvalidField for what is beyond
         it.
         """
-        end = self._ledger.writer.position
+        end = self._tail()
         if after_position is not None:
             _require_within(after_position, end, "after_position")
         return end
@@ -46,10 +49,10 @@ class AsOfResolver:
         """
         if isinstance(as_of, datetime):
             require_offset(as_of, name)
-            if as_of > self._ledger.clock.now():
+            if as_of > self._clock.now():
                 raise InvalidField(name, "is in the future: what will be is not known")
-            return self._ledger.queries.position_at(as_of)
-        _require_within(as_of, self._ledger.writer.position, name)
+            return self._events.position_at(as_of)
+        _require_within(as_of, self._tail(), name)
         return as_of
 
     def moment(self, as_of: PointInTime, name: str = "as_of") -> AsOf:
@@ -57,7 +60,7 @@ class AsOfResolver:
         position = self.position(as_of, name)
         if isinstance(as_of, datetime):
             return AsOf(position, as_of)
-        return AsOf(position, self._ledger.queries.recorded_at(position))
+        return AsOf(position, self._events.recorded_at(position))
 
     def past(self, as_of: PointInTime) -> AsOf:
         """As `moment`, of what is to be told as it stood. An instant before the first event is
@@ -65,15 +68,16 @@ class AsOfResolver:
         """
         moment = self.moment(as_of)
         if moment.position == 0 and isinstance(as_of, datetime):
-            first = self._ledger.event_store.read(after=0, limit=1)
-            if first:
-                born = rfc3339(from_microseconds(first[0].recorded_at))
-                raise InvalidField("as_of", f"is before the first event, which is of {born}")
+            first = self._events.first_recorded_at()
+            if first is not None:
+                raise InvalidField(
+                    "as_of", f"is before the first event, which is of {rfc3339(first)}"
+                )
         return moment
 
     def now(self) -> AsOf:
         """The end of the book, at this instant."""
-        return AsOf(self.end(), self._ledger.clock.now())
+        return AsOf(self.end(), self._clock.now())
 
 
 def require_stretch(since: datetime | None, until: datetime | None) -> None:

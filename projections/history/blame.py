@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
-from ledger.application.ledger import Ledger
-from ledger.clock import rfc3339
+from ledger.clock import from_microseconds, rfc3339
 from ledger.domain.job.view import view
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from ledger.store.audit_search import all_found
-from ledger.store.event_queries import from_microseconds
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
 from projections.history.history import History
 from projections.history.job_events import JobEvents, of
@@ -52,8 +50,8 @@ LOSS_TOPICS = ("job.run_succeeded", "job.run_failed", "job.run_lost", *REVIVALS)
 class Blame:
     """Answers from the book of one ledger, deleted jobs included."""
 
-    def __init__(self, ledger: Ledger, history: History) -> None:
-        self._ledger = ledger
+    def __init__(self, events: EventReader, history: History) -> None:
+        self._events = events
         self._history = history
 
     def answer(self, job_id: UUID, *, as_of: int | None = None) -> dict[str, Any]:
@@ -63,7 +61,7 @@ class Blame:
         version = self._history.version_at(job_id, as_of)
         job = self._history.state(job_id, version)
         rare = list(self._rare(job_id, version))
-        given = _given(rare) | _given_by_runs(JobEvents(self._ledger, job_id, version), rare[0])
+        given = _given(rare) | _given_by_runs(JobEvents(self._events, job_id, version), rare[0])
         values = _values(view(job))
         return {
             "job_id": str(job_id),
@@ -74,10 +72,10 @@ class Blame:
     def _rare(self, job_id: UUID, version: int) -> Iterator[RecordedEvent]:
         """The events that are not about a run, up to a version, in order."""
         asked = AuditQuery(stream=job_id, topics=RARE_TOPICS, limit=MAX_PAGE)
-        for item in all_found(self._ledger.event_store, asked):
-            if item.originator_version > version:
+        for event in self._events.find_all(asked):
+            if event.version > version:
                 return
-            yield from self._ledger.mapper.to_recorded_events([item])
+            yield event
 
 
 def _given(rare: list[RecordedEvent]) -> dict[str, RecordedEvent]:

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from ledger.application.commands.jobs import DumpJob
-from ledger.application.ledger import Ledger
 from ledger.application.snapshots import dump_job, load_job
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import instant, view
-from ledger.errors import JobNotFound, StorageFull, Unavailable
+from ledger.errors import JobNotFound
 from ledger.store.event_queries import event_view
+from ledger.store.event_reader import EventReader
 from ledger.store.records import StoredEvent
 from projections.history.partial_replay import short_fold
 
@@ -61,8 +60,14 @@ class Remembered:
 class History:
     """Answers from the book of one ledger, deleted jobs included."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, events: EventReader, live_job: Callable[[UUID], Job | None] = lambda _: None
+    ) -> None:
+        """`live_job` gives a copy of a job as it is now, where that is known without reading its
+        events.
+        """
+        self._events = events
+        self._live_job = live_job
         self._wholes = Remembered()
         self._glimpses = Remembered()
         """States that were folded from few events: not all is known of them."""
@@ -104,17 +109,12 @@ class History:
         few of its events.
         """
         present = self._present(job_id, version) if version > STRETCH else None
-        near = present or short_fold(self._ledger, job_id, version)
+        near = present or short_fold(self._events, job_id, version)
         return near or self._glimpse(job_id, version)
 
     def _present(self, job_id: UUID, version: int) -> Job | None:
-        if self._ledger.is_read_only or job_id not in self._ledger.job_cache.jobs:
-            return None
-        try:
-            known, frozen = self._ledger.execute(DumpJob(job_id))
-        except (Unavailable, StorageFull):  # nothing is decided just now; the book can be read
-            return None
-        return load_job(job_id, known, frozen) if known == version else None
+        job = self._live_job(job_id)
+        return job if job is not None and job.version == version else None
 
     def require_known(self, job_id: UUID) -> None:
         """Refuse JobNotFound when there never was such a job."""
@@ -138,8 +138,8 @@ class History:
 
     def _has(self, job_id: UUID, version: int, as_of: int | None) -> bool:
         if as_of is None:
-            return self._ledger.event_store.command_at(job_id, version) is not None
-        found = self._ledger.event_store.stream(job_id, after=version - 1, upto=version, limit=1)
+            return self._events.has_event(job_id, version)
+        found = self._events.stream_stored(job_id, after=version - 1, upto=version, limit=1)
         return bool(found) and found[0].id <= as_of
 
     def _told(self, job_id: UUID, first: int, last: int) -> Iterator[dict[str, Any]]:
@@ -147,8 +147,8 @@ class History:
         job = self._glimpse(job_id, first - 1)
         while job.version < last:
             page = self._stretch(job, last)
-            facts = self._ledger.mapper.to_recorded_events(page)
-            for fact, event in zip(facts, self._ledger.mapper.to_domain_events(page), strict=True):
+            facts = self._events.decode(page)
+            for fact, event in zip(facts, self._events.domain_events(page), strict=True):
                 before = facets(job)
                 event.mutate(job)
                 yield {**event_view(fact), "before": before, "after": facets(job)}
@@ -157,7 +157,7 @@ class History:
         """The job right after an event; folded from the nearest remembered state before it."""
         job = self._nearest(job_id, version)
         while job.version < version:
-            for event in self._ledger.mapper.to_domain_events(self._stretch(job, version)):
+            for event in self._events.domain_events(self._stretch(job, version)):
                 event.mutate(job)
             if job.version % STRETCH == 0:
                 self._wholes.keep(job)
@@ -166,12 +166,12 @@ class History:
     def _glimpse(self, job_id: UUID, version: int) -> Job:
         """As `state`, from the book."""
         base = version - version % STRETCH
-        job = self._recall(job_id, base) or short_fold(self._ledger, job_id, base)
+        job = self._recall(job_id, base) or short_fold(self._events, job_id, base)
         if job is None:
             return self._state(job_id, version)
         self._glimpses.keep(job)
         while job.version < version:
-            for event in self._ledger.mapper.to_domain_events(self._stretch(job, version)):
+            for event in self._events.domain_events(self._stretch(job, version)):
                 event.mutate(job)
         return job
 
@@ -181,7 +181,7 @@ class History:
     def _stretch(self, job: Job, last: int) -> list[StoredEvent]:
         """The events after the job's version, up to `last` or to the next state to remember."""
         upto = min(last, (job.version // STRETCH + 1) * STRETCH)
-        return self._ledger.event_store.stream(job.id, after=job.version, upto=upto, limit=STRETCH)
+        return self._events.stream_stored(job.id, after=job.version, upto=upto, limit=STRETCH)
 
     def _nearest(self, job_id: UUID, version: int) -> Job:
         for known in range(version - version % STRETCH, 0, -STRETCH):

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from ledger.application.ledger import Ledger
 from ledger.store.audit_query import AuditQuery
-from ledger.store.audit_search import all_found
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
 
 AT_ONCE = 50
@@ -33,8 +32,8 @@ class OfTopics:
 class JobEvents:
     """The events of a job before and after a version."""
 
-    def __init__(self, ledger: Ledger, job_id: UUID, version: int) -> None:
-        self._ledger = ledger
+    def __init__(self, events: EventReader, job_id: UUID, version: int) -> None:
+        self._events = events
         self._job_id = job_id
         self.version = version
 
@@ -63,8 +62,8 @@ class JobEvents:
             order="desc",
             limit=AT_ONCE,
         )
-        for item in all_found(self._ledger.event_store, query):
-            yield from self._ledger.mapper.to_recorded_events([item])
+        for item in self._events.find_all_stored(query):
+            yield from self._events.decode([item])
 
     def on(self) -> Iterator[RecordedEvent]:
         """What came after the version, in order."""
@@ -88,8 +87,7 @@ class JobEvents:
         return next((fact for fact in self.on() if fits(fact)), None)
 
     def _read(self, after: int, upto: int) -> list[RecordedEvent]:
-        found = self._ledger.event_store.stream(self._job_id, after=after, upto=upto, limit=AT_ONCE)
-        return self._ledger.mapper.to_recorded_events(found)
+        return self._events.stream(self._job_id, after=after, upto=upto, limit=AT_ONCE)
 
 
 def of(*topics: str, where: Fits | None = None) -> OfTopics:

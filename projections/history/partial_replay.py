@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from ledger.application.ledger import Ledger
 from ledger.domain.events import ABOUT_A_RUN, JOB_EVENTS, RunStarted, RunSucceeded
 from ledger.domain.job.job import Job
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from ledger.store.audit_search import all_found
+from ledger.store.event_reader import EventReader
 from ledger.store.records import StoredEvent
 
 NOT_TOLD = ("run_count", "last_delivery")
@@ -29,50 +28,50 @@ SETTLING = ("schedule", "catch_up")
 """Triggers of runs that a slot started."""
 
 
-def short_fold(ledger: Ledger, job_id: UUID, version: int) -> Job | None:
+def short_fold(events: EventReader, job_id: UUID, version: int) -> Job | None:
     """The job right after one of its events, but for `NOT_TOLD`; None when nothing near it settles
     what came before, so that only a whole fold tells.
     """
-    tail = _tail(ledger, job_id, version)
+    tail = _tail(events, job_id, version)
     if tail is None:
         return None
     job = Job.blank(job_id)
-    for event in ledger.mapper.to_domain_events([*_rare(ledger, job_id, tail[0].id)]):
+    for event in events.domain_events([*_rare(events, job_id, tail[0].id)]):
         job.evolve(event)
     job.version = tail[0].originator_version - 1
-    for event in ledger.mapper.to_domain_events(tail):
+    for event in events.domain_events(tail):
         event.mutate(job)
     return job
 
 
-def _tail(ledger: Ledger, job_id: UUID, version: int) -> Sequence[StoredEvent] | None:
+def _tail(events: EventReader, job_id: UUID, version: int) -> Sequence[StoredEvent] | None:
     """The events from the last slot on that started a run which succeeded."""
     tail: list[StoredEvent] = []
     last, width = version, FIRST_LOOK
     while last > 0 and version - last < LONGEST_TAIL:
         first = max(0, last - width)
-        some = ledger.event_store.stream(job_id, after=first, upto=last, limit=width)
+        some = events.stream_stored(job_id, after=first, upto=last, limit=width)
         tail = [*some, *tail]
-        start = _settling(ledger, tail[: len(some) + 1])
+        start = _settling(events, tail[: len(some) + 1])
         if start is not None:
             return tail[start:]
         last, width = first, min(2 * width, WIDEST_LOOK)
     return None
 
 
-def _settling(ledger: Ledger, events: Sequence[StoredEvent]) -> int | None:
+def _settling(events: EventReader, page: Sequence[StoredEvent]) -> int | None:
     """Where the last run starts that a slot started and that succeeded without anything between."""
-    for place in range(len(events) - 2, -1, -1):
-        start, end = events[place], events[place + 1]
+    for place in range(len(page) - 2, -1, -1):
+        start, end = page[place], page[place + 1]
         if (start.topic, end.topic) != (RunStarted.TOPIC, RunSucceeded.TOPIC):
             continue
-        [fact] = ledger.mapper.to_recorded_events([start])
+        [fact] = events.decode([start])
         if fact.data["trigger"] in SETTLING:
             return place
     return None
 
 
-def _rare(ledger: Ledger, job_id: UUID, before: int) -> Iterator[StoredEvent]:
+def _rare(events: EventReader, job_id: UUID, before: int) -> Iterator[StoredEvent]:
     """The events before a position that are not about a run."""
     asked = AuditQuery(stream=job_id, topics=RARE_TOPICS, until_position=before - 1, limit=MAX_PAGE)
-    return all_found(ledger.event_store, asked)
+    return events.find_all_stored(asked)

@@ -11,12 +11,10 @@ from uuid import UUID
 
 import orjson
 
-from ledger.application.ledger import Ledger
-from ledger.clock import rfc3339
+from ledger.clock import from_microseconds, rfc3339
 from ledger.domain.job.job import job_id_of
 from ledger.store.audit_query import DISPATCHER, MAX_PAGE, AuditQuery
-from ledger.store.audit_search import all_found
-from ledger.store.event_queries import from_microseconds
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
 from projections.filters.as_of import AsOf
 from projections.models.jobs import model as jobs
@@ -80,8 +78,8 @@ class _Compared:
 class Diff:
     """Compares two pasts of one ledger; what was made and deleted in between is in neither."""
 
-    def __init__(self, ledger: Ledger, read_models: ReadModels) -> None:
-        self._ledger = ledger
+    def __init__(self, events: EventReader, read_models: ReadModels) -> None:
+        self._events = events
         self._read_models = read_models
 
     def document(self, asked: DiffQuery) -> dict[str, Any]:
@@ -137,7 +135,7 @@ class Diff:
         if asked.actor in (None, DISPATCHER):
             return None
         query = _between(asked, AuditQuery(actor=asked.actor, limit=MAX_PAGE))
-        return {item.originator_id for item in all_found(self._ledger.event_store, query)}
+        return {item.originator_id for item in self._events.find_all_stored(query)}
 
     # -- what, and who --------------------------------------------------------------------------
 
@@ -196,8 +194,8 @@ class Diff:
     ) -> Iterator[RecordedEvent]:
         """A job's events of some topics (none: of all) between the moments, newest first."""
         about = AuditQuery(stream=compared.id, topics=topics, order="desc", limit=AT_ONCE)
-        for item in all_found(self._ledger.event_store, _between(asked, about)):
-            yield from self._ledger.mapper.to_recorded_events([item])
+        for item in self._events.find_all_stored(_between(asked, about)):
+            yield from self._events.decode([item])
 
 
 def _moment(moment: AsOf) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class FleetQueries(QueryBase):
         """A page of recorded `gaps`, newest first; those still `open` beside the first."""
         asked = asked or GapFilter()
         self._audit.require_stream(asked.job)
-        question = AllGaps(self._ledger, self._history)
+        question = AllGaps(self._ledger.live_jobs, self._history, self._ledger.clock)
         with self.session(as_of, after_position, "gaps", "jobs") as look:
             told = question.answer(look.questions, asked, as_of=look.moment)
         return {**told, "position": look.position}
@@ -94,7 +94,7 @@ class FleetQueries(QueryBase):
         self._audit.require_actor(actor)
         self._read_models.wait_for(last.position, needs=("jobs",))
         asked = DiffQuery(first, last, tag, actor, cursor, limit)
-        return Diff(self._ledger, self._read_models).document(asked)
+        return Diff(self._ledger.events, self._read_models).document(asked)
 
     def what_if(
         self,
@@ -119,4 +119,4 @@ class FleetQueries(QueryBase):
         self._read_models.wait_for(last.position, needs=WHAT_IF_NEEDS)
         ids = None if job_ids is None else [str(job_id_of(str(job_id))) for job_id in job_ids]
         asked = WhatIfQuery(wish, first.position, last.position, tag, ids)
-        return what_if(self._ledger, self._read_models, asked)
+        return what_if(self._ledger.events, self._read_models, asked)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from ledger.application.ledger import Ledger
+from ledger.clock import Clock
+from ledger.domain.job.job import Job
 from projections.filters.as_of import AsOf
 from projections.history.history import History
 from projections.models.gaps import open as open_gaps
@@ -16,8 +18,12 @@ from projections.stores.contract import RowReader
 class AllGaps:
     """Answers from the copies, and for what no event has recorded yet from the jobs."""
 
-    def __init__(self, ledger: Ledger, history: History) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, live_jobs: Callable[[], Iterable[Job]], history: History, clock: Clock
+    ) -> None:
+        """`live_jobs` gives every job as it is now."""
+        self._live_jobs = live_jobs
+        self._clock = clock
         self._history = history
 
     def answer(
@@ -29,11 +35,11 @@ class AllGaps:
         """
         found, following = gap_questions.find(questions, asked)
         if as_of is None:
-            jobs, now = open_gaps.live_jobs(self._ledger), self._ledger.clock.now()
+            jobs, now = self._live_jobs(), self._clock.now()
         else:
             now = as_of.at
             candidates = open_gaps.standing_still(questions, asked, now=now)
-            jobs = [self._history.state(*one) for one in candidates]
+            jobs = (self._history.state(*one) for one in candidates)
         still_open, count = open_gaps.find(jobs, asked, now=now)
         return {
             "gaps": found,

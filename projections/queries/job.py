@@ -71,7 +71,7 @@ class JobQueries(QueryBase):
             return look.listed("runs", found, following)
         sight = self.resolve(as_of, after_position)
         past = HistoricalRuns(
-            self._ledger, job_id, self._history.version_at(job_id, sight.position)
+            self._ledger.events, job_id, self._history.version_at(job_id, sight.position)
         )
         found, following = past.page(cursor=cursor, limit=limit)
         return sight.listed("runs", found, following)
@@ -85,7 +85,7 @@ class JobQueries(QueryBase):
     ) -> Document:
         """`blame`: each field with the event that gave it its value. Refuses JobNotFound."""
         sight = self.resolve(as_of, after_position)
-        question = Blame(self._ledger, self._history)
+        question = Blame(self._ledger.events, self._history)
         found = question.answer(_id(job_id), as_of=sight.position)
         return {"blame": found, "position": sight.position}
 
@@ -97,7 +97,13 @@ class JobQueries(QueryBase):
         after_position: int | None = None,
     ) -> Document:
         """`why`: why it is running, or is not, now or at another time. Refuses JobNotFound."""
-        question = Why(self._ledger, self._history, self._read_models.storm_of)
+        question = Why(
+            self._ledger.events,
+            self._history,
+            self._moments,
+            storm_of=self._read_models.storm_of,
+            is_leased=self._ledger.job_cache.runs.leases.__contains__,
+        )
         job_id, position = _id(job_id), self._moments.end(after_position)
         if at is None:
             known = self._known(job_id)

@@ -53,9 +53,9 @@ class QueryBase:
         self._ledger = ledger
         self._read_models = read_models
         self._dispatcher = dispatcher
-        self._history = History(ledger)
-        self._moments = AsOfResolver(ledger)
-        self._audit = Audit(ledger)
+        self._history = History(ledger.events, ledger.live_job)
+        self._moments = AsOfResolver(ledger.events, ledger.clock, lambda: ledger.writer.position)
+        self._audit = Audit(ledger.events)
 
     def resolve(
         self, as_of: PointInTime | None = None, after_position: int | None = None, *needs: str

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger.application.ledger import Ledger
+from ledger.clock import Clock
 from projections.filters.as_of import AsOf
 from projections.history.history import History
 from projections.models.storms import aftermath as storm_aftermath
@@ -18,9 +18,9 @@ from projections.stores.contract import RowReader
 class StormDetail:
     """Answers from the copies, and for the jobs that are failed still from their histories."""
 
-    def __init__(self, ledger: Ledger, history: History) -> None:
-        self._ledger = ledger
+    def __init__(self, history: History, clock: Clock) -> None:
         self._history = history
+        self._clock = clock
 
     def answer(
         self, questions: RowReader, storm_id: str, *, as_of: AsOf | None = None
@@ -32,7 +32,7 @@ class StormDetail:
         jobs that are failed still, up to the instant of the question; `at_least` when a job owed
         more than are counted.
         """
-        now = self._ledger.clock.now() if as_of is None else as_of.at
+        now = self._clock.now() if as_of is None else as_of.at
         found = storm_questions.one(questions, storm_id, now=now)
         number = storm_questions.number_of(questions, storm_id)
         count, is_capped = storm_aftermath.lost(questions, number)

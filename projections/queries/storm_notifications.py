@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from ledger.clock import from_microseconds, microseconds
 from ledger.dispatch.notifications.storm_source import StormNotice
 from ledger.domain.recovery.selection import StormMembers
-from ledger.store.event_queries import from_microseconds, microseconds
 from projections.models.storms import model as storms
 from projections.models.storms.queries import SHOWN, over_at
 from projections.read_models import ReadModels

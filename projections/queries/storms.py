@@ -34,7 +34,7 @@ class StormQueries(QueryBase):
         self, storm_id: str, *, as_of: PointInTime | None = None, after_position: int | None = None
     ) -> Document:
         """`storm`: its course, its jobs, the fires it cost, who was told. Refuses NotFound."""
-        question = StormDetail(self._ledger, self._history)
+        question = StormDetail(self._history, self._ledger.clock)
         with self.session(as_of, after_position, "storms", "jobs") as look:
             found = question.answer(look.questions, storm_id, as_of=look.moment)
         return {"storm": found, "position": look.position}

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Literal
 from weakref import finalize
 
-from ledger.application.ledger import Ledger
 from ledger.errors import Behind
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
 from projections.models import runs
 from projections.models.gaps import model as gaps
@@ -59,9 +59,9 @@ class HistoricalModels:
     """The pasts of one ledger that were asked for last, from any thread."""
 
     def __init__(
-        self, ledger: Ledger, store: ReadModelStore, framed: JobCheckpoints, reached: Reached
+        self, events: EventReader, store: ReadModelStore, framed: JobCheckpoints, reached: Reached
     ) -> None:
-        self._ledger = ledger
+        self._events = events
         self._store = store
         self._framed = framed
         self._reached = reached
@@ -120,11 +120,9 @@ class HistoricalModels:
         """The events from the frame on, up to the position."""
         after = past.frame
         while after < past.position:
-            found = self._ledger.event_store.read(
-                after=after, limit=min(AT_ONCE, past.position - after)
-            )
-            yield self._ledger.mapper.to_recorded_events(found)
-            after = found[-1].id
+            page = self._events.read(after=after, limit=min(AT_ONCE, past.position - after))
+            yield page
+            after = page[-1].position
 
     def _add_failures(self, past: HistoricalModel) -> None:
         """The newest failed runs, and their jobs if they were gone then; how a run ended is never

@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Any
 from uuid import UUID
 
-from ledger.application.ledger import Ledger
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent, StoredEvent
 from projections.models import runs
 from projections.models.jobs.queries import read_cursor
@@ -26,8 +26,8 @@ STEP = 50
 class HistoricalRuns:
     """The runs of a job up to one version of its stream."""
 
-    def __init__(self, ledger: Ledger, job_id: UUID, version: int) -> None:
-        self._ledger = ledger
+    def __init__(self, events: EventReader, job_id: UUID, version: int) -> None:
+        self._events = events
         self._job_id = job_id
         self._version = version
 
@@ -51,7 +51,7 @@ class HistoricalRuns:
             starts += sum(item.topic == STARTED for item in some)
             found[:0] = some
             last = first
-        return self._ledger.mapper.to_recorded_events(found)
+        return self._events.decode(found)
 
     def _before(self, fence: int) -> int:
         """The last version before the run with a fence began; fences grow, so it is halved for."""
@@ -72,9 +72,9 @@ class HistoricalRuns:
             upto = min(self._version, version + STEP)
             started = [item for item in self._read(version, upto) if item.topic == STARTED]
             if started:
-                return self._ledger.mapper.to_recorded_events(started[:1])[0]
+                return self._events.decode(started[:1])[0]
             version = upto
         return None
 
     def _read(self, after: int, upto: int) -> list[StoredEvent]:
-        return self._ledger.event_store.stream(self._job_id, after=after, upto=upto, limit=AT_ONCE)
+        return self._events.stream_stored(self._job_id, after=after, upto=upto, limit=AT_ONCE)

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from ledger.application.ledger import Ledger
+from ledger.clock import microseconds
 from ledger.errors import InvalidField
-from ledger.store.event_queries import microseconds
+from ledger.store.event_reader import EventReader
 from projections.models.jobs.queries import read_cursor
 from projections.read_models import ReadModels
 from projections.stores.contract import RowReader
@@ -130,19 +130,19 @@ WORDS = {
 }
 
 
-def what_if(ledger: Ledger, read_models: ReadModels, asked: WhatIfQuery) -> WhatIf:
+def what_if(events: EventReader, read_models: ReadModels, asked: WhatIfQuery) -> WhatIf:
     """Walk every job's recorded life again under the policy that is asked for. Refuses as
     `Wish.require_walkable`, and InvalidField for the id of no job that was there by then.
     """
     asked.wish.require_walkable()
     with read_models.reading() as questions:
         wanted = _wanted(questions, asked)
-        until_at = ledger.queries.recorded_at(asked.until)
+        until_at = events.recorded_at(asked.until)
         lasts = _storms(questions, asked.until, until_at)
-        found = list(lives(questions, ledger.queries, since=asked.since, until=asked.until))
+        found = list(lives(questions, events, since=asked.since, until=asked.until))
         _require_there(asked, {life.job_id for life in found})
         walked = [
-            _walked(ledger, questions, Simulation(life, asked.wish, asked.since, until_at, lasts))
+            _walked(events, questions, Simulation(life, asked.wish, asked.since, until_at, lasts))
             for life in found
             if wanted is None or life.job_id in wanted
         ]
@@ -157,11 +157,11 @@ def what_if(ledger: Ledger, read_models: ReadModels, asked: WhatIfQuery) -> What
     )
 
 
-def _walked(ledger: Ledger, questions: RowReader, other_life: Simulation) -> Difference:
+def _walked(events: EventReader, questions: RowReader, other_life: Simulation) -> Difference:
     other_life.walk()
     life, other = other_life.life, other_life.other
     avoided = sum(
-        _attempts(ledger, questions, life, span, other_life.since) for span in other_life.avoided
+        _attempts(events, questions, life, span, other_life.since) for span in other_life.avoided
     )
     other_life.recorded.attempts = life.attempts
     other.attempts += life.attempts - avoided
@@ -169,9 +169,9 @@ def _walked(ledger: Ledger, questions: RowReader, other_life: Simulation) -> Dif
 
 
 def _attempts(
-    ledger: Ledger, questions: RowReader, life: JobRunHistory, span: PolicySpan, since: int
+    events: EventReader, questions: RowReader, life: JobRunHistory, span: PolicySpan, since: int
 ) -> int:
-    last = ledger.queries.position_at(span.until) if span.until is not None else life.until
+    last = events.position_at(span.until) if span.until is not None else life.until
     return attempts_of(questions, life.job_id, span, since=since, until=last)
 
 

@@ -15,8 +15,9 @@ from operator import attrgetter
 from typing import Any
 
 from ledger.clock import parse_rfc3339
-from ledger.store.audit_query import AuditQuery
-from ledger.store.event_queries import EventQueries
+from ledger.store.audit_query import MAX_PAGE, AuditQuery
+from ledger.store.event_reader import EventReader
+from ledger.store.records import RecordedEvent
 from projections.stores.contract import Row, RowReader
 
 TURNS = (
@@ -103,15 +104,16 @@ class JobRunHistory:
 
 
 def lives(
-    questions: RowReader, reading: EventQueries, *, since: int, until: int
+    questions: RowReader, events: EventReader, *, since: int, until: int
 ) -> Iterator[JobRunHistory]:
     """Every job that was scheduled up to `until`, from its beginning on; its attempts are those
     that ended after `since`. Positions.
     """
     found: dict[str, JobRunHistory] = {}
-    turns = AuditQuery(topics=TURNS, until_position=until)
-    for event in reading.export(turns):
-        life = found.setdefault(event["job_id"], JobRunHistory(event["job_id"], until))
+    turns = AuditQuery(topics=TURNS, until_position=until, limit=MAX_PAGE)
+    for event in events.find_all(turns):
+        job_id = str(event.stream)
+        life = found.setdefault(job_id, JobRunHistory(job_id, until))
         life.name = _name(event, life.name)
         life.steps.append(_turn(event))
     for job_id, endings in _endings(questions, until).items():
@@ -162,14 +164,14 @@ def _success_after(row: Row) -> RunEnding:
     return RunEnding(position, at, fence, "succeeded", row["trigger"], None, None, None)
 
 
-def _turn(event: Mapping[str, Any]) -> PolicyEvent:
-    at = parse_rfc3339(event["timestamp"])
-    return PolicyEvent(event["position"], at, event["version"], event["topic"], event["data"])
+def _turn(event: RecordedEvent) -> PolicyEvent:
+    at = parse_rfc3339(event.data["timestamp"])
+    return PolicyEvent(event.position, at, event.version, event.topic, event.data)
 
 
-def _name(event: Mapping[str, Any], name: str) -> str:
-    if event["topic"] == "job.scheduled":
-        return str(event["data"]["name"])
-    if event["topic"] == "job.amended":
-        return str(event["data"]["changes"].get("name", name))
+def _name(event: RecordedEvent, name: str) -> str:
+    if event.topic == "job.scheduled":
+        return str(event.data["name"])
+    if event.topic == "job.amended":
+        return str(event.data["changes"].get("name", name))
     return name

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from ledger.clock import rfc3339
-from ledger.store.event_queries import from_microseconds
+from ledger.clock import from_microseconds, rfc3339
 from ledger.store.records import RecordedEvent
 from projections.why.context import SHORT_ID, because, format_instant, who
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
-from ledger.application.ledger import Ledger
+from ledger.clock import from_microseconds
 from ledger.store.audit_query import DISPATCHER, AuditQuery
-from ledger.store.audit_search import all_found
-from ledger.store.event_queries import from_microseconds
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent, StoredEvent
 
 STARTED = "job.run_started"
@@ -23,13 +22,19 @@ AT_ONCE = 1000
 class DispatcherActivity:
     """The traces of dispatchers in the book, around a position."""
 
-    def __init__(self, ledger: Ledger, position: int) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, events: EventReader, position: int, is_leased: Callable[[str], bool]
+    ) -> None:
+        """`is_leased` says of a run whether its work is done elsewhere now, so that it needs no
+        node to live.
+        """
+        self.is_leased = is_leased
+        self._events = events
         self._position = position
 
     def at(self, instant: datetime) -> DispatcherActivity:
         """The traces around what was the last position at an instant."""
-        return DispatcherActivity(self._ledger, self._ledger.queries.position_at(instant))
+        return DispatcherActivity(self._events, self._events.position_at(instant), self.is_leased)
 
     def last(self) -> RecordedEvent | None:
         """The last thing that a dispatcher did up to the position."""
@@ -39,10 +44,6 @@ class DispatcherActivity:
     def next(self) -> RecordedEvent | None:
         """The first thing that a dispatcher did after the position."""
         return self._one(AuditQuery(source=DISPATCHER, after_position=self._position, limit=1))
-
-    def is_leased(self, run_id: str) -> bool:
-        """Whether a run's work is done elsewhere now, so that it needs no node to live."""
-        return run_id in self._ledger.job_cache.runs.leases
 
     def open_runs(self) -> list[tuple[UUID, int]]:
         """The runs that were under way at the position: job, and version of the start."""
@@ -60,9 +61,7 @@ class DispatcherActivity:
         alive meanwhile.
         """
         for job_id, version in runs:
-            later = self._ledger.event_store.stream(
-                job_id, after=version, upto=version + 5, limit=5
-            )
+            later = self._events.stream_stored(job_id, after=version, upto=version + 5, limit=5)
             end = next((item for item in later if item.topic in ENDS), None)
             if end is not None and end.topic != "job.run_lost":
                 return True
@@ -72,10 +71,10 @@ class DispatcherActivity:
         asked = AuditQuery(
             topics=(STARTED, *ENDS), until_position=self._position, order="desc", limit=AT_ONCE
         )
-        return list(islice(all_found(self._ledger.event_store, asked), LOOK_BACK))
+        return list(islice(self._events.find_all_stored(asked), LOOK_BACK))
 
     def _one(self, asked: AuditQuery) -> RecordedEvent | None:
-        found = self._ledger.mapper.to_recorded_events(self._ledger.event_store.find(asked))
+        found = self._events.find(asked)
         return found[0] if found else None
 
 

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger.application.ledger import Ledger
 from ledger.clock import parse_rfc3339
 from ledger.dispatch.queues.capacity import QueuePosition
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import instant, last_run_view
-from ledger.store.event_queries import from_microseconds
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
+from projections.filters.as_of import AsOfResolver
 from projections.history.history import History
 from projections.history.job_events import JobEvents
 from projections.why import (
@@ -68,10 +68,23 @@ def no_storm(_failure: int, _position: int) -> str | None:
 class Why:
     """Answers from the book of one ledger; of the copies only the name of a storm is asked."""
 
-    def __init__(self, ledger: Ledger, history: History, storm_of: StormOf = no_storm) -> None:
-        self._ledger = ledger
+    def __init__(
+        self,
+        events: EventReader,
+        history: History,
+        instants: AsOfResolver,
+        *,
+        storm_of: StormOf = no_storm,
+        is_leased: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """`is_leased` says of a run whether its work is done elsewhere now, so that it needs no
+        node to live.
+        """
+        self._events = events
         self._history = history
+        self._instants = instants
         self._storm_of = storm_of
+        self._is_leased = is_leased
 
     def answer(
         self,
@@ -90,7 +103,7 @@ class Why:
         """
         self._history.require_known(job_id)
         born = self._birth(job_id)
-        moment = at if at is not None else self._ledger.clock.now()
+        moment = at if at is not None else self._instants.now().at
         if born.position > position:
             return _not_yet(born, moment, position)
         case = self._case(job_id, moment, position)
@@ -104,17 +117,18 @@ class Why:
 
     def instant_of(self, position: int) -> datetime:
         """When the event at a position was recorded; for 0 when the first one was."""
-        found = self._ledger.event_store.read(after=max(0, position - 1), limit=1)
-        return from_microseconds(found[0].recorded_at) if found else self._ledger.clock.now()
+        if position == 0:
+            return self._events.first_recorded_at() or self._instants.now().at
+        return self._events.recorded_at(position)
 
     def _ways_now(self, job_id: UUID) -> Sequence[Remedy]:
         """What would make the job run now."""
-        case = self._case(job_id, self._ledger.clock.now(), self._ledger.writer.position)
+        now = self._instants.now()
+        case = self._case(job_id, now.at, now.position)
         return _verdict(replace(case, is_now=True)).ways
 
     def _birth(self, job_id: UUID) -> RecordedEvent:
-        found = self._ledger.event_store.stream(job_id, after=0, upto=1, limit=1)
-        return self._ledger.mapper.to_recorded_events(found)[0]
+        return self._events.stream(job_id, after=0, upto=1, limit=1)[0]
 
     def _case(self, job_id: UUID, at: datetime, position: int) -> WhyContext:
         version = self._history.version_at(job_id, position)
@@ -123,8 +137,8 @@ class Why:
             at=at,
             position=position,
             is_now=False,
-            trail=JobEvents(self._ledger, job_id, version),
-            dispatching=DispatcherActivity(self._ledger, position),
+            trail=JobEvents(self._events, job_id, version),
+            dispatching=DispatcherActivity(self._events, position, self._is_leased),
             here=None,
             is_unattended=False,
             storm_of=lambda failure: self._storm_of(failure, position),

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from ledger.domain.aggregate import EPOCH
+from ledger.clock import EPOCH
 from tests.api.harness import PATIENCE_SECONDS, Api
 
 

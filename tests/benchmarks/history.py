@@ -22,11 +22,10 @@ from psycopg import sql
 from ledger import Ledger
 from ledger.application.commands import jobs as commands
 from ledger.application.commands import runs as run_commands
-from ledger.clock import rfc3339
+from ledger.clock import from_microseconds, microseconds, rfc3339
 from ledger.domain.job import outcomes
 from ledger.domain.job.job import ResumeOptions
 from ledger.domain.streams.names import name_stream
-from ledger.store.event_queries import from_microseconds, microseconds
 from ledger.store.postgres.dsn import SCHEMA
 from ledger.store.sql_reads import COLUMNS
 from tests.support.builders import DAY, NOON, SUCCESS, ManualClock, a_spec, an_id, open_ledger

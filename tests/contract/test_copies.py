@@ -35,7 +35,7 @@ class Lives:
     postgres: PostgresReadModelStore
 
     def filled(self, store: ReadModelStore) -> Runner:
-        runner = Runner(self.ledger.event_store, self.ledger.mapper, store, MODELS)
+        runner = Runner(self.ledger.events, store, MODELS)
         while runner.run_once():
             pass
         return runner

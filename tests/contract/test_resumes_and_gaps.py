@@ -58,7 +58,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelS
 
 
 def grown(world: World, store: ReadModelStore) -> Runner:
-    kept = Runner(world.ledger.event_store, world.ledger.mapper, store, (jobs, resumes, gaps))
+    kept = Runner(world.ledger.events, store, (jobs, resumes, gaps))
     while kept.run_once():
         pass
     return kept

@@ -90,7 +90,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelS
 
 
 def grown(ledger: Ledger, store: ReadModelStore) -> Runner:
-    kept = Runner(ledger.event_store, ledger.mapper, store, (jobs, storms))
+    kept = Runner(ledger.events, store, (jobs, storms))
     while kept.run_once():
         pass
     return kept

@@ -56,7 +56,7 @@ class Fleet:
         """The position in the middle of the larger storm."""
         storm = max(self.planted["storms"], key=lambda one: one["ends_at"])
         begins, ends = parse_rfc3339(storm["begins_at"]), parse_rfc3339(storm["ends_at"])
-        return self.ledger.queries.position_at(begins + (ends - begins) / 2)
+        return self.ledger.events.position_at(begins + (ends - begins) / 2)
 
     def places(self, random: Random, count: int) -> list[int]:
         """Positions to look from: some anywhere, the peak of the storm, both ends."""
@@ -535,7 +535,7 @@ def test_a_storm_that_is_played_again_ends_where_the_jobs_stood(fleet: Fleet) ->
     storm = fleet.answers.storms()["storms"][0]
     since, until = parse_rfc3339(storm["first_failed_at"]), parse_rfc3339(storm["last_failed_at"])
     first = int(storm["id"][2:])
-    last = fleet.ledger.queries.position_at(until)
+    last = fleet.ledger.events.position_at(until)
     stretch = fleet.events[first - 1 : last]
 
     board = Board.of(whole(lambda **page: jobs_at(fleet, first - 1, **page), "jobs"))

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
-from ledger import Dispatcher
+from ledger import Dispatcher, Ledger
 from ledger.application.commands.runs import Claimed
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
 from ledger.domain.metadata import Actor
+from projections.filters.as_of import AsOfResolver
 from projections.history.history import History
 from projections.read_models import ReadModels
-from projections.why.question import Why
+from projections.why.question import StormOf, Why, no_storm
 from tests.support.builders import ManualClock, a_spec, open_ledger
 from tests.support.fake_pool import TimedRuns
 
@@ -24,6 +25,14 @@ TICK = timedelta(seconds=1)
 NEVER = timedelta(days=1000)
 
 Script = list[tuple[timedelta, Outcome]]
+
+
+def why_of(ledger: Ledger, storm_of: StormOf = no_storm) -> Why:
+    """The question why, to one ledger."""
+    events = ledger.events
+    instants = AsOfResolver(events, ledger.clock, lambda: ledger.writer.position)
+    history, leases = History(events, ledger.live_job), ledger.job_cache.runs.leases
+    return Why(events, history, instants, storm_of=storm_of, is_leased=leases.__contains__)
 
 
 class Scene:
@@ -47,7 +56,7 @@ class Scene:
         self.read_models = ReadModels.open(self.ledger, self._folder / "data" / "projections.db")
         self.work = TimedRuns(self.clock, self._fate)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=self._concurrency)
-        self.asking = Why(self.ledger, History(self.ledger), self.read_models.storm_of)
+        self.asking = why_of(self.ledger, self.read_models.storm_of)
 
     def close(self) -> None:
         self.read_models.close()
@@ -90,7 +99,7 @@ class Scene:
             position = self.ledger.writer.position
             answer = self.asking.answer(job_id, position=position, here=here)
         else:
-            position = self.ledger.queries.position_at(at)
+            position = self.ledger.events.position_at(at)
             answer = self.asking.answer(job_id, position=position, at=at)
         self.answers.add(answer["answer"])
         return answer

@@ -16,9 +16,8 @@ from api.cli.output.render import write_document
 from api.cli.output.terminal import say
 from api.cli.output.times import read_moment
 from api.settings import load_settings
-from ledger.clock import SystemClock, parse_rfc3339, rfc3339
+from ledger.clock import SystemClock, from_microseconds, microseconds, parse_rfc3339, rfc3339
 from ledger.maintenance.fork import Fork, fork
-from ledger.store.event_queries import from_microseconds, microseconds
 
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The new file.")]
 Until = Annotated[
@@ -39,7 +38,10 @@ def fork_ledger(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Write the beginning of the ledger as a ledger of its own, for `serve --sandbox`."""
+    """Copy a ledger up to a point in time.
+
+    The fork is a ledger of its own, for serve --sandbox.
+    """
     moment = read_moment(until, "--until", SystemClock().now())
     settings = load_settings(overrides={"data": data})
     with (

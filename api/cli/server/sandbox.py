@@ -13,11 +13,10 @@ from api.cli.exit_codes import Misused
 from api.cli.output.progress import steps
 from api.settings import Settings
 from ledger.application.ledger import Ledger
-from ledger.clock import Clock, SetClock
+from ledger.clock import Clock, SetClock, from_microseconds
 from ledger.errors import LedgerError
 from ledger.maintenance.backup import reading
 from ledger.maintenance.fork import FORKED_FROM
-from ledger.store.event_queries import from_microseconds
 from ledger.store.sqlite.folder import PRIVATE, Folder
 from projections.read_models import READ_MODELS_FILE, ReadModels
 

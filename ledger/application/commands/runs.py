@@ -18,13 +18,14 @@ from ledger.application.commands.command import (
 )
 from ledger.application.commands.context import CommandContext
 from ledger.application.unit_of_work import UnitOfWork
+from ledger.clock import microseconds
 from ledger.domain.job import outcomes, runs
 from ledger.domain.job.executor_spec import queue_of
 from ledger.domain.job.job import Job
 from ledger.domain.job.pauses import end_pause
 from ledger.domain.job.state import OpenRun
 from ledger.errors import RunSuperseded
-from ledger.store.event_queries import EventQueries, microseconds
+from ledger.store.event_queries import EventQueries
 from ledger.store.records import LeaseRow
 
 Outcome = outcomes.Success | outcomes.Failure | str

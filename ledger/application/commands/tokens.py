@@ -8,8 +8,8 @@ from uuid import UUID
 from ledger.application.commands.command import Command
 from ledger.application.commands.context import CommandContext
 from ledger.application.unit_of_work import UnitOfWork
+from ledger.clock import from_microseconds
 from ledger.domain.streams.access import Attempt, access_stream
-from ledger.store.event_queries import from_microseconds
 from ledger.store.records import TokenRow
 
 

@@ -8,9 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from ledger.application.recoveries.history import RecoveryHistory
-from ledger.clock import rfc3339
+from ledger.clock import from_microseconds, rfc3339
 from ledger.domain.recovery.recovery import RESUMED
-from ledger.store.event_queries import from_microseconds
 from ledger.store.records import RecordedEvent
 
 CAUSED = ("lost", "blocked")

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from ledger.application.job_cache import JobCache
+from ledger.clock import from_microseconds
 from ledger.dispatch.leases.membership import Membership
 from ledger.domain.job.state import OpenRun
-from ledger.store.event_queries import from_microseconds
 from ledger.store.records import LeaseRow
 
 TIMEOUT = "timeout"

@@ -9,9 +9,9 @@ from typing import Any
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.command import Command
 from ledger.application.commands.context import CommandContext
+from ledger.clock import EPOCH
 from ledger.dispatch.executors.outcomes import Failed
 from ledger.dispatch.leases.leases import TIMEOUT, AbandonedRun, Leases
-from ledger.domain.aggregate import EPOCH
 
 REAP_EVERY = timedelta(seconds=10)
 """How often it is looked for runs that nobody holds."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ledger.clock import parse_rfc3339
-from ledger.store.event_queries import microseconds
+from ledger.clock import microseconds, parse_rfc3339
 from ledger.store.records import RecordedEvent
 from projections.stores.model import Statement
 

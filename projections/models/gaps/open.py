@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger.application.job_cache import JobCache
-from ledger.application.ledger import Ledger
 from ledger.clock import parse_rfc3339, rfc3339
 from ledger.domain.job.job import Job
 from ledger.domain.job.missed_slots import LATE, passed_over_so_far, unattended
@@ -44,15 +42,6 @@ def find(
     ]
     found.sort(key=lambda gap: (gap["first"], gap["job_id"]))
     return found[: asked.limit], len(found)
-
-
-def live_jobs(ledger: Ledger) -> Sequence[Job]:
-    """The jobs as they stand; who only reads the ledger folds what was saved of them on."""
-    if not ledger.is_read_only:
-        return ledger.job_cache.snapshot()
-    job_cache = JobCache()
-    job_cache.load(ledger.event_store, ledger.mapper)
-    return job_cache.snapshot()
 
 
 def standing_still(

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger.clock import rfc3339
-from ledger.store.event_queries import from_microseconds, microseconds
+from ledger.clock import from_microseconds, microseconds, rfc3339
 from projections.filters.as_of import require_stretch
 from projections.filters.paging import require_choice
 from projections.models.jobs.queries import MAX_PAGE, read_cursor

@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from ledger.clock import rfc3339
+from ledger.clock import from_microseconds, microseconds, rfc3339
 from ledger.domain.job.failures import FAILURE_CLASSES
 from ledger.errors import Unavailable
-from ledger.store.event_queries import from_microseconds, microseconds
 from projections.filters.as_of import require_stretch
 from projections.filters.paging import require_choice
 from projections.models.jobs.queries import MAX_PAGE, read_cursor

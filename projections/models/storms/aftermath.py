@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ledger.clock import rfc3339
-from ledger.store.event_queries import from_microseconds
+from ledger.clock import from_microseconds, rfc3339
 from ledger.store.records import RecordedEvent
 from projections.stores.contract import RowReader
 from projections.stores.model import Statement

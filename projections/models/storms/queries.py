@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ledger.clock import rfc3339
+from ledger.clock import from_microseconds, microseconds, rfc3339
 from ledger.errors import NotFound
-from ledger.store.event_queries import from_microseconds, microseconds
 from projections.models.jobs.queries import MAX_PAGE, read_cursor
 from projections.models.storms.model import MINUTE, PRESENT, REMAINING_JOBS, SILENCE
 from projections.stores.contract import Row, RowReader
@@ -148,7 +147,7 @@ def _row(questions: RowReader, storm_id: str) -> Row:
     row = questions.row(ONE, {"number": int(number[1])}) if number else None
     if row is None:
         raise NotFound(
-            f"There is no storm {storm_id[:40]!r}; list them with jobledger storms or "
+            f"There is no storm {storm_id[:40]!r}; list them with jobledger storm list or "
             "GET /v1/storms."
         )
     return row

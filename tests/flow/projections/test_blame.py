@@ -26,8 +26,8 @@ def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: i
     world, random = World(tmp_path, seed), Random(seed)
     for _ in range(STEPS):
         world.step()
-    history = History(world.ledger)
-    blame = Blame(world.ledger, history)
+    history = History(world.ledger.events)
+    blame = Blame(world.ledger.events, history)
 
     for job_id, events in laws.histories(world.ledger).items():
         for place in {*random.choices(range(len(events)), k=5), len(events) - 1}:
@@ -61,7 +61,7 @@ def test_what_came_with_a_job_is_blamed_on_its_import(tmp_path: Path, past: dict
         assert isinstance(answer, CommandResult)
         events = ledger.history(answer.job_id)
 
-        told = Blame(ledger, History(ledger)).answer(answer.job_id)
+        told = Blame(ledger.events, History(ledger.events)).answer(answer.job_id)
 
     found = {item["field"]: item["position"] for item in told["fields"]}
     wanted = blame_oracle.expected(events)
@@ -76,5 +76,5 @@ def test_what_never_was_a_job_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path, 1)
 
     with pytest.raises(JobNotFound):
-        Blame(world.ledger, History(world.ledger)).answer(UUID(int=1))
+        Blame(world.ledger.events, History(world.ledger.events)).answer(UUID(int=1))
     world.close()

@@ -25,10 +25,10 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_what_few_events_tell_is_what_all_of_them_tell(world: World) -> None:
-    folded, history = 0, History(world.ledger)
+    folded, history = 0, History(world.ledger.events)
     for job_id, events in laws.histories(world.ledger).items():
         for version in range(1, len(events) + 1):
-            short = short_fold(world.ledger, UUID(job_id), version)
+            short = short_fold(world.ledger.events, UUID(job_id), version)
             if short is None:
                 continue
             folded += 1
@@ -45,7 +45,7 @@ def test_a_history_is_the_same_whichever_way_it_was_folded(
 ) -> None:
     monkeypatch.setattr(history_module, "STRETCH", 7)
     for job_id, events in laws.histories(world.ledger).items():
-        history = History(world.ledger)
+        history = History(world.ledger.events)
         for first in range(len(events) - 1, -1, -5):
             page = history.page(UUID(job_id), cursor=first, limit=5, is_descending=False)
             for told in page.events:

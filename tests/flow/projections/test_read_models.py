@@ -18,6 +18,7 @@ from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.domain.job.view import view
 from ledger.errors import Behind, JobNotFound, LedgerError
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent, StoredEvent
 from projections.engine.runner import Runner
 from projections.engine.threads import RunnerThread
@@ -46,19 +47,15 @@ def grown(folder: Path, seed: int = 5) -> World:
     return world
 
 
-class SmallPages:
-    """A book that gives out fewer events at a time than it is asked for."""
+class SmallPages(EventReader):
+    """Gives out fewer events at a time than it is asked for."""
 
-    def __init__(self, event_store: Any, size: int) -> None:
-        self._event_store = event_store
+    def __init__(self, ledger: Ledger, size: int) -> None:
+        super().__init__(ledger.event_store, ledger.mapper)
         self._size = size
 
-    def read(self, *, after: int, limit: int) -> list[StoredEvent]:
-        page: list[StoredEvent] = self._event_store.read(after=after, limit=min(limit, self._size))
-        return page
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._event_store, name)
+    def read_stored(self, *, after: int, limit: int) -> list[StoredEvent]:
+        return super().read_stored(after=after, limit=min(limit, self._size))
 
 
 def digests(
@@ -66,7 +63,7 @@ def digests(
 ) -> list[str]:
     """The digest of each model, filled from nothing in pages of a size."""
     store = SQLiteReadModelStore(path)
-    runner = Runner(SmallPages(ledger.event_store, size), ledger.mapper, store, tuple(models))
+    runner = Runner(SmallPages(ledger, size), store, tuple(models))
     while runner.run_once():
         pass
     found = [store.digest(place.model, place.generation) for place in runner.places]
@@ -149,7 +146,7 @@ def test_every_copy_equals_the_fold_at_every_position(tmp_path: Path) -> None:
     """P1, page by page of one event."""
     world = grown(tmp_path)
     store = SQLiteReadModelStore(tmp_path / "slow.db")
-    runner = Runner(SmallPages(world.ledger.event_store, 1), world.ledger.mapper, store, MODELS)
+    runner = Runner(SmallPages(world.ledger, 1), store, MODELS)
     read_models = ReadModels(world.ledger, store, runner, None)
     seen: dict[str, int] = {}
 
@@ -330,7 +327,7 @@ def test_a_copies_file_in_trouble_loses_no_event_once_it_is_well(
     wanted = digests(ledger, tmp_path / "wanted.db", size=2000)
     for number in range(1, 60):
         store = SQLiteReadModelStore(tmp_path / f"{number}.db")
-        runner = Runner(SmallPages(ledger.event_store, 8), ledger.mapper, store, MODELS)
+        runner = Runner(SmallPages(ledger, 8), store, MODELS)
         connection = FailingConnection(store._writer)
         store._writer = connection  # type: ignore[assignment]
         connection.arm(number, after=after, goes_on=False)
@@ -480,7 +477,7 @@ def test_a_follower_outlives_whatever_goes_wrong_and_says_what_did(
     monkeypatch.setattr("projections.engine.threads.TROUBLE_SECONDS", 0.01)
     ledger = with_jobs(tmp_path, 2)
     store = SQLiteReadModelStore(tmp_path / "copies.db")
-    runner = Unsound(Runner(ledger.event_store, ledger.mapper, store, MODELS))
+    runner = Unsound(Runner(ledger.events, store, MODELS))
     follower = RunnerThread(runner)  # type: ignore[arg-type]
     read_models = ReadModels(ledger, store, None, follower)
     read_models.start()

@@ -42,7 +42,7 @@ def test_a_replay_from_anywhere_ends_where_the_jobs_stood(tmp_path: Path, seed: 
     world, random = World(tmp_path, seed, fault_rate=0.0), Random(seed)
     for _ in range(STEPS):
         world.step()
-    history = History(world.ledger)
+    history = History(world.ledger.events)
     events = list(world.ledger.queries.export(AuditQuery()))
 
     for _ in range(6):
@@ -74,7 +74,7 @@ def shell(tmp_path: Path) -> Shell:
 def test_a_storm_in_a_pipe_is_plain_lines(shell: Shell) -> None:
     for number in range(3):
         tripped_job(shell.data, f"digest {number}")
-    [storm] = shell.ok("storms", "--json").document["storms"]
+    [storm] = shell.ok("storm", "list", "--json").document["storms"]
 
     lines = shell.ok("replay", "--storm", storm["id"]).out.splitlines()
 

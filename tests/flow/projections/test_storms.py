@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from pytest import raises
 
+from ledger.clock import from_microseconds
 from ledger.errors import NotFound
-from ledger.store.event_queries import from_microseconds
 from ledger.store.records import RecordedEvent
 from projections.models.jobs import model as jobs
 from projections.models.storms import (

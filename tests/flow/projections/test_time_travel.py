@@ -119,7 +119,7 @@ def test_the_past_is_what_the_events_up_to_there_make(
             for sql, values in model.project(fact):
                 memory.execute(sql.replace("{g}", ""), values)
         if fact.position in chosen:
-            moment = AsOf(fact.position, ledger.queries.recorded_at(fact.position))
+            moment = AsOf(fact.position, ledger.events.recorded_at(fact.position))
             with read_models.reading(moment, *PARTS) as questions:
                 found = told(questions, moment)
             expected = told(SQLiteRowReader(memory), moment)
@@ -145,7 +145,7 @@ def test_a_past_that_the_copies_are_too_far_from_is_behind(
     ledger: Ledger, read_models: ReadModels
 ) -> None:
     pasts = past.HistoricalModels(
-        ledger, read_models._store, JobCheckpoints(EVERY), lambda _: EVERY
+        ledger.events, read_models._store, JobCheckpoints(EVERY), lambda _: EVERY
     )
     with pasts.at(3 * EVERY, "jobs"):
         pass
@@ -172,7 +172,7 @@ def test_the_command_line_tells_the_past(tmp_path: Path) -> None:
     assert first["id"] in shell.ok("show", "first", "--as-of", made["recorded_at"]).out
     assert "1: 1 active, 0 paused" in shell.ok("summary", "--as-of", str(made["position"])).out
     assert "Jobs 1: 1 active" in " ".join(shell.ok("summary").out.split())
-    assert "No storms." in shell.ok("storms", "--as-of", "3").out
+    assert "No storms." in shell.ok("storm", "list", "--as-of", "3").out
     assert shell.type("storm", "show", "S-1", "--as-of", "3").code == 3
     for unknown in ("99999", "9" * 30, "2999-01-01T00:00:00Z", "yesterday"):
         assert shell.type("list", "--as-of", unknown).code in (1, 2), unknown

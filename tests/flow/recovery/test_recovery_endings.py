@@ -74,14 +74,15 @@ def test_the_list_tells_who_came_back_and_who_is_left_under_their_heads(tmp_path
     shell = Shell(tmp_path)
     for number in range(4):
         tripped_job(shell.data, f"digest {number}")
-    shell.ok("recover", "--failure-class", "rate_limited", "--rate", "600")
+    shell.ok("recovery", "start", "--failure-class", "rate_limited", "--rate", "600")
     with Ledger.open(shell.data, clock=ManualClock(SystemClock().now())) as ledger:
         driver = RecoveryDriver(ledger)
         driver.run_once()
         driver.close()
 
     job_cache, row = (
-        re.split(r"\s{2,}", line.strip()) for line in shell.ok("recoveries").out.splitlines()[:2]
+        re.split(r"\s{2,}", line.strip())
+        for line in shell.ok("recovery", "list").out.splitlines()[:2]
     )
 
     told = dict(zip(job_cache, row, strict=True))

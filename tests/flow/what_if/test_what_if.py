@@ -55,7 +55,7 @@ class Fleet:
 
     def ask(self, policy: dict[str, Any], **more: Any) -> WhatIf:
         return what_if(
-            self.ledger,
+            self.ledger.events,
             self.read_models,
             WhatIfQuery(PolicyChange(policy), **{"since": 0, "until": self.end, **more}),
         )

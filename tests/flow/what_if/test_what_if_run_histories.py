@@ -118,7 +118,7 @@ def test_every_policy_comes_to_what_the_raw_events_come_to(tmp_path: Path, seed:
         history = ledger.history(wild.job_id)
         end = ledger.writer.position
         for wish in WISHES:
-            answer = what_if(ledger, read_models, WhatIfQuery(wish, 0, end))
+            answer = what_if(ledger.events, read_models, WhatIfQuery(wish, 0, end))
             recorded = as_recorded(history)
             at = parse_rfc3339(history[-1]["recorded_at"])
             other = as_it_would_have_been(

@@ -12,7 +12,6 @@ from projections.history.blame import Blame
 from projections.history.history import History
 from projections.history.job_events import FARTHEST
 from projections.why import inactive_rules as standing_still
-from projections.why.question import Why
 from tests.support.builders import (
     EVERY_MINUTE,
     HOUR,
@@ -22,7 +21,7 @@ from tests.support.builders import (
     a_spec,
     open_ledger,
 )
-from tests.support.scenes import DONE, LIMITED, NEVER, Scene
+from tests.support.scenes import DONE, LIMITED, NEVER, Scene, why_of
 
 SECOND = timedelta(seconds=1)
 AT_ONCE = timedelta(0)
@@ -135,12 +134,12 @@ def test_whoever_paused_or_disabled_it_is_named_however_many_edits_came_since(
         for number in range(FARTHEST + 10):
             for job_id in (paused, disabled):
                 ledger.amend(job_id, {"task": f"edit {number}"})
-        history = History(ledger)
-        why, end = Why(ledger, history), ledger.writer.position
+        why, end = why_of(ledger), ledger.writer.position
 
         of_pause = why.answer(paused, position=end)
         of_disabling = why.answer(disabled, position=end)
-        blamed = Blame(ledger, history).answer(paused)["fields"]
+        blame = Blame(ledger.events, History(ledger.events, ledger.live_job))
+        blamed = blame.answer(paused)["fields"]
 
     assert [link["topic"] for link in of_pause["chain"]] == ["job.paused"]
     assert "too loud" in of_pause["text"]
