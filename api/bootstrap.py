@@ -33,7 +33,7 @@ from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import StartRefused
 from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 from projections.queries import Queries
-from projections.read_models import READ_MODELS_FILE, ReadModels
+from projections.read_models import ReadModels
 
 if TYPE_CHECKING:
     from api.tracing.tracing import Tracing
@@ -203,14 +203,7 @@ def secrets_of(settings: Settings) -> Secrets:
 
 
 def _open_read_models(ledger: Ledger, settings: Settings) -> ReadModels:
-    path = settings.data / READ_MODELS_FILE
-    if settings.address is not None and settings.projections == "process":
-        return ReadModels.open_shared_in_process(ledger, settings.address)
-    if settings.address is not None:
-        return ReadModels.open_shared(ledger, settings.address)
-    if settings.projections == "process":
-        return ReadModels.open_in_process(ledger, settings.data, path)
-    return ReadModels.open(ledger, path)
+    return ReadModels.open(ledger, mode=settings.projections)
 
 
 def _require_usable(settings: Settings) -> None:

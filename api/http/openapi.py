@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.http.errors import PROBLEM
 from api.security.auth import Role
+from ledger.domain.job.view import JOB_FIELDS, Kind
 
 Schema = dict[str, Any]
 
@@ -43,33 +44,23 @@ def _ref(name: str) -> Schema:
 
 
 ACTOR = shape(id=TEXT, kind={"enum": ["user", "agent", "worker", "system"]})
-JOB = shape(
-    id=TEXT,
-    name=TEXT,
-    description=or_null(TEXT),
-    status={"enum": ["active", "paused", "failed", "completed", "deleted"]},
-    enabled=FLAG,
-    schedule=OBJECT,
-    task=TEXT,
-    executor=or_null(OBJECT),
-    delivery=or_null(OBJECT),
-    policy=OBJECT,
-    tags=list_of(TEXT),
-    delete_after_run=FLAG,
-    next_run_at=or_null(INSTANT),
-    paused_until=or_null(INSTANT),
-    open_run=or_null(OBJECT),
-    last_run=or_null(OBJECT),
-    last_delivery=or_null(OBJECT),
-    consecutive_errors=NUMBER,
-    consecutive_losses=NUMBER,
-    run_count=NUMBER,
-    version=NUMBER,
-    revision=NUMBER,
-    created_at=INSTANT,
-    created_by=ACTOR,
-    updated_at=INSTANT,
-)
+_JOB_SCHEMAS: dict[Kind, Schema] = {
+    "id": TEXT,
+    "text": TEXT,
+    "text?": or_null(TEXT),
+    "status": {"enum": ["active", "paused", "failed", "completed", "deleted"]},
+    "flag": FLAG,
+    "count": NUMBER,
+    "object": OBJECT,
+    "object?": or_null(OBJECT),
+    "list": list_of(TEXT),
+    "instant": INSTANT,
+    "instant?": or_null(INSTANT),
+    "open_run": or_null(OBJECT),
+    "last_run": or_null(OBJECT),
+    "actor": ACTOR,
+}
+JOB = shape(**{name: _JOB_SCHEMAS[kind] for name, kind in JOB_FIELDS.items()})
 EVENT = shape(
     position=NUMBER,
     topic=TEXT,

@@ -18,6 +18,7 @@ from ledger.application.ledger import Ledger
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.errors import Unavailable
 from projections.models.jobs.queries import STATUSES
+from projections.models.storms.queries import open_count
 from projections.read_models import ReadModels
 
 OVERDUE = timedelta(seconds=30)
@@ -97,7 +98,7 @@ class StateCollector(Collector):
 
     def _lag(self) -> Iterator[Metric]:
         end = self._ledger.writer.position
-        standings = self._read_models.standings()
+        standings = self._read_models.statuses()
         yield _labelled(
             GaugeMetricFamily(
                 "jobledger_read_model_lag_events",
@@ -118,7 +119,8 @@ class StateCollector(Collector):
     def _storms(self) -> Iterator[Metric]:
         """Left out while the read models do not answer, so that a scrape has the other metrics."""
         try:
-            count = self._read_models.open_storm_count()
+            with self._read_models.reading() as reader:
+                count = open_count(reader, now=self._ledger.clock.now())
         except Unavailable:
             return
         yield _gauge("jobledger_open_storms", "Open storms.", count)

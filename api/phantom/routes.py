@@ -44,9 +44,11 @@ from ledger.domain.job.job import ResumeOptions
 from ledger.domain.job.spec import read_schedule
 from ledger.domain.schedule.recurrence import next_fire, require_fires
 from ledger.errors import Invalid, JobNotFound
-from projections.models.jobs.queries import MAX_PAGE, JobFilter
+from projections.filters.paging import MAX_PAGE
+from projections.models import runs as run_queries
+from projections.models.jobs import queries as job_queries
+from projections.models.jobs.queries import JobFilter
 from projections.queries import Queries
-from projections.read_models import ReadModels
 
 PREFIX = "/ui/api/scheduler"
 """Every path at or below it is answered in Phantom's shapes."""
@@ -68,7 +70,7 @@ WITH_REASON = documented(ReasonBody, may_be_empty=True)
 @router.get("", dependencies=[requires("viewer")], responses={200: openapi.LISTING})
 async def list_jobs(context: InContext) -> Response:
     """The counts and every job, newest first."""
-    return plain(await context.ask(_listing, context.queries, context.parts.read_models))
+    return plain(await context.ask(_listing, context.queries))
 
 
 @router.post(
@@ -174,21 +176,20 @@ async def run_job(job_id: JobId, body: GivenReason, context: InContext) -> Respo
     return plain(await _run_to_end(context, command))
 
 
-def _listing(queries: Queries, read_models: ReadModels) -> dict[str, Any]:
+def _listing(queries: Queries) -> dict[str, Any]:
     """`{summary, jobs}`. Refuses Behind."""
-    queries.resolve(None, None, "jobs", "runs")
     found: list[dict[str, Any]] = []
     cursor: str | None = None
-    while len(found) < MAX_LISTED:
-        filters = JobFilter(cursor=cursor, limit=MAX_PAGE, is_newest_first=True)
-        page, cursor = read_models.jobs(filters)
-        found.extend(map(job_of, page))
-        if cursor is None:
-            break
-    return {
-        "summary": summary_of(read_models.summary(), read_models.failing_count()),
-        "jobs": found,
-    }
+    with queries.positions.session(None, None, "jobs", "runs") as session:
+        reader = session.reader
+        while len(found) < MAX_LISTED:
+            filters = JobFilter(cursor=cursor, limit=MAX_PAGE, is_newest_first=True)
+            page, cursor = job_queries.find(reader, filters)
+            found.extend(map(job_of, page))
+            if cursor is None:
+                break
+        summary = summary_of(run_queries.summary(reader), job_queries.failing_count(reader))
+    return {"summary": summary, "jobs": found}
 
 
 def _preview(body: SchedulePreviewBody, now: datetime) -> dict[str, Any]:

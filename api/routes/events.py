@@ -18,8 +18,8 @@ from api.schemas.types import DEFAULT_PAGE
 from api.security.auth import requires
 from ledger.errors import InvalidField
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from projections.history.audit import PositionRange
-from projections.models.jobs.queries import read_cursor
+from projections.filters.paging import read_cursor
+from projections.history.audit import TimeRange
 
 router = APIRouter(prefix="/v1", tags=["audit"])
 
@@ -55,8 +55,8 @@ def _audit_query(query: EventsQuery) -> AuditQuery:
     return AuditQuery(**query.filters(), order=query.order, cursor=cursor)
 
 
-def _range(query: EventsQuery) -> PositionRange:
-    return PositionRange(query.since, query.until)
+def _range(query: EventsQuery) -> TimeRange:
+    return TimeRange(query.since, query.until)
 
 
 def _after(query: EventsQuery) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from api.http.context import InContext, plain
 from api.http.openapi import GAPS
 from api.schemas.queries import GapsQuery
 from api.security.auth import requires
-from projections.models.gaps.queries import GapFilter
+from projections.models.gaps.model import GapFilter
 
 router = APIRouter(prefix="/v1/gaps", tags=["gaps"])
 

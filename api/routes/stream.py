@@ -46,7 +46,7 @@ def _start(context: RequestContext, after_position: int | None) -> int:
     """
     last_seen = context.request.headers.get(LAST_SEEN)
     if last_seen is None:
-        end = context.queries.resolve(None, after_position).position
+        end = context.queries.positions.resolve(None, after_position).position
         return end if after_position is None else after_position
     is_number = last_seen.isascii() and last_seen.isdigit()
     if not is_number or len(last_seen) > len(str(HIGHEST_POSITION)):

@@ -25,7 +25,7 @@ from api.schemas.types import (
     one_of,
 )
 from ledger.store.audit_query import MAX_PAGE
-from projections.models.gaps.queries import CAUSES
+from projections.models.gaps.model import CAUSES
 from projections.models.resumes.model import OUTCOMES
 
 MAX_NAMED_JOBS = 1000

@@ -14,11 +14,15 @@ from ledger.clock import rfc3339
 from ledger.errors import Unavailable
 from ledger.store.audit_query import AuditQuery
 from ledger.store.records import TokenRow
-from projections.models.jobs.queries import MAX_PAGE, JobFilter
-from projections.models.storms.failed_jobs import FailedInStorm, group_by_storm
+from projections.filters.paging import MAX_PAGE
+from projections.models import runs
+from projections.models.jobs import queries as job_queries
+from projections.models.jobs.queries import JobFilter
+from projections.models.storms.members import FailedInStorm, group_by_storm
 
 SHOWN_EVENTS = 20
 SHOWN_FAILED = 20
+FAILED = JobFilter(status="failed", limit=MAX_PAGE)
 SHOWN_DUE = 8
 SHOWN_JOBS = 8
 ASSETS = {"page.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
@@ -37,14 +41,16 @@ def status_page(parts: ServerParts, token: TokenRow, csrf: str) -> str:
     """The status page for the caller with `token`. Only reads; blocks for milliseconds."""
     storms = _storms(parts)
     in_storms = {str(job.id) for storm in storms for job in storm.jobs}
-    failed = [job for job in _failed(parts) if job["id"] not in in_storms]
+    with parts.read_models.reading() as reader:
+        summary, (found, _) = runs.summary(reader), job_queries.find(reader, FAILED)
+    failed = [job for job in found if job["id"] not in in_storms]
     events = parts.ledger.queries.audit(AuditQuery(order="desc", limit=SHOWN_EVENTS)).events
     return _TEMPLATES.get_template("status.html").render(
         token=token,
         csrf=csrf,
         is_sandbox=parts.is_sandbox,
         now=rfc3339(parts.ledger.clock.now().replace(microsecond=0)),
-        summary=parts.read_models.summary(),
+        summary=summary,
         due=_due(parts),
         storms=storms,
         shown_jobs=SHOWN_JOBS,
@@ -64,18 +70,12 @@ def asset(name: str) -> tuple[bytes, str]:
     return files("api.web").joinpath("static", name).read_bytes(), ASSETS[name]
 
 
-def _failed(parts: ServerParts) -> list[dict[str, Any]]:
-    """The first page of failed jobs."""
-    found, _ = parts.read_models.jobs(JobFilter(status="failed", limit=MAX_PAGE))
-    return found
-
-
 def _storms(parts: ServerParts) -> list[FailedInStorm]:
     """The storms with failed jobs; none while the read models do not answer."""
     try:
-        with parts.read_models.reading() as questions:
+        with parts.read_models.reading() as reader:
             return group_by_storm(
-                questions, parts.ledger.job_cache.snapshot(), now=parts.ledger.clock.now()
+                reader, parts.ledger.job_cache.snapshot(), now=parts.ledger.clock.now()
             )
     except Unavailable:
         return []

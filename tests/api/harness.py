@@ -26,7 +26,7 @@ from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job import outcomes
 from ledger.store.records import RecordedEvent
 from projections.queries import Queries
-from projections.read_models import READ_MODELS_FILE, ReadModels
+from projections.read_models import ReadModels
 from projections.stores.model import Model, Statement
 from projections.stores.sqlite import SQLiteReadModelStore
 from tests.support.ad_hoc_command import AdHoc
@@ -94,7 +94,7 @@ class Api:
         runner = self.parts.read_models._runner
         if runner is None:
             pytest.skip("needs a runner in this process, which only SQLite has")
-        place = next(place for place in runner.places if name == place.model.NAME)
+        place = next(place for place in runner.running if name == place.model.NAME)
         whole, place.model = place.model, Throwing(place.model)
         yield
         place.model = whole
@@ -231,7 +231,7 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
         parts.read_models.close()
         parts.read_models = read_models_of(parts.ledger, loaded, models)
         parts.queries = Queries(parts.ledger, parts.read_models)
-    parts.read_models.patience_seconds = PATIENCE_SECONDS
+    parts.read_models.wait_seconds = PATIENCE_SECONDS
     parts.start()
     api = Api(parts, clock, folder / "data", **settings)
     try:
@@ -242,9 +242,7 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
 
 def read_models_of(ledger: Ledger, settings: Settings, models: Sequence[Model]) -> ReadModels:
     """The read models of a new ledger."""
-    if settings.address is not None:
-        return ReadModels.open_shared(ledger, settings.address, models=models)
-    return ReadModels.open(ledger, settings.data / READ_MODELS_FILE, models=models)
+    return ReadModels.open(ledger, models=models)
 
 
 def error(answer: httpx.Response, status: int) -> str:

@@ -13,7 +13,7 @@ from pytest import raises
 
 from ledger import AuditQuery, Dispatcher, ExecutorSettings, Ledger
 from ledger.errors import InvalidField, JobNotFound, NotFound, UnknownField
-from projections import GapFilter, JobFilter, PositionRange, Queries, ResumeFilter
+from projections import GapFilter, JobFilter, Queries, ResumeFilter, TimeRange
 from tests.api.harness import Api
 from tests.api.life import Life
 from tests.support.builders import HOUR, NOON, ManualClock, a_spec, an_id, open_ledger
@@ -120,7 +120,7 @@ def test_the_library_answers_what_if_and_exports_as_http_does(framed: Api, life:
         ("topic", lambda ask: ask.audit(AuditQuery(topics=("job.exploded",)))),
         ("kind", lambda ask: ask.audit(AuditQuery(kind="robot"))),
         ("source", lambda ask: ask.export(AuditQuery(source="fax"))),
-        ("since", lambda ask: ask.audit(AuditQuery(), PositionRange(since=NAIVE))),
+        ("since", lambda ask: ask.audit(AuditQuery(), TimeRange(since=NAIVE))),
         ("from", lambda ask: ask.diff(2, 1)),
         ("from", lambda ask: ask.diff(LATER, SOON)),
         ("until", lambda ask: ask.what_if({"trip_after": 1}, since=LATER, until=SOON)),

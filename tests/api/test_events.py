@@ -187,7 +187,7 @@ def test_a_long_history_is_the_same_with_cached_states(
     for turn in range(25):
         api.ask("PATCH", f"/v1/jobs/{job_id}", json={"task": str(turn), "enabled": turn % 3 > 0})
     plain = api.get(f"/v1/jobs/{job_id}/events").json()["events"]
-    monkeypatch.setattr("projections.history.history.STRETCH", 4)
+    monkeypatch.setattr("projections.history.history.STATE_EVERY", 4)
 
     for _ in range(2):
         for version in range(1, len(plain)):

@@ -132,7 +132,7 @@ def test_a_read_model_that_is_not_updated_is_behind(api: Api) -> None:
     api.schedule()
     api.parts.read_models.wait_for(api.ledger.writer.position)
     api.parts.read_models.close()
-    api.parts.read_models.patience_seconds = 0.05
+    api.parts.read_models.wait_seconds = 0.05
     api.post("/v1/jobs", a_spec(name="another"))
 
     answer = api.get("/v1/jobs")

@@ -98,7 +98,7 @@ def test_an_instant_before_the_first_event_is_refused(framed: Api, path: str) ->
     refused = problem(framed.get(path, params={"as_of": before}), 422, "invalid_field")
 
     assert refused["field"] == "as_of"
-    assert "before the first event, which is of 2026-" in refused["detail"]
+    assert "before the first event, which was recorded at 2026-" in refused["detail"]
 
 
 @pytest.mark.parametrize(

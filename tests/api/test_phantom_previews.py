@@ -94,7 +94,7 @@ def test_the_routers_refusals_have_phantoms_form(api: Api) -> None:
 
 def test_a_read_model_that_is_behind_is_a_503_in_phantoms_form(api: Api) -> None:
     create(api)
-    api.parts.read_models.patience_seconds = 0
+    api.parts.read_models.wait_seconds = 0
     with api.held_read_models():
         create(api, name="unseen")
 

@@ -102,7 +102,7 @@ def test_the_refusal_quotes_how_many_held(api: Api) -> None:
 
 
 def test_the_refusal_needs_no_working_read_models(api: Api) -> None:
-    api.parts.read_models.patience_seconds = 0.1
+    api.parts.read_models.wait_seconds = 0.1
     with api.broken_read_model("resumes"):
         job_id = api.failed_job()
         assert '{"force": true}' in refusal(api, job_id)["detail"]

@@ -140,7 +140,7 @@ def test_a_query_that_a_stopped_read_model_cannot_answer_is_refused_at_once(
 
         body = problem(answer, 503, "behind")
         assert (body["copy"], body["broken_at"]) == ("jobs", position)
-        assert f"The copy jobs stopped at position {position}" in body["detail"]
+        assert f"The read model jobs stopped at position {position}" in body["detail"]
         assert api.get(f"/v1/jobs/{job_id}/runs").status_code == 200
         ready = api.get("/readyz", by=None).json()
         assert ready["status"] == "degraded"

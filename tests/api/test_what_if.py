@@ -79,7 +79,7 @@ def test_since_and_until_may_be_positions_or_instants(api: Api) -> None:
         ({"since": 2, "until": 1}, "invalid_field", "until"),
         ({"job_ids": []}, "invalid_field", "job_ids"),
         ({"job_ids": ["x"]}, "invalid_field", "job_ids"),
-        ({"job_ids": [STRANGER]}, "invalid_field", f"job_ids: names {STRANGER}"),
+        ({"job_ids": [STRANGER]}, "invalid_field", f"job_ids: contains {STRANGER}"),
         ({"cursor": "x"}, "invalid_field", "cursor"),
         ({"format": "xml"}, "invalid_field", "format"),
     ],
@@ -113,7 +113,7 @@ def test_a_what_if_without_matching_jobs_says_so(api: Api) -> None:
     found = ask(api, tag="mistyped").json()["what_if"]
 
     assert found["job_count"] == 0
-    assert found["text"] == "No job fits: nothing was walked again."
+    assert found["text"] == "No job matches: nothing was simulated."
 
 
 def test_the_command_line_shows_a_what_if(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_the_command_line_shows_a_what_if(tmp_path: Path) -> None:
 
     assert "0 trips instead of 2" in found
     assert "ATTEMPTS" in found
-    assert "It cannot know" in found
+    assert "can only be estimated" in found
     assert one["what_if"]["job_count"] == 1
     assert table.splitlines()[0].startswith("job_id,job_name,basis,recorded_trips")
     assert shell.type("what-if").code == 1

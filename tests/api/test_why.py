@@ -79,7 +79,7 @@ def test_an_unknown_job_is_refused(api: Api, job_id: str) -> None:
 
 
 def test_why_is_answered_while_read_models_are_stopped(api: Api) -> None:
-    api.parts.read_models.patience_seconds = 0.1
+    api.parts.read_models.wait_seconds = 0.1
     with api.broken_read_model("storms"):
         job_id = api.failed_job()
 

@@ -21,9 +21,10 @@ from ledger import Ledger
 from ledger.clock import rfc3339
 from ledger.store.audit_query import AuditQuery
 from ledger.store.postgres.dsn import PostgresDsn
+from ledger.store.sqlite.folder import READ_MODELS_FILE
 from projections import Queries
 from projections.models.jobs.queries import JobFilter
-from projections.read_models import READ_MODELS_FILE, ReadModels
+from projections.read_models import ReadModels
 from projections.what_if.policy_change import PolicyChange
 from projections.what_if.question import WhatIfQuery, what_if
 from tests.benchmarks.export import PART, show_export
@@ -100,7 +101,7 @@ def an_event_store(
     with a_server() as server, a_database(server, a_name()) as dsn:
         write_postgres(dsn, history)
         ledger = Ledger.open_read_only(PostgresDsn(dsn))
-        yield ledger, lambda: ReadModels.own_shared(ledger, PostgresDsn(dsn))
+        yield ledger, lambda: ReadModels.open(ledger, mode="exclusive")
         ledger.close()
 
 

@@ -73,7 +73,7 @@ def schedule_all(ledger: Ledger, some: Sequence[dict[str, Any]]) -> list[UUID]:
 def open_both(folder: Path) -> tuple[Ledger, ReadModels]:
     """A ledger and its read models, as `serve` with JOBLEDGER_PROJECTIONS=process has them."""
     ledger = Ledger.open(folder)
-    read_models = ReadModels.open_in_process(ledger, folder, folder / "projections.db")
+    read_models = ReadModels.open(ledger, folder / "projections.db", mode="process")
     read_models.start()
     tune_garbage_collector()
     return ledger, read_models

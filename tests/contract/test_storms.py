@@ -99,7 +99,7 @@ def grown(ledger: Ledger, store: ReadModelStore) -> Runner:
 def expected(ledger: Ledger, tmp_path: Path) -> str:
     """The digest of tables that grew event by event on SQLite."""
     other = SQLiteReadModelStore(tmp_path / "expected.db")
-    [_, place] = grown(ledger, other).places
+    [_, place] = grown(ledger, other).running
     digest = other.digest(place.model, place.generation)
     other.close()
     return digest
@@ -118,7 +118,7 @@ def test_pages_and_databases_make_no_difference(
     monkeypatch.setattr(runner, "PAGE", page)
 
     kept = grown(ledger, store)
-    [_, place] = kept.places
+    [_, place] = kept.running
     assert place.problem is None
     before, after = kept.rebuild(storms, lambda *_: None)
 

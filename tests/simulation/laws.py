@@ -20,6 +20,7 @@ from ledger.store.audit_query import AuditQuery
 from projections.models.jobs.queries import JobFilter
 from projections.read_models import ReadModels
 from tests.simulation.elsewhere import Elsewhere
+from tests.support.read_models import jobs_in
 
 OUTCOMES = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
 LATE = (*OUTCOMES, "job.delivered", "job.delivery_failed")
@@ -130,7 +131,7 @@ def check_read_models(ledger: Ledger, read_models: ReadModels, jobs: Iterable[UU
     read_models.catch_up()
     assert {item["problem"] for item in read_models.health()} == {None}
     folded = [view(job) for job in (ledger.fold(job_id) for job_id in jobs) if is_listed(job)]
-    listed, following = read_models.jobs(JobFilter(limit=1000))
+    listed, following = jobs_in(read_models, JobFilter(limit=1000))
     assert following is None
     assert sorted(listed, key=by_id) == sorted(folded, key=by_id)
 

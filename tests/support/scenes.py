@@ -13,6 +13,7 @@ from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
 from ledger.domain.metadata import Actor
 from projections.filters.as_of import AsOfResolver
 from projections.history.history import History
+from projections.queries.best_effort import known_storm
 from projections.read_models import ReadModels
 from projections.why.question import StormOf, Why, no_storm
 from tests.support.builders import ManualClock, a_spec, open_ledger
@@ -56,7 +57,10 @@ class Scene:
         self.read_models = ReadModels.open(self.ledger, self._folder / "data" / "projections.db")
         self.work = TimedRuns(self.clock, self._fate)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=self._concurrency)
-        self.asking = why_of(self.ledger, self.read_models.storm_of)
+        self.asking = why_of(self.ledger, self._storm_of)
+
+    def _storm_of(self, failure: int, position: int) -> str | None:
+        return known_storm(self.read_models, failure, as_of=position)
 
     def close(self) -> None:
         self.read_models.close()
@@ -97,7 +101,7 @@ class Scene:
         if at is None:
             here = self.dispatcher.places_for(job_id)
             position = self.ledger.writer.position
-            answer = self.asking.answer(job_id, position=position, here=here)
+            answer = self.asking.answer(job_id, position=position, queue_position=here)
         else:
             position = self.ledger.events.position_at(at)
             answer = self.asking.answer(job_id, position=position, at=at)

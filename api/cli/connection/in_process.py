@@ -26,7 +26,6 @@ from ledger.dispatch.executors.signing import Signer
 from ledger.errors import StartRefused
 from ledger.store.records import TokenRow
 from projections.queries import Queries
-from projections.queries.open import read_models_beside
 from projections.read_models import ReadModels
 
 URL = "http://jobledger.local"
@@ -47,7 +46,7 @@ def open_owned(settings: Settings) -> ApiClient:
         # One command is no service: it makes no spans, and waits for no collector.
         parts = open_server_parts(replace(settings, collector=None), dispatches=False)
         closing.callback(parts.close)
-        parts.read_models.patience_seconds = PATIENCE_SECONDS
+        parts.read_models.wait_seconds = PATIENCE_SECONDS
         parts.read_models.starts_when_needed = True
         parts.start()
         return _client(parts, settings, closing.pop_all(), is_alone=True)
@@ -65,7 +64,7 @@ def open_joined(settings: Settings) -> ApiClient:
     with ExitStack() as closing:
         ledger = Ledger.open(address, limits=limits)
         closing.callback(ledger.close)
-        parts = _visitors_parts(ledger, ReadModels.open_shared(ledger, address))
+        parts = _visitors_parts(ledger, ReadModels.open(ledger))
         closing.callback(parts.close)
         parts.start()
         return _client(parts, settings, closing.pop_all())
@@ -77,8 +76,7 @@ def open_reading(settings: Settings) -> ApiClient:
     """
     with ExitStack() as closing:
         ledger = closing.enter_context(Ledger.open_read_only(settings.data))
-        read_models = read_models_beside(ledger, settings.data, closing)
-        parts = _visitors_parts(ledger, read_models)
+        parts = _visitors_parts(ledger, ReadModels.open_current(ledger))
         closing.callback(parts.close)
         return _client(parts, settings, closing.pop_all())
 

@@ -17,7 +17,7 @@ from api.cli.output.terminal import status_cell
 from api.cli.output.times import to_the_second
 from api.cli.text import harmless
 from ledger.clock import parse_rfc3339, rfc3339
-from projections.history.replay import STATUSES, Event, Player
+from projections.history.replay import STATUSES, Event, Playback
 
 SHOWN_LINES = 8
 OTHER_LINES = 11
@@ -25,7 +25,7 @@ OTHER_LINES = 11
 HELP = "space pause · → or n one event · j next trip · + - speed · q quit"
 
 
-def picture(player: Player, title: str, *, height: int = SHOWN_LINES + OTHER_LINES) -> Panel:
+def picture(player: Playback, title: str, *, height: int = SHOWN_LINES + OTHER_LINES) -> Panel:
     """The moment that a player has come to, on a screen of so many lines. What was worth a line
     comes newest first, as much of it as there is room for.
     """
@@ -46,30 +46,30 @@ def picture(player: Player, title: str, *, height: int = SHOWN_LINES + OTHER_LIN
     )
 
 
-def _clock(player: Player) -> Text:
+def _clock(player: Playback) -> Text:
     state = "■ over" if player.is_over else "‖ paused" if player.is_paused else "▶"
     position = player.last["position"] if player.last is not None else "-"
     text = Text(f"{rfc3339(player.now.replace(microsecond=0))}  ", style="bold")
     return text.append(f"{state} ×{player.speed:g}   position {position}", style="")
 
 
-def _last(player: Player) -> Text:
+def _last(player: Playback) -> Text:
     """What happened last, however quiet: for whoever goes event by event."""
     event = player.last
     if event is None:
         return Text()
-    name = player.board.name(event["job_id"]) if event["job_id"] else event["topic"]
+    name = player.fleet.name(event["job_id"]) if event["job_id"] else event["topic"]
     text = f"{event_text.topic(event)}  {name}: {event_text.tell(event)}"
     return Text(harmless(text), style="dim", no_wrap=True, overflow="ellipsis")
 
 
-def _done(player: Player) -> float:
+def _done(player: Playback) -> float:
     whole = (player.until - player.since).total_seconds()
     return (player.now - player.since).total_seconds() / whole if whole else 1.0
 
 
-def _standings(player: Player) -> Table:
-    board = player.board
+def _standings(player: Playback) -> Table:
+    board = player.fleet
     counts = board.counts()
     table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
     for status in STATUSES:
@@ -82,52 +82,52 @@ def _standings(player: Player) -> Table:
     return table
 
 
-def _failures(player: Player) -> Text:
+def _failures(player: Playback) -> Text:
     counts = player.failures_by_minute(WIDEST)
     text = Text("failures a minute  ", style="bold").append(curve(counts), style="red")
     return text.append(f"  {counts[-1]} now, {max(counts)} at most")
 
 
-def _loud(player: Player, room: int) -> Iterator[Text]:
-    recent = list(player.board.loud)[: -room - 1 : -1]
+def _loud(player: Playback, room: int) -> Iterator[Text]:
+    recent = list(player.fleet.notable)[: -room - 1 : -1]
     for event in recent:
         yield _line(player, event, f"{parse_rfc3339(event['recorded_at']):%H:%M:%S}")
     for _ in range(room - len(recent)):
         yield Text()
 
 
-def _line(player: Player, event: Event, at: str) -> Text:
+def _line(player: Playback, event: Event, at: str) -> Text:
     what = event_text.topic(event)
     line = Text(f"{at}  {harmless(what)}  ", no_wrap=True, overflow="ellipsis")
     line.stylize("bold red" if what == "circuit_tripped" else "bold")
     who = "" if event["source"] == "dispatcher" else f"by {event['actor']['id']}; "
-    whose = f"{player.board.name(event['job_id'])}: " if event["job_id"] else ""
+    whose = f"{player.fleet.name(event['job_id'])}: " if event["job_id"] else ""
     detail = f"{whose}{who}{event_text.tell(event)}"
     return line.append(harmless(detail), style="")
 
 
-def plain_lines(player: Player) -> Iterator[str]:
+def plain_lines(player: Playback) -> Iterator[str]:
     """The whole stretch as lines, one a minute in which something was to be told, and one for each
     trip and each deed.
     """
     player.speed = 60.0
     seen = 0
     while True:
-        before = player.board.failures.total()
+        before = player.fleet.failures.total()
         player.advance(1.0)
-        told = player.board.loud_count - seen
-        for event in list(player.board.loud)[-told:] if told else []:
+        told = player.fleet.notable_count - seen
+        for event in list(player.fleet.notable)[-told:] if told else []:
             yield _line(player, event, to_the_second(event["recorded_at"])).plain
-        seen = player.board.loud_count
-        failures = player.board.failures.total() - before
+        seen = player.fleet.notable_count
+        failures = player.fleet.failures.total() - before
         if told or failures or player.is_over:
             yield _minute(player, failures)
         if player.is_over:
             return
 
 
-def _minute(player: Player, failures: int) -> str:
-    counts = player.board.counts()
+def _minute(player: Playback, failures: int) -> str:
+    counts = player.fleet.counts()
     stand = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
     now = rfc3339(player.now.replace(microsecond=0))
     return f"{now}  {stand or 'no jobs'}; failed since the line before: {failures}"

@@ -17,8 +17,8 @@ from ledger.clock import Clock, SetClock, from_microseconds
 from ledger.errors import LedgerError
 from ledger.maintenance.backup import reading
 from ledger.maintenance.fork import FORKED_FROM
-from ledger.store.sqlite.folder import PRIVATE, Folder
-from projections.read_models import READ_MODELS_FILE, ReadModels
+from ledger.store.sqlite.folder import PRIVATE, READ_MODELS_FILE, Folder
+from projections.read_models import ReadModels
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,6 @@ def _read_all(folder: Folder, clock: Clock) -> None:
         closing(ReadModels.open(ledger, folder.path / READ_MODELS_FILE)) as read_models,
     ):
         end, done = ledger.writer.position, 0
-        while read_models.take_page():
+        while read_models.apply_page():
             done = read_models.position
             told("copies", done, end)

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.exit_codes import Exit
-from ledger.store.sqlite.folder import EVENT_STORE_FILE
-from projections.read_models import READ_MODELS_FILE
+from ledger.store.sqlite.folder import EVENT_STORE_FILE, READ_MODELS_FILE
 from tests.support.typed_commands import Shell, library, tripped_job
 
 WRONG = [

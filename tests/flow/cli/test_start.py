@@ -17,7 +17,7 @@ import pytest
 
 from api.cli.table import COMMANDS, CommandEntry, GroupEntry
 from api.demo.processes import ENVIRONMENT, ROOT, Server, a_server
-from projections.models.gaps.queries import CAUSES
+from projections.models.gaps.model import CAUSES
 from tests.support.typed_commands import Shell
 
 FORBIDDEN = {

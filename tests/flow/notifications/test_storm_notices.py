@@ -47,7 +47,7 @@ class Watched:
     def open(self) -> None:
         self.ledger = open_ledger(self.folder, self.clock, seed=next(SEEDS))
         self.read_models = ReadModels.open(self.ledger, self.folder / "copies.db")
-        self.read_models.patience_seconds = 0.0
+        self.read_models.wait_seconds = 0.0
         sender = Sender(self.settings, Secrets(None, {}))
         self.notifier = Notifier(self.ledger, sender, StormNotifications(self.read_models))
         self.look()
@@ -169,7 +169,7 @@ def test_the_end_counts_who_is_failed_of_the_storm_and_not_of_something_else(
 
     assert "is over: 3 of 5 jobs are failed of it" in told[-1]
     assert "Bring them back" in body_of_the_end(watched)
-    plan = watched.ledger.preview_recovery(watched.read_models.storm_members("S-10"))
+    plan = watched.ledger.preview_recovery(StormNotifications(watched.read_models).members("S-10"))
     assert plan["job_count"] == 3
 
 
@@ -300,7 +300,7 @@ def test_a_trip_is_told_though_the_copies_do_not_come_along(watched: Watched) ->
 def test_a_storm_is_told_though_the_copy_of_the_jobs_has_stopped(watched: Watched) -> None:
     runner = watched.read_models._runner
     assert runner is not None
-    place = next(place for place in runner.places if place.model.NAME == "jobs")
+    place = next(place for place in runner.running if place.model.NAME == "jobs")
     place.broken_at, place.problem = watched.ledger.writer.position + 1, "a mistake"
 
     ids = a_storm(watched)

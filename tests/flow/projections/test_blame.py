@@ -37,7 +37,7 @@ def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: i
             wanted = blame_oracle.expected(events[: place + 1])
             where = f"seed {seed}, {job_id} at {position}"
             assert {name: found[name] for name in wanted} == wanted, where
-            job = history._state(UUID(job_id), events[place]["version"])
+            job = history._complete_state(UUID(job_id), events[place]["version"])
             values = {item["field"]: item["value"] for item in told["fields"]}
             assert values["status"] == job.status, where
             assert values["consecutive_errors"] == job.consecutive_errors, where

@@ -15,7 +15,7 @@ from ledger.clock import parse_rfc3339, rfc3339
 from ledger.dispatch.executors.outcomes import Failed
 from ledger.domain.job.runs import Claim
 from projections.models.gaps import open as open_gaps
-from projections.models.gaps.queries import CAUSES, GapFilter
+from projections.models.gaps.model import CAUSES, GapFilter
 from tests.oracles import why as why_oracle
 from tests.support.builders import EVERY_MINUTE, HOUR, HOURLY, MINUTE, NOON
 from tests.support.docs_runner import DOCS, quoted, rows

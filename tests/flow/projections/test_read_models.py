@@ -22,16 +22,17 @@ from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent, StoredEvent
 from projections.engine.runner import Runner
 from projections.engine.threads import RunnerThread
-from projections.models import runs
+from projections.models import MODELS, runs
 from projections.models.jobs import model as jobs
 from projections.models.jobs.queries import JobFilter
-from projections.read_models import MODELS, ReadModels
+from projections.read_models import ReadModels
 from projections.stores.model import Model, Statement
 from projections.stores.sqlite import SQLiteReadModelStore
 from tests.faults.test_store_faults import FailingConnection
 from tests.simulation import laws
 from tests.simulation.world import World
 from tests.support.builders import NOON, ManualClock, a_spec, open_ledger
+from tests.support.read_models import job_in, jobs_in
 
 STEPS = 120
 YEAR = timedelta(days=366)
@@ -66,7 +67,7 @@ def digests(
     runner = Runner(SmallPages(ledger, size), store, tuple(models))
     while runner.run_once():
         pass
-    found = [store.digest(place.model, place.generation) for place in runner.places]
+    found = [store.digest(place.model, place.generation) for place in runner.running]
     store.close()
     return found
 
@@ -156,10 +157,10 @@ def test_every_copy_equals_the_fold_at_every_position(tmp_path: Path) -> None:
             job = world.ledger.fold(UUID(str(item.originator_id)), upto=item.originator_version)
             seen[item.topic] = seen.get(item.topic, 0) + 1
             if laws.is_listed(job):
-                assert read_models.job(job.id) == view(job), item.id
+                assert job_in(read_models, job.id) == view(job), item.id
             else:
                 with raises(JobNotFound):
-                    read_models.job(job.id)
+                    job_in(read_models, job.id)
 
     assert len(seen) > 10
     store.close()
@@ -210,7 +211,7 @@ def test_a_stopped_model_does_not_hold_up_the_others_nor_the_book(tmp_path: Path
     job_id = ledger.schedule(a_spec(name="later")).job_id
     read_models.catch_up()
 
-    assert read_models.job(job_id)["name"] == "later"
+    assert job_in(read_models, job_id)["name"] == "later"
     read_models.wait_for(4, 0, needs=["jobs"])
     assert read_models.position == 0
     read_models.close()
@@ -273,7 +274,7 @@ def test_a_stopped_model_is_tried_again_however_busy_the_book_is(
     fragile.throws_at = 3
     read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[fragile])
     read_models.start()
-    follower = read_models._follower
+    follower = read_models._updater
     assert follower is not None
     wait_for("The mistake", lambda: read_models.health()[0]["broken_at"] == 3, seconds=60)
 
@@ -387,7 +388,7 @@ def test_the_same_version_is_taken_as_it_is(tmp_path: Path) -> None:
 
 def test_deleting_the_file_loses_nothing(tmp_path: Path) -> None:
     world = grown(tmp_path)
-    before = world.read_models.jobs(JobFilter(limit=1000))
+    before = jobs_in(world.read_models, JobFilter(limit=1000))
     position = world.read_models.position
     world.read_models.close()
     for path in (tmp_path / "data").glob("projections.db*"):
@@ -396,7 +397,7 @@ def test_deleting_the_file_loses_nothing(tmp_path: Path) -> None:
     world.read_models = ReadModels.open(world.ledger, tmp_path / "data" / "projections.db")
     world.read_models.catch_up()
 
-    assert world.read_models.jobs(JobFilter(limit=1000)) == before
+    assert jobs_in(world.read_models, JobFilter(limit=1000)) == before
     assert world.read_models.position == position
     world.close()
 
@@ -429,7 +430,7 @@ def break_event(path: Path, position: int, *, is_early: bool = False) -> None:
 # -- following ----------------------------------------------------------------------------------
 
 
-def test_a_follower_reaches_what_was_answered(tmp_path: Path) -> None:
+def test_a_runner_thread_reaches_what_was_answered(tmp_path: Path) -> None:
     with open_ledger(tmp_path, ManualClock(NOON)) as ledger:
         read_models = ReadModels.open(ledger, tmp_path / "copies.db")
         read_models.start()
@@ -437,7 +438,7 @@ def test_a_follower_reaches_what_was_answered(tmp_path: Path) -> None:
         answer = ledger.schedule(a_spec())
         read_models.wait_for(answer.position, 60)
 
-        assert read_models.job(answer.job_id) == answer.job
+        assert job_in(read_models, answer.job_id) == answer.job
         read_models.close()
 
 
@@ -471,7 +472,7 @@ class Unsound:
         return getattr(self._runner, name)
 
 
-def test_a_follower_outlives_whatever_goes_wrong_and_says_what_did(
+def test_a_runner_thread_outlives_whatever_goes_wrong_and_says_what_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projections.engine.threads.TROUBLE_SECONDS", 0.01)

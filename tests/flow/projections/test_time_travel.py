@@ -16,11 +16,12 @@ from pytest import raises
 from ledger import Ledger
 from ledger.errors import Behind
 from ledger.store.records import RecordedEvent
+from ledger.store.sqlite.folder import READ_MODELS_FILE
 from projections.filters.as_of import AsOf
 from projections.models import runs
+from projections.models.gaps import model as gap_questions
 from projections.models.gaps import model as gaps
-from projections.models.gaps import queries as gap_questions
-from projections.models.gaps.queries import GapFilter
+from projections.models.gaps.model import GapFilter
 from projections.models.jobs import model as jobs
 from projections.models.jobs import queries as job_questions
 from projections.models.jobs.checkpoints import JobCheckpoints
@@ -30,7 +31,7 @@ from projections.models.resumes import queries as resume_questions
 from projections.models.resumes.queries import ResumeFilter
 from projections.models.storms import model as storms
 from projections.models.storms import queries as storm_questions
-from projections.read_models import READ_MODELS_FILE, ReadModels
+from projections.read_models import ReadModels
 from projections.stores.sqlite import SQLiteRowReader
 from projections.time_travel import read_models as past
 from projections.time_travel.read_models import Part
