@@ -614,7 +614,7 @@ def test_of_two_plans_on_two_nodes_no_job_is_in_both(pair: tuple[World, World]) 
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(planned, pair))
 
-    assert sorted(map(str, answers)) == ["R-1", "nobody_to_revive"]
+    assert sorted(map(str, answers)) == ["R-1", "nothing_to_resume"]
     assert pair[1].told("R-1")["job_count"] == len(ids)
 
 
