@@ -1,12 +1,13 @@
-"""The command line: `jobledger`."""
+"""The command line `jobledger`: one client of the HTTP API."""
 
 from __future__ import annotations
-
-from api.cli.output.terminal import never_choke
-from api.cli.program import build
 
 
 def main() -> None:
     """The entry point of the `jobledger` command."""
-    never_choke()
+    # Not at the top: the modules of commands import this package and need no program.
+    from api.cli.program import build
+    from api.cli.text import escape_unencodable
+
+    escape_unencodable()
     build()()

@@ -20,6 +20,9 @@ JobWanted = Annotated[
         metavar="JOB", help="A job's id, the beginning of it (4 characters or more), or its name."
     ),
 ]
+StormWanted = Annotated[
+    str, typer.Argument(metavar="STORM", help="A storm's id, such as S-254478: see storm list.")
+]
 OfJob = Annotated[
     str | None, typer.Option("--job", metavar="JOB", help="Only this job: id, prefix or name.")
 ]

@@ -1,78 +1,97 @@
-"""The program: its commands in one table, and the one place where a "no" becomes an exit code."""
+"""The program: imports a command when it is typed, and turns every refusal into an exit code."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
+from importlib import import_module
 from typing import Any
 
-import orjson
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
-from api.cli.admin import (
-    backup as backups,
-)
-from api.cli.admin import (
-    fork as forking,
-)
-from api.cli.admin import (
-    maintenance as keeping,
-)
-from api.cli.admin import (
-    migrate as migrating,
-)
-from api.cli.admin import (
-    move as moving,
-)
-from api.cli.admin import (
-    tokens,
-)
-from api.cli.crontab import import_jobs as crontab_import
 from api.cli.exit_codes import Exit, Problem, Stop, exit_of_error
-from api.cli.inspect import (
-    audit,
-    blame,
-    diff,
-    gaps,
-    history,
-    resumes,
-    storms,
-    summary,
-    what_if,
-    why,
-)
-from api.cli.inspect import (
-    export as exporting,
-)
-from api.cli.jobs import lifecycle as changes
-from api.cli.jobs import schedule as scheduling
-from api.cli.jobs import show as jobs
-from api.cli.options import AsJson
 from api.cli.output.paging import under_way
 from api.cli.output.render import write_document
-from api.cli.output.terminal import complain, say
-from api.cli.recovery import commands as recovering
-from api.cli.recovery import show as recoveries
-from api.cli.replay.command import replay
-from api.cli.server import serve as serving
-from api.cli.server import worker as working
+from api.cli.output.terminal import complain
+from api.cli.parameters import LightParameters
+from api.cli.table import COMMANDS, CommandEntry, Entry, GroupEntry
 from ledger.errors import LedgerError
 
 HELP = (
-    "An event-sourced job ledger: schedule jobs, see what happened, bring them back.\n\n"
-    "Commands talk to JOBLEDGER_URL if that is set, else to the server that owns the data folder; "
-    "without one they open the folder themselves.\n\n"
+    "An event-sourced job ledger: schedule jobs, see what happened to them, resume them.\n\n"
+    "Commands talk to the server at JOBLEDGER_URL, else to the server that owns the data folder, "
+    "else they open the folder themselves.\n\n"
     "Exit codes: 0 ok, 1 refused, 2 wrong usage or start refused, 3 not found, 4 not allowed, "
     "5 not available."
 )
 
 
-class Program(TyperGroup):
-    """Ends every command with a documented exit code and, when it is a no, one line on stderr."""
+class CliCommand(LightParameters, TyperCommand):
+    """A command. With --json a refusal, too, is the API's document on stdout."""
+
+    def invoke(self, ctx: Any) -> Any:  # the library's own signature
+        """Run it."""
+        under_way.set(ctx)
+        try:
+            return super().invoke(ctx)
+        except Problem as problem:
+            if ctx.params.get("as_json"):
+                write_document(problem.document)
+            raise
+
+
+class ListedCommand(TyperCommand):
+    """A command as the help lists it: its module is imported only when the command is typed."""
+
+    def __init__(self, entry: CommandEntry) -> None:
+        super().__init__(name=entry.name, help=entry.help, rich_help_panel=entry.panel)
+        self._entry = entry
+
+    def load(self) -> Any:
+        """The command itself, with its flags."""
+        module, _, function = self._entry.home.partition(":")
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command(self._entry.name, cls=CliCommand)(
+            getattr(import_module(f"api.cli.{module}"), function)
+        )
+        return get_command(app)
+
+
+class CommandGroup(LightParameters, TyperGroup):
+    """A group whose help and completion read the table alone."""
+
+    def __init__(
+        self, *, entries: tuple[CommandEntry | GroupEntry, ...], **attributes: Any
+    ) -> None:
+        super().__init__(**attributes)
+        for entry in entries:
+            self.add_command(_listed(entry))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # the library's own signature
+        """The command that was typed, imported."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, ListedCommand) else command, rest
+
+
+def _listed(entry: Entry) -> ListedCommand | CommandGroup:
+    if isinstance(entry, CommandEntry):
+        return ListedCommand(entry)
+    return CommandGroup(
+        name=entry.name,
+        help=entry.help,
+        rich_help_panel=entry.panel,
+        entries=entry.commands,
+        no_args_is_help=True,
+    )
+
+
+class Program(CommandGroup):
+    """Ends each command with a documented exit code, and a refusal with one line on stderr."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(entries=COMMANDS, **attributes)
 
     def main(self, *args: Any, **extra: Any) -> Any:  # the library's own signature
         """Parse, run, exit."""
@@ -92,137 +111,20 @@ class Program(TyperGroup):
         sys.exit(int(code or Exit.OK))
 
 
-class CliCommand(TyperCommand):
-    """With --json, a refusal too is the API's document on stdout. Remembers what was typed."""
-
-    def invoke(self, ctx: Any) -> Any:  # the library's own signature
-        under_way.set(ctx)
-        try:
-            return super().invoke(ctx)
-        except Problem as problem:
-            if ctx.params.get("as_json"):
-                write_document(problem.document)
-            raise
-
-
-def version(as_json: AsJson = False) -> None:
-    """Print the version."""
-    try:
-        number = installed_version("jobledger")
-    except PackageNotFoundError:  # run from the source tree, not installed
-        number = "0"
-    if as_json:
-        write_document(orjson.dumps({"version": number}).decode())
-    else:
-        say(f"jobledger {number}")
-
-
-COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
-    ("Processes", "serve", serving.serve),
-    ("Processes", "work", serving.work),
-    ("Processes", "worker", working.worker),
-    ("Jobs", "schedule", scheduling.schedule),
-    ("Jobs", "amend", scheduling.amend),
-    ("Jobs", "preview", scheduling.preview),
-    ("Jobs", "pause", changes.pause),
-    ("Jobs", "resume", changes.resume),
-    ("Jobs", "run", changes.run),
-    ("Jobs", "delete", changes.delete),
-    ("Jobs", "recover", recovering.recover),
-    ("Questions", "summary", summary.summary),
-    ("Questions", "list", jobs.list_jobs),
-    ("Questions", "show", jobs.show_job),
-    ("Questions", "history", history.history),
-    ("Questions", "blame", blame.blame),
-    ("Questions", "runs", jobs.runs),
-    ("Questions", "why", why.why),
-    ("Questions", "replay", replay),
-    ("Questions", "resumes", resumes.list_resumes),
-    ("Questions", "gaps", gaps.list_gaps),
-    ("Questions", "audit", audit.audit),
-    ("Questions", "storms", storms.list_storms),
-    ("Questions", "recoveries", recoveries.list_recoveries),
-    ("Questions", "what-if", what_if.what_if),
-    ("Questions", "diff", diff.diff),
-    ("Questions", "export", exporting.export),
-    ("The ledger itself", "verify", keeping.verify),
-    ("The ledger itself", "rebuild", keeping.rebuild),
-    ("The ledger itself", "doctor", keeping.doctor),
-    ("The ledger itself", "migrate", migrating.migrate),
-    ("The ledger itself", "backup", backups.backup),
-    ("The ledger itself", "move", moving.move_ledger),
-    ("The ledger itself", "fork", forking.fork_ledger),
-    ("The ledger itself", "version", version),
-)
-"""Panel of the help, name, function."""
-
-TOKEN_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
-    ("create", tokens.create),
-    ("list", tokens.list_tokens),
-    ("revoke", tokens.revoke),
-)
-
-STORM_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
-    ("show", storms.show_storm),
-    ("resume", recovering.resume_storm),
-)
-
-RECOVERY_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
-    ("show", recoveries.show_recovery),
-    ("abort", recoveries.abort_recovery),
-)
-
-IMPORT_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
-    ("crontab", crontab_import.import_crontab),
-)
-
-GROUPS: tuple[tuple[str, str, str, tuple[tuple[str, Callable[..., None]], ...]], ...] = (
-    ("Questions", "storm", "Look into one storm, or bring its jobs back.", STORM_COMMANDS),
-    ("Questions", "recovery", "Look into one recovery, or stop it.", RECOVERY_COMMANDS),
-    (
-        "The ledger itself",
-        "tokens",
-        "Give out, list and revoke tokens (admins).",
-        TOKEN_COMMANDS,
-    ),
-    (
-        "Other schedulers",
-        "import",
-        "Take over jobs of other schedulers (admins).",
-        IMPORT_COMMANDS,
-    ),
-)
-"""Panel of the help, name, purpose, commands."""
-
-
 def build() -> typer.Typer:
     """The program, with every command."""
-    program = typer.Typer(
+    return typer.Typer(
         cls=Program,
         help=HELP,
         no_args_is_help=True,
-        add_completion=False,
+        callback=lambda: None,  # makes it a group before any command is imported
         pretty_exceptions_enable=False,
     )
-    for panel, name, function in COMMANDS:
-        program.command(name, cls=CliCommand, rich_help_panel=panel)(function)
-    for panel, name, purpose, commands in GROUPS:
-        program.add_typer(
-            _group(purpose, commands), name=name, cls=TyperGroup, rich_help_panel=panel
-        )
-    return program
-
-
-def _group(purpose: str, commands: Iterable[tuple[str, Callable[..., None]]]) -> typer.Typer:
-    group = typer.Typer(help=purpose, no_args_is_help=True)
-    for name, function in commands:
-        group.command(name, cls=CliCommand)(function)
-    return group
 
 
 def _end_misused(wrong_usage: typer.TyperException) -> int:
     message = wrong_usage.format_message()
-    if not message:  # no command at all was typed, and the help is shown already
+    if not message:  # no command was typed, and the help is shown already
         return Exit.USAGE
     return _end(wrong_usage.exit_code, f"{message} (see --help)")
 
@@ -233,6 +135,6 @@ def _end(code: int, message: str) -> int:
 
 
 def _leave_quietly() -> int:
-    """Whoever read the output has gone: nothing more can be said, not even by the interpreter."""
+    """End after the reader of a pipe has gone, without a complaint of the interpreter."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Exit.OK

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 
 from api.cli.exit_codes import Stop
-from api.cli.output.terminal import complain, never_choke
+from api.cli.output.terminal import complain
+from api.cli.text import escape_unencodable
 from api.demo.story import tell
 from api.demo.waiting import Broken
 
 
 def main() -> int:
     """Tell the story; 1 and the reason when a step did not happen."""
-    never_choke()
+    escape_unencodable()
     try:
         tell()
     except (Broken, Stop) as broken:

@@ -1,4 +1,4 @@
-"""Access tokens: listed, given out, revoked. Admins only."""
+"""Access tokens: list, create, revoke. Admins only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
 from api.http.context import InContext, plain
-from api.http.openapi import TOKEN_MADE, TOKEN_REVOKED, listed
+from api.http.openapi import TOKEN_CREATED, TOKEN_REVOKED, listed
 from api.schemas.bodies import TokenBody
 from api.security.auth import requires
 from ledger.application.tokens import token_view
@@ -22,7 +22,7 @@ GivenToken = Annotated[TokenBody, Depends(body_of(TokenBody))]
 
 @router.get("", dependencies=[requires("admin")], responses={200: listed("tokens")})
 async def tokens(context: InContext) -> Response:
-    """Every token, revoked ones too, without secrets."""
+    """Every token, also revoked ones, without secrets."""
     found = [token_view(row) for row in context.parts.tokens.listing()]
     return plain({"tokens": found, "next": None, "position": context.position()})
 
@@ -31,14 +31,14 @@ async def tokens(context: InContext) -> Response:
     "",
     status_code=201,
     dependencies=[requires("admin")],
-    responses={201: TOKEN_MADE},
+    responses={201: TOKEN_CREATED},
     openapi_extra=documented(TokenBody),
 )
 async def create(body: GivenToken, context: InContext) -> Response:
-    """Give out a token. Its secret is in this answer and nowhere else, so a repeated
-    Idempotency-Key cannot repeat it: the name is taken then.
+    """Create a token. Only this answer has its secret, so a repeated Idempotency-Key is refused
+    with name_taken.
     """
-    call = await context.call()
+    call = await context.command_context()
     make = context.parts.tokens.create
     row, secret = await run_sync(make, body.name, body.role, body.kind, body.expires_at, call)
     return plain(
@@ -54,7 +54,7 @@ async def create(body: GivenToken, context: InContext) -> Response:
 
 @router.delete("/{token}", dependencies=[requires("admin")], responses={200: TOKEN_REVOKED})
 async def revoke(token: str, context: InContext) -> Response:
-    """End a token, named by its id or by its name."""
-    call = await context.call()
+    """Revoke a token, named by its id or its name."""
+    call = await context.command_context()
     row, changed = await run_sync(context.parts.tokens.revoke, token, call)
     return plain({"token": token_view(row), "changed": changed, "position": context.position()})

@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger.application.batch import Command
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.command import Command
+from ledger.application.commands.context import CommandContext
 from ledger.application.commands.runs import Claimed
-from ledger.application.due import DueItem, due_item_of
+from ledger.application.due_queue import DueItem, due_item_of
 from ledger.application.ledger import Ledger
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, ended_of
 from ledger.dispatch.executors.pool import Finished, RunPool
@@ -145,10 +145,12 @@ class DispatchCycle:
         return len(results)
 
     def _claim(self, due: DueFire, call: CommandContext) -> Command[Claimed | None]:
-        return run_commands.claim(due.wake.job_id, call, node=self._nodes.name, is_late=due.is_late)
+        return run_commands.ClaimRun(
+            due.wake.job_id, call, node=self._nodes.name, is_late=due.is_late
+        )
 
     def _take_due(self, now: datetime) -> list[DueFire]:
-        wakes = self._ledger.job_cache.take_due(now, MAX_WAKES)
+        wakes = self._ledger.job_cache.due.take_due(now, MAX_WAKES)
         self._ready.take_in(route_to_queues(self._ledger, wakes, self.queues, now), now)
         places = max(0, self.concurrency - len(self._run_pool.running))
         return [due for due in self._ready.take(now, MAX_CLAIMS, places) if self._is_current(due)]
@@ -169,11 +171,11 @@ class DispatchCycle:
         job_id, run_id = item.claimed.job_id, item.claimed.run.run_id
         match item.outcome:
             case Deferred():
-                return run_commands.defer(job_id, run_id, call)
+                return run_commands.DeferRun(job_id, run_id, call)
             case Blocked():
-                return run_commands.report(job_id, run_id, item.outcome.cause, call)
+                return run_commands.RecordOutcome(job_id, run_id, item.outcome.cause, call)
             case _:
-                return run_commands.report(job_id, run_id, item.outcome, call)
+                return run_commands.RecordOutcome(job_id, run_id, item.outcome, call)
 
     def _after_report(self, item: Finished, result: object) -> None:
         run_id = item.claimed.run.run_id
@@ -211,7 +213,7 @@ class DispatchCycle:
         ledger could not keep that.
         """
         call = self._call(self._ledger.clock.now())
-        losses = [run_commands.lose(one.job_id, one.run.run_id, cause, call) for one in left]
+        losses = [run_commands.LoseRun(one.job_id, one.run.run_id, cause, call) for one in left]
         results = self._ledger.submit(losses).result()
         for one, result in zip(left, results, strict=True):
             if result is True:

@@ -75,7 +75,7 @@ class Queries:
             self._history,
             instants,
             storm_of=lambda failure, position: known_storm(read_models, failure, as_of=position),
-            is_leased=lambda run_id: run_id in ledger.job_cache.leases,
+            is_leased=lambda run_id: run_id in ledger.job_cache.runs.leases,
         )
         self._opened: ReadModels | None = None
 

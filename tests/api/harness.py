@@ -29,6 +29,7 @@ from projections.queries import Queries
 from projections.read_models import ReadModels
 from projections.stores.model import Model, Statement
 from projections.stores.sqlite import SQLiteReadModelStore
+from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import DAY, SUCCESS, ManualClock, a_spec
 
 ROLES = ("viewer", "operator", "admin", "worker")
@@ -49,7 +50,7 @@ class Api:
         self.ledger = parts.ledger
         self.app = create_app(parts, load_settings({}, {"data": folder, **settings}))
         self.secrets = {"admin": (folder / "admin.token").read_text().strip()}
-        self.app.state.awaiting.grace_seconds = -math.inf  # nobody waits for what nobody runs
+        self.app.state.run_waiters.grace_seconds = -math.inf  # nobody waits for what nobody runs
         self._runner = asyncio.Runner()
 
     def close(self) -> None:
@@ -79,7 +80,7 @@ class Api:
             has_begun.set()
             may_end.wait()
 
-        held = self.ledger.submit([command])
+        held = self.ledger.submit([AdHoc(command)])
         has_begun.wait()
         try:
             yield
@@ -165,15 +166,15 @@ class Api:
         self.clock.advance(DAY)
         call = self.ledger.context()
         claimed = self.ledger.execute(
-            run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+            run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
         )
         assert claimed is not None, "nothing was due"
         return claimed.run.run_id
 
-    def end_run(self, job_id: str, run_id: str, outcome: run_commands.Report = SUCCESS) -> None:
+    def end_run(self, job_id: str, run_id: str, outcome: run_commands.Outcome = SUCCESS) -> None:
         """Report how a run ended."""
         self.ledger.execute(
-            run_commands.report(UUID(job_id), run_id, outcome, self.ledger.context())
+            run_commands.RecordOutcome(UUID(job_id), run_id, outcome, self.ledger.context())
         )
 
     def failed_job(self, name: str = "broken", **fields: Any) -> str:
@@ -231,7 +232,7 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
     if models is not None:
         parts.read_models.close()
         parts.read_models = read_models_of(parts.ledger, loaded, models)
-        parts.answers = Queries(parts.ledger, parts.read_models)
+        parts.queries = Queries(parts.ledger, parts.read_models)
     parts.read_models.wait_seconds = PATIENCE_SECONDS
     parts.start()
     api = Api(parts, clock, folder / "data", **settings)

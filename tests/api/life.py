@@ -60,13 +60,13 @@ class Life:
         if self.random.random() < 0.7:
             self._ask("POST", f"/v1/jobs/{job_id}/run")
         call = self.api.ledger.context()
-        claim = run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+        claim = run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
         claimed = self.api.ledger.execute(claim)
         if claimed is not None and self.random.random() < 0.7:
             self.api.clock.advance(timedelta(seconds=1))
             self.api.end_run(job_id, claimed.run.run_id, self._outcome())
 
-    def _outcome(self) -> run_commands.Report:
+    def _outcome(self) -> run_commands.Outcome:
         if self.random.random() < 0.2:
             return SUCCESS
         text, failure_class = WEATHER[self.random.random() < 0.3]

@@ -46,13 +46,13 @@ def claim(api: Api, job_id: str) -> str:
     """Start what was asked for, as a dispatcher would; the run's id."""
     call = api.ledger.context()
     claimed = api.ledger.execute(
-        run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+        run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
     )
     assert claimed is not None, "nothing was due"
     return claimed.run.run_id
 
 
-def ending(api: Api, job_id: str, outcome: run_commands.Report) -> Callable[[], None]:
+def ending(api: Api, job_id: str, outcome: run_commands.Outcome) -> Callable[[], None]:
     """What a dispatcher does: start what was asked for, and report how it ended."""
     return lambda: api.end_run(job_id, claim(api, job_id), outcome)
 

@@ -13,8 +13,8 @@ from fastapi.routing import APIRoute
 
 from api import app as application
 from api.app import OPEN, ROUTERS, role_of, routes_of
-from api.http.limits import MAX_ATTEMPTS
-from api.phantom.refusals import PREFIX
+from api.phantom.routes import PREFIX
+from api.security.attempts import MAX_ATTEMPTS
 from ledger.errors import StartRefused
 from ledger.store.audit_query import AuditQuery
 from tests.api.harness import Api, error, problem

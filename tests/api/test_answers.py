@@ -63,7 +63,7 @@ TIMED: dict[str, Callable[..., Any]] = {
 def test_a_process_is_answered_what_http_answers_now_and_of_then(
     framed: Api, life: Life, path: str
 ) -> None:
-    ask, job, position = framed.parts.answers, life.ids[0], framed.ledger.writer.position // 2
+    ask, job, position = framed.parts.queries, life.ids[0], framed.ledger.writer.position // 2
     address = path.format(job=job)
     joint = "&" if "?" in path else "?"
 
@@ -75,7 +75,7 @@ def test_a_process_is_answered_what_http_answers_now_and_of_then(
 
 
 def test_what_has_no_as_of_is_answered_alike_too(framed: Api, life: Life) -> None:
-    ask, job, position = framed.parts.answers, life.ids[0], framed.ledger.writer.position // 2
+    ask, job, position = framed.parts.queries, life.ids[0], framed.ledger.writer.position // 2
     framed.post("/v1/recoveries", {"selector": {"job_ids": [framed.failed_job()]}})
     storm = ask.storms()["storms"][0]["id"]
 
@@ -93,7 +93,7 @@ def test_what_has_no_as_of_is_answered_alike_too(framed: Api, life: Life) -> Non
 
 
 def test_what_if_and_an_export_are_what_http_sends(framed: Api, life: Life) -> None:
-    ask = framed.parts.answers
+    ask = framed.parts.queries
 
     walked = framed.post("/v1/what-if", {"policy": {"trip_after": 1}, "limit": 2})
     lines = framed.get("/v1/events?format=jsonl").content.splitlines()
@@ -141,12 +141,12 @@ def test_what_can_mean_nothing_is_refused_by_its_name(
     api.schedule("other")
 
     with raises(InvalidField) as refused:
-        question(api.parts.answers)
+        question(api.parts.queries)
     assert refused.value.facts["field"] == field
 
 
 def test_what_is_not_there_is_not_found(api: Api) -> None:
-    ask = api.parts.answers
+    ask = api.parts.queries
 
     for question in (ask.job, ask.history, ask.runs, ask.blame, ask.why):
         with raises(JobNotFound):

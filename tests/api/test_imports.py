@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from pytest import raises
 
 from api.schemas.bodies import MAX_IMPORTED
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job.imports import parse_past
 from ledger.domain.job.view import view
 from ledger.errors import InvalidField, LedgerError, StorageFull
 from tests.api.harness import Api, problem, serving
+from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import EVERY_MINUTE, HOUR, NOON, ONCE, a_spec
 
 LAST_RUN = "2026-03-02T11:00:00Z"
@@ -301,19 +303,18 @@ def test_a_job_with_a_command_is_still_the_admins_alone(api: Api) -> None:
     [{"x": object()}, {1: 2}, {"x": float("nan")}, {"x": (1,)}, {"x": NOON}],
 )
 def test_the_library_too_gives_only_what_the_book_can_keep(api: Api, imported: Any) -> None:
-    [refused] = api.ledger.take_over("crontab", [arriving(imported=imported)])
+    [refused] = api.ledger.import_jobs("crontab", [arriving(imported=imported)])
 
     assert isinstance(refused, InvalidField)
     assert refused.facts["field"] == "imported"
 
 
 def test_a_full_disk_is_no_refusal_of_a_job(api: Api) -> None:
-    arrived, _ = api.ledger.take_over_commands(
-        "crontab", [arriving()], api.ledger.context(), dry_run=False
-    )
+    def full(_: UnitOfWork) -> None:
+        raise StorageFull
 
     with raises(StorageFull):
-        api.ledger.taken_over(arrived, [StorageFull()])
+        api.ledger.execute_each([AdHoc(full)])
 
 
 ANYTHING = st.recursive(
@@ -335,13 +336,13 @@ def test_whatever_is_said_of_a_past_is_read_or_refused(said: object) -> None:
 
 
 def test_the_library_takes_over_and_says_of_each_what_became_of_it(api: Api) -> None:
-    good, bad = api.ledger.take_over("crontab", [arriving("lib"), {"origin_id": "x"}])
+    good, bad = api.ledger.import_jobs("crontab", [arriving("lib"), {"origin_id": "x"}])
 
     assert not isinstance(good, LedgerError)
     assert good.job is not None
     assert good.job["name"] == "lib"
     assert isinstance(bad, LedgerError)
     assert not isinstance(
-        api.ledger.take_over("crontab", [arriving("y")], dry_run=True)[0], LedgerError
+        api.ledger.import_jobs("crontab", [arriving("y")], dry_run=True)[0], LedgerError
     )
     assert len(api.ledger.job_cache.jobs) == 1

@@ -64,7 +64,7 @@ def test_runs_and_trips_are_counted_once_however_often_one_looks(api: Api) -> No
     job_id = api.schedule("lost")
     run_id = api.start_run(job_id)
     open_runs = scraped(api)["jobledger_open_runs"]
-    api.ledger.execute(run_commands.lose(UUID(job_id), run_id, "shutdown", api.ledger.context()))
+    api.ledger.execute(run_commands.LoseRun(UUID(job_id), run_id, "shutdown", api.ledger.context()))
 
     found = scraped(api)
 
@@ -76,7 +76,7 @@ def test_runs_and_trips_are_counted_once_however_often_one_looks(api: Api) -> No
     assert found["jobledger_runs_ended_total{succeeded}"] == found["jobledger_open_runs"] == 0
     assert found["jobledger_trips_total"] == 1
     assert found["jobledger_deliveries_failed_total"] == 0
-    assert found["jobledger_book_position"] == api.ledger.writer.position
+    assert found["jobledger_event_store_position"] == api.ledger.writer.position
 
 
 def test_open_storms_are_counted(api: Api) -> None:
@@ -119,9 +119,9 @@ def test_a_copy_that_stopped_shows_how_far_it_is_behind(api: Api) -> None:
         api.parts.read_models.wait_for(api.ledger.writer.position, needs=["jobs"])
         found = scraped(api)
 
-    assert found["jobledger_copy_stopped{runs}"] == 1
-    assert found["jobledger_copy_lag_events{runs}"] > 0
-    assert found["jobledger_copy_lag_events{jobs}"] == 0
+    assert found["jobledger_read_model_stopped{runs}"] == 1
+    assert found["jobledger_read_model_lag_events{runs}"] > 0
+    assert found["jobledger_read_model_lag_events{jobs}"] == 0
     assert found["jobledger_stream_clients"] == found["jobledger_stream_drops_total"] == 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http.limits import MAX_ATTEMPTS
+from api.security.attempts import MAX_ATTEMPTS
 from api.security.sessions import csrf_of
 from tests.api.harness import Api, problem
 from tests.api.test_as_of import FAILURE
@@ -70,7 +70,7 @@ def test_the_page_puts_jobs_that_failed_of_one_thing_together(api: Api) -> None:
 
     [storm] = api.get("/v1/storms").json()["storms"]
     assert f"jobledger storm resume {storm['id']} --dry-run" in page
-    assert "3 of 3 jobs failed still" in page
+    assert "3 of 3 jobs are still failed" in page
     assert all(name in page for name in names)
     assert [f"jobledger resume {job_id}" in page for job_id in (*ids, alone)] == [
         False, False, False, True,

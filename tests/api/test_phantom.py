@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.phantom import listing
+from api.phantom import routes as phantom
 from tests.api.harness import Api, error, serving
 from tests.api.phantom import (
     DIGEST,
@@ -45,7 +45,7 @@ def test_a_disabled_job_is_listed_as_disabled_and_never_fires(api: Api) -> None:
     [listed] = api.get(PATH).json()["jobs"]
 
     assert (listed["enabled"], listed["status"], listed["nextRunAt"]) == (False, "active", None)
-    assert api.ledger.job_cache.next_at() is None
+    assert api.ledger.job_cache.due.next_at() is None
     error(api.post(f"{PATH}/{job['id']}/run"), 409)
 
 
@@ -194,8 +194,8 @@ def test_the_list_counts_and_shows_the_newest_first(api: Api) -> None:
 
 def test_a_long_list_is_read_in_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     made = [create(api, name=f"job {number}")["name"] for number in range(5)]
-    monkeypatch.setattr(listing, "MAX_PAGE", 2)
-    monkeypatch.setattr(listing, "MAX_LISTED", 4)
+    monkeypatch.setattr(phantom, "MAX_PAGE", 2)
+    monkeypatch.setattr(phantom, "MAX_LISTED", 4)
 
     shown = [job["name"] for job in api.get(PATH).json()["jobs"]]
 

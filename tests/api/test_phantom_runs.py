@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from api.http import wait_for_run as awaiting
+from api.http import wait_for_run
 from ledger.application.commands import runs as run_commands
 from ledger.store.records import StoredEvent
 from tests.api.harness import Api, error
@@ -44,7 +44,7 @@ def test_a_run_is_waited_for_and_its_output_told(api: Api) -> None:
     ],
 )
 def test_a_run_that_failed_or_was_blocked_tells_why(
-    api: Api, outcome: run_commands.Report, result: str, status: str
+    api: Api, outcome: run_commands.Outcome, result: str, status: str
 ) -> None:
     job_id = create(api)["id"]
 
@@ -61,7 +61,7 @@ def test_a_run_that_is_lost_is_told(api: Api) -> None:
     def lose() -> None:
         run_id = claim(api, job_id)
         call = api.ledger.context()
-        api.ledger.execute(run_commands.lose(UUID(job_id), run_id, "lease_expired", call))
+        api.ledger.execute(run_commands.LoseRun(UUID(job_id), run_id, "lease_expired", call))
 
     answer = meanwhile(api, f"{PATH}/{job_id}/run", lose)
 
@@ -107,7 +107,7 @@ def test_a_run_that_does_not_end_in_time_is_a_504_and_goes_on(api: Api) -> None:
 
     ending(api, job_id, OUTPUT)()
     assert job_in(api.get(f"{PATH}/{job_id}"))["lastRunStatus"] == "ok"
-    assert len(api.app.state.awaiting) == 0
+    assert len(api.app.state.run_waiters) == 0
 
 
 def test_whoever_waits_reads_the_book_only_when_the_job_has_moved(
@@ -136,7 +136,7 @@ def test_whoever_waits_reads_the_book_only_when_the_job_has_moved(
 
 def test_a_run_is_found_page_by_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = create(api)["id"]
-    monkeypatch.setattr(awaiting, "PAGE", 1)
+    monkeypatch.setattr(wait_for_run, "PAGE", 1)
 
     answer = meanwhile(api, f"{PATH}/{job_id}/run", ending(api, job_id, OUTPUT))
 
@@ -148,7 +148,7 @@ def test_a_client_that_goes_away_leaves_its_place_and_its_run(api: Api) -> None:
 
     leave(api, f"{PATH}/{job_id}/run")
 
-    assert len(api.app.state.awaiting) == 0
+    assert len(api.app.state.run_waiters) == 0
     ending(api, job_id, OUTPUT)()
     assert job_in(api.get(f"{PATH}/{job_id}"))["runCount"] == 1
 
@@ -157,7 +157,7 @@ def test_with_no_place_left_to_wait_nothing_is_run(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = create(api)["id"]
-    monkeypatch.setattr(awaiting, "MAX_PLACES", 0)
+    monkeypatch.setattr(wait_for_run, "MAX_WAITERS", 0)
 
     error(api.post(f"{PATH}/{job_id}/run"), 503)
 
@@ -180,7 +180,7 @@ def test_a_repeated_key_runs_once_and_is_told_the_same(api: Api) -> None:
     path, key = f"{PATH}/{job_id}/run", {"headers": {"Idempotency-Key": "once"}}
     assert api.ask("POST", path, **key).status_code == 504
     ending(api, job_id, OUTPUT)()
-    api.app.state.awaiting.grace_seconds = 60
+    api.app.state.run_waiters.grace_seconds = 60
 
     answer = api.ask("POST", path, **key)
 

@@ -31,7 +31,7 @@ def a_storm(api: Api, count: int = 4) -> tuple[str, list[str]]:
 
 def fail(api: Api, job_id: str, failure: outcomes.Failure = FAILURE) -> None:
     """A run of a due job, and its failure."""
-    claim = run_commands.claim(UUID(job_id), api.ledger.context(), node="node-1", is_late=False)
+    claim = run_commands.ClaimRun(UUID(job_id), api.ledger.context(), node="node-1", is_late=False)
     claimed = api.ledger.execute(claim)
     assert claimed is not None
     api.end_run(job_id, claimed.run.run_id, failure)

@@ -144,7 +144,7 @@ def test_open_gaps_name_each_cause(api: Api) -> None:
     running = api.schedule("long", schedule=EVERY_HOUR)
     api.clock.advance(HOUR)
     call = api.ledger.context()
-    api.ledger.execute(run_commands.claim(UUID(running), call, node="node-1", is_late=False))
+    api.ledger.execute(run_commands.ClaimRun(UUID(running), call, node="node-1", is_late=False))
     api.clock.advance(3 * HOUR)
 
     told = {gap["job_id"]: gap["cause"] for gap in api.get("/v1/gaps").json()["open"]}

@@ -398,6 +398,6 @@ def test_a_claim_that_is_given_up_leaves_the_run_to_the_next(post: Post) -> None
     post.api.ledger.submit([]).result()
     answers = [post.api.post("/v1/runs/claim", {"queue": "gpu"}, by="worker") for _ in range(2)]
 
-    open_runs = post.api.ledger.job_cache.open_runs()
+    open_runs = post.api.ledger.job_cache.runs.open_runs()
     assert len(open_runs) == 1
     assert {answer.status_code for answer in answers} <= {200, 204}

@@ -124,7 +124,7 @@ def test_a_pause_that_was_slept_through_is_told_as_what_it_is(api: Api) -> None:
 
     [problem] = api.get("/readyz", by=None).json()["problems"]
 
-    assert problem == f"Job {job_id} is paused beyond 2026-03-02T13:00:00Z, when it was to end."
+    assert problem == f"Job {job_id} is still paused; its pause ended at 2026-03-02T13:00:00Z."
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/{job_id}", "/v1/summary"])
@@ -144,7 +144,7 @@ def test_a_question_that_a_broken_copy_cannot_answer_is_refused_at_once(
         assert api.get(f"/v1/jobs/{job_id}/runs").status_code == 200
         ready = api.get("/readyz", by=None).json()
         assert ready["status"] == "degraded"
-        assert f"The copy jobs stopped at position {position}." in ready["problems"]
+        assert f"The read model jobs stopped at position {position}." in ready["problems"]
 
 
 def test_copies_that_stay_behind_degrade_readiness(api: Api) -> None:
@@ -157,7 +157,7 @@ def test_copies_that_stay_behind_degrade_readiness(api: Api) -> None:
 
     assert first["status"] == "ready"
     assert later["status"] == "degraded"
-    assert "The copy jobs is at position" in later["problems"][0]
+    assert "The read model jobs is at position" in later["problems"][0]
 
 
 def test_copies_of_a_busy_ledger_that_keep_coming_are_not_late() -> None:
@@ -165,7 +165,7 @@ def test_copies_of_a_busy_ledger_that_keep_coming_are_not_late() -> None:
 
     for second in range(100):
         model = {"name": "jobs", "position": second * 10, "state": "behind"}
-        assert lateness.of([model], second * 10 + 5, float(second)) == []
+        assert lateness.problems([model], second * 10 + 5, float(second)) == []
 
 
 def test_readiness_looks_at_most_once_a_second(api: Api) -> None:
@@ -218,9 +218,9 @@ def test_a_mistake_of_ours_is_answered_without_a_word_about_its_inside(
     ],
 )
 def test_what_the_store_may_say_has_its_status(
-    error: LedgerError, status: int, code: str, retry_after: str | None
+    api: Api, error: LedgerError, status: int, code: str, retry_after: str | None
 ) -> None:
-    answer = refused(error)
+    answer = refused({"type": "http", "path": "/v1/jobs", "app": api.app}, error)
 
     assert (answer.status_code, orjson.loads(answer.body)["code"]) == (status, code)
     assert answer.headers.get("retry-after") == retry_after

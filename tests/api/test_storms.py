@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.deliveries import keep_notice
+from ledger.application.commands.deliveries import RecordNotice
 from ledger.domain.job import outcomes
 from ledger.domain.streams.notices import Told
 from tests.api.harness import Api, problem
@@ -32,7 +32,7 @@ def claim(api: Api, job_id: str) -> str:
     """Begin the run that is due, as a dispatcher would; its id."""
     call = api.ledger.context()
     claimed = api.ledger.execute(
-        run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+        run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
     )
     assert claimed is not None, "nothing was due"
     return claimed.run.run_id
@@ -121,7 +121,7 @@ def test_a_storm_says_who_was_told(api: Api) -> None:
     before = api.ledger.writer.position
     told = Told("storm_opened", None, "slack", "owner", 1, 2, False, "no token", storm_id)
 
-    api.ledger.execute(keep_notice(told, api.ledger.context()))
+    api.ledger.execute(RecordNotice(told, api.ledger.context()))
 
     [notice] = api.get(f"/v1/storms/{storm_id}").json()["storm"]["told"]
     assert notice["kind"] == "storm_opened"

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
-from api.routes.events import filters_of
 from api.schemas.queries import StreamQuery
 from api.stream import answer as stream_answer
 from api.stream import client as stream_client
 from api.stream import tail as stream_tail
 from api.stream.tail import Tail
+from ledger.store.audit_query import AuditQuery
 from tests.api.harness import Api, problem
 from tests.api.listeners import PATH, Listener
 from tests.support.builders import DAY, a_spec
@@ -174,7 +173,7 @@ def test_each_filter_chooses_what_the_audit_chooses(api: Api, query: str, is_liv
     before = api.ledger.writer.position
     asked = parse_qs(query.format(job=job_id))
     given = {key: values if key == "topic" else values[0] for key, values in asked.items()}
-    audit = replace(filters_of(StreamQuery.model_validate(given)), after_position=before)
+    audit = AuditQuery(**StreamQuery.model_validate(given).filters(), after_position=before)
 
     async def scene() -> None:
         if not is_live:
@@ -296,7 +295,7 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_servers_end(api: Api) 
             while tail_of(api).clients:
                 await asyncio.sleep(0)
 
-    with small(stream_answer, FAREWELL_SECONDS=0.0):
+    with small(stream_answer, LAST_SEND_SECONDS=0.0):
         play(api, scene)
 
     assert not tail_of(api).clients

@@ -272,11 +272,11 @@ def test_the_span_of_a_run_is_found_by_every_node_alike() -> None:
 
     run_id = "9f2c7c8e-3a60-5a61-9a3b-0c54c1a8c9b0"
 
-    place = RunTraceId.of(run_id)
+    ids = RunTraceId.of(run_id)
 
-    assert f"{place.trace_id:032x}" == run_id.replace("-", "")
-    assert place.run_id == int.from_bytes(sha256(f"run {run_id}".encode()).digest()[:8])
-    assert place.claim_id != place.run_id
+    assert f"{ids.trace_id:032x}" == run_id.replace("-", "")
+    assert ids.run_id == int.from_bytes(sha256(f"run {run_id}".encode()).digest()[:8])
+    assert ids.claim_id != ids.run_id
 
 
 # -- without a collector --------------------------------------------------------------------------

@@ -39,9 +39,9 @@ def leave(api: Api, path: str) -> None:
 
 async def _asked_for(api: Api) -> None:
     """Until the ledger knows of the run, and somebody waits for it."""
-    awaiting = api.app.state.awaiting
+    awaiting = api.app.state.run_waiters
     awaiting.grace_seconds = PATIENCE_SECONDS
-    while not (len(awaiting) and api.ledger.job_cache.next_at() == EPOCH):
+    while not (len(awaiting) and api.ledger.job_cache.due.next_at() == EPOCH):
         await asyncio.sleep(0)
 
 

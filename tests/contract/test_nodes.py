@@ -182,7 +182,7 @@ def test_a_node_that_holds_its_turn_without_a_word_loses_it(
     stuck = nodes[0]._connected()
     stuck.execute("SET idle_in_transaction_session_timeout = '200ms'")
     stuck.execute("BEGIN")
-    stuck.execute("LOCK TABLE turn IN EXCLUSIVE MODE")
+    stuck.execute("LOCK TABLE append_lock IN EXCLUSIVE MODE")
 
     [outcome] = nodes[1].append([group_of(postgres_shelf, a_job())], postgres_shelf.mapper, now=NOW)
 
@@ -197,7 +197,7 @@ def test_an_append_that_never_gets_its_turn_is_refused_and_keeps_nothing(
     nodes[1]._connected().execute("SET lock_timeout = '100ms'")
     group = group_of(postgres_shelf, a_job())
     postgres_shelf.meddle("BEGIN")
-    postgres_shelf.meddle("LOCK TABLE turn IN EXCLUSIVE MODE")
+    postgres_shelf.meddle("LOCK TABLE append_lock IN EXCLUSIVE MODE")
 
     with raises(Unavailable, match="nothing was kept"):
         nodes[1].append([group], postgres_shelf.mapper, now=NOW)
@@ -256,7 +256,7 @@ def application(postgres_shelf: PostgresShelf) -> Iterator[psycopg.Connection[An
         "TRUNCATE events",
         "DELETE FROM texts",
         "UPDATE texts SET body = ''",
-        "TRUNCATE turn",
+        "TRUNCATE append_lock",
         "DROP TABLE events",
         "ALTER TABLE events DISABLE TRIGGER USER",
         "CREATE TABLE mine (a int)",

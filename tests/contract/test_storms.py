@@ -64,13 +64,15 @@ def run(ledger: Ledger, job_id: UUID, random: Random, *, is_stormy: bool) -> Non
         if random.random() < 0.5:
             ledger.resume(job_id, force=True)
         return
-    claim = run_commands.claim(job_id, ledger.context(), node="node-1", is_late=False)
+    claim = run_commands.ClaimRun(job_id, ledger.context(), node="node-1", is_late=False)
     claimed = ledger.execute(claim)
     if claimed is None:
         return
     is_failure = is_stormy and random.random() < 0.8
     outcome = random.choice(FAILURES) if is_failure else SUCCESS
-    ledger.execute(run_commands.report(job_id, claimed.run.run_id, outcome, ledger.context()))
+    ledger.execute(
+        run_commands.RecordOutcome(job_id, claimed.run.run_id, outcome, ledger.context())
+    )
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

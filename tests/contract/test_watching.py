@@ -19,7 +19,7 @@ LIMIT_SECONDS = 60.0
 _SINCE = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _WAITING = (
     "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = "
-    "(SELECT oid FROM pg_class WHERE relname = 'turn' AND relnamespace = ?::regnamespace)"
+    "(SELECT oid FROM pg_class WHERE relname = 'append_lock' AND relnamespace = ?::regnamespace)"
 )
 
 
@@ -47,7 +47,7 @@ def test_an_append_tells_how_long_another_node_kept_it_waiting(
         psycopg.connect(shelf.address.dsn) as other,
         ThreadPoolExecutor(1) as writer,
     ):
-        other.execute(f"LOCK TABLE {shelf.address.schema}.turn IN EXCLUSIVE MODE".encode())
+        other.execute(f"LOCK TABLE {shelf.address.schema}.append_lock IN EXCLUSIVE MODE".encode())
         kept = writer.submit(keep, shelf, a_job(number=1))
         wait_for("The wait", is_waiting, seconds=LIMIT_SECONDS)
         [(seen_at,)] = shelf.meddle(_SINCE)

@@ -17,7 +17,7 @@ from tests.support.builders import ManualClock, a_spec
 from tests.support.read_models import job_in
 
 PATIENCE_SECONDS = 60.0
-THREADS = ("ledger-writer", "ledger-follower", "ledger-projections", "ledger-dispatcher")
+THREADS = ("ledger-writer", "ledger-listener", "ledger-projections", "ledger-dispatcher")
 RUNNING = {"schedule": {"kind": "every", "interval_seconds": 1}}
 """A job that runs all the time."""
 
@@ -38,7 +38,7 @@ def a_node(dsn: str, folder: Path) -> Iterator[Api]:
 
 def status_of_readiness(node: Api) -> int:
     """What `/readyz` answers."""
-    return node.get("/readyz", metadata=None).status_code
+    return node.get("/readyz", by=None).status_code
 
 
 def wait_until_unready(node: Api) -> None:
@@ -50,7 +50,7 @@ def wait_until_ready(node: Api) -> None:
     """Until `/readyz` says that commands are answered, and nothing is wrong."""
 
     def is_ready() -> bool:
-        answer = node.get("/readyz", metadata=None)
+        answer = node.get("/readyz", by=None)
         return answer.status_code == 200 and answer.json()["status"] == "ready"
 
     wait_for("An answer ready", is_ready, seconds=PATIENCE_SECONDS)
@@ -71,7 +71,7 @@ def require_everything_goes_on(node: Api, name: str) -> None:
     assert node.parts.dispatcher is not None
     assert node.parts.dispatcher.nodes.may_claim()
     assert node.parts.notifier is not None
-    assert node.parts.notifier._thread.is_alive()
+    assert node.parts.notifier._loop.is_running
 
 
 def require_unavailable(node: Api, name: str) -> None:

@@ -101,11 +101,11 @@ def check_reports(elsewhere: Elsewhere, by_job: dict[str, list[dict[str, Any]]])
 def check_leases(ledger: Ledger) -> None:
     """X4: the leases are those of open runs, in memory as in the book, and none has ended."""
     kept = {row.run_id: row for row in ledger.event_store.leases().rows}
-    assert kept == ledger.job_cache.leases
-    open_runs = {run.run_id for _, run in ledger.job_cache.open_runs()}
+    assert kept == ledger.job_cache.runs.leases
+    open_runs = {run.run_id for _, run in ledger.job_cache.runs.open_runs()}
     assert set(kept) <= open_runs, "a lease outlived its run"
     now = ledger.clock.now()
-    for _, run in ledger.job_cache.open_runs():
+    for _, run in ledger.job_cache.runs.open_runs():
         assert now - run.started_at < LONGEST, f"X4: {run} never ends"
 
 

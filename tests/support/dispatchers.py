@@ -13,13 +13,13 @@ from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT
 def dispatchers(
     dsn: str, folder: Path, count: int, closing: ExitStack, *, first: int = 0
 ) -> list[subprocess.Popen[bytes]]:
-    """So many `jobledger work`, numbered from `first`, gone at the end whatever happened."""
+    """So many `jobledger dispatch`, numbered from `first`, gone at the end whatever happened."""
     environment = {**ENVIRONMENT, "JOBLEDGER_DSN": dsn, "JOBLEDGER_DATA": str(folder / "data")}
     started = []
     for number in range(first, first + count):
         log = closing.enter_context((folder / f"work-{number}.log").open("wb"))
         process = subprocess.Popen(
-            [*PROGRAM, "work"], cwd=ROOT, env=environment, stdout=log, stderr=log
+            [*PROGRAM, "dispatch"], cwd=ROOT, env=environment, stdout=log, stderr=log
         )
         closing.callback(process.wait)
         closing.callback(process.kill)

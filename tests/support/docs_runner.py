@@ -23,7 +23,7 @@ LIMIT_SECONDS = 30.0
 """A hang fails by this name; nothing is measured by it."""
 SERVER_ON_PAPER = "127.0.0.1:8321"
 LOOKS = re.compile(
-    r"(\S+ \| )?(jobledger (list|show|history|runs|audit|storms|recoveries|\w+ show)\b"
+    r"(\S+ \| )?(jobledger (list|show|history|runs|audit|\w+ (list|show))\b"
     r"|curl -s \S*\$SERVER)"
 )
 """Commands that only look: a reader who looks too early looks again."""

@@ -37,7 +37,7 @@ def why_of(ledger: Ledger, storm_of: StormOf = no_storm) -> Why:
         History(events, ledger.live_job),
         instants,
         storm_of=storm_of,
-        is_leased=lambda run_id: run_id in ledger.job_cache.leases,
+        is_leased=lambda run_id: run_id in ledger.job_cache.runs.leases,
     )
 
 
@@ -89,7 +89,7 @@ class Scene:
         """A job of olga's; its executor is not noop, so that its runs take places."""
         fields = {"executor": None, **fields}
         call = self.ledger.context("as agreed", actor=OLGA, source="cli")
-        job_id = self.ledger.schedule(a_spec(name=name, **fields), call=call).job_id
+        job_id = self.ledger.schedule(a_spec(name=name, **fields), context=call).job_id
         self.scripts[job_id] = script or [(timedelta(0), DONE)]
         return job_id
 

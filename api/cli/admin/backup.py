@@ -48,7 +48,10 @@ class Readable(Verifiable, Protocol):
 def backup(
     out: Out = None, check: Check = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
-    """Save the book in a new file while it is in use, and verify what was saved."""
+    """Back up the event store, or check a backup.
+
+    Every event is verified. A backup is made while the ledger is in use.
+    """
     settings = load_settings(overrides={"data": data})
     if (out is None) is (check is None):
         raise Misused("Give --out PATH to make a backup, or --check PATH to verify one.")

@@ -38,7 +38,10 @@ def fork_ledger(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Write the beginning of the ledger as a ledger of its own, for `serve --sandbox`."""
+    """Copy a ledger up to a point in time.
+
+    The fork is a ledger of its own, for serve --sandbox.
+    """
     moment = read_moment(until, "--until", SystemClock().now())
     settings = load_settings(overrides={"data": data})
     with (

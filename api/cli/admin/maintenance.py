@@ -39,7 +39,10 @@ Told = Callable[[int, int], None]
 
 
 def verify(as_json: AsJson = False, data: DataFolder = None) -> None:
-    """Recompute every hash of the book and name the first event that is not what was appended."""
+    """Verify the hash chain of the event store.
+
+    Names the first event that is not as it was appended.
+    """
     with _reading(data) as ledger, _progress("Verifying") as told:
         verdict = verify_event_store(ledger.event_store, told)
     finding = verdict.finding
@@ -64,7 +67,10 @@ def verify(as_json: AsJson = False, data: DataFolder = None) -> None:
 
 
 def rebuild(as_json: AsJson = False, data: DataFolder = None) -> None:
-    """Make the copies anew from the book, and say whether they were right. Needs no server."""
+    """Rebuild the read models from the events.
+
+    Compares them with the old ones. Needs the folder, so no server may run.
+    """
     settings = load_settings(overrides={"data": data})
     with ExitStack() as closing:
         ledger, read_models = _owned(settings, closing)
@@ -84,7 +90,10 @@ def rebuild(as_json: AsJson = False, data: DataFolder = None) -> None:
 
 
 def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
-    """Look for what should never be: jobs that will never fire, strayed heads, broken copies."""
+    """Check jobs, job cache and read models.
+
+    Finds jobs that can never fire, stale cached jobs, broken or late read models.
+    """
     settings = load_settings(overrides={"data": data})
     with ExitStack() as closing:
         ledger = closing.enter_context(_reading(data))

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def migrate(as_json: AsJson = False, data: DataFolder = None) -> None:
-    """Bring the schema of the PostgreSQL database in JOBLEDGER_DSN up to this version."""
+    """Migrate the PostgreSQL schema to this version.
+
+    The database is the one in JOBLEDGER_DSN.
+    """
     from ledger.store.postgres.migrations import migrate as bring_up  # the driver is slow to import
 
     dsn = load_settings(overrides={"data": data}).dsn

@@ -35,7 +35,10 @@ To = Annotated[
 
 
 def move_ledger(from_dsn: From, to_dsn: To, as_json: AsJson = False) -> None:
-    """Copy a ledger to another place, SQLite or PostgreSQL, unchanged, and verify it there."""
+    """Copy a ledger between SQLite and PostgreSQL.
+
+    The copy is verified; the source is only read.
+    """
     source_place, target_place = place_of(from_dsn, "--from"), place_of(to_dsn, "--to")
     _require_two(source_place, target_place)
     with ExitStack() as closing:

@@ -7,12 +7,13 @@ from urllib.parse import quote
 
 import typer
 
+from api.cli.connection.client import given
 from api.cli.connection.connect import Intent, connect
-from api.cli.jobs.schedule_flags import given
 from api.cli.options import AsJson, DataFolder
-from api.cli.output.render import Document, show
+from api.cli.output.render import show
 from api.cli.output.terminal import complain, print_table, say
 from api.cli.output.times import ago_short, read_instant
+from api.cli.responses import Document
 from ledger.clock import SystemClock
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Whom the audit names.")]
@@ -45,7 +46,10 @@ def create(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Give out a token. Its secret is shown now and never again."""
+    """Create a token and print its secret.
+
+    The secret is shown once.
+    """
     now = SystemClock().now()
     ends_at = read_instant(expires, "--expires", now) if expires is not None else None
     body = given(name=name, role=role, kind=kind, expires_at=ends_at)
@@ -55,14 +59,17 @@ def create(
 
 
 def list_tokens(as_json: AsJson = False, data: DataFolder = None) -> None:
-    """List the tokens, revoked ones too; never their secrets."""
+    """List tokens, also revoked ones.
+
+    Secrets are never shown.
+    """
     with connect(Intent.READ, data) as client:
         answer = client.request("GET", "/v1/tokens")
     show(answer, as_json, _print_tokens)
 
 
 def revoke(wanted: Wanted, as_json: AsJson = False, data: DataFolder = None) -> None:
-    """End a token: it opens nothing from now on."""
+    """Revoke a token."""
     with connect(Intent.CHANGE, data) as client:
         answer = client.request("DELETE", f"/v1/tokens/{quote(wanted, safe='', errors='replace')}")
     show(answer, as_json, _print_revoked)

@@ -6,26 +6,18 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
 
 from api.cli.exit_codes import Exit, Misused, Problem, Stop
-from api.cli.output.terminal import harmless
+from api.cli.responses import ApiResponse
+from api.cli.text import harmless
 
 SOURCE_HEADER = {"X-Jobledger-Source": "cli"}
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 """How long a server may take for one answer; commands are answered within their commit."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiResponse:
-    """What the API said yes with: the document as it came, and what it holds."""
-
-    text: str
-    document: dict[str, Any]
 
 
 class ApiClient:
@@ -132,6 +124,11 @@ class ApiClient:
             )
         detail = str(document.get("detail", ""))
         raise Problem(response.status_code, str(document["code"]), detail, response.text)
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """A body or query of the fields that were given."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _trust(url: str) -> ssl.SSLContext:

@@ -29,7 +29,7 @@ def token_for(settings: Settings, url: str) -> str:
         raise Stop(
             Exit.FORBIDDEN,
             f"There is no token for {url}: set JOBLEDGER_TOKEN, or ask an admin for one (jobledger "
-            "tokens create).",
+            "token create).",
         )
     return token
 

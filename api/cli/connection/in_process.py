@@ -15,7 +15,6 @@ from api.bootstrap import ServerParts, open_server_parts
 from api.cli.connection.client import ApiClient
 from api.cli.connection.credentials import kept_token
 from api.cli.output.progress import busy
-from api.http.limits import Attempts
 from api.security.dsn_policy import require_encrypted_dsn
 from api.security.sessions import Sessions
 from api.settings import Settings
@@ -92,7 +91,6 @@ def _visitors_parts(ledger: Ledger, read_models: ReadModels) -> ServerParts:
         None,
         tokens,
         Sessions(clock),
-        Attempts(clock),
         Queries(ledger, read_models),
         signer,
         NO_SECRETS,

@@ -9,15 +9,12 @@ from uuid import UUID
 
 from api.cli.connection.client import ApiClient
 from api.cli.exit_codes import Exit, Problem, Stop
-from api.cli.output.terminal import harmless
-from ledger.domain.streams.names import NameReleased, NameReserved, name_stream
+from api.cli.text import harmless
 
 SHORTEST_PREFIX = 4
 PAGE = 1000
 MAX_CANDIDATES = 10
 """How many jobs are named when several are meant."""
-
-NAME_TOPICS = (NameReserved.TOPIC, NameReleased.TOPIC)
 
 Job = Mapping[str, Any]
 
@@ -43,18 +40,18 @@ def find_job_id(client: ApiClient, wanted: str, *, as_of: str | None = None) -> 
 
 
 def _meant(client: ApiClient, wanted: str, as_of: str | None) -> list[Job]:
-    """The jobs that fit, also while the list of jobs cannot answer: a broken copy must keep nobody
-    from resuming a job.
+    """The matching jobs, also while the list of jobs cannot answer: a broken read model must not
+    prevent an operator from resuming a job.
     """
     try:
-        return list(_fitting(client, wanted, as_of))
+        return list(_matching(client, wanted, as_of))
     except Problem as problem:
         if problem.problem_code != "behind" or as_of is not None:
             raise
-    return list(_fitting_in_event_store(client, wanted))
+    return list(_matching_in_events(client, wanted))
 
 
-def _fitting(client: ApiClient, wanted: str, as_of: str | None) -> Iterator[Job]:
+def _matching(client: ApiClient, wanted: str, as_of: str | None) -> Iterator[Job]:
     folded, then = wanted.casefold(), {"as_of": as_of}
     # The list's own search ignores case in ASCII only.
     query = then | ({"q": wanted} if wanted.isascii() else {})
@@ -63,24 +60,22 @@ def _fitting(client: ApiClient, wanted: str, as_of: str | None) -> Iterator[Job]
         yield from (job for job in _jobs(client, then) if job["id"].startswith(folded))
 
 
-def _fitting_in_event_store(client: ApiClient, wanted: str) -> Iterator[Job]:
+def _matching_in_events(client: ApiClient, wanted: str) -> Iterator[Job]:
+    """As `_matching`, from the events alone: the last event of a name says whose it is."""
+    # The domain is slow to import, and needed only while the list of jobs cannot answer.
+    from ledger.domain.streams.names import NameReleased, NameReserved, name_stream
+
     folded, stream = wanted.casefold(), name_stream(wanted)
     is_prefix = _PREFIX.fullmatch(folded) is not None
-    for holder in _holders(client):
-        has_prefix = is_prefix and holder["id"].startswith(folded)
-        if has_prefix or name_stream(holder["name"]) == stream:
-            yield holder
-
-
-def _holders(client: ApiClient) -> Iterator[Job]:
-    """Who holds each name, read from the book itself: what happened last to a name decides."""
+    query = {"topic": (NameReserved.TOPIC, NameReleased.TOPIC), "order": "desc"}
     seen: set[UUID] = set()
-    for event in pages(client, "/v1/events", {"topic": NAME_TOPICS, "order": "desc"}, "events"):
-        name, job_id = event["data"]["name"], event["data"]["job_id"]
-        stream = name_stream(name)
-        if stream not in seen and event["topic"] == NameReserved.TOPIC:
-            yield {"id": job_id, "name": name}
-        seen.add(stream)
+    for event in pages(client, "/v1/events", query, "events"):
+        job_id, of_name = event["data"]["job_id"], name_stream(event["data"]["name"])
+        is_latest = of_name not in seen
+        seen.add(of_name)
+        is_wanted = of_name == stream or (is_prefix and job_id.startswith(folded))
+        if is_latest and is_wanted and event["topic"] == NameReserved.TOPIC:
+            yield {"id": job_id, "name": event["data"]["name"]}
 
 
 def _jobs(client: ApiClient, query: Mapping[str, object]) -> Iterator[Job]:

@@ -16,8 +16,9 @@ from api.cli.crontab.send import send
 from api.cli.exit_codes import Exit, Misused, Stop
 from api.cli.options import AsJson, DataFolder
 from api.cli.output.render import write_document
-from api.cli.output.terminal import harmless, is_narrow, print_lines, print_table, say
+from api.cli.output.terminal import is_narrow, print_lines, print_table, say
 from api.cli.output.times import ago_short, shown
+from api.cli.text import harmless
 from api.crontab.machine import is_zone, owner_of, zone_here
 from api.crontab.reading import Form, Reading, read
 from api.settings import load_settings, zone_variable
@@ -68,7 +69,10 @@ def import_crontab(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Make jobs of the lines of a crontab; list the lines that become none, with the reason."""
+    """Create jobs from a crontab.
+
+    Lines that become no job are listed with the reason.
+    """
     settings = load_settings(overrides={"data": data})
     zone, told_by = zone_here(zone_variable()) if tz is None else (_zone(tz), "--tz")
     reading = Reading(

@@ -17,9 +17,11 @@ from api.cli.inspect.export_stream import FileFormat, pour
 from api.cli.options import AsJson, Cursor, DataFolder, OfJob
 from api.cli.output import event_text as event_text
 from api.cli.output.paging import say_more
-from api.cli.output.render import Document, short, show
-from api.cli.output.terminal import escaped_json, harmless, print_lines, say, write
+from api.cli.output.render import short, show
+from api.cli.output.terminal import print_lines, say, write
 from api.cli.output.times import ago_short, read_past
+from api.cli.responses import Document
+from api.cli.text import escaped_json, harmless
 from ledger.clock import SystemClock
 
 
@@ -90,7 +92,10 @@ def audit(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Ask the book who did what, when and why. Every filter narrows; all of them must fit."""
+    """Search events: who did what, when and why.
+
+    An event must match all filters.
+    """
     is_file = shape in (Format.JSONL, Format.CSV)
     if as_json and is_file:
         raise Misused(f"--json and --format {shape.value} say different things: give one.")

@@ -10,9 +10,11 @@ from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.options import AsJson, AsOfOption, DataFolder, JobWanted
 from api.cli.output import event_text as event_text
-from api.cli.output.render import Document, executor_text, schedule_text, short, show
-from api.cli.output.terminal import Cell, harmless, print_table, say, status_cell
+from api.cli.output.render import executor_text, schedule_text, short, show
+from api.cli.output.terminal import Cell, print_table, say, status_cell
 from api.cli.output.times import ago_short
+from api.cli.responses import Document
+from api.cli.text import harmless
 
 LONGEST_VALUE = 60
 
@@ -20,7 +22,10 @@ LONGEST_VALUE = 60
 def blame(
     wanted: JobWanted, as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
-    """Show each field of one job with the event that gave it its value: who, when, why."""
+    """Show which event set each field of a job.
+
+    For each field: who set it, when and why.
+    """
     with connect(Intent.READ, data) as client:
         then = read_as_of(client, as_of)
         job_id = find_job_id(client, wanted, as_of=then.as_of)

@@ -13,9 +13,10 @@ from api.cli.connection.connect import Intent, connect
 from api.cli.options import AsJson, Cursor, DataFolder, Limit
 from api.cli.output import event_text as event_text
 from api.cli.output.paging import say_more
-from api.cli.output.render import Document, short, show
+from api.cli.output.render import short, show
 from api.cli.output.terminal import print_lines, say
 from api.cli.output.times import ago_short, read_moment, to_the_second
+from api.cli.responses import Document
 from ledger.clock import SystemClock, parse_rfc3339
 
 LONGEST_VALUE = 60
@@ -40,8 +41,9 @@ def diff(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Show what changed in the fleet between two moments: jobs made and deleted, and per field who
-    changed it last, when and why.
+    """Show what changed between two points in time.
+
+    Jobs created and deleted, and per changed field who changed it last, when and why.
     """
     now = SystemClock().now()
     query = {

@@ -16,14 +16,14 @@ import typer
 
 from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
-from api.cli.connection.job_lookup import find_job_id
-from api.cli.crontab.export import crontab
+from api.cli.connection.job_lookup import find_job_id, pages
 from api.cli.exit_codes import Misused
 from api.cli.inspect import audit
 from api.cli.inspect.export_stream import FileFormat, pour
 from api.cli.options import DataFolder, OfJob
-from api.cli.output.terminal import complain, harmless_lines, write
+from api.cli.output.terminal import complain, write
 from api.cli.output.times import read_past, shown
+from api.cli.text import harmless_lines
 
 
 class Format(StrEnum):
@@ -63,7 +63,10 @@ def export(
     until: audit.Until = None,
     data: DataFolder = None,
 ) -> None:
-    """Write all events that fit the filters, or the jobs for another scheduler."""
+    """Write events, or jobs as a crontab.
+
+    Events are filtered as in audit.
+    """
     query = {
         "actor": actor,
         "kind": kind,
@@ -77,10 +80,17 @@ def export(
     _require_fitting(wanted, tag, {**query, "job": job})
     with connect(Intent.READ, data) as client:
         if wanted is Format.CRONTAB:
-            _keep([crontab(client, tag)], output, may_replace=force)
+            _keep([_crontab(client, tag)], output, may_replace=force)
             return
         query["job"] = find_job_id(client, job) if job is not None else None
         _write_events(client, query, FileFormat(wanted.value), output, may_replace=force)
+
+
+def _crontab(client: ApiClient, tag: str | None) -> str:
+    """The jobs, with that tag if one is given; what a crontab cannot express is a comment."""
+    from api.crontab import writing  # imports the domain, which is slow and which events need not
+
+    return writing.write(pages(client, "/v1/jobs", {"tag": tag}, "jobs"))
 
 
 def _require_fitting(wanted: Format, tag: str | None, filters: dict[str, Any]) -> None:

@@ -13,15 +13,19 @@ from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, OfJob
 from api.cli.output.paging import say_more
-from api.cli.output.render import Document, short, show
+from api.cli.output.render import short, show
 from api.cli.output.terminal import Cell, print_table, say
 from api.cli.output.times import ago_short, read_past
-from projections.models.gaps.model import CAUSES
+from api.cli.responses import Document
 
 Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
 Cause = Annotated[
     str | None,
-    typer.Option("--cause", metavar="WORD", help=f"{', '.join(CAUSES)}."),
+    typer.Option(
+        "--cause",
+        metavar="WORD",
+        help="paused, failed, disabled, overlap, backoff, delayed, downtime, no_worker, amended.",
+    ),
 ]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="INSTANT", help="Missed since, or 2h ago: 2h.")
@@ -43,7 +47,10 @@ def list_gaps(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """List the spans in which jobs should have run and did not: open ones, then the newest."""
+    """List spans of missed runs with their cause.
+
+    Open gaps come first, then the newest.
+    """
     query = {
         "tag": tag,
         "cause": cause,

@@ -11,17 +11,18 @@ import typer
 from rich.text import Text
 
 from api.cli.connection.as_of import AsOf, read_as_of
-from api.cli.connection.client import ApiClient, ApiResponse
+from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted
 from api.cli.output import event_text as event_text
 from api.cli.output.paging import say_more
-from api.cli.output.render import Document, write_document
+from api.cli.output.render import write_document
 from api.cli.output.terminal import Cell, print_lines, status_cell
 from api.cli.output.times import ago_short, to_the_second, took
-from ledger.domain.events import RUN_END_TOPICS
+from api.cli.responses import ApiResponse, Document
 from projections.history.timeline import Kind, Line, lines
+from projections.history.topics import ENDS
 
 LINES = 40
 """What is shown, if nothing else is asked for: it fits on a screen."""
@@ -62,7 +63,10 @@ def history(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Show what happened to one job as a timeline, deleted or not (then by its whole id)."""
+    """Show the events of one job as a timeline.
+
+    A deleted job is named by its whole id.
+    """
     with connect(Intent.READ, data) as client:
         then = read_as_of(client, as_of)
         job_id = find_job_id(client, wanted, as_of=then.as_of)
@@ -151,9 +155,7 @@ def _details(line: Line) -> str:
         case Kind.RUN:
             return f"{event_text.tell(first)}; {event_text.tell(last)}".removesuffix("; ")
         case Kind.QUIET:
-            durations = [
-                e["data"]["duration_ms"] for e in line.events if e["topic"] in RUN_END_TOPICS
-            ]
+            durations = [e["data"]["duration_ms"] for e in line.events if e["topic"] in ENDS]
             spread = " to ".join(dict.fromkeys((took(min(durations)), took(max(durations)))))
             return f"until {to_the_second(last['recorded_at'])}, each in {spread}"
 

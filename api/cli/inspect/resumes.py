@@ -14,9 +14,10 @@ from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, OfJob
 from api.cli.output.paging import say_more
-from api.cli.output.render import Document, short, show
+from api.cli.output.render import short, show
 from api.cli.output.terminal import print_table, say
 from api.cli.output.times import ago_short, read_past
+from api.cli.responses import Document
 
 STYLES = {"held": "green", "re_tripped": "bold red", "paused_again": "yellow", "deleted": "dim"}
 
@@ -49,7 +50,7 @@ def list_resumes(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """List the forced resumes, the newest first, and how many of them held."""
+    """List forced resumes and how many held."""
     query = {
         "actor": actor,
         "failure_class": failure_class,

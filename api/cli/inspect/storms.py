@@ -12,12 +12,13 @@ from rich.text import Text
 
 from api.cli.connection.as_of import AsOf, read_as_of
 from api.cli.connection.connect import Intent, connect
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, StormWanted
 from api.cli.output.paging import say_more
-from api.cli.output.render import Document, short, show
+from api.cli.output.render import short, show
 from api.cli.output.sparkline import by_minute, curve
 from api.cli.output.terminal import STYLES, print_facts, print_table, say, status_cell
 from api.cli.output.times import ago, ago_short, span, to_the_second
+from api.cli.responses import Document
 from ledger.clock import parse_rfc3339
 
 LEFT = {
@@ -28,9 +29,6 @@ LEFT = {
 }
 """How a job left a storm, in words."""
 
-StormWanted = Annotated[
-    str, typer.Argument(metavar="STORM", help="A storm's id, S- and a number: see storms.")
-]
 OnlyOpen = Annotated[bool, typer.Option("--open", help="Only storms that are not over.")]
 
 
@@ -42,7 +40,10 @@ def list_storms(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """List the storms: jobs that failed of one thing together, the newest first."""
+    """List storms, newest first.
+
+    A storm is a group of jobs that failed together for one reason.
+    """
     query = {"open": only_open or None, "limit": limit, "cursor": cursor}
     with connect(Intent.READ, data) as client:
         then = read_as_of(client, as_of)
@@ -53,7 +54,10 @@ def list_storms(
 def show_storm(
     wanted: StormWanted, as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
-    """Show one storm: its course by the minute, its jobs, and where they stand now, or stood."""
+    """Show one storm and its jobs.
+
+    Failures per minute, jobs with their status, and the notices sent.
+    """
     with connect(Intent.READ, data) as client:
         then = read_as_of(client, as_of)
         path = f"/v1/storms/{quote(wanted, safe='')}"

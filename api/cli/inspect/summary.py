@@ -7,15 +7,16 @@ from functools import partial
 from api.cli.connection.as_of import AsOf, read_as_of
 from api.cli.connection.connect import Intent, connect
 from api.cli.options import AsJson, AsOfOption, DataFolder
-from api.cli.output.render import Document, short, show
+from api.cli.output.render import short, show
 from api.cli.output.terminal import print_facts, print_lines, say
 from api.cli.output.times import ago, ago_short
+from api.cli.responses import Document
 
 STATUSES = ("active", "paused", "failed", "completed")
 
 
 def summary(as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None) -> None:
-    """Show how many jobs stand where, what fires next, and the newest failures; now, or then."""
+    """Show job counts, the next run, recent failures."""
     with connect(Intent.READ, data) as client:
         then = read_as_of(client, as_of)
         answer = client.request("GET", "/v1/summary", query={"as_of": then.as_of})

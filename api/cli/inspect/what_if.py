@@ -7,16 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.connection.client import ApiClient
+from api.cli.connection.client import ApiClient, given
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.jobs import schedule_flags as flags
 from api.cli.options import AsJson, Cursor, DataFolder, Limit
 from api.cli.output.paging import say_more
 from api.cli.output.progress import busy
-from api.cli.output.render import Document, short, show
-from api.cli.output.terminal import harmless, print_facts, print_table, say, status_cell, write
+from api.cli.output.render import short, show
+from api.cli.output.terminal import print_facts, print_table, say, status_cell, write
 from api.cli.output.times import read_duration, read_moment
+from api.cli.responses import Document
+from api.cli.text import harmless
 from ledger.clock import SystemClock
 
 PATH = "/v1/what-if"
@@ -70,11 +72,14 @@ def what_if(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Ask what would have tripped, failed and been resumed under another policy."""
+    """Estimate the effect of another breaker policy.
+
+    Recorded runs are walked again under the changed policy; nothing is changed.
+    """
     policy = flags.read_policy(trip_after, backoff, None) or {}
     policy |= _other_keys(max_losses, probe_after)
     now = SystemClock().now()
-    body = flags.given(
+    body = given(
         policy=policy,
         not_counts=not_counting,
         since=read_moment(since, "--since", now),
@@ -94,7 +99,7 @@ def what_if(
 
 def _other_keys(max_losses: int | None, probe_after: str | None) -> dict[str, Any]:
     """The keys of a policy that only this command has flags for."""
-    return flags.given(
+    return given(
         max_losses=max_losses,
         probe_after_seconds=read_duration(probe_after, "--probe-after") if probe_after else None,
     )

@@ -10,9 +10,10 @@ import typer
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.options import AsJson, DataFolder, JobWanted
-from api.cli.output.render import Document, short, show
+from api.cli.output.render import short, show
 from api.cli.output.terminal import print_lines, say
 from api.cli.output.times import ago, ago_short, read_moment
+from api.cli.responses import Document
 from ledger.clock import SystemClock
 
 At = Annotated[
@@ -24,7 +25,10 @@ At = Annotated[
 
 
 def why(wanted: JobWanted, at: At = None, as_json: AsJson = False, data: DataFolder = None) -> None:
-    """Tell why a job is running, or is not: what made it so, and what would make it run."""
+    """Explain why a job is running, or is not.
+
+    Names the events that led to it, and the commands that would change it.
+    """
     now = SystemClock().now()
     query = {"at": read_moment(at, "--at", now)}
     with connect(Intent.READ, data) as client:

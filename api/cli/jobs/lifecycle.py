@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from api.cli.connection.client import ApiClient
+from api.cli.connection.client import ApiClient, given
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
-from api.cli.jobs.schedule_flags import given
 from api.cli.options import AsJson, DataFolder, JobWanted, Reason, Yes
 from api.cli.output.prompts import is_typed, require_yes
 from api.cli.output.render import changed_job, short
@@ -38,7 +37,10 @@ def pause(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Stop a job from firing until it is resumed, or until --until."""
+    """Stop a job from firing until it is resumed.
+
+    With --until it resumes by itself.
+    """
     now = SystemClock().now()
     ends_at = read_instant(until, "--until", now) if until is not None else None
     with connect(Intent.CHANGE, data) as client:
@@ -57,7 +59,10 @@ def resume(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Bring a job back: a paused one always, a failed one with --force, a completed one never."""
+    """Resume a paused job, or a failed one by force.
+
+    A failed job needs --force. A completed job is never resumed.
+    """
     now = SystemClock().now()
     if run_at is not None and run_now:
         raise Misused("Give --run-at or --run-now, not both.")
@@ -74,7 +79,10 @@ def resume(
 def run(
     wanted: JobWanted, reason: Reason = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
-    """Ask for one run now. The dispatcher makes it: without a server nothing runs."""
+    """Request one run now.
+
+    The dispatcher starts it: without one nothing runs.
+    """
     with connect(Intent.CHANGE, data) as client:
         body = given(reason=reason)
         answer = client.request("POST", f"/v1/jobs/{find_job_id(client, wanted)}/run", body=body)
@@ -88,7 +96,7 @@ def delete(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """End a job and free its name; its history stays."""
+    """Delete a job and free its name; its history stays."""
     with connect(Intent.CHANGE, data) as client:
         job_id = find_job_id(client, wanted)
         if not yes and is_typed():

@@ -9,15 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli.connection.client import given
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
 from api.cli.jobs import schedule_flags as flags
-from api.cli.jobs.schedule_flags import given, read_executor, read_policy, read_schedule, read_task
+from api.cli.jobs.schedule_flags import read_executor, read_policy, read_schedule, read_task
 from api.cli.options import AsJson, DataFolder, IfRevision, JobWanted
-from api.cli.output.render import Document, changed_job, show
+from api.cli.output.render import changed_job, show
 from api.cli.output.terminal import say
 from api.cli.output.times import ago, read_instant
+from api.cli.responses import Document
 from ledger.clock import SystemClock
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the job is called, once only.")]
@@ -60,7 +62,10 @@ def schedule(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Begin a job: when it runs, what it does, and how many errors it may have."""
+    """Create a job.
+
+    When it runs: --every, --at or --cron. Without an executor flag the agent runs it.
+    """
     now = SystemClock().now()
     spec = {"name": name} | given(
         schedule=flags.require_schedule(read_schedule(every, at, cron, tz, now)),
@@ -103,7 +108,10 @@ def amend(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Change a job. Its id, its history and its status stay; --tag replaces all tags."""
+    """Change a job; its id, history and status stay.
+
+    --tag replaces all tags.
+    """
     now = SystemClock().now()
     changes = _read_patch(patch) | given(
         name=name,
@@ -134,7 +142,7 @@ def preview(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Show when a schedule would fire, without making a job."""
+    """Show when a schedule would fire; create nothing."""
     now = SystemClock().now()
     body = given(
         schedule=flags.require_schedule(read_schedule(every, at, cron, tz, now)),

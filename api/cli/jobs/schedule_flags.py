@@ -151,11 +151,6 @@ def read_task(task: str | None) -> str | None:
     return _decoded(content, shown(str(path)))
 
 
-def given(**fields: Any) -> dict[str, Any]:
-    """The fields that were given."""
-    return {name: value for name, value in fields.items() if value is not None}
-
-
 def tags_of(tags: Sequence[str] | None) -> list[str] | None:
     """The tags, or None when the flag was not given."""
     return list(tags) if tags else None

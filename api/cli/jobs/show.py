@@ -15,17 +15,10 @@ from api.cli.connection.job_lookup import find_job_id
 from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted, Limit
 from api.cli.output import event_text as event_text
 from api.cli.output.paging import say_more
-from api.cli.output.render import (
-    Document,
-    job_facts,
-    next_text,
-    schedule_text,
-    short,
-    show,
-    status_text,
-)
+from api.cli.output.render import job_facts, next_text, schedule_text, short, show, status_text
 from api.cli.output.terminal import is_narrow, print_lines, print_table, say, status_cell
 from api.cli.output.times import ago_short, distance, took
+from api.cli.responses import Document
 from ledger.clock import parse_rfc3339
 
 Status = Annotated[
@@ -49,7 +42,7 @@ def list_jobs(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """List the jobs: where they stand and when they run next; or how they stood."""
+    """List jobs with their status, next and last run."""
     query = {
         "status": status,
         "tag": tag,
@@ -67,7 +60,7 @@ def list_jobs(
 def show_job(
     wanted: JobWanted, as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
-    """Show everything about one job, as it is or as it stood."""
+    """Show everything about one job."""
     with connect(Intent.READ, data) as client:
         then = read_as_of(client, as_of)
         job_id = find_job_id(client, wanted, as_of=then.as_of)
@@ -83,7 +76,7 @@ def runs(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """List the runs of one job, the newest first."""
+    """List the runs of one job, newest first."""
     with connect(Intent.READ, data) as client:
         then = read_as_of(client, as_of)
         job_id = find_job_id(client, wanted, as_of=then.as_of)

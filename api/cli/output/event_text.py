@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from api.cli.output.times import to_the_second, took
-from api.cli.recovery.text import jobs
+from api.cli.text import jobs
 
 Event = Mapping[str, Any]
 LONGEST = 300

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from api.cli.output.terminal import escaped_json
+from api.cli.text import escaped_json
 from ledger.clock import rfc3339
 
 QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")

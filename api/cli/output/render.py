@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.text import Text
 
-from api.cli.connection.client import ApiResponse
-from api.cli.output.terminal import escaped_json, harmless, print_facts, say, status_cell, write
+from api.cli.output.terminal import print_facts, say, status_cell, write
 from api.cli.output.times import ago, ago_short, interval, until
+from api.cli.responses import ApiResponse
+from api.cli.text import escaped_json, harmless
 from ledger.clock import parse_rfc3339
 
 SHORT_ID = 8

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from io import TextIOWrapper
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from api.cli.text import harmless, harmless_lines
+
 UNBOUNDED = 10_000
 """Columns of a page that no terminal shows: a pipe gets every cell whole."""
 ROOMY = 115
 """Columns from which on a terminal has room for everything."""
-JOINER = "\u200d"
-"""Not printable by itself, and harmless: it holds emoji together."""
-
 Cell = str | Text
 
 STYLES = {
@@ -39,30 +37,6 @@ def console(*, is_error: bool = False) -> Console:
     stream = sys.stderr if is_error else sys.stdout
     width = None if stream.isatty() else UNBOUNDED
     return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
-
-
-def never_choke() -> None:
-    """Let a terminal that cannot show a character show its number: no command ends of it."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def harmless(text: str) -> str:
-    """`text` on one line, with every character that a terminal obeys written out (`\\x1b`)."""
-    return "".join(
-        character if _is_harmless(character) else _plain(character) for character in text
-    )
-
-
-def escaped_json(document: str) -> str:
-    """A JSON document that means the same and holds no character a terminal obeys."""
-    return "".join(c if c == "\n" or _is_harmless(c) else _unicode_escape(c) for c in document)
-
-
-def harmless_lines(text: str) -> str:
-    """As `harmless`, but line by line."""
-    return "\n".join(harmless(line) for line in text.split("\n"))
 
 
 def status_cell(status: str) -> Text:
@@ -146,19 +120,3 @@ def _text(cell: Cell, *, may_break: bool = False) -> Text:
     if isinstance(cell, Text):
         return cell
     return Text(harmless_lines(cell) if may_break else harmless(cell))
-
-
-def _is_harmless(character: str) -> bool:
-    return character.isprintable() or character == JOINER
-
-
-def _plain(character: str) -> str:
-    if character.isspace() and character not in "\x0b\x0c\x1c\x1d\x1e\x1f\x85":
-        return " "
-    return _unicode_escape(character) if ord(character) > 0xFF else f"\\x{ord(character):02x}"
-
-
-def _unicode_escape(character: str) -> str:
-    """As JSON writes it."""
-    units = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -11,19 +11,17 @@ from urllib.parse import quote
 
 import typer
 
-from api.cli.connection.client import ApiClient, ApiResponse
+from api.cli.connection.client import ApiClient, given
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
-from api.cli.inspect.storms import StormWanted
-from api.cli.jobs.schedule_flags import given
-from api.cli.options import AsJson, DataFolder, Reason, Yes
+from api.cli.options import AsJson, DataFolder, Reason, StormWanted, Yes
 from api.cli.output.prompts import is_typed, require_yes
-from api.cli.output.render import Document, show
+from api.cli.output.render import show
 from api.cli.output.terminal import say
 from api.cli.recovery.plan_view import print_plan
-from api.cli.recovery.text import jobs
-from ledger.domain.recovery.plan import DEFAULT_ABORT_ON, DEFAULT_RATE
+from api.cli.responses import ApiResponse, Document
+from api.cli.text import jobs
 
 NEVER = "never"
 
@@ -40,38 +38,41 @@ Probe = Annotated[
     typer.Option("--probe", metavar="JOB", help="Goes first; the others follow if it succeeds."),
 ]
 Rate = Annotated[
-    float, typer.Option("--rate", metavar="N", help="How many jobs come back in a minute.")
+    float | None, typer.Option("--rate", metavar="N", help="Jobs to resume per minute [10].")
 ]
 AbortOn = Annotated[
-    str,
-    typer.Option("--abort-on", metavar="N", help="Give up when N have tripped again, or never."),
+    str | None,
+    typer.Option("--abort-on", metavar="N", help="Abort after N re-trips, or never [3]."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")]
 
 
-def recover(
+def start(
     wanted: JobsWanted = None,
     tag: Tag = None,
     failure_class: FailureClass = None,
     reason: Reason = None,
     probe: Probe = None,
-    rate: Rate = DEFAULT_RATE,
-    abort_on: AbortOn = str(DEFAULT_ABORT_ON),
+    rate: Rate = None,
+    abort_on: AbortOn = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Bring back failed jobs, one after the other: those named, with a tag, of a failure class."""
+    """Resume failed jobs at a limited rate.
+
+    Those named, with a tag, or of a failure class; the plan is shown first.
+    """
     if not wanted and tag is None and failure_class is None:
         raise Misused("Say whom: jobs by name or id, --tag, or --failure-class.")
-    asked = _Asked(reason, probe, rate, abort_on)
-    words = ["recover", *(wanted or []), *_flag("--tag", tag)]
-    words += [*_flag("--failure-class", failure_class), *asked.words()]
+    terms = _Terms(reason, probe, rate, abort_on)
+    words = ["recovery", "start", *(wanted or []), *_flag("--tag", tag)]
+    words += [*_flag("--failure-class", failure_class), *terms.words()]
     with connect(Intent.CHANGE, data) as client:
         ids = [find_job_id(client, one) for one in wanted or []] or None
         selector = given(tag=tag, failure_class=failure_class, job_ids=ids)
-        body = asked.body(client) | {"selector": selector}
+        body = terms.body(client) | {"selector": selector}
         begin = _Begin(client, "/v1/recoveries", body, words)
         begin.go(is_dry=dry_run, is_asked=not yes, as_json=as_json)
 
@@ -80,54 +81,59 @@ def resume_storm(
     storm: StormWanted,
     reason: Reason = None,
     probe: Probe = None,
-    rate: Rate = DEFAULT_RATE,
-    abort_on: AbortOn = str(DEFAULT_ABORT_ON),
+    rate: Rate = None,
+    abort_on: AbortOn = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Bring back, one after the other, the jobs that a storm tripped and that are failed still."""
-    asked = _Asked(reason, probe, rate, abort_on)
-    words = ["storm", "resume", storm, *asked.words()]
+    """Resume the jobs that a storm tripped.
+
+    Only those still failed, one after another; the plan is shown first.
+    """
+    terms = _Terms(reason, probe, rate, abort_on)
+    words = ["storm", "resume", storm, *terms.words()]
     with connect(Intent.CHANGE, data) as client:
         path = f"/v1/storms/{quote(storm, safe='')}/resume"
-        begin = _Begin(client, path, asked.body(client), words)
+        begin = _Begin(client, path, terms.body(client), words)
         begin.go(is_dry=dry_run, is_asked=not yes, as_json=as_json)
 
 
-class _Asked:
-    """How a recovery is to go, as it was typed."""
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """How a recovery proceeds, as it was typed; the API knows the defaults."""
 
-    def __init__(self, reason: str | None, probe: str | None, rate: float, abort_on: str) -> None:
-        self._reason = reason
-        self._probe = probe
-        self._rate = rate
-        self._abort_on = abort_on
+    reason: str | None
+    probe: str | None
+    rate: float | None
+    abort_on: str | None
 
     def body(self, client: ApiClient) -> dict[str, Any]:
         """As the API takes it."""
-        if not isfinite(self._rate):  # JSON has no word for it
-            raise Misused("--rate takes a number of jobs a minute.")
-        probe = find_job_id(client, self._probe) if self._probe is not None else None
-        terms = given(reason=self._reason, probe=probe, rate_per_minute=self._rate)
-        return terms | {"abort_on": self._limit()}
+        if self.rate is not None and not isfinite(self.rate):  # JSON cannot express it
+            raise Misused("--rate takes a number of jobs per minute.")
+        probe = find_job_id(client, self.probe) if self.probe is not None else None
+        terms = given(reason=self.reason, probe=probe, rate_per_minute=self.rate)
+        return terms if self.abort_on is None else terms | {"abort_on": _limit(self.abort_on)}
 
     def words(self) -> list[str]:
         """As it would be typed again, without the reason."""
-        rate = f"{self._rate:g}" if self._rate != DEFAULT_RATE else None
-        limit = self._abort_on if self._abort_on != str(DEFAULT_ABORT_ON) else None
+        rate = f"{self.rate:g}" if self.rate is not None else None
         return [
-            *_flag("--probe", self._probe), *_flag("--rate", rate), *_flag("--abort-on", limit),
-        ]  # fmt: skip
+            *_flag("--probe", self.probe),
+            *_flag("--rate", rate),
+            *_flag("--abort-on", self.abort_on),
+        ]
 
-    def _limit(self) -> int | None:
-        if self._abort_on.strip().lower() == NEVER:
-            return None
-        try:
-            return int(self._abort_on)
-        except ValueError:
-            raise Misused(f"--abort-on takes a number, or {NEVER}.") from None
+
+def _limit(abort_on: str) -> int | None:
+    if abort_on.strip().lower() == NEVER:
+        return None
+    try:
+        return int(abort_on)
+    except ValueError:
+        raise Misused(f"--abort-on takes a number, or {NEVER}.") from None
 
 
 def _flag(name: str, value: str | None) -> list[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from rich.text import Text
 
 from api.cli.connection.as_of import AsOf
-from api.cli.output.render import Document, short
+from api.cli.output.render import short
 from api.cli.output.terminal import STYLES, print_facts, print_table, say
 from api.cli.output.times import ago, told_to_the_second, until
 from api.cli.recovery.plan_view import SHOWN, gives_up, more_than_shown, pace, print_refused
 from api.cli.recovery.text import ASKED, state, way_on, whom
+from api.cli.responses import Document
 
 OUTCOMES = {
     "waiting": ("waits", ""),

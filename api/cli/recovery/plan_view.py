@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 from rich.text import Text
 
-from api.cli.output.render import Document, short
+from api.cli.output.render import short
 from api.cli.output.sparkline import curve
 from api.cli.output.terminal import print_facts, print_lines, print_table, say
 from api.cli.output.times import ago, ago_short, distance, span, to_the_second
-from api.cli.recovery.text import jobs
+from api.cli.responses import Document
+from api.cli.text import jobs
 from ledger.clock import parse_rfc3339
 
 SHOWN = 50

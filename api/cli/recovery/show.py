@@ -9,15 +9,17 @@ from urllib.parse import quote
 import typer
 
 from api.cli.connection.as_of import AsOf, read_as_of
+from api.cli.connection.client import given
 from api.cli.connection.connect import Intent, connect
-from api.cli.jobs.schedule_flags import given
 from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, Reason
 from api.cli.output.paging import say_more
-from api.cli.output.render import Document, show
+from api.cli.output.render import show
 from api.cli.output.terminal import print_table, say
 from api.cli.output.times import ago_short
 from api.cli.recovery.detail_view import print_recovery
-from api.cli.recovery.text import jobs, state, whom
+from api.cli.recovery.text import state, whom
+from api.cli.responses import Document
+from api.cli.text import jobs
 
 RecoveryWanted = Annotated[
     str, typer.Argument(metavar="RECOVERY", help="A recovery's id, R- and a number.")
@@ -31,7 +33,7 @@ def list_recoveries(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """List the recoveries, the newest first: whom they brought back, and how they stand."""
+    """List recoveries, newest first."""
     query = {"limit": limit, "cursor": cursor}
     with connect(Intent.READ, data) as client:
         then = read_as_of(client, as_of)
@@ -45,7 +47,7 @@ def show_recovery(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Show one recovery: what is left, and what became of each job."""
+    """Show one recovery and its jobs."""
     with connect(Intent.READ, data) as client:
         then = read_as_of(client, as_of)
         answer = client.request("GET", _path(wanted), query={"as_of": then.as_of})
@@ -58,7 +60,10 @@ def abort_recovery(
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
-    """Stop a recovery: who is left stays failed."""
+    """Abort a recovery.
+
+    Jobs that it has not resumed stay failed.
+    """
     with connect(Intent.CHANGE, data) as client:
         answer = client.request("POST", f"{_path(wanted)}/abort", body=given(reason=reason))
     show(answer, as_json, _print_aborted)

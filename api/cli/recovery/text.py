@@ -6,8 +6,8 @@ import shlex
 
 from rich.text import Text
 
-from api.cli.output.render import Document
 from api.cli.output.terminal import STYLES
+from api.cli.responses import Document
 
 STATES = {
     "probing": ("waits for the probe", STYLES["running"]),
@@ -33,11 +33,6 @@ def state(recovery: Document) -> Text:
     return Text(word, style).append(f": {why}" if why else "", "")
 
 
-def jobs(count: int) -> str:
-    """`1 job`, `38 jobs`."""
-    return "1 job" if count == 1 else f"{count} jobs"
-
-
 def whom(recovery: Document) -> str:
     """The storm, or the selection."""
     if recovery["storm_id"]:
@@ -60,7 +55,7 @@ def way_on(recovery: Document) -> str:
     ids, tag, failure_class = (selector[key] for key in ("job_ids", "tag", "failure_class"))
     if len(ids or ()) > A_FEW:
         return "jobledger list --status failed"
-    words = ["jobledger", "recover", *(ids or ())]
+    words = ["jobledger", "recovery", "start", *(ids or ())]
     words += ["--tag", tag] if tag else []
     words += ["--failure-class", failure_class] if failure_class else []
     return shlex.join([*words, "--dry-run"])

@@ -33,7 +33,8 @@ AFTER_STORM = timedelta(minutes=5)
 QUIT = ("q", "\x03", "\x04")
 
 Storm = Annotated[
-    str | None, typer.Option("--storm", metavar="STORM", help="The stretch of a storm: see storms.")
+    str | None,
+    typer.Option("--storm", metavar="STORM", help="The stretch of a storm: see storm list."),
 ]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="INSTANT", help="From when on, or 2h ago: 2h.")
@@ -65,7 +66,10 @@ def replay(
     speed: Speed = 60.0,
     data: DataFolder = None,
 ) -> None:
-    """Play a stretch of history: jobs by state, failures a minute, trips as they happened."""
+    """Play back a period of history.
+
+    Job states, failures per minute and trips, as they happened.
+    """
     clock = SystemClock()
     if (storm is None) == (since is None):
         raise Misused("Say what to play: --storm S-…, or --since INSTANT and perhaps --until.")

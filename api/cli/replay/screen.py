@@ -13,8 +13,9 @@ from rich.text import Text
 
 from api.cli.output import event_text as event_text
 from api.cli.output.sparkline import WIDEST, curve
-from api.cli.output.terminal import harmless, status_cell
+from api.cli.output.terminal import status_cell
 from api.cli.output.times import to_the_second
+from api.cli.text import harmless
 from ledger.clock import parse_rfc3339, rfc3339
 from projections.history.replay import STATUSES, Event, Playback
 

@@ -65,7 +65,10 @@ def serve(
     concurrency: Concurrency = None,
     sandbox: InSandbox = None,
 ) -> None:
-    """Start the server: the HTTP API, the page, and the dispatcher that runs what is due."""
+    """Run the HTTP API, the status page and the dispatcher.
+
+    The dispatcher executes due runs; --no-dispatch leaves them to other processes.
+    """
     from api.bootstrap import (  # the whole application: only servers need it
         open_server_parts,
         secrets_of,
@@ -114,12 +117,15 @@ def _serve(
     say("jobledger has stopped.")
 
 
-def work(
+def dispatch(
     data: DataFolder = None,
     concurrency: Concurrency = None,
     port: StatusPort = None,
 ) -> None:
-    """Run what is due, without the API: a folder's owner, or one node of many on PostgreSQL."""
+    """Run the dispatcher without the HTTP API.
+
+    On SQLite it owns the data folder; on PostgreSQL it is one node of many.
+    """
     from api.bootstrap import open_server_parts, secrets_of
     from api.cli.output import logs
     from api.config.gc_tuning import tune_garbage_collector

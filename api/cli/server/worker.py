@@ -43,7 +43,10 @@ def worker(
     lease: Lease = LEASE_SECONDS,
     data: DataFolder = None,
 ) -> None:
-    """Work on the runs of a queue: a command for each, the task on its standard input."""
+    """Execute a program for each run of a queue.
+
+    The program reads the task from its standard input.
+    """
     if shutil.which(argv[0]) is None:
         raise Misused(f"There is no program {argv[0]} here: every run of the queue would fail.")
     settings = load_settings(overrides={"data": data})

@@ -96,7 +96,7 @@ class RecoveryNotFound(NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"There is no recovery {name[:40]!r}; list them with jobledger recoveries or "
+            f"There is no recovery {name[:40]!r}; list them with jobledger recovery list or "
             "GET /v1/recoveries."
         )
 

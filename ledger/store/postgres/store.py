@@ -252,7 +252,7 @@ class PostgresEventStore(PostgresReads):
         self, job_cache: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
         """See `Book.save_heads`. Another node's newer heads, and its later position, stay."""
-        with self._transaction("heads") as connection:
+        with self._transaction("snapshots") as connection:
             connection.execute("BEGIN")
             rows = sorted((job.bytes, version, state) for job, version, state in job_cache)
             connection.cursor().executemany(PUT_SNAPSHOT, rows)

@@ -150,7 +150,7 @@ def _row(reader: RowReader, storm_id: str) -> Row:
     row = reader.row(ONE, {"number": int(number[1])}) if number else None
     if row is None:
         raise NotFound(
-            f"There is no storm {storm_id[:40]!r}; list them with jobledger storms or "
+            f"There is no storm {storm_id[:40]!r}; list them with jobledger storm list or "
             "GET /v1/storms."
         )
     return row

@@ -36,7 +36,7 @@ def test_json_is_the_answer_of_the_api_and_nothing_else(shell: Shell) -> None:
     assert shell.ok("history", "report", "--json").document.keys() == {"events", "next", "position"}
     assert shell.ok("runs", "report", "--json").document["runs"] == []
     assert shell.ok("pause", "report", "--json").document.keys() == {"job", "changed", "position"}
-    assert shell.ok("tokens", "list", "--json").document["tokens"][0]["name"] == "admin"
+    assert shell.ok("token", "list", "--json").document["tokens"][0]["name"] == "admin"
     assert shell.ok("verify", "--json").document["sound"] is True
     assert shell.ok("rebuild", "--json").document["read_models"][0]["equal"] is True
     assert shell.ok("doctor", "--json").document == {"ghosts": [], "strayed": [], "read_models": []}
@@ -270,22 +270,22 @@ def test_what_was_typed_reaches_no_screen_raw_either(shell: Shell) -> None:
 
 def test_a_token_opens_until_it_is_revoked(shell: Shell, tmp_path: Path) -> None:
     shell.schedule("report")
-    secret = shell.ok("tokens", "create", "olga", "--role", "viewer", "--expires", "30d").out
+    secret = shell.ok("token", "create", "olga", "--role", "viewer", "--expires", "30d").out
     olga = Shell(tmp_path, JOBLEDGER_TOKEN=secret.strip())
 
     assert olga.type("list").code == 0
     assert olga.type("pause", "report").code == 4
-    assert "olga" in shell.ok("tokens", "list").out
-    assert "revoked" in shell.ok("tokens", "revoke", "olga").out
-    assert "before" in shell.ok("tokens", "revoke", "olga").out
+    assert "olga" in shell.ok("token", "list").out
+    assert "revoked" in shell.ok("token", "revoke", "olga").out
+    assert "before" in shell.ok("token", "revoke", "olga").out
     assert olga.type("list").code == 4
 
 
 def test_who_owns_the_folder_is_never_locked_out(shell: Shell) -> None:
     shell.schedule("report")
-    shell.ok("tokens", "revoke", "admin")
+    shell.ok("token", "revoke", "admin")
 
-    shell.ok("tokens", "create", "root", "--role", "admin")
+    shell.ok("token", "create", "root", "--role", "admin")
 
     events = shell.ok("audit", "--topic", "token.created", "--order", "desc", "--json")
     assert events.document["events"][0]["actor"]["id"] == "folder"

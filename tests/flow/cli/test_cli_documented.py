@@ -22,9 +22,9 @@ def commands() -> Iterator[tuple[str, Any]]:
     program: Any = typer.main.get_command(build())
     for name, command in program.commands.items():
         inner = getattr(command, "commands", {})
-        yield from ((f"{name} {word}", one) for word, one in inner.items())
+        yield from ((f"{name} {word}", one.load()) for word, one in inner.items())
         if not inner:
-            yield name, command
+            yield name, command.load()
 
 
 def section(words: str) -> str:

@@ -50,8 +50,8 @@ REFUSED = [
     (("list", "--status", "sleeping"), "invalid_field"),
     (("audit", "--topic", "job.exploded"), "invalid_field"),
     (("audit", "--limit", "5000"), "invalid_field"),
-    (("tokens", "create", "x", "--role", "king"), "invalid_field"),
-    (("tokens", "create", "admin"), "name_taken"),
+    (("token", "create", "x", "--role", "king"), "invalid_field"),
+    (("token", "create", "admin"), "name_taken"),
     (("amend", "report", "--patch", '{"nmae": "x"}'), "unknown_field"),
     (
         ("amend", "report", "--patch", '{"policy": {"trip_after": 99999999999999999999}}'),
@@ -101,7 +101,7 @@ def test_a_refusal_ends_with_1_and_its_code(
         ("show", "nobody"),
         ("pause", "00000000-0000-4000-8000-000000000000"),
         ("runs", "abcd"),
-        ("tokens", "revoke", "nobody \udcff"),
+        ("token", "revoke", "nobody \udcff"),
     ],
 )
 def test_what_is_not_there_ends_with_3(shell: Shell, words: tuple[str, ...]) -> None:

@@ -79,9 +79,9 @@ QUESTIONS = (
              here=("--format",)),
     Question("export --format jsonl", "/v1/events", EVENTS,
              here=("--format", "--output", "--force", "--tag")),
-    Question("storms", "/v1/storms", {**PAGE, **AS_OF, "--open": ("open", "true")}),
+    Question("storm list", "/v1/storms", {**PAGE, **AS_OF, "--open": ("open", "true")}),
     Question("storm show S-1", "/v1/storms/S-1", AS_OF),
-    Question("recoveries", "/v1/recoveries", {**PAGE, **AS_OF}),
+    Question("recovery list", "/v1/recoveries", {**PAGE, **AS_OF}),
     Question("recovery show R-1", "/v1/recoveries/R-1", AS_OF),
     Question("diff --from 1", "/v1/diff", {
         **PAGE, "--from": ("from", AT), "--to": ("to", LATER), "--tag": ("tag", "red"),

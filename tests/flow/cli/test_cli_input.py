@@ -14,8 +14,8 @@ import pytest
 
 from api.cli.exit_codes import Misused, exit_of_status
 from api.cli.output.logs import Lines
-from api.cli.output.terminal import escaped_json, harmless
 from api.cli.output.times import ago, ago_short, distance, read_duration, read_instant, took
+from api.cli.text import escaped_json, harmless
 from tests.support.builders import NOON
 from tests.support.typed_commands import Shell
 

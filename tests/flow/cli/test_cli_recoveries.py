@@ -27,7 +27,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def storm_of(shell: Shell) -> str:
-    [storm] = shell.ok("storms", "--json").document["storms"]
+    [storm] = shell.ok("storm", "list", "--json").document["storms"]
     return str(storm["id"])
 
 
@@ -58,21 +58,23 @@ def test_a_dry_run_shows_who_and_who_not_the_fires_and_what_to_type(shell: Shell
 
 
 def test_a_plan_for_programs_is_the_answer_of_the_api(shell: Shell) -> None:
-    plan = shell.ok("recover", "digest 1", "digest 0", "--dry-run", "--json").document["plan"]
+    plan = shell.ok("recovery", "start", "digest 1", "digest 0", "--dry-run", "--json").document[
+        "plan"
+    ]
 
     assert [job["name"] for job in plan["jobs"]] == ["digest 1", "digest 0"]
     assert plan["selector"]["job_ids"] == [job["job_id"] for job in plan["jobs"]]
 
 
 def test_what_begins_is_listed_shown_and_stopped(shell: Shell) -> None:
-    words = ("recover", "--failure-class", "rate_limited", "--reason", "lifted")
+    words = ("recovery", "start", "--failure-class", "rate_limited", "--reason", "lifted")
     begun = shell.ok(*words, "--rate", "600", "--abort-on", "never")
     with Ledger.open(shell.data, clock=ManualClock(SystemClock().now())) as ledger:
         driver = RecoveryDriver(ledger)
         assert driver.run_once() == 1
         driver.close()
 
-    listed, shown = shell.ok("recoveries").out, shell.ok("recovery", "show", "R-1").out
+    listed, shown = shell.ok("recovery", "list").out, shell.ok("recovery", "show", "R-1").out
     stopped = shell.ok("recovery", "abort", "R-1", "--reason", "enough")
     again = shell.ok("recovery", "abort", "R-1")
 
@@ -95,20 +97,20 @@ def test_what_begins_is_listed_shown_and_stopped(shell: Shell) -> None:
 
 
 def test_how_it_ended_is_shown_with_who_and_why_and_the_way_on(shell: Shell) -> None:
-    shell.ok("recover", "--failure-class", "rate_limited")
+    shell.ok("recovery", "start", "--failure-class", "rate_limited")
     shell.ok("recovery", "abort", "R-1", "--reason", "enough")
 
     ended = shell.ok("recovery", "show", "R-1").out
 
     assert "aborted: admin stopped it" in ended
     assert "by admin, because: enough" in ended
-    assert "jobledger recover --failure-class rate_limited --dry-run" in ended
+    assert "jobledger recovery start --failure-class rate_limited --dry-run" in ended
     assert "Stay as they are (1):" in ended
     assert "is disabled" in ended
 
 
 def test_one_job_is_one_job_in_the_audit(shell: Shell) -> None:
-    shell.ok("recover", "digest 0")
+    shell.ok("recovery", "start", "digest 0")
     shell.ok("recovery", "abort", "R-1")
 
     told = shell.ok("audit").out
@@ -123,35 +125,35 @@ def begun_at(shell: Shell) -> str:
 
 
 def test_nobody_to_bring_back_is_said(shell: Shell) -> None:
-    dry = shell.ok("recover", "digest 3", "--dry-run")
-    live = shell.type("recover", "digest 3")
-    nobody = shell.type("recover", "--tag", "nope")
+    dry = shell.ok("recovery", "start", "digest 3", "--dry-run")
+    live = shell.type("recovery", "start", "digest 3")
+    nobody = shell.type("recovery", "start", "--tag", "nope")
 
     assert "Nobody would come back." in dry.out
-    none = shell.ok("recover", "--tag", "nope", "--dry-run").out
+    none = shell.ok("recovery", "start", "--tag", "nope", "--dry-run").out
     assert none.strip() == "Nobody would come back: no failed job fits."
     assert "is disabled" in dry.out
     assert "type" not in dry.out
     assert (live.code, "nobody_to_revive" in live.err) == (1, True)
     assert "is disabled and would never fire" in live.err
     assert nobody.err.strip().endswith("no failed job fits.")
-    assert "No recoveries." in shell.ok("recoveries").out
+    assert "No recoveries." in shell.ok("recovery", "list").out
 
 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("recover",), 2, "Say whom"),
-        (("recover", "nobody at all"), 3, "no job"),
-        (("recover", "--tag", ""), 1, "selector.tag"),
-        (("recover", "--failure-class", "foo"), 1, "selector.failure_class"),
-        (("recover", "digest 0", "--rate", "0"), 1, "rate_per_minute"),
-        (("recover", "digest 0", "--rate", "nan"), 2, "--rate"),
-        (("recover", "digest 0", "--abort-on", "many"), 2, "--abort-on"),
-        (("recover", "digest 0", "--abort-on", "0"), 1, "abort_on"),
-        (("recover", "digest 0", "--probe", "digest 1"), 1, "probe"),
-        (("storm", "resume", "S-1"), 3, "'S-1'; list them with jobledger storms"),
-        (("recovery", "show", "R-9"), 3, "'R-9'; list them with jobledger recoveries"),
+        (("recovery", "start"), 2, "Say whom"),
+        (("recovery", "start", "nobody at all"), 3, "no job"),
+        (("recovery", "start", "--tag", ""), 1, "selector.tag"),
+        (("recovery", "start", "--failure-class", "foo"), 1, "selector.failure_class"),
+        (("recovery", "start", "digest 0", "--rate", "0"), 1, "rate_per_minute"),
+        (("recovery", "start", "digest 0", "--rate", "nan"), 2, "--rate"),
+        (("recovery", "start", "digest 0", "--abort-on", "many"), 2, "--abort-on"),
+        (("recovery", "start", "digest 0", "--abort-on", "0"), 1, "abort_on"),
+        (("recovery", "start", "digest 0", "--probe", "digest 1"), 1, "probe"),
+        (("storm", "resume", "S-1"), 3, "'S-1'; list them with jobledger storm list"),
+        (("recovery", "show", "R-9"), 3, "'R-9'; list them with jobledger recovery list"),
         (("recovery", "abort", "7"), 3, "7"),
     ],
 )
@@ -168,7 +170,9 @@ def test_what_cannot_be_meant_is_refused_and_nothing_happens(
 def test_on_a_terminal_the_plan_is_shown_and_asked_about(
     shell: Shell, answer: str, code: int, begun: int
 ) -> None:
-    ended, shown = on_terminal(shell.data, "recover", "digest 0", "digest 1", answer=answer)
+    ended, shown = on_terminal(
+        shell.data, "recovery", "start", "digest 0", "digest 1", answer=answer
+    )
 
     assert ended == code
     assert shown.index("This plan") < shown.index("Bring back 2 jobs like this? [y/N]")
@@ -176,7 +180,7 @@ def test_on_a_terminal_the_plan_is_shown_and_asked_about(
 
 
 def test_with_yes_nothing_is_asked(shell: Shell) -> None:
-    code, shown = on_terminal(shell.data, "recover", "digest 0", "--yes")
+    code, shown = on_terminal(shell.data, "recovery", "start", "digest 0", "--yes")
 
     assert code == 0
     assert "[y/N]" not in shown

@@ -160,7 +160,7 @@ def test_work_runs_what_is_due_without_a_door(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.ok("schedule", "tick", "--every", "1s", "--noop")
     process = subprocess.Popen(
-        [*PROGRAM, "work", "--data", str(shell.data)],
+        [*PROGRAM, "dispatch", "--data", str(shell.data)],
         cwd=ROOT,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,

@@ -19,8 +19,8 @@ def test_a_storm_is_listed_and_shown_with_its_jobs(shell: Shell) -> None:
     for number in range(3):
         tripped_job(shell.data, f"digest {number}")
 
-    listed = shell.ok("storms")
-    [storm] = shell.ok("storms", "--json").document["storms"]
+    listed = shell.ok("storm", "list")
+    [storm] = shell.ok("storm", "list", "--json").document["storms"]
     shown = shell.ok("storm", "show", storm["id"])
 
     assert storm["id"] in listed.out
@@ -35,7 +35,7 @@ def test_a_storm_is_listed_and_shown_with_its_jobs(shell: Shell) -> None:
 def test_where_there_is_no_storm_that_is_said(shell: Shell) -> None:
     shell.schedule("digest")
 
-    assert "No storms." in shell.ok("storms", "--open").out
+    assert "No storms." in shell.ok("storm", "list", "--open").out
     for wanted in ("S-1", "x/../y", "S-1?open=true"):
         assert shell.type("storm", "show", wanted).code == 3
 

@@ -175,7 +175,8 @@ def test_a_way_that_stays_on_the_machine_needs_no_protection(dsn: str) -> None:
 
 def test_the_copies_stand_in_a_schema_of_their_own() -> None:
     assert (
-        PostgresDsn("postgresql:///x").projections_schema(READ_MODELS).schema == f"{SCHEMA}_copies"
+        PostgresDsn("postgresql:///x").projections_schema(READ_MODELS).schema
+        == f"{SCHEMA}_projections"
     )
 
 

@@ -64,15 +64,17 @@ class Watched:
     def schedule(self, name: str, **policy: Any) -> UUID:
         return self.ledger.schedule(a_spec(name=name, policy=policy)).job_id
 
-    def run(self, job_id: UUID, outcome: run_commands.Report = QUOTA) -> None:
+    def run(self, job_id: UUID, outcome: run_commands.Outcome = QUOTA) -> None:
         due = self.ledger.job_cache.jobs[job_id].next_run_at
         assert due is not None
         self.clock.at = max(self.clock.at, due)
         call = self.ledger.context()
-        claimed = self.ledger.execute(run_commands.claim(job_id, call, node="n", is_late=False))
+        claimed = self.ledger.execute(run_commands.ClaimRun(job_id, call, node="n", is_late=False))
         assert claimed is not None
         run_id = claimed.run.run_id
-        self.ledger.execute(run_commands.report(job_id, run_id, outcome, self.ledger.context()))
+        self.ledger.execute(
+            run_commands.RecordOutcome(job_id, run_id, outcome, self.ledger.context())
+        )
 
     def look(self, after: timedelta = timedelta(seconds=6)) -> list[str]:
         """What is said once the copies have come along and so much time has passed."""
@@ -167,9 +169,8 @@ def test_the_end_counts_who_is_failed_of_the_storm_and_not_of_something_else(
 
     assert "is over: 3 of 5 jobs are failed of it" in told[-1]
     assert "Bring them back" in body_of_the_end(watched)
-    plan = watched.ledger.recoveries.dry_run(
-        StormNotifications(watched.read_models).members("S-10")
-    )
+    members = StormNotifications(watched.read_models).members("S-10")
+    plan = watched.ledger.preview_recovery(members)
     assert plan["job_count"] == 3
 
 

@@ -57,7 +57,7 @@ def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: i
 )
 def test_what_came_with_a_job_is_blamed_on_its_import(tmp_path: Path, past: dict[str, Any]) -> None:
     with open_ledger(tmp_path) as ledger:
-        [answer] = ledger.take_over("crontab", [{"spec": a_spec(), "origin_id": "7", **past}])
+        [answer] = ledger.import_jobs("crontab", [{"spec": a_spec(), "origin_id": "7", **past}])
         assert isinstance(answer, CommandResult)
         events = ledger.history(answer.job_id)
 

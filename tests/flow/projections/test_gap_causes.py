@@ -119,7 +119,7 @@ def test_slots_that_no_worker_took_are_told_so_open_recorded_and_by_why(scene: S
 def claim(scene: Scene, job_id: UUID) -> None:
     """A worker comes, late."""
     call = scene.ledger.context()
-    scene.ledger.execute(run_commands.hand_out(job_id, "gpu", Claim("w-1", is_late=True), call))
+    scene.ledger.execute(run_commands.HandOutRun(job_id, "gpu", Claim("w-1", is_late=True), call))
 
 
 def test_slots_of_a_run_whose_node_died_are_downtime_and_no_overlap(scene: Scene) -> None:

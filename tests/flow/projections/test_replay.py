@@ -74,7 +74,7 @@ def shell(tmp_path: Path) -> Shell:
 def test_a_storm_in_a_pipe_is_plain_lines(shell: Shell) -> None:
     for number in range(3):
         tripped_job(shell.data, f"digest {number}")
-    [storm] = shell.ok("storms", "--json").document["storms"]
+    [storm] = shell.ok("storm", "list", "--json").document["storms"]
 
     lines = shell.ok("replay", "--storm", storm["id"]).out.splitlines()
 

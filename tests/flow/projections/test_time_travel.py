@@ -173,7 +173,7 @@ def test_the_command_line_tells_the_past(tmp_path: Path) -> None:
     assert first["id"] in shell.ok("show", "first", "--as-of", made["recorded_at"]).out
     assert "1: 1 active, 0 paused" in shell.ok("summary", "--as-of", str(made["position"])).out
     assert "Jobs 1: 1 active" in " ".join(shell.ok("summary").out.split())
-    assert "No storms." in shell.ok("storms", "--as-of", "3").out
+    assert "No storms." in shell.ok("storm", "list", "--as-of", "3").out
     assert shell.type("storm", "show", "S-1", "--as-of", "3").code == 3
     for unknown in ("99999", "9" * 30, "2999-01-01T00:00:00Z", "yesterday"):
         assert shell.type("list", "--as-of", unknown).code in (1, 2), unknown

@@ -30,7 +30,7 @@ def test_a_completed_recovery_records_how_many_came_back_and_how_many_were_passe
     world: World,
 ) -> None:
     ids = world.trip(4)
-    world.ledger.recoveries.plan(LIMITED)
+    world.ledger.start_recovery(LIMITED)
     world.ledger.delete(ids[3])
 
     told = world.live_until_ended("R-1", 12 * HOUR)
@@ -42,7 +42,7 @@ def test_a_completed_recovery_records_how_many_came_back_and_how_many_were_passe
 
 def test_a_recovery_that_waited_for_its_probe_is_told_as_waiting_then(world: World) -> None:
     ids = world.trip(3)
-    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     world.live_until_ended("R-1", 12 * HOUR)
     [held, *_] = [
         event["position"]
@@ -59,7 +59,7 @@ def test_a_recovery_that_waited_for_its_probe_is_told_as_waiting_then(world: Wor
 def test_a_resume_of_a_recovery_names_it_and_one_by_hand_names_none(world: World) -> None:
     by_hand, *ids = world.trip(3)
     world.ledger.resume(by_hand, force=True)
-    world.ledger.recoveries.plan(LIMITED)
+    world.ledger.start_recovery(LIMITED)
     world.live_until_ended("R-1", 12 * HOUR)
 
     with Queries.open(world.ledger) as answers:
@@ -74,14 +74,15 @@ def test_the_list_tells_who_came_back_and_who_is_left_under_their_heads(tmp_path
     shell = Shell(tmp_path)
     for number in range(4):
         tripped_job(shell.data, f"digest {number}")
-    shell.ok("recover", "--failure-class", "rate_limited", "--rate", "600")
+    shell.ok("recovery", "start", "--failure-class", "rate_limited", "--rate", "600")
     with Ledger.open(shell.data, clock=ManualClock(SystemClock().now())) as ledger:
         driver = RecoveryDriver(ledger)
         driver.run_once()
         driver.close()
 
     job_cache, row = (
-        re.split(r"\s{2,}", line.strip()) for line in shell.ok("recoveries").out.splitlines()[:2]
+        re.split(r"\s{2,}", line.strip())
+        for line in shell.ok("recovery", "list").out.splitlines()[:2]
     )
 
     told = dict(zip(job_cache, row, strict=True))

@@ -26,7 +26,7 @@ def test_a_server_that_is_killed_takes_no_step_twice_and_leaves_nobody_out(tmp_p
     ids = [str(job_id) for job_id in world.trip(JOBS, executor={"kind": "noop"})]
     world.close()
     shell = Shell(tmp_path)
-    words = ("recover", "--failure-class", "rate_limited", "--rate", "300", "--json")
+    words = ("recovery", "start", "--failure-class", "rate_limited", "--rate", "300", "--json")
 
     for kill in range(KILLS):
         with ExitStack() as closing:

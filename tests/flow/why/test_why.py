@@ -47,7 +47,7 @@ def told(scene: Scene, job_id: UUID, code: str, at: datetime | None = None) -> l
 
 def test_a_deleted_job_names_who_deleted_it(scene: Scene) -> None:
     job_id = scene.schedule()
-    scene.ledger.delete(job_id, call=scene.ledger.context("no more", actor=OLGA))
+    scene.ledger.delete(job_id, context=scene.ledger.context("no more", actor=OLGA))
 
     assert told(scene, job_id, "deleted") == ["deleted"]
     assert "by olga (no more)" in scene.why(job_id)["text"]
@@ -105,7 +105,7 @@ def test_a_job_that_was_lost_too_often_names_the_losses(scene: Scene) -> None:
 def test_a_disabled_job_names_the_event_that_disabled_it(scene: Scene, is_born_so: bool) -> None:
     job_id = scene.schedule(enabled=not is_born_so)
     if not is_born_so:
-        scene.ledger.amend(job_id, {"enabled": False}, call=scene.ledger.context(actor=OLGA))
+        scene.ledger.amend(job_id, {"enabled": False}, context=scene.ledger.context(actor=OLGA))
         scene.ledger.amend(job_id, {"description": "x"})
 
     assert told(scene, job_id, "disabled") == ["scheduled" if is_born_so else "amended"]
@@ -115,7 +115,7 @@ def test_a_disabled_job_names_the_event_that_disabled_it(scene: Scene, is_born_s
 def test_a_paused_job_names_who_paused_it_why_and_until_when(scene: Scene) -> None:
     job_id = scene.schedule()
     call = scene.ledger.context("too noisy", actor=OLGA)
-    scene.ledger.pause(job_id, until=NOON + HOUR, call=call)
+    scene.ledger.pause(job_id, until=NOON + HOUR, context=call)
 
     assert told(scene, job_id, "paused") == ["paused"]
     assert "by olga (too noisy) until 2026-03-02T13:00:00Z" in scene.why(job_id)["text"]
@@ -238,7 +238,7 @@ def test_what_is_due_is_claimed_in_a_moment(scene: Scene) -> None:
 
 def test_a_run_that_was_asked_for_is_due(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY)
-    scene.ledger.run(job_id, call=scene.ledger.context("to see", actor=OLGA))
+    scene.ledger.run(job_id, context=scene.ledger.context("to see", actor=OLGA))
 
     assert told(scene, job_id, "due") == ["run_requested"]
 

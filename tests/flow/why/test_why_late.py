@@ -138,7 +138,7 @@ def test_a_probe_whose_time_has_come_while_nobody_dispatches_is_told_as_due(scen
 def test_of_the_past_it_is_said_who_forced_it_later(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, policy=TRIPS, script=[(AT_ONCE, LIMITED)])
     scene.until(NOON + HOUR + MINUTE)
-    scene.ledger.resume(job_id, force=True, call=scene.ledger.context("renewed", actor=OLGA))
+    scene.ledger.resume(job_id, force=True, context=scene.ledger.context("renewed", actor=OLGA))
     forced = scene.ledger.writer.position
 
     answer = scene.why(job_id, NOON + HOUR + 30 * SECOND)
