@@ -20,7 +20,7 @@ from api.http.envelope import Envelope
 from api.http.limits import BodyLimit
 from api.http.wait_for_run import RunWaiters
 from api.metrics.gauges import StateCollector
-from api.metrics.histograms import Histograms, Metrics
+from api.metrics.histograms import Metrics
 from api.metrics.readiness import Readiness
 from api.phantom import routes as phantom
 from api.phantom.shapes import phantom_refusal
@@ -139,10 +139,8 @@ def _set_state(app: FastAPI, parts: ServerParts) -> None:
     )
     state.run_waiters = RunWaiters(ledger)
     state.tail = Tail(ledger)
-    histograms = Histograms()
-    parts.tell(histograms)
     collector = StateCollector(ledger, parts.read_models, parts.dispatcher, state.tail)
-    state.metrics = Metrics(histograms, collector)
+    state.metrics = Metrics(parts.histograms, collector)
     state.stream_readers = CapacityLimiter(MAX_CATCHING_UP)
     state.heartbeat_seconds = HEARTBEAT_SECONDS
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from api.metrics.histograms import Histograms
 from api.security.dsn_policy import require_encrypted_dsn
 from api.security.keys import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
 from api.security.sessions import Sessions
@@ -30,7 +31,6 @@ from ledger.dispatch.queues.worker_queue_feeder import WorkerQueueFeeder
 from ledger.dispatch.recovery_driver import RecoveryDriver
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import StartRefused
-from ledger.store.instrumentation import Instrumentation, NoInstrumentation
 from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 from projections.queries import Queries
 from projections.read_models import ReadModels
@@ -61,6 +61,7 @@ class ServerParts:
     secrets: Secrets
     notifier: Notifier | None = None
     tracing: Tracing | None = None
+    histograms: Histograms = field(default_factory=Histograms)
     feeder: WorkerQueueFeeder | None = None
     """Hands out runs to workers on a node without a dispatcher."""
     recoveries: RecoveryDriver | None = None
@@ -92,19 +93,6 @@ class ServerParts:
                 self.notifier.start()
             if self.recoveries is not None:
                 self.recoveries.start()
-
-    def tell(self, instrumentation: Instrumentation) -> None:
-        """Instrument the parts from now on, in addition to tracing."""
-        if self.tracing is not None:
-            self.tracing.spans.also = instrumentation
-            instrumentation = self.tracing.spans
-        self.ledger.writer.instrumentation = self.ledger.event_store.instrumentation = (
-            instrumentation
-        )
-        if self.dispatcher is not None:
-            self.dispatcher.instrumentation = instrumentation
-        if self.notifier is not None:
-            self.notifier.instrumentation = instrumentation
 
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Let runs end, stop the projections, close the ledger. Blocks until the runs ended."""
@@ -144,7 +132,14 @@ def open_server_parts(
     _require_usable(settings)
     limits = Limits(max_jobs=settings.max_jobs, requires_reason=settings.require_reason)
     with ExitStack() as opened:
-        ledger = Ledger.open(settings.address or settings.data, clock=clock, limits=limits)
+        histograms = Histograms()
+        tracing = _tracing(settings, histograms)
+        ledger = Ledger.open(
+            settings.address or settings.data,
+            clock=clock,
+            limits=limits,
+            instrumentation=tracing.spans if tracing is not None else histograms,
+        )
         opened.callback(ledger.close)
         read_models = _open_read_models(ledger, settings)
         opened.callback(read_models.close)
@@ -176,9 +171,9 @@ def open_server_parts(
             else None,
             recoveries=RecoveryDriver(ledger) if dispatches else None,
             is_sandbox=sandbox is not None,
-            tracing=_tracing(settings),
+            tracing=tracing,
+            histograms=histograms,
         )
-        parts.tell(NoInstrumentation())
         opened.pop_all()
     return parts
 
@@ -194,12 +189,12 @@ def _notifier(
     return Notifier(ledger, Sender(settings.channels, secrets), StormNotifications(read_models))
 
 
-def _tracing(settings: Settings) -> Tracing | None:
+def _tracing(settings: Settings, histograms: Histograms) -> Tracing | None:
     if settings.collector is None:
         return None
     from api.tracing.tracing import Tracing  # slow to import, and rarely used
 
-    return Tracing(settings.collector)
+    return Tracing(settings.collector, also=histograms)
 
 
 def secrets_of(settings: Settings) -> Secrets:

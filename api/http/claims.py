@@ -21,12 +21,12 @@ from ledger.dispatch.queues.worker_queue_feeder import WorkerQueueFeeder
 from ledger.domain.job.runs import Claim
 from ledger.errors import Unavailable
 
-Handing = Dispatcher | WorkerQueueFeeder
-LOOK_SECONDS = 1.0
+RunSource = Dispatcher | WorkerQueueFeeder
+POLL_SECONDS = 1.0
 """How often a waiting claim checks that its worker is still connected."""
 
 
-async def claim(context: RequestContext, asked: ClaimBody) -> CommandResult | None:
+async def claim(context: RequestContext, body: ClaimBody) -> CommandResult | None:
     """The answer, whose job has the claimed run open; None when nothing came due in time or the
     worker disconnected. A repeated Idempotency-Key gets the same run again.
 
@@ -35,57 +35,59 @@ async def claim(context: RequestContext, asked: ClaimBody) -> CommandResult | No
     repeated = await _repeated(context, await context.command_context())
     if repeated is not None:
         return repeated
-    feeder = context.parts.handing_out
-    if feeder is None:
+    source = context.parts.handing_out
+    if source is None:
         raise Unavailable("This node hands out no runs: claim from a node that dispatches.")
     elapsed = context.ledger.clock.elapsed
-    ends_at = elapsed() + asked.wait_seconds
+    ends_at = elapsed() + body.wait_seconds
     while True:
-        answer = await _take(context, feeder, asked)
+        answer = await _take(context, source, body)
         left = ends_at - elapsed()
         if answer is not None or left <= 0 or await context.request.is_disconnected():
             return answer
-        await _wait(feeder, asked.queue, min(left, LOOK_SECONDS))
+        await _wait(source, body.queue, min(left, POLL_SECONDS))
 
 
-async def _take(context: RequestContext, feeder: Handing, asked: ClaimBody) -> CommandResult | None:
+async def _take(
+    context: RequestContext, source: RunSource, body: ClaimBody
+) -> CommandResult | None:
     """Claim what has been due longest; skip what is no longer due."""
-    while (due := feeder.queues.take(asked.queue)) is not None:
-        answer = await _claimed(context, feeder, asked, due)
+    while (due := source.queues.take(body.queue)) is not None:
+        answer = await _claimed(context, source, body, due)
         if answer is not None:
             return answer
     return None
 
 
 async def _claimed(
-    context: RequestContext, feeder: Handing, asked: ClaimBody, due: DueFire
+    context: RequestContext, source: RunSource, body: ClaimBody, due: DueFire
 ) -> CommandResult | None:
     ledger, command_context = context.ledger, await context.command_context()
-    how = Claim(feeder.node, due.is_late, asked.lease_seconds)
-    command = HandOutRun(due.wake.job_id, asked.queue, how, command_context)
+    claim = Claim(source.node, due.is_late, body.lease_seconds)
+    command = HandOutRun(due.wake.job_id, body.queue, claim, command_context)
     is_decided = False
     try:
         future = asyncio.wrap_future(ledger.submit([command]))
         [result] = await asyncio.shield(future)
         is_decided = not isinstance(result, BaseException)
     finally:
-        if not is_decided:  # refused, or the worker disconnected: leave it to another
-            feeder.queues.add(asked.queue, due)
+        if not is_decided:  # refused, or the worker disconnected: leave the run to another
+            source.queues.add(body.queue, due)
     if isinstance(result, AlreadyAnswered):
         return await _repeated(context, command_context)
     return cast(CommandResult | None, value_of(result))
 
 
 async def _repeated(context: RequestContext, given: CommandContext) -> CommandResult | None:
-    """What this request's idempotency key was answered before, or None."""
+    """The first answer to the request's idempotency key, or None."""
     queries = context.ledger.queries
     first = await run_sync(first_answer, given.idempotency, queries)
     return await run_sync(repeated_result, first, queries) if first is not None else None
 
 
-async def _wait(feeder: Handing, queue: str, seconds: float) -> None:
-    arrival = feeder.queues.arrival(queue)
+async def _wait(source: RunSource, queue: str, seconds: float) -> None:
+    arrival = source.queues.arrival(queue)
     try:
         await asyncio.wait({asyncio.wrap_future(arrival)}, timeout=seconds)
     finally:
-        feeder.queues.leave(queue, arrival)
+        source.queues.leave(queue, arrival)

@@ -1,4 +1,4 @@
-"""The context of a request: sends commands and queries to the ledger, and makes the answers."""
+"""The context of a request: executes commands and queries, and makes the answers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RequestContext:
         self.queries: Queries = self.parts.queries
 
     async def command_context(self, reason: str | None = None) -> CommandContext:
-        """The actor, time, reason and conditions of a command."""
+        """The actor, time, reason, expected revision and idempotency key of a command."""
         return await command_context(self.request, self.ledger.clock, reason)
 
     @property
@@ -55,14 +55,14 @@ class RequestContext:
         return principal_of(self.request).actor
 
     async def answer(self, command: JobCommand) -> Response:
-        """Execute a command on a job and render its answer with the command's status."""
+        """Execute a command on a job and answer with its HTTP status."""
         return answered(await self.execute(command), command.status)
 
     async def execute(self, command: Command[T]) -> T:
-        """Have a command decided and appended. A repeated key is answered as it was the first time.
+        """Execute a command; a repeated key gets the first answer again. Raises its refusal.
 
-        Preparing may be slow: it runs in a thread. The future is shielded: a client that goes away
-        must not cancel what the writer is about to set.
+        Preparing may be slow and runs in a thread. The future is shielded, because a client that
+        disconnects must not cancel what the writer sets.
         """
         while True:
             begun = await run_sync(self.ledger.begin, command)
@@ -116,10 +116,7 @@ JobId = Annotated[UUID, Depends(job_id_in_path)]
 
 
 def answered(answer: CommandResult, status: int = 200) -> Response:
-    """The answer to a command; raises its error.
-
-    Shielded, because a client that disconnects must not cancel the future that the writer sets.
-    """
+    """A command's answer: the job, whether anything changed, and the position."""
     body = {"job": answer.job, "changed": answer.changed, "position": answer.position}
     headers = {"ETag": _tag(answer.job)}
     if status == 201:

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import InContext, JobId, plain
+from api.http.context import InContext, JobId, RequestContext, plain
+from api.http.wait_for_run import RunWaiters, unless_disconnected
 from api.phantom import openapi
 from api.phantom.audit import entries
 from api.phantom.bodies import (
@@ -24,18 +26,24 @@ from api.phantom.bodies import (
     schedule_of,
     spec_of,
 )
-from api.phantom.runs import run_to_end
 from api.phantom.shapes import error_text, job_of, schedule_text, summary_of
 from api.refusals import WordsNotUnderstood
 from api.schemas.bodies import ReasonBody, ResumeBody
 from api.security.auth import requires
 from ledger.application.commands.command import CommandResult
-from ledger.application.commands.jobs import DeleteJob, PauseJob, RequestRun, ResumeJob, ScheduleJob
+from ledger.application.commands.jobs import (
+    DeleteJob,
+    PauseJob,
+    ReadJob,
+    RequestRun,
+    ResumeJob,
+    ScheduleJob,
+)
 from ledger.clock import rfc3339
 from ledger.domain.job.job import ResumeOptions
 from ledger.domain.job.spec import read_schedule
 from ledger.domain.schedule.recurrence import next_fire, require_fires
-from ledger.errors import Invalid
+from ledger.errors import Invalid, JobNotFound
 from projections.filters.paging import MAX_PAGE
 from projections.models import runs
 from projections.models.jobs import queries as job_queries
@@ -165,7 +173,7 @@ async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Respon
 async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Run a job now, and wait for its result."""
     command = RequestRun(job_id, await context.command_context(body.reason))
-    return plain(await run_to_end(context, command))
+    return plain(await _run_to_end(context, command))
 
 
 def _listing(queries: Queries) -> dict[str, Any]:
@@ -202,3 +210,24 @@ def _preview(body: SchedulePreviewBody, now: datetime) -> dict[str, Any]:
 
 def _one_job(answer: CommandResult, *, status: int = 200) -> Response:
     return plain({"job": job_of(answer.job)}, status)
+
+
+async def _run_to_end(context: RequestContext, command: RequestRun) -> dict[str, Any]:
+    """`{result, job}`: the run's output or error, and the job after it, null when it was deleted.
+
+    Refuses as the command and `RunWaiters.result` do. When the client disconnects, the run goes on.
+    """
+    waiters: RunWaiters = context.request.app.state.run_waiters
+    with waiters.waiter(command.job_id) as waiter:
+        answer = await context.execute(command)
+        timeout_seconds = answer.job["policy"]["timeout_seconds"]
+        ending = waiters.result(waiter, answer.version, timeout_seconds)
+        result = await unless_disconnected(context.request.receive, ending)
+    return {"result": result, "job": await _job_after(context, command.job_id)}
+
+
+async def _job_after(context: RequestContext, job_id: UUID) -> dict[str, Any] | None:
+    try:
+        return job_of(await context.execute(ReadJob(job_id)))
+    except JobNotFound:
+        return None

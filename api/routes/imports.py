@@ -30,28 +30,28 @@ GivenImport = Annotated[ImportBody, Depends(body_of(ImportBody))]
     responses={200: IMPORTED},
     openapi_extra=documented(ImportBody),
 )
-async def take_over(body: GivenImport, context: InContext) -> Response:
+async def import_jobs(body: GivenImport, context: InContext) -> Response:
     """Import jobs of another scheduler with their history, each in an append of its own; with
     `dry_run` only decide, and commit nothing.
     """
-    ledger, command_context = context.ledger, await context.command_context()
-    imported = partial(
-        ledger.import_jobs, body.origin, body.jobs, dry_run=body.dry_run, context=command_context
-    )
-    found = await run_sync(imported)
-    return plain(_report(body.jobs, found) | {"position": context.position()})
+    command_context = await context.command_context()
+    imports = partial(context.ledger.import_jobs, dry_run=body.dry_run, context=command_context)
+    results = await run_sync(imports, body.origin, body.jobs)
+    return plain(_report(body.jobs, results) | {"position": context.position()})
 
 
-def _report(jobs: Sequence[object], found: Sequence[CommandResult | LedgerError]) -> dict[str, Any]:
+def _report(
+    jobs: Sequence[object], results: Sequence[CommandResult | LedgerError]
+) -> dict[str, Any]:
     """The outcome of each job, and how many were imported."""
-    outcomes = [_outcome(given, result) for given, result in zip(jobs, found, strict=True)]
+    outcomes = [_outcome(given, result) for given, result in zip(jobs, results, strict=True)]
     refused = sum("refusal" in outcome for outcome in outcomes)
     return {"jobs": outcomes, "imported": len(outcomes) - refused, "refused": refused}
 
 
 def _outcome(given: object, result: CommandResult | LedgerError) -> dict[str, Any]:
-    named = given.get("origin_id") if isinstance(given, Mapping) else None
-    origin = {"origin_id": named[:LONGEST_TEXT] if isinstance(named, str) else None}
+    origin_id = given.get("origin_id") if isinstance(given, Mapping) else None
+    origin = {"origin_id": origin_id[:LONGEST_TEXT] if isinstance(origin_id, str) else None}
     if isinstance(result, LedgerError):
         detail = result.message[:LONGEST_TEXT]
         return origin | {"refusal": {"code": result.code, "detail": detail}}

@@ -63,13 +63,9 @@ async def amend(
     that runs a command.
     """
     caller.require_may_run(patch.get("executor"))
-    command = AmendJob(
-        job_id,
-        patch,
-        await context.command_context(),
-        may_run_commands=caller.may_run_commands,
-    )
-    return await context.answer(command)
+    command_context = await context.command_context()
+    is_admin = caller.may_run_commands
+    return await context.answer(AmendJob(job_id, patch, command_context, may_run_commands=is_admin))
 
 
 @router.delete(

@@ -27,14 +27,14 @@ router = APIRouter(prefix="/v1", tags=["recoveries"])
 GivenRecovery = Annotated[RecoveryBody, Depends(body_of(RecoveryBody))]
 GivenTerms = Annotated[TermsBody, Depends(body_of(TermsBody, may_be_empty=True))]
 GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))]
-BEGUN: dict[int | str, dict[str, Any]] = {200: RECOVERY_PLAN, 201: RECOVERY_CHANGED}
+STARTED: dict[int | str, dict[str, Any]] = {200: RECOVERY_PLAN, 201: RECOVERY_CHANGED}
 
 
 @router.post(
     "/recoveries",
     status_code=201,
     dependencies=[requires("operator")],
-    responses=BEGUN,
+    responses=STARTED,
     openapi_extra=documented(RecoveryBody),
 )
 async def recover(body: GivenRecovery, context: InContext) -> Response:
@@ -46,7 +46,7 @@ async def recover(body: GivenRecovery, context: InContext) -> Response:
     "/storms/{storm_id}/resume",
     status_code=201,
     dependencies=[requires("operator")],
-    responses=BEGUN,
+    responses=STARTED,
     openapi_extra=documented(TermsBody, may_be_empty=True),
 )
 async def resume_storm(storm_id: str, body: GivenTerms, context: InContext) -> Response:

@@ -73,7 +73,6 @@ async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, context: InCon
 )
 async def succeed(body: GivenSuccess, reporter: UsesReporter, context: InContext) -> Response:
     """Report that the run succeeded, with its output."""
-
     outcome = await run_sync(_outcome_of_output, context.parts.secrets, body.output)
     return await _report(context, reporter.token, outcome)
 
@@ -90,7 +89,6 @@ async def fail(body: GivenFailure, reporter: UsesReporter, context: InContext) -
         raise InvalidField("failure_class", f"cannot be {body.failure_class} in a report")
     after = body.retry_after_seconds
     retry_at = context.ledger.clock.now() + timedelta(seconds=after) if after is not None else None
-
     error = await run_sync(_stored_error, context.parts.secrets, body.error)
     failure_class = body.failure_class or class_of_text(f"{ERROR_PREFIX} {error}")
     return await _report(context, reporter.token, Failure(error, failure_class, None, retry_at, 0))
@@ -101,10 +99,8 @@ async def _report(context: RequestContext, token: RunToken, outcome: Success | F
     return await context.answer(ReportRun(token.job_id, token.run_id, outcome, command_context))
 
 
-# Redacting searches a text for every secret, which is slow: both of these run in a thread. The
-# duration of a report is measured when it is decided.
-
-
+# Redaction searches a text for every secret, which is slow, so both functions run in a thread. The
+# command measures the duration.
 def _outcome_of_output(secrets: Secrets, text: str) -> Success | Failure:
     output = Output()
     output.take(secrets.redact(text).encode(errors="replace"))

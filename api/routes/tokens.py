@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from anyio.to_thread import run_sync
@@ -38,9 +39,9 @@ async def create(body: GivenToken, context: InContext) -> Response:
     """Create a token. Only this answer has its secret, so a repeated Idempotency-Key is refused
     with name_taken.
     """
-    call = await context.command_context()
-    make = context.parts.tokens.create
-    row, secret = await run_sync(make, body.name, body.role, body.kind, body.expires_at, call)
+    create_token = partial(context.parts.tokens.create, body.name, body.role, body.kind)
+    command_context = await context.command_context()
+    row, secret = await run_sync(create_token, body.expires_at, command_context)
     return plain(
         {
             "token": token_view(row),
@@ -55,6 +56,6 @@ async def create(body: GivenToken, context: InContext) -> Response:
 @router.delete("/{token}", dependencies=[requires("admin")], responses={200: TOKEN_REVOKED})
 async def revoke(token: str, context: InContext) -> Response:
     """Revoke a token, named by its id or its name."""
-    call = await context.command_context()
-    row, changed = await run_sync(context.parts.tokens.revoke, token, call)
+    command_context = await context.command_context()
+    row, changed = await run_sync(context.parts.tokens.revoke, token, command_context)
     return plain({"token": token_view(row), "changed": changed, "position": context.position()})

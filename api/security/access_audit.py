@@ -41,13 +41,13 @@ class AccessAudit:
             return
         token = caller.token
         attempt = Attempt(token.id, token.role, request.method, path, error.message)
-        origin = EventMetadata(
+        metadata = EventMetadata(
             str(new_id()), caller.actor, caller.source, request.state.correlation_id, None
         )
-        self._record(attempt, origin)
+        self._record(attempt, metadata)
 
-    def _record(self, attempt: Attempt, origin: EventMetadata) -> None:
-        context = CommandContext(self._ledger.clock.now(), origin)
+    def _record(self, attempt: Attempt, metadata: EventMetadata) -> None:
+        context = CommandContext(self._ledger.clock.now(), metadata)
         try:
             self._ledger.submit([RecordRefusedAccess(attempt, context)])
         except LedgerError:  # the ledger accepts no commands now

@@ -56,9 +56,7 @@ class Principal:
         return may(self.token.role, "admin")
 
     def require_may_run(self, executor: object) -> None:
-        """Refuse Forbidden when the executor runs commands on this machine and the caller is not
-        an admin.
-        """
+        """Refuse Forbidden when an executor runs commands and the caller is not an admin."""
         if isinstance(executor, Mapping) and executor.get("kind") == "command":
             self.require("admin")
 

@@ -50,12 +50,14 @@ propagator = TraceContextTextMapPropagator()
 class Spans(NoInstrumentation):
     """Instrumentation that makes spans, and passes every call on to `also`."""
 
-    def __init__(self, provider: TracerProvider, ids: IdGenerator, clock: Clock) -> None:
-        self.also: Instrumentation = NoInstrumentation()
+    def __init__(
+        self, provider: TracerProvider, ids: IdGenerator, clock: Clock, also: Instrumentation
+    ) -> None:
         self.tracer = provider.get_tracer("jobledger")
         self._sampler = provider.sampler
         self._ids = ids
         self._clock = clock
+        self._also = also
         self._lock_seconds = 0.0
         self._open: OrderedDict[str, Span] = OrderedDict()
         self._requested: OrderedDict[str, SpanContext] = OrderedDict()
@@ -68,12 +70,12 @@ class Spans(NoInstrumentation):
         return context if context.is_valid else None
 
     def waited_for_turn(self, seconds: float) -> None:
-        self.also.waited_for_turn(seconds)
+        self._also.waited_for_turn(seconds)
         self._lock_seconds += seconds
 
     def took_batch(self, batch: CommandBatch) -> None:
         """One span per batch, below its first sampled command, linked with all of its commands."""
-        self.also.took_batch(batch)
+        self._also.took_batch(batch)
         callers = [one for one in batch.callers if isinstance(one, SpanContext)][:MAX_LINKS]
         sampled = [one for one in callers if one.trace_flags.sampled]
         ended_at = self._now()
@@ -108,7 +110,7 @@ class Spans(NoInstrumentation):
         )
 
     def claimed(self, lag_seconds: float) -> None:
-        self.also.claimed(lag_seconds)
+        self._also.claimed(lag_seconds)
 
     def run_began(self, job_id: UUID, run: OpenRun) -> str | None:
         """Two spans in the run's own trace: the claim, from the start of the step until now, and
@@ -149,7 +151,7 @@ class Spans(NoInstrumentation):
 
     def delivered(self, sent: DeliverySent) -> None:
         """A span below the run's, whichever node executed it."""
-        self.also.delivered(sent)
+        self._also.delivered(sent)
         ended_at = self._now()
         span = self.tracer.start_span(
             "delivery",

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from api.tracing.spans import Spans
 from api.tracing.trace_ids import IdGenerator
 from ledger.clock import SystemClock
+from ledger.store.instrumentation import Instrumentation
 
 QUEUE = 8192
 """Spans that may wait; beyond it, the oldest are dropped."""
@@ -28,10 +29,10 @@ UNKNOWN = "unknown_service"
 
 class Tracing:
     """Exports spans to the URL `collector`. OpenTelemetry's own variables set the rest: headers,
-    sampler, service name, resource attributes.
+    sampler, service name, resource attributes. `also` receives every call of the spans, too.
     """
 
-    def __init__(self, collector: str) -> None:
+    def __init__(self, collector: str, also: Instrumentation) -> None:
         self.close_seconds = CLOSE_SECONDS
         ids = IdGenerator()
         self._exporter: SpanExporter = OTLPSpanExporter(endpoint=collector, timeout=EXPORT_SECONDS)
@@ -46,7 +47,7 @@ class Tracing:
                 schedule_delay_millis=PAUSE_SECONDS * 1000,
             )
         )
-        self.spans = Spans(self._provider, ids, SystemClock())
+        self.spans = Spans(self._provider, ids, SystemClock(), also)
 
     def close(self) -> None:
         """Send the queued spans for up to `close_seconds`; spans left after that are lost."""

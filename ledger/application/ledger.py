@@ -41,6 +41,7 @@ from ledger.errors import LedgerError, Refused, StorageFull, Unavailable
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.event_queries import EventQueries
 from ledger.store.event_reader import EventReader
+from ledger.store.instrumentation import Instrumentation, NoInstrumentation
 from ledger.store.mapper import EventMapper
 from ledger.store.open import Opened, open_owned, open_read_only, open_shared, place_of
 from ledger.store.postgres.dsn import PostgresDsn
@@ -62,13 +63,19 @@ class Ledger:
     """
 
     def __init__(
-        self, opened: Opened, limits: Limits | None = None, *, is_read_only: bool = False
+        self,
+        opened: Opened,
+        limits: Limits | None = None,
+        *,
+        is_read_only: bool = False,
+        instrumentation: Instrumentation | None = None,
     ) -> None:
         self.place = opened.place
         self.event_store = opened.event_store
         self.clock = opened.clock
         self.chance = opened.chance
         self.limits = limits or Limits()
+        self.instrumentation = instrumentation or NoInstrumentation()
         self.lock = opened.lock
         self.is_read_only = is_read_only
         self._opened = opened
@@ -78,7 +85,14 @@ class Ledger:
         self.job_cache = JobCache()
         self.events = EventReader(self.event_store, self.mapper)
         self.queries = EventQueries(self.events)
-        self.writer = Writer(self.event_store, self.mapper, self.job_cache, self.clock, self.limits)
+        self.writer = Writer(
+            self.event_store,
+            self.mapper,
+            self.job_cache,
+            self.clock,
+            self.limits,
+            self.instrumentation,
+        )
         self.recoveries = RecoveryQueries(self.event_store, self.mapper)
 
     @classmethod
@@ -89,6 +103,7 @@ class Ledger:
         clock: Clock | None = None,
         chance: Chance | None = None,
         limits: Limits | None = None,
+        instrumentation: Instrumentation | None = None,
     ) -> Self:
         """Own the ledger in a folder, or become a node of the one at `postgresql://…`, and start
         its writer. Raises StartRefused, in one line, when that cannot be.
@@ -97,12 +112,12 @@ class Ledger:
         """
         place = place_of(data)
         if isinstance(place, PostgresDsn):
-            opened = open_shared(place, clock, chance)
+            opened = open_shared(place, clock, chance, instrumentation)
         else:
             opened = open_owned(place, clock, chance)
         with ExitStack() as failing:
             failing.callback(opened.close)
-            ledger = cls(opened, limits)
+            ledger = cls(opened, limits, instrumentation=instrumentation)
             ledger.job_cache.load(ledger.event_store, ledger.mapper)
             ledger.writer.position = ledger.job_cache.position
             failing.pop_all()
@@ -227,9 +242,9 @@ class Ledger:
         """See `ScheduleJob`. `fields` (or `spec`): name, schedule, task, executor, delivery,
         policy, tags, enabled, …
         """
-        job_id = self.chance.new_id()
-        given = {**(spec or {}), **fields}
-        return self.execute(ScheduleJob(job_id, given, context or self.context()))
+        context = context or self.context()
+        job_id, given = self.chance.new_id(), {**(spec or {}), **fields}
+        return self.execute(ScheduleJob(job_id, given, context))
 
     def amend(
         self,

@@ -33,7 +33,7 @@ from ledger.clock import Clock
 from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, Unavailable
 from ledger.store.append import commit_in_turn
 from ledger.store.event_store import AppendUnknown, EventStore
-from ledger.store.instrumentation import CommandBatch, Instrumentation, NoInstrumentation
+from ledger.store.instrumentation import CommandBatch, Instrumentation
 from ledger.store.mapper import EventMapper
 from ledger.store.records import AppendOutcome, Committed, EventBatch, VersionConflict
 
@@ -73,17 +73,18 @@ class Writer:
         job_cache: JobCache,
         clock: Clock,
         limits: Limits,
+        instrumentation: Instrumentation,
     ) -> None:
         self.event_store = event_store
         self.job_cache = job_cache
         self.streams = StreamCache(event_store, mapper, job_cache)
         recoveries = OpenRecoveries(event_store, mapper)
         self.unit = UnitOfWork(self.streams, mapper, recoveries, limits)
-        self.instrumentation: Instrumentation = NoInstrumentation()
         self.listeners: list[Callable[[int], None]] = []
         self.position = event_store.tail().position
         self._mapper = mapper
         self._clock = clock
+        self._instrumentation = instrumentation
         self._waiting: queue.Queue[_Item | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._snapshots = SnapshotWriter(event_store, job_cache, self.streams.load_job)
@@ -112,7 +113,7 @@ class Writer:
 
         Raises Overloaded when too many wait already, Unavailable when the ledger is closing.
         """
-        item = _Item(commands, Future(), self._clock.elapsed(), self.instrumentation.caller())
+        item = _Item(commands, Future(), self._clock.elapsed(), self._instrumentation.caller())
         with self._entrance:
             if self._is_closed:
                 raise Unavailable("The ledger is closing: try again when it is back.")
@@ -180,7 +181,7 @@ class Writer:
             count = sum(len(item.commands) for item in asked)
             waited = [now - item.submitted_at for item in asked]
             callers = [item.caller for item in asked]
-            self.instrumentation.took_batch(CommandBatch(count, waited, now - began_at, callers))
+            self._instrumentation.took_batch(CommandBatch(count, waited, now - began_at, callers))
 
     def _retry_conflicts(self, decided: list[Decision]) -> None:
         """Decide again the commands that needed this batch to be committed first, and those whose

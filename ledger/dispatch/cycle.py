@@ -31,7 +31,7 @@ from ledger.dispatch.queues.worker_queues import WorkerQueues
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
 from ledger.store.audit_query import DISPATCHER
-from ledger.store.instrumentation import Instrumentation, NoInstrumentation, RunEnded
+from ledger.store.instrumentation import RunEnded
 
 MAX_CLAIMS = 500
 """Runs claimed in one append."""
@@ -56,13 +56,13 @@ class DispatchCycle:
         self, ledger: Ledger, run_pool: RunPool, nodes: Membership, *, concurrency: int
     ) -> None:
         self.queues = WorkerQueues()
-        self.instrumentation: Instrumentation = NoInstrumentation()
         self.concurrency = concurrency
         self.lag_seconds = 0.0
         """How late the last run was claimed."""
         self.is_draining = False
         """Whether nothing more is to be claimed."""
         self._ledger = ledger
+        self._instrumentation = ledger.instrumentation
         self._run_pool = run_pool
         self._nodes = nodes
         self._held: set[str] = set()
@@ -97,7 +97,7 @@ class DispatchCycle:
         hand = self._take_in_hand(now)
         if hand.is_empty:
             return 0
-        with self.instrumentation.step():
+        with self._instrumentation.step():
             return self._take_note(hand, self._ask(hand, now), now)
 
     def _ask(self, hand: CycleWork, now: datetime) -> list[Any]:
@@ -190,15 +190,15 @@ class DispatchCycle:
         if isinstance(item.outcome, Deferred):
             self._sweep.look_at(item.claimed.run.lease_until)
         self._held.discard(run_id)
-        self.instrumentation.run_ended(run_id, ended_of(item.outcome))
+        self._instrumentation.run_ended(run_id, ended_of(item.outcome))
 
     def _after_claim(self, due: DueFire, result: object, now: datetime) -> None:
         if isinstance(result, Claimed):
             if due.wake.cause == "fire" and not due.is_late:
                 self.lag_seconds = (now - due.wake.at).total_seconds()
-                self.instrumentation.claimed(self.lag_seconds)
+                self._instrumentation.claimed(self.lag_seconds)
             self._held.add(result.run.run_id)
-            traceparent = self.instrumentation.run_began(result.job_id, result.run)
+            traceparent = self._instrumentation.run_began(result.job_id, result.run)
             self._run_pool.launch(
                 replace(result, traceparent=traceparent) if traceparent else result
             )
@@ -217,7 +217,7 @@ class DispatchCycle:
         results = self._ledger.submit(losses).result()
         for one, result in zip(left, results, strict=True):
             if result is True:
-                self.instrumentation.run_ended(one.run.run_id, RunEnded("lost", "lost"))
+                self._instrumentation.run_ended(one.run.run_id, RunEnded("lost", "lost"))
         problem = next((result for result in results if isinstance(result, TROUBLE)), None)
         if problem is not None:
             raise problem

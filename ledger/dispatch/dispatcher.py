@@ -15,7 +15,6 @@ from ledger.dispatch.executors.registry import Executors, ExecutorSettings
 from ledger.dispatch.leases.membership import ClusterNode, Membership, SingleNode
 from ledger.dispatch.queues.worker_queues import WorkerQueues
 from ledger.errors import LedgerError
-from ledger.store.instrumentation import Instrumentation
 
 CONCURRENCY = 32
 IDLE_SECONDS = 5.0
@@ -61,15 +60,6 @@ class Dispatcher:
     def queues(self) -> WorkerQueues:
         """The due runs that wait for external workers."""
         return self._rounds.queues
-
-    @property
-    def instrumentation(self) -> Instrumentation:
-        """Who is told of every claim."""
-        return self._rounds.instrumentation
-
-    @instrumentation.setter
-    def instrumentation(self, instrumentation: Instrumentation) -> None:
-        self._rounds.instrumentation = instrumentation
 
     # -- the thread -----------------------------------------------------------------------------
 

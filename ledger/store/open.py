@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ledger.chance import Chance, SystemChance
 from ledger.clock import Clock, SystemClock
 from ledger.store.event_store import EventStore
+from ledger.store.instrumentation import Instrumentation
 from ledger.store.postgres.dsn import SCHEMES, PostgresDsn
 from ledger.store.sqlite.folder import Folder, OwnerLock
 from ledger.store.sqlite.store import SQLiteEventStore
@@ -65,14 +66,23 @@ def open_owned(path: Path, clock: Clock | None, chance: Chance | None) -> Opened
     return Opened(path, event_store, clock or SystemClock(), chance, lock)
 
 
-def open_shared(dsn: PostgresDsn, clock: Clock | None, chance: Chance | None) -> Opened:
+def open_shared(
+    dsn: PostgresDsn,
+    clock: Clock | None,
+    chance: Chance | None,
+    instrumentation: Instrumentation | None,
+) -> Opened:
     """Be one of several nodes: no lock, but a listener for what the others append."""
     from ledger.store.postgres.listener import ChangeListener
     from ledger.store.postgres.statements import CALLERS_CLOCK, DATABASE_CLOCK
     from ledger.store.postgres.store import PostgresEventStore
 
     with ExitStack() as opened:
-        event_store = PostgresEventStore(dsn, clock=CALLERS_CLOCK if clock else DATABASE_CLOCK)
+        event_store = PostgresEventStore(
+            dsn,
+            clock=CALLERS_CLOCK if clock else DATABASE_CLOCK,
+            instrumentation=instrumentation,
+        )
         opened.callback(event_store.close)
         shared = _database_clock(event_store)
         opened.pop_all()

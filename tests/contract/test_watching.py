@@ -10,6 +10,8 @@ import psycopg
 
 from api.demo.waiting import wait_for
 from ledger.store.instrumentation import NoInstrumentation
+from ledger.store.postgres.statements import CALLERS_CLOCK
+from ledger.store.postgres.store import PostgresEventStore
 from ledger.store.records import PoolStats
 from tests.contract.shelves import PostgresShelf, keep
 from tests.support.builders import a_job
@@ -37,7 +39,10 @@ def test_an_append_tells_how_long_another_node_kept_it_waiting(
     postgres_shelf: PostgresShelf,
 ) -> None:
     shelf, heard = postgres_shelf, Heard()
-    shelf.event_store.instrumentation = heard
+    shelf.event_store.close()
+    shelf.event_store = PostgresEventStore(
+        shelf.address, clock=CALLERS_CLOCK, instrumentation=heard
+    )
 
     def is_waiting() -> bool:
         [(count,)] = shelf.meddle(_WAITING, [shelf.address.schema])

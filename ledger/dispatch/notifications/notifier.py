@@ -28,7 +28,7 @@ from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.streams.notices import Told
 from ledger.errors import LedgerError
 from ledger.store.audit_query import DISPATCHER, AuditQuery
-from ledger.store.instrumentation import DeliverySent, Instrumentation, NoInstrumentation
+from ledger.store.instrumentation import DeliverySent
 from ledger.store.records import RecordedEvent
 
 READER = "notifier"
@@ -56,10 +56,10 @@ class Notifier:
 
     def __init__(self, ledger: Ledger, sender: Sender, storms: StormSource | None = None) -> None:
         self._ledger = ledger
+        self._instrumentation = ledger.instrumentation
         self._sender = sender
         self._recoveries = RecoveryNotices(ledger, sender)
         self._storms = StormNotices(ledger, sender, storms or NoStormSource())
-        self.instrumentation: Instrumentation = NoInstrumentation()
         self._loop = BackgroundLoop("notifier", self._step, retry_seconds=RETRY_SECONDS)
         self._actor = Actor(DISPATCHER, "system")
         self._leader_lock = ledger.event_store.leader_lock(READER, silent_seconds=SILENT_SECONDS)
@@ -205,7 +205,7 @@ class Notifier:
         began_at = self._ledger.clock.elapsed()
         receipt = self._sender.send(address, message)
         seconds = self._ledger.clock.elapsed() - began_at
-        self.instrumentation.delivered(
+        self._instrumentation.delivered(
             DeliverySent(job.id, run_id, address.channel, receipt.is_sent, seconds)
         )
         delivery = Delivery(

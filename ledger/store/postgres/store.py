@@ -80,10 +80,16 @@ class PostgresEventStore(PostgresReads):
     """
 
     is_shared = True
-    instrumentation: Instrumentation = NoInstrumentation()
 
-    def __init__(self, address: PostgresDsn, *, clock: str = DATABASE_CLOCK) -> None:
+    def __init__(
+        self,
+        address: PostgresDsn,
+        *,
+        clock: str = DATABASE_CLOCK,
+        instrumentation: Instrumentation | None = None,
+    ) -> None:
         super().__init__(PostgresServer(address))
+        self._instrumentation = instrumentation or NoInstrumentation()
         self._look = READ_TAIL.format(clock=clock)
         self._writer = self.server.first_connection()
         try:
@@ -129,7 +135,7 @@ class PostgresEventStore(PostgresReads):
             values = {"streams": [stream.bytes for stream in streams], "now": now}
             cursor = connection.execute(self._look, values, binary=True)
         [(position, chain, recorded_at, clock, waited, versions)] = cursor.fetchall()
-        self.instrumentation.waited_for_turn(waited / 1_000_000)
+        self._instrumentation.waited_for_turn(waited / 1_000_000)
         tail = self._tail_of((position, chain, recorded_at) if position else None)
         found = {stream: last or 0 for stream, last in zip(streams, versions, strict=True)}
         return _Look(tail, clock, found)

@@ -15,7 +15,6 @@ from ledger.errors import StorageFull, Unavailable
 from ledger.store.append import VersionCheck, commit_in_turn, places, row_of
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
-from ledger.store.instrumentation import Instrumentation, NoInstrumentation
 from ledger.store.leader_lock import AlwaysLeader, LeaderLock
 from ledger.store.mapper import EventMapper
 from ledger.store.records import (
@@ -59,7 +58,6 @@ class SQLiteEventStore(SQLiteReads):
     """
 
     is_shared = False
-    instrumentation: Instrumentation = NoInstrumentation()
 
     def __init__(self, folder: Folder, *, new_id: UUID | None) -> None:
         is_read_only = new_id is None
