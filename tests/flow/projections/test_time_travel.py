@@ -202,7 +202,7 @@ def test_the_command_line_tells_what_changed_and_who_changed_it(tmp_path: Path) 
     shown = shell.ok("diff", "--from", position).out
     document = shell.ok("diff", "--from", position, "--json").document
 
-    assert "active → paused; paused; because: too loud" in shown
+    assert "active → paused; paused; reason: too loud" in shown
     assert [(job["job_name"], job["change"]) for job in document["jobs"]] == [
         ("kept", "changed"),
         ("gone", "deleted"),

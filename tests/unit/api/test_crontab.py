@@ -14,15 +14,15 @@ from pytest import raises
 from api.crontab import percent, variables
 from api.crontab.machine import zone_here
 from api.crontab.names import Names, base
-from api.crontab.percent import Unsayable
-from api.crontab.reading import Form, Read, Reading, read
+from api.crontab.percent import NotExpressible
+from api.crontab.reading import Form, ParsedCrontab, ReadOptions, read
 from api.crontab.writing import write
 
 
-def reading(text: str | bytes, **how: Any) -> Read:
+def reading(text: str | bytes, **how: Any) -> ParsedCrontab:
     """A file of user form in UTC, unless told otherwise."""
     content = text.encode() if isinstance(text, str) else text
-    return read(content, Reading(**{"source": "f", "form": Form.USER, "tz": "UTC", **how}))
+    return read(content, ReadOptions(**{"source": "f", "form": Form.USER, "tz": "UTC", **how}))
 
 
 def shown(spec: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def test_percent_signs_mean_what_they_mean_to_cron(line: str, command: str, task
     [("a\nb", ""), ("a\\%", ""), ("a\\", "x\n"), ("a", "x"), ("a", "x\\\ny\n"), ("a", "x\\\n")],
 )
 def test_what_no_line_can_say_is_refused(command: str, task: str) -> None:
-    with raises(Unsayable):
+    with raises(NotExpressible):
         percent.join(command, task)
 
 
@@ -72,7 +72,7 @@ TRICKY = st.text(st.sampled_from("ab %\\\n\"'#="), max_size=12)
 def test_what_can_be_said_is_read_back_the_same(command: str, task: str) -> None:
     try:
         line = percent.join(command, task)
-    except Unsayable:
+    except NotExpressible:
         return
 
     assert percent.split(line) == (command, task)
@@ -87,7 +87,7 @@ def test_what_can_be_said_is_read_back_the_same(command: str, task: str) -> None
 def test_a_value_that_can_be_quoted_is_read_back_the_same(value: str) -> None:
     try:
         line = variables.line_for("NAME", value)
-    except Unsayable:
+    except NotExpressible:
         return
 
     found = variables.name_and_value(line)
@@ -155,7 +155,7 @@ def test_a_refused_line_uses_up_no_name() -> None:
 
 def test_the_zone_comes_from_the_first_place_that_names_one(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    assert zone_here(None, tmp_path) == ("UTC", "no zone is told here")
+    assert zone_here(None, tmp_path) == ("UTC", "no zone is set here")
     (tmp_path / "etc/localtime").symlink_to("../usr/share/zoneinfo/Asia/Tokyo")
     assert zone_here("CET-1CEST", tmp_path) == ("Asia/Tokyo", "/etc/localtime")
     (tmp_path / "etc/timezone").write_text("Europe/Berlin\n")
@@ -264,11 +264,11 @@ def test_a_job_that_lacks_a_variable_set_above_it_is_not_written_with_it() -> No
     written = write(map(shown, [other, *found]))
 
     assert "other" in written
-    assert "# not in crontab's language: a: a job before it sets B, which" in written
+    assert "# cannot be expressed in a crontab: a: a job before it sets B, which" in written
 
 
 def test_a_schedule_that_skips_lost_hours_is_not_crons() -> None:
     [found] = reading("@daily /bin/x\n").found
     skipping = {**found.job["spec"]["schedule"], "dst": "skip"}
 
-    assert "and cron runs it late" in write([shown({**found.job["spec"], "schedule": skipping})])
+    assert "and cron runs them late" in write([shown({**found.job["spec"], "schedule": skipping})])

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from api.cli.replay.command import obey, play
+from api.cli.replay.command import handle_key, play
 from api.cli.replay.screen import OTHER_LINES, picture, plain_lines
 from ledger.clock import rfc3339
 from projections.history.replay import FASTEST, SLOWEST, Board, Player
@@ -73,11 +73,11 @@ def test_time_of_then_passes_as_many_times_as_fast() -> None:
 
 def test_nothing_passes_while_it_is_paused() -> None:
     player = a_player()
-    obey(player, " ")
+    handle_key(player, " ")
     player.advance(1000)
     assert (player.now, player.count) == (NOON, 0)
 
-    obey(player, " ")
+    handle_key(player, " ")
     player.advance(15)
     assert player.count == 1
 
@@ -86,7 +86,7 @@ def test_nothing_passes_while_it_is_paused() -> None:
 def test_a_step_is_one_event_and_pauses(key: str) -> None:
     player = a_player()
 
-    obey(player, key)
+    handle_key(player, key)
 
     assert (player.count, player.now, player.is_paused) == (1, NOON + 10 * SECOND, True)
     assert player.board.running == {"a"}
@@ -96,7 +96,7 @@ def test_a_jump_goes_to_the_next_trip_and_then_to_the_end() -> None:
     player = a_player()
 
     for at in (20 * SECOND, 100 * SECOND, HOUR):
-        obey(player, "j")
+        handle_key(player, "j")
         assert player.now == NOON + at
     assert player.is_over
     assert player.board.trip_count == 2
@@ -104,13 +104,13 @@ def test_a_jump_goes_to_the_next_trip_and_then_to_the_end() -> None:
 
 def test_speed_is_doubled_and_halved_within_bounds() -> None:
     player = a_player(speed=60)
-    obey(player, "+")
+    handle_key(player, "+")
     assert player.speed == 120
     for _ in range(40):
-        obey(player, "+")
+        handle_key(player, "+")
     assert player.speed == FASTEST
     for _ in range(40):
-        obey(player, "-")
+        handle_key(player, "-")
     assert player.speed == SLOWEST
 
 
@@ -118,7 +118,7 @@ def test_a_key_that_means_nothing_does_nothing() -> None:
     player = a_player()
 
     for key in ("x", "\x1b[A", "\x1b", ""):
-        obey(player, key)
+        handle_key(player, key)
 
     assert (player.count, player.is_paused, player.speed) == (0, False, 1.0)
 
@@ -267,5 +267,8 @@ def test_in_a_pipe_every_trip_and_every_minute_with_failures_is_a_line() -> None
 
     trips = [line for line in lines if "circuit_tripped" in line]
     assert [line.split()[0] for line in trips] == ["2026-03-02T12:00:20Z", "2026-03-02T12:01:40Z"]
-    assert lines[1] == "2026-03-02T12:01:00Z  1 active, 1 failed; failed since the line before: 1"
+    assert (
+        lines[1]
+        == "2026-03-02T12:01:00Z  1 active, 1 failed; failed runs since the previous line: 1"
+    )
     assert lines[-1].startswith("2026-03-02T13:00:00Z  2 failed")
