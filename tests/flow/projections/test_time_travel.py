@@ -210,7 +210,7 @@ def test_the_command_line_tells_what_changed_and_who_changed_it(tmp_path: Path) 
     ]
     assert document["jobs"][0]["job_id"] == kept["id"]
     assert (
-        "Nothing that lasts changed." in shell.ok("diff", "--from", position, "--to", position).out
+        "No lasting changes." in shell.ok("diff", "--from", position, "--to", position).out
     )
     assert shell.type("diff", "--from", "9999").code == 1
     assert shell.type("diff", "--from", "soon").code == 2
