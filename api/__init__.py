@@ -1,0 +1,1 @@
+"""The outside of the ledger: HTTP API, web page, command line, metrics and traces."""

@@ -1,4 +1,4 @@
-"""The web application over a server's parts: every door of it, each with its role."""
+"""The web application over a server's parts: every router, and a role for every route."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 
 from api.bootstrap import ServerParts
-from api.http import errors
-from api.http import openapi as documents
+from api.http import errors, openapi
 from api.http.envelope import Envelope
 from api.http.limits import BodyLimit
 from api.http.wait_for_run import RunWaiters
-from api.metrics.exposition import Metrics
+from api.metrics.gauges import StateCollector
+from api.metrics.histograms import Metrics
 from api.metrics.readiness import Readiness
 from api.phantom import routes as phantom
+from api.phantom.shapes import phantom_refusal
 from api.routes import (
     commands,
     diff,
@@ -44,7 +45,8 @@ from api.routes import (
     what_if,
 )
 from api.security.access_audit import AccessAudit
-from api.security.auth import Role
+from api.security.attempts import Attempts
+from api.security.auth import Authenticator, Role
 from api.settings import Settings
 from api.stream.answer import HEARTBEAT_SECONDS, MAX_CATCHING_UP
 from api.stream.tail import Tail
@@ -72,17 +74,17 @@ ROUTERS: tuple[APIRouter, ...] = (
     phantom.router,
 )
 STATUS_ROUTERS: tuple[APIRouter, ...] = (status.router, metrics.router)
-"""What a node without an API answers: how it is."""
+"""The routes of a node that serves no API."""
 DOCUMENT = "/v1/openapi.json"
 OPEN = frozenset({"/", "/static/{name}", "/login", "/logout", "/healthz", "/readyz", DOCUMENT})
-"""The routes that ask for no role. Any other route without one stops the start."""
+"""The routes that need no role. Any other route without one refuses the start."""
 
 
 def create_app(
     parts: ServerParts, settings: Settings, routers: Sequence[APIRouter] = ROUTERS
 ) -> FastAPI:
-    """The application. The server's lifespan starts the parts and, after the last answer, closes
-    them; without a server (tests) that is the caller's to do.
+    """The application. Its lifespan starts the parts and closes them after the last answer; without
+    a server, as in tests, the caller does both.
     """
     app = FastAPI(
         title="jobledger",
@@ -93,21 +95,15 @@ def create_app(
         openapi_url=DOCUMENT,
         redirect_slashes=False,
         lifespan=_lifespan(parts),
-        responses=documents.REFUSALS,
+        responses=openapi.REFUSALS,
     )
     app.state.parts = parts
     app.state.settings = settings
-    app.state.readiness = Readiness(parts)
-    app.state.refused_access = AccessAudit(parts.ledger)
-    app.state.awaiting = RunWaiters(parts.ledger)
-    app.state.tail = Tail(parts.ledger)
-    app.state.metrics = Metrics(parts, app.state.tail)
-    app.state.stream_readers = CapacityLimiter(MAX_CATCHING_UP)
-    app.state.heartbeat_seconds = HEARTBEAT_SECONDS
-    errors.install(app)
+    _set_state(app, parts)
+    errors.install(app, {phantom.PREFIX: phantom_refusal})
     app.add_middleware(BodyLimit)
     if parts.tracing is not None:
-        from api.tracing.requests import CommandSpans  # OpenTelemetry is imported by who uses it
+        from api.tracing.requests import CommandSpans  # slow to import, and rarely used
 
         app.add_middleware(CommandSpans, spans=parts.tracing.spans)
     app.add_middleware(Envelope)
@@ -121,30 +117,47 @@ def create_app(
 
 
 def routes_of(app: FastAPI) -> list[Route]:
-    """Every route of an application, the framework's own included."""
+    """Every route of an application, with those of the framework."""
     ours = [route for router in app.state.routers for route in router.routes]
     return [route for route in (*app.routes, *ours) if isinstance(route, Route)]
 
 
 def role_of(route: APIRoute) -> Role | None:
-    """The role that a route asks for."""
-    asked = (dependency.dependency for dependency in route.dependencies)
-    return next((role for role in asked if isinstance(role, Role)), None)
+    """The role that a route needs."""
+    declared = (dependency.dependency for dependency in route.dependencies)
+    return next((role for role in declared if isinstance(role, Role)), None)
+
+
+def _set_state(app: FastAPI, parts: ServerParts) -> None:
+    ledger, state = parts.ledger, app.state
+    state.authenticator = Authenticator(
+        parts.tokens, parts.sessions, Attempts(ledger.clock), parts.signer, ledger.clock
+    )
+    state.access_audit = AccessAudit(ledger)
+    state.readiness = Readiness(
+        ledger, parts.read_models, parts.dispatcher, parts.recoveries, is_sandbox=parts.is_sandbox
+    )
+    state.run_waiters = RunWaiters(ledger)
+    state.tail = Tail(ledger)
+    collector = StateCollector(ledger, parts.read_models, parts.dispatcher, state.tail)
+    state.metrics = Metrics(parts.histograms, collector)
+    state.stream_readers = CapacityLimiter(MAX_CATCHING_UP)
+    state.heartbeat_seconds = HEARTBEAT_SECONDS
 
 
 def _declare_roles(router: APIRouter) -> None:
-    """Deny by default: refuse to start with a route that forgot its role; document the others."""
+    """Deny by default: refuse to start with a route without a role; document the others."""
     for route in router.routes:
         role = role_of(route) if isinstance(route, APIRoute) else None
         if isinstance(route, APIRoute) and role is not None:
-            route.openapi_extra = (route.openapi_extra or {}) | documents.with_role(role)
+            route.openapi_extra = (route.openapi_extra or {}) | openapi.with_role(role)
         elif getattr(route, "path", None) not in OPEN:
             raise StartRefused(f"The route {route} declares no role.")
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
-        app.openapi_schema = documents.describe(app)
+        app.openapi_schema = openapi.describe(app)
     return app.openapi_schema
 
 

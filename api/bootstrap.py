@@ -1,4 +1,4 @@
-"""A server's parts, opened in one order and closed in the opposite one."""
+"""Opens the parts of a server, and closes them in the opposite order."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from api.http.limits import Attempts
+from api.metrics.histograms import Histograms
 from api.security.dsn_policy import require_encrypted_dsn
 from api.security.keys import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
 from api.security.sessions import Sessions
 from api.settings import Settings
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.context import CommandContext
 from ledger.application.ledger import Ledger, Limits
 from ledger.application.tokens import Tokens
 from ledger.chance import new_id
@@ -31,10 +31,9 @@ from ledger.dispatch.queues.worker_queue_feeder import WorkerQueueFeeder
 from ledger.dispatch.recovery_driver import RecoveryDriver
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import StartRefused
-from ledger.store.instrumentation import Instrumentation, NoInstrumentation
 from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 from projections.queries import Queries
-from projections.read_models import READ_MODELS_FILE, ReadModels
+from projections.read_models import ReadModels
 
 if TYPE_CHECKING:
     from api.tracing.tracing import Tracing
@@ -42,44 +41,44 @@ if TYPE_CHECKING:
 
 ADMIN = "admin"
 SECRETS_FOLDER = "secrets"
-FIRST_START_LOOKS = 600
+FIRST_START_CHECKS = 600
 FIRST_START_PAUSE_SECONDS = 0.05
 DRAIN_SECONDS = 30.0
-"""How long runs under way may go on when the server stops; after that they are lost (shutdown)."""
+"""How long open runs may continue during a shutdown; then they are recorded as lost (shutdown)."""
 
 
 @dataclass(slots=True)
 class ServerParts:
-    """What a server is made of. `start` begins the threads, `close` ends them; each acts once."""
+    """The parts of a server. `start` starts the threads and `close` stops them; each acts once."""
 
     ledger: Ledger
     read_models: ReadModels
     dispatcher: Dispatcher | None
     tokens: Tokens
     sessions: Sessions
-    attempts: Attempts
-    answers: Queries
+    queries: Queries
     signer: Signer
     secrets: Secrets
     notifier: Notifier | None = None
     tracing: Tracing | None = None
+    histograms: Histograms = field(default_factory=Histograms)
     feeder: WorkerQueueFeeder | None = None
-    """Hands out runs to workers where no dispatcher does."""
+    """Hands out runs to workers on a node without a dispatcher."""
     recoveries: RecoveryDriver | None = None
-    """Carries out recoveries, where runs are dispatched."""
+    """Executes recoveries, on a node that dispatches."""
     is_sandbox: bool = False
-    """Whether runs only end as they were recorded to, and nothing is kept."""
+    """Whether runs only end as recorded in a fork, and all changes are discarded."""
     _steps: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _is_started: bool = False
     _is_closed: bool = False
 
     @property
     def handing_out(self) -> Dispatcher | WorkerQueueFeeder | None:
-        """Where workers claim, if they can here."""
+        """What workers claim from on this node, if anything."""
         return self.dispatcher or self.feeder
 
     def start(self) -> None:
-        """Begin to follow the book and to run what is due."""
+        """Start the projections and the dispatcher."""
         with self._steps:
             if self._is_started or self._is_closed:
                 return
@@ -95,21 +94,8 @@ class ServerParts:
             if self.recoveries is not None:
                 self.recoveries.start()
 
-    def tell(self, instrumentation: Instrumentation) -> None:
-        """Have `watch` told what happens here from now on; where spans are made, they still are."""
-        if self.tracing is not None:
-            self.tracing.spans.also = instrumentation
-            instrumentation = self.tracing.spans
-        self.ledger.writer.instrumentation = self.ledger.event_store.instrumentation = (
-            instrumentation
-        )
-        if self.dispatcher is not None:
-            self.dispatcher.instrumentation = instrumentation
-        if self.notifier is not None:
-            self.notifier.instrumentation = instrumentation
-
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
-        """Once no request is under way: let runs end, stop the copies, then the ledger. Blocks."""
+        """Let runs end, stop the projections, close the ledger. Blocks until the runs ended."""
         with self._steps:
             if self._is_closed:
                 return
@@ -124,8 +110,8 @@ class ServerParts:
                 if self.feeder is not None:
                     closing.callback(self.feeder.close)
                 if self.dispatcher is not None:
-                    pretended = self.is_sandbox  # nobody waits for runs that are none
-                    closing.callback(self.dispatcher.drain, 0.0 if pretended else drain_seconds)
+                    seconds = 0.0 if self.is_sandbox else drain_seconds
+                    closing.callback(self.dispatcher.drain, seconds)
                 if self.recoveries is not None:
                     closing.callback(self.recoveries.close)
 
@@ -137,17 +123,23 @@ def open_server_parts(
     clock: Clock | None = None,
     sandbox: Path | None = None,
 ) -> ServerParts:
-    """Own the folder that the settings name, or join the ledger on PostgreSQL; with an admin token
-    if there is no token yet.
+    """Open the data folder as its owner, or join the ledger on PostgreSQL. Creates the admin token
+    when the ledger has no token.
 
-    With `sandbox`, a fork's file, runs end as they were recorded there, and nobody is told of
-    anything. No thread but the ledger's writer runs before `start`. Raises StartRefused, in one
-    line.
+    With `sandbox`, the file of a fork, runs end as recorded there and no notices are sent. Before
+    `start` only the ledger's writer has a thread. Raises StartRefused in one line.
     """
-    _require_fit(settings)
+    _require_usable(settings)
     limits = Limits(max_jobs=settings.max_jobs, requires_reason=settings.require_reason)
     with ExitStack() as opened:
-        ledger = Ledger.open(settings.address or settings.data, clock=clock, limits=limits)
+        histograms = Histograms()
+        tracing = _tracing(settings, histograms)
+        ledger = Ledger.open(
+            settings.address or settings.data,
+            clock=clock,
+            limits=limits,
+            instrumentation=tracing.spans if tracing is not None else histograms,
+        )
         opened.callback(ledger.close)
         read_models = _open_read_models(ledger, settings)
         opened.callback(read_models.close)
@@ -163,26 +155,25 @@ def open_server_parts(
             dispatcher = _sandbox_dispatcher(ledger, sandbox, settings)
         elif dispatches:
             dispatcher = _dispatcher(ledger, secret, secrets, settings)
-        tells = dispatches and sandbox is None
+        notifies = dispatches and sandbox is None
         parts = ServerParts(
             ledger,
             read_models,
             dispatcher,
             tokens,
             Sessions(ledger.clock),
-            Attempts(ledger.clock),
             Queries(ledger, read_models, dispatcher=dispatcher),
             Signer(secret),
             secrets,
-            _notifier(ledger, read_models, secrets, settings) if tells else None,
+            _notifier(ledger, read_models, secrets, settings) if notifies else None,
             feeder=WorkerQueueFeeder(ledger)
             if ledger.event_store.is_shared and not dispatches
             else None,
             recoveries=RecoveryDriver(ledger) if dispatches else None,
             is_sandbox=sandbox is not None,
-            tracing=_tracing(settings),
+            tracing=tracing,
+            histograms=histograms,
         )
-        parts.tell(NoInstrumentation())
         opened.pop_all()
     return parts
 
@@ -190,40 +181,32 @@ def open_server_parts(
 def _notifier(
     ledger: Ledger, read_models: ReadModels, secrets: Secrets, settings: Settings
 ) -> Notifier:
-    from ledger.dispatch.notifications.notifier import (
-        Notifier,
-    )  # apprise is slow to import, and servers need it
+    # apprise is slow to import, and only servers need it
+    from ledger.dispatch.notifications.notifier import Notifier
     from ledger.dispatch.notifications.sender import Sender
     from projections.queries.storm_notifications import StormNotifications
 
     return Notifier(ledger, Sender(settings.channels, secrets), StormNotifications(read_models))
 
 
-def _tracing(settings: Settings) -> Tracing | None:
+def _tracing(settings: Settings, histograms: Histograms) -> Tracing | None:
     if settings.collector is None:
         return None
-    from api.tracing.tracing import Tracing  # OpenTelemetry is imported by those who use it
+    from api.tracing.tracing import Tracing  # slow to import, and rarely used
 
-    return Tracing(settings.collector)
+    return Tracing(settings.collector, also=histograms)
 
 
 def secrets_of(settings: Settings) -> Secrets:
-    """What jobs may name as `secret://…` here."""
+    """The secrets that jobs may use as `secret://…`."""
     return Secrets(settings.data / SECRETS_FOLDER, settings.secrets)
 
 
 def _open_read_models(ledger: Ledger, settings: Settings) -> ReadModels:
-    path = settings.data / READ_MODELS_FILE
-    if settings.address is not None and settings.projections == "process":
-        return ReadModels.open_shared_in_process(ledger, settings.address)
-    if settings.address is not None:
-        return ReadModels.open_shared(ledger, settings.address)
-    if settings.projections == "process":
-        return ReadModels.open_in_process(ledger, settings.data, path)
-    return ReadModels.open(ledger, path)
+    return ReadModels.open(ledger, mode=settings.projections)
 
 
-def _require_fit(settings: Settings) -> None:
+def _require_usable(settings: Settings) -> None:
     if settings.address is not None:
         require_encrypted_dsn(settings.address)
         return
@@ -231,16 +214,16 @@ def _require_fit(settings: Settings) -> None:
     path = settings.sqlite_path
     if path is not None and path.absolute() != own.absolute():
         raise StartRefused(
-            f"JOBLEDGER_DSN: on SQLite the book is {own}, beside its other files; set "
+            f"JOBLEDGER_DSN: on SQLite the event store is {own}, in the data folder; set "
             "JOBLEDGER_DATA instead."
         )
 
 
 def _make_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settings) -> None:
-    """At a ledger's first start, by one of the nodes that may be starting together."""
+    """Create the admin token at the ledger's first start, on one of the nodes that start."""
     folder.require_private(folder.path / ADMIN_FILE)
     with closing(ledger.event_store.leader_lock("first start")) as leader_lock:
-        for _ in range(FIRST_START_LOOKS):
+        for _ in range(FIRST_START_CHECKS):
             if tokens.listing():
                 return
             is_ours = leader_lock.is_held()
@@ -249,7 +232,7 @@ def _make_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settin
                 _adopt_admin(ledger, tokens, folder, settings)
             elif not is_ours:
                 Event().wait(FIRST_START_PAUSE_SECONDS)
-    raise StartRefused("Another node has been making the first token for too long: start again.")
+    raise StartRefused("Another node takes too long to create the first token: try again.")
 
 
 def _adopt_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settings) -> None:
@@ -261,12 +244,12 @@ def _adopt_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Setti
 
 
 def _require_same_key(ledger: Ledger, secret: str, folder: Folder) -> None:
-    """Nodes that sign with different keys would refuse each other's run tokens."""
+    """Refuse a key that the other nodes do not have: they would refuse each other's run tokens."""
     digest = sha256(secret.encode()).hexdigest()
     if ledger.event_store.shared_setting("webhook key", digest) != digest:
         raise StartRefused(
-            f"{folder.path / WEBHOOK_FILE} is not the key that the other nodes of this ledger sign "
-            "with: copy theirs there, or share their data folder."
+            f"{folder.path / WEBHOOK_FILE} differs from the key of the ledger's other nodes: copy "
+            "theirs there, or share their data folder."
         )
 
 
@@ -283,5 +266,5 @@ def _dispatcher(ledger: Ledger, secret: str, secrets: Secrets, settings: Setting
 
 def _sandbox_dispatcher(ledger: Ledger, fork: Path, settings: Settings) -> Dispatcher:
     outcomes = RecordedOutcomes(fork, ledger.clock)
-    work = ExecutorPool(outcomes, ledger.job_cache.notify)
+    work = ExecutorPool(outcomes, ledger.job_cache.due.notify)
     return Dispatcher(ledger, work, concurrency=settings.concurrency)

@@ -1,4 +1,4 @@
-"""The settings: environment, `jobledger.toml` and flags, read once into one frozen object."""
+"""The settings: flags, environment and `jobledger.toml`, read once into one frozen object."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from api.config import parsers as values
+from api.config import parsers
 from api.config.channels import TABLES, read_channels
-from api.config.secret_env import read_in
 from ledger.dispatch.notifications.channels import ChannelSettings
 from ledger.errors import StartRefused
 from ledger.store.postgres.dsn import PostgresDsn
@@ -20,20 +19,21 @@ from ledger.store.postgres.dsn import PostgresDsn
 PREFIX = "JOBLEDGER_"
 FILE_NAME = "jobledger.toml"
 SECRET_PREFIX = f"{PREFIX}SECRET_"
-"""Begins the variables that hold secrets: JOBLEDGER_SECRET_OPENAI_KEY is secret://openai_key."""
+"""The prefix of secrets: JOBLEDGER_SECRET_OPENAI_KEY is secret://openai_key."""
 NOT_SETTINGS = frozenset(
     {
-        "JOBLEDGER_TEST_DSN",  # the tests' own
-        "JOBLEDGER_RUN_ID",  # what a command executor tells its process: it may call the CLI
+        "JOBLEDGER_TEST_DSN",
+        # The command executor sets the others for its process, which may call the CLI.
+        "JOBLEDGER_RUN_ID",
         "JOBLEDGER_JOB_ID",
         "JOBLEDGER_ATTEMPT",
         "JOBLEDGER_FENCE",
         "JOBLEDGER_SCHEDULED_FOR",
     }
 )
-"""Names of ours that may stand in the environment and set nothing."""
+"""Variables with the prefix that are not settings."""
 COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
-"""OpenTelemetry's own variable; with it spans are made. Its library reads those not named here."""
+"""OpenTelemetry's variable that turns on tracing. Its library reads its other variables."""
 TRACES_COLLECTOR = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 OTLP_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 OTLP_HTTP = "http/protobuf"
@@ -41,7 +41,7 @@ OTLP_HTTP = "http/protobuf"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What this process was told, checked. What may hold a secret stays out of `repr`."""
+    """The validated settings. Those that may be secret are left out of `repr`."""
 
     data: Path
     dsn: str | None = field(repr=False)
@@ -59,23 +59,23 @@ class Settings:
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
     channels: ChannelSettings = field(repr=False, default_factory=ChannelSettings)
     collector: str | None = None
-    """Where spans are sent, or None."""
+    """The URL that spans are sent to, or None."""
 
     @property
     def sqlite_path(self) -> Path | None:
-        """The file `sqlite:///…` names; None means the data folder's own file, or PostgreSQL."""
-        is_sqlite = self.dsn is not None and self.dsn.startswith(values.SQLITE)
-        return Path(str(self.dsn).removeprefix(values.SQLITE)) if is_sqlite else None
+        """The file that `sqlite:///…` names; None for the data folder's own file or PostgreSQL."""
+        is_sqlite = self.dsn is not None and self.dsn.startswith(parsers.SQLITE)
+        return Path(str(self.dsn).removeprefix(parsers.SQLITE)) if is_sqlite else None
 
     @property
     def address(self) -> PostgresDsn | None:
-        """Where the ledger is when it is on PostgreSQL."""
+        """The DSN of a ledger on PostgreSQL."""
         is_postgres = self.dsn is not None and self.sqlite_path is None
         return PostgresDsn(str(self.dsn)) if is_postgres else None
 
     @property
     def place(self) -> str:
-        """Where the ledger is, for people."""
+        """The location of the ledger, for people."""
         return self.address.place if self.address is not None else str(self.data)
 
 
@@ -84,18 +84,18 @@ def load_settings(
 ) -> Settings:
     """The settings from flags (`overrides`), else `environ`, else the file, else the defaults.
 
-    `environ` is this process's own unless given. `overrides` and the file use the short names
-    (`port`); an override of None was not given. Raises StartRefused with one line that names what
-    is unknown or wrong.
+    `environ` defaults to this process's own. `overrides` and the file use the short names (`port`);
+    an override of None counts as not given. Raises StartRefused in one line that names the unknown
+    or invalid setting.
     """
-    environ = read_in(os.environ if environ is None else environ)
-    above_file = _from_environ(environ)
-    above_file |= _from_flags(overrides or {})
-    folder = above_file.get("data") or _default(_BY_KEY["data"])
+    environ = parsers.with_file_contents(os.environ if environ is None else environ)
+    given_above = _from_environ(environ)
+    given_above |= _from_flags(overrides or {})
+    folder = given_above.get("data") or _default(_BY_KEY["data"])
     file = folder.value() / FILE_NAME
     table = _read_toml(file)
     channels = {name: table.pop(name) for name in TABLES if name in table}
-    given = _from_file(table, file) | above_file
+    given = _from_file(table, file) | given_above
     known = {key: given.get(key) or _default(setting) for key, setting in _BY_KEY.items()}
     secrets = {
         name.removeprefix(SECRET_PREFIX): text
@@ -111,13 +111,13 @@ def load_settings(
 
 
 def inherited() -> dict[str, str]:
-    """What a worker's commands get of this process's environment: all but what is ours."""
+    """The environment for a worker's commands: this process's, without the ledger's variables."""
     return {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
 
 
 def collector_of(environ: Mapping[str, str]) -> str | None:
-    """Where OpenTelemetry's own variables send spans, as the whole address; None when none does.
-    Refuses StartRefused for what is no such address, and for a protocol that is not spoken here.
+    """The URL that OpenTelemetry's variables send spans to, or None. Raises StartRefused for an
+    invalid URL and an unsupported protocol.
     """
     names = (TRACES_COLLECTOR, COLLECTOR)
     name = next((name for name in names if environ.get(name, "").strip()), None)
@@ -125,33 +125,33 @@ def collector_of(environ: Mapping[str, str]) -> str | None:
     if name is None or is_off or environ.get("OTEL_TRACES_EXPORTER", "").strip() == "none":
         return None
     if environ.get(OTLP_PROTOCOL, "").strip() not in ("", OTLP_HTTP):
-        raise StartRefused(f"{OTLP_PROTOCOL}: spans are sent by {OTLP_HTTP} only.")
+        raise StartRefused(f"{OTLP_PROTOCOL}: only {OTLP_HTTP} is supported.")
     try:
-        url = str(values.url(environ[name]))
+        url = str(parsers.url(environ[name]))
     except ValueError as problem:
         raise StartRefused(f"{name}: {problem}") from None
     return url if name == TRACES_COLLECTOR else f"{url.rstrip('/')}/v1/traces"
 
 
 def zone_variable(environ: Mapping[str, str] | None = None) -> str | None:
-    """What the environment says of the machine's zone (TZ), which is not ours to check."""
+    """The machine's time zone by the variable TZ, not validated."""
     return (os.environ if environ is None else environ).get("TZ")
 
 
-# -- where a value came from --------------------------------------------------------------------
+# -- the source of a value ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Given:
     setting: Setting
     raw: object
-    where: str
+    source: str
 
-    def value(self) -> Any:  # its type is the field's on Settings; the tests compare each
+    def value(self) -> Any:  # the type of the field in Settings; tests compare them
         try:
-            return self.setting.reader(self.raw)
+            return self.setting.parse(self.raw)
         except ValueError as problem:
-            raise StartRefused(f"{self.where}: {problem}", setting=self.setting.name) from None
+            raise StartRefused(f"{self.source}: {problem}", setting=self.setting.name) from None
 
 
 def _default(setting: Setting) -> _Given:
@@ -172,7 +172,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, _Given]:
     }
     known = {setting.name: setting for setting in SETTINGS}
     _refuse_unknown(sorted(ours.keys() - NOT_SETTINGS), known, "in the environment")
-    # A variable set to nothing is how compose and unit files leave a setting out.
+    # Compose and systemd files leave a setting out by setting it to nothing.
     filled = {n: t for n, t in ours.items() if n in known and t.strip()}
     return {known[name].key: _Given(known[name], text, name) for name, text in filled.items()}
 
@@ -180,7 +180,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, _Given]:
 def _from_file(table: Mapping[str, object], path: Path) -> dict[str, _Given]:
     _refuse_unknown(table, _BY_KEY, f"in {path}")
     if "data" in table:
-        raise StartRefused(f"{path}: data cannot be set in a file that lies in the data folder.")
+        raise StartRefused(f"{path}: data cannot be set in a file in the data folder itself.")
     return {key: _Given(_BY_KEY[key], raw, f"{key} in {path}") for key, raw in table.items()}
 
 
@@ -192,7 +192,7 @@ def _read_toml(path: Path) -> dict[str, object]:
     except OSError as problem:
         raise StartRefused(f"{path} cannot be read: {problem.strerror}.") from None
     except ValueError as problem:  # TOML's errors and UTF-8's
-        raise StartRefused(f"{path} is not TOML: {_one_line(str(problem))}.") from None
+        raise StartRefused(f"{path} is not valid TOML: {_one_line(str(problem))}.") from None
 
 
 def _refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> None:
@@ -221,44 +221,59 @@ def _one_line(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: its variable, its default as text ("" for none) and what it is for."""
+    """One setting: its variable, its default as text ("" for none) and its meaning."""
 
     name: str
     default: str
     meaning: str
-    reader: Callable[[object], object] = field(repr=False)
+    parse: Callable[[object], object] = field(repr=False)
 
     @property
     def key(self) -> str:
-        """The short name: in `jobledger.toml`, among the flags and on `Settings`."""
+        """The short name, used by `jobledger.toml`, flags and `Settings`."""
         return self.name.removeprefix(PREFIX).lower()
 
 
-# One row a setting; documentation and tests enumerate it.
+# One row per setting; docs/reference/settings.md has the same rows.
 SETTINGS: tuple[Setting, ...] = (
-    Setting("JOBLEDGER_DATA", "./data", "folder of book, copies and jobledger.toml", values.folder),
     Setting(
-        "JOBLEDGER_DSN", "", "sqlite:///FILE or postgresql://…; else in the folder", values.dsn
+        "JOBLEDGER_DATA",
+        "./data",
+        "folder of the event store, read models, tokens and jobledger.toml",
+        parsers.folder,
     ),
-    Setting("JOBLEDGER_HOST", "127.0.0.1", "address to listen on", values.host),
-    Setting("JOBLEDGER_PORT", "8321", "port to listen on; 0 takes a free one", values.port),
     Setting(
-        "JOBLEDGER_TOKEN", "", "what clients present; at first start, the admin's", values.token
+        "JOBLEDGER_DSN",
+        "",
+        "postgresql://… for a ledger on PostgreSQL; default: SQLite in the data folder",
+        parsers.dsn,
     ),
-    Setting("JOBLEDGER_URL", "", "where clients find the server", values.url),
-    Setting("JOBLEDGER_AGENT_URL", "", "the agent that jobs call", values.url),
+    Setting("JOBLEDGER_HOST", "127.0.0.1", "address to listen on", parsers.host),
+    Setting("JOBLEDGER_PORT", "8321", "port to listen on; 0 picks a free one", parsers.port),
     Setting(
-        "JOBLEDGER_HTTP_ALLOW", "", "private hosts and networks that jobs may call", values.targets
+        "JOBLEDGER_TOKEN",
+        "",
+        "token that clients send; at a ledger's first start, the admin token to create",
+        parsers.token,
     ),
-    Setting("JOBLEDGER_COMMANDS", "off", "may jobs run commands on this machine", values.switch),
-    Setting("JOBLEDGER_CONCURRENCY", "32", "runs under way at once", values.concurrency),
-    Setting("JOBLEDGER_MAX_JOBS", "", "jobs the ledger takes; without it, no limit", values.limit),
-    Setting("JOBLEDGER_REQUIRE_REASON", "off", "does a force-resume need a reason", values.switch),
+    Setting("JOBLEDGER_URL", "", "URL of the server, for clients", parsers.url),
+    Setting("JOBLEDGER_AGENT_URL", "", "URL of the agent that jobs call", parsers.url),
+    Setting(
+        "JOBLEDGER_HTTP_ALLOW", "", "private hosts and networks that jobs may call", parsers.targets
+    ),
+    Setting(
+        "JOBLEDGER_COMMANDS", "off", "whether jobs may run commands on this machine", parsers.switch
+    ),
+    Setting("JOBLEDGER_CONCURRENCY", "32", "runs executed at the same time", parsers.concurrency),
+    Setting("JOBLEDGER_MAX_JOBS", "", "maximum number of jobs; default: no limit", parsers.limit),
+    Setting(
+        "JOBLEDGER_REQUIRE_REASON", "off", "whether a force-resume needs a reason", parsers.switch
+    ),
     Setting(
         "JOBLEDGER_PROJECTIONS",
         "thread",
         "run projections in a thread or a process",
-        values.projections,
+        parsers.projections,
     ),
 )
 

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Makes the secrets of docker-compose.yml in deploy/secrets, once: what is there stays as it is.
-# The folder is closed to others; the files are readable, since each container has its own user.
+# Makes the secrets of docker-compose.yml in deploy/secrets; existing ones stay.
+# The folder is private; its files are readable, because each container has its own user.
 set -eu
 folder="$(dirname "$0")/secrets"
 mkdir -p "$folder"
 chmod 0700 "$folder"
 
-# keep NAME CONTENT: a file that is there already stays.
-keep() {
+# create NAME CONTENT: write the file unless it exists.
+create() {
     if [ ! -s "$folder/$1" ]; then
         printf '%s\n' "$2" > "$folder/$1"
         chmod 0444 "$folder/$1"
@@ -18,14 +18,14 @@ new() {
     od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 }
 
-# dsn ROLE FILE: where that role finds the database. Its network is the compose file's own.
+# dsn ROLE FILE: the role's DSN. TLS is off because the network belongs to the compose file.
 dsn() {
     printf 'postgresql://%s:%s@postgres:5432/jobledger?sslmode=disable' "$1" "$(cat "$folder/$2")"
 }
 
-keep postgres_password "$(new)"
-keep node_password "$(new)"
-keep admin_token "$(new)"
-keep grafana_password "$(new)"
-keep owner_dsn "$(dsn postgres postgres_password)"
-keep node_dsn "$(dsn jobledger_node node_password)"
+create postgres_password "$(new)"
+create node_password "$(new)"
+create admin_token "$(new)"
+create grafana_password "$(new)"
+create owner_dsn "$(dsn postgres postgres_password)"
+create node_dsn "$(dsn jobledger_node node_password)"

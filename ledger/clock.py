@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_SKEW = timedelta(seconds=5)
 """A machine whose own clock is further off from the one its nodes share is reported."""
 
@@ -65,3 +66,13 @@ def parse_rfc3339(text: str) -> datetime:
     if instant.tzinfo is None:
         raise ValueError(f"{text!r} has no offset")
     return instant.astimezone(UTC)
+
+
+def microseconds(instant: datetime) -> int:
+    """µs since the epoch."""
+    return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(count: int) -> datetime:
+    """The instant so many µs after the epoch, in UTC."""
+    return EPOCH + timedelta(microseconds=count)

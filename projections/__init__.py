@@ -10,20 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from projections.history.audit import PositionRange
-    from projections.models.gaps.queries import GapFilter
+    from projections.history.audit import TimeRange
+    from projections.models.gaps.model import GapFilter
     from projections.models.jobs.queries import JobFilter
     from projections.models.resumes.queries import ResumeFilter
     from projections.queries import Queries
 
-__all__ = ["Queries", "GapFilter", "JobFilter", "ResumeFilter", "PositionRange"]
+__all__ = ["Queries", "GapFilter", "JobFilter", "ResumeFilter", "TimeRange"]
 
 _HOMES = {
     "Queries": "projections.queries",
-    "GapFilter": "projections.models.gaps.queries",
+    "GapFilter": "projections.models.gaps.model",
     "JobFilter": "projections.models.jobs.queries",
     "ResumeFilter": "projections.models.resumes.queries",
-    "PositionRange": "projections.history.audit",
+    "TimeRange": "projections.history.audit",
 }
 
 

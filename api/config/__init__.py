@@ -1,1 +1,1 @@
-"""api/config."""
+"""Parsers of settings, of the channels in `jobledger.toml`, and of secrets in files."""

@@ -1,16 +1,16 @@
-"""The channels of `jobledger.toml`: [channels], [slack] and [notices], read into one object.
+"""Parses the tables [channels], [slack] and [notices] of `jobledger.toml` into one object.
 
 [channels]
-ops = "mailto://…"            # any apprise address; secret://name stands for a secret
+ops = "mailto://…"            # any apprise URL; secret://name stands for a secret
 
 [slack]
-token = "secret://slack"      # a bot's token
-owner = "U0123ABCD"           # whom `owner` means
+token = "secret://slack"      # the bot's token
+owner = "U0123ABCD"           # the user that `owner` stands for
 
 [notices]
-channel = "slack"             # who is told of a tripped breaker
+channel = "slack"             # receives notices of tripped breakers
 target = "owner"
-fallback = "ops"              # who is told when that, or a delivery, fails
+fallback = "ops"              # receives them when that, or a delivery, fails
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def read_channels(tables: Mapping[str, object], where: str) -> ChannelSettings:
-    """The channels that a file sets up. Raises StartRefused in one line that names what is wrong;
-    no value is shown, for it may hold a secret.
+    """The channels that the file `where` configures. Raises StartRefused in one line that shows no
+    value, since a value may be a secret.
     """
     given = {name: _table(tables[name], name, where) for name in TABLES if name in tables}
     urls = given.get("channels", {})
     for name in urls:
         if name == SLACK or not _NAME.fullmatch(name):
-            raise StartRefused(f"[channels] in {where}: {name!r} cannot be a channel's name.")
+            raise StartRefused(f"[channels] in {where}: {name!r} is not a valid channel name.")
     settings = ChannelSettings(
         urls=urls,
         slack=_slack(given["slack"], where) if "slack" in given else None,
@@ -58,23 +58,23 @@ def read_channels(tables: Mapping[str, object], where: str) -> ChannelSettings:
 
 def _table(value: object, name: str, where: str) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise StartRefused(f"[{name}] in {where} is no table.")
+        raise StartRefused(f"[{name}] in {where} must be a table.")
     for key, text in value.items():
         if name in KEYS and key not in KEYS[name]:
             raise StartRefused(
-                f"[{name}] in {where} knows {', '.join(KEYS[name])}, and not {key!r}."
+                f"[{name}] in {where}: unknown key {key!r}; known are {', '.join(KEYS[name])}."
             )
         if not isinstance(text, str) or not text.strip():
-            raise StartRefused(f"[{name}] {key} in {where} is no text.")
+            raise StartRefused(f"[{name}] {key} in {where} must be a text that is not empty.")
     return {str(key): str(text).strip() for key, text in value.items()}
 
 
 def _slack(table: Mapping[str, str], where: str) -> SlackSettings:
     if "token" not in table:
-        raise StartRefused(f"[slack] in {where} needs a token (a bot's; secret://name will do).")
+        raise StartRefused(f"[slack] in {where} needs a bot's token (may be secret://name).")
     api_url = table.get("api_url", SLACK_API)
     if urlsplit(api_url).scheme not in ("http", "https"):
-        raise StartRefused(f"[slack] api_url in {where} is no http address.")
+        raise StartRefused(f"[slack] api_url in {where} must be an http or https URL.")
     return SlackSettings(table["token"], table.get("owner"), api_url)
 
 
@@ -83,7 +83,7 @@ def _address(table: Mapping[str, str], channel: str, target: str) -> ChannelAddr
 
 
 def _require_known(address: ChannelAddress | None, settings: ChannelSettings, where: str) -> None:
-    """A notice that can never be sent is a mistake of the file, told before the first trip."""
+    """Refuse a channel that does not exist at the start, not at the first notice."""
     if address is None or address.channel in settings.urls:
         return
     if address.channel != SLACK or settings.slack is None:

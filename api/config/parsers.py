@@ -1,20 +1,21 @@
-"""Readers of setting values: one raw value, text or TOML's, to its type.
-
-Each raises a ValueError that says what would do.
+"""Parsers of settings: each takes a text or a TOML value to its type, or raises a ValueError that
+says what is valid. And the variables that name a file with a secret.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ledger.errors import StartRefused
 
-def _optional(reader: Callable[[object], object]) -> Callable[[object], object]:
-    return lambda raw: None if raw == "" else reader(raw)
+
+def _optional(parse: Callable[[object], object]) -> Callable[[object], object]:
+    return lambda raw: None if raw == "" else parse(raw)
 
 
 def line(raw: object) -> str:
@@ -31,7 +32,7 @@ def folder(raw: object) -> Path:
 @_optional
 def token(raw: object) -> str:
     if not isinstance(raw, str) or not re.fullmatch(r"[!-~]+", raw.strip()):
-        raise ValueError("a token is printable ASCII without spaces (what was given is not shown).")
+        raise ValueError("a token is printable ASCII without spaces (its value is not shown).")
     return raw.strip()
 
 
@@ -43,18 +44,18 @@ _DSN = re.compile(rf"{SQLITE}(?!:memory:)\S.*|postgres(ql)?://\S*")
 def dsn(raw: object) -> str:
     text = raw.strip() if isinstance(raw, str) else ""
     if not text.isprintable() or not _DSN.fullmatch(text):
-        raise ValueError("neither sqlite:///FILE nor postgresql://… (what was given is not shown).")
+        raise ValueError("must be sqlite:///FILE or postgresql://… (its value is not shown).")
     return text
 
 
 def host(raw: object) -> str:
     text = line(raw).lower()
     if not _is_host(text):
-        raise ValueError(f"{_shown(raw)} is not an address or a host name (the port is apart).")
+        raise ValueError(f"{_shown(raw)} is not an address or host name (without a port).")
     return text
 
 
-# 127.1 and 0x7f.1 look like names and are addresses in disguise.
+# 127.1 and 0x7f.1 look like host names but resolve as addresses.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)*(?!(?:\d+|0x[0-9a-f]*)\.?$){_LABEL}\.?")
 
@@ -73,10 +74,10 @@ def url(raw: object) -> str:
     try:
         parts = urlsplit(text)
         is_reachable = _is_host(parts.hostname or "") and parts.port != 0
-    except ValueError:  # a port or an address that is none
+    except ValueError:  # an invalid port or address
         is_reachable = False
     if not is_reachable or parts.scheme not in ("http", "https") or "@" in parts.netloc:
-        raise ValueError("not http://HOST[:PORT][/PATH] or https://…, without a password.")
+        raise ValueError("must be http://HOST[:PORT][/PATH] or https://…, without a password.")
     return text
 
 
@@ -128,3 +129,41 @@ def projections(raw: object) -> str:
 
 def _shown(raw: object) -> str:
     return ascii(raw) if len(ascii(raw)) <= 60 else f"{ascii(raw)[:57]}..."
+
+
+# -- secrets in files -----------------------------------------------------------------------------
+
+IN_FILES = ("JOBLEDGER_DSN", "JOBLEDGER_TOKEN")
+"""The settings that may be secret: each can be given as NAME_FILE instead."""
+SUFFIX = "_FILE"
+MAX_FILE_BYTES = 64 * 1024
+_FILES = {f"{name}{SUFFIX}": name for name in IN_FILES}
+
+
+def with_file_contents(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables, with the content of each NAME_FILE as NAME. A NAME_FILE set to nothing is left
+    out. Raises StartRefused when both are set, and for a file that is unreadable, empty or too
+    large; never shows its content.
+    """
+    found = {name: text for name, text in environ.items() if name not in _FILES}
+    for variable, name in _FILES.items():
+        path = environ.get(variable, "").strip()
+        if not path:
+            continue
+        if environ.get(name, "").strip():
+            raise StartRefused(f"{variable} and {name} are both set: set only one.")
+        found[name] = _content(variable, Path(path))
+    return found
+
+
+def _content(variable: str, path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE_BYTES + 1).decode().strip()
+    except OSError as problem:
+        raise StartRefused(f"{variable}: {path} cannot be read: {problem.strerror}.") from None
+    except ValueError:  # a NUL in the path, or bytes that are not UTF-8
+        raise StartRefused(f"{variable}: the file is not UTF-8 text.") from None
+    if not text or len(text) > MAX_FILE_BYTES:
+        raise StartRefused(f"{variable}: {path} is empty or larger than 64 KiB.")
+    return text

@@ -1,1 +1,1 @@
-"""api/http."""
+"""What routes share: request context, bodies, errors, idempotency, OpenAPI and middleware."""

@@ -1,4 +1,4 @@
-"""Request bodies: JSON objects whatever their content type, checked against a model, key by key."""
+"""Request bodies: JSON objects of any content type, validated by a pydantic model."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from api.http import strict_json
-from api.http.errors import MalformedJson, refusal_of
+from api.http.errors import refusal_of
+from api.refusals import MalformedJson
 from ledger.errors import InvalidField
 
 B = TypeVar("B", bound=BaseModel)
 
 
 async def read_object(request: Request) -> dict[str, Any]:
-    """The body, which must be there and be an object. Refuses MalformedJson, InvalidField."""
+    """The body, which must be a JSON object. Refuses MalformedJson, InvalidField."""
     body = await request.body()
     if not body.strip():
-        raise MalformedJson("it is empty, and an object is needed")
+        raise MalformedJson("it is empty, but must be an object")
     return _object(strict_json.read(body))
 
 
 async def read_optional_object(request: Request) -> dict[str, Any]:
-    """The body, where an empty or blank one means no wishes."""
+    """The body; an empty or blank one counts as an empty object."""
     body = await request.body()
     return _object(strict_json.read(body)) if body.strip() else {}
 
 
 def body_of(model: type[B], *, may_be_empty: bool = False) -> Callable[[Request], Awaitable[B]]:
-    """A dependency that gives the body as a model. Refuses UnknownField, InvalidField by path."""
+    """A dependency: the body as a model. Refuses UnknownField and InvalidField by path."""
     read = read_optional_object if may_be_empty else read_object
 
     async def parsed(request: Request) -> B:
@@ -44,7 +45,7 @@ def body_of(model: type[B], *, may_be_empty: bool = False) -> Callable[[Request]
 
 
 def documented(model: type[BaseModel], *, may_be_empty: bool = False) -> dict[str, Any]:
-    """What OpenAPI says of such a body."""
+    """The body as OpenAPI documents it."""
     schema = model.model_json_schema()
     content = {"application/json": {"schema": schema}}
     return {"requestBody": {"required": not may_be_empty, "content": content}}

@@ -1,4 +1,4 @@
-"""Under which conditions a command is sent: from which revision, under which key, by whom."""
+"""The context of a command: its actor, expected revision and idempotency key, from a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hashlib import sha256
 from fastapi import Request
 
 from api.security.auth import principal_of
-from ledger.application.commands.jobs import CommandContext, Idempotency
+from ledger.application.commands.context import CommandContext, Idempotency
 from ledger.chance import new_id
 from ledger.clock import Clock
 from ledger.domain.metadata import EventMetadata
@@ -22,7 +22,7 @@ _STRONG_TAG = re.compile(r'"([0-9]{1,18})"')
 
 
 async def command_context(request: Request, clock: Clock, reason: str | None) -> CommandContext:
-    """The circumstances of the command that a request carries. Refuses InvalidField (headers)."""
+    """The context of the command in a request. Refuses InvalidField for invalid headers."""
     caller = principal_of(request)
     origin = EventMetadata(
         str(new_id()), caller.actor, caller.source, request.state.correlation_id, reason

@@ -1,10 +1,11 @@
-"""The one way from a request to the ledger and back: commands out, questions out, answers in."""
+"""The context of a request: executes commands and queries, and makes the answers."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Annotated, Any, ParamSpec, TypeVar, cast
 from uuid import UUID
@@ -18,80 +19,72 @@ from starlette.responses import Response
 from api.bootstrap import ServerParts
 from api.http.command_context import command_context
 from api.http.errors import LONGEST_TEXT
-from api.http.idempotency import first_answer
 from api.security.auth import principal_of
-from ledger.application.batch import Command
-from ledger.application.commands.jobs import CommandContext, CommandResult
-from ledger.application.ledger import Ledger
+from ledger.application.commands.command import Command, CommandResult, JobCommand
+from ledger.application.commands.context import CommandContext
+from ledger.application.ledger import Ledger, value_of
+from ledger.application.unit_of_work import AlreadyAnswered
 from ledger.domain.job.job import job_id_of
 from ledger.domain.metadata import Actor
 from ledger.errors import InvalidField, UnknownField
 from projections.queries import Queries
 
 REPEATABLE = frozenset({"topic"})
-"""The only parameters of a query that may be given several times."""
+"""The query parameters that may be given several times."""
 
 T = TypeVar("T")
 Given = ParamSpec("Given")
 
 
 class RequestContext:
-    """One request's way to the ledger."""
+    """What a route needs of its request and of the ledger."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.parts: ServerParts = request.app.state.parts
         self.ledger: Ledger = self.parts.ledger
-        self.answers: Queries = self.parts.answers
+        self.queries: Queries = self.parts.queries
 
-    async def call(self, reason: str | None = None) -> CommandContext:
-        """Who asks, when, why, and under which conditions."""
+    async def command_context(self, reason: str | None = None) -> CommandContext:
+        """The actor, time, reason, expected revision and idempotency key of a command."""
         return await command_context(self.request, self.ledger.clock, reason)
 
     @property
     def actor(self) -> Actor:
-        """Who asks."""
+        """The authenticated caller."""
         return principal_of(self.request).actor
 
-    async def command(
-        self, make: Callable[[], Command[CommandResult]], call: CommandContext, *, status: int = 200
-    ) -> Response:
-        """Have a command decided and kept, and answer it (see `decide`)."""
-        return answered(await self.decide(make, call), status)
+    async def answer(self, command: JobCommand) -> Response:
+        """Execute a command on a job and answer with its HTTP status."""
+        return answered(await self.execute(command), command.status)
 
-    async def decide(
-        self, make: Callable[[], Command[CommandResult]], call: CommandContext
-    ) -> CommandResult:
-        """Have a command decided and kept. `make` may be slow: it runs in a thread.
+    async def execute(self, command: Command[T]) -> T:
+        """Execute a command; a repeated key gets the first answer again. Raises its refusal.
 
-        A repeated key is answered as it was the first time.
+        Preparing may be slow and runs in a thread. The future is shielded, because a client that
+        disconnects must not cancel what the writer sets.
         """
-        answer = await self.repeated(call)
-        if answer is None:
-            answer = await decided(self.ledger, await run_sync(make))
-        if answer.repeats:
-            answer = await self.repeated(call) or answer
-        return answer
+        while True:
+            begun = await run_sync(self.ledger.begin, command)
+            if not isinstance(begun, Future):
+                return begun
+            [result] = await asyncio.shield(asyncio.wrap_future(begun))
+            if not isinstance(result, AlreadyAnswered):
+                return cast(T, value_of(result))
 
     async def ask(
         self, question: Callable[Given, T], *given: Given.args, **more: Given.kwargs
     ) -> T:
-        """Have a question answered, in a thread; it refuses what it refuses."""
+        """Answer a question in a thread."""
         return await run_sync(partial(question, *given, **more))
 
     def position(self) -> int:
-        """Where the book ends."""
+        """The last position of the ledger."""
         return self.ledger.writer.position
-
-    async def repeated(self, call: CommandContext) -> CommandResult | None:
-        """What this call's idempotency key was answered before, or None."""
-        if call.idempotency is None:
-            return None
-        return await run_sync(first_answer, self.ledger, call.idempotency)
 
 
 def request_context(request: Request) -> RequestContext:
-    """The request's way in. Refuses InvalidField when a parameter's value is not plain to see."""
+    """The request's context. Refuses undeclared and repeated query parameters."""
     given = Counter(name for name, _ in request.query_params.multi_items())
     if given and not _takes_query(request):
         raise UnknownField(next(iter(given))[:LONGEST_TEXT])
@@ -102,8 +95,8 @@ def request_context(request: Request) -> RequestContext:
 
 
 def _takes_query(request: Request) -> bool:
-    """Whether the address has parameters: then it refuses unknown ones by itself. Phantom's routes
-    are as lenient as Phantom.
+    """Whether the route declares parameters, and so refuses unknown ones itself. Phantom's routes
+    ignore unknown parameters, as Phantom does.
     """
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or not route.path.startswith("/v1/"):
@@ -115,50 +108,31 @@ InContext = Annotated[RequestContext, Depends(request_context)]
 
 
 def job_id_in_path(job_id: str) -> UUID:
-    """The job that the path names; JobNotFound for what is no id."""
+    """The id of the job in the path. Refuses JobNotFound for a text that is not an id."""
     return job_id_of(job_id)
 
 
 JobId = Annotated[UUID, Depends(job_id_in_path)]
 
 
-async def decided(ledger: Ledger, command: Command[T]) -> T:
-    """The answer to a command, raised if it is an error.
-
-    Shielded: a caller who goes away must not cancel the future that the writer is about to set.
-    """
-    [result] = await all_decided(ledger, [command])
-    if isinstance(result, BaseException):
-        raise result
-    return cast(T, result)
-
-
-async def all_decided(ledger: Ledger, commands: Sequence[Command[Any]]) -> list[Any]:
-    """For each command its answer, or the error it met; they are submitted together."""
-    if not commands:
-        return []
-    return await asyncio.shield(asyncio.wrap_future(ledger.submit(commands)))
-
-
 def answered(answer: CommandResult, status: int = 200) -> Response:
-    """A command's answer: the job, whether anything changed, where the book stands."""
-    job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered
-    body = {"job": job, "changed": answer.changed, "position": answer.position}
-    headers = {"ETag": _tag(job)}
+    """A command's answer: the job, whether anything changed, and the position."""
+    body = {"job": answer.job, "changed": answer.changed, "position": answer.position}
+    headers = {"ETag": _tag(answer.job)}
     if status == 201:
         headers["Location"] = f"/v1/jobs/{answer.job_id}"
     return plain(body, status, headers)
 
 
 def one_job(job: Mapping[str, Any]) -> Response:
-    """One job, with its revision as the tag that `If-Match` wants."""
+    """One job, with its revision as the ETag, which `If-Match` takes."""
     return plain({"job": job}, headers={"ETag": _tag(job)})
 
 
 def plain(
     content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """JSON-plain values as JSON."""
+    """A JSON answer."""
     return Response(orjson.dumps(content), status, dict(headers or {}), "application/json")
 
 

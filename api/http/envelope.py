@@ -1,6 +1,4 @@
-"""What surrounds every answer: a correlation id, the headers that keep browsers safe, and a last
-word when something broke.
-"""
+"""The outermost middleware: correlation ids, security headers, and answers to unexpected errors."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from ledger.chance import new_id
 
 CORRELATION_HEADERS = ("x-request-id", "x-correlation-id")
 CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-SAFETY = {
+SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
         "frame-ancestors 'none'; base-uri 'none'"
@@ -28,13 +26,13 @@ SAFETY = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Set on every answer, unless the answer says otherwise."""
+"""Set on every answer that does not set them itself."""
 
 log = logging.getLogger(__name__)
 
 
 class Envelope:
-    """The outermost layer. Its correlation id is in `request.state`, in events and in the log."""
+    """Gives each request a correlation id, which `request.state`, events and logs have."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,41 +45,41 @@ class Envelope:
         scope.setdefault("state", {})["correlation_id"] = correlation_id
         has_started = False
 
-        async def sealed(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             nonlocal has_started
             if message["type"] == "http.response.start":
                 has_started = True
-                _seal(MutableHeaders(scope=message), correlation_id)
+                _set_headers(MutableHeaders(scope=message), correlation_id)
             await send(message)
 
         try:
-            await self._app(scope, receive, sealed)
-        except Exception:  # the last resort: one broken request is answered and logged
+            await self._app(scope, receive, with_headers)
+        except Exception:  # any bug in a route: answer and log it
             log.exception("request %s failed", correlation_id)
             if has_started:
                 raise
-            await _broken(correlation_id, scope["path"])(scope, receive, sealed)
+            await _internal_error(scope, correlation_id)(scope, receive, with_headers)
 
 
 def correlation_of(headers: Headers) -> str:
-    """The id that the caller gave the request, if it is a plain word, else a new one."""
+    """The id that the caller sent, if it is valid, else a new one."""
     for name in CORRELATION_HEADERS:
         if CORRELATION_ID.fullmatch(headers.get(name, "")):
             return headers[name]
     return new_id().hex
 
 
-def _seal(headers: MutableHeaders, correlation_id: str) -> None:
+def _set_headers(headers: MutableHeaders, correlation_id: str) -> None:
     headers["X-Request-Id"] = correlation_id
-    for name, value in SAFETY.items():
+    for name, value in SECURITY_HEADERS.items():
         headers.setdefault(name, value)
 
 
-def _broken(correlation_id: str, path: str) -> Response:
+def _internal_error(scope: Scope, correlation_id: str) -> Response:
     return problem(
+        scope,
         500,
         "internal_error",
-        f"The server made a mistake; its log tells more under request {correlation_id}.",
+        f"The server failed unexpectedly; see its log for request {correlation_id}.",
         {"correlation_id": correlation_id},
-        path=path,
     )

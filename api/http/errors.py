@@ -1,10 +1,10 @@
-"""Every "no" of the outside as RFC 9457 problem+json, or in Phantom's form under its paths: one
-table says which status a refusal has.
+"""Answers refusals as RFC 9457 problem+json, or as the renderer of a path prefix does; one table
+gives each refusal its status.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
@@ -14,10 +14,16 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import ExceptionHandler
+from starlette.types import ExceptionHandler, Scope
 
 from api.http.force_hint import with_track_record
-from api.phantom import refusals as phantom
+from api.refusals import (
+    MalformedJson,
+    RunUnfinished,
+    TooManyAttempts,
+    Unauthenticated,
+    WordsNotUnderstood,
+)
 from ledger.errors import (
     Conflict,
     Forbidden,
@@ -36,69 +42,11 @@ from ledger.errors import (
 
 PROBLEM = "application/problem+json"
 LONGEST_TEXT = 1000
-"""Characters of a message or fact that a problem shows; what was sent may be long."""
+"""Characters of a message or fact that an answer shows; callers may send longer ones."""
 RETRY_SECONDS = 60
 
-
-class Unauthenticated(LedgerError):
-    """Nobody known asks."""
-
-    code = "unauthenticated"
-
-
-class MalformedJson(LedgerError):
-    """The body is not JSON, or not JSON that may be stored."""
-
-    code = "malformed_json"
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"The body cannot be read as JSON: {problem}.")
-
-
-class TooManyAttempts(LedgerError):
-    """One address presented too many secrets that open nothing."""
-
-    code = "too_many_attempts"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Too many wrong tokens came from this address: check the token and wait a minute."
-        )
-
-
-class WordsNotUnderstood(LedgerError):
-    """A job described in words, which nobody here reads yet."""
-
-    code = phantom.NOT_UNDERSTOOD
-
-    def __init__(self) -> None:
-        super().__init__("Could not parse the description: fill in the form instead.")
-
-
-class RunWithdrawn(Refused):
-    """A run that somebody waits for will not start."""
-
-    code = "run_withdrawn"
-
-    def __init__(self, job_id: object) -> None:
-        super().__init__(
-            f"The run of job {job_id} was withdrawn before it started: the job was paused, "
-            "completed or deleted meanwhile.",
-            job_id=str(job_id),
-        )
-
-
-class RunUnfinished(LedgerError):
-    """A run that somebody waits for has not ended in time."""
-
-    code = "run_unfinished"
-
-    def __init__(self, job_id: object, waited_seconds: float) -> None:
-        super().__init__(
-            f"The run of job {job_id} did not end within {waited_seconds:g} s. It was asked for "
-            f"and is not withdrawn: its outcome will stand in GET /v1/jobs/{job_id}/runs.",
-            job_id=str(job_id),
-        )
+Renderer = Callable[[int, str, str, Mapping[str, str]], Response]
+"""Makes an answer of a status, a code, a detail and headers."""
 
 
 STATUSES: Mapping[type[LedgerError], int] = {
@@ -126,10 +74,10 @@ CODES: Mapping[int, str] = {
     413: "too_large",
     500: "internal_error",
 }
-"""The codes of answers that the web framework, not the ledger, gives."""
+"""The codes of errors that the web framework raises."""
 
-NO_OBJECT = ("model_type", "model_attributes_type")
-"""Complaints of pydantic's that name a class of ours."""
+NOT_AN_OBJECT = ("model_type", "model_attributes_type")
+"""Types of pydantic errors whose messages name one of our classes."""
 
 
 def status_of(error: LedgerError) -> int:
@@ -138,19 +86,17 @@ def status_of(error: LedgerError) -> int:
 
 
 def problem(
+    scope: Scope,
     status: int,
     code: str,
     detail: str,
     facts: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
-    *,
-    path: str = "",
 ) -> Response:
-    """One answer "no": its code is for programs, its detail for people. `path` is what was asked
-    for: it decides the form.
-    """
-    if phantom.is_phantoms(path):
-        return phantom.refusal(status, code, detail[:LONGEST_TEXT], headers or {})
+    """An error answer to the request of `scope`: `code` is for programs, `detail` for people."""
+    render = _renderer(scope)
+    if render is not None:
+        return render(status, code, detail[:LONGEST_TEXT], headers or {})
     body = {name: _plain(value) for name, value in (facts or {}).items()} | {
         "type": f"urn:jobledger:problem:{code}",
         "title": code.replace("_", " ").capitalize(),
@@ -161,27 +107,28 @@ def problem(
     return Response(orjson.dumps(body), status, dict(headers or {}), PROBLEM)
 
 
-def refused(error: LedgerError, path: str = "") -> Response:
-    """The problem that a LedgerError is, to whoever asked for `path`."""
+def refused(scope: Scope, error: LedgerError) -> Response:
+    """The answer to a request that was refused."""
     status = status_of(error)
     headers = _headers(error, status)
-    return problem(status, error.code, error.message, error.facts, headers, path=path)
+    return problem(scope, status, error.code, error.message, error.facts, headers)
 
 
-def install(app: FastAPI) -> None:
-    """Have every error of `app` answered as a problem."""
+def install(app: FastAPI, renderers: Mapping[str, Renderer]) -> None:
+    """Answer every error of `app` as a problem, and below a path prefix as its renderer does."""
+    app.state.renderers = renderers
     app.add_exception_handler(LedgerError, cast(ExceptionHandler, _answer_refusal))
     app.add_exception_handler(RequestValidationError, cast(ExceptionHandler, _answer_validation))
     app.add_exception_handler(HTTPException, cast(ExceptionHandler, _answer_http))
 
 
 def refusal_of(errors: Sequence[Mapping[str, Any]], *, skipped: int = 0) -> Invalid:
-    """The first of pydantic's complaints, as the ledger says it. `skipped` leads of the path go."""
+    """The first of pydantic's errors as a refusal. `skipped` drops the first parts of its path."""
     first = errors[0]
     field = ".".join(str(part) for part in first["loc"][skipped:]) or "body"
     if first["type"] == "extra_forbidden":
         return UnknownField(field[:LONGEST_TEXT])
-    if first["type"] in NO_OBJECT:
+    if first["type"] in NOT_AN_OBJECT:
         return InvalidField(field, "must be an object")
     message = str(first["msg"]).removeprefix("Value error, ")
     return InvalidField(field, message[:1].lower() + message[1:])
@@ -194,14 +141,14 @@ async def _answer_refusal(request: Request, error: LedgerError) -> Response:
             with_track_record, error, parts.read_models, parts.ledger.clock.now()
         )
     if isinstance(error, Forbidden):
-        request.app.state.refused_access.note(request, error)
-    return refused(error, request.scope["path"])
+        request.app.state.access_audit.note(request, error)
+    return refused(request.scope, error)
 
 
 async def _answer_validation(request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
-    parameter = {**first, "loc": first["loc"][:2]}  # which of several values is not told
-    return refused(refusal_of([parameter], skipped=1), request.scope["path"])
+    parameter = {**first, "loc": first["loc"][:2]}  # without the index into repeated values
+    return refused(request.scope, refusal_of([parameter], skipped=1))
 
 
 async def _answer_http(request: Request, error: HTTPException) -> Response:
@@ -209,22 +156,28 @@ async def _answer_http(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(_allowed(request))
-    detail = _explained(error, headers)
-    return problem(error.status_code, code, detail, headers=headers, path=request.scope["path"])
+    detail = _detail(error, headers)
+    return problem(request.scope, error.status_code, code, detail, headers=headers)
 
 
-def _explained(error: HTTPException, headers: Mapping[str, str]) -> str:
+def _detail(error: HTTPException, headers: Mapping[str, str]) -> str:
     match error.status_code:
         case 404:
-            return "There is nothing at this address; the addresses are in GET /v1/openapi.json."
+            return "Nothing is at this path; GET /v1/openapi.json lists all paths."
         case 405:
-            return f"This address takes {headers['Allow']} only."
+            return f"This path accepts only {headers['Allow']}."
         case _:
             return str(error.detail)
 
 
+def _renderer(scope: Scope) -> Renderer | None:
+    renderers: Mapping[str, Renderer] = scope["app"].state.renderers
+    path = f"{scope['path']}/"
+    return next((one for prefix, one in renderers.items() if path.startswith(f"{prefix}/")), None)
+
+
 def _allowed(request: Request) -> list[str]:
-    """Every method that some route of this address takes; the framework names the first route's."""
+    """The methods of all routes with this path; the framework only names those of the first."""
     routes: Sequence[Route] = request.app.state.routes
     matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
     return sorted({method for route in matching for method in route.methods or ()})
@@ -239,7 +192,7 @@ def _headers(error: LedgerError, status: int) -> dict[str, str]:
 
 
 def _plain(value: object) -> object:
-    """A fact as JSON can hold it."""
+    """A fact as a JSON value."""
     if value is None or isinstance(value, bool | int | float):
         return value
     return str(value)[:LONGEST_TEXT]

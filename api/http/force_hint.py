@@ -1,24 +1,25 @@
-"""What came of forcing jobs before, said to whoever is about to force one."""
+"""Adds to the refusal `force_required` how earlier forced resumes turned out."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from ledger.errors import ForceRequired
-from projections.models.resumes.queries import QUOTED_DAYS, TrackRecord, record_of
+from projections.models.resumes.queries import QUOTED_DAYS, TrackRecord
+from projections.queries.best_effort import known_track_record
 from projections.read_models import ReadModels
 
 
 def with_track_record(
     refusal: ForceRequired, read_models: ReadModels, now: datetime
 ) -> ForceRequired:
-    """The refusal with how many forced resumes after such failures held, in its message and its
-    facts; as it is when there were none, or the copies cannot say.
+    """The refusal with the number of forced resumes after such failures that held, in its message
+    and facts; unchanged when there were none or the read models do not answer.
     """
     failure_class = refusal.facts.get("failure_class")
     if not isinstance(failure_class, str):
         return refusal
-    record = record_of(read_models, failure_class, now=now)
+    record = known_track_record(read_models, failure_class, now=now)
     if record is None or record.decided_count == 0:
         return refusal
     refusal.message = f"{refusal.message} {_sentence(record, failure_class)}"
@@ -32,7 +33,8 @@ def with_track_record(
 
 
 def _sentence(record: TrackRecord, failure_class: str) -> str:
-    of = f"after {failure_class} failures in the last {QUOTED_DAYS} days"
-    if record.decided_count == 1:
-        return f"The one forced resume {of} {'held' if record.held_count else 'did not hold'}."
-    return f"Of {record.decided_count} forced resumes {of} {record.held_count or 'none'} held."
+    decided, held = record.decided_count, record.held_count
+    scope = f"after {failure_class} failures in the last {QUOTED_DAYS} days"
+    if decided == 1:
+        return f"The one forced resume {scope} {'held' if held else 'did not hold'}."
+    return f"Of {decided} forced resumes {scope} {held or 'none'} held."

@@ -1,4 +1,4 @@
-"""The audit as a file: JSON lines or CSV, written while it is read, in flat memory."""
+"""Streams events as JSON lines or CSV, in constant memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import orjson
 
 T = TypeVar("T")
 
-ROWS_AT_ONCE = 500
-"""Events in one piece of a stream."""
+ROWS_PER_CHUNK = 500
+"""Rows in one chunk of the stream."""
 COLUMNS = (
     "position",
     "recorded_at",
@@ -31,30 +31,30 @@ COLUMNS = (
     "data",
 )
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet may run a cell that begins like this (OWASP, CSV injection)."""
+"""Spreadsheets evaluate a cell that begins with one of these (OWASP, CSV injection)."""
 MEDIA_TYPES = {"jsonl": "application/jsonl", "csv": "text/csv; charset=utf-8"}
 
 
 def jsonl(events: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-    """One event a line."""
-    for some in _in_pieces(events):
-        yield b"".join(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in some)
+    """One event per line."""
+    for chunk in _chunks(events):
+        yield b"".join(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in chunk)
 
 
 def csv_rows(events: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-    """A line of names, then one event a line; `data` as JSON. No cell begins like a formula."""
+    """A header line, then one event per line with `data` as JSON. No cell is a formula."""
     yield from table(COLUMNS, map(_row, events))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
-    """A line of names, then the rows. No cell begins like a formula."""
+    """A header line, then the rows. No cell is a formula."""
     yield _lines([columns])
-    for some in _in_pieces(rows):
-        yield _lines([[safe_cell(cell) for cell in row] for row in some])
+    for chunk in _chunks(rows):
+        yield _lines([[safe_cell(cell) for cell in row] for row in chunk])
 
 
 def safe_cell(value: object) -> str:
-    """A cell that a spreadsheet shows and does not run."""
+    """The value as a cell that spreadsheets do not evaluate."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
@@ -74,7 +74,7 @@ def _lines(rows: Iterable[Iterable[str]]) -> bytes:
     return sheet.getvalue().encode()
 
 
-def _in_pieces(rows: Iterable[T]) -> Iterator[list[T]]:
+def _chunks(rows: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(rows)
-    while some := list(islice(rest, ROWS_AT_ONCE)):
-        yield some
+    while chunk := list(islice(rest, ROWS_PER_CHUNK)):
+        yield chunk

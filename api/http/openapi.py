@@ -1,4 +1,4 @@
-"""What OpenAPI says of the answers: the shapes of DESIGN §11, once each."""
+"""The answers of routes as OpenAPI documents them, each shape once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from prometheus_client import CONTENT_TYPE_LATEST as MEDIA_TYPE
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.http.errors import PROBLEM
 from api.security.auth import Role
+from ledger.domain.job.view import JOB_FIELDS, Kind
 
 Schema = dict[str, Any]
+
+PROMETHEUS_TEXT = CONTENT_TYPE_LATEST
+"""The media type of a scrape."""
 
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "integer"}
@@ -21,14 +25,17 @@ INSTANT: Schema = {"type": "string", "format": "date-time"}
 
 
 def or_null(schema: Schema) -> Schema:
+    """The schema, or null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
 def list_of(schema: Schema) -> Schema:
+    """A list of the schema."""
     return {"type": "array", "items": schema}
 
 
 def shape(**properties: Schema) -> Schema:
+    """An object with these properties, all required."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
@@ -37,33 +44,23 @@ def _ref(name: str) -> Schema:
 
 
 ACTOR = shape(id=TEXT, kind={"enum": ["user", "agent", "worker", "system"]})
-JOB = shape(
-    id=TEXT,
-    name=TEXT,
-    description=or_null(TEXT),
-    status={"enum": ["active", "paused", "failed", "completed", "deleted"]},
-    enabled=FLAG,
-    schedule=OBJECT,
-    task=TEXT,
-    executor=or_null(OBJECT),
-    delivery=or_null(OBJECT),
-    policy=OBJECT,
-    tags=list_of(TEXT),
-    delete_after_run=FLAG,
-    next_run_at=or_null(INSTANT),
-    paused_until=or_null(INSTANT),
-    open_run=or_null(OBJECT),
-    last_run=or_null(OBJECT),
-    last_delivery=or_null(OBJECT),
-    consecutive_errors=NUMBER,
-    consecutive_losses=NUMBER,
-    run_count=NUMBER,
-    version=NUMBER,
-    revision=NUMBER,
-    created_at=INSTANT,
-    created_by=ACTOR,
-    updated_at=INSTANT,
-)
+_JOB_SCHEMAS: dict[Kind, Schema] = {
+    "id": TEXT,
+    "text": TEXT,
+    "text?": or_null(TEXT),
+    "status": {"enum": ["active", "paused", "failed", "completed", "deleted"]},
+    "flag": FLAG,
+    "count": NUMBER,
+    "object": OBJECT,
+    "object?": or_null(OBJECT),
+    "list": list_of(TEXT),
+    "instant": INSTANT,
+    "instant?": or_null(INSTANT),
+    "open_run": or_null(OBJECT),
+    "last_run": or_null(OBJECT),
+    "actor": ACTOR,
+}
+JOB = shape(**{name: _JOB_SCHEMAS[kind] for name, kind in JOB_FIELDS.items()})
 EVENT = shape(
     position=NUMBER,
     topic=TEXT,
@@ -120,7 +117,7 @@ _ITEMS = {
 
 
 def answers(schema: Schema, description: str) -> dict[str, Any]:
-    """One documented JSON answer."""
+    """A JSON answer."""
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
@@ -132,13 +129,13 @@ def listed(key: str) -> dict[str, Any]:
 
 COMMAND = answers(
     shape(job=_ref("Job"), changed=FLAG, position=NUMBER),
-    "The job right after, whether anything changed, and where the book stands.",
+    "The job after the command, whether anything changed, and the position.",
 )
 ONE_JOB = answers(shape(job=_ref("Job")), "The job; its revision is the ETag.")
 ONE_STORM = answers(shape(storm=_ref("Storm"), position=NUMBER), "The storm.")
 RESUMES = answers(
     shape(resumes=list_of(OBJECT), next=or_null(TEXT), rates=OBJECT, position=NUMBER),
-    "One page, and how many of all that fit held.",
+    "One page, and how many of all matching ones held.",
 )
 GAPS = answers(
     shape(
@@ -148,11 +145,11 @@ GAPS = answers(
         next=or_null(TEXT),
         position=NUMBER,
     ),
-    "One page of recorded gaps; with the first page those that are still open.",
+    "One page of recorded gaps; the first page also has the open ones.",
 )
 BLAME = answers(
     shape(blame=shape(job_id=TEXT, job_name=TEXT, fields=list_of(OBJECT)), position=NUMBER),
-    "Each field with its value and the event that gave it.",
+    "Each field with its value and the event that set it.",
 )
 WHY = answers(
     shape(
@@ -170,45 +167,47 @@ WHY = answers(
         ),
         position=NUMBER,
     ),
-    "Why, as a code, a sentence and the events that made it so.",
+    "The reason as a code, a sentence and the chain of events behind it.",
 )
 ONE_RECOVERY = answers(shape(recovery=_ref("Recovery"), position=NUMBER), "The recovery.")
 RECOVERY_CHANGED = answers(
     shape(recovery=_ref("Recovery"), changed=FLAG, position=NUMBER),
-    "The recovery right after, whether anything changed, and where it stands in the book.",
+    "The recovery after the command, whether anything changed, and the position.",
 )
-RECOVERY_REHEARSED = answers(
-    shape(plan=OBJECT, position=NUMBER), "What a dry run found; nothing was kept."
+RECOVERY_PLAN = answers(
+    shape(plan=OBJECT, position=NUMBER), "The plan of a dry run, which commits nothing."
 )
 WHAT_IF = answers(
     shape(what_if=OBJECT, jobs=list_of(OBJECT), next=or_null(TEXT), position=NUMBER),
-    "The sums as recorded and as they would have been, and a page of the jobs that differ.",
+    "The totals as recorded and as simulated, and a page of the jobs that differ.",
 )
 WHAT_IF["content"] |= {"text/csv; charset=utf-8": {"schema": TEXT}}
 CLAIMED = answers(
     shape(run=OBJECT, job=_ref("Job"), token=TEXT, position=NUMBER),
-    "A run, the job as it stands, and the token with which the run is reported of.",
+    "The claimed run, its job, and the token that reports on the run.",
 )
 NOTHING_DUE: dict[str, Any] = {"description": "Nothing was due."}
-HEARTBEAT = answers(shape(run_id=TEXT, lease_until=INSTANT), "Until when the run lives now.")
+HEARTBEAT = answers(shape(run_id=TEXT, lease_until=INSTANT), "The new end of the lease.")
 PREVIEW = answers(shape(fires=list_of(INSTANT), text=TEXT), "The next fires.")
 IMPORTED = answers(
     shape(jobs=list_of(OBJECT), imported=NUMBER, refused=NUMBER, position=NUMBER),
     "Each job in the order given: {origin_id, job} or {origin_id, refusal: {code, detail}}.",
 )
 SUMMARY = answers(shape(summary=OBJECT, position=NUMBER), "The counts.")
-EVIDENCE = answers(shape(ledger_id=TEXT, position=NUMBER, chain=TEXT), "The end of the book.")
-TOKEN_MADE = answers(
+EVIDENCE = answers(
+    shape(ledger_id=TEXT, position=NUMBER, chain=TEXT), "The last position and its chain value."
+)
+TOKEN_CREATED = answers(
     shape(token=_ref("Token"), secret=TEXT, changed=FLAG, position=NUMBER),
-    "The token; its secret is shown this once.",
+    "The token; only this answer has its secret.",
 )
 TOKEN_REVOKED = answers(shape(token=_ref("Token"), changed=FLAG, position=NUMBER), "The token.")
-HEALTH = answers(shape(status=TEXT), "How it is.")
+HEALTH = answers(shape(status=TEXT), "The status.")
 DIFF = answers(
     shape(
         **{"from": OBJECT, "to": OBJECT}, jobs=list_of(OBJECT), next=or_null(TEXT), position=NUMBER
     ),
-    "The jobs that differ: each made, deleted or changed, with its fields.",
+    "The jobs that differ: each scheduled, deleted or changed, with its fields.",
 )
 AUDIT = listed("events")
 AUDIT["content"] |= {
@@ -220,18 +219,21 @@ STREAM = {
     "content": {"text/event-stream": {"schema": TEXT}},
 }
 METRICS = {
-    "description": "The text form of Prometheus.",
-    "content": {MEDIA_TYPE: {"schema": TEXT}},
+    "description": "The text format of Prometheus.",
+    "content": {PROMETHEUS_TEXT: {"schema": TEXT}},
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {PROBLEM: {"schema": _ref("Problem")}}}
-    for status, text in (("4XX", "A refusal; `code` says which."), ("5XX", "Not now, or not ever."))
+    for status, text in (
+        ("4XX", "A refusal; `code` says which."),
+        ("5XX", "A failure; some pass after Retry-After."),
+    )
 }
 """Documented on every route."""
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document: FastAPI's, with our shapes and the role that each route asks for."""
+    """The OpenAPI document: FastAPI's, with the ledger's shapes and the role of each route."""
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
@@ -242,5 +244,5 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def with_role(role: Role) -> dict[str, Any]:
-    """What a route's operation says of who may call it."""
+    """The role that a route needs, as OpenAPI documents it."""
     return {"security": [{"token": []}], "x-role": role.name}

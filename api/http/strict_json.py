@@ -1,4 +1,4 @@
-"""JSON read strictly: what comes in is exactly what was written, or it is MalformedJson."""
+"""Strict JSON parsing: the exact value of the text, or MalformedJson."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from api.http.errors import MalformedJson
+from api.refusals import MalformedJson
 
 MAX_DEPTH = 64
 
@@ -15,26 +15,26 @@ MAX_DEPTH = 64
 def read(body: bytes) -> Any:
     """The value of a JSON text.
 
-    Refuses, beyond what is no JSON or no UTF-8: NaN and infinities, lone surrogates, NUL
-    characters, nesting deeper than 64, numbers too large to be any, and a key that stands twice in
-    one object (one of the two would be lost in silence).
+    Refuses, besides invalid JSON and UTF-8: NaN and infinities, lone surrogates, NUL characters,
+    nesting deeper than 64, numbers too long to parse, and duplicate keys in an object, of which
+    one would silently be lost.
     """
     try:
         _require_storable(orjson.loads(body))
-        # orjson would round wide integers and drop doubled keys; the library's reader tells.
-        return json.loads(body, object_pairs_hook=_unique)
+        # orjson rounds wide integers and drops duplicate keys; the standard library keeps both.
+        return json.loads(body, object_pairs_hook=_without_duplicates)
     except orjson.JSONDecodeError as error:
         raise MalformedJson(error.msg[:200]) from None
-    except ValueError:  # more digits than Python reads
-        raise MalformedJson("it holds a number that is too long") from None
+    except ValueError:  # more digits than Python parses
+        raise MalformedJson("it contains a number that is too long") from None
 
 
 def _require_storable(value: Any) -> None:
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         if any("\0" in text for text in _texts(level)):
-            raise MalformedJson("it holds a NUL character")
-        level = [inner for outer in level for inner in _inside(outer)]
+            raise MalformedJson("it contains a NUL character")
+        level = [inner for outer in level for inner in _children(outer)]
         if not level:
             return
     raise MalformedJson(f"it is nested deeper than {MAX_DEPTH}")
@@ -45,14 +45,14 @@ def _texts(level: list[Any]) -> list[str]:
     return keys + [item for item in level if isinstance(item, str)]
 
 
-def _inside(value: Any) -> list[Any]:
+def _children(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else []
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise MalformedJson("a key stands twice in one object")
+        raise MalformedJson("an object contains a key twice")
     return found

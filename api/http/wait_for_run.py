@@ -1,4 +1,4 @@
-"""Waiting for a run that was asked for to end: woken by the commits that concern its job."""
+"""Waits until a requested run has ended; commits about its job wake the waiter."""
 
 from __future__ import annotations
 
@@ -13,152 +13,160 @@ from uuid import UUID
 from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 
-from api.http.errors import RunUnfinished, RunWithdrawn
+from api.refusals import RunUnfinished, RunWithdrawn
 from ledger.application.ledger import Ledger
+from ledger.domain.events import (
+    Completed,
+    Deleted,
+    Paused,
+    RunBlocked,
+    RunFailed,
+    RunLost,
+    RunStarted,
+    RunSucceeded,
+)
 from ledger.errors import Overloaded
 from ledger.store.records import RecordedEvent
 
 GRACE_SECONDS = 30.0
-"""How much longer than its own timeout a run is waited for: for a place, and for its end."""
-MAX_PLACES = 1000
+"""Added to a run's own timeout, for the wait until it starts and for recording its outcome."""
+MAX_WAITERS = 1000
 """Callers that may wait at the same time."""
 PAGE = 200
 """Events read at a time."""
-WITHDRAWN = ("job.paused", "job.completed", "job.deleted")
-"""What ends a request before its run has started."""
-
-GONE = 499
-"""The status of an answer that nobody reads; nginx's word for it."""
+WITHDRAWS = (Paused.TOPIC, Completed.TOPIC, Deleted.TOPIC)
+"""Events that withdraw a request before its run has started."""
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a request whose client disconnected."""
 
 T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
-class RunWaitSlot:
-    """One caller's place in the waiting room."""
+class RunWaiter:
+    """One caller that waits for a run of a job."""
 
     job_id: UUID
     loop: asyncio.AbstractEventLoop
-    seen: int = 0
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    seen_version: int = 0
+    wake_up: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class RunWaiters:
-    """The callers who wait for runs of one ledger."""
+    """The callers that wait for runs of one ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.grace_seconds = GRACE_SECONDS
         self._ledger = ledger
-        self._places: set[RunWaitSlot] = set()
+        self._waiters: set[RunWaiter] = set()
         self._lock = threading.Lock()
-        ledger.writer.listeners.append(self._tell)
+        ledger.writer.listeners.append(self._on_commit)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._waiters)
 
     @contextmanager
-    def place(self, job_id: UUID) -> Iterator[RunWaitSlot]:
-        """A place to wait at, to be taken before the run is asked for. Refuses Overloaded."""
-        if len(self._places) >= MAX_PLACES:
-            raise Overloaded(len(self._places))
-        place = RunWaitSlot(job_id, asyncio.get_running_loop())
+    def waiter(self, job_id: UUID) -> Iterator[RunWaiter]:
+        """A waiter, to be made before the run is requested. Refuses Overloaded."""
+        if len(self._waiters) >= MAX_WAITERS:
+            raise Overloaded(len(self._waiters))
+        waiter = RunWaiter(job_id, asyncio.get_running_loop())
         with self._lock:
-            self._places.add(place)
+            self._waiters.add(waiter)
         try:
-            yield place
+            yield waiter
         finally:
             with self._lock:
-                self._places.discard(place)
+                self._waiters.discard(waiter)
 
-    async def end_of_run(self, place: RunWaitSlot, version: int, timeout_seconds: float) -> str:
-        """What came out of the run that was asked for at a version of the job: its output, or its
-        error.
+    async def result(self, waiter: RunWaiter, version: int, timeout_seconds: float) -> str:
+        """The output or error of the run that was requested at a version of the job.
 
-        `timeout_seconds` is the run's own. Refuses RunWithdrawn when it will not start, and
-        RunUnfinished when it has not ended by then (and some grace).
+        `timeout_seconds` is the run's own. Refuses RunWithdrawn when the run will not start, and
+        RunUnfinished when it does not end in that time and the grace.
         """
         limit = max(0.0, timeout_seconds + self.grace_seconds)
         try:
             async with asyncio.timeout(limit):
-                return await self._until_ended(place, version)
+                return await self._until_ended(waiter, version)
         except TimeoutError:
-            raise RunUnfinished(place.job_id, limit) from None
+            raise RunUnfinished(waiter.job_id, limit) from None
 
-    async def _until_ended(self, place: RunWaitSlot, version: int) -> str:
-        watched = Watched(place.job_id)
-        place.seen = version
+    async def _until_ended(self, waiter: RunWaiter, version: int) -> str:
+        run = RequestedRun(waiter.job_id)
+        waiter.seen_version = version
         while True:
-            place.news.clear()
-            facts = await run_sync(self._facts, place)
-            for fact in facts:
-                place.seen = fact.version
-                text = watched.take_in(fact)
-                if text is not None:
-                    return text
-            if len(facts) < PAGE:
-                await place.news.wait()
+            waiter.wake_up.clear()
+            events = await run_sync(self._events, waiter)
+            for event in events:
+                waiter.seen_version = event.version
+                result = run.apply(event)
+                if result is not None:
+                    return result
+            if len(events) < PAGE:
+                await waiter.wake_up.wait()
 
-    def _facts(self, place: RunWaitSlot) -> list[RecordedEvent]:
+    def _events(self, waiter: RunWaiter) -> list[RecordedEvent]:
         events = self._ledger.event_store.stream(
-            place.job_id, after=place.seen, upto=None, limit=PAGE
+            waiter.job_id, after=waiter.seen_version, upto=None, limit=PAGE
         )
         return list(self._ledger.mapper.to_recorded_events(events))
 
-    def _tell(self, _: int) -> None:
-        """In the writer's thread, after a commit: wake those whose job has moved or is gone."""
-        if not self._places:
+    def _on_commit(self, _: int) -> None:
+        """Wake the waiters whose job has new events or is gone. Runs in the writer's thread."""
+        if not self._waiters:
             return
         jobs = self._ledger.job_cache.jobs
         with self._lock:
-            for place in self._places:
-                job = jobs.get(place.job_id)
-                if job is None or job.version > place.seen:
-                    place.loop.call_soon_threadsafe(place.news.set)
+            for waiter in self._waiters:
+                job = jobs.get(waiter.job_id)
+                if job is None or job.version > waiter.seen_version:
+                    waiter.loop.call_soon_threadsafe(waiter.wake_up.set)
 
 
-class Watched:
-    """One requested run, followed through its job's events."""
+class RequestedRun:
+    """One requested run, followed through the events of its job."""
 
     def __init__(self, job_id: UUID) -> None:
         self._job_id = job_id
         self._run_id: str | None = None
 
-    def take_in(self, fact: RecordedEvent) -> str | None:
-        """The run's text once it has ended; None before. Refuses RunWithdrawn."""
+    def apply(self, event: RecordedEvent) -> str | None:
+        """The result once the run has ended, None before. Refuses RunWithdrawn."""
         if self._run_id is None:
-            if fact.topic in WITHDRAWN:
+            if event.topic in WITHDRAWS:
                 raise RunWithdrawn(self._job_id)
-            if fact.topic == "job.run_started":  # what was asked for starts before anything else
-                self._run_id = fact.data["run_id"]
+            if event.topic == RunStarted.TOPIC:  # a requested run starts before any other
+                self._run_id = event.data["run_id"]
             return None
-        end = _ENDS.get(fact.topic)
-        return end(fact.data) if end and fact.data["run_id"] == self._run_id else None
+        result = _RESULTS.get(event.topic)
+        return result(event.data) if result and event.data["run_id"] == self._run_id else None
 
 
-_ENDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "job.run_succeeded": lambda data: data["output"] or "",
-    "job.run_failed": lambda data: data["error"] or "",
-    "job.run_blocked": lambda data: data["cause"],
-    "job.run_lost": lambda data: f"The run was lost ({data['cause']}).",
+_RESULTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    RunSucceeded.TOPIC: lambda data: data["output"] or "",
+    RunFailed.TOPIC: lambda data: data["error"] or "",
+    RunBlocked.TOPIC: lambda data: data["cause"],
+    RunLost.TOPIC: lambda data: f"The run was lost ({data['cause']}).",
 }
 
 
-async def unless_gone(
+async def unless_disconnected(
     receive: Callable[[], Awaitable[MutableMapping[str, Any]]], work: Awaitable[T]
 ) -> T:
-    """The result of `work`, which is given up when the client goes away (its body must be read)."""
+    """The result of `work`, cancelled when the client disconnects. The body must have been read."""
     working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_gone(receive))
+    leaving = asyncio.ensure_future(_disconnected(receive))
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise HTTPException(GONE, "The client went away.")
+            raise HTTPException(CLIENT_CLOSED_REQUEST, "The client disconnected.")
         return working.result()
     finally:
         working.cancel()
         leaving.cancel()
 
 
-async def _gone(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
+async def _disconnected(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,1 +1,1 @@
-"""What an operator alarms on, as Prometheus reads it."""
+"""The metrics for Prometheus, and whether the server is ready."""

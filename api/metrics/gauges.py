@@ -1,5 +1,5 @@
-"""What is looked up at each scrape: where jobs, runs, copies and streams stand, and what has been
-appended since the start.
+"""Metrics that are read at each scrape: the state of jobs, runs, read models and streams, and what
+was appended since the server started.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from datetime import timedelta
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.bootstrap import ServerParts
 from api.stream.tail import Tail
-from ledger.application.due import due_item_of
+from ledger.application.due_queue import due_item_of
+from ledger.application.ledger import Ledger
+from ledger.dispatch.dispatcher import Dispatcher
 from ledger.errors import Unavailable
 from projections.models.jobs.queries import STATUSES
+from projections.models.storms.queries import open_count
+from projections.read_models import ReadModels
 
 OVERDUE = timedelta(seconds=30)
 OUTCOMES = ("succeeded", "failed", "lost", "blocked")
@@ -24,55 +27,61 @@ FAILED_DELIVERIES = ("job.delivery_failed", "notice.failed")
 
 
 class StateCollector(Collector):
-    """One server's present, as metrics. Costs a look at every job in memory, and the counting of
-    what was appended since the last scrape.
+    """The state of one server as metrics. A scrape visits every job in memory and counts the events
+    appended since the last one.
     """
 
-    def __init__(self, parts: ServerParts, tail: Tail) -> None:
-        self._parts = parts
+    def __init__(
+        self, ledger: Ledger, read_models: ReadModels, dispatcher: Dispatcher | None, tail: Tail
+    ) -> None:
+        self._ledger = ledger
+        self._read_models = read_models
+        self._dispatcher = dispatcher
         self._tail = tail
         self._topics: Counter[str] = Counter()
-        self._counted = parts.ledger.writer.position
+        self._counted = ledger.writer.position
         self._counting = threading.Lock()
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # asked at registration: nothing must be looked up for it
+        return ()  # else the registry would collect everything at registration
 
     def collect(self) -> Iterator[Metric]:
         yield from self._jobs()
-        yield from self._happened()
-        yield from self._read_models()
+        yield from self._events()
+        yield from self._lag()
         yield from self._storms()
         yield from self._streams()
         yield from self._nodes()
 
     def _jobs(self) -> Iterator[Metric]:
-        job_cache, now = self._parts.ledger.job_cache, self._parts.ledger.clock.now()
+        job_cache, now = self._ledger.job_cache, self._ledger.clock.now()
         jobs = job_cache.snapshot()
-        wakes = [wake for job in jobs if (wake := due_item_of(job)) is not None and wake.at <= now]
-        # A requested run is due at once: since when is not told, so it is never overdue.
-        late = [wake for wake in wakes if wake.cause != "request" and wake.at < now - OVERDUE]
+        due = [item for job in jobs if (item := due_item_of(job)) is not None and item.at <= now]
+        # A requested run is due at once and does not say since when, so it is never overdue.
+        late = [item for item in due if item.cause != "request" and item.at < now - OVERDUE]
         counts = Counter(job.status for job in jobs)
         yield _labelled(
             GaugeMetricFamily("jobledger_jobs", "Jobs by status.", labels=["status"]),
             {status: counts[status] for status in STATUSES},
         )
-        yield _gauge("jobledger_due_jobs", "Jobs whose time has come.", len(wakes))
+        yield _gauge("jobledger_due_jobs", "Jobs that are due.", len(due))
         yield _gauge("jobledger_overdue_jobs", "Jobs due for more than 30 s.", len(late))
         yield _gauge(
-            "jobledger_open_runs", "Runs under way, on any node.", len(job_cache.open_runs())
+            "jobledger_open_runs", "Open runs, on any node.", len(job_cache.runs.open_runs())
         )
         yield _gauge(
             "jobledger_dispatcher_running",
-            "1 while what is due is run, else 0.",
+            "1 while this server dispatches due jobs, else 0.",
             int(self._is_dispatching()),
         )
 
-    def _happened(self) -> Iterator[Metric]:
-        topics, writer = self._count(), self._parts.ledger.writer
+    def _events(self) -> Iterator[Metric]:
+        topics, writer = self._count(), self._ledger.writer
         ended = {outcome: topics[f"job.run_{outcome}"] for outcome in OUTCOMES}
         failed = sum(topics[topic] for topic in FAILED_DELIVERIES)
-        yield _gauge("jobledger_book_position", "The last position.", writer.position)
+        yield _gauge(
+            "jobledger_event_store_position", "Position of the last event.", writer.position
+        )
         yield _gauge("jobledger_waiting_commands", "Calls in the queue.", writer.waiting_count)
         yield _counter(
             "jobledger_runs_started", "Runs started since the start.", topics["job.run_started"]
@@ -83,37 +92,38 @@ class StateCollector(Collector):
             ),
             ended,
         )
-        yield _counter(
-            "jobledger_runs_lost", "Runs that nobody knows the end of.", topics["job.run_lost"]
-        )
+        yield _counter("jobledger_runs_lost", "Runs recorded as lost.", topics["job.run_lost"])
         yield _counter("jobledger_trips", "Breakers tripped.", topics["job.circuit_tripped"])
-        yield _counter(
-            "jobledger_deliveries_failed", "Deliveries and notices not delivered.", failed
-        )
+        yield _counter("jobledger_deliveries_failed", "Deliveries and notices that failed.", failed)
 
-    def _read_models(self) -> Iterator[Metric]:
-        end = self._parts.ledger.writer.position
-        standings = self._parts.read_models.standings()
+    def _lag(self) -> Iterator[Metric]:
+        end = self._ledger.writer.position
+        standings = self._read_models.statuses()
         yield _labelled(
             GaugeMetricFamily(
-                "jobledger_copy_lag_events", "Events that a copy is behind.", labels=["copy"]
+                "jobledger_read_model_lag_events",
+                "Events that a read model has not applied yet.",
+                labels=["read_model"],
             ),
             {item.name: max(0, end - item.position) for item in standings},
         )
         yield _labelled(
             GaugeMetricFamily(
-                "jobledger_copy_stopped", "1 once a copy met its mistake, else 0.", labels=["copy"]
+                "jobledger_read_model_stopped",
+                "1 once a read model stopped at an event it cannot apply, else 0.",
+                labels=["read_model"],
             ),
             {item.name: int(item.broken_at is not None) for item in standings},
         )
 
     def _storms(self) -> Iterator[Metric]:
-        """Left out while the copies cannot be asked: the other numbers are wanted then."""
+        """Left out while the read models do not answer, so that a scrape has the other metrics."""
         try:
-            count = self._parts.read_models.open_storm_count()
+            with self._read_models.reading() as reader:
+                count = open_count(reader, now=self._ledger.clock.now())
         except Unavailable:
             return
-        yield _gauge("jobledger_open_storms", "Storms that are not over.", count)
+        yield _gauge("jobledger_open_storms", "Open storms.", count)
 
     def _streams(self) -> Iterator[Metric]:
         tail = self._tail
@@ -123,8 +133,8 @@ class StateCollector(Collector):
         )
 
     def _nodes(self) -> Iterator[Metric]:
-        pool, dispatcher = self._parts.ledger.event_store.pool_stats(), self._parts.dispatcher
-        health = dispatcher.health() if dispatcher is not None else {}
+        pool = self._ledger.event_store.pool_stats()
+        health = self._dispatcher.health() if self._dispatcher is not None else {}
         yield _labelled(
             GaugeMetricFamily(
                 "jobledger_pool_connections",
@@ -133,9 +143,7 @@ class StateCollector(Collector):
             ),
             {"idle": pool.idle, "used": pool.connections - pool.idle},
         )
-        yield _gauge(
-            "jobledger_pool_waiting", "Questions that wait for a connection.", pool.waiting
-        )
+        yield _gauge("jobledger_pool_waiting", "Queries that wait for a connection.", pool.waiting)
         yield _gauge(
             "jobledger_lease_age_seconds",
             "Since this node's lease was renewed; PostgreSQL only.",
@@ -143,15 +151,14 @@ class StateCollector(Collector):
         )
 
     def _is_dispatching(self) -> bool:
-        dispatcher = self._parts.dispatcher
-        return dispatcher is not None and dispatcher.health()["state"] == "running"
+        return self._dispatcher is not None and self._dispatcher.health()["state"] == "running"
 
     def _count(self) -> Counter[str]:
-        """How often each topic was appended since the start; from the book, so it cannot miss."""
+        """How often each topic was appended since the start, by any node."""
         with self._counting:
-            end = self._parts.ledger.writer.position
+            end = self._ledger.writer.position
             if end > self._counted:
-                event_store = self._parts.ledger.event_store
+                event_store = self._ledger.event_store
                 self._topics.update(event_store.topic_counts(after=self._counted, upto=end))
                 self._counted = end
             return Counter(self._topics)

@@ -1,4 +1,4 @@
-"""A job's audit as Phantom shows it: what people and agents did to it, newest first."""
+"""A job's audit in Phantom's shape: the actions on the job, newest first."""
 
 from __future__ import annotations
 
@@ -7,60 +7,71 @@ from itertools import islice, pairwise
 from typing import Any
 from uuid import UUID
 
+from ledger.domain.events import (
+    Amended,
+    CircuitClosed,
+    CircuitTripped,
+    Completed,
+    Deleted,
+    ForceResumed,
+    Imported,
+    Paused,
+    Resumed,
+    RunRequested,
+    Scheduled,
+)
 from ledger.errors import JobNotFound
 from ledger.store.audit_query import AuditQuery
 from ledger.store.event_queries import EventQueries
 
 ACTIONS: Mapping[str, str] = {
-    "job.scheduled": "create",
-    "job.paused": "pause",
-    "job.resumed": "resume",
-    "job.force_resumed": "resume",
-    "job.circuit_closed": "resume",
-    "job.run_requested": "run",
-    "job.deleted": "delete",
+    Scheduled.TOPIC: "create",
+    Paused.TOPIC: "pause",
+    Resumed.TOPIC: "resume",
+    ForceResumed.TOPIC: "resume",
+    CircuitClosed.TOPIC: "resume",
+    RunRequested.TOPIC: "run",
+    Deleted.TOPIC: "delete",
 }
-"""Phantom's words for what happens to a job. What it has no word for is in `/v1/jobs/{id}/events`.
-"""
+"""Phantom's action for each topic. The other topics are only in `/v1/jobs/{id}/events`."""
 STATUSES: Mapping[str, str | None] = {
-    "job.scheduled": "active",
-    "job.paused": "paused",
-    "job.resumed": "active",
-    "job.force_resumed": "active",
-    "job.circuit_closed": "active",
-    "job.circuit_tripped": "failed",
-    "job.completed": "completed",
-    "job.deleted": None,
+    Scheduled.TOPIC: "active",
+    Paused.TOPIC: "paused",
+    Resumed.TOPIC: "active",
+    ForceResumed.TOPIC: "active",
+    CircuitClosed.TOPIC: "active",
+    CircuitTripped.TOPIC: "failed",
+    Completed.TOPIC: "completed",
+    Deleted.TOPIC: None,
 }
-"""The status of a job right after an event that says one."""
-READ = (*STATUSES, "job.imported", "job.run_requested")
+"""The status of a job after each topic that determines it."""
+READ = (*STATUSES, Imported.TOPIC, RunRequested.TOPIC)
 
 Event = Mapping[str, Any]
 
 
-def entries(reading: EventQueries, job_id: UUID, limit: int) -> list[dict[str, Any]]:
-    """Up to `limit` entries of a job, deleted or not. Refuses JobNotFound when there never was one.
-
-    Every status stands in the events themselves, so no state is folded.
+def entries(queries: EventQueries, job_id: UUID, limit: int) -> list[dict[str, Any]]:
+    """Up to `limit` entries of a job, deleted or not. Refuses JobNotFound for a job that never
+    existed. The topics alone give every status, so no event is replayed.
     """
-    if not reading.audit(AuditQuery(stream=job_id, limit=1)).events:
+    if not queries.audit(AuditQuery(stream=job_id, limit=1)).events:
         raise JobNotFound(job_id)
     query = AuditQuery(stream=job_id, topics=READ, order="desc")
-    name = _name_of(reading, job_id)
-    told = (event for event in pairwise([*_events(reading, query, limit), None]))
+    name = _name_of(queries, job_id)
+    pairs = (event for event in pairwise([*_events(queries, query, limit), None]))
     shown = (
         _entry(event, _status_after(before), name)
-        for event, before in told
+        for event, before in pairs
         if event is not None and event["topic"] in ACTIONS
     )
     return list(islice(shown, limit))
 
 
-def _events(reading: EventQueries, query: AuditQuery, limit: int) -> list[Event]:
-    """Enough of them, newest first, for `limit` entries and the event before the last of them."""
+def _events(queries: EventQueries, query: AuditQuery, limit: int) -> list[Event]:
+    """Events newest first, enough for `limit` entries and the event before the last entry."""
     found: list[Event] = []
     count = 0
-    for event in reading.export(query):
+    for event in queries.export(query):
         found.append(event)
         if count == limit:
             break
@@ -68,10 +79,10 @@ def _events(reading: EventQueries, query: AuditQuery, limit: int) -> list[Event]
     return found
 
 
-def _name_of(reading: EventQueries, job_id: UUID) -> str:
-    """The job's last name: of the newest event that gives one."""
-    topics = ("job.scheduled", "job.amended")
-    for event in reading.export(AuditQuery(stream=job_id, topics=topics, order="desc")):
+def _name_of(queries: EventQueries, job_id: UUID) -> str:
+    """The job's last name, from the newest event that sets one."""
+    topics = (Scheduled.TOPIC, Amended.TOPIC)
+    for event in queries.export(AuditQuery(stream=job_id, topics=topics, order="desc")):
         data = event["data"]
         name = data.get("name") or data.get("changes", {}).get("name")
         if name is not None:
@@ -95,10 +106,10 @@ def _entry(event: Event, previous: str | None, name: str) -> dict[str, Any]:
 
 
 def _status_after(event: Event | None) -> str | None:
-    """The status that an event left; a run is only asked of an active job."""
+    """The status after an event; a run is only requested of an active job."""
     if event is None:
         return None
-    if event["topic"] == "job.imported":
+    if event["topic"] == Imported.TOPIC:
         return str(event["data"]["status"])
     return STATUSES.get(event["topic"], "active")
 
@@ -106,11 +117,11 @@ def _status_after(event: Event | None) -> str | None:
 def _detail(event: Event) -> str | None:
     reason: str | None = event["reason"]
     match event["topic"]:
-        case "job.force_resumed":
+        case ForceResumed.TOPIC:
             errors = event["data"]["cleared_errors"]
             why = reason or "no reason was given"
             return f"forced past its breaker (consecutive errors: {errors}): {why}"
-        case "job.circuit_closed":
+        case CircuitClosed.TOPIC:
             return "a probe succeeded"
         case _:
             return reason

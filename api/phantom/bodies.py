@@ -1,4 +1,4 @@
-"""What Phantom's clients send, and what the ledger calls it. Keys are exact, types are not bent."""
+"""The bodies that Phantom's clients send, and their translation to the ledger's fields."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EveryBody(Body):
 class CronBody(Body):
     kind: Literal["cron"]
     expr: str = Field(description="Five fields; no nicknames.")
-    tz: str | None = Field(None, description="An IANA zone; UTC, if left out.")
+    tz: str | None = Field(None, description="An IANA time zone; default: UTC.")
 
 
 Schedule = Annotated[AtBody | EveryBody | CronBody, Field(discriminator="kind")]
@@ -42,7 +42,7 @@ Schedule = Annotated[AtBody | EveryBody | CronBody, Field(discriminator="kind")]
 
 class DeliveryBody(Body):
     channel: Literal["slack", "none"] = "slack"
-    target: str = Field(SLACK_OWNER, description='Of slack: "owner", a channel C… or a user U….')
+    target: str = Field(SLACK_OWNER, description='For slack: "owner", a channel C… or a user U….')
 
     @model_validator(mode="after")
     def _names_a_target(self) -> Self:
@@ -52,7 +52,7 @@ class DeliveryBody(Body):
 
 
 class CreateBody(Body):
-    """A new job, in Phantom's words."""
+    """A new job in Phantom's fields."""
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
     description: str | None = Field(None, max_length=LONGEST_DESCRIPTION)
@@ -60,12 +60,12 @@ class CreateBody(Body):
     schedule: Schedule
     delivery: DeliveryBody = Field(
         default_factory=lambda: DeliveryBody(target=SLACK_OWNER),
-        description="Left out: the Slack owner.",
+        description="Default: the Slack owner.",
     )
     deleteAfterRun: bool = False  # noqa: N815  Phantom's name
     enabled: bool = True
     createdBy: Literal["agent", "user"] | None = Field(  # noqa: N815  Phantom's name
-        None, description="Taken and not believed: the token says who it is."
+        None, description="Ignored: the token names the actor."
     )
 
 
@@ -80,11 +80,11 @@ class WordsBody(Body):
 class AuditLimit(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(DEFAULT_ENTRIES, gt=0, description=f"At most {MAX_ENTRIES} are answered.")
+    limit: int = Field(DEFAULT_ENTRIES, gt=0, description=f"At most {MAX_ENTRIES}.")
 
 
 def spec_of(body: CreateBody) -> dict[str, Any]:
-    """The ledger's fields of a new job. It has no executor: its task goes to the agent."""
+    """A new job in the ledger's fields. Without an executor its task goes to the agent."""
     return {
         "name": body.name,
         "description": body.description,
@@ -97,7 +97,7 @@ def spec_of(body: CreateBody) -> dict[str, Any]:
 
 
 def schedule_of(body: AtBody | EveryBody | CronBody) -> Mapping[str, Any]:
-    """The ledger's schedule. Refuses nicknames (ScheduleInvalid): Phantom knows none."""
+    """The ledger's schedule. Refuses nicknames (ScheduleInvalid), which Phantom does not have."""
     match body:
         case AtBody():
             return {"kind": "at", "at": body.at}
@@ -105,7 +105,7 @@ def schedule_of(body: AtBody | EveryBody | CronBody) -> Mapping[str, Any]:
             return {"kind": "every", "interval_seconds": body.intervalMs / 1000}
         case CronBody():
             if body.expr.lstrip().startswith("@"):
-                raise ScheduleInvalid("cron nicknames such as @daily are not taken: write fields.")
+                raise ScheduleInvalid("cron nicknames such as @daily are not supported.")
             zone = {} if body.tz is None else {"tz": body.tz}
             return {"kind": "cron", "expr": body.expr, **zone}
 

@@ -1,6 +1,8 @@
-"""What OpenAPI says of the answers on Phantom's routes."""
+"""The answers of Phantom's routes, as OpenAPI documents them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from api.http.openapi import FLAG, INSTANT, NUMBER, OBJECT, TEXT, answers, list_of, or_null, shape
 
@@ -46,15 +48,22 @@ _ENTRY = shape(
     detail=or_null(TEXT),
     created_at=INSTANT,
 )
+_ERROR = {**shape(error=TEXT), "additionalProperties": False}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": answers(_ERROR, "A refusal; `error` says why."),
+    "5XX": answers(_ERROR, "A failure; some pass after Retry-After."),
+}
+"""Documented on every route of Phantom's."""
 LISTING = answers(shape(summary=_SUMMARY, jobs=list_of(_JOB)), "The counts and the jobs.")
-ONE_JOB = answers(shape(job=_JOB), "The job right after.")
+ONE_JOB = answers(shape(job=_JOB), "The job after the command.")
 PREVIEW = answers(
     shape(nextRunAt=or_null(INSTANT), humanReadable=or_null(TEXT), error=or_null(TEXT)),
-    "When it would fire next, or why it cannot be.",
+    "The next fire, or why the schedule is invalid.",
 )
-DELETED = answers(shape(deleted={"const": True}), "It is gone; its audit stays.")
+DELETED = answers(shape(deleted={"const": True}), "The job is deleted; its audit remains.")
 AUDIT = answers(shape(entries=list_of(_ENTRY)), "Newest first.")
-NOT_UNDERSTOOD = answers(shape(error=TEXT), "Words are not understood yet.")
+NOT_UNDERSTOOD = answers(shape(error=TEXT), "Descriptions in words are not supported.")
 RESULT = answers(
-    shape(result=TEXT, job=or_null(_JOB)), "What came out; the job is null once it is deleted."
+    shape(result=TEXT, job=or_null(_JOB)),
+    "The run's output or error; the job is null once it is deleted.",
 )

@@ -1,20 +1,21 @@
-"""Phantom's own routes, for its dashboard and its tests. They translate: every decision is the
-ledger's.
+"""Phantom's own routes, for its dashboard and its tests. They translate shapes and statuses; the
+ledger decides.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated, Any, cast
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import InContext, JobId, plain
-from api.http.errors import WordsNotUnderstood
-from api.phantom import openapi as docs_runner
+from api.http.context import InContext, JobId, RequestContext, plain
+from api.http.wait_for_run import RunWaiters, unless_disconnected
+from api.phantom import openapi
 from api.phantom.audit import entries
 from api.phantom.bodies import (
     MAX_ENTRIES,
@@ -22,21 +23,41 @@ from api.phantom.bodies import (
     CreateBody,
     SchedulePreviewBody,
     WordsBody,
+    schedule_of,
     spec_of,
 )
-from api.phantom.leniency import unless_failed
-from api.phantom.listing import listing
-from api.phantom.previews import preview
-from api.phantom.refusals import DOCUMENTED, PREFIX
-from api.phantom.runs import run_to_end
-from api.phantom.shapes import job_of
+from api.phantom.shapes import error_text, job_of, schedule_text, summary_of
+from api.refusals import WordsNotUnderstood
 from api.schemas.bodies import ReasonBody, ResumeBody
 from api.security.auth import requires
-from ledger.application.commands import jobs as commands
-from ledger.application.commands.jobs import CommandResult
+from ledger.application.commands.command import CommandResult
+from ledger.application.commands.jobs import (
+    DeleteJob,
+    PauseJob,
+    ReadJob,
+    RequestRun,
+    ResumeJob,
+    ScheduleJob,
+)
+from ledger.clock import rfc3339
 from ledger.domain.job.job import ResumeOptions
+from ledger.domain.job.spec import read_schedule
+from ledger.domain.schedule.recurrence import next_fire, require_fires
+from ledger.errors import Invalid, JobNotFound
+from projections.filters.paging import MAX_PAGE
+from projections.models import runs as run_queries
+from projections.models.jobs import queries as job_queries
+from projections.models.jobs.queries import JobFilter
+from projections.queries import Queries
 
-router = APIRouter(prefix=PREFIX, tags=["phantom"], responses=DOCUMENTED)
+PREFIX = "/ui/api/scheduler"
+"""Every path at or below it is answered in Phantom's shapes."""
+MAX_LISTED = 10_000
+"""Jobs in one list, which has no pages in Phantom. With more, the oldest are left out, though the
+summary counts them.
+"""
+
+router = APIRouter(prefix=PREFIX, tags=["phantom"], responses=openapi.REFUSALS)
 
 GivenJob = Annotated[CreateBody, Depends(body_of(CreateBody))]
 GivenSchedule = Annotated[SchedulePreviewBody, Depends(body_of(SchedulePreviewBody))]
@@ -46,77 +67,73 @@ GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=Tru
 WITH_REASON = documented(ReasonBody, may_be_empty=True)
 
 
-@router.get("", dependencies=[requires("viewer")], responses={200: docs_runner.LISTING})
+@router.get("", dependencies=[requires("viewer")], responses={200: openapi.LISTING})
 async def jobs(context: InContext) -> Response:
     """The counts and every job, newest first."""
-    return plain(await context.ask(listing, context.answers, context.parts.read_models))
+    return plain(await context.ask(_listing, context.queries))
 
 
 @router.post(
     "",
     status_code=201,
     dependencies=[requires("operator")],
-    responses={201: docs_runner.ONE_JOB},
+    responses={201: openapi.ONE_JOB},
     openapi_extra=documented(CreateBody),
 )
 async def create(body: GivenJob, context: InContext) -> Response:
-    """Begin a job whose task goes to the agent."""
-    call = await context.call()
-    make = partial(context.ledger.schedule_command, spec_of(body), call)
-    return _one_job(await context.decide(make, call), status=201)
+    """Schedule a job whose task goes to the agent."""
+    job_id, command_context = context.ledger.chance.new_id(), await context.command_context()
+    command = ScheduleJob(job_id, spec_of(body), command_context)
+    return _one_job(await context.execute(command), status=201)
 
 
 @router.post(
     "/preview",
     dependencies=[requires("viewer")],
-    responses={200: docs_runner.PREVIEW},
+    responses={200: openapi.PREVIEW},
     openapi_extra=documented(SchedulePreviewBody),
 )
 async def preview_schedule(body: GivenSchedule, context: InContext) -> Response:
-    """When a schedule would fire next, or why it cannot be."""
-    call = await context.call()
-    return plain(await run_sync(preview, body, call.now))
+    """When a schedule would fire next, or why it is invalid."""
+    return plain(await run_sync(_preview, body, context.ledger.clock.now()))
 
 
 @router.post(
     "/parse",
     status_code=422,
     dependencies=[requires("viewer")],
-    responses={422: docs_runner.NOT_UNDERSTOOD},
+    responses={422: openapi.NOT_UNDERSTOOD},
     openapi_extra=documented(WordsBody),
 )
 async def parse(_: GivenWords) -> Response:
-    """Words are not understood yet: fill in the form."""
+    """Refuse: descriptions in words are not supported."""
     raise WordsNotUnderstood
 
 
-@router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: docs_runner.ONE_JOB})
+@router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: openapi.ONE_JOB})
 async def job(job_id: JobId, context: InContext) -> Response:
     """One job."""
-    found = await context.ask(context.answers.job, job_id)
+    found = await context.ask(context.queries.job, job_id)
     return plain({"job": job_of(found["job"])})
 
 
 @router.delete(
     "/{job_id}",
     dependencies=[requires("operator")],
-    responses={200: docs_runner.DELETED},
+    responses={200: openapi.DELETED},
     openapi_extra=WITH_REASON,
 )
 async def delete(job_id: JobId, body: GivenReason, context: InContext) -> Response:
-    """End a job and free its name; its audit stays."""
-    call = await context.call(body.reason)
-    await context.decide(partial(commands.delete, job_id, call), call)
+    """Delete a job and free its name; its audit remains."""
+    await context.execute(DeleteJob(job_id, await context.command_context(body.reason)))
     return plain({"deleted": True})
 
 
-@router.get(
-    "/{job_id}/audit", dependencies=[requires("viewer")], responses={200: docs_runner.AUDIT}
-)
+@router.get("/{job_id}/audit", dependencies=[requires("viewer")], responses={200: openapi.AUDIT})
 async def audit(
     job_id: JobId, query: Annotated[AuditLimit, Query()], context: InContext
 ) -> Response:
-    """What was done to a job, deleted or not: newest first."""
+    """The audit of a job, deleted or not, newest first."""
     limit = min(query.limit, MAX_ENTRIES)
     return plain({"entries": await run_sync(entries, context.ledger.queries, job_id, limit)})
 
@@ -124,42 +141,93 @@ async def audit(
 @router.post(
     "/{job_id}/pause",
     dependencies=[requires("operator")],
-    responses={200: docs_runner.ONE_JOB},
+    responses={200: openapi.ONE_JOB},
     openapi_extra=WITH_REASON,
 )
 async def pause(job_id: JobId, body: GivenReason, context: InContext) -> Response:
-    """Stop an active job from firing; one that is paused or failed stays as it is."""
-    call = await context.call(body.reason)
-    command = unless_failed(commands.pause(job_id, None, call), job_id)
-    return _one_job(await context.decide(lambda: command, call))
+    """Pause an active job; any other status stays as it is."""
+    command_context = await context.command_context(body.reason)
+    command = PauseJob(job_id, None, command_context, leave_failed=True)
+    return _one_job(await context.execute(command))
 
 
 @router.post(
     "/{job_id}/resume",
     dependencies=[requires("operator")],
-    responses={200: docs_runner.ONE_JOB},
+    responses={200: openapi.ONE_JOB},
     openapi_extra=documented(ResumeBody, may_be_empty=True),
 )
 async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Response:
-    """Bring a job back: a paused one always, a failed one with {"force": true}."""
-    call = await context.call(body.reason)
-    revival = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
-    make = partial(context.ledger.resume_command, job_id, revival, call)
-    return _one_job(await context.decide(make, call))
+    """Resume a paused job, or with {"force": true} a failed one."""
+    command_context = await context.command_context(body.reason)
+    options = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
+    return _one_job(await context.execute(ResumeJob(job_id, options, command_context)))
 
 
 @router.post(
     "/{job_id}/run",
     dependencies=[requires("operator")],
-    responses={200: docs_runner.RESULT},
+    responses={200: openapi.RESULT},
     openapi_extra=WITH_REASON,
 )
 async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
-    """Run a job now, and wait for what comes out of it."""
-    call = await context.call(body.reason)
-    return plain(await run_to_end(context, job_id, call))
+    """Run a job now, and wait for its result."""
+    command = RequestRun(job_id, await context.command_context(body.reason))
+    return plain(await _run_to_end(context, command))
+
+
+def _listing(queries: Queries) -> dict[str, Any]:
+    """`{summary, jobs}`. Refuses Behind."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    with queries.positions.session(None, None, "jobs", "runs") as session:
+        reader = session.reader
+        while len(found) < MAX_LISTED:
+            filters = JobFilter(cursor=cursor, limit=MAX_PAGE, is_newest_first=True)
+            page, cursor = job_queries.find(reader, filters)
+            found.extend(map(job_of, page))
+            if cursor is None:
+                break
+        summary = summary_of(run_queries.summary(reader), job_queries.failing_count(reader))
+    return {"summary": summary, "jobs": found}
+
+
+def _preview(body: SchedulePreviewBody, now: datetime) -> dict[str, Any]:
+    """`nextRunAt` and `humanReadable`, or the `error` of a schedule that the ledger refuses."""
+    try:
+        schedule = read_schedule(schedule_of(body.schedule), rfc3339(now))
+        require_fires(schedule, now=now)
+    except Invalid as refusal:
+        error = error_text(refusal.code, refusal.message)
+        return {"nextRunAt": None, "humanReadable": None, "error": error}
+    fire = next_fire(schedule, after=now)
+    return {
+        "nextRunAt": rfc3339(fire) if fire is not None else None,
+        "humanReadable": schedule_text(schedule),
+        "error": None,
+    }
 
 
 def _one_job(answer: CommandResult, *, status: int = 200) -> Response:
-    job = cast(dict[str, Any], answer.job)  # None only before a repeat was rendered
-    return plain({"job": job_of(job)}, status)
+    return plain({"job": job_of(answer.job)}, status)
+
+
+async def _run_to_end(context: RequestContext, command: RequestRun) -> dict[str, Any]:
+    """`{result, job}`: the run's output or error, and the job after it, null when it was deleted.
+
+    Refuses as the command and `RunWaiters.result` do. When the client disconnects, the run goes on.
+    """
+    waiters: RunWaiters = context.request.app.state.run_waiters
+    with waiters.waiter(command.job_id) as waiter:
+        answer = await context.execute(command)
+        timeout_seconds = answer.job["policy"]["timeout_seconds"]
+        ending = waiters.result(waiter, answer.version, timeout_seconds)
+        result = await unless_disconnected(context.request.receive, ending)
+    return {"result": result, "job": await _job_after(context, command.job_id)}
+
+
+async def _job_after(context: RequestContext, job_id: UUID) -> dict[str, Any] | None:
+    try:
+        return job_of(await context.execute(ReadJob(job_id)))
+    except JobNotFound:
+        return None

@@ -1,8 +1,7 @@
-"""What is asked of a job: pause, resume, run."""
+"""Commands on a job: pause, resume, run."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -13,7 +12,7 @@ from api.http.context import InContext, JobId
 from api.http.openapi import COMMAND
 from api.schemas.bodies import PauseBody, ReasonBody, ResumeBody
 from api.security.auth import requires
-from ledger.application.commands import jobs as commands
+from ledger.application.commands.jobs import PauseJob, RequestRun, ResumeJob
 from ledger.domain.job.job import ResumeOptions
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["commands"])
@@ -30,9 +29,9 @@ GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=Tru
     openapi_extra=documented(PauseBody, may_be_empty=True),
 )
 async def pause(job_id: JobId, body: GivenPause, context: InContext) -> Response:
-    """Stop a job from firing, until `until` or until it is resumed."""
-    call = await context.call(body.reason)
-    return await context.command(lambda: commands.pause(job_id, body.until, call), call)
+    """Pause a job until `until`, or until it is resumed."""
+    command_context = await context.command_context(body.reason)
+    return await context.answer(PauseJob(job_id, body.until, command_context))
 
 
 @router.post(
@@ -42,13 +41,10 @@ async def pause(job_id: JobId, body: GivenPause, context: InContext) -> Response
     openapi_extra=documented(ResumeBody, may_be_empty=True),
 )
 async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Response:
-    """Bring a job back: a paused one always, a failed one with {"force": true}, a completed one
-    never.
-    """
-    call = await context.call(body.reason)
-    revival = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
-    make = partial(context.ledger.resume_command, job_id, revival, call)
-    return await context.command(make, call)
+    """Resume a paused job, or with {"force": true} a failed one; never a completed one."""
+    command_context = await context.command_context(body.reason)
+    options = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
+    return await context.answer(ResumeJob(job_id, options, command_context))
 
 
 @router.post(
@@ -59,6 +55,5 @@ async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Respon
     openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
 async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
-    """Ask the dispatcher for one run now."""
-    call = await context.call(body.reason)
-    return await context.command(lambda: commands.request_run(job_id, call), call, status=202)
+    """Request one run now, which the dispatcher starts."""
+    return await context.answer(RequestRun(job_id, await context.command_context(body.reason)))

@@ -1,4 +1,4 @@
-"""What changed across the fleet between two moments, and who changed it."""
+"""Which jobs changed between two points in time, and who changed them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,5 @@ router = APIRouter(prefix="/v1", tags=["audit"])
 
 @router.get("/diff", dependencies=[requires("viewer")], responses={200: DIFF})
 async def diff(query: Annotated[DiffQuery, Query()], context: InContext) -> Response:
-    """The jobs that were made, deleted or changed, each field with its last change."""
-    filters = query.model_dump(exclude={"begin", "to"})
-    return plain(await context.ask(context.answers.diff, query.begin, query.to, **filters))
+    """The jobs that were scheduled, deleted or changed, each field with its last change."""
+    return plain(await context.ask(context.queries.diff, **query.model_dump()))

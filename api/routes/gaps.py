@@ -1,4 +1,4 @@
-"""Gaps: slots that jobs owed and did not run, recorded ones and those that are still open."""
+"""Gaps: slots that jobs missed, both recorded and still open."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from api.http.context import InContext, plain
 from api.http.openapi import GAPS
 from api.schemas.queries import GapsQuery
 from api.security.auth import requires
-from projections.models.gaps.queries import GapFilter
+from projections.models.gaps.model import GapFilter
 
 router = APIRouter(prefix="/v1/gaps", tags=["gaps"])
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: GAPS})
 async def gaps(query: Annotated[GapsQuery, Query()], context: InContext) -> Response:
-    """The recorded gaps, the newest first; beside the first page those that are open."""
-    asked = GapFilter(**query.filters())
-    return plain(await context.ask(context.answers.gaps, asked, **query.when()))
+    """The recorded gaps, newest first; the first page also has the open ones."""
+    filters = GapFilter(**query.filters())
+    return plain(await context.ask(context.queries.gaps, filters, **query.when()))

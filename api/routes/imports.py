@@ -1,4 +1,4 @@
-"""Jobs that come from other schedulers: taken over with their past, each by itself."""
+"""Imports of jobs from other schedulers, each job by itself."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import InContext, all_decided, plain
+from api.http.context import InContext, plain
 from api.http.errors import LONGEST_TEXT
 from api.http.openapi import IMPORTED
 from api.schemas.bodies import ImportBody
 from api.security.auth import requires
-from ledger.application.commands.jobs import CommandResult
+from ledger.application.commands.command import CommandResult
 from ledger.errors import LedgerError
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
@@ -30,28 +30,28 @@ GivenImport = Annotated[ImportBody, Depends(body_of(ImportBody))]
     responses={200: IMPORTED},
     openapi_extra=documented(ImportBody),
 )
-async def take_over(body: GivenImport, context: InContext) -> Response:
-    """Take over jobs of another scheduler, each in an append of its own or refused by itself; with
-    `dry_run` only say what would become of them.
+async def import_jobs(body: GivenImport, context: InContext) -> Response:
+    """Import jobs of another scheduler with their history, each in an append of its own; with
+    `dry_run` only decide, and commit nothing.
     """
-    call, ledger = await context.call(), context.ledger
-    make = partial(ledger.take_over_commands, body.origin, body.jobs, call, dry_run=body.dry_run)
-    arriving, commands = await run_sync(make)
-    results = await all_decided(ledger, commands)
-    found = await run_sync(ledger.taken_over, arriving, results)
-    return plain(_told(body.jobs, found) | {"position": context.position()})
+    command_context = await context.command_context()
+    imports = partial(context.ledger.import_jobs, dry_run=body.dry_run, context=command_context)
+    results = await run_sync(imports, body.origin, body.jobs)
+    return plain(_report(body.jobs, results) | {"position": context.position()})
 
 
-def _told(jobs: Sequence[object], found: Sequence[CommandResult | LedgerError]) -> dict[str, Any]:
-    """What became of each job, and how many were taken over."""
-    told = [_of(given, result) for given, result in zip(jobs, found, strict=True)]
-    refused = sum("refusal" in one for one in told)
-    return {"jobs": told, "imported": len(told) - refused, "refused": refused}
+def _report(
+    jobs: Sequence[object], results: Sequence[CommandResult | LedgerError]
+) -> dict[str, Any]:
+    """The outcome of each job, and how many were imported."""
+    outcomes = [_outcome(given, result) for given, result in zip(jobs, results, strict=True)]
+    refused = sum("refusal" in outcome for outcome in outcomes)
+    return {"jobs": outcomes, "imported": len(outcomes) - refused, "refused": refused}
 
 
-def _of(given: object, result: CommandResult | LedgerError) -> dict[str, Any]:
-    named = given.get("origin_id") if isinstance(given, Mapping) else None
-    origin = {"origin_id": named[:LONGEST_TEXT] if isinstance(named, str) else None}
+def _outcome(given: object, result: CommandResult | LedgerError) -> dict[str, Any]:
+    origin_id = given.get("origin_id") if isinstance(given, Mapping) else None
+    origin = {"origin_id": origin_id[:LONGEST_TEXT] if isinstance(origin_id, str) else None}
     if isinstance(result, LedgerError):
         detail = result.message[:LONGEST_TEXT]
         return origin | {"refusal": {"code": result.code, "detail": detail}}

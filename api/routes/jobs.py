@@ -1,8 +1,7 @@
-"""Jobs: made, listed, looked at, changed, deleted."""
+"""Jobs: schedule, list, show, amend, delete."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -11,10 +10,11 @@ from starlette.responses import Response
 from api.http.bodies import body_of, documented, read_object
 from api.http.context import InContext, JobId, one_job, plain
 from api.http.openapi import COMMAND, ONE_JOB, listed
-from api.schemas.bodies import JobPatch, JobSpec, Plain, ReasonBody
+from api.schemas.bodies import JobPatch, JobSpec, ReasonBody
 from api.schemas.queries import JobsQuery, TimedQuery
-from api.security.auth import UsesCaller, guarded, requires
-from ledger.application.commands import jobs as commands
+from api.schemas.types import Plain
+from api.security.auth import UsesCaller, requires
+from ledger.application.commands.jobs import AmendJob, DeleteJob, ScheduleJob
 from projections.models.jobs.queries import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -30,24 +30,23 @@ GivenObject = Annotated[Plain, Depends(read_object)]
     openapi_extra=documented(JobSpec),
 )
 async def schedule(spec: GivenObject, caller: UsesCaller, context: InContext) -> Response:
-    """Begin a job. Only admins may give one a command to run."""
+    """Schedule a job. Only admins may schedule a job that runs a command."""
     caller.require_may_run(spec.get("executor"))
-    call = await context.call()
-    make = partial(context.ledger.schedule_command, spec, call)
-    return await context.command(make, call, status=201)
+    job_id = context.ledger.chance.new_id()
+    return await context.answer(ScheduleJob(job_id, spec, await context.command_context()))
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("jobs")})
 async def jobs(query: Annotated[JobsQuery, Query()], context: InContext) -> Response:
-    """The jobs, in the order they were made, as they are or as they stood."""
-    asked = JobFilter(**query.filters())
-    return plain(await context.ask(context.answers.jobs, asked, **query.when()))
+    """The jobs, oldest first."""
+    filters = JobFilter(**query.filters())
+    return plain(await context.ask(context.queries.jobs, filters, **query.when()))
 
 
 @router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: ONE_JOB})
 async def job(job_id: JobId, query: Annotated[TimedQuery, Query()], context: InContext) -> Response:
-    """One job, as it is, or as it stood."""
-    found = await context.ask(context.answers.job, job_id, **query.when())
+    """One job."""
+    found = await context.ask(context.queries.job, job_id, **query.when())
     return one_job(found["job"])
 
 
@@ -60,13 +59,13 @@ async def job(job_id: JobId, query: Annotated[TimedQuery, Query()], context: InC
 async def amend(
     job_id: JobId, patch: GivenObject, caller: UsesCaller, context: InContext
 ) -> Response:
-    """Change fields by a merge patch; the status never changes. Only admins may change a job that
-    runs a command.
+    """Change fields by a merge patch, which never changes the status. Only admins may change a job
+    that runs a command.
     """
     caller.require_may_run(patch.get("executor"))
-    call = await context.call()
-    command = guarded(commands.amend(job_id, patch, call), job_id, caller)
-    return await context.command(lambda: command, call)
+    command_context = await context.command_context()
+    is_admin = caller.may_run_commands
+    return await context.answer(AmendJob(job_id, patch, command_context, may_run_commands=is_admin))
 
 
 @router.delete(
@@ -80,6 +79,5 @@ async def delete(
     body: Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))],
     context: InContext,
 ) -> Response:
-    """End a job and free its name; its history stays."""
-    call = await context.call(body.reason)
-    return await context.command(lambda: commands.delete(job_id, call), call)
+    """Delete a job and free its name; its history remains."""
+    return await context.answer(DeleteJob(job_id, await context.command_context(body.reason)))

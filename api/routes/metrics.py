@@ -1,4 +1,4 @@
-"""The metrics, for Prometheus to scrape with a viewer's token."""
+"""The metrics, which Prometheus scrapes with a viewer's token."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.http.openapi import METRICS
-from api.metrics.exposition import MEDIA_TYPE, Metrics
+from api.http.openapi import METRICS, PROMETHEUS_TEXT
+from api.metrics.histograms import Metrics
 from api.security.auth import requires
 
 router = APIRouter(tags=["status"])
 
 
 @router.get("/metrics", dependencies=[requires("viewer")], responses={200: METRICS})
-async def metrics(request: Request) -> Response:
-    """How the ledger does, in numbers to alarm on."""
-    kept: Metrics = request.app.state.metrics
-    return Response(await run_sync(kept.text), headers={"Content-Type": MEDIA_TYPE})
+async def scrape(request: Request) -> Response:
+    """The metrics of this server in the text format of Prometheus."""
+    metrics: Metrics = request.app.state.metrics
+    return Response(await run_sync(metrics.text), headers={"Content-Type": PROMETHEUS_TEXT})

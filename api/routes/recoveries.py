@@ -1,8 +1,7 @@
-"""Recoveries: tripped jobs brought back by a plan; rehearsed, begun, looked at, stopped."""
+"""Recoveries, which resume tripped jobs by a plan: plan, start, list, show, abort."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
@@ -10,13 +9,17 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.context import InContext, RequestContext, decided, plain
-from api.http.openapi import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_REHEARSED, listed
-from api.schemas.bodies import ReasonBody
-from api.schemas.queries import Page, TimedQuery
-from api.schemas.recoveries import RecoveryBody, TermsBody
+from api.http.context import InContext, RequestContext, plain
+from api.http.openapi import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_PLAN, listed
+from api.schemas.bodies import ReasonBody, RecoveryBody, TermsBody
+from api.schemas.queries import PageQuery, TimedQuery
 from api.security.auth import requires
-from ledger.application.recoveries import forecast as forecasts
+from ledger.application.commands.recoveries import (
+    PreviewRecovery,
+    RecoveryResult,
+    StartRecovery,
+)
+from ledger.application.recoveries.forecast import forecast_view
 from ledger.domain.recovery.selection import Selection
 
 router = APIRouter(prefix="/v1", tags=["recoveries"])
@@ -24,38 +27,38 @@ router = APIRouter(prefix="/v1", tags=["recoveries"])
 GivenRecovery = Annotated[RecoveryBody, Depends(body_of(RecoveryBody))]
 GivenTerms = Annotated[TermsBody, Depends(body_of(TermsBody, may_be_empty=True))]
 GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))]
-BEGUN: dict[int | str, dict[str, Any]] = {200: RECOVERY_REHEARSED, 201: RECOVERY_CHANGED}
+STARTED: dict[int | str, dict[str, Any]] = {200: RECOVERY_PLAN, 201: RECOVERY_CHANGED}
 
 
 @router.post(
     "/recoveries",
     status_code=201,
     dependencies=[requires("operator")],
-    responses=BEGUN,
+    responses=STARTED,
     openapi_extra=documented(RecoveryBody),
 )
 async def recover(body: GivenRecovery, context: InContext) -> Response:
-    """Bring back the failed jobs that are selected, one after the other."""
-    return await _begun(body.selector.selector(), body, context)
+    """Resume the selected failed jobs, one after the other."""
+    return await _started(body.selector.selector(), body, context)
 
 
 @router.post(
     "/storms/{storm_id}/resume",
     status_code=201,
     dependencies=[requires("operator")],
-    responses=BEGUN,
+    responses=STARTED,
     openapi_extra=documented(TermsBody, may_be_empty=True),
 )
 async def resume_storm(storm_id: str, body: GivenTerms, context: InContext) -> Response:
-    """Bring back the jobs that tripped in a storm and are failed of it still."""
-    members = await context.ask(context.answers.storm_members, storm_id)
-    return await _begun(members, body, context)
+    """Resume the jobs that tripped in a storm and are still failed because of it."""
+    members = await context.ask(context.queries.storm_members, storm_id)
+    return await _started(members, body, context)
 
 
 @router.get("/recoveries", dependencies=[requires("viewer")], responses={200: listed("recoveries")})
-async def recoveries(query: Annotated[Page, Query()], context: InContext) -> Response:
-    """The recoveries without their jobs, the newest first."""
-    return plain(await context.ask(context.answers.recoveries, **query.page()))
+async def recoveries(query: Annotated[PageQuery, Query()], context: InContext) -> Response:
+    """The recoveries without their jobs, newest first."""
+    return plain(await context.ask(context.queries.recoveries, **query.page()))
 
 
 @router.get(
@@ -64,8 +67,8 @@ async def recoveries(query: Annotated[Page, Query()], context: InContext) -> Res
 async def recovery(
     recovery_id: str, query: Annotated[TimedQuery, Query()], context: InContext
 ) -> Response:
-    """One recovery with what became of each of its jobs, as it is, or as it stood."""
-    return plain(await context.ask(context.answers.recovery, recovery_id, **query.when()))
+    """One recovery with the outcome of each of its jobs."""
+    return plain(await context.ask(context.queries.recovery, recovery_id, **query.when()))
 
 
 @router.post(
@@ -75,30 +78,24 @@ async def recovery(
     openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
 async def abort(recovery_id: str, body: GivenReason, context: InContext) -> Response:
-    """Stop a recovery: who is left stays failed. One that has ended is left as it is."""
-    call = await context.call(body.reason)
-    asked = context.ledger.recoveries
-    answer = await decided(context.ledger, await run_sync(asked.abort_command, recovery_id, call))
-    told = await run_sync(asked.answered, answer)
-    return plain({"recovery": told, "changed": answer.changed, "position": told["position"]})
+    """Abort a recovery: the remaining jobs stay failed. An ended recovery does not change."""
+    command_context = await context.command_context(body.reason)
+    abort_command = context.ledger.recoveries.abort_command
+    result = await context.execute(await run_sync(abort_command, recovery_id, command_context))
+    return plain(await _changed(context, result))
 
 
-async def _begun(selection: Selection, body: TermsBody, context: RequestContext) -> Response:
-    terms = body.terms()
+async def _started(selection: Selection, body: TermsBody, context: RequestContext) -> Response:
+    terms, command_context = body.terms(), await context.command_context(body.reason)
     if body.dry_run:
-        return await _rehearsed(selection, body, context)
-    call = await context.call(body.reason)
-    asked = context.ledger.recoveries
-    make = partial(asked.plan_command, selection, terms, call)
-    answer = await decided(context.ledger, await run_sync(make))
-    told = await run_sync(asked.answered, answer)
-    content = {"recovery": told, "changed": answer.changed, "position": told["position"]}
-    return plain(content, 201, {"Location": f"/v1/recoveries/{told['id']}"})
+        forecast = await context.execute(PreviewRecovery(selection, terms, command_context))
+        plan = await run_sync(forecast_view, forecast, command_context.now)
+        return plain({"plan": plan, "position": context.position()})
+    result = await context.execute(StartRecovery(selection, terms, command_context))
+    content = await _changed(context, result)
+    return plain(content, 201, {"Location": f"/v1/recoveries/{content['recovery']['id']}"})
 
 
-async def _rehearsed(selection: Selection, body: TermsBody, context: RequestContext) -> Response:
-    call = await context.call(body.reason)
-    make = partial(context.ledger.recoveries.rehearsal_command, selection, body.terms(), call)
-    forecast = await decided(context.ledger, await run_sync(make))
-    plan = await run_sync(forecasts.forecast_view, forecast, call.now)
-    return plain({"plan": plan, "position": context.position()})
+async def _changed(context: RequestContext, result: RecoveryResult) -> dict[str, Any]:
+    recovery = await run_sync(context.ledger.recoveries.as_answered, result)
+    return {"recovery": recovery, "changed": result.changed, "position": recovery["position"]}

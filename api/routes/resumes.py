@@ -1,4 +1,4 @@
-"""Did it hold: force-resumes, what came of each, and how many held."""
+"""Force-resumes, the outcome of each, and how many held."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ router = APIRouter(prefix="/v1/resumes", tags=["resumes"])
 
 @router.get("", dependencies=[requires("viewer")], responses={200: RESUMES})
 async def resumes(query: Annotated[ResumesQuery, Query()], context: InContext) -> Response:
-    """The force-resumes, the newest first, and how many of all that fit held."""
-    asked = ResumeFilter(**query.filters())
-    return plain(await context.ask(context.answers.resumes, asked, **query.when()))
+    """The force-resumes, newest first, and how many of all matching ones held."""
+    filters = ResumeFilter(**query.filters())
+    return plain(await context.ask(context.queries.resumes, filters, **query.when()))

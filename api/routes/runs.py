@@ -1,41 +1,37 @@
-"""The worker protocol: claim a run, keep it alive, report how it ended."""
+"""The worker protocol: claim a run, extend its lease, report its outcome."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Annotated, Any, cast
+from datetime import timedelta
+from typing import Annotated
 from uuid import UUID
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
 from api.http.claims import claim as take
-from api.http.context import InContext, RequestContext, decided, plain
+from api.http.context import InContext, RequestContext, plain
 from api.http.openapi import CLAIMED, COMMAND, HEARTBEAT, NOTHING_DUE
 from api.schemas.bodies import ClaimBody, FailureBody, HeartbeatBody, SuccessBody
 from api.security.auth import UsesReporter, requires, requires_run
-from ledger.application.batch import Command
-from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import CommandResult
+from ledger.application.commands.command import CommandResult
+from ledger.application.commands.runs import ExtendLease, ReportRun
 from ledger.clock import rfc3339
 from ledger.dispatch.executors.output import Output, storable
+from ledger.dispatch.executors.secrets import Secrets
 from ledger.dispatch.executors.signing import RunToken
 from ledger.domain.job.failures import ERROR_PREFIX, class_of_text
 from ledger.domain.job.outcomes import Failure, Success
-from ledger.domain.job.state import OpenRun
 from ledger.errors import InvalidField
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
 ERROR_BYTES = 4 * 1024
-"""How much of a reported error is kept."""
+"""How much of a reported error is stored."""
 UNREPORTABLE = ("lost", "blocked")
-"""What only the ledger itself says of a run."""
-
-OutcomeAfter = Callable[[int], run_commands.Report]
-"""How a run ended, when it is told how many milliseconds that took."""
+"""Failure classes that only the ledger itself records."""
 
 GivenClaim = Annotated[ClaimBody, Depends(body_of(ClaimBody))]
 GivenHeartbeat = Annotated[HeartbeatBody, Depends(body_of(HeartbeatBody, may_be_empty=True))]
@@ -50,9 +46,9 @@ GivenFailure = Annotated[FailureBody, Depends(body_of(FailureBody))]
     openapi_extra=documented(ClaimBody),
 )
 async def claim(body: GivenClaim, context: InContext) -> Response:
-    """Take the run that has been due longest in a queue, or wait for one."""
+    """Claim the run that has been due longest in a queue, or wait for one."""
     answer = await take(context, body)
-    return _handed(context, answer) if answer is not None else Response(status_code=204)
+    return _claimed(context, answer) if answer is not None else Response(status_code=204)
 
 
 @router.post(
@@ -62,11 +58,10 @@ async def claim(body: GivenClaim, context: InContext) -> Response:
     openapi_extra=documented(HeartbeatBody, may_be_empty=True),
 )
 async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, context: InContext) -> Response:
-    """Say that the run is still being worked on. Never beyond the job's time-out."""
-    call = await context.call()
-    run = reporter.token
-    command = run_commands.heartbeat(run.job_id, run.run_id, body.lease_seconds, call)
-    until = await decided(context.ledger, command)
+    """Extend the run's lease, at most to the job's time-out."""
+    run, command_context = reporter.token, await context.command_context()
+    command = ExtendLease(run.job_id, run.run_id, body.lease_seconds, command_context)
+    until = await context.execute(command)
     return plain({"run_id": run.run_id, "lease_until": rfc3339(until)})
 
 
@@ -77,13 +72,9 @@ async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, context: InCon
     openapi_extra=documented(SuccessBody, may_be_empty=True),
 )
 async def succeed(body: GivenSuccess, reporter: UsesReporter, context: InContext) -> Response:
-    """Report that the run succeeded, with what it has to say."""
-
-    def outcome() -> OutcomeAfter:
-        output = context.parts.secrets.redact(body.output)
-        return lambda ms: _said(output, ms)
-
-    return await _finish(context, reporter.token, outcome)
+    """Report that the run succeeded, with its output."""
+    outcome = await run_sync(_outcome_of_output, context.parts.secrets, body.output)
+    return await _report(context, reporter.token, outcome)
 
 
 @router.post(
@@ -93,51 +84,37 @@ async def succeed(body: GivenSuccess, reporter: UsesReporter, context: InContext
     openapi_extra=documented(FailureBody),
 )
 async def fail(body: GivenFailure, reporter: UsesReporter, context: InContext) -> Response:
-    """Report that the run failed, and how."""
+    """Report that the run failed, with its error."""
     if body.failure_class in UNREPORTABLE:
-        raise InvalidField("failure_class", f"is never {body.failure_class} in a report")
+        raise InvalidField("failure_class", f"cannot be {body.failure_class} in a report")
     after = body.retry_after_seconds
     retry_at = context.ledger.clock.now() + timedelta(seconds=after) if after is not None else None
-
-    def outcome() -> OutcomeAfter:
-        told = context.parts.secrets.redact(body.error).encode(errors="replace")
-        error = storable(told, ERROR_BYTES)
-        failure_class = body.failure_class or class_of_text(f"{ERROR_PREFIX} {error}")
-        return lambda ms: Failure(error, failure_class, None, retry_at, ms)
-
-    return await _finish(context, reporter.token, outcome)
+    error = await run_sync(_stored_error, context.parts.secrets, body.error)
+    failure_class = body.failure_class or class_of_text(f"{ERROR_PREFIX} {error}")
+    return await _report(context, reporter.token, Failure(error, failure_class, None, retry_at, 0))
 
 
-async def _finish(
-    context: RequestContext, token: RunToken, outcome: Callable[[], OutcomeAfter]
-) -> Response:
-    """Record an outcome. `outcome` may be slow (it looks for secrets): it runs in a thread."""
-    call = await context.call()
-
-    def command() -> Command[CommandResult]:
-        after = outcome()
-        return run_commands.finish(
-            token.job_id, token.run_id, lambda run: after(_lasted_ms(run, call.now)), call
-        )
-
-    return await context.command(command, call)
+async def _report(context: RequestContext, token: RunToken, outcome: Success | Failure) -> Response:
+    command_context = await context.command_context()
+    return await context.answer(ReportRun(token.job_id, token.run_id, outcome, command_context))
 
 
-def _lasted_ms(run: OpenRun, now: datetime) -> int:
-    """How long the run took; nothing when the clock was set back meanwhile."""
-    return max(0, (now - run.started_at) // timedelta(milliseconds=1))
-
-
-def _said(text: str, duration_ms: int) -> Success | Failure:
+# Redaction searches a text for every secret, which is slow, so both functions run in a thread. The
+# command measures the duration.
+def _outcome_of_output(secrets: Secrets, text: str) -> Success | Failure:
     output = Output()
-    output.take(text.encode(errors="replace"))
+    output.take(secrets.redact(text).encode(errors="replace"))
     if output.text.startswith(ERROR_PREFIX):
-        return Failure(output.text, class_of_text(output.text), None, None, duration_ms)
-    return Success(output.text, output.count_bytes, output.sha256, duration_ms)
+        return Failure(output.text, class_of_text(output.text), None, None, 0)
+    return Success(output.text, output.count_bytes, output.sha256, 0)
 
 
-def _handed(context: RequestContext, answer: CommandResult) -> Response:
-    job = cast(dict[str, Any], answer.job)
+def _stored_error(secrets: Secrets, text: str) -> str:
+    return storable(secrets.redact(text).encode(errors="replace"), ERROR_BYTES)
+
+
+def _claimed(context: RequestContext, answer: CommandResult) -> Response:
+    job = answer.job
     run = job["open_run"] | {"timeout_seconds": job["policy"]["timeout_seconds"]}
     holder = RunToken(run["run_id"], UUID(job["id"]), context.actor)
     token = context.parts.signer.run_token(holder)

@@ -1,4 +1,4 @@
-"""Schedules, tried before they are used."""
+"""Previews of schedules."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ GivenPreview = Annotated[PreviewBody, Depends(body_of(PreviewBody))]
     openapi_extra=documented(PreviewBody),
 )
 async def preview(body: GivenPreview, context: InContext) -> Response:
-    """The next fires of a schedule and what it says in words, or why it is refused."""
-    call = await context.call()
-    return plain(await run_sync(_previewed, body, body.after or call.now))
+    """The next fires of a schedule and its text in words, or the refusal it would get."""
+    after = body.after or context.ledger.clock.now()
+    return plain(await run_sync(_preview, body, after))
 
 
-def _previewed(body: PreviewBody, after: datetime) -> dict[str, Any]:
+def _preview(body: PreviewBody, after: datetime) -> dict[str, Any]:
     schedule = read_schedule(body.schedule, rfc3339(after))
     require_fires(schedule, now=after)
     found = fires(schedule, after=after, count=body.count)

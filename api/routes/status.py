@@ -1,4 +1,4 @@
-"""How the ledger is: alive, ready, its counts, and the end of its chain of evidence."""
+"""Health, readiness, the summary of the jobs, and the head of the hash chain."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ async def healthz() -> Response:
 
 @router.get("/readyz", responses={200: HEALTH})
 async def readyz(request: Request) -> Response:
-    """Commands are answered; what else is wrong is named, and degrades only."""
+    """Whether commands are answered; other problems are listed and only degrade."""
     readiness: Readiness = request.app.state.readiness
     return plain(await readiness.answer())
 
 
 @router.get("/v1/summary", dependencies=[requires("viewer")], responses={200: SUMMARY})
 async def summary(query: Annotated[TimedQuery, Query()], context: InContext) -> Response:
-    """How many jobs stand where, what fires next, the newest failures; now, or then."""
-    return plain(await context.ask(context.answers.summary, **query.when()))
+    """Jobs by status, the next fire, and the newest failures."""
+    return plain(await context.ask(context.queries.summary, **query.when()))
 
 
 @router.get("/v1/evidence/head", dependencies=[requires("viewer")], responses={200: EVIDENCE})
 async def evidence_head(context: InContext) -> Response:
-    """The last position and its chain value: what a checkpoint signs."""
+    """The last position and its value in the hash chain."""
     event_store = context.ledger.event_store
     last = await run_sync(event_store.tail_position)
     found = await run_sync(lambda: event_store.read(after=last - 1, limit=1) if last else [])

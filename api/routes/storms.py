@@ -1,4 +1,4 @@
-"""Storms: jobs that failed of one thing together, as they stand at the moment or stood at one."""
+"""Storms: jobs that failed together for the same reason."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ router = APIRouter(prefix="/v1/storms", tags=["storms"])
 
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("storms")})
 async def storms(query: Annotated[StormsQuery, Query()], context: InContext) -> Response:
-    """The storms, open and past, the newest first."""
-    return plain(await context.ask(context.answers.storms, only_open=query.open, **query.page()))
+    """The storms, open and past, newest first."""
+    return plain(await context.ask(context.queries.storms, only_open=query.open, **query.page()))
 
 
 @router.get("/{storm_id}", dependencies=[requires("viewer")], responses={200: ONE_STORM})
 async def storm(
     storm_id: str, query: Annotated[TimedQuery, Query()], context: InContext
 ) -> Response:
-    """One storm with its first failure, its jobs, its failures per minute, the fires it cost and
-    who was told.
+    """One storm with its first failure, its jobs, its failures per minute, the fires lost to it and
+    the notices sent.
     """
-    return plain(await context.ask(context.answers.storm, storm_id, **query.when()))
+    return plain(await context.ask(context.queries.storm, storm_id, **query.when()))

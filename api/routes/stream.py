@@ -1,4 +1,4 @@
-"""The audit as it happens: server-sent events."""
+"""The audit as a live stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from starlette.responses import Response
 
 from api.http.context import InContext, RequestContext
 from api.http.openapi import STREAM
-from api.routes.events import filters_of
-from api.schemas.bodies import HIGHEST_POSITION
 from api.schemas.queries import StreamQuery
+from api.schemas.types import HIGHEST_POSITION
 from api.security.auth import Principal, UsesCaller, requires
 from api.stream.answer import EventStream
 from api.stream.client import Client
 from api.stream.tail import Tail
 from ledger.errors import InvalidField
+from ledger.store.audit_query import AuditQuery
 
 LAST_SEEN = "Last-Event-ID"
 
@@ -27,10 +27,10 @@ router = APIRouter(prefix="/v1/events", tags=["audit"])
 async def stream(
     query: Annotated[StreamQuery, Query()], request: Request, caller: UsesCaller, context: InContext
 ) -> Response:
-    """Every event that matches from now on, or after `Last-Event-ID`, without gap or double."""
+    """Every matching event from now on, or after `Last-Event-ID`, exactly once."""
     tail: Tail = request.app.state.tail
-    client = Client(filters_of(query), _position(context, query.after_position))
-    tail.require_place()
+    client = Client(AuditQuery(**query.filters()), _start(context, query.after_position))
+    tail.require_room()
     return EventStream(
         tail,
         client,
@@ -40,20 +40,21 @@ async def stream(
     )
 
 
-def _position(context: RequestContext, asked: int | None) -> int:
-    """After which position to begin. The header, which browsers send when they come again, goes
-    before the parameter.
+def _start(context: RequestContext, after_position: int | None) -> int:
+    """The position to start after. The header, which browsers send when they reconnect, overrides
+    the parameter.
     """
-    told = context.request.headers.get(LAST_SEEN)
-    if told is None:
-        end = context.answers.resolve(None, asked).position
-        return end if asked is None else asked
-    if not (told.isascii() and told.isdigit() and len(told) <= len(str(HIGHEST_POSITION))):
-        raise InvalidField(LAST_SEEN, "must be a position: the id of the last event seen")
+    last_seen = context.request.headers.get(LAST_SEEN)
+    if last_seen is None:
+        end = context.queries.positions.resolve(None, after_position).position
+        return end if after_position is None else after_position
+    is_number = last_seen.isascii() and last_seen.isdigit()
+    if not is_number or len(last_seen) > len(str(HIGHEST_POSITION)):
+        raise InvalidField(LAST_SEEN, "must be a position: the id of the last event received")
     end = context.ledger.writer.position
-    if int(told) > end:
-        raise InvalidField(LAST_SEEN, f"is beyond the end of the book, which is {end}")
-    return int(told)
+    if int(last_seen) > end:
+        raise InvalidField(LAST_SEEN, f"is beyond the last position of the ledger, {end}")
+    return int(last_seen)
 
 
 def _is_alive(context: RequestContext, caller: Principal) -> bool:

@@ -1,7 +1,8 @@
-"""Access tokens: listed, given out, revoked. Admins only."""
+"""Access tokens: list, create, revoke. Admins only."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from anyio.to_thread import run_sync
@@ -10,7 +11,7 @@ from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
 from api.http.context import InContext, plain
-from api.http.openapi import TOKEN_MADE, TOKEN_REVOKED, listed
+from api.http.openapi import TOKEN_CREATED, TOKEN_REVOKED, listed
 from api.schemas.bodies import TokenBody
 from api.security.auth import requires
 from ledger.application.tokens import token_view
@@ -22,7 +23,7 @@ GivenToken = Annotated[TokenBody, Depends(body_of(TokenBody))]
 
 @router.get("", dependencies=[requires("admin")], responses={200: listed("tokens")})
 async def tokens(context: InContext) -> Response:
-    """Every token, revoked ones too, without secrets."""
+    """Every token, also revoked ones, without secrets."""
     found = [token_view(row) for row in context.parts.tokens.listing()]
     return plain({"tokens": found, "next": None, "position": context.position()})
 
@@ -31,16 +32,16 @@ async def tokens(context: InContext) -> Response:
     "",
     status_code=201,
     dependencies=[requires("admin")],
-    responses={201: TOKEN_MADE},
+    responses={201: TOKEN_CREATED},
     openapi_extra=documented(TokenBody),
 )
 async def create(body: GivenToken, context: InContext) -> Response:
-    """Give out a token. Its secret is in this answer and nowhere else, so a repeated
-    Idempotency-Key cannot repeat it: the name is taken then.
+    """Create a token. Only this answer has its secret, so a repeated Idempotency-Key is refused
+    with name_taken.
     """
-    call = await context.call()
-    make = context.parts.tokens.create
-    row, secret = await run_sync(make, body.name, body.role, body.kind, body.expires_at, call)
+    create_token = partial(context.parts.tokens.create, body.name, body.role, body.kind)
+    command_context = await context.command_context()
+    row, secret = await run_sync(create_token, body.expires_at, command_context)
     return plain(
         {
             "token": token_view(row),
@@ -54,7 +55,7 @@ async def create(body: GivenToken, context: InContext) -> Response:
 
 @router.delete("/{token}", dependencies=[requires("admin")], responses={200: TOKEN_REVOKED})
 async def revoke(token: str, context: InContext) -> Response:
-    """End a token, named by its id or by its name."""
-    call = await context.call()
-    row, changed = await run_sync(context.parts.tokens.revoke, token, call)
+    """Revoke a token, named by its id or its name."""
+    command_context = await context.command_context()
+    row, changed = await run_sync(context.parts.tokens.revoke, token, command_context)
     return plain({"token": token_view(row), "changed": changed, "position": context.position()})

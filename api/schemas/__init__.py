@@ -1,1 +1,1 @@
-"""api/schemas."""
+"""The shapes of request bodies and queries, which pydantic checks."""

@@ -1,19 +1,25 @@
-"""The words in which shapes that come in are put, and the bodies of commands, every key known.
-Deeper maps are the ledger's to judge, so that there is one truth about schedules, executors and
-policies.
+"""The bodies of commands. Every key is known; schedules, executors and policies are checked by the
+ledger alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
-from ledger.clock import parse_rfc3339
+from api.schemas.types import (
+    AnyJob,
+    FailureClass,
+    Filter,
+    Instant,
+    JobIdText,
+    Kind,
+    Plain,
+    Reason,
+    TokenRole,
+)
 from ledger.domain.job.executor_spec import NAME_CHARACTERS
-from ledger.domain.job.failures import FAILURE_CLASSES
 from ledger.domain.job.spec import (
     MAX_DESCRIPTION_BYTES,
     MAX_NAME,
@@ -21,134 +27,60 @@ from ledger.domain.job.spec import (
     MAX_TAGS,
     MAX_TASK_BYTES,
 )
-from ledger.domain.metadata import ACTOR_KINDS, SOURCES
-from ledger.domain.streams.tokens import ROLES
-from ledger.store.mapper import TOPICS
-from projections.models.jobs.queries import STATUSES
+from ledger.domain.recovery.plan import (
+    DEFAULT_ABORT_ON,
+    DEFAULT_RATE,
+    MAX_JOBS,
+    MAX_RATE,
+    MIN_RATE,
+    Terms,
+)
+from ledger.domain.recovery.selection import Selector
 
-LONGEST_REASON = 4096
-LONGEST_FILTER = 200
-HIGHEST_POSITION = 2**63 - 1
-DEFAULT_PAGE = 50
-PREVIEWED = 5
+PREVIEWED_FIRES = 5
 LONGEST_LEASE_SECONDS = 86_400.0
 LONGEST_WAIT_SECONDS = 60.0
 MAX_IMPORTED = 500
-"""Jobs in one import; whoever has more sends several."""
-
-
-def _instant(given: object) -> object:
-    if not isinstance(given, str):
-        raise ValueError("must be a text such as 2026-01-31T09:00:00Z")
-    try:
-        return parse_rfc3339(given)
-    except (ValueError, OverflowError):
-        raise ValueError("must be an instant with an offset: 2026-01-31T09:00:00Z") from None
-
-
-Instant = Annotated[
-    datetime,
-    BeforeValidator(_instant),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
-Reason = Annotated[str, Field(max_length=LONGEST_REASON, description="Why, for the audit.")]
-Filter = Annotated[str, Field(max_length=LONGEST_FILTER)]
-Position = Annotated[int, Field(ge=0, le=HIGHEST_POSITION)]
-Plain = dict[str, Any]
-AnyJob = Annotated[object, WithJsonSchema({"type": "object"})]
-"""Judged by itself, so that one that is no object does not stop the others."""
-
-
-def _moment(given: object) -> object:
-    """A position, if it is a number or all digits, else an instant."""
-    if type(given) is int and 0 <= given <= HIGHEST_POSITION:
-        return given
-    if isinstance(given, str) and given.isascii() and given.isdigit():
-        return int(given[: len(str(HIGHEST_POSITION)) + 1])
-    try:
-        return _instant(given)
-    except ValueError:
-        raise ValueError("must be a position, or an instant with an offset") from None
-
-
-AsOf = Annotated[
-    int | datetime,
-    BeforeValidator(_moment),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,18}$|^[0-9-]{10}T"}),
-]
-"""A place in the past: a position, or an instant, which means what was recorded until then."""
-AS_OF: Any = Field(None, description="As it stood at this position, or at this instant.")
-
-
-def one_of(words: Iterable[str]) -> AfterValidator:
-    """Refuses any other word; says in OpenAPI which there are."""
-    known = tuple(words)
-
-    def check(word: str) -> str:
-        if word not in known:
-            raise ValueError(f"must be one of {', '.join(known)}")
-        return word
-
-    return AfterValidator(check)
-
-
-def enum(words: Iterable[str]) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "enum": list(words)})
-
-
-Status = Annotated[str, one_of(STATUSES), enum(STATUSES)]
-FailureClass = Annotated[str, one_of(FAILURE_CLASSES), enum(FAILURE_CLASSES)]
-Kind = Annotated[str, one_of(ACTOR_KINDS), enum(ACTOR_KINDS)]
-Source = Annotated[str, one_of(SOURCES), enum(SOURCES)]
-Role = Annotated[str, one_of(ROLES), enum(ROLES)]
-Topic = Annotated[str, one_of(TOPICS), enum(TOPICS)]
-
-
-# -- bodies -------------------------------------------------------------------------------------
+"""Jobs in one import."""
+LEASE = "Default: the job's policy."
 
 
 class Body(BaseModel):
-    """A JSON object whose keys are exact and whose types are not bent."""
+    """A JSON object that refuses unknown keys and converts no types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class PauseBody(Body):
-    reason: Reason | None = None
-    until: Instant | None = Field(None, description="When the pause ends by itself.")
-
-
-class ResumeBody(Body):
-    force: bool = Field(False, description="Bring a failed job back: its cause is gone.")
-    reason: Reason | None = None
-    run_at: Instant | None = Field(None, description="Go on at this instant.")
-    run_now: bool = Field(False, description="Go on with a run at once.")
 
 
 class ReasonBody(Body):
     reason: Reason | None = None
 
 
+class PauseBody(ReasonBody):
+    until: Instant | None = Field(None, description="When the pause ends by itself.")
+
+
+class ResumeBody(ReasonBody):
+    force: bool = Field(False, description="Resume a failed job (only once its cause is fixed).")
+    run_at: Instant | None = Field(None, description="The next run; default: the next slot.")
+    run_now: bool = Field(False, description="Run at once, then go on with the schedule.")
+
+
 class PreviewBody(Body):
     schedule: Plain = Field(description="As in a job.")
-    after: Instant | None = Field(None, description="From when; now, if left out.")
-    count: int = Field(PREVIEWED, description="How many fires to name.")
+    after: Instant | None = Field(None, description="Start of the preview; default: now.")
+    count: int = Field(PREVIEWED_FIRES, description="How many fires to list.")
 
 
 class ClaimBody(Body):
     queue: str = Field(min_length=1, max_length=NAME_CHARACTERS)
-    lease_seconds: float | None = Field(
-        None, ge=1, le=LONGEST_LEASE_SECONDS, description="Left out: what the job's policy says."
-    )
+    lease_seconds: float | None = Field(None, ge=1, le=LONGEST_LEASE_SECONDS, description=LEASE)
     wait_seconds: float = Field(
-        0, ge=0, le=LONGEST_WAIT_SECONDS, description="How long to wait for something to be due."
+        0, ge=0, le=LONGEST_WAIT_SECONDS, description="How long to wait for a due run."
     )
 
 
 class HeartbeatBody(Body):
-    lease_seconds: float | None = Field(
-        None, ge=1, le=LONGEST_LEASE_SECONDS, description="Left out: what the job's policy says."
-    )
+    lease_seconds: float | None = Field(None, ge=1, le=LONGEST_LEASE_SECONDS, description=LEASE)
 
 
 class SuccessBody(Body):
@@ -158,34 +90,37 @@ class SuccessBody(Body):
 class FailureBody(Body):
     error: str = Field(min_length=1)
     failure_class: FailureClass | None = Field(
-        None, description="Left out: by what the error says; never lost nor blocked."
+        None, description="Default: derived from the error. Never lost or blocked."
     )
     retry_after_seconds: float | None = Field(
-        None, ge=0, le=86_400, description="Before then the run is not tried again."
+        None, ge=0, le=86_400, description="The earliest retry, from now."
     )
 
 
 class ImportBody(Body):
-    origin: str = Field(description="The scheduler they come from: crontab.")
+    origin: str = Field(description="The scheduler that the jobs come from, such as crontab.")
     jobs: list[AnyJob] = Field(
         min_length=1,
         max_length=MAX_IMPORTED,
-        description='{"spec" (as a new job), "origin_id", "status"?, "consecutive_errors"?, '
+        description='{"spec" (as for a new job), "origin_id", "status"?, "consecutive_errors"?, '
         '"last_error"?, "last_run_at"?, "run_count"?, "imported"? (what was not understood)}',
     )
-    dry_run: bool = Field(False, description="Decide everything and keep nothing.")
+    dry_run: bool = Field(False, description="Decide everything and commit nothing.")
 
 
 class TokenBody(Body):
     name: str = Field(min_length=1, max_length=MAX_NAME)
-    role: Role
-    kind: Kind | None = Field(None, description="Left out: worker for that role, else user.")
+    role: TokenRole
+    kind: Kind | None = Field(None, description="Default: worker for the role worker, else user.")
     expires_at: Instant | None = None
 
 
+# -- jobs -----------------------------------------------------------------------------------------
+
+
 class JobPatch(Body):
-    """RFC 7396 merge patch: what is named changes, null takes away. For documentation: the ledger
-    itself reads these keys.
+    """An RFC 7396 merge patch: changes the keys given, and null removes one. Only documents the
+    keys; the ledger reads them.
     """
 
     name: str = Field("", min_length=1, max_length=MAX_NAME)
@@ -201,7 +136,7 @@ class JobPatch(Body):
         None,
         description='{"kind": "http", "url", "headers"?}, {"kind": "command", "argv", "env"?, '
         '"cwd"?}, {"kind": "python", "handler"}, {"kind": "worker", "queue"} or {"kind": "noop"}; '
-        "left out: the agent at JOBLEDGER_AGENT_URL",
+        "default: the agent at JOBLEDGER_AGENT_URL",
         examples=[{"kind": "http", "url": "https://agent.example/run"}],
     )
     delivery: Plain | None = Field(None, description='{"channel", "target"?}')
@@ -214,8 +149,52 @@ class JobPatch(Body):
 
 
 class JobSpec(JobPatch):
-    """A new job. For documentation: the ledger itself reads these keys."""
+    """A new job. Only documents the keys; the ledger reads them."""
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
-    schedule: Plain = Field(description="As in a change of a job.")
-    policy: Plain | None = Field(None, description="Left out: Phantom's defaults, written out.")
+    schedule: Plain = Field(description="As in a patch.")
+    policy: Plain | None = Field(None, description="Default: the values that Phantom uses.")
+
+
+# -- recoveries -----------------------------------------------------------------------------------
+
+
+class TermsBody(ReasonBody):
+    """How fast a recovery resumes jobs, and when it aborts."""
+
+    probe: JobIdText | None = Field(
+        None, description="The job to resume and run first; the others follow if it succeeds."
+    )
+    rate_per_minute: float = Field(
+        DEFAULT_RATE, ge=MIN_RATE, le=MAX_RATE, description="Jobs to resume per minute."
+    )
+    abort_on: int | None = Field(
+        DEFAULT_ABORT_ON,
+        ge=1,
+        le=MAX_JOBS,
+        description="Abort after this many re-trips; null: never.",
+    )
+    dry_run: bool = Field(False, description="Answer the plan and commit nothing.")
+
+    def terms(self) -> Terms:
+        """As the ledger takes them."""
+        rate = float(self.rate_per_minute)  # the default is an int
+        return Terms(self.probe, int(rate) if rate.is_integer() else rate, self.abort_on)
+
+
+class SelectorBody(Body):
+    tag: Filter | None = None
+    failure_class: FailureClass | None = None
+    job_ids: list[JobIdText] | None = Field(None, min_length=1, max_length=MAX_JOBS)
+
+    def selector(self) -> Selector:
+        """As the ledger takes it. Refuses InvalidField when nothing is given."""
+        ids = None if self.job_ids is None else tuple(self.job_ids)
+        return Selector(self.tag, self.failure_class, ids)
+
+
+class RecoveryBody(TermsBody):
+    selector: SelectorBody = Field(
+        description="tag, failure_class, job_ids: at least one; selects the failed jobs that "
+        "match all of them."
+    )

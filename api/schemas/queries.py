@@ -1,4 +1,4 @@
-"""The shapes of queries: the parameters of each address that only asks, every name known."""
+"""The parameters of queries, every name known; one query, which needs more, has a body."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.bodies import (
-    AS_OF,
+from api.schemas.bodies import Body
+from api.schemas.types import (
+    CURSOR,
     DEFAULT_PAGE,
-    AsOf,
     FailureClass,
     Filter,
     Instant,
     Kind,
+    Plain,
+    PointInTime,
     Position,
     Source,
     Status,
@@ -23,61 +25,64 @@ from api.schemas.bodies import (
     one_of,
 )
 from ledger.store.audit_query import MAX_PAGE
-from projections.models.gaps.queries import CAUSES
+from projections.models.gaps.model import CAUSES
 from projections.models.resumes.model import OUTCOMES
+
+MAX_NAMED_JOBS = 1000
+"""Jobs that a what-if query may name one by one; it may also select them by a tag."""
+MAX_CLASSES = 100
+"""More than there are failure classes."""
 
 
 class Query(BaseModel):
-    """Parameters whose names are exact: a mistyped filter must not answer everything."""
+    """Parameters that refuse unknown names, since a mistyped filter would match everything."""
 
     model_config = ConfigDict(extra="forbid")
 
     after_position: Position | None = Field(
-        None, description="Answer once this position has been taken in (503 after 2 s)."
+        None, description="Wait until this position is readable (503 after 2 s)."
     )
 
 
 class TimedQuery(Query):
-    as_of: AsOf | None = AS_OF
+    as_of: PointInTime | None = Field(
+        None, description="The answer as of this position or instant; default: now."
+    )
 
     def when(self) -> dict[str, Any]:
-        """What every question that may be about the past takes."""
-        return {"as_of": self.as_of, "after_position": self.after_position}
+        """The point in time, as every query of the ledger takes it."""
+        return self.model_dump(include=set(TimedQuery.model_fields))
 
 
-class Page(TimedQuery):
-    """A page that may be asked for as it stood."""
-
-    cursor: Filter | None = Field(None, description="The `next` of the page before.")
+class PageQuery(TimedQuery):
+    cursor: Filter | None = Field(None, description=CURSOR)
     limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
 
     def page(self) -> dict[str, Any]:
-        """The same of a question that has pages."""
-        return {**self.when(), "cursor": self.cursor, "limit": self.limit}
+        """The point in time and the page."""
+        return self.model_dump(include=set(PageQuery.model_fields))
 
     def filters(self) -> dict[str, Any]:
-        """What narrows the question, with its page."""
+        """The filters and the page, as the filter of a projection has them."""
         return self.model_dump(exclude=set(TimedQuery.model_fields))
 
 
-class JobsQuery(Page):
+class JobsQuery(PageQuery):
     status: Status | None = None
     tag: Filter | None = None
     q: Filter | None = Field(None, description="Words in the name.")
     failure_class: FailureClass | None = None
 
 
-class StormsQuery(Page):
-    open: bool = Field(False, description="Only those that are open now.")
+class StormsQuery(PageQuery):
+    open: bool = Field(False, description="Only open storms.")
 
 
-class WhyQuery(Query):
-    at: AsOf | None = Field(
-        None, description="At this instant, or at this position; now, if left out."
-    )
+class HistoryQuery(PageQuery):
+    order: Literal["asc", "desc"] = "asc"
 
 
-class ResumesQuery(Page):
+class ResumesQuery(PageQuery):
     actor: Filter | None = None
     failure_class: FailureClass | None = None
     job: UUID | None = None
@@ -86,7 +91,7 @@ class ResumesQuery(Page):
     outcome: Annotated[str, one_of(OUTCOMES), enum(OUTCOMES)] | None = None
 
 
-class GapsQuery(Page):
+class GapsQuery(PageQuery):
     job: UUID | None = None
     tag: Filter | None = None
     cause: Annotated[str, one_of(CAUSES), enum(CAUSES)] | None = None
@@ -94,34 +99,71 @@ class GapsQuery(Page):
     until: Instant | None = Field(None, description="Slots missed at or before.")
 
 
-class HistoryQuery(Page):
-    order: Literal["asc", "desc"] = "asc"
+class WhyQuery(Query):
+    at: PointInTime | None = Field(
+        None, description="The position or instant to explain; default: now."
+    )
 
 
 class DiffQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    begin: AsOf = Field(alias="from", description="How it was at this position, or instant …")
-    to: AsOf | None = Field(None, description="… and how at this one; now, if left out.")
-    tag: Filter | None = Field(None, description="Only jobs with this tag, before or after.")
+    begin: PointInTime = Field(alias="from", description="The earlier position or instant.")
+    end: PointInTime | None = Field(
+        None, alias="to", description="The later position or instant; default: now."
+    )
+    tag: Filter | None = Field(None, description="Only jobs that had this tag before or after.")
     actor: Filter | None = Field(None, description="Only what this actor changed last.")
-    cursor: Filter | None = Field(None, description="The `next` of the page before.")
+    cursor: Filter | None = Field(None, description=CURSOR)
     limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
 
 
+class WhatIfBody(Body):
+    policy: Plain = Field({}, description="The policy keys to change, on top of each job's own.")
+    not_counting: list[Filter] = Field(
+        [],
+        alias="not_counts",
+        max_length=MAX_CLASSES,
+        description="Failure classes that do not count, removed from what each job counted.",
+    )
+    since: PointInTime | None = Field(
+        None, description="Apply the change from this position or instant; default: the beginning."
+    )
+    until: PointInTime | None = Field(
+        None, description="Simulate up to this position or instant; default: now."
+    )
+    tag: Filter | None = Field(None, description="Only jobs with this tag.")
+    job_ids: list[Annotated[UUID, Field(strict=False)]] | None = Field(
+        None, min_length=1, max_length=MAX_NAMED_JOBS
+    )
+    cursor: Filter | None = Field(None, description=CURSOR)
+    limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
+    format: Literal["json", "csv"] = "json"
+
+
+# -- events ---------------------------------------------------------------------------------------
+
+
 class EventFilters(Query):
+    """The filters of the audit and of its stream; the names in code are those of AuditQuery."""
+
     actor: Filter | None = None
     kind: Kind | None = None
-    topic: list[Topic] = []
-    job: UUID | None = None
+    topics: tuple[Topic, ...] = Field((), alias="topic")
+    stream: UUID | None = Field(None, alias="job")
     source: Source | None = None
     correlation_id: Filter | None = None
     failure_class: FailureClass | None = None
 
+    def filters(self) -> dict[str, Any]:
+        """The filters, as AuditQuery has them."""
+        names = EventFilters.model_fields.keys() - Query.model_fields.keys()
+        return self.model_dump(include=names)
+
 
 class StreamQuery(EventFilters):
     after_position: Position | None = Field(
-        None, description="Begin after this position; left out, with what happens from now on."
+        None, description="Start after this position; default: the end of the ledger."
     )
 
 
@@ -129,8 +171,11 @@ class EventsQuery(EventFilters):
     since: Instant | None = Field(None, description="Recorded at or after.")
     until: Instant | None = Field(None, description="Recorded at or before.")
     order: Literal["asc", "desc"] = "asc"
-    cursor: Filter | None = None
+    cursor: Filter | None = Field(None, description=CURSOR)
     limit: int | None = Field(
-        None, ge=1, description="Of json: the page's size, 50, at most 1000. Of jsonl, csv: none."
+        None,
+        ge=1,
+        description="Page size for json (default 50, max 1000); for jsonl and csv, the most "
+        "events in the file.",
     )
     format: Literal["json", "jsonl", "csv"] = "json"

@@ -1,1 +1,1 @@
-"""api/security."""
+"""Authentication, roles, sessions, signing keys and the audit of refused access."""

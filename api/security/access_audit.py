@@ -1,7 +1,7 @@
-"""Keeps in the book what somebody known tried and was not allowed: `access.refused`.
+"""Records the event `access.refused` when an authenticated caller lacks the role for a change.
 
-Changes only (a read changes nothing, not even the audit), and the same attempt once a minute, so
-that nobody can fill the book with them.
+Refused reads are not recorded, and the same attempt only once a minute, so that a caller cannot
+fill the event store.
 """
 
 from __future__ import annotations
@@ -11,59 +11,55 @@ from collections import OrderedDict
 from fastapi import Request
 
 from api.security.auth import CHANGING, Principal
+from ledger.application.commands.context import CommandContext
+from ledger.application.commands.tokens import RecordRefusedAccess
 from ledger.application.ledger import Ledger
-from ledger.application.unit_of_work import UnitOfWork
 from ledger.chance import new_id
 from ledger.domain.metadata import EventMetadata
-from ledger.domain.streams.access import Attempt, access_stream
+from ledger.domain.streams.access import Attempt
 from ledger.errors import LedgerError
 
-AGAIN_SECONDS = 60.0
+REPEAT_SECONDS = 60.0
 MAX_REMEMBERED = 10_000
 LONGEST_PATH = 300
 
 
 class AccessAudit:
-    """Records refusals of one ledger, without anybody waiting for it."""
+    """Records refusals of one ledger, without delaying the answer."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._seen: OrderedDict[tuple[str, str, str], float] = OrderedDict()
 
     def note(self, request: Request, error: LedgerError) -> None:
-        """Record that a change was refused to whoever asks, unless that was said just now."""
+        """Record that a change was refused, unless the same attempt was recorded just now."""
         caller = getattr(request.state, "caller", None)
         if not isinstance(caller, Principal) or request.method not in CHANGING:
             return
         path = request.scope["path"][:LONGEST_PATH]
-        if not self._is_news((caller.token.id, request.method, path)):
+        if not self._is_new((caller.token.id, request.method, path)):
             return
         token = caller.token
         attempt = Attempt(token.id, token.role, request.method, path, error.message)
-        origin = EventMetadata(
+        metadata = EventMetadata(
             str(new_id()), caller.actor, caller.source, request.state.correlation_id, None
         )
-        self._keep(attempt, origin)
+        self._record(attempt, metadata)
 
-    def _keep(self, attempt: Attempt, origin: EventMetadata) -> None:
-        now = self._ledger.clock.now()
-
-        def command(unit: UnitOfWork) -> None:
-            access = unit.access(access_stream(attempt.token_id))
-            access.refuse(attempt, now=now, metadata=origin)
-
+    def _record(self, attempt: Attempt, metadata: EventMetadata) -> None:
+        context = CommandContext(self._ledger.clock.now(), metadata)
         try:
-            self._ledger.submit([command])
-        except LedgerError:  # a ledger that takes no commands takes no notes either
+            self._ledger.submit([RecordRefusedAccess(attempt, context)])
+        except LedgerError:  # the ledger accepts no commands now
             return
 
-    def _is_news(self, what: tuple[str, str, str]) -> bool:
+    def _is_new(self, attempt: tuple[str, str, str]) -> bool:
         now = self._ledger.clock.elapsed()
-        last = self._seen.get(what)
-        if last is not None and now - last < AGAIN_SECONDS:
+        last = self._seen.get(attempt)
+        if last is not None and now - last < REPEAT_SECONDS:
             return False
-        self._seen[what] = now
-        self._seen.move_to_end(what)
+        self._seen[attempt] = now
+        self._seen.move_to_end(attempt)
         if len(self._seen) > MAX_REMEMBERED:
             self._seen.popitem(last=False)
         return True

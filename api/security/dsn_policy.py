@@ -1,4 +1,4 @@
-"""No password and no job crosses a network in the clear unless somebody said that it may."""
+"""Refuses an unencrypted connection to a remote database unless the DSN asks for it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ledger.store.postgres.dsn import PostgresDsn, hosts_of, parts_of, require_r
 
 
 def require_encrypted_dsn(address: PostgresDsn) -> None:
-    """StartRefused for a database on another machine whose address does not say how the way to it
-    is protected. `sslmode=verify-full` protects it; any other `sslmode` is somebody's decision.
+    """Raise StartRefused for a remote database whose DSN sets no `sslmode`. `verify-full` is safe;
+    any other value is the operator's decision.
     """
     require_readable(address)
     parts = parts_of(address.dsn)
@@ -19,9 +19,8 @@ def require_encrypted_dsn(address: PostgresDsn) -> None:
     hosts = [*hosts_of(parts.hosts), *",".join(options.get("host", [])).split(",")]
     if "sslmode" not in options and any(map(_is_remote, hosts)):
         raise StartRefused(
-            f"JOBLEDGER_DSN leads to {address.place} and does not say how that way is protected: "
-            "add sslmode=verify-full (with sslrootcert), or sslmode=disable where the network is "
-            "safe."
+            f"JOBLEDGER_DSN names the remote database {address.place} without sslmode: add "
+            "sslmode=verify-full (with sslrootcert), or sslmode=disable on a trusted network."
         )
 
 

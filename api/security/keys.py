@@ -1,4 +1,4 @@
-"""The two secrets that lie in the data folder: the first admin's token and the webhook key."""
+"""The two secrets in the data folder: the first admin token and the webhook key."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ WEBHOOK_BYTES = 32
 
 
 def admin_secret(folder: Folder, chosen: str | None) -> str:
-    """The secret of the admin token at a first start: chosen by the operator, left from a start
-    that did not come to its end, or new. It stands in `admin.token` before the book knows it.
+    """The secret of the admin token at the first start: chosen by the operator, left by an
+    interrupted first start, or new. It is in `admin.token` before the ledger knows it.
     """
     file = folder.path / ADMIN_FILE
     secret = chosen or _read(folder, file) or new_secret()
@@ -29,7 +29,7 @@ def admin_secret(folder: Folder, chosen: str | None) -> str:
 
 
 def webhook_secret(folder: Folder) -> str:
-    """The key that signs what the ledger sends (Standard Webhooks), made at the first start."""
+    """The key that signs the ledger's HTTP requests (Standard Webhooks); made if missing."""
     file = folder.path / WEBHOOK_FILE
     found = _read(folder, file)
     if found is None:
@@ -50,8 +50,8 @@ def _read(folder: Folder, file: Path) -> str | None:
 
 
 def _write(file: Path, secret: str, *, may_replace: bool = True) -> None:
-    """Whole or not at all, and never readable by others, not even for a moment. Of several nodes in
-    one folder that may not replace, the first one writes.
+    """Write the file atomically, never readable by others. With `may_replace` false, the first of
+    several nodes wins.
     """
     draft = file.with_name(f"{file.name}.{new_id().hex}")
     try:

@@ -1,1 +1,3 @@
-"""The live stream: one tail reads the book, encodes each event once, and hands it to everybody."""
+"""The live event stream: one tail reads the event store, encodes each event once, and hands it to
+every client.
+"""

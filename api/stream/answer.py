@@ -1,4 +1,4 @@
-"""The answer that does not end by itself: first what the client missed, then what happens."""
+"""The streaming answer: first the events that the client missed, then new events."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ from ledger.errors import LedgerError
 from ledger.store.audit_query import AuditQuery
 
 HEARTBEAT_SECONDS = 15.0
-"""How often a quiet stream says that it is there, and every stream's token is looked at."""
-PATIENCE_SECONDS = 30.0
-"""How long one piece may take to be taken by a client; then the connection is given up."""
-FAREWELL_SECONDS = 1.0
-"""The same once its stream has ended: a client that does not read must not hold up a server's end.
-"""
+"""How often a stream sends a heartbeat and checks that its token is still valid."""
+SEND_SECONDS = 30.0
+"""How long a client may take to receive one chunk before its connection is closed."""
+LAST_SEND_SECONDS = 1.0
+"""The same once its stream has ended: a client that does not read must not delay a shutdown."""
 CATCH_UP_PAGE = 500
 MAX_CATCHING_UP = 4
-"""Clients whose missed events are read at the same time."""
+"""Clients that catch up at the same time."""
 
 
 class EventStream(Response):
-    """Streams events to one client until it goes away, is too slow, may no longer, or the server
-    ends. Every end but the first is told by a last event.
+    """Streams events to one client until it disconnects, is too slow, its token ends, or the server
+    stops. Every end but the first is announced by a last event.
     """
 
     media_type = "text/event-stream"
@@ -56,19 +55,19 @@ class EventStream(Response):
 
     @staticmethod
     def _own_headers() -> Mapping[str, str]:
-        return {"X-Accel-Buffering": "no"}  # nginx would keep the events back
+        return {"X-Accel-Buffering": "no"}  # else nginx buffers the events
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         self._tail.enter(self._client)
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._until_gone, receive, group.cancel_scope)
+                group.start_soon(self._until_disconnected, receive, group.cancel_scope)
                 await self._stream(send)
                 group.cancel_scope.cancel()
         finally:
             self._tail.leave(self._client)
 
-    async def _until_gone(self, receive: Receive, scope: anyio.CancelScope) -> None:
+    async def _until_disconnected(self, receive: Receive, scope: anyio.CancelScope) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         scope.cancel()
@@ -79,13 +78,13 @@ class EventStream(Response):
         )
         try:
             await self._send(send, GREETING)
-            await self._tell_everything(send)
-            await self._say_goodbye(send)
+            await self._send_events(send)
+            await self._send_ending(send)
             await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
-            return  # it takes nothing: the server closes the connection
+            return  # the client does not read: the server closes the connection
 
-    async def _tell_everything(self, send: Send) -> None:
+    async def _send_events(self, send: Send) -> None:
         client = self._client
         try:
             while not self._tail.join(client):
@@ -93,20 +92,20 @@ class EventStream(Response):
         except LedgerError as error:
             client.end(Ending("closing", error.code))
         now = asyncio.get_running_loop().time
-        beats_at = now() + self._heartbeat_seconds
+        heartbeat_at = now() + self._heartbeat_seconds
         while client.ending is None:
-            frames = await client.take(max(0.0, beats_at - now()))
+            frames = await client.take(max(0.0, heartbeat_at - now()))
             if frames:
                 await self._send_frames(send, frames, frames[-1].position)
-            if now() >= beats_at:
-                beats_at = now() + self._heartbeat_seconds
-                await self._beat(send)
+            if now() >= heartbeat_at:
+                heartbeat_at = now() + self._heartbeat_seconds
+                await self._heartbeat(send)
 
     async def _missed(self) -> tuple[list[Frame], int]:
-        """The next page that the client missed, and the position up to which it is complete."""
+        """The next page that the client missed, and the position that it is complete up to."""
         end = self._tail.position
         query = replace(
-            self._client.wanted,
+            self._client.query,
             after_position=self._client.position,
             until_position=end,
             limit=CATCH_UP_PAGE,
@@ -118,7 +117,7 @@ class EventStream(Response):
         ledger = self._tail.ledger
         return frames_of(ledger.mapper.to_recorded_events(ledger.event_store.find(query)))
 
-    async def _beat(self, send: Send) -> None:
+    async def _heartbeat(self, send: Send) -> None:
         if self._is_allowed():
             await self._send(send, HEARTBEAT)
         else:
@@ -129,7 +128,7 @@ class EventStream(Response):
             await self._send(send, b"".join(frame.content for frame in frames))
         self._client.position = position
 
-    async def _say_goodbye(self, send: Send) -> None:
+    async def _send_ending(self, send: Send) -> None:
         ending = self._client.ending
         if ending is not None:
             content = last_frame(ending.event, ending.reason, self._client.position)
@@ -138,8 +137,8 @@ class EventStream(Response):
     async def _send(self, send: Send, content: bytes) -> None:
         now = asyncio.get_running_loop().time
         has_ended = self._client.ending is not None
-        async with asyncio.timeout(FAREWELL_SECONDS if has_ended else PATIENCE_SECONDS) as limit:
-            self._client.when_ended = lambda: limit.reschedule(now() + FAREWELL_SECONDS)
+        async with asyncio.timeout(LAST_SEND_SECONDS if has_ended else SEND_SECONDS) as limit:
+            self._client.when_ended = lambda: limit.reschedule(now() + LAST_SEND_SECONDS)
             try:
                 await send({"type": "http.response.body", "body": content, "more_body": True})
             finally:

@@ -1,4 +1,4 @@
-"""The tail: reads each page of the book once, encodes each event once, hands it to every client."""
+"""Reads and encodes each new event once, and hands it to every client of the live stream."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
+from api.refusals import TooManyClients
 from api.stream.client import Client, Ending
 from api.stream.frames import Frame, frames_of
 from ledger.application.ledger import Ledger
@@ -15,26 +16,17 @@ from ledger.errors import LedgerError, Unavailable
 
 MAX_CLIENTS = 1000
 PAGE = 200
-"""Events read, encoded and handed out at a time."""
+"""Events read and encoded at a time."""
 PACE_SECONDS = 0.25
-"""How long a page waits for the clients that did not take the one before: a burst drops only those
-who are slow, and those hold up nobody for longer.
+"""How long the next page waits for clients that have not taken the last one: a burst drops only
+slow clients, and they delay the others no longer than this.
 """
 
 log = logging.getLogger(__name__)
 
 
-class TooManyClients(Unavailable):
-    """Every place is taken."""
-
-    code = "overloaded"
-
-    def __init__(self) -> None:
-        super().__init__(f"{MAX_CLIENTS} clients listen already: try again in a moment.")
-
-
 class Tail:
-    """Follows the book while anybody listens. Lives in the server's event loop."""
+    """Follows the event store while there are clients. Belongs to the server's event loop."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -46,25 +38,25 @@ class Tail:
         self._busy: set[Client] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self._has_grown = asyncio.Event()
+        self._has_new_events = asyncio.Event()
         self._is_drained = asyncio.Event()
         self._is_closed = False
         self._reader = CapacityLimiter(1)
 
     def enter(self, client: Client) -> None:
-        """Take a place. Refuses as `require_place`."""
-        self.require_place()
+        """Add a client. Refuses as `require_room`."""
+        self.require_room()
         self.clients.add(client)
 
-    def require_place(self) -> None:
-        """Refuse TooManyClients, and Unavailable once the server ends."""
+    def require_room(self) -> None:
+        """Refuse TooManyClients, and Unavailable while the server stops."""
         if self._is_closed:
-            raise Unavailable("The server is closing: try again when it is back.")
+            raise Unavailable("The server is stopping: try again when it is back.")
         if len(self.clients) >= MAX_CLIENTS:
-            raise TooManyClients
+            raise TooManyClients(MAX_CLIENTS)
 
     def leave(self, client: Client) -> None:
-        """Give the place back."""
+        """Remove a client."""
         self.clients.discard(client)
         self._live.discard(client)
         self._emptied(client)
@@ -72,8 +64,8 @@ class Tail:
             self._stop()
 
     def join(self, client: Client) -> bool:
-        """Hear every event from the client's position on; False when the tail is ahead of it, and
-        it must catch up first.
+        """Send the client every event after its position from now on; False when the tail is ahead
+        of it, so that it must catch up first.
         """
         if client.ending is not None:
             return True
@@ -86,24 +78,24 @@ class Tail:
         return True
 
     def close(self) -> None:
-        """Tell every client that the server ends, and let nobody in any more."""
+        """End every stream and accept no more clients."""
         self._is_closed = True
         self._end_all("server_stops")
         self._stop()
 
     def _start(self, position: int) -> None:
         loop = asyncio.get_running_loop()
-        # Who comes first may be far behind: the tail begins where the book ends.
+        # The first client may be far behind, but the tail starts at the end of the event store.
         self.position = max(position, self.ledger.writer.position)
         self._loop = loop
-        self._has_grown.set()
+        self._has_new_events.set()
         self.ledger.writer.listeners.append(self._wake)
         self._task = loop.create_task(self._follow(), name="stream-tail")
 
     def _wake(self, _: int) -> None:
-        """Called by the writer's thread."""
+        """Runs in the writer's thread."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._has_grown.set)
+            self._loop.call_soon_threadsafe(self._has_new_events.set)
 
     def _stop(self) -> None:
         if self._task is not None:
@@ -117,15 +109,15 @@ class Tail:
 
     async def _follow(self) -> None:
         while True:
-            await self._has_grown.wait()
-            self._has_grown.clear()
+            await self._has_new_events.wait()
+            self._has_new_events.clear()
             try:
-                await self._hand_out_news()
+                await self._hand_out_new_events()
             except LedgerError as error:
-                log.warning("the stream cannot read on after %s: %s", self.position, error)
+                log.warning("the live stream cannot read events after %s: %s", self.position, error)
                 self._end_all(error.code)
 
-    async def _hand_out_news(self) -> None:
+    async def _hand_out_new_events(self) -> None:
         while frames := await run_sync(self._read, self.position, limiter=self._reader):
             self._hand_out(frames)
             await self._drained()
@@ -143,11 +135,11 @@ class Tail:
                 self.dropped_count += 1
                 self._live.discard(client)
                 self._busy.discard(client)
-            elif client.is_waited_for:
+            elif client.has_waiting:
                 self._busy.add(client)
 
     async def _drained(self) -> None:
-        """Wait until everybody took what there was, but for nobody longer than PACE_SECONDS."""
+        """Wait until all clients have taken their events, for at most PACE_SECONDS."""
         self._is_drained.clear()
         if not self._busy:
             return

@@ -1,4 +1,4 @@
-"""Spans for OpenTelemetry: commands, appends, claims, runs and deliveries.
+"""OpenTelemetry spans of commands, appends, claims, runs and deliveries.
 
-Imported only when a collector is named; nothing else here or in the ledger knows OpenTelemetry.
+Imported only when a collector is configured; no other package imports OpenTelemetry.
 """

@@ -1,4 +1,4 @@
-"""The span of a command, from the arrival of its request to the end of its answer."""
+"""Middleware that makes a span of each command, from its request to the end of its answer."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from api.tracing.spans import Spans, propagator
 
 COMMANDS = frozenset({"POST", "PATCH", "DELETE"})
 CARRIED = ("traceparent", "tracestate")
-ASKS = re.compile(r"/(?:v1/jobs|ui/api/scheduler)/([0-9a-f-]{36})/(?:run|resume)")
-"""Where runs are asked for."""
+RUN_REQUESTS = re.compile(r"/(?:v1/jobs|ui/api/scheduler)/([0-9a-f-]{36})/(?:run|resume)")
+"""Paths that request a run."""
 PROBLEM = "application/problem+json"
-JOB = re.compile(r"/v1/jobs/([0-9a-f-]{36})")
-"""Where a new job is found."""
+JOB_PATH = re.compile(r"/v1/jobs/([0-9a-f-]{36})")
+"""The location of a new job."""
 
 
 class CommandSpans:
-    """A layer around the application. The span goes on with the trace that the request names."""
+    """Continues the trace that the request names."""
 
     def __init__(self, app: ASGIApp, spans: Spans) -> None:
         self._app = app
@@ -39,25 +39,25 @@ class CommandSpans:
             scope["method"],
             propagator.extract(carrier, Context()),
             SpanKind.SERVER,
-            record_exception=False,  # its text may hold what must not leave
+            record_exception=False,  # the text of an exception may hold a secret
         ) as span:
             await self._answer(scope, receive, send, span)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, span: Span) -> None:
-        asked = ASKS.fullmatch(scope["path"])
-        if asked is not None:
-            self._spans.asks(asked[1], span.get_span_context())
-        told = _Told(send)
+        requested = RUN_REQUESTS.fullmatch(scope["path"])
+        if requested is not None:
+            self._spans.request_run(requested[1], span.get_span_context())
+        answer = _ObservedAnswer(send)
         try:
-            await self._app(scope, receive, told.send)
+            await self._app(scope, receive, answer.send)
         finally:
-            if asked is not None and not told.is_good:
-                self._spans.asks_no_more(asked[1])
-            _describe(span, scope, told)
+            if requested is not None and not answer.is_success:
+                self._spans.forget_request(requested[1])
+            _describe(span, scope, answer)
 
 
-class _Told:
-    """Passes an answer on, and keeps what it says of itself."""
+class _ObservedAnswer:
+    """Passes an answer on, and remembers its status, location and refusal code."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -67,7 +67,7 @@ class _Told:
         self._is_problem = False
 
     @property
-    def is_good(self) -> bool:
+    def is_success(self) -> bool:
         return self.status < 400
 
     async def send(self, message: Message) -> None:
@@ -81,21 +81,21 @@ class _Told:
         await self._send(message)
 
 
-def _describe(span: Span, scope: Scope, told: _Told) -> None:
+def _describe(span: Span, scope: Scope, answer: _ObservedAnswer) -> None:
     route = getattr(scope.get("route"), "path", None)
     if route is not None:
         span.update_name(f"{scope['method']} {route}")
     path: dict[str, Any] = scope.get("path_params", {})
-    made = JOB.fullmatch(told.location)
+    created = JOB_PATH.fullmatch(answer.location)
     attributes = {
         "http.request.method": scope["method"],
         "http.route": route,
-        "http.response.status_code": told.status,
-        "jobledger.code": told.code,
-        "jobledger.job_id": path.get("job_id") or (made[1] if made else None),
+        "http.response.status_code": answer.status,
+        "jobledger.code": answer.code,
+        "jobledger.job_id": path.get("job_id") or (created[1] if created else None),
         "jobledger.run_id": path.get("run_id"),
         "jobledger.correlation_id": scope.get("state", {}).get("correlation_id"),
     }
     span.set_attributes({name: value for name, value in attributes.items() if value is not None})
-    if told.status >= 500:
-        span.set_status(Status(StatusCode.ERROR, told.code))
+    if answer.status >= 500:
+        span.set_status(Status(StatusCode.ERROR, answer.code))

@@ -1,6 +1,4 @@
-"""Makes spans of what the ledger tells: each batch an append, each run a claim and an execution,
-each delivery one of its own.
-"""
+"""Makes a span of each append, claim, execution of a run, and delivery."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from api.tracing.trace_ids import Ids, RunTraceId
+from api.tracing.trace_ids import IdGenerator, RunTraceId
 from ledger.clock import Clock
 from ledger.domain.job.state import OpenRun
 from ledger.store.instrumentation import (
@@ -38,11 +36,11 @@ from ledger.store.instrumentation import (
 )
 
 MAX_LINKS = 128
-"""Callers of one batch that its span names."""
+"""Links of one append's span to the commands in its batch."""
 MAX_OPEN = 10_000
-"""Runs whose spans are held open; with more, the oldest is given up."""
-MAX_ASKED = 1_000
-"""Requested runs that are remembered with the command that asked."""
+"""Open spans of runs; beyond it, the oldest is dropped."""
+MAX_REQUESTED = 1_000
+"""Requests of runs that are remembered until the claim."""
 ERRORS = frozenset({"failed", "lost", "blocked"})
 NANOSECONDS = 1_000_000_000
 
@@ -50,32 +48,34 @@ propagator = TraceContextTextMapPropagator()
 
 
 class Spans(NoInstrumentation):
-    """A watch that makes spans, and tells `also` what it hears."""
+    """Instrumentation that makes spans, and passes every call on to `also`."""
 
-    def __init__(self, provider: TracerProvider, ids: Ids, clock: Clock) -> None:
-        self.also: Instrumentation = NoInstrumentation()
+    def __init__(
+        self, provider: TracerProvider, ids: IdGenerator, clock: Clock, also: Instrumentation
+    ) -> None:
         self.tracer = provider.get_tracer("jobledger")
         self._sampler = provider.sampler
         self._ids = ids
         self._clock = clock
-        self._turn_seconds = 0.0
+        self._also = also
+        self._lock_seconds = 0.0
         self._open: OrderedDict[str, Span] = OrderedDict()
-        self._asked: OrderedDict[str, SpanContext] = OrderedDict()
+        self._requested: OrderedDict[str, SpanContext] = OrderedDict()
 
     # -- commands and appends -------------------------------------------------------------------
 
     def caller(self) -> object:
-        """The span under which commands are handed in; None when there is none."""
+        """The current span, or None."""
         context = get_current_span().get_span_context()
         return context if context.is_valid else None
 
     def waited_for_turn(self, seconds: float) -> None:
-        self.also.waited_for_turn(seconds)
-        self._turn_seconds += seconds
+        self._also.waited_for_turn(seconds)
+        self._lock_seconds += seconds
 
     def took_batch(self, batch: CommandBatch) -> None:
-        """One span a batch, under its first caller that is sampled, linked with all of them."""
-        self.also.took_batch(batch)
+        """One span per batch, below its first sampled command, linked with all of its commands."""
+        self._also.took_batch(batch)
         callers = [one for one in batch.callers if isinstance(one, SpanContext)][:MAX_LINKS]
         sampled = [one for one in callers if one.trace_flags.sampled]
         ended_at = self._now()
@@ -84,25 +84,25 @@ class Spans(NoInstrumentation):
             context=_under(next(iter([*sampled, *callers]), None)),
             attributes={
                 "jobledger.commands": batch.command_count,
-                "jobledger.lock_wait_seconds": self._turn_seconds,
+                "jobledger.lock_wait_seconds": self._lock_seconds,
             },
             links=_links(callers),
             start_time=ended_at - _nanoseconds(batch.seconds),
         )
-        self._turn_seconds = 0.0
+        self._lock_seconds = 0.0
         span.end(ended_at)
 
     # -- runs -----------------------------------------------------------------------------------
 
-    def asks(self, job_id: str, context: SpanContext) -> None:
-        """A command asks for a run of a job: the claim of it will be linked with the command."""
-        self._asked[job_id] = context
-        if len(self._asked) > MAX_ASKED:
-            self._asked.popitem(last=False)
+    def request_run(self, job_id: str, context: SpanContext) -> None:
+        """Remember the command that requests a run, to link the run's claim with it."""
+        self._requested[job_id] = context
+        if len(self._requested) > MAX_REQUESTED:
+            self._requested.popitem(last=False)
 
-    def asks_no_more(self, job_id: str) -> None:
-        """The command was refused."""
-        self._asked.pop(job_id, None)
+    def forget_request(self, job_id: str) -> None:
+        """Forget a command that was refused."""
+        self._requested.pop(job_id, None)
 
     def step(self) -> AbstractContextManager[object]:
         return self.tracer.start_as_current_span(
@@ -110,25 +110,25 @@ class Spans(NoInstrumentation):
         )
 
     def claimed(self, lag_seconds: float) -> None:
-        self.also.claimed(lag_seconds)
+        self._also.claimed(lag_seconds)
 
     def run_began(self, job_id: UUID, run: OpenRun) -> str | None:
-        """Two spans in the run's own trace: the claim, from the step's beginning until now, and
-        under it the run, until it has ended.
+        """Two spans in the run's own trace: the claim, from the start of the step until now, and
+        below it the run, until it ends.
         """
-        place, step = RunTraceId.of(run.run_id), get_current_span()
+        ids, step = RunTraceId.of(run.run_id), get_current_span()
         attributes = _attributes(job_id, run)
-        with self._ids.chosen(place.trace_id, place.claim_id):
+        with self._ids.chosen(ids.trace_id, ids.claim_id):
             claim = self.tracer.start_span(
                 "claim",
                 context=Context(),
                 attributes=attributes,
-                links=_links([step.get_span_context(), *self._who_asked(job_id, run)]),
+                links=_links([step.get_span_context(), *self._request_of(job_id, run)]),
                 start_time=step.start_time if isinstance(step, ReadableSpan) else None,
             )
         claim.end()
         under = set_span_in_context(claim, Context())
-        with self._ids.chosen(place.trace_id, place.run_id):
+        with self._ids.chosen(ids.trace_id, ids.run_id):
             self._open[run.run_id] = span = self.tracer.start_span(
                 "run", context=under, attributes=attributes
             )
@@ -150,12 +150,12 @@ class Spans(NoInstrumentation):
         span.end((began_at or 0) + (ended.duration_ms or 0) * 1_000_000 if is_measured else None)
 
     def delivered(self, sent: DeliverySent) -> None:
-        """A span under the run's, whichever node executed it."""
-        self.also.delivered(sent)
+        """A span below the run's, whichever node executed it."""
+        self._also.delivered(sent)
         ended_at = self._now()
         span = self.tracer.start_span(
             "delivery",
-            context=_under(self._place_in(sent.run_id)),
+            context=_under(self._run_context(sent.run_id)),
             kind=SpanKind.CLIENT,
             attributes={
                 "jobledger.run_id": sent.run_id,
@@ -169,17 +169,17 @@ class Spans(NoInstrumentation):
             span.set_status(Status(StatusCode.ERROR))
         span.end(ended_at)
 
-    def _who_asked(self, job_id: UUID, run: OpenRun) -> list[SpanContext]:
-        asked = self._asked.pop(str(job_id), None) if run.trigger == "manual" else None
-        return [asked] if asked is not None else []
+    def _request_of(self, job_id: UUID, run: OpenRun) -> list[SpanContext]:
+        context = self._requested.pop(str(job_id), None) if run.trigger == "manual" else None
+        return [context] if context is not None else []
 
-    def _place_in(self, run_id: str) -> SpanContext:
-        """The run's span as its own node made it, and as sampled there."""
-        place = RunTraceId.of(run_id)
-        decision = self._sampler.should_sample(None, place.trace_id, "claim").decision
+    def _run_context(self, run_id: str) -> SpanContext:
+        """The context of the run's span, sampled as on the node that made it."""
+        ids = RunTraceId.of(run_id)
+        decision = self._sampler.should_sample(None, ids.trace_id, "claim").decision
         is_sampled = decision is Decision.RECORD_AND_SAMPLE
         flags = TraceFlags(TraceFlags.SAMPLED if is_sampled else TraceFlags.DEFAULT)
-        return SpanContext(place.trace_id, place.run_id, is_remote=True, trace_flags=flags)
+        return SpanContext(ids.trace_id, ids.run_id, is_remote=True, trace_flags=flags)
 
     def _now(self) -> int:
         return int(self._clock.now().timestamp() * NANOSECONDS)

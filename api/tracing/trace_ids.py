@@ -1,6 +1,4 @@
-"""Where a run stands among all traces: its trace id is its run id, and the ids of its spans follow
-from it, so that any node can go on with it.
-"""
+"""The trace id and span ids of a run, derived from its run id, so that any node can add spans."""
 
 from __future__ import annotations
 
@@ -29,29 +27,29 @@ class RunTraceId:
 
 
 def _span_id(run_id: str, name: str) -> int:
-    """Eight bytes that are never all zero, which would be no id."""
+    """Eight bytes, never all zero, which OpenTelemetry forbids."""
     return int.from_bytes(sha256(f"{name} {run_id}".encode()).digest()[:8]) or 1
 
 
-class Ids(RandomIdGenerator):
-    """Random ids, but for a span that is begun inside `chosen`, in the same thread."""
+class IdGenerator(RandomIdGenerator):
+    """Random ids, except for a span started inside `chosen` in the same thread."""
 
     def __init__(self) -> None:
-        self._here = threading.local()
+        self._local = threading.local()
 
     @contextmanager
     def chosen(self, trace_id: int, span_id: int) -> Iterator[None]:
-        """The next span gets this id, and if it has no parent this trace."""
-        self._here.pair = (trace_id, span_id)
+        """The next span gets this span id, and without a parent this trace id."""
+        self._local.pair = (trace_id, span_id)
         try:
             yield
         finally:
-            self._here.pair = None
+            self._local.pair = None
 
     def generate_trace_id(self) -> int:
-        pair = getattr(self._here, "pair", None)
+        pair = getattr(self._local, "pair", None)
         return pair[0] if pair else super().generate_trace_id()
 
     def generate_span_id(self) -> int:
-        pair = getattr(self._here, "pair", None)
+        pair = getattr(self._local, "pair", None)
         return pair[1] if pair else super().generate_span_id()

@@ -1,0 +1,1 @@
+"""The login and status pages."""

@@ -1,27 +1,22 @@
-"""Deciding a batch of commands one after the other, each seeing what those before it decided."""
+"""Decides a batch of commands one after the other; each sees what those before it decided."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
+from ledger.application.commands.command import Command
 from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.aggregate import Stream
 from ledger.store.records import EventBatch
-
-T = TypeVar("T")
-Command = Callable[[UnitOfWork], T]
-"""Loads what it needs from the unit, decides, and gives the answer; what it recorded is gathered
-after it.
-"""
 
 NOTHING = EventBatch(())
 
 
 @dataclass(slots=True)
 class Decision:
-    """What one command answered (or met), what it wants appended, and the streams it changed."""
+    """What one command answered or raised, the batch it wants appended, the streams it changed."""
 
     command: Command[Any]
     result: Any = None
@@ -37,9 +32,8 @@ class Decision:
 
 
 def decide_all(unit: UnitOfWork, commands: Sequence[Command[Any]]) -> list[Decision]:
-    """Decide each command. One that fails after it has recorded something is set aside, and the
-    others are decided anew without it: a mistake in one command must not take its neighbours
-    along.
+    """Decide each command. When one fails after it has recorded something, the others are decided
+    again without it: a fault in one command must not fail its neighbours.
     """
     set_aside: dict[int, Decision] = {}
     while True:
@@ -64,9 +58,9 @@ def _decide_until_half_done(
 def _decide(unit: UnitOfWork, command: Command[Any]) -> Decision:
     item = Decision(command)
     try:
-        item.result = command(unit)
+        item.result = command.execute(unit)
         item.batch, item.changed = unit.collect()
-    except Exception as error:  # noqa: BLE001  whatever it is, it is this command's answer
+    except Exception as error:  # noqa: BLE001  the error is this command's answer
         item.error = error
         item.is_half_done = unit.has_pending
         if not item.is_half_done:

@@ -1,4 +1,4 @@
-"""The ledger in a process: opened on a folder, asked by commands, answered from the book."""
+"""The ledger in a process: opened on a folder or a database, given commands, asked questions."""
 
 from __future__ import annotations
 
@@ -10,23 +10,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
-from ledger.application.batch import Command
-from ledger.application.commands import imports
-from ledger.application.commands import jobs as commands
-from ledger.application.commands.jobs import CommandContext, CommandResult, Idempotency
+from ledger.application.commands.command import Command, CommandResult
+from ledger.application.commands.context import CommandContext, Idempotency
+from ledger.application.commands.imports import import_commands
+from ledger.application.commands.jobs import (
+    AmendJob,
+    DeleteJob,
+    DumpJob,
+    PauseJob,
+    ReadJob,
+    RequestRun,
+    ResumeJob,
+    ScheduleJob,
+)
+from ledger.application.commands.recoveries import PreviewRecovery, RecoveryResult, StartRecovery
+from ledger.application.idempotency import answer_again
 from ledger.application.job_cache import JobCache
-from ledger.application.jobs_application import Jobs
-from ledger.application.recoveries.service import Recoveries
+from ledger.application.recoveries.forecast import forecast_view
+from ledger.application.recoveries.queries import RecoveryQueries
+from ledger.application.snapshots import load_job
+from ledger.application.unit_of_work import AlreadyAnswered, Limits
 from ledger.application.writer import Writer
 from ledger.chance import Chance
-from ledger.clock import Clock, rfc3339
+from ledger.clock import Clock
 from ledger.domain.job.job import Job, ResumeOptions, job_id_of
-from ledger.domain.job.spec import parse_spec
 from ledger.domain.metadata import Actor, EventMetadata
-from ledger.domain.schedule.recurrence import planner
-from ledger.errors import LedgerError, Unavailable
-from ledger.store.dependencies import Limits
-from ledger.store.event_queries import EventQueries, fold_stream
+from ledger.domain.recovery.plan import Terms
+from ledger.domain.recovery.selection import Selection
+from ledger.errors import LedgerError, Refused, StorageFull, Unavailable
+from ledger.store.codec import Codec, PlainJSON
+from ledger.store.event_queries import EventQueries
+from ledger.store.event_reader import EventReader
+from ledger.store.instrumentation import Instrumentation, NoInstrumentation
+from ledger.store.mapper import EventMapper
 from ledger.store.open import Opened, open_owned, open_read_only, open_shared, place_of
 from ledger.store.postgres.dsn import PostgresDsn
 
@@ -39,29 +55,45 @@ LIBRARY = Actor("library", "user")
 
 
 class Ledger:
-    """An event-sourced job ledger. Commands return an Answer or raise a LedgerError; both only once
-    it is durable.
+    """An event-sourced job ledger. A command is answered, or raises a LedgerError, once that is
+    durable: `execute` is the door for commands, `queries` the one for questions.
 
     `Ledger.open("./data")` owns the folder until it is closed; use it as a context manager. Nothing
     fires until a dispatcher is started (`ledger.dispatch.Dispatcher`).
     """
 
-    def __init__(self, opened: Opened, *, is_read_only: bool = False) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        limits: Limits | None = None,
+        *,
+        is_read_only: bool = False,
+        instrumentation: Instrumentation | None = None,
+    ) -> None:
         self.place = opened.place
         self.event_store = opened.event_store
-        self.clock = opened.around.clock
-        self.chance = opened.around.chance
-        self.limits = opened.around.limits
+        self.clock = opened.clock
+        self.chance = opened.chance
+        self.limits = limits or Limits()
+        self.instrumentation = instrumentation or NoInstrumentation()
         self.lock = opened.lock
         self.is_read_only = is_read_only
         self._opened = opened
-        self._follower: ChangeListener | None = None
-        self.jobs_application = Jobs(self.event_store, self.chance)
-        self.mapper = self.jobs_application.event_mapper
+        self._listener: ChangeListener | None = None
+        codec = Codec(opened.chance.random_bytes, PlainJSON())
+        self.mapper = EventMapper(codec, self.event_store.texts)
         self.job_cache = JobCache()
-        self.queries = EventQueries(self.event_store, self.mapper)
-        self.writer = Writer(self.event_store, self.mapper, self.job_cache, self.clock)
-        self.recoveries = Recoveries(self)
+        self.events = EventReader(self.event_store, self.mapper)
+        self.queries = EventQueries(self.events)
+        self.writer = Writer(
+            self.event_store,
+            self.mapper,
+            self.job_cache,
+            self.clock,
+            self.limits,
+            self.instrumentation,
+        )
+        self.recoveries = RecoveryQueries(self.event_store, self.mapper)
 
     @classmethod
     def open(
@@ -71,27 +103,28 @@ class Ledger:
         clock: Clock | None = None,
         chance: Chance | None = None,
         limits: Limits | None = None,
+        instrumentation: Instrumentation | None = None,
     ) -> Self:
         """Own the ledger in a folder, or become a node of the one at `postgresql://…`, and start
         its writer. Raises StartRefused, in one line, when that cannot be.
 
         On PostgreSQL all nodes go by the database's clock, unless a clock is given.
         """
-        place, allowed = place_of(data), limits or Limits()
+        place = place_of(data)
         if isinstance(place, PostgresDsn):
-            opened = open_shared(place, clock, chance, allowed)
+            opened = open_shared(place, clock, chance, instrumentation)
         else:
-            opened = open_owned(place, clock, chance, allowed)
+            opened = open_owned(place, clock, chance)
         with ExitStack() as failing:
             failing.callback(opened.close)
-            ledger = cls(opened)
+            ledger = cls(opened, limits, instrumentation=instrumentation)
             ledger.job_cache.load(ledger.event_store, ledger.mapper)
             ledger.writer.position = ledger.job_cache.position
             failing.pop_all()
         ledger.writer.start()
-        if opened.follow is not None:
-            ledger._follower = opened.follow(lambda: ledger.writer.submit(()))
-            ledger._follower.start()
+        if opened.listen is not None:
+            ledger._listener = opened.listen(lambda: ledger.writer.submit(()))
+            ledger._listener.start()
         return ledger
 
     @classmethod
@@ -112,41 +145,116 @@ class Ledger:
         """How far this machine's clock is ahead of the one that all nodes go by; None where there
         is no other.
         """
-        return self._follower.skew if self._follower is not None else None
+        return self._listener.skew if self._listener is not None else None
 
     def close(self) -> None:
-        """Answer what waits, save the heads, give the folder back."""
-        if self._follower is not None:
-            self._follower.close()
+        """Answer the commands that wait, save the snapshots, release the folder."""
+        if self._listener is not None:
+            self._listener.close()
         if not self.is_read_only:
             self.writer.close()
         self._opened.close()
 
     # -- commands -------------------------------------------------------------------------------
 
+    def execute(self, command: Command[T]) -> T:
+        """Have a command decided and appended, and wait for its answer. A repeated idempotency key
+        is answered as it was the first time.
+        """
+        while True:
+            begun = self.begin(command)
+            if not isinstance(begun, Future):
+                return begun
+            [result] = begun.result()
+            if not isinstance(result, AlreadyAnswered):
+                return value_of(result)  # type: ignore[no-any-return]
+
+    def execute_each(self, commands: Sequence[Command[T] | LedgerError]) -> list[T | LedgerError]:
+        """The answer of each command, or its refusal; all are decided in one batch. A command whose
+        refusal is known already stands as that refusal. Errors that are not refusals (a full disk,
+        a fault) are raised, though commands before may have been appended.
+        """
+        begun = [self._begun(command) for command in commands]
+        waiting = [one for one in begun if isinstance(one, Command)]
+        results = iter(self.writer.submit(waiting).result() if waiting else ())
+        found = [next(results) if isinstance(one, Command) else one for one in begun]
+        for at, (command, result) in enumerate(zip(commands, found, strict=True)):
+            if isinstance(result, AlreadyAnswered) and isinstance(command, Command):
+                found[at] = self.execute(command)
+            elif isinstance(result, BaseException) and not isinstance(result, Refused):
+                raise result
+        return found
+
+    def _begun(self, command: Command[T] | LedgerError) -> Any:
+        """The first answer, the refusal, or the command itself when it is to be decided."""
+        if isinstance(command, LedgerError):
+            return command
+        try:
+            answer = answer_again(command, self.queries)
+            if answer is None:
+                self._require_writable()
+                command.prepare(self.job_cache)
+        except LedgerError as refusal:
+            return refusal
+        return command if answer is None else answer
+
+    def begin(self, command: Command[T]) -> T | Future[list[Any]]:
+        """The first answer of a repeated idempotency key, or the future of `submit`.
+
+        The key is looked up before the command is prepared: a schedule that was valid at the first
+        answer may have passed by now.
+        """
+        answer = answer_again(command, self.queries)
+        return answer if answer is not None else self.submit([command])
+
+    def submit(self, commands: Sequence[Command[Any]]) -> Future[list[Any]]:
+        """Prepare commands and hand them to the writer. The future gives for each its answer or the
+        error it raised (see `value_of`).
+        """
+        self._require_writable()
+        for command in commands:
+            command.prepare(self.job_cache)
+        return self.writer.submit(commands)
+
+    def _require_writable(self) -> None:
+        if self.is_read_only:
+            raise Unavailable(
+                "Another process owns this ledger: only reading is possible from here."
+            )
+
+    def context(
+        self, reason: str | None = None, *, actor: Actor = LIBRARY, source: str = "library"
+    ) -> CommandContext:
+        """The context of a command that is given now."""
+        metadata = EventMetadata(str(self.chance.new_id()), actor, source, None, reason)
+        return CommandContext(self.clock.now(), metadata)
+
+    # Each of these makes one command and executes it, in the context of this library's caller.
+
     def schedule(
         self,
         spec: Mapping[str, Any] | None = None,
         /,
         *,
-        call: CommandContext | None = None,
+        context: CommandContext | None = None,
         **fields: Any,
     ) -> CommandResult:
-        """Begin a job. `fields` (or `spec`): name, schedule, task, executor, delivery, policy,
-        tags, enabled, …
-
-        Refuses NameTaken, ScheduleInvalid, ScheduleNeverFires, ScheduleInPast, InvalidField,
-        UnknownField, JobLimit.
+        """See `ScheduleJob`. `fields` (or `spec`): name, schedule, task, executor, delivery,
+        policy, tags, enabled, …
         """
-        return self.execute(
-            self.schedule_command({**(spec or {}), **fields}, call or self.context())
-        )
+        context = context or self.context()
+        job_id, given = self.chance.new_id(), {**(spec or {}), **fields}
+        return self.execute(ScheduleJob(job_id, given, context))
 
     def amend(
-        self, job_id: UUID | str, patch: Mapping[str, Any], *, call: CommandContext | None = None
+        self,
+        job_id: UUID | str,
+        patch: Mapping[str, Any],
+        *,
+        context: CommandContext | None = None,
     ) -> CommandResult:
-        """Change fields by an RFC 7396 merge patch; the status never changes."""
-        return self.execute(commands.amend(_id(job_id), patch, call or self.context()))
+        """See `AmendJob`."""
+        return self.execute(AmendJob(_id(job_id), patch, context or self.context()))
 
     def pause(
         self,
@@ -154,10 +262,10 @@ class Ledger:
         *,
         until: datetime | None = None,
         reason: str | None = None,
-        call: CommandContext | None = None,
+        context: CommandContext | None = None,
     ) -> CommandResult:
-        """Stop a job from firing, until `until` or until it is resumed."""
-        return self.execute(commands.pause(_id(job_id), until, call or self.context(reason)))
+        """See `PauseJob`."""
+        return self.execute(PauseJob(_id(job_id), until, context or self.context(reason)))
 
     def resume(
         self,
@@ -167,118 +275,71 @@ class Ledger:
         reason: str | None = None,
         run_at: datetime | None = None,
         run_now: bool = False,
-        call: CommandContext | None = None,
+        context: CommandContext | None = None,
     ) -> CommandResult:
-        """Bring a job back. A failed one needs `force`: the operator's word that the cause is gone.
-
-        Refuses ForceRequired, JobCompleted, JobDisabled, ScheduleExhausted, JobNotFound.
-        """
-        revival = ResumeOptions(force=force, run_at=run_at, run_now=run_now)
-        return self.execute(self.resume_command(_id(job_id), revival, call or self.context(reason)))
+        """See `ResumeJob`."""
+        options = ResumeOptions(force=force, run_at=run_at, run_now=run_now)
+        return self.execute(ResumeJob(_id(job_id), options, context or self.context(reason)))
 
     def run(
-        self, job_id: UUID | str, *, reason: str | None = None, call: CommandContext | None = None
+        self,
+        job_id: UUID | str,
+        *,
+        reason: str | None = None,
+        context: CommandContext | None = None,
     ) -> CommandResult:
-        """Ask for one run now. Refuses JobPaused, JobFailed, JobDisabled, RunInProgress."""
-        return self.execute(commands.request_run(_id(job_id), call or self.context(reason)))
+        """See `RequestRun`."""
+        return self.execute(RequestRun(_id(job_id), context or self.context(reason)))
 
     def delete(
-        self, job_id: UUID | str, *, reason: str | None = None, call: CommandContext | None = None
+        self,
+        job_id: UUID | str,
+        *,
+        reason: str | None = None,
+        context: CommandContext | None = None,
     ) -> CommandResult:
-        """End a job; its history stays."""
-        return self.execute(commands.delete(_id(job_id), call or self.context(reason)))
+        """See `DeleteJob`."""
+        return self.execute(DeleteJob(_id(job_id), context or self.context(reason)))
 
-    def take_over(
+    def import_jobs(
         self,
         origin: str,
         jobs: Sequence[object],
         *,
         dry_run: bool = False,
-        call: CommandContext | None = None,
+        context: CommandContext | None = None,
     ) -> list[CommandResult | LedgerError]:
-        """Take over jobs of another scheduler: for each its Answer, or the refusal, in their order.
+        """Import jobs of another scheduler: for each its answer or its refusal, in their order.
 
         A job is `{"spec", "origin_id", "status"?, "consecutive_errors"?, "last_error"?,
         "last_run_at"?, "run_count"?, "imported"?}`. With `dry_run` nothing is recorded.
         """
-        arriving, some = self.take_over_commands(
-            origin, jobs, call or self.context(), dry_run=dry_run
-        )
-        results = self.submit(some).result() if some else []
-        return self.taken_over(arriving, results)
-
-    # -- commands as objects, for callers that wait in their own way -----------------------------
-
-    def schedule_command(
-        self, spec: Mapping[str, Any], call: CommandContext
-    ) -> Command[CommandResult]:
-        """The command that begins a job. Parses and looks ahead here, before the queue, where
-        slowness hurts nobody.
-        """
-        job_id = self.chance.new_id()
-        parsed = parse_spec(spec, planner=planner(), anchor_at=rfc3339(call.now))
-        commands.prefetch_fires(parsed["schedule"], parsed["enabled"], now=call.now)
-        return commands.schedule(job_id, parsed, call, max_jobs=self.limits.max_jobs)
-
-    def take_over_commands(
-        self, origin: str, jobs: Sequence[object], call: CommandContext, *, dry_run: bool
-    ) -> tuple[list[imports.Arriving], list[Command[CommandResult]]]:
-        """The jobs that arrive, or their refusals, and a command for each that was not refused."""
-        limit = self.limits.max_jobs
-        return imports.prepare(
-            origin, jobs, call, new_id=self.chance.new_id, max_jobs=limit, dry_run=dry_run
+        context = context or self.context()
+        new_id = self.chance.new_id
+        return self.execute_each(
+            import_commands(origin, jobs, context, new_id=new_id, dry_run=dry_run)
         )
 
-    def taken_over(
-        self, arriving: Sequence[imports.Arriving], results: Sequence[Any]
-    ) -> list[CommandResult | LedgerError]:
-        """What became of each job that arrived, `results` being the writer's."""
-        found = imports.merged(arriving, results)
-        return [one if isinstance(one, LedgerError) else self.result_of(one) for one in found]
+    def start_recovery(
+        self, selection: Selection, terms: Terms | None = None, *, reason: str | None = None
+    ) -> dict[str, Any]:
+        """See `StartRecovery`; answers the recovery as JSON."""
+        command = StartRecovery(selection, terms or Terms(), self.context(reason))
+        return self._recovery(self.execute(command))
 
-    def resume_command(
-        self, job_id: UUID, revival: ResumeOptions, call: CommandContext
-    ) -> Command[CommandResult]:
-        """The command that brings a job back; the slots it missed are counted here, before the
-        queue.
-        """
-        job = self.job_cache.jobs.get(job_id)
-        if job is not None:
-            job.missed_slots(call.now, job.status)
-        return commands.resume(job_id, revival, call, requires_reason=self.limits.requires_reason)
+    def preview_recovery(self, selection: Selection, terms: Terms | None = None) -> dict[str, Any]:
+        """See `PreviewRecovery`; answers the plan as JSON."""
+        context = self.context()
+        forecast = self.execute(PreviewRecovery(selection, terms or Terms(), context))
+        return forecast_view(forecast, context.now)
 
-    def context(
-        self, reason: str | None = None, *, actor: Actor = LIBRARY, source: str = "library"
-    ) -> CommandContext:
-        """The circumstances of a command that is given now."""
-        command_id = str(self.chance.new_id())
-        return CommandContext(
-            self.clock.now(), EventMetadata(command_id, actor, source, None, reason)
-        )
+    def abort_recovery(self, recovery_id: str, *, reason: str | None = None) -> dict[str, Any]:
+        """See `AbortRecovery`; answers the recovery as JSON."""
+        command = self.recoveries.abort_command(recovery_id, self.context(reason))
+        return self._recovery(self.execute(command))
 
-    def execute(self, command: Command[T]) -> T:
-        """Have one command decided and kept, and wait for it."""
-        return self.result_of(self.submit([command]).result()[0])  # type: ignore[no-any-return]
-
-    def submit(self, some: Sequence[Command[Any]]) -> Future[list[Any]]:
-        """Hand commands to the writer; each result is an answer or the LedgerError it met (see
-        `answer`).
-        """
-        if self.is_read_only:
-            raise Unavailable(
-                "Another process owns this ledger: only reading is possible from here."
-            )
-        return self.writer.submit(some)
-
-    def result_of(self, result: Any) -> Any:
-        """A result of `submit` as a caller wants it: raised if it is an error, rendered if it
-        repeats an old answer.
-        """
-        if isinstance(result, BaseException):
-            raise result
-        if isinstance(result, CommandResult) and result.repeats:
-            result.job = self.queries.job_at(result.job_id, result.version)
-        return result
+    def _recovery(self, result: RecoveryResult) -> dict[str, Any]:
+        return self.recoveries.as_answered(result)
 
     # -- questions ------------------------------------------------------------------------------
 
@@ -286,19 +347,46 @@ class Ledger:
         """One job as it is now. JobNotFound when it is unknown or deleted."""
         if self.is_read_only:
             return self.queries.job(_id(job_id))
-        return self.execute(commands.look_at(_id(job_id)))
+        return self.execute(ReadJob(_id(job_id)))
 
     def history(self, job_id: UUID | str) -> list[dict[str, Any]]:
         """Every event of a job, oldest first, deleted or not."""
         return self.queries.history(_id(job_id))
 
+    def live_job(self, job_id: UUID) -> Job | None:
+        """A copy of a job as the writer has it; None when the ledger is only read, the job is not
+        known, or nothing can be decided now.
+        """
+        if self.is_read_only or job_id not in self.job_cache.jobs:
+            return None
+        try:
+            version, state = self.execute(DumpJob(job_id))
+        except (Unavailable, StorageFull):
+            return None
+        return load_job(job_id, version, state)
+
+    def live_jobs(self) -> Sequence[Job]:
+        """Every job that is not gone; read again when the ledger is only read."""
+        if not self.is_read_only:
+            return self.job_cache.snapshot()
+        job_cache = JobCache()
+        job_cache.load(self.event_store, self.mapper)
+        return job_cache.snapshot()
+
     def fold(self, job_id: UUID, *, upto: int | None = None) -> Job:
         """A job folded from the book alone, up to a version: what every copy must equal."""
-        return fold_stream(self.event_store, self.mapper, Job.blank(job_id), upto=upto)
+        return self.events.fold(Job.blank(job_id), upto=upto)
+
+
+def value_of(result: Any) -> Any:
+    """A result of `submit`: raised if it is an error."""
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def _id(job_id: UUID | str) -> UUID:
     return job_id if isinstance(job_id, UUID) else job_id_of(job_id)
 
 
-__all__ = ["CommandResult", "CommandContext", "Idempotency", "Ledger", "Limits"]
+__all__ = ["CommandContext", "CommandResult", "Idempotency", "Ledger", "Limits"]

@@ -1,4 +1,4 @@
-"""Saves the heads beside the book, some at a time: a cache, so that a start needs only the tail."""
+"""Saves snapshots of the cached jobs, a chunk at a time, so that a start needs only the tail."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 SNAPSHOTS_PER_SAVE = 500
 EVENTS_PER_SAVE = 200_000
-"""How many events a start may have to fold when the last process was killed: some seconds."""
+"""How many events a start may have to fold after a kill: some seconds."""
 
 
 class SnapshotWriter:
-    """When heads are saved, and which. `load_job` gives one whose head was forgotten meanwhile.
-    Only the writer's thread asks.
+    """Decides when to save, and saves. `load_job` reads one that the cache forgot meanwhile. Used
+    by the writer's thread only.
     """
 
     def __init__(
@@ -31,39 +31,39 @@ class SnapshotWriter:
         self._load_job = load_job
         self._unsaved = 0
 
-    def note(self, events: int) -> None:
-        """So many events more that a start would have to fold."""
+    def count(self, events: int) -> None:
+        """Add so many events to those that a start would have to fold."""
         self._unsaved += events
 
-    def go_on(self) -> None:
-        """Go on with the save under way, or begin one when the tail has grown long. Some heads at a
-        time, so that no batch waits for all of them.
+    def save_some(self) -> None:
+        """Save the next chunk; begin a save when the tail has grown long. No batch of commands
+        waits for more than one chunk.
         """
         if not self._job_cache.saving:
             if self._unsaved < EVENTS_PER_SAVE:
                 return
             self._unsaved = 0
             self._job_cache.begin_save()
-        self._save_one_lot()
+        self._save_chunk()
 
-    def finish(self) -> None:
+    def save_all(self) -> None:
         """Save all that has changed, at the end."""
         self._job_cache.begin_save()
-        while self._save_one_lot():
+        while self._save_chunk():
             pass
 
-    def _save_one_lot(self) -> bool:
-        """Save some heads, with the last of them the position; False when all is saved, or when it
-        cannot be: heads are a cache, and a later save, or the next start, makes up for it.
+    def _save_chunk(self) -> bool:
+        """Save a chunk, and with the last one the position. False when all is saved or the store
+        failed: the next save, or the next start, makes up for it.
         """
-        lot = self._job_cache.next_lot(SNAPSHOTS_PER_SAVE)
+        chunk = self._job_cache.next_chunk(SNAPSHOTS_PER_SAVE)
         is_last = not self._job_cache.saving
         try:
-            job_cache = list(self._job_cache.frozen(lot, self._load_job))
+            dumps = list(self._job_cache.dumps(chunk, self._load_job))
             position = self._job_cache.saving_position if is_last else None
-            self._event_store.save_snapshots(job_cache, position=position)
+            self._event_store.save_snapshots(dumps, position=position)
         except LedgerError as error:
-            log.warning("heads were not saved: %s", error)
-            self._job_cache.abandon_save(lot)
+            log.warning("snapshots were not saved: %s", error)
+            self._job_cache.abandon_save(chunk)
             return False
         return not is_last

@@ -1,4 +1,4 @@
-"""Access tokens: who may ask what. A secret is shown once; only its SHA-256 is kept."""
+"""Access tokens. A secret is shown once; only its SHA-256 is stored."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from base64 import urlsafe_b64encode
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
-from uuid import UUID
 
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.context import CommandContext
+from ledger.application.commands.tokens import CreateToken, RevokeToken
 from ledger.application.ledger import Ledger
-from ledger.application.unit_of_work import UnitOfWork
 from ledger.chance import random_bytes
-from ledger.clock import rfc3339
+from ledger.clock import from_microseconds, microseconds, rfc3339
 from ledger.domain.job.spec import read_name
 from ledger.domain.streams.names import folded
 from ledger.errors import NotFound, Refused
 from ledger.store.audit_query import DISPATCHER
-from ledger.store.event_queries import from_microseconds, microseconds
 from ledger.store.records import TokenRow
 
 PREFIX = "jl_"
 SECRET_BYTES = 32
 RESERVED_NAMES = (DISPATCHER, "jobledger", "library")
-"""What the audit calls the ledger's own parts; nobody else may sign with these."""
+"""The actors of the ledger's own parts in the audit; no token may have such a name."""
 KINDS = {"worker": "worker"}
 """The kind of actor behind a role, unless one is named: else `user`."""
 
 
 class TokenNameTaken(Refused):
-    """The audit names people by their token, so two living tokens never share a name."""
+    """The audit names actors by their token, so two valid tokens never share a name."""
 
     code = "name_taken"
 
@@ -48,7 +46,7 @@ class TokenNotFound(NotFound):
 
 
 class Tokens:
-    """The tokens of one ledger: given out and revoked by commands, looked up in memory."""
+    """The tokens of one ledger: created and revoked by commands, looked up in memory."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -58,15 +56,15 @@ class Tokens:
         ledger.writer.listeners.append(self._follow)
 
     def reload(self) -> None:
-        """Read anew what the book holds."""
+        """Read all tokens again."""
         self._rows = {row.digest: row for row in self._ledger.event_store.tokens()}
 
     def _follow(self, _: int) -> None:
-        """Called by the writer when the book has grown: another node may have changed a token."""
-        unit = self._ledger.writer.unit
-        if unit.has_news_of_tokens:
+        """Called by the writer after a commit: another node may have changed a token."""
+        streams = self._ledger.writer.streams
+        if streams.has_token_changes:
             self.reload()
-            unit.has_news_of_tokens = False
+            streams.has_token_changes = False
 
     def create(
         self,
@@ -74,16 +72,16 @@ class Tokens:
         role: str,
         kind: str | None,
         expires_at: datetime | None,
-        call: CommandContext,
+        context: CommandContext,
     ) -> tuple[TokenRow, str]:
-        """A new token and its secret, which nobody can ask for again. Blocks until durable. Without
-        a kind it is that of the role.
+        """A new token and its secret, which is shown only here. Without a kind it is that of the
+        role. Blocks until durable.
 
         Refuses InvalidField (role, kind, expires_at, name) and TokenNameTaken.
         """
         secret = new_secret()
         actor_kind = kind if kind is not None else KINDS.get(role, "user")
-        return self.adopt(secret, name, role, actor_kind, expires_at, call), secret
+        return self.adopt(secret, name, role, actor_kind, expires_at, context), secret
 
     def adopt(
         self,
@@ -92,52 +90,31 @@ class Tokens:
         role: str,
         kind: str,
         expires_at: datetime | None,
-        call: CommandContext,
+        context: CommandContext,
     ) -> TokenRow:
         """A token whose secret the operator chose (JOBLEDGER_TOKEN at the first start)."""
         ends_at = microseconds(expires_at) if expires_at is not None else None
         token_id = str(self._ledger.chance.new_id())
         row = TokenRow(token_id, read_name(name), role, kind, digest_of(secret), ends_at, None)
-
-        def command(unit: UnitOfWork) -> TokenRow:
-            token = unit.token(UUID(token_id))
-            token.create(
-                name=name,
-                role=role,
-                kind=kind,
-                expires_at=expires_at,
-                now=call.now,
-                metadata=call.metadata,
-            )
-            unit.add_side_row(row)
-            return row
-
         with self._changing:
-            self._require_free(name, call.now)
-            self._rows[row.digest] = self._ledger.execute(command)
+            self._require_free(name, context.now)
+            self._rows[row.digest] = self._ledger.execute(CreateToken(row, context))
         return row
 
-    def revoke(self, wanted: str, call: CommandContext) -> tuple[TokenRow, bool]:
-        """End a token, named by its id or by its name; False when it was revoked before.
+    def revoke(self, wanted: str, context: CommandContext) -> tuple[TokenRow, bool]:
+        """Revoke a token, named by its id or by its name; False when it was revoked before.
 
         Refuses TokenNotFound. Blocks until durable.
         """
         with self._changing:
             row = self._named(wanted)
-            revoked = replace(row, revoked_at=row.revoked_at or microseconds(call.now))
-
-            def command(unit: UnitOfWork) -> bool:
-                has_changed = unit.token(UUID(row.id)).revoke(now=call.now, metadata=call.metadata)
-                if has_changed:
-                    unit.add_side_row(revoked)
-                return has_changed
-
-            changed = self._ledger.execute(command)
+            revoked = replace(row, revoked_at=row.revoked_at or microseconds(context.now))
+            has_changed = self._ledger.execute(RevokeToken(revoked, context))
             self._rows[row.digest] = revoked
-        return revoked, changed
+        return revoked, has_changed
 
     def authenticate(self, secret: str, now: datetime) -> TokenRow | None:
-        """The living token of a secret. What is looked up is a hash, so timing tells nothing."""
+        """The valid token of a secret. The look-up is by hash, so its timing reveals nothing."""
         row = self._rows.get(digest_of(secret))
         return row if row is not None and is_alive(row, now) else None
 
@@ -168,7 +145,7 @@ class Tokens:
 
 
 def new_secret() -> str:
-    """256 bits that nobody can guess, as `jl_…`."""
+    """A random secret of 256 bits, as `jl_…`."""
     return PREFIX + urlsafe_b64encode(random_bytes(SECRET_BYTES)).rstrip(b"=").decode()
 
 
@@ -178,13 +155,13 @@ def digest_of(secret: str) -> bytes:
 
 
 def is_alive(row: TokenRow, now: datetime) -> bool:
-    """Whether the token still opens anything: neither revoked nor expired."""
+    """Whether the token is neither revoked nor expired."""
     is_expired = row.expires_at is not None and row.expires_at <= microseconds(now)
     return row.revoked_at is None and not is_expired
 
 
 def token_view(row: TokenRow) -> dict[str, object]:
-    """A token as surfaces show it: all but the secret and its hash."""
+    """A token as JSON, without its secret and hash."""
     return {
         "id": row.id,
         "name": row.name,

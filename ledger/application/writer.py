@@ -1,8 +1,8 @@
-"""Group commit: one thread decides every waiting command, keeps them in one transaction, and then
+"""Group commit: one thread decides every waiting command, appends them in one transaction, and then
 answers all.
 
-Every answer, refusals and no-change too, waits for the commit it was decided in: what it said is
-true of the book.
+Every answer, also a refusal or "no change", waits for the commit it was decided in, so that what it
+says is true of the event store.
 """
 
 from __future__ import annotations
@@ -17,15 +17,23 @@ from typing import Any
 
 import orjson
 
-from ledger.application.batch import Command, Decision, decide_all
+from ledger.application.batch import Decision, decide_all
+from ledger.application.commands.command import Command, PositionedResult
 from ledger.application.job_cache import JobCache
+from ledger.application.open_recoveries import OpenRecoveries
 from ledger.application.snapshot_writer import SnapshotWriter
-from ledger.application.unit_of_work import ConcurrencyConflict, RetryAfterCommit, UnitOfWork
+from ledger.application.stream_cache import StreamCache
+from ledger.application.unit_of_work import (
+    ConcurrencyConflict,
+    Limits,
+    RetryAfterCommit,
+    UnitOfWork,
+)
 from ledger.clock import Clock
 from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, Unavailable
 from ledger.store.append import commit_in_turn
 from ledger.store.event_store import AppendUnknown, EventStore
-from ledger.store.instrumentation import CommandBatch, Instrumentation, NoInstrumentation
+from ledger.store.instrumentation import CommandBatch, Instrumentation
 from ledger.store.mapper import EventMapper
 from ledger.store.records import AppendOutcome, Committed, EventBatch, VersionConflict
 
@@ -37,51 +45,57 @@ MAX_BATCH = 1024
 """Commands decided in one transaction."""
 MAX_TRIES = 3
 """How often a batch is decided again after its commit failed."""
-MAX_OVERTAKEN = 50
-"""How often a command is decided again because another node wrote first: each time somebody's
-command was kept.
-"""
+MAX_CONFLICTS = 50
+"""How often a command is decided again because another node appended first."""
 
 
 class _NotCommitted(OutcomeUnknown):
-    """The store lost the batch for certain: it may be decided again."""
+    """The store certainly did not keep the batch: it may be decided again."""
 
 
 @dataclass(slots=True)
 class _Item:
-    """One or several commands that one caller waits for."""
+    """The commands that one caller waits for together."""
 
     commands: Sequence[Command[Any]]
     future: Future[list[Any]]
-    asked_at: float
+    submitted_at: float
     caller: object
 
 
 class Writer:
-    """Owns writing. `start` begins its thread; `submit` hands it a command; `close` answers the
-    rest and ends it.
-    """
+    """Owns writing: one thread, one queue. Its streams and unit of work are that thread's alone."""
 
     def __init__(
-        self, event_store: EventStore, mapper: EventMapper, job_cache: JobCache, clock: Clock
+        self,
+        event_store: EventStore,
+        mapper: EventMapper,
+        job_cache: JobCache,
+        clock: Clock,
+        limits: Limits,
+        instrumentation: Instrumentation,
     ) -> None:
         self.event_store = event_store
         self.job_cache = job_cache
-        self.unit = UnitOfWork(event_store, mapper, job_cache)
-        self.instrumentation: Instrumentation = NoInstrumentation()
+        self.streams = StreamCache(event_store, mapper, job_cache)
+        recoveries = OpenRecoveries(event_store, mapper)
+        self.unit = UnitOfWork(self.streams, mapper, recoveries, limits)
         self.listeners: list[Callable[[int], None]] = []
         self.position = event_store.tail().position
         self._mapper = mapper
         self._clock = clock
+        self._instrumentation = instrumentation
         self._waiting: queue.Queue[_Item | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
-        self._saving = SnapshotWriter(event_store, job_cache, self.unit.load_job)
+        self._snapshots = SnapshotWriter(event_store, job_cache, self.streams.load_job)
         self._entrance = threading.Lock()
         self._is_closed = False
         self._is_unsure = False
+        """Whether an append may have been kept without an answer."""
         self._is_behind = False
+        """Whether other nodes appended between our events."""
         self._is_failing = False
-        """Whether the last append failed: until one succeeds, or is rehearsed, nobody knows."""
+        """Whether the last append failed and none has succeeded, or was rehearsed, since."""
         self._is_shared = event_store.is_shared
 
     @property
@@ -90,16 +104,16 @@ class Writer:
         return self._waiting.qsize()
 
     def start(self) -> None:
-        """Begin answering."""
+        """Start the writer's thread."""
         self._thread.start()
 
     def submit(self, commands: Sequence[Command[Any]]) -> Future[list[Any]]:
-        """Have commands decided and kept; the future gives, for each, its answer or the LedgerError
-        it met.
+        """Queue commands. The future gives, for each, its answer or the error it raised, once that
+        is durable. Each command is appended whole or not at all.
 
-        Raises Overloaded when too many wait already. Each command is appended whole or not at all.
+        Raises Overloaded when too many wait already, Unavailable when the ledger is closing.
         """
-        item = _Item(commands, Future(), self._clock.elapsed(), self.instrumentation.caller())
+        item = _Item(commands, Future(), self._clock.elapsed(), self._instrumentation.caller())
         with self._entrance:
             if self._is_closed:
                 raise Unavailable("The ledger is closing: try again when it is back.")
@@ -110,7 +124,7 @@ class Writer:
         return item.future
 
     def close(self) -> None:
-        """Answer what waits, save the heads, end the thread."""
+        """Answer what waits, save the snapshots, end the thread."""
         with self._entrance:
             if self._is_closed:
                 return
@@ -118,7 +132,7 @@ class Writer:
         self._waiting.put(None)
         if self._thread.ident is not None:
             self._thread.join()
-        self._saving.finish()
+        self._snapshots.save_all()
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -146,9 +160,7 @@ class Writer:
         return items, True
 
     def process(self, items: Sequence[_Item]) -> None:
-        """Decide, keep and answer one batch. A caller that went away is left alone, and what it
-        asked for is not done any more.
-        """
+        """Decide, append and answer one batch. Commands whose caller has cancelled are dropped."""
         items = [item for item in items if item.future.set_running_or_notify_cancel()]
         began_at = self._clock.elapsed()
         decided = self._commit([command for item in items for command in item.commands])
@@ -156,26 +168,26 @@ class Writer:
         answers = iter(decided)
         for item in items:
             item.future.set_result([next(answers).answer for _ in item.commands])
-        self._tell_watch(items, began_at)
+        self._report_batch(items, began_at)
         if self._is_behind:
-            self._commit(())  # what other nodes wrote in between
-        self.unit.trim()
-        self._saving.go_on()
+            self._commit(())  # reads what other nodes appended in between
+        self.streams.trim()
+        self._snapshots.save_some()
 
-    def _tell_watch(self, items: Sequence[_Item], began_at: float) -> None:
+    def _report_batch(self, items: Sequence[_Item], began_at: float) -> None:
         now = self._clock.elapsed()
         asked = [item for item in items if item.commands]
         if asked:
             count = sum(len(item.commands) for item in asked)
-            waited = [now - item.asked_at for item in asked]
+            waited = [now - item.submitted_at for item in asked]
             callers = [item.caller for item in asked]
-            self.instrumentation.took_batch(CommandBatch(count, waited, now - began_at, callers))
+            self._instrumentation.took_batch(CommandBatch(count, waited, now - began_at, callers))
 
     def _retry_conflicts(self, decided: list[Decision]) -> None:
-        """Decide anew the commands that needed this batch to be in the book first, and those that
-        another node overtook.
+        """Decide again the commands that needed this batch to be committed first, and those whose
+        streams another node changed.
         """
-        for _ in range(MAX_OVERTAKEN):
+        for _ in range(MAX_CONFLICTS):
             early = [
                 at for at, item in enumerate(decided) if isinstance(item.error, RetryAfterCommit)
             ]
@@ -191,8 +203,8 @@ class Writer:
     # -- one batch ------------------------------------------------------------------------------
 
     def _commit(self, commands: Sequence[Command[Any]]) -> list[Decision]:
-        """Decide and append until the batch is in the book; commands that cannot be are answered
-        with why. Decided anew only when it is certain that nothing was kept.
+        """Decide and append; commands of a batch that cannot be appended are answered with why. A
+        batch is decided again only when it is certain that nothing of it was kept.
         """
         trouble: Exception | None = None
         for _ in range(MAX_TRIES):
@@ -212,31 +224,31 @@ class Writer:
         self._refresh()
         decided = decide_all(self.unit, commands)
         outcomes = self._append([item.batch for item in decided])
-        self._settle(decided, outcomes)
+        self._apply(decided, outcomes)
         self.unit.commit()
         return decided
 
     def _refresh(self) -> None:
-        """After an append of which nobody knows, and where other nodes append too: take in what the
-        book holds beyond our heads.
+        """Read what the store holds beyond the job cache: after an append without an answer, and
+        where other nodes append too.
         """
         if self._is_unsure or self._is_behind or self._is_shared:
-            self._took_in(self.unit.catch_up(self.position))
+            self._advance(self.streams.catch_up(self.position))
             self._is_behind = False
         if self._is_unsure:
-            self.job_cache.load_leases(self.event_store)
+            self.job_cache.runs.load_leases(self.event_store)
             self._is_unsure = False
         elif self._is_shared:
-            self.job_cache.follow_leases(self.event_store)
+            self.job_cache.runs.follow_leases(self.event_store)
 
-    def _append(self, groups: Sequence[EventBatch]) -> list[AppendOutcome]:
-        """The outcomes; raises a LedgerError when nothing was kept, or when nobody knows."""
-        wanted = [group for group in groups if not group.is_empty]
+    def _append(self, batches: Sequence[EventBatch]) -> list[AppendOutcome]:
+        """The outcomes; raises a LedgerError when nothing was kept, or when that is unknown."""
+        wanted = [batch for batch in batches if not batch.is_empty]
         if not wanted:
-            if groups and self._is_failing:
+            if batches and self._is_failing:
                 self.event_store.rehearse()
                 self._is_failing = False
-            return [Committed(()) for _ in groups]
+            return [Committed(()) for _ in batches]
         self._is_failing = True
         now = round(self._clock.now().timestamp() * 1_000_000)
         try:
@@ -244,18 +256,20 @@ class Writer:
         except AppendUnknown as unknown:
             outcomes = self._look_up(wanted, unknown)
         self._is_failing = False
-        told = iter(outcomes)
-        return [Committed(()) if group.is_empty else next(told) for group in groups]
+        given = iter(outcomes)
+        return [Committed(()) if batch.is_empty else next(given) for batch in batches]
 
-    def _look_up(self, groups: Sequence[EventBatch], unknown: AppendUnknown) -> list[AppendOutcome]:
-        """After an unknown append: is its first event there, and is it ours? All that fitted was
-        kept, or nothing. Raises OutcomeUnknown while the book cannot be read.
+    def _look_up(
+        self, batches: Sequence[EventBatch], unknown: AppendUnknown
+    ) -> list[AppendOutcome]:
+        """After an append without an answer: is its first event there, and is it ours? All that
+        fitted was kept, or nothing. Raises OutcomeUnknown while the store cannot be read.
         """
         try:
-            outcomes = unknown.outcomes or self._outcomes_at_the_end(groups)
-            pairs = zip(groups, outcomes, strict=True)
-            fitting = [group for group, outcome in pairs if isinstance(outcome, Committed)]
-            first = next((draft for group in fitting for draft in group.events), None)
+            outcomes = unknown.outcomes or self._outcomes_at_the_end(batches)
+            pairs = zip(batches, outcomes, strict=True)
+            fitting = [batch for batch, outcome in pairs if isinstance(outcome, Committed)]
+            first = next((event for batch in fitting for event in batch.events), None)
             state = self.event_store.command_at(first.stream, first.version) if first else None
         except LedgerError as error:
             raise OutcomeUnknown(f"{unknown}; {error.message}") from error
@@ -263,47 +277,47 @@ class Writer:
             raise _NotCommitted(str(unknown))
         return outcomes
 
-    def _outcomes_at_the_end(self, groups: Sequence[EventBatch]) -> list[AppendOutcome]:
-        """What the groups were given if they are the last events of the book."""
-        last = self.event_store.tail_position() - sum(len(group.events) for group in groups)
-        return commit_in_turn(groups, last)
+    def _outcomes_at_the_end(self, batches: Sequence[EventBatch]) -> list[AppendOutcome]:
+        """The outcomes of the batches if their events are the last of the store."""
+        last = self.event_store.tail_position() - sum(len(batch.events) for batch in batches)
+        return commit_in_turn(batches, last)
 
-    def _settle(self, decided: Sequence[Decision], outcomes: Sequence[AppendOutcome]) -> None:
+    def _apply(self, decided: Sequence[Decision], outcomes: Sequence[AppendOutcome]) -> None:
         last, count = self.position, 0
         for item, outcome in zip(decided, outcomes, strict=True):
             if isinstance(outcome, VersionConflict):
                 item.error = ConcurrencyConflict()
-                self.unit.forget({draft.stream for draft in item.batch.events})
+                self.streams.forget({event.stream for event in item.batch.events})
                 continue
-            self.unit.apply_committed(item.batch, item.changed, outcome.positions)
+            self.streams.apply_committed(item.batch, item.changed, outcome.positions)
             last = max((last, *outcome.positions))
             count += len(outcome.positions)
         if any(isinstance(item.error, ConcurrencyConflict) for item in decided):
             _invalidate_reads(decided)
         for item, outcome in zip(decided, outcomes, strict=True):
-            if isinstance(outcome, Committed) and getattr(item.result, "position", None) == 0:
+            if isinstance(outcome, Committed) and isinstance(item.result, PositionedResult):
                 item.result.position = outcome.positions[-1] if outcome.positions else last
         if last == self.position + count:
-            self._took_in(last)
+            self._advance(last)
         else:
             self._is_behind = True
 
-    def _took_in(self, position: int) -> None:
-        """The heads have come to a position: tell whoever waits for it."""
+    def _advance(self, position: int) -> None:
+        """The job cache has reached a position: wake the dispatcher, call the listeners."""
         if position == self.position:
             return
-        self._saving.note(position - self.position)
+        self._snapshots.count(position - self.position)
         self.position = self.job_cache.position = position
-        self.job_cache.notify()
+        self.job_cache.due.notify()
         for listener in self.listeners:
             try:
                 listener(position)
-            except Exception:  # what is committed stands, whoever fails to hear of it
-                log.exception("somebody could not be told that the book has grown")
+            except Exception:  # what is committed stands, whatever a listener does
+                log.exception("a commit listener failed")
 
 
 def _invalidate_reads(decided: Sequence[Decision]) -> None:
-    """Answers without events may rest on what an overtaken command had decided before them."""
+    """Answers without events may rest on what a command in conflict had decided before them."""
     for item in decided:
         if item.batch.is_empty:
             item.error = ConcurrencyConflict()

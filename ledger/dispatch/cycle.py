@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger.application.batch import Command
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.command import Command
+from ledger.application.commands.context import CommandContext
 from ledger.application.commands.runs import Claimed
-from ledger.application.due import DueItem, due_item_of
+from ledger.application.due_queue import DueItem, due_item_of
 from ledger.application.ledger import Ledger
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, ended_of
 from ledger.dispatch.executors.pool import Finished, RunPool
@@ -31,7 +31,7 @@ from ledger.dispatch.queues.worker_queues import WorkerQueues
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
 from ledger.store.audit_query import DISPATCHER
-from ledger.store.instrumentation import Instrumentation, NoInstrumentation, RunEnded
+from ledger.store.instrumentation import RunEnded
 
 MAX_CLAIMS = 500
 """Runs claimed in one append."""
@@ -56,13 +56,13 @@ class DispatchCycle:
         self, ledger: Ledger, run_pool: RunPool, nodes: Membership, *, concurrency: int
     ) -> None:
         self.queues = WorkerQueues()
-        self.instrumentation: Instrumentation = NoInstrumentation()
         self.concurrency = concurrency
         self.lag_seconds = 0.0
         """How late the last run was claimed."""
         self.is_draining = False
         """Whether nothing more is to be claimed."""
         self._ledger = ledger
+        self._instrumentation = ledger.instrumentation
         self._run_pool = run_pool
         self._nodes = nodes
         self._held: set[str] = set()
@@ -97,7 +97,7 @@ class DispatchCycle:
         hand = self._take_in_hand(now)
         if hand.is_empty:
             return 0
-        with self.instrumentation.step():
+        with self._instrumentation.step():
             return self._take_note(hand, self._ask(hand, now), now)
 
     def _ask(self, hand: CycleWork, now: datetime) -> list[Any]:
@@ -145,10 +145,12 @@ class DispatchCycle:
         return len(results)
 
     def _claim(self, due: DueFire, call: CommandContext) -> Command[Claimed | None]:
-        return run_commands.claim(due.wake.job_id, call, node=self._nodes.name, is_late=due.is_late)
+        return run_commands.ClaimRun(
+            due.wake.job_id, call, node=self._nodes.name, is_late=due.is_late
+        )
 
     def _take_due(self, now: datetime) -> list[DueFire]:
-        wakes = self._ledger.job_cache.take_due(now, MAX_WAKES)
+        wakes = self._ledger.job_cache.due.take_due(now, MAX_WAKES)
         self._ready.take_in(route_to_queues(self._ledger, wakes, self.queues, now), now)
         places = max(0, self.concurrency - len(self._run_pool.running))
         return [due for due in self._ready.take(now, MAX_CLAIMS, places) if self._is_current(due)]
@@ -169,11 +171,11 @@ class DispatchCycle:
         job_id, run_id = item.claimed.job_id, item.claimed.run.run_id
         match item.outcome:
             case Deferred():
-                return run_commands.defer(job_id, run_id, call)
+                return run_commands.DeferRun(job_id, run_id, call)
             case Blocked():
-                return run_commands.report(job_id, run_id, item.outcome.cause, call)
+                return run_commands.RecordOutcome(job_id, run_id, item.outcome.cause, call)
             case _:
-                return run_commands.report(job_id, run_id, item.outcome, call)
+                return run_commands.RecordOutcome(job_id, run_id, item.outcome, call)
 
     def _after_report(self, item: Finished, result: object) -> None:
         run_id = item.claimed.run.run_id
@@ -188,15 +190,15 @@ class DispatchCycle:
         if isinstance(item.outcome, Deferred):
             self._sweep.look_at(item.claimed.run.lease_until)
         self._held.discard(run_id)
-        self.instrumentation.run_ended(run_id, ended_of(item.outcome))
+        self._instrumentation.run_ended(run_id, ended_of(item.outcome))
 
     def _after_claim(self, due: DueFire, result: object, now: datetime) -> None:
         if isinstance(result, Claimed):
             if due.wake.cause == "fire" and not due.is_late:
                 self.lag_seconds = (now - due.wake.at).total_seconds()
-                self.instrumentation.claimed(self.lag_seconds)
+                self._instrumentation.claimed(self.lag_seconds)
             self._held.add(result.run.run_id)
-            traceparent = self.instrumentation.run_began(result.job_id, result.run)
+            traceparent = self._instrumentation.run_began(result.job_id, result.run)
             self._run_pool.launch(
                 replace(result, traceparent=traceparent) if traceparent else result
             )
@@ -211,11 +213,11 @@ class DispatchCycle:
         ledger could not keep that.
         """
         call = self._call(self._ledger.clock.now())
-        losses = [run_commands.lose(one.job_id, one.run.run_id, cause, call) for one in left]
+        losses = [run_commands.LoseRun(one.job_id, one.run.run_id, cause, call) for one in left]
         results = self._ledger.submit(losses).result()
         for one, result in zip(left, results, strict=True):
             if result is True:
-                self.instrumentation.run_ended(one.run.run_id, RunEnded("lost", "lost"))
+                self._instrumentation.run_ended(one.run.run_id, RunEnded("lost", "lost"))
         problem = next((result for result in results if isinstance(result, TROUBLE)), None)
         if problem is not None:
             raise problem

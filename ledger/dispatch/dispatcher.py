@@ -5,22 +5,20 @@ once. The rounds do the work; the thread around them only waits.
 from __future__ import annotations
 
 import logging
-import threading
 from typing import Any
 
 from ledger.application.ledger import Ledger
+from ledger.background_loop import BackgroundLoop
 from ledger.dispatch.cycle import DispatchCycle
 from ledger.dispatch.executors.pool import ExecutorPool, RunPool
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
 from ledger.dispatch.leases.membership import ClusterNode, Membership, SingleNode
 from ledger.dispatch.queues.worker_queues import WorkerQueues
 from ledger.errors import LedgerError
-from ledger.store.instrumentation import Instrumentation
 
 CONCURRENCY = 32
 IDLE_SECONDS = 5.0
 """The longest wait: a wall clock that jumped is noticed within it."""
-RETRY_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +39,16 @@ class Dispatcher:
         self.nodes = _membership(ledger, node)
         self._ledger = ledger
         self._run_pool: RunPool = (
-            ExecutorPool(Executors(work, clock=ledger.clock), ledger.job_cache.notify)
+            ExecutorPool(Executors(work, clock=ledger.clock), ledger.job_cache.due.notify)
             if isinstance(work, ExecutorSettings)
             else work
         )
         self._rounds = DispatchCycle(ledger, self._run_pool, self.nodes, concurrency=concurrency)
         self.run_once = self._rounds.run_once
         self.places_for = self._rounds.places_for
-        self._thread = threading.Thread(target=self._run, name="ledger-dispatcher", daemon=True)
-        self._has_ended = threading.Event()
-        self._problem: str | None = None
+        self._loop = BackgroundLoop(
+            "dispatcher", self._step, wait=ledger.job_cache.due.wait, until=self._is_done
+        )
         self._is_given_up = False
 
     @property
@@ -63,22 +61,13 @@ class Dispatcher:
         """The due runs that wait for external workers."""
         return self._rounds.queues
 
-    @property
-    def instrumentation(self) -> Instrumentation:
-        """Who is told of every claim."""
-        return self._rounds.instrumentation
-
-    @instrumentation.setter
-    def instrumentation(self, instrumentation: Instrumentation) -> None:
-        self._rounds.instrumentation = instrumentation
-
     # -- the thread -----------------------------------------------------------------------------
 
     def start(self) -> None:
         """Record as lost what former owners left open, then begin to run what is due."""
         self.nodes.start()
         self._run_pool.start()
-        self._thread.start()
+        self._loop.start()
 
     def drain(self, seconds: float) -> None:
         """Claim nothing more, let runs end for so long, record the rest as lost (`shutdown`), and
@@ -86,16 +75,16 @@ class Dispatcher:
         """
         self._rounds.is_draining = True
         self.queues.close()
-        self._ledger.job_cache.notify()
-        if self._thread.ident is not None:
-            self._has_ended.wait(seconds)
+        self._ledger.job_cache.due.notify()
+        if self._loop.was_started:
+            self._loop.join(seconds)
             try:
                 self._give_up()
-            except LedgerError as error:  # whoever comes next finds them open, and nobody's
-                log.error("what was left open is not recorded as lost: %s", error.message)
+            except LedgerError as error:  # the next owner, or another node, records them as lost
+                log.error("open runs could not be recorded as lost: %s", error.message)
             self._is_given_up = True
-            self._ledger.job_cache.notify()
-            self._thread.join()
+            self._ledger.job_cache.due.notify()
+            self._loop.join()
         self._run_pool.close()
         self.nodes.close()
 
@@ -103,34 +92,21 @@ class Dispatcher:
         """Whether it runs, what is wrong if anything, how many runs are open, how late the last
         claims were.
         """
-        is_running = self._thread.is_alive() and not self._rounds.is_draining
-        state = "broken" if is_running and self._problem else "running" if is_running else "stopped"
+        problem = self._loop.problem
+        is_running = self._loop.is_running and not self._rounds.is_draining
+        state = "broken" if is_running and problem else "running" if is_running else "stopped"
         return {
             "node": self.node,
             "state": state,
-            "problem": self._problem,
-            "open_runs": len(self._ledger.job_cache.open_runs()),
+            "problem": problem,
+            "open_runs": len(self._ledger.job_cache.runs.open_runs()),
             "waiting": self._rounds.waiting_count,
             "lag_seconds": round(self._rounds.lag_seconds, 3),
             "lease_age_seconds": self.nodes.lease_age_seconds(),
         }
 
-    def _run(self) -> None:
-        while not self._is_done():
-            try:
-                did = self.run_once()
-                self._problem = None
-            except LedgerError as error:
-                self._problem = error.message
-                self._ledger.job_cache.wait(RETRY_SECONDS)
-            except Exception as error:  # the loop outlives a mistake, and readiness names it
-                log.exception("the dispatcher met an error and goes on")
-                self._problem = f"{type(error).__name__}: {error}"
-                self._ledger.job_cache.wait(RETRY_SECONDS)
-            else:
-                if not did and not self._is_done():
-                    self._ledger.job_cache.wait(self._idle_seconds())
-        self._has_ended.set()
+    def _step(self) -> float:
+        return 0.0 if self.run_once() else self._idle_seconds()
 
     def _is_done(self) -> bool:
         is_idle = not self._run_pool.running and self._run_pool.finished_count == 0
@@ -143,7 +119,7 @@ class Dispatcher:
 
     def _idle_seconds(self) -> float:
         now = self._ledger.clock.now()
-        instants = (self._ledger.job_cache.next_at(), self._rounds.next_release_at())
+        instants = (self._ledger.job_cache.due.next_at(), self._rounds.next_release_at())
         coming = [(at - now).total_seconds() for at in instants if at is not None and at > now]
         if self._run_pool.finished_count:
             return 0.0

@@ -10,17 +10,17 @@ up for, and a clock that is set back makes nobody hurry.
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from ledger.application.batch import Command
 from ledger.application.commands import recoveries as recovery_commands
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.command import Command
+from ledger.application.commands.context import CommandContext
 from ledger.application.ledger import Ledger
 from ledger.application.open_recoveries import OpenRecoveries
 from ledger.application.recoveries.history import SUCCEEDED, RecoveryReader
+from ledger.background_loop import BackgroundLoop
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.recovery.recovery import (
     PROBE_FAILED,
@@ -78,24 +78,22 @@ class RecoveryDriver:
         self._reader = RecoveryReader(ledger.event_store, ledger.mapper)
         self._known = OpenRecoveries(ledger.event_store, ledger.mapper)
         self._courses: dict[int, Course] = {}
-        self.problem: str | None = None
-        """Why recoveries do not go on at present, if they do not."""
-        self._bell = threading.Event()
-        self._is_closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ledger-recoveries", daemon=True)
+        self._loop = BackgroundLoop("recovery driver", self._drive)
 
     def start(self) -> None:
         """Go on with every open recovery from now on."""
-        self._ledger.writer.listeners.append(self._wake)
-        self._thread.start()
+        self._ledger.writer.listeners.append(self._loop.wake)
+        self._loop.start()
 
     def close(self) -> None:
         """Stop after the step under way; whoever comes next goes on."""
-        self._is_closing.set()
-        self._bell.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._loop.close()
         self._leader_lock.close()
+
+    @property
+    def problem(self) -> str | None:
+        """Why recoveries do not go on at present, or None."""
+        return self._loop.problem
 
     def run_once(self) -> int:
         """Take the steps that are due, one of each open recovery at most, all in one append.
@@ -128,36 +126,17 @@ class RecoveryDriver:
 
     # -- the thread -----------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while not self._is_closing.is_set():
-            try:
-                while self.run_once() and not self._is_closing.is_set():
-                    pass
-                self.problem = None
-            except LedgerError as error:
-                self._note(error.message)
-            except Exception as error:  # the loop outlives a mistake, and readiness names it
-                log.exception("the recoveries met an error and go on")
-                self._note(f"{type(error).__name__}: {error}")
-            self._is_closing.wait(PAUSE_SECONDS if self._courses else IDLE_PAUSE_SECONDS)
-            self._bell.wait(min(HOLD_SECONDS, self.wait_seconds() or HOLD_SECONDS))
-            self._bell.clear()
-
-    def _note(self, problem: str) -> None:
-        """Say once what is wrong, and wait a moment before it is tried again."""
-        if problem != self.problem:
-            log.warning("recoveries cannot go on: %s", problem)
-        self.problem = problem
-        self._is_closing.wait(RETRY_SECONDS)
-
-    def _wake(self, _: int) -> None:
-        self._bell.set()
+    def _drive(self) -> float:
+        while self.run_once() and not self._loop.is_closing:
+            pass
+        self._loop.pause(PAUSE_SECONDS if self._courses else IDLE_PAUSE_SECONDS)
+        return min(HOLD_SECONDS, self.wait_seconds() or HOLD_SECONDS)
 
     # -- what the book says ---------------------------------------------------------------------
 
     def _look(self) -> list[Course]:
         """The open recoveries as they stand now."""
-        self._known.look()
+        self._known.refresh()
         for number in list(self._courses):
             if number not in self._known.open:
                 del self._courses[number]
@@ -214,16 +193,18 @@ class RecoveryDriver:
         if job is not None:  # looked ahead here, so that the writer finds it known
             job.next_slot(now)
             job.missed_slots(now, job.status)
-        return recovery_commands.step(course.number, recovery.version, now, self._new_id())
+        return recovery_commands.StepRecovery(course.number, recovery.version, now, self._new_id())
 
     def _abort(self, course: Course, cause: str, now: datetime) -> Command[bool]:
         version, count = course.recovery.version, len(course.tripped)
         call = self._call(course, now)
-        return recovery_commands.break_off(course.number, version, cause, count, call)
+        return recovery_commands.BreakOffRecovery(course.number, version, cause, count, call)
 
     def _complete(self, course: Course, now: datetime) -> Command[bool]:
         version, count = course.recovery.version, len(course.tripped)
-        return recovery_commands.complete(course.number, version, count, self._call(course, now))
+        return recovery_commands.CompleteRecovery(
+            course.number, version, count, self._call(course, now)
+        )
 
     def _wait(self, course: Course, now: datetime) -> float:
         """Seconds until the clock makes something due: the next turn, or the end of patience. By

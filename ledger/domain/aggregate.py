@@ -5,16 +5,15 @@ events.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Self
 from uuid import UUID
 
 from eventsourcing.domain import BaseAggregate
 
+from ledger.clock import EPOCH
 from ledger.domain.events import Event
 from ledger.domain.metadata import EventMetadata
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Stream(BaseAggregate[UUID]):

@@ -9,6 +9,7 @@ positions in the book: of an event that is not appended yet only its stream and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -260,3 +261,18 @@ ABOUT_A_RUN: frozenset[type[Event]] = frozenset(
 """Events that leave a job's `revision` as it is, so that an edit does not go stale because the job
 ran.
 """
+
+STATUS_AFTER: Mapping[str, str] = {
+    Scheduled.TOPIC: "active",
+    Paused.TOPIC: "paused",
+    Resumed.TOPIC: "active",
+    ForceResumed.TOPIC: "active",
+    CircuitClosed.TOPIC: "active",
+    CircuitTripped.TOPIC: "failed",
+    Completed.TOPIC: "completed",
+    Deleted.TOPIC: "deleted",
+}
+"""The status a job has after an event, by topic; `job.imported` brings its own."""
+RESUME_TOPICS = (Resumed.TOPIC, ForceResumed.TOPIC, CircuitClosed.TOPIC)
+"""Events that make a paused or failed job active again."""
+RUN_END_TOPICS = (RunSucceeded.TOPIC, RunFailed.TOPIC, RunLost.TOPIC, RunBlocked.TOPIC)

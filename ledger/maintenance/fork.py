@@ -28,7 +28,7 @@ from ledger.maintenance.redaction import Redaction
 from ledger.store.codec import shape_of, text_references
 from ledger.store.hash_chain import EventRow, chain_of, columns_of, genesis, leaf_of
 from ledger.store.mapper import TOPICS, upcast
-from ledger.store.sqlite.reads import COLUMNS
+from ledger.store.sql_reads import COLUMNS
 from ledger.store.sqlite.schema import prepare
 
 ROWS_AT_ONCE = 2_000

@@ -11,8 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from ledger.clock import parse_rfc3339
-from ledger.store.event_queries import from_microseconds, microseconds
+from ledger.clock import from_microseconds, microseconds, parse_rfc3339
 from ledger.store.hash_chain import EventRow
 
 SCHEMA = """

@@ -44,18 +44,18 @@ class AuditQuery:
         return replace(self, cursor=position)
 
 
-def where(query: AuditQuery, mark: str = "?", quiet: str = "") -> tuple[str, list[Any]]:
-    """The condition and its parameters, but for the stream's. Repeats the conditions of the partial
-    indexes, so that they can be used. `quiet` stands before the columns whose indexes are not to be
-    used, since another's is: SQLite knows no counts by which to choose.
+def where(query: AuditQuery, *, ignore_index: str = "") -> tuple[str, list[Any]]:
+    """The condition and its values, but for the stream's. Repeats the conditions of the partial
+    indexes, so that they can be used. `ignore_index` stands before the columns whose indexes are
+    not to be chosen: SQLite has no statistics by which to choose.
     """
     terms: list[str] = []
     values: list[Any] = []
     leading = _leading(query)
 
     def add(term: str, *more: Any, column: str = "") -> None:
-        prefix = quiet if column and column not in leading else ""
-        terms.append(prefix + term.replace("?", mark))
+        prefix = ignore_index if column and column not in leading else ""
+        terms.append(prefix + term)
         values.extend(more)
 
     _add_columns(query, add)

@@ -1,34 +1,27 @@
-"""Questions answered from the book itself: one job, its history, the audit. They cannot disagree
-with it.
-"""
+"""What events alone answer, as JSON-plain values: audit pages, a job, its history."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from ledger.clock import rfc3339
-from ledger.domain.aggregate import EPOCH, Stream
+from ledger.clock import from_microseconds, rfc3339
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import view
-from ledger.errors import CorruptEvent, JobNotFound
+from ledger.errors import JobNotFound
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from ledger.store.event_store import EventStore
-from ledger.store.mapper import TOPICS, EventMapper
+from ledger.store.event_reader import EventReader
+from ledger.store.mapper import TOPICS
 from ledger.store.records import RecordedEvent
-
-S = TypeVar("S", bound=Stream)
-PAGE = 2000
 
 COMMON = ("timestamp", "command_id", "actor", "source", "correlation_id", "reason")
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of events, the cursor of the next (None at the end), and the book's last position
+    """One page of events, the cursor of the next (None at the end), and the last committed position
     when it was read.
     """
 
@@ -38,95 +31,52 @@ class Page:
 
 
 class EventQueries:
-    """The book's own answers."""
+    """Answers from the events of one ledger."""
 
-    def __init__(self, event_store: EventStore, mapper: EventMapper) -> None:
-        self._event_store = event_store
-        self._mapper = mapper
+    def __init__(self, events: EventReader) -> None:
+        self._events = events
 
     def audit(self, query: AuditQuery) -> Page:
         """One page of the events that match."""
         size = min(query.limit, MAX_PAGE)
-        position = self._event_store.tail_position()
-        found = self._event_store.find(replace(query, limit=size + 1))
-        facts = self._mapper.to_recorded_events(found[:size])
-        following = facts[-1].position if len(found) > size else None
-        return Page([event_view(fact) for fact in facts], following, position)
+        position = self._events.tail_position()
+        found = self._events.find(replace(query, limit=size + 1))
+        page = found[:size]
+        following = page[-1].position if len(found) > size else None
+        return Page([event_view(event) for event in page], following, position)
 
     def export(self, query: AuditQuery) -> Iterator[dict[str, Any]]:
-        """Every event that matches, page by page, in flat memory."""
-        cursor: int | None = query.cursor
-        while True:
-            page = self.audit(replace(query, cursor=cursor, limit=MAX_PAGE))
-            yield from page.events
-            if page.following is None:
-                return
-            cursor = page.following
-
-    def position_at(self, instant: datetime) -> int:
-        """The last position recorded at or before an instant."""
-        return self._event_store.position_at(microseconds(instant))
-
-    def recorded_at(self, position: int) -> datetime:
-        """When the event at a position was recorded; the epoch for position 0."""
-        found = self._event_store.read(after=position - 1, limit=1) if position else []
-        return from_microseconds(found[0].recorded_at if found else 0)
+        """Every event that matches, in flat memory."""
+        return map(event_view, self._events.find_all(replace(query, limit=MAX_PAGE)))
 
     def job(self, job_id: UUID) -> dict[str, Any]:
-        """One job as the book has it now. JobNotFound when unknown or deleted."""
-        job = fold_stream(self._event_store, self._mapper, Job.blank(job_id))
+        """One job as it is now. Raises JobNotFound when it is unknown or deleted."""
+        job = self._events.fold(Job.blank(job_id))
         if job.version == 0 or job.status == "deleted":
             raise JobNotFound(job_id)
         return view(job)
 
     def job_at(self, job_id: UUID, version: int) -> dict[str, Any]:
         """One job as it was at a version of its stream."""
-        return view(fold_stream(self._event_store, self._mapper, Job.blank(job_id), upto=version))
+        return view(self._events.fold(Job.blank(job_id), upto=version))
 
     def history(self, job_id: UUID) -> list[dict[str, Any]]:
-        """Every event of a job, oldest first. JobNotFound when there is none."""
+        """Every event of a job, oldest first. Raises JobNotFound when there is none."""
         events = list(self.export(AuditQuery(stream=job_id)))
         if not events:
             raise JobNotFound(job_id)
         return events
 
 
-def fold_stream(
-    event_store: EventStore, mapper: EventMapper, blank: S, *, upto: int | None = None
-) -> S:
-    """Fold a stream from the book onto a blank aggregate, up to a version."""
-    while page := event_store.stream(blank.id, after=blank.version, upto=upto, limit=PAGE):
-        for recorded, event in zip(page, mapper.to_domain_events(page), strict=True):
-            if event.originator_version != blank.version + 1:
-                raise CorruptEvent(
-                    recorded.id, f"version {blank.version + 1} of its stream is missing"
-                )
-            event.mutate(blank)
-            if isinstance(blank, Job):
-                blank.locate(event.originator_version, recorded.id)
-    return blank
-
-
-def event_view(fact: RecordedEvent) -> dict[str, Any]:
-    """An event as every surface shows it (DESIGN §11)."""
-    event_class = TOPICS[fact.topic]
+def event_view(event: RecordedEvent) -> dict[str, Any]:
+    """An event as the API, exports and streams show it (docs/reference/http.md)."""
     return {
-        "position": fact.position,
-        "topic": fact.topic,
-        "event_version": event_class.class_version,
-        "job_id": str(fact.stream) if fact.topic.startswith("job.") else fact.data.get("job_id"),
-        "version": fact.version,
-        "recorded_at": rfc3339(from_microseconds(fact.recorded_at)),
-        **{name: fact.data[name] for name in COMMON},
-        "data": {name: value for name, value in fact.data.items() if name not in COMMON},
+        "position": event.position,
+        "topic": event.topic,
+        "event_version": TOPICS[event.topic].class_version,
+        "job_id": str(event.stream) if event.topic.startswith("job.") else event.data.get("job_id"),
+        "version": event.version,
+        "recorded_at": rfc3339(from_microseconds(event.recorded_at)),
+        **{name: event.data[name] for name in COMMON},
+        "data": {name: value for name, value in event.data.items() if name not in COMMON},
     }
-
-
-def microseconds(instant: datetime) -> int:
-    """µs since the epoch."""
-    return (instant - EPOCH) // timedelta(microseconds=1)
-
-
-def from_microseconds(count: int) -> datetime:
-    """The instant so many µs after the epoch, in UTC."""
-    return EPOCH.astimezone(UTC) + timedelta(microseconds=count)

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from ledger.store.audit_query import AuditQuery
 from ledger.store.hash_chain import EventRow
-from ledger.store.instrumentation import Instrumentation
 from ledger.store.leader_lock import LeaderLock
 from ledger.store.mapper import EventMapper
 from ledger.store.node_registry import NodeRegistry
@@ -43,8 +42,6 @@ class EventStore(Protocol):
     ledger_id: UUID
     is_shared: bool
     """Whether other nodes append too: then its end may lie beyond what this process wrote."""
-    instrumentation: Instrumentation
-    """Told how long an append waits for its turn, where there are turns."""
 
     def append(
         self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int

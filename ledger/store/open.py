@@ -1,5 +1,5 @@
-"""Where a ledger's book comes from: a folder that is owned, a database that is joined, or either
-for reading only.
+"""Opens a ledger's event store: a folder that is owned, a database that is shared, or either for
+reading only.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ledger.chance import Chance, SystemChance
 from ledger.clock import Clock, SystemClock
-from ledger.store.dependencies import Dependencies, Limits
 from ledger.store.event_store import EventStore
+from ledger.store.instrumentation import Instrumentation
 from ledger.store.postgres.dsn import SCHEMES, PostgresDsn
 from ledger.store.sqlite.folder import Folder, OwnerLock
 from ledger.store.sqlite.store import SQLiteEventStore
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from ledger.store.postgres.listener import ChangeListener
     from ledger.store.postgres.store import PostgresEventStore
 
-# The driver of PostgreSQL is slow to import, and who stays on SQLite needs none: hence the imports
-# inside.
+# PostgreSQL's driver is slow to import and not needed on SQLite: it is imported where it is used.
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A book that was opened, and what came with it."""
+    """An open event store, and what came with it."""
 
     place: Path | PostgresDsn
     event_store: EventStore
-    around: Dependencies
+    clock: Clock
+    chance: Chance
     lock: OwnerLock | None = None
-    follow: Callable[[Callable[[], object]], ChangeListener] | None = None
-    """Makes an ear for other nodes; what it is given is called when they may have appended."""
+    listen: Callable[[Callable[[], object]], ChangeListener] | None = None
+    """Makes a listener for other nodes; its argument is called when they may have appended."""
 
     def close(self) -> None:
-        """Give the book and the folder back."""
+        """Close the store and release the folder."""
         self.event_store.close()
         if self.lock is not None:
             self.lock.release()
@@ -52,40 +52,46 @@ def place_of(data: str | Path | PostgresDsn) -> Path | PostgresDsn:
     return PostgresDsn(data) if isinstance(data, str) and data.startswith(SCHEMES) else Path(data)
 
 
-def open_owned(path: Path, clock: Clock | None, chance: Chance | None, limits: Limits) -> Opened:
-    """Own the ledger in a folder; StartRefused when somebody else does."""
-    around = Dependencies(clock or SystemClock(), chance or SystemChance(), limits)
+def open_owned(path: Path, clock: Clock | None, chance: Chance | None) -> Opened:
+    """Own the ledger in a folder; StartRefused when another process does."""
+    chance = chance or SystemChance()
     folder = Folder(path)
     folder.create()
     with ExitStack() as opened:
         lock = OwnerLock(folder)
         lock.take()
         opened.callback(lock.release)
-        event_store = SQLiteEventStore(folder, new_id=around.chance.new_id())
+        event_store = SQLiteEventStore(folder, new_id=chance.new_id())
         opened.pop_all()
-    return Opened(path, event_store, around, lock)
+    return Opened(path, event_store, clock or SystemClock(), chance, lock)
 
 
 def open_shared(
-    address: PostgresDsn, clock: Clock | None, chance: Chance | None, limits: Limits
+    dsn: PostgresDsn,
+    clock: Clock | None,
+    chance: Chance | None,
+    instrumentation: Instrumentation | None,
 ) -> Opened:
-    """Be one of several nodes: no lock, but an ear for what the others append."""
+    """Be one of several nodes: no lock, but a listener for what the others append."""
     from ledger.store.postgres.listener import ChangeListener
     from ledger.store.postgres.statements import CALLERS_CLOCK, DATABASE_CLOCK
     from ledger.store.postgres.store import PostgresEventStore
 
     with ExitStack() as opened:
-        event_store = PostgresEventStore(address, clock=CALLERS_CLOCK if clock else DATABASE_CLOCK)
+        event_store = PostgresEventStore(
+            dsn,
+            clock=CALLERS_CLOCK if clock else DATABASE_CLOCK,
+            instrumentation=instrumentation,
+        )
         opened.callback(event_store.close)
         shared = _database_clock(event_store)
         opened.pop_all()
-    around = Dependencies(clock or shared, chance or SystemChance(), limits)
     return Opened(
-        address,
+        dsn,
         event_store,
-        around,
-        None,
-        lambda look: ChangeListener(event_store.server, look, shared),
+        clock or shared,
+        chance or SystemChance(),
+        listen=lambda look: ChangeListener(event_store.server, look, shared),
     )
 
 
@@ -98,9 +104,9 @@ def _database_clock(event_store: PostgresEventStore) -> DatabaseClock:
 
 def open_read_only(place: Path | PostgresDsn, clock: Clock | None) -> Opened:
     """Read a ledger that other processes own."""
-    around = Dependencies(clock or SystemClock(), SystemChance(), Limits())
+    clock, chance = clock or SystemClock(), SystemChance()
     if isinstance(place, Path):
-        return Opened(place, SQLiteEventStore(Folder(place), new_id=None), around)
+        return Opened(place, SQLiteEventStore(Folder(place), new_id=None), clock, chance)
     from ledger.store.postgres.store import PostgresEventStore
 
-    return Opened(place, PostgresEventStore(place), around)
+    return Opened(place, PostgresEventStore(place), clock, chance)

@@ -1,31 +1,28 @@
-"""Who keeps the copies of a ledger of several nodes: the one that holds the office. The others hear
-from it.
+"""Updates the read models of a ledger with several nodes: the node that holds the leader lock does;
+the others read how far it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from projections.engine.runner import NOT_THERE, ModelStanding, Runner
+from projections.engine.runner import NOT_BUILT, ModelStatus, Runner
 from projections.engine.threads import LoopThread
-from projections.stores.contract import Standing
+from projections.stores.contract import StoredModel
 from projections.stores.model import Model
 from projections.stores.postgres import PostgresReadModelStore
 
-LOOK_SECONDS = 0.25
-"""How long a node does not know at most that another has brought the copies further, or has left
-the office.
-"""
+STALE_SECONDS = 0.25
+"""How long a node may not know of the leader's progress, or that the leader is gone."""
 START_SECONDS = 10.0
-"""How long a start waits for the copies to be there; then it goes on, and questions are refused."""
-HOLD_SECONDS = 2.0
-"""How often the keeper says that it is there, when there is nothing to do."""
+"""How long a start waits for the models to be built; then it goes on, and queries are refused."""
+IDLE_SECONDS = 2.0
+"""How often an idle leader renews its lock."""
 
 
 class ElectedRunner(LoopThread):
-    """See `projections.engine.threads.Follower`. Keeps the copies while it holds the office, and
-    otherwise learns how far its holder has come. `make_runner` is called whenever the office is
-    won: the tables are then ours to make.
+    """See `projections.engine.threads.ModelRunner`. Runs the models while it holds the leader lock.
+    `make_runner` is called when it gets the lock: from then on the tables are its own to create.
     """
 
     def __init__(
@@ -39,69 +36,60 @@ class ElectedRunner(LoopThread):
         self._make_runner = make_runner
         self._models = models
         self._runner: Runner | None = None
-        self._told = [_told_of(model, None) for model in models]
+        self._statuses = [_status(model, None) for model in models]
 
     def start(self) -> None:
-        """Begin, and wait a little until there is something to ask: whoever holds the office makes
-        what is missing.
-        """
+        """Start, and wait a while until the leader has built what is missing."""
         super().start()
         with self.moved:
-            self.moved.wait_for(self._is_there, START_SECONDS)
+            self.moved.wait_for(self._are_built, START_SECONDS)
 
-    def _is_there(self) -> bool:
-        return all(item.position > NOT_THERE for item in self.standings())
+    def _are_built(self) -> bool:
+        return all(status.position > NOT_BUILT for status in self.statuses())
 
     @property
     def is_leader(self) -> bool:
-        """Whether this node keeps the copies at present."""
+        """Whether this node updates the read models at present."""
         return self._runner is not None
 
-    def standings(self) -> Sequence[ModelStanding]:
-        """Where each model stands, as far as this node knows."""
+    def statuses(self) -> Sequence[ModelStatus]:
+        """How far each model is, as far as this node knows."""
         runner = self._runner
-        return runner.standings() if runner is not None else self._told
+        return runner.statuses() if runner is not None else self._statuses
 
     def close(self) -> None:
-        """Finish the step under way and leave the office."""
+        """Finish the current step and release the leader lock."""
         super().close()
-        self._leave_off()
+        self._after_failure()
         self._store.leader_lock.close()
 
-    def _leave_off(self) -> None:
-        """What is known of the copies stays known until the office's holder says more."""
-        self._told, self._runner = list(self.standings()), None
+    def _after_failure(self) -> None:
+        """Stop leading; the last statuses stay until the next leader stores newer ones."""
+        self._statuses, self._runner = list(self.statuses()), None
 
     def _step(self) -> None:
         if not self._store.leader_lock.is_held():
             self._runner = None
-            self._listen()
+            self._read_statuses()
         elif self._runner is None:
             self._store.stop_listening()
             self._runner = self._make_runner()
             self._bell.set()
         else:
-            self._keep(self._runner)
+            self._bell.wait(IDLE_SECONDS)
+            self._catch_up(self._runner)
 
-    def _keep(self, runner: Runner) -> None:
-        self._bell.wait(HOLD_SECONDS)
-        self._catch_up(runner)
-
-    def _listen(self) -> None:
-        told = self._store.told_standings()
-        standings = [_told_of(model, told.get(model.NAME)) for model in self._models]
-        if standings != self._told:
-            self._told = standings
-            self._tell()
-        self._store.wait_for_news(LOOK_SECONDS)
+    def _read_statuses(self) -> None:
+        stored = self._store.stored_models()
+        statuses = [_status(model, stored.get(model.NAME)) for model in self._models]
+        if statuses != self._statuses:
+            self._statuses = statuses
+            self._notify_moved()
+        self._store.wait_for_commit(STALE_SECONDS)
 
 
-def _told_of(model: Model, standing: Standing | None) -> ModelStanding:
-    """A model of another version than ours is not there yet: whoever keeps the copies may be of an
-    older release.
-    """
-    if standing is None or standing.version != model.VERSION:
-        return ModelStanding(model.NAME, model.VERSION, NOT_THERE, None, None)
-    return ModelStanding(
-        model.NAME, model.VERSION, standing.position, standing.broken_at, standing.problem
-    )
+def _status(model: Model, stored: StoredModel | None) -> ModelStatus:
+    """A model of another version counts as not built: the leader may be of an older release."""
+    if stored is None or stored.version != model.VERSION:
+        return ModelStatus(model.NAME, model.VERSION, NOT_BUILT, None, None)
+    return ModelStatus(model.NAME, model.VERSION, stored.position, stored.broken_at, stored.problem)

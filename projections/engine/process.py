@@ -1,76 +1,72 @@
-"""The process that keeps the copies: `python -m projections.engine.process`.
+"""The child process that updates the read models: `python -m projections.engine.process`.
 
-The first line on standard input names the data folder and the copies file, as JSON. Reads the book
-without owning it. A further line on standard input says that the book has grown; every line
-on standard output is the models' standings as JSON. When standard input ends, so does the keeper.
+The first line on standard input is JSON: `data` and `file` of a ledger on SQLite, or `dsn` of one
+on PostgreSQL. Each further line says that there are new events; each line on standard output has
+the models' statuses as JSON. The process ends with its standard input.
 """
 
 from __future__ import annotations
 
-import os
-import selectors
 import sys
+import threading
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from ledger.application.ledger import Ledger
-from ledger.errors import LedgerError
+from ledger.store.postgres.dsn import PostgresDsn
 from projections.engine.runner import Runner
-from projections.engine.threads import RETRY_SECONDS
-from projections.read_models import MODELS
+from projections.engine.threads import ModelRunner, RunnerThread
+from projections.models import MODELS
 from projections.stores.sqlite import SQLiteReadModelStore
 
-READ_BYTES = 65_536
+REPORT_SECONDS = 0.25
+"""How long statuses may be out of date when a notification was missed."""
 
 
 def main() -> None:
-    """Follow the book until standard input ends."""
-    what = orjson.loads(os.read(sys.stdin.fileno(), READ_BYTES).partition(b"\n")[0])
-    keep(what["data"], what["copies"])
+    """Update the read models until standard input ends."""
+    settings = orjson.loads(sys.stdin.buffer.readline())
+    with ExitStack() as closing:
+        runner = _runner(settings, closing)
+        threading.Thread(target=_report, args=(runner,), daemon=True).start()
+        runner.start()
+        closing.callback(runner.close)
+        for _ in sys.stdin.buffer:
+            runner.wake(0)
 
 
-def keep(data: str, read_models: str) -> None:
-    """Keep the copies of one folder."""
-    ledger = Ledger.open_read_only(data)
-    store = SQLiteReadModelStore(Path(read_models))
-    runner = Runner(ledger.event_store, ledger.mapper, store, MODELS)
-    tell(runner)
-    catch_up(runner)
-    while wait_for_news(runner):
-        catch_up(runner)
-    store.close()
-    ledger.close()
+def _runner(settings: dict[str, Any], closing: ExitStack) -> ModelRunner:
+    if "dsn" not in settings:
+        ledger = closing.enter_context(Ledger.open_read_only(settings["data"]))
+        store = SQLiteReadModelStore(Path(settings["file"]))
+        closing.callback(store.close)
+        return RunnerThread(Runner(ledger.events, store, MODELS))
+    from projections.engine.elected import ElectedRunner  # the driver is slow to import
+    from projections.stores.postgres import PostgresReadModelStore
+
+    address = PostgresDsn(**settings["dsn"])
+    ledger = closing.enter_context(Ledger.open_read_only(address))
+    shared = PostgresReadModelStore(address)
+    closing.callback(shared.close)
+    return ElectedRunner(shared, partial(Runner, ledger.events, shared, MODELS), MODELS)
 
 
-def catch_up(runner: Runner) -> None:
-    """Take in all there is, saying after each step how far it is; trouble in the store waits for
-    the next news.
-    """
-    try:
-        while runner.run_once():
-            tell(runner)
-    except LedgerError as error:
-        print(error, file=sys.stderr)
-    tell(runner)  # a model that stops before its first event moves nothing
-
-
-def tell(runner: Runner) -> None:
-    """One line of standings."""
-    sys.stdout.buffer.write(orjson.dumps(runner.standings()) + b"\n")
-    sys.stdout.buffer.flush()
-
-
-def wait_for_news(runner: Runner) -> bool:
-    """Wait for a line, at most so long, and then let stopped models try again; False when there
-    will be none any more.
-    """
-    with selectors.DefaultSelector() as selector:
-        selector.register(sys.stdin, selectors.EVENT_READ)
-        if not selector.select(RETRY_SECONDS):
-            runner.retry_broken()
-            return True
-    return bool(os.read(sys.stdin.fileno(), READ_BYTES))
+def _report(runner: ModelRunner) -> None:
+    """Write a line of statuses whenever they have changed."""
+    written = None
+    while True:
+        with runner.moved:
+            if runner.statuses() == written:
+                runner.moved.wait(REPORT_SECONDS)
+        statuses = list(runner.statuses())
+        if statuses != written:
+            written = statuses
+            sys.stdout.buffer.write(orjson.dumps(statuses) + b"\n")
+            sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Pulls events from the book and keeps every read model up to date. A model that fails stops alone
-and says where.
+"""Pulls events from the event store and applies them to every read model. A model that fails stops
+alone and records where.
 """
 
 from __future__ import annotations
@@ -8,38 +8,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ledger.errors import CorruptEvent, Unavailable
-from ledger.store.event_store import EventStore
-from ledger.store.mapper import EventMapper
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
-from projections.stores.contract import ReadModelStore, Standing
+from projections.stores.contract import ReadModelStore, StoredModel
 from projections.stores.model import Model
 
 PAGE = 2000
 """Events read, and applied in one transaction, at a time."""
 
-NOT_THERE = -1
+NOT_BUILT = -1
 """The position of a model that has no tables yet, or only those of another version."""
 
 Progress = Callable[[int, int], None]
-"""Told (events done, events in all) while something is rebuilt."""
+"""Called with (events done, events in all) while a model is rebuilt."""
 
 
 @dataclass(slots=True)
-class Place:
-    """Where one model stands, and what stopped it, if anything did."""
+class RunningModel:
+    """A model, the generation it is applied to, how far, and what stopped it, if anything did."""
 
     model: Model
     generation: int
     position: int
     broken_at: int | None = None
     problem: str | None = None
-    noted: int | None = None
-    """What others were told of `broken_at`."""
+    stored_broken_at: int | None = None
+    """What the store has of `broken_at`."""
 
 
 @dataclass(frozen=True, slots=True)
-class ModelStanding:
-    """Where one model stands, as others are told."""
+class ModelStatus:
+    """How far one model is, for readers of it."""
 
     name: str
     version: int
@@ -49,174 +48,161 @@ class ModelStanding:
 
 
 class Runner:
-    """Keeps the models of one copies file up to date. `run_once` does one bounded step; the loop
-    around it only waits.
+    """Applies events to the models of one store. `run_once` does one bounded step; the loop around
+    it only waits.
     """
 
-    def __init__(
-        self,
-        event_store: EventStore,
-        mapper: EventMapper,
-        store: ReadModelStore,
-        models: Sequence[Model],
-    ) -> None:
-        self._event_store = event_store
-        self._mapper = mapper
+    def __init__(self, events: EventReader, store: ReadModelStore, models: Sequence[Model]) -> None:
+        self._events = events
         self._store = store
         self._is_unsure = False
-        self.places = [self._place(model) for model in models]
+        """Whether the positions in memory may differ from the stored ones."""
+        self.running = [self._open(model) for model in models]
 
     def run_once(self) -> int:
-        """Apply one page to the models that are furthest behind; returns how many events it took
-        in.
-        """
-        count = self._take_page()
-        self._note_trouble()
+        """Apply one page to the models that are furthest behind; the number of its events."""
+        count = self._apply_page()
+        self._store_failures()
         return count
 
-    def _take_page(self) -> int:
+    def _apply_page(self) -> int:
         if self._is_unsure:
-            self._look_again()
-        live = [place for place in self.places if place.broken_at is None]
+            self._reload()
+        live = [item for item in self.running if item.broken_at is None]
         if not live:
             return 0
-        start = min(place.position for place in live)
-        facts = self._facts(start, live)
-        if not facts:
+        start = min(item.position for item in live)
+        page = self._read(start, live)
+        if not page:
             return 0
         self._is_unsure = True
         with self._store.transaction():
-            behind = [place for place in live if place.position == start]
-            reached = [self._advance(place, facts) for place in behind]
-        for place, position in zip(behind, reached, strict=True):
-            place.position = position  # only now may readers count on it: it is committed
-        self._is_unsure = any(place.broken_at is not None for place in live)
-        return len(facts)
+            behind = [item for item in live if item.position == start]
+            reached = [self._advance(item, page) for item in behind]
+        for item, position in zip(behind, reached, strict=True):
+            item.position = position  # readers may rely on it only once it is committed
+        self._is_unsure = any(item.broken_at is not None for item in live)
+        return len(page)
 
-    def _note_trouble(self) -> None:
-        """Let other processes know what stopped a model, or that it goes on."""
-        for place in self.places:
-            if place.broken_at != place.noted:
+    def _store_failures(self) -> None:
+        """Let other processes know what stopped a model, or that nothing does any more."""
+        for item in self.running:
+            if item.broken_at != item.stored_broken_at:
                 with self._store.transaction():
-                    self._store.note_trouble(place.model, place.broken_at, place.problem)
-                place.noted = place.broken_at
+                    self._store.set_failure(item.model, item.broken_at, item.problem)
+                item.stored_broken_at = item.broken_at
 
-    def _look_again(self) -> None:
-        """After a failure: where the models stand is what the file says."""
+    def _reload(self) -> None:
+        """After a failure only the store knows what was committed."""
         with self._store.transaction():
-            standings = [self._store.standing(place.model) for place in self.places]
-        for place, standing in zip(self.places, standings, strict=True):
-            place.position = standing.position if standing else 0
-            place.noted = standing.broken_at if standing else None
+            found = [self._store.stored_model(item.model) for item in self.running]
+        for item, stored in zip(self.running, found, strict=True):
+            item.position = stored.position if stored else 0
+            item.stored_broken_at = stored.broken_at if stored else None
         self._is_unsure = False
 
-    def standings(self) -> list[ModelStanding]:
-        """Where each model stands."""
+    def statuses(self) -> list[ModelStatus]:
+        """How far each model is."""
         return [
-            ModelStanding(
-                place.model.NAME,
-                place.model.VERSION,
-                place.position,
-                place.broken_at,
-                place.problem,
+            ModelStatus(
+                item.model.NAME, item.model.VERSION, item.position, item.broken_at, item.problem
             )
-            for place in self.places
+            for item in self.running
         ]
 
     def retry_broken(self) -> None:
-        """Let stopped models try again: the cause may have been mended."""
-        for place in self.places:
-            place.broken_at = place.problem = None
+        """Let stopped models try again: the cause may be gone."""
+        for item in self.running:
+            item.broken_at = item.problem = None
 
     def rebuild(self, model: Model, progress: Progress) -> tuple[str, str]:
-        """Build a model beside its old tables and swap. Returns the digests before and after, at
-        the same position.
+        """Build a new generation of a model's tables and swap; the digests of the old and the new
+        one at the same position.
         """
-        place = next(item for item in self.places if item.model is model)
-        built = Place(model, place.generation + 1, 0)
+        item = next(item for item in self.running if item.model is model)
+        built = RunningModel(model, item.generation + 1, 0)
         self._store.create(model, built.generation)
-        self._fill(built, place.position, progress)
+        self._fill(built, item.position, progress)
         digests = (
-            self._store.digest(model, place.generation),
+            self._store.digest(model, item.generation),
             self._store.digest(model, built.generation),
         )
-        standing = Standing(model.VERSION, built.generation, built.position)
-        self._store.swap(model, standing, retired=place.generation)
-        place.generation = built.generation
+        self._swap(built, retired=item.generation)
+        item.generation = built.generation
         return digests
 
     # -- parts ----------------------------------------------------------------------------------
 
-    def _place(self, model: Model) -> Place:
-        standing = self._store.standing(model)
-        if standing is not None and standing.version == model.VERSION:
-            return Place(model, standing.generation, standing.position, noted=standing.broken_at)
-        built = Place(
-            model,
-            standing.generation + 1 if standing else 1,
-            0,
-            noted=standing.broken_at if standing else None,
-        )
-        self._store.create(model, built.generation)
-        if standing is not None:
-            self._fill(built, standing.position, _nobody_watches)
-        retired = standing.generation if standing else None
-        self._store.swap(
-            model, Standing(model.VERSION, built.generation, built.position), retired=retired
-        )
+    def _open(self, model: Model) -> RunningModel:
+        stored = self._store.stored_model(model)
+        broken_at = stored.broken_at if stored else None
+        if stored is not None and stored.version == model.VERSION:
+            return RunningModel(
+                model, stored.generation, stored.position, stored_broken_at=broken_at
+            )
+        generation = stored.generation + 1 if stored else 1
+        built = RunningModel(model, generation, 0, stored_broken_at=broken_at)
+        self._store.create(model, generation)
+        if stored is not None:
+            self._fill(built, stored.position, _no_progress)
+        self._swap(built, retired=stored.generation if stored else None)
         return built
 
-    def _fill(self, built: Place, upto: int, progress: Progress) -> None:
+    def _swap(self, built: RunningModel, *, retired: int | None) -> None:
+        model = built.model
+        stored = StoredModel(model.VERSION, built.generation, built.position)
+        self._store.swap(model, stored, retired=retired)
+
+    def _fill(self, built: RunningModel, upto: int, progress: Progress) -> None:
         while built.position < upto:
-            facts = self._mapper.to_recorded_events(
-                self._event_store.read(after=built.position, limit=PAGE)
-            )
-            facts = [fact for fact in facts if fact.position <= upto]
+            page = self._events.read(after=built.position, limit=PAGE)
+            page = [event for event in page if event.position <= upto]
             with self._store.transaction():
-                for fact in facts:
-                    self._store.apply(built.model.project(fact), built.generation)
-            built.position = facts[-1].position
+                for event in page:
+                    self._store.apply(built.model.project(event), built.generation)
+            built.position = page[-1].position
             progress(built.position, upto)
 
-    def _facts(self, start: int, live: Sequence[Place]) -> list[RecordedEvent]:
-        page = self._event_store.read(after=start, limit=PAGE)
+    def _read(self, start: int, live: Sequence[RunningModel]) -> list[RecordedEvent]:
+        """A page of events, up to the first one that is corrupt."""
+        page = self._events.read_stored(after=start, limit=PAGE)
         try:
-            return self._mapper.to_recorded_events(page)
+            return self._events.decode(page)
         except CorruptEvent as error:
             readable = [item for item in page if item.id < (error.position or 0)]
             if not readable:
-                for place in live:
-                    if place.position == start:
-                        place.broken_at = error.position or start + 1
-                        place.problem = error.message
-            return self._mapper.to_recorded_events(readable)
+                for item in live:
+                    if item.position == start:
+                        item.broken_at = error.position or start + 1
+                        item.problem = error.message
+            return self._events.decode(readable)
 
-    def _advance(self, place: Place, facts: Sequence[RecordedEvent]) -> int:
-        """Take in a page; when that fails, event by event up to the one that fails. Gives the
-        position that was reached.
+    def _advance(self, item: RunningModel, page: Sequence[RecordedEvent]) -> int:
+        """Apply a page, or, when that fails, one event at a time up to the one that fails; the
+        position reached.
         """
-        if self._take_in(place, facts) is None:
-            return facts[-1].position
-        for fact in facts:
-            problem = self._take_in(place, [fact])
+        if self._apply(item, page) is None:
+            return page[-1].position
+        for event in page:
+            problem = self._apply(item, [event])
             if problem is not None:
-                place.broken_at, place.problem = fact.position, problem
-                return fact.position - 1
-        return facts[-1].position
+                item.broken_at, item.problem = event.position, problem
+                return event.position - 1
+        return page[-1].position
 
-    def _take_in(self, place: Place, facts: Sequence[RecordedEvent]) -> str | None:
-        """All of some events or nothing; why not, if not."""
+    def _apply(self, item: RunningModel, events: Sequence[RecordedEvent]) -> str | None:
+        """Apply all of some events, or none; the problem, if none."""
         try:
-            statements = [part for fact in facts for part in place.model.project(fact)]
+            statements = [part for event in events for part in item.model.project(event)]
             with self._store.savepoint():
-                self._store.apply(statements, place.generation)
-                self._store.move(place.model, facts[-1].position)
+                self._store.apply(statements, item.generation)
+                self._store.set_position(item.model, events[-1].position)
         except Unavailable:
-            raise  # the database's trouble, which the model has no part in
-        except Exception as error:  # noqa: BLE001  a model's mistake stops that model, nothing else
+            raise  # the database failed, not the model
+        except Exception as error:  # noqa: BLE001  a model's bug stops that model, nothing else
             return f"{type(error).__name__}: {error}"
         return None
 
 
-def _nobody_watches(done: int, total: int) -> None:
+def _no_progress(done: int, total: int) -> None:
     pass

@@ -1,7 +1,5 @@
-"""Who keeps the copies up to date while the book grows: a thread of this process, or a process of
-its own.
-
-A thread is simplest; a process of its own leaves this one's interpreter lock to commands and runs.
+"""Keeps the read models up to date: in a thread of this process, or in a child process, which
+leaves this one's interpreter lock to commands and runs.
 """
 
 from __future__ import annotations
@@ -13,42 +11,42 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
 from ledger.clock import SystemClock
 from ledger.errors import StartRefused
-from projections.engine.runner import ModelStanding, Runner
+from projections.engine.runner import ModelStatus, Runner
 
 RETRY_SECONDS = 5.0
-"""How long a follower waits for news, and before it tries again what a model could not take in."""
+"""How long a step waits for new events, and a stopped model before it tries again."""
 TROUBLE_SECONDS = 1.0
-"""How long a follower waits after trouble that is no model's."""
+"""How long a loop waits after an error that is not a model's."""
 START_SECONDS = 60.0
-"""How long the keeper's process may take until it answers for the first time."""
+"""How long the child process may take until its first status."""
 
 log = logging.getLogger(__name__)
 
 
 class ModelRunner(Protocol):
-    """Keeps copies up to date. `moved` is notified whenever they have come further, or stopped."""
+    """Keeps read models up to date. `moved` is notified when they have advanced, or stopped."""
 
     moved: threading.Condition
 
     @property
     def problem(self) -> str | None:
-        """Why nothing is kept up to date at present, or None."""
+        """Why nothing is updated at present, or None."""
         ...
 
     def start(self) -> None: ...
     def wake(self, position: int) -> None: ...
-    def standings(self) -> Sequence[ModelStanding]: ...
+    def statuses(self) -> Sequence[ModelStatus]: ...
     def close(self) -> None: ...
 
 
 class LoopThread(ABC):
-    """A thread of this process that steps whenever the book has grown, until it is closed."""
+    """A thread of this process that steps whenever there are new events, until it is closed."""
 
     def __init__(self) -> None:
         self.moved = threading.Condition()
@@ -57,27 +55,27 @@ class LoopThread(ABC):
         self._problem: str | None = None
         self._clock = SystemClock()
         self._retries_at = 0.0
-        self._thread = threading.Thread(target=self._run, name="ledger-copies", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="ledger-projections", daemon=True)
 
     def start(self) -> None:
-        """Begin, with a look at what is there."""
+        """Start with the events there are."""
         self._bell.set()
         self._thread.start()
 
     @property
     def problem(self) -> str | None:
-        """What the last step failed of, or that the thread is no more."""
+        """What the last step failed with, or that the thread has ended."""
         was_started = self._thread.ident is not None
         if was_started and not self._thread.is_alive() and not self._is_closing.is_set():
-            return self._problem or "The thread that keeps the copies ended."
+            return self._problem or "The thread that updates the read models ended."
         return self._problem
 
     def wake(self, position: int) -> None:  # noqa: ARG002  the runner reads for itself
-        """The book has grown."""
+        """There are new events."""
         self._bell.set()
 
     def close(self) -> None:
-        """Finish the step under way and end the thread."""
+        """Finish the current step and end the thread."""
         self._is_closing.set()
         self._bell.set()
         if self._thread.ident is not None:
@@ -85,163 +83,161 @@ class LoopThread(ABC):
 
     @abstractmethod
     def _step(self) -> None:
-        """Wait for news, at most for a while, and deal with them."""
+        """Wait for new events, for a limited time, and apply them."""
 
     @abstractmethod
-    def _leave_off(self) -> None:
-        """A step failed: what depends on it is given up."""
+    def _after_failure(self) -> None:
+        """Give up what depends on the step that failed."""
 
     def _run(self) -> None:
         while not self._is_closing.is_set():
             try:
                 self._step()
                 self._problem = None
-            except Exception as error:  # noqa: BLE001  a follower outlives whatever goes wrong
-                self._leave_off()
-                self._problem = remembered(error, self._problem)
+            except Exception as error:  # noqa: BLE001  the loop survives every error
+                self._after_failure()
+                self._problem = log_problem(error, self._problem)
                 self._bell.set()
                 self._is_closing.wait(TROUBLE_SECONDS)
 
     def _catch_up(self, runner: Runner) -> None:
-        """Take in what there is. Stopped models try again now and then, busy as the book may be."""
+        """Apply every event there is. Stopped models try again now and then, under load too."""
         now = self._clock.elapsed()
         if now >= self._retries_at:
             runner.retry_broken()
             self._retries_at = now + RETRY_SECONDS
         self._bell.clear()
         while not self._is_closing.is_set() and runner.run_once():
-            self._tell()
-        self._tell()  # a model that stops before its first event moves nothing
+            self._notify_moved()
+        self._notify_moved()  # a model that stops before its first event advances nothing
 
-    def _tell(self) -> None:
+    def _notify_moved(self) -> None:
         with self.moved:
             self.moved.notify_all()
 
 
 class RunnerThread(LoopThread):
-    """Runs a runner whenever the book has grown, until it is closed."""
+    """Runs a runner whenever there are new events, until it is closed."""
 
     def __init__(self, runner: Runner) -> None:
         super().__init__()
         self._runner = runner
 
-    def standings(self) -> Sequence[ModelStanding]:
-        """Where each model stands now."""
-        return self._runner.standings()
+    def statuses(self) -> Sequence[ModelStatus]:
+        """How far each model is now."""
+        return self._runner.statuses()
 
     def _step(self) -> None:
         self._bell.wait(RETRY_SECONDS)
         self._catch_up(self._runner)
 
-    def _leave_off(self) -> None:
-        """A runner looks for itself where its models stand after a failure."""
+    def _after_failure(self) -> None:
+        """Nothing: a runner reloads its positions after a failure."""
 
 
 class RunnerProcess:
-    """A keeper in a process of its own (`engine.process`, or `engine.elected_process`): told of
-    growth on its standard input, it tells on its standard output where the models stand. It is
-    started again when it ends, and it ends with this process.
+    """A child process that updates the read models (`projections.engine.process`). A line on its
+    standard input wakes it; each line on its standard output has the models' statuses. It is
+    started again when it ends, and ends with this process.
     """
 
-    def __init__(self, keeper: str, what: Mapping[str, str]) -> None:
-        """`keeper` is the module to run; what it keeps is told to it on its standard input, since a
-        database's address may hold a password and everybody may read a command line.
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """`settings` are sent on standard input: a DSN may contain a password, and every user of
+        the machine can read a command line.
         """
         self.moved = threading.Condition()
-        self._command = [sys.executable, "-m", keeper]
-        self._what = orjson.dumps(what) + b"\n"
-        self._standings: list[ModelStanding] = []
+        self._command = [sys.executable, "-m", "projections.engine.process"]
+        self._settings = orjson.dumps(settings) + b"\n"
+        self._statuses: list[ModelStatus] = []
         self._is_closing = threading.Event()
         self._problem: str | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._listen, name="ledger-copies", daemon=True)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._run, name="ledger-projections", daemon=True)
 
     def start(self) -> None:
-        """Begin, and wait until the keeper has made what is missing. StartRefused if it does
-        not.
-        """
+        """Start, and wait until the child has built what is missing. Raises StartRefused."""
         self._thread.start()
         with self.moved:
-            if not self.moved.wait_for(lambda: bool(self._standings), START_SECONDS):
+            if not self.moved.wait_for(lambda: bool(self._statuses), START_SECONDS):
                 why = f": {self._problem}" if self._problem else "."
-                raise StartRefused(f"The process that keeps the copies did not start{why}")
+                raise StartRefused(f"The process that updates the read models did not start{why}")
 
     @property
     def problem(self) -> str | None:
-        """Why there is no keeper at present, or that nobody looks after it any more."""
+        """Why there is no child at present, or that the thread that restarts it has ended."""
         was_started = self._thread.ident is not None
         if was_started and not self._thread.is_alive() and not self._is_closing.is_set():
-            return self._problem or "Nobody looks after the process that keeps the copies."
+            return self._problem or "The process that updates the read models is not supervised."
         return self._problem
 
     @property
     def process_pid(self) -> int | None:
-        """The keeper's process id, or None before it was started."""
-        return self._keeper.pid if self._keeper is not None else None
+        """The child's process id, or None before it was started."""
+        return self._child.pid if self._child is not None else None
 
     def wake(self, position: int) -> None:
-        """The book has grown."""
-        keeper = self._keeper
-        if keeper is not None and keeper.stdin is not None:
+        """There are new events."""
+        child = self._child
+        if child is not None and child.stdin is not None:
             try:
-                keeper.stdin.write(b"%d\n" % position)
-                keeper.stdin.flush()
+                child.stdin.write(b"%d\n" % position)
+                child.stdin.flush()
             except (OSError, ValueError):
                 return
 
-    def standings(self) -> Sequence[ModelStanding]:
-        """Where each model stood when the keeper last said."""
-        return self._standings
+    def statuses(self) -> Sequence[ModelStatus]:
+        """How far each model was in the child's last line."""
+        return self._statuses
 
     def close(self) -> None:
-        """Let the keeper finish its step and end."""
+        """Let the child finish its step and end."""
         self._is_closing.set()
-        if self._keeper is not None:
-            _dismiss(self._keeper)
+        if self._child is not None:
+            _end(self._child)
         if self._thread.ident is not None:
             self._thread.join()
 
-    def _listen(self) -> None:
+    def _run(self) -> None:
         while not self._is_closing.is_set():
             try:
-                self._attend()
-            except Exception as error:  # noqa: BLE001  a follower outlives whatever goes wrong
+                self._run_child()
+            except Exception as error:  # noqa: BLE001  the loop survives every error
                 if not self._is_closing.is_set():
-                    self._problem = remembered(error, self._problem)
+                    self._problem = log_problem(error, self._problem)
             self._is_closing.wait(RETRY_SECONDS)
 
-    def _attend(self) -> None:
-        """One keeper's life. Raises when it ends, whyever."""
+    def _run_child(self) -> None:
+        """Run one child until it ends; always raises."""
         with subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as keeper:
-            self._keeper = keeper
-            if keeper.stdin is not None:
-                keeper.stdin.write(self._what)
-                keeper.stdin.flush()
-            if self._is_closing.is_set():  # `close` may have dismissed the one before
-                _dismiss(keeper)
-            for line in keeper.stdout or ():
-                self._take(line)
-        raise ChildProcessError(f"the keeper's process ended with code {keeper.returncode}")
+        ) as child:
+            self._child = child
+            if child.stdin is not None:
+                child.stdin.write(self._settings)
+                child.stdin.flush()
+            if self._is_closing.is_set():  # `close` may have ended the child before this one
+                _end(child)
+            for line in child.stdout or ():
+                self._receive(line)
+        raise ChildProcessError(f"the process ended with code {child.returncode}")
 
-    def _take(self, line: bytes) -> None:
+    def _receive(self, line: bytes) -> None:
         with self.moved:
-            self._standings = [ModelStanding(**standing) for standing in orjson.loads(line)]
+            self._statuses = [ModelStatus(**status) for status in orjson.loads(line)]
             self._problem = None
             self.moved.notify_all()
 
 
-def remembered(error: Exception, before: str | None) -> str:
-    """A problem in words, told to the log unless it is the one from before."""
+def log_problem(error: Exception, before: str | None) -> str:
+    """An error as a text, logged unless it is the same as before."""
     problem = f"{type(error).__name__}: {error}"
     if problem != before:
-        log.error("The copies are not kept up to date: %s", problem, exc_info=error)
+        log.error("The read models are not updated: %s", problem, exc_info=error)
     return problem
 
 
-def _dismiss(keeper: subprocess.Popen[bytes]) -> None:
-    """A keeper ends with its standard input; one that has ended already cannot be told."""
-    if keeper.stdin is not None:
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Close a child's standard input, which ends it. It may have ended already."""
+    if child.stdin is not None:
         with suppress(OSError):
-            keeper.stdin.close()
+            child.stdin.close()

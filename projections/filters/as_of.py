@@ -1,98 +1,86 @@
-"""Places in the past as callers name them: a position, or an instant, which means what was recorded
-until then.
+"""Points in the past as callers name them: a position, or an instant, which stands for the last
+position recorded by then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ledger.application.ledger import Ledger
-from ledger.clock import rfc3339
+from ledger.clock import Clock, rfc3339
 from ledger.errors import InvalidField
-from ledger.store.event_queries import from_microseconds
+from ledger.store.event_reader import EventReader
+from projections.filters.paging import require_offset
 
 PointInTime = int | datetime
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class AsOf:
-    """A place in the past, and the instant that questions asked there go by. Of two instants at one
-    position the later one comes after the other.
-    """
+    """A position and the instant that answers as of it go by. Ordered by position, then instant."""
 
     position: int
     at: datetime
 
 
 class AsOfResolver:
-    """Tells which place of one ledger is meant. `name` is what refusals call it."""
+    """Turns points in time into positions of one ledger. `name` is the field that refusals name."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, events: EventReader, clock: Clock, tail: Callable[[], int]) -> None:
+        """`tail` gives the last position that this process has taken in."""
+        self._events = events
+        self._clock = clock
+        self._tail = tail
 
-    def end(self, after_position: int | None = None) -> int:
-        """Where the book ends, as this process knows it. Refuses InvalidField for what is beyond
-        it.
+    def tail(self, after_position: int | None = None) -> int:
+        """The last position that this process has taken in. Raises InvalidField when
+        `after_position` is beyond it.
         """
-        end = self._ledger.writer.position
+        tail = self._tail()
         if after_position is not None:
-            _require_within(after_position, end, "after_position")
-        return end
+            _require_within(after_position, tail, "after_position")
+        return tail
 
-    def position(self, as_of: PointInTime, name: str = "as_of") -> int:
-        """The position that is meant. Refuses InvalidField for what is still to come, and for an
+    def position(self, point: PointInTime, name: str = "as_of") -> int:
+        """The position of a point in time. Raises InvalidField for one in the future, and for an
         instant without an offset.
         """
-        if isinstance(as_of, datetime):
-            require_offset(as_of, name)
-            if as_of > self._ledger.clock.now():
-                raise InvalidField(name, "is in the future: what will be is not known")
-            return self._ledger.queries.position_at(as_of)
-        _require_within(as_of, self._ledger.writer.position, name)
+        if isinstance(point, datetime):
+            require_offset(point, name)
+            if point > self._clock.now():
+                raise InvalidField(name, "is in the future")
+            return self._events.position_at(point)
+        _require_within(point, self._tail(), name)
+        return point
+
+    def resolve(self, point: PointInTime, name: str = "as_of") -> AsOf:
+        """The position of a point in time, and its instant. Raises as `position`."""
+        position = self.position(point, name)
+        if isinstance(point, datetime):
+            return AsOf(position, point)
+        return AsOf(position, self._events.recorded_at(position))
+
+    def past(self, point: PointInTime) -> AsOf:
+        """As `resolve`, but raises InvalidField for an instant before the first event too: there
+        was no ledger yet. Position 0 is the empty ledger.
+        """
+        as_of = self.resolve(point)
+        if as_of.position == 0 and isinstance(point, datetime):
+            first = self._events.first_recorded_at()
+            if first is not None:
+                raise InvalidField(
+                    "as_of", f"is before the first event, which was recorded at {rfc3339(first)}"
+                )
         return as_of
 
-    def moment(self, as_of: PointInTime, name: str = "as_of") -> AsOf:
-        """The position that is meant, and its instant. Refuses as `position`."""
-        position = self.position(as_of, name)
-        if isinstance(as_of, datetime):
-            return AsOf(position, as_of)
-        return AsOf(position, self._ledger.queries.recorded_at(position))
-
-    def past(self, as_of: PointInTime) -> AsOf:
-        """As `moment`, of what is to be told as it stood. An instant before the first event is
-        refused, too: there was no ledger yet. Position 0 is the empty one.
-        """
-        moment = self.moment(as_of)
-        if moment.position == 0 and isinstance(as_of, datetime):
-            first = self._ledger.event_store.read(after=0, limit=1)
-            if first:
-                born = rfc3339(from_microseconds(first[0].recorded_at))
-                raise InvalidField("as_of", f"is before the first event, which is of {born}")
-        return moment
-
     def now(self) -> AsOf:
-        """The end of the book, at this instant."""
-        return AsOf(self.end(), self._ledger.clock.now())
+        """The last position, at the present instant."""
+        return AsOf(self.tail(), self._clock.now())
 
 
-def require_stretch(since: datetime | None, until: datetime | None) -> None:
-    """Refuse InvalidField for two instants between which nothing can be."""
-    for name, at in (("since", since), ("until", until)):
-        if at is not None:
-            require_offset(at, name)
-    if since is not None and until is not None and until < since:
-        raise InvalidField("until", "is before since")
-
-
-def require_offset(at: datetime, name: str) -> None:
-    """Refuse InvalidField for an instant that could be anywhere."""
-    if at.tzinfo is None:
-        raise InvalidField(name, "must be an instant with an offset: 2026-01-31T09:00:00Z")
-
-
-def _require_within(position: int, end: int, name: str) -> None:
-    if position > end:
-        raise InvalidField(name, f"is beyond the end of the book, which is {end}")
+def _require_within(position: int, tail: int, name: str) -> None:
+    if position > tail:
+        raise InvalidField(name, f"is beyond the last position, {tail}")
     if position < 0:
-        raise InvalidField(name, "is before the beginning of the book, which is 0")
+        raise InvalidField(name, "is before position 0, the empty ledger")

@@ -1,4 +1,4 @@
-"""The audit as every surface asks it: who did what, from the book itself."""
+"""The audit: who did what, and when, from the events themselves."""
 
 from __future__ import annotations
 
@@ -8,76 +8,70 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger.application.ledger import Ledger
 from ledger.domain.job.failures import FAILURE_CLASSES
 from ledger.domain.metadata import ACTOR_KINDS, SOURCES
 from ledger.errors import InvalidField
 from ledger.store.audit_query import DISPATCHER, AuditQuery
-from ledger.store.event_queries import Page, microseconds
+from ledger.store.event_queries import EventQueries, Page
+from ledger.store.event_reader import EventReader
 from ledger.store.mapper import TOPICS
-from projections.filters.as_of import require_stretch
-from projections.filters.paging import require_choice
+from projections.filters.paging import require_choice, require_time_range
 
 
 @dataclass(frozen=True, slots=True)
-class PositionRange:
-    """Recorded at or after `since`, and at or before `until`; None: however early, however late."""
+class TimeRange:
+    """Recorded at or after `since`, and at or before `until`; None: no bound."""
 
     since: datetime | None = None
     until: datetime | None = None
 
 
-ALWAYS = PositionRange()
+ALL_TIME = TimeRange()
 
 
 class Audit:
-    """Answers from the book of one ledger."""
+    """Pages and exports of the events of one ledger that match."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, events: EventReader) -> None:
+        self._events = events
+        self._queries = EventQueries(events)
 
-    def page(self, query: AuditQuery, stretch: PositionRange, *, position: int) -> Page:
-        """A page of the events that match, none after a position. Refuses InvalidField."""
-        return self._ledger.queries.audit(self._within(query, stretch, position))
+    def page(self, query: AuditQuery, time_range: TimeRange, *, position: int) -> Page:
+        """A page of the events that match, none after a position. Raises InvalidField."""
+        return self._queries.audit(self._bounded(query, time_range, position))
 
     def export(
-        self, query: AuditQuery, stretch: PositionRange, *, position: int
+        self, query: AuditQuery, time_range: TimeRange, *, position: int
     ) -> Iterator[dict[str, Any]]:
-        """Every event that matches, up to a position, in flat memory. Refuses InvalidField, at
-        once.
+        """Every event that matches, up to a position, in flat memory. Raises InvalidField, before
+        the first event.
         """
-        return self._ledger.queries.export(self._within(query, stretch, position))
+        return self._queries.export(self._bounded(query, time_range, position))
 
     def require_actor(self, name: str | None) -> None:
-        """Refuse InvalidField for a name that nobody has."""
-        if name in (None, DISPATCHER) or any(
-            row.name == name for row in self._ledger.event_store.tokens()
-        ):
-            return
-        if not self._ledger.event_store.find(AuditQuery(actor=name, limit=1)):
-            raise InvalidField("actor", "is nobody who has done anything here, and no token's name")
+        """Raise InvalidField for the name of no event's actor and no token."""
+        if name not in (None, DISPATCHER) and not self._events.has_actor(name):
+            raise InvalidField("actor", "is unknown: no event and no token has this name")
 
     def require_stream(self, job_id: UUID | None) -> None:
-        """Refuse InvalidField for the id of nothing that ever was."""
-        if job_id is not None and self._ledger.event_store.command_at(job_id, 1) is None:
-            raise InvalidField("job", "is the id of no job that is here, or was")
+        """Raise InvalidField for the id of no job, deleted ones included."""
+        if job_id is not None and not self._events.has_event(job_id, 1):
+            raise InvalidField("job", "is not the id of a job, present or deleted")
 
-    def _within(self, query: AuditQuery, stretch: PositionRange, position: int) -> AuditQuery:
-        """What is asked of the book: instants become positions."""
-        self._require_sound(query, stretch)
-        since, until = stretch.since, stretch.until
-        after = (
-            0 if since is None else self._ledger.event_store.position_at(microseconds(since) - 1)
-        )
-        last = position if until is None else self._ledger.queries.position_at(until)
+    def _bounded(self, query: AuditQuery, time_range: TimeRange, position: int) -> AuditQuery:
+        """The query between positions instead of instants."""
+        self._require_sound(query, time_range)
+        since, until = time_range.since, time_range.until
+        after = 0 if since is None else self._events.position_before(since)
+        last = position if until is None else self._events.position_at(until)
         return replace(query, after_position=after, until_position=last)
 
-    def _require_sound(self, query: AuditQuery, stretch: PositionRange) -> None:
+    def _require_sound(self, query: AuditQuery, time_range: TimeRange) -> None:
         require_choice("kind", query.kind, ACTOR_KINDS)
         require_choice("source", query.source, SOURCES)
         require_choice("failure_class", query.failure_class, FAILURE_CLASSES)
         for topic in query.topics:
             require_choice("topic", topic, TOPICS)
-        require_stretch(stretch.since, stretch.until)
+        require_time_range(time_range.since, time_range.until)
         self.require_actor(query.actor)
         self.require_stream(query.stream)

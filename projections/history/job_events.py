@@ -1,4 +1,4 @@
-"""One job's events around one of them, read as far back or on as somebody asks."""
+"""One job's events before and after one of them, read as far as a caller iterates."""
 
 from __future__ import annotations
 
@@ -6,92 +6,90 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from ledger.application.ledger import Ledger
 from ledger.store.audit_query import AuditQuery
-from ledger.store.audit_search import all_found
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
 
-AT_ONCE = 50
+PAGE = 50
 """Events read at a time."""
-FARTHEST = 1000
-"""Events looked at in one direction, whatever their topics: what a run left stands near it."""
+MAX_SCANNED = 1000
+"""Events read in one direction, whatever their topics: the events of a run are close together."""
 
-Fits = Callable[[RecordedEvent], bool]
+Predicate = Callable[[RecordedEvent], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class OfTopics:
-    """Events of some topics, and of these perhaps only some."""
+    """Events of some topics, and of these only those that match."""
 
     topics: tuple[str, ...]
-    where: Fits | None = None
+    where: Predicate | None = None
 
-    def __call__(self, fact: RecordedEvent) -> bool:
-        return fact.topic in self.topics and (self.where is None or self.where(fact))
+    def __call__(self, event: RecordedEvent) -> bool:
+        return event.topic in self.topics and (self.where is None or self.where(event))
 
 
 class JobEvents:
     """The events of a job before and after a version."""
 
-    def __init__(self, ledger: Ledger, job_id: UUID, version: int) -> None:
-        self._ledger = ledger
+    def __init__(self, events: EventReader, job_id: UUID, version: int) -> None:
+        self._events = events
         self._job_id = job_id
         self.version = version
 
     def at(self, version: int) -> RecordedEvent | None:
-        """The event of a version, or None when there is none."""
+        """The event of a version, or None."""
         found = self._read(version - 1, version) if version > 0 else []
         return found[0] if found else None
 
-    def back(self, *topics: str) -> Iterator[RecordedEvent]:
-        """From the version back, the newest first: what stands near, or of these topics all."""
+    def before(self, *topics: str) -> Iterator[RecordedEvent]:
+        """From the version back, newest first: the latest `MAX_SCANNED`, or all of some topics."""
         if topics:
-            yield from self._back_by_topic(topics)
+            yield from self._before_by_topic(topics)
             return
         last = self.version
-        while last > max(0, self.version - FARTHEST):
-            first = max(0, last - AT_ONCE)
+        while last > max(0, self.version - MAX_SCANNED):
+            first = max(0, last - PAGE)
             yield from reversed(self._read(first, last))
             last = first
 
-    def _back_by_topic(self, topics: tuple[str, ...]) -> Iterator[RecordedEvent]:
+    def _before_by_topic(self, topics: tuple[str, ...]) -> Iterator[RecordedEvent]:
         newest = self.at(self.version)
         query = AuditQuery(
             stream=self._job_id,
             topics=topics,
             until_position=newest.position if newest is not None else 0,
             order="desc",
-            limit=AT_ONCE,
+            limit=PAGE,
         )
-        for item in all_found(self._ledger.event_store, query):
-            yield from self._ledger.mapper.to_recorded_events([item])
+        for item in self._events.find_all_stored(query):
+            yield from self._events.decode([item])
 
-    def on(self) -> Iterator[RecordedEvent]:
+    def after(self) -> Iterator[RecordedEvent]:
         """What came after the version, in order."""
-        for first in range(self.version, self.version + FARTHEST, AT_ONCE):
-            page = self._read(first, first + AT_ONCE)
+        for first in range(self.version, self.version + MAX_SCANNED, PAGE):
+            page = self._read(first, first + PAGE)
             yield from page
-            if len(page) < AT_ONCE:
+            if len(page) < PAGE:
                 return
 
-    def last(self, fits: Fits) -> RecordedEvent | None:
-        """The newest event up to the version that fits. One of topics is found however far it is: a
-        pause may lie behind a thousand edits.
+    def last(self, matches: Predicate) -> RecordedEvent | None:
+        """The newest event up to the version that matches. One of topics is found at any distance:
+        a pause may lie behind a thousand edits.
         """
-        near = next((fact for fact in self.back() if fits(fact)), None)
-        if near is not None or not isinstance(fits, OfTopics) or self.version <= FARTHEST:
+        near = next((event for event in self.before() if matches(event)), None)
+        if near is not None or not isinstance(matches, OfTopics) or self.version <= MAX_SCANNED:
             return near
-        return next((fact for fact in self.back(*fits.topics) if fits(fact)), None)
+        return next((event for event in self.before(*matches.topics) if matches(event)), None)
 
-    def next(self, fits: Fits) -> RecordedEvent | None:
-        """The first event after the version that fits."""
-        return next((fact for fact in self.on() if fits(fact)), None)
+    def next(self, matches: Predicate) -> RecordedEvent | None:
+        """The first event after the version that matches."""
+        return next((event for event in self.after() if matches(event)), None)
 
     def _read(self, after: int, upto: int) -> list[RecordedEvent]:
-        found = self._ledger.event_store.stream(self._job_id, after=after, upto=upto, limit=AT_ONCE)
-        return self._ledger.mapper.to_recorded_events(found)
+        return self._events.stream(self._job_id, after=after, upto=upto, limit=PAGE)
 
 
-def of(*topics: str, where: Fits | None = None) -> OfTopics:
-    """Events of these topics, and of these the ones that fit."""
+def of_topics(*topics: str, where: Predicate | None = None) -> OfTopics:
+    """Events of these topics, and of these only those that match."""
     return OfTopics(topics, where)

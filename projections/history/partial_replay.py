@@ -1,78 +1,73 @@
-"""A job's state folded from few of its events, however many there are.
+"""A job's state replayed from few of its events, however many there are.
 
-A slot that started a run which succeeded settles all that runs leave behind: no run is open, no
-streak is counted, no request waits, and the breaker is closed. So the state after it follows from
-the rare events before it (what people and the breaker decided) and from all events since. Only
-what counts or names what happened long ago is missing: `run_count` and `last_delivery`.
+A scheduled run that succeeded resets all that runs leave in the state: no run is open, no streak is
+counted, no request waits, the breaker is closed. So the state after it follows from the rare events
+before it (the decisions of operators and of the breaker) and from all events since. Only what
+counts or names older runs is missing: `run_count` and `last_delivery`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
-from ledger.application.ledger import Ledger
 from ledger.domain.events import ABOUT_A_RUN, JOB_EVENTS, RunStarted, RunSucceeded
 from ledger.domain.job.job import Job
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from ledger.store.audit_search import all_found
+from ledger.store.event_reader import EventReader
 from ledger.store.records import StoredEvent
 
-NOT_TOLD = ("run_count", "last_delivery")
-"""What a state that was folded so does not know."""
+UNKNOWN_FIELDS = ("run_count", "last_delivery")
+"""Fields that a partial state lacks."""
 RARE_TOPICS = tuple(event.TOPIC for event in JOB_EVENTS if event not in ABOUT_A_RUN)
 LONGEST_TAIL = 20_000
-"""Events looked back over for a slot that went well."""
-FIRST_LOOK, WIDEST_LOOK = 16, 512
-"""Events read at a time: few at first, for mostly the last slot went well."""
-SETTLING = ("schedule", "catch_up")
-"""Triggers of runs that a slot started."""
+"""Events searched backwards for a scheduled run that succeeded."""
+FIRST_PAGE, LARGEST_PAGE = 16, 512
+"""Events read at a time: few at first, because the last scheduled run mostly succeeded."""
+SCHEDULED = ("schedule", "catch_up")
+"""Triggers of scheduled runs."""
 
 
-def short_fold(ledger: Ledger, job_id: UUID, version: int) -> Job | None:
-    """The job right after one of its events, but for `NOT_TOLD`; None when nothing near it settles
-    what came before, so that only a whole fold tells.
+def partial_state(events: EventReader, job_id: UUID, version: int) -> Job | None:
+    """The job right after one of its events, without `UNKNOWN_FIELDS`; None when no scheduled run
+    near it succeeded: then only a complete replay helps.
     """
-    tail = _tail(ledger, job_id, version)
+    tail = _tail(events, job_id, version)
     if tail is None:
         return None
     job = Job.blank(job_id)
-    for event in ledger.mapper.to_domain_events([*_rare(ledger, job_id, tail[0].id)]):
+    before = tail[0].id - 1
+    rare = AuditQuery(stream=job_id, topics=RARE_TOPICS, until_position=before, limit=MAX_PAGE)
+    for event in events.domain_events([*events.find_all_stored(rare)]):
         job.evolve(event)
     job.version = tail[0].originator_version - 1
-    for event in ledger.mapper.to_domain_events(tail):
+    for event in events.domain_events(tail):
         event.mutate(job)
     return job
 
 
-def _tail(ledger: Ledger, job_id: UUID, version: int) -> Sequence[StoredEvent] | None:
-    """The events from the last slot on that started a run which succeeded."""
+def _tail(events: EventReader, job_id: UUID, version: int) -> Sequence[StoredEvent] | None:
+    """The events from the last scheduled run on that succeeded."""
     tail: list[StoredEvent] = []
-    last, width = version, FIRST_LOOK
+    last, size = version, FIRST_PAGE
     while last > 0 and version - last < LONGEST_TAIL:
-        first = max(0, last - width)
-        some = ledger.event_store.stream(job_id, after=first, upto=last, limit=width)
-        tail = [*some, *tail]
-        start = _settling(ledger, tail[: len(some) + 1])
+        first = max(0, last - size)
+        page = events.stream_stored(job_id, after=first, upto=last, limit=size)
+        tail = [*page, *tail]
+        start = _last_success(events, tail[: len(page) + 1])
         if start is not None:
             return tail[start:]
-        last, width = first, min(2 * width, WIDEST_LOOK)
+        last, size = first, min(2 * size, LARGEST_PAGE)
     return None
 
 
-def _settling(ledger: Ledger, events: Sequence[StoredEvent]) -> int | None:
-    """Where the last run starts that a slot started and that succeeded without anything between."""
-    for place in range(len(events) - 2, -1, -1):
-        start, end = events[place], events[place + 1]
+def _last_success(events: EventReader, page: Sequence[StoredEvent]) -> int | None:
+    """The index at which the last scheduled run starts whose next event is its success."""
+    for index in range(len(page) - 2, -1, -1):
+        start, end = page[index], page[index + 1]
         if (start.topic, end.topic) != (RunStarted.TOPIC, RunSucceeded.TOPIC):
             continue
-        [fact] = ledger.mapper.to_recorded_events([start])
-        if fact.data["trigger"] in SETTLING:
-            return place
+        [event] = events.decode([start])
+        if event.data["trigger"] in SCHEDULED:
+            return index
     return None
-
-
-def _rare(ledger: Ledger, job_id: UUID, before: int) -> Iterator[StoredEvent]:
-    """The events before a position that are not about a run."""
-    asked = AuditQuery(stream=job_id, topics=RARE_TOPICS, until_position=before - 1, limit=MAX_PAGE)
-    return all_found(ledger.event_store, asked)

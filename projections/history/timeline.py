@@ -1,4 +1,4 @@
-"""A history as a person reads it: a run is one line, and so is a stretch that went well."""
+"""A history as lines: a run is one line, and so are several successful runs in a row."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ledger.domain.events import RUN_END_TOPICS, Delivered, RunStarted, RunSucceeded
+
 Event = Mapping[str, Any]
 
-STARTED = "job.run_started"
-SUCCEEDED = "job.run_succeeded"
-ENDS = (SUCCEEDED, "job.run_failed", "job.run_lost", "job.run_blocked")
-DELIVERED = "job.delivered"
 SHORTEST_QUIET = 3
-"""Successes in a row that are worth folding."""
+"""Successful runs in a row that are folded into one line."""
 
 
 class Kind(Enum):
-    """What a line tells."""
+    """What a line shows."""
 
     EVENT = "event"
     RUN = "run"
@@ -27,8 +25,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: an event, a run with its start and its end, or several runs that all succeeded
-    (and were delivered), with every event of theirs.
+    """An event, a run with its start and its end, or several runs that all succeeded (and were
+    delivered), with all their events.
     """
 
     kind: Kind
@@ -36,26 +34,30 @@ class Line:
 
     @property
     def run_count(self) -> int:
-        return sum(event["topic"] in ENDS for event in self.events)
+        return sum(event["topic"] in RUN_END_TOPICS for event in self.events)
 
 
 def lines(events: Sequence[Event], *, folds: bool = True) -> list[Line]:
-    """The lines of a stretch of one job's history, oldest first; with `folds`, quiet stretches are
-    one line each. Every event is in exactly one line, in order.
+    """The lines of a part of one job's history, oldest first; `folds` makes one line of successful
+    runs in a row. Every event is in exactly one line, in order.
     """
     paired = list(_with_runs(events))
     return list(_folded(paired)) if folds else paired
 
 
 def _with_runs(events: Sequence[Event]) -> Iterable[Line]:
-    """Starts joined with their ends, where nothing stands between."""
-    place = 0
-    while place < len(events):
-        pair = events[place : place + 2]
-        is_run = len(pair) == 2 and pair[0]["topic"] == STARTED and pair[1]["topic"] in ENDS
-        taken = pair if is_run else pair[:1]
-        yield Line(Kind.RUN if is_run else Kind.EVENT, tuple(taken))
-        place += len(taken)
+    """Starts joined with their ends, where no other event is between them."""
+    index = 0
+    while index < len(events):
+        pair = events[index : index + 2]
+        is_run = (
+            len(pair) == 2
+            and pair[0]["topic"] == RunStarted.TOPIC
+            and pair[1]["topic"] in RUN_END_TOPICS
+        )
+        used = pair if is_run else pair[:1]
+        yield Line(Kind.RUN if is_run else Kind.EVENT, tuple(used))
+        index += len(used)
 
 
 def _folded(paired: Sequence[Line]) -> Iterable[Line]:
@@ -77,12 +79,12 @@ def _as_one(quiet: Sequence[Line]) -> Iterable[Line]:
 
 
 def _is_quiet(line: Line) -> bool:
-    """Whether a run succeeded as its schedule had it, and changed nothing."""
+    """Whether a line is a scheduled run that succeeded and changed nothing."""
     if line.kind is not Kind.RUN:
         return False
     start, end = line.events
     is_plain = start["data"]["trigger"] == "schedule" and end["data"].get("missed") is None
-    return bool(is_plain and end["topic"] == SUCCEEDED and _keeps_state(start, end))
+    return bool(is_plain and end["topic"] == RunSucceeded.TOPIC and _keeps_state(start, end))
 
 
 def _keeps_state(start: Event, end: Event) -> bool:
@@ -94,4 +96,4 @@ def _keeps_state(start: Event, end: Event) -> bool:
 
 
 def _is_delivery(line: Line) -> bool:
-    return bool(line.events[0]["topic"] == DELIVERED)
+    return bool(line.events[0]["topic"] == Delivered.TOPIC)

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from ledger.domain.events import RunBlocked, RunFailed, RunLost, RunStarted, RunSucceeded
 from ledger.store.records import RecordedEvent
-from projections.models.jobs import queries as job_questions
-from projections.models.jobs.queries import MAX_PAGE, RECENT, read_cursor
+from projections.filters.paging import BEYOND_EVERY_CURSOR, RECENT, cursor_or, read_page
+from projections.models.jobs import queries as job_queries
 from projections.stores.contract import RowReader
 from projections.stores.model import Statement
 
@@ -41,8 +42,8 @@ CREATE TABLE runs{g} (
 CREATE INDEX runs{g}_failed ON runs{g} (ended_position) WHERE status = 'failed';
 """
 
-# A run that ends is always its job's latest: a job has one open run at most, and reports of older
-# ones are refused.
+# The run that ends is always the job's latest: a job has at most one open run, and results of older
+# runs are refused.
 _LATEST = (
     "job_id = :job_id AND fence = (SELECT MAX(fence) FROM runs{g} WHERE job_id = :job_id) AND "
     "run_id = :run_id"
@@ -79,11 +80,11 @@ BLOCK = (
 )
 
 _STATEMENTS = {
-    "job.run_started": START,
-    "job.run_succeeded": SUCCEED,
-    "job.run_failed": FAIL,
-    "job.run_lost": LOSE,
-    "job.run_blocked": BLOCK,
+    RunStarted.TOPIC: START,
+    RunSucceeded.TOPIC: SUCCEED,
+    RunFailed.TOPIC: FAIL,
+    RunLost.TOPIC: LOSE,
+    RunBlocked.TOPIC: BLOCK,
 }
 
 SHOWN = (
@@ -103,33 +104,31 @@ WHERE runs.status = 'failed' ORDER BY runs.ended_position DESC LIMIT :limit
 """
 
 
-def project(fact: RecordedEvent) -> Iterable[Statement]:
+def project(event: RecordedEvent) -> Iterable[Statement]:
     """What one event changes in the list of runs."""
-    sql = _STATEMENTS.get(fact.topic)
+    sql = _STATEMENTS.get(event.topic)
     if sql is None:
         return ()
-    return ((sql, {**fact.data, "job_id": str(fact.stream), "position": fact.position}),)
+    return ((sql, {**event.data, "job_id": str(event.stream), "position": event.position}),)
 
 
 def find(
-    questions: RowReader, job_id: UUID, *, cursor: str | None, limit: int
+    reader: RowReader, job_id: UUID, *, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
     """One page of a job's runs, newest first, and the cursor of the next."""
-    size = max(1, min(limit, MAX_PAGE))
-    before = read_cursor(cursor) if cursor is not None else 2**62
-    rows = questions.rows(PAGE, {"job_id": str(job_id), "before": before, "limit": size + 1})
-    following = str(rows[size - 1]["fence"]) if len(rows) > size else None
-    return [dict(row) for row in rows[:size]], following
+    values = {"job_id": str(job_id), "before": cursor_or(cursor, BEYOND_EVERY_CURSOR)}
+    rows, following = read_page(reader, PAGE, values, limit=limit, cursor="fence")
+    return [dict(row) for row in rows], following
 
 
-def summary(questions: RowReader) -> dict[str, Any]:
-    """How many jobs stand where, the next fire, and the newest failures."""
+def summary(reader: RowReader) -> dict[str, Any]:
+    """How many jobs have each status, the next fire, and the newest failures."""
     return {
-        **job_questions.summary(questions),
-        "recent_failures": recent_failures(questions),
+        **job_queries.summary(reader),
+        "recent_failures": recent_failures(reader),
     }
 
 
-def recent_failures(questions: RowReader) -> list[dict[str, Any]]:
+def recent_failures(reader: RowReader) -> list[dict[str, Any]]:
     """The newest failed runs, with the names of their jobs."""
-    return [dict(row) for row in questions.rows(RECENT_FAILURES, {"limit": RECENT})]
+    return [dict(row) for row in reader.rows(RECENT_FAILURES, {"limit": RECENT})]

@@ -1,4 +1,4 @@
-"""Every question to one ledger, answered alike in a process, over HTTP and on the command line."""
+"""Every query on one ledger, answered alike in a process, over HTTP and on the command line."""
 
 from projections.queries.service import Queries
 

@@ -1,5 +1,5 @@
-"""What changed across the fleet between two moments: which jobs came and went, which fields of the
-others differ, and who changed each last.
+"""What changed in the list of jobs between two points in time: which jobs were created or deleted,
+which fields of the others differ, and the event that changed each last.
 """
 
 from __future__ import annotations
@@ -11,45 +11,59 @@ from uuid import UUID
 
 import orjson
 
-from ledger.application.ledger import Ledger
-from ledger.clock import rfc3339
+from ledger.clock import from_microseconds, rfc3339
+from ledger.domain.events import (
+    Amended,
+    CircuitClosed,
+    CircuitTripped,
+    Completed,
+    Deleted,
+    ForceResumed,
+    Imported,
+    Paused,
+    Resumed,
+    RunFailed,
+    RunLost,
+    RunSucceeded,
+    Scheduled,
+)
 from ledger.domain.job.job import job_id_of
 from ledger.store.audit_query import DISPATCHER, MAX_PAGE, AuditQuery
-from ledger.store.audit_search import all_found
-from ledger.store.event_queries import from_microseconds
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
 from projections.filters.as_of import AsOf
+from projections.filters.paging import cursor_or
 from projections.models.jobs import model as jobs
 from projections.models.jobs.column_effects import ColumnEffects
-from projections.models.jobs.queries import read_cursor, shape
+from projections.models.jobs.queries import shape
 from projections.read_models import ReadModels
 from projections.stores.contract import Row
 
 STATE = ("status", "paused_until", "consecutive_errors", "consecutive_losses", "next_run_at")
 FIELDS = (*jobs.AMENDABLE, *STATE)
-"""What is compared, in the order it is told. The next run moves with every run: it is told only
-where the status, the schedule or `enabled` differs.
+"""The fields that are compared, in the order they are shown. Every run moves `next_run_at`: it is
+shown only where the status, the schedule or `enabled` differs.
 """
 MOVES_NEXT_RUN = ("status", "schedule", "enabled")
-STEERING = (
-    "job.amended", "job.paused", "job.resumed", "job.force_resumed", "job.circuit_tripped",
-    "job.circuit_closed", "job.completed", "job.imported", "job.deleted",
+OPERATOR_TOPICS = (
+    Amended.TOPIC, Paused.TOPIC, Resumed.TOPIC, ForceResumed.TOPIC, CircuitTripped.TOPIC,
+    CircuitClosed.TOPIC, Completed.TOPIC, Imported.TOPIC, Deleted.TOPIC,
 )  # fmt: skip
-"""Topics that change what runs do not."""
-ENDINGS = ("job.run_failed", "job.run_lost", "job.run_succeeded")
-"""Topics of runs that change a streak."""
-AT_ONCE = 200
-"""Events of one job read at a time, from the newest back."""
+"""Events that change what runs do not."""
+STREAK_TOPICS = (RunFailed.TOPIC, RunLost.TOPIC, RunSucceeded.TOPIC)
+"""Events of runs that change a streak."""
+PAGE = 200
+"""Events of one job read at a time, newest first."""
 
 _ROWS = f"""
 SELECT number, id, version, {", ".join(FIELDS)} FROM jobs WHERE status <> 'deleted'
 """
-_SHAPED = "SELECT * FROM jobs WHERE number = :number"
+_ONE = "SELECT * FROM jobs WHERE number = :number"
 
 
 @dataclass(frozen=True, slots=True)
 class DiffQuery:
-    """Between which moments; of which jobs (with a tag before or after) and whose changes."""
+    """Between which points in time; of jobs with a tag before or after; whose changes."""
 
     begin: AsOf
     end: AsOf
@@ -60,8 +74,8 @@ class DiffQuery:
 
 
 @dataclass(slots=True)
-class _Compared:
-    """One job before and after; None where it was not there."""
+class _Pair:
+    """One job before and after; None where it did not exist."""
 
     number: int
     before: Row | None
@@ -73,143 +87,147 @@ class _Compared:
         return job_id_of((self.after or self.before or {})["id"])
 
     @property
-    def names(self) -> list[str]:
-        return [row["name"] for row in (self.after, self.before) if row is not None]
+    def name(self) -> str:
+        return str((self.after or self.before or {})["name"])
 
 
 class Diff:
-    """Compares two pasts of one ledger; what was made and deleted in between is in neither."""
+    """Compares a ledger's jobs at two points in time; a job created and deleted in between is in
+    neither.
+    """
 
-    def __init__(self, ledger: Ledger, read_models: ReadModels) -> None:
-        self._ledger = ledger
+    def __init__(self, events: EventReader, read_models: ReadModels) -> None:
+        self._events = events
         self._read_models = read_models
 
-    def document(self, asked: DiffQuery) -> dict[str, Any]:
-        """A page as it is told, between which moments. Refuses Behind."""
-        jobs, following = self.page(asked)
+    def document(self, query: DiffQuery) -> dict[str, Any]:
+        """A page and the points in time it compares. Raises Behind."""
+        found, following = self.page(query)
         return {
-            "from": _moment(asked.begin),
-            "to": _moment(asked.end),
-            "jobs": jobs,
+            "from": _point(query.begin),
+            "to": _point(query.end),
+            "jobs": found,
             "next": following,
-            "position": asked.end.position,
+            "position": query.end.position,
         }
 
-    def page(self, asked: DiffQuery) -> tuple[list[dict[str, Any]], str | None]:
-        """The jobs that differ, in the order they were made, and the cursor of the next page.
-        Refuses Behind.
+    def page(self, query: DiffQuery) -> tuple[list[dict[str, Any]], str | None]:
+        """The jobs that differ, in order of creation, and the cursor of the next page. Raises
+        Behind.
         """
-        touched = self._touched(asked)
+        touched = self._touched(query)
         differing: list[tuple[int, dict[str, Any]]] = []
-        with ColumnEffects(FIELDS) as scratch:
-            for compared in self._differing(asked):
-                if touched is not None and compared.id not in touched:
+        with ColumnEffects(FIELDS) as effects:
+            for pair in self._differing(query):
+                if touched is not None and pair.id not in touched:
                     continue
-                told = self._told(compared, asked, scratch)
-                if told is not None:
-                    differing.append((compared.number, told))
-                if len(differing) > asked.limit:
+                shown = self._shown(pair, query, effects)
+                if shown is not None:
+                    differing.append((pair.number, shown))
+                if len(differing) > query.limit:
                     break
-        page = differing[: asked.limit]
-        following = str(page[-1][0]) if len(differing) > asked.limit else None
-        return [told for _, told in page], following
+        page = differing[: query.limit]
+        following = str(page[-1][0]) if len(differing) > query.limit else None
+        return [shown for _, shown in page], following
 
     # -- which jobs -----------------------------------------------------------------------------
 
-    def _differing(self, asked: DiffQuery) -> Iterator[_Compared]:
-        first = read_cursor(asked.cursor) if asked.cursor is not None else 0
-        before, after = self._rows(asked.begin), self._rows(asked.end)
+    def _differing(self, query: DiffQuery) -> Iterator[_Pair]:
+        first = cursor_or(query.cursor, 0)
+        before, after = self._rows(query.begin), self._rows(query.end)
         for number in sorted(number for number in before.keys() | after.keys() if number > first):
             old, new = before.get(number), after.get(number)
             if old is not None and new is not None and old["version"] == new["version"]:
                 continue
-            compared = _Compared(number, old, new, _fields(old, new))
-            is_there = compared.fields or old is None or new is None
-            if is_there and (asked.tag is None or _has_tag(compared, asked.tag)):
-                yield compared
+            pair = _Pair(number, old, new, _fields(old, new))
+            is_different = pair.fields or old is None or new is None
+            if is_different and (query.tag is None or _has_tag(pair, query.tag)):
+                yield pair
 
-    def _rows(self, moment: AsOf) -> Mapping[int, Row]:
-        with self._read_models.reading(moment, "jobs") as questions:
-            return {row["number"]: row for row in questions.rows(_ROWS)}
+    def _rows(self, as_of: AsOf) -> Mapping[int, Row]:
+        with self._read_models.reading(as_of, "jobs") as reader:
+            return {row["number"]: row for row in reader.rows(_ROWS)}
 
-    def _touched(self, asked: DiffQuery) -> set[UUID | str] | None:
-        """The streams that an actor wrote to meanwhile; None for whoever writes to all."""
-        if asked.actor in (None, DISPATCHER):
+    def _touched(self, query: DiffQuery) -> set[UUID | str] | None:
+        """The streams that the actor wrote to in between; None without an actor, and for the
+        dispatcher, which writes to all.
+        """
+        if query.actor in (None, DISPATCHER):
             return None
-        query = _between(asked, AuditQuery(actor=asked.actor, limit=MAX_PAGE))
-        return {item.originator_id for item in all_found(self._ledger.event_store, query)}
+        events = _between(query, AuditQuery(actor=query.actor, limit=MAX_PAGE))
+        return {item.originator_id for item in self._events.find_all_stored(events)}
 
-    # -- what, and who --------------------------------------------------------------------------
+    # -- what changed, and by which event -------------------------------------------------------
 
-    def _told(
-        self, compared: _Compared, asked: DiffQuery, scratch: ColumnEffects
+    def _shown(
+        self, pair: _Pair, query: DiffQuery, effects: ColumnEffects
     ) -> dict[str, Any] | None:
-        """One job of the answer, or None when the actor had no part in how it differs."""
-        told: dict[str, Any] = {"job_id": str(compared.id), "job_name": compared.names[0]}
-        if compared.before is None or compared.after is None:
-            topic = "job.scheduled" if compared.before is None else "job.deleted"
-            [fact, *_] = self._newest(compared, asked, (topic,))
-            if asked.actor not in (None, fact.data["actor"]["id"]):
+        """One job of the answer, or None when none of its changes is the actor's."""
+        job = {"job_id": str(pair.id), "job_name": pair.name}
+        if pair.before is None or pair.after is None:
+            topic = Scheduled.TOPIC if pair.before is None else Deleted.TOPIC
+            [event, *_] = self._newest(pair, query, (topic,))
+            if query.actor not in (None, event.data["actor"]["id"]):
                 return None
-            what = "made" if compared.before is None else "deleted"
-            return {**told, "change": what, "event": _event(fact), "fields": []}
-        fields = self._changed(compared, asked, scratch)
-        return {**told, "change": "changed", "event": None, "fields": fields} if fields else None
+            change = "made" if pair.before is None else "deleted"
+            return {**job, "change": change, "event": _event(event), "fields": []}
+        fields = self._changed(pair, query, effects)
+        return {**job, "change": "changed", "event": None, "fields": fields} if fields else None
 
     def _changed(
-        self, compared: _Compared, asked: DiffQuery, scratch: ColumnEffects
+        self, pair: _Pair, query: DiffQuery, effects: ColumnEffects
     ) -> list[dict[str, Any]]:
-        changers = self._changers(compared, asked, scratch)
-        old, new = (self._shaped(moment, compared.number) for moment in (asked.begin, asked.end))
+        changes = self._changes(pair, query, effects)
+        old, new = (self._shape(as_of, pair.number) for as_of in (query.begin, query.end))
         return [
-            {"field": name, "before": old[name], "after": new[name], **_event(changers[name])}
-            for name in compared.fields
-            if asked.actor in (None, changers[name].data["actor"]["id"])
+            {"field": name, "before": old[name], "after": new[name], **_event(changes[name])}
+            for name in pair.fields
+            if query.actor in (None, changes[name].data["actor"]["id"])
         ]
 
-    def _shaped(self, moment: AsOf, number: int) -> dict[str, Any]:
-        with self._read_models.reading(moment, "jobs") as questions:
-            return shape(questions.rows(_SHAPED, {"number": number})[0])
+    def _shape(self, as_of: AsOf, number: int) -> dict[str, Any]:
+        with self._read_models.reading(as_of, "jobs") as reader:
+            return shape(reader.rows(_ONE, {"number": number})[0])
 
-    def _changers(
-        self, compared: _Compared, asked: DiffQuery, scratch: ColumnEffects
+    def _changes(
+        self, pair: _Pair, query: DiffQuery, effects: ColumnEffects
     ) -> Mapping[str, RecordedEvent]:
-        """For each field the last event that changed it: walking back, the first of those that gave
-        it its last value.
+        """For each field the event that changed it last: of the newest events in a row that set its
+        last value, the first one.
         """
-        after = compared.after or {}
-        changers: dict[str, RecordedEvent] = {}
-        wanted = set(compared.fields)
-        for fact in self._newest(compared, asked, _topics(wanted)):
-            given = scratch.given_by(fact)
-            for name in wanted & given.keys():
-                if given[name] == after[name]:
-                    changers[name] = fact
+        after = pair.after or {}
+        changes: dict[str, RecordedEvent] = {}
+        wanted = set(pair.fields)
+        for event in self._newest(pair, query, _topics(wanted)):
+            values = effects.values_set_by(event)
+            for name in wanted & values.keys():
+                if values[name] == after[name]:
+                    changes[name] = event
                 else:
                     wanted.discard(name)
             if not wanted:
                 break
-        return changers
+        return changes
 
     def _newest(
-        self, compared: _Compared, asked: DiffQuery, topics: tuple[str, ...]
+        self, pair: _Pair, query: DiffQuery, topics: tuple[str, ...]
     ) -> Iterator[RecordedEvent]:
-        """A job's events of some topics (none: of all) between the moments, newest first."""
-        about = AuditQuery(stream=compared.id, topics=topics, order="desc", limit=AT_ONCE)
-        for item in all_found(self._ledger.event_store, _between(asked, about)):
-            yield from self._ledger.mapper.to_recorded_events([item])
+        """A job's events of some topics (none: of all) between the two points, newest first."""
+        events = AuditQuery(stream=pair.id, topics=topics, order="desc", limit=PAGE)
+        for item in self._events.find_all_stored(_between(query, events)):
+            yield from self._events.decode([item])
 
 
-def _moment(moment: AsOf) -> dict[str, Any]:
-    return {"position": moment.position, "at": rfc3339(moment.at)}
+def _point(as_of: AsOf) -> dict[str, Any]:
+    return {"position": as_of.position, "at": rfc3339(as_of.at)}
 
 
-def _between(asked: DiffQuery, query: AuditQuery) -> AuditQuery:
-    return replace(query, after_position=asked.begin.position, until_position=asked.end.position)
+def _between(query: DiffQuery, events: AuditQuery) -> AuditQuery:
+    return replace(events, after_position=query.begin.position, until_position=query.end.position)
 
 
 def _fields(old: Row | None, new: Row | None) -> list[str]:
-    """What differs between two rows."""
+    """The fields in which two rows differ."""
     if old is None or new is None:
         return []
     differing = [name for name in FIELDS if old[name] != new[name]]
@@ -219,23 +237,23 @@ def _fields(old: Row | None, new: Row | None) -> list[str]:
 
 
 def _topics(fields: set[str]) -> tuple[str, ...]:
-    """The topics that may change some fields; none stands for all."""
+    """The topics that may change some fields; none means all."""
     if "next_run_at" in fields:
         return ()
     streaks = {"consecutive_errors", "consecutive_losses"}
-    return (*STEERING, *ENDINGS) if fields & streaks else STEERING
+    return (*OPERATOR_TOPICS, *STREAK_TOPICS) if fields & streaks else OPERATOR_TOPICS
 
 
-def _has_tag(compared: _Compared, tag: str) -> bool:
-    rows: Sequence[Row | None] = (compared.before, compared.after)
+def _has_tag(pair: _Pair, tag: str) -> bool:
+    rows: Sequence[Row | None] = (pair.before, pair.after)
     return any(row is not None and tag in orjson.loads(row["tags"]) for row in rows)
 
 
-def _event(fact: RecordedEvent) -> dict[str, Any]:
+def _event(event: RecordedEvent) -> dict[str, Any]:
     return {
-        "position": fact.position,
-        "topic": fact.topic,
-        "actor": fact.data["actor"],
-        "reason": fact.data["reason"],
-        "recorded_at": rfc3339(from_microseconds(fact.recorded_at)),
+        "position": event.position,
+        "topic": event.topic,
+        "actor": event.data["actor"],
+        "reason": event.data["reason"],
+        "recorded_at": rfc3339(from_microseconds(event.recorded_at)),
     }

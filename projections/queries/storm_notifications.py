@@ -1,4 +1,4 @@
-"""What whoever tells people of storms has to know of them, from the copies."""
+"""Storms as the notifier needs them, from the read models."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from ledger.clock import from_microseconds, microseconds
 from ledger.dispatch.notifications.storm_source import StormNotice
 from ledger.domain.recovery.selection import StormMembers
-from ledger.store.event_queries import from_microseconds, microseconds
 from projections.models.storms import model as storms
+from projections.models.storms.members import members
 from projections.models.storms.queries import SHOWN, over_at
 from projections.read_models import ReadModels
 from projections.stores.contract import Row, RowReader
 
 RECENT = timedelta(days=7)
-"""A storm whose last failure is longer past is told to nobody any more."""
+"""No notice is sent about a storm whose last failure is longer ago."""
 MAX_STORMS = 200
-"""Storms that are looked at together; more of them in a week are told of later, or not at all."""
+"""Storms read at once; with more of them in a week, notices come later, or not at all."""
 
 RECENT_STORMS = f"""
 {SHOWN} WHERE opened_position > :after AND last_failed_at > :since ORDER BY number LIMIT :limit
@@ -29,7 +30,7 @@ FROM storm_failures AS failure LEFT JOIN jobs ON jobs.id = failure.job_id
 WHERE failure.storm = :number GROUP BY failure.job_id, jobs.name
 ORDER BY first_position
 """
-"""The copy of the jobs may have stopped before this one: then ids stand for names."""
+"""The model of jobs may have stopped before this one: then ids stand for names."""
 TAKEN = """
 SELECT 1 AS found FROM storm_failures
 WHERE job_id = :job_id AND version = :version AND storm <> 0
@@ -37,35 +38,36 @@ WHERE job_id = :job_id AND version = :version AND storm <> 0
 
 
 class StormNotifications:
-    """See `ledger.dispatch.notifications.storm_source.KnownStorms`."""
+    """See `ledger.dispatch.notifications.storm_source.StormSource`."""
 
     def __init__(self, read_models: ReadModels) -> None:
         self._read_models = read_models
 
     def recent(self, *, after: int, now: datetime) -> Sequence[StormNotice]:
         """The storms of the last days that opened after a position, oldest first, as far as the
-        copies have come.
+        read models are.
         """
         values = {"after": after, "since": microseconds(now - RECENT), "limit": MAX_STORMS}
-        with self._read_models.reading() as questions:
-            return [_seen(questions, row, now) for row in questions.rows(RECENT_STORMS, values)]
+        with self._read_models.reading() as reader:
+            return [_notice(reader, row, now) for row in reader.rows(RECENT_STORMS, values)]
 
     def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:
-        """Whether the failure at a version of a job is a storm's. Refuses Behind while the copies
-        have not come to the position.
+        """Whether a storm has taken the failure at a version of a job. Raises Behind while the
+        model of storms has not reached the position.
         """
         self._read_models.wait_for(position, needs=(storms.NAME,))
-        with self._read_models.reading() as questions:
-            found = questions.row(TAKEN, {"job_id": str(job_id), "version": version})
+        with self._read_models.reading() as reader:
+            found = reader.row(TAKEN, {"job_id": str(job_id), "version": version})
         return found is not None
 
     def members(self, storm_id: str) -> StormMembers:
-        """Who tripped in a storm, as its recovery would take them."""
-        return self._read_models.storm_members(storm_id)
+        """The jobs that tripped in a storm, for its recovery. Raises NotFound."""
+        with self._read_models.reading() as reader:
+            return members(reader, storm_id)
 
 
-def _seen(questions: RowReader, row: Row, now: datetime) -> StormNotice:
-    members = questions.rows(MEMBERS, {"number": row["number"]})
+def _notice(reader: RowReader, row: Row, now: datetime) -> StormNotice:
+    jobs = reader.rows(MEMBERS, {"number": row["number"]})
     ended_at = over_at(row, microseconds(now))
     may_return = microseconds(now) - int(row["last_failed_at"]) <= storms.WINDOW
     return StormNotice(
@@ -75,9 +77,9 @@ def _seen(questions: RowReader, row: Row, now: datetime) -> StormNotice:
         first_failed_at=from_microseconds(row["first_failed_at"]),
         last_failed_at=from_microseconds(row["last_failed_at"]),
         first_position=row["number"],
-        last_position=max(member["last_position"] for member in members),
+        last_position=max(job["last_position"] for job in jobs),
         is_final=ended_at is not None and not may_return,
         failure_count=int(row["failure_count"]),
         trip_count=int(row["trip_count"]),
-        job_names=[member["name"] for member in members],
+        job_names=[job["name"] for job in jobs],
     )

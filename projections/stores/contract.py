@@ -1,4 +1,4 @@
-"""The copy store contract: what the read models ask of their tables, on whatever database. One
+"""The read model store contract: what read models ask of their tables, on every database. One
 contract suite runs against each.
 """
 
@@ -13,13 +13,13 @@ from projections.stores.model import Model, Statement
 
 Row = Mapping[str, Any]
 """One row, by the names of its columns."""
-NOTHING: Mapping[str, Any] = {}
+NO_VALUES: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a model's tables stand: of which version, in which generation, up to which position;
-    and the event that stopped it, if one did.
+class StoredModel:
+    """What is stored of a model: its version, its generation of tables, the last position applied
+    to them; and the event that stopped it, if one did.
     """
 
     version: int
@@ -30,76 +30,72 @@ class Standing:
 
 
 class RowReader(Protocol):
-    """Questions to one committed state of the tables. SQL with `:named` parameters."""
+    """Reads one committed state of the tables, with SQL whose parameters are `:named`."""
 
-    def rows(self, sql: str, values: Mapping[str, Any] = NOTHING, /) -> Sequence[Row]:
-        """Every row of the answer."""
+    def rows(self, sql: str, values: Mapping[str, Any] = NO_VALUES, /) -> Sequence[Row]:
+        """Every row of the result."""
         ...
 
-    def row(self, sql: str, values: Mapping[str, Any] = NOTHING, /) -> Row | None:
-        """The first row of the answer, or None."""
+    def row(self, sql: str, values: Mapping[str, Any] = NO_VALUES, /) -> Row | None:
+        """The first row of the result, or None."""
         ...
 
 
-def reached(questions: RowReader, needs: Collection[str]) -> int:
-    """How far the models that are needed have come in the state that is asked; all of them, if none
-    is named.
-    """
-    rows = questions.rows("SELECT name, position FROM models")
+def lowest_position(reader: RowReader, needs: Collection[str]) -> int:
+    """The position that all the models named (without names: all models) have reached."""
+    rows = reader.rows("SELECT name, position FROM models")
     return min(int(row["position"]) for row in rows if not needs or row["name"] in needs)
 
 
 class ReadModelStore(Protocol):
-    """Tables of the read models. One thread writes; readers see committed rows with the position
-    they belong to.
+    """Tables of the read models. One thread writes; readers see committed rows together with the
+    position they belong to.
     """
 
-    def standing(self, model: Model) -> Standing | None:
-        """Where the tables that answer stand, or None while there are none."""
+    def stored_model(self, model: Model) -> StoredModel | None:
+        """What is stored of a model; None while it has no tables."""
         ...
 
     def create(self, model: Model, generation: int) -> None:
-        """Make empty tables of a generation, dropping left-overs of a build that did not finish."""
+        """Create empty tables of a generation; drops those of a build that did not finish."""
         ...
 
-    def swap(self, model: Model, standing: Standing, *, retired: int | None) -> None:
-        """Let a generation answer from now on, in one transaction, and drop the one before."""
+    def swap(self, model: Model, stored: StoredModel, *, retired: int | None) -> None:
+        """Make readers see a generation, in one transaction, and drop the retired one."""
         ...
 
     def apply(self, statements: Iterable[Statement], generation: int) -> None:
-        """Run a model's statements on one generation of its tables; the caller holds the
-        transaction.
-        """
+        """Run a model's statements on one generation, inside the caller's transaction."""
         ...
 
-    def move(self, model: Model, position: int) -> None:
-        """Record how far a model has come; the caller holds the transaction."""
+    def set_position(self, model: Model, position: int) -> None:
+        """Record the last position applied, inside the caller's transaction."""
         ...
 
-    def note_trouble(self, model: Model, broken_at: int | None, problem: str | None) -> None:
-        """Record what stopped a model, or that nothing does; the caller holds the transaction."""
+    def set_failure(self, model: Model, broken_at: int | None, problem: str | None) -> None:
+        """Record what stopped a model (None: nothing), inside the caller's transaction."""
         ...
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Everything inside, or nothing; when the database is in trouble Unavailable, and only it
-        knows which.
+        """Commits everything inside, or nothing. Raises Unavailable when the database fails; then
+        only the database knows whether it committed.
         """
         ...
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """One model's share of a transaction: if it fails, only that is undone, and the error goes
-        on. Unavailable when that was no fault of the model's.
+        """One model's part of a transaction: an error undoes this part alone and is raised again.
+        Raises Unavailable for errors of the database.
         """
         ...
 
     def digest(self, model: Model, generation: int) -> str:
-        """SHA-256 over every row of a generation, in key order: equal for equal copies."""
+        """SHA-256 over every row of a generation in key order: equal for equal tables."""
         ...
 
     def reading(self) -> AbstractContextManager[RowReader]:
-        """A look at the tables from any thread; Unavailable when there is none to be had."""
+        """One committed state of the tables, from any thread. Raises Unavailable without one."""
         ...
 
     def close(self) -> None:
-        """Give everything back."""
+        """Close every connection."""
         ...

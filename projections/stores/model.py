@@ -10,15 +10,12 @@ from typing import Any, Protocol
 from ledger.store.records import RecordedEvent
 
 Statement = tuple[str, Mapping[str, Any]]
-"""SQL with `:named` parameters. `{g}` stands for the generation of the model's tables (see
-`Model.tables`).
-"""
+"""SQL with `:named` parameters. `{g}` stands for the generation of the tables (`Model.TABLES`)."""
 
 
 class Model(Protocol):
-    """A read model. Rows depend on the events alone: no clock, no chance. A statement may read the
-    tables of its own model and generation (INSERT … SELECT), which are what earlier events made of
-    them, and nothing else.
+    """A read model. Its rows depend on the events alone, never on a clock or on chance. A statement
+    may read its own model and generation (INSERT … SELECT), nothing else.
     """
 
     @property
@@ -28,15 +25,13 @@ class Model(Protocol):
 
     @property
     def VERSION(self) -> int:  # noqa: N802
-        """Raise it when rows would come out differently: the copy is then rebuilt beside the old
-        one.
-        """
+        """Raised when rows come out differently: a new generation is then built beside the old."""
         ...
 
     @property
     def TABLES(self) -> Sequence[str]:  # noqa: N802
-        """The tables, by the name queries use. Each stands as `<name>{g}`, so that two generations
-        can coexist.
+        """The tables, by the names queries use. Each is stored as `<name>{g}`, so that two
+        generations can coexist.
         """
         ...
 
@@ -45,6 +40,6 @@ class Model(Protocol):
         """Statements that create the tables and indexes of one generation."""
         ...
 
-    def project(self, fact: RecordedEvent, /) -> Iterable[Statement]:
+    def project(self, event: RecordedEvent, /) -> Iterable[Statement]:
         """What one event changes."""
         ...

@@ -1,6 +1,4 @@
-"""The copies on SQLite: a file of their own, which may be deleted at any time and costs only the
-time to fill it again.
-"""
+"""Read models on SQLite, in a file of their own. Deleting it costs only the time to rebuild it."""
 
 from __future__ import annotations
 
@@ -14,46 +12,46 @@ from typing import Any
 
 from ledger.errors import Unavailable
 from ledger.store.sqlite.connections import SQLiteFile
-from projections.stores.contract import NOTHING, Row
+from projections.stores.contract import NO_VALUES, Row
 from projections.stores.model import Statement
-from projections.stores.tables import MODELS, TROUBLE, Tables, named, suffix
+from projections.stores.tables import FAILURES_TABLE, MODELS_TABLE, Tables, suffix, with_suffix
 
 
 class SQLiteRowReader:
-    """See `projections.stores.contract.Questions`."""
+    """See `projections.stores.contract.RowReader`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def rows(self, sql: str, values: Mapping[str, Any] = NOTHING, /) -> list[Row]:
+    def rows(self, sql: str, values: Mapping[str, Any] = NO_VALUES, /) -> list[Row]:
         cursor = self._connection.execute(sql, values)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
-    def row(self, sql: str, values: Mapping[str, Any] = NOTHING, /) -> Row | None:
+    def row(self, sql: str, values: Mapping[str, Any] = NO_VALUES, /) -> Row | None:
         return next(iter(self.rows(sql, values)), None)
 
 
 class SQLiteReadModelStore(Tables):
-    """See `projections.stores.contract.CopyStore`."""
+    """See `projections.stores.contract.ReadModelStore`."""
 
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
         self.file = SQLiteFile(path, synchronous="NORMAL", is_read_only=is_read_only)
         self._writer = self.file.connect()
         if not is_read_only:
-            self._writer.execute(MODELS)
-            self._writer.execute(TROUBLE)
+            self._writer.execute(MODELS_TABLE)
+            self._writer.execute(FAILURES_TABLE)
             path.chmod(0o600)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """See `CopyStore.transaction`."""
+        """See `ReadModelStore.transaction`."""
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             yield
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
-            raise Unavailable(f"The copies could not be written ({error}).") from error
+            raise Unavailable(f"The read models could not be written ({error}).") from error
         finally:
             if self._writer.in_transaction:
                 with suppress(sqlite3.Error):
@@ -61,7 +59,7 @@ class SQLiteReadModelStore(Tables):
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """See `CopyStore.savepoint`."""
+        """See `ReadModelStore.savepoint`."""
         self._writer.execute("SAVEPOINT share")
         try:
             yield
@@ -72,26 +70,26 @@ class SQLiteReadModelStore(Tables):
             self._writer.execute("RELEASE share")
 
     def apply(self, statements: Iterable[Statement], generation: int) -> None:
-        """See `CopyStore.apply`. One statement with many values is run in one go: of a busy page
-        most are the same.
+        """See `ReadModelStore.apply`. Equal statements in a row run as one: most of a busy
+        page are equal.
         """
         text = suffix(generation)
-        for sql, some in groupby(statements, key=itemgetter(0)):
-            self._writer.executemany(named(sql, text), [values for _, values in some])
+        for sql, equal in groupby(statements, key=itemgetter(0)):
+            self._writer.executemany(with_suffix(sql, text), [values for _, values in equal])
 
     @contextmanager
     def reading(self) -> Iterator[SQLiteRowReader]:
-        """See `CopyStore.reading`."""
+        """See `ReadModelStore.reading`."""
         with self.file.reading() as connection:
             connection.execute("BEGIN")
             yield SQLiteRowReader(connection)
 
     def close(self) -> None:
-        """See `CopyStore.close`."""
+        """See `ReadModelStore.close`."""
         self.file.close()
         self._writer.close()
 
-    def _run(self, sql: str, values: Mapping[str, Any] = NOTHING) -> Sequence[Sequence[Any]]:
+    def _run(self, sql: str, values: Mapping[str, Any] = NO_VALUES) -> Sequence[Sequence[Any]]:
         return self._writer.execute(sql, values).fetchall()
 
     def _all(self, table: str) -> Iterator[Sequence[object]]:

@@ -1,4 +1,4 @@
-"""What the copies do with their tables in the same words on every database."""
+"""Writing the read model tables: the statements that both databases share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from projections.stores.contract import NOTHING, Standing
+from projections.stores.contract import NO_VALUES, StoredModel
 from projections.stores.model import Model
 
-MODELS = """
+MODELS_TABLE = """
 CREATE TABLE IF NOT EXISTS models (
     name TEXT PRIMARY KEY,
     version BIGINT NOT NULL,
@@ -21,14 +21,14 @@ CREATE TABLE IF NOT EXISTS models (
     position BIGINT NOT NULL
 )
 """
-TROUBLE = """
+FAILURES_TABLE = """
 CREATE TABLE IF NOT EXISTS trouble (
     name TEXT PRIMARY KEY,
     broken_at BIGINT NOT NULL,
     problem TEXT
 )
 """
-STANDINGS = (
+SELECT_MODELS = (
     "SELECT models.name, models.version, models.generation, models.position, trouble.broken_at, "
     "trouble.problem FROM models LEFT JOIN trouble ON trouble.name = models.name"
 )
@@ -38,35 +38,33 @@ _PUT = (
     "ON CONFLICT (name) DO UPDATE SET version = excluded.version, "
     "generation = excluded.generation, position = excluded.position"
 )
-_MOVE = "UPDATE models SET position = :position WHERE name = :name"
-_FORGET_TROUBLE = "DELETE FROM trouble WHERE name = :name"
-_PUT_TROUBLE = "INSERT INTO trouble (name, broken_at, problem) VALUES (:name, :broken_at, :problem)"
+_SET_POSITION = "UPDATE models SET position = :position WHERE name = :name"
+_DELETE_FAILURE = "DELETE FROM trouble WHERE name = :name"
+_PUT_FAILURE = "INSERT INTO trouble (name, broken_at, problem) VALUES (:name, :broken_at, :problem)"
 
 
 class Tables(ABC):
-    """The writing half of the copy store contract, given how a database runs one statement."""
+    """The writing half of `ReadModelStore`, over one statement of a database."""
 
     @abstractmethod
-    def _run(self, sql: str, values: Mapping[str, Any] = NOTHING) -> Sequence[Sequence[Any]]:
-        """Run one statement with `:named` parameters on the writer's connection; the rows
-        it gives.
-        """
+    def _run(self, sql: str, values: Mapping[str, Any] = NO_VALUES) -> Sequence[Sequence[Any]]:
+        """Run one statement on the writer's connection; the rows of its result."""
 
     @abstractmethod
     def _keys(self, table: str) -> Sequence[str]:
-        """What orders a table's rows: the columns of its primary key."""
+        """The columns of a table's primary key, in order."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
-        """See `CopyStore.transaction`."""
+        """See `ReadModelStore.transaction`."""
 
     def _schema(self, model: Model, generation: int) -> str:
-        """The statements that make a generation's tables, in this database's words."""
+        """The statements that create a generation's tables, in this database's dialect."""
         return model.SCHEMA.replace("{g}", suffix(generation))
 
-    def standing(self, model: Model) -> Standing | None:
-        rows = self._run(f"{STANDINGS} WHERE models.name = :name", {"name": model.NAME})
-        return Standing(*rows[0][1:]) if rows else None
+    def stored_model(self, model: Model) -> StoredModel | None:
+        rows = self._run(f"{SELECT_MODELS} WHERE models.name = :name", {"name": model.NAME})
+        return StoredModel(*rows[0][1:]) if rows else None
 
     def create(self, model: Model, generation: int) -> None:
         with self.transaction():
@@ -75,33 +73,33 @@ class Tables(ABC):
                 if statement.strip():
                     self._run(statement)
 
-    def swap(self, model: Model, standing: Standing, *, retired: int | None) -> None:
+    def swap(self, model: Model, stored: StoredModel, *, retired: int | None) -> None:
         with self.transaction():
             for table in model.TABLES:
                 self._run(f"DROP VIEW IF EXISTS {table}")
                 self._run(
-                    f"CREATE VIEW {table} AS SELECT * FROM {table}{suffix(standing.generation)}"
+                    f"CREATE VIEW {table} AS SELECT * FROM {table}{suffix(stored.generation)}"
                 )
             self._run(
                 _PUT,
                 {
                     "name": model.NAME,
-                    "version": standing.version,
-                    "generation": standing.generation,
-                    "position": standing.position,
+                    "version": stored.version,
+                    "generation": stored.generation,
+                    "position": stored.position,
                 },
             )
             if retired is not None:
                 self._drop(model, retired)
 
-    def move(self, model: Model, position: int) -> None:
-        self._run(_MOVE, {"name": model.NAME, "position": position})
+    def set_position(self, model: Model, position: int) -> None:
+        self._run(_SET_POSITION, {"name": model.NAME, "position": position})
 
-    def note_trouble(self, model: Model, broken_at: int | None, problem: str | None) -> None:
-        self._run(_FORGET_TROUBLE, {"name": model.NAME})
+    def set_failure(self, model: Model, broken_at: int | None, problem: str | None) -> None:
+        self._run(_DELETE_FAILURE, {"name": model.NAME})
         if broken_at is not None:
-            told = {"name": model.NAME, "broken_at": broken_at, "problem": problem}
-            self._run(_PUT_TROUBLE, told)
+            values = {"name": model.NAME, "broken_at": broken_at, "problem": problem}
+            self._run(_PUT_FAILURE, values)
 
     def digest(self, model: Model, generation: int) -> str:
         total = sha256()
@@ -112,7 +110,7 @@ class Tables(ABC):
         return total.hexdigest()
 
     def _all(self, table: str) -> Iterator[Sequence[object]]:
-        """A table's rows in the order of its key, as few at a time as the database can give."""
+        """A table's rows in key order, fetched in parts where the database can."""
         yield from self._run(f"SELECT * FROM {table} ORDER BY {', '.join(self._keys(table))}")
 
     def _drop(self, model: Model, generation: int) -> None:
@@ -121,18 +119,16 @@ class Tables(ABC):
 
 
 def suffix(generation: int) -> str:
-    """What stands behind a table's name for a generation."""
+    """What follows a table's name for a generation."""
     return f"_{generation}"
 
 
-_NAMED: dict[tuple[str, str], str] = {}
+_SUFFIXED: dict[tuple[str, str], str] = {}
 
 
-def named(sql: str, text: str) -> str:
-    """A statement of a model's for one generation, remembered: there are few, and they
-    come often.
-    """
-    known = _NAMED.get((sql, text))
+def with_suffix(sql: str, text: str) -> str:
+    """A model's statement for one generation. Cached: there are few, and each runs often."""
+    known = _SUFFIXED.get((sql, text))
     if known is None:
-        known = _NAMED[sql, text] = sql.replace("{g}", text)
+        known = _SUFFIXED[sql, text] = sql.replace("{g}", text)
     return known

@@ -1,1 +1,1 @@
-"""projections/time_travel."""
+"""The read models as they were at a position, queried with the same SQL as the present ones."""

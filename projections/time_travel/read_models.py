@@ -1,5 +1,5 @@
-"""The read models as they stood at a position, in memory: asked with the same questions as those of
-now, so that the answers are those of then.
+"""The read models as they were at a position, in memory: the queries on the present ones run on
+them and give the answers of then.
 """
 
 from __future__ import annotations
@@ -12,43 +12,41 @@ from contextlib import contextmanager
 from typing import Literal
 from weakref import finalize
 
-from ledger.application.ledger import Ledger
 from ledger.errors import Behind
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
+from projections.filters.paging import RECENT
 from projections.models import runs
 from projections.models.gaps import model as gaps
 from projections.models.jobs import model as jobs
-from projections.models.jobs.checkpoints import AT_FRAME, JobCheckpoints
-from projections.models.jobs.queries import RECENT
+from projections.models.jobs.checkpoints import AT_CHECKPOINT, JobCheckpoints
 from projections.models.resumes import model as resumes
 from projections.models.storms import model as storms
 from projections.stores.contract import ReadModelStore, Row, RowReader
 from projections.stores.sqlite import SQLiteRowReader
-from projections.stores.tables import named
-from projections.time_travel import resumes as past_resumes
-from projections.time_travel import storms as past_storms
+from projections.stores.tables import with_suffix
+from projections.time_travel.models import GAPS_AT, LAST_FAILED, RESUMES_AT, STORMS_AT
 
-KEPT = 4
-"""Pasts that are kept for whoever asks on: the next page, or the other end of a comparison."""
+MAX_MODELS = 4
+"""Positions that stay in memory, for the next page or the other end of a comparison."""
 LONGEST_TAIL = 50_000
-"""The most events that are read for one past. There are as many only while the copies are behind:
-then the answer is Behind.
+"""The most events read for one position. Only read models that are behind would need more: then the
+answer is Behind.
 """
-AT_ONCE = 2000
+PAGE = 2000
 """Events read at a time."""
 
 Part = Literal["jobs", "runs", "storms", "resumes", "gaps"]
-"""What of a past a question needs, by the copy it is made from."""
+"""A part of the past that a query needs, named after the model it is made from."""
 Reached = Callable[[Part], int]
-"""How far a copy has come; negative where there is none."""
+"""The position of a present model; negative while it is not built."""
 
-_IS_THERE = f"{AT_FRAME} AND past.status <> 'deleted'"
-_IS_SHOWN_DELETED = f"{AT_FRAME} AND past.status = 'deleted' AND jobs.id IN ({{}})"
+_NOT_DELETED = f"{AT_CHECKPOINT} AND past.status <> 'deleted'"
+_DELETED_AMONG = f"{AT_CHECKPOINT} AND past.status = 'deleted' AND jobs.id IN ({{}})"
 _FAILED = (
     "FROM runs WHERE status = 'failed' AND ended_position <= :position "
     f"ORDER BY ended_position DESC LIMIT {RECENT}"
 )
-GAPS_AT = {"gaps": "SELECT * FROM gaps WHERE position <= :position"}
 _TAGS = """
 INSERT INTO job_tags (tag, number, job_id)
 SELECT tag.value, jobs.number, jobs.id FROM jobs, json_each(jobs.tags) AS tag
@@ -56,122 +54,116 @@ SELECT tag.value, jobs.number, jobs.id FROM jobs, json_each(jobs.tags) AS tag
 
 
 class HistoricalModels:
-    """The pasts of one ledger that were asked for last, from any thread."""
+    """The models of one ledger at the positions queried last, from any thread."""
 
     def __init__(
-        self, ledger: Ledger, store: ReadModelStore, framed: JobCheckpoints, reached: Reached
+        self, events: EventReader, store: ReadModelStore, jobs: JobCheckpoints, reached: Reached
     ) -> None:
-        self._ledger = ledger
+        self._events = events
         self._store = store
-        self._framed = framed
+        self._jobs = jobs
         self._reached = reached
-        self._kept: OrderedDict[int, HistoricalModel] = OrderedDict()
+        self._models: OrderedDict[int, HistoricalModel] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
     def at(self, position: int, *parts: Part) -> Iterator[RowReader]:
-        """Questions to the models as they stood at a position. Refuses Behind while the copies are
-        too far from there.
+        """Reads the models as they were at a position. Raises Behind while the present ones are too
+        far behind it.
         """
-        past = self._remembered(position)
-        with past.lock:
+        model = self._model(position)
+        with model.lock:
             for part in parts:
-                if part not in past.parts:
-                    with past.filling():
-                        self._add(past, part)
-                    past.parts.add(part)
-            yield past.questions
+                if part not in model.parts:
+                    with model.filling():
+                        self._add(model, part)
+                    model.parts.add(part)
+            yield model.reader
 
-    def _remembered(self, position: int) -> HistoricalModel:
+    def _model(self, position: int) -> HistoricalModel:
         with self._lock:
-            past = self._kept.setdefault(position, HistoricalModel(position))
-            self._kept.move_to_end(position)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-            return past
+            model = self._models.setdefault(position, HistoricalModel(position))
+            self._models.move_to_end(position)
+            while len(self._models) > MAX_MODELS:
+                self._models.popitem(last=False)
+            return model
 
-    def _add(self, past: HistoricalModel, part: Part) -> None:
+    def _add(self, model: HistoricalModel, part: Part) -> None:
         match part:
             case "jobs":
-                self._add_jobs(past)
+                self._add_jobs(model)
             case "runs":
-                self._add_failures(past)
+                self._add_failures(model)
             case "storms":
-                self._add_storms(past)
+                self._add_rows(model, "storms", STORMS_AT, "SELECT job_id FROM storm_members")
+                model.run(LAST_FAILED)
             case "resumes":
-                self._require(past, "runs")
-                self._add_notices(past, "resumes", past_resumes.AT)
+                self._require_reached(model, "runs")
+                self._add_rows(model, "resumes", RESUMES_AT, _JOBS_OF.format("resumes"))
             case "gaps":
-                self._add_notices(past, "gaps", GAPS_AT)
+                self._add_rows(model, "gaps", GAPS_AT, _JOBS_OF.format("gaps"))
 
-    def _add_jobs(self, past: HistoricalModel) -> None:
+    def _add_jobs(self, model: HistoricalModel) -> None:
         reached = self._reached("jobs")
-        past.frame = self._framed.checkpoint_before(min(past.position, max(reached, 0)))
-        if reached < 0 or past.position - past.frame > LONGEST_TAIL:
-            raise Behind(wanted=past.position, reached=max(reached, 0))
-        with self._store.reading() as questions:
-            rows = questions.rows(_IS_THERE, {"frame": past.frame})
-        past.fill("jobs", rows)
-        past.run(_TAGS)
-        for facts in self._tail(past):
-            past.take_in(facts)
+        model.checkpoint = self._jobs.checkpoint_before(min(model.position, max(reached, 0)))
+        if reached < 0 or model.position - model.checkpoint > LONGEST_TAIL:
+            raise Behind(wanted=model.position, reached=max(reached, 0))
+        with self._store.reading() as reader:
+            rows = reader.rows(_NOT_DELETED, {"checkpoint": model.checkpoint})
+        model.fill("jobs", rows)
+        model.run(_TAGS)
+        for page in self._tail(model):
+            model.apply(page)
 
-    def _tail(self, past: HistoricalModel) -> Iterator[Sequence[RecordedEvent]]:
-        """The events from the frame on, up to the position."""
-        after = past.frame
-        while after < past.position:
-            found = self._ledger.event_store.read(
-                after=after, limit=min(AT_ONCE, past.position - after)
-            )
-            yield self._ledger.mapper.to_recorded_events(found)
-            after = found[-1].id
+    def _tail(self, model: HistoricalModel) -> Iterator[Sequence[RecordedEvent]]:
+        """The events after the checkpoint, up to the position."""
+        after = model.checkpoint
+        while after < model.position:
+            page = self._events.read(after=after, limit=min(PAGE, model.position - after))
+            yield page
+            after = page[-1].position
 
-    def _add_failures(self, past: HistoricalModel) -> None:
-        """The newest failed runs, and their jobs if they were gone then; how a run ended is never
-        changed.
+    def _add_failures(self, model: HistoricalModel) -> None:
+        """The newest failed runs (how a run ended never changes), and their jobs if they were
+        deleted by then.
         """
-        values = {"position": self._require(past, "runs")}
-        with self._store.reading() as questions:
-            past.fill("runs", questions.rows(f"SELECT * {_FAILED}", values))
-            self._add_deleted(past, questions, f"SELECT job_id {_FAILED}")
+        values = {"position": self._require_reached(model, "runs")}
+        with self._store.reading() as reader:
+            model.fill("runs", reader.rows(f"SELECT * {_FAILED}", values))
+            self._add_deleted(model, reader, f"SELECT job_id {_FAILED}")
 
-    def _add_storms(self, past: HistoricalModel) -> None:
-        values = {"position": self._require(past, "storms")}
-        with self._store.reading() as questions:
-            for table, sql in past_storms.AT.items():
-                past.fill(table, questions.rows(sql, values))
-            self._add_deleted(past, questions, "SELECT job_id FROM storm_members")
-        past.run(past_storms.LAST_FAILED)
-
-    def _add_notices(self, past: HistoricalModel, part: Part, tables: Mapping[str, str]) -> None:
-        """The rows of a model, and the names of their jobs."""
-        values = {"position": self._require(past, part)}
-        with self._store.reading() as questions:
+    def _add_rows(
+        self, model: HistoricalModel, part: Part, tables: Mapping[str, str], job_ids: str
+    ) -> None:
+        """The rows of a model, and their jobs if they were deleted by then."""
+        values = {"position": self._require_reached(model, part)}
+        with self._store.reading() as reader:
             for table, sql in tables.items():
-                past.fill(table, questions.rows(sql, values))
-            self._add_deleted(
-                past, questions, f"SELECT job_id FROM {part} WHERE position <= :position"
-            )
+                model.fill(table, reader.rows(sql, values))
+            self._add_deleted(model, reader, job_ids)
 
-    def _require(self, past: HistoricalModel, part: Part) -> int:
-        """The past's position, which a copy must have reached."""
+    def _require_reached(self, model: HistoricalModel, part: Part) -> int:
+        """The historical position, which the present model must have reached."""
         reached = self._reached(part)
-        if reached < past.position:
-            raise Behind(wanted=past.position, reached=max(reached, 0))
-        return past.position
+        if reached < model.position:
+            raise Behind(wanted=model.position, reached=max(reached, 0))
+        return model.position
 
-    def _add_deleted(self, past: HistoricalModel, questions: RowReader, ids: str) -> None:
-        """Of the jobs that had been deleted by the frame, those that are shown all the same."""
-        values = {"frame": past.frame, "position": past.position}
-        past.fill("jobs", questions.rows(_IS_SHOWN_DELETED.format(ids), values))
+    def _add_deleted(self, model: HistoricalModel, reader: RowReader, job_ids: str) -> None:
+        """Those of some jobs that were deleted by the checkpoint: other rows show their names."""
+        values = {"checkpoint": model.checkpoint, "position": model.position}
+        model.fill("jobs", reader.rows(_DELETED_AMONG.format(job_ids), values))
+
+
+_JOBS_OF = "SELECT job_id FROM {} WHERE position <= :position"
 
 
 class HistoricalModel:
-    """The tables of the models at one position. Whoever uses it holds its lock."""
+    """The tables of the models at one position. Hold `lock` while you use it."""
 
     def __init__(self, position: int) -> None:
         self.position = position
-        self.frame = 0
+        self.checkpoint = 0
         self.parts: set[Part] = set()
         self.lock = threading.Lock()
         self._connection = sqlite3.connect(
@@ -180,11 +172,11 @@ class HistoricalModel:
         finalize(self, self._connection.close)
         for model in (jobs, runs, storms, resumes, gaps):
             self._connection.executescript(model.SCHEMA.replace("{g}", ""))
-        self.questions: RowReader = SQLiteRowReader(self._connection)
+        self.reader: RowReader = SQLiteRowReader(self._connection)
 
     @contextmanager
     def filling(self) -> Iterator[None]:
-        """What is added meanwhile is added whole or not at all."""
+        """Adds what is added inside as a whole, or not at all."""
         self._connection.execute("BEGIN")
         try:
             yield
@@ -194,7 +186,7 @@ class HistoricalModel:
         self._connection.execute("COMMIT")
 
     def fill(self, table: str, rows: Sequence[Row]) -> None:
-        """Add rows to a table, but for those that it has."""
+        """Add rows to a table, except for those it has."""
         if not rows:
             return
         names = list(rows[0])
@@ -204,12 +196,12 @@ class HistoricalModel:
             rows,
         )
 
-    def take_in(self, facts: Sequence[RecordedEvent]) -> None:
-        """Let events happen to the list of jobs."""
-        for fact in facts:
-            for sql, values in jobs.project(fact):
-                self._connection.execute(named(sql, ""), values)
+    def apply(self, events: Sequence[RecordedEvent]) -> None:
+        """Apply events to the list of jobs."""
+        for event in events:
+            for sql, values in jobs.project(event):
+                self._connection.execute(with_suffix(sql, ""), values)
 
     def run(self, sql: str) -> None:
-        """One statement without values."""
+        """Run one statement without values."""
         self._connection.execute(sql)

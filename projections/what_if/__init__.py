@@ -1,1 +1,1 @@
-"""What if the policy had been another: each recorded life walked again."""
+"""What breakers would have done with the recorded runs under another policy."""

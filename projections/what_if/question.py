@@ -1,4 +1,4 @@
-"""What the fleet's breakers would have done under another policy, and how sure that is."""
+"""What the breakers of many jobs would have done under another policy, and what is estimated."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from ledger.application.ledger import Ledger
+from ledger.clock import microseconds
 from ledger.errors import InvalidField
-from ledger.store.event_queries import microseconds
-from projections.models.jobs.queries import read_cursor
+from ledger.store.event_reader import EventReader
+from projections.filters.paging import cursor_or
 from projections.read_models import ReadModels
 from projections.stores.contract import RowReader
 from projections.what_if.policy_change import PolicyChange
-from projections.what_if.run_history import JobRunHistory, PolicySpan, attempts_of, lives
+from projections.what_if.run_history import JobRunHistory, PolicySpan, attempts_of, run_histories
 from projections.what_if.simulate import Counts, Simulation, StormLasts
 
 NEEDS = ("runs", "storms", "jobs")
 COUNTS = ("trips", "failures", "attempts", "manual_resumes")
 CAVEAT = (
-    "It cannot know what runs that never happened would have met: where only the recorded policy "
-    "tripped, or a probe was never made, attempts are taken to fail while a storm of their "
-    "signature lasted and to succeed outside of one, and the regular runs after such a success "
-    "are not counted. Where both policies agree, attempts stay as they were, whatever the backoff. "
-    "Nor can it know what a target would have borne under more attempts, or fewer."
+    "Runs that never happened can only be estimated: where only the recorded policy tripped, or a "
+    "probe was never made, attempts are assumed to fail while a storm of their signature lasted "
+    "and to succeed outside of one; the regular runs after such a success are not counted. Where "
+    "both policies agree, attempts stay as recorded, whatever the backoff. How a target would have "
+    "reacted to more attempts, or to fewer, is unknown."
 )
 
 STORMS = "SELECT signature, first_failed_at, last_failed_at FROM storms WHERE number <= :until"
@@ -34,11 +34,11 @@ TAGGED = "SELECT job_id FROM job_tags WHERE tag = :tag"
 
 @dataclass(frozen=True, slots=True)
 class WhatIfQuery:
-    """Which other policy; from which position on, up to which; for which jobs, by their ids or a
-    tag they have now (None: all).
+    """The policy change, the positions between which it applies, and for which jobs, by their ids
+    or a tag they have now (None: all).
     """
 
-    wish: PolicyChange
+    change: PolicyChange
     since: int
     until: int
     tag: str | None = None
@@ -47,7 +47,7 @@ class WhatIfQuery:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One job as it was recorded, and as it would have been. `is_estimated`: not all is known."""
+    """One job as it was recorded, and as it would have been; `is_estimated`: in part made up."""
 
     job_id: str
     name: str
@@ -57,7 +57,7 @@ class Difference:
 
     @property
     def weight(self) -> tuple[int, ...]:
-        """How much differs: trips first, then resumes, failures, attempts."""
+        """How much differs: by trips, then resumes, failures, attempts."""
         counts = ("trips", "manual_resumes", "failures", "attempts")
         return tuple(abs(getattr(self.other, key) - getattr(self.recorded, key)) for key in counts)
 
@@ -73,23 +73,21 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """The sums over all jobs that were walked, and the jobs that would have fared differently,
-    those first for which it matters most.
-    """
+    """The sums over all jobs simulated, and the jobs with a difference, the largest first."""
 
-    asked: WhatIfQuery
+    query: WhatIfQuery
     job_count: int
     recorded: Mapping[str, int]
     other: Mapping[str, int]
     differing: Sequence[Difference]
 
     def plain(self) -> dict[str, Any]:
-        """What is said of the whole."""
+        """The sums, as JSON-plain values."""
         return {
-            "policy": dict(self.asked.wish.policy),
-            "not_counts": list(self.asked.wish.not_counts),
-            "since": self.asked.since,
-            "until": self.asked.until,
+            "policy": dict(self.query.change.policy),
+            "not_counts": list(self.query.change.not_counts),
+            "since": self.query.since,
+            "until": self.query.until,
             "job_count": self.job_count,
             "differing_count": len(self.differing),
             "estimated_count": sum(one.is_estimated for one in self.differing),
@@ -100,25 +98,27 @@ class WhatIf:
         }
 
     def page(self, *, cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
-        """What is said of the whole, and a page of the jobs that would have fared differently."""
-        first = 0 if cursor is None else read_cursor(cursor)
+        """The sums, and a page of the jobs with a difference."""
+        first = cursor_or(cursor, 0)
         last = first + limit
         return {
             "what_if": self.plain(),
             "jobs": [one.plain() for one in self.differing[first:last]],
             "next": str(last) if last < len(self.differing) else None,
-            "position": self.asked.until,
+            "position": self.query.until,
         }
 
     def _text(self) -> str:
         if not self.job_count:
-            return "No job fits: nothing was walked again."
+            return "No job matches: nothing was simulated."
         if not self.differing:
-            return f"Nothing would have been different for any of {self.job_count} jobs."
-        told = (f"{self.other[key]} {WORDS[key]} instead of {self.recorded[key]}" for key in COUNTS)
+            return f"No difference for any of {self.job_count} jobs."
+        parts = (
+            f"{self.other[key]} {WORDS[key]} instead of {self.recorded[key]}" for key in COUNTS
+        )
         return (
-            f"{len(self.differing)} of {self.job_count} jobs would have fared differently: "
-            f"{', '.join(told)}."
+            f"{len(self.differing)} of {self.job_count} jobs would have gone differently: "
+            f"{', '.join(parts)}."
         )
 
 
@@ -126,73 +126,77 @@ WORDS = {
     "trips": "trips",
     "failures": "failures",
     "attempts": "attempts",
-    "manual_resumes": "resumes by hand",
+    "manual_resumes": "manual resumes",
 }
 
 
-def what_if(ledger: Ledger, read_models: ReadModels, asked: WhatIfQuery) -> WhatIf:
-    """Walk every job's recorded life again under the policy that is asked for. Refuses as
-    `Wish.require_walkable`, and InvalidField for the id of no job that was there by then.
+def what_if(events: EventReader, read_models: ReadModels, query: WhatIfQuery) -> WhatIf:
+    """Simulate every job's recorded history under the policy change. Raises as
+    `PolicyChange.require_answerable`, and InvalidField for the id of a job unknown by then.
     """
-    asked.wish.require_walkable()
-    with read_models.reading() as questions:
-        wanted = _wanted(questions, asked)
-        until_at = ledger.queries.recorded_at(asked.until)
-        lasts = _storms(questions, asked.until, until_at)
-        found = list(lives(questions, ledger.queries, since=asked.since, until=asked.until))
-        _require_there(asked, {life.job_id for life in found})
-        walked = [
-            _walked(ledger, questions, Simulation(life, asked.wish, asked.since, until_at, lasts))
-            for life in found
-            if wanted is None or life.job_id in wanted
+    query.change.require_answerable()
+    with read_models.reading() as reader:
+        wanted = _wanted(reader, query)
+        until_at = events.recorded_at(query.until)
+        lasts = _storms(reader, query.until, until_at)
+        found = list(run_histories(reader, events, since=query.since, until=query.until))
+        _require_known(query, {history.job_id for history in found})
+        compared = [
+            _compare(
+                events, reader, Simulation(history, query.change, query.since, until_at, lasts)
+            )
+            for history in found
+            if wanted is None or history.job_id in wanted
         ]
-    differing = [one for one in walked if one.recorded != one.other]
+    differing = [one for one in compared if one.recorded != one.other]
     differing.sort(key=lambda one: one.weight, reverse=True)
     return WhatIf(
-        asked,
-        len(walked),
-        _sum(one.recorded for one in walked),
-        _sum(one.other for one in walked),
+        query,
+        len(compared),
+        _sum(one.recorded for one in compared),
+        _sum(one.other for one in compared),
         differing,
     )
 
 
-def _walked(ledger: Ledger, questions: RowReader, other_life: Simulation) -> Difference:
-    other_life.walk()
-    life, other = other_life.life, other_life.other
+def _compare(events: EventReader, reader: RowReader, simulation: Simulation) -> Difference:
+    simulation.run()
+    history, other = simulation.history, simulation.other
     avoided = sum(
-        _attempts(ledger, questions, life, span, other_life.since) for span in other_life.avoided
+        _attempts(events, reader, history, span, simulation.since) for span in simulation.avoided
     )
-    other_life.recorded.attempts = life.attempts
-    other.attempts += life.attempts - avoided
-    return Difference(life.job_id, life.name, other_life.recorded, other, other_life.is_estimated)
+    simulation.recorded.attempts = history.attempts
+    other.attempts += history.attempts - avoided
+    return Difference(
+        history.job_id, history.name, simulation.recorded, other, simulation.is_estimated
+    )
 
 
 def _attempts(
-    ledger: Ledger, questions: RowReader, life: JobRunHistory, span: PolicySpan, since: int
+    events: EventReader, reader: RowReader, history: JobRunHistory, span: PolicySpan, since: int
 ) -> int:
-    last = ledger.queries.position_at(span.until) if span.until is not None else life.until
-    return attempts_of(questions, life.job_id, span, since=since, until=last)
+    last = events.position_at(span.until) if span.until is not None else history.until
+    return attempts_of(reader, history.job_id, span, since=since, until=last)
 
 
-def _wanted(questions: RowReader, asked: WhatIfQuery) -> set[str] | None:
+def _wanted(reader: RowReader, query: WhatIfQuery) -> set[str] | None:
     tagged = None
-    if asked.tag is not None:
-        tagged = {row["job_id"] for row in questions.rows(TAGGED, {"tag": asked.tag})}
-    if asked.job_ids is None:
+    if query.tag is not None:
+        tagged = {row["job_id"] for row in reader.rows(TAGGED, {"tag": query.tag})}
+    if query.job_ids is None:
         return tagged
-    return set(asked.job_ids) & (tagged if tagged is not None else set(asked.job_ids))
+    return set(query.job_ids) & (tagged if tagged is not None else set(query.job_ids))
 
 
-def _require_there(asked: WhatIfQuery, there: set[str]) -> None:
-    for job_id in asked.job_ids or ():
-        if job_id not in there:
-            raise InvalidField("job_ids", f"names {job_id}, and there was no such job by then")
+def _require_known(query: WhatIfQuery, known: set[str]) -> None:
+    for job_id in query.job_ids or ():
+        if job_id not in known:
+            raise InvalidField("job_ids", f"contains {job_id}, which was no job by then")
 
 
-def _storms(questions: RowReader, until: int, until_at: datetime) -> StormLasts:
+def _storms(reader: RowReader, until: int, until_at: datetime) -> StormLasts:
     spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for row in questions.rows(STORMS, {"until": until}):
+    for row in reader.rows(STORMS, {"until": until}):
         last = min(int(row["last_failed_at"]), microseconds(until_at))
         spans[row["signature"]].append((int(row["first_failed_at"]), last))
 
@@ -203,11 +207,11 @@ def _storms(questions: RowReader, until: int, until_at: datetime) -> StormLasts:
     return lasts
 
 
-def _sum(tallies: Iterable[Counts]) -> dict[str, int]:
+def _sum(counts: Iterable[Counts]) -> dict[str, int]:
     sums = dict.fromkeys(COUNTS, 0)
-    for tally in tallies:
+    for one in counts:
         for key in COUNTS:
-            sums[key] += getattr(tally, key)
+            sums[key] += getattr(one, key)
     return sums
 
 
@@ -219,10 +223,10 @@ CSV_COLUMNS = (
 
 
 def csv_row(one: Difference) -> list[object]:
-    """A job that would have fared differently, in the order of `CSV_COLUMNS`."""
+    """A job with a difference, in the order of `CSV_COLUMNS`."""
     basis = "estimated" if one.is_estimated else "known"
     return [one.job_id, one.name, basis, *_cells(one.recorded), *_cells(one.other)]
 
 
-def _cells(tally: Counts) -> list[object]:
-    return list(asdict(tally).values())
+def _cells(counts: Counts) -> list[object]:
+    return list(asdict(counts).values())

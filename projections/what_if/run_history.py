@@ -1,8 +1,8 @@
-"""What happened to each job as far as a breaker is concerned: the runs that did not succeed, the
-first success after each, and the events by which it stopped, came back or got another policy.
+"""What happened to each job as far as its breaker is concerned: the runs that did not succeed, the
+first success after each, and the events that stopped it, resumed it or changed its policy.
 
-The runs come from their copy, which knows at once what followed each; the rest is rare, and comes
-from the book. Runs that succeeded after a success are only counted.
+The runs come from their read model, which joins each with the run after it; the rest is rare, and
+comes from the events. A success after a success is only counted.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ from operator import attrgetter
 from typing import Any
 
 from ledger.clock import parse_rfc3339
-from ledger.store.audit_query import AuditQuery
-from ledger.store.event_queries import EventQueries
+from ledger.domain.events import STATUS_AFTER, Amended, Imported, Scheduled
+from ledger.store.audit_query import MAX_PAGE, AuditQuery
+from ledger.store.event_reader import EventReader
+from ledger.store.records import RecordedEvent
 from projections.stores.contract import Row, RowReader
 
-TURNS = (
-    "job.scheduled", "job.amended", "job.imported", "job.paused", "job.resumed",
-    "job.force_resumed", "job.circuit_tripped", "job.circuit_closed", "job.completed",
-    "job.deleted",
-)  # fmt: skip
-
+POLICY_TOPICS = (*STATUS_AFTER, Amended.TOPIC, Imported.TOPIC)
 HIGHEST_FENCE = 2**62
 
 UNSUCCESSFUL = """
@@ -66,7 +63,7 @@ class RunEnding:
 
 @dataclass(frozen=True, slots=True)
 class PolicyEvent:
-    """An event by which a job began, stopped, came back, or got another policy."""
+    """An event that scheduled, stopped or resumed a job, or changed its policy."""
 
     position: int
     at: datetime
@@ -80,8 +77,8 @@ Step = RunEnding | PolicyEvent
 
 @dataclass(frozen=True, slots=True)
 class PolicySpan:
-    """Runs of a job between two fences (a fence is the version of the run's start), perhaps only
-    those that ended by an instant.
+    """Runs of a job between two fences (a fence is the version of the run's start), and if `until`
+    is given, only those that ended by then.
     """
 
     after_fence: int
@@ -91,8 +88,8 @@ class PolicySpan:
 
 @dataclass(slots=True)
 class JobRunHistory:
-    """One job's steps in the order of the book up to a position, and how many of its runs ended in
-    the stretch that was asked for.
+    """One job's steps in order, up to a position, and how many of its runs ended in the range that
+    was asked for.
     """
 
     job_id: str
@@ -102,43 +99,41 @@ class JobRunHistory:
     attempts: int = 0
 
 
-def lives(
-    questions: RowReader, reading: EventQueries, *, since: int, until: int
+def run_histories(
+    reader: RowReader, events: EventReader, *, since: int, until: int
 ) -> Iterator[JobRunHistory]:
-    """Every job that was scheduled up to `until`, from its beginning on; its attempts are those
-    that ended after `since`. Positions.
+    """Every job that was scheduled up to the position `until`, from its first event on; its
+    attempts are those that ended after the position `since`.
     """
     found: dict[str, JobRunHistory] = {}
-    turns = AuditQuery(topics=TURNS, until_position=until)
-    for event in reading.export(turns):
-        life = found.setdefault(event["job_id"], JobRunHistory(event["job_id"], until))
-        life.name = _name(event, life.name)
-        life.steps.append(_turn(event))
-    for job_id, endings in _endings(questions, until).items():
+    query = AuditQuery(topics=POLICY_TOPICS, until_position=until, limit=MAX_PAGE)
+    for event in events.find_all(query):
+        job_id = str(event.stream)
+        history = found.setdefault(job_id, JobRunHistory(job_id, until))
+        history.name = _name(event, history.name)
+        history.steps.append(_policy_event(event))
+    for job_id, endings in _endings(reader, until).items():
         found[job_id].steps += endings
-    for row in questions.rows(ATTEMPTS, {"since": since, "until": until}):
+    for row in reader.rows(ATTEMPTS, {"since": since, "until": until}):
         found[row["job_id"]].attempts = int(row["count"])
-    for life in found.values():
-        life.steps.sort(key=attrgetter("position"))
-        yield life
+    for history in found.values():
+        history.steps.sort(key=attrgetter("position"))
+        yield history
 
 
-def attempts_of(
-    questions: RowReader, job_id: str, span: PolicySpan, *, since: int, until: int
-) -> int:
-    """How many runs of a job lie in a span and ended in a stretch of positions."""
+def attempts_of(reader: RowReader, job_id: str, span: PolicySpan, *, since: int, until: int) -> int:
+    """How many runs of a job are in a span and ended between two positions."""
     values = {"job_id": job_id, "since": since, "until": until}
     fences = {"after_fence": span.after_fence, "before_fence": span.before_fence}
-    row = questions.row(ATTEMPTS_OF, values | fences)
+    row = reader.row(ATTEMPTS_OF, values | fences)
     return int(row["count"]) if row is not None else 0
 
 
-def _endings(questions: RowReader, until: int) -> Mapping[str, list[RunEnding]]:
+def _endings(reader: RowReader, until: int) -> Mapping[str, list[RunEnding]]:
     endings: dict[str, list[RunEnding]] = defaultdict(list)
-    for row in questions.rows(UNSUCCESSFUL, {"until": until}):
+    for row in reader.rows(UNSUCCESSFUL, {"until": until}):
         endings[row["job_id"]].append(_unsuccessful(row))
-        has_followed = row["next_status"] == "succeeded" and row["next_position"] <= until
-        if has_followed:
+        if row["next_status"] == "succeeded" and row["next_position"] <= until:
             endings[row["job_id"]].append(_success_after(row))
     return endings
 
@@ -162,14 +157,14 @@ def _success_after(row: Row) -> RunEnding:
     return RunEnding(position, at, fence, "succeeded", row["trigger"], None, None, None)
 
 
-def _turn(event: Mapping[str, Any]) -> PolicyEvent:
-    at = parse_rfc3339(event["timestamp"])
-    return PolicyEvent(event["position"], at, event["version"], event["topic"], event["data"])
+def _policy_event(event: RecordedEvent) -> PolicyEvent:
+    at = parse_rfc3339(event.data["timestamp"])
+    return PolicyEvent(event.position, at, event.version, event.topic, event.data)
 
 
-def _name(event: Mapping[str, Any], name: str) -> str:
-    if event["topic"] == "job.scheduled":
-        return str(event["data"]["name"])
-    if event["topic"] == "job.amended":
-        return str(event["data"]["changes"].get("name", name))
+def _name(event: RecordedEvent, name: str) -> str:
+    if event.topic == Scheduled.TOPIC:
+        return str(event.data["name"])
+    if event.topic == Amended.TOPIC:
+        return str(event.data["changes"].get("name", name))
     return name

@@ -1,1 +1,1 @@
-"""Why a job ran or did not: its state, what happened around it, and what would make it run."""
+"""Why a job ran or did not: rules give a verdict, the events behind it, and remedies."""

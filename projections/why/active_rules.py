@@ -1,5 +1,5 @@
-"""Why a job that fires is running at this moment, or not: under way, waiting for its time, backed
-off, skipped by the clock.
+"""Why an active job is running at an instant, or not: a run is open, it waits for its next fire, it
+backs off, the clock skipped its slot.
 """
 
 from __future__ import annotations
@@ -7,6 +7,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ledger.clock import parse_rfc3339
+from ledger.domain.events import (
+    RESUME_TOPICS,
+    RUN_END_TOPICS,
+    RunBlocked,
+    RunFailed,
+    RunLost,
+    RunStarted,
+    Scheduled,
+)
 from ledger.domain.job.job import is_interval_from_end
 from ledger.domain.job.missed_slots import NODE_ENDED
 from ledger.domain.job.runs import is_slot
@@ -14,66 +23,66 @@ from ledger.domain.job.state import OpenRun
 from ledger.domain.schedule.dst_gaps import Skipped, skipped_fire
 from ledger.domain.schedule.recurrence import describe, next_fire
 from ledger.store.records import RecordedEvent
-from projections.history.job_events import of
-from projections.why.chain import error
-from projections.why.context import START_ONE, Remedy, Verdict, WhyContext, format_instant
-from projections.why.dispatcher_activity import ENDS
-from projections.why.inactive_rules import REVIVALS
+from projections.history.job_events import of_topics
+from projections.why.chain import error_text
+from projections.why.context import START_NODE, Remedy, Verdict, WhyContext, format_instant
 
 
-def under_way(case: WhyContext) -> Verdict | None:
-    """A run is open: it runs, or was thought to; a slot that came meanwhile starts nothing."""
-    run = case.job.open_run
+def running(context: WhyContext) -> Verdict | None:
+    """A run is open: it runs, or seemed to; a slot in the meantime starts nothing."""
+    run = context.job.open_run
     if run is None:
         return None
-    start = case.trail.at(run.fence)
-    if case.is_unattended and not case.dispatching.is_leased(run.run_id):
+    start = context.events.at(run.fence)
+    if context.is_unattended and not context.dispatchers.is_leased(run.run_id):
         return _orphaned(run, start)
-    end = None if case.is_now else _end_of(case, run)
-    if end is not None and end.topic == "job.run_lost" and end.data["cause"] in NODE_ENDED:
-        return _lost_meanwhile(case, run, start, end)
-    slot = _slot_during(case, run)
+    end = None if context.is_now else _end_of(context, run)
+    if end is not None and end.topic == RunLost.TOPIC and end.data["cause"] in NODE_ENDED:
+        return _lost_later(context, run, start, end)
+    slot = _slot_during(context, run)
     began = f"run {run.run_id[:8]} began at {format_instant(run.started_at)} on {run.node}"
     if slot is not None:
         text = (
-            f"A {began} and was still under way at {format_instant(slot)}, "
-            "so that slot started nothing."
+            f"A {began} and was still open at {format_instant(slot)}, so that slot started nothing."
         )
-        way = Remedy("Nothing to do: the slot is recorded as missed, and the next one runs.")
-        return Verdict("overlap", text, [start, end], [way])
-    late = "" if run.trigger == "schedule" else f" ({run.trigger}, attempt {run.attempt})"
-    text = f"It is running: {began}{late}, for {format_instant(run.scheduled_for)}."
+        remedy = Remedy("Nothing to do: the slot is recorded as missed, and the next one runs.")
+        return Verdict("overlap", text, [start, end], [remedy])
+    attempt = "" if run.trigger == "schedule" else f" ({run.trigger}, attempt {run.attempt})"
+    text = f"It is running: {began}{attempt}, for {format_instant(run.scheduled_for)}."
     return Verdict("running", text, [start, end])
 
 
-def _end_of(case: WhyContext, run: OpenRun) -> RecordedEvent | None:
-    return case.trail.next(lambda fact: fact.topic in ENDS and fact.data["run_id"] == run.run_id)
+def _end_of(context: WhyContext, run: OpenRun) -> RecordedEvent | None:
+    return context.events.next(
+        lambda event: event.topic in RUN_END_TOPICS and event.data["run_id"] == run.run_id
+    )
 
 
-def _slot_during(case: WhyContext, run: OpenRun) -> str | None:
-    """The last slot of the schedule that came while the run was under way."""
-    job = case.job
+def _slot_during(context: WhyContext, run: OpenRun) -> str | None:
+    """The last slot of the schedule while the run was open."""
+    job = context.job
     if job.is_one_shot or is_interval_from_end(job.parsed_schedule) or not job.may_fire:
         return None
     slot = next_fire(job.parsed_schedule, after=max(run.scheduled_for, run.started_at))
-    if slot is None or slot > case.at:
+    if slot is None or slot > context.at:
         return None
-    missed = job.missed_slots(case.at, "overlap")
+    missed = job.missed_slots(context.at, "overlap")
     return missed["last"] if missed is not None else None
 
 
 def _orphaned(run: OpenRun, start: RecordedEvent | None) -> Verdict:
     text = (
         f"Its node is gone: run {run.run_id[:8]} began at {format_instant(run.started_at)} "
-        f"on {run.node}, and no node holds it. It is recorded as lost as soon as a node starts."
+        f"on {run.node}, and no running node has it. It is recorded as lost as soon as a node "
+        "starts."
     )
-    return Verdict("node_down", text, [start], [START_ONE])
+    return Verdict("node_down", text, [start], [START_NODE])
 
 
-def _lost_meanwhile(
-    case: WhyContext, run: OpenRun, start: RecordedEvent | None, end: RecordedEvent
+def _lost_later(
+    context: WhyContext, run: OpenRun, start: RecordedEvent | None, end: RecordedEvent
 ) -> Verdict:
-    last, following = case.dispatching.last(), case.dispatching.next()
+    last, following = context.dispatchers.last(), context.dispatchers.next()
     text = (
         f"Its node was down: run {run.run_id[:8]} began at {format_instant(run.started_at)} "
         f"on {run.node} and was lost ({end.data['cause']}), as event {end.position} recorded later."
@@ -81,34 +90,35 @@ def _lost_meanwhile(
     return Verdict("node_down", text, [start, last, following, end])
 
 
-def jitter(case: WhyContext) -> Verdict | None:
-    """Its slot has come, and the claim waits for the job's own share of the jitter."""
-    job = case.job
-    if job.is_run_requested or job.next_run_at is None or job.next_run_at > case.at:
+def jitter(context: WhyContext) -> Verdict | None:
+    """It is due, and the job's own share of the jitter delays the claim."""
+    job = context.job
+    if job.is_run_requested or job.next_run_at is None or job.next_run_at > context.at:
         return None
     claim_at = job.next_run_at + job.parsed_policy.jitter(job.id)
-    if claim_at <= case.at:
+    if claim_at <= context.at:
         return None
     text = (
         f"Its slot of {format_instant(job.next_run_at)} has come; its share of the jitter "
         f"({job.parsed_policy.jitter_seconds:g} s at most) delays the claim until "
         f"{format_instant(claim_at)}."
     )
-    return Verdict("jitter", text, [case.planned()], [Remedy("Nothing to do: wait.")])
+    return Verdict("jitter", text, [context.planned()], [Remedy("Nothing to do: wait.")])
 
 
-def skipped(case: WhyContext) -> Verdict | None:
+def clock_change(context: WhyContext) -> Verdict | None:
     """The wall time of its last slot did not exist."""
-    job = case.job
-    found = skipped_fire(job.parsed_schedule, after=job.settled_until, until=case.at)
+    job = context.job
+    found = skipped_fire(job.parsed_schedule, after=job.settled_until, until=context.at)
     if found is None or job.is_run_requested:
         return None
     text = (
-        f"{found.wall:%H:%M} did not exist on {found.wall:%Y-%m-%d} in {found.tz}: the clock was "
-        f"put forward by {_minutes(found)} at {format_instant(found.change.at)}. It runs next at "
+        f"{found.wall:%H:%M} did not exist on {found.wall:%Y-%m-%d} in {found.tz}: clocks went "
+        f"forward by {_minutes(found)} at {format_instant(found.change.at)}. It runs next at "
         f"{format_instant(job.next_run_at)}."
     )
-    return Verdict("clock_change", text, [case.planned()], [*_now(case), _caught_up()])
+    vixie = Remedy('With "dst": "vixie" such a slot runs at the first minute after the change.')
+    return Verdict("clock_change", text, [context.planned()], [*_wait_or_run(context), vixie])
 
 
 def _minutes(found: Skipped) -> str:
@@ -116,105 +126,103 @@ def _minutes(found: Skipped) -> str:
     return f"{leap // timedelta(minutes=1)} minutes"
 
 
-def _caught_up() -> Remedy:
-    return Remedy('With "dst": "vixie" such a slot runs at the first minute after the change.')
-
-
-def not_executed(case: WhyContext) -> Verdict | None:
-    """The last run executed nothing, or nobody knows how it ended."""
-    last = case.job.last_run
+def not_executed(context: WhyContext) -> Verdict | None:
+    """The last run executed nothing, or was lost."""
+    last = context.job.last_run
     if last is None or last["status"] not in ("blocked", "lost"):
         return None
-    end = case.trail.last(of("job.run_blocked", "job.run_lost"))
+    end = context.events.last(of_topics(RunBlocked.TOPIC, RunLost.TOPIC))
+    is_blocked = last["status"] == "blocked"
     what = (
-        f"The last run executed nothing: {error(last['error'])}"
-        if last["status"] == "blocked"
+        f"The last run was blocked: {error_text(last['error'])}"
+        if is_blocked
         else f"The last run was lost ({last['error']})"
     )
-    text = f"{what}. It is tried next at {format_instant(case.job.next_run_at)}."
-    links = [_start_of(case, end), end]
-    is_blocked = last["status"] == "blocked"
-    return Verdict(str(last["status"]), text, links, _unblocked(case) if is_blocked else _now(case))
+    text = f"{what}. It is tried again at {format_instant(context.job.next_run_at)}."
+    remedies = _unblock(context) if is_blocked else _wait_or_run(context)
+    return Verdict(str(last["status"]), text, [_start_of(context, end), end], remedies)
 
 
-def _unblocked(case: WhyContext) -> list[Remedy]:
-    """Whatever blocked the last run blocks the next one, until somebody does something about it."""
-    cause = case.job.last_run["error"] if case.job.last_run else None
+def _unblock(context: WhyContext) -> list[Remedy]:
+    """What blocked the last run blocks the next one too, until an operator removes it."""
+    cause = context.job.last_run["error"] if context.job.last_run else None
     return [
-        Remedy(f"Remove first what blocked it: {error(cause)}."),
+        Remedy(f"First remove what blocked it: {error_text(cause)}."),
         Remedy(
-            f"Then wait for {format_instant(case.job.next_run_at)}, or run it now.",
-            f"jobledger run {case.name}",
+            f"Then wait for {format_instant(context.job.next_run_at)}, or run it now.",
+            f"jobledger run {context.name}",
         ),
     ]
 
 
-def _start_of(case: WhyContext, end: RecordedEvent | None) -> RecordedEvent | None:
+def _start_of(context: WhyContext, end: RecordedEvent | None) -> RecordedEvent | None:
     if end is None:
         return None
-    return case.trail.last(
-        lambda fact: fact.topic == "job.run_started" and fact.data["run_id"] == end.data["run_id"]
+    run_id = end.data["run_id"]
+    return context.events.last(
+        lambda event: event.topic == RunStarted.TOPIC and event.data["run_id"] == run_id
     )
 
 
-def backoff(case: WhyContext) -> Verdict | None:
-    """It failed and is tried again, before its schedule would have it."""
-    job = case.job
+def backoff(context: WhyContext) -> Verdict | None:
+    """It failed and is tried again earlier than its schedule says."""
+    job = context.job
     if job.attempts == 0 or is_slot(job):
         return None
-    failure = case.trail.last(of("job.run_failed"))
+    failure = context.events.last(of_topics(RunFailed.TOPIC))
     if failure is None:
         return None
     data = failure.data
-    asked = data["retry_after"] is not None and data["retry_after"] == data["next_run_at"]
+    is_requested = data["retry_after"] is not None and data["retry_after"] == data["next_run_at"]
     pause = job.parsed_policy.backoff(job.attempts)
     why = (
-        "as the target asked (Retry-After)"
-        if asked
+        "as the target requested (Retry-After)"
+        if is_requested
         else f"{pause.total_seconds():g} s after failure {job.attempts}"
     )
-    storm = case.storm_of(failure.position)
+    storm = context.storm_of(failure.position)
     part = f", as part of the storm {storm}," if storm else ""
     text = (
-        f"It failed ({data['failure_class']}: {error(data['error'])}){part} and backs off: it "
+        f"It failed ({data['failure_class']}: {error_text(data['error'])}){part} and backs off: it "
         f"is tried again at {format_instant(job.next_run_at)}, {why}. The breaker trips "
         f"at {job.parsed_policy.trip_after} errors in a row; this is {job.consecutive_errors}."
     )
-    first = case.trail.at(job.first_error_version)
-    return Verdict("backoff", text, [first, failure], _now(case))
+    first = context.events.at(job.first_error_version)
+    return Verdict("backoff", text, [first, failure], _wait_or_run(context))
 
 
-def waiting(case: WhyContext) -> Verdict:
-    """Its time has not come."""
-    job = case.job
-    planned = case.planned()
+def waiting(context: WhyContext) -> Verdict:
+    """Its next fire has not come."""
+    job = context.job
+    planned = context.planned()
     by = f", decided in event {planned.position}" if planned is not None else ""
-    given_up = _given_up(case)
+    given_up = _given_up(context)
+    before = f", and slots before were given up in event {given_up.position}" if given_up else ""
     text = (
         f"It waits for its fire at {format_instant(job.next_run_at)}{by}; its schedule is "
-        f"{describe(job.parsed_schedule)}"
-        f"{f', and slots before were given up in event {given_up.position}' if given_up else ''}."
+        f"{describe(job.parsed_schedule)}{before}."
     )
-    links = [planned, case.trail.last(of(*ENDS, *REVIVALS)), given_up]
-    return Verdict("waiting", text, links, _now(case))
+    activating = (*RUN_END_TOPICS, *RESUME_TOPICS, Scheduled.TOPIC)
+    events = [planned, context.events.last(of_topics(*activating)), given_up]
+    return Verdict("waiting", text, events, _wait_or_run(context))
 
 
-def _given_up(case: WhyContext) -> RecordedEvent | None:
-    """The event that gave up slots which are still to come before the next run: a backoff that a
-    resume or a success cut short.
+def _given_up(context: WhyContext) -> RecordedEvent | None:
+    """The event that gave up slots between now and the next run: a resume or a success cut a
+    backoff short.
     """
-    job = case.job
-    if job.settled_until <= case.at:
+    if context.job.settled_until <= context.at:
         return None
-    return case.trail.last(
-        lambda fact: (
-            bool(fact.data.get("missed")) and parse_rfc3339(fact.data["missed"]["last"]) > case.at
+    return context.events.last(
+        lambda event: (
+            bool(event.data.get("missed"))
+            and parse_rfc3339(event.data["missed"]["last"]) > context.at
         )
     )
 
 
-def _now(case: WhyContext) -> list[Remedy]:
+def _wait_or_run(context: WhyContext) -> list[Remedy]:
     return [
-        Remedy(f"Wait for {format_instant(case.job.next_run_at)}."),
-        Remedy("Or run it now.", f"jobledger run {case.name}"),
+        Remedy(f"Wait for {format_instant(context.job.next_run_at)}."),
+        Remedy("Or run it now.", f"jobledger run {context.name}"),
     ]

@@ -1,4 +1,4 @@
-"""The links of a chain: what each event did, in one sentence, with its position."""
+"""The chain of an answer: each event with its position and one sentence about what it did."""
 
 from __future__ import annotations
 
@@ -6,43 +6,65 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from ledger.clock import rfc3339
-from ledger.store.event_queries import from_microseconds
+from ledger.clock import from_microseconds, rfc3339
+from ledger.domain.events import (
+    Amended,
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitTripped,
+    Completed,
+    Deleted,
+    FiresSkipped,
+    ForceResumed,
+    Imported,
+    Paused,
+    Resumed,
+    RunBlocked,
+    RunFailed,
+    RunLost,
+    RunRequested,
+    RunStarted,
+    RunSucceeded,
+    Scheduled,
+)
 from ledger.store.records import RecordedEvent
-from projections.why.context import SHORT_ID, because, format_instant, who
+from projections.why.context import SHORT_ID, actor_name, format_instant, reason_of
 
 LONGEST_ERROR = 200
 Data = Mapping[str, Any]
 
 
-def chain(job_id: UUID, facts: Iterable[RecordedEvent | None]) -> list[dict[str, Any]]:
-    """The links in the order of the book, each once; of other jobs they are signs of life."""
-    found = {fact.position: fact for fact in facts if fact is not None}
+def chain(job_id: UUID, events: Iterable[RecordedEvent | None]) -> list[dict[str, Any]]:
+    """The events in order of position, each once. Those of other jobs show that a dispatcher was
+    running.
+    """
+    found = {event.position: event for event in events if event is not None}
     return [_link(found[position], job_id) for position in sorted(found)]
 
 
-def _link(fact: RecordedEvent, job_id: UUID) -> dict[str, Any]:
+def _link(event: RecordedEvent, job_id: UUID) -> dict[str, Any]:
     return {
-        "position": fact.position,
-        "topic": fact.topic,
-        "recorded_at": rfc3339(from_microseconds(fact.recorded_at)),
-        "actor": fact.data["actor"],
-        "reason": fact.data["reason"],
-        "text": _sentence(fact) if fact.stream == job_id else _sign(fact),
+        "position": event.position,
+        "topic": event.topic,
+        "recorded_at": rfc3339(from_microseconds(event.recorded_at)),
+        "actor": event.data["actor"],
+        "reason": event.data["reason"],
+        "text": _sentence(event) if event.stream == job_id else _other_job(event),
     }
 
 
-def _sentence(fact: RecordedEvent) -> str:
-    teller = _TELLERS.get(fact.topic)
-    what = teller(fact.data) if teller is not None else f"{who(fact)} recorded {fact.topic}"
-    by = f"{who(fact)} {what}" if fact.topic in _DEEDS else what
-    return f"{by}{_missed(fact.data)}{because(fact)}."
+def _sentence(event: RecordedEvent) -> str:
+    describe = _DESCRIPTIONS.get(event.topic)
+    what = describe(event.data) if describe is not None else f"recorded {event.topic}"
+    is_decision = event.topic in _DECISIONS or describe is None
+    by = f"{actor_name(event)} {what}" if is_decision else what
+    return f"{by}{_missed(event.data)}{reason_of(event)}."
 
 
-def _sign(fact: RecordedEvent) -> str:
-    stream, _, what = fact.topic.partition(".")
-    whose = f"job {str(fact.stream)[:SHORT_ID]}" if stream == "job" else f"a {stream}"
-    return f"A dispatcher was at work: {what.replace('_', ' ')} of {whose}."
+def _other_job(event: RecordedEvent) -> str:
+    stream, _, what = event.topic.partition(".")
+    whose = f"job {str(event.stream)[:SHORT_ID]}" if stream == "job" else f"a {stream}"
+    return f"A dispatcher was running: {what.replace('_', ' ')} of {whose}."
 
 
 def _missed(data: Data) -> str:
@@ -56,9 +78,9 @@ def _missed(data: Data) -> str:
     return f"; {count} {slots} missed: {span} (cause: {missed['cause']})"
 
 
-def error(text: str | None) -> str:
-    """An error, as long as a line bears, to stand within a sentence."""
-    line = " ".join((text or "no error was told").split()).rstrip(".")
+def error_text(text: str | None) -> str:
+    """An error as part of a sentence, shortened to fit a line."""
+    line = " ".join((text or "no error was given").split()).rstrip(".")
     return line if len(line) <= LONGEST_ERROR else f"{line[: LONGEST_ERROR - 1]}…"
 
 
@@ -79,7 +101,7 @@ def _paused(data: Data) -> str:
 
 def _forced(data: Data) -> str:
     by_plan = f" under recovery {data['recovery_id']}" if data["recovery_id"] else ""
-    return f"forced it past its breaker{by_plan}{_next(data)}"
+    return f"resumed it with force{by_plan}{_next(data)}"
 
 
 def _started(data: Data) -> str:
@@ -89,41 +111,41 @@ def _started(data: Data) -> str:
 
 def _failed(data: Data) -> str:
     streak = f"error {data['consecutive_errors']} in a row"
-    return f"The run failed, {streak}, {data['failure_class']}: {error(data['error'])}"
+    return f"The run failed, {streak}, {data['failure_class']}: {error_text(data['error'])}"
 
 
 def _tripped(data: Data) -> str:
     probe = f"; a probe is set for {format_instant(data['probe_at'])}" if data["probe_at"] else ""
     return (
         f"The breaker tripped after {data['consecutive_errors']} errors in a row (threshold "
-        f"{data['threshold']}), {data['failure_class']}: {error(data['last_error'])}{probe}"
+        f"{data['threshold']}), {data['failure_class']}: {error_text(data['last_error'])}{probe}"
     )
 
 
-_TELLERS: Mapping[str, Callable[[Data], str]] = {
-    "job.scheduled": lambda data: f"scheduled it{_next(data)}",
-    "job.amended": _amended,
-    "job.paused": _paused,
-    "job.resumed": lambda data: f"resumed it{_next(data)}",
-    "job.force_resumed": _forced,
-    "job.run_requested": lambda _: "asked for a run",
-    "job.imported": lambda data: f"took it over from {data['origin']} as {data['status']}",
-    "job.deleted": lambda _: "deleted it",
-    "job.run_started": _started,
-    "job.run_succeeded": lambda _: "The run succeeded",
-    "job.run_failed": _failed,
-    "job.run_lost": lambda data: f"The run was lost ({data['cause']}) with {data['node']}",
-    "job.run_blocked": lambda data: f"Nothing was executed: {error(data['cause'])}",
-    "job.fires_skipped": lambda _: "Slots were given up",
-    "job.circuit_tripped": _tripped,
-    "job.circuit_half_opened": lambda _: "The breaker let one probe through",
-    "job.circuit_closed": lambda data: f"The probe succeeded and closed the breaker{_next(data)}",
-    "job.completed": lambda _: "The job was done for good",
+_DESCRIPTIONS: Mapping[str, Callable[[Data], str]] = {
+    Scheduled.TOPIC: lambda data: f"scheduled it{_next(data)}",
+    Amended.TOPIC: _amended,
+    Paused.TOPIC: _paused,
+    Resumed.TOPIC: lambda data: f"resumed it{_next(data)}",
+    ForceResumed.TOPIC: _forced,
+    RunRequested.TOPIC: lambda _: "requested a run",
+    Imported.TOPIC: lambda data: f"imported it from {data['origin']} as {data['status']}",
+    Deleted.TOPIC: lambda _: "deleted it",
+    RunStarted.TOPIC: _started,
+    RunSucceeded.TOPIC: lambda _: "The run succeeded",
+    RunFailed.TOPIC: _failed,
+    RunLost.TOPIC: lambda data: f"The run was lost ({data['cause']}) with {data['node']}",
+    RunBlocked.TOPIC: lambda data: f"Nothing was executed: {error_text(data['cause'])}",
+    FiresSkipped.TOPIC: lambda _: "Slots were given up",
+    CircuitTripped.TOPIC: _tripped,
+    CircuitHalfOpened.TOPIC: lambda _: "The breaker let one probe through",
+    CircuitClosed.TOPIC: lambda data: f"The probe succeeded and closed the breaker{_next(data)}",
+    Completed.TOPIC: lambda _: "The job was completed",
 }
-_DEEDS = frozenset(
+_DECISIONS = frozenset(
     {
-        "job.scheduled", "job.amended", "job.paused", "job.resumed", "job.force_resumed",
-        "job.run_requested", "job.imported", "job.deleted",
+        Scheduled.TOPIC, Amended.TOPIC, Paused.TOPIC, Resumed.TOPIC, ForceResumed.TOPIC,
+        RunRequested.TOPIC, Imported.TOPIC, Deleted.TOPIC,
     }
 )  # fmt: skip
-"""What somebody does; the rest happens."""
+"""Events whose sentence names the actor; the others only happen."""

@@ -1,4 +1,6 @@
-"""What is looked at to answer why: the job as it stood, when, and what is known around it."""
+"""What the rules of why look at: the job at an instant, its events, the dispatchers around it; and
+what they give: a verdict with remedies.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,19 @@ from datetime import datetime
 
 from ledger.clock import rfc3339
 from ledger.dispatch.queues.capacity import QueuePosition
+from ledger.domain.events import RunRequested
 from ledger.domain.job.job import Job
 from ledger.store.records import RecordedEvent
 from projections.history.job_events import JobEvents
 from projections.why.dispatcher_activity import DispatcherActivity
 
 SHORT_ID = 8
-"""Characters of an id that the commands in an answer name a job by."""
+"""Characters of a job's id that the commands of remedies use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """One thing that would make the job run: in words, and the command if there is one."""
+    """One thing that would make the job run: a text, and the command if there is one."""
 
     text: str
     command: str | None = None
@@ -29,50 +32,50 @@ class Remedy:
         return {"text": self.text} | ({"command": self.command} if self.command else {})
 
 
-START_ONE = Remedy("Start a node that dispatches.", "jobledger serve")
+START_NODE = Remedy("Start a node that dispatches.", "jobledger serve")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why, as one code and one sentence; the events that made it so; what would make it run."""
+    """Why, as a code and a sentence; the events that explain it; what would make the job run."""
 
     code: str
     text: str
-    links: Sequence[RecordedEvent | None] = ()
-    ways: Sequence[Remedy] = ()
+    events: Sequence[RecordedEvent | None] = ()
+    remedies: Sequence[Remedy] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class WhyContext:
-    """The job as it stood at an instant, which is the position `position` of the book. `is_now`
-    says that nothing is known of what came later; else hindsight helps.
+    """The job at the instant `at`, which is the position `position`. Unless `is_now`, later events
+    are known too, and rules may use them.
     """
 
     job: Job
     at: datetime
     position: int
     is_now: bool
-    trail: JobEvents
-    dispatching: DispatcherActivity
-    here: QueuePosition | None
-    """What the dispatcher of this process knows of it now, where there is one."""
+    events: JobEvents
+    dispatchers: DispatcherActivity
+    queue_position: QueuePosition | None
+    """Where the job is in the queue of this process's dispatcher now, if it has one."""
     is_unattended: bool
-    """Whether it is known that nobody dispatches now: the ledger is this process's alone."""
+    """Whether it is certain that nothing dispatches now: only this process has the ledger open."""
     storm_of: Callable[[int], str | None]
-    """The storm that a failure, by its position, was of at that time."""
+    """The storm that the failure at a position belonged to, as known at that time."""
 
     @property
     def name(self) -> str:
-        """How commands name the job."""
+        """What commands call the job."""
         return str(self.job.id)[:SHORT_ID]
 
     def planned(self) -> RecordedEvent | None:
         """The event that decided when the job runs next."""
         if self.job.is_run_requested:
-            return self.trail.last(lambda fact: fact.topic == "job.run_requested")
+            return self.events.last(lambda event: event.topic == RunRequested.TOPIC)
         at = self.job.next_run_at
         wanted = rfc3339(at) if at is not None else None
-        return self.trail.last(lambda fact: fact.data.get("next_run_at") == wanted)
+        return self.events.last(lambda event: event.data.get("next_run_at") == wanted)
 
 
 def format_instant(at: datetime | str | None) -> str:
@@ -84,13 +87,13 @@ def format_instant(at: datetime | str | None) -> str:
     return f"{head}Z" if dot else text
 
 
-def who(fact: RecordedEvent) -> str:
-    """Who did it."""
-    actor = fact.data["actor"]
+def actor_name(event: RecordedEvent) -> str:
+    """The actor of an event, for a sentence."""
+    actor = event.data["actor"]
     return "the dispatcher" if actor["id"] == "dispatcher" else str(actor["id"])
 
 
-def because(fact: RecordedEvent) -> str:
-    """Why somebody wanted it, if they said."""
-    reason = fact.data["reason"]
+def reason_of(event: RecordedEvent) -> str:
+    """The reason of an event, for the end of a sentence; empty without one."""
+    reason = event.data["reason"]
     return f" ({reason})" if reason else ""

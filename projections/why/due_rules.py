@@ -1,71 +1,70 @@
-"""Why a job whose time has come was not claimed: nobody on its queue, or what is in the way of any
-claim.
-"""
+"""Why a job that is due was not claimed: no worker on its queue, or what prevents any claim."""
 
 from __future__ import annotations
 
 from ledger.clock import parse_rfc3339
+from ledger.domain.events import FiresSkipped, RunStarted
 from ledger.domain.job.executor_spec import queue_of
 from ledger.store.records import RecordedEvent
-from projections.history.job_events import of
-from projections.why.context import START_ONE, Remedy, Verdict, WhyContext, format_instant
-from projections.why.dispatcher_activity import STARTED, when
+from projections.history.job_events import of_topics
+from projections.why.context import START_NODE, Remedy, Verdict, WhyContext, format_instant
+from projections.why.dispatcher_activity import when
 from projections.why.overdue import GRACE, Overdue, in_a_moment, why_not_done
 
 
-def due_verdict(case: WhyContext) -> Verdict | None:
-    """Its time has come. Why it is not claimed, if it was not claimed in a moment."""
-    it = _claim(case)
-    if it is None or it.since > case.at:
+def due(context: WhyContext) -> Verdict | None:
+    """It is due: why it is not claimed, unless it is claimed in a moment."""
+    overdue = _claim(context)
+    if overdue is None or overdue.since > context.at:
         return None
-    queue = queue_of(case.job.executor)
+    queue = queue_of(context.job.executor)
     if queue is None:
-        return why_not_done(case, it)
-    is_soon = it.lasts(case) <= GRACE and not case.is_unattended
-    return in_a_moment(it) if is_soon else _no_worker(case, it, queue)
+        return why_not_done(context, overdue)
+    is_soon = overdue.lasts(context) <= GRACE and not context.is_unattended
+    return in_a_moment(overdue) if is_soon else _no_worker(context, overdue, queue)
 
 
-def _claim(case: WhyContext) -> Overdue | None:
-    job, planned = case.job, case.planned()
-    served = None if case.is_now else case.trail.next(_serves)
+def _claim(context: WhyContext) -> Overdue | None:
+    job, planned = context.job, context.planned()
+    served = None if context.is_now else context.events.next(_ends_waiting)
     if job.is_run_requested:
-        since = when(planned) if planned is not None else case.at
-        return Overdue(since, "A run was asked for", "claimed", planned, served)
+        since = when(planned) if planned is not None else context.at
+        return Overdue(since, "A run was requested", "claimed", planned, served)
     if job.next_run_at is None:
         return None
     since = job.next_run_at + job.parsed_policy.jitter(job.id)
-    text = f"It is due since {format_instant(job.next_run_at)}"
+    text = f"It has been due since {format_instant(job.next_run_at)}"
     return Overdue(since, text, "claimed", planned, served)
 
 
-def _serves(fact: RecordedEvent) -> bool:
-    """Whether an event ended the wait: a start, or that its slots were given up. Slots may be given
-    up beside a late retry, which then starts all the same.
+def _ends_waiting(event: RecordedEvent) -> bool:
+    """Whether an event ended the wait: a start, or that its slots were given up. Slots may also be
+    given up beside a late retry, which starts all the same.
     """
-    if fact.topic != "job.fires_skipped":
-        return fact.topic == STARTED
-    upcoming = fact.data["next_run_at"]
-    return upcoming is None or parse_rfc3339(upcoming) > when(fact)
+    if event.topic != FiresSkipped.TOPIC:
+        return event.topic == RunStarted.TOPIC
+    upcoming = event.data["next_run_at"]
+    return upcoming is None or parse_rfc3339(upcoming) > when(event)
 
 
-def _no_worker(case: WhyContext, it: Overdue, queue: str) -> Verdict:
-    last = case.trail.last(of(STARTED))
+def _no_worker(context: WhyContext, overdue: Overdue, queue: str) -> Verdict:
+    last = context.events.last(of_topics(RunStarted.TOPIC))
     by = (
-        f"; the last to take one was {last.data['node']}, at {format_instant(when(last))}"
+        f"; the last one that did was {last.data['node']}, at {format_instant(when(last))}"
         if last
         else ""
     )
-    ways = [Remedy("Start a worker on its queue.", f"jobledger worker COMMAND --queue {queue}")]
-    if case.is_unattended:
-        by = f"{by}. There is no node to claim it from either"
-        ways.insert(0, START_ONE)
+    remedies = [Remedy("Start a worker on its queue.", f"jobledger worker COMMAND --queue {queue}")]
+    if context.is_unattended:
+        by = f"{by}. There is no node either that workers could claim from"
+        remedies.insert(0, START_NODE)
     text = (
-        f"{it.text} for workers of the queue {queue!r}, and none claimed it for "
-        f"{_span(case, it)}{by}."
+        f"{overdue.text}, and no worker of the queue {queue!r} has claimed it for "
+        f"{_duration(context, overdue)}{by}."
     )
-    return Verdict("no_worker", text, [last, it.planned, it.served], ways)
+    return Verdict("no_worker", text, [last, overdue.planned, overdue.served], remedies)
 
 
-def _span(case: WhyContext, it: Overdue) -> str:
-    seconds = int(it.lasts(case).total_seconds())
+def _duration(context: WhyContext, overdue: Overdue) -> str:
+    seconds = int(overdue.lasts(context).total_seconds())
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"

@@ -1,5 +1,5 @@
-"""One server per test: on SQLite, or with `--api-store=postgres` on PostgreSQL. What is asked of
-history is asked on both.
+"""One server per test: on SQLite, or with `--api-store=postgres` on PostgreSQL. Tests of queries
+about the past run on both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.contract.shelves import own_name
 from tests.support.databases import a_database
 
 ON_BOTH = ("answers", "blame", "diff", "past", "resumes_and_gaps", "storms", "what_if", "why")
-"""The files of those questions, without `test_`."""
+"""The test files of those queries, without `test_`."""
 STORES = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 
 
@@ -33,7 +33,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    """The settings of a server that say where its ledger is."""
+    """The settings of a server for its database."""
     chosen = getattr(request, "param", request.config.getoption("--api-store"))
     if chosen == "sqlite":
         yield {}
@@ -51,7 +51,7 @@ def api(tmp_path: Path, store: dict[str, Any]) -> Iterator[Api]:
 
 @pytest.fixture
 def framed(tmp_path: Path, store: dict[str, Any]) -> Iterator[Api]:
-    """One whose frames of the past are close together."""
+    """A server with many checkpoints."""
     models = (JobCheckpoints(EVERY), runs, storms, resumes, gaps)
     with serving(tmp_path, models, **store) as server:
         yield server

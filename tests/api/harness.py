@@ -1,5 +1,5 @@
-"""A whole server in one process, without a socket: its parts on a clock that stands still, its
-application asked through ASGI, and jobs brought into any state.
+"""A whole server in one process without a socket: its parts with a manual clock, its application
+called through ASGI, and jobs in any state.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job import outcomes
 from ledger.store.records import RecordedEvent
 from projections.queries import Queries
-from projections.read_models import READ_MODELS_FILE, ReadModels
+from projections.read_models import ReadModels
 from projections.stores.model import Model, Statement
 from projections.stores.sqlite import SQLiteReadModelStore
+from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import DAY, SUCCESS, ManualClock, a_spec
 
 ROLES = ("viewer", "operator", "admin", "worker")
 
 PATIENCE_SECONDS = 60.0
-"""How long a read waits for the copies here: a busy machine must not turn a test red."""
+"""How long a read waits for the read models, so that a busy machine fails no test."""
 
 
 class Api:
-    """The server under test. `ask` sends one request as the admin, unless told otherwise."""
+    """The server under test. `ask` sends one request, by default as the admin."""
 
     def __init__(
         self, parts: ServerParts, clock: ManualClock, folder: Path, **settings: Any
@@ -49,21 +50,21 @@ class Api:
         self.ledger = parts.ledger
         self.app = create_app(parts, load_settings({}, {"data": folder, **settings}))
         self.secrets = {"admin": (folder / "admin.token").read_text().strip()}
-        self.app.state.awaiting.grace_seconds = -math.inf  # nobody waits for what nobody runs
+        self.app.state.run_waiters.grace_seconds = -math.inf  # no dispatcher runs here
         self._runner = asyncio.Runner()
 
     def close(self) -> None:
         self._runner.close()
         self.parts.close(drain_seconds=0)
 
-    # -- asking -----------------------------------------------------------------------------------
+    # -- requests ---------------------------------------------------------------------------------
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One request. `by` names a role, or nobody; `scheme` is http unless given."""
+        """One request. `by` names a role or is None; `scheme` defaults to http."""
         return self.ask_all([(method, path, options)])[0]
 
     def ask_all(self, requests: Iterable[tuple[str, str, dict[str, Any]]]) -> list[httpx.Response]:
-        """Several requests at once; the answers in the same order."""
+        """Several concurrent requests; the answers in the same order."""
 
         async def together() -> list[httpx.Response]:
             return await asyncio.gather(*(self._send(*request) for request in requests))
@@ -72,14 +73,14 @@ class Api:
 
     @contextmanager
     def busy_writer(self) -> Iterator[None]:
-        """Meanwhile the writer decides one command that does not come to an end."""
+        """Inside of it the writer is busy with a command that does not end."""
         has_begun, may_end = threading.Event(), threading.Event()
 
         def command(_: UnitOfWork) -> None:
             has_begun.set()
             may_end.wait()
 
-        held = self.ledger.submit([command])
+        held = self.ledger.submit([AdHoc(command)])
         has_begun.wait()
         try:
             yield
@@ -89,28 +90,28 @@ class Api:
 
     @contextmanager
     def broken_read_model(self, name: str) -> Iterator[None]:
-        """Meanwhile one read model can take in no further event."""
+        """Inside of it one read model cannot apply any event."""
         runner = self.parts.read_models._runner
         if runner is None:
-            pytest.skip("breaks a model in this process's own runner, which SQLite's copies have")
-        place = next(place for place in runner.places if name == place.model.NAME)
+            pytest.skip("needs a runner in this process, which only SQLite has")
+        place = next(place for place in runner.running if name == place.model.NAME)
         whole, place.model = place.model, Throwing(place.model)
         yield
         place.model = whole
 
     @contextmanager
     def held_read_models(self) -> Iterator[None]:
-        """Meanwhile the copies do not move: somebody else writes to their file."""
+        """Inside of it the read models do not advance: their file is locked."""
         store = self.parts.read_models._store
         if not isinstance(store, SQLiteReadModelStore):
-            pytest.skip("holds the file of SQLite's copies")
+            pytest.skip("locks the file of SQLite's read models")
         with closing(store.file.connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield
             connection.rollback()
 
     def give_up(self, method: str, path: str, body: Any) -> None:
-        """Send a request and go away as soon as its command waits for the writer."""
+        """Send a request and disconnect as soon as its command waits for the writer."""
 
         async def impatient() -> None:
             request = asyncio.create_task(self._send(method, path, {"json": body}))
@@ -141,10 +142,10 @@ class Api:
             else self.ask("POST", path, **options)
         )
 
-    # -- who ------------------------------------------------------------------------------------
+    # -- tokens ---------------------------------------------------------------------------------
 
     def secret_of(self, role: str) -> str:
-        """The secret of a token with that role, made at the first use. Other words are secrets."""
+        """The secret of a token with that role, created once; any other text is a secret itself."""
         if role in ROLES and role not in self.secrets:
             _, self.secrets[role] = self.parts.tokens.create(
                 f"{role}-token", role, "user", None, self.ledger.context()
@@ -154,26 +155,26 @@ class Api:
     # -- jobs in any state ----------------------------------------------------------------------
 
     def schedule(self, name: str = "report", **fields: Any) -> str:
-        """A job that fires every minute; its id."""
+        """Schedule a job that fires every minute; its id."""
         answer = self.post("/v1/jobs", a_spec(name=name, **fields))
         assert answer.status_code == 201, answer.text
         job_id: str = answer.json()["job"]["id"]
         return job_id
 
     def start_run(self, job_id: str) -> str:
-        """Let time pass until the job is due, and claim its run as a dispatcher would."""
+        """Advance the clock until the job is due, and claim its run as a dispatcher does."""
         self.clock.advance(DAY)
         call = self.ledger.context()
         claimed = self.ledger.execute(
-            run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+            run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
         )
         assert claimed is not None, "nothing was due"
         return claimed.run.run_id
 
-    def end_run(self, job_id: str, run_id: str, outcome: run_commands.Report = SUCCESS) -> None:
-        """Report how a run ended."""
+    def end_run(self, job_id: str, run_id: str, outcome: run_commands.Outcome = SUCCESS) -> None:
+        """Report the outcome of a run."""
         self.ledger.execute(
-            run_commands.report(UUID(job_id), run_id, outcome, self.ledger.context())
+            run_commands.RecordOutcome(UUID(job_id), run_id, outcome, self.ledger.context())
         )
 
     def failed_job(self, name: str = "broken", **fields: Any) -> str:
@@ -191,7 +192,7 @@ class Api:
         return job_id
 
     def completed_job(self, name: str = "done") -> str:
-        """A one-shot that ran."""
+        """A one-shot job that has run."""
         at = (self.clock.now() + timedelta(minutes=1)).isoformat()
         job_id = self.schedule(name, schedule={"kind": "at", "at": at})
         self.end_run(job_id, self.start_run(job_id))
@@ -203,12 +204,12 @@ class Api:
         return job_id
 
     def topics(self, job_id: str) -> list[str]:
-        """What happened to a job."""
+        """The topics of a job's events."""
         return [event["topic"] for event in self.ledger.history(job_id)]
 
 
 class Throwing:
-    """A read model that takes in nothing."""
+    """A read model that cannot apply any event."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -222,17 +223,15 @@ class Throwing:
 
 @contextmanager
 def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any) -> Iterator[Api]:
-    """A server over a folder, its copies (of other models, if some are given) following, nothing
-    dispatched.
-    """
+    """A server over a folder, with read models (of other models, if given) and no dispatcher."""
     clock = ManualClock()
     loaded = load_settings({}, {"data": folder / "data", **settings})
     parts = open_server_parts(loaded, dispatches=False, clock=clock)
     if models is not None:
         parts.read_models.close()
         parts.read_models = read_models_of(parts.ledger, loaded, models)
-        parts.answers = Queries(parts.ledger, parts.read_models)
-    parts.read_models.patience_seconds = PATIENCE_SECONDS
+        parts.queries = Queries(parts.ledger, parts.read_models)
+    parts.read_models.wait_seconds = PATIENCE_SECONDS
     parts.start()
     api = Api(parts, clock, folder / "data", **settings)
     try:
@@ -242,14 +241,12 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
 
 
 def read_models_of(ledger: Ledger, settings: Settings, models: Sequence[Model]) -> ReadModels:
-    """The copies of a new ledger, of these models."""
-    if settings.address is not None:
-        return ReadModels.open_shared(ledger, settings.address, models=models)
-    return ReadModels.open(ledger, settings.data / READ_MODELS_FILE, models=models)
+    """The read models of a new ledger."""
+    return ReadModels.open(ledger, models=models)
 
 
 def error(answer: httpx.Response, status: int) -> str:
-    """The words of a refusal in Phantom's form, which must be all there is."""
+    """The error of a refusal in Phantom's form, which has no other field."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.json().keys() == {"error"}
@@ -259,7 +256,7 @@ def error(answer: httpx.Response, status: int) -> str:
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The body of a refusal, which must be the one expected, in the one form there is."""
+    """The body of a refusal, checked for its status, code and form."""
     assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()

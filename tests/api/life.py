@@ -1,4 +1,4 @@
-"""A small fleet to which whatever may be done to jobs is done, by chance."""
+"""A small fleet of jobs with a random history."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tests.api.harness import Api
 from tests.support.builders import DAY, SUCCESS
 
 EVERY = 7
-"""Positions between two frames in these tests, so that a short history has many."""
+"""Positions between two checkpoints in these tests, so that a short history has many."""
 WEATHER = ("429 Too Many Requests", "rate_limited"), ("timed out", "timeout")
 PAUSES = (1, 1, 1, 5, 5, 5, 5, 30, 30, 30, 30, 240, 4300)
-"""Seconds between two things that happen; now and then a storm is over meanwhile."""
+"""Seconds between two commands; the long ones let a storm end."""
 EVERY_MINUTE = {"kind": "cron", "expr": "* * * * *"}
 SCHEDULES = EVERY_MINUTE, {"kind": "every", "interval_seconds": 60}
 
 
 class Life:
-    """Jobs to which whatever may be done to a job is done, by chance."""
+    """Jobs to which random commands are applied."""
 
     def __init__(self, api: Api, seed: int) -> None:
         self.api = api
@@ -56,17 +56,17 @@ class Life:
         self.ids.append(self.api.schedule(name, tags=tags, schedule=schedule, policy=policy))
 
     def _run(self, job_id: str) -> None:
-        """By hand, or as its schedule has it if it is due."""
+        """Run the job on request, or by its schedule if it is due."""
         if self.random.random() < 0.7:
             self._ask("POST", f"/v1/jobs/{job_id}/run")
         call = self.api.ledger.context()
-        claim = run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+        claim = run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
         claimed = self.api.ledger.execute(claim)
         if claimed is not None and self.random.random() < 0.7:
             self.api.clock.advance(timedelta(seconds=1))
             self.api.end_run(job_id, claimed.run.run_id, self._outcome())
 
-    def _outcome(self) -> run_commands.Report:
+    def _outcome(self) -> run_commands.Outcome:
         if self.random.random() < 0.2:
             return SUCCESS
         text, failure_class = WEATHER[self.random.random() < 0.3]

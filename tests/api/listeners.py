@@ -1,4 +1,4 @@
-"""Clients of the live stream, without sockets: each may stop taking what it is sent."""
+"""Clients of the live stream without sockets, which can stop reading."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from starlette.types import Message
 from tests.api.harness import Api
 
 LIMIT_SECONDS = 20.0
-"""A hang fails by this name; nothing is measured by it."""
+"""A limit for hangs; no test measures it."""
 PATH = "/v1/events/stream"
 
 
 class Listener:
-    """One stream from its beginning on; use it as a context manager inside of the api's loop."""
+    """One stream; use it as a context manager inside the api's event loop."""
 
     def __init__(self, api: Api, query: str = "", *, by: str = "viewer", last: str = "") -> None:
         self._api = api
@@ -41,12 +41,12 @@ class Listener:
         async with asyncio.timeout(LIMIT_SECONDS):
             await self._task
 
-    def stall(self) -> None:
-        """Take nothing more."""
+    def stop_reading(self) -> None:
+        """Stop reading."""
         self._may_take.clear()
 
-    def go_on(self) -> None:
-        """Take again."""
+    def resume_reading(self) -> None:
+        """Continue reading."""
         self._may_take.set()
 
     @property
@@ -54,7 +54,7 @@ class Listener:
         return b"".join(self._sent)
 
     @property
-    def told(self) -> list[tuple[str, Any]]:
+    def events(self) -> list[tuple[str, Any]]:
         """Each event's name and data; the id, where there is one, is the data's position."""
         found = []
         for block in self.text.split(b"\n\n"):
@@ -67,10 +67,10 @@ class Listener:
 
     @property
     def positions(self) -> list[int]:
-        return [data["position"] for name, data in self.told if "." in name]
+        return [data["position"] for name, data in self.events if "." in name]
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait for something to be true after a piece was taken."""
+        """Wait until a condition holds after a chunk was read."""
         async with asyncio.timeout(LIMIT_SECONDS):
             while not is_so():
                 self._news.clear()

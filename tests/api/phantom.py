@@ -1,4 +1,4 @@
-"""What the tests of Phantom's routes start from: its words, jobs made in them, runs that end."""
+"""What the tests of Phantom's routes share: its shapes, jobs, and runs that end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OUTPUT = outcomes.Success(output="Hello", output_bytes=5, output_sha256="0" * 64
 
 
 def create(api: Api, **fields: Any) -> dict[str, Any]:
-    """A job made on Phantom's route."""
+    """A job created on Phantom's route."""
     return job_in(api.post(PATH, {**DIGEST, **fields}), 201)
 
 
@@ -43,17 +43,17 @@ def job_in(answer: httpx.Response, status: int = 200) -> dict[str, Any]:
 
 
 def claim(api: Api, job_id: str) -> str:
-    """Start what was asked for, as a dispatcher would; the run's id."""
+    """Start the requested run, as a dispatcher does; its id."""
     call = api.ledger.context()
     claimed = api.ledger.execute(
-        run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+        run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
     )
     assert claimed is not None, "nothing was due"
     return claimed.run.run_id
 
 
-def ending(api: Api, job_id: str, outcome: run_commands.Report) -> Callable[[], None]:
-    """What a dispatcher does: start what was asked for, and report how it ended."""
+def ending(api: Api, job_id: str, outcome: run_commands.Outcome) -> Callable[[], None]:
+    """What a dispatcher does: start the requested run, and report its outcome."""
     return lambda: api.end_run(job_id, claim(api, job_id), outcome)
 
 
@@ -65,7 +65,7 @@ def audit(api: Api, job_id: str, limit: int = 20) -> list[dict[str, Any]]:
 
 
 def changes(api: Api, job_id: str) -> list[tuple[str, str | None, str | None]]:
-    """Action, status before, status after: oldest first."""
+    """Action, status before and status after, oldest first."""
     return [
         (entry["action"], entry["previous_status"], entry["new_status"])
         for entry in reversed(audit(api, job_id))

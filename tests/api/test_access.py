@@ -1,4 +1,4 @@
-"""Who may do what: every route against nobody, bad, expired and revoked tokens, and each role."""
+"""Access: every route with no, invalid, expired and revoked tokens, and with each role."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fastapi.routing import APIRoute
 
 from api import app as application
 from api.app import OPEN, ROUTERS, role_of, routes_of
-from api.http.limits import MAX_ATTEMPTS
-from api.phantom.refusals import PREFIX
+from api.phantom.routes import PREFIX
+from api.security.attempts import MAX_ATTEMPTS
 from ledger.errors import StartRefused
 from ledger.store.audit_query import AuditQuery
 from tests.api.harness import Api, error, problem
@@ -24,7 +24,7 @@ COMMAND = {"kind": "command", "argv": ["/bin/true"]}
 
 
 def routes() -> Iterator[tuple[str, str, str | None]]:
-    """Method, path and role of every route there is."""
+    """Method, path and role of every route."""
     for router in ROUTERS:
         for route in router.routes:
             assert isinstance(route, APIRoute)
@@ -102,13 +102,13 @@ def _ask(api: Api, method: str, path: str, by: str | None) -> httpx.Response:
         "recovery_id": "R-1",
     }
     options: dict[str, Any] = {}
-    if path == STREAM:  # would not end; it is refused for its position after the role was checked
+    if path == STREAM:  # never ends; after the check of the role it is refused for its position
         options["params"] = {"after_position": 10**6}
     return api.ask(method, path.format_map(named), by=by, **options)
 
 
 def refusal(path: str, answer: httpx.Response, status: int, code: str) -> None:
-    """The refusal in the form that belongs to the path."""
+    """The refusal in the form of its path."""
     if path.startswith(PREFIX):
         error(answer, status)
     else:
@@ -121,14 +121,16 @@ def test_every_route_is_in_the_matrix_with_the_role_it_declares() -> None:
     assert declared == MATRIX
 
 
-def test_the_open_routes_are_the_ones_we_know(api: Api) -> None:
+def test_the_open_routes_are_the_known_ones(api: Api) -> None:
     served = {route.path for route in routes_of(api.app)}
 
     assert served - {path for _, path in MATRIX} == OPEN
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-def test_nobody_unknown_gets_past_a_role(api: Api, method: str, path: str) -> None:
+def test_a_route_with_a_role_refuses_unauthenticated_callers(
+    api: Api, method: str, path: str
+) -> None:
     tokens, call = api.parts.tokens, api.ledger.context()
     soon = api.clock.now() + timedelta(minutes=1)
     _, expired = tokens.create("short", "admin", "user", soon, call)
@@ -153,7 +155,9 @@ def test_nobody_unknown_gets_past_a_role(api: Api, method: str, path: str) -> No
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "admin", "worker"])
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-def test_each_role_may_do_what_the_matrix_says(api: Api, method: str, path: str, role: str) -> None:
+def test_each_role_is_allowed_what_the_matrix_says(
+    api: Api, method: str, path: str, role: str
+) -> None:
     answer = _ask(api, method, path, role)
 
     if role not in ALLOWED[MATRIX[method, path]]:
@@ -163,13 +167,13 @@ def test_each_role_may_do_what_the_matrix_says(api: Api, method: str, path: str,
 
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "jl_x", "Bearer", "bearer  ", "Digest a=b"])
-def test_other_ways_to_say_who_one_is_are_not_known(api: Api, header: str) -> None:
+def test_other_authorization_schemes_are_unauthenticated(api: Api, header: str) -> None:
     answer = api.get("/v1/jobs", by=None, headers={"Authorization": header})
 
     problem(answer, 401, "unauthenticated")
 
 
-def test_a_route_without_a_role_stops_the_start() -> None:
+def test_a_route_without_a_role_refuses_the_start() -> None:
     router = APIRouter()
 
     @router.get("/v1/forgotten")
@@ -179,7 +183,7 @@ def test_a_route_without_a_role_stops_the_start() -> None:
         application._declare_roles(router)
 
 
-def test_only_admins_give_a_job_a_command(api: Api) -> None:
+def test_only_admins_schedule_a_job_with_a_command(api: Api) -> None:
     spec = a_spec(executor=COMMAND)
     problem(api.post("/v1/jobs", spec, by="operator"), 403, "forbidden")
     assert api.post("/v1/jobs", spec).status_code == 201
@@ -202,7 +206,7 @@ def test_only_admins_change_a_job_that_runs_a_command(api: Api, patch: dict[str,
     assert api.post(f"{path}/pause", by="operator").status_code == 200
 
 
-def test_too_many_wrong_tokens_are_told_to_wait_but_a_right_one_still_works(api: Api) -> None:
+def test_too_many_invalid_tokens_are_limited_but_a_valid_one_still_works(api: Api) -> None:
     for _ in range(MAX_ATTEMPTS):
         problem(api.get("/v1/jobs", by="jl_wrong"), 401, "unauthenticated")
 
@@ -216,13 +220,11 @@ def test_too_many_wrong_tokens_are_told_to_wait_but_a_right_one_still_works(api:
 
 
 @pytest.mark.parametrize(
-    ("told", "source"),
+    ("given", "source"),
     [("cli", "cli"), ("mcp", "mcp"), ("http", "http"), ("dispatcher", "http"), ("ui", "http")],
 )
-def test_a_client_may_say_which_door_it_is_but_not_be_another(
-    api: Api, told: str, source: str
-) -> None:
-    api.post("/v1/jobs", a_spec(), headers={"X-Jobledger-Source": told})
+def test_a_client_may_name_its_source_but_not_the_page(api: Api, given: str, source: str) -> None:
+    api.post("/v1/jobs", a_spec(), headers={"X-Jobledger-Source": given})
 
     assert api.get("/v1/events").json()["events"][-1]["source"] == source
 
@@ -236,7 +238,7 @@ def test_the_actor_is_the_token_whatever_the_body_says(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["X-Request-Id", "X-Correlation-Id"])
-def test_a_plain_correlation_id_goes_into_events_and_comes_back(api: Api, name: str) -> None:
+def test_a_valid_correlation_id_is_recorded_and_answered(api: Api, name: str) -> None:
     answer = api.post("/v1/jobs", a_spec(), headers={name: "deploy-7:step.2"})
 
     assert answer.headers["x-request-id"] == "deploy-7:step.2"
@@ -245,14 +247,14 @@ def test_a_plain_correlation_id_goes_into_events_and_comes_back(api: Api, name: 
 
 
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", "<script>", "a\tb"])
-def test_another_correlation_id_is_replaced(api: Api, given: str) -> None:
+def test_an_invalid_correlation_id_is_replaced(api: Api, given: str) -> None:
     answer = api.get("/healthz", headers={"X-Request-Id": given})
 
     assert answer.headers["x-request-id"] != given
     assert len(answer.headers["x-request-id"]) == 32
 
 
-# -- what was refused is kept ---------------------------------------------------------------------
+# -- refused access is recorded -------------------------------------------------------------------
 
 
 def refused(api: Api) -> list[dict[str, Any]]:
@@ -260,7 +262,7 @@ def refused(api: Api) -> list[dict[str, Any]]:
     return list(api.ledger.queries.export(AuditQuery(topics=("access.refused",))))
 
 
-def test_a_refused_change_is_in_the_audit_with_who_tried_what(api: Api) -> None:
+def test_a_refused_change_is_recorded_with_its_actor_and_path(api: Api) -> None:
     api.post("/v1/jobs", a_spec(), by="viewer")
 
     [event] = refused(api)
@@ -270,13 +272,13 @@ def test_a_refused_change_is_in_the_audit_with_who_tried_what(api: Api) -> None:
     assert "needs the role operator" in event["data"]["detail"]
 
 
-def test_a_command_that_only_admins_may_give_is_kept_too(api: Api) -> None:
+def test_a_refused_command_executor_is_recorded_too(api: Api) -> None:
     api.post("/v1/jobs", a_spec(executor=COMMAND), by="operator")
 
     assert [event["data"]["path"] for event in refused(api)] == ["/v1/jobs"]
 
 
-def test_the_same_attempt_is_kept_once_a_minute(api: Api) -> None:
+def test_the_same_attempt_is_recorded_once_a_minute(api: Api) -> None:
     for _ in range(20):
         api.post("/v1/jobs", a_spec(), by="viewer")
     api.clock.advance(timedelta(minutes=1))
@@ -285,11 +287,11 @@ def test_the_same_attempt_is_kept_once_a_minute(api: Api) -> None:
     assert len(refused(api)) == 2
 
 
-def test_neither_a_refused_read_nor_an_unknown_token_writes_anything(api: Api) -> None:
+def test_a_refused_read_and_an_unknown_token_are_not_recorded(api: Api) -> None:
     position = api.ledger.writer.position
 
     api.get("/v1/tokens", by="viewer")
     api.post("/v1/jobs", a_spec(), by="jl_unknown")
 
     assert refused(api) == []
-    assert api.ledger.writer.position == position + 1  # the viewer's token was made
+    assert api.ledger.writer.position == position + 1  # the creation of the viewer's token

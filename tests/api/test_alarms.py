@@ -1,4 +1,4 @@
-"""The alarms and the dashboard that ship: every metric in them is one that a server tells."""
+"""The alarms and the dashboard use only metrics that a server exposes."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def told(api: Api) -> dict[str, set[str]]:
-    """Every sample that a server tells, with its labels."""
+def exposed(api: Api) -> dict[str, set[str]]:
+    """Every sample that a server exposes, with its labels."""
     text = api.get("/metrics", by="viewer").text
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):
@@ -56,35 +56,37 @@ def told(api: Api) -> dict[str, set[str]]:
     return found
 
 
-def test_every_metric_of_the_alarms_and_the_dashboard_is_told(told: dict[str, set[str]]) -> None:
+def test_alarms_and_dashboard_use_only_exposed_metrics(
+    exposed: dict[str, set[str]],
+) -> None:
     asked = {
         (title, name) for title, expression in expressions() for name in METRIC.findall(expression)
     }
 
     assert len(asked) > 30
-    assert [one for one in asked if one[1] not in told.keys() | OF_PROMETHEUS] == []
+    assert [one for one in asked if one[1] not in exposed.keys() | OF_PROMETHEUS] == []
 
 
-def test_every_label_of_ours_is_one_that_the_metric_has(told: dict[str, set[str]]) -> None:
+def test_every_label_in_an_expression_is_one_of_its_metric(exposed: dict[str, set[str]]) -> None:
     scraped = {"job", "instance", "part"}
     for title, expression in expressions():
         for name, inner in SELECTOR.findall(expression):
             labels = set(re.findall(r"(\w+)\s*=", inner))
-            assert labels <= told.get(name, set()) | scraped, title
+            assert labels <= exposed.get(name, set()) | scraped, title
         for inner in re.findall(r"\bby \(([^)]*)\)", expression):
-            known = set().union(*(told.get(name, set()) for name in METRIC.findall(expression)))
+            known = set().union(*(exposed.get(name, set()) for name in METRIC.findall(expression)))
             assert set(re.findall(r"\w+", inner)) <= known | scraped, title
 
 
-def test_every_metric_is_seen_somewhere(told: dict[str, set[str]]) -> None:
+def test_every_metric_is_used_by_an_alarm_or_the_dashboard(exposed: dict[str, set[str]]) -> None:
     seen = {name for _, expression in expressions() for name in METRIC.findall(expression)}
-    ours = {re.sub(r"_(bucket|sum|count)$", "", name) for name in told if "jobledger" in name}
+    ours = {re.sub(r"_(bucket|sum|count)$", "", name) for name in exposed if "jobledger" in name}
     ours = {name for name in ours if not name.endswith("_created")}
 
     assert {name for name in ours if not any(one.startswith(name) for one in seen)} == set()
 
 
-def test_the_rules_are_shaped_as_prometheus_wants_them() -> None:
+def test_the_rules_have_the_shape_of_prometheus() -> None:
     for rule in rules():
         assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}, rule
         assert re.fullmatch(r"Jobledger[A-Za-z]+", rule["alert"])
@@ -94,22 +96,22 @@ def test_the_rules_are_shaped_as_prometheus_wants_them() -> None:
         assert rule["annotations"]["summary"]
 
 
-def test_every_alarm_has_its_lines_in_the_runbook_and_the_runbook_no_other() -> None:
+def test_the_runbook_has_exactly_the_alarms_of_the_rules() -> None:
     names = [rule["alert"] for rule in rules()]
     page = RUNBOOK.read_text()
     parts = re.split(r"^### (\w+)\n", page, flags=re.M)
-    told = dict(zip(parts[1::2], parts[2::2], strict=True))
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
 
-    assert list(told) == names
+    assert list(sections) == names
     assert len(set(names)) == len(names)
     for rule in rules():
         severity = rule["labels"]["severity"].capitalize()
-        assert told[rule["alert"]].strip().startswith(f"{severity}. ")
+        assert sections[rule["alert"]].strip().startswith(f"{severity}. ")
         link = f"{RUNBOOK.relative_to(ROOT)}#{rule['alert'].lower()}"
         assert rule["annotations"]["runbook"] == link
 
 
-def test_the_dashboard_is_one_that_grafana_can_load() -> None:
+def test_grafana_can_load_the_dashboard() -> None:
     panels = dashboard()["panels"]
     source = yaml.safe_load(
         (DEPLOY / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text()

@@ -1,4 +1,4 @@
-"""What a library is answered is what HTTP answers, and refused as there."""
+"""The library answers and refuses queries as HTTP does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest import raises
 
 from ledger import AuditQuery, Dispatcher, ExecutorSettings, Ledger
 from ledger.errors import InvalidField, JobNotFound, NotFound, UnknownField
-from projections import GapFilter, JobFilter, PositionRange, Queries, ResumeFilter
+from projections import GapFilter, JobFilter, Queries, ResumeFilter, TimeRange
 from tests.api.harness import Api
 from tests.api.life import Life
 from tests.support.builders import HOUR, NOON, ManualClock, a_spec, an_id, open_ledger
@@ -21,18 +21,18 @@ from tests.support.builders import HOUR, NOON, ManualClock, a_spec, an_id, open_
 STEPS = 60
 NAIVE = datetime(2026, 3, 2, 12)
 SOON, LATER = NOON - 2 * HOUR, NOON - HOUR
-"""Between them nothing was recorded."""
+"""No event was recorded between them."""
 
 Question = Callable[[Queries], Any]
 
 
-def plain(told: Any) -> Any:
-    return orjson.loads(orjson.dumps(told))
+def plain(answer: Any) -> Any:
+    return orjson.loads(orjson.dumps(answer))
 
 
 @pytest.fixture
 def life(framed: Api) -> Life:
-    """A fleet that has seen something."""
+    """A fleet with a history."""
     found = Life(framed, 5)
     for _ in range(STEPS):
         found.step()
@@ -60,10 +60,10 @@ TIMED: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("path", TIMED)
-def test_a_process_is_answered_what_http_answers_now_and_of_then(
+def test_the_library_answers_as_http_does_now_and_in_the_past(
     framed: Api, life: Life, path: str
 ) -> None:
-    ask, job, position = framed.parts.answers, life.ids[0], framed.ledger.writer.position // 2
+    ask, job, position = framed.parts.queries, life.ids[0], framed.ledger.writer.position // 2
     address = path.format(job=job)
     joint = "&" if "?" in path else "?"
 
@@ -74,12 +74,12 @@ def test_a_process_is_answered_what_http_answers_now_and_of_then(
     assert now != then or "open" in path
 
 
-def test_what_has_no_as_of_is_answered_alike_too(framed: Api, life: Life) -> None:
-    ask, job, position = framed.parts.answers, life.ids[0], framed.ledger.writer.position // 2
+def test_the_library_answers_queries_without_as_of_as_http_does(framed: Api, life: Life) -> None:
+    ask, job, position = framed.parts.queries, life.ids[0], framed.ledger.writer.position // 2
     framed.post("/v1/recoveries", {"selector": {"job_ids": [framed.failed_job()]}})
     storm = ask.storms()["storms"][0]["id"]
 
-    told = {
+    answers = {
         "/v1/recoveries/R-1": ask.recovery("R-1"),
         f"/v1/storms/{storm}": ask.storm(storm),
         f"/v1/jobs/{job}/why": ask.why(job),
@@ -88,12 +88,12 @@ def test_what_has_no_as_of_is_answered_alike_too(framed: Api, life: Life) -> Non
         "/v1/events?topic=job.run_failed": ask.audit(AuditQuery(topics=("job.run_failed",))),
     }
 
-    for path, answer in told.items():
+    for path, answer in answers.items():
         assert framed.get(path).json() == plain(answer), path
 
 
-def test_what_if_and_an_export_are_what_http_sends(framed: Api, life: Life) -> None:
-    ask = framed.parts.answers
+def test_the_library_answers_what_if_and_exports_as_http_does(framed: Api, life: Life) -> None:
+    ask = framed.parts.queries
 
     walked = framed.post("/v1/what-if", {"policy": {"trip_after": 1}, "limit": 2})
     lines = framed.get("/v1/events?format=jsonl").content.splitlines()
@@ -120,7 +120,7 @@ def test_what_if_and_an_export_are_what_http_sends(framed: Api, life: Life) -> N
         ("topic", lambda ask: ask.audit(AuditQuery(topics=("job.exploded",)))),
         ("kind", lambda ask: ask.audit(AuditQuery(kind="robot"))),
         ("source", lambda ask: ask.export(AuditQuery(source="fax"))),
-        ("since", lambda ask: ask.audit(AuditQuery(), PositionRange(since=NAIVE))),
+        ("since", lambda ask: ask.audit(AuditQuery(), TimeRange(since=NAIVE))),
         ("from", lambda ask: ask.diff(2, 1)),
         ("from", lambda ask: ask.diff(LATER, SOON)),
         ("until", lambda ask: ask.what_if({"trip_after": 1}, since=LATER, until=SOON)),
@@ -134,19 +134,19 @@ def test_what_if_and_an_export_are_what_http_sends(framed: Api, life: Life) -> N
         ("policy.trip_after", lambda ask: ask.what_if({"trip_after": 0})),
     ],
 )
-def test_what_can_mean_nothing_is_refused_by_its_name(
+def test_an_invalid_argument_is_refused_by_its_name(
     api: Api, field: str, question: Question
 ) -> None:
     api.schedule()
     api.schedule("other")
 
     with raises(InvalidField) as refused:
-        question(api.parts.answers)
+        question(api.parts.queries)
     assert refused.value.facts["field"] == field
 
 
-def test_what_is_not_there_is_not_found(api: Api) -> None:
-    ask = api.parts.answers
+def test_a_missing_job_storm_or_recovery_is_not_found(api: Api) -> None:
+    ask = api.parts.queries
 
     for question in (ask.job, ask.history, ask.runs, ask.blame, ask.why):
         with raises(JobNotFound):
@@ -166,7 +166,7 @@ def first(ask: Queries) -> str:
     return job_id
 
 
-def test_a_folder_is_asked_by_its_owner_and_by_a_reader(tmp_path: Path) -> None:
+def test_a_folder_answers_its_owner_and_a_reader_alike(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
         with Queries.open(ledger) as answers:
@@ -181,7 +181,7 @@ def test_a_folder_is_asked_by_its_owner_and_by_a_reader(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("data/*.tmp"))
 
 
-def test_why_says_that_nobody_dispatches_unless_somebody_is_named(tmp_path: Path) -> None:
+def test_why_says_that_no_dispatcher_runs_unless_one_is_given(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec()).job_id

@@ -1,4 +1,4 @@
-"""`as_of`: one job, its events and its runs, exactly as the same question was answered then."""
+"""`as_of`: one job, its events and its runs, exactly as answered at that time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Answer = tuple[int, Any]
 
 
 def _asked(api: Api, job_id: str, path: str, as_of: str | None = None) -> list[Answer]:
-    """The answers to a question, page after page."""
+    """The answers to a query, page by page."""
     found: list[Answer] = []
     query: dict[str, Any] = {} if as_of is None else {"as_of": as_of}
     name, _, rest = path.partition("?")
@@ -35,7 +35,7 @@ def _asked(api: Api, job_id: str, path: str, as_of: str | None = None) -> list[A
 
 
 def _happen(api: Api, job_id: str, random: Random) -> None:
-    """Something that may be done to a job as it stands."""
+    """A random command that the state of the job allows."""
     api.clock.advance(timedelta(seconds=1))
     path, job = f"/v1/jobs/{job_id}", api.get(f"/v1/jobs/{job_id}").json()["job"]
     if job["open_run"] is not None:
@@ -57,7 +57,7 @@ def _happen(api: Api, job_id: str, random: Random) -> None:
     ("seed", "steps"),
     [(1, 12), *(pytest.param(seed, 28, marks=pytest.mark.slow) for seed in (2, 3))],
 )
-def test_the_past_is_answered_as_it_was_answered_then(api: Api, seed: int, steps: int) -> None:
+def test_a_past_answer_equals_the_answer_given_then(api: Api, seed: int, steps: int) -> None:
     random = Random(seed)
     job_id = api.schedule("watched", policy={"trip_after": 2})
     kept: dict[tuple[int, str], tuple[str, list[Answer]]] = {}
@@ -93,7 +93,7 @@ def test_before_it_was_scheduled_there_is_no_job(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     "as_of", ["99", "9" * 400, "2999-01-01T00:00:00Z", "yesterday", "-1", "", "2026-03-02T12:00:00"]
 )
-def test_what_is_no_place_in_the_past_is_refused(api: Api, path: str, as_of: str) -> None:
+def test_an_as_of_that_is_not_in_the_past_is_refused(api: Api, path: str, as_of: str) -> None:
     job_id = api.schedule()
 
     answer = api.get(f"/v1/jobs/{job_id}{path}", params={"as_of": as_of})

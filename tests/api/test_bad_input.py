@@ -1,4 +1,4 @@
-"""What must not come in: each refusal has its code, says what is wrong, and leaves no event."""
+"""Invalid input: each refusal has its code and its field, and leaves no event."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ UNACCEPTABLE: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize("body", NO_JSON, ids=lambda body: repr(body[:24]))
-def test_what_is_no_json_is_malformed(api: Api, body: bytes) -> None:
+def test_invalid_json_is_malformed(api: Api, body: bytes) -> None:
     position = api.ledger.writer.position
 
     problem(api.ask("POST", "/v1/jobs", content=body), 400, "malformed_json")
@@ -70,14 +70,14 @@ def test_what_is_no_json_is_malformed(api: Api, body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"null", b"1", b"true"])
 @pytest.mark.parametrize("path", ["", "/00000000-0000-4000-8000-000000000000/resume"])
-def test_json_that_is_no_object_is_an_invalid_body(api: Api, path: str, body: bytes) -> None:
+def test_json_that_is_not_an_object_is_an_invalid_body(api: Api, path: str, body: bytes) -> None:
     refusal = problem(api.ask("POST", f"/v1/jobs{path}", content=body), 422, "invalid_field")
 
     assert refusal["field"] == "body"
 
 
 @pytest.mark.parametrize(("change", "code", "field"), UNACCEPTABLE, ids=str)
-def test_an_unacceptable_job_is_refused_by_the_field_that_is_wrong(
+def test_an_invalid_job_is_refused_by_the_invalid_field(
     api: Api, change: dict[str, Any], code: str, field: str
 ) -> None:
     position = api.ledger.writer.position
@@ -89,7 +89,7 @@ def test_an_unacceptable_job_is_refused_by_the_field_that_is_wrong(
 
 
 @pytest.mark.parametrize("missing", ["name", "schedule"])
-def test_a_job_without_what_it_needs_is_refused(api: Api, missing: str) -> None:
+def test_a_job_without_a_required_field_is_refused(api: Api, missing: str) -> None:
     spec = {key: value for key, value in a_spec().items() if key != missing}
 
     assert problem(api.post("/v1/jobs", spec), 422, "invalid_field")["field"] == missing
@@ -111,7 +111,7 @@ def test_a_job_without_what_it_needs_is_refused(api: Api, missing: str) -> None:
         ({"run_at": "2026-03-02T13:00:00Z", "run_now": True}, "invalid_field", "run_at"),
     ],
 )
-def test_a_force_that_is_not_quite_one_never_forces(
+def test_a_force_that_is_not_exactly_true_never_forces(
     api: Api, body: dict[str, Any], code: str, field: str
 ) -> None:
     job_id = api.failed_job()
@@ -129,7 +129,7 @@ def test_a_resume_at_a_past_instant_is_refused(api: Api) -> None:
     problem(answer, 422, "schedule_in_past")
 
 
-def test_a_name_belongs_to_one_job_whatever_its_case(api: Api) -> None:
+def test_a_name_is_unique_ignoring_case(api: Api) -> None:
     job_id = api.schedule("Nightly Straße")
 
     body = problem(api.post("/v1/jobs", a_spec(name="NIGHTLY STRASSE")), 409, "name_taken")
@@ -148,7 +148,7 @@ async def _endless() -> AsyncIterator[bytes]:
         yield b" " * 10_000
 
 
-def test_a_body_is_cut_off_at_the_limit_however_it_comes(api: Api) -> None:
+def test_a_body_over_the_limit_is_refused_however_it_is_sent(api: Api) -> None:
     body = orjson.dumps(a_spec()) + b" " * MAX_BODY_BYTES
 
     problem(api.ask("POST", "/v1/jobs", content=body), 413, "too_large")
@@ -171,7 +171,7 @@ def test_any_content_type_is_read_as_json(api: Api, content_type: str) -> None:
     assert api.ask("POST", "/v1/jobs", content=body, headers=headers).status_code == 201
 
 
-def test_text_that_looks_like_an_escape_is_only_text(api: Api) -> None:
+def test_text_that_looks_like_an_escape_stays_text(api: Api) -> None:
     body = orjson.dumps(a_spec(task="\\u0000 \\ud800"))
 
     assert api.ask("POST", "/v1/jobs", content=body).json()["job"]["task"] == "\\u0000 \\ud800"
@@ -193,13 +193,11 @@ def test_text_that_looks_like_an_escape_is_only_text(api: Api) -> None:
         ("q=" + "x" * 201, "invalid_field", "q"),
     ],
 )
-def test_a_mistyped_filter_never_answers_everything(
-    api: Api, query: str, code: str, field: str
-) -> None:
+def test_a_mistyped_filter_is_refused(api: Api, query: str, code: str, field: str) -> None:
     assert problem(api.get(f"/v1/jobs?{query}"), 422, code)["field"] == field
 
 
-def test_the_number_of_jobs_may_be_limited(tmp_path: Path) -> None:
+def test_a_job_above_the_limit_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path, max_jobs=1) as api:
         api.schedule()
         answer = api.post("/v1/jobs", a_spec(name="one more"))
@@ -208,7 +206,7 @@ def test_the_number_of_jobs_may_be_limited(tmp_path: Path) -> None:
     assert answer.headers["retry-after"] == "60"
 
 
-def test_forcing_may_need_a_reason(tmp_path: Path) -> None:
+def test_a_force_resume_without_a_required_reason_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path, require_reason=True) as api:
         job_id = api.failed_job()
         answer = api.post(f"/v1/jobs/{job_id}/resume", {"force": True})
@@ -216,7 +214,7 @@ def test_forcing_may_need_a_reason(tmp_path: Path) -> None:
     assert problem(answer, 422, "invalid_field")["field"] == "reason"
 
 
-def test_what_is_not_there_is_a_problem_too(api: Api) -> None:
+def test_an_unknown_path_is_a_problem(api: Api) -> None:
     problem(api.get("/v1/nothing"), 404, "not_found")
     problem(api.get("/v1/jobs/"), 404, "not_found")
     problem(api.get("/static/secret.txt"), 404, "not_found")
@@ -232,7 +230,7 @@ def test_what_is_not_there_is_a_problem_too(api: Api) -> None:
         ("POST", "/v1/openapi.json", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_told_every_right_one(
+def test_a_wrong_method_is_answered_with_all_allowed_ones(
     api: Api, method: str, path: str, allowed: str
 ) -> None:
     answer = api.ask(method, path)
@@ -241,7 +239,7 @@ def test_a_wrong_method_is_told_every_right_one(
     assert allowed in problem(answer, 405, "method_not_allowed")["detail"]
 
 
-def test_a_head_is_refused_in_line_with_what_is_allowed(api: Api) -> None:
+def test_head_is_refused_where_it_is_not_allowed(api: Api) -> None:
     answer = api.ask("HEAD", "/v1/jobs")
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
@@ -256,17 +254,15 @@ def test_a_head_is_refused_in_line_with_what_is_allowed(api: Api) -> None:
         ("/v1/summary?after_position=1&after_position=2", "after_position"),
     ],
 )
-def test_a_filter_given_twice_is_not_silently_reduced_to_one(
-    api: Api, path: str, field: str
-) -> None:
+def test_a_filter_given_twice_is_refused(api: Api, path: str, field: str) -> None:
     assert problem(api.get(path), 422, "invalid_field")["field"] == field
 
 
-def test_nobody_is_told_of_their_filters_before_they_are_known(api: Api) -> None:
+def test_authentication_precedes_the_check_of_filters(api: Api) -> None:
     problem(api.get("/v1/jobs?status=active&status=failed", by=None), 401, "unauthenticated")
 
 
-def test_topics_may_be_several_and_a_wrong_one_is_named_by_its_parameter(api: Api) -> None:
+def test_several_topics_are_valid_and_an_unknown_one_is_refused(api: Api) -> None:
     found = api.get("/v1/events?topic=job.scheduled&topic=token.created")
     wrong = api.get("/v1/events?topic=job.scheduled&topic=job.Paused")
 
@@ -282,7 +278,9 @@ def test_topics_may_be_several_and_a_wrong_one_is_named_by_its_parameter(api: Ap
         ("since=2026-03-02T12:00:00", "since"),
     ],
 )
-def test_an_audit_of_nobody_or_of_no_time_is_refused(api: Api, query: str, field: str) -> None:
+def test_an_audit_of_an_unknown_actor_or_an_empty_period_is_refused(
+    api: Api, query: str, field: str
+) -> None:
     api.schedule()
 
     assert problem(api.get(f"/v1/events?{query}"), 422, "invalid_field")["field"] == field
@@ -294,7 +292,7 @@ def test_an_audit_of_nobody_or_of_no_time_is_refused(api: Api, query: str, field
     ("method", "path"),
     [("GET", "/v1/evidence/head"), ("GET", "/v1/tokens"), ("POST", "/v1/jobs")],
 )
-def test_an_address_without_parameters_refuses_every_one(api: Api, method: str, path: str) -> None:
+def test_a_route_without_parameters_refuses_any(api: Api, method: str, path: str) -> None:
     answer = api.ask(method, f"{path}?as_of=5", json=a_spec() if method == "POST" else None)
 
     assert problem(answer, 422, "unknown_field")["field"] == "as_of"

@@ -1,4 +1,4 @@
-"""Blame over HTTP: who gave each field its value."""
+"""Blame over HTTP: the event that set each field."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_each_field_names_value_event_actor_time_and_reason(api: Api) -> None:
     assert fields(api, job_id, amended)["status"]["value"] == "active"
 
 
-def test_a_deleted_job_is_blamed_too_and_what_never_was_is_refused(api: Api) -> None:
+def test_blame_covers_deleted_jobs_and_refuses_unknown_ones(api: Api) -> None:
     assert fields(api, api.deleted_job())["status"]["topic"] == "job.deleted"
     missing = "00000000-0000-4000-8000-000000000001"
     problem(api.get(f"/v1/jobs/{missing}/blame"), 404, "job_not_found")

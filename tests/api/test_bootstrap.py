@@ -1,4 +1,4 @@
-"""Opening and closing a server's parts: the first admin, the files of secrets, the order."""
+"""Opens and closes a server's parts: the first admin, the files of secrets, the order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _mode(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
 
 
-def test_the_first_start_makes_an_admin_and_the_second_keeps_it(tmp_path: Path) -> None:
+def test_the_first_start_creates_an_admin_and_the_second_does_not(tmp_path: Path) -> None:
     _open(tmp_path).close()
     secret = (tmp_path / "admin.token").read_text().strip()
     parts = _open(tmp_path)
@@ -53,7 +53,7 @@ def test_the_operator_may_choose_the_first_admins_secret(tmp_path: Path) -> None
     parts.close()
 
 
-def test_a_start_that_broke_off_is_taken_up_with_the_secret_it_had_written(
+def test_an_interrupted_first_start_continues_with_its_secret(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "admin.token"
@@ -68,7 +68,7 @@ def test_a_start_that_broke_off_is_taken_up_with_the_secret_it_had_written(
 
 
 @pytest.mark.parametrize("name", ["admin.token", "webhook.secret"])
-def test_a_secret_that_others_may_read_stops_the_start_and_frees_the_folder(
+def test_a_secret_that_others_can_read_refuses_the_start_and_releases_the_folder(
     tmp_path: Path, name: str
 ) -> None:
     _open(tmp_path, dispatches=True).close()
@@ -81,7 +81,7 @@ def test_a_secret_that_others_may_read_stops_the_start_and_frees_the_folder(
     _open(tmp_path, dispatches=True).close()
 
 
-def test_the_webhook_key_is_made_once_as_standard_webhooks_wants_it(tmp_path: Path) -> None:
+def test_the_webhook_key_is_created_once_in_the_format_of_standard_webhooks(tmp_path: Path) -> None:
     _open(tmp_path, dispatches=True).close()
     key = (tmp_path / "webhook.secret").read_text().strip()
     _open(tmp_path, dispatches=True).close()
@@ -93,7 +93,7 @@ def test_the_webhook_key_is_made_once_as_standard_webhooks_wants_it(tmp_path: Pa
 
 
 @pytest.mark.parametrize("dsn", ["postgresql://db/jobs", "sqlite:////elsewhere/jobs.db"])
-def test_a_store_that_this_release_has_not_stops_the_start(tmp_path: Path, dsn: str) -> None:
+def test_an_unusable_dsn_refuses_the_start(tmp_path: Path, dsn: str) -> None:
     with pytest.raises(StartRefused, match="JOBLEDGER_DSN"):
         _open(tmp_path, dsn=dsn)
 
@@ -116,7 +116,7 @@ def test_the_server_starts_the_parts_and_closes_them_after_the_last_answer(
     Ledger.open(tmp_path).close()
 
 
-def test_closing_twice_or_before_starting_is_harmless(tmp_path: Path) -> None:
+def test_closing_twice_or_before_starting_has_no_effect(tmp_path: Path) -> None:
     parts = _open(tmp_path, dispatches=True)
 
     parts.close()

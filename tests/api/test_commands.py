@@ -1,4 +1,4 @@
-"""Pause, resume, run over HTTP: the state table of DESIGN §5, and the force-resume."""
+"""Pause, resume and run over HTTP: the state table of docs/states.md, and the force-resume."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_blank_body_resumes_a_paused_job(api: Api) -> None:
     assert api.topics(job_id)[-1] == "job.resumed"
 
 
-def test_a_failed_job_comes_back_only_with_force_and_the_refusal_says_how(api: Api) -> None:
+def test_a_failed_job_resumes_only_with_force_and_the_refusal_says_how(api: Api) -> None:
     job_id = api.failed_job()
 
     refusal = api.post(f"/v1/jobs/{job_id}/resume")
@@ -38,7 +38,7 @@ def test_a_failed_job_comes_back_only_with_force_and_the_refusal_says_how(api: A
 
 
 @pytest.mark.parametrize("body", [None, {}, {"force": True}, {"run_now": True, "force": True}])
-def test_a_completed_job_never_comes_back(api: Api, body: object) -> None:
+def test_a_completed_job_never_resumes(api: Api, body: object) -> None:
     job_id = api.completed_job()
 
     problem(api.post(f"/v1/jobs/{job_id}/resume", body), 409, "job_completed")
@@ -54,7 +54,7 @@ def test_resuming_an_active_job_changes_nothing_and_leaves_no_event(api: Api) ->
     assert answer.json()["position"] == api.ledger.writer.position == position
 
 
-def test_a_past_one_shot_names_its_two_ways_on(api: Api) -> None:
+def test_resuming_a_past_one_shot_names_both_remedies(api: Api) -> None:
     at = (NOON + MINUTE).isoformat()
     job_id = api.paused_job(schedule={"kind": "at", "at": at})
     api.clock.advance(timedelta(hours=1))
@@ -67,7 +67,7 @@ def test_a_past_one_shot_names_its_two_ways_on(api: Api) -> None:
     assert answer.json()["job"]["next_run_at"] == "2026-03-02T16:00:00Z"
 
 
-def test_a_pause_may_end_by_itself(api: Api) -> None:
+def test_a_pause_with_an_end_has_a_paused_until(api: Api) -> None:
     job_id = api.schedule()
 
     answer = api.post(f"/v1/jobs/{job_id}/pause", {"until": "2026-03-03T00:00:00Z", "reason": "x"})
@@ -94,7 +94,7 @@ REFUSALS: list[tuple[Callable[[Api], str], str, str]] = [
 
 
 @pytest.mark.parametrize(("make", "command", "code"), REFUSALS)
-def test_what_the_state_forbids_is_a_conflict_without_an_event(
+def test_a_command_that_the_state_forbids_is_a_conflict_without_an_event(
     api: Api, make: Callable[[Api], str], command: str, code: str
 ) -> None:
     job_id = make(api)
@@ -107,13 +107,13 @@ def test_what_the_state_forbids_is_a_conflict_without_an_event(
 
 
 @pytest.mark.parametrize("command", ["pause", "resume", "run"])
-def test_nothing_can_be_asked_of_a_deleted_job(api: Api, command: str) -> None:
+def test_every_command_on_a_deleted_job_is_not_found(api: Api, command: str) -> None:
     job_id = api.deleted_job()
 
     problem(api.post(f"/v1/jobs/{job_id}/{command}"), 404, "job_not_found")
 
 
-def test_a_completed_job_takes_no_change(api: Api) -> None:
+def test_a_completed_job_cannot_be_amended(api: Api) -> None:
     job_id = api.completed_job()
 
     problem(api.ask("PATCH", f"/v1/jobs/{job_id}", json={"task": "x"}), 409, "job_completed")

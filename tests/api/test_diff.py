@@ -1,4 +1,4 @@
-"""What changed between two moments, against the rows of the list after each event."""
+"""Diffs between two points in time, compared with the list of jobs after each event."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ FIELDS = (
     "delete_after_run", "status", "paused_until", "consecutive_errors", "consecutive_losses",
     "next_run_at",
 )  # fmt: skip
-"""What is compared, in the order it is told."""
+"""The compared fields, in their order."""
 MOVES_NEXT_RUN = {"status", "schedule", "enabled"}
-"""Without one of these, the next run of a job that runs is no difference."""
+"""Without one of these, a new next run of a running job is not a difference."""
 Event = Mapping[str, Any]
 States = dict[str, dict[str, Any]]
-"""Every job there is, in the order they were made."""
+"""Every job, oldest first."""
 
 
 class Slow:
-    """The jobs after each event of a history, and who changed which field of one last."""
+    """The jobs after each event of a history, and the last change of each field."""
 
     def __init__(self, api: Api) -> None:
         self.events = list(api.ledger.queries.export(AuditQuery()))
@@ -47,13 +47,13 @@ class Slow:
     def diff(self, begin: int, end: int) -> list[dict[str, Any]]:
         before, after = self.states[begin], self.states[end]
         every = (self.one(job_id, before, after, (begin, end)) for job_id in {**before, **after})
-        return [told for told in every if told is not None]
+        return [change for change in every if change is not None]
 
     def one(
         self, job_id: str, before: States, after: States, between: tuple[int, int]
     ) -> dict[str, Any] | None:
         old, new = before.get(job_id), after.get(job_id)
-        told = {"job_id": job_id, "job_name": (new or old or {})["name"]}
+        change = {"job_id": job_id, "job_name": (new or old or {})["name"]}
         if old is None or new is None:
             what, topic = ("made", "job.scheduled") if old is None else ("deleted", "job.deleted")
             [event] = [
@@ -61,7 +61,7 @@ class Slow:
                 for event in self.events[between[0] : between[1]]
                 if (event["topic"], event["job_id"]) == (topic, job_id)
             ]
-            return {**told, "change": what, "event": link(event), "fields": []}
+            return {**change, "change": what, "event": link(event), "fields": []}
         names = [name for name in FIELDS if old[name] != new[name]]
         if not MOVES_NEXT_RUN & set(names):
             names = [name for name in names if name != "next_run_at"]
@@ -74,10 +74,10 @@ class Slow:
             }
             for name in names
         ]
-        return {**told, "change": "changed", "event": None, "fields": fields} if fields else None
+        return {**change, "change": "changed", "event": None, "fields": fields} if fields else None
 
     def changer(self, job_id: str, name: str, between: tuple[int, int]) -> Event:
-        """The last event after which the field was another than before it."""
+        """The last event that changed the field."""
         return [
             self.events[position - 1]
             for position in range(between[0] + 1, between[1] + 1)
@@ -90,7 +90,7 @@ def link(event: Event) -> dict[str, Any]:
 
 
 def asked(api: Api, **query: Any) -> list[dict[str, Any]]:
-    """Every page of a comparison, without instants."""
+    """Every page of a diff, without instants."""
     found: list[dict[str, Any]] = []
     while True:
         answer = api.get("/v1/diff", params=query)
@@ -101,18 +101,18 @@ def asked(api: Api, **query: Any) -> list[dict[str, Any]]:
             return [without_instants(job) for job in found]
 
 
-def without_instants(told: Mapping[str, Any]) -> dict[str, Any]:
-    plain = [_without_instant(one) for one in told["fields"]]
-    event = told["event"] and _without_instant(told["event"])
-    return {**told, "fields": plain, "event": event}
+def without_instants(change: Mapping[str, Any]) -> dict[str, Any]:
+    plain = [_without_instant(one) for one in change["fields"]]
+    event = change["event"] and _without_instant(change["event"])
+    return {**change, "fields": plain, "event": event}
 
 
-def _without_instant(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in told.items() if key != "recorded_at"}
+def _without_instant(change: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in change.items() if key != "recorded_at"}
 
 
 @pytest.mark.parametrize("seed", [4, pytest.param(5, marks=pytest.mark.slow)])
-def test_a_comparison_is_what_a_slow_look_at_every_event_finds(framed: Api, seed: int) -> None:
+def test_a_diff_equals_the_comparison_of_every_event(framed: Api, seed: int) -> None:
     life, random = Life(framed, seed), Random(seed)
     for _ in range(110):
         life.step()
@@ -131,7 +131,7 @@ def test_a_comparison_is_what_a_slow_look_at_every_event_finds(framed: Api, seed
     assert wanted | {"enabled", "paused_until"} <= changes
 
 
-def test_a_comparison_may_be_of_one_tag_and_of_one_actor(framed: Api) -> None:
+def test_a_diff_can_be_filtered_by_tag_and_actor(framed: Api) -> None:
     life = Life(framed, 6)
     for _ in range(80):
         life.step()
@@ -154,7 +154,7 @@ def test_a_comparison_may_be_of_one_tag_and_of_one_actor(framed: Api) -> None:
     assert admins != later
 
 
-def test_a_job_that_lost_its_tag_meanwhile_is_compared_with_those_that_have_it(
+def test_a_diff_by_tag_includes_jobs_that_lost_the_tag(
     framed: Api,
 ) -> None:
     lost = framed.schedule("lost", tags=["red"])
@@ -164,15 +164,15 @@ def test_a_job_that_lost_its_tag_meanwhile_is_compared_with_those_that_have_it(
     for job_id, tags in ((lost, []), (gained, ["red"])):
         framed.ask("PATCH", f"/v1/jobs/{job_id}", json={"tags": tags})
 
-    told = asked(framed, **{"from": position, "tag": "red"})
+    change = asked(framed, **{"from": position, "tag": "red"})
 
-    assert [(job["job_id"], job["fields"][0]["after"]) for job in told] == [
+    assert [(job["job_id"], job["fields"][0]["after"]) for job in change] == [
         (lost, []),
         (gained, ["red"]),
     ]
 
 
-def test_instants_compare_as_positions_do(framed: Api) -> None:
+def test_a_diff_of_instants_equals_the_diff_of_their_positions(framed: Api) -> None:
     job_id = framed.schedule("report")
     first = rfc3339(framed.clock.now())
     framed.clock.advance(timedelta(seconds=5))
@@ -205,7 +205,7 @@ def test_instants_compare_as_positions_do(framed: Api) -> None:
         ({}, "from"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(api: Api, query: dict[str, Any], field: str) -> None:
+def test_an_invalid_diff_is_refused(api: Api, query: dict[str, Any], field: str) -> None:
     api.schedule()
 
     answer = api.get("/v1/diff", params=query)

@@ -28,7 +28,7 @@ def _events(api: Api, query: str) -> list[dict[str, Any]]:
 
 
 def _a_busy_ledger(api: Api) -> dict[str, str]:
-    """Two jobs with a history, made by two people, an hour apart."""
+    """Two jobs with a history, of two actors, an hour apart."""
     first = api.failed_job("first")
     api.clock.advance(timedelta(hours=1))
     second = api.schedule("second")
@@ -64,7 +64,7 @@ def test_each_filter_of_the_audit_narrows_it(api: Api) -> None:
     assert topics("actor=operator-token&kind=system") == []
 
 
-def test_since_and_until_take_in_their_own_instants(api: Api) -> None:
+def test_since_and_until_are_inclusive(api: Api) -> None:
     _a_busy_ledger(api)
     events = _events(api, "")
     middle = events[len(events) // 2]["recorded_at"]
@@ -80,7 +80,7 @@ def test_since_and_until_take_in_their_own_instants(api: Api) -> None:
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/jobs/{first}/events"])
-def test_pages_join_into_the_whole_in_either_order(api: Api, path: str, order: str) -> None:
+def test_pages_join_into_the_whole_in_both_orders(api: Api, path: str, order: str) -> None:
     path = path.format(**_a_busy_ledger(api))
     whole = api.get(f"{path}?order={order}").json()["events"]
 
@@ -116,7 +116,7 @@ def test_a_filter_that_cannot_match_is_refused(api: Api, query: str, field: str)
     assert problem(api.get(f"/v1/events?{query}"), 422, "invalid_field")["field"] == field
 
 
-def test_json_lines_hold_the_same_events_as_the_pages(api: Api) -> None:
+def test_json_lines_have_the_same_events_as_the_pages(api: Api) -> None:
     _a_busy_ledger(api)
 
     answer = api.get("/v1/events?format=jsonl")
@@ -127,7 +127,7 @@ def test_json_lines_hold_the_same_events_as_the_pages(api: Api) -> None:
     assert len(api.get("/v1/events?format=jsonl&limit=3").text.splitlines()) == 3
 
 
-def test_csv_holds_the_same_events_and_no_formula(api: Api) -> None:
+def test_csv_has_the_same_events_and_no_formula(api: Api) -> None:
     _a_busy_ledger(api)
 
     answer = api.get("/v1/events?format=csv")
@@ -160,7 +160,7 @@ def test_a_history_shows_the_state_before_and_after_each_event(api: Api) -> None
 
     events = api.get(f"/v1/jobs/{job_id}/events").json()["events"]
 
-    def told(key: str, state: str) -> list[Any]:
+    def states(key: str, state: str) -> list[Any]:
         return [event[state][key] for event in events]
 
     assert [event["topic"] for event in events] == [
@@ -170,24 +170,24 @@ def test_a_history_shows_the_state_before_and_after_each_event(api: Api) -> None
         "job.circuit_tripped",
         "job.force_resumed",
     ]
-    assert told("status", "after") == ["active", "active", "active", "failed", "active"]
-    assert told("consecutive_errors", "after") == [0, 0, 1, 1, 0]
+    assert states("status", "after") == ["active", "active", "active", "failed", "active"]
+    assert states("consecutive_errors", "after") == [0, 0, 1, 1, 0]
     run_id = events[1]["data"]["run_id"]
-    assert told("open_run", "after") == [None, run_id, None, None, None]
+    assert states("open_run", "after") == [None, run_id, None, None, None]
     assert events[0]["before"]["status"] is None
     for earlier, later in zip(events, events[1:], strict=False):
         assert later["before"] == earlier["after"]
     assert events[-1]["after"]["next_run_at"] == events[-1]["data"]["next_run_at"]
 
 
-def test_a_long_history_is_told_the_same_from_remembered_states(
+def test_a_long_history_is_the_same_with_cached_states(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = api.schedule()
     for turn in range(25):
         api.ask("PATCH", f"/v1/jobs/{job_id}", json={"task": str(turn), "enabled": turn % 3 > 0})
     plain = api.get(f"/v1/jobs/{job_id}/events").json()["events"]
-    monkeypatch.setattr("projections.history.history.STRETCH", 4)
+    monkeypatch.setattr("projections.history.history.STATE_EVERY", 4)
 
     for _ in range(2):
         for version in range(1, len(plain)):
@@ -217,7 +217,7 @@ def test_runs_are_listed_newest_first_in_pages(api: Api) -> None:
     assert rest["next"] is None
 
 
-def test_the_end_of_the_evidence_is_the_chain_of_the_last_event(api: Api) -> None:
+def test_the_evidence_head_is_the_chain_value_of_the_last_event(api: Api) -> None:
     api.schedule()
 
     head = api.get("/v1/evidence/head").json()

@@ -1,4 +1,4 @@
-"""POST /v1/imports: jobs of other schedulers, each taken over with its past, or refused."""
+"""POST /v1/imports: jobs of other schedulers, each imported with its history, or refused."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from pytest import raises
 
 from api.schemas.bodies import MAX_IMPORTED
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job.imports import parse_past
 from ledger.domain.job.view import view
 from ledger.errors import InvalidField, LedgerError, StorageFull
 from tests.api.harness import Api, problem, serving
+from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import EVERY_MINUTE, HOUR, NOON, ONCE, a_spec
 
 LAST_RUN = "2026-03-02T11:00:00Z"
@@ -27,19 +29,19 @@ def arriving(name: str = "old", *, spec: dict[str, Any] | None = None, **past: A
     return {"spec": a_spec(name=name, **(spec or {})), "origin_id": f"file:{name}", **past}
 
 
-def taken_over(api: Api, *jobs: Any, **more: Any) -> dict[str, Any]:
-    """What the API answers to an import, which must be a yes."""
+def import_jobs(api: Api, *jobs: Any, **more: Any) -> dict[str, Any]:
+    """The answer to an import, which must succeed."""
     answer = api.post(ADDRESS, {"origin": "crontab", "jobs": list(jobs), **more})
     assert answer.status_code == 200, answer.text
     document: dict[str, Any] = answer.json()
     return document
 
 
-def test_each_job_is_one_append_with_its_past_from_the_source_import(api: Api) -> None:
-    document = taken_over(api, arriving(imported={"MAILTO": "ops"}, run_count=7))
+def test_each_import_is_one_append_with_the_history_and_the_source_import(api: Api) -> None:
+    document = import_jobs(api, arriving(imported={"MAILTO": "ops"}, run_count=7))
 
-    [told] = document["jobs"]
-    events = api.ledger.history(told["job"]["id"])
+    [outcome] = document["jobs"]
+    events = api.ledger.history(outcome["job"]["id"])
     assert [event["topic"] for event in events] == ["job.scheduled", "job.imported"]
     assert api.get("/v1/events").json()["events"][-1]["topic"] == "name.reserved"
     assert {event["source"] for event in events} == {"import"}
@@ -52,14 +54,14 @@ def test_each_job_is_one_append_with_its_past_from_the_source_import(api: Api) -
         "last_error": None,
         "last_run_at": None,
         "run_count": 7,
-        "next_run_at": told["job"]["next_run_at"],
+        "next_run_at": outcome["job"]["next_run_at"],
         "imported": {"MAILTO": "ops"},
     }
     assert (document["imported"], document["refused"]) == (1, 0)
     assert document["position"] == api.ledger.writer.position
 
 
-def test_a_job_that_is_refused_does_not_stop_those_after_it(api: Api) -> None:
+def test_a_refused_job_does_not_stop_the_following_ones(api: Api) -> None:
     never = {"kind": "cron", "expr": "0 0 30 2 *"}
     jobs = [
         arriving("never", spec={"schedule": never}),
@@ -72,9 +74,9 @@ def test_a_job_that_is_refused_does_not_stop_those_after_it(api: Api) -> None:
         arriving("last"),
     ]
 
-    document = taken_over(api, *jobs)
+    document = import_jobs(api, *jobs)
 
-    codes = [told.get("refusal", {}).get("code") for told in document["jobs"]]
+    codes = [outcome.get("refusal", {}).get("code") for outcome in document["jobs"]]
     assert codes == [
         "schedule_never_fires",
         "invalid_field",
@@ -91,25 +93,25 @@ def test_a_job_that_is_refused_does_not_stop_those_after_it(api: Api) -> None:
 
 
 def test_a_second_import_changes_nothing(api: Api) -> None:
-    first = taken_over(api, arriving("a"), arriving("b"))
+    first = import_jobs(api, arriving("a"), arriving("b"))
 
-    second = taken_over(api, arriving("a"), arriving("b"))
+    second = import_jobs(api, arriving("a"), arriving("b"))
 
-    assert [told["refusal"]["code"] for told in second["jobs"]] == ["name_taken"] * 2
+    assert [outcome["refusal"]["code"] for outcome in second["jobs"]] == ["name_taken"] * 2
     assert second["position"] == first["position"]
 
 
-def test_a_dry_run_decides_as_the_import_would_and_keeps_nothing(api: Api) -> None:
+def test_a_dry_run_decides_as_the_import_does_and_commits_nothing(api: Api) -> None:
     api.schedule("taken")
     before = api.ledger.writer.position
     jobs = [arriving("taken"), arriving("new"), arriving("New"), arriving("b", status="x")]
 
-    rehearsed = taken_over(api, *jobs, dry_run=True)
+    rehearsed = import_jobs(api, *jobs, dry_run=True)
 
     assert api.ledger.writer.position == rehearsed["position"] == before
-    kept = taken_over(api, *jobs)
+    kept = import_jobs(api, *jobs)
     codes = [
-        [told.get("refusal", {}).get("code") for told in document["jobs"]]
+        [outcome.get("refusal", {}).get("code") for outcome in document["jobs"]]
         for document in (rehearsed, kept)
     ]
     assert codes[0] == codes[1] == ["name_taken", None, "name_taken", "invalid_field"]
@@ -122,18 +124,18 @@ def test_a_dry_run_decides_as_the_import_would_and_keeps_nothing(api: Api) -> No
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_the_limit_on_jobs_counts_those_of_the_import(tmp_path: Path, dry_run: bool) -> None:
+def test_the_job_limit_counts_imported_jobs(tmp_path: Path, dry_run: bool) -> None:
     with serving(tmp_path, max_jobs=2) as api:
-        document = taken_over(api, *(arriving(name) for name in "abc"), dry_run=dry_run)
+        document = import_jobs(api, *(arriving(name) for name in "abc"), dry_run=dry_run)
 
-    assert [told.get("refusal", {}).get("code") for told in document["jobs"]] == [
+    assert [outcome.get("refusal", {}).get("code") for outcome in document["jobs"]] == [
         None,
         None,
         "job_limit",
     ]
 
 
-def test_a_repeated_key_answers_what_was_kept_again(api: Api) -> None:
+def test_a_repeated_key_answers_the_imported_jobs_again(api: Api) -> None:
     body = {"origin": "crontab", "jobs": [arriving("a"), arriving("a"), arriving("b")]}
     headers = {"Idempotency-Key": "once"}
     first = api.post(ADDRESS, body, headers=headers).json()
@@ -145,20 +147,20 @@ def test_a_repeated_key_answers_what_was_kept_again(api: Api) -> None:
     assert other["jobs"][0]["refusal"]["code"] == "idempotency_mismatch"
 
 
-# -- the past -------------------------------------------------------------------------------------
+# -- history --------------------------------------------------------------------------------------
 
 
-def test_an_imported_failed_job_comes_back_only_when_forced(api: Api) -> None:
+def test_an_imported_failed_job_resumes_only_with_force(api: Api) -> None:
     past: dict[str, Any] = {
         "status": "failed",
         "consecutive_errors": 10,
         "last_error": "429",
         "run_count": 99,
     }
-    [told] = taken_over(api, arriving(last_run_at=LAST_RUN, **past))["jobs"]
-    job_id = told["job"]["id"]
-    assert (told["job"]["status"], told["job"]["next_run_at"]) == ("failed", None)
-    assert told["job"]["last_run"]["error"] == "429"
+    [outcome] = import_jobs(api, arriving(last_run_at=LAST_RUN, **past))["jobs"]
+    job_id = outcome["job"]["id"]
+    assert (outcome["job"]["status"], outcome["job"]["next_run_at"]) == ("failed", None)
+    assert outcome["job"]["last_run"]["error"] == "429"
 
     refused = api.post(f"/v1/jobs/{job_id}/resume")
 
@@ -170,21 +172,21 @@ def test_an_imported_failed_job_comes_back_only_when_forced(api: Api) -> None:
     assert event["data"]["trip_position"] == api.ledger.history(job_id)[1]["position"]
 
 
-def test_an_imported_paused_job_resumes_with_its_count_kept(api: Api) -> None:
+def test_an_imported_paused_job_resumes_with_its_error_count(api: Api) -> None:
     past = arriving("p", spec={"schedule": EVERY_MINUTE}, status="paused", run_count=5)
-    [told] = taken_over(api, past)["jobs"]
+    [outcome] = import_jobs(api, past)["jobs"]
     api.clock.advance(HOUR)
 
-    answer = api.post(f"/v1/jobs/{told['job']['id']}/resume").json()
+    answer = api.post(f"/v1/jobs/{outcome['job']['id']}/resume").json()
 
     assert (answer["job"]["status"], answer["job"]["run_count"]) == ("active", 5)
     assert answer["job"]["next_run_at"] == "2026-03-02T13:01:00Z"
-    assert api.ledger.history(told["job"]["id"])[-1]["data"]["missed"]["count"] == 60
+    assert api.ledger.history(outcome["job"]["id"])[-1]["data"]["missed"]["count"] == 60
 
 
-def test_an_imported_completed_job_never_comes_back(api: Api) -> None:
+def test_an_imported_completed_job_never_resumes(api: Api) -> None:
     past_instant = {"kind": "at", "at": "2020-01-01T00:00:00Z"}
-    document = taken_over(
+    document = import_jobs(
         api,
         arriving("done", spec={"schedule": past_instant}, status="completed", run_count=1),
         arriving("late", spec={"schedule": past_instant}),
@@ -197,17 +199,17 @@ def test_an_imported_completed_job_never_comes_back(api: Api) -> None:
     assert soon["job"]["next_run_at"] == ONCE["at"]
 
 
-def test_the_first_run_of_an_imported_job_counts_on(api: Api) -> None:
-    [told] = taken_over(api, arriving(run_count=41))["jobs"]
-    job_id = told["job"]["id"]
+def test_the_first_run_of_an_imported_job_continues_its_counts(api: Api) -> None:
+    [outcome] = import_jobs(api, arriving(run_count=41))["jobs"]
+    job_id = outcome["job"]["id"]
 
     api.end_run(job_id, api.start_run(job_id))
 
     assert api.get(f"/v1/jobs/{job_id}").json()["job"]["run_count"] == 42
 
 
-def test_copies_of_imported_jobs_equal_the_fold_of_their_events(api: Api) -> None:
-    document = taken_over(
+def test_read_models_of_imported_jobs_equal_the_fold_of_their_events(api: Api) -> None:
+    document = import_jobs(
         api,
         *(
             arriving(status, status=status, consecutive_errors=3, run_count=9, last_run_at=LAST_RUN)
@@ -217,10 +219,10 @@ def test_copies_of_imported_jobs_equal_the_fold_of_their_events(api: Api) -> Non
         arriving("off", spec={"enabled": False}),
     )
 
-    for told in document["jobs"]:
-        job_id = UUID(told["job"]["id"])
+    for outcome in document["jobs"]:
+        job_id = UUID(outcome["job"]["id"])
         copied = api.get(f"/v1/jobs/{job_id}").json()["job"]
-        assert copied == view(api.ledger.fold(job_id)) == api.ledger.job(job_id) == told["job"]
+        assert copied == view(api.ledger.fold(job_id)) == api.ledger.job(job_id) == outcome["job"]
 
 
 # -- bad input ------------------------------------------------------------------------------------
@@ -254,12 +256,12 @@ def test_copies_of_imported_jobs_equal_the_fold_of_their_events(api: Api) -> Non
         {"spec": a_spec(executor={"kind": "command", "argv": []})},
     ],
 )
-def test_a_past_that_cannot_be_is_refused_by_field(api: Api, past: dict[str, Any]) -> None:
+def test_an_invalid_history_is_refused_by_field(api: Api, past: dict[str, Any]) -> None:
     before = api.ledger.writer.position
 
-    rehearsed = taken_over(api, {**arriving(), **past}, dry_run=True)
+    rehearsed = import_jobs(api, {**arriving(), **past}, dry_run=True)
 
-    document = taken_over(api, {**arriving(), **past})
+    document = import_jobs(api, {**arriving(), **past})
 
     assert document == rehearsed
     assert document["jobs"][0]["refusal"]["code"] in (
@@ -283,11 +285,11 @@ def test_a_past_that_cannot_be_is_refused_by_field(api: Api, past: dict[str, Any
         {"origin": "crontab", "jobs": [{}], "dry_run": "yes"},
     ],
 )
-def test_an_import_that_is_none_is_refused_whole(api: Api, body: Any) -> None:
+def test_an_invalid_import_is_refused_as_a_whole(api: Api, body: Any) -> None:
     problem(api.post(ADDRESS, body), 422, "invalid_field")
 
 
-def test_a_job_with_a_command_is_still_the_admins_alone(api: Api) -> None:
+def test_importing_a_job_with_a_command_needs_an_admin(api: Api) -> None:
     command = {"kind": "command", "argv": ["/bin/sh", "-c", "true"]}
     body = {"origin": "crontab", "jobs": [arriving(spec={"executor": command})]}
 
@@ -300,20 +302,19 @@ def test_a_job_with_a_command_is_still_the_admins_alone(api: Api) -> None:
     "imported",
     [{"x": object()}, {1: 2}, {"x": float("nan")}, {"x": (1,)}, {"x": NOON}],
 )
-def test_the_library_too_gives_only_what_the_book_can_keep(api: Api, imported: Any) -> None:
-    [refused] = api.ledger.take_over("crontab", [arriving(imported=imported)])
+def test_the_library_refuses_what_cannot_be_stored(api: Api, imported: Any) -> None:
+    [refused] = api.ledger.import_jobs("crontab", [arriving(imported=imported)])
 
     assert isinstance(refused, InvalidField)
     assert refused.facts["field"] == "imported"
 
 
-def test_a_full_disk_is_no_refusal_of_a_job(api: Api) -> None:
-    arrived, _ = api.ledger.take_over_commands(
-        "crontab", [arriving()], api.ledger.context(), dry_run=False
-    )
+def test_a_full_disk_is_raised_and_not_answered_as_a_refusal_of_a_job(api: Api) -> None:
+    def full(_: UnitOfWork) -> None:
+        raise StorageFull
 
     with raises(StorageFull):
-        api.ledger.taken_over(arrived, [StorageFull()])
+        api.ledger.execute_each([AdHoc(full)])
 
 
 ANYTHING = st.recursive(
@@ -326,7 +327,7 @@ KEYS = ("spec", "origin_id", "status", "consecutive_errors", "last_run_at", "imp
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), ANYTHING) | ANYTHING)
-def test_whatever_is_said_of_a_past_is_read_or_refused(said: object) -> None:
+def test_any_history_is_parsed_or_refused(said: object) -> None:
     try:
         past = parse_past("crontab", said)
     except LedgerError:
@@ -334,14 +335,14 @@ def test_whatever_is_said_of_a_past_is_read_or_refused(said: object) -> None:
     assert past.fields(NOON)["origin"] == "crontab"
 
 
-def test_the_library_takes_over_and_says_of_each_what_became_of_it(api: Api) -> None:
-    good, bad = api.ledger.take_over("crontab", [arriving("lib"), {"origin_id": "x"}])
+def test_the_library_imports_and_answers_the_outcome_of_each_job(api: Api) -> None:
+    good, bad = api.ledger.import_jobs("crontab", [arriving("lib"), {"origin_id": "x"}])
 
     assert not isinstance(good, LedgerError)
     assert good.job is not None
     assert good.job["name"] == "lib"
     assert isinstance(bad, LedgerError)
     assert not isinstance(
-        api.ledger.take_over("crontab", [arriving("y")], dry_run=True)[0], LedgerError
+        api.ledger.import_jobs("crontab", [arriving("y")], dry_run=True)[0], LedgerError
     )
     assert len(api.ledger.job_cache.jobs) == 1

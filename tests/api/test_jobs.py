@@ -1,4 +1,4 @@
-"""Jobs over HTTP: made, looked at, changed, deleted, each answer in the fixed shape."""
+"""Jobs over HTTP: schedule, show, amend, delete, with the shape of each answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JOB_FIELDS = {
 }  # fmt: skip
 
 
-def test_a_new_job_is_answered_with_where_it_is_and_its_revision(api: Api) -> None:
+def test_a_new_job_is_answered_with_its_location_and_revision(api: Api) -> None:
     answer = api.post("/v1/jobs", a_spec(tags=["daily"]))
 
     assert answer.status_code == 201
@@ -33,7 +33,7 @@ def test_a_new_job_is_answered_with_where_it_is_and_its_revision(api: Api) -> No
     assert job["created_by"] == {"id": "admin", "kind": "user"}
 
 
-def test_a_read_after_a_command_shows_what_the_command_answered(api: Api) -> None:
+def test_a_read_after_a_command_equals_the_commands_answer(api: Api) -> None:
     job_id = api.schedule()
 
     for turn in range(30):
@@ -57,7 +57,7 @@ def test_a_job_is_found_by_each_filter(api: Api) -> None:
     assert names("?failure_class=rate_limited") == ["delta"]
 
 
-def test_pages_of_jobs_join_without_a_gap(api: Api) -> None:
+def test_pages_of_jobs_join_into_the_whole(api: Api) -> None:
     for number in range(7):
         api.schedule(f"job {number}")
 
@@ -72,7 +72,7 @@ def test_pages_of_jobs_join_without_a_gap(api: Api) -> None:
     assert seen == [f"job {number}" for number in range(7)]
 
 
-def test_a_merge_patch_changes_what_it_names_and_nothing_else(api: Api) -> None:
+def test_a_merge_patch_changes_only_the_keys_it_has(api: Api) -> None:
     job_id = api.schedule(description="before", tags=["kept"])
 
     answer = api.ask("PATCH", f"/v1/jobs/{job_id}", json={"description": None})
@@ -93,7 +93,7 @@ def test_a_patch_that_changes_nothing_leaves_no_event(api: Api) -> None:
     assert api.ledger.writer.position == position
 
 
-def test_a_deleted_job_is_gone_but_its_history_and_runs_stay(api: Api) -> None:
+def test_a_deleted_job_is_not_found_but_its_history_and_runs_are(api: Api) -> None:
     job_id = api.deleted_job()
 
     problem(api.get(f"/v1/jobs/{job_id}"), 404, "job_not_found")
@@ -103,7 +103,7 @@ def test_a_deleted_job_is_gone_but_its_history_and_runs_stay(api: Api) -> None:
     assert api.get(f"/v1/jobs/{job_id}/runs").json()["runs"] == []
 
 
-def test_a_delete_takes_a_reason_into_the_history(api: Api) -> None:
+def test_a_delete_records_its_reason(api: Api) -> None:
     job_id = api.schedule()
 
     answer = api.ask("DELETE", f"/v1/jobs/{job_id}", json={"reason": "moved"})
@@ -118,7 +118,7 @@ def test_an_id_that_names_no_job_is_not_found(api: Api, job_id: str, path: str) 
     problem(api.get(f"/v1/jobs/{job_id}{path}"), 404, "job_not_found")
 
 
-def test_reads_wait_for_a_position_only_inside_the_book(api: Api) -> None:
+def test_after_position_beyond_the_ledger_is_refused(api: Api) -> None:
     api.schedule()
     end = api.ledger.writer.position
 
@@ -128,11 +128,11 @@ def test_reads_wait_for_a_position_only_inside_the_book(api: Api) -> None:
         assert body["field"] == "after_position"
 
 
-def test_a_copy_that_does_not_follow_is_said_to_be_behind(api: Api) -> None:
+def test_a_read_model_that_is_not_updated_is_behind(api: Api) -> None:
     api.schedule()
     api.parts.read_models.wait_for(api.ledger.writer.position)
     api.parts.read_models.close()
-    api.parts.read_models.patience_seconds = 0.05
+    api.parts.read_models.wait_seconds = 0.05
     api.post("/v1/jobs", a_spec(name="another"))
 
     answer = api.get("/v1/jobs")
@@ -141,7 +141,7 @@ def test_a_copy_that_does_not_follow_is_said_to_be_behind(api: Api) -> None:
     assert answer.headers["retry-after"] == "1"
 
 
-def test_openapi_documents_every_key_that_a_job_takes() -> None:
+def test_openapi_documents_every_key_of_a_job() -> None:
     assert set(JobSpec.model_fields) == set(JobPatch.model_fields) == set(FIELDS)
 
 

@@ -1,4 +1,4 @@
-"""The metrics: each number against what was done to the ledger, read as Prometheus reads it."""
+"""The metrics: each value after known commands, parsed as Prometheus does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "monitoring.md"
 
 
 def scraped(api: Api) -> dict[str, float]:
-    """Every sample: its name, with its labels' values in braces."""
+    """Every sample by its name, with the values of its labels in braces."""
     answer = api.get("/metrics", by="viewer")
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -44,7 +44,7 @@ def test_jobs_are_counted_by_status(api: Api) -> None:
     assert [found[f"jobledger_jobs{{{status}}}"] for status in statuses] == [1, 1, 1, 1]
 
 
-def test_what_is_due_is_overdue_after_half_a_minute(api: Api) -> None:
+def test_a_due_job_is_overdue_after_half_a_minute(api: Api) -> None:
     api.schedule("soon")
     api.schedule("later", schedule={"kind": "every", "interval_seconds": 9999})
     api.clock.advance(MINUTE)
@@ -58,13 +58,13 @@ def test_what_is_due_is_overdue_after_half_a_minute(api: Api) -> None:
     assert overdue["jobledger_dispatcher_running"] == 0
 
 
-def test_runs_and_trips_are_counted_once_however_often_one_looks(api: Api) -> None:
+def test_runs_and_trips_are_counted_once_however_many_scrapes(api: Api) -> None:
     api.failed_job()
     first = scraped(api)
     job_id = api.schedule("lost")
     run_id = api.start_run(job_id)
     open_runs = scraped(api)["jobledger_open_runs"]
-    api.ledger.execute(run_commands.lose(UUID(job_id), run_id, "shutdown", api.ledger.context()))
+    api.ledger.execute(run_commands.LoseRun(UUID(job_id), run_id, "shutdown", api.ledger.context()))
 
     found = scraped(api)
 
@@ -76,7 +76,7 @@ def test_runs_and_trips_are_counted_once_however_often_one_looks(api: Api) -> No
     assert found["jobledger_runs_ended_total{succeeded}"] == found["jobledger_open_runs"] == 0
     assert found["jobledger_trips_total"] == 1
     assert found["jobledger_deliveries_failed_total"] == 0
-    assert found["jobledger_book_position"] == api.ledger.writer.position
+    assert found["jobledger_event_store_position"] == api.ledger.writer.position
 
 
 def test_open_storms_are_counted(api: Api) -> None:
@@ -112,22 +112,22 @@ def test_commands_and_batches_are_measured(api: Api) -> None:
     assert found["jobledger_waiting_commands"] == 0
 
 
-def test_a_copy_that_stopped_shows_how_far_it_is_behind(api: Api) -> None:
+def test_a_stopped_read_model_has_its_lag(api: Api) -> None:
     api.secret_of("viewer")
     with api.broken_read_model("runs"):
         api.failed_job()
         api.parts.read_models.wait_for(api.ledger.writer.position, needs=["jobs"])
         found = scraped(api)
 
-    assert found["jobledger_copy_stopped{runs}"] == 1
-    assert found["jobledger_copy_lag_events{runs}"] > 0
-    assert found["jobledger_copy_lag_events{jobs}"] == 0
+    assert found["jobledger_read_model_stopped{runs}"] == 1
+    assert found["jobledger_read_model_lag_events{runs}"] > 0
+    assert found["jobledger_read_model_lag_events{jobs}"] == 0
     assert found["jobledger_stream_clients"] == found["jobledger_stream_drops_total"] == 0
 
 
-def test_the_lag_of_claims_lies_in_its_buckets(api: Api) -> None:
-    api.ledger.writer.instrumentation.claimed(0.3)
-    api.ledger.writer.instrumentation.claimed(-1.0)
+def test_the_lag_of_claims_is_in_its_buckets(api: Api) -> None:
+    api.ledger.instrumentation.claimed(0.3)
+    api.ledger.instrumentation.claimed(-1.0)
 
     found = scraped(api)
 
@@ -136,16 +136,16 @@ def test_the_lag_of_claims_lies_in_its_buckets(api: Api) -> None:
     assert found["jobledger_dispatch_lag_seconds_bucket{0.5}"] == 2
 
 
-def test_every_metric_is_documented_and_every_documented_one_is_there(api: Api) -> None:
+def test_the_documented_metrics_are_the_exposed_ones(api: Api) -> None:
     text = api.get("/metrics").text
     helped = [line.split()[2] for line in text.splitlines() if line.startswith("# HELP ")]
     ours = {name for name in helped if name.startswith("jobledger_")}
-    told = {name for name in ours if not name.endswith("_created")}
+    exposed = {name for name in ours if not name.endswith("_created")}
 
     table = DOCUMENT.read_text().split("## Every metric")[1]
 
-    assert set(re.findall(r"`(jobledger_\w+)", table)) == told
+    assert set(re.findall(r"`(jobledger_\w+)", table)) == exposed
     assert "process_resident_memory_bytes" in text
     alarms = DOCUMENT.read_text().split("## Every metric")[0]
     for name in re.findall(r"jobledger_[a-z_]+", alarms):
-        assert name.removesuffix("_bucket") in told, name
+        assert name.removesuffix("_bucket") in exposed, name

@@ -1,4 +1,4 @@
-"""The status page and its sessions: what it shows, how one logs in, and what it never does."""
+"""The status page and its sessions: its content, the login, and its safety."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http.limits import MAX_ATTEMPTS
+from api.security.attempts import MAX_ATTEMPTS
 from api.security.sessions import csrf_of
 from tests.api.harness import Api, problem
 from tests.api.test_as_of import FAILURE
@@ -18,7 +18,7 @@ COOKIE = "jobledger_session"
 
 
 def _log_in(api: Api, role: str = "admin", **options: Any) -> str:
-    """The session's secret after a login by form."""
+    """The secret of a new session after a login by form."""
     form = {"token": api.secret_of(role)}
     answer = api.ask("POST", "/login", data=form, by=None, **options)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
@@ -33,7 +33,7 @@ def _page(api: Api, session: str) -> httpx.Response:
     return api.get("/", by=None, headers=_with(session))
 
 
-def test_a_stranger_sees_only_how_to_log_in(api: Api) -> None:
+def test_an_unauthenticated_caller_sees_only_the_login_page(api: Api) -> None:
     api.schedule("a secret name")
 
     page = api.get("/", by=None)
@@ -43,7 +43,7 @@ def test_a_stranger_sees_only_how_to_log_in(api: Api) -> None:
     assert "a secret name" not in page.text
 
 
-def test_the_page_shows_what_an_operator_needs_at_two_in_the_morning(api: Api) -> None:
+def test_the_page_shows_failures_next_fires_and_events(api: Api) -> None:
     job_id = api.failed_job("nightly sync")
     api.schedule("hourly digest")
     api.paused_job("resting")
@@ -57,20 +57,20 @@ def test_the_page_shows_what_an_operator_needs_at_two_in_the_morning(api: Api) -
     assert "job.circuit_tripped" in page
 
 
-def test_the_page_puts_jobs_that_failed_of_one_thing_together(api: Api) -> None:
+def test_the_page_groups_failed_jobs_by_storm(api: Api) -> None:
     names = [f"sync {number}" for number in range(3)]
     ids = [api.schedule(name, policy={"trip_after": 1}) for name in names]
     runs = [api.start_run(job_id) for job_id in ids]
     for job_id, run_id in zip(ids, runs, strict=True):
         api.end_run(job_id, run_id, FAILURE)
     alone = api.failed_job("nightly sync")
-    api.get("/v1/storms")  # the page tells what the copies know, and does not wait for them
+    api.get("/v1/storms")  # the page does not wait for read models
 
     page = _page(api, _log_in(api, "viewer")).text
 
     [storm] = api.get("/v1/storms").json()["storms"]
     assert f"jobledger storm resume {storm['id']} --dry-run" in page
-    assert "3 of 3 jobs failed still" in page
+    assert "3 of 3 jobs are still failed" in page
     assert all(name in page for name in names)
     assert [f"jobledger resume {job_id}" in page for job_id in (*ids, alone)] == [
         False, False, False, True,
@@ -78,7 +78,7 @@ def test_the_page_puts_jobs_that_failed_of_one_thing_together(api: Api) -> None:
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
-def test_nothing_that_people_wrote_becomes_markup(api: Api, text: str) -> None:
+def test_user_text_never_becomes_markup(api: Api, text: str) -> None:
     api.failed_job(text)
     job_id = api.schedule(f"other {text}")
     api.post(f"/v1/jobs/{job_id}/pause", {"reason": text})
@@ -99,7 +99,7 @@ def test_every_answer_forbids_scripts_frames_and_sniffing(api: Api) -> None:
     assert api.get("/v1/jobs").headers["cache-control"] == "no-store"
 
 
-def test_the_pages_hold_no_script_no_inline_style_and_no_foreign_address(api: Api) -> None:
+def test_the_pages_have_no_script_no_inline_style_and_no_external_url(api: Api) -> None:
     api.failed_job()
 
     for page in (api.get("/", by=None).text, _page(api, _log_in(api)).text):
@@ -132,14 +132,14 @@ def test_a_login_link_works_once_within_its_time(api: Api) -> None:
     assert "set-cookie" not in again.headers
 
 
-def test_under_tls_the_cookie_is_tied_to_this_host(api: Api) -> None:
+def test_under_tls_the_cookie_is_bound_to_this_host(api: Api) -> None:
     answer = api.ask("POST", "/login", data={"token": api.secret_of("admin")}, scheme="https")
 
     assert answer.headers["set-cookie"].startswith(f"__Host-{COOKIE}=")
     assert "; Secure" in answer.headers["set-cookie"]
 
 
-def test_wrong_tokens_in_the_form_are_counted(api: Api) -> None:
+def test_invalid_tokens_in_the_form_are_counted(api: Api) -> None:
     for _ in range(MAX_ATTEMPTS):
         assert api.ask("POST", "/login", data={"token": "jl_x"}, by=None).status_code == 401
 
@@ -149,7 +149,7 @@ def test_wrong_tokens_in_the_form_are_counted(api: Api) -> None:
     assert "set-cookie" not in answer.headers
 
 
-def test_a_session_ends_by_logging_out_by_time_and_with_its_token(api: Api) -> None:
+def test_a_session_ends_at_logout_at_its_expiry_and_with_its_token(api: Api) -> None:
     session = _log_in(api)
     problem(api.ask("POST", "/logout", data={}, by=None, headers=_with(session)), 403, "forbidden")
     form = {"csrf": csrf_of(session)}
@@ -166,7 +166,7 @@ def test_a_session_ends_by_logging_out_by_time_and_with_its_token(api: Api) -> N
     problem(api.get("/v1/jobs", by=None, headers=_with(overslept)), 401, "unauthenticated")
 
 
-def test_a_change_with_a_cookie_needs_the_word_of_that_session(api: Api) -> None:
+def test_a_change_with_a_cookie_needs_the_csrf_token_of_its_session(api: Api) -> None:
     session, other = _log_in(api), _log_in(api)
     position = api.ledger.writer.position
 
@@ -204,7 +204,7 @@ def test_forty_requests_from_another_site_change_nothing(api: Api) -> None:
     assert api.ledger.writer.position == position
 
 
-def test_another_site_cannot_log_somebody_in(api: Api) -> None:
+def test_another_site_cannot_log_a_user_in(api: Api) -> None:
     headers = {"Sec-Fetch-Site": "cross-site"}
     form = {"token": api.secret_of("admin")}
 

@@ -1,6 +1,4 @@
-"""`as_of` over the fleet: the list of jobs, the summary, storms, resumes and gaps, exactly as the
-same call was answered then.
-"""
+"""`as_of` over the fleet: jobs, summary, storms, resumes and gaps, as answered at that time."""
 
 from __future__ import annotations
 
@@ -40,7 +38,7 @@ Kept = dict[tuple[int, str], tuple[str, list[bytes]]]
 
 
 def answers(api: Api, path: str, as_of: str | None = None) -> list[bytes]:
-    """The answers to a question, page after page, to the byte."""
+    """The answers to a query, page by page, as bytes."""
     name, _, rest = path.partition("?")
     query: dict[str, Any] = dict(pair.split("=") for pair in rest.split("&") if pair)
     query |= {} if as_of is None else {"as_of": as_of}
@@ -54,7 +52,7 @@ def answers(api: Api, path: str, as_of: str | None = None) -> list[bytes]:
 
 
 def recorded(api: Api, seed: int, steps: int) -> Kept:
-    """The answers to every question, again and again while a history grows."""
+    """The answers to every query, at several positions of a growing history."""
     life, kept = Life(api, seed), Kept()
     for _ in range(steps):
         life.step()
@@ -70,20 +68,20 @@ def recorded(api: Api, seed: int, steps: int) -> Kept:
     ("seed", "steps"),
     [(1, 30), *(pytest.param(seed, 60, marks=pytest.mark.slow) for seed in (2, 3))],
 )
-def test_the_past_of_the_fleet_is_answered_as_it_was_answered_then(
+def test_a_past_answer_about_the_fleet_equals_the_answer_given_then(
     framed: Api, seed: int, steps: int
 ) -> None:
     kept = recorded(framed, seed, steps)
 
     for (position, path), (instant, then) in kept.items():
         for as_of in (str(position), instant):
-            told = answers(framed, path, as_of)
-            assert told == then, f"seed {seed}, {path} as of {as_of}"
+            answer = answers(framed, path, as_of)
+            assert answer == then, f"seed {seed}, {path} as of {as_of}"
     assert framed.ledger.writer.position > 5 * EVERY
     assert len({path for _, path in kept}) > len(LISTS) + 1, "there were no storms"
 
 
-def test_at_the_first_position_of_all_there_is_nothing(framed: Api) -> None:
+def test_at_position_zero_everything_is_empty(framed: Api) -> None:
     framed.failed_job()
 
     assert framed.get("/v1/jobs?as_of=0").json()["jobs"] == []
@@ -93,14 +91,14 @@ def test_at_the_first_position_of_all_there_is_nothing(framed: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/summary", "/v1/storms", "/v1/recoveries"])
-def test_before_the_first_event_there_was_no_ledger_to_ask(framed: Api, path: str) -> None:
+def test_an_instant_before_the_first_event_is_refused(framed: Api, path: str) -> None:
     before = rfc3339(framed.clock.now() - timedelta(days=900))
     framed.failed_job()
 
     refused = problem(framed.get(path, params={"as_of": before}), 422, "invalid_field")
 
     assert refused["field"] == "as_of"
-    assert "before the first event, which is of 2026-" in refused["detail"]
+    assert "before the first event, which was recorded at 2026-" in refused["detail"]
 
 
 @pytest.mark.parametrize(
@@ -109,25 +107,25 @@ def test_before_the_first_event_there_was_no_ledger_to_ask(framed: Api, path: st
 @pytest.mark.parametrize(
     "as_of", ["99999", "9" * 400, "2999-01-01T00:00:00Z", "yesterday", "", "2026-03-02T12:00:00"]
 )
-def test_what_is_no_place_in_the_past_is_refused(api: Api, path: str, as_of: str) -> None:
+def test_an_as_of_that_is_not_in_the_past_is_refused(api: Api, path: str, as_of: str) -> None:
     answer = api.get(path, params={"as_of": as_of})
 
     assert problem(answer, 422, "invalid_field")["field"] == "as_of"
 
 
-def test_a_past_is_told_though_the_copies_are_stuck_after_it(framed: Api) -> None:
+def test_the_past_is_answered_while_read_models_are_stuck_after_it(framed: Api) -> None:
     framed.schedule("first")
     then, position = framed.get("/v1/jobs").content, framed.ledger.writer.position
     with framed.broken_read_model("jobs"):
         framed.schedule("second")
 
-        told = framed.get(f"/v1/jobs?as_of={position}")
+        answer = framed.get(f"/v1/jobs?as_of={position}")
 
-        assert told.content == then
+        assert answer.content == then
         problem(framed.get(f"/v1/jobs?as_of={position + 2}"), 503, "behind")
 
 
-def test_pages_of_the_past_follow_each_other_while_the_fleet_goes_on(framed: Api) -> None:
+def test_pages_of_the_past_are_stable_while_the_fleet_changes(framed: Api) -> None:
     for number in range(6):
         framed.schedule(f"job {number}")
     position = framed.ledger.writer.position

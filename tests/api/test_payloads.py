@@ -1,4 +1,4 @@
-"""Any JSON comes back equal or is refused (P7): whatever a payload looks like, it only is text."""
+"""Any JSON is read back equal or refused: a payload is always only data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.builders import a_spec
 FIELDS = ("task", "description", "tags", "delivery", "headers", "env", "policy", "schedule")
 _numbers = count(1)
 
-# Surrogates too: json.dumps writes them as escapes, which is how they arrive over the wire.
+# With surrogates: json.dumps escapes them, as a client would send them.
 texts = st.text(st.characters(exclude_categories=()), max_size=40)
 scalars = st.one_of(
     st.none(),
@@ -44,7 +44,7 @@ fitting = {
 
 @st.composite
 def placed(draw: st.DrawFn) -> tuple[str, Any]:
-    """A field, and either something that might fit or anything at all."""
+    """A field, with a plausible value or any JSON value."""
     field = draw(st.sampled_from(FIELDS))
     return field, draw(fitting.get(field, values) | values)
 
@@ -68,7 +68,7 @@ def _kept(field: str, job: dict[str, Any]) -> Any:
     return job["executor"][field] if field in ("headers", "env") else job[field]
 
 
-def _comes_back_or_is_refused(api: Api, field: str, value: Any) -> None:
+def _is_read_back_or_refused(api: Api, field: str, value: Any) -> None:
     answer = api.ask("POST", "/v1/jobs", content=json.dumps(_spec(field, value)))
 
     if answer.status_code != 201:
@@ -90,12 +90,12 @@ def _comes_back_or_is_refused(api: Api, field: str, value: Any) -> None:
 @example(("task", '{"_type_": "datetime_iso"}'))
 @example(("tags", ["_type_", "_data_"]))
 @settings(max_examples=150)
-def test_any_json_comes_back_equal_or_is_refused(shared: Api, case: tuple[str, Any]) -> None:
-    _comes_back_or_is_refused(shared, *case)
+def test_any_json_is_read_back_equal_or_refused(shared: Api, case: tuple[str, Any]) -> None:
+    _is_read_back_or_refused(shared, *case)
 
 
 @pytest.mark.slow
 @given(placed())
 @settings(max_examples=3000)
-def test_much_more_json_comes_back_equal_or_is_refused(shared: Api, case: tuple[str, Any]) -> None:
-    _comes_back_or_is_refused(shared, *case)
+def test_much_more_json_is_read_back_equal_or_refused(shared: Api, case: tuple[str, Any]) -> None:
+    _is_read_back_or_refused(shared, *case)

@@ -1,4 +1,4 @@
-"""Phantom's routes: jobs made, listed and looked at, as its dashboard and its tests expect."""
+"""Phantom's routes: create, list and show jobs, as its dashboard and tests expect."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.phantom import listing
+from api.phantom import routes as phantom
 from tests.api.harness import Api, error, serving
 from tests.api.phantom import (
     DIGEST,
@@ -18,7 +18,7 @@ from tests.api.phantom import (
 from tests.support.builders import DAY
 
 
-def test_a_job_comes_back_in_the_words_it_was_made_with(api: Api) -> None:
+def test_a_job_is_read_back_in_the_fields_it_was_created_with(api: Api) -> None:
     job = create(api)
 
     assert {key: job[key] for key in DIGEST} == DIGEST
@@ -28,7 +28,7 @@ def test_a_job_comes_back_in_the_words_it_was_made_with(api: Api) -> None:
     assert job["lastRunAt"] is job["lastRunStatus"] is job["lastRunError"] is None
 
 
-def test_a_job_made_there_goes_to_the_agent(api: Api) -> None:
+def test_a_job_of_phantom_goes_to_the_agent(api: Api) -> None:
     job = create(api)
 
     native = api.get(f"/v1/jobs/{job['id']}").json()["job"]
@@ -45,7 +45,7 @@ def test_a_disabled_job_is_listed_as_disabled_and_never_fires(api: Api) -> None:
     [listed] = api.get(PATH).json()["jobs"]
 
     assert (listed["enabled"], listed["status"], listed["nextRunAt"]) == (False, "active", None)
-    assert api.ledger.job_cache.next_at() is None
+    assert api.ledger.job_cache.due.next_at() is None
     error(api.post(f"{PATH}/{job['id']}/run"), 409)
 
 
@@ -57,7 +57,7 @@ def test_delivery_to_none_is_no_delivery(api: Api, delivery: dict[str, str]) -> 
     assert api.get(f"/v1/jobs/{job['id']}").json()["job"]["delivery"] is None
 
 
-def test_delivery_left_out_is_the_slack_owner(api: Api) -> None:
+def test_the_default_delivery_is_the_slack_owner(api: Api) -> None:
     body = {key: value for key, value in DIGEST.items() if key != "delivery"}
 
     job = job_in(api.post(PATH, body), 201)
@@ -80,7 +80,7 @@ def test_schedules_keep_phantoms_units(
     assert create(api, schedule=given)["schedule"] == {**given, **shown}
 
 
-def test_who_made_it_is_what_the_token_says(api: Api) -> None:
+def test_the_creator_is_the_kind_of_the_token(api: Api) -> None:
     job = create(api, createdBy="agent")
 
     assert job["createdBy"] == "user"
@@ -116,19 +116,19 @@ def test_who_made_it_is_what_the_token_says(api: Api) -> None:
         {"createdBy": "root"},
     ],
 )
-def test_bad_input_is_a_400_and_makes_no_job(api: Api, wrong: dict[str, Any]) -> None:
+def test_invalid_input_is_a_400_and_creates_no_job(api: Api, wrong: dict[str, Any]) -> None:
     error(api.post(PATH, {**DIGEST, **wrong}), 400)
 
     assert api.get(PATH).json()["jobs"] == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"name": NaN}', b"\xff"])
-def test_a_body_that_is_no_object_is_a_400(api: Api, body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_a_400(api: Api, body: bytes) -> None:
     for path in (PATH, f"{PATH}/preview", f"{PATH}/parse"):
         error(api.ask("POST", path, content=body), 400)
 
 
-def test_a_schedule_that_cannot_be_is_called_so(api: Api) -> None:
+def test_an_invalid_schedule_is_called_invalid(api: Api) -> None:
     wrong = {**DIGEST, "schedule": {"kind": "cron", "expr": "not a valid cron"}}
 
     assert "invalid schedule" in error(api.post(PATH, wrong), 400)
@@ -194,15 +194,15 @@ def test_the_list_counts_and_shows_the_newest_first(api: Api) -> None:
 
 def test_a_long_list_is_read_in_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     made = [create(api, name=f"job {number}")["name"] for number in range(5)]
-    monkeypatch.setattr(listing, "MAX_PAGE", 2)
-    monkeypatch.setattr(listing, "MAX_LISTED", 4)
+    monkeypatch.setattr(phantom, "MAX_PAGE", 2)
+    monkeypatch.setattr(phantom, "MAX_LISTED", 4)
 
     shown = [job["name"] for job in api.get(PATH).json()["jobs"]]
 
     assert shown == made[:0:-1]
 
 
-def test_one_job_shows_how_its_last_run_went(api: Api) -> None:
+def test_one_job_shows_the_outcome_of_its_last_run(api: Api) -> None:
     job_id = api.failed_job()
 
     job = job_in(api.get(f"{PATH}/{job_id}"))

@@ -22,7 +22,7 @@ def test_an_active_job_is_paused(api: Api) -> None:
     assert (paused["status"], paused["nextRunAt"]) == ("paused", None)
 
 
-def test_pausing_what_is_paused_or_failed_changes_nothing(api: Api) -> None:
+def test_pausing_a_paused_or_failed_job_changes_nothing(api: Api) -> None:
     for job_id, status in ((api.paused_job(), "paused"), (api.failed_job(), "failed")):
         before = api.topics(job_id)
 
@@ -31,18 +31,18 @@ def test_pausing_what_is_paused_or_failed_changes_nothing(api: Api) -> None:
         assert api.topics(job_id) == before
 
 
-def test_a_pause_from_an_old_revision_is_refused_all_the_same(api: Api) -> None:
+def test_a_pause_from_an_old_revision_is_still_refused(api: Api) -> None:
     job_id = api.failed_job()
 
     error(api.ask("POST", f"{PATH}/{job_id}/pause", headers={"If-Match": '"1"'}), 412)
 
 
-def test_pausing_what_is_completed_is_a_409(api: Api) -> None:
+def test_pausing_a_completed_job_is_a_409(api: Api) -> None:
     error(api.post(f"{PATH}/{api.completed_job()}/pause"), 409)
 
 
 @pytest.mark.parametrize("body", [b"", b" \n\t", b"{}", b'{"force": false}', b'{"force": true}'])
-def test_a_paused_job_comes_back_with_any_body(api: Api, body: bytes) -> None:
+def test_a_paused_job_resumes_with_any_body(api: Api, body: bytes) -> None:
     job_id = api.paused_job()
 
     job = job_in(api.ask("POST", f"{PATH}/{job_id}/resume", content=body))
@@ -61,7 +61,7 @@ def test_a_failed_job_without_force_is_a_409_that_names_it(api: Api, body: bytes
     assert api.topics(job_id)[-1] == "job.circuit_tripped"
 
 
-def test_force_revives_a_failed_job_with_a_clean_streak(api: Api) -> None:
+def test_force_resumes_a_failed_job_and_resets_its_errors(api: Api) -> None:
     job_id = api.failed_job()
 
     job = job_in(api.post(f"{PATH}/{job_id}/resume", {"force": True}))
@@ -85,7 +85,7 @@ def test_force_revives_a_failed_job_with_a_clean_streak(api: Api) -> None:
         b'{"force": true, "force": false}',
     ],
 )
-def test_a_resume_that_is_not_clear_is_a_400(api: Api, body: bytes) -> None:
+def test_an_ambiguous_resume_is_a_400(api: Api, body: bytes) -> None:
     job_id = api.failed_job()
 
     error(api.ask("POST", f"{PATH}/{job_id}/resume", content=body), 400)
@@ -94,7 +94,7 @@ def test_a_resume_that_is_not_clear_is_a_400(api: Api, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"force": True}])
-def test_a_completed_job_never_comes_back(api: Api, body: dict[str, bool]) -> None:
+def test_a_completed_job_never_resumes(api: Api, body: dict[str, bool]) -> None:
     job_id = api.completed_job()
 
     error(api.post(f"{PATH}/{job_id}/resume", body), 409)
@@ -102,7 +102,7 @@ def test_a_completed_job_never_comes_back(api: Api, body: dict[str, bool]) -> No
     assert api.topics(job_id)[-1] == "job.completed"
 
 
-def test_a_deleted_job_is_gone_and_its_audit_stays(api: Api) -> None:
+def test_a_deleted_job_is_not_found_but_its_audit_is(api: Api) -> None:
     job = create(api)
 
     answer = api.ask("DELETE", f"{PATH}/{job['id']}")
@@ -113,7 +113,7 @@ def test_a_deleted_job_is_gone_and_its_audit_stays(api: Api) -> None:
     assert changes(api, job["id"]) == [("create", None, "active"), ("delete", "active", None)]
 
 
-def test_the_audit_tells_every_change_newest_first(api: Api) -> None:
+def test_the_audit_has_every_change_newest_first(api: Api) -> None:
     job = create(api)
     api.post(f"{PATH}/{job['id']}/pause", {"reason": "quiet week"})
     api.post(f"{PATH}/{job['id']}/resume")
@@ -142,7 +142,7 @@ def test_the_audit_tells_every_change_newest_first(api: Api) -> None:
     assert [entry["detail"] for entry in audit(api, job["id"])] == [None, None, "quiet week", None]
 
 
-def test_a_force_resume_is_a_resume_from_failed_that_says_so_and_why(api: Api) -> None:
+def test_a_force_resume_is_audited_as_a_resume_from_failed_with_its_reason(api: Api) -> None:
     job_id = api.failed_job()
     api.post(f"{PATH}/{job_id}/resume", {"force": True, "reason": "the provider is back"})
 
@@ -157,7 +157,7 @@ def test_a_force_resume_is_a_resume_from_failed_that_says_so_and_why(api: Api) -
     assert "the provider is back" in entry["detail"]
 
 
-def test_what_changes_nothing_or_is_refused_is_not_in_the_audit(api: Api) -> None:
+def test_a_refused_or_unchanged_command_is_not_in_the_audit(api: Api) -> None:
     job_id = api.failed_job()
     api.post(f"{PATH}/{job_id}/pause")
     api.post(f"{PATH}/{job_id}/resume")
@@ -166,7 +166,7 @@ def test_what_changes_nothing_or_is_refused_is_not_in_the_audit(api: Api) -> Non
     assert changes(api, job_id) == [("create", None, "active")]
 
 
-def test_an_agents_change_is_told_as_an_agents(api: Api) -> None:
+def test_a_change_by_an_agent_is_audited_as_the_agents(api: Api) -> None:
     job = create(api)
     _, secret = api.parts.tokens.create("bot", "operator", "agent", None, api.ledger.context())
 
@@ -175,7 +175,7 @@ def test_an_agents_change_is_told_as_an_agents(api: Api) -> None:
     assert [entry["actor"] for entry in audit(api, job["id"])] == ["agent", "user"]
 
 
-def test_the_audit_is_cut_at_its_limit_and_keeps_the_status_before(api: Api) -> None:
+def test_the_audit_ends_at_its_limit_with_the_right_previous_status(api: Api) -> None:
     job = create(api)
     for _ in range(60):
         api.ledger.pause(job["id"])
@@ -188,7 +188,7 @@ def test_the_audit_is_cut_at_its_limit_and_keeps_the_status_before(api: Api) -> 
 
 
 @pytest.mark.parametrize("limit", ["-5", "0", "x", "", "1&limit=2", "1&actor=me"])
-def test_a_limit_that_is_none_is_a_400(api: Api, limit: str) -> None:
+def test_an_invalid_limit_is_a_400(api: Api, limit: str) -> None:
     job = create(api)
 
     error(api.get(f"{PATH}/{job['id']}/audit?limit={limit}"), 400)

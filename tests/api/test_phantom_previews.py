@@ -1,4 +1,4 @@
-"""Phantom's routes: previews, words, and the form of every refusal."""
+"""Phantom's routes: previews, descriptions in words, and the form of every refusal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.api.phantom import (
         ({"kind": "every", "intervalMs": 1500}, "every 1500ms", "2026-03-02T12:00:01.500000Z"),
     ],
 )
-def test_a_preview_says_when_and_in_words(
+def test_a_preview_has_the_next_fire_and_the_text(
     api: Api, schedule: dict[str, Any], words: str, fires: str
 ) -> None:
     answer = api.post(f"{PATH}/preview", {"schedule": schedule}, by="viewer")
@@ -70,18 +70,18 @@ def test_a_bad_schedule_is_previewed_as_an_error(
     "body",
     [{}, {"schedule": {"kind": "bogus"}}, {"schedule": {"kind": "cron"}}, {"schedule": "@daily"}],
 )
-def test_what_is_no_schedule_at_all_is_a_400(api: Api, body: dict[str, Any]) -> None:
+def test_a_body_that_is_not_a_schedule_is_a_400(api: Api, body: dict[str, Any]) -> None:
     error(api.post(f"{PATH}/preview", body), 400)
 
 
 @pytest.mark.parametrize(
     ("words", "status"), [("", 400), ("x" * 2001, 400), ("x" * 2000, 422), ("every day", 422)]
 )
-def test_words_are_not_understood_yet(api: Api, words: str, status: int) -> None:
+def test_a_description_in_words_is_refused(api: Api, words: str, status: int) -> None:
     error(api.post(f"{PATH}/parse", {"description": words}), status)
 
 
-def test_what_the_router_refuses_has_phantoms_form(api: Api) -> None:
+def test_the_routers_refusals_have_phantoms_form(api: Api) -> None:
     error(api.post(f"{PATH}/no-such-thing/boom"), 404)
     error(api.get(f"{PATH}/"), 404)
     put = api.ask("PUT", PATH, json={})
@@ -92,9 +92,9 @@ def test_what_the_router_refuses_has_phantoms_form(api: Api) -> None:
     error(api.get(f"{PATH}?x=1&x=2"), 400)
 
 
-def test_a_copy_that_is_behind_is_a_503_in_phantoms_form(api: Api) -> None:
+def test_a_read_model_that_is_behind_is_a_503_in_phantoms_form(api: Api) -> None:
     create(api)
-    api.parts.read_models.patience_seconds = 0
+    api.parts.read_models.wait_seconds = 0
     with api.held_read_models():
         create(api, name="unseen")
 
@@ -104,7 +104,7 @@ def test_a_copy_that_is_behind_is_a_503_in_phantoms_form(api: Api) -> None:
     assert answer.headers["retry-after"] == "1"
 
 
-def test_a_mistake_of_ours_has_phantoms_form(api: Api) -> None:
+def test_an_internal_error_has_phantoms_form(api: Api) -> None:
     async def broken() -> None:
         raise RuntimeError("the inside")
 

@@ -1,4 +1,4 @@
-"""Phantom's routes: a run that is asked for and waited for."""
+"""Phantom's routes: request a run and wait for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from api.http import wait_for_run as awaiting
+from api.http import wait_for_run
 from ledger.application.commands import runs as run_commands
 from ledger.store.records import StoredEvent
 from tests.api.harness import Api, error
@@ -24,7 +24,7 @@ from tests.api.phantom import (
 from tests.api.waiting import leave, meanwhile
 
 
-def test_a_run_is_waited_for_and_its_output_told(api: Api) -> None:
+def test_a_run_is_answered_with_its_output(api: Api) -> None:
     job_id = create(api)["id"]
 
     answer = meanwhile(api, f"{PATH}/{job_id}/run", ending(api, job_id, OUTPUT))
@@ -43,8 +43,8 @@ def test_a_run_is_waited_for_and_its_output_told(api: Api) -> None:
         ("There is no agent.", "There is no agent.", "skipped"),
     ],
 )
-def test_a_run_that_failed_or_was_blocked_tells_why(
-    api: Api, outcome: run_commands.Report, result: str, status: str
+def test_a_failed_or_blocked_run_is_answered_with_its_error(
+    api: Api, outcome: run_commands.Outcome, result: str, status: str
 ) -> None:
     job_id = create(api)["id"]
 
@@ -55,13 +55,13 @@ def test_a_run_that_failed_or_was_blocked_tells_why(
     assert answer.json()["job"]["lastRunError"] == result
 
 
-def test_a_run_that_is_lost_is_told(api: Api) -> None:
+def test_a_lost_run_is_answered_as_lost(api: Api) -> None:
     job_id = create(api)["id"]
 
     def lose() -> None:
         run_id = claim(api, job_id)
         call = api.ledger.context()
-        api.ledger.execute(run_commands.lose(UUID(job_id), run_id, "lease_expired", call))
+        api.ledger.execute(run_commands.LoseRun(UUID(job_id), run_id, "lease_expired", call))
 
     answer = meanwhile(api, f"{PATH}/{job_id}/run", lose)
 
@@ -69,7 +69,7 @@ def test_a_run_that_is_lost_is_told(api: Api) -> None:
     assert answer.json()["job"]["lastRunStatus"] == "error"
 
 
-def test_the_last_run_of_a_job_that_deletes_itself_is_told_without_a_job(api: Api) -> None:
+def test_the_last_run_of_a_job_that_deletes_itself_is_answered_without_a_job(api: Api) -> None:
     job_id = create(api, deleteAfterRun=True)["id"]
 
     answer = meanwhile(api, f"{PATH}/{job_id}/run", ending(api, job_id, OUTPUT))
@@ -78,7 +78,7 @@ def test_the_last_run_of_a_job_that_deletes_itself_is_told_without_a_job(api: Ap
     assert changes(api, job_id)[-1] == ("delete", "completed", None)
 
 
-def test_a_job_deleted_while_its_run_is_under_way_still_tells_the_result(api: Api) -> None:
+def test_a_job_deleted_during_its_run_still_answers_the_result(api: Api) -> None:
     job_id = create(api)["id"]
 
     def delete_then_end() -> None:
@@ -107,10 +107,10 @@ def test_a_run_that_does_not_end_in_time_is_a_504_and_goes_on(api: Api) -> None:
 
     ending(api, job_id, OUTPUT)()
     assert job_in(api.get(f"{PATH}/{job_id}"))["lastRunStatus"] == "ok"
-    assert len(api.app.state.awaiting) == 0
+    assert len(api.app.state.run_waiters) == 0
 
 
-def test_whoever_waits_reads_the_book_only_when_the_job_has_moved(
+def test_a_waiting_caller_reads_events_only_when_its_job_has_new_ones(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id, other = create(api)["id"], create(api, name="other")["id"]
@@ -130,41 +130,41 @@ def test_whoever_waits_reads_the_book_only_when_the_job_has_moved(
 
     assert meanwhile(api, f"{PATH}/{job_id}/run", much_happens).status_code == 200
 
-    moves = 3  # asked for, started, ended
+    moves = 3  # requested, started, ended
     assert reads.count(UUID(job_id)) <= moves + 1
 
 
 def test_a_run_is_found_page_by_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = create(api)["id"]
-    monkeypatch.setattr(awaiting, "PAGE", 1)
+    monkeypatch.setattr(wait_for_run, "PAGE", 1)
 
     answer = meanwhile(api, f"{PATH}/{job_id}/run", ending(api, job_id, OUTPUT))
 
     assert answer.json()["result"] == "Hello"
 
 
-def test_a_client_that_goes_away_leaves_its_place_and_its_run(api: Api) -> None:
+def test_a_disconnected_client_stops_waiting_and_its_run_goes_on(api: Api) -> None:
     job_id = create(api)["id"]
 
     leave(api, f"{PATH}/{job_id}/run")
 
-    assert len(api.app.state.awaiting) == 0
+    assert len(api.app.state.run_waiters) == 0
     ending(api, job_id, OUTPUT)()
     assert job_in(api.get(f"{PATH}/{job_id}"))["runCount"] == 1
 
 
-def test_with_no_place_left_to_wait_nothing_is_run(
+def test_with_too_many_waiters_no_run_is_requested(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = create(api)["id"]
-    monkeypatch.setattr(awaiting, "MAX_PLACES", 0)
+    monkeypatch.setattr(wait_for_run, "MAX_WAITERS", 0)
 
     error(api.post(f"{PATH}/{job_id}/run"), 503)
 
     assert api.topics(job_id) == ["job.scheduled"]
 
 
-def test_a_run_of_what_does_not_run_is_a_409(api: Api) -> None:
+def test_running_a_job_that_cannot_run_is_a_409(api: Api) -> None:
     running = api.schedule("running")
     api.start_run(running)
     for job_id in (api.paused_job(), api.failed_job(), api.completed_job(), running):
@@ -175,12 +175,12 @@ def test_a_run_of_what_does_not_run_is_a_409(api: Api) -> None:
         assert api.topics(job_id) == before
 
 
-def test_a_repeated_key_runs_once_and_is_told_the_same(api: Api) -> None:
+def test_a_repeated_key_runs_once_and_answers_the_same_result(api: Api) -> None:
     job_id = create(api)["id"]
     path, key = f"{PATH}/{job_id}/run", {"headers": {"Idempotency-Key": "once"}}
     assert api.ask("POST", path, **key).status_code == 504
     ending(api, job_id, OUTPUT)()
-    api.app.state.awaiting.grace_seconds = 60
+    api.app.state.run_waiters.grace_seconds = 60
 
     answer = api.ask("POST", path, **key)
 

@@ -1,4 +1,4 @@
-"""Recoveries over HTTP: rehearsed, begun, looked at, stopped, and refused."""
+"""Recoveries over HTTP: plan, start, show, abort, and refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAILURE = outcomes.Failure("429", "rate_limited", "api.example.com", None, 7)
 
 
 def a_storm(api: Api, count: int = 4) -> tuple[str, list[str]]:
-    """Jobs that trip of one thing at once: the storm's id, and theirs."""
+    """Jobs that trip together for one reason: the id of the storm, and theirs."""
     ids = [api.schedule(f"job {number}", policy={"trip_after": 1}) for number in range(count)]
     api.clock.advance(DAY)
     for job_id in ids:
@@ -30,8 +30,8 @@ def a_storm(api: Api, count: int = 4) -> tuple[str, list[str]]:
 
 
 def fail(api: Api, job_id: str, failure: outcomes.Failure = FAILURE) -> None:
-    """A run of a due job, and its failure."""
-    claim = run_commands.claim(UUID(job_id), api.ledger.context(), node="node-1", is_late=False)
+    """Run a due job, and report its failure."""
+    claim = run_commands.ClaimRun(UUID(job_id), api.ledger.context(), node="node-1", is_late=False)
     claimed = api.ledger.execute(claim)
     assert claimed is not None
     api.end_run(job_id, claimed.run.run_id, failure)
@@ -40,11 +40,11 @@ def fail(api: Api, job_id: str, failure: outcomes.Failure = FAILURE) -> None:
 def begun(api: Api, **body: Any) -> dict[str, Any]:
     answer = api.post("/v1/recoveries", LIMITED | body, by="operator")
     assert answer.status_code == 201, answer.text
-    told: dict[str, Any] = answer.json()["recovery"]
-    return told
+    recovery: dict[str, Any] = answer.json()["recovery"]
+    return recovery
 
 
-def test_a_storm_is_rehearsed_and_then_recovered(api: Api) -> None:
+def test_a_storm_is_planned_and_then_recovered(api: Api) -> None:
     storm_id, ids = a_storm(api)
     api.secret_of("operator")
     path, position = f"/v1/storms/{storm_id}/resume", api.ledger.writer.position
@@ -60,14 +60,18 @@ def test_a_storm_is_rehearsed_and_then_recovered(api: Api) -> None:
     assert plan["fires"]["at_once_peak"] == 4
     assert api.ledger.writer.position == position
     live = api.post(path, {"reason": "lifted", "probe": ids[2]}, by="operator")
-    told = live.json()["recovery"]
+    recovery = live.json()["recovery"]
     assert (live.status_code, live.headers["location"]) == (201, "/v1/recoveries/R-1")
-    assert (told["storm_id"], told["selector"], told["reason"]) == (storm_id, None, "lifted")
-    assert told["planned_by"] == {"id": "operator-token", "kind": "user"}
-    assert [job["job_id"] for job in told["jobs"]] == [job["job_id"] for job in plan["jobs"]]
+    assert (recovery["storm_id"], recovery["selector"], recovery["reason"]) == (
+        storm_id,
+        None,
+        "lifted",
+    )
+    assert recovery["planned_by"] == {"id": "operator-token", "kind": "user"}
+    assert [job["job_id"] for job in recovery["jobs"]] == [job["job_id"] for job in plan["jobs"]]
 
 
-def test_of_a_storm_only_those_come_back_that_are_failed_of_it_still(api: Api) -> None:
+def test_a_storm_recovery_resumes_only_jobs_still_failed_because_of_it(api: Api) -> None:
     storm_id, ids = a_storm(api)
     again, healthy, gone, left = ids
     for job_id in (again, healthy):
@@ -84,7 +88,7 @@ def test_of_a_storm_only_those_come_back_that_are_failed_of_it_still(api: Api) -
     ]
 
 
-def test_who_failed_in_a_storm_and_tripped_of_something_else_is_named_and_stays(api: Api) -> None:
+def test_a_storm_recovery_refuses_members_that_tripped_for_another_reason(api: Api) -> None:
     other = api.schedule("other", policy={"trip_after": 2, "backoff_seconds": [1]})
     storm_id, ids = a_storm(api, 3)
     fail(api, other)
@@ -113,10 +117,10 @@ def test_a_recovery_is_followed_from_its_events(api: Api) -> None:
             driver.run_once()
             api.clock.advance(MINUTE)
 
-    told = api.get("/v1/recoveries/R-1", by="viewer").json()["recovery"]
+    recovery = api.get("/v1/recoveries/R-1", by="viewer").json()["recovery"]
 
-    assert [job["outcome"] for job in told["jobs"]] == ["resumed"] * 4
-    assert told["status"] == "settling"
+    assert [job["outcome"] for job in recovery["jobs"]] == ["resumed"] * 4
+    assert recovery["status"] == "settling"
     assert len(answers) == 5
     for position, (one, page) in answers.items():
         assert api.get(f"/v1/recoveries/R-1?as_of={position}").json() == one
@@ -127,7 +131,7 @@ def test_a_recovery_is_followed_from_its_events(api: Api) -> None:
     assert [event["job_id"] for event in steps] == ids
 
 
-def test_a_recovery_can_be_stopped_and_stays_stopped(api: Api) -> None:
+def test_an_aborted_recovery_stays_aborted(api: Api) -> None:
     a_storm(api)
     begun(api)
 
@@ -139,7 +143,7 @@ def test_a_recovery_can_be_stopped_and_stays_stopped(api: Api) -> None:
     assert first.json()["recovery"]["cause"] == "asked"
 
 
-def test_a_repeated_key_begins_one_recovery_and_is_answered_as_at_first(api: Api) -> None:
+def test_a_repeated_key_starts_one_recovery_and_answers_the_same(api: Api) -> None:
     storm_id, _ = a_storm(api)
     path, body = f"/v1/storms/{storm_id}/resume", {"json": {"reason": "lifted"}, "headers": KEY}
 
@@ -179,35 +183,35 @@ def test_a_repeated_key_begins_one_recovery_and_is_answered_as_at_first(api: Api
         (LIMITED | {"rate": 5}, "unknown_field", "rate"),
     ],
 )
-def test_what_must_not_come_in_is_refused_by_name_and_leaves_no_event(
+def test_an_invalid_recovery_is_refused_by_field_and_leaves_no_event(
     api: Api, body: dict[str, Any], code: str, field: str
 ) -> None:
     a_storm(api)
     position = api.ledger.writer.position
 
-    told = problem(api.post("/v1/recoveries", body), 422, code)
+    refusal = problem(api.post("/v1/recoveries", body), 422, code)
 
-    assert told["field"] == field
+    assert refusal["field"] == field
     assert api.ledger.writer.position == position
 
 
-def test_a_rate_that_is_no_number_is_no_json(api: Api) -> None:
+def test_a_rate_that_is_not_a_number_is_malformed_json(api: Api) -> None:
     body = b'{"selector": {"tag": "x"}, "rate_per_minute": NaN}'
 
     problem(api.post("/v1/recoveries", content=body), 400, "malformed_json")
 
 
-def test_nobody_to_bring_back_is_refused_and_rehearsed(api: Api) -> None:
+def test_a_recovery_without_jobs_is_refused_and_its_dry_run_answered(api: Api) -> None:
     storm_id, ids = a_storm(api)
     for job_id in ids:
         api.ask("PATCH", f"/v1/jobs/{job_id}", json={"enabled": False})
     path, position = f"/v1/storms/{storm_id}/resume", api.ledger.writer.position
 
-    told = problem(api.post(path), 409, "nobody_to_revive")
+    refusal = problem(api.post(path), 409, "nobody_to_revive")
     dry = api.post(path, {"dry_run": True})
 
-    assert told["refused_count"] == 4
-    assert "job_disabled" in told["detail"]
+    assert refusal["refused_count"] == 4
+    assert "job_disabled" in refusal["detail"]
     assert (dry.json()["plan"]["jobs"], dry.json()["plan"]["refused_count"]) == ([], 4)
     problem(api.post("/v1/recoveries", {"selector": {"tag": "none"}}), 409, "nobody_to_revive")
     assert api.ledger.writer.position == position
@@ -224,13 +228,13 @@ def test_a_recovery_that_does_not_exist_is_not_found(api: Api, path: str) -> Non
     problem(api.post(f"{path}/abort"), 404, "not_found")
 
 
-def test_no_refusal_names_a_class_of_ours(api: Api) -> None:
+def test_no_refusal_names_an_internal_class(api: Api) -> None:
     refused = problem(api.post("/v1/recoveries", {"selector": "S-1"}), 422, "invalid_field")
 
     assert refused["detail"] == "selector: must be an object"
 
 
-def test_forcing_needs_a_reason_where_the_house_says_so(tmp_path: Any) -> None:
+def test_a_recovery_needs_a_reason_where_the_settings_require_one(tmp_path: Any) -> None:
     with serving(tmp_path, require_reason=True) as api:
         storm_id, _ = a_storm(api)
         path = f"/v1/storms/{storm_id}/resume"

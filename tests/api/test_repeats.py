@@ -1,4 +1,4 @@
-"""A repeated key gives the first answer, and a stale revision changes nothing (H1, H3)."""
+"""Idempotency keys repeat the first answer; stale revisions change nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_one_key_sent_fifty_times_at_once_has_one_effect_and_one_answer(api: Api
 
 
 @pytest.mark.parametrize("command", ["pause", "run", "resume"])
-def test_a_repeated_command_is_answered_as_it_was_whatever_happened_since(
+def test_a_repeated_command_gets_the_first_answer_whatever_happened_since(
     api: Api, command: str
 ) -> None:
     job_id = api.paused_job() if command == "resume" else api.schedule()
@@ -76,7 +76,7 @@ def test_a_key_is_scoped_to_actor_and_path(api: Api) -> None:
     assert repeated.json()["job"]["version"] == 4
 
 
-def test_a_refusal_or_no_change_is_not_kept_under_a_key(api: Api) -> None:
+def test_a_refusal_or_no_change_is_not_remembered_for_a_key(api: Api) -> None:
     job_id = api.paused_job()
     problem(api.post(f"/v1/jobs/{job_id}/run", headers=KEY), 409, "job_paused")
     api.post(f"/v1/jobs/{job_id}/resume")
@@ -85,7 +85,7 @@ def test_a_refusal_or_no_change_is_not_kept_under_a_key(api: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "\x7f"])
-def test_a_key_is_printable_and_not_endless(api: Api, key: str) -> None:
+def test_an_unprintable_or_too_long_key_is_refused(api: Api, key: str) -> None:
     answer = api.post("/v1/jobs", a_spec(), headers={"Idempotency-Key": key})
 
     assert problem(answer, 422, "invalid_field")["field"] == "Idempotency-Key"
@@ -109,7 +109,7 @@ def test_a_stale_revision_changes_nothing(api: Api) -> None:
     assert api.topics(job_id) == ["job.scheduled", "job.paused"]
 
 
-def test_the_tag_of_a_get_is_what_if_match_wants_and_runs_do_not_age_it(api: Api) -> None:
+def test_the_etag_of_a_get_is_valid_for_if_match_and_runs_do_not_change_it(api: Api) -> None:
     job_id = api.schedule()
     api.end_run(job_id, api.start_run(job_id))
     tag = api.get(f"/v1/jobs/{job_id}").headers["etag"]
@@ -120,7 +120,7 @@ def test_the_tag_of_a_get_is_what_if_match_wants_and_runs_do_not_age_it(api: Api
     assert answer.headers["etag"] != tag
 
 
-def test_of_racing_changes_from_one_revision_one_wins(api: Api) -> None:
+def test_of_concurrent_changes_from_one_revision_one_wins(api: Api) -> None:
     job_id = api.schedule()
     headers = {"If-Match": '"1"'}
     requests = [
@@ -136,14 +136,14 @@ def test_of_racing_changes_from_one_revision_one_wins(api: Api) -> None:
     assert api.topics(job_id) == ["job.scheduled", "job.amended"]
 
 
-def test_any_revision_will_do_for_a_star(api: Api) -> None:
+def test_if_match_star_accepts_any_revision(api: Api) -> None:
     job_id = api.schedule()
 
     assert api.post(f"/v1/jobs/{job_id}/pause", headers={"If-Match": "*"}).status_code == 200
 
 
 @pytest.mark.parametrize("tag", ['W/"1"', "1", '"one"', '"1", "2"', '""', '"-1"'])
-def test_a_tag_that_is_no_revision_is_refused(api: Api, tag: str) -> None:
+def test_an_if_match_that_is_not_a_revision_is_refused(api: Api, tag: str) -> None:
     job_id = api.schedule()
 
     answer = api.post(f"/v1/jobs/{job_id}/pause", headers={"If-Match": tag})

@@ -1,4 +1,4 @@
-"""What workers say of runs, said in bad form or at a bad moment."""
+"""Reports of workers with secrets, at odd times, or slow to redact."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def post(tmp_path: Path) -> Iterator[Post]:
 
 @pytest.mark.parametrize(("what", "field"), [("succeed", "output"), ("fail", "error")])
 @pytest.mark.parametrize("hidden", [KEY, f"{'x' * 4090}{KEY}"])
-def test_a_secret_that_a_worker_reports_is_not_kept(
-    post: Post, what: str, field: str, hidden: str
-) -> None:
+def test_a_secret_in_a_report_is_not_stored(post: Post, what: str, field: str, hidden: str) -> None:
     job_id = post.due()
 
     answer = post.say(post.claim(), what, {field: hidden})
@@ -41,7 +39,9 @@ def test_a_secret_that_a_worker_reports_is_not_kept(
 @pytest.mark.parametrize(
     ("what", "body"), [("succeed", {}), ("fail", {"error": "x", "retry_after_seconds": 5})]
 )
-def test_a_run_that_ends_before_it_began_took_no_time(post: Post, what: str, body: object) -> None:
+def test_a_run_that_ends_before_it_started_has_no_duration(
+    post: Post, what: str, body: object
+) -> None:
     job_id = post.due()
     claimed = post.claim()
     post.api.clock.advance(-30 * SECOND)
@@ -52,7 +52,7 @@ def test_a_run_that_ends_before_it_began_took_no_time(post: Post, what: str, bod
     assert post.api.ledger.history(job_id)[-1]["data"]["duration_ms"] == 0
 
 
-def test_secrets_are_sought_without_holding_up_the_server(post: Post) -> None:
+def test_redaction_does_not_block_the_server(post: Post) -> None:
     post.due()
     sought_in: list[threading.Thread] = []
 

@@ -1,4 +1,4 @@
-"""Did it hold, and what was missed, over HTTP."""
+"""Forced resumes and their outcomes, and gaps, over HTTP."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refusal(api: Api, job_id: str) -> dict[str, Any]:
     return problem(api.post(f"/v1/jobs/{job_id}/resume"), 409, "force_required")
 
 
-# -- did it hold ----------------------------------------------------------------------------------
+# -- forced resumes -------------------------------------------------------------------------------
 
 
 def test_a_force_resume_held_when_the_next_run_succeeded(api: Api) -> None:
@@ -53,7 +53,7 @@ def test_a_force_resume_held_when_the_next_run_succeeded(api: Api) -> None:
     }  # fmt: skip
 
 
-def test_a_trip_after_it_held_is_told_and_changes_no_verdict(api: Api) -> None:
+def test_a_trip_after_the_resume_held_does_not_change_its_outcome(api: Api) -> None:
     job_id = api.failed_job()
     force(api, job_id)
     run(api, job_id, holds=True)
@@ -64,7 +64,7 @@ def test_a_trip_after_it_held_is_told_and_changes_no_verdict(api: Api) -> None:
     assert one["next_trip_at"] is not None
 
 
-def test_what_comes_first_decides(api: Api) -> None:
+def test_the_first_outcome_after_a_resume_decides(api: Api) -> None:
     broken, paused, deleted, waiting = (api.failed_job(f"job {number}") for number in range(4))
     for job_id in (broken, paused, deleted, waiting):
         force(api, job_id)
@@ -72,10 +72,10 @@ def test_what_comes_first_decides(api: Api) -> None:
     api.post(f"/v1/jobs/{paused}/pause")
     api.ask("DELETE", f"/v1/jobs/{deleted}")
 
-    told = {one["job_id"]: one["outcome"] for one in api.get("/v1/resumes").json()["resumes"]}
+    found = {one["job_id"]: one["outcome"] for one in api.get("/v1/resumes").json()["resumes"]}
 
     wanted = ("re_tripped", "paused_again", "deleted", "open")
-    assert told == dict(zip((broken, paused, deleted, waiting), wanted, strict=True))
+    assert found == dict(zip((broken, paused, deleted, waiting), wanted, strict=True))
     [open_one] = api.get("/v1/resumes?outcome=open").json()["resumes"]
     assert open_one["job_id"] == waiting
 
@@ -89,20 +89,20 @@ def test_the_refusal_quotes_how_many_held(api: Api) -> None:
         run(api, job_id, holds=holds)
 
     last = api.failed_job("last")
-    api.get("/v1/resumes")  # a refusal quotes what the copies know, and does not wait for them
-    told = refusal(api, last)
+    api.get("/v1/resumes")  # the refusal does not wait for read models
+    found = refusal(api, last)
 
-    assert '{"force": true}' in told["detail"]
-    assert told["detail"].endswith(
+    assert '{"force": true}' in found["detail"]
+    assert found["detail"].endswith(
         "Of 3 forced resumes after rate_limited failures in the last 90 days 2 held."
     )
-    assert (told["resumes_decided"], told["resumes_held"]) == (3, 2)
+    assert (found["resumes_decided"], found["resumes_held"]) == (3, 2)
     api.clock.advance(91 * DAY)
     assert "forced resumes" not in refusal(api, api.failed_job("much later"))["detail"]
 
 
-def test_the_refusal_is_given_while_the_copies_are_broken(api: Api) -> None:
-    api.parts.read_models.patience_seconds = 0.1
+def test_the_refusal_needs_no_working_read_models(api: Api) -> None:
+    api.parts.read_models.wait_seconds = 0.1
     with api.broken_read_model("resumes"):
         job_id = api.failed_job()
         assert '{"force": true}' in refusal(api, job_id)["detail"]
@@ -111,7 +111,7 @@ def test_the_refusal_is_given_while_the_copies_are_broken(api: Api) -> None:
 # -- gaps -----------------------------------------------------------------------------------------
 
 
-def test_a_gap_is_open_while_a_job_stands_still_and_recorded_when_it_comes_back(api: Api) -> None:
+def test_a_gap_is_open_until_the_job_resumes_and_then_recorded(api: Api) -> None:
     job_id = api.schedule(schedule=EVERY_HOUR)
     api.post(f"/v1/jobs/{job_id}/pause")
     api.clock.advance(5 * HOUR)
@@ -144,15 +144,15 @@ def test_open_gaps_name_each_cause(api: Api) -> None:
     running = api.schedule("long", schedule=EVERY_HOUR)
     api.clock.advance(HOUR)
     call = api.ledger.context()
-    api.ledger.execute(run_commands.claim(UUID(running), call, node="node-1", is_late=False))
+    api.ledger.execute(run_commands.ClaimRun(UUID(running), call, node="node-1", is_late=False))
     api.clock.advance(3 * HOUR)
 
-    told = {gap["job_id"]: gap["cause"] for gap in api.get("/v1/gaps").json()["open"]}
+    found = {gap["job_id"]: gap["cause"] for gap in api.get("/v1/gaps").json()["open"]}
 
-    assert told == wanted | {running: "overlap"}
+    assert found == wanted | {running: "overlap"}
 
 
-def test_gaps_are_narrowed_by_job_tag_cause_and_time(api: Api) -> None:
+def test_gaps_are_filtered_by_job_tag_cause_and_time(api: Api) -> None:
     tagged = api.schedule("tagged", schedule=EVERY_HOUR, tags=["night"])
     other = api.schedule("other", schedule=EVERY_HOUR)
     for job_id in (tagged, other):
@@ -173,7 +173,7 @@ def test_gaps_are_narrowed_by_job_tag_cause_and_time(api: Api) -> None:
     assert asked(since=later, cause="paused") == ([], [other])
 
 
-def test_many_open_gaps_are_told_up_to_the_limit_and_counted(api: Api) -> None:
+def test_open_gaps_are_listed_up_to_the_limit_and_counted(api: Api) -> None:
     for number in range(4):
         api.schedule(f"job {number}", schedule=EVERY_HOUR)
     api.clock.advance(2 * HOUR)
@@ -184,28 +184,28 @@ def test_many_open_gaps_are_told_up_to_the_limit_and_counted(api: Api) -> None:
 
 
 @pytest.mark.parametrize("seed", [8, 10])
-def test_open_gaps_are_what_the_raw_events_leave_owed_now_and_of_then(
+def test_open_gaps_equal_the_missed_slots_of_the_events_now_and_in_the_past(
     framed: Api, seed: int
 ) -> None:
     life, met, kept = Life(framed, seed), Counter[str](), {}
     for step in range(150):
         life.step()
         if step % 3 == 0:
-            now, told = framed.clock.now(), open_gaps(framed)
-            kept[rfc3339(now)] = told
+            now, found = framed.clock.now(), open_gaps(framed)
+            kept[rfc3339(now)] = found
             for job_id, events in laws.histories(framed.ledger).items():
                 if events[0]["data"]["schedule"]["kind"] == "cron":
                     wanted = gap_oracle.open_gaps(events, now)
-                    assert told.get(job_id, []) == wanted, f"seed {seed}, step {step}"
+                    assert found.get(job_id, []) == wanted, f"seed {seed}, step {step}"
                     met.update(gap["cause"] for gap in wanted or [{"cause": "None"}])
 
     assert {"None", "paused", "failed", "disabled", "overlap", "downtime"} <= met.keys()
-    for instant, told in kept.items():
-        assert open_gaps(framed, as_of=instant) == told, f"seed {seed}, {instant}"
+    for instant, found in kept.items():
+        assert open_gaps(framed, as_of=instant) == found, f"seed {seed}, {instant}"
 
 
 def open_gaps(api: Api, **query: Any) -> dict[str, list[dict[str, Any]]]:
-    """By job, the slots that it owes, in order."""
+    """The missed slots by job, in order."""
     found: dict[str, list[dict[str, Any]]] = {}
     for gap in api.get("/v1/gaps", params={"limit": 1000, **query}).json()["open"]:
         plain = {name: gap[name] for name in ("cause", "count", "first", "last")}
@@ -213,7 +213,7 @@ def open_gaps(api: Api, **query: Any) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def test_a_slot_that_has_just_come_is_no_gap_yet(api: Api) -> None:
+def test_a_slot_that_is_just_due_is_not_a_gap(api: Api) -> None:
     api.schedule(schedule=EVERY_HOUR)
     api.clock.advance(HOUR + timedelta(seconds=29))
     assert api.get("/v1/gaps").json()["open"] == []
@@ -224,7 +224,7 @@ def test_a_slot_that_has_just_come_is_no_gap_yet(api: Api) -> None:
     assert (gap["cause"], gap["count"]) == ("downtime", 1)
 
 
-def test_what_else_is_changed_of_a_disabled_job_forgets_no_slot(api: Api) -> None:
+def test_amending_a_disabled_job_forgets_no_missed_slot(api: Api) -> None:
     job_id = api.schedule(schedule=EVERY_HOUR)
     api.ask("PATCH", f"/v1/jobs/{job_id}", json={"enabled": False})
     api.clock.advance(3 * HOUR)
@@ -251,20 +251,20 @@ def test_what_else_is_changed_of_a_disabled_job_forgets_no_slot(api: Api) -> Non
         ({"outcome": "fine", "cause": "fate"}, None),
     ],
 )
-def test_what_cannot_be_asked_is_refused(
+def test_an_invalid_query_is_refused(
     api: Api, path: str, query: dict[str, str], code: str | None
 ) -> None:
     assert problem(api.get(path, params=query), 422, code or "invalid_field")
 
 
-def test_resumes_of_somebody_who_was_never_here_are_refused(api: Api) -> None:
+def test_resumes_of_an_unknown_actor_are_refused(api: Api) -> None:
     answer = problem(api.get("/v1/resumes?actor=nobody"), 422, "invalid_field")
 
     assert answer["field"] == "actor"
     assert api.get("/v1/resumes?actor=admin").json()["resumes"] == []
 
 
-def test_until_may_be_the_very_instant_of_since(api: Api) -> None:
+def test_until_may_equal_since(api: Api) -> None:
     at = rfc3339(api.clock.now() + timedelta(0))
 
     assert api.get("/v1/resumes", params={"since": at, "until": at}).status_code == 200

@@ -1,4 +1,4 @@
-"""The worker protocol: claims, heartbeats, reports, and who may send them."""
+"""The worker protocol: claims, heartbeats, reports, and their tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECOND = timedelta(seconds=1)
 
 
 class Post:
-    """A server that dispatches one step at a time, and jobs whose runs are for workers."""
+    """A server whose dispatcher is stepped by hand, and jobs for workers."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
@@ -31,7 +31,7 @@ class Post:
             pass
 
     def due(self, name: str = "render", **fields: Any) -> str:
-        """A job of the queue that has just come due."""
+        """A job of the queue that is due."""
         job_id = self.api.schedule(name, executor=GPU, **fields)
         self.step(MINUTE)
         return job_id
@@ -56,7 +56,7 @@ def post(tmp_path: Path) -> Any:
 # -- claims -------------------------------------------------------------------------------------
 
 
-def test_a_worker_claims_what_is_due_in_its_queue(post: Post) -> None:
+def test_a_worker_claims_a_due_run_of_its_queue(post: Post) -> None:
     job_id = post.due(task="draw a cat")
 
     claimed = post.claim()
@@ -71,7 +71,7 @@ def test_a_worker_claims_what_is_due_in_its_queue(post: Post) -> None:
     assert started["position"] == claimed["position"]
 
 
-def test_the_dispatcher_leaves_the_runs_of_workers_alone(post: Post) -> None:
+def test_the_dispatcher_does_not_execute_runs_of_workers(post: Post) -> None:
     job_id = post.due()
 
     assert post.api.topics(job_id) == ["job.scheduled"]
@@ -86,7 +86,7 @@ def test_a_claim_gets_204_when_nothing_is_due(post: Post) -> None:
     assert (answer.status_code, answer.content) == (204, b"")
 
 
-def test_a_run_is_handed_out_once_and_to_its_queue_only(post: Post) -> None:
+def test_a_run_is_claimed_once_and_only_from_its_queue(post: Post) -> None:
     post.due()
 
     other = post.api.post("/v1/runs/claim", {"queue": "cpu"}, by="worker")
@@ -109,7 +109,7 @@ def test_many_workers_never_get_the_same_run(post: Post) -> None:
     assert len(runs) == len(set(runs)) == 50
 
 
-def test_a_claim_that_waits_is_told_when_something_comes_due(post: Post) -> None:
+def test_a_waiting_claim_is_answered_when_a_run_comes_due(post: Post) -> None:
     job_id = post.api.schedule(executor=GPU)
     post.dispatcher.start()
 
@@ -124,7 +124,7 @@ def test_a_claim_that_waits_is_told_when_something_comes_due(post: Post) -> None
     assert claimed.json()["run"]["trigger"] == "manual"
 
 
-def test_a_paused_job_that_stood_in_the_queue_is_not_handed_out(post: Post) -> None:
+def test_a_queued_run_of_a_paused_job_is_not_handed_out(post: Post) -> None:
     job_id = post.due()
     post.api.post(f"/v1/jobs/{job_id}/pause")
 
@@ -133,7 +133,7 @@ def test_a_paused_job_that_stood_in_the_queue_is_not_handed_out(post: Post) -> N
     assert answer.status_code == 204
 
 
-def test_a_job_that_left_for_another_queue_is_handed_out_there(post: Post) -> None:
+def test_a_run_is_handed_out_from_the_queue_its_job_moved_to(post: Post) -> None:
     job_id = post.due()
     patch = {"executor": {"kind": "worker", "queue": "cpu"}}
     post.api.ask("PATCH", f"/v1/jobs/{job_id}", json=patch)
@@ -145,7 +145,7 @@ def test_a_job_that_left_for_another_queue_is_handed_out_there(post: Post) -> No
     assert (here.status_code, there.status_code) == (204, 200)
 
 
-def test_a_repeated_claim_gets_the_run_it_got_before(post: Post) -> None:
+def test_a_repeated_claim_gets_the_same_run(post: Post) -> None:
     post.due()
     post.api.schedule("other", executor=GPU)
     post.step(MINUTE)
@@ -159,7 +159,7 @@ def test_a_repeated_claim_gets_the_run_it_got_before(post: Post) -> None:
     assert first.json() == second.json()
 
 
-def test_a_node_that_dispatches_nothing_hands_nothing_out(post: Post) -> None:
+def test_a_node_that_does_not_dispatch_hands_out_no_runs(post: Post) -> None:
     post.api.parts.dispatcher = None
 
     answer = post.api.post("/v1/runs/claim", {"queue": "gpu"}, by="worker")
@@ -167,7 +167,7 @@ def test_a_node_that_dispatches_nothing_hands_nothing_out(post: Post) -> None:
     problem(answer, 503, "unavailable")
 
 
-def test_a_node_that_shuts_down_lets_nobody_wait(post: Post) -> None:
+def test_a_node_that_shuts_down_ends_waiting_claims(post: Post) -> None:
     post.dispatcher.queues.close()
 
     answer = post.api.post("/v1/runs/claim", {"queue": "gpu", "wait_seconds": 9}, by="worker")
@@ -188,7 +188,7 @@ def test_a_node_that_shuts_down_lets_nobody_wait(post: Post) -> None:
         {"queue": "gpu", "wait": 1},
     ],
 )
-def test_a_claim_that_is_not_understood_takes_nothing(post: Post, body: Any) -> None:
+def test_an_invalid_claim_takes_no_run(post: Post, body: Any) -> None:
     post.due()
 
     answer = post.api.post("/v1/runs/claim", body, by="worker")
@@ -215,7 +215,7 @@ def test_a_worker_reports_success_with_its_output(post: Post) -> None:
     assert ended["actor"]["id"] == "worker-token"
 
 
-def test_a_worker_reports_failure_with_class_and_pause(post: Post) -> None:
+def test_a_worker_reports_failure_with_class_and_retry_time(post: Post) -> None:
     job_id = post.due()
     body = {"error": "429", "failure_class": "rate_limited", "retry_after_seconds": 600}
 
@@ -234,7 +234,7 @@ def test_a_worker_reports_failure_with_class_and_pause(post: Post) -> None:
         ("succeed", {"output": "Error: 429 rate limit"}, "rate_limited"),
     ],
 )
-def test_a_failure_is_classed_by_what_it_says(
+def test_a_failure_is_classified_by_its_text(
     post: Post, what: str, body: Any, failure_class: str
 ) -> None:
     job_id = post.due()
@@ -245,7 +245,7 @@ def test_a_failure_is_classed_by_what_it_says(
     assert (ended["topic"], ended["data"]["failure_class"]) == ("job.run_failed", failure_class)
 
 
-def test_a_long_output_is_kept_by_its_head_and_hashed_whole(post: Post) -> None:
+def test_a_long_output_is_truncated_and_hashed_whole(post: Post) -> None:
     job_id = post.due()
 
     post.say(post.claim(), "succeed", {"output": "x" * 100_000})
@@ -276,7 +276,7 @@ def test_a_repeated_report_is_superseded_or_with_its_key_answered_again(post: Po
 @pytest.mark.parametrize(
     "body", [{}, {"error": ""}, {"error": "x", "failure_class": "lost"}, {"error": "x", "y": 1}]
 )
-def test_a_failure_that_is_not_understood_ends_nothing(post: Post, body: Any) -> None:
+def test_an_invalid_failure_report_does_not_end_the_run(post: Post, body: Any) -> None:
     job_id = post.due()
 
     answer = post.say(post.claim(), "fail", body)
@@ -317,7 +317,7 @@ def test_heartbeats_keep_a_run_alive_without_events(post: Post) -> None:
     assert post.api.topics(job_id)[-1] == "job.run_succeeded"
 
 
-def test_heartbeats_do_not_reach_beyond_the_jobs_time_out(post: Post) -> None:
+def test_heartbeats_do_not_extend_beyond_the_jobs_time_out(post: Post) -> None:
     job_id = post.due(policy={"timeout_seconds": 30})
     claimed = post.claim()
 
@@ -344,10 +344,10 @@ def test_a_lease_outlives_the_server(tmp_path: Path) -> None:
         assert post.say(claimed, "succeed", {"output": "done"}).status_code == 200
 
 
-# -- who may report -----------------------------------------------------------------------------
+# -- run tokens ---------------------------------------------------------------------------------
 
 
-def test_the_token_of_one_run_opens_no_other(post: Post) -> None:
+def test_the_token_of_a_run_cannot_report_another(post: Post) -> None:
     jobs = [post.api.schedule(name, executor=GPU) for name in ("one", "two")]
     post.step(MINUTE)
     one, two = post.claim(), post.claim()
@@ -359,7 +359,7 @@ def test_the_token_of_one_run_opens_no_other(post: Post) -> None:
 
 
 @pytest.mark.parametrize("what", ["heartbeat", "succeed", "fail"])
-def test_a_forged_token_reports_nothing(post: Post, what: str) -> None:
+def test_a_forged_token_cannot_report(post: Post, what: str) -> None:
     post.due()
     claimed = post.claim()
     whole = claimed["token"]
@@ -370,14 +370,14 @@ def test_a_forged_token_reports_nothing(post: Post, what: str) -> None:
         problem(answer, 401, "unauthenticated")
 
 
-def test_a_token_of_a_person_reports_no_run(post: Post) -> None:
+def test_an_admins_token_cannot_report_a_run(post: Post) -> None:
     post.due()
     claimed = post.claim()
 
     problem(post.say({**claimed, "token": "admin"}, "succeed"), 403, "forbidden")
 
 
-def test_a_token_of_another_ledger_reports_nothing(post: Post, tmp_path: Path) -> None:
+def test_a_token_of_another_ledger_cannot_report(post: Post, tmp_path: Path) -> None:
     post.due()
     claimed = post.claim()
 
@@ -387,10 +387,10 @@ def test_a_token_of_another_ledger_reports_nothing(post: Post, tmp_path: Path) -
     problem(answer, 401, "unauthenticated")
 
 
-# -- who goes away --------------------------------------------------------------------------------
+# -- disconnected workers -------------------------------------------------------------------------
 
 
-def test_a_claim_that_is_given_up_leaves_the_run_to_the_next(post: Post) -> None:
+def test_a_cancelled_claim_leaves_the_run_to_the_next(post: Post) -> None:
     post.due()
     with post.api.busy_writer():
         post.api.give_up("POST", "/v1/runs/claim", {"queue": "gpu"})
@@ -398,6 +398,6 @@ def test_a_claim_that_is_given_up_leaves_the_run_to_the_next(post: Post) -> None
     post.api.ledger.submit([]).result()
     answers = [post.api.post("/v1/runs/claim", {"queue": "gpu"}, by="worker") for _ in range(2)]
 
-    open_runs = post.api.ledger.job_cache.open_runs()
+    open_runs = post.api.ledger.job_cache.runs.open_runs()
     assert len(open_runs) == 1
     assert {answer.status_code for answer in answers} <= {200, 204}

@@ -1,4 +1,4 @@
-"""Schemathesis against the whole application (H4): nothing unhandled, every answer documented."""
+"""Schemathesis against the whole application: no unhandled error, every answer documented."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ OPERATIONS = [
     ("GET", "/readyz", GenerationMode.POSITIVE),
 ]
 NOT_ASKED = {
-    # What stands inside of schedule, executor and policy is the ledger's to judge, not OpenAPI's.
+    # The ledger, not OpenAPI, validates the content of schedule, executor and policy.
     "positive_data_acceptance",
-    # It counts queries that were broken only until they were written down, and knows no 413.
+    # It also counts queries as invalid that serialisation makes valid, and does not know 413.
     "negative_data_rejection",
 }
 UNAVAILABLE = {"/v1/runs/claim": {"not_a_server_error"}}
-"""Nothing is dispatched here, so a claim is answered 503, as documented."""
+"""Without a dispatcher a claim is answered 503, as documented."""
 EXAMPLES = 40
 
 
@@ -54,14 +54,14 @@ def test_every_answer_is_documented(
     @given(schema[path][method].as_strategy(generation_mode=mode))
     @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     def each(case: Case[Any]) -> None:
-        shared.clock.advance(MINUTE)  # wrong tokens are counted per minute
+        shared.clock.advance(MINUTE)  # invalid tokens are counted per minute
         case.call_and_validate(headers=headers, checks=checks)
 
     each()
 
 
 def _requests_only(api: Api) -> ASGIApp:
-    """The application without its lifespan, whose end would close the ledger under test."""
+    """The application without its lifespan, which would close the ledger under test."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -1,4 +1,4 @@
-"""Previews, counts, health, readiness, tokens: what is asked about the ledger, not of a job."""
+"""Previews, the summary, health, readiness and tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.api.harness import Api, problem
 from tests.support.builders import a_spec
 
 
-def test_a_preview_names_the_next_fires_and_says_them_in_words(api: Api) -> None:
+def test_a_preview_has_the_next_fires_and_the_text(api: Api) -> None:
     schedule = {"kind": "cron", "expr": "0 9 * * 1-5", "tz": "Europe/Berlin"}
     body = {"schedule": schedule, "after": "2026-03-27T12:00:00Z", "count": 2}
 
@@ -66,7 +66,7 @@ def test_a_preview_gives_the_refusal_that_scheduling_would(
 
 @pytest.mark.parametrize("after", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
 @pytest.mark.parametrize("expr", ["0 0 29 2 *", "*/5 * * * *", "0 2 * * *"])
-def test_a_preview_at_the_ends_of_time_is_answered(api: Api, expr: str, after: str) -> None:
+def test_a_preview_at_the_limits_of_time_is_answered(api: Api, expr: str, after: str) -> None:
     schedule = {"kind": "cron", "expr": expr, "tz": "America/New_York"}
 
     answer = api.post("/v1/schedules/preview", {"schedule": schedule, "after": after})
@@ -89,7 +89,7 @@ def test_the_summary_counts_jobs_by_status(api: Api) -> None:
     assert body["position"] == api.ledger.writer.position
 
 
-def test_health_and_readiness_are_open_and_tell_no_names(api: Api) -> None:
+def test_health_and_readiness_need_no_token_and_show_no_names(api: Api) -> None:
     api.schedule("a secret name")
 
     assert api.get("/healthz", by=None).json() == {"status": "ok"}
@@ -116,7 +116,7 @@ def test_a_job_that_will_never_fire_degrades_readiness_and_is_named(api: Api) ->
     assert answer.json()["ghosts"] == [job_id]
 
 
-def test_a_pause_that_was_slept_through_is_told_as_what_it_is(api: Api) -> None:
+def test_a_job_whose_pause_ended_but_is_still_paused_degrades_readiness(api: Api) -> None:
     job_id = api.schedule()
     until = (api.clock.now() + timedelta(hours=1)).isoformat()
     api.post(f"/v1/jobs/{job_id}/pause", {"until": until})
@@ -124,11 +124,11 @@ def test_a_pause_that_was_slept_through_is_told_as_what_it_is(api: Api) -> None:
 
     [problem] = api.get("/readyz", by=None).json()["problems"]
 
-    assert problem == f"Job {job_id} is paused beyond 2026-03-02T13:00:00Z, when it was to end."
+    assert problem == f"Job {job_id} is still paused; its pause ended at 2026-03-02T13:00:00Z."
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/{job_id}", "/v1/summary"])
-def test_a_question_that_a_broken_copy_cannot_answer_is_refused_at_once(
+def test_a_query_that_a_stopped_read_model_cannot_answer_is_refused_at_once(
     api: Api, path: str
 ) -> None:
     job_id = api.schedule()
@@ -140,14 +140,14 @@ def test_a_question_that_a_broken_copy_cannot_answer_is_refused_at_once(
 
         body = problem(answer, 503, "behind")
         assert (body["copy"], body["broken_at"]) == ("jobs", position)
-        assert f"The copy jobs stopped at position {position}" in body["detail"]
+        assert f"The read model jobs stopped at position {position}" in body["detail"]
         assert api.get(f"/v1/jobs/{job_id}/runs").status_code == 200
         ready = api.get("/readyz", by=None).json()
         assert ready["status"] == "degraded"
-        assert f"The copy jobs stopped at position {position}." in ready["problems"]
+        assert f"The read model jobs stopped at position {position}." in ready["problems"]
 
 
-def test_copies_that_stay_behind_degrade_readiness(api: Api) -> None:
+def test_read_models_that_stay_behind_degrade_readiness(api: Api) -> None:
     api.get("/v1/jobs")
     with api.held_read_models():
         api.schedule("never seen")
@@ -157,18 +157,18 @@ def test_copies_that_stay_behind_degrade_readiness(api: Api) -> None:
 
     assert first["status"] == "ready"
     assert later["status"] == "degraded"
-    assert "The copy jobs is at position" in later["problems"][0]
+    assert "The read model jobs is at position" in later["problems"][0]
 
 
-def test_copies_of_a_busy_ledger_that_keep_coming_are_not_late() -> None:
+def test_read_models_of_a_busy_ledger_that_advance_are_not_late() -> None:
     lateness = Lateness()
 
     for second in range(100):
         model = {"name": "jobs", "position": second * 10, "state": "behind"}
-        assert lateness.of([model], second * 10 + 5, float(second)) == []
+        assert lateness.problems([model], second * 10 + 5, float(second)) == []
 
 
-def test_readiness_looks_at_most_once_a_second(api: Api) -> None:
+def test_readiness_checks_at_most_once_a_second(api: Api) -> None:
     job_id = api.schedule()
     first = api.get("/readyz", by=None).json()
     api.ledger.job_cache.jobs[UUID(job_id)].next_run_at = None
@@ -181,7 +181,7 @@ def test_readiness_looks_at_most_once_a_second(api: Api) -> None:
     assert later["ghosts"] == [job_id]
 
 
-def test_without_a_writer_nothing_is_ready_and_commands_say_so(api: Api) -> None:
+def test_without_a_writer_readiness_and_commands_are_unavailable(api: Api) -> None:
     api.ledger.writer.close()
 
     for answer in (api.get("/readyz", by=None), api.post("/v1/jobs", a_spec())):
@@ -190,7 +190,7 @@ def test_without_a_writer_nothing_is_ready_and_commands_say_so(api: Api) -> None
     assert api.get("/healthz", by=None).status_code == 200
 
 
-def test_a_mistake_of_ours_is_answered_without_a_word_about_its_inside(
+def test_an_internal_error_is_answered_without_its_text(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken() -> None:
@@ -217,10 +217,10 @@ def test_a_mistake_of_ours_is_answered_without_a_word_about_its_inside(
         (CorruptEvent(7, "x"), 500, "corrupt_event", None),
     ],
 )
-def test_what_the_store_may_say_has_its_status(
-    error: LedgerError, status: int, code: str, retry_after: str | None
+def test_errors_of_the_store_have_their_status(
+    api: Api, error: LedgerError, status: int, code: str, retry_after: str | None
 ) -> None:
-    answer = refused(error)
+    answer = refused({"type": "http", "path": "/v1/jobs", "app": api.app}, error)
 
     assert (answer.status_code, orjson.loads(answer.body)["code"]) == (status, code)
     assert answer.headers.get("retry-after") == retry_after
@@ -229,7 +229,7 @@ def test_what_the_store_may_say_has_its_status(
 # -- tokens -------------------------------------------------------------------------------------
 
 
-def test_a_token_opens_what_its_role_opens_until_it_is_revoked(api: Api) -> None:
+def test_a_token_has_the_rights_of_its_role_until_it_is_revoked(api: Api) -> None:
     made = api.post("/v1/tokens", {"name": "ci", "role": "viewer", "kind": "agent"})
     assert made.status_code == 201
     token, secret = made.json()["token"], made.json()["secret"]
@@ -244,7 +244,7 @@ def test_a_token_opens_what_its_role_opens_until_it_is_revoked(api: Api) -> None
     assert [event["data"]["name"] for event in events] == ["admin", "ci", "ci"]
 
 
-def test_a_secret_is_told_once_and_stored_nowhere(api: Api) -> None:
+def test_a_secret_is_shown_once_and_stored_nowhere(api: Api) -> None:
     secret = api.post("/v1/tokens", {"name": "ci", "role": "admin"}).json()["secret"]
 
     assert len(secret) > 43
@@ -266,7 +266,7 @@ def test_a_token_may_expire(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["admin", "ADMIN", "dispatcher", "Dispatcher", "library"])
-def test_a_token_name_is_nobody_elses(api: Api, name: str) -> None:
+def test_a_token_name_is_unique(api: Api, name: str) -> None:
     problem(api.post("/v1/tokens", {"name": name, "role": "viewer"}), 409, "name_taken")
 
 
@@ -281,7 +281,7 @@ def test_a_token_name_is_nobody_elses(api: Api, name: str) -> None:
         ({"expires_at": 7}, "expires_at"),
     ],
 )
-def test_a_token_that_cannot_be_is_refused(api: Api, change: dict[str, Any], field: str) -> None:
+def test_an_invalid_token_is_refused(api: Api, change: dict[str, Any], field: str) -> None:
     body = {"name": "ci", "role": "viewer"} | change
 
     assert problem(api.post("/v1/tokens", body), 422, "invalid_field")["field"] == field
@@ -291,17 +291,17 @@ def test_a_token_that_cannot_be_is_refused(api: Api, change: dict[str, Any], fie
     ("role", "kind"),
     [("worker", "worker"), ("viewer", "user"), ("operator", "user"), ("admin", "user")],
 )
-def test_a_token_without_a_kind_has_that_of_its_role(api: Api, role: str, kind: str) -> None:
+def test_the_default_kind_of_a_token_follows_its_role(api: Api, role: str, kind: str) -> None:
     made = api.post("/v1/tokens", {"name": "ci", "role": role}).json()
 
     assert made["token"]["kind"] == kind
 
 
-def test_a_token_that_is_not_there_cannot_be_revoked(api: Api) -> None:
+def test_an_unknown_token_cannot_be_revoked(api: Api) -> None:
     problem(api.ask("DELETE", "/v1/tokens/nobody"), 404, "not_found")
 
 
-def test_fifty_tokens_of_one_name_asked_at_once_give_one(api: Api) -> None:
+def test_of_fifty_concurrent_tokens_with_one_name_one_is_created(api: Api) -> None:
     request = ("POST", "/v1/tokens", {"json": {"name": "ci", "role": "viewer"}})
 
     answers = api.ask_all([request] * 50)
@@ -320,7 +320,7 @@ def test_readiness_fails_while_the_writer_does_not_answer(
     assert "writer" in problem(answer, 503, "unavailable")["detail"]
 
 
-def test_a_caller_who_goes_away_does_not_harm_the_writer(api: Api) -> None:
+def test_a_client_that_disconnects_does_not_harm_the_writer(api: Api) -> None:
     with api.busy_writer():
         api.give_up("POST", "/v1/jobs", a_spec(name="left behind"))
 

@@ -1,4 +1,4 @@
-"""Storms over HTTP: brought about through the ledger, told as they are when asked."""
+"""Storms over HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.deliveries import keep_notice
+from ledger.application.commands.deliveries import RecordNotice
 from ledger.domain.job import outcomes
 from ledger.domain.streams.notices import Told
 from tests.api.harness import Api, problem
@@ -29,16 +29,16 @@ def a_storm(api: Api, **policy: Any) -> list[str]:
 
 
 def claim(api: Api, job_id: str) -> str:
-    """Begin the run that is due, as a dispatcher would; its id."""
+    """Start the due run, as a dispatcher does; its id."""
     call = api.ledger.context()
     claimed = api.ledger.execute(
-        run_commands.claim(UUID(job_id), call, node="node-1", is_late=False)
+        run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
     )
     assert claimed is not None, "nothing was due"
     return claimed.run.run_id
 
 
-def test_a_storm_is_told_with_its_jobs_and_its_first_failure(api: Api) -> None:
+def test_a_storm_is_answered_with_its_jobs_and_first_failure(api: Api) -> None:
     ids = a_storm(api)
 
     [listed] = api.get("/v1/storms", by="viewer").json()["storms"]
@@ -52,7 +52,7 @@ def test_a_storm_is_told_with_its_jobs_and_its_first_failure(api: Api) -> None:
     assert listed.items() <= storm.items()
 
 
-def test_a_storm_is_over_by_silence_though_nothing_says_so(api: Api) -> None:
+def test_a_storm_ends_by_silence_without_an_event(api: Api) -> None:
     a_storm(api)
     assert len(api.get("/v1/storms?open=true").json()["storms"]) == 1
 
@@ -69,7 +69,7 @@ def test_a_storm_that_does_not_exist_is_refused(api: Api, storm_id: str) -> None
     problem(api.get(f"/v1/storms/{storm_id}"), 404, "not_found")
 
 
-def test_a_storm_says_which_fires_its_tripped_jobs_lost_then_and_since(api: Api) -> None:
+def test_a_storm_counts_the_fires_that_its_tripped_jobs_lost(api: Api) -> None:
     ids = a_storm(api, trip_after=1)
     tripped = api.ledger.writer.position
     [storm_id] = [storm["id"] for storm in api.get("/v1/storms").json()["storms"]]
@@ -98,7 +98,7 @@ def test_a_storm_says_which_fires_its_tripped_jobs_lost_then_and_since(api: Api)
     assert lost(tripped)["count"] == 0
 
 
-def test_what_a_probe_brings_back_has_lost_its_fires_all_the_same(api: Api) -> None:
+def test_a_job_resumed_by_a_probe_has_lost_its_fires_too(api: Api) -> None:
     probed, *others = a_storm(api, trip_after=1, probe_after_seconds=3600)
     [storm_id] = [storm["id"] for storm in api.get("/v1/storms").json()["storms"]]
     for job_id in others:
@@ -115,13 +115,13 @@ def test_what_a_probe_brings_back_has_lost_its_fires_all_the_same(api: Api) -> N
     assert lost == {"count": missed, "still_failed_jobs": 0, "at_least": False}
 
 
-def test_a_storm_says_who_was_told(api: Api) -> None:
+def test_a_storm_lists_the_notices_sent(api: Api) -> None:
     a_storm(api)
     [storm_id] = [storm["id"] for storm in api.get("/v1/storms").json()["storms"]]
     before = api.ledger.writer.position
-    told = Told("storm_opened", None, "slack", "owner", 1, 2, False, "no token", storm_id)
+    notice = Told("storm_opened", None, "slack", "owner", 1, 2, False, "no token", storm_id)
 
-    api.ledger.execute(keep_notice(told, api.ledger.context()))
+    api.ledger.execute(RecordNotice(notice, api.ledger.context()))
 
     [notice] = api.get(f"/v1/storms/{storm_id}").json()["storm"]["told"]
     assert notice["kind"] == "storm_opened"

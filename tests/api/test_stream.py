@@ -1,23 +1,22 @@
-"""The live stream: every event once, in order, encoded once; the slow are dropped."""
+"""The live stream: every event once, in order, encoded once; slow clients are dropped."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
-from api.routes.events import filters_of
 from api.schemas.queries import StreamQuery
 from api.stream import answer as stream_answer
 from api.stream import client as stream_client
 from api.stream import tail as stream_tail
 from api.stream.tail import Tail
+from ledger.store.audit_query import AuditQuery
 from tests.api.harness import Api, problem
 from tests.api.listeners import PATH, Listener
 from tests.support.builders import DAY, a_spec
@@ -32,7 +31,7 @@ def _known_roles(api: Api) -> None:
 
 
 def play(api: Api, scene: Scene) -> None:
-    """Let a scene run in the loop of the server under test."""
+    """Run a scene in the event loop of the server under test."""
     api._runner.run(scene())
 
 
@@ -42,7 +41,7 @@ def tail_of(api: Api) -> Tail:
 
 
 def append(api: Api, count: int = 1, *, start: int = 0) -> int:
-    """Schedule jobs, two events each; where the book then ends."""
+    """Schedule jobs, two events each; the last position after it."""
     for number in range(start, start + count):
         api.ledger.schedule(a_spec(name=f"job {api.ledger.writer.position} {number}"))
     return api.ledger.writer.position
@@ -50,7 +49,7 @@ def append(api: Api, count: int = 1, *, start: int = 0) -> int:
 
 @contextmanager
 def small(module: Any, **limits: float) -> Iterator[None]:
-    """Meanwhile named limits are smaller than anybody would set them."""
+    """Inside of it the named limits of a module are very small."""
     before = {name: getattr(module, name) for name in limits}
     vars(module).update(limits)
     try:
@@ -59,30 +58,30 @@ def small(module: Any, **limits: float) -> Iterator[None]:
         vars(module).update(before)
 
 
-def test_what_happens_is_told_as_the_audit_tells_it(api: Api) -> None:
+def test_the_stream_has_the_same_events_as_the_audit(api: Api) -> None:
     before = api.ledger.writer.position
 
     async def scene() -> None:
         async with Listener(api) as listener:
             await listener.until_position(append(api, 3))
-        told = [data for _, data in listener.told]
-        assert [name for name, _ in listener.told] == [event["topic"] for event in told]
+        received = [data for _, data in listener.events]
+        assert [name for name, _ in listener.events] == [event["topic"] for event in received]
         assert listener.text.startswith(b"retry: ")
         assert listener.text.count(b"retry: ") == 1
-        kept.extend(told)
+        events.extend(received)
 
-    kept: list[Any] = []
+    events: list[Any] = []
     play(api, scene)
 
     audit = api.get(f"/v1/events?limit=1000&order=asc&cursor={before}").json()["events"]
-    assert kept == audit
+    assert events == audit
 
 
-@pytest.mark.parametrize("told_by", ["header", "parameter", "both"])
-def test_a_client_goes_on_after_the_position_it_names(api: Api, told_by: str) -> None:
+@pytest.mark.parametrize("given_by", ["header", "parameter", "both"])
+def test_a_client_resumes_after_the_position_it_names(api: Api, given_by: str) -> None:
     end = append(api, 5)
-    query = {"header": "", "parameter": "after_position=3", "both": "after_position=7"}[told_by]
-    last = "" if told_by == "parameter" else "3"
+    query = {"header": "", "parameter": "after_position=3", "both": "after_position=7"}[given_by]
+    last = "" if given_by == "parameter" else "3"
 
     async def scene() -> None:
         async with Listener(api, query, last=last) as listener:
@@ -94,9 +93,7 @@ def test_a_client_goes_on_after_the_position_it_names(api: Api, told_by: str) ->
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_no_event_is_missing_or_told_twice_between_catching_up_and_live(
-    api: Api, seed: int
-) -> None:
+def test_no_event_is_missed_or_repeated_between_catching_up_and_live(api: Api, seed: int) -> None:
     random = Random(seed)
     append(api, random.randrange(1, 30))
 
@@ -120,19 +117,19 @@ def test_no_event_is_missing_or_told_twice_between_catching_up_and_live(
         play(api, scene)
 
 
-def test_a_slow_client_is_dropped_with_a_last_event_while_others_go_on(api: Api) -> None:
+def test_a_slow_client_is_dropped_with_a_last_event_while_others_continue(api: Api) -> None:
     async def scene() -> None:
         async with Listener(api) as slow, Listener(api) as quick:
             first = append(api)
             await slow.until_position(first)
-            slow.stall()
+            slow.stop_reading()
             end = append(api, 40)
             await quick.until_position(end)
             assert tail_of(api).dropped_count == 1
-            slow.go_on()
+            slow.resume_reading()
             await slow.until(lambda: slow.is_complete)
             assert quick.positions[-1] == end
-        name, data = slow.told[-1]
+        name, data = slow.events[-1]
         assert (name, data["reason"]) == ("dropped", "too_slow")
         assert data["position"] == slow.positions[-1] < end
         assert slow.positions == list(range(first - 1, data["position"] + 1))
@@ -141,7 +138,7 @@ def test_a_slow_client_is_dropped_with_a_last_event_while_others_go_on(api: Api)
         play(api, scene)
 
 
-def test_an_event_is_encoded_once_for_everybody(api: Api) -> None:
+def test_an_event_is_encoded_once_for_all_clients(api: Api) -> None:
     async def scene() -> None:
         listeners = [Listener(api) for _ in range(20)]
         for listener in listeners:
@@ -169,12 +166,12 @@ FILTERS = (
 
 @pytest.mark.parametrize("query", FILTERS)
 @pytest.mark.parametrize("is_live", [True, False])
-def test_each_filter_chooses_what_the_audit_chooses(api: Api, query: str, is_live: bool) -> None:
+def test_each_filter_matches_what_the_audit_matches(api: Api, query: str, is_live: bool) -> None:
     job_id = api.schedule()
     before = api.ledger.writer.position
     asked = parse_qs(query.format(job=job_id))
     given = {key: values if key == "topic" else values[0] for key, values in asked.items()}
-    audit = replace(filters_of(StreamQuery.model_validate(given)), after_position=before)
+    audit = AuditQuery(**StreamQuery.model_validate(given).filters(), after_position=before)
 
     async def scene() -> None:
         if not is_live:
@@ -191,7 +188,7 @@ def test_each_filter_chooses_what_the_audit_chooses(api: Api, query: str, is_liv
 
 
 def _much_happens(api: Api, job_id: str) -> None:
-    """In a thread of its own, with a loop of its own: a trip, a pause by somebody, a token."""
+    """In another thread with another event loop: a trip, a pause by an operator, a new token."""
     runner, api._runner = api._runner, asyncio.Runner()
     _, agent = api.parts.tokens.create("bot", "operator", "agent", None, api.ledger.context())
     assert api.post("/v1/jobs", a_spec(name="by a bot"), by=agent).status_code == 201
@@ -201,7 +198,7 @@ def _much_happens(api: Api, job_id: str) -> None:
     api._runner = runner
 
 
-def test_a_quiet_stream_says_that_it_is_there(api: Api) -> None:
+def test_a_quiet_stream_sends_heartbeats(api: Api) -> None:
     api.app.state.heartbeat_seconds = 0.001
 
     async def scene() -> None:
@@ -225,33 +222,33 @@ def test_a_stream_ends_with_its_token(api: Api, how: str) -> None:
             else:
                 api.clock.advance(DAY)
             await listener.until(lambda: listener.is_complete)
-        assert listener.told[-1][0] == "closing"
-        assert listener.told[-1][1]["reason"] == "token_ended"
+        assert listener.events[-1][0] == "closing"
+        assert listener.events[-1][1]["reason"] == "token_ended"
 
     play(api, scene)
 
 
-def test_a_server_that_stops_says_so_and_lets_nobody_in(api: Api) -> None:
+def test_a_server_that_stops_ends_streams_and_refuses_new_ones(api: Api) -> None:
     async def scene() -> None:
         async with Listener(api) as listener:
             end = append(api)
             await listener.until_position(end)
             tail_of(api).close()
             await listener.until(lambda: listener.is_complete)
-        assert listener.told[-1] == ("closing", {"reason": "server_stops", "position": end})
+        assert listener.events[-1] == ("closing", {"reason": "server_stops", "position": end})
 
     play(api, scene)
     problem(api.get(PATH), 503, "unavailable")
 
 
-def test_a_client_that_goes_away_frees_its_place(api: Api) -> None:
+def test_a_disconnected_client_makes_room_for_another(api: Api) -> None:
     async def scene() -> None:
         others = list(api.ledger.writer.listeners)
         async with Listener(api), Listener(api):
             assert len(tail_of(api).clients) == 2
             refused.append(await api._send("GET", PATH, {}))
         assert not tail_of(api).clients
-        assert api.ledger.writer.listeners == others, "it follows only while somebody listens"
+        assert api.ledger.writer.listeners == others, "it follows only while there are clients"
         async with Listener(api) as again:
             await again.until_position(append(api))
 
@@ -263,7 +260,7 @@ def test_a_client_that_goes_away_frees_its_place(api: Api) -> None:
 
 
 @pytest.mark.parametrize("last", ["-1", "x", "1.5", "٣", "9" * 30, " ", "99"])
-def test_a_bad_last_event_id_is_refused(api: Api, last: str) -> None:
+def test_an_invalid_last_event_id_is_refused(api: Api, last: str) -> None:
     answer = api.get(PATH, headers={"Last-Event-ID": last.encode()})
 
     assert problem(answer, 422, "invalid_field")["field"] == "Last-Event-ID"
@@ -282,21 +279,21 @@ def test_a_bad_last_event_id_is_refused(api: Api, last: str) -> None:
         ("format=csv", "unknown_field"),
     ],
 )
-def test_a_stream_of_nonsense_is_refused(api: Api, query: str, code: str) -> None:
+def test_an_invalid_stream_query_is_refused(api: Api, query: str, code: str) -> None:
     problem(api.get(f"{PATH}?{query}"), 422, code)
 
 
-def test_a_client_that_does_not_read_does_not_hold_up_the_servers_end(api: Api) -> None:
+def test_a_client_that_does_not_read_does_not_delay_a_shutdown(api: Api) -> None:
     async def scene() -> None:
-        async with Listener(api) as deaf:
-            await deaf.until_position(append(api))
-            deaf.stall()
+        async with Listener(api) as client:
+            await client.until_position(append(api))
+            client.stop_reading()
             append(api)
             tail_of(api).close()
             while tail_of(api).clients:
                 await asyncio.sleep(0)
 
-    with small(stream_answer, FAREWELL_SECONDS=0.0):
+    with small(stream_answer, LAST_SEND_SECONDS=0.0):
         play(api, scene)
 
     assert not tail_of(api).clients

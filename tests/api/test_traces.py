@@ -1,4 +1,4 @@
-"""Spans: one command, one run and one delivery, as a collector on this machine is told of them."""
+"""Spans of commands, runs and deliveries, as a local collector receives them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ CARRIED = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
 
 
 class Traced(Api):
-    """A server, its dispatcher and courier moved by hand, that sends its spans to a mailbox."""
+    """A server that exports its spans, with its dispatcher and notifier stepped by hand."""
 
     collector: Mailbox
 
     def run(self, job_id: str) -> None:
-        """Ask for a run, and have it executed, recorded and delivered."""
+        """Request a run, and have it executed, recorded and delivered."""
         answer = self.post(f"/v1/jobs/{job_id}/run", headers=CARRIED)
         assert answer.status_code == 202, answer.text
         dispatcher, notifier = self.parts.dispatcher, self.parts.notifier
@@ -47,7 +47,7 @@ class Traced(Api):
         notifier.run_once()
 
     def pause_in_one_batch(self, jobs: Sequence[str]) -> None:
-        """Pause jobs so that the writer finds all of them waiting."""
+        """Pause jobs so that the writer takes all commands in one batch."""
         asked = [("POST", f"/v1/jobs/{job}/pause", {"headers": CARRIED}) for job in jobs]
         asking = Thread(target=self.ask_all, args=[asked])
         with self.busy_writer():
@@ -60,7 +60,7 @@ class Traced(Api):
         asking.join()
 
     def spans(self) -> dict[str, list[Span]]:
-        """All spans by name, once the server has ended."""
+        """All spans by name, after closing the server."""
         self.close()
         found: dict[str, list[Span]] = {}
         for span in self.collector.spans():
@@ -105,7 +105,7 @@ def at(target: Mailbox) -> dict[str, Any]:
     }
 
 
-def test_a_command_goes_on_with_its_callers_trace_and_the_append_hangs_below_it(
+def test_a_command_continues_its_callers_trace_and_has_its_append_below(
     tmp_path: Path, collector: Mailbox
 ) -> None:
     with traced(tmp_path, collector) as api:
@@ -130,7 +130,7 @@ def test_a_command_goes_on_with_its_callers_trace_and_the_append_hangs_below_it(
     assert collector.service() == "jobledger"
 
 
-def test_commands_of_one_batch_share_one_append_that_names_them_all(
+def test_commands_of_one_batch_share_one_append_linked_with_all(
     tmp_path: Path, collector: Mailbox
 ) -> None:
     with traced(tmp_path, collector) as api:
@@ -144,7 +144,7 @@ def test_commands_of_one_batch_share_one_append_that_names_them_all(
     assert attributes(append)["jobledger.commands"] == len(jobs)
 
 
-def test_a_run_has_a_trace_of_its_own_from_its_claim_to_its_delivery(
+def test_a_run_has_its_own_trace_from_claim_to_delivery(
     tmp_path: Path, collector: Mailbox, target: Mailbox
 ) -> None:
     channel = target.url.replace("http://", "json://")
@@ -176,15 +176,15 @@ def test_a_run_has_a_trace_of_its_own_from_its_claim_to_its_delivery(
     assert known.items() <= attributes(run).items()
     assert attributes(run)["jobledger.outcome"] == "succeeded"
     assert attributes(delivery)["jobledger.is_sent"] is True
-    told = next(one for one in target.letters if one.path == "/run").headers["traceparent"]
-    assert told.split("-")[1:3] == [run.trace_id.hex(), run.span_id.hex()]
+    sent = next(one for one in target.letters if one.path == "/run").headers["traceparent"]
+    assert sent.split("-")[1:3] == [run.trace_id.hex(), run.span_id.hex()]
 
 
 def _linked(span: Span, among: set[bytes]) -> bytes:
     return bytes(next(link.span_id for link in span.links if link.span_id in among))
 
 
-def test_a_failed_run_says_of_which_class(
+def test_the_span_of_a_failed_run_has_its_failure_class(
     tmp_path: Path, collector: Mailbox, target: Mailbox
 ) -> None:
     target.status = 429
@@ -196,7 +196,7 @@ def test_a_failed_run_says_of_which_class(
     assert run.status.code == Status.STATUS_CODE_ERROR
 
 
-def test_a_refused_command_tells_its_code_and_is_linked_with_no_run(
+def test_a_refused_command_has_its_code_and_no_link_to_a_run(
     tmp_path: Path, collector: Mailbox, target: Mailbox
 ) -> None:
     with traced(tmp_path, collector) as api:
@@ -217,7 +217,7 @@ def test_a_refused_command_tells_its_code_and_is_linked_with_no_run(
     assert refused.span_id not in linked
 
 
-def test_a_caller_who_is_not_sampled_is_not_traced(tmp_path: Path, collector: Mailbox) -> None:
+def test_a_command_of_an_unsampled_trace_is_not_traced(tmp_path: Path, collector: Mailbox) -> None:
     with traced(tmp_path, collector) as api:
         job_id = api.schedule()
         unsampled = {"traceparent": f"00-{TRACE}-{CALLER}-00"}
@@ -229,7 +229,7 @@ def test_a_caller_who_is_not_sampled_is_not_traced(tmp_path: Path, collector: Ma
 
 
 @pytest.mark.parametrize("said", ["", "nonsense", f"00-{'0' * 32}-{CALLER}-01", "00-" + "x" * 9999])
-def test_a_traceparent_that_is_none_begins_a_new_trace(
+def test_an_invalid_traceparent_starts_a_new_trace(
     tmp_path: Path, collector: Mailbox, said: str
 ) -> None:
     with traced(tmp_path, collector) as api:
@@ -241,7 +241,7 @@ def test_a_traceparent_that_is_none_begins_a_new_trace(
     assert command.parent_span_id == b""
 
 
-def test_a_collector_that_hangs_holds_up_neither_commands_nor_the_end(
+def test_a_collector_that_hangs_delays_neither_commands_nor_the_shutdown(
     tmp_path: Path, collector: Mailbox
 ) -> None:
     collector.may_answer.clear()
@@ -258,7 +258,7 @@ def test_a_collector_that_hangs_holds_up_neither_commands_nor_the_end(
     assert collector.answered_count == 0
 
 
-def test_a_collector_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
+def test_an_unreachable_collector_changes_nothing(tmp_path: Path) -> None:
     with a_mailbox() as gone:
         pass
     with traced(tmp_path, gone) as api:
@@ -267,16 +267,16 @@ def test_a_collector_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
         assert api.post(f"/v1/jobs/{api.schedule()}/pause").status_code == 200
 
 
-def test_the_span_of_a_run_is_found_by_every_node_alike() -> None:
+def test_the_span_ids_of_a_run_follow_from_its_run_id() -> None:
     from api.tracing.trace_ids import RunTraceId
 
     run_id = "9f2c7c8e-3a60-5a61-9a3b-0c54c1a8c9b0"
 
-    place = RunTraceId.of(run_id)
+    ids = RunTraceId.of(run_id)
 
-    assert f"{place.trace_id:032x}" == run_id.replace("-", "")
-    assert place.run_id == int.from_bytes(sha256(f"run {run_id}".encode()).digest()[:8])
-    assert place.claim_id != place.run_id
+    assert f"{ids.trace_id:032x}" == run_id.replace("-", "")
+    assert ids.run_id == int.from_bytes(sha256(f"run {run_id}".encode()).digest()[:8])
+    assert ids.claim_id != ids.run_id
 
 
 # -- without a collector --------------------------------------------------------------------------
@@ -300,17 +300,17 @@ from ledger import Ledger
 """
 TELL = "print(sorted(name for name in sys.modules if name.startswith({names!r})))"
 HEAVY = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.proto", "api.tracing")
-"""What costs: FastAPI itself imports the bare interface."""
+"""The expensive parts; FastAPI itself imports the API package."""
 
 
 def loaded(program: str, names: tuple[str, ...]) -> str:
-    """Which modules of those names a program of its own has imported."""
+    """The modules with these prefixes that a program imports in a new process."""
     command = [sys.executable, "-c", program + TELL.format(names=names)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
-def test_a_server_without_a_collector_does_not_import_opentelemetrys_machinery(
+def test_a_server_without_a_collector_does_not_import_opentelemetrys_sdk(
     tmp_path: Path,
 ) -> None:
     without = SERVER.format(environ={}, data=str(tmp_path / "a"))
@@ -325,9 +325,7 @@ def test_the_ledger_itself_imports_nothing_of_opentelemetry() -> None:
     assert loaded(LIBRARY, ("opentelemetry",)) == "[]"
 
 
-def test_a_command_that_opens_the_folder_itself_waits_for_no_collector(
-    tmp_path: Path, collector: Mailbox
-) -> None:
+def test_a_command_on_the_folder_itself_makes_no_spans(tmp_path: Path, collector: Mailbox) -> None:
     shell = Shell(tmp_path, **{COLLECTOR: collector.url})
 
     shell.ok("schedule", "report", "--every", "1h", "--noop")

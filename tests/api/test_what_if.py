@@ -1,4 +1,4 @@
-"""What-if over HTTP and on the command line: the shapes, the pages, the refusals."""
+"""What-if over HTTP and on the command line: shapes, pages, refusals."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def ask(api: Api, **body: Any) -> Any:
     return api.post("/v1/what-if", {"policy": {"trip_after": 1}, **body}, by="viewer")
 
 
-def test_what_would_have_been_is_told_in_sum_and_job_by_job(api: Api) -> None:
+def test_a_what_if_has_totals_and_jobs(api: Api) -> None:
     ids = a_storm(api)
-    ask(api)  # makes the viewer's token
+    ask(api)  # creates the viewer's token
     before = api.ledger.writer.position
 
     answer = ask(api).json()
@@ -36,7 +36,7 @@ def test_what_would_have_been_is_told_in_sum_and_job_by_job(api: Api) -> None:
     assert answer["position"] == before == api.ledger.writer.position
 
 
-def test_the_jobs_that_differ_come_in_pages_or_as_one_table(api: Api) -> None:
+def test_the_differing_jobs_are_pages_or_one_csv(api: Api) -> None:
     ids = a_storm(api)
 
     first = ask(api, limit=2).json()
@@ -51,7 +51,7 @@ def test_the_jobs_that_differ_come_in_pages_or_as_one_table(api: Api) -> None:
     assert {row["what_if_trips"] for row in rows} == {"1"}
 
 
-def test_a_stretch_is_named_by_positions_or_instants(api: Api) -> None:
+def test_since_and_until_may_be_positions_or_instants(api: Api) -> None:
     a_storm(api)
     end = api.ledger.writer.position
 
@@ -79,12 +79,12 @@ def test_a_stretch_is_named_by_positions_or_instants(api: Api) -> None:
         ({"since": 2, "until": 1}, "invalid_field", "until"),
         ({"job_ids": []}, "invalid_field", "job_ids"),
         ({"job_ids": ["x"]}, "invalid_field", "job_ids"),
-        ({"job_ids": [STRANGER]}, "invalid_field", f"job_ids: names {STRANGER}"),
+        ({"job_ids": [STRANGER]}, "invalid_field", f"job_ids: contains {STRANGER}"),
         ({"cursor": "x"}, "invalid_field", "cursor"),
         ({"format": "xml"}, "invalid_field", "format"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_by_name(
+def test_an_invalid_what_if_is_refused_by_field(
     api: Api, body: dict[str, Any], code: str, field: str
 ) -> None:
     a_storm(api)
@@ -97,37 +97,37 @@ def test_what_cannot_be_asked_is_refused_by_name(
     assert api.ledger.writer.position == before
 
 
-def test_a_class_is_taken_out_of_what_each_job_counts_by_itself(api: Api) -> None:
+def test_a_class_is_removed_from_what_each_job_counts(api: Api) -> None:
     a_storm(api, trip_after=1, counts=["timeout"])
 
-    told = api.post("/v1/what-if", {"not_counts": ["server_error"]}, by="viewer").json()["what_if"]
+    found = api.post("/v1/what-if", {"not_counts": ["server_error"]}, by="viewer").json()["what_if"]
 
-    assert (told["policy"], told["not_counts"]) == ({}, ["server_error"])
-    assert told["differing_count"] == 0
-    assert told["what_if"]["trips"] == 0
+    assert (found["policy"], found["not_counts"]) == ({}, ["server_error"])
+    assert found["differing_count"] == 0
+    assert found["what_if"]["trips"] == 0
 
 
-def test_where_no_job_fits_it_says_so_and_not_that_all_would_have_been_the_same(api: Api) -> None:
+def test_a_what_if_without_matching_jobs_says_so(api: Api) -> None:
     a_storm(api)
 
-    told = ask(api, tag="mistyped").json()["what_if"]
+    found = ask(api, tag="mistyped").json()["what_if"]
 
-    assert told["job_count"] == 0
-    assert told["text"] == "No job fits: nothing was walked again."
+    assert found["job_count"] == 0
+    assert found["text"] == "No job matches: nothing was simulated."
 
 
-def test_the_command_line_tells_what_would_have_been(tmp_path: Path) -> None:
+def test_the_command_line_shows_a_what_if(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     for name in ("one", "two"):
         tripped_job(shell.data, name)
 
-    told = shell.ok("what-if", "--not-counting", "rate_limited").out
+    found = shell.ok("what-if", "--not-counting", "rate_limited").out
     one = shell.ok("what-if", "--trip-after", "5", "--job", "one", "--json").document
     table = shell.ok("what-if", "--probe-after", "15m", "--csv").out
 
-    assert "0 trips instead of 2" in told
-    assert "ATTEMPTS" in told
-    assert "It cannot know" in told
+    assert "0 trips instead of 2" in found
+    assert "ATTEMPTS" in found
+    assert "can only be estimated" in found
     assert one["what_if"]["job_count"] == 1
     assert table.splitlines()[0].startswith("job_id,job_name,basis,recorded_trips")
     assert shell.type("what-if").code == 1

@@ -1,4 +1,4 @@
-"""Why over HTTP: the shape of the answer, and what is refused."""
+"""Why over HTTP: the shape of the answer, and refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEYS = {
 LINK = {"position", "topic", "recorded_at", "actor", "reason", "text"}
 
 
-def test_why_is_told_as_a_code_a_sentence_and_links_with_positions(api: Api) -> None:
+def test_why_has_a_code_a_sentence_and_links_with_positions(api: Api) -> None:
     job_id = api.failed_job()
 
     answer = api.get(f"/v1/jobs/{job_id}/why", by="viewer").json()
@@ -32,7 +32,7 @@ def test_why_is_told_as_a_code_a_sentence_and_links_with_positions(api: Api) -> 
     assert answer["position"] == why["position"] == api.ledger.writer.position
 
 
-def test_the_past_is_asked_by_an_instant_or_a_position(api: Api) -> None:
+def test_why_takes_an_instant_or_a_position(api: Api) -> None:
     job_id = api.schedule()
     position, instant = api.ledger.writer.position, rfc3339(api.clock.now())
     api.clock.advance(HOUR)
@@ -45,7 +45,7 @@ def test_the_past_is_asked_by_an_instant_or_a_position(api: Api) -> None:
     assert api.get(f"/v1/jobs/{job_id}/why").json()["why"]["answer"] == "deleted"
 
 
-def test_before_its_beginning_a_job_is_not_yet(api: Api) -> None:
+def test_before_it_was_scheduled_a_job_is_not_yet(api: Api) -> None:
     before = rfc3339(api.clock.now() - timedelta(seconds=1))
     job_id = api.schedule()
 
@@ -56,14 +56,14 @@ def test_before_its_beginning_a_job_is_not_yet(api: Api) -> None:
 
 
 @pytest.mark.parametrize("at", ["yesterday", "2026-03-02T12:00:00", "-1", "", "9" * 30])
-def test_an_at_that_names_no_moment_is_refused(api: Api, at: str) -> None:
+def test_an_invalid_at_is_refused(api: Api, at: str) -> None:
     job_id = api.schedule()
 
     answer = problem(api.get(f"/v1/jobs/{job_id}/why", params={"at": at}), 422, "invalid_field")
     assert answer["field"] == "at"
 
 
-def test_what_is_still_to_come_is_refused(api: Api) -> None:
+def test_an_at_in_the_future_is_refused(api: Api) -> None:
     job_id = api.schedule()
     end = api.ledger.writer.position
 
@@ -74,12 +74,12 @@ def test_what_is_still_to_come_is_refused(api: Api) -> None:
 
 
 @pytest.mark.parametrize("job_id", ["x", "00000000-0000-4000-8000-000000000001"])
-def test_what_never_was_a_job_is_refused(api: Api, job_id: str) -> None:
+def test_an_unknown_job_is_refused(api: Api, job_id: str) -> None:
     problem(api.get(f"/v1/jobs/{job_id}/why"), 404, "job_not_found")
 
 
-def test_why_is_answered_while_the_copies_are_broken(api: Api) -> None:
-    api.parts.read_models.patience_seconds = 0.1
+def test_why_is_answered_while_read_models_are_stopped(api: Api) -> None:
+    api.parts.read_models.wait_seconds = 0.1
     with api.broken_read_model("storms"):
         job_id = api.failed_job()
 

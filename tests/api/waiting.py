@@ -1,4 +1,4 @@
-"""Clients that ask for a run on Phantom's routes and wait for it, or go away."""
+"""Clients that request a run on Phantom's routes and wait for it, or disconnect."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 import httpx
 
-from ledger.domain.aggregate import EPOCH
+from ledger.clock import EPOCH
 from tests.api.harness import PATIENCE_SECONDS, Api
 
 
 def meanwhile(api: Api, path: str, happens: Callable[[], object]) -> httpx.Response:
-    """Ask for a run, let something happen while the answer is waited for, and give it."""
+    """Request a run, do something while the answer is pending, and return the answer."""
 
     async def both() -> httpx.Response:
         request = asyncio.create_task(api._send("POST", path, {}))
-        await _asked_for(api)
+        await _until_requested(api)
         await asyncio.to_thread(happens)
         return await request
 
@@ -25,28 +25,28 @@ def meanwhile(api: Api, path: str, happens: Callable[[], object]) -> httpx.Respo
 
 
 def leave(api: Api, path: str) -> None:
-    """Ask for a run, and go away while it is waited for."""
+    """Request a run, and disconnect while the answer is pending."""
 
     async def impatient() -> None:
         gone = asyncio.Event()
         request = asyncio.create_task(_call(api, path, gone))
-        await _asked_for(api)
+        await _until_requested(api)
         gone.set()
         await request
 
     api._runner.run(impatient())
 
 
-async def _asked_for(api: Api) -> None:
-    """Until the ledger knows of the run, and somebody waits for it."""
-    awaiting = api.app.state.awaiting
-    awaiting.grace_seconds = PATIENCE_SECONDS
-    while not (len(awaiting) and api.ledger.job_cache.next_at() == EPOCH):
+async def _until_requested(api: Api) -> None:
+    """Wait until the ledger knows of the run and a waiter waits for it."""
+    waiters = api.app.state.run_waiters
+    waiters.grace_seconds = PATIENCE_SECONDS
+    while not (len(waiters) and api.ledger.job_cache.due.next_at() == EPOCH):
         await asyncio.sleep(0)
 
 
 async def _call(api: Api, path: str, gone: asyncio.Event) -> None:
-    """One POST as a server sees it whose client leaves when `gone` is set."""
+    """One POST as a server receives it, whose client disconnects when `gone` is set."""
     bearer = f"Bearer {api.secret_of('admin')}".encode()
     scope: dict[str, Any] = {
         "type": "http",

@@ -21,9 +21,10 @@ from ledger import Ledger
 from ledger.clock import rfc3339
 from ledger.store.audit_query import AuditQuery
 from ledger.store.postgres.dsn import PostgresDsn
+from ledger.store.sqlite.folder import READ_MODELS_FILE
 from projections import Queries
 from projections.models.jobs.queries import JobFilter
-from projections.read_models import READ_MODELS_FILE, ReadModels
+from projections.read_models import ReadModels
 from projections.what_if.policy_change import PolicyChange
 from projections.what_if.question import WhatIfQuery, what_if
 from tests.benchmarks.export import PART, show_export
@@ -75,7 +76,7 @@ def main() -> int:
         screen.print(f"{asked.events:,} events written in {time.perf_counter() - began:,.0f} s")
         is_reached = show("a page of 50 of the audit", PAGE_MS, audit_rows(ledger, history))
         if asked.export:
-            tenth = rfc3339(ledger.queries.recorded_at(asked.events // PART))
+            tenth = rfc3339(ledger.events.recorded_at(asked.events // PART))
             is_reached &= show_export(screen, folder / "data", asked.events, tenth)
         if asked.past:
             read_models = closing.enter_context(filled(open_read_models))
@@ -100,7 +101,7 @@ def an_event_store(
     with a_server() as server, a_database(server, a_name()) as dsn:
         write_postgres(dsn, history)
         ledger = Ledger.open_read_only(PostgresDsn(dsn))
-        yield ledger, lambda: ReadModels.own_shared(ledger, PostgresDsn(dsn))
+        yield ledger, lambda: ReadModels.open(ledger, mode="exclusive")
         ledger.close()
 
 
@@ -171,8 +172,8 @@ def audit_rows(ledger: Ledger, history: History) -> Iterator[tuple[str, list[flo
             f"{what}, deep",
             timed(lambda n, q=deep, at=cursors: ledger.queries.audit(q.following(at[n]))),
         )
-    instants = [ledger.queries.recorded_at(random.randrange(end) + 1) for _ in range(ASKED)]
-    yield "an instant's position", timed(lambda n: ledger.queries.position_at(instants[n]))
+    instants = [ledger.events.recorded_at(random.randrange(end) + 1) for _ in range(ASKED)]
+    yield "an instant's position", timed(lambda n: ledger.events.position_at(instants[n]))
 
 
 def past_rows(ledger: Ledger, read_models: ReadModels) -> Iterator[tuple[str, list[float]]]:
@@ -191,7 +192,7 @@ def what_if_rows(ledger: Ledger, read_models: ReadModels) -> Iterator[tuple[str,
     end = ledger.event_store.tail_position()
     for policy in ({"trip_after": 1}, {"trip_after": 1_000_000}, {"counts": ["timeout"]}):
         asked = WhatIfQuery(PolicyChange(policy), 0, end)
-        yield str(policy), timed(lambda _, a=asked: what_if(ledger, read_models, a), WALKS)
+        yield str(policy), timed(lambda _, a=asked: what_if(ledger.events, read_models, a), WALKS)
 
 
 def timed(ask: Callable[..., object], count: int = ASKED) -> list[float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import resource
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,12 +20,15 @@ from eventsourcing.domain import Aggregate, event
 from api.config.gc_tuning import tune_garbage_collector
 from ledger import Dispatcher, ExecutorSettings, Ledger
 from ledger.application.commands import jobs as commands
+from ledger.application.commands.command import Command
+from ledger.application.ledger import value_of
 from ledger.application.unit_of_work import UnitOfWork
 from ledger.dispatch.executors.noop import NoopExecutor
 from ledger.domain.job import outcomes, runs
 from ledger.domain.job.job import ResumeOptions
 from ledger.maintenance.verify import verify_event_store
 from projections.read_models import ReadModels
+from tests.support.ad_hoc_command import AdHoc
 
 WAITING = 256
 SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -60,16 +63,17 @@ def schedule_all(ledger: Ledger, some: Sequence[dict[str, Any]]) -> list[UUID]:
     made = []
     for start in range(0, len(some), 500):
         batch = [
-            ledger.schedule_command(spec, ledger.context()) for spec in some[start : start + 500]
+            commands.ScheduleJob(ledger.chance.new_id(), spec, ledger.context())
+            for spec in some[start : start + 500]
         ]
         made.append(ledger.submit(batch))
-    return [ledger.result_of(answer).job_id for future in made for answer in future.result()]
+    return [value_of(answer).job_id for future in made for answer in future.result()]
 
 
 def open_both(folder: Path) -> tuple[Ledger, ReadModels]:
     """A ledger and its read models, as `serve` with JOBLEDGER_PROJECTIONS=process has them."""
     ledger = Ledger.open(folder)
-    read_models = ReadModels.open_in_process(ledger, folder, folder / "projections.db")
+    read_models = ReadModels.open(ledger, folder / "projections.db", mode="process")
     read_models.start()
     tune_garbage_collector()
     return ledger, read_models
@@ -130,7 +134,7 @@ def toggle_all(ledger: Ledger, ids: Sequence[UUID], seconds: float) -> float:
     while time.perf_counter() - started < seconds:
         futures = [ledger.submit([_toggle(ledger, job_id, is_pausing)]) for job_id in ids]
         for future in futures:
-            ledger.result_of(future.result()[0])
+            value_of(future.result()[0])
         done += len(ids)
         is_pausing = not is_pausing
     return done / (time.perf_counter() - started)
@@ -138,8 +142,8 @@ def toggle_all(ledger: Ledger, ids: Sequence[UUID], seconds: float) -> float:
 
 def _toggle(ledger: Ledger, job_id: UUID, is_pausing: bool) -> Any:
     if is_pausing:
-        return commands.pause(job_id, None, ledger.context())
-    return ledger.resume_command(job_id, ResumeOptions(), ledger.context())
+        return commands.PauseJob(job_id, None, ledger.context())
+    return commands.ResumeJob(job_id, ResumeOptions(), ledger.context())
 
 
 def figure_commands(folder: Path) -> list[Figure]:
@@ -264,10 +268,10 @@ def grow(ledger: Ledger, job_id: UUID, events: int) -> None:
     for start in range(0, events // 2, 1000):
         batch = [_one_run(ledger, job_id) for _ in range(min(1000, events // 2 - start))]
         for answer in ledger.submit(batch).result():
-            ledger.result_of(answer)
+            value_of(answer)
 
 
-def _one_run(ledger: Ledger, job_id: UUID) -> Callable[[UnitOfWork], None]:
+def _one_run(ledger: Ledger, job_id: UUID) -> Command[None]:
     call = ledger.context()
 
     def command(unit: UnitOfWork) -> None:
@@ -280,7 +284,7 @@ def _one_run(ledger: Ledger, job_id: UUID) -> Callable[[UnitOfWork], None]:
                 job, run.run_id, NoopExecutor.result, now=later, metadata=call.metadata
             )
 
-    return command
+    return AdHoc(command)
 
 
 def command_seconds(ledger: Ledger, job_id: UUID, *, times: int = 400) -> float:

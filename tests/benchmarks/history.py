@@ -22,13 +22,12 @@ from psycopg import sql
 from ledger import Ledger
 from ledger.application.commands import jobs as commands
 from ledger.application.commands import runs as run_commands
-from ledger.clock import rfc3339
+from ledger.clock import from_microseconds, microseconds, rfc3339
 from ledger.domain.job import outcomes
 from ledger.domain.job.job import ResumeOptions
 from ledger.domain.streams.names import name_stream
-from ledger.store.event_queries import from_microseconds, microseconds
 from ledger.store.postgres.dsn import SCHEMA
-from ledger.store.sqlite.reads import COLUMNS
+from ledger.store.sql_reads import COLUMNS
 from tests.support.builders import DAY, NOON, SUCCESS, ManualClock, a_spec, an_id, open_ledger
 
 AT_ONCE = 200_000
@@ -154,29 +153,25 @@ def models(folder: Path) -> dict[str, dict[str, Any]]:
     with open_ledger(folder) as ledger:
         job_id = ledger.schedule(a_spec(name="model", policy={"trip_after": 1})).job_id
         ledger.pause(job_id)
-        ledger.execute(
-            commands.resume(job_id, ResumeOptions(), ledger.context(), requires_reason=False)
-        )
+        ledger.execute(commands.ResumeJob(job_id, ResumeOptions(), ledger.context()))
         ledger.amend(job_id, {"tags": ["red", "green"]})
         failure = outcomes.Failure("429", "rate_limited", "api.example.com", None, 7)
         for outcome in (SUCCESS, failure):
             _run(ledger, job_id, outcome)
-        ledger.execute(
-            commands.resume(
-                job_id, ResumeOptions(force=True), ledger.context(), requires_reason=False
-            )
-        )
+        ledger.execute(commands.ResumeJob(job_id, ResumeOptions(force=True), ledger.context()))
         found = ledger.event_store.read(after=0, limit=1000)
         return {item.topic: orjson.loads(item.state) for item in found}
 
 
-def _run(ledger: Ledger, job_id: UUID, outcome: run_commands.Report) -> None:
+def _run(ledger: Ledger, job_id: UUID, outcome: run_commands.Outcome) -> None:
     assert isinstance(ledger.clock, ManualClock)
     ledger.clock.advance(DAY + timedelta(minutes=1))
     call = ledger.context()
-    claimed = ledger.execute(run_commands.claim(job_id, call, node="node-1", is_late=False))
+    claimed = ledger.execute(run_commands.ClaimRun(job_id, call, node="node-1", is_late=False))
     assert claimed is not None
-    ledger.execute(run_commands.report(job_id, claimed.run.run_id, outcome, ledger.context()))
+    ledger.execute(
+        run_commands.RecordOutcome(job_id, claimed.run.run_id, outcome, ledger.context())
+    )
 
 
 def write_sqlite(folder: Path, history: History) -> None:

@@ -20,7 +20,6 @@ from eventsourcing.application import Application
 
 from api.config.gc_tuning import tune_garbage_collector
 from ledger import Ledger
-from ledger.store.postgres.dsn import PostgresDsn
 from projections.read_models import ReadModels
 from tests.benchmarks.figures import (
     WAITING,
@@ -58,7 +57,7 @@ def a_name() -> str:
 def open_both(dsn: str) -> tuple[Ledger, ReadModels]:
     """A node with its copies following, as `serve` with JOBLEDGER_PROJECTIONS=process has them."""
     ledger = Ledger.open(dsn)
-    read_models = ReadModels.open_shared_in_process(ledger, PostgresDsn(dsn))
+    read_models = ReadModels.open(ledger, mode="process")
     read_models.start()
     tune_garbage_collector()
     return ledger, read_models

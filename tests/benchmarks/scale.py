@@ -29,6 +29,7 @@ from projections.read_models import ReadModels
 from tests.benchmarks.figures import EVERY_HOUR, SECRET, schedule_all, specs
 from tests.benchmarks.postgres import a_name, a_server, together
 from tests.support.databases import a_database
+from tests.support.read_models import jobs_in
 
 SECONDS = 6.0
 ASKED = 200
@@ -159,12 +160,12 @@ def _opened(dsn: str) -> Row:
     memory = held_mib() - before
     ids = [job.id for job in ledger.job_cache.snapshot()[:ASKED]]
     command = median_ms(lambda number: ledger.pause(ids[number]))
-    read_models = ReadModels.own_shared(ledger, PostgresDsn(dsn))
+    read_models = ReadModels.open(ledger, mode="exclusive")
     began, before_events = time.perf_counter(), read_models.position
     read_models.catch_up()
     copying = (read_models.position - before_events) / (time.perf_counter() - began)
-    page = median_ms(lambda number: read_models.jobs(JobFilter(q=f"job {number}", limit=50)))
-    listing = median_ms(lambda _: read_models.jobs(JobFilter(status="active", limit=50)))
+    page = median_ms(lambda number: jobs_in(read_models, JobFilter(q=f"job {number}", limit=50)))
+    listing = median_ms(lambda _: jobs_in(read_models, JobFilter(status="active", limit=50)))
     read_models.close()
     ledger.close()
     return {

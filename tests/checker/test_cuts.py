@@ -16,10 +16,9 @@ import pytest
 
 from api.demo.waiting import wait_for
 from ledger import Ledger
-from ledger.clock import SystemClock, rfc3339
+from ledger.clock import SystemClock, from_microseconds, rfc3339
 from ledger.domain.job.job import Job
 from ledger.maintenance.verify import verify_event_store
-from ledger.store.event_queries import from_microseconds
 from tests.checker.matching import Event, Grid, Report, check
 from tests.checker.target import Log, a_target
 from tests.contract.shelves import own_name

@@ -103,7 +103,10 @@ class PostgresPlace:
     def drop(self) -> None:
         """Put it away."""
         with psycopg.connect(self.address.dsn, autocommit=True) as connection:
-            for schema in (self.address.schema, self.address.projections_schema("_copies").schema):
+            for schema in (
+                self.address.schema,
+                self.address.projections_schema("_projections").schema,
+            ):
                 connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
 
 

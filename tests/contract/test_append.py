@@ -11,7 +11,7 @@ from ledger.domain.job.job import Job, ResumeOptions
 from ledger.domain.streams.idempotency import Answered, IdempotencyKey, request_stream
 from ledger.domain.streams.names import Name, name_stream
 from ledger.errors import InvalidField
-from ledger.store.event_queries import fold_stream
+from ledger.store.event_reader import EventReader
 from ledger.store.records import Committed, TokenRow, VersionConflict
 from tests.contract.shelves import NOW, Shelf, append, group_of, keep
 from tests.support.builders import (
@@ -102,7 +102,7 @@ def test_what_is_kept_folds_to_what_was_decided(shelf: Shelf) -> None:
 
     keep(shelf, job)
 
-    folded = fold_stream(shelf.event_store, shelf.mapper, Job.blank(job.id))
+    folded = EventReader(shelf.event_store, shelf.mapper).fold(Job.blank(job.id))
     assert (folded.status, folded.version, folded.tags) == (job.status, job.version, job.tags)
     assert folded.last_run == job.last_run
 

@@ -15,10 +15,9 @@ import pytest
 from ledger import Ledger
 from ledger.errors import Unavailable
 from projections.engine.runner import Runner
-from projections.models import runs
+from projections.models import MODELS, runs
 from projections.models.jobs import queries as job_questions
 from projections.models.jobs.queries import JobFilter
-from projections.read_models import MODELS
 from projections.stores.contract import ReadModelStore
 from projections.stores.postgres import PostgresReadModelStore
 from projections.stores.sqlite import SQLiteReadModelStore
@@ -35,7 +34,7 @@ class Lives:
     postgres: PostgresReadModelStore
 
     def filled(self, store: ReadModelStore) -> Runner:
-        runner = Runner(self.ledger.event_store, self.ledger.mapper, store, MODELS)
+        runner = Runner(self.ledger.events, store, MODELS)
         while runner.run_once():
             pass
         return runner
@@ -61,10 +60,10 @@ def lives(tmp_path: Path, postgres_shelf: PostgresShelf) -> Iterator[Lives]:
 def test_both_databases_hold_the_same_rows(lives: Lives) -> None:
     one, other = lives.filled(lives.sqlite), lives.filled(lives.postgres)
 
-    digests = [lives.sqlite.digest(place.model, place.generation) for place in one.places]
+    digests = [lives.sqlite.digest(place.model, place.generation) for place in one.running]
 
-    assert digests == [lives.postgres.digest(p.model, p.generation) for p in other.places]
-    assert one.standings() == other.standings()
+    assert digests == [lives.postgres.digest(p.model, p.generation) for p in other.running]
+    assert one.statuses() == other.statuses()
 
 
 @pytest.mark.parametrize(
@@ -111,11 +110,11 @@ def test_a_rebuild_swaps_equal_tables_in_and_drops_the_old_ones(lives: Lives) ->
     before, after = runner.rebuild(runs, lambda *how_far: told.append(how_far))
 
     assert before == after
-    assert told[-1][0] == told[-1][1] == runner.places[0].position
-    standing = lives.postgres.standing(runs)
+    assert told[-1][0] == told[-1][1] == runner.running[0].position
+    standing = lives.postgres.stored_model(runs)
     assert standing is not None
     assert standing.generation == 2
-    assert lives.postgres.told_standings()["runs"] == standing
+    assert lives.postgres.stored_models()["runs"] == standing
 
 
 def test_nobody_writes_without_the_office(lives: Lives, postgres_shelf: PostgresShelf) -> None:

@@ -8,8 +8,7 @@ import psycopg
 import pytest
 
 from ledger import Ledger
-from ledger.clock import SystemClock
-from ledger.store.event_queries import from_microseconds
+from ledger.clock import SystemClock, from_microseconds
 from ledger.store.postgres.clock import LOOK, MAX_DOUBT_SECONDS, OLD_SECONDS, DatabaseClock, off
 from ledger.store.postgres.statements import DATABASE_CLOCK
 from tests.contract.shelves import PostgresShelf, own_name

@@ -15,15 +15,25 @@ import pytest
 from pytest import raises
 
 from ledger.errors import StartRefused
-from ledger.store.postgres import migrations as migrating
 from ledger.store.postgres.dsn import PostgresDsn
-from ledger.store.postgres.migrations import MIGRATIONS, SCHEMA_VERSION, Migrated, migrate
+from ledger.store.postgres.migrations import SCHEMA_VERSION, Migrated, migrate
 from ledger.store.postgres.store import PostgresEventStore
 from tests.contract.shelves import PostgresShelf, own_name
 from tests.support.builders import an_id
 from tests.support.typed_commands import Shell
 
 PROCESSES = 6
+AS_VERSION_3 = """
+SET search_path TO jobledger;
+ALTER TABLE snapshots RENAME TO heads;
+ALTER TABLE append_lock RENAME TO turn;
+ALTER TABLE turn RENAME COLUMN unused TO nobody;
+ALTER SCHEMA jobledger_projections RENAME TO jobledger_copies;
+INSERT INTO heads VALUES ('\\x0de50000000040008000000000000009', 2, '{}');
+INSERT INTO meta VALUES ('heads_position', '7'), ('mark:courier', '5'), ('mark:storms', '6');
+UPDATE meta SET value = '3' WHERE key = 'schema';
+"""
+"""Gives the tables and keys the names that they had in version 3."""
 
 
 @pytest.fixture
@@ -56,24 +66,31 @@ def test_a_second_migration_changes_nothing(database: str) -> None:
     event_store.close()
 
 
-def test_a_ledger_of_the_first_schema_is_brought_up_and_keeps_what_it_holds(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as first:
-        first.setattr(migrating, "MIGRATIONS", MIGRATIONS[:1])
-        first.setattr(migrating, "SCHEMA_VERSION", 1)
-        first.setattr(migrating, "_grant", lambda *_: ())
-        migrate(PostgresDsn(database), new_id=an_id(1))
+def test_a_ledger_of_the_schema_before_is_upgraded_and_keeps_its_rows(database: str) -> None:
+    migrate(PostgresDsn(database), new_id=an_id(1))
     with psycopg.connect(database) as connection:
+        connection.execute(AS_VERSION_3)
         connection.execute("INSERT INTO jobledger.leases VALUES ('r-1', %s, 5)", (an_id(1).bytes,))
 
     done = migrate(PostgresDsn(database), new_id=an_id(2))
 
-    assert done == Migrated(1, SCHEMA_VERSION, ())
+    assert done == Migrated(3, SCHEMA_VERSION, ())
     event_store = PostgresEventStore(PostgresDsn(database))
     assert event_store.ledger_id == an_id(1)
     assert [row.run_id for row in event_store.leases().rows] == ["r-1"]
+    assert event_store.snapshots_position() == 7
+    assert [*event_store.load_snapshots()] == [(an_id(9), 2, b"{}")]
+    assert (event_store.checkpoint("notifier"), event_store.checkpoint("storms")) == (5, 6)
     event_store.close()
+
+
+def test_a_schema_from_before_version_3_is_refused_in_one_line(database: str) -> None:
+    migrate(PostgresDsn(database), new_id=an_id(1))
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE jobledger.meta SET value = '2' WHERE key = 'schema'")
+
+    with raises(StartRefused, match="schema 2, which cannot be upgraded"):
+        migrate(PostgresDsn(database), new_id=an_id(2))
 
 
 def test_of_many_that_migrate_at_once_one_does_and_none_is_harmed(database: str) -> None:

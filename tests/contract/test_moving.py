@@ -106,7 +106,7 @@ def test_everything_arrives_as_it_was(way: tuple[Place, Place]) -> None:
         "tokens": 2,
         "leases": 1,
     }
-    assert all(before[name] for name in ("events", "texts", "heads", "meta"))
+    assert all(before[name] for name in ("events", "texts", "snapshots", "meta"))
     assert (done.position, done.already) == (len(before["events"]), 0)
 
 
@@ -349,7 +349,7 @@ def test_a_hold_that_was_lost_ends_the_move(place_of: Build) -> None:
     fill(source)
     end_session = (
         "SELECT pg_terminate_backend(pid) FROM pg_locks "
-        "WHERE relation = 'turn'::regclass AND mode = 'ExclusiveLock'"
+        "WHERE relation = 'append_lock'::regclass AND mode = 'ExclusiveLock'"
     )
 
     def cut(step: str, done: int, total: int) -> None:

@@ -19,7 +19,7 @@ from pytest import raises
 from ledger.domain.job.job import Job
 from ledger.errors import Unavailable
 from ledger.maintenance.verify import verify_event_store
-from ledger.store.event_queries import fold_stream
+from ledger.store.event_reader import EventReader
 from ledger.store.postgres.migrations import ROLE
 from ledger.store.postgres.statements import DATABASE_CLOCK
 from ledger.store.postgres.store import PostgresEventStore
@@ -96,7 +96,7 @@ def test_nodes_that_write_the_same_stream_have_one_winner_for_each_version(
     def compete(event_store: PostgresEventStore, node: int) -> Counter[str]:
         ended: Counter[str] = Counter()
         while ended["Committed"] < ROUNDS:
-            mine = fold_stream(event_store, postgres_shelf.mapper, Job.blank(an_id(1)))
+            mine = EventReader(event_store, postgres_shelf.mapper).fold(Job.blank(an_id(1)))
             group = group_of(postgres_shelf, described(mine, f"{node} {mine.version}"))
             [outcome] = event_store.append([group], postgres_shelf.mapper, now=NOW)
             ended[type(outcome).__name__] += 1
@@ -114,7 +114,7 @@ def test_of_two_appends_of_one_version_one_is_kept_and_its_neighbours_are_not_di
     postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     keep(postgres_shelf, a_job())
-    base = fold_stream(postgres_shelf.event_store, postgres_shelf.mapper, Job.blank(an_id(1)))
+    base = EventReader(postgres_shelf.event_store, postgres_shelf.mapper).fold(Job.blank(an_id(1)))
     lots = []
     for node in range(NODES):
         mine = Job.blank(an_id(1))
@@ -182,7 +182,7 @@ def test_a_node_that_holds_its_turn_without_a_word_loses_it(
     stuck = nodes[0]._connected()
     stuck.execute("SET idle_in_transaction_session_timeout = '200ms'")
     stuck.execute("BEGIN")
-    stuck.execute("LOCK TABLE turn IN EXCLUSIVE MODE")
+    stuck.execute("LOCK TABLE append_lock IN EXCLUSIVE MODE")
 
     [outcome] = nodes[1].append([group_of(postgres_shelf, a_job())], postgres_shelf.mapper, now=NOW)
 
@@ -197,7 +197,7 @@ def test_an_append_that_never_gets_its_turn_is_refused_and_keeps_nothing(
     nodes[1]._connected().execute("SET lock_timeout = '100ms'")
     group = group_of(postgres_shelf, a_job())
     postgres_shelf.meddle("BEGIN")
-    postgres_shelf.meddle("LOCK TABLE turn IN EXCLUSIVE MODE")
+    postgres_shelf.meddle("LOCK TABLE append_lock IN EXCLUSIVE MODE")
 
     with raises(Unavailable, match="nothing was kept"):
         nodes[1].append([group], postgres_shelf.mapper, now=NOW)
@@ -256,7 +256,7 @@ def application(postgres_shelf: PostgresShelf) -> Iterator[psycopg.Connection[An
         "TRUNCATE events",
         "DELETE FROM texts",
         "UPDATE texts SET body = ''",
-        "TRUNCATE turn",
+        "TRUNCATE append_lock",
         "DROP TABLE events",
         "ALTER TABLE events DISABLE TRIGGER USER",
         "CREATE TABLE mine (a int)",

@@ -15,9 +15,9 @@ from ledger.clock import parse_rfc3339
 from ledger.store.audit_query import AuditQuery
 from projections.engine import runner
 from projections.engine.runner import Runner
+from projections.models.gaps import model as gap_questions
 from projections.models.gaps import model as gaps
-from projections.models.gaps import queries as gap_questions
-from projections.models.gaps.queries import GapFilter
+from projections.models.gaps.model import GapFilter
 from projections.models.jobs import model as jobs
 from projections.models.resumes import model as resumes
 from projections.models.resumes import queries as resume_questions
@@ -58,7 +58,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelS
 
 
 def grown(world: World, store: ReadModelStore) -> Runner:
-    kept = Runner(world.ledger.event_store, world.ledger.mapper, store, (jobs, resumes, gaps))
+    kept = Runner(world.ledger.events, store, (jobs, resumes, gaps))
     while kept.run_once():
         pass
     return kept

@@ -64,13 +64,15 @@ def run(ledger: Ledger, job_id: UUID, random: Random, *, is_stormy: bool) -> Non
         if random.random() < 0.5:
             ledger.resume(job_id, force=True)
         return
-    claim = run_commands.claim(job_id, ledger.context(), node="node-1", is_late=False)
+    claim = run_commands.ClaimRun(job_id, ledger.context(), node="node-1", is_late=False)
     claimed = ledger.execute(claim)
     if claimed is None:
         return
     is_failure = is_stormy and random.random() < 0.8
     outcome = random.choice(FAILURES) if is_failure else SUCCESS
-    ledger.execute(run_commands.report(job_id, claimed.run.run_id, outcome, ledger.context()))
+    ledger.execute(
+        run_commands.RecordOutcome(job_id, claimed.run.run_id, outcome, ledger.context())
+    )
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -88,7 +90,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelS
 
 
 def grown(ledger: Ledger, store: ReadModelStore) -> Runner:
-    kept = Runner(ledger.event_store, ledger.mapper, store, (jobs, storms))
+    kept = Runner(ledger.events, store, (jobs, storms))
     while kept.run_once():
         pass
     return kept
@@ -97,7 +99,7 @@ def grown(ledger: Ledger, store: ReadModelStore) -> Runner:
 def expected(ledger: Ledger, tmp_path: Path) -> str:
     """The digest of tables that grew event by event on SQLite."""
     other = SQLiteReadModelStore(tmp_path / "expected.db")
-    [_, place] = grown(ledger, other).places
+    [_, place] = grown(ledger, other).running
     digest = other.digest(place.model, place.generation)
     other.close()
     return digest
@@ -116,7 +118,7 @@ def test_pages_and_databases_make_no_difference(
     monkeypatch.setattr(runner, "PAGE", page)
 
     kept = grown(ledger, store)
-    [_, place] = kept.places
+    [_, place] = kept.running
     assert place.problem is None
     before, after = kept.rebuild(storms, lambda *_: None)
 

@@ -10,6 +10,8 @@ import psycopg
 
 from api.demo.waiting import wait_for
 from ledger.store.instrumentation import NoInstrumentation
+from ledger.store.postgres.statements import CALLERS_CLOCK
+from ledger.store.postgres.store import PostgresEventStore
 from ledger.store.records import PoolStats
 from tests.contract.shelves import PostgresShelf, keep
 from tests.support.builders import a_job
@@ -19,7 +21,7 @@ LIMIT_SECONDS = 60.0
 _SINCE = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _WAITING = (
     "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = "
-    "(SELECT oid FROM pg_class WHERE relname = 'turn' AND relnamespace = ?::regnamespace)"
+    "(SELECT oid FROM pg_class WHERE relname = 'append_lock' AND relnamespace = ?::regnamespace)"
 )
 
 
@@ -37,7 +39,10 @@ def test_an_append_tells_how_long_another_node_kept_it_waiting(
     postgres_shelf: PostgresShelf,
 ) -> None:
     shelf, heard = postgres_shelf, Heard()
-    shelf.event_store.instrumentation = heard
+    shelf.event_store.close()
+    shelf.event_store = PostgresEventStore(
+        shelf.address, clock=CALLERS_CLOCK, instrumentation=heard
+    )
 
     def is_waiting() -> bool:
         [(count,)] = shelf.meddle(_WAITING, [shelf.address.schema])
@@ -47,7 +52,7 @@ def test_an_append_tells_how_long_another_node_kept_it_waiting(
         psycopg.connect(shelf.address.dsn) as other,
         ThreadPoolExecutor(1) as writer,
     ):
-        other.execute(f"LOCK TABLE {shelf.address.schema}.turn IN EXCLUSIVE MODE".encode())
+        other.execute(f"LOCK TABLE {shelf.address.schema}.append_lock IN EXCLUSIVE MODE".encode())
         kept = writer.submit(keep, shelf, a_job(number=1))
         wait_for("The wait", is_waiting, seconds=LIMIT_SECONDS)
         [(seen_at,)] = shelf.meddle(_SINCE)

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.bootstrap import DRAIN_SECONDS, SECRETS_FOLDER
 from api.cli.program import build
 from api.cli.server.server import FINISH_SECONDS
-from api.config.secret_env import IN_FILES, SUFFIX
+from api.config.parsers import IN_FILES, SUFFIX
 from api.demo.processes import ROOT
 from api.demo.waiting import wait_for
 from api.settings import COLLECTOR, SETTINGS, load_settings

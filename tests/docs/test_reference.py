@@ -18,10 +18,11 @@ import ledger
 import projections
 from api.app import OPEN, create_app, role_of, routes_of
 from api.bootstrap import open_server_parts
-from api.config.secret_env import IN_FILES, SUFFIX
+from api.config.parsers import IN_FILES, SUFFIX
 from api.demo.processes import ROOT
 from api.http.errors import CODES, status_of
-from api.phantom import refusals as phantom
+from api.phantom.routes import PREFIX as PHANTOM
+from api.phantom.shapes import phantom_refusal
 from api.settings import NOT_SETTINGS, SECRET_PREFIX, SETTINGS, load_settings
 from ledger.domain.events import Event
 from ledger.errors import LedgerError
@@ -191,7 +192,7 @@ def test_the_refusal_codes_are_documented_completely() -> None:
         code: status for code, status in statuses().items() if code not in NOT_IN_RESPONSES
     }
     for code, row in answered.items():
-        theirs = phantom.refusal(int(row[1]), code, "", {}).status_code
+        theirs = phantom_refusal(int(row[1]), code, "", {}).status_code
         assert row[4] == ("–" if code in NOT_PHANTOMS else str(theirs)), code
     compared("refusal codes", len(answered) + len(others))
 
@@ -247,7 +248,7 @@ def test_the_routes_are_documented_with_parameters_and_responses(
 
 def test_the_codes_of_routes_exist() -> None:
     for route, (_, _, answers) in documented_routes().items():
-        if route[1].startswith(phantom.PREFIX):
+        if route[1].startswith(PHANTOM):
             continue
         for code in re.findall(r"\b[a-z]+_[a-z_]+\b", answers):
             fields = quoted(answers)

@@ -16,6 +16,7 @@ from ledger.application.snapshots import dump_job
 from ledger.errors import LedgerError, OutcomeUnknown, Unavailable
 from ledger.maintenance.verify import verify_event_store
 from ledger.store.records import RecordedEvent
+from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import a_spec
 
 PAGE = 10**6
@@ -99,7 +100,9 @@ def require_cached_jobs_are_folds(ledger: Ledger) -> None:
     writer's thread, where no job moves meanwhile.
     """
     job_cache = ledger.execute(
-        lambda _: [(job.id, job.version, dump_job(job)) for job in ledger.job_cache.snapshot()]
+        AdHoc(
+            lambda _: [(job.id, job.version, dump_job(job)) for job in ledger.job_cache.snapshot()]
+        )
     )
     for job_id, version, frozen in job_cache:
         assert frozen == dump_job(ledger.fold(job_id, upto=version))

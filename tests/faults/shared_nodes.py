@@ -14,9 +14,10 @@ from api.settings import load_settings
 from projections.engine.elected import ElectedRunner
 from tests.api.harness import Api
 from tests.support.builders import ManualClock, a_spec
+from tests.support.read_models import job_in
 
 PATIENCE_SECONDS = 60.0
-THREADS = ("ledger-writer", "ledger-follower", "ledger-copies", "ledger-dispatcher")
+THREADS = ("ledger-writer", "ledger-listener", "ledger-projections", "ledger-dispatcher")
 RUNNING = {"schedule": {"kind": "every", "interval_seconds": 1}}
 """A job that runs all the time."""
 
@@ -28,7 +29,7 @@ def a_node(dsn: str, folder: Path) -> Iterator[Api]:
     with ExitStack() as closing:
         parts = open_server_parts(settings)
         closing.callback(parts.close, 0)
-        parts.read_models.patience_seconds = PATIENCE_SECONDS
+        parts.read_models.wait_seconds = PATIENCE_SECONDS
         parts.start()
         api = Api(parts, ManualClock(), folder)
         closing.callback(api.close)
@@ -37,7 +38,7 @@ def a_node(dsn: str, folder: Path) -> Iterator[Api]:
 
 def status_of_readiness(node: Api) -> int:
     """What `/readyz` answers."""
-    return node.get("/readyz", metadata=None).status_code
+    return node.get("/readyz", by=None).status_code
 
 
 def wait_until_unready(node: Api) -> None:
@@ -49,7 +50,7 @@ def wait_until_ready(node: Api) -> None:
     """Until `/readyz` says that commands are answered, and nothing is wrong."""
 
     def is_ready() -> bool:
-        answer = node.get("/readyz", metadata=None)
+        answer = node.get("/readyz", by=None)
         return answer.status_code == 200 and answer.json()["status"] == "ready"
 
     wait_for("An answer ready", is_ready, seconds=PATIENCE_SECONDS)
@@ -63,14 +64,14 @@ def require_everything_goes_on(node: Api, name: str) -> None:
     has_run = "job.run_succeeded"
     wait_for("A run", lambda: has_run in node.topics(str(job_id)), seconds=PATIENCE_SECONDS)
     node.parts.read_models.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
-    assert node.parts.read_models.job(job_id)["name"] == name
-    follower = node.parts.read_models._follower
+    assert job_in(node.parts.read_models, job_id)["name"] == name
+    follower = node.parts.read_models._updater
     assert isinstance(follower, ElectedRunner)
     assert follower.problem is None
     assert node.parts.dispatcher is not None
     assert node.parts.dispatcher.nodes.may_claim()
     assert node.parts.notifier is not None
-    assert node.parts.notifier._thread.is_alive()
+    assert node.parts.notifier._loop.is_running
 
 
 def require_unavailable(node: Api, name: str) -> None:

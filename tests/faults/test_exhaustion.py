@@ -102,7 +102,7 @@ def test_readers_that_are_all_taken_make_no_wrong_answer(node: Api) -> None:
 def turn_of_somebody_else(dsn: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(dsn) as connection:
         connection.execute("SET search_path = jobledger")
-        connection.execute("LOCK TABLE turn IN EXCLUSIVE MODE")
+        connection.execute("LOCK TABLE append_lock IN EXCLUSIVE MODE")
         yield connection
 
 

@@ -93,12 +93,12 @@ def live_and_die(folder: Path, seed: str, death: Death, told: Told) -> None:
 def check(folder: Path, told: Told) -> None:
     """Open what was left behind, sweep, and compare it with what was told."""
     with Ledger.open(folder) as ledger:
-        left_open = dict(ledger.job_cache.open_runs())
+        left_open = dict(ledger.job_cache.runs.open_runs())
         dispatcher = Dispatcher(ledger, Work(Random(0)), concurrency=0)
 
         dispatcher.run_once()
 
-        assert ledger.job_cache.open_runs() == []
+        assert ledger.job_cache.runs.open_runs() == []
         by_job = laws.histories(ledger)
         check_answers(ledger, told)
         check_wholeness(ledger, told)

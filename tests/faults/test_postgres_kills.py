@@ -34,7 +34,7 @@ MASSACRES = 5
 PAUSES_SECONDS = (0.0, 0.0005, 0.001, 0.002, 0.004)
 CUT = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid = ("
-    "SELECT pid FROM pg_locks WHERE relation = 'turn'::regclass ORDER BY random() LIMIT 1)"
+    "SELECT pid FROM pg_locks WHERE relation = 'append_lock'::regclass ORDER BY random() LIMIT 1)"
 )
 """Ends one of the backends that append, or wait for their turn, right now."""
 CUT_ALL = (

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from ledger import Ledger
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.context import CommandContext
 from ledger.application.commands.runs import Claimed
 from ledger.application.ledger import CommandResult
 from ledger.dispatch.dispatcher import Dispatcher
@@ -105,21 +105,21 @@ class Operator:
 
     def _give(self, kind: str, call: CommandContext) -> CommandResult:
         if kind == "schedule" and len(self._jobs) < 200:
-            answer = self._ledger.schedule(self._spec(), call=call)
+            answer = self._ledger.schedule(self._spec(), context=call)
             self._jobs.append(answer.job_id)
             return answer
         job_id = self._chance.choice(self._jobs)
         match kind:
             case "amend" | "schedule":
                 patch = {"description": f"{self._chance.random()}"}
-                return self._ledger.amend(job_id, patch, call=call)
+                return self._ledger.amend(job_id, patch, context=call)
             case "pause":
-                return self._ledger.pause(job_id, call=call)
+                return self._ledger.pause(job_id, context=call)
             case "resume":
-                return self._ledger.resume(job_id, force=True, call=call)
+                return self._ledger.resume(job_id, force=True, context=call)
             case "run":
-                return self._ledger.run(job_id, call=call)
-        return self._ledger.delete(job_id, call=call)
+                return self._ledger.run(job_id, context=call)
+        return self._ledger.delete(job_id, context=call)
 
     def _spec(self) -> dict[str, Any]:
         return {

@@ -15,8 +15,8 @@ import orjson
 from ledger import Ledger
 from ledger.application.commands import recoveries as recovery_commands
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.deliveries import keep_notice
-from ledger.application.commands.jobs import CommandContext, Idempotency
+from ledger.application.commands.context import CommandContext, Idempotency
+from ledger.application.commands.deliveries import RecordNotice
 from ledger.application.tokens import Tokens
 from ledger.domain import events as e
 from ledger.domain.job import outcomes
@@ -33,6 +33,7 @@ from ledger.domain.streams.tokens import Token
 from ledger.store.codec import shape_of, text_references
 from ledger.store.mapper import TOPICS, EventMapper
 from ledger.store.records import StoredEvent
+from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import MINUTE, NOON, SUCCESS, ManualClock, a_spec, open_ledger
 
 FOLDER = Path(__file__).parent
@@ -84,7 +85,7 @@ class Life:
             Idempotency("key-1", stream, "f"),
         )
         spec = a_spec(description="words", schedule=HOURLY, policy={"trip_after": 2}, tags=["a"])
-        job_id = ledger.schedule(spec, call=call).job_id
+        job_id = ledger.schedule(spec, context=call).job_id
         ledger.amend(job_id, {"name": "renamed", "task": "other words"})
         ledger.pause(job_id, until=NOON + 90 * MINUTE, reason="lunch")
         ledger.resume(job_id, reason="back from lunch")
@@ -109,7 +110,9 @@ class Life:
         self.run(job_id, "commands are off")
         claimed = self.claim(job_id)
         assert claimed is not None
-        lose = run_commands.lose(job_id, claimed.run.run_id, "lease_expired", self.ledger.context())
+        lose = run_commands.LoseRun(
+            job_id, claimed.run.run_id, "lease_expired", self.ledger.context()
+        )
         self.ledger.execute(lose)
 
     def a_one_shot_that_goes_when_it_is_done(self) -> None:
@@ -132,15 +135,15 @@ class Life:
             "imported": {"_type_": "uuid_hex", "skills": ["x"]},
         }
         self.ledger.execute(
-            lambda unit: unit.job(job_id).take_over(imported, now=now, metadata=metadata)
+            AdHoc(lambda unit: unit.job(job_id).take_over(imported, now=now, metadata=metadata))
         )
         told = {"run_id": "r", "channel": "slack", "target": None, "outcome": "no owner is set"}
         self.ledger.execute(
-            lambda unit: unit.job(job_id).record(e.DeliveryFailed, now, metadata, **told)
+            AdHoc(lambda unit: unit.job(job_id).record(e.DeliveryFailed, now, metadata, **told))
         )
         told = told | {"target": "C1", "outcome": "ok"}
         self.ledger.execute(
-            lambda unit: unit.job(job_id).record(e.Delivered, now, metadata, **told)
+            AdHoc(lambda unit: unit.job(job_id).record(e.Delivered, now, metadata, **told))
         )
 
     def tokens(self) -> None:
@@ -150,9 +153,9 @@ class Life:
 
     def notices(self) -> None:
         told = Told("trip", "a job", "slack", "owner", 17, 42, is_sent=False, outcome="no owner")
-        self.ledger.execute(keep_notice(told, self.ledger.context()))
+        self.ledger.execute(RecordNotice(told, self.ledger.context()))
         self.ledger.execute(
-            keep_notice(replace(told, channel="ops", is_sent=True), self.ledger.context())
+            RecordNotice(replace(told, channel="ops", is_sent=True), self.ledger.context())
         )
 
     def a_refused_change(self) -> None:
@@ -160,7 +163,7 @@ class Life:
         now, metadata = self.clock.now(), self.ledger.context().metadata
         stream = access_stream("a token")
         self.ledger.execute(
-            lambda unit: unit.access(stream).refuse(attempt, now=now, metadata=metadata)
+            AdHoc(lambda unit: unit.access(stream).refuse(attempt, now=now, metadata=metadata))
         )
 
     def two_recoveries(self) -> None:
@@ -171,18 +174,18 @@ class Life:
             tripped.append(ledger.schedule(spec).job_id)
             self.run(tripped[-1], FAILURE)
         first, second = Selector(tag="mail", job_ids=(*tripped, UUID(int=7))), Selector(tag="mail")
-        ledger.recoveries.plan(first, reason="the quota was raised")
+        ledger.start_recovery(first, reason="the quota was raised")
         ledger.resume(tripped[0], force=True)
         self.step(1, version=1)
-        ledger.recoveries.abort("R-1", reason="not yet")
-        ledger.recoveries.plan(second, Terms(probe=tripped[1], abort_on=None))
+        ledger.abort_recovery("R-1", reason="not yet")
+        ledger.start_recovery(second, Terms(probe=tripped[1], abort_on=None))
         self.step(2, version=1)
-        ledger.execute(recovery_commands.complete(2, 2, 0, ledger.context()))
+        ledger.execute(recovery_commands.CompleteRecovery(2, 2, 0, ledger.context()))
 
     def step(self, number: int, *, version: int) -> None:
         """The next job's turn."""
         now, command_id = self.clock.now(), str(self.ledger.chance.new_id())
-        assert self.ledger.execute(recovery_commands.step(number, version, now, command_id))
+        assert self.ledger.execute(recovery_commands.StepRecovery(number, version, now, command_id))
 
     def claim(self, job_id: UUID, *, is_late: bool = False) -> run_commands.Claimed | None:
         """Start what is due next, at its time."""
@@ -191,15 +194,17 @@ class Life:
         if due is not None and not job.is_run_requested:
             self.clock.at = max(self.clock.at, due)
         call = self.ledger.context()
-        return self.ledger.execute(run_commands.claim(job_id, call, node="node-1", is_late=is_late))
+        return self.ledger.execute(
+            run_commands.ClaimRun(job_id, call, node="node-1", is_late=is_late)
+        )
 
-    def run(self, job_id: UUID, outcome: run_commands.Report) -> None:
+    def run(self, job_id: UUID, outcome: run_commands.Outcome) -> None:
         """One run, and how it ends."""
         claimed = self.claim(job_id)
         assert claimed is not None
         self.clock.advance(timedelta(seconds=2))
         call = self.ledger.context()
-        self.ledger.execute(run_commands.report(job_id, claimed.run.run_id, outcome, call))
+        self.ledger.execute(run_commands.RecordOutcome(job_id, claimed.run.run_id, outcome, call))
 
 
 def told_lines(folder: Path) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,7 @@ from tests.golden import write
 from tests.golden.given import LOOKS_LIKE_TYPES, OWN, given
 from tests.golden.life import VERSIONS, digest_file_of, digest_of, folded, history_of
 from tests.golden.write import FOLDER, golden_of, mapper_of, path_of
+from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import a_spec, open_ledger
 
 MODULES = (
@@ -217,7 +218,7 @@ def test_a_ledger_with_an_unknown_topic_does_not_start_and_says_where(tmp_path: 
     connection = sqlite3.connect(tmp_path / "data" / "ledger.db")
     connection.execute("DROP TRIGGER events_are_never_changed")
     connection.execute("UPDATE events SET topic = 'job.antigravity' WHERE position = 1")
-    connection.execute("DELETE FROM heads")
+    connection.execute("DELETE FROM snapshots")
     connection.commit()
     connection.close()
 
@@ -255,7 +256,11 @@ def test_a_payload_that_looks_like_a_type_comes_back_equal(tmp_path: Path) -> No
         call = ledger.context()
 
         ledger.execute(
-            lambda unit: unit.job(job_id).take_over(imported, now=call.now, metadata=call.metadata)
+            AdHoc(
+                lambda unit: unit.job(job_id).take_over(
+                    imported, now=call.now, metadata=call.metadata
+                )
+            )
         )
 
         assert ledger.history(job_id)[-1]["data"]["imported"] == LOOKS_LIKE_TYPES

@@ -11,9 +11,9 @@ from random import Random
 from uuid import UUID
 
 from ledger import Dispatcher, Ledger
-from ledger.application.batch import Command
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import CommandContext, CommandResult
+from ledger.application.commands.command import Command, CommandResult
+from ledger.application.commands.context import CommandContext
 from ledger.domain.job.outcomes import Failure
 from ledger.domain.job.runs import Claim
 from ledger.domain.metadata import Actor, EventMetadata
@@ -85,7 +85,7 @@ class Elsewhere:
         if due is None:
             return False
         how = Claim(dispatcher.node, due.is_late, self._chance.choice((None, 5, 30)))
-        hand_out = run_commands.hand_out(due.wake.job_id, QUEUE, how, self._call(ledger))
+        hand_out = run_commands.HandOutRun(due.wake.job_id, QUEUE, how, self._call(ledger))
         try:
             answer = ledger.execute(hand_out)
         except LedgerError:
@@ -99,11 +99,11 @@ class Elsewhere:
         is_failure = self._chance.random() < 0.3
         outcome = Failure("it broke", "other", None, None, 1) if is_failure else SUCCESS
         call = self._call(ledger)
-        return run_commands.finish(item.job_id, item.run_id, lambda _: outcome, call)
+        return run_commands.ReportRun(item.job_id, item.run_id, outcome, call)
 
     def _heartbeat(self, ledger: Ledger, item: Held) -> Command[datetime]:
         seconds = self._chance.choice((None, 5, 30, 90))
-        return run_commands.heartbeat(item.job_id, item.run_id, seconds, self._call(ledger))
+        return run_commands.ExtendLease(item.job_id, item.run_id, seconds, self._call(ledger))
 
     def _call(self, ledger: Ledger) -> CommandContext:
         metadata = EventMetadata(str(ledger.chance.new_id()), Actor("wendy", "worker"), "http")

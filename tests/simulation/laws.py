@@ -20,6 +20,7 @@ from ledger.store.audit_query import AuditQuery
 from projections.models.jobs.queries import JobFilter
 from projections.read_models import ReadModels
 from tests.simulation.elsewhere import Elsewhere
+from tests.support.read_models import jobs_in
 
 OUTCOMES = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
 LATE = (*OUTCOMES, "job.delivered", "job.delivery_failed")
@@ -100,11 +101,11 @@ def check_reports(elsewhere: Elsewhere, by_job: dict[str, list[dict[str, Any]]])
 def check_leases(ledger: Ledger) -> None:
     """X4: the leases are those of open runs, in memory as in the book, and none has ended."""
     kept = {row.run_id: row for row in ledger.event_store.leases().rows}
-    assert kept == ledger.job_cache.leases
-    open_runs = {run.run_id for _, run in ledger.job_cache.open_runs()}
+    assert kept == ledger.job_cache.runs.leases
+    open_runs = {run.run_id for _, run in ledger.job_cache.runs.open_runs()}
     assert set(kept) <= open_runs, "a lease outlived its run"
     now = ledger.clock.now()
-    for _, run in ledger.job_cache.open_runs():
+    for _, run in ledger.job_cache.runs.open_runs():
         assert now - run.started_at < LONGEST, f"X4: {run} never ends"
 
 
@@ -130,7 +131,7 @@ def check_read_models(ledger: Ledger, read_models: ReadModels, jobs: Iterable[UU
     read_models.catch_up()
     assert {item["problem"] for item in read_models.health()} == {None}
     folded = [view(job) for job in (ledger.fold(job_id) for job_id in jobs) if is_listed(job)]
-    listed, following = read_models.jobs(JobFilter(limit=1000))
+    listed, following = jobs_in(read_models, JobFilter(limit=1000))
     assert following is None
     assert sorted(listed, key=by_id) == sorted(folded, key=by_id)
 

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Ledger
-from ledger.application.commands.jobs import CommandResult
+from ledger.application.commands.command import CommandResult
 from ledger.domain.job.job import Job
 from ledger.errors import JobNotFound
 from tests.api.harness import serving
@@ -24,7 +24,6 @@ from tests.simulation.orders import (
     open_run_of,
     patch_of,
     replied,
-    scheduling,
     spec_of,
 )
 from tests.support.builders import ManualClock, SeededChance, open_ledger
@@ -65,20 +64,16 @@ class SQLiteDriver(LedgerDriver):
     def _ask(self, order: Order) -> Any:
         ledger, call = self.ledger, call_of(order, self.clock)
         if order.what == "schedule":
-            if order.key is None:
-                return ledger.schedule(spec_of(order), call=call)
-            # `Ledger.schedule` looks ahead before it looks for the key, so that it refuses to
-            # repeat the answer of a one-shot whose instant has passed. HTTP repeats it.
-            return ledger.execute(scheduling(order, ledger.chance.new_id(), call))
+            return ledger.schedule(spec_of(order), context=call)
         job_id = self.ids[order.job]
         methods: dict[str, Callable[[], CommandResult]] = {
-            "amend": lambda: ledger.amend(job_id, patch_of(order), call=call),
-            "rename": lambda: ledger.amend(job_id, patch_of(order), call=call),
-            "pause": lambda: ledger.pause(job_id, call=call),
-            "resume": lambda: ledger.resume(job_id, call=call),
-            "force": lambda: ledger.resume(job_id, force=True, call=call),
-            "run": lambda: ledger.run(job_id, call=call),
-            "delete": lambda: ledger.delete(job_id, call=call),
+            "amend": lambda: ledger.amend(job_id, patch_of(order), context=call),
+            "rename": lambda: ledger.amend(job_id, patch_of(order), context=call),
+            "pause": lambda: ledger.pause(job_id, context=call),
+            "resume": lambda: ledger.resume(job_id, context=call),
+            "force": lambda: ledger.resume(job_id, force=True, context=call),
+            "run": lambda: ledger.run(job_id, context=call),
+            "delete": lambda: ledger.delete(job_id, context=call),
         }
         if order.what in methods:
             return methods[order.what]()

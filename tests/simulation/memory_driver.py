@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from ledger.application.commands.jobs import CommandResult
-from ledger.application.unit_of_work import UnitOfWork
+from ledger.application.commands.command import Command, CommandResult, JobCommand
+from ledger.application.unit_of_work import AlreadyAnswered, Limits, S, UnitOfWork
 from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event, PositionOf
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import view
 from ledger.domain.streams.idempotency import IdempotencyKey
-from ledger.domain.streams.names import Name, name_stream
+from ledger.domain.streams.names import Name
 from tests.simulation.fleet_model import Order
 from tests.simulation.orders import (
     STRANGER,
@@ -28,25 +28,19 @@ from tests.simulation.orders import (
 from tests.support.builders import ManualClock, an_id
 
 
-class MemoryUnit:
+class MemoryUnit(UnitOfWork):
     """The streams that commands decide on, and their events; it stands in for the store."""
 
     def __init__(self) -> None:
         self.streams: dict[UUID, Stream] = {}
         self.events: list[Event] = []
+        self.limits = Limits()
 
     def job(self, job_id: UUID) -> Job:
-        return cast(Job, self.streams.setdefault(job_id, Job.blank(job_id)))
+        return self._stream(Job, job_id)
 
-    def expect_new(self, _: UUID) -> None:
-        """There is no book to be spared."""
-
-    def name(self, name: str) -> Name:
-        key = name_stream(name)
-        return cast(Name, self.streams.setdefault(key, Name.blank(key)))
-
-    def request(self, key: UUID) -> IdempotencyKey:
-        return cast(IdempotencyKey, self.streams.setdefault(key, IdempotencyKey.blank(key)))
+    def new_job(self, job_id: UUID) -> Job:
+        return self._stream(Job, job_id)
 
     @property
     def job_count(self) -> int:
@@ -55,6 +49,9 @@ class MemoryUnit:
 
     def lease_end(self, _: str) -> None:
         return None
+
+    def _stream(self, kind: type[S], stream_id: UUID) -> S:
+        return cast(S, self.streams.setdefault(stream_id, kind.blank(stream_id)))
 
     def append(self) -> None:
         """Keep what was decided, each event at the next position."""
@@ -101,10 +98,20 @@ class MemoryDriver:
         else:
             job_id = self.ids[order.job]
             command = command_of(order, job_id, open_run_of(self, job_id), call)
-        result: Any = command(cast(UnitOfWork, self.unit))
-        if isinstance(result, CommandResult) and result.repeats:
-            result.job = view(self.fold(result.job_id, upto=result.version))
-        return result
+        try:
+            return command.execute(self.unit)
+        except AlreadyAnswered:
+            return self._answer_again(command)
+
+    def _answer_again(self, command: Command[Any]) -> CommandResult:
+        assert isinstance(command, JobCommand)
+        assert command.context.idempotency is not None
+        key = self.unit._stream(IdempotencyKey, command.context.idempotency.stream)
+        assert key.answered is not None
+        job_id, version = UUID(key.answered.job_id), key.answered.version
+        job = view(self.fold(job_id, upto=version))
+        position = max(self.unit.place(at) for at in key.answered.positions)
+        return CommandResult(position, job_id, job, True, version)
 
     def position(self) -> int:
         return len(self.unit.events)

@@ -8,14 +8,12 @@ from hashlib import sha256
 from typing import Any, Protocol
 from uuid import UUID
 
-from ledger.application.batch import Command
 from ledger.application.commands import jobs as commands
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import CommandContext, CommandResult, Idempotency
-from ledger.clock import rfc3339
+from ledger.application.commands.command import Command, CommandResult
+from ledger.application.commands.context import CommandContext, Idempotency
 from ledger.domain.job import outcomes
 from ledger.domain.job.job import Job, ResumeOptions
-from ledger.domain.job.spec import parse_spec
 from ledger.domain.streams.idempotency import request_stream
 from ledger.errors import LedgerError
 from tests.simulation.fleet_model import MAX_LOSSES, Order
@@ -91,27 +89,24 @@ def patch_of(order: Order) -> dict[str, Any]:
 
 def scheduling(order: Order, job_id: UUID, call: CommandContext) -> Command[CommandResult]:
     """The order as the command that begins a job."""
-    spec = parse_spec(spec_of(order), planner={}, anchor_at=rfc3339(call.now))
-    return commands.schedule(job_id, spec, call, max_jobs=None)
+    return commands.ScheduleJob(job_id, spec_of(order), call)
 
 
 def command_of(order: Order, job_id: UUID, run_id: str, call: CommandContext) -> Command[Any]:
     """The order as a command on a job that was scheduled."""
     make: dict[str, Callable[[], Command[Any]]] = {
-        "amend": lambda: commands.amend(job_id, patch_of(order), call),
-        "rename": lambda: commands.amend(job_id, patch_of(order), call),
-        "pause": lambda: commands.pause(job_id, None, call),
-        "resume": lambda: commands.resume(job_id, ResumeOptions(), call, requires_reason=False),
-        "force": lambda: commands.resume(
-            job_id, ResumeOptions(force=True), call, requires_reason=False
-        ),
-        "run": lambda: commands.request_run(job_id, call),
-        "delete": lambda: commands.delete(job_id, call),
-        "fire": lambda: run_commands.claim(job_id, call, node="n", is_late=False),
-        "succeed": lambda: run_commands.report(job_id, run_id, SUCCESS, call),
-        "fail": lambda: run_commands.report(job_id, run_id, FAILURE, call),
-        "block": lambda: run_commands.report(job_id, run_id, "the target is refused", call),
-        "lose": lambda: run_commands.lose(job_id, run_id, "lease_expired", call),
+        "amend": lambda: commands.AmendJob(job_id, patch_of(order), call),
+        "rename": lambda: commands.AmendJob(job_id, patch_of(order), call),
+        "pause": lambda: commands.PauseJob(job_id, None, call),
+        "resume": lambda: commands.ResumeJob(job_id, ResumeOptions(), call),
+        "force": lambda: commands.ResumeJob(job_id, ResumeOptions(force=True), call),
+        "run": lambda: commands.RequestRun(job_id, call),
+        "delete": lambda: commands.DeleteJob(job_id, call),
+        "fire": lambda: run_commands.ClaimRun(job_id, call, node="n", is_late=False),
+        "succeed": lambda: run_commands.RecordOutcome(job_id, run_id, SUCCESS, call),
+        "fail": lambda: run_commands.RecordOutcome(job_id, run_id, FAILURE, call),
+        "block": lambda: run_commands.RecordOutcome(job_id, run_id, "the target is refused", call),
+        "lose": lambda: run_commands.LoseRun(job_id, run_id, "lease_expired", call),
     }
     return make[order.what]()
 

@@ -138,7 +138,7 @@ class World:
         self.ledger = open_ledger(self.folder, self.clock, seed=self.chance.randrange(2**32))
         self.read_models = ReadModels.open(self.ledger, self.folder / "data" / "projections.db")
         self.faults = FaultyEventStore(self.ledger.event_store, self.chance, self.fault_rate)
-        self.ledger.writer.event_store = self.ledger.writer._saving._event_store = self.faults
+        self.ledger.writer.event_store = self.ledger.writer._snapshots._event_store = self.faults
         self.work = SimulatedWork(self.clock, self.chance, self.launched, self.elsewhere)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=5)
 
@@ -151,7 +151,7 @@ class World:
     def crash(self) -> None:
         """End the process as kill -9 would: nothing is saved, no run reports."""
         self.ledger.job_cache.changed.clear()
-        self.ledger.writer._saving._unsaved = 0
+        self.ledger.writer._snapshots._unsaved = 0
         self.ledger.job_cache.position = self.ledger.event_store.snapshots_position()
         self.close()
         self.open()

@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from ledger import Ledger
-from projections.read_models import READ_MODELS_FILE, ReadModels
+from ledger.store.sqlite.folder import READ_MODELS_FILE
+from projections.read_models import ReadModels
 from tests.storm.making import PLANTED, Making, Size
 
 LEAST_JOBS, LEAST_DAYS = 20, 2

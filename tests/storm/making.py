@@ -87,7 +87,7 @@ class Making:
                 self._go_to(self._clock.now())
                 self._dispatcher.run_once()
             call = self._ledger.context("moved here", actor=OF_TEAM[member.team], source="cli")
-            answer = self._ledger.schedule(member.spec, call=call)
+            answer = self._ledger.schedule(member.spec, context=call)
             self._members[answer.job_id] = member
 
     def _live(self, until: datetime) -> None:
@@ -101,7 +101,7 @@ class Making:
 
     def _next_at(self) -> datetime | None:
         instants = (
-            self._ledger.job_cache.next_at(),
+            self._ledger.job_cache.due.next_at(),
             self._work.next_end(),
             self._dispatcher._rounds.next_release_at(),
             self._operators.next_at(),
@@ -119,7 +119,7 @@ class Making:
 
     def _fall_silent(self) -> None:
         """The node dies as it stands, with runs open, and comes back after hours."""
-        self._silenced = [run.run_id for _, run in self._ledger.job_cache.open_runs()]
+        self._silenced = [run.run_id for _, run in self._ledger.job_cache.runs.open_runs()]
         self._ledger.close()
         self._go_to(self._weather.silence.ends_at)
         self._open()

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Ledger
-from ledger.application.commands.jobs import CommandResult
+from ledger.application.commands.command import CommandResult
 from ledger.application.ledger import CommandContext
 from ledger.clock import rfc3339
 from ledger.domain.metadata import Actor
@@ -106,7 +106,7 @@ class Operators:
         reason = f"{trouble.target} is well again" if has_eased else "surely that was only a blip"
         for job_id in failed if has_eased else failed[:MOST_EARLY]:
             call = self._call(ledger, actor, reason)
-            answer = ledger.resume(job_id, force=True, run_now=True, call=call)
+            answer = ledger.resume(job_id, force=True, run_now=True, context=call)
             self.noted.resumes.append({**_done(answer, call), "holds": has_eased})
 
     def _failed(self, ledger: Ledger, target: str) -> Sequence[UUID]:
@@ -119,13 +119,13 @@ class Operators:
     def _pause(self, job_id: UUID, until: datetime | None, ledger: Ledger) -> None:
         call = self._call(ledger, self._owner(job_id), self._chance.choice(WHY_PAUSED))
         until = max(until, call.now + timedelta(minutes=1)) if until else None
-        answer = ledger.pause(job_id, until=until, call=call)
+        answer = ledger.pause(job_id, until=until, context=call)
         told = rfc3339(until) if until else None
         self.noted.pauses.append({**_done(answer, call), "until": told})
 
     def _unpause(self, job_id: UUID, ledger: Ledger) -> None:
         call = self._call(ledger, self._owner(job_id), "done")
-        ledger.resume(job_id, call=call)
+        ledger.resume(job_id, context=call)
 
     def _edit(self, job_id: UUID, ledger: Ledger) -> None:
         patches: tuple[dict[str, Any], ...] = (
@@ -134,7 +134,7 @@ class Operators:
             {"schedule": {"kind": "every", "interval_seconds": self._chance.choice((2400, 4800))}},
         )
         call = self._call(ledger, self._owner(job_id), "as agreed")
-        answer = ledger.amend(job_id, self._chance.choice(patches), call=call)
+        answer = ledger.amend(job_id, self._chance.choice(patches), context=call)
         self.noted.edits.append(_done(answer, call))
 
     def _owner(self, job_id: UUID) -> Actor:

@@ -18,8 +18,8 @@ from ledger.clock import parse_rfc3339
 from ledger.domain.job.breaker import COUNTABLE
 from ledger.domain.job.job import job_id_of
 from ledger.store.records import RecordedEvent
-from projections import GapFilter, JobFilter, PositionRange, Queries, ResumeFilter
-from projections.history.replay import Board, Player
+from projections import GapFilter, JobFilter, Queries, ResumeFilter, TimeRange
+from projections.history.replay import FleetState, Playback
 from tests.oracles import blame as blame_oracle
 from tests.oracles import resumes as resume_oracle
 from tests.oracles import storms as storm_oracle
@@ -56,7 +56,7 @@ class Fleet:
         """The position in the middle of the larger storm."""
         storm = max(self.planted["storms"], key=lambda one: one["ends_at"])
         begins, ends = parse_rfc3339(storm["begins_at"]), parse_rfc3339(storm["ends_at"])
-        return self.ledger.queries.position_at(begins + (ends - begins) / 2)
+        return self.ledger.events.position_at(begins + (ends - begins) / 2)
 
     def places(self, random: Random, count: int) -> list[int]:
         """Positions to look from: some anywhere, the peak of the storm, both ends."""
@@ -139,7 +139,7 @@ FILTERS: tuple[dict[str, Any], ...] = (
 )
 
 
-def fits(event: Event, query: AuditQuery, stretch: PositionRange) -> bool:
+def fits(event: Event, query: AuditQuery, stretch: TimeRange) -> bool:
     at = parse_rfc3339(event["recorded_at"])
     asked = (
         (query.actor, event["actor"]["id"]),
@@ -163,9 +163,9 @@ def test_an_audit_is_every_event_that_fits(fleet: Fleet, number: int) -> None:
     first, last = sorted(random.sample(range(1, fleet.end), 2))
     job = random.choice(list(fleet.by_job))
     stretches = (
-        PositionRange(),
-        PositionRange(fleet.at(first)),
-        PositionRange(fleet.at(first), fleet.at(last)),
+        TimeRange(),
+        TimeRange(fleet.at(first)),
+        TimeRange(fleet.at(first), fleet.at(last)),
     )
     queries = AuditQuery(**FILTERS[number]), AuditQuery(**FILTERS[number], stream=job_id_of(job))
 
@@ -535,11 +535,11 @@ def test_a_storm_that_is_played_again_ends_where_the_jobs_stood(fleet: Fleet) ->
     storm = fleet.answers.storms()["storms"][0]
     since, until = parse_rfc3339(storm["first_failed_at"]), parse_rfc3339(storm["last_failed_at"])
     first = int(storm["id"][2:])
-    last = fleet.ledger.queries.position_at(until)
+    last = fleet.ledger.events.position_at(until)
     stretch = fleet.events[first - 1 : last]
 
-    board = Board.of(whole(lambda **page: jobs_at(fleet, first - 1, **page), "jobs"))
-    player = Player(board, iter(stretch), since=since, until=until)
+    board = FleetState.of(whole(lambda **page: jobs_at(fleet, first - 1, **page), "jobs"))
+    player = Playback(board, iter(stretch), since=since, until=until)
     while not player.is_over:
         player.advance(1.0)
 

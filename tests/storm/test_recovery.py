@@ -75,8 +75,8 @@ def test_a_storm_is_recovered_by_the_plan_and_its_first_fires_are_spread(tmp_pat
     ledger, began = night._ledger, night._clock.now()
     storm = night.storm(tmp_path)
     terms = Terms(rate_per_minute=4)
-    forecast = ledger.recoveries.dry_run(storm, terms)
-    planned = ledger.recoveries.plan(storm, terms, reason="the limit is lifted")
+    forecast = ledger.preview_recovery(storm, terms)
+    planned = ledger.start_recovery(storm, terms, reason="the limit is lifted")
     with closing(RecoveryDriver(ledger)) as driver:
         night.recover(driver, 3 * HOUR)
 

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from ledger import Dispatcher, Ledger
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.context import CommandContext
+from ledger.application.commands.jobs import ScheduleJob
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.leases.membership import LEASE_SECONDS, ClusterNode
 from ledger.domain.job.runs import Claim
@@ -46,7 +47,7 @@ class Node:
 
     def hear_nothing(self) -> None:
         """From now on it learns of the others only when a test says so."""
-        follower = self.ledger._follower
+        follower = self.ledger._listener
         assert follower is not None
         follower.close()
 
@@ -62,7 +63,7 @@ class Node:
 
     def claim(self, job_id: UUID) -> OpenRun:
         """The run of a due job, claimed by this node and executed by nobody."""
-        claim = run_commands.claim(job_id, self.call(), node=self.dispatcher.node, is_late=False)
+        claim = run_commands.ClaimRun(job_id, self.call(), node=self.dispatcher.node, is_late=False)
         claimed = self.ledger.execute(claim)
         assert claimed is not None
         return claimed.run
@@ -70,7 +71,7 @@ class Node:
     def take_all(self, jobs: Sequence[UUID], seconds: float = 10) -> None:
         """The runs of due jobs, taken by workers through this node in one append."""
         claim = Claim(self.dispatcher.node, lease_seconds=seconds)
-        some = [run_commands.hand_out(job_id, "gpu", claim, self.call()) for job_id in jobs]
+        some = [run_commands.HandOutRun(job_id, "gpu", claim, self.call()) for job_id in jobs]
         assert all(self.ledger.submit(some).result())
 
     def hand_out(self, job_id: UUID, seconds: float = 10) -> OpenRun:
@@ -79,7 +80,7 @@ class Node:
         return self.open_run(job_id)
 
     def open_run(self, job_id: UUID) -> OpenRun:
-        [run] = [run for job, run in self.ledger.job_cache.open_runs() if job == job_id]
+        [run] = [run for job, run in self.ledger.job_cache.runs.open_runs() if job == job_id]
         return run
 
     def topics(self, job_id: UUID) -> list[str]:
@@ -105,7 +106,7 @@ class Fleet:
         first = self.nodes[0].ledger
         call = first.context()
         some = [
-            first.schedule_command(a_spec(name=f"job {number}", **fields), call)
+            ScheduleJob(first.chance.new_id(), a_spec(name=f"job {number}", **fields), call)
             for number in range(count)
         ]
         answers = first.submit(some).result()

@@ -121,7 +121,7 @@ class World:
     def _until_next(self) -> timedelta:
         now, wait = self.clock.now(), self.driver.wait_seconds()
         instants = [
-            self.ledger.job_cache.next_at(),
+            self.ledger.job_cache.due.next_at(),
             self.work.next_end(),
             self.dispatcher._rounds.next_release_at(),
             now + timedelta(seconds=wait) if wait is not None else None,

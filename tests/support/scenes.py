@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
-from ledger import Dispatcher
+from ledger import Dispatcher, Ledger
 from ledger.application.commands.runs import Claimed
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
 from ledger.domain.metadata import Actor
+from projections.filters.as_of import AsOfResolver
 from projections.history.history import History
+from projections.queries.best_effort import known_storm
 from projections.read_models import ReadModels
-from projections.why.question import Why
+from projections.why.question import StormOf, Why, no_storm
 from tests.support.builders import ManualClock, a_spec, open_ledger
 from tests.support.fake_pool import TimedRuns
 
@@ -24,6 +26,14 @@ TICK = timedelta(seconds=1)
 NEVER = timedelta(days=1000)
 
 Script = list[tuple[timedelta, Outcome]]
+
+
+def why_of(ledger: Ledger, storm_of: StormOf = no_storm) -> Why:
+    """The question why, to one ledger."""
+    events = ledger.events
+    instants = AsOfResolver(events, ledger.clock, lambda: ledger.writer.position)
+    history, leases = History(events, ledger.live_job), ledger.job_cache.runs.leases
+    return Why(events, history, instants, storm_of=storm_of, is_leased=leases.__contains__)
 
 
 class Scene:
@@ -47,7 +57,10 @@ class Scene:
         self.read_models = ReadModels.open(self.ledger, self._folder / "data" / "projections.db")
         self.work = TimedRuns(self.clock, self._fate)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=self._concurrency)
-        self.asking = Why(self.ledger, History(self.ledger), self.read_models.storm_of)
+        self.asking = why_of(self.ledger, self._storm_of)
+
+    def _storm_of(self, failure: int, position: int) -> str | None:
+        return known_storm(self.read_models, failure, as_of=position)
 
     def close(self) -> None:
         self.read_models.close()
@@ -71,7 +84,7 @@ class Scene:
         """A job of olga's; its executor is not noop, so that its runs take places."""
         fields = {"executor": None, **fields}
         call = self.ledger.context("as agreed", actor=OLGA, source="cli")
-        job_id = self.ledger.schedule(a_spec(name=name, **fields), call=call).job_id
+        job_id = self.ledger.schedule(a_spec(name=name, **fields), context=call).job_id
         self.scripts[job_id] = script or [(timedelta(0), DONE)]
         return job_id
 
@@ -88,9 +101,9 @@ class Scene:
         if at is None:
             here = self.dispatcher.places_for(job_id)
             position = self.ledger.writer.position
-            answer = self.asking.answer(job_id, position=position, here=here)
+            answer = self.asking.answer(job_id, position=position, queue_position=here)
         else:
-            position = self.ledger.queries.position_at(at)
+            position = self.ledger.events.position_at(at)
             answer = self.asking.answer(job_id, position=position, at=at)
         self.answers.add(answer["answer"])
         return answer

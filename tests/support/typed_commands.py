@@ -88,10 +88,10 @@ def tripped_job(data: Path, name: str = "broken", **fields: Any) -> str:
         job_id = str(ledger.schedule(spec).job_id)
         assert isinstance(ledger.clock, ManualClock)
         ledger.clock.advance(timedelta(hours=1))
-        claim = run_commands.claim(UUID(job_id), ledger.context(), node="node-1", is_late=False)
+        claim = run_commands.ClaimRun(UUID(job_id), ledger.context(), node="node-1", is_late=False)
         claimed = ledger.execute(claim)
         assert claimed is not None
         ledger.execute(
-            run_commands.report(UUID(job_id), claimed.run.run_id, FAILURE, ledger.context())
+            run_commands.RecordOutcome(UUID(job_id), claimed.run.run_id, FAILURE, ledger.context())
         )
     return job_id

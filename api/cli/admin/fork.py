@@ -15,9 +15,8 @@ from api.cli.output.render import write_json
 from api.cli.output.terminal import say
 from api.cli.output.times import read_when
 from api.settings import load_settings
-from ledger.clock import SystemClock, parse_rfc3339, rfc3339
+from ledger.clock import SystemClock, from_microseconds, microseconds, parse_rfc3339, rfc3339
 from ledger.maintenance.fork import Fork, fork
-from ledger.store.event_queries import from_microseconds, microseconds
 
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="New file.")]
 Until = Annotated[

@@ -26,9 +26,9 @@ from ledger.application.ledger import Ledger
 from ledger.clock import SystemClock
 from ledger.maintenance.doctor import ghosts, strayed
 from ledger.maintenance.verify import verify_event_store
-from ledger.store.sqlite.folder import Folder
-from projections.queries.open import fresh_read_models
-from projections.read_models import MODELS, READ_MODELS_FILE, ReadModels
+from ledger.store.sqlite.folder import READ_MODELS_FILE, Folder
+from projections.models import MODELS
+from projections.read_models import ReadModels
 
 LATE_SECONDS = 3.0
 """How long the read models of a served folder may lag behind the events."""
@@ -115,7 +115,7 @@ def _owned(settings: Settings, closing: ExitStack) -> tuple[Ledger, ReadModels]:
     """The ledger and its read models, which no other process updates meanwhile."""
     if settings.address is not None:
         ledger = closing.enter_context(Ledger.open(settings.address))
-        read_models = ReadModels.own_shared(ledger, settings.address)
+        read_models = ReadModels.open(ledger, mode="exclusive")
     else:
         folder = Folder(settings.data)
         require_event_store(folder)
@@ -123,7 +123,7 @@ def _owned(settings: Settings, closing: ExitStack) -> tuple[Ledger, ReadModels]:
         if is_owned(folder):
             raise owned_by_other(folder)
         ledger = closing.enter_context(when_free(folder, lambda: Ledger.open(settings.data)))
-        read_models = ReadModels.open(ledger, settings.data / READ_MODELS_FILE)
+        read_models = ReadModels.open(ledger, mode="exclusive")
     closing.callback(read_models.close)
     return ledger, read_models
 
@@ -167,15 +167,16 @@ def _saved_read_models(folder: Folder) -> tuple[list[dict[str, Any]], int]:
         return [], 0
     with Ledger.open_read_only(folder.path) as ledger, ExitStack() as closing:
         position = ledger.writer.position
-        read_models = ReadModels.open(ledger, file, is_read_only=True)
+        read_models = ReadModels.open(ledger, file, mode="reader")
         closing.callback(read_models.close)
         return read_models.health(), position
 
 
 def _broken_read_models(ledger: Ledger, closing: ExitStack) -> list[dict[str, Any]]:
     """Read models that cannot apply the events."""
-    health = fresh_read_models(ledger, closing).health()
-    return [model for model in health if model["state"] != "live"]
+    read_models = ReadModels.open(ledger, mode="fresh")
+    closing.callback(read_models.close)
+    return [model for model in read_models.health() if model["state"] != "live"]
 
 
 def _problem_rows(report: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, str, str]]:

@@ -15,7 +15,6 @@ from api.bootstrap import ServerParts, open_server_parts
 from api.cli.connection.client import ApiClient
 from api.cli.connection.credentials import stored_token
 from api.cli.output.progress import busy
-from api.http.limits import Attempts
 from api.security.dsn_policy import require_encrypted_dsn
 from api.security.sessions import Sessions
 from api.settings import Settings
@@ -27,7 +26,6 @@ from ledger.dispatch.executors.signing import Signer
 from ledger.errors import StartRefused
 from ledger.store.records import TokenRow
 from projections.queries import Queries
-from projections.queries.open import read_models_beside
 from projections.read_models import ReadModels
 
 URL = "http://jobledger.local"
@@ -47,7 +45,7 @@ def open_owned(settings: Settings) -> ApiClient:
         # One command makes no spans, and must not wait for a collector.
         parts = open_server_parts(replace(settings, collector=None), dispatches=False)
         closing.callback(parts.close)
-        parts.read_models.patience_seconds = CATCH_UP_SECONDS
+        parts.read_models.wait_seconds = CATCH_UP_SECONDS
         parts.read_models.starts_when_needed = True
         parts.start()
         return _client(parts, settings, closing.pop_all(), is_alone=True)
@@ -65,7 +63,7 @@ def open_shared(settings: Settings) -> ApiClient:
     with ExitStack() as closing:
         ledger = Ledger.open(address, limits=limits)
         closing.callback(ledger.close)
-        parts = _parts_without_dispatcher(ledger, ReadModels.open_shared(ledger, address))
+        parts = _parts_without_dispatcher(ledger, ReadModels.open(ledger))
         closing.callback(parts.close)
         parts.start()
         return _client(parts, settings, closing.pop_all())
@@ -75,8 +73,7 @@ def open_read_only(settings: Settings) -> ApiClient:
     """A client of a folder that another process owns: questions are answered, commands refused."""
     with ExitStack() as closing:
         ledger = closing.enter_context(Ledger.open_read_only(settings.data))
-        read_models = read_models_beside(ledger, settings.data, closing)
-        parts = _parts_without_dispatcher(ledger, read_models)
+        parts = _parts_without_dispatcher(ledger, ReadModels.open_current(ledger))
         closing.callback(parts.close)
         return _client(parts, settings, closing.pop_all())
 
@@ -91,7 +88,6 @@ def _parts_without_dispatcher(ledger: Ledger, read_models: ReadModels) -> Server
         None,
         tokens,
         Sessions(clock),
-        Attempts(clock),
         Queries(ledger, read_models),
         signer,
         NO_SECRETS,

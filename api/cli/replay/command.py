@@ -24,7 +24,7 @@ from api.cli.output.times import read_instant
 from api.cli.replay.keyboard import Keys, keys
 from api.cli.replay.screen import picture, plain_lines
 from ledger.clock import Clock, SystemClock, parse_rfc3339, rfc3339
-from projections.history.replay import FASTEST, SLOWEST, Board, Player
+from projections.history.replay import FASTEST, SLOWEST, FleetState, Playback
 
 FRAME_SECONDS = 0.1
 BEFORE_STORM = timedelta(minutes=2)
@@ -112,21 +112,21 @@ def _of_storm(client: ApiClient, storm: str, until: str | None, now: datetime) -
     return Period(begin, min(end, now), f"{found['id']}  {found['signature']}")
 
 
-def _player(client: ApiClient, period: Period, speed: float) -> Player:
+def _player(client: ApiClient, period: Period, speed: float) -> Playback:
     """A player that reads the events page by page, on the jobs as they were before them."""
     query = {"since": rfc3339(period.since), "until": rfc3339(period.until), "order": "asc"}
     events: Iterator[Mapping[str, Any]] = pages(client, "/v1/events", query, "events")
     first = next(events, None)
     as_of = query["since"] if first is None else first["position"] - 1
-    board = Board.of(pages(client, "/v1/jobs", {"as_of": as_of}, "jobs"))
+    fleet = FleetState.of(pages(client, "/v1/jobs", {"as_of": as_of}, "jobs"))
     whole = events if first is None else chain([first], events)
-    return Player(board, whole, since=period.since, until=period.until, speed=speed)
+    return Playback(fleet, whole, since=period.since, until=period.until, speed=speed)
 
 
 # -- playing --------------------------------------------------------------------------------------
 
 
-def play(player: Player, title: str, pressed: Keys, clock: Clock) -> None:
+def play(player: Playback, title: str, pressed: Keys, clock: Clock) -> None:
     """Show the player on the terminal until its end or the key q."""
     before = clock.elapsed()
     with _live(player, title) as show:
@@ -143,7 +143,7 @@ def play(player: Player, title: str, pressed: Keys, clock: Clock) -> None:
 
 
 @contextmanager
-def _live(player: Player, title: str) -> Iterator[Callable[[], None]]:
+def _live(player: Playback, title: str) -> Iterator[Callable[[], None]]:
     def now() -> Panel:
         return picture(player, title, height=console().height)
 
@@ -151,7 +151,7 @@ def _live(player: Player, title: str) -> Iterator[Callable[[], None]]:
         yield lambda: live.update(now(), refresh=True)
 
 
-def handle_key(player: Player, key: str) -> None:
+def handle_key(player: Playback, key: str) -> None:
     """Do what a key means; other keys are ignored."""
     match key:
         case " ":

@@ -13,13 +13,12 @@ from api.cli.exit_codes import Misused
 from api.cli.output.progress import steps
 from api.settings import Settings
 from ledger.application.ledger import Ledger
-from ledger.clock import Clock, SetClock
+from ledger.clock import Clock, SetClock, from_microseconds
 from ledger.errors import LedgerError
 from ledger.maintenance.backup import reading
 from ledger.maintenance.fork import FORKED_FROM
-from ledger.store.event_queries import from_microseconds
-from ledger.store.sqlite.folder import PRIVATE, Folder
-from projections.read_models import READ_MODELS_FILE, ReadModels
+from ledger.store.sqlite.folder import PRIVATE, READ_MODELS_FILE, Folder
+from projections.read_models import ReadModels
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,6 @@ def _load(folder: Folder, clock: Clock) -> None:
         closing(ReadModels.open(ledger, folder.path / READ_MODELS_FILE)) as read_models,
     ):
         end, done = ledger.writer.position, 0
-        while read_models.take_page():
+        while read_models.apply_page():
             done = read_models.position
             report("read models", done, end)

@@ -1,35 +1,49 @@
-"""The commands of whoever tells people: what was delivered, what was told, how far it has come."""
+"""Commands of the notifier: what was delivered, which notice was sent, how far it has read."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
-from ledger.application.batch import Command
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.command import Command
+from ledger.application.commands.context import CommandContext
 from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job.deliveries import Delivery, record_delivery
 from ledger.domain.streams.notices import Told
 from ledger.store.records import Checkpoint
 
 
-def keep_delivery(job_id: UUID, delivery: Delivery, call: CommandContext) -> Command[None]:
+@dataclass(frozen=True, slots=True)
+class RecordDelivery(Command[None]):
     """Record on the job how one of its results was delivered."""
-    return lambda unit: record_delivery(
-        unit.job(job_id), delivery, now=call.now, metadata=call.metadata
-    )
+
+    job_id: UUID
+    delivery: Delivery
+    context: CommandContext
+
+    def execute(self, unit: UnitOfWork) -> None:
+        job, now = unit.job(self.job_id), self.context.now
+        record_delivery(job, self.delivery, now=now, metadata=self.context.metadata)
 
 
-def keep_notice(told: Told, call: CommandContext) -> Command[bool]:
-    """Record that people were told; False when that was recorded before."""
-    return lambda unit: unit.notice(told.stream).record_told(
-        told, now=call.now, metadata=call.metadata
-    )
+@dataclass(frozen=True, slots=True)
+class RecordNotice(Command[bool]):
+    """Record that a notice was sent, or failed; False when that was recorded before."""
+
+    notice: Told
+    context: CommandContext
+
+    def execute(self, unit: UnitOfWork) -> bool:
+        notice, now = unit.notice(self.notice.stream), self.context.now
+        return notice.record_told(self.notice, now=now, metadata=self.context.metadata)
 
 
-def keep_mark(reader: str, position: int) -> Command[None]:
-    """Remember how far a reader has come. No event: nothing happened."""
+@dataclass(frozen=True, slots=True)
+class SaveCheckpoint(Command[None]):
+    """Save how far a reader of the ledger has come. No event is recorded."""
 
-    def command(unit: UnitOfWork) -> None:
-        unit.add_side_row(Checkpoint(reader, position))
+    reader: str
+    position: int
 
-    return command
+    def execute(self, unit: UnitOfWork) -> None:
+        unit.add_side_row(Checkpoint(self.reader, self.position))

@@ -1,248 +1,220 @@
-"""The commands, as the writer runs them: load, decide, and answer. Every surface sends these and
-nothing else.
-"""
+"""Commands on one job: schedule, amend, pause, resume, run, delete. Every surface makes these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from ledger.application.batch import Command
-from ledger.application.unit_of_work import RetryAfterCommit, UnitOfWork
+from ledger.application.commands.command import Command, JobCommand
+from ledger.application.commands.context import CommandContext
+from ledger.application.job_cache import JobCache
+from ledger.application.snapshots import dump_job
+from ledger.application.unit_of_work import UnitOfWork
 from ledger.clock import rfc3339
-from ledger.domain.events import PositionOf
 from ledger.domain.job.imports import Past
 from ledger.domain.job.job import Job, ResumeOptions
-from ledger.domain.job.spec import FIELDS, parse_patch
+from ledger.domain.job.spec import FIELDS, parse_patch, parse_spec
 from ledger.domain.job.view import view
-from ledger.domain.metadata import EventMetadata
-from ledger.domain.schedule.recurrence import next_fire, require_fires
+from ledger.domain.schedule.recurrence import next_fire, planner, require_fires
 from ledger.domain.schedule.schedules import parse_schedule
-from ledger.domain.streams.idempotency import Answered
-from ledger.errors import InvalidField, JobLimit, StaleRevision
+from ledger.errors import Forbidden, InvalidField, JobFailed, JobLimit
 
 
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """A key under which a command is to be answered once: the request's stream, and the fingerprint
-    of its body.
-    """
+@dataclass(frozen=True)  # no slots: the parsed spec is cached on the instance
+class ScheduleJob(JobCommand):
+    """Create a job, or import one with its past. `spec` is what the caller gave, not yet parsed.
 
-    key: str
-    stream: UUID
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class CommandContext:
-    """The circumstances of a command: when, by whom, from which revision, under which idempotency
-    key.
-    """
-
-    now: datetime
-    metadata: EventMetadata
-    revision: int | None = None
-    idempotency: Idempotency | None = None
-
-
-@dataclass(slots=True)
-class CommandResult:
-    """What a command answers: the job as it was right after, whether anything changed, where the
-    book stood.
-
-    For a repeated idempotency key `job` is None and `repeats` holds the job's version at the first
-    answer.
+    Refuses NameTaken, ScheduleInvalid, ScheduleNeverFires, ScheduleInPast, InvalidField,
+    UnknownField, JobLimit.
     """
 
     job_id: UUID
-    job: dict[str, Any] | None
-    changed: bool
-    version: int
-    position: int = 0
-    repeats: bool = False
+    spec: Mapping[str, Any]
+    context: CommandContext
+    past: Past | None = None
 
+    status = 201
 
-Decide = Callable[[UnitOfWork, Job], bool]
+    @cached_property
+    def parsed_spec(self) -> Mapping[str, Any]:
+        """All fields with their defaults."""
+        return parse_spec(self.spec, planner=planner(), anchor_at=rfc3339(self.context.now))
 
+    def prepare(self, cache: JobCache) -> None:  # noqa: ARG002  nothing of it is cached yet
+        schedule = parse_schedule(self.parsed_spec["schedule"])
+        if self.past is not None:
+            self.past.require_fires(self.parsed_spec["schedule"], now=self.context.now)
+        else:
+            require_fires(schedule, now=self.context.now)
+        if self.parsed_spec["enabled"]:
+            next_fire(schedule, after=self.context.now)
 
-def prefetch_fires(schedule: Mapping[str, Any], enabled: bool, *, now: datetime) -> None:
-    """Refuse a schedule that never fires, or only in the past; its first fire is remembered for the
-    decision.
-    """
-    parsed = parse_schedule(schedule)
-    require_fires(parsed, now=now)
-    if enabled:
-        next_fire(parsed, after=now)
+    def load(self, unit: UnitOfWork) -> Job:
+        return unit.new_job(self.job_id)
 
-
-# -- what operators ask -------------------------------------------------------------------------
-
-
-def schedule(
-    job_id: UUID,
-    spec: Mapping[str, Any],
-    call: CommandContext,
-    *,
-    max_jobs: int | None,
-    past: Past | None = None,
-) -> Command[CommandResult]:
-    """Begin a job under a name of its own, or take one over with its past. `spec` comes from
-    `parse_spec`.
-    """
-
-    def decide(unit: UnitOfWork, job: Job) -> bool:
-        if max_jobs is not None and unit.job_count >= max_jobs:
-            raise JobLimit(max_jobs)
+    def decide(self, unit: UnitOfWork, job: Job) -> bool:
+        limit, spec = unit.limits.max_jobs, self.parsed_spec
+        if limit is not None and unit.job_count >= limit:
+            raise JobLimit(limit)
         name = unit.name(spec["name"])
-        name.require_free(spec["name"], job_id)
-        begin(job, spec, past, call)
-        name.reserve(spec["name"], job_id, now=call.now, metadata=call.metadata)
+        name.require_free(spec["name"], self.job_id)
+        self.begin(job)
+        name.reserve(
+            spec["name"], self.job_id, now=self.context.now, metadata=self.context.metadata
+        )
         return True
 
-    beginning = on_job(job_id, call, decide, status=201)
-
-    def command(unit: UnitOfWork) -> CommandResult:
-        unit.expect_new(job_id)
-        return beginning(unit)
-
-    return command
-
-
-def begin(job: Job, spec: Mapping[str, Any], past: Past | None, call: CommandContext) -> None:
-    """Decide the beginning of a job's life here; with a past, also where it goes on from."""
-    job.schedule_anew(spec, now=call.now, metadata=call.metadata)
-    if past is not None:
-        job.take_over(past.fields(job.next_run_at), now=call.now, metadata=call.metadata)
+    def begin(self, job: Job) -> None:
+        """Record the first events of the job: scheduled, and with a past, imported."""
+        now, metadata = self.context.now, self.context.metadata
+        job.schedule_anew(self.parsed_spec, now=now, metadata=metadata)
+        if self.past is not None:
+            job.take_over(self.past.fields(job.next_run_at), now=now, metadata=metadata)
 
 
-def amend(job_id: UUID, patch: Mapping[str, Any], call: CommandContext) -> Command[CommandResult]:
-    """Change fields by a merge patch. The status never changes."""
+@dataclass(frozen=True, slots=True)
+class AmendJob(JobCommand):
+    """Change fields by an RFC 7396 merge patch. The status never changes.
 
-    def decide(unit: UnitOfWork, job: Job) -> bool:
+    Without `may_run_commands` a job whose executor is a command is refused (Forbidden).
+    """
+
+    job_id: UUID
+    patch: Mapping[str, Any]
+    context: CommandContext
+    may_run_commands: bool = True
+
+    def decide(self, unit: UnitOfWork, job: Job) -> bool:
+        now, metadata = self.context.now, self.context.metadata
+        if not self.may_run_commands:
+            require_no_command(job.executor)
         current = {field: getattr(job, field) for field in FIELDS}
         job.require_amendable()
-        changes = parse_patch(patch, current, anchor_at=rfc3339(call.now))
+        changes = parse_patch(self.patch, current, anchor_at=rfc3339(now))
         if changes.get("schedule", job.schedule) != job.schedule:
-            require_fires(parse_schedule(changes["schedule"]), now=call.now)
+            require_fires(parse_schedule(changes["schedule"]), now=now)
         old_name, new_name = job.name, changes.get("name", job.name)
         if new_name != old_name:
-            unit.name(new_name).require_free(new_name, job_id)
-        has_changed = job.amend(changes, now=call.now, metadata=call.metadata)
+            unit.name(new_name).require_free(new_name, job.id)
+        has_changed = job.amend(changes, now=now, metadata=metadata)
         if unit.name(new_name).id != unit.name(old_name).id:
-            unit.name(old_name).release(old_name, job_id, now=call.now, metadata=call.metadata)
-            unit.name(new_name).reserve(new_name, job_id, now=call.now, metadata=call.metadata)
+            unit.name(old_name).release(old_name, job.id, now=now, metadata=metadata)
+            unit.name(new_name).reserve(new_name, job.id, now=now, metadata=metadata)
         return has_changed
 
-    return on_job(job_id, call, decide)
+
+@dataclass(frozen=True, slots=True)
+class PauseJob(JobCommand):
+    """Stop a job from firing, until `until` or until it is resumed. Refuses JobFailed, unless a
+    failed job is to be left as it is.
+    """
+
+    job_id: UUID
+    until: datetime | None
+    context: CommandContext
+    leave_failed: bool = False
+
+    def decide(self, unit: UnitOfWork, job: Job) -> bool:  # noqa: ARG002  the job alone decides
+        try:
+            return job.pause(self.until, now=self.context.now, metadata=self.context.metadata)
+        except JobFailed:
+            if self.leave_failed:
+                return False
+            raise
 
 
-def pause(job_id: UUID, until: datetime | None, call: CommandContext) -> Command[CommandResult]:
-    """Stop a job from firing, perhaps until an instant."""
-    return on_job(
-        job_id, call, lambda _, job: job.pause(until, now=call.now, metadata=call.metadata)
-    )
+@dataclass(frozen=True, slots=True)
+class ResumeJob(JobCommand):
+    """Make a job active again. A failed one needs `options.force`: the operator's statement that
+    the cause is gone.
 
+    Refuses ForceRequired, JobCompleted, JobDisabled, ScheduleExhausted, JobNotFound; InvalidField
+    when the installation requires a reason and none is given.
+    """
 
-def resume(
-    job_id: UUID, revival: ResumeOptions, call: CommandContext, *, requires_reason: bool
-) -> Command[CommandResult]:
-    """Bring a job back; past its breaker only with force."""
+    job_id: UUID
+    options: ResumeOptions
+    context: CommandContext
 
-    def decide(_: UnitOfWork, job: Job) -> bool:
-        if (
-            requires_reason
-            and revival.force
-            and job.status == "failed"
-            and not call.metadata.reason
-        ):
+    def prepare(self, cache: JobCache) -> None:
+        job = cache.jobs.get(self.job_id)
+        if job is not None:
+            # Counts the missed slots here: the job keeps the count for the decision.
+            job.missed_slots(self.context.now, job.status)
+
+    def decide(self, unit: UnitOfWork, job: Job) -> bool:
+        is_forced = self.options.force and job.status == "failed"
+        if is_forced and unit.limits.requires_reason and not self.context.metadata.reason:
             raise InvalidField(
-                "reason", "is needed to force a job past its breaker (JOBLEDGER_REQUIRE_REASON)"
+                "reason", "is required to force a failed job (JOBLEDGER_REQUIRE_REASON)"
             )
-        return job.resume(revival, now=call.now, metadata=call.metadata)
-
-    return on_job(job_id, call, decide)
+        return job.resume(self.options, now=self.context.now, metadata=self.context.metadata)
 
 
-def request_run(job_id: UUID, call: CommandContext) -> Command[CommandResult]:
-    """Ask for one run now."""
+@dataclass(frozen=True, slots=True)
+class RequestRun(JobCommand):
+    """Ask for one run now. Refuses JobPaused, JobFailed, JobDisabled, RunInProgress."""
 
-    def decide(_: UnitOfWork, job: Job) -> bool:
-        job.request_run(now=call.now, metadata=call.metadata)
+    job_id: UUID
+    context: CommandContext
+
+    status = 202
+
+    def decide(self, unit: UnitOfWork, job: Job) -> bool:  # noqa: ARG002  the job alone decides
+        job.request_run(now=self.context.now, metadata=self.context.metadata)
         return True
 
-    return on_job(job_id, call, decide, status=202)
 
+@dataclass(frozen=True, slots=True)
+class DeleteJob(JobCommand):
+    """Delete a job and release its name. Its history stays."""
 
-def delete(job_id: UUID, call: CommandContext) -> Command[CommandResult]:
-    """End a job and free its name. Its history stays."""
+    job_id: UUID
+    context: CommandContext
 
-    def decide(unit: UnitOfWork, job: Job) -> bool:
-        job.delete(now=call.now, metadata=call.metadata)
-        unit.name(job.name).release(job.name, job_id, now=call.now, metadata=call.metadata)
+    def decide(self, unit: UnitOfWork, job: Job) -> bool:
+        now, metadata = self.context.now, self.context.metadata
+        job.delete(now=now, metadata=metadata)
+        unit.name(job.name).release(job.name, job.id, now=now, metadata=metadata)
         return True
 
-    return on_job(job_id, call, decide)
 
+@dataclass(frozen=True, slots=True)
+class ReadJob(Command[dict[str, Any]]):
+    """The job as JSON, after every command before this one. Refuses JobNotFound."""
 
-def look_at(job_id: UUID) -> Command[dict[str, Any]]:
-    """The job as it is, after every command before this one."""
+    job_id: UUID
 
-    def command(unit: UnitOfWork) -> dict[str, Any]:
-        job = unit.job(job_id)
+    def execute(self, unit: UnitOfWork) -> dict[str, Any]:
+        job = unit.job(self.job_id)
         job.require_known()
         return view(job)
 
-    return command
+
+@dataclass(frozen=True, slots=True)
+class DumpJob(Command[tuple[int, bytes]]):
+    """The version and the snapshot of a job, after every command before this one."""
+
+    job_id: UUID
+
+    def execute(self, unit: UnitOfWork) -> tuple[int, bytes]:
+        job = unit.job(self.job_id)
+        return job.version, dump_job(job)
 
 
-def on_job(
-    job_id: UUID, call: CommandContext, decide: Decide, *, status: int = 200
-) -> Command[CommandResult]:
-    """A command about one job, under the conditions of its call: revision and idempotency key."""
+@dataclass(frozen=True, slots=True)
+class CheckWriter(Command[None]):
+    """Decide nothing: answered when the writer works, refused as any command when it does not."""
 
-    def command(unit: UnitOfWork) -> CommandResult:
-        repeated = repeated_answer(unit, call)
-        if repeated is not None:
-            return repeated
-        job = unit.job(job_id)
-        before = job.version
-        if call.revision is not None:
-            job.require_known()
-            if call.revision != job.revision:
-                raise StaleRevision(job_id, expected=call.revision, actual=job.revision)
-        changed = decide(unit, job)
-        if changed:
-            remember_answer(unit, job, before, call, status)
-        return CommandResult(job_id, view(job), changed, job.version)
-
-    return command
+    def execute(self, unit: UnitOfWork) -> None:
+        pass
 
 
-def remember_answer(
-    unit: UnitOfWork, job: Job, before: int, call: CommandContext, status: int
-) -> None:
-    """Keep under the call's idempotency key, if it has one, what was appended since `before`."""
-    if call.idempotency is not None:
-        appended = tuple(range(before + 1, job.version + 1))
-        answered = Answered(call.idempotency.fingerprint, status, job.id, job.version, appended)
-        unit.request(call.idempotency.stream).answer(answered, now=call.now, metadata=call.metadata)
-
-
-def repeated_answer(unit: UnitOfWork, call: CommandContext) -> CommandResult | None:
-    """What the call's idempotency key was answered before, or None."""
-    if call.idempotency is None:
-        return None
-    request = unit.request(call.idempotency.stream)
-    request.require_same(call.idempotency.key, call.idempotency.fingerprint)
-    answered = request.answered
-    if answered is None:
-        return None
-    position = answered.positions[-1]
-    if isinstance(position, PositionOf):
-        raise RetryAfterCommit
-    return CommandResult(
-        UUID(answered.job_id), None, True, answered.version, position, repeats=True
-    )
+def require_no_command(executor: Mapping[str, Any] | None) -> None:
+    """Refuse Forbidden for an executor that runs a command."""
+    if executor is not None and executor.get("kind") == "command":
+        raise Forbidden("Only an admin may amend a job that runs a command on this machine.")

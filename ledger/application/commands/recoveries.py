@@ -1,4 +1,4 @@
-"""The commands about recoveries: what operators ask, and what goes on by itself."""
+"""Commands on recoveries: what operators ask, and the steps that the driver takes."""
 
 from __future__ import annotations
 
@@ -7,145 +7,175 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from ledger.application.batch import Command
-from ledger.application.commands.jobs import CommandContext, repeated_answer
-from ledger.application.open_recoveries import OpenRecoveries
+from ledger.application.commands.command import (
+    Command,
+    FirstAnswer,
+    PositionedResult,
+    RepeatableCommand,
+)
+from ledger.application.commands.context import CommandContext
+from ledger.application.job_cache import JobCache
 from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.recovery.plan import NothingToResume, Plan, Refusal, Terms, make_plan
 from ledger.domain.recovery.recovery import ASKED, Recovery
 from ledger.domain.recovery.selection import Selection
 from ledger.domain.recovery.stagger import Returning
-from ledger.domain.streams.idempotency import Answered
 from ledger.errors import InvalidField
+from ledger.store.event_queries import EventQueries
 
 
 @dataclass(slots=True)
-class RecoveryAnswer:
-    """What a command about a recovery answers: which one, and where the book stood. `stream` and
-    `version` say what was seen.
-    """
+class RecoveryResult(PositionedResult):
+    """Which recovery a command was about, at which version, and whether anything changed."""
 
     stream: UUID
     version: int
     changed: bool
-    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a plan would bring back if it began now; nothing of it is kept."""
+    """What a plan would resume if it started now; nothing of it is recorded. `names` are those of
+    the refused jobs that have one.
+    """
 
     selection: Selection
     terms: Terms
     jobs: tuple[Returning, ...]
     refused: tuple[Refusal, ...]
     names: dict[UUID, str]
-    """The names of the refused ones that have one."""
 
 
-def plan(
-    selection: Selection,
-    terms: Terms,
-    call: CommandContext,
-    known: OpenRecoveries,
-    *,
-    requires_reason: bool,
-) -> Command[RecoveryAnswer]:
-    """Begin a recovery. Refuses InvalidField and NobodyToRevive; jobs are refused one by one."""
+@dataclass(frozen=True, slots=True)
+class StartRecovery(RepeatableCommand[RecoveryResult]):
+    """Start a recovery. Refuses InvalidField and NothingToResume; jobs are refused one by one."""
 
-    def command(unit: UnitOfWork) -> RecoveryAnswer:
-        repeated = repeated_answer(unit, call)
-        if repeated is not None:
-            return RecoveryAnswer(repeated.job_id, repeated.version, True, repeated.position)
-        if requires_reason and not call.metadata.reason:
-            raise InvalidField("reason", "is needed to force jobs (JOBLEDGER_REQUIRE_REASON)")
-        number, planned = _judged(unit, selection, terms, call.now, known)
-        if not planned.jobs:
-            raise NothingToResume(planned.refused)
+    selection: Selection
+    terms: Terms
+    context: CommandContext
+
+    def prepare(self, cache: JobCache) -> None:
+        prepare_next_slots(cache, self.context.now)
+
+    def execute(self, unit: UnitOfWork) -> RecoveryResult:
+        unit.require_unanswered(self.context)
+        if unit.limits.requires_reason and not self.context.metadata.reason:
+            raise InvalidField("reason", "is required to force jobs (JOBLEDGER_REQUIRE_REASON)")
+        number, plan = _plan(unit, self.selection, self.terms, self.context.now)
+        if not plan.jobs:
+            raise NothingToResume(plan.refused)
         recovery = unit.recovery(number)
-        recovery.plan(number, planned, now=call.now, metadata=call.metadata)
-        return _answered(unit, recovery, call, status=201)
+        recovery.plan(number, plan, now=self.context.now, metadata=self.context.metadata)
+        return _changed(unit, recovery, self.context, status=201)
 
-    return command
-
-
-def rehearse(
-    selection: Selection, terms: Terms, now: datetime, known: OpenRecoveries
-) -> Command[Forecast]:
-    """Judge as a plan would, and keep nothing."""
-
-    def command(unit: UnitOfWork) -> Forecast:
-        _, planned = _judged(unit, selection, terms, now, known)
-        jobs = tuple(Returning.of(job) for job in planned.jobs)
-        names = {one.job_id: unit.peek(one.job_id).name for one in planned.refused}
-        return Forecast(selection, terms, jobs, planned.refused, names)
-
-    return command
+    def answer_again(self, first: FirstAnswer, queries: EventQueries) -> RecoveryResult:
+        return _repeated(first, queries)
 
 
-def step(number: int, seen_version: int, now: datetime, command_id: str) -> Command[bool]:
-    """Give the next job its turn. False when the recovery is not any more as it was seen: another
-    node went on with it, or it has ended.
+@dataclass(frozen=True, slots=True)
+class PreviewRecovery(Command[Forecast]):
+    """Plan a recovery, and record nothing."""
+
+    selection: Selection
+    terms: Terms
+    context: CommandContext
+
+    def prepare(self, cache: JobCache) -> None:
+        prepare_next_slots(cache, self.context.now)
+
+    def execute(self, unit: UnitOfWork) -> Forecast:
+        _, plan = _plan(unit, self.selection, self.terms, self.context.now)
+        jobs = tuple(Returning.of(job) for job in plan.jobs)
+        names = {one.job_id: unit.peek(one.job_id).name for one in plan.refused}
+        return Forecast(self.selection, self.terms, jobs, plan.refused, names)
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecovery(Command[bool]):
+    """Resume the next job of a recovery, in the name of its planner. False when the recovery moved
+    on since it was read: another node drives it, or it has ended.
     """
 
-    def command(unit: UnitOfWork) -> bool:
-        recovery = unit.recovery(number)
-        if recovery.version != seen_version or not recovery.is_open or not recovery.left:
+    number: int
+    seen_version: int
+    now: datetime
+    command_id: str
+
+    def execute(self, unit: UnitOfWork) -> bool:
+        recovery = unit.recovery(self.number)
+        if recovery.version != self.seen_version or not recovery.is_open or not recovery.left:
             return False
         job = unit.job(UUID(recovery.left[0]))
-        recovery.step(job, now=now, metadata=recovery.origin_of_step(command_id))
+        recovery.step(job, now=self.now, metadata=recovery.origin_of_step(self.command_id))
         return True
 
-    return command
+
+@dataclass(frozen=True, slots=True)
+class BreakOffRecovery(Command[bool]):
+    """Abort a recovery because its probe failed or too many jobs tripped again. False as for
+    `StepRecovery`.
+    """
+
+    number: int
+    seen_version: int
+    cause: str
+    re_trips: int
+    context: CommandContext
+
+    def execute(self, unit: UnitOfWork) -> bool:
+        recovery, context = unit.recovery(self.number), self.context
+        if recovery.version != self.seen_version:
+            return False
+        return recovery.abort(self.cause, self.re_trips, now=context.now, metadata=context.metadata)
 
 
-def break_off(
-    number: int, seen_version: int, cause: str, re_trips: int, call: CommandContext
-) -> Command[bool]:
-    """End a recovery because of what came of it; False as for `step`."""
+@dataclass(frozen=True, slots=True)
+class CompleteRecovery(Command[bool]):
+    """End a recovery that has resumed all its jobs. False as for `StepRecovery`."""
 
-    def command(unit: UnitOfWork) -> bool:
-        recovery = unit.recovery(number)
-        is_seen = recovery.version == seen_version
-        return is_seen and recovery.abort(cause, re_trips, now=call.now, metadata=call.metadata)
+    number: int
+    seen_version: int
+    re_trips: int
+    context: CommandContext
 
-    return command
-
-
-def complete(number: int, seen_version: int, re_trips: int, call: CommandContext) -> Command[bool]:
-    """End a recovery that is through; False as for `step`."""
-
-    def command(unit: UnitOfWork) -> bool:
-        recovery = unit.recovery(number)
-        is_seen = recovery.version == seen_version and not recovery.left
-        return is_seen and recovery.complete(re_trips, now=call.now, metadata=call.metadata)
-
-    return command
+    def execute(self, unit: UnitOfWork) -> bool:
+        recovery, context = unit.recovery(self.number), self.context
+        if recovery.version != self.seen_version or recovery.left:
+            return False
+        return recovery.complete(self.re_trips, now=context.now, metadata=context.metadata)
 
 
-def abort(number: int, re_trips: int, call: CommandContext) -> Command[RecoveryAnswer]:
-    """Stop a recovery because somebody wants it; one that has ended is left as it is."""
+@dataclass(frozen=True, slots=True)
+class AbortRecovery(RepeatableCommand[RecoveryResult]):
+    """Abort a recovery as an operator asks; one that has ended stays as it is."""
 
-    def command(unit: UnitOfWork) -> RecoveryAnswer:
-        repeated = repeated_answer(unit, call)
-        if repeated is not None:
-            return RecoveryAnswer(repeated.job_id, repeated.version, True, repeated.position)
-        recovery = unit.recovery(number)
-        if not recovery.abort(ASKED, re_trips, now=call.now, metadata=call.metadata):
-            return RecoveryAnswer(recovery.id, recovery.version, False)
-        return _answered(unit, recovery, call, status=200)
+    number: int
+    re_trips: int
+    context: CommandContext
 
-    return command
+    def execute(self, unit: UnitOfWork) -> RecoveryResult:
+        unit.require_unanswered(self.context)
+        recovery, context = unit.recovery(self.number), self.context
+        if not recovery.abort(ASKED, self.re_trips, now=context.now, metadata=context.metadata):
+            return RecoveryResult(0, recovery.id, recovery.version, False)
+        return _changed(unit, recovery, context, status=200)
+
+    def answer_again(self, first: FirstAnswer, queries: EventQueries) -> RecoveryResult:
+        return _repeated(first, queries)
 
 
-def _judged(
-    unit: UnitOfWork, selection: Selection, terms: Terms, now: datetime, known: OpenRecoveries
-) -> tuple[int, Plan]:
-    """The number that the next recovery will have, and what it would do."""
-    known.look()
-    number, taken = known.last + 1, dict[str, str]()
-    for recovery in _recoveries(unit, known):
-        taken |= dict.fromkeys(recovery.left if recovery.is_open else (), recovery.name)
+def prepare_next_slots(cache: JobCache, now: datetime) -> None:
+    """Compute the next slots of all jobs that may be resumed; each job keeps its own."""
+    for job in cache.snapshot():
+        if job.status == "failed":
+            job.next_slot(now)
+
+
+def _plan(unit: UnitOfWork, selection: Selection, terms: Terms, now: datetime) -> tuple[int, Plan]:
+    """The number of the next recovery, and what it would do."""
+    number, taken = unit.recoveries.refresh() + 1, dict[str, str]()
+    for recovery in _open_recoveries(unit):
+        taken |= dict.fromkeys(recovery.left, recovery.name)
     while unit.recovery(number).version:  # planned in this very batch
         recovery = unit.recovery(number)
         taken |= dict.fromkeys(recovery.left if recovery.is_open else (), recovery.name)
@@ -155,16 +185,17 @@ def _judged(
     return number, make_plan(selection, terms, candidates, taken=taken, now=now, probe=probe)
 
 
-def _recoveries(unit: UnitOfWork, known: OpenRecoveries) -> Iterator[Recovery]:
-    for number in list(known.open):
-        yield unit.recovery(number)
+def _open_recoveries(unit: UnitOfWork) -> Iterator[Recovery]:
+    recoveries = (unit.recovery(number) for number in list(unit.recoveries.open))
+    return (recovery for recovery in recoveries if recovery.is_open)
 
 
-def _answered(
-    unit: UnitOfWork, recovery: Recovery, call: CommandContext, *, status: int
-) -> RecoveryAnswer:
-    if call.idempotency is not None:
-        version = recovery.version
-        answered = Answered(call.idempotency.fingerprint, status, recovery.id, version, (version,))
-        unit.request(call.idempotency.stream).answer(answered, now=call.now, metadata=call.metadata)
-    return RecoveryAnswer(recovery.id, recovery.version, True)
+def _changed(
+    unit: UnitOfWork, recovery: Recovery, context: CommandContext, *, status: int
+) -> RecoveryResult:
+    unit.remember_answer(context, recovery, recovery.version - 1, status)
+    return RecoveryResult(0, recovery.id, recovery.version, True)
+
+
+def _repeated(first: FirstAnswer, _: EventQueries) -> RecoveryResult:
+    return RecoveryResult(first.position, first.stream, first.version, True)

@@ -42,7 +42,7 @@ class RecoveryHistory:
     end: RecordedEvent | None = None
 
     @property
-    def revived(self) -> dict[UUID, RecordedEvent]:
+    def resumed(self) -> dict[UUID, RecordedEvent]:
         """The steps that revived somebody."""
         resumed = (step for step in self.steps if step.data["outcome"] == RESUMED)
         return {UUID(step.data["job_id"]): step for step in resumed}

@@ -8,9 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from ledger.application.recoveries.history import RecoveryHistory
-from ledger.clock import rfc3339
+from ledger.clock import from_microseconds, rfc3339
 from ledger.domain.recovery.recovery import RESUMED
-from ledger.store.event_queries import from_microseconds
 from ledger.store.records import RecordedEvent
 
 CAUSED = ("lost", "blocked")
@@ -55,7 +54,7 @@ class Aftermath:
     names: Mapping[str, str]
 
 
-def jobs_told(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
+def job_views(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
     """Every job of the plan, in its order: what became of it so far."""
     waiting = "left" if story.end is not None else "waiting"
     told = [_step_told(step, story, after) for step in story.steps]
@@ -64,7 +63,7 @@ def jobs_told(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
     return told
 
 
-def refused_told(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
+def refused_views(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
     """The jobs that the plan left as they were, with why."""
     refused = story.planned.data["refused"]
     return [{**one, "name": after.names.get(one["job_id"])} for one in refused]

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from ledger.application.job_cache import JobCache
+from ledger.clock import from_microseconds
 from ledger.dispatch.leases.membership import Membership
 from ledger.domain.job.state import OpenRun
-from ledger.store.event_queries import from_microseconds
 from ledger.store.records import LeaseRow
 
 TIMEOUT = "timeout"
@@ -57,7 +57,7 @@ class Leases:
         """The runs that are given up now."""
         if self._stretch != self._nodes.stretch:
             self._stretch, self._first_look = self._nodes.stretch, now
-        open_runs = self._job_cache.open_runs()
+        open_runs = self._job_cache.runs.open_runs()
         self._nodes.look()
         for job_id, run in open_runs:
             cause = self._cause(job_id, run, now)
@@ -66,11 +66,11 @@ class Leases:
 
     def next_end(self, now: datetime) -> datetime | None:
         """When the next lease ends that has not ended yet."""
-        ends = (self._end_with_grace(run) for _, run in self._job_cache.open_runs())
+        ends = (self._end_with_grace(run) for _, run in self._job_cache.runs.open_runs())
         return min((end for end in ends if end > now), default=None)
 
     def _cause(self, job_id: UUID, run: OpenRun, now: datetime) -> str | None:
-        if run.run_id in self._job_cache.leases:
+        if run.run_id in self._job_cache.runs.leases:
             return self._cause_elsewhere(job_id, run, now)
         if run.node != self._nodes.name:
             return self._nodes.lost_cause(run.node)
@@ -78,14 +78,14 @@ class Leases:
         return EXPIRED if is_over else None
 
     def _cause_elsewhere(self, job_id: UUID, run: OpenRun, now: datetime) -> str | None:
-        end = _end(run, self._job_cache.leases)
+        end = _end(run, self._job_cache.runs.leases)
         deadline = self._deadline(job_id, run)
         if deadline is not None and deadline <= min(end, now):
             return TIMEOUT
         return EXPIRED if self._end_with_grace(run) <= now else None
 
     def _end_with_grace(self, run: OpenRun) -> datetime:
-        end = _end(run, self._job_cache.leases)
+        end = _end(run, self._job_cache.runs.leases)
         is_inherited = run.node != self._nodes.name and self._first_look is not None
         return max(end, self._first_look + GRACE) if is_inherited and self._first_look else end
 

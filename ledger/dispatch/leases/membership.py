@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Protocol
 from uuid import UUID
 
+from ledger.background_loop import BackgroundLoop
 from ledger.clock import Clock
 from ledger.errors import LedgerError
 from ledger.store.node_registry import NodeRegistry
@@ -108,19 +109,16 @@ class ClusterNode:
         self._began = self._renewed = -LEASE_SECONDS
         self._living: frozenset[str] = frozenset()
         self._asking = threading.Lock()
-        self._is_closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ledger-membership", daemon=True)
+        self._loop = BackgroundLoop("membership", self._step, retry_seconds=RENEW_SECONDS)
 
     def start(self) -> None:
         """Join, and renew the lease from now on. Raises Unavailable when that cannot be."""
         self.renew()
-        self._thread.start()
+        self._loop.start()
 
     def close(self) -> None:
         """Leave: what this node has left open is nobody's any more."""
-        self._is_closing.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._loop.close()
         with suppress(LedgerError):
             self._table.leave(self.name)
         self._table.close()
@@ -170,12 +168,11 @@ class ClusterNode:
     def _is_settled(self) -> bool:
         return self._clock.elapsed() - self._began >= LEASE_SECONDS
 
-    def _run(self) -> None:
-        while not self._is_closing.wait(RENEW_SECONDS):
-            try:
-                self.renew()
-            except LedgerError as error:
-                log.warning("this node's lease could not be renewed: %s", error.message)
+    def _step(self) -> float:
+        self._loop.pause(RENEW_SECONDS)
+        if not self._loop.is_closing:
+            self.renew()
+        return 0.0
 
 
 def _weight(node: str, job_id: UUID) -> bytes:

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from ledger.application.batch import Command
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.command import Command
+from ledger.application.commands.context import CommandContext
+from ledger.clock import EPOCH
 from ledger.dispatch.executors.outcomes import Failed
 from ledger.dispatch.leases.leases import TIMEOUT, AbandonedRun, Leases
-from ledger.domain.aggregate import EPOCH
 
 REAP_EVERY = timedelta(seconds=10)
 """How often it is looked for runs that nobody holds."""
@@ -51,7 +51,7 @@ def ending_command(item: AbandonedRun, call: CommandContext) -> Command[Any]:
     """The command that ends a run: lost, or failed because its time is up."""
     run = item.run
     if item.cause != TIMEOUT:
-        return run_commands.lose(item.job_id, run.run_id, item.cause, call)
+        return run_commands.LoseRun(item.job_id, run.run_id, item.cause, call)
     elapsed = call.now - run.started_at
     failure = Failed(
         error=f"no report came within {elapsed.total_seconds():.0f} s",
@@ -60,4 +60,4 @@ def ending_command(item: AbandonedRun, call: CommandContext) -> Command[Any]:
         retry_after=None,
         duration_ms=elapsed // timedelta(milliseconds=1),
     )
-    return run_commands.report(item.job_id, run.run_id, failure, call)
+    return run_commands.RecordOutcome(item.job_id, run.run_id, failure, call)

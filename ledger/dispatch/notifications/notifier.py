@@ -9,14 +9,14 @@ dealt with once, and after a crash in between one message may be sent again.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from uuid import UUID
 
-from ledger.application.batch import Command
-from ledger.application.commands.deliveries import keep_delivery, keep_mark, keep_notice
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.command import Command
+from ledger.application.commands.context import CommandContext
+from ledger.application.commands.deliveries import RecordDelivery, RecordNotice, SaveCheckpoint
 from ledger.application.ledger import Ledger
+from ledger.background_loop import BackgroundLoop
 from ledger.dispatch.notifications.channels import ChannelAddress
 from ledger.dispatch.notifications.recovery_notices import RecoveryNotices
 from ledger.dispatch.notifications.sender import Message, Receipt, Sender
@@ -28,10 +28,10 @@ from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.streams.notices import Told
 from ledger.errors import LedgerError
 from ledger.store.audit_query import DISPATCHER, AuditQuery
-from ledger.store.instrumentation import DeliverySent, Instrumentation, NoInstrumentation
+from ledger.store.instrumentation import DeliverySent
 from ledger.store.records import RecordedEvent
 
-READER = "courier"
+READER = "notifier"
 TRIPPED, ABORTED = "job.circuit_tripped", "recovery.aborted"
 TOPICS = ("job.run_succeeded", TRIPPED, ABORTED)
 PAGE = 100
@@ -56,13 +56,11 @@ class Notifier:
 
     def __init__(self, ledger: Ledger, sender: Sender, storms: StormSource | None = None) -> None:
         self._ledger = ledger
+        self._instrumentation = ledger.instrumentation
         self._sender = sender
         self._recoveries = RecoveryNotices(ledger, sender)
         self._storms = StormNotices(ledger, sender, storms or NoStormSource())
-        self.instrumentation: Instrumentation = NoInstrumentation()
-        self._bell = threading.Event()
-        self._is_closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ledger-courier", daemon=True)
+        self._loop = BackgroundLoop("notifier", self._step, retry_seconds=RETRY_SECONDS)
         self._actor = Actor(DISPATCHER, "system")
         self._leader_lock = ledger.event_store.leader_lock(READER, silent_seconds=SILENT_SECONDS)
         self._position = -1
@@ -73,17 +71,15 @@ class Notifier:
         """Begin where the last process stopped; the first one begins at the end of the book."""
         if self._leader_lock.is_held():
             self._begin()
-        self._ledger.writer.listeners.append(self._wake)
-        self._thread.start()
+        self._ledger.writer.listeners.append(self._loop.wake)
+        self._loop.start()
 
     def close(self) -> None:
         """Stop after the message under way, and keep the mark."""
-        self._is_closing.set()
-        self._bell.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-            if self._leader_lock.is_held() and (self._unrecorded or self._position != self._kept):
-                self._keep_at_last()
+        self._loop.close()
+        has_unsaved = bool(self._unrecorded) or self._position != self._kept
+        if self._loop.was_started and has_unsaved and self._leader_lock.is_held():
+            self._keep_at_last()
         self._leader_lock.close()
 
     def run_once(self) -> int:
@@ -115,7 +111,7 @@ class Notifier:
         """How many outcomes of one event were recorded; None when this node is to stop. Whoever
         takes over begins at the mark, and sends again what was not recorded.
         """
-        if self._is_closing.is_set() or not self._leader_lock.is_held():
+        if self._loop.is_closing or not self._leader_lock.is_held():
             return None
         commands = self._dealt_with(fact)
         self._position = fact.position
@@ -141,21 +137,11 @@ class Notifier:
 
     # -- the thread -----------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while not self._is_closing.is_set():
-            self._bell.wait(HOLD_SECONDS)
-            self._bell.clear()
-            try:
-                while self.run_once() and not self._is_closing.is_set():
-                    pass
-            except LedgerError as error:
-                log.warning("what was delivered could not be recorded yet: %s", error.message)
-                self._bell.set()
-                self._is_closing.wait(RETRY_SECONDS)
-            self._is_closing.wait(PAUSE_SECONDS)
-
-    def _wake(self, _: int) -> None:
-        self._bell.set()
+    def _step(self) -> float:
+        while self.run_once() and not self._loop.is_closing:
+            pass
+        self._loop.pause(PAUSE_SECONDS)
+        return HOLD_SECONDS
 
     def _begin(self) -> None:
         if self._position >= 0:
@@ -174,7 +160,7 @@ class Notifier:
     def _keep(self, commands: list[Command[object]]) -> None:
         """What was sent is not sent again because it could not be recorded: that is tried again."""
         self._unrecorded = commands
-        results = self._ledger.submit([*commands, keep_mark(READER, self._position)]).result()
+        results = self._ledger.submit([*commands, SaveCheckpoint(READER, self._position)]).result()
         problem = next((result for result in results if isinstance(result, LedgerError)), None)
         if problem is not None:
             raise problem
@@ -219,13 +205,13 @@ class Notifier:
         began_at = self._ledger.clock.elapsed()
         receipt = self._sender.send(address, message)
         seconds = self._ledger.clock.elapsed() - began_at
-        self.instrumentation.delivered(
+        self._instrumentation.delivered(
             DeliverySent(job.id, run_id, address.channel, receipt.is_sent, seconds)
         )
         delivery = Delivery(
             run_id, address.channel, address.target, receipt.is_sent, receipt.outcome
         )
-        yield keep_delivery(fact.stream, delivery, self._call())
+        yield RecordDelivery(fact.stream, delivery, self._call())
         if not receipt.is_sent:
             lost = Message(f"{job.name}: not delivered to {address}", f"{receipt.outcome}")
             yield from self._fall_back(fact, address, lost)
@@ -269,7 +255,7 @@ class Notifier:
             is_sent=receipt.is_sent,
             outcome=receipt.outcome,
         )
-        return keep_notice(told, self._call())
+        return RecordNotice(told, self._call())
 
     def _job(self, fact: RecordedEvent) -> Job:
         """The job as it stood at the event: a later edit does not redirect what was said before."""

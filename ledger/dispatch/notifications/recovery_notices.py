@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ledger.application.batch import Command
-from ledger.application.commands.deliveries import keep_notice
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.command import Command
+from ledger.application.commands.context import CommandContext
+from ledger.application.commands.deliveries import RecordNotice
 from ledger.application.ledger import Ledger
 from ledger.dispatch.notifications.sender import Message, Sender
 from ledger.domain.recovery.recovery import ASKED, PROBE_FAILED
@@ -47,7 +47,7 @@ class RecoveryNotices:
                 is_sent=receipt.is_sent,
                 outcome=receipt.outcome,
             )
-            yield keep_notice(told, call)
+            yield RecordNotice(told, call)
 
 
 def _of_abort(recovery: Document, planned: int) -> Message:

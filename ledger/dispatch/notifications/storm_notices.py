@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from ledger.application.batch import Command
-from ledger.application.commands.deliveries import keep_mark, keep_notice
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.command import Command
+from ledger.application.commands.context import CommandContext
+from ledger.application.commands.deliveries import RecordNotice, SaveCheckpoint
+from ledger.application.commands.recoveries import PreviewRecovery
 from ledger.application.ledger import Ledger
-from ledger.application.recoveries.service import DEFAULT_TERMS
 from ledger.dispatch.notifications.channels import ChannelAddress
 from ledger.dispatch.notifications.sender import Message, Receipt, Sender
 from ledger.dispatch.notifications.storm_source import StormNotice, StormSource
+from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.selection import JobNotSelected
 from ledger.domain.streams.notices import Told, notice_stream
 from ledger.errors import LedgerError, Refused
@@ -87,7 +88,7 @@ class StormNotices:
             self._began = self._ledger.event_store.checkpoint(READER)
         if self._began is None:
             began = self._ledger.writer.position
-            self._ledger.execute(keep_mark(READER, began))
+            self._ledger.execute(SaveCheckpoint(READER, began))
             self._began = began
         return self._began
 
@@ -106,7 +107,7 @@ class StormNotices:
             return
         for whom, receipt in self._sender.tell(message):
             self._is_told.add((kind, storm.id))
-            yield keep_notice(_told(storm, kind, whom, receipt), call)
+            yield RecordNotice(_told(storm, kind, whom, receipt), call)
 
     def _message(self, storm: StormNotice, kind: str) -> Message | None:
         """What is said; None when that cannot be known now: it is tried again at the next look."""
@@ -120,10 +121,9 @@ class StormNotices:
 
     def _left_by(self, storm: StormNotice) -> Left | None:
         """Judged by the jobs themselves, as a recovery would; None for more than it would judge."""
-        members, recoveries = self._storms.members(storm.id), self._ledger.recoveries
-        call = self._ledger.context()
+        members, context = self._storms.members(storm.id), self._ledger.context()
         try:
-            plan = self._ledger.execute(recoveries.rehearsal_command(members, DEFAULT_TERMS, call))
+            plan = self._ledger.execute(PreviewRecovery(members, Terms(), context))
         except Refused:
             return None
         stay = [one.code for one in plan.refused if one.code != JobNotSelected.code]

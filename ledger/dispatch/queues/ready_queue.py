@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from ledger.application.due import DueItem
+from ledger.application.due_queue import DueItem
 from ledger.domain.job.missed_slots import LATE
 
 OTHERS_WAIT = timedelta(seconds=1)

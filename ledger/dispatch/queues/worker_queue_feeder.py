@@ -5,12 +5,12 @@ other nodes of its ledger dispatch.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from datetime import datetime
 
-from ledger.application.due import UNPAUSE, DueItem
+from ledger.application.due_queue import UNPAUSE, DueItem
 from ledger.application.ledger import Ledger
+from ledger.background_loop import BackgroundLoop
 from ledger.dispatch.queues.ready_queue import DueFire
 from ledger.dispatch.queues.worker_queues import WorkerQueues
 from ledger.domain.job.executor_spec import queue_of
@@ -32,7 +32,7 @@ def route_to_queues(
     try:
         found = [(wake, _queue_for(ledger, wake)) for wake in wakes]
     except LedgerError:
-        ledger.job_cache.give_back(wakes)
+        ledger.job_cache.due.give_back(wakes)
         raise
     for wake, queue in found:
         if queue is not None:
@@ -54,41 +54,31 @@ class WorkerQueueFeeder:
         self.node = f"node-{ledger.chance.new_id().hex[:12]}"
         self.queues = WorkerQueues()
         self._ledger = ledger
-        self._is_closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ledger-desk", daemon=True)
+        self._loop = BackgroundLoop("worker-queues", self._step, wait=ledger.job_cache.due.wait)
 
     def start(self) -> None:
         """Lay out from now on what comes due."""
-        self._thread.start()
+        self._loop.start()
 
     def close(self) -> None:
         """Whoever waits is told that nothing will come from here."""
-        self._is_closing.set()
         self.queues.close()
-        self._ledger.job_cache.notify()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._loop.close(0.0)
+        self._ledger.job_cache.due.notify()
+        self._loop.join()
 
     def route(self) -> int:
         """Lay out the runs of workers that have come due; gives how many wakes were looked at."""
         now = self._ledger.clock.now()
-        wakes = self._ledger.job_cache.take_due(now, MAX_WAKES)
+        wakes = self._ledger.job_cache.due.take_due(now, MAX_WAKES)
         route_to_queues(self._ledger, wakes, self.queues, now)
         return len(wakes)
 
-    def _run(self) -> None:
-        while not self._is_closing.is_set():
-            try:
-                did = self.route()
-            except Exception:  # the desk outlives a mistake
-                log.exception("the desk met an error and goes on")
-                self._is_closing.wait(RETRY_SECONDS)
-                did = 0
-            if not did:
-                self._ledger.job_cache.wait(self._idle_seconds())
+    def _step(self) -> float:
+        return 0.0 if self.route() else self._idle_seconds()
 
     def _idle_seconds(self) -> float:
-        at = self._ledger.job_cache.next_at()
+        at = self._ledger.job_cache.due.next_at()
         if at is None:
             return IDLE_SECONDS
         return max(0.0, min(IDLE_SECONDS, (at - self._ledger.clock.now()).total_seconds()))

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from concurrent.futures import Future
 from contextlib import suppress
 
-from ledger.application.due import DueItem
+from ledger.application.due_queue import DueItem
 from ledger.dispatch.queues.ready_queue import DueFire
 from ledger.errors import Overloaded, Unavailable
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ledger.clock import parse_rfc3339
+from ledger.clock import EPOCH, parse_rfc3339
 from ledger.domain import events as e
-from ledger.domain.aggregate import EPOCH, Stream
+from ledger.domain.aggregate import Stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,42 +1,58 @@
-"""A job as every surface shows it: the one shape of DESIGN §11, JSON-plain."""
+"""A job as JSON-plain values: the one shape that every surface shows (docs/reference/http.md)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from ledger.clock import rfc3339
 from ledger.domain.job.state import JobState, OpenRun
+
+Kind = Literal[
+    "id", "text", "text?", "status", "flag", "count", "object", "object?", "list", "instant",
+    "instant?", "open_run", "last_run", "actor",
+]  # fmt: skip
+"""What a field holds; `?`: or null."""
+JOB_FIELDS: Mapping[str, Kind] = {
+    "id": "id",
+    "name": "text",
+    "description": "text?",
+    "status": "status",
+    "enabled": "flag",
+    "schedule": "object",
+    "task": "text",
+    "executor": "object?",
+    "delivery": "object?",
+    "policy": "object",
+    "tags": "list",
+    "delete_after_run": "flag",
+    "next_run_at": "instant?",
+    "paused_until": "instant?",
+    "open_run": "open_run",
+    "last_run": "last_run",
+    "last_delivery": "object?",
+    "consecutive_errors": "count",
+    "consecutive_losses": "count",
+    "run_count": "count",
+    "version": "count",
+    "revision": "count",
+    "created_at": "instant",
+    "created_by": "actor",
+    "updated_at": "instant",
+}
+"""The public fields of a job, in the order they are shown."""
+OPEN_RUN_FIELDS = (
+    "run_id", "scheduled_for", "trigger", "attempt", "fence", "node", "started_at", "lease_until",
+)  # fmt: skip
+LAST_RUN_FIELDS = ("run_id", "started_at", "status", "duration_ms", "error", "failure_class")
 
 
 def view(job: JobState) -> dict[str, Any]:
     """The job's public fields. Instants are RFC 3339 in UTC with `Z`."""
     return {
-        "id": str(job.id),
-        "name": job.name,
-        "description": job.description,
-        "status": job.status,
-        "enabled": job.enabled,
-        "schedule": job.schedule,
-        "task": job.task,
-        "executor": job.executor,
-        "delivery": job.delivery,
-        "policy": job.policy,
-        "tags": job.tags,
-        "delete_after_run": job.delete_after_run,
-        "next_run_at": instant(job.next_run_at),
-        "paused_until": instant(job.paused_until),
-        "open_run": open_run_view(job.open_run),
-        "last_run": last_run_view(job.last_run),
-        "last_delivery": job.last_delivery,
-        "consecutive_errors": job.consecutive_errors,
-        "consecutive_losses": job.consecutive_losses,
-        "run_count": job.run_count,
-        "version": job.version,
-        "revision": job.revision,
-        "created_at": instant(job.created_at),
-        "created_by": job.created_by,
-        "updated_at": instant(job.updated_at),
+        name: _RENDERERS[kind](getattr(job, name)) if kind in _RENDERERS else getattr(job, name)
+        for name, kind in JOB_FIELDS.items()
     }
 
 
@@ -46,21 +62,25 @@ def instant(at: datetime | None) -> str | None:
 
 
 def open_run_view(run: OpenRun | None) -> dict[str, Any] | None:
-    """The run under way, or None."""
+    """The open run, or None."""
     if run is None:
         return None
+    values = {name: getattr(run, name) for name in OPEN_RUN_FIELDS}
     return {
-        "run_id": run.run_id,
-        "scheduled_for": rfc3339(run.scheduled_for),
-        "trigger": run.trigger,
-        "attempt": run.attempt,
-        "fence": run.fence,
-        "node": run.node,
-        "started_at": rfc3339(run.started_at),
-        "lease_until": rfc3339(run.lease_until),
+        name: rfc3339(value) if isinstance(value, datetime) else value
+        for name, value in values.items()
     }
 
 
 def last_run_view(last_run: dict[str, Any] | None) -> dict[str, Any] | None:
     """How the last run ended, or None."""
     return {**last_run, "started_at": instant(last_run["started_at"])} if last_run else None
+
+
+_RENDERERS: Mapping[Kind, Callable[[Any], Any]] = {
+    "id": str,
+    "instant": instant,
+    "instant?": instant,
+    "open_run": open_run_view,
+    "last_run": last_run_view,
+}

@@ -10,7 +10,8 @@ import re
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from ledger.domain.aggregate import EPOCH, Stream
+from ledger.clock import EPOCH
+from ledger.domain.aggregate import Stream
 from ledger.domain.events import Event, Plain
 from ledger.domain.job.job import Job, ResumeOptions
 from ledger.domain.metadata import Actor, EventMetadata

@@ -32,7 +32,7 @@ EVENTS = Table("events", tuple(item.name for item in fields(EventRow)))
 TEXTS = Table("texts", ("id", "salt", "body"))
 TOKENS = Table("tokens", ("id", "name", "role", "kind", "digest", "expires_at", "revoked_at"))
 LEASES = Table("leases", ("run_id", "job", "expires_at"))
-SNAPSHOTS = Table("heads", ("job", "version", "state"), "state IS NOT NULL")
+SNAPSHOTS = Table("snapshots", ("job", "version", "state"), "state IS NOT NULL")
 
 
 class MoveSource(Verifiable, Protocol):

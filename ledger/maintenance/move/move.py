@@ -26,7 +26,7 @@ from ledger.maintenance.verify import Verdict, verify_event_store
 from ledger.store.hash_chain import EventRow, type_problem
 from ledger.store.move_state import MOVE, UNDER_WAY
 from ledger.store.records import Tail
-from ledger.store.sqlite.reads import MARK
+from ledger.store.sql_reads import CHECKPOINT, SNAPSHOTS_POSITION
 
 EVENTS_AT_ONCE = 10_000
 """Events that are read, and durably written, at a time."""
@@ -39,7 +39,7 @@ Progress = Callable[[str, int, int], None]
 
 COUNTED = (TEXTS, TOKENS, LEASES)
 """What must be there in equal numbers at the end, besides the events."""
-KEPT_FACTS = ("heads_position", MARK)
+KEPT_FACTS = (SNAPSHOTS_POSITION, CHECKPOINT)
 """How the keys of `meta` begin that go with a ledger, besides its id."""
 
 

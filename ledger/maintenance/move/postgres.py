@@ -35,7 +35,7 @@ _PUT_META = (
     "INSERT INTO meta (key, value) VALUES (%s, %s) "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
-_LOCK = "LOCK TABLE turn IN EXCLUSIVE MODE"
+_LOCK = "LOCK TABLE append_lock IN EXCLUSIVE MODE"
 
 
 class PostgresEndpoint(PostgresReads):

@@ -11,8 +11,7 @@ from typing import Any
 
 import psycopg
 
-from ledger.clock import Clock
-from ledger.store.event_queries import from_microseconds
+from ledger.clock import Clock, from_microseconds
 
 LOOKS_AT_START = 3
 OLD_SECONDS = 30.0

@@ -5,7 +5,6 @@ lost.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -14,8 +13,9 @@ from typing import Any
 
 import psycopg
 
+from ledger.background_loop import BackgroundLoop
 from ledger.clock import MAX_SKEW
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, Unavailable
 from ledger.store.postgres.clock import DatabaseClock, off
 from ledger.store.postgres.connections import PostgresServer, one_line
 
@@ -40,8 +40,7 @@ class ChangeListener:
         self._look = look
         self._clock = clock
         self._is_warned = False
-        self._is_closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ledger-follower", daemon=True)
+        self._loop = BackgroundLoop("listener", self._step, retry_seconds=LOOK_SECONDS)
 
     @property
     def skew(self) -> timedelta:
@@ -50,29 +49,27 @@ class ChangeListener:
 
     def start(self) -> None:
         """Begin to listen."""
-        self._thread.start()
+        self._loop.start()
 
     def close(self) -> None:
         """Stop listening, within a look's time."""
-        self._is_closed.set()
-        if self._thread.ident is not None:
-            self._thread.join(JOIN_SECONDS)
+        self._loop.close(JOIN_SECONDS)
 
-    def _run(self) -> None:
-        while not self._is_closed.is_set():
-            try:
-                self._listen()
-            except (psycopg.Error, LedgerError) as error:
-                log.warning("other nodes are not heard: %s", one_line(error))
-                self._ask()
-                self._is_closed.wait(LOOK_SECONDS)
+    def _step(self) -> float:
+        try:
+            self._listen()
+        except psycopg.Error as error:
+            raise Unavailable(one_line(error)) from error
+        finally:
+            self._ask()  # hints may have been missed
+        return 0.0
 
     def _listen(self) -> None:
         with self._server.connect() as connection:
             schema = self._server.address.schema
             connection.execute(psycopg.sql.SQL("LISTEN {}").format(_channel(schema)))
             for number in count():
-                if self._is_closed.is_set():
+                if self._loop.is_closing:
                     return
                 if number % LOOKS_PER_CLOCK == 0:
                     self._set_clock(connection)

@@ -1,5 +1,5 @@
-"""The schema on PostgreSQL, brought up version by version under an advisory lock: any number of
-processes may try at once.
+"""The schema on PostgreSQL: created or upgraded under an advisory lock: any number of processes
+may try at once.
 """
 
 from __future__ import annotations
@@ -19,24 +19,26 @@ from ledger.store.postgres.dsn import PostgresDsn
 
 ROLE = "jobledger_app"
 """The role of the application: it may add events, and never change or delete one."""
-MIGRATIONS = ("0001_book.sql", "0002_nodes.sql", "0003_audit.sql")
-"""In order; the schema's version is how many of them were applied."""
-SCHEMA_VERSION = len(MIGRATIONS)
-READ_MODELS = "_copies"
-"""Ends the name of the schema beside the book's in which the application keeps its copies."""
+SCHEMA_VERSION = 4
+SCRIPTS = {0: "schema.sql", 3: "from_3.sql"}
+"""The script that leads from a version to this one; 0 is an empty database."""
+READ_MODELS = "_projections"
+"""Ends the name of the schema, beside that of the events, that holds the read models."""
+_OLD_READ_MODELS = "_copies"
+"""The same in version 3."""
 _LOCK = 0x4A4C4447
-"""`JLDG`: the advisory lock that one migration at a time holds."""
+"""`JLDG`: the advisory lock of migrations."""
 _GRANTS = {
     "events": "SELECT, INSERT",
     "texts": "SELECT, INSERT",
     "tokens": "SELECT, INSERT, UPDATE",
     "leases": "SELECT, INSERT, UPDATE, DELETE",
-    "heads": "SELECT, INSERT, UPDATE, DELETE",
+    "snapshots": "SELECT, INSERT, UPDATE, DELETE",
     "meta": "SELECT, INSERT, UPDATE",
-    "turn": "SELECT, UPDATE",
+    "append_lock": "SELECT, UPDATE",
     "nodes": "SELECT, INSERT, UPDATE, DELETE",
 }
-"""`turn` is empty; whoever may update it may lock it."""
+"""`append_lock` is empty; the right to update it is the right to lock it."""
 _HAS_META = "SELECT to_regclass('meta') IS NOT NULL"
 _VERSION = "SELECT value FROM meta WHERE key = 'schema'"
 _PUT_VERSION = (
@@ -48,9 +50,7 @@ _PUT_ID = "INSERT INTO meta (key, value) VALUES ('ledger_id', %s) ON CONFLICT (k
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """What a migration did: the versions it found and left, and what it could not do, if
-    anything.
-    """
+    """The versions that a migration found and left, and what it could not do, if anything."""
 
     before: int
     after: int
@@ -58,9 +58,10 @@ class Migrated:
 
 
 def migrate(address: PostgresDsn, *, new_id: UUID) -> Migrated:
-    """Bring the schema up to this version, in one transaction; a new ledger gets `new_id`.
+    """Bring the schema to this version, in one transaction; a new ledger gets `new_id`.
 
-    Changes nothing when there is nothing to do. StartRefused when a newer version was here.
+    Changes nothing when there is nothing to do. StartRefused when the schema is of a newer version,
+    or of one from before version 3.
     """
     with PostgresServer(address).first_connection() as connection:
         try:
@@ -85,7 +86,7 @@ def require_version(connection: psycopg.Connection[Any], place: str) -> None:
     try:
         version = version_of(connection)
     except psycopg.Error as error:
-        raise StartRefused(f"{place} is no ledger: {one_line(error)}.") from None
+        raise StartRefused(f"{place} is not a jobledger database: {one_line(error)}.") from None
     if version < SCHEMA_VERSION:
         raise StartRefused(
             f"{place} has schema {version} and this version needs {SCHEMA_VERSION}: run "
@@ -97,19 +98,29 @@ def require_version(connection: psycopg.Connection[Any], place: str) -> None:
 
 def _migrate(connection: psycopg.Connection[Any], schema: str, new_id: UUID) -> Migrated:
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    for name in (schema, schema + READ_MODELS):
-        connection.execute(_named("CREATE SCHEMA IF NOT EXISTS {0}", name))
+    connection.execute(_named("CREATE SCHEMA IF NOT EXISTS {0}", schema))
     before = version_of(connection)
-    if before > SCHEMA_VERSION:
-        raise _newer(schema, before)
-    for name in MIGRATIONS[before:]:
-        script = files("ledger.store.postgres").joinpath("migrations", name).read_text()
-        connection.execute(script.encode())
     if before == SCHEMA_VERSION:
         return Migrated(before, before, ())
+    if before > SCHEMA_VERSION:
+        raise _newer(schema, before)
+    if before not in SCRIPTS:
+        raise StartRefused(f"{schema} has schema {before}, which cannot be upgraded.")
+    script = files("ledger.store.postgres").joinpath("migrations", SCRIPTS[before])
+    connection.execute(script.read_text().encode())
+    _prepare_read_models(connection, schema)
     connection.execute(_PUT_VERSION, (str(SCHEMA_VERSION),))
     connection.execute(_PUT_ID, (str(new_id),))
     return Migrated(before, SCHEMA_VERSION, tuple(_grant(connection, schema)))
+
+
+def _prepare_read_models(connection: psycopg.Connection[Any], schema: str) -> None:
+    found = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
+    old, new = schema + _OLD_READ_MODELS, schema + READ_MODELS
+    if connection.execute(found, (old,)).fetchone():
+        rename = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
+        connection.execute(rename.format(sql.Identifier(old), sql.Identifier(new)))
+    connection.execute(_named("CREATE SCHEMA IF NOT EXISTS {0}", new))
 
 
 def _newer(place: str, version: int) -> StartRefused:
@@ -123,7 +134,7 @@ def _grant(connection: psycopg.Connection[Any], schema: str) -> Sequence[str]:
     """Give the application's role what it needs and no more; a remark where that is forbidden."""
     if not _has_role(connection):
         return [
-            f"the role {ROLE} could not be made: have an administrator create it (NOLOGIN), then "
+            f"the role {ROLE} could not be created: have an administrator create it (NOLOGIN) and "
             "grant it what _GRANTS in ledger/store/postgres/migrations.py lists"
         ]
     connection.execute(_named(f"GRANT USAGE ON SCHEMA {{0}} TO {ROLE}", schema))
@@ -137,8 +148,8 @@ def _grant(connection: psycopg.Connection[Any], schema: str) -> Sequence[str]:
 
 
 def _has_role(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the role is there, made now if need be: roles belong to the whole server, so another
-    database's migration may be making it too.
+    """Whether the role exists, created now if need be. Roles belong to the whole server: another
+    database's migration may be creating it too.
     """
     found = "SELECT 1 FROM pg_roles WHERE rolname = %s"
     if connection.execute(found, (ROLE,)).fetchone():

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import Any
 
-from ledger.store.postgres.reads import COLUMNS, MARK
 from ledger.store.records import Checkpoint, LeaseRow, SideTableRow, TokenRow
+from ledger.store.sql_reads import CHECKPOINT, COLUMNS, SNAPSHOTS_POSITION
 
 DATABASE_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """The instant of an append, in µs: one clock for all nodes, whatever theirs say."""
 CALLERS_CLOCK = "%(now)s::bigint"
 """The instant that the caller gives, for ledgers on a clock of their own: simulations and tests."""
 
-LOCK_APPENDS = "LOCK TABLE turn IN EXCLUSIVE MODE"
-AFTER_TURNS = "LOCK TABLE turn IN ROW SHARE MODE"
+LOCK_APPENDS = "LOCK TABLE append_lock IN EXCLUSIVE MODE"
+AFTER_TURNS = "LOCK TABLE append_lock IN ROW SHARE MODE"
 """Waits for every append under way."""
 READ_TAIL = (
     "SELECT last.position, last.chain, last.recorded_at, {clock},"
@@ -51,12 +51,12 @@ PUT_SHARED_SETTING = "INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT 
 AGREED = "agreed:"
 """Begins the keys under which `meta` holds what the nodes have agreed on."""
 PUT_SNAPSHOT = (
-    "INSERT INTO heads (job, version, state) VALUES (%s, %s, %s) "
+    "INSERT INTO snapshots (job, version, state) VALUES (%s, %s, %s) "
     "ON CONFLICT (job) DO UPDATE SET version = excluded.version, state = excluded.state "
-    "WHERE heads.version <= excluded.version"
+    "WHERE snapshots.version <= excluded.version"
 )
 PUT_SNAPSHOTS_POSITION = (
-    "INSERT INTO meta (key, value) VALUES ('heads_position', %s) "
+    f"INSERT INTO meta (key, value) VALUES ('{SNAPSHOTS_POSITION}', %s) "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value "
     "WHERE meta.value::bigint < excluded.value::bigint"
 )
@@ -85,4 +85,4 @@ def side_table_statement(row: SideTableRow) -> tuple[str, tuple[Any, ...]]:
         case LeaseRow(run_id, job, expires_at):
             return PUT_LEASE, (run_id, job.bytes, expires_at)
         case Checkpoint(reader, position):
-            return PUT_META, (f"{MARK}{reader}", str(position))
+            return PUT_META, (f"{CHECKPOINT}{reader}", str(position))

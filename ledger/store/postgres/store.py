@@ -80,10 +80,16 @@ class PostgresEventStore(PostgresReads):
     """
 
     is_shared = True
-    instrumentation: Instrumentation = NoInstrumentation()
 
-    def __init__(self, address: PostgresDsn, *, clock: str = DATABASE_CLOCK) -> None:
+    def __init__(
+        self,
+        address: PostgresDsn,
+        *,
+        clock: str = DATABASE_CLOCK,
+        instrumentation: Instrumentation | None = None,
+    ) -> None:
         super().__init__(PostgresServer(address))
+        self._instrumentation = instrumentation or NoInstrumentation()
         self._look = READ_TAIL.format(clock=clock)
         self._writer = self.server.first_connection()
         try:
@@ -129,7 +135,7 @@ class PostgresEventStore(PostgresReads):
             values = {"streams": [stream.bytes for stream in streams], "now": now}
             cursor = connection.execute(self._look, values, binary=True)
         [(position, chain, recorded_at, clock, waited, versions)] = cursor.fetchall()
-        self.instrumentation.waited_for_turn(waited / 1_000_000)
+        self._instrumentation.waited_for_turn(waited / 1_000_000)
         tail = self._tail_of((position, chain, recorded_at) if position else None)
         found = {stream: last or 0 for stream, last in zip(streams, versions, strict=True)}
         return _Look(tail, clock, found)
@@ -252,7 +258,7 @@ class PostgresEventStore(PostgresReads):
         self, job_cache: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
         """See `Book.save_heads`. Another node's newer heads, and its later position, stay."""
-        with self._transaction("heads") as connection:
+        with self._transaction("snapshots") as connection:
             connection.execute("BEGIN")
             rows = sorted((job.bytes, version, state) for job, version, state in job_cache)
             connection.cursor().executemany(PUT_SNAPSHOT, rows)

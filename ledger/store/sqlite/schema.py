@@ -1,4 +1,4 @@
-"""The schema on SQLite: made in an empty file, and recognised before anything else is asked."""
+"""The schema on SQLite: created in an empty file, upgraded, and checked before anything is read."""
 
 from __future__ import annotations
 
@@ -12,18 +12,29 @@ from ledger.store.move_state import MOVE, require_settled
 
 APPLICATION_ID = 0x4A4C4447
 """`JLDG`: marks the file as a ledger in SQLite's header."""
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
+
+_UPGRADE_FROM_1 = """
+ALTER TABLE heads RENAME TO snapshots;
+UPDATE meta SET key = 'snapshots_position' WHERE key = 'heads_position';
+UPDATE meta SET key = 'checkpoint:notifier' WHERE key = 'mark:courier';
+UPDATE meta SET key = 'checkpoint:' || substr(key, 6) WHERE key LIKE 'mark:%';
+UPDATE meta SET value = '2' WHERE key = 'schema';
+"""
+"""Version 1 had other names for the same tables and keys."""
 
 
 def prepare(connection: sqlite3.Connection, path: Path, new_id: UUID) -> None:
-    """Make whatever a ledger's file still lacks; an empty one gets `new_id`. StartRefused when it
-    is another program's.
+    """Create what a ledger's file lacks, and upgrade one of an older version; an empty file gets
+    `new_id`. StartRefused when it is another program's.
     """
     if not _is_ours(connection):
-        raise StartRefused(f"{path} is another program's database, not a ledger.")
+        raise StartRefused(f"{path} is another program's database, not a jobledger database.")
     try:
         path.chmod(0o600)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        if _version(connection) == "1":
+            connection.executescript(f"BEGIN IMMEDIATE; {_UPGRADE_FROM_1} COMMIT;")
         connection.executescript(files("ledger.store.sqlite").joinpath("schema.sql").read_text())
         put = "INSERT OR IGNORE INTO meta VALUES (?, ?)"
         connection.execute(put, ("ledger_id", str(new_id)))
@@ -39,14 +50,23 @@ def identify(connection: sqlite3.Connection, path: Path, *, may_be_half: bool = 
     try:
         meta = dict(connection.execute("SELECT key, value FROM meta"))
     except sqlite3.Error as error:
-        raise StartRefused(f"{path} is no ledger: {error}.") from None
+        raise StartRefused(f"{path} is not a jobledger database: {error}.") from None
     if meta.get("schema") != SCHEMA_VERSION:
         raise StartRefused(
-            f"{path} has schema {meta.get('schema')}; this version reads {SCHEMA_VERSION}."
+            f"{path} has schema {meta.get('schema')}; this version reads {SCHEMA_VERSION}. Start "
+            "jobledger once on its folder to upgrade an older one."
         )
     if not may_be_half:
         require_settled(meta.get(MOVE), str(path))
     return UUID(meta["ledger_id"])
+
+
+def _version(connection: sqlite3.Connection) -> str | None:
+    """The schema's version; None in an empty file."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+        return None
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    return str(row[0]) if row else None
 
 
 def _is_ours(connection: sqlite3.Connection) -> bool:

@@ -1,4 +1,4 @@
--- The book on SQLite. Events are only ever added: the triggers refuse everything else, whoever asks.
+-- The event store on SQLite. Events are only added: triggers refuse every other change.
 CREATE TABLE IF NOT EXISTS meta (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -54,14 +54,14 @@ CREATE TABLE IF NOT EXISTS tokens (
     revoked_at INTEGER
 ) WITHOUT ROWID;
 
--- Runs whose work is done elsewhere live by these; heartbeats move them, without events.
+-- Leases of runs that are executed elsewhere. Heartbeats renew them without events.
 CREATE TABLE IF NOT EXISTS leases (
     run_id TEXT PRIMARY KEY,
     job BLOB NOT NULL,
     expires_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE IF NOT EXISTS heads (
+CREATE TABLE IF NOT EXISTS snapshots (
     job BLOB PRIMARY KEY,
     version INTEGER NOT NULL,
     state BLOB NOT NULL

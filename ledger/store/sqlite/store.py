@@ -15,7 +15,6 @@ from ledger.errors import StorageFull, Unavailable
 from ledger.store.append import VersionCheck, commit_in_turn, places, row_of
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
-from ledger.store.instrumentation import Instrumentation, NoInstrumentation
 from ledger.store.leader_lock import AlwaysLeader, LeaderLock
 from ledger.store.mapper import EventMapper
 from ledger.store.records import (
@@ -29,9 +28,10 @@ from ledger.store.records import (
     Tail,
     TokenRow,
 )
+from ledger.store.sql_reads import CHECKPOINT, COLUMNS, SNAPSHOTS_POSITION
 from ledger.store.sqlite.connections import SQLiteFile
 from ledger.store.sqlite.folder import Folder
-from ledger.store.sqlite.reads import COLUMNS, MARK, SQLiteReads
+from ledger.store.sqlite.reads import SQLiteReads
 from ledger.store.sqlite.schema import identify, prepare
 
 _TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
@@ -43,7 +43,7 @@ _PUT_ACCESS = (
     "?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at"
 )
-_PUT_SNAPSHOT = "INSERT OR REPLACE INTO heads (job, version, state) VALUES (?, ?, ?)"
+_PUT_SNAPSHOT = "INSERT OR REPLACE INTO snapshots (job, version, state) VALUES (?, ?, ?)"
 _PUT_LEASE = "INSERT OR REPLACE INTO leases (run_id, job, expires_at) VALUES (?, ?, ?)"
 _DROP_LEASE = "DELETE FROM leases WHERE run_id = ?"
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
@@ -58,7 +58,6 @@ class SQLiteEventStore(SQLiteReads):
     """
 
     is_shared = False
-    instrumentation: Instrumentation = NoInstrumentation()
 
     def __init__(self, folder: Folder, *, new_id: UUID | None) -> None:
         is_read_only = new_id is None
@@ -168,9 +167,9 @@ class SQLiteEventStore(SQLiteReads):
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             self._writer.executemany(_PUT_SNAPSHOT, kept)
-            self._writer.executemany("DELETE FROM heads WHERE job = ?", gone)
+            self._writer.executemany("DELETE FROM snapshots WHERE job = ?", gone)
             if position is not None:
-                self._writer.execute(_PUT_META, ("heads_position", str(position)))
+                self._writer.execute(_PUT_META, (SNAPSHOTS_POSITION, str(position)))
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
@@ -208,4 +207,4 @@ def _beside(row: SideTableRow) -> tuple[str, tuple[Any, ...]]:
         case LeaseRow(run_id, job, expires_at):
             return _PUT_LEASE, (run_id, job.bytes, expires_at)
         case Checkpoint(reader, position):
-            return _PUT_META, (f"{MARK}{reader}", str(position))
+            return _PUT_META, (f"{CHECKPOINT}{reader}", str(position))

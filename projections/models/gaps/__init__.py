@@ -1,1 +1,1 @@
-"""projections/models/gaps."""
+"""Missed slots: those that events recorded, and those still open."""

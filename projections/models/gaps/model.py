@@ -1,16 +1,27 @@
-"""Gaps: the slots that jobs owed and events recorded as missed, one row for each such event.
+"""Missed slots that events recorded: one row for each such event, and the queries on them.
 
-What is not recorded yet is no row: it grows while time passes, and is counted when it is asked for
-(`open_gaps`).
+Slots that nothing has recorded yet have no row: their number grows with time, and is counted when
+it is asked for (`projections.models.gaps.open`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
-from ledger.clock import parse_rfc3339
-from ledger.store.event_queries import microseconds
+from ledger.clock import microseconds, parse_rfc3339
 from ledger.store.records import RecordedEvent
+from projections.filters.paging import (
+    instant_text,
+    read_cursor,
+    read_page,
+    require_choice,
+    require_time_range,
+)
+from projections.stores.contract import Row, RowReader
 from projections.stores.model import Statement
 
 NAME = "gaps"
@@ -39,21 +50,97 @@ INSERT INTO gaps{g} (
 )
 """
 
+CAUSES = (
+    "paused", "failed", "disabled", "overlap", "backoff", "delayed", "downtime", "no_worker",
+    "amended",
+)  # fmt: skip
+"""Why slots were missed."""
+PAGE = """
+SELECT gaps.*, jobs.name AS job_name FROM gaps
+LEFT JOIN jobs ON jobs.id = gaps.job_id
+WHERE {condition} ORDER BY gaps.position DESC LIMIT :limit
+"""
+TAGGED = "gaps.job_id IN (SELECT job_tags.job_id FROM job_tags WHERE job_tags.tag = :tag)"
 
-def project(fact: RecordedEvent) -> Iterable[Statement]:
+
+def project(event: RecordedEvent) -> Iterable[Statement]:
     """What one event changes."""
-    missed = fact.data.get("missed")
+    missed = event.data.get("missed")
     if not missed:
         return ()
     values = {
-        "position": fact.position,
-        "job_id": str(fact.stream),
-        "topic": fact.topic,
+        "position": event.position,
+        "job_id": str(event.stream),
+        "topic": event.topic,
         "first_at": microseconds(parse_rfc3339(missed["first"])),
         "last_at": microseconds(parse_rfc3339(missed["last"])),
         "slot_count": missed["count"],
         "capped": int(missed["capped"]),
         "cause": missed["cause"],
-        "recorded_at": fact.recorded_at,
+        "recorded_at": event.recorded_at,
     }
     return ((INSERT, values),)
+
+
+@dataclass(frozen=True, slots=True)
+class GapFilter:
+    """Which gaps: by job, a tag that jobs have now, cause, and a range of time they reach into."""
+
+    job: UUID | None = None
+    tag: str | None = None
+    cause: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+    def require_sound(self) -> None:
+        """Raise InvalidField for values that mean nothing."""
+        require_choice("cause", self.cause, CAUSES)
+        require_time_range(self.since, self.until)
+
+
+def find(reader: RowReader, filters: GapFilter) -> tuple[list[dict[str, Any]], str | None]:
+    """One page of recorded gaps, newest first, and the cursor of the next."""
+    filters.require_sound()
+    condition, values = _condition(filters)
+    sql = PAGE.format(condition=condition)
+    rows, following = read_page(reader, sql, values, limit=filters.limit, cursor="position")
+    return [_shape(row) for row in rows], following
+
+
+def _condition(filters: GapFilter) -> tuple[str, dict[str, Any]]:
+    terms: list[tuple[str, str, Any]] = [
+        ("gaps.job_id = :job", "job", str(filters.job) if filters.job else None),
+        (TAGGED, "tag", filters.tag),
+        ("gaps.cause = :cause", "cause", filters.cause),
+        ("gaps.last_at >= :since", "since", microseconds(filters.since) if filters.since else None),
+        (
+            "gaps.first_at <= :until",
+            "until",
+            microseconds(filters.until) if filters.until else None,
+        ),
+        (
+            "gaps.position < :cursor",
+            "cursor",
+            read_cursor(filters.cursor) if filters.cursor else None,
+        ),
+    ]
+    given = [term for term in terms if term[2] is not None]
+    condition = " AND ".join(term for term, _, _ in given) or "1 = 1"
+    return condition, {name: value for _, name, value in given}
+
+
+def _shape(row: Row) -> dict[str, Any]:
+    return {
+        "job_id": row["job_id"],
+        "job_name": row["job_name"],
+        "cause": row["cause"],
+        "count": row["slot_count"],
+        "first": instant_text(row["first_at"]),
+        "last": instant_text(row["last_at"]),
+        "capped": bool(row["capped"]),
+        "position": row["position"],
+        "topic": row["topic"],
+        "recorded_at": instant_text(row["recorded_at"]),
+    }

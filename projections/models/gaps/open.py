@@ -1,22 +1,20 @@
-"""Gaps that are still open: slots that jobs owe at a moment and no event has recorded by then."""
+"""Open gaps: slots that jobs have missed by an instant, and that no event has recorded by then."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger.application.job_cache import JobCache
-from ledger.application.ledger import Ledger
 from ledger.clock import parse_rfc3339, rfc3339
 from ledger.domain.job.job import Job
 from ledger.domain.job.missed_slots import LATE, passed_over_so_far, unattended
 from ledger.domain.schedule.recurrence import missed_fires, next_fire
-from projections.models.gaps.queries import GapFilter
+from projections.models.gaps.model import GapFilter
 from projections.stores.contract import RowReader
 
-STANDING_STILL = """
+MAY_MISS = """
 SELECT id, version FROM jobs
 WHERE (status IN ('paused', 'failed') OR status = 'active' AND (
     enabled = 0 OR open_run_id IS NOT NULL OR next_run_at <= :now
@@ -24,53 +22,45 @@ WHERE (status IN ('paused', 'failed') OR status = 'active' AND (
 AND (:job IS NULL OR id = :job)
 AND (:tag IS NULL OR id IN (SELECT job_id FROM job_tags WHERE tag = :tag))
 """
-"""The jobs that may miss slots; not one too few, perhaps some too many."""
+"""The jobs that may miss slots: all that do, and perhaps some that do not."""
 
 
 def find(
-    jobs: Iterable[Job], asked: GapFilter, *, now: datetime
+    jobs: Iterable[Job], filters: GapFilter, *, now: datetime
 ) -> tuple[list[dict[str, Any]], int]:
-    """The open gaps that the filter means, the oldest first and as many as its limit says, counted
-    as of `now`; and how many there are. They have the shape of recorded ones, with nothing for what
-    is not recorded.
+    """The open gaps that match at `now`, oldest first, up to the filter's limit; and how many there
+    are. They have the shape of recorded ones, with null for what only an event has.
     """
-    asked.require_sound()
+    filters.require_sound()
     found = [
         gap
         for job in jobs
-        if _is_asked_for(job, asked)
+        if _matches(job, filters)
         for gap in _gaps_of(job, now)
-        if _reaches(gap, asked)
+        if _reaches(gap, filters)
     ]
     found.sort(key=lambda gap: (gap["first"], gap["job_id"]))
-    return found[: asked.limit], len(found)
+    return found[: filters.limit], len(found)
 
 
-def live_jobs(ledger: Ledger) -> Sequence[Job]:
-    """The jobs as they stand; who only reads the ledger folds what was saved of them on."""
-    if not ledger.is_read_only:
-        return ledger.job_cache.snapshot()
-    job_cache = JobCache()
-    job_cache.load(ledger.event_store, ledger.mapper)
-    return job_cache.snapshot()
-
-
-def standing_still(
-    questions: RowReader, asked: GapFilter, *, now: datetime
-) -> list[tuple[UUID, int]]:
-    """The ids and versions of those jobs asked for that may miss slots at an instant."""
-    values = {"now": rfc3339(now), "job": str(asked.job) if asked.job else None, "tag": asked.tag}
-    rows = questions.rows(STANDING_STILL, values)
+def candidates(reader: RowReader, filters: GapFilter, *, now: datetime) -> list[tuple[UUID, int]]:
+    """The ids and versions of the matching jobs that may miss slots at an instant."""
+    values = {
+        "now": rfc3339(now),
+        "job": str(filters.job) if filters.job else None,
+        "tag": filters.tag,
+    }
+    rows = reader.rows(MAY_MISS, values)
     return [(UUID(row["id"]), int(row["version"])) for row in rows]
 
 
-def _is_asked_for(job: Job, asked: GapFilter) -> bool:
-    is_job = asked.job in (None, job.id)
-    return is_job and (asked.tag is None or asked.tag in job.tags)
+def _matches(job: Job, filters: GapFilter) -> bool:
+    is_job = filters.job in (None, job.id)
+    return is_job and (filters.tag is None or filters.tag in job.tags)
 
 
 def _gaps_of(job: Job, now: datetime) -> Iterator[dict[str, Any]]:
-    for missed in _owed(job, now):
+    for missed in _missed(job, now):
         yield {
             "job_id": str(job.id),
             "job_name": job.name,
@@ -81,8 +71,8 @@ def _gaps_of(job: Job, now: datetime) -> Iterator[dict[str, Any]]:
         }
 
 
-def _owed(job: Job, now: datetime) -> list[dict[str, Any]]:
-    """What the job owes, by the causes with which it would be recorded if it ended now."""
+def _missed(job: Job, now: datetime) -> list[dict[str, Any]]:
+    """The job's missed slots, by the causes that would be recorded if the gap ended now."""
     if job.may_fire and job.open_run is not None:
         return passed_over_so_far(job, job.open_run, now)
     cause = _cause(job, now)
@@ -93,7 +83,7 @@ def _owed(job: Job, now: datetime) -> list[dict[str, Any]]:
 
 
 def _cause(job: Job, now: datetime) -> str | None:
-    """Why slots of the job go by at this moment; None when none does."""
+    """Why the job misses slots at an instant; None when it misses none."""
     if job.status in ("completed", "deleted"):
         return None
     if job.status != "active":
@@ -114,8 +104,10 @@ def _while_disabled(job: Job, now: datetime) -> dict[str, Any] | None:
     return missed.plain() if missed is not None else None
 
 
-def _reaches(gap: dict[str, Any], asked: GapFilter) -> bool:
-    if asked.cause is not None and gap["cause"] != asked.cause:
+def _reaches(gap: dict[str, Any], filters: GapFilter) -> bool:
+    if filters.cause is not None and gap["cause"] != filters.cause:
         return False
-    is_late_enough = asked.since is None or parse_rfc3339(gap["last"]) >= asked.since
-    return is_late_enough and (asked.until is None or parse_rfc3339(gap["first"]) <= asked.until)
+    is_late_enough = filters.since is None or parse_rfc3339(gap["last"]) >= filters.since
+    return is_late_enough and (
+        filters.until is None or parse_rfc3339(gap["first"]) <= filters.until
+    )

@@ -1,1 +1,1 @@
-"""projections/models/jobs."""
+"""The list of jobs, and the checkpoints from which its past is answered."""

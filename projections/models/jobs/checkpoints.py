@@ -1,8 +1,9 @@
-"""The list of jobs together with what it takes to tell how it stood at any position of the past.
+"""The list of jobs, with what is needed to answer how it was at any position of the past.
 
-What every run changes is kept in *frames*: at each position that is a multiple of so many, the rows
-that changed since the frame before. What people change is kept as it was before each change. So a
-past is a frame, with what was changed after it put back, and the few events from the frame on
+The columns that every run changes are copied at *checkpoints*: at each multiple of
+`CHECKPOINT_EVERY`, the rows that changed since the checkpoint before. The columns that only
+operators change are copied before each change. So a past list is a checkpoint, with later
+definitions undone, and the few events between the checkpoint and the position
 (`projections.time_travel.read_models`).
 """
 
@@ -10,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ledger.domain.events import Amended
 from ledger.store.records import RecordedEvent
 from projections.models.jobs import model as jobs
 from projections.stores.model import Statement
 
-FRAME = 10_000
-"""Positions between two frames: the most events that the answer to a question about the past has to
-take in. Whoever changes it raises `jobs.VERSION`.
+CHECKPOINT_EVERY = 10_000
+"""Positions between two checkpoints, and so the most events that an answer about the past applies.
+Raise `jobs.VERSION` when you change it.
 """
 
 MOVING = (
@@ -28,7 +30,7 @@ MOVING = (
 )  # fmt: skip
 """The columns that runs change."""
 DEFINING = (*jobs.AMENDABLE, "folded_name")
-"""The columns that only people change."""
+"""The columns that only operators change."""
 FIXED = ("id", "number", "created_at", "created_by")
 _COUNTS = (
     "enabled", "delete_after_run", "open_attempt", "open_fence", "last_duration_ms",
@@ -44,9 +46,9 @@ TABLES = ("past_jobs", "past_definitions")
 SCHEMA = f"""
 CREATE TABLE past_jobs{{g}} (
     number BIGINT NOT NULL,
-    frame BIGINT NOT NULL,
+    checkpoint BIGINT NOT NULL,
     {_columns(MOVING)},
-    PRIMARY KEY (number, frame)
+    PRIMARY KEY (number, checkpoint)
 ) WITHOUT ROWID;
 CREATE TABLE past_definitions{{g}} (
     number BIGINT NOT NULL,
@@ -55,13 +57,15 @@ CREATE TABLE past_definitions{{g}} (
     PRIMARY KEY (number, replaced_at)
 ) WITHOUT ROWID;
 """
-"""`frame` and `replaced_at` are positions; what was replaced there held until just before."""
-
-KEEP_FRAME = f"""
-INSERT INTO past_jobs{{g}} (number, frame, {", ".join(MOVING)})
-SELECT number, :frame, {", ".join(MOVING)} FROM jobs{{g}} WHERE position > :frame_before
+"""`checkpoint` and `replaced_at` are positions; a definition was valid until just before it was
+replaced.
 """
-KEEP_DEFINITION = f"""
+
+INSERT_CHECKPOINT = f"""
+INSERT INTO past_jobs{{g}} (number, checkpoint, {", ".join(MOVING)})
+SELECT number, :checkpoint, {", ".join(MOVING)} FROM jobs{{g}} WHERE position > :previous
+"""
+INSERT_DEFINITION = f"""
 INSERT INTO past_definitions{{g}} (number, replaced_at, {", ".join(DEFINING)})
 SELECT number, :position, {", ".join(DEFINING)} FROM jobs{{g}} WHERE id = :id
 """
@@ -72,47 +76,45 @@ _DEFINED_THEN = ", ".join(
 )
 _FIXED = ", ".join(f"jobs.{name}" for name in FIXED)
 _MOVED = ", ".join(f"past.{name}" for name in MOVING)
-AT_FRAME = f"""
+AT_CHECKPOINT = f"""
 SELECT {_FIXED}, {_MOVED}, {_DEFINED_THEN}
 FROM jobs CROSS JOIN past_jobs AS past
 LEFT JOIN past_definitions AS replaced
 ON replaced.number = jobs.number AND replaced.replaced_at = (
     SELECT MIN(replaced_at) FROM past_definitions
-    WHERE number = jobs.number AND replaced_at > :frame
+    WHERE number = jobs.number AND replaced_at > :checkpoint
 )
-WHERE jobs.number <= :frame AND past.number = jobs.number AND past.frame = (
-    SELECT MAX(frame) FROM past_jobs WHERE number = jobs.number AND frame <= :frame
+WHERE jobs.number <= :checkpoint AND past.number = jobs.number AND past.checkpoint = (
+    SELECT MAX(checkpoint) FROM past_jobs WHERE number = jobs.number AND checkpoint <= :checkpoint
 )
 """
-"""Every job as it stood right after the event of a frame. The jobs are gone through first (CROSS
-JOIN binds SQLite): there are far more frames of them.
+"""Every job as it was right after a checkpoint. CROSS JOIN makes SQLite loop over the jobs first:
+there are many more checkpoint rows than jobs.
 """
 
 
 class JobCheckpoints:
-    """See `projections.stores.model.Model`; a frame stands at each multiple of `every`."""
+    """See `projections.stores.model.Model`; there is a checkpoint at each multiple of `every`."""
 
     NAME = jobs.NAME
     VERSION = jobs.VERSION
     TABLES = (*jobs.TABLES, *TABLES)
     SCHEMA = jobs.SCHEMA + SCHEMA
 
-    def __init__(self, every: int = FRAME) -> None:
+    def __init__(self, every: int = CHECKPOINT_EVERY) -> None:
         self.every = every
 
-    def project(self, fact: RecordedEvent, /) -> Iterable[Statement]:
-        """What one event changes in the list, and what has to be kept of the list before or after
-        it.
-        """
-        if fact.topic == "job.amended":
-            yield KEEP_DEFINITION, {"id": str(fact.stream), "position": fact.position}
-        yield from jobs.project(fact)
-        if fact.position % self.every == 0:
+    def project(self, event: RecordedEvent, /) -> Iterable[Statement]:
+        """What one event changes in the list, and what is copied before or after it."""
+        if event.topic == Amended.TOPIC:
+            yield INSERT_DEFINITION, {"id": str(event.stream), "position": event.position}
+        yield from jobs.project(event)
+        if event.position % self.every == 0:
             yield (
-                KEEP_FRAME,
-                {"frame": fact.position, "frame_before": fact.position - self.every},
+                INSERT_CHECKPOINT,
+                {"checkpoint": event.position, "previous": event.position - self.every},
             )
 
     def checkpoint_before(self, position: int) -> int:
-        """The last frame that stands at a position or before it; 0 is that of the empty book."""
+        """The last checkpoint at or before a position; 0 is that of the empty ledger."""
         return position - position % self.every

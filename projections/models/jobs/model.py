@@ -1,6 +1,4 @@
-"""The list of jobs: everything a list or a page shows of a job, one row each, and how many stand in
-which state.
-"""
+"""The list of jobs: one row with everything that a list or a page shows of a job."""
 
 from __future__ import annotations
 
@@ -9,12 +7,34 @@ from typing import Any
 
 import orjson
 
+from ledger.domain.events import (
+    Amended,
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitTripped,
+    Completed,
+    Deleted,
+    Delivered,
+    DeliveryFailed,
+    FiresSkipped,
+    ForceResumed,
+    Imported,
+    Paused,
+    Resumed,
+    RunBlocked,
+    RunFailed,
+    RunLost,
+    RunRequested,
+    RunStarted,
+    RunSucceeded,
+    Scheduled,
+)
 from ledger.domain.streams.names import folded
 from ledger.store.records import RecordedEvent
 from projections.stores.model import Statement
 
 NAME = "jobs"
-VERSION = 3
+VERSION = 4
 TABLES = ("jobs", "job_tags")
 SCHEMA = """
 CREATE TABLE jobs{g} (
@@ -78,7 +98,7 @@ CREATE INDEX job_tags{g}_by_job ON job_tags{g} (job_id);
 
 _MARK = "version = :version, position = :position, updated_at = :timestamp"
 _REVISE = f"{_MARK}, revision = :version"
-_REVIVE = (
+_RESUME = (
     "status = 'active', next_run_at = :next_run_at, paused_until = NULL, consecutive_errors = 0, "
     "consecutive_losses = 0"
 )
@@ -104,7 +124,7 @@ INSERT INTO jobs{g} (
     :actor, :timestamp )
 """
 PAUSE = _update("status = 'paused', paused_until = :until, next_run_at = NULL", _REVISE)
-REVIVE = _update(_REVIVE, _REVISE)
+RESUME = _update(_RESUME, _REVISE)
 MARK = _update("id = id")
 START = _update(
     """
@@ -164,38 +184,38 @@ NESTED = ("schedule", "executor", "delivery", "policy", "tags")
 # -- from events to statements ------------------------------------------------------------------
 
 
-def project(fact: RecordedEvent) -> Iterable[Statement]:
+def project(event: RecordedEvent) -> Iterable[Statement]:
     """What one event changes in the list."""
-    statements = _STATEMENTS.get(fact.topic)
-    return statements(fact) if statements is not None else ()
+    statements = _STATEMENTS.get(event.topic)
+    return statements(event) if statements is not None else ()
 
 
-def _of(fact: RecordedEvent) -> dict[str, Any]:
-    place = {"version": fact.version, "position": fact.position}
-    return {**fact.data, "id": str(fact.stream), **place}
+def _of(event: RecordedEvent) -> dict[str, Any]:
+    own = {"id": str(event.stream), "version": event.version, "position": event.position}
+    return {**event.data, **own}
 
 
 def _one(sql: str) -> Callable[[RecordedEvent], Iterable[Statement]]:
-    return lambda fact: ((sql, _of(fact)),)
+    return lambda event: ((sql, _of(event)),)
 
 
-def _scheduled(fact: RecordedEvent) -> Iterable[Statement]:
-    row = _of(fact) | {"number": fact.position, "actor": json_text(fact.data["actor"])}
-    yield INSERT, row | _columns({name: fact.data[name] for name in AMENDABLE})
-    yield from _tags(row["id"], fact.data["tags"])
+def _scheduled(event: RecordedEvent) -> Iterable[Statement]:
+    row = _of(event) | {"number": event.position, "actor": json_text(event.data["actor"])}
+    yield INSERT, row | _columns({name: event.data[name] for name in AMENDABLE})
+    yield from _tags(row["id"], event.data["tags"])
 
 
-def _amended(fact: RecordedEvent) -> Iterable[Statement]:
-    changes = {name: value for name, value in fact.data["changes"].items() if name in AMENDABLE}
+def _amended(event: RecordedEvent) -> Iterable[Statement]:
+    changes = {name: value for name, value in event.data["changes"].items() if name in AMENDABLE}
     changed = _columns(changes)
     columns = "".join(f"{name} = :{name}, " for name in changed)
-    yield _update(f"{columns}next_run_at = :next_run_at", _REVISE), _of(fact) | changed
+    yield _update(f"{columns}next_run_at = :next_run_at", _REVISE), _of(event) | changed
     if "tags" in changes:
-        yield from _tags(str(fact.stream), changes["tags"])
+        yield from _tags(str(event.stream), changes["tags"])
 
 
 def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a job as columns hold them, in an order of their own."""
+    """Fields of a job as columns, always in the same order."""
     columns = {name: fields[name] for name in AMENDABLE if name in fields}
     columns |= {name: json_text(columns[name]) for name in NESTED if name in columns}
     columns |= {name: int(columns[name]) for name in FLAGS if name in columns}
@@ -208,53 +228,53 @@ def _tags(job_id: str, tags: list[str]) -> Iterable[Statement]:
         yield TAG, {"id": job_id, "tag": tag}
 
 
-def _delivered(fact: RecordedEvent) -> Iterable[Statement]:
+def _delivered(event: RecordedEvent) -> Iterable[Statement]:
     keys = ("run_id", "channel", "target", "outcome")
-    status = "delivered" if fact.topic == "job.delivered" else "failed"
-    delivery = {"run_id": fact.data["run_id"], "status": status} | {
-        key: fact.data[key] for key in keys
+    status = "delivered" if event.topic == Delivered.TOPIC else "failed"
+    delivery = {"run_id": event.data["run_id"], "status": status} | {
+        key: event.data[key] for key in keys
     }
-    yield DELIVER, _of(fact) | {"last_delivery": json_text(delivery)}
+    yield DELIVER, _of(event) | {"last_delivery": json_text(delivery)}
 
 
-def _imported(fact: RecordedEvent) -> Iterable[Statement]:
-    yield IMPORT, _of(fact)
-    if fact.data["last_run_at"] is not None:
+def _imported(event: RecordedEvent) -> Iterable[Statement]:
+    yield IMPORT, _of(event)
+    if event.data["last_run_at"] is not None:
         yield (
             IMPORT_RUN,
-            _of(fact) | {"last_status": "failed" if fact.data["last_error"] else "succeeded"},
+            _of(event) | {"last_status": "failed" if event.data["last_error"] else "succeeded"},
         )
 
 
-def _deleted(fact: RecordedEvent) -> Iterable[Statement]:
-    yield DELETE, _of(fact)
-    yield UNTAG, {"id": str(fact.stream)}
+def _deleted(event: RecordedEvent) -> Iterable[Statement]:
+    yield DELETE, _of(event)
+    yield UNTAG, {"id": str(event.stream)}
 
 
 def json_text(value: object) -> str | None:
-    """A nested value as a column holds it."""
+    """A nested value as a column."""
     return None if value is None else orjson.dumps(value).decode()
 
 
 _STATEMENTS: Mapping[str, Callable[[RecordedEvent], Iterable[Statement]]] = {
-    "job.scheduled": _scheduled,
-    "job.amended": _amended,
-    "job.paused": _one(PAUSE),
-    "job.resumed": _one(REVIVE),
-    "job.force_resumed": _one(REVIVE),
-    "job.circuit_closed": _one(REVIVE),
-    "job.run_requested": _one(MARK),
-    "job.run_started": _one(START),
-    "job.run_succeeded": _one(SUCCEED),
-    "job.run_failed": _one(FAIL),
-    "job.run_lost": _one(LOSE),
-    "job.run_blocked": _one(BLOCK),
-    "job.fires_skipped": _one(SKIP),
-    "job.circuit_tripped": _one(TRIP),
-    "job.circuit_half_opened": _one(MARK),
-    "job.delivered": _delivered,
-    "job.delivery_failed": _delivered,
-    "job.imported": _imported,
-    "job.completed": _one(COMPLETE),
-    "job.deleted": _deleted,
+    Scheduled.TOPIC: _scheduled,
+    Amended.TOPIC: _amended,
+    Paused.TOPIC: _one(PAUSE),
+    Resumed.TOPIC: _one(RESUME),
+    ForceResumed.TOPIC: _one(RESUME),
+    CircuitClosed.TOPIC: _one(RESUME),
+    RunRequested.TOPIC: _one(MARK),
+    RunStarted.TOPIC: _one(START),
+    RunSucceeded.TOPIC: _one(SUCCEED),
+    RunFailed.TOPIC: _one(FAIL),
+    RunLost.TOPIC: _one(LOSE),
+    RunBlocked.TOPIC: _one(BLOCK),
+    FiresSkipped.TOPIC: _one(SKIP),
+    CircuitTripped.TOPIC: _one(TRIP),
+    CircuitHalfOpened.TOPIC: _one(MARK),
+    Delivered.TOPIC: _delivered,
+    DeliveryFailed.TOPIC: _delivered,
+    Imported.TOPIC: _imported,
+    Completed.TOPIC: _one(COMPLETE),
+    Deleted.TOPIC: _deleted,
 }

@@ -1,22 +1,22 @@
-"""What is asked of the list of jobs: one job, a filtered page, the counts."""
+"""Queries on the list of jobs: one job, a filtered page, the counts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import orjson
 
 from ledger.domain.job.failures import FAILURE_CLASSES
+from ledger.domain.job.view import JOB_FIELDS, LAST_RUN_FIELDS, OPEN_RUN_FIELDS, Kind
 from ledger.domain.streams.names import folded
-from ledger.errors import InvalidField
-from projections.filters.paging import require_choice
-from projections.stores.contract import RowReader
+from ledger.errors import JobNotFound
+from projections.filters.paging import read_cursor, read_page, require_choice
+from projections.stores.contract import Row, RowReader
 
-MAX_PAGE = 1000
 STATUSES = ("active", "paused", "failed", "completed")
-RECENT = 10
 
 ONE = "SELECT * FROM jobs WHERE id = :id AND status <> 'deleted'"
 COUNTS = (
@@ -32,8 +32,8 @@ NEXT = (
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs: by status, tag, words in the name (`q`), the last run's failure class. Pages go
-    by `cursor`, from the oldest job on or back from the newest.
+    """Which jobs: by status, tag, a part of the name (`q`), the last run's failure class. Pages
+    follow each other by `cursor`, oldest job first, or newest first.
     """
 
     status: str | None = None
@@ -45,51 +45,59 @@ class JobFilter:
     is_newest_first: bool = False
 
 
-def find(questions: RowReader, asked: JobFilter) -> tuple[list[dict[str, Any]], str | None]:
-    """One page in the order the jobs were made, or its reverse, and the cursor of the next."""
-    size = max(1, min(asked.limit, MAX_PAGE))
-    condition, values = _condition(asked)
-    order = "DESC" if asked.is_newest_first else "ASC"
+def one(reader: RowReader, job_id: UUID) -> dict[str, Any]:
+    """One job. Raises JobNotFound when it is unknown or deleted."""
+    row = reader.row(ONE, {"id": str(job_id)})
+    if row is None:
+        raise JobNotFound(job_id)
+    return shape(row)
+
+
+def find(reader: RowReader, filters: JobFilter) -> tuple[list[dict[str, Any]], str | None]:
+    """One page in the order of creation, or its reverse, and the cursor of the next."""
+    condition, values = _condition(filters)
+    order = "DESC" if filters.is_newest_first else "ASC"
     sql = f"SELECT * FROM jobs WHERE {condition} ORDER BY number {order} LIMIT :limit"
-    rows = questions.rows(sql, {**values, "limit": size + 1})
-    following = str(rows[size - 1]["number"]) if len(rows) > size else None
-    return [shape(row) for row in rows[:size]], following
+    rows, following = read_page(reader, sql, values, limit=filters.limit, cursor="number")
+    return [shape(row) for row in rows], following
 
 
-def _condition(asked: JobFilter) -> tuple[str, dict[str, Any]]:
-    terms = ["status = :status" if asked.status else "status <> 'deleted'"]
-    values: dict[str, Any] = {"status": asked.status}
-    require_choice("status", asked.status, STATUSES)
-    require_choice("failure_class", asked.failure_class, FAILURE_CLASSES)
-    if asked.tag is not None:
+def _condition(filters: JobFilter) -> tuple[str, dict[str, Any]]:
+    terms = ["status = :status" if filters.status else "status <> 'deleted'"]
+    values: dict[str, Any] = {"status": filters.status}
+    require_choice("status", filters.status, STATUSES)
+    require_choice("failure_class", filters.failure_class, FAILURE_CLASSES)
+    if filters.tag is not None:
         terms.append("number IN (SELECT number FROM job_tags WHERE tag = :tag)")
-    if asked.q is not None:
+    if filters.q is not None:
         terms.append("folded_name LIKE :pattern ESCAPE '\\'")
-        escaped = folded(asked.q).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        escaped = folded(filters.q).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         values["pattern"] = f"%{escaped}%"
-    if asked.failure_class is not None:
+    if filters.failure_class is not None:
         terms.append("last_failure_class = :failure_class")
-    if asked.cursor is not None:
-        terms.append("number < :number" if asked.is_newest_first else "number > :number")
-        values["number"] = read_cursor(asked.cursor)
-    return " AND ".join(terms), values | {"tag": asked.tag, "failure_class": asked.failure_class}
+    if filters.cursor is not None:
+        terms.append("number < :number" if filters.is_newest_first else "number > :number")
+        values["number"] = read_cursor(filters.cursor)
+    return " AND ".join(terms), values | {
+        "tag": filters.tag,
+        "failure_class": filters.failure_class,
+    }
 
 
-def read_cursor(cursor: str) -> int:
-    """The place a cursor of ours names; InvalidField when it is not one."""
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise InvalidField("cursor", "is not one that this ledger gave out")
-    return int(cursor)
+def failing_count(reader: RowReader) -> int:
+    """How many active jobs failed the last time they ran."""
+    [row] = reader.rows(FAILING)
+    return int(row["count"])
 
 
-def summary(questions: RowReader) -> dict[str, Any]:
-    """How many jobs stand where, and when the next one fires."""
+def summary(reader: RowReader) -> dict[str, Any]:
+    """How many jobs have each status, and when the next one fires."""
     counts = dict.fromkeys(STATUSES, 0)
     disabled = 0
-    for row in questions.rows(COUNTS):
+    for row in reader.rows(COUNTS):
         counts[row["status"]] += row["count"]
         disabled += 0 if row["enabled"] else row["count"]
-    [following] = questions.rows(NEXT)
+    [following] = reader.rows(NEXT)
     return {
         "total": sum(counts.values()),
         **counts,
@@ -98,64 +106,40 @@ def summary(questions: RowReader) -> dict[str, Any]:
     }
 
 
-def shape(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as the public shape of a job (DESIGN §11)."""
+def shape(row: Row) -> dict[str, Any]:
+    """A row as the public shape of a job (`ledger.domain.job.view`)."""
     return {
-        "id": row["id"],
-        "name": row["name"],
-        "description": row["description"],
-        "status": row["status"],
-        "enabled": bool(row["enabled"]),
-        "schedule": _nested(row["schedule"]),
-        "task": row["task"],
-        "executor": _nested(row["executor"]),
-        "delivery": _nested(row["delivery"]),
-        "policy": _nested(row["policy"]),
-        "tags": _nested(row["tags"]),
-        "delete_after_run": bool(row["delete_after_run"]),
-        "next_run_at": row["next_run_at"],
-        "paused_until": row["paused_until"],
-        "open_run": _open_run(row),
-        "last_run": _last_run(row),
-        "last_delivery": _nested(row["last_delivery"]),
-        "consecutive_errors": row["consecutive_errors"],
-        "consecutive_losses": row["consecutive_losses"],
-        "run_count": row["run_count"],
-        "version": row["version"],
-        "revision": row["revision"],
-        "created_at": row["created_at"],
-        "created_by": _nested(row["created_by"]),
-        "updated_at": row["updated_at"],
+        name: _READERS[kind](row, name) if kind in _READERS else row[name]
+        for name, kind in JOB_FIELDS.items()
     }
 
 
-def _open_run(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def _open_run(row: Row, _: str) -> dict[str, Any] | None:
     if row["open_run_id"] is None:
         return None
-    return {
-        "run_id": row["open_run_id"],
-        "scheduled_for": row["open_scheduled_for"],
-        "trigger": row["open_trigger"],
-        "attempt": row["open_attempt"],
-        "fence": row["open_fence"],
-        "node": row["open_node"],
-        "started_at": row["open_started_at"],
-        "lease_until": row["open_lease_until"],
-    }
+    return {name: row[f"open_{name}"] for name in OPEN_RUN_FIELDS}
 
 
-def _last_run(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def _last_run(row: Row, _: str) -> dict[str, Any] | None:
     if row["last_status"] is None:
         return None
-    return {
-        "run_id": row["last_run_id"],
-        "started_at": row["last_started_at"],
-        "status": row["last_status"],
-        "duration_ms": row["last_duration_ms"],
-        "error": row["last_error"],
-        "failure_class": row["last_failure_class"],
-    }
+    return {name: row[f"last_{name}"] for name in LAST_RUN_FIELDS}
 
 
-def _nested(text: str | None) -> Any:
-    return None if text is None else orjson.loads(text)
+def _flag(row: Row, name: str) -> bool:
+    return bool(row[name])
+
+
+def _nested(row: Row, name: str) -> Any:
+    return None if row[name] is None else orjson.loads(row[name])
+
+
+_READERS: Mapping[Kind, Callable[[Row, str], Any]] = {
+    "flag": _flag,
+    "object": _nested,
+    "object?": _nested,
+    "list": _nested,
+    "actor": _nested,
+    "open_run": _open_run,
+    "last_run": _last_run,
+}

@@ -1,1 +1,1 @@
-"""projections/models/resumes."""
+"""Forced resumes, and what came of each."""

@@ -1,14 +1,26 @@
-"""Did it hold: every force-resume, and what came of it (DESIGN §12).
+"""Forced resumes, and what came of each.
 
-What comes first after it decides: a run that succeeded (held), a trip (re_tripped), a pause
-(paused_again) or the end of the job (deleted); until then it is open. A trip after a resume that
-held is told beside it and changes no verdict. The position of the force-resume is its id.
+The first of these after it decides the outcome: a successful run (held), a trip (re_tripped), a
+pause (paused_again), the end of the job (deleted). Until then it is open. A trip after a resume
+that held is counted beside it and does not change the outcome. Its id is the position of the
+`job.force_resumed` event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ledger.domain.events import (
+    CircuitClosed,
+    CircuitTripped,
+    Deleted,
+    ForceResumed,
+    Paused,
+    RunBlocked,
+    RunFailed,
+    RunLost,
+    RunSucceeded,
+)
 from ledger.store.records import RecordedEvent
 from projections.stores.model import Statement
 
@@ -16,7 +28,7 @@ NAME = "resumes"
 VERSION = 2
 OUTCOMES = ("open", "held", "re_tripped", "paused_again", "deleted")
 UNKNOWN_CLASS = "unknown"
-"""The failure class of a job that was taken over failed."""
+"""The failure class of a job that was failed when it was imported."""
 
 TABLES = ("resumes", "resume_trips")
 SCHEMA = """
@@ -51,8 +63,8 @@ CREATE TABLE resume_trips{g} (
 );
 CREATE INDEX resume_trips{g}_of ON resume_trips{g} (resume);
 """
-"""`run_count`: the runs that ended until it was decided. Its trips are those until the job was next
-forced; a probe that failed is none.
+"""`run_count`: the runs that ended until the outcome was decided. Its trips are those until the
+next forced resume of the job; a failed probe is not a trip.
 """
 
 SUPERSEDE = "UPDATE resumes{g} SET is_latest = 0 WHERE job_id = :job_id AND is_latest = 1"
@@ -73,7 +85,7 @@ UPDATE resumes{g} SET run_count = run_count + 1, outcome = 'held', decided_posit
     decided_at = :at
 WHERE job_id = :job_id AND outcome = 'open'
 """
-"""In one statement, for most of the book are successes."""
+"""One statement: most events are successes."""
 DECIDE = """
 UPDATE resumes{g} SET outcome = :outcome, decided_position = :position, decided_at = :at
 WHERE job_id = :job_id AND outcome = 'open'
@@ -91,41 +103,41 @@ WHERE job_id = :job_id AND is_latest = 1
 CLOSE = "UPDATE resumes{g} SET is_tripped = 0 WHERE job_id = :job_id AND is_latest = 1"
 
 _STATEMENTS: dict[str, tuple[str, ...]] = {
-    "job.force_resumed": (SUPERSEDE, INSERT),
-    "job.run_succeeded": (HOLD,),
-    "job.run_failed": (COUNT_RUN,),
-    "job.run_lost": (COUNT_RUN,),
-    "job.run_blocked": (COUNT_RUN,),
-    "job.circuit_tripped": (DECIDE, COUNT_TRIP, TRIP),
-    "job.circuit_closed": (CLOSE,),
-    "job.paused": (DECIDE,),
-    "job.deleted": (DECIDE,),
+    ForceResumed.TOPIC: (SUPERSEDE, INSERT),
+    RunSucceeded.TOPIC: (HOLD,),
+    RunFailed.TOPIC: (COUNT_RUN,),
+    RunLost.TOPIC: (COUNT_RUN,),
+    RunBlocked.TOPIC: (COUNT_RUN,),
+    CircuitTripped.TOPIC: (DECIDE, COUNT_TRIP, TRIP),
+    CircuitClosed.TOPIC: (CLOSE,),
+    Paused.TOPIC: (DECIDE,),
+    Deleted.TOPIC: (DECIDE,),
 }
-_VERDICTS = {
-    "job.circuit_tripped": "re_tripped",
-    "job.paused": "paused_again",
-    "job.deleted": "deleted",
+_OUTCOMES = {
+    CircuitTripped.TOPIC: "re_tripped",
+    Paused.TOPIC: "paused_again",
+    Deleted.TOPIC: "deleted",
 }
 
 
-def project(fact: RecordedEvent) -> Iterable[Statement]:
+def project(event: RecordedEvent) -> Iterable[Statement]:
     """What one event changes."""
-    statements = _STATEMENTS.get(fact.topic)
+    statements = _STATEMENTS.get(event.topic)
     if statements is None:
         return ()
     values = {
-        "position": fact.position,
-        "job_id": str(fact.stream),
-        "at": fact.recorded_at,
-        "outcome": _VERDICTS.get(fact.topic),
+        "position": event.position,
+        "job_id": str(event.stream),
+        "at": event.recorded_at,
+        "outcome": _OUTCOMES.get(event.topic),
     }
-    if fact.topic == "job.force_resumed":
-        values |= _of_resume(fact)
+    if event.topic == ForceResumed.TOPIC:
+        values |= _of_resume(event)
     return [(statement, values) for statement in statements]
 
 
-def _of_resume(fact: RecordedEvent) -> dict[str, object]:
-    data = fact.data
+def _of_resume(event: RecordedEvent) -> dict[str, object]:
+    data = event.data
     own = ("source", "reason", "trip_position", "cleared_errors", "last_error", "recovery_id")
     return {
         **{name: data[name] for name in own},

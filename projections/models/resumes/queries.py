@@ -1,26 +1,28 @@
-"""What is asked of the force-resumes: which there were, and how many held."""
+"""Queries on forced resumes: which there were, and how many held."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from ledger.clock import rfc3339
+from ledger.clock import microseconds
 from ledger.domain.job.failures import FAILURE_CLASSES
-from ledger.errors import Unavailable
-from ledger.store.event_queries import from_microseconds, microseconds
-from projections.filters.as_of import require_stretch
-from projections.filters.paging import require_choice
-from projections.models.jobs.queries import MAX_PAGE, read_cursor
-from projections.models.resumes.model import NAME, OUTCOMES
-from projections.read_models import ReadModels
+from projections.filters.paging import (
+    instant_text,
+    optional_instant_text,
+    read_cursor,
+    read_page,
+    require_choice,
+    require_time_range,
+)
+from projections.models.resumes.model import OUTCOMES
 from projections.stores.contract import Row, RowReader
 
 QUOTED_DAYS = 90
-"""How far back the rate looks that is quoted to whoever is about to force a job."""
+"""How many days of forced resumes the rate covers that a ForceRequired refusal quotes."""
 PAGE = """
 SELECT resumes.*, jobs.name AS job_name,
     (SELECT COUNT(*) FROM resume_trips WHERE resume = resumes.position) AS trip_count
@@ -37,9 +39,7 @@ FROM resumes WHERE {condition} GROUP BY {column} ORDER BY COUNT(*) DESC, {column
 
 @dataclass(frozen=True, slots=True)
 class ResumeFilter:
-    """Which force-resumes: by whom, after failures of which class, of which job, recorded since and
-    until when, with which outcome.
-    """
+    """Which forced resumes: by actor, failure class, job, time of recording, outcome."""
 
     actor: str | None = None
     failure_class: str | None = None
@@ -53,59 +53,44 @@ class ResumeFilter:
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
-    """How many force-resumes were decided, and how many of them held."""
+    """How many forced resumes were decided, and how many of them held."""
 
     decided_count: int
     held_count: int
 
 
-def record_of(read_models: ReadModels, failure_class: str, *, now: datetime) -> TrackRecord | None:
-    """What came of force-resumes after such failures lately, as far as the copies have come; None
-    when they cannot say.
-    """
-    if not any(item.name == NAME and item.position >= 0 for item in read_models.standings()):
-        return None
-    try:
-        with read_models.reading() as questions:
-            return record(questions, failure_class, now=now)
-    except Unavailable:
-        return None
-
-
-def find(questions: RowReader, asked: ResumeFilter) -> tuple[list[dict[str, Any]], str | None]:
+def find(reader: RowReader, filters: ResumeFilter) -> tuple[list[dict[str, Any]], str | None]:
     """One page, the newest first, and the cursor of the next."""
-    size = max(1, min(asked.limit, MAX_PAGE))
-    condition, values = _condition(asked)
+    condition, values = _condition(filters)
     sql = PAGE.format(condition=condition)
-    rows = questions.rows(sql, values | {"limit": size + 1})
-    following = str(rows[size - 1]["position"]) if len(rows) > size else None
-    return [_shape(row) for row in rows[:size]], following
+    rows, following = read_page(reader, sql, values, limit=filters.limit, cursor="position")
+    return [_shape(row) for row in rows], following
 
 
-def rates(questions: RowReader, asked: ResumeFilter) -> dict[str, Any]:
-    """How many held, of those that the filter means whatever their outcome: of all, by the class of
-    the failures, by actor.
+def rates(reader: RowReader, filters: ResumeFilter) -> dict[str, Any]:
+    """How many of the resumes that match held, whatever outcome the filter names: of all of them,
+    by failure class, by actor.
     """
-    whole = ResumeFilter(asked.actor, asked.failure_class, asked.job, asked.since, asked.until)
-    by_class = _rates(questions, whole, "failure_class")
+    whole = replace(filters, outcome=None, cursor=None)
+    by_class = _rates(reader, whole, "failure_class")
     return {
         "all": _sum(by_class),
         "by_failure_class": by_class,
-        "by_actor": _rates(questions, whole, "actor"),
+        "by_actor": _rates(reader, whole, "actor"),
     }
 
 
-def record(questions: RowReader, failure_class: str, *, now: datetime) -> TrackRecord:
-    """What came of the force-resumes after such failures, in the last 90 days."""
+def track_record(reader: RowReader, failure_class: str, *, now: datetime) -> TrackRecord:
+    """What came of the forced resumes after failures of a class, in the last 90 days."""
     since = now - timedelta(days=QUOTED_DAYS)
-    asked = ResumeFilter(failure_class=failure_class, since=since)
-    told = _sum(_rates(questions, asked, "failure_class"))
-    return TrackRecord(told["decided_count"], told["held_count"])
+    recent = ResumeFilter(failure_class=failure_class, since=since)
+    total = _sum(_rates(reader, recent, "failure_class"))
+    return TrackRecord(total["decided_count"], total["held_count"])
 
 
-def _rates(questions: RowReader, asked: ResumeFilter, column: str) -> list[dict[str, Any]]:
-    condition, values = _condition(asked)
-    rows = questions.rows(RATES.format(column=column, condition=condition), values)
+def _rates(reader: RowReader, filters: ResumeFilter, column: str) -> list[dict[str, Any]]:
+    condition, values = _condition(filters)
+    rows = reader.rows(RATES.format(column=column, condition=condition), values)
     return [{column: row["value"], **_rate(row)} for row in rows]
 
 
@@ -126,18 +111,18 @@ def _sum(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return _rate({"count": count, "held": held, "still_open": count - decided})
 
 
-def _condition(asked: ResumeFilter) -> tuple[str, dict[str, Any]]:
-    require_choice("outcome", asked.outcome, OUTCOMES)
-    require_choice("failure_class", asked.failure_class, FAILURE_CLASSES)
-    require_stretch(asked.since, asked.until)
+def _condition(filters: ResumeFilter) -> tuple[str, dict[str, Any]]:
+    require_choice("outcome", filters.outcome, OUTCOMES)
+    require_choice("failure_class", filters.failure_class, FAILURE_CLASSES)
+    require_time_range(filters.since, filters.until)
     terms = {
-        "resumes.actor = :actor": asked.actor,
-        "resumes.failure_class = :failure_class": asked.failure_class,
-        "resumes.job_id = :job": str(asked.job) if asked.job else None,
-        "resumes.outcome = :outcome": asked.outcome,
-        "resumes.recorded_at >= :since": microseconds(asked.since) if asked.since else None,
-        "resumes.recorded_at <= :until": microseconds(asked.until) if asked.until else None,
-        "resumes.position < :cursor": read_cursor(asked.cursor) if asked.cursor else None,
+        "resumes.actor = :actor": filters.actor,
+        "resumes.failure_class = :failure_class": filters.failure_class,
+        "resumes.job_id = :job": str(filters.job) if filters.job else None,
+        "resumes.outcome = :outcome": filters.outcome,
+        "resumes.recorded_at >= :since": microseconds(filters.since) if filters.since else None,
+        "resumes.recorded_at <= :until": microseconds(filters.until) if filters.until else None,
+        "resumes.position < :cursor": read_cursor(filters.cursor) if filters.cursor else None,
     }
     given = {term: value for term, value in terms.items() if value is not None}
     names = {term: term.rpartition(":")[2] for term in given}
@@ -149,7 +134,7 @@ def _shape(row: Row) -> dict[str, Any]:
         "position": row["position"],
         "job_id": row["job_id"],
         "job_name": row["job_name"],
-        "recorded_at": _instant(row["recorded_at"]),
+        "recorded_at": instant_text(row["recorded_at"]),
         "actor": {"id": row["actor"], "kind": row["kind"]},
         "source": row["source"],
         "reason": row["reason"],
@@ -160,13 +145,9 @@ def _shape(row: Row) -> dict[str, Any]:
         "recovery_id": row["recovery_id"],
         "outcome": row["outcome"],
         "decided_position": row["decided_position"],
-        "decided_at": _instant(row["decided_at"]),
+        "decided_at": optional_instant_text(row["decided_at"]),
         "run_count": row["run_count"],
         "next_trip_position": row["next_trip_position"],
-        "next_trip_at": _instant(row["next_trip_at"]),
+        "next_trip_at": optional_instant_text(row["next_trip_at"]),
         "trip_count": row["trip_count"],
     }
-
-
-def _instant(at: int | None) -> str | None:
-    return rfc3339(from_microseconds(at)) if at is not None else None

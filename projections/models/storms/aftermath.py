@@ -1,8 +1,8 @@
-"""What comes of a storm besides its failures: the fires that its jobs lost while they were tripped,
-and who was told.
+"""What follows a storm: the fires that its jobs missed while they were tripped, and the notices
+sent about it.
 
-Rows are only added, so that what there was at a position is what stands up to it. Fires that are
-being lost still are no rows: they are counted when somebody asks.
+Rows are only added, so the rows up to a position are those there were at it. Fires still being
+missed have no row: they are counted when they are asked for.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ledger.clock import rfc3339
-from ledger.store.event_queries import from_microseconds
+from ledger.domain.events import CircuitClosed, ForceResumed
+from ledger.domain.streams.notices import NoticeFailed, NoticeSent
 from ledger.store.records import RecordedEvent
+from projections.filters.paging import instant_text
 from projections.stores.contract import RowReader
 from projections.stores.model import Statement
 
@@ -38,14 +39,9 @@ CREATE TABLE storm_notices{g} (
 );
 CREATE INDEX storm_notices{g}_by_storm ON storm_notices{g} (storm);
 """
-"""Every resume of a tripped job is a loss, perhaps of nothing. It belongs to a trip, and the trip's
-failure says of which storm that was.
+"""Every resume of a tripped job adds a loss, perhaps of 0 slots. It belongs to a trip, and the
+trip's failure to a storm.
 """
-AT = {
-    "storm_losses": "SELECT * FROM storm_losses WHERE position <= :position",
-    "storm_notices": "SELECT * FROM storm_notices WHERE position <= :position",
-}
-"""By table, what was in it at `:position`."""
 
 LOSE = """
 INSERT INTO storm_losses{g} (position, job_id, tripped_position, slot_count, capped)
@@ -56,8 +52,8 @@ VALUES (:position, :job_id, COALESCE(:trip_position, (
     )
 ), 0), :slot_count, :capped)
 """
-"""Of the trip that the resume names, or of the first one since it came back last."""
-TELL = """
+"""For the trip that the resume names, or for the first one since the last resume."""
+NOTIFY = """
 INSERT INTO storm_notices{g} (
     position, storm, kind, channel, target, is_sent, outcome, recorded_at
 ) VALUES (:position, :storm, :kind, :channel, :target, :is_sent, :outcome, :recorded_at)
@@ -76,51 +72,51 @@ WHERE failure.storm = :number AND failure.tripped_position IS NOT NULL AND NOT E
     WHERE loss.job_id = failure.job_id AND loss.position > failure.tripped_position
 )
 """
-TOLD = "SELECT * FROM storm_notices WHERE storm = :number ORDER BY position"
-RESUMES = ("job.force_resumed", "job.circuit_closed")
-NOTICES = ("notice.sent", "notice.failed")
+NOTICES_OF = "SELECT * FROM storm_notices WHERE storm = :number ORDER BY position"
+RESUMES = (ForceResumed.TOPIC, CircuitClosed.TOPIC)
+NOTICES = (NoticeSent.TOPIC, NoticeFailed.TOPIC)
 
 
-def project(fact: RecordedEvent) -> Iterable[Statement]:
+def project(event: RecordedEvent) -> Iterable[Statement]:
     """What one event adds."""
-    if fact.topic in RESUMES:
-        missed = fact.data["missed"] or {"count": 0, "capped": False}
+    if event.topic in RESUMES:
+        missed = event.data["missed"] or {"count": 0, "capped": False}
         yield (
             LOSE,
             {
-                "position": fact.position,
-                "job_id": str(fact.stream),
-                "trip_position": fact.data.get("trip_position"),
+                "position": event.position,
+                "job_id": str(event.stream),
+                "trip_position": event.data.get("trip_position"),
                 "slot_count": missed["count"],
                 "capped": int(missed["capped"]),
             },
         )
-    elif fact.topic in NOTICES and fact.data["storm_id"]:
+    elif event.topic in NOTICES and event.data["storm_id"]:
         yield (
-            TELL,
+            NOTIFY,
             {
-                "position": fact.position,
-                "storm": int(fact.data["storm_id"].removeprefix("S-")),
-                **{key: fact.data[key] for key in ("kind", "channel", "target", "outcome")},
-                "is_sent": int(fact.topic == "notice.sent"),
-                "recorded_at": fact.recorded_at,
+                "position": event.position,
+                "storm": int(event.data["storm_id"].removeprefix("S-")),
+                **{key: event.data[key] for key in ("kind", "channel", "target", "outcome")},
+                "is_sent": int(event.topic == NoticeSent.TOPIC),
+                "recorded_at": event.recorded_at,
             },
         )
 
 
-def lost(questions: RowReader, number: int) -> tuple[int, bool]:
-    """How many fires its jobs lost until they came back, and whether that is only the least."""
-    [row] = questions.rows(LOST, {"number": number})
+def lost(reader: RowReader, number: int) -> tuple[int, bool]:
+    """How many fires a storm's jobs missed until their resumes, and whether there may be more."""
+    [row] = reader.rows(LOST, {"number": number})
     return int(row["slot_count"]), bool(row["capped"])
 
 
-def still_losing(questions: RowReader, number: int) -> Sequence[str]:
-    """The jobs that are failed since they tripped in it."""
-    return sorted({row["job_id"] for row in questions.rows(STILL_LOSING, {"number": number})})
+def still_losing(reader: RowReader, number: int) -> Sequence[str]:
+    """The jobs that are failed since they tripped in a storm."""
+    return sorted({row["job_id"] for row in reader.rows(STILL_LOSING, {"number": number})})
 
 
-def told(questions: RowReader, number: int) -> list[dict[str, Any]]:
-    """Who was told of it, and how that went."""
+def notices(reader: RowReader, number: int) -> list[dict[str, Any]]:
+    """The notices about a storm, and how sending each went."""
     return [
         {
             "kind": row["kind"],
@@ -129,7 +125,7 @@ def told(questions: RowReader, number: int) -> list[dict[str, Any]]:
             "is_sent": bool(row["is_sent"]),
             "outcome": row["outcome"],
             "position": row["position"],
-            "recorded_at": rfc3339(from_microseconds(row["recorded_at"])),
+            "recorded_at": instant_text(row["recorded_at"]),
         }
-        for row in questions.rows(TOLD, {"number": number})
+        for row in reader.rows(NOTICES_OF, {"number": number})
     ]

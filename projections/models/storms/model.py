@@ -1,23 +1,23 @@
-"""Storms: stretches in which several jobs fail of one thing, known by the signature of their errors
-(DESIGN §12).
+"""Storms: several jobs that fail with the same error signature at about the same time.
 
 A storm opens at the failure that gives 3 jobs one signature within 10 minutes. Its number is the
 position of the earliest failure in that window, so a rebuild gives the same one. While it is open
-it takes every failure of that signature. It is over when fewer than 2 of its jobs are left (a job
-leaves by success, pause, trip or delete), or when 70 minutes have passed without a failure.
+it takes every failure of that signature. It is over when fewer than 2 of its jobs remain (a job
+leaves by success, pause, trip or delete), or after 70 minutes without a failure.
 
-Every failure is of one storm at most. So when a storm is over and its signature comes back, with 3
-jobs within 10 minutes one of whose failures it took, it is that storm which goes on.
+A failure belongs to one storm at most. So when the signature of a storm that is over returns, with
+3 jobs within 10 minutes one of whose failures the storm took, that storm continues.
 
-Whether a storm is open is not written down: time passes without events. It follows from when its
-last failure was and who is left, for the next failure by its own instant, and for whoever asks by
-theirs (`storm_questions`). Each event is looked at by itself, so pages make no difference.
+Whether a storm is open is not stored: time passes without events. It follows from its last failure
+and its remaining jobs; for the next failure by that event's instant, for a query by the query's
+(`projections.models.storms.queries`). Events are applied one by one, so pages make no difference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ledger.domain.events import CircuitTripped, Deleted, Paused, RunFailed, RunSucceeded
 from ledger.store.records import RecordedEvent
 from projections.models.storms import aftermath as storm_aftermath
 from projections.stores.model import Statement
@@ -89,28 +89,30 @@ CREATE TABLE past_storm_members{g} (
 );
 """
 SCHEMA = _STORMS + storm_aftermath.SCHEMA
-"""Storm 0 is none: failures and jobs that may yet come to be of one. Positions say since when each
-row says what it says, so that `past_storms` can tell how the storms stood before.
+"""Storm 0 is no storm: failures and jobs that may still become part of one. The positions in each
+row make it possible to answer how the storms were before (`projections.time_travel.models`).
 """
 
 # -- a failure ----------------------------------------------------------------------------------
 
 _NONE = "storm = 0 AND signature = :signature"
 _TAKER = "(SELECT storm FROM storm_failures{g} WHERE position = :position)"
-"""The storm that takes this failure, once that is decided."""
+"""The storm that takes this failure, once DECIDE has run."""
 PRESENT = (
     "(SELECT COUNT(*) FROM storm_members{g} AS member "
     "WHERE member.storm = storms{g}.number AND member.left_at IS NULL)"
 )
 
-FORGET_FAILURES = f"DELETE FROM storm_failures{{g}} WHERE {_NONE} AND recorded_at < :window_from"
-FORGET_JOBS = f"DELETE FROM storm_members{{g}} WHERE {_NONE} AND last_failed_at < :window_from"
-KEEP_FAILURE = """
+DELETE_OLD_FAILURES = (
+    f"DELETE FROM storm_failures{{g}} WHERE {_NONE} AND recorded_at < :window_from"
+)
+DELETE_OLD_JOBS = f"DELETE FROM storm_members{{g}} WHERE {_NONE} AND last_failed_at < :window_from"
+INSERT_FAILURE = """
 INSERT INTO storm_failures{g} (
     position, storm, signature, job_id, version, recorded_at, taken_position
 ) VALUES (:position, 0, :signature, :job_id, :version, :at, :position)
 """
-KEEP_JOB = """
+INSERT_JOB = """
 INSERT INTO storm_members{g} (storm, signature, job_id, taken_position, last_failed_at)
 VALUES (0, :signature, :job_id, :position, :at)
 ON CONFLICT (storm, signature, job_id) DO UPDATE
@@ -139,8 +141,8 @@ UPDATE storm_failures{{g}} SET storm = COALESCE(
     0
 ) WHERE position = :position
 """
-"""An open storm of the signature; else, with jobs enough in the window, the one that took a failure
-in the window, or a new one; else none.
+"""An open storm of the signature; else, with enough jobs in the window, the storm that took a
+failure in the window, or a new one; else none.
 """
 TAKE_FAILURES = (
     f"UPDATE storm_failures{{g}} SET storm = {_TAKER}, taken_position = :position "
@@ -156,7 +158,7 @@ FROM storm_failures{g} AS this JOIN storm_failures{g} AS first ON first.position
 WHERE this.position = :position
 ON CONFLICT (number) DO UPDATE SET last_failed_at = excluded.last_failed_at
 """
-KEEP_LEFT = f"""
+INSERT_PAST_MEMBERS = f"""
 INSERT INTO past_storm_members{{g}} (
     storm, signature, job_id, returned_position, left_at, left_by, left_position
 )
@@ -165,7 +167,7 @@ FROM storm_members{{g}} AS member
 WHERE storm = {_TAKER} AND storm <> 0 AND signature = :signature AND left_at IS NOT NULL
 AND EXISTS (SELECT 1 FROM storm_members{{g}} WHERE {_NONE} AND job_id = member.job_id)
 """
-"""How those had left who are back."""
+"""How the jobs that return had left."""
 TAKE_JOBS = f"""
 INSERT INTO storm_members{{g}} (
     storm, signature, job_id, taken_position, last_failed_at, left_at, left_by, left_position
@@ -178,8 +180,8 @@ SET last_failed_at = excluded.last_failed_at, left_at = excluded.left_at,
 """
 RELEASE_JOBS = f"DELETE FROM storm_members{{g}} WHERE {_NONE} AND {_TAKER} <> 0"
 FAILURE = (
-    FORGET_FAILURES, FORGET_JOBS, KEEP_FAILURE, KEEP_JOB, DECIDE, TAKE_FAILURES, OPEN, KEEP_LEFT,
-    TAKE_JOBS, RELEASE_JOBS,
+    DELETE_OLD_FAILURES, DELETE_OLD_JOBS, INSERT_FAILURE, INSERT_JOB, DECIDE, TAKE_FAILURES, OPEN,
+    INSERT_PAST_MEMBERS, TAKE_JOBS, RELEASE_JOBS,
 )  # fmt: skip
 """What a failure changes, in this order."""
 
@@ -193,44 +195,44 @@ TRIP = """
 UPDATE storm_failures{g} SET tripped_position = :position
 WHERE job_id = :job_id AND version = :version - 1
 """
-"""A failure and the trip it makes stand in one append, one after the other."""
+"""A failure and the trip it causes are in one append, one after the other."""
 _LEAVES = {
-    "job.run_succeeded": "succeeded",
-    "job.paused": "paused",
-    "job.circuit_tripped": "tripped",
-    "job.deleted": "deleted",
+    RunSucceeded.TOPIC: "succeeded",
+    Paused.TOPIC: "paused",
+    CircuitTripped.TOPIC: "tripped",
+    Deleted.TOPIC: "deleted",
 }
 
 
-def project(fact: RecordedEvent) -> Iterable[Statement]:
-    """What one event changes: of a failure all there is, of whatever makes a job leave one line."""
-    if fact.topic == "job.run_failed":
-        return _failed(fact)
-    left_by = _LEAVES.get(fact.topic)
-    return _left(fact, left_by) if left_by is not None else storm_aftermath.project(fact)
+def project(event: RecordedEvent) -> Iterable[Statement]:
+    """What one event changes: a failure much, whatever makes a job leave one row."""
+    if event.topic == RunFailed.TOPIC:
+        return _failed(event)
+    left_by = _LEAVES.get(event.topic)
+    return _left(event, left_by) if left_by is not None else storm_aftermath.project(event)
 
 
-def _failed(fact: RecordedEvent) -> Iterable[Statement]:
+def _failed(event: RecordedEvent) -> Iterable[Statement]:
     values = {
-        "position": fact.position,
-        "job_id": str(fact.stream),
-        "version": fact.version,
-        "signature": fact.data["signature"],
-        "failure_class": fact.data["failure_class"],
-        "at": fact.recorded_at,
-        "window_from": fact.recorded_at - WINDOW,
-        "silent_from": fact.recorded_at - SILENCE,
+        "position": event.position,
+        "job_id": str(event.stream),
+        "version": event.version,
+        "signature": event.data["signature"],
+        "failure_class": event.data["failure_class"],
+        "at": event.recorded_at,
+        "window_from": event.recorded_at - WINDOW,
+        "silent_from": event.recorded_at - SILENCE,
     }
     return [(statement, values) for statement in FAILURE]
 
 
-def _left(fact: RecordedEvent, left_by: str) -> Iterable[Statement]:
+def _left(event: RecordedEvent, left_by: str) -> Iterable[Statement]:
     values = {
-        "job_id": str(fact.stream),
-        "at": fact.recorded_at,
+        "job_id": str(event.stream),
+        "at": event.recorded_at,
         "left_by": left_by,
-        "position": fact.position,
+        "position": event.position,
     }
     yield LEAVE, values
-    if fact.topic == "job.circuit_tripped":
-        yield TRIP, values | {"version": fact.version}
+    if event.topic == CircuitTripped.TOPIC:
+        yield TRIP, values | {"version": event.version}

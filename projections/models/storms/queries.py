@@ -1,5 +1,5 @@
-"""What is asked of the storms: which there were, one with its jobs and its course, how many are
-open. An answer depends on when it is asked: a storm ends by silence, too.
+"""Queries on storms: a page, one with its jobs and its course, how many are open. The answers
+depend on the instant of the query: a storm ends by silence, too.
 """
 
 from __future__ import annotations
@@ -10,10 +10,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ledger.clock import rfc3339
+from ledger.clock import microseconds
 from ledger.errors import NotFound
-from ledger.store.event_queries import from_microseconds, microseconds
-from projections.models.jobs.queries import MAX_PAGE, read_cursor
+from projections.filters.paging import (
+    BEYOND_EVERY_CURSOR,
+    cursor_or,
+    instant_text,
+    optional_instant_text,
+    read_page,
+)
 from projections.models.storms.model import MINUTE, PRESENT, REMAINING_JOBS, SILENCE
 from projections.stores.contract import Row, RowReader
 
@@ -31,7 +36,7 @@ SELECT storms.*, {PRESENT.format(g="")} AS present_count,
     ) AS trip_count
 FROM storms
 """
-"""`thinned_at` is when fewer than two jobs were left, unless two still are."""
+"""`thinned_at`: when fewer than two jobs remained; meaningless while two do."""
 PAGE = f"""
 {SHOWN} WHERE number < :before AND last_failed_at > :silent_from
 AND {PRESENT.format(g="")} >= :least ORDER BY number DESC LIMIT :limit
@@ -71,81 +76,78 @@ FROM storm_failures WHERE storm = :number GROUP BY recorded_at / {MINUTE} ORDER 
 
 
 def find(
-    questions: RowReader,
+    reader: RowReader,
     *,
     now: datetime,
     cursor: str | None = None,
     limit: int = 50,
     only_open: bool = False,
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """One page of storms, the newest first, as they are at `now`, and the cursor of the next; with
+    """One page of storms as they are at `now`, newest first, and the cursor of the next; with
     `only_open` those that are open then.
     """
-    size = max(1, min(limit, MAX_PAGE))
-    before = read_cursor(cursor) if cursor is not None else 2**62
+    before = cursor_or(cursor, BEYOND_EVERY_CURSOR)
     silent_from, least = (microseconds(now) - SILENCE, REMAINING_JOBS) if only_open else (-1, 0)
-    values = {"before": before, "limit": size + 1, "silent_from": silent_from, "least": least}
-    rows = questions.rows(PAGE, values)
-    following = str(rows[size - 1]["number"]) if len(rows) > size else None
-    page = rows[:size]
-    states = _states(questions, page)
+    values = {"before": before, "silent_from": silent_from, "least": least}
+    page, following = read_page(reader, PAGE, values, limit=limit, cursor="number")
+    states = _states(reader, page)
     return [_shape(row, states[row["number"]], now) for row in page], following
 
 
-def one(questions: RowReader, storm_id: str, *, now: datetime) -> dict[str, Any]:
-    """One storm with its first failure, its jobs in the order they came into it, and its failures
-    per minute. NotFound when there is none.
+def one(reader: RowReader, storm_id: str, *, now: datetime) -> dict[str, Any]:
+    """One storm with its first failure, its jobs in the order they joined, and its failures per
+    minute. Raises NotFound.
     """
-    row = _row(questions, storm_id)
-    states = _states(questions, [row])
-    jobs = [_job(job) for job in questions.rows(JOBS, {"number": row["number"]})]
+    row = _row(reader, storm_id)
+    states = _states(reader, [row])
+    jobs = [_job(job) for job in reader.rows(JOBS, {"number": row["number"]})]
     return {
         **_shape(row, states[row["number"]], now),
         "first_failure": {
             "position": row["number"],
             "job_id": jobs[0]["id"],
             "job_name": jobs[0]["name"],
-            "recorded_at": _instant(row["first_failed_at"]),
+            "recorded_at": instant_text(row["first_failed_at"]),
         },
         "jobs": jobs,
         "per_minute": [
-            _minute(minute) for minute in questions.rows(SPREAD, {"number": row["number"]})
+            _minute(minute) for minute in reader.rows(SPREAD, {"number": row["number"]})
         ],
     }
 
 
-def number_of(questions: RowReader, storm_id: str) -> int:
-    """The number of a storm; NotFound when there is none."""
-    return int(_row(questions, storm_id)["number"])
+def number_of(reader: RowReader, storm_id: str) -> int:
+    """The number of a storm. Raises NotFound."""
+    return int(_row(reader, storm_id)["number"])
 
 
-def open_count(questions: RowReader, *, now: datetime) -> int:
+def open_count(reader: RowReader, *, now: datetime) -> int:
     """How many storms are open at `now`."""
-    row = questions.row(OPEN_COUNT, {"silent_from": microseconds(now) - SILENCE})
+    row = reader.row(OPEN_COUNT, {"silent_from": microseconds(now) - SILENCE})
     return int(row["count"]) if row is not None else 0
 
 
-def of_failure(questions: RowReader, position: int, *, as_of: int) -> str | None:
-    """The storm that took the failure at a position, if it was open by another; else None."""
-    row = questions.row(OF_FAILURE, {"position": position, "as_of": as_of})
+def of_failure(reader: RowReader, position: int, *, as_of: int) -> str | None:
+    """The storm that took the failure at a position, if it had opened by `as_of`; else None."""
+    row = reader.row(OF_FAILURE, {"position": position, "as_of": as_of})
     return f"S-{row['number']}" if row is not None else None
 
 
 def over_at(row: Row, now: int) -> int | None:
-    """When a storm was over, or None while it is open at `now` (µs): when too few jobs were left,
-    or after the silence, whichever came first; never before its last failure.
+    """When a storm ended (µs), or None while it is open at `now`: when too few jobs remained, or
+    after the silence, whichever came first; never before its last failure.
     """
     silent_at = int(row["last_failed_at"]) + SILENCE
     if row["present_count"] >= REMAINING_JOBS:
         return silent_at if silent_at <= now else None
-    # Too few even at the last failure: it was over as soon as it had come back.
+    # Too few at the last failure already: it ended as soon as it had continued.
     thinned_at = max(int(row["thinned_at"] or 0), int(row["last_failed_at"]))
     return min(thinned_at, silent_at)
 
 
-def _row(questions: RowReader, storm_id: str) -> Row:
+def _row(reader: RowReader, storm_id: str) -> Row:
     number = _ID.fullmatch(storm_id)
-    row = questions.row(ONE, {"number": int(number[1])}) if number else None
+    row = reader.row(ONE, {"number": int(number[1])}) if number else None
     if row is None:
         raise NotFound(
             f"There is no storm {storm_id[:40]!r}; list them with jobledger storm list or "
@@ -154,13 +156,13 @@ def _row(questions: RowReader, storm_id: str) -> Row:
     return row
 
 
-def _states(questions: RowReader, rows: Sequence[Row]) -> Mapping[int, Counter[str]]:
-    """How many jobs of each storm stand where now."""
+def _states(reader: RowReader, rows: Sequence[Row]) -> Mapping[int, Counter[str]]:
+    """How many jobs of each storm have each status now."""
     numbers = [row["number"] for row in rows]
     states: dict[int, Counter[str]] = {number: Counter() for number in numbers}
     if not numbers:
         return states
-    for row in questions.rows(STATES, {"first": min(numbers), "last": max(numbers)}):
+    for row in reader.rows(STATES, {"first": min(numbers), "last": max(numbers)}):
         states[row["storm"]][row["status"]] = int(row["count"])
     return states
 
@@ -172,11 +174,11 @@ def _shape(row: Row, states: Counter[str], now: datetime) -> dict[str, Any]:
         "is_open": ended_at is None,
         "signature": row["signature"],
         "failure_class": row["failure_class"],
-        "first_failed_at": _instant(row["first_failed_at"]),
-        "opened_at": _instant(row["opened_at"]),
+        "first_failed_at": instant_text(row["first_failed_at"]),
+        "opened_at": instant_text(row["opened_at"]),
         "opened_position": row["opened_position"],
-        "last_failed_at": _instant(row["last_failed_at"]),
-        "over_at": _instant(ended_at),
+        "last_failed_at": instant_text(row["last_failed_at"]),
+        "over_at": optional_instant_text(ended_at),
         "failure_count": int(row["failure_count"]),
         "trip_count": int(row["trip_count"]),
         "job_count": int(row["job_count"]),
@@ -192,20 +194,16 @@ def _job(row: Row) -> dict[str, Any]:
         "status": row["status"],
         "failure_count": int(row["failure_count"]),
         "trip_count": int(row["trip_count"]),
-        "first_failed_at": _instant(row["first_failed_at"]),
-        "last_failed_at": _instant(row["last_failed_at"]),
-        "left_at": _instant(row["left_at"]),
+        "first_failed_at": instant_text(row["first_failed_at"]),
+        "last_failed_at": instant_text(row["last_failed_at"]),
+        "left_at": optional_instant_text(row["left_at"]),
         "left_by": row["left_by"],
     }
 
 
 def _minute(row: Row) -> dict[str, Any]:
     return {
-        "minute": _instant(int(row["minute"]) * MINUTE),
+        "minute": instant_text(int(row["minute"]) * MINUTE),
         "failure_count": int(row["failure_count"]),
         "job_count": int(row["job_count"]),
     }
-
-
-def _instant(at: int | None) -> str | None:
-    return rfc3339(from_microseconds(at)) if at is not None else None

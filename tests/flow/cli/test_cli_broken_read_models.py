@@ -12,7 +12,7 @@ import pytest
 
 from api.cli.output.render import next_text
 from api.cli.output.times import until
-from projections.read_models import READ_MODELS_FILE
+from ledger.store.sqlite.folder import READ_MODELS_FILE
 from tests.support.builders import NOON, a_spec
 from tests.support.typed_commands import Shell, library
 

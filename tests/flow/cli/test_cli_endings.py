@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.exit_codes import Exit
-from ledger.store.sqlite.folder import EVENT_STORE_FILE
-from projections.read_models import READ_MODELS_FILE
+from ledger.store.sqlite.folder import EVENT_STORE_FILE, READ_MODELS_FILE
 from tests.support.typed_commands import Shell, library, tripped_job
 
 WRONG = [
@@ -250,7 +249,7 @@ def test_rebuild_reports_read_models_that_were_wrong(shell: Shell) -> None:
 
 def test_doctor_reports_a_cached_job_that_differs_from_its_events(shell: Shell) -> None:
     assert "No problems found" in shell.ok("doctor").out
-    statement = "UPDATE heads SET state = replace(state, '\"active\"', '\"paused\"')"
+    statement = "UPDATE snapshots SET state = replace(state, '\"active\"', '\"paused\"')"
     _tamper(shell.data / EVENT_STORE_FILE, statement)
 
     typed = shell.type("doctor")

@@ -86,7 +86,7 @@ def test_a_second_move_reports_the_events_that_were_there_already(
         ("sqlite:///data/book.db", "sqlite:///t/ledger.db", "--from: the file of a ledger must be"),
         ("sqlite:///data", "sqlite:///t/other.db", "--to: the file of a ledger must be called"),
         ("sqlite:///data", "sqlite:///data/ledger.db", "name the same ledger"),
-        ("sqlite:///data", "mysql://x", "--to: neither sqlite:///FILE nor postgresql"),
+        ("sqlite:///data", "mysql://x", "--to: must be sqlite:///FILE or postgresql"),
         ("", "sqlite:///t/ledger.db", "--from: sqlite:///FILE or postgresql://… is needed"),
         ("sqlite:///data", "postgresql://o:hunter2@127.0.0.1:1/x", "127.0.0.1/x cannot be"),
     ],

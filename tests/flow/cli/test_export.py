@@ -105,7 +105,7 @@ def test_an_export_of_an_unknown_job_is_refused(tmp_path: Path) -> None:
     for words in (("export", "--format", "csv"), ("audit",), ("diff", "--from", "1")):
         typed = shell.type(*words, "--actor", "olgs")
         assert (typed.code, typed.out) == (1, ""), words
-        assert "invalid_field: actor: is nobody" in typed.err
+        assert "invalid_field: actor: is unknown" in typed.err
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class Bench:
     def end(self, claimed: Claimed, outcome: Outcome) -> None:
         """A run ends."""
         self._done.append(Finished(self.running.pop(claimed.run.run_id), outcome))
-        self._ledger.job_cache.notify()
+        self._ledger.job_cache.due.notify()
 
     def finished(self, limit: int) -> list[Finished]:
         done, self._done = self._done[:limit], self._done[limit:]
@@ -299,7 +299,7 @@ def test_a_one_shot_completes_with_its_run(floor: Floor) -> None:
     floor.step(MINUTE)
 
     assert floor.ledger.job(job_id)["status"] == "completed"
-    assert floor.ledger.job_cache.next_at() is None
+    assert floor.ledger.job_cache.due.next_at() is None
 
 
 def test_an_outcome_that_cannot_be_stored_is_recorded_as_a_failure(floor: Floor) -> None:

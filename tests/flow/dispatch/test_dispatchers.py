@@ -16,6 +16,7 @@ import pytest
 
 from api.demo.waiting import wait_for
 from ledger import Ledger
+from ledger.application.commands.jobs import ScheduleJob
 from ledger.maintenance.verify import verify_event_store
 from ledger.store.records import RecordedEvent
 from tests.contract.shelves import own_name
@@ -83,7 +84,9 @@ def schedule_all(ledger: Ledger, count: int) -> None:
             )
             for number in range(first, first + LOT)
         )
-        answers = ledger.submit([ledger.schedule_command(spec, call) for spec in specs]).result()
+        answers = ledger.submit(
+            [ScheduleJob(ledger.chance.new_id(), spec, call) for spec in specs]
+        ).result()
         assert not [one for one in answers if isinstance(one, BaseException)]
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from ledger import Dispatcher
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.jobs import CommandContext
+from ledger.application.commands.context import CommandContext
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.leases import reaper as sweep
 from ledger.dispatch.leases.leases import GRACE, Leases
@@ -56,12 +56,14 @@ class Post:
     def take(self, job_id: UUID, *, lease_seconds: float = 10) -> OpenRun:
         """The run of a due job, claimed by a worker."""
         claim = Claim(self.dispatcher.node, lease_seconds=lease_seconds)
-        assert self.ledger.execute(run_commands.hand_out(job_id, "gpu", claim, self.call()))
-        [run] = [run for job, run in self.ledger.job_cache.open_runs() if job == job_id]
+        assert self.ledger.execute(run_commands.HandOutRun(job_id, "gpu", claim, self.call()))
+        [run] = [run for job, run in self.ledger.job_cache.runs.open_runs() if job == job_id]
         return run
 
     def heartbeat(self, job_id: UUID, run: OpenRun, seconds: float = 10) -> datetime:
-        return self.ledger.execute(run_commands.heartbeat(job_id, run.run_id, seconds, self.call()))
+        return self.ledger.execute(
+            run_commands.ExtendLease(job_id, run.run_id, seconds, self.call())
+        )
 
     def topics(self, job_id: UUID) -> list[str]:
         return [str(event["topic"]) for event in self.ledger.history(job_id)]
@@ -91,7 +93,7 @@ def test_a_heartbeat_between_the_sweeps_look_and_its_word_keeps_the_run(post: Po
     [given_up] = leases.abandoned(post.clock.now())
 
     until = post.heartbeat(job_id, run)
-    lose = run_commands.lose(job_id, run.run_id, given_up.cause, post.call())
+    lose = run_commands.LoseRun(job_id, run.run_id, given_up.cause, post.call())
     was_lost = post.ledger.execute(lose)
 
     assert not was_lost, f"the worker was told that it has until {until}"
@@ -101,19 +103,19 @@ def test_a_heartbeat_between_the_sweeps_look_and_its_word_keeps_the_run(post: Po
 def test_a_run_taken_over_and_reported_at_once_leaves_no_lease_behind(post: Post) -> None:
     job_id = post.ledger.schedule(a_spec()).job_id
     post.clock.advance(MINUTE)
-    claim = run_commands.claim(job_id, post.call(), node=post.dispatcher.node, is_late=False)
+    claim = run_commands.ClaimRun(job_id, post.call(), node=post.dispatcher.node, is_late=False)
     claimed = post.ledger.execute(claim)
     assert claimed is not None
     run_id = claimed.run.run_id
 
     both: Sequence[Any] = [
-        run_commands.defer(job_id, run_id, post.call()),
-        run_commands.report(job_id, run_id, SUCCESS, post.call()),
+        run_commands.DeferRun(job_id, run_id, post.call()),
+        run_commands.RecordOutcome(job_id, run_id, SUCCESS, post.call()),
     ]
     post.ledger.submit(both).result()
 
     assert post.topics(job_id)[-1] == "job.run_succeeded"
-    assert post.ledger.job_cache.leases == {}
+    assert post.ledger.job_cache.runs.leases == {}
     assert post.ledger.event_store.leases().rows == ()
 
 
@@ -217,7 +219,7 @@ def test_a_run_whose_lease_ended_while_nobody_answered_may_still_be_reported(pos
 
     post.step()
     assert post.topics(job_id)[-1] == "job.run_started"
-    post.ledger.execute(run_commands.report(job_id, run.run_id, SUCCESS, post.call()))
+    post.ledger.execute(run_commands.RecordOutcome(job_id, run.run_id, SUCCESS, post.call()))
 
     assert post.topics(job_id)[-1] == "job.run_succeeded"
 

@@ -13,7 +13,7 @@ import pytest
 from pytest import raises
 
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.deliveries import keep_mark
+from ledger.application.commands.deliveries import SaveCheckpoint
 from ledger.dispatch.leases.leases import GRACE
 from ledger.dispatch.queues.worker_queue_feeder import WorkerQueueFeeder
 from ledger.domain.job.job import Job
@@ -88,7 +88,7 @@ def test_of_eight_nodes_exactly_one_gives_up_each_expired_lease(
 
         topics = fleet[0].ledger.event_store.topic_counts(after=0, upto=10**9)
         assert topics["job.run_lost"] == LEASES
-        assert all(node.ledger.job_cache.leases == {} for node in fleet)
+        assert all(node.ledger.job_cache.runs.leases == {} for node in fleet)
         assert fleet[0].ledger.event_store.leases().rows == ()
 
 
@@ -107,7 +107,7 @@ def test_the_runs_of_a_node_that_died_are_given_up_and_its_late_report_is_refuse
     alive.step()
 
     assert alive.ledger.history(job_id)[-1]["data"]["cause"] == "lease_expired"
-    report = run_commands.report(job_id, run.run_id, SUCCESS, dead.call())
+    report = run_commands.RecordOutcome(job_id, run.run_id, SUCCESS, dead.call())
     with raises(RunSuperseded):
         dead.ledger.execute(report)
     assert dead.topics(job_id)[-1] == "job.run_lost"
@@ -211,7 +211,7 @@ def test_a_heartbeat_through_one_node_keeps_the_run_from_the_others_sweep(pair: 
     run = one.hand_out(job_id)
     pair.live_on(GRACE)
 
-    until = other.ledger.execute(run_commands.heartbeat(job_id, run.run_id, 20, other.call()))
+    until = other.ledger.execute(run_commands.ExtendLease(job_id, run.run_id, 20, other.call()))
     one.step()
 
     assert until == pair.clock.now() + 20 * SECOND
@@ -227,12 +227,12 @@ def test_a_run_that_ends_on_one_node_leaves_no_lease_on_another(pair: Fleet) -> 
     pair.clock.advance(MINUTE)
     run = one.hand_out(job_id)
     other.settle()
-    assert run.run_id in other.ledger.job_cache.leases
+    assert run.run_id in other.ledger.job_cache.runs.leases
 
-    one.ledger.execute(run_commands.report(job_id, run.run_id, SUCCESS, one.call()))
+    one.ledger.execute(run_commands.RecordOutcome(job_id, run.run_id, SUCCESS, one.call()))
     other.settle()
 
-    assert other.ledger.job_cache.leases == {}
+    assert other.ledger.job_cache.runs.leases == {}
 
 
 def test_a_node_that_runs_nothing_hands_out_what_is_due_for_workers(pair: Fleet) -> None:
@@ -268,10 +268,10 @@ def test_a_lease_that_is_seen_before_the_start_of_its_run_counts(pair: Fleet) ->
     other.hear_nothing()
     run = one.hand_out(job_id, seconds=300)
 
-    other.ledger.job_cache.follow_leases(other.ledger.event_store)
+    other.ledger.job_cache.runs.follow_leases(other.ledger.event_store)
     other.settle()
 
-    assert run.run_id in other.ledger.job_cache.leases
+    assert run.run_id in other.ledger.job_cache.runs.leases
 
 
 def test_a_database_that_was_away_for_less_than_a_lease_costs_nobody_its_life(
@@ -314,8 +314,8 @@ def _away(*_: object, **__: object) -> Job:
 def test_a_mark_never_goes_back(pair: Fleet) -> None:
     """A courier that was overtaken may still keep an older one."""
     one, other = pair
-    one.ledger.execute(keep_mark("courier", 7))
+    one.ledger.execute(SaveCheckpoint("courier", 7))
 
-    other.ledger.execute(keep_mark("courier", 5))
+    other.ledger.execute(SaveCheckpoint("courier", 5))
 
     assert one.ledger.event_store.checkpoint("courier") == 7

@@ -25,6 +25,7 @@ from projections.engine.elected import ElectedRunner
 from tests.contract.shelves import own_name
 from tests.support.builders import a_spec
 from tests.support.databases import a_database
+from tests.support.read_models import job_in
 
 PATIENCE_SECONDS = 60.0
 
@@ -57,7 +58,7 @@ def keeper_of(*nodes: ServerParts) -> ServerParts | None:
 
 
 def follower_of(node: ServerParts) -> ElectedRunner:
-    follower = node.read_models._follower
+    follower = node.read_models._updater
     assert isinstance(follower, ElectedRunner)
     return follower
 
@@ -104,7 +105,7 @@ def test_what_one_node_answered_is_in_the_copies_that_the_other_asks(open_node: 
     for node, asked in ((one, other), (other, one)):
         job_id = node.ledger.schedule(a_spec(name=f"{node.ledger.chance.new_id()}")).job_id
         asked.read_models.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
-        assert asked.read_models.job(job_id)["status"] == "active"
+        assert job_in(asked.read_models, job_id)["status"] == "active"
 
 
 def test_the_copies_are_taken_over_from_a_keeper_that_is_cut_off(open_node: Open) -> None:
@@ -119,7 +120,7 @@ def test_the_copies_are_taken_over_from_a_keeper_that_is_cut_off(open_node: Open
     other.read_models.wait_for(other.ledger.writer.position, PATIENCE_SECONDS)
 
     assert keeper_of(one, other) is other
-    assert other.read_models.job(job_id)["status"] == "paused"
+    assert job_in(other.read_models, job_id)["status"] == "paused"
 
 
 def test_a_keeper_whose_session_ends_begins_anew_and_loses_nothing(open_node: Open) -> None:
@@ -135,7 +136,7 @@ def test_a_keeper_whose_session_ends_begins_anew_and_loses_nothing(open_node: Op
     jobs = [node.ledger.schedule(a_spec(name=f"job {number}")).job_id for number in range(5)]
     node.read_models.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
 
-    assert [node.read_models.job(job_id)["name"] for job_id in jobs] == [
+    assert [job_in(node.read_models, job_id)["name"] for job_id in jobs] == [
         f"job {n}" for n in range(5)
     ]
 
@@ -174,7 +175,8 @@ def test_a_way_that_stays_on_the_machine_needs_no_protection(dsn: str) -> None:
 
 def test_the_copies_stand_in_a_schema_of_their_own() -> None:
     assert (
-        PostgresDsn("postgresql:///x").projections_schema(READ_MODELS).schema == f"{SCHEMA}_copies"
+        PostgresDsn("postgresql:///x").projections_schema(READ_MODELS).schema
+        == f"{SCHEMA}_projections"
     )
 
 
@@ -185,5 +187,5 @@ def test_the_copies_may_be_kept_by_a_process_of_its_own(open_node: Open) -> None
     job_id = node.ledger.schedule(a_spec()).job_id
     node.read_models.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
 
-    assert node.read_models.job(job_id)["status"] == "active"
+    assert job_in(node.read_models, job_id)["status"] == "active"
     assert {item["state"] for item in node.read_models.health()} == {"live"}

@@ -232,7 +232,7 @@ except StartRefused as refusal:
 """
 
 
-@pytest.mark.parametrize("has_book", [False, True])
+@pytest.mark.parametrize("has_event_store", [False, True])
 @pytest.mark.skipif(os.getuid() != 0, reason="gives up root's rights to be held to permissions")
 def test_a_folder_that_cannot_be_written_stops_the_start(has_event_store: bool) -> None:
     folder = Path(tempfile.mkdtemp())

@@ -185,9 +185,9 @@ def test_what_is_no_ledger_is_neither_saved_nor_checked(tmp_path: Path) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("CREATE TABLE t (x)")
 
-    with raises(StartRefused, match="is no ledger"):
+    with raises(StartRefused, match="is not a jobledger database"):
         back_up(other, tmp_path / "one.db", quietly)
-    with raises(StartRefused, match="is no ledger"):
+    with raises(StartRefused, match="is not a jobledger database"):
         check(other, quietly)
     assert not (tmp_path / "one.db").exists()
 
@@ -222,5 +222,5 @@ backups.back_up(Path({str(event_store_of(ledger))!r}), Path({str(tmp_path / "one
 
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / "one.db").stat().st_size == 0
-    with raises(StartRefused, match="is no ledger"):
+    with raises(StartRefused, match="is not a jobledger database"):
         check(tmp_path / "one.db", quietly)

@@ -18,7 +18,7 @@ import pytest
 
 from ledger import Dispatcher, Ledger
 from ledger.application.commands.runs import Claimed
-from ledger.clock import parse_rfc3339
+from ledger.clock import microseconds, parse_rfc3339
 from ledger.dispatch.executors.outcomes import Failed, Outcome
 from ledger.dispatch.executors.recorded import outcome_of
 from ledger.errors import InvalidField, StartRefused
@@ -26,7 +26,6 @@ from ledger.maintenance.backup import reading
 from ledger.maintenance.fork import Fork, fork
 from ledger.maintenance.fork_outcomes import RecordedRun, RecordedRuns, store_runs
 from ledger.maintenance.verify import verify_event_store
-from ledger.store.event_queries import microseconds
 from ledger.store.sqlite.folder import EVENT_STORE_FILE
 from projections.models.storms import queries as storm_questions
 from projections.read_models import ReadModels

@@ -11,7 +11,7 @@ import pytest
 
 from ledger import Ledger
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.deliveries import keep_notice
+from ledger.application.commands.deliveries import RecordNotice
 from ledger.domain.job.outcomes import Success
 from ledger.domain.streams.notices import Told
 from ledger.maintenance.backup import reading
@@ -74,7 +74,7 @@ def test_what_a_channel_complained_of_is_left_out(tmp_path: Path) -> None:
         "trip", None, "ops", None, 1, 1, is_sent=False, outcome="no such user: confidential"
     )
     with open_ledger(tmp_path) as ledger:
-        ledger.execute(keep_notice(told, ledger.context()))
+        ledger.execute(RecordNotice(told, ledger.context()))
 
         [state] = redacted(ledger, tmp_path)
 
@@ -89,10 +89,10 @@ def test_neither_why_a_run_was_blocked_nor_the_hash_of_an_output_stays(
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec()).job_id
         clock.advance(HOUR)
-        claim = run_commands.claim(job_id, ledger.context(), node="node-1", is_late=False)
+        claim = run_commands.ClaimRun(job_id, ledger.context(), node="node-1", is_late=False)
         claimed = ledger.execute(claim)
         assert claimed is not None
-        end = run_commands.report(job_id, claimed.run.run_id, report, ledger.context())
+        end = run_commands.RecordOutcome(job_id, claimed.run.run_id, report, ledger.context())
         ledger.execute(end)
 
         last = redacted(ledger, tmp_path)[-1]
@@ -110,7 +110,7 @@ def test_of_an_import_neither_what_was_kept_nor_its_id_elsewhere_stays(tmp_path:
         "imported": {"MAILTO": "confidential@example.org"},
     }
     with open_ledger(tmp_path) as ledger:
-        ledger.take_over("crontab", [job])
+        ledger.import_jobs("crontab", [job])
 
         [state] = [one for one in redacted(ledger, tmp_path) if one["topic"] == "job.imported"]
 

@@ -76,7 +76,18 @@ def test_whoever_looks_at_a_sandbox_is_told_that_it_is_one(forked: Path) -> None
         html = status_page(parts, admin, "csrf")
 
         assert "This is a sandbox" in html
-        assert asyncio.run(Readiness(parts).answer())["sandbox"] is True
+        assert (
+            asyncio.run(
+                Readiness(
+                    parts.ledger,
+                    parts.read_models,
+                    parts.dispatcher,
+                    None,
+                    is_sandbox=parts.is_sandbox,
+                ).answer()
+            )["sandbox"]
+            is True
+        )
 
 
 def test_commands_are_told_how_to_reach_a_sandbox(forked: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger import Ledger
+from ledger.application.commands.jobs import ScheduleJob
 from ledger.maintenance.verify import PAGE, verify_event_store
 from tests.simulation.world import World
 from tests.support.builders import a_spec, open_ledger
@@ -31,7 +32,10 @@ def folder(tmp_path: Path) -> Path:
     """A folder with a ledger of more than two thousand events."""
     with open_ledger(tmp_path) as ledger:
         call = ledger.context("filling")
-        asked = [ledger.schedule_command(a_spec(name=f"job {n}"), call) for n in range(LENGTH // 2)]
+        asked = [
+            ScheduleJob(ledger.chance.new_id(), a_spec(name=f"job {n}"), call)
+            for n in range(LENGTH // 2)
+        ]
         ledger.submit(asked).result()
     return tmp_path
 

@@ -62,16 +62,18 @@ class Post:
     def schedule(self, name: str = "digest", **fields: Any) -> UUID:
         return self.ledger.schedule(a_spec(name=name, **fields)).job_id
 
-    def run(self, job_id: UUID, outcome: run_commands.Report = DONE) -> None:
+    def run(self, job_id: UUID, outcome: run_commands.Outcome = DONE) -> None:
         head = self.ledger.job_cache.jobs[job_id]
         due = head.probe_at or head.next_run_at
         assert due is not None
         self.clock.at = max(self.clock.at, due)
         call = self.ledger.context()
-        claimed = self.ledger.execute(run_commands.claim(job_id, call, node="n", is_late=False))
+        claimed = self.ledger.execute(run_commands.ClaimRun(job_id, call, node="n", is_late=False))
         assert claimed is not None
         run_id = claimed.run.run_id
-        self.ledger.execute(run_commands.report(job_id, run_id, outcome, self.ledger.context()))
+        self.ledger.execute(
+            run_commands.RecordOutcome(job_id, run_id, outcome, self.ledger.context())
+        )
 
     def deliver(self) -> None:
         while self.notifier.run_once():

@@ -68,7 +68,7 @@ def test_a_recovery_whose_probe_failed_is_told_with_what_the_probe_met(
     ids = world.trip(3)
     told = Told(world, slack)
     world.fails = lambda _: True
-    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]), reason="is it back?")
+    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]), reason="is it back?")
     world.live_until_ended("R-1", HOUR)
 
     [said] = told.said()
@@ -86,7 +86,7 @@ def test_a_recovery_of_which_too_many_tripped_again_is_told_with_their_names(
     world.trip(20, schedule=SOON)
     told = Told(world, slack)
     world.fails = lambda _: True
-    world.ledger.recoveries.plan(LIMITED, Terms(abort_on=1))
+    world.ledger.start_recovery(LIMITED, Terms(abort_on=1))
     first = world.live_until_ended("R-1", HOUR)["jobs"][0]
 
     [said] = told.said()
@@ -102,7 +102,7 @@ def test_it_is_told_once_and_the_notice_names_the_events_that_prove_it(
     told = Told(world, slack)
     world.fails = lambda _: True
     for _ in range(2):
-        world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+        world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
         world.live(HOUR)
 
     assert len(told.said()) == 2
@@ -124,7 +124,7 @@ def test_where_the_channel_is_down_the_fallback_is_told_of_it(world: World, slac
     ids = world.trip(2)
     told = Told(world, slack, notices=ChannelAddress("gone"), fallback=ChannelAddress("ops"))
     world.fails = lambda _: True
-    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     world.live_until_ended("R-1", HOUR)
 
     assert len(told.said()) == 1
@@ -134,8 +134,8 @@ def test_where_the_channel_is_down_the_fallback_is_told_of_it(world: World, slac
 def test_a_recovery_that_somebody_stopped_is_told_to_nobody(world: World, slack: Slack) -> None:
     world.trip(2)
     told = Told(world, slack)
-    world.ledger.recoveries.plan(LIMITED)
-    world.ledger.recoveries.abort("R-1")
+    world.ledger.start_recovery(LIMITED)
+    world.ledger.abort_recovery("R-1")
 
     assert told.said() == []
     assert told.notices() == []
@@ -145,7 +145,7 @@ def test_where_nobody_is_named_nobody_is_told_of_it(world: World, slack: Slack) 
     ids = world.trip(2)
     told = Told(world, slack, notices=None)
     world.fails = lambda _: True
-    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     world.live_until_ended("R-1", HOUR)
 
     assert told.said() == []

@@ -47,7 +47,7 @@ class Watched:
     def open(self) -> None:
         self.ledger = open_ledger(self.folder, self.clock, seed=next(SEEDS))
         self.read_models = ReadModels.open(self.ledger, self.folder / "copies.db")
-        self.read_models.patience_seconds = 0.0
+        self.read_models.wait_seconds = 0.0
         sender = Sender(self.settings, Secrets(None, {}))
         self.notifier = Notifier(self.ledger, sender, StormNotifications(self.read_models))
         self.look()
@@ -64,15 +64,17 @@ class Watched:
     def schedule(self, name: str, **policy: Any) -> UUID:
         return self.ledger.schedule(a_spec(name=name, policy=policy)).job_id
 
-    def run(self, job_id: UUID, outcome: run_commands.Report = QUOTA) -> None:
+    def run(self, job_id: UUID, outcome: run_commands.Outcome = QUOTA) -> None:
         due = self.ledger.job_cache.jobs[job_id].next_run_at
         assert due is not None
         self.clock.at = max(self.clock.at, due)
         call = self.ledger.context()
-        claimed = self.ledger.execute(run_commands.claim(job_id, call, node="n", is_late=False))
+        claimed = self.ledger.execute(run_commands.ClaimRun(job_id, call, node="n", is_late=False))
         assert claimed is not None
         run_id = claimed.run.run_id
-        self.ledger.execute(run_commands.report(job_id, run_id, outcome, self.ledger.context()))
+        self.ledger.execute(
+            run_commands.RecordOutcome(job_id, run_id, outcome, self.ledger.context())
+        )
 
     def look(self, after: timedelta = timedelta(seconds=6)) -> list[str]:
         """What is said once the copies have come along and so much time has passed."""
@@ -167,7 +169,7 @@ def test_the_end_counts_who_is_failed_of_the_storm_and_not_of_something_else(
 
     assert "is over: 3 of 5 jobs are failed of it" in told[-1]
     assert "Bring them back" in body_of_the_end(watched)
-    plan = watched.ledger.recoveries.dry_run(watched.read_models.storm_members("S-10"))
+    plan = watched.ledger.preview_recovery(StormNotifications(watched.read_models).members("S-10"))
     assert plan["job_count"] == 3
 
 
@@ -298,7 +300,7 @@ def test_a_trip_is_told_though_the_copies_do_not_come_along(watched: Watched) ->
 def test_a_storm_is_told_though_the_copy_of_the_jobs_has_stopped(watched: Watched) -> None:
     runner = watched.read_models._runner
     assert runner is not None
-    place = next(place for place in runner.places if place.model.NAME == "jobs")
+    place = next(place for place in runner.running if place.model.NAME == "jobs")
     place.broken_at, place.problem = watched.ledger.writer.position + 1, "a mistake"
 
     ids = a_storm(watched)

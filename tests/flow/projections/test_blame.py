@@ -26,8 +26,8 @@ def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: i
     world, random = World(tmp_path, seed), Random(seed)
     for _ in range(STEPS):
         world.step()
-    history = History(world.ledger)
-    blame = Blame(world.ledger, history)
+    history = History(world.ledger.events)
+    blame = Blame(world.ledger.events, history)
 
     for job_id, events in laws.histories(world.ledger).items():
         for place in {*random.choices(range(len(events)), k=5), len(events) - 1}:
@@ -37,7 +37,7 @@ def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: i
             wanted = blame_oracle.expected(events[: place + 1])
             where = f"seed {seed}, {job_id} at {position}"
             assert {name: found[name] for name in wanted} == wanted, where
-            job = history._state(UUID(job_id), events[place]["version"])
+            job = history._complete_state(UUID(job_id), events[place]["version"])
             values = {item["field"]: item["value"] for item in told["fields"]}
             assert values["status"] == job.status, where
             assert values["consecutive_errors"] == job.consecutive_errors, where
@@ -57,11 +57,11 @@ def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: i
 )
 def test_what_came_with_a_job_is_blamed_on_its_import(tmp_path: Path, past: dict[str, Any]) -> None:
     with open_ledger(tmp_path) as ledger:
-        [answer] = ledger.take_over("crontab", [{"spec": a_spec(), "origin_id": "7", **past}])
+        [answer] = ledger.import_jobs("crontab", [{"spec": a_spec(), "origin_id": "7", **past}])
         assert isinstance(answer, CommandResult)
         events = ledger.history(answer.job_id)
 
-        told = Blame(ledger, History(ledger)).answer(answer.job_id)
+        told = Blame(ledger.events, History(ledger.events)).answer(answer.job_id)
 
     found = {item["field"]: item["position"] for item in told["fields"]}
     wanted = blame_oracle.expected(events)
@@ -76,5 +76,5 @@ def test_what_never_was_a_job_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path, 1)
 
     with pytest.raises(JobNotFound):
-        Blame(world.ledger, History(world.ledger)).answer(UUID(int=1))
+        Blame(world.ledger.events, History(world.ledger.events)).answer(UUID(int=1))
     world.close()

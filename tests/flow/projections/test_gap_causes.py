@@ -15,7 +15,7 @@ from ledger.clock import parse_rfc3339, rfc3339
 from ledger.dispatch.executors.outcomes import Failed
 from ledger.domain.job.runs import Claim
 from projections.models.gaps import open as open_gaps
-from projections.models.gaps.queries import CAUSES, GapFilter
+from projections.models.gaps.model import CAUSES, GapFilter
 from tests.oracles import why as why_oracle
 from tests.support.builders import EVERY_MINUTE, HOUR, HOURLY, MINUTE, NOON
 from tests.support.docs_runner import DOCS, quoted, rows
@@ -119,7 +119,7 @@ def test_slots_that_no_worker_took_are_told_so_open_recorded_and_by_why(scene: S
 def claim(scene: Scene, job_id: UUID) -> None:
     """A worker comes, late."""
     call = scene.ledger.context()
-    scene.ledger.execute(run_commands.hand_out(job_id, "gpu", Claim("w-1", is_late=True), call))
+    scene.ledger.execute(run_commands.HandOutRun(job_id, "gpu", Claim("w-1", is_late=True), call))
 
 
 def test_slots_of_a_run_whose_node_died_are_downtime_and_no_overlap(scene: Scene) -> None:

@@ -18,19 +18,21 @@ from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.domain.job.view import view
 from ledger.errors import Behind, JobNotFound, LedgerError
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent, StoredEvent
 from projections.engine.runner import Runner
 from projections.engine.threads import RunnerThread
-from projections.models import runs
+from projections.models import MODELS, runs
 from projections.models.jobs import model as jobs
 from projections.models.jobs.queries import JobFilter
-from projections.read_models import MODELS, ReadModels
+from projections.read_models import ReadModels
 from projections.stores.model import Model, Statement
 from projections.stores.sqlite import SQLiteReadModelStore
 from tests.faults.test_store_faults import FailingConnection
 from tests.simulation import laws
 from tests.simulation.world import World
 from tests.support.builders import NOON, ManualClock, a_spec, open_ledger
+from tests.support.read_models import job_in, jobs_in
 
 STEPS = 120
 YEAR = timedelta(days=366)
@@ -46,19 +48,15 @@ def grown(folder: Path, seed: int = 5) -> World:
     return world
 
 
-class SmallPages:
-    """A book that gives out fewer events at a time than it is asked for."""
+class SmallPages(EventReader):
+    """Gives out fewer events at a time than it is asked for."""
 
-    def __init__(self, event_store: Any, size: int) -> None:
-        self._event_store = event_store
+    def __init__(self, ledger: Ledger, size: int) -> None:
+        super().__init__(ledger.event_store, ledger.mapper)
         self._size = size
 
-    def read(self, *, after: int, limit: int) -> list[StoredEvent]:
-        page: list[StoredEvent] = self._event_store.read(after=after, limit=min(limit, self._size))
-        return page
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._event_store, name)
+    def read_stored(self, *, after: int, limit: int) -> list[StoredEvent]:
+        return super().read_stored(after=after, limit=min(limit, self._size))
 
 
 def digests(
@@ -66,10 +64,10 @@ def digests(
 ) -> list[str]:
     """The digest of each model, filled from nothing in pages of a size."""
     store = SQLiteReadModelStore(path)
-    runner = Runner(SmallPages(ledger.event_store, size), ledger.mapper, store, tuple(models))
+    runner = Runner(SmallPages(ledger, size), store, tuple(models))
     while runner.run_once():
         pass
-    found = [store.digest(place.model, place.generation) for place in runner.places]
+    found = [store.digest(place.model, place.generation) for place in runner.running]
     store.close()
     return found
 
@@ -149,7 +147,7 @@ def test_every_copy_equals_the_fold_at_every_position(tmp_path: Path) -> None:
     """P1, page by page of one event."""
     world = grown(tmp_path)
     store = SQLiteReadModelStore(tmp_path / "slow.db")
-    runner = Runner(SmallPages(world.ledger.event_store, 1), world.ledger.mapper, store, MODELS)
+    runner = Runner(SmallPages(world.ledger, 1), store, MODELS)
     read_models = ReadModels(world.ledger, store, runner, None)
     seen: dict[str, int] = {}
 
@@ -159,10 +157,10 @@ def test_every_copy_equals_the_fold_at_every_position(tmp_path: Path) -> None:
             job = world.ledger.fold(UUID(str(item.originator_id)), upto=item.originator_version)
             seen[item.topic] = seen.get(item.topic, 0) + 1
             if laws.is_listed(job):
-                assert read_models.job(job.id) == view(job), item.id
+                assert job_in(read_models, job.id) == view(job), item.id
             else:
                 with raises(JobNotFound):
-                    read_models.job(job.id)
+                    job_in(read_models, job.id)
 
     assert len(seen) > 10
     store.close()
@@ -213,7 +211,7 @@ def test_a_stopped_model_does_not_hold_up_the_others_nor_the_book(tmp_path: Path
     job_id = ledger.schedule(a_spec(name="later")).job_id
     read_models.catch_up()
 
-    assert read_models.job(job_id)["name"] == "later"
+    assert job_in(read_models, job_id)["name"] == "later"
     read_models.wait_for(4, 0, needs=["jobs"])
     assert read_models.position == 0
     read_models.close()
@@ -276,7 +274,7 @@ def test_a_stopped_model_is_tried_again_however_busy_the_book_is(
     fragile.throws_at = 3
     read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[fragile])
     read_models.start()
-    follower = read_models._follower
+    follower = read_models._updater
     assert follower is not None
     wait_for("The mistake", lambda: read_models.health()[0]["broken_at"] == 3, seconds=60)
 
@@ -330,7 +328,7 @@ def test_a_copies_file_in_trouble_loses_no_event_once_it_is_well(
     wanted = digests(ledger, tmp_path / "wanted.db", size=2000)
     for number in range(1, 60):
         store = SQLiteReadModelStore(tmp_path / f"{number}.db")
-        runner = Runner(SmallPages(ledger.event_store, 8), ledger.mapper, store, MODELS)
+        runner = Runner(SmallPages(ledger, 8), store, MODELS)
         connection = FailingConnection(store._writer)
         store._writer = connection  # type: ignore[assignment]
         connection.arm(number, after=after, goes_on=False)
@@ -390,7 +388,7 @@ def test_the_same_version_is_taken_as_it_is(tmp_path: Path) -> None:
 
 def test_deleting_the_file_loses_nothing(tmp_path: Path) -> None:
     world = grown(tmp_path)
-    before = world.read_models.jobs(JobFilter(limit=1000))
+    before = jobs_in(world.read_models, JobFilter(limit=1000))
     position = world.read_models.position
     world.read_models.close()
     for path in (tmp_path / "data").glob("projections.db*"):
@@ -399,7 +397,7 @@ def test_deleting_the_file_loses_nothing(tmp_path: Path) -> None:
     world.read_models = ReadModels.open(world.ledger, tmp_path / "data" / "projections.db")
     world.read_models.catch_up()
 
-    assert world.read_models.jobs(JobFilter(limit=1000)) == before
+    assert jobs_in(world.read_models, JobFilter(limit=1000)) == before
     assert world.read_models.position == position
     world.close()
 
@@ -432,7 +430,7 @@ def break_event(path: Path, position: int, *, is_early: bool = False) -> None:
 # -- following ----------------------------------------------------------------------------------
 
 
-def test_a_follower_reaches_what_was_answered(tmp_path: Path) -> None:
+def test_a_runner_thread_reaches_what_was_answered(tmp_path: Path) -> None:
     with open_ledger(tmp_path, ManualClock(NOON)) as ledger:
         read_models = ReadModels.open(ledger, tmp_path / "copies.db")
         read_models.start()
@@ -440,7 +438,7 @@ def test_a_follower_reaches_what_was_answered(tmp_path: Path) -> None:
         answer = ledger.schedule(a_spec())
         read_models.wait_for(answer.position, 60)
 
-        assert read_models.job(answer.job_id) == answer.job
+        assert job_in(read_models, answer.job_id) == answer.job
         read_models.close()
 
 
@@ -474,13 +472,13 @@ class Unsound:
         return getattr(self._runner, name)
 
 
-def test_a_follower_outlives_whatever_goes_wrong_and_says_what_did(
+def test_a_runner_thread_outlives_whatever_goes_wrong_and_says_what_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projections.engine.threads.TROUBLE_SECONDS", 0.01)
     ledger = with_jobs(tmp_path, 2)
     store = SQLiteReadModelStore(tmp_path / "copies.db")
-    runner = Unsound(Runner(ledger.event_store, ledger.mapper, store, MODELS))
+    runner = Unsound(Runner(ledger.events, store, MODELS))
     follower = RunnerThread(runner)  # type: ignore[arg-type]
     read_models = ReadModels(ledger, store, None, follower)
     read_models.start()

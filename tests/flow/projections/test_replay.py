@@ -17,7 +17,7 @@ from ledger.clock import parse_rfc3339
 from ledger.domain.job.view import view
 from ledger.store.audit_query import AuditQuery
 from projections.history.history import History
-from projections.history.replay import Board, Player
+from projections.history.replay import FleetState, Playback
 from tests.flow.cli.test_cli_terminal import LIMIT_SECONDS
 from tests.simulation import laws
 from tests.simulation.world import World
@@ -32,7 +32,7 @@ def jobs_at(world: World, history: History, position: int) -> list[dict[str, Any
     for job_id, events in laws.histories(world.ledger).items():
         versions = [event["version"] for event in events if event["position"] <= position]
         if versions:
-            job = view(history._state(UUID(job_id), versions[-1]))
+            job = view(history._complete_state(UUID(job_id), versions[-1]))
             found += [job] if job["status"] != "deleted" else []
     return found
 
@@ -42,7 +42,7 @@ def test_a_replay_from_anywhere_ends_where_the_jobs_stood(tmp_path: Path, seed: 
     world, random = World(tmp_path, seed, fault_rate=0.0), Random(seed)
     for _ in range(STEPS):
         world.step()
-    history = History(world.ledger)
+    history = History(world.ledger.events)
     events = list(world.ledger.queries.export(AuditQuery()))
 
     for _ in range(6):
@@ -50,11 +50,11 @@ def test_a_replay_from_anywhere_ends_where_the_jobs_stood(tmp_path: Path, seed: 
         stretch = events[first:last]
         since = parse_rfc3339(stretch[0]["recorded_at"])
         until = parse_rfc3339(stretch[-1]["recorded_at"])
-        board = Board.of(jobs_at(world, history, stretch[0]["position"] - 1))
-        player = Player(board, iter(stretch), since=since, until=until)
+        board = FleetState.of(jobs_at(world, history, stretch[0]["position"] - 1))
+        player = Playback(board, iter(stretch), since=since, until=until)
         while not player.is_over:
             player.advance(random.uniform(0, 5))
-        wanted = Board.of(jobs_at(world, history, stretch[-1]["position"]))
+        wanted = FleetState.of(jobs_at(world, history, stretch[-1]["position"]))
         where = f"seed {seed}, {first} to {last}"
         assert board.statuses == wanted.statuses, where
         assert board.running == wanted.running, where

@@ -20,6 +20,7 @@ from projections.models.jobs.queries import JobFilter
 from projections.read_models import ReadModels
 from tests.flow.projections.test_read_models import break_event
 from tests.support.builders import a_spec, open_ledger
+from tests.support.read_models import job_in, jobs_in
 
 PATIENCE_SECONDS = 60.0
 
@@ -28,10 +29,8 @@ PATIENCE_SECONDS = 60.0
 def in_process(folder: Path) -> Iterator[tuple[Ledger, ReadModels]]:
     """A ledger whose copies another process keeps."""
     with open_ledger(folder) as ledger:
-        read_models = ReadModels.open_in_process(
-            ledger, folder / "data", folder / "data" / "copies.db"
-        )
-        read_models.patience_seconds = PATIENCE_SECONDS
+        read_models = ReadModels.open(ledger, mode="process")
+        read_models.wait_seconds = PATIENCE_SECONDS
         read_models.start()
         try:
             yield ledger, read_models
@@ -45,7 +44,7 @@ def test_a_keeper_shows_what_was_just_answered(tmp_path: Path) -> None:
 
         read_models.wait_for(answer.position)
 
-        assert read_models.job(answer.job_id) == answer.job
+        assert job_in(read_models, answer.job_id) == answer.job
         assert {item["state"] for item in read_models.health()} == {"live"}
 
 
@@ -59,14 +58,14 @@ def test_a_keeper_that_is_killed_comes_back_and_goes_on(tmp_path: Path) -> None:
         second = ledger.schedule(a_spec(name="another"))
 
         read_models.wait_for(second.position)
-        assert len(read_models.jobs(JobFilter())[0]) == 2
+        assert len(jobs_in(read_models, JobFilter())[0]) == 2
 
 
 def test_a_keeper_that_cannot_be_started_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projections.engine.threads.RETRY_SECONDS", 0.01)
-    follower = RunnerProcess("projections.engine.process", {"data": str(tmp_path)})
+    follower = RunnerProcess({"data": str(tmp_path)})
     follower._command = [str(tmp_path / "nothing")]
     follower._thread.start()
     wait_for("The problem", lambda: follower.problem is not None, seconds=60)
@@ -102,7 +101,7 @@ def test_without_a_keeper_the_copies_count_as_stopped(tmp_path: Path) -> None:
 
 def keeper_of(read_models: ReadModels) -> int:
     """The process id of the keeper."""
-    follower = read_models._follower
+    follower = read_models._updater
     assert isinstance(follower, RunnerProcess)
     assert follower.process_pid is not None
     return follower.process_pid

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from pytest import raises
 
+from ledger.clock import from_microseconds
 from ledger.errors import NotFound
-from ledger.store.event_queries import from_microseconds
 from ledger.store.records import RecordedEvent
 from projections.models.jobs import model as jobs
 from projections.models.storms import (
@@ -27,7 +27,7 @@ from projections.models.storms import (
 from projections.models.storms import (
     queries as storm_questions,
 )
-from projections.stores.contract import NOTHING, Row
+from projections.stores.contract import NO_VALUES, Row
 from tests.oracles import storms as storm_oracle
 from tests.oracles.storms import MINUTE
 from tests.support.builders import an_id
@@ -54,12 +54,12 @@ class Memory:
                 self._connection.execute(sql.replace("{g}", ""), values)
         return self
 
-    def rows(self, sql: str, values: Mapping[str, Any] = NOTHING, /) -> list[Row]:
+    def rows(self, sql: str, values: Mapping[str, Any] = NO_VALUES, /) -> list[Row]:
         cursor = self._connection.execute(sql, values)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
-    def row(self, sql: str, values: Mapping[str, Any] = NOTHING, /) -> Row | None:
+    def row(self, sql: str, values: Mapping[str, Any] = NO_VALUES, /) -> Row | None:
         return next(iter(self.rows(sql, values)), None)
 
 

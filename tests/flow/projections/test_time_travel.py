@@ -16,11 +16,12 @@ from pytest import raises
 from ledger import Ledger
 from ledger.errors import Behind
 from ledger.store.records import RecordedEvent
+from ledger.store.sqlite.folder import READ_MODELS_FILE
 from projections.filters.as_of import AsOf
 from projections.models import runs
+from projections.models.gaps import model as gap_questions
 from projections.models.gaps import model as gaps
-from projections.models.gaps import queries as gap_questions
-from projections.models.gaps.queries import GapFilter
+from projections.models.gaps.model import GapFilter
 from projections.models.jobs import model as jobs
 from projections.models.jobs import queries as job_questions
 from projections.models.jobs.checkpoints import JobCheckpoints
@@ -30,7 +31,7 @@ from projections.models.resumes import queries as resume_questions
 from projections.models.resumes.queries import ResumeFilter
 from projections.models.storms import model as storms
 from projections.models.storms import queries as storm_questions
-from projections.read_models import READ_MODELS_FILE, ReadModels
+from projections.read_models import ReadModels
 from projections.stores.sqlite import SQLiteRowReader
 from projections.time_travel import read_models as past
 from projections.time_travel.read_models import Part
@@ -119,7 +120,7 @@ def test_the_past_is_what_the_events_up_to_there_make(
             for sql, values in model.project(fact):
                 memory.execute(sql.replace("{g}", ""), values)
         if fact.position in chosen:
-            moment = AsOf(fact.position, ledger.queries.recorded_at(fact.position))
+            moment = AsOf(fact.position, ledger.events.recorded_at(fact.position))
             with read_models.reading(moment, *PARTS) as questions:
                 found = told(questions, moment)
             expected = told(SQLiteRowReader(memory), moment)
@@ -145,7 +146,7 @@ def test_a_past_that_the_copies_are_too_far_from_is_behind(
     ledger: Ledger, read_models: ReadModels
 ) -> None:
     pasts = past.HistoricalModels(
-        ledger, read_models._store, JobCheckpoints(EVERY), lambda _: EVERY
+        ledger.events, read_models._store, JobCheckpoints(EVERY), lambda _: EVERY
     )
     with pasts.at(3 * EVERY, "jobs"):
         pass
@@ -209,9 +210,7 @@ def test_the_command_line_tells_what_changed_and_who_changed_it(tmp_path: Path) 
         ("new", "made"),
     ]
     assert document["jobs"][0]["job_id"] == kept["id"]
-    assert (
-        "No lasting changes." in shell.ok("diff", "--from", position, "--to", position).out
-    )
+    assert "No lasting changes." in shell.ok("diff", "--from", position, "--to", position).out
     assert shell.type("diff", "--from", "9999").code == 1
     assert shell.type("diff", "--from", "soon").code == 2
     assert shell.type("diff").code == 2

@@ -15,6 +15,7 @@ from pytest import raises
 
 from api.demo.waiting import wait_for
 from ledger import Ledger
+from ledger.application.commands.recoveries import StartRecovery
 from ledger.application.ledger import Limits
 from ledger.dispatch.recovery_driver import PATIENCE_SECONDS, RecoveryDriver
 from ledger.domain.recovery.plan import NothingToResume, Terms
@@ -63,7 +64,7 @@ def test_jobs_come_back_one_by_one_and_do_not_share_their_minute(world: World) -
     ids = world.trip(12)
     began = world.clock.now()
 
-    world.ledger.recoveries.plan(LIMITED, Terms(rate_per_minute=6), reason="the limit is lifted")
+    world.ledger.start_recovery(LIMITED, Terms(rate_per_minute=6), reason="the limit is lifted")
     ended = world.live_until_ended("R-1", LONGEST)
 
     assert (ended["status"], ended["resumed_count"], ended["re_trip_count"]) == ("completed", 12, 0)
@@ -90,8 +91,8 @@ def test_sixty_jobs_of_one_cron_minute_are_spread_as_the_dry_run_said(tmp_path: 
         }
     with a_world(tmp_path / "staggered") as world:
         world.trip(60)
-        forecast = world.ledger.recoveries.dry_run(LIMITED)["fires"]
-        world.ledger.recoveries.plan(LIMITED)
+        forecast = world.ledger.preview_recovery(LIMITED)["fires"]
+        world.ledger.start_recovery(LIMITED)
         world.live(2 * HOUR)
         staggered = {
             at: n
@@ -109,7 +110,7 @@ def test_sixty_jobs_of_one_cron_minute_are_spread_as_the_dry_run_said(tmp_path: 
 
 def test_a_step_and_the_jobs_event_are_one_append_in_the_planners_name(world: World) -> None:
     [job_id] = world.trip(1)
-    world.ledger.recoveries.plan(LIMITED, reason="the limit is lifted")
+    world.ledger.start_recovery(LIMITED, reason="the limit is lifted")
     world.settle()
 
     [stepped] = world.events("recovery.stepped")
@@ -126,7 +127,7 @@ def test_a_step_and_the_jobs_event_are_one_append_in_the_planners_name(world: Wo
 
 def test_a_driver_that_was_away_does_not_make_up_for_it(world: World) -> None:
     world.trip(8)
-    world.ledger.recoveries.plan(LIMITED)
+    world.ledger.start_recovery(LIMITED)
     world.live(10 * SECOND)
     assert len(steps(world)) == 2
 
@@ -147,7 +148,7 @@ def test_a_clock_that_jumps_makes_nobody_hurry_and_nobody_wait(
     small: World, jump: timedelta, dies: bool
 ) -> None:
     small.trip(9)
-    small.ledger.recoveries.plan(LIMITED)
+    small.ledger.start_recovery(LIMITED)
     small.live(7 * SECOND)
     assert len(steps(small)) == 2
 
@@ -164,7 +165,7 @@ def test_a_clock_that_jumps_makes_nobody_hurry_and_nobody_wait(
 
 def test_the_probe_runs_at_once_and_the_others_wait_for_it(world: World) -> None:
     ids = world.trip(3)
-    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[2]))
+    world.ledger.start_recovery(LIMITED, Terms(probe=ids[2]))
 
     world.settle()
 
@@ -180,7 +181,7 @@ def test_the_probe_runs_at_once_and_the_others_wait_for_it(world: World) -> None
 def test_a_probe_that_fails_ends_it_and_the_others_stay_failed(world: World) -> None:
     ids = world.trip(3)
     world.fails = lambda _: True
-    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
 
     ended = world.live_until_ended("R-1", HOUR)
 
@@ -194,7 +195,7 @@ def test_a_probe_that_fails_ends_it_and_the_others_stay_failed(world: World) -> 
 def test_what_the_probe_met_is_told_with_the_position_of_its_run(world: World) -> None:
     ids = world.trip(2)
     world.fails = lambda _: True
-    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
 
     [probe, other] = world.live_until_ended("R-1", HOUR)["jobs"]
 
@@ -215,7 +216,7 @@ def test_what_became_of_each_job_is_told_and_how_it_was_called(world: World) -> 
     ids = world.trip(4, schedule={"kind": "every", "interval_seconds": 60})
     world.ledger.amend(ids[0], {"enabled": False})
     world.fails = lambda claimed: claimed.name == "job 002"
-    world.ledger.recoveries.plan(Selector(job_ids=tuple(ids)), Terms(abort_on=None))
+    world.ledger.start_recovery(Selector(job_ids=tuple(ids)), Terms(abort_on=None))
     world.live(78 * SECOND)
     planned = world.events("recovery.planned")[0]["position"]
     world.ledger.amend(ids[1], {"name": "another"})
@@ -235,7 +236,7 @@ def test_what_became_of_each_job_is_told_and_how_it_was_called(world: World) -> 
 
 def test_the_outcome_of_a_run_that_was_lost_names_its_cause(small: World) -> None:
     ids = small.trip(1)
-    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    small.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     small.settle()
     small.die()
 
@@ -251,7 +252,7 @@ def test_a_probe_that_fails_without_tripping_ends_it_too(small: World) -> None:
     small.ledger.amend(ids[0], {"policy": {"trip_after": 5}})
     small.fails = lambda _: True
 
-    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    small.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
 
     assert small.live_until_ended("R-1", HOUR)["cause"] == "probe_failed"
     assert statuses(small, ids) == ["active", "failed"]
@@ -260,7 +261,7 @@ def test_a_probe_that_fails_without_tripping_ends_it_too(small: World) -> None:
 @pytest.mark.parametrize("what", ["pause", "delete"])
 def test_a_probe_that_is_taken_away_ends_it(small: World, what: str) -> None:
     ids = small.trip(2)
-    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    small.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     small.driver.run_once()
 
     getattr(small.ledger, what)(ids[0])
@@ -270,7 +271,7 @@ def test_a_probe_that_is_taken_away_ends_it(small: World, what: str) -> None:
 
 def test_a_probe_that_was_lost_with_its_node_ends_it(small: World) -> None:
     ids = small.trip(2)
-    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    small.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     small.settle()
 
     small.die()
@@ -281,7 +282,7 @@ def test_a_probe_that_was_lost_with_its_node_ends_it(small: World) -> None:
 
 def test_a_probe_that_changed_before_its_turn_ends_it(small: World) -> None:
     ids = small.trip(2)
-    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    small.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     small.ledger.amend(ids[0], {"enabled": False})
 
     ended = small.live_until_ended("R-1", HOUR)
@@ -291,7 +292,7 @@ def test_a_probe_that_changed_before_its_turn_ends_it(small: World) -> None:
 
 def test_a_probe_that_nobody_runs_is_no_success(small: World) -> None:
     ids = small.trip(2)
-    small.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    small.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     assert [small.driver.run_once(), small.driver.run_once()] == [1, 0]
     small.clock.advance(timedelta(seconds=PATIENCE_SECONDS - 1))
     assert small.driver.run_once() == 0
@@ -309,7 +310,7 @@ def test_the_probe_must_be_one_of_those_who_come_back(small: World, probe: UUID 
     position = small.ledger.writer.position
 
     with raises(InvalidField, match="probe"):
-        small.ledger.recoveries.plan(LIMITED, Terms(probe=probe or disabled))
+        small.ledger.start_recovery(LIMITED, Terms(probe=probe or disabled))
 
     assert small.ledger.writer.position == position
 
@@ -321,8 +322,8 @@ def test_jobs_that_trip_again_end_it(world: World) -> None:
     every = {"kind": "every", "interval_seconds": 10}
     ids = world.trip(20, schedule=every)
     world.fails = lambda _: True
-    forecast = world.ledger.recoveries.dry_run(LIMITED, Terms(abort_on=2))
-    world.ledger.recoveries.plan(LIMITED, Terms(abort_on=2))
+    forecast = world.ledger.preview_recovery(LIMITED, Terms(abort_on=2))
+    world.ledger.start_recovery(LIMITED, Terms(abort_on=2))
 
     ended = world.live_until_ended("R-1", HOUR)
 
@@ -344,8 +345,8 @@ def test_a_limit_that_comes_too_late_is_said_to(small: World) -> None:
     small.trip(6, schedule={"kind": "every", "interval_seconds": 10})
     small.fails = lambda _: True
     terms = Terms(rate_per_minute=60)
-    forecast = small.ledger.recoveries.dry_run(LIMITED, terms)
-    small.ledger.recoveries.plan(LIMITED, terms)
+    forecast = small.ledger.preview_recovery(LIMITED, terms)
+    small.ledger.start_recovery(LIMITED, terms)
 
     ended = small.live_until_ended("R-1", HOUR)
 
@@ -357,7 +358,7 @@ def test_a_limit_that_comes_too_late_is_said_to(small: World) -> None:
 def test_without_a_limit_jobs_that_trip_again_end_nothing(small: World) -> None:
     small.trip(6, schedule={"kind": "every", "interval_seconds": 10})
     small.fails = lambda _: True
-    small.ledger.recoveries.plan(LIMITED, Terms(abort_on=None))
+    small.ledger.start_recovery(LIMITED, Terms(abort_on=None))
 
     ended = small.live_until_ended("R-1", HOUR)
 
@@ -367,7 +368,7 @@ def test_without_a_limit_jobs_that_trip_again_end_nothing(small: World) -> None:
 def test_a_trip_before_a_jobs_turn_is_not_one_of_the_recoverys(small: World) -> None:
     """Somebody forced it by hand meanwhile, and it tripped again before it had its turn."""
     ids = small.trip(12)
-    small.ledger.recoveries.plan(Selector(job_ids=tuple(ids)), Terms(abort_on=1))
+    small.ledger.start_recovery(Selector(job_ids=tuple(ids)), Terms(abort_on=1))
     small.driver.run_once()
     last = ids[-1]
     small.ledger.resume(last, force=True, run_now=True)
@@ -384,11 +385,11 @@ def test_a_trip_before_a_jobs_turn_is_not_one_of_the_recoverys(small: World) -> 
 
 def test_an_operator_can_stop_it_and_a_second_word_changes_nothing(world: World) -> None:
     ids = world.trip(9)
-    world.ledger.recoveries.plan(LIMITED)
+    world.ledger.start_recovery(LIMITED)
     world.live(7 * SECOND)
 
-    stopped = world.ledger.recoveries.abort("R-1", reason="not before nine")
-    again = world.ledger.recoveries.abort("R-1", reason="really")
+    stopped = world.ledger.abort_recovery("R-1", reason="not before nine")
+    again = world.ledger.abort_recovery("R-1", reason="really")
     world.live(HOUR)
 
     assert (stopped["status"], stopped["cause"], stopped["left_count"]) == ("aborted", "asked", 7)
@@ -405,7 +406,7 @@ def test_an_operator_can_stop_it_and_a_second_word_changes_nothing(world: World)
 def test_a_job_that_changed_meanwhile_is_passed_over_and_stays_as_it_is(world: World) -> None:
     ids = world.trip(6)
     _, resumed, gone, disabled, paused, _ = ids
-    world.ledger.recoveries.plan(Selector(job_ids=tuple(ids)))
+    world.ledger.start_recovery(Selector(job_ids=tuple(ids)))
     world.ledger.resume(resumed, force=True)
     world.ledger.delete(gone)
     world.ledger.amend(disabled, {"enabled": False})
@@ -425,30 +426,29 @@ def test_a_job_that_changed_meanwhile_is_passed_over_and_stays_as_it_is(world: W
 
 def test_a_job_waits_in_one_recovery_at_a_time(world: World) -> None:
     ids = world.trip(4)
-    world.ledger.recoveries.plan(Selector(job_ids=tuple(ids[:3])))
+    world.ledger.start_recovery(Selector(job_ids=tuple(ids[:3])))
     world.driver.run_once()
 
-    second = world.ledger.recoveries.plan(LIMITED)
+    second = world.ledger.start_recovery(LIMITED)
 
     assert second["id"] == "R-2"
     assert [one["job_id"] for one in second["jobs"]] == [str(ids[3])]
     assert [one["code"] for one in second["refused"]] == ["job_in_recovery"] * 2
     with raises(NothingToResume):
-        world.ledger.recoveries.plan(LIMITED)
-    world.ledger.recoveries.abort("R-1")
-    assert world.ledger.recoveries.dry_run(LIMITED)["job_count"] == 2
+        world.ledger.start_recovery(LIMITED)
+    world.ledger.abort_recovery("R-1")
+    assert world.ledger.preview_recovery(LIMITED)["job_count"] == 2
 
 
 def test_two_plans_of_one_batch_get_two_numbers_and_no_job_twice(small: World) -> None:
     small.trip(3)
-    recoveries, call = small.ledger.recoveries, small.ledger.context
-    plans = [recoveries.plan_command(LIMITED, Terms(), call()) for _ in range(2)]
+    plans = [StartRecovery(LIMITED, Terms(), small.ledger.context()) for _ in range(2)]
 
     [first, second] = small.ledger.submit(plans).result()
 
     assert first.changed
     assert isinstance(second, NothingToResume)
-    assert [one["id"] for one in recoveries.page()[0]] == ["R-1"]
+    assert [one["id"] for one in small.ledger.recoveries.page()[0]] == ["R-1"]
 
 
 # -- its end ------------------------------------------------------------------------------------
@@ -456,7 +456,7 @@ def test_two_plans_of_one_batch_get_two_numbers_and_no_job_twice(small: World) -
 
 def test_it_is_complete_once_everybody_had_their_first_outcome(small: World) -> None:
     small.trip(3)
-    small.ledger.recoveries.plan(LIMITED)
+    small.ledger.start_recovery(LIMITED)
     small.live(20 * MINUTE)
     assert small.told("R-1")["status"] == "settling"
 
@@ -468,7 +468,7 @@ def test_it_is_complete_once_everybody_had_their_first_outcome(small: World) -> 
 
 def test_nobody_waits_for_ever_for_a_job_that_runs_once_a_day(small: World) -> None:
     small.trip(2, schedule={"kind": "cron", "expr": "0 13 * * *"})
-    small.ledger.recoveries.plan(LIMITED)
+    small.ledger.start_recovery(LIMITED)
     began = small.clock.now()
 
     small.live_until_ended("R-1", LONGEST)
@@ -492,7 +492,7 @@ def tried(folder: Path, deaths: int | None, has_probe: bool) -> tuple[Any, ...]:
     with a_world(folder) as world:
         ids = world.trip(4)
         changed = ids[2]
-        world.ledger.recoveries.plan(
+        world.ledger.start_recovery(
             Selector(job_ids=tuple(ids)), Terms(probe=ids[0] if has_probe else None)
         )
         world.ledger.amend(changed, {"enabled": False})
@@ -517,7 +517,7 @@ def tried(folder: Path, deaths: int | None, has_probe: bool) -> tuple[Any, ...]:
 def test_a_step_that_was_kept_without_an_answer_is_not_taken_again(small: World) -> None:
     """The driver died between its append and the answer: the next one finds it in the book."""
     small.trip(3)
-    small.ledger.recoveries.plan(LIMITED)
+    small.ledger.start_recovery(LIMITED)
     stale = RecoveryDriver(small.ledger)
     stale._look()
     small.driver.run_once()
@@ -547,7 +547,7 @@ def test_of_two_drivers_each_step_is_taken_by_one(pair: tuple[World, World]) -> 
     """Even where both believe that they hold the office."""
     one, other = pair
     ids = one.trip(30)
-    one.ledger.recoveries.plan(LIMITED)
+    one.ledger.start_recovery(LIMITED)
     for world in pair:
         world.driver._leader_lock.close()
         world.driver._leader_lock = AlwaysLeader()
@@ -570,7 +570,7 @@ def test_only_who_holds_the_office_drives_and_the_other_takes_over(
 ) -> None:
     one, other = pair
     one.trip(5)
-    one.ledger.recoveries.plan(LIMITED)
+    one.ledger.start_recovery(LIMITED)
     assert [one.driver.run_once(), other.driver.run_once()] == [1, 0]
     one.clock.advance(6 * SECOND)
     assert [other.driver.run_once(), one.driver.run_once()] == [0, 1]
@@ -588,10 +588,10 @@ def test_who_takes_over_does_not_judge_by_what_it_knew_before_the_step(
     one, other = pair
     one.trip(1)
     other.ledger.submit(()).result()
-    follower = other.ledger._follower
+    follower = other.ledger._listener
     assert follower is not None
     follower.close()
-    one.ledger.recoveries.plan(LIMITED)
+    one.ledger.start_recovery(LIMITED)
     assert one.driver.run_once() == 1
 
     one.driver.close()
@@ -607,7 +607,7 @@ def test_of_two_plans_on_two_nodes_no_job_is_in_both(pair: tuple[World, World]) 
 
     def planned(world: World) -> object:
         try:
-            return world.ledger.recoveries.plan(LIMITED)["id"]
+            return world.ledger.start_recovery(LIMITED)["id"]
         except NothingToResume as refusal:
             return refusal.code
 
@@ -630,7 +630,7 @@ def test_a_dry_run_says_who_comes_back_when_and_who_does_not_and_keeps_nothing(
     named = Selector(job_ids=tuple(ids))
     terms = Terms(probe=ids[3], rate_per_minute=30)
 
-    plan = world.ledger.recoveries.dry_run(named, terms)
+    plan = world.ledger.preview_recovery(named, terms)
 
     assert world.ledger.writer.position == position
     assert [one["job_id"] for one in plan["jobs"]] == [str(ids[at]) for at in (3, 0, 2)]
@@ -641,14 +641,14 @@ def test_a_dry_run_says_who_comes_back_when_and_who_does_not_and_keeps_nothing(
     [refused] = plan["refused"]
     assert (refused["job_id"], refused["code"]) == (str(ids[1]), "job_disabled")
     assert refused["name"] == "job 001"
-    planned = world.ledger.recoveries.plan(named, terms)
+    planned = world.ledger.start_recovery(named, terms)
     assert [one["job_id"] for one in planned["jobs"]] == [one["job_id"] for one in plan["jobs"]]
 
 
 def test_what_was_answered_then_is_answered_again_as_of_then(world: World) -> None:
     ids = world.trip(4, schedule={"kind": "every", "interval_seconds": 10})
     world.fails = lambda claimed: claimed.name == "job 003"
-    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0], abort_on=None))
+    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0], abort_on=None))
     then: dict[int, Any] = {}
     while not then or world.told("R-1")["ended_at"] is None:
         position = world.ledger.event_store.tail_position()
@@ -667,7 +667,7 @@ def test_what_was_answered_then_is_answered_again_as_of_then(world: World) -> No
 def test_recoveries_are_listed_by_pages_the_newest_first(small: World) -> None:
     for number in range(5):
         small.trip(1, name=f"lot {number}")
-        small.ledger.recoveries.plan(LIMITED)
+        small.ledger.start_recovery(LIMITED)
         small.settle()
 
     first, cursor = small.ledger.recoveries.page(limit=2)
@@ -684,7 +684,7 @@ def test_a_recovery_that_does_not_exist_is_not_found(small: World, name: str) ->
     with raises(RecoveryNotFound):
         small.told(name)
     with raises(RecoveryNotFound):
-        small.ledger.recoveries.abort(name)
+        small.ledger.abort_recovery(name)
 
 
 def test_a_live_recovery_needs_a_reason_where_forcing_does_and_a_dry_run_needs_none(
@@ -694,10 +694,10 @@ def test_a_live_recovery_needs_a_reason_where_forcing_does_and_a_dry_run_needs_n
         world.trip(1)
     limits, clock = Limits(requires_reason=True), world.clock
     with Ledger.open(tmp_path / "data", clock=clock, limits=limits) as ledger:
-        assert ledger.recoveries.dry_run(LIMITED)["job_count"] == 1
+        assert ledger.preview_recovery(LIMITED)["job_count"] == 1
         with raises(InvalidField, match="reason"):
-            ledger.recoveries.plan(LIMITED)
-        assert ledger.recoveries.plan(LIMITED, reason="lifted")["id"] == "R-1"
+            ledger.start_recovery(LIMITED)
+        assert ledger.start_recovery(LIMITED, reason="lifted")["id"] == "R-1"
 
 
 # -- its thread ---------------------------------------------------------------------------------
@@ -709,7 +709,7 @@ def test_a_started_driver_goes_on_by_itself(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "data") as ledger:
         driver = RecoveryDriver(ledger)
         driver.start()
-        ledger.recoveries.plan(LIMITED, Terms(rate_per_minute=600))
+        ledger.start_recovery(LIMITED, Terms(rate_per_minute=600))
         try:
             wait_for(
                 "The last step",
@@ -723,7 +723,7 @@ def test_a_started_driver_goes_on_by_itself(tmp_path: Path) -> None:
 def test_a_job_of_one_cron_minute_that_is_scheduled_later_is_not_touched(small: World) -> None:
     small.trip(2)
     other = small.ledger.schedule(a_spec(name="bystander", schedule=HOURLY)).job_id
-    small.ledger.recoveries.plan(LIMITED)
+    small.ledger.start_recovery(LIMITED)
 
     small.live(MINUTE)
 

@@ -30,7 +30,7 @@ def test_a_completed_recovery_records_how_many_came_back_and_how_many_were_passe
     world: World,
 ) -> None:
     ids = world.trip(4)
-    world.ledger.recoveries.plan(LIMITED)
+    world.ledger.start_recovery(LIMITED)
     world.ledger.delete(ids[3])
 
     told = world.live_until_ended("R-1", 12 * HOUR)
@@ -42,7 +42,7 @@ def test_a_completed_recovery_records_how_many_came_back_and_how_many_were_passe
 
 def test_a_recovery_that_waited_for_its_probe_is_told_as_waiting_then(world: World) -> None:
     ids = world.trip(3)
-    world.ledger.recoveries.plan(LIMITED, Terms(probe=ids[0]))
+    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     world.live_until_ended("R-1", 12 * HOUR)
     [held, *_] = [
         event["position"]
@@ -59,7 +59,7 @@ def test_a_recovery_that_waited_for_its_probe_is_told_as_waiting_then(world: Wor
 def test_a_resume_of_a_recovery_names_it_and_one_by_hand_names_none(world: World) -> None:
     by_hand, *ids = world.trip(3)
     world.ledger.resume(by_hand, force=True)
-    world.ledger.recoveries.plan(LIMITED)
+    world.ledger.start_recovery(LIMITED)
     world.live_until_ended("R-1", 12 * HOUR)
 
     with Queries.open(world.ledger) as answers:

@@ -27,14 +27,14 @@ class House:
     def schedule(self, name: str) -> UUID:
         return self.ledger.schedule(a_spec(name=name, policy={"trip_after": 10})).job_id
 
-    def run(self, job_id: UUID, end: run_commands.Report) -> int:
+    def run(self, job_id: UUID, end: run_commands.Outcome) -> int:
         """One run, an hour later; its last position."""
         self.clock.advance(HOUR)
         call = self.ledger.context()
-        claim = run_commands.claim(job_id, call, node="node-1", is_late=False)
+        claim = run_commands.ClaimRun(job_id, call, node="node-1", is_late=False)
         claimed = self.ledger.execute(claim)
         assert claimed is not None
-        report = run_commands.report(job_id, claimed.run.run_id, end, self.ledger.context())
+        report = run_commands.RecordOutcome(job_id, claimed.run.run_id, end, self.ledger.context())
         self.ledger.execute(report)
         return self.ledger.writer.position
 

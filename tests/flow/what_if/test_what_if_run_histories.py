@@ -89,7 +89,7 @@ class Wild:
         self.clock.at = max(self.clock.at, due)
         call = self.ledger.context()
         claimed = self.ledger.execute(
-            run_commands.claim(self.job_id, call, node="n", is_late=False)
+            run_commands.ClaimRun(self.job_id, call, node="n", is_late=False)
         )
         assert claimed is not None
         self.end(claimed.run.run_id)
@@ -100,11 +100,11 @@ class Wild:
         dice = self.chance.random()
         if dice < 0.2:
             cause = self.chance.choice(["lease_expired", "owner_restarted"])
-            self.ledger.execute(run_commands.lose(self.job_id, run_id, cause, call))
+            self.ledger.execute(run_commands.LoseRun(self.job_id, run_id, cause, call))
             return
-        some: list[run_commands.Report] = [QUOTA, QUOTA, LOGIN, SUCCESS]
+        some: list[run_commands.Outcome] = [QUOTA, QUOTA, LOGIN, SUCCESS]
         outcome = self.chance.choice(some)
-        self.ledger.execute(run_commands.report(self.job_id, run_id, outcome, call))
+        self.ledger.execute(run_commands.RecordOutcome(self.job_id, run_id, outcome, call))
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -118,7 +118,7 @@ def test_every_policy_comes_to_what_the_raw_events_come_to(tmp_path: Path, seed:
         history = ledger.history(wild.job_id)
         end = ledger.writer.position
         for wish in WISHES:
-            answer = what_if(ledger, read_models, WhatIfQuery(wish, 0, end))
+            answer = what_if(ledger.events, read_models, WhatIfQuery(wish, 0, end))
             recorded = as_recorded(history)
             at = parse_rfc3339(history[-1]["recorded_at"])
             other = as_it_would_have_been(

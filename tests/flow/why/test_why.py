@@ -47,7 +47,7 @@ def told(scene: Scene, job_id: UUID, code: str, at: datetime | None = None) -> l
 
 def test_a_deleted_job_names_who_deleted_it(scene: Scene) -> None:
     job_id = scene.schedule()
-    scene.ledger.delete(job_id, call=scene.ledger.context("no more", actor=OLGA))
+    scene.ledger.delete(job_id, context=scene.ledger.context("no more", actor=OLGA))
 
     assert told(scene, job_id, "deleted") == ["deleted"]
     assert "by olga (no more)" in scene.why(job_id)["text"]
@@ -88,7 +88,7 @@ def test_a_tripped_job_names_its_probe(scene: Scene) -> None:
     scene.until(NOON + 2 * MINUTE)
 
     assert told(scene, job_id, "tripped") == ["run_failed", "circuit_tripped"]
-    assert "A probe is to try it at 2026-03-02T13:01" in scene.why(job_id)["text"]
+    assert "A probe will run at 2026-03-02T13:01" in scene.why(job_id)["text"]
 
 
 def test_a_job_that_was_lost_too_often_names_the_losses(scene: Scene) -> None:
@@ -105,7 +105,7 @@ def test_a_job_that_was_lost_too_often_names_the_losses(scene: Scene) -> None:
 def test_a_disabled_job_names_the_event_that_disabled_it(scene: Scene, is_born_so: bool) -> None:
     job_id = scene.schedule(enabled=not is_born_so)
     if not is_born_so:
-        scene.ledger.amend(job_id, {"enabled": False}, call=scene.ledger.context(actor=OLGA))
+        scene.ledger.amend(job_id, {"enabled": False}, context=scene.ledger.context(actor=OLGA))
         scene.ledger.amend(job_id, {"description": "x"})
 
     assert told(scene, job_id, "disabled") == ["scheduled" if is_born_so else "amended"]
@@ -115,7 +115,7 @@ def test_a_disabled_job_names_the_event_that_disabled_it(scene: Scene, is_born_s
 def test_a_paused_job_names_who_paused_it_why_and_until_when(scene: Scene) -> None:
     job_id = scene.schedule()
     call = scene.ledger.context("too noisy", actor=OLGA)
-    scene.ledger.pause(job_id, until=NOON + HOUR, call=call)
+    scene.ledger.pause(job_id, until=NOON + HOUR, context=call)
 
     assert told(scene, job_id, "paused") == ["paused"]
     assert "by olga (too noisy) until 2026-03-02T13:00:00Z" in scene.why(job_id)["text"]
@@ -175,7 +175,7 @@ def test_a_target_that_asked_to_wait_is_named_as_such(scene: Scene) -> None:
     scene.until(NOON + 2 * MINUTE)
 
     assert told(scene, job_id, "backoff") == ["run_failed"]
-    assert "as the target asked (Retry-After)" in scene.why(job_id)["text"]
+    assert "as the target requested (Retry-After)" in scene.why(job_id)["text"]
 
 
 def test_jitter_delays_a_claim(scene: Scene) -> None:
@@ -238,7 +238,7 @@ def test_what_is_due_is_claimed_in_a_moment(scene: Scene) -> None:
 
 def test_a_run_that_was_asked_for_is_due(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY)
-    scene.ledger.run(job_id, call=scene.ledger.context("to see", actor=OLGA))
+    scene.ledger.run(job_id, context=scene.ledger.context("to see", actor=OLGA))
 
     assert told(scene, job_id, "due") == ["run_requested"]
 
@@ -300,7 +300,7 @@ def test_where_it_is_known_that_nobody_dispatches_that_is_said_at_once(scene: Sc
     scene.clock.advance(MINUTE)
     position = scene.ledger.writer.position
 
-    for job_id, words in ((due, "nobody dispatched"), (running, "Its node is gone")):
+    for job_id, words in ((due, "no dispatcher was running"), (running, "Its node is gone")):
         answer = scene.asking.answer(job_id, position=position, is_unattended=True)
         assert answer["answer"] == "node_down"
         assert words in answer["text"]
@@ -345,7 +345,7 @@ def test_at_the_limit_of_concurrency_a_job_waits_for_a_place(tmp_path: Path) -> 
     job_id = scene.schedule("late", schedule={"kind": "at", "at": rfc3339(NOON + 90 * SECOND)})
     scene.until(NOON + 2 * MINUTE)
     assert told(scene, job_id, "at_limit") == ["scheduled"]
-    assert "(2 in all)" in scene.why(job_id)["text"]
+    assert "already executes 2 runs, its limit" in scene.why(job_id)["text"]
     scene.until(NOON + 5 * MINUTE)
 
     told(scene, job_id, "at_limit", NOON + 2 * MINUTE)

@@ -10,9 +10,8 @@ import pytest
 
 from projections.history.blame import Blame
 from projections.history.history import History
-from projections.history.job_events import FARTHEST
+from projections.history.job_events import MAX_SCANNED
 from projections.why import inactive_rules as standing_still
-from projections.why.question import Why
 from tests.support.builders import (
     EVERY_MINUTE,
     HOUR,
@@ -22,7 +21,7 @@ from tests.support.builders import (
     a_spec,
     open_ledger,
 )
-from tests.support.scenes import DONE, LIMITED, NEVER, Scene
+from tests.support.scenes import DONE, LIMITED, NEVER, Scene, why_of
 
 SECOND = timedelta(seconds=1)
 AT_ONCE = timedelta(0)
@@ -102,14 +101,14 @@ def test_no_probe_is_promised_to_a_disabled_job(
     answer = scene.why(job_id)
 
     assert answer["answer"] == "tripped"
-    assert ("A probe is to try it at" in answer["text"]) is is_promised
-    assert ("until somebody forces it back" in answer["text"]) is not is_promised
+    assert ("A probe will run at" in answer["text"]) is is_promised
+    assert ("until an operator resumes it with force" in answer["text"]) is not is_promised
 
 
 def test_an_active_job_with_nothing_left_to_fire_is_exhausted(scene: Scene) -> None:
     """No command brings one about; the rule is there for when one did."""
     job_id = scene.schedule()
-    case = scene.asking._case(job_id, scene.clock.now(), scene.ledger.writer.position)
+    case = scene.asking._context(job_id, scene.clock.now(), scene.ledger.writer.position)
     assert standing_still.exhausted(case) is None
     case.job.next_run_at = None
 
@@ -117,7 +116,7 @@ def test_an_active_job_with_nothing_left_to_fire_is_exhausted(scene: Scene) -> N
 
     assert verdict is not None
     assert verdict.code == "exhausted"
-    assert [way.command for way in verdict.ways] == [
+    assert [way.command for way in verdict.remedies] == [
         f"jobledger run {case.name}",
         f"jobledger amend {case.name} --at INSTANT",
     ]
@@ -132,15 +131,15 @@ def test_whoever_paused_or_disabled_it_is_named_however_many_edits_came_since(
         paused, disabled = (ledger.schedule(a_spec(name=name)).job_id for name in ("a", "b"))
         ledger.pause(paused, reason="too loud")
         ledger.amend(disabled, {"enabled": False})
-        for number in range(FARTHEST + 10):
+        for number in range(MAX_SCANNED + 10):
             for job_id in (paused, disabled):
                 ledger.amend(job_id, {"task": f"edit {number}"})
-        history = History(ledger)
-        why, end = Why(ledger, history), ledger.writer.position
+        why, end = why_of(ledger), ledger.writer.position
 
         of_pause = why.answer(paused, position=end)
         of_disabling = why.answer(disabled, position=end)
-        blamed = Blame(ledger, history).answer(paused)["fields"]
+        blame = Blame(ledger.events, History(ledger.events, ledger.live_job))
+        blamed = blame.answer(paused)["fields"]
 
     assert [link["topic"] for link in of_pause["chain"]] == ["job.paused"]
     assert "too loud" in of_pause["text"]

@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 
 from ledger.clock import parse_rfc3339
-from projections.history.history import History
 from projections.why.question import CODES, Why
 from tests.oracles import why as why_oracle
 from tests.simulation import laws
 from tests.simulation.world import World
+from tests.support.scenes import why_of
 
 STEPS = 250
 ASKED_A_JOB = 12
@@ -24,7 +24,7 @@ def test_every_answer_is_what_the_raw_events_say(tmp_path: Path, seed: int) -> N
     world, random = World(tmp_path, seed), Random(seed)
     for _ in range(STEPS):
         world.step()
-    why = Why(world.ledger, History(world.ledger))
+    why = why_of(world.ledger)
 
     met: set[str] = set()
     for job_id, events in laws.histories(world.ledger).items():

@@ -58,7 +58,7 @@ def test_a_retry_that_came_due_in_a_silence_is_late_and_finds_no_place_taken(sce
     answer = scene.why(job_id, back + 12 * SECOND)
 
     assert answer["answer"] == "catch_up_spread", answer["text"]
-    assert "no place" not in answer["text"]
+    assert "at its limit" not in answer["text"]
 
 
 def test_the_book_tells_what_was_under_way_and_no_more(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_book_tells_what_was_under_way_and_no_more(tmp_path: Path) -> None:
     answer = scene.why(job_id, NOON + 100 * SECOND)
 
     assert answer["answer"] == "at_limit"
-    assert "while one other run was under way: perhaps no place was free" in answer["text"]
+    assert "while one other run was open: perhaps its node was at its limit" in answer["text"]
     scene.close()
 
 
@@ -103,7 +103,7 @@ def test_a_pause_that_is_over_while_nobody_dispatches_is_not_told_as_going_on(sc
 
     for answer in (alone, seen_later):
         assert answer["answer"] == "node_down"
-        assert "Its pause is over since 2026-03-02T13:00:00Z, and nobody disp" in answer["text"]
+        assert "It was paused until 2026-03-02T13:00:00Z, but no dispatcher was" in answer["text"]
         assert "paused" in scene.topics(answer)
     assert ways(alone) == [("Start a node that dispatches.", "jobledger serve")]
 
@@ -114,7 +114,7 @@ def test_a_pause_that_has_just_ended_is_lifted_in_a_moment(scene: Scene) -> None
     scene.clock.advance(HOUR)
 
     assert scene.why(job_id)["text"].endswith(
-        "over since 2026-03-02T13:00:00Z and is lifted in a moment."
+        "paused until 2026-03-02T13:00:00Z and will be resumed in a moment."
     )
 
 
@@ -127,8 +127,8 @@ def test_a_probe_whose_time_has_come_while_nobody_dispatches_is_told_as_due(scen
     answer = scene.asking.answer(job_id, position=position, is_unattended=True)
 
     assert answer["answer"] == "tripped"
-    assert "Its probe is due since" in answer["text"]
-    assert "nobody dispatched" in answer["text"]
+    assert "Its probe has been due since" in answer["text"]
+    assert "no dispatcher was running" in answer["text"]
     assert ways(answer)[-1] == ("Start a node that dispatches.", "jobledger serve")
 
 
@@ -138,13 +138,13 @@ def test_a_probe_whose_time_has_come_while_nobody_dispatches_is_told_as_due(scen
 def test_of_the_past_it_is_said_who_forced_it_later(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, policy=TRIPS, script=[(AT_ONCE, LIMITED)])
     scene.until(NOON + HOUR + MINUTE)
-    scene.ledger.resume(job_id, force=True, call=scene.ledger.context("renewed", actor=OLGA))
+    scene.ledger.resume(job_id, force=True, context=scene.ledger.context("renewed", actor=OLGA))
     forced = scene.ledger.writer.position
 
     answer = scene.why(job_id, NOON + HOUR + 30 * SECOND)
 
     assert ways(answer) == [
-        (f"It was forced past its breaker by olga at 2026-03-02T13:01:00Z (event {forced}).", None)
+        (f"It was resumed with force by olga at 2026-03-02T13:01:00Z (event {forced}).", None)
     ]
 
 
@@ -157,10 +157,10 @@ def test_of_the_past_a_way_that_still_is_one_keeps_its_command(scene: Scene) -> 
     scene.ledger.delete(job_id)
     [(no_longer, gone)] = ways(scene.why(job_id, at))
 
-    assert still == "Then as now: if the cause is gone, force it past its breaker."
+    assert still == "Then as now: once the cause is fixed, resume it with force."
     assert command is not None
     assert "--force" in command
-    assert no_longer == "Then, but no longer: if the cause is gone, force it past its breaker."
+    assert no_longer == "Then, but no longer: once the cause is fixed, resume it with force."
     assert gone is None
 
 
@@ -204,7 +204,7 @@ def test_what_was_blocked_is_helped_by_what_its_cause_says_first(scene: Scene) -
 
     assert ".." not in answer["text"]
     assert ways(answer)[0] == (
-        "Remove first what blocked it: Commands are off. Set JOBLEDGER_COMMANDS.",
+        "First remove what blocked it: Commands are off. Set JOBLEDGER_COMMANDS.",
         None,
     )
     assert ways(answer)[1][0].startswith("Then wait for 2026-03-02T14:00:00Z")

@@ -1,4 +1,4 @@
-"""The settings: where they come from, which one wins, and one line for everything that is wrong."""
+"""The settings: their sources, which source wins, and refusals in one line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_process_environment_is_read_when_none_is_given(
     assert load_settings().port == 9001
 
 
-def test_the_table_and_the_settings_name_the_same_things_in_the_same_order() -> None:
+def test_the_table_has_the_fields_of_the_settings_in_their_order() -> None:
     assert [s.key for s in SETTINGS] == [
         f.name
         for f in dataclasses.fields(Settings)
@@ -66,14 +66,14 @@ def test_every_row_of_the_table_is_a_variable_with_a_meaning(setting: Setting) -
     assert setting.meaning.isprintable()
 
 
-def test_settings_cannot_be_changed_afterwards() -> None:
+def test_settings_are_frozen() -> None:
     settings = load_settings({})
 
     with raises(dataclasses.FrozenInstanceError):
         settings.port = 1  # type: ignore[misc]  # that is the point
 
 
-def test_secrets_are_not_printed_with_the_settings() -> None:
+def test_secrets_are_not_in_the_repr_of_settings() -> None:
     settings = load_settings(
         {
             "JOBLEDGER_TOKEN": "very-secret",
@@ -88,7 +88,7 @@ def test_secrets_are_not_printed_with_the_settings() -> None:
 # -- which source wins ---------------------------------------------------------------------------
 
 
-def test_the_file_in_the_data_folder_counts(tmp_path: Path) -> None:
+def test_the_file_in_the_data_folder_sets_what_it_names(tmp_path: Path) -> None:
     settings = _with_file(
         tmp_path,
         'port = 9000\ncommands = true\nhttp_allow = ["10.0.0.0/8", "Agent.internal"]\n',
@@ -112,7 +112,7 @@ def test_a_flag_wins_over_environment_and_file(tmp_path: Path) -> None:
     assert settings.data == tmp_path
 
 
-def test_the_file_is_looked_for_in_the_folder_that_the_flag_names(tmp_path: Path) -> None:
+def test_the_file_is_read_from_the_data_folder_of_the_flag(tmp_path: Path) -> None:
     (tmp_path / "jobledger.toml").write_text("concurrency = 7\n")
 
     assert load_settings({"JOBLEDGER_DATA": "/elsewhere"}, {"data": tmp_path}).concurrency == 7
@@ -122,20 +122,20 @@ def test_a_flag_that_was_not_given_changes_nothing() -> None:
     assert load_settings({"JOBLEDGER_PORT": "9001"}, {"port": None}).port == 9001
 
 
-def test_a_variable_set_to_nothing_counts_as_left_out(tmp_path: Path) -> None:
+def test_a_variable_set_to_nothing_counts_as_not_set(tmp_path: Path) -> None:
     settings = _with_file(tmp_path, "port = 9000\n", JOBLEDGER_PORT=" ", JOBLEDGER_TOKEN="")
 
     assert settings.port == 9000
     assert settings.token is None
 
 
-def test_a_data_folder_that_does_not_exist_yet_is_no_problem(tmp_path: Path) -> None:
+def test_a_data_folder_that_does_not_exist_is_accepted(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "yet"
 
     assert load_settings({"JOBLEDGER_DATA": str(folder)}).data == folder
 
 
-def test_a_data_folder_that_is_a_file_is_left_to_whoever_opens_it(tmp_path: Path) -> None:
+def test_a_data_folder_that_is_a_file_is_not_refused_by_the_settings(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
 
     assert load_settings({"JOBLEDGER_DATA": str(tmp_path / "data")}).port == 8321
@@ -153,7 +153,7 @@ def test_a_data_folder_that_is_a_file_is_left_to_whoever_opens_it(tmp_path: Path
         ("jobledger_port", "JOBLEDGER_PORT"),
     ],
 )
-def test_an_unknown_variable_stops_the_start_and_names_the_nearest(name: str, nearest: str) -> None:
+def test_an_unknown_variable_is_refused_and_the_nearest_named(name: str, nearest: str) -> None:
     with raises(StartRefused) as refused:
         load_settings({name: "1"})
 
@@ -163,23 +163,23 @@ def test_an_unknown_variable_stops_the_start_and_names_the_nearest(name: str, ne
 
 
 @pytest.mark.parametrize("name", ["JOBLEDGER_", "JOBLEDGER_ZZZZZZ", "JOBLEDGER_PORT\n"])
-def test_even_a_name_like_no_other_is_refused_in_one_line(name: str) -> None:
+def test_a_name_unlike_any_setting_is_refused_in_one_line(name: str) -> None:
     with raises(StartRefused, match="is not a setting; the nearest one is JOBLEDGER_") as refused:
         load_settings({name: "1"})
 
     assert "\n" not in refused.value.message
 
 
-def test_an_unknown_variable_set_to_nothing_is_unknown_all_the_same() -> None:
+def test_an_unknown_variable_set_to_nothing_is_refused_too() -> None:
     with raises(StartRefused, match="JOBLEDGER_TOKN"):
         load_settings({"JOBLEDGER_TOKN": ""})
 
 
-def test_other_variables_and_the_database_of_the_tests_are_let_be() -> None:
+def test_variables_without_the_prefix_and_of_the_tests_are_ignored() -> None:
     load_settings({"PATH": "/bin", "JOBLEDGERS": "1", "JOBLEDGER_TEST_DSN": "postgresql://"})
 
 
-def test_an_unknown_key_in_the_file_stops_the_start(tmp_path: Path) -> None:
+def test_an_unknown_key_in_the_file_refuses_the_start(tmp_path: Path) -> None:
     with raises(StartRefused, match=r"concurency in .*toml is not .* nearest one is concurrency\."):
         _with_file(tmp_path, "concurency = 3\n")
 
@@ -239,7 +239,7 @@ BAD_VALUES = [
 
 
 @pytest.mark.parametrize(("short", "value"), BAD_VALUES, ids=lambda text: ascii(text)[:30])
-def test_a_bad_value_stops_the_start_with_one_line_that_names_the_variable(
+def test_an_invalid_value_refuses_the_start_with_one_line_that_names_the_variable(
     short: str, value: str
 ) -> None:
     with raises(StartRefused) as refused:
@@ -254,7 +254,7 @@ def test_a_bad_value_stops_the_start_with_one_line_that_names_the_variable(
 @pytest.mark.parametrize(
     ("short", "value"), [("TOKEN", "hush hush"), ("DSN", "hush"), ("URL", "http://hush@host")]
 )
-def test_a_refusal_never_repeats_what_may_be_secret(short: str, value: str) -> None:
+def test_a_refusal_never_shows_a_value_that_may_be_secret(short: str, value: str) -> None:
     with raises(StartRefused) as refused:
         load_settings({PREFIX + short: value})
 
@@ -262,7 +262,7 @@ def test_a_refusal_never_repeats_what_may_be_secret(short: str, value: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("toml", "said"),
+    ("toml", "named"),
     [
         ("port = true", "port in "),
         ("port = 80.5", "port in "),
@@ -274,35 +274,37 @@ def test_a_refusal_never_repeats_what_may_be_secret(short: str, value: str) -> N
         ("token = 5", "token in "),
         ("projections = ['thread']", "projections in "),
         ("[port]\nnumber = 1", "port in "),
-        ("data = '/elsewhere'", "data cannot be set in a file that lies in the data folder"),
-        ("port 9000", "is not TOML"),
-        ("port = 1\nport = 2", "is not TOML"),
+        ("data = '/elsewhere'", "data cannot be set in a file in the data folder itself"),
+        ("port 9000", "is not valid TOML"),
+        ("port = 1\nport = 2", "is not valid TOML"),
     ],
 )
-def test_a_bad_file_stops_the_start_with_one_line(tmp_path: Path, toml: str, said: str) -> None:
+def test_an_invalid_file_refuses_the_start_in_one_line(
+    tmp_path: Path, toml: str, named: str
+) -> None:
     with raises(StartRefused) as refused:
         _with_file(tmp_path, toml)
 
-    assert said in refused.value.message
+    assert named in refused.value.message
     assert str(tmp_path / "jobledger.toml") in refused.value.message
     assert "\n" not in refused.value.message
 
 
-def test_a_file_that_is_not_text_stops_the_start(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_refuses_the_start(tmp_path: Path) -> None:
     (tmp_path / "jobledger.toml").write_bytes(b"port = '\xff'")
 
-    with raises(StartRefused, match="is not TOML"):
+    with raises(StartRefused, match="is not valid TOML"):
         load_settings({"JOBLEDGER_DATA": str(tmp_path)})
 
 
-def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_refuses_the_start(tmp_path: Path) -> None:
     (tmp_path / "jobledger.toml").mkdir()
 
     with raises(StartRefused, match=r"jobledger\.toml cannot be read: Is a directory"):
         load_settings({"JOBLEDGER_DATA": str(tmp_path)})
 
 
-def test_a_bad_flag_is_named_as_a_flag() -> None:
+def test_an_invalid_flag_is_named_as_a_flag() -> None:
     with raises(StartRefused, match=r"^--max-jobs: 0 is not a whole number"):
         load_settings({}, {"max_jobs": 0})
 
@@ -332,7 +334,7 @@ def test_a_bad_flag_is_named_as_a_flag() -> None:
         ("HTTP_ALLOW", "10.0.0.0/8,localhost ::1", ("10.0.0.0/8", "localhost", "::1/128")),
     ],
 )
-def test_a_good_value_is_taken(short: str, value: str, expected: object) -> None:
+def test_a_valid_value_is_parsed(short: str, value: str, expected: object) -> None:
     settings = load_settings({PREFIX + short: value})
 
     assert getattr(settings, short.lower()) == (value if expected is None else expected)
@@ -351,7 +353,7 @@ def test_a_sqlite_dsn_names_its_file(dsn: str, path: Path | None) -> None:
     assert load_settings({"JOBLEDGER_DSN": dsn}).sqlite_path == path
 
 
-# -- where spans go ------------------------------------------------------------------------------
+# -- the collector of spans ----------------------------------------------------------------------
 
 ALL, TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 
@@ -372,7 +374,7 @@ ALL, TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
         ),
     ],
 )
-def test_opentelemetrys_own_variables_say_where_spans_go(
+def test_opentelemetrys_variables_set_the_collector(
     environ: dict[str, str], collector: str | None
 ) -> None:
     assert load_settings(environ).collector == collector
@@ -387,9 +389,7 @@ def test_opentelemetrys_own_variables_say_where_spans_go(
         ({ALL: "http://one", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL"),
     ],
 )
-def test_a_collector_that_cannot_be_spoken_to_stops_the_start(
-    environ: dict[str, str], named: str
-) -> None:
+def test_an_unsupported_collector_refuses_the_start(environ: dict[str, str], named: str) -> None:
     with raises(StartRefused) as refused:
         load_settings(environ)
 
@@ -400,7 +400,7 @@ def test_a_collector_that_cannot_be_spoken_to_stops_the_start(
 # -- settings from files -------------------------------------------------------------------------
 
 
-def test_a_setting_that_may_be_secret_is_read_from_the_file_that_is_named(tmp_path: Path) -> None:
+def test_a_secret_setting_is_read_from_the_file_named(tmp_path: Path) -> None:
     dsn, token = tmp_path / "dsn", tmp_path / "token"
     dsn.write_text(" postgresql://me:hush@db/ledger\n")
     token.write_text("hush-hush\n")
@@ -410,7 +410,7 @@ def test_a_setting_that_may_be_secret_is_read_from_the_file_that_is_named(tmp_pa
     assert (settings.dsn, settings.token) == ("postgresql://me:hush@db/ledger", "hush-hush")
 
 
-def test_a_file_wins_over_the_toml_and_nothing_counts_as_left_out(tmp_path: Path) -> None:
+def test_a_secret_file_wins_over_the_toml_unless_set_to_nothing(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("from-the-file")
     (tmp_path / "jobledger.toml").write_text('token = "from-the-toml"\n')
@@ -420,10 +420,12 @@ def test_a_file_wins_over_the_toml_and_nothing_counts_as_left_out(tmp_path: Path
     assert load_settings({**data, "JOBLEDGER_TOKEN_FILE": " "}).token == "from-the-toml"
 
 
-def test_a_setting_given_twice_stops_the_start(tmp_path: Path) -> None:
+def test_a_setting_and_its_file_both_set_refuses_the_start(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("hush")
 
-    with raises(StartRefused, match="JOBLEDGER_TOKEN_FILE and JOBLEDGER_TOKEN are both") as refused:
+    with raises(
+        StartRefused, match="JOBLEDGER_TOKEN_FILE and JOBLEDGER_TOKEN are both set"
+    ) as refused:
         load_settings({"JOBLEDGER_TOKEN": "hush", "JOBLEDGER_TOKEN_FILE": str(tmp_path / "token")})
 
     assert "hush" not in refused.value.message
@@ -432,7 +434,7 @@ def test_a_setting_given_twice_stops_the_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [None, b"", b" \n", b"\xff\xfe", b"h" * 65_537, b"two hush words"]
 )
-def test_a_file_that_holds_no_such_setting_stops_the_start_in_one_line(
+def test_a_file_with_an_invalid_secret_refuses_the_start_in_one_line(
     tmp_path: Path, content: bytes | None
 ) -> None:
     file = tmp_path / "token"
@@ -448,6 +450,6 @@ def test_a_file_that_holds_no_such_setting_stops_the_start_in_one_line(
 
 
 @pytest.mark.parametrize("name", ["JOBLEDGER_PORT_FILE", "JOBLEDGER_AGENT_URL_FILE"])
-def test_only_settings_that_may_be_secret_come_from_files(name: str) -> None:
+def test_only_secret_settings_can_come_from_files(name: str) -> None:
     with raises(StartRefused, match=f"{name} in the environment is not a setting"):
         load_settings({name: "/dev/null"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.application.due import DueItem
+from ledger.application.due_queue import DueItem
 from ledger.dispatch.queues.ready_queue import DueFire, ReadyQueue
 from tests.support.builders import MINUTE, NOON, an_id
 

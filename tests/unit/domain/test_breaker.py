@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ledger.application.due import due_item_of
+from ledger.application.due_queue import due_item_of
 from ledger.domain import events as e
 from ledger.domain.job import outcomes, runs
 from ledger.domain.job.job import Job

@@ -401,12 +401,14 @@ def test_delete_after_run_ends_in_one_append_with_the_name_released(tmp_path: Pa
         job_id = ledger.schedule(a_spec(schedule=ONCE, delete_after_run=True)).job_id
         clock.advance(MINUTE)
         claimed = ledger.execute(
-            run_commands.claim(job_id, ledger.context(), node="n", is_late=False)
+            run_commands.ClaimRun(job_id, ledger.context(), node="n", is_late=False)
         )
         assert claimed is not None
         before = ledger.event_store.tail_position()
 
-        ledger.execute(run_commands.report(job_id, claimed.run.run_id, SUCCESS, ledger.context()))
+        ledger.execute(
+            run_commands.RecordOutcome(job_id, claimed.run.run_id, SUCCESS, ledger.context())
+        )
 
         added = ledger.event_store.read(after=before, limit=10)
         assert [item.topic for item in added] == [

@@ -11,8 +11,8 @@ import pytest
 from pytest import raises
 
 from ledger import Ledger
-from ledger.application.commands import jobs as commands
 from ledger.application.commands import runs as run_commands
+from ledger.application.commands.context import CommandContext
 from ledger.domain import events as e
 from ledger.domain.job import outcomes, runs
 from ledger.domain.job.job import Job, ResumeOptions
@@ -73,10 +73,12 @@ def fail_until_it_trips(ledger: Ledger, clock: ManualClock, job_id: UUID) -> Non
         assert job.next_run_at is not None
         clock.at = max(clock.at, job.next_run_at)
         claimed = ledger.execute(
-            run_commands.claim(job_id, ledger.context(), node="n", is_late=False)
+            run_commands.ClaimRun(job_id, ledger.context(), node="n", is_late=False)
         )
         assert claimed is not None
-        ledger.execute(run_commands.report(job_id, claimed.run.run_id, FAILURE, ledger.context()))
+        ledger.execute(
+            run_commands.RecordOutcome(job_id, claimed.run.run_id, FAILURE, ledger.context())
+        )
 
 
 def a_failed_job(ledger: Ledger, clock: ManualClock, **fields: Any) -> UUID:
@@ -182,11 +184,11 @@ def test_a_revival_wakes_the_dispatcher(tmp_path: Path) -> None:
     with open_ledger(tmp_path, clock) as ledger:
         job_id = a_failed_job(ledger, clock, schedule=HOURLY)
         clock.at = NOON + DAY
-        assert ledger.job_cache.next_at() is None
+        assert ledger.job_cache.due.next_at() is None
 
         ledger.resume(job_id, force=True)
 
-        assert ledger.job_cache.next_at() == NOON + DAY + HOUR
+        assert ledger.job_cache.due.next_at() == NOON + DAY + HOUR
 
 
 def test_a_revival_says_who_and_why_and_what_was_cleared() -> None:
@@ -211,7 +213,7 @@ def test_a_restart_revives_nothing(tmp_path: Path) -> None:
 
     with open_ledger(tmp_path, clock, seed=1) as ledger:
         assert ledger.job(job_id) == before
-        assert ledger.job_cache.next_at() is None
+        assert ledger.job_cache.due.next_at() is None
 
 
 def test_run_now_does_not_bring_back_a_failed_job() -> None:
@@ -314,10 +316,10 @@ def test_a_resume_from_what_was_read_before_the_trip_is_stale(tmp_path: Path) ->
         assert seen is not None
         ledger.resume(job_id)
         fail_until_it_trips(ledger, clock, job_id)
-        call = commands.CommandContext(clock.at, metadata(), revision=seen["revision"])
+        call = CommandContext(clock.at, metadata(), revision=seen["revision"])
 
         with raises(StaleRevision):
-            ledger.resume(job_id, force=True, call=call)
+            ledger.resume(job_id, force=True, context=call)
 
 
 def test_the_event_is_the_audit_with_actor_kind_and_reason_for_agents_too(tmp_path: Path) -> None:
@@ -325,8 +327,8 @@ def test_the_event_is_the_audit_with_actor_kind_and_reason_for_agents_too(tmp_pa
     with open_ledger(tmp_path) as ledger:
         ours, other = (ledger.schedule(a_spec(name=name)).job_id for name in ("a", "b"))
         ledger.pause(other)
-        ledger.pause(ours, call=ledger.context("too loud", actor=AGENT, source="mcp"))
-        ledger.resume(ours, call=ledger.context("quiet now", actor=AGENT, source="mcp"))
+        ledger.pause(ours, context=ledger.context("too loud", actor=AGENT, source="mcp"))
+        ledger.resume(ours, context=ledger.context("quiet now", actor=AGENT, source="mcp"))
 
         page = ledger.queries.audit(AuditQuery(actor="phantom", kind="agent"))
 
@@ -586,9 +588,9 @@ def test_an_agent_has_the_same_resume_with_the_same_rules(tmp_path: Path) -> Non
         job_id = a_failed_job(ledger, clock)
         agent = ledger.context("the provider is back", actor=AGENT, source="mcp")
         with raises(ForceRequired):
-            ledger.resume(job_id, call=agent)
+            ledger.resume(job_id, context=agent)
 
-        ledger.resume(job_id, force=True, call=agent)
+        ledger.resume(job_id, force=True, context=agent)
 
         last = ledger.history(job_id)[-1]
     assert (last["topic"], last["actor"], last["source"]) == (

@@ -12,7 +12,7 @@ from rich.console import Console
 from api.cli.replay.command import handle_key, play
 from api.cli.replay.screen import OTHER_LINES, picture, plain_lines
 from ledger.clock import rfc3339
-from projections.history.replay import FASTEST, SLOWEST, Board, Player
+from projections.history.replay import FASTEST, SLOWEST, FleetState, Playback
 from tests.support.builders import HOUR, NOON, ManualClock
 
 SECOND = timedelta(seconds=1)
@@ -54,10 +54,10 @@ EVENTS = (
 )
 
 
-def a_player(*events: dict[str, Any], speed: float = 1.0, **jobs: Any) -> Player:
-    board = Board.of([a_job("a", **jobs), a_job("b")])
+def a_player(*events: dict[str, Any], speed: float = 1.0, **jobs: Any) -> Playback:
+    board = FleetState.of([a_job("a", **jobs), a_job("b")])
     until = NOON + HOUR
-    return Player(board, iter(events or EVENTS), since=NOON, until=until, speed=speed)
+    return Playback(board, iter(events or EVENTS), since=NOON, until=until, speed=speed)
 
 
 def test_time_of_then_passes_as_many_times_as_fast() -> None:
@@ -67,8 +67,8 @@ def test_time_of_then_passes_as_many_times_as_fast() -> None:
 
     assert player.now == NOON + 30 * SECOND
     assert player.count == 3
-    assert player.board.counts() == {"active": 1, "failed": 1}
-    assert player.board.running == set()
+    assert player.fleet.counts() == {"active": 1, "failed": 1}
+    assert player.fleet.running == set()
 
 
 def test_nothing_passes_while_it_is_paused() -> None:
@@ -89,7 +89,7 @@ def test_a_step_is_one_event_and_pauses(key: str) -> None:
     handle_key(player, key)
 
     assert (player.count, player.now, player.is_paused) == (1, NOON + 10 * SECOND, True)
-    assert player.board.running == {"a"}
+    assert player.fleet.running == {"a"}
 
 
 def test_a_jump_goes_to_the_next_trip_and_then_to_the_end() -> None:
@@ -99,7 +99,7 @@ def test_a_jump_goes_to_the_next_trip_and_then_to_the_end() -> None:
         handle_key(player, "j")
         assert player.now == NOON + at
     assert player.is_over
-    assert player.board.trip_count == 2
+    assert player.fleet.trip_count == 2
 
 
 def test_speed_is_doubled_and_halved_within_bounds() -> None:
@@ -149,8 +149,8 @@ def test_a_deleted_job_leaves_the_board_and_a_new_one_comes_onto_it() -> None:
 
     player.advance(5)
 
-    assert set(player.board.statuses) == {"b", "c"}
-    assert player.board.name("c") == "new"
+    assert set(player.fleet.statuses) == {"b", "c"}
+    assert player.fleet.name("c") == "new"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_job_fails_while_it_has_errors_in_a_row(
 
     player.advance(5)
 
-    assert (player.board.failing == {"a"}) is is_failing
+    assert (player.fleet.failing == {"a"}) is is_failing
 
 
 @pytest.mark.parametrize("topic", ["run_succeeded", "resumed", "force_resumed", "deleted"])
@@ -179,7 +179,7 @@ def test_a_job_fails_no_more_when_its_streak_has_ended(topic: str) -> None:
 
     player.advance(5)
 
-    assert player.board.failing == set()
+    assert player.fleet.failing == set()
 
 
 class ScriptedKeys:

@@ -42,7 +42,7 @@ class Story:
         """The same under another policy, until six hours after noon; no storm is on."""
         life = JobRunHistory("job", len(self.steps), steps=self.steps)
         other = Simulation(life, PolicyChange(policy), 0, NOON + 6 * HOUR, no_storm)
-        other.walk()
+        other.run()
         return other
 
 

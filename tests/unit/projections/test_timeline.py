@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from projections.history.timeline import ENDS, STARTED, Kind, lines
+from ledger.domain.events import RUN_END_TOPICS, RunStarted
+from projections.history.timeline import Kind, lines
 
-TOPICS = (STARTED, *ENDS, "job.paused", "job.delivered", "job.circuit_tripped")
+TOPICS = (RunStarted.TOPIC, *RUN_END_TOPICS, "job.paused", "job.delivered", "job.circuit_tripped")
 
 
 def an_event(topic: str, *, errors: int = 0, **data: Any) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def an_event(topic: str, *, errors: int = 0, **data: Any) -> dict[str, Any]:
 
 
 def a_run(end: str = "job.run_succeeded", **data: Any) -> list[dict[str, Any]]:
-    return [an_event(STARTED, **data), an_event(end, **data)]
+    return [an_event(RunStarted.TOPIC, **data), an_event(end, **data)]
 
 
 def kinds(events: list[dict[str, Any]], *, folds: bool = True) -> list[Kind]:
@@ -54,7 +55,7 @@ def test_a_success_that_tells_something_stands_alone(loud: dict[str, Any]) -> No
 
 
 def test_a_success_that_ends_a_streak_stands_alone() -> None:
-    cured = [an_event(STARTED, errors=2), an_event("job.run_succeeded")]
+    cured = [an_event(RunStarted.TOPIC, errors=2), an_event("job.run_succeeded")]
 
     assert kinds([*a_run() * 3, *cured, *a_run() * 3]) == [Kind.QUIET, Kind.RUN, Kind.QUIET]
 

@@ -1,12 +1,13 @@
-"""How the storms stood at a position. Nothing is ever taken from a storm, so that is what the model
-holds without what came later.
+"""What the tables of storms, resumes and gaps contained at a position: the present rows without
+what came later.
+
+Nothing is ever removed from a storm. The runs of a resume that was open then are counted anew,
+because the model went on counting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from projections.models.storms import aftermath as storm_aftermath
 
 _STORMS = """
 SELECT number, signature, failure_class, first_failed_at, opened_at, opened_position,
@@ -39,16 +40,43 @@ FROM (
     WHERE member.storm > 0 AND member.taken_position <= :position
 ) AS stays
 """
-AT: Mapping[str, str] = {
+STORMS_AT: Mapping[str, str] = {
     "storms": _STORMS,
     "storm_failures": _FAILURES,
     "storm_members": _MEMBERS,
-    **storm_aftermath.AT,
+    "storm_losses": "SELECT * FROM storm_losses WHERE position <= :position",
+    "storm_notices": "SELECT * FROM storm_notices WHERE position <= :position",
 }
-"""By table, what was in it at `:position`, but for when storms and jobs failed last."""
+"""By table, its rows at `:position`, but for when storms and jobs failed last."""
 LAST_FAILED = """
 UPDATE storms SET last_failed_at = (
     SELECT MAX(recorded_at) FROM storm_failures WHERE storm = storms.number
 )
 """
-"""When a storm failed last, from its failures of then; of its jobs no question asks."""
+"""When a storm failed last, from its failures until then; no query asks it of its jobs."""
+
+_OWN = (
+    "position", "job_id", "recorded_at", "actor", "kind", "source", "reason", "failure_class",
+    "trip_position", "cleared_errors", "last_error", "recovery_id",
+)  # fmt: skip
+_RESUMES = f"""
+SELECT {", ".join(_OWN)}, 0 AS is_tripped, 0 AS is_latest,
+    CASE WHEN decided_position <= :position THEN outcome ELSE 'open' END AS outcome,
+    CASE WHEN decided_position <= :position THEN decided_position END AS decided_position,
+    CASE WHEN decided_position <= :position THEN decided_at END AS decided_at,
+    CASE WHEN decided_position <= :position THEN run_count ELSE (
+        SELECT COUNT(*) FROM runs WHERE runs.job_id = resumes.job_id
+        AND ended_position > resumes.position AND ended_position <= :position
+    ) END AS run_count,
+    CASE WHEN next_trip_position <= :position THEN next_trip_position END AS next_trip_position,
+    CASE WHEN next_trip_position <= :position THEN next_trip_at END AS next_trip_at
+FROM resumes WHERE position <= :position
+"""
+RESUMES_AT: Mapping[str, str] = {
+    "resumes": _RESUMES,
+    "resume_trips": "SELECT * FROM resume_trips WHERE position <= :position",
+}
+"""By table, its rows at `:position`: enough for queries, not for applying further events."""
+
+GAPS_AT: Mapping[str, str] = {"gaps": "SELECT * FROM gaps WHERE position <= :position"}
+"""By table, its rows at `:position`."""

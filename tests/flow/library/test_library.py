@@ -13,10 +13,11 @@ import pytest
 from pytest import raises
 
 from ledger import Ledger
-from ledger.application.batch import Command
 from ledger.application.commands import jobs as commands
-from ledger.application.commands.jobs import CommandContext, CommandResult, Idempotency
-from ledger.application.unit_of_work import UnitOfWork
+from ledger.application.commands.command import Command, CommandResult
+from ledger.application.commands.context import CommandContext, Idempotency
+from ledger.application.commands.jobs import CheckWriter, ScheduleJob
+from ledger.application.unit_of_work import AlreadyAnswered, UnitOfWork
 from ledger.application.writer import MAX_WAITING
 from ledger.domain.streams.idempotency import request_stream
 from ledger.errors import (
@@ -33,6 +34,7 @@ from ledger.errors import (
     Unavailable,
 )
 from tests.simulation import laws
+from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
 
 LONG = 60.0
@@ -49,7 +51,7 @@ class Door:
 
     def __init__(self, ledger: Ledger) -> None:
         self._is_inside, self._may_go = threading.Event(), threading.Event()
-        self._held = ledger.submit([self._hold])
+        self._held = ledger.submit([AdHoc(self._hold)])
         assert self._is_inside.wait(LONG)
 
     def _hold(self, _: UnitOfWork) -> None:
@@ -138,7 +140,7 @@ def test_a_closed_ledger_takes_no_commands(tmp_path: Path) -> None:
 def test_what_waits_when_a_ledger_closes_is_answered(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     door = Door(ledger)
-    future = ledger.submit([ledger.schedule_command(a_spec(), ledger.context())])
+    future = ledger.submit([ScheduleJob(ledger.chance.new_id(), a_spec(), ledger.context())])
     closing = threading.Thread(target=ledger.close)
     closing.start()
 
@@ -194,7 +196,7 @@ def test_a_reason_that_cannot_be_kept_is_refused_and_leaves_nothing_behind(ledge
 
 def test_256_callers_at_once_each_get_their_own_answer(ledger: Ledger) -> None:
     asked = [
-        ledger.schedule_command(a_spec(name=f"job {number}"), ledger.context())
+        ScheduleJob(ledger.chance.new_id(), a_spec(name=f"job {number}"), ledger.context())
         for number in range(256)
     ]
 
@@ -217,9 +219,7 @@ def test_256_threads_each_get_their_own_answer(ledger: Ledger) -> None:
     for thread in threads:
         thread.join(LONG)
 
-    assert {n: (a.job or {})["name"] for n, a in answers.items()} == {
-        n: f"job {n}" for n in range(256)
-    }
+    assert {n: a.job["name"] for n, a in answers.items()} == {n: f"job {n}" for n in range(256)}
 
 
 def test_within_a_batch_the_second_command_sees_the_first_of_its_job(ledger: Ledger) -> None:
@@ -229,11 +229,11 @@ def test_within_a_batch_the_second_command_sees_the_first_of_its_job(ledger: Led
     answers = together(
         ledger,
         [
-            commands.pause(job_id, None, call),
-            commands.pause(job_id, None, call),
-            commands.request_run(job_id, call),
-            commands.delete(job_id, call),
-            commands.delete(job_id, call),
+            commands.PauseJob(job_id, None, call),
+            commands.PauseJob(job_id, None, call),
+            commands.RequestRun(job_id, call),
+            commands.DeleteJob(job_id, call),
+            commands.DeleteJob(job_id, call),
         ],
     )
 
@@ -242,7 +242,7 @@ def test_within_a_batch_the_second_command_sees_the_first_of_its_job(ledger: Led
 
 def test_within_a_batch_a_name_goes_to_the_first(ledger: Ledger) -> None:
     asked = [
-        ledger.schedule_command(a_spec(name=name), ledger.context())
+        ScheduleJob(ledger.chance.new_id(), a_spec(name=name), ledger.context())
         for name in ("a", "A", "b", "a")
     ]
 
@@ -258,8 +258,8 @@ def test_within_a_batch_a_name_that_is_released_is_free(ledger: Ledger) -> None:
     answers = together(
         ledger,
         [
-            commands.delete(job_id, ledger.context()),
-            ledger.schedule_command(a_spec(name="a"), ledger.context()),
+            commands.DeleteJob(job_id, ledger.context()),
+            ScheduleJob(ledger.chance.new_id(), a_spec(name="a"), ledger.context()),
         ],
     )
 
@@ -268,47 +268,49 @@ def test_within_a_batch_a_name_that_is_released_is_free(ledger: Ledger) -> None:
 
 def test_within_a_batch_a_key_is_answered_once(ledger: Ledger) -> None:
     """The repeats need the first to be in the book, and say what it said."""
-    asked = [ledger.schedule_command(a_spec(), keyed(ledger, "k")) for _ in range(3)]
+    asked = [ScheduleJob(ledger.chance.new_id(), a_spec(), keyed(ledger, "k")) for _ in range(3)]
 
-    first, *repeats = (ledger.result_of(result) for result in together(ledger, asked))
+    first, *others = together(ledger, asked)
+    repeats = [ledger.execute(command) for command in asked[1:]]
 
+    assert [type(other) for other in others] == [AlreadyAnswered] * 2
     assert {repeat.job_id for repeat in repeats} == {first.job_id}
     assert [repeat.job for repeat in repeats] == [first.job] * 2
     assert ledger.event_store.tail_position() == 3
 
 
 def test_a_key_repeats_its_answer_as_it_was_then(ledger: Ledger) -> None:
-    first = ledger.schedule(a_spec(), call=keyed(ledger, "k"))
+    first = ledger.schedule(a_spec(), context=keyed(ledger, "k"))
     ledger.pause(first.job_id)
 
-    again = ledger.schedule(a_spec(), call=keyed(ledger, "k"))
+    again = ledger.schedule(a_spec(), context=keyed(ledger, "k"))
 
-    assert (again.job_id, again.job, again.repeats) == (first.job_id, first.job, True)
+    assert (again.job_id, again.job, again.position) == (first.job_id, first.job, first.position)
 
 
 def test_a_key_with_another_body_is_refused(ledger: Ledger) -> None:
-    ledger.schedule(a_spec(), call=keyed(ledger, "k"))
+    ledger.schedule(a_spec(), context=keyed(ledger, "k"))
 
     with raises(IdempotencyMismatch):
-        ledger.schedule(a_spec(name="b"), call=keyed(ledger, "k", "other"))
+        ledger.schedule(a_spec(name="b"), context=keyed(ledger, "k", "other"))
 
 
 def test_a_key_survives_a_restart(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
-        first = ledger.schedule(a_spec(), call=keyed(ledger, "k"))
+        first = ledger.schedule(a_spec(), context=keyed(ledger, "k"))
 
     with open_ledger(tmp_path, seed=1) as ledger:
-        assert ledger.schedule(a_spec(), call=keyed(ledger, "k")).job_id == first.job_id
+        assert ledger.schedule(a_spec(), context=keyed(ledger, "k")).job_id == first.job_id
         assert ledger.event_store.tail_position() == 3
 
 
 def test_a_refused_command_keeps_no_key(ledger: Ledger) -> None:
-    job_id = ledger.schedule(a_spec(), call=keyed(ledger, "a")).job_id
+    job_id = ledger.schedule(a_spec(), context=keyed(ledger, "a")).job_id
     with raises(NameTaken):
-        ledger.schedule(a_spec(), call=keyed(ledger, "b"))
+        ledger.schedule(a_spec(), context=keyed(ledger, "b"))
     ledger.delete(job_id)
 
-    assert ledger.schedule(a_spec(), call=keyed(ledger, "b")).changed
+    assert ledger.schedule(a_spec(), context=keyed(ledger, "b")).changed
 
 
 def test_within_a_batch_only_one_edit_of_a_revision_is_kept(ledger: Ledger) -> None:
@@ -317,7 +319,7 @@ def test_within_a_batch_only_one_edit_of_a_revision_is_kept(ledger: Ledger) -> N
     given = CommandContext(call.now, call.metadata, revision=1)
 
     answers = together(
-        ledger, [commands.amend(job_id, {"tags": [f"{n}"]}, given) for n in range(50)]
+        ledger, [commands.AmendJob(job_id, {"tags": [f"{n}"]}, given) for n in range(50)]
     )
 
     assert codes(answers) == ["True"] + ["stale_revision"] * 49
@@ -328,7 +330,7 @@ def test_within_a_batch_only_one_edit_of_a_revision_is_kept(ledger: Ledger) -> N
 def test_within_a_batch_the_limit_of_jobs_holds(tmp_path: Path) -> None:
     with open_ledger(tmp_path, max_jobs=5) as ledger:
         asked = [
-            ledger.schedule_command(a_spec(name=f"job {number}"), ledger.context())
+            ScheduleJob(ledger.chance.new_id(), a_spec(name=f"job {number}"), ledger.context())
             for number in range(9)
         ]
 
@@ -340,10 +342,10 @@ def test_within_a_batch_the_limit_of_jobs_holds(tmp_path: Path) -> None:
 
 def test_one_more_than_may_wait_is_overloaded_and_the_others_are_answered(ledger: Ledger) -> None:
     door = Door(ledger)
-    waiting = [ledger.submit([lambda _: None]) for _ in range(MAX_WAITING)]
+    waiting = [ledger.submit([CheckWriter()]) for _ in range(MAX_WAITING)]
 
     with raises(Overloaded, match=f"{MAX_WAITING} commands"):
-        ledger.submit([lambda _: None])
+        ledger.submit([CheckWriter()])
 
     door.open()
     assert [future.result(LONG) for future in waiting] == [[None]] * MAX_WAITING
@@ -363,11 +365,11 @@ def test_a_command_that_fails_half_way_costs_its_neighbours_nothing(
         raise error
 
     asked = [
-        commands.pause(ids[0], None, ledger.context()),
-        commands.amend(ids[1], {"tags": ["before"]}, ledger.context()),
-        half_way,
-        commands.amend(ids[1], {"task": "after"}, ledger.context()),
-        commands.pause(ids[2], None, ledger.context()),
+        commands.PauseJob(ids[0], None, ledger.context()),
+        commands.AmendJob(ids[1], {"tags": ["before"]}, ledger.context()),
+        AdHoc(half_way),
+        commands.AmendJob(ids[1], {"task": "after"}, ledger.context()),
+        commands.PauseJob(ids[2], None, ledger.context()),
     ]
 
     first, second, failed, fourth, fifth = together(ledger, asked)
@@ -381,8 +383,12 @@ def test_a_command_that_fails_half_way_costs_its_neighbours_nothing(
 
 def test_a_caller_that_went_away_is_left_alone(ledger: Ledger) -> None:
     door = Door(ledger)
-    gone = ledger.submit([ledger.schedule_command(a_spec(name="gone"), ledger.context())])
-    stays = ledger.submit([ledger.schedule_command(a_spec(name="stays"), ledger.context())])
+    gone = ledger.submit(
+        [ScheduleJob(ledger.chance.new_id(), a_spec(name="gone"), ledger.context())]
+    )
+    stays = ledger.submit(
+        [ScheduleJob(ledger.chance.new_id(), a_spec(name="stays"), ledger.context())]
+    )
 
     assert gone.cancel()
     door.open()
@@ -437,7 +443,7 @@ def cost(ledger: Ledger, job_id: UUID) -> list[str]:
     """What the writer asks its book for one command."""
     real = ledger.event_store
     counting = CountingEventStore(real)
-    ledger.writer.event_store = ledger.writer.unit._event_store = counting
+    ledger.writer.event_store = ledger.writer.streams._event_store = counting
     ledger.pause(job_id)
-    ledger.writer.event_store = ledger.writer.unit._event_store = real
+    ledger.writer.event_store = ledger.writer.streams._event_store = real
     return counting.asked

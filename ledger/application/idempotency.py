@@ -1,0 +1,48 @@
+"""The one place where a repeated idempotency key is answered."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TypeVar
+from uuid import UUID
+
+from ledger.application.commands.command import Command, FirstAnswer, RepeatableCommand
+from ledger.application.commands.context import Idempotency
+from ledger.errors import IdempotencyMismatch
+from ledger.store.audit_query import AuditQuery
+from ledger.store.event_queries import EventQueries
+
+T = TypeVar("T")
+
+MAX_APPEND = 64
+"""More events than one command appends."""
+
+
+def answer_again(command: Command[T], queries: EventQueries) -> T | None:
+    """The answer that the command's idempotency key was given before; None when there is none.
+    Refuses IdempotencyMismatch when that was for another body.
+    """
+    if not isinstance(command, RepeatableCommand):
+        return None
+    first = first_answer(command.context.idempotency, queries)
+    return command.answer_again(first, queries) if first is not None else None
+
+
+def first_answer(key: Idempotency | None, queries: EventQueries) -> FirstAnswer | None:
+    """What a key was answered; None when it was not, or there is no key. Refuses
+    IdempotencyMismatch when it was answered for another body.
+    """
+    if key is None:
+        return None
+    events = queries.audit(AuditQuery(stream=key.stream, limit=1)).events
+    if not events:
+        return None
+    [answered] = events
+    if answered["data"]["fingerprint"] != key.fingerprint:
+        raise IdempotencyMismatch(key.key)
+    # The events of one append share a command id and stand together.
+    query = AuditQuery(after_position=answered["position"] - 1, limit=MAX_APPEND)
+    command_id = answered["command_id"]
+    append = takewhile(lambda one: one["command_id"] == command_id, queries.audit(query).events)
+    position = max(int(event["position"]) for event in append)
+    return FirstAnswer(UUID(answered["data"]["job_id"]), answered["data"]["version"], position)

@@ -1,0 +1,202 @@
+"""The reading half of the event store: one SQL text for both databases, the dialect apart."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
+
+from ledger.errors import CorruptEvent
+from ledger.store.audit_query import AuditQuery, where
+from ledger.store.audit_search import find_by_topic, versions_between
+from ledger.store.hash_chain import EventRow
+from ledger.store.records import LeaseChanges, LeaseRow, StoredEvent, TokenRow
+
+COLUMNS = (
+    "position, stream, version, topic, state, recorded_at, actor, kind, source, correlation_id, "
+    "failure_class, chain"
+)
+"""All of an event's columns, in the order in which they are written and verified."""
+CHECKPOINT = "checkpoint:"
+"""Starts the keys under which `meta` holds how far readers have come."""
+SNAPSHOTS_POSITION = "snapshots_position"
+"""The key under which `meta` holds up to where the snapshots are complete."""
+LOWEST_POSITION = -(2**63)
+ROWS_PER_PAGE = 2000
+SNAPSHOTS_PER_PAGE = 5000
+TEXTS_PER_PAGE = 500
+
+_LAST = "SELECT COALESCE(MAX(position), 0) FROM events"
+_READ = "SELECT stream, version, topic, state, position, recorded_at, chain FROM events"
+_STATE = "SELECT state FROM events WHERE stream = ? AND version = ?"
+_POSITION = "SELECT position FROM events WHERE stream = ? AND version = ?"
+_LAST_VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = ?"
+_RECORDED_AT = "SELECT recorded_at FROM events WHERE position = ?"
+_TOKENS = "SELECT id, name, role, kind, digest, expires_at, revoked_at FROM tokens ORDER BY id"
+_SNAPSHOTS = (
+    "SELECT job, version, state FROM snapshots WHERE job > ? AND state IS NOT NULL "
+    "ORDER BY job LIMIT ?"
+)
+ROWS = f"SELECT {COLUMNS} FROM events WHERE position >= ? ORDER BY position LIMIT ?"
+
+
+class Cursor(Protocol):
+    """What both drivers answer to a statement."""
+
+    def fetchone(self) -> tuple[Any, ...] | None: ...
+
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]: ...
+
+
+Execute = Callable[[str, Sequence[Any]], Cursor]
+"""Executes a statement with `?` for each value."""
+
+
+class SqlReads(ABC):
+    """See `EventStore`. Any thread may read."""
+
+    unindexed: ClassVar[str] = ""
+    """Behind a table: read it whole rather than by an index that does not cover the columns."""
+    ignore_index: ClassVar[str] = ""
+    """Before a column: do not choose its index."""
+    lease_change: ClassVar[str] = "0"
+    """The column that numbers the changes of leases; a constant where there is one process."""
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Execute]:
+        """A connection for reading."""
+
+    def tail_position(self) -> int:
+        return int(self._one(_LAST)[0])
+
+    def command_at(self, stream: UUID, version: int) -> bytes | None:
+        rows = self._rows(_STATE, (stream.bytes, version))
+        return rows[0][0] if rows else None
+
+    def read(self, *, after: int, limit: int) -> list[StoredEvent]:
+        return self._events(f"{_READ} WHERE position > ? ORDER BY position LIMIT ?", (after, limit))
+
+    def stream(
+        self, stream: UUID, *, after: int, upto: int | None, limit: int
+    ) -> list[StoredEvent]:
+        last = upto if upto is not None else 2**62
+        return self._events(
+            f"{_READ} WHERE stream = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?",
+            (stream.bytes, after, last, limit),
+        )
+
+    def find(self, query: AuditQuery) -> list[StoredEvent]:
+        return find_by_topic(query, self._find, self)
+
+    def _find(self, query: AuditQuery) -> list[StoredEvent]:
+        condition, values = where(query, ignore_index=self.ignore_index)
+        order = "ASC" if query.order == "asc" else "DESC"
+        if query.stream is None:
+            statement = f"{_READ} WHERE {condition} ORDER BY position {order} LIMIT ?"
+            return self._events(statement, (*values, query.limit))
+        first, last = versions_between(query, query.stream, self)
+        return self._events(
+            f"{_READ} WHERE stream = ? AND version > ? AND version <= ? AND {condition} "
+            f"ORDER BY version {order} LIMIT ?",
+            (query.stream.bytes, first, last, *values, query.limit),
+        )
+
+    def place_of(self, stream: UUID, version: int) -> int | None:
+        rows = self._rows(_POSITION, (stream.bytes, version))
+        return rows[0][0] if rows else None
+
+    def last_version(self, stream: UUID) -> int:
+        return int(self._one(_LAST_VERSION, (stream.bytes,))[0])
+
+    def position_at(self, recorded_at: int) -> int:
+        """Binary search by position: `recorded_at` never decreases."""
+        with self.reading() as execute:
+            low, high = 0, (execute(_LAST, ()).fetchone() or (0,))[0]
+            while low < high:
+                middle = (low + high + 1) // 2
+                at = execute(_RECORDED_AT, (middle,)).fetchone()
+                low, high = (middle, high) if at and at[0] <= recorded_at else (low, middle - 1)
+        return int(low)
+
+    def topic_counts(self, *, after: int, upto: int) -> Mapping[str, int]:
+        return dict(
+            self._rows(
+                f"SELECT topic, COUNT(*) FROM events{self.unindexed} "
+                "WHERE position > ? AND position <= ? GROUP BY topic",
+                (after, upto),
+            )
+        )
+
+    def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
+        return {text_id: body.decode() for text_id, body in self._texts("id, body", ids)}
+
+    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]:
+        rows = self._texts("id, salt, body", ids)
+        return {text_id: (salt, body) for text_id, salt, body in rows}
+
+    def _texts(self, columns: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        for start in range(0, len(ids), TEXTS_PER_PAGE):
+            page = ids[start : start + TEXTS_PER_PAGE]
+            marks = ", ".join("?" * len(page))
+            yield from self._rows(f"SELECT {columns} FROM texts WHERE id IN ({marks})", page)
+
+    def rows(self, *, after: int | None = None) -> Iterator[EventRow]:
+        """Page by page: no connection is used while the caller works on the rows."""
+        first = LOWEST_POSITION if after is None else after + 1
+        page = self._rows(ROWS, (first, ROWS_PER_PAGE))
+        while page:
+            yield from (EventRow(*row) for row in page)
+            is_last = len(page) < ROWS_PER_PAGE
+            page = [] if is_last else self._rows(ROWS, (page[-1][0] + 1, ROWS_PER_PAGE))
+
+    def tokens(self) -> list[TokenRow]:
+        return [TokenRow(*row) for row in self._rows(_TOKENS)]
+
+    def leases(self, *, after: int = 0) -> LeaseChanges:
+        change = self.lease_change
+        first = after + 1 if after else 0
+        rows = self._rows(
+            f"SELECT run_id, job, expires_at, {change} FROM leases WHERE {change} >= ?", (first,)
+        )
+        found = tuple(LeaseRow(run_id, UUID(bytes=job), at) for run_id, job, at, _ in rows)
+        return LeaseChanges(found, max((row[3] for row in rows), default=after))
+
+    def checkpoint(self, reader: str) -> int | None:
+        value = self._meta(f"{CHECKPOINT}{reader}")
+        return int(value) if value is not None else None
+
+    def load_snapshots(self) -> Iterator[tuple[UUID, int, bytes]]:
+        page = self._rows(_SNAPSHOTS, (b"", SNAPSHOTS_PER_PAGE))
+        while page:
+            for job, version, state in page:
+                yield UUID(bytes=job), version, state
+            page = self._rows(_SNAPSHOTS, (page[-1][0], SNAPSHOTS_PER_PAGE))
+
+    def snapshots_position(self) -> int:
+        return int(self._meta(SNAPSHOTS_POSITION) or 0)
+
+    def _meta(self, key: str) -> str | None:
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    def _events(self, statement: str, values: Sequence[Any]) -> list[StoredEvent]:
+        return [_restored(row) for row in self._rows(statement, values)]
+
+    def _one(self, statement: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
+        [row] = self._rows(statement, values)
+        return row
+
+    def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self.reading() as execute:
+            return execute(statement, values).fetchall()
+
+
+def _restored(row: tuple[Any, ...]) -> StoredEvent:
+    stream, version, topic, state, position, recorded_at, chain = row
+    if not isinstance(stream, bytes) or len(stream) != 16:
+        raise CorruptEvent(position, "its stream is not a UUID")
+    return StoredEvent(UUID(bytes=stream), version, topic, state, position, recorded_at, chain)
