@@ -1,4 +1,4 @@
-"""How a command ends: the exit codes, and the one line that goes with each "no"."""
+"""How a command ends: the exit codes, and the line on stderr that goes with each refusal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ledger.errors import Forbidden, LedgerError, NotFound, StartRefused, Unavai
 
 
 class Exit(IntEnum):
-    """What the shell is told. Documented in docs/reference/cli.md; these numbers never change."""
+    """The exit codes. Documented in docs/reference/cli.md; these numbers never change."""
 
     OK = 0
     REFUSED = 1
@@ -19,7 +19,7 @@ class Exit(IntEnum):
 
 
 class Stop(Exception):
-    """The command ends here, with a code for the shell and one sentence for whoever typed it."""
+    """Ends the command with an exit code and one sentence for the operator."""
 
     def __init__(self, code: Exit, message: str) -> None:
         super().__init__(message)
@@ -28,14 +28,14 @@ class Stop(Exception):
 
 
 class Misused(Stop):
-    """What was typed cannot be meant."""
+    """What was typed is not valid."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Exit.USAGE, message)
 
 
 class Problem(Stop):
-    """The ledger answered no: a problem document with a stable code (RFC 9457)."""
+    """The API refused: a problem document with a stable code (RFC 9457)."""
 
     def __init__(self, status: int, code: str, detail: str, document: str) -> None:
         super().__init__(exit_of_status(status), f"{code}: {detail}{HINTS.get(code, '')}")
@@ -46,16 +46,16 @@ class Problem(Stop):
 
 
 HINTS = {
-    "force_required": " Here: resume JOB --force --reason 'what was mended'.",
+    "force_required": " Here: resume JOB --force --reason 'what was fixed'.",
     "schedule_exhausted": " Here: resume JOB --run-at INSTANT, or --run-now.",
     "job_disabled": " Here: amend JOB --enable.",
-    "stale_revision": " Here: show JOB says the revision.",
+    "stale_revision": " Here: show JOB prints the revision.",
 }
-"""How the way out that a message names is typed here."""
+"""The remedy that a refusal names in terms of the API, as it is typed here."""
 
 
 def exit_of_status(status: int) -> Exit:
-    """The exit code for an HTTP status that says no."""
+    """The exit code for an HTTP error status."""
     if status in (401, 403):
         return Exit.FORBIDDEN
     if status == 404:
@@ -64,7 +64,7 @@ def exit_of_status(status: int) -> Exit:
 
 
 def exit_of_error(error: LedgerError) -> Exit:
-    """The exit code for a refusal met without any HTTP between."""
+    """The exit code for a refusal that was raised in this process."""
     match error:
         case StartRefused():
             return Exit.USAGE

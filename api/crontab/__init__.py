@@ -1,1 +1,1 @@
-"""Crontabs, read and written: their lines, their environment, their percent signs."""
+"""Reads and writes crontabs: lines, variables, percent signs. Knows no HTTP and no terminal."""

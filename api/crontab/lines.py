@@ -1,4 +1,4 @@
-"""A crontab's bytes as lines: numbered as an editor does, each with why it cannot be read."""
+"""The bytes of a crontab as numbered lines, each with the reason if it cannot be read."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 LONGEST_LINE_BYTES = 64 * 1024
-"""Far beyond the 1,000 characters of old crons; what a job may hold is less."""
+"""Far more than the 1,000 characters of old crons; a job may have fewer."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line, without the blanks before it."""
+    """One line without leading blanks."""
 
     number: int
     text: str
@@ -20,12 +20,12 @@ class Line:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it is blank or a comment, whatever bytes that holds."""
+        """Whether it is blank or a comment, whatever bytes it contains."""
         return not self.text.strip() or self.text.startswith("#")
 
 
 def lines_of(content: bytes) -> Iterator[Line]:
-    """Every line; only a line feed ends one, and a carriage return before it goes."""
+    """Every line. Only a line feed ends one; a carriage return before it is dropped."""
     rows = content.removeprefix(BYTE_ORDER_MARK).split(b"\n")
     for number, row in enumerate(rows, start=1):
         yield _line(number, row.removesuffix(b"\r").lstrip(b" \t"))
@@ -36,7 +36,7 @@ def _line(number: int, row: bytes) -> Line:
     if len(row) > LONGEST_LINE_BYTES:
         return Line(number, text, f"it is longer than {LONGEST_LINE_BYTES} bytes")
     if b"\0" in row:
-        return Line(number, text, "it holds a NUL character")
+        return Line(number, text, "it contains a NUL character")
     try:
         row.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What cron takes from the machine: the zone its clock shows, and who runs commands here."""
+"""What cron takes from the machine: its time zone, and the user that runs commands."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ LONGEST_ZONE = 255
 
 
 def zone_here(variable: str | None, root: Path = ROOT) -> tuple[str, str]:
-    """The zone of this machine and where it is told: the variable TZ, /etc/timezone, the target of
-    /etc/localtime; UTC when none of them names a zone.
+    """The time zone of this machine and where it was found: the variable TZ, /etc/timezone, the
+    target of /etc/localtime; UTC when none of them names a zone.
     """
-    for zone, told_by in _candidates(variable, root):
+    for zone, source in _candidates(variable, root):
         if is_zone(zone):
-            return zone, told_by
-    return "UTC", "no zone is told here"
+            return zone, source
+    return "UTC", "no zone is set here"
 
 
 def is_zone(tz: str) -> bool:
-    """Whether a schedule may stand in this zone."""
+    """Whether schedules accept this time zone."""
     try:
         parse_schedule({"kind": "cron", "expr": "@daily", "tz": tz})
     except LedgerError:
@@ -35,8 +35,8 @@ def is_zone(tz: str) -> bool:
 
 
 def owner_of(folder: Path) -> str:
-    """Who owns a folder, and so runs the commands of its ledger; this process's user when there is
-    no such folder yet.
+    """The owner of a folder, as whom the commands of its ledger run; the user of this process when
+    the folder does not exist yet.
     """
     try:
         number = folder.stat().st_uid

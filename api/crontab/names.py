@@ -1,4 +1,4 @@
-"""Names for jobs that come without one: readable, unique in their file, the same every time."""
+"""Names for jobs that have none: readable, unique in their file, the same at every import."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ledger.domain.streams.names import name_stream
 
 NAMELESS = "job"
 LONGEST_BASE = 100
-NOT_THE_POINT = frozenset(
+PRELIMINARY = frozenset(
     {"cd", "test", "[", "[[", "if", "then", "else", "fi", "while", "for", "do", "done", "set"}
     | {"export", "umask", "sleep", "true", "false", ":", ".", "source", "command", "echo", "!"}
 )
-"""What stands before the program that a line is about; the next part of the line tells."""
-PASSED_ON = frozenset(
+"""Commands that come before the one that names the job; the next part of the line has it."""
+WRAPPERS = frozenset(
     {"exec", "env", "nice", "ionice", "nohup", "time", "sudo", "chronic", "run-parts"}
     | {"sh", "bash", "dash", "zsh", "perl", "php", "ruby", "node", "python", "python3"}
 )
-"""Programs that run what they are given: that names the job."""
+"""Programs that run another program, which names the job."""
 
 _PARTS = re.compile(r"[;|&(){}]+")
 _UNWANTED = re.compile(r"[^\w.+-]+")
@@ -29,18 +29,18 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*|-.*|\d+")
 
 
 class Names:
-    """The names that one file has given away."""
+    """The names that were given in one file."""
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
         self._taken: set[UUID] = set()
 
     def of(self, command: str) -> str:
-        """A new name, from what the command runs: `backup`, then `backup-2`."""
+        """A new name from the program of a command: `backup`, then `backup-2`."""
         return self.unique(f"{self._prefix}{base(command)}")
 
     def unique(self, wanted: str) -> str:
-        """The name that is wanted, with a number if it is taken."""
+        """The wanted name, with a number if it is taken."""
         stem = wanted[: MAX_NAME - 8]
         name = next(one for one in _numbered(wanted, stem) if name_stream(one) not in self._taken)
         self._taken.add(name_stream(name))
@@ -48,21 +48,21 @@ class Names:
 
 
 def base(command: str) -> str:
-    """What a command is about, in one word: mostly the program it runs."""
+    """The word that names a command, mostly the program it runs."""
     words = [word for part in _PARTS.split(command) if (word := _program(part.split()))]
-    return next((word for word in words if word not in NOT_THE_POINT), (*words, NAMELESS)[0])
+    return next((word for word in words if word not in PRELIMINARY), (*words, NAMELESS)[0])
 
 
 def _program(words: list[str]) -> str:
-    """The program of one part, or what an interpreter is given."""
+    """The program of one part of a line, or the script of an interpreter."""
     named = [_clean(word) for word in words if not _ASSIGNMENT.fullmatch(word)]
     found = [word for word in named if word]
-    return next((word for word in found if word not in PASSED_ON), (*found, "")[0])
+    return next((word for word in found if word not in WRAPPERS), (*found, "")[0])
 
 
 def _clean(word: str) -> str:
-    """The last part of a path, without what would not do in a name."""
-    if word in NOT_THE_POINT:
+    """The last part of a path, without characters that a name may not have."""
+    if word in PRELIMINARY:
         return word
     return _UNWANTED.sub("", word.rstrip("/").rpartition("/")[2])[:LONGEST_BASE]
 

@@ -9,66 +9,66 @@ import re
 _PERCENT = re.compile(r"(\\*)%")
 
 
-class Unsayable(Exception):
-    """No line of a crontab says this exactly; the text says why."""
+class NotExpressible(Exception):
+    """A crontab cannot express this exactly; the text says why."""
 
 
 def split(command: str) -> tuple[str, str]:
     """The command that the shell gets, and its standard input (with the line end cron adds)."""
-    said: list[str] = []
+    taken: list[str] = []
     is_escaped = False
-    for place, character in enumerate(command):
+    for index, character in enumerate(command):
         if is_escaped:
-            _take(said, character)
+            _append_escaped(taken, character)
             is_escaped = False
         elif character == "%":
-            return "".join(said), _input(command[place + 1 :])
+            return "".join(taken), _input(command[index + 1 :])
         else:
-            said.append(character)
+            taken.append(character)
             is_escaped = character == "\\"
-    return "".join(said), ""
+    return "".join(taken), ""
 
 
 def join(command: str, task: str) -> str:
-    """The end of the line that `split` reads as `command` and `task`. Raises Unsayable."""
+    """The text that `split` reads as `command` and `task`. Raises NotExpressible."""
     if "\n" in command:
-        raise Unsayable("its command holds a line end")
+        raise NotExpressible("its command contains a line end")
     if any(len(found[1]) % 2 for found in _PERCENT.finditer(command)):
-        raise Unsayable("its command holds a percent sign behind a backslash")
-    said = command.replace("%", "\\%")
+        raise NotExpressible("its command contains a percent sign after a backslash")
+    escaped = command.replace("%", "\\%")
     if not task:
-        return said
+        return escaped
     if (len(command) - len(command.rstrip("\\"))) % 2:
-        raise Unsayable("its command ends with a backslash, and a task follows")
-    return f"{said}%{_said(task)}"
+        raise NotExpressible("its command ends with a backslash, and a task follows")
+    return f"{escaped}%{_escaped_task(task)}"
 
 
 def _input(text: str) -> str:
-    """Unlike before the first percent sign, two backslashes do not cancel each other here."""
-    said: list[str] = []
+    """The standard input. Unlike in the command, two backslashes do not cancel each other here."""
+    taken: list[str] = []
     is_escaped = False
     for character in text:
         if is_escaped and character == "%":
-            said[-1] = "%"
+            taken[-1] = "%"
         else:
-            said.append("\n" if character == "%" else character)
+            taken.append("\n" if character == "%" else character)
         is_escaped = character == "\\"
-    return "".join(said) if not said or said[-1] == "\n" else "".join([*said, "\n"])
+    return "".join(taken) if not taken or taken[-1] == "\n" else "".join([*taken, "\n"])
 
 
-def _take(said: list[str], character: str) -> None:
-    """What follows a backslash: only of a percent sign the backslash goes."""
+def _append_escaped(taken: list[str], character: str) -> None:
+    """Append the character after a backslash, which is dropped before a percent sign only."""
     if character == "%":
-        said[-1] = "%"
+        taken[-1] = "%"
     else:
-        said.append(character)
+        taken.append(character)
 
 
-def _said(task: str) -> str:
+def _escaped_task(task: str) -> str:
     if not task.endswith("\n"):
-        raise Unsayable("its task does not end with a line end, which cron would add")
+        raise NotExpressible("its task does not end with a line end, which cron would add")
     if "\\\n" in task:
-        raise Unsayable("its task has a backslash at the end of a line")
+        raise NotExpressible("its task has a backslash at the end of a line")
     rest = task[:-1]
     lines = rest if rest and not rest.endswith("\n") else task
     return lines.replace("%", "\\%").replace("\n", "%")

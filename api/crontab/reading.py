@@ -1,6 +1,6 @@
-"""A crontab read line by line: what becomes a job, and what is refused and why.
+"""Reads a crontab line by line: the jobs, and the refused lines with the reason.
 
-The rules are cronie's (crontab.5, entry.c); what a job cannot say here is kept under `imported`.
+The rules are cronie's (crontab.5, entry.c). What a job cannot express is recorded as `imported`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from api.crontab import percent, variables
 from api.crontab.lines import Line, lines_of
 from api.crontab.names import Names
-from api.crontab.variables import Misread
+from api.crontab.variables import InvalidLine
 from ledger.domain.job.spec import read_name
 from ledger.domain.schedule.cron_grammar import NICKNAMES
 from ledger.domain.schedule.schedules import parse_schedule
@@ -38,9 +38,9 @@ class Form(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How to read a file: its name, its form, the zone it starts in, and whose lines are taken
-    (None: everybody's).
+class ReadOptions:
+    """How to read a file: its name, its form, the initial time zone, and the user whose lines are
+    imported (None: all users).
     """
 
     source: str
@@ -52,7 +52,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ParsedJob:
     """A line that becomes a job: `job` is one of the jobs of POST /v1/imports."""
 
     line: int
@@ -61,8 +61,8 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A line that does not, and the one reason."""
+class RefusedLine:
+    """A line that becomes no job, and the reason."""
 
     line: int
     text: str
@@ -70,31 +70,31 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Read:
-    """What a crontab holds."""
+class ParsedCrontab:
+    """The jobs and the refused lines of a crontab."""
 
-    found: list[Found] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+    found: list[ParsedJob] = field(default_factory=list)
+    refused: list[RefusedLine] = field(default_factory=list)
 
 
-def read(content: bytes, how: Reading) -> Read:
-    """Read a whole crontab. Never fails: what cannot be taken is among the refused."""
-    reader, result = _Reader(how), Read()
+def read(content: bytes, how: ReadOptions) -> ParsedCrontab:
+    """Read a whole crontab. Never fails: lines that cannot be imported are among the refused."""
+    reader, result = _Reader(how), ParsedCrontab()
     for line in lines_of(content):
         try:
             job = reader.take(line)
-        except (Misread, LedgerError) as problem:
-            result.refused.append(Refusal(line.number, line.text, str(problem)))
+        except (InvalidLine, LedgerError) as problem:
+            result.refused.append(RefusedLine(line.number, line.text, str(problem)))
             continue
         if job is not None:
-            result.found.append(Found(line.number, line.text, job))
+            result.found.append(ParsedJob(line.number, line.text, job))
     return result
 
 
 class _Reader:
-    """What the lines so far have set for those that follow."""
+    """The settings that the lines so far have made for those that follow."""
 
-    def __init__(self, how: Reading) -> None:
+    def __init__(self, how: ReadOptions) -> None:
         self._how = how
         self._names = Names(how.prefix)
         self._name: str | None = None
@@ -105,23 +105,23 @@ class _Reader:
         self._refused_at: dict[str, int] = {}
 
     def take(self, line: Line) -> dict[str, Any] | None:
-        """The job of a line, or None for a line that only sets something. Raises Misread."""
+        """The job of a line, or None when it only sets something. Raises InvalidLine."""
         name, self._name = self._name, None
         if line.is_silent:
             self._name = _named(line.text)
             return None
         if line.problem is not None:
-            raise Misread(line.problem)
+            raise InvalidLine(line.problem)
         setting = variables.name_and_value(line.text)
         if setting is None:
             return self._job(line, name)
         try:
             self._set(setting[0], variables.plain_value(setting[1]))
-        except Misread as problem:
+        except InvalidLine as problem:
             raise self._without(setting[0], line.number, problem) from None
         return None
 
-    # -- what lines set -------------------------------------------------------------------------
+    # -- settings -------------------------------------------------------------------------------
 
     def _set(self, name: str, value: str) -> None:
         match name:
@@ -130,22 +130,22 @@ class _Reader:
             case variables.SHELL:
                 self._shell = _absolute(value)
                 self._recorded[name] = value
-            case _ if name in variables.ONLY_CRONS:
+            case _ if name in variables.CRON_ONLY:
                 self._recorded[name] = value
             case _:
                 variables.require_variable(name, value, len(self._variables.keys() - {name}))
                 self._variables[name] = _absolute(value) if name == variables.HOME else value
         self._refused_at.pop(name, None)
 
-    def _without(self, name: str, number: int, problem: Misread) -> Misread:
-        """The jobs below never get an older value in place of the refused one."""
+    def _without(self, name: str, number: int, problem: InvalidLine) -> InvalidLine:
+        """Drop an older value, so that the jobs below never get it in place of the refused one."""
         self._variables.pop(name, None)
-        if name in variables.DECISIVE:
+        if name in variables.REQUIRED:
             self._refused_at[name] = number
-            return Misread(f"{problem}; the jobs below are refused until it is set anew")
-        return Misread(f"{problem}; the jobs below come without it")
+            return InvalidLine(f"{problem}; the jobs below are refused until it is set again")
+        return InvalidLine(f"{problem}; the jobs below run without it")
 
-    # -- what a line asks for -------------------------------------------------------------------
+    # -- jobs -----------------------------------------------------------------------------------
 
     def _job(self, line: Line, name: str | None) -> dict[str, Any]:
         text = line.text.removeprefix("-")
@@ -153,15 +153,15 @@ class _Reader:
         user, rest = self._user(rest)
         command, task = percent.split(_command(rest))
         if not command.strip():
-            raise Misread("nothing stands before the %, so there is no command")
+            raise InvalidLine("there is no command before the %")
         for setting, number in self._refused_at.items():
-            raise Misread(f"its {setting} was refused in line {number}")
+            raise InvalidLine(f"its {setting} was refused in line {number}")
         schedule = {"kind": "cron", "expr": expr, "tz": self._tz}
         parse_schedule(schedule)
         if self._how.runs_as not in (None, user) and user is not None:
-            raise Misread(
-                f"it runs as {user}, and commands here run as {self._how.runs_as}: --any-user "
-                "takes it all the same"
+            raise InvalidLine(
+                f"it runs as {user}, but commands here run as {self._how.runs_as}; --any-user "
+                "imports it anyway"
             )
         no_log = {"no_log": True} if text != line.text else {}
         by_user = {"user": user} if user is not None else {}
@@ -184,11 +184,13 @@ class _Reader:
             return None, rest
         user, _, command = _BLANKS.sub(" ", rest, count=1).partition(" ")
         if not _USER.fullmatch(user):
-            raise Misread(f"{user[:64]!r} is no user; a file without that column is read by --user")
+            raise InvalidLine(
+                f"{user[:64]!r} is not a user; --user reads a file without that column"
+            )
         return user, command
 
     def _executor(self, command: str) -> dict[str, Any]:
-        """Cron itself hands the command to this shell, in the folder HOME."""
+        """As cron does, pass the command to the shell, in the folder HOME."""
         home = self._variables.get(variables.HOME)
         return {
             "kind": "command",
@@ -199,27 +201,27 @@ class _Reader:
 
 
 def _schedule(text: str) -> tuple[str, str]:
-    """The schedule in front of a line, and the rest."""
+    """The schedule at the start of a line, and the rest."""
     if text.startswith("@"):
         nickname, rest = (*_BLANKS.split(text, maxsplit=1), "")[:2]
         if nickname == "@reboot":
-            raise Misread("@reboot has no schedule here: nothing fires when a machine starts")
+            raise InvalidLine("@reboot is not supported: no job fires when a machine starts")
         if nickname not in NICKNAMES:
-            raise Misread(f"{nickname[:64]!r} is none of {', '.join(NICKNAMES)}")
+            raise InvalidLine(f"{nickname[:64]!r} is not one of {', '.join(NICKNAMES)}")
         return nickname, rest
     words = _BLANKS.split(text.rstrip(" \t"), maxsplit=FIELDS)
     if len(words) < FIELDS:
-        raise Misread(f"it sets no variable, and has {len(words)} of the five fields of a schedule")
+        raise InvalidLine(f"it sets no variable and has {len(words)} of the five schedule fields")
     rest = _BLANKS.split(text, maxsplit=FIELDS)[FIELDS] if len(words) > FIELDS else ""
     return " ".join(words[:FIELDS]), rest
 
 
 def _command(rest: str) -> str:
     if not rest.strip():
-        raise Misread("no command follows its schedule")
+        raise InvalidLine("there is no command after the schedule")
     first = rest.split(maxsplit=1)[0]
     if _SIXTH_FIELD.fullmatch(first):
-        raise Misread(f"{first[:64]!r} looks like a sixth field, and cron has five")
+        raise InvalidLine(f"{first[:64]!r} looks like a sixth field, but cron has five")
     return rest
 
 
@@ -227,18 +229,18 @@ def _known_zone(tz: str) -> str:
     try:
         parse_schedule({"kind": "cron", "expr": "@daily", "tz": tz})
     except LedgerError as problem:
-        raise Misread(problem.message.rstrip(".")) from None
+        raise InvalidLine(problem.message.rstrip(".")) from None
     return tz
 
 
 def _absolute(path: str) -> str:
     if not path.startswith("/") or not path.isprintable():
-        raise Misread(f"{path[:64]!r} is no absolute path")
+        raise InvalidLine(f"{path[:64]!r} is not an absolute path")
     return path
 
 
 def _named(comment: str) -> str | None:
-    """The name that a comment gives to the next line, if it does."""
+    """The name for the next line, if the comment has one."""
     if not comment.startswith(NAME_MARK):
         return None
     try:

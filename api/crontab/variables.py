@@ -1,22 +1,22 @@
-"""The `NAME=value` lines of a crontab, with their quotes (cronie, env.c), and what some mean."""
+"""The `NAME=value` lines of a crontab with their quotes (cronie, env.c)."""
 
 from __future__ import annotations
 
 import re
 
-from api.crontab.percent import Unsayable
+from api.crontab.percent import NotExpressible
 from ledger.domain.job.executor_spec import ENTRIES, parse_executor
 from ledger.errors import LedgerError
 
 ZONE = "CRON_TZ"
 SHELL = "SHELL"
 HOME = "HOME"
-DECISIVE = (ZONE, SHELL, HOME)
-"""A job whose zone, shell or folder was refused is refused too: it would be another job."""
-ONLY_CRONS = frozenset(
+REQUIRED = (ZONE, SHELL, HOME)
+"""When one of these is refused, the jobs below are refused too: they would do something else."""
+CRON_ONLY = frozenset(
     {"MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING", "RANDOM_DELAY", "LOGNAME"}
 )
-"""Variables that tell cron itself something we do not do: recorded, not given to the command."""
+"""Settings of cron itself, without effect here: recorded, not passed to the command."""
 
 _LINE = re.compile(
     r"""(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s="'][^\s=]*))"""
@@ -25,12 +25,12 @@ _LINE = re.compile(
 )
 
 
-class Misread(Exception):
-    """A line that cannot be taken; the text says why."""
+class InvalidLine(Exception):
+    """A line that cannot be imported; the text says why."""
 
 
 def name_and_value(line: str) -> tuple[str, str] | None:
-    """What a line without blanks before it says, or None when it is none of these lines."""
+    """Name and raw value of a line without leading blanks; None when it sets no variable."""
     found = _LINE.fullmatch(line)
     if found is None:
         return None
@@ -39,32 +39,32 @@ def name_and_value(line: str) -> tuple[str, str] | None:
 
 
 def plain_value(text: str) -> str:
-    """A value without its quotes. Raises Misread."""
+    """A value without its quotes. Raises InvalidLine."""
     quote = text[:1]
     if quote not in ("'", '"') or not quote:
         return text.rstrip()
     inside, end, rest = text[1:].partition(quote)
     if not end:
-        raise Misread(f"the quote {quote} is not closed")
+        raise InvalidLine(f"the quote {quote} is not closed")
     if rest.strip():
-        raise Misread("something stands behind the closing quote")
+        raise InvalidLine("there is text after the closing quote")
     return inside
 
 
 def require_variable(name: str, value: str, count: int) -> None:
-    """Refuse what no command may be given. Raises Misread."""
+    """Raises InvalidLine for a variable that no command may have."""
     if count >= ENTRIES:
-        raise Misread(f"more than {ENTRIES} variables are too many")
+        raise InvalidLine(f"there are more than {ENTRIES} variables")
     try:
         parse_executor({"kind": "command", "argv": ["/bin/true"], "env": {name: value}})
     except LedgerError as problem:
-        raise Misread(problem.message.removeprefix("executor.env: ")) from None
+        raise InvalidLine(problem.message.removeprefix("executor.env: ")) from None
 
 
 def line_for(name: str, value: str) -> str:
-    """The line that sets a variable. Raises Unsayable."""
+    """The line that sets a variable. Raises NotExpressible."""
     is_plain = value == value.strip() and value[:1] not in ("", "'", '"')
     quote = "" if is_plain else next((mark for mark in "\"'" if mark not in value), None)
     if quote is None or "\n" in value:
-        raise Unsayable(f"the value of {name} cannot be quoted")
+        raise NotExpressible(f"the value of {name} cannot be quoted")
     return f"{name}={quote}{value}{quote}"

@@ -1,1 +1,1 @@
-"""The demonstration: `python -m api.demo` has a storm, and brings a job back from it, for real."""
+"""The demonstration `python -m api.demo`: a storm trips thirty jobs, one is resumed by force."""

@@ -1,4 +1,4 @@
-"""Tells the story; ends with 0 only if all of it really happened."""
+"""Runs the demonstration; exits with 0 only if every step happened."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 from api.cli.exit_codes import Stop
 from api.cli.output.terminal import complain
 from api.cli.text import escape_unencodable
-from api.demo.story import tell
+from api.demo.story import run_demo
 from api.demo.waiting import Broken
 
 
 def main() -> int:
-    """Tell the story; 1 and the reason when a step did not happen."""
+    """Run the demonstration; 1 and the reason when a step did not happen."""
     escape_unencodable()
     try:
-        tell()
+        run_demo()
     except (Broken, Stop) as broken:
-        complain(f"The demonstration broke off: {broken}")
+        complain(f"The demonstration failed: {broken}")
         return 1
     return 0
 

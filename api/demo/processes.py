@@ -1,4 +1,4 @@
-"""The real commands, as processes of their own: a server, and what is typed beside it."""
+"""The real commands as processes: a server, and commands typed beside it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ START_SECONDS = 20.0
 STOP_SECONDS = 20.0
 COMMAND_SECONDS = 30.0
 LOG_LINES = 15
-"""How much of the server's log is shown when the story breaks."""
+"""Lines of the server's log that are shown when a step fails."""
 
 ROOT = Path(str(api.__file__)).resolve().parent.parent
 PROGRAM = (sys.executable, "-m", "api.cli")
 ENVIRONMENT = {"JOBLEDGER_HTTP_ALLOW": "127.0.0.1", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
-"""All of it: what is set outside must not change the story."""
+"""The whole environment, so that outer settings do not change the demonstration."""
 
 
 class Server:
-    """`jobledger serve` on a free port, over a folder of its own."""
+    """`jobledger serve` on a free port, in a folder of its own."""
 
     def __init__(self, data: Path, process: subprocess.Popen[bytes]) -> None:
         self.data = data
@@ -36,11 +36,11 @@ class Server:
         self.url = wait_for("The start of the server", self._look, seconds=START_SECONDS)
 
     def client(self, token: str | None = None) -> ApiClient:
-        """A client of its API, as the admin unless another token is given."""
+        """A client of its API, as the admin unless there is another token."""
         return ApiClient(self.url, token or (self.data / ADMIN_FILE).read_text().strip())
 
     def stop(self) -> int:
-        """Ask it to end, and wait; its exit code."""
+        """Stop it; its exit code."""
         self.process.terminate()
         try:
             return self.process.wait(STOP_SECONDS)
@@ -49,15 +49,15 @@ class Server:
 
     def _look(self) -> str | None:
         if self.process.poll() is not None:
-            raise Broken(f"The server ended at once, with {self.process.returncode}.")
+            raise Broken(f"The server ended early, with exit code {self.process.returncode}.")
         owner = Folder(self.data).owner()
-        is_ours = owner.get("pid") == self.process.pid  # a killed server leaves its note behind
+        is_ours = owner.get("pid") == self.process.pid  # a killed server leaves its address behind
         return str(owner["url"]) if is_ours and "url" in owner else None
 
 
 @contextmanager
 def a_server(folder: Path, *flags: str) -> Iterator[Server]:
-    """A server that is gone afterwards, whatever happened; if the story broke, its log is shown."""
+    """A server that always ends with the context; if a step fails, its log is shown."""
     log = folder / "server.log"
     data = folder / "data"
     with log.open("wb") as out:
@@ -80,7 +80,7 @@ def a_server(folder: Path, *flags: str) -> Iterator[Server]:
 
 
 def type_command(data: Path, *words: str) -> None:
-    """Type a command of the CLI, which shows what it has to say; Broken unless it ends with 0."""
+    """Run a command and show its output. Raises Broken unless it exits with 0."""
     screen = console()
     shown = " ".join(f"'{word}'" if " " in word else word for word in words)
     say(f"  $ jobledger {shown}", style="bold")
@@ -96,4 +96,4 @@ def type_command(data: Path, *words: str) -> None:
     if not screen.is_terminal:
         say((done.stdout + done.stderr).decode(errors="replace").rstrip())
     if done.returncode != 0:
-        raise Broken(f"jobledger {shown} ended with {done.returncode}.")
+        raise Broken(f"jobledger {shown} exited with {done.returncode}.")

@@ -1,4 +1,4 @@
-"""A provider on this machine that thirty jobs depend on: it answers, or it has had enough."""
+"""A local HTTP provider that the jobs depend on; it can start to rate-limit them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BACKLOG = 64
 
 
 class Provider(ThreadingHTTPServer):
-    """Answers 200, or 429 to everybody while `is_limiting` is set. Counts what it answered."""
+    """Answers 200, or 429 while `is_limiting` is set. Counts its answers."""
 
     daemon_threads = True
     request_queue_size = BACKLOG
@@ -30,7 +30,7 @@ class Provider(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/v1/complete"
 
     def count(self, status: int) -> None:
-        """One more answer."""
+        """Count one answer."""
         with self._counting:
             self.answered[status] = self.answered.get(status, 0) + 1
 
@@ -42,7 +42,7 @@ class Answering(BaseHTTPRequestHandler):
     timeout = REQUEST_SECONDS
 
     def do_POST(self) -> None:
-        """Take the task and answer as the provider feels."""
+        """Read the task, and answer 200 or 429."""
         self.rfile.read(min(int(self.headers.get("Content-Length", 0)), LARGEST_BODY))
         is_limiting = self.server.is_limiting.is_set()
         status, text = (429, "rate limit exceeded") if is_limiting else (200, "done")
@@ -54,12 +54,12 @@ class Answering(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the ledger tells the story."""
+        """Log nothing."""
 
 
 @contextmanager
 def a_provider() -> Iterator[Provider]:
-    """A provider that listens until it is no longer needed."""
+    """A provider that listens while the context lasts."""
     with Provider() as provider:
         thread = Thread(target=provider.serve_forever, name="provider", daemon=True)
         thread.start()

@@ -1,16 +1,19 @@
-"""The story: a storm trips thirty jobs, one comes back by force, the book can tell all of it."""
+"""The steps: a storm trips thirty jobs, one is resumed by force, and the events prove all of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from rich.live import Live
+from rich.text import Text
+
 from api.cli.connection.client import ApiClient
 from api.cli.exit_codes import Problem
-from api.cli.output.terminal import say
+from api.cli.output.terminal import console, say
 from api.cli.output.times import to_the_second
-from api.demo.counts import watch_counts
 from api.demo.processes import Server, a_server, type_command
 from api.demo.provider import Provider, a_provider
 from api.demo.waiting import Broken, require, wait_for
@@ -21,17 +24,21 @@ TRIP_AFTER = 3
 BACKOFF_SECONDS = [0.3, 0.5]
 WORKING_SECONDS = 20.0
 STORM_SECONDS = 30.0
-BACK_SECONDS = 15.0
+RECOVERY_SECONDS = 15.0
 OPERATOR = "olga"
 CLIENTS = ("acme", "birch", "cobalt", "delta", "ember", "fjord")
 CHORES = ("mail-digest", "price-watch", "calendar-sync", "invoice-check", "news-brief")
 REASON = "provider raised our quota, ticket 4711"
-TOLD = ("job.scheduled", "job.circuit_tripped", "job.force_resumed", "job.run_succeeded")
+BAR_WIDTH = 30
+"""Characters for all jobs."""
+SHOWN_TOPICS = ("job.scheduled", "job.circuit_tripped", "job.force_resumed", "job.run_succeeded")
+
+Counts = dict[str, int]
 
 
-def tell() -> None:
-    """The whole story, on a server and a provider made for it. Raises Broken, or Stop when the API
-    says no where it should not.
+def run_demo() -> None:
+    """All steps, on a server and a provider of their own. Raises Broken, or Stop when the API
+    refuses what it should not.
     """
     clock = SystemClock()
     started = clock.elapsed()
@@ -43,17 +50,17 @@ def tell() -> None:
         with server.client() as admin:
             _begin(server, provider, admin)
             _storm(provider, admin)
-            job = _someone(admin)
+            job = _failed_job(admin)
             with server.client(_operator(admin)) as operator:
                 _refused(operator, job)
                 forced_at = _forced(operator, job)
-            _back(provider, admin, job, forced_at)
-            _told(server, admin, job)
-        _ended(server)
-    _step(f"All of it happened, in {clock.elapsed() - started:.0f} s.")
+            _recovered(provider, admin, job, forced_at)
+            _audited(server, admin, job)
+        _verified(server)
+    _step(f"All steps happened, in {clock.elapsed() - started:.0f} s.")
 
 
-# -- the acts -----------------------------------------------------------------------------------
+# -- the steps ----------------------------------------------------------------------------------
 
 
 def _begin(server: Server, provider: Provider, admin: ApiClient) -> None:
@@ -61,28 +68,28 @@ def _begin(server: Server, provider: Provider, admin: ApiClient) -> None:
     names = [f"{chore}-{client}" for client in CLIENTS for chore in CHORES]
     for number, name in enumerate(names[:JOBS]):
         admin.request("POST", "/v1/jobs", body=_spec(name, number, provider.url))
-    say(f"  {JOBS} jobs are scheduled, every 1 to 2 seconds; {TRIP_AFTER} errors in a row trip.")
+    say(f"  {JOBS} jobs are scheduled, every 1 to 2 seconds; {TRIP_AFTER} consecutive errors trip.")
     all_ran = "The first success of every job"
     wait_for(all_ran, lambda: _all_succeeded(admin), seconds=WORKING_SECONDS)
     say(f"  Each of them has run: the provider answered 200 {provider.answered[200]} times.")
 
 
 def _storm(provider: Provider, admin: ApiClient) -> None:
-    _step("The provider has had enough: 429 to everybody.")
+    _step("The provider rate-limits every request: 429.")
     provider.is_limiting.set()
     watch_counts(admin, until=lambda counts: counts["failed"] == JOBS, seconds=STORM_SECONDS)
     trips = _events(admin, topic="job.circuit_tripped", limit=1000)
-    require(f"{JOBS} trips are in the book", len(trips) == JOBS)
+    require(f"{JOBS} trips are recorded", len(trips) == JOBS)
     classes = {trip["data"]["failure_class"] for trip in trips}
     require("Every trip says rate_limited", classes == {"rate_limited"})
     instants = [parse_rfc3339(trip["recorded_at"]) for trip in trips]
     spread = (max(instants) - min(instants)).total_seconds()
-    say(f"  {JOBS} breakers tripped within {spread:.1f} s of each other; each trip says why:")
+    say(f"  {JOBS} breakers tripped within {spread:.1f} s; each trip has its cause:")
     say(f"  {trips[0]['data']['last_error']}", style="dim")
 
 
 def _refused(operator: ApiClient, job: dict[str, Any]) -> None:
-    _step(f"{OPERATOR} resumes {job['name']}, and is asked to mean it.")
+    _step(f"{OPERATOR} resumes {job['name']} without force, which is refused.")
     say(f"  POST /v1/jobs/{job['id']}/resume", style="bold")
     try:
         operator.request("POST", f"/v1/jobs/{job['id']}/resume")
@@ -91,11 +98,11 @@ def _refused(operator: ApiClient, job: dict[str, Any]) -> None:
         require("It is a 409", problem.status == 409)
         say(f"  409 {problem.problem_code}: {problem.detail}")
         return
-    raise Broken("A failed job came back without force.")
+    raise Broken("A failed job was resumed without force.")
 
 
 def _forced(operator: ApiClient, job: dict[str, Any]) -> int:
-    _step(f"{OPERATOR} forces it, and says why.")
+    _step(f"{OPERATOR} resumes it with force and a reason.")
     body = {"force": True, "reason": REASON}
     say(f'  POST …/resume {{"force": true, "reason": "{REASON}"}}', style="bold")
     answer = operator.request("POST", f"/v1/jobs/{job['id']}/resume", body=body).document
@@ -106,36 +113,65 @@ def _forced(operator: ApiClient, job: dict[str, Any]) -> int:
     return int(answer["position"])
 
 
-def _back(provider: Provider, admin: ApiClient, job: dict[str, Any], forced_at: int) -> None:
-    _step("The provider is well again.")
+def _recovered(provider: Provider, admin: ApiClient, job: dict[str, Any], forced_at: int) -> None:
+    _step("The provider answers 200 again.")
     provider.is_limiting.clear()
     ran = f"A success of {job['name']} after its resume"
-    event = wait_for(ran, lambda: _success(admin, job, forced_at), seconds=BACK_SECONDS)
+    event = wait_for(ran, lambda: _success(admin, job, forced_at), seconds=RECOVERY_SECONDS)
     say(f"  {job['name']} ran and succeeded (position {event['position']}).")
     counts = admin.request("GET", "/v1/summary").document["summary"]
-    require("The others still wait for somebody", counts["failed"] == JOBS - 1)
-    say(f"  The other {counts['failed']} stay failed: nothing comes back by itself.")
+    require("The others are still failed", counts["failed"] == JOBS - 1)
+    say(f"  The other {counts['failed']} stay failed: only an operator resumes them.")
 
 
-def _told(server: Server, admin: ApiClient, job: dict[str, Any]) -> None:
-    _step("Who did what, when and why? The audit reads the book itself.")
+def _audited(server: Server, admin: ApiClient, job: dict[str, Any]) -> None:
+    _step("Who did what, when and why? The audit reads the events themselves.")
     [forced] = _events(admin, topic="job.force_resumed")
     require("One forced resume, of this job", forced["job_id"] == job["id"])
-    require("It names who", forced["actor"] == {"id": OPERATOR, "kind": "user"})
-    require("It names why", forced["reason"] == REASON)
-    require("It keeps what it cleared", forced["data"]["cleared_errors"] == TRIP_AFTER)
-    topics = [word for topic in TOLD for word in ("--topic", topic)]
+    require("It names the actor", forced["actor"] == {"id": OPERATOR, "kind": "user"})
+    require("It has the reason", forced["reason"] == REASON)
+    require("It has the number of cleared errors", forced["data"]["cleared_errors"] == TRIP_AFTER)
+    topics = [word for topic in SHOWN_TOPICS for word in ("--topic", topic)]
     newest = ["--order", "desc", "--limit", "6"]
     type_command(server.data, "audit", "--job", job["name"], *topics, *newest)
 
 
-def _ended(server: Server) -> None:
-    _step("The server stops, and the book proves itself.")
+def _verified(server: Server) -> None:
+    _step("The server stops, and the hash chain is verified.")
     require("The server ended with 0", server.stop() == 0)
     type_command(server.data, "verify")
 
 
-# -- questions ----------------------------------------------------------------------------------
+# -- the counts ---------------------------------------------------------------------------------
+
+
+def watch_counts(client: ApiClient, *, until: Callable[[Counts], bool], seconds: float) -> None:
+    """Show the counts until they are as wanted: in place on a terminal, else line by line."""
+    screen = console()
+    shown = ""
+
+    with Live(console=screen, auto_refresh=False, transient=False) as live:
+
+        def look() -> bool:
+            nonlocal shown
+            counts = client.request("GET", "/v1/summary").document["summary"]
+            line = bar(counts)
+            if line.plain != shown:
+                shown = line.plain
+                live.update(line, refresh=True) if screen.is_terminal else screen.print(line)
+            return until(counts)
+
+        wait_for("The trip of every job", look, seconds=seconds)
+
+
+def bar(counts: Counts) -> Text:
+    """One line: how many jobs are active, how many failed."""
+    failed = round(BAR_WIDTH * counts["failed"] / max(1, counts["total"]))
+    line = Text("  ").append("█" * (BAR_WIDTH - failed), "green").append("░" * failed, "red")
+    return line.append(f"  {counts['active']:>2} active  {counts['failed']:>2} failed")
+
+
+# -- requests --------------------------------------------------------------------------------
 
 
 def _spec(name: str, number: int, url: str) -> dict[str, Any]:
@@ -154,7 +190,7 @@ def _operator(admin: ApiClient) -> str:
     return str(admin.request("POST", "/v1/tokens", body=body).document["secret"])
 
 
-def _someone(admin: ApiClient) -> dict[str, Any]:
+def _failed_job(admin: ApiClient) -> dict[str, Any]:
     query = {"status": "failed", "q": CHORES[0], "limit": 1}
     [job] = admin.request("GET", "/v1/jobs", query=query).document["jobs"]
     return dict(job)

@@ -1,1 +1,1 @@
-"""tests/docs."""
+"""The documentation: every command is typed, every list is compared with the code."""

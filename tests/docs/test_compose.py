@@ -1,4 +1,4 @@
-"""docker-compose.yml, word for word against the program, and started as plain processes."""
+"""docker-compose.yml, compared with the program, and started as plain processes."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from tests.support.composed import (
 from tests.support.postgres_server import TestServer, running_server
 
 LISTENED = {"proxy": 8080, "prometheus": 9090, "grafana": 3000}
-"""What is published, and on which port its program listens inside."""
+"""Published ports, and the port on which the program listens inside."""
 NODES = ("api-1", "api-2", "dispatcher-1", "dispatcher-2")
 DISPATCHERS = 2
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def words_of(service: dict[str, Any]) -> list[str]:
-    """The words of a service's command that are for our program."""
+    """The arguments for our program in a service's command."""
     command: list[str] = service["command"]
     if command[0] != "sh":
         return command
@@ -57,11 +57,11 @@ def words_of(service: dict[str, Any]) -> list[str]:
     return shlex.split(line.partition(">")[0].replace("$$(date +%s)", "0"))
 
 
-# -- every word against the program ---------------------------------------------------------------
+# -- compared with the program --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", of_ours())
-def test_every_command_is_one_of_the_program_with_flags_that_it_has(name: str) -> None:
+def test_every_service_runs_an_existing_command_with_existing_flags(name: str) -> None:
     program: Any = typer.main.get_command(build())
 
     first, *words = words_of(dict(of_ours()[name]))
@@ -71,11 +71,11 @@ def test_every_command_is_one_of_the_program_with_flags_that_it_has(name: str) -
 
     assert first == "jobledger"
     assert not getattr(command, "commands", {}), words
-    command.load().make_context("jobledger", words)  # refuses unknown words
+    command.load().make_context("jobledger", words)  # refuses unknown flags
 
 
 @pytest.mark.parametrize("name", of_ours())
-def test_every_variable_is_a_setting_and_all_of_them_load(name: str, tmp_path: Path) -> None:
+def test_every_variable_is_a_valid_setting(name: str, tmp_path: Path) -> None:
     service = of_ours()[name]
     secrets = make_secrets(tmp_path)
     environ = environment_of(service)
@@ -93,7 +93,7 @@ def test_every_variable_is_a_setting_and_all_of_them_load(name: str, tmp_path: P
         assert settings.url == f"http://api-1:{PORT}"
 
 
-def test_the_migration_is_the_owners_and_nodes_have_a_role_of_their_own() -> None:
+def test_the_migration_runs_as_owner_and_nodes_have_their_own_role() -> None:
     found = of_ours()
     roles = (ROOT / "deploy" / "postgres" / "roles.sql").read_text()
 
@@ -103,7 +103,7 @@ def test_the_migration_is_the_owners_and_nodes_have_a_role_of_their_own() -> Non
     assert "IN ROLE jobledger_app" in roles
 
 
-def test_every_secret_is_made_given_and_used(tmp_path: Path) -> None:
+def test_every_secret_is_created_passed_and_used(tmp_path: Path) -> None:
     declared = composed()["secrets"]
     made = {file.name for file in make_secrets(tmp_path).iterdir()}
     mounted = {file: name for name, one in services().items() for file in one.get("secrets", [])}
@@ -118,7 +118,7 @@ def test_every_secret_is_made_given_and_used(tmp_path: Path) -> None:
     assert "/deploy/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
-def test_secrets_are_made_once_and_are_nobody_elses(tmp_path: Path) -> None:
+def test_secrets_are_created_once_and_are_private(tmp_path: Path) -> None:
     folder = make_secrets(tmp_path)
     before = {file.name: file.read_text() for file in folder.iterdir()}
 
@@ -130,7 +130,7 @@ def test_secrets_are_made_once_and_are_nobody_elses(tmp_path: Path) -> None:
     assert all(file.stat().st_mode & 0o777 == 0o444 for file in folder.iterdir())
 
 
-def test_every_published_port_is_listened_on_and_reached_from_this_machine_only() -> None:
+def test_every_published_port_is_bound_to_this_machine() -> None:
     published = {name: one["ports"] for name, one in services().items() if "ports" in one}
     [bound] = re.findall(r"^ +bind :(\d+)$", (ROOT / "deploy" / "haproxy.cfg").read_text(), re.M)
 
@@ -141,7 +141,7 @@ def test_every_published_port_is_listened_on_and_reached_from_this_machine_only(
         assert (address, int(inside)) == ("127.0.0.1", LISTENED[name])
 
 
-def test_every_path_that_is_mounted_is_there() -> None:
+def test_every_mounted_path_exists() -> None:
     document = composed()
     used = set()
     for service in document["services"].values():
@@ -156,7 +156,7 @@ def test_every_path_that_is_mounted_is_there() -> None:
     assert used == set(document["volumes"])
 
 
-def test_nodes_share_the_data_folder_that_the_image_made_for_its_user() -> None:
+def test_nodes_share_the_data_folder_that_the_image_creates_for_its_user() -> None:
     for name in NODES:
         assert of_ours()[name]["volumes"] == ["data:/data"]
     assert image_environment()["JOBLEDGER_DATA"] == "/data"
@@ -169,7 +169,7 @@ def test_nodes_share_the_data_folder_that_the_image_made_for_its_user() -> None:
     assert SECRETS_FOLDER not in image_environment()["JOBLEDGER_DATA"]
 
 
-def test_nothing_runs_as_root_or_with_a_right_that_it_does_not_need() -> None:
+def test_no_service_runs_as_root_or_with_unneeded_rights() -> None:
     for name, service in services().items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
@@ -178,14 +178,14 @@ def test_nothing_runs_as_root_or_with_a_right_that_it_does_not_need() -> None:
         assert "privileged" not in service
 
 
-def test_nodes_may_end_their_runs_before_they_are_killed() -> None:
+def test_nodes_have_time_to_end_their_runs_before_they_are_killed() -> None:
     for name in NODES:
         given = re.fullmatch(r"(\d+)s", of_ours()[name]["stop_grace_period"])
         assert given
         assert int(given[1]) > DRAIN_SECONDS + FINISH_SECONDS
 
 
-def test_everything_waits_for_what_it_needs() -> None:
+def test_services_wait_for_their_dependencies() -> None:
     found = services()
     for name, service in found.items():
         for needed, how in service.get("depends_on", {}).items():
@@ -198,7 +198,7 @@ def test_everything_waits_for_what_it_needs() -> None:
     assert re.fullmatch(r"postgres:\d+", found["postgres"]["image"])
 
 
-def test_prometheus_asks_every_node_with_the_token_that_is_made_for_it() -> None:
+def test_prometheus_scrapes_every_node_with_its_own_token() -> None:
     configuration = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())
     [scraping] = configuration["scrape_configs"]
     targets = [target for one in scraping["static_configs"] for target in one["targets"]]
@@ -211,7 +211,7 @@ def test_prometheus_asks_every_node_with_the_token_that_is_made_for_it() -> None
     assert f"> {METRICS}/new" in of_ours()["metrics-token"]["command"][-1]
 
 
-def test_the_proxy_leads_to_every_api_node_that_is_ready() -> None:
+def test_the_proxy_routes_to_every_ready_api_node() -> None:
     text = (ROOT / "deploy" / "haproxy.cfg").read_text()
     servers = re.findall(r"^ +server (\S+) (\S+):(\d+) cookie (\S+)$", text, re.M)
 
@@ -219,7 +219,7 @@ def test_the_proxy_leads_to_every_api_node_that_is_ready() -> None:
     assert "meth GET uri /readyz" in text
 
 
-def test_grafana_finds_its_source_and_its_dashboards() -> None:
+def test_grafana_finds_its_data_source_and_dashboards() -> None:
     folder = ROOT / "deploy" / "grafana" / "provisioning"
     [source] = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())[
         "datasources"
@@ -270,14 +270,14 @@ def schedule(topology: Topology, name: str) -> str:
 
 
 def nodes_that_ran(topology: Topology, job_id: str) -> set[str]:
-    """Which nodes ran a job, as the other API node tells it."""
+    """The nodes that ran a job, as the other API node reports it."""
     path = f"/v1/events?topic=job.run_started&job={job_id}&limit=200"
     events = ask(topology, "GET", path, metadata="api-2")["events"]
     return {event["data"]["node"] for event in events}
 
 
 @pytest.mark.slow
-def test_jobs_that_one_node_takes_are_run_by_dispatchers_and_seen_on_the_other(
+def test_jobs_scheduled_on_one_node_are_run_by_dispatchers_and_seen_on_the_other(
     topology: Topology,
 ) -> None:
     jobs = [schedule(topology, f"tick-{number}") for number in range(8)]
@@ -290,7 +290,9 @@ def test_jobs_that_one_node_takes_are_run_by_dispatchers_and_seen_on_the_other(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NODES)
-def test_prometheus_may_ask_every_node_and_may_nothing_else(topology: Topology, name: str) -> None:
+def test_the_token_of_prometheus_reads_metrics_and_nothing_else(
+    topology: Topology, name: str
+) -> None:
     header = {"Authorization": f"Bearer {topology.metrics_token}"}
     answer = httpx.get(f"{topology.url(name)}/metrics", headers=header, trust_env=False)
     refused = httpx.get(f"{topology.url(name)}/metrics", trust_env=False)
@@ -306,7 +308,7 @@ def test_prometheus_may_ask_every_node_and_may_nothing_else(topology: Topology, 
 
 
 @pytest.mark.slow
-def test_a_dispatcher_answers_how_it_is_and_no_command(topology: Topology) -> None:
+def test_a_dispatcher_serves_its_status_and_no_commands(topology: Topology) -> None:
     url = topology.url("dispatcher-1")
 
     assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
@@ -327,7 +329,7 @@ def test_the_databases_healthcheck_runs(database: TestServer, topology: Topology
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="no haproxy on this machine")
-def test_the_proxy_passes_commands_and_the_live_stream_on_as_they_come(topology: Topology) -> None:
+def test_the_proxy_forwards_commands_and_the_live_stream_without_delay(topology: Topology) -> None:
     port = free_port()
     text = (
         (ROOT / "deploy" / "haproxy.cfg")
@@ -373,7 +375,7 @@ def answers(client: httpx.Client) -> Callable[[], bool]:
 
 
 @pytest.mark.slow
-def test_when_a_dispatcher_is_killed_the_other_goes_on(topology: Topology) -> None:
+def test_the_other_dispatcher_continues_when_one_is_killed(topology: Topology) -> None:
     topology.processes["dispatcher-1"].kill()
     topology.processes["dispatcher-1"].wait(LIMIT_SECONDS)
 

@@ -1,4 +1,4 @@
-"""The demonstration, as `make demo` runs it; and that it breaks off when a step does not happen."""
+"""The demonstration, as `make demo` runs it; it fails when a step does not happen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMIT_SECONDS = 120.0
 
 
 @pytest.mark.slow
-def test_the_whole_story_really_happens() -> None:
+def test_every_step_of_the_demonstration_happens() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "api.demo"],
         cwd=ROOT,
@@ -27,19 +27,19 @@ def test_the_whole_story_really_happens() -> None:
     )
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-    told = done.stdout
+    out = done.stdout
     order = [
         "30 jobs are scheduled",
         "0 active  30 failed",
         "409 force_required",
         "is active, next run",
         "ran and succeeded",
-        "because: provider raised our quota",
+        "reason: provider raised our quota",
         "events are sound",
-        "All of it happened",
+        "All steps happened",
     ]
-    places = [told.find(words) for words in order]
-    assert -1 not in places, told
+    places = [out.find(words) for words in order]
+    assert -1 not in places, out
     assert places == sorted(places)
 
 
@@ -48,7 +48,7 @@ def test_a_step_that_does_not_happen_is_named_with_its_limit() -> None:
         wait_for("The trip", lambda: None, seconds=0.2)
 
 
-def test_a_claim_that_the_ledger_does_not_confirm_breaks_the_story() -> None:
+def test_a_step_that_the_ledger_does_not_confirm_fails() -> None:
     require("True is so", True)
     with pytest.raises(Broken, match="One forced resume"):
         require("One forced resume", False)

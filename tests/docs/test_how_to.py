@@ -22,7 +22,7 @@ from tests.flow.executors.test_python_executor import outcome_of
 from tests.support.docs_runner import DOCS, LIMIT_SECONDS, Reader, fences, run_python
 from tests.support.typed_commands import Shell
 
-TARGET_ON_PAPER = "127.0.0.1:9000"
+DOCUMENTED_TARGET = "127.0.0.1:9000"
 
 
 def page(name: str) -> str:
@@ -47,7 +47,7 @@ def target_of(names: dict[str, object], name: str) -> type[BaseHTTPRequestHandle
 
 
 @pytest.mark.slow
-def test_every_command_about_http_does_what_it_says(
+def test_the_page_about_http_works_as_documented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -57,8 +57,8 @@ def test_every_command_about_http_does_what_it_says(
     with reader.serving(serve):
         names = run_python(program, "target")
         with answering(target_of(names, "Target")) as address:
-            reader.addresses[TARGET_ON_PAPER] = address
-            told(reader.follow(text))
+            reader.addresses[DOCUMENTED_TARGET] = address
+            typed(reader.follow(text))
             stranger = httpx.post(f"http://{address}/run", json={"task": "x"}, trust_env=False)
 
     assert stranger.status_code == 401
@@ -66,14 +66,12 @@ def test_every_command_about_http_does_what_it_says(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["command", "secrets"])
-def test_every_command_about_commands_and_secrets_does_what_it_says(
-    tmp_path: Path, name: str
-) -> None:
+def test_the_pages_about_commands_and_secrets_work_as_documented(tmp_path: Path, name: str) -> None:
     text, reader = page(name), Reader(tmp_path)
     [serve] = fences(text, "sh")
 
     with reader.serving(serve):
-        told(reader.follow(text))
+        typed(reader.follow(text))
 
 
 def test_the_python_program_runs_its_handlers(
@@ -95,7 +93,7 @@ def test_the_python_program_runs_its_handlers(
     assert failure.retry_after is not None
 
 
-def test_the_servers_python_handlers_are_named_as_the_page_says(tmp_path: Path) -> None:
+def test_the_entry_points_of_handlers_are_as_documented(tmp_path: Path) -> None:
     [project], [schedule] = fences(page("python"), "toml"), fences(page("python"), "sh")
 
     offered = tomllib.loads(project)["project"]["entry-points"]
@@ -110,12 +108,12 @@ def test_the_servers_python_handlers_are_named_as_the_page_says(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_every_command_about_workers_does_what_it_says(tmp_path: Path) -> None:
+def test_the_page_about_workers_works_as_documented(tmp_path: Path) -> None:
     text, reader = page("worker"), Reader(tmp_path)
     [serve] = fences(text, "sh")
 
-    with reader.serving(serve) as server, ended_at_last(tmp_path / "worker.pid"):
-        told(reader.follow(text))
+    with reader.serving(serve) as server, killed_on_failure(tmp_path / "worker.pid"):
+        typed(reader.follow(text))
         [program] = fences(text, "python")
         token = (tmp_path / "worker.token").read_text().strip()
         (tmp_path / "render.py").write_text(program)
@@ -130,8 +128,8 @@ def test_every_command_about_workers_does_what_it_says(tmp_path: Path) -> None:
 
 
 @contextmanager
-def ended_at_last(pid_file: Path) -> Iterator[None]:
-    """What the page started beside itself ends even when the page breaks off."""
+def killed_on_failure(pid_file: Path) -> Iterator[None]:
+    """Kill the process that the page started when a command of the page fails."""
     try:
         yield
     except BaseException:
@@ -141,19 +139,19 @@ def ended_at_last(pid_file: Path) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_every_command_about_the_agent_does_what_it_says(tmp_path: Path) -> None:
+def test_the_page_about_the_agent_works_as_documented(tmp_path: Path) -> None:
     text, reader = page("agent"), Reader(tmp_path)
     [serve], [program] = fences(text, "sh"), fences(text, "python")
 
     with answering(target_of(run_python(program, "agent"), "Agent")) as address:
-        reader.addresses[TARGET_ON_PAPER] = address
+        reader.addresses[DOCUMENTED_TARGET] = address
         with reader.serving(serve):
-            told(reader.follow(text))
+            typed(reader.follow(text))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["recover-after-a-storm", "ask-the-ledger"])
-def test_every_command_after_a_storm_does_what_it_says(
+def test_the_pages_about_storms_work_as_documented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     reader, limited, broken = Reader(tmp_path), Flaky(429), Flaky(503)
@@ -171,14 +169,14 @@ def test_every_command_after_a_storm_does_what_it_says(
             seconds=LIMIT_SECONDS,
         )
         limited.is_over.set()
-        told(reader.follow(page(name)))
+        typed(reader.follow(page(name)))
         monkeypatch.chdir(tmp_path)
         for number, program in enumerate(fences(page(name), "python")):
             run_python(program, f"{name}-{number}")
 
 
 class Flaky(ThreadingHTTPServer):
-    """A provider that refuses everybody with one status until it is over."""
+    """A provider that refuses every request with one status until `is_over` is set."""
 
     daemon_threads = True
 
@@ -210,7 +208,7 @@ class _Refusing(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-def told(count: int) -> None:
-    """Say how many commands were typed; shown by pytest -rP."""
+def typed(count: int) -> None:
+    """Print how many commands were typed; shown by pytest -rP."""
     print(f"commands: {count}")
     assert count

@@ -1,4 +1,4 @@
-"""The README's examples, run as they stand."""
+"""The examples of the README, run as they are."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_library_example_runs_and_prints_a_history(
     assert capsys.readouterr().out.strip() == topics
 
 
-def test_the_commands_of_a_first_job_all_succeed(
+def test_every_command_of_the_first_job_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The reference knows what the code knows, and nothing else: each list is taken from the code."""
+"""The reference lists exactly what the code has: each list is compared with the code."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from tests.flow.cli import test_cli_documented as cli
 from tests.support.docs_runner import DOCS, quoted, rows
 
 REFERENCE = DOCS / "reference"
-NOT_ANSWERED = {"error", "start_refused", "missing_secret", "worker_refused", "move_failed"}
-"""Codes that no HTTP answer has: of families, starts, blocked runs, workers and moves."""
+NOT_IN_RESPONSES = {"error", "start_refused", "missing_secret", "worker_refused", "move_failed"}
+"""Codes that no HTTP response has: of families, starts, blocked runs, workers and moves."""
 NOT_PHANTOMS = {
     "run_superseded",
     "job_not_failed",
@@ -51,15 +51,15 @@ def page(name: str) -> str:
 # -- the command line -----------------------------------------------------------------------------
 
 
-def told_flags() -> set[tuple[str, str]]:
-    """Every command with each flag that its section tells."""
+def documented_flags() -> set[tuple[str, str]]:
+    """Every command with each flag of its section."""
     parts = re.split(r"^### `jobledger ", page("cli.md"), flags=re.M)[1:]
     found = set()
     for part in parts:
         heading, _, rest = part.partition("`\n")
         words = " ".join(word for word in heading.split() if not word.isupper())
-        told = [cell for row in rows(rest.split("\n## ")[0]) for cell in quoted(row[0])]
-        found |= {(words, flag) for flag in told} | {(words, "")}
+        flags = [cell for row in rows(rest.split("\n## ")[0]) for cell in quoted(row[0])]
+        found |= {(words, flag) for flag in flags} | {(words, "")}
     return found
 
 
@@ -73,16 +73,16 @@ def known_flags() -> set[tuple[str, str]]:
     return found
 
 
-def test_the_command_line_is_told_as_it_is() -> None:
-    assert told_flags() == known_flags()
-    told("commands", sum(not flag for _, flag in known_flags()))
-    told("flags", sum(bool(flag) for _, flag in known_flags()))
+def test_the_command_line_is_documented_completely() -> None:
+    assert documented_flags() == known_flags()
+    compared("commands", sum(not flag for _, flag in known_flags()))
+    compared("flags", sum(bool(flag) for _, flag in known_flags()))
 
 
 # -- settings -------------------------------------------------------------------------------------
 
 
-def test_the_settings_are_told_as_they_are() -> None:
+def test_the_settings_are_documented_completely() -> None:
     settings = {row[0]: row[1] for row in rows(page("settings.md"))}
 
     assert settings == {
@@ -92,7 +92,7 @@ def test_the_settings_are_told_as_they_are() -> None:
     others = {name for name in words - {one.name for one in SETTINGS} if name != "JOBLEDGER_"}
     in_files = {f"{name}{SUFFIX}" for name in IN_FILES}
     assert others == {f"{SECRET_PREFIX}NAME", *NOT_SETTINGS, *in_files}
-    told("settings", len(settings))
+    compared("settings", len(settings))
 
 
 # -- events ---------------------------------------------------------------------------------------
@@ -104,14 +104,14 @@ def section(topic: str) -> str:
     return found[1]
 
 
-def test_the_topics_are_told_as_they_are() -> None:
+def test_the_topics_are_documented_completely() -> None:
     assert re.findall(r"^### `(.*)`$", page("events.md"), re.M) == list(TOPICS)
-    told("topics", len(TOPICS))
-    told("fields", sum(len(own_hints(event)) for event in TOPICS.values()))
+    compared("topics", len(TOPICS))
+    compared("fields", sum(len(own_hints(event)) for event in TOPICS.values()))
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_a_topics_fields_are_told_as_they_are(topic: str) -> None:
+def test_the_fields_of_a_topic_are_documented_completely(topic: str) -> None:
     event, text = TOPICS[topic], section(topic)
     fields = {quoted(row[0])[0]: row[1] for row in rows(text)}
 
@@ -130,7 +130,7 @@ def test_the_changelog_names_every_topic() -> None:
     assert [topic for topic in TOPICS if f"`{topic}`" not in changelog] == []
 
 
-def test_what_every_event_carries_is_told_as_it_is() -> None:
+def test_the_common_fields_of_events_are_documented_completely() -> None:
     text = page("events.md").partition("## Topics")[0]
 
     carried = {
@@ -150,7 +150,7 @@ KINDS = (("list", "list"), ("dict", "map"), ("datetime", "instant"), ("bool", "f
 
 
 def kind(event: type[Event], name: str, hint: object) -> str:
-    """How the reference calls the type of a field."""
+    """The type of a field in the words of the reference."""
     shown = str(hint)
     word = next((word for part, word in KINDS if part in shown), None)
     if name in event.POSITIONS:
@@ -166,7 +166,7 @@ def kind(event: type[Event], name: str, hint: object) -> str:
 
 
 def refusals(family: type[LedgerError] = LedgerError) -> Iterator[type[LedgerError]]:
-    """Every class of refusal that any module of ours has."""
+    """Every class of refusal in our packages."""
     yield family
     for below in family.__subclasses__():
         yield from refusals(below)
@@ -174,7 +174,7 @@ def refusals(family: type[LedgerError] = LedgerError) -> Iterator[type[LedgerErr
 
 @cache
 def statuses() -> dict[str, str]:
-    """Every code with the status of its answer, as the table of statuses has it."""
+    """Every code with its HTTP status."""
     for package in (ledger, projections, api):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
@@ -183,18 +183,18 @@ def statuses() -> dict[str, str]:
     return found | {code: str(status) for status, code in CODES.items()}
 
 
-def test_the_refusal_codes_are_told_as_they_are() -> None:
+def test_the_refusal_codes_are_documented_completely() -> None:
     answered = {quoted(row[0])[0]: row for row in rows(page("codes.md")) if len(row) == 5}
     others = {quoted(row[0])[0] for row in rows(page("codes.md")) if len(row) == 3}
 
-    assert others == NOT_ANSWERED
+    assert others == NOT_IN_RESPONSES
     assert {code: row[1] for code, row in answered.items()} == {
-        code: status for code, status in statuses().items() if code not in NOT_ANSWERED
+        code: status for code, status in statuses().items() if code not in NOT_IN_RESPONSES
     }
     for code, row in answered.items():
         theirs = phantom_refusal(int(row[1]), code, "", {}).status_code
         assert row[4] == ("–" if code in NOT_PHANTOMS else str(theirs)), code
-    told("refusal codes", len(answered) + len(others))
+    compared("refusal codes", len(answered) + len(others))
 
 
 # -- routes ---------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_the_refusal_codes_are_told_as_they_are() -> None:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, Any]]:
-    """Every route there is, with its role and what OpenAPI says of it."""
+    """Every route with its role and its OpenAPI operation."""
     settings = load_settings({}, {"data": tmp_path_factory.mktemp("served") / "data"})
     parts = open_server_parts(settings, dispatches=False)
     app = create_app(parts, settings)
@@ -217,37 +217,37 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], di
     return found
 
 
-def told_routes() -> dict[tuple[str, str], tuple[str, str, str]]:
+def documented_routes() -> dict[tuple[str, str], tuple[str, str, str]]:
     found = [row for row in rows(page("http.md")) if len(row) == 4]
     pairs = [(tuple(quoted(row[0])[0].split(" ", 1)), row[1:]) for row in found]
-    assert len(dict(pairs)) == len(pairs), "a route is told twice"
+    assert len(dict(pairs)) == len(pairs), "a route is documented twice"
     return dict(pairs)  # type: ignore[arg-type]  # two words and three cells each, as split
 
 
-def test_the_routes_are_told_with_their_roles(
+def test_the_routes_are_documented_with_their_roles(
     served: dict[tuple[str, str], dict[str, Any]],
 ) -> None:
-    roles = {route: cells[0] for route, cells in told_routes().items()}
+    roles = {route: cells[0] for route, cells in documented_routes().items()}
 
     assert roles == {route: one["role"] for route, one in served.items()}
     assert {path for (_, path), role in roles.items() if role == "open"} == OPEN
-    told("routes", len(roles))
+    compared("routes", len(roles))
 
 
-def test_the_routes_are_told_with_what_they_take_and_answer(
+def test_the_routes_are_documented_with_parameters_and_responses(
     served: dict[tuple[str, str], dict[str, Any]],
 ) -> None:
-    for route, (_, takes, answers) in told_routes().items():
+    for route, (_, takes, answers) in documented_routes().items():
         said = served[route]["said"]
-        if said is None:  # the page and the document itself are not in the document
+        if said is None:  # the page and the document itself are not in OpenAPI
             continue
         assert set(quoted(takes)) == taken(said), route
         known = {code for code in said["responses"] if code.isdigit()}
         assert known == set(re.findall(r"(?:^|\. )(2\d\d|422)(?=:)", answers)) & known, route
 
 
-def test_the_codes_that_routes_name_are_codes() -> None:
-    for route, (_, _, answers) in told_routes().items():
+def test_the_codes_of_routes_exist() -> None:
+    for route, (_, _, answers) in documented_routes().items():
         if route[1].startswith(PHANTOM):
             continue
         for code in re.findall(r"\b[a-z]+_[a-z_]+\b", answers):
@@ -256,7 +256,7 @@ def test_the_codes_that_routes_name_are_codes() -> None:
 
 
 def taken(said: dict[str, Any]) -> set[str]:
-    """The keys of the body and the parameters of the query that a route knows."""
+    """The keys of the body and the query parameters of a route."""
     content = said.get("requestBody", {}).get("content", {}).get("application/json", {})
     given = {one["name"] for one in said.get("parameters", []) if one["in"] == "query"}
     return given | set(content.get("schema", {}).get("properties", {}))
@@ -265,24 +265,24 @@ def taken(said: dict[str, Any]) -> set[str]:
 # -- links ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("paper", [*DOCS.rglob("*.md"), *ROOT.glob("*.md")], ids=lambda p: p.name)
-def test_no_paper_links_to_what_is_not_there(paper: Path) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", paper.read_text())
+@pytest.mark.parametrize(
+    "page_file", [*DOCS.rglob("*.md"), *ROOT.glob("*.md")], ids=lambda p: p.name
+)
+def test_no_page_has_a_broken_link(page_file: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page_file.read_text())
 
-    assert [link for link in links if not (paper.parent / link).exists()] == []
+    assert [link for link in links if not (page_file.parent / link).exists()] == []
 
 
-def test_the_index_names_every_paper() -> None:
+def test_the_index_lists_every_page() -> None:
     index = (DOCS / "README.md").read_text()
-    docs_runner = {str(paper.relative_to(DOCS)) for paper in DOCS.rglob("*.md")} - {"README.md"}
+    pages = {str(page_file.relative_to(DOCS)) for page_file in DOCS.rglob("*.md")} - {"README.md"}
 
-    assert {
-        link for link in re.findall(r"\]\(([^)#:]+\.md)\)", index) if ".." not in link
-    } == docs_runner
-    told("papers", len(docs_runner))
+    assert {link for link in re.findall(r"\]\(([^)#:]+\.md)\)", index) if ".." not in link} == pages
+    compared("pages", len(pages))
 
 
-def told(what: str, count: int) -> None:
-    """Say how much was compared; shown by pytest -rP."""
+def compared(what: str, count: int) -> None:
+    """Print how much was compared; shown by pytest -rP."""
     print(f"{what}: {count}")
     assert count

@@ -188,7 +188,7 @@ SPECIAL: dict[str, Special] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a change: the status after it, and the words for it."""
+    """The status after a change, and its description."""
 
     status: str
     words: str
@@ -221,7 +221,7 @@ def reports() -> Iterator[tuple[str, str, Outcome | None]]:
             yield words, state, tried(job, change) if job is not None else None
 
 
-def test_the_table_of_commands_is_what_the_job_answers() -> None:
+def test_the_table_of_commands_is_what_the_job_decides() -> None:
     asked = [
         [command, *(tried(in_state(state), change).words for state in STATES)]
         for command, change in COMMANDS.items()
@@ -230,7 +230,7 @@ def test_the_table_of_commands_is_what_the_job_answers() -> None:
     assert table("Commands") == asked
 
 
-def test_the_table_of_reports_is_what_the_job_answers() -> None:
+def test_the_table_of_reports_is_what_the_job_decides() -> None:
     asked = [
         [words, *(found.words if found else NEVER for w, _, found in reports() if w == words)]
         for words in REPORTS
@@ -240,31 +240,31 @@ def test_the_table_of_reports_is_what_the_job_answers() -> None:
 
 
 @pytest.mark.parametrize("words", SPECIAL)
-def test_each_special_case_is_what_the_job_answers(words: str) -> None:
+def test_each_special_case_is_what_the_job_decides(words: str) -> None:
     told = {row[0]: row[1] for row in table("Special cases")}
 
     assert told.keys() == SPECIAL.keys()
     assert told[words] == tried(SPECIAL[words].job, SPECIAL[words].change).words
 
 
-def test_the_diagram_has_every_way_from_state_to_state_and_no_other() -> None:
+def test_the_diagram_has_exactly_the_transitions_of_the_job() -> None:
     drawn = set(re.findall(r"^    (\w+) --> (\w+): (.+)$", PAGE, re.M))
 
-    assert drawn == set(ways())
+    assert drawn == set(transitions())
     print(f"ways from state to state: {len(drawn)}")
 
 
-def ways() -> Iterator[tuple[str, str, str]]:
-    """From where to where, by which event, in all that was asked above."""
+def transitions() -> Iterator[tuple[str, str, str]]:
+    """Every transition of the cases above: from, to, event."""
     found = [(state, tried(in_state(state), c)) for state in STATES for c in COMMANDS.values()]
     found += [(state, one) for _, state, one in reports() if one is not None]
     found += [(s.job.status, tried(s.job, s.change)) for s in SPECIAL.values()]
     for before, after in found:
         if after.status != before:
-            yield before, after.status, _mover(after)
+            yield before, after.status, _deciding_event(after)
 
 
-def _mover(outcome: Outcome) -> str:
+def _deciding_event(outcome: Outcome) -> str:
     """The event that moved the state: the last one that is not about a run."""
     movers = [word for word in outcome.words.split(", ") if not word.startswith("run_")]
     return movers[-1]

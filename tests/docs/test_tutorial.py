@@ -14,7 +14,7 @@ PAGE = (DOCS / "tutorial.md").read_text()
 
 
 @pytest.mark.slow
-def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+def test_the_tutorial_works_as_documented(tmp_path: Path) -> None:
     [start] = fences(PAGE, "sh")
     make, activate, serve = start.splitlines()
     assert (make, activate) == ("make env", ". .venv/bin/activate")  # here: this environment
@@ -27,7 +27,7 @@ def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None
     print(f"commands of the tutorial: {count}")
 
 
-def test_what_the_tutorial_makes_is_made_by_the_makefile() -> None:
+def test_the_make_targets_of_the_tutorial_exist() -> None:
     targets = set(re.findall(r"^make (\w+)", PAGE, re.M))
 
     assert targets == {"env"}

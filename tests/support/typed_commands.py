@@ -1,4 +1,4 @@
-"""Commands as somebody types them, in this process: words in, exit code and both outputs out."""
+"""Commands as they are typed, in this process: words in, exit code and both outputs out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example
 
 @dataclass(frozen=True)
 class Typed:
-    """How a command ended, and what it wrote where."""
+    """The exit code of a command, and its output."""
 
     code: int
     out: str
@@ -35,13 +35,13 @@ class Typed:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What it wrote, as the one JSON document it must be."""
+        """Its output as one JSON document."""
         found: dict[str, Any] = json.loads(self.out)
         return found
 
 
 class Shell:
-    """A shell whose environment names one data folder and nothing else of ours."""
+    """A shell whose environment has one data folder and no other setting of ours."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.data = folder / "data"
@@ -49,7 +49,7 @@ class Shell:
         self._program = build()
 
     def type(self, *words: str, given: str | bytes | None = None) -> Typed:
-        """Type a command. `given` is its standard input, which is no terminal."""
+        """Type a command. `given` is its standard input, which is not a terminal."""
         done = CliRunner().invoke(self._program, words, input=given, env=self._environment)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
@@ -68,21 +68,21 @@ class Shell:
         return job
 
     def topics(self, name: str) -> list[str]:
-        """What happened to a job."""
+        """The topics of a job's events."""
         events = self.ok("history", name, "--json").document["events"]
         return [event["topic"] for event in events]
 
 
 @contextmanager
 def library(data: Path) -> Iterator[Ledger]:
-    """A process that owns the folder without any server, two days ago."""
+    """A ledger that owns the folder without a server, two days ago."""
     clock = ManualClock(SystemClock().now() - timedelta(days=2))
     with Ledger.open(data, clock=clock) as ledger:
         yield ledger
 
 
 def tripped_job(data: Path, name: str = "broken", **fields: Any) -> str:
-    """A job in the folder whose breaker tripped at its first error; its id."""
+    """The id of a new job whose breaker tripped at its first error."""
     with library(data) as ledger:
         spec = a_spec(name=name, policy={"trip_after": 1}, **fields)
         job_id = str(ledger.schedule(spec).job_id)

@@ -1,4 +1,4 @@
-"""backup: the book saved while it is in use, and any backup checked."""
+"""backup: back up the event store while it is in use, or check a backup."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
 from api.cli.connection.folder_owner import require_event_store
 from api.cli.exit_codes import Exit, Misused, Stop
 from api.cli.options import AsJson, DataFolder
 from api.cli.output.progress import steps
-from api.cli.output.render import write_document
+from api.cli.output.render import write_json
 from api.cli.output.terminal import say
-from api.config import parsers as values
+from api.config import parsers
 from api.settings import Settings, load_settings
 from ledger.clock import SystemClock
 from ledger.errors import StartRefused
@@ -29,7 +28,7 @@ from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 
 Out = Annotated[
     str | None,
-    typer.Option("--out", metavar="PATH", help="A new file, or a folder that gets one."),
+    typer.Option("--out", metavar="PATH", help="New file, or folder for it."),
 ]
 Check = Annotated[
     str | None,
@@ -50,7 +49,7 @@ def backup(
     if check is not None:
         _check(check, settings, as_json=as_json)
     elif settings.dsn is not None and settings.dsn.startswith(SCHEMES):
-        _name_tools(PostgresDsn(settings.dsn), out or "", as_json=as_json)
+        _print_tools(PostgresDsn(settings.dsn), out or "", as_json=as_json)
     else:
         _save(settings, out or "", as_json=as_json)
 
@@ -58,20 +57,18 @@ def backup(
 def _save(settings: Settings, out: str, *, as_json: bool) -> None:
     event_store = settings.sqlite_path or Folder(settings.data).event_store_file
     require_event_store(Folder(event_store.parent))
-    with steps("Backup") as told:
-        made = back_up(event_store, _file(out), told)
-    _require_sound(
-        made.verdict, f"What {event_store} holds is not sound, and no backup was made of it."
-    )
+    with steps("Backup") as report:
+        made = back_up(event_store, _file(out), report)
+    _require_sound(made.verdict, f"{event_store} is not sound, so no backup was made.")
     if as_json:
-        _write(_answer(made))
+        write_json(_answer(made))
         return
     say(f"{made.file}: {made.verdict.verified} events, verified; chain {_chain(made.verdict)}.")
-    say(f"To restore it, put it into an empty folder as {EVENT_STORE_FILE}.")
+    say(f"To restore it, copy it into an empty folder as {EVENT_STORE_FILE}.")
 
 
 def _file(out: str) -> Path:
-    """The new file; in a folder it is named after the instant, so that the names are in order."""
+    """The new file; in a folder it is named after the instant, so that names sort by time."""
     path = Path(out)
     if path.is_dir():
         return path / f"ledger-{SystemClock().now():%Y%m%dT%H%M%S.%fZ}.db"
@@ -94,9 +91,11 @@ def _answer(made: Backup) -> dict[str, Any]:
 
 
 def _check(wanted: str, settings: Settings, *, as_json: bool) -> None:
-    with opened_event_store(wanted) as event_store, steps("Checking") as told:
-        verdict = verify_event_store(event_store, lambda done, total: told("verified", done, total))
-        _require_sound(verdict, "It is no backup to rely on.")
+    with opened_event_store(wanted) as event_store, steps("Checking") as report:
+        verdict = verify_event_store(
+            event_store, lambda done, total: report("verified", done, total)
+        )
+        _require_sound(verdict, "Do not rely on this backup.")
         of_ours = _is_of_ours(event_store, verdict, settings)
         answer = {
             "ledger_id": str(event_store.ledger_id),
@@ -106,18 +105,16 @@ def _check(wanted: str, settings: Settings, *, as_json: bool) -> None:
             "is_of_this_ledger": of_ours,
         }
     if as_json:
-        _write(answer)
+        write_json(answer)
     else:
         say(f"{verdict.verified} events are sound; chain {_chain(verdict)}.")
-        say(_related(settings, of_ours))
+        say(_relation(settings, of_ours))
     if of_ours is False:
-        raise Stop(Exit.REFUSED, f"It is no backup of the ledger in {settings.data}.")
+        raise Stop(Exit.REFUSED, f"It is not a backup of the ledger in {settings.data}.")
 
 
 def _is_of_ours(event_store: ReadableEvents, verdict: Verdict, settings: Settings) -> bool | None:
-    """Whether it is the beginning of the ledger that the settings name; None where that is not at
-    hand.
-    """
+    """Whether it is the beginning of the ledger that the settings name; None without such one."""
     ours = settings.dsn or str(settings.data)
     if (
         not ours.startswith(SCHEMES)
@@ -133,18 +130,18 @@ def _is_of_ours(event_store: ReadableEvents, verdict: Verdict, settings: Setting
         return [item.chain for item in last] == [verdict.chain]
 
 
-def _related(settings: Settings, of_ours: bool | None) -> str:
+def _relation(settings: Settings, of_ours: bool | None) -> str:
     if of_ours is None:
         return "There is no ledger here to compare it with."
     where = "the database in JOBLEDGER_DSN" if settings.dsn else str(settings.data)
-    return f"It is {'a' if of_ours else 'no'} beginning of the ledger in {where}."
+    return f"It is {'the' if of_ours else 'not the'} beginning of the ledger in {where}."
 
 
 @contextmanager
 def opened_event_store(wanted: str) -> Iterator[ReadableEvents]:
-    """The ledger at a path or a DSN, only read."""
+    """The ledger at a path or a DSN, read-only."""
     if wanted.startswith(SCHEMES):
-        from ledger.store.postgres.store import PostgresEventStore  # the driver is slow to import
+        from ledger.store.postgres.store import PostgresEventStore  # imports the driver
 
         restored = PostgresEventStore(PostgresDsn(wanted))
         try:
@@ -152,7 +149,7 @@ def opened_event_store(wanted: str) -> Iterator[ReadableEvents]:
         finally:
             restored.close()
         return
-    file = _event_store_in(wanted.removeprefix(values.SQLITE))
+    file = _event_store_in(wanted.removeprefix(parsers.SQLITE))
     if not file.exists():
         raise Misused(f"There is no file {file}.")
     with reading(file) as event_store:
@@ -175,15 +172,11 @@ def _chain(verdict: Verdict) -> str:
     return verdict.chain.hex()
 
 
-def _write(answer: dict[str, Any]) -> None:
-    write_document(orjson.dumps(answer).decode())
-
-
 # -- PostgreSQL's own tools ---------------------------------------------------------------------
 
 
-def _name_tools(address: PostgresDsn, out: str, *, as_json: bool) -> None:
-    """Say what to type instead; never a success, or a script would believe in a backup."""
+def _print_tools(address: PostgresDsn, out: str, *, as_json: bool) -> None:
+    """Print PostgreSQL's own commands and refuse, so that no script takes this for a backup."""
     where = _without_password(address)
     tools = {
         "this ledger": ["pg_dump", "--format=custom", f"--schema={address.schema}"],
@@ -195,23 +188,23 @@ def _name_tools(address: PostgresDsn, out: str, *, as_json: bool) -> None:
         for what, words in tools.items()
     }
     if as_json:
-        _write({"tools": lines})
+        write_json({"tools": lines})
     else:
         for what, line in lines.items():
             say(f"{what}: {line}")
     raise StartRefused(
-        "No backup was made: PostgreSQL has its own tools, with the password from PGPASSWORD or "
-        "~/.pgpass. Restore what they make, and verify it: jobledger backup --check postgresql://…"
+        "No backup was made: use PostgreSQL's own tools, with the password from PGPASSWORD or "
+        "~/.pgpass. Restore their backup and verify it: jobledger backup --check postgresql://…"
     )
 
 
 def _without_password(address: PostgresDsn) -> str:
-    import psycopg  # slow to import
+    import psycopg  # slow, and not needed for a file
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     require_readable(address)
     try:
         parts = conninfo_to_dict(address.dsn)
     except psycopg.Error:
-        raise StartRefused("JOBLEDGER_DSN is no address of PostgreSQL.") from None
+        raise StartRefused("JOBLEDGER_DSN is not a valid PostgreSQL address.") from None
     return make_conninfo("", **{key: text for key, text in parts.items() if "password" not in key})

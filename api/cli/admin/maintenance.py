@@ -1,27 +1,26 @@
-"""rebuild, verify, doctor: the ledger itself, looked at in its folder."""
+"""verify, rebuild, doctor: check a ledger in its folder or database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-import orjson
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from api.cli.connection.folder_owner import (
     is_owned,
-    not_ours,
+    owned_by_other,
     require_event_store,
-    wait_while_passing,
+    wait_for_short_owner,
     when_free,
 )
 from api.cli.exit_codes import Exit, Stop
 from api.cli.options import AsJson, DataFolder
-from api.cli.output.render import write_document
-from api.cli.output.terminal import console, print_table, say
+from api.cli.output.progress import steps
+from api.cli.output.render import write_json
+from api.cli.output.terminal import print_table, say
 from api.settings import Settings, load_settings
 from ledger.application.ledger import Ledger
 from ledger.clock import SystemClock
@@ -32,10 +31,8 @@ from projections.models import MODELS
 from projections.read_models import ReadModels
 
 LATE_SECONDS = 3.0
-"""How long the copies of a served folder may take to where the book stood."""
-LOOK_SECONDS = 0.1
-
-Told = Callable[[int, int], None]
+"""How long the read models of a served folder may lag behind the events."""
+POLL_SECONDS = 0.1
 
 
 def verify(as_json: AsJson = False, data: DataFolder = None) -> None:
@@ -43,8 +40,8 @@ def verify(as_json: AsJson = False, data: DataFolder = None) -> None:
 
     Names the first event that is not as it was appended.
     """
-    with _reading(data) as ledger, _progress("Verifying") as told:
-        verdict = verify_event_store(ledger.event_store, told)
+    with _read_only(data) as ledger, steps("Verifying") as report:
+        verdict = verify_event_store(ledger.event_store, partial(report, "events"))
     finding = verdict.finding
     answer = {
         "sound": verdict.is_sound,
@@ -55,7 +52,7 @@ def verify(as_json: AsJson = False, data: DataFolder = None) -> None:
         "problem": finding.problem if finding else None,
     }
     if as_json:
-        _write(answer)
+        write_json(answer)
     if finding is not None:
         raise Stop(
             Exit.REFUSED,
@@ -77,15 +74,15 @@ def rebuild(as_json: AsJson = False, data: DataFolder = None) -> None:
         read_models.catch_up()
         results = [_rebuilt(read_models, model.NAME) for model in MODELS]
     if as_json:
-        _write({"read_models": results, "position": ledger.writer.position})
+        write_json({"read_models": results, "position": ledger.writer.position})
     else:
         _say_rebuilt(results)
     wrong = [result["name"] for result in results if not result["equal"]]
     if wrong:
         raise Stop(
             Exit.REFUSED,
-            f"What was kept differed from the book in {', '.join(wrong)}; it is right now. Report "
-            "this, unless somebody changed the file.",
+            f"The old {', '.join(wrong)} differed from the events; the new ones are correct. "
+            "Report this as a bug, unless the file was changed by hand.",
         )
 
 
@@ -96,7 +93,7 @@ def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
     """
     settings = load_settings(overrides={"data": data})
     with ExitStack() as closing:
-        ledger = closing.enter_context(_reading(data))
+        ledger = closing.enter_context(_read_only(data))
         ledger.job_cache.load(ledger.event_store, ledger.mapper)
         report = {
             "ghosts": ghosts(ledger),
@@ -104,27 +101,27 @@ def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
             "read_models": [*_broken_read_models(ledger, closing), *_late_read_models(settings)],
         }
     if as_json:
-        _write(report)
+        write_json(report)
     elif any(report.values()):
-        print_table(["WHAT", "WHICH", "~WHY"], _complaints(report))
+        print_table(["PROBLEM", "WHICH", "~DETAILS"], _problem_rows(report))
     else:
-        say("Nothing is wrong.")
+        say("No problems found.")
     if any(report.values()):
         count = sum(map(len, report.values()))
-        raise Stop(Exit.REFUSED, f"{count} things are wrong." if count > 1 else "1 thing is wrong.")
+        raise Stop(Exit.REFUSED, f"{count} problems found." if count > 1 else "1 problem found.")
 
 
 def _owned(settings: Settings, closing: ExitStack) -> tuple[Ledger, ReadModels]:
-    """The ledger and its copies, which nobody else keeps meanwhile."""
+    """The ledger and its read models, which no other process updates meanwhile."""
     if settings.address is not None:
         ledger = closing.enter_context(Ledger.open(settings.address))
         read_models = ReadModels.open(ledger, mode="exclusive")
     else:
         folder = Folder(settings.data)
         require_event_store(folder)
-        wait_while_passing(folder)
+        wait_for_short_owner(folder)
         if is_owned(folder):
-            raise not_ours(folder)
+            raise owned_by_other(folder)
         ledger = closing.enter_context(when_free(folder, lambda: Ledger.open(settings.data)))
         read_models = ReadModels.open(ledger, mode="exclusive")
     closing.callback(read_models.close)
@@ -132,21 +129,21 @@ def _owned(settings: Settings, closing: ExitStack) -> tuple[Ledger, ReadModels]:
 
 
 def _rebuilt(read_models: ReadModels, name: str) -> dict[str, Any]:
-    with _progress(f"Rebuilding {name}") as told:
-        before, after = read_models.rebuild(name, told)
+    with steps("Rebuilding") as report:
+        before, after = read_models.rebuild(name, partial(report, name))
     return {"name": name, "equal": before == after, "digest": after, "digest_before": before}
 
 
 def _say_rebuilt(results: list[dict[str, Any]]) -> None:
     for result in results:
         how = "equal to" if result["equal"] else "DIFFERENT from"
-        say(f"{result['name']}: rebuilt, {how} what it was (digest {result['digest'][:16]}…)")
+        say(f"{result['name']}: rebuilt, {how} the old one (digest {result['digest'][:16]}…)")
 
 
 def _late_read_models(settings: Settings) -> list[dict[str, Any]]:
-    """Copies that whoever owns the folder does not bring to where the book stood a while ago. In
-    a folder that nobody owns they may be behind: the next owner brings them up. On PostgreSQL
-    every node's readiness tells.
+    """Read models that the folder's owner does not update within LATE_SECONDS. In a folder without
+    an owner they may lag: the next owner updates them. On PostgreSQL the readiness of each node
+    reports it.
     """
     if settings.address is not None:
         return []
@@ -159,12 +156,12 @@ def _late_read_models(settings: Settings) -> list[dict[str, Any]]:
         late = [{**model, "wanted": aim} for model in read_models if model["position"] < aim]
         if not late or clock.elapsed() >= end:
             return late
-        pause.wait(LOOK_SECONDS)
+        pause.wait(POLL_SECONDS)
     return []
 
 
 def _saved_read_models(folder: Folder) -> tuple[list[dict[str, Any]], int]:
-    """How the owner's own copies are, and where the book stands."""
+    """The owner's own read models, and the last position of the events."""
     file = folder.path / READ_MODELS_FILE
     if not file.exists():
         return [], 0
@@ -176,63 +173,43 @@ def _saved_read_models(folder: Folder) -> tuple[list[dict[str, Any]], int]:
 
 
 def _broken_read_models(ledger: Ledger, closing: ExitStack) -> list[dict[str, Any]]:
-    """Models that cannot take in the book as it is."""
+    """Read models that cannot apply the events."""
     read_models = ReadModels.open(ledger, mode="fresh")
     closing.callback(read_models.close)
     return [model for model in read_models.health() if model["state"] != "live"]
 
 
-def _complaints(report: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, str, str]]:
+def _problem_rows(report: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, str, str]]:
     for ghost in report["ghosts"]:
-        yield "ghost", f"{ghost['name']} ({ghost['id']})", _why_ghost(ghost)
-    for head in report["strayed"]:
-        why = f"its head is not the fold of its {head['version']} events: report this"
-        yield "strayed head", f"{head['name']} ({head['id']})", why
+        yield "never fires", f"{ghost['name']} ({ghost['id']})", _ghost_details(ghost)
+    for job in report["strayed"]:
+        details = f"differs from its {job['version']} events: report this as a bug"
+        yield "stale cached job", f"{job['name']} ({job['id']})", details
     for model in report["read_models"]:
-        yield "copy", model["name"], _why_read_model(model)
+        yield "read model", model["name"], _read_model_details(model)
 
 
-def _why_ghost(ghost: dict[str, Any]) -> str:
+def _ghost_details(ghost: dict[str, Any]) -> str:
     if ghost["status"] == "paused":
-        return f"its pause ended at {ghost['paused_until']} and nobody resumed it: resume it"
+        return f"its pause ended at {ghost['paused_until']}, but it was not resumed: resume it"
     if ghost["next_run_at"] is not None:
-        return f"it has been due since {ghost['next_run_at']} and is not run: is a server running?"
-    return f"it is {ghost['status']} and will never fire: amend its schedule, or run it"
+        return f"due since {ghost['next_run_at']} without a run: is a dispatcher running?"
+    return f"{ghost['status']}, and will never fire: amend its schedule, or run it"
 
 
-def _why_read_model(model: dict[str, Any]) -> str:
+def _read_model_details(model: dict[str, Any]) -> str:
     if model["broken_at"] is None:
         return (
-            f"it is at position {model['position']} of {model['wanted']} and its owner does not "
-            "bring it on: look at the server's log"
+            f"at position {model['position']} of {model['wanted']}, and the owner does not update "
+            "it: look at the server's log"
         )
     return f"stopped at position {model['broken_at']}: {model['problem']}"
 
 
 @contextmanager
-def _reading(data: Path | None) -> Iterator[Ledger]:
+def _read_only(data: Path | None) -> Iterator[Ledger]:
     settings = load_settings(overrides={"data": data})
     if settings.address is None:
         require_event_store(Folder(settings.data))
     with Ledger.open_read_only(settings.address or settings.data) as ledger:
         yield ledger
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Told]:
-    """A bar on stderr, on a terminal only."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    screen = console(is_error=True)
-    with Progress(
-        *columns,
-        TimeElapsedColumn(),
-        console=screen,
-        transient=True,
-        disable=not screen.is_terminal,
-    ) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _write(answer: dict[str, Any]) -> None:
-    write_document(orjson.dumps(answer).decode())

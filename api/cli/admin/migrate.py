@@ -1,15 +1,13 @@
-"""migrate: the schema on PostgreSQL, brought up to this version."""
+"""migrate: bring the schema on PostgreSQL to this version."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
-
 from api.cli.options import AsJson, DataFolder
-from api.cli.output.render import write_document
+from api.cli.output.render import write_json
 from api.cli.output.terminal import say
-from api.config import parsers as values
+from api.config import parsers
 from api.settings import load_settings
 from ledger.chance import SystemChance
 from ledger.errors import StartRefused
@@ -24,27 +22,26 @@ def migrate(as_json: AsJson = False, data: DataFolder = None) -> None:
 
     The database is the one in JOBLEDGER_DSN.
     """
-    from ledger.store.postgres.migrations import migrate as bring_up  # the driver is slow to import
+    from ledger.store.postgres.migrations import (
+        migrate as migrate_schema,  # imports the driver, slow
+    )
 
     dsn = load_settings(overrides={"data": data}).dsn
-    if dsn is None or dsn.startswith(values.SQLITE):
-        raise StartRefused(
-            "Only a ledger on PostgreSQL is migrated: set JOBLEDGER_DSN to postgresql://…"
-        )
+    if dsn is None or dsn.startswith(parsers.SQLITE):
+        raise StartRefused("Only PostgreSQL needs migrations: set JOBLEDGER_DSN to postgresql://…")
     address = PostgresDsn(dsn)
-    done = bring_up(address, new_id=SystemChance().new_id())
+    done = migrate_schema(address, new_id=SystemChance().new_id())
     if as_json:
-        answer = {"before": done.before, "after": done.after, "remarks": list(done.remarks)}
-        write_document(orjson.dumps(answer).decode())
+        write_json({"before": done.before, "after": done.after, "remarks": list(done.remarks)})
         return
-    say(_told(address, done))
+    say(_sentence(address, done))
     for remark in done.remarks:
-        say(f"But {remark}.")
+        say(f"Note: {remark}.")
 
 
-def _told(address: PostgresDsn, done: Migrated) -> str:
+def _sentence(address: PostgresDsn, done: Migrated) -> str:
     if done.before == done.after:
-        return f"{address.place} has schema {done.after} already: nothing to do."
+        return f"{address.place} already has schema {done.after}: nothing to do."
     if done.before == 0:
-        return f"{address.place} now has schema {done.after}, and a new ledger in it."
+        return f"{address.place} now has schema {done.after} and a new ledger."
     return f"{address.place} went from schema {done.before} to {done.after}."

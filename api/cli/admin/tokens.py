@@ -1,4 +1,4 @@
-"""tokens create, list, revoke: who may ask what."""
+"""token create, list, revoke."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from api.cli.output.times import ago_short, read_instant
 from api.cli.responses import Document
 from ledger.clock import SystemClock
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Whom the audit names.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the token; the actor in the audit.")
+]
 Role = Annotated[
     str,
     typer.Option(
@@ -27,15 +29,15 @@ Kind = Annotated[
     str | None,
     typer.Option(
         "--kind",
-        help="user, agent, worker or system; left out: worker for that role, else user.",
+        help="user, agent, worker or system [worker for that role, else user].",
         show_default=False,
     ),
 ]
 Expires = Annotated[
     str | None,
-    typer.Option("--expires", metavar="INSTANT", help="Until when it opens, or for how long: 30d."),
+    typer.Option("--expires", metavar="INSTANT", help="Expiry, or lifetime such as 30d [never]."),
 ]
-Wanted = Annotated[str, typer.Argument(metavar="TOKEN", help="A token's id or name.")]
+Wanted = Annotated[str, typer.Argument(metavar="TOKEN", help="Token id or name.")]
 
 
 def create(
@@ -76,9 +78,9 @@ def revoke(wanted: Wanted, as_json: AsJson = False, data: DataFolder = None) -> 
 
 
 def _print_secret(document: Document) -> None:
-    """The secret alone on stdout, so that it can be piped somewhere safe."""
+    """The secret alone goes to stdout, so that it can be piped."""
     token = document["token"]
-    complain(f"Token {token['name']} ({token['role']}). Keep its secret: it is not shown again.")
+    complain(f"Token {token['name']} ({token['role']}). Save the secret: it is not shown again.")
     say(document["secret"])
 
 
@@ -98,5 +100,5 @@ def _print_tokens(document: Document) -> None:
 
 
 def _print_revoked(document: Document) -> None:
-    done = "is revoked" if document["changed"] else "was revoked before"
+    done = "is revoked" if document["changed"] else "was already revoked"
     say(f"Token {document['token']['name']} {done}.")

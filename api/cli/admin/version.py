@@ -5,10 +5,8 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 
-import orjson
-
 from api.cli.options import AsJson
-from api.cli.output.render import write_document
+from api.cli.output.render import write_json
 from api.cli.output.terminal import say
 
 
@@ -19,6 +17,6 @@ def version(as_json: AsJson = False) -> None:
     except PackageNotFoundError:  # run from the source tree, not installed
         number = "0"
     if as_json:
-        write_document(orjson.dumps({"version": number}).decode())
+        write_json({"version": number})
     else:
         say(f"jobledger {number}")

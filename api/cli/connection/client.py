@@ -1,4 +1,4 @@
-"""The one way of every command to the ledger: its HTTP API, wherever that is answered."""
+"""The client that every command uses: the HTTP API, at a server or in this process."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from api.cli.text import harmless
 SOURCE_HEADER = {"X-Jobledger-Source": "cli"}
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
-"""How long a server may take for one answer; commands are answered within their commit."""
+"""A command is answered within its commit, so this is only reached when a server hangs."""
 
 
 class ApiClient:
-    """A client of the API, on a server or in this process. Use it as a context manager."""
+    """A client of the API. Use it as a context manager."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class ApiClient:
         is_alone: bool = False,
     ) -> None:
         self.is_alone = is_alone
-        """Whether this process owns the ledger while the command lasts: nobody dispatches it."""
+        """Whether this process owns the ledger, so that no dispatcher runs while it lasts."""
         self._url = url
         self._client = httpx.Client(
             base_url=url,
@@ -58,12 +58,12 @@ class ApiClient:
         body: Mapping[str, object] | None = None,
         if_revision: int | None = None,
     ) -> ApiResponse:
-        """One request. Raises Problem when it is answered no, Stop when nobody answers."""
+        """One request. Raises Problem when the API refuses it, Stop when no server answers."""
         headers = {"If-Match": f'"{if_revision}"'} if if_revision is not None else {}
         request = self._request(method, path, query, body, headers)
         with self._reaching():
             response = self._client.send(request)
-        self._require_yes(response)
+        self._require_success(response)
         return ApiResponse(response.text, _object(response) or {})
 
     @contextmanager
@@ -73,14 +73,14 @@ class ApiClient:
         query: Mapping[str, object] | None = None,
         body: Mapping[str, object] | None = None,
     ) -> Iterator[Iterator[str]]:
-        """A long answer, piece by piece; with a body, to what is posted. Raises as `ask`."""
+        """A long answer, piece by piece; with a body, of a POST. Raises as `request`."""
         request = self._request("GET" if body is None else "POST", path, query, body, {})
         with self._reaching():
             response = self._client.send(request, stream=True)
             try:
                 if response.is_error:
                     response.read()
-                self._require_yes(response, is_document=False)
+                self._require_success(response, is_document=False)
                 yield response.iter_text()
             finally:
                 response.close()
@@ -101,26 +101,26 @@ class ApiClient:
                 method, path, params=given, content=content, headers={**headers, **json_type}
             )
         except UnicodeEncodeError:
-            raise Misused("What was typed is not UTF-8 text, so it cannot be sent.") from None
+            raise Misused("An argument is not UTF-8 text, so it cannot be sent.") from None
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
         try:
             yield
         except httpx.TimeoutException:
-            raise Stop(Exit.UNAVAILABLE, f"{self._url} does not answer in time.") from None
+            raise Stop(Exit.UNAVAILABLE, f"{self._url} did not answer in time.") from None
         except httpx.TransportError as error:
             why = harmless(str(error)) or type(error).__name__
             raise Stop(Exit.UNAVAILABLE, f"{self._url} cannot be reached: {why}.") from None
 
-    def _require_yes(self, response: httpx.Response, *, is_document: bool = True) -> None:
+    def _require_success(self, response: httpx.Response, *, is_document: bool = True) -> None:
         if response.is_success and (not is_document or _object(response) is not None):
             return
         document = None if response.is_success else _object(response)
         if document is None or "code" not in document:
             raise Stop(
                 Exit.UNAVAILABLE,
-                f"{self._url} does not answer as a jobledger does (HTTP {response.status_code}).",
+                f"{self._url} is not a jobledger server (it answered HTTP {response.status_code}).",
             )
         detail = str(document.get("detail", ""))
         raise Problem(response.status_code, str(document["code"]), detail, response.text)
@@ -132,9 +132,9 @@ def given(**fields: Any) -> dict[str, Any]:
 
 
 def _trust(url: str) -> ssl.SSLContext:
-    """The system's authorities; loading them takes time, so only where they are asked."""
-    is_needed = url.startswith("https:")
-    return ssl.create_default_context() if is_needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    """The system's certificate authorities; they are slow to load, so only for https."""
+    is_https = url.startswith("https:")
+    return ssl.create_default_context() if is_https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _object(response: httpx.Response) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Which way a command goes: to a server, into the folder, or into a folder that is only read."""
+"""Chooses where a command is answered: at a server, in this process, or read-only."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from api.cli.connection.client import ApiClient
 from api.cli.connection.credentials import token_for
 from api.cli.connection.folder_owner import (
     is_owned,
-    not_ours,
+    owned_by_other,
     require_event_store,
-    wait_while_passing,
+    wait_for_short_owner,
     when_free,
 )
 from api.settings import Settings, load_settings
@@ -24,50 +24,50 @@ class Intent(Enum):
     READ = "read"
     CHANGE = "change"
     BEGIN = "begin"
-    """A change that makes sense in a folder that holds no ledger yet."""
+    """A change that may create the ledger."""
 
 
 def connect(intent: Intent, data: Path | None = None) -> ApiClient:
-    """The door for one command: JOBLEDGER_URL, else the ledger on PostgreSQL, else the server that
-    owns the folder, else the folder itself.
+    """The client for one command: of the server at JOBLEDGER_URL, else of the ledger on PostgreSQL,
+    else of the server that owns the folder, else of the folder itself. Raises Stop, StartRefused.
     """
     settings = load_settings(overrides={"data": data})
     if settings.url is not None:
         return ApiClient(settings.url, token_for(settings, settings.url))
     if settings.address is not None:
-        return _joined(settings)
+        return _as_node(settings)
     folder = Folder(settings.data)
     if intent is not Intent.READ:
-        wait_while_passing(folder)
+        wait_for_short_owner(folder)
     if not is_owned(folder):
-        return _inside(settings, intent)
+        return _as_owner(settings, intent)
     owner = folder.owner()
     if isinstance(owner.get("url"), str):
         return ApiClient(owner["url"], token_for(settings, owner["url"]))
-    return _beside(settings, intent)
+    return _read_only(settings, intent)
 
 
-def _joined(settings: Settings) -> ApiClient:
-    """On PostgreSQL nobody owns the ledger: a command is one more node while it lasts."""
-    from api.cli.connection import in_process as inside
-
-    return inside.open_joined(settings)
+# The application is slow to import, and most commands find a server: so not at the top.
 
 
-def _inside(settings: Settings, intent: Intent) -> ApiClient:
-    from api.cli.connection import (
-        in_process as inside,
-    )  # slow to import, and most commands find a server
+def _as_node(settings: Settings) -> ApiClient:
+    from api.cli.connection import in_process
+
+    return in_process.open_shared(settings)
+
+
+def _as_owner(settings: Settings, intent: Intent) -> ApiClient:
+    from api.cli.connection import in_process
 
     folder = Folder(settings.data)
     if intent is not Intent.BEGIN:
         require_event_store(folder)
-    return when_free(folder, lambda: inside.open_owned(settings))
+    return when_free(folder, lambda: in_process.open_owned(settings))
 
 
-def _beside(settings: Settings, intent: Intent) -> ApiClient:
-    from api.cli.connection import in_process as inside
+def _read_only(settings: Settings, intent: Intent) -> ApiClient:
+    from api.cli.connection import in_process
 
     if intent is not Intent.READ:
-        raise not_ours(Folder(settings.data))
-    return inside.open_reading(settings)
+        raise owned_by_other(Folder(settings.data))
+    return in_process.open_read_only(settings)

@@ -1,4 +1,4 @@
-"""Which token a command shows, and to whom."""
+"""Which token a command sends, and to which server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from api.settings import Settings
 ADMIN_FILE = "admin.token"
 
 
-def kept_token(settings: Settings) -> str | None:
+def stored_token(settings: Settings) -> str | None:
     """The admin's token in the data folder, if this user may read it."""
     try:
         return (settings.data / ADMIN_FILE).read_text(encoding="ascii").strip() or None
@@ -22,19 +22,19 @@ def kept_token(settings: Settings) -> str | None:
 def token_for(settings: Settings, url: str) -> str:
     """JOBLEDGER_TOKEN, else, for a server on this machine, the data folder's own.
 
-    The admin's token never leaves the machine because somebody set JOBLEDGER_URL.
+    The admin's token never leaves the machine because JOBLEDGER_URL was set. Raises Stop.
     """
-    token = settings.token or (kept_token(settings) if _is_here(url) else None)
+    token = settings.token or (stored_token(settings) if _is_this_machine(url) else None)
     if token is None:
         raise Stop(
             Exit.FORBIDDEN,
-            f"There is no token for {url}: set JOBLEDGER_TOKEN, or ask an admin for one (jobledger "
-            "token create).",
+            f"No token for {url}: set JOBLEDGER_TOKEN, or ask an admin for one (jobledger token "
+            "create).",
         )
     return token
 
 
-def _is_here(url: str) -> bool:
+def _is_this_machine(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback

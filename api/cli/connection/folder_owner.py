@@ -1,4 +1,4 @@
-"""Who owns a data folder, and a little patience with owners that only pass by."""
+"""Who owns a data folder, and a short wait for owners that are other commands."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ledger.store.sqlite.folder import Folder
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 2.0
-"""How long an owner without a server is waited for: most are commands, and gone sooner."""
-LOOK_SECONDS = 0.05
+WAIT_SECONDS = 2.0
+"""The longest wait for an owner without a server: most are commands, and end sooner."""
+POLL_SECONDS = 0.05
 TRIES_WHILE_FREE = 3
-"""How often a folder that nobody owns may refuse: whoever was in the way may be gone already."""
+"""Attempts on a folder without an owner: the one that refused may have ended meanwhile."""
 
 
 def is_owned(folder: Folder) -> bool:
-    """Whether a living process owns the folder. The note in the lock file may be a dead one's."""
+    """Whether a living process owns the folder; the text in the lock file may be of a dead one."""
     try:
         file = os.open(folder.lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -39,20 +39,20 @@ def is_owned(folder: Folder) -> bool:
     return False
 
 
-def wait_while_passing(folder: Folder) -> None:
-    """Wait until nobody owns the folder, or somebody who serves it; at most PATIENCE_SECONDS."""
+def wait_for_short_owner(folder: Folder) -> None:
+    """Wait until the folder is free or its owner is a server; at most WAIT_SECONDS."""
     clock, pause = SystemClock(), Event()
-    end = clock.elapsed() + PATIENCE_SECONDS
+    end = clock.elapsed() + WAIT_SECONDS
     while clock.elapsed() < end and is_owned(folder) and "url" not in folder.owner():
-        pause.wait(LOOK_SECONDS)
+        pause.wait(POLL_SECONDS)
 
 
 def when_free(folder: Folder, open_it: Callable[[], T]) -> T:
-    """What `open_it` opens as the folder's owner. Tried again while owners pass by, so that a
-    command at the wrong moment does not stop a server's start. Raises StartRefused.
+    """What `open_it` opens as the folder's owner. Retried while other commands own it, so that none
+    of them prevents a server's start. Raises StartRefused.
     """
     clock = SystemClock()
-    end = clock.elapsed() + PATIENCE_SECONDS
+    end = clock.elapsed() + WAIT_SECONDS
     tries_left = TRIES_WHILE_FREE
     while True:
         try:
@@ -61,28 +61,28 @@ def when_free(folder: Folder, open_it: Callable[[], T]) -> T:
             tries_left = TRIES_WHILE_FREE if is_owned(folder) else tries_left - 1
             if tries_left == 0 or clock.elapsed() >= end or _is_served(folder):
                 raise
-        wait_while_passing(folder)
+        wait_for_short_owner(folder)
 
 
 def _is_served(folder: Folder) -> bool:
     return is_owned(folder) and "url" in folder.owner()
 
 
-def not_ours(folder: Folder) -> Stop:
-    """Why a folder that another process owns cannot be changed from here."""
+def owned_by_other(folder: Folder) -> Stop:
+    """The refusal to change a folder that another process owns."""
     owner = folder.owner()
-    where = f", which serves {owner['url']}" if "url" in owner else ", which serves nobody"
+    where = f", a server at {owner['url']}" if "url" in owner else " (no server)"
     return Stop(
         Exit.UNAVAILABLE,
         f"The ledger in {folder.path} is owned by process {owner.get('pid', '?')}{where}: "
-        "until it ends, this can only read.",
+        "until that ends, commands here can only read.",
     )
 
 
 def require_event_store(folder: Folder) -> None:
-    """Misused when the folder holds no ledger: a mistyped folder must not become an empty one."""
+    """Misused when the folder has no ledger: a mistyped folder must not become an empty ledger."""
     if not folder.event_store_file.exists():
         raise Misused(
-            f"There is no ledger in {folder.path}: begin one with jobledger serve or schedule, or "
+            f"There is no ledger in {folder.path}: create one with jobledger serve or schedule, or "
             "name its folder with --data."
         )

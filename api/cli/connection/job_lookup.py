@@ -1,4 +1,4 @@
-"""From what a person types to one job: an id, the beginning of one, or a name."""
+"""Finds the job that was typed: by its id, the beginning of it, or its name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from api.cli.text import harmless
 SHORTEST_PREFIX = 4
 PAGE = 1000
 MAX_CANDIDATES = 10
-"""How many jobs are named when several are meant."""
+"""Jobs that the refusal of an ambiguous name lists."""
 
 Job = Mapping[str, Any]
 
@@ -22,24 +22,25 @@ _PREFIX = re.compile(rf"[0-9a-f-]{{{SHORTEST_PREFIX},36}}")
 
 
 def find_job_id(client: ApiClient, wanted: str, *, as_of: str | None = None) -> str:
-    """The id of the job that is meant, now or at a moment of the past. A whole id need not be in
-    the list: history and runs of a deleted job are still there. Raises Stop when no job, or more
-    than one, fits.
+    """The id of the job, as of now or then. A whole id is not looked up, because the history of a
+    deleted job still exists. Raises Stop when no job, or more than one, matches.
     """
     try:
         return str(UUID(wanted))
     except ValueError:
         pass
-    found = {job["id"]: job for job in _meant(client, wanted, as_of)}
+    found = {job["id"]: job for job in _candidates(client, wanted, as_of)}
     if not found:
-        raise Stop(Exit.NOT_FOUND, f"There is no job {harmless(wanted)[:200]!r}: see list.")
+        raise Stop(
+            Exit.NOT_FOUND, f"There is no job {harmless(wanted)[:200]!r}: see jobledger list."
+        )
     if len(found) > 1:
         raise Stop(Exit.REFUSED, _ambiguous(wanted, list(found.values())))
     [job_id] = found
     return str(job_id)
 
 
-def _meant(client: ApiClient, wanted: str, as_of: str | None) -> list[Job]:
+def _candidates(client: ApiClient, wanted: str, as_of: str | None) -> list[Job]:
     """The matching jobs, also while the list of jobs cannot answer: a broken read model must not
     prevent an operator from resuming a job.
     """
@@ -52,12 +53,12 @@ def _meant(client: ApiClient, wanted: str, as_of: str | None) -> list[Job]:
 
 
 def _matching(client: ApiClient, wanted: str, as_of: str | None) -> Iterator[Job]:
-    folded, then = wanted.casefold(), {"as_of": as_of}
+    folded, at = wanted.casefold(), {"as_of": as_of}
     # The list's own search ignores case in ASCII only.
-    query = then | ({"q": wanted} if wanted.isascii() else {})
+    query = at | ({"q": wanted} if wanted.isascii() else {})
     yield from (job for job in _jobs(client, query) if job["name"].casefold() == folded)
     if _PREFIX.fullmatch(folded):
-        yield from (job for job in _jobs(client, then) if job["id"].startswith(folded))
+        yield from (job for job in _jobs(client, at) if job["id"].startswith(folded))
 
 
 def _matching_in_events(client: ApiClient, wanted: str) -> Iterator[Job]:
@@ -83,7 +84,7 @@ def _jobs(client: ApiClient, query: Mapping[str, object]) -> Iterator[Job]:
 
 
 def pages(client: ApiClient, path: str, query: Mapping[str, object], key: str) -> Iterator[Job]:
-    """Everything that a list holds."""
+    """Every entry of a list, page by page."""
     cursor: str | None = None
     while True:
         page = client.request(
@@ -98,4 +99,4 @@ def pages(client: ApiClient, path: str, query: Mapping[str, object], key: str) -
 def _ambiguous(wanted: str, jobs: list[Job]) -> str:
     named = ", ".join(f"{job['id']} ({harmless(job['name'])})" for job in jobs[:MAX_CANDIDATES])
     more = f" and {len(jobs) - MAX_CANDIDATES} more" if len(jobs) > MAX_CANDIDATES else ""
-    return f"{harmless(wanted)!r} may be any of {len(jobs)} jobs: {named}{more}. Type more of it."
+    return f"{harmless(wanted)!r} matches {len(jobs)} jobs: {named}{more}. Type more of it."

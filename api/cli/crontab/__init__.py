@@ -1,1 +1,1 @@
-"""api/cli/crontab."""
+"""Import of crontabs."""

@@ -1,4 +1,4 @@
-"""import crontab: the lines of a real file become jobs, or are listed with the reason why not."""
+"""import crontab: create jobs from the lines of a crontab, and list the refused lines."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-import orjson
 import typer
 
 from api.cli.crontab.send import send
 from api.cli.exit_codes import Exit, Misused, Stop
 from api.cli.options import AsJson, DataFolder
-from api.cli.output.render import write_document
+from api.cli.output.render import write_json
 from api.cli.output.terminal import is_narrow, print_lines, print_table, say
 from api.cli.output.times import ago_short, shown
 from api.cli.text import harmless
 from api.crontab.machine import is_zone, owner_of, zone_here
-from api.crontab.reading import Form, Reading, read
+from api.crontab.reading import Form, ReadOptions, read
 from api.settings import load_settings, zone_variable
 from ledger.clock import SystemClock
 from ledger.domain.schedule.recurrence import describe
@@ -30,30 +29,36 @@ from ledger.store.sqlite.folder import Folder
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
 LONGEST_SOURCE = 400
 LONGEST_SHOWN = 120
-"""Characters of a refused line in the table; its number finds the rest."""
+"""Characters of a refused line in the table."""
 STDIN = "-"
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="A crontab; - reads standard input.")]
+File = Annotated[str, typer.Argument(metavar="FILE", help="Crontab; - reads standard input.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only say what would become a job; keep nothing.")
+    bool, typer.Option("--dry-run", help="Show what would be created; create nothing.")
 ]
 System = Annotated[
     bool | None,
     typer.Option(
         "--system/--user",
-        help="With a column that names the user, or without; left out: /etc/crontab and "
-        "/etc/cron.d have it.",
+        help="With or without a column of users [with, for /etc/crontab and /etc/cron.d].",
     ),
 ]
 AnyUser = Annotated[
-    bool, typer.Option("--any-user", help="Take lines of other users too; they run as ours.")
+    bool,
+    typer.Option(
+        "--any-user",
+        help="Import lines of other users too; they run as the owner of the data folder.",
+    ),
 ]
 Zone = Annotated[
     str | None,
-    typer.Option("--tz", metavar="ZONE", help="The zone without CRON_TZ; this machine's."),
+    typer.Option("--tz", metavar="ZONE", help="Time zone without CRON_TZ [this machine's]."),
 ]
-Disabled = Annotated[bool, typer.Option("--disabled", help="They do not fire until enabled.")]
-Prefix = Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Before every name.")]
+Disabled = Annotated[
+    bool,
+    typer.Option("--disabled", help="Create the jobs disabled: they do not fire until enabled."),
+]
+Prefix = Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Prefix of every name.")]
 
 Document = Mapping[str, Any]
 
@@ -74,8 +79,8 @@ def import_crontab(
     Lines that become no job are listed with the reason.
     """
     settings = load_settings(overrides={"data": data})
-    zone, told_by = zone_here(zone_variable()) if tz is None else (_zone(tz), "--tz")
-    reading = Reading(
+    zone, zone_source = zone_here(zone_variable()) if tz is None else (_zone(tz), "--tz")
+    reading = ReadOptions(
         source=_source(file),
         form=_form(file, system),
         tz=zone,
@@ -86,19 +91,19 @@ def import_crontab(
     found = read(_content(file), reading)
     with ExitStack() as closing:
         has_ledger = settings.url is not None or Folder(settings.data).event_store_file.exists()
-        if dry_run and not has_ledger:  # a dry run makes no ledger either
+        if dry_run and not has_ledger:  # a dry run creates no ledger either
             data = Path(closing.enter_context(TemporaryDirectory(prefix="jobledger-")))
         outcome = send(found, dry_run=dry_run, data=data)
     document = {
         "source": reading.source,
         "form": reading.form.value,
         "tz": zone,
-        "tz_told_by": told_by,
+        "tz_told_by": zone_source,
         "dry_run": dry_run,
         **outcome,
     }
     if as_json:
-        write_document(orjson.dumps(document).decode())
+        write_json(document)
     else:
         _print(document)
     if document["refused"]:
@@ -119,7 +124,7 @@ def _content(file: str) -> bytes:
         why = getattr(error, "strerror", None) or str(error)
         raise Misused(f"{shown(file)} cannot be read: {why}.") from None
     if len(content) > LARGEST_FILE_BYTES:
-        raise Misused(f"{shown(file)} is larger than {LARGEST_FILE_BYTES} bytes: no crontab is.")
+        raise Misused(f"{shown(file)} is larger than {LARGEST_FILE_BYTES} bytes.")
     return content
 
 
@@ -138,18 +143,18 @@ def _form(file: str, is_system: bool | None) -> Form:
 
 def _zone(tz: str) -> str:
     if not is_zone(tz):
-        raise Misused(f"--tz: {shown(tz)} is no zone; write Europe/Berlin or UTC.")
+        raise Misused(f"--tz: {shown(tz)} is not a time zone; write Europe/Berlin or UTC.")
     return tz
 
 
-# -- what became of it --------------------------------------------------------------------------
+# -- the outcome --------------------------------------------------------------------------------
 
 
 def _print(document: Document) -> None:
     column = "with" if document["form"] == Form.SYSTEM.value else "without"
     say(
-        f"{document['source']}, read {column} a column of users; its times are in "
-        f"{document['tz']} ({document['tz_told_by']}) where it has no CRON_TZ."
+        f"{document['source']}, read {column} a column of users; time zone without CRON_TZ: "
+        f"{document['tz']} ({document['tz_told_by']})."
     )
     if document["jobs"]:
         _print_jobs(document["jobs"])
@@ -159,7 +164,7 @@ def _print(document: Document) -> None:
             for one in document["refused_lines"]
         ]
         say()
-        print_lines([">LINE", "REFUSED", "WHY"], rows)
+        print_lines([">LINE", "REFUSED", "REASON"], rows)
     done = "would become jobs" if document["dry_run"] else "became jobs"
     say(f"{document['imported']} lines {done}, {document['refused']} were refused.")
 
@@ -187,4 +192,4 @@ def _in_words(schedule: Document) -> str:
 def _refused_text(document: Document) -> str:
     count = document["refused"]
     lines = "line was" if count == 1 else "lines were"
-    return f"{count} {lines} refused; the reasons are in the list."
+    return f"{count} {lines} refused; the list has the reasons."

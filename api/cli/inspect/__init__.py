@@ -1,1 +1,1 @@
-"""api/cli/inspect."""
+"""Questions to the ledger: history, causes, storms, gaps, comparisons, exports."""

@@ -1,4 +1,4 @@
-"""audit: who did what, when and why, over the whole ledger."""
+"""audit: search the events of the whole ledger."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
-from api.cli.inspect.export_stream import FileFormat, pour
+from api.cli.inspect.export_stream import FileFormat, stream_events
 from api.cli.options import AsJson, Cursor, DataFolder, OfJob
-from api.cli.output import event_text as event_text
+from api.cli.output import event_text
 from api.cli.output.paging import say_more
 from api.cli.output.render import short, show
 from api.cli.output.terminal import print_lines, say, write
@@ -35,41 +35,46 @@ class Format(StrEnum):
 
 
 class Order(StrEnum):
-    """Which end comes first."""
+    """The order of events."""
 
     ASC = "asc"
     DESC = "desc"
 
 
-Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who.")]
+Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Name of the actor.")]
 Kind = Annotated[
-    str | None, typer.Option("--kind", help="What kind of actor: user, agent, worker, system.")
+    str | None, typer.Option("--kind", help="Kind of actor: user, agent, worker, system.")
 ]
 Topics = Annotated[
     list[str] | None,
-    typer.Option("--topic", metavar="TOPIC", help="job.force_resumed, …; may be repeated."),
+    typer.Option("--topic", metavar="TOPIC", help="Topic, such as job.force_resumed; repeatable."),
 ]
 Source = Annotated[
     str | None,
-    typer.Option("--source", help="Through which door: http, ui, cli, mcp, dispatcher, …"),
+    typer.Option("--source", help="Source: http, ui, cli, mcp, dispatcher, …"),
 ]
 CorrelationId = Annotated[
-    str | None, typer.Option("--correlation-id", metavar="ID", help="Of which request.")
+    str | None, typer.Option("--correlation-id", metavar="ID", help="Correlation id of a request.")
 ]
 FailureClass = Annotated[
-    str | None, typer.Option("--failure-class", help="rate_limited, timeout, …")
+    str | None, typer.Option("--failure-class", help="Failure class: rate_limited, timeout, …")
 ]
 Since = Annotated[
-    str | None, typer.Option("--since", metavar="INSTANT", help="Recorded since, or 2h ago: 2h.")
+    str | None,
+    typer.Option("--since", metavar="INSTANT", help="Recorded since then, or since 2h ago (2h)."),
 ]
 Until = Annotated[
-    str | None, typer.Option("--until", metavar="INSTANT", help="Recorded until, or 2h ago: 2h.")
+    str | None,
+    typer.Option("--until", metavar="INSTANT", help="Recorded until then, or 2h ago (2h)."),
 ]
-OrderFlag = Annotated[Order, typer.Option("--order", help="The oldest or the newest first.")]
+OrderFlag = Annotated[Order, typer.Option("--order", help="Oldest (asc) or newest (desc) first.")]
 LimitFlag = Annotated[
     int | None,
     typer.Option(
-        "--limit", metavar="N", min=1, help="How many; 50 of table and json, all of jsonl and csv."
+        "--limit",
+        metavar="N",
+        min=1,
+        help="Most events: 50 of table and json, all of jsonl and csv.",
     ),
 ]
 FormatFlag = Annotated[Format, typer.Option("--format", help="csv and jsonl are whole files.")]
@@ -98,7 +103,7 @@ def audit(
     """
     is_file = shape in (Format.JSONL, Format.CSV)
     if as_json and is_file:
-        raise Misused(f"--json and --format {shape.value} say different things: give one.")
+        raise Misused(f"--json and --format {shape.value} contradict each other: give one.")
     query = {
         "actor": actor,
         "kind": kind,
@@ -122,19 +127,21 @@ def audit(
 
 
 def write_events(client: ApiClient, query: Mapping[str, Any], shape: FileFormat) -> None:
-    """A whole file, piece by piece. JSON is always harmless; CSV is made so on a terminal only."""
-    is_watched = sys.stdout.isatty()
-    for piece in pour(client, query, shape, is_quiet=is_watched):
+    """Print a whole file, piece by piece. Control characters are written out; in CSV only on a
+    terminal, so that a redirected file stays exact.
+    """
+    is_terminal = sys.stdout.isatty()
+    for piece in stream_events(client, query, shape, is_quiet=is_terminal):
         if shape is FileFormat.JSONL:
             write(escaped_json(piece))
         else:
-            write("\n".join(map(harmless, piece.splitlines())) + "\n" if is_watched else piece)
+            write("\n".join(map(harmless, piece.splitlines())) + "\n" if is_terminal else piece)
 
 
 def _print_events(document: Document) -> None:
     now = SystemClock().now()
     if not document["events"]:
-        say("No events fit.", style="dim")
+        say("No matching events.", style="dim")
         return
     rows = [
         (
@@ -142,10 +149,10 @@ def _print_events(document: Document) -> None:
             ago_short(event["recorded_at"], now),
             event_text.topic(event),
             short(event["job_id"]),
-            event_text.who(event),
-            event_text.tell(event),
+            event_text.actor(event),
+            event_text.details(event),
         )
         for event in document["events"]
     ]
-    print_lines([">POSITION", "WHEN", "WHAT", "JOB", "WHO", "DETAILS"], rows)
+    print_lines([">POSITION", "WHEN", "WHAT", "JOB", "ACTOR", "DETAILS"], rows)
     say_more(document)

@@ -1,16 +1,14 @@
-"""blame: for each field of a job the event that gave it its value."""
+"""blame: for each field of a job, the event that set it."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from api.cli.connection.as_of import AsOf, read_as_of
-from api.cli.connection.connect import Intent, connect
-from api.cli.connection.job_lookup import find_job_id
+from api.cli.connection.question import AsOf, Question
 from api.cli.options import AsJson, AsOfOption, DataFolder, JobWanted
-from api.cli.output import event_text as event_text
-from api.cli.output.render import executor_text, schedule_text, short, show
+from api.cli.output import event_text
+from api.cli.output.render import executor_text, schedule_text, short
 from api.cli.output.terminal import Cell, print_table, say, status_cell
 from api.cli.output.times import ago_short
 from api.cli.responses import Document
@@ -26,29 +24,26 @@ def blame(
 
     For each field: who set it, when and why.
     """
-    with connect(Intent.READ, data) as client:
-        then = read_as_of(client, as_of)
-        job_id = find_job_id(client, wanted, as_of=then.as_of)
-        answer = client.request("GET", f"/v1/jobs/{job_id}/blame", query={"as_of": then.as_of})
-    show(answer, as_json, lambda document: _print_blame(document["blame"], then))
+    Question(as_of, as_json, data).ask("/v1/jobs/{job}/blame", _print_blame, job=wanted)
 
 
-def _print_blame(found: Document, then: AsOf) -> None:
-    then.say()
+def _print_blame(document: Document, as_of: AsOf) -> None:
+    found = document["blame"]
+    as_of.print_heading()
     say(f"{found['job_name']} ({short(found['job_id'])})", style="bold")
     rows = [
         (
             item["field"],
             _value(item["field"], item["value"]),
             str(item["actor"]["id"]),
-            ago_short(item["recorded_at"], then.now),
+            ago_short(item["recorded_at"], as_of.now),
             str(item["position"]),
             event_text.topic(item),
             item["reason"] or "",
         )
         for item in found["fields"]
     ]
-    print_table(["FIELD", "VALUE", "WHO", "WHEN", ">POSITION", "BY", "~WHY"], rows)
+    print_table(["FIELD", "VALUE", "WHO", "WHEN", ">POSITION", "BY", "~REASON"], rows)
 
 
 def _value(field: str, value: Any) -> Cell:

@@ -1,4 +1,4 @@
-"""diff: what changed across the fleet between two moments, and who changed it."""
+"""diff: what changed across the fleet between two points in time."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ import typer
 from rich.text import Text
 
 from api.cli.connection.connect import Intent, connect
-from api.cli.options import AsJson, Cursor, DataFolder, Limit
-from api.cli.output import event_text as event_text
+from api.cli.options import AsJson, Cursor, DataFolder, Limit, Tag
+from api.cli.output import event_text
 from api.cli.output.paging import say_more
 from api.cli.output.render import short, show
 from api.cli.output.terminal import print_lines, say
-from api.cli.output.times import ago_short, read_moment, to_the_second
+from api.cli.output.times import ago_short, read_when, to_the_second
 from api.cli.responses import Document
 from ledger.clock import SystemClock, parse_rfc3339
 
 LONGEST_VALUE = 60
 
 From = Annotated[
-    str, typer.Option("--from", metavar="MOMENT", help="A position, an instant, or 2h ago: 2h.")
+    str, typer.Option("--from", metavar="WHEN", help="A position, an instant, or 2h ago (2h).")
 ]
-To = Annotated[str | None, typer.Option("--to", metavar="MOMENT", help="Left out: now.")]
-Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
+To = Annotated[str | None, typer.Option("--to", metavar="WHEN", help="As --from (default: now).")]
 Actor = Annotated[
-    str | None, typer.Option("--actor", metavar="NAME", help="Only what this one changed last.")
+    str | None, typer.Option("--actor", metavar="NAME", help="Only fields this actor changed last.")
 ]
 
 
@@ -47,8 +46,8 @@ def diff(
     """
     now = SystemClock().now()
     query = {
-        "from": read_moment(begin, "--from", now),
-        "to": read_moment(to, "--to", now),
+        "from": read_when(begin, "--from", now),
+        "to": read_when(to, "--to", now),
         "tag": tag,
         "actor": actor,
         "limit": limit,
@@ -61,33 +60,35 @@ def diff(
 
 def _print(document: Document, actor: str | None) -> None:
     first, last = document["from"], document["to"]
-    say(f"From {_moment(first)} to {_moment(last)}:", style="bold")
+    say(f"From {_point(first)} to {_point(last)}:", style="bold")
     if not document["jobs"]:
-        say("Nothing that lasts changed." if actor is None else "Nothing of theirs lasts.")
+        say("No lasting changes." if actor is None else "No lasting changes by this actor.")
         return
     rows = [row for job in document["jobs"] for row in _rows(job)]
-    print_lines(["JOB", "WHAT", ">POSITION", "WHEN", "WHO", "CHANGE"], rows)
+    print_lines(["JOB", "WHAT", ">POSITION", "WHEN", "ACTOR", "CHANGE"], rows)
     say_more(document, begin=first["position"], to=last["position"])
 
 
-def _moment(told: Document) -> str:
-    if told["position"] == 0:
+def _point(end: Document) -> str:
+    if end["position"] == 0:
         return "the beginning"
-    return f"{to_the_second(told['at'])} (position {told['position']})"
+    return f"{to_the_second(end['at'])} (position {end['position']})"
 
 
 def _rows(job: Document) -> list[tuple[str | Text, ...]]:
-    """One line for each field; the job is named in the first."""
+    """One row per changed field; the first one names the job."""
     heading = f"{job['job_name']} ({short(job['job_id'])})"
     if job["event"] is not None:
-        return [(heading, Text(job["change"], "bold"), *_who(job["event"]), _why(job["event"]))]
+        return [
+            (heading, Text(job["change"], "bold"), *_origin(job["event"]), _reason(job["event"]))
+        ]
     return [
-        (heading if number == 0 else "", change["field"], *_who(change), _change(change))
+        (heading if number == 0 else "", change["field"], *_origin(change), _change(change))
         for number, change in enumerate(job["fields"])
     ]
 
 
-def _who(event: Document) -> tuple[str, str, str]:
+def _origin(event: Document) -> tuple[str, str, str]:
     at = parse_rfc3339(event["recorded_at"])
     when = ago_short(event["recorded_at"], max(at, SystemClock().now()))
     return str(event["position"]), when, str(event["actor"]["id"])
@@ -95,11 +96,11 @@ def _who(event: Document) -> tuple[str, str, str]:
 
 def _change(change: Document) -> str:
     what = f"{_value(change['before'])} → {_value(change['after'])}"
-    return "; ".join(filter(None, (what, event_text.topic(change), _why(change))))
+    return "; ".join(filter(None, (what, event_text.topic(change), _reason(change))))
 
 
-def _why(event: Document) -> str:
-    return f"because: {event['reason']}" if event["reason"] else ""
+def _reason(event: Document) -> str:
+    return f"reason: {event['reason']}" if event["reason"] else ""
 
 
 def _value(value: Any) -> str:

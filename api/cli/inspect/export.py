@@ -1,6 +1,4 @@
-"""export: the events as a file, or the jobs in another scheduler's language; on stdout or in a file
-of its own.
-"""
+"""export: events, or jobs in the format of another scheduler, on stdout or into a file."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id, pages
 from api.cli.exit_codes import Misused
 from api.cli.inspect import audit
-from api.cli.inspect.export_stream import FileFormat, pour
+from api.cli.inspect.export_stream import FileFormat, stream_events
 from api.cli.options import DataFolder, OfJob
 from api.cli.output.terminal import complain, write
 from api.cli.output.times import read_past, shown
@@ -27,7 +25,7 @@ from api.cli.text import harmless_lines
 
 
 class Format(StrEnum):
-    """What there is to write: events, or jobs as another scheduler has them."""
+    """Formats of events, and of jobs for another scheduler."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -36,14 +34,14 @@ class Format(StrEnum):
 
 Wanted = Annotated[
     Format,
-    typer.Option("--format", help="Events: jsonl, csv. Jobs of another scheduler: crontab."),
+    typer.Option("--format", help="Events: jsonl, csv. Jobs: crontab."),
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", metavar="FILE", help="A new file; left out: stdout.")
+    Path | None, typer.Option("--output", metavar="FILE", help="New file (default: stdout).")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 Tag = Annotated[
-    str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag (crontab).")
+    str | None, typer.Option("--tag", metavar="TAG", help="Only jobs with this tag (crontab).")
 ]
 
 
@@ -77,31 +75,31 @@ def export(
         "since": read_past(since, "--since"),
         "until": read_past(until, "--until"),
     }
-    _require_fitting(wanted, tag, {**query, "job": job})
+    _require_filters_of(wanted, tag, {**query, "job": job})
     with connect(Intent.READ, data) as client:
         if wanted is Format.CRONTAB:
-            _keep([_crontab(client, tag)], output, may_replace=force)
+            _write([_crontab(client, tag)], output, may_replace=force)
             return
         query["job"] = find_job_id(client, job) if job is not None else None
         _write_events(client, query, FileFormat(wanted.value), output, may_replace=force)
 
 
 def _crontab(client: ApiClient, tag: str | None) -> str:
-    """The jobs, with that tag if one is given; what a crontab cannot express is a comment."""
-    from api.crontab import writing  # imports the domain, which is slow and which events need not
+    """The jobs as a crontab; what it cannot express is a comment in it."""
+    from api.crontab import writing  # imports the domain: slow, and not needed for events
 
     return writing.write(pages(client, "/v1/jobs", {"tag": tag}, "jobs"))
 
 
-def _require_fitting(wanted: Format, tag: str | None, filters: dict[str, Any]) -> None:
-    """Misused for a filter that the format has no use for."""
+def _require_filters_of(wanted: Format, tag: str | None, filters: dict[str, Any]) -> None:
+    """Misused when a filter does not apply to the format."""
     if wanted is Format.CRONTAB:
         given = [name for name, value in filters.items() if value]
         if given:
             flag = given[0].replace("_", "-")
-            raise Misused(f"--{flag} is a filter of events; --format crontab writes jobs.")
+            raise Misused(f"--{flag} filters events; --format crontab writes jobs.")
     elif tag is not None:
-        raise Misused(f"--tag is a filter of jobs; --format {wanted.value} writes events.")
+        raise Misused(f"--tag filters jobs; --format {wanted.value} writes events.")
 
 
 def _write_events(
@@ -115,10 +113,10 @@ def _write_events(
     if output is None:
         audit.write_events(client, query, shape)
     else:
-        _keep(pour(client, query, shape), output, may_replace=may_replace)
+        _write(stream_events(client, query, shape), output, may_replace=may_replace)
 
 
-def _keep(pieces: Iterable[str], output: Path | None, *, may_replace: bool) -> None:
+def _write(pieces: Iterable[str], output: Path | None, *, may_replace: bool) -> None:
     if output is None:
         for text in pieces:
             write(harmless_lines(text) if sys.stdout.isatty() else text)
@@ -130,8 +128,8 @@ def _keep(pieces: Iterable[str], output: Path | None, *, may_replace: bool) -> N
 
 @contextmanager
 def _new_file(path: Path, *, may_replace: bool) -> Iterator[TextIO]:
-    """Only its owner may read it: tasks, commands and variables hold secrets. What was not written
-    to its end is taken away. Raises Misused.
+    """A file that only its owner may read, because tasks, commands and variables may contain
+    secrets. An incomplete file is removed. Raises Misused.
     """
     how = os.O_TRUNC if may_replace else os.O_EXCL
     try:

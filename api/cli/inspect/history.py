@@ -1,4 +1,4 @@
-"""history: what happened to one job, as a timeline."""
+"""history: the events of one job as a timeline."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from api.cli.connection.as_of import AsOf, read_as_of
 from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
+from api.cli.connection.question import AsOf, read_as_of
 from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted
-from api.cli.output import event_text as event_text
+from api.cli.output import event_text
 from api.cli.output.paging import say_more
 from api.cli.output.render import write_document
 from api.cli.output.terminal import Cell, print_lines, status_cell
@@ -24,21 +24,21 @@ from api.cli.responses import ApiResponse, Document
 from projections.history.timeline import Kind, Line, lines
 from projections.history.topics import ENDS
 
-LINES = 40
-"""What is shown, if nothing else is asked for: it fits on a screen."""
-EVENTS = 200
-"""The same of a document for programs."""
-AT_ONCE = 500
-"""Events read at a time until there are as many lines."""
+DEFAULT_LINES = 40
+"""They fit on a screen."""
+DEFAULT_EVENTS = 200
+"""The same with --json."""
+BATCH_EVENTS = 500
+"""Events per request until there are enough lines."""
 MOST_EVENTS = 10_000
-"""A quiet history folds into few lines: after so many events they are enough."""
+"""Stop reading after so many: a history of successful runs folds into few lines."""
 
-Newest = Annotated[bool, typer.Option("--newest", help="The newest first.")]
+Newest = Annotated[bool, typer.Option("--newest", help="Newest first.")]
 All = Annotated[
     bool,
     typer.Option(
         "--all",
-        help="Every run in a line of its own; else a stretch in which all went well is one.",
+        help="One line per run, instead of one line per series of successes.",
     ),
 ]
 Lines = Annotated[
@@ -48,7 +48,7 @@ Lines = Annotated[
         metavar="N",
         min=1,
         max=1000,
-        help=f"How many lines at most, {LINES} unless said; of --json how many events.",
+        help=f"Most lines [{DEFAULT_LINES}]; with --json, most events [{DEFAULT_EVENTS}].",
     ),
 ]
 
@@ -68,20 +68,20 @@ def history(
     A deleted job is named by its whole id.
     """
     with connect(Intent.READ, data) as client:
-        then = read_as_of(client, as_of)
-        job_id = find_job_id(client, wanted, as_of=then.as_of)
-        query = {"order": "desc" if newest else "asc", "as_of": then.as_of, "cursor": cursor}
+        at = read_as_of(client, as_of)
+        job_id = find_job_id(client, wanted, as_of=at.value)
+        query = {"order": "desc" if newest else "asc", "as_of": at.value, "cursor": cursor}
         read = partial(_page, client, f"/v1/jobs/{job_id}/events", query)
         if as_json:
-            write_document(read(limit=limit or EVENTS).text)
+            write_document(read(limit=limit or DEFAULT_EVENTS).text)
             return
         timeline = Timeline(read, newest=newest, folds=not every)
-        timeline.read(limit or LINES, cursor)
-    _print_history(timeline, then)
+        timeline.read(limit or DEFAULT_LINES, cursor)
+    _print_history(timeline, at)
 
 
 class Timeline:
-    """The lines of a history, read until there are enough of them. `next` is where to go on."""
+    """The lines of a history, read until there are enough. `next` is the cursor after them."""
 
     def __init__(self, read: Callable[..., ApiResponse], *, newest: bool, folds: bool) -> None:
         self._read = read
@@ -93,10 +93,10 @@ class Timeline:
         self.position = 0
 
     def read(self, wanted: int, cursor: str | None) -> None:
-        """Take in page after page until there are so many lines, or nothing more."""
+        """Read page after page until there are so many lines, or no more events."""
         self.next = cursor
         while len(self.lines) <= wanted and len(self._events) < MOST_EVENTS:
-            page = self._read(cursor=self.next, limit=AT_ONCE).document
+            page = self._read(cursor=self.next, limit=BATCH_EVENTS).document
             self._events += page["events"]
             self.lines, self.next = self._folded(), page["next"]
             self.position = page["position"]
@@ -120,23 +120,22 @@ def _page(client: ApiClient, path: str, query: Mapping[str, object], **page: obj
     return client.request("GET", path, query={**query, **page})
 
 
-def _print_history(timeline: Timeline, then: AsOf) -> None:
-    then.say()
-    rows = [_row(line, then.now) for line in timeline.lines]
-    print_lines([">POSITION", "WHEN", "WHAT", "WHO", "STATUS", "DETAILS"], rows)
-    say_more({"next": timeline.next}, **then.pinned(timeline.position))
+def _print_history(timeline: Timeline, as_of: AsOf) -> None:
+    as_of.print_heading()
+    rows = [_row(line, as_of.now) for line in timeline.lines]
+    print_lines([">POSITION", "WHEN", "WHAT", "ACTOR", "STATUS", "DETAILS"], rows)
+    say_more({"next": timeline.next}, **as_of.pinned(timeline.position))
 
 
 def _row(line: Line, now: datetime) -> tuple[Cell, ...]:
     first, last = line.events[0], line.events[-1]
-    where = str(first["position"])
-    place = where if first is last else f"{where}–{last['position']}"
+    position = str(first["position"])
     return (
-        place,
+        position if first is last else f"{position}–{last['position']}",
         ago_short(first["recorded_at"], now),
         _what(line),
-        event_text.who(last),
-        _step(first, last),
+        event_text.actor(last),
+        _transition(first, last),
         _details(line),
     )
 
@@ -151,16 +150,16 @@ def _details(line: Line) -> str:
     first, last = line.events[0], line.events[-1]
     match line.kind:
         case Kind.EVENT:
-            return event_text.tell(first)
+            return event_text.details(first)
         case Kind.RUN:
-            return f"{event_text.tell(first)}; {event_text.tell(last)}".removesuffix("; ")
+            return f"{event_text.details(first)}; {event_text.details(last)}".removesuffix("; ")
         case Kind.QUIET:
             durations = [e["data"]["duration_ms"] for e in line.events if e["topic"] in ENDS]
             spread = " to ".join(dict.fromkeys((took(min(durations)), took(max(durations)))))
-            return f"until {to_the_second(last['recorded_at'])}, each in {spread}"
+            return f"until {to_the_second(last['recorded_at'])}, {spread} each"
 
 
-def _step(first: Document, last: Document) -> Text:
+def _transition(first: Document, last: Document) -> Text:
     before, after = first["before"]["status"], last["after"]["status"]
     if before == after:
         return status_cell(after or "-")

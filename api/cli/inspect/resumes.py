@@ -1,35 +1,35 @@
-"""resumes: which jobs were forced back, and whether it held."""
+"""resumes: forced resumes, and whether they held."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from api.cli.connection.as_of import AsOf, read_as_of
-from api.cli.connection.connect import Intent, connect
-from api.cli.connection.job_lookup import find_job_id
+from api.cli.connection.question import AsOf, Question, print_page
 from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, OfJob
-from api.cli.output.paging import say_more
-from api.cli.output.render import short, show
+from api.cli.output.render import short
 from api.cli.output.terminal import print_table, say
 from api.cli.output.times import ago_short, read_past
 from api.cli.responses import Document
 
 STYLES = {"held": "green", "re_tripped": "bold red", "paused_again": "yellow", "deleted": "dim"}
 
-Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Forced by whom.")]
+Actor = Annotated[
+    str | None, typer.Option("--actor", metavar="NAME", help="Actor who forced them.")
+]
 FailureClass = Annotated[
-    str | None, typer.Option("--failure-class", help="What tripped them: rate_limited, …")
+    str | None, typer.Option("--failure-class", help="Failure class of the trip: rate_limited, …")
 ]
 Since = Annotated[
-    str | None, typer.Option("--since", metavar="INSTANT", help="Forced since, or 2h ago: 2h.")
+    str | None,
+    typer.Option("--since", metavar="INSTANT", help="Forced since then, or since 2h ago (2h)."),
 ]
 Until = Annotated[
-    str | None, typer.Option("--until", metavar="INSTANT", help="Forced until, or 2h ago: 2h.")
+    str | None,
+    typer.Option("--until", metavar="INSTANT", help="Forced until then, or 2h ago (2h)."),
 ]
 Outcome = Annotated[
     str | None,
@@ -60,38 +60,33 @@ def list_resumes(
         "limit": limit,
         "cursor": cursor,
     }
-    with connect(Intent.READ, data) as client:
-        then = read_as_of(client, as_of)
-        query["job"] = find_job_id(client, job, as_of=then.as_of) if job is not None else None
-        answer = client.request("GET", "/v1/resumes", query=query | {"as_of": then.as_of})
-    show(answer, as_json, partial(_print_resumes, then=then))
+    Question(as_of, as_json, data).ask("/v1/resumes", _print_resumes, query=query, job=job)
 
 
-def _print_resumes(document: Document, then: AsOf) -> None:
-    now = then.now
-    then.say()
-    if not document["resumes"]:
-        say("Nobody forced a job back.", style="dim")
-        return
+def _print_resumes(document: Document, as_of: AsOf) -> None:
     rows = [
         (
             str(one["position"]),
-            ago_short(one["recorded_at"], now),
+            ago_short(one["recorded_at"], as_of.now),
             short(one["job_id"]),
             one["job_name"] or "-",
             one["actor"]["id"],
             one["failure_class"],
             _outcome(one),
-            _later(one, now),
+            _next_trip(one, as_of.now),
             one["reason"] or "",
         )
         for one in document["resumes"]
     ]
-    job_cache = [">POSITION", "WHEN", "JOB", "NAME", "WHO", "AFTER", "OUTCOME", "NEXT TRIP", "~WHY"]
-    print_table(job_cache, rows)
-    say()
-    _print_rates(document["rates"])
-    say_more(document, **then.pinned(document["position"]))
+    columns = [">POSITION", "WHEN", "JOB", "NAME", "ACTOR", "CLASS", "OUTCOME", "NEXT TRIP"]
+    print_page(
+        document,
+        as_of,
+        [*columns, "~REASON"],
+        rows,
+        empty="No forced resumes.",
+        print_footer=_print_rates,
+    )
 
 
 def _outcome(one: Document) -> Text:
@@ -99,13 +94,15 @@ def _outcome(one: Document) -> Text:
     return Text(f"{one['outcome']}{runs}", style=STYLES.get(one["outcome"], ""))
 
 
-def _later(one: Document, now: datetime) -> str:
+def _next_trip(one: Document, now: datetime) -> str:
     return ago_short(one["next_trip_at"], now) if one["outcome"] != "re_tripped" else ""
 
 
-def _print_rates(rates: dict[str, Any]) -> None:
+def _print_rates(document: Document) -> None:
+    rates = document["rates"]
+    say()
     parts = [
-        ("in all", rates["all"]),
+        ("total", rates["all"]),
         *((f"after {part['failure_class']}", part) for part in rates["by_failure_class"]),
         *((f"by {part['actor']}", part) for part in rates["by_actor"]),
     ]

@@ -1,24 +1,22 @@
-"""storms, storm show: what failed together, when it began and whether it is over."""
+"""storm list, storm show: which jobs failed together, since when, and whether it is over."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
 from rich.text import Text
 
-from api.cli.connection.as_of import AsOf, read_as_of
-from api.cli.connection.connect import Intent, connect
+from api.cli.connection.question import AsOf, Question, print_page
 from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, StormWanted
-from api.cli.output.paging import say_more
-from api.cli.output.render import short, show
+from api.cli.output.render import short
 from api.cli.output.sparkline import by_minute, curve
 from api.cli.output.terminal import STYLES, print_facts, print_table, say, status_cell
 from api.cli.output.times import ago, ago_short, span, to_the_second
 from api.cli.responses import Document
+from api.cli.text import jobs
 from ledger.clock import parse_rfc3339
 
 LEFT = {
@@ -27,9 +25,9 @@ LEFT = {
     "tripped": "tripped",
     "deleted": "was deleted",
 }
-"""How a job left a storm, in words."""
+"""How a job left a storm."""
 
-OnlyOpen = Annotated[bool, typer.Option("--open", help="Only storms that are not over.")]
+OnlyOpen = Annotated[bool, typer.Option("--open", help="Only open storms.")]
 
 
 def list_storms(
@@ -45,10 +43,7 @@ def list_storms(
     A storm is a group of jobs that failed together for one reason.
     """
     query = {"open": only_open or None, "limit": limit, "cursor": cursor}
-    with connect(Intent.READ, data) as client:
-        then = read_as_of(client, as_of)
-        answer = client.request("GET", "/v1/storms", query=query | {"as_of": then.as_of})
-    show(answer, as_json, partial(_print_storms, then=then))
+    Question(as_of, as_json, data).ask("/v1/storms", _print_storms, query=query)
 
 
 def show_storm(
@@ -58,41 +53,32 @@ def show_storm(
 
     Failures per minute, jobs with their status, and the notices sent.
     """
-    with connect(Intent.READ, data) as client:
-        then = read_as_of(client, as_of)
-        path = f"/v1/storms/{quote(wanted, safe='')}"
-        answer = client.request("GET", path, query={"as_of": then.as_of})
-    show(answer, as_json, partial(_print_storm, then=then))
+    path = f"/v1/storms/{quote(wanted, safe='')}"
+    Question(as_of, as_json, data).ask(path, _print_storm)
 
 
-def _print_storms(document: Document, then: AsOf) -> None:
-    now = then.now
-    then.say()
-    if not document["storms"]:
-        say("No storms.", style="dim")
-        return
+def _print_storms(document: Document, as_of: AsOf) -> None:
     rows = [
         (
             storm["id"],
             _state(storm),
-            ago_short(storm["first_failed_at"], now),
-            _lasted(storm),
+            ago_short(storm["first_failed_at"], as_of.now),
+            _duration(storm),
             str(storm["job_count"]),
             str(storm["failure_count"]),
             str(storm["trip_count"]),
-            _standings(storm),
+            _jobs_by_status(storm),
             storm["signature"],
         )
         for storm in document["storms"]
     ]
-    job_cache = ["ID", "STATE", "BEGAN", ">LASTED", ">JOBS", ">FAILURES", ">TRIPS", "NOW", "CAUSE"]
-    print_table(job_cache, rows)
-    say_more(document, **then.pinned(document["position"]))
+    columns = ["ID", "STATE", "BEGAN", ">DURATION", ">JOBS", ">FAILURES", ">TRIPS", "NOW", "CAUSE"]
+    print_page(document, as_of, columns, rows, empty="No storms.")
 
 
-def _print_storm(document: Document, then: AsOf) -> None:
-    storm, now = document["storm"], then.now
-    then.say()
+def _print_storm(document: Document, as_of: AsOf) -> None:
+    storm, now = document["storm"], as_of.now
+    as_of.print_heading()
     first = storm["first_failure"]
     print_facts(
         [
@@ -104,10 +90,10 @@ def _print_storm(document: Document, then: AsOf) -> None:
             ("Last failure", ago(storm["last_failed_at"], now)),
             *([("Over", ago(storm["over_at"], now))] if storm["over_at"] else []),
             ("Failures", f"{storm['failure_count']}, {storm['trip_count']} breakers tripped"),
-            ("Jobs", Text(f"{storm['job_count']}: ").append_text(_standings(storm))),
-            ("Fires lost", _lost(storm["fires_lost"])),
-            ("By the minute", _course(storm)),
-            ("Told", "\n".join(_told(one, now) for one in storm["told"]) or "nobody"),
+            ("Jobs", Text(f"{storm['job_count']}: ").append_text(_jobs_by_status(storm))),
+            ("Missed fires", _missed_fires(storm["fires_lost"])),
+            ("Per minute", _failures_per_minute(storm)),
+            ("Notified", "\n".join(_notice(one, now) for one in storm["told"]) or "-"),
         ]
     )
     say()
@@ -130,7 +116,7 @@ def _member(job: Document, first_at: datetime) -> tuple[str | Text, ...]:
 
 
 def _time(text: str, first_at: datetime) -> str:
-    """The time of the day, and the day too where it is not that of the first failure (UTC)."""
+    """The time of day (UTC), with the date when it is not that of the first failure."""
     at = parse_rfc3339(text)
     return f"{at:%H:%M:%S}" if at.date() == first_at.date() else f"{at:%Y-%m-%d %H:%M:%S}"
 
@@ -139,39 +125,38 @@ def _state(storm: Document) -> Text:
     return Text("open", STYLES["failed"]) if storm["is_open"] else Text("over", STYLES["completed"])
 
 
-def _lasted(storm: Document) -> str:
-    """From the first failure to the last."""
+def _duration(storm: Document) -> str:
+    """The time from the first failure to the last."""
     first, last = (parse_rfc3339(storm[key]) for key in ("first_failed_at", "last_failed_at"))
     return span((last - first).total_seconds())
 
 
-def _standings(storm: Document) -> Text:
-    """Where its jobs stand now: `38 failed, 2 active`."""
+def _jobs_by_status(storm: Document) -> Text:
+    """The present status of its jobs: `38 failed, 2 active`."""
     text = Text()
     for status, count in sorted(storm["jobs_by_status"].items(), key=lambda item: -item[1]):
         text.append(", " if text else "").append(f"{count} ").append_text(status_cell(status))
     return text
 
 
-def _lost(lost: Document) -> str:
-    """Slots that passed while its jobs were tripped."""
+def _missed_fires(lost: Document) -> str:
+    """Slots that its jobs missed while they were failed."""
     least = "at least " if lost["at_least"] else ""
-    still = (
-        f", {lost['still_failed_jobs']} jobs are losing more" if lost["still_failed_jobs"] else ""
-    )
+    failed = lost["still_failed_jobs"]
+    still = f", {jobs(failed)} still missing more" if failed else ""
     return f"{least}{lost['count']}{still}"
 
 
-def _told(notice: Document, now: datetime) -> str:
-    """One notice: of what, to whom, and how it went."""
-    whom = " ".join(filter(None, (notice["channel"], notice["target"])))
+def _notice(notice: Document, now: datetime) -> str:
+    """One notice: its kind, channel, target, time and outcome."""
+    channel = " ".join(filter(None, (notice["channel"], notice["target"])))
     when = ago_short(notice["recorded_at"], now)
-    return f"{notice['kind'].replace('_', ' ')} to {whom}, {when}: {notice['outcome']}"
+    return f"{notice['kind'].replace('_', ' ')} to {channel}, {when}: {notice['outcome']}"
 
 
-def _course(storm: Document) -> str:
-    """Its failures minute by minute, the minutes without one too."""
+def _failures_per_minute(storm: Document) -> str:
+    """Failures per minute as a curve, and the highest count."""
     minutes = storm["per_minute"]
     counts = by_minute((minute["minute"], minute["failure_count"]) for minute in minutes)
     first, last = to_the_second(minutes[0]["minute"]), to_the_second(minutes[-1]["minute"])
-    return f"{curve(counts)}\n{first} to {last}, at most {max(counts)} a minute"
+    return f"{curve(counts)}\n{first} to {last}, peak {max(counts)}/min"

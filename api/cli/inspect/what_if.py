@@ -1,4 +1,4 @@
-"""what-if: what would have tripped, failed and been resumed under another policy."""
+"""what-if: recorded runs under another policy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from api.cli.connection.client import ApiClient, given
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.jobs import schedule_flags as flags
-from api.cli.options import AsJson, Cursor, DataFolder, Limit
+from api.cli.options import AsJson, Cursor, DataFolder, Limit, Tag
 from api.cli.output.paging import say_more
 from api.cli.output.progress import busy
 from api.cli.output.render import short, show
 from api.cli.output.terminal import print_facts, print_table, say, status_cell, write
-from api.cli.output.times import read_duration, read_moment
+from api.cli.output.times import read_duration, read_when
 from api.cli.responses import Document
 from api.cli.text import harmless
 from ledger.clock import SystemClock
@@ -26,20 +26,21 @@ COUNTS = (
     ("Trips", "trips"),
     ("Failures", "failures"),
     ("Attempts", "attempts"),
-    ("Resumes by hand", "manual_resumes"),
+    ("Manual resumes", "manual_resumes"),
 )
-MAX_LOSSES_HELP = "Trip after so many lost runs in a row."
-PROBE_HELP = "Half-open the breaker by itself after so long: 15m; never without it."
+MAX_LOSSES_HELP = "Consecutive lost runs that trip the breaker."
+PROBE_HELP = "Half-open the breaker after this time: 15m [never]."
 
 Jobs = Annotated[
     list[str] | None,
-    typer.Option("--job", metavar="JOB", help="Only this job: id, prefix or name. Repeatable."),
+    typer.Option("--job", metavar="JOB", help="Only this job: id, prefix or name; repeatable."),
 ]
-Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
 NotCounting = Annotated[
     list[str] | None,
     typer.Option(
-        "--not-counting", metavar="CLASS", help="Errors that do not move the streak. Repeatable."
+        "--not-counting",
+        metavar="CLASS",
+        help="Failure class that does not count as an error; repeatable.",
     ),
 ]
 MaxLosses = Annotated[int | None, typer.Option("--max-losses", metavar="N", help=MAX_LOSSES_HELP)]
@@ -48,12 +49,12 @@ ProbeAfter = Annotated[
 ]
 Since = Annotated[
     str | None,
-    typer.Option("--since", metavar="MOMENT", help="As if it had come then; the beginning."),
+    typer.Option("--since", metavar="WHEN", help="When the policy takes effect [the start]."),
 ]
 Until = Annotated[
-    str | None, typer.Option("--until", metavar="MOMENT", help="Walk up to then; now.")
+    str | None, typer.Option("--until", metavar="WHEN", help="End of the simulation [now].")
 ]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print every job that differs as CSV.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print every differing job as CSV.")]
 
 
 def what_if(
@@ -77,40 +78,40 @@ def what_if(
     Recorded runs are walked again under the changed policy; nothing is changed.
     """
     policy = flags.read_policy(trip_after, backoff, None) or {}
-    policy |= _other_keys(max_losses, probe_after)
+    policy |= _other_fields(max_losses, probe_after)
     now = SystemClock().now()
     body = given(
         policy=policy,
         not_counts=not_counting,
-        since=read_moment(since, "--since", now),
-        until=read_moment(until, "--until", now),
+        since=read_when(since, "--since", now),
+        until=read_when(until, "--until", now),
         tag=tag,
         cursor=cursor,
         limit=limit,
     )
-    with connect(Intent.READ, data) as client, busy("Walking what was recorded again"):
+    with connect(Intent.READ, data) as client, busy("Simulating"):
         if jobs:
             body["job_ids"] = [find_job_id(client, wanted) for wanted in jobs]
         if as_csv:
-            _pour(client, body)
+            _print_csv(client, body)
         else:
             show(client.request("POST", PATH, body=body), as_json, _print)
 
 
-def _other_keys(max_losses: int | None, probe_after: str | None) -> dict[str, Any]:
-    """The keys of a policy that only this command has flags for."""
+def _other_fields(max_losses: int | None, probe_after: str | None) -> dict[str, Any]:
+    """The fields of a policy that only this command has flags for."""
     return given(
         max_losses=max_losses,
         probe_after_seconds=read_duration(probe_after, "--probe-after") if probe_after else None,
     )
 
 
-def _pour(client: ApiClient, body: dict[str, Any]) -> None:
-    """The table as it is, but harmless on a terminal."""
-    is_watched = sys.stdout.isatty()
+def _print_csv(client: ApiClient, body: dict[str, Any]) -> None:
+    """Control characters are written out on a terminal only, so that a file stays exact."""
+    is_terminal = sys.stdout.isatty()
     with client.stream(PATH, body={**body, "format": "csv"}) as pieces:
         for piece in pieces:
-            write("\n".join(map(harmless, piece.splitlines())) + "\n" if is_watched else piece)
+            write("\n".join(map(harmless, piece.splitlines())) + "\n" if is_terminal else piece)
 
 
 def _print(document: Document) -> None:
@@ -123,12 +124,12 @@ def _print(document: Document) -> None:
                 (name, f"{found['recorded'][key]} → {found['what_if'][key]}")
                 for name, key in COUNTS
             ),
-            ("How sure", f"{known} jobs known, {found['estimated_count']} estimated"),
+            ("Basis", f"{known} jobs known, {found['estimated_count']} estimated"),
         ]
     )
     if document["jobs"]:
         say()
-        job_cache = [
+        columns = [
             "ID",
             "NAME",
             ">TRIPS",
@@ -138,7 +139,7 @@ def _print(document: Document) -> None:
             "STATUS",
             "BASIS",
         ]
-        print_table(job_cache, [_row(job) for job in document["jobs"]])
+        print_table(columns, [_row(job) for job in document["jobs"]])
         say_more(document, since=found["since"] or None, until=found["until"])
     say()
     say(found["caveat"], style="dim")

@@ -1,4 +1,4 @@
-"""why: why a job ran, or did not, now or at another time."""
+"""why: why a job runs or does not, now or at an earlier time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from api.cli.connection.job_lookup import find_job_id
 from api.cli.options import AsJson, DataFolder, JobWanted
 from api.cli.output.render import short, show
 from api.cli.output.terminal import print_lines, say
-from api.cli.output.times import ago, ago_short, read_moment
+from api.cli.output.times import ago, ago_short, read_when
 from api.cli.responses import Document
 from ledger.clock import SystemClock
 
 At = Annotated[
     str | None,
     typer.Option(
-        "--at", metavar="MOMENT", help="At an instant, at a position, or 2h ago: 2h; else now."
+        "--at", metavar="WHEN", help="At a position, an instant, or 2h ago (2h); default: now."
     ),
 ]
 
@@ -30,7 +30,7 @@ def why(wanted: JobWanted, at: At = None, as_json: AsJson = False, data: DataFol
     Names the events that led to it, and the commands that would change it.
     """
     now = SystemClock().now()
-    query = {"at": read_moment(at, "--at", now)}
+    query = {"at": read_when(at, "--at", now)}
     with connect(Intent.READ, data) as client:
         path = f"/v1/jobs/{find_job_id(client, wanted)}/why"
         answer = client.request("GET", path, query=query)
@@ -46,10 +46,10 @@ def _print_why(found: Document, now: datetime, *, is_past: bool) -> None:
         print_lines([">POSITION", "WHEN", "WHAT"], [_row(link, now) for link in found["chain"]])
     if found["would_run"]:
         say()
-    for way in found["would_run"]:
-        say(f"→ {way['text']}")
-        if "command" in way:
-            say(f"    {way['command']}", style="cyan")
+    for remedy in found["would_run"]:
+        say(f"→ {remedy['text']}")
+        if "command" in remedy:
+            say(f"    {remedy['command']}", style="cyan")
 
 
 def _row(link: Document, now: datetime) -> tuple[str, str, str]:

@@ -1,1 +1,1 @@
-"""api/cli/jobs."""
+"""Commands on jobs: create, change, control and list them."""

@@ -1,4 +1,4 @@
-"""pause, resume, run, delete: what is done to one job."""
+"""pause, resume, run, delete: control one job."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
 from api.cli.options import AsJson, DataFolder, JobWanted, Reason, Yes
-from api.cli.output.prompts import is_typed, require_yes
 from api.cli.output.render import changed_job, short
-from api.cli.output.terminal import complain
+from api.cli.output.terminal import complain, is_interactive, require_yes
 from api.cli.output.times import ago, read_instant
 from ledger.clock import SystemClock
 
 Until = Annotated[
     str | None,
-    typer.Option("--until", metavar="INSTANT", help="Resume by itself then, or 2h from now."),
+    typer.Option("--until", metavar="INSTANT", help="Resume automatically then, or after 2h."),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", help="Bring a failed job back: what broke it is mended.")
+    bool, typer.Option("--force", help="Resume a failed job (only once the cause is fixed).")
 ]
 RunAt = Annotated[
-    str | None, typer.Option("--run-at", metavar="INSTANT", help="Go on then, or 2h from now.")
+    str | None,
+    typer.Option("--run-at", metavar="INSTANT", help="Next run: RFC 3339, or relative (2h)."),
 ]
-RunNow = Annotated[bool, typer.Option("--run-now", help="Go on with a run at once.")]
+RunNow = Annotated[bool, typer.Option("--run-now", help="Run immediately.")]
 
 
 def pause(
@@ -69,8 +69,8 @@ def resume(
     at = read_instant(run_at, "--run-at", now) if run_at is not None else None
     with connect(Intent.CHANGE, data) as client:
         job_id = find_job_id(client, wanted)
-        if force and not yes and is_typed():
-            _require_cause_gone(client, job_id)
+        if force and not yes and is_interactive():
+            _confirm_cause_is_fixed(client, job_id)
         body = given(force=force or None, reason=reason, run_at=at, run_now=run_now or None)
         answer = client.request("POST", f"/v1/jobs/{job_id}/resume", body=body)
     changed_job(answer, as_json, "resumed", now)
@@ -86,7 +86,7 @@ def run(
     with connect(Intent.CHANGE, data) as client:
         body = given(reason=reason)
         answer = client.request("POST", f"/v1/jobs/{find_job_id(client, wanted)}/run", body=body)
-    changed_job(answer, as_json, "asked to run", SystemClock().now())
+    changed_job(answer, as_json, "run requested", SystemClock().now())
 
 
 def delete(
@@ -99,32 +99,29 @@ def delete(
     """Delete a job and free its name; its history stays."""
     with connect(Intent.CHANGE, data) as client:
         job_id = find_job_id(client, wanted)
-        if not yes and is_typed():
+        if not yes and is_interactive():
             job = client.request("GET", f"/v1/jobs/{job_id}").document["job"]
-            require_yes(f"Delete {job['name']} ({short(job_id)}) for good?")
+            require_yes(f"Delete {job['name']} ({short(job_id)})?")
         answer = client.request("DELETE", f"/v1/jobs/{job_id}", body=given(reason=reason))
     changed_job(answer, as_json, "deleted", SystemClock().now())
 
 
-# -- questions to a person ----------------------------------------------------------------------
-
-
-def _require_cause_gone(client: ApiClient, job_id: str) -> None:
-    """Let a person see since when a failed job is so, and why, before its breaker is overruled."""
+def _confirm_cause_is_fixed(client: ApiClient, job_id: str) -> None:
+    """Show when and why a failed job tripped, and ask, before its breaker is overruled."""
     job = client.request("GET", f"/v1/jobs/{job_id}").document["job"]
     if job["status"] == "failed":
         complain(f"{job['name']} ({short(job_id)}) is failed: {_trip_text(client, job_id)}")
-        require_yes("Is the cause gone, and shall it run again?")
+        require_yes("Is the cause fixed? Resume the job?")
 
 
 def _trip_text(client: ApiClient, job_id: str) -> str:
     query = {"job": job_id, "topic": "job.circuit_tripped", "order": "desc", "limit": 1}
     trips = client.request("GET", "/v1/events", query=query).document["events"]
     if not trips:
-        return "its history does not say why."
+        return "its history has no trip."
     trip = trips[0]["data"]
-    since = ago(trips[0]["recorded_at"], SystemClock().now())
+    at = ago(trips[0]["recorded_at"], SystemClock().now())
     return (
-        f"its breaker tripped {since} after {trip['consecutive_errors']} errors in a row, "
+        f"its breaker tripped {at} after {trip['consecutive_errors']} consecutive errors, "
         f"{trip['failure_class']}: {trip['last_error']}"
     )

@@ -1,4 +1,4 @@
-"""schedule, amend, preview: when jobs run."""
+"""schedule, amend, preview: create and change jobs, and try a schedule."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
 from api.cli.jobs import schedule_flags as flags
-from api.cli.jobs.schedule_flags import read_executor, read_policy, read_schedule, read_task
+from api.cli.jobs.schedule_flags import JobFlags, with_job_flags
 from api.cli.options import AsJson, DataFolder, IfRevision, JobWanted
 from api.cli.output.render import changed_job, show
 from api.cli.output.terminal import say
@@ -22,41 +22,35 @@ from api.cli.output.times import ago, read_instant
 from api.cli.responses import Document
 from ledger.clock import SystemClock
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="What the job is called, once only.")]
-NewName = Annotated[str | None, typer.Option("--name", metavar="TEXT", help="A new name.")]
-Disabled = Annotated[bool, typer.Option("--disabled", help="It does not fire until enabled.")]
-Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Let it fire, or not.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Unique name of the job.")]
+NewName = Annotated[str | None, typer.Option("--name", metavar="TEXT", help="New name.")]
+Disabled = Annotated[
+    bool, typer.Option("--disabled", help="Create it disabled: it does not fire until enabled.")
+]
+Enabled = Annotated[
+    bool | None, typer.Option("--enable/--disable", help="Enable or disable the job.")
+]
 DeleteAfterRun = Annotated[
-    bool, typer.Option("--delete-after-run", help="Gone after its first success.")
+    bool,
+    typer.Option("--delete-after-run", help="Delete the job after its first successful run."),
 ]
 Patch = Annotated[
     str | None,
     typer.Option("--patch", metavar="JSON", help="Any fields, as an RFC 7396 merge patch."),
 ]
 After = Annotated[
-    str | None, typer.Option("--after", metavar="INSTANT", help="From when on; now, if left out.")
+    str | None,
+    typer.Option("--after", metavar="INSTANT", help="Start of the preview (default: now)."),
 ]
-Count = Annotated[int, typer.Option("--count", metavar="N", min=1, max=100, help="How many fires.")]
+Count = Annotated[
+    int, typer.Option("--count", metavar="N", min=1, max=100, help="Number of fires to show.")
+]
 
 
+@with_job_flags
 def schedule(
     name: Name,
-    every: flags.Every = None,
-    at: flags.At = None,
-    cron: flags.CronText = None,
-    tz: flags.Zone = None,
-    task: flags.Task = None,
-    http: flags.Http = None,
-    command: flags.CommandLine = None,
-    queue: flags.Queue = None,
-    handler: flags.HandlerName = None,
-    noop: flags.Noop = False,
-    deliver: flags.Deliver = None,
-    tag: flags.Tags = None,
-    description: flags.Description = None,
-    trip_after: flags.TripAfter = None,
-    backoff: flags.Backoff = None,
-    timeout: flags.Timeout = None,
+    job: JobFlags,
     disabled: Disabled = False,
     delete_after_run: DeleteAfterRun = False,
     as_json: AsJson = False,
@@ -67,14 +61,10 @@ def schedule(
     When it runs: --every, --at or --cron. Without an executor flag the agent runs it.
     """
     now = SystemClock().now()
-    spec = {"name": name} | given(
-        schedule=flags.require_schedule(read_schedule(every, at, cron, tz, now)),
-        task=read_task(task),
-        executor=read_executor(http, command, queue, handler, noop),
-        delivery=flags.read_delivery(deliver),
-        tags=flags.tags_of(tag),
-        description=description,
-        policy=read_policy(trip_after, backoff, timeout),
+    fields = job.fields(now)
+    flags.require_schedule(fields.get("schedule"))
+    spec = fields | given(
+        name=name,
         enabled=False if disabled else None,
         delete_after_run=delete_after_run or None,
     )
@@ -83,25 +73,11 @@ def schedule(
     changed_job(answer, as_json, "scheduled", now)
 
 
+@with_job_flags
 def amend(
     wanted: JobWanted,
+    job: JobFlags,
     name: NewName = None,
-    every: flags.Every = None,
-    at: flags.At = None,
-    cron: flags.CronText = None,
-    tz: flags.Zone = None,
-    task: flags.Task = None,
-    http: flags.Http = None,
-    command: flags.CommandLine = None,
-    queue: flags.Queue = None,
-    handler: flags.HandlerName = None,
-    noop: flags.Noop = False,
-    deliver: flags.Deliver = None,
-    tag: flags.Tags = None,
-    description: flags.Description = None,
-    trip_after: flags.TripAfter = None,
-    backoff: flags.Backoff = None,
-    timeout: flags.Timeout = None,
     enabled: Enabled = None,
     patch: Patch = None,
     if_revision: IfRevision = None,
@@ -113,17 +89,7 @@ def amend(
     --tag replaces all tags.
     """
     now = SystemClock().now()
-    changes = _read_patch(patch) | given(
-        name=name,
-        schedule=read_schedule(every, at, cron, tz, now),
-        task=read_task(task),
-        executor=read_executor(http, command, queue, handler, noop),
-        delivery=flags.read_delivery(deliver),
-        tags=flags.tags_of(tag),
-        description=description,
-        policy=read_policy(trip_after, backoff, timeout),
-        enabled=enabled,
-    )
+    changes = _read_patch(patch) | given(name=name, enabled=enabled) | job.fields(now)
     if not changes:
         raise Misused("Nothing to change: name at least one field, such as --every 10m.")
     with connect(Intent.CHANGE, data) as client:
@@ -145,7 +111,7 @@ def preview(
     """Show when a schedule would fire; create nothing."""
     now = SystemClock().now()
     body = given(
-        schedule=flags.require_schedule(read_schedule(every, at, cron, tz, now)),
+        schedule=flags.require_schedule(flags.read_schedule(every, at, cron, tz, now)),
         after=read_instant(after, "--after", now) if after is not None else None,
         count=count,
     )
@@ -173,4 +139,4 @@ def _read_patch(patch: str | None) -> dict[str, Any]:
 
 
 def _refuse_constant(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not valid JSON")

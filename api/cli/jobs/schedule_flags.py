@@ -1,85 +1,167 @@
-"""From the flags of schedule, amend and preview to the maps that the API takes."""
+"""The flags of schedule, amend and preview, and the fields of the API that they mean."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from api.cli.connection.client import given
 from api.cli.exit_codes import Misused
 from api.cli.output.times import read_duration, read_instant, shown
 
 LARGEST_TASK_BYTES = 1024 * 1024
-"""More of a file is not even read; the ledger's own limit on a task is lower and says so."""
+"""The part of a task file that is read; the ledger's own limit is lower and names itself."""
 
 Every = Annotated[
-    str | None, typer.Option("--every", metavar="DURATION", help="Repeat: 90s, 5m, 2h, 1d.")
+    str | None,
+    typer.Option("--every", metavar="DURATION", help="Repeat at this interval: 90s, 5m, 2h, 1d."),
 ]
 At = Annotated[
     str | None,
-    typer.Option("--at", metavar="INSTANT", help="Once: 2026-12-01T09:00:00Z, or 2h from now."),
+    typer.Option("--at", metavar="INSTANT", help="Run once: 2026-12-01T09:00:00Z, or in 2h."),
 ]
 CronText = Annotated[
-    str | None, typer.Option("--cron", metavar="FIELDS", help="Five fields: '*/5 * * * *'.")
+    str | None, typer.Option("--cron", metavar="FIELDS", help="Five cron fields: '*/5 * * * *'.")
 ]
 Zone = Annotated[
-    str | None, typer.Option("--tz", metavar="ZONE", help="The zone of --cron: Europe/Berlin.")
+    str | None,
+    typer.Option("--tz", metavar="ZONE", help="Time zone of --cron: Europe/Berlin [UTC]."),
 ]
 Task = Annotated[
     str | None,
-    typer.Option("--task", metavar="TEXT|@FILE|-", help="What to do; - reads standard input."),
+    typer.Option("--task", metavar="TEXT|@FILE|-", help="Task text; - reads standard input."),
 ]
-Http = Annotated[str | None, typer.Option("--http", metavar="URL", help="Post the task there.")]
+Http = Annotated[
+    str | None, typer.Option("--http", metavar="URL", help="POST the task to this URL.")
+]
 CommandLine = Annotated[
     str | None,
     typer.Option(
         "--command", metavar="ARGV", help="Run a program; split into arguments, no shell."
     ),
 ]
-Noop = Annotated[bool, typer.Option("--noop", help="Do nothing, successfully.")]
+Noop = Annotated[bool, typer.Option("--noop", help="Do nothing and succeed.")]
 Queue = Annotated[
     str | None,
-    typer.Option("--queue", metavar="NAME", help="Leave the runs to workers of a queue."),
+    typer.Option("--queue", metavar="NAME", help="Let workers of this queue execute the runs."),
 ]
 HandlerName = Annotated[
     str | None, typer.Option("--handler", metavar="NAME", help="Call a registered Python function.")
 ]
 Deliver = Annotated[
     str | None,
-    typer.Option("--deliver", metavar="CHANNEL[:TARGET]", help="Where results go: slack:owner."),
+    typer.Option("--deliver", metavar="CHANNEL[:TARGET]", help="Send results there: slack:owner."),
 ]
 Tags = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="WORD", help="May be given several times.")
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="Tag of the job; repeatable.")
 ]
 TripAfter = Annotated[
     int | None,
-    typer.Option("--trip-after", metavar="N", min=1, help="Errors in a row that trip the breaker."),
+    typer.Option(
+        "--trip-after", metavar="N", min=1, help="Consecutive errors that trip the breaker."
+    ),
 ]
 Backoff = Annotated[
     str | None,
-    typer.Option("--backoff", metavar="LIST", help="Waits after errors, in seconds: 1,2,5."),
+    typer.Option("--backoff", metavar="LIST", help="Seconds to wait before retries: 1,2,5."),
 ]
 Timeout = Annotated[
-    str | None, typer.Option("--timeout", metavar="DURATION", help="How long a run may take.")
+    str | None, typer.Option("--timeout", metavar="DURATION", help="Time limit of one run.")
 ]
 Description = Annotated[
-    str | None, typer.Option("--description", metavar="TEXT", help="What the job is for.")
+    str | None, typer.Option("--description", metavar="TEXT", help="Description of the job.")
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFlags:
+    """The flags that schedule and amend share."""
+
+    every: Every = None
+    at: At = None
+    cron: CronText = None
+    tz: Zone = None
+    task: Task = None
+    http: Http = None
+    command: CommandLine = None
+    queue: Queue = None
+    handler: HandlerName = None
+    noop: Noop = False
+    deliver: Deliver = None
+    tag: Tags = None
+    description: Description = None
+    trip_after: TripAfter = None
+    backoff: Backoff = None
+    timeout: Timeout = None
+
+    def fields(self, now: datetime) -> dict[str, Any]:
+        """The fields of a job that were given, as the API takes them. Raises Misused."""
+        return given(
+            schedule=read_schedule(self.every, self.at, self.cron, self.tz, now),
+            task=read_task(self.task),
+            executor=self._executor(),
+            delivery=read_delivery(self.deliver),
+            tags=list(self.tag) if self.tag else None,
+            description=self.description,
+            policy=read_policy(self.trip_after, self.backoff, self.timeout),
+        )
+
+    def _executor(self) -> dict[str, Any] | None:
+        """What executes the job, or None for the agent."""
+        asked = [
+            {"kind": "http", "url": self.http} if self.http is not None else None,
+            {"kind": "command", "argv": _split(self.command)} if self.command is not None else None,
+            {"kind": "worker", "queue": self.queue} if self.queue is not None else None,
+            {"kind": "python", "handler": self.handler} if self.handler is not None else None,
+            {"kind": "noop"} if self.noop else None,
+        ]
+        wanted = [executor for executor in asked if executor is not None]
+        if len(wanted) > 1:
+            raise Misused(
+                "Give one of --http, --command, --queue, --handler and --noop, not several."
+            )
+        return wanted[0] if wanted else None
+
+
+def with_job_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameter `job` of a command, a JobFlags, by one parameter for each of its flags,
+    because typer reads the flags from the signature.
+    """
+    hints = get_type_hints(JobFlags, include_extras=True)
+    shared = [
+        Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name])
+        for one in fields(JobFlags)
+    ]
+    parameters: list[Parameter] = []
+    for name, own in signature(command, eval_str=True).parameters.items():
+        parameters += shared if name == "job" else [own.replace(kind=Parameter.KEYWORD_ONLY)]
+
+    @wraps(command)
+    def typed(**values: Any) -> None:
+        job = JobFlags(**{one.name: values.pop(one.name) for one in shared})
+        command(job=job, **values)
+
+    typed.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # see PEP 362
+    return typed
 
 
 def read_schedule(
     every: str | None, at: str | None, cron: str | None, tz: str | None, now: datetime
 ) -> dict[str, Any] | None:
-    """The schedule that one of the flags asks for, or None; Misused when two do."""
+    """The schedule that was given, or None. Raises Misused when there are two."""
     if sum(flag is not None for flag in (every, at, cron)) > 1:
         raise Misused("Give one of --every, --at and --cron, not several.")
     if tz is not None and cron is None:
-        raise Misused("--tz is the zone of --cron: give both, or neither.")
+        raise Misused("--tz is the time zone of --cron: give both, or neither.")
     if every is not None:
         return {"kind": "every", "interval_seconds": _whole(read_duration(every, "--every"))}
     if at is not None:
@@ -90,31 +172,14 @@ def read_schedule(
 
 
 def require_schedule(schedule: dict[str, Any] | None) -> dict[str, Any]:
-    """The schedule, which must be there."""
+    """The schedule. Raises Misused when there is none."""
     if schedule is None:
-        raise Misused("When shall it run? Give one of --every 5m, --at INSTANT, --cron FIELDS.")
+        raise Misused("A schedule is needed: give one of --every 5m, --at INSTANT, --cron FIELDS.")
     return schedule
 
 
-def read_executor(
-    http: str | None, command: str | None, queue: str | None, handler: str | None, noop: bool
-) -> dict[str, Any] | None:
-    """Who runs the job, or None for the agent; Misused when two flags disagree."""
-    asked = [
-        {"kind": "http", "url": http} if http is not None else None,
-        {"kind": "command", "argv": _split(command)} if command is not None else None,
-        {"kind": "worker", "queue": queue} if queue is not None else None,
-        {"kind": "python", "handler": handler} if handler is not None else None,
-        {"kind": "noop"} if noop else None,
-    ]
-    wanted = [executor for executor in asked if executor is not None]
-    if len(wanted) > 1:
-        raise Misused("Give one of --http, --command, --queue, --handler and --noop, not several.")
-    return wanted[0] if wanted else None
-
-
 def read_delivery(deliver: str | None) -> dict[str, Any] | None:
-    """Where results go, or None when the flag was not given."""
+    """Where results are sent, or None."""
     if deliver is None:
         return None
     channel, _, target = deliver.partition(":")
@@ -124,7 +189,7 @@ def read_delivery(deliver: str | None) -> dict[str, Any] | None:
 def read_policy(
     trip_after: int | None, backoff: str | None, timeout: str | None
 ) -> dict[str, Any] | None:
-    """The fields of the policy that flags name, or None."""
+    """The fields of the policy that were given, or None."""
     policy: dict[str, Any] = {}
     if trip_after is not None:
         policy["trip_after"] = trip_after
@@ -149,11 +214,6 @@ def read_task(task: str | None) -> str | None:
     except OSError as error:
         raise Misused(f"--task: {shown(str(path))} cannot be read: {error.strerror}.") from None
     return _decoded(content, shown(str(path)))
-
-
-def tags_of(tags: Sequence[str] | None) -> list[str] | None:
-    """The tags, or None when the flag was not given."""
-    return list(tags) if tags else None
 
 
 def _decoded(content: bytes, where: str) -> str:

@@ -1,22 +1,18 @@
-"""list, show, runs: what is, and how one job ran."""
+"""list, show, runs: jobs as they are or were, and the runs of one job."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from api.cli.connection.as_of import AsOf, read_as_of
-from api.cli.connection.connect import Intent, connect
-from api.cli.connection.job_lookup import find_job_id
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted, Limit
-from api.cli.output import event_text as event_text
-from api.cli.output.paging import say_more
-from api.cli.output.render import job_facts, next_text, schedule_text, short, show, status_text
-from api.cli.output.terminal import is_narrow, print_lines, print_table, say, status_cell
+from api.cli.connection.question import AsOf, Question, print_page
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted, Limit, Tag
+from api.cli.output import event_text
+from api.cli.output.render import job_facts, next_text, schedule_text, short, status_text
+from api.cli.output.terminal import is_narrow, print_lines, status_cell
 from api.cli.output.times import ago_short, distance, took
 from api.cli.responses import Document
 from ledger.clock import parse_rfc3339
@@ -24,10 +20,10 @@ from ledger.clock import parse_rfc3339
 Status = Annotated[
     str | None, typer.Option("--status", help="active, paused, failed or completed.")
 ]
-Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Only jobs with this tag.")]
 Words = Annotated[str | None, typer.Option("--name", metavar="WORDS", help="Words in the name.")]
 FailureClass = Annotated[
-    str | None, typer.Option("--failure-class", help="How the last run failed: rate_limited, …")
+    str | None,
+    typer.Option("--failure-class", help="Failure class of the last run: rate_limited, …"),
 ]
 
 
@@ -51,21 +47,14 @@ def list_jobs(
         "limit": limit,
         "cursor": cursor,
     }
-    with connect(Intent.READ, data) as client:
-        then = read_as_of(client, as_of)
-        answer = client.request("GET", "/v1/jobs", query=query | {"as_of": then.as_of})
-    show(answer, as_json, partial(_print_jobs, then=then))
+    Question(as_of, as_json, data).ask("/v1/jobs", _print_jobs, query=query)
 
 
 def show_job(
     wanted: JobWanted, as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
     """Show everything about one job."""
-    with connect(Intent.READ, data) as client:
-        then = read_as_of(client, as_of)
-        job_id = find_job_id(client, wanted, as_of=then.as_of)
-        answer = client.request("GET", f"/v1/jobs/{job_id}", query={"as_of": then.as_of})
-    show(answer, as_json, partial(_print_job, then=then))
+    Question(as_of, as_json, data).ask("/v1/jobs/{job}", _print_job, job=wanted)
 
 
 def runs(
@@ -77,25 +66,16 @@ def runs(
     data: DataFolder = None,
 ) -> None:
     """List the runs of one job, newest first."""
-    with connect(Intent.READ, data) as client:
-        then = read_as_of(client, as_of)
-        job_id = find_job_id(client, wanted, as_of=then.as_of)
-        query = {"as_of": then.as_of, "limit": limit, "cursor": cursor}
-        answer = client.request("GET", f"/v1/jobs/{job_id}/runs", query=query)
-    show(answer, as_json, partial(_print_runs, then=then))
+    query = {"limit": limit, "cursor": cursor}
+    Question(as_of, as_json, data).ask("/v1/jobs/{job}/runs", _print_runs, query=query, job=wanted)
 
 
-def _print_job(document: Document, then: AsOf) -> None:
-    then.say()
-    job_facts(document["job"], then.now)
+def _print_job(document: Document, as_of: AsOf) -> None:
+    as_of.print_heading()
+    job_facts(document["job"], as_of.now)
 
 
-def _print_jobs(document: Document, then: AsOf) -> None:
-    now = then.now
-    then.say()
-    if not document["jobs"]:
-        say("No jobs.", style="dim")
-        return
+def _print_jobs(document: Document, as_of: AsOf) -> None:
     narrow = is_narrow()
     rows = [
         (
@@ -103,33 +83,30 @@ def _print_jobs(document: Document, then: AsOf) -> None:
             job["name"],
             status_text(job),
             schedule_text(job["schedule"]),
-            next_text(job, now, is_narrow=narrow),
-            _last(job, now),
+            next_text(job, as_of.now, is_narrow=narrow),
+            _last_run(job, as_of.now),
         )
         for job in document["jobs"]
     ]
-    print_table(["ID", "NAME", "STATUS", "SCHEDULE", "NEXT RUN", "LAST RUN"], rows)
-    say_more(document, **then.pinned(document["position"]))
+    columns = ["ID", "NAME", "STATUS", "SCHEDULE", "NEXT RUN", "LAST RUN"]
+    print_page(document, as_of, columns, rows, empty="No jobs.")
 
 
-def _last(job: Document, now: datetime) -> Text:
-    """How the last run ended and when, and how many errors there were in a row."""
+def _last_run(job: Document, now: datetime) -> Text:
+    """How the last run ended, how long ago, and the streak of errors."""
     run = job["last_run"]
     if run is None:
         return Text("-")
     ago = distance(parse_rfc3339(run["started_at"]), now)
-    streak = f", {job['consecutive_errors']} in a row" if job["consecutive_errors"] > 1 else ""
+    errors = job["consecutive_errors"]
+    streak = f", {errors} consecutive errors" if errors > 1 else ""
     return Text().append_text(status_cell(run["status"])).append(f" {ago}{streak}")
 
 
-def _print_runs(document: Document, then: AsOf) -> None:
-    then.say()
-    if not document["runs"]:
-        say("It has not run.", style="dim")
-        return
+def _print_runs(document: Document, as_of: AsOf) -> None:
     rows = [
         (
-            ago_short(run["started_at"], then.now),
+            ago_short(run["started_at"], as_of.now),
             status_cell(run["status"]),
             run["trigger"],
             str(run["attempt"]),
@@ -138,5 +115,5 @@ def _print_runs(document: Document, then: AsOf) -> None:
         )
         for run in document["runs"]
     ]
-    print_lines(["STARTED", "STATUS", "TRIGGER", ">ATTEMPT", ">TOOK", "ERROR OR OUTPUT"], rows)
-    say_more(document, **then.pinned(document["position"]))
+    columns = ["STARTED", "STATUS", "TRIGGER", ">ATTEMPT", ">TOOK", "ERROR OR OUTPUT"]
+    print_page(document, as_of, columns, rows, empty="No runs.", print_rows=print_lines)

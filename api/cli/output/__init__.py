@@ -1,1 +1,1 @@
-"""api/cli/output."""
+"""What commands print: tables, times, events in one line, progress bars, questions, logs."""

@@ -1,4 +1,4 @@
-"""What happened, in one line: the heart of each event for people who read a history."""
+"""An event in one line, for histories and the audit."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ Event = Mapping[str, Any]
 LONGEST = 300
 
 
-def tell(event: Event) -> str:
-    """One line about an event: what it decided, and why somebody wanted it."""
+def details(event: Event) -> str:
+    """What an event decided, and the reason given for it, in one line."""
     data = event["data"]
-    teller = TELLERS.get(event["topic"])
-    told = teller(data) if teller is not None else ""
-    why = f"because: {event['reason']}" if event["reason"] else ""
-    return "; ".join(part for part in (told, _missed(data), why) if part)[:LONGEST]
+    describe = DESCRIPTIONS.get(event["topic"])
+    what = describe(data) if describe is not None else ""
+    reason = f"reason: {event['reason']}" if event["reason"] else ""
+    return "; ".join(part for part in (what, _missed(data), reason) if part)[:LONGEST]
 
 
-def who(event: Event) -> str:
-    """Who did it, and through which door."""
-    actor, source = event["actor"], event["source"]
-    return str(actor["id"]) if actor["id"] == source else f"{actor['id']} ({source})"
+def actor(event: Event) -> str:
+    """The actor, and the source where that is not the actor itself."""
+    name, source = event["actor"]["id"], event["source"]
+    return str(name) if name == source else f"{name} ({source})"
 
 
 def topic(event: Event) -> str:
-    """The topic, without the stream's name when that is a job's."""
+    """The topic, without the prefix `job.`."""
     return str(event["topic"]).removeprefix("job.")
 
 
@@ -51,17 +51,19 @@ def _started(data: Mapping[str, Any]) -> str:
     )
 
 
-def _ended_well(data: Mapping[str, Any]) -> str:
+def _succeeded(data: Mapping[str, Any]) -> str:
     return f"after {took(data['duration_ms'])}"
 
 
 def _failed(data: Mapping[str, Any]) -> str:
-    return f"error {data['consecutive_errors']} in a row, {data['failure_class']}: {data['error']}"
+    return (
+        f"consecutive error {data['consecutive_errors']}, {data['failure_class']}: {data['error']}"
+    )
 
 
 def _tripped(data: Mapping[str, Any]) -> str:
     return (
-        f"{data['consecutive_errors']} errors in a row (breaker: {data['threshold']}), "
+        f"{data['consecutive_errors']} consecutive errors (threshold {data['threshold']}), "
         f"{data['failure_class']}: {data['last_error']}"
     )
 
@@ -77,8 +79,8 @@ def _forced(data: Mapping[str, Any]) -> str:
 
 def _imported(data: Mapping[str, Any]) -> str:
     runs = f", {data['run_count']} runs" if data["run_count"] else ""
-    why = f", {data['last_error']}" if data["last_error"] else ""
-    return f"{data['status']} in {data['origin']} ({data['origin_id']}){runs}{why}"
+    error = f", {data['last_error']}" if data["last_error"] else ""
+    return f"{data['status']} in {data['origin']} ({data['origin_id']}){runs}{error}"
 
 
 def _amended(data: Mapping[str, Any]) -> str:
@@ -90,8 +92,8 @@ def _named(data: Mapping[str, Any]) -> str:
 
 
 def _sent(data: Mapping[str, Any]) -> str:
-    whom = f" {data['target']}" if data["target"] else ""
-    return f"{data['channel']}{whom}: {data['outcome']}"
+    target = f" {data['target']}" if data["target"] else ""
+    return f"{data['channel']}{target}: {data['outcome']}"
 
 
 def _noticed(data: Mapping[str, Any]) -> str:
@@ -101,10 +103,10 @@ def _noticed(data: Mapping[str, Any]) -> str:
 
 
 def _recovery_planned(data: Mapping[str, Any]) -> str:
-    whose = f" of {data['storm_id']}" if data["storm_id"] else ""
+    storm = f" of {data['storm_id']}" if data["storm_id"] else ""
     refused = f", {len(data['refused'])} refused" if data["refused"] else ""
-    rate = f"{data['rate_per_minute']:g} a minute"
-    return f"{data['recovery_id']}: {jobs(len(data['jobs']))}{whose}{refused}, {rate}"
+    rate = f"{data['rate_per_minute']:g}/min"
+    return f"{data['recovery_id']}: {jobs(len(data['jobs']))}{storm}{refused}, {rate}"
 
 
 def _recovery_stepped(data: Mapping[str, Any]) -> str:
@@ -115,22 +117,22 @@ def _recovery_stepped(data: Mapping[str, Any]) -> str:
 
 
 def _recovery_aborted(data: Mapping[str, Any]) -> str:
-    return f"{data['recovery_id']}: {data['cause']}, {jobs(len(data['left']))} left as they are"
+    return f"{data['recovery_id']}: {data['cause']}, {jobs(len(data['left']))} not resumed"
 
 
 def _recovery_completed(data: Mapping[str, Any]) -> str:
-    again = f", {data['re_trips']} tripped again" if data["re_trips"] else ""
+    again = f", {data['re_trips']} re-tripped" if data["re_trips"] else ""
     return f"{data['recovery_id']}: {data['resumed']} resumed, {data['refused']} refused{again}"
 
 
-TELLERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+DESCRIPTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "job.scheduled": _scheduled,
     "job.amended": _amended,
     "job.paused": lambda data: f"until {to_the_second(data['until'])}" if data["until"] else "",
     "job.resumed": lambda data: f"next run {to_the_second(data['next_run_at'])}",
     "job.force_resumed": _forced,
     "job.run_started": _started,
-    "job.run_succeeded": _ended_well,
+    "job.run_succeeded": _succeeded,
     "job.run_failed": _failed,
     "job.run_lost": lambda data: str(data["cause"]),
     "job.run_blocked": lambda data: str(data["cause"]),

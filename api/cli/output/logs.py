@@ -1,4 +1,4 @@
-"""Logs on stderr: one line an entry, `name=value` throughout, nothing that a terminal obeys."""
+"""Logs on stderr: one line per entry, `name=value`, control characters escaped."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from api.cli.text import escaped_json
 from ledger.clock import rfc3339
 
 QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")
-"""Loggers that tell more than anybody asks for; of these only warnings are shown."""
+"""Only warnings of these loggers."""
 QUIETER = ("opentelemetry",)
-"""Of these only errors: a collector that is down is told of once a batch, not once a try."""
+"""Only errors: a collector that is down would be logged at every retry, not once a batch."""
 
 SILENT = ("apprise",)
-"""Of these nothing: a message that failed is told by its event, and their lines name addresses."""
+"""Nothing: a failed notification has its event, and their lines contain addresses."""
 
 
-class Lines(logging.Formatter):
+class LineFormatter(logging.Formatter):
     """`at=… level=info logger=… message="…"`, and `error="…"` with a traceback; no secrets."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
@@ -42,15 +42,15 @@ class Lines(logging.Formatter):
 
 
 def quoted(text: str) -> str:
-    """A text in JSON's quotes, on one line, its control characters escaped."""
+    """A text as a JSON string on one line, control characters escaped."""
     whole = text.encode("utf-8", "backslashreplace").decode()
     return escaped_json(orjson.dumps(whole).decode())
 
 
 def log_to_stderr(redact: Callable[[str], str]) -> None:
-    """Send what this process logs to stderr, as Lines; `redact` takes secrets out."""
+    """Log to stderr, one line per entry; `redact` removes secrets."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines(redact))
+    handler.setFormatter(LineFormatter(redact))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)

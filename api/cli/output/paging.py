@@ -1,4 +1,4 @@
-"""How to see the next page: the command as it was typed, from where the page ended."""
+"""Prints the command that shows the next page: as it was typed, with the new cursor."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ PROGRAM = "jobledger"
 TYPED = "COMMANDLINE"
 
 under_way: ContextVar[Any] = ContextVar("under_way")
-"""The context of the command that was typed."""
+"""The context of the command that runs."""
 
 
 def say_more(document: Mapping[str, Any], **pinned: object) -> None:
-    """That a page is not the last one, and what to type for the next. `pinned` are parameters of
-    the command that must not move meanwhile: `as_of` of a page that was asked for as of 2h ago.
+    """Print the command for the next page if there is one. `pinned` are parameters that must keep
+    their value meanwhile, such as the position that `--as-of 2h` meant.
     """
     if document["next"] is not None:
         given = {"cursor": document["next"]} | pinned
-        say(f"There is more: {shlex.join(_again(given))}", style="dim")
+        say(f"Next page: {shlex.join(_typed_again(given))}", style="dim")
 
 
-def _again(given: Mapping[str, object]) -> Iterator[str]:
-    """The words of the command under way, with other values for some parameters."""
+def _typed_again(given: Mapping[str, object]) -> Iterator[str]:
+    """The words of the command, with the given values for some parameters."""
     context = under_way.get()
     yield from (PROGRAM, *_names(context))
     for parameter in context.command.params:
@@ -40,13 +40,13 @@ def _again(given: Mapping[str, object]) -> Iterator[str]:
 
 
 def _names(context: Any) -> list[str]:
-    """The command's own name, after those of its groups but for the program's."""
+    """The names of the groups below the program, and the command's own."""
     parent = context.parent
     return [] if parent is None else [*_names(parent), context.info_name or ""]
 
 
 def _words(parameter: Any, value: object) -> Iterator[str]:
-    """A parameter as it would be typed; nothing for none."""
+    """A parameter as it is typed; nothing when it has no value."""
     if value is None or value is False:
         return
     flag = () if isinstance(parameter, TyperArgument) else (max(parameter.opts, key=len),)

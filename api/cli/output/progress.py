@@ -23,7 +23,7 @@ BUSY_AFTER_SECONDS = 1.0
 
 @contextmanager
 def steps(what: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each step of something, told (step, done, of how many); they go when it ends."""
+    """A bar for each step, updated with (step, done, total), and removed at the end."""
     screen = console(is_error=True)
     columns = (
         TextColumn("{task.description}"),
@@ -35,18 +35,18 @@ def steps(what: str) -> Iterator[Callable[[str, int, int], None]]:
     bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
     tasks: dict[str, TaskID] = {}
 
-    def told(step: str, done: int, total: int) -> None:
+    def report(step: str, done: int, total: int) -> None:
         if step not in tasks:
             tasks[step] = bar.add_task(f"{what}: {step}", total=total)
         bar.update(tasks[step], completed=done, total=total)
 
     with bar:
-        yield told
+        yield report
 
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
-    """A moving bar for what takes longer than a second and cannot say how far it is."""
+    """A moving bar while something takes longer than a second and has no known length."""
     screen = console(is_error=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)

@@ -1,4 +1,4 @@
-"""Answers of the API on the screen: as the document they are, or as people read them."""
+"""Prints answers of the API: as JSON for programs, or rendered for people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+import orjson
 from rich.text import Text
 
 from api.cli.output.terminal import print_facts, say, status_cell, write
@@ -15,13 +16,13 @@ from api.cli.text import escaped_json, harmless
 from ledger.clock import parse_rfc3339
 
 SHORT_ID = 8
-"""Characters of an id that tell jobs apart for people; commands take them back."""
+"""Characters of an id that tables show; commands accept them."""
 
 Document = Mapping[str, Any]
 
 
 def show(answer: ApiResponse, as_json: bool, render: Callable[[Document], None]) -> None:
-    """The API's answer word for word for programs, or rendered for people."""
+    """Print the API's answer unchanged for programs, or rendered for people."""
     if as_json:
         write_document(answer.text)
     else:
@@ -29,8 +30,13 @@ def show(answer: ApiResponse, as_json: bool, render: Callable[[Document], None])
 
 
 def write_document(text: str) -> None:
-    """One JSON document and a line's end."""
+    """Print one JSON document."""
     write(f"{escaped_json(text.rstrip())}\n")
+
+
+def write_json(document: Document) -> None:
+    """Print a document that this process made as JSON."""
+    write_document(orjson.dumps(document).decode())
 
 
 def short(job_id: str | None) -> str:
@@ -39,7 +45,7 @@ def short(job_id: str | None) -> str:
 
 
 def schedule_text(schedule: Document) -> str:
-    """A schedule as its flags would say it."""
+    """A schedule, close to how its flags are typed."""
     match schedule["kind"]:
         case "every":
             grid = " on a grid" if schedule.get("anchor") == "grid" else ""
@@ -54,7 +60,7 @@ def schedule_text(schedule: Document) -> str:
 
 
 def executor_text(executor: Document | None) -> str:
-    """Who runs a job."""
+    """What executes a job."""
     match executor:
         case None:
             return "the agent (JOBLEDGER_AGENT_URL)"
@@ -67,13 +73,13 @@ def executor_text(executor: Document | None) -> str:
 
 
 def status_text(job: Document) -> Text:
-    """A job's status, and that it is disabled if it is."""
+    """A job's status, and whether it is disabled."""
     text = status_cell(job["status"])
     return text if job["enabled"] else Text().append_text(text).append(" (disabled)", "dim")
 
 
 def next_text(job: Document, now: datetime, *, is_narrow: bool) -> str:
-    """What comes next for a job, in the width of a column."""
+    """The next run of a job, for a column."""
     if job["open_run"] is not None:
         return "running now"
     if job["paused_until"] is not None:
@@ -85,20 +91,26 @@ def next_text(job: Document, now: datetime, *, is_narrow: bool) -> str:
 
 
 def changed_job(answer: ApiResponse, as_json: bool, done: str, now: datetime) -> None:
-    """What a command did to a job, in one line."""
+    """Print what a command did to a job, in one line; its status where `done` does not imply it."""
 
     def render(document: Document) -> None:
         job = document["job"]
-        what = done if document["changed"] else "nothing to change"
-        tail = f", next run {until(job['next_run_at'], now)}" if job["next_run_at"] else ""
-        line = Text(f"{harmless(job['name'])} ({short(job['id'])}): {what}; now ")
-        say(line.append_text(status_text(job)).append(tail))
+        what = done if document["changed"] else "unchanged"
+        line = Text(f"{harmless(job['name'])} ({short(job['id'])}): {what}")
+        status = status_text(job)
+        if status.plain not in ("active", what):
+            line.append("; status ").append_text(status)
+        say(
+            line.append(
+                f", next run {until(job['next_run_at'], now)}" if job["next_run_at"] else ""
+            )
+        )
 
     show(answer, as_json, render)
 
 
 def job_facts(job: Document, now: datetime) -> None:
-    """Everything about one job."""
+    """Print everything about one job."""
     policy = job["policy"]
     print_facts(
         [
@@ -125,20 +137,19 @@ def job_facts(job: Document, now: datetime) -> None:
 
 def _breaker_text(job: Document, policy: Document) -> str:
     waits = ", ".join(interval(step) for step in policy["backoff_seconds"])
-    streak = f"{job['consecutive_errors']} of {policy['trip_after']} errors in a row"
+    streak = f"{job['consecutive_errors']} of {policy['trip_after']} consecutive errors"
     return f"{streak}; waits {waits}"
 
 
 def _last_run_text(run: Document | None, now: datetime) -> str:
     if run is None:
         return "-"
-    how = f"{run['status']}, {ago(run['started_at'], now)}"
-    why = f"\n{run['failure_class']}: {run['error']}" if run["error"] else ""
-    return f"{how}{why}"
+    error = f"\n{run['failure_class']}: {run['error']}" if run["error"] else ""
+    return f"{run['status']}, {ago(run['started_at'], now)}{error}"
 
 
 def _delivery_text(job: Mapping[str, Any]) -> str:
-    """Where results go, and what became of the last one."""
+    """Where results are sent, and the outcome of the last delivery."""
     if job["delivery"] is None:
         return "-"
     where = " ".join(filter(None, (job["delivery"]["channel"], job["delivery"]["target"])))

@@ -10,21 +10,19 @@ from ledger.clock import parse_rfc3339
 BLOCKS = "▁▂▃▄▅▆▇█"
 NOTHING = " "
 WIDEST = 60
-"""Columns of a curve: a longer stretch is told in fewer."""
+"""Columns of a curve; a longer period is shown at a coarser scale."""
 MINUTE = timedelta(minutes=1)
 
 
 def by_minute(counts: Iterable[tuple[str, int]]) -> Sequence[int]:
-    """Counts of single minutes, given as (instant, count), with the minutes between them filled in
-    with none.
-    """
+    """Counts per minute from (instant, count) pairs; minutes without a pair count 0."""
     at = {parse_rfc3339(minute): count for minute, count in counts}
     return _filled(at) if at else []
 
 
 def curve(counts: Sequence[int], width: int = WIDEST, *, peak: int | None = None) -> str:
-    """One block for each count, as high as it is beside the highest, or beside the `peak` of a
-    curve to compare it with; where there are more counts than columns, for the highest of several.
+    """One block per count, relative to the highest count, or to `peak` for curves to compare. With
+    more counts than columns a block shows the highest of several counts.
     """
     each = -(-len(counts) // width) or 1
     highs = [max(counts[start : start + each]) for start in range(0, len(counts), each)]

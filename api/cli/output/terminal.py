@@ -1,4 +1,4 @@
-"""What people see: tables and lines on a terminal, made safe for it."""
+"""Lines, tables and questions on a terminal, with control characters written out."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from api.cli.exit_codes import Exit, Stop
 from api.cli.text import harmless, harmless_lines
 
 UNBOUNDED = 10_000
-"""Columns of a page that no terminal shows: a pipe gets every cell whole."""
+"""Width of output into a pipe, so that no cell is cut."""
 ROOMY = 115
-"""Columns from which on a terminal has room for everything."""
+"""Columns that show every table in full."""
 Cell = str | Text
 
 STYLES = {
@@ -33,7 +34,7 @@ STYLES = {
 
 
 def console(*, is_error: bool = False) -> Console:
-    """Where to write. Colours only on a terminal, and never with NO_COLOR."""
+    """The console for stdout or stderr. Colours only on a terminal, never with NO_COLOR."""
     stream = sys.stderr if is_error else sys.stdout
     width = None if stream.isatty() else UNBOUNDED
     return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
@@ -45,29 +46,29 @@ def status_cell(status: str) -> Text:
 
 
 def say(line: Cell = "", style: str = "") -> None:
-    """One line for people."""
+    """Print one line."""
     text = line if isinstance(line, Text) else Text(harmless_lines(line), style=style)
     console().print(text, soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """One line on stderr."""
+    """Print one line on stderr."""
     console(is_error=True).print(Text(harmless(text)), soft_wrap=True)
 
 
 def write(text: str) -> None:
-    """Text for programs, as it is."""
+    """Print text for programs unchanged."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 def is_narrow() -> bool:
-    """Whether there is room for little: tables then say less."""
+    """Whether tables must leave details out."""
     return console().width < ROOMY
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """A table with a heading; `>` before a column's name sets it to the right, `~` lets it wrap."""
+    """Print a table; `>` before a column's name aligns it right, `~` lets it wrap."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
         table.add_column(
@@ -82,7 +83,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
 
 
 def print_lines(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """A table whose last column is long: on a narrow terminal it stands below the others."""
+    """Print a table with a long last column, which a narrow terminal shows below the others."""
     if not is_narrow():
         print_table([*columns[:-1], f"~{columns[-1]}"], rows)
         return
@@ -98,8 +99,20 @@ def print_lines(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
             screen.print(Padding(last, (0, 0, 0, 4)), style="dim")
 
 
+def require_yes(question: str) -> None:
+    """Ask on stderr, so that stdout stays clean. Raises Stop unless the answer is yes."""
+    complain(f"{question} [y/N]")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Stop(Exit.REFUSED, "Nothing was changed.")
+
+
+def is_interactive() -> bool:
+    """Whether an operator can answer a question."""
+    return sys.stdin.isatty()
+
+
 def print_facts(facts: Iterable[tuple[str, Cell]]) -> None:
-    """Names and what they are, one a line."""
+    """Print name and value pairs, one per line."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -1,4 +1,4 @@
-"""Instants and durations as people type and read them."""
+"""Instants and durations, as they are typed and as they are shown."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from ledger.clock import SystemClock, parse_rfc3339, rfc3339
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 LONGEST_SECONDS = 100 * 366 * 86_400
-"""A hundred years: as long as an interval may be."""
+"""A hundred years, the limit of an interval."""
 STEPS = ((86_400 * 2, 86_400, "d"), (3600 * 2, 3600, "h"), (60 * 2, 60, "min"), (0, 1, "s"))
-"""From how many seconds on a span is told in which unit."""
+"""From how many seconds on which unit is used: (at least, size, name)."""
 
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|min|[smhdw])?")
 _SHOWN = 40
 
 
 def read_duration(text: str, flag: str) -> float:
-    """Seconds in `90s`, `5m`, `2h`, `1h30m`, or a plain number of seconds. Misused otherwise."""
+    """The seconds of `90s`, `5m`, `2h`, `1h30m` or a plain number. Raises Misused."""
     parts = list(_DURATION.finditer(text))
     is_whole = "".join(part[0] for part in parts) == text.rstrip() and bool(parts)
     if not is_whole or (len(parts) > 1 and not all(part[2] for part in parts)):
-        raise Misused(f"{flag}: {shown(text)} is no duration; write 90s, 5m, 2h, 1d or 1h30m.")
+        raise Misused(
+            f"{flag}: {shown(text)} is not a valid duration; write 90s, 5m, 2h, 1d or 1h30m."
+        )
     seconds = round(sum(float(part[1]) * UNITS[part[2] or "s"] for part in parts), 6)
     if not 0 < seconds <= LONGEST_SECONDS:
-        raise Misused(f"{flag}: {shown(text)} must be more than nothing and at most 100 years.")
+        raise Misused(f"{flag}: {shown(text)} must be more than 0 and at most 100 years.")
     return seconds
 
 
 def read_instant(text: str, flag: str, now: datetime, *, direction: int = 1) -> str:
-    """An instant as the API wants it: RFC 3339 with an offset, or a duration from now on (back from
-    now with `direction=-1`). Misused otherwise.
+    """An instant as the API takes it, from RFC 3339 with an offset or a duration from now (ago with
+    `direction=-1`). Raises Misused.
     """
     try:
         return rfc3339(parse_rfc3339(text.strip()))
@@ -42,33 +44,31 @@ def read_instant(text: str, flag: str, now: datetime, *, direction: int = 1) -> 
         return rfc3339(now + direction * timedelta(seconds=read_duration(text, flag)))
     except (Misused, OverflowError):
         raise Misused(
-            f"{flag}: {shown(text)} is no instant; write 2026-12-01T09:00:00Z (with an offset), or "
-            "a duration such as 2h."
+            f"{flag}: {shown(text)} is not a valid instant; write 2026-12-01T09:00:00Z (with an "
+            "offset), or a duration such as 2h."
         ) from None
 
 
 def read_past(text: str | None, flag: str) -> str | None:
-    """An instant, or how long ago it was, as the API wants it; nothing for nothing. Misused
-    otherwise.
-    """
+    """An instant in the past, or how long ago, as the API takes it. Raises Misused."""
     return read_instant(text, flag, SystemClock().now(), direction=-1) if text else None
 
 
-def read_moment(text: str | None, flag: str, now: datetime) -> str | None:
-    """A position, an instant, or how long ago, as the API wants it. Misused otherwise."""
+def read_when(text: str | None, flag: str, now: datetime) -> str | None:
+    """A position, an instant, or how long ago, as the API takes it. Raises Misused."""
     if text is None or (text.isascii() and text.isdigit()):
         return text
     try:
         return read_instant(text, flag, now, direction=-1)
     except Misused:
         raise Misused(
-            f"{flag}: {shown(text)} is no moment; write a position such as 4711, an instant such "
+            f"{flag}: {shown(text)} is not valid; write a position such as 4711, an instant such "
             "as 2026-12-01T09:00:00Z (with an offset), or how long ago: 2h."
         ) from None
 
 
 def ago(text: str | None, now: datetime) -> str:
-    """A stored instant beside how far it is: `2026-12-01T09:00:00Z (in 3 min)`."""
+    """A stored instant and its distance: `2026-12-01T09:00:00Z (in 3 min)`."""
     if text is None:
         return "-"
     at = parse_rfc3339(text)
@@ -76,15 +76,15 @@ def ago(text: str | None, now: datetime) -> str:
 
 
 def until(text: str | None, now: datetime) -> str:
-    """As `told`, of what is still to come: an instant that has passed already is due."""
+    """As `ago`, of a planned instant: once it has passed it is due."""
     if text is not None and parse_rfc3339(text) <= now:
         return f"{to_the_second(text)} (due)"
     return ago(text, now)
 
 
 def ago_short(text: str | None, now: datetime, *, is_narrow: bool = False) -> str:
-    """As `told`, in the width of a column: the day is left out when it is today (UTC), and the
-    whole instant where there is no room for it.
+    """As `ago`, for a column: without the day when that is today (UTC), and the distance alone on a
+    narrow terminal.
     """
     if text is None:
         return "-"
@@ -95,8 +95,8 @@ def ago_short(text: str | None, now: datetime, *, is_narrow: bool = False) -> st
     return f"{at:{shape}} {distance(at, now)}"
 
 
-def told_to_the_second(text: str | None, now: datetime) -> str:
-    """As `told_briefly`, where instants may be seconds apart, whichever day it is."""
+def ago_with_seconds(text: str | None, now: datetime) -> str:
+    """As `ago_short`, with seconds on any day."""
     if text is None:
         return "-"
     at = parse_rfc3339(text)
@@ -126,7 +126,7 @@ def to_the_second(text: str | None) -> str:
 
 
 def took(milliseconds: int | None) -> str:
-    """How long something took: `12 ms`, `1.5 s`, `3 min`."""
+    """A measured duration: `12 ms`, `1.5 s`, `3 min`."""
     if milliseconds is None:
         return "-"
     if milliseconds < 1000:
@@ -143,5 +143,5 @@ def interval(seconds: float) -> str:
 
 
 def shown(text: str) -> str:
-    """What was typed, short and quoted."""
+    """What was typed, shortened and quoted."""
     return ascii(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")

@@ -1,1 +1,1 @@
-"""api/cli/recovery."""
+"""Recoveries: resume many failed jobs by a plan that is shown first."""

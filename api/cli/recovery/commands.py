@@ -1,4 +1,4 @@
-"""recover, storm resume: bring back many tripped jobs by a plan that is shown before."""
+"""recovery start, storm resume: resume many tripped jobs by a plan that is shown first."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
 from api.cli.options import AsJson, DataFolder, Reason, StormWanted, Yes
-from api.cli.output.prompts import is_typed, require_yes
 from api.cli.output.render import show
-from api.cli.output.terminal import say
+from api.cli.output.terminal import is_interactive, require_yes, say
 from api.cli.recovery.plan_view import print_plan
 from api.cli.responses import ApiResponse, Document
 from api.cli.text import jobs
@@ -27,15 +26,17 @@ NEVER = "never"
 
 JobsWanted = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[JOB]...", help="Jobs by id or name, in the order to come back."),
+    typer.Argument(metavar="[JOB]...", help="Jobs by id or name, in the order to resume."),
 ]
-Tag = Annotated[str | None, typer.Option("--tag", metavar="WORD", help="Failed jobs with it.")]
+Tag = Annotated[
+    str | None, typer.Option("--tag", metavar="TAG", help="Only failed jobs with this tag.")
+]
 FailureClass = Annotated[
-    str | None, typer.Option("--failure-class", help="Failed jobs that tripped of it: timeout, …")
+    str | None, typer.Option("--failure-class", help="Only jobs that tripped with it: timeout, …")
 ]
 Probe = Annotated[
     str | None,
-    typer.Option("--probe", metavar="JOB", help="Goes first; the others follow if it succeeds."),
+    typer.Option("--probe", metavar="JOB", help="Resumed first; the others only if it succeeds."),
 ]
 Rate = Annotated[
     float | None, typer.Option("--rate", metavar="N", help="Jobs to resume per minute [10].")
@@ -44,7 +45,7 @@ AbortOn = Annotated[
     str | None,
     typer.Option("--abort-on", metavar="N", help="Abort after N re-trips, or never [3]."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")]
 
 
 def start(
@@ -65,7 +66,7 @@ def start(
     Those named, with a tag, or of a failure class; the plan is shown first.
     """
     if not wanted and tag is None and failure_class is None:
-        raise Misused("Say whom: jobs by name or id, --tag, or --failure-class.")
+        raise Misused("Select jobs: by name or id, with --tag, or with --failure-class.")
     terms = _Terms(reason, probe, rate, abort_on)
     words = ["recovery", "start", *(wanted or []), *_flag("--tag", tag)]
     words += [*_flag("--failure-class", failure_class), *terms.words()]
@@ -73,8 +74,8 @@ def start(
         ids = [find_job_id(client, one) for one in wanted or []] or None
         selector = given(tag=tag, failure_class=failure_class, job_ids=ids)
         body = terms.body(client) | {"selector": selector}
-        begin = _Begin(client, "/v1/recoveries", body, words)
-        begin.go(is_dry=dry_run, is_asked=not yes, as_json=as_json)
+        request = _Request(client, "/v1/recoveries", body, words)
+        request.send(is_dry_run=dry_run, may_ask=not yes, as_json=as_json)
 
 
 def resume_storm(
@@ -96,8 +97,8 @@ def resume_storm(
     words = ["storm", "resume", storm, *terms.words()]
     with connect(Intent.CHANGE, data) as client:
         path = f"/v1/storms/{quote(storm, safe='')}/resume"
-        begin = _Begin(client, path, terms.body(client), words)
-        begin.go(is_dry=dry_run, is_asked=not yes, as_json=as_json)
+        request = _Request(client, path, terms.body(client), words)
+        request.send(is_dry_run=dry_run, may_ask=not yes, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,48 +142,49 @@ def _flag(name: str, value: str | None) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Begin:
-    """One recovery that is about to begin: where it is asked for, and with which words."""
+class _Request:
+    """The request that starts a recovery, and the words that were typed for it."""
 
     client: ApiClient
     path: str
     body: dict[str, Any]
     words: list[str]
 
-    def go(self, *, is_dry: bool, is_asked: bool, as_json: bool) -> None:
-        """The plan if it is only to be shown; else, for a person, the plan and a question first."""
-        if is_dry:
-            show(self._rehearsed(), as_json, partial(_print_rehearsal, words=self.words))
+    def send(self, *, is_dry_run: bool, may_ask: bool, as_json: bool) -> None:
+        """Show the plan of a dry run; else start the recovery, after the plan and a question where
+        an operator can answer.
+        """
+        if is_dry_run:
+            show(self._dry_run(), as_json, partial(_print_dry_run, words=self.words))
             return
-        if is_asked and not as_json and is_typed():
-            plan = self._rehearsed().document["plan"]
+        if may_ask and not as_json and is_interactive():
+            plan = self._dry_run().document["plan"]
             print_plan(plan)
             if plan["jobs"]:
-                require_yes(f"Bring back {jobs(plan['job_count'])} like this?")
-        begun = self.client.request("POST", self.path, body=self.body)
-        show(begun, as_json, partial(_print_begun, is_served=not self.client.is_alone))
+                require_yes(f"Resume {jobs(plan['job_count'])} by this plan?")
+        started = self.client.request("POST", self.path, body=self.body)
+        show(started, as_json, partial(_print_started, is_dispatched=not self.client.is_alone))
 
-    def _rehearsed(self) -> ApiResponse:
+    def _dry_run(self) -> ApiResponse:
         return self.client.request("POST", self.path, body=self.body | {"dry_run": True})
 
 
-def _print_rehearsal(document: Document, words: list[str]) -> None:
+def _print_dry_run(document: Document, words: list[str]) -> None:
     plan = document["plan"]
     print_plan(plan)
     if plan["jobs"]:
         say()
-        say("Nothing was changed. To do it, type:")
-        say(f'  jobledger {shlex.join(words)} --reason "why it is over"')
+        say("Nothing was changed. To start the recovery:")
+        say(f'  jobledger {shlex.join(words)} --reason "what was fixed"')
 
 
-def _print_begun(document: Document, *, is_served: bool) -> None:
+def _print_started(document: Document, *, is_dispatched: bool) -> None:
     recovery = document["recovery"]
     refused = f" ({len(recovery['refused'])} refused)" if recovery["refused"] else ""
-    say(f"{recovery['id']}: {jobs(recovery['job_count'])} to come back{refused}.")
-    if is_served:
-        say("It goes on by itself, wherever runs are dispatched. To watch it, and to stop it:")
+    say(f"{recovery['id']}: {jobs(recovery['job_count'])} to resume{refused}.")
+    if is_dispatched:
+        say("The dispatcher carries it out. To watch or abort it:")
     else:
-        say("Nobody dispatches this folder now: it begins once a server does (jobledger serve).")
-        say("To watch it, and to stop it:")
+        say("No dispatcher is running: it starts with jobledger serve. To watch or abort it:")
     say(f"  jobledger recovery show {recovery['id']}")
     say(f"  jobledger recovery abort {recovery['id']}")

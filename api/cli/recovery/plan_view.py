@@ -1,4 +1,4 @@
-"""The plan of a recovery as a tired person reads it: who, who not and why, and what it fires."""
+"""Prints the plan of a recovery: jobs, refused jobs with the reason, and the load it causes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from api.cli.text import jobs
 from ledger.clock import parse_rfc3339
 
 SHOWN = 50
-"""Jobs of a plan that a screen shows; --json has all."""
+"""Jobs that are printed; --json has all."""
 MINUTE = timedelta(minutes=1)
 
 
 def print_plan(plan: Document) -> None:
-    """All of it, refusals last: they are what is left to do by hand."""
+    """Print all of it; refused jobs come last."""
     now = parse_rfc3339(plan["planned_at"])
     if not plan["jobs"]:
-        why = "." if plan["refused"] else ": no failed job fits."
-        say(f"Nobody would come back{why}", style="bold")
+        why = "every selected job is refused" if plan["refused"] else "no failed job matches"
+        say(f"Nothing to resume: {why}.", style="bold")
     else:
         _print_facts(plan, now)
         say()
@@ -36,43 +36,45 @@ def print_plan(plan: Document) -> None:
 
 
 def pace(rate_per_minute: float) -> str:
-    """How fast a drip is: `one every 6 s (10 a minute)`."""
+    """The rate: `one every 6 s (10/min)`."""
     seconds = 60 / rate_per_minute
     every = f"{seconds:g} s" if seconds < 120 else span(seconds)
-    return f"one every {every} ({rate_per_minute:g} a minute)"
+    return f"one every {every} ({rate_per_minute:g}/min)"
 
 
-def gives_up(limit: int | None) -> str:
-    """When a recovery is broken off by itself: `when 3 have tripped again`."""
-    return "never" if limit is None else f"when {limit} have tripped again"
+def abort_condition(limit: int | None) -> str:
+    """When a recovery aborts by itself: `after 3 re-trips`."""
+    if limit is None:
+        return "never"
+    return "after 1 re-trip" if limit == 1 else f"after {limit} re-trips"
 
 
-def more_than_shown(count: int) -> None:
-    """Say that there are more jobs than a screen shows."""
+def print_hidden_count(count: int) -> None:
+    """Print how many jobs are not shown."""
     if count > SHOWN:
         say(f"… and {count - SHOWN} more; --json has all.", style="dim")
 
 
 def _print_facts(plan: Document, now: datetime) -> None:
-    last = ago(plan["last_step_at"], now)
+    last, condition = ago(plan["last_step_at"], now), abort_condition(plan["abort_on"])
     probe = next((job for job in plan["jobs"] if job["job_id"] == plan["probe"]), None)
     print_facts(
         [
-            ("Come back", f"{jobs(plan['job_count'])}, {pace(plan['rate_per_minute'])}"),
-            ("Last turn", last),
+            ("Resumes", f"{jobs(plan['job_count'])}, {pace(plan['rate_per_minute'])}"),
+            ("Last step", last),
             *([("Probe", f"{probe['name']}: the others follow if it succeeds")] if probe else []),
-            ("Gives up", "\n".join(filter(None, (gives_up(plan["abort_on"]), plan["stop_text"])))),
+            ("Aborts", "\n".join(filter(None, (condition, plan["stop_text"])))),
             ("Refused", str(plan["refused_count"])),
-            ("All at once", _course(plan["fires"], "at_once")),
-            ("This plan", _course(plan["fires"], "staggered")),
+            ("All at once", _load_curve(plan["fires"], "at_once")),
+            ("This plan", _load_curve(plan["fires"], "staggered")),
             ("", _axis(plan["fires"])),
             ("First fires", _first_fires(plan["fires"])),
         ]
     )
 
 
-def _course(fires: Document, which: str) -> Text:
-    """Fires a minute as a curve; both plans on one scale."""
+def _load_curve(fires: Document, which: str) -> Text:
+    """Fires per minute as a curve; both plans on one scale."""
     counts = _by_minute(fires, which)
     peak = max(fires["at_once_peak"], fires["staggered_peak"], 1)
     high = fires[f"{which}_peak"]
@@ -80,13 +82,13 @@ def _course(fires: Document, which: str) -> Text:
     text = Text("│").append(curve(counts, peak=peak), style).append("│")
     at = max(fires["per_minute"], key=lambda one: one[which], default=None)
     when = f" at {parse_rfc3339(at['minute']):%H:%M}Z" if at and high else ""
-    return text.append(f" at most {high} fires a minute{when}")
+    return text.append(f" peak {high} fires/min{when}")
 
 
 def _first_fires(fires: Document) -> str:
-    """What the stagger is for; later fires come as the schedules say."""
+    """The peak of first fires, which the stagger lowers; later fires follow the schedules."""
     before, after = fires["first_at_once_peak"], fires["first_staggered_peak"]
-    return f"at most {after} a minute by this plan, {before} if all came at once"
+    return f"peak {after}/min by this plan, {before}/min all at once"
 
 
 def _axis(fires: Document) -> str:
@@ -113,8 +115,8 @@ def _print_jobs(plan: Document, now: datetime) -> None:
         )
         for job in plan["jobs"][:SHOWN]
     ]
-    print_table([">#", "ID", "NAME", "TRIPPED", "TURN", "FIRST FIRE"], rows)
-    more_than_shown(len(plan["jobs"]))
+    print_table([">#", "ID", "NAME", "TRIPPED", "STEP AT", "FIRST FIRE"], rows)
+    print_hidden_count(len(plan["jobs"]))
 
 
 def _tripped(job: Document, now: datetime) -> str:
@@ -128,8 +130,8 @@ def _clock(text: str, now: datetime) -> str:
 
 
 def print_refused(refused: Sequence[Document]) -> None:
-    """The jobs that a plan leaves as they are, each with why."""
-    say(f"Stay as they are ({len(refused)}):", style="bold")
+    """Print the jobs that a plan refuses, each with the reason."""
+    say(f"Refused ({len(refused)}):", style="bold")
     rows = [(short(one["job_id"]), one["name"] or "-", one["message"]) for one in refused[:SHOWN]]
-    print_lines(["ID", "NAME", "WHY"], rows)
-    more_than_shown(len(refused))
+    print_lines(["ID", "NAME", "REASON"], rows)
+    print_hidden_count(len(refused))

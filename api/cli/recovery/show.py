@@ -1,28 +1,26 @@
-"""recoveries, recovery show, recovery abort: how bringing back many jobs goes."""
+"""recovery list, recovery show, recovery abort."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
-from api.cli.connection.as_of import AsOf, read_as_of
 from api.cli.connection.client import given
 from api.cli.connection.connect import Intent, connect
+from api.cli.connection.question import AsOf, Question, print_page
 from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, Reason
-from api.cli.output.paging import say_more
 from api.cli.output.render import show
-from api.cli.output.terminal import print_table, say
+from api.cli.output.terminal import say
 from api.cli.output.times import ago_short
 from api.cli.recovery.detail_view import print_recovery
-from api.cli.recovery.text import state, whom
+from api.cli.recovery.text import scope, state
 from api.cli.responses import Document
 from api.cli.text import jobs
 
 RecoveryWanted = Annotated[
-    str, typer.Argument(metavar="RECOVERY", help="A recovery's id, R- and a number.")
+    str, typer.Argument(metavar="RECOVERY", help="Recovery id, such as R-7: see recovery list.")
 ]
 
 
@@ -35,10 +33,7 @@ def list_recoveries(
 ) -> None:
     """List recoveries, newest first."""
     query = {"limit": limit, "cursor": cursor}
-    with connect(Intent.READ, data) as client:
-        then = read_as_of(client, as_of)
-        answer = client.request("GET", "/v1/recoveries", query=query | {"as_of": then.as_of})
-    show(answer, as_json, partial(_print_recoveries, then=then))
+    Question(as_of, as_json, data).ask("/v1/recoveries", _print_recoveries, query=query)
 
 
 def show_recovery(
@@ -48,10 +43,7 @@ def show_recovery(
     data: DataFolder = None,
 ) -> None:
     """Show one recovery and its jobs."""
-    with connect(Intent.READ, data) as client:
-        then = read_as_of(client, as_of)
-        answer = client.request("GET", _path(wanted), query={"as_of": then.as_of})
-    show(answer, as_json, partial(print_recovery, then=then))
+    Question(as_of, as_json, data).ask(_path(wanted), print_recovery)
 
 
 def abort_recovery(
@@ -73,18 +65,14 @@ def _path(wanted: str) -> str:
     return f"/v1/recoveries/{quote(wanted, safe='')}"
 
 
-def _print_recoveries(document: Document, then: AsOf) -> None:
-    then.say()
-    if not document["recoveries"]:
-        say("No recoveries.", style="dim")
-        return
+def _print_recoveries(document: Document, as_of: AsOf) -> None:
     rows = [
         (
             one["id"],
             state(one),
-            ago_short(one["planned_at"], then.now),
+            ago_short(one["planned_at"], as_of.now),
             one["planned_by"]["id"],
-            whom(one),
+            scope(one),
             str(one["job_count"]),
             str(one["resumed_count"]),
             str(one["left_count"]),
@@ -93,25 +81,13 @@ def _print_recoveries(document: Document, then: AsOf) -> None:
         )
         for one in document["recoveries"]
     ]
-    job_cache = [
-        "ID",
-        "STATE",
-        "PLANNED",
-        "BY",
-        "WHOM",
-        ">JOBS",
-        ">RESUMED",
-        ">LEFT",
-        ">AGAIN",
-        "WHY",
-    ]
-    print_table(job_cache, rows)
-    say_more(document, **then.pinned(document["position"]))
+    columns = ["ID", "STATE", "PLANNED", "BY", "SCOPE", ">JOBS", ">RESUMED", ">LEFT", ">RE-TRIPS"]
+    print_page(document, as_of, [*columns, "REASON"], rows, empty="No recoveries.")
 
 
 def _print_aborted(document: Document) -> None:
     recovery = document["recovery"]
     if not document["changed"]:
-        say(f"{recovery['id']} had ended before: {recovery['status']}. Nothing was changed.")
+        say(f"{recovery['id']} has already ended: {recovery['status']}. Nothing was changed.")
         return
-    say(f"{recovery['id']}: stopped; {jobs(recovery['left_count'])} left as they are.")
+    say(f"{recovery['id']}: aborted; {jobs(recovery['left_count'])} not resumed.")

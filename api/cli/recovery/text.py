@@ -1,4 +1,4 @@
-"""Of a recovery what people read in a word or a line: how it stands, of whom it is, the way on."""
+"""Short texts about a recovery: state, scope, next command."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ from rich.text import Text
 
 from api.cli.output.terminal import STYLES
 from api.cli.responses import Document
+from api.cli.text import jobs
 
 STATES = {
-    "probing": ("waits for the probe", STYLES["running"]),
-    "dripping": ("under way", STYLES["running"]),
-    "settling": ("all had their turn", STYLES["running"]),
+    "probing": ("waiting for the probe", STYLES["running"]),
+    "dripping": ("running", STYLES["running"]),
+    "settling": ("all resumed, waiting for first runs", STYLES["running"]),
     "completed": ("completed", STYLES["succeeded"]),
     "aborted": ("aborted", STYLES["failed"]),
 }
 CAUSES = {
-    "probe_failed": "the probe did not succeed",
-    "re_trips": "too many tripped again",
+    "probe_failed": "the probe failed",
+    "re_trips": "too many re-trips",
 }
 ASKED = "asked"
-A_FEW = 3
-"""Jobs that a command to be typed again names."""
+MOST_NAMED = 3
+"""Jobs that a suggested command names; with more, it is the list of failed jobs."""
 
 
 def state(recovery: Document) -> Text:
-    """How it stands, and why it was broken off."""
+    """The state, and the cause of an abort."""
     word, style = STATES[recovery["status"]]
     cause = recovery["cause"]
-    why = f"{recovery['ended_by']['id']} stopped it" if cause == ASKED else CAUSES.get(cause or "")
+    by = recovery["ended_by"]
+    why = f"by {by['id']}" if cause == ASKED else CAUSES.get(cause or "")
     return Text(word, style).append(f": {why}" if why else "", "")
 
 
-def whom(recovery: Document) -> str:
-    """The storm, or the selection."""
+def scope(recovery: Document) -> str:
+    """The storm, or the selection of jobs."""
     if recovery["storm_id"]:
         return f"storm {recovery['storm_id']}"
     selector = recovery["selector"]
@@ -42,18 +44,18 @@ def whom(recovery: Document) -> str:
     parts = [
         f"tag {selector['tag']}" if selector["tag"] else "",
         selector["failure_class"] or "",
-        f"{len(ids)} named" if ids else "",
+        jobs(len(ids)) if ids else "",
     ]
     return ", ".join(part for part in parts if part)
 
 
-def way_on(recovery: Document) -> str:
-    """What to type once the cause of what broke it off is gone."""
+def next_command(recovery: Document) -> str:
+    """The command that resumes the remaining jobs once the cause of the abort is fixed."""
     if recovery["storm_id"]:
         return f"jobledger storm resume {recovery['storm_id']} --dry-run"
     selector = recovery["selector"]
     ids, tag, failure_class = (selector[key] for key in ("job_ids", "tag", "failure_class"))
-    if len(ids or ()) > A_FEW:
+    if len(ids or ()) > MOST_NAMED:
         return "jobledger list --status failed"
     words = ["jobledger", "recovery", "start", *(ids or ())]
     words += ["--tag", tag] if tag else []

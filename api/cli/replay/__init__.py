@@ -1,1 +1,1 @@
-"""replay: a stretch of history played in the terminal."""
+"""replay: a period of history, played back in the terminal."""

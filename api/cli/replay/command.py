@@ -1,4 +1,4 @@
-"""The command: what is played, from where, and how the keys steer it."""
+"""The command replay: the period that is played, and the keys that control it."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from projections.history.replay import FASTEST, SLOWEST, FleetState, Playback
 FRAME_SECONDS = 0.1
 BEFORE_STORM = timedelta(minutes=2)
 AFTER_STORM = timedelta(minutes=5)
-"""How much of the time around a storm's failures is played with it."""
+"""The time before the first and after the last failure of a storm that is played with it."""
 QUIT = ("q", "\x03", "\x04")
 
 Storm = Annotated[
     str | None,
-    typer.Option("--storm", metavar="STORM", help="The stretch of a storm: see storm list."),
+    typer.Option("--storm", metavar="STORM", help="Play the period of a storm: see storm list."),
 ]
 Since = Annotated[
-    str | None, typer.Option("--since", metavar="INSTANT", help="From when on, or 2h ago: 2h.")
+    str | None,
+    typer.Option("--since", metavar="INSTANT", help="Start of the period, or 2h ago (2h)."),
 ]
 Until = Annotated[
-    str | None, typer.Option("--until", metavar="INSTANT", help="Until when, or 2h ago: 2h.")
+    str | None,
+    typer.Option("--until", metavar="INSTANT", help="End of the period, or 2h ago (2h) [now]."),
 ]
 Speed = Annotated[
     float,
-    typer.Option(
-        "--speed", metavar="N", min=SLOWEST, max=FASTEST, help="How many times as fast as it was."
-    ),
+    typer.Option("--speed", metavar="N", min=SLOWEST, max=FASTEST, help="Factor of real time."),
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """What is played, and what it is called."""
+class Period:
+    """The period that is played, and its title."""
 
     since: datetime
     until: datetime
@@ -72,62 +72,62 @@ def replay(
     """
     clock = SystemClock()
     if (storm is None) == (since is None):
-        raise Misused("Say what to play: --storm S-…, or --since INSTANT and perhaps --until.")
+        raise Misused("Give --storm S-…, or --since INSTANT with or without --until.")
     with connect(Intent.READ, data) as client:
         if storm is not None:
-            stretch = _of_storm(client, storm, until, clock.now())
+            period = _of_storm(client, storm, until, clock.now())
         else:
-            stretch = _read_stretch(since or "", until, clock.now())
-        player = _player(client, stretch, speed)
+            period = _read_period(since or "", until, clock.now())
+        player = _player(client, period, speed)
         if not console().is_terminal:
             for line in plain_lines(player):
                 say(line)
             return
         with keys() as pressed:
-            play(player, stretch.title, pressed, clock)
+            play(player, period.title, pressed, clock)
 
 
-def _read_stretch(since: str, until: str | None, now: datetime) -> Stretch:
+def _read_period(since: str, until: str | None, now: datetime) -> Period:
     begin = parse_rfc3339(read_instant(since, "--since", now, direction=-1))
     end = now if until is None else _read_until(until, now)
     if begin > now:
-        raise Misused("--since is still to come: only what has happened can be played.")
+        raise Misused("--since is in the future: only the past can be played.")
     if end < begin:
-        raise Misused("--until is before --since: there is nothing between them.")
-    return Stretch(begin, min(end, now), f"{rfc3339(begin)} to {rfc3339(min(end, now))}")
+        raise Misused("--until is before --since: the period is empty.")
+    return Period(begin, min(end, now), f"{rfc3339(begin)} to {rfc3339(min(end, now))}")
 
 
 def _read_until(until: str, now: datetime) -> datetime:
     return parse_rfc3339(read_instant(until, "--until", now, direction=-1))
 
 
-def _of_storm(client: ApiClient, storm: str, until: str | None, now: datetime) -> Stretch:
-    told = client.request("GET", f"/v1/storms/{quote(storm, safe='')}").document["storm"]
-    begin = parse_rfc3339(told["first_failed_at"]) - BEFORE_STORM
-    end = parse_rfc3339(told["last_failed_at"]) + AFTER_STORM
+def _of_storm(client: ApiClient, storm: str, until: str | None, now: datetime) -> Period:
+    found = client.request("GET", f"/v1/storms/{quote(storm, safe='')}").document["storm"]
+    begin = parse_rfc3339(found["first_failed_at"]) - BEFORE_STORM
+    end = parse_rfc3339(found["last_failed_at"]) + AFTER_STORM
     if until is not None:
         end = _read_until(until, now)
     if end < begin:
-        raise Misused("--until is before the storm: there is nothing to play.")
-    return Stretch(begin, min(end, now), f"{told['id']}  {told['signature']}")
+        raise Misused("--until is before the storm: the period is empty.")
+    return Period(begin, min(end, now), f"{found['id']}  {found['signature']}")
 
 
-def _player(client: ApiClient, stretch: Stretch, speed: float) -> Playback:
-    """The events come page by page while they are played; the jobs as they stood before them."""
-    query = {"since": rfc3339(stretch.since), "until": rfc3339(stretch.until), "order": "asc"}
+def _player(client: ApiClient, period: Period, speed: float) -> Playback:
+    """A player that reads the events page by page, on the jobs as they were before them."""
+    query = {"since": rfc3339(period.since), "until": rfc3339(period.until), "order": "asc"}
     events: Iterator[Mapping[str, Any]] = pages(client, "/v1/events", query, "events")
     first = next(events, None)
     as_of = query["since"] if first is None else first["position"] - 1
-    board = FleetState.of(pages(client, "/v1/jobs", {"as_of": as_of}, "jobs"))
+    fleet = FleetState.of(pages(client, "/v1/jobs", {"as_of": as_of}, "jobs"))
     whole = events if first is None else chain([first], events)
-    return Playback(board, whole, since=stretch.since, until=stretch.until, speed=speed)
+    return Playback(fleet, whole, since=period.since, until=period.until, speed=speed)
 
 
 # -- playing --------------------------------------------------------------------------------------
 
 
 def play(player: Playback, title: str, pressed: Keys, clock: Clock) -> None:
-    """Show the player on the terminal until it is over or somebody quits."""
+    """Show the player on the terminal until its end or the key q."""
     before = clock.elapsed()
     with _live(player, title) as show:
         while not player.is_over:
@@ -138,7 +138,7 @@ def play(player: Playback, title: str, pressed: Keys, clock: Clock) -> None:
             player.advance(now - before)
             before = now
             if key is not None:
-                obey(player, key)
+                handle_key(player, key)
             show()
 
 
@@ -151,8 +151,8 @@ def _live(player: Playback, title: str) -> Iterator[Callable[[], None]]:
         yield lambda: live.update(now(), refresh=True)
 
 
-def obey(player: Playback, key: str) -> None:
-    """What a key does; one that means nothing does nothing."""
+def handle_key(player: Playback, key: str) -> None:
+    """Do what a key means; other keys are ignored."""
     match key:
         case " ":
             player.toggle_pause()

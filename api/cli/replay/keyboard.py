@@ -1,4 +1,4 @@
-"""The keys that somebody presses while something is shown; also how that is waited for."""
+"""The keys that are pressed while a replay is shown; waiting for one also paces it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from typing import Protocol
 
 ESCAPE = b"\x1b"
 LONGEST_KEY = 8
-"""Bytes of one key after an escape, at most: an arrow sends three in all."""
+"""Most bytes of one key after an escape: an arrow sends three in all."""
 HANG_UP = "\x04"
-"""What a terminal that is gone is taken to say."""
+"""The key that a closed terminal counts as."""
 
 
 class Keys(Protocol):
     """Where keys come from."""
 
     def wait(self, seconds: float) -> str | None:
-        """The next key, or None when there was none within so long."""
+        """The next key, or None when none was pressed within so many seconds."""
         ...
 
 
 class Keyboard:
-    """The terminal's own keys, one by one and not shown."""
+    """The keys of the terminal, without echo."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -47,7 +47,7 @@ class Keyboard:
 
 
 class NoKeyboard:
-    """For a terminal that is only looked at: there is never a key."""
+    """No keys, where the input is not a terminal."""
 
     def __init__(self) -> None:
         self._never = threading.Event()
@@ -60,9 +60,7 @@ class NoKeyboard:
 
 @contextmanager
 def keys() -> Iterator[Keys]:
-    """The keyboard while it lasts, or none when the input is no terminal. The terminal is left as
-    it was.
-    """
+    """The keyboard, or none when the input is not a terminal. Restores the terminal at the end."""
     if not sys.stdin.isatty():
         yield NoKeyboard()
         return

@@ -1,1 +1,1 @@
-"""api/cli/server."""
+"""Commands that run as processes: serve, dispatch, worker, and the sandbox of serve."""

@@ -1,4 +1,4 @@
-"""Where a sandbox lives: a folder of its own that is gone when it ends, at the time of its fork."""
+"""A sandbox: a temporary folder with a copy of a fork, at the time of the fork."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from projections.read_models import ReadModels
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """What a server in a sandbox is opened with."""
+    """The settings, clock and fork that a server in a sandbox is opened with."""
 
     settings: Settings
     clock: SetClock
@@ -32,9 +32,9 @@ class Sandbox:
 
 @contextmanager
 def sandbox_of(fork: Path, settings: Settings) -> Iterator[Sandbox]:
-    """A copy of a fork, at the instant of its last event, that sends nothing anywhere, spans
-    included. Its clock stands until it is started, and all that is read before is: a storm must not
-    pass while the copies are made. Misused when the file is no fork.
+    """A copy of a fork at the instant of its last event, which sends nothing, not even spans. Its
+    clock stands still until it is started, so that no time passes while the read models are built.
+    Misused when the file is not a fork.
     """
     if not fork.is_file():
         raise Misused(f"--sandbox: there is no file {fork}.")
@@ -47,30 +47,30 @@ def sandbox_of(fork: Path, settings: Settings) -> Iterator[Sandbox]:
         with reading(folder.event_store_file) as event_store:
             [last] = event_store.read(after=event_store.tail_position() - 1, limit=1)
         clock = SetClock(from_microseconds(last.recorded_at))
-        _read_all(folder, clock)
+        _load(folder, clock)
         alone = replace(settings, data=folder.path, dsn=None, collector=None)
         yield Sandbox(alone, clock, fork)
 
 
 def require_fork(file: Path) -> None:
-    """Misused when the file is no fork."""
+    """Misused when the file is not a fork."""
     try:
         with reading(file) as event_store:
             is_fork = event_store.fact(FORKED_FROM) is not None
     except LedgerError:
         is_fork = False
     if not is_fork:
-        raise Misused(f"--sandbox: {file} is no fork; make one with jobledger fork.")
+        raise Misused(f"--sandbox: {file} is not a fork; make one with jobledger fork.")
 
 
-def _read_all(folder: Folder, clock: Clock) -> None:
-    """Save the heads and fill the copies, with a bar."""
+def _load(folder: Folder, clock: Clock) -> None:
+    """Write the snapshots and fill the read models, with a progress bar."""
     with (
-        steps("Sandbox") as told,
+        steps("Sandbox") as report,
         Ledger.open(folder.path, clock=clock) as ledger,
         closing(ReadModels.open(ledger, folder.path / READ_MODELS_FILE)) as read_models,
     ):
         end, done = ledger.writer.position, 0
         while read_models.apply_page():
             done = read_models.position
-            told("copies", done, end)
+            report("read models", done, end)

@@ -1,4 +1,4 @@
-"""serve and work: the processes that stay."""
+"""serve, dispatch: the server processes."""
 
 from __future__ import annotations
 
@@ -6,35 +6,38 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from api.app import STATUS_ROUTERS
+from api.bootstrap import ServerParts, open_server_parts, secrets_of
 from api.cli.connection.credentials import ADMIN_FILE
 from api.cli.connection.folder_owner import when_free
 from api.cli.options import DataFolder
+from api.cli.output.logs import log_to_stderr
 from api.cli.output.terminal import say
+from api.cli.server import server
+from api.cli.server.sandbox import sandbox_of
+from api.config.gc_tuning import tune_garbage_collector
 from api.settings import Settings, load_settings
 from ledger.clock import SetClock
 from ledger.store.sqlite.folder import Folder
 
-if TYPE_CHECKING:
-    from api.bootstrap import ServerParts
-
-LOOK_SECONDS = 0.5
-"""How long a signal to end may stay unnoticed."""
+POLL_SECONDS = 0.5
+"""How long a signal to stop may stay unnoticed."""
 
 Host = Annotated[
     str | None,
-    typer.Option("--host", metavar="ADDRESS", help="Listen there [JOBLEDGER_HOST, 127.0.0.1]."),
+    typer.Option("--host", metavar="ADDRESS", help="Listen address [JOBLEDGER_HOST, 127.0.0.1]."),
 ]
 Port = Annotated[
     int | None,
-    typer.Option("--port", metavar="N", min=0, max=65_535, help="0 takes a free one [8321]."),
+    typer.Option("--port", metavar="N", min=0, max=65_535, help="Port; 0 takes a free one [8321]."),
 ]
 Concurrency = Annotated[
     int | None,
-    typer.Option("--concurrency", metavar="N", min=1, help="Runs under way at once [32]."),
+    typer.Option("--concurrency", metavar="N", min=1, help="Most concurrent runs [32]."),
 ]
 StatusPort = Annotated[
     int | None,
@@ -43,16 +46,14 @@ StatusPort = Annotated[
         metavar="N",
         min=0,
         max=65_535,
-        help="Answer /healthz, /readyz and /metrics there; 0 takes a free one.",
+        help="Serve /healthz, /readyz and /metrics on this port; 0 takes a free one.",
     ),
 ]
-NoDispatch = Annotated[
-    bool, typer.Option("--no-dispatch", help="Answer only; nothing that is due is run.")
-]
+NoDispatch = Annotated[bool, typer.Option("--no-dispatch", help="Serve the API only; run nothing.")]
 InSandbox = Annotated[
     Path | None,
     typer.Option(
-        "--sandbox", metavar="FILE", help="Open a fork: runs end as recorded, nothing is kept."
+        "--sandbox", metavar="FILE", help="Open a fork: runs end as recorded, nothing is stored."
     ),
 ]
 
@@ -69,52 +70,21 @@ def serve(
 
     The dispatcher executes due runs; --no-dispatch leaves them to other processes.
     """
-    from api.bootstrap import (  # the whole application: only servers need it
-        open_server_parts,
-        secrets_of,
-    )
-    from api.cli.output import logs
-    from api.cli.server.sandbox import sandbox_of
-
-    overrides = {"host": host, "port": port, "data": data, "concurrency": concurrency}
-    settings = load_settings(overrides=overrides)
-    logs.log_to_stderr(secrets_of(settings).redact)
+    settings = _settings(host=host, port=port, data=data, concurrency=concurrency)
+    dispatches = not no_dispatch
     if sandbox is None:
-        _serve(settings, partial(open_server_parts, settings, dispatches=not no_dispatch))
+        _serve(settings, partial(open_server_parts, settings, dispatches=dispatches))
         return
     with sandbox_of(sandbox, settings) as box:
-        say(f"A sandbox of {sandbox}: nothing is executed, nobody is told, nothing is kept.")
-        open_it = partial(
+        say(f"Sandbox of {sandbox}: nothing is executed, sent or stored.")
+        open_parts = partial(
             open_server_parts,
             box.settings,
-            dispatches=not no_dispatch,
+            dispatches=dispatches,
             clock=box.clock,
             sandbox=box.fork,
         )
-        _serve(box.settings, open_it, box.clock)
-
-
-def _serve(
-    settings: Settings, open_it: Callable[[], ServerParts], sandbox_clock: SetClock | None = None
-) -> None:
-    from api.cli.server import server
-    from api.config.gc_tuning import tune_garbage_collector
-
-    parts = _opened(settings, open_it)
-    tune_garbage_collector()
-    try:
-        with server.bind(settings) as listener:
-            url = server.url_of(listener)
-            server.leave_note(parts, url)
-            dispatches = parts.dispatcher is not None
-            _greet(settings, url, server.login_link(parts, url), dispatches=dispatches)
-            _say_way(settings, url, is_sandbox=sandbox_clock is not None)
-            if sandbox_clock is not None:
-                sandbox_clock.start()
-            server.serve_until_asked(parts, settings, listener)
-    finally:
-        parts.close()
-    say("jobledger has stopped.")
+        _serve(box.settings, open_parts, box.clock)
 
 
 def dispatch(
@@ -126,69 +96,85 @@ def dispatch(
 
     On SQLite it owns the data folder; on PostgreSQL it is one node of many.
     """
-    from api.bootstrap import open_server_parts, secrets_of
-    from api.cli.output import logs
-    from api.config.gc_tuning import tune_garbage_collector
-
-    overrides = {"data": data, "concurrency": concurrency, "port": port}
-    settings = load_settings(overrides=overrides)
-    logs.log_to_stderr(secrets_of(settings).redact)
+    settings = _settings(data=data, concurrency=concurrency, port=port)
     parts = _opened(settings, lambda: open_server_parts(settings))
     tune_garbage_collector()
     try:
-        say(f"jobledger runs what is due in {settings.location}; Ctrl+C ends it.")
+        say(f"jobledger dispatches the runs of {settings.location}; Ctrl+C stops it.")
         if port is None:
-            _until_asked(parts)
+            _run_until_stopped(parts)
         else:
-            _until_asked_with_status(parts, settings)
+            _serve_status_until_stopped(parts, settings)
     finally:
         parts.close()
     say("jobledger has stopped.")
 
 
-def _until_asked(parts: ServerParts) -> None:
-    from api.cli.server import server
+def _settings(**overrides: object) -> Settings:
+    """The settings; from now on logs go to stderr, without secrets."""
+    settings = load_settings(overrides=overrides)
+    log_to_stderr(secrets_of(settings).redact)
+    return settings
 
+
+def _serve(
+    settings: Settings, open_parts: Callable[[], ServerParts], sandbox_clock: SetClock | None = None
+) -> None:
+    parts = _opened(settings, open_parts)
+    tune_garbage_collector()
+    try:
+        with server.bind(settings) as listener:
+            url = server.url_of(listener)
+            server.publish_url(parts, url)
+            _greet(parts, settings, url)
+            _print_access(settings, url, is_sandbox=sandbox_clock is not None)
+            if sandbox_clock is not None:
+                sandbox_clock.start()
+            server.serve_until_stopped(parts, settings, listener)
+    finally:
+        parts.close()
+    say("jobledger has stopped.")
+
+
+def _run_until_stopped(parts: ServerParts) -> None:
     end = threading.Event()
     with server.on_first_signal(end.set):
         parts.start()
-        while not end.wait(LOOK_SECONDS):
+        while not end.wait(POLL_SECONDS):
             pass  # a signal may reach another thread: its handler runs once this one wakes
-        say("Stopping: runs under way may end. Again to stop at once.")
+        say("Stopping: waiting for open runs. Press Ctrl+C again to stop at once.")
 
 
-def _until_asked_with_status(parts: ServerParts, settings: Settings) -> None:
-    from api.app import STATUS_ROUTERS
-    from api.cli.server import server
-
+def _serve_status_until_stopped(parts: ServerParts, settings: Settings) -> None:
     with server.bind(settings) as listener:
-        say(f"How it is: {server.url_of(listener)}/readyz and /metrics")
-        server.serve_until_asked(parts, settings, listener, STATUS_ROUTERS)
+        say(f"Status: {server.url_of(listener)}/readyz and /metrics")
+        server.serve_until_stopped(parts, settings, listener, STATUS_ROUTERS)
 
 
 def _opened(settings: Settings, open_parts: Callable[[], ServerParts]) -> ServerParts:
-    """On SQLite the folder may be somebody's for a moment; on PostgreSQL nobody owns anything."""
+    """On SQLite another command may own the folder briefly; on PostgreSQL there is no owner."""
     if settings.address is not None:
         return open_parts()
     return when_free(Folder(settings.data), open_parts)
 
 
-def _greet(settings: Settings, url: str, link: str | None, *, dispatches: bool) -> None:
-    """Where it is, and how to get in."""
+def _greet(parts: ServerParts, settings: Settings, url: str) -> None:
+    """Print the address, and a link to log in."""
     say(f"jobledger listens on {url}, with its ledger in {settings.location}")
-    if not dispatches:
-        say("Nothing that is due is run here (--no-dispatch).")
+    if parts.dispatcher is None:
+        say("No runs are started here (--no-dispatch).")
+    link = server.login_link(parts, url)
     if link is not None:
         say(f"Log in once, within 15 minutes: {link}")
 
 
-def _say_way(settings: Settings, url: str, *, is_sandbox: bool) -> None:
-    """How commands get there. Those of a sandbox must be sent: by themselves they go to the ledger
-    of the folder they are typed in.
+def _print_access(settings: Settings, url: str, *, is_sandbox: bool) -> None:
+    """How commands reach this server. Commands for a sandbox need its address: without it they use
+    the ledger of the folder they are typed in.
     """
     token = settings.data / ADMIN_FILE
     if not is_sandbox:
-        say(f"The admin's token is in {token}; commands here find it themselves.")
+        say(f"The admin's token is in {token}; commands on this machine find it themselves.")
         return
-    say("Commands go to your own ledger, and not here, unless you type first:")
+    say("Commands use your own ledger, not the sandbox, unless you type first:")
     say(f"  export JOBLEDGER_URL={url} JOBLEDGER_TOKEN=$(cat {token})")

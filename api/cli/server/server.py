@@ -1,4 +1,4 @@
-"""A server process: a socket, the application, and an end that loses nothing."""
+"""A server process: a socket, the application, and a graceful stop."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ledger.errors import StartRefused
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 2048
 FINISH_SECONDS = 10
-"""How long requests under way may take once the server was asked to stop."""
+"""How long open requests may take once the server stops."""
 KEEP_ALIVE_SECONDS = 30
 
 
 @contextmanager
 def on_first_signal(act: Callable[[], object]) -> Iterator[None]:
-    """Call `act` at the first signal to end; the second one ends the process on the spot, which the
-    ledger survives.
+    """Call `act` at the first signal to stop; the second one kills the process, which the ledger
+    survives.
     """
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
@@ -46,7 +46,7 @@ def on_first_signal(act: Callable[[], object]) -> Iterator[None]:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, whose first signal asks it to end in good order and whose second one ends it now."""
+    """uvicorn, stopped gracefully by the first signal and at once by the second."""
 
     def __init__(self, config: uvicorn.Config, tail: Tail) -> None:
         super().__init__(config)
@@ -54,27 +54,27 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, but the process then ends with 0: it did what it was asked."""
-        with on_first_signal(self._ask_to_end):
+        """As uvicorn's, but the process then exits with 0, because it stopped as requested."""
+        with on_first_signal(self._request_exit):
             yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, but streams, which have no end of their own, are ended first."""
+        """As uvicorn's, but ends streams first, because they do not end by themselves."""
         self._tail.close()
         await super().shutdown(sockets)
 
-    def _ask_to_end(self) -> None:
+    def _request_exit(self) -> None:
         self.should_exit = True
 
 
-def serve_until_asked(
+def serve_until_stopped(
     parts: ServerParts,
     settings: Settings,
     listener: socket.socket,
     routers: Sequence[APIRouter] = ROUTERS,
 ) -> None:
-    """Answer on `listener` until a signal; then accept nothing more, let runs end, close the copies
-    and the ledger (the application's lifespan does that).
+    """Serve on `listener` until a signal; then accept no more requests, let runs end, and close the
+    ledger and its read models, which the application's lifespan does. Raises StartRefused.
     """
     app = create_app(parts, settings, routers)
     config = uvicorn.Config(
@@ -94,12 +94,12 @@ def serve_until_asked(
         Server(config, app.state.tail).run(sockets=[listener])
     except (
         SystemExit
-    ):  # uvicorn's end when the application does not start; its code means else here
+    ):  # from uvicorn when the application did not start; its code differs from ours
         raise StartRefused("The application did not start; the log above says why.") from None
 
 
 def bind(settings: Settings) -> socket.socket:
-    """A listening socket on the host and port of the settings; StartRefused, in one line."""
+    """A listening socket on the host and port of the settings. Raises StartRefused."""
     where = f"{settings.host} port {settings.port}"
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -111,20 +111,20 @@ def bind(settings: Settings) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         raise StartRefused(
-            f"Nothing can listen on {where}: {error.strerror}. Choose another with --port."
+            f"Cannot listen on {where}: {error.strerror}. Choose another port with --port."
         ) from None
     return listener
 
 
 def url_of(listener: socket.socket) -> str:
-    """Where people and commands on this machine reach the listener."""
+    """The URL of the listener on this machine."""
     host, port = listener.getsockname()[:2]
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  compared only
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def login_link(parts: ServerParts, url: str) -> str | None:
-    """A link that logs in once as the admin; None when the admin's token is gone."""
+    """A link that logs in once as an admin; None when there is no valid admin token."""
     now = parts.ledger.clock.now()
     admins = [
         token
@@ -135,7 +135,7 @@ def login_link(parts: ServerParts, url: str) -> str | None:
     return f"{url}/login?code={parts.sessions.new_code(chosen)}" if chosen is not None else None
 
 
-def leave_note(parts: ServerParts, url: str) -> None:
-    """Tell commands on this machine where the owner of the folder answers."""
+def publish_url(parts: ServerParts, url: str) -> None:
+    """Write the URL into the folder's lock file, where commands on this machine find it."""
     if parts.ledger.lock is not None:
         parts.ledger.lock.describe({"pid": os.getpid(), "url": url})

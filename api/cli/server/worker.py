@@ -1,4 +1,4 @@
-"""worker: a process that takes runs out of a queue and executes a command for each."""
+"""worker: a process that claims runs of a queue and executes a program for each."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from ledger.clock import SystemClock
 from ledger.dispatch.executors.command import CommandExecutor
 from ledger.store.sqlite.folder import Folder
 
-Queue = Annotated[
-    str, typer.Option("--queue", metavar="NAME", help="Whose runs: the queue of their executor.")
-]
+Queue = Annotated[str, typer.Option("--queue", metavar="NAME", help="Queue to take runs from.")]
 Argv = Annotated[
-    list[str], typer.Argument(metavar="COMMAND", help="After --: a program and its arguments.")
+    list[str], typer.Argument(metavar="COMMAND", help="After --: the program and its arguments.")
 ]
 Concurrency = Annotated[
-    int, typer.Option("--concurrency", metavar="N", min=1, help="Runs at once.")
+    int, typer.Option("--concurrency", metavar="N", min=1, help="Concurrent runs.")
 ]
 Lease = Annotated[
     float,
-    typer.Option("--lease", metavar="SECONDS", min=1, help="A run lives so long without a sign."),
+    typer.Option(
+        "--lease", metavar="SECONDS", min=1, help="Lease of a run, renewed while it is executed."
+    ),
 ]
 
 
@@ -48,22 +48,22 @@ def worker(
     The program reads the task from its standard input.
     """
     if shutil.which(argv[0]) is None:
-        raise Misused(f"There is no program {argv[0]} here: every run of the queue would fail.")
+        raise Misused(f"There is no program {argv[0]}: every run of the queue would fail.")
     settings = load_settings(overrides={"data": data})
     folder = Folder(settings.data)
     url = settings.url or (folder.owner().get("url") if is_owned(folder) else None)
     if not isinstance(url, str):
-        raise Misused("No server is known: set JOBLEDGER_URL and JOBLEDGER_TOKEN.")
+        raise Misused("No server found: set JOBLEDGER_URL and JOBLEDGER_TOKEN.")
     token = token_for(settings, url)
-    say(f"Working on the queue {queue} of {url}.")
+    say(f"Executing runs of the queue {queue} of {url}.")
     one = Worker(url, token, queue=queue, concurrency=concurrency, lease_seconds=lease)
-    asyncio.run(_until_asked(one, argv))
+    asyncio.run(_until_stopped(one, argv))
     say("The worker has stopped.")
 
 
-async def _until_asked(one: Worker, argv: list[str]) -> None:
-    """A first signal lets what is under way come to its end; a second one ends that too, and leaves
-    no process of it behind. Its runs are lost when their leases end.
+async def _until_stopped(one: Worker, argv: list[str]) -> None:
+    """Work until a signal. The first one lets open runs end; a second one kills their processes,
+    and these runs are lost when their leases expire.
     """
     loop = asyncio.get_running_loop()
     executor = CommandExecutor(clock=SystemClock(), environment=inherited())

@@ -1,1 +1,1 @@
-"""tests/flow/cli."""
+"""The command line as it is typed: without a server, beside one, and on a terminal."""

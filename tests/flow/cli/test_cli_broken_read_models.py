@@ -1,4 +1,4 @@
-"""Commands while the copies are wrong, broken or late: told, and in nobody's way."""
+"""Commands while read models are wrong, broken or late: reported, and no obstacle to commands."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def alter_read_models(shell: Shell, sql: str) -> None:
         connection.commit()
 
 
-def test_a_job_is_resumed_by_its_name_while_the_list_of_jobs_is_broken(shell: Shell) -> None:
+def test_a_job_is_resumed_by_name_while_the_list_of_jobs_is_broken(shell: Shell) -> None:
     job = shell.schedule("Größe")
     shell.schedule("other")
     alter_read_models(shell, STOP)
@@ -41,7 +41,7 @@ def test_a_job_is_resumed_by_its_name_while_the_list_of_jobs_is_broken(shell: Sh
     assert shell.ok("pause", job["id"][:13], "--json").document["job"]["id"] == job["id"]
 
 
-def test_a_name_in_the_book_is_whose_it_was_last(shell: Shell) -> None:
+def test_a_name_found_in_the_events_is_of_the_job_that_has_it_now(shell: Shell) -> None:
     first = shell.schedule("report")
     shell.ok("amend", "report", "--name", "old report")
     second = shell.schedule("report")
@@ -55,7 +55,7 @@ def test_a_name_in_the_book_is_whose_it_was_last(shell: Shell) -> None:
     assert shell.type("resume", "gone").code == 3
 
 
-def test_a_rebuild_that_finds_a_difference_ends_in_a_refusal(shell: Shell) -> None:
+def test_a_rebuild_that_finds_a_difference_exits_with_1(shell: Shell) -> None:
     shell.schedule("report")
     shell.ok("list")
     alter_read_models(shell, "UPDATE jobs_1 SET name = 'forged'")
@@ -68,7 +68,7 @@ def test_a_rebuild_that_finds_a_difference_ends_in_a_refusal(shell: Shell) -> No
     assert shell.ok("rebuild", "--json").document["read_models"][0]["equal"] is True
 
 
-def test_the_doctor_names_copies_that_their_owner_does_not_bring_on(
+def test_doctor_reports_read_models_that_their_owner_does_not_update(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.cli.admin.maintenance.LATE_SECONDS", 0.0)
@@ -85,7 +85,7 @@ def test_the_doctor_names_copies_that_their_owner_does_not_bring_on(
 
     assert (sound.code, one.code, two.code) == (0, 1, 1)
     assert f"position 1 of {position}" in " ".join(one.out.split())
-    assert "1 thing is wrong." in one.err
+    assert "1 problem found." in one.err
     assert [model["name"] for model in two.document["read_models"]] == [
         "jobs",
         "runs",
@@ -93,7 +93,7 @@ def test_the_doctor_names_copies_that_their_owner_does_not_bring_on(
         "resumes",
         "gaps",
     ]
-    assert "5 things are wrong." in two.err
+    assert "5 problems found." in two.err
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_doctor_names_copies_that_their_owner_does_not_bring_on(
         (180, "2026-03-02T12:03:00Z (in 3 min)", "12:03:00Z in 3 min"),
     ],
 )
-def test_a_next_run_that_is_due_is_not_told_as_past(seconds: int, long: str, brief: str) -> None:
+def test_a_next_run_that_is_due_is_not_shown_as_past(seconds: int, long: str, brief: str) -> None:
     at = (NOON + timedelta(seconds=seconds)).isoformat()
     job: dict[str, Any] = {"open_run": None, "paused_until": None, "next_run_at": at}
 

@@ -1,4 +1,4 @@
-"""How commands end when they cannot do what was typed: one line that says what next, and a code."""
+"""How commands end when they cannot do what was typed: one line with the remedy, and a code."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WRONG = [
     (("list", "--frob"), "No such option"),
     (("show",), "Missing argument"),
     (("list", "--limit", "0"), "--limit"),
-    (("schedule", "x"), "When shall it run?"),
-    (("schedule", "x", "--every", "5 parsecs"), "no duration"),
-    (("schedule", "x", "--every", "0s"), "more than nothing"),
+    (("schedule", "x"), "A schedule is needed"),
+    (("schedule", "x", "--every", "5 parsecs"), "not a valid duration"),
+    (("schedule", "x", "--every", "0s"), "more than 0"),
     (("schedule", "x", "--every", "9" * 400), "100 years"),
     (("schedule", "x", "--every", "1m", "--cron", "* * * * *"), "not several"),
     (("schedule", "x", "--every", "1m", "--tz", "Europe/Berlin"), "--tz"),
-    (("schedule", "x", "--at", "tomorrow"), "no instant"),
+    (("schedule", "x", "--at", "tomorrow"), "not a valid instant"),
     (("schedule", "x", "--at", "2026-12-01T09:00:00"), "offset"),
     (("schedule", "x", "--every", "1m", "--noop", "--http", "http://a/"), "not several"),
     (("schedule", "x", "--every", "1m", "--command", "echo 'open"), "cannot be split"),
@@ -35,7 +35,7 @@ WRONG = [
     (("amend", "report", "--patch", '{"policy": {"timeout_seconds": NaN}}'), "not JSON"),
     (("resume", "report", "--run-at", "1h", "--run-now"), "not both"),
     (("audit", "--json", "--format", "csv"), "give one"),
-    (("audit", "--since", "yesterday"), "no instant"),
+    (("audit", "--since", "yesterday"), "not a valid instant"),
 ]
 REFUSED = [
     (("schedule", "REPORT", "--every", "1m"), "name_taken"),
@@ -104,7 +104,9 @@ def test_a_refusal_ends_with_1_and_its_code(
         ("token", "revoke", "nobody \udcff"),
     ],
 )
-def test_what_is_not_there_ends_with_3(shell: Shell, words: tuple[str, ...]) -> None:
+def test_a_job_or_token_that_does_not_exist_ends_with_3(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
     typed = shell.type(*words)
 
     assert typed.code == Exit.NOT_FOUND
@@ -118,9 +120,7 @@ def test_a_wrong_token_ends_with_4(shell: Shell, tmp_path: Path) -> None:
     assert "unauthenticated" in typed.err
 
 
-def test_a_server_elsewhere_is_not_shown_the_folders_own_token(
-    shell: Shell, tmp_path: Path
-) -> None:
+def test_the_folders_token_is_not_sent_to_another_machine(shell: Shell, tmp_path: Path) -> None:
     typed = Shell(tmp_path, JOBLEDGER_URL="http://ledger.example").type("list")
 
     assert typed.code == Exit.FORBIDDEN
@@ -136,7 +136,7 @@ def test_a_server_that_cannot_be_reached_ends_with_5(tmp_path: Path) -> None:
     assert_one_line(typed.err)
 
 
-def test_an_unknown_setting_stops_the_start_with_2(tmp_path: Path) -> None:
+def test_an_unknown_setting_ends_with_2(tmp_path: Path) -> None:
     typed = Shell(tmp_path, JOBLEDGER_DTA="x").type("list")
 
     assert typed.code == Exit.USAGE
@@ -155,7 +155,7 @@ def test_a_mistyped_folder_does_not_become_a_ledger(tmp_path: Path, command: str
     assert not shell.data.exists()
 
 
-def test_a_file_that_is_no_ledger_is_refused_in_one_line(shell: Shell) -> None:
+def test_a_file_that_is_not_a_ledger_is_refused_in_one_line(shell: Shell) -> None:
     (shell.data / EVENT_STORE_FILE).write_bytes(b"not a database at all, " * 100)
 
     for command in ("list", "verify"):
@@ -164,7 +164,7 @@ def test_a_file_that_is_no_ledger_is_refused_in_one_line(shell: Shell) -> None:
         assert_one_line(typed.err)
 
 
-def test_a_book_that_others_may_read_is_refused_in_one_line(shell: Shell) -> None:
+def test_a_ledger_file_that_others_may_read_is_refused_in_one_line(shell: Shell) -> None:
     (shell.data / EVENT_STORE_FILE).chmod(0o644)
 
     typed = shell.type("list")
@@ -194,7 +194,7 @@ ALL = ("list", "audit", "verify")
 """Questions about the whole ledger."""
 
 
-def test_the_answer_is_as_new_as_the_book_though_the_copies_are_old(shell: Shell) -> None:
+def test_answers_are_up_to_date_although_the_stored_read_models_are_old(shell: Shell) -> None:
     assert (shell.data / READ_MODELS_FILE).exists()
     with library(shell.data) as ledger:
         ledger.schedule(name="newer", schedule={"kind": "every", "interval_seconds": 60})
@@ -237,7 +237,7 @@ def test_verify_names_the_first_event_that_was_changed(shell: Shell) -> None:
     )
 
 
-def test_rebuild_says_when_the_copies_were_wrong(shell: Shell) -> None:
+def test_rebuild_reports_read_models_that_were_wrong(shell: Shell) -> None:
     assert "equal to" in shell.ok("rebuild").out
     _tamper(shell.data / READ_MODELS_FILE, "UPDATE {jobs} SET name = 'other'")
 
@@ -247,19 +247,19 @@ def test_rebuild_says_when_the_copies_were_wrong(shell: Shell) -> None:
     assert [job["name"] for job in shell.ok("list", "--json").document["jobs"]] == ["report"]
 
 
-def test_doctor_names_a_head_that_is_not_the_fold_of_its_events(shell: Shell) -> None:
-    assert "Nothing is wrong" in shell.ok("doctor").out
-    statement = "UPDATE heads SET state = replace(state, '\"active\"', '\"paused\"')"
+def test_doctor_reports_a_cached_job_that_differs_from_its_events(shell: Shell) -> None:
+    assert "No problems found" in shell.ok("doctor").out
+    statement = "UPDATE snapshots SET state = replace(state, '\"active\"', '\"paused\"')"
     _tamper(shell.data / EVENT_STORE_FILE, statement)
 
     typed = shell.type("doctor")
 
     assert typed.code == Exit.REFUSED
-    assert "strayed head" in typed.out
+    assert "stale cached job" in typed.out
     assert "report" in typed.out
 
 
-def test_a_trip_is_told_with_its_reason(shell: Shell) -> None:
+def test_the_history_shows_a_trip_with_its_cause(shell: Shell) -> None:
     job_id = tripped_job(shell.data)
 
     out = shell.ok("history", job_id).out
@@ -270,7 +270,7 @@ def test_a_trip_is_told_with_its_reason(shell: Shell) -> None:
 
 
 def _tamper(file: Path, statement: str) -> None:
-    """Change a file behind the ledger's back, as somebody with the disk in hand could."""
+    """Change a file behind the ledger's back, as a user with access to the disk could."""
     connection = sqlite3.connect(file)
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
     for (name,) in names:

@@ -1,6 +1,4 @@
-"""Each flag of each command that asks something arrives in what is asked: at a door that keeps what
-it is asked, and finds nothing.
-"""
+"""Each flag of each question reaches the API, here a server that only records requests."""
 
 from __future__ import annotations
 
@@ -23,15 +21,15 @@ JOB = "00000000-0000-4000-8000-00000000000a"
 AT, LATER = "2026-03-02T12:00:00Z", "2026-03-02T13:00:00Z"
 NO = {"code": "not_found", "detail": "There is nothing here."}
 END: tuple[str, dict[str, Any]] = ("/v1/events", {"limit": "1"})
-"""What an export asks first: how far the book goes."""
+"""The first request of an export: the end of the ledger."""
 Asked = tuple[str, dict[str, Any]]
 
 PAGE: dict[str, tuple[str, Any]] = {"--limit": ("limit", "7"), "--cursor": ("cursor", "99")}
 AS_OF: dict[str, tuple[str, Any]] = {"--as-of": ("as_of", AT)}
-STRETCH: dict[str, tuple[str, Any]] = {"--since": ("since", AT), "--until": ("until", LATER)}
+PERIOD: dict[str, tuple[str, Any]] = {"--since": ("since", AT), "--until": ("until", LATER)}
 OF_JOB: dict[str, tuple[str, Any]] = {"--job": ("job", JOB)}
 EVENTS: dict[str, tuple[str, Any]] = {
-    **OF_JOB, **STRETCH, "--actor": ("actor", "olga"), "--kind": ("kind", "user"),
+    **OF_JOB, **PERIOD, "--actor": ("actor", "olga"), "--kind": ("kind", "user"),
     "--topic": ("topic", "job.paused"), "--source": ("source", "cli"),
     "--correlation-id": ("correlation_id", "c-1"),
     "--failure-class": ("failure_class", "timeout"),
@@ -40,13 +38,13 @@ EVENTS: dict[str, tuple[str, Any]] = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is typed, where it asks, and by flag the name and the value of what it asks with."""
+    """What is typed, the requested path, and by flag the name and value of the parameter."""
 
     words: str
     path: str
     flags: dict[str, tuple[str, Any]] = field(default_factory=dict)
     here: tuple[str, ...] = ()
-    """Flags that change what is shown, and ask nothing."""
+    """Flags that change the output alone."""
 
     @property
     def command(self) -> str:
@@ -68,11 +66,11 @@ QUESTIONS = (
     Question(f"runs {JOB}", f"/v1/jobs/{JOB}/runs", {**PAGE, **AS_OF}),
     Question(f"why {JOB}", f"/v1/jobs/{JOB}/why", {"--at": ("at", AT)}),
     Question("resumes", "/v1/resumes", {
-        **PAGE, **AS_OF, **STRETCH, **OF_JOB, "--actor": ("actor", "olga"),
+        **PAGE, **AS_OF, **PERIOD, **OF_JOB, "--actor": ("actor", "olga"),
         "--failure-class": ("failure_class", "timeout"), "--outcome": ("outcome", "held"),
     }),
     Question("gaps", "/v1/gaps", {
-        **PAGE, **AS_OF, **STRETCH, **OF_JOB, "--tag": ("tag", "red"),
+        **PAGE, **AS_OF, **PERIOD, **OF_JOB, "--tag": ("tag", "red"),
         "--cause": ("cause", "paused"),
     }),
     Question("audit", "/v1/events", {**PAGE, **EVENTS, "--order": ("order", "desc")},
@@ -88,14 +86,14 @@ QUESTIONS = (
         "--actor": ("actor", "olga"),
     }),
     Question("what-if --trip-after 3", "/v1/what-if", {
-        "--limit": ("limit", 7), "--cursor": ("cursor", "99"), **STRETCH, "--tag": ("tag", "red"),
+        "--limit": ("limit", 7), "--cursor": ("cursor", "99"), **PERIOD, "--tag": ("tag", "red"),
         "--job": ("job_ids", [JOB]), "--trip-after": ("policy", {"trip_after": 4}),
         "--backoff": ("policy", {"trip_after": 3, "backoff_seconds": [60]}),
         "--max-losses": ("policy", {"trip_after": 3, "max_losses": 4}),
         "--probe-after": ("policy", {"trip_after": 3, "probe_after_seconds": 900}),
         "--csv": ("format", "csv"),
     }, here=("--not-counting",)),
-    Question("replay --since 2026-03-02T11:00:00Z", "/v1/events", STRETCH,
+    Question("replay --since 2026-03-02T11:00:00Z", "/v1/events", PERIOD,
              here=("--storm", "--speed")),
 )  # fmt: skip
 VALUES = {
@@ -103,13 +101,13 @@ VALUES = {
     "--trip-after": "4", "--backoff": "60s", "--max-losses": "4", "--probe-after": "15m",
     "--job": JOB,
 }  # fmt: skip
-"""What is typed for a flag, where it is not what is asked."""
+"""What is typed for a flag, where it is not the value of the parameter."""
 BARE = ("--open", "--newest", "--csv")
 """Flags that are typed alone."""
 
 
-class Keeping(ThreadingHTTPServer):
-    """A door on this machine that keeps what it is asked, and finds nothing."""
+class RecordingServer(ThreadingHTTPServer):
+    """Records every request, and answers that nothing was found."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -123,13 +121,15 @@ class Keeping(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         address = urlsplit(self.path)
-        self._keep(address.path, dict(parse_qsl(address.query, strict_parsing=bool(address.query))))
+        self._record(
+            address.path, dict(parse_qsl(address.query, strict_parsing=bool(address.query)))
+        )
 
     def do_POST(self) -> None:
-        self._keep(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._record(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
-    def _keep(self, path: str, query: dict[str, Any]) -> None:
-        cast(Keeping, self.server).asked.append((path, query))
+    def _record(self, path: str, query: dict[str, Any]) -> None:
+        cast(RecordingServer, self.server).asked.append((path, query))
         is_end = (path, query) == END
         answer = json.dumps({"events": [], "next": None, "position": 9} if is_end else NO).encode()
         self.send_response(200 if is_end else 404)
@@ -142,20 +142,20 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def door() -> Iterator[Keeping]:
-    with Keeping() as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
+def server() -> Iterator[RecordingServer]:
+    with RecordingServer() as recording:
+        thread = Thread(target=recording.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield server
+            yield recording
         finally:
-            server.shutdown()
+            recording.shutdown()
             thread.join()
 
 
 @pytest.fixture
-def shell(tmp_path: Path, door: Keeping) -> Shell:
-    return Shell(tmp_path, JOBLEDGER_URL=door.url, JOBLEDGER_TOKEN="word")
+def shell(tmp_path: Path, server: RecordingServer) -> Shell:
+    return Shell(tmp_path, JOBLEDGER_URL=server.url, JOBLEDGER_TOKEN="word")
 
 
 def typed(flag: str, value: Any) -> tuple[str, ...]:
@@ -170,28 +170,30 @@ def typed(flag: str, value: Any) -> tuple[str, ...]:
         for flag in question.flags
     ],
 )
-def test_what_a_flag_says_is_asked(
-    shell: Shell, door: Keeping, question: Question, flag: str
+def test_a_flag_reaches_the_request(
+    shell: Shell, server: RecordingServer, question: Question, flag: str
 ) -> None:
     name, value = question.flags[flag]
 
     answered = shell.type(*question.words.split(), *typed(flag, value))
 
     assert answered.code == Exit.NOT_FOUND, answered
-    path, query = door.asked[-1]
+    path, query = server.asked[-1]
     assert (path, query.get(name)) == (question.path, value)
 
 
-def test_what_no_flag_says_is_not_asked(shell: Shell, door: Keeping) -> None:
+def test_a_flag_that_is_not_given_is_not_in_the_request(
+    shell: Shell, server: RecordingServer
+) -> None:
     for question in QUESTIONS:
         shell.type(*question.words.split())
 
     quiet = {"limit", "order", "format", "from", "policy", "since", "until"}
-    for path, query in door.asked:
+    for path, query in server.asked:
         assert query.keys() <= quiet, path
 
 
-def test_every_flag_of_every_question_is_tried_here() -> None:
+def test_every_flag_of_every_question_is_tested_here() -> None:
     known = {question.command.split(" --")[0]: question for question in QUESTIONS}
     for words, command in commands():
         question = known.pop(words, None)

@@ -1,4 +1,4 @@
-"""history, blame and why as people see them."""
+"""history, blame, why, resumes and gaps as they are printed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
-def test_a_quiet_stretch_is_one_line_unless_all_is_asked_for(tmp_path: Path) -> None:
+def test_a_series_of_successes_is_one_line_unless_all_is_given(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.schedule("report")
     scene.until(NOON + 6 * MINUTE)
@@ -31,7 +31,7 @@ def test_a_quiet_stretch_is_one_line_unless_all_is_asked_for(tmp_path: Path) -> 
     assert shell.ok("history", "report", "--newest").out.splitlines()[1].count("runs succeeded")
 
 
-def test_a_page_has_as_many_lines_as_were_asked_for(tmp_path: Path) -> None:
+def test_a_page_of_history_has_the_requested_number_of_lines(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     job_id = scene.schedule("report")
     for number in range(4):
@@ -40,27 +40,27 @@ def test_a_page_has_as_many_lines_as_were_asked_for(tmp_path: Path) -> None:
     scene.close()
     shell = Shell(tmp_path)
 
-    whole = told_lines(shell, "--limit", "100")
+    whole = printed_lines(shell, "--limit", "100")
     assert len(whole) == 9
     for flags in ((), ("--newest",), ("--all",)):
-        expected = told_lines(shell, *flags, "--limit", "100")
-        assert told_lines(shell, *flags, "--limit", "2") == expected[:2]
+        expected = printed_lines(shell, *flags, "--limit", "100")
+        assert printed_lines(shell, *flags, "--limit", "2") == expected[:2]
         assert paged(shell, *flags) == expected
 
 
-def told_lines(shell: Shell, *flags: str) -> list[str]:
+def printed_lines(shell: Shell, *flags: str) -> list[str]:
     out = shell.ok("history", "report", *flags).out.splitlines()[1:]
-    return [" ".join(line.split()) for line in out if not line.startswith("There is more")]
+    return [" ".join(line.split()) for line in out if not line.startswith("Next page")]
 
 
 def paged(shell: Shell, *flags: str) -> list[str]:
-    """Every line, two at a time, as the last line of each page says."""
+    """Every line, two at a time, with the cursor that each page prints."""
     found: list[str] = []
     cursor: tuple[str, ...] = ()
     while True:
         out = shell.ok("history", "report", *flags, "--limit", "2", *cursor).out
-        found += told_lines(shell, *flags, "--limit", "2", *cursor)
-        if "There is more" not in out:
+        found += printed_lines(shell, *flags, "--limit", "2", *cursor)
+        if "Next page" not in out:
             return found
         cursor = ("--cursor", out.split()[-1])
 
@@ -71,10 +71,10 @@ def test_a_failed_run_is_one_line_with_its_error(shell: Shell) -> None:
     [line] = [line for line in shell.ok("history", job_id).out.splitlines() if "run_failed" in line]
 
     assert "schedule, attempt 1" in line
-    assert "error 1 in a row, rate_limited" in line
+    assert "consecutive error 1, rate_limited" in line
 
 
-def test_blame_tells_who_gave_each_field_its_value(shell: Shell) -> None:
+def test_blame_shows_the_event_that_set_each_field(shell: Shell) -> None:
     shell.schedule("report")
     shell.ok("amend", "report", "--trip-after", "4")
     shell.ok("pause", "report", "--reason", "too noisy")
@@ -85,7 +85,7 @@ def test_blame_tells_who_gave_each_field_its_value(shell: Shell) -> None:
     assert any(line.startswith("status") and "too noisy" in line for line in lines)
 
 
-def test_why_says_what_would_make_it_run(shell: Shell) -> None:
+def test_why_prints_the_command_that_would_resume_the_job(shell: Shell) -> None:
     job_id = tripped_job(shell.data)
 
     out = shell.ok("why", job_id).out
@@ -99,13 +99,13 @@ def test_why_says_what_would_make_it_run(shell: Shell) -> None:
     ("at", "code"),
     [("yesterday", 2), ("2026-03-02T09:00:00", 2), ("99999999", 1), ("2999-01-01T00:00:00Z", 1)],
 )
-def test_a_moment_that_cannot_be_asked_about_is_refused(shell: Shell, at: str, code: int) -> None:
+def test_an_invalid_or_future_time_is_refused(shell: Shell, at: str, code: int) -> None:
     shell.schedule("report")
 
     assert shell.type("why", "report", "--at", at).code == code
 
 
-def test_resumes_and_gaps_are_told_as_they_stood(shell: Shell) -> None:
+def test_resumes_and_gaps_are_shown_as_of_a_position(shell: Shell) -> None:
     job_id = tripped_job(shell.data)
     tripped_at = shell.ok("audit", "--json").document["events"][-1]["position"]
     shell.ok("resume", job_id, "--force", "--reason", "the provider is back")
@@ -115,5 +115,5 @@ def test_resumes_and_gaps_are_told_as_they_stood(shell: Shell) -> None:
 
     assert "the provider is back" in now
     assert then.startswith(f"As of position {tripped_at}, ")
-    assert "Nobody forced a job back." in then
+    assert "No forced resumes." in then
     assert shell.ok("gaps", "--as-of", str(tripped_at)).out.startswith("As of position")

@@ -1,4 +1,4 @@
-"""What people type and read: durations, instants, distances; log lines; strangers that answer."""
+"""Durations, instants and distances; log lines; web servers that are not jobledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from threading import Thread
 import pytest
 
 from api.cli.exit_codes import Misused, exit_of_status
-from api.cli.output.logs import Lines
+from api.cli.output.logs import LineFormatter
 from api.cli.output.times import ago, ago_short, distance, read_duration, read_instant, took
 from api.cli.text import escaped_json, harmless
 from tests.support.builders import NOON
@@ -35,17 +35,17 @@ from tests.support.typed_commands import Shell
         (" 2 h ", 7200),
     ],
 )
-def test_a_duration_is_read_as_people_write_it(text: str, seconds: float) -> None:
+def test_a_duration_is_read_in_every_notation(text: str, seconds: float) -> None:
     assert read_duration(text, "--every") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "m", "5x", "-5m", "5m 3", "1,5h", "٥m", "1e3", "inf", "nan"])
-def test_what_is_no_duration_is_refused_by_the_name_of_its_flag(text: str) -> None:
+def test_an_invalid_duration_is_refused_with_the_name_of_its_flag(text: str) -> None:
     with pytest.raises(Misused, match="--every: "):
         read_duration(text, "--every")
 
 
-def test_an_instant_may_be_given_as_a_distance_from_now() -> None:
+def test_an_instant_may_be_typed_as_a_distance_from_now() -> None:
     assert read_instant("2h", "--at", NOON) == "2026-03-02T14:00:00Z"
     assert read_instant("2h", "--since", NOON, direction=-1) == "2026-03-02T10:00:00Z"
     assert read_instant("2026-03-02T14:00:00+02:00", "--at", NOON) == "2026-03-02T12:00:00Z"
@@ -64,11 +64,11 @@ def test_an_instant_may_be_given_as_a_distance_from_now() -> None:
         (-119, "119 s ago"),
     ],
 )
-def test_a_distance_is_told_in_one_unit(seconds: float, words: str) -> None:
+def test_a_distance_has_one_unit(seconds: float, words: str) -> None:
     assert distance(NOON + timedelta(seconds=seconds), NOON) == words
 
 
-def test_instants_stand_beside_how_far_they_are() -> None:
+def test_an_instant_is_shown_with_its_distance() -> None:
     assert ago("2026-03-02T12:03:00.5Z", NOON) == "2026-03-02T12:03:00Z (in 3 min)"
     assert ago(None, NOON) == "-"
     assert ago_short("2026-03-02T12:03:00Z", NOON) == "12:03:00Z in 3 min"
@@ -77,13 +77,13 @@ def test_instants_stand_beside_how_far_they_are() -> None:
     assert (took(None), took(12), took(1500), took(180_000)) == ("-", "12 ms", "1.5 s", "3 min")
 
 
-def test_what_a_terminal_obeys_is_written_out() -> None:
+def test_control_characters_are_written_out() -> None:
     assert harmless("a\x1b[31m\x9b\u202eb\n\tc\x7f") == "a\\x1b[31m\\x9b\\u202eb  c\\x7f"
     assert harmless("Grüße, 日本 👩‍🚀") == "Grüße, 日本 👩‍🚀"
     assert escaped_json('{"a":"\x7f\x9b\U000e0001ü"}') == '{"a":"\\u007f\\u009b\\udb40\\udc01ü"}'
 
 
-def test_a_log_line_is_one_line_and_harmless() -> None:
+def test_a_log_entry_is_one_line_without_control_characters() -> None:
     try:
         raise ValueError("two\nlines")
     except ValueError:
@@ -91,7 +91,7 @@ def test_a_log_line_is_one_line_and_harmless() -> None:
     text = "job \x1b[31m%s"
     record = logging.LogRecord("ledger.x", logging.WARNING, "", 0, text, ("a\nb",), error)
 
-    line = Lines(str).format(record)
+    line = LineFormatter(str).format(record)
 
     assert "\n" not in line
     assert "\x1b" not in line
@@ -127,8 +127,8 @@ def stranger() -> Iterator[str]:
         thread.join()
 
 
-def test_a_server_that_is_no_ledger_is_named_as_such(tmp_path: Path, stranger: str) -> None:
+def test_a_server_that_is_not_jobledger_is_reported_as_such(tmp_path: Path, stranger: str) -> None:
     typed = Shell(tmp_path, JOBLEDGER_URL=stranger, JOBLEDGER_TOKEN="jl_x").type("list")
 
     assert typed.code == 5
-    assert "does not answer as a jobledger does" in typed.err
+    assert "is not a jobledger server" in typed.err

@@ -28,14 +28,14 @@ def words(typed: Typed) -> str:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """A shell whose data folder holds a ledger with something in every table."""
+    """A shell whose data folder has a ledger with rows in every table."""
     fill(SQLitePlace(tmp_path / "data"))
     return Shell(tmp_path)
 
 
 @pytest.fixture
 def database(postgres_dsn: str) -> Iterator[str]:
-    """An empty database; gives the DSN."""
+    """The DSN of an empty database."""
     name = own_name()
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
@@ -57,7 +57,7 @@ def test_a_ledger_moves_to_postgresql_and_back_into_a_folder_that_can_be_served(
 
     end = len(contents(SQLitePlace(shell.data))["events"])
     assert f"{end} events" in words(there)
-    assert f"Verified: sound up to position {end}" in words(there)
+    assert f"Verified up to position {end}" in words(there)
     assert "Serve only one of the two" in words(there)
     assert home.document["verified"]
     assert (home.document["position"], home.document["already"]) == (end, 0)
@@ -68,47 +68,49 @@ def test_a_ledger_moves_to_postgresql_and_back_into_a_folder_that_can_be_served(
     assert (looked_at["strayed"], looked_at["read_models"]) == ([], [])
 
 
-def test_a_second_move_says_what_was_there_already(shell: Shell, database: str) -> None:
+def test_a_second_move_reports_the_events_that_were_there_already(
+    shell: Shell, database: str
+) -> None:
     words_of_move = ("move", "--from", f"sqlite:///{shell.data}", "--to", database)
     shell.ok(*words_of_move)
 
     again = shell.ok(*words_of_move)
 
-    assert "of the events were there from before" in words(again)
+    assert "of the events were there already" in words(again)
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "told"),
+    ("source", "target", "message"),
     [
         ("sqlite:///nowhere/ledger.db", "sqlite:///t/ledger.db", "There is no ledger in"),
-        ("sqlite:///data/book.db", "sqlite:///t/ledger.db", "--from: the file of a ledger is"),
-        ("sqlite:///data", "sqlite:///t/other.db", "--to: the file of a ledger is called"),
-        ("sqlite:///data", "sqlite:///data/ledger.db", "name the same place"),
+        ("sqlite:///data/book.db", "sqlite:///t/ledger.db", "--from: the file of a ledger must be"),
+        ("sqlite:///data", "sqlite:///t/other.db", "--to: the file of a ledger must be called"),
+        ("sqlite:///data", "sqlite:///data/ledger.db", "name the same ledger"),
         ("sqlite:///data", "mysql://x", "--to: must be sqlite:///FILE or postgresql"),
         ("", "sqlite:///t/ledger.db", "--from: sqlite:///FILE or postgresql://… is needed"),
         ("sqlite:///data", "postgresql://o:hunter2@127.0.0.1:1/x", "127.0.0.1/x cannot be"),
     ],
 )
-def test_what_cannot_be_a_move_is_refused_in_one_line(
+def test_an_invalid_move_is_refused_in_one_line(
     shell: Shell,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     source: str,
     target: str,
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
     typed = shell.type("move", "--from", source, "--to", target)
 
     assert typed.code == 2
-    assert told in words(typed)
+    assert message in words(typed)
     assert "hunter2" not in typed.out + typed.err
     assert len(typed.err.strip().splitlines()) == 1
     assert not (tmp_path / "t" / "ledger.db").exists()
 
 
-def test_an_owned_folder_does_not_move(shell: Shell, tmp_path: Path) -> None:
+def test_a_folder_with_an_owner_is_not_moved(shell: Shell, tmp_path: Path) -> None:
     with library(shell.data):
         typed = shell.type(
             "move", "--from", f"sqlite:///{shell.data}", "--to", f"sqlite:///{tmp_path}/t/ledger.db"
@@ -118,7 +120,7 @@ def test_an_owned_folder_does_not_move(shell: Shell, tmp_path: Path) -> None:
     assert "is owned by process" in words(typed)
 
 
-def test_a_tampered_ledger_is_not_said_to_be_moved(shell: Shell, tmp_path: Path) -> None:
+def test_a_tampered_ledger_is_not_reported_as_moved(shell: Shell, tmp_path: Path) -> None:
     SQLitePlace(shell.data).meddle("UPDATE events SET actor = 'nobody' WHERE position = 5")
     new = tmp_path / "t"
 
@@ -159,7 +161,7 @@ def test_a_folder_gets_a_new_file_for_each_backup(shell: Shell, tmp_path: Path) 
     assert all(one["verified"] for one in made)
 
 
-def test_a_backup_is_checked_against_the_ledger_it_is_of(shell: Shell, tmp_path: Path) -> None:
+def test_a_backup_is_compared_with_the_ledger_of_the_folder(shell: Shell, tmp_path: Path) -> None:
     one = str(tmp_path / "one.db")
     shell.ok("backup", "--out", one)
     shell.schedule("later")
@@ -173,7 +175,7 @@ def test_a_backup_is_checked_against_the_ledger_it_is_of(shell: Shell, tmp_path:
     assert (checked["verified"], checked["is_of_this_ledger"]) == (True, True)
     assert "no ledger here to compare it with" in words(elsewhere)
     assert stranger.code == 1
-    assert "It is no beginning of the ledger in" in words(stranger)
+    assert "It is not the beginning of the ledger in" in words(stranger)
 
 
 def test_a_damaged_backup_is_found(shell: Shell, tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def test_a_damaged_backup_is_found(shell: Shell, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         ((), "Give --out PATH"),
         (("--out", "x", "--check", "y"), "Give --out PATH"),
@@ -197,16 +199,16 @@ def test_a_damaged_backup_is_found(shell: Shell, tmp_path: Path) -> None:
         (("--out", "nowhere/"), "There is no folder nowhere/"),
     ],
 )
-def test_what_cannot_be_a_backup_is_refused(
-    shell: Shell, flags: tuple[str, ...], told: str
+def test_an_invalid_backup_command_is_refused(
+    shell: Shell, flags: tuple[str, ...], message: str
 ) -> None:
     typed = shell.type("backup", *flags)
 
     assert typed.code == 2
-    assert told in words(typed)
+    assert message in words(typed)
 
 
-def test_on_postgresql_it_names_the_tools_and_claims_nothing(tmp_path: Path) -> None:
+def test_on_postgresql_backup_prints_the_tools_and_refuses(tmp_path: Path) -> None:
     shell = Shell(tmp_path, JOBLEDGER_DSN="postgresql://olga:hunter2@db.example:5433/jobs")
 
     typed = shell.type("backup", "--out", "b u")
@@ -223,7 +225,7 @@ def test_on_postgresql_it_names_the_tools_and_claims_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_what_its_tool_dumps_restores_to_the_same_ledger(
+def test_a_dump_of_the_printed_tool_restores_to_the_same_ledger(
     shell: Shell, tmp_path: Path, database: str, postgres_dsn: str
 ) -> None:
     shell.ok("move", "--from", f"sqlite:///{shell.data}", "--to", database)

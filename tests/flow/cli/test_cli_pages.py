@@ -1,4 +1,4 @@
-"""Pages on the command line: what the last line says to type shows the next one, and no other."""
+"""Pages: the command that a page prints shows exactly the next one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 
 from tests.support.typed_commands import Shell
 
-MORE = "There is more: "
+MORE = "Next page: "
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Six jobs, of which the odd ones have a tag and a second life."""
+    """Six jobs, of which the odd ones are tagged and paused."""
     shell = Shell(tmp_path)
     for number in range(6):
         odd = ("--tag", "odd one") if number % 2 else ()
@@ -25,7 +25,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def pages(shell: Shell, *words: str) -> list[str]:
-    """The lines of every page, each asked for as the one before said; without heads."""
+    """The lines of every page, each shown by the command that the previous one printed."""
     found: list[str] = []
     while True:
         *lines, last = shell.ok(*words).out.splitlines()
@@ -47,7 +47,7 @@ def pages(shell: Shell, *words: str) -> list[str]:
         (("diff", "--from", "12", "--limit", "1"), ["job 1", "job 3", "job 5"]),
     ],
 )
-def test_the_next_page_is_of_the_same_question(
+def test_the_next_page_keeps_the_filters(
     shell: Shell, words: tuple[str, ...], wanted: list[str]
 ) -> None:
     text = "\n".join(pages(shell, *words))
@@ -65,7 +65,7 @@ def test_the_next_page_of_an_audit_keeps_every_filter(shell: Shell) -> None:
     assert [text.count(f"{event['position']:>8}  ") for event in whole] == [1] * 9
 
 
-def test_the_next_page_of_a_past_stays_in_it(shell: Shell) -> None:
+def test_the_next_page_keeps_the_position_of_as_of(shell: Shell) -> None:
     job_id = shell.ok("list", "--json").document["jobs"][1]["id"]
     shell.ok("amend", "job 1", "--task", "hum")
     shell.ok("amend", "job 1", "--task", "sing")

@@ -1,4 +1,4 @@
-"""Commands beside a real server: they find it, it ends well, nobody else takes its folder."""
+"""Commands beside a real server, and how servers start and stop."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def serve_again(data: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 def test_commands_find_the_server_that_owns_the_folder(server: Server, shell: Shell) -> None:
     job = shell.schedule("report")
 
-    with server.client() as door:
-        told = door.request("GET", f"/v1/jobs/{job['id']}").document["job"]
-    assert told == job
+    with server.client() as client:
+        found = client.request("GET", f"/v1/jobs/{job['id']}").document["job"]
+    assert found == job
     assert Folder(server.data).owner() == {"pid": server.process.pid, "url": server.url}
     assert "report" in shell.ok("list").out
     assert shell.ok("verify", "--json").document["sound"] is True
     assert shell.ok("doctor", "--json").document["ghosts"] == []
 
 
-def test_commands_reach_a_server_by_its_url_alone(server: Server, tmp_path: Path) -> None:
+def test_commands_reach_a_server_by_its_url(server: Server, tmp_path: Path) -> None:
     token = (server.data / "admin.token").read_text().strip()
     elsewhere = Shell(tmp_path / "elsewhere", JOBLEDGER_URL=server.url, JOBLEDGER_TOKEN=token)
 
@@ -81,7 +81,7 @@ def test_a_job_that_is_due_runs(shell: Shell) -> None:
     assert wait_for("A run", has_run, seconds=LIMIT_SECONDS)
 
 
-def test_the_server_ends_with_0_when_asked_and_gives_the_folder_back(
+def test_a_stopped_server_exits_with_0_and_releases_the_folder(
     server: Server, shell: Shell
 ) -> None:
     shell.schedule("report")
@@ -92,7 +92,7 @@ def test_the_server_ends_with_0_when_asked_and_gives_the_folder_back(
     shell.ok("pause", "report")
 
 
-def test_a_run_under_way_ends_before_the_server_does(server: Server, shell: Shell) -> None:
+def test_an_open_run_ends_before_the_server(server: Server, shell: Shell) -> None:
     with slow_target() as target:
         shell.ok("schedule", "slow", "--every", "1s", "--http", target.url)
         assert target.has_come.wait(LIMIT_SECONDS)
@@ -108,7 +108,7 @@ def test_a_run_under_way_ends_before_the_server_does(server: Server, shell: Shel
     assert topics == ["job.scheduled", "job.run_started", "job.run_succeeded"]
 
 
-def test_a_dead_servers_note_fools_nobody(server: Server, shell: Shell) -> None:
+def test_the_address_of_a_dead_server_is_ignored(server: Server, shell: Shell) -> None:
     shell.schedule("report")
     server.process.kill()
     server.process.wait(LIMIT_SECONDS)
@@ -135,16 +135,16 @@ def test_a_port_that_is_taken_is_refused_in_one_line(server: Server, tmp_path: P
     assert "--port" in refused.stderr
 
 
-def test_the_copies_are_not_rebuilt_under_a_server(server: Server, shell: Shell) -> None:
+def test_rebuild_is_refused_beside_a_server(server: Server, shell: Shell) -> None:
     typed = shell.type("rebuild")
 
     assert typed.code == 5
     assert server.url in typed.err
 
 
-def test_serve_says_where_it_is_how_to_log_in_and_where_the_token_is(server: Server) -> None:
-    with server.client() as door:
-        door.request("GET", "/v1/summary")
+def test_serve_prints_its_address_a_login_link_and_the_token_file(server: Server) -> None:
+    with server.client() as client:
+        client.request("GET", "/v1/summary")
     greeting = (server.data.parent / "server.log").read_text()
     [link] = [word for word in greeting.split() if "/login?code=" in word]
 
@@ -156,7 +156,7 @@ def test_serve_says_where_it_is_how_to_log_in_and_where_the_token_is(server: Ser
     assert (server.data / "admin.token").read_text().strip() not in greeting
 
 
-def test_work_runs_what_is_due_without_a_door(tmp_path: Path) -> None:
+def test_dispatch_executes_due_runs_without_an_api(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.ok("schedule", "tick", "--every", "1s", "--noop")
     process = subprocess.Popen(
@@ -185,12 +185,12 @@ def test_work_runs_what_is_due_without_a_door(tmp_path: Path) -> None:
             process.kill()
 
 
-def test_a_server_that_only_answers_runs_nothing(tmp_path: Path) -> None:
-    with a_server(tmp_path, "--no-dispatch") as server, server.client() as door:
+def test_a_server_without_dispatcher_starts_no_runs(tmp_path: Path) -> None:
+    with a_server(tmp_path, "--no-dispatch") as server, server.client() as client:
         state = json.loads(httpx.get(f"{server.url}/readyz", trust_env=False).text)
 
         assert state["dispatcher"] is None
-        assert door.request("GET", "/v1/summary").document["summary"]["total"] == 0
+        assert client.request("GET", "/v1/summary").document["summary"]["total"] == 0
 
 
 def test_commands_at_the_same_moment_wait_for_each_other(tmp_path: Path) -> None:
@@ -212,16 +212,16 @@ def test_commands_at_the_same_moment_wait_for_each_other(tmp_path: Path) -> None
     assert names == {"first", "job-0", "job-1", "job-2"}
 
 
-# -- a target that answers when it is told to ----------------------------------------------------
+# -- a target that answers on demand -------------------------------------------------------------
 
 
 class SlowTarget(ThreadingHTTPServer):
-    """Holds every answer back until it may be given."""
+    """Delays every answer until `may_answer` is set."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Held)
+        super().__init__(("127.0.0.1", 0), Delayed)
         self.has_come, self.may_answer = Event(), Event()
 
     @property
@@ -229,7 +229,7 @@ class SlowTarget(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/"
 
 
-class Held(BaseHTTPRequestHandler):
+class Delayed(BaseHTTPRequestHandler):
     server: SlowTarget
 
     def do_POST(self) -> None:

@@ -1,4 +1,4 @@
-"""Storms on the command line, brought about through the library."""
+"""Storms on the command line."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_a_storm_is_listed_and_shown_with_its_jobs(shell: Shell) -> None:
     assert storm["id"] in listed.out
     assert "3 failed" in listed.out
     assert "3, 3 breakers tripped" in shown.out
-    assert "a minute" in shown.out
+    assert "peak " in shown.out
     for number in range(3):
         assert f"digest {number}" in shown.out
     assert shell.ok("storm", "show", storm["id"], "--json").document["storm"]["id"] == storm["id"]
 
 
-def test_where_there_is_no_storm_that_is_said(shell: Shell) -> None:
+def test_no_storm_is_reported_as_such(shell: Shell) -> None:
     shell.schedule("digest")
 
     assert "No storms." in shell.ok("storm", "list", "--open").out
@@ -40,7 +40,7 @@ def test_where_there_is_no_storm_that_is_said(shell: Shell) -> None:
         assert shell.type("storm", "show", wanted).code == 3
 
 
-def test_a_curve_is_as_high_as_its_highest_minute() -> None:
+def test_a_curve_is_scaled_to_its_highest_minute() -> None:
     counts = by_minute([("2026-03-01T00:00:00Z", 8), ("2026-03-01T00:03:00Z", 1)])
 
     assert counts == [8, 0, 0, 1]
@@ -48,5 +48,5 @@ def test_a_curve_is_as_high_as_its_highest_minute() -> None:
     assert curve([]) == ""
 
 
-def test_a_long_curve_is_told_in_the_columns_there_are() -> None:
+def test_a_long_curve_is_reduced_to_the_width() -> None:
     assert curve([0, 1, 0, 2, 4, 0], width=3) == "▂▄█"

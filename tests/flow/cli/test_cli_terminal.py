@@ -1,4 +1,4 @@
-"""Commands on a terminal: they ask before what cannot be undone, and colour what they show."""
+"""Commands on a terminal: they ask before a change that cannot be undone, and use colours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = 4096
 
 
 def on_terminal(data: Path, *words: str, answer: str = "", **environment: str) -> tuple[int, str]:
-    """Type a command on a terminal of its own, answer its question; code and what it showed."""
+    """Type a command on a terminal of its own and answer its question; exit code and output."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*PROGRAM, *words, "--data", str(data)],
@@ -43,12 +43,12 @@ def on_terminal(data: Path, *words: str, answer: str = "", **environment: str) -
 
 
 def _everything(terminal: int) -> str:
-    """All that is shown until the other side has gone."""
+    """All output until the process has closed the terminal."""
     shown = b""
     while select.select([terminal], [], [], LIMIT_SECONDS)[0]:
         try:
             piece = os.read(terminal, CHUNK)
-        except OSError:  # how Linux says that the other side has gone
+        except OSError:  # how Linux reports that the other side is closed
             return shown.decode()
         if not piece:
             return shown.decode()
@@ -67,7 +67,7 @@ def status(shell: Shell, name: str) -> str:
     return str(shell.ok("show", name, "--json").document["job"]["status"])
 
 
-def test_who_forces_on_a_terminal_is_told_why_it_tripped_and_asked(shell: Shell) -> None:
+def test_a_force_resume_on_a_terminal_shows_the_trip_and_asks(shell: Shell) -> None:
     tripped_job(shell.data)
 
     code, shown = on_terminal(shell.data, "resume", "broken", "--force", answer="y")
@@ -90,7 +90,7 @@ def test_anything_but_yes_changes_nothing(shell: Shell, answer: str) -> None:
     assert status(shell, "broken") == "failed"
 
 
-def test_nobody_is_talked_into_force_without_the_flag(shell: Shell) -> None:
+def test_a_resume_without_force_does_not_offer_it_as_a_question(shell: Shell) -> None:
     tripped_job(shell.data)
 
     code, shown = on_terminal(shell.data, "resume", "broken")
@@ -100,7 +100,7 @@ def test_nobody_is_talked_into_force_without_the_flag(shell: Shell) -> None:
     assert "[y/N]" not in shown
 
 
-def test_yes_asks_nothing_and_still_needs_force(shell: Shell) -> None:
+def test_yes_does_not_replace_force(shell: Shell) -> None:
     tripped_job(shell.data)
 
     refused, shown = on_terminal(shell.data, "resume", "broken", "--yes")
@@ -120,21 +120,21 @@ def test_a_paused_job_is_resumed_without_a_question(shell: Shell) -> None:
 
 
 def test_delete_asks_on_a_terminal_only(shell: Shell) -> None:
-    kept, shown = on_terminal(shell.data, "delete", "report", answer="n")
-    assert (kept, status(shell, "report")) == (1, "active")
+    declined, shown = on_terminal(shell.data, "delete", "report", answer="n")
+    assert (declined, status(shell, "report")) == (1, "active")
     assert "Delete report" in shown
 
     assert on_terminal(shell.data, "delete", "report", answer="y")[0] == 0
     assert shell.type("show", "report").code == 3
 
 
-def test_colours_are_for_terminals_that_want_them(shell: Shell) -> None:
+def test_colours_are_used_on_terminals_without_no_color(shell: Shell) -> None:
     assert "\x1b[32mactive" in on_terminal(shell.data, "list")[1]
     assert "\x1b[3" not in on_terminal(shell.data, "list", NO_COLOR="1")[1]
     assert "\x1b" not in shell.ok("list").out
 
 
-def test_a_sheet_on_a_terminal_is_harmless_there(shell: Shell) -> None:
+def test_a_csv_on_a_terminal_has_no_control_characters(shell: Shell) -> None:
     shell.ok("pause", "report", "--reason", "\x1b]0;title\x07")
 
     shown = on_terminal(shell.data, "audit", "--format", "csv")[1]

@@ -1,4 +1,4 @@
-"""import crontab and export, typed: a nasty file line by line, forms, zones, users, exit codes."""
+"""import crontab and export: a nasty file line by line, forms, zones, users, exit codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.typed_commands import Shell
 
 NASTY = Path(__file__).parent / "data" / "nasty.crontab"
 ABOVE = {"PATH": "/opt/bin:/usr/bin", "GREETING": "  hello  ", "EMPTY": ""}
-NO_SHELL = "is no absolute path; the jobs below are refused until it is set anew"
+NO_SHELL = "is not an absolute path; the jobs below are refused until it is set again"
 NO_ZONE = "is not a zone: use an IANA name such as Europe/Berlin, or UTC; the jobs below are"
 NICKNAMES = "@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly"
 NEW_YORK = "America/New_York"
@@ -44,37 +44,37 @@ TAKEN = {
 """What becomes of each line: name, schedule, zone, what the shell gets, standard input."""
 SETTINGS = {6, 7, 13, 14, 41, 42, 46, 50, 51, 57}
 """Lines that set something; 57 only looks like a job, and cron reads it as this, too."""
-SILENT = {1, 2, 3, 4, 54}
+BLANK = {1, 2, 3, 4, 54}
 REFUSED = {
-    8: "'QUOTED NAME' is no name of a variable; the jobs below come without it",
-    9: 'the quote " is not closed; the jobs below come without it',
-    10: "something stands behind the closing quote; the jobs below come without it",
-    11: "'1BAD' is no name of a variable; the jobs below come without it",
-    12: "JOBLEDGER_RUN_ID belongs to the ledger and cannot be overridden; the jobs below come "
+    8: "'QUOTED NAME' is no name of a variable; the jobs below run without it",
+    9: 'the quote " is not closed; the jobs below run without it',
+    10: "there is text after the closing quote; the jobs below run without it",
+    11: "'1BAD' is no name of a variable; the jobs below run without it",
+    12: "JOBLEDGER_RUN_ID belongs to the ledger and cannot be overridden; the jobs below run "
     "without it",
-    18: "@reboot has no schedule here: nothing fires when a machine starts",
-    19: f"'@every_minute' is none of {NICKNAMES}",
-    20: "no command follows its schedule",
-    21: "it sets no variable, and has 1 of the five fields of a schedule",
-    22: "it sets no variable, and has 4 of the five fields of a schedule",
-    23: "no command follows its schedule",
-    24: "'*' looks like a sixth field, and cron has five",
-    25: "'?' looks like a sixth field, and cron has five",
+    18: "@reboot is not supported: no job fires when a machine starts",
+    19: f"'@every_minute' is not one of {NICKNAMES}",
+    20: "there is no command after the schedule",
+    21: "it sets no variable and has 1 of the five schedule fields",
+    22: "it sets no variable and has 4 of the five schedule fields",
+    23: "there is no command after the schedule",
+    24: "'*' looks like a sixth field, but cron has five",
+    25: "'?' looks like a sixth field, but cron has five",
     26: "cron minute '60' cannot be read: it takes 0 to 59.",
     27: "cron minute '*/0' cannot be read: a step lies between 1 and 59.",
     28: "cron minute '5-1' cannot be read: a range runs upward (Sunday at its end is 7).",
     29: "The schedule '0 0 30 2 *' names no instant that exists, so the job would never run.",
     30: "cron day of month 'L' cannot be read: it takes 1 to 31.",
     31: "cron minute '~' cannot be read: use numbers, lists, ranges, * and steps.",
-    32: "it holds a NUL character",
+    32: "it contains a NUL character",
     33: "it is not UTF-8 text",
-    36: "nothing stands before the %, so there is no command",
+    36: "there is no command before the %",
     40: "executor.argv[2]: is longer than 8192 bytes",
-    44: f"tz 'Mars/Olympus' {NO_ZONE} refused until it is set anew",
+    44: f"tz 'Mars/Olympus' {NO_ZONE} refused until it is set again",
     45: "its CRON_TZ was refused in line 44",
     48: f"'bash' {NO_SHELL}",
     49: "its SHELL was refused in line 48",
-    56: "it sets no variable, and has 3 of the five fields of a schedule",
+    56: "it sets no variable and has 3 of the five schedule fields",
 }
 
 
@@ -90,7 +90,7 @@ def crontab(folder: Path, text: str) -> str:
     return str(file)
 
 
-def test_every_line_of_a_nasty_crontab_becomes_what_it_should(shell: Shell) -> None:
+def test_every_line_of_a_nasty_crontab_is_imported_or_refused_as_listed(shell: Shell) -> None:
     typed = shell.type("import", "crontab", str(NASTY), "--tz", "UTC", "--json")
 
     document = typed.document
@@ -102,11 +102,11 @@ def test_every_line_of_a_nasty_crontab_becomes_what_it_should(shell: Shell) -> N
     assert taken == TAKEN
     assert {one["line"]: one["reason"] for one in document["refused_lines"]} == REFUSED
     lines = NASTY.read_bytes().count(b"\n") + 1
-    assert TAKEN.keys() | REFUSED.keys() | SETTINGS | SILENT == set(range(1, lines + 1))
+    assert TAKEN.keys() | REFUSED.keys() | SETTINGS | BLANK == set(range(1, lines + 1))
     assert (typed.code, document["imported"], document["refused"]) == (1, 16, 28)
 
 
-def test_variables_hold_from_their_line_on_and_what_is_crons_is_recorded(shell: Shell) -> None:
+def test_variables_apply_to_later_lines_and_settings_of_cron_are_recorded(shell: Shell) -> None:
     typed = shell.type("import", "crontab", str(NASTY), "--tz", "UTC", "--json")
 
     jobs = {one["line"]: one["job"] for one in typed.document["jobs"]}
@@ -124,17 +124,17 @@ def test_variables_hold_from_their_line_on_and_what_is_crons_is_recorded(shell: 
     assert (jobs[5]["tags"], jobs[5]["delete_after_run"]) == (["crontab"], False)
 
 
-def test_the_list_escapes_what_a_terminal_obeys_and_ends_with_the_counts(shell: Shell) -> None:
+def test_the_list_escapes_control_characters_and_ends_with_the_counts(shell: Shell) -> None:
     typed = shell.type("import", "crontab", str(NASTY), "--tz", "UTC")
 
     assert "0 3 * * * /usr/bin/nul \\x00 here" in typed.out
     assert "\\xe9t\\xe9" in typed.out
     assert "Monday through Friday" in typed.out
     assert "16 lines became jobs, 28 were refused." in typed.out
-    assert typed.err == "jobledger: 28 lines were refused; the reasons are in the list.\n"
+    assert typed.err == "jobledger: 28 lines were refused; the list has the reasons.\n"
 
 
-def test_a_dry_run_makes_no_job_and_no_ledger_and_says_the_same(shell: Shell) -> None:
+def test_a_dry_run_creates_nothing_and_reports_the_same(shell: Shell) -> None:
     words = ("import", "crontab", str(NASTY), "--tz", "UTC", "--json")
 
     rehearsed = shell.type(*words, "--dry-run").document
@@ -158,9 +158,7 @@ def test_a_second_import_refuses_every_line_by_name(shell: Shell, tmp_path: Path
     assert "web1-two" in shell.ok("list").out
 
 
-def test_lines_of_another_user_are_refused_unless_any_user_will_do(
-    shell: Shell, tmp_path: Path
-) -> None:
+def test_lines_of_another_user_are_refused_without_any_user(shell: Shell, tmp_path: Path) -> None:
     ours = owner_of(tmp_path)
     text = f"0 3 * * * {ours} /bin/ours\n0 3 * * * someone /bin/theirs\n0 3 * * * /bin/nobody x\n"
     file = crontab(tmp_path, text)
@@ -169,8 +167,8 @@ def test_lines_of_another_user_are_refused_unless_any_user_will_do(
 
     assert [one["job"]["name"] for one in typed["jobs"]] == ["ours"]
     someone, nobody = (one["reason"] for one in typed["refused_lines"])
-    assert someone.startswith(f"it runs as someone, and commands here run as {ours}")
-    assert nobody.startswith("'/bin/nobody' is no user")
+    assert someone.startswith(f"it runs as someone, but commands here run as {ours}")
+    assert nobody.startswith("'/bin/nobody' is not a user")
     taken = shell.type("import", "crontab", file, "--system", "--any-user", "--json").document
     theirs = taken["jobs"][1]["job"]
     assert theirs["executor"]["argv"][2] == "/bin/theirs"
@@ -178,7 +176,7 @@ def test_lines_of_another_user_are_refused_unless_any_user_will_do(
     assert event["data"]["imported"] == {"user": "someone"}
 
 
-def test_the_history_tells_where_a_job_comes_from(shell: Shell) -> None:
+def test_the_history_names_the_crontab_line_of_a_job(shell: Shell) -> None:
     shell.ok("import", "crontab", "-", given="@hourly /usr/bin/piped\n")
 
     assert "active in crontab (stdin:1)" in shell.ok("history", "piped").out
@@ -192,7 +190,7 @@ def test_disabled_jobs_do_not_fire(shell: Shell, tmp_path: Path) -> None:
     assert (one["job"]["enabled"], one["job"]["next_run_at"]) == (False, None)
 
 
-def test_the_zone_of_the_machine_is_said_and_used(shell: Shell, tmp_path: Path) -> None:
+def test_the_time_zone_of_the_machine_is_shown_and_used(shell: Shell, tmp_path: Path) -> None:
     file = crontab(tmp_path, "0 3 * * * /usr/bin/one\n")
 
     typed = shell.ok("import", "crontab", file, "--dry-run")
@@ -202,21 +200,21 @@ def test_the_zone_of_the_machine_is_said_and_used(shell: Shell, tmp_path: Path) 
     assert one["job"]["schedule"]["tz"] == "Europe/Berlin"
 
 
-def test_a_crontab_comes_through_standard_input_too(shell: Shell) -> None:
+def test_a_crontab_is_read_from_standard_input(shell: Shell) -> None:
     typed = shell.ok("import", "crontab", "-", "--json", given="@hourly /usr/bin/piped\n")
 
     assert typed.document["jobs"][0]["origin_id"] == "stdin:1"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"# nothing\n", b"A=b\n", b"\xef\xbb\xbf"])
-def test_a_crontab_without_jobs_asks_nobody(shell: Shell, content: bytes) -> None:
+def test_a_crontab_without_jobs_sends_no_request(shell: Shell, content: bytes) -> None:
     typed = shell.ok("import", "crontab", "-", "--json", given=content)
 
     assert (typed.document["imported"], typed.document["position"]) == (0, None)
     assert not shell.data.exists()
 
 
-def test_many_lines_go_in_several_requests(shell: Shell) -> None:
+def test_many_lines_are_sent_in_several_requests(shell: Shell) -> None:
     text = "".join(f"{at % 60} 3 * * * /usr/bin/same {'x' * 900}\n" for at in range(450))
 
     document = shell.ok("import", "crontab", "-", "--json", given=text).document
@@ -228,7 +226,7 @@ def test_many_lines_go_in_several_requests(shell: Shell) -> None:
     assert document["jobs"][-1]["job"]["name"] == "same-450"
 
 
-def test_what_does_not_fit_into_a_request_is_refused_alone(shell: Shell) -> None:
+def test_only_the_line_that_exceeds_a_request_is_refused(shell: Shell) -> None:
     heavy = "".join(f"V{at}={'x' * 4000}\n" for at in range(60))
     text = f"0 1 * * * /usr/bin/light\n{heavy}0 2 * * * /usr/bin/heavy\n"
 
@@ -249,9 +247,7 @@ def test_what_does_not_fit_into_a_request_is_refused_alone(shell: Shell) -> None
         ("-", "--tz", ""),
     ],
 )
-def test_a_file_or_a_zone_that_cannot_be_is_wrong_usage(
-    shell: Shell, words: tuple[str, ...]
-) -> None:
+def test_an_invalid_file_or_zone_is_wrong_usage(shell: Shell, words: tuple[str, ...]) -> None:
     typed = shell.type("import", "crontab", *words, given="")
 
     assert (typed.code, len(typed.err.splitlines())) == (2, 1)
@@ -261,7 +257,7 @@ def test_a_file_or_a_zone_that_cannot_be_is_wrong_usage(
 # -- export ---------------------------------------------------------------------------------------
 
 
-def test_an_export_says_what_a_crontab_can_and_why_the_rest_is_not_in_it(shell: Shell) -> None:
+def test_an_exported_crontab_has_the_reason_for_each_job_it_cannot_express(shell: Shell) -> None:
     shell.ok("schedule", "argv", "--cron", "0 3 * * *", "--command", "/bin/echo 'a b' 50%")
     shell.ok("schedule", "often", "--every", "5m", "--noop")
     shell.ok("schedule", "noop", "--cron", "@daily", "--noop")
@@ -280,17 +276,15 @@ def test_an_export_says_what_a_crontab_can_and_why_the_rest_is_not_in_it(shell: 
         "0 3 * * * /bin/echo 'a b' 50\\%\n"
         "\n# paused\n# jobledger: resting\n#@weekly /bin/true\n"
         "\n# disabled\n# jobledger: off\n#@weekly /bin/true\n"
-        "\n# not in crontab's language: often: its schedule is of kind every\n"
-        "\n# not in crontab's language: noop: its executor is noop\n"
-        "\n# not in crontab's language: agent: its executor is the agent\n"
-        "\n# not in crontab's language: half: its task does not end with a line end, which cron "
-        "would add\n"
+        "\n# cannot be expressed in a crontab: often: its schedule is of kind every\n"
+        "\n# cannot be expressed in a crontab: noop: its executor is noop\n"
+        "\n# cannot be expressed in a crontab: agent: its executor is the agent\n"
+        "\n# cannot be expressed in a crontab: half: its task does not end with a line end, "
+        "which cron would add\n"
     )
 
 
-def test_what_was_imported_exported_and_imported_again_is_exported_the_same(
-    shell: Shell, tmp_path: Path
-) -> None:
+def test_export_import_export_gives_the_same_crontab(shell: Shell, tmp_path: Path) -> None:
     shell.type("import", "crontab", str(NASTY), "--tz", "UTC")
     written = shell.ok("export", "--format", "crontab").out
 
@@ -301,9 +295,7 @@ def test_what_was_imported_exported_and_imported_again_is_exported_the_same(
     assert again.ok("export", "--format", "crontab").out == written
 
 
-def test_an_export_writes_only_the_file_that_was_named_and_replaces_none(
-    shell: Shell, tmp_path: Path
-) -> None:
+def test_an_export_into_a_file_replaces_none_without_force(shell: Shell, tmp_path: Path) -> None:
     shell.ok("schedule", "one", "--cron", "@daily", "--command", "/bin/true")
     file = tmp_path / "out"
     words = ("export", "--format", "crontab", "--output", str(file))
@@ -321,12 +313,12 @@ def test_an_export_writes_only_the_file_that_was_named_and_replaces_none(
     assert shell.type(*words[:-1], str(tmp_path / "no" / "folder")).code == 2
 
 
-def test_an_export_of_one_tag_leaves_the_others_out(shell: Shell) -> None:
+def test_an_export_of_one_tag_has_only_its_jobs(shell: Shell) -> None:
     shell.ok("schedule", "a", "--cron", "@daily", "--command", "/bin/a", "--tag", "x")
     shell.ok("schedule", "b", "--cron", "@daily", "--command", "/bin/b")
 
     assert "/bin/b" not in shell.ok("export", "--format", "crontab", "--tag", "x").out
 
 
-def test_an_export_in_an_unknown_language_is_wrong_usage(shell: Shell) -> None:
+def test_an_export_in_an_unknown_format_is_wrong_usage(shell: Shell) -> None:
     assert shell.type("export", "--format", "systemd").code == 2

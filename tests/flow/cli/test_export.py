@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.inspect.export_stream import STRETCH
+from api.cli.inspect.export_stream import BATCH_EVENTS
 from ledger import Ledger
 from ledger.store.audit_query import AuditQuery
 from tests.flow.cli.test_cli_terminal import on_terminal
@@ -49,7 +49,7 @@ def told(fleet: Path, query: AuditQuery) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "name", ["everything", *(pytest.param(name, marks=pytest.mark.slow) for name in NARROW)]
 )
-def test_an_export_is_every_event_that_fits_in_order(fleet: Path, name: str) -> None:
+def test_an_export_has_every_matching_event_in_order(fleet: Path, name: str) -> None:
     flags, query = FILTERS[name]
     shell = Shell(fleet)
 
@@ -61,11 +61,11 @@ def test_an_export_is_every_event_that_fits_in_order(fleet: Path, name: str) -> 
     names, *rows = csv.reader(io.StringIO(sheet, newline=""))
     assert names[0] == "position"
     assert [int(row[0]) for row in rows] == [event["position"] for event in expected]
-    assert len(told(fleet, AuditQuery())) > STRETCH
+    assert len(told(fleet, AuditQuery())) > BATCH_EVENTS
 
 
-def test_an_audit_as_a_file_keeps_its_order_and_its_limit(fleet: Path) -> None:
-    count = STRETCH + 7
+def test_an_audit_as_csv_or_jsonl_keeps_order_and_limit(fleet: Path) -> None:
+    count = BATCH_EVENTS + 7
 
     typed = Shell(fleet).ok("audit", "--format", "jsonl", "--order", "desc", "--limit", str(count))
 
@@ -73,7 +73,7 @@ def test_an_audit_as_a_file_keeps_its_order_and_its_limit(fleet: Path) -> None:
     assert [json.loads(line) for line in typed.out.splitlines()] == newest
 
 
-def test_a_file_is_written_whole_for_its_owner_only(fleet: Path, tmp_path: Path) -> None:
+def test_an_export_file_is_complete_and_private(fleet: Path, tmp_path: Path) -> None:
     file, shell = tmp_path / "events.jsonl", Shell(fleet)
     words = ("export", "--format", "jsonl", "--topic", "job.paused", "--output", str(file))
 
@@ -86,7 +86,7 @@ def test_a_file_is_written_whole_for_its_owner_only(fleet: Path, tmp_path: Path)
     shell.ok(*words, "--force")
 
 
-def test_no_cell_of_a_sheet_begins_like_a_formula(tmp_path: Path) -> None:
+def test_no_cell_of_a_csv_begins_like_a_formula(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.schedule("report")
     shell.ok("pause", "report", "--reason", "=HYPERLINK(1)\nand more")
@@ -98,14 +98,14 @@ def test_no_cell_of_a_sheet_begins_like_a_formula(tmp_path: Path) -> None:
     assert not [cell for row in rows for cell in row.values() if cell[:1] in tuple("=+-@")]
 
 
-def test_a_name_that_nobody_has_is_refused_not_exported(tmp_path: Path) -> None:
+def test_an_export_of_an_unknown_job_is_refused(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.schedule("report")
 
     for words in (("export", "--format", "csv"), ("audit",), ("diff", "--from", "1")):
         typed = shell.type(*words, "--actor", "olgs")
         assert (typed.code, typed.out) == (1, ""), words
-        assert "invalid_field: actor: is nobody" in typed.err
+        assert "invalid_field: actor: is unknown" in typed.err
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_name_that_nobody_has_is_refused_not_exported(tmp_path: Path) -> None:
         (),
     ],
 )
-def test_what_does_not_go_together_is_wrong_usage(tmp_path: Path, flags: tuple[str, ...]) -> None:
+def test_contradicting_flags_are_wrong_usage(tmp_path: Path, flags: tuple[str, ...]) -> None:
     shell = Shell(tmp_path)
     shell.schedule("report")
 
@@ -126,7 +126,7 @@ def test_what_does_not_go_together_is_wrong_usage(tmp_path: Path, flags: tuple[s
 
 
 @pytest.mark.slow
-def test_a_terminal_sees_how_far_an_export_is(fleet: Path, tmp_path: Path) -> None:
+def test_an_export_shows_its_progress_on_a_terminal(fleet: Path, tmp_path: Path) -> None:
     file = tmp_path / "events.csv"
 
     code, shown = on_terminal(fleet / "data", "export", "--format", "csv", "--output", str(file))

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from api.cli.output.logs import Lines
+from api.cli.output.logs import LineFormatter
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.clock import SystemClock
@@ -152,4 +152,4 @@ def test_no_secret_is_at_rest_anywhere(tmp_path: Path) -> None:
 def test_a_log_line_does_not_say_a_secret() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, f"sent {KEY}", None, None)
 
-    assert "sent [secret:api_key]" in Lines(SECRETS.redact).format(record)
+    assert "sent [secret:api_key]" in LineFormatter(SECRETS.redact).format(record)

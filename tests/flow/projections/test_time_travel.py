@@ -203,16 +203,14 @@ def test_the_command_line_shows_what_changed_and_by_whom(tmp_path: Path) -> None
     shown = shell.ok("diff", "--from", position).out
     document = shell.ok("diff", "--from", position, "--json").document
 
-    assert "active → paused; paused; because: too loud" in shown
+    assert "active → paused; paused; reason: too loud" in shown
     assert [(job["job_name"], job["change"]) for job in document["jobs"]] == [
         ("kept", "changed"),
         ("gone", "deleted"),
         ("new", "made"),
     ]
     assert document["jobs"][0]["job_id"] == kept["id"]
-    assert (
-        "Nothing that lasts changed." in shell.ok("diff", "--from", position, "--to", position).out
-    )
+    assert "No lasting changes." in shell.ok("diff", "--from", position, "--to", position).out
     assert shell.type("diff", "--from", "9999").code == 1
     assert shell.type("diff", "--from", "soon").code == 2
     assert shell.type("diff").code == 2

@@ -70,7 +70,7 @@ def test_a_resume_of_a_recovery_names_it_and_one_by_hand_names_none(world: World
     }  # fmt: skip
 
 
-def test_the_list_tells_who_came_back_and_who_is_left_under_their_heads(tmp_path: Path) -> None:
+def test_the_list_counts_resumed_left_and_re_tripped_jobs(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     for number in range(4):
         tripped_job(shell.data, f"digest {number}")
@@ -80,12 +80,12 @@ def test_the_list_tells_who_came_back_and_who_is_left_under_their_heads(tmp_path
         driver.run_once()
         driver.close()
 
-    job_cache, row = (
+    columns, row = (
         re.split(r"\s{2,}", line.strip())
         for line in shell.ok("recovery", "list").out.splitlines()[:2]
     )
 
-    told = dict(zip(job_cache, row, strict=True))
-    assert {name: told[name] for name in ("JOBS", "RESUMED", "LEFT", "AGAIN")} == {
-        "JOBS": "4", "RESUMED": "1", "LEFT": "3", "AGAIN": "0"
+    cells = dict(zip(columns, row, strict=True))
+    assert {name: cells[name] for name in ("JOBS", "RESUMED", "LEFT", "RE-TRIPS")} == {
+        "JOBS": "4", "RESUMED": "1", "LEFT": "3", "RE-TRIPS": "0"
     }  # fmt: skip

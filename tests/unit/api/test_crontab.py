@@ -14,15 +14,15 @@ from pytest import raises
 from api.crontab import percent, variables
 from api.crontab.machine import zone_here
 from api.crontab.names import Names, base
-from api.crontab.percent import Unsayable
-from api.crontab.reading import Form, Read, Reading, read
+from api.crontab.percent import NotExpressible
+from api.crontab.reading import Form, ParsedCrontab, ReadOptions, read
 from api.crontab.writing import write
 
 
-def reading(text: str | bytes, **how: Any) -> Read:
+def reading(text: str | bytes, **how: Any) -> ParsedCrontab:
     """Parse a user's crontab, by default in UTC."""
     content = text.encode() if isinstance(text, str) else text
-    return read(content, Reading(**{"source": "f", "form": Form.USER, "tz": "UTC", **how}))
+    return read(content, ReadOptions(**{"source": "f", "form": Form.USER, "tz": "UTC", **how}))
 
 
 def shown(spec: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def test_percent_signs_are_parsed_as_cron_does(line: str, command: str, task: st
     [("a\nb", ""), ("a\\%", ""), ("a\\", "x\n"), ("a", "x"), ("a", "x\\\ny\n"), ("a", "x\\\n")],
 )
 def test_a_job_that_no_line_can_express_is_refused(command: str, task: str) -> None:
-    with raises(Unsayable):
+    with raises(NotExpressible):
         percent.join(command, task)
 
 
@@ -72,7 +72,7 @@ TRICKY = st.text(st.sampled_from("ab %\\\n\"'#="), max_size=12)
 def test_an_exported_command_and_task_are_parsed_back_equal(command: str, task: str) -> None:
     try:
         line = percent.join(command, task)
-    except Unsayable:
+    except NotExpressible:
         return
 
     assert percent.split(line) == (command, task)
@@ -87,7 +87,7 @@ def test_an_exported_command_and_task_are_parsed_back_equal(command: str, task: 
 def test_a_quoted_value_is_parsed_back_equal(value: str) -> None:
     try:
         line = variables.line_for("NAME", value)
-    except Unsayable:
+    except NotExpressible:
         return
 
     found = variables.name_and_value(line)
@@ -155,7 +155,7 @@ def test_a_refused_line_reserves_no_name() -> None:
 
 def test_the_time_zone_comes_from_the_first_source_that_has_one(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    assert zone_here(None, tmp_path) == ("UTC", "no zone is told here")
+    assert zone_here(None, tmp_path) == ("UTC", "no zone is set here")
     (tmp_path / "etc/localtime").symlink_to("../usr/share/zoneinfo/Asia/Tokyo")
     assert zone_here("CET-1CEST", tmp_path) == ("Asia/Tokyo", "/etc/localtime")
     (tmp_path / "etc/timezone").write_text("Europe/Berlin\n")
@@ -264,11 +264,11 @@ def test_a_job_without_a_variable_is_not_exported_below_that_variable() -> None:
     written = write(map(shown, [other, *found]))
 
     assert "other" in written
-    assert "# not in crontab's language: a: a job before it sets B, which" in written
+    assert "# cannot be expressed in a crontab: a: a job before it sets B, which" in written
 
 
 def test_a_schedule_that_skips_nonexistent_hours_cannot_be_exported() -> None:
     [found] = reading("@daily /bin/x\n").found
     skipping = {**found.job["spec"]["schedule"], "dst": "skip"}
 
-    assert "and cron runs it late" in write([shown({**found.job["spec"], "schedule": skipping})])
+    assert "and cron runs them late" in write([shown({**found.job["spec"], "schedule": skipping})])

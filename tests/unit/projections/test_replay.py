@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from api.cli.replay.command import obey, play
+from api.cli.replay.command import handle_key, play
 from api.cli.replay.screen import OTHER_LINES, picture, plain_lines
 from ledger.clock import rfc3339
 from projections.history.replay import FASTEST, SLOWEST, FleetState, Playback
@@ -73,11 +73,11 @@ def test_the_past_plays_at_the_given_speed() -> None:
 
 def test_a_paused_playback_does_not_advance() -> None:
     playback = a_playback()
-    obey(playback, " ")
+    handle_key(playback, " ")
     playback.advance(1000)
     assert (playback.now, playback.count) == (NOON, 0)
 
-    obey(playback, " ")
+    handle_key(playback, " ")
     playback.advance(15)
     assert playback.count == 1
 
@@ -86,7 +86,7 @@ def test_a_paused_playback_does_not_advance() -> None:
 def test_a_step_applies_one_event_and_pauses(key: str) -> None:
     playback = a_playback()
 
-    obey(playback, key)
+    handle_key(playback, key)
 
     assert (playback.count, playback.now, playback.is_paused) == (1, NOON + 10 * SECOND, True)
     assert playback.fleet.running == {"a"}
@@ -96,7 +96,7 @@ def test_a_jump_skips_to_the_next_trip_and_then_to_the_end() -> None:
     playback = a_playback()
 
     for at in (20 * SECOND, 100 * SECOND, HOUR):
-        obey(playback, "j")
+        handle_key(playback, "j")
         assert playback.now == NOON + at
     assert playback.is_over
     assert playback.fleet.trip_count == 2
@@ -104,13 +104,13 @@ def test_a_jump_skips_to_the_next_trip_and_then_to_the_end() -> None:
 
 def test_speed_is_doubled_and_halved_within_bounds() -> None:
     playback = a_playback(speed=60)
-    obey(playback, "+")
+    handle_key(playback, "+")
     assert playback.speed == 120
     for _ in range(40):
-        obey(playback, "+")
+        handle_key(playback, "+")
     assert playback.speed == FASTEST
     for _ in range(40):
-        obey(playback, "-")
+        handle_key(playback, "-")
     assert playback.speed == SLOWEST
 
 
@@ -118,7 +118,7 @@ def test_an_unknown_key_does_nothing() -> None:
     playback = a_playback()
 
     for key in ("x", "\x1b[A", "\x1b", ""):
-        obey(playback, key)
+        handle_key(playback, key)
 
     assert (playback.count, playback.is_paused, playback.speed) == (0, False, 1.0)
 
@@ -269,5 +269,8 @@ def test_plain_lines_have_every_trip_and_every_minute_with_failures() -> None:
 
     trips = [line for line in lines if "circuit_tripped" in line]
     assert [line.split()[0] for line in trips] == ["2026-03-02T12:00:20Z", "2026-03-02T12:01:40Z"]
-    assert lines[1] == "2026-03-02T12:01:00Z  1 active, 1 failed; failed since the line before: 1"
+    assert (
+        lines[1]
+        == "2026-03-02T12:01:00Z  1 active, 1 failed; failed runs since the previous line: 1"
+    )
     assert lines[-1].startswith("2026-03-02T13:00:00Z  2 failed")
