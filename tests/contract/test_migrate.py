@@ -200,4 +200,4 @@ def test_the_command_refuses_what_is_not_on_postgresql(tmp_path: Any, given: Any
     typed = Shell(tmp_path, **given).type("migrate")
 
     assert typed.code == 2
-    assert "Only a ledger on PostgreSQL is migrated" in typed.err.replace("\n", " ")
+    assert "Only PostgreSQL needs migrations" in typed.err.replace("\n", " ")
