@@ -1,7 +1,7 @@
-"""The copies: what a ledger is asked, and what answers. `Answers` holds every question.
+"""The read side of a ledger: read models made from its events, and every query on it (`Queries`).
 
-The names below are loaded when they are first asked for: who only keeps the copies does not pay for
-the questions.
+The public names are loaded on first use: a process that only updates read models does not load the
+queries.
 """
 
 from __future__ import annotations

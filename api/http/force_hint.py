@@ -19,21 +19,21 @@ def with_track_record(
     failure_class = refusal.facts.get("failure_class")
     if not isinstance(failure_class, str):
         return refusal
-    record = known_track_record(read_models, failure_class, now=now)
-    if record is None or record.decided_count == 0:
+    track_record = known_track_record(read_models, failure_class, now=now)
+    if track_record is None or track_record.decided_count == 0:
         return refusal
-    refusal.message = f"{refusal.message} {_sentence(record, failure_class)}"
+    refusal.message = f"{refusal.message} {_sentence(track_record, failure_class)}"
     refusal.args = (refusal.message,)
     refusal.facts |= {
-        "resumes_decided": record.decided_count,
-        "resumes_held": record.held_count,
+        "resumes_decided": track_record.decided_count,
+        "resumes_held": track_record.held_count,
         "resumes_days": QUOTED_DAYS,
     }
     return refusal
 
 
-def _sentence(record: TrackRecord, failure_class: str) -> str:
-    decided, held = record.decided_count, record.held_count
+def _sentence(track_record: TrackRecord, failure_class: str) -> str:
+    decided, held = track_record.decided_count, track_record.held_count
     scope = f"after {failure_class} failures in the last {QUOTED_DAYS} days"
     if decided == 1:
         return f"The one forced resume {scope} {'held' if held else 'did not hold'}."

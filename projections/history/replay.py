@@ -13,25 +13,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ledger.clock import parse_rfc3339
-from ledger.domain.events import (
-    RUN_END_TOPICS,
+from projections.history.topics import (
+    ENDS,
+    FAILED,
+    IMPORTED,
+    LOST,
+    MANUAL_RESUMES,
+    RECOVERY_TOPICS,
+    STARTED,
     STATUS_AFTER,
-    CircuitTripped,
-    ForceResumed,
-    Imported,
-    Resumed,
-    RunFailed,
-    RunLost,
-    RunStarted,
-    RunSucceeded,
+    SUCCEEDED,
+    TRIPPED,
 )
-from ledger.domain.recovery.recovery import RecoveryAborted, RecoveryCompleted, RecoveryPlanned
 
 Event = Mapping[str, Any]
 
 STATUSES = ("active", "paused", "failed", "completed")
-RECOVERY_TOPICS = (RecoveryPlanned.TOPIC, RecoveryAborted.TOPIC, RecoveryCompleted.TOPIC)
-NOTABLE_TOPICS = frozenset((*STATUS_AFTER, RunLost.TOPIC, *RECOVERY_TOPICS))
+
+NOTABLE_TOPICS = frozenset((*STATUS_AFTER, LOST, *RECOVERY_TOPICS))
 """Events that get a line of their own; starts, successes and failures of runs are counted."""
 SLOWEST, FASTEST = 1.0, 86_400.0
 MAX_LINES = 200
@@ -81,11 +80,11 @@ class FleetState:
             self._set_status(job_id, topic, event["data"])
             self._set_running(job_id, topic)
             self._set_failing(job_id, topic, event["data"])
-        if topic == RunFailed.TOPIC:
+        if topic == FAILED:
             at = parse_rfc3339(event["recorded_at"])
             self.failures[at.replace(second=0, microsecond=0)] += 1
         if topic in NOTABLE_TOPICS:
-            self.trip_count += topic == CircuitTripped.TOPIC
+            self.trip_count += topic == TRIPPED
             self.notable_count += 1
             self.notable.append(event)
 
@@ -95,7 +94,7 @@ class FleetState:
             self.names[job_id] = name
 
     def _set_status(self, job_id: str, topic: str, data: Mapping[str, Any]) -> None:
-        status = data["status"] if topic == Imported.TOPIC else STATUS_AFTER.get(topic)
+        status = data["status"] if topic == IMPORTED else STATUS_AFTER.get(topic)
         if status == "deleted":
             self.statuses.pop(job_id, None)
             self.failing.discard(job_id)
@@ -103,16 +102,16 @@ class FleetState:
             self.statuses[job_id] = status
 
     def _set_running(self, job_id: str, topic: str) -> None:
-        if topic == RunStarted.TOPIC:
+        if topic == STARTED:
             self.running.add(job_id)
-        elif topic in RUN_END_TOPICS:
+        elif topic in ENDS:
             self.running.discard(job_id)
 
     def _set_failing(self, job_id: str, topic: str, data: Mapping[str, Any]) -> None:
         """An error of a class that does not count starts no streak."""
-        if topic in (RunFailed.TOPIC, Imported.TOPIC) and data["consecutive_errors"] > 0:
+        if topic in (FAILED, IMPORTED) and data["consecutive_errors"] > 0:
             self.failing.add(job_id)
-        elif topic in (RunSucceeded.TOPIC, Resumed.TOPIC, ForceResumed.TOPIC):
+        elif topic in (SUCCEEDED, *MANUAL_RESUMES):
             self.failing.discard(job_id)
 
 
@@ -164,7 +163,7 @@ class Playback:
     def jump(self) -> None:
         """Skip to the next trip, or to the end when there is none."""
         while self._next is not None:
-            if self._apply_next()["topic"] == CircuitTripped.TOPIC:
+            if self._apply_next()["topic"] == TRIPPED:
                 return
         self.now = self.until
 

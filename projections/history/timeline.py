@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ledger.domain.events import RUN_END_TOPICS, Delivered, RunStarted, RunSucceeded
+from projections.history.topics import DELIVERED, ENDS, STARTED, SUCCEEDED
 
 Event = Mapping[str, Any]
 
@@ -34,7 +34,7 @@ class Line:
 
     @property
     def run_count(self) -> int:
-        return sum(event["topic"] in RUN_END_TOPICS for event in self.events)
+        return sum(event["topic"] in ENDS for event in self.events)
 
 
 def lines(events: Sequence[Event], *, folds: bool = True) -> list[Line]:
@@ -50,11 +50,7 @@ def _with_runs(events: Sequence[Event]) -> Iterable[Line]:
     index = 0
     while index < len(events):
         pair = events[index : index + 2]
-        is_run = (
-            len(pair) == 2
-            and pair[0]["topic"] == RunStarted.TOPIC
-            and pair[1]["topic"] in RUN_END_TOPICS
-        )
+        is_run = len(pair) == 2 and pair[0]["topic"] == STARTED and pair[1]["topic"] in ENDS
         used = pair if is_run else pair[:1]
         yield Line(Kind.RUN if is_run else Kind.EVENT, tuple(used))
         index += len(used)
@@ -84,7 +80,7 @@ def _is_quiet(line: Line) -> bool:
         return False
     start, end = line.events
     is_plain = start["data"]["trigger"] == "schedule" and end["data"].get("missed") is None
-    return bool(is_plain and end["topic"] == RunSucceeded.TOPIC and _keeps_state(start, end))
+    return bool(is_plain and end["topic"] == SUCCEEDED and _keeps_state(start, end))
 
 
 def _keeps_state(start: Event, end: Event) -> bool:
@@ -96,4 +92,4 @@ def _keeps_state(start: Event, end: Event) -> bool:
 
 
 def _is_delivery(line: Line) -> bool:
-    return bool(line.events[0]["topic"] == Delivered.TOPIC)
+    return bool(line.events[0]["topic"] == DELIVERED)

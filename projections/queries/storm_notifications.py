@@ -30,7 +30,7 @@ FROM storm_failures AS failure LEFT JOIN jobs ON jobs.id = failure.job_id
 WHERE failure.storm = :number GROUP BY failure.job_id, jobs.name
 ORDER BY first_position
 """
-"""The model of jobs may have stopped before this one: then ids stand for names."""
+"""The model of jobs may have stopped before this one: then ids are shown as names."""
 TAKEN = """
 SELECT 1 AS found FROM storm_failures
 WHERE job_id = :job_id AND version = :version AND storm <> 0

@@ -29,9 +29,9 @@ from projections.stores.tables import (
     with_suffix,
 )
 
-CHANNEL = "jobledger.copies."
+CHANNEL = "jobledger.projections."
 """Prefix of the channel that notifies nodes of commits."""
-LEADER_LOCK = "copies"
+LEADER_LOCK = "projections"
 ROWS_AT_ONCE = 2000
 _PREPARE_LOCK = 0x4A4C4350
 """`JLCP`: one node at a time creates the first tables."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from api.demo.waiting import wait_for
-from ledger.store.leader_lock import AlwaysLeader
+from ledger.store.cluster import AlwaysLeader
 from ledger.store.postgres.leader_lock import PostgresLeaderLock
 from tests.contract.shelves import PostgresShelf
 
@@ -43,7 +43,7 @@ def test_offices_of_other_names_and_ledgers_are_other_offices(
 ) -> None:
     held = [leader_locks[0].is_held()]
     event_store = postgres_shelf.another_event_store()
-    another = PostgresLeaderLock(event_store.server, "copies")
+    another = PostgresLeaderLock(event_store.server, "projections")
 
     held.append(another.is_held())
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import typer
 
@@ -21,9 +21,9 @@ from api.settings import Settings, load_settings
 from ledger.clock import SystemClock
 from ledger.errors import StartRefused
 from ledger.maintenance.backup import Backup, back_up, reading
-from ledger.maintenance.verify import Verdict, Verifiable, verify_event_store
+from ledger.maintenance.verify import Verdict, verify_event_store
+from ledger.store.event_store import ReadableEvents
 from ledger.store.postgres.dsn import SCHEMES, PostgresDsn, require_readable
-from ledger.store.records import StoredEvent
 from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 
 Out = Annotated[
@@ -34,14 +34,6 @@ Check = Annotated[
     str | None,
     typer.Option("--check", metavar="PATH|DSN", help="Verify this backup or restored ledger."),
 ]
-
-
-class Readable(Verifiable, Protocol):
-    """What a check or a fork reads of an event store (see `EventStore`)."""
-
-    def read(self, *, after: int, limit: int) -> list[StoredEvent]: ...
-    def tail_position(self) -> int: ...
-    def position_at(self, recorded_at: int) -> int: ...
 
 
 def backup(
@@ -121,7 +113,7 @@ def _check(wanted: str, settings: Settings, *, as_json: bool) -> None:
         raise Stop(Exit.REFUSED, f"It is not a backup of the ledger in {settings.data}.")
 
 
-def _is_of_ours(event_store: Readable, verdict: Verdict, settings: Settings) -> bool | None:
+def _is_of_ours(event_store: ReadableEvents, verdict: Verdict, settings: Settings) -> bool | None:
     """Whether it is the beginning of the ledger that the settings name; None without such one."""
     ours = settings.dsn or str(settings.data)
     if (
@@ -146,7 +138,7 @@ def _relation(settings: Settings, of_ours: bool | None) -> str:
 
 
 @contextmanager
-def opened_event_store(wanted: str) -> Iterator[Readable]:
+def opened_event_store(wanted: str) -> Iterator[ReadableEvents]:
     """The ledger at a path or a DSN, read-only."""
     if wanted.startswith(SCHEMES):
         from ledger.store.postgres.store import PostgresEventStore  # imports the driver

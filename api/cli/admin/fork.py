@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.admin.backup import Readable, opened_event_store
+from api.cli.admin.backup import opened_event_store
 from api.cli.exit_codes import Misused
 from api.cli.options import AsJson, DataFolder
 from api.cli.output.progress import steps
@@ -17,6 +17,7 @@ from api.cli.output.times import read_when
 from api.settings import load_settings
 from ledger.clock import SystemClock, from_microseconds, microseconds, parse_rfc3339, rfc3339
 from ledger.maintenance.fork import Fork, fork
+from ledger.store.event_store import ReadableEvents
 
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="New file.")]
 Until = Annotated[
@@ -56,7 +57,7 @@ def fork_ledger(
     say(f"Try it: jobledger serve --sandbox {made.file}")
 
 
-def _position(event_store: Readable, cut: str) -> int:
+def _position(event_store: ReadableEvents, cut: str) -> int:
     """The last position up to a time. Misused when that is in the future, or before any event."""
     if cut.isdigit():
         return int(cut)

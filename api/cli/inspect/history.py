@@ -21,8 +21,8 @@ from api.cli.output.render import write_document
 from api.cli.output.terminal import Cell, print_lines, status_cell
 from api.cli.output.times import ago_short, to_the_second, took
 from api.cli.responses import ApiResponse, Document
-from ledger.domain.events import RUN_END_TOPICS
 from projections.history.timeline import Kind, Line, lines
+from projections.history.topics import ENDS
 
 DEFAULT_LINES = 40
 """They fit on a screen."""
@@ -154,9 +154,7 @@ def _details(line: Line) -> str:
         case Kind.RUN:
             return f"{event_text.details(first)}; {event_text.details(last)}".removesuffix("; ")
         case Kind.QUIET:
-            durations = [
-                e["data"]["duration_ms"] for e in line.events if e["topic"] in RUN_END_TOPICS
-            ]
+            durations = [e["data"]["duration_ms"] for e in line.events if e["topic"] in ENDS]
             spread = " to ".join(dict.fromkeys((took(min(durations)), took(max(durations)))))
             return f"until {to_the_second(last['recorded_at'])}, {spread} each"
 

@@ -100,7 +100,7 @@ def dispatch(
     parts = _opened(settings, lambda: open_server_parts(settings))
     tune_garbage_collector()
     try:
-        say(f"jobledger dispatches the runs of {settings.place}; Ctrl+C stops it.")
+        say(f"jobledger dispatches the runs of {settings.location}; Ctrl+C stops it.")
         if port is None:
             _run_until_stopped(parts)
         else:
@@ -160,7 +160,7 @@ def _opened(settings: Settings, open_parts: Callable[[], ServerParts]) -> Server
 
 def _greet(parts: ServerParts, settings: Settings, url: str) -> None:
     """Print the address, and a link to log in."""
-    say(f"jobledger listens on {url}, with its ledger in {settings.place}")
+    say(f"jobledger listens on {url}, with its ledger in {settings.location}")
     if parts.dispatcher is None:
         say("No runs are started here (--no-dispatch).")
     link = server.login_link(parts, url)

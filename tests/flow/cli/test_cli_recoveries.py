@@ -137,7 +137,7 @@ def test_a_recovery_without_matching_jobs_is_refused(shell: Shell) -> None:
     assert none.strip() == "Nothing to resume: no failed job matches."
     assert "is disabled" in dry.out
     assert "type" not in dry.out
-    assert (live.code, "nobody_to_revive" in live.err) == (1, True)
+    assert (live.code, "nothing_to_resume" in live.err) == (1, True)
     assert "is disabled and would never fire" in live.err
     assert unmatched.err.strip().endswith("no failed job fits.")
     assert "No recoveries." in shell.ok("recovery", "list").out

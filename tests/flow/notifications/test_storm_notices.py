@@ -169,7 +169,8 @@ def test_the_end_counts_who_is_failed_of_the_storm_and_not_of_something_else(
 
     assert "is over: 3 of 5 jobs are failed of it" in told[-1]
     assert "Bring them back" in body_of_the_end(watched)
-    plan = watched.ledger.preview_recovery(StormNotifications(watched.read_models).members("S-10"))
+    members = StormNotifications(watched.read_models).members("S-10")
+    plan = watched.ledger.preview_recovery(members)
     assert plan["job_count"] == 3
 
 

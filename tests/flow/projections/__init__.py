@@ -1,1 +1,1 @@
-"""tests/flow/projections."""
+"""The read side over real ledgers: read models, history, time travel."""

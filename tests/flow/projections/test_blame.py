@@ -1,4 +1,4 @@
-"""Blame over seeded histories, against a slow recomputation."""
+"""Blame over seeded histories, compared with a slow recomputation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STEPS = 250
 
 
 @pytest.mark.parametrize("seed", [21, 22])
-def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: int) -> None:
+def test_every_field_is_blamed_on_the_event_that_set_it(tmp_path: Path, seed: int) -> None:
     world, random = World(tmp_path, seed), Random(seed)
     for _ in range(STEPS):
         world.step()
@@ -32,13 +32,13 @@ def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: i
     for job_id, events in laws.histories(world.ledger).items():
         for place in {*random.choices(range(len(events)), k=5), len(events) - 1}:
             position = events[place]["position"]
-            told = blame.answer(UUID(job_id), as_of=position)
-            found = {item["field"]: item["position"] for item in told["fields"]}
+            answer = blame.answer(UUID(job_id), as_of=position)
+            found = {item["field"]: item["position"] for item in answer["fields"]}
             wanted = blame_oracle.expected(events[: place + 1])
             where = f"seed {seed}, {job_id} at {position}"
             assert {name: found[name] for name in wanted} == wanted, where
             job = history._complete_state(UUID(job_id), events[place]["version"])
-            values = {item["field"]: item["value"] for item in told["fields"]}
+            values = {item["field"]: item["value"] for item in answer["fields"]}
             assert values["status"] == job.status, where
             assert values["consecutive_errors"] == job.consecutive_errors, where
             assert values["consecutive_losses"] == job.consecutive_losses, where
@@ -55,24 +55,24 @@ def test_every_field_is_blamed_on_the_event_that_gave_it(tmp_path: Path, seed: i
     ],
     ids=lambda past: past["status"],
 )
-def test_what_came_with_a_job_is_blamed_on_its_import(tmp_path: Path, past: dict[str, Any]) -> None:
+def test_imported_fields_are_blamed_on_the_import(tmp_path: Path, past: dict[str, Any]) -> None:
     with open_ledger(tmp_path) as ledger:
-        [answer] = ledger.import_jobs("crontab", [{"spec": a_spec(), "origin_id": "7", **past}])
-        assert isinstance(answer, CommandResult)
-        events = ledger.history(answer.job_id)
+        [imported] = ledger.import_jobs("crontab", [{"spec": a_spec(), "origin_id": "7", **past}])
+        assert isinstance(imported, CommandResult)
+        events = ledger.history(imported.job_id)
 
-        told = Blame(ledger.events, History(ledger.events)).answer(answer.job_id)
+        answer = Blame(ledger.events, History(ledger.events)).answer(imported.job_id)
 
-    found = {item["field"]: item["position"] for item in told["fields"]}
+    found = {item["field"]: item["position"] for item in answer["fields"]}
     wanted = blame_oracle.expected(events)
     assert {name: found[name] for name in wanted} == wanted
-    metadata = {item["field"]: item["topic"] for item in told["fields"]}
+    topics = {item["field"]: item["topic"] for item in answer["fields"]}
     has_changed = past["status"] != "active"
-    assert (metadata["status"] == "job.imported") is has_changed
-    assert (metadata["last_run"] == "job.imported") is ("last_run_at" in past)
+    assert (topics["status"] == "job.imported") is has_changed
+    assert (topics["last_run"] == "job.imported") is ("last_run_at" in past)
 
 
-def test_what_never_was_a_job_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_job_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path, 1)
 
     with pytest.raises(JobNotFound):

@@ -1,4 +1,4 @@
-"""Why a slot was missed: what the gaps say of it, and what `why` says of its instant."""
+"""Why a slot was missed: the cause of its gap, and what `why` answers for its instant."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def recorded(scene: Scene, job_id: UUID) -> list[tuple[str, str, int]]:
-    """Of each gap: its cause, and what `why` says of its first slot; how many slots."""
+    """Of each gap: its cause, what `why` answers for its first slot, and the number of slots."""
     found = []
     for event in scene.ledger.history(job_id):
         missed = event["data"].get("missed")
@@ -55,7 +55,7 @@ def still_open(scene: Scene, job_id: UUID) -> list[tuple[str, int]]:
     return [(gap["cause"], gap["count"]) for gap in found]
 
 
-def test_slots_given_up_to_backoff_are_told_so_by_gaps_and_why(scene: Scene) -> None:
+def test_slots_given_up_to_a_backoff_have_that_cause(scene: Scene) -> None:
     policy = {"backoff_seconds": [60]}
     job_id = scene.schedule(schedule=GRID, policy=policy, script=[(AT_ONCE, LIMITED)])
     scene.until(NOON + 50 * SECOND)
@@ -63,7 +63,7 @@ def test_slots_given_up_to_backoff_are_told_so_by_gaps_and_why(scene: Scene) -> 
     assert recorded(scene, job_id) == [("backoff", "backoff", 12)]
 
 
-def test_slots_given_up_to_a_retry_after_are_told_so_by_gaps_and_why(scene: Scene) -> None:
+def test_slots_given_up_to_a_retry_after_have_that_cause(scene: Scene) -> None:
     asked = Failed("429", "rate_limited", None, NOON + 10 * MINUTE + 30 * SECOND, 1)
     job_id = scene.schedule(schedule=EVERY_MINUTE, script=[(AT_ONCE, asked)])
     scene.until(NOON + 2 * MINUTE)
@@ -71,7 +71,7 @@ def test_slots_given_up_to_a_retry_after_are_told_so_by_gaps_and_why(scene: Scen
     assert recorded(scene, job_id) == [("backoff", "backoff", 9)]
 
 
-def test_a_retry_that_a_silence_made_late_leaves_its_slots_to_the_downtime(scene: Scene) -> None:
+def test_a_retry_made_late_by_downtime_leaves_its_slots_to_the_downtime(scene: Scene) -> None:
     policy = {"backoff_seconds": [58]}
     script: Script = [(AT_ONCE, LIMITED), (AT_ONCE, DONE)]
     job_id = scene.schedule(schedule=GRID, policy=policy, script=script)
@@ -82,7 +82,7 @@ def test_a_retry_that_a_silence_made_late_leaves_its_slots_to_the_downtime(scene
     assert recorded(scene, job_id) == [("backoff", "backoff", 11), ("downtime", "node_down", 708)]
 
 
-def test_slots_of_several_causes_are_told_apart_recorded_and_open(scene: Scene) -> None:
+def test_slots_of_several_causes_are_separate_gaps_recorded_and_open(scene: Scene) -> None:
     asked = Failed("429", "rate_limited", None, NOON + HOUR + 10 * MINUTE + 30 * SECOND, 1)
     script: Script = [(AT_ONCE, DONE), (150 * SECOND, asked), (AT_ONCE, DONE)]
     job_id = scene.schedule(schedule=EVERY_MINUTE, script=script)
@@ -99,7 +99,7 @@ def test_slots_of_several_causes_are_told_apart_recorded_and_open(scene: Scene) 
     ]
 
 
-def test_slots_that_no_worker_took_are_told_so_open_recorded_and_by_why(scene: Scene) -> None:
+def test_slots_that_no_worker_took_have_that_cause_open_and_recorded(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, executor=WORKER, policy={"catch_up": "none"})
     scene.until(NOON + 2 * HOUR + MINUTE, MINUTE)
     assert still_open(scene, job_id) == [("no_worker", 2)]
@@ -117,12 +117,12 @@ def test_slots_that_no_worker_took_are_told_so_open_recorded_and_by_why(scene: S
 
 
 def claim(scene: Scene, job_id: UUID) -> None:
-    """A worker comes, late."""
+    """A worker claims late."""
     call = scene.ledger.context()
     scene.ledger.execute(run_commands.HandOutRun(job_id, "gpu", Claim("w-1", is_late=True), call))
 
 
-def test_slots_of_a_run_whose_node_died_are_downtime_and_no_overlap(scene: Scene) -> None:
+def test_slots_of_a_run_whose_node_died_are_downtime_not_overlap(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, script=[(NEVER, DONE)])
     scene.until(NOON + HOUR + MINUTE)
 
@@ -131,7 +131,7 @@ def test_slots_of_a_run_whose_node_died_are_downtime_and_no_overlap(scene: Scene
     assert recorded(scene, job_id) == [("downtime", "node_down", 3)]
 
 
-def test_slots_after_a_pause_that_nobody_ended_in_time_are_downtime(scene: Scene) -> None:
+def test_slots_after_a_pause_that_no_dispatcher_ended_are_downtime(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY)
     scene.ledger.pause(job_id, until=NOON + 2 * HOUR + MINUTE)
     scene.until(NOON + HOUR)
@@ -141,7 +141,7 @@ def test_slots_after_a_pause_that_nobody_ended_in_time_are_downtime(scene: Scene
     assert recorded(scene, job_id) == [("paused", "paused", 2), ("downtime", "node_down", 3)]
 
 
-def test_slots_before_an_instant_that_a_resume_named_are_delayed(scene: Scene) -> None:
+def test_slots_before_the_instant_of_a_resume_are_delayed(scene: Scene) -> None:
     job_id = scene.schedule(schedule=EVERY_MINUTE)
     scene.ledger.pause(job_id)
     scene.ledger.resume(job_id, run_at=NOON + 10 * MINUTE + 30 * SECOND)
@@ -151,13 +151,13 @@ def test_slots_before_an_instant_that_a_resume_named_are_delayed(scene: Scene) -
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_the_reference_tells_every_cause(cause: str) -> None:
+def test_the_reference_lists_every_cause(cause: str) -> None:
     text = (DOCS / "reference" / "http.md").read_text().split("### Gaps")[1].split("\n### ")[0]
 
     assert cause in [quoted(row[0])[0] for row in rows(text)]
 
 
-def test_a_grid_that_a_resume_brought_back_links_the_event_that_gave_its_slots_up(
+def test_a_resume_within_a_backoff_links_the_event_that_gave_up_its_slots(
     scene: Scene,
 ) -> None:
     script: Script = [(AT_ONCE, LIMITED), (AT_ONCE, DONE)]

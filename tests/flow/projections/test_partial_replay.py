@@ -1,4 +1,4 @@
-"""States folded from few events, against whole folds, all over seeded histories."""
+"""States replayed from few events, compared with complete replays, over seeded histories."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return world
 
 
-def test_what_few_events_tell_is_what_all_of_them_tell(world: World) -> None:
+def test_a_partial_state_equals_the_complete_one(world: World) -> None:
     folded, history = 0, History(world.ledger.events)
     for job_id, events in laws.histories(world.ledger).items():
         for version in range(1, len(events) + 1):
-            short = partial_state(world.ledger.events, UUID(job_id), version)
-            if short is None:
+            partial = partial_state(world.ledger.events, UUID(job_id), version)
+            if partial is None:
                 continue
             folded += 1
-            whole = history._complete_state(UUID(job_id), version)
+            complete = history._complete_state(UUID(job_id), version)
             for name in UNKNOWN_FIELDS:
-                setattr(short, name, getattr(whole, name))
-            assert dump_job(short) == dump_job(whole), f"{job_id} at {version}"
-            assert short.version == whole.version
+                setattr(partial, name, getattr(complete, name))
+            assert dump_job(partial) == dump_job(complete), f"{job_id} at {version}"
+            assert partial.version == complete.version
     assert folded > 20
 
 
-def test_a_history_is_the_same_whichever_way_it_was_folded(
+def test_a_history_is_the_same_from_partial_and_complete_states(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history_module, "STATE_EVERY", 7)
@@ -48,9 +48,9 @@ def test_a_history_is_the_same_whichever_way_it_was_folded(
         history = History(world.ledger.events)
         for first in range(len(events) - 1, -1, -5):
             page = history.page(UUID(job_id), cursor=first, limit=5, is_descending=False)
-            for told in page.events:
-                before = world.ledger.fold(UUID(job_id), upto=told["version"] - 1)
-                after = world.ledger.fold(UUID(job_id), upto=told["version"])
-                if told["version"] > 1:
-                    assert told["before"] == visible_state(before), (job_id, told["version"])
-                assert told["after"] == visible_state(after), (job_id, told["version"])
+            for event in page.events:
+                before = world.ledger.fold(UUID(job_id), upto=event["version"] - 1)
+                after = world.ledger.fold(UUID(job_id), upto=event["version"])
+                if event["version"] > 1:
+                    assert event["before"] == visible_state(before), (job_id, event["version"])
+                assert event["after"] == visible_state(after), (job_id, event["version"])

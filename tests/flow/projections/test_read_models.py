@@ -1,4 +1,4 @@
-"""The copies: grown equals rebuilt, a model that throws stops alone, the file may be deleted."""
+"""Read models: updated equals rebuilt, a model that fails stops alone, the file may be deleted."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ STEPS = 120
 YEAR = timedelta(days=366)
 
 
-def grown(folder: Path, seed: int = 5) -> World:
-    """A world that has lived for a while, its copies kept up as it went."""
+def updated_world(folder: Path, seed: int = 5) -> World:
+    """A world after some steps, its read models up to date."""
     print(f"seed {seed}, {STEPS} steps")
     world = World(folder, seed, fault_rate=0.0)
     for _ in range(STEPS):
@@ -62,18 +62,18 @@ class SmallPages(EventReader):
 def digests(
     ledger: Ledger, path: Path, *, size: int, models: Iterable[Model] = MODELS
 ) -> list[str]:
-    """The digest of each model, filled from nothing in pages of a size."""
+    """The digest of each model, built from the first event in pages of a size."""
     store = SQLiteReadModelStore(path)
     runner = Runner(SmallPages(ledger, size), store, tuple(models))
     while runner.run_once():
         pass
-    found = [store.digest(place.model, place.generation) for place in runner.running]
+    found = [store.digest(item.model, item.generation) for item in runner.running]
     store.close()
     return found
 
 
 class Fragile:
-    """A read model that counts what each job lives through, and breaks where it is told to."""
+    """A read model with a row for each event that fails where a test says."""
 
     NAME = "fragile"
     TABLES = ("fragile",)
@@ -82,14 +82,14 @@ class Fragile:
 
     def __init__(self, version: int = 1) -> None:
         self.VERSION = version
-        self.throws_at: int | None = None
+        self.raises_at: int | None = None
         self.fails_at: int | None = None
 
-    def project(self, fact: RecordedEvent, /) -> Iterable[Statement]:
-        if fact.position == self.throws_at:
-            raise ZeroDivisionError("a mistake in the model")
-        topic = None if fact.position == self.fails_at else f"{self.VERSION} {fact.topic}"
-        return [(self.PUT, {"position": fact.position, "topic": topic})]
+    def project(self, event: RecordedEvent, /) -> Iterable[Statement]:
+        if event.position == self.raises_at:
+            raise ZeroDivisionError("a bug in the model")
+        topic = None if event.position == self.fails_at else f"{self.VERSION} {event.topic}"
+        return [(self.PUT, {"position": event.position, "topic": topic})]
 
 
 def with_jobs(folder: Path, count: int) -> Ledger:
@@ -101,17 +101,17 @@ def with_jobs(folder: Path, count: int) -> Ledger:
 
 
 def rows(read_models: ReadModels) -> list[tuple[int, str]]:
-    with read_models._store.reading() as questions:
-        found = questions.rows("SELECT * FROM fragile ORDER BY position")
+    with read_models._store.reading() as reader:
+        found = reader.rows("SELECT * FROM fragile ORDER BY position")
     return [(row["position"], row["topic"]) for row in found]
 
 
-# -- P1 and P2 ----------------------------------------------------------------------------------
+# -- equality -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", [5, 6, 7])
-def test_what_has_grown_equals_what_is_rebuilt(tmp_path: Path, seed: int) -> None:
-    world = grown(tmp_path, seed)
+def test_an_updated_model_equals_a_rebuilt_one(tmp_path: Path, seed: int) -> None:
+    world = updated_world(tmp_path, seed)
 
     for model in MODELS:
         before, after = world.read_models.rebuild(model.NAME, lambda *_: None)
@@ -120,19 +120,19 @@ def test_what_has_grown_equals_what_is_rebuilt(tmp_path: Path, seed: int) -> Non
     world.close()
 
 
-def test_a_rebuild_is_the_same_whatever_the_page_and_a_year_later(tmp_path: Path) -> None:
-    world = grown(tmp_path)
+def test_a_rebuild_does_not_depend_on_the_page_size_or_the_clock(tmp_path: Path) -> None:
+    world = updated_world(tmp_path)
     store = world.read_models._store
-    kept = [store.digest(model, 1) for model in MODELS]
+    expected = [store.digest(model, 1) for model in MODELS]
     world.clock.advance(YEAR)
 
     for size in (1, 7, 64, 2000):
-        assert digests(world.ledger, tmp_path / f"{size}.db", size=size) == kept
+        assert digests(world.ledger, tmp_path / f"{size}.db", size=size) == expected
 
     world.close()
 
 
-def test_different_books_have_different_digests(tmp_path: Path) -> None:
+def test_different_events_have_different_digests(tmp_path: Path) -> None:
     one, other = with_jobs(tmp_path / "1", 3), with_jobs(tmp_path / "2", 4)
 
     first = digests(one, tmp_path / "1.db", size=9, models=[jobs])
@@ -143,9 +143,8 @@ def test_different_books_have_different_digests(tmp_path: Path) -> None:
     other.close()
 
 
-def test_every_copy_equals_the_fold_at_every_position(tmp_path: Path) -> None:
-    """P1, page by page of one event."""
-    world = grown(tmp_path)
+def test_the_list_of_jobs_equals_the_fold_at_every_position(tmp_path: Path) -> None:
+    world = updated_world(tmp_path)
     store = SQLiteReadModelStore(tmp_path / "slow.db")
     runner = Runner(SmallPages(world.ledger, 1), store, MODELS)
     read_models = ReadModels(world.ledger, store, runner, None)
@@ -167,45 +166,45 @@ def test_every_copy_equals_the_fold_at_every_position(tmp_path: Path) -> None:
     world.close()
 
 
-def test_a_rebuild_tells_how_far_it_is(tmp_path: Path) -> None:
+def test_a_rebuild_reports_its_progress(tmp_path: Path) -> None:
     ledger = with_jobs(tmp_path, 1200)
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db")
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db")
     read_models.catch_up()
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
 
-    read_models.rebuild("jobs", lambda done, total: told.append((done, total)))
+    read_models.rebuild("jobs", lambda done, total: reported.append((done, total)))
 
-    assert told == [(2000, 2400), (2400, 2400)]
+    assert reported == [(2000, 2400), (2400, 2400)]
     read_models.close()
     ledger.close()
 
 
-# -- P6 -----------------------------------------------------------------------------------------
+# -- stopped models -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("position", [1, 7, 20])
-def test_a_model_that_throws_stops_alone_and_names_its_position(
+def test_a_model_that_raises_stops_alone_and_names_its_position(
     tmp_path: Path, position: int
 ) -> None:
     ledger, fragile = with_jobs(tmp_path, 10), Fragile()
-    fragile.throws_at = position
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    fragile.raises_at = position
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, fragile])
 
     read_models.catch_up()
 
     health = {item["name"]: item for item in read_models.health()}
     assert (health["jobs"]["state"], health["jobs"]["position"]) == ("live", 20)
     assert (health["fragile"]["state"], health["fragile"]["broken_at"]) == ("stopped", position)
-    assert "a mistake in the model" in health["fragile"]["problem"]
+    assert "a bug in the model" in health["fragile"]["problem"]
     assert [row[0] for row in rows(read_models)] == list(range(1, position))
     read_models.close()
     ledger.close()
 
 
-def test_a_stopped_model_does_not_hold_up_the_others_nor_the_book(tmp_path: Path) -> None:
+def test_a_stopped_model_blocks_neither_others_nor_commands(tmp_path: Path) -> None:
     ledger, fragile = with_jobs(tmp_path, 1), Fragile()
-    fragile.throws_at = 1
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    fragile.raises_at = 1
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, fragile])
     read_models.catch_up()
 
     job_id = ledger.schedule(a_spec(name="later")).job_id
@@ -218,14 +217,14 @@ def test_a_stopped_model_does_not_hold_up_the_others_nor_the_book(tmp_path: Path
     ledger.close()
 
 
-def test_a_stopped_model_is_not_waited_for_and_is_named(tmp_path: Path) -> None:
+def test_a_query_does_not_wait_for_a_stopped_model_and_names_it(tmp_path: Path) -> None:
     ledger, fragile = with_jobs(tmp_path, 2), Fragile()
-    fragile.throws_at = 3
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    fragile.raises_at = 3
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, fragile])
     read_models.catch_up()
 
     with raises(Behind, match="fragile stopped at position 3") as behind:
-        read_models.wait_for(4)  # with a patience of seconds, which nothing here would end
+        read_models.wait_for(4)  # would wait for seconds if the model could still advance
 
     assert behind.value.facts == {"wanted": 4, "reached": 2, "copy": "fragile", "broken_at": 3}
     read_models.wait_for(4, needs=["jobs"])
@@ -234,9 +233,9 @@ def test_a_stopped_model_is_not_waited_for_and_is_named(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_who_waits_for_a_model_that_stops_is_told_at_once(tmp_path: Path) -> None:
+def test_a_waiting_query_is_refused_as_soon_as_a_model_stops(tmp_path: Path) -> None:
     with open_ledger(tmp_path, ManualClock(NOON)) as ledger:
-        read_models = ReadModels.open(ledger, tmp_path / "copies.db")
+        read_models = ReadModels.open(ledger, tmp_path / "read_models.db")
         read_models.start()
         read_models.wait_for(ledger.schedule(a_spec()).position, 60)
         break_event(tmp_path / "data" / "ledger.db", 3, is_early=True)
@@ -248,12 +247,12 @@ def test_who_waits_for_a_model_that_stops_is_told_at_once(tmp_path: Path) -> Non
         read_models.close()
 
 
-def test_a_stopped_model_goes_on_when_it_is_mended(tmp_path: Path) -> None:
+def test_a_stopped_model_continues_once_it_is_fixed(tmp_path: Path) -> None:
     ledger, fragile = with_jobs(tmp_path, 10), Fragile()
-    fragile.throws_at = 7
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    fragile.raises_at = 7
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, fragile])
     read_models.catch_up()
-    fragile.throws_at = None
+    fragile.raises_at = None
     assert read_models._runner is not None
 
     read_models._runner.retry_broken()
@@ -265,38 +264,38 @@ def test_a_stopped_model_goes_on_when_it_is_mended(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_a_stopped_model_is_tried_again_however_busy_the_book_is(
+def test_a_stopped_model_is_retried_under_constant_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """News that come more often than it is tried again must not put that off for ever."""
+    """Events that arrive faster than the retry interval must not postpone the retry for ever."""
     monkeypatch.setattr("projections.engine.threads.RETRY_SECONDS", 0.4)
     ledger, fragile = with_jobs(tmp_path, 2), Fragile()
-    fragile.throws_at = 3
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[fragile])
+    fragile.raises_at = 3
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[fragile])
     read_models.start()
-    follower = read_models._updater
-    assert follower is not None
-    wait_for("The mistake", lambda: read_models.health()[0]["broken_at"] == 3, seconds=60)
+    updater = read_models._updater
+    assert updater is not None
+    wait_for("The failure", lambda: read_models.health()[0]["broken_at"] == 3, seconds=60)
 
-    fragile.throws_at = None
+    fragile.raises_at = None
 
-    def is_mended_beside_news() -> bool:
-        follower.wake(4)
+    def has_caught_up_under_load() -> bool:
+        updater.wake(4)
         return read_models.position == 4
 
-    wait_for("The mended model", is_mended_beside_news, seconds=20)
+    wait_for("The fixed model", has_caught_up_under_load, seconds=20)
     read_models.close()
     ledger.close()
 
 
-def test_a_stopped_model_goes_on_after_a_restart_of_the_mended_program(tmp_path: Path) -> None:
+def test_a_stopped_model_continues_after_a_restart_with_the_fix(tmp_path: Path) -> None:
     ledger, fragile = with_jobs(tmp_path, 10), Fragile()
-    fragile.throws_at = 7
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[fragile])
+    fragile.raises_at = 7
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[fragile])
     read_models.catch_up()
     read_models.close()
 
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[Fragile()])
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[Fragile()])
     read_models.catch_up()
 
     assert [row[0] for row in rows(read_models)] == list(range(1, 21))
@@ -304,10 +303,10 @@ def test_a_stopped_model_goes_on_after_a_restart_of_the_mended_program(tmp_path:
     ledger.close()
 
 
-def test_a_model_whose_statement_fails_names_the_event_that_failed(tmp_path: Path) -> None:
+def test_a_model_whose_statement_fails_names_the_event(tmp_path: Path) -> None:
     ledger, fragile = with_jobs(tmp_path, 10), Fragile()
     fragile.fails_at = 7
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, fragile])
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, fragile])
 
     read_models.catch_up()
 
@@ -320,10 +319,8 @@ def test_a_model_whose_statement_fails_names_the_event_that_failed(tmp_path: Pat
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_copies_file_in_trouble_loses_no_event_once_it_is_well(
-    tmp_path: Path, after: bool
-) -> None:
-    """Whatever call of the database fails, the copies are in the end what they would have been."""
+def test_a_failing_database_loses_no_event(tmp_path: Path, after: bool) -> None:
+    """Whichever database call fails, the read models end up as without the failure."""
     ledger = with_jobs(tmp_path, 10)
     wanted = digests(ledger, tmp_path / "wanted.db", size=2000)
     for number in range(1, 60):
@@ -349,35 +346,35 @@ def run_to_the_end(runner: Runner) -> None:
         pass
 
 
-# -- versions and files -------------------------------------------------------------------------
+# -- versions and files ---------------------------------------------------------------------------
 
 
-def test_another_version_is_built_anew_beside_the_old(tmp_path: Path) -> None:
+def test_another_version_is_built_beside_the_old_one(tmp_path: Path) -> None:
     ledger = with_jobs(tmp_path, 3)
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[Fragile(1)])
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[Fragile(1)])
     read_models.catch_up()
     read_models.close()
 
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[Fragile(2)])
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[Fragile(2)])
 
     assert [row[1].split()[0] for row in rows(read_models)] == ["2"] * 6
     assert read_models.health()[0]["position"] == 6
-    with read_models._store.reading() as questions:
-        found = questions.rows("SELECT name FROM sqlite_master WHERE name LIKE 'fragile%'")
+    with read_models._store.reading() as reader:
+        found = reader.rows("SELECT name FROM sqlite_master WHERE name LIKE 'fragile%'")
     assert sorted(row["name"] for row in found) == ["fragile", "fragile_2"]
     read_models.close()
     ledger.close()
 
 
-def test_the_same_version_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_the_same_version_is_not_rebuilt(tmp_path: Path) -> None:
     ledger = with_jobs(tmp_path, 3)
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[Fragile(1)])
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[Fragile(1)])
     read_models.catch_up()
     read_models.close()
     unused = Fragile(1)
-    unused.throws_at = 1
+    unused.raises_at = 1
 
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[unused])
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[unused])
     read_models.catch_up()
 
     assert read_models.health()[0]["state"] == "live"
@@ -387,7 +384,7 @@ def test_the_same_version_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def test_deleting_the_file_loses_nothing(tmp_path: Path) -> None:
-    world = grown(tmp_path)
+    world = updated_world(tmp_path)
     before = jobs_in(world.read_models, JobFilter(limit=1000))
     position = world.read_models.position
     world.read_models.close()
@@ -402,10 +399,10 @@ def test_deleting_the_file_loses_nothing(tmp_path: Path) -> None:
     world.close()
 
 
-def test_a_corrupt_event_stops_the_copies_at_its_position(tmp_path: Path) -> None:
+def test_a_corrupt_event_stops_every_model_at_its_position(tmp_path: Path) -> None:
     ledger = with_jobs(tmp_path, 4)
     break_event(tmp_path / "data" / "ledger.db", 5)
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db", models=[jobs, runs])
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, runs])
 
     read_models.catch_up()
 
@@ -416,7 +413,7 @@ def test_a_corrupt_event_stops_the_copies_at_its_position(tmp_path: Path) -> Non
 
 
 def break_event(path: Path, position: int, *, is_early: bool = False) -> None:
-    """Spoil an event that is in the book, or one that is still to come."""
+    """Corrupt a stored event, or (early) one that is still to be appended."""
     connection = sqlite3.connect(path)
     connection.execute("DROP TRIGGER events_are_never_changed")
     spoil = f"UPDATE events SET state = x'7b' WHERE position = {position}"
@@ -427,12 +424,12 @@ def break_event(path: Path, position: int, *, is_early: bool = False) -> None:
     connection.close()
 
 
-# -- following ----------------------------------------------------------------------------------
+# -- updating -------------------------------------------------------------------------------------
 
 
-def test_a_runner_thread_reaches_what_was_answered(tmp_path: Path) -> None:
+def test_a_runner_thread_reaches_the_position_of_an_answer(tmp_path: Path) -> None:
     with open_ledger(tmp_path, ManualClock(NOON)) as ledger:
-        read_models = ReadModels.open(ledger, tmp_path / "copies.db")
+        read_models = ReadModels.open(ledger, tmp_path / "read_models.db")
         read_models.start()
 
         answer = ledger.schedule(a_spec())
@@ -442,9 +439,9 @@ def test_a_runner_thread_reaches_what_was_answered(tmp_path: Path) -> None:
         read_models.close()
 
 
-def test_who_does_not_wait_is_told_how_far_the_copies_are(tmp_path: Path) -> None:
+def test_a_query_that_does_not_wait_is_refused_with_the_position_reached(tmp_path: Path) -> None:
     ledger = with_jobs(tmp_path, 2)
-    read_models = ReadModels.open(ledger, tmp_path / "copies.db")
+    read_models = ReadModels.open(ledger, tmp_path / "read_models.db")
 
     with raises(Behind) as behind:
         read_models.wait_for(4, 0)
@@ -454,44 +451,44 @@ def test_who_does_not_wait_is_told_how_far_the_copies_are(tmp_path: Path) -> Non
     ledger.close()
 
 
-class Unsound:
-    """A runner that fails in a way nobody has thought of, until it is mended."""
+class FailingRunner:
+    """A runner that raises an unexpected error until it is fixed."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self.is_mended = False
+        self.is_fixed = False
         self.has_failed = threading.Event()
 
     def run_once(self) -> int:
-        if not self.is_mended:
+        if not self.is_fixed:
             self.has_failed.set()
-            raise ZeroDivisionError("nobody thought of it")
+            raise ZeroDivisionError("unexpected")
         return self._runner.run_once()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runner, name)
 
 
-def test_a_runner_thread_outlives_whatever_goes_wrong_and_says_what_did(
+def test_a_runner_thread_survives_unexpected_errors_and_reports_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projections.engine.threads.TROUBLE_SECONDS", 0.01)
     ledger = with_jobs(tmp_path, 2)
-    store = SQLiteReadModelStore(tmp_path / "copies.db")
-    runner = Unsound(Runner(ledger.events, store, MODELS))
-    follower = RunnerThread(runner)  # type: ignore[arg-type]
-    read_models = ReadModels(ledger, store, None, follower)
+    store = SQLiteReadModelStore(tmp_path / "read_models.db")
+    runner = FailingRunner(Runner(ledger.events, store, MODELS))
+    updater = RunnerThread(runner)  # type: ignore[arg-type]
+    read_models = ReadModels(ledger, store, None, updater)
     read_models.start()
     runner.has_failed.wait()
-    wait_for("The problem", lambda: follower.problem is not None, seconds=60)
+    wait_for("The problem", lambda: updater.problem is not None, seconds=60)
     health = read_models.health()
 
-    runner.is_mended = True
+    runner.is_fixed = True
     read_models.wait_for(4, 60)
 
     assert {item["state"] for item in health} == {"stopped"}
-    assert "nobody thought of it" in health[0]["problem"]
-    wait_for("Health", lambda: follower.problem is None, seconds=60)
+    assert "unexpected" in health[0]["problem"]
+    wait_for("Health", lambda: updater.problem is None, seconds=60)
     assert {item["state"] for item in read_models.health()} == {"live"}
     read_models.close()
     ledger.close()

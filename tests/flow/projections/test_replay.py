@@ -1,4 +1,4 @@
-"""A replay of real histories: the board it comes to is where the jobs really stood."""
+"""Playback of real histories: it ends in the state that the jobs really had."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEPS = 300
 
 
 def jobs_at(world: World, history: History, position: int) -> list[dict[str, Any]]:
-    """Every job that was there at a position, folded from the book."""
+    """Every job that existed at a position, folded from its events."""
     found = []
     for job_id, events in laws.histories(world.ledger).items():
         versions = [event["version"] for event in events if event["position"] <= position]
@@ -38,7 +38,7 @@ def jobs_at(world: World, history: History, position: int) -> list[dict[str, Any
 
 
 @pytest.mark.parametrize("seed", [41, 42])
-def test_a_replay_from_anywhere_ends_where_the_jobs_stood(tmp_path: Path, seed: int) -> None:
+def test_a_playback_from_any_position_ends_in_the_real_state(tmp_path: Path, seed: int) -> None:
     world, random = World(tmp_path, seed, fault_rate=0.0), Random(seed)
     for _ in range(STEPS):
         world.step()
@@ -50,19 +50,19 @@ def test_a_replay_from_anywhere_ends_where_the_jobs_stood(tmp_path: Path, seed: 
         stretch = events[first:last]
         since = parse_rfc3339(stretch[0]["recorded_at"])
         until = parse_rfc3339(stretch[-1]["recorded_at"])
-        board = FleetState.of(jobs_at(world, history, stretch[0]["position"] - 1))
-        player = Playback(board, iter(stretch), since=since, until=until)
-        while not player.is_over:
-            player.advance(random.uniform(0, 5))
+        fleet = FleetState.of(jobs_at(world, history, stretch[0]["position"] - 1))
+        playback = Playback(fleet, iter(stretch), since=since, until=until)
+        while not playback.is_over:
+            playback.advance(random.uniform(0, 5))
         wanted = FleetState.of(jobs_at(world, history, stretch[-1]["position"]))
         where = f"seed {seed}, {first} to {last}"
-        assert board.statuses == wanted.statuses, where
-        assert board.running == wanted.running, where
-        assert board.failing == wanted.failing, where
+        assert fleet.statuses == wanted.statuses, where
+        assert fleet.running == wanted.running, where
+        assert fleet.failing == wanted.failing, where
         failed = [event for event in stretch if event["topic"] == "job.run_failed"]
-        assert sum(board.failures.values()) == len(failed), where
+        assert sum(fleet.failures.values()) == len(failed), where
         trips = [event for event in stretch if event["topic"] == "job.circuit_tripped"]
-        assert board.trip_count == len(trips), where
+        assert fleet.trip_count == len(trips), where
     world.close()
 
 
@@ -71,7 +71,7 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
-def test_a_storm_in_a_pipe_is_plain_lines(shell: Shell) -> None:
+def test_a_playback_into_a_pipe_is_plain_lines(shell: Shell) -> None:
     for number in range(3):
         tripped_job(shell.data, f"digest {number}")
     [storm] = shell.ok("storm", "list", "--json").document["storms"]
@@ -82,7 +82,7 @@ def test_a_storm_in_a_pipe_is_plain_lines(shell: Shell) -> None:
     assert "3 failed" in lines[-1]
 
 
-def test_a_replay_begins_where_the_jobs_stood_before_its_first_event(shell: Shell) -> None:
+def test_a_playback_begins_in_the_state_before_its_first_event(shell: Shell) -> None:
     tripped_job(shell.data, "digest")
     shell.ok("delete", "digest", "--yes")
 
@@ -105,13 +105,13 @@ def test_a_replay_begins_where_the_jobs_stood_before_its_first_event(shell: Shel
         (("--since", "1h", "--speed", "0"), 2),
     ],
 )
-def test_what_cannot_be_played_is_refused(shell: Shell, words: tuple[str, ...], code: int) -> None:
+def test_an_invalid_playback_is_refused(shell: Shell, words: tuple[str, ...], code: int) -> None:
     shell.schedule("digest")
 
     assert shell.type("replay", *words).code == code
 
 
-def test_on_a_terminal_keys_steer_it(shell: Shell) -> None:
+def test_keys_control_a_playback_on_a_terminal(shell: Shell) -> None:
     tripped_job(shell.data)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -138,7 +138,7 @@ def test_on_a_terminal_keys_steer_it(shell: Shell) -> None:
 
 
 def read_until(terminal: int, words: str) -> str:
-    """What is shown up to these words; a hang fails by the time-out of the test."""
+    """The output up to a text; a hang fails by the time-out of the test."""
     shown = ""
     while words not in shown:
         shown += os.read(terminal, 4096).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Copies kept by a process of their own: the same rows, and it comes back when it dies."""
+"""Read models updated by a child process: the same rows, and a new child when one dies."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from tests.flow.projections.test_read_models import break_event
 from tests.support.builders import a_spec, open_ledger
 from tests.support.read_models import job_in, jobs_in
 
-PATIENCE_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 
 
 @contextmanager
 def in_process(folder: Path) -> Iterator[tuple[Ledger, ReadModels]]:
-    """A ledger whose copies another process keeps."""
+    """A ledger whose read models a child process updates."""
     with open_ledger(folder) as ledger:
         read_models = ReadModels.open(ledger, mode="process")
-        read_models.wait_seconds = PATIENCE_SECONDS
+        read_models.wait_seconds = WAIT_SECONDS
         read_models.start()
         try:
             yield ledger, read_models
@@ -38,7 +38,7 @@ def in_process(folder: Path) -> Iterator[tuple[Ledger, ReadModels]]:
             read_models.close()
 
 
-def test_a_keeper_shows_what_was_just_answered(tmp_path: Path) -> None:
+def test_a_child_reaches_the_position_of_an_answer(tmp_path: Path) -> None:
     with in_process(tmp_path) as (ledger, read_models):
         answer = ledger.schedule(a_spec())
 
@@ -49,11 +49,11 @@ def test_a_keeper_shows_what_was_just_answered(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_keeper_that_is_killed_comes_back_and_goes_on(tmp_path: Path) -> None:
+def test_a_killed_child_is_restarted_and_continues(tmp_path: Path) -> None:
     with in_process(tmp_path) as (ledger, read_models):
         first = ledger.schedule(a_spec())
         read_models.wait_for(first.position)
-        os.kill(keeper_of(read_models), signal.SIGKILL)
+        os.kill(pid_of_child(read_models), signal.SIGKILL)
 
         second = ledger.schedule(a_spec(name="another"))
 
@@ -61,25 +61,25 @@ def test_a_keeper_that_is_killed_comes_back_and_goes_on(tmp_path: Path) -> None:
         assert len(jobs_in(read_models, JobFilter())[0]) == 2
 
 
-def test_a_keeper_that_cannot_be_started_is_tried_again(
+def test_a_child_that_cannot_be_started_is_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projections.engine.threads.RETRY_SECONDS", 0.01)
-    follower = RunnerProcess({"data": str(tmp_path)})
-    follower._command = [str(tmp_path / "nothing")]
-    follower._thread.start()
-    wait_for("The problem", lambda: follower.problem is not None, seconds=60)
-    problem = follower.problem
+    updater = RunnerProcess({"data": str(tmp_path)})
+    updater._command = [str(tmp_path / "nothing")]
+    updater._thread.start()
+    wait_for("The problem", lambda: updater.problem is not None, seconds=60)
+    problem = updater.problem
 
-    follower._command = [sys.executable, "-c", "print('[]', flush=True); input(); input()"]
+    updater._command = [sys.executable, "-c", "print('[]', flush=True); input(); input()"]
 
     assert problem is not None
     assert "FileNotFoundError" in problem
-    wait_for("A keeper", lambda: follower.problem is None, seconds=PATIENCE_SECONDS)
-    follower.close()
+    wait_for("A child", lambda: updater.problem is None, seconds=WAIT_SECONDS)
+    updater.close()
 
 
-def test_a_keeper_tells_where_a_model_stopped(tmp_path: Path) -> None:
+def test_a_child_reports_where_a_model_stopped(tmp_path: Path) -> None:
     with in_process(tmp_path) as (ledger, read_models):
         read_models.wait_for(ledger.schedule(a_spec()).position)
         break_event(tmp_path / "data" / "ledger.db", 3, is_early=True)
@@ -90,18 +90,18 @@ def test_a_keeper_tells_where_a_model_stopped(tmp_path: Path) -> None:
             read_models.wait_for(position)
 
 
-def test_without_a_keeper_the_copies_count_as_stopped(tmp_path: Path) -> None:
+def test_without_a_child_the_read_models_count_as_stopped(tmp_path: Path) -> None:
     with in_process(tmp_path) as (_, read_models):
-        os.kill(keeper_of(read_models), signal.SIGKILL)
+        os.kill(pid_of_child(read_models), signal.SIGKILL)
 
         wait_for("The end", lambda: read_models.health()[0]["state"] == "stopped", seconds=60)
 
         assert "ended with code -9" in read_models.health()[0]["problem"]
 
 
-def keeper_of(read_models: ReadModels) -> int:
-    """The process id of the keeper."""
-    follower = read_models._updater
-    assert isinstance(follower, RunnerProcess)
-    assert follower.process_pid is not None
-    return follower.process_pid
+def pid_of_child(read_models: ReadModels) -> int:
+    """The child's process id."""
+    updater = read_models._updater
+    assert isinstance(updater, RunnerProcess)
+    assert updater.process_pid is not None
+    return updater.process_pid

@@ -1,5 +1,5 @@
-"""Storms: the read model against a slow, obvious recomputation, over seeded histories; and what an
-operator is told of one.
+"""Storms: the read model compared with a slow, obvious recomputation, over seeded histories; and
+what queries show of one.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ledger.errors import NotFound
 from ledger.store.records import RecordedEvent
 from projections.models.jobs import model as jobs
 from projections.models.storms import (
-    members as storm_recovery,
+    members as storm_members,
 )
 from projections.models.storms import (
     model as storms,
 )
 from projections.models.storms import (
-    queries as storm_questions,
+    queries as storm_queries,
 )
 from projections.stores.contract import NO_VALUES, Row
 from tests.oracles import storms as storm_oracle
@@ -40,17 +40,17 @@ OTHERS = ("job.run_succeeded", "job.paused", "job.circuit_tripped", "job.deleted
 SIGNATURES = ("rate_limited api", "timeout db")
 
 
-class Memory:
-    """The model's tables in memory, as `Questions`."""
+class Tables:
+    """The model's tables in memory, as a `RowReader`."""
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:")
         for model in (jobs, storms):
             self._connection.executescript(model.SCHEMA.replace("{g}", ""))
 
-    def take(self, facts: Sequence[RecordedEvent]) -> Memory:
-        for fact in facts:
-            for sql, values in storms.project(fact):
+    def apply(self, events: Sequence[RecordedEvent]) -> Tables:
+        for event in events:
+            for sql, values in storms.project(event):
                 self._connection.execute(sql.replace("{g}", ""), values)
         return self
 
@@ -63,77 +63,81 @@ class Memory:
         return next(iter(self.rows(sql, values)), None)
 
 
-class Story:
-    """A history told event by event."""
+class EventSequence:
+    """A history, built event by event."""
 
     def __init__(self) -> None:
         self.at = START
-        self.facts: list[RecordedEvent] = []
+        self.events: list[RecordedEvent] = []
         self._versions: Counter[int] = Counter()
 
-    def happens(
+    def add(
         self, topic: str, job: int, signature: str = SIGNATURES[0], *, after: int = 0
-    ) -> Story:
+    ) -> EventSequence:
         self.at += after
         data = {"signature": signature, "failure_class": signature.split()[0]}
         self._versions[job] += 1
-        place = len(self.facts) + 1
-        self.facts.append(
-            RecordedEvent(place, topic, an_id(job), self._versions[job], self.at, data)
+        position = len(self.events) + 1
+        self.events.append(
+            RecordedEvent(position, topic, an_id(job), self._versions[job], self.at, data)
         )
         return self
 
-    def fails(self, *some: int, after: int = 0, signature: str = SIGNATURES[0]) -> Story:
-        for job in some:
-            self.happens("job.run_failed", job, signature, after=after)
+    def fails(
+        self, *job_numbers: int, after: int = 0, signature: str = SIGNATURES[0]
+    ) -> EventSequence:
+        for job in job_numbers:
+            self.add("job.run_failed", job, signature, after=after)
         return self
 
-    def succeeds(self, *some: int, after: int = 0) -> Story:
-        for job in some:
-            self.happens("job.run_succeeded", job, after=after)
+    def succeeds(self, *job_numbers: int, after: int = 0) -> EventSequence:
+        for job in job_numbers:
+            self.add("job.run_succeeded", job, after=after)
         return self
 
-    def told(self, *, later: int = 0) -> list[dict[str, Any]]:
-        """What an operator is told, so much later."""
+    def shown(self, *, later: int = 0) -> list[dict[str, Any]]:
+        """The storms that a query shows, some time after the last event."""
         now = from_microseconds(self.at + later)
-        page, _ = storm_questions.find(Memory().take(self.facts), now=now, limit=1000)
+        page, _ = storm_queries.find(Tables().apply(self.events), now=now, limit=1000)
         return page
 
     def only(self, *, later: int = 0) -> dict[str, Any]:
-        [storm] = self.told(later=later)
+        [storm] = self.shown(later=later)
         return storm
 
 
-def a_random_story(random: Random) -> Story:
-    """Some jobs that fail of two things, in fits."""
-    story = Story()
+def a_random_sequence(random: Random) -> EventSequence:
+    """Some jobs that fail in bursts, with two signatures."""
+    sequence = EventSequence()
     count = random.choice([3, 4, 8])
     failing = random.choice([0.3, 0.5, 0.8])
     steps = random.choice([STEPS, STEPS[:5], STEPS[:4]])
     for _ in range(random.choice([20, 60, 120])):
-        story.at += random.choice(PAUSES if random.random() < 0.08 else steps)
+        sequence.at += random.choice(PAUSES if random.random() < 0.08 else steps)
         topic = "job.run_failed" if random.random() < failing else random.choice(OTHERS)
-        story.happens(topic, random.randrange(count), random.choice(SIGNATURES))
-    return story
+        sequence.add(topic, random.randrange(count), random.choice(SIGNATURES))
+    return sequence
 
 
-# -- against the oracle -------------------------------------------------------------------------
+# -- against the oracle ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_storms_are_what_a_slow_look_at_the_events_finds(seed: int) -> None:
-    story = a_random_story(Random(seed))
-    now = story.at + Random(seed).choice([0, MINUTE, 69 * MINUTE, 80 * MINUTE])
+def test_storms_equal_the_recomputation(seed: int) -> None:
+    sequence = a_random_sequence(Random(seed))
+    now = sequence.at + Random(seed).choice([0, MINUTE, 69 * MINUTE, 80 * MINUTE])
 
-    expected = storm_oracle.storms_of(story.facts)
+    expected = storm_oracle.storms_of(sequence.events)
 
-    assert story.told(later=now - story.at) == [
-        as_told(storm, story.facts, now) for storm in reversed(expected)
+    assert sequence.shown(later=now - sequence.at) == [
+        expected_view(storm, sequence.events, now) for storm in reversed(expected)
     ]
 
 
-def as_told(storm: storm_oracle.Storm, facts: Sequence[RecordedEvent], now: int) -> dict[str, Any]:
-    ended_at = storm_oracle.over_at(storm, facts, now)
+def expected_view(
+    storm: storm_oracle.Storm, events: Sequence[RecordedEvent], now: int
+) -> dict[str, Any]:
+    ended_at = storm_oracle.over_at(storm, events, now)
     return {
         "id": storm.id,
         "is_open": ended_at is None,
@@ -145,9 +149,9 @@ def as_told(storm: storm_oracle.Storm, facts: Sequence[RecordedEvent], now: int)
         "last_failed_at": instant(storm.last.recorded_at),
         "over_at": instant(ended_at),
         "failure_count": len(storm.failures),
-        "trip_count": storm_oracle.trips_of(storm, facts),
+        "trip_count": storm_oracle.trips_of(storm, events),
         "job_count": len({failure.stream for failure in storm.failures}),
-        "remaining_count": len(storm_oracle.present(storm, facts)),
+        "remaining_count": len(storm_oracle.present(storm, events)),
         "jobs_by_status": {},
     }
 
@@ -159,17 +163,17 @@ def instant(at: int | None) -> str | None:
 
 
 @pytest.mark.parametrize("seed", range(0, 300, 3))
-def test_each_storm_has_the_jobs_and_the_course_that_a_slow_look_finds(seed: int) -> None:
-    story = a_random_story(Random(seed))
-    memory, now = Memory().take(story.facts), from_microseconds(story.at)
+def test_jobs_and_course_of_each_storm_equal_the_recomputation(seed: int) -> None:
+    sequence = a_random_sequence(Random(seed))
+    tables, now = Tables().apply(sequence.events), from_microseconds(sequence.at)
 
-    for storm in storm_oracle.storms_of(story.facts):
-        told = storm_questions.one(memory, storm.id, now=now)
-        members = storm_oracle.members(storm, story.facts)
-        jobs = [{key: job[key] for key in members[0]} for job in told["jobs"]]
+    for storm in storm_oracle.storms_of(sequence.events):
+        shown = storm_queries.one(tables, storm.id, now=now)
+        members = storm_oracle.members(storm, sequence.events)
+        jobs = [{key: job[key] for key in members[0]} for job in shown["jobs"]]
         assert jobs == [with_instants(member) for member in members]
-        assert told["per_minute"] == [with_instants(one) for one in storm_oracle.per_minute(storm)]
-        assert sum(job["trip_count"] for job in told["jobs"]) == told["trip_count"]
+        assert shown["per_minute"] == [with_instants(one) for one in storm_oracle.per_minute(storm)]
+        assert sum(job["trip_count"] for job in shown["jobs"]) == shown["trip_count"]
 
 
 def with_instants(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,151 +182,154 @@ def with_instants(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_failure_is_of_a_storm_from_when_that_opened(seed: int) -> None:
-    story = a_random_story(Random(2000 + seed))
-    memory = Memory().take(story.facts)
-    failures = [fact.position for fact in story.facts if fact.topic == "job.run_failed"]
+def test_a_failure_belongs_to_a_storm_once_that_has_opened(seed: int) -> None:
+    sequence = a_random_sequence(Random(2000 + seed))
+    tables = Tables().apply(sequence.events)
+    failures = [event.position for event in sequence.events if event.topic == "job.run_failed"]
     opened = {
         failure.position: (storm.id, storm.opened.position)
-        for storm in storm_oracle.storms_of(story.facts)
+        for storm in storm_oracle.storms_of(sequence.events)
         for failure in storm.failures
     }
 
     for position in failures:
         storm_id, opened_position = opened.get(position, (None, 0))
-        for as_of in (position, opened_position - 1, opened_position, len(story.facts)):
-            told = storm_questions.of_failure(memory, position, as_of=as_of)
-            assert told == (storm_id if as_of >= opened_position else None)
+        for as_of in (position, opened_position - 1, opened_position, len(sequence.events)):
+            shown = storm_queries.of_failure(tables, position, as_of=as_of)
+            assert shown == (storm_id if as_of >= opened_position else None)
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_storm_is_known_as_it_was_at_every_position(seed: int) -> None:
-    """What is kept after each event is what the events up to there say, whoever asks when."""
-    story = a_random_story(Random(1000 + seed))
-    memory = Memory()
+def test_the_storms_at_every_position_equal_the_recomputation(seed: int) -> None:
+    """The rows after each event follow from the events up to it."""
+    sequence = a_random_sequence(Random(1000 + seed))
+    tables = Tables()
 
-    for upto, fact in enumerate(story.facts, start=1):
-        memory.take([fact])
-        known = storm_oracle.storms_of(story.facts[:upto])
-        page, _ = storm_questions.find(memory, now=from_microseconds(fact.recorded_at), limit=1000)
+    for upto, event in enumerate(sequence.events, start=1):
+        tables.apply([event])
+        known = storm_oracle.storms_of(sequence.events[:upto])
+        page, _ = storm_queries.find(tables, now=from_microseconds(event.recorded_at), limit=1000)
         open_now = [
             one.id
             for one in known
-            if storm_oracle.is_open(one, story.facts[:upto], fact.recorded_at)
+            if storm_oracle.is_open(one, sequence.events[:upto], event.recorded_at)
         ]
         assert [one["id"] for one in page] == [one.id for one in reversed(known)]
         assert [one["id"] for one in page if one["is_open"]] == open_now[::-1]
-        assert storm_questions.open_count(memory, now=from_microseconds(fact.recorded_at)) == len(
+        assert storm_queries.open_count(tables, now=from_microseconds(event.recorded_at)) == len(
             open_now
         )
 
 
 def test_the_random_histories_have_every_kind_of_storm() -> None:
-    """Or the tests above would show nothing."""
+    """Otherwise the tests above would prove nothing."""
     kinds: Counter[str] = Counter()
     for seed in range(300):
-        story = a_random_story(Random(seed))
-        for storm in storm_oracle.storms_of(story.facts):
-            end = storm_oracle.over_at(storm, story.facts, story.at)
+        sequence = a_random_sequence(Random(seed))
+        for storm in storm_oracle.storms_of(sequence.events):
+            end = storm_oracle.over_at(storm, sequence.events, sequence.at)
             silent_at = storm.last.recorded_at + 70 * MINUTE
             kinds["open" if end is None else "silent" if end == silent_at else "thinned"] += 1
-            kinds["came back"] += bool(storm.returns)
-            kinds["trips"] += storm_oracle.trips_of(storm, story.facts) > 0
+            kinds["continued"] += bool(storm.returns)
+            kinds["trips"] += storm_oracle.trips_of(storm, sequence.events) > 0
 
     print(dict(kinds))
-    assert min(kinds[kind] for kind in ("open", "silent", "thinned", "came back", "trips")) >= 20
+    assert min(kinds[kind] for kind in ("open", "silent", "thinned", "continued", "trips")) >= 20
 
 
-# -- the rules, one by one ----------------------------------------------------------------------
+# -- the rules, one by one ------------------------------------------------------------------------
 
 
-def test_two_jobs_are_no_storm_and_a_third_makes_one_of_them_all() -> None:
-    story = Story().fails(1, 2, 1, 2)
-    assert story.told() == []
+def test_a_third_job_opens_a_storm_with_all_their_failures() -> None:
+    sequence = EventSequence().fails(1, 2, 1, 2)
+    assert sequence.shown() == []
 
-    storm = story.fails(3).only()
+    storm = sequence.fails(3).only()
 
     assert (storm["id"], storm["opened_position"], storm["failure_count"]) == ("S-1", 5, 5)
     assert storm["is_open"]
 
 
-def test_three_jobs_in_ten_minutes_are_a_storm_and_in_more_are_none() -> None:
-    assert len(Story().fails(1).fails(2, 3, after=5 * MINUTE).told()) == 1
-    assert Story().fails(1).fails(2, after=5 * MINUTE).fails(3, after=5 * MINUTE + 1).told() == []
+def test_three_jobs_within_ten_minutes_are_a_storm() -> None:
+    assert len(EventSequence().fails(1).fails(2, 3, after=5 * MINUTE).shown()) == 1
+    assert (
+        EventSequence().fails(1).fails(2, after=5 * MINUTE).fails(3, after=5 * MINUTE + 1).shown()
+        == []
+    )
 
 
 def test_different_signatures_are_different_storms() -> None:
-    story = Story().fails(1, 2).fails(3, 4, signature=SIGNATURES[1])
-    assert story.told() == []
+    sequence = EventSequence().fails(1, 2).fails(3, 4, signature=SIGNATURES[1])
+    assert sequence.shown() == []
 
-    story.fails(5, signature=SIGNATURES[1]).fails(5)
+    sequence.fails(5, signature=SIGNATURES[1]).fails(5)
 
-    assert [storm["id"] for storm in story.told()] == ["S-3", "S-1"]
+    assert [storm["id"] for storm in sequence.shown()] == ["S-3", "S-1"]
 
 
 def test_an_open_storm_takes_every_failure_however_far_apart() -> None:
-    story = Story().fails(1, 2, 3)
+    sequence = EventSequence().fails(1, 2, 3)
     for _ in range(5):
-        story.fails(4, after=69 * MINUTE)
+        sequence.fails(4, after=69 * MINUTE)
 
-    storm = story.only()
+    storm = sequence.only()
 
     assert (storm["failure_count"], storm["job_count"], storm["is_open"]) == (8, 4, True)
 
 
-def test_seventy_quiet_minutes_end_a_storm_at_their_end() -> None:
-    story = Story().fails(1, 2, 3)
+def test_seventy_minutes_without_a_failure_end_a_storm() -> None:
+    sequence = EventSequence().fails(1, 2, 3)
 
-    assert story.only(later=70 * MINUTE - 1)["is_open"]
-    over = story.only(later=70 * MINUTE)
+    assert sequence.only(later=70 * MINUTE - 1)["is_open"]
+    over = sequence.only(later=70 * MINUTE)
 
     assert (over["is_open"], over["over_at"]) == (False, instant(START + 70 * MINUTE))
-    assert story.succeeds(1, 2, 3, after=100 * MINUTE).only()["over_at"] == over["over_at"]
-    assert story.fails(1).only()["over_at"] == over["over_at"]
+    assert sequence.succeeds(1, 2, 3, after=100 * MINUTE).only()["over_at"] == over["over_at"]
+    assert sequence.fails(1).only()["over_at"] == over["over_at"]
 
 
 @pytest.mark.parametrize("how", ["run_succeeded", "paused", "circuit_tripped", "deleted"])
-def test_a_storm_is_over_when_fewer_than_two_jobs_are_left(how: str) -> None:
-    story = Story().fails(1, 2, 3).happens(f"job.{how}", 1, after=MINUTE)
-    assert story.only()["is_open"]
+def test_a_storm_is_over_when_fewer_than_two_jobs_remain(how: str) -> None:
+    sequence = EventSequence().fails(1, 2, 3).add(f"job.{how}", 1, after=MINUTE)
+    assert sequence.only()["is_open"]
 
-    storm = story.happens(f"job.{how}", 2, after=MINUTE).only()
+    storm = sequence.add(f"job.{how}", 2, after=MINUTE).only()
 
     assert (storm["is_open"], storm["over_at"]) == (False, instant(START + 2 * MINUTE))
     assert (storm["remaining_count"], storm["trip_count"]) == (1, 2 * (how == "circuit_tripped"))
 
 
-def test_jobs_that_trip_one_after_the_other_are_one_storm() -> None:
-    """With a breaker of 1 nobody is ever left, and it is one storm all the same."""
-    story = Story()
+def test_jobs_that_trip_one_after_another_are_one_storm() -> None:
+    """With a threshold of 1 no job ever remains, and it is one storm all the same."""
+    sequence = EventSequence()
     for job in range(1, 39):
-        story.fails(job, after=10 * SECOND).happens("job.circuit_tripped", job)
+        sequence.fails(job, after=10 * SECOND).add("job.circuit_tripped", job)
 
-    storm = story.only()
+    storm = sequence.only()
 
     assert (storm["job_count"], storm["failure_count"], storm["trip_count"]) == (38, 38, 38)
-    assert (storm["id"], storm["is_open"], storm["over_at"]) == ("S-1", False, instant(story.at))
+    assert (storm["id"], storm["is_open"], storm["over_at"]) == ("S-1", False, instant(sequence.at))
 
 
-def test_after_a_storm_ten_minutes_are_enough_for_a_new_one() -> None:
-    story = Story().fails(1, 2, 3).succeeds(1, 2, 3)
-    story.fails(1, 2, 3, after=11 * MINUTE)
-    assert [storm["id"] for storm in story.told()] == ["S-1"]
+def test_a_new_storm_opens_ten_minutes_after_the_last_one() -> None:
+    sequence = EventSequence().fails(1, 2, 3).succeeds(1, 2, 3)
+    sequence.fails(1, 2, 3, after=11 * MINUTE)
+    assert [storm["id"] for storm in sequence.shown()] == ["S-1"]
 
-    story.fails(1, 2, after=MINUTE)
+    sequence.fails(1, 2, after=MINUTE)
 
-    assert [storm["id"] for storm in story.told()] == ["S-9", "S-1"]
-
-
-# -- one storm ----------------------------------------------------------------------------------
+    assert [storm["id"] for storm in sequence.shown()] == ["S-9", "S-1"]
 
 
-def test_one_storm_tells_its_jobs_and_its_course() -> None:
-    story = Story().fails(3).fails(1, after=30 * SECOND).fails(2, 1, after=MINUTE)
-    story.happens("job.circuit_tripped", 1, after=SECOND)
+# -- one storm ------------------------------------------------------------------------------------
 
-    now = from_microseconds(story.at)
-    storm = storm_questions.one(Memory().take(story.facts), "S-1", now=now)
+
+def test_one_storm_shows_its_jobs_and_its_course() -> None:
+    sequence = EventSequence().fails(3).fails(1, after=30 * SECOND).fails(2, 1, after=MINUTE)
+    sequence.add("job.circuit_tripped", 1, after=SECOND)
+
+    now = from_microseconds(sequence.at)
+    storm = storm_queries.one(Tables().apply(sequence.events), "S-1", now=now)
 
     assert storm["first_failure"] == {
         "position": 1,
@@ -343,12 +350,12 @@ def test_one_storm_tells_its_jobs_and_its_course() -> None:
     ]
 
 
-def test_who_left_a_storm_by_a_trip_is_who_a_recovery_may_bring_back() -> None:
-    story = Story().fails(1, 2, 3, 4, 5).succeeds(5).happens("job.paused", 4, after=SECOND)
-    story.happens("job.circuit_tripped", 1, after=SECOND).happens("job.deleted", 3)
-    story.happens("job.circuit_tripped", 2, after=SECOND)
+def test_the_members_for_a_recovery_left_the_storm_by_a_trip() -> None:
+    sequence = EventSequence().fails(1, 2, 3, 4, 5).succeeds(5).add("job.paused", 4, after=SECOND)
+    sequence.add("job.circuit_tripped", 1, after=SECOND).add("job.deleted", 3)
+    sequence.add("job.circuit_tripped", 2, after=SECOND)
 
-    found = storm_recovery.members(Memory().take(story.facts), "S-1")
+    found = storm_members.members(Tables().apply(sequence.events), "S-1")
 
     assert found.trips == {an_id(1): {2}, an_id(2): {2}}
 
@@ -356,22 +363,22 @@ def test_who_left_a_storm_by_a_trip_is_who_a_recovery_may_bring_back() -> None:
 @pytest.mark.parametrize(
     "wanted", ["S-2", "S-0", "S-", "1", "S-1 ", "S-" + "9" * 40, "S-01", "s-1"]
 )
-def test_a_storm_that_is_not_there_is_not_found(wanted: str) -> None:
-    memory = Memory().take(Story().fails(1, 2, 3).facts)
+def test_an_unknown_storm_is_not_found(wanted: str) -> None:
+    tables = Tables().apply(EventSequence().fails(1, 2, 3).events)
 
     with raises(NotFound, match="There is no storm"):
-        storm_questions.one(memory, wanted, now=from_microseconds(START))
+        storm_queries.one(tables, wanted, now=from_microseconds(START))
 
 
-def test_pages_of_storms_follow_each_other() -> None:
-    story = Story()
+def test_storms_are_paged() -> None:
+    sequence = EventSequence()
     for _ in range(5):
-        story.fails(1, 2, 3, after=SECOND).succeeds(1, 2, 3).happens("job.resumed", 1, after=HOUR)
-    memory, now = Memory().take(story.facts), from_microseconds(story.at)
+        sequence.fails(1, 2, 3, after=SECOND).succeeds(1, 2, 3).add("job.resumed", 1, after=HOUR)
+    tables, now = Tables().apply(sequence.events), from_microseconds(sequence.at)
 
     cursor, seen = None, []
     while True:
-        page, cursor = storm_questions.find(memory, now=now, cursor=cursor, limit=2)
+        page, cursor = storm_queries.find(tables, now=now, cursor=cursor, limit=2)
         seen += [storm["id"] for storm in page]
         if cursor is None:
             break
@@ -379,22 +386,22 @@ def test_pages_of_storms_follow_each_other() -> None:
     assert seen == ["S-29", "S-22", "S-15", "S-8", "S-1"]
 
 
-def test_a_storm_costs_no_more_for_being_long() -> None:
+def test_the_cost_of_a_failure_does_not_grow_with_the_storm() -> None:
     """The work of one failure does not grow with the failures before it: counted in SQLite's
     steps, not in time.
     """
     costs = []
     for count in (200, 4_000):
-        story = Story()
+        sequence = EventSequence()
         for number in range(count):
-            story.fails(number % 40 + 1, after=SECOND)
-        memory = Memory().take(story.facts)
-        costs.append(steps_of(memory, story.fails(1, after=SECOND).facts[-1]))
+            sequence.fails(number % 40 + 1, after=SECOND)
+        tables = Tables().apply(sequence.events)
+        costs.append(steps_of(tables, sequence.fails(1, after=SECOND).events[-1]))
 
     assert costs[1] < 2 * costs[0]
 
 
-def steps_of(memory: Memory, fact: RecordedEvent) -> int:
+def steps_of(tables: Tables, event: RecordedEvent) -> int:
     """How many steps of SQLite's machine an event costs."""
     count = 0
 
@@ -403,14 +410,14 @@ def steps_of(memory: Memory, fact: RecordedEvent) -> int:
         count += 1
         return 0
 
-    connection = memory._connection
+    connection = tables._connection
     connection.set_progress_handler(step, 1)
-    memory.take([fact])
+    tables.apply([event])
     connection.set_progress_handler(None, 0)
     return count
 
 
-def test_the_model_has_no_words_of_one_database_only() -> None:
+def test_the_model_uses_no_sql_of_one_database_only() -> None:
     text = " ".join(storms.FAILURE) + storms.LEAVE + storms.TRIP + storms.SCHEMA
 
     for word in ("WITHOUT ROWID", "INSERT OR", "AUTOINCREMENT", "IIF(", "::", "RETURNING"):

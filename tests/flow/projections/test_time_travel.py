@@ -1,5 +1,5 @@
-"""The past of a fleet against what the models make of the events up to there, one after the other;
-frames are grown and rebuilt alike.
+"""The past of many jobs compared with the models built from the events up to each position;
+checkpoints are updated and rebuilt alike.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ledger.store.records import RecordedEvent
 from ledger.store.sqlite.folder import READ_MODELS_FILE
 from projections.filters.as_of import AsOf
 from projections.models import runs
-from projections.models.gaps import model as gap_questions
+from projections.models.gaps import model as gap_queries
 from projections.models.gaps import model as gaps
 from projections.models.gaps.model import GapFilter
 from projections.models.jobs import model as jobs
-from projections.models.jobs import queries as job_questions
+from projections.models.jobs import queries as job_queries
 from projections.models.jobs.checkpoints import JobCheckpoints
 from projections.models.jobs.queries import JobFilter
 from projections.models.resumes import model as resumes
-from projections.models.resumes import queries as resume_questions
+from projections.models.resumes import queries as resume_queries
 from projections.models.resumes.queries import ResumeFilter
 from projections.models.storms import model as storms
-from projections.models.storms import queries as storm_questions
+from projections.models.storms import queries as storm_queries
 from projections.read_models import ReadModels
 from projections.stores.sqlite import SQLiteRowReader
 from projections.time_travel import read_models as past
@@ -40,7 +40,7 @@ from tests.support.typed_commands import Shell
 
 SEED = 11
 EVERY = 700
-KEPT = (jobs, runs, storms, resumes, gaps)
+MODELS = (jobs, runs, storms, resumes, gaps)
 PARTS: tuple[Part, ...] = ("jobs", "runs", "storms", "resumes", "gaps")
 FILTERS = (
     JobFilter(limit=1000),
@@ -62,7 +62,7 @@ FILTERS = (
 def ledger(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ledger]:
-    """A small fleet, with storms, a silence and operators."""
+    """Some jobs with storms, a gap in dispatch and operators."""
     folder = tmp_path_factory.mktemp("fleet")
     Making(folder, SEED, request.param).make()
     with Ledger.open_read_only(folder / "data") as opened:
@@ -71,93 +71,93 @@ def ledger(
 
 @pytest.fixture
 def read_models(ledger: Ledger, tmp_path: Path) -> Iterator[ReadModels]:
-    models = (JobCheckpoints(EVERY), *KEPT[1:])
-    opened = ReadModels.open(ledger, tmp_path / "copies.db", models=models)
+    models = (JobCheckpoints(EVERY), *MODELS[1:])
+    opened = ReadModels.open(ledger, tmp_path / "read_models.db", models=models)
     opened.catch_up()
     yield opened
     opened.close()
 
 
-def all_facts(ledger: Ledger) -> Iterator[RecordedEvent]:
+def all_events(ledger: Ledger) -> Iterator[RecordedEvent]:
     after = 0
     while page := ledger.event_store.read(after=after, limit=2000):
         yield from ledger.mapper.to_recorded_events(page)
         after = page[-1].id
 
 
-def told(questions: Any, moment: AsOf) -> list[Any]:
-    """Everything that can be asked of the fleet."""
-    page, _ = storm_questions.find(questions, now=moment.at, limit=1000)
+def results(reader: Any, as_of: AsOf) -> list[Any]:
+    """The results of every query."""
+    page, _ = storm_queries.find(reader, now=as_of.at, limit=1000)
     return [
-        *(job_questions.find(questions, asked) for asked in FILTERS),
-        job_questions.summary(questions),
-        runs.recent_failures(questions),
+        *(job_queries.find(reader, filters) for filters in FILTERS),
+        job_queries.summary(reader),
+        runs.recent_failures(reader),
         page,
-        *(storm_questions.one(questions, storm["id"], now=moment.at) for storm in page),
-        resume_questions.find(questions, ResumeFilter(limit=1000)),
-        resume_questions.rates(questions, ResumeFilter()),
-        gap_questions.find(questions, GapFilter(limit=1000)),
-        gap_questions.find(questions, GapFilter(tag="team:billing", limit=1000)),
+        *(storm_queries.one(reader, storm["id"], now=as_of.at) for storm in page),
+        resume_queries.find(reader, ResumeFilter(limit=1000)),
+        resume_queries.rates(reader, ResumeFilter()),
+        gap_queries.find(reader, GapFilter(limit=1000)),
+        gap_queries.find(reader, GapFilter(tag="team:billing", limit=1000)),
     ]
 
 
-def test_the_past_is_what_the_events_up_to_there_make(
+def test_the_past_equals_the_models_built_up_to_the_position(
     ledger: Ledger, read_models: ReadModels
 ) -> None:
     end = ledger.event_store.tail_position()
     random = Random(SEED)
     chosen = {random.randrange(1, end) for _ in range(25)}
-    trips = [fact.position for fact in all_facts(ledger) if fact.topic == "job.circuit_tripped"]
+    trips = [event.position for event in all_events(ledger) if event.topic == "job.circuit_tripped"]
     chosen |= {position - 1 for position in trips[:10]}
     chosen |= {EVERY - 1, EVERY, EVERY + 1, 3 * EVERY, end}
     memory = sqlite3.connect(":memory:", isolation_level=None)
-    for model in KEPT:
+    for model in MODELS:
         memory.executescript(model.SCHEMA.replace("{g}", ""))
     storm_counts = set()
 
-    for fact in all_facts(ledger):
-        for model in KEPT:
-            for sql, values in model.project(fact):
+    for event in all_events(ledger):
+        for model in MODELS:
+            for sql, values in model.project(event):
                 memory.execute(sql.replace("{g}", ""), values)
-        if fact.position in chosen:
-            moment = AsOf(fact.position, ledger.events.recorded_at(fact.position))
-            with read_models.reading(moment, *PARTS) as questions:
-                found = told(questions, moment)
-            expected = told(SQLiteRowReader(memory), moment)
-            assert found == expected, f"seed {SEED}, position {fact.position}"
+        if event.position in chosen:
+            as_of = AsOf(event.position, ledger.events.recorded_at(event.position))
+            with read_models.reading(as_of, *PARTS) as reader:
+                found = results(reader, as_of)
+            expected = results(SQLiteRowReader(memory), as_of)
+            assert found == expected, f"seed {SEED}, position {event.position}"
             storm_counts.add(len(expected[len(FILTERS) + 2]))
 
     memory.close()
     assert end > 3 * EVERY
-    assert len(storm_counts) > 1, "the storms were the same all the time"
+    assert len(storm_counts) > 1, "the storms never changed"
 
 
-def test_frames_are_rebuilt_as_they_were_grown(read_models: ReadModels) -> None:
+def test_rebuilt_checkpoints_equal_the_updated_ones(read_models: ReadModels) -> None:
     for name in ("jobs", "storms"):
-        grown, rebuilt = read_models.rebuild(name, lambda *_: None)
-        assert grown == rebuilt
+        updated, rebuilt = read_models.rebuild(name, lambda *_: None)
+        assert updated == rebuilt
 
-    with read_models.reading() as questions:
+    with read_models.reading() as reader:
         for table in ("past_jobs", "past_definitions", "past_storm_members"):
-            assert questions.row(f"SELECT * FROM {table}") is not None, table
+            assert reader.row(f"SELECT * FROM {table}") is not None, table
 
 
-def test_a_past_that_the_copies_are_too_far_from_is_behind(
+def test_a_position_too_far_from_the_read_models_is_behind(
     ledger: Ledger, read_models: ReadModels
 ) -> None:
-    pasts = past.HistoricalModels(
+    historical = past.HistoricalModels(
         ledger.events, read_models._store, JobCheckpoints(EVERY), lambda _: EVERY
     )
-    with pasts.at(3 * EVERY, "jobs"):
+    with historical.at(3 * EVERY, "jobs"):
         pass
 
-    with raises(Behind), pasts.at(past.LONGEST_TAIL + 2 * EVERY, "jobs"):
+    with raises(Behind), historical.at(past.LONGEST_TAIL + 2 * EVERY, "jobs"):
         pass
-    with raises(Behind), pasts.at(2 * EVERY, "jobs", "storms"):
+    with raises(Behind), historical.at(2 * EVERY, "jobs", "storms"):
         pass
 
 
-def test_the_command_line_tells_the_past(tmp_path: Path) -> None:
+def test_the_command_line_shows_the_past(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     first = shell.schedule("first")
     shell.schedule("second")
@@ -179,7 +179,7 @@ def test_the_command_line_tells_the_past(tmp_path: Path) -> None:
         assert shell.type("list", "--as-of", unknown).code in (1, 2), unknown
 
 
-def test_what_asks_the_book_alone_is_answered_without_copies(tmp_path: Path) -> None:
+def test_queries_without_read_models_rebuild_them(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.schedule("report")
     (shell.data / READ_MODELS_FILE).unlink()
@@ -190,7 +190,7 @@ def test_what_asks_the_book_alone_is_answered_without_copies(tmp_path: Path) -> 
     assert "report" in shell.ok("list").out
 
 
-def test_the_command_line_tells_what_changed_and_who_changed_it(tmp_path: Path) -> None:
+def test_the_command_line_shows_what_changed_and_by_whom(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     kept = shell.schedule("kept")
     shell.schedule("gone")

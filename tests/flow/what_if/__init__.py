@@ -1,1 +1,1 @@
-"""tests/flow/what_if."""
+"""What-if over real histories."""

@@ -1,4 +1,4 @@
-"""What-if over a whole recorded fleet, held to a slow recomputation from the raw events."""
+"""What-if over the history of many jobs, compared with a slow recomputation from raw events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ledger import Ledger
 from ledger.clock import parse_rfc3339
 from ledger.domain.job.breaker import COUNTABLE
 from ledger.errors import InvalidField, UnknownField
-from projections.models.storms import queries as storm_questions
+from projections.models.storms import queries as storm_queries
 from projections.read_models import ReadModels
 from projections.what_if.policy_change import PolicyChange
 from projections.what_if.question import WhatIf, WhatIfQuery, what_if
@@ -31,7 +31,7 @@ WITHOUT_QUOTA = [name for name in COUNTABLE if name != "rate_limited"]
 
 @dataclass(frozen=True)
 class Fleet:
-    """A recorded fleet, and every job's raw events."""
+    """Many jobs with a recorded history, and the raw events of each."""
 
     ledger: Ledger
     read_models: ReadModels
@@ -50,8 +50,8 @@ class Fleet:
         return parse_rfc3339(last.data["timestamp"])
 
     def storms(self) -> list[dict[str, Any]]:
-        with self.read_models.reading() as questions:
-            return storm_questions.find(questions, now=self.end_at)[0]
+        with self.read_models.reading() as reader:
+            return storm_queries.find(reader, now=self.end_at)[0]
 
     def ask(self, policy: dict[str, Any], **more: Any) -> WhatIf:
         return what_if(
@@ -89,7 +89,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         {"max_losses": 1},
     ],
 )
-def test_every_count_of_every_job_is_that_of_the_raw_events(
+def test_every_count_of_every_job_equals_the_recomputation(
     fleet: Fleet, policy: dict[str, Any]
 ) -> None:
     storms = [
@@ -113,7 +113,7 @@ def test_every_count_of_every_job_is_that_of_the_raw_events(
 
 
 @pytest.mark.slow
-def test_the_policy_that_was_changes_nothing(fleet: Fleet) -> None:
+def test_the_recorded_policy_changes_nothing(fleet: Fleet) -> None:
     answer = fleet.ask({"max_losses": 3})
 
     assert answer.differing == []
@@ -122,13 +122,13 @@ def test_the_policy_that_was_changes_nothing(fleet: Fleet) -> None:
 
 
 @pytest.mark.slow
-def test_what_both_policies_lead_through_is_known_and_the_rest_is_estimated(fleet: Fleet) -> None:
+def test_what_both_policies_share_is_known_and_the_rest_is_estimated(fleet: Fleet) -> None:
     assert not any(one.is_estimated for one in fleet.ask({"trip_after": 1}).differing)
     assert all(one.is_estimated for one in fleet.ask({"trip_after": 1_000_000}).differing)
 
 
 @pytest.mark.slow
-def test_rate_limits_that_do_not_count_trip_nobody_in_their_storms(fleet: Fleet) -> None:
+def test_rate_limits_that_do_not_count_trip_no_job_in_their_storms(fleet: Fleet) -> None:
     stormy = {job_id for storm in fleet.planted["storms"] for job_id in storm["jobs"]}
 
     answer = fleet.ask({"counts": WITHOUT_QUOTA})
@@ -138,7 +138,7 @@ def test_rate_limits_that_do_not_count_trip_nobody_in_their_storms(fleet: Fleet)
 
 
 @pytest.mark.slow
-def test_a_probe_spares_resumes_by_hand(fleet: Fleet) -> None:
+def test_a_probe_saves_manual_resumes(fleet: Fleet) -> None:
     answer = fleet.ask({"probe_after_seconds": 60})
 
     assert answer.other["manual_resumes"] < answer.recorded["manual_resumes"]
@@ -146,7 +146,7 @@ def test_a_probe_spares_resumes_by_hand(fleet: Fleet) -> None:
 
 
 @pytest.mark.slow
-def test_a_stretch_counts_what_happened_in_it_only(fleet: Fleet) -> None:
+def test_a_range_counts_only_what_happened_in_it(fleet: Fleet) -> None:
     middle = fleet.end // 2
     whole, first, second = (
         fleet.ask({"max_losses": 3}, **stretch)
@@ -159,7 +159,7 @@ def test_a_stretch_counts_what_happened_in_it_only(fleet: Fleet) -> None:
 
 
 @pytest.mark.slow
-def test_only_the_jobs_that_are_meant_are_walked(fleet: Fleet) -> None:
+def test_only_the_selected_jobs_are_simulated(fleet: Fleet) -> None:
     job_id = next(iter(fleet.histories))
     tag = fleet.ledger.job_cache.jobs[UUID(job_id)].tags[0]
 
@@ -171,12 +171,12 @@ def test_only_the_jobs_that_are_meant_are_walked(fleet: Fleet) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", [{}, {"trip_after": 0}, {"catch_up": "none"}, {"counts": ["x"]}])
-def test_a_policy_that_cannot_be_walked_is_refused(fleet: Fleet, policy: dict[str, Any]) -> None:
+def test_a_policy_without_an_answer_is_refused(fleet: Fleet, policy: dict[str, Any]) -> None:
     with pytest.raises(InvalidField, match="policy"):
         fleet.ask(policy)
 
 
 @pytest.mark.slow
-def test_an_unknown_key_is_refused_by_its_name(fleet: Fleet) -> None:
+def test_an_unknown_key_is_named_in_the_refusal(fleet: Fleet) -> None:
     with pytest.raises(UnknownField, match=r"policy\.trip_afterr"):
         fleet.ask({"trip_afterr": 3})

@@ -1,4 +1,4 @@
-"""What-if at the edges: where the stretch ends, and which job comes first."""
+"""What-if at its edges: where the range ends, and which job comes first."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.builders import DAY, HOUR, SUCCESS, ManualClock, a_spec, open
 LIMITED = outcomes.Failure("429", "rate_limited", "api.example.com", None, 5)
 
 
-class House:
-    """One ledger in which runs end as a test says, and whoever answers of it."""
+class Scenario:
+    """One ledger in which runs end as a test says, and its queries."""
 
     def __init__(self, ledger: Ledger, clock: ManualClock) -> None:
         self.ledger, self.clock = ledger, clock
-        self.answers = Queries.open(ledger)
+        self.queries = Queries.open(ledger)
 
     def schedule(self, name: str) -> UUID:
         return self.ledger.schedule(a_spec(name=name, policy={"trip_after": 10})).job_id
@@ -44,39 +44,39 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def scenario(tmp_path: Path) -> Iterator[Scenario]:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
-        opened = House(ledger, clock)
-        with opened.answers:
+        opened = Scenario(ledger, clock)
+        with opened.queries:
             yield opened
 
 
-def test_a_success_after_the_end_of_the_stretch_brings_nobody_back(house: House) -> None:
-    job_id = house.schedule("report")
-    failed = house.run(job_id, LIMITED)
-    house.run(job_id, SUCCESS)
+def test_a_success_after_the_end_of_the_range_resumes_no_job(scenario: Scenario) -> None:
+    job_id = scenario.schedule("report")
+    failed = scenario.run(job_id, LIMITED)
+    scenario.run(job_id, SUCCESS)
     policy = {"trip_after": 1, "probe_after_seconds": 60}
 
-    cut = house.answers.what_if(policy, until=failed)
+    cut = scenario.queries.what_if(policy, until=failed)
 
     [job] = cut.differing
     assert (job.other.status, job.other.manual_resumes) == ("failed", 1)
     assert (job.recorded.attempts, job.other.attempts) == (1, 1)
-    [job] = house.answers.what_if(policy).differing
+    [job] = scenario.queries.what_if(policy).differing
     assert (job.other.status, job.other.manual_resumes) == ("active", 0)
 
 
-def test_the_job_for_which_it_matters_most_comes_first(house: House) -> None:
-    seldom, often, never = (house.schedule(name) for name in ("seldom", "often", "never"))
+def test_the_job_with_the_largest_difference_comes_first(scenario: Scenario) -> None:
+    seldom, often, never = (scenario.schedule(name) for name in ("seldom", "often", "never"))
     for _ in range(2):
-        house.run(often, LIMITED)
-        house.pause_and_resume(often)
-    house.run(seldom, LIMITED)
-    house.run(never, SUCCESS)
-    house.clock.advance(DAY)
+        scenario.run(often, LIMITED)
+        scenario.pause_and_resume(often)
+    scenario.run(seldom, LIMITED)
+    scenario.run(never, SUCCESS)
+    scenario.clock.advance(DAY)
 
-    answer = house.answers.what_if({"trip_after": 1})
+    answer = scenario.queries.what_if({"trip_after": 1})
 
     assert [(job.name, job.other.trips) for job in answer.differing] == [
         ("often", 2),

@@ -1,1 +1,1 @@
-"""tests/flow/why."""
+"""Why a job ran or did not, over real histories."""

@@ -32,8 +32,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     scene.close()
 
 
-def told(scene: Scene, job_id: UUID, code: str, at: datetime | None = None) -> list[str]:
-    """The topics of the chain, once the answer is the one expected, its links in order."""
+def chain_topics(scene: Scene, job_id: UUID, code: str, at: datetime | None = None) -> list[str]:
+    """The topics of the chain; asserts the code, and that the chain is in order."""
     answer = scene.why(job_id, at)
     assert answer["answer"] == code, answer["text"]
     positions = [link["position"] for link in answer["chain"]]
@@ -42,29 +42,29 @@ def told(scene: Scene, job_id: UUID, code: str, at: datetime | None = None) -> l
     return scene.topics(answer)
 
 
-# -- standing still -------------------------------------------------------------------------------
+# -- inactive -------------------------------------------------------------------------------------
 
 
 def test_a_deleted_job_names_who_deleted_it(scene: Scene) -> None:
     job_id = scene.schedule()
     scene.ledger.delete(job_id, context=scene.ledger.context("no more", actor=OLGA))
 
-    assert told(scene, job_id, "deleted") == ["deleted"]
+    assert chain_topics(scene, job_id, "deleted") == ["deleted"]
     assert "by olga (no more)" in scene.why(job_id)["text"]
 
 
-def test_a_completed_one_shot_names_the_run_that_was_its_last(scene: Scene) -> None:
+def test_a_completed_one_shot_names_its_last_run(scene: Scene) -> None:
     job_id = scene.schedule(schedule={"kind": "at", "at": rfc3339(NOON + MINUTE)})
     scene.until(NOON + 2 * MINUTE)
 
-    assert told(scene, job_id, "completed") == ["run_succeeded", "completed"]
+    assert chain_topics(scene, job_id, "completed") == ["run_succeeded", "completed"]
 
 
-def test_a_tripped_job_names_the_first_error_the_failures_since_and_the_trip(scene: Scene) -> None:
+def test_a_tripped_job_names_its_failures_and_the_trip(scene: Scene) -> None:
     job_id = scene.schedule(policy=SOON, script=[(AT_ONCE, LIMITED)])
     scene.until(NOON + 5 * MINUTE)
 
-    assert told(scene, job_id, "tripped") == ["run_failed"] * 3 + ["circuit_tripped"]
+    assert chain_topics(scene, job_id, "tripped") == ["run_failed"] * 3 + ["circuit_tripped"]
     answer = scene.why(job_id)
     assert answer["would_run"][0]["command"].endswith("--force --reason WHY")
     assert "429 Too Many Requests" in answer["text"]
@@ -76,8 +76,8 @@ def test_a_job_that_tripped_in_a_storm_names_the_storm(scene: Scene) -> None:
     scene.until(NOON + 5 * MINUTE)
 
     scene.read_models.catch_up()
-    with scene.read_models.reading() as questions:
-        [storm], _ = storm_questions.find(questions, now=scene.clock.now())
+    with scene.read_models.reading() as reader:
+        [storm], _ = storm_questions.find(reader, now=scene.clock.now())
     for job_id in ids:
         assert f"storm {storm['id']}" in scene.why(job_id)["text"]
 
@@ -87,7 +87,7 @@ def test_a_tripped_job_names_its_probe(scene: Scene) -> None:
     job_id = scene.schedule(policy=policy, script=[(AT_ONCE, LIMITED)])
     scene.until(NOON + 2 * MINUTE)
 
-    assert told(scene, job_id, "tripped") == ["run_failed", "circuit_tripped"]
+    assert chain_topics(scene, job_id, "tripped") == ["run_failed", "circuit_tripped"]
     assert "A probe will run at 2026-03-02T13:01" in scene.why(job_id)["text"]
 
 
@@ -98,17 +98,21 @@ def test_a_job_that_was_lost_too_often_names_the_losses(scene: Scene) -> None:
     assert run is not None
     scene.dispatcher._rounds.lose([scene.work.running[run.run_id]], "lease_expired")
 
-    assert told(scene, job_id, "tripped") == ["run_lost", "circuit_tripped"]
+    assert chain_topics(scene, job_id, "tripped") == ["run_lost", "circuit_tripped"]
 
 
-@pytest.mark.parametrize("is_born_so", [True, False])
-def test_a_disabled_job_names_the_event_that_disabled_it(scene: Scene, is_born_so: bool) -> None:
-    job_id = scene.schedule(enabled=not is_born_so)
-    if not is_born_so:
+@pytest.mark.parametrize("is_scheduled_so", [True, False])
+def test_a_disabled_job_names_the_event_that_disabled_it(
+    scene: Scene, is_scheduled_so: bool
+) -> None:
+    job_id = scene.schedule(enabled=not is_scheduled_so)
+    if not is_scheduled_so:
         scene.ledger.amend(job_id, {"enabled": False}, context=scene.ledger.context(actor=OLGA))
         scene.ledger.amend(job_id, {"description": "x"})
 
-    assert told(scene, job_id, "disabled") == ["scheduled" if is_born_so else "amended"]
+    assert chain_topics(scene, job_id, "disabled") == [
+        "scheduled" if is_scheduled_so else "amended"
+    ]
     assert "by olga in event" in scene.why(job_id)["text"]
 
 
@@ -117,7 +121,7 @@ def test_a_paused_job_names_who_paused_it_why_and_until_when(scene: Scene) -> No
     call = scene.ledger.context("too noisy", actor=OLGA)
     scene.ledger.pause(job_id, until=NOON + HOUR, context=call)
 
-    assert told(scene, job_id, "paused") == ["paused"]
+    assert chain_topics(scene, job_id, "paused") == ["paused"]
     assert "by olga (too noisy) until 2026-03-02T13:00:00Z" in scene.why(job_id)["text"]
 
 
@@ -126,55 +130,58 @@ def test_a_paused_one_shot_whose_instant_has_passed_is_exhausted(scene: Scene) -
     scene.ledger.pause(job_id)
     scene.until(NOON + 2 * MINUTE)
 
-    assert told(scene, job_id, "exhausted") == ["paused"]
+    assert chain_topics(scene, job_id, "exhausted") == ["paused"]
     assert scene.why(job_id)["would_run"][0]["command"].endswith("--run-now")
 
 
-# -- going ----------------------------------------------------------------------------------------
+# -- active ---------------------------------------------------------------------------------------
 
 
-def test_a_run_under_way_is_named(scene: Scene) -> None:
+def test_an_open_run_is_named(scene: Scene) -> None:
     job_id = scene.schedule(script=[(NEVER, DONE)])
     scene.until(NOON + 61 * SECOND)
 
-    assert told(scene, job_id, "running") == ["run_started"]
+    assert chain_topics(scene, job_id, "running") == ["run_started"]
 
 
-def test_a_slot_that_came_while_one_ran_is_an_overlap_and_names_what_recorded_it(
+def test_a_slot_during_a_run_is_an_overlap_and_names_the_event_that_recorded_it(
     scene: Scene,
 ) -> None:
     schedule = {"kind": "cron", "expr": "* * * * *"}
     job_id = scene.schedule(schedule=schedule, script=[(150 * SECOND, DONE)])
     scene.until(NOON + 130 * SECOND)
-    assert told(scene, job_id, "overlap") == ["run_started"]
+    assert chain_topics(scene, job_id, "overlap") == ["run_started"]
     scene.until(NOON + 5 * MINUTE)
 
-    assert told(scene, job_id, "overlap", NOON + 2 * MINUTE) == ["run_started", "run_succeeded"]
+    assert chain_topics(scene, job_id, "overlap", NOON + 2 * MINUTE) == [
+        "run_started",
+        "run_succeeded",
+    ]
     assert "2 slots missed" in scene.why(job_id, NOON + 2 * MINUTE)["chain"][-1]["text"]
 
 
-def test_a_job_whose_time_has_not_come_waits(scene: Scene) -> None:
+def test_a_job_waits_for_its_next_fire(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY)
 
-    assert told(scene, job_id, "waiting") == ["scheduled"]
+    assert chain_topics(scene, job_id, "waiting") == ["scheduled"]
     assert scene.why(job_id)["next_run_at"] == "2026-03-02T13:00:00Z"
 
 
-def test_a_job_that_failed_backs_off_and_names_the_failures(scene: Scene) -> None:
+def test_a_failed_run_backs_off_and_names_the_failures(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, policy={"backoff_seconds": [600]})
     scene.scripts[job_id] = [(AT_ONCE, LIMITED)]
     scene.until(NOON + HOUR + 11 * MINUTE)
 
-    assert told(scene, job_id, "backoff") == ["run_failed", "run_failed"]
+    assert chain_topics(scene, job_id, "backoff") == ["run_failed", "run_failed"]
     assert "600 s after failure 2" in scene.why(job_id)["text"]
 
 
-def test_a_target_that_asked_to_wait_is_named_as_such(scene: Scene) -> None:
+def test_a_backoff_requested_by_the_target_says_so(scene: Scene) -> None:
     asked = Failed("429", "rate_limited", None, NOON + 20 * MINUTE, 1)
     job_id = scene.schedule(script=[(AT_ONCE, asked)])
     scene.until(NOON + 2 * MINUTE)
 
-    assert told(scene, job_id, "backoff") == ["run_failed"]
+    assert chain_topics(scene, job_id, "backoff") == ["run_failed"]
     assert "as the target requested (Retry-After)" in scene.why(job_id)["text"]
 
 
@@ -184,30 +191,30 @@ def test_jitter_delays_a_claim(scene: Scene) -> None:
     assert jitter > 2 * SECOND
     scene.until(NOON + HOUR + SECOND)
 
-    assert told(scene, job_id, "jitter") == ["scheduled"]
+    assert chain_topics(scene, job_id, "jitter") == ["scheduled"]
 
 
-def test_a_run_that_was_blocked_names_the_cause(scene: Scene) -> None:
+def test_a_blocked_run_names_the_cause(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, script=[(AT_ONCE, Blocked("commands are off"))])
     scene.until(NOON + HOUR + MINUTE)
 
-    assert told(scene, job_id, "blocked") == ["run_started", "run_blocked"]
+    assert chain_topics(scene, job_id, "blocked") == ["run_started", "run_blocked"]
     assert "commands are off" in scene.why(job_id)["text"]
 
 
-def test_a_run_that_was_lost_names_the_cause(scene: Scene) -> None:
+def test_a_lost_run_names_the_cause(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, script=[(NEVER, DONE)])
     scene.until(NOON + HOUR + MINUTE)
     scene.silence(NOON + HOUR + 30 * MINUTE)
 
-    assert told(scene, job_id, "lost") == ["run_started", "run_lost"]
+    assert chain_topics(scene, job_id, "lost") == ["run_started", "run_lost"]
     assert "owner_restarted" in scene.why(job_id)["text"]
 
 
 BERLIN_SPRING = datetime(2026, 3, 29, 1, tzinfo=UTC)
 
 
-def test_a_wall_time_that_did_not_exist_is_named_with_the_change_of_the_clock(
+def test_a_wall_time_that_did_not_exist_is_named_with_the_clock_change(
     tmp_path: Path,
 ) -> None:
     scene = Scene(tmp_path, BERLIN_SPRING - HOUR)
@@ -216,74 +223,74 @@ def test_a_wall_time_that_did_not_exist_is_named_with_the_change_of_the_clock(
     caught_up = scene.schedule("vixie", schedule={**schedule, "dst": "vixie"})
     scene.until(BERLIN_SPRING + HOUR, MINUTE)
 
-    assert told(scene, job_id, "clock_change") == ["scheduled"]
+    assert chain_topics(scene, job_id, "clock_change") == ["scheduled"]
     assert "02:30 did not exist on 2026-03-29 in Europe/Berlin" in scene.why(job_id)["text"]
     assert scene.why(caught_up)["answer"] == "waiting"
-    assert told(scene, job_id, "waiting", BERLIN_SPRING - MINUTE) == ["scheduled"]
+    assert chain_topics(scene, job_id, "waiting", BERLIN_SPRING - MINUTE) == ["scheduled"]
     scene.close()
 
 
 # -- due ------------------------------------------------------------------------------------------
 
 
-def test_what_is_due_is_claimed_in_a_moment(scene: Scene) -> None:
+def test_a_due_job_is_claimed_in_a_moment(scene: Scene) -> None:
     job_id = scene.schedule()
     scene.until(NOON + 59 * SECOND)
     scene.clock.advance(SECOND)
 
-    assert told(scene, job_id, "due") == ["scheduled"]
+    assert chain_topics(scene, job_id, "due") == ["scheduled"]
     scene.until(NOON + 2 * MINUTE)
-    assert told(scene, job_id, "due", NOON + MINUTE) == ["scheduled", "run_started"]
+    assert chain_topics(scene, job_id, "due", NOON + MINUTE) == ["scheduled", "run_started"]
 
 
-def test_a_run_that_was_asked_for_is_due(scene: Scene) -> None:
+def test_a_requested_run_is_due(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY)
     scene.ledger.run(job_id, context=scene.ledger.context("to see", actor=OLGA))
 
-    assert told(scene, job_id, "due") == ["run_requested"]
+    assert chain_topics(scene, job_id, "due") == ["run_requested"]
 
 
-def test_no_worker_on_the_queue_is_named_with_the_queue(scene: Scene) -> None:
+def test_a_queue_without_workers_is_named(scene: Scene) -> None:
     job_id = scene.schedule(executor={"kind": "worker", "queue": "gpu"})
     scene.until(NOON + 3 * MINUTE)
 
-    assert told(scene, job_id, "no_worker") == ["scheduled"]
-    assert told(scene, job_id, "no_worker", NOON + 2 * MINUTE) == ["scheduled"]
+    assert chain_topics(scene, job_id, "no_worker") == ["scheduled"]
+    assert chain_topics(scene, job_id, "no_worker", NOON + 2 * MINUTE) == ["scheduled"]
     assert "'gpu'" in scene.why(job_id)["text"]
 
 
-def test_nobody_dispatching_names_the_last_sign_and_the_first_after(scene: Scene) -> None:
+def test_a_gap_in_dispatch_names_the_last_event_before_and_the_first_after(scene: Scene) -> None:
     busy = scene.schedule("busy")
     job_id = scene.schedule(schedule=HOURLY)
     scene.until(NOON + 30 * MINUTE + 5 * SECOND, timedelta(seconds=5))
-    silent_from = scene.ledger.writer.position
+    last_before = scene.ledger.writer.position
     scene.silence(NOON + 5 * HOUR + MINUTE)
     scene.until(NOON + 5 * HOUR + 20 * MINUTE, timedelta(seconds=5))
 
-    topics = told(scene, job_id, "node_down", NOON + 3 * HOUR)
+    topics = chain_topics(scene, job_id, "node_down", NOON + 3 * HOUR)
 
     answer = scene.why(job_id, NOON + 3 * HOUR)
     positions = [link["position"] for link in answer["chain"]]
-    assert silent_from in positions
-    assert silent_from + 1 in positions
+    assert last_before in positions
+    assert last_before + 1 in positions
     assert topics[-2:] == ["run_started", "run_succeeded"]
     assert "4 slots missed" in answer["chain"][-1]["text"]
     assert scene.why(busy, NOON + 3 * HOUR)["answer"] == "node_down"
 
 
-def test_a_run_that_was_open_when_its_node_died_is_told_as_lost_with_its_cause(
+def test_a_run_that_was_open_when_its_node_died_names_the_loss_and_its_cause(
     scene: Scene,
 ) -> None:
     job_id = scene.schedule(schedule=HOURLY, script=[(NEVER, DONE)])
     scene.until(NOON + HOUR + MINUTE)
     scene.silence(NOON + 4 * HOUR + MINUTE)
 
-    topics = told(scene, job_id, "node_down", NOON + 2 * HOUR)
+    topics = chain_topics(scene, job_id, "node_down", NOON + 2 * HOUR)
     assert topics == ["run_started", "run_lost"]
     assert "owner_restarted" in scene.why(job_id, NOON + 2 * HOUR)["text"]
 
 
-def test_without_a_dispatcher_in_this_process_the_book_alone_says_that_nobody_dispatches(
+def test_without_a_dispatcher_in_this_process_the_events_show_that_none_is_running(
     scene: Scene,
 ) -> None:
     job_id = scene.schedule()
@@ -294,16 +301,16 @@ def test_without_a_dispatcher_in_this_process_the_book_alone_says_that_nobody_di
     assert answer["answer"] == "node_down"
 
 
-def test_where_it_is_known_that_nobody_dispatches_that_is_said_at_once(scene: Scene) -> None:
+def test_an_unattended_ledger_says_so_at_once(scene: Scene) -> None:
     due, running = scene.schedule("due"), scene.schedule("running", script=[(NEVER, DONE)])
     scene.until(NOON + 61 * SECOND)
     scene.clock.advance(MINUTE)
     position = scene.ledger.writer.position
 
-    for job_id, words in ((due, "no dispatcher was running"), (running, "Its node is gone")):
+    for job_id, text in ((due, "no dispatcher was running"), (running, "Its node is gone")):
         answer = scene.asking.answer(job_id, position=position, is_unattended=True)
         assert answer["answer"] == "node_down"
-        assert words in answer["text"]
+        assert text in answer["text"]
         assert answer["would_run"][0]["command"] == "jobledger serve"
 
 
@@ -311,32 +318,32 @@ def test_late_starts_are_spread_out(scene: Scene) -> None:
     ids = [scene.schedule(f"job {number}", schedule=HOURLY) for number in range(4)]
     scene.until(NOON + MINUTE)
     scene.silence(NOON + 2 * HOUR + MINUTE)
-    told(scene, ids[3], "catch_up_spread")
-    back = scene.clock.now()
-    scene.until(back + 2 * MINUTE)
+    chain_topics(scene, ids[3], "catch_up_spread")
+    restarted_at = scene.clock.now()
+    scene.until(restarted_at + 2 * MINUTE)
 
-    assert told(scene, ids[3], "catch_up_spread", back + 2 * SECOND)[-2:] == [
+    assert chain_topics(scene, ids[3], "catch_up_spread", restarted_at + 2 * SECOND)[-2:] == [
         "run_started",
         "run_succeeded",
     ]
 
 
-def test_a_late_slot_that_is_given_up_waits_for_its_place_like_one_that_is_made_up_for(
+def test_a_late_slot_that_is_given_up_is_spread_out_like_one_that_runs(
     scene: Scene,
 ) -> None:
     policy = {"catch_up": "none"}
     ids = [scene.schedule(f"job {n}", schedule=HOURLY, policy=policy) for n in range(4)]
     scene.until(NOON + MINUTE)
     scene.silence(NOON + 2 * HOUR + MINUTE)
-    back = scene.clock.now()
-    scene.until(back + 2 * MINUTE)
+    restarted_at = scene.clock.now()
+    scene.until(restarted_at + 2 * MINUTE)
 
-    topics = told(scene, ids[3], "catch_up_spread", back + 2 * SECOND)
+    topics = chain_topics(scene, ids[3], "catch_up_spread", restarted_at + 2 * SECOND)
     assert topics[-1] == "fires_skipped"
-    assert "given up, as its policy says" in scene.why(ids[3], back + 2 * SECOND)["text"]
+    assert "given up, as its policy says" in scene.why(ids[3], restarted_at + 2 * SECOND)["text"]
 
 
-def test_at_the_limit_of_concurrency_a_job_waits_for_a_place(tmp_path: Path) -> None:
+def test_a_node_at_its_limit_is_named(tmp_path: Path) -> None:
     scene = Scene(tmp_path, concurrency=2)
     long = [(150 * SECOND, DONE)]
     for number in range(2):
@@ -344,19 +351,19 @@ def test_at_the_limit_of_concurrency_a_job_waits_for_a_place(tmp_path: Path) -> 
     scene.until(NOON + MINUTE)
     job_id = scene.schedule("late", schedule={"kind": "at", "at": rfc3339(NOON + 90 * SECOND)})
     scene.until(NOON + 2 * MINUTE)
-    assert told(scene, job_id, "at_limit") == ["scheduled"]
+    assert chain_topics(scene, job_id, "at_limit") == ["scheduled"]
     assert "already executes 2 runs, its limit" in scene.why(job_id)["text"]
     scene.until(NOON + 5 * MINUTE)
 
-    told(scene, job_id, "at_limit", NOON + 2 * MINUTE)
+    chain_topics(scene, job_id, "at_limit", NOON + 2 * MINUTE)
     assert "2 other runs" in scene.why(job_id, NOON + 2 * MINUTE)["text"]
     scene.close()
 
 
-# -- never and not yet ----------------------------------------------------------------------------
+# -- unknown and not yet scheduled ----------------------------------------------------------------
 
 
-def test_a_job_that_did_not_exist_yet_is_named_with_its_beginning(scene: Scene) -> None:
+def test_a_job_that_did_not_exist_yet_names_its_scheduling(scene: Scene) -> None:
     scene.schedule("earlier")
     scene.clock.advance(HOUR)
     job_id = scene.schedule()
@@ -367,7 +374,7 @@ def test_a_job_that_did_not_exist_yet_is_named_with_its_beginning(scene: Scene) 
     assert scene.topics(answer) == ["scheduled"]
 
 
-def test_what_never_was_a_job_is_refused(scene: Scene) -> None:
+def test_an_unknown_job_is_refused(scene: Scene) -> None:
     with pytest.raises(JobNotFound):
         scene.why(UUID(int=7))
 
@@ -393,10 +400,10 @@ def test_a_slot_in_the_past_names_the_event_that_recorded_it_as_missed(
 
 
 @pytest.mark.slow
-def test_every_code_is_reached_here(scene: Scene, tmp_path: Path) -> None:
-    """What needs only a scene or a folder is told once more, and this time the codes are kept."""
+def test_every_code_is_reached(scene: Scene, tmp_path: Path) -> None:
+    """Runs the tests that need only a scene or a folder once more, and collects the codes."""
     Scene.answers.clear()
-    test_a_disabled_job_names_the_event_that_disabled_it(scene, is_born_so=True)
+    test_a_disabled_job_names_the_event_that_disabled_it(scene, is_scheduled_so=True)
     for name, test in list(globals().items()):
         needs = [*signature(test).parameters] if name.startswith("test_") else []
         folder = tmp_path / name[-60:]
@@ -411,14 +418,14 @@ def test_every_code_is_reached_here(scene: Scene, tmp_path: Path) -> None:
     assert set(CODES) == Scene.answers
 
 
-def test_the_oldest_of_many_days_is_answered_like_the_newest(scene: Scene) -> None:
+def test_an_instant_days_ago_is_answered_like_a_recent_one(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY)
     scene.until(NOON + 2 * DAY, 20 * MINUTE)
 
     assert scene.why(job_id, NOON + 90 * MINUTE)["answer"] == "waiting"
 
 
-def test_the_reference_tells_every_code() -> None:
+def test_the_reference_lists_every_code() -> None:
     text = (DOCS / "reference" / "http.md").read_text().split("### Why")[1].split("## ")[0]
 
     assert [quoted(row[0])[0] for row in rows(text)] == list(CODES)

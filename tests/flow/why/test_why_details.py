@@ -1,4 +1,4 @@
-"""Why, where two answers are near each other: what tells them apart."""
+"""Why, where two answers are close to each other: what decides between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from projections.history.blame import Blame
 from projections.history.history import History
 from projections.history.job_events import MAX_SCANNED
-from projections.why import inactive_rules as standing_still
+from projections.why import inactive_rules
 from tests.support.builders import (
     EVERY_MINUTE,
     HOUR,
@@ -35,7 +35,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     scene.close()
 
 
-def test_a_job_is_due_from_when_its_jitter_is_over(scene: Scene) -> None:
+def test_a_job_is_due_once_its_jitter_is_over(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, policy={"jitter_seconds": 1000})
     claim_at = NOON + HOUR + scene.ledger.job_cache.jobs[job_id].parsed_policy.jitter(job_id)
     assert claim_at > NOON + HOUR + 30 * SECOND
@@ -51,7 +51,7 @@ def test_a_job_is_due_from_when_its_jitter_is_over(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("cause", "code"), [("lease_expired", "node_down"), ("deadline", "running")]
 )
-def test_only_a_run_that_was_lost_with_its_node_says_that_the_node_was_down(
+def test_only_a_run_lost_with_its_node_says_that_the_node_was_down(
     scene: Scene, cause: str, code: str
 ) -> None:
     job_id = scene.schedule(script=[(NEVER, DONE)])
@@ -64,7 +64,7 @@ def test_only_a_run_that_was_lost_with_its_node_says_that_the_node_was_down(
     assert scene.why(job_id, NOON + 90 * SECOND)["answer"] == code
 
 
-def test_a_job_that_failed_waits_for_its_slot_where_that_comes_before_the_backoff_ends(
+def test_a_failed_run_waits_for_a_slot_that_comes_before_the_backoff_ends(
     scene: Scene,
 ) -> None:
     policy = {"backoff_seconds": [3600], "trip_after": 5}
@@ -75,7 +75,7 @@ def test_a_job_that_failed_waits_for_its_slot_where_that_comes_before_the_backof
     assert answer["answer"] == "waiting", answer["text"]
 
 
-def test_a_job_that_backs_off_names_the_storm_from_when_that_opened(scene: Scene) -> None:
+def test_a_backoff_names_the_storm_once_that_has_opened(scene: Scene) -> None:
     policy = {"backoff_seconds": [600], "trip_after": 5}
     ids = [scene.schedule(f"job {number}", schedule=HOURLY, policy=policy) for number in range(3)]
     for number, job_id in enumerate(ids):
@@ -105,26 +105,26 @@ def test_no_probe_is_promised_to_a_disabled_job(
     assert ("until an operator resumes it with force" in answer["text"]) is not is_promised
 
 
-def test_an_active_job_with_nothing_left_to_fire_is_exhausted(scene: Scene) -> None:
-    """No command brings one about; the rule is there for when one did."""
+def test_an_active_job_without_a_further_fire_is_exhausted(scene: Scene) -> None:
+    """No command leads to this state; the rule covers it all the same."""
     job_id = scene.schedule()
-    case = scene.asking._context(job_id, scene.clock.now(), scene.ledger.writer.position)
-    assert standing_still.exhausted(case) is None
-    case.job.next_run_at = None
+    context = scene.asking._context(job_id, scene.clock.now(), scene.ledger.writer.position)
+    assert inactive_rules.exhausted(context) is None
+    context.job.next_run_at = None
 
-    verdict = standing_still.exhausted(case)
+    verdict = inactive_rules.exhausted(context)
 
     assert verdict is not None
     assert verdict.code == "exhausted"
-    assert [way.command for way in verdict.remedies] == [
-        f"jobledger run {case.name}",
-        f"jobledger amend {case.name} --at INSTANT",
+    assert [remedy.command for remedy in verdict.remedies] == [
+        f"jobledger run {context.name}",
+        f"jobledger amend {context.name} --at INSTANT",
     ]
-    case.job.is_run_requested = True
-    assert standing_still.exhausted(case) is None
+    context.job.is_run_requested = True
+    assert inactive_rules.exhausted(context) is None
 
 
-def test_whoever_paused_or_disabled_it_is_named_however_many_edits_came_since(
+def test_the_pause_and_the_disabling_are_named_however_many_edits_followed(
     tmp_path: Path,
 ) -> None:
     with open_ledger(tmp_path, ManualClock()) as ledger:

@@ -1,6 +1,4 @@
-"""Why, of what is over its time, and of what came later: nothing is told that is no more, and no
-fullness that the book does not show.
-"""
+"""Why, for what is overdue and in hindsight: no state that has ended, no limit without proof."""
 
 from __future__ import annotations
 
@@ -32,18 +30,18 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     scene.close()
 
 
-def ways(answer: dict[str, Any]) -> list[tuple[str, str | None]]:
-    return [(way["text"], way.get("command")) for way in answer["would_run"]]
+def remedies(answer: dict[str, Any]) -> list[tuple[str, str | None]]:
+    return [(one["text"], one.get("command")) for one in answer["would_run"]]
 
 
 def commands(answer: dict[str, Any]) -> list[str]:
-    return [way["command"].replace(answer["job_id"][:8], "JOB") for way in answer["would_run"]]
+    return [one["command"].replace(answer["job_id"][:8], "JOB") for one in answer["would_run"]]
 
 
 # -- late -----------------------------------------------------------------------------------------
 
 
-def test_a_retry_that_came_due_in_a_silence_is_late_and_finds_no_place_taken(scene: Scene) -> None:
+def test_a_retry_that_came_due_in_a_gap_is_late_and_not_at_the_limit(scene: Scene) -> None:
     script: Script = [(AT_ONCE, LIMITED), (30 * SECOND, DONE)]
     for number in range(4):
         policy = {"backoff_seconds": [60 + number]}
@@ -52,16 +50,16 @@ def test_a_retry_that_came_due_in_a_silence_is_late_and_finds_no_place_taken(sce
         )
     scene.until(NOON + HOUR + 5 * SECOND)
     scene.silence(NOON + HOUR + 30 * MINUTE)
-    back = scene.clock.now()
-    scene.until(back + 2 * MINUTE)
+    restarted_at = scene.clock.now()
+    scene.until(restarted_at + 2 * MINUTE)
 
-    answer = scene.why(job_id, back + 12 * SECOND)
+    answer = scene.why(job_id, restarted_at + 12 * SECOND)
 
     assert answer["answer"] == "catch_up_spread", answer["text"]
     assert "at its limit" not in answer["text"]
 
 
-def test_the_book_tells_what_was_under_way_and_no_more(tmp_path: Path) -> None:
+def test_a_past_limit_names_the_runs_that_were_open(tmp_path: Path) -> None:
     scene = Scene(tmp_path, concurrency=1)
     scene.schedule("long", script=[(90 * SECOND, DONE)])
     scene.until(NOON + MINUTE)
@@ -76,7 +74,7 @@ def test_the_book_tells_what_was_under_way_and_no_more(tmp_path: Path) -> None:
     scene.close()
 
 
-def test_a_run_that_was_asked_for_waits_for_a_place_from_the_beginning(tmp_path: Path) -> None:
+def test_a_requested_run_waits_while_its_node_is_at_its_limit(tmp_path: Path) -> None:
     scene = Scene(tmp_path, concurrency=1)
     scene.schedule("long", script=[(HOUR, DONE)])
     job_id = scene.schedule(schedule=HOURLY)
@@ -88,27 +86,27 @@ def test_a_run_that_was_asked_for_waits_for_a_place_from_the_beginning(tmp_path:
     scene.close()
 
 
-# -- over its time --------------------------------------------------------------------------------
+# -- overdue --------------------------------------------------------------------------------------
 
 
-def test_a_pause_that_is_over_while_nobody_dispatches_is_not_told_as_going_on(scene: Scene) -> None:
+def test_a_pause_that_ended_without_a_dispatcher_is_not_shown_as_lasting(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY)
     scene.ledger.pause(job_id, until=NOON + HOUR)
     scene.clock.advance(3 * HOUR)
     position = scene.ledger.writer.position
 
-    alone = scene.asking.answer(job_id, position=position, is_unattended=True)
+    unattended = scene.asking.answer(job_id, position=position, is_unattended=True)
     scene.silence(NOON + 4 * HOUR)
-    seen_later = scene.why(job_id, NOON + 2 * HOUR)
+    in_hindsight = scene.why(job_id, NOON + 2 * HOUR)
 
-    for answer in (alone, seen_later):
+    for answer in (unattended, in_hindsight):
         assert answer["answer"] == "node_down"
         assert "It was paused until 2026-03-02T13:00:00Z, but no dispatcher was" in answer["text"]
         assert "paused" in scene.topics(answer)
-    assert ways(alone) == [("Start a node that dispatches.", "jobledger serve")]
+    assert remedies(unattended) == [("Start a node that dispatches.", "jobledger serve")]
 
 
-def test_a_pause_that_has_just_ended_is_lifted_in_a_moment(scene: Scene) -> None:
+def test_a_pause_that_has_just_ended_is_resumed_in_a_moment(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY)
     scene.ledger.pause(job_id, until=NOON + HOUR)
     scene.clock.advance(HOUR)
@@ -118,7 +116,7 @@ def test_a_pause_that_has_just_ended_is_lifted_in_a_moment(scene: Scene) -> None
     )
 
 
-def test_a_probe_whose_time_has_come_while_nobody_dispatches_is_told_as_due(scene: Scene) -> None:
+def test_a_probe_that_came_due_without_a_dispatcher_is_shown_as_due(scene: Scene) -> None:
     job_id = scene.schedule(policy=PROBES, script=[(AT_ONCE, LIMITED)])
     scene.until(NOON + 2 * MINUTE)
     scene.clock.advance(HOUR)
@@ -129,13 +127,13 @@ def test_a_probe_whose_time_has_come_while_nobody_dispatches_is_told_as_due(scen
     assert answer["answer"] == "tripped"
     assert "Its probe has been due since" in answer["text"]
     assert "no dispatcher was running" in answer["text"]
-    assert ways(answer)[-1] == ("Start a node that dispatches.", "jobledger serve")
+    assert remedies(answer)[-1] == ("Start a node that dispatches.", "jobledger serve")
 
 
-# -- what would make it run -----------------------------------------------------------------------
+# -- remedies -------------------------------------------------------------------------------------
 
 
-def test_of_the_past_it_is_said_who_forced_it_later(scene: Scene) -> None:
+def test_a_past_trip_names_the_forced_resume_that_followed(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, policy=TRIPS, script=[(AT_ONCE, LIMITED)])
     scene.until(NOON + HOUR + MINUTE)
     scene.ledger.resume(job_id, force=True, context=scene.ledger.context("renewed", actor=OLGA))
@@ -143,19 +141,19 @@ def test_of_the_past_it_is_said_who_forced_it_later(scene: Scene) -> None:
 
     answer = scene.why(job_id, NOON + HOUR + 30 * SECOND)
 
-    assert ways(answer) == [
+    assert remedies(answer) == [
         (f"It was resumed with force by olga at 2026-03-02T13:01:00Z (event {forced}).", None)
     ]
 
 
-def test_of_the_past_a_way_that_still_is_one_keeps_its_command(scene: Scene) -> None:
+def test_a_past_remedy_keeps_its_command_while_it_still_applies(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY, policy=TRIPS, script=[(AT_ONCE, LIMITED)])
     scene.until(NOON + HOUR + MINUTE)
     at = NOON + HOUR + 30 * SECOND
 
-    [(still, command)] = ways(scene.why(job_id, at))
+    [(still, command)] = remedies(scene.why(job_id, at))
     scene.ledger.delete(job_id)
-    [(no_longer, gone)] = ways(scene.why(job_id, at))
+    [(no_longer, gone)] = remedies(scene.why(job_id, at))
 
     assert still == "Then as now: once the cause is fixed, resume it with force."
     assert command is not None
@@ -164,17 +162,17 @@ def test_of_the_past_a_way_that_still_is_one_keeps_its_command(scene: Scene) -> 
     assert gone is None
 
 
-def test_of_the_past_it_is_said_that_the_fire_came(scene: Scene) -> None:
+def test_a_past_wait_names_the_claim_that_followed(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY)
     scene.until(NOON + 2 * HOUR, MINUTE)
 
-    [(text, command)] = ways(scene.why(job_id, NOON + 30 * MINUTE))
+    [(text, command)] = remedies(scene.why(job_id, NOON + 30 * MINUTE))
 
     assert text.startswith("It was claimed at 2026-03-02T13:00:0")
     assert command is None
 
 
-def test_what_is_disabled_and_paused_needs_both_undone(scene: Scene) -> None:
+def test_a_disabled_and_paused_job_needs_two_commands(scene: Scene) -> None:
     job_id = scene.schedule(schedule=HOURLY)
     scene.ledger.pause(job_id)
     scene.ledger.amend(job_id, {"enabled": False})
@@ -185,17 +183,17 @@ def test_what_is_disabled_and_paused_needs_both_undone(scene: Scene) -> None:
         "disabled",
         ["jobledger amend JOB --enable", "jobledger resume JOB"],
     )
-    do(scene, job_id)
+    follow(scene, job_id)
     assert scene.why(job_id)["answer"] == "waiting"
 
 
-def do(scene: Scene, job_id: UUID) -> None:
-    """What was advised."""
+def follow(scene: Scene, job_id: UUID) -> None:
+    """Give the two commands."""
     scene.ledger.amend(job_id, {"enabled": True})
     scene.ledger.resume(job_id)
 
 
-def test_what_was_blocked_is_helped_by_what_its_cause_says_first(scene: Scene) -> None:
+def test_a_blocked_run_is_to_be_unblocked_first(scene: Scene) -> None:
     blocked = Blocked("Commands are off. Set JOBLEDGER_COMMANDS.")
     job_id = scene.schedule(schedule=HOURLY, script=[(AT_ONCE, blocked)])
     scene.until(NOON + HOUR + MINUTE)
@@ -203,14 +201,14 @@ def test_what_was_blocked_is_helped_by_what_its_cause_says_first(scene: Scene) -
     answer = scene.why(job_id)
 
     assert ".." not in answer["text"]
-    assert ways(answer)[0] == (
+    assert remedies(answer)[0] == (
         "First remove what blocked it: Commands are off. Set JOBLEDGER_COMMANDS.",
         None,
     )
-    assert ways(answer)[1][0].startswith("Then wait for 2026-03-02T14:00:00Z")
+    assert remedies(answer)[1][0].startswith("Then wait for 2026-03-02T14:00:00Z")
 
 
-def test_a_target_named_by_its_address_is_to_be_allowed_once() -> None:
+def test_a_target_given_by_its_address_is_named_once_in_the_refusal() -> None:
     async def itself(host: str, _port: int) -> tuple[str, ...]:
         return (host,)
 

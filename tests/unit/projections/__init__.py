@@ -1,1 +1,1 @@
-"""tests/unit/projections."""
+"""The read side without a ledger: timelines, playback, simulation."""

@@ -1,4 +1,4 @@
-"""A replay without a terminal and without time: the player is told how much of it has passed."""
+"""Playback without a terminal and without waiting: a test says how much time has passed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def a_job(job_id: str = "a", **fields: Any) -> dict[str, Any]:
 def an_event(seconds: float, topic: str, job_id: str = "a", **data: Any) -> dict[str, Any]:
     at = rfc3339(NOON + timedelta(seconds=seconds))
     run = {"trigger": "schedule", "attempt": 1, "scheduled_for": at, "missed": None}
-    told = {
+    fields = {
         **run,
         "consecutive_errors": 1,
         "threshold": 1,
@@ -41,7 +41,7 @@ def an_event(seconds: float, topic: str, job_id: str = "a", **data: Any) -> dict
         "actor": {"id": "dispatcher", "kind": "system"},
         "source": "dispatcher",
         "reason": None,
-        "data": told | data,
+        "data": fields | data,
     }
 
 
@@ -54,103 +54,103 @@ EVENTS = (
 )
 
 
-def a_player(*events: dict[str, Any], speed: float = 1.0, **jobs: Any) -> Playback:
-    board = FleetState.of([a_job("a", **jobs), a_job("b")])
+def a_playback(*events: dict[str, Any], speed: float = 1.0, **jobs: Any) -> Playback:
+    fleet = FleetState.of([a_job("a", **jobs), a_job("b")])
     until = NOON + HOUR
-    return Playback(board, iter(events or EVENTS), since=NOON, until=until, speed=speed)
+    return Playback(fleet, iter(events or EVENTS), since=NOON, until=until, speed=speed)
 
 
-def test_time_of_then_passes_as_many_times_as_fast() -> None:
-    player = a_player(speed=60)
+def test_the_past_plays_at_the_given_speed() -> None:
+    playback = a_playback(speed=60)
 
-    player.advance(0.5)
+    playback.advance(0.5)
 
-    assert player.now == NOON + 30 * SECOND
-    assert player.count == 3
-    assert player.fleet.counts() == {"active": 1, "failed": 1}
-    assert player.fleet.running == set()
+    assert playback.now == NOON + 30 * SECOND
+    assert playback.count == 3
+    assert playback.fleet.counts() == {"active": 1, "failed": 1}
+    assert playback.fleet.running == set()
 
 
-def test_nothing_passes_while_it_is_paused() -> None:
-    player = a_player()
-    handle_key(player, " ")
-    player.advance(1000)
-    assert (player.now, player.count) == (NOON, 0)
+def test_a_paused_playback_does_not_advance() -> None:
+    playback = a_playback()
+    handle_key(playback, " ")
+    playback.advance(1000)
+    assert (playback.now, playback.count) == (NOON, 0)
 
-    handle_key(player, " ")
-    player.advance(15)
-    assert player.count == 1
+    handle_key(playback, " ")
+    playback.advance(15)
+    assert playback.count == 1
 
 
 @pytest.mark.parametrize("key", ["n", "\x1b[C", "\x1bOC"])
-def test_a_step_is_one_event_and_pauses(key: str) -> None:
-    player = a_player()
+def test_a_step_applies_one_event_and_pauses(key: str) -> None:
+    playback = a_playback()
 
-    handle_key(player, key)
+    handle_key(playback, key)
 
-    assert (player.count, player.now, player.is_paused) == (1, NOON + 10 * SECOND, True)
-    assert player.fleet.running == {"a"}
+    assert (playback.count, playback.now, playback.is_paused) == (1, NOON + 10 * SECOND, True)
+    assert playback.fleet.running == {"a"}
 
 
-def test_a_jump_goes_to_the_next_trip_and_then_to_the_end() -> None:
-    player = a_player()
+def test_a_jump_skips_to_the_next_trip_and_then_to_the_end() -> None:
+    playback = a_playback()
 
     for at in (20 * SECOND, 100 * SECOND, HOUR):
-        handle_key(player, "j")
-        assert player.now == NOON + at
-    assert player.is_over
-    assert player.fleet.trip_count == 2
+        handle_key(playback, "j")
+        assert playback.now == NOON + at
+    assert playback.is_over
+    assert playback.fleet.trip_count == 2
 
 
 def test_speed_is_doubled_and_halved_within_bounds() -> None:
-    player = a_player(speed=60)
-    handle_key(player, "+")
-    assert player.speed == 120
+    playback = a_playback(speed=60)
+    handle_key(playback, "+")
+    assert playback.speed == 120
     for _ in range(40):
-        handle_key(player, "+")
-    assert player.speed == FASTEST
+        handle_key(playback, "+")
+    assert playback.speed == FASTEST
     for _ in range(40):
-        handle_key(player, "-")
-    assert player.speed == SLOWEST
+        handle_key(playback, "-")
+    assert playback.speed == SLOWEST
 
 
-def test_a_key_that_means_nothing_does_nothing() -> None:
-    player = a_player()
+def test_an_unknown_key_does_nothing() -> None:
+    playback = a_playback()
 
     for key in ("x", "\x1b[A", "\x1b", ""):
-        handle_key(player, key)
+        handle_key(playback, key)
 
-    assert (player.count, player.is_paused, player.speed) == (0, False, 1.0)
-
-
-def test_it_is_over_when_nothing_comes_and_time_has_run_out() -> None:
-    player = a_player()
-    player.advance(3599)
-    was_over = player.is_over
-
-    player.advance(1)
-    assert (was_over, player.is_over) == (False, True)
-    player.step()
-    player.jump()
-    assert player.now == player.until
+    assert (playback.count, playback.is_paused, playback.speed) == (0, False, 1.0)
 
 
-def test_failures_are_counted_by_the_minute_up_to_now() -> None:
-    player = a_player(an_event(20, "run_failed"), an_event(70, "run_failed", "b"))
+def test_a_playback_is_over_after_the_last_event_and_instant() -> None:
+    playback = a_playback()
+    playback.advance(3599)
+    was_over = playback.is_over
 
-    player.advance(130)
+    playback.advance(1)
+    assert (was_over, playback.is_over) == (False, True)
+    playback.step()
+    playback.jump()
+    assert playback.now == playback.until
 
-    assert player.failures_by_minute(60) == [1, 1, 0]
-    assert player.failures_by_minute(2) == [1, 0]
+
+def test_failures_are_counted_per_minute_up_to_now() -> None:
+    playback = a_playback(an_event(20, "run_failed"), an_event(70, "run_failed", "b"))
+
+    playback.advance(130)
+
+    assert playback.failures_by_minute(60) == [1, 1, 0]
+    assert playback.failures_by_minute(2) == [1, 0]
 
 
-def test_a_deleted_job_leaves_the_board_and_a_new_one_comes_onto_it() -> None:
-    player = a_player(an_event(1, "deleted"), an_event(2, "scheduled", "c", name="new"))
+def test_deleted_jobs_disappear_and_new_ones_appear() -> None:
+    playback = a_playback(an_event(1, "deleted"), an_event(2, "scheduled", "c", name="new"))
 
-    player.advance(5)
+    playback.advance(5)
 
-    assert set(player.fleet.statuses) == {"b", "c"}
-    assert player.fleet.name("c") == "new"
+    assert set(playback.fleet.statuses) == {"b", "c"}
+    assert playback.fleet.name("c") == "new"
 
 
 @pytest.mark.parametrize(
@@ -166,24 +166,24 @@ def test_a_deleted_job_leaves_the_board_and_a_new_one_comes_onto_it() -> None:
 def test_a_job_fails_while_it_has_errors_in_a_row(
     topic: str, data: dict[str, Any], is_failing: bool
 ) -> None:
-    player = a_player(an_event(1, topic, **data))
+    playback = a_playback(an_event(1, topic, **data))
 
-    player.advance(5)
+    playback.advance(5)
 
-    assert (player.fleet.failing == {"a"}) is is_failing
+    assert (playback.fleet.failing == {"a"}) is is_failing
 
 
 @pytest.mark.parametrize("topic", ["run_succeeded", "resumed", "force_resumed", "deleted"])
-def test_a_job_fails_no_more_when_its_streak_has_ended(topic: str) -> None:
-    player = a_player(an_event(1, "run_failed"), an_event(2, topic))
+def test_a_job_stops_failing_when_its_streak_ends(topic: str) -> None:
+    playback = a_playback(an_event(1, "run_failed"), an_event(2, topic))
 
-    player.advance(5)
+    playback.advance(5)
 
-    assert player.fleet.failing == set()
+    assert playback.fleet.failing == set()
 
 
 class ScriptedKeys:
-    """Keys that come one by one; time passes with each wait."""
+    """Keys in a given order; each wait lets time pass."""
 
     def __init__(self, clock: ManualClock, *keys: str | None) -> None:
         self._clock = clock
@@ -198,33 +198,35 @@ class ScriptedKeys:
 
 def test_without_keys_it_plays_through(capsys: pytest.CaptureFixture[str]) -> None:
     clock = ManualClock()
-    player = a_player(speed=3600)
+    playback = a_playback(speed=3600)
 
-    play(player, "a storm", ScriptedKeys(clock), clock)
+    play(playback, "a storm", ScriptedKeys(clock), clock)
 
-    assert player.is_over
+    assert playback.is_over
     assert "12:01:40  circuit_tripped  job b" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("key", ["q", "\x03", "\x04"])
-def test_whoever_quits_leaves_it_where_it_is(capsys: pytest.CaptureFixture[str], key: str) -> None:
+def test_quitting_stops_the_playback_where_it_is(
+    capsys: pytest.CaptureFixture[str], key: str
+) -> None:
     clock = ManualClock()
-    player = a_player()
+    playback = a_playback()
 
-    play(player, "a storm", ScriptedKeys(clock, None, "j", key), clock)
+    play(playback, "a storm", ScriptedKeys(clock, None, "j", key), clock)
 
-    assert player.now == NOON + 20 * SECOND
+    assert playback.now == NOON + 20 * SECOND
     assert "a storm" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("height", [5, 14, 24])
-def test_a_low_screen_shows_the_newest_that_happened(height: int) -> None:
-    player = a_player()
-    player.jump()
-    player.jump()
+def test_a_low_screen_shows_the_newest_events(height: int) -> None:
+    playback = a_playback()
+    playback.jump()
+    playback.jump()
     screen = Console(width=70, height=height, file=StringIO())
 
-    screen.print(picture(player, "a storm", height=height))
+    screen.print(picture(playback, "a storm", height=height))
 
     shown = cast(StringIO, screen.file).getvalue().splitlines()
     trips = [line for line in shown if "circuit_tripped  job" in line]
@@ -233,18 +235,18 @@ def test_a_low_screen_shows_the_newest_that_happened(height: int) -> None:
 
 
 def test_the_last_event_and_the_keys_are_on_the_screen() -> None:
-    player = a_player()
-    player.step()
+    playback = a_playback()
+    playback.step()
     screen = Console(width=100, height=24, file=StringIO(), force_terminal=True, color_system="256")
 
-    screen.print(picture(player, "a storm"))
+    screen.print(picture(playback, "a storm"))
 
     shown = cast(StringIO, screen.file).getvalue()
     assert "run_started  job a" in shown
     assert "space pause" in shown
 
 
-def test_what_is_done_about_a_storm_is_shown_with_it() -> None:
+def test_recoveries_are_shown() -> None:
     planned = {
         **an_event(5, "paused"),
         "topic": "recovery.planned",
@@ -257,13 +259,13 @@ def test_what_is_done_about_a_storm_is_shown_with_it() -> None:
         },
     }  # fmt: skip
 
-    lines = list(plain_lines(a_player(planned)))
+    lines = list(plain_lines(a_playback(planned)))
 
     assert lines[0].startswith("2026-03-02T12:00:05Z  recovery.planned  by olga; R-1: 2 jobs")
 
 
-def test_in_a_pipe_every_trip_and_every_minute_with_failures_is_a_line() -> None:
-    lines = list(plain_lines(a_player()))
+def test_plain_lines_have_every_trip_and_every_minute_with_failures() -> None:
+    lines = list(plain_lines(a_playback()))
 
     trips = [line for line in lines if "circuit_tripped" in line]
     assert [line.split()[0] for line in trips] == ["2026-03-02T12:00:20Z", "2026-03-02T12:01:40Z"]
