@@ -1,5 +1,5 @@
-# The server and the dispatcher in one container, on SQLite in the volume /data; or one node of many on
-# PostgreSQL (docker-compose.yml).
+# A server with its dispatcher in one container, on SQLite in the volume /data; or one of several nodes
+# on PostgreSQL (docker-compose.yml).
 FROM python:3.13-slim AS build
 
 WORKDIR /src
@@ -19,9 +19,9 @@ RUN useradd --system --uid 10001 --no-create-home jobledger \
 COPY --from=build /opt/jobledger /opt/jobledger
 
 # PYTHONTZPATH="": time zones come from the pinned tzdata wheel, never from the image's own files.
-# JOBLEDGER_HOST: inside a container the loopback reaches nobody, so it listens on every address.
-# There is no access without a token: the first start makes the admin's and says in its log where
-# it is (in /data), unless JOBLEDGER_TOKEN(_FILE) gives one. Put TLS in front before it leaves the machine.
+# JOBLEDGER_HOST: the loopback of a container is unreachable from outside, so it listens on every address.
+# Every access needs a token: the first start creates the admin's in /data and logs its path, unless
+# JOBLEDGER_TOKEN(_FILE) sets one. Put TLS in front before exposing it.
 ENV PATH="/opt/jobledger/bin:$PATH" \
     PYTHONUNBUFFERED=1 \
     PYTHONTZPATH="" \

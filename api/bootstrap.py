@@ -15,7 +15,7 @@ from api.security.dsn_policy import require_encrypted_dsn
 from api.security.keys import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
 from api.security.sessions import Sessions
 from api.settings import Settings
-from ledger.application.commands.context import CommandContext
+from ledger.application.command_context import CommandContext
 from ledger.application.ledger import Ledger, Limits
 from ledger.application.tokens import Tokens
 from ledger.chance import new_id
@@ -27,7 +27,7 @@ from ledger.dispatch.executors.recorded import RecordedOutcomes
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.executors.secrets import Secrets
 from ledger.dispatch.executors.signing import Signer
-from ledger.dispatch.queues.worker_queue_feeder import WorkerQueueFeeder
+from ledger.dispatch.queues.worker_queues import WorkerQueueFeeder
 from ledger.dispatch.recovery_driver import RecoveryDriver
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import StartRefused

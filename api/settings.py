@@ -74,7 +74,7 @@ class Settings:
         return PostgresDsn(str(self.dsn)) if is_postgres else None
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """The location of the ledger, for people."""
         return self.address.place if self.address is not None else str(self.data)
 

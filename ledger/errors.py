@@ -7,6 +7,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
+LONGEST_QUOTE = 64
+
+
+def quoted(text: str) -> str:
+    """What a caller wrote, in quotes and cut to 64 characters, for a refusal."""
+    return repr(text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 3]}...")
+
 
 class LedgerError(Exception):
     """The root. `code` is stable and for programs; the message is for people and says what to do

@@ -9,15 +9,15 @@ from anyio.to_thread import run_sync
 
 from api.http.context import RequestContext
 from api.schemas.bodies import ClaimBody
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import CommandResult, repeated_result
-from ledger.application.commands.context import CommandContext
 from ledger.application.commands.runs import HandOutRun
 from ledger.application.idempotency import first_answer
 from ledger.application.ledger import value_of
 from ledger.application.unit_of_work import AlreadyAnswered
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.queues.ready_queue import DueFire
-from ledger.dispatch.queues.worker_queue_feeder import WorkerQueueFeeder
+from ledger.dispatch.queues.worker_queues import WorkerQueueFeeder
 from ledger.domain.job.runs import Claim
 from ledger.errors import Unavailable
 

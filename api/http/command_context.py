@@ -8,7 +8,7 @@ from hashlib import sha256
 from fastapi import Request
 
 from api.security.auth import principal_of
-from ledger.application.commands.context import CommandContext, Idempotency
+from ledger.application.command_context import CommandContext, Idempotency
 from ledger.chance import new_id
 from ledger.clock import Clock
 from ledger.domain.metadata import EventMetadata

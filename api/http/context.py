@@ -20,8 +20,8 @@ from api.bootstrap import ServerParts
 from api.http.command_context import command_context
 from api.http.errors import LONGEST_TEXT
 from api.security.auth import principal_of
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command, CommandResult, JobCommand
-from ledger.application.commands.context import CommandContext
 from ledger.application.ledger import Ledger, value_of
 from ledger.application.unit_of_work import AlreadyAnswered
 from ledger.domain.job.job import job_id_of

@@ -45,7 +45,7 @@ from ledger.domain.job.spec import read_schedule
 from ledger.domain.schedule.recurrence import next_fire, require_fires
 from ledger.errors import Invalid, JobNotFound
 from projections.filters.paging import MAX_PAGE
-from projections.models import runs
+from projections.models import runs as run_queries
 from projections.models.jobs import queries as job_queries
 from projections.models.jobs.queries import JobFilter
 from projections.queries import Queries
@@ -68,7 +68,7 @@ WITH_REASON = documented(ReasonBody, may_be_empty=True)
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: openapi.LISTING})
-async def jobs(context: InContext) -> Response:
+async def list_jobs(context: InContext) -> Response:
     """The counts and every job, newest first."""
     return plain(await context.ask(_listing, context.queries))
 
@@ -80,7 +80,7 @@ async def jobs(context: InContext) -> Response:
     responses={201: openapi.ONE_JOB},
     openapi_extra=documented(CreateBody),
 )
-async def create(body: GivenJob, context: InContext) -> Response:
+async def create_job(body: GivenJob, context: InContext) -> Response:
     """Schedule a job whose task goes to the agent."""
     job_id, command_context = context.ledger.chance.new_id(), await context.command_context()
     command = ScheduleJob(job_id, spec_of(body), command_context)
@@ -105,13 +105,13 @@ async def preview_schedule(body: GivenSchedule, context: InContext) -> Response:
     responses={422: openapi.NOT_UNDERSTOOD},
     openapi_extra=documented(WordsBody),
 )
-async def parse(_: GivenWords) -> Response:
+async def parse_description(_: GivenWords) -> Response:
     """Refuse: descriptions in words are not supported."""
     raise WordsNotUnderstood
 
 
 @router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: openapi.ONE_JOB})
-async def job(job_id: JobId, context: InContext) -> Response:
+async def show_job(job_id: JobId, context: InContext) -> Response:
     """One job."""
     found = await context.ask(context.queries.job, job_id)
     return plain({"job": job_of(found["job"])})
@@ -123,14 +123,14 @@ async def job(job_id: JobId, context: InContext) -> Response:
     responses={200: openapi.DELETED},
     openapi_extra=WITH_REASON,
 )
-async def delete(job_id: JobId, body: GivenReason, context: InContext) -> Response:
+async def delete_job(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Delete a job and free its name; its audit remains."""
     await context.execute(DeleteJob(job_id, await context.command_context(body.reason)))
     return plain({"deleted": True})
 
 
 @router.get("/{job_id}/audit", dependencies=[requires("viewer")], responses={200: openapi.AUDIT})
-async def audit(
+async def audit_job(
     job_id: JobId, query: Annotated[AuditLimit, Query()], context: InContext
 ) -> Response:
     """The audit of a job, deleted or not, newest first."""
@@ -144,7 +144,7 @@ async def audit(
     responses={200: openapi.ONE_JOB},
     openapi_extra=WITH_REASON,
 )
-async def pause(job_id: JobId, body: GivenReason, context: InContext) -> Response:
+async def pause_job(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Pause an active job; any other status stays as it is."""
     command_context = await context.command_context(body.reason)
     command = PauseJob(job_id, None, command_context, leave_failed=True)
@@ -157,7 +157,7 @@ async def pause(job_id: JobId, body: GivenReason, context: InContext) -> Respons
     responses={200: openapi.ONE_JOB},
     openapi_extra=documented(ResumeBody, may_be_empty=True),
 )
-async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Response:
+async def resume_job(job_id: JobId, body: GivenResume, context: InContext) -> Response:
     """Resume a paused job, or with {"force": true} a failed one."""
     command_context = await context.command_context(body.reason)
     options = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
@@ -170,7 +170,7 @@ async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Respon
     responses={200: openapi.RESULT},
     openapi_extra=WITH_REASON,
 )
-async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
+async def run_job(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Run a job now, and wait for its result."""
     command = RequestRun(job_id, await context.command_context(body.reason))
     return plain(await _run_to_end(context, command))
@@ -188,7 +188,7 @@ def _listing(queries: Queries) -> dict[str, Any]:
             found.extend(map(job_of, page))
             if cursor is None:
                 break
-        summary = summary_of(runs.summary(reader), job_queries.failing_count(reader))
+        summary = summary_of(run_queries.summary(reader), job_queries.failing_count(reader))
     return {"summary": summary, "jobs": found}
 
 

@@ -28,7 +28,7 @@ GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=Tru
     responses={200: COMMAND},
     openapi_extra=documented(PauseBody, may_be_empty=True),
 )
-async def pause(job_id: JobId, body: GivenPause, context: InContext) -> Response:
+async def pause_job(job_id: JobId, body: GivenPause, context: InContext) -> Response:
     """Pause a job until `until`, or until it is resumed."""
     command_context = await context.command_context(body.reason)
     return await context.answer(PauseJob(job_id, body.until, command_context))
@@ -40,7 +40,7 @@ async def pause(job_id: JobId, body: GivenPause, context: InContext) -> Response
     responses={200: COMMAND},
     openapi_extra=documented(ResumeBody, may_be_empty=True),
 )
-async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Response:
+async def resume_job(job_id: JobId, body: GivenResume, context: InContext) -> Response:
     """Resume a paused job, or with {"force": true} a failed one; never a completed one."""
     command_context = await context.command_context(body.reason)
     options = ResumeOptions(force=body.force, run_at=body.run_at, run_now=body.run_now)
@@ -54,6 +54,6 @@ async def resume(job_id: JobId, body: GivenResume, context: InContext) -> Respon
     responses={202: COMMAND},
     openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
-async def run(job_id: JobId, body: GivenReason, context: InContext) -> Response:
+async def run_job(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Request one run now, which the dispatcher starts."""
     return await context.answer(RequestRun(job_id, await context.command_context(body.reason)))

@@ -16,6 +16,6 @@ router = APIRouter(prefix="/v1", tags=["audit"])
 
 
 @router.get("/diff", dependencies=[requires("viewer")], responses={200: DIFF})
-async def diff(query: Annotated[DiffQuery, Query()], context: InContext) -> Response:
+async def compare_jobs(query: Annotated[DiffQuery, Query()], context: InContext) -> Response:
     """The jobs that were scheduled, deleted or changed, each field with its last change."""
     return plain(await context.ask(context.queries.diff, **query.model_dump()))

@@ -27,7 +27,7 @@ WRITERS = {"jsonl": formats.jsonl, "csv": formats.csv_rows}
 
 
 @router.get("/events", dependencies=[requires("viewer")], responses={200: AUDIT})
-async def events(query: Annotated[EventsQuery, Query()], context: InContext) -> Response:
+async def list_events(query: Annotated[EventsQuery, Query()], context: InContext) -> Response:
     """The events that match every filter given, read from the event store itself."""
     return await ANSWERS[query.format](context, query)
 

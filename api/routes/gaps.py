@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/gaps", tags=["gaps"])
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: GAPS})
-async def gaps(query: Annotated[GapsQuery, Query()], context: InContext) -> Response:
+async def list_gaps(query: Annotated[GapsQuery, Query()], context: InContext) -> Response:
     """The recorded gaps, newest first; the first page also has the open ones."""
     filters = GapFilter(**query.filters())
     return plain(await context.ask(context.queries.gaps, filters, **query.when()))

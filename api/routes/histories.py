@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
 
 @router.get("/events", dependencies=[requires("viewer")], responses={200: listed("events")})
-async def events(
+async def list_events_of_job(
     job_id: JobId, query: Annotated[HistoryQuery, Query()], context: InContext
 ) -> Response:
     """A job's events, each with the state before and after it; deleted jobs too."""
@@ -27,7 +27,7 @@ async def events(
 
 
 @router.get("/blame", dependencies=[requires("viewer")], responses={200: BLAME})
-async def blame(
+async def blame_job(
     job_id: JobId, query: Annotated[TimedQuery, Query()], context: InContext
 ) -> Response:
     """Each field of a job with the event that set it; deleted jobs too."""
@@ -35,12 +35,16 @@ async def blame(
 
 
 @router.get("/runs", dependencies=[requires("viewer")], responses={200: listed("runs")})
-async def runs(job_id: JobId, query: Annotated[PageQuery, Query()], context: InContext) -> Response:
+async def list_runs(
+    job_id: JobId, query: Annotated[PageQuery, Query()], context: InContext
+) -> Response:
     """A job's runs, newest first; deleted jobs too."""
     return plain(await context.ask(context.queries.runs, job_id, **query.page()))
 
 
 @router.get("/why", dependencies=[requires("viewer")], responses={200: WHY})
-async def why(job_id: JobId, query: Annotated[WhyQuery, Query()], context: InContext) -> Response:
+async def explain_job(
+    job_id: JobId, query: Annotated[WhyQuery, Query()], context: InContext
+) -> Response:
     """Why a job runs or does not run, now or at another time; deleted jobs too."""
     return plain(await context.ask(context.queries.why, job_id, **query.model_dump()))

@@ -29,7 +29,7 @@ GivenObject = Annotated[Plain, Depends(read_object)]
     responses={201: COMMAND},
     openapi_extra=documented(JobSpec),
 )
-async def schedule(spec: GivenObject, caller: UsesCaller, context: InContext) -> Response:
+async def schedule_job(spec: GivenObject, caller: UsesCaller, context: InContext) -> Response:
     """Schedule a job. Only admins may schedule a job that runs a command."""
     caller.require_may_run(spec.get("executor"))
     job_id = context.ledger.chance.new_id()
@@ -37,14 +37,16 @@ async def schedule(spec: GivenObject, caller: UsesCaller, context: InContext) ->
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("jobs")})
-async def jobs(query: Annotated[JobsQuery, Query()], context: InContext) -> Response:
+async def list_jobs(query: Annotated[JobsQuery, Query()], context: InContext) -> Response:
     """The jobs, oldest first."""
     filters = JobFilter(**query.filters())
     return plain(await context.ask(context.queries.jobs, filters, **query.when()))
 
 
 @router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: ONE_JOB})
-async def job(job_id: JobId, query: Annotated[TimedQuery, Query()], context: InContext) -> Response:
+async def show_job(
+    job_id: JobId, query: Annotated[TimedQuery, Query()], context: InContext
+) -> Response:
     """One job."""
     found = await context.ask(context.queries.job, job_id, **query.when())
     return one_job(found["job"])
@@ -56,7 +58,7 @@ async def job(job_id: JobId, query: Annotated[TimedQuery, Query()], context: InC
     responses={200: COMMAND},
     openapi_extra=documented(JobPatch),
 )
-async def amend(
+async def amend_job(
     job_id: JobId, patch: GivenObject, caller: UsesCaller, context: InContext
 ) -> Response:
     """Change fields by a merge patch, which never changes the status. Only admins may change a job
@@ -74,7 +76,7 @@ async def amend(
     responses={200: COMMAND},
     openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
-async def delete(
+async def delete_job(
     job_id: JobId,
     body: Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))],
     context: InContext,

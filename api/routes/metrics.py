@@ -14,7 +14,7 @@ router = APIRouter(tags=["status"])
 
 
 @router.get("/metrics", dependencies=[requires("viewer")], responses={200: METRICS})
-async def scrape(request: Request) -> Response:
+async def scrape_metrics(request: Request) -> Response:
     """The metrics of this server in the text format of Prometheus."""
     metrics: Metrics = request.app.state.metrics
     return Response(await run_sync(metrics.text), headers={"Content-Type": PROMETHEUS_TEXT})

@@ -19,7 +19,7 @@ from ledger.application.commands.recoveries import (
     RecoveryResult,
     StartRecovery,
 )
-from ledger.application.recoveries.forecast import forecast_view
+from ledger.application.recoveries.views import forecast_view
 from ledger.domain.recovery.selection import Selection
 
 router = APIRouter(prefix="/v1", tags=["recoveries"])
@@ -37,7 +37,7 @@ STARTED: dict[int | str, dict[str, Any]] = {200: RECOVERY_PLAN, 201: RECOVERY_CH
     responses=STARTED,
     openapi_extra=documented(RecoveryBody),
 )
-async def recover(body: GivenRecovery, context: InContext) -> Response:
+async def start_recovery(body: GivenRecovery, context: InContext) -> Response:
     """Resume the selected failed jobs, one after the other."""
     return await _started(body.selector.selector(), body, context)
 
@@ -56,7 +56,7 @@ async def resume_storm(storm_id: str, body: GivenTerms, context: InContext) -> R
 
 
 @router.get("/recoveries", dependencies=[requires("viewer")], responses={200: listed("recoveries")})
-async def recoveries(query: Annotated[PageQuery, Query()], context: InContext) -> Response:
+async def list_recoveries(query: Annotated[PageQuery, Query()], context: InContext) -> Response:
     """The recoveries without their jobs, newest first."""
     return plain(await context.ask(context.queries.recoveries, **query.page()))
 
@@ -64,7 +64,7 @@ async def recoveries(query: Annotated[PageQuery, Query()], context: InContext) -
 @router.get(
     "/recoveries/{recovery_id}", dependencies=[requires("viewer")], responses={200: ONE_RECOVERY}
 )
-async def recovery(
+async def show_recovery(
     recovery_id: str, query: Annotated[TimedQuery, Query()], context: InContext
 ) -> Response:
     """One recovery with the outcome of each of its jobs."""
@@ -77,7 +77,7 @@ async def recovery(
     responses={200: RECOVERY_CHANGED},
     openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
-async def abort(recovery_id: str, body: GivenReason, context: InContext) -> Response:
+async def abort_recovery(recovery_id: str, body: GivenReason, context: InContext) -> Response:
     """Abort a recovery: the remaining jobs stay failed. An ended recovery does not change."""
     command_context = await context.command_context(body.reason)
     abort_command = context.ledger.recoveries.abort_command

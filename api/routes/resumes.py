@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/resumes", tags=["resumes"])
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: RESUMES})
-async def resumes(query: Annotated[ResumesQuery, Query()], context: InContext) -> Response:
+async def list_resumes(query: Annotated[ResumesQuery, Query()], context: InContext) -> Response:
     """The force-resumes, newest first, and how many of all matching ones held."""
     filters = ResumeFilter(**query.filters())
     return plain(await context.ask(context.queries.resumes, filters, **query.when()))

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.http.bodies import body_of, documented
-from api.http.claims import claim as take
+from api.http.claims import claim
 from api.http.context import InContext, RequestContext, plain
 from api.http.openapi import CLAIMED, COMMAND, HEARTBEAT, NOTHING_DUE
 from api.schemas.bodies import ClaimBody, FailureBody, HeartbeatBody, SuccessBody
@@ -45,9 +45,9 @@ GivenFailure = Annotated[FailureBody, Depends(body_of(FailureBody))]
     responses={200: CLAIMED, 204: NOTHING_DUE},
     openapi_extra=documented(ClaimBody),
 )
-async def claim(body: GivenClaim, context: InContext) -> Response:
+async def claim_run(body: GivenClaim, context: InContext) -> Response:
     """Claim the run that has been due longest in a queue, or wait for one."""
-    answer = await take(context, body)
+    answer = await claim(context, body)
     return _claimed(context, answer) if answer is not None else Response(status_code=204)
 
 
@@ -57,7 +57,9 @@ async def claim(body: GivenClaim, context: InContext) -> Response:
     responses={200: HEARTBEAT},
     openapi_extra=documented(HeartbeatBody, may_be_empty=True),
 )
-async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, context: InContext) -> Response:
+async def send_heartbeat(
+    body: GivenHeartbeat, reporter: UsesReporter, context: InContext
+) -> Response:
     """Extend the run's lease, at most to the job's time-out."""
     run, command_context = reporter.token, await context.command_context()
     command = ExtendLease(run.job_id, run.run_id, body.lease_seconds, command_context)
@@ -71,7 +73,9 @@ async def heartbeat(body: GivenHeartbeat, reporter: UsesReporter, context: InCon
     responses={200: COMMAND},
     openapi_extra=documented(SuccessBody, may_be_empty=True),
 )
-async def succeed(body: GivenSuccess, reporter: UsesReporter, context: InContext) -> Response:
+async def report_success(
+    body: GivenSuccess, reporter: UsesReporter, context: InContext
+) -> Response:
     """Report that the run succeeded, with its output."""
     outcome = await run_sync(_outcome_of_output, context.parts.secrets, body.output)
     return await _report(context, reporter.token, outcome)
@@ -83,7 +87,9 @@ async def succeed(body: GivenSuccess, reporter: UsesReporter, context: InContext
     responses={200: COMMAND},
     openapi_extra=documented(FailureBody),
 )
-async def fail(body: GivenFailure, reporter: UsesReporter, context: InContext) -> Response:
+async def report_failure(
+    body: GivenFailure, reporter: UsesReporter, context: InContext
+) -> Response:
     """Report that the run failed, with its error."""
     if body.failure_class in UNREPORTABLE:
         raise InvalidField("failure_class", f"cannot be {body.failure_class} in a report")

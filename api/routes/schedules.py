@@ -29,7 +29,7 @@ GivenPreview = Annotated[PreviewBody, Depends(body_of(PreviewBody))]
     responses={200: PREVIEW},
     openapi_extra=documented(PreviewBody),
 )
-async def preview(body: GivenPreview, context: InContext) -> Response:
+async def preview_schedule(body: GivenPreview, context: InContext) -> Response:
     """The next fires of a schedule and its text in words, or the refusal it would get."""
     after = body.after or context.ledger.clock.now()
     return plain(await run_sync(_preview, body, after))

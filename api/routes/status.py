@@ -19,26 +19,26 @@ router = APIRouter(tags=["status"])
 
 
 @router.get("/healthz", responses={200: HEALTH})
-async def healthz() -> Response:
+async def health() -> Response:
     """The process answers."""
     return plain({"status": "ok"})
 
 
 @router.get("/readyz", responses={200: HEALTH})
-async def readyz(request: Request) -> Response:
+async def readiness(request: Request) -> Response:
     """Whether commands are answered; other problems are listed and only degrade."""
-    readiness: Readiness = request.app.state.readiness
-    return plain(await readiness.answer())
+    checks: Readiness = request.app.state.readiness
+    return plain(await checks.answer())
 
 
 @router.get("/v1/summary", dependencies=[requires("viewer")], responses={200: SUMMARY})
-async def summary(query: Annotated[TimedQuery, Query()], context: InContext) -> Response:
+async def summarize_jobs(query: Annotated[TimedQuery, Query()], context: InContext) -> Response:
     """Jobs by status, the next fire, and the newest failures."""
     return plain(await context.ask(context.queries.summary, **query.when()))
 
 
 @router.get("/v1/evidence/head", dependencies=[requires("viewer")], responses={200: EVIDENCE})
-async def evidence_head(context: InContext) -> Response:
+async def show_evidence_head(context: InContext) -> Response:
     """The last position and its value in the hash chain."""
     event_store = context.ledger.event_store
     last = await run_sync(event_store.tail_position)

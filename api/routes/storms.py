@@ -16,13 +16,13 @@ router = APIRouter(prefix="/v1/storms", tags=["storms"])
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: listed("storms")})
-async def storms(query: Annotated[StormsQuery, Query()], context: InContext) -> Response:
+async def list_storms(query: Annotated[StormsQuery, Query()], context: InContext) -> Response:
     """The storms, open and past, newest first."""
     return plain(await context.ask(context.queries.storms, only_open=query.open, **query.page()))
 
 
 @router.get("/{storm_id}", dependencies=[requires("viewer")], responses={200: ONE_STORM})
-async def storm(
+async def show_storm(
     storm_id: str, query: Annotated[TimedQuery, Query()], context: InContext
 ) -> Response:
     """One storm with its first failure, its jobs, its failures per minute, the fires lost to it and

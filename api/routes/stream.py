@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1/events", tags=["audit"])
 
 
 @router.get("/stream", dependencies=[requires("viewer")], responses={200: STREAM})
-async def stream(
+async def stream_events(
     query: Annotated[StreamQuery, Query()], request: Request, caller: UsesCaller, context: InContext
 ) -> Response:
     """Every matching event from now on, or after `Last-Event-ID`, exactly once."""

@@ -22,7 +22,7 @@ GivenToken = Annotated[TokenBody, Depends(body_of(TokenBody))]
 
 
 @router.get("", dependencies=[requires("admin")], responses={200: listed("tokens")})
-async def tokens(context: InContext) -> Response:
+async def list_tokens(context: InContext) -> Response:
     """Every token, also revoked ones, without secrets."""
     found = [token_view(row) for row in context.parts.tokens.listing()]
     return plain({"tokens": found, "next": None, "position": context.position()})
@@ -35,7 +35,7 @@ async def tokens(context: InContext) -> Response:
     responses={201: TOKEN_CREATED},
     openapi_extra=documented(TokenBody),
 )
-async def create(body: GivenToken, context: InContext) -> Response:
+async def create_token(body: GivenToken, context: InContext) -> Response:
     """Create a token. Only this answer has its secret, so a repeated Idempotency-Key is refused
     with name_taken.
     """
@@ -54,7 +54,7 @@ async def create(body: GivenToken, context: InContext) -> Response:
 
 
 @router.delete("/{token}", dependencies=[requires("admin")], responses={200: TOKEN_REVOKED})
-async def revoke(token: str, context: InContext) -> Response:
+async def revoke_token(token: str, context: InContext) -> Response:
     """Revoke a token, named by its id or its name."""
     command_context = await context.command_context()
     row, changed = await run_sync(context.parts.tokens.revoke, token, command_context)

@@ -27,7 +27,7 @@ GivenWhatIf = Annotated[WhatIfBody, Depends(body_of(WhatIfBody))]
     responses={200: WHAT_IF},
     openapi_extra=documented(WhatIfBody),
 )
-async def ask_what_if(body: GivenWhatIf, context: InContext) -> Response:
+async def what_if(body: GivenWhatIf, context: InContext) -> Response:
     """Simulate the recorded runs under another policy; answers the jobs that would differ as pages,
     or all of them as CSV.
     """

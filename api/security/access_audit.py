@@ -11,7 +11,7 @@ from collections import OrderedDict
 from fastapi import Request
 
 from api.security.auth import CHANGING, Principal
-from ledger.application.commands.context import CommandContext
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.tokens import RecordRefusedAccess
 from ledger.application.ledger import Ledger
 from ledger.chance import new_id

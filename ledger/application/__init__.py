@@ -1,1 +1,1 @@
-"""ledger/application."""
+"""Commands and questions of an open ledger: decide, group commit, job cache."""

@@ -6,8 +6,8 @@ from itertools import takewhile
 from typing import TypeVar
 from uuid import UUID
 
+from ledger.application.command_context import Idempotency
 from ledger.application.commands.command import Command, FirstAnswer, RepeatableCommand
-from ledger.application.commands.context import Idempotency
 from ledger.errors import IdempotencyMismatch
 from ledger.store.audit_query import AuditQuery
 from ledger.store.event_queries import EventQueries

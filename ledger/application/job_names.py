@@ -1,6 +1,4 @@
-"""What the jobs are called, and were, also those that are deleted: as the events say that gave them
-their names.
-"""
+"""The names of jobs at any position, also of deleted ones, from the events that reserved them."""
 
 from __future__ import annotations
 
@@ -9,16 +7,14 @@ from collections.abc import Collection
 
 from ledger.domain.streams.names import NameReserved
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from ledger.store.event_store import EventStore
-from ledger.store.mapper import EventMapper
+from ledger.store.event_reader import EventReader
 
 
 class JobNameHistory:
-    """The names of one ledger; kept as far as somebody asked. Any thread may ask."""
+    """The names of one ledger, remembered up to the last position asked for. Any thread may ask."""
 
-    def __init__(self, event_store: EventStore, mapper: EventMapper) -> None:
-        self._event_store = event_store
-        self._mapper = mapper
+    def __init__(self, events: EventReader) -> None:
+        self._events = events
         self._given: dict[str, list[tuple[int, str]]] = {}
         """By job, its names with the positions at which it got them, the oldest first."""
         self._position = 0
@@ -38,7 +34,7 @@ class JobNameHistory:
             query = AuditQuery(
                 topics=(NameReserved.TOPIC,), after_position=self._position, limit=MAX_PAGE
             )
-            page = self._mapper.to_recorded_events(self._event_store.find(query))
+            page = self._events.find(query)
             for fact in page:
                 self._given.setdefault(fact.data["job_id"], []).append(
                     (fact.position, fact.data["name"])

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext, Idempotency
 from ledger.application.commands.command import Command, CommandResult
-from ledger.application.commands.context import CommandContext, Idempotency
 from ledger.application.commands.imports import import_commands
 from ledger.application.commands.jobs import (
     AmendJob,
@@ -26,8 +26,8 @@ from ledger.application.commands.jobs import (
 from ledger.application.commands.recoveries import PreviewRecovery, RecoveryResult, StartRecovery
 from ledger.application.idempotency import answer_again
 from ledger.application.job_cache import JobCache
-from ledger.application.recoveries.forecast import forecast_view
 from ledger.application.recoveries.queries import RecoveryQueries
+from ledger.application.recoveries.views import forecast_view
 from ledger.application.snapshots import load_job
 from ledger.application.unit_of_work import AlreadyAnswered, Limits
 from ledger.application.writer import Writer
@@ -93,7 +93,7 @@ class Ledger:
             self.limits,
             self.instrumentation,
         )
-        self.recoveries = RecoveryQueries(self.event_store, self.mapper)
+        self.recoveries = RecoveryQueries(self.events)
 
     @classmethod
     def open(

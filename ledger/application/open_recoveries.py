@@ -9,9 +9,7 @@ from ledger.domain.recovery.recovery import (
     recovery_number,
 )
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from ledger.store.audit_search import all_found
-from ledger.store.event_store import EventStore
-from ledger.store.mapper import EventMapper
+from ledger.store.event_reader import EventReader
 
 TOPICS = (RecoveryPlanned.TOPIC, RecoveryAborted.TOPIC, RecoveryCompleted.TOPIC)
 
@@ -19,12 +17,11 @@ TOPICS = (RecoveryPlanned.TOPIC, RecoveryAborted.TOPIC, RecoveryCompleted.TOPIC)
 class OpenRecoveries:
     """The numbers of recoveries, as of the last `refresh`. Used by one thread."""
 
-    def __init__(self, event_store: EventStore, mapper: EventMapper) -> None:
+    def __init__(self, events: EventReader) -> None:
         self.open: dict[int, None] = {}
         """The numbers of those that have not ended, the oldest first."""
         self._last = 0
-        self._event_store = event_store
-        self._mapper = mapper
+        self._events = events
         self._position = 0
 
     def refresh(self) -> int:
@@ -32,8 +29,7 @@ class OpenRecoveries:
         Raises Unavailable when the store cannot be read.
         """
         query = AuditQuery(topics=TOPICS, after_position=self._position, limit=MAX_PAGE)
-        for item in all_found(self._event_store, query):
-            [event] = self._mapper.to_recorded_events([item])
+        for event in self._events.find_all(query):
             self._take(event.topic, recovery_number(event.data["recovery_id"]))
             self._position = event.position
         return self._last

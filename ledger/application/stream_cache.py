@@ -13,8 +13,6 @@ from ledger.domain.job.job import Job
 from ledger.domain.recovery.recovery import Recovery
 from ledger.domain.streams.names import Name
 from ledger.store.event_reader import EventReader
-from ledger.store.event_store import EventStore
-from ledger.store.mapper import EventMapper
 from ledger.store.records import EventBatch, LeaseRow
 
 S = TypeVar("S", bound=Stream)
@@ -27,11 +25,9 @@ MAX_STREAMS = 50_000
 class StreamCache:
     """Loads streams from the event store, once, and follows what is committed."""
 
-    def __init__(self, event_store: EventStore, mapper: EventMapper, job_cache: JobCache) -> None:
+    def __init__(self, events: EventReader, job_cache: JobCache) -> None:
         self.jobs = job_cache
-        self._event_store = event_store
-        self._mapper = mapper
-        self._events = EventReader(event_store, mapper)
+        self._events = events
         self._others: dict[UUID, Stream] = {}
         self.has_token_changes = False
         """Whether another node created or revoked a token since the tokens were read."""
@@ -84,8 +80,8 @@ class StreamCache:
 
     def catch_up(self, after: int) -> int:
         """Take in what was appended beyond a position, and return the last one."""
-        while page := self._event_store.read(after=after, limit=PAGE):
-            for recorded, event in zip(page, self._mapper.to_domain_events(page), strict=True):
+        while page := self._events.read_stored(after=after, limit=PAGE):
+            for recorded, event in zip(page, self._events.domain_events(page), strict=True):
                 if recorded.topic.startswith("job."):
                     self._apply_to_job(event, recorded.id)
                 else:

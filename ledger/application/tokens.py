@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 
-from ledger.application.commands.context import CommandContext
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.tokens import CreateToken, RevokeToken
 from ledger.application.ledger import Ledger
 from ledger.chance import random_bytes

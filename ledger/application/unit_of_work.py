@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from ledger.application.commands.context import CommandContext
+from ledger.application.command_context import CommandContext
 from ledger.application.open_recoveries import OpenRecoveries
 from ledger.application.stream_cache import StreamCache
 from ledger.domain.aggregate import Stream

@@ -32,6 +32,7 @@ from ledger.application.unit_of_work import (
 from ledger.clock import Clock
 from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, Unavailable
 from ledger.store.append import commit_in_turn
+from ledger.store.event_reader import EventReader
 from ledger.store.event_store import AppendUnknown, EventStore
 from ledger.store.instrumentation import CommandBatch, Instrumentation
 from ledger.store.mapper import EventMapper
@@ -77,8 +78,9 @@ class Writer:
     ) -> None:
         self.event_store = event_store
         self.job_cache = job_cache
-        self.streams = StreamCache(event_store, mapper, job_cache)
-        recoveries = OpenRecoveries(event_store, mapper)
+        events = EventReader(event_store, mapper)
+        self.streams = StreamCache(events, job_cache)
+        recoveries = OpenRecoveries(events)
         self.unit = UnitOfWork(self.streams, mapper, recoveries, limits)
         self.listeners: list[Callable[[int], None]] = []
         self.position = event_store.tail().position

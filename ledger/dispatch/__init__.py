@@ -1,0 +1,1 @@
+"""Claims what is due, executes it and records the outcome."""

@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.command import Command
-from ledger.application.commands.context import CommandContext
 from ledger.application.commands.runs import Claimed
 from ledger.application.due_queue import DueItem, due_item_of
 from ledger.application.ledger import Ledger
@@ -24,10 +24,8 @@ from ledger.dispatch.executors.pool import Finished, RunPool
 from ledger.dispatch.leases.leases import AbandonedRun, Leases
 from ledger.dispatch.leases.membership import Membership
 from ledger.dispatch.leases.reaper import REAP_EVERY, LostRunReaper, ending_command
-from ledger.dispatch.queues.capacity import QueuePosition
-from ledger.dispatch.queues.ready_queue import DueFire, ReadyQueue
-from ledger.dispatch.queues.worker_queue_feeder import route_to_queues
-from ledger.dispatch.queues.worker_queues import WorkerQueues
+from ledger.dispatch.queues.ready_queue import DueFire, QueuePosition, ReadyQueue
+from ledger.dispatch.queues.worker_queues import WorkerQueues, route_to_queues
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
 from ledger.store.audit_query import DISPATCHER

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext
 from ledger.application.commands import recoveries as recovery_commands
 from ledger.application.commands.command import Command
-from ledger.application.commands.context import CommandContext
 from ledger.application.ledger import Ledger
 from ledger.application.open_recoveries import OpenRecoveries
 from ledger.application.recoveries.history import SUCCEEDED, RecoveryReader
@@ -75,8 +75,8 @@ class RecoveryDriver:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._leader_lock = ledger.event_store.leader_lock(LEADER_LOCK)
-        self._reader = RecoveryReader(ledger.event_store, ledger.mapper)
-        self._known = OpenRecoveries(ledger.event_store, ledger.mapper)
+        self._reader = RecoveryReader(ledger.events)
+        self._known = OpenRecoveries(ledger.events)
         self._courses: dict[int, Course] = {}
         self._loop = BackgroundLoop("recovery driver", self._drive)
 

@@ -1,0 +1,1 @@
+"""Decisions, events and the aggregates that fold them; no I/O, no clock, no chance."""

@@ -14,8 +14,7 @@ from uuid import UUID
 
 from ledger.chance import new_id
 from ledger.errors import StartRefused, StorageFull, Unavailable
-from ledger.maintenance.move.move import Progress
-from ledger.maintenance.verify import Verdict, verify_event_store
+from ledger.maintenance.verify import StepProgress, Verdict, verify_event_store
 from ledger.store.sqlite.connections import SQLiteFile
 from ledger.store.sqlite.folder import PRIVATE
 from ledger.store.sqlite.reads import SQLiteReads
@@ -54,7 +53,7 @@ class Backup:
     verdict: Verdict
 
 
-def back_up(event_store: Path, out: Path, progress: Progress) -> Backup:
+def back_up(event_store: Path, out: Path, progress: StepProgress) -> Backup:
     """Copy a book into a new file, readable by its owner only. Its owner may write meanwhile: the
     copy is of the moment it began. A copy that does not verify is kept for nobody.
 
@@ -71,7 +70,7 @@ def back_up(event_store: Path, out: Path, progress: Progress) -> Backup:
     return Backup(out, made.ledger_id, made.verdict)
 
 
-def check(file: Path, progress: Progress) -> Backup:
+def check(file: Path, progress: StepProgress) -> Backup:
     """Verify the book in a file, which is not changed and nothing is made beside it. StartRefused
     when it holds none.
     """
@@ -93,7 +92,7 @@ def reading(file: Path) -> Iterator[FileReads]:
         yield FileReads(still, ledger_id)
 
 
-def _copy(event_store: Path, draft: Path, progress: Progress) -> None:
+def _copy(event_store: Path, draft: Path, progress: StepProgress) -> None:
     """SQLite's online backup, inside one reading transaction: what is written meanwhile neither
     shows in the copy nor makes it begin again.
     """

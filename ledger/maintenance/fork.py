@@ -10,12 +10,12 @@ tell failures apart.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby, islice, takewhile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -25,7 +25,9 @@ from ledger.errors import InvalidField, StorageFull, Unavailable
 from ledger.maintenance.backup import make_durable, reserved
 from ledger.maintenance.fork_outcomes import RecordedRun, RunEnds, store_runs
 from ledger.maintenance.redaction import Redaction
+from ledger.maintenance.verify import StepProgress
 from ledger.store.codec import shape_of, text_references
+from ledger.store.event_store import ReadableEvents
 from ledger.store.hash_chain import EventRow, chain_of, columns_of, genesis, leaf_of
 from ledger.store.mapper import TOPICS, upcast
 from ledger.store.sql_reads import COLUMNS
@@ -41,18 +43,6 @@ _INSERT = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
 _INSERT_TEXT = "INSERT OR IGNORE INTO texts (id, salt, body) VALUES (?, ?, ?)"
 _PUT_META = "INSERT INTO meta (key, value) VALUES (?, ?)"
 
-Progress = Callable[[str, int, int], None]
-
-
-class Forkable(Protocol):
-    """As much of a book as a fork reads."""
-
-    @property
-    def ledger_id(self) -> UUID: ...
-    def tail_position(self) -> int: ...
-    def rows(self, *, after: int | None = None) -> Iterator[EventRow]: ...
-    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]: ...
-
 
 @dataclass(frozen=True, slots=True)
 class Fork:
@@ -66,7 +56,9 @@ class Fork:
     run_count: int
 
 
-def fork(source: Forkable, out: Path, *, until: int, is_redacted: bool, progress: Progress) -> Fork:
+def fork(
+    source: ReadableEvents, out: Path, *, until: int, is_redacted: bool, progress: StepProgress
+) -> Fork:
     """Write the events up to a position into a new file, readable by its owner only, and beside
     them how the runs after that position ended, and each job's last one before. The source is only
     read. What one command appended stays together: the fork goes on to the last of it, since in
@@ -93,7 +85,7 @@ def fork(source: Forkable, out: Path, *, until: int, is_redacted: bool, progress
     return Fork(out, writing.ledger_id, until, run_count)
 
 
-def _last_of_command(source: Forkable, position: int) -> int:
+def _last_of_command(source: ReadableEvents, position: int) -> int:
     """The position of the last event that the command appended whose event stands at another."""
     rows = source.rows(after=position - 1)
     of_command = groupby(rows, key=lambda row: orjson.loads(row.state)["command_id"])
@@ -105,7 +97,11 @@ class _Writing:
     """One fork while it is written."""
 
     def __init__(
-        self, source: Forkable, ledger_id: UUID, redaction: Redaction | None, progress: Progress
+        self,
+        source: ReadableEvents,
+        ledger_id: UUID,
+        redaction: Redaction | None,
+        progress: StepProgress,
     ) -> None:
         self.ledger_id = ledger_id
         self._source = source

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Protocol
-from uuid import UUID
+from typing import Any
 
 import orjson
 
 from ledger.errors import LedgerError
 from ledger.store.codec import shape_of, text_references
+from ledger.store.event_store import ReadableEvents
 from ledger.store.hash_chain import UNREADABLE, ChainWalk, EventRow, Finding, genesis
 from ledger.store.mapper import TOPICS
 
@@ -20,20 +20,12 @@ PAGE = 1000
 """Events that are held at once; progress is told after each page."""
 
 Progress = Callable[[int, int], None]
+"""Called with how much is done, and of how much."""
+StepProgress = Callable[[str, int, int], None]
+"""The same with the name of the step before."""
 References = list[tuple[str, str]]
 TROUBLE = (LedgerError, sqlite3.Error, ValueError)
 """What reading a damaged book raises."""
-
-
-class Verifiable(Protocol):
-    """As much of a book as verification looks at (see `Book`)."""
-
-    @property
-    def ledger_id(self) -> UUID: ...
-
-    def tail_position(self) -> int: ...
-    def rows(self, *, after: int | None = None) -> Iterator[EventRow]: ...
-    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +43,7 @@ class Verdict:
         return self.finding is None
 
 
-def verify_event_store(event_store: Verifiable, progress: Progress | None = None) -> Verdict:
+def verify_event_store(event_store: ReadableEvents, progress: Progress | None = None) -> Verdict:
     """Walk the book in order, up to its end at this moment or beyond, and stop at the first event
     that is not what was appended.
 
@@ -70,7 +62,7 @@ def verify_event_store(event_store: Verifiable, progress: Progress | None = None
 
 
 def _first_misfit(
-    event_store: Verifiable, walk: ChainWalk, progress: Progress | None, total: int
+    event_store: ReadableEvents, walk: ChainWalk, progress: Progress | None, total: int
 ) -> Finding | None:
     for page in _pages(event_store.rows()):
         states = [_state(row) for row in page]

@@ -13,7 +13,6 @@ from ledger.domain.events import Event
 from ledger.domain.job.job import Job
 from ledger.errors import CorruptEvent
 from ledger.store.audit_query import AuditQuery
-from ledger.store.audit_search import all_found
 from ledger.store.event_store import EventStore
 from ledger.store.mapper import EventMapper
 from ledger.store.records import RecordedEvent, StoredEvent
@@ -66,7 +65,12 @@ class EventReader:
             query = query.following(page[-1].position)
 
     def find_all_stored(self, query: AuditQuery) -> Iterator[StoredEvent]:
-        return all_found(self._event_store, query)
+        while True:
+            page = self._event_store.find(query)
+            yield from page
+            if len(page) < query.limit:
+                return
+            query = query.following(page[-1].id)
 
     def decode(self, stored: Sequence[StoredEvent]) -> list[RecordedEvent]:
         """The plain fields of events, with one look-up of all their texts. Raises CorruptEvent."""

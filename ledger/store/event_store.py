@@ -9,10 +9,9 @@ from typing import Protocol
 from uuid import UUID
 
 from ledger.store.audit_query import AuditQuery
+from ledger.store.cluster import LeaderLock, NodeRegistry
 from ledger.store.hash_chain import EventRow
-from ledger.store.leader_lock import LeaderLock
 from ledger.store.mapper import EventMapper
-from ledger.store.node_registry import NodeRegistry
 from ledger.store.records import (
     AppendOutcome,
     EventBatch,
@@ -34,12 +33,42 @@ class AppendUnknown(Exception):
         self.outcomes = outcomes
 
 
-class EventStore(Protocol):
+class ReadableEvents(Protocol):
+    """What verification, forks, moves and backups read of an event store, whole or in any file."""
+
+    @property
+    def ledger_id(self) -> UUID: ...
+
+    def tail_position(self) -> int:
+        """The last committed position, from any thread."""
+        ...
+
+    def read(self, *, after: int, limit: int) -> list[StoredEvent]:
+        """Up to `limit` events with positions above `after`, in order."""
+        ...
+
+    def position_at(self, recorded_at: int) -> int:
+        """The last position recorded at or before an instant (µs), 0 when there is none."""
+        ...
+
+    def rows(self, *, after: int | None = None) -> Iterator[EventRow]:
+        """Every row with every column, for verification; one that cannot be read raises at its own
+        position.
+        """
+        ...
+
+    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]:
+        """Salt and body of the free texts with these ids, for verification; forgotten ones are left
+        out.
+        """
+        ...
+
+
+class EventStore(ReadableEvents, Protocol):
     """Events in one total order, with the small tables beside them. Positions are gapless from
     1.
     """
 
-    ledger_id: UUID
     is_shared: bool
     """Whether other nodes append too: then its end may lie beyond what this process wrote."""
 
@@ -65,18 +94,10 @@ class EventStore(Protocol):
         """The end of the book."""
         ...
 
-    def tail_position(self) -> int:
-        """The last committed position, from any thread."""
-        ...
-
     def command_at(self, stream: UUID, version: int) -> bytes | None:
         """The stored state at one place of a stream, or None: how an unknown append is looked
         up.
         """
-        ...
-
-    def read(self, *, after: int, limit: int) -> list[StoredEvent]:
-        """Up to `limit` events with positions above `after`, in order."""
         ...
 
     def stream(
@@ -93,24 +114,8 @@ class EventStore(Protocol):
         """The events an audit query asks for, one page."""
         ...
 
-    def position_at(self, recorded_at: int) -> int:
-        """The last position recorded at or before an instant (µs), 0 when there is none."""
-        ...
-
     def topic_counts(self, *, after: int, upto: int) -> Mapping[str, int]:
         """How often each topic occurs at positions above `after`, at most `upto`."""
-        ...
-
-    def rows(self, *, after: int | None = None) -> Iterator[EventRow]:
-        """Every row with every column, for verification; one that cannot be read raises at its own
-        place.
-        """
-        ...
-
-    def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]:
-        """Salt and body of the free texts with these ids, for verification; forgotten ones are left
-        out.
-        """
         ...
 
     def tokens(self) -> list[TokenRow]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from ledger.errors import CorruptEvent
-from ledger.store.audit_query import AuditQuery, where
-from ledger.store.audit_search import find_by_topic, versions_between
+from ledger.store.audit_query import AuditQuery, bounds, where
 from ledger.store.hash_chain import EventRow
 from ledger.store.records import LeaseChanges, LeaseRow, StoredEvent, TokenRow
 
@@ -90,7 +93,20 @@ class SqlReads(ABC):
         )
 
     def find(self, query: AuditQuery) -> list[StoredEvent]:
-        return find_by_topic(query, self._find, self)
+        """One page. Several topics are asked for one by one, each in the order of its own index,
+        and merged: a database would sort all of them, or read past everything else.
+        """
+        if len(query.topics) < 2 or query.stream is not None:
+            return self._find(query)
+        # All topics up to one position, though events arrive meanwhile.
+        end, until = self.tail_position(), query.until_position
+        last = end if until is None else min(end, until)
+        by_topic = (
+            self._find(replace(query, topics=(topic,), until_position=last))
+            for topic in sorted(set(query.topics))
+        )
+        merged = merge(*by_topic, key=attrgetter("id"), reverse=query.order == "desc")
+        return list(islice(merged, query.limit))
 
     def _find(self, query: AuditQuery) -> list[StoredEvent]:
         condition, values = where(query, ignore_index=self.ignore_index)
@@ -98,19 +114,39 @@ class SqlReads(ABC):
         if query.stream is None:
             statement = f"{_READ} WHERE {condition} ORDER BY position {order} LIMIT ?"
             return self._events(statement, (*values, query.limit))
-        first, last = versions_between(query, query.stream, self)
+        first, last = self._versions_between(query, query.stream)
         return self._events(
             f"{_READ} WHERE stream = ? AND version > ? AND version <= ? AND {condition} "
             f"ORDER BY version {order} LIMIT ?",
             (query.stream.bytes, first, last, *values, query.limit),
         )
 
-    def place_of(self, stream: UUID, version: int) -> int | None:
+    def _versions_between(self, query: AuditQuery, stream: UUID) -> tuple[int, int]:
+        """The versions of a stream, first exclusive, between the query's positions: versions and
+        positions of a stream grow together, and the index has the versions in order.
+        """
+        after, until = bounds(query)
+        last = int(self._one(_LAST_VERSION, (stream.bytes,))[0])
+        upto = last if until is None else self._version_at(stream, until, last)
+        return min(self._version_at(stream, after or 0, last), upto), upto
+
+    def _version_at(self, stream: UUID, position: int, last: int) -> int:
+        """The last version of a stream up to a position, by binary search."""
+        low, high = 0, last
+        if position <= 0:
+            return 0
+        if last and (self._position_of(stream, last) or 0) <= position:
+            return last
+        while low < high:
+            middle = (low + high + 1) // 2
+            found = self._position_of(stream, middle)
+            is_before = found is not None and found <= position
+            low, high = (middle, high) if is_before else (low, middle - 1)
+        return low
+
+    def _position_of(self, stream: UUID, version: int) -> int | None:
         rows = self._rows(_POSITION, (stream.bytes, version))
         return rows[0][0] if rows else None
-
-    def last_version(self, stream: UUID) -> int:
-        return int(self._one(_LAST_VERSION, (stream.bytes,))[0])
 
     def position_at(self, recorded_at: int) -> int:
         """Binary search by position: `recorded_at` never decreases."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ledger.clock import rfc3339
-from ledger.dispatch.queues.capacity import QueuePosition
+from ledger.dispatch.queues.ready_queue import QueuePosition
 from ledger.domain.events import RunRequested
 from ledger.domain.job.job import Job
 from ledger.store.records import RecordedEvent

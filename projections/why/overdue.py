@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ledger.dispatch.queues.capacity import QueuePosition
+from ledger.dispatch.queues.ready_queue import QueuePosition
 from ledger.domain.events import RunStarted
 from ledger.domain.job.missed_slots import LATE
 from ledger.store.records import RecordedEvent

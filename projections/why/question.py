@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.clock import parse_rfc3339
-from ledger.dispatch.queues.capacity import QueuePosition
+from ledger.dispatch.queues.ready_queue import QueuePosition
 from ledger.domain.job.job import Job
 from ledger.domain.job.view import instant, last_run_view
 from ledger.store.event_reader import EventReader

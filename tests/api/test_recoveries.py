@@ -207,13 +207,13 @@ def test_a_recovery_without_jobs_is_refused_and_its_dry_run_answered(api: Api) -
         api.ask("PATCH", f"/v1/jobs/{job_id}", json={"enabled": False})
     path, position = f"/v1/storms/{storm_id}/resume", api.ledger.writer.position
 
-    refusal = problem(api.post(path), 409, "nobody_to_revive")
+    refusal = problem(api.post(path), 409, "nothing_to_resume")
     dry = api.post(path, {"dry_run": True})
 
     assert refusal["refused_count"] == 4
     assert "job_disabled" in refusal["detail"]
     assert (dry.json()["plan"]["jobs"], dry.json()["plan"]["refused_count"]) == ([], 4)
-    problem(api.post("/v1/recoveries", {"selector": {"tag": "none"}}), 409, "nobody_to_revive")
+    problem(api.post("/v1/recoveries", {"selector": {"tag": "none"}}), 409, "nothing_to_resume")
     assert api.ledger.writer.position == position
 
 

@@ -20,8 +20,8 @@ from pytest import raises
 from ledger import Ledger
 from ledger.errors import LedgerError, StartRefused, Unavailable
 from ledger.maintenance.move import move as moving
-from ledger.maintenance.move.move import Moved, MoveFailed, Progress, move
-from ledger.maintenance.verify import verify_event_store
+from ledger.maintenance.move.move import Moved, MoveFailed, move
+from ledger.maintenance.verify import StepProgress, verify_event_store
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import ROLE, migrate
 from tests.contract.houses import Place, PostgresPlace, SQLitePlace, contents, fill, write
@@ -66,7 +66,7 @@ def quietly(step: str, done: int, total: int) -> None:
     """Nobody watches."""
 
 
-def moved(source: Place, target: Place, progress: Progress = quietly) -> Moved:
+def moved(source: Place, target: Place, progress: StepProgress = quietly) -> Moved:
     with ExitStack() as closing:
         old = source.source()
         closing.callback(old.close)
@@ -79,7 +79,7 @@ class Stopped(Exception):
     """The process ended here."""
 
 
-def stop_after(count: int) -> Progress:
+def stop_after(count: int) -> StepProgress:
     """Stops a move after so many pages."""
     left = iter(range(count))
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from api.demo.waiting import wait_for
-from ledger.store.leader_lock import AlwaysLeader
+from ledger.store.cluster import AlwaysLeader
 from ledger.store.postgres.leader_lock import PostgresLeaderLock
 from tests.contract.shelves import PostgresShelf
 

@@ -38,7 +38,7 @@ NOT_PHANTOMS = {
     "job_not_failed",
     "job_not_selected",
     "job_in_recovery",
-    "nobody_to_revive",
+    "nothing_to_resume",
 }
 """Codes of routes that Phantom does not have."""
 SUCCESS = range(200, 400)

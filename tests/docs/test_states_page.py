@@ -14,7 +14,7 @@ import pytest
 
 from ledger.domain.job import outcomes, runs
 from ledger.domain.job.job import Job, ResumeOptions
-from ledger.domain.job.pauses import end_pause
+from ledger.domain.job.lifecycle import end_pause
 from ledger.errors import LedgerError
 from tests.support.builders import (
     HOUR,

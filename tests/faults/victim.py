@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from ledger import Ledger
-from ledger.application.commands.context import CommandContext
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.runs import Claimed
 from ledger.application.ledger import CommandResult
 from ledger.dispatch.dispatcher import Dispatcher

@@ -13,9 +13,9 @@ from uuid import UUID
 import orjson
 
 from ledger import Ledger
+from ledger.application.command_context import CommandContext, Idempotency
 from ledger.application.commands import recoveries as recovery_commands
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.context import CommandContext, Idempotency
 from ledger.application.commands.deliveries import RecordNotice
 from ledger.application.tokens import Tokens
 from ledger.domain import events as e

@@ -11,9 +11,9 @@ from random import Random
 from uuid import UUID
 
 from ledger import Dispatcher, Ledger
+from ledger.application.command_context import CommandContext
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.command import Command, CommandResult
-from ledger.application.commands.context import CommandContext
 from ledger.domain.job.outcomes import Failure
 from ledger.domain.job.runs import Claim
 from ledger.domain.metadata import Actor, EventMetadata

@@ -8,10 +8,10 @@ from hashlib import sha256
 from typing import Any, Protocol
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext, Idempotency
 from ledger.application.commands import jobs as commands
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.command import Command, CommandResult
-from ledger.application.commands.context import CommandContext, Idempotency
 from ledger.domain.job import outcomes
 from ledger.domain.job.job import Job, ResumeOptions
 from ledger.domain.streams.idempotency import request_stream

@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Dispatcher, Ledger
+from ledger.application.command_context import CommandContext
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.context import CommandContext
 from ledger.application.commands.jobs import ScheduleJob
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.leases.membership import LEASE_SECONDS, ClusterNode

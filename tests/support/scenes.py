@@ -32,13 +32,8 @@ def why_of(ledger: Ledger, storm_of: StormOf = no_storm) -> Why:
     """The question why, to one ledger."""
     events = ledger.events
     instants = AsOfResolver(events, ledger.clock, lambda: ledger.writer.position)
-    return Why(
-        events,
-        History(events, ledger.live_job),
-        instants,
-        storm_of=storm_of,
-        is_leased=lambda run_id: run_id in ledger.job_cache.runs.leases,
-    )
+    history, leases = History(events, ledger.live_job), ledger.job_cache.runs.leases
+    return Why(events, history, instants, storm_of=storm_of, is_leased=leases.__contains__)
 
 
 class Scene:

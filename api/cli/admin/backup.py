@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -22,9 +22,9 @@ from api.settings import Settings, load_settings
 from ledger.clock import SystemClock
 from ledger.errors import StartRefused
 from ledger.maintenance.backup import Backup, back_up, reading
-from ledger.maintenance.verify import Verdict, Verifiable, verify_event_store
+from ledger.maintenance.verify import Verdict, verify_event_store
+from ledger.store.event_store import ReadableEvents
 from ledger.store.postgres.dsn import SCHEMES, PostgresDsn, require_readable
-from ledger.store.records import StoredEvent
 from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 
 Out = Annotated[
@@ -35,14 +35,6 @@ Check = Annotated[
     str | None,
     typer.Option("--check", metavar="PATH|DSN", help="Verify this backup or restored ledger."),
 ]
-
-
-class Readable(Verifiable, Protocol):
-    """As much of a book as a check, or a fork, looks at (see `Book`)."""
-
-    def read(self, *, after: int, limit: int) -> list[StoredEvent]: ...
-    def tail_position(self) -> int: ...
-    def position_at(self, recorded_at: int) -> int: ...
 
 
 def backup(
@@ -122,7 +114,7 @@ def _check(wanted: str, settings: Settings, *, as_json: bool) -> None:
         raise Stop(Exit.REFUSED, f"It is no backup of the ledger in {settings.data}.")
 
 
-def _is_of_ours(event_store: Readable, verdict: Verdict, settings: Settings) -> bool | None:
+def _is_of_ours(event_store: ReadableEvents, verdict: Verdict, settings: Settings) -> bool | None:
     """Whether it is the beginning of the ledger that the settings name; None where that is not at
     hand.
     """
@@ -149,7 +141,7 @@ def _related(settings: Settings, of_ours: bool | None) -> str:
 
 
 @contextmanager
-def opened_event_store(wanted: str) -> Iterator[Readable]:
+def opened_event_store(wanted: str) -> Iterator[ReadableEvents]:
     """The ledger at a path or a DSN, only read."""
     if wanted.startswith(SCHEMES):
         from ledger.store.postgres.store import PostgresEventStore  # the driver is slow to import

@@ -8,7 +8,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from api.cli.admin.backup import Readable, opened_event_store
+from api.cli.admin.backup import opened_event_store
 from api.cli.exit_codes import Misused
 from api.cli.options import AsJson, DataFolder
 from api.cli.output.progress import steps
@@ -18,6 +18,7 @@ from api.cli.output.times import read_moment
 from api.settings import load_settings
 from ledger.clock import SystemClock, from_microseconds, microseconds, parse_rfc3339, rfc3339
 from ledger.maintenance.fork import Fork, fork
+from ledger.store.event_store import ReadableEvents
 
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The new file.")]
 Until = Annotated[
@@ -57,7 +58,7 @@ def fork_ledger(
     say(f"Try it: jobledger serve --sandbox {made.file}")
 
 
-def _position(event_store: Readable, moment: str) -> int:
+def _position(event_store: ReadableEvents, moment: str) -> int:
     """Where a moment is in the book. Misused when nothing was there yet, or it is still to come."""
     if moment.isdigit():
         return int(moment)

@@ -136,7 +136,7 @@ def dispatch(
     parts = _opened(settings, lambda: open_server_parts(settings))
     tune_garbage_collector()
     try:
-        say(f"jobledger runs what is due in {settings.place}; Ctrl+C ends it.")
+        say(f"jobledger runs what is due in {settings.location}; Ctrl+C ends it.")
         if port is None:
             _until_asked(parts)
         else:
@@ -175,7 +175,7 @@ def _opened(settings: Settings, open_parts: Callable[[], ServerParts]) -> Server
 
 def _greet(settings: Settings, url: str, link: str | None, *, dispatches: bool) -> None:
     """Where it is, and how to get in."""
-    say(f"jobledger listens on {url}, with its ledger in {settings.place}")
+    say(f"jobledger listens on {url}, with its ledger in {settings.location}")
     if not dispatches:
         say("Nothing that is due is run here (--no-dispatch).")
     if link is not None:

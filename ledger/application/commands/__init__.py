@@ -1,1 +1,1 @@
-"""ledger/application/commands."""
+"""Every command, a frozen dataclass with one method that decides."""

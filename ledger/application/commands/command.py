@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
-from ledger.application.commands.context import CommandContext
+from ledger.application.command_context import CommandContext
 from ledger.application.job_cache import JobCache
 from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job.job import Job

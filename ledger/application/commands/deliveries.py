@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command
-from ledger.application.commands.context import CommandContext
 from ledger.application.unit_of_work import UnitOfWork
-from ledger.domain.job.deliveries import Delivery, record_delivery
+from ledger.domain.job.lifecycle import Delivery, record_delivery
 from ledger.domain.streams.notices import Told
 from ledger.store.records import Checkpoint
 

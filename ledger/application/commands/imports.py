@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext, Idempotency
 from ledger.application.commands.command import Command, CommandResult, result_of
-from ledger.application.commands.context import CommandContext, Idempotency
 from ledger.application.commands.jobs import ScheduleJob
 from ledger.application.job_cache import JobCache
 from ledger.application.unit_of_work import UnitOfWork

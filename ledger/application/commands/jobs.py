@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command, JobCommand
-from ledger.application.commands.context import CommandContext
 from ledger.application.job_cache import JobCache
 from ledger.application.snapshots import dump_job
 from ledger.application.unit_of_work import UnitOfWork

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import (
     Command,
     FirstAnswer,
     PositionedResult,
     RepeatableCommand,
 )
-from ledger.application.commands.context import CommandContext
 from ledger.application.job_cache import JobCache
 from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.recovery.plan import NothingToResume, Plan, Refusal, Terms, make_plan

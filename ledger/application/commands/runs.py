@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import (
     Command,
     CommandResult,
@@ -16,13 +17,12 @@ from ledger.application.commands.command import (
     repeated_result,
     result_of,
 )
-from ledger.application.commands.context import CommandContext
 from ledger.application.unit_of_work import UnitOfWork
 from ledger.clock import microseconds
 from ledger.domain.job import outcomes, runs
 from ledger.domain.job.executor_spec import queue_of
 from ledger.domain.job.job import Job
-from ledger.domain.job.pauses import end_pause
+from ledger.domain.job.lifecycle import end_pause
 from ledger.domain.job.state import OpenRun
 from ledger.errors import RunSuperseded
 from ledger.store.event_queries import EventQueries

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command
-from ledger.application.commands.context import CommandContext
 from ledger.application.unit_of_work import UnitOfWork
 from ledger.clock import from_microseconds
 from ledger.domain.streams.access import Attempt, access_stream

@@ -1,1 +1,1 @@
-"""ledger/application/recoveries."""
+"""Questions about recoveries, answered from their events."""

@@ -14,9 +14,7 @@ from ledger.domain.recovery.recovery import (
     recovery_stream,
 )
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from ledger.store.audit_search import all_found
-from ledger.store.event_store import EventStore
-from ledger.store.mapper import EventMapper
+from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent, StoredEvent
 
 TRIPPED = "job.circuit_tripped"
@@ -51,9 +49,8 @@ class RecoveryHistory:
 class RecoveryReader:
     """Reads recoveries from a book; `until` is the last position that counts."""
 
-    def __init__(self, event_store: EventStore, mapper: EventMapper) -> None:
-        self._event_store = event_store
-        self._mapper = mapper
+    def __init__(self, events: EventReader) -> None:
+        self._events = events
 
     def history(self, number: int, until: int) -> RecoveryHistory:
         """A recovery as it stood; RecoveryNotFound when it was not planned yet."""
@@ -71,12 +68,12 @@ class RecoveryReader:
         return story
 
     def take_in(self, recovery: Recovery, until: int | None) -> Iterator[RecordedEvent]:
-        while page := self._event_store.stream(
+        while page := self._events.stream_stored(
             recovery.id, after=recovery.version, upto=None, limit=MAX_PAGE
         ):
             fitting = [item for item in page if until is None or item.id <= until]
-            facts = self._mapper.to_recorded_events(fitting)
-            for fact, event in zip(facts, self._mapper.to_domain_events(fitting), strict=True):
+            facts = self._events.decode(fitting)
+            for fact, event in zip(facts, self._events.domain_events(fitting), strict=True):
                 event.mutate(recovery)
                 yield fact
             if len(fitting) < len(page):
@@ -93,9 +90,9 @@ class RecoveryReader:
             topics=(TRIPPED,), after_position=after, until_position=until, limit=MAX_PAGE
         )
         ours = [
-            item for item in all_found(self._event_store, query) if item.originator_id in revived
+            item for item in self._events.find_all_stored(query) if item.originator_id in revived
         ]
-        for fact in self._mapper.to_recorded_events(ours):
+        for fact in self._events.decode(ours):
             if fact.position > revived[fact.stream].position:
                 trips.setdefault(fact.stream, fact)
         return trips
@@ -105,7 +102,7 @@ class RecoveryReader:
         does.
         """
         found = self._first_outcome(step, until)
-        return None if found is None else self._mapper.to_recorded_events([found])[0]
+        return None if found is None else self._events.decode([found])[0]
 
     def first_outcomes(
         self, revived: Mapping[UUID, RecordedEvent], until: int
@@ -113,11 +110,11 @@ class RecoveryReader:
         """The same of all who were revived, as far as there is one: one look at each job."""
         looked = (self._first_outcome(step, until) for step in revived.values())
         found = [item for item in looked if item is not None]
-        return {fact.stream: fact for fact in self._mapper.to_recorded_events(found)}
+        return {fact.stream: fact for fact in self._events.decode(found)}
 
     def _first_outcome(self, step: RecordedEvent, until: int) -> StoredEvent | None:
         job_id, version = UUID(step.data["job_id"]), step.data["job_version"]
-        while page := self._event_store.stream(job_id, after=version, upto=None, limit=A_FEW):
+        while page := self._events.stream_stored(job_id, after=version, upto=None, limit=A_FEW):
             for item in page:
                 if item.id > until:
                     return None
@@ -137,5 +134,5 @@ class RecoveryReader:
             until_position=until,
             limit=limit,
         )
-        facts = self._mapper.to_recorded_events(self._event_store.find(query))
+        facts = self._events.find(query)
         return [(int(fact.data["recovery_id"].removeprefix("R-")), fact.position) for fact in facts]

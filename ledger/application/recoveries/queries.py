@@ -5,25 +5,23 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from ledger.application.commands.context import CommandContext
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.recoveries import AbortRecovery, RecoveryResult
 from ledger.application.job_names import JobNameHistory
 from ledger.application.recoveries.history import SUCCEEDED, RecoveryHistory, RecoveryReader
 from ledger.application.recoveries.views import Aftermath, job_views, refused_views, summary
 from ledger.domain.recovery.recovery import RecoveryNotFound, recovery_number
 from ledger.store.audit_query import MAX_PAGE
-from ledger.store.event_store import EventStore
-from ledger.store.mapper import EventMapper
+from ledger.store.event_reader import EventReader
 
 
 class RecoveryQueries:
     """The recoveries of one ledger, read from their events."""
 
-    def __init__(self, event_store: EventStore, mapper: EventMapper) -> None:
-        self._event_store = event_store
-        self._mapper = mapper
-        self._reader = RecoveryReader(event_store, mapper)
-        self._names = JobNameHistory(event_store, mapper)
+    def __init__(self, events: EventReader) -> None:
+        self._events = events
+        self._reader = RecoveryReader(events)
+        self._names = JobNameHistory(events)
 
     def one(self, recovery_id: str, *, as_of: int | None = None) -> dict[str, Any]:
         """One recovery with its jobs, as it stands, or stood at a position. RecoveryNotFound."""
@@ -42,15 +40,14 @@ class RecoveryQueries:
 
     def as_answered(self, result: RecoveryResult) -> dict[str, Any]:
         """The recovery of a command's result, as it stood then: the same whenever it is asked."""
-        first = self._event_store.stream(result.stream, after=0, upto=1, limit=1)
+        first = self._events.stream(result.stream, after=0, upto=1, limit=1)
         if not first:
             raise RecoveryNotFound(str(result.stream))
-        recovery_id = str(self._mapper.to_recorded_events(first)[0].data["recovery_id"])
-        return self.one(recovery_id, as_of=result.position)
+        return self.one(str(first[0].data["recovery_id"]), as_of=result.position)
 
     def abort_command(self, recovery_id: str, context: CommandContext) -> AbortRecovery:
         """The command that aborts a recovery, with its re-trips counted. RecoveryNotFound."""
-        number, until = recovery_number(recovery_id), self._event_store.tail_position()
+        number, until = recovery_number(recovery_id), self._events.tail_position()
         history = self._reader.history(number, until)
         return AbortRecovery(number, len(self._trips(history, until)), context)
 
@@ -83,4 +80,4 @@ class RecoveryQueries:
         return outcome is not None and outcome.topic == SUCCEEDED
 
     def _until(self, as_of: int | None) -> int:
-        return self._event_store.tail_position() if as_of is None else as_of
+        return self._events.tail_position() if as_of is None else as_of

@@ -1,3 +1,1 @@
-"""The hands of the ledger: each executor runs one kind of job and answers with an outcome, never
-with an exception.
-"""
+"""Executes runs: one executor for each kind of job, which answers an outcome and never raises."""

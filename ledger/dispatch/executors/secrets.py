@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from ledger.domain.job.secret_references import REFERENCE
+from ledger.domain.job.executor_spec import REFERENCE
 from ledger.errors import Refused
 
 LONGEST_BYTES = 4 * 1024

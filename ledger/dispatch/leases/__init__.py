@@ -1,1 +1,1 @@
-"""ledger/dispatch/leases."""
+"""Which nodes are alive, and which open runs are lost."""

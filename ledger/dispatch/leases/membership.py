@@ -18,7 +18,7 @@ from uuid import UUID
 from ledger.background_loop import BackgroundLoop
 from ledger.clock import Clock
 from ledger.errors import LedgerError
-from ledger.store.node_registry import NodeRegistry
+from ledger.store.cluster import NodeRegistry
 
 LEASE_SECONDS = 15.0
 """How long a node lives without renewing its lease."""

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from ledger.application.command_context import CommandContext
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.command import Command
-from ledger.application.commands.context import CommandContext
 from ledger.clock import EPOCH
 from ledger.dispatch.executors.outcomes import Failed
 from ledger.dispatch.leases.leases import TIMEOUT, AbandonedRun, Leases

@@ -1,1 +1,1 @@
-"""ledger/dispatch/notifications."""
+"""Sends results, trips, storms and recoveries to people."""

@@ -12,8 +12,8 @@ import logging
 from collections.abc import Iterator
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command
-from ledger.application.commands.context import CommandContext
 from ledger.application.commands.deliveries import RecordDelivery, RecordNotice, SaveCheckpoint
 from ledger.application.ledger import Ledger
 from ledger.background_loop import BackgroundLoop
@@ -22,8 +22,8 @@ from ledger.dispatch.notifications.recovery_notices import RecoveryNotices
 from ledger.dispatch.notifications.sender import Message, Receipt, Sender
 from ledger.dispatch.notifications.storm_notices import StormNotices
 from ledger.dispatch.notifications.storm_source import NoStormSource, StormSource
-from ledger.domain.job.deliveries import Delivery
 from ledger.domain.job.job import Job
+from ledger.domain.job.lifecycle import Delivery
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.streams.notices import Told
 from ledger.errors import LedgerError

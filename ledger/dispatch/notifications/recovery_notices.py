@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command
-from ledger.application.commands.context import CommandContext
 from ledger.application.commands.deliveries import RecordNotice
 from ledger.application.ledger import Ledger
 from ledger.dispatch.notifications.sender import Message, Sender

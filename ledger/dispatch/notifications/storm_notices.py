@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command
-from ledger.application.commands.context import CommandContext
 from ledger.application.commands.deliveries import RecordNotice, SaveCheckpoint
 from ledger.application.commands.recoveries import PreviewRecovery
 from ledger.application.ledger import Ledger

@@ -1,1 +1,1 @@
-"""ledger/dispatch/queues."""
+"""What is due and waits for a free slot or a worker."""

@@ -101,3 +101,19 @@ def _released(heap: list[DueFire], now: datetime, limit: int) -> list[DueFire]:
     while heap and heap[0].release_at <= now and len(taken) < limit:
         taken.append(heapq.heappop(heap))
     return taken
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePosition:
+    """The job's place in the queue of a node, and the node's places. `release_at` is None when it
+    does not wait there; `is_late` marks a start that is spread out after a silence.
+    """
+
+    release_at: datetime | None
+    is_late: bool
+    running_count: int
+    concurrency: int
+
+    @property
+    def are_taken(self) -> bool:
+        return self.running_count >= self.concurrency

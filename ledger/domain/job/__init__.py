@@ -1,1 +1,1 @@
-"""ledger/domain/job."""
+"""The Job aggregate: its state, decisions and evolution, and the values it is made of."""

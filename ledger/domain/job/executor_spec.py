@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ledger.domain.job.secret_references import require_references
 from ledger.domain.job.urls import parse_url
 from ledger.errors import InvalidField, UnknownField
 
@@ -212,3 +211,15 @@ def _text(value: object, field: str, limit_bytes: int) -> str:
     if "\0" in value:
         raise InvalidField(field, "holds a NUL character")
     return value
+
+
+SCHEME = "secret://"
+REFERENCE = re.compile(rf"{SCHEME}([A-Za-z0-9_-]{{1,64}})")
+
+
+def require_references(value: str, field: str) -> None:
+    """Refuse a text that begins to name a secret and names none."""
+    if value.count(SCHEME) != len(REFERENCE.findall(value)):
+        raise InvalidField(
+            field, f"{SCHEME} needs a name: up to 64 letters, digits, hyphens, underscores"
+        )

@@ -12,10 +12,9 @@ import orjson
 
 from ledger.clock import parse_rfc3339
 from ledger.domain.job.spec import read_map
-from ledger.domain.quoting import quoted
 from ledger.domain.schedule.recurrence import require_fires
 from ledger.domain.schedule.schedules import At, parse_schedule
-from ledger.errors import InvalidField, TooLarge, UnknownField
+from ledger.errors import InvalidField, TooLarge, UnknownField, quoted
 
 STATUSES: Final = ("active", "paused", "failed", "completed")
 """How a job may have stood elsewhere."""

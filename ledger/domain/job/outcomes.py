@@ -12,9 +12,9 @@ from datetime import datetime
 from ledger.domain import events as e
 from ledger.domain.job.failures import signature
 from ledger.domain.job.job import Job
+from ledger.domain.job.lifecycle import Cause, trip
 from ledger.domain.job.missed_slots import NODE_ENDED, ORDINARY, MissedCauses, passed_over
 from ledger.domain.job.state import OpenRun
-from ledger.domain.job.trips import Cause, trip
 from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.schedules import Cron
 from ledger.errors import RunSuperseded

@@ -1,1 +1,1 @@
-"""ledger/domain/recovery."""
+"""The Recovery aggregate: which failed jobs are resumed, in which order, how fast."""

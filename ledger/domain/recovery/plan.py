@@ -65,7 +65,7 @@ class JobInRecovery(Refused):
 class NothingToResume(Refused):
     """A recovery of nobody is none."""
 
-    code = "nobody_to_revive"
+    code = "nothing_to_resume"
 
     def __init__(self, refused: Sequence[Refusal]) -> None:
         super().__init__(

@@ -8,8 +8,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Final
 
-from ledger.domain.quoting import quoted
-from ledger.errors import ScheduleInvalid
+from ledger.errors import ScheduleInvalid, quoted
 
 LONGEST_CRON: Final = 256
 CRONS_KEPT: Final = 16_384

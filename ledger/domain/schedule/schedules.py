@@ -9,10 +9,9 @@ from functools import lru_cache
 from typing import Any, Final, Literal
 
 from ledger.clock import parse_rfc3339, rfc3339
-from ledger.domain.quoting import quoted
 from ledger.domain.schedule.cron_grammar import CRONS_KEPT, parse_cron, words_of
 from ledger.domain.schedule.time_zones import zone
-from ledger.errors import InvalidField, ScheduleInvalid, UnknownField
+from ledger.errors import InvalidField, ScheduleInvalid, UnknownField, quoted
 
 LONGEST_INTERVAL_SECONDS: Final = 100 * 366 * 86_400
 

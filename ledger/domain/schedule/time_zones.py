@@ -10,8 +10,7 @@ from importlib import import_module
 from typing import Final
 from zoneinfo import TZPATH, ZoneInfo
 
-from ledger.domain.quoting import quoted
-from ledger.errors import ScheduleInvalid
+from ledger.errors import ScheduleInvalid, quoted
 
 LARGEST_CHANGE: Final = timedelta(hours=3)  # beyond it, cron(8) calls a jump a correction
 ZONES_KEPT: Final = 1_024

@@ -1,1 +1,1 @@
-"""ledger/domain/streams."""
+"""The small aggregates: names, tokens, refused access, notices, idempotency keys."""

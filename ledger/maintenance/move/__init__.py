@@ -1,1 +1,1 @@
-"""ledger/maintenance/move."""
+"""Moves a ledger between SQLite and PostgreSQL, with its hashes."""

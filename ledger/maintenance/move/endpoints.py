@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol
 from uuid import UUID
 
-from ledger.maintenance.verify import Verifiable
+from ledger.store.event_store import ReadableEvents
 from ledger.store.hash_chain import EventRow
 from ledger.store.records import Tail
 
@@ -35,7 +35,7 @@ LEASES = Table("leases", ("run_id", "job", "expires_at"))
 SNAPSHOTS = Table("snapshots", ("job", "version", "state"), "state IS NOT NULL")
 
 
-class MoveSource(Verifiable, Protocol):
+class MoveSource(ReadableEvents, Protocol):
     """A place of a ledger, as a move reads it. Nobody else appends to a source while it is open."""
 
     @property

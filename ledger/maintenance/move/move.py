@@ -6,7 +6,7 @@ our own readers, and the ledger's id. Copies are not: they are made from the boo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from ledger.maintenance.move.endpoints import (
     Table,
     Values,
 )
-from ledger.maintenance.verify import Verdict, verify_event_store
+from ledger.maintenance.verify import StepProgress, Verdict, verify_event_store
 from ledger.store.hash_chain import EventRow, type_problem
 from ledger.store.move_state import MOVE, UNDER_WAY
 from ledger.store.records import Tail
@@ -33,7 +33,6 @@ EVENTS_AT_ONCE = 10_000
 ROWS_AT_ONCE = 2_000
 """The same for what may be large: a text has up to 32 KiB."""
 
-Progress = Callable[[str, int, int], None]
 """Told (what is done, how much, of how many) after every page."""
 
 
@@ -60,7 +59,7 @@ class Moved:
     counts: Mapping[str, int]
 
 
-def move(source: MoveSource, target: MoveTarget, progress: Progress) -> Moved:
+def move(source: MoveSource, target: MoveTarget, progress: StepProgress) -> Moved:
     """Copy the source's ledger into the target, or go on where an earlier move stopped, and verify
     what is there then. The source is only read, and nobody else writes to it meanwhile.
 
@@ -134,7 +133,7 @@ def _pages(source: MoveSource, table: Table) -> Iterator[list[Values]]:
         after = page[-1][0]
 
 
-def _move_texts(source: MoveSource, target: MoveTarget, progress: Progress) -> None:
+def _move_texts(source: MoveSource, target: MoveTarget, progress: StepProgress) -> None:
     """Before the events, so that what has arrived at any moment has all its texts."""
     done, total = 0, source.count(TEXTS)
     for page in _pages(source, TEXTS):
@@ -145,7 +144,7 @@ def _move_texts(source: MoveSource, target: MoveTarget, progress: Progress) -> N
         progress("texts", done, total)
 
 
-def _move_events(source: MoveSource, target: MoveTarget, end: Tail, progress: Progress) -> None:
+def _move_events(source: MoveSource, target: MoveTarget, end: Tail, progress: StepProgress) -> None:
     position = target.tail().position
     while position < end.position:
         page = source.page(EVENTS, after=position, limit=EVENTS_AT_ONCE)
@@ -178,7 +177,7 @@ def _kept_facts(source: MoveSource) -> dict[str, str]:
 
 
 def _verified(
-    source: MoveSource, target: MoveTarget, end: Tail, progress: Progress
+    source: MoveSource, target: MoveTarget, end: Tail, progress: StepProgress
 ) -> dict[str, int]:
     """How many of each there are, in both; MoveFailed when what arrived is not sound, or not the
     same.

@@ -1,1 +1,1 @@
-"""ledger/store/postgres."""
+"""The event store on PostgreSQL: many nodes, one append lock, the database's clock."""

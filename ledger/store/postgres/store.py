@@ -18,10 +18,10 @@ import psycopg
 
 from ledger.errors import StartRefused, StorageFull, Unavailable
 from ledger.store.append import VersionCheck, commit_in_turn, places, row_of
+from ledger.store.cluster import LeaderLock
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
 from ledger.store.instrumentation import Instrumentation, NoInstrumentation
-from ledger.store.leader_lock import LeaderLock
 from ledger.store.mapper import EventMapper
 from ledger.store.move_state import MOVE, require_settled
 from ledger.store.postgres.connections import PostgresServer, is_open, one_line

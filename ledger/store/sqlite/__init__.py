@@ -1,1 +1,1 @@
-"""ledger/store/sqlite."""
+"""The event store on SQLite: one file, one owner, one writer."""

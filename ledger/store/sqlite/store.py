@@ -13,9 +13,9 @@ from uuid import UUID
 
 from ledger.errors import StorageFull, Unavailable
 from ledger.store.append import VersionCheck, commit_in_turn, places, row_of
+from ledger.store.cluster import AlwaysLeader, LeaderLock
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
-from ledger.store.leader_lock import AlwaysLeader, LeaderLock
 from ledger.store.mapper import EventMapper
 from ledger.store.records import (
     AppendOutcome,

@@ -84,7 +84,7 @@ def test_a_second_move_says_what_was_there_already(shell: Shell, database: str) 
         ("sqlite:///data/book.db", "sqlite:///t/ledger.db", "--from: the file of a ledger is"),
         ("sqlite:///data", "sqlite:///t/other.db", "--to: the file of a ledger is called"),
         ("sqlite:///data", "sqlite:///data/ledger.db", "name the same place"),
-        ("sqlite:///data", "mysql://x", "--to: neither sqlite:///FILE nor postgresql"),
+        ("sqlite:///data", "mysql://x", "--to: must be sqlite:///FILE or postgresql"),
         ("", "sqlite:///t/ledger.db", "--from: sqlite:///FILE or postgresql://… is needed"),
         ("sqlite:///data", "postgresql://o:hunter2@127.0.0.1:1/x", "127.0.0.1/x cannot be"),
     ],

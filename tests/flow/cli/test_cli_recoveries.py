@@ -134,7 +134,7 @@ def test_nobody_to_bring_back_is_said(shell: Shell) -> None:
     assert none.strip() == "Nobody would come back: no failed job fits."
     assert "is disabled" in dry.out
     assert "type" not in dry.out
-    assert (live.code, "nobody_to_revive" in live.err) == (1, True)
+    assert (live.code, "nothing_to_resume" in live.err) == (1, True)
     assert "is disabled and would never fire" in live.err
     assert nobody.err.strip().endswith("no failed job fits.")
     assert "No recoveries." in shell.ok("recovery", "list").out

@@ -14,8 +14,8 @@ from uuid import UUID
 import pytest
 
 from ledger import Dispatcher
+from ledger.application.command_context import CommandContext
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.context import CommandContext
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.leases import reaper as sweep
 from ledger.dispatch.leases.leases import GRACE, Leases

@@ -15,7 +15,7 @@ from pytest import raises
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.deliveries import SaveCheckpoint
 from ledger.dispatch.leases.leases import GRACE
-from ledger.dispatch.queues.worker_queue_feeder import WorkerQueueFeeder
+from ledger.dispatch.queues.worker_queues import WorkerQueueFeeder
 from ledger.domain.job.job import Job
 from ledger.errors import RunSuperseded, Unavailable
 from ledger.maintenance.verify import verify_event_store

@@ -75,7 +75,7 @@ def test_nodes_that_start_together_make_one_admin_and_one_key(open_node: Open) -
 def test_a_node_with_another_signing_key_is_not_let_in(open_node: Open) -> None:
     open_node("one")
 
-    with raises(StartRefused, match="not the key that the other nodes of this ledger sign with"):
+    with raises(StartRefused, match="differs from the key of the ledger.s other nodes"):
         open_node("other")
 
 

@@ -13,9 +13,9 @@ import pytest
 from pytest import raises
 
 from ledger import Ledger
+from ledger.application.command_context import CommandContext, Idempotency
 from ledger.application.commands import jobs as commands
 from ledger.application.commands.command import Command, CommandResult
-from ledger.application.commands.context import CommandContext, Idempotency
 from ledger.application.commands.jobs import CheckWriter, ScheduleJob
 from ledger.application.unit_of_work import AlreadyAnswered, UnitOfWork
 from ledger.application.writer import MAX_WAITING
@@ -443,7 +443,7 @@ def cost(ledger: Ledger, job_id: UUID) -> list[str]:
     """What the writer asks its book for one command."""
     real = ledger.event_store
     counting = CountingEventStore(real)
-    ledger.writer.event_store = ledger.writer.streams._event_store = counting
+    ledger.writer.event_store = ledger.writer.streams._events._event_store = counting
     ledger.pause(job_id)
-    ledger.writer.event_store = ledger.writer.streams._event_store = real
+    ledger.writer.event_store = ledger.writer.streams._events._event_store = real
     return counting.asked

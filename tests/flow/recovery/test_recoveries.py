@@ -23,7 +23,7 @@ from ledger.domain.recovery.recovery import RecoveryNotFound
 from ledger.domain.recovery.selection import Selector
 from ledger.errors import InvalidField
 from ledger.maintenance.verify import verify_event_store
-from ledger.store.leader_lock import AlwaysLeader
+from ledger.store.cluster import AlwaysLeader
 from tests.contract.shelves import PostgresShelf
 from tests.support.builders import HOUR, MINUTE, ManualClock, a_spec
 from tests.support.recovering import HOURLY, World, a_world
@@ -614,7 +614,7 @@ def test_of_two_plans_on_two_nodes_no_job_is_in_both(pair: tuple[World, World]) 
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(planned, pair))
 
-    assert sorted(map(str, answers)) == ["R-1", "nobody_to_revive"]
+    assert sorted(map(str, answers)) == ["R-1", "nothing_to_resume"]
     assert pair[1].told("R-1")["job_count"] == len(ids)
 
 

@@ -1,4 +1,4 @@
-"""Crontabs read and written without a ledger: percent signs, variables, names, round trips."""
+"""Crontabs parsed and written without a ledger: percent signs, variables, names, round trips."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from api.crontab.writing import write
 
 
 def reading(text: str | bytes, **how: Any) -> Read:
-    """A file of user form in UTC, unless told otherwise."""
+    """Parse a user's crontab, by default in UTC."""
     content = text.encode() if isinstance(text, str) else text
     return read(content, Reading(**{"source": "f", "form": Form.USER, "tz": "UTC", **how}))
 
 
 def shown(spec: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A job as the API shows it, as far as an export looks."""
+    """A job as the API answers it, with the fields that an export uses."""
     schedule = {"dst": "vixie", **spec["schedule"]}
     return {**spec, "status": "active", "schedule": schedule, **fields}
 
@@ -51,7 +51,7 @@ def shown(spec: dict[str, Any], **fields: Any) -> dict[str, Any]:
         ("echo \\", "echo \\", ""),
     ],
 )
-def test_percent_signs_mean_what_they_mean_to_cron(line: str, command: str, task: str) -> None:
+def test_percent_signs_are_parsed_as_cron_does(line: str, command: str, task: str) -> None:
     assert percent.split(line) == (command, task)
 
 
@@ -59,7 +59,7 @@ def test_percent_signs_mean_what_they_mean_to_cron(line: str, command: str, task
     ("command", "task"),
     [("a\nb", ""), ("a\\%", ""), ("a\\", "x\n"), ("a", "x"), ("a", "x\\\ny\n"), ("a", "x\\\n")],
 )
-def test_what_no_line_can_say_is_refused(command: str, task: str) -> None:
+def test_a_job_that_no_line_can_express_is_refused(command: str, task: str) -> None:
     with raises(Unsayable):
         percent.join(command, task)
 
@@ -69,7 +69,7 @@ TRICKY = st.text(st.sampled_from("ab %\\\n\"'#="), max_size=12)
 
 @settings(deadline=None, max_examples=500)
 @given(TRICKY, TRICKY)
-def test_what_can_be_said_is_read_back_the_same(command: str, task: str) -> None:
+def test_an_exported_command_and_task_are_parsed_back_equal(command: str, task: str) -> None:
     try:
         line = percent.join(command, task)
     except Unsayable:
@@ -84,7 +84,7 @@ def test_what_can_be_said_is_read_back_the_same(command: str, task: str) -> None
 
 @settings(deadline=None, max_examples=500)
 @given(TRICKY)
-def test_a_value_that_can_be_quoted_is_read_back_the_same(value: str) -> None:
+def test_a_quoted_value_is_parsed_back_equal(value: str) -> None:
     try:
         line = variables.line_for("NAME", value)
     except Unsayable:
@@ -96,24 +96,24 @@ def test_a_value_that_can_be_quoted_is_read_back_the_same(value: str) -> None:
 
 
 @pytest.mark.parametrize("line", ["* * * * * x", "@daily A=b c", "a b = c", "= x", "", "A"])
-def test_what_sets_no_variable_is_left_to_be_a_job(line: str) -> None:
+def test_a_line_that_sets_no_variable_is_a_job(line: str) -> None:
     assert variables.name_and_value(line) is None
 
 
-def test_a_refused_variable_does_not_leave_the_value_above_it_in_place() -> None:
+def test_a_refused_variable_also_removes_its_earlier_value() -> None:
     result = reading('A=good\nA="open\n@daily /bin/x\n')
 
     assert "env" not in result.found[0].job["spec"]["executor"]
 
 
-def test_more_variables_than_a_command_may_have_are_refused_at_their_line() -> None:
+def test_too_many_variables_are_refused_at_their_line() -> None:
     result = reading("".join(f"V{number}=x\n" for number in range(66)) + "V0=y\n@daily /bin/x\n")
 
     assert [refusal.line for refusal in result.refused] == [65, 66]
     assert result.found[0].job["spec"]["executor"]["env"]["V0"] == "y"
 
 
-def test_an_empty_cron_tz_is_the_zone_of_the_machine_again() -> None:
+def test_an_empty_cron_tz_resets_to_the_machines_time_zone() -> None:
     text = "CRON_TZ=Asia/Tokyo\n@daily a\nCRON_TZ=\n@daily b\nTZ=Asia/Tokyo\n@daily c\n"
     result = reading(text, tz="Europe/Berlin")
 
@@ -137,23 +137,23 @@ def test_an_empty_cron_tz_is_the_zone_of_the_machine_again() -> None:
         ("$(", "job"),
     ],
 )
-def test_a_name_says_what_the_command_is_about(command: str, name: str) -> None:
+def test_a_name_is_derived_from_the_command(command: str, name: str) -> None:
     assert base(command) == name
 
 
-def test_names_differ_even_where_only_their_case_or_number_would_tell() -> None:
+def test_names_are_unique_ignoring_case() -> None:
     names = Names()
 
     assert [names.of(word) for word in ("a-2", "a", "A", "a")] == ["a-2", "a", "A-3", "a-4"]
 
 
-def test_a_refused_line_uses_up_no_name() -> None:
+def test_a_refused_line_reserves_no_name() -> None:
     result = reading("@reboot /bin/x\n99 * * * * /bin/x\n@daily /bin/x\n")
 
     assert [found.job["spec"]["name"] for found in result.found] == ["x"]
 
 
-def test_the_zone_comes_from_the_first_place_that_names_one(tmp_path: Path) -> None:
+def test_the_time_zone_comes_from_the_first_source_that_has_one(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     assert zone_here(None, tmp_path) == ("UTC", "no zone is told here")
     (tmp_path / "etc/localtime").symlink_to("../usr/share/zoneinfo/Asia/Tokyo")
@@ -170,20 +170,20 @@ def test_the_zone_comes_from_the_first_place_that_names_one(tmp_path: Path) -> N
 
 @settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=300) | st.text(st.sampled_from("* 0@=#%\\\n\r\t\0aé-?"), max_size=80))
-def test_any_bytes_are_read_and_each_line_is_told_of_at_most_once(content: bytes | str) -> None:
+def test_any_bytes_are_parsed_and_each_line_is_reported_at_most_once(content: bytes | str) -> None:
     raw = content.encode() if isinstance(content, str) else content
 
     for form in Form:
         result = reading(raw, form=form)
-        told = [one.line for one in result.found] + [one.line for one in result.refused]
-        assert len(told) == len(set(told))
-        assert set(told) <= set(range(1, raw.count(b"\n") + 2))
+        lines = [one.line for one in result.found] + [one.line for one in result.refused]
+        assert len(lines) == len(set(lines))
+        assert set(lines) <= set(range(1, raw.count(b"\n") + 2))
         assert result == reading(raw, form=form)
 
 
 WORDS = st.text(st.sampled_from("ab %\\\"'#=$\té🙂-*?1/;&|"), max_size=20)
 NAMES = st.sampled_from(["A", "B", "C", "PATH"])
-"""Most jobs can be said, so that files of several jobs are tried; some cannot."""
+"""Most jobs can be exported, so that files have several jobs; some cannot."""
 ODD_NAMES = st.sampled_from(["A", "HOME", "TZ", "SHELL", "MAILTO", "CRON_TZ"])
 LINES = WORDS.map(lambda word: f"/bin/x {word}")
 EXECUTORS = st.builds(
@@ -225,7 +225,7 @@ JOBS = st.lists(
 
 @settings(deadline=None, max_examples=400)
 @given(JOBS)
-def test_an_export_read_back_and_exported_again_does_not_change(jobs: list[dict[str, Any]]) -> None:
+def test_an_export_parsed_and_exported_again_does_not_change(jobs: list[dict[str, Any]]) -> None:
     first = write(jobs)
 
     back = reading(first)
@@ -240,7 +240,7 @@ def test_an_export_read_back_and_exported_again_does_not_change(jobs: list[dict[
 
 @settings(deadline=None, max_examples=400)
 @given(JOBS)
-def test_what_an_export_says_of_a_job_is_the_job(jobs: list[dict[str, Any]]) -> None:
+def test_an_exported_job_is_parsed_back_equal(jobs: list[dict[str, Any]]) -> None:
     numbered = [{**job, "name": f"job {number}"} for number, job in enumerate(jobs)]
 
     back = reading(write({**job, "status": "active", "enabled": True} for job in numbered))
@@ -255,7 +255,7 @@ def test_what_an_export_says_of_a_job_is_the_job(jobs: list[dict[str, Any]]) -> 
         assert spec["task"] == job["task"]
 
 
-def test_a_job_that_lacks_a_variable_set_above_it_is_not_written_with_it() -> None:
+def test_a_job_without_a_variable_is_not_exported_below_that_variable() -> None:
     text = "@daily /bin/plain\nA=1\n@daily /bin/a\n"
     found = [one.job["spec"] for one in reading(text).found]
     other = {**found[1], "name": "other"}
@@ -267,7 +267,7 @@ def test_a_job_that_lacks_a_variable_set_above_it_is_not_written_with_it() -> No
     assert "# not in crontab's language: a: a job before it sets B, which" in written
 
 
-def test_a_schedule_that_skips_lost_hours_is_not_crons() -> None:
+def test_a_schedule_that_skips_nonexistent_hours_cannot_be_exported() -> None:
     [found] = reading("@daily /bin/x\n").found
     skipping = {**found.job["spec"]["schedule"], "dst": "skip"}
 

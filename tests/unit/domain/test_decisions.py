@@ -13,7 +13,7 @@ from pytest import raises
 from ledger.application.commands import runs as run_commands
 from ledger.domain.job import runs
 from ledger.domain.job.job import Job, ResumeOptions
-from ledger.domain.job.pauses import end_pause
+from ledger.domain.job.lifecycle import end_pause
 from ledger.errors import (
     InvalidField,
     LedgerError,

@@ -11,8 +11,8 @@ import pytest
 from pytest import raises
 
 from ledger import Ledger
+from ledger.application.command_context import CommandContext
 from ledger.application.commands import runs as run_commands
-from ledger.application.commands.context import CommandContext
 from ledger.domain import events as e
 from ledger.domain.job import outcomes, runs
 from ledger.domain.job.job import Job, ResumeOptions

@@ -1,0 +1,101 @@
+"""What trips a breaker, and when it half-opens by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ledger.domain import events as e
+from ledger.domain.job.breaker import MAX_PROBE_WAIT
+from ledger.domain.job.job import Job
+from ledger.domain.job.missed_slots import LATE, MOMENT, record_apart, told_apart, unattended
+from ledger.domain.metadata import EventMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What trips a breaker."""
+
+    failure_class: str
+    signature: str
+    error: str
+    threshold: int
+    doubles_wait: bool = True
+
+
+def trip(job: Job, cause: Cause, now: datetime, metadata: EventMetadata) -> None:
+    """Record that the breaker tripped. A failed probe trips it again, with a longer wait."""
+    first = job.first_error_version
+    job.record(
+        e.CircuitTripped,
+        now,
+        metadata,
+        consecutive_errors=job.consecutive_errors,
+        threshold=cause.threshold,
+        failure_class=cause.failure_class,
+        signature=cause.signature,
+        last_error=cause.error,
+        first_error_position=job.position_of(first, job.first_error_position) if first else None,
+        probe_at=_probe_at(job, now, doubles_wait=cause.doubles_wait),
+    )
+
+
+def _probe_at(job: Job, now: datetime, *, doubles_wait: bool) -> datetime | None:
+    """When the breaker half-opens by itself: the policy's wait, doubled by every probe that failed
+    (one that its node's end interrupted did not), at most 24 hours.
+    """
+    wait = job.parsed_policy.probe_after_seconds
+    if wait is None:
+        return None
+    before = job.probe_wait_seconds if job.status == "failed" else 0.0
+    longer = before * 2 if doubles_wait else before
+    return now + min(timedelta(seconds=max(wait, longer)), MAX_PROBE_WAIT)
+
+
+def end_pause(job: Job, *, now: datetime, metadata: EventMetadata) -> bool:
+    """Resume because `until` has come. False when the pause is not over, or there is none."""
+    until = job.paused_until
+    if job.status != "paused" or until is None or until > now:
+        return False
+    next_run_at = job.next_slot(now) if job.enabled else None
+    if next_run_at is None and job.is_one_shot and job.enabled:
+        return _catch_up_one_shot(job, now, metadata)
+    is_late = now - until > LATE
+    stretches = [(until - MOMENT, "paused"), (now, unattended(job) if is_late else "paused")]
+    missed = record_apart(job, told_apart(job, stretches), now=now, metadata=metadata)
+    job.record(e.Resumed, now, metadata, next_run_at=next_run_at, missed=missed)
+    return True
+
+
+def _catch_up_one_shot(job: Job, now: datetime, metadata: EventMetadata) -> bool:
+    """Its instant passed while it was paused: one-shots are always run (DESIGN §10)."""
+    if job.owed_from is None:
+        return False
+    job.record(e.Resumed, now, metadata, next_run_at=job.owed_from, missed=None)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One result sent, or not sent; `outcome` says in a line what the channel said."""
+
+    run_id: str
+    channel: str
+    target: str | None
+    is_delivered: bool
+    outcome: str
+
+
+def record_delivery(
+    job: Job, delivery: Delivery, *, now: datetime, metadata: EventMetadata
+) -> None:
+    """Record how it went. Changes neither status nor revision; a job that is gone takes it too."""
+    job.record(
+        e.Delivered if delivery.is_delivered else e.DeliveryFailed,
+        now,
+        metadata,
+        run_id=delivery.run_id,
+        channel=delivery.channel,
+        target=delivery.target,
+        outcome=delivery.outcome,
+    )
