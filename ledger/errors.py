@@ -84,8 +84,8 @@ class ForceRequired(Refused):
     ) -> None:
         since = f" at {tripped_at:%Y-%m-%dT%H:%M:%SZ}" if tripped_at else ""
         super().__init__(
-            f"Job {job_id} failed: its breaker tripped{since}. If the cause is fixed, resume it with "
-            '{"force": true} in the body (and a reason).',
+            f"Job {job_id} failed: its breaker tripped{since}. If the cause is fixed, resume it "
+            'with {"force": true} in the body (and a reason).',
             job_id=str(job_id),
             last_error=last_error,
             failure_class=failure_class,
@@ -313,7 +313,9 @@ class StorageFull(LedgerError):
 
 
 class StartRefused(LedgerError):
-    """The ledger cannot be opened, for the reason in the message. The process ends with exit code 2."""
+    """The ledger cannot be opened, for the reason in the message. The process ends with exit code
+    2.
+    """
 
     code = "start_refused"
 

@@ -44,7 +44,9 @@ UNAUTHORIZED_STATUSES = frozenset({401, 402, 403})
 
 
 def class_of_status(status: int) -> str:
-    """The failure class of an unsuccessful HTTP status. Redirects, never followed, are client_error."""
+    """The failure class of an unsuccessful HTTP status. Redirects, never followed, are
+    client_error.
+    """
     if status == 429:
         return "rate_limited"
     if status in UNAUTHORIZED_STATUSES:

@@ -80,7 +80,9 @@ def told_apart(job: Job, stretches: Sequence[Stretch]) -> list[dict[str, Any]]:
 def record_apart(
     job: Job, found: Sequence[dict[str, Any]], *, now: datetime, metadata: EventMetadata
 ) -> Missed:
-    """Record missed slots except those of the last cause: they are the `missed` of the next event."""
+    """Record missed slots except those of the last cause: they are the `missed` of the next
+    event.
+    """
     for missed in found[:-1]:
         job.record(e.FiresSkipped, now, metadata, missed=missed, next_run_at=job.next_run_at)
     return found[-1] if found else None
