@@ -115,7 +115,7 @@ class PostgresEventStore(PostgresReads):
             kept = [group for group, no in zip(groups, refused, strict=True) if no is None]
             outcomes = _together(refused, commit_in_turn(kept, look.tail.position))
             if not kept:
-                # Without a commit there is no fsync: the commands in conflict are decided again soon.
+                # Without a commit there is no fsync: commands in conflict are decided again.
                 self._roll_back(connection)
                 return outcomes
             self._insert(connection, kept, mapper, look)
