@@ -11,7 +11,7 @@ from ledger.store.event_reader import EventReader
 
 
 class JobNameHistory:
-    """The names of one ledger, remembered up to the last position asked for. Any thread may ask."""
+    """The names of one ledger, cached up to the last position asked for. Any thread may ask."""
 
     def __init__(self, events: EventReader) -> None:
         self._events = events
@@ -22,7 +22,7 @@ class JobNameHistory:
 
     def of(self, ids: Collection[str], until: int) -> dict[str, str]:
         """The names that those jobs had at a position, or last had before they were deleted. The
-        first question reads one event for each name there is, later ones what has come since.
+        first call reads one event for each name there is, later ones only new events.
         """
         with self._lock:
             self._look(until)

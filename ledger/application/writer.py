@@ -1,8 +1,8 @@
 """Group commit: one thread decides every waiting command, appends them in one transaction, and then
 answers all.
 
-Every answer, also a refusal or "no change", waits for the commit it was decided in, so that what it
-says is true of the event store.
+Every answer, also a refusal or "no change", waits for the commit it was decided in, so that it is
+true of the event store.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ MAX_CONFLICTS = 50
 
 
 class _NotCommitted(OutcomeUnknown):
-    """The store certainly did not keep the batch: it may be decided again."""
+    """The store certainly did not commit the batch: it may be decided again."""
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class _Item:
 
 
 class Writer:
-    """Owns writing: one thread, one queue. Its streams and unit of work are that thread's alone."""
+    """Owns writing: one thread, one queue. Only that thread uses its streams and unit of work."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Writer:
         self._entrance = threading.Lock()
         self._is_closed = False
         self._is_unsure = False
-        """Whether an append may have been kept without an answer."""
+        """Whether an append may have been committed without an answer."""
         self._is_behind = False
         """Whether other nodes appended between our events."""
         self._is_failing = False
@@ -102,7 +102,7 @@ class Writer:
 
     @property
     def waiting_count(self) -> int:
-        """How many calls wait for the writer, about."""
+        """How many calls wait for the writer, approximately."""
         return self._waiting.qsize()
 
     def start(self) -> None:
@@ -118,7 +118,7 @@ class Writer:
         item = _Item(commands, Future(), self._clock.elapsed(), self._instrumentation.caller())
         with self._entrance:
             if self._is_closed:
-                raise Unavailable("The ledger is closing: try again when it is back.")
+                raise Unavailable("The ledger is closing: try again once it is open.")
             try:
                 self._waiting.put_nowait(item)
             except queue.Full:
@@ -200,13 +200,13 @@ class Writer:
                 decided[at] = item
         for item in decided:
             if isinstance(item.error, RetryAfterCommit):
-                item.error = Unavailable("Other nodes keep writing to the same job: try again.")
+                item.error = Unavailable("Other nodes keep changing the same job: try again.")
 
     # -- one batch ------------------------------------------------------------------------------
 
     def _commit(self, commands: Sequence[Command[Any]]) -> list[Decision]:
-        """Decide and append; commands of a batch that cannot be appended are answered with why. A
-        batch is decided again only when it is certain that nothing of it was kept.
+        """Decide and append; commands of a batch that cannot be appended are answered with the
+        reason. A batch is decided again only when it is certain that nothing of it was committed.
         """
         trouble: Exception | None = None
         for _ in range(MAX_TRIES):
@@ -244,7 +244,9 @@ class Writer:
             self.job_cache.runs.follow_leases(self.event_store)
 
     def _append(self, batches: Sequence[EventBatch]) -> list[AppendOutcome]:
-        """The outcomes; raises a LedgerError when nothing was kept, or when that is unknown."""
+        """The outcomes; raises a LedgerError when nothing was committed, or when that is
+        unknown.
+        """
         wanted = [batch for batch in batches if not batch.is_empty]
         if not wanted:
             if batches and self._is_failing:
@@ -264,8 +266,9 @@ class Writer:
     def _look_up(
         self, batches: Sequence[EventBatch], unknown: AppendUnknown
     ) -> list[AppendOutcome]:
-        """After an append without an answer: is its first event there, and is it ours? All that
-        fitted was kept, or nothing. Raises OutcomeUnknown while the store cannot be read.
+        """After an append without an answer: does the store have its first event, and is it ours?
+        Either all batches without a conflict were committed, or none. Raises OutcomeUnknown while
+        the store cannot be read.
         """
         try:
             outcomes = unknown.outcomes or self._outcomes_at_the_end(batches)
@@ -319,7 +322,7 @@ class Writer:
 
 
 def _invalidate_reads(decided: Sequence[Decision]) -> None:
-    """Answers without events may rest on what a command in conflict had decided before them."""
+    """Answers without events may depend on what a command in conflict had decided before them."""
     for item in decided:
         if item.batch.is_empty:
             item.error = ConcurrencyConflict()

@@ -1,7 +1,7 @@
-"""One round of a node's work: outcomes, losses and claims in one append, then the launch of what
-was claimed.
+"""One cycle of a node's dispatch: outcomes, losses and claims in one append, then the launch of
+what was claimed.
 
-A round is bounded and waits for nothing but its append, so a test or a simulation can drive it.
+A cycle is bounded and waits only for its append, so a test or a simulation can drive it.
 """
 
 from __future__ import annotations
@@ -36,19 +36,17 @@ MAX_CLAIMS = 500
 MAX_REPORTS = 500
 """Outcomes recorded in one append."""
 MAX_OUTCOMES_WAITING = 10_000
-"""Outcomes that may wait while starts go first."""
+"""Outcomes that may wait while claims go first."""
 MAX_WAKES = 10_000
-"""Wakes taken over from the heads at a time."""
+"""Due items taken from the due queue at a time."""
 TROUBLE = (Unavailable, StorageFull)
-"""Answers that say the ledger could not keep anything just now: what was asked is asked again."""
+"""Errors after which commands are sent again: the ledger could not commit anything."""
 
 log = logging.getLogger(__name__)
 
 
 class DispatchCycle:
-    """What a node does round by round. Commands go through the ledger like everybody's; there is
-    no second way in.
-    """
+    """What a node does in each cycle. Its commands go through the ledger like all others."""
 
     def __init__(
         self, ledger: Ledger, run_pool: RunPool, nodes: Membership, *, concurrency: int
@@ -58,7 +56,7 @@ class DispatchCycle:
         self.lag_seconds = 0.0
         """How late the last run was claimed."""
         self.is_draining = False
-        """Whether nothing more is to be claimed."""
+        """Whether no more runs are to be claimed."""
         self._ledger = ledger
         self._instrumentation = ledger.instrumentation
         self._run_pool = run_pool
@@ -70,15 +68,15 @@ class DispatchCycle:
 
     @property
     def waiting_count(self) -> int:
-        """How many wakes are due and have no run yet."""
+        """How many items are due and have no run yet."""
         return len(self._ready) + len(self.queues)
 
     def next_release_at(self) -> datetime | None:
-        """When something that waits here is next to be claimed."""
+        """When the next waiting item is to be claimed."""
         return self._ready.next_release_at()
 
     def places_for(self, job_id: UUID) -> QueuePosition:
-        """What this node knows of a job that is due. From any thread."""
+        """The position of a due job in this node's queue. From any thread."""
         due = self._ready.of(job_id)
         release_at = due.release_at if due is not None else None
         is_late = due is not None and due.is_late
@@ -86,10 +84,10 @@ class DispatchCycle:
 
     def run_once(self) -> int:
         """Record outcomes and losses and claim what is due, all in one append; then launch what was
-        claimed. In a burst starts go first: an outcome can wait, a start is late.
+        claimed. In a burst claims go first: an outcome can wait, a start cannot.
 
-        Returns how many outcomes, losses and claims it dealt with. When the ledger cannot keep
-        them, they are put back, and the LedgerError goes on to the caller.
+        Returns how many outcomes, losses and claims it handled. When the ledger cannot commit them,
+        they are put back, and the LedgerError is raised.
         """
         now = self._ledger.clock.now()
         hand = self._take_in_hand(now)
@@ -106,7 +104,7 @@ class DispatchCycle:
             raise
 
     def _take_in_hand(self, now: datetime) -> CycleWork:
-        lost = self._sweep.take(now)  # first: it may fail, and then nothing is in our hands yet
+        lost = self._sweep.take(now)  # first: it may fail, and then nothing has been taken yet
         dues = self._take_due(now) if self._may_claim() else []
         is_burst = len(dues) == MAX_CLAIMS and self._run_pool.finished_count < MAX_OUTCOMES_WAITING
         finished = [] if is_burst else self._run_pool.finished(MAX_REPORTS)
@@ -129,7 +127,7 @@ class DispatchCycle:
         ]
 
     def _take_note(self, hand: CycleWork, results: Sequence[Any], now: datetime) -> int:
-        """Deal with every result, then raise the first sign that the ledger is in trouble."""
+        """Handle every result, then raise the first error that the ledger is unavailable."""
         reported, swept = len(hand.finished), len(hand.finished) + len(hand.lost)
         for item, result in zip(hand.finished, results[:reported], strict=True):
             self._after_report(item, result)
@@ -154,7 +152,7 @@ class DispatchCycle:
         return [due for due in self._ready.take(now, MAX_CLAIMS, places) if self._is_current(due)]
 
     def _is_current(self, due: DueFire) -> bool:
-        """Whether a wake still is what its job waits for: another node may have served it."""
+        """Whether an item still is what its job waits for: another node may have claimed it."""
         job = self._ledger.job_cache.jobs.get(due.wake.job_id)
         return job is None or due_item_of(job) == due.wake
 
@@ -207,8 +205,8 @@ class DispatchCycle:
             self._ready.give_back([replace(due, release_at=now + REAP_EVERY)])
 
     def lose(self, left: Sequence[Claimed], cause: str) -> None:
-        """Record runs as lost that this node will not see the end of. Raises a LedgerError when the
-        ledger could not keep that.
+        """Record runs of this node as lost. Raises a LedgerError when the ledger could not commit
+        that.
         """
         call = self._call(self._ledger.clock.now())
         losses = [run_commands.LoseRun(one.job_id, one.run.run_id, cause, call) for one in left]
@@ -228,7 +226,7 @@ class DispatchCycle:
 
 @dataclass(frozen=True, slots=True)
 class CycleWork:
-    """What one step deals with: outcomes to record, runs to give up, wakes to claim."""
+    """The work of one cycle: outcomes to record, runs to end, items to claim."""
 
     finished: Sequence[Finished]
     lost: Sequence[AbandonedRun]
@@ -241,7 +239,7 @@ class CycleWork:
 
 def _unfit(error: LedgerError) -> Failed:
     return Failed(
-        error=f"The outcome could not be stored: {error.message}",
+        error=f"The outcome could not be recorded: {error.message}",
         failure_class="other",
         target=None,
         retry_after=None,

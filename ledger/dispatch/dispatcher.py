@@ -1,5 +1,5 @@
 """Runs what is due: claims by an append, executes only what is committed, records each outcome
-once. The rounds do the work; the thread around them only waits.
+once. The cycle does the work; the thread around it only waits.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ledger.errors import LedgerError
 
 CONCURRENCY = 32
 IDLE_SECONDS = 5.0
-"""The longest wait: a wall clock that jumped is noticed within it."""
+"""The longest wait: a jump of the wall clock is noticed within it."""
 
 log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """One node that runs jobs, in executors made from settings, or in a workplace of the
-    caller's. Where several nodes share the ledger, `start` joins them.
+    """One node that runs jobs, in executors made from settings, or in a run pool of the caller's.
+    Where several nodes share the ledger, `start` joins them.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Dispatcher:
 
     @property
     def node(self) -> str:
-        """What this node's runs are claimed under."""
+        """The name under which this node claims runs."""
         return self.nodes.name
 
     @property
@@ -89,7 +89,7 @@ class Dispatcher:
         self.nodes.close()
 
     def health(self) -> dict[str, Any]:
-        """Whether it runs, what is wrong if anything, how many runs are open, how late the last
+        """Whether it runs, its problem if there is one, how many runs are open, how late the last
         claims were.
         """
         problem = self._loop.problem

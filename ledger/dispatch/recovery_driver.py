@@ -1,10 +1,10 @@
-"""Carries out recoveries: the probe, then one job after the other, until all are through or too
+"""Carries out recoveries: the probe, then one job after the other, until all are resumed or too
 many trip again.
 
 What has been done follows from committed events alone, so a driver may die between any two steps.
 Each step names the version of the recovery that it was decided on, so of two drivers only one takes
-it. How fast it goes is measured from the last step: time that passed without a driver is not made
-up for, and a clock that is set back makes nobody hurry.
+it. The rate is measured from the last step: time without a driver is not caught up, and a clock
+that is set back speeds nothing up.
 """
 
 from __future__ import annotations
@@ -35,31 +35,33 @@ from ledger.store.records import RecordedEvent
 
 LEADER_LOCK = "recoveries"
 PATIENCE_SECONDS = 3600.0
-"""How long the probe's outcome, and at the end the first outcomes of the others, are waited for."""
+"""How long to wait for the probe's outcome, and at the end for the first outcomes of the other
+jobs.
+"""
 HOLD_SECONDS = 2.0
-"""How often the office is asked for, or held on to, when nothing happens."""
+"""How often the leader lock is acquired or checked when nothing happens."""
 PAUSE_SECONDS = 0.05
 IDLE_PAUSE_SECONDS = 0.5
-"""Between two looks, so that a busy book is not asked after every commit; longer while no recovery
-is open.
+"""The pause between two polls, so that a busy ledger is not read after every commit; longer while
+no recovery is open.
 """
 RETRY_SECONDS = 1.0
 MAX_DRIVEN = 100
-"""Recoveries that go on together; the next ones wait for an end."""
+"""Recoveries that are carried out at once; the next ones wait for an end."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Course:
-    """One open recovery as a driver sees it. All of it can be read from the book again, but for how
-    long this driver has been waiting.
+    """One open recovery as a driver sees it. It can be read again from events, except for how long
+    this driver has been waiting.
     """
 
     number: int
     recovery: Recovery
     seen_at: float = 0.0
-    """When its last event was first seen, on the clock that never goes back."""
+    """When its last event was first seen, on the monotonic clock."""
     trips_read_to: int = 0
     revived: dict[UUID, RecordedEvent] = field(default_factory=dict)
     tripped: set[UUID] = field(default_factory=set)
@@ -68,8 +70,8 @@ class Course:
 
 
 class RecoveryDriver:
-    """One per dispatching node; the one that holds the office works, the others stand by.
-    `run_once` takes what steps are due; `start` does so from now on.
+    """One per dispatching node; the leader works, the others stand by. `run_once` takes the steps
+    that are due; `start` does so from now on.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -81,25 +83,25 @@ class RecoveryDriver:
         self._loop = BackgroundLoop("recovery driver", self._drive)
 
     def start(self) -> None:
-        """Go on with every open recovery from now on."""
+        """Continue every open recovery from now on."""
         self._ledger.writer.listeners.append(self._loop.wake)
         self._loop.start()
 
     def close(self) -> None:
-        """Stop after the step under way; whoever comes next goes on."""
+        """Stop after the step under way; the next leader continues."""
         self._loop.close()
         self._leader_lock.close()
 
     @property
     def problem(self) -> str | None:
-        """Why recoveries do not go on at present, or None."""
+        """Why recoveries do not proceed at present, or None."""
         return self._loop.problem
 
     def run_once(self) -> int:
         """Take the steps that are due, one of each open recovery at most, all in one append.
 
         Returns how many events of recoveries were decided. Raises a LedgerError when they could not
-        be kept: the next call finds out what was.
+        be committed: the next call reads what was.
         """
         if not self._leader_lock.is_held():
             self._courses.clear()
@@ -117,8 +119,8 @@ class RecoveryDriver:
         return sum(result is True for result in results)
 
     def wait_seconds(self) -> float | None:
-        """How long it is until a step is due, as far as the clock decides; None when nothing open
-        waits for the clock. Whatever is appended may change it.
+        """How long it is until a step is due, as far as the clock decides; None when no open
+        recovery waits for the clock. Any append may change it.
         """
         now = self._ledger.clock.now()
         waits = [self._wait(course, now) for course in self._courses.values()]
@@ -135,7 +137,7 @@ class RecoveryDriver:
     # -- what the book says ---------------------------------------------------------------------
 
     def _look(self) -> list[Course]:
-        """The open recoveries as they stand now."""
+        """The open recoveries as they are now."""
         self._known.refresh()
         for number in list(self._courses):
             if number not in self._known.open:
@@ -176,7 +178,9 @@ class RecoveryDriver:
         return self._complete(course, now) if self._is_settled(course) else None
 
     def _verdict(self, course: Course) -> bool | None:
-        """Whether the probe held; None while that is not known. No answer for long is a no."""
+        """Whether the probe succeeded; None while that is unknown. No outcome for PATIENCE_SECONDS
+        is a failure.
+        """
         if not course.revived:
             return False
         [step] = course.revived.values()
@@ -190,7 +194,7 @@ class RecoveryDriver:
         if self._wait(course, now) > 0:
             return None
         job = self._ledger.job_cache.jobs.get(UUID(recovery.left[0]))
-        if job is not None:  # looked ahead here, so that the writer finds it known
+        if job is not None:  # loaded here, so that the writer finds it cached
             job.next_slot(now)
             job.missed_slots(now, job.status)
         return recovery_commands.StepRecovery(course.number, recovery.version, now, self._new_id())
@@ -207,9 +211,9 @@ class RecoveryDriver:
         )
 
     def _wait(self, course: Course, now: datetime) -> float:
-        """Seconds until the clock makes something due: the next turn, or the end of patience. By
-        the wall or by the steady clock, whichever comes first: neither can hold it up, and one that
-        jumps makes one turn early at most.
+        """Seconds until the clock makes something due: the next step, or the end of patience. By
+        the wall or by the monotonic clock, whichever comes first: neither can delay it, and one
+        that jumps makes one step early at most.
         """
         recovery = course.recovery
         is_dripping = recovery.left and not (recovery.is_probing and not course.has_probe_held)
@@ -225,7 +229,7 @@ class RecoveryDriver:
         return self._ledger.clock.elapsed() - course.seen_at
 
     def _is_settled(self, course: Course) -> bool:
-        """Whether it is known what came of everybody, or nobody waits for it any more."""
+        """Whether the first outcome of every resumed job is known, or the wait for it is over."""
         if self._waited(course) >= PATIENCE_SECONDS:
             return True
         for job_id in course.revived.keys() - course.answered:
@@ -234,8 +238,8 @@ class RecoveryDriver:
         return len(course.answered) == len(course.revived)
 
     def _has_answered(self, job_id: UUID, step: RecordedEvent) -> bool:
-        """Whether a revived job had its first outcome since, or will have none. Asked of the heads,
-        which may be behind the step when another node took it.
+        """Whether a resumed job had its first outcome since, or will have none. Reads the job
+        cache, which may be behind the step when another node took it.
         """
         job = self._ledger.job_cache.jobs.get(job_id)
         if job is None:
@@ -246,7 +250,7 @@ class RecoveryDriver:
         return not may_run or not (job.is_revived or job.open_run is not None)
 
     def _call(self, course: Course, now: datetime) -> CommandContext:
-        """The recovery's own word, for the record of whoever planned it."""
+        """The context of the driver's own commands, on behalf of the planner."""
         actor, asked = Actor(DISPATCHER, "system"), course.recovery.origin.correlation_id
         return CommandContext(now, EventMetadata(self._new_id(), actor, DISPATCHER, asked))
 

@@ -1,4 +1,4 @@
-"""Looks for what should never be: a job that is active and will never fire, a head that is not
+"""Finds inconsistencies: a job that is active and will never fire, a cached job that differs from
 the fold of its events.
 """
 
@@ -17,8 +17,8 @@ OVERDUE = timedelta(minutes=15)
 
 
 def ghosts(ledger: Ledger) -> list[dict[str, Any]]:
-    """Enabled jobs that are active with nothing to fire and no run under way, or whose pause
-    ended and was not left.
+    """Enabled jobs that are active with nothing to fire and no run under way, or whose pause has
+    ended without a resume.
     """
     return [
         {
@@ -34,7 +34,7 @@ def ghosts(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def strayed(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """Jobs whose head differs from the fold of their events; reads every live job's whole
+    """Jobs whose cached state differs from the fold of their events; reads every live job's whole
     history.
     """
     for head in ledger.job_cache.snapshot():
@@ -49,8 +49,8 @@ def _is_ghost(job: Job) -> bool:
 
 
 def _is_overdue(job: Job, ledger: Ledger) -> bool:
-    """Due for longer than any spreading of late slots explains: nobody runs it, or there is
-    never room.
+    """Overdue for longer than the spreading of late slots explains: no node runs it, or there is
+    never a free slot.
     """
     due_at = job.next_run_at
     is_idle = job.may_fire and job.open_run is None

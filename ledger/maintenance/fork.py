@@ -1,10 +1,10 @@
-"""Forks: the beginning of a ledger as a ledger of its own, in one file, with what came of its runs
-afterwards beside it.
+"""Forks: the first events of a ledger as a ledger of its own, in one file, with the outcomes of its
+later runs beside them.
 
-A fork is for trying things out: `serve --sandbox` opens it and lets every run end as it was
-recorded. It has an id and a chain of its own. Redacted, it holds no free text (tasks, outputs,
-errors, descriptions, reasons), nothing that executors are told, and signatures only as far as they
-tell failures apart.
+A fork is for experiments: `serve --sandbox` opens it and ends every run as it was recorded. It has
+an id and a chain of its own. Redacted, it contains no free text (tasks, outputs, errors,
+descriptions, reasons), no arguments of executors, and signatures only as far as they distinguish
+failures.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from ledger.store.sqlite.schema import prepare
 
 ROWS_AT_ONCE = 2_000
 FORKED_FROM = "forked_from"
-"""The key of `meta` under which a fork says of what it is one."""
+"""The key in `meta` for the origin of a fork."""
 RECORDED = {"kind": "python", "handler": "recorded"}
-"""The executor, in a fork, of jobs that were left to external workers."""
+"""The executor, in a fork, of jobs that were executed by external workers."""
 
 _INSERT = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_TEXT = "INSERT OR IGNORE INTO texts (id, salt, body) VALUES (?, ?, ?)"
@@ -46,8 +46,8 @@ _PUT_META = "INSERT INTO meta (key, value) VALUES (?, ?)"
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """A fork that is done: its own id, how many events it holds, and of how many later runs it
-    knows the end.
+    """A finished fork: its id, how many events it has, and of how many later runs it knows the
+    end.
     """
 
     file: Path
@@ -59,17 +59,17 @@ class Fork:
 def fork(
     source: ReadableEvents, out: Path, *, until: int, is_redacted: bool, progress: StepProgress
 ) -> Fork:
-    """Write the events up to a position into a new file, readable by its owner only, and beside
-    them how the runs after that position ended, and each job's last one before. The source is only
-    read. What one command appended stays together: the fork goes on to the last of it, since in
-    between no job ever stood.
+    """Write the events up to a position into a new file, readable by its owner only, with how the
+    runs after that position ended, and each job's last one before. The source is only read. The
+    events of one command stay together: the fork includes them up to the last, since no job ever
+    was in a state between them.
 
     Refuses InvalidField when there is no such position, StartRefused when `out` exists or cannot be
-    made.
+    created.
     """
     end = source.tail_position()
     if not 0 < until <= end:
-        raise InvalidField("until", f"must name one of the positions 1 to {end}")
+        raise InvalidField("until", f"must be one of the positions 1 to {end}")
     until = _last_of_command(source, until)
     with reserved(out) as draft:
         writing = _Writing(source, new_id(), Redaction() if is_redacted else None, progress)
@@ -86,7 +86,7 @@ def fork(
 
 
 def _last_of_command(source: ReadableEvents, position: int) -> int:
-    """The position of the last event that the command appended whose event stands at another."""
+    """The position of the last event of the command that appended the event at another."""
     rows = source.rows(after=position - 1)
     of_command = groupby(rows, key=lambda row: orjson.loads(row.state)["command_id"])
     [*_, last] = next(of_command)[1]
@@ -110,7 +110,7 @@ class _Writing:
         self._chain = genesis(ledger_id)
 
     def write(self, draft: Path, until: int, end: int) -> int:
-        """All of it, in one transaction; returns how many runs ended after `until`."""
+        """Write everything, in one transaction; returns how many runs ended after `until`."""
         with closing(sqlite3.connect(draft, isolation_level=None)) as target:
             ends, latest = RunEnds(), dict[UUID, RecordedRun]()
             prepare(target, draft, self.ledger_id)
@@ -147,7 +147,7 @@ class _Writing:
         target.executemany(_INSERT, rows)
 
     def _changed(self, row: EventRow) -> dict[str, Any]:
-        """The state as the fork keeps it: of today's version, blanked if it is redacted."""
+        """The state as the fork stores it: of the present version, blanked if it is redacted."""
         state: dict[str, Any] = orjson.loads(row.state)
         event_class = TOPICS[row.topic]
         upcast(event_class, state)
@@ -174,7 +174,7 @@ class _Writing:
                 yield self._worded(run)
 
     def _worded(self, run: RecordedRun) -> RecordedRun:
-        """With the error's text, or what stands for it."""
+        """With the error's text, or its replacement."""
         if self._redaction is not None or run.error_text is None:
             signature = run.signature
             if signature is not None and self._redaction is not None:
@@ -186,6 +186,6 @@ class _Writing:
 
 
 def _keep_at_home(fields: dict[str, Any]) -> None:
-    """A job that is left to workers would wait for them in a sandbox, too: nobody would come."""
+    """A job for external workers would wait for them forever in a sandbox: none connects to it."""
     if (fields.get("executor") or {}).get("kind") == "worker":
         fields["executor"] = RECORDED

@@ -1,4 +1,6 @@
-"""Proof that nobody edited the book: every hash, every column and every kept text is recomputed."""
+"""Verification that no event was changed: every hash, every column and every stored text is
+recomputed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from ledger.store.hash_chain import UNREADABLE, ChainWalk, EventRow, Finding, ge
 from ledger.store.mapper import TOPICS
 
 PAGE = 1000
-"""Events that are held at once; progress is told after each page."""
+"""Events that are in memory at once; progress is reported after each page."""
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
@@ -25,13 +27,13 @@ StepProgress = Callable[[str, int, int], None]
 """The same with the name of the step before."""
 References = list[tuple[str, str]]
 TROUBLE = (LedgerError, sqlite3.Error, ValueError)
-"""What reading a damaged book raises."""
+"""What reading a damaged event store raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What verification found: how many events fit, the chain value there, and the first that
-    does not, if any.
+    """The result of a verification: how many events are intact, the chain value there, and the
+    first that is not, if any.
     """
 
     verified: int
@@ -44,11 +46,11 @@ class Verdict:
 
 
 def verify_event_store(event_store: ReadableEvents, progress: Progress | None = None) -> Verdict:
-    """Walk the book in order, up to its end at this moment or beyond, and stop at the first event
-    that is not what was appended.
+    """Walk the events in order, up to the end at this instant or beyond, and stop at the first that
+    differs from what was appended.
 
-    Every text that an event names must be there and have the hash the event names: this version
-    writes no `text.forgotten`, so none may be missing.
+    Every text that an event names must exist and have the hash the event names: this version erases
+    no texts, so none may be missing.
     """
     walk = ChainWalk(genesis(event_store.ledger_id))
     total = event_store.tail_position()
@@ -80,7 +82,7 @@ def _first_misfit(
 
 
 def _pages(rows: Iterator[EventRow]) -> Iterator[list[EventRow]]:
-    """Rows in pages. One that cannot be read raises after those before it were given."""
+    """Rows in pages. One that cannot be read raises after those before it were yielded."""
     page: list[EventRow] = []
     try:
         for row in rows:
@@ -95,7 +97,7 @@ def _pages(rows: Iterator[EventRow]) -> Iterator[list[EventRow]]:
 
 
 def _state(row: EventRow) -> Any:
-    """The decoded state of a row, or None when it is no JSON."""
+    """The decoded state of a row, or None when it is not JSON."""
     try:
         return orjson.loads(row.state)
     except ValueError:
@@ -103,7 +105,7 @@ def _state(row: EventRow) -> Any:
 
 
 def _references(row: EventRow, state: Any) -> References | None:
-    """The texts that a row names, id and digest; None when its state makes no sense."""
+    """The texts that a row names, id and digest; None when its state is malformed."""
     event_class = TOPICS.get(row.topic)
     if event_class is None:
         return []
@@ -120,14 +122,14 @@ def _text_problem(
     if named is None:
         return UNREADABLE
     if any(text_id not in kept for text_id, _ in named):
-        return "one of its texts is gone, and no event says that it was forgotten"
+        return "one of its texts is missing, and no event records that it was erased"
     if any(_digest(*kept[text_id]) != digest for text_id, digest in named):
         return "one of its texts was changed"
     return None
 
 
 def _digest(salt: object, body: object) -> str:
-    """SHA-256 of a kept text; of what is no bytes any more, nothing that an event could name."""
+    """SHA-256 of a stored text; for what is not bytes any more, a value that no event names."""
     if not isinstance(salt, bytes) or not isinstance(body, bytes):
         return "not bytes"
     return sha256(salt + body).hexdigest()

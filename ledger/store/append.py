@@ -1,6 +1,4 @@
-"""What every store does with the events of an append: which fit, where they stand, what their rows
-are.
-"""
+"""What every store does with the events of an append: version checks, positions, rows."""
 
 from __future__ import annotations
 
@@ -13,8 +11,8 @@ from ledger.store.records import AppendOutcome, Committed, EventBatch, PendingEv
 
 
 class VersionCheck:
-    """Which groups of one append fit the book, each seen behind the ones before it. `version_of`
-    gives the last version of a stream in the book.
+    """Which batches of one append have the expected versions, each checked after the ones before
+    it. `version_of` gives the last version of a stream in the store.
     """
 
     def __init__(self, version_of: Callable[[UUID], int]) -> None:
@@ -23,8 +21,8 @@ class VersionCheck:
         self._refused: dict[UUID, int] = {}
 
     def superseded(self, group: EventBatch) -> VersionConflict | None:
-        """Whether the group does not fit after what is in the book and the ones before it, or
-        builds on one that did not. Notes the group's versions in either.
+        """Whether a batch conflicts with the store or with batches before it in the append, or
+        builds on one that does. Records the batch's versions in either case.
         """
         after: dict[UUID, int] = {}
         for draft in group.events:
@@ -41,14 +39,14 @@ class VersionCheck:
 
 
 def places(drafts: Sequence[PendingEvent], last: int) -> dict[tuple[UUID, int], int]:
-    """Where each event will stand; only worked out when some event mentions such a place."""
+    """The position of each event; only computed when an event refers to one."""
     if all(draft.state is not None for draft in drafts):
         return {}
     return {(draft.stream, draft.version): last + number for number, draft in enumerate(drafts, 1)}
 
 
 def commit_in_turn(groups: Sequence[EventBatch], last: int) -> list[AppendOutcome]:
-    """The outcomes of groups that are appended one after the other behind position `last`."""
+    """The outcomes of batches that are appended one after the other after position `last`."""
     outcomes: list[AppendOutcome] = []
     for group in groups:
         size = len(group.events)
@@ -60,7 +58,7 @@ def commit_in_turn(groups: Sequence[EventBatch], last: int) -> list[AppendOutcom
 def row_of(
     position: int, draft: PendingEvent, state: bytes, recorded_at: int, chain: bytes
 ) -> tuple[tuple[Any, ...], bytes]:
-    """The row of one event, and the chain value behind it."""
+    """The row of one event, and the chain value after it."""
     stream = draft.stream.bytes
     leaf = leaf_of(position, stream, draft.version, draft.topic, recorded_at, state)
     chain = chain_of(chain, leaf)

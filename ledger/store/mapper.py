@@ -1,7 +1,7 @@
 """Between event objects and stored events: a closed registry of topics, never an import.
 
-An unknown topic is an error that names its position. The library's own mapper would import whatever
-module a topic column names.
+An unknown topic is an error that names its position. The library's own mapper would import any
+module that a topic column names.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ TextLookup = Callable[[Sequence[str]], Mapping[str, str]]
 
 
 class EventMapper(Mapper[UUID]):
-    """Drafts events for the append, and reads them back with their texts."""
+    """Prepares events for the append, and reads them back with their texts."""
 
     def __init__(self, codec: Codec, texts: TextLookup) -> None:
         super().__init__(transcoder=codec.json)
@@ -62,7 +62,9 @@ class EventMapper(Mapper[UUID]):
     # -- into the book --------------------------------------------------------------------------
 
     def pending_event(self, event: Event) -> PendingEvent:
-        """The event as it will be stored. Refuses (InvalidField) what would not come back equal."""
+        """The event as it will be stored. Refuses (InvalidField) values that would not be read back
+        equal.
+        """
         plain, texts = self.codec.split(event)
         is_waiting = _waits_for_positions(event)
         return PendingEvent(
@@ -84,20 +86,20 @@ class EventMapper(Mapper[UUID]):
         return self.codec.json.encode(plain)
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> library.StoredEvent:
-        """As the library asks for it; free text is not part of what this returns."""
+        """As the library asks for it; without the free text."""
         if not isinstance(domain_event, Event):
-            raise TypeError(f"{type(domain_event).__name__} is no event of this ledger")
+            raise TypeError(f"{type(domain_event).__name__} is not an event of this ledger")
         draft = self.pending_event(domain_event)
         return library.StoredEvent(draft.stream, draft.version, draft.topic, self.seal(draft, {}))
 
     # -- out of the book ------------------------------------------------------------------------
 
     def to_domain_event(self, stored_event: library.StoredEvent) -> Event:
-        """One event object. Raises CorruptEvent, naming the position where it is known."""
+        """One event object. Raises CorruptEvent, with the position where it is known."""
         return self.to_domain_events([stored_event])[0]
 
     def to_domain_events(self, stored: Sequence[library.StoredEvent]) -> list[Event]:
-        """Event objects of a page, with one look-up of all their texts."""
+        """The event objects of a page; all their texts are read at once."""
         decoded = [self._decode(item) for item in stored]
         bodies = self._bodies(decoded)
         return [
@@ -105,7 +107,7 @@ class EventMapper(Mapper[UUID]):
         ]
 
     def to_recorded_events(self, recorded: Sequence[StoredEvent]) -> list[RecordedEvent]:
-        """Plain facts of a page, for readers that need no objects."""
+        """The plain events of a page, for readers that need no objects."""
         decoded = [self._decode(item) for item in recorded]
         bodies = self._bodies(decoded)
         facts = []
@@ -131,7 +133,7 @@ class EventMapper(Mapper[UUID]):
             upcast(event_class, state)
             missing = sorted(shape_of(event_class).fields - state.keys())
         except (ValueError, TypeError, AttributeError) as error:
-            raise CorruptEvent(position, f"its stored state is not readable ({error})") from None
+            raise CorruptEvent(position, f"its stored state cannot be decoded ({error})") from None
         if missing:
             raise CorruptEvent(position, f"it lacks {', '.join(missing)}")
         return event_class, state
@@ -160,10 +162,10 @@ class EventMapper(Mapper[UUID]):
 
 
 def upcast(event_class: type[Event], state: dict[str, Any]) -> None:
-    """Bring an older stored state to the class's present version, step by step."""
+    """Migrate an older stored state to the class's present version, step by step."""
     stored_version = state.pop("class_version", 1)
     if stored_version > event_class.class_version:
-        raise ValueError(f"it is of version {stored_version}, which a newer release wrote")
+        raise ValueError(f"its version is {stored_version}, which a newer release wrote")
     for version in range(stored_version, event_class.class_version):
         getattr(event_class, f"upcast_v{version}_v{version + 1}")(state)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open event store, and what came with it."""
+    """An open event store, and what belongs to it."""
 
     place: Path | PostgresDsn
     event_store: EventStore
@@ -72,7 +72,7 @@ def open_shared(
     chance: Chance | None,
     instrumentation: Instrumentation | None,
 ) -> Opened:
-    """Be one of several nodes: no lock, but a listener for what the others append."""
+    """Open as one of several nodes: no lock, but a listener for what the others append."""
     from ledger.store.postgres.listener import ChangeListener
     from ledger.store.postgres.statements import CALLERS_CLOCK, DATABASE_CLOCK
     from ledger.store.postgres.store import PostgresEventStore

@@ -1,4 +1,4 @@
-"""The reading half of the event store: one SQL text for both databases, the dialect apart."""
+"""The reading half of the event store: one SQL text for both databases, apart from the dialect."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ COLUMNS = (
 )
 """All of an event's columns, in the order in which they are written and verified."""
 CHECKPOINT = "checkpoint:"
-"""Starts the keys under which `meta` holds how far readers have come."""
+"""The prefix of the keys in `meta` for the positions of readers."""
 SNAPSHOTS_POSITION = "snapshots_position"
-"""The key under which `meta` holds up to where the snapshots are complete."""
+"""The key in `meta` for the position up to which the snapshots are complete."""
 LOWEST_POSITION = -(2**63)
 ROWS_PER_PAGE = 2000
 SNAPSHOTS_PER_PAGE = 5000
@@ -46,7 +46,7 @@ ROWS = f"SELECT {COLUMNS} FROM events WHERE position >= ? ORDER BY position LIMI
 
 
 class Cursor(Protocol):
-    """What both drivers answer to a statement."""
+    """What both drivers return for a statement."""
 
     def fetchone(self) -> tuple[Any, ...] | None: ...
 
@@ -63,9 +63,9 @@ class SqlReads(ABC):
     """See `EventStore`. Any thread may read."""
 
     unindexed: ClassVar[str] = ""
-    """Behind a table: read it whole rather than by an index that does not cover the columns."""
+    """Put after a table: read it whole rather than by an index that does not cover the columns."""
     ignore_index: ClassVar[str] = ""
-    """Before a column: do not choose its index."""
+    """Put before a column: do not choose its index."""
     lease_change: ClassVar[str] = "0"
     """The column that numbers the changes of leases; a constant where there is one process."""
 
@@ -93,8 +93,8 @@ class SqlReads(ABC):
         )
 
     def find(self, query: AuditQuery) -> list[StoredEvent]:
-        """One page. Several topics are asked for one by one, each in the order of its own index,
-        and merged: a database would sort all of them, or read past everything else.
+        """One page. Several topics are queried one by one, each in the order of its own index, and
+        merged: a database would sort all of them, or scan everything else.
         """
         if len(query.topics) < 2 or query.stream is not None:
             return self._find(query)

@@ -40,7 +40,7 @@ class RecordNotice(Command[bool]):
 
 @dataclass(frozen=True, slots=True)
 class SaveCheckpoint(Command[None]):
-    """Save how far a reader of the ledger has come. No event is recorded."""
+    """Save how far a reader of the ledger has come. Records no event."""
 
     reader: str
     position: int

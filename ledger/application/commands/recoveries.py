@@ -1,4 +1,4 @@
-"""Commands on recoveries: what operators ask, and the steps that the driver takes."""
+"""Commands on recoveries: requests of operators, and the steps that the driver takes."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class RecoveryResult(PositionedResult):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a plan would resume if it started now; nothing of it is recorded. `names` are those of
-    the refused jobs that have one.
+    """What a plan would resume if it started now; none of it is recorded. `names` are those of the
+    refused jobs that have one.
     """
 
     selection: Selection
@@ -92,8 +92,8 @@ class PreviewRecovery(Command[Forecast]):
 
 @dataclass(frozen=True, slots=True)
 class StepRecovery(Command[bool]):
-    """Resume the next job of a recovery, in the name of its planner. False when the recovery moved
-    on since it was read: another node drives it, or it has ended.
+    """Resume the next job of a recovery, on behalf of its planner. False when the recovery changed
+    since it was read: another node drives it, or it has ended.
     """
 
     number: int
@@ -147,7 +147,7 @@ class CompleteRecovery(Command[bool]):
 
 @dataclass(frozen=True, slots=True)
 class AbortRecovery(RepeatableCommand[RecoveryResult]):
-    """Abort a recovery as an operator asks; one that has ended stays as it is."""
+    """Abort a recovery at an operator's request; one that has ended stays as it is."""
 
     number: int
     re_trips: int
@@ -165,7 +165,7 @@ class AbortRecovery(RepeatableCommand[RecoveryResult]):
 
 
 def prepare_next_slots(cache: JobCache, now: datetime) -> None:
-    """Compute the next slots of all jobs that may be resumed; each job keeps its own."""
+    """Compute the next slots of all jobs that may be resumed; each job caches its own."""
     for job in cache.snapshot():
         if job.status == "failed":
             job.next_slot(now)

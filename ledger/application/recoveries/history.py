@@ -1,4 +1,6 @@
-"""How a recovery went, read from the book: its own events, and what became of whom it revived."""
+"""The progress of a recovery, read from events: its own ones, and the outcomes of the jobs it
+resumed.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,14 @@ DECISIVE = frozenset(
         "job.completed", "job.deleted",
     }
 )  # fmt: skip
-"""What says of a revived job how its first run went, or that there will be none."""
+"""The topics that show how the first run of a resumed job went, or that there will be none."""
 ENDS = ("recovery.aborted", "recovery.completed")
 A_FEW = 10
 
 
 @dataclass(slots=True)
 class RecoveryHistory:
-    """What is known of a recovery at one place of the book."""
+    """A recovery as of one position."""
 
     recovery: Recovery
     planned: RecordedEvent
@@ -41,19 +43,19 @@ class RecoveryHistory:
 
     @property
     def resumed(self) -> dict[UUID, RecordedEvent]:
-        """The steps that revived somebody."""
+        """The steps that resumed a job."""
         resumed = (step for step in self.steps if step.data["outcome"] == RESUMED)
         return {UUID(step.data["job_id"]): step for step in resumed}
 
 
 class RecoveryReader:
-    """Reads recoveries from a book; `until` is the last position that counts."""
+    """Reads recoveries from an event store; `until` is the last position that counts."""
 
     def __init__(self, events: EventReader) -> None:
         self._events = events
 
     def history(self, number: int, until: int) -> RecoveryHistory:
-        """A recovery as it stood; RecoveryNotFound when it was not planned yet."""
+        """A recovery as it was; RecoveryNotFound when it was not planned yet."""
         recovery = Recovery.blank(recovery_stream(number))
         story: RecoveryHistory | None = None
         for fact in self.take_in(recovery, until):
@@ -82,7 +84,7 @@ class RecoveryReader:
     def trips(
         self, revived: Mapping[UUID, RecordedEvent], after: int, until: int
     ) -> dict[UUID, RecordedEvent]:
-        """Of those who were revived, the first trip of each after its own revival."""
+        """Of the resumed jobs, the first trip of each after its resume."""
         trips: dict[UUID, RecordedEvent] = {}
         if not revived or after >= until:
             return trips
@@ -98,8 +100,8 @@ class RecoveryReader:
         return trips
 
     def first_outcome(self, step: RecordedEvent, until: int) -> RecordedEvent | None:
-        """What says how a revived job's first run went, or that there is none; None while nothing
-        does.
+        """The event that shows how a resumed job's first run went, or that there is none; None
+        while there is no such event.
         """
         found = self._first_outcome(step, until)
         return None if found is None else self._events.decode([found])[0]
@@ -107,7 +109,7 @@ class RecoveryReader:
     def first_outcomes(
         self, revived: Mapping[UUID, RecordedEvent], until: int
     ) -> dict[UUID, RecordedEvent]:
-        """The same of all who were revived, as far as there is one: one look at each job."""
+        """The same for all resumed jobs that have one: one query for each job."""
         looked = (self._first_outcome(step, until) for step in revived.values())
         found = [item for item in looked if item is not None]
         return {fact.stream: fact for fact in self._events.decode(found)}

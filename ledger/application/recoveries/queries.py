@@ -1,4 +1,4 @@
-"""Questions about recoveries: one, all, as they stood; what a command about one answered."""
+"""Queries about recoveries: one, all, as they were; the answer of a command about one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RecoveryQueries:
         self._names = JobNameHistory(events)
 
     def one(self, recovery_id: str, *, as_of: int | None = None) -> dict[str, Any]:
-        """One recovery with its jobs, as it stands, or stood at a position. RecoveryNotFound."""
+        """One recovery with its jobs, as it is, or was at a position. RecoveryNotFound."""
         until = self._until(as_of)
         return self._view(self._reader.history(recovery_number(recovery_id), until), until)
 
@@ -39,7 +39,7 @@ class RecoveryQueries:
         return [self._summary(history, until) for history in histories], following
 
     def as_answered(self, result: RecoveryResult) -> dict[str, Any]:
-        """The recovery of a command's result, as it stood then: the same whenever it is asked."""
+        """The recovery of a command's result, as it was then: the same whenever it is asked."""
         first = self._events.stream(result.stream, after=0, upto=1, limit=1)
         if not first:
             raise RecoveryNotFound(str(result.stream))

@@ -1,4 +1,4 @@
-"""A recovery as every surface shows it: how it stands, and what became of each of its jobs."""
+"""A recovery as every surface shows it: its status, and the outcome of each of its jobs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def summary(story: RecoveryHistory, *, has_probe_held: bool, re_trip_count: int)
 
 @dataclass(frozen=True, slots=True)
 class Aftermath:
-    """What became of those who were revived, and what the jobs were called."""
+    """The outcomes of the resumed jobs, and the names of all jobs."""
 
     trips: Mapping[UUID, RecordedEvent]
     first_outcomes: Mapping[UUID, RecordedEvent]
@@ -59,7 +59,7 @@ class Aftermath:
 
 
 def job_views(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
-    """Every job of the plan, in its order: what became of it so far."""
+    """Every job of the plan, in its order, with its outcome so far."""
     waiting = "left" if story.end is not None else "waiting"
     told = [_step_told(step, story, after) for step in story.steps]
     for place in range(len(told), len(story.recovery.jobs)):
@@ -68,7 +68,7 @@ def job_views(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
 
 
 def refused_views(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
-    """The jobs that the plan left as they were, with why."""
+    """The jobs that the plan refused, and why."""
     refused = story.planned.data["refused"]
     return [{**one, "name": after.names.get(one["job_id"])} for one in refused]
 
@@ -92,7 +92,7 @@ def _step_told(step: RecordedEvent, story: RecoveryHistory, after: Aftermath) ->
 
 
 def _outcome_told(fact: RecordedEvent) -> dict[str, Any]:
-    """Of a lost or blocked run the cause stands for the error, as in a job's last run."""
+    """A lost or blocked run shows its cause as the error, as in a job's last run."""
     word = fact.topic.removeprefix("job.").removeprefix("run_")
     return {
         "outcome": word,

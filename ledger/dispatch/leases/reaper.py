@@ -1,4 +1,4 @@
-"""The sweep: now and then it is looked for runs that nobody holds any more, and they are ended."""
+"""Periodically finds abandoned runs and ends them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ledger.dispatch.executors.outcomes import Failed
 from ledger.dispatch.leases.leases import TIMEOUT, AbandonedRun, Leases
 
 REAP_EVERY = timedelta(seconds=10)
-"""How often it is looked for runs that nobody holds."""
+"""How often abandoned runs are looked for."""
 MAX_LOSSES = 500
-"""Runs given up in one append."""
+"""Runs ended in one append."""
 
 
 class LostRunReaper:
-    """When to look, and what is found."""
+    """When to look for abandoned runs, and what is found."""
 
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
         self._looks_at = EPOCH
 
     def take(self, now: datetime) -> list[AbandonedRun]:
-        """The runs nobody holds: looked for at the start, and then every SWEEP; at once again when
-        there are more than one append takes.
+        """The abandoned runs: looked for at the start, and then every REAP_EVERY; at once again
+        when there are more than one append takes.
         """
         if now < self._looks_at <= now + REAP_EVERY:  # farther off, and the clock was set back
             return []
@@ -48,7 +48,7 @@ class LostRunReaper:
 
 
 def ending_command(item: AbandonedRun, call: CommandContext) -> Command[Any]:
-    """The command that ends a run: lost, or failed because its time is up."""
+    """The command that ends a run: lost, or failed by time-out."""
     run = item.run
     if item.cause != TIMEOUT:
         return run_commands.LoseRun(item.job_id, run.run_id, item.cause, call)

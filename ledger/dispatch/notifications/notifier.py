@@ -1,9 +1,10 @@
-"""Tells people: results of runs go where their jobs say, a tripped breaker is told to the owner,
-a storm as one thing, and a recovery that broke off by itself.
+"""Notifies people: results of runs go where their jobs say; tripped breakers, storms and recoveries
+that aborted by themselves go to the notice channels.
 
-It reads committed events only, so nothing is ever told that did not happen, and records what became
-of each message. Its mark is kept in the same append as that outcome: every result and every trip is
-dealt with once, and after a crash in between one message may be sent again.
+It reads committed events only, so a notice is never sent for something that did not happen, and
+records the outcome of each message. Its checkpoint is saved in the same append as that outcome:
+every result and every trip is handled once, and after a crash in between one message may be sent
+again.
 """
 
 from __future__ import annotations
@@ -35,23 +36,23 @@ READER = "notifier"
 TRIPPED, ABORTED = "job.circuit_tripped", "recovery.aborted"
 TOPICS = ("job.run_succeeded", TRIPPED, ABORTED)
 PAGE = 100
-"""Events that are looked at together."""
+"""Events that are read together."""
 PAUSE_SECONDS = 0.1
-"""Between two looks, so that a busy book is not asked after every commit."""
+"""The pause between two polls, so that a busy ledger is not read after every commit."""
 RETRY_SECONDS = 5.0
 SILENT_SECONDS = 120
-"""How long a message may be on its way before another node takes over and sends it again."""
+"""How long a message may be under way before another node takes over and sends it again."""
 HOLD_SECONDS = 2.0
-"""How often the office is asked for, or held on to, when nothing happens."""
+"""How often the leader lock is acquired or checked when nothing happens."""
 MARK_EVERY = 10_000
-"""Events after which the mark is kept even if there was nothing to tell."""
+"""Events after which the checkpoint is saved even if there was nothing to send."""
 
 log = logging.getLogger(__name__)
 
 
 class Notifier:
-    """One per node; the one that holds the office works, the others stand by. `run_once` deals with
-    what has come; `start` does so from now on.
+    """One per node; the leader works, the others stand by. `run_once` handles new events; `start`
+    does so from now on.
     """
 
     def __init__(self, ledger: Ledger, sender: Sender, storms: StormSource | None = None) -> None:
@@ -68,14 +69,16 @@ class Notifier:
         self._unrecorded: list[Command[object]] = []
 
     def start(self) -> None:
-        """Begin where the last process stopped; the first one begins at the end of the book."""
+        """Continue where the last process stopped; the first one begins at the end of the event
+        store.
+        """
         if self._leader_lock.is_held():
             self._begin()
         self._ledger.writer.listeners.append(self._loop.wake)
         self._loop.start()
 
     def close(self) -> None:
-        """Stop after the message under way, and keep the mark."""
+        """Stop after the message under way, and save the checkpoint."""
         self._loop.close()
         has_unsaved = bool(self._unrecorded) or self._position != self._kept
         if self._loop.was_started and has_unsaved and self._leader_lock.is_held():
@@ -83,8 +86,8 @@ class Notifier:
         self._leader_lock.close()
 
     def run_once(self) -> int:
-        """Deal with one page of what was committed; returns how many outcomes were recorded. None
-        while another node does.
+        """Handle one page of committed events; returns how many outcomes were recorded. None while
+        another node does it.
         """
         if not self._leader_lock.is_held():
             self._leave_off()
@@ -108,8 +111,8 @@ class Notifier:
         return count
 
     def _settle(self, fact: RecordedEvent) -> int | None:
-        """How many outcomes of one event were recorded; None when this node is to stop. Whoever
-        takes over begins at the mark, and sends again what was not recorded.
+        """How many outcomes of one event were recorded; None when this node is to stop. The next
+        leader begins at the checkpoint, and sends again what was not recorded.
         """
         if self._loop.is_closing or not self._leader_lock.is_held():
             return None
@@ -128,8 +131,8 @@ class Notifier:
             commands = list(self._storms.news(self._call()))
         except LedgerError:
             raise
-        except Exception:  # a storm that cannot be told must not silence all else
-            log.exception("nobody is told of storms now")
+        except Exception:  # a failing storm notice must not stop all others
+            log.exception("storm notifications failed; retrying")
             return 0
         if commands:
             self._keep(commands)
@@ -153,12 +156,12 @@ class Notifier:
             self._keep([])
 
     def _leave_off(self) -> None:
-        """Another node goes on from the mark: what this one knows of it is out of date."""
+        """Another node continues from the checkpoint: the cached one is out of date."""
         self._position = self._kept = -1
         self._unrecorded = []
 
     def _keep(self, commands: list[Command[object]]) -> None:
-        """What was sent is not sent again because it could not be recorded: that is tried again."""
+        """A failure to record a sent message must not send it again: recording is retried."""
         self._unrecorded = commands
         results = self._ledger.submit([*commands, SaveCheckpoint(READER, self._position)]).result()
         problem = next((result for result in results if isinstance(result, LedgerError)), None)
@@ -170,7 +173,7 @@ class Notifier:
         try:
             self._keep(self._unrecorded)
         except LedgerError as error:
-            log.error("what was delivered last is not recorded: %s", error.message)
+            log.error("the last delivery could not be recorded; retrying: %s", error.message)
 
     def _found(self, end: int) -> list[RecordedEvent]:
         query = AuditQuery(
@@ -183,8 +186,10 @@ class Notifier:
     def _dealt_with(self, fact: RecordedEvent) -> list[Command[object]]:
         try:
             return list(self._deal_with(fact))
-        except Exception:  # one message that cannot be made must not silence all others
-            log.exception("nobody is told of the event at position %s", fact.position)
+        except Exception:  # a message that cannot be built must not stop all others
+            log.exception(
+                "the notification of the event at position %s failed; it is skipped", fact.position
+            )
             return []
 
     def _deal_with(self, fact: RecordedEvent) -> Iterator[Command[object]]:
@@ -220,7 +225,7 @@ class Notifier:
         address = self._sender.settings.notices
         job = self._job(fact)
         if address is None or job.trip_version != fact.version:
-            return  # nobody to tell, or a failed probe: it is failed since an earlier trip
+            return  # no job, or a failed probe: it has been failed since an earlier trip
         if self._storms.covers(job.id, fact.version, fact.position):
             return
         message = _of_trip(job, fact)
@@ -237,7 +242,7 @@ class Notifier:
         *,
         kind: str = "delivery_failed",
     ) -> Iterator[Command[object]]:
-        """The broken lane cannot report itself: somebody else is told."""
+        """A broken channel cannot report itself: the fallback is notified."""
         fallback = self._sender.settings.fallback
         if fallback is not None and fallback != tried:
             yield self._noted(kind, fact, fallback, self._sender.send(fallback, message))
@@ -258,7 +263,7 @@ class Notifier:
         return RecordNotice(told, self._call())
 
     def _job(self, fact: RecordedEvent) -> Job:
-        """The job as it stood at the event: a later edit does not redirect what was said before."""
+        """The job as it was at the event: a later edit does not redirect earlier results."""
         head = self._ledger.job_cache.jobs.get(fact.stream)
         is_same = head is not None and head.revision <= fact.version
         return head if head is not None and is_same else self._folded(fact.stream, fact.version)
@@ -278,7 +283,7 @@ def _of_trip(job: Job, fact: RecordedEvent) -> Message:
         f"{job.name} failed: {data['consecutive_errors']} errors in a row "
         f"({data['failure_class']})",
         f"{data['last_error'] or ''}\n"
-        "It stays failed until somebody resumes it with force, once the cause is gone:\n"
+        "It stays failed until it is resumed with force, once the cause is fixed:\n"
         f'jobledger resume {job.id} --force --reason "…"\n'
         f"Proof: events {first} to {fact.position} of the ledger.",
     )

@@ -1,8 +1,8 @@
-"""Tells people of storms: once when one has opened, once when it is over, and not of each job whose
-breaker it trips.
+"""Notifies people of storms: once when one has opened, once when it is over, instead of for each
+job whose breaker it trips.
 
-What a storm is stands above the ledger, in the copies; here it is only asked. A storm ends by
-silence too, so it is looked at from time to time though nothing happens.
+Read models detect storms; this module only queries them. A storm also ends by silence, so it is
+polled even when nothing happens.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ READER = "storms"
 OPENED = "storm_opened"
 OVER = "storm_over"
 LOOK_SECONDS = 5.0
-"""How often storms are looked at, at most."""
+"""How often storms are polled, at most."""
 NAMED_JOBS = 10
-"""Jobs that a message names."""
+"""The most jobs that a message names."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a storm left behind: how many of its jobs are failed of it still, how many of them would
-    come back by a recovery, and with which codes the others would be refused.
+    """What a storm left: how many of its jobs are still failed, how many of them a recovery would
+    resume, and with which codes it would refuse the others.
     """
 
     failed_count: int
@@ -49,7 +49,7 @@ class Left:
 
 
 class StormNotices:
-    """The storms' share of a courier's work: it must hold the courier's office."""
+    """The notices of storms; only the leader among the nodes sends them."""
 
     def __init__(self, ledger: Ledger, sender: Sender, storms: StormSource) -> None:
         self._ledger = ledger
@@ -60,18 +60,21 @@ class StormNotices:
         self._is_told: set[tuple[str, str]] = set()
 
     def covers(self, job_id: UUID, version: int, position: int) -> bool:
-        """Whether the trip at a version of a job, right after the failure that made it, is told
-        with its storm. When that cannot be known now, it is told by itself: better twice than not
-        at all.
+        """Whether the trip at a version of a job, right after the failure that caused it, is
+        reported with its storm. When that cannot be determined now, it is reported by itself: twice
+        is better than not at all.
         """
         try:
             return self._storms.has_taken(job_id, version - 1, position=position)
         except LedgerError as problem:
-            log.warning("a trip is told without asking for its storm: %s", problem.message)
+            log.warning(
+                "the storm of a trip could not be determined; the trip is reported alone: %s",
+                problem.message,
+            )
             return False
 
     def news(self, call: CommandContext) -> Iterator[Command[object]]:
-        """Tell what is to be told now; yields what to record of it."""
+        """Send the notices that are due; yields what to record of them."""
         address = self._sender.settings.notices
         elapsed = self._ledger.clock.elapsed()
         if address is None or elapsed < self._next_look:
@@ -83,7 +86,7 @@ class StormNotices:
             yield from self._tell(storm, OVER if storm.is_final else OPENED, address, call)
 
     def _beginning(self) -> int:
-        """Where the book stood when storms were first told of: nobody is told of older ones."""
+        """The end of the event store when storms were first reported: older ones never are."""
         if self._began is None:
             self._began = self._ledger.event_store.checkpoint(READER)
         if self._began is None:
@@ -96,7 +99,7 @@ class StormNotices:
         try:
             return self._storms.recent(after=began, now=now)
         except LedgerError as problem:
-            log.warning("storms cannot be told of now: %s", problem.message)
+            log.warning("storm notifications are not possible now: %s", problem.message)
             return ()
 
     def _tell(
@@ -110,17 +113,19 @@ class StormNotices:
             yield RecordNotice(_told(storm, kind, whom, receipt), call)
 
     def _message(self, storm: StormNotice, kind: str) -> Message | None:
-        """What is said; None when that cannot be known now: it is tried again at the next look."""
+        """The message; None when it cannot be built now: it is tried again at the next poll."""
         if kind == OPENED:
             return _of_opening(storm)
         try:
             return _of_end(storm, self._left_by(storm))
         except LedgerError as problem:
-            log.warning("the end of %s cannot be told now: %s", storm.id, problem.message)
+            log.warning("the end of %s cannot be reported now: %s", storm.id, problem.message)
             return None
 
     def _left_by(self, storm: StormNotice) -> Left | None:
-        """Judged by the jobs themselves, as a recovery would; None for more than it would judge."""
+        """Decided on the jobs themselves, as a recovery would; None for more than one recovery
+        takes.
+        """
         members, context = self._storms.members(storm.id), self._ledger.context()
         try:
             plan = self._ledger.execute(PreviewRecovery(members, Terms(), context))
@@ -130,7 +135,7 @@ class StormNotices:
         return Left(len(plan.jobs) + len(stay), len(plan.jobs), sorted(set(stay)))
 
     def _has_told(self, storm: StormNotice, kind: str, address: ChannelAddress) -> bool:
-        """Whether that was done before, here or by whoever held the office then."""
+        """Whether it was sent before, by this or an earlier leader."""
         if (kind, storm.id) in self._is_told:
             return True
         stream = notice_stream(kind, storm.id, address.channel)
@@ -156,11 +161,11 @@ def _told(storm: StormNotice, kind: str, address: ChannelAddress, receipt: Recei
 
 def _of_opening(storm: StormNotice) -> Message:
     return Message(
-        f"Storm {storm.id}: {len(storm.job_names)} jobs fail of one thing ({storm.failure_class})",
+        f"Storm {storm.id}: {len(storm.job_names)} jobs fail of one cause ({storm.failure_class})",
         f"{storm.signature}\n"
         f"{_names(storm)}\n"
-        "Breakers that trip of it are not told one by one; its end is.\n"
-        f"jobledger storm show {storm.id}\n"
+        "Trips of its jobs are not reported one by one; the end of the storm is.\n"
+        f"{_show_command(storm)}\n"
         f"{_proof(storm)}",
     )
 
@@ -173,7 +178,7 @@ def _of_end(storm: StormNotice, left: Left | None) -> Message:
         f"{storm.failure_count} failures in {minutes:.0f} minutes, {storm.trip_count} breakers "
         "tripped.\n"
         f"{_names(storm)}\n"
-        f"{_way_on(storm, left)}\n"
+        f"{_next_step(storm, left)}\n"
         f"{_proof(storm)}",
     )
 
@@ -181,22 +186,20 @@ def _of_end(storm: StormNotice, left: Left | None) -> Message:
 def _failed(storm: StormNotice, left: Left | None) -> str:
     if left is None:
         return ""
-    return f": {left.failed_count} of {len(storm.job_names)} jobs are failed of it"
+    return f": {left.failed_count} of {len(storm.job_names)} jobs are still failed"
 
 
-def _way_on(storm: StormNotice, left: Left | None) -> str:
+def _next_step(storm: StormNotice, left: Left | None) -> str:
     if left is not None and left.returning_count:
         whom = "them" if left.returning_count == left.failed_count else f"{left.returning_count}"
-        return (
-            f"Bring {whom} back, one after the other: jobledger storm resume {storm.id} --dry-run"
-        )
+        return f"Resume {whom} one after the other: jobledger storm resume {storm.id} --dry-run"
     if left is not None and left.failed_count:
         codes = ", ".join(left.codes)
-        return f"A recovery would bring back none of them now ({codes}).\n{_look(storm)}"
-    return _look(storm)
+        return f"A recovery would resume none of them now ({codes}).\n{_show_command(storm)}"
+    return _show_command(storm)
 
 
-def _look(storm: StormNotice) -> str:
+def _show_command(storm: StormNotice) -> str:
     return f"jobledger storm show {storm.id}"
 
 

@@ -1,5 +1,5 @@
-"""What is due and waits for a place: in the order of its time, late slots spread out so that a
-start is no storm.
+"""What is due and waits for a free slot: in the order of its time, late slots spread out so that a
+start is not a storm.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from ledger.application.due_queue import DueItem
 from ledger.domain.job.missed_slots import LATE
 
 OTHERS_WAIT = timedelta(seconds=1)
-"""How much longer a node waits with a wake that is another's to serve first."""
+"""How much longer a node waits with an item that another node claims first."""
 SPREAD_STEP_SECONDS = 5.0
 SPREAD_WINDOW_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class DueFire:
-    """One wake with the instant from which it may be served."""
+    """One due item with the instant from which it may be claimed."""
 
     release_at: datetime
     wake: DueItem
@@ -29,13 +29,13 @@ class DueFire:
 
     @classmethod
     def first_seen(cls, wake: DueItem, now: datetime) -> DueFire:
-        """A wake that has just come due."""
+        """An item that has just become due."""
         return cls(wake.at, wake, wake.cause == "fire" and now - wake.at > LATE)
 
 
 class ReadyQueue:
-    """Due wakes that no run has been claimed for yet. Those that take no place never wait behind
-    those that do.
+    """Due items for which no run has been claimed yet. Those that take no concurrency slot never
+    wait behind those that do.
     """
 
     def __init__(
@@ -51,7 +51,9 @@ class ReadyQueue:
         return len(self._instant) + len(self._others)
 
     def take_in(self, wakes: Sequence[DueItem], now: datetime) -> None:
-        """Add wakes that have just come due. Late slots are released min(5 s, 600 s / n) apart."""
+        """Add items that have just become due. Late slots are released min(5 s, 600 s / n)
+        apart.
+        """
         dues = [DueFire.first_seen(wake, now) for wake in wakes]
         late_count = max(1, sum(due.is_late for due in dues))
         step = timedelta(seconds=min(SPREAD_STEP_SECONDS, SPREAD_WINDOW_SECONDS / late_count))
@@ -63,29 +65,33 @@ class ReadyQueue:
             self._add(due if self._is_ours(due.wake) else _yielded(due, now))
 
     def give_back(self, dues: Sequence[DueFire]) -> None:
-        """Return what was taken but could not be served."""
+        """Return what was taken but could not be claimed."""
         for due in dues:
             self._add(due)
 
     def take(self, now: datetime, limit: int, places: int) -> list[DueFire]:
-        """Up to `limit` released wakes, oldest first, of which at most `places` take a place."""
+        """Up to `limit` released items, oldest first, of which at most `places` take a concurrency
+        slot.
+        """
         taken = _released(self._instant, now, limit)
         taken += _released(self._others, now, min(places, limit - len(taken)))
         self._standing.difference_update(due.wake for due in taken)
         return taken
 
     def next_release_at(self) -> datetime | None:
-        """When something here is next released."""
+        """When the next item is released."""
         job_cache = [heap[0].release_at for heap in (self._instant, self._others) if heap]
         return min(job_cache, default=None)
 
     def of(self, job_id: UUID) -> DueFire | None:
-        """What waits here of a job, if anything does. From any thread."""
+        """The waiting item of a job, if there is one. From any thread."""
         waiting = (*list(self._instant), *list(self._others))
         return next((due for due in waiting if due.wake.job_id == job_id), None)
 
     def _add(self, due: DueFire) -> None:
-        """One that was seen again, because its job changed meanwhile, stands here once."""
+        """An item that was added again, because its job changed meanwhile, replaces the first
+        one.
+        """
         if due.wake in self._standing:
             return
         self._standing.add(due.wake)
@@ -105,8 +111,8 @@ def _released(heap: list[DueFire], now: datetime, limit: int) -> list[DueFire]:
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """The job's place in the queue of a node, and the node's places. `release_at` is None when it
-    does not wait there; `is_late` marks a start that is spread out after a silence.
+    """The job's position in the queue of a node, and the node's concurrency slots. `release_at` is
+    None when it does not wait there; `is_late` marks a start that is spread out after a downtime.
     """
 
     release_at: datetime | None

@@ -1,4 +1,4 @@
-"""How each event changes a job: one function per event, no condition that rejects history."""
+"""How each event changes a job: one function per event, without conditions that reject history."""
 
 from __future__ import annotations
 

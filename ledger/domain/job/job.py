@@ -1,7 +1,7 @@
-"""A job: its state, and what operators may decide about it.
+"""A job: its state, and the decisions of operators about it.
 
-A decision checks everything, then records; a refused one leaves the job untouched. How events
-change the state stands in `changes`; the life of a run stands in `runs` and `outcomes`.
+A decision checks everything, then records; a refused one leaves the job unchanged. `evolve` has how
+events change the state; `runs` and `outcomes` have the life of a run.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ CLOCK_CORRECTION = timedelta(hours=3)
 
 @dataclass(frozen=True, slots=True)
 class ResumeOptions:
-    """How a job is to come back: with force past the breaker, at an instant of the caller's, or at
+    """How a job is to be resumed: with force past the breaker, at an instant of the caller's, or at
     once.
 
-    `first_at` is set by a recovery only: the slot plus the job's place in the drip.
+    Only a recovery sets `first_at`: the slot plus the job's offset in the staggered order.
     """
 
     force: bool = False
@@ -65,12 +65,10 @@ class ResumeOptions:
 
 
 class Job(JobState):
-    """The aggregate: the state with the decisions that operators take about it."""
+    """The aggregate: the state, with the decisions that operators take about it."""
 
     def evolve(self, event: Event) -> None:
-        """Take in one event. An event that says nothing about the state changes only the
-        version.
-        """
+        """Apply one event. An event that does not concern the state changes only the version."""
         change = EVOLVERS.get(type(event))
         if change is not None:
             change(self, event)
@@ -103,8 +101,8 @@ class Job(JobState):
         """The next fire of its schedule, or of one it is about to get.
 
         Never a slot that was started or recorded as missed, even when the clock was set back
-        (Google SRE ch. 24: prefer a skip to a double). Further back than three hours the clock was
-        corrected, and the schedule goes on from now (cronie's manual).
+        (Google SRE ch. 24: prefer a skip to a double). When the clock was set back by more than
+        three hours, that was a correction, and the schedule continues from now (cronie's manual).
         """
         is_set_back = now < self.settled_until <= now + CLOCK_CORRECTION
         after = self.settled_until if is_set_back else now
@@ -119,7 +117,9 @@ class Job(JobState):
     def schedule_anew(
         self, spec: Mapping[str, Any], *, now: datetime, metadata: EventMetadata
     ) -> None:
-        """Begin the job's life. `spec` holds the own fields of `job.scheduled` but next_run_at."""
+        """Record the first event of the job. `spec` has the fields of `job.scheduled` but
+        next_run_at.
+        """
         schedule = parse_schedule(spec["schedule"])
         next_run_at = next_fire(schedule, after=now) if spec["enabled"] else None
         self.record(
@@ -130,8 +130,8 @@ class Job(JobState):
         )
 
     def amend(self, changes: Mapping[str, Any], *, now: datetime, metadata: EventMetadata) -> bool:
-        """Change fields; never the status. False when nothing differs. Refuses what is deleted or
-        completed.
+        """Change fields; never the status. False when nothing differs. Refuses a deleted or
+        completed job.
         """
         self.require_amendable()
         differing = {key: value for key, value in changes.items() if getattr(self, key) != value}
@@ -144,19 +144,19 @@ class Job(JobState):
         return True
 
     def _settle_with_the_past(self, now: datetime, metadata: EventMetadata) -> None:
-        """Record the slots that the schedule owes before it goes: nothing is silently dropped."""
+        """Record the missed slots of a schedule before it is replaced: none is dropped silently."""
         missed = self.missed_slots(now, "amended" if self.status == "active" else self.status)
         if missed is not None and self.open_run is None:
             self.record(FiresSkipped, now, metadata, missed=missed, next_run_at=None)
 
     def require_amendable(self) -> None:
-        """Refuse what no change may touch: a job that is not there, or completed."""
+        """Refuse a job that cannot be changed: one that does not exist, or is completed."""
         self.require_known()
         self._require_not_completed()
 
     def pause(self, until: datetime | None, *, now: datetime, metadata: EventMetadata) -> bool:
-        """Stop firing, perhaps until an instant. False when it is paused already and no new `until`
-        is given.
+        """Stop firing, optionally until an instant. False when it is paused already and `until` is
+        unchanged.
         """
         self.require_known()
         self._require_not_completed()
@@ -170,12 +170,12 @@ class Job(JobState):
         return True
 
     def resume(self, revival: ResumeOptions, *, now: datetime, metadata: EventMetadata) -> bool:
-        """Bring the job back; False when it is active. The rules are those of
+        """Make the job active again; False when it is. The rules are those of
         ghostwright/phantom#138.
 
         Paused: always. Failed: only with force (ForceRequired). Completed: never. Disabled:
         JobDisabled. When its schedule has no fire left: ScheduleExhausted, unless `run_at` or
-        `run_now` says how it goes on.
+        `run_now` says when it runs.
         """
         self._require_resumable(revival.force)
         _require_possible(revival, now)
@@ -196,7 +196,7 @@ class Job(JobState):
         return True
 
     def request_run(self, *, now: datetime, metadata: EventMetadata) -> None:
-        """Ask the dispatcher for one run now. Refuses while one is under way or asked for."""
+        """Ask the dispatcher for one run now. Refuses while one is under way or requested."""
         self.require_known()
         self._require_not_completed()
         if self.status == "failed":
@@ -209,7 +209,7 @@ class Job(JobState):
         self.record(RunRequested, now, metadata, trigger="manual")
 
     def delete(self, *, now: datetime, metadata: EventMetadata) -> None:
-        """End the job. Its history stays."""
+        """Delete the job. Its history stays."""
         self.require_known()
         self.record(Deleted, now, metadata)
 
@@ -230,7 +230,7 @@ class Job(JobState):
         return missed.plain() if missed else None
 
     def first_missed(self) -> datetime | None:
-        """The first slot that was neither started nor recorded, or is to come."""
+        """The first slot that was neither started nor recorded, past or future."""
         if not is_interval_from_end(self.parsed_schedule):
             return next_fire(self.parsed_schedule, after=self.settled_until)
         if self.stopped_at is None:
@@ -249,7 +249,7 @@ class Job(JobState):
             return None
         fire = self.next_slot(now, parse_schedule(changes.get("schedule", self.schedule)))
         if fire is None and not self.is_run_requested:
-            raise ScheduleExhausted(self.id, way_on="Give it a new schedule in the same change.")
+            raise ScheduleExhausted(self.id, way_on="Set a new schedule in the same change.")
         return fire
 
     def _next_after_revival(self, revival: ResumeOptions, now: datetime) -> datetime | None:
@@ -314,20 +314,20 @@ class Job(JobState):
 
 def _require_possible(revival: ResumeOptions, now: datetime) -> None:
     if revival.run_at is not None and revival.run_now:
-        raise InvalidField("run_at", "cannot be given together with run_now")
+        raise InvalidField("run_at", "cannot be combined with run_now")
     if revival.run_at is not None and revival.run_at <= now:
         raise ScheduleInPast(revival.run_at)
 
 
 def is_interval_from_end(schedule: Schedule) -> bool:
-    """Whether the schedule counts from the end of the last run, and so owes nothing while one is
+    """Whether the schedule counts from the end of the last run, so that no slot passes while one is
     under way.
     """
     return isinstance(schedule, Every) and schedule.anchor == "end"
 
 
 def job_id_of(text: str) -> UUID:
-    """The id that `text` names; JobNotFound when it is no UUID."""
+    """The id that `text` names; JobNotFound when it is not a UUID."""
     try:
         return UUID(text)
     except ValueError:

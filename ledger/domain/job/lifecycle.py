@@ -1,4 +1,4 @@
-"""What trips a breaker, and when it half-opens by itself."""
+"""What trips a breaker, and when it half-opens automatically."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def trip(job: Job, cause: Cause, now: datetime, metadata: EventMetadata) -> None
 
 
 def _probe_at(job: Job, now: datetime, *, doubles_wait: bool) -> datetime | None:
-    """When the breaker half-opens by itself: the policy's wait, doubled by every probe that failed
-    (one that its node's end interrupted did not), at most 24 hours.
+    """When the breaker half-opens automatically: the policy's wait, doubled for every failed probe
+    (a probe that ended with its node does not count), at most 24 hours.
     """
     wait = job.parsed_policy.probe_after_seconds
     if wait is None:
@@ -53,7 +53,7 @@ def _probe_at(job: Job, now: datetime, *, doubles_wait: bool) -> datetime | None
 
 
 def end_pause(job: Job, *, now: datetime, metadata: EventMetadata) -> bool:
-    """Resume because `until` has come. False when the pause is not over, or there is none."""
+    """Resume because `until` has passed. False when the pause is not over, or there is none."""
     until = job.paused_until
     if job.status != "paused" or until is None or until > now:
         return False
@@ -68,7 +68,7 @@ def end_pause(job: Job, *, now: datetime, metadata: EventMetadata) -> bool:
 
 
 def _catch_up_one_shot(job: Job, now: datetime, metadata: EventMetadata) -> bool:
-    """Its instant passed while it was paused: one-shots are always run (DESIGN §10)."""
+    """Its instant passed while it was paused: one-shots are always run."""
     if job.owed_from is None:
         return False
     job.record(e.Resumed, now, metadata, next_run_at=job.owed_from, missed=None)
@@ -77,7 +77,7 @@ def _catch_up_one_shot(job: Job, now: datetime, metadata: EventMetadata) -> bool
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One result sent, or not sent; `outcome` says in a line what the channel said."""
+    """One result delivered, or not; `outcome` is the channel's answer in one line."""
 
     run_id: str
     channel: str
@@ -89,7 +89,9 @@ class Delivery:
 def record_delivery(
     job: Job, delivery: Delivery, *, now: datetime, metadata: EventMetadata
 ) -> None:
-    """Record how it went. Changes neither status nor revision; a job that is gone takes it too."""
+    """Record how a delivery went. Changes neither status nor revision; a deleted job accepts it
+    too.
+    """
     job.record(
         e.Delivered if delivery.is_delivered else e.DeliveryFailed,
         now,

@@ -1,7 +1,7 @@
 """How a run ends: by exactly one outcome, which is recorded as a decision of the job.
 
 Outcomes never set the status by themselves: only an active job trips or completes, and a pause
-during a run holds.
+during a run stays.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ledger.errors import RunSuperseded
 
 UNCOUNTED_LOSSES = ("owner_restarted", "shutdown")
 PUT_OFF = MissedCauses(after="delayed")
-"""After a success nothing backs off: a slot that comes before the next run was put off."""
+"""A success resets the backoff: a slot before the next run was postponed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the executor reports of a run that failed. `target` is the host it talked to, if any."""
+    """What the executor reports of a run that failed. `target` is the host it called, if any."""
 
     error: str
     failure_class: str
@@ -37,7 +37,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """What the executor reports of a run that succeeded. `output` is the head, at most 4 KiB."""
+    """What the executor reports of a run that succeeded. `output` is its first 4 KiB at most."""
 
     output: str
     output_bytes: int
@@ -116,7 +116,7 @@ def fail(
 
 
 def lose(job: Job, run_id: str, cause: str, *, now: datetime, metadata: EventMetadata) -> None:
-    """Record that nobody knows how the open run ended. A job that keeps losing its node trips
+    """Record that the end of the open run is unknown. A job that loses its node repeatedly trips
     too.
     """
     run = _require_open(job, run_id)

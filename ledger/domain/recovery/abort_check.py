@@ -1,7 +1,7 @@
-"""Whether a recovery can break off in time: while somebody's turn is still to come.
+"""Whether a recovery can abort in time, before its last job is resumed.
 
-It breaks off when so many have tripped again, and a breaker trips after as many errors as its
-policy says, each after a wait. Where everybody had their turn by then, the limit stops nothing.
+It aborts when a number of jobs has tripped again, and a breaker trips after as many errors as its
+policy says, each after a wait. If all jobs are resumed before that, the limit stops nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from ledger.domain.schedule.recurrence import next_fire
 from ledger.domain.schedule.schedules import Cron
 
 MAX_ERRORS = 100
-"""Errors in a row that are walked: who needs more of them to trip is taken never to."""
+"""Errors in a row that are calculated: a job that needs more of them to trip counts as never
+tripping.
+"""
 SLOWER = (300, 120, 60, 30, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)
-"""Rates that are tried when the one asked for is too fast."""
+"""Lower rates that are tried when the requested one is too fast."""
 
 
 @dataclass(frozen=True, slots=True)
 class AbortCheck:
-    """What can stop a recovery in time. `text` says so where its limit cannot."""
+    """What can stop a recovery in time. `text` explains it where its limit cannot."""
 
     can_stop_in_time: bool
     text: str | None
@@ -32,7 +34,7 @@ class AbortCheck:
 
 def abort_check_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> AbortCheck:
     """Whether the probe, or jobs that trip again, can end a recovery that begins now before the
-    last job has its turn; the earliest that is possible: each run fails at once.
+    last job is resumed; assumes the earliest case, that each run fails at once.
     """
     if len(jobs) < 2:
         return AbortCheck(False, None)
@@ -40,7 +42,7 @@ def abort_check_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> Ab
     if terms.abort_on is None or trips_in_time(jobs, terms, now):
         return AbortCheck(has_probe or terms.abort_on is not None, None)
     count = "one" if terms.abort_on == 1 else str(terms.abort_on)
-    late = f"all have had their turn before {count} can trip again"
+    late = f"all jobs are resumed before {count} can trip again"
     if has_probe:
         return AbortCheck(True, f"Once the probe has succeeded, {late}.")
     slower = _slower(jobs, terms, now)
@@ -49,7 +51,7 @@ def abort_check_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> Ab
 
 
 def trips_in_time(jobs: Sequence[Returning], terms: Terms, now: datetime) -> bool:
-    """Whether as many as `abort_on` can have tripped again before the last job's turn."""
+    """Whether as many as `abort_on` can trip again before the last job is resumed."""
     count = terms.abort_on
     if count is None or count >= len(jobs):
         return False
@@ -58,7 +60,7 @@ def trips_in_time(jobs: Sequence[Returning], terms: Terms, now: datetime) -> boo
     for place, job in enumerate(jobs):
         turn = turn_of(job, place, terms, now)
         if len(trips) >= count and trips[count - 1] <= turn.step_at:
-            break  # who comes later cannot trip earlier
+            break  # a job that is resumed later cannot trip earlier
         trip_at = earliest_trip(turn, last_at)
         if trip_at is not None:
             insort(trips, trip_at)

@@ -1,8 +1,8 @@
-"""When the jobs of a recovery come back, and how many fires a minute that makes: beside what it
-would make if all came back at once.
+"""When the jobs of a recovery are resumed, and how many fires a minute that makes, compared with
+resuming all at once.
 
-A forecast: it takes every run for over at once and well, and the probe for done before the next
-job's turn.
+A forecast: it assumes that every run ends at once and succeeds, and that the probe is done before
+the next job's step.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ MINUTE = timedelta(minutes=1)
 SHORTEST_WINDOW = timedelta(minutes=60)
 LONGEST_WINDOW = timedelta(hours=24)
 MAX_FIRES = 50_000
-"""Fires that are counted; a window that holds more ends earlier."""
+"""Fires that are counted; a window with more ends earlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Returning:
-    """One job as it is about to come back: what is told of it, and when it fires."""
+    """One job that is about to be resumed: its name and schedule, and when it fires."""
 
     job_id: UUID
     name: str
@@ -55,7 +55,7 @@ class Returning:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """When a job has its turn, and when it fires first (None: never)."""
+    """When a job is resumed, and when it fires first (None: never)."""
 
     job: Returning
     place: int
@@ -65,9 +65,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Fires:
-    """Fires a minute from one instant until before another, if all came back at once, and
-    staggered; and of the first fires the most in one minute, whenever that is. Later fires are
-    those of the schedules, and nobody spreads them.
+    """Fires a minute from one instant until before another, if all are resumed at once, and
+    staggered; and the most first fires in one minute, at any time. Later fires follow the
+    schedules, which a recovery does not stagger.
     """
 
     begins_at: datetime
@@ -79,12 +79,12 @@ class Fires:
 
 
 def turns_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> list[Turn]:
-    """Every job's turn, in their order, if the recovery begins now."""
+    """Every job's step, in their order, if the recovery begins now."""
     return [turn_of(job, place, terms, now) for place, job in enumerate(jobs)]
 
 
 def turn_of(job: Returning, place: int, terms: Terms, now: datetime) -> Turn:
-    """One job's turn, if the recovery begins now."""
+    """One job's step, if the recovery begins now."""
     shift = place * terms.interval
     step_at = now + shift
     if place == 0 and terms.probe is not None:
@@ -94,7 +94,7 @@ def turn_of(job: Returning, place: int, terms: Terms, now: datetime) -> Turn:
 
 
 def fires_of(turns: Sequence[Turn], now: datetime) -> Fires:
-    """What a dispatcher would meet: the next hour, or until the last of them has fired, at most a
+    """The load on a dispatcher: for the next hour, or until the last of them has fired, at most a
     day.
     """
     begins_at = now.replace(second=0, microsecond=0)

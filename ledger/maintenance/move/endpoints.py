@@ -1,4 +1,4 @@
-"""The places of ledgers as a move knows them: what is read in one, and written in another."""
+"""The two ends of a move: what is read at the source, and written at the target."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Table:
     name: str
     columns: tuple[str, ...]
     condition: str = "1 = 1"
-    """Which rows are moved, in words that every database knows."""
+    """The rows that are moved, in SQL that both databases understand."""
 
     @property
     def key(self) -> str:
@@ -36,7 +36,9 @@ SNAPSHOTS = Table("snapshots", ("job", "version", "state"), "state IS NOT NULL")
 
 
 class MoveSource(ReadableEvents, Protocol):
-    """A place of a ledger, as a move reads it. Nobody else appends to a source while it is open."""
+    """The location of a ledger, as a move reads it. No other process appends to a source while it
+    is open.
+    """
 
     @property
     def place(self) -> str:
@@ -44,7 +46,7 @@ class MoveSource(ReadableEvents, Protocol):
         ...
 
     def keep_hold(self) -> None:
-        """Unavailable when others may have appended since it was opened as a source."""
+        """Raise Unavailable when others may have appended since it was opened as a source."""
         ...
 
     def tail(self) -> Tail: ...
@@ -61,28 +63,28 @@ class MoveSource(ReadableEvents, Protocol):
 
 
 class MoveTarget(MoveSource, Protocol):
-    """A place that a ledger moves into. Each call that writes is durable when it returns."""
+    """The location that a ledger moves into. Each call that writes is durable when it returns."""
 
     def has_read_models(self) -> bool:
-        """Whether read models of some ledger lie beside it."""
+        """Whether it has read models of some ledger."""
         ...
 
     def begin(self, ledger_id: UUID) -> None:
-        """Become, half moved, the place of this ledger."""
+        """Mark it as an incomplete move of this ledger."""
         ...
 
     def missing(self, table: Table, rows: Sequence[Values]) -> list[Values]:
-        """The rows whose keys are not here yet."""
+        """The rows whose keys it does not have yet."""
         ...
 
     def add(self, table: Table, rows: Sequence[Values]) -> None:
-        """Rows whose keys are new; events behind the last one only."""
+        """Add rows with new keys; events only after the last one."""
         ...
 
     def replace(self, table: Table, pages: Iterator[list[Values]]) -> None:
-        """All rows of a table that is no history."""
+        """Replace all rows of a table that is not history."""
         ...
 
     def settle(self, facts: Mapping[str, str]) -> None:
-        """The move is done: keep these facts, and be a ledger that may be opened."""
+        """Complete the move: store these keys of `meta`, and allow the ledger to be opened."""
         ...

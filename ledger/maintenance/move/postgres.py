@@ -1,4 +1,4 @@
-"""One side of a move on PostgreSQL: a ledger's schema, whose turn is held while it is moved."""
+"""One end of a move on PostgreSQL: a ledger's schema, with its append lock while it is moved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ledger.store.postgres.statements import DATABASE_CLOCK
 from ledger.store.records import Tail
 
 HOLD_SECONDS = 60
-"""After so long without a word a move loses its hold on the source: one that hangs must not stop
+"""After so long without activity a move loses the lock on the source: one that hangs must not stop
 the nodes for ever.
 """
 _TYPES = {
@@ -39,20 +39,22 @@ _LOCK = "LOCK TABLE append_lock IN EXCLUSIVE MODE"
 
 
 class PostgresEndpoint(PostgresReads):
-    """See `House` and `NewHouse`."""
+    """See `MoveSource` and `MoveTarget`."""
 
     def __init__(self, server: PostgresServer, own: psycopg.Connection[Any]) -> None:
-        """`own` is the connection that holds the turn of a source, and writes to a target."""
+        """`own` is the connection that holds the append lock of a source, and writes to a
+        target.
+        """
         super().__init__(server)
         self._own = own
         self._closing = ExitStack()
-        self._own.execute("SET statement_timeout = 0")  # see `_COMMIT_WAITS` of the book
+        self._own.execute("SET statement_timeout = 0")  # see `COMMIT_WAITS`
         self.ledger_id = self._identify()
 
     @classmethod
     def open_source(cls, address: PostgresDsn) -> Self:
-        """Open a ledger and keep the turn, so that no node can append. StartRefused when that
-        cannot be, Unavailable while a dispatching node lives: its runs would be lost.
+        """Open a ledger and lock appends, so that no node can append. StartRefused when that fails,
+        Unavailable while a dispatching node lives: its runs would be lost.
         """
         with ExitStack() as closing:
             server = PostgresServer(address)
@@ -66,8 +68,8 @@ class PostgresEndpoint(PostgresReads):
 
     @classmethod
     def open_target(cls, address: PostgresDsn, new_id: UUID) -> Self:
-        """Open a place to move into; where nothing was prepared yet, that is done now. StartRefused
-        when that cannot be.
+        """Open the target, and create its schema where there is none. StartRefused when that
+        fails.
         """
         with ExitStack() as closing:
             server = PostgresServer(address)
@@ -88,7 +90,7 @@ class PostgresEndpoint(PostgresReads):
         return cls(server, own)
 
     def close(self) -> None:
-        """Give everything back; the turn, too."""
+        """Close the connections, which releases the lock."""
         self._closing.close()
 
     # -- reading --------------------------------------------------------------------------------
@@ -102,8 +104,8 @@ class PostgresEndpoint(PostgresReads):
             node = self._own.execute(_LIVING).fetchone()
             if node is not None:
                 raise Unavailable(
-                    f"Node {node[0]} is at work on {self.place}: stop every node first, and wait "
-                    "until its lease has run out."
+                    f"Node {node[0]} is running on {self.place}: stop every node "
+                    "first, and wait until its lease has expired."
                 )
             self._own.execute(
                 f"SET idle_in_transaction_session_timeout = '{HOLD_SECONDS}s'".encode()
@@ -112,7 +114,7 @@ class PostgresEndpoint(PostgresReads):
             self._own.execute(_LOCK)
         except psycopg.Error as error:
             raise Unavailable(
-                f"{self.place} could not be held still ({one_line(error)}): try again."
+                f"{self.place} could not be locked ({one_line(error)}): try again."
             ) from error
 
     def keep_hold(self) -> None:
@@ -120,8 +122,8 @@ class PostgresEndpoint(PostgresReads):
             self._own.execute("SELECT 1")
         except psycopg.Error as error:
             raise Unavailable(
-                f"The hold on {self.place} was lost ({one_line(error)}), and somebody may have "
-                "appended: give the same command again."
+                f"The lock on {self.place} was lost ({one_line(error)}), and a "
+                "node may have appended: run the same command again."
             ) from error
 
     def tail(self) -> Tail:
@@ -164,8 +166,8 @@ class PostgresEndpoint(PostgresReads):
         return bool(self._one(f"SELECT COALESCE(MAX(position), 0) FROM {named}")[0])
 
     def begin(self, ledger_id: UUID) -> None:
-        """See `NewHouse`. Refuses StartRefused while anybody has the turn here: the source of this
-        move has it if it is the same place.
+        """See `MoveTarget`. Refuses StartRefused while the append lock is taken: by the source of
+        this move, if it is the same location.
         """
         facts = {"ledger_id": str(ledger_id), MOVE: UNDER_WAY}
         with self._writing() as connection:
@@ -188,7 +190,9 @@ class PostgresEndpoint(PostgresReads):
 
     def replace(self, table: Table, pages: Iterator[list[Values]]) -> None:
         with self._writing() as connection:
-            if table is not TOKENS:  # the application may not delete those, and none ever is
+            if (
+                table is not TOKENS
+            ):  # the application's role may not delete tokens, and none ever is
                 connection.execute(f"DELETE FROM {table.name}".encode())
             for page in pages:
                 connection.cursor().executemany(_put(table), page)
@@ -202,13 +206,15 @@ class PostgresEndpoint(PostgresReads):
             connection.execute(f"{_LOCK} NOWAIT".encode())
         except psycopg.errors.LockNotAvailable:
             raise StartRefused(
-                f"Somebody is appending to {self.place}, or it is the source itself: move into a "
-                "place that nobody uses."
+                f"A process is appending to {self.place}, or it is the source "
+                "itself: move into a location that is not in use."
             ) from None
 
     @contextmanager
     def _writing(self) -> Iterator[psycopg.Connection[Any]]:
-        """One durable transaction; StorageFull or Unavailable when it was not, or nobody knows."""
+        """One durable transaction; StorageFull or Unavailable when it failed, or its outcome is
+        unknown.
+        """
         try:
             with self._own.transaction():
                 yield self._own
@@ -216,8 +222,8 @@ class PostgresEndpoint(PostgresReads):
             raise StorageFull from error
         except psycopg.Error as error:
             raise Unavailable(
-                f"{self.place} could not be written ({one_line(error)}): give the same command "
-                "again."
+                f"{self.place} could not be written ({one_line(error)}): run the "
+                "same command again."
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""One side of a move on SQLite: a ledger's file, owned while it is moved."""
+"""One end of a move on SQLite: a ledger's file, owned while it is moved."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 
 
 class SQLiteEndpoint(SQLiteReads):
-    """See `House` and `NewHouse`. The folder is owned until it is closed."""
+    """See `MoveSource` and `MoveTarget`. The folder is owned until it is closed."""
 
     def __init__(self, file: SQLiteFile, ledger_id: UUID, closing: ExitStack) -> None:
         super().__init__(file)
@@ -67,7 +67,7 @@ class SQLiteEndpoint(SQLiteReads):
         return house
 
     def close(self) -> None:
-        """Give the file and the folder back."""
+        """Close the file and release the folder."""
         self._closing.close()
 
     # -- reading --------------------------------------------------------------------------------
@@ -150,10 +150,10 @@ class SQLiteEndpoint(SQLiteReads):
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One durable transaction; StorageFull or Unavailable when it was not."""
+        """One durable transaction; StorageFull or Unavailable when it failed."""
         writer = self._writer
         if writer is None:
-            raise Unavailable(f"{self.place} is only read.")
+            raise Unavailable(f"{self.place} is opened for reading only.")
         try:
             writer.execute("BEGIN IMMEDIATE")
             yield writer
@@ -175,7 +175,7 @@ def _insert(table: Table) -> str:
 
 @contextmanager
 def _owned(folder: Folder) -> Iterator[ExitStack]:
-    """Own a folder; what is opened meanwhile is closed again if that fails."""
+    """Own a folder; what was opened is closed again if that fails."""
     with ExitStack() as closing:
         lock = OwnerLock(folder)
         lock.take()

@@ -1,5 +1,5 @@
-"""Hearing of what other nodes append: LISTEN as a hint, and a look now and then, since hints get
-lost.
+"""Learns of what other nodes append: by LISTEN as a hint, and by a poll now and then, since hints
+get lost.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from ledger.store.postgres.connections import PostgresServer, one_line
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.25
-"""How long an event of another node stays unseen at most, hints or not."""
+"""The longest delay until an event of another node is noticed, with or without hints."""
 LOOKS_PER_CLOCK = 20
-"""Between two looks at the database's clock: five seconds, or less where much is appended."""
+"""Polls between two readings of the database's clock: five seconds, or less where much is appended.
+"""
 JOIN_SECONDS = 10.0
 
 
 class ChangeListener:
-    """Calls `look` when another node may have appended, from `start` to `close`. `look` only hands
-    the question on; the writer's thread takes in what there is.
+    """Calls `look` when another node may have appended, from `start` to `close`. `look` only queues
+    the request; the writer's thread reads what there is.
     """
 
     def __init__(
@@ -48,11 +49,11 @@ class ChangeListener:
         return self._clock.skew
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start listening."""
         self._loop.start()
 
     def close(self) -> None:
-        """Stop listening, within a look's time."""
+        """Stop listening, within one poll's time."""
         self._loop.close(JOIN_SECONDS)
 
     def _step(self) -> float:
@@ -81,11 +82,11 @@ class ChangeListener:
         self._clock.read(connection)
         is_off = abs(self.skew) > MAX_SKEW
         if is_off and not self._is_warned:
-            log.warning("this machine's clock is %s: the database's counts", off(self.skew))
+            log.warning("this machine's clock is %s; the database's clock is used", off(self.skew))
         self._is_warned = is_off
 
     def _ask(self) -> None:
-        with suppress(LedgerError):  # closing, or so busy that each batch looks anyway
+        with suppress(LedgerError):  # closing, or so busy that each batch reads anyway
             self._look()
 
 

@@ -1,8 +1,8 @@
-"""The book on PostgreSQL: any number of nodes, one append at a time, and triggers that forbid
-second thoughts.
+"""The event store on PostgreSQL: any number of nodes, one append at a time, and triggers that
+forbid changes to events.
 
-An append is: take the turn (a table lock), look (one SELECT), drop what conflicts, insert, commit.
-Positions are gapless and become visible in their order because the turn ends with the commit.
+An append is: lock (a table lock), read the tail (one SELECT), drop what conflicts, insert, commit.
+Positions are gapless and become visible in order because the lock ends with the commit.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Look:
-    """What the one SELECT under the lock saw."""
+    """What the one SELECT under the lock read."""
 
     tail: Tail
     now: int
@@ -74,9 +74,9 @@ class _Look:
 class PostgresEventStore(PostgresReads):
     """The store contract on one schema of a PostgreSQL database, which `migrate` has prepared.
 
-    Only the writer's thread calls `append` and `save_heads`. Each append tells the channel of
-    `hints`, so that other nodes look for it. `clock` is the SQL that says when an
-    append happens; it may name `%(now)s`, the caller's own instant.
+    Only the writer's thread calls `append` and `save_snapshots`. Each append notifies the channel
+    of `hints`, so that other nodes read it. `clock` is the SQL for the instant of an append; it may
+    name `%(now)s`, the caller's own instant.
     """
 
     is_shared = True
@@ -107,7 +107,7 @@ class PostgresEventStore(PostgresReads):
     def append(
         self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
-        """See `Book.append`. `recorded_at` is the database's clock; `now` is not looked at."""
+        """See `EventStore.append`. `recorded_at` is the database's clock; `now` is ignored."""
         with self._transaction("append") as connection:
             look = self._take_turn(connection, groups, now)
             fit = VersionCheck(lambda stream: look.versions[stream])
@@ -115,7 +115,8 @@ class PostgresEventStore(PostgresReads):
             kept = [group for group, no in zip(groups, refused, strict=True) if no is None]
             outcomes = _together(refused, commit_in_turn(kept, look.tail.position))
             if not kept:
-                self._roll_back(connection)  # no commit, no fsync: the overtaken are soon back
+                # Without a commit there is no fsync: commands in conflict are decided again.
+                self._roll_back(connection)
                 return outcomes
             self._insert(connection, kept, mapper, look)
             self._commit(connection, outcomes)
@@ -124,9 +125,9 @@ class PostgresEventStore(PostgresReads):
     def _take_turn(
         self, connection: psycopg.Connection[Any], groups: Sequence[EventBatch], now: int
     ) -> _Look:
-        """Wait for the turn, and look at the book as the append before left it: in READ COMMITTED
-        the SELECT sees what was committed before it began, which is after the lock was given. The
-        server's clock tells how long that took: from the BEGIN to the SELECT.
+        """Acquire the append lock, and read the store as the append before left it: in READ
+        COMMITTED the SELECT sees what was committed before it began, which is after the lock was
+        granted. The server's clock measures how long that took: from the BEGIN to the SELECT.
         """
         streams = list({draft.stream: None for group in groups for draft in group.events})
         with connection.pipeline():
@@ -171,8 +172,9 @@ class PostgresEventStore(PostgresReads):
     def _commit(
         self, connection: psycopg.Connection[Any], outcomes: list[AppendOutcome] | None
     ) -> None:
-        """From the moment COMMIT is sent until it is answered nobody knows. A server that answers
-        with an ERROR has kept nothing; FATAL may be the last word of a backend that had committed.
+        """From the moment COMMIT is sent until it is answered the outcome is unknown. A server that
+        answers with an ERROR has committed nothing; FATAL may be the last answer of a backend that
+        had committed.
         """
         try:
             with connection.pipeline():
@@ -185,7 +187,7 @@ class PostgresEventStore(PostgresReads):
             raise AppendUnknown(one_line(error), outcomes) from error
 
     def rehearse(self) -> None:
-        """See `Book.rehearse`: an event in its turn, and back again."""
+        """See `EventStore.rehearse`: inserts an event under the append lock, and rolls it back."""
         with self._transaction("rehearsal") as connection:
             connection.execute("BEGIN")
             connection.execute(LOCK_APPENDS)
@@ -196,8 +198,8 @@ class PostgresEventStore(PostgresReads):
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[psycopg.Connection[Any]]:
-        """The writer's connection, made anew if it was lost. What goes wrong inside is rolled back,
-        and told as what it means.
+        """The writer's connection, reconnected if it was lost. Errors inside roll back, and are
+        raised as what they mean.
         """
         try:
             connection = self._connected()
@@ -212,8 +214,8 @@ class PostgresEventStore(PostgresReads):
             raise AppendUnknown(one_line(error)) from error
         except psycopg.Error as error:
             raise Unavailable(
-                f"The database did not take the {what}, nothing was kept ({one_line(error)}): try "
-                "again."
+                f"The database did not accept the {what}, and nothing was "
+                f"committed ({one_line(error)}): try again."
             ) from error
 
     def _connected(self) -> psycopg.Connection[Any]:
@@ -227,7 +229,7 @@ class PostgresEventStore(PostgresReads):
         return self._writer
 
     def _roll_back(self, connection: psycopg.Connection[Any]) -> None:
-        """Leave the transaction; a connection that cannot is given up, and the server ends it."""
+        """Leave the transaction; a connection that cannot is dropped, and the server ends it."""
         try:
             connection.execute("ROLLBACK")
         except psycopg.Error:
@@ -236,7 +238,9 @@ class PostgresEventStore(PostgresReads):
     # -- questions that wait for the writers -----------------------------------------------------
 
     def command_at(self, stream: UUID, version: int) -> bytes | None:
-        """See `Book.command_at`. Waits for appends under way: a lost one may still be ending."""
+        """See `EventStore.command_at`. Waits for appends under way: a lost one may still be
+        ending.
+        """
         with self.server.reading() as connection, connection.transaction():
             connection.execute(AFTER_TURNS)
             row = connection.execute(
@@ -257,7 +261,9 @@ class PostgresEventStore(PostgresReads):
     def save_snapshots(
         self, job_cache: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
-        """See `Book.save_heads`. Another node's newer heads, and its later position, stay."""
+        """See `EventStore.save_snapshots`. Another node's newer snapshots, and its later position,
+        stay.
+        """
         with self._transaction("snapshots") as connection:
             connection.execute("BEGIN")
             rows = sorted((job.bytes, version, state) for job, version, state in job_cache)
@@ -297,7 +303,7 @@ class PostgresEventStore(PostgresReads):
         row = connection.execute(MAY_CHANGE).fetchone()
         if row and row[0]:
             log.info(
-                "this role may change events, and only triggers stop it: serve as a member of %s",
+                "this role may change events, and only triggers prevent it: run as a member of %s",
                 ROLE,
             )
 

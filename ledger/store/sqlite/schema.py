@@ -45,7 +45,7 @@ def prepare(connection: sqlite3.Connection, path: Path, new_id: UUID) -> None:
 
 def identify(connection: sqlite3.Connection, path: Path, *, may_be_half: bool = False) -> UUID:
     """The id of the ledger in a file. StartRefused when there is none, it is of another version, or
-    it is only half moved in and may not be.
+    a move into it is incomplete and that is not allowed.
     """
     try:
         meta = dict(connection.execute("SELECT key, value FROM meta"))
@@ -70,7 +70,7 @@ def _version(connection: sqlite3.Connection) -> str | None:
 
 
 def _is_ours(connection: sqlite3.Connection) -> bool:
-    """Marked as a ledger, or empty: most programs leave the mark at 0."""
+    """Marked as a ledger, or empty: most programs leave the application id at 0."""
     mark = int(connection.execute("PRAGMA application_id").fetchone()[0])
     has_tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     return mark == APPLICATION_ID or (mark == 0 and not has_tables)

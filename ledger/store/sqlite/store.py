@@ -1,5 +1,5 @@
-"""The book on SQLite: one owner, one writer, WAL, fsync on every commit, and triggers that forbid
-second thoughts.
+"""The event store on SQLite: one owner, one writer, WAL, fsync on every commit, and triggers that
+forbid changes to events.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ _PUT_LEASE = "INSERT OR REPLACE INTO leases (run_id, job, expires_at) VALUES (?,
 _DROP_LEASE = "DELETE FROM leases WHERE run_id = ?"
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 REHEARSAL = "rehearsal"
-"""The key in `meta` that is written only to see whether it can be."""
+"""The key in `meta` that is written only to test whether writing works."""
 
 
 class SQLiteEventStore(SQLiteReads):
-    """The store contract on one file. Only the writer's thread calls `append` and `save_heads`.
+    """The store contract on one file. Only the writer's thread calls `append` and `save_snapshots`.
 
     A new ledger gets `new_id`; without one the file is only read.
     """
@@ -78,9 +78,7 @@ class SQLiteEventStore(SQLiteReads):
     def append(
         self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
-        """See `Book.append`. Outside of mistakes no group is ever superseded here: there is one
-        owner.
-        """
+        """See `EventStore.append`. A version conflict here is a bug: there is one owner."""
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             outcomes = self._insert(groups, mapper, now)
@@ -96,7 +94,7 @@ class SQLiteEventStore(SQLiteReads):
         return outcomes
 
     def rehearse(self) -> None:
-        """See `Book.rehearse`: a note beside the events that says nothing."""
+        """See `EventStore.rehearse`: writes a row to `meta` that has no meaning."""
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             self._writer.execute(_PUT_META, (REHEARSAL, ""))
@@ -105,7 +103,7 @@ class SQLiteEventStore(SQLiteReads):
             self._roll_back()
             if "full" in str(error):
                 raise StorageFull from error
-            raise Unavailable(f"The book cannot be written ({error}): try again.") from error
+            raise Unavailable(f"The event store cannot be written ({error}): try again.") from error
 
     def _insert(
         self, groups: Sequence[EventBatch], mapper: EventMapper, now: int
@@ -140,7 +138,9 @@ class SQLiteEventStore(SQLiteReads):
             group for group, outcome in zip(groups, outcomes, strict=True) if outcome is None
         ]
         if len(fitting) == len(groups):
-            raise AppendUnknown("the database refused the events, but no stream has moved on")
+            raise AppendUnknown(
+                "the database refused the events, but no stream has another version"
+            )
         kept = iter(self.append(fitting, mapper, now=now) if fitting else ())
         return [outcome or next(kept) for outcome in outcomes]
 
@@ -173,20 +173,20 @@ class SQLiteEventStore(SQLiteReads):
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            raise Unavailable(f"The heads could not be saved ({error}).") from error
+            raise Unavailable(f"The snapshots could not be saved ({error}).") from error
 
     def pool_stats(self) -> PoolStats:
         return PoolStats()
 
-    def shared_setting(self, name: str, value: str) -> str:  # noqa: ARG002  there is nobody to disagree
+    def shared_setting(self, name: str, value: str) -> str:  # noqa: ARG002  one process, one value
         return value
 
     def node_registry(self) -> None:
-        """None: the file lock lets one process in."""
+        """None: the file lock admits one process."""
 
     def leader_lock(
         self,
-        name: str,  # noqa: ARG002  the only node holds every office
+        name: str,  # noqa: ARG002  the only node holds every leader lock
         *,
         silent_seconds: int | None = None,  # noqa: ARG002
     ) -> LeaderLock:
@@ -198,7 +198,7 @@ class SQLiteEventStore(SQLiteReads):
 
 
 def _beside(row: SideTableRow) -> tuple[str, tuple[Any, ...]]:
-    """The statement that keeps a row beside the events, and its values."""
+    """The statement that writes a side-table row, and its values."""
     match row:
         case TokenRow():
             return _PUT_ACCESS, astuple(row)
