@@ -26,9 +26,7 @@ from ledger.dispatch.leases.membership import Membership
 from ledger.dispatch.leases.reaper import REAP_EVERY, LostRunReaper, ending_command
 from ledger.dispatch.queues.ready_queue import DueFire, QueuePosition, ReadyQueue
 from ledger.dispatch.queues.worker_queues import WorkerQueues, route_to_queues
-from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
-from ledger.store.audit_query import DISPATCHER
 from ledger.store.instrumentation import RunEnded
 
 MAX_CLAIMS = 500
@@ -64,7 +62,6 @@ class DispatchCycle:
         self._held: set[str] = set()
         self._ready = ReadyQueue(self._is_instant, self._is_ours)
         self._sweep = LostRunReaper(Leases(nodes, ledger.job_cache, self._held.__contains__))
-        self._actor = Actor(DISPATCHER, "system")
 
     @property
     def waiting_count(self) -> int:
@@ -121,9 +118,12 @@ class DispatchCycle:
 
     def _work(self, hand: CycleWork, now: datetime) -> list[Command[Any]]:
         return [
-            *(self._report(item, self._call(now)) for item in hand.finished),
-            *(ending_command(item, self._call(now)) for item in hand.lost),
-            *(self._claim(due, self._call(now)) for due in hand.dues),
+            *(
+                self._report(item, self._ledger.dispatcher_context(now=now))
+                for item in hand.finished
+            ),
+            *(ending_command(item, self._ledger.dispatcher_context(now=now)) for item in hand.lost),
+            *(self._claim(due, self._ledger.dispatcher_context(now=now)) for due in hand.dues),
         ]
 
     def _take_note(self, hand: CycleWork, results: Sequence[Any], now: datetime) -> int:
@@ -208,7 +208,7 @@ class DispatchCycle:
         """Record runs of this node as lost. Raises a LedgerError when the ledger could not commit
         that.
         """
-        call = self._call(self._ledger.clock.now())
+        call = self._ledger.dispatcher_context()
         losses = [run_commands.LoseRun(one.job_id, one.run.run_id, cause, call) for one in left]
         results = self._ledger.submit(losses).result()
         for one, result in zip(left, results, strict=True):
@@ -217,11 +217,6 @@ class DispatchCycle:
         problem = next((result for result in results if isinstance(result, TROUBLE)), None)
         if problem is not None:
             raise problem
-
-    def _call(self, now: datetime) -> CommandContext:
-        return CommandContext(
-            now, EventMetadata(str(self._ledger.chance.new_id()), self._actor, DISPATCHER)
-        )
 
 
 @dataclass(frozen=True, slots=True)
