@@ -138,11 +138,11 @@ class ScheduleExhausted(Refused):
         self,
         job_id: object,
         *,
-        way_on: str = 'Resume it with {"run_at": "<a future instant>"} or {"run_now": true}.',
+        remedy: str = 'Resume it with {"run_at": "<a future instant>"} or {"run_now": true}.',
     ) -> None:
         super().__init__(
             f"The schedule of job {job_id} has no fire left, so it would be "
-            "active and never run. " + way_on,
+            "active and never run. " + remedy,
             job_id=str(job_id),
         )
 

@@ -76,8 +76,8 @@ class JobCache:
             self._index(job)
 
     def _load_saved(self, event_store: EventStore) -> None:
-        for job_id, version, frozen in event_store.load_snapshots():
-            job = load_job(job_id, version, frozen)
+        for job_id, version, saved in event_store.load_snapshots():
+            job = load_job(job_id, version, saved)
             if job is not None:
                 self.jobs[job_id] = job
 

@@ -25,19 +25,19 @@ class JobNameHistory:
         first call reads one event for each name there is, later ones only new events.
         """
         with self._lock:
-            self._look(until)
+            self._read_until(until)
             found = {job_id: self._name(job_id, until) for job_id in ids}
         return {job_id: name for job_id, name in found.items() if name is not None}
 
-    def _look(self, until: int) -> None:
+    def _read_until(self, until: int) -> None:
         while self._position < until:
             query = AuditQuery(
                 topics=(NameReserved.TOPIC,), after_position=self._position, limit=MAX_PAGE
             )
             page = self._events.find(query)
-            for fact in page:
-                self._given.setdefault(fact.data["job_id"], []).append(
-                    (fact.position, fact.data["name"])
+            for event in page:
+                self._given.setdefault(event.data["job_id"], []).append(
+                    (event.position, event.data["name"])
                 )
             last = page[-1].position if page else until
             self._position = last if len(page) == MAX_PAGE else max(last, until)

@@ -44,7 +44,7 @@ from ledger.store.event_queries import EventQueries
 from ledger.store.event_reader import EventReader
 from ledger.store.instrumentation import Instrumentation, NoInstrumentation
 from ledger.store.mapper import EventMapper
-from ledger.store.open import Opened, open_owned, open_read_only, open_shared, place_of
+from ledger.store.open import OpenStore, location_of, open_owned, open_read_only, open_shared
 from ledger.store.postgres.dsn import PostgresDsn
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ class Ledger:
 
     def __init__(
         self,
-        opened: Opened,
+        opened: OpenStore,
         limits: Limits | None = None,
         *,
         is_read_only: bool = False,
         instrumentation: Instrumentation | None = None,
     ) -> None:
-        self.place = opened.place
+        self.location = opened.location
         self.event_store = opened.event_store
         self.clock = opened.clock
         self.chance = opened.chance
@@ -112,11 +112,11 @@ class Ledger:
 
         On PostgreSQL all nodes use the database's clock, unless a clock is given.
         """
-        place = place_of(data)
-        if isinstance(place, PostgresDsn):
-            opened = open_shared(place, clock, chance, instrumentation)
+        location = location_of(data)
+        if isinstance(location, PostgresDsn):
+            opened = open_shared(location, clock, chance, instrumentation)
         else:
-            opened = open_owned(place, clock, chance)
+            opened = open_owned(location, clock, chance)
         with ExitStack() as failing:
             failing.callback(opened.close)
             ledger = cls(opened, limits, instrumentation=instrumentation)
@@ -134,7 +134,7 @@ class Ledger:
         cls, data: str | Path | PostgresDsn = "./data", *, clock: Clock | None = None
     ) -> Self:
         """Read a ledger that other processes own. Commands are refused as Unavailable."""
-        return cls(open_read_only(place_of(data), clock), is_read_only=True)
+        return cls(open_read_only(location_of(data), clock), is_read_only=True)
 
     def __enter__(self) -> Self:
         return self

@@ -43,9 +43,9 @@ def dump_job(job: Job) -> bytes:
     return orjson.dumps({"format": FORMAT, "state": state})
 
 
-def load_job(job_id: UUID, version: int, frozen: bytes) -> Job | None:
+def load_job(job_id: UUID, version: int, saved: bytes) -> Job | None:
     """The saved job, or None when the bytes have another format."""
-    plain: dict[str, Any] = orjson.loads(frozen)
+    plain: dict[str, Any] = orjson.loads(saved)
     if plain.get("format") != FORMAT:
         return None
     job = Job.blank(job_id)

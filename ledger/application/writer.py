@@ -31,7 +31,7 @@ from ledger.application.unit_of_work import (
 )
 from ledger.clock import Clock
 from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, Unavailable
-from ledger.store.append import commit_in_turn
+from ledger.store.append import committed_in_order
 from ledger.store.event_reader import EventReader
 from ledger.store.event_store import AppendUnknown, EventStore
 from ledger.store.instrumentation import CommandBatch, Instrumentation
@@ -183,7 +183,9 @@ class Writer:
             count = sum(len(item.commands) for item in asked)
             waited = [now - item.submitted_at for item in asked]
             callers = [item.caller for item in asked]
-            self._instrumentation.took_batch(CommandBatch(count, waited, now - began_at, callers))
+            self._instrumentation.batch_answered(
+                CommandBatch(count, waited, now - began_at, callers)
+            )
 
     def _retry_conflicts(self, decided: list[Decision]) -> None:
         """Decide again the commands that needed this batch to be committed first, and those whose
@@ -285,7 +287,7 @@ class Writer:
     def _outcomes_at_the_end(self, batches: Sequence[EventBatch]) -> list[AppendOutcome]:
         """The outcomes of the batches if their events are the last of the store."""
         last = self.event_store.tail_position() - sum(len(batch.events) for batch in batches)
-        return commit_in_turn(batches, last)
+        return committed_in_order(batches, last)
 
     def _apply(self, decided: Sequence[Decision], outcomes: Sequence[AppendOutcome]) -> None:
         last, count = self.position, 0

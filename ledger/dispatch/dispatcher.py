@@ -43,13 +43,13 @@ class Dispatcher:
             if isinstance(work, ExecutorSettings)
             else work
         )
-        self._rounds = DispatchCycle(ledger, self._run_pool, self.nodes, concurrency=concurrency)
-        self.run_once = self._rounds.run_once
-        self.places_for = self._rounds.places_for
+        self._cycle = DispatchCycle(ledger, self._run_pool, self.nodes, concurrency=concurrency)
+        self.run_once = self._cycle.run_once
+        self.queue_position_of = self._cycle.queue_position_of
         self._loop = BackgroundLoop(
             "dispatcher", self._step, wait=ledger.job_cache.due.wait, until=self._is_done
         )
-        self._is_given_up = False
+        self._are_runs_lost = False
 
     @property
     def node(self) -> str:
@@ -59,7 +59,7 @@ class Dispatcher:
     @property
     def queues(self) -> WorkerQueues:
         """The due runs that wait for external workers."""
-        return self._rounds.queues
+        return self._cycle.queues
 
     # -- the thread -----------------------------------------------------------------------------
 
@@ -73,16 +73,16 @@ class Dispatcher:
         """Claim nothing more, let runs end for so long, record the rest as lost (`shutdown`), and
         stop.
         """
-        self._rounds.is_draining = True
+        self._cycle.is_draining = True
         self.queues.close()
         self._ledger.job_cache.due.notify()
         if self._loop.was_started:
             self._loop.join(seconds)
             try:
-                self._give_up()
+                self._lose_open_runs()
             except LedgerError as error:  # the next owner, or another node, records them as lost
                 log.error("open runs could not be recorded as lost: %s", error.message)
-            self._is_given_up = True
+            self._are_runs_lost = True
             self._ledger.job_cache.due.notify()
             self._loop.join()
         self._run_pool.close()
@@ -93,15 +93,15 @@ class Dispatcher:
         claims were.
         """
         problem = self._loop.problem
-        is_running = self._loop.is_running and not self._rounds.is_draining
+        is_running = self._loop.is_running and not self._cycle.is_draining
         state = "broken" if is_running and problem else "running" if is_running else "stopped"
         return {
             "node": self.node,
             "state": state,
             "problem": problem,
             "open_runs": len(self._ledger.job_cache.runs.open_runs()),
-            "waiting": self._rounds.waiting_count,
-            "lag_seconds": round(self._rounds.lag_seconds, 3),
+            "waiting": self._cycle.waiting_count,
+            "lag_seconds": round(self._cycle.lag_seconds, 3),
             "lease_age_seconds": self.nodes.lease_age_seconds(),
         }
 
@@ -110,16 +110,16 @@ class Dispatcher:
 
     def _is_done(self) -> bool:
         is_idle = not self._run_pool.running and self._run_pool.finished_count == 0
-        return self._is_given_up or (self._rounds.is_draining and is_idle)
+        return self._are_runs_lost or (self._cycle.is_draining and is_idle)
 
-    def _give_up(self) -> None:
-        left = list(self._run_pool.running.values())
-        if left:
-            self._rounds.lose(left, "shutdown")
+    def _lose_open_runs(self) -> None:
+        runs = list(self._run_pool.running.values())
+        if runs:
+            self._cycle.lose(runs, "shutdown")
 
     def _idle_seconds(self) -> float:
         now = self._ledger.clock.now()
-        instants = (self._ledger.job_cache.due.next_at(), self._rounds.next_release_at())
+        instants = (self._ledger.job_cache.due.next_at(), self._cycle.next_release_at())
         coming = [(at - now).total_seconds() for at in instants if at is not None and at > now]
         if self._run_pool.finished_count:
             return 0.0

@@ -24,7 +24,7 @@ PAGES_AT_ONCE = 2_048
 """Database pages that are copied between two reports of progress."""
 
 
-class StillFile(SQLiteFile):
+class ImmutableFile(SQLiteFile):
     """A file that no process writes to: read without creating a log or an index beside it."""
 
     def _open(self, mode: str) -> sqlite3.Connection:
@@ -39,7 +39,7 @@ class FileReads(SQLiteReads):
         super().__init__(file)
         self.ledger_id = ledger_id
 
-    def fact(self, key: str) -> str | None:
+    def meta_value(self, key: str) -> str | None:
         """The value of a key in the file's `meta`."""
         return self._meta(key)
 
@@ -60,13 +60,13 @@ def back_up(event_store: Path, out: Path, progress: StepProgress) -> Backup:
 
     Refuses StartRefused when `out` exists or cannot be created, or the source is not a ledger.
     """
-    with reserved(out) as draft:
-        _copy(event_store, draft, progress)
-        made = check(draft, progress)
+    with reserved(out) as partial:
+        _copy(event_store, partial, progress)
+        made = check(partial, progress)
         if not made.verdict.is_sound:
             return made
-        make_durable(draft)
-        draft.replace(out)
+        make_durable(partial)
+        partial.replace(out)
         make_durable(out.parent)
     return Backup(out, made.ledger_id, made.verdict)
 
@@ -86,19 +86,19 @@ def check(file: Path, progress: StepProgress) -> Backup:
 def reading(file: Path) -> Iterator[FileReads]:
     """The event store in a file at any path. StartRefused when it contains none."""
     with ExitStack() as opened:
-        still = StillFile(file, synchronous="FULL", is_read_only=True)
-        opened.callback(still.close)
-        with still.reading() as connection:
+        source_file = ImmutableFile(file, synchronous="FULL", is_read_only=True)
+        opened.callback(source_file.close)
+        with source_file.reading() as connection:
             ledger_id = identify(connection, file)
-        yield FileReads(still, ledger_id)
+        yield FileReads(source_file, ledger_id)
 
 
-def _copy(event_store: Path, draft: Path, progress: StepProgress) -> None:
+def _copy(event_store: Path, partial: Path, progress: StepProgress) -> None:
     """SQLite's online backup, inside one reading transaction: what is written meanwhile neither
     shows in the copy nor restarts it.
     """
     source = SQLiteFile(event_store, synchronous="FULL", is_read_only=True).connect()
-    with closing(source), closing(sqlite3.connect(draft)) as target:
+    with closing(source), closing(sqlite3.connect(partial)) as target:
         identify(source, event_store)
         try:
             source.execute("BEGIN")
@@ -106,7 +106,9 @@ def _copy(event_store: Path, draft: Path, progress: StepProgress) -> None:
             source.backup(
                 target,
                 pages=PAGES_AT_ONCE,
-                progress=lambda _, left, total: progress("copied pages", total - left, total),
+                progress=lambda _, remaining, total: progress(
+                    "copied pages", total - remaining, total
+                ),
             )
         except sqlite3.Error as error:
             if "full" in str(error):
@@ -121,7 +123,7 @@ def reserved(out: Path) -> Iterator[Path]:
     """
     if not out.name:
         raise StartRefused("Name the new file: the name is empty.")
-    draft = out.with_name(f".{out.name}.{new_id().hex}")
+    partial = out.with_name(f".{out.name}.{new_id().hex}")
     try:
         os.close(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
     except FileExistsError:
@@ -129,11 +131,11 @@ def reserved(out: Path) -> Iterator[Path]:
     except OSError as error:
         raise StartRefused(f"{out} cannot be created: {error.strerror}.") from None
     try:
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
-        yield draft
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+        yield partial
     finally:
-        draft.with_name(f"{draft.name}-journal").unlink(missing_ok=True)
-        draft.unlink(missing_ok=True)
+        partial.with_name(f"{partial.name}-journal").unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         if out.exists() and out.stat().st_size == 0:
             out.unlink()
 

@@ -58,7 +58,7 @@ class RecordedRun:
     retry_seconds: float | None = None
 
 
-class RunEnds:
+class RunEndReader:
     """Matches ends to starts, event after event. Leaves out runs whose start was before, and lost
     or blocked ones: how they would have ended is unknown.
     """

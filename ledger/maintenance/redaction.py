@@ -15,7 +15,7 @@ LETTERS = str.maketrans("0123456789abcdef", "ghijklmnopqrstuv")
 it.
 """
 DIGITS = 8
-SAID_BY_OTHERS = {
+QUOTED_FIELDS = {
     "job.run_blocked": "cause",
     "job.delivery_failed": "outcome",
     "notice.failed": "outcome",
@@ -41,7 +41,7 @@ class Redaction:
             state["signature"] = self.signature(state["failure_class"], state["signature"])
         if event_class is Imported:
             state |= {"imported": {}, "origin_id": REDACTED}
-        said = SAID_BY_OTHERS.get(event_class.TOPIC)
+        said = QUOTED_FIELDS.get(event_class.TOPIC)
         if said is not None:
             state[said] = REDACTED
         for name in HASHES:

@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 StepProgress = Callable[[str, int, int], None]
 """The same with the name of the step before."""
 References = list[tuple[str, str]]
-TROUBLE = (LedgerError, sqlite3.Error, ValueError)
+READ_ERRORS = (LedgerError, sqlite3.Error, ValueError)
 """What reading a damaged event store raises."""
 
 
@@ -56,7 +56,7 @@ def verify_event_store(event_store: ReadableEvents, progress: Progress | None = 
     total = event_store.tail_position()
     try:
         finding = _first_misfit(event_store, walk, progress, total)
-    except TROUBLE as error:
+    except READ_ERRORS as error:
         finding = Finding(walk.position + 1, f"it cannot be read ({error})")
     if finding is None and walk.position < total:
         finding = Finding(walk.position + 1, "it is missing")
@@ -70,9 +70,9 @@ def _first_misfit(
         states = [_state(row) for row in page]
         references = list(map(_references, page, states))
         wanted = [text_id for named in references for text_id, _ in named or ()]
-        kept = event_store.salted_texts(wanted)
+        texts = event_store.salted_texts(wanted)
         for row, state, named in zip(page, states, references, strict=True):
-            problem = walk.problem_with(row, state) or _text_problem(named, kept)
+            problem = walk.problem_with(row, state) or _text_problem(named, texts)
             if problem is not None:
                 return Finding(min(row.position, walk.position + 1), problem)
             walk.take(row)
@@ -90,7 +90,7 @@ def _pages(rows: Iterator[EventRow]) -> Iterator[list[EventRow]]:
             if len(page) == PAGE:
                 yield page
                 page = []
-    except TROUBLE:
+    except READ_ERRORS:
         yield page
         raise
     yield page
@@ -117,13 +117,13 @@ def _references(row: EventRow, state: Any) -> References | None:
 
 
 def _text_problem(
-    named: References | None, kept: Mapping[str, tuple[object, object]]
+    named: References | None, texts: Mapping[str, tuple[object, object]]
 ) -> str | None:
     if named is None:
         return UNREADABLE
-    if any(text_id not in kept for text_id, _ in named):
+    if any(text_id not in texts for text_id, _ in named):
         return "one of its texts is missing, and no event records that it was erased"
-    if any(_digest(*kept[text_id]) != digest for text_id, digest in named):
+    if any(_digest(*texts[text_id]) != digest for text_id, digest in named):
         return "one of its texts was changed"
     return None
 

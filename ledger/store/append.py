@@ -17,50 +17,50 @@ class VersionCheck:
 
     def __init__(self, version_of: Callable[[UUID], int]) -> None:
         self._version_of = version_of
-        self._kept: dict[UUID, int] = {}
+        self._accepted: dict[UUID, int] = {}
         self._refused: dict[UUID, int] = {}
 
-    def superseded(self, group: EventBatch) -> VersionConflict | None:
+    def conflict_of(self, batch: EventBatch) -> VersionConflict | None:
         """Whether a batch conflicts with the store or with batches before it in the append, or
         builds on one that does. Records the batch's versions in either case.
         """
         after: dict[UUID, int] = {}
-        for draft in group.events:
-            stream = draft.stream
-            actual = after.get(stream) or self._kept.get(stream) or self._version_of(stream)
-            is_behind = draft.version > self._refused.get(stream, draft.version)
-            if draft.version != actual + 1 or is_behind:
-                for other in group.events:
+        for event in batch.events:
+            stream = event.stream
+            actual = after.get(stream) or self._accepted.get(stream) or self._version_of(stream)
+            is_behind = event.version > self._refused.get(stream, event.version)
+            if event.version != actual + 1 or is_behind:
+                for other in batch.events:
                     self._refused.setdefault(other.stream, other.version)
-                return VersionConflict(stream, draft.version - 1, self._version_of(stream))
-            after[stream] = draft.version
-        self._kept.update(after)
+                return VersionConflict(stream, event.version - 1, self._version_of(stream))
+            after[stream] = event.version
+        self._accepted.update(after)
         return None
 
 
-def places(drafts: Sequence[PendingEvent], last: int) -> dict[tuple[UUID, int], int]:
+def positions_of(events: Sequence[PendingEvent], last: int) -> dict[tuple[UUID, int], int]:
     """The position of each event; only computed when an event refers to one."""
-    if all(draft.state is not None for draft in drafts):
+    if all(event.state is not None for event in events):
         return {}
-    return {(draft.stream, draft.version): last + number for number, draft in enumerate(drafts, 1)}
+    return {(event.stream, event.version): last + number for number, event in enumerate(events, 1)}
 
 
-def commit_in_turn(groups: Sequence[EventBatch], last: int) -> list[AppendOutcome]:
+def committed_in_order(batches: Sequence[EventBatch], last: int) -> list[AppendOutcome]:
     """The outcomes of batches that are appended one after the other after position `last`."""
     outcomes: list[AppendOutcome] = []
-    for group in groups:
-        size = len(group.events)
+    for batch in batches:
+        size = len(batch.events)
         outcomes.append(Committed(tuple(range(last + 1, last + size + 1))))
         last += size
     return outcomes
 
 
 def row_of(
-    position: int, draft: PendingEvent, state: bytes, recorded_at: int, chain: bytes
+    position: int, event: PendingEvent, state: bytes, recorded_at: int, chain: bytes
 ) -> tuple[tuple[Any, ...], bytes]:
     """The row of one event, and the chain value after it."""
-    stream = draft.stream.bytes
-    leaf = leaf_of(position, stream, draft.version, draft.topic, recorded_at, state)
+    stream = event.stream.bytes
+    leaf = leaf_of(position, stream, event.version, event.topic, recorded_at, state)
     chain = chain_of(chain, leaf)
-    place = (position, stream, draft.version, draft.topic, state, recorded_at)
-    return (*place, *columns_of(draft.plain), chain), chain
+    columns = (position, stream, event.version, event.topic, state, recorded_at)
+    return (*columns, *columns_of(event.plain), chain), chain

@@ -73,7 +73,7 @@ class EventStore(ReadableEvents, Protocol):
     """Whether other nodes append too: then events may follow those that this process wrote."""
 
     def append(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+        self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
         """Commit each batch whole or not at all, all of them in one durable transaction. `now` is
         in µs.

@@ -57,11 +57,11 @@ class Instrumentation(Protocol):
         """
         ...
 
-    def took_batch(self, batch: CommandBatch) -> None:
+    def batch_answered(self, batch: CommandBatch) -> None:
         """A batch was answered."""
         ...
 
-    def waited_for_turn(self, seconds: float) -> None:
+    def waited_for_append_lock(self, seconds: float) -> None:
         """An append waited so long for the append lock."""
         ...
 
@@ -94,10 +94,10 @@ class NoInstrumentation:
     def caller(self) -> object:
         return None
 
-    def took_batch(self, batch: CommandBatch) -> None:
+    def batch_answered(self, batch: CommandBatch) -> None:
         pass
 
-    def waited_for_turn(self, seconds: float) -> None:
+    def waited_for_append_lock(self, seconds: float) -> None:
         pass
 
     def step(self) -> AbstractContextManager[object]:

@@ -59,7 +59,7 @@ class EventMapper(Mapper[UUID]):
         self.codec = codec
         self.texts = texts
 
-    # -- into the book --------------------------------------------------------------------------
+    # -- to stored events --------------------------------------------------------------------------
 
     def pending_event(self, event: Event) -> PendingEvent:
         """The event as it will be stored. Refuses (InvalidField) values that would not be read back
@@ -77,22 +77,24 @@ class EventMapper(Mapper[UUID]):
             texts=tuple(texts),
         )
 
-    def seal(self, draft: PendingEvent, positions: Mapping[tuple[UUID, int], int]) -> bytes:
+    def seal(self, pending: PendingEvent, positions: Mapping[tuple[UUID, int], int]) -> bytes:
         """The bytes to store, once the positions of the append are known."""
-        if draft.state is not None:
-            return draft.state
-        plain = dict(draft.plain)
-        fill_positions(type(draft.event), plain, positions)
+        if pending.state is not None:
+            return pending.state
+        plain = dict(pending.plain)
+        fill_positions(type(pending.event), plain, positions)
         return self.codec.json.encode(plain)
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> library.StoredEvent:
         """As the library asks for it; without the free text."""
         if not isinstance(domain_event, Event):
             raise TypeError(f"{type(domain_event).__name__} is not an event of this ledger")
-        draft = self.pending_event(domain_event)
-        return library.StoredEvent(draft.stream, draft.version, draft.topic, self.seal(draft, {}))
+        pending = self.pending_event(domain_event)
+        return library.StoredEvent(
+            pending.stream, pending.version, pending.topic, self.seal(pending, {})
+        )
 
-    # -- out of the book ------------------------------------------------------------------------
+    # -- from stored events ------------------------------------------------------------------------
 
     def to_domain_event(self, stored_event: library.StoredEvent) -> Event:
         """One event object. Raises CorruptEvent, with the position where it is known."""
@@ -106,20 +108,20 @@ class EventMapper(Mapper[UUID]):
             self._restore(item, pair, bodies) for item, pair in zip(stored, decoded, strict=True)
         ]
 
-    def to_recorded_events(self, recorded: Sequence[StoredEvent]) -> list[RecordedEvent]:
+    def to_recorded_events(self, stored: Sequence[StoredEvent]) -> list[RecordedEvent]:
         """The plain events of a page, for readers that need no objects."""
-        decoded = [self._decode(item) for item in recorded]
+        decoded = [self._decode(item) for item in stored]
         bodies = self._bodies(decoded)
-        facts = []
-        for item, (event_class, state) in zip(recorded, decoded, strict=True):
+        recorded = []
+        for item, (event_class, state) in zip(stored, decoded, strict=True):
             put_texts(shape_of(event_class).texts, state, bodies)
             stream: UUID = item.originator_id  # type: ignore[assignment]  # ours always are
-            facts.append(
+            recorded.append(
                 RecordedEvent(
                     item.id, item.topic, stream, item.originator_version, item.recorded_at, state
                 )
             )
-        return facts
+        return recorded
 
     def _decode(self, stored: library.StoredEvent) -> tuple[type[Event], dict[str, Any]]:
         position = stored.id if isinstance(stored, Notification) else None

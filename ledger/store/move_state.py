@@ -10,12 +10,12 @@ UNDER_WAY = "under way"
 DONE = "done"
 
 
-def require_settled(state: str | None, place: str) -> None:
+def require_complete_move(state: str | None, location: str) -> None:
     """Raise StartRefused while a move into this ledger is incomplete: events appended now would be
     missing in its source.
     """
     if state == UNDER_WAY:
         raise StartRefused(
-            f"{place} contains an incomplete move of a ledger: run the same "
+            f"{location} contains an incomplete move of a ledger: run the same "
             "jobledger move again to finish it, or move into an empty location."
         )

@@ -177,8 +177,8 @@ class SqlReads(ABC):
     def _texts(self, columns: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(ids), TEXTS_PER_PAGE):
             page = ids[start : start + TEXTS_PER_PAGE]
-            marks = ", ".join("?" * len(page))
-            yield from self._rows(f"SELECT {columns} FROM texts WHERE id IN ({marks})", page)
+            placeholders = ", ".join("?" * len(page))
+            yield from self._rows(f"SELECT {columns} FROM texts WHERE id IN ({placeholders})", page)
 
     def rows(self, *, after: int | None = None) -> Iterator[EventRow]:
         """Page by page: no connection is used while the caller works on the rows."""

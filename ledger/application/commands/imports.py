@@ -44,13 +44,13 @@ class DryRunImport(Command[CommandResult]):
     def execute(self, unit: UnitOfWork) -> CommandResult:
         job_id, name = self.schedule.job_id, str(self.schedule.parsed_spec["name"])
         limit = unit.limits.max_jobs
-        place = self.state.jobs.get(job_id, len(self.state.jobs))
-        if limit is not None and unit.job_count + place >= limit:
+        index = self.state.jobs.get(job_id, len(self.state.jobs))
+        if limit is not None and unit.job_count + index >= limit:
             raise JobLimit(limit)
         unit.name(name).require_free(name, job_id)
         if self.state.names.setdefault(name_stream(name), job_id) != job_id:
             raise NameTaken(name, "before it in this import")
-        self.state.jobs[job_id] = place
+        self.state.jobs[job_id] = index
         job = Job.blank(job_id)
         self.schedule.begin(job)
         result = result_of(job, changed=False)

@@ -73,7 +73,7 @@ class ScheduleJob(JobCommand):
         now, metadata = self.context.now, self.context.metadata
         job.schedule_anew(self.parsed_spec, now=now, metadata=metadata)
         if self.past is not None:
-            job.take_over(self.past.fields(job.next_run_at), now=now, metadata=metadata)
+            job.record_import(self.past.fields(job.next_run_at), now=now, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,46 +57,46 @@ class RecoveryReader:
     def history(self, number: int, until: int) -> RecoveryHistory:
         """A recovery as it was; RecoveryNotFound when it was not planned yet."""
         recovery = Recovery.blank(recovery_stream(number))
-        story: RecoveryHistory | None = None
-        for fact in self.take_in(recovery, until):
-            if story is None:
-                story = RecoveryHistory(recovery, fact)
-            elif fact.topic in ENDS:
-                story.end = fact
+        history: RecoveryHistory | None = None
+        for event in self.apply_events(recovery, until):
+            if history is None:
+                history = RecoveryHistory(recovery, event)
+            elif event.topic in ENDS:
+                history.end = event
             else:
-                story.steps.append(fact)
-        if story is None:
+                history.steps.append(event)
+        if history is None:
             raise RecoveryNotFound(recovery_name(number))
-        return story
+        return history
 
-    def take_in(self, recovery: Recovery, until: int | None) -> Iterator[RecordedEvent]:
+    def apply_events(self, recovery: Recovery, until: int | None) -> Iterator[RecordedEvent]:
         while page := self._events.stream_stored(
             recovery.id, after=recovery.version, upto=None, limit=MAX_PAGE
         ):
             fitting = [item for item in page if until is None or item.id <= until]
-            facts = self._events.decode(fitting)
-            for fact, event in zip(facts, self._events.domain_events(fitting), strict=True):
-                event.mutate(recovery)
-                yield fact
+            recorded = self._events.decode(fitting)
+            for event, own in zip(recorded, self._events.domain_events(fitting), strict=True):
+                own.mutate(recovery)
+                yield event
             if len(fitting) < len(page):
                 return
 
     def trips(
-        self, revived: Mapping[UUID, RecordedEvent], after: int, until: int
+        self, resumed: Mapping[UUID, RecordedEvent], after: int, until: int
     ) -> dict[UUID, RecordedEvent]:
         """Of the resumed jobs, the first trip of each after its resume."""
         trips: dict[UUID, RecordedEvent] = {}
-        if not revived or after >= until:
+        if not resumed or after >= until:
             return trips
         query = AuditQuery(
             topics=(TRIPPED,), after_position=after, until_position=until, limit=MAX_PAGE
         )
         ours = [
-            item for item in self._events.find_all_stored(query) if item.originator_id in revived
+            item for item in self._events.find_all_stored(query) if item.originator_id in resumed
         ]
-        for fact in self._events.decode(ours):
-            if fact.position > revived[fact.stream].position:
-                trips.setdefault(fact.stream, fact)
+        for event in self._events.decode(ours):
+            if event.position > resumed[event.stream].position:
+                trips.setdefault(event.stream, event)
         return trips
 
     def first_outcome(self, step: RecordedEvent, until: int) -> RecordedEvent | None:
@@ -107,12 +107,12 @@ class RecoveryReader:
         return None if found is None else self._events.decode([found])[0]
 
     def first_outcomes(
-        self, revived: Mapping[UUID, RecordedEvent], until: int
+        self, resumed: Mapping[UUID, RecordedEvent], until: int
     ) -> dict[UUID, RecordedEvent]:
         """The same for all resumed jobs that have one: one query for each job."""
-        looked = (self._first_outcome(step, until) for step in revived.values())
-        found = [item for item in looked if item is not None]
-        return {fact.stream: fact for fact in self._events.decode(found)}
+        outcomes = (self._first_outcome(step, until) for step in resumed.values())
+        found = [item for item in outcomes if item is not None]
+        return {event.stream: event for event in self._events.decode(found)}
 
     def _first_outcome(self, step: RecordedEvent, until: int) -> StoredEvent | None:
         job_id, version = UUID(step.data["job_id"]), step.data["job_version"]
@@ -136,5 +136,8 @@ class RecoveryReader:
             until_position=until,
             limit=limit,
         )
-        facts = self._events.find(query)
-        return [(int(fact.data["recovery_id"].removeprefix("R-")), fact.position) for fact in facts]
+        recorded = self._events.find(query)
+        return [
+            (int(event.data["recovery_id"].removeprefix("R-")), event.position)
+            for event in recorded
+        ]

@@ -67,14 +67,14 @@ class RecoveryQueries:
     def _summary(self, history: RecoveryHistory, until: int) -> dict[str, Any]:
         is_open = history.end is None
         re_trip_count = len(self._trips(history, until)) if is_open else 0
-        has_held = is_open and self._has_probe_held(history, until)
-        return summary(history, has_probe_held=has_held, re_trip_count=re_trip_count)
+        has_held = is_open and self._has_probe_succeeded(history, until)
+        return summary(history, has_probe_succeeded=has_held, re_trip_count=re_trip_count)
 
     def _trips(self, history: RecoveryHistory, until: int) -> dict[UUID, Any]:
         last = history.end.position if history.end is not None else until
         return self._reader.trips(history.resumed, history.planned.position, last)
 
-    def _has_probe_held(self, history: RecoveryHistory, until: int) -> bool:
+    def _has_probe_succeeded(self, history: RecoveryHistory, until: int) -> bool:
         probing = history.recovery.is_probing and history.resumed
         outcome = self._reader.first_outcome(history.steps[0], until) if probing else None
         return outcome is not None and outcome.topic == SUCCEEDED

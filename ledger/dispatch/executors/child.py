@@ -79,7 +79,7 @@ class Child:
         for pipe in self._pipes:
             await self._loop.connect_read_pipe(lambda pipe=pipe: pipe, pipe.file)  # type: ignore[misc]
 
-    async def said_all(self) -> None:
+    async def wait_for_output(self) -> None:
         """Wait until it has exited and every pipe that is being read is closed."""
         await asyncio.wait({self.exited, *(p.closed for p in self._pipes if p.is_read)})
 

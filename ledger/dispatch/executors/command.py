@@ -71,7 +71,7 @@ class CommandExecutor:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             stop.set_result(None)
-            await _settled(work)
+            await _completed(work)
             raise
 
     async def aclose(self) -> None:
@@ -129,7 +129,7 @@ class CommandExecutor:
         finally:
             survivors = await self._in_thread(kill_all, child.mark)
             with suppress(TimeoutError):
-                await asyncio.wait_for(child.said_all(), DRAIN_SECONDS)
+                await asyncio.wait_for(child.wait_for_output(), DRAIN_SECONDS)
             child.close()
         return survivors
 
@@ -139,7 +139,7 @@ class CommandExecutor:
         """
         loop = asyncio.get_running_loop()
         done = loop.run_in_executor(self._scanner, work, *arguments)
-        await _settled(done)
+        await _completed(done)
         return done.result()
 
 
@@ -204,7 +204,7 @@ def _why_not_started(program: str, error: OSError) -> str:
     return f"{program} was not started: {error.strerror or error} ({blamed})."
 
 
-async def _settled(work: asyncio.Future[Any]) -> None:
+async def _completed(work: asyncio.Future[Any]) -> None:
     """Wait for work that ends by itself, however often the waiter is cancelled meanwhile."""
     while not work.done():
         try:

@@ -110,7 +110,7 @@ class HttpExecutor:
                 failure_class="timeout",
             )
         except _NETWORK_ERRORS as error:
-            return exchange.failed(_told(url.host, error), failure_class=_class_of(error))
+            return exchange.failed(_error_text(url.host, error), failure_class=_class_of(error))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -260,7 +260,7 @@ def _class_of(error: Exception) -> str:
     return "server_error" if isinstance(error, httpcore.RemoteProtocolError) else "unreachable"
 
 
-def _told(host: str, error: BaseException) -> str:
+def _error_text(host: str, error: BaseException) -> str:
     """The description of a network error, from its first cause."""
     while error.__cause__ is not None:
         error = error.__cause__

@@ -38,7 +38,7 @@ class RunPool(Protocol):
     def close(self) -> None: ...
 
 
-class Executing(Protocol):
+class RunExecutor(Protocol):
     """What executes the runs of a pool."""
 
     async def execute(self, ticket: RunTicket) -> Outcome: ...
@@ -50,12 +50,12 @@ class ExecutorPool:
     `on_finish` is called for each. The event loop exists from `start` to `close`.
     """
 
-    def __init__(self, executors: Executing, on_finish: Callable[[], None]) -> None:
+    def __init__(self, executors: RunExecutor, on_finish: Callable[[], None]) -> None:
         self.running: dict[str, Claimed] = {}
         self._executors = executors
         self._on_finish = on_finish
         self._finished: queue.SimpleQueue[Finished] = queue.SimpleQueue()
-        self._room: _LoopThread | None = None
+        self._loop_thread: _LoopThread | None = None
 
     def start(self) -> None:
         """Start the event loop. The first launch does it too, so that single steps need no
@@ -94,14 +94,14 @@ class ExecutorPool:
 
     def close(self) -> None:
         """Cancel what still runs, close the executors, end the thread."""
-        if self._room is not None:
-            self._room.close(self._executors.aclose)
-            self._room = None
+        if self._loop_thread is not None:
+            self._loop_thread.close(self._executors.aclose)
+            self._loop_thread = None
 
     def _opened(self) -> _LoopThread:
-        if self._room is None:
-            self._room = _LoopThread()
-        return self._room
+        if self._loop_thread is None:
+            self._loop_thread = _LoopThread()
+        return self._loop_thread
 
     async def _work(self, claimed: Claimed) -> None:
         outcome = await self._executors.execute(_ticket(claimed))

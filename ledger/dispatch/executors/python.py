@@ -70,13 +70,13 @@ class PythonExecutor:
                 "install a package that offers it as an entry point of "
                 f"{ENTRY_POINTS}."
             )
-        return await _Call(handler, name, ticket, self._clock).outcome()
+        return await _HandlerCall(handler, name, ticket, self._clock).outcome()
 
     async def aclose(self) -> None:
         """Has nothing to close; threads that outlived their time-outs end with the process."""
 
 
-class _Call:
+class _HandlerCall:
     """One call of one handler."""
 
     def __init__(self, handler: Handler, name: str, ticket: RunTicket, clock: Clock) -> None:

@@ -86,7 +86,7 @@ class Executors:
             )
         executor = self._by_kind.get(_kind_of(ticket))
         if executor is None:
-            return Blocked(_why_nobody(_kind_of(ticket)))
+            return Blocked(_why_no_executor(_kind_of(ticket)))
         try:
             outcome = await executor.execute(self._with_secrets(ticket))
         except MissingSecret as refusal:
@@ -139,7 +139,7 @@ def _kind_of(ticket: RunTicket) -> str:
     return str((ticket.executor or {}).get("kind"))
 
 
-def _why_nobody(kind: str) -> str:
+def _why_no_executor(kind: str) -> str:
     if kind == CommandExecutor.kind:
         return "Commands are disabled on this node: set JOBLEDGER_COMMANDS to run them."
     return f"This node has no executor of kind {kind}."

@@ -44,21 +44,21 @@ class Leases:
     """
 
     def __init__(
-        self, nodes: Membership, job_cache: JobCache, is_held: Callable[[str], bool]
+        self, nodes: Membership, job_cache: JobCache, is_executing: Callable[[str], bool]
     ) -> None:
         self._nodes = nodes
         self._job_cache = job_cache
-        self._is_held = is_held
+        self._is_executing = is_executing
         self._stretch = 0
-        self._first_look: datetime | None = None
+        self._connected_since: datetime | None = None
         """When this node began to check, in the present period without interruption."""
 
     def abandoned(self, now: datetime) -> Iterator[AbandonedRun]:
         """The runs to end now."""
         if self._stretch != self._nodes.stretch:
-            self._stretch, self._first_look = self._nodes.stretch, now
+            self._stretch, self._connected_since = self._nodes.stretch, now
         open_runs = self._job_cache.runs.open_runs()
-        self._nodes.look()
+        self._nodes.refresh()
         for job_id, run in open_runs:
             cause = self._cause(job_id, run, now)
             if cause is not None:
@@ -74,7 +74,7 @@ class Leases:
             return self._cause_elsewhere(job_id, run, now)
         if run.node != self._nodes.name:
             return self._nodes.lost_cause(run.node)
-        is_over = run.lease_until <= now and not self._is_held(run.run_id)
+        is_over = run.lease_until <= now and not self._is_executing(run.run_id)
         return EXPIRED if is_over else None
 
     def _cause_elsewhere(self, job_id: UUID, run: OpenRun, now: datetime) -> str | None:
@@ -86,8 +86,12 @@ class Leases:
 
     def _end_with_grace(self, run: OpenRun) -> datetime:
         end = _end(run, self._job_cache.runs.leases)
-        is_inherited = run.node != self._nodes.name and self._first_look is not None
-        return max(end, self._first_look + GRACE) if is_inherited and self._first_look else end
+        is_inherited = run.node != self._nodes.name and self._connected_since is not None
+        return (
+            max(end, self._connected_since + GRACE)
+            if is_inherited and self._connected_since
+            else end
+        )
 
     def _deadline(self, job_id: UUID, run: OpenRun) -> datetime | None:
         """When the run times out. One whose job is not cached only has its lease."""

@@ -41,7 +41,7 @@ class Membership(Protocol):
 
     def close(self) -> None: ...
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read anew which nodes are gone; to be called after the runs in question were listed."""
         ...
 
@@ -80,7 +80,7 @@ class SingleNode:
     def close(self) -> None:
         """Nothing to do: closing the ledger releases the lock."""
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """There are no other nodes."""
 
     def lost_cause(self, node: str) -> str | None:
@@ -135,7 +135,7 @@ class ClusterNode:
             self._renewed = asked
             self._living = frozenset(self._table.living())
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """See `Membership.look`. No node is removed before this one was connected for a whole
         lease.
         """

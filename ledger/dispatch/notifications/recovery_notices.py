@@ -11,7 +11,7 @@ from ledger.application.commands.deliveries import RecordNotice
 from ledger.application.ledger import Ledger
 from ledger.dispatch.notifications.sender import Message, Sender
 from ledger.domain.recovery.recovery import ASKED, PROBE_FAILED
-from ledger.domain.streams.notices import Told
+from ledger.domain.streams.notices import NoticeOutcome
 from ledger.store.records import RecordedEvent
 
 ABORTED = "recovery_aborted"
@@ -28,26 +28,26 @@ class RecoveryNotices:
         self._ledger = ledger
         self._sender = sender
 
-    def tell(self, fact: RecordedEvent, call: CommandContext) -> Iterator[Command[object]]:
+    def notify(self, event: RecordedEvent, context: CommandContext) -> Iterator[Command[object]]:
         """Send the notice of a `recovery.aborted`, unless an operator requested it; yields what to
         record. The notice's last position is that event.
         """
-        if fact.data["cause"] == ASKED or self._sender.settings.notices is None:
+        if event.data["cause"] == ASKED or self._sender.settings.notices is None:
             return
-        recovery = self._ledger.recoveries.one(fact.data["recovery_id"], as_of=fact.position)
-        [planned] = self._ledger.event_store.stream(fact.stream, after=0, upto=1, limit=1)
-        for address, receipt in self._sender.tell(_of_abort(recovery, planned.id)):
-            told = Told(
+        recovery = self._ledger.recoveries.one(event.data["recovery_id"], as_of=event.position)
+        [planned] = self._ledger.event_store.stream(event.stream, after=0, upto=1, limit=1)
+        for address, receipt in self._sender.notify(_of_abort(recovery, planned.id)):
+            notice = NoticeOutcome(
                 kind=ABORTED,
                 job_id=None,
                 channel=address.channel,
                 target=address.target,
                 first_position=planned.id,
-                last_position=fact.position,
+                last_position=event.position,
                 is_sent=receipt.is_sent,
                 outcome=receipt.outcome,
             )
-            yield RecordNotice(told, call)
+            yield RecordNotice(notice, context)
 
 
 def _of_abort(recovery: Document, planned: int) -> Message:

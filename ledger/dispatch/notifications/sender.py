@@ -38,7 +38,7 @@ LONGEST_BODY = 3_500
 SENT = "sent"
 LOG_LINE = "%(levelname)s %(message)s"
 LOG_START = re.compile(r"^(?=(?:TRACE|DEBUG|INFO|WARNING|ERROR|CRITICAL) )", re.MULTILINE)
-TELLING = ("WARNING ", "ERROR ", "CRITICAL ", "DEBUG Response Details")
+EXPLANATORY = ("WARNING ", "ERROR ", "CRITICAL ", "DEBUG Response Details")
 """What in apprise's log explains why a message was not accepted."""
 
 
@@ -77,7 +77,7 @@ class Sender:
             told = said.getvalue()
         return Receipt(is_sent, SENT if is_sent else self._explained(told))
 
-    def tell(self, message: Message) -> Iterator[tuple[ChannelAddress, Receipt]]:
+    def notify(self, message: Message) -> Iterator[tuple[ChannelAddress, Receipt]]:
         """Notify the configured notice channel, and the fallback where that fails; nothing is sent
         where neither is configured.
         """
@@ -115,7 +115,7 @@ class Sender:
     def _explained(self, told: str) -> str:
         """apprise's complaint, and the channel's answer."""
         lines = LOG_START.split(told)
-        telling = (line for line in lines if line.startswith(TELLING))
+        telling = (line for line in lines if line.startswith(EXPLANATORY))
         said = " ".join(" ".join(line.split()[1:]) for line in telling)
         return self._secrets.redact(said or "the channel did not accept it")[:LONGEST_OUTCOME]
 

@@ -39,7 +39,7 @@ class StormSource(Protocol):
         """The storms of the last days that opened after a position, oldest first."""
         ...
 
-    def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:
+    def has_failure(self, job_id: UUID, version: int, *, position: int) -> bool:
         """Whether the failure at a version of a job belongs to a storm, as of a position."""
         ...
 
@@ -54,7 +54,7 @@ class NoStormSource:
     def recent(self, *, after: int, now: datetime) -> Sequence[StormNotice]:  # noqa: ARG002  see above
         return ()
 
-    def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:  # noqa: ARG002
+    def has_failure(self, job_id: UUID, version: int, *, position: int) -> bool:  # noqa: ARG002
         return False
 
     def members(self, storm_id: str) -> StormMembers:

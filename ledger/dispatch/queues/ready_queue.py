@@ -24,13 +24,13 @@ class DueFire:
     """One due item with the instant from which it may be claimed."""
 
     release_at: datetime
-    wake: DueItem
+    item: DueItem
     is_late: bool = False
 
     @classmethod
-    def first_seen(cls, wake: DueItem, now: datetime) -> DueFire:
+    def newly_due(cls, item: DueItem, now: datetime) -> DueFire:
         """An item that has just become due."""
-        return cls(wake.at, wake, wake.cause == "fire" and now - wake.at > LATE)
+        return cls(item.at, item, item.cause == "fire" and now - item.at > LATE)
 
 
 class ReadyQueue:
@@ -45,57 +45,57 @@ class ReadyQueue:
         self._is_ours = is_ours
         self._instant: list[DueFire] = []
         self._others: list[DueFire] = []
-        self._standing: set[DueItem] = set()
+        self._queued: set[DueItem] = set()
 
     def __len__(self) -> int:
         return len(self._instant) + len(self._others)
 
-    def take_in(self, wakes: Sequence[DueItem], now: datetime) -> None:
+    def add_all(self, items: Sequence[DueItem], now: datetime) -> None:
         """Add items that have just become due. Late slots are released min(5 s, 600 s / n)
         apart.
         """
-        dues = [DueFire.first_seen(wake, now) for wake in wakes]
+        dues = [DueFire.newly_due(item, now) for item in items]
         late_count = max(1, sum(due.is_late for due in dues))
         step = timedelta(seconds=min(SPREAD_STEP_SECONDS, SPREAD_WINDOW_SECONDS / late_count))
-        place = 0
+        number = 0
         for due in dues:
             if due.is_late:
-                due = replace(due, release_at=now + step * place)
-                place += 1
-            self._add(due if self._is_ours(due.wake) else _yielded(due, now))
+                due = replace(due, release_at=now + step * number)
+                number += 1
+            self._add(due if self._is_ours(due.item) else _yielded(due, now))
 
     def give_back(self, dues: Sequence[DueFire]) -> None:
         """Return what was taken but could not be claimed."""
         for due in dues:
             self._add(due)
 
-    def take(self, now: datetime, limit: int, places: int) -> list[DueFire]:
+    def take(self, now: datetime, limit: int, free_slots: int) -> list[DueFire]:
         """Up to `limit` released items, oldest first, of which at most `places` take a concurrency
         slot.
         """
         taken = _released(self._instant, now, limit)
-        taken += _released(self._others, now, min(places, limit - len(taken)))
-        self._standing.difference_update(due.wake for due in taken)
+        taken += _released(self._others, now, min(free_slots, limit - len(taken)))
+        self._queued.difference_update(due.item for due in taken)
         return taken
 
     def next_release_at(self) -> datetime | None:
         """When the next item is released."""
-        job_cache = [heap[0].release_at for heap in (self._instant, self._others) if heap]
-        return min(job_cache, default=None)
+        firsts = [heap[0].release_at for heap in (self._instant, self._others) if heap]
+        return min(firsts, default=None)
 
     def of(self, job_id: UUID) -> DueFire | None:
         """The waiting item of a job, if there is one. From any thread."""
         waiting = (*list(self._instant), *list(self._others))
-        return next((due for due in waiting if due.wake.job_id == job_id), None)
+        return next((due for due in waiting if due.item.job_id == job_id), None)
 
     def _add(self, due: DueFire) -> None:
         """An item that was added again, because its job changed meanwhile, replaces the first
         one.
         """
-        if due.wake in self._standing:
+        if due.item in self._queued:
             return
-        self._standing.add(due.wake)
-        heapq.heappush(self._instant if self._is_instant(due.wake) else self._others, due)
+        self._queued.add(due.item)
+        heapq.heappush(self._instant if self._is_instant(due.item) else self._others, due)
 
 
 def _yielded(due: DueFire, now: datetime) -> DueFire:

@@ -31,7 +31,7 @@ class WorkerQueues:
 
     def __init__(self) -> None:
         self._due: defaultdict[str, list[DueFire]] = defaultdict(list)
-        self._standing: set[tuple[str, DueItem]] = set()
+        self._queued: set[tuple[str, DueItem]] = set()
         self._waiting: defaultdict[str, deque[Future[None]]] = defaultdict(deque)
         self._lock = threading.Lock()
         self._is_closed = False
@@ -45,11 +45,11 @@ class WorkerQueues:
         added again, because its job was changed, is in the queue once.
         """
         with self._lock:
-            if (queue, due.wake) in self._standing:
+            if (queue, due.item) in self._queued:
                 return
-            self._standing.add((queue, due.wake))
+            self._queued.add((queue, due.item))
             heapq.heappush(self._due[queue], due)
-            self._tell_one(queue)
+            self._notify_one(queue)
 
     def take(self, queue: str) -> DueFire | None:
         """The run that has been due longest, or None."""
@@ -57,11 +57,11 @@ class WorkerQueues:
             due = self._due.get(queue)
             if not due:
                 return None
-            taken = heapq.heappop(due)
-            self._standing.discard((queue, taken.wake))
+            first = heapq.heappop(due)
+            self._queued.discard((queue, first.item))
             if not due:
                 del self._due[queue]
-            return taken
+            return first
 
     def arrival(self, queue: str) -> Future[None]:
         """A future that is done when there is something to take, at once if there is. Pass it to
@@ -77,7 +77,7 @@ class WorkerQueues:
                 raise Overloaded(MAX_WAITING)
             self._waiting[queue].append(arrival)
             if queue in self._due:
-                self._tell_one(queue)
+                self._notify_one(queue)
         return arrival
 
     def leave(self, queue: str, arrival: Future[None]) -> None:
@@ -90,17 +90,17 @@ class WorkerQueues:
             if not self._waiting[queue]:
                 del self._waiting[queue]
             if arrival.done() and queue in self._due:
-                self._tell_one(queue)
+                self._notify_one(queue)
 
     def close(self) -> None:
         """The node shuts down: end all waits."""
         with self._lock:
             self._is_closed = True
             for queue in list(self._waiting):
-                while self._tell_one(queue):
+                while self._notify_one(queue):
                     pass
 
-    def _tell_one(self, queue: str) -> bool:
+    def _notify_one(self, queue: str) -> bool:
         waiting = self._waiting.get(queue)
         if not waiting:
             return False
@@ -108,7 +108,7 @@ class WorkerQueues:
         return True
 
 
-MAX_WAKES = 10_000
+MAX_DUE_ITEMS = 10_000
 IDLE_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 
@@ -116,26 +116,26 @@ log = logging.getLogger(__name__)
 
 
 def route_to_queues(
-    ledger: Ledger, wakes: Sequence[DueItem], queues: WorkerQueues, now: datetime
+    ledger: Ledger, items: Sequence[DueItem], queues: WorkerQueues, now: datetime
 ) -> list[DueItem]:
     """Put the runs of workers into their queues; returns the others. All go back to the due queue
     when one of their jobs cannot be read: the LedgerError is raised.
     """
     try:
-        found = [(wake, _queue_for(ledger, wake)) for wake in wakes]
+        found = [(item, _queue_for(ledger, item)) for item in items]
     except LedgerError:
-        ledger.job_cache.due.give_back(wakes)
+        ledger.job_cache.due.give_back(items)
         raise
-    for wake, queue in found:
+    for item, queue in found:
         if queue is not None:
-            queues.add(queue, DueFire.first_seen(wake, now))
-    return [wake for wake, queue in found if queue is None]
+            queues.add(queue, DueFire.newly_due(item, now))
+    return [item for item, queue in found if queue is None]
 
 
-def _queue_for(ledger: Ledger, wake: DueItem) -> str | None:
-    if wake.cause == UNPAUSE:
+def _queue_for(ledger: Ledger, item: DueItem) -> str | None:
+    if item.cause == UNPAUSE:
         return None
-    job = ledger.job_cache.jobs.get(wake.job_id) or ledger.fold(wake.job_id)
+    job = ledger.job_cache.jobs.get(item.job_id) or ledger.fold(item.job_id)
     return queue_of(job.executor)
 
 
@@ -162,9 +162,9 @@ class WorkerQueueFeeder:
     def route(self) -> int:
         """Put due runs of workers into their queues; returns how many items were looked at."""
         now = self._ledger.clock.now()
-        wakes = self._ledger.job_cache.due.take_due(now, MAX_WAKES)
-        route_to_queues(self._ledger, wakes, self.queues, now)
-        return len(wakes)
+        items = self._ledger.job_cache.due.take_due(now, MAX_DUE_ITEMS)
+        route_to_queues(self._ledger, items, self.queues, now)
+        return len(items)
 
     def _step(self) -> float:
         return 0.0 if self.route() else self._idle_seconds()

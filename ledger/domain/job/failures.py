@@ -100,11 +100,11 @@ def signature(failure_class: str, *, target: str | None, message: str, job_name:
     length of the message, of which 4,096 characters count.
     """
     host = _one_line(target or "")[:TARGET_CHARACTERS].lower() or "-"
-    told = _without_name(_one_line(message), _one_line(job_name))
+    text = _without_name(_one_line(message), _one_line(job_name))
     for pattern, placeholder in _VARIABLE:
-        told = pattern.sub(placeholder, told)
-    told = _NUMBERS.sub("<n>", _WORD.sub(_without_digits, told))
-    return f"{failure_class} {host} {told}"[:SIGNATURE_CHARACTERS].rstrip()
+        text = pattern.sub(placeholder, text)
+    text = _NUMBERS.sub("<n>", _WORD.sub(_without_digits, text))
+    return f"{failure_class} {host} {text}"[:SIGNATURE_CHARACTERS].rstrip()
 
 
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
@@ -157,21 +157,21 @@ def parse_retry_after(value: str | None, *, now: datetime) -> datetime | None:
     At most 24 hours after `now`; None for an empty or malformed value, a negative number or a date
     in the past.
     """
-    told = (value or "").strip(" \t")
-    if _SECONDS.fullmatch(told):
-        wait = min(timedelta(seconds=int(told)), RETRY_AFTER_LIMIT)
+    text = (value or "").strip(" \t")
+    if _SECONDS.fullmatch(text):
+        wait = min(timedelta(seconds=int(text)), RETRY_AFTER_LIMIT)
         return now.astimezone(UTC) + wait
-    at = _http_date(told)
+    at = _http_date(text)
     if at is None or at < now:
         return None
     return min(at, now.astimezone(UTC) + RETRY_AFTER_LIMIT)
 
 
-def _http_date(told: str) -> datetime | None:
-    if not 0 < len(told) <= _DATE_CHARACTERS or not told[0].isalpha():
+def _http_date(text: str) -> datetime | None:
+    if not 0 < len(text) <= _DATE_CHARACTERS or not text[0].isalpha():
         return None
     try:
-        at = parsedate_to_datetime(told)
+        at = parsedate_to_datetime(text)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

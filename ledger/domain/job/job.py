@@ -139,11 +139,11 @@ class Job(JobState):
             return False
         next_run_at = self._next_after_amend(differing, now)
         if self.enabled and ("schedule" in differing or "enabled" in differing):
-            self._settle_with_the_past(now, metadata)
+            self._record_missed_before_change(now, metadata)
         self.record(Amended, now, metadata, changes=differing, next_run_at=next_run_at)
         return True
 
-    def _settle_with_the_past(self, now: datetime, metadata: EventMetadata) -> None:
+    def _record_missed_before_change(self, now: datetime, metadata: EventMetadata) -> None:
         """Record the missed slots of a schedule before it is replaced: none is dropped silently."""
         missed = self.missed_slots(now, "amended" if self.status == "active" else self.status)
         if missed is not None and self.open_run is None:
@@ -181,7 +181,7 @@ class Job(JobState):
         _require_possible(revival, now)
         if self.status == "active":
             return False
-        next_run_at = self._next_after_revival(revival, now)
+        next_run_at = self._next_after_resume(revival, now)
         if self.is_one_shot and revival.run_at is not None:
             self.record(
                 Amended,
@@ -190,7 +190,7 @@ class Job(JobState):
                 changes={"schedule": plain(At(revival.run_at))},
                 next_run_at=None,
             )
-        self._record_revival(revival, next_run_at, now, metadata)
+        self._record_resume(revival, next_run_at, now, metadata)
         if revival.run_now:
             self.record(RunRequested, now, metadata, trigger="manual")
         return True
@@ -213,7 +213,7 @@ class Job(JobState):
         self.require_known()
         self.record(Deleted, now, metadata)
 
-    def take_over(
+    def record_import(
         self, imported: Mapping[str, Any], *, now: datetime, metadata: EventMetadata
     ) -> None:
         """Record what another scheduler knew of this job, right after it was scheduled here."""
@@ -249,20 +249,20 @@ class Job(JobState):
             return None
         fire = self.next_slot(now, parse_schedule(changes.get("schedule", self.schedule)))
         if fire is None and not self.is_run_requested:
-            raise ScheduleExhausted(self.id, way_on="Set a new schedule in the same change.")
+            raise ScheduleExhausted(self.id, remedy="Set a new schedule in the same change.")
         return fire
 
-    def _next_after_revival(self, revival: ResumeOptions, now: datetime) -> datetime | None:
-        if revival.run_now:
+    def _next_after_resume(self, options: ResumeOptions, now: datetime) -> datetime | None:
+        if options.run_now:
             self._require_idle()
-        next_run_at = revival.run_at or revival.first_at or self.next_slot(now)
-        if next_run_at is None and not revival.run_now:
+        next_run_at = options.run_at or options.first_at or self.next_slot(now)
+        if next_run_at is None and not options.run_now:
             raise ScheduleExhausted(self.id)
         return next_run_at
 
-    def _record_revival(
+    def _record_resume(
         self,
-        revival: ResumeOptions,
+        options: ResumeOptions,
         next_run_at: datetime | None,
         now: datetime,
         metadata: EventMetadata,
@@ -282,7 +282,7 @@ class Job(JobState):
             cleared_errors=self.consecutive_errors,
             last_error=self.trip_error,
             failure_class=self.trip_class,
-            recovery_id=revival.recovery_id,
+            recovery_id=options.recovery_id,
         )
 
     def _require_resumable(self, force: bool) -> None:
@@ -312,11 +312,11 @@ class Job(JobState):
             raise RunInProgress(self.id, self.open_run.run_id if self.open_run else None)
 
 
-def _require_possible(revival: ResumeOptions, now: datetime) -> None:
-    if revival.run_at is not None and revival.run_now:
+def _require_possible(options: ResumeOptions, now: datetime) -> None:
+    if options.run_at is not None and options.run_now:
         raise InvalidField("run_at", "cannot be combined with run_now")
-    if revival.run_at is not None and revival.run_at <= now:
-        raise ScheduleInPast(revival.run_at)
+    if options.run_at is not None and options.run_at <= now:
+        raise ScheduleInPast(options.run_at)
 
 
 def is_interval_from_end(schedule: Schedule) -> bool:

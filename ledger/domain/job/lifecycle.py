@@ -8,7 +8,13 @@ from datetime import datetime, timedelta
 from ledger.domain import events as e
 from ledger.domain.job.breaker import MAX_PROBE_WAIT
 from ledger.domain.job.job import Job
-from ledger.domain.job.missed_slots import LATE, MOMENT, record_apart, told_apart, unattended
+from ledger.domain.job.missed_slots import (
+    LATE,
+    MOMENT,
+    missed_by_cause,
+    record_all_but_last,
+    unattended_cause,
+)
 from ledger.domain.metadata import EventMetadata
 
 
@@ -61,8 +67,8 @@ def end_pause(job: Job, *, now: datetime, metadata: EventMetadata) -> bool:
     if next_run_at is None and job.is_one_shot and job.enabled:
         return _catch_up_one_shot(job, now, metadata)
     is_late = now - until > LATE
-    stretches = [(until - MOMENT, "paused"), (now, unattended(job) if is_late else "paused")]
-    missed = record_apart(job, told_apart(job, stretches), now=now, metadata=metadata)
+    stretches = [(until - MOMENT, "paused"), (now, unattended_cause(job) if is_late else "paused")]
+    missed = record_all_but_last(job, missed_by_cause(job, stretches), now=now, metadata=metadata)
     job.record(e.Resumed, now, metadata, next_run_at=next_run_at, missed=missed)
     return True
 

@@ -40,7 +40,7 @@ class MissedCauses:
 ORDINARY = MissedCauses()
 
 
-def passed_over(
+def record_missed_slots(
     job: Job,
     run: OpenRun,
     next_run_at: datetime | None,
@@ -54,20 +54,20 @@ def passed_over(
     """
     until = max(now, next_run_at - MOMENT) if next_run_at else job.stopped_at or now
     found = _around(job, run, [(min(now, until), causes.during), (until, causes.after)])
-    return record_apart(job, found, now=now, metadata=metadata)
+    return record_all_but_last(job, found, now=now, metadata=metadata)
 
 
-def passed_over_so_far(job: Job, run: OpenRun, now: datetime) -> list[dict[str, Any]]:
+def missed_so_far(job: Job, run: OpenRun, now: datetime) -> list[dict[str, Any]]:
     """The slots that passed during the open run so far, by their causes."""
     return _around(job, run, [(now, "overlap")])
 
 
-def told_apart(job: Job, stretches: Sequence[Stretch]) -> list[dict[str, Any]]:
+def missed_by_cause(job: Job, stretches: Sequence[Stretch]) -> list[dict[str, Any]]:
     """The missed slots of a job up to the end of the last stretch, by their causes."""
     found: list[dict[str, Any]] = []
     first = job.first_missed()
-    for place, (until, cause) in enumerate(stretches):
-        if cause in (following for _, following in stretches[place + 1 : place + 2]):
+    for number, (until, cause) in enumerate(stretches):
+        if cause in (following for _, following in stretches[number + 1 : number + 2]):
             continue
         if first is None or first > until:
             continue
@@ -77,7 +77,7 @@ def told_apart(job: Job, stretches: Sequence[Stretch]) -> list[dict[str, Any]]:
     return found
 
 
-def record_apart(
+def record_all_but_last(
     job: Job, found: Sequence[dict[str, Any]], *, now: datetime, metadata: EventMetadata
 ) -> Missed:
     """Record missed slots except those of the last cause: they are the `missed` of the next
@@ -88,7 +88,7 @@ def record_apart(
     return found[-1] if found else None
 
 
-def unattended(job: Job) -> str:
+def unattended_cause(job: Job) -> str:
     """Why slots pass while no run is claimed: no worker on its queue, or no dispatcher."""
     return "no_worker" if queue_of(job.executor) is not None else "downtime"
 
@@ -102,7 +102,7 @@ def _around(job: Job, run: OpenRun, stretches: list[Stretch]) -> list[dict[str, 
     if is_interval_from_end(job.parsed_schedule):
         return _before_a_late_start(job, run)
     begin = min(run.started_at, stretches[-1][0])
-    return told_apart(job, [(begin, _before(job, run)), *stretches])
+    return missed_by_cause(job, [(begin, _before(job, run)), *stretches])
 
 
 def _before(job: Job, run: OpenRun) -> str:
@@ -116,13 +116,13 @@ def _before(job: Job, run: OpenRun) -> str:
         )
     else:
         is_late = run.trigger == "catch_up" or queue_of(job.executor) is not None
-    return unattended(job) if is_late else "delayed"
+    return unattended_cause(job) if is_late else "delayed"
 
 
 def _before_a_late_start(job: Job, run: OpenRun) -> list[dict[str, Any]]:
     first = next_fire(job.parsed_schedule, after=run.scheduled_for)
     if run.trigger != "catch_up" or first is None or first > run.started_at:
         return []
-    cause = unattended(job)
+    cause = unattended_cause(job)
     missed = missed_fires(job.parsed_schedule, first=first, until=run.started_at, cause=cause)
     return [missed.plain()] if missed else []

@@ -8,7 +8,12 @@ from uuid import UUID, uuid5
 
 from ledger.domain import events as e
 from ledger.domain.job.job import Job, is_interval_from_end
-from ledger.domain.job.missed_slots import MOMENT, record_apart, told_apart, unattended
+from ledger.domain.job.missed_slots import (
+    MOMENT,
+    missed_by_cause,
+    record_all_but_last,
+    unattended_cause,
+)
 from ledger.domain.job.state import OpenRun
 from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.recurrence import next_fire
@@ -104,7 +109,7 @@ def _start(
 
 def _skip_fires(job: Job, now: datetime, metadata: EventMetadata) -> bool:
     """Skip the slots that passed during downtime; False when what was late is not a slot."""
-    missed = job.missed_slots(now, unattended(job))
+    missed = job.missed_slots(now, unattended_cause(job))
     if missed is None:
         return False
     job.record(e.FiresSkipped, now, metadata, missed=missed, next_run_at=job.next_slot(now))
@@ -117,7 +122,7 @@ def _record_lateness(job: Job, now: datetime, metadata: EventMetadata) -> None:
     """
     if job.is_one_shot or is_interval_from_end(job.parsed_schedule) or job.next_run_at is None:
         return
-    found = told_apart(job, [(job.next_run_at, "delayed"), (now, unattended(job))])
-    missed = record_apart(job, found, now=now, metadata=metadata)
+    found = missed_by_cause(job, [(job.next_run_at, "delayed"), (now, unattended_cause(job))])
+    missed = record_all_but_last(job, found, now=now, metadata=metadata)
     if missed is not None:
         job.record(e.FiresSkipped, now, metadata, missed=missed, next_run_at=job.next_run_at)

@@ -83,7 +83,7 @@ class JobState(Stream):
         if version == self.first_error_version:
             self.first_error_position = position
 
-    def settle(self, missed: dict[str, Any] | None, at: datetime) -> None:
+    def account_for(self, missed: dict[str, Any] | None, at: datetime) -> None:
         """Mark slots up to the last missed one as accounted for (up to `at`, where counting
         stopped).
         """

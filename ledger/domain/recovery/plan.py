@@ -67,11 +67,11 @@ class NothingToResume(Refused):
 
     def __init__(self, refused: Sequence[Refusal]) -> None:
         super().__init__(
-            f"There is nothing to resume: {_why_nobody(refused)}", refused_count=len(refused)
+            f"There is nothing to resume: {_why_none(refused)}", refused_count=len(refused)
         )
 
 
-def _why_nobody(refused: Sequence[Refusal]) -> str:
+def _why_none(refused: Sequence[Refusal]) -> str:
     if not refused:
         return "no failed job matches."
     if len(refused) <= A_FEW:
@@ -146,11 +146,11 @@ def make_plan(
     terms: Terms,
     candidates: Sequence[Job],
     *,
-    taken: Mapping[str, str],
+    planned_in: Mapping[str, str],
     now: datetime,
     probe: Job | None = None,
 ) -> Plan:
-    """Decide on the proposed jobs; `taken` says which job is planned in which other recovery, and
+    """Decide on the proposed jobs; `planned_in` has the other open recovery of a job, if any, and
     `probe` is the job that goes first, whether it was proposed or not.
 
     Refuses InvalidField (selector) for too many, and (probe) for one that cannot be resumed.
@@ -165,7 +165,7 @@ def make_plan(
     refused: list[Refusal] = []
     for job in candidates:
         try:
-            _require_free(job, selection, taken, now)
+            _require_free(job, selection, planned_in, now)
         except (Refused, NotFound) as refusal:
             refused.append(Refusal(job.id, refusal.code, refusal.message))
         else:
@@ -191,10 +191,12 @@ def require_recoverable(job: Job, now: datetime) -> None:
         raise ScheduleExhausted(job.id)
 
 
-def _require_free(job: Job, selection: Selection, taken: Mapping[str, str], now: datetime) -> None:
+def _require_free(
+    job: Job, selection: Selection, planned_in: Mapping[str, str], now: datetime
+) -> None:
     require_recoverable(job, now)
-    selection.require_fit(job)
-    recovery = taken.get(str(job.id))
+    selection.require_match(job)
+    recovery = planned_in.get(str(job.id))
     if recovery is not None:
         raise JobInRecovery(job.id, recovery)
 
@@ -211,7 +213,7 @@ def _why_not_proposed(probe: Job | None, selection: Selection, now: datetime) ->
     if probe is not None:
         try:
             require_recoverable(probe, now)
-            selection.require_fit(probe)
+            selection.require_match(probe)
         except (Refused, NotFound) as refusal:
             return refusal.message
     return "is not one of the jobs to resume"

@@ -112,7 +112,7 @@ class Recovery(Stream):
         self.probe: str | None = None
         self.interval = timedelta()
         self.abort_on: int | None = None
-        self.origin = EventMetadata("", Actor("", "system"), "")
+        self.metadata = EventMetadata("", Actor("", "system"), "")
         self.resumed_count = 0
         self.refused_count = 0
         self.last_step_at = EPOCH
@@ -131,7 +131,7 @@ class Recovery(Stream):
         return self.resumed_count + self.refused_count
 
     @property
-    def left(self) -> tuple[str, ...]:
+    def remaining(self) -> tuple[str, ...]:
         """The jobs whose step is still to come, in their order."""
         return self.jobs[self.step_count :]
 
@@ -140,11 +140,11 @@ class Recovery(Stream):
         """Whether the probe's step is the only one that was taken."""
         return self.probe is not None and self.step_count == 1
 
-    def origin_of_step(self, command_id: str) -> EventMetadata:
+    def metadata_of_step(self, command_id: str) -> EventMetadata:
         """The metadata of a step: it is recorded as an act of its planner, with their surface and
         their reason.
         """
-        metadata = self.origin
+        metadata = self.metadata
         return EventMetadata(
             command_id, metadata.actor, metadata.source, metadata.correlation_id, metadata.reason
         )
@@ -200,7 +200,7 @@ class Recovery(Stream):
             recovery_id=self.name,
             cause=cause,
             re_trips=re_trips,
-            left=list(self.left),
+            left=list(self.remaining),
         )
         return True
 
@@ -267,4 +267,4 @@ class Recovery(Stream):
         self.interval = timedelta(seconds=60 / event.rate_per_minute)
         self.abort_on = event.abort_on
         actor = Actor(event.actor["id"], event.actor["kind"])
-        self.origin = EventMetadata("", actor, event.source, event.correlation_id, event.reason)
+        self.metadata = EventMetadata("", actor, event.source, event.correlation_id, event.reason)

@@ -42,7 +42,7 @@ class Selection(Protocol):
         """Out of all live jobs those to decide on, in the order in which they are to be resumed."""
         ...
 
-    def require_fit(self, job: Job) -> None:
+    def require_match(self, job: Job) -> None:
         """Refuse JobNotSelected when a failed job does not match."""
         ...
 
@@ -82,7 +82,7 @@ class Selector:
             return list(dict.fromkeys(self.job_ids))
         return [job.id for job in in_order_of_trips(jobs) if self._misfit(job) is None]
 
-    def require_fit(self, job: Job) -> None:
+    def require_match(self, job: Job) -> None:
         why = self._misfit(job)
         if why is not None:
             raise JobNotSelected(job.id, why)
@@ -120,7 +120,7 @@ class StormMembers:
     def propose(self, jobs: Iterable[Job]) -> list[UUID]:
         return [job.id for job in in_order_of_trips(jobs) if job.id in self.trips]
 
-    def require_fit(self, job: Job) -> None:
+    def require_match(self, job: Job) -> None:
         trips = self.trips.get(job.id)
         if trips is None:
             raise JobNotSelected(job.id, f"did not trip in {self.storm_id}")

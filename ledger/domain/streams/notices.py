@@ -54,7 +54,7 @@ class NoticeFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class NoticeOutcome:
     """One notice: of what kind (trip, delivery_failed, storm_opened, storm_over, recovery_aborted),
     about which job or storm and which events, where it was sent, and the outcome.
     """
@@ -88,22 +88,24 @@ class Notice(Stream):
     def begin(self) -> None:
         self.is_recorded = False
 
-    def record_told(self, told: Told, *, now: datetime, metadata: EventMetadata) -> bool:
+    def record_outcome(
+        self, noticed: NoticeOutcome, *, now: datetime, metadata: EventMetadata
+    ) -> bool:
         """Record the outcome; False when it was recorded before."""
         if self.is_recorded:
             return False
         self.record(
-            NoticeSent if told.is_sent else NoticeFailed,
+            NoticeSent if noticed.is_sent else NoticeFailed,
             now,
             metadata,
-            kind=told.kind,
-            job_id=told.job_id,
-            storm_id=told.storm_id,
-            channel=told.channel,
-            target=told.target,
-            first_position=told.first_position,
-            last_position=told.last_position,
-            outcome=told.outcome,
+            kind=noticed.kind,
+            job_id=noticed.job_id,
+            storm_id=noticed.storm_id,
+            channel=noticed.channel,
+            target=noticed.target,
+            first_position=noticed.first_position,
+            last_position=noticed.last_position,
+            outcome=noticed.outcome,
         )
         return True
 

@@ -41,11 +41,11 @@ class MoveSource(ReadableEvents, Protocol):
     """
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Its name in messages; never a password."""
         ...
 
-    def keep_hold(self) -> None:
+    def require_lock(self) -> None:
         """Raise Unavailable when others may have appended since it was opened as a source."""
         ...
 
@@ -57,7 +57,7 @@ class MoveSource(ReadableEvents, Protocol):
         """Up to `limit` rows in the order of the key, after one (None: from the first)."""
         ...
 
-    def facts(self) -> dict[str, str]:
+    def meta(self) -> dict[str, str]:
         """Everything in `meta`."""
         ...
 
@@ -85,6 +85,6 @@ class MoveTarget(MoveSource, Protocol):
         """Replace all rows of a table that is not history."""
         ...
 
-    def settle(self, facts: Mapping[str, str]) -> None:
+    def finish(self, meta: Mapping[str, str]) -> None:
         """Complete the move: store these keys of `meta`, and allow the ledger to be opened."""
         ...

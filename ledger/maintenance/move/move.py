@@ -39,7 +39,7 @@ ROWS_AT_ONCE = 2_000
 
 COUNTED = (TEXTS, TOKENS, LEASES)
 """The tables that must have equal numbers of rows at the end, besides the events."""
-KEPT_FACTS = (SNAPSHOTS_POSITION, CHECKPOINT)
+MOVED_META = (SNAPSHOTS_POSITION, CHECKPOINT)
 """The prefixes of the keys of `meta` that move with a ledger, besides its id."""
 
 
@@ -74,17 +74,17 @@ def move(source: MoveSource, target: MoveTarget, progress: StepProgress) -> Move
     _move_events(source, target, end, progress)
     target.replace(TOKENS, _pages(source, TOKENS))
     target.replace(LEASES, _pages(source, LEASES))
-    facts = _kept_facts(source)
+    meta = _moved_meta(source)
     target.replace(
         SNAPSHOTS, _pages(source, SNAPSHOTS)
     )  # never older than the position read before
     counts = _verified(source, target, end, progress)
-    source.keep_hold()
-    target.settle(facts)
+    source.require_lock()
+    target.finish(meta)
     return Moved(source.ledger_id, end.position, end.chain, already, counts)
 
 
-# -- may it begin -------------------------------------------------------------------------------
+# -- checks of the target -----------------------------------------------------------------------
 
 
 def _require_room(source: MoveSource, target: MoveTarget, end: Tail) -> int:
@@ -95,7 +95,7 @@ def _require_room(source: MoveSource, target: MoveTarget, end: Tail) -> int:
     is_same = target.ledger_id == source.ledger_id
     if not is_same and (tail.position or any(target.count(table) for table in COUNTED)):
         raise StartRefused(
-            f"{target.place} contains another ledger ({target.ledger_id}, "
+            f"{target.location} contains another ledger ({target.ledger_id}, "
             f"{tail.position} events): move into an empty location."
         )
     if tail.position == 0:
@@ -103,15 +103,15 @@ def _require_room(source: MoveSource, target: MoveTarget, end: Tail) -> int:
         return 0
     if tail.position > end.position:
         raise StartRefused(
-            f"{target.place} contains the same ledger and is ahead of "
-            f"{source.place}: position {tail.position} against {end.position}. "
+            f"{target.location} contains the same ledger and is ahead of "
+            f"{source.location}: position {tail.position} against {end.position}. "
             "Nothing was changed."
         )
     if tail.position and source.chain_at(tail.position) != tail.chain:
         raise StartRefused(
-            f"{target.place} contains the same ledger with another history: its "
+            f"{target.location} contains the same ledger with another history: its "
             f"event at position {tail.position} differs from the one in "
-            f"{source.place}. Nothing was changed."
+            f"{source.location}. Nothing was changed."
         )
     return tail.position
 
@@ -120,9 +120,9 @@ def _require_no_read_models(target: MoveTarget) -> None:
     """Read models do not record their ledger's id: those of another ledger would be served as this
     one's.
     """
-    if target.facts().get(MOVE) != UNDER_WAY and target.has_read_models():
+    if target.meta().get(MOVE) != UNDER_WAY and target.has_read_models():
         raise StartRefused(
-            f"{target.place} is empty, but has the read models of another ledger: "
+            f"{target.location} is empty, but has the read models of another ledger: "
             "remove those (they can always be rebuilt), then move."
         )
 
@@ -133,7 +133,7 @@ def _require_no_read_models(target: MoveTarget) -> None:
 def _pages(source: MoveSource, table: Table) -> Iterator[list[Values]]:
     after: object = None
     while page := source.page(table, after=after, limit=ROWS_AT_ONCE):
-        source.keep_hold()
+        source.require_lock()
         yield page
         after = page[-1][0]
 
@@ -144,7 +144,7 @@ def _move_texts(source: MoveSource, target: MoveTarget, progress: StepProgress) 
     for page in _pages(source, TEXTS):
         if not all(_is_text(values) for values in page):
             raise MoveFailed(
-                f"A text in {source.place} differs from what was appended: verify that ledger."
+                f"A text in {source.location} differs from what was appended: verify that ledger."
             )
         target.add(TEXTS, target.missing(TEXTS, page))
         done += len(page)
@@ -155,11 +155,11 @@ def _move_events(source: MoveSource, target: MoveTarget, end: Tail, progress: St
     position = target.tail().position
     while position < end.position:
         page = source.page(EVENTS, after=position, limit=EVENTS_AT_ONCE)
-        source.keep_hold()
+        source.require_lock()
         _require_typed(source, page)
         if not page or page[0][0] != position + 1:
             raise MoveFailed(
-                f"Position {position + 1} is missing in {source.place}: verify that ledger."
+                f"Position {position + 1} is missing in {source.location}: verify that ledger."
             )
         target.add(EVENTS, page)
         position = page[-1][0]
@@ -175,14 +175,14 @@ def _require_typed(source: MoveSource, page: Sequence[Values]) -> None:
     for row in (EventRow(*values) for values in page):
         problem = type_problem(row)
         if problem is not None:
-            raise MoveFailed(f"Position {row.position} of {source.place} is corrupt: {problem}.")
+            raise MoveFailed(f"Position {row.position} of {source.location} is corrupt: {problem}.")
 
 
-def _kept_facts(source: MoveSource) -> dict[str, str]:
-    return {key: value for key, value in source.facts().items() if key.startswith(KEPT_FACTS)}
+def _moved_meta(source: MoveSource) -> dict[str, str]:
+    return {key: value for key, value in source.meta().items() if key.startswith(MOVED_META)}
 
 
-# -- is it the same -----------------------------------------------------------------------------
+# -- verification ------------------------------------------------------------------------------
 
 
 def _verified(
@@ -192,19 +192,19 @@ def _verified(
     intact, or not the same.
     """
 
-    def told(done: int, total: int) -> None:
-        source.keep_hold()
+    def report(done: int, total: int) -> None:
+        source.require_lock()
         progress("verified", done, total)
 
-    verdict = verify_event_store(target, told)
+    verdict = verify_event_store(target, report)
     _require_sound(source, verdict, end)
     counts = {table.name: target.count(table) for table in COUNTED}
     for table in COUNTED:
         wanted = source.count(table)
         if counts[table.name] != wanted:
             raise MoveFailed(
-                f"{target.place} has {counts[table.name]} {table.name} and "
-                f"{source.place} has {wanted}: move into an empty location."
+                f"{target.location} has {counts[table.name]} {table.name} and "
+                f"{source.location} has {wanted}: move into an empty location."
             )
     return {"events": verdict.verified, **counts}
 
@@ -213,13 +213,13 @@ def _require_sound(source: MoveSource, verdict: Verdict, end: Tail) -> None:
     if verdict.finding is not None:
         raise MoveFailed(
             f"Position {verdict.finding.position} of the target is corrupt: "
-            f"{verdict.finding.problem}. Verify {source.place}: either the source "
+            f"{verdict.finding.problem}. Verify {source.location}: either the source "
             "is corrupt, too, or the target was changed. The target cannot be "
             "opened."
         )
     if (verdict.verified, verdict.chain) != (end.position, end.chain):
         raise MoveFailed(
             f"The target ends at position {verdict.verified} with chain "
-            f"{verdict.chain.hex()}, and {source.place} at {end.position} with "
+            f"{verdict.chain.hex()}, and {source.location} at {end.position} with "
             f"{end.chain.hex()}."
         )

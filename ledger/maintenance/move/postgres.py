@@ -13,7 +13,7 @@ from psycopg.sql import Identifier
 from ledger.errors import StartRefused, StorageFull, Unavailable
 from ledger.maintenance.move.endpoints import EVENTS, TEXTS, TOKENS, Table, Values
 from ledger.store.hash_chain import genesis
-from ledger.store.move_state import DONE, MOVE, UNDER_WAY, require_settled
+from ledger.store.move_state import DONE, MOVE, UNDER_WAY, require_complete_move
 from ledger.store.postgres.connections import PostgresServer, one_line
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import READ_MODELS, migrate, require_version, version_of
@@ -21,7 +21,7 @@ from ledger.store.postgres.reads import PostgresReads
 from ledger.store.postgres.statements import DATABASE_CLOCK
 from ledger.store.records import Tail
 
-HOLD_SECONDS = 60
+LOCK_SECONDS = 60
 """After so long without activity a move loses the lock on the source: one that hangs must not stop
 the nodes for ever.
 """
@@ -59,12 +59,12 @@ class PostgresEndpoint(PostgresReads):
         with ExitStack() as closing:
             server = PostgresServer(address)
             with server.first_connection() as connection:
-                require_version(connection, address.place)
-            house = cls._opened(server, closing)
-            require_settled(house.facts().get(MOVE), address.place)
-            house._hold()
-            house._closing = closing.pop_all()
-        return house
+                require_version(connection, address.location)
+            endpoint = cls._opened(server, closing)
+            require_complete_move(endpoint.meta().get(MOVE), address.location)
+            endpoint._lock()
+            endpoint._closing = closing.pop_all()
+        return endpoint
 
     @classmethod
     def open_target(cls, address: PostgresDsn, new_id: UUID) -> Self:
@@ -76,10 +76,10 @@ class PostgresEndpoint(PostgresReads):
             with server.first_connection() as connection:
                 if version_of(connection) == 0:
                     migrate(address, new_id=new_id)
-                require_version(connection, address.place)
-            house = cls._opened(server, closing)
-            house._closing = closing.pop_all()
-        return house
+                require_version(connection, address.location)
+            endpoint = cls._opened(server, closing)
+            endpoint._closing = closing.pop_all()
+        return endpoint
 
     @classmethod
     def _opened(cls, server: PostgresServer, closing: ExitStack) -> Self:
@@ -96,33 +96,33 @@ class PostgresEndpoint(PostgresReads):
     # -- reading --------------------------------------------------------------------------------
 
     @property
-    def place(self) -> str:
-        return self.server.address.place
+    def location(self) -> str:
+        return self.server.address.location
 
-    def _hold(self) -> None:
+    def _lock(self) -> None:
         try:
             node = self._own.execute(_LIVING).fetchone()
             if node is not None:
                 raise Unavailable(
-                    f"Node {node[0]} is running on {self.place}: stop every node "
+                    f"Node {node[0]} is running on {self.location}: stop every node "
                     "first, and wait until its lease has expired."
                 )
             self._own.execute(
-                f"SET idle_in_transaction_session_timeout = '{HOLD_SECONDS}s'".encode()
+                f"SET idle_in_transaction_session_timeout = '{LOCK_SECONDS}s'".encode()
             )
             self._own.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
             self._own.execute(_LOCK)
         except psycopg.Error as error:
             raise Unavailable(
-                f"{self.place} could not be locked ({one_line(error)}): try again."
+                f"{self.location} could not be locked ({one_line(error)}): try again."
             ) from error
 
-    def keep_hold(self) -> None:
+    def require_lock(self) -> None:
         try:
             self._own.execute("SELECT 1")
         except psycopg.Error as error:
             raise Unavailable(
-                f"The lock on {self.place} was lost ({one_line(error)}), and a "
+                f"The lock on {self.location} was lost ({one_line(error)}), and a "
                 "node may have appended: run the same command again."
             ) from error
 
@@ -148,12 +148,12 @@ class PostgresEndpoint(PostgresReads):
         )
 
     def _identify(self) -> UUID:
-        found = self.facts().get("ledger_id")
+        found = self.meta().get("ledger_id")
         if found is None:
-            raise StartRefused(f"{self.place} has lost its ledger's id.")
+            raise StartRefused(f"{self.location} has lost its ledger's id.")
         return UUID(found)
 
-    def facts(self) -> dict[str, str]:
+    def meta(self) -> dict[str, str]:
         return dict(self._rows("SELECT key, value FROM meta"))
 
     # -- writing --------------------------------------------------------------------------------
@@ -169,10 +169,10 @@ class PostgresEndpoint(PostgresReads):
         """See `MoveTarget`. Refuses StartRefused while the append lock is taken: by the source of
         this move, if it is the same location.
         """
-        facts = {"ledger_id": str(ledger_id), MOVE: UNDER_WAY}
+        meta = {"ledger_id": str(ledger_id), MOVE: UNDER_WAY}
         with self._writing() as connection:
-            self._take_free_turn(connection)
-            connection.cursor().executemany(_PUT_META, list(facts.items()))
+            self._lock_if_free(connection)
+            connection.cursor().executemany(_PUT_META, list(meta.items()))
         self.ledger_id = ledger_id
 
     def missing(self, table: Table, rows: Sequence[Values]) -> list[Values]:
@@ -197,16 +197,16 @@ class PostgresEndpoint(PostgresReads):
             for page in pages:
                 connection.cursor().executemany(_put(table), page)
 
-    def settle(self, facts: Mapping[str, str]) -> None:
+    def finish(self, meta: Mapping[str, str]) -> None:
         with self._writing() as connection:
-            connection.cursor().executemany(_PUT_META, list({**facts, MOVE: DONE}.items()))
+            connection.cursor().executemany(_PUT_META, list({**meta, MOVE: DONE}.items()))
 
-    def _take_free_turn(self, connection: psycopg.Connection[Any]) -> None:
+    def _lock_if_free(self, connection: psycopg.Connection[Any]) -> None:
         try:
             connection.execute(f"{_LOCK} NOWAIT".encode())
         except psycopg.errors.LockNotAvailable:
             raise StartRefused(
-                f"A process is appending to {self.place}, or it is the source "
+                f"A process is appending to {self.location}, or it is the source "
                 "itself: move into a location that is not in use."
             ) from None
 
@@ -222,16 +222,16 @@ class PostgresEndpoint(PostgresReads):
             raise StorageFull from error
         except psycopg.Error as error:
             raise Unavailable(
-                f"{self.place} could not be written ({one_line(error)}): run the "
+                f"{self.location} could not be written ({one_line(error)}): run the "
                 "same command again."
             ) from error
 
 
 def _put(table: Table) -> str:
-    marks = ", ".join(["%s"] * len(table.columns))
+    placeholders = ", ".join(["%s"] * len(table.columns))
     changes = ", ".join(f"{name} = excluded.{name}" for name in table.columns[1:])
     return (
-        f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks}) "
+        f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({placeholders}) "
         f"ON CONFLICT ({table.key}) DO UPDATE SET {changes}"
     )
 

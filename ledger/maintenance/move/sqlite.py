@@ -62,9 +62,9 @@ class SQLiteEndpoint(SQLiteReads):
             closing.callback(writer.close)
             prepare(writer, folder.event_store_file, new_id)
             ledger_id = identify(writer, folder.event_store_file, may_be_half=True)
-            house = cls(file, ledger_id, closing.pop_all())
-        house._writer = writer
-        return house
+            endpoint = cls(file, ledger_id, closing.pop_all())
+        endpoint._writer = writer
+        return endpoint
 
     def close(self) -> None:
         """Close the file and release the folder."""
@@ -73,10 +73,10 @@ class SQLiteEndpoint(SQLiteReads):
     # -- reading --------------------------------------------------------------------------------
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return str(self.file.path)
 
-    def keep_hold(self) -> None:
+    def require_lock(self) -> None:
         """The lock ends with this process only."""
 
     def tail(self) -> Tail:
@@ -107,7 +107,7 @@ class SQLiteEndpoint(SQLiteReads):
                 (*values, limit),
             ).fetchall()
 
-    def facts(self) -> dict[str, str]:
+    def meta(self) -> dict[str, str]:
         with self.file.reading() as connection:
             return dict(connection.execute("SELECT key, value FROM meta").fetchall())
 
@@ -118,8 +118,8 @@ class SQLiteEndpoint(SQLiteReads):
 
     def begin(self, ledger_id: UUID) -> None:
         with self._writing() as writer:
-            facts = {"ledger_id": str(ledger_id), MOVE: UNDER_WAY}
-            writer.executemany(_PUT_META, facts.items())
+            meta = {"ledger_id": str(ledger_id), MOVE: UNDER_WAY}
+            writer.executemany(_PUT_META, meta.items())
         self.ledger_id = ledger_id
 
     def missing(self, table: Table, rows: Sequence[Values]) -> list[Values]:
@@ -127,9 +127,10 @@ class SQLiteEndpoint(SQLiteReads):
         with self.file.reading() as connection:
             for start in range(0, len(rows), KEYS_AT_ONCE):
                 keys = [row[0] for row in rows[start : start + KEYS_AT_ONCE]]
-                marks = ", ".join("?" * len(keys))
+                placeholders = ", ".join("?" * len(keys))
                 found = connection.execute(
-                    f"SELECT {table.key} FROM {table.name} WHERE {table.key} IN ({marks})", keys
+                    f"SELECT {table.key} FROM {table.name} WHERE {table.key} IN ({placeholders})",
+                    keys,
                 )
                 here.update(key for (key,) in found)
         return [row for row in rows if row[0] not in here]
@@ -144,16 +145,16 @@ class SQLiteEndpoint(SQLiteReads):
             for page in pages:
                 writer.executemany(_insert(table), page)
 
-    def settle(self, facts: Mapping[str, str]) -> None:
+    def finish(self, meta: Mapping[str, str]) -> None:
         with self._writing() as writer:
-            writer.executemany(_PUT_META, {**facts, MOVE: DONE}.items())
+            writer.executemany(_PUT_META, {**meta, MOVE: DONE}.items())
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One durable transaction; StorageFull or Unavailable when it failed."""
         writer = self._writer
         if writer is None:
-            raise Unavailable(f"{self.place} is opened for reading only.")
+            raise Unavailable(f"{self.location} is opened for reading only.")
         try:
             writer.execute("BEGIN IMMEDIATE")
             yield writer
@@ -161,7 +162,7 @@ class SQLiteEndpoint(SQLiteReads):
         except sqlite3.Error as error:
             if "full" in str(error):
                 raise StorageFull from error
-            raise Unavailable(f"{self.place} could not be written ({error}).") from error
+            raise Unavailable(f"{self.location} could not be written ({error}).") from error
         finally:
             if writer.in_transaction:
                 with suppress(sqlite3.Error):
@@ -169,8 +170,8 @@ class SQLiteEndpoint(SQLiteReads):
 
 
 def _insert(table: Table) -> str:
-    marks = ", ".join("?" * len(table.columns))
-    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})"
+    placeholders = ", ".join("?" * len(table.columns))
+    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({placeholders})"
 
 
 @contextmanager

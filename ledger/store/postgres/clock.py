@@ -51,11 +51,11 @@ class DatabaseClock:
     def __init__(self, local: Clock, connection: psycopg.Connection[Any]) -> None:
         self._local = local
         self._lock = threading.Lock()
-        self._look = min((self._asked(connection) for _ in range(LOOKS_AT_START)), key=_doubt)
+        self._reading = min((self._asked(connection) for _ in range(LOOKS_AT_START)), key=_doubt)
 
     def now(self) -> datetime:
         """See `Clock.now`."""
-        return self._look.reckoned(self._local.elapsed())
+        return self._reading.reckoned(self._local.elapsed())
 
     def elapsed(self) -> float:
         """See `Clock.elapsed`."""
@@ -67,14 +67,14 @@ class DatabaseClock:
         """
         found = self._asked(connection)
         with self._lock:
-            is_old = found.answered - self._look.answered > OLD_SECONDS
-            if found.doubt <= (MAX_DOUBT_SECONDS if is_old else self._look.doubt):
-                self._look = found
+            is_old = found.answered - self._reading.answered > OLD_SECONDS
+            if found.doubt <= (MAX_DOUBT_SECONDS if is_old else self._reading.doubt):
+                self._reading = found
 
     @property
     def doubt_seconds(self) -> float:
         """The largest error of this clock, in seconds."""
-        return self._look.doubt
+        return self._reading.doubt
 
     @property
     def skew(self) -> timedelta:
@@ -93,5 +93,5 @@ def off(skew: timedelta) -> str:
     return f"{abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}"
 
 
-def _doubt(look: ClockReading) -> float:
-    return look.doubt
+def _doubt(reading: ClockReading) -> float:
+    return reading.doubt

@@ -86,7 +86,7 @@ class PostgresServer:
             return self.connect()
         except psycopg.Error as error:
             raise StartRefused(
-                f"The database {self.address.place} cannot be opened: {one_line(error)}."
+                f"The database {self.address.location} cannot be opened: {one_line(error)}."
             ) from None
 
     def open_pool(self) -> None:
@@ -148,7 +148,7 @@ class PostgresServer:
     def _require(self, connection: psycopg.Connection[Any]) -> None:
         if connection.info.server_version < OLDEST:
             raise StartRefused(
-                f"{self.address.place} is PostgreSQL "
+                f"{self.address.location} is PostgreSQL "
                 f"{connection.info.server_version // 10000}; jobledger needs "
                 f"{OLDEST // 10000} or newer."
             )
@@ -156,7 +156,7 @@ class PostgresServer:
         for (name, wanted), actual in zip(_WANTED.items(), found, strict=True):
             if actual not in wanted:
                 raise StartRefused(
-                    f"{self.address.place} has {name}={actual}, but durable answers need "
+                    f"{self.address.location} has {name}={actual}, but durable answers need "
                     f"{name}={wanted[0]}."
                 )
 

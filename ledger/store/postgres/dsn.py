@@ -26,7 +26,7 @@ class PostgresDsn:
         return PostgresDsn(self.dsn, f"{self.schema}{suffix}")
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Hosts and database for messages; never the password."""
         if not self.dsn.startswith(SCHEMES):
             return "PostgreSQL"
@@ -81,11 +81,11 @@ def require_readable(address: PostgresDsn) -> None:
         raise StartRefused(f"The database's address contains {mistake} (its value is not shown).")
 
 
-def hosts_of(places: str) -> list[str]:
+def hosts_of(locations: str) -> list[str]:
     """The hosts of `one:5432,two:5432`, addresses of IPv6 without their brackets."""
-    return [_host_of(place) for place in places.split(",")]
+    return [_host_of(location) for location in locations.split(",")]
 
 
-def _host_of(place: str) -> str:
-    is_bracketed = place.startswith("[")
-    return place[1:].partition("]")[0] if is_bracketed else place.partition(":")[0]
+def _host_of(location: str) -> str:
+    is_bracketed = location.startswith("[")
+    return location[1:].partition("]")[0] if is_bracketed else location.partition(":")[0]

@@ -21,7 +21,7 @@ from ledger.store.postgres.connections import PostgresServer, one_line
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 """The longest delay until an event of another node is noticed, with or without hints."""
 LOOKS_PER_CLOCK = 20
 """Polls between two readings of the database's clock: five seconds, or less where much is appended.
@@ -35,13 +35,13 @@ class ChangeListener:
     """
 
     def __init__(
-        self, server: PostgresServer, look: Callable[[], object], clock: DatabaseClock
+        self, server: PostgresServer, on_change: Callable[[], object], clock: DatabaseClock
     ) -> None:
         self._server = server
-        self._look = look
+        self._on_change = on_change
         self._clock = clock
         self._is_warned = False
-        self._loop = BackgroundLoop("listener", self._step, retry_seconds=LOOK_SECONDS)
+        self._loop = BackgroundLoop("listener", self._step, retry_seconds=POLL_SECONDS)
 
     @property
     def skew(self) -> timedelta:
@@ -75,7 +75,7 @@ class ChangeListener:
                 if number % LOOKS_PER_CLOCK == 0:
                     self._set_clock(connection)
                 self._ask()
-                for _ in connection.notifies(timeout=LOOK_SECONDS, stop_after=1):
+                for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                     pass
 
     def _set_clock(self, connection: psycopg.Connection[Any]) -> None:
@@ -87,7 +87,7 @@ class ChangeListener:
 
     def _ask(self) -> None:
         with suppress(LedgerError):  # closing, or so busy that each batch reads anyway
-            self._look()
+            self._on_change()
 
 
 def _channel(schema: str) -> psycopg.sql.Identifier:

@@ -69,7 +69,7 @@ def migrate(address: PostgresDsn, *, new_id: UUID) -> Migrated:
                 return _migrate(connection, address.schema, new_id)
         except psycopg.Error as error:
             raise StartRefused(
-                f"The database {address.place} cannot be prepared: {one_line(error)}."
+                f"The database {address.location} cannot be prepared: {one_line(error)}."
             ) from None
 
 
@@ -81,19 +81,19 @@ def version_of(connection: psycopg.Connection[Any]) -> int:
     return int(row[0]) if row else 0
 
 
-def require_version(connection: psycopg.Connection[Any], place: str) -> None:
+def require_version(connection: psycopg.Connection[Any], location: str) -> None:
     """StartRefused, in one line, unless the schema is of exactly this version."""
     try:
         version = version_of(connection)
     except psycopg.Error as error:
-        raise StartRefused(f"{place} is not a jobledger database: {one_line(error)}.") from None
+        raise StartRefused(f"{location} is not a jobledger database: {one_line(error)}.") from None
     if version < SCHEMA_VERSION:
         raise StartRefused(
-            f"{place} has schema {version}, but this version needs "
+            f"{location} has schema {version}, but this version needs "
             f"{SCHEMA_VERSION}: run jobledger migrate."
         )
     if version > SCHEMA_VERSION:
-        raise _newer(place, version)
+        raise _newer(location, version)
 
 
 def _migrate(connection: psycopg.Connection[Any], schema: str, new_id: UUID) -> Migrated:
@@ -123,9 +123,9 @@ def _prepare_read_models(connection: psycopg.Connection[Any], schema: str) -> No
     connection.execute(_named("CREATE SCHEMA IF NOT EXISTS {0}", new))
 
 
-def _newer(place: str, version: int) -> StartRefused:
+def _newer(location: str, version: int) -> StartRefused:
     return StartRefused(
-        f"{place} has schema {version}, which a newer jobledger created; this "
+        f"{location} has schema {version}, which a newer jobledger created; this "
         f"version knows {SCHEMA_VERSION}: upgrade jobledger."
     )
 

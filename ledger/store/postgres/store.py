@@ -17,13 +17,13 @@ from uuid import UUID
 import psycopg
 
 from ledger.errors import StartRefused, StorageFull, Unavailable
-from ledger.store.append import VersionCheck, commit_in_turn, places, row_of
+from ledger.store.append import VersionCheck, committed_in_order, positions_of, row_of
 from ledger.store.cluster import LeaderLock
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
 from ledger.store.instrumentation import Instrumentation, NoInstrumentation
 from ledger.store.mapper import EventMapper
-from ledger.store.move_state import MOVE, require_settled
+from ledger.store.move_state import MOVE, require_complete_move
 from ledger.store.postgres.connections import PostgresServer, is_open, one_line
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.leader_lock import PostgresLeaderLock
@@ -63,7 +63,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Look:
+class _AppendState:
     """What the one SELECT under the lock read."""
 
     tail: Tail
@@ -90,10 +90,10 @@ class PostgresEventStore(PostgresReads):
     ) -> None:
         super().__init__(PostgresServer(address))
         self._instrumentation = instrumentation or NoInstrumentation()
-        self._look = READ_TAIL.format(clock=clock)
+        self._read_tail = READ_TAIL.format(clock=clock)
         self._writer = self.server.first_connection()
         try:
-            require_version(self._writer, address.place)
+            require_version(self._writer, address.location)
             self.ledger_id = self._identify(self._writer)
             self._warn_of_rights(self._writer)
         except BaseException:
@@ -105,67 +105,67 @@ class PostgresEventStore(PostgresReads):
     # -- the append -----------------------------------------------------------------------------
 
     def append(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+        self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
         """See `EventStore.append`. `recorded_at` is the database's clock; `now` is ignored."""
         with self._transaction("append") as connection:
-            look = self._take_turn(connection, groups, now)
-            fit = VersionCheck(lambda stream: look.versions[stream])
-            refused = [fit.superseded(group) for group in groups]
-            kept = [group for group, no in zip(groups, refused, strict=True) if no is None]
-            outcomes = _together(refused, commit_in_turn(kept, look.tail.position))
-            if not kept:
+            locked = self._lock_appends(connection, batches, now)
+            check = VersionCheck(lambda stream: locked.versions[stream])
+            refused = [check.conflict_of(batch) for batch in batches]
+            accepted = [batch for batch, no in zip(batches, refused, strict=True) if no is None]
+            outcomes = _together(refused, committed_in_order(accepted, locked.tail.position))
+            if not accepted:
                 # Without a commit there is no fsync: commands in conflict are decided again.
                 self._roll_back(connection)
                 return outcomes
-            self._insert(connection, kept, mapper, look)
+            self._insert(connection, accepted, mapper, locked)
             self._commit(connection, outcomes)
         return outcomes
 
-    def _take_turn(
-        self, connection: psycopg.Connection[Any], groups: Sequence[EventBatch], now: int
-    ) -> _Look:
+    def _lock_appends(
+        self, connection: psycopg.Connection[Any], batches: Sequence[EventBatch], now: int
+    ) -> _AppendState:
         """Acquire the append lock, and read the store as the append before left it: in READ
         COMMITTED the SELECT sees what was committed before it began, which is after the lock was
         granted. The server's clock measures how long that took: from the BEGIN to the SELECT.
         """
-        streams = list({draft.stream: None for group in groups for draft in group.events})
+        streams = list({event.stream: None for batch in batches for event in batch.events})
         with connection.pipeline():
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
             connection.execute(LOCK_APPENDS)
             values = {"streams": [stream.bytes for stream in streams], "now": now}
-            cursor = connection.execute(self._look, values, binary=True)
+            cursor = connection.execute(self._read_tail, values, binary=True)
         [(position, chain, recorded_at, clock, waited, versions)] = cursor.fetchall()
-        self._instrumentation.waited_for_turn(waited / 1_000_000)
+        self._instrumentation.waited_for_append_lock(waited / 1_000_000)
         tail = self._tail_of((position, chain, recorded_at) if position else None)
         found = {stream: last or 0 for stream, last in zip(streams, versions, strict=True)}
-        return _Look(tail, clock, found)
+        return _AppendState(tail, clock, found)
 
     def _insert(
         self,
         connection: psycopg.Connection[Any],
-        groups: Sequence[EventBatch],
+        batches: Sequence[EventBatch],
         mapper: EventMapper,
-        look: _Look,
+        locked: _AppendState,
     ) -> None:
-        drafts = [draft for group in groups for draft in group.events]
-        if drafts:
-            rows = self._rows_of(drafts, mapper, look)
+        events = [event for batch in batches for event in batch.events]
+        if events:
+            rows = self._rows_of(events, mapper, locked)
             _copy(connection, COPY_EVENTS, EVENT_TYPES, rows)
-        texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
+        texts = [(text.id, text.salt, text.body) for event in events for text in event.texts]
         if texts:
             _copy(connection, COPY_TEXTS, TEXT_TYPES, texts)
-        for row in (row for group in groups for row in group.side_rows):
+        for row in (row for batch in batches for row in batch.side_rows):
             connection.execute(*side_table_statement(row))
 
     def _rows_of(
-        self, drafts: Sequence[PendingEvent], mapper: EventMapper, look: _Look
+        self, events: Sequence[PendingEvent], mapper: EventMapper, locked: _AppendState
     ) -> list[tuple[Any, ...]]:
-        positions = places(drafts, look.tail.position)
-        recorded_at = max(look.tail.recorded_at, look.now)
-        chain, rows = look.tail.chain, []
-        for position, draft in enumerate(drafts, start=look.tail.position + 1):
-            row, chain = row_of(position, draft, mapper.seal(draft, positions), recorded_at, chain)
+        positions = positions_of(events, locked.tail.position)
+        recorded_at = max(locked.tail.recorded_at, locked.now)
+        chain, rows = locked.tail.chain, []
+        for position, event in enumerate(events, start=locked.tail.position + 1):
+            row, chain = row_of(position, event, mapper.seal(event, positions), recorded_at, chain)
             rows.append(row)
         return rows
 
@@ -256,7 +256,7 @@ class PostgresEventStore(PostgresReads):
     def _tail_of(self, row: tuple[Any, ...] | None) -> Tail:
         return Tail(*row) if row else Tail(0, self._genesis, 0)
 
-    # -- heads ----------------------------------------------------------------------------------
+    # -- snapshots ------------------------------------------------------------------------------
 
     def save_snapshots(
         self, job_cache: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
@@ -295,8 +295,8 @@ class PostgresEventStore(PostgresReads):
     def _identify(self, connection: psycopg.Connection[Any]) -> UUID:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         if "ledger_id" not in meta:
-            raise StartRefused(f"{self.server.address.place} has lost its ledger's id.")
-        require_settled(meta.get(MOVE), self.server.address.place)
+            raise StartRefused(f"{self.server.address.location} has lost its ledger's id.")
+        require_complete_move(meta.get(MOVE), self.server.address.location)
         return UUID(meta["ledger_id"])
 
     def _warn_of_rights(self, connection: psycopg.Connection[Any]) -> None:
@@ -309,9 +309,9 @@ class PostgresEventStore(PostgresReads):
 
 
 def _together(
-    refused: Sequence[VersionConflict | None], kept: Sequence[AppendOutcome]
+    refused: Sequence[VersionConflict | None], accepted: Sequence[AppendOutcome]
 ) -> list[AppendOutcome]:
-    committed = iter(kept)
+    committed = iter(accepted)
     return [no or next(committed) for no in refused]
 
 

@@ -94,11 +94,11 @@ class OwnerLock:
         self._file = file
         self.describe({"pid": os.getpid()})
 
-    def describe(self, facts: dict[str, Any]) -> None:
+    def describe(self, note: dict[str, Any]) -> None:
         """Write a note for other processes about the owner, such as where its server listens."""
         if self._file is not None:
             os.ftruncate(self._file, 0)
-            os.pwrite(self._file, json.dumps(facts).encode(), 0)
+            os.pwrite(self._file, json.dumps(note).encode(), 0)
 
     def release(self) -> None:
         """Stop being the owner."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from ledger.errors import StartRefused
-from ledger.store.move_state import MOVE, require_settled
+from ledger.store.move_state import MOVE, require_complete_move
 
 APPLICATION_ID = 0x4A4C4447
 """`JLDG`: marks the file as a ledger in SQLite's header."""
@@ -57,7 +57,7 @@ def identify(connection: sqlite3.Connection, path: Path, *, may_be_half: bool = 
             "jobledger once on its folder to upgrade an older one."
         )
     if not may_be_half:
-        require_settled(meta.get(MOVE), str(path))
+        require_complete_move(meta.get(MOVE), str(path))
     return UUID(meta["ledger_id"])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.errors import StorageFull, Unavailable
-from ledger.store.append import VersionCheck, commit_in_turn, places, row_of
+from ledger.store.append import VersionCheck, committed_in_order, positions_of, row_of
 from ledger.store.cluster import AlwaysLeader, LeaderLock
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
@@ -76,16 +76,16 @@ class SQLiteEventStore(SQLiteReads):
     # -- the append -----------------------------------------------------------------------------
 
     def append(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+        self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
         """See `EventStore.append`. A version conflict here is a bug: there is one owner."""
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            outcomes = self._insert(groups, mapper, now)
+            outcomes = self._insert(batches, mapper, now)
             self._writer.execute("COMMIT")
         except sqlite3.IntegrityError:
             self._roll_back()
-            return self._append_what_fits(groups, mapper, now)
+            return self._append_without_conflicts(batches, mapper, now)
         except sqlite3.Error as error:
             self._roll_back()
             if "full" in str(error):
@@ -106,43 +106,45 @@ class SQLiteEventStore(SQLiteReads):
             raise Unavailable(f"The event store cannot be written ({error}): try again.") from error
 
     def _insert(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, now: int
+        self, batches: Sequence[EventBatch], mapper: EventMapper, now: int
     ) -> list[AppendOutcome]:
         tail = self.tail()
-        drafts = [draft for group in groups for draft in group.events]
-        positions = places(drafts, tail.position)
+        events = [event for batch in batches for event in batch.events]
+        positions = positions_of(events, tail.position)
         recorded_at = max(tail.recorded_at, now)
         rows: list[tuple[Any, ...]] = []
         chain = tail.chain
-        for position, draft in enumerate(drafts, start=tail.position + 1):
-            state = mapper.seal(draft, positions)
-            row, chain = row_of(position, draft, state, recorded_at, chain)
+        for position, event in enumerate(events, start=tail.position + 1):
+            state = mapper.seal(event, positions)
+            row, chain = row_of(position, event, state, recorded_at, chain)
             rows.append(row)
         self._writer.executemany(_INSERT_EVENT, rows)
-        self._insert_beside(groups, drafts)
-        return commit_in_turn(groups, tail.position)
+        self._insert_side_rows(batches, events)
+        return committed_in_order(batches, tail.position)
 
-    def _insert_beside(self, groups: Sequence[EventBatch], drafts: Sequence[PendingEvent]) -> None:
-        texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
+    def _insert_side_rows(
+        self, batches: Sequence[EventBatch], events: Sequence[PendingEvent]
+    ) -> None:
+        texts = [(text.id, text.salt, text.body) for event in events for text in event.texts]
         if texts:
             self._writer.executemany(_INSERT_TEXT, texts)
-        for row in (row for group in groups for row in group.side_rows):
-            self._writer.execute(*_beside(row))
+        for row in (row for batch in batches for row in batch.side_rows):
+            self._writer.execute(*_side_table_statement(row))
 
-    def _append_what_fits(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, now: int
+    def _append_without_conflicts(
+        self, batches: Sequence[EventBatch], mapper: EventMapper, now: int
     ) -> list[AppendOutcome]:
-        fit = VersionCheck(self._version)
-        outcomes: list[AppendOutcome | None] = [fit.superseded(group) for group in groups]
-        fitting = [
-            group for group, outcome in zip(groups, outcomes, strict=True) if outcome is None
+        check = VersionCheck(self._version)
+        outcomes: list[AppendOutcome | None] = [check.conflict_of(batch) for batch in batches]
+        accepted = [
+            batch for batch, outcome in zip(batches, outcomes, strict=True) if outcome is None
         ]
-        if len(fitting) == len(groups):
+        if len(accepted) == len(batches):
             raise AppendUnknown(
                 "the database refused the events, but no stream has another version"
             )
-        kept = iter(self.append(fitting, mapper, now=now) if fitting else ())
-        return [outcome or next(kept) for outcome in outcomes]
+        committed = iter(self.append(accepted, mapper, now=now) if accepted else ())
+        return [outcome or next(committed) for outcome in outcomes]
 
     def _version(self, stream: UUID) -> int:
         return int(self._writer.execute(_VERSION, (stream.bytes,)).fetchone()[0])
@@ -155,18 +157,18 @@ class SQLiteEventStore(SQLiteReads):
         row = self._writer.execute(_TAIL).fetchone()
         return Tail(*row) if row else Tail(0, self._genesis, 0)
 
-    # -- heads ----------------------------------------------------------------------------------
+    # -- snapshots ------------------------------------------------------------------------------
 
     def save_snapshots(
         self, job_cache: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
-        kept = [
+        committed = [
             (job.bytes, version, state) for job, version, state in job_cache if state is not None
         ]
         gone = [(job.bytes,) for job, _, state in job_cache if state is None]
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            self._writer.executemany(_PUT_SNAPSHOT, kept)
+            self._writer.executemany(_PUT_SNAPSHOT, committed)
             self._writer.executemany("DELETE FROM snapshots WHERE job = ?", gone)
             if position is not None:
                 self._writer.execute(_PUT_META, (SNAPSHOTS_POSITION, str(position)))
@@ -197,7 +199,7 @@ class SQLiteEventStore(SQLiteReads):
         self._writer.close()
 
 
-def _beside(row: SideTableRow) -> tuple[str, tuple[Any, ...]]:
+def _side_table_statement(row: SideTableRow) -> tuple[str, tuple[Any, ...]]:
     """The statement that writes a side-table row, and its values."""
     match row:
         case TokenRow():
