@@ -76,7 +76,7 @@ def _run_started(job: JobState, event: e.RunStarted) -> None:
         job.settled_until = event.scheduled_for
 
 
-def _end_run(job: JobState, status: str, event: Any, **facts: Any) -> None:
+def _end_run(job: JobState, status: str, event: Any, **fields: Any) -> None:
     run, job.open_run = job.open_run, None
     job.next_run_at = event.next_run_at
     job.account_for(event.missed, event.timestamp)
@@ -84,9 +84,9 @@ def _end_run(job: JobState, status: str, event: Any, **facts: Any) -> None:
         "run_id": event.run_id,
         "started_at": run.started_at if run else None,
         "status": status,
-        "duration_ms": facts.get("duration_ms"),
-        "error": facts.get("error"),
-        "failure_class": facts.get("failure_class"),
+        "duration_ms": fields.get("duration_ms"),
+        "error": fields.get("error"),
+        "failure_class": fields.get("failure_class"),
     }
 
 

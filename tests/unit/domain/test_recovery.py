@@ -19,7 +19,7 @@ from ledger.domain.recovery.recovery import (
     recovery_stream,
 )
 from ledger.domain.recovery.selection import Selection, Selector, StormMembers
-from ledger.domain.recovery.stagger import MAX_FIRES, ResumingJob, fires_of, steps_of
+from ledger.domain.recovery.stagger import MAX_FIRES, ResumingJob, fire_forecast_of, steps_of
 from ledger.errors import InvalidField, RunInProgress
 from tests.support.builders import (
     DAY,
@@ -401,7 +401,7 @@ def returning(count: int, schedule: dict[str, Any]) -> list[ResumingJob]:
 def test_the_forecast_counts_every_fire_of_the_next_hour() -> None:
     turns = steps_of(returning(3, {"kind": "cron", "expr": "*/20 * * * *"}), Terms(), LATER)
 
-    fires = fires_of(turns, LATER)
+    fires = fire_forecast_of(turns, LATER)
 
     minutes = {(at - LATER) // MINUTE: n for at, n in sorted(fires.at_once.items())}
     assert minutes == {20: 3, 40: 3}
@@ -414,15 +414,15 @@ def test_the_forecast_goes_on_until_the_last_has_fired_at_most_a_day() -> None:
     turns = steps_of(returning(90, daily), Terms(rate_per_minute=1), LATER)
     yearly = steps_of(returning(2, {"kind": "cron", "expr": "0 0 1 1 *"}), Terms(), LATER)
 
-    assert fires_of(turns, LATER).ends_at == LATER + 9 * HOUR + 90 * MINUTE
-    assert fires_of(yearly, LATER).ends_at == LATER + DAY
-    assert not fires_of(yearly, LATER).at_once
+    assert fire_forecast_of(turns, LATER).ends_at == LATER + 9 * HOUR + 90 * MINUTE
+    assert fire_forecast_of(yearly, LATER).ends_at == LATER + DAY
+    assert not fire_forecast_of(yearly, LATER).at_once
 
 
 def test_the_forecast_of_a_crowd_ends_before_it_takes_for_ever() -> None:
     turns = steps_of(returning(50, {"kind": "every", "interval_seconds": 1}), Terms(), LATER)
 
-    fires = fires_of(turns, LATER)
+    fires = fire_forecast_of(turns, LATER)
 
     assert sum(fires.at_once.values()) <= MAX_FIRES
     assert LATER < fires.ends_at < LATER + HOUR
@@ -430,7 +430,7 @@ def test_the_forecast_of_a_crowd_ends_before_it_takes_for_ever() -> None:
 
 
 def test_a_forecast_of_nobody_is_empty() -> None:
-    assert not fires_of([], LATER).at_once
+    assert not fire_forecast_of([], LATER).at_once
     assert steps_of([], Terms(), LATER) == []
 
 
