@@ -327,4 +327,4 @@ def test_a_failure_class_column_is_part_of_what_is_verified(shelf: Shelf) -> Non
 
     finding = verify_event_store(shelf.event_store).finding
     assert finding is not None
-    assert (finding.position, finding.problem) == (3, "its columns do not say what its state says")
+    assert (finding.position, finding.problem) == (3, "its columns differ from its state")

@@ -174,7 +174,9 @@ def test_a_move_that_is_stopped_anywhere_goes_on_with_the_same_command(
             done = moved(source, target, stop_after(pages))
             break
         except Stopped:
-            with raises(StartRefused, match="half moved in: give the same jobledger move again"):
+            with raises(
+                StartRefused, match="incomplete move of a ledger: run the same jobledger move again"
+            ):
                 target.ledger()
 
     assert done is not None
@@ -258,7 +260,7 @@ def test_another_ledger_is_never_moved_into(place_of: Build, kind: str) -> None:
     fill(target)
     before = contents(target)
 
-    with raises(StartRefused, match=r"^\S+ holds another ledger \([^\n]+ events\)[^\n]+$"):
+    with raises(StartRefused, match=r"^\S+ contains another ledger \([^\n]+ events\)[^\n]+$"):
         moved(source, target)
 
     assert contents(target) == before
@@ -274,7 +276,7 @@ def test_a_target_with_another_history_of_the_same_ledger_is_refused(
         with place.ledger() as ledger:
             write(ledger, name, 1 + (place is source))
 
-    with raises(StartRefused, match=r"another history: its event at position \d+ is not the one"):
+    with raises(StartRefused, match=r"another history: its event at position \d+ differs"):
         moved(source, target)
     with raises(StartRefused, match=r"is ahead of .*: position \d+ against \d+\."):
         moved(target, source)
@@ -288,7 +290,7 @@ def test_a_ledger_that_is_half_moved_in_is_no_source(
     with raises(Stopped):
         moved(source, target, stop_after(9))
 
-    with raises(StartRefused, match="only half moved in"):
+    with raises(StartRefused, match="an incomplete move"):
         moved(target, place_of("sqlite"))
 
 
@@ -309,7 +311,7 @@ def test_copies_of_another_ledger_beside_the_target_are_never_believed(place_of:
     target.folder.create()
     (target.folder.path / "projections.db").touch()
 
-    with raises(StartRefused, match="the copies of another ledger lie beside it"):
+    with raises(StartRefused, match="has the read models of another ledger"):
         moved(source, target)
 
 
@@ -340,7 +342,7 @@ def test_a_node_that_is_at_work_stops_a_move_from_postgresql(place_of: Build) ->
     fill(source)
     source.meddle(f"INSERT INTO nodes (node, expires_at) VALUES ('node-7', {2**60})")
 
-    with raises(Unavailable, match="Node node-7 is at work on .*: stop every node first"):
+    with raises(Unavailable, match="Node node-7 is running on .*: stop every node first"):
         moved(source, target)
 
 
@@ -355,7 +357,7 @@ def test_a_hold_that_was_lost_ends_the_move(place_of: Build) -> None:
     def cut(step: str, done: int, total: int) -> None:
         source.meddle(end_session)
 
-    with raises(Unavailable, match="The hold on .* was lost"):
+    with raises(Unavailable, match="The lock on .* was lost"):
         moved(source, target, cut)
 
     moved(source, target)
@@ -404,7 +406,7 @@ def test_a_text_of_another_type_is_found(place_of: Build) -> None:
     fill(source)
     source.meddle("UPDATE texts SET body = 'no bytes' WHERE id = (SELECT MIN(id) FROM texts)")
 
-    with raises(MoveFailed, match="A text in .* is not what was appended"):
+    with raises(MoveFailed, match="A text in .* differs from what was appended"):
         moved(source, target)
 
 
@@ -414,7 +416,7 @@ def test_a_target_that_was_tampered_with_meanwhile_is_found(way: tuple[Place, Pl
         moved(source, target, stop_after(10))
     target.meddle("UPDATE events SET actor = 'somebody else' WHERE position = 2")
 
-    with raises(MoveFailed, match="^Position 2 of what arrived is bad"):
+    with raises(MoveFailed, match="^Position 2 of the target is corrupt"):
         moved(source, target)
 
 

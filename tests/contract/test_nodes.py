@@ -199,7 +199,7 @@ def test_an_append_that_never_gets_its_turn_is_refused_and_keeps_nothing(
     postgres_shelf.meddle("BEGIN")
     postgres_shelf.meddle("LOCK TABLE append_lock IN EXCLUSIVE MODE")
 
-    with raises(Unavailable, match="nothing was kept"):
+    with raises(Unavailable, match="nothing was committed"):
         nodes[1].append([group], postgres_shelf.mapper, now=NOW)
 
     postgres_shelf.meddle("ROLLBACK")
@@ -304,5 +304,6 @@ def test_a_role_that_may_change_events_is_named_in_the_log(
     postgres_shelf.reopen()
 
     assert [record.getMessage() for record in caplog.records] == [
-        "this role may change events, and only triggers stop it: serve as a member of jobledger_app"
+        "this role may change events, and only triggers prevent it: "
+        "run as a member of jobledger_app"
     ]

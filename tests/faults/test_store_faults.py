@@ -149,7 +149,7 @@ def test_a_full_disk_is_told_and_what_was_answered_is_kept(tmp_path: Path, room:
         limit_pages(ledger, room)
         answered: list[UUID] = []
 
-        with raises(StorageFull, match="nothing was kept"):
+        with raises(StorageFull, match="nothing was committed"):
             fill(ledger, answered)
 
         names = [job["name"] for job in map(ledger.job, answered)]

@@ -311,7 +311,7 @@ def test_an_outcome_that_cannot_be_stored_is_recorded_as_a_failure(floor: Floor)
 
     last = floor.ledger.history(job_id)[-1]
     assert (last["topic"], last["data"]["failure_class"]) == ("job.run_failed", "other")
-    assert "could not be stored" in last["data"]["error"]
+    assert "could not be recorded" in last["data"]["error"]
 
 
 def test_a_report_of_a_run_that_is_not_open_any_more_changes_nothing(floor: Floor) -> None:

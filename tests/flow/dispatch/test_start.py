@@ -105,7 +105,7 @@ WRONGS: list[tuple[Wrong, str]] = [
     (writable_by_the_group, "mode 0660.*chmod 600"),
     (a_folder_for_a_file, "cannot be opened"),
     (a_folder_for_a_lock, r"ledger\.lock cannot be opened"),
-    (a_file_for_a_folder, "cannot be made"),
+    (a_file_for_a_folder, "cannot be created"),
     (a_dangling_link, "cannot be opened"),
 ]
 

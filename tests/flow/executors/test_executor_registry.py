@@ -107,7 +107,7 @@ def test_the_agents_permission_is_for_its_own_port_only() -> None:
         (None, "JOBLEDGER_AGENT_URL"),
         ({"kind": "command", "argv": ["true"]}, "JOBLEDGER_COMMANDS"),
         ({"kind": "worker", "queue": "gpu"}, "no executor of kind worker"),
-        ({"kind": "python", "handler": "a:b"}, "No handler a:b is known here"),
+        ({"kind": "python", "handler": "a:b"}, "The handler a:b is unknown to this node"),
         ({"kind": "http", "url": "http://10.0.0.1/"}, "JOBLEDGER_HTTP_ALLOW"),
         ({"kind": "http", "url": "http://127.1/"}, "executor.url"),
         ({"kind": "http", "url": "http://a.example/", "method": "GET"}, "executor.method"),

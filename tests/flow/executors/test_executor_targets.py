@@ -270,4 +270,4 @@ def test_a_name_that_leads_here_is_blocked_and_the_cause_says_what_to_change(
     assert canary.hits == 0
     assert isinstance(outcome, Blocked)
     assert "JOBLEDGER_HTTP_ALLOW" in outcome.cause
-    assert any(f"leads to {ip_address(address)}," in outcome.cause for address in found)
+    assert any(f"resolves to {ip_address(address)}," in outcome.cause for address in found)

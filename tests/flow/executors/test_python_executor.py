@@ -123,7 +123,7 @@ def test_a_text_that_reports_an_error_is_a_failure_as_everywhere() -> None:
 def test_what_is_no_text_is_a_failure_that_says_so(given: object) -> None:
     failure = failure_of(lambda _: given)
 
-    assert failure.error == f"it gave {type(given).__name__}, and a text is needed"
+    assert failure.error == f"it returned {type(given).__name__} instead of a text"
 
 
 def test_a_plain_function_that_does_not_end_times_out() -> None:

@@ -168,14 +168,14 @@ def test_a_backup_never_overwrites(ledger: Ledger, tmp_path: Path) -> None:
     out = tmp_path / "precious"
     out.write_text("mine")
 
-    with raises(StartRefused, match="exists already, and nothing is overwritten"):
+    with raises(StartRefused, match="exists already: name a new file"):
         back_up(event_store_of(ledger), out, quietly)
 
     assert out.read_text() == "mine"
 
 
 def test_a_backup_where_none_can_be_made_is_refused(ledger: Ledger, tmp_path: Path) -> None:
-    with raises(StartRefused, match="cannot be made: No such file or directory"):
+    with raises(StartRefused, match="cannot be created: No such file or directory"):
         back_up(event_store_of(ledger), tmp_path / "nowhere" / "one.db", quietly)
 
 

@@ -171,7 +171,7 @@ def storms_of(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
 def test_a_place_that_is_not_in_the_ledger_is_refused(
     source: Source, tmp_path: Path, until: int
 ) -> None:
-    with pytest.raises(InvalidField, match="until: must name one of the positions 1 to"):
+    with pytest.raises(InvalidField, match="until: must be one of the positions 1 to"):
         source.fork(tmp_path / "fork.db", until=until)
 
     assert not (tmp_path / "fork.db").exists()

@@ -105,4 +105,4 @@ def test_a_damaged_ledger_still_verifies_what_comes_before_the_damage(folder: Pa
 
     assert verdict.finding is not None
     assert verdict.finding.position == 1234
-    assert verdict.finding.problem == "position 1234 is missing: the next event stands at 1235"
+    assert verdict.finding.problem == "position 1234 is missing: the next event is at 1235"

@@ -179,9 +179,9 @@ def test_a_long_result_is_sent_by_its_head(post: Post) -> None:
 @pytest.mark.parametrize(
     ("delivery", "words"),
     [
-        ({"channel": "pager"}, "There is no channel pager: jobledger.toml knows ops, slack."),
-        ({"channel": "slack", "target": "general"}, "'general' is no id of Slack"),
-        ({"channel": "slack", "target": "#general"}, "no id of Slack"),
+        ({"channel": "pager"}, "There is no channel pager: jobledger.toml has ops, slack."),
+        ({"channel": "slack", "target": "general"}, "'general' is not a valid Slack target"),
+        ({"channel": "slack", "target": "#general"}, "not a valid Slack target"),
     ],
 )
 def test_a_channel_that_does_not_exist_is_a_failed_delivery_that_says_so(
@@ -325,7 +325,7 @@ def test_an_owner_that_is_unset_falls_back_and_both_are_recorded(post: Post) -> 
     post.deliver()
 
     [failed], [sent] = post.events("notice.failed"), post.events("notice.sent")
-    assert "No owner is set" in failed["data"]["outcome"]
+    assert "No owner is configured" in failed["data"]["outcome"]
     assert sent["data"]["channel"] == "ops"
     assert "digest failed" in post.slack.said[0]["body"]["title"]
 

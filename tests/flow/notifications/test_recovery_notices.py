@@ -73,9 +73,9 @@ def test_a_recovery_whose_probe_failed_is_told_with_what_the_probe_met(
 
     [said] = told.said()
 
-    assert said.startswith("Recovery R-1 broke off: its probe did not succeed\n")
+    assert said.startswith("Recovery R-1 aborted: its probe did not succeed\n")
     assert "job 000 failed, rate_limited: 429 Too Many Requests" in said
-    assert "1 of 3 jobs were brought back, 2 had no turn and stay failed." in said
+    assert "1 of 3 jobs were resumed, 2 were not and stay failed." in said
     assert "Planned by library, because: is it back?" in said
     assert "jobledger recovery show R-1" in said
 
@@ -91,7 +91,7 @@ def test_a_recovery_of_which_too_many_tripped_again_is_told_with_their_names(
 
     [said] = told.said()
 
-    assert said.startswith("Recovery R-1 broke off: 1 job tripped again\n")
+    assert said.startswith("Recovery R-1 aborted: 1 job tripped again\n")
     assert f"Tripped again: {first['name']}" in said
 
 

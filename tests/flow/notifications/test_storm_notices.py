@@ -109,11 +109,11 @@ def test_a_storm_is_told_once_when_it_opens_and_once_when_it_is_over(watched: Wa
     a_storm(watched)
 
     [opening] = watched.look()
-    assert "4 jobs fail of one thing (rate_limited)" in opening
+    assert "4 jobs fail of one cause (rate_limited)" in opening
     assert watched.look() == []
     assert watched.look(HOUR) == []
     [ending] = watched.look(HOUR)
-    assert "is over: 0 of 4 jobs are failed of it" in ending
+    assert "is over: 0 of 4 jobs are still failed because of it" in ending
     assert watched.look(DAY) == []
 
     [opened, over] = watched.notices()
@@ -131,7 +131,7 @@ def test_trips_in_a_storm_are_told_with_it_and_not_one_by_one(watched: Watched) 
 
     assert watched.look() == []
     [ending] = watched.look(timedelta(minutes=11))
-    assert "is over: 5 of 5 jobs are failed of it" in ending
+    assert "is over: 5 of 5 jobs are still failed because of it" in ending
 
 
 def test_a_trip_outside_of_any_storm_is_told_by_itself(watched: Watched) -> None:
@@ -146,7 +146,7 @@ def test_a_storm_that_may_come_back_is_not_told_to_be_over(watched: Watched) -> 
     assert len(watched.look()) == 1
     assert watched.look(timedelta(minutes=8)) == []
     [ending] = watched.look(timedelta(minutes=3))
-    assert "is over: 4 of 4 jobs are failed of it" in ending
+    assert "is over: 4 of 4 jobs are still failed because of it" in ending
 
 
 def body_of_the_end(watched: Watched) -> str:
@@ -167,8 +167,8 @@ def test_the_end_counts_who_is_failed_of_the_storm_and_not_of_something_else(
 
     told = watched.look(timedelta(minutes=11))
 
-    assert "is over: 3 of 5 jobs are failed of it" in told[-1]
-    assert "Bring them back" in body_of_the_end(watched)
+    assert "is over: 3 of 5 jobs are still failed because of it" in told[-1]
+    assert "Resume them one after the other" in body_of_the_end(watched)
     members = StormNotifications(watched.read_models).members("S-10")
     plan = watched.ledger.preview_recovery(members)
     assert plan["job_count"] == 3
@@ -182,9 +182,9 @@ def test_the_end_names_no_command_that_would_bring_back_nobody(watched: Watched)
 
     [ending] = watched.look(timedelta(minutes=11))
 
-    assert "4 of 4 jobs are failed of it" in ending
-    assert "would bring back none of them now (job_disabled)" in body_of_the_end(watched)
-    assert "resume" not in body_of_the_end(watched)
+    assert "4 of 4 jobs are still failed because of it" in ending
+    assert "would resume none of them now (job_disabled)" in body_of_the_end(watched)
+    assert "storm resume" not in body_of_the_end(watched)
 
 
 def test_the_end_names_how_many_would_come_back(watched: Watched) -> None:
@@ -194,7 +194,7 @@ def test_the_end_names_how_many_would_come_back(watched: Watched) -> None:
 
     watched.look(timedelta(minutes=11))
 
-    assert "Bring 3 back" in body_of_the_end(watched)
+    assert "Resume 3 one after the other" in body_of_the_end(watched)
 
 
 def test_an_end_of_which_the_copies_say_too_little_is_told_later(watched: Watched) -> None:
@@ -307,7 +307,7 @@ def test_a_storm_is_told_though_the_copy_of_the_jobs_has_stopped(watched: Watche
     ids = a_storm(watched)
 
     [opening] = watched.look()
-    assert "4 jobs fail of one thing" in opening
+    assert "4 jobs fail of one cause" in opening
     assert str(ids[0]) in watched.slack.said[-1]["body"]["message"]
 
 

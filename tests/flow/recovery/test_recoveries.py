@@ -352,7 +352,7 @@ def test_a_limit_that_comes_too_late_is_said_to(small: World) -> None:
 
     assert (ended["resumed_count"], ended["left_count"]) == (6, 0)
     assert not forecast["can_stop_in_time"]
-    assert forecast["stop_text"].startswith("All have had their turn before 3 can trip again")
+    assert forecast["stop_text"].startswith("All jobs are resumed before 3 can trip again")
 
 
 def test_without_a_limit_jobs_that_trip_again_end_nothing(small: World) -> None:

@@ -118,14 +118,14 @@ def judged(allow: AllowList, *found: str) -> tuple[str, ...]:
 
 
 def test_all_addresses_of_a_name_must_be_acceptable() -> None:
-    with pytest.raises(TargetRefused, match="leads to 127.0.0.1") as refusal:
+    with pytest.raises(TargetRefused, match="resolves to 127.0.0.1") as refusal:
         judged(AllowList(), "1.1.1.1", "2606:4700::1111", "127.0.0.1")
 
     assert "JOBLEDGER_HTTP_ALLOW" in str(refusal.value)
 
 
 def test_a_name_is_refused_when_the_list_permits_only_some_of_its_addresses() -> None:
-    with pytest.raises(TargetRefused, match="leads to 10.2.0.1"):
+    with pytest.raises(TargetRefused, match="resolves to 10.2.0.1"):
         judged(AllowList.parse("10.1.0.0/16"), "10.1.0.1", "10.2.0.1")
 
 

@@ -58,8 +58,8 @@ def test_references_are_filled_in_wherever_they_stand() -> None:
 @pytest.mark.parametrize(
     ("content", "mode", "words"),
     [
-        (None, 0o600, "is missing here"),
-        ("", 0o600, "is missing here"),
+        (None, 0o600, "is missing on this node"),
+        ("", 0o600, "is missing on this node"),
         ("x" * 5000, 0o600, "longer than 4096 bytes"),
         ("value", 0o640, "chmod 600"),
         ("value", 0o604, "chmod 600"),

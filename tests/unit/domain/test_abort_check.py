@@ -35,7 +35,7 @@ def test_with_the_default_policy_the_default_limit_of_trips_comes_too_late() -> 
 
     assert brake == AbortCheck(
         False,
-        "All have had their turn before 3 can trip again: a probe, or a rate of 0.1 a minute, "
+        "All jobs are resumed before 3 can trip again: a probe, or a rate of 0.1 a minute, "
         "could stop it in time.",
     )
 
@@ -59,9 +59,7 @@ def test_no_rate_is_named_where_none_would_do() -> None:
         abort_check_of(returning(3), Terms(rate_per_minute=rate), NOON).text for rate in (1, 600)
     }
 
-    assert text == (
-        "All have had their turn before 3 can trip again: a probe could stop it in time."
-    )
+    assert text == ("All jobs are resumed before 3 can trip again: a probe could stop it in time.")
 
 
 def test_a_probe_can_stop_it_though_trips_cannot() -> None:
@@ -69,7 +67,7 @@ def test_a_probe_can_stop_it_though_trips_cannot() -> None:
 
     assert brake == AbortCheck(
         True,
-        "Once the probe has succeeded, all have had their turn before one can trip again.",
+        "Once the probe has succeeded, all jobs are resumed before one can trip again.",
     )
 
 

@@ -19,7 +19,7 @@ from ledger.domain.recovery.recovery import (
     recovery_stream,
 )
 from ledger.domain.recovery.selection import Selection, Selector, StormMembers
-from ledger.domain.recovery.stagger import MAX_FIRES, ResumingJob, fires_of, steps_of
+from ledger.domain.recovery.stagger import MAX_FIRES, ResumingJob, fire_forecast_of, steps_of
 from ledger.errors import InvalidField, RunInProgress
 from tests.support.builders import (
     DAY,
@@ -142,7 +142,7 @@ def test_a_job_that_is_named_and_does_not_fit_is_refused_with_why() -> None:
     plan = planned(a_tripped_job(1), a_tripped_job(2, tags=["mail"]), selection=named)
 
     assert [one.code for one in plan.refused] == ["job_not_selected"] * 2
-    assert "has no tag 'mail'" in plan.refused[0].message
+    assert "does not have the tag 'mail'" in plan.refused[0].message
     assert "failed of rate_limited, not of timeout" in plan.refused[1].message
 
 
@@ -160,7 +160,7 @@ def test_of_a_storm_those_come_back_that_are_failed_of_it_still() -> None:
     assert [job.id for job in plan.jobs] == [an_id(1)]
     [refused] = plan.refused
     assert (refused.job_id, refused.code) == (an_id(2), "job_not_selected")
-    assert "came back from S-7 and tripped again at" in refused.message
+    assert "was resumed after S-7 and tripped again at" in refused.message
 
 
 def test_who_tripped_of_something_else_than_the_storm_is_not_failed_of_it() -> None:
@@ -249,8 +249,8 @@ def test_a_probe_that_is_not_among_them_is_refused_with_why() -> None:
         whys.append(refused.value.message)
 
     said = (
-        "is paused, not failed", "There is no job", "has no tag 'mail'", "did not trip in S-7",
-        "none of the jobs",
+        "is paused, not failed", "There is no job", "does not have the tag 'mail'",
+        "did not trip in S-7", "not one of the jobs",
     )  # fmt: skip
     for why, words in zip(whys, said, strict=True):
         assert why.startswith("probe: ")
@@ -260,9 +260,9 @@ def test_a_probe_that_is_not_among_them_is_refused_with_why() -> None:
 @pytest.mark.parametrize(
     ("count", "said"),
     [
-        (0, "There is nobody to bring back: no failed job fits."),
-        (1, f"There is nobody to bring back: Job {an_id(1)} is active, not failed"),
-        (4, "all 4 are refused (job_not_failed). A dry run says why, job by job."),
+        (0, "There is nothing to resume: no failed job matches."),
+        (1, f"There is nothing to resume: Job {an_id(1)} is active, not failed"),
+        (4, "all 4 are refused (job_not_failed). A dry run gives the reason for each job."),
     ],
 )
 def test_a_recovery_of_nobody_is_refused_with_why(count: int, said: str) -> None:
@@ -401,7 +401,7 @@ def returning(count: int, schedule: dict[str, Any]) -> list[ResumingJob]:
 def test_the_forecast_counts_every_fire_of_the_next_hour() -> None:
     turns = steps_of(returning(3, {"kind": "cron", "expr": "*/20 * * * *"}), Terms(), LATER)
 
-    fires = fires_of(turns, LATER)
+    fires = fire_forecast_of(turns, LATER)
 
     minutes = {(at - LATER) // MINUTE: n for at, n in sorted(fires.at_once.items())}
     assert minutes == {20: 3, 40: 3}
@@ -414,15 +414,15 @@ def test_the_forecast_goes_on_until_the_last_has_fired_at_most_a_day() -> None:
     turns = steps_of(returning(90, daily), Terms(rate_per_minute=1), LATER)
     yearly = steps_of(returning(2, {"kind": "cron", "expr": "0 0 1 1 *"}), Terms(), LATER)
 
-    assert fires_of(turns, LATER).ends_at == LATER + 9 * HOUR + 90 * MINUTE
-    assert fires_of(yearly, LATER).ends_at == LATER + DAY
-    assert not fires_of(yearly, LATER).at_once
+    assert fire_forecast_of(turns, LATER).ends_at == LATER + 9 * HOUR + 90 * MINUTE
+    assert fire_forecast_of(yearly, LATER).ends_at == LATER + DAY
+    assert not fire_forecast_of(yearly, LATER).at_once
 
 
 def test_the_forecast_of_a_crowd_ends_before_it_takes_for_ever() -> None:
     turns = steps_of(returning(50, {"kind": "every", "interval_seconds": 1}), Terms(), LATER)
 
-    fires = fires_of(turns, LATER)
+    fires = fire_forecast_of(turns, LATER)
 
     assert sum(fires.at_once.values()) <= MAX_FIRES
     assert LATER < fires.ends_at < LATER + HOUR
@@ -430,7 +430,7 @@ def test_the_forecast_of_a_crowd_ends_before_it_takes_for_ever() -> None:
 
 
 def test_a_forecast_of_nobody_is_empty() -> None:
-    assert not fires_of([], LATER).at_once
+    assert not fire_forecast_of([], LATER).at_once
     assert steps_of([], Terms(), LATER) == []
 
 

@@ -105,7 +105,7 @@ def test_a_name_and_a_schedule_are_enough_and_everything_else_is_written_out() -
 def test_what_is_needed_is_named_when_it_is_missing(missing: str) -> None:
     given = {key: value for key, value in NEEDED.items() if key != missing}
 
-    with raises(InvalidField, match=f"^{missing}: is needed"):
+    with raises(InvalidField, match=f"^{missing}: is required"):
         parse_spec(given, planner={}, anchor_at=ANCHOR)
 
 

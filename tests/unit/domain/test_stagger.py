@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from ledger.domain.recovery.plan import Terms
-from ledger.domain.recovery.stagger import ResumingJob, fires_of, steps_of
+from ledger.domain.recovery.stagger import ResumingJob, fire_forecast_of, steps_of
 from tests.support.builders import HOUR, HOURLY, MINUTE, NOON, a_job, an_id
 
 BEGIN = NOON + 58 * MINUTE
@@ -43,7 +43,7 @@ def test_the_jitter_of_a_job_comes_on_top_of_its_turn() -> None:
     jobs = returning(1, 1, jitter_seconds=2400)
     assert [job.jitter for job in jobs] == [33 * MINUTE] * 2
 
-    fires = fires_of(steps_of(jobs, Terms(rate_per_minute=1), NOON), NOON)
+    fires = fire_forecast_of(steps_of(jobs, Terms(rate_per_minute=1), NOON), NOON)
 
     assert sorted(map(after_noon, fires.at_once.elements())) == [93 * MINUTE] * 2
     assert sorted(map(after_noon, fires.staggered.elements())) == [93 * MINUTE, 94 * MINUTE]
