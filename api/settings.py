@@ -76,7 +76,7 @@ class Settings:
     @property
     def location(self) -> str:
         """The location of the ledger, for people."""
-        return self.address.place if self.address is not None else str(self.data)
+        return self.address.location if self.address is not None else str(self.data)
 
 
 def load_settings(

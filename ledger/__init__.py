@@ -1,7 +1,8 @@
-"""An event-sourced job ledger: `Ledger` holds the book, `Dispatcher` runs what is due.
+"""An event-sourced job ledger: `Ledger` takes commands and answers queries, `Dispatcher` runs what
+is due.
 
-The names below are loaded when they are first asked for: who only reads a ledger does not pay for
-the executors.
+The names below are loaded on first use: a program that only reads a ledger does not import the
+executors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one way to do something again and again in a thread of its own."""
+"""The one way to repeat something in a thread of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class BackgroundLoop:
     """A thread that repeats `step` until it is closed, and survives the errors of a step.
 
     `step` returns the seconds to wait before the next one: 0.0 for none, None to wait for `wake`.
-    `wait` waits in another way than for `wake`; `until` ends the loop by itself.
+    `wait` replaces the wait for `wake`; `until` ends the loop by itself.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class BackgroundLoop:
         self._closing.wait(seconds)
 
     def join(self, seconds: float | None = None) -> bool:
-        """Wait for the end of the thread; whether it came."""
+        """Wait for the end of the thread; whether it has ended."""
         if self.was_started:
             self._thread.join(seconds)
         return not self.is_running
@@ -87,7 +87,7 @@ class BackgroundLoop:
             except LedgerError as error:
                 self._fail(error.message)
             except Exception as error:  # the loop survives a fault, and `problem` names it
-                log.exception("the %s failed and is tried again", self.name)
+                log.exception("%s failed; retrying", self.name)
                 self._fail(f"{type(error).__name__}: {error}")
             else:
                 if seconds != 0.0 and not (self._closing.is_set() or self._until()):
@@ -96,7 +96,7 @@ class BackgroundLoop:
     def _fail(self, problem: str) -> None:
         """Log a new problem once, and wait before the next try."""
         if problem != self.problem:
-            log.warning("the %s cannot go on: %s", self.name, problem)
+            log.warning("%s is failing: %s", self.name, problem)
         self.problem = problem
         self._closing.wait(self._retry_seconds)
 

@@ -1,4 +1,4 @@
-"""The only source of chance: new ids, salts and secrets. Everything else is given its ids."""
+"""The only source of randomness: new ids, salts and secrets. Everything else is given its ids."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from uuid import UUID, uuid4
 
 
 class Chance(Protocol):
-    """What the ledger asks of chance. Simulations pass a seeded one."""
+    """The ledger's source of randomness. Simulations pass a seeded one."""
 
     def new_id(self) -> UUID:
         """A random id."""
         ...
 
     def random_bytes(self, count: int) -> bytes:
-        """So many bytes that nobody can guess."""
+        """So many unpredictable bytes."""
         ...
 
 
 class SystemChance:
-    """The machine's."""
+    """The machine's source."""
 
     def new_id(self) -> UUID:
         return uuid4()
@@ -35,5 +35,5 @@ def new_id() -> UUID:
 
 
 def random_bytes(count: int) -> bytes:
-    """So many bytes that nobody can guess."""
+    """So many unpredictable bytes."""
     return secrets.token_bytes(count)

@@ -8,18 +8,18 @@ from typing import Protocol
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_SKEW = timedelta(seconds=5)
-"""A machine whose own clock is further off from the one its nodes share is reported."""
+"""A machine whose own clock differs by more from the database's clock is reported."""
 
 
 class Clock(Protocol):
-    """What the ledger asks for the time. Tests and simulations pass their own."""
+    """The ledger's source of time. Tests and simulations pass their own."""
 
     def now(self) -> datetime:
         """The present instant, in UTC, with an offset."""
         ...
 
     def elapsed(self) -> float:
-        """Seconds on a clock that never goes back; only differences mean anything."""
+        """Seconds on a clock that never goes back; only differences are meaningful."""
         ...
 
 
@@ -34,8 +34,8 @@ class SystemClock:
 
 
 class SetClock:
-    """A clock that is set to an instant, and stands there until it is started; then it runs as the
-    machine's does.
+    """A clock that is set to an instant and stays there until it is started; then it runs like the
+    machine's.
     """
 
     def __init__(self, at: datetime) -> None:

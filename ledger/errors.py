@@ -1,5 +1,5 @@
-"""Every answer "no" the ledger can give: one root, stable codes, facts as attributes, a message
-that says what next.
+"""Every refusal and failure of the ledger: one root, stable codes, facts as attributes, a message
+that says what to do next.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ LONGEST_QUOTE = 64
 
 
 def quoted(text: str) -> str:
-    """What a caller wrote, in quotes and cut to 64 characters, for a refusal."""
+    """A caller's input, in quotes and cut to 64 characters, for a refusal."""
     return repr(text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 3]}...")
 
 
@@ -32,13 +32,13 @@ class LedgerError(Exception):
 
 
 class NotFound(LedgerError):
-    """What was asked for is not in the ledger."""
+    """The requested thing is not in the ledger."""
 
     code = "not_found"
 
 
 class Refused(LedgerError):
-    """A decision said no; nothing was appended."""
+    """A decision refused the command; nothing was appended."""
 
 
 class Invalid(Refused):
@@ -46,7 +46,7 @@ class Invalid(Refused):
 
 
 class Conflict(LedgerError):
-    """The caller looked at an older state than the ledger holds."""
+    """The caller read an older state than the ledger has."""
 
 
 class Unavailable(LedgerError):
@@ -68,7 +68,7 @@ class JobNotFound(NotFound):
         )
 
 
-# -- refusals by state (DESIGN §5) --------------------------------------------------------------
+# -- refusals by state ---------------------------------------------------------------------------
 
 
 class ForceRequired(Refused):
@@ -84,8 +84,8 @@ class ForceRequired(Refused):
     ) -> None:
         since = f" at {tripped_at:%Y-%m-%dT%H:%M:%SZ}" if tripped_at else ""
         super().__init__(
-            f"Job {job_id} failed: its breaker tripped{since}. "
-            'If the cause is gone, resume it with {"force": true} in the body (and a reason).',
+            f"Job {job_id} failed: its breaker tripped{since}. If the cause is fixed, resume it "
+            'with {"force": true} in the body (and a reason).',
             job_id=str(job_id),
             last_error=last_error,
             failure_class=failure_class,
@@ -97,8 +97,8 @@ class JobCompleted(Refused):
 
     def __init__(self, job_id: object) -> None:
         super().__init__(
-            f"Job {job_id} is completed and never comes back, not even with force; schedule a new "
-            "job instead.",
+            f"Job {job_id} is completed and cannot be resumed, not even with "
+            "force: schedule a new job instead.",
             job_id=str(job_id),
         )
 
@@ -108,7 +108,7 @@ class JobFailed(Refused):
 
     def __init__(self, job_id: object) -> None:
         super().__init__(
-            f'Job {job_id} is failed: bring it back first with resume and {{"force": true}}.',
+            f'Job {job_id} is failed: resume it with {{"force": true}} first.',
             job_id=str(job_id),
         )
 
@@ -138,11 +138,11 @@ class ScheduleExhausted(Refused):
         self,
         job_id: object,
         *,
-        way_on: str = 'Resume it with {"run_at": "<a future instant>"} or {"run_now": true}.',
+        remedy: str = 'Resume it with {"run_at": "<a future instant>"} or {"run_now": true}.',
     ) -> None:
         super().__init__(
-            f"The schedule of job {job_id} has no fire left, so it would be active and never run. "
-            + way_on,
+            f"The schedule of job {job_id} has no fire left, so it would be "
+            "active and never run. " + remedy,
             job_id=str(job_id),
         )
 
@@ -164,8 +164,8 @@ class RunSuperseded(Refused):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
-            f"Run {run_id} is no longer the job's open run, so its report changes nothing: stop "
-            "working on it.",
+            f"Run {run_id} is no longer the job's open run, so its report was not "
+            "recorded: stop working on it.",
             run_id=run_id,
         )
 
@@ -186,7 +186,7 @@ class NameTaken(Refused):
 
 
 class InvalidField(Invalid):
-    """A named field holds what it may not hold."""
+    """The value of a named field is not allowed."""
 
     code = "invalid_field"
 
@@ -198,8 +198,8 @@ class UnknownField(Invalid):
     code = "unknown_field"
 
     def __init__(self, field: str, known: tuple[str, ...] = ()) -> None:
-        hint = f"; known here: {', '.join(known)}" if known else ""
-        super().__init__(f"{field}: unknown key{hint}. Keys are exact, case included.", field=field)
+        hint = f"; known keys: {', '.join(known)}" if known else ""
+        super().__init__(f"{field}: unknown key{hint}. Keys are case-sensitive.", field=field)
 
 
 class ScheduleInvalid(Invalid):
@@ -214,7 +214,7 @@ class ScheduleNeverFires(Invalid):
 
     def __init__(self, expr: str) -> None:
         super().__init__(
-            f"The schedule {expr!r} names no instant that exists, so the job would never run.",
+            f"The schedule {expr!r} matches no date, so the job would never run.",
             expr=expr,
         )
 
@@ -223,9 +223,7 @@ class ScheduleInPast(Invalid):
     code = "schedule_in_past"
 
     def __init__(self, at: datetime) -> None:
-        super().__init__(
-            f"{at:%Y-%m-%dT%H:%M:%SZ} is not in the future: give an instant that is still to come."
-        )
+        super().__init__(f"{at:%Y-%m-%dT%H:%M:%SZ} is not in the future: give a later instant.")
 
 
 class IdempotencyMismatch(Invalid):
@@ -249,7 +247,7 @@ class JobLimit(Refused):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"The ledger holds its {limit} jobs (JOBLEDGER_MAX_JOBS): delete some first.",
+            f"The ledger has its maximum of {limit} jobs (JOBLEDGER_MAX_JOBS): delete some first.",
             limit=limit,
         )
 
@@ -266,7 +264,8 @@ class StaleRevision(Conflict):
 
     def __init__(self, job_id: object, *, expected: int, actual: int) -> None:
         super().__init__(
-            f"Job {job_id} is at revision {actual}, not {expected}: read it again and decide anew.",
+            f"Job {job_id} is at revision {actual}, not {expected}: read it again "
+            "and repeat the change.",
             job_id=str(job_id),
             expected=expected,
             actual=actual,
@@ -278,7 +277,7 @@ class Overloaded(Unavailable):
 
     def __init__(self, waiting: int) -> None:
         super().__init__(
-            f"{waiting} commands are already waiting: try again in a moment.", waiting=waiting
+            f"{waiting} commands are already waiting: try again shortly.", waiting=waiting
         )
 
 
@@ -287,8 +286,8 @@ class OutcomeUnknown(Unavailable):
 
     def __init__(self, detail: str) -> None:
         super().__init__(
-            f"The store did not say whether the command was kept ({detail}): look, or repeat it "
-            "with the same "
+            "The store did not confirm whether the command was committed "
+            f"({detail}): check the job, or repeat the command with the same "
             "Idempotency-Key."
         )
 
@@ -298,7 +297,7 @@ class Behind(Unavailable):
 
     def __init__(self, *, wanted: int, reached: int) -> None:
         super().__init__(
-            f"The copy has reached position {reached}, not yet {wanted}: try again in a moment.",
+            f"The read model has reached position {reached}, not yet {wanted}: try again shortly.",
             wanted=wanted,
             reached=reached,
         )
@@ -308,19 +307,21 @@ class StorageFull(LedgerError):
     code = "storage_full"
 
     def __init__(self) -> None:
-        super().__init__("The disk is full: nothing was kept. Free space and repeat the command.")
+        super().__init__(
+            "The disk is full: nothing was committed. Free space and repeat the command."
+        )
 
 
 class StartRefused(LedgerError):
-    """The ledger cannot be opened; one line says why. The process ends with exit code 2."""
+    """The ledger cannot be opened, for the reason in the message. The process ends with exit code
+    2.
+    """
 
     code = "start_refused"
 
 
 class CorruptEvent(LedgerError):
-    """A stored event cannot be understood; the message names its position. Never skipped in
-    silence.
-    """
+    """A stored event cannot be decoded; the message names its position. Never skipped silently."""
 
     code = "corrupt_event"
 

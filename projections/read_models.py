@@ -95,14 +95,14 @@ class ReadModels:
         """
         if mode == "fresh":
             return cls._open_fresh(ledger, models)
-        if isinstance(ledger.place, PostgresDsn):
-            return cls._open_shared(ledger, ledger.place, mode, models)
-        file = path or ledger.place / READ_MODELS_FILE
+        if isinstance(ledger.location, PostgresDsn):
+            return cls._open_shared(ledger, ledger.location, mode, models)
+        file = path or ledger.location / READ_MODELS_FILE
         store = SQLiteReadModelStore(file, is_read_only=mode == "reader")
         if mode == "reader":
             return cls(ledger, store, None, None, models)
         if mode == "process":
-            settings = {"data": str(ledger.place), "file": str(file)}
+            settings = {"data": str(ledger.location), "file": str(file)}
             return cls(ledger, store, None, RunnerProcess(settings))
         runner = Runner(ledger.events, store, models)
         return cls(
@@ -114,12 +114,12 @@ class ReadModels:
         """Open the read models of a ledger as of its last event, and update them from now on. A
         reader of a folder gets the owner's if they have reached that event, else fresh ones.
         """
-        if not ledger.is_read_only or isinstance(ledger.place, PostgresDsn):
+        if not ledger.is_read_only or isinstance(ledger.location, PostgresDsn):
             read_models = cls.open(ledger)
             read_models.catch_up()
             read_models.start()
             return read_models
-        if (ledger.place / READ_MODELS_FILE).exists():
+        if (ledger.location / READ_MODELS_FILE).exists():
             read_models = cls.open(ledger, mode="reader")
             if read_models.position >= ledger.writer.position:
                 return read_models

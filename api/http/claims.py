@@ -64,7 +64,7 @@ async def _claimed(
 ) -> CommandResult | None:
     ledger, command_context = context.ledger, await context.command_context()
     claim = Claim(source.node, due.is_late, body.lease_seconds)
-    command = HandOutRun(due.wake.job_id, body.queue, claim, command_context)
+    command = HandOutRun(due.item.job_id, body.queue, claim, command_context)
     is_decided = False
     try:
         future = asyncio.wrap_future(ledger.submit([command]))

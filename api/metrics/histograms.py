@@ -42,12 +42,12 @@ class Histograms(NoInstrumentation):
             registry=registry,
         )
 
-    def took_batch(self, batch: CommandBatch) -> None:
+    def batch_answered(self, batch: CommandBatch) -> None:
         self._batch.observe(batch.command_count)
         for seconds in batch.waited_seconds:
             self._latency.observe(seconds)
 
-    def waited_for_turn(self, seconds: float) -> None:
+    def waited_for_append_lock(self, seconds: float) -> None:
         self._lock.observe(max(0.0, seconds))
 
     def claimed(self, lag_seconds: float) -> None:

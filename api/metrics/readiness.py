@@ -15,7 +15,7 @@ from ledger.clock import MAX_SKEW
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.recovery_driver import RecoveryDriver
 from ledger.errors import LedgerError, Unavailable
-from ledger.maintenance.doctor import ghosts
+from ledger.maintenance.doctor import never_firing_jobs
 from projections.read_models import ReadModels
 
 PROBE_SECONDS = 2.0
@@ -79,7 +79,7 @@ class Readiness:
         position = self._ledger.writer.position
         read_models = self._read_models.health()
         late = self._lateness.problems(read_models, position, self._elapsed())
-        found = (await run_sync(ghosts, self._ledger))[:MAX_GHOSTS]
+        found = (await run_sync(never_firing_jobs, self._ledger))[:MAX_GHOSTS]
         dispatcher = self._dispatcher.health() if self._dispatcher is not None else None
         problems = [
             *_of_read_models(read_models),

@@ -19,7 +19,7 @@ def require_encrypted_dsn(address: PostgresDsn) -> None:
     hosts = [*hosts_of(parts.hosts), *",".join(options.get("host", [])).split(",")]
     if "sslmode" not in options and any(map(_is_remote, hosts)):
         raise StartRefused(
-            f"JOBLEDGER_DSN names the remote database {address.place} without sslmode: add "
+            f"JOBLEDGER_DSN names the remote database {address.location} without sslmode: add "
             "sslmode=verify-full (with sslrootcert), or sslmode=disable on a trusted network."
         )
 

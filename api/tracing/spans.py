@@ -69,13 +69,13 @@ class Spans(NoInstrumentation):
         context = get_current_span().get_span_context()
         return context if context.is_valid else None
 
-    def waited_for_turn(self, seconds: float) -> None:
-        self._also.waited_for_turn(seconds)
+    def waited_for_append_lock(self, seconds: float) -> None:
+        self._also.waited_for_append_lock(seconds)
         self._lock_seconds += seconds
 
-    def took_batch(self, batch: CommandBatch) -> None:
+    def batch_answered(self, batch: CommandBatch) -> None:
         """One span per batch, below its first sampled command, linked with all of its commands."""
-        self._also.took_batch(batch)
+        self._also.batch_answered(batch)
         callers = [one for one in batch.callers if isinstance(one, SpanContext)][:MAX_LINKS]
         sampled = [one for one in callers if one.trace_flags.sampled]
         ended_at = self._now()

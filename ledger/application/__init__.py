@@ -1,1 +1,1 @@
-"""Commands and questions of an open ledger: decide, group commit, job cache."""
+"""Commands and queries of an open ledger: decisions, group commit, job cache."""

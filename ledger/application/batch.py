@@ -16,7 +16,7 @@ NOTHING = EventBatch(())
 
 @dataclass(slots=True)
 class Decision:
-    """What one command answered or raised, the batch it wants appended, the streams it changed."""
+    """The result or error of one command, the batch to append, the streams it changed."""
 
     command: Command[Any]
     result: Any = None
@@ -27,13 +27,13 @@ class Decision:
 
     @property
     def answer(self) -> Any:
-        """The result, or the error in its place."""
+        """The result, or the error instead of it."""
         return self.result if self.error is None else self.error
 
 
 def decide_all(unit: UnitOfWork, commands: Sequence[Command[Any]]) -> list[Decision]:
     """Decide each command. When one fails after it has recorded something, the others are decided
-    again without it: a fault in one command must not fail its neighbours.
+    again without it: a fault in one command must not affect others.
     """
     set_aside: dict[int, Decision] = {}
     while True:

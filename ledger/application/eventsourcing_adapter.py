@@ -1,5 +1,5 @@
 """The ledger as an application of the `eventsourcing` library: its repository, notification log and
-subscriptions read ours; writing past our commands is refused.
+subscriptions read the ledger; writing except by commands is refused.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ AGGREGATES: dict[str, type[Stream]] = {
 
 
 class WritesAreCommands(Refused):
-    """The library's way to write was used."""
+    """The library's own methods for writing were called."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -57,9 +57,9 @@ class WritesAreCommands(Refused):
 class LedgerApplication(Application[UUID]):
     """An open ledger with the library's interface, for reading and following.
 
-    `repository.get(id, version=…)` gives an aggregate, `notification_log.select(…)` pages all
+    `repository.get(id, version=…)` returns an aggregate, `notification_log.select(…)` pages all
     events; `eventsourcing.projection.ApplicationSubscription` and the library's followers follow
-    them. The ledger is not closed with it.
+    them. Closing it leaves the ledger open.
     """
 
     name = "jobledger"
@@ -159,7 +159,7 @@ class LedgerRecorder(ApplicationRecorder):
 
 
 class LedgerSubscription(ListenNotifySubscription[ApplicationRecorder]):
-    """Pulls when the ledger has committed events, of this node or another."""
+    """Reads when the ledger has committed events, of this node or another."""
 
     def __init__(
         self,

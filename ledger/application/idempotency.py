@@ -15,7 +15,7 @@ from ledger.store.event_queries import EventQueries
 T = TypeVar("T")
 
 MAX_APPEND = 64
-"""More events than one command appends."""
+"""More events than any command appends."""
 
 
 def answer_again(command: Command[T], queries: EventQueries) -> T | None:
@@ -29,7 +29,7 @@ def answer_again(command: Command[T], queries: EventQueries) -> T | None:
 
 
 def first_answer(key: Idempotency | None, queries: EventQueries) -> FirstAnswer | None:
-    """What a key was answered; None when it was not, or there is no key. Refuses
+    """The first answer of a key; None when it was not used, or there is no key. Refuses
     IdempotencyMismatch when it was answered for another body.
     """
     if key is None:
@@ -40,7 +40,7 @@ def first_answer(key: Idempotency | None, queries: EventQueries) -> FirstAnswer 
     [answered] = events
     if answered["data"]["fingerprint"] != key.fingerprint:
         raise IdempotencyMismatch(key.key)
-    # The events of one append share a command id and stand together.
+    # The events of one append share a command id and have consecutive positions.
     query = AuditQuery(after_position=answered["position"] - 1, limit=MAX_APPEND)
     command_id = answered["command_id"]
     append = takewhile(lambda one: one["command_id"] == command_id, queries.audit(query).events)

@@ -1,7 +1,7 @@
 """The current state of every live job, in memory: what commands decide on.
 
-It is fed by committed events and saved as snapshots from time to time, so that a start needs only
-the tail of the event store. Losing the snapshots costs time and nothing else.
+It follows the committed events and is saved as snapshots from time to time, so that a start needs
+only the tail of the event store. Losing the snapshots costs only time.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ PAGE = 2000
 
 
 class JobCache:
-    """The live jobs, with what is due of them and their open runs. The writer's thread changes it,
-    others only read.
+    """The live jobs, with their due items and open runs. The writer's thread changes it, others
+    only read.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class JobCache:
         self._lock = threading.Lock()
 
     def put(self, job: Job) -> None:
-        """Take in a job as the last commit left it."""
+        """Store a job as the last commit left it."""
         self.changed.add(job.id)
         self._index(job)
 
@@ -76,19 +76,19 @@ class JobCache:
             self._index(job)
 
     def _load_saved(self, event_store: EventStore) -> None:
-        for job_id, version, frozen in event_store.load_snapshots():
-            job = load_job(job_id, version, frozen)
+        for job_id, version, saved in event_store.load_snapshots():
+            job = load_job(job_id, version, saved)
             if job is not None:
                 self.jobs[job_id] = job
 
     def catch_up(self, event_store: EventStore, mapper: EventMapper) -> None:
-        """Take in the events after `position`."""
+        """Read the events after `position`."""
         while page := event_store.read(after=self.position, limit=PAGE):
             jobs_only = [item for item in page if item.topic.startswith("job.")]
             for recorded, event in zip(jobs_only, mapper.to_domain_events(jobs_only), strict=True):
                 job = self.jobs.get(event.originator_id)
                 if job is None and event.originator_version > 1:
-                    continue  # gone: a later save than `position` dropped its snapshot
+                    continue  # deleted: a later save than `position` dropped its snapshot
                 job = job or Job.blank(event.originator_id)
                 if event.originator_version <= job.version:
                     continue
@@ -111,8 +111,8 @@ class JobCache:
     def dumps(
         self, chunk: Sequence[UUID], load: Callable[[UUID], Job]
     ) -> Iterator[tuple[UUID, int, bytes | None]]:
-        """The snapshots of some jobs; None for a job that is gone. `load` reads one that was
-        forgotten since.
+        """The snapshots of some jobs; None for a deleted job. `load` reads one that was dropped
+        from the cache since.
         """
         for job_id in chunk:
             job = self.jobs.get(job_id) or load(job_id)

@@ -11,7 +11,7 @@ from ledger.store.event_reader import EventReader
 
 
 class JobNameHistory:
-    """The names of one ledger, remembered up to the last position asked for. Any thread may ask."""
+    """The names of one ledger, cached up to the last position asked for. Any thread may ask."""
 
     def __init__(self, events: EventReader) -> None:
         self._events = events
@@ -22,22 +22,22 @@ class JobNameHistory:
 
     def of(self, ids: Collection[str], until: int) -> dict[str, str]:
         """The names that those jobs had at a position, or last had before they were deleted. The
-        first question reads one event for each name there is, later ones what has come since.
+        first call reads one event for each name there is, later ones only new events.
         """
         with self._lock:
-            self._look(until)
+            self._read_until(until)
             found = {job_id: self._name(job_id, until) for job_id in ids}
         return {job_id: name for job_id, name in found.items() if name is not None}
 
-    def _look(self, until: int) -> None:
+    def _read_until(self, until: int) -> None:
         while self._position < until:
             query = AuditQuery(
                 topics=(NameReserved.TOPIC,), after_position=self._position, limit=MAX_PAGE
             )
             page = self._events.find(query)
-            for fact in page:
-                self._given.setdefault(fact.data["job_id"], []).append(
-                    (fact.position, fact.data["name"])
+            for event in page:
+                self._given.setdefault(event.data["job_id"], []).append(
+                    (event.position, event.data["name"])
                 )
             last = page[-1].position if page else until
             self._position = last if len(page) == MAX_PAGE else max(last, until)

@@ -1,4 +1,4 @@
-"""The ledger in a process: opened on a folder or a database, given commands, asked questions."""
+"""The ledger in a process: opened on a folder or a database, given commands, queried."""
 
 from __future__ import annotations
 
@@ -38,12 +38,13 @@ from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.selection import Selection
 from ledger.errors import LedgerError, Refused, StorageFull, Unavailable
+from ledger.store.audit_query import DISPATCHER
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.event_queries import EventQueries
 from ledger.store.event_reader import EventReader
 from ledger.store.instrumentation import Instrumentation, NoInstrumentation
 from ledger.store.mapper import EventMapper
-from ledger.store.open import Opened, open_owned, open_read_only, open_shared, place_of
+from ledger.store.open import OpenStore, location_of, open_owned, open_read_only, open_shared
 from ledger.store.postgres.dsn import PostgresDsn
 
 if TYPE_CHECKING:
@@ -52,25 +53,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LIBRARY = Actor("library", "user")
+SYSTEM = Actor(DISPATCHER, "system")
 
 
 class Ledger:
     """An event-sourced job ledger. A command is answered, or raises a LedgerError, once that is
-    durable: `execute` is the door for commands, `queries` the one for questions.
+    durable. Commands go through `execute`, queries through `queries`.
 
     `Ledger.open("./data")` owns the folder until it is closed; use it as a context manager. Nothing
-    fires until a dispatcher is started (`ledger.dispatch.Dispatcher`).
+    fires until a dispatcher is started (`ledger.dispatch.dispatcher.Dispatcher`).
     """
 
     def __init__(
         self,
-        opened: Opened,
+        opened: OpenStore,
         limits: Limits | None = None,
         *,
         is_read_only: bool = False,
         instrumentation: Instrumentation | None = None,
     ) -> None:
-        self.place = opened.place
+        self.location = opened.location
         self.event_store = opened.event_store
         self.clock = opened.clock
         self.chance = opened.chance
@@ -106,15 +108,15 @@ class Ledger:
         instrumentation: Instrumentation | None = None,
     ) -> Self:
         """Own the ledger in a folder, or become a node of the one at `postgresql://…`, and start
-        its writer. Raises StartRefused, in one line, when that cannot be.
+        its writer. Raises StartRefused, in one line, when that fails.
 
-        On PostgreSQL all nodes go by the database's clock, unless a clock is given.
+        On PostgreSQL all nodes use the database's clock, unless a clock is given.
         """
-        place = place_of(data)
-        if isinstance(place, PostgresDsn):
-            opened = open_shared(place, clock, chance, instrumentation)
+        location = location_of(data)
+        if isinstance(location, PostgresDsn):
+            opened = open_shared(location, clock, chance, instrumentation)
         else:
-            opened = open_owned(place, clock, chance)
+            opened = open_owned(location, clock, chance)
         with ExitStack() as failing:
             failing.callback(opened.close)
             ledger = cls(opened, limits, instrumentation=instrumentation)
@@ -132,7 +134,7 @@ class Ledger:
         cls, data: str | Path | PostgresDsn = "./data", *, clock: Clock | None = None
     ) -> Self:
         """Read a ledger that other processes own. Commands are refused as Unavailable."""
-        return cls(open_read_only(place_of(data), clock), is_read_only=True)
+        return cls(open_read_only(location_of(data), clock), is_read_only=True)
 
     def __enter__(self) -> Self:
         return self
@@ -142,8 +144,8 @@ class Ledger:
 
     @property
     def skew(self) -> timedelta | None:
-        """How far this machine's clock is ahead of the one that all nodes go by; None where there
-        is no other.
+        """How far this machine's clock is ahead of the one that all nodes use; None where there is
+        no other.
         """
         return self._listener.skew if self._listener is not None else None
 
@@ -159,7 +161,7 @@ class Ledger:
 
     def execute(self, command: Command[T]) -> T:
         """Have a command decided and appended, and wait for its answer. A repeated idempotency key
-        is answered as it was the first time.
+        gets the first answer again.
         """
         while True:
             begun = self.begin(command)
@@ -170,9 +172,9 @@ class Ledger:
                 return value_of(result)  # type: ignore[no-any-return]
 
     def execute_each(self, commands: Sequence[Command[T] | LedgerError]) -> list[T | LedgerError]:
-        """The answer of each command, or its refusal; all are decided in one batch. A command whose
-        refusal is known already stands as that refusal. Errors that are not refusals (a full disk,
-        a fault) are raised, though commands before may have been appended.
+        """The answer of each command, or its refusal; all are decided in one batch. A command that
+        was refused beforehand is given as that refusal. Errors that are not refusals (a full disk,
+        a fault) are raised, though earlier commands may have been appended.
         """
         begun = [self._begun(command) for command in commands]
         waiting = [one for one in begun if isinstance(one, Command)]
@@ -202,7 +204,7 @@ class Ledger:
         """The first answer of a repeated idempotency key, or the future of `submit`.
 
         The key is looked up before the command is prepared: a schedule that was valid at the first
-        answer may have passed by now.
+        answer may be in the past by now.
         """
         answer = answer_again(command, self.queries)
         return answer if answer is not None else self.submit([command])
@@ -218,16 +220,27 @@ class Ledger:
 
     def _require_writable(self) -> None:
         if self.is_read_only:
-            raise Unavailable(
-                "Another process owns this ledger: only reading is possible from here."
-            )
+            raise Unavailable("Another process owns this ledger: this one can only read it.")
 
     def context(
-        self, reason: str | None = None, *, actor: Actor = LIBRARY, source: str = "library"
+        self,
+        reason: str | None = None,
+        *,
+        actor: Actor = LIBRARY,
+        source: str = "library",
+        correlation_id: str | None = None,
+        now: datetime | None = None,
     ) -> CommandContext:
-        """The context of a command that is given now."""
-        metadata = EventMetadata(str(self.chance.new_id()), actor, source, None, reason)
-        return CommandContext(self.clock.now(), metadata)
+        """The context of a command, given now unless another instant is named."""
+        command_id = str(self.chance.new_id())
+        metadata = EventMetadata(command_id, actor, source, correlation_id, reason)
+        return CommandContext(now or self.clock.now(), metadata)
+
+    def dispatcher_context(
+        self, *, correlation_id: str | None = None, now: datetime | None = None
+    ) -> CommandContext:
+        """The context of what the ledger does by itself: runs, deliveries, steps of recoveries."""
+        return self.context(actor=SYSTEM, source=DISPATCHER, correlation_id=correlation_id, now=now)
 
     # Each of these makes one command and executes it, in the context of this library's caller.
 
@@ -354,8 +367,8 @@ class Ledger:
         return self.queries.history(_id(job_id))
 
     def live_job(self, job_id: UUID) -> Job | None:
-        """A copy of a job as the writer has it; None when the ledger is only read, the job is not
-        known, or nothing can be decided now.
+        """A copy of a job in the writer's state; None when the ledger is only read, the job is not
+        known, or no command can be decided now.
         """
         if self.is_read_only or job_id not in self.job_cache.jobs:
             return None
@@ -366,7 +379,7 @@ class Ledger:
         return load_job(job_id, version, state)
 
     def live_jobs(self) -> Sequence[Job]:
-        """Every job that is not gone; read again when the ledger is only read."""
+        """Every job that is not deleted; read again when the ledger is only read."""
         if not self.is_read_only:
             return self.job_cache.snapshot()
         job_cache = JobCache()
@@ -374,7 +387,9 @@ class Ledger:
         return job_cache.snapshot()
 
     def fold(self, job_id: UUID, *, upto: int | None = None) -> Job:
-        """A job folded from the book alone, up to a version: what every copy must equal."""
+        """A job folded from the events alone, up to a version: the reference for every read
+        model.
+        """
         return self.events.fold(Job.blank(job_id), upto=upto)
 
 

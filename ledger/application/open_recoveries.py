@@ -30,11 +30,11 @@ class OpenRecoveries:
         """
         query = AuditQuery(topics=TOPICS, after_position=self._position, limit=MAX_PAGE)
         for event in self._events.find_all(query):
-            self._take(event.topic, recovery_number(event.data["recovery_id"]))
+            self._apply(event.topic, recovery_number(event.data["recovery_id"]))
             self._position = event.position
         return self._last
 
-    def _take(self, topic: str, number: int) -> None:
+    def _apply(self, topic: str, number: int) -> None:
         if topic == RecoveryPlanned.TOPIC:
             self._last = number
             self.open[number] = None

@@ -21,7 +21,7 @@ class RunIndex:
         self._lock = threading.Lock()
 
     def put(self, job: Job) -> None:
-        """Take the open run of a job from its new state; the lease of an ended one goes."""
+        """Store the open run of a job's new state; the lease of an ended one is dropped."""
         with self._lock:
             _, before = self._open.pop(job.id.int, (None, None))
             if job.open_run is not None:
@@ -37,7 +37,7 @@ class RunIndex:
             return list(self._open.values())
 
     def put_lease(self, row: LeaseRow) -> None:
-        """Take in until when a run that is executed elsewhere lives."""
+        """Store until when a run that is executed elsewhere lives."""
         if row.expires_at is None:
             self.leases.pop(row.run_id, None)
         else:
@@ -49,9 +49,9 @@ class RunIndex:
         self.follow_leases(event_store)
 
     def follow_leases(self, event_store: EventStore) -> None:
-        """Read the leases that any node wrote since the last look.
+        """Read the leases that any node wrote since the last call.
 
-        One may belong to a run whose start was not seen yet; those of ended runs are gone.
+        One may belong to a run whose start was not read yet; those of ended runs are dropped.
         """
         changes = event_store.leases(after=self._lease_change)
         self._lease_change = changes.change

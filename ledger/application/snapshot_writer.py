@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 
 SNAPSHOTS_PER_SAVE = 500
 EVENTS_PER_SAVE = 200_000
-"""How many events a start may have to fold after a kill: some seconds."""
+"""How many events a start may have to fold after a kill: some seconds of work."""
 
 
 class SnapshotWriter:
-    """Decides when to save, and saves. `load_job` reads one that the cache forgot meanwhile. Used
+    """Decides when to save, and saves. `load_job` reads one that the cache dropped meanwhile. Used
     by the writer's thread only.
     """
 
@@ -47,14 +47,14 @@ class SnapshotWriter:
         self._save_chunk()
 
     def save_all(self) -> None:
-        """Save all that has changed, at the end."""
+        """Save all changes, at the end."""
         self._job_cache.begin_save()
         while self._save_chunk():
             pass
 
     def _save_chunk(self) -> bool:
         """Save a chunk, and with the last one the position. False when all is saved or the store
-        failed: the next save, or the next start, makes up for it.
+        failed: the next save, or the next start, catches up.
         """
         chunk = self._job_cache.next_chunk(SNAPSHOTS_PER_SAVE)
         is_last = not self._job_cache.saving

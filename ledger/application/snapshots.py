@@ -1,4 +1,4 @@
-"""A job's whole state as bytes, and back: how heads are saved."""
+"""A job's whole state as bytes, and back: the format of snapshots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ledger.domain.job.job import Job
 from ledger.domain.job.state import OpenRun
 
 FORMAT = 1
-"""Changes when the frozen state changes shape; heads of another format are ignored."""
+"""Changes when the saved state changes shape; snapshots of another format are ignored."""
 INSTANTS = (
     "created_at",
     "updated_at",
@@ -43,9 +43,9 @@ def dump_job(job: Job) -> bytes:
     return orjson.dumps({"format": FORMAT, "state": state})
 
 
-def load_job(job_id: UUID, version: int, frozen: bytes) -> Job | None:
-    """The job that was frozen, or None when the bytes are of another format."""
-    plain: dict[str, Any] = orjson.loads(frozen)
+def load_job(job_id: UUID, version: int, saved: bytes) -> Job | None:
+    """The saved job, or None when the bytes have another format."""
+    plain: dict[str, Any] = orjson.loads(saved)
     if plain.get("format") != FORMAT:
         return None
     job = Job.blank(job_id)

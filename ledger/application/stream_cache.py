@@ -1,4 +1,4 @@
-"""The aggregates that the writer's thread has loaded: jobs from the job cache, others as asked."""
+"""The aggregates that the writer's thread has loaded: jobs from the job cache, others on demand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ S = TypeVar("S", bound=Stream)
 
 PAGE = 2000
 MAX_STREAMS = 50_000
-"""Streams other than jobs that are remembered between batches."""
+"""Streams other than jobs that are cached between batches."""
 
 
 class StreamCache:
@@ -45,7 +45,7 @@ class StreamCache:
         return stream
 
     def expect_new(self, job_id: UUID) -> None:
-        """Take a job with a fresh id for blank without reading. If it exists after all, the append
+        """Treat a job with a fresh id as blank without reading. If it exists after all, the append
         refuses its first version.
         """
         if job_id not in self.jobs.jobs:
@@ -63,7 +63,7 @@ class StreamCache:
     def apply_committed(
         self, batch: EventBatch, changed: Sequence[Stream], positions: Sequence[int]
     ) -> None:
-        """Take in that a batch was appended: jobs learn their positions and go to the job cache."""
+        """Apply an appended batch: jobs get their positions and go to the job cache."""
         jobs = {stream.id.int: stream for stream in changed if isinstance(stream, Job)}
         for event, position in zip(batch.events, positions, strict=True):
             job = jobs.get(event.stream.int)
@@ -79,7 +79,7 @@ class StreamCache:
             self.jobs.put(job)
 
     def catch_up(self, after: int) -> int:
-        """Take in what was appended beyond a position, and return the last one."""
+        """Apply what was appended beyond a position, and return the last one."""
         while page := self._events.read_stored(after=after, limit=PAGE):
             for recorded, event in zip(page, self._events.domain_events(page), strict=True):
                 if recorded.topic.startswith("job."):

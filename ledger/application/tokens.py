@@ -24,7 +24,7 @@ SECRET_BYTES = 32
 RESERVED_NAMES = (DISPATCHER, "jobledger", "library")
 """The actors of the ledger's own parts in the audit; no token may have such a name."""
 KINDS = {"worker": "worker"}
-"""The kind of actor behind a role, unless one is named: else `user`."""
+"""The default kind of actor of a role; `user` for the others."""
 
 
 class TokenNameTaken(Refused):

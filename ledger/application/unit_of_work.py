@@ -103,7 +103,7 @@ class UnitOfWork:
         return self._stream(Recovery, recovery_stream(number))
 
     def access(self, stream: UUID) -> Access:
-        """The stream of what one token was refused."""
+        """The stream of the refusals of one token."""
         return self._stream(Access, stream)
 
     def notice(self, stream: UUID) -> Notice:
@@ -148,7 +148,7 @@ class UnitOfWork:
 
     def lease_end(self, run_id: str) -> int | None:
         """Until when (µs since the epoch) a run that is executed elsewhere lives; None for any
-        other. What earlier commands of this batch wrote counts.
+        other. Includes what earlier commands of this batch wrote.
         """
         row = self._leases.get(run_id) or self._streams.jobs.runs.leases.get(run_id)
         return row.expires_at if row else None
@@ -176,7 +176,7 @@ class UnitOfWork:
         return any(stream.pending_events for stream in self._touched.values())
 
     def discard(self) -> None:
-        """Forget a command that decided nothing."""
+        """Make what was decided since the last commit the state to roll back to."""
         self._touched.clear()
         self._side_rows.clear()
 

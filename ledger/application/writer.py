@@ -1,8 +1,8 @@
 """Group commit: one thread decides every waiting command, appends them in one transaction, and then
 answers all.
 
-Every answer, also a refusal or "no change", waits for the commit it was decided in, so that what it
-says is true of the event store.
+Every answer, also a refusal or "no change", waits for the commit it was decided in, so that it is
+true of the event store.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ledger.application.unit_of_work import (
 )
 from ledger.clock import Clock
 from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, Unavailable
-from ledger.store.append import commit_in_turn
+from ledger.store.append import committed_in_order
 from ledger.store.event_reader import EventReader
 from ledger.store.event_store import AppendUnknown, EventStore
 from ledger.store.instrumentation import CommandBatch, Instrumentation
@@ -51,7 +51,7 @@ MAX_CONFLICTS = 50
 
 
 class _NotCommitted(OutcomeUnknown):
-    """The store certainly did not keep the batch: it may be decided again."""
+    """The store certainly did not commit the batch: it may be decided again."""
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class _Item:
 
 
 class Writer:
-    """Owns writing: one thread, one queue. Its streams and unit of work are that thread's alone."""
+    """Owns writing: one thread, one queue. Only that thread uses its streams and unit of work."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Writer:
         self._entrance = threading.Lock()
         self._is_closed = False
         self._is_unsure = False
-        """Whether an append may have been kept without an answer."""
+        """Whether an append may have been committed without an answer."""
         self._is_behind = False
         """Whether other nodes appended between our events."""
         self._is_failing = False
@@ -102,7 +102,7 @@ class Writer:
 
     @property
     def waiting_count(self) -> int:
-        """How many calls wait for the writer, about."""
+        """How many calls wait for the writer, approximately."""
         return self._waiting.qsize()
 
     def start(self) -> None:
@@ -118,7 +118,7 @@ class Writer:
         item = _Item(commands, Future(), self._clock.elapsed(), self._instrumentation.caller())
         with self._entrance:
             if self._is_closed:
-                raise Unavailable("The ledger is closing: try again when it is back.")
+                raise Unavailable("The ledger is closing: try again once it is open.")
             try:
                 self._waiting.put_nowait(item)
             except queue.Full:
@@ -183,7 +183,9 @@ class Writer:
             count = sum(len(item.commands) for item in asked)
             waited = [now - item.submitted_at for item in asked]
             callers = [item.caller for item in asked]
-            self._instrumentation.took_batch(CommandBatch(count, waited, now - began_at, callers))
+            self._instrumentation.batch_answered(
+                CommandBatch(count, waited, now - began_at, callers)
+            )
 
     def _retry_conflicts(self, decided: list[Decision]) -> None:
         """Decide again the commands that needed this batch to be committed first, and those whose
@@ -200,13 +202,13 @@ class Writer:
                 decided[at] = item
         for item in decided:
             if isinstance(item.error, RetryAfterCommit):
-                item.error = Unavailable("Other nodes keep writing to the same job: try again.")
+                item.error = Unavailable("Other nodes keep changing the same job: try again.")
 
     # -- one batch ------------------------------------------------------------------------------
 
     def _commit(self, commands: Sequence[Command[Any]]) -> list[Decision]:
-        """Decide and append; commands of a batch that cannot be appended are answered with why. A
-        batch is decided again only when it is certain that nothing of it was kept.
+        """Decide and append; commands of a batch that cannot be appended are answered with the
+        reason. A batch is decided again only when it is certain that nothing of it was committed.
         """
         trouble: Exception | None = None
         for _ in range(MAX_TRIES):
@@ -244,7 +246,9 @@ class Writer:
             self.job_cache.runs.follow_leases(self.event_store)
 
     def _append(self, batches: Sequence[EventBatch]) -> list[AppendOutcome]:
-        """The outcomes; raises a LedgerError when nothing was kept, or when that is unknown."""
+        """The outcomes; raises a LedgerError when nothing was committed, or when that is
+        unknown.
+        """
         wanted = [batch for batch in batches if not batch.is_empty]
         if not wanted:
             if batches and self._is_failing:
@@ -264,8 +268,9 @@ class Writer:
     def _look_up(
         self, batches: Sequence[EventBatch], unknown: AppendUnknown
     ) -> list[AppendOutcome]:
-        """After an append without an answer: is its first event there, and is it ours? All that
-        fitted was kept, or nothing. Raises OutcomeUnknown while the store cannot be read.
+        """After an append without an answer: does the store have its first event, and is it ours?
+        Either all batches without a conflict were committed, or none. Raises OutcomeUnknown while
+        the store cannot be read.
         """
         try:
             outcomes = unknown.outcomes or self._outcomes_at_the_end(batches)
@@ -282,7 +287,7 @@ class Writer:
     def _outcomes_at_the_end(self, batches: Sequence[EventBatch]) -> list[AppendOutcome]:
         """The outcomes of the batches if their events are the last of the store."""
         last = self.event_store.tail_position() - sum(len(batch.events) for batch in batches)
-        return commit_in_turn(batches, last)
+        return committed_in_order(batches, last)
 
     def _apply(self, decided: Sequence[Decision], outcomes: Sequence[AppendOutcome]) -> None:
         last, count = self.position, 0
@@ -319,7 +324,7 @@ class Writer:
 
 
 def _invalidate_reads(decided: Sequence[Decision]) -> None:
-    """Answers without events may rest on what a command in conflict had decided before them."""
+    """Answers without events may depend on what a command in conflict had decided before them."""
     for item in decided:
         if item.batch.is_empty:
             item.error = ConcurrencyConflict()

@@ -1,7 +1,7 @@
-"""One round of a node's work: outcomes, losses and claims in one append, then the launch of what
-was claimed.
+"""One cycle of a node's dispatch: outcomes, losses and claims in one append, then the launch of
+what was claimed.
 
-A round is bounded and waits for nothing but its append, so a test or a simulation can drive it.
+A cycle is bounded and waits only for its append, so a test or a simulation can drive it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ from ledger.dispatch.leases.membership import Membership
 from ledger.dispatch.leases.reaper import REAP_EVERY, LostRunReaper, ending_command
 from ledger.dispatch.queues.ready_queue import DueFire, QueuePosition, ReadyQueue
 from ledger.dispatch.queues.worker_queues import WorkerQueues, route_to_queues
-from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
-from ledger.store.audit_query import DISPATCHER
 from ledger.store.instrumentation import RunEnded
 
 MAX_CLAIMS = 500
@@ -36,19 +34,17 @@ MAX_CLAIMS = 500
 MAX_REPORTS = 500
 """Outcomes recorded in one append."""
 MAX_OUTCOMES_WAITING = 10_000
-"""Outcomes that may wait while starts go first."""
-MAX_WAKES = 10_000
-"""Wakes taken over from the heads at a time."""
-TROUBLE = (Unavailable, StorageFull)
-"""Answers that say the ledger could not keep anything just now: what was asked is asked again."""
+"""Outcomes that may wait while claims go first."""
+MAX_DUE_ITEMS = 10_000
+"""Due items taken from the due queue at a time."""
+RETRYABLE_ERRORS = (Unavailable, StorageFull)
+"""Errors after which commands are sent again: the ledger could not commit anything."""
 
 log = logging.getLogger(__name__)
 
 
 class DispatchCycle:
-    """What a node does round by round. Commands go through the ledger like everybody's; there is
-    no second way in.
-    """
+    """What a node does in each cycle. Its commands go through the ledger like all others."""
 
     def __init__(
         self, ledger: Ledger, run_pool: RunPool, nodes: Membership, *, concurrency: int
@@ -58,27 +54,26 @@ class DispatchCycle:
         self.lag_seconds = 0.0
         """How late the last run was claimed."""
         self.is_draining = False
-        """Whether nothing more is to be claimed."""
+        """Whether no more runs are to be claimed."""
         self._ledger = ledger
         self._instrumentation = ledger.instrumentation
         self._run_pool = run_pool
         self._nodes = nodes
-        self._held: set[str] = set()
+        self._executing: set[str] = set()
         self._ready = ReadyQueue(self._is_instant, self._is_ours)
-        self._sweep = LostRunReaper(Leases(nodes, ledger.job_cache, self._held.__contains__))
-        self._actor = Actor(DISPATCHER, "system")
+        self._reaper = LostRunReaper(Leases(nodes, ledger.job_cache, self._executing.__contains__))
 
     @property
     def waiting_count(self) -> int:
-        """How many wakes are due and have no run yet."""
+        """How many items are due and have no run yet."""
         return len(self._ready) + len(self.queues)
 
     def next_release_at(self) -> datetime | None:
-        """When something that waits here is next to be claimed."""
+        """When the next waiting item is to be claimed."""
         return self._ready.next_release_at()
 
-    def places_for(self, job_id: UUID) -> QueuePosition:
-        """What this node knows of a job that is due. From any thread."""
+    def queue_position_of(self, job_id: UUID) -> QueuePosition:
+        """The position of a due job in this node's queue. From any thread."""
         due = self._ready.of(job_id)
         release_at = due.release_at if due is not None else None
         is_late = due is not None and due.is_late
@@ -86,27 +81,27 @@ class DispatchCycle:
 
     def run_once(self) -> int:
         """Record outcomes and losses and claim what is due, all in one append; then launch what was
-        claimed. In a burst starts go first: an outcome can wait, a start is late.
+        claimed. In a burst claims go first: an outcome can wait, a start cannot.
 
-        Returns how many outcomes, losses and claims it dealt with. When the ledger cannot keep
-        them, they are put back, and the LedgerError goes on to the caller.
+        Returns how many outcomes, losses and claims it handled. When the ledger cannot commit them,
+        they are put back, and the LedgerError is raised.
         """
         now = self._ledger.clock.now()
-        hand = self._take_in_hand(now)
-        if hand.is_empty:
+        work = self._collect(now)
+        if work.is_empty:
             return 0
         with self._instrumentation.step():
-            return self._take_note(hand, self._ask(hand, now), now)
+            return self._apply_results(work, self._submit(work, now), now)
 
-    def _ask(self, hand: CycleWork, now: datetime) -> list[Any]:
+    def _submit(self, work: CycleWork, now: datetime) -> list[Any]:
         try:
-            return self._ledger.submit(self._work(hand, now)).result()
+            return self._ledger.submit(self._commands(work, now)).result()
         except BaseException:
-            self._put_down(hand)
+            self._put_back(work)
             raise
 
-    def _take_in_hand(self, now: datetime) -> CycleWork:
-        lost = self._sweep.take(now)  # first: it may fail, and then nothing is in our hands yet
+    def _collect(self, now: datetime) -> CycleWork:
+        lost = self._reaper.take(now)  # first: it may fail, and then nothing has been taken yet
         dues = self._take_due(now) if self._may_claim() else []
         is_burst = len(dues) == MAX_CLAIMS and self._run_pool.finished_count < MAX_OUTCOMES_WAITING
         finished = [] if is_burst else self._run_pool.finished(MAX_REPORTS)
@@ -115,120 +110,120 @@ class DispatchCycle:
     def _may_claim(self) -> bool:
         return not self.is_draining and self._nodes.may_claim()
 
-    def _put_down(self, hand: CycleWork) -> None:
-        for item in hand.finished:
+    def _put_back(self, work: CycleWork) -> None:
+        for item in work.finished:
             self._run_pool.put_back(item)
-        self._ready.give_back(hand.dues)
-        self._sweep.hurry()
+        self._ready.give_back(work.dues)
+        self._reaper.check_now()
 
-    def _work(self, hand: CycleWork, now: datetime) -> list[Command[Any]]:
+    def _commands(self, work: CycleWork, now: datetime) -> list[Command[Any]]:
         return [
-            *(self._report(item, self._call(now)) for item in hand.finished),
-            *(ending_command(item, self._call(now)) for item in hand.lost),
-            *(self._claim(due, self._call(now)) for due in hand.dues),
+            *(
+                self._report(item, self._ledger.dispatcher_context(now=now))
+                for item in work.finished
+            ),
+            *(ending_command(item, self._ledger.dispatcher_context(now=now)) for item in work.lost),
+            *(self._claim(due, self._ledger.dispatcher_context(now=now)) for due in work.dues),
         ]
 
-    def _take_note(self, hand: CycleWork, results: Sequence[Any], now: datetime) -> int:
-        """Deal with every result, then raise the first sign that the ledger is in trouble."""
-        reported, swept = len(hand.finished), len(hand.finished) + len(hand.lost)
-        for item, result in zip(hand.finished, results[:reported], strict=True):
+    def _apply_results(self, work: CycleWork, results: Sequence[Any], now: datetime) -> int:
+        """Handle every result, then raise the first error that the ledger is unavailable."""
+        reported, ended = len(work.finished), len(work.finished) + len(work.lost)
+        for item, result in zip(work.finished, results[:reported], strict=True):
             self._after_report(item, result)
-        if any(isinstance(result, BaseException) for result in results[reported:swept]):
-            self._sweep.hurry()
-        for due, result in zip(hand.dues, results[swept:], strict=True):
+        if any(isinstance(result, BaseException) for result in results[reported:ended]):
+            self._reaper.check_now()
+        for due, result in zip(work.dues, results[ended:], strict=True):
             self._after_claim(due, result, now)
-        problem = next((result for result in results if isinstance(result, TROUBLE)), None)
+        problem = next((result for result in results if isinstance(result, RETRYABLE_ERRORS)), None)
         if problem is not None:
             raise problem
         return len(results)
 
-    def _claim(self, due: DueFire, call: CommandContext) -> Command[Claimed | None]:
+    def _claim(self, due: DueFire, context: CommandContext) -> Command[Claimed | None]:
         return run_commands.ClaimRun(
-            due.wake.job_id, call, node=self._nodes.name, is_late=due.is_late
+            due.item.job_id, context, node=self._nodes.name, is_late=due.is_late
         )
 
     def _take_due(self, now: datetime) -> list[DueFire]:
-        wakes = self._ledger.job_cache.due.take_due(now, MAX_WAKES)
-        self._ready.take_in(route_to_queues(self._ledger, wakes, self.queues, now), now)
-        places = max(0, self.concurrency - len(self._run_pool.running))
-        return [due for due in self._ready.take(now, MAX_CLAIMS, places) if self._is_current(due)]
+        items = self._ledger.job_cache.due.take_due(now, MAX_DUE_ITEMS)
+        self._ready.add_all(route_to_queues(self._ledger, items, self.queues, now), now)
+        free_slots = max(0, self.concurrency - len(self._run_pool.running))
+        return [
+            due for due in self._ready.take(now, MAX_CLAIMS, free_slots) if self._is_current(due)
+        ]
 
     def _is_current(self, due: DueFire) -> bool:
-        """Whether a wake still is what its job waits for: another node may have served it."""
-        job = self._ledger.job_cache.jobs.get(due.wake.job_id)
-        return job is None or due_item_of(job) == due.wake
+        """Whether an item still is what its job waits for: another node may have claimed it."""
+        job = self._ledger.job_cache.jobs.get(due.item.job_id)
+        return job is None or due_item_of(job) == due.item
 
-    def _is_instant(self, wake: DueItem) -> bool:
-        job = self._ledger.job_cache.jobs.get(wake.job_id)
+    def _is_instant(self, item: DueItem) -> bool:
+        job = self._ledger.job_cache.jobs.get(item.job_id)
         return job is not None and self._run_pool.is_instant(job.executor)
 
-    def _is_ours(self, wake: DueItem) -> bool:
-        return self._nodes.is_first_for(wake.job_id)
+    def _is_ours(self, item: DueItem) -> bool:
+        return self._nodes.is_first_for(item.job_id)
 
-    def _report(self, item: Finished, call: CommandContext) -> Command[Any]:
+    def _report(self, item: Finished, context: CommandContext) -> Command[Any]:
         job_id, run_id = item.claimed.job_id, item.claimed.run.run_id
         match item.outcome:
             case Deferred():
-                return run_commands.DeferRun(job_id, run_id, call)
+                return run_commands.DeferRun(job_id, run_id, context)
             case Blocked():
-                return run_commands.RecordOutcome(job_id, run_id, item.outcome.cause, call)
+                return run_commands.RecordOutcome(job_id, run_id, item.outcome.cause, context)
             case _:
-                return run_commands.RecordOutcome(job_id, run_id, item.outcome, call)
+                return run_commands.RecordOutcome(job_id, run_id, item.outcome, context)
 
     def _after_report(self, item: Finished, result: object) -> None:
         run_id = item.claimed.run.run_id
-        if isinstance(result, TROUBLE):
+        if isinstance(result, RETRYABLE_ERRORS):
             self._run_pool.put_back(item)
             return
         if isinstance(result, Invalid):
-            self._run_pool.put_back(Finished(item.claimed, _unfit(result)))
+            self._run_pool.put_back(Finished(item.claimed, _not_recordable(result)))
             return
         if isinstance(result, BaseException):
             log.warning("the outcome of run %s was not recorded: %s", run_id, result)
         if isinstance(item.outcome, Deferred):
-            self._sweep.look_at(item.claimed.run.lease_until)
-        self._held.discard(run_id)
+            self._reaper.check_by(item.claimed.run.lease_until)
+        self._executing.discard(run_id)
         self._instrumentation.run_ended(run_id, ended_of(item.outcome))
 
     def _after_claim(self, due: DueFire, result: object, now: datetime) -> None:
         if isinstance(result, Claimed):
-            if due.wake.cause == "fire" and not due.is_late:
-                self.lag_seconds = (now - due.wake.at).total_seconds()
+            if due.item.cause == "fire" and not due.is_late:
+                self.lag_seconds = (now - due.item.at).total_seconds()
                 self._instrumentation.claimed(self.lag_seconds)
-            self._held.add(result.run.run_id)
+            self._executing.add(result.run.run_id)
             traceparent = self._instrumentation.run_began(result.job_id, result.run)
             self._run_pool.launch(
                 replace(result, traceparent=traceparent) if traceparent else result
             )
-        elif isinstance(result, TROUBLE):
+        elif isinstance(result, RETRYABLE_ERRORS):
             self._ready.give_back([due])
         elif isinstance(result, BaseException):
-            log.error("job %s could not be claimed: %s", due.wake.job_id, result)
+            log.error("job %s could not be claimed: %s", due.item.job_id, result)
             self._ready.give_back([replace(due, release_at=now + REAP_EVERY)])
 
-    def lose(self, left: Sequence[Claimed], cause: str) -> None:
-        """Record runs as lost that this node will not see the end of. Raises a LedgerError when the
-        ledger could not keep that.
+    def lose(self, runs: Sequence[Claimed], cause: str) -> None:
+        """Record runs of this node as lost. Raises a LedgerError when the ledger could not commit
+        that.
         """
-        call = self._call(self._ledger.clock.now())
-        losses = [run_commands.LoseRun(one.job_id, one.run.run_id, cause, call) for one in left]
+        context = self._ledger.dispatcher_context()
+        losses = [run_commands.LoseRun(one.job_id, one.run.run_id, cause, context) for one in runs]
         results = self._ledger.submit(losses).result()
-        for one, result in zip(left, results, strict=True):
+        for one, result in zip(runs, results, strict=True):
             if result is True:
                 self._instrumentation.run_ended(one.run.run_id, RunEnded("lost", "lost"))
-        problem = next((result for result in results if isinstance(result, TROUBLE)), None)
+        problem = next((result for result in results if isinstance(result, RETRYABLE_ERRORS)), None)
         if problem is not None:
             raise problem
-
-    def _call(self, now: datetime) -> CommandContext:
-        return CommandContext(
-            now, EventMetadata(str(self._ledger.chance.new_id()), self._actor, DISPATCHER)
-        )
 
 
 @dataclass(frozen=True, slots=True)
 class CycleWork:
-    """What one step deals with: outcomes to record, runs to give up, wakes to claim."""
+    """The work of one cycle: outcomes to record, runs to end, items to claim."""
 
     finished: Sequence[Finished]
     lost: Sequence[AbandonedRun]
@@ -239,9 +234,9 @@ class CycleWork:
         return not (self.finished or self.lost or self.dues)
 
 
-def _unfit(error: LedgerError) -> Failed:
+def _not_recordable(error: LedgerError) -> Failed:
     return Failed(
-        error=f"The outcome could not be stored: {error.message}",
+        error=f"The outcome could not be recorded: {error.message}",
         failure_class="other",
         target=None,
         retry_after=None,

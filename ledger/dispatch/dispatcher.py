@@ -1,5 +1,5 @@
 """Runs what is due: claims by an append, executes only what is committed, records each outcome
-once. The rounds do the work; the thread around them only waits.
+once. The cycle does the work; the thread around it only waits.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ledger.errors import LedgerError
 
 CONCURRENCY = 32
 IDLE_SECONDS = 5.0
-"""The longest wait: a wall clock that jumped is noticed within it."""
+"""The longest wait: a jump of the wall clock is noticed within it."""
 
 log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """One node that runs jobs, in executors made from settings, or in a workplace of the
-    caller's. Where several nodes share the ledger, `start` joins them.
+    """One node that runs jobs, in executors made from settings, or in a run pool of the caller's.
+    Where several nodes share the ledger, `start` joins them.
     """
 
     def __init__(
@@ -43,23 +43,23 @@ class Dispatcher:
             if isinstance(work, ExecutorSettings)
             else work
         )
-        self._rounds = DispatchCycle(ledger, self._run_pool, self.nodes, concurrency=concurrency)
-        self.run_once = self._rounds.run_once
-        self.places_for = self._rounds.places_for
+        self._cycle = DispatchCycle(ledger, self._run_pool, self.nodes, concurrency=concurrency)
+        self.run_once = self._cycle.run_once
+        self.queue_position_of = self._cycle.queue_position_of
         self._loop = BackgroundLoop(
             "dispatcher", self._step, wait=ledger.job_cache.due.wait, until=self._is_done
         )
-        self._is_given_up = False
+        self._are_runs_lost = False
 
     @property
     def node(self) -> str:
-        """What this node's runs are claimed under."""
+        """The name under which this node claims runs."""
         return self.nodes.name
 
     @property
     def queues(self) -> WorkerQueues:
         """The due runs that wait for external workers."""
-        return self._rounds.queues
+        return self._cycle.queues
 
     # -- the thread -----------------------------------------------------------------------------
 
@@ -73,35 +73,35 @@ class Dispatcher:
         """Claim nothing more, let runs end for so long, record the rest as lost (`shutdown`), and
         stop.
         """
-        self._rounds.is_draining = True
+        self._cycle.is_draining = True
         self.queues.close()
         self._ledger.job_cache.due.notify()
         if self._loop.was_started:
             self._loop.join(seconds)
             try:
-                self._give_up()
+                self._lose_open_runs()
             except LedgerError as error:  # the next owner, or another node, records them as lost
                 log.error("open runs could not be recorded as lost: %s", error.message)
-            self._is_given_up = True
+            self._are_runs_lost = True
             self._ledger.job_cache.due.notify()
             self._loop.join()
         self._run_pool.close()
         self.nodes.close()
 
     def health(self) -> dict[str, Any]:
-        """Whether it runs, what is wrong if anything, how many runs are open, how late the last
+        """Whether it runs, its problem if there is one, how many runs are open, how late the last
         claims were.
         """
         problem = self._loop.problem
-        is_running = self._loop.is_running and not self._rounds.is_draining
+        is_running = self._loop.is_running and not self._cycle.is_draining
         state = "broken" if is_running and problem else "running" if is_running else "stopped"
         return {
             "node": self.node,
             "state": state,
             "problem": problem,
             "open_runs": len(self._ledger.job_cache.runs.open_runs()),
-            "waiting": self._rounds.waiting_count,
-            "lag_seconds": round(self._rounds.lag_seconds, 3),
+            "waiting": self._cycle.waiting_count,
+            "lag_seconds": round(self._cycle.lag_seconds, 3),
             "lease_age_seconds": self.nodes.lease_age_seconds(),
         }
 
@@ -110,16 +110,16 @@ class Dispatcher:
 
     def _is_done(self) -> bool:
         is_idle = not self._run_pool.running and self._run_pool.finished_count == 0
-        return self._is_given_up or (self._rounds.is_draining and is_idle)
+        return self._are_runs_lost or (self._cycle.is_draining and is_idle)
 
-    def _give_up(self) -> None:
-        left = list(self._run_pool.running.values())
-        if left:
-            self._rounds.lose(left, "shutdown")
+    def _lose_open_runs(self) -> None:
+        runs = list(self._run_pool.running.values())
+        if runs:
+            self._cycle.lose(runs, "shutdown")
 
     def _idle_seconds(self) -> float:
         now = self._ledger.clock.now()
-        instants = (self._ledger.job_cache.due.next_at(), self._rounds.next_release_at())
+        instants = (self._ledger.job_cache.due.next_at(), self._cycle.next_release_at())
         coming = [(at - now).total_seconds() for at in instants if at is not None and at > now]
         if self._run_pool.finished_count:
             return 0.0

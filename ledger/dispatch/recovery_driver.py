@@ -1,10 +1,10 @@
-"""Carries out recoveries: the probe, then one job after the other, until all are through or too
+"""Carries out recoveries: the probe, then one job after the other, until all are resumed or too
 many trip again.
 
 What has been done follows from committed events alone, so a driver may die between any two steps.
 Each step names the version of the recovery that it was decided on, so of two drivers only one takes
-it. How fast it goes is measured from the last step: time that passed without a driver is not made
-up for, and a clock that is set back makes nobody hurry.
+it. The rate is measured from the last step: time without a driver is not caught up, and a clock
+that is set back speeds nothing up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from ledger.application.ledger import Ledger
 from ledger.application.open_recoveries import OpenRecoveries
 from ledger.application.recoveries.history import SUCCEEDED, RecoveryReader
 from ledger.background_loop import BackgroundLoop
-from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.recovery.recovery import (
     PROBE_FAILED,
     RE_TRIPS,
@@ -30,46 +29,47 @@ from ledger.domain.recovery.recovery import (
     recovery_stream,
 )
 from ledger.errors import LedgerError
-from ledger.store.audit_query import DISPATCHER
 from ledger.store.records import RecordedEvent
 
 LEADER_LOCK = "recoveries"
 PATIENCE_SECONDS = 3600.0
-"""How long the probe's outcome, and at the end the first outcomes of the others, are waited for."""
-HOLD_SECONDS = 2.0
-"""How often the office is asked for, or held on to, when nothing happens."""
+"""How long to wait for the probe's outcome, and at the end for the first outcomes of the other
+jobs.
+"""
+LOCK_CHECK_SECONDS = 2.0
+"""How often the leader lock is acquired or checked when nothing happens."""
 PAUSE_SECONDS = 0.05
 IDLE_PAUSE_SECONDS = 0.5
-"""Between two looks, so that a busy book is not asked after every commit; longer while no recovery
-is open.
+"""The pause between two polls, so that a busy ledger is not read after every commit; longer while
+no recovery is open.
 """
 RETRY_SECONDS = 1.0
 MAX_DRIVEN = 100
-"""Recoveries that go on together; the next ones wait for an end."""
+"""Recoveries that are carried out at once; the next ones wait for an end."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Course:
-    """One open recovery as a driver sees it. All of it can be read from the book again, but for how
-    long this driver has been waiting.
+class RecoveryProgress:
+    """One open recovery as a driver sees it. It can be read again from events, except for how long
+    this driver has been waiting.
     """
 
     number: int
     recovery: Recovery
-    seen_at: float = 0.0
-    """When its last event was first seen, on the clock that never goes back."""
+    changed_at: float = 0.0
+    """When its last event was first seen, on the monotonic clock."""
     trips_read_to: int = 0
-    revived: dict[UUID, RecordedEvent] = field(default_factory=dict)
+    resumed: dict[UUID, RecordedEvent] = field(default_factory=dict)
     tripped: set[UUID] = field(default_factory=set)
     answered: set[UUID] = field(default_factory=set)
-    has_probe_held: bool = False
+    has_probe_succeeded: bool = False
 
 
 class RecoveryDriver:
-    """One per dispatching node; the one that holds the office works, the others stand by.
-    `run_once` takes what steps are due; `start` does so from now on.
+    """One per dispatching node; the leader works, the others stand by. `run_once` takes the steps
+    that are due; `start` does so from now on.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -77,36 +77,38 @@ class RecoveryDriver:
         self._leader_lock = ledger.event_store.leader_lock(LEADER_LOCK)
         self._reader = RecoveryReader(ledger.events)
         self._known = OpenRecoveries(ledger.events)
-        self._courses: dict[int, Course] = {}
+        self._open: dict[int, RecoveryProgress] = {}
         self._loop = BackgroundLoop("recovery driver", self._drive)
 
     def start(self) -> None:
-        """Go on with every open recovery from now on."""
+        """Continue every open recovery from now on."""
         self._ledger.writer.listeners.append(self._loop.wake)
         self._loop.start()
 
     def close(self) -> None:
-        """Stop after the step under way; whoever comes next goes on."""
+        """Stop after the step under way; the next leader continues."""
         self._loop.close()
         self._leader_lock.close()
 
     @property
     def problem(self) -> str | None:
-        """Why recoveries do not go on at present, or None."""
+        """Why recoveries do not proceed at present, or None."""
         return self._loop.problem
 
     def run_once(self) -> int:
         """Take the steps that are due, one of each open recovery at most, all in one append.
 
         Returns how many events of recoveries were decided. Raises a LedgerError when they could not
-        be kept: the next call finds out what was.
+        be committed: the next call reads what was.
         """
         if not self._leader_lock.is_held():
-            self._courses.clear()
+            self._open.clear()
             return 0
         now = self._ledger.clock.now()
         commands = [
-            command for course in self._look() if (command := self._due(course, now)) is not None
+            command
+            for progress in self._read_open()
+            if (command := self._due(progress, now)) is not None
         ]
         if not commands:
             return 0
@@ -117,11 +119,11 @@ class RecoveryDriver:
         return sum(result is True for result in results)
 
     def wait_seconds(self) -> float | None:
-        """How long it is until a step is due, as far as the clock decides; None when nothing open
-        waits for the clock. Whatever is appended may change it.
+        """How long it is until a step is due, as far as the clock decides; None when no open
+        recovery waits for the clock. Any append may change it.
         """
         now = self._ledger.clock.now()
-        waits = [self._wait(course, now) for course in self._courses.values()]
+        waits = [self._wait(progress, now) for progress in self._open.values()]
         return min(waits, default=None)
 
     # -- the thread -----------------------------------------------------------------------------
@@ -129,113 +131,121 @@ class RecoveryDriver:
     def _drive(self) -> float:
         while self.run_once() and not self._loop.is_closing:
             pass
-        self._loop.pause(PAUSE_SECONDS if self._courses else IDLE_PAUSE_SECONDS)
-        return min(HOLD_SECONDS, self.wait_seconds() or HOLD_SECONDS)
+        self._loop.pause(PAUSE_SECONDS if self._open else IDLE_PAUSE_SECONDS)
+        return min(LOCK_CHECK_SECONDS, self.wait_seconds() or LOCK_CHECK_SECONDS)
 
-    # -- what the book says ---------------------------------------------------------------------
+    # -- what the events say --------------------------------------------------------------------
 
-    def _look(self) -> list[Course]:
-        """The open recoveries as they stand now."""
+    def _read_open(self) -> list[RecoveryProgress]:
+        """The open recoveries as they are now."""
         self._known.refresh()
-        for number in list(self._courses):
+        for number in list(self._open):
             if number not in self._known.open:
-                del self._courses[number]
+                del self._open[number]
         end = self._ledger.writer.position
         for number in list(self._known.open)[:MAX_DRIVEN]:
-            course = self._courses.setdefault(
-                number, Course(number, Recovery.blank(recovery_stream(number)))
+            progress = self._open.setdefault(
+                number, RecoveryProgress(number, Recovery.blank(recovery_stream(number)))
             )
-            self._refresh(course, end)
-        return [course for course in self._courses.values() if course.recovery.is_open]
+            self._refresh(progress, end)
+        return [progress for progress in self._open.values() if progress.recovery.is_open]
 
-    def _refresh(self, course: Course, end: int) -> None:
-        before = course.recovery.version
-        for fact in self._reader.take_in(course.recovery, until=None):
-            if fact.data.get("outcome") == RESUMED:
-                course.revived[UUID(fact.data["job_id"])] = fact
-            course.trips_read_to = course.trips_read_to or fact.position
-        if course.recovery.version != before:
-            course.seen_at = self._ledger.clock.elapsed()
-        trips = self._reader.trips(course.revived, course.trips_read_to, end)
-        course.tripped |= trips.keys()
-        course.trips_read_to = max(course.trips_read_to, end)
+    def _refresh(self, progress: RecoveryProgress, end: int) -> None:
+        before = progress.recovery.version
+        for event in self._reader.apply_events(progress.recovery, until=None):
+            if event.data.get("outcome") == RESUMED:
+                progress.resumed[UUID(event.data["job_id"])] = event
+            progress.trips_read_to = progress.trips_read_to or event.position
+        if progress.recovery.version != before:
+            progress.changed_at = self._ledger.clock.elapsed()
+        trips = self._reader.trips(progress.resumed, progress.trips_read_to, end)
+        progress.tripped |= trips.keys()
+        progress.trips_read_to = max(progress.trips_read_to, end)
 
     # -- what is due ----------------------------------------------------------------------------
 
-    def _due(self, course: Course, now: datetime) -> Command[bool] | None:
-        recovery = course.recovery
-        if recovery.is_probing and not course.has_probe_held:
-            verdict = self._verdict(course)
+    def _due(self, progress: RecoveryProgress, now: datetime) -> Command[bool] | None:
+        recovery = progress.recovery
+        if recovery.is_probing and not progress.has_probe_succeeded:
+            verdict = self._has_probe_succeeded(progress)
             if verdict is not True:
-                return self._abort(course, PROBE_FAILED, now) if verdict is False else None
-            course.has_probe_held = True
-        if recovery.abort_on is not None and len(course.tripped) >= recovery.abort_on:
-            return self._abort(course, RE_TRIPS, now)
-        if recovery.left:
-            return self._step(course, now)
-        return self._complete(course, now) if self._is_settled(course) else None
+                return self._abort(progress, PROBE_FAILED, now) if verdict is False else None
+            progress.has_probe_succeeded = True
+        if recovery.abort_on is not None and len(progress.tripped) >= recovery.abort_on:
+            return self._abort(progress, RE_TRIPS, now)
+        if recovery.remaining:
+            return self._step(progress, now)
+        return self._complete(progress, now) if self._are_outcomes_known(progress) else None
 
-    def _verdict(self, course: Course) -> bool | None:
-        """Whether the probe held; None while that is not known. No answer for long is a no."""
-        if not course.revived:
+    def _has_probe_succeeded(self, progress: RecoveryProgress) -> bool | None:
+        """Whether the probe succeeded; None while that is unknown. No outcome for PATIENCE_SECONDS
+        is a failure.
+        """
+        if not progress.resumed:
             return False
-        [step] = course.revived.values()
+        [step] = progress.resumed.values()
         outcome = self._reader.first_outcome(step, self._ledger.writer.position)
         if outcome is None:
-            return False if self._waited(course) >= PATIENCE_SECONDS else None
+            return False if self._waited(progress) >= PATIENCE_SECONDS else None
         return outcome.topic == SUCCEEDED
 
-    def _step(self, course: Course, now: datetime) -> Command[bool] | None:
-        recovery = course.recovery
-        if self._wait(course, now) > 0:
+    def _step(self, progress: RecoveryProgress, now: datetime) -> Command[bool] | None:
+        recovery = progress.recovery
+        if self._wait(progress, now) > 0:
             return None
-        job = self._ledger.job_cache.jobs.get(UUID(recovery.left[0]))
-        if job is not None:  # looked ahead here, so that the writer finds it known
+        job = self._ledger.job_cache.jobs.get(UUID(recovery.remaining[0]))
+        if job is not None:  # loaded here, so that the writer finds it cached
             job.next_slot(now)
             job.missed_slots(now, job.status)
-        return recovery_commands.StepRecovery(course.number, recovery.version, now, self._new_id())
-
-    def _abort(self, course: Course, cause: str, now: datetime) -> Command[bool]:
-        version, count = course.recovery.version, len(course.tripped)
-        call = self._call(course, now)
-        return recovery_commands.BreakOffRecovery(course.number, version, cause, count, call)
-
-    def _complete(self, course: Course, now: datetime) -> Command[bool]:
-        version, count = course.recovery.version, len(course.tripped)
-        return recovery_commands.CompleteRecovery(
-            course.number, version, count, self._call(course, now)
+        return recovery_commands.StepRecovery(
+            progress.number, recovery.version, now, self._new_id()
         )
 
-    def _wait(self, course: Course, now: datetime) -> float:
-        """Seconds until the clock makes something due: the next turn, or the end of patience. By
-        the wall or by the steady clock, whichever comes first: neither can hold it up, and one that
-        jumps makes one turn early at most.
+    def _abort(self, progress: RecoveryProgress, cause: str, now: datetime) -> Command[bool]:
+        version, count = progress.recovery.version, len(progress.tripped)
+        context = self._context(progress, now)
+        return recovery_commands.AbortFailingRecovery(
+            progress.number, version, cause, count, context
+        )
+
+    def _complete(self, progress: RecoveryProgress, now: datetime) -> Command[bool]:
+        version, count = progress.recovery.version, len(progress.tripped)
+        return recovery_commands.CompleteRecovery(
+            progress.number, version, count, self._context(progress, now)
+        )
+
+    def _wait(self, progress: RecoveryProgress, now: datetime) -> float:
+        """Seconds until the clock makes something due: the next step, or the end of patience. By
+        the wall or by the monotonic clock, whichever comes first: neither can delay it, and one
+        that jumps makes one step early at most.
         """
-        recovery = course.recovery
-        is_dripping = recovery.left and not (recovery.is_probing and not course.has_probe_held)
+        recovery = progress.recovery
+        is_dripping = recovery.remaining and not (
+            recovery.is_probing and not progress.has_probe_succeeded
+        )
         if not is_dripping:
-            return max(0.0, PATIENCE_SECONDS - self._waited(course))
+            return max(0.0, PATIENCE_SECONDS - self._waited(progress))
         if recovery.step_count == 0:
             return 0.0
         interval = recovery.interval.total_seconds()
         by_wall = (recovery.last_step_at + recovery.interval - now).total_seconds()
-        return max(0.0, min(by_wall, interval - self._waited(course)))
+        return max(0.0, min(by_wall, interval - self._waited(progress)))
 
-    def _waited(self, course: Course) -> float:
-        return self._ledger.clock.elapsed() - course.seen_at
+    def _waited(self, progress: RecoveryProgress) -> float:
+        return self._ledger.clock.elapsed() - progress.changed_at
 
-    def _is_settled(self, course: Course) -> bool:
-        """Whether it is known what came of everybody, or nobody waits for it any more."""
-        if self._waited(course) >= PATIENCE_SECONDS:
+    def _are_outcomes_known(self, progress: RecoveryProgress) -> bool:
+        """Whether the first outcome of every resumed job is known, or the wait for it is over."""
+        if self._waited(progress) >= PATIENCE_SECONDS:
             return True
-        for job_id in course.revived.keys() - course.answered:
-            if self._has_answered(job_id, course.revived[job_id]):
-                course.answered.add(job_id)
-        return len(course.answered) == len(course.revived)
+        for job_id in progress.resumed.keys() - progress.answered:
+            if self._has_first_outcome(job_id, progress.resumed[job_id]):
+                progress.answered.add(job_id)
+        return len(progress.answered) == len(progress.resumed)
 
-    def _has_answered(self, job_id: UUID, step: RecordedEvent) -> bool:
-        """Whether a revived job had its first outcome since, or will have none. Asked of the heads,
-        which may be behind the step when another node took it.
+    def _has_first_outcome(self, job_id: UUID, step: RecordedEvent) -> bool:
+        """Whether a resumed job had its first outcome since, or will have none. Reads the job
+        cache, which may be behind the step when another node took it.
         """
         job = self._ledger.job_cache.jobs.get(job_id)
         if job is None:
@@ -245,10 +255,10 @@ class RecoveryDriver:
         may_run = job.may_fire or job.open_run is not None
         return not may_run or not (job.is_revived or job.open_run is not None)
 
-    def _call(self, course: Course, now: datetime) -> CommandContext:
-        """The recovery's own word, for the record of whoever planned it."""
-        actor, asked = Actor(DISPATCHER, "system"), course.recovery.origin.correlation_id
-        return CommandContext(now, EventMetadata(self._new_id(), actor, DISPATCHER, asked))
+    def _context(self, progress: RecoveryProgress, now: datetime) -> CommandContext:
+        """The context of the driver's own commands, on behalf of the planner."""
+        correlation_id = progress.recovery.metadata.correlation_id
+        return self._ledger.dispatcher_context(correlation_id=correlation_id, now=now)
 
     def _new_id(self) -> str:
         return str(self._ledger.chance.new_id())

@@ -1,6 +1,4 @@
-"""What every stream of the book has in common: it starts blank, decides, and evolves by its
-events.
-"""
+"""What every stream has in common: it starts blank, decides, and evolves by its events."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ class Stream(BaseAggregate[UUID]):
 
     @classmethod
     def blank(cls, stream_id: UUID) -> Self:
-        """The state before anything happened."""
+        """The state before the first event."""
         stream = cls.__new__(cls)
         stream.__base_init__(stream_id, 0, EPOCH)
         stream.begin()
@@ -48,12 +46,12 @@ class Stream(BaseAggregate[UUID]):
         """Set the attributes of the blank state."""
 
     def evolve(self, event: Event) -> None:
-        """Take in what happened. Total: never refuses history."""
+        """Apply an event. Never refuses one: history has happened."""
 
     def record(
         self, event_class: type[Event], now: datetime, metadata: EventMetadata, **fields: object
     ) -> None:
-        """Append one decided fact to the pending events and evolve by it."""
+        """Add one decided event to the pending ones, and evolve by it."""
         event = event_class(
             originator_id=self.id,
             originator_version=self.version + 1,

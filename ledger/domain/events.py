@@ -1,10 +1,10 @@
-"""The facts of a job's life: one class per topic, plain fields, explicit topics that never change.
+"""The events of a job: one class per topic, plain fields, explicit topics that never change.
 
-A topic and its fields are for ever. A change is a new `class_version`, an `upcast_v1_v2`, and a new
-golden file. `TEXTS` names the fields that hold people's words or program output: the store keeps
-those apart from the event, so that they can be forgotten. `POSITIONS` names fields that hold
-positions in the book: of an event that is not appended yet only its stream and version are known
-(`PositionOf`), and the append fills in the number when it assigns it.
+A topic and its fields are permanent. A change is a new `class_version`, an `upcast_v1_v2`, and a
+new golden file. `TEXTS` names the fields that contain people's words or program output: the store
+keeps those apart from the event, so that they can be erased. `POSITIONS` names fields that contain
+positions in the event store: of an event that is not appended yet only its stream and version are
+known (`PositionOf`), and the append fills in the number when it assigns it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class PositionOf:
 
 
 class Event(CanMutateAggregate[UUID], DomainEvent):
-    """What every event carries: when (the injected clock's UTC), which command, who, through which
-    door, why.
+    """What every event carries: when (the injected clock's UTC), by which command, by whom, through
+    which surface, and why.
     """
 
     TOPIC: ClassVar[str]
@@ -258,8 +258,8 @@ ABOUT_A_RUN: frozenset[type[Event]] = frozenset(
         CircuitHalfOpened, Delivered, DeliveryFailed,
     }
 )  # fmt: skip
-"""Events that leave a job's `revision` as it is, so that an edit does not go stale because the job
-ran.
+"""Events that leave a job's `revision` as it is, so that an edit does not become stale because the
+job ran.
 """
 
 STATUS_AFTER: Mapping[str, str] = {
@@ -272,7 +272,7 @@ STATUS_AFTER: Mapping[str, str] = {
     Completed.TOPIC: "completed",
     Deleted.TOPIC: "deleted",
 }
-"""The status a job has after an event, by topic; `job.imported` brings its own."""
+"""The status of a job after an event, by topic; `job.imported` carries its own."""
 RESUME_TOPICS = (Resumed.TOPIC, ForceResumed.TOPIC, CircuitClosed.TOPIC)
 """Events that make a paused or failed job active again."""
 RUN_END_TOPICS = (RunSucceeded.TOPIC, RunFailed.TOPIC, RunLost.TOPIC, RunBlocked.TOPIC)

@@ -1,4 +1,4 @@
-"""Who asked for a change, through which door, and why: carried by every event."""
+"""Who asked for a change, through which surface, and why: carried by every event."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Work on a whole ledger: back up, verify, fork, redact, check for inconsistencies."""
+"""Work on a whole ledger: back up, verify, fork, move, redact, check for inconsistencies."""

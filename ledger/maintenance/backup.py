@@ -1,5 +1,5 @@
-"""Backups of a book on SQLite: its state at one moment, copied while its owner goes on writing, and
-verified before it gets its name.
+"""Backups of an event store on SQLite: its state at one instant, copied while its owner continues
+to write, and verified before it gets its name.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ledger.store.sqlite.reads import SQLiteReads
 from ledger.store.sqlite.schema import identify
 
 PAGES_AT_ONCE = 2_048
-"""Database pages that are copied between two words on how far it is."""
+"""Database pages that are copied between two reports of progress."""
 
 
-class StillFile(SQLiteFile):
-    """A file that nobody writes to: read without a log or an index being made beside it."""
+class ImmutableFile(SQLiteFile):
+    """A file that no process writes to: read without creating a log or an index beside it."""
 
     def _open(self, mode: str) -> sqlite3.Connection:
         has_log = self.path.with_name(f"{self.path.name}-wal").exists()
@@ -33,20 +33,20 @@ class StillFile(SQLiteFile):
 
 
 class FileReads(SQLiteReads):
-    """A book in any file, only read."""
+    """An event store in any file, for reading only."""
 
     def __init__(self, file: SQLiteFile, ledger_id: UUID) -> None:
         super().__init__(file)
         self.ledger_id = ledger_id
 
-    def fact(self, key: str) -> str | None:
-        """What the file says of itself under a key."""
+    def meta_value(self, key: str) -> str | None:
+        """The value of a key in the file's `meta`."""
         return self._meta(key)
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a backup holds: the ledger's beginning, up to the last position there was."""
+    """The contents of a backup: the ledger's events up to its last position."""
 
     file: Path
     ledger_id: UUID
@@ -54,25 +54,26 @@ class Backup:
 
 
 def back_up(event_store: Path, out: Path, progress: StepProgress) -> Backup:
-    """Copy a book into a new file, readable by its owner only. Its owner may write meanwhile: the
-    copy is of the moment it began. A copy that does not verify is kept for nobody.
+    """Copy an event store into a new file, readable by its owner only. Its owner may write
+    meanwhile: the copy has the state of the instant it began. A copy that fails verification is
+    deleted.
 
-    Refuses StartRefused when `out` exists or cannot be made, or what is there is no ledger.
+    Refuses StartRefused when `out` exists or cannot be created, or the source is not a ledger.
     """
-    with reserved(out) as draft:
-        _copy(event_store, draft, progress)
-        made = check(draft, progress)
+    with reserved(out) as partial:
+        _copy(event_store, partial, progress)
+        made = check(partial, progress)
         if not made.verdict.is_sound:
             return made
-        make_durable(draft)
-        draft.replace(out)
+        make_durable(partial)
+        partial.replace(out)
         make_durable(out.parent)
     return Backup(out, made.ledger_id, made.verdict)
 
 
 def check(file: Path, progress: StepProgress) -> Backup:
-    """Verify the book in a file, which is not changed and nothing is made beside it. StartRefused
-    when it holds none.
+    """Verify the event store in a file, which is not changed; nothing is created beside it.
+    StartRefused when it contains none.
     """
     with reading(file) as event_store:
         verdict = verify_event_store(
@@ -83,21 +84,21 @@ def check(file: Path, progress: StepProgress) -> Backup:
 
 @contextmanager
 def reading(file: Path) -> Iterator[FileReads]:
-    """The book in a file that may lie anywhere. StartRefused when it holds none."""
+    """The event store in a file at any path. StartRefused when it contains none."""
     with ExitStack() as opened:
-        still = StillFile(file, synchronous="FULL", is_read_only=True)
-        opened.callback(still.close)
-        with still.reading() as connection:
+        source_file = ImmutableFile(file, synchronous="FULL", is_read_only=True)
+        opened.callback(source_file.close)
+        with source_file.reading() as connection:
             ledger_id = identify(connection, file)
-        yield FileReads(still, ledger_id)
+        yield FileReads(source_file, ledger_id)
 
 
-def _copy(event_store: Path, draft: Path, progress: StepProgress) -> None:
+def _copy(event_store: Path, partial: Path, progress: StepProgress) -> None:
     """SQLite's online backup, inside one reading transaction: what is written meanwhile neither
-    shows in the copy nor makes it begin again.
+    shows in the copy nor restarts it.
     """
     source = SQLiteFile(event_store, synchronous="FULL", is_read_only=True).connect()
-    with closing(source), closing(sqlite3.connect(draft)) as target:
+    with closing(source), closing(sqlite3.connect(partial)) as target:
         identify(source, event_store)
         try:
             source.execute("BEGIN")
@@ -105,7 +106,9 @@ def _copy(event_store: Path, draft: Path, progress: StepProgress) -> None:
             source.backup(
                 target,
                 pages=PAGES_AT_ONCE,
-                progress=lambda _, left, total: progress("copied pages", total - left, total),
+                progress=lambda _, remaining, total: progress(
+                    "copied pages", total - remaining, total
+                ),
             )
         except sqlite3.Error as error:
             if "full" in str(error):
@@ -115,30 +118,30 @@ def _copy(event_store: Path, draft: Path, progress: StepProgress) -> None:
 
 @contextmanager
 def reserved(out: Path) -> Iterator[Path]:
-    """A file to write beside `out`, whose name is taken meanwhile: what is there already is never
-    overwritten. Both are gone again if nothing took the name.
+    """A file to write beside `out`, whose name is reserved meanwhile: an existing file is never
+    overwritten. Both are removed if the file was not given its name.
     """
     if not out.name:
-        raise StartRefused("Name the new file: an empty name is none.")
-    draft = out.with_name(f".{out.name}.{new_id().hex}")
+        raise StartRefused("Name the new file: the name is empty.")
+    partial = out.with_name(f".{out.name}.{new_id().hex}")
     try:
         os.close(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
     except FileExistsError:
-        raise StartRefused(f"{out} exists already, and nothing is overwritten.") from None
+        raise StartRefused(f"{out} exists already: name a new file.") from None
     except OSError as error:
-        raise StartRefused(f"{out} cannot be made: {error.strerror}.") from None
+        raise StartRefused(f"{out} cannot be created: {error.strerror}.") from None
     try:
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
-        yield draft
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+        yield partial
     finally:
-        draft.with_name(f"{draft.name}-journal").unlink(missing_ok=True)
-        draft.unlink(missing_ok=True)
+        partial.with_name(f"{partial.name}-journal").unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         if out.exists() and out.stat().st_size == 0:
             out.unlink()
 
 
 def make_durable(path: Path) -> None:
-    """What was written there survives a power cut."""
+    """Sync a folder, so that what was written there survives a power cut."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)

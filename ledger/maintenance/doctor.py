@@ -1,4 +1,4 @@
-"""Looks for what should never be: a job that is active and will never fire, a head that is not
+"""Finds inconsistencies: a job that is active and will never fire, a cached job that differs from
 the fold of its events.
 """
 
@@ -16,9 +16,9 @@ from ledger.domain.job.view import instant
 OVERDUE = timedelta(minutes=15)
 
 
-def ghosts(ledger: Ledger) -> list[dict[str, Any]]:
-    """Enabled jobs that are active with nothing to fire and no run under way, or whose pause
-    ended and was not left.
+def never_firing_jobs(ledger: Ledger) -> list[dict[str, Any]]:
+    """Enabled jobs that are active with nothing to fire and no run under way, or whose pause has
+    ended without a resume.
     """
     return [
         {
@@ -29,28 +29,28 @@ def ghosts(ledger: Ledger) -> list[dict[str, Any]]:
             "next_run_at": instant(job.next_run_at),
         }
         for job in ledger.job_cache.snapshot()
-        if _is_ghost(job) or _is_overslept(job, ledger) or _is_overdue(job, ledger)
+        if _never_fires(job) or _is_overslept(job, ledger) or _is_overdue(job, ledger)
     ]
 
 
-def strayed(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """Jobs whose head differs from the fold of their events; reads every live job's whole
+def stale_cached_jobs(ledger: Ledger) -> Iterator[dict[str, Any]]:
+    """Jobs whose cached state differs from the fold of their events; reads every live job's whole
     history.
     """
-    for head in ledger.job_cache.snapshot():
-        folded = ledger.fold(head.id, upto=head.version)
-        if dump_job(head) != dump_job(folded):
-            yield {"id": str(head.id), "name": head.name, "version": head.version}
+    for cached in ledger.job_cache.snapshot():
+        folded = ledger.fold(cached.id, upto=cached.version)
+        if dump_job(cached) != dump_job(folded):
+            yield {"id": str(cached.id), "name": cached.name, "version": cached.version}
 
 
-def _is_ghost(job: Job) -> bool:
+def _never_fires(job: Job) -> bool:
     has_something = job.next_run_at is not None or job.open_run is not None or job.is_run_requested
     return job.status == "active" and job.enabled and not has_something
 
 
 def _is_overdue(job: Job, ledger: Ledger) -> bool:
-    """Due for longer than any spreading of late slots explains: nobody runs it, or there is
-    never room.
+    """Overdue for longer than the spreading of late slots explains: no node runs it, or there is
+    never a free slot.
     """
     due_at = job.next_run_at
     is_idle = job.may_fire and job.open_run is None

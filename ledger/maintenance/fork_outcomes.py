@@ -1,4 +1,4 @@
-"""How runs ended, kept beside a fork so that they can end so again."""
+"""How runs ended, stored in a fork so that they can end the same way again."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class RecordedRun:
     retry_seconds: float | None = None
 
 
-class RunEnds:
-    """Puts starts and ends together, event after event. A run whose start was before is left
-    out, and so is one that was lost or blocked: nobody knows how it would have ended.
+class RunEndReader:
+    """Matches ends to starts, event after event. Leaves out runs whose start was before, and lost
+    or blocked ones: how they would have ended is unknown.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class RunEnds:
 
 
 class RecordedRuns:
-    """The runs beside a fork, asked for by job and time."""
+    """The recorded runs in a fork, by job and time."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -86,8 +86,8 @@ class RecordedRuns:
     def like(
         self, job: UUID, *, scheduled_for: datetime, attempt: int, at: datetime
     ) -> RecordedRun | None:
-        """The run that was recorded for the same slot and attempt; else the one of this job that
-        started nearest to an instant. None where none is known.
+        """The recorded run for the same slot and attempt; else the run of this job that started
+        nearest to an instant. None where there is none.
         """
         slot = {"slot": microseconds(scheduled_for), "attempt": attempt}
         same = self._one(_SAME_SLOT, job, **slot)
@@ -107,7 +107,7 @@ class RecordedRuns:
 
 
 def store_runs(target: sqlite3.Connection, runs: Iterable[RecordedRun]) -> int:
-    """Keep them in a fork's file; returns how many they are."""
+    """Store the runs in a fork's file; returns how many they are."""
     target.execute(SCHEMA)
     count = 0
     for run in runs:

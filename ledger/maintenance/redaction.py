@@ -1,4 +1,4 @@
-"""Taking people's words out of events: free text goes, counts, order and causes stay."""
+"""Removes people's words from events: free text is blanked, counts, order and causes stay."""
 
 from __future__ import annotations
 
@@ -11,33 +11,37 @@ from ledger.domain.job.urls import parse_url
 from ledger.store.codec import blank_texts, shape_of
 
 LETTERS = str.maketrans("0123456789abcdef", "ghijklmnopqrstuv")
-"""A signature's digest in letters: digits would be taken out of it when it is computed anew."""
+"""A signature's digest in letters: digits would be replaced when a signature is computed from
+it.
+"""
 DIGITS = 8
-SAID_BY_OTHERS = {
+QUOTED_FIELDS = {
     "job.run_blocked": "cause",
     "job.delivery_failed": "outcome",
     "notice.failed": "outcome",
 }
-"""By topic, the field that repeats what a program or a channel complained of."""
+"""By topic, the field that quotes a program or a channel."""
 HASHES = ("output_sha256", "fingerprint")
-"""Of what is short, a hash tells everything to whoever guesses."""
+"""A hash of a short text can be reversed by guessing."""
 REDACTED = "redacted"
 
 
 class Redaction:
-    """One redaction: equal signatures stay equal within it, and mean nothing outside of it."""
+    """One redaction: equal signatures stay equal within it, and are unrelated to those of
+    another.
+    """
 
     def __init__(self) -> None:
         self._salt = random_bytes(16)
 
     def blank(self, event_class: type[Event], state: dict[str, Any]) -> None:
-        """Take every free text out of a stored state, and what may have been taken from one."""
+        """Blank every free text in a stored state, and what may have been derived from one."""
         blank_texts(shape_of(event_class).texts, state)
         if state.get("signature"):
             state["signature"] = self.signature(state["failure_class"], state["signature"])
         if event_class is Imported:
             state |= {"imported": {}, "origin_id": REDACTED}
-        said = SAID_BY_OTHERS.get(event_class.TOPIC)
+        said = QUOTED_FIELDS.get(event_class.TOPIC)
         if said is not None:
             state[said] = REDACTED
         for name in HASHES:
@@ -47,7 +51,7 @@ class Redaction:
         _blank_executor(state.get("changes") or {})
 
     def signature(self, failure_class: str | None, signature: str) -> str:
-        """What stands for a signature: one that a failure with that message has (see
+        """The replacement of a signature: one that a failure with that message has (see
         `ledger.domain.job.failures.signature`).
         """
         digest = self._digest(signature)[:DIGITS]
@@ -58,8 +62,8 @@ class Redaction:
 
 
 def _blank_executor(fields: dict[str, Any]) -> None:
-    """Keep of an executor what is to do the work, and where; what it is told may be secret, in
-    arguments, variables and headers as well as in the path of an address.
+    """Keep the kind and the target of an executor; the rest may be secret, in arguments, variables
+    and headers as well as in the path of a URL.
     """
     executor = fields.get("executor")
     if executor is None:

@@ -1,4 +1,6 @@
-"""Proof that nobody edited the book: every hash, every column and every kept text is recomputed."""
+"""Verification that no event was changed: every hash, every column and every stored text is
+recomputed.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +19,21 @@ from ledger.store.hash_chain import UNREADABLE, ChainWalk, EventRow, Finding, ge
 from ledger.store.mapper import TOPICS
 
 PAGE = 1000
-"""Events that are held at once; progress is told after each page."""
+"""Events that are in memory at once; progress is reported after each page."""
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
 StepProgress = Callable[[str, int, int], None]
 """The same with the name of the step before."""
 References = list[tuple[str, str]]
-TROUBLE = (LedgerError, sqlite3.Error, ValueError)
-"""What reading a damaged book raises."""
+READ_ERRORS = (LedgerError, sqlite3.Error, ValueError)
+"""What reading a damaged event store raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What verification found: how many events fit, the chain value there, and the first that
-    does not, if any.
+    """The result of a verification: how many events are intact, the chain value there, and the
+    first that is not, if any.
     """
 
     verified: int
@@ -44,17 +46,17 @@ class Verdict:
 
 
 def verify_event_store(event_store: ReadableEvents, progress: Progress | None = None) -> Verdict:
-    """Walk the book in order, up to its end at this moment or beyond, and stop at the first event
-    that is not what was appended.
+    """Walk the events in order, up to the end at this instant or beyond, and stop at the first that
+    differs from what was appended.
 
-    Every text that an event names must be there and have the hash the event names: this version
-    writes no `text.forgotten`, so none may be missing.
+    Every text that an event names must exist and have the hash the event names: this version erases
+    no texts, so none may be missing.
     """
     walk = ChainWalk(genesis(event_store.ledger_id))
     total = event_store.tail_position()
     try:
         finding = _first_misfit(event_store, walk, progress, total)
-    except TROUBLE as error:
+    except READ_ERRORS as error:
         finding = Finding(walk.position + 1, f"it cannot be read ({error})")
     if finding is None and walk.position < total:
         finding = Finding(walk.position + 1, "it is missing")
@@ -68,9 +70,9 @@ def _first_misfit(
         states = [_state(row) for row in page]
         references = list(map(_references, page, states))
         wanted = [text_id for named in references for text_id, _ in named or ()]
-        kept = event_store.salted_texts(wanted)
+        texts = event_store.salted_texts(wanted)
         for row, state, named in zip(page, states, references, strict=True):
-            problem = walk.problem_with(row, state) or _text_problem(named, kept)
+            problem = walk.problem_with(row, state) or _text_problem(named, texts)
             if problem is not None:
                 return Finding(min(row.position, walk.position + 1), problem)
             walk.take(row)
@@ -80,7 +82,7 @@ def _first_misfit(
 
 
 def _pages(rows: Iterator[EventRow]) -> Iterator[list[EventRow]]:
-    """Rows in pages. One that cannot be read raises after those before it were given."""
+    """Rows in pages. One that cannot be read raises after those before it were yielded."""
     page: list[EventRow] = []
     try:
         for row in rows:
@@ -88,14 +90,14 @@ def _pages(rows: Iterator[EventRow]) -> Iterator[list[EventRow]]:
             if len(page) == PAGE:
                 yield page
                 page = []
-    except TROUBLE:
+    except READ_ERRORS:
         yield page
         raise
     yield page
 
 
 def _state(row: EventRow) -> Any:
-    """The decoded state of a row, or None when it is no JSON."""
+    """The decoded state of a row, or None when it is not JSON."""
     try:
         return orjson.loads(row.state)
     except ValueError:
@@ -103,7 +105,7 @@ def _state(row: EventRow) -> Any:
 
 
 def _references(row: EventRow, state: Any) -> References | None:
-    """The texts that a row names, id and digest; None when its state makes no sense."""
+    """The texts that a row names, id and digest; None when its state is malformed."""
     event_class = TOPICS.get(row.topic)
     if event_class is None:
         return []
@@ -115,19 +117,19 @@ def _references(row: EventRow, state: Any) -> References | None:
 
 
 def _text_problem(
-    named: References | None, kept: Mapping[str, tuple[object, object]]
+    named: References | None, texts: Mapping[str, tuple[object, object]]
 ) -> str | None:
     if named is None:
         return UNREADABLE
-    if any(text_id not in kept for text_id, _ in named):
-        return "one of its texts is gone, and no event says that it was forgotten"
-    if any(_digest(*kept[text_id]) != digest for text_id, digest in named):
+    if any(text_id not in texts for text_id, _ in named):
+        return "one of its texts is missing, and no event records that it was erased"
+    if any(_digest(*texts[text_id]) != digest for text_id, digest in named):
         return "one of its texts was changed"
     return None
 
 
 def _digest(salt: object, body: object) -> str:
-    """SHA-256 of a kept text; of what is no bytes any more, nothing that an event could name."""
+    """SHA-256 of a stored text; for what is not bytes any more, a value that no event names."""
     if not isinstance(salt, bytes) or not isinstance(body, bytes):
         return "not bytes"
     return sha256(salt + body).hexdigest()

@@ -1,6 +1,4 @@
-"""What every store does with the events of an append: which fit, where they stand, what their rows
-are.
-"""
+"""What every store does with the events of an append: version checks, positions, rows."""
 
 from __future__ import annotations
 
@@ -13,56 +11,56 @@ from ledger.store.records import AppendOutcome, Committed, EventBatch, PendingEv
 
 
 class VersionCheck:
-    """Which groups of one append fit the book, each seen behind the ones before it. `version_of`
-    gives the last version of a stream in the book.
+    """Which batches of one append have the expected versions, each checked after the ones before
+    it. `version_of` gives the last version of a stream in the store.
     """
 
     def __init__(self, version_of: Callable[[UUID], int]) -> None:
         self._version_of = version_of
-        self._kept: dict[UUID, int] = {}
+        self._accepted: dict[UUID, int] = {}
         self._refused: dict[UUID, int] = {}
 
-    def superseded(self, group: EventBatch) -> VersionConflict | None:
-        """Whether the group does not fit after what is in the book and the ones before it, or
-        builds on one that did not. Notes the group's versions in either.
+    def conflict_of(self, batch: EventBatch) -> VersionConflict | None:
+        """Whether a batch conflicts with the store or with batches before it in the append, or
+        builds on one that does. Records the batch's versions in either case.
         """
         after: dict[UUID, int] = {}
-        for draft in group.events:
-            stream = draft.stream
-            actual = after.get(stream) or self._kept.get(stream) or self._version_of(stream)
-            is_behind = draft.version > self._refused.get(stream, draft.version)
-            if draft.version != actual + 1 or is_behind:
-                for other in group.events:
+        for event in batch.events:
+            stream = event.stream
+            actual = after.get(stream) or self._accepted.get(stream) or self._version_of(stream)
+            is_behind = event.version > self._refused.get(stream, event.version)
+            if event.version != actual + 1 or is_behind:
+                for other in batch.events:
                     self._refused.setdefault(other.stream, other.version)
-                return VersionConflict(stream, draft.version - 1, self._version_of(stream))
-            after[stream] = draft.version
-        self._kept.update(after)
+                return VersionConflict(stream, event.version - 1, self._version_of(stream))
+            after[stream] = event.version
+        self._accepted.update(after)
         return None
 
 
-def places(drafts: Sequence[PendingEvent], last: int) -> dict[tuple[UUID, int], int]:
-    """Where each event will stand; only worked out when some event mentions such a place."""
-    if all(draft.state is not None for draft in drafts):
+def positions_of(events: Sequence[PendingEvent], last: int) -> dict[tuple[UUID, int], int]:
+    """The position of each event; only computed when an event refers to one."""
+    if all(event.state is not None for event in events):
         return {}
-    return {(draft.stream, draft.version): last + number for number, draft in enumerate(drafts, 1)}
+    return {(event.stream, event.version): last + number for number, event in enumerate(events, 1)}
 
 
-def commit_in_turn(groups: Sequence[EventBatch], last: int) -> list[AppendOutcome]:
-    """The outcomes of groups that are appended one after the other behind position `last`."""
+def committed_in_order(batches: Sequence[EventBatch], last: int) -> list[AppendOutcome]:
+    """The outcomes of batches that are appended one after the other after position `last`."""
     outcomes: list[AppendOutcome] = []
-    for group in groups:
-        size = len(group.events)
+    for batch in batches:
+        size = len(batch.events)
         outcomes.append(Committed(tuple(range(last + 1, last + size + 1))))
         last += size
     return outcomes
 
 
 def row_of(
-    position: int, draft: PendingEvent, state: bytes, recorded_at: int, chain: bytes
+    position: int, event: PendingEvent, state: bytes, recorded_at: int, chain: bytes
 ) -> tuple[tuple[Any, ...], bytes]:
-    """The row of one event, and the chain value behind it."""
-    stream = draft.stream.bytes
-    leaf = leaf_of(position, stream, draft.version, draft.topic, recorded_at, state)
+    """The row of one event, and the chain value after it."""
+    stream = event.stream.bytes
+    leaf = leaf_of(position, stream, event.version, event.topic, recorded_at, state)
     chain = chain_of(chain, leaf)
-    place = (position, stream, draft.version, draft.topic, state, recorded_at)
-    return (*place, *columns_of(draft.plain), chain), chain
+    columns = (position, stream, event.version, event.topic, state, recorded_at)
+    return (*columns, *columns_of(event.plain), chain), chain

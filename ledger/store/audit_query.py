@@ -1,4 +1,4 @@
-"""What an audit query asks for, and the SQL condition it means: one meaning for every surface."""
+"""The filters of an audit query, and the SQL condition they mean: the same for every surface."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from uuid import UUID
 
 MAX_PAGE = 1000
 DISPATCHER = "dispatcher"
-"""The source, and the actor id, of what the dispatcher appends: most of the book, kept out of the
-partial indexes.
+"""The source, and the actor id, of what the dispatcher appends: most events, which are left out of
+the partial indexes.
 """
 SYSTEM = "system"
 """The kind of actor that the dispatcher is."""
@@ -19,7 +19,7 @@ Order = Literal["asc", "desc"]
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """Filters over the book; None means any. `after_position` … `until_position` are positions
+    """Filters over all events; None means any. `after_position` … `until_position` are positions
     (exclusive, inclusive).
 
     With `order="desc"` pages run from the newest back; `cursor` is the last position of the page
@@ -45,9 +45,9 @@ class AuditQuery:
 
 
 def where(query: AuditQuery, *, ignore_index: str = "") -> tuple[str, list[Any]]:
-    """The condition and its values, but for the stream's. Repeats the conditions of the partial
-    indexes, so that they can be used. `ignore_index` stands before the columns whose indexes are
-    not to be chosen: SQLite has no statistics by which to choose.
+    """The condition and its values, except for the stream. Repeats the conditions of the partial
+    indexes, so that they can be used. `ignore_index` is put before columns whose indexes are not to
+    be chosen: SQLite has no statistics to choose by.
     """
     terms: list[str] = []
     values: list[Any] = []
@@ -64,7 +64,7 @@ def where(query: AuditQuery, *, ignore_index: str = "") -> tuple[str, list[Any]]
 
 
 def _leading(query: AuditQuery) -> tuple[str, ...]:
-    """The columns whose index is to be used: of those in the query the one that tells most."""
+    """The columns whose index is to be used: of those in the query the most selective."""
     if query.stream is not None:
         return ()
     if query.correlation_id is not None:
@@ -101,7 +101,7 @@ def _add_topics(topics: tuple[str, ...], add: Any) -> None:
 
 
 def _add_positions(query: AuditQuery, add: Any) -> None:
-    """One bound on either side: of two on one side a database would seek by the first it sees."""
+    """One bound on either side: with two on one side a database would seek by the first it sees."""
     after, until = bounds(query)
     if after is not None:
         add("position > ?", after)
@@ -110,7 +110,7 @@ def _add_positions(query: AuditQuery, add: Any) -> None:
 
 
 def bounds(query: AuditQuery) -> tuple[int | None, int | None]:
-    """The positions between which a page lies, the first exclusive, with its cursor in them."""
+    """The positions between which a page lies, the first exclusive, with its cursor included."""
     after, until, cursor = query.after_position, query.until_position, query.cursor
     if cursor is None:
         return after, until

@@ -1,5 +1,5 @@
-"""Offices: work that one node at a time does for all, such as keeping the copies or
-telling people.
+"""Leader locks, for work that one node does for all, such as projections or notifications, and the
+registry of nodes.
 """
 
 from __future__ import annotations
@@ -8,54 +8,57 @@ from typing import Protocol
 
 
 class LeaderLock(Protocol):
-    """One node's candidature for an office."""
+    """One node's candidature for a role that one node has at a time."""
 
     def is_held(self) -> bool:
-        """Whether this node holds the office now; it is taken if nobody does. Asked before each
-        step of the work; once it was lost, a False comes before it is held again.
+        """Whether this node holds the lock now; it is acquired if it is free. Asked before each
+        step of the work. After losing the lock, returns False at least once before it can be
+        re-acquired.
         """
         ...
 
     def close(self) -> None:
-        """Give it up."""
+        """Release the lock."""
         ...
 
 
 class AlwaysLeader:
-    """Every office of a ledger that one process owns."""
+    """The leader lock of a ledger that one process owns: always held."""
 
     def is_held(self) -> bool:
         return True
 
     def close(self) -> None:
-        """Nobody else could take it."""
+        """No other process can acquire it."""
 
 
 class NodeRegistry(Protocol):
-    """Which nodes are alive. Every method raises Unavailable when the database cannot be asked."""
+    """Which nodes are alive. Every method raises Unavailable when the database cannot be
+    reached.
+    """
 
     def join(self, node: str, lease_seconds: float) -> None:
-        """Be a node from now on, for so long. Names are used once."""
+        """Register a node, with a lease of so many seconds. Names are used once."""
         ...
 
     def renew(self, node: str, lease_seconds: float) -> bool:
-        """Live for so long from now on; False when the node was given up meanwhile."""
+        """Renew the lease; False when the node was removed meanwhile."""
         ...
 
     def leave(self, node: str) -> None:
-        """Be a node no more."""
+        """Remove a node that shuts down."""
         ...
 
     def remove_expired(self) -> int:
-        """Take away the nodes whose time has run out, and say how many they were: they
-        never come back.
+        """Remove the nodes whose lease has expired, and return their number: they can only join
+        again under a new name.
         """
         ...
 
     def close(self) -> None:
-        """Ask no more."""
+        """Close the connection."""
         ...
 
     def living(self) -> list[str]:
-        """The names of the nodes that nobody has given up."""
+        """The names of the registered nodes."""
         ...

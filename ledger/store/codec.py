@@ -1,9 +1,8 @@
-"""Events to stored bytes and back: plain JSON, free text kept apart, nothing in a payload ever
-means anything.
+"""Events to stored bytes and back: plain JSON, free text kept apart, no payload is ever interpreted
+as code or type.
 
-There are no type hooks: a payload may look like anything and comes back equal, or is refused before
-it is appended. Only the event class says which of its fields are instants, which are free text and
-which are positions.
+There are no type hooks: a payload is read back equal, or refused before it is appended. Only the
+event class says which of its fields are instants, which are free text and which are positions.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ OFFSET_LENGTH = len("+00:00")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Free text kept beside the book: the event holds its id and SHA-256(salt ‖ body)."""
+    """Free text stored apart from the event, which has its id and SHA-256(salt ‖ body)."""
 
     id: str
     salt: bytes
@@ -43,7 +42,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a codec needs to know of one event class."""
+    """The fields of one event class that a codec treats specially."""
 
     topic: str
     class_version: int
@@ -69,7 +68,9 @@ def shape_of(event_class: type[Event]) -> Shape:
 
 
 class PlainJSON(Transcoder):
-    """orjson without hooks. What would not come back equal is refused as InvalidField."""
+    """orjson without hooks. Values that would not be read back equal are refused as
+    InvalidField.
+    """
 
     def encode(self, obj: Any) -> bytes:
         """JSON bytes of plain values; refuses NaN, integers beyond 64 bits, lone surrogates,
@@ -78,10 +79,10 @@ class PlainJSON(Transcoder):
         try:
             encoded = orjson.dumps(obj)
         except (orjson.JSONEncodeError, TypeError) as error:
-            raise InvalidField("body", f"holds what JSON cannot keep: {error}") from None
+            raise InvalidField("body", f"contains what JSON cannot represent: {error}") from None
         if orjson.loads(encoded) != obj:
             raise InvalidField(
-                "body", "holds a value that would not come back equal (NaN or infinity)"
+                "body", "contains a value that JSON cannot represent (NaN or infinity)"
             )
         return encoded
 
@@ -128,9 +129,7 @@ class Codec:
     def join(
         self, event_class: type[Event], state: dict[str, Any], bodies: Mapping[str, str]
     ) -> dict[str, Any]:
-        """The fields of an event from its stored state; a text that was forgotten reads
-        `[forgotten]`.
-        """
+        """The fields of an event from its stored state; an erased text reads `[forgotten]`."""
         shape = shape_of(event_class)
         for name in shape.instants:
             if state[name] is not None:
@@ -150,9 +149,9 @@ def encode_text(name: str, body: str) -> bytes:
     try:
         encoded = body.encode()
     except UnicodeEncodeError:
-        raise InvalidField(name, "holds a lone surrogate, which is no character") from None
+        raise InvalidField(name, "contains a lone surrogate, which is not a character") from None
     if b"\x00" in encoded:
-        raise InvalidField(name, "holds a NUL character")
+        raise InvalidField(name, "contains a NUL character")
     return encoded
 
 
@@ -178,7 +177,7 @@ def put_texts(
 
 
 def blank_texts(paths: tuple[tuple[str, ...], ...], state: dict[str, Any]) -> None:
-    """Take each text out of `state`, as if it had been empty."""
+    """Remove each text from `state`, as if it had been empty."""
     for path in paths:
         if state[path[0]] and _reference(state, path):
             holder = state if len(path) == 1 else state[path[0]]
@@ -194,7 +193,7 @@ def _reference(state: Mapping[str, Any], path: tuple[str, ...]) -> list[str] | N
 def fill_positions(
     event_class: type[Event], state: dict[str, Any], positions: Mapping[tuple[UUID, int], int]
 ) -> None:
-    """Replace each PositionOf by the number it got."""
+    """Replace each PositionOf by the assigned number."""
     for name in event_class.POSITIONS:
         value = state[name]
         if isinstance(value, PositionOf):

@@ -1,4 +1,4 @@
-"""What events alone answer, as JSON-plain values: audit pages, a job, its history."""
+"""Queries that events alone answer, as JSON-plain values: audit pages, a job, its history."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class EventQueries:
         return Page([event_view(event) for event in page], following, position)
 
     def export(self, query: AuditQuery) -> Iterator[dict[str, Any]]:
-        """Every event that matches, in flat memory."""
+        """Every event that matches, in constant memory."""
         return map(event_view, self._events.find_all(replace(query, limit=MAX_PAGE)))
 
     def job(self, job_id: UUID) -> dict[str, Any]:

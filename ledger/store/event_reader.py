@@ -1,4 +1,4 @@
-"""Events of an event store, decoded: what everything outside the write path reads them through."""
+"""Events of an event store, decoded: the read interface for everything outside the write path."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class EventReader:
         return self.decode(self._event_store.find(query))
 
     def find_all(self, query: AuditQuery) -> Iterator[RecordedEvent]:
-        """Every event that matches, decoded `query.limit` at a time, in flat memory."""
+        """Every event that matches, decoded `query.limit` at a time, in constant memory."""
         while True:
             page = self.find(query)
             yield from page
@@ -73,11 +73,11 @@ class EventReader:
             query = query.following(page[-1].id)
 
     def decode(self, stored: Sequence[StoredEvent]) -> list[RecordedEvent]:
-        """The plain fields of events, with one look-up of all their texts. Raises CorruptEvent."""
+        """The plain fields of events; all their texts are read at once. Raises CorruptEvent."""
         return self._mapper.to_recorded_events(stored)
 
     def domain_events(self, stored: Sequence[StoredEvent]) -> list[Event]:
-        """Events as aggregates take them in, with one look-up of all their texts. Raises
+        """Events as objects for aggregates; all their texts are read at once. Raises
         CorruptEvent.
         """
         return self._mapper.to_domain_events(stored)

@@ -1,5 +1,5 @@
-"""The store contract: what the ledger asks of a book, on whatever database. One contract suite runs
-against each.
+"""The store contract: what the ledger requires of an event store, on either database. One contract
+suite runs against each.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ledger.store.records import (
 
 
 class AppendUnknown(Exception):
-    """The store did not say whether the transaction was kept: look its events up before answering
-    anybody. `outcomes` are what it gave its groups if it was kept, where that is known.
+    """The store did not confirm whether the transaction was committed: look its events up before
+    answering. `outcomes` are those of the batches if it was, where they are known.
     """
 
     def __init__(self, detail: str, outcomes: list[AppendOutcome] | None = None) -> None:
@@ -34,7 +34,9 @@ class AppendUnknown(Exception):
 
 
 class ReadableEvents(Protocol):
-    """What verification, forks, moves and backups read of an event store, whole or in any file."""
+    """What verification, forks, moves and backups read of an event store, opened as a ledger or
+    from any file.
+    """
 
     @property
     def ledger_id(self) -> UUID: ...
@@ -58,44 +60,42 @@ class ReadableEvents(Protocol):
         ...
 
     def salted_texts(self, ids: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]:
-        """Salt and body of the free texts with these ids, for verification; forgotten ones are left
+        """Salt and body of the free texts with these ids, for verification; erased ones are left
         out.
         """
         ...
 
 
 class EventStore(ReadableEvents, Protocol):
-    """Events in one total order, with the small tables beside them. Positions are gapless from
-    1.
-    """
+    """Events in one total order, with the side tables. Positions are gapless from 1."""
 
     is_shared: bool
-    """Whether other nodes append too: then its end may lie beyond what this process wrote."""
+    """Whether other nodes append too: then events may follow those that this process wrote."""
 
     def append(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+        self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
-        """Keep each group whole or not at all, all kept ones in one durable transaction. `now` is
+        """Commit each batch whole or not at all, all of them in one durable transaction. `now` is
         in µs.
 
-        A group whose stream moved on is Superseded and costs only itself. Raises AppendUnknown when
-        the outcome is not known, StorageFull when there was no room, Unavailable when nothing was
-        kept.
+        A batch whose stream has another version is a VersionConflict and affects no other batch.
+        Raises AppendUnknown when the outcome is not known, StorageFull when there was no room,
+        Unavailable when nothing was committed.
         """
         ...
 
     def rehearse(self) -> None:
-        """Write what an append would, as far as can be without keeping anything. Only the writer's
-        thread asks. Raises StorageFull or Unavailable as an append would.
+        """Write as much as an append would, without committing anything. Only the writer's thread
+        calls it. Raises StorageFull or Unavailable as an append would.
         """
         ...
 
     def tail(self) -> Tail:
-        """The end of the book."""
+        """The last event's position, chain value and instant."""
         ...
 
     def command_at(self, stream: UUID, version: int) -> bytes | None:
-        """The stored state at one place of a stream, or None: how an unknown append is looked
+        """The stored state of one version of a stream, or None: how an unknown append is looked
         up.
         """
         ...
@@ -107,11 +107,11 @@ class EventStore(ReadableEvents, Protocol):
         ...
 
     def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
-        """The free texts with these ids; forgotten ones are left out."""
+        """The free texts with these ids; erased ones are left out."""
         ...
 
     def find(self, query: AuditQuery) -> list[StoredEvent]:
-        """The events an audit query asks for, one page."""
+        """The events that match an audit query, one page."""
         ...
 
     def topic_counts(self, *, after: int, upto: int) -> Mapping[str, int]:
@@ -123,27 +123,29 @@ class EventStore(ReadableEvents, Protocol):
         ...
 
     def leases(self, *, after: int = 0) -> LeaseChanges:
-        """The leases, of the runs whose work is done elsewhere, that were written after a change;
-        all of them after 0. Ended ones are not among them.
+        """The leases, of runs that are executed elsewhere, that were written after a change; all of
+        them after 0. Ended ones are left out.
         """
         ...
 
     def checkpoint(self, reader: str) -> int | None:
-        """The position that one of our own readers has come to; None at its first start."""
+        """The position that a reader of the ledger has processed; None at its first start."""
         ...
 
     def load_snapshots(self) -> Iterator[tuple[UUID, int, bytes]]:
-        """The saved heads: job, version, frozen state."""
+        """The saved snapshots: job, version, serialized state."""
         ...
 
     def snapshots_position(self) -> int:
-        """The position up to which the saved heads are complete."""
+        """The position up to which the saved snapshots are complete."""
         ...
 
     def save_snapshots(
         self, job_cache: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
-        """Save (or, with None, drop) heads; with `position`, declare them complete up to there."""
+        """Save (or, with None, delete) snapshots; with `position`, declare them complete up to
+        there.
+        """
         ...
 
     def pool_stats(self) -> PoolStats:
@@ -151,19 +153,21 @@ class EventStore(ReadableEvents, Protocol):
         ...
 
     def shared_setting(self, name: str, value: str) -> str:
-        """What all nodes hold as `name`: this value, unless another came first."""
+        """The value of a setting that all nodes share: this one, unless another node stored its own
+        first.
+        """
         ...
 
     def node_registry(self) -> NodeRegistry | None:
-        """Who is alive among the nodes; None where there is only one."""
+        """The registry of living nodes; None where there is only one."""
         ...
 
     def leader_lock(self, name: str, *, silent_seconds: int | None = None) -> LeaderLock:
-        """This node's candidature for an office; whoever asks closes it. Who holds it may be silent
-        for so long.
+        """A leader lock for this node; the caller closes it. Its holder loses it after so many
+        seconds without contact.
         """
         ...
 
     def close(self) -> None:
-        """Give everything back."""
+        """Close the connections."""
         ...

@@ -1,9 +1,10 @@
-"""The hash chain over the book: any changed, moved or missing event is found, and the first one is
-named.
+"""The hash chain over all events: the first changed, moved or missing one is found and named.
 
-leaf  = SHA-256(00 ‖ u64 position ‖ 16-byte stream ‖ u64 version ‖ u16 length ‖ topic ‖ i64
-recorded_at µs ‖ SHA-256(state)) chain = SHA-256(01 ‖ previous chain ‖ leaf), starting from
-SHA-256(ledger id); all numbers big-endian.
+leaf = SHA-256(00 ‖ u64 position ‖ 16-byte stream ‖ u64 version ‖ u16 length ‖ topic ‖
+               i64 recorded_at µs ‖ SHA-256(state))
+chain = SHA-256(01 ‖ previous chain ‖ leaf)
+
+The first chain value is SHA-256(ledger id). All numbers are big-endian.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The first place where the book is not what was appended."""
+    """The first position where the store differs from what was appended."""
 
     position: int
     problem: str
@@ -64,7 +65,7 @@ def genesis(ledger_id: UUID) -> bytes:
 def leaf_of(
     position: int, stream: bytes, version: int, topic: str, recorded_at: int, state: bytes
 ) -> bytes:
-    """The hash of one event and its place. `stream` is 16 bytes, `recorded_at` µs since the
+    """The hash of one event with its position. `stream` is 16 bytes, `recorded_at` µs since the
     epoch.
     """
     name = topic.encode()
@@ -82,7 +83,7 @@ def chain_of(previous: bytes, leaf: bytes) -> bytes:
 
 
 def columns_of(state: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """The columns that follow from a state: actor id and kind, source, correlation id, failure
+    """The columns derived from a state: actor id and kind, source, correlation id, failure
     class.
     """
     actor = state.get("actor") or {}
@@ -96,9 +97,9 @@ def columns_of(state: Mapping[str, Any]) -> tuple[str | None, ...]:
 
 
 class ChainWalk:
-    """The book followed event by event: how far it fits, and the chain value there.
+    """A walk over all events: how far they are intact, and the chain value there.
 
-    Remembers one number per stream. `take` an event only after `problem_with` found none.
+    Stores one number per stream. `take` an event only after `problem_with` found no problem.
     """
 
     def __init__(self, start: bytes) -> None:
@@ -108,7 +109,7 @@ class ChainWalk:
 
     def problem_with(self, row: EventRow, state: Any) -> str | None:
         """Why `row` is not the event that was appended here; None when it is. `state` is its
-        decoded state. Source: DESIGN §13.
+        decoded state.
         """
         return (
             type_problem(row)
@@ -118,7 +119,7 @@ class ChainWalk:
         )
 
     def take(self, row: EventRow) -> None:
-        """Go on behind an event that fits."""
+        """Advance past an intact event."""
         self._versions[row.stream] = row.version
         self.position = row.position
         self.chain = row.chain
@@ -126,7 +127,7 @@ class ChainWalk:
     def _place_problem(self, row: EventRow) -> str | None:
         expected = self.position + 1
         if row.position != expected:
-            return f"position {expected} is missing: the next event stands at {row.position}"
+            return f"position {expected} is missing: the next event is at {row.position}"
         before = self._versions.get(row.stream, 0)
         if row.version != before + 1:
             return f"version {row.version} of its stream follows version {before}"
@@ -134,13 +135,13 @@ class ChainWalk:
 
 
 def type_problem(row: EventRow) -> str | None:
-    """Whether what is hashed is not of the one type and size it was appended with: SQLite keeps
+    """Whether a hashed column has another type or size than it was appended with: SQLite stores
     whatever it is given.
     """
     is_typed = all(isinstance(getattr(row, name), kind) for name, kind in _TYPES)
     if is_typed and len(row.stream) == STREAM_BYTES and len(row.topic) <= MAX_TOPIC:
         return None
-    return "one of its columns is not of the type that was appended"
+    return "one of its columns does not have the type that was appended"
 
 
 def _content_problem(row: EventRow, state: Any) -> str | None:
@@ -149,7 +150,7 @@ def _content_problem(row: EventRow, state: Any) -> str | None:
     except AttributeError:
         return UNREADABLE
     if columns != (row.actor, row.kind, row.source, row.correlation_id, row.failure_class):
-        return "its columns do not say what its state says"
+        return "its columns differ from its state"
     return None
 
 
@@ -157,4 +158,4 @@ def _hash_problem(row: EventRow, previous: bytes) -> str | None:
     leaf = leaf_of(row.position, row.stream, row.version, row.topic, row.recorded_at, row.state)
     if chain_of(previous, leaf) == row.chain:
         return None
-    return "the event is not what was appended (its hash does not fit the chain)"
+    return "the event is not what was appended (its hash does not match the chain)"

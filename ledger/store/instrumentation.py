@@ -1,5 +1,5 @@
-"""What the writer, the book, the dispatcher and the courier tell whoever measures or traces, in
-plain values.
+"""What the writer, the event store, the dispatcher and the notifier report to metrics and tracing,
+in plain values.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from ledger.domain.job.state import OpenRun
 
 @dataclass(frozen=True, slots=True)
 class CommandBatch:
-    """A batch that was answered: how many commands it had, how long each of its callers waited from
-    handing them in to the answer, how long deciding and keeping took, and what `caller` gave for
-    each.
+    """A batch that was answered: how many commands it had, how long each caller waited from
+    submitting them to the answer, how long deciding and committing took, and what `caller` returned
+    for each.
     """
 
     command_count: int
@@ -29,7 +29,7 @@ class CommandBatch:
 @dataclass(frozen=True, slots=True)
 class RunEnded:
     """How a run ended, as far as this node knows: succeeded, failed, blocked, lost, or deferred to
-    somebody who reports later.
+    a target that reports later.
     """
 
     outcome: str
@@ -39,7 +39,7 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True)
 class DeliverySent:
-    """One attempt to deliver what a run had to say."""
+    """One attempt to deliver the result of a run."""
 
     job_id: UUID
     run_id: str
@@ -49,22 +49,24 @@ class DeliverySent:
 
 
 class Instrumentation(Protocol):
-    """Called in the threads that work, so it must be quick and must not raise."""
+    """Called in the threads that do the work, so it must be fast and must not raise."""
 
     def caller(self) -> object:
-        """Who hands commands in, in the caller's own thread and context; comes back in `Batch`."""
+        """Identifies who submits commands, in the caller's own thread and context; returned in
+        `CommandBatch`.
+        """
         ...
 
-    def took_batch(self, batch: CommandBatch) -> None:
+    def batch_answered(self, batch: CommandBatch) -> None:
         """A batch was answered."""
         ...
 
-    def waited_for_turn(self, seconds: float) -> None:
-        """An append waited so long until no other node was appending."""
+    def waited_for_append_lock(self, seconds: float) -> None:
+        """An append waited so long for the append lock."""
         ...
 
     def step(self) -> AbstractContextManager[object]:
-        """Surrounds one step of the dispatcher that hands commands in."""
+        """Surrounds one step of the dispatcher that submits commands."""
         ...
 
     def claimed(self, lag_seconds: float) -> None:
@@ -72,30 +74,30 @@ class Instrumentation(Protocol):
         ...
 
     def run_began(self, job_id: UUID, run: OpenRun) -> str | None:
-        """A run was claimed in the step under way, and is executed from now on. Gives the W3C
-        `traceparent` that its target is to be told, if any.
+        """A run was claimed in the step under way, and is executed from now on. Returns the W3C
+        `traceparent` for its target, if any.
         """
         ...
 
     def run_ended(self, run_id: str, ended: RunEnded) -> None:
-        """What this node executed has come to its end, and that is in the book."""
+        """A run that this node executed has ended, and its outcome is recorded."""
         ...
 
     def delivered(self, sent: DeliverySent) -> None:
-        """A result was delivered, or could not be."""
+        """A result was delivered, or failed to be."""
         ...
 
 
 class NoInstrumentation:
-    """Nobody listens: everything is forgotten."""
+    """No instrumentation: everything is discarded."""
 
     def caller(self) -> object:
         return None
 
-    def took_batch(self, batch: CommandBatch) -> None:
+    def batch_answered(self, batch: CommandBatch) -> None:
         pass
 
-    def waited_for_turn(self, seconds: float) -> None:
+    def waited_for_append_lock(self, seconds: float) -> None:
         pass
 
     def step(self) -> AbstractContextManager[object]:

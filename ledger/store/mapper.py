@@ -1,7 +1,7 @@
 """Between event objects and stored events: a closed registry of topics, never an import.
 
-An unknown topic is an error that names its position. The library's own mapper would import whatever
-module a topic column names.
+An unknown topic is an error that names its position. The library's own mapper would import any
+module that a topic column names.
 """
 
 from __future__ import annotations
@@ -52,17 +52,19 @@ TextLookup = Callable[[Sequence[str]], Mapping[str, str]]
 
 
 class EventMapper(Mapper[UUID]):
-    """Drafts events for the append, and reads them back with their texts."""
+    """Prepares events for the append, and reads them back with their texts."""
 
     def __init__(self, codec: Codec, texts: TextLookup) -> None:
         super().__init__(transcoder=codec.json)
         self.codec = codec
         self.texts = texts
 
-    # -- into the book --------------------------------------------------------------------------
+    # -- to stored events --------------------------------------------------------------------------
 
     def pending_event(self, event: Event) -> PendingEvent:
-        """The event as it will be stored. Refuses (InvalidField) what would not come back equal."""
+        """The event as it will be stored. Refuses (InvalidField) values that would not be read back
+        equal.
+        """
         plain, texts = self.codec.split(event)
         is_waiting = _waits_for_positions(event)
         return PendingEvent(
@@ -75,49 +77,51 @@ class EventMapper(Mapper[UUID]):
             texts=tuple(texts),
         )
 
-    def seal(self, draft: PendingEvent, positions: Mapping[tuple[UUID, int], int]) -> bytes:
+    def seal(self, pending: PendingEvent, positions: Mapping[tuple[UUID, int], int]) -> bytes:
         """The bytes to store, once the positions of the append are known."""
-        if draft.state is not None:
-            return draft.state
-        plain = dict(draft.plain)
-        fill_positions(type(draft.event), plain, positions)
+        if pending.state is not None:
+            return pending.state
+        plain = dict(pending.plain)
+        fill_positions(type(pending.event), plain, positions)
         return self.codec.json.encode(plain)
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> library.StoredEvent:
-        """As the library asks for it; free text is not part of what this returns."""
+        """As the library asks for it; without the free text."""
         if not isinstance(domain_event, Event):
-            raise TypeError(f"{type(domain_event).__name__} is no event of this ledger")
-        draft = self.pending_event(domain_event)
-        return library.StoredEvent(draft.stream, draft.version, draft.topic, self.seal(draft, {}))
+            raise TypeError(f"{type(domain_event).__name__} is not an event of this ledger")
+        pending = self.pending_event(domain_event)
+        return library.StoredEvent(
+            pending.stream, pending.version, pending.topic, self.seal(pending, {})
+        )
 
-    # -- out of the book ------------------------------------------------------------------------
+    # -- from stored events ------------------------------------------------------------------------
 
     def to_domain_event(self, stored_event: library.StoredEvent) -> Event:
-        """One event object. Raises CorruptEvent, naming the position where it is known."""
+        """One event object. Raises CorruptEvent, with the position where it is known."""
         return self.to_domain_events([stored_event])[0]
 
     def to_domain_events(self, stored: Sequence[library.StoredEvent]) -> list[Event]:
-        """Event objects of a page, with one look-up of all their texts."""
+        """The event objects of a page; all their texts are read at once."""
         decoded = [self._decode(item) for item in stored]
         bodies = self._bodies(decoded)
         return [
             self._restore(item, pair, bodies) for item, pair in zip(stored, decoded, strict=True)
         ]
 
-    def to_recorded_events(self, recorded: Sequence[StoredEvent]) -> list[RecordedEvent]:
-        """Plain facts of a page, for readers that need no objects."""
-        decoded = [self._decode(item) for item in recorded]
+    def to_recorded_events(self, stored: Sequence[StoredEvent]) -> list[RecordedEvent]:
+        """The plain events of a page, for readers that need no objects."""
+        decoded = [self._decode(item) for item in stored]
         bodies = self._bodies(decoded)
-        facts = []
-        for item, (event_class, state) in zip(recorded, decoded, strict=True):
+        recorded = []
+        for item, (event_class, state) in zip(stored, decoded, strict=True):
             put_texts(shape_of(event_class).texts, state, bodies)
             stream: UUID = item.originator_id  # type: ignore[assignment]  # ours always are
-            facts.append(
+            recorded.append(
                 RecordedEvent(
                     item.id, item.topic, stream, item.originator_version, item.recorded_at, state
                 )
             )
-        return facts
+        return recorded
 
     def _decode(self, stored: library.StoredEvent) -> tuple[type[Event], dict[str, Any]]:
         position = stored.id if isinstance(stored, Notification) else None
@@ -131,7 +135,7 @@ class EventMapper(Mapper[UUID]):
             upcast(event_class, state)
             missing = sorted(shape_of(event_class).fields - state.keys())
         except (ValueError, TypeError, AttributeError) as error:
-            raise CorruptEvent(position, f"its stored state is not readable ({error})") from None
+            raise CorruptEvent(position, f"its stored state cannot be decoded ({error})") from None
         if missing:
             raise CorruptEvent(position, f"it lacks {', '.join(missing)}")
         return event_class, state
@@ -160,10 +164,10 @@ class EventMapper(Mapper[UUID]):
 
 
 def upcast(event_class: type[Event], state: dict[str, Any]) -> None:
-    """Bring an older stored state to the class's present version, step by step."""
+    """Migrate an older stored state to the class's present version, step by step."""
     stored_version = state.pop("class_version", 1)
     if stored_version > event_class.class_version:
-        raise ValueError(f"it is of version {stored_version}, which a newer release wrote")
+        raise ValueError(f"its version is {stored_version}, which a newer release wrote")
     for version in range(stored_version, event_class.class_version):
         getattr(event_class, f"upcast_v{version}_v{version + 1}")(state)
 

@@ -1,21 +1,21 @@
-"""What a ledger's place says of a move into it: one that is not finished must not be used."""
+"""Whether a move into a ledger's location is complete: an incomplete one must not be used."""
 
 from __future__ import annotations
 
 from ledger.errors import StartRefused
 
 MOVE = "move"
-"""The key in `meta` that says how a move into this place stands."""
+"""The key in `meta` for the state of a move into this location."""
 UNDER_WAY = "under way"
 DONE = "done"
 
 
-def require_settled(state: str | None, place: str) -> None:
-    """StartRefused while a ledger is only half moved in: whoever appended to it would write a
-    history that its source does not have.
+def require_complete_move(state: str | None, location: str) -> None:
+    """Raise StartRefused while a move into this ledger is incomplete: events appended now would be
+    missing in its source.
     """
     if state == UNDER_WAY:
         raise StartRefused(
-            f"{place} holds a ledger that is only half moved in: give the same jobledger move "
-            "again to finish it, or move into an empty place."
+            f"{location} contains an incomplete move of a ledger: run the same "
+            "jobledger move again to finish it, or move into an empty location."
         )

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """An open event store, and what came with it."""
+class OpenStore:
+    """An open event store, and what belongs to it."""
 
-    place: Path | PostgresDsn
+    location: Path | PostgresDsn
     event_store: EventStore
     clock: Clock
     chance: Chance
@@ -45,14 +45,14 @@ class Opened:
             self.lock.release()
 
 
-def place_of(data: str | Path | PostgresDsn) -> Path | PostgresDsn:
+def location_of(data: str | Path | PostgresDsn) -> Path | PostgresDsn:
     """The folder or the database that is meant."""
     if isinstance(data, PostgresDsn):
         return data
     return PostgresDsn(data) if isinstance(data, str) and data.startswith(SCHEMES) else Path(data)
 
 
-def open_owned(path: Path, clock: Clock | None, chance: Chance | None) -> Opened:
+def open_owned(path: Path, clock: Clock | None, chance: Chance | None) -> OpenStore:
     """Own the ledger in a folder; StartRefused when another process does."""
     chance = chance or SystemChance()
     folder = Folder(path)
@@ -63,7 +63,7 @@ def open_owned(path: Path, clock: Clock | None, chance: Chance | None) -> Opened
         opened.callback(lock.release)
         event_store = SQLiteEventStore(folder, new_id=chance.new_id())
         opened.pop_all()
-    return Opened(path, event_store, clock or SystemClock(), chance, lock)
+    return OpenStore(path, event_store, clock or SystemClock(), chance, lock)
 
 
 def open_shared(
@@ -71,8 +71,8 @@ def open_shared(
     clock: Clock | None,
     chance: Chance | None,
     instrumentation: Instrumentation | None,
-) -> Opened:
-    """Be one of several nodes: no lock, but a listener for what the others append."""
+) -> OpenStore:
+    """Open as one of several nodes: no lock, but a listener for what the others append."""
     from ledger.store.postgres.listener import ChangeListener
     from ledger.store.postgres.statements import CALLERS_CLOCK, DATABASE_CLOCK
     from ledger.store.postgres.store import PostgresEventStore
@@ -86,12 +86,12 @@ def open_shared(
         opened.callback(event_store.close)
         shared = _database_clock(event_store)
         opened.pop_all()
-    return Opened(
+    return OpenStore(
         dsn,
         event_store,
         clock or shared,
         chance or SystemChance(),
-        listen=lambda look: ChangeListener(event_store.server, look, shared),
+        listen=lambda on_change: ChangeListener(event_store.server, on_change, shared),
     )
 
 
@@ -102,11 +102,11 @@ def _database_clock(event_store: PostgresEventStore) -> DatabaseClock:
         return DatabaseClock(SystemClock(), connection)
 
 
-def open_read_only(place: Path | PostgresDsn, clock: Clock | None) -> Opened:
+def open_read_only(location: Path | PostgresDsn, clock: Clock | None) -> OpenStore:
     """Read a ledger that other processes own."""
     clock, chance = clock or SystemClock(), SystemChance()
-    if isinstance(place, Path):
-        return Opened(place, SQLiteEventStore(Folder(place), new_id=None), clock, chance)
+    if isinstance(location, Path):
+        return OpenStore(location, SQLiteEventStore(Folder(location), new_id=None), clock, chance)
     from ledger.store.postgres.store import PostgresEventStore
 
-    return Opened(place, PostgresEventStore(place), clock, chance)
+    return OpenStore(location, PostgresEventStore(location), clock, chance)

@@ -1,4 +1,4 @@
-"""What goes into the book and what comes out of it, as the recorders of both stores hold it."""
+"""What is written to the event store and read from it, on both databases."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from ledger.store.codec import Text
 
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """One event on its way into the book. `state` is None while it waits for positions to be filled
-    in.
-    """
+    """One event to append. `state` is None while it waits for positions to be filled in."""
 
     event: Event
     stream: UUID
@@ -30,7 +28,7 @@ class PendingEvent:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """One access token beside the book. `digest` is SHA-256 of the secret; instants are µs since
+    """One access token in the side table. `digest` is SHA-256 of the secret; instants are µs since
     the epoch, or None.
     """
 
@@ -45,8 +43,8 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRow:
-    """Until when a run lives whose work is done outside of this process (a worker's, or one that a
-    target took over with HTTP 202). `expires_at` is in µs since the epoch; None takes the row away.
+    """The lease of a run that is executed outside of this process (by a worker, or a target that
+    took it over with HTTP 202). `expires_at` is in µs since the epoch; None deletes the row.
     """
 
     run_id: str
@@ -64,20 +62,20 @@ class LeaseChanges:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far one of the ledger's own readers has come: a position that outlives the process."""
+    """How far a reader of the ledger has come: a position that outlives the process."""
 
     reader: str
     position: int
 
 
 SideTableRow = TokenRow | LeaseRow | Checkpoint
-"""What is kept beside the events, in the transaction of a command: state that is no history."""
+"""What is stored beside the events, in the transaction of a command: state that is not history."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """The events of one command: all of them are appended, or none. The rows `beside` them are
-    written in the same transaction.
+    """The events of one command: all of them are appended, or none. The `side_rows` are written in
+    the same transaction.
     """
 
     events: tuple[PendingEvent, ...]
@@ -90,14 +88,14 @@ class EventBatch:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The group is in the book, at these positions."""
+    """The batch was appended, at these positions."""
 
     positions: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class VersionConflict:
-    """The group was refused: the stream stood at another version than the command had read."""
+    """The batch was refused: the stream has another version than the command had read."""
 
     stream: UUID
     expected: int
@@ -109,8 +107,8 @@ AppendOutcome = Committed | VersionConflict
 
 @dataclass(frozen=True, slots=True)
 class PoolStats:
-    """Connections for reading: how many there are, how many of them are idle, and how many
-    questions wait for one.
+    """Connections for reading: how many there are, how many of them are idle, and how many queries
+    wait for one.
     """
 
     connections: int = 0
@@ -120,9 +118,7 @@ class PoolStats:
 
 @dataclass(frozen=True)
 class StoredEvent(Notification):
-    """One event as it stands in the book; `id` is its position, `recorded_at` is in µs since the
-    epoch.
-    """
+    """One event as it is stored; `id` is its position, `recorded_at` is in µs since the epoch."""
 
     recorded_at: int
     chain: bytes
@@ -144,8 +140,8 @@ class RecordedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The end of the book: the last position (0 when empty), its chain value and its recorded_at
-    (µs).
+    """The end of the event store: the last position (0 when empty), its chain value and its
+    recorded_at (µs).
     """
 
     position: int

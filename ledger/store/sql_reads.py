@@ -1,4 +1,4 @@
-"""The reading half of the event store: one SQL text for both databases, the dialect apart."""
+"""The reading half of the event store: one SQL text for both databases, apart from the dialect."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from uuid import UUID
 
 from ledger.errors import CorruptEvent
 from ledger.store.audit_query import AuditQuery, bounds, where
-from ledger.store.hash_chain import EventRow
-from ledger.store.records import LeaseChanges, LeaseRow, StoredEvent, TokenRow
+from ledger.store.hash_chain import EventRow, genesis
+from ledger.store.records import LeaseChanges, LeaseRow, StoredEvent, Tail, TokenRow
 
 COLUMNS = (
     "position, stream, version, topic, state, recorded_at, actor, kind, source, correlation_id, "
@@ -23,14 +23,15 @@ COLUMNS = (
 )
 """All of an event's columns, in the order in which they are written and verified."""
 CHECKPOINT = "checkpoint:"
-"""Starts the keys under which `meta` holds how far readers have come."""
+"""The prefix of the keys in `meta` for the positions of readers."""
 SNAPSHOTS_POSITION = "snapshots_position"
-"""The key under which `meta` holds up to where the snapshots are complete."""
+"""The key in `meta` for the position up to which the snapshots are complete."""
 LOWEST_POSITION = -(2**63)
 ROWS_PER_PAGE = 2000
 SNAPSHOTS_PER_PAGE = 5000
 TEXTS_PER_PAGE = 500
 
+TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _LAST = "SELECT COALESCE(MAX(position), 0) FROM events"
 _READ = "SELECT stream, version, topic, state, position, recorded_at, chain FROM events"
 _STATE = "SELECT state FROM events WHERE stream = ? AND version = ?"
@@ -46,7 +47,7 @@ ROWS = f"SELECT {COLUMNS} FROM events WHERE position >= ? ORDER BY position LIMI
 
 
 class Cursor(Protocol):
-    """What both drivers answer to a statement."""
+    """What both drivers return for a statement."""
 
     def fetchone(self) -> tuple[Any, ...] | None: ...
 
@@ -63,11 +64,13 @@ class SqlReads(ABC):
     """See `EventStore`. Any thread may read."""
 
     unindexed: ClassVar[str] = ""
-    """Behind a table: read it whole rather than by an index that does not cover the columns."""
+    """Put after a table: read it whole rather than by an index that does not cover the columns."""
     ignore_index: ClassVar[str] = ""
-    """Before a column: do not choose its index."""
+    """Put before a column: do not choose its index."""
     lease_change: ClassVar[str] = "0"
     """The column that numbers the changes of leases; a constant where there is one process."""
+
+    ledger_id: UUID
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Execute]:
@@ -75,6 +78,10 @@ class SqlReads(ABC):
 
     def tail_position(self) -> int:
         return int(self._one(_LAST)[0])
+
+    def tail(self) -> Tail:
+        rows = self._rows(TAIL)
+        return Tail(*rows[0]) if rows else Tail(0, genesis(self.ledger_id), 0)
 
     def command_at(self, stream: UUID, version: int) -> bytes | None:
         rows = self._rows(_STATE, (stream.bytes, version))
@@ -93,8 +100,8 @@ class SqlReads(ABC):
         )
 
     def find(self, query: AuditQuery) -> list[StoredEvent]:
-        """One page. Several topics are asked for one by one, each in the order of its own index,
-        and merged: a database would sort all of them, or read past everything else.
+        """One page. Several topics are queried one by one, each in the order of its own index, and
+        merged: a database would sort all of them, or scan everything else.
         """
         if len(query.topics) < 2 or query.stream is not None:
             return self._find(query)
@@ -177,8 +184,8 @@ class SqlReads(ABC):
     def _texts(self, columns: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(ids), TEXTS_PER_PAGE):
             page = ids[start : start + TEXTS_PER_PAGE]
-            marks = ", ".join("?" * len(page))
-            yield from self._rows(f"SELECT {columns} FROM texts WHERE id IN ({marks})", page)
+            placeholders = ", ".join("?" * len(page))
+            yield from self._rows(f"SELECT {columns} FROM texts WHERE id IN ({placeholders})", page)
 
     def rows(self, *, after: int | None = None) -> Iterator[EventRow]:
         """Page by page: no connection is used while the caller works on the rows."""

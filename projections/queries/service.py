@@ -377,7 +377,7 @@ class Queries:
         """
         dispatcher = self._dispatcher
         if dispatcher is not None and dispatcher.health()["state"] == "running":
-            return {"queue_position": dispatcher.places_for(job_id)}
+            return {"queue_position": dispatcher.queue_position_of(job_id)}
         is_alone = not self._ledger.event_store.is_shared and not self._ledger.is_read_only
         return {"is_unattended": is_alone and dispatcher is None}
 

@@ -51,7 +51,7 @@ class StormNotifications:
         with self._read_models.reading() as reader:
             return [_notice(reader, row, now) for row in reader.rows(RECENT_STORMS, values)]
 
-    def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:
+    def has_failure(self, job_id: UUID, version: int, *, position: int) -> bool:
         """Whether a storm has taken the failure at a version of a job. Raises Behind while the
         model of storms has not reached the position.
         """

@@ -11,7 +11,7 @@ import pytest
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.deliveries import RecordNotice
 from ledger.domain.job import outcomes
-from ledger.domain.streams.notices import Told
+from ledger.domain.streams.notices import NoticeOutcome
 from tests.api.harness import Api, problem
 from tests.support.builders import DAY, HOUR
 
@@ -119,7 +119,9 @@ def test_a_storm_lists_the_notices_sent(api: Api) -> None:
     a_storm(api)
     [storm_id] = [storm["id"] for storm in api.get("/v1/storms").json()["storms"]]
     before = api.ledger.writer.position
-    notice = Told("storm_opened", None, "slack", "owner", 1, 2, False, "no token", storm_id)
+    notice = NoticeOutcome(
+        "storm_opened", None, "slack", "owner", 1, 2, False, "no token", storm_id
+    )
 
     api.ledger.execute(RecordNotice(notice, api.ledger.context()))
 

@@ -31,7 +31,7 @@ class Heard(NoInstrumentation):
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def waited_for_turn(self, seconds: float) -> None:
+    def waited_for_append_lock(self, seconds: float) -> None:
         self.seconds.append(seconds)
 
 

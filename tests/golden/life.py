@@ -28,7 +28,7 @@ from ledger.domain.recovery.selection import Selector
 from ledger.domain.streams.access import Access, Attempt, access_stream
 from ledger.domain.streams.idempotency import IdempotencyKey, request_stream
 from ledger.domain.streams.names import Name
-from ledger.domain.streams.notices import Notice, Told
+from ledger.domain.streams.notices import Notice, NoticeOutcome
 from ledger.domain.streams.tokens import Token
 from ledger.store.codec import shape_of, text_references
 from ledger.store.mapper import TOPICS, EventMapper
@@ -135,7 +135,7 @@ class Life:
             "imported": {"_type_": "uuid_hex", "skills": ["x"]},
         }
         self.ledger.execute(
-            AdHoc(lambda unit: unit.job(job_id).take_over(imported, now=now, metadata=metadata))
+            AdHoc(lambda unit: unit.job(job_id).record_import(imported, now=now, metadata=metadata))
         )
         told = {"run_id": "r", "channel": "slack", "target": None, "outcome": "no owner is set"}
         self.ledger.execute(
@@ -152,7 +152,9 @@ class Life:
         tokens.revoke("olga", self.ledger.context("she left"))
 
     def notices(self) -> None:
-        told = Told("trip", "a job", "slack", "owner", 17, 42, is_sent=False, outcome="no owner")
+        told = NoticeOutcome(
+            "trip", "a job", "slack", "owner", 17, 42, is_sent=False, outcome="no owner"
+        )
         self.ledger.execute(RecordNotice(told, self.ledger.context()))
         self.ledger.execute(
             RecordNotice(replace(told, channel="ops", is_sent=True), self.ledger.context())
@@ -285,7 +287,7 @@ def _shown(stream: Kind) -> Any:
         case Access():
             return stream.count
         case Recovery():
-            return [stream.name, stream.resumed_count, stream.refused_count, stream.left]
+            return [stream.name, stream.resumed_count, stream.refused_count, stream.remaining]
 
 
 def digest_of(state: dict[str, Any]) -> str:

@@ -257,7 +257,7 @@ def test_a_payload_that_looks_like_a_type_comes_back_equal(tmp_path: Path) -> No
 
         ledger.execute(
             AdHoc(
-                lambda unit: unit.job(job_id).take_over(
+                lambda unit: unit.job(job_id).record_import(
                     imported, now=call.now, metadata=call.metadata
                 )
             )

@@ -85,7 +85,7 @@ class Elsewhere:
         if due is None:
             return False
         how = Claim(dispatcher.node, due.is_late, self._chance.choice((None, 5, 30)))
-        hand_out = run_commands.HandOutRun(due.wake.job_id, QUEUE, how, self._call(ledger))
+        hand_out = run_commands.HandOutRun(due.item.job_id, QUEUE, how, self._call(ledger))
         try:
             answer = ledger.execute(hand_out)
         except LedgerError:

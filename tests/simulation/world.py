@@ -181,7 +181,7 @@ class World:
         was due has run.
         """
         self.faults.rate = 0.0
-        self.dispatcher._rounds.concurrency = PLENTY
+        self.dispatcher._cycle.concurrency = PLENTY
         for _ in range(CALM_STEPS):
             self.clock.advance(CALM_STEP)
             self.dispatch()

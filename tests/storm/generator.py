@@ -101,7 +101,7 @@ class FleetGenerator:
         instants = (
             self._ledger.job_cache.due.next_at(),
             self._work.next_end(),
-            self._dispatcher._rounds.next_release_at(),
+            self._dispatcher._cycle.next_release_at(),
             self._operators.next_at(),
         )
         return min((at for at in instants if at is not None), default=None)

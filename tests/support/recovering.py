@@ -123,7 +123,7 @@ class World:
         instants = [
             self.ledger.job_cache.due.next_at(),
             self.work.next_end(),
-            self.dispatcher._rounds.next_release_at(),
+            self.dispatcher._cycle.next_release_at(),
             now + timedelta(seconds=wait) if wait is not None else None,
         ]
         return min((at - now for at in instants if at is not None), default=timedelta(minutes=1))

@@ -99,7 +99,7 @@ class Scene:
         """Why, now or at an instant that has passed."""
         self.read_models.catch_up()
         if at is None:
-            here = self.dispatcher.places_for(job_id)
+            here = self.dispatcher.queue_position_of(job_id)
             position = self.ledger.writer.position
             answer = self.asking.answer(job_id, position=position, queue_position=here)
         else:

@@ -24,7 +24,7 @@ from api.cli.output.terminal import print_table, say
 from api.settings import Settings, load_settings
 from ledger.application.ledger import Ledger
 from ledger.clock import SystemClock
-from ledger.maintenance.doctor import ghosts, strayed
+from ledger.maintenance.doctor import never_firing_jobs, stale_cached_jobs
 from ledger.maintenance.verify import verify_event_store
 from ledger.store.sqlite.folder import READ_MODELS_FILE, Folder
 from projections.models import MODELS
@@ -96,8 +96,8 @@ def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
         ledger = closing.enter_context(_read_only(data))
         ledger.job_cache.load(ledger.event_store, ledger.mapper)
         report = {
-            "ghosts": ghosts(ledger),
-            "strayed": list(strayed(ledger)),
+            "ghosts": never_firing_jobs(ledger),
+            "strayed": list(stale_cached_jobs(ledger)),
             "read_models": [*_broken_read_models(ledger, closing), *_late_read_models(settings)],
         }
     if as_json:

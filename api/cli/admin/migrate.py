@@ -41,7 +41,7 @@ def migrate(as_json: AsJson = False, data: DataFolder = None) -> None:
 
 def _sentence(address: PostgresDsn, done: Migrated) -> str:
     if done.before == done.after:
-        return f"{address.place} already has schema {done.after}: nothing to do."
+        return f"{address.location} already has schema {done.after}: nothing to do."
     if done.before == 0:
-        return f"{address.place} now has schema {done.after} and a new ledger."
-    return f"{address.place} went from schema {done.before} to {done.after}."
+        return f"{address.location} now has schema {done.after} and a new ledger."
+    return f"{address.location} went from schema {done.before} to {done.after}."

@@ -50,7 +50,7 @@ def move_ledger(from_dsn: From, to_dsn: To, as_json: AsJson = False) -> None:
         closing.callback(target.close)
         with steps("Moving") as report:
             moved = move(source, target, report)
-        places = source.place, target.place
+        places = source.location, target.location
     if as_json:
         write_json(_answer(moved))
         return

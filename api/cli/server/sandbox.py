@@ -56,7 +56,7 @@ def require_fork(file: Path) -> None:
     """Misused when the file is not a fork."""
     try:
         with reading(file) as event_store:
-            is_fork = event_store.fact(FORKED_FROM) is not None
+            is_fork = event_store.meta_value(FORKED_FROM) is not None
     except LedgerError:
         is_fork = False
     if not is_fork:

@@ -31,14 +31,14 @@ class Command(ABC, Generic[T_co]):
 
 @dataclass(slots=True)
 class PositionedResult:
-    """A result that says up to which position the ledger had grown; the writer fills it in."""
+    """A result with the ledger's last position at the commit; the writer fills it in."""
 
     position: int
 
 
 @dataclass(slots=True)
 class CommandResult(PositionedResult):
-    """The job right after the command, whether anything changed, and where the ledger stood."""
+    """The job right after the command, whether anything changed, and the ledger's last position."""
 
     job_id: UUID
     job: dict[str, Any]
@@ -48,8 +48,8 @@ class CommandResult(PositionedResult):
 
 @dataclass(frozen=True, slots=True)
 class FirstAnswer:
-    """What an idempotency key was answered: the version of a stream, and the position of the last
-    event of that append.
+    """The answer of an idempotency key: the version of a stream, and the position of the last event
+    of that append.
     """
 
     stream: UUID
@@ -64,7 +64,7 @@ class RepeatableCommand(Command[T_co]):
 
     @abstractmethod
     def answer_again(self, first: FirstAnswer, queries: EventQueries) -> T_co:
-        """The answer as it was the first time."""
+        """The same answer as the first time."""
 
 
 class JobCommand(RepeatableCommand[CommandResult]):

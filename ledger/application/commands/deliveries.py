@@ -9,7 +9,7 @@ from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command
 from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job.lifecycle import Delivery, record_delivery
-from ledger.domain.streams.notices import Told
+from ledger.domain.streams.notices import NoticeOutcome
 from ledger.store.records import Checkpoint
 
 
@@ -30,17 +30,17 @@ class RecordDelivery(Command[None]):
 class RecordNotice(Command[bool]):
     """Record that a notice was sent, or failed; False when that was recorded before."""
 
-    notice: Told
+    notice: NoticeOutcome
     context: CommandContext
 
     def execute(self, unit: UnitOfWork) -> bool:
         notice, now = unit.notice(self.notice.stream), self.context.now
-        return notice.record_told(self.notice, now=now, metadata=self.context.metadata)
+        return notice.record_outcome(self.notice, now=now, metadata=self.context.metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class SaveCheckpoint(Command[None]):
-    """Save how far a reader of the ledger has come. No event is recorded."""
+    """Save how far a reader of the ledger has come. Records no event."""
 
     reader: str
     position: int

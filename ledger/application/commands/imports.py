@@ -1,4 +1,4 @@
-"""Commands that import jobs of other schedulers: each job is taken, or refused, by itself."""
+"""Commands that import jobs of other schedulers: each job is imported, or refused, by itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOURCE = "import"
 
 @dataclass(slots=True)
 class DryRunState:
-    """The ids and names that the jobs before in a dry run would have. Held by job id, so that a
+    """The ids and names that earlier jobs of a dry run would have. Stored by job id, so that a
     command that is decided again has the same outcome.
     """
 
@@ -44,13 +44,13 @@ class DryRunImport(Command[CommandResult]):
     def execute(self, unit: UnitOfWork) -> CommandResult:
         job_id, name = self.schedule.job_id, str(self.schedule.parsed_spec["name"])
         limit = unit.limits.max_jobs
-        place = self.state.jobs.get(job_id, len(self.state.jobs))
-        if limit is not None and unit.job_count + place >= limit:
+        index = self.state.jobs.get(job_id, len(self.state.jobs))
+        if limit is not None and unit.job_count + index >= limit:
             raise JobLimit(limit)
         unit.name(name).require_free(name, job_id)
         if self.state.names.setdefault(name_stream(name), job_id) != job_id:
             raise NameTaken(name, "before it in this import")
-        self.state.jobs[job_id] = place
+        self.state.jobs[job_id] = index
         job = Job.blank(job_id)
         self.schedule.begin(job)
         result = result_of(job, changed=False)
@@ -76,7 +76,7 @@ def import_commands(
             past = parse_past(origin, given)
         except LedgerError as refusal:
             return refusal
-        spec: Mapping[str, Any] = given["spec"]  # type: ignore[index]  # parse_past has seen it
+        spec: Mapping[str, Any] = given["spec"]  # type: ignore[index]  # parse_past has checked it
         own = _context_of(context, number, new_id())
         schedule = ScheduleJob(new_id(), spec, own, past)
         return DryRunImport(schedule, state) if dry_run else schedule
@@ -87,8 +87,8 @@ def import_commands(
 def _context_of(context: CommandContext, number: int, command_id: UUID) -> CommandContext:
     """The context of one job of many: a command id of its own, and source `import`.
 
-    An idempotency key holds for each place in the body, so that a repeated import answers again
-    what was taken and decides the rest.
+    An idempotency key counts for each position in the body, so that a repeated import answers for
+    the imported jobs as before and decides the rest.
     """
     metadata = replace(context.metadata, command_id=str(command_id), source=SOURCE)
     key = context.idempotency

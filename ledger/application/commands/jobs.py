@@ -26,7 +26,7 @@ from ledger.errors import Forbidden, InvalidField, JobFailed, JobLimit
 
 @dataclass(frozen=True)  # no slots: the parsed spec is cached on the instance
 class ScheduleJob(JobCommand):
-    """Create a job, or import one with its past. `spec` is what the caller gave, not yet parsed.
+    """Create a job, or import one with its past. `spec` is the caller's input, not yet parsed.
 
     Refuses NameTaken, ScheduleInvalid, ScheduleNeverFires, ScheduleInPast, InvalidField,
     UnknownField, JobLimit.
@@ -44,7 +44,7 @@ class ScheduleJob(JobCommand):
         """All fields with their defaults."""
         return parse_spec(self.spec, planner=planner(), anchor_at=rfc3339(self.context.now))
 
-    def prepare(self, cache: JobCache) -> None:  # noqa: ARG002  nothing of it is cached yet
+    def prepare(self, cache: JobCache) -> None:  # noqa: ARG002  no cached job is needed
         schedule = parse_schedule(self.parsed_spec["schedule"])
         if self.past is not None:
             self.past.require_fires(self.parsed_spec["schedule"], now=self.context.now)
@@ -73,7 +73,7 @@ class ScheduleJob(JobCommand):
         now, metadata = self.context.now, self.context.metadata
         job.schedule_anew(self.parsed_spec, now=now, metadata=metadata)
         if self.past is not None:
-            job.take_over(self.past.fields(job.next_run_at), now=now, metadata=metadata)
+            job.record_import(self.past.fields(job.next_run_at), now=now, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,8 @@ class AmendJob(JobCommand):
 
 @dataclass(frozen=True, slots=True)
 class PauseJob(JobCommand):
-    """Stop a job from firing, until `until` or until it is resumed. Refuses JobFailed, unless a
-    failed job is to be left as it is.
+    """Stop a job from firing, until `until` or until it is resumed. Refuses JobFailed, unless
+    failed jobs are to be skipped.
     """
 
     job_id: UUID
@@ -130,7 +130,7 @@ class PauseJob(JobCommand):
 @dataclass(frozen=True, slots=True)
 class ResumeJob(JobCommand):
     """Make a job active again. A failed one needs `options.force`: the operator's statement that
-    the cause is gone.
+    the cause is fixed.
 
     Refuses ForceRequired, JobCompleted, JobDisabled, ScheduleExhausted, JobNotFound; InvalidField
     when the installation requires a reason and none is given.
@@ -143,7 +143,7 @@ class ResumeJob(JobCommand):
     def prepare(self, cache: JobCache) -> None:
         job = cache.jobs.get(self.job_id)
         if job is not None:
-            # Counts the missed slots here: the job keeps the count for the decision.
+            # Counts the missed slots here: the job caches the count for the decision.
             job.missed_slots(self.context.now, job.status)
 
     def decide(self, unit: UnitOfWork, job: Job) -> bool:
@@ -208,7 +208,7 @@ class DumpJob(Command[tuple[int, bytes]]):
 
 @dataclass(frozen=True, slots=True)
 class CheckWriter(Command[None]):
-    """Decide nothing: answered when the writer works, refused as any command when it does not."""
+    """Decide nothing: answered when the writer works, refused like any command when it does not."""
 
     def execute(self, unit: UnitOfWork) -> None:
         pass

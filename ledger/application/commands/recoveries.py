@@ -1,4 +1,4 @@
-"""Commands on recoveries: what operators ask, and the steps that the driver takes."""
+"""Commands on recoveries: requests of operators, and the steps that the driver takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.recovery.plan import NothingToResume, Plan, Refusal, Terms, make_plan
 from ledger.domain.recovery.recovery import ASKED, Recovery
 from ledger.domain.recovery.selection import Selection
-from ledger.domain.recovery.stagger import Returning
+from ledger.domain.recovery.stagger import ResumingJob
 from ledger.errors import InvalidField
 from ledger.store.event_queries import EventQueries
 
@@ -35,13 +35,13 @@ class RecoveryResult(PositionedResult):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a plan would resume if it started now; nothing of it is recorded. `names` are those of
-    the refused jobs that have one.
+    """What a plan would resume if it started now; none of it is recorded. `names` are those of the
+    refused jobs that have one.
     """
 
     selection: Selection
     terms: Terms
-    jobs: tuple[Returning, ...]
+    jobs: tuple[ResumingJob, ...]
     refused: tuple[Refusal, ...]
     names: dict[UUID, str]
 
@@ -85,15 +85,15 @@ class PreviewRecovery(Command[Forecast]):
 
     def execute(self, unit: UnitOfWork) -> Forecast:
         _, plan = _plan(unit, self.selection, self.terms, self.context.now)
-        jobs = tuple(Returning.of(job) for job in plan.jobs)
+        jobs = tuple(ResumingJob.of(job) for job in plan.jobs)
         names = {one.job_id: unit.peek(one.job_id).name for one in plan.refused}
         return Forecast(self.selection, self.terms, jobs, plan.refused, names)
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecovery(Command[bool]):
-    """Resume the next job of a recovery, in the name of its planner. False when the recovery moved
-    on since it was read: another node drives it, or it has ended.
+    """Resume the next job of a recovery, on behalf of its planner. False when the recovery changed
+    since it was read: another node drives it, or it has ended.
     """
 
     number: int
@@ -103,15 +103,15 @@ class StepRecovery(Command[bool]):
 
     def execute(self, unit: UnitOfWork) -> bool:
         recovery = unit.recovery(self.number)
-        if recovery.version != self.seen_version or not recovery.is_open or not recovery.left:
+        if recovery.version != self.seen_version or not recovery.is_open or not recovery.remaining:
             return False
-        job = unit.job(UUID(recovery.left[0]))
-        recovery.step(job, now=self.now, metadata=recovery.origin_of_step(self.command_id))
+        job = unit.job(UUID(recovery.remaining[0]))
+        recovery.step(job, now=self.now, metadata=recovery.metadata_of_step(self.command_id))
         return True
 
 
 @dataclass(frozen=True, slots=True)
-class BreakOffRecovery(Command[bool]):
+class AbortFailingRecovery(Command[bool]):
     """Abort a recovery because its probe failed or too many jobs tripped again. False as for
     `StepRecovery`.
     """
@@ -140,14 +140,14 @@ class CompleteRecovery(Command[bool]):
 
     def execute(self, unit: UnitOfWork) -> bool:
         recovery, context = unit.recovery(self.number), self.context
-        if recovery.version != self.seen_version or recovery.left:
+        if recovery.version != self.seen_version or recovery.remaining:
             return False
         return recovery.complete(self.re_trips, now=context.now, metadata=context.metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class AbortRecovery(RepeatableCommand[RecoveryResult]):
-    """Abort a recovery as an operator asks; one that has ended stays as it is."""
+    """Abort a recovery at an operator's request; one that has ended stays as it is."""
 
     number: int
     re_trips: int
@@ -165,7 +165,7 @@ class AbortRecovery(RepeatableCommand[RecoveryResult]):
 
 
 def prepare_next_slots(cache: JobCache, now: datetime) -> None:
-    """Compute the next slots of all jobs that may be resumed; each job keeps its own."""
+    """Compute the next slots of all jobs that may be resumed; each job caches its own."""
     for job in cache.snapshot():
         if job.status == "failed":
             job.next_slot(now)
@@ -175,14 +175,14 @@ def _plan(unit: UnitOfWork, selection: Selection, terms: Terms, now: datetime) -
     """The number of the next recovery, and what it would do."""
     number, taken = unit.recoveries.refresh() + 1, dict[str, str]()
     for recovery in _open_recoveries(unit):
-        taken |= dict.fromkeys(recovery.left, recovery.name)
+        taken |= dict.fromkeys(recovery.remaining, recovery.name)
     while unit.recovery(number).version:  # planned in this very batch
         recovery = unit.recovery(number)
-        taken |= dict.fromkeys(recovery.left if recovery.is_open else (), recovery.name)
+        taken |= dict.fromkeys(recovery.remaining if recovery.is_open else (), recovery.name)
         number += 1
     candidates = [unit.peek(job_id) for job_id in selection.propose(unit.live_jobs())]
     probe = unit.peek(terms.probe) if terms.probe is not None else None
-    return number, make_plan(selection, terms, candidates, taken=taken, now=now, probe=probe)
+    return number, make_plan(selection, terms, candidates, planned_in=taken, now=now, probe=probe)
 
 
 def _open_recoveries(unit: UnitOfWork) -> Iterator[Recovery]:

@@ -1,4 +1,4 @@
-"""Commands on runs: what dispatchers and workers ask."""
+"""Commands on runs: requests of dispatchers and workers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Outcome = outcomes.Success | outcomes.Failure | str
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A claimed run: what its executor needs, as it stood at the claim."""
+    """A claimed run: what its executor needs, as of the claim."""
 
     job_id: UUID
     name: str
@@ -71,7 +71,7 @@ class ClaimRun(Command[Claimed | None]):
 @dataclass(frozen=True, slots=True)
 class HandOutRun(RepeatableCommand[CommandResult | None]):
     """Start what is due of a job for a worker of `queue`, with a lease of its own. None when
-    nothing is due any more, or the job has left the queue.
+    nothing is due any more, or the job is not in the queue any more.
     """
 
     job_id: UUID
@@ -171,10 +171,10 @@ class DeferRun(Command[bool]):
 
 @dataclass(frozen=True, slots=True)
 class ExtendLease(Command[datetime]):
-    """A heartbeat: move the lease of a run, and answer its new end. No event is recorded.
+    """A heartbeat: extend the lease of a run, and return its new end. Records no event.
 
-    Never beyond what the job's time-out allows. A run without a lease of its own lives by its node,
-    and keeps the end it has. Refuses RunSuperseded when another run is open.
+    Never beyond the job's time-out. A run without a lease of its own depends on its node, and its
+    end stays as it is. Refuses RunSuperseded when another run is open.
     """
 
     job_id: UUID

@@ -36,7 +36,7 @@ class CreateToken(Command[TokenRow]):
 
 @dataclass(frozen=True, slots=True)
 class RevokeToken(Command[bool]):
-    """Record that a token is revoked; False when it was before. `row` has the instant set."""
+    """Record that a token is revoked; False when it was before. `row` contains the instant."""
 
     row: TokenRow
     context: CommandContext
@@ -51,7 +51,7 @@ class RevokeToken(Command[bool]):
 
 @dataclass(frozen=True, slots=True)
 class RecordRefusedAccess(Command[None]):
-    """Record what a token tried and was not allowed."""
+    """Record a request for which a token had no permission."""
 
     attempt: Attempt
     context: CommandContext

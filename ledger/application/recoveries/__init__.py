@@ -1,1 +1,1 @@
-"""Questions about recoveries, answered from their events."""
+"""Queries about recoveries, answered from their events."""

@@ -1,4 +1,6 @@
-"""How a recovery went, read from the book: its own events, and what became of whom it revived."""
+"""The progress of a recovery, read from events: its own ones, and the outcomes of the jobs it
+resumed.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,14 @@ DECISIVE = frozenset(
         "job.completed", "job.deleted",
     }
 )  # fmt: skip
-"""What says of a revived job how its first run went, or that there will be none."""
+"""The topics that show how the first run of a resumed job went, or that there will be none."""
 ENDS = ("recovery.aborted", "recovery.completed")
 A_FEW = 10
 
 
 @dataclass(slots=True)
 class RecoveryHistory:
-    """What is known of a recovery at one place of the book."""
+    """A recovery as of one position."""
 
     recovery: Recovery
     planned: RecordedEvent
@@ -41,76 +43,76 @@ class RecoveryHistory:
 
     @property
     def resumed(self) -> dict[UUID, RecordedEvent]:
-        """The steps that revived somebody."""
+        """The steps that resumed a job."""
         resumed = (step for step in self.steps if step.data["outcome"] == RESUMED)
         return {UUID(step.data["job_id"]): step for step in resumed}
 
 
 class RecoveryReader:
-    """Reads recoveries from a book; `until` is the last position that counts."""
+    """Reads recoveries from an event store; `until` is the last position that counts."""
 
     def __init__(self, events: EventReader) -> None:
         self._events = events
 
     def history(self, number: int, until: int) -> RecoveryHistory:
-        """A recovery as it stood; RecoveryNotFound when it was not planned yet."""
+        """A recovery as it was; RecoveryNotFound when it was not planned yet."""
         recovery = Recovery.blank(recovery_stream(number))
-        story: RecoveryHistory | None = None
-        for fact in self.take_in(recovery, until):
-            if story is None:
-                story = RecoveryHistory(recovery, fact)
-            elif fact.topic in ENDS:
-                story.end = fact
+        history: RecoveryHistory | None = None
+        for event in self.apply_events(recovery, until):
+            if history is None:
+                history = RecoveryHistory(recovery, event)
+            elif event.topic in ENDS:
+                history.end = event
             else:
-                story.steps.append(fact)
-        if story is None:
+                history.steps.append(event)
+        if history is None:
             raise RecoveryNotFound(recovery_name(number))
-        return story
+        return history
 
-    def take_in(self, recovery: Recovery, until: int | None) -> Iterator[RecordedEvent]:
+    def apply_events(self, recovery: Recovery, until: int | None) -> Iterator[RecordedEvent]:
         while page := self._events.stream_stored(
             recovery.id, after=recovery.version, upto=None, limit=MAX_PAGE
         ):
             fitting = [item for item in page if until is None or item.id <= until]
-            facts = self._events.decode(fitting)
-            for fact, event in zip(facts, self._events.domain_events(fitting), strict=True):
-                event.mutate(recovery)
-                yield fact
+            recorded = self._events.decode(fitting)
+            for event, own in zip(recorded, self._events.domain_events(fitting), strict=True):
+                own.mutate(recovery)
+                yield event
             if len(fitting) < len(page):
                 return
 
     def trips(
-        self, revived: Mapping[UUID, RecordedEvent], after: int, until: int
+        self, resumed: Mapping[UUID, RecordedEvent], after: int, until: int
     ) -> dict[UUID, RecordedEvent]:
-        """Of those who were revived, the first trip of each after its own revival."""
+        """Of the resumed jobs, the first trip of each after its resume."""
         trips: dict[UUID, RecordedEvent] = {}
-        if not revived or after >= until:
+        if not resumed or after >= until:
             return trips
         query = AuditQuery(
             topics=(TRIPPED,), after_position=after, until_position=until, limit=MAX_PAGE
         )
         ours = [
-            item for item in self._events.find_all_stored(query) if item.originator_id in revived
+            item for item in self._events.find_all_stored(query) if item.originator_id in resumed
         ]
-        for fact in self._events.decode(ours):
-            if fact.position > revived[fact.stream].position:
-                trips.setdefault(fact.stream, fact)
+        for event in self._events.decode(ours):
+            if event.position > resumed[event.stream].position:
+                trips.setdefault(event.stream, event)
         return trips
 
     def first_outcome(self, step: RecordedEvent, until: int) -> RecordedEvent | None:
-        """What says how a revived job's first run went, or that there is none; None while nothing
-        does.
+        """The event that shows how a resumed job's first run went, or that there is none; None
+        while there is no such event.
         """
         found = self._first_outcome(step, until)
         return None if found is None else self._events.decode([found])[0]
 
     def first_outcomes(
-        self, revived: Mapping[UUID, RecordedEvent], until: int
+        self, resumed: Mapping[UUID, RecordedEvent], until: int
     ) -> dict[UUID, RecordedEvent]:
-        """The same of all who were revived, as far as there is one: one look at each job."""
-        looked = (self._first_outcome(step, until) for step in revived.values())
-        found = [item for item in looked if item is not None]
-        return {fact.stream: fact for fact in self._events.decode(found)}
+        """The same for all resumed jobs that have one: one query for each job."""
+        outcomes = (self._first_outcome(step, until) for step in resumed.values())
+        found = [item for item in outcomes if item is not None]
+        return {event.stream: event for event in self._events.decode(found)}
 
     def _first_outcome(self, step: RecordedEvent, until: int) -> StoredEvent | None:
         job_id, version = UUID(step.data["job_id"]), step.data["job_version"]
@@ -134,5 +136,8 @@ class RecoveryReader:
             until_position=until,
             limit=limit,
         )
-        facts = self._events.find(query)
-        return [(int(fact.data["recovery_id"].removeprefix("R-")), fact.position) for fact in facts]
+        recorded = self._events.find(query)
+        return [
+            (int(event.data["recovery_id"].removeprefix("R-")), event.position)
+            for event in recorded
+        ]

@@ -1,4 +1,4 @@
-"""Questions about recoveries: one, all, as they stood; what a command about one answered."""
+"""Queries about recoveries: one, all, as they were; the answer of a command about one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RecoveryQueries:
         self._names = JobNameHistory(events)
 
     def one(self, recovery_id: str, *, as_of: int | None = None) -> dict[str, Any]:
-        """One recovery with its jobs, as it stands, or stood at a position. RecoveryNotFound."""
+        """One recovery with its jobs, as it is, or was at a position. RecoveryNotFound."""
         until = self._until(as_of)
         return self._view(self._reader.history(recovery_number(recovery_id), until), until)
 
@@ -39,7 +39,7 @@ class RecoveryQueries:
         return [self._summary(history, until) for history in histories], following
 
     def as_answered(self, result: RecoveryResult) -> dict[str, Any]:
-        """The recovery of a command's result, as it stood then: the same whenever it is asked."""
+        """The recovery of a command's result, as it was then: the same whenever it is asked."""
         first = self._events.stream(result.stream, after=0, upto=1, limit=1)
         if not first:
             raise RecoveryNotFound(str(result.stream))
@@ -67,14 +67,14 @@ class RecoveryQueries:
     def _summary(self, history: RecoveryHistory, until: int) -> dict[str, Any]:
         is_open = history.end is None
         re_trip_count = len(self._trips(history, until)) if is_open else 0
-        has_held = is_open and self._has_probe_held(history, until)
-        return summary(history, has_probe_held=has_held, re_trip_count=re_trip_count)
+        has_held = is_open and self._has_probe_succeeded(history, until)
+        return summary(history, has_probe_succeeded=has_held, re_trip_count=re_trip_count)
 
     def _trips(self, history: RecoveryHistory, until: int) -> dict[UUID, Any]:
         last = history.end.position if history.end is not None else until
         return self._reader.trips(history.resumed, history.planned.position, last)
 
-    def _has_probe_held(self, history: RecoveryHistory, until: int) -> bool:
+    def _has_probe_succeeded(self, history: RecoveryHistory, until: int) -> bool:
         probing = history.recovery.is_probing and history.resumed
         outcome = self._reader.first_outcome(history.steps[0], until) if probing else None
         return outcome is not None and outcome.topic == SUCCEEDED

@@ -1,4 +1,4 @@
-"""A recovery as every surface shows it: how it stands, and what became of each of its jobs."""
+"""A recovery as every surface shows it: its status, and the outcome of each of its jobs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from ledger.application.recoveries.history import RecoveryHistory
 from ledger.clock import from_microseconds, rfc3339
 from ledger.domain.recovery.abort_check import abort_check_of
 from ledger.domain.recovery.recovery import RESUMED
-from ledger.domain.recovery.stagger import Fires, Turn, fires_of, turns_of
+from ledger.domain.recovery.stagger import Fires, ResumeStep, fires_of, steps_of
 from ledger.store.records import RecordedEvent
 
 CAUSED = ("lost", "blocked")
 """Outcomes that have a cause instead of an error."""
 
 
-def summary(story: RecoveryHistory, *, has_probe_held: bool, re_trip_count: int) -> dict[str, Any]:
+def summary(
+    history: RecoveryHistory, *, has_probe_succeeded: bool, re_trip_count: int
+) -> dict[str, Any]:
     """A recovery without its jobs."""
-    recovery, planned, end = story.recovery, story.planned.data, story.end
-    status = _status(story, has_probe_held)
+    recovery, planned, end = history.recovery, history.planned.data, history.end
+    status = _status(history, has_probe_succeeded)
     return {
         "id": recovery.name,
         "status": status,
@@ -39,44 +41,44 @@ def summary(story: RecoveryHistory, *, has_probe_held: bool, re_trip_count: int)
         "job_count": len(recovery.jobs),
         "resumed_count": recovery.resumed_count,
         "refused_count": recovery.refused_count,
-        "left_count": len(recovery.left),
+        "left_count": len(recovery.remaining),
         "re_trip_count": end.data["re_trips"] if end else re_trip_count,
-        "next_step_at": _next_step_at(story) if status == "dripping" else None,
+        "next_step_at": _next_step_at(history) if status == "dripping" else None,
         "ended_at": end.data["timestamp"] if end else None,
         "ended_by": end.data["actor"] if end else None,
         "end_reason": end.data["reason"] if end else None,
-        "position": (end or (story.steps or [story.planned])[-1]).position,
+        "position": (end or (history.steps or [history.planned])[-1]).position,
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Aftermath:
-    """What became of those who were revived, and what the jobs were called."""
+    """The outcomes of the resumed jobs, and the names of all jobs."""
 
     trips: Mapping[UUID, RecordedEvent]
     first_outcomes: Mapping[UUID, RecordedEvent]
     names: Mapping[str, str]
 
 
-def job_views(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
-    """Every job of the plan, in its order: what became of it so far."""
-    waiting = "left" if story.end is not None else "waiting"
-    told = [_step_told(step, story, after) for step in story.steps]
-    for place in range(len(told), len(story.recovery.jobs)):
-        told.append(_not_yet(story.recovery.jobs[place], place, waiting, after))
-    return told
+def job_views(history: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
+    """Every job of the plan, in its order, with its outcome so far."""
+    waiting = "left" if history.end is not None else "waiting"
+    views = [_step_view(step, history, after) for step in history.steps]
+    for place in range(len(views), len(history.recovery.jobs)):
+        views.append(_not_yet(history.recovery.jobs[place], place, waiting, after))
+    return views
 
 
-def refused_views(story: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
-    """The jobs that the plan left as they were, with why."""
-    refused = story.planned.data["refused"]
+def refused_views(history: RecoveryHistory, after: Aftermath) -> list[dict[str, Any]]:
+    """The jobs that the plan refused, and why."""
+    refused = history.planned.data["refused"]
     return [{**one, "name": after.names.get(one["job_id"])} for one in refused]
 
 
-def _step_told(step: RecordedEvent, story: RecoveryHistory, after: Aftermath) -> dict[str, Any]:
+def _step_view(step: RecordedEvent, history: RecoveryHistory, after: Aftermath) -> dict[str, Any]:
     data, job_id = step.data, UUID(step.data["job_id"])
     trip, outcome = after.trips.get(job_id), after.first_outcomes.get(job_id)
-    is_run_at_once = data["outcome"] == RESUMED and data["job_id"] == story.recovery.probe
+    is_run_at_once = data["outcome"] == RESUMED and data["job_id"] == history.recovery.probe
     return {
         "job_id": data["job_id"],
         "name": after.names.get(data["job_id"]),
@@ -86,50 +88,51 @@ def _step_told(step: RecordedEvent, story: RecoveryHistory, after: Aftermath) ->
         "message": data["message"],
         "step_at": data["timestamp"],
         "first_fire_at": data["timestamp"] if is_run_at_once else data["next_run_at"],
-        "first_outcome": _outcome_told(outcome) if outcome else None,
+        "first_outcome": _outcome_view(outcome) if outcome else None,
         "tripped_again_at": rfc3339(from_microseconds(trip.recorded_at)) if trip else None,
     }
 
 
-def _outcome_told(fact: RecordedEvent) -> dict[str, Any]:
-    """Of a lost or blocked run the cause stands for the error, as in a job's last run."""
-    word = fact.topic.removeprefix("job.").removeprefix("run_")
+def _outcome_view(event: RecordedEvent) -> dict[str, Any]:
+    """A lost or blocked run shows its cause as the error, as in a job's last run."""
+    outcome = event.topic.removeprefix("job.").removeprefix("run_")
     return {
-        "outcome": word,
-        "run_id": fact.data.get("run_id"),
-        "failure_class": fact.data.get("failure_class") or (word if word in CAUSED else None),
-        "error": fact.data.get("error") or (fact.data["cause"] if word in CAUSED else None),
-        "recorded_at": rfc3339(from_microseconds(fact.recorded_at)),
-        "position": fact.position,
+        "outcome": outcome,
+        "run_id": event.data.get("run_id"),
+        "failure_class": event.data.get("failure_class")
+        or (outcome if outcome in CAUSED else None),
+        "error": event.data.get("error") or (event.data["cause"] if outcome in CAUSED else None),
+        "recorded_at": rfc3339(from_microseconds(event.recorded_at)),
+        "position": event.position,
     }
 
 
 def _not_yet(job_id: str, place: int, outcome: str, after: Aftermath) -> dict[str, Any]:
     name = after.names.get(job_id)
     nothing = ("code", "message", "step_at", "first_fire_at", "first_outcome", "tripped_again_at")
-    told = {"job_id": job_id, "name": name, "place": place, "outcome": outcome}
-    return told | dict.fromkeys(nothing)
+    views = {"job_id": job_id, "name": name, "place": place, "outcome": outcome}
+    return views | dict.fromkeys(nothing)
 
 
-def _status(story: RecoveryHistory, has_probe_held: bool) -> str:
-    if story.end is not None:
-        return story.end.topic.removeprefix("recovery.")
-    if story.recovery.is_probing and not has_probe_held:
+def _status(history: RecoveryHistory, has_probe_succeeded: bool) -> str:
+    if history.end is not None:
+        return history.end.topic.removeprefix("recovery.")
+    if history.recovery.is_probing and not has_probe_succeeded:
         return "probing"
-    return "dripping" if story.recovery.left else "settling"
+    return "dripping" if history.recovery.remaining else "settling"
 
 
-def _next_step_at(story: RecoveryHistory) -> str:
-    if not story.steps:
-        return str(story.planned.data["timestamp"])
-    return rfc3339(story.recovery.last_step_at + story.recovery.interval)
+def _next_step_at(history: RecoveryHistory) -> str:
+    if not history.steps:
+        return str(history.planned.data["timestamp"])
+    return rfc3339(history.recovery.last_step_at + history.recovery.interval)
 
 
 def forecast_view(forecast: Forecast, now: datetime) -> dict[str, Any]:
     """A forecast as every surface shows it. Slow where many jobs fire often: seconds at worst."""
-    turns = turns_of(forecast.jobs, forecast.terms, now)
+    steps = steps_of(forecast.jobs, forecast.terms, now)
     terms, selection = forecast.terms, forecast.selection
-    brake = abort_check_of(forecast.jobs, terms, now)
+    check = abort_check_of(forecast.jobs, terms, now)
     return {
         "storm_id": selection.storm_id,
         "selector": selection.plain(),
@@ -137,28 +140,28 @@ def forecast_view(forecast: Forecast, now: datetime) -> dict[str, Any]:
         "probe": str(terms.probe) if terms.probe else None,
         "rate_per_minute": terms.rate_per_minute,
         "abort_on": terms.abort_on,
-        "can_stop_in_time": brake.can_stop_in_time,
-        "stop_text": brake.text,
-        "job_count": len(turns),
+        "can_stop_in_time": check.can_stop_in_time,
+        "stop_text": check.text,
+        "job_count": len(steps),
         "refused_count": len(forecast.refused),
-        "last_step_at": rfc3339(turns[-1].step_at) if turns else None,
-        "jobs": [_turn(turn) for turn in turns],
+        "last_step_at": rfc3339(steps[-1].step_at) if steps else None,
+        "jobs": [_planned_step(step) for step in steps],
         "refused": [
             {**one.plain(), "name": forecast.names.get(one.job_id) or None}
             for one in forecast.refused
         ],
-        "fires": _fires(fires_of(turns, now)),
+        "fires": _fires(fires_of(steps, now)),
     }
 
 
-def _turn(turn: Turn) -> dict[str, Any]:
-    job = turn.job
+def _planned_step(step: ResumeStep) -> dict[str, Any]:
+    job = step.job
     return {
         "job_id": str(job.job_id),
         "name": job.name,
-        "place": turn.place,
-        "step_at": rfc3339(turn.step_at),
-        "first_fire_at": rfc3339(turn.first_fire_at) if turn.first_fire_at else None,
+        "place": step.place,
+        "step_at": rfc3339(step.step_at),
+        "first_fire_at": rfc3339(step.first_fire_at) if step.first_fire_at else None,
         "tripped_at": rfc3339(job.tripped_at) if job.tripped_at else None,
         "failure_class": job.failure_class,
     }

@@ -1,1 +1,1 @@
-"""Executes runs: one executor for each kind of job, which answers an outcome and never raises."""
+"""Executes runs: one executor for each kind of job, which returns an outcome and never raises."""

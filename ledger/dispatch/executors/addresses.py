@@ -1,9 +1,9 @@
-"""Where the ledger may connect to: names are resolved once, every address is judged, and only a
-judged one is dialled.
+"""Where the ledger may connect to: names are resolved once, every address is checked, and only a
+permitted one is connected to.
 
 The guard sits under the HTTP client, where the connection is made, so what is checked is what is
-connected to: no second resolution (DNS rebinding), no second reading of the address, no redirect
-can get around it.
+connected to: no second resolution (DNS rebinding), no second parsing of the address and no redirect
+can bypass it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from ledger.domain.job.urls import parse_host
 from ledger.errors import InvalidField, StartRefused
 
 ADDRESSES_TRIED = 4
-"""How many addresses of one name are dialled, in the resolver's order, before the target counts as
+"""How many addresses of one name are tried, in the resolver's order, before the target counts as
 unreachable.
 """
 
 CONNECT_SECONDS = 5.0
-"""How long one address gets to answer before the next is tried; the run's own deadline may come
-first.
-"""
+"""How long one address is tried before the next one; the run's own deadline may come first."""
 
 SETTING = "JOBLEDGER_HTTP_ALLOW"
 
@@ -36,7 +34,7 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
-# What the IANA special-purpose registries do not call globally reachable, multicast, relays.
+# Ranges that the IANA special-purpose registries do not call globally reachable, multicast, relays.
 _REFUSED_V4 = tuple(
     map(
         IPv4Network,
@@ -76,14 +74,14 @@ _TRANSLATED = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))  # IPv
 
 
 class TargetRefused(Exception):
-    """The target is not to be talked to; nothing was sent. The message names the address and the
-    setting.
+    """Connecting to the target is not permitted; nothing was sent. The message names the address
+    and the setting.
     """
 
 
 def is_public(address: Address) -> bool:
-    """Whether anyone may be sent there. IPv4 inside IPv6 (mapped, NAT64) is judged as the IPv4
-    address it is.
+    """Whether the address is on the public internet. IPv4 inside IPv6 (mapped, NAT64) is checked as
+    the IPv4 address it is.
     """
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _REFUSED_V4)
@@ -102,8 +100,8 @@ class AllowList:
     @classmethod
     def parse(cls, text: str) -> AllowList:
         """From `JOBLEDGER_HTTP_ALLOW`: hosts, addresses (each with an optional :port) and networks,
-        with commas or blanks between. IPv6 with a port stands in brackets. Refuses StartRefused,
-        naming what is wrong.
+        separated by commas or blanks. IPv6 with a port is in brackets. Refuses StartRefused, naming
+        the invalid entry.
         """
         allowed = cls()
         for entry in text.replace(",", " ").split():
@@ -126,9 +124,7 @@ class AllowList:
             return AllowList(self.hosts | {(host, port)}, self.networks)
 
     def permits(self, host: str, port: int, address: Address) -> bool:
-        """Whether the name is trusted with whatever it resolves to, or this very address is
-        allowed.
-        """
+        """Whether the name is permitted with whatever it resolves to, or this very address is."""
         if not self.hosts.isdisjoint({(host, None), (host, port)}):
             return True
         return any(address in network for network, only in self.networks if only in (None, port))
@@ -141,12 +137,12 @@ def _host_and_port(entry: str) -> tuple[str, int | None]:
     try:
         port = int(digits) if has_port and digits.isascii() and digits.isdigit() else None
         if has_port and (port is None or not 0 < port < 65536):
-            raise InvalidField(SETTING, "has a port that is no number from 1 to 65535")
+            raise InvalidField(SETTING, "has a port that is not a number from 1 to 65535")
         return parse_host(host if has_port else entry, field=SETTING), port
     except InvalidField as refusal:
         raise StartRefused(
-            f"{refusal.message} (in {entry!r}); give hosts, host:port, addresses or "
-            "networks like 10.0.0.0/8."
+            f"{refusal.message} (in {entry!r}); give hosts, host:port, addresses "
+            "or networks such as 10.0.0.0/8."
         ) from None
 
 
@@ -160,15 +156,15 @@ async def system_resolver(host: str, port: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Resolves and judges. One refused address refuses the name: which one is dialled is not ours
-    to choose.
+    """Resolves and checks. One refused address refuses the name: which one is connected to is not
+    under our control.
     """
 
     allow: AllowList
     resolve: Resolver = system_resolver
 
     async def addresses(self, host: str, port: int) -> tuple[str, ...]:
-        """The addresses of `host`, all of them acceptable. Raises TargetRefused, or
+        """The addresses of `host`, all of them permitted. Raises TargetRefused, or
         httpcore.ConnectError without any address.
         """
         try:
@@ -189,17 +185,17 @@ class Guard:
 def _refusal(host: str, address: str) -> str:
     is_named = host != address
     return (
-        f"{host} {f'leads to {address}, which ' if is_named else ''}is not on the public internet: "
-        f"nothing was sent. If it is meant, add {host}{f' or {address}' if is_named else ''} to "
-        f"{SETTING}."
+        f"{host} {f'resolves to {address}, which ' if is_named else ''}is not on "
+        "the public internet: nothing was sent. To permit it, add "
+        f"{host}{f' or {address}' if is_named else ''} to {SETTING}."
     )
 
 
 class GuardedNetwork(httpcore.AsyncNetworkBackend):
-    """The network as the HTTP client sees it: names go in, only judged addresses are dialled.
+    """The network as the HTTP client sees it: it passes names, and only checked addresses are
+    connected to.
 
-    TLS is verified against the name all the same, because the client above still knows only the
-    name.
+    TLS is still verified against the name, because the client above only knows the name.
     """
 
     def __init__(self, guard: Guard, network: httpcore.AsyncNetworkBackend) -> None:
@@ -214,7 +210,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """A stream to the first judged address that answers. Raises TargetRefused and httpcore's
+        """A stream to the first checked address that answers. Raises TargetRefused and httpcore's
         errors.
         """
         problem: Exception = httpcore.ConnectError(f"{host} has no address")

@@ -1,4 +1,4 @@
-"""The first process of a command: its pipes, its output, its end."""
+"""The first process of a command: its pipes, its output, its exit."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ledger.dispatch.executors.output import Output, OutputTail, Redact
 from ledger.dispatch.executors.processes import ProcessMark
 
 RUN_VARIABLE = "JOBLEDGER_RUN_ID"
-"""Set in the environment of a command and of everything it starts; a run's processes are known by
-it.
+"""Set in the environment of a command and of everything it starts; identifies the processes of a
+run.
 """
 
 
 class Child:
-    """A started command. Nothing is awaited between its start and its mark, so that no cancellation
-    can lose sight of it (asyncio's own `subprocess_exec` leaves such a gap).
+    """A started command. Nothing is awaited between its start and its process mark, so that no
+    cancellation can lose it (asyncio's own `subprocess_exec` leaves such a gap).
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Child:
         environment: Mapping[str, str],
         cwd: str | None,
     ) -> Child:
-        """Raises OSError when the program or the folder is missing or may not be used."""
+        """Raises OSError when the program or the folder is missing or not permitted."""
         process = subprocess.Popen(
             [word.encode() for word in argv],
             stdin=task,
@@ -71,31 +71,31 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative is the signal that ended it."""
+        """None while it runs; negative for the signal that ended it."""
         return self._process.returncode
 
     async def read(self) -> None:
-        """Begin to take what it says as it comes, so that its amount costs no memory."""
+        """Read its output as it arrives, so that its amount costs no memory."""
         for pipe in self._pipes:
             await self._loop.connect_read_pipe(lambda pipe=pipe: pipe, pipe.file)  # type: ignore[misc]
 
-    async def said_all(self) -> None:
-        """Wait until it has ended and nobody holds a pipe open that is being read."""
+    async def wait_for_output(self) -> None:
+        """Wait until it has exited and every pipe that is being read is closed."""
         await asyncio.wait({self.exited, *(p.closed for p in self._pipes if p.is_read)})
 
     def close(self) -> None:
-        """Let go of the pipes, whoever may still hold their other ends."""
+        """Close the pipes, whatever processes have their other ends open."""
         for pipe in self._pipes:
             pipe.close()
 
     def _await_exit(self) -> None:
         self._process.wait()
-        with suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop has closed, so there is no waiter
             self._loop.call_soon_threadsafe(self.exited.set_result, None)
 
 
 class _Pipe(asyncio.Protocol):
-    """One of the command's pipes, poured into `sink`."""
+    """One of the command's pipes, read into `sink`."""
 
     def __init__(
         self, file: IO[bytes], sink: Output | OutputTail, closed: asyncio.Future[None]

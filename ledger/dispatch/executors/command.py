@@ -1,8 +1,8 @@
-"""Runs a job as a command of the machine: an argument list, never a shell, and nothing of it
+"""Runs a job as a command of the machine: an argument list, never a shell, and no process of it
 outlives the run.
 
 The task is its standard input, its standard output is the run's output, its exit code decides. When
-the command ends, in whatever way, everything it started ends too.
+the command ends, for any reason, everything it started is ended too.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from ledger.domain.job.executor_spec import parse_executor
 from ledger.errors import Refused
 
 GRACE_SECONDS = 5.0
-"""How long a command that was asked to end (SIGTERM) has before it is killed."""
+"""How long a command has after SIGTERM before it is killed."""
 
 DRAIN_SECONDS = 5.0
-"""How long the pipes of an ended command are read on, when something still holds them open."""
+"""How long the pipes of an ended command are read on, while another process has them open."""
 
 SCANNERS = 4
-"""Threads that look for the processes of ended runs; each look is mostly waiting."""
+"""Threads that look for the processes of ended runs; each mostly waits."""
 
 DEFAULT_ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
     "HOME": "/",
 }
-"""All a command gets from the machine, unless the settings name other values."""
+"""The variables that a command gets from the machine, unless the settings name others."""
 
 
 class CommandExecutor:
-    """Starts commands in a session of their own and ends them whole."""
+    """Starts commands in a session of their own and ends all their processes."""
 
     kind: ClassVar[str] = "command"
     is_instant: ClassVar[bool] = False
@@ -71,11 +71,11 @@ class CommandExecutor:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             stop.set_result(None)
-            await _settled(work)
+            await _completed(work)
             raise
 
     async def aclose(self) -> None:
-        """Give back the thread that looks for processes."""
+        """End the threads that look for processes."""
         self._scanner.shutdown()
 
     async def _run(self, ticket: RunTicket, stop: asyncio.Future[None]) -> Outcome:
@@ -101,8 +101,8 @@ class CommandExecutor:
         return report.outcome(child, is_late=is_late, survivors=survivors)
 
     def _start(self, executor: Mapping[str, Any], ticket: RunTicket) -> Child:
-        """Raises OSError when nothing was executed. The task is a file on standard input: nobody
-        has to keep writing it.
+        """Raises OSError when nothing was executed. The task is a file on standard input, so
+        nothing has to keep writing it.
         """
         with tempfile.TemporaryFile() as task:
             task.write(ticket.task.encode(errors="replace"))
@@ -116,7 +116,8 @@ class CommandExecutor:
             )
 
     async def _end(self, child: Child) -> int:
-        """End every process of the run and read what they said; how many could not be ended.
+        """End every process of the run and read the rest of their output; returns how many could
+        not be ended.
 
         Each step is taken even when the one before was cancelled: a loop that shuts down cancels
         everything, and may do so at any of them.
@@ -128,23 +129,23 @@ class CommandExecutor:
         finally:
             survivors = await self._in_thread(kill_all, child.mark)
             with suppress(TimeoutError):
-                await asyncio.wait_for(child.said_all(), DRAIN_SECONDS)
+                await asyncio.wait_for(child.wait_for_output(), DRAIN_SECONDS)
             child.close()
         return survivors
 
     async def _in_thread(self, work: Callable[..., int], *arguments: object) -> int:
-        """In a thread: to look through all processes of a machine takes a while. It is seen through
-        to its end, however often the waiter is cancelled.
+        """In a thread, because examining all processes of a machine takes a while. Runs to its end,
+        however often the waiter is cancelled.
         """
         loop = asyncio.get_running_loop()
         done = loop.run_in_executor(self._scanner, work, *arguments)
-        await _settled(done)
+        await _completed(done)
         return done.result()
 
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """What an ended command means."""
+    """The outcome of an ended command."""
 
     executor: Mapping[str, Any]
     timeout_seconds: float
@@ -198,12 +199,12 @@ def _identity(ticket: RunTicket) -> dict[str, str]:
 
 
 def _why_not_started(program: str, error: OSError) -> str:
-    """The system may blame the program, the folder, or nobody."""
+    """The system may blame the program, the folder, or neither."""
     blamed = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else program
     return f"{program} was not started: {error.strerror or error} ({blamed})."
 
 
-async def _settled(work: asyncio.Future[Any]) -> None:
+async def _completed(work: asyncio.Future[Any]) -> None:
     """Wait for work that ends by itself, however often the waiter is cancelled meanwhile."""
     while not work.done():
         try:
@@ -211,4 +212,4 @@ async def _settled(work: asyncio.Future[Any]) -> None:
         except asyncio.CancelledError:
             continue
     if not work.cancelled():
-        work.exception()  # nobody is left to hear of it
+        work.exception()  # retrieved, since no waiter is left

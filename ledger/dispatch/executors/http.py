@@ -1,8 +1,8 @@
 """Runs a job by a signed POST to an HTTP target and reads its answer within hard limits.
 
-Signed as in Standard Webhooks (https://www.standardwebhooks.com), id = run id, so a target can tell
-a repeat. httpcore is used directly: no redirects, cookies, proxies, environment or decompression
-exist there that had to be switched off.
+Signed as in Standard Webhooks (https://www.standardwebhooks.com), id = run id, so a target can
+recognize a repeat. httpcore is used directly: it has no redirects, cookies, proxies, environment or
+decompression that would have to be switched off.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from ledger.domain.metadata import Actor
 from ledger.errors import Refused
 
 ANSWER_BYTES = 1024 * 1024
-"""Counting, hashing and reading of an answer end here and the connection is closed. The run
-succeeded all the same, with `output_bytes` equal to this limit: an endless answer must not hold a
-run, and a long one is no failure.
+"""Counting, hashing and reading of an answer end here and the connection is closed. The run still
+succeeded, with `output_bytes` equal to this limit: an endless answer must not block a run, and a
+long one is not a failure.
 """
 
 TRACEPARENT = "traceparent"
@@ -52,7 +52,7 @@ TRACEPARENT = "traceparent"
 RUN_TOKEN_HEADER = "Jobledger-Run-Token"  # noqa: S105 - its name, not a secret
 
 REFUSAL_BYTES = ERROR_BYTES + MARGIN
-"""How much of a refusal is read, so that no secret is kept by half."""
+"""How much of an error response is read, so that no secret is cut in half."""
 
 CONNECTIONS = 1024
 """The most connections at once; the dispatcher's own limit is far below."""
@@ -68,7 +68,7 @@ _NETWORK_ERRORS = (
 
 
 class HttpExecutor:
-    """Posts runs. Every run has its own connection, made to an address that was judged for it."""
+    """Posts runs. Every run has its own connection, made to an address that was checked for it."""
 
     kind: ClassVar[str] = "http"
     is_instant: ClassVar[bool] = False
@@ -82,8 +82,8 @@ class HttpExecutor:
         network: httpcore.AsyncNetworkBackend | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`network` and `tls` are for private networks and authorities; without them, the system's
-        and certifi's.
+        """`network` and `tls` are for private networks and authorities; the defaults are the
+        system's and certifi's.
         """
         self._signer = signer
         self._network = GuardedNetwork(guard, network or httpcore.AnyIOBackend())
@@ -110,10 +110,10 @@ class HttpExecutor:
                 failure_class="timeout",
             )
         except _NETWORK_ERRORS as error:
-            return exchange.failed(_told(url.host, error), failure_class=_class_of(error))
+            return exchange.failed(_error_text(url.host, error), failure_class=_class_of(error))
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close the connections."""
         if self._pool is not None:
             await self._pool.aclose()
             self._pool = None
@@ -138,7 +138,7 @@ class HttpExecutor:
             return await exchange.answer(response)
 
     def _run_token(self, exchange: _Exchange) -> str:
-        """With it a target that answers 202 reports later."""
+        """Lets a target that answers 202 report later."""
         ticket, target = exchange.ticket, Actor(exchange.url.host, "worker")
         return self._signer.run_token(RunToken(ticket.run_id, UUID(ticket.job_id), target))
 
@@ -155,7 +155,7 @@ class HttpExecutor:
 
 
 class _Exchange:
-    """One run's request: reads the response and gives it its meaning."""
+    """One run's request: reads the response and turns it into an outcome."""
 
     def __init__(self, ticket: RunTicket, url: WebUrl, clock: Clock) -> None:
         self.ticket = ticket
@@ -193,14 +193,17 @@ class _Exchange:
 
     def _refused(self, response: httpcore.Response, text: str) -> Failed:
         if 300 <= response.status < 400:
-            text = "a redirect, and redirects are never followed: give the job the final address"
+            text = (
+                "a redirect, and redirects are never followed: set the job's url to "
+                "the final address"
+            )
         error = f"HTTP {response.status}: {text}".rstrip(": \n")
         return self.failed(error, failure_class=class_of_status(response.status), response=response)
 
     def failed(
         self, error: str, *, failure_class: str, response: httpcore.Response | None = None
     ) -> Failed:
-        """The run failed now; a response may ask to be left alone for a while."""
+        """The run failed now; a response may ask for a pause before the next attempt."""
         return Failed(
             error=error,
             failure_class=failure_class,
@@ -251,14 +254,14 @@ def _retry_after(response: httpcore.Response | None) -> str | None:
 
 
 def _class_of(error: Exception) -> str:
-    """A target that was reached and answered nonsense, or nothing, is at fault itself."""
+    """A target that was reached and sent an invalid answer, or none, is itself at fault."""
     if isinstance(error, httpcore.TimeoutException):
         return "timeout"
     return "server_error" if isinstance(error, httpcore.RemoteProtocolError) else "unreachable"
 
 
-def _told(host: str, error: BaseException) -> str:
-    """What went wrong on the wire, from its first cause."""
+def _error_text(host: str, error: BaseException) -> str:
+    """The description of a network error, from its first cause."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{host} could not be talked to: {str(error) or type(error).__name__}"
+    return f"{host} could not be reached: {str(error) or type(error).__name__}"

@@ -1,5 +1,5 @@
-"""The executor that does nothing and succeeds: for measuring, for teaching, and for jobs that only
-mark the time.
+"""The executor that does nothing and succeeds: for measuring, for teaching, and for jobs whose time
+of run is all that matters.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class NoopExecutor:
     result: ClassVar[Succeeded] = Succeeded(
         output="", output_bytes=0, output_sha256=Output().sha256, duration_ms=0
     )
-    """The one outcome, for a dispatcher that wants it without touching an event loop."""
+    """The only outcome, for a dispatcher that needs it without using an event loop."""
 
     async def execute(self, ticket: RunTicket) -> Succeeded:  # noqa: ARG002 - the protocol's
         return self.result
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Has nothing to close."""

@@ -1,7 +1,7 @@
-"""What the dispatcher hands to an executor, and the four answers it can get back.
+"""What the dispatcher hands to an executor, and the four outcomes that it can return.
 
-Succeeded and Failed are what the job itself takes as a report. An output is the head only, fit to
-be stored; its count and hash are over the raw bytes, up to the executor's own named limit.
+Succeeded and Failed are what the job itself records. An output is its first 4 KiB, fit to be
+stored; its count and hash cover the raw bytes, up to the executor's own limit.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class RunTicket:
     timeout_seconds: float
     executor: Mapping[str, Any] | None
     redact: Redact | None = field(default=None, repr=False)
-    """Takes this node's secrets out of whatever the run says."""
+    """Removes this node's secrets from the run's texts."""
     traceparent: str | None = None
-    """The W3C trace context of the run, for targets that go on with it."""
+    """The W3C trace context of the run, for targets that continue the trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,16 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The target took the run and reports later (HTTP 202); the dispatcher keeps the run open."""
+    """The target took the run over and reports later (HTTP 202); the dispatcher leaves the run
+    open.
+    """
 
 
 Outcome: TypeAlias = Succeeded | Failed | Blocked | Deferred
 
 
 def ended_of(outcome: Outcome) -> RunEnded:
-    """An outcome as whoever watches is told it."""
+    """An outcome as instrumentation is given it."""
     match outcome:
         case Succeeded():
             return RunEnded("succeeded", None, outcome.duration_ms)
@@ -82,14 +84,14 @@ class Executor(Protocol):
 
     kind: ClassVar[str]
     is_instant: ClassVar[bool]
-    """Takes no concurrency slot: it answers without waiting for anything."""
+    """Takes no concurrency slot: it returns without waiting for anything."""
 
     async def execute(self, ticket: RunTicket) -> Outcome:
-        """The outcome, within `ticket.timeout_seconds` plus what ending takes. Raises nothing but
+        """The outcome, within `ticket.timeout_seconds` plus the time to end it. Raises nothing but
         CancelledError.
         """
         ...
 
     async def aclose(self) -> None:
-        """Give back what the executor holds; it is not used afterwards."""
+        """Release the executor's resources; it is not used afterwards."""
         ...

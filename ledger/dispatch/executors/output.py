@@ -1,5 +1,5 @@
-"""What a run said, in bounded memory: the first 4 KiB are kept, the rest is counted and hashed
-only.
+"""The output of a run, in bounded memory: the first 4 KiB are stored, the rest is counted and
+hashed only.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import Callable
 from ledger.dispatch.executors.secrets import MARGIN
 
 HEAD_BYTES = 4 * 1024
-"""How much of an output is kept and shown."""
+"""How much of an output is stored and shown."""
 
 ERROR_BYTES = 2 * 1024
-"""How much of what a target said goes into the text of an error."""
+"""How much of a target's answer goes into the text of an error."""
 
 
 Redact = Callable[[str], str]
-"""Takes secrets out of a text."""
+"""Removes secrets from a text."""
 
 
 class Output:
     """Takes chunks in order. With `limit_bytes`, what lies beyond is neither counted nor hashed,
-    and `is_full`. With `redact`, secrets are taken out of the head, also those that its end cuts.
+    and `is_full`. With `redact`, secrets are removed from the head, also those that its end cuts.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Output:
 
     @property
     def sha256(self) -> str:
-        """The hash of the bytes that were counted, in hex. Of a head that named a secret it is the
+        """The hash of the bytes that were counted, in hex. If the head contained a secret it is the
         hash of what is shown: the secret could be guessed from the other one.
         """
         if self._redact is not None:
@@ -65,7 +65,7 @@ class Output:
 
     @property
     def text(self) -> str:
-        """The head as text, at most `head_bytes` (4 KiB unless told otherwise) of UTF-8."""
+        """The head as text, at most `head_bytes` (4 KiB by default) of UTF-8."""
         if self._redact is None:
             return storable(bytes(self._head), self._head_bytes)
         told = self._redact(decoded(bytes(self._head)))
@@ -76,7 +76,7 @@ class Output:
 
 
 class OutputTail:
-    """The last bytes of a stream, for the text of an error. With `redact`, secrets are taken out,
+    """The last bytes of a stream, for the text of an error. With `redact`, secrets are removed,
     also those that its beginning cuts.
     """
 
@@ -104,14 +104,14 @@ class OutputTail:
 
 
 def storable(raw: bytes, limit_bytes: int) -> str:
-    """`raw` as text that any JSON store takes: invalid UTF-8 replaced, NULs gone, at most
+    """`raw` as text that any JSON store accepts: invalid UTF-8 replaced, NULs removed, at most
     `limit_bytes` of UTF-8.
     """
     return cut(decoded(raw), limit_bytes)
 
 
 def decoded(raw: bytes) -> str:
-    """`raw` as text that any JSON store takes."""
+    """`raw` as text that any JSON store accepts."""
     return raw.decode("utf-8", errors="replace").replace("\0", "")
 
 

@@ -1,6 +1,4 @@
-"""Where executors work: one event loop in a thread of its own, and the outcomes that come out of
-it.
-"""
+"""Where executors run: one event loop in a thread of its own, and the outcomes of its runs."""
 
 from __future__ import annotations
 
@@ -19,14 +17,14 @@ from ledger.dispatch.executors.outcomes import Outcome, RunTicket
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that an executor is done with."""
+    """A run that an executor has finished."""
 
     claimed: Claimed
     outcome: Outcome
 
 
 class RunPool(Protocol):
-    """What a dispatcher asks of the place where runs are executed."""
+    """What a dispatcher requires of the place where runs are executed."""
 
     running: dict[str, Claimed]
 
@@ -40,35 +38,37 @@ class RunPool(Protocol):
     def close(self) -> None: ...
 
 
-class Executing(Protocol):
-    """What a workshop has its runs executed by."""
+class RunExecutor(Protocol):
+    """What executes the runs of a pool."""
 
     async def execute(self, ticket: RunTicket) -> Outcome: ...
     async def aclose(self) -> None: ...
 
 
 class ExecutorPool:
-    """Runs claimed runs. `launch` returns at once; `finished` gives outcomes as they come;
-    `on_finish` is told of each. The event loop exists from `start` to `close`.
+    """Executes claimed runs. `launch` returns at once; `finished` gives outcomes as they come;
+    `on_finish` is called for each. The event loop exists from `start` to `close`.
     """
 
-    def __init__(self, executors: Executing, on_finish: Callable[[], None]) -> None:
+    def __init__(self, executors: RunExecutor, on_finish: Callable[[], None]) -> None:
         self.running: dict[str, Claimed] = {}
         self._executors = executors
         self._on_finish = on_finish
         self._finished: queue.SimpleQueue[Finished] = queue.SimpleQueue()
-        self._room: _LoopThread | None = None
+        self._loop_thread: _LoopThread | None = None
 
     def start(self) -> None:
-        """Begin working. Done by the first launch too, so that single steps need no start."""
+        """Start the event loop. The first launch does it too, so that single steps need no
+        start.
+        """
         self._opened()
 
     def is_instant(self, executor: dict[str, Any] | None) -> bool:
-        """Whether runs of this executor take no place: they wait for nothing."""
+        """Whether runs of this executor take no slot: they wait for nothing."""
         return executor is not None and executor.get("kind") == NoopExecutor.kind
 
     def launch(self, claimed: Claimed) -> None:
-        """Execute a run whose start is in the book."""
+        """Execute a run whose start is committed."""
         if self.is_instant(claimed.executor):
             self._finished.put(Finished(claimed, NoopExecutor.result))
             return
@@ -84,24 +84,24 @@ class ExecutorPool:
         return outcomes
 
     def put_back(self, finished: Finished) -> None:
-        """Keep an outcome that could not be recorded yet."""
+        """Return an outcome that could not be recorded yet."""
         self._finished.put(finished)
 
     @property
     def finished_count(self) -> int:
-        """Outcomes that wait to be recorded."""
+        """How many outcomes wait to be recorded."""
         return self._finished.qsize()
 
     def close(self) -> None:
         """Cancel what still runs, close the executors, end the thread."""
-        if self._room is not None:
-            self._room.close(self._executors.aclose)
-            self._room = None
+        if self._loop_thread is not None:
+            self._loop_thread.close(self._executors.aclose)
+            self._loop_thread = None
 
     def _opened(self) -> _LoopThread:
-        if self._room is None:
-            self._room = _LoopThread()
-        return self._room
+        if self._loop_thread is None:
+            self._loop_thread = _LoopThread()
+        return self._loop_thread
 
     async def _work(self, claimed: Claimed) -> None:
         outcome = await self._executors.execute(_ticket(claimed))

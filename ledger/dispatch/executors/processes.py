@@ -1,12 +1,12 @@
-"""Which processes belong to a run, and ending all of them: also those that made a session of their
-own.
+"""Finds the processes of a run and ends all of them, including those that started a session of
+their own.
 
-A process belongs when it carries the run's variable in its environment, is in the session or group
-of the run's first process, writes to the run's pipes, or has a parent that belongs. Signals go to
-whole groups, so that a process cannot fork its way past them. Stated limit: one that empties its
+A process belongs to a run when it has the run's variable in its environment, is in the session or
+group of the run's first process, writes to the run's pipes, or has a parent that belongs. Signals
+go to whole groups, so that a process cannot escape by forking. Stated limit: one that empties its
 environment, leaves the session, closes the pipes *and* outlives its parent is found by none of
-these; only a container's end reaches it. Without /proc (not on Linux) only the first process's own
-group is known.
+these; only the end of a container ends it. Without /proc (not on Linux) only the first process's
+own group is known.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _DEAD = (b"Z", b"X", b"x")
 
 KILL_ROUNDS = 250
 KILL_PAUSE_SECONDS = 0.02
-"""SIGKILL is repeated this often, this far apart, until no process of the run is left."""
+"""How long to wait between two rounds of SIGKILL, until no process of the run is left."""
 
 QUIET_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessMark:
-    """How a run's processes are known. `leader` is the process id, group and session of the first
-    one.
+    """How the processes of a run are recognized. `leader` is the process id, group and session of
+    the first one.
     """
 
     leader: int
     variable: bytes
-    """`NAME=value` as it stands in the environment."""
+    """`NAME=value` as in the environment."""
     pipes: frozenset[str]
     """Names of the run's output pipes as /proc shows them, like `pipe:[4711]`."""
 
@@ -50,10 +50,10 @@ class _Process:
 
 
 def signal_all(mark: ProcessMark, signum: int) -> int:
-    """Send `signum` to every living process of the run, and say how many there were. Never to this
-    process's group.
+    """Send `signum` to every living process of the run, and return how many there were. Never to
+    this process's group.
 
-    Without /proc it is the leader's group, which counts as one while there is anyone in it.
+    Without /proc it is the leader's group, which counts as one while it has a process.
     """
     if not (_PROC / "self").exists():
         return _signal_group(mark.leader, signum)
@@ -64,8 +64,8 @@ def signal_all(mark: ProcessMark, signum: int) -> int:
 
 
 def kill_all(mark: ProcessMark) -> int:
-    """Send SIGKILL until nobody of the run was found twice in a row (a look can miss one that forks
-    and ends), and say how many are left after about 5 seconds of it.
+    """Send SIGKILL until no process of the run was found twice in a row (a scan can miss one that
+    forks and ends), and return how many are left after about 5 seconds.
     """
     left = quiet = 0
     for _ in range(KILL_ROUNDS):
@@ -103,8 +103,8 @@ def _process_ids() -> list[int]:
 
 
 def _read(pid: int) -> _Process | None:
-    """From /proc/<pid>/stat (proc(5)); the name in brackets may hold anything, so what counts
-    stands after it.
+    """From /proc/<pid>/stat (proc(5)); the name in brackets may contain anything, so the fields are
+    read after it.
     """
     try:
         state, parent, group, session = (

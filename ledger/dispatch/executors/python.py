@@ -1,9 +1,10 @@
 """Runs a job as a call of a Python function that was registered under the job's handler name.
 
-A handler takes the run's ticket and gives its output, a text or None; a plain function runs in a
+A handler gets the run's ticket and returns its output, a text or None; a plain function runs in a
 thread of its own, a coroutine function on the dispatcher's event loop. It fails by raising
 (`RunFailed` names class and pause) or by a text that starts with `Error:`. Stated limit: a thread
-cannot be ended from outside, so a plain function that outlives its time-out goes on unheard.
+cannot be ended from outside, so a plain function that outlives its time-out continues, and its
+result is ignored.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Handler: TypeAlias = Callable[[RunTicket], str | None | Awaitable[str | None]]
 
 
 class RunFailed(Exception):
-    """A handler's own word that its run failed: as which class, and until when to wait."""
+    """Raised by a handler whose run failed: with a failure class, and until when to wait."""
 
     def __init__(
         self, error: str, *, failure_class: str = "other", retry_after: datetime | None = None
@@ -52,27 +53,30 @@ class PythonExecutor:
         self._clock = clock
 
     async def execute(self, ticket: RunTicket) -> Outcome:
-        """Call the handler and judge what it says. Raises nothing but CancelledError."""
+        """Call the handler and turn its result into an outcome. Raises nothing but
+        CancelledError.
+        """
         try:
             name = parse_executor(ticket.executor or {}, only=self.kind)["handler"]
         except Refused as refusal:
             return Blocked(refusal.message)
         try:
             handler = self._handlers.get(name) or _installed(name)
-        except Exception as error:  # noqa: BLE001  importing somebody's package may do anything
+        except Exception as error:  # noqa: BLE001  importing a foreign package may do anything
             return Blocked(f"The handler {name} cannot be loaded: {type(error).__name__}: {error}.")
         if handler is None:
             return Blocked(
-                f"No handler {name} is known here: register it, or install a package that offers "
-                f"it as an entry point of {ENTRY_POINTS}."
+                f"The handler {name} is unknown to this node: register it, or "
+                "install a package that offers it as an entry point of "
+                f"{ENTRY_POINTS}."
             )
-        return await _Call(handler, name, ticket, self._clock).outcome()
+        return await _HandlerCall(handler, name, ticket, self._clock).outcome()
 
     async def aclose(self) -> None:
-        """Nothing is held; threads that outlived their time-outs end with the process."""
+        """Has nothing to close; threads that outlived their time-outs end with the process."""
 
 
-class _Call:
+class _HandlerCall:
     """One call of one handler."""
 
     def __init__(self, handler: Handler, name: str, ticket: RunTicket, clock: Clock) -> None:
@@ -109,7 +113,7 @@ class _Call:
 
     def _judged(self, said: object) -> Outcome:
         if not isinstance(said, str | None):
-            return self._failed(f"it gave {type(said).__name__}, and a text is needed", "other")
+            return self._failed(f"it returned {type(said).__name__} instead of a text", "other")
         output = Output(redact=self._ticket.redact)
         output.take((said or "").encode(errors="replace"))
         if output.text.startswith(ERROR_PREFIX):
@@ -131,13 +135,15 @@ class _Call:
 
 
 def _is_being_cancelled() -> bool:
-    """Whether somebody wants this call to end, rather than the handler itself."""
+    """Whether this call is cancelled from outside, rather than by the handler itself."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def _installed(name: str) -> Handler | None:
-    """What an installed package offers under this name; raises whatever its import raises."""
+    """The handler that an installed package offers under this name; raises whatever its import
+    raises.
+    """
     found = tuple(entry_points(group=ENTRY_POINTS, name=name))
     entry: EntryPoint | None = found[0] if found else None
     return entry.load() if entry is not None else None
@@ -157,7 +163,7 @@ def _in_thread(handler: Handler, ticket: RunTicket) -> asyncio.Future[Any]:
             told: tuple[Callable[[Any], None], object] = answer.set_result, handler(ticket)
         except BaseException as error:  # noqa: BLE001  it is the run's failure, not the thread's
             told = answer.set_exception, _raisable(error)
-        with suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop has closed, so there is no waiter
             loop.call_soon_threadsafe(settle, *told)
 
     threading.Thread(target=work, name=f"handler-{ticket.run_id}", daemon=True).start()

@@ -1,4 +1,4 @@
-"""A sandbox: a fork in which nothing is executed, and every run ends as one of that job was
+"""A sandbox: a fork in which nothing is executed, and every run ends as a run of that job was
 recorded to end at that time.
 """
 
@@ -21,7 +21,7 @@ NO_HOST = "-"
 
 
 class RecordedOutcomes:
-    """What executes runs in a sandbox (see `Executors`)."""
+    """Executes the runs of a sandbox (see `Executors`)."""
 
     def __init__(self, file: Path, clock: Clock) -> None:
         self._clock = clock
@@ -36,7 +36,7 @@ class RecordedOutcomes:
         return outcome_of(run, self._clock.now())
 
     def like(self, ticket: RunTicket) -> RecordedRun | None:
-        """The recorded run whose end this one takes; None where the job never ran."""
+        """The recorded run whose outcome this one gets; None where the job never ran."""
         return self._runs.like(
             UUID(ticket.job_id),
             scheduled_for=ticket.scheduled_for,
@@ -45,12 +45,12 @@ class RecordedOutcomes:
         )
 
     async def aclose(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._connection.close()
 
 
 def outcome_of(run: RecordedRun | None, now: datetime) -> Outcome:
-    """How a run ends that goes as `run` did; well, where nothing is known."""
+    """The outcome of a run that goes like the recorded `run`; success, where there is none."""
     if run is None or run.status == "succeeded":
         return replace(NoopExecutor.result, duration_ms=run.duration_ms if run is not None else 0)
     _, host, message = f"{run.signature}  ".split(" ", 2)
@@ -65,7 +65,7 @@ def outcome_of(run: RecordedRun | None, now: datetime) -> Outcome:
 
 
 def _opened(file: Path) -> sqlite3.Connection:
-    """The file, only read, from whichever thread. StartRefused when it is no fork."""
+    """The file, opened for reading, for any thread. StartRefused when it is not a fork."""
     connection = sqlite3.connect(
         f"{file.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
     )
@@ -73,5 +73,5 @@ def _opened(file: Path) -> sqlite3.Connection:
         connection.execute("SELECT 1 FROM recorded_runs LIMIT 1")
     except sqlite3.Error:
         connection.close()
-        raise StartRefused(f"{file} is no fork: make one with jobledger fork.") from None
+        raise StartRefused(f"{file} is not a fork: create one with jobledger fork.") from None
     return connection

@@ -1,6 +1,4 @@
-"""Which executor runs a job, and the promise that whatever one does, the dispatcher gets an
-outcome.
-"""
+"""Which executor runs a job; whatever that executor does, the dispatcher gets an outcome."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ FIELDS_WITH_SECRETS = ("headers", "env")
 
 @dataclass(frozen=True, slots=True)
 class ExecutorSettings:
-    """What the executors need to know of the settings. `signing_secret` is `whsec_` and base64, and
-    is not shown.
-    """
+    """The settings of the executors. `signing_secret` is `whsec_` and base64, and is not shown."""
 
     signing_secret: str = field(repr=False)
     agent_url: str | None = None
@@ -82,15 +78,15 @@ class Executors:
         if ticket.executor is None:
             if self._settings.agent_url is None:
                 return Blocked(
-                    "The job has no executor and there is no agent: "
-                    "set JOBLEDGER_AGENT_URL or give the job one."
+                    "The job has no executor and no agent is configured: set "
+                    "JOBLEDGER_AGENT_URL or give the job an executor."
                 )
             ticket = replace(
                 ticket, executor={"kind": HttpExecutor.kind, "url": self._settings.agent_url}
             )
         executor = self._by_kind.get(_kind_of(ticket))
         if executor is None:
-            return Blocked(_why_nobody(_kind_of(ticket)))
+            return Blocked(_why_no_executor(_kind_of(ticket)))
         try:
             outcome = await executor.execute(self._with_secrets(ticket))
         except MissingSecret as refusal:
@@ -100,7 +96,7 @@ class Executors:
         return _redacted(outcome, self._settings.secrets.redact)
 
     def _with_secrets(self, ticket: RunTicket) -> RunTicket:
-        """The ticket with what it names put in. Refuses MissingSecret."""
+        """The ticket with its secrets filled in. Refuses MissingSecret."""
         secrets, executor = self._settings.secrets, dict(ticket.executor or {})
         for field_name in FIELDS_WITH_SECRETS:
             entries = executor.get(field_name)
@@ -116,7 +112,7 @@ class Executors:
 
 
 def _redacted(outcome: Outcome, redact: Redact) -> Outcome:
-    """An outcome without secrets, wherever a target may have put them."""
+    """An outcome with every secret removed from its texts."""
     match outcome:
         case Succeeded():
             return replace(outcome, output=cut(redact(outcome.output), HEAD_BYTES))
@@ -129,7 +125,7 @@ def _redacted(outcome: Outcome, redact: Redact) -> Outcome:
 
 
 def _with_agent(settings: ExecutorSettings) -> AllowList:
-    """The agent is where the operator said it is: its own host and port are always allowed."""
+    """The operator configured the agent, so its own host and port are always permitted."""
     if settings.agent_url is None:
         return settings.allow
     try:
@@ -143,9 +139,9 @@ def _kind_of(ticket: RunTicket) -> str:
     return str((ticket.executor or {}).get("kind"))
 
 
-def _why_nobody(kind: str) -> str:
+def _why_no_executor(kind: str) -> str:
     if kind == CommandExecutor.kind:
-        return "Commands are off here: set JOBLEDGER_COMMANDS to run them."
+        return "Commands are disabled on this node: set JOBLEDGER_COMMANDS to run them."
     return f"This node has no executor of kind {kind}."
 
 

@@ -1,9 +1,9 @@
-"""Secrets: values that jobs name as `secret://name`, put in at run time and taken out of whatever
-comes back. They are never stored in the book.
+"""Secrets: values that jobs name as `secret://name`, filled in at run time and removed from every
+output and error. They are never stored as events.
 
-A value stands in a file `<folder>/<name>` (mode 0600, read anew each time, so that it can be
-rotated) or was given by the environment. Output, errors and logs are searched for each value as it
-is, in base64 (at any of the three alignments), URL-encoded and as JSON writes it.
+A value is in a file `<folder>/<name>` (mode 0600, read anew each time, so that it can be rotated)
+or comes from the environment. Output, errors and logs are searched for each value as it is, in
+base64 (at any of the three alignments), URL-encoded and as JSON writes it.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from ledger.domain.job.executor_spec import REFERENCE
 from ledger.errors import Refused
 
 LONGEST_BYTES = 4 * 1024
-"""A longer file is no secret."""
+"""The maximum size of a secret's file."""
 SHORTEST_HIDDEN = 4
-"""A shorter value is not searched for: it would blacken every text."""
+"""A shorter value is not searched for: it would match in every text."""
 SHORTEST_PIECE = 8
-"""The least of a value's base64 that is told from chance."""
+"""The shortest piece of a value's base64 that is not a match by chance."""
 MARGIN = 6 * LONGEST_BYTES
-"""As long as any form of any secret (JSON's `\\u0001`): what is cut off is looked at so much
-further."""
+"""As long as any form of any secret (JSON's `\u0001`): texts are searched so far beyond where they
+are cut.
+"""
 MAX_REMEMBERED = 500
-"""Values that were given out and may have been replaced since."""
+"""Replaced values that are still searched for."""
 UNTOUCHED = "!'()*"
-"""What JavaScript's encodeURIComponent leaves as it is, and Python does not."""
+"""Characters that JavaScript's encodeURIComponent leaves as they are, and Python does not."""
 ENCODED = re.compile("%[0-9A-F]{2}")
 
 
 class MissingSecret(Refused):
-    """A job names a secret that is not there, or may not be read."""
+    """A job names a secret that does not exist, or cannot be read."""
 
     code = "missing_secret"
 
@@ -55,21 +56,22 @@ class Secrets:
         return REFERENCE.sub(lambda found: self.value(found[1]), text)
 
     def value(self, name: str) -> str:
-        """One secret. Refuses MissingSecret, which says what to do."""
+        """One secret. Refuses MissingSecret, whose message says what to do."""
         value = self._read(name)
         if value is None:
             value = self._given.get(name.upper().replace("-", "_"))
         if not value:
             raise MissingSecret(
-                f"The secret {name} is missing here: put it into a file secrets/{name} of the data "
-                f"folder (mode 0600), or set JOBLEDGER_SECRET_{name.upper().replace('-', '_')}."
+                f"The secret {name} is missing on this node: put it into a file "
+                f"secrets/{name} of the data folder (mode 0600), or set "
+                f"JOBLEDGER_SECRET_{name.upper().replace('-', '_')}."
             )
         self._remember(value, name)
         return value
 
     def redact(self, text: str) -> str:
         """The text with every secret, in any of its forms, replaced by its name. Any thread may
-        ask, while another sees that the secrets have changed.
+        call it, while another notices that the secrets have changed.
         """
         known = dict(self._known())
         search = self._search
@@ -78,7 +80,7 @@ class Secrets:
         return search.replaced(text)
 
     def _remember(self, value: str, name: str) -> None:
-        """A run that was given a value may say it long after its file was replaced."""
+        """A run that got a value may output it long after its file was replaced."""
         self._given_out.pop(value, None)
         self._given_out[value] = name.lower()
         if len(self._given_out) > MAX_REMEMBERED:
@@ -96,7 +98,8 @@ class Secrets:
             raise MissingSecret(f"The secret {name} cannot be read: {error.strerror}.") from None
         if mode & 0o077:
             raise MissingSecret(
-                f"The secret {name} may be read by others (mode {mode:04o}): chmod 600 its file."
+                f"The secret {name} may be read by others (mode {mode:04o}): run "
+                "chmod 600 on its file."
             )
         try:
             value = raw.decode().removesuffix("\n")
@@ -107,7 +110,7 @@ class Secrets:
         return value
 
     def _known(self) -> Iterator[tuple[str, str]]:
-        """Values and their names: those that were given out, and those that could be."""
+        """Values and their names: those that were used, and those that could be."""
         yield from list(self._given_out.items())
         for name, value in self._given.items():
             yield value, name.lower()
@@ -125,7 +128,7 @@ class Secrets:
 
 
 class Search:
-    """Finds every form of the known values; never changed, so that threads can share it."""
+    """Finds every form of the known values; immutable, so that threads can share it."""
 
     def __init__(self, known: Mapping[str, str]) -> None:
         self.known = known
@@ -144,7 +147,7 @@ NO_SECRETS = Secrets()
 
 
 def forms_of(value: str) -> set[str]:
-    """How a value may look in a text: as it is, URL-encoded, in JSON, in base64."""
+    """The forms of a value in a text: as it is, URL-encoded, in JSON, in base64."""
     if len(value) < SHORTEST_HIDDEN:
         return set()
     in_url = {quote(value, safe=safe) for safe in ("", "/", UNTOUCHED)} | {quote_plus(value)}
@@ -155,8 +158,8 @@ def forms_of(value: str) -> set[str]:
 
 
 def _in_base64(raw: bytes) -> Iterator[str]:
-    """Inside of something longer a value stands at one of three alignments; what its neighbours
-    have a part in, at both ends, is left out.
+    """Inside a longer text a value has one of three alignments; the characters at both ends that
+    also encode its neighbours are left out.
     """
     for offset in range(3):
         whole = base64.b64encode(bytes(offset) + raw).decode().rstrip("=")

@@ -1,5 +1,5 @@
-"""Signs what the ledger sends, as in Standard Webhooks, so that a target knows who asks, and the
-tokens with which whoever works on a run reports of it.
+"""Signs requests, as in Standard Webhooks, so that a target can verify the sender, and the tokens
+with which workers and targets report on their runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ledger.errors import StartRefused
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix, not a secret
 SECRET_BYTES = range(24, 65)
-"""What Standard Webhooks asks of a key."""
+"""The length of a key in Standard Webhooks."""
 
 
 RUN_TOKEN_PREFIX = "jlr_"  # noqa: S105 - the prefix, not a secret
@@ -28,7 +28,7 @@ RUN_TOKEN_SALT = "jobledger run token"  # noqa: S105 - what the signature is for
 
 @dataclass(frozen=True, slots=True)
 class RunToken:
-    """Who may report of which run."""
+    """Who may report on which run."""
 
     run_id: str
     job_id: UUID
@@ -64,12 +64,12 @@ class Signer:
         }
 
     def run_token(self, token: RunToken) -> str:
-        """The token as text. It needs no end of its own: an ended run takes no report."""
+        """The token as text. It needs no expiry: an ended run accepts no report."""
         plain = [token.run_id, str(token.job_id), token.actor.id, token.actor.kind]
         return RUN_TOKEN_PREFIX + str(self._run_tokens.dumps(plain))
 
     def read_run_token(self, text: str) -> RunToken | None:
-        """Who holds it, or None for anything that was not signed here."""
+        """Its owner, or None for anything that was not signed here."""
         if not text.startswith(RUN_TOKEN_PREFIX):
             return None
         try:

@@ -1,8 +1,8 @@
-"""Who runs jobs beside this node, and which nodes are no more.
+"""Which other nodes run jobs, and which nodes are gone.
 
 A node's lease is renewed by a thread of its own, so that neither long batches nor slow targets
-cost it its life. After a stretch in which the database could not be asked nobody is given up
-for a lease's time: the others could not renew theirs either.
+delay it. After a period in which the database could not be reached no node is removed for an
+expired lease: the others could not renew theirs either.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ LEASE_SECONDS = 15.0
 """How long a node lives without renewing its lease."""
 RENEW_SECONDS = 3.0
 BREAK_SECONDS = 2 * RENEW_SECONDS
-"""After so long without a renewal a node has been out of touch, and others may have been, too."""
+"""After so long without a renewal a node was disconnected, and others may have been, too."""
 
 log = logging.getLogger(__name__)
 
 
 class Membership(Protocol):
-    """This node's place among the nodes of its ledger."""
+    """This node's membership among the nodes of its ledger."""
 
     name: str
-    """What this node's runs are claimed under."""
+    """The name under which this node claims runs."""
     stretch: int
-    """Counts the times since which this node has been in touch without a break."""
+    """Counts the periods in which this node was connected without interruption."""
 
     def start(self) -> None: ...
 
     def close(self) -> None: ...
 
-    def look(self) -> None:
-        """Learn anew which nodes are gone; to be called after the runs in question were listed."""
+    def refresh(self) -> None:
+        """Read anew which nodes are gone; to be called after the runs in question were listed."""
         ...
 
     def lost_cause(self, node: str) -> str | None:
-        """Why the runs of another node are nobody's any more (a cause of `run_lost`);
-        None while it lives.
+        """Why the runs of another node are abandoned (a cause of `run_lost`); None while it
+        lives.
         """
         ...
 
     def is_first_for(self, job_id: UUID) -> bool:
-        """Whether a job is this node's to claim at once; the others wait a little."""
+        """Whether this node claims a job's runs at once; other nodes wait a little."""
         ...
 
     def may_claim(self) -> bool:
-        """Whether runs that are claimed now would live."""
+        """Whether this node's lease is valid for new claims."""
         ...
 
     def lease_age_seconds(self) -> float | None:
@@ -65,8 +65,8 @@ class Membership(Protocol):
 
 
 class SingleNode:
-    """The place of a ledger's only process: its file lock proves that every former owner
-    is dead.
+    """The membership of a ledger's only process: its file lock proves that every former owner is
+    dead.
     """
 
     stretch = 1
@@ -75,13 +75,13 @@ class SingleNode:
         self.name = name
 
     def start(self) -> None:
-        """Nothing to do: the lock is held already."""
+        """Nothing to do: the lock was acquired with the folder."""
 
     def close(self) -> None:
-        """The lock is given back by the ledger."""
+        """Nothing to do: closing the ledger releases the lock."""
 
-    def look(self) -> None:
-        """There is nobody to look for."""
+    def refresh(self) -> None:
+        """There are no other nodes."""
 
     def lost_cause(self, node: str) -> str | None:
         return None if node == self.name else "owner_restarted"
@@ -112,19 +112,19 @@ class ClusterNode:
         self._loop = BackgroundLoop("membership", self._step, retry_seconds=RENEW_SECONDS)
 
     def start(self) -> None:
-        """Join, and renew the lease from now on. Raises Unavailable when that cannot be."""
+        """Join, and renew the lease from now on. Raises Unavailable when that fails."""
         self.renew()
         self._loop.start()
 
     def close(self) -> None:
-        """Leave: what this node has left open is nobody's any more."""
+        """Leave: runs that this node has left open are abandoned."""
         self._loop.close()
         with suppress(LedgerError):
             self._table.leave(self.name)
         self._table.close()
 
     def renew(self) -> None:
-        """Live on; under a new name when this node was given up meanwhile."""
+        """Renew the lease; join under a new name when this node was removed meanwhile."""
         with self._asking:
             asked = self._clock.elapsed()
             if not self._is_member or not self._table.renew(self.name, LEASE_SECONDS):
@@ -135,9 +135,9 @@ class ClusterNode:
             self._renewed = asked
             self._living = frozenset(self._table.living())
 
-    def look(self) -> None:
-        """See `Membership.look`. Nobody is given up before this node was in touch for a
-        whole lease.
+    def refresh(self) -> None:
+        """See `Membership.look`. No node is removed before this one was connected for a whole
+        lease.
         """
         with self._asking:
             if self._is_settled():
@@ -149,7 +149,7 @@ class ClusterNode:
         return None if is_alive or not self._is_settled() else "lease_expired"
 
     def is_first_for(self, job_id: UUID) -> bool:
-        """By rendezvous hashing: when a node comes or goes, only its own jobs change hands."""
+        """By rendezvous hashing: when a node joins or leaves, only its own jobs move."""
         return self.name == max({*self._living, self.name}, key=lambda node: _weight(node, job_id))
 
     def may_claim(self) -> bool:
@@ -160,7 +160,7 @@ class ClusterNode:
 
     def _join(self) -> None:
         if self._is_member:
-            log.warning("this node was given up while it was silent; it goes on under a new name")
+            log.warning("this node was removed while it was silent; it continues under a new name")
             self.name = self._new_name()
         self._table.join(self.name, LEASE_SECONDS)
         self._is_member = True

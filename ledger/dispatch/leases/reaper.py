@@ -1,4 +1,4 @@
-"""The sweep: now and then it is looked for runs that nobody holds any more, and they are ended."""
+"""Periodically finds abandoned runs and ends them."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from ledger.dispatch.executors.outcomes import Failed
 from ledger.dispatch.leases.leases import TIMEOUT, AbandonedRun, Leases
 
 REAP_EVERY = timedelta(seconds=10)
-"""How often it is looked for runs that nobody holds."""
+"""How often abandoned runs are looked for."""
 MAX_LOSSES = 500
-"""Runs given up in one append."""
+"""Runs ended in one append."""
 
 
 class LostRunReaper:
-    """When to look, and what is found."""
+    """When to look for abandoned runs, and what is found."""
 
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
-        self._looks_at = EPOCH
+        self._next_check_at = EPOCH
 
     def take(self, now: datetime) -> list[AbandonedRun]:
-        """The runs nobody holds: looked for at the start, and then every SWEEP; at once again when
-        there are more than one append takes.
+        """The abandoned runs: looked for at the start, and then every REAP_EVERY; at once again
+        when there are more than one append takes.
         """
-        if now < self._looks_at <= now + REAP_EVERY:  # farther off, and the clock was set back
+        if now < self._next_check_at <= now + REAP_EVERY:  # farther off, and the clock was set back
             return []
-        self._looks_at = min(now + REAP_EVERY, self._leases.next_end(now) or now + REAP_EVERY)
+        self._next_check_at = min(now + REAP_EVERY, self._leases.next_end(now) or now + REAP_EVERY)
         lost = list(islice(self._leases.abandoned(now), MAX_LOSSES))
         if len(lost) == MAX_LOSSES:
-            self.hurry()
+            self.check_now()
         return lost
 
-    def hurry(self) -> None:
+    def check_now(self) -> None:
         """Look again at once."""
-        self._looks_at = EPOCH
+        self._next_check_at = EPOCH
 
-    def look_at(self, instant: datetime) -> None:
+    def check_by(self, instant: datetime) -> None:
         """Look at this instant at the latest."""
-        self._looks_at = min(self._looks_at, instant)
+        self._next_check_at = min(self._next_check_at, instant)
 
 
-def ending_command(item: AbandonedRun, call: CommandContext) -> Command[Any]:
-    """The command that ends a run: lost, or failed because its time is up."""
+def ending_command(item: AbandonedRun, context: CommandContext) -> Command[Any]:
+    """The command that ends a run: lost, or failed by time-out."""
     run = item.run
     if item.cause != TIMEOUT:
-        return run_commands.LoseRun(item.job_id, run.run_id, item.cause, call)
-    elapsed = call.now - run.started_at
+        return run_commands.LoseRun(item.job_id, run.run_id, item.cause, context)
+    elapsed = context.now - run.started_at
     failure = Failed(
         error=f"no report came within {elapsed.total_seconds():.0f} s",
         failure_class=TIMEOUT,
@@ -60,4 +60,4 @@ def ending_command(item: AbandonedRun, call: CommandContext) -> Command[Any]:
         retry_after=None,
         duration_ms=elapsed // timedelta(milliseconds=1),
     )
-    return run_commands.RecordOutcome(item.job_id, run.run_id, failure, call)
+    return run_commands.RecordOutcome(item.job_id, run.run_id, failure, context)

@@ -1,1 +1,1 @@
-"""Sends results, trips, storms and recoveries to people."""
+"""Notifies people of results, trips, storms and recoveries."""

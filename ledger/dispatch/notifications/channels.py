@@ -1,4 +1,4 @@
-"""Where results and notices go: named channels, as an operator set them up."""
+"""Where results and notices are sent: named channels, as an operator configured them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ SLACK = "slack"
 OWNER = "owner"
 SLACK_API = "https://slack.com/api"
 SLACK_TARGET = re.compile(r"[CGDUW][A-Z0-9]{2,20}")
-"""Ids as Slack writes them; a name can be given to somebody else, an id cannot."""
+"""Ids as Slack writes them; a name can be reassigned, an id cannot."""
 
 
 class NoSuchChannel(Exception):
-    """What is to be sent there cannot be; the text says what to change."""
+    """A message cannot be sent there; the text says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelAddress:
-    """A channel, and whom of it."""
+    """A channel, and the target in it."""
 
     channel: str
     target: str | None = None
@@ -31,8 +31,8 @@ class ChannelAddress:
 
 @dataclass(frozen=True, slots=True)
 class SlackSettings:
-    """A Slack bot: its token (may be a secret:// reference), whom `owner` means, and where its API
-    is.
+    """A Slack bot: its token (may be a secret:// reference), the target that `owner` means, and the
+    address of its API.
     """
 
     token: str = field(repr=False)
@@ -44,8 +44,8 @@ class SlackSettings:
 class ChannelSettings:
     """The channels of an installation.
 
-    `urls` are apprise addresses by name; they may name secrets. `notices` is whom a trip is told,
-    `fallback` whom, when a delivery fails.
+    `urls` are apprise addresses by name; they may name secrets. `notices` is where notices are
+    sent, `fallback` where, when a delivery fails.
     """
 
     urls: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -56,17 +56,19 @@ class ChannelSettings:
     def slack_target(self, target: str | None) -> str:
         """The id that a target of `slack` means. Raises NoSuchChannel."""
         if self.slack is None:
-            raise NoSuchChannel("Slack is not set up: [slack] is missing in jobledger.toml.")
+            raise NoSuchChannel("Slack is not configured: add [slack] to jobledger.toml.")
         wanted = self.slack.owner if target in (None, OWNER) else target
         if wanted is None:
-            raise NoSuchChannel("No owner is set: give [slack] owner in jobledger.toml.")
+            raise NoSuchChannel(
+                "No owner is configured: set owner under [slack] in jobledger.toml."
+            )
         if not SLACK_TARGET.fullmatch(wanted):
-            raise NoSuchChannel(f"{wanted!r} is no id of Slack: owner, C… and U… are.")
+            raise NoSuchChannel(f"{wanted!r} is not a valid Slack target: use owner, C… or U….")
         return wanted
 
     def url(self, name: str) -> str:
         """The apprise address of a channel. Raises NoSuchChannel."""
         if name not in self.urls:
             known = ", ".join(sorted([*self.urls, *([SLACK] if self.slack else [])])) or "none"
-            raise NoSuchChannel(f"There is no channel {name}: jobledger.toml knows {known}.")
+            raise NoSuchChannel(f"There is no channel {name}: jobledger.toml has {known}.")
         return self.urls[name]

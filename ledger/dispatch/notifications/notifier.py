@@ -1,9 +1,10 @@
-"""Tells people: results of runs go where their jobs say, a tripped breaker is told to the owner,
-a storm as one thing, and a recovery that broke off by itself.
+"""Notifies people: results of runs go where their jobs say; tripped breakers, storms and recoveries
+that aborted by themselves go to the notice channels.
 
-It reads committed events only, so nothing is ever told that did not happen, and records what became
-of each message. Its mark is kept in the same append as that outcome: every result and every trip is
-dealt with once, and after a crash in between one message may be sent again.
+It reads committed events only, so a notice is never sent for something that did not happen, and
+records the outcome of each message. Its checkpoint is saved in the same append as that outcome:
+every result and every trip is handled once, and after a crash in between one message may be sent
+again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import logging
 from collections.abc import Iterator
 from uuid import UUID
 
-from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command
 from ledger.application.commands.deliveries import RecordDelivery, RecordNotice, SaveCheckpoint
 from ledger.application.ledger import Ledger
@@ -24,10 +24,9 @@ from ledger.dispatch.notifications.storm_notices import StormNotices
 from ledger.dispatch.notifications.storm_source import NoStormSource, StormSource
 from ledger.domain.job.job import Job
 from ledger.domain.job.lifecycle import Delivery
-from ledger.domain.metadata import Actor, EventMetadata
-from ledger.domain.streams.notices import Told
+from ledger.domain.streams.notices import NoticeOutcome
 from ledger.errors import LedgerError
-from ledger.store.audit_query import DISPATCHER, AuditQuery
+from ledger.store.audit_query import AuditQuery
 from ledger.store.instrumentation import DeliverySent
 from ledger.store.records import RecordedEvent
 
@@ -35,23 +34,23 @@ READER = "notifier"
 TRIPPED, ABORTED = "job.circuit_tripped", "recovery.aborted"
 TOPICS = ("job.run_succeeded", TRIPPED, ABORTED)
 PAGE = 100
-"""Events that are looked at together."""
+"""Events that are read together."""
 PAUSE_SECONDS = 0.1
-"""Between two looks, so that a busy book is not asked after every commit."""
+"""The pause between two polls, so that a busy ledger is not read after every commit."""
 RETRY_SECONDS = 5.0
 SILENT_SECONDS = 120
-"""How long a message may be on its way before another node takes over and sends it again."""
-HOLD_SECONDS = 2.0
-"""How often the office is asked for, or held on to, when nothing happens."""
-MARK_EVERY = 10_000
-"""Events after which the mark is kept even if there was nothing to tell."""
+"""How long a message may be under way before another node takes over and sends it again."""
+LOCK_CHECK_SECONDS = 2.0
+"""How often the leader lock is acquired or checked when nothing happens."""
+SAVE_EVERY = 10_000
+"""Events after which the checkpoint is saved even if there was nothing to send."""
 
 log = logging.getLogger(__name__)
 
 
 class Notifier:
-    """One per node; the one that holds the office works, the others stand by. `run_once` deals with
-    what has come; `start` does so from now on.
+    """One per node; the leader works, the others stand by. `run_once` handles new events; `start`
+    does so from now on.
     """
 
     def __init__(self, ledger: Ledger, sender: Sender, storms: StormSource | None = None) -> None:
@@ -61,78 +60,79 @@ class Notifier:
         self._recoveries = RecoveryNotices(ledger, sender)
         self._storms = StormNotices(ledger, sender, storms or NoStormSource())
         self._loop = BackgroundLoop("notifier", self._step, retry_seconds=RETRY_SECONDS)
-        self._actor = Actor(DISPATCHER, "system")
         self._leader_lock = ledger.event_store.leader_lock(READER, silent_seconds=SILENT_SECONDS)
         self._position = -1
-        self._kept = -1
+        self._saved_position = -1
         self._unrecorded: list[Command[object]] = []
 
     def start(self) -> None:
-        """Begin where the last process stopped; the first one begins at the end of the book."""
+        """Continue where the last process stopped; the first one begins at the end of the event
+        store.
+        """
         if self._leader_lock.is_held():
             self._begin()
         self._ledger.writer.listeners.append(self._loop.wake)
         self._loop.start()
 
     def close(self) -> None:
-        """Stop after the message under way, and keep the mark."""
+        """Stop after the message under way, and save the checkpoint."""
         self._loop.close()
-        has_unsaved = bool(self._unrecorded) or self._position != self._kept
+        has_unsaved = bool(self._unrecorded) or self._position != self._saved_position
         if self._loop.was_started and has_unsaved and self._leader_lock.is_held():
-            self._keep_at_last()
+            self._record_at_close()
         self._leader_lock.close()
 
     def run_once(self) -> int:
-        """Deal with one page of what was committed; returns how many outcomes were recorded. None
-        while another node does.
+        """Handle one page of committed events; returns how many outcomes were recorded. None while
+        another node does it.
         """
         if not self._leader_lock.is_held():
-            self._leave_off()
+            self._stand_by()
             return 0
         self._begin()
         if self._unrecorded:
-            self._keep(self._unrecorded)
+            self._record(self._unrecorded)
         end = self._ledger.writer.position
-        facts = self._found(end)
+        events = self._found(end)
         count = 0
-        for fact in facts:
-            recorded = self._settle(fact)
+        for event in events:
+            recorded = self._handle(event)
             if recorded is None:
                 return count
             count += recorded
-        if len(facts) < PAGE:
+        if len(events) < PAGE:
             self._position = end
-            count += self._tell_of_storms()
-        if self._position - self._kept >= MARK_EVERY:
-            self._keep([])
+            count += self._notify_of_storms()
+        if self._position - self._saved_position >= SAVE_EVERY:
+            self._record([])
         return count
 
-    def _settle(self, fact: RecordedEvent) -> int | None:
-        """How many outcomes of one event were recorded; None when this node is to stop. Whoever
-        takes over begins at the mark, and sends again what was not recorded.
+    def _handle(self, event: RecordedEvent) -> int | None:
+        """How many outcomes of one event were recorded; None when this node is to stop. The next
+        leader begins at the checkpoint, and sends again what was not recorded.
         """
         if self._loop.is_closing or not self._leader_lock.is_held():
             return None
-        commands = self._dealt_with(fact)
-        self._position = fact.position
+        commands = self._commands_for(event)
+        self._position = event.position
         if commands and not self._leader_lock.is_held():
-            self._leave_off()
+            self._stand_by()
             return None
         if commands:
-            self._keep(commands)
+            self._record(commands)
         return len(commands)
 
-    def _tell_of_storms(self) -> int:
+    def _notify_of_storms(self) -> int:
         """How many notices of storms were recorded."""
         try:
-            commands = list(self._storms.news(self._call()))
+            commands = list(self._storms.notify(self._ledger.dispatcher_context()))
         except LedgerError:
             raise
-        except Exception:  # a storm that cannot be told must not silence all else
-            log.exception("nobody is told of storms now")
+        except Exception:  # a failing storm notice must not stop all others
+            log.exception("storm notifications failed; retrying")
             return 0
         if commands:
-            self._keep(commands)
+            self._record(commands)
         return len(commands)
 
     # -- the thread -----------------------------------------------------------------------------
@@ -141,36 +141,36 @@ class Notifier:
         while self.run_once() and not self._loop.is_closing:
             pass
         self._loop.pause(PAUSE_SECONDS)
-        return HOLD_SECONDS
+        return LOCK_CHECK_SECONDS
 
     def _begin(self) -> None:
         if self._position >= 0:
             return
-        mark = self._ledger.event_store.checkpoint(READER)
-        self._position = self._ledger.writer.position if mark is None else mark
-        self._kept = self._position
-        if mark is None:
-            self._keep([])
+        checkpoint = self._ledger.event_store.checkpoint(READER)
+        self._position = self._ledger.writer.position if checkpoint is None else checkpoint
+        self._saved_position = self._position
+        if checkpoint is None:
+            self._record([])
 
-    def _leave_off(self) -> None:
-        """Another node goes on from the mark: what this one knows of it is out of date."""
-        self._position = self._kept = -1
+    def _stand_by(self) -> None:
+        """Another node continues from the checkpoint: the cached one is out of date."""
+        self._position = self._saved_position = -1
         self._unrecorded = []
 
-    def _keep(self, commands: list[Command[object]]) -> None:
-        """What was sent is not sent again because it could not be recorded: that is tried again."""
+    def _record(self, commands: list[Command[object]]) -> None:
+        """A failure to record a sent message must not send it again: recording is retried."""
         self._unrecorded = commands
         results = self._ledger.submit([*commands, SaveCheckpoint(READER, self._position)]).result()
         problem = next((result for result in results if isinstance(result, LedgerError)), None)
         if problem is not None:
             raise problem
-        self._unrecorded, self._kept = [], self._position
+        self._unrecorded, self._saved_position = [], self._position
 
-    def _keep_at_last(self) -> None:
+    def _record_at_close(self) -> None:
         try:
-            self._keep(self._unrecorded)
+            self._record(self._unrecorded)
         except LedgerError as error:
-            log.error("what was delivered last is not recorded: %s", error.message)
+            log.error("the last delivery could not be recorded; retrying: %s", error.message)
 
     def _found(self, end: int) -> list[RecordedEvent]:
         query = AuditQuery(
@@ -180,28 +180,30 @@ class Notifier:
 
     # -- one event ------------------------------------------------------------------------------
 
-    def _dealt_with(self, fact: RecordedEvent) -> list[Command[object]]:
+    def _commands_for(self, event: RecordedEvent) -> list[Command[object]]:
         try:
-            return list(self._deal_with(fact))
-        except Exception:  # one message that cannot be made must not silence all others
-            log.exception("nobody is told of the event at position %s", fact.position)
+            return list(self._notify(event))
+        except Exception:  # a message that cannot be built must not stop all others
+            log.exception(
+                "the notification of the event at position %s failed; it is skipped", event.position
+            )
             return []
 
-    def _deal_with(self, fact: RecordedEvent) -> Iterator[Command[object]]:
-        if fact.topic == TRIPPED:
-            yield from self._tell_of_trip(fact)
-        elif fact.topic == ABORTED:
-            yield from self._recoveries.tell(fact, self._call())
-        elif fact.data["output"]:
-            yield from self._deliver(fact)
+    def _notify(self, event: RecordedEvent) -> Iterator[Command[object]]:
+        if event.topic == TRIPPED:
+            yield from self._notify_of_trip(event)
+        elif event.topic == ABORTED:
+            yield from self._recoveries.notify(event, self._ledger.dispatcher_context())
+        elif event.data["output"]:
+            yield from self._deliver(event)
 
-    def _deliver(self, fact: RecordedEvent) -> Iterator[Command[object]]:
-        job = self._job(fact)
+    def _deliver(self, event: RecordedEvent) -> Iterator[Command[object]]:
+        job = self._job(event)
         if job.delivery is None:
             return
         address = ChannelAddress(job.delivery["channel"], job.delivery["target"])
-        message = Message(job.name, fact.data["output"])
-        run_id = fact.data["run_id"]
+        message = Message(job.name, event.data["output"])
+        run_id = event.data["run_id"]
         began_at = self._ledger.clock.elapsed()
         receipt = self._sender.send(address, message)
         seconds = self._ledger.clock.elapsed() - began_at
@@ -211,74 +213,72 @@ class Notifier:
         delivery = Delivery(
             run_id, address.channel, address.target, receipt.is_sent, receipt.outcome
         )
-        yield RecordDelivery(fact.stream, delivery, self._call())
+        yield RecordDelivery(event.stream, delivery, self._ledger.dispatcher_context())
         if not receipt.is_sent:
             lost = Message(f"{job.name}: not delivered to {address}", f"{receipt.outcome}")
-            yield from self._fall_back(fact, address, lost)
+            yield from self._fall_back(event, address, lost)
 
-    def _tell_of_trip(self, fact: RecordedEvent) -> Iterator[Command[object]]:
+    def _notify_of_trip(self, event: RecordedEvent) -> Iterator[Command[object]]:
         address = self._sender.settings.notices
-        job = self._job(fact)
-        if address is None or job.trip_version != fact.version:
-            return  # nobody to tell, or a failed probe: it is failed since an earlier trip
-        if self._storms.covers(job.id, fact.version, fact.position):
+        job = self._job(event)
+        if address is None or job.trip_version != event.version:
+            return  # no job, or a failed probe: it has been failed since an earlier trip
+        if self._storms.covers(job.id, event.version, event.position):
             return
-        message = _of_trip(job, fact)
+        message = _of_trip(job, event)
         receipt = self._sender.send(address, message)
-        yield self._noted("trip", fact, address, receipt)
+        yield self._notice("trip", event, address, receipt)
         if not receipt.is_sent:
-            yield from self._fall_back(fact, address, message, kind="trip")
+            yield from self._fall_back(event, address, message, kind="trip")
 
     def _fall_back(
         self,
-        fact: RecordedEvent,
+        event: RecordedEvent,
         tried: ChannelAddress,
         message: Message,
         *,
         kind: str = "delivery_failed",
     ) -> Iterator[Command[object]]:
-        """The broken lane cannot report itself: somebody else is told."""
+        """A broken channel cannot report itself: the fallback is notified."""
         fallback = self._sender.settings.fallback
         if fallback is not None and fallback != tried:
-            yield self._noted(kind, fact, fallback, self._sender.send(fallback, message))
+            yield self._notice(kind, event, fallback, self._sender.send(fallback, message))
 
-    def _noted(
-        self, kind: str, fact: RecordedEvent, address: ChannelAddress, receipt: Receipt
+    def _notice(
+        self, kind: str, event: RecordedEvent, address: ChannelAddress, receipt: Receipt
     ) -> Command[object]:
-        told = Told(
+        notice = NoticeOutcome(
             kind=kind,
-            job_id=str(fact.stream),
+            job_id=str(event.stream),
             channel=address.channel,
             target=address.target,
-            first_position=fact.data.get("first_error_position") or fact.position,
-            last_position=fact.position,
+            first_position=event.data.get("first_error_position") or event.position,
+            last_position=event.position,
             is_sent=receipt.is_sent,
             outcome=receipt.outcome,
         )
-        return RecordNotice(told, self._call())
+        return RecordNotice(notice, self._ledger.dispatcher_context())
 
-    def _job(self, fact: RecordedEvent) -> Job:
-        """The job as it stood at the event: a later edit does not redirect what was said before."""
-        head = self._ledger.job_cache.jobs.get(fact.stream)
-        is_same = head is not None and head.revision <= fact.version
-        return head if head is not None and is_same else self._folded(fact.stream, fact.version)
+    def _job(self, event: RecordedEvent) -> Job:
+        """The job as it was at the event: a later edit does not redirect earlier results."""
+        cached = self._ledger.job_cache.jobs.get(event.stream)
+        is_same = cached is not None and cached.revision <= event.version
+        return (
+            cached if cached is not None and is_same else self._folded(event.stream, event.version)
+        )
 
     def _folded(self, job_id: UUID, version: int) -> Job:
         return self._ledger.fold(job_id, upto=version)
 
-    def _call(self) -> CommandContext:
-        origin = EventMetadata(str(self._ledger.chance.new_id()), self._actor, DISPATCHER)
-        return CommandContext(self._ledger.clock.now(), origin)
 
-
-def _of_trip(job: Job, fact: RecordedEvent) -> Message:
-    data = fact.data
-    first = data["first_error_position"] or fact.position
+def _of_trip(job: Job, event: RecordedEvent) -> Message:
+    data = event.data
+    first = data["first_error_position"] or event.position
     return Message(
         f"{job.name} failed: {data['consecutive_errors']} errors in a row "
         f"({data['failure_class']})",
         f"{data['last_error'] or ''}\n"
-        "It stays failed until somebody resumes it with force, once the cause is gone:\n"
+        "It stays failed until it is resumed with force, once the cause is fixed:\n"
         f'jobledger resume {job.id} --force --reason "…"\n'
-        f"Proof: events {first} to {fact.position} of the ledger.",
+        f"Proof: events {first} to {event.position} of the ledger.",
     )

@@ -1,4 +1,4 @@
-"""Tells people of a recovery that broke off by itself: whoever planned it may have gone to bed."""
+"""Notifies people of a recovery that aborted by itself: its planner may not be watching."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ledger.application.commands.deliveries import RecordNotice
 from ledger.application.ledger import Ledger
 from ledger.dispatch.notifications.sender import Message, Sender
 from ledger.domain.recovery.recovery import ASKED, PROBE_FAILED
-from ledger.domain.streams.notices import Told
+from ledger.domain.streams.notices import NoticeOutcome
 from ledger.store.records import RecordedEvent
 
 ABORTED = "recovery_aborted"
@@ -22,32 +22,32 @@ Document = Mapping[str, Any]
 
 
 class RecoveryNotices:
-    """The recoveries' share of a courier's work: it must hold the courier's office."""
+    """The notices of recoveries; only the leader among the nodes sends them."""
 
     def __init__(self, ledger: Ledger, sender: Sender) -> None:
         self._ledger = ledger
         self._sender = sender
 
-    def tell(self, fact: RecordedEvent, call: CommandContext) -> Iterator[Command[object]]:
-        """Tell of a `recovery.aborted`, unless somebody asked for it; yields what to record of it.
-        The notice is about that event, the last of those that prove it.
+    def notify(self, event: RecordedEvent, context: CommandContext) -> Iterator[Command[object]]:
+        """Send the notice of a `recovery.aborted`, unless an operator requested it; yields what to
+        record. The notice's last position is that event.
         """
-        if fact.data["cause"] == ASKED or self._sender.settings.notices is None:
+        if event.data["cause"] == ASKED or self._sender.settings.notices is None:
             return
-        recovery = self._ledger.recoveries.one(fact.data["recovery_id"], as_of=fact.position)
-        [planned] = self._ledger.event_store.stream(fact.stream, after=0, upto=1, limit=1)
-        for address, receipt in self._sender.tell(_of_abort(recovery, planned.id)):
-            told = Told(
+        recovery = self._ledger.recoveries.one(event.data["recovery_id"], as_of=event.position)
+        [planned] = self._ledger.event_store.stream(event.stream, after=0, upto=1, limit=1)
+        for address, receipt in self._sender.notify(_of_abort(recovery, planned.id)):
+            notice = NoticeOutcome(
                 kind=ABORTED,
                 job_id=None,
                 channel=address.channel,
                 target=address.target,
                 first_position=planned.id,
-                last_position=fact.position,
+                last_position=event.position,
                 is_sent=receipt.is_sent,
                 outcome=receipt.outcome,
             )
-            yield RecordNotice(told, call)
+            yield RecordNotice(notice, context)
 
 
 def _of_abort(recovery: Document, planned: int) -> Message:
@@ -55,12 +55,12 @@ def _of_abort(recovery: Document, planned: int) -> Message:
     why = "its probe did not succeed" if did_probe_fail else _tripped(recovery)
     because = f", because: {recovery['reason']}" if recovery["reason"] else ""
     return Message(
-        f"Recovery {recovery['id']} broke off: {why}",
-        f"{_how_the_probe_went(recovery) if did_probe_fail else _names(recovery)}\n"
-        f"{recovery['resumed_count']} of {recovery['job_count']} jobs were brought back, "
-        f"{recovery['left_count']} had no turn and stay failed.\n"
+        f"Recovery {recovery['id']} aborted: {why}",
+        f"{_probe_outcome(recovery) if did_probe_fail else _names(recovery)}\n"
+        f"{recovery['resumed_count']} of {recovery['job_count']} jobs were resumed, "
+        f"{recovery['left_count']} were not and stay failed.\n"
         f"Planned by {recovery['planned_by']['id']}{because}\n"
-        f"What became of each, and the way on: jobledger recovery show {recovery['id']}\n"
+        f"Details and next steps: jobledger recovery show {recovery['id']}\n"
         f"Proof: events {planned} to {recovery['position']} of the ledger.",
     )
 
@@ -76,11 +76,11 @@ def _names(recovery: Document) -> str:
     return f"Tripped again: {', '.join(again[:NAMED_JOBS])}{more}"
 
 
-def _how_the_probe_went(recovery: Document) -> str:
+def _probe_outcome(recovery: Document) -> str:
     probe = recovery["jobs"][0]
     outcome = probe["first_outcome"]
     if outcome is None:
-        return f"{_name(probe)}: {probe['message'] or 'no outcome was heard of'}"
+        return f"{_name(probe)}: {probe['message'] or 'no outcome was recorded'}"
     words = (outcome["outcome"], outcome["failure_class"])
     what = ", ".join(dict.fromkeys(word for word in words if word))
     error = f": {outcome['error']}" if outcome["error"] else ""

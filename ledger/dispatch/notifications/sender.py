@@ -1,4 +1,4 @@
-"""Sends messages through apprise, and says in a line what became of each."""
+"""Sends messages through apprise, and returns a one-line outcome for each."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ledger.dispatch.notifications.channels import (
 
 slack_plugin: Any = NotifySlack
 log_capture: Any = LogCapture
-"""apprise tells no types of these two."""
+"""apprise has no types for these two."""
 
 ASSET = AppriseAsset(
     app_id="jobledger", app_desc="jobledger", app_url="", async_mode=False, image_url_mask=""
 )
-"""What messages say of who sends them; no picture is fetched from anywhere."""
+"""The sender in messages; no image is fetched from anywhere."""
 PLAIN: dict[str, Any] = {"include_image": False, "include_footer": False, "asset": ASSET}
 
 LONGEST_OUTCOME = 300
@@ -38,13 +38,13 @@ LONGEST_BODY = 3_500
 SENT = "sent"
 LOG_LINE = "%(levelname)s %(message)s"
 LOG_START = re.compile(r"^(?=(?:TRACE|DEBUG|INFO|WARNING|ERROR|CRITICAL) )", re.MULTILINE)
-TELLING = ("WARNING ", "ERROR ", "CRITICAL ", "DEBUG Response Details")
-"""What of apprise's log tells why a message was not taken."""
+EXPLANATORY = ("WARNING ", "ERROR ", "CRITICAL ", "DEBUG Response Details")
+"""What in apprise's log explains why a message was not accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is said."""
+    """The content of a message."""
 
     title: str
     body: str
@@ -52,7 +52,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Whether a message was taken, and in a line what the channel had to say."""
+    """Whether a message was accepted, and the channel's answer in one line."""
 
     is_sent: bool
     outcome: str
@@ -77,9 +77,9 @@ class Sender:
             told = said.getvalue()
         return Receipt(is_sent, SENT if is_sent else self._explained(told))
 
-    def tell(self, message: Message) -> Iterator[tuple[ChannelAddress, Receipt]]:
-        """Tell whoever is named for notices, and the fallback where that fails; nobody, where
-        nobody is named.
+    def notify(self, message: Message) -> Iterator[tuple[ChannelAddress, Receipt]]:
+        """Notify the configured notice channel, and the fallback where that fails; nothing is sent
+        where neither is configured.
         """
         address, fallback = self.settings.notices, self.settings.fallback
         if address is None:
@@ -89,40 +89,42 @@ class Sender:
         if not receipt.is_sent and fallback is not None and fallback != address:
             yield fallback, self.send(fallback, message)
 
-    def _channel(self, address: ChannelAddress) -> Any:  # apprise has no types of its own here
+    def _channel(self, address: ChannelAddress) -> Any:  # apprise has no types here
         if address.channel == SLACK:
             return self._slack(address.target)
         channel = Apprise(asset=ASSET)
         if not channel.add(self._secrets.fill(self.settings.url(address.channel))):
-            raise NoSuchChannel(f"The address of channel {address.channel} is none of apprise's.")
+            raise NoSuchChannel(
+                f"The address of channel {address.channel} is not a valid apprise URL."
+            )
         return channel
 
     def _slack(self, target: str | None) -> Any:
         wanted = self.settings.slack_target(target)
         slack = self.settings.slack
         if slack is None:
-            raise NoSuchChannel("Slack is not set up.")
+            raise NoSuchChannel("Slack is not configured.")
         try:
             token = self._secrets.fill(slack.token)
             plugin = slack_plugin(access_token=token, targets=[f"+{wanted}"], **PLAIN)
         except TypeError:
-            raise NoSuchChannel("The token of [slack] is no token of a Slack bot.") from None
+            raise NoSuchChannel("The token of [slack] is not a valid Slack bot token.") from None
         plugin.api_url = f"{slack.api_url.rstrip('/')}/{{}}"
         return plugin
 
     def _explained(self, told: str) -> str:
-        """What apprise complained of, and what the channel answered."""
+        """apprise's complaint, and the channel's answer."""
         lines = LOG_START.split(told)
-        telling = (line for line in lines if line.startswith(TELLING))
+        telling = (line for line in lines if line.startswith(EXPLANATORY))
         said = " ".join(" ".join(line.split()[1:]) for line in telling)
-        return self._secrets.redact(said or "the channel did not take it")[:LONGEST_OUTCOME]
+        return self._secrets.redact(said or "the channel did not accept it")[:LONGEST_OUTCOME]
 
 
 def _notify(channel: Any, message: Message) -> bool:
-    """Whether the channel took it. A plugin of apprise that breaks has not."""
+    """Whether the channel accepted it. A plugin of apprise that raises has not."""
     body = message.body[:LONGEST_BODY]
     try:
         return bool(channel.notify(title=message.title, body=body, body_format=NotifyFormat.TEXT))
-    except Exception as error:  # noqa: BLE001  it is one of a hundred plugins, each somebody's own
+    except Exception as error:  # noqa: BLE001  apprise has a hundred plugins of many authors
         logging.getLogger("apprise").warning("%s: %s", type(error).__name__, error)
         return False

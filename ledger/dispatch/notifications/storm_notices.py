@@ -1,8 +1,8 @@
-"""Tells people of storms: once when one has opened, once when it is over, and not of each job whose
-breaker it trips.
+"""Notifies people of storms: once when one has opened, once when it is over, instead of for each
+job whose breaker it trips.
 
-What a storm is stands above the ledger, in the copies; here it is only asked. A storm ends by
-silence too, so it is looked at from time to time though nothing happens.
+Read models detect storms; this module only queries them. A storm also ends by silence, so it is
+polled even when nothing happens.
 """
 
 from __future__ import annotations
@@ -23,67 +23,70 @@ from ledger.dispatch.notifications.sender import Message, Receipt, Sender
 from ledger.dispatch.notifications.storm_source import StormNotice, StormSource
 from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.selection import JobNotSelected
-from ledger.domain.streams.notices import Told, notice_stream
+from ledger.domain.streams.notices import NoticeOutcome, notice_stream
 from ledger.errors import LedgerError, Refused
 
 READER = "storms"
 OPENED = "storm_opened"
 OVER = "storm_over"
-LOOK_SECONDS = 5.0
-"""How often storms are looked at, at most."""
+POLL_SECONDS = 5.0
+"""How often storms are polled, at most."""
 NAMED_JOBS = 10
-"""Jobs that a message names."""
+"""The most jobs that a message names."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What a storm left behind: how many of its jobs are failed of it still, how many of them would
-    come back by a recovery, and with which codes the others would be refused.
+class StormRemainder:
+    """What a storm left: how many of its jobs are still failed, how many of them a recovery would
+    resume, and with which codes it would refuse the others.
     """
 
     failed_count: int
-    returning_count: int
+    resumable_count: int
     codes: Sequence[str]
 
 
 class StormNotices:
-    """The storms' share of a courier's work: it must hold the courier's office."""
+    """The notices of storms; only the leader among the nodes sends them."""
 
     def __init__(self, ledger: Ledger, sender: Sender, storms: StormSource) -> None:
         self._ledger = ledger
         self._sender = sender
         self._storms = storms
         self._began: int | None = None
-        self._next_look = 0.0
-        self._is_told: set[tuple[str, str]] = set()
+        self._next_poll = 0.0
+        self._sent: set[tuple[str, str]] = set()
 
     def covers(self, job_id: UUID, version: int, position: int) -> bool:
-        """Whether the trip at a version of a job, right after the failure that made it, is told
-        with its storm. When that cannot be known now, it is told by itself: better twice than not
-        at all.
+        """Whether the trip at a version of a job, right after the failure that caused it, is
+        reported with its storm. When that cannot be determined now, it is reported by itself: twice
+        is better than not at all.
         """
         try:
-            return self._storms.has_taken(job_id, version - 1, position=position)
+            return self._storms.has_failure(job_id, version - 1, position=position)
         except LedgerError as problem:
-            log.warning("a trip is told without asking for its storm: %s", problem.message)
+            log.warning(
+                "the storm of a trip could not be determined; the trip is reported alone: %s",
+                problem.message,
+            )
             return False
 
-    def news(self, call: CommandContext) -> Iterator[Command[object]]:
-        """Tell what is to be told now; yields what to record of it."""
+    def notify(self, context: CommandContext) -> Iterator[Command[object]]:
+        """Send the notices that are due; yields what to record of them."""
         address = self._sender.settings.notices
         elapsed = self._ledger.clock.elapsed()
-        if address is None or elapsed < self._next_look:
+        if address is None or elapsed < self._next_poll:
             return
-        self._next_look = elapsed + LOOK_SECONDS
-        seen = self._seen(self._beginning(), call.now)
-        self._is_told &= {(kind, storm.id) for storm in seen for kind in (OPENED, OVER)}
-        for storm in seen:
-            yield from self._tell(storm, OVER if storm.is_final else OPENED, address, call)
+        self._next_poll = elapsed + POLL_SECONDS
+        storms = self._recent(self._beginning(), context.now)
+        self._sent &= {(kind, storm.id) for storm in storms for kind in (OPENED, OVER)}
+        for storm in storms:
+            yield from self._notify_of(storm, OVER if storm.is_final else OPENED, address, context)
 
     def _beginning(self) -> int:
-        """Where the book stood when storms were first told of: nobody is told of older ones."""
+        """The end of the event store when storms were first reported: older ones never are."""
         if self._began is None:
             self._began = self._ledger.event_store.checkpoint(READER)
         if self._began is None:
@@ -92,56 +95,60 @@ class StormNotices:
             self._began = began
         return self._began
 
-    def _seen(self, began: int, now: datetime) -> Sequence[StormNotice]:
+    def _recent(self, began: int, now: datetime) -> Sequence[StormNotice]:
         try:
             return self._storms.recent(after=began, now=now)
         except LedgerError as problem:
-            log.warning("storms cannot be told of now: %s", problem.message)
+            log.warning("storm notifications are not possible now: %s", problem.message)
             return ()
 
-    def _tell(
-        self, storm: StormNotice, kind: str, address: ChannelAddress, call: CommandContext
+    def _notify_of(
+        self, storm: StormNotice, kind: str, address: ChannelAddress, context: CommandContext
     ) -> Iterator[Command[object]]:
-        message = None if self._has_told(storm, kind, address) else self._message(storm, kind)
+        message = None if self._was_sent(storm, kind, address) else self._message(storm, kind)
         if message is None:
             return
-        for whom, receipt in self._sender.tell(message):
-            self._is_told.add((kind, storm.id))
-            yield RecordNotice(_told(storm, kind, whom, receipt), call)
+        for target, receipt in self._sender.notify(message):
+            self._sent.add((kind, storm.id))
+            yield RecordNotice(_outcome(storm, kind, target, receipt), context)
 
     def _message(self, storm: StormNotice, kind: str) -> Message | None:
-        """What is said; None when that cannot be known now: it is tried again at the next look."""
+        """The message; None when it cannot be built now: it is tried again at the next poll."""
         if kind == OPENED:
             return _of_opening(storm)
         try:
-            return _of_end(storm, self._left_by(storm))
+            return _of_end(storm, self._remainder_of(storm))
         except LedgerError as problem:
-            log.warning("the end of %s cannot be told now: %s", storm.id, problem.message)
+            log.warning("the end of %s cannot be reported now: %s", storm.id, problem.message)
             return None
 
-    def _left_by(self, storm: StormNotice) -> Left | None:
-        """Judged by the jobs themselves, as a recovery would; None for more than it would judge."""
+    def _remainder_of(self, storm: StormNotice) -> StormRemainder | None:
+        """Decided on the jobs themselves, as a recovery would; None for more than one recovery
+        takes.
+        """
         members, context = self._storms.members(storm.id), self._ledger.context()
         try:
             plan = self._ledger.execute(PreviewRecovery(members, Terms(), context))
         except Refused:
             return None
         stay = [one.code for one in plan.refused if one.code != JobNotSelected.code]
-        return Left(len(plan.jobs) + len(stay), len(plan.jobs), sorted(set(stay)))
+        return StormRemainder(len(plan.jobs) + len(stay), len(plan.jobs), sorted(set(stay)))
 
-    def _has_told(self, storm: StormNotice, kind: str, address: ChannelAddress) -> bool:
-        """Whether that was done before, here or by whoever held the office then."""
-        if (kind, storm.id) in self._is_told:
+    def _was_sent(self, storm: StormNotice, kind: str, address: ChannelAddress) -> bool:
+        """Whether it was sent before, by this or an earlier leader."""
+        if (kind, storm.id) in self._sent:
             return True
         stream = notice_stream(kind, storm.id, address.channel)
         if self._ledger.event_store.command_at(stream, 1) is None:
             return False
-        self._is_told.add((kind, storm.id))
+        self._sent.add((kind, storm.id))
         return True
 
 
-def _told(storm: StormNotice, kind: str, address: ChannelAddress, receipt: Receipt) -> Told:
-    return Told(
+def _outcome(
+    storm: StormNotice, kind: str, address: ChannelAddress, receipt: Receipt
+) -> NoticeOutcome:
+    return NoticeOutcome(
         kind=kind,
         job_id=None,
         storm_id=storm.id,
@@ -156,47 +163,49 @@ def _told(storm: StormNotice, kind: str, address: ChannelAddress, receipt: Recei
 
 def _of_opening(storm: StormNotice) -> Message:
     return Message(
-        f"Storm {storm.id}: {len(storm.job_names)} jobs fail of one thing ({storm.failure_class})",
+        f"Storm {storm.id}: {len(storm.job_names)} jobs fail of one cause ({storm.failure_class})",
         f"{storm.signature}\n"
         f"{_names(storm)}\n"
-        "Breakers that trip of it are not told one by one; its end is.\n"
-        f"jobledger storm show {storm.id}\n"
+        "Trips of its jobs are not reported one by one; the end of the storm is.\n"
+        f"{_show_command(storm)}\n"
         f"{_proof(storm)}",
     )
 
 
-def _of_end(storm: StormNotice, left: Left | None) -> Message:
+def _of_end(storm: StormNotice, remainder: StormRemainder | None) -> Message:
     minutes = (storm.last_failed_at - storm.first_failed_at).total_seconds() / 60
     return Message(
-        f"Storm {storm.id} is over{_failed(storm, left)}",
+        f"Storm {storm.id} is over{_failed(storm, remainder)}",
         f"{storm.signature}\n"
         f"{storm.failure_count} failures in {minutes:.0f} minutes, {storm.trip_count} breakers "
         "tripped.\n"
         f"{_names(storm)}\n"
-        f"{_way_on(storm, left)}\n"
+        f"{_next_step(storm, remainder)}\n"
         f"{_proof(storm)}",
     )
 
 
-def _failed(storm: StormNotice, left: Left | None) -> str:
-    if left is None:
+def _failed(storm: StormNotice, remainder: StormRemainder | None) -> str:
+    if remainder is None:
         return ""
-    return f": {left.failed_count} of {len(storm.job_names)} jobs are failed of it"
+    return f": {remainder.failed_count} of {len(storm.job_names)} jobs are still failed"
 
 
-def _way_on(storm: StormNotice, left: Left | None) -> str:
-    if left is not None and left.returning_count:
-        whom = "them" if left.returning_count == left.failed_count else f"{left.returning_count}"
-        return (
-            f"Bring {whom} back, one after the other: jobledger storm resume {storm.id} --dry-run"
+def _next_step(storm: StormNotice, remainder: StormRemainder | None) -> str:
+    if remainder is not None and remainder.resumable_count:
+        target = (
+            "them"
+            if remainder.resumable_count == remainder.failed_count
+            else f"{remainder.resumable_count}"
         )
-    if left is not None and left.failed_count:
-        codes = ", ".join(left.codes)
-        return f"A recovery would bring back none of them now ({codes}).\n{_look(storm)}"
-    return _look(storm)
+        return f"Resume {target} one after the other: jobledger storm resume {storm.id} --dry-run"
+    if remainder is not None and remainder.failed_count:
+        codes = ", ".join(remainder.codes)
+        return f"A recovery would resume none of them now ({codes}).\n{_show_command(storm)}"
+    return _show_command(storm)
 
 
-def _look(storm: StormNotice) -> str:
+def _show_command(storm: StormNotice) -> str:
     return f"jobledger storm show {storm.id}"
 
 

@@ -1,5 +1,5 @@
-"""Storms as whoever tells people of them has to know them. What a storm is stands above the ledger,
-in the copies; here it is only asked.
+"""Storms as the notifier needs to know them. Read models detect storms; the ledger only queries
+them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ledger.domain.recovery.selection import StormMembers
 
 @dataclass(frozen=True, slots=True)
 class StormNotice:
-    """A storm as it is now. `is_final`: it is over and cannot come back under its id. Positions are
+    """A storm as it is now. `is_final`: it is over and cannot reopen under its id. Positions are
     those of its first failure and of its last.
     """
 
@@ -33,28 +33,28 @@ class StormNotice:
 
 
 class StormSource(Protocol):
-    """What is to be known of storms; raises LedgerError where that cannot be told now."""
+    """Queries about storms; raises LedgerError when they cannot be answered now."""
 
     def recent(self, *, after: int, now: datetime) -> Sequence[StormNotice]:
         """The storms of the last days that opened after a position, oldest first."""
         ...
 
-    def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:
-        """Whether the failure at a version of a job is a storm's, as of a position of the book."""
+    def has_failure(self, job_id: UUID, version: int, *, position: int) -> bool:
+        """Whether the failure at a version of a job belongs to a storm, as of a position."""
         ...
 
     def members(self, storm_id: str) -> StormMembers:
-        """Who tripped in a storm: whom its recovery would judge."""
+        """The jobs that tripped in a storm: those that its recovery would consider."""
         ...
 
 
 class NoStormSource:
-    """Where nobody keeps an eye on storms: then every trip is told by itself."""
+    """No storm detection: every trip is reported by itself."""
 
     def recent(self, *, after: int, now: datetime) -> Sequence[StormNotice]:  # noqa: ARG002  see above
         return ()
 
-    def has_taken(self, job_id: UUID, version: int, *, position: int) -> bool:  # noqa: ARG002
+    def has_failure(self, job_id: UUID, version: int, *, position: int) -> bool:  # noqa: ARG002
         return False
 
     def members(self, storm_id: str) -> StormMembers:

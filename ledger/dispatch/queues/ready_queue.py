@@ -1,5 +1,5 @@
-"""What is due and waits for a place: in the order of its time, late slots spread out so that a
-start is no storm.
+"""What is due and waits for a free slot: in the order of its time, late slots spread out so that a
+start is not a storm.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from ledger.application.due_queue import DueItem
 from ledger.domain.job.missed_slots import LATE
 
 OTHERS_WAIT = timedelta(seconds=1)
-"""How much longer a node waits with a wake that is another's to serve first."""
+"""How much longer a node waits with an item that another node claims first."""
 SPREAD_STEP_SECONDS = 5.0
 SPREAD_WINDOW_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class DueFire:
-    """One wake with the instant from which it may be served."""
+    """One due item with the instant from which it may be claimed."""
 
     release_at: datetime
-    wake: DueItem
+    item: DueItem
     is_late: bool = False
 
     @classmethod
-    def first_seen(cls, wake: DueItem, now: datetime) -> DueFire:
-        """A wake that has just come due."""
-        return cls(wake.at, wake, wake.cause == "fire" and now - wake.at > LATE)
+    def newly_due(cls, item: DueItem, now: datetime) -> DueFire:
+        """An item that has just become due."""
+        return cls(item.at, item, item.cause == "fire" and now - item.at > LATE)
 
 
 class ReadyQueue:
-    """Due wakes that no run has been claimed for yet. Those that take no place never wait behind
-    those that do.
+    """Due items for which no run has been claimed yet. Those that take no concurrency slot never
+    wait behind those that do.
     """
 
     def __init__(
@@ -45,51 +45,57 @@ class ReadyQueue:
         self._is_ours = is_ours
         self._instant: list[DueFire] = []
         self._others: list[DueFire] = []
-        self._standing: set[DueItem] = set()
+        self._queued: set[DueItem] = set()
 
     def __len__(self) -> int:
         return len(self._instant) + len(self._others)
 
-    def take_in(self, wakes: Sequence[DueItem], now: datetime) -> None:
-        """Add wakes that have just come due. Late slots are released min(5 s, 600 s / n) apart."""
-        dues = [DueFire.first_seen(wake, now) for wake in wakes]
+    def add_all(self, items: Sequence[DueItem], now: datetime) -> None:
+        """Add items that have just become due. Late slots are released min(5 s, 600 s / n)
+        apart.
+        """
+        dues = [DueFire.newly_due(item, now) for item in items]
         late_count = max(1, sum(due.is_late for due in dues))
         step = timedelta(seconds=min(SPREAD_STEP_SECONDS, SPREAD_WINDOW_SECONDS / late_count))
-        place = 0
+        number = 0
         for due in dues:
             if due.is_late:
-                due = replace(due, release_at=now + step * place)
-                place += 1
-            self._add(due if self._is_ours(due.wake) else _yielded(due, now))
+                due = replace(due, release_at=now + step * number)
+                number += 1
+            self._add(due if self._is_ours(due.item) else _yielded(due, now))
 
     def give_back(self, dues: Sequence[DueFire]) -> None:
-        """Return what was taken but could not be served."""
+        """Return what was taken but could not be claimed."""
         for due in dues:
             self._add(due)
 
-    def take(self, now: datetime, limit: int, places: int) -> list[DueFire]:
-        """Up to `limit` released wakes, oldest first, of which at most `places` take a place."""
+    def take(self, now: datetime, limit: int, free_slots: int) -> list[DueFire]:
+        """Up to `limit` released items, oldest first, of which at most `places` take a concurrency
+        slot.
+        """
         taken = _released(self._instant, now, limit)
-        taken += _released(self._others, now, min(places, limit - len(taken)))
-        self._standing.difference_update(due.wake for due in taken)
+        taken += _released(self._others, now, min(free_slots, limit - len(taken)))
+        self._queued.difference_update(due.item for due in taken)
         return taken
 
     def next_release_at(self) -> datetime | None:
-        """When something here is next released."""
-        job_cache = [heap[0].release_at for heap in (self._instant, self._others) if heap]
-        return min(job_cache, default=None)
+        """When the next item is released."""
+        firsts = [heap[0].release_at for heap in (self._instant, self._others) if heap]
+        return min(firsts, default=None)
 
     def of(self, job_id: UUID) -> DueFire | None:
-        """What waits here of a job, if anything does. From any thread."""
+        """The waiting item of a job, if there is one. From any thread."""
         waiting = (*list(self._instant), *list(self._others))
-        return next((due for due in waiting if due.wake.job_id == job_id), None)
+        return next((due for due in waiting if due.item.job_id == job_id), None)
 
     def _add(self, due: DueFire) -> None:
-        """One that was seen again, because its job changed meanwhile, stands here once."""
-        if due.wake in self._standing:
+        """An item that was added again, because its job changed meanwhile, replaces the first
+        one.
+        """
+        if due.item in self._queued:
             return
-        self._standing.add(due.wake)
-        heapq.heappush(self._instant if self._is_instant(due.wake) else self._others, due)
+        self._queued.add(due.item)
+        heapq.heappush(self._instant if self._is_instant(due.item) else self._others, due)
 
 
 def _yielded(due: DueFire, now: datetime) -> DueFire:
@@ -105,8 +111,8 @@ def _released(heap: list[DueFire], now: datetime, limit: int) -> list[DueFire]:
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """The job's place in the queue of a node, and the node's places. `release_at` is None when it
-    does not wait there; `is_late` marks a start that is spread out after a silence.
+    """The job's position in the queue of a node, and the node's concurrency slots. `release_at` is
+    None when it does not wait there; `is_late` marks a start that is spread out after a downtime.
     """
 
     release_at: datetime | None

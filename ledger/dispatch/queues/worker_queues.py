@@ -23,15 +23,15 @@ MAX_WAITING = 1000
 
 
 class WorkerQueues:
-    """Filled by a dispatcher, emptied by claims; any thread may call any of it.
+    """Filled by a dispatcher, emptied by claims; any thread may call any method.
 
-    A due run stands here until somebody takes it. It may be out of date by then: whoever takes one
-    asks the ledger, which says whether there still is anything to start.
+    A due run waits here until a worker takes it. It may be out of date by then: the claim asks the
+    ledger whether there still is anything to start.
     """
 
     def __init__(self) -> None:
         self._due: defaultdict[str, list[DueFire]] = defaultdict(list)
-        self._standing: set[tuple[str, DueItem]] = set()
+        self._queued: set[tuple[str, DueItem]] = set()
         self._waiting: defaultdict[str, deque[Future[None]]] = defaultdict(deque)
         self._lock = threading.Lock()
         self._is_closed = False
@@ -41,15 +41,15 @@ class WorkerQueues:
             return sum(map(len, self._due.values()))
 
     def add(self, queue: str, due: DueFire) -> None:
-        """A run of this queue has come due: one of those who wait for it is told. One that stands
-        there already, and was seen again because its job was changed, is there once.
+        """A run of this queue has become due: one of the waiting workers is notified. A run that is
+        added again, because its job was changed, is in the queue once.
         """
         with self._lock:
-            if (queue, due.wake) in self._standing:
+            if (queue, due.item) in self._queued:
                 return
-            self._standing.add((queue, due.wake))
+            self._queued.add((queue, due.item))
             heapq.heappush(self._due[queue], due)
-            self._tell_one(queue)
+            self._notify_one(queue)
 
     def take(self, queue: str) -> DueFire | None:
         """The run that has been due longest, or None."""
@@ -57,46 +57,50 @@ class WorkerQueues:
             due = self._due.get(queue)
             if not due:
                 return None
-            taken = heapq.heappop(due)
-            self._standing.discard((queue, taken.wake))
+            first = heapq.heappop(due)
+            self._queued.discard((queue, first.item))
             if not due:
                 del self._due[queue]
-            return taken
+            return first
 
     def arrival(self, queue: str) -> Future[None]:
-        """Done when something is there to be taken, at once if it is. To be given back with
-        `leave`. Refuses Overloaded, and Unavailable once the node ends.
+        """A future that is done when there is something to take, at once if there is. Pass it to
+        `leave` afterwards. Refuses Overloaded, and Unavailable once the node shuts down.
         """
         arrival: Future[None] = Future()
         with self._lock:
             if self._is_closed:
-                raise Unavailable("This node is shutting down: claim from another, or try again.")
+                raise Unavailable(
+                    "This node is shutting down: claim from another node, or try again later."
+                )
             if sum(map(len, self._waiting.values())) >= MAX_WAITING:
                 raise Overloaded(MAX_WAITING)
             self._waiting[queue].append(arrival)
             if queue in self._due:
-                self._tell_one(queue)
+                self._notify_one(queue)
         return arrival
 
     def leave(self, queue: str, arrival: Future[None]) -> None:
-        """Wait no more. Who was told and goes away without taking passes the word on."""
+        """Stop waiting. A worker that was notified and leaves without taking passes the
+        notification on.
+        """
         with self._lock:
             with suppress(ValueError):
                 self._waiting[queue].remove(arrival)
             if not self._waiting[queue]:
                 del self._waiting[queue]
             if arrival.done() and queue in self._due:
-                self._tell_one(queue)
+                self._notify_one(queue)
 
     def close(self) -> None:
-        """The node ends: nobody needs to wait any longer."""
+        """The node shuts down: end all waits."""
         with self._lock:
             self._is_closed = True
             for queue in list(self._waiting):
-                while self._tell_one(queue):
+                while self._notify_one(queue):
                     pass
 
-    def _tell_one(self, queue: str) -> bool:
+    def _notify_one(self, queue: str) -> bool:
         waiting = self._waiting.get(queue)
         if not waiting:
             return False
@@ -104,7 +108,7 @@ class WorkerQueues:
         return True
 
 
-MAX_WAKES = 10_000
+MAX_DUE_ITEMS = 10_000
 IDLE_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 
@@ -112,26 +116,26 @@ log = logging.getLogger(__name__)
 
 
 def route_to_queues(
-    ledger: Ledger, wakes: Sequence[DueItem], queues: WorkerQueues, now: datetime
+    ledger: Ledger, items: Sequence[DueItem], queues: WorkerQueues, now: datetime
 ) -> list[DueItem]:
-    """Put those of workers into their queues; gives the others. All go back to the heads when the
-    book cannot be asked for one of their jobs: the LedgerError goes on to the caller.
+    """Put the runs of workers into their queues; returns the others. All go back to the due queue
+    when one of their jobs cannot be read: the LedgerError is raised.
     """
     try:
-        found = [(wake, _queue_for(ledger, wake)) for wake in wakes]
+        found = [(item, _queue_for(ledger, item)) for item in items]
     except LedgerError:
-        ledger.job_cache.due.give_back(wakes)
+        ledger.job_cache.due.give_back(items)
         raise
-    for wake, queue in found:
+    for item, queue in found:
         if queue is not None:
-            queues.add(queue, DueFire.first_seen(wake, now))
-    return [wake for wake, queue in found if queue is None]
+            queues.add(queue, DueFire.newly_due(item, now))
+    return [item for item, queue in found if queue is None]
 
 
-def _queue_for(ledger: Ledger, wake: DueItem) -> str | None:
-    if wake.cause == UNPAUSE:
+def _queue_for(ledger: Ledger, item: DueItem) -> str | None:
+    if item.cause == UNPAUSE:
         return None
-    job = ledger.job_cache.jobs.get(wake.job_id) or ledger.fold(wake.job_id)
+    job = ledger.job_cache.jobs.get(item.job_id) or ledger.fold(item.job_id)
     return queue_of(job.executor)
 
 
@@ -145,22 +149,22 @@ class WorkerQueueFeeder:
         self._loop = BackgroundLoop("worker-queues", self._step, wait=ledger.job_cache.due.wait)
 
     def start(self) -> None:
-        """Lay out from now on what comes due."""
+        """Feed the queues from now on."""
         self._loop.start()
 
     def close(self) -> None:
-        """Whoever waits is told that nothing will come from here."""
+        """End the waits of workers: no runs will be queued here any more."""
         self.queues.close()
         self._loop.close(0.0)
         self._ledger.job_cache.due.notify()
         self._loop.join()
 
     def route(self) -> int:
-        """Lay out the runs of workers that have come due; gives how many wakes were looked at."""
+        """Put due runs of workers into their queues; returns how many items were looked at."""
         now = self._ledger.clock.now()
-        wakes = self._ledger.job_cache.due.take_due(now, MAX_WAKES)
-        route_to_queues(self._ledger, wakes, self.queues, now)
-        return len(wakes)
+        items = self._ledger.job_cache.due.take_due(now, MAX_DUE_ITEMS)
+        route_to_queues(self._ledger, items, self.queues, now)
+        return len(items)
 
     def _step(self) -> float:
         return 0.0 if self.route() else self._idle_seconds()

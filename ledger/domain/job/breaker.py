@@ -1,7 +1,7 @@
-"""When to give up on a job, when to try again, and the per-job policy that says so.
+"""The per-job policy: when to stop retrying a job, when to try again.
 
-The defaults are Phantom's (ghostwright/phantom#128): 10 consecutive errors, 3 for a one-shot; 30 s,
-1, 5, 15, 60 min.
+The defaults are Phantom's (ghostwright/phantom#128): 10 consecutive errors, 3 for a one-shot;
+backoff of 30 s, 1, 5, 15, 60 min.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ TRIP_AFTER_ONE_SHOT = 3
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How one job meets trouble. Written out in full in `job.scheduled`, so that a new default
-    changes no old job.
+    """How one job handles failures. Recorded in full in `job.scheduled`, so that a new default
+    changes no existing job.
 
     `backoff_seconds`: the waits after the first, second … failure; the last repeats. `counts`: the
-    failure classes that move the streak. `probe_after_seconds`: half-open the breaker by itself
-    after so long; None leaves it to a human. `jitter_seconds`: delays the claim by a share that is
-    stable for the job; `scheduled_for` stays as it is.
+    failure classes that add to the streak. `probe_after_seconds`: half-open the breaker
+    automatically after so long; None leaves it to an operator. `jitter_seconds`: delays the claim
+    by a share that is stable for the job; `scheduled_for` is not shifted.
     """
 
     trip_after: int = TRIP_AFTER
@@ -64,7 +64,7 @@ class Policy:
         return failure_class in self.counts
 
     def jitter(self, job_id: UUID) -> timedelta:
-        """This job's own share of the jitter: the same at every fire."""
+        """This job's share of the jitter: the same at every fire."""
         return timedelta(seconds=self.jitter_seconds * (job_id.int % 1000) / 1000)
 
 
@@ -87,7 +87,7 @@ def parse_policy(
 
 
 def policy_of(plain: Mapping[str, Any]) -> Policy:
-    """The policy as an event holds it (trusted: it was checked when it was decided)."""
+    """The policy as an event stores it (trusted: it was checked when it was decided)."""
     return Policy(
         **{
             **plain,
@@ -144,7 +144,7 @@ class _Words:
 
     def read(self, name: str, value: object) -> tuple[str, ...]:
         if not isinstance(value, list | tuple) or any(word not in self.allowed for word in value):
-            raise InvalidField(name, f"must be a list out of {', '.join(self.allowed)}")
+            raise InvalidField(name, f"must be a list of values out of {', '.join(self.allowed)}")
         return tuple(word for word in self.allowed if word in value)
 
 

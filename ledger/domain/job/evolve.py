@@ -1,4 +1,4 @@
-"""How each event changes a job: one function per event, no condition that rejects history."""
+"""How each event changes a job: one function per event, without conditions that reject history."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _revived(job: JobState, event: e.Resumed | e.ForceResumed | e.CircuitClosed)
     job.paused_until = None
     job.stopped_at = None
     job.owed_from = None
-    job.settle(event.missed, event.timestamp)
+    job.account_for(event.missed, event.timestamp)
     job.clear_streaks()
     job.clear_trip()
 
@@ -79,7 +79,7 @@ def _run_started(job: JobState, event: e.RunStarted) -> None:
 def _end_run(job: JobState, status: str, event: Any, **facts: Any) -> None:
     run, job.open_run = job.open_run, None
     job.next_run_at = event.next_run_at
-    job.settle(event.missed, event.timestamp)
+    job.account_for(event.missed, event.timestamp)
     job.last_run = {
         "run_id": event.run_id,
         "started_at": run.started_at if run else None,
@@ -125,7 +125,7 @@ def _run_blocked(job: JobState, event: e.RunBlocked) -> None:
 
 def _fires_skipped(job: JobState, event: e.FiresSkipped) -> None:
     job.next_run_at = event.next_run_at
-    job.settle(event.missed, event.timestamp)
+    job.account_for(event.missed, event.timestamp)
 
 
 def _circuit_tripped(job: JobState, event: e.CircuitTripped) -> None:

@@ -1,7 +1,6 @@
-"""How a job is executed, as it was asked for: the executor map, checked key by key when the job is
-made.
+"""The executor map of a job, checked key by key when the job is created.
 
-Pure: no name is resolved and no file is looked at. DESIGN §11 fixes the shapes.
+Pure: no name is resolved and no file is read. docs/how-to/http.md and command.md show the shapes.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from ledger.errors import InvalidField, UnknownField
 ARGUMENTS = 256
 ARGUMENT_BYTES = 8 * 1024
 ENTRIES = 64
-"""The most headers, and the most variables of an environment."""
+"""The maximum number of headers, and of environment variables."""
 NAME_CHARACTERS = 128
-"""The longest name of a header, a variable, a queue or a handler."""
+"""The maximum length of the name of a header, a variable, a queue or a handler."""
 VALUE_BYTES = 4096
 PATH_BYTES = 4096
 
 RESERVED_VARIABLE_PREFIX = "JOBLEDGER_"
-"""Variables of this family tell a command who it is, so a job cannot set them."""
+"""Variables with this prefix identify the run to a command, so a job cannot set them."""
 
 RESERVED_HEADERS = frozenset(
     {
@@ -64,8 +63,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def parse_executor(plain: Mapping[str, object], *, only: str | None = None) -> dict[str, Any]:
-    """The executor map of a job, checked; holds exactly the keys that were given. With `only`, no
-    other kind will do.
+    """The executor map of a job, checked; contains exactly the keys that were given. With `only`,
+    no other kind is accepted.
 
     Refuses UnknownField for a key that its kind does not know, InvalidField for anything missing or
     malformed.
@@ -79,7 +78,7 @@ def parse_executor(plain: Mapping[str, object], *, only: str | None = None) -> d
             raise UnknownField(f"executor.{_shown(key)}", known)
     for key in known:
         if key not in plain and key not in _OPTIONAL:
-            raise InvalidField(f"executor.{key}", f"is missing, and kind {kind} needs it")
+            raise InvalidField(f"executor.{key}", f"is missing; kind {kind} requires it")
     return {key: _PARSERS[key](value) for key, value in plain.items()}
 
 
@@ -101,17 +100,18 @@ def _url(value: object) -> str:
 def _headers(value: object) -> dict[str, str]:
     headers = _entries(value, "executor.headers")
     if len({name.lower() for name in headers}) < len(headers):
-        raise InvalidField("executor.headers", "names a header twice (case does not matter)")
+        raise InvalidField("executor.headers", "names a header twice (names ignore case)")
     for name, content in headers.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise InvalidField("executor.headers", f"{name!r} is no name of a header")
+            raise InvalidField("executor.headers", f"{name!r} is not a valid header name")
         if name.lower() in RESERVED_HEADERS or name.lower().startswith("proxy-"):
             raise InvalidField(
                 "executor.headers", f"{name} is set by the ledger and cannot be overridden"
             )
         if not content.isascii() or _CONTROL.search(content) or content != content.strip():
             raise InvalidField(
-                f"executor.headers.{name}", "must be printable ASCII without blanks at its ends"
+                f"executor.headers.{name}",
+                "must be printable ASCII without leading or trailing blanks",
             )
         require_references(content, f"executor.headers.{name}")
     return headers
@@ -121,10 +121,10 @@ def _env(value: object) -> dict[str, str]:
     variables = _entries(value, "executor.env")
     for name in variables:
         if not _VARIABLE_NAME.fullmatch(name):
-            raise InvalidField("executor.env", f"{name!r} is no name of a variable")
+            raise InvalidField("executor.env", f"{name!r} is not a valid variable name")
         if name.startswith(RESERVED_VARIABLE_PREFIX):
             raise InvalidField(
-                "executor.env", f"{name} belongs to the ledger and cannot be overridden"
+                "executor.env", f"{name} is reserved for the ledger and cannot be overridden"
             )
         require_references(variables[name], f"executor.env.{name}")
     return variables
@@ -133,7 +133,7 @@ def _env(value: object) -> dict[str, str]:
 def _argv(value: object) -> list[str]:
     if not isinstance(value, list | tuple) or not 0 < len(value) <= ARGUMENTS:
         raise InvalidField(
-            "executor.argv", f"must be a list of 1 to {ARGUMENTS} texts; no shell reads it"
+            "executor.argv", f"must be a list of 1 to {ARGUMENTS} strings (no shell reads it)"
         )
     argv = [
         _text(part, f"executor.argv[{place}]", ARGUMENT_BYTES) for place, part in enumerate(value)
@@ -171,21 +171,21 @@ _PARSERS: dict[str, Callable[[object], object]] = {
 
 
 def _entries(value: object, field: str) -> dict[str, str]:
-    """A map of at most 64 names to texts."""
+    """A map of at most 64 names to strings."""
     if not isinstance(value, Mapping) or len(value) > ENTRIES:
         raise InvalidField(field, f"must be an object of at most {ENTRIES} entries")
     entries = {}
     for name, content in value.items():
         if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARACTERS:
             raise InvalidField(
-                field, f"has a name that is no text of 1 to {NAME_CHARACTERS} characters"
+                field, f"has a name that is not a string of 1 to {NAME_CHARACTERS} characters"
             )
         entries[name] = _text(content, f"{field}.{_shown(name)}", VALUE_BYTES)
     return entries
 
 
 def _shown(key: str) -> str:
-    """A key as it may stand in a message: what cannot be printed or stored is escaped."""
+    """A key as a message shows it: characters that cannot be printed or stored are escaped."""
     return (key if key.isprintable() else ascii(key))[:NAME_CHARACTERS]
 
 
@@ -199,17 +199,17 @@ def _word(value: object, field: str) -> str:
 
 
 def _text(value: object, field: str, limit_bytes: int) -> str:
-    """A text that fits, has no NUL and can be written as UTF-8."""
+    """A string within the limit, without NUL, that can be encoded as UTF-8."""
     if not isinstance(value, str):
-        raise InvalidField(field, "must be a text")
+        raise InvalidField(field, "must be a string")
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        raise InvalidField(field, "holds half a character (a lone surrogate)") from None
+        raise InvalidField(field, "contains a lone surrogate, which is not a character") from None
     if size > limit_bytes:
         raise InvalidField(field, f"is longer than {limit_bytes} bytes")
     if "\0" in value:
-        raise InvalidField(field, "holds a NUL character")
+        raise InvalidField(field, "contains a NUL character")
     return value
 
 
@@ -218,7 +218,7 @@ REFERENCE = re.compile(rf"{SCHEME}([A-Za-z0-9_-]{{1,64}})")
 
 
 def require_references(value: str, field: str) -> None:
-    """Refuse a text that begins to name a secret and names none."""
+    """Refuse a text that starts like a reference to a secret and is not a valid one."""
     if value.count(SCHEME) != len(REFERENCE.findall(value)):
         raise InvalidField(
             field, f"{SCHEME} needs a name: up to 64 letters, digits, hyphens, underscores"

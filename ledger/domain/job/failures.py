@@ -1,8 +1,7 @@
-"""What a failure is: the class it counts as, the fingerprint it shares with others, and when to try
-again.
+"""Classification of failures: the class that counts, the signature that failures of one cause
+share, and when to try again.
 
-Classes and the rule for texts are DESIGN §6; a text that starts with `Error:` is a failure as in
-Phantom.
+A text that starts with `Error:` is a failure, as in Phantom.
 """
 
 from __future__ import annotations
@@ -25,27 +24,27 @@ FAILURE_CLASSES = (
 )
 
 ERROR_PREFIX = "Error:"
-"""A text that begins with this, exactly, reports a failure."""
+"""A text that begins with exactly this reports a failure."""
 
 SIGNATURE_CHARACTERS = 200
-"""The longest fingerprint."""
+"""The maximum length of a signature."""
 
 TARGET_CHARACTERS = 80
-"""How much of a target's name goes into a fingerprint."""
+"""How much of a target's name goes into a signature."""
 
 MESSAGE_CHARACTERS = 4096
-"""How much of a message is looked at; the rest is cut off first, so that 1 MB costs what 4 KiB
+"""How much of a message is examined; the rest is cut off first, so that 1 MB costs what 4 KiB
 costs.
 """
 
 RETRY_AFTER_LIMIT = timedelta(hours=24)
-"""A target may not push the next attempt back further than this."""
+"""The longest delay of the next attempt that a target may ask for."""
 
 UNAUTHORIZED_STATUSES = frozenset({401, 402, 403})
 
 
 def class_of_status(status: int) -> str:
-    """The failure class of an HTTP status that is no success. Redirects are never followed:
+    """The failure class of an unsuccessful HTTP status. Redirects, never followed, are
     client_error.
     """
     if status == 429:
@@ -84,8 +83,7 @@ def class_of_text(text: str) -> str:
     """The failure class of a text that starts with `Error:`, by what it says; `other` for any other
     text.
 
-    The first that fits wins: rate limit before authorization, time-out, connection and server
-    error.
+    The first match wins: rate limit before authorization, time-out, connection and server error.
     """
     if not text.startswith(ERROR_PREFIX):
         return "other"
@@ -94,19 +92,19 @@ def class_of_text(text: str) -> str:
 
 
 def signature(failure_class: str, *, target: str | None, message: str, job_name: str) -> str:
-    """The fingerprint of a failure, at most 200 characters: equal for one cause met by different
-    jobs.
+    """The signature of a failure, at most 200 characters: equal for failures of one cause in
+    different jobs.
 
-    It is the class, the target's host and the message without what differs from run to run: the
-    job's own name, quoted text, addresses, times, ids, hex and numbers. Linear in the message, of
-    which 4,096 characters count.
+    It consists of the class, the target's host and the message without what differs from run to
+    run: the job's own name, quoted text, addresses, times, ids, hex and numbers. Linear in the
+    length of the message, of which 4,096 characters count.
     """
     host = _one_line(target or "")[:TARGET_CHARACTERS].lower() or "-"
-    told = _without_name(_one_line(message), _one_line(job_name))
+    text = _without_name(_one_line(message), _one_line(job_name))
     for pattern, placeholder in _VARIABLE:
-        told = pattern.sub(placeholder, told)
-    told = _NUMBERS.sub("<n>", _WORD.sub(_without_digits, told))
-    return f"{failure_class} {host} {told}"[:SIGNATURE_CHARACTERS].rstrip()
+        text = pattern.sub(placeholder, text)
+    text = _NUMBERS.sub("<n>", _WORD.sub(_without_digits, text))
+    return f"{failure_class} {host} {text}"[:SIGNATURE_CHARACTERS].rstrip()
 
 
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
@@ -135,14 +133,14 @@ def _one_line(text: str) -> str:
 
 
 def _without_name(message: str, name: str) -> str:
-    """Names of one or two characters and bare numbers stay: they would be found in any message."""
+    """Names of one or two characters and bare numbers stay: they occur in any message by chance."""
     if len(name) < _SHORTEST_NAME or name.isdigit():
         return message
     return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "<job>", message, flags=re.IGNORECASE)
 
 
 def _without_digits(word: re.Match[str]) -> str:
-    """A word with a digit in it, or too long to be one, is a number or an id."""
+    """A word that contains a digit, or is too long for a word, is a number or an id."""
     text = word.group()
     is_variable = len(text) >= _OPAQUE_CHARACTERS or any(map(str.isdigit, text))
     return "<n>" if is_variable else text
@@ -156,24 +154,24 @@ def parse_retry_after(value: str | None, *, now: datetime) -> datetime | None:
     """When a `Retry-After` header (seconds or a date, RFC 9110 §10.2.3) allows the next attempt, in
     UTC.
 
-    At most 24 hours after `now`; None for nothing, garbage, a negative number or a date that has
-    passed.
+    At most 24 hours after `now`; None for an empty or malformed value, a negative number or a date
+    in the past.
     """
-    told = (value or "").strip(" \t")
-    if _SECONDS.fullmatch(told):
-        wait = min(timedelta(seconds=int(told)), RETRY_AFTER_LIMIT)
+    text = (value or "").strip(" \t")
+    if _SECONDS.fullmatch(text):
+        wait = min(timedelta(seconds=int(text)), RETRY_AFTER_LIMIT)
         return now.astimezone(UTC) + wait
-    at = _http_date(told)
+    at = _http_date(text)
     if at is None or at < now:
         return None
     return min(at, now.astimezone(UTC) + RETRY_AFTER_LIMIT)
 
 
-def _http_date(told: str) -> datetime | None:
-    if not 0 < len(told) <= _DATE_CHARACTERS or not told[0].isalpha():
+def _http_date(text: str) -> datetime | None:
+    if not 0 < len(text) <= _DATE_CHARACTERS or not text[0].isalpha():
         return None
     try:
-        at = parsedate_to_datetime(told)
+        at = parsedate_to_datetime(text)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

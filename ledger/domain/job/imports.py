@@ -1,4 +1,4 @@
-"""What another scheduler knew of a job: read key by key, and how the job goes on from there."""
+"""The past of a job in another scheduler, read key by key, and how the job continues here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ledger.domain.schedule.schedules import At, parse_schedule
 from ledger.errors import InvalidField, TooLarge, UnknownField, quoted
 
 STATUSES: Final = ("active", "paused", "failed", "completed")
-"""How a job may have stood elsewhere."""
+"""The statuses that a job may have had in the other scheduler."""
 FIELDS: Final = (
     "spec",
     "origin_id",
@@ -38,7 +38,7 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A job's life elsewhere: where it comes from, how it stood, and what was not understood."""
+    """A job's record in another scheduler: its origin, its status, and what was not understood."""
 
     origin: str
     origin_id: str
@@ -50,7 +50,7 @@ class Past:
     imported: Mapping[str, Any] = field(default_factory=dict)
 
     def fields(self, next_run_at: datetime | None) -> dict[str, Any]:
-        """The own fields of `job.imported`. Only an active job keeps its next run."""
+        """The fields of `job.imported`. Only an active job keeps its next run."""
         return {
             "origin": self.origin,
             "origin_id": self.origin_id,
@@ -64,8 +64,8 @@ class Past:
         }
 
     def require_fires(self, schedule: Mapping[str, Any], *, now: datetime) -> None:
-        """Refuse a schedule that never fires. One that is merely past is refused of an active job
-        only: a paused, failed or completed one-shot may well be behind its instant.
+        """Refuse a schedule that never fires. A one-shot whose instant has passed is refused for an
+        active job only: a paused, failed or completed one may be past its instant.
         """
         parsed = parse_schedule(schedule)
         if self.status == "active" or not isinstance(parsed, At):
@@ -80,7 +80,9 @@ def parse_origin(given: object) -> str:
 
 
 def parse_past(origin: str, given: object) -> Past:
-    """What a caller says of one job. Refuses by field: UnknownField, InvalidField, TooLarge."""
+    """The past of one job as a caller gives it. Refuses by field: UnknownField, InvalidField,
+    TooLarge.
+    """
     fields = read_map("jobs", given)
     for key in fields:
         if key not in FIELDS:
@@ -100,7 +102,7 @@ def parse_past(origin: str, given: object) -> Past:
 
 def _origin_id(value: object) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ORIGIN_ID:
-        raise InvalidField("origin_id", f"must be a text of 1 to {LONGEST_ORIGIN_ID} characters")
+        raise InvalidField("origin_id", f"must be a string of 1 to {LONGEST_ORIGIN_ID} characters")
     if not value.isprintable():
         raise InvalidField("origin_id", "must be printable")
     return value
@@ -114,13 +116,13 @@ def _status(value: object) -> str:
 
 def _count(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= HIGHEST_COUNT:
-        raise InvalidField(name, f"must be a whole number of 0 to {HIGHEST_COUNT}")
+        raise InvalidField(name, f"must be a whole number from 0 to {HIGHEST_COUNT}")
     return value
 
 
 def _error(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise InvalidField("last_error", "must be a text or null")
+        raise InvalidField("last_error", "must be a string or null")
     if value is not None and _size("last_error", value) > MAX_ERROR_BYTES:
         raise TooLarge("last_error", MAX_ERROR_BYTES)
     return value
@@ -133,17 +135,19 @@ def _instant(value: object) -> datetime | None:
         return parse_rfc3339(value if isinstance(value, str) else "")
     except (ValueError, OverflowError):
         raise InvalidField(
-            "last_run_at", f"{quoted(str(value))} is no instant with an offset"
+            "last_run_at", f"{quoted(str(value))} is not an RFC 3339 instant with an offset"
         ) from None
 
 
 def _imported(value: object) -> Mapping[str, Any]:
-    """Only what comes back from the book as it was given."""
+    """Accepts only what the event store returns exactly as it was given."""
     found = read_map("imported", value)
     try:
         text = orjson.dumps(found)
-    except TypeError:  # orjson's own error is one: no JSON, too wide a number, half a character
-        raise InvalidField("imported", "must be plain JSON, its numbers of 64 bits") from None
+    except TypeError:  # orjson's own error: not JSON, a number too wide, a lone surrogate
+        raise InvalidField(
+            "imported", "must be plain JSON with numbers of at most 64 bits"
+        ) from None
     if len(text) > MAX_IMPORTED_BYTES:
         raise TooLarge("imported", MAX_IMPORTED_BYTES)
     if orjson.loads(text) != found:
@@ -152,10 +156,10 @@ def _imported(value: object) -> Mapping[str, Any]:
 
 
 def _size(name: str, text: str) -> int:
-    """Bytes of a text that can be stored."""
+    """The size in bytes of a text that can be stored."""
     if "\0" in text:
-        raise InvalidField(name, "holds a NUL character")
+        raise InvalidField(name, "contains a NUL character")
     try:
         return len(text.encode())
     except UnicodeEncodeError:
-        raise InvalidField(name, "holds half a character (a lone surrogate)") from None
+        raise InvalidField(name, "contains a lone surrogate, which is not a character") from None

@@ -1,7 +1,7 @@
-"""A job: its state, and what operators may decide about it.
+"""A job: its state, and the decisions of operators about it.
 
-A decision checks everything, then records; a refused one leaves the job untouched. How events
-change the state stands in `changes`; the life of a run stands in `runs` and `outcomes`.
+A decision checks everything, then records; a refused one leaves the job unchanged. `evolve` has how
+events change the state; `runs` and `outcomes` have the life of a run.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ CLOCK_CORRECTION = timedelta(hours=3)
 
 @dataclass(frozen=True, slots=True)
 class ResumeOptions:
-    """How a job is to come back: with force past the breaker, at an instant of the caller's, or at
+    """How a job is to be resumed: with force past the breaker, at an instant of the caller's, or at
     once.
 
-    `first_at` is set by a recovery only: the slot plus the job's place in the drip.
+    Only a recovery sets `first_at`: the slot plus the job's offset in the staggered order.
     """
 
     force: bool = False
@@ -65,12 +65,10 @@ class ResumeOptions:
 
 
 class Job(JobState):
-    """The aggregate: the state with the decisions that operators take about it."""
+    """The aggregate: the state, with the decisions that operators take about it."""
 
     def evolve(self, event: Event) -> None:
-        """Take in one event. An event that says nothing about the state changes only the
-        version.
-        """
+        """Apply one event. An event that does not concern the state changes only the version."""
         change = EVOLVERS.get(type(event))
         if change is not None:
             change(self, event)
@@ -103,8 +101,8 @@ class Job(JobState):
         """The next fire of its schedule, or of one it is about to get.
 
         Never a slot that was started or recorded as missed, even when the clock was set back
-        (Google SRE ch. 24: prefer a skip to a double). Further back than three hours the clock was
-        corrected, and the schedule goes on from now (cronie's manual).
+        (Google SRE ch. 24: prefer a skip to a double). When the clock was set back by more than
+        three hours, that was a correction, and the schedule continues from now (cronie's manual).
         """
         is_set_back = now < self.settled_until <= now + CLOCK_CORRECTION
         after = self.settled_until if is_set_back else now
@@ -119,7 +117,9 @@ class Job(JobState):
     def schedule_anew(
         self, spec: Mapping[str, Any], *, now: datetime, metadata: EventMetadata
     ) -> None:
-        """Begin the job's life. `spec` holds the own fields of `job.scheduled` but next_run_at."""
+        """Record the first event of the job. `spec` has the fields of `job.scheduled` but
+        next_run_at.
+        """
         schedule = parse_schedule(spec["schedule"])
         next_run_at = next_fire(schedule, after=now) if spec["enabled"] else None
         self.record(
@@ -130,8 +130,8 @@ class Job(JobState):
         )
 
     def amend(self, changes: Mapping[str, Any], *, now: datetime, metadata: EventMetadata) -> bool:
-        """Change fields; never the status. False when nothing differs. Refuses what is deleted or
-        completed.
+        """Change fields; never the status. False when nothing differs. Refuses a deleted or
+        completed job.
         """
         self.require_amendable()
         differing = {key: value for key, value in changes.items() if getattr(self, key) != value}
@@ -139,24 +139,24 @@ class Job(JobState):
             return False
         next_run_at = self._next_after_amend(differing, now)
         if self.enabled and ("schedule" in differing or "enabled" in differing):
-            self._settle_with_the_past(now, metadata)
+            self._record_missed_before_change(now, metadata)
         self.record(Amended, now, metadata, changes=differing, next_run_at=next_run_at)
         return True
 
-    def _settle_with_the_past(self, now: datetime, metadata: EventMetadata) -> None:
-        """Record the slots that the schedule owes before it goes: nothing is silently dropped."""
+    def _record_missed_before_change(self, now: datetime, metadata: EventMetadata) -> None:
+        """Record the missed slots of a schedule before it is replaced: none is dropped silently."""
         missed = self.missed_slots(now, "amended" if self.status == "active" else self.status)
         if missed is not None and self.open_run is None:
             self.record(FiresSkipped, now, metadata, missed=missed, next_run_at=None)
 
     def require_amendable(self) -> None:
-        """Refuse what no change may touch: a job that is not there, or completed."""
+        """Refuse a job that cannot be changed: one that does not exist, or is completed."""
         self.require_known()
         self._require_not_completed()
 
     def pause(self, until: datetime | None, *, now: datetime, metadata: EventMetadata) -> bool:
-        """Stop firing, perhaps until an instant. False when it is paused already and no new `until`
-        is given.
+        """Stop firing, optionally until an instant. False when it is paused already and `until` is
+        unchanged.
         """
         self.require_known()
         self._require_not_completed()
@@ -170,18 +170,18 @@ class Job(JobState):
         return True
 
     def resume(self, revival: ResumeOptions, *, now: datetime, metadata: EventMetadata) -> bool:
-        """Bring the job back; False when it is active. The rules are those of
+        """Make the job active again; False when it is. The rules are those of
         ghostwright/phantom#138.
 
         Paused: always. Failed: only with force (ForceRequired). Completed: never. Disabled:
         JobDisabled. When its schedule has no fire left: ScheduleExhausted, unless `run_at` or
-        `run_now` says how it goes on.
+        `run_now` says when it runs.
         """
         self._require_resumable(revival.force)
         _require_possible(revival, now)
         if self.status == "active":
             return False
-        next_run_at = self._next_after_revival(revival, now)
+        next_run_at = self._next_after_resume(revival, now)
         if self.is_one_shot and revival.run_at is not None:
             self.record(
                 Amended,
@@ -190,13 +190,13 @@ class Job(JobState):
                 changes={"schedule": plain(At(revival.run_at))},
                 next_run_at=None,
             )
-        self._record_revival(revival, next_run_at, now, metadata)
+        self._record_resume(revival, next_run_at, now, metadata)
         if revival.run_now:
             self.record(RunRequested, now, metadata, trigger="manual")
         return True
 
     def request_run(self, *, now: datetime, metadata: EventMetadata) -> None:
-        """Ask the dispatcher for one run now. Refuses while one is under way or asked for."""
+        """Ask the dispatcher for one run now. Refuses while one is under way or requested."""
         self.require_known()
         self._require_not_completed()
         if self.status == "failed":
@@ -209,11 +209,11 @@ class Job(JobState):
         self.record(RunRequested, now, metadata, trigger="manual")
 
     def delete(self, *, now: datetime, metadata: EventMetadata) -> None:
-        """End the job. Its history stays."""
+        """Delete the job. Its history stays."""
         self.require_known()
         self.record(Deleted, now, metadata)
 
-    def take_over(
+    def record_import(
         self, imported: Mapping[str, Any], *, now: datetime, metadata: EventMetadata
     ) -> None:
         """Record what another scheduler knew of this job, right after it was scheduled here."""
@@ -230,7 +230,7 @@ class Job(JobState):
         return missed.plain() if missed else None
 
     def first_missed(self) -> datetime | None:
-        """The first slot that was neither started nor recorded, or is to come."""
+        """The first slot that was neither started nor recorded, past or future."""
         if not is_interval_from_end(self.parsed_schedule):
             return next_fire(self.parsed_schedule, after=self.settled_until)
         if self.stopped_at is None:
@@ -249,20 +249,20 @@ class Job(JobState):
             return None
         fire = self.next_slot(now, parse_schedule(changes.get("schedule", self.schedule)))
         if fire is None and not self.is_run_requested:
-            raise ScheduleExhausted(self.id, way_on="Give it a new schedule in the same change.")
+            raise ScheduleExhausted(self.id, remedy="Set a new schedule in the same change.")
         return fire
 
-    def _next_after_revival(self, revival: ResumeOptions, now: datetime) -> datetime | None:
-        if revival.run_now:
+    def _next_after_resume(self, options: ResumeOptions, now: datetime) -> datetime | None:
+        if options.run_now:
             self._require_idle()
-        next_run_at = revival.run_at or revival.first_at or self.next_slot(now)
-        if next_run_at is None and not revival.run_now:
+        next_run_at = options.run_at or options.first_at or self.next_slot(now)
+        if next_run_at is None and not options.run_now:
             raise ScheduleExhausted(self.id)
         return next_run_at
 
-    def _record_revival(
+    def _record_resume(
         self,
-        revival: ResumeOptions,
+        options: ResumeOptions,
         next_run_at: datetime | None,
         now: datetime,
         metadata: EventMetadata,
@@ -282,7 +282,7 @@ class Job(JobState):
             cleared_errors=self.consecutive_errors,
             last_error=self.trip_error,
             failure_class=self.trip_class,
-            recovery_id=revival.recovery_id,
+            recovery_id=options.recovery_id,
         )
 
     def _require_resumable(self, force: bool) -> None:
@@ -312,22 +312,22 @@ class Job(JobState):
             raise RunInProgress(self.id, self.open_run.run_id if self.open_run else None)
 
 
-def _require_possible(revival: ResumeOptions, now: datetime) -> None:
-    if revival.run_at is not None and revival.run_now:
-        raise InvalidField("run_at", "cannot be given together with run_now")
-    if revival.run_at is not None and revival.run_at <= now:
-        raise ScheduleInPast(revival.run_at)
+def _require_possible(options: ResumeOptions, now: datetime) -> None:
+    if options.run_at is not None and options.run_now:
+        raise InvalidField("run_at", "cannot be combined with run_now")
+    if options.run_at is not None and options.run_at <= now:
+        raise ScheduleInPast(options.run_at)
 
 
 def is_interval_from_end(schedule: Schedule) -> bool:
-    """Whether the schedule counts from the end of the last run, and so owes nothing while one is
+    """Whether the schedule counts from the end of the last run, so that no slot passes while one is
     under way.
     """
     return isinstance(schedule, Every) and schedule.anchor == "end"
 
 
 def job_id_of(text: str) -> UUID:
-    """The id that `text` names; JobNotFound when it is no UUID."""
+    """The id that `text` names; JobNotFound when it is not a UUID."""
     try:
         return UUID(text)
     except ValueError:

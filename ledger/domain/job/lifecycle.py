@@ -1,4 +1,4 @@
-"""What trips a breaker, and when it half-opens by itself."""
+"""What trips a breaker, and when it half-opens automatically."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from datetime import datetime, timedelta
 from ledger.domain import events as e
 from ledger.domain.job.breaker import MAX_PROBE_WAIT
 from ledger.domain.job.job import Job
-from ledger.domain.job.missed_slots import LATE, MOMENT, record_apart, told_apart, unattended
+from ledger.domain.job.missed_slots import (
+    LATE,
+    MOMENT,
+    missed_by_cause,
+    record_all_but_last,
+    unattended_cause,
+)
 from ledger.domain.metadata import EventMetadata
 
 
@@ -41,8 +47,8 @@ def trip(job: Job, cause: Cause, now: datetime, metadata: EventMetadata) -> None
 
 
 def _probe_at(job: Job, now: datetime, *, doubles_wait: bool) -> datetime | None:
-    """When the breaker half-opens by itself: the policy's wait, doubled by every probe that failed
-    (one that its node's end interrupted did not), at most 24 hours.
+    """When the breaker half-opens automatically: the policy's wait, doubled for every failed probe
+    (a probe that ended with its node does not count), at most 24 hours.
     """
     wait = job.parsed_policy.probe_after_seconds
     if wait is None:
@@ -53,7 +59,7 @@ def _probe_at(job: Job, now: datetime, *, doubles_wait: bool) -> datetime | None
 
 
 def end_pause(job: Job, *, now: datetime, metadata: EventMetadata) -> bool:
-    """Resume because `until` has come. False when the pause is not over, or there is none."""
+    """Resume because `until` has passed. False when the pause is not over, or there is none."""
     until = job.paused_until
     if job.status != "paused" or until is None or until > now:
         return False
@@ -61,14 +67,14 @@ def end_pause(job: Job, *, now: datetime, metadata: EventMetadata) -> bool:
     if next_run_at is None and job.is_one_shot and job.enabled:
         return _catch_up_one_shot(job, now, metadata)
     is_late = now - until > LATE
-    stretches = [(until - MOMENT, "paused"), (now, unattended(job) if is_late else "paused")]
-    missed = record_apart(job, told_apart(job, stretches), now=now, metadata=metadata)
+    stretches = [(until - MOMENT, "paused"), (now, unattended_cause(job) if is_late else "paused")]
+    missed = record_all_but_last(job, missed_by_cause(job, stretches), now=now, metadata=metadata)
     job.record(e.Resumed, now, metadata, next_run_at=next_run_at, missed=missed)
     return True
 
 
 def _catch_up_one_shot(job: Job, now: datetime, metadata: EventMetadata) -> bool:
-    """Its instant passed while it was paused: one-shots are always run (DESIGN §10)."""
+    """Its instant passed while it was paused: one-shots are always run."""
     if job.owed_from is None:
         return False
     job.record(e.Resumed, now, metadata, next_run_at=job.owed_from, missed=None)
@@ -77,7 +83,7 @@ def _catch_up_one_shot(job: Job, now: datetime, metadata: EventMetadata) -> bool
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One result sent, or not sent; `outcome` says in a line what the channel said."""
+    """One result delivered, or not; `outcome` is the channel's answer in one line."""
 
     run_id: str
     channel: str
@@ -89,7 +95,9 @@ class Delivery:
 def record_delivery(
     job: Job, delivery: Delivery, *, now: datetime, metadata: EventMetadata
 ) -> None:
-    """Record how it went. Changes neither status nor revision; a job that is gone takes it too."""
+    """Record how a delivery went. Changes neither status nor revision; a deleted job accepts it
+    too.
+    """
     job.record(
         e.Delivered if delivery.is_delivered else e.DeliveryFailed,
         now,

@@ -1,7 +1,7 @@
 """How a run ends: by exactly one outcome, which is recorded as a decision of the job.
 
 Outcomes never set the status by themselves: only an active job trips or completes, and a pause
-during a run holds.
+during a run stays.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ledger.domain import events as e
 from ledger.domain.job.failures import signature
 from ledger.domain.job.job import Job
 from ledger.domain.job.lifecycle import Cause, trip
-from ledger.domain.job.missed_slots import NODE_ENDED, ORDINARY, MissedCauses, passed_over
+from ledger.domain.job.missed_slots import NODE_ENDED, ORDINARY, MissedCauses, record_missed_slots
 from ledger.domain.job.state import OpenRun
 from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.schedules import Cron
@@ -21,12 +21,12 @@ from ledger.errors import RunSuperseded
 
 UNCOUNTED_LOSSES = ("owner_restarted", "shutdown")
 PUT_OFF = MissedCauses(after="delayed")
-"""After a success nothing backs off: a slot that comes before the next run was put off."""
+"""A success resets the backoff: a slot before the next run was postponed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the executor reports of a run that failed. `target` is the host it talked to, if any."""
+    """What the executor reports of a run that failed. `target` is the host it called, if any."""
 
     error: str
     failure_class: str
@@ -37,7 +37,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """What the executor reports of a run that succeeded. `output` is the head, at most 4 KiB."""
+    """What the executor reports of a run that succeeded. `output` is its first 4 KiB at most."""
 
     output: str
     output_bytes: int
@@ -53,7 +53,11 @@ def succeed(
     is_probe = job.status == "failed" and run.trigger == "probe"
     may_go_on = job.may_fire or (is_probe and job.enabled)
     fire = _next_after_success(job, run, now) if may_go_on else None
-    missed = None if is_probe else passed_over(job, run, fire, PUT_OFF, now=now, metadata=metadata)
+    missed = (
+        None
+        if is_probe
+        else record_missed_slots(job, run, fire, PUT_OFF, now=now, metadata=metadata)
+    )
     job.record(
         e.RunSucceeded,
         now,
@@ -93,7 +97,7 @@ def fail(
     fingerprint = signature(
         failure.failure_class, target=failure.target, message=failure.error, job_name=job.name
     )
-    missed = passed_over(job, run, next_run_at, now=now, metadata=metadata)
+    missed = record_missed_slots(job, run, next_run_at, now=now, metadata=metadata)
     job.record(
         e.RunFailed,
         now,
@@ -116,7 +120,7 @@ def fail(
 
 
 def lose(job: Job, run_id: str, cause: str, *, now: datetime, metadata: EventMetadata) -> None:
-    """Record that nobody knows how the open run ended. A job that keeps losing its node trips
+    """Record that the end of the open run is unknown. A job that loses its node repeatedly trips
     too.
     """
     run = _require_open(job, run_id)
@@ -125,7 +129,7 @@ def lose(job: Job, run_id: str, cause: str, *, now: datetime, metadata: EventMet
     does_trip = job.status == "active" and is_counted and losses >= job.parsed_policy.max_losses
     next_run_at = None if does_trip else _next_without_result(job, now)
     causes = MissedCauses(during="downtime") if cause in NODE_ENDED else ORDINARY
-    missed = passed_over(job, run, next_run_at, causes, now=now, metadata=metadata)
+    missed = record_missed_slots(job, run, next_run_at, causes, now=now, metadata=metadata)
     job.record(
         e.RunLost,
         now,
@@ -153,7 +157,7 @@ def block(job: Job, run_id: str, cause: str, *, now: datetime, metadata: EventMe
     """Record that nothing was executed, and why. Never counts as an error."""
     run = _require_open(job, run_id)
     next_run_at = _next_without_result(job, now)
-    missed = passed_over(job, run, next_run_at, now=now, metadata=metadata)
+    missed = record_missed_slots(job, run, next_run_at, now=now, metadata=metadata)
     job.record(
         e.RunBlocked,
         now,

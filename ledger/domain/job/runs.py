@@ -8,7 +8,12 @@ from uuid import UUID, uuid5
 
 from ledger.domain import events as e
 from ledger.domain.job.job import Job, is_interval_from_end
-from ledger.domain.job.missed_slots import MOMENT, record_apart, told_apart, unattended
+from ledger.domain.job.missed_slots import (
+    MOMENT,
+    missed_by_cause,
+    record_all_but_last,
+    unattended_cause,
+)
 from ledger.domain.job.state import OpenRun
 from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.recurrence import next_fire
@@ -22,7 +27,7 @@ def run_id_of(job_id: UUID, fence: int) -> str:
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Who claims a run, and how. `is_late` marks a slot that was found long after its time
-    (downtime). `lease_seconds` is the first lease; None leaves it to the policy.
+    (downtime). `lease_seconds` is the first lease; None means the policy's.
     """
 
     node: str
@@ -62,7 +67,7 @@ def _trigger(job: Job, is_late: bool) -> str:
 
 
 def is_slot(job: Job) -> bool:
-    """Whether a job that did not succeed before is due by its schedule rather than by backoff."""
+    """Whether a job whose last run did not succeed is due by its schedule, not by backoff."""
     at = job.next_run_at
     if at is None or job.is_one_shot:
         return False
@@ -103,8 +108,8 @@ def _start(
 
 
 def _skip_fires(job: Job, now: datetime, metadata: EventMetadata) -> bool:
-    """Give up the slots that passed during downtime; False when it was no slot that was late."""
-    missed = job.missed_slots(now, unattended(job))
+    """Skip the slots that passed during downtime; False when what was late is not a slot."""
+    missed = job.missed_slots(now, unattended_cause(job))
     if missed is None:
         return False
     job.record(e.FiresSkipped, now, metadata, missed=missed, next_run_at=job.next_slot(now))
@@ -112,12 +117,12 @@ def _skip_fires(job: Job, now: datetime, metadata: EventMetadata) -> bool:
 
 
 def _record_lateness(job: Job, now: datetime, metadata: EventMetadata) -> None:
-    """Record the slots that passed before a late run that is no slot itself: unlike `catch_up`, its
-    trigger does not tell its end that it was late.
+    """Record the slots that passed before a late run that is not a slot itself: unlike `catch_up`,
+    its trigger does not say that it was late.
     """
     if job.is_one_shot or is_interval_from_end(job.parsed_schedule) or job.next_run_at is None:
         return
-    found = told_apart(job, [(job.next_run_at, "delayed"), (now, unattended(job))])
-    missed = record_apart(job, found, now=now, metadata=metadata)
+    found = missed_by_cause(job, [(job.next_run_at, "delayed"), (now, unattended_cause(job))])
+    missed = record_all_but_last(job, found, now=now, metadata=metadata)
     if missed is not None:
         job.record(e.FiresSkipped, now, metadata, missed=missed, next_run_at=job.next_run_at)

@@ -1,6 +1,4 @@
-"""What a new job, or a change of one, may hold: every field checked by name, defaults written
-out.
-"""
+"""The fields of a new job, or of a change: every field checked by name, defaults written out."""
 
 from __future__ import annotations
 
@@ -35,16 +33,16 @@ FIELDS = (
 def parse_spec(
     given: Mapping[str, Any], *, planner: Mapping[str, str], anchor_at: str
 ) -> dict[str, Any]:
-    """The own fields of `job.scheduled` (but next_run_at) for what a caller asks.
+    """The fields of `job.scheduled` (but next_run_at) for a caller's request.
 
-    `name` and `schedule` are needed; everything else has a default. A grid without an anchor starts
-    at `anchor_at` (RFC 3339). Refuses by field: UnknownField, InvalidField, ScheduleInvalid,
+    `name` and `schedule` are required; everything else has a default. A grid without an anchor
+    starts at `anchor_at` (RFC 3339). Refuses by field: UnknownField, InvalidField, ScheduleInvalid,
     TooLarge.
     """
     _require_known(given)
     for needed in ("name", "schedule"):
         if needed not in given:
-            raise InvalidField(needed, "is needed")
+            raise InvalidField(needed, "is required")
     schedule = read_schedule(given["schedule"], anchor_at)
     policy = parse_policy(
         read_map("policy", given.get("policy") or {}), is_one_shot=isinstance(schedule, At)
@@ -67,8 +65,7 @@ def parse_spec(
 def parse_patch(
     patch: Mapping[str, Any], current: Mapping[str, Any], *, anchor_at: str
 ) -> dict[str, Any]:
-    """The new values that an RFC 7396 merge patch asks for. `current` holds the job's present
-    FIELDS.
+    """The new values that an RFC 7396 merge patch asks for. `current` has the job's present FIELDS.
 
     A patch that names the `kind` of a schedule or executor replaces it whole.
     """
@@ -91,7 +88,7 @@ def parse_patch(
 
 
 def read_schedule(given: object, anchor_at: str) -> Schedule:
-    """A parsed schedule; a grid that names no anchor gets `anchor_at`."""
+    """A parsed schedule; a grid without an anchor gets `anchor_at`."""
     schedule = parse_schedule(read_map("schedule", given))
     if isinstance(schedule, Every) and schedule.anchor == "grid" and schedule.anchor_at is None:
         return parse_schedule({**plain(schedule), "anchor_at": anchor_at})
@@ -99,11 +96,11 @@ def read_schedule(given: object, anchor_at: str) -> Schedule:
 
 
 def read_name(value: object) -> str:
-    """A name: 1 to 200 characters, none of them a control character, no blanks around it."""
+    """A name: 1 to 200 characters, no control characters, no leading or trailing blanks."""
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME:
-        raise InvalidField("name", f"must be a text of 1 to {MAX_NAME} characters")
+        raise InvalidField("name", f"must be a string of 1 to {MAX_NAME} characters")
     if not value.isprintable() or value != value.strip():
-        raise InvalidField("name", "must be printable, without blanks around it")
+        raise InvalidField("name", "must be printable, without leading or trailing blanks")
     return value
 
 
@@ -123,7 +120,7 @@ def read_executor(value: object) -> dict[str, Any] | None:
 
 
 def read_delivery(value: object) -> dict[str, Any] | None:
-    """`{"channel", "target"?}`: where results go."""
+    """`{"channel", "target"?}`: where results are delivered."""
     if value is None:
         return None
     given = read_map("delivery", value)
@@ -132,21 +129,21 @@ def read_delivery(value: object) -> dict[str, Any] | None:
             raise UnknownField(f"delivery.{key}", ("channel", "target"))
     target = given.get("target")
     if target is not None and (not isinstance(target, str) or not 0 < len(target) <= MAX_TARGET):
-        raise InvalidField("delivery.target", f"must be a text of 1 to {MAX_TARGET} characters")
+        raise InvalidField("delivery.target", f"must be a string of 1 to {MAX_TARGET} characters")
     channel = given.get("channel")
     if not isinstance(channel, str) or not 0 < len(channel) <= MAX_TARGET:
-        raise InvalidField("delivery.channel", f"must be a text of 1 to {MAX_TARGET} characters")
+        raise InvalidField("delivery.channel", f"must be a string of 1 to {MAX_TARGET} characters")
     return {"channel": channel, "target": target}
 
 
 def read_tags(value: object) -> list[str]:
     """Up to 32 different words of up to 64 characters, in the order given."""
     if not isinstance(value, list) or len(value) > MAX_TAGS:
-        raise InvalidField("tags", f"must be a list of at most {MAX_TAGS} texts")
+        raise InvalidField("tags", f"must be a list of at most {MAX_TAGS} strings")
     for tag in value:
         if not isinstance(tag, str) or not 0 < len(tag) <= MAX_TAG or not tag.isprintable():
             raise InvalidField(
-                "tags", f"each must be a printable text of 1 to {MAX_TAG} characters"
+                "tags", f"each must be a printable string of 1 to {MAX_TAG} characters"
             )
     return list(dict.fromkeys(value))
 
@@ -165,15 +162,15 @@ def read_map(name: str, value: object) -> Mapping[str, Any]:
 
 def _text(name: str, value: object, limit: int) -> str:
     if not isinstance(value, str):
-        raise InvalidField(name, "must be a text")
+        raise InvalidField(name, "must be a string")
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        raise InvalidField(name, "holds a lone surrogate, which is no character") from None
+        raise InvalidField(name, "contains a lone surrogate, which is not a character") from None
     if size > limit:
         raise TooLarge(name, limit)
     if "\x00" in value:
-        raise InvalidField(name, "holds a NUL character")
+        raise InvalidField(name, "contains a NUL character")
     return value
 
 

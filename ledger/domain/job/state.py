@@ -1,4 +1,4 @@
-"""What a job is: the attributes that its events fold to. No schedule, clock or policy is asked."""
+"""The state of a job: the attributes that its events fold to. Uses no schedule, clock or policy."""
 
 from __future__ import annotations
 
@@ -76,24 +76,22 @@ class JobState(Stream):
         self.probe_wait_seconds = 0.0
 
     def locate(self, version: int, position: int) -> None:
-        """Learn where in the book the event of `version` stands: the store tells, once it is
-        known.
-        """
+        """Record the position of the event of `version`, which the store assigns at the append."""
         self.position = position
         if version == self.trip_version:
             self.trip_position = position
         if version == self.first_error_version:
             self.first_error_position = position
 
-    def settle(self, missed: dict[str, Any] | None, at: datetime) -> None:
-        """Slots up to the last missed one are accounted for (up to `at`, where counting
+    def account_for(self, missed: dict[str, Any] | None, at: datetime) -> None:
+        """Mark slots up to the last missed one as accounted for (up to `at`, where counting
         stopped).
         """
         if missed is not None:
             self.settled_until = at if missed["capped"] else parse_rfc3339(missed["last"])
 
     def begin_run(self, event: e.RunStarted) -> None:
-        """A run is under way."""
+        """A run has started."""
         self.open_run = OpenRun(
             event.run_id,
             event.fence,

@@ -1,9 +1,8 @@
-"""The addresses of the web that a job may name: one strict grammar, so that no two readers disagree
-on the host.
+"""The URLs that a job may name: one strict grammar, so that no two readers disagree on the host.
 
-Odd spellings of an address (`127.1`, `2130706433`, `0x7f.1`), user names, control characters,
+Unusual spellings of an address (`127.1`, `2130706433`, `0x7f.1`), user names, control characters,
 backslashes, fragments and anything outside ASCII are refused here, before anything is stored; where
-a *name* leads is checked when it runs.
+a *name* resolves to is checked when the run is executed.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from ipaddress import IPv4Address, IPv6Address
 from ledger.errors import InvalidField
 
 URL_CHARACTERS = 2048
-"""The longest address of the web a job may name."""
+"""The maximum length of a URL."""
 
 HOST_CHARACTERS = 253
-"""The longest host name (RFC 1035)."""
+"""The maximum length of a host name (RFC 1035)."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class WebUrl:
-    """An address of the web in its parts. `host` is lower case, without brackets or a final dot."""
+    """A URL in its parts. `host` is lower case, without brackets or a final dot."""
 
     scheme: str
     host: str
@@ -34,8 +33,8 @@ class WebUrl:
 
     @property
     def authority(self) -> str:
-        """Host and port as the `Host` header has them: brackets around IPv6, no port where it is
-        the usual one.
+        """Host and port as in the `Host` header: brackets around IPv6, no port where it is the
+        default one.
         """
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
@@ -51,15 +50,15 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 def parse_url(url: object, *, field: str) -> WebUrl:
-    """The parts of `url`; refuses InvalidField (`field` is named) for what is no plain http or
-    https address.
+    """The parts of `url`; refuses InvalidField (`field` is named) for anything but a plain http or
+    https URL.
     """
     if not isinstance(url, str) or not 0 < len(url) <= URL_CHARACTERS:
-        raise InvalidField(field, f"must be a text of 1 to {URL_CHARACTERS} characters")
+        raise InvalidField(field, f"must be a string of 1 to {URL_CHARACTERS} characters")
     if _FOREIGN.search(url):
         raise InvalidField(field, "must be printable ASCII without spaces or backslashes")
     if "#" in url:
-        raise InvalidField(field, "has a fragment (#…), which is never sent: leave it out")
+        raise InvalidField(field, "has a fragment (#…), which is never sent: remove it")
     parts = _URL.fullmatch(url)
     if parts is None:
         raise InvalidField(field, _why_not(url))
@@ -77,8 +76,11 @@ def _why_not(url: str) -> str:
     if not url.lower().startswith(("http://", "https://")):
         return "must begin with http:// or https://"
     if "@" in url.split("/", 3)[2]:
-        return "carries a user name or password: put credentials into headers instead"
-    return "must name a host (letters, digits, dots, hyphens, or an address) and perhaps a port"
+        return "contains a user name or password: put credentials into headers instead"
+    return "must name a host (letters, digits, dots, hyphens, or an address), "
+
+
+"optionally with a port"
 
 
 def parse_host(text: str, *, field: str) -> str:
@@ -95,7 +97,7 @@ def parse_host(text: str, *, field: str) -> str:
     host = host.removesuffix(".")
     labels = host.split(".")
     if len(host) > HOST_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
-        raise InvalidField(field, "has a host that is no valid name")
+        raise InvalidField(field, "has an invalid host name")
     if _NUMBER.fullmatch(labels[-1]):
         return _ipv4(host, field)
     return host
@@ -105,7 +107,9 @@ def _ipv6(host: str, field: str) -> str:
     try:
         return str(IPv6Address(host.removeprefix("[").removesuffix("]")))
     except ValueError:
-        raise InvalidField(field, "has brackets around something that is no IPv6 address") from None
+        raise InvalidField(
+            field, "has brackets around something that is not an IPv6 address"
+        ) from None
 
 
 def _ipv4(host: str, field: str) -> str:
@@ -113,7 +117,7 @@ def _ipv4(host: str, field: str) -> str:
         return str(IPv4Address(host))
     except ValueError:
         raise InvalidField(
-            field, "must write an IPv4 address as four decimal numbers, like 192.0.2.1"
+            field, "must write an IPv4 address as four decimal numbers, such as 192.0.2.1"
         ) from None
 
 

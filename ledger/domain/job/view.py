@@ -13,7 +13,7 @@ Kind = Literal[
     "id", "text", "text?", "status", "flag", "count", "object", "object?", "list", "instant",
     "instant?", "open_run", "last_run", "actor",
 ]  # fmt: skip
-"""What a field holds; `?`: or null."""
+"""The type of a field; `?`: or null."""
 JOB_FIELDS: Mapping[str, Kind] = {
     "id": "id",
     "name": "text",

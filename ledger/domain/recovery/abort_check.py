@@ -1,7 +1,7 @@
-"""Whether a recovery can break off in time: while somebody's turn is still to come.
+"""Whether a recovery can abort in time, before its last job is resumed.
 
-It breaks off when so many have tripped again, and a breaker trips after as many errors as its
-policy says, each after a wait. Where everybody had their turn by then, the limit stops nothing.
+It aborts when a number of jobs has tripped again, and a breaker trips after as many errors as its
+policy says, each after a wait. If all jobs are resumed before that, the limit stops nothing.
 """
 
 from __future__ import annotations
@@ -12,27 +12,29 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ledger.domain.recovery.plan import Terms
-from ledger.domain.recovery.stagger import Returning, Turn, turn_of
+from ledger.domain.recovery.stagger import ResumeStep, ResumingJob, step_of
 from ledger.domain.schedule.recurrence import next_fire
 from ledger.domain.schedule.schedules import Cron
 
 MAX_ERRORS = 100
-"""Errors in a row that are walked: who needs more of them to trip is taken never to."""
+"""Errors in a row that are calculated: a job that needs more of them to trip counts as never
+tripping.
+"""
 SLOWER = (300, 120, 60, 30, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)
-"""Rates that are tried when the one asked for is too fast."""
+"""Lower rates that are tried when the requested one is too fast."""
 
 
 @dataclass(frozen=True, slots=True)
 class AbortCheck:
-    """What can stop a recovery in time. `text` says so where its limit cannot."""
+    """What can stop a recovery in time. `text` explains it where its limit cannot."""
 
     can_stop_in_time: bool
     text: str | None
 
 
-def abort_check_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> AbortCheck:
+def abort_check_of(jobs: Sequence[ResumingJob], terms: Terms, now: datetime) -> AbortCheck:
     """Whether the probe, or jobs that trip again, can end a recovery that begins now before the
-    last job has its turn; the earliest that is possible: each run fails at once.
+    last job is resumed; assumes the earliest case, that each run fails at once.
     """
     if len(jobs) < 2:
         return AbortCheck(False, None)
@@ -40,7 +42,7 @@ def abort_check_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> Ab
     if terms.abort_on is None or trips_in_time(jobs, terms, now):
         return AbortCheck(has_probe or terms.abort_on is not None, None)
     count = "one" if terms.abort_on == 1 else str(terms.abort_on)
-    late = f"all have had their turn before {count} can trip again"
+    late = f"all jobs are resumed before {count} can trip again"
     if has_probe:
         return AbortCheck(True, f"Once the probe has succeeded, {late}.")
     slower = _slower(jobs, terms, now)
@@ -48,44 +50,44 @@ def abort_check_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> Ab
     return AbortCheck(False, f"{late.capitalize()}: a probe{rate} could stop it in time.")
 
 
-def trips_in_time(jobs: Sequence[Returning], terms: Terms, now: datetime) -> bool:
-    """Whether as many as `abort_on` can have tripped again before the last job's turn."""
+def trips_in_time(jobs: Sequence[ResumingJob], terms: Terms, now: datetime) -> bool:
+    """Whether as many as `abort_on` can trip again before the last job is resumed."""
     count = terms.abort_on
     if count is None or count >= len(jobs):
         return False
     last_at = now + (len(jobs) - 1) * terms.interval
     trips: list[datetime] = []
     for place, job in enumerate(jobs):
-        turn = turn_of(job, place, terms, now)
-        if len(trips) >= count and trips[count - 1] <= turn.step_at:
-            break  # who comes later cannot trip earlier
-        trip_at = earliest_trip(turn, last_at)
+        step = step_of(job, place, terms, now)
+        if len(trips) >= count and trips[count - 1] <= step.step_at:
+            break  # a job that is resumed later cannot trip earlier
+        trip_at = earliest_trip(step, last_at)
         if trip_at is not None:
             insort(trips, trip_at)
     return len(trips) >= count
 
 
-def earliest_trip(turn: Turn, before: datetime) -> datetime | None:
+def earliest_trip(step: ResumeStep, before: datetime) -> datetime | None:
     """When a job trips again if each of its runs fails at once; None when not before an instant."""
-    at, rules = turn.first_fire_at, turn.job.rules
-    if at is None or not rules.counts or rules.trip_after > MAX_ERRORS:
+    at, policy = step.first_fire_at, step.job.policy
+    if at is None or not policy.counts or policy.trip_after > MAX_ERRORS:
         return None
-    at += turn.job.jitter
-    for errors in range(1, rules.trip_after):
+    at += step.job.jitter
+    for errors in range(1, policy.trip_after):
         if at >= before:
             return None
-        at = _next_attempt(turn.job, at, errors)
+        at = _next_attempt(step.job, at, errors)
     return at if at < before else None
 
 
-def _next_attempt(job: Returning, failed_at: datetime, errors: int) -> datetime:
+def _next_attempt(job: ResumingJob, failed_at: datetime, errors: int) -> datetime:
     """By backoff; for cron the earlier of that and the next fire."""
-    at = failed_at + job.rules.backoff(errors)
+    at = failed_at + job.policy.backoff(errors)
     slot = next_fire(job.schedule, after=failed_at) if isinstance(job.schedule, Cron) else None
     return min(at, slot) if slot is not None else at
 
 
-def _slower(jobs: Sequence[Returning], terms: Terms, now: datetime) -> float | None:
+def _slower(jobs: Sequence[ResumingJob], terms: Terms, now: datetime) -> float | None:
     rates = (rate for rate in SLOWER if rate < terms.rate_per_minute)
     slower = (replace(terms, rate_per_minute=rate) for rate in rates)
     found = next((one for one in slower if trips_in_time(jobs, one, now)), None)

@@ -1,6 +1,6 @@
-"""What a recovery is to do: whom it brings back, in which order, how fast, and when it gives up.
+"""The plan of a recovery: which jobs it resumes, in which order, how fast, and when it aborts.
 
-Copies may propose jobs; who comes into a plan is judged by the jobs themselves.
+Read models may propose jobs; the jobs themselves decide which ones a plan contains.
 """
 
 from __future__ import annotations
@@ -23,69 +23,70 @@ from ledger.errors import (
 )
 
 MAX_JOBS = 10_000
-"""Jobs that one plan names, those it refuses included."""
+"""The maximum number of jobs in one plan, refused ones included."""
 DEFAULT_RATE, MIN_RATE, MAX_RATE = 10, 0.1, 600
-"""Jobs a minute: one in six seconds unless told otherwise; from one in ten minutes to ten a
-second.
-"""
+"""Jobs a minute: one in six seconds by default; from one in ten minutes to ten a second."""
 DEFAULT_ABORT_ON = 3
-"""Jobs that trip again and end a recovery, unless told otherwise: three make a storm."""
+"""Jobs that trip again and thereby abort a recovery, by default: three make a storm."""
 
 A_FEW = 3
-"""Refusals that one line tells."""
+"""The most refusals that one line lists."""
 
 
 class JobNotFailed(Refused):
-    """A recovery brings back failed jobs only."""
+    """A recovery resumes failed jobs only."""
 
     code = "job_not_failed"
 
     def __init__(self, job_id: object, status: str) -> None:
         super().__init__(
-            f"Job {job_id} is {status}, not failed: there is nothing to recover it from.",
+            f"Job {job_id} is {status}, not failed: a recovery resumes failed jobs only.",
             job_id=str(job_id),
             status=status,
         )
 
 
 class JobInRecovery(Refused):
-    """A job waits for its turn in one recovery at a time."""
+    """A job is in one open recovery at a time."""
 
     code = "job_in_recovery"
 
     def __init__(self, job_id: object, recovery: str) -> None:
         super().__init__(
-            f"Job {job_id} waits for its turn in recovery {recovery}: let that go on, or abort it "
-            "first.",
+            f"Job {job_id} is already planned in recovery {recovery}: let that "
+            "one finish, or abort it first.",
             job_id=str(job_id),
             recovery_id=recovery,
         )
 
 
 class NothingToResume(Refused):
-    """A recovery of nobody is none."""
+    """A recovery needs at least one job."""
 
     code = "nothing_to_resume"
 
     def __init__(self, refused: Sequence[Refusal]) -> None:
         super().__init__(
-            f"There is nobody to bring back: {_why_nobody(refused)}", refused_count=len(refused)
+            f"There is nothing to resume: {_why_none(refused)}", refused_count=len(refused)
         )
 
 
-def _why_nobody(refused: Sequence[Refusal]) -> str:
+def _why_none(refused: Sequence[Refusal]) -> str:
     if not refused:
-        return "no failed job fits."
+        return "no failed job matches."
     if len(refused) <= A_FEW:
         return " ".join(one.message for one in refused)
     codes = ", ".join(sorted({one.code for one in refused}))
-    return f"all {len(refused)} are refused ({codes}). A dry run says why, job by job."
+    return f"all {len(refused)} are refused ({codes}). A dry run gives the reason for "
+
+
+"each job."
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a recovery goes: `probe` first and alone, then so many jobs a minute, until `abort_on` of
-    them have tripped again (None: however many). Refuses InvalidField.
+    """How a recovery proceeds: `probe` first and alone, then so many jobs a minute, until
+    `abort_on` of them have tripped again (None: no limit). Refuses InvalidField.
     """
 
     probe: UUID | None = None
@@ -106,7 +107,7 @@ class Terms:
 
     @property
     def interval(self) -> timedelta:
-        """From one job's turn to the next."""
+        """The time from one job's resume to the next."""
         return timedelta(seconds=60 / self.rate_per_minute)
 
 
@@ -118,7 +119,7 @@ def _is_rate(given: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A job that a recovery leaves as it is, and why."""
+    """A job that a recovery does not resume, and why."""
 
     job_id: UUID
     code: str
@@ -130,7 +131,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was judged: who comes back, in this order, the probe first, and who does not."""
+    """The outcome of planning: which jobs are resumed, in this order, the probe first, and which
+    are refused.
+    """
 
     selection: Selection
     terms: Terms
@@ -143,26 +146,26 @@ def make_plan(
     terms: Terms,
     candidates: Sequence[Job],
     *,
-    taken: Mapping[str, str],
+    planned_in: Mapping[str, str],
     now: datetime,
     probe: Job | None = None,
 ) -> Plan:
-    """Judge who was proposed; `taken` says which job waits in which other recovery, and `probe` is
-    the job that is to go first, whether it was proposed or not.
+    """Decide on the proposed jobs; `planned_in` has the other open recovery of a job, if any, and
+    `probe` is the job that goes first, whether it was proposed or not.
 
-    Refuses InvalidField (selector) for too many, and (probe) for one that cannot come back.
+    Refuses InvalidField (selector) for too many, and (probe) for one that cannot be resumed.
     """
     if len(candidates) > MAX_JOBS:
         raise InvalidField(
             "selector",
-            f"means {len(candidates)} jobs, and a recovery takes at most {MAX_JOBS}: narrow it "
-            "with a tag, a failure_class or job_ids",
+            f"matches {len(candidates)} jobs, and a recovery takes at most "
+            f"{MAX_JOBS}: narrow it with a tag, a failure_class or job_ids",
         )
     jobs: list[Job] = []
     refused: list[Refusal] = []
     for job in candidates:
         try:
-            _require_free(job, selection, taken, now)
+            _require_free(job, selection, planned_in, now)
         except (Refused, NotFound) as refusal:
             refused.append(Refusal(job.id, refusal.code, refusal.message))
         else:
@@ -176,8 +179,8 @@ def make_plan(
 
 
 def require_recoverable(job: Job, now: datetime) -> None:
-    """Refuse, with the code that forcing it by hand would meet, a job that cannot come back by
-    itself: JobNotFound, JobCompleted, JobNotFailed, JobDisabled, ScheduleExhausted.
+    """Refuse, with the code that forcing it by hand would give, a job that cannot be resumed
+    without further input: JobNotFound, JobCompleted, JobNotFailed, JobDisabled, ScheduleExhausted.
     """
     job.require_amendable()
     if job.status != "failed":
@@ -188,16 +191,18 @@ def require_recoverable(job: Job, now: datetime) -> None:
         raise ScheduleExhausted(job.id)
 
 
-def _require_free(job: Job, selection: Selection, taken: Mapping[str, str], now: datetime) -> None:
+def _require_free(
+    job: Job, selection: Selection, planned_in: Mapping[str, str], now: datetime
+) -> None:
     require_recoverable(job, now)
-    selection.require_fit(job)
-    recovery = taken.get(str(job.id))
+    selection.require_match(job)
+    recovery = planned_in.get(str(job.id))
     if recovery is not None:
         raise JobInRecovery(job.id, recovery)
 
 
 def _with_probe_first(jobs: Sequence[Job], probe: UUID) -> list[Job]:
-    """Refuses RunInProgress when it has a run under way: then it can make no other."""
+    """Refuses RunInProgress when it has a run under way: it cannot start another."""
     first = [job for job in jobs if job.id == probe]
     if first and first[0].open_run is not None:
         raise RunInProgress(probe, first[0].open_run.run_id)
@@ -208,7 +213,7 @@ def _why_not_proposed(probe: Job | None, selection: Selection, now: datetime) ->
     if probe is not None:
         try:
             require_recoverable(probe, now)
-            selection.require_fit(probe)
+            selection.require_match(probe)
         except (Refused, NotFound) as refusal:
             return refusal.message
-    return "is none of the jobs that are to come back"
+    return "is not one of the jobs to resume"

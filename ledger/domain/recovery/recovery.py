@@ -1,7 +1,7 @@
-"""A recovery: many tripped jobs brought back by one plan, one after the other (DESIGN §12).
+"""A recovery: many tripped jobs resumed by one plan, one after the other.
 
-Its events are a stream of its own. Who comes next, when, and in whose name follows from them alone,
-so whoever goes on with it after a crash needs nothing else.
+Its events are a stream of its own. Which job comes next, when, and on whose behalf follows from
+them alone, so a driver that continues it after a crash needs nothing else.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ledger.errors import NotFound, Refused
 RECOVERIES = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d005")
 """The namespace of recovery streams."""
 PROBE_FAILED, RE_TRIPS, ASKED = "probe_failed", "re_trips", "asked"
-"""Why a recovery is broken off."""
+"""Why a recovery is aborted."""
 RESUMED, REFUSED = "resumed", "refused"
-"""What becomes of a job at its turn."""
+"""What a step does with its job."""
 _NAME = re.compile(r"R-([1-9][0-9]{0,8})")
 
 
@@ -72,12 +72,12 @@ class RecoveryCompleted(Event):
 
 
 def recovery_name(number: int) -> str:
-    """How the recovery with this number is called: R-1 is the ledger's first."""
+    """The name of the recovery with this number: R-1 is the ledger's first."""
     return f"R-{number}"
 
 
 def recovery_number(name: str) -> int:
-    """The number that a name means; NotFound when it means none."""
+    """The number in a recovery's name; NotFound when it is not one."""
     found = _NAME.fullmatch(name)
     if found is None:
         raise RecoveryNotFound(name)
@@ -86,7 +86,7 @@ def recovery_number(name: str) -> int:
 
 def recovery_stream(number: int) -> UUID:
     """The stream of a recovery. Numbers have no gaps: of two plans that are made at once, only one
-    can begin the stream that is next.
+    can begin the next stream.
     """
     return uuid5(RECOVERIES, str(number))
 
@@ -102,8 +102,8 @@ class RecoveryNotFound(NotFound):
 
 
 class Recovery(Stream):
-    """One recovery: what was planned, and how far it has come. Its attributes are replaced, never
-    changed in place.
+    """One recovery: its plan, and its progress. Its attributes are replaced, never changed in
+    place.
     """
 
     def begin(self) -> None:
@@ -112,7 +112,7 @@ class Recovery(Stream):
         self.probe: str | None = None
         self.interval = timedelta()
         self.abort_on: int | None = None
-        self.origin = EventMetadata("", Actor("", "system"), "")
+        self.metadata = EventMetadata("", Actor("", "system"), "")
         self.resumed_count = 0
         self.refused_count = 0
         self.last_step_at = EPOCH
@@ -127,24 +127,24 @@ class Recovery(Stream):
 
     @property
     def step_count(self) -> int:
-        """How many jobs had their turn."""
+        """How many steps were taken."""
         return self.resumed_count + self.refused_count
 
     @property
-    def left(self) -> tuple[str, ...]:
-        """The jobs whose turn is still to come, in their order."""
+    def remaining(self) -> tuple[str, ...]:
+        """The jobs whose step is still to come, in their order."""
         return self.jobs[self.step_count :]
 
     @property
     def is_probing(self) -> bool:
-        """Whether the probe had its turn and nobody came after it yet."""
+        """Whether the probe's step is the only one that was taken."""
         return self.probe is not None and self.step_count == 1
 
-    def origin_of_step(self, command_id: str) -> EventMetadata:
-        """In whose name a step is taken: it is the deed of who planned it, through their door and
-        for their reason.
+    def metadata_of_step(self, command_id: str) -> EventMetadata:
+        """The metadata of a step: it is recorded as an act of its planner, with their surface and
+        their reason.
         """
-        metadata = self.origin
+        metadata = self.metadata
         return EventMetadata(
             command_id, metadata.actor, metadata.source, metadata.correlation_id, metadata.reason
         )
@@ -152,7 +152,7 @@ class Recovery(Stream):
     # -- decisions ------------------------------------------------------------------------------
 
     def plan(self, number: int, plan: Plan, *, now: datetime, metadata: EventMetadata) -> None:
-        """Record who is to come back, in which order and how fast."""
+        """Record which jobs are to be resumed, in which order and how fast."""
         self.record(
             RecoveryPlanned,
             now,
@@ -168,8 +168,8 @@ class Recovery(Stream):
         )
 
     def step(self, job: Job, *, now: datetime, metadata: EventMetadata) -> None:
-        """Give the next job its turn: it is revived, its first fire shifted by its place in the
-        drip; or it is passed over, because it changed since the plan, and stays as it is.
+        """Take the step of the next job: it is resumed, its first fire shifted by its offset in the
+        staggered order; or it is refused, because it changed since the plan, and stays as it is.
         """
         place = self.step_count
         is_probe = self.probe is not None and place == 0
@@ -190,7 +190,7 @@ class Recovery(Stream):
             self._record_step(place, now, metadata, job=job)
 
     def abort(self, cause: str, re_trips: int, *, now: datetime, metadata: EventMetadata) -> bool:
-        """Break off: who is left stays failed. False when it has ended before."""
+        """Abort: the remaining jobs stay failed. False when it has ended before."""
         if not self.is_open:
             return False
         self.record(
@@ -200,12 +200,14 @@ class Recovery(Stream):
             recovery_id=self.name,
             cause=cause,
             re_trips=re_trips,
-            left=list(self.left),
+            left=list(self.remaining),
         )
         return True
 
     def complete(self, re_trips: int, *, now: datetime, metadata: EventMetadata) -> bool:
-        """Everybody had their turn, and it is known what came of it. False when it has ended."""
+        """End it: all steps were taken, and their outcomes are known. False when it has ended
+        before.
+        """
         if not self.is_open:
             return False
         self.record(
@@ -265,4 +267,4 @@ class Recovery(Stream):
         self.interval = timedelta(seconds=60 / event.rate_per_minute)
         self.abort_on = event.abort_on
         actor = Actor(event.actor["id"], event.actor["kind"])
-        self.origin = EventMetadata("", actor, event.source, event.correlation_id, event.reason)
+        self.metadata = EventMetadata("", actor, event.source, event.correlation_id, event.reason)

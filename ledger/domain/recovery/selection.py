@@ -1,6 +1,7 @@
-"""Whom a recovery is about: jobs selected by what they are or failed of, or the members of a storm.
+"""Which jobs a recovery is about: selected by their attributes or failures, or the members of a
+storm.
 
-A selection proposes; whether a job comes back is the job's to say (`recovery_plan`).
+A selection proposes; the plan decides which jobs are resumed (`recovery.plan`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ledger.errors import InvalidField, Refused
 
 
 class JobNotSelected(Refused):
-    """A job that was named does not fit what else was asked for."""
+    """A named job does not match the other criteria."""
 
     code = "job_not_selected"
 
@@ -26,32 +27,32 @@ class JobNotSelected(Refused):
 
 
 class Selection(Protocol):
-    """Whom a recovery is about."""
+    """Which jobs a recovery is about."""
 
     @property
     def storm_id(self) -> str | None:
-        """The storm that they are of, if it is one."""
+        """The storm whose members they are, if it is one."""
         ...
 
     def plain(self) -> dict[str, Any] | None:
-        """As the event keeps it."""
+        """As the event stores it."""
         ...
 
     def propose(self, jobs: Iterable[Job]) -> list[UUID]:
-        """Out of all live jobs those to be judged, in the order in which they are to come back."""
+        """Out of all live jobs those to decide on, in the order in which they are to be resumed."""
         ...
 
-    def require_fit(self, job: Job) -> None:
-        """Refuse JobNotSelected when a failed job is not meant."""
+    def require_match(self, job: Job) -> None:
+        """Refuse JobNotSelected when a failed job does not match."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """The failed jobs with a tag, of a failure class, out of a list: all that is given must fit.
+    """The failed jobs with a tag, of a failure class, out of a list: all given criteria must match.
 
-    Refuses InvalidField for what cannot be meant, and when nothing is given. Jobs of a list come
-    back in its order, others as they tripped, the first one first.
+    Refuses InvalidField for values that cannot match anything, and when none is given. Jobs of a
+    list are resumed in its order, others as they tripped, the first one first.
     """
 
     tag: str | None = None
@@ -62,7 +63,7 @@ class Selector:
 
     def __post_init__(self) -> None:
         if self.tag is None and self.failure_class is None and self.job_ids is None:
-            raise InvalidField("selector", "needs a tag, a failure_class or job_ids, at least one")
+            raise InvalidField("selector", "needs at least one of tag, failure_class and job_ids")
         if self.tag is not None and not _is_tag(self.tag):
             raise InvalidField("selector.tag", "must be a tag, and not empty")
         if self.failure_class is not None and self.failure_class not in FAILURE_CLASSES:
@@ -81,16 +82,16 @@ class Selector:
             return list(dict.fromkeys(self.job_ids))
         return [job.id for job in in_order_of_trips(jobs) if self._misfit(job) is None]
 
-    def require_fit(self, job: Job) -> None:
+    def require_match(self, job: Job) -> None:
         why = self._misfit(job)
         if why is not None:
             raise JobNotSelected(job.id, why)
 
     def _misfit(self, job: Job) -> str | None:
         if self.tag is not None and self.tag not in job.tags:
-            return f"has no tag {self.tag!r}"
+            return f"does not have the tag {self.tag!r}"
         if self.failure_class is not None and job.trip_class != self.failure_class:
-            return f"failed of {job.trip_class or 'what is unknown'}, not of {self.failure_class}"
+            return f"failed of {job.trip_class or 'an unknown class'}, not of {self.failure_class}"
         return None
 
 
@@ -106,9 +107,8 @@ def _are_ids(given: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StormMembers:
-    """The jobs that tripped while they were in a storm. `trips` holds of each the versions of its
-    stream at which it tripped of that storm: whoever is failed since another trip is failed of
-    something else.
+    """The jobs that tripped as members of a storm. `trips` has for each the versions of its stream
+    at which it tripped in that storm: a job that failed by another trip has another cause.
     """
 
     storm_id: str
@@ -120,19 +120,19 @@ class StormMembers:
     def propose(self, jobs: Iterable[Job]) -> list[UUID]:
         return [job.id for job in in_order_of_trips(jobs) if job.id in self.trips]
 
-    def require_fit(self, job: Job) -> None:
+    def require_match(self, job: Job) -> None:
         trips = self.trips.get(job.id)
         if trips is None:
             raise JobNotSelected(job.id, f"did not trip in {self.storm_id}")
         if job.trip_version not in trips:
             raise JobNotSelected(
-                job.id, f"{self._since(job, trips)}: select it by its id if you mean it"
+                job.id, f"{self._since(job, trips)}: select it by its id to resume it"
             )
 
     def _since(self, job: Job, trips: Collection[int]) -> str:
         if job.trip_version > max(trips, default=job.trip_version):
             when = f" at {rfc3339(job.tripped_at)}" if job.tripped_at else ""
-            return f"came back from {self.storm_id} and tripped again{when}"
+            return f"was resumed after {self.storm_id} and tripped again{when}"
         of = f" ({job.trip_class})" if job.trip_class else ""
         return f"failed in {self.storm_id} and tripped of something else{of}"
 

@@ -1,8 +1,8 @@
-"""When the jobs of a recovery come back, and how many fires a minute that makes: beside what it
-would make if all came back at once.
+"""When the jobs of a recovery are resumed, and how many fires a minute that makes, compared with
+resuming all at once.
 
-A forecast: it takes every run for over at once and well, and the probe for done before the next
-job's turn.
+A forecast: it assumes that every run ends at once and succeeds, and that the probe is done before
+the next job's step.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ MINUTE = timedelta(minutes=1)
 SHORTEST_WINDOW = timedelta(minutes=60)
 LONGEST_WINDOW = timedelta(hours=24)
 MAX_FIRES = 50_000
-"""Fires that are counted; a window that holds more ends earlier."""
+"""Fires that are counted; a window with more ends earlier."""
 
 
 @dataclass(frozen=True, slots=True)
-class Returning:
-    """One job as it is about to come back: what is told of it, and when it fires."""
+class ResumingJob:
+    """One job that is about to be resumed: its name and schedule, and when it fires."""
 
     job_id: UUID
     name: str
     schedule: Schedule
-    rules: Policy
+    policy: Policy
     jitter: timedelta
     tripped_at: datetime | None
     failure_class: str | None
 
     @classmethod
-    def of(cls, job: Job) -> Returning:
+    def of(cls, job: Job) -> ResumingJob:
         return cls(
             job.id,
             job.name,
@@ -54,10 +54,10 @@ class Returning:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """When a job has its turn, and when it fires first (None: never)."""
+class ResumeStep:
+    """When a job is resumed, and when it fires first (None: never)."""
 
-    job: Returning
+    job: ResumingJob
     place: int
     step_at: datetime
     first_fire_at: datetime | None
@@ -65,9 +65,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Fires:
-    """Fires a minute from one instant until before another, if all came back at once, and
-    staggered; and of the first fires the most in one minute, whenever that is. Later fires are
-    those of the schedules, and nobody spreads them.
+    """Fires a minute from one instant until before another, if all are resumed at once, and
+    staggered; and the most first fires in one minute, at any time. Later fires follow the
+    schedules, which a recovery does not stagger.
     """
 
     begins_at: datetime
@@ -78,40 +78,40 @@ class Fires:
     first_staggered_peak: int
 
 
-def turns_of(jobs: Sequence[Returning], terms: Terms, now: datetime) -> list[Turn]:
-    """Every job's turn, in their order, if the recovery begins now."""
-    return [turn_of(job, place, terms, now) for place, job in enumerate(jobs)]
+def steps_of(jobs: Sequence[ResumingJob], terms: Terms, now: datetime) -> list[ResumeStep]:
+    """Every job's step, in their order, if the recovery begins now."""
+    return [step_of(job, place, terms, now) for place, job in enumerate(jobs)]
 
 
-def turn_of(job: Returning, place: int, terms: Terms, now: datetime) -> Turn:
-    """One job's turn, if the recovery begins now."""
+def step_of(job: ResumingJob, place: int, terms: Terms, now: datetime) -> ResumeStep:
+    """One job's step, if the recovery begins now."""
     shift = place * terms.interval
     step_at = now + shift
     if place == 0 and terms.probe is not None:
-        return Turn(job, place, step_at, step_at)
+        return ResumeStep(job, place, step_at, step_at)
     slot = next_fire(job.schedule, after=step_at)
-    return Turn(job, place, step_at, slot + shift if slot is not None else None)
+    return ResumeStep(job, place, step_at, slot + shift if slot is not None else None)
 
 
-def fires_of(turns: Sequence[Turn], now: datetime) -> Fires:
-    """What a dispatcher would meet: the next hour, or until the last of them has fired, at most a
+def fires_of(steps: Sequence[ResumeStep], now: datetime) -> Fires:
+    """The load on a dispatcher: for the next hour, or until the last of them has fired, at most a
     day.
     """
     begins_at = now.replace(second=0, microsecond=0)
-    firsts = [turn.first_fire_at + turn.job.jitter for turn in turns if turn.first_fire_at]
+    firsts = [step.first_fire_at + step.job.jitter for step in steps if step.first_fire_at]
     last = max(firsts, default=now) + MINUTE
     ends_at = min(max(last, now + SHORTEST_WINDOW), now + LONGEST_WINDOW)
     ends_at = ends_at.replace(second=0, microsecond=0)
-    at_once, first_end = _counted((_at_once(turn, now) for turn in turns), ends_at)
-    staggered, second_end = _counted((_staggered(turn) for turn in turns), ends_at)
+    at_once, first_end = _counted((_at_once(step, now) for step in steps), ends_at)
+    staggered, second_end = _counted((_staggered(step) for step in steps), ends_at)
     ends_at = min(first_end, second_end)
     return Fires(
         begins_at,
         ends_at,
         _until(at_once, ends_at),
         _until(staggered, ends_at),
-        _peak(next(_at_once(turn, now), None) for turn in turns),
-        _peak(next(_staggered(turn), None) for turn in turns),
+        _peak(next(_at_once(step, now), None) for step in steps),
+        _peak(next(_staggered(step), None) for step in steps),
     )
 
 
@@ -120,18 +120,18 @@ def _peak(fires: Iterable[datetime | None]) -> int:
     return max(minutes.values(), default=0)
 
 
-def _at_once(turn: Turn, now: datetime) -> Iterator[datetime]:
-    at = next_fire(turn.job.schedule, after=now)
+def _at_once(step: ResumeStep, now: datetime) -> Iterator[datetime]:
+    at = next_fire(step.job.schedule, after=now)
     while at is not None:
-        yield at + turn.job.jitter
-        at = next_fire(turn.job.schedule, after=at)
+        yield at + step.job.jitter
+        at = next_fire(step.job.schedule, after=at)
 
 
-def _staggered(turn: Turn) -> Iterator[datetime]:
-    at = turn.first_fire_at
+def _staggered(step: ResumeStep) -> Iterator[datetime]:
+    at = step.first_fire_at
     while at is not None:
-        yield at + turn.job.jitter
-        at = next_fire(turn.job.schedule, after=at)
+        yield at + step.job.jitter
+        at = next_fire(step.job.schedule, after=at)
 
 
 def _counted(

@@ -71,7 +71,7 @@ def parse_cron(expr: str) -> CronFields:
 
 
 def words_of(expr: str) -> list[str]:
-    """The fields, which only blanks and tabs keep apart."""
+    """The fields, separated by blanks and tabs only."""
     if len(expr) > LONGEST_CRON or not expr.isascii():
         raise ScheduleInvalid(f"cron must be at most {LONGEST_CRON} plain ASCII characters.")
     return [word for word in re.split(r"[ \t]+", expr) if word]
@@ -123,7 +123,7 @@ def _element(field: _Field, part: str) -> range:
     if first > last:
         raise _refused(field, part, "a range runs upward (Sunday at its end is 7)")
     if not 1 <= stride <= field.high:
-        raise _refused(field, part, f"a step lies between 1 and {field.high}")
+        raise _refused(field, part, f"a step must be from 1 to {field.high}")
     return range(first, last + 1, stride)
 
 
@@ -132,7 +132,7 @@ def _number(field: _Field, part: str, text: str) -> int:
     if word in field.words:
         return field.words.index(word) + field.low
     if not word.isdigit() or not field.low <= int(word) <= field.high:
-        raise _refused(field, part, f"it takes {field.low} to {field.high}")
+        raise _refused(field, part, f"it must be from {field.low} to {field.high}")
     return int(word)
 
 

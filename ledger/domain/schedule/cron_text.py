@@ -1,4 +1,4 @@
-"""Cron in English, for people who read a list of jobs."""
+"""Cron in English, for lists of jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def cron_in_words(expr: str) -> str:
     fields = parse_cron(expr)
     try:
         text = str(get_description(_sayable(expr, fields), options))
-    except FormatError:  # it cannot say every list that cron can mean
+    except FormatError:  # it cannot describe every list that cron allows
         return f'When cron says "{expr}"'
     if fields.needs_both_days and len(fields.days) < 31 and len(fields.weekdays) < 7:
         return text.replace(", or on ", ", only on ") + ", when both match"  # rule 4

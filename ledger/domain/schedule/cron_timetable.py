@@ -1,6 +1,6 @@
 """One cron schedule, compiled: its fires as instants, with the rules for changes of the clock.
 
-The rules' numbers are those of DESIGN §7.
+Decision 7 describes the rules.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _TICK: Final = timedelta.resolution
 
 
 class Calendar(Protocol):
-    """Finds the wall times that an expression names, knowing nothing of zones: croniter's shape.
+    """Finds the wall times that an expression names, without time zones: croniter's interface.
 
-    It keeps its position in itself, so that a copy must be asked.
+    It stores its position in itself, so callers ask a copy.
     """
 
     def get_next(self, ret_type: type[datetime], start_time: datetime) -> datetime:
@@ -49,7 +49,8 @@ class Timetable:
 
     def next(self, after: datetime) -> datetime | None:
         """The first fire after `after`. From the instant last asked about until the answer given
-        then the answer cannot change, so it comes from memory."""
+        then the answer cannot change, so it is cached.
+        """
         asked, answer = self._known
         if asked <= after and (answer is None or after < answer):
             return answer
@@ -108,7 +109,7 @@ class Timetable:
             return None
 
     def _same_day(self, at: datetime, until: datetime, room: int) -> tuple[int, datetime]:
-        """Slots after `at` on its local day, counted without walking if no clock changes."""
+        """Slots after `at` on its local day, counted without iterating if no clock changes."""
         wall = at.astimezone(self._zone).replace(tzinfo=None)
         offset = wall - at.astimezone(UTC).replace(tzinfo=None)
         midnight = wall.replace(hour=0, minute=0, second=0, microsecond=0)

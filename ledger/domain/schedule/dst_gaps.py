@@ -1,4 +1,4 @@
-"""Wall times that a schedule names and that never came: a clock was put forward over them."""
+"""Wall times that a schedule names and that did not exist: a clock was put forward over them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Skipped:
 
 def skipped_fire(schedule: Schedule, *, after: datetime, until: datetime) -> Skipped | None:
     """The last fire between two instants that was skipped with its wall time and not made up for
-    (rules 2 and 3 of DESIGN §7), at most 400 days back; None when there was none.
+    (rules 2 and 3), at most 400 days back; None when there was none.
     """
     if not isinstance(schedule, Cron):
         return None
     fields, tz = parse_cron(schedule.expr), zone(schedule.tz)
-    if fields.follows_minutes:  # it goes by real minutes, of which none is missing
+    if fields.follows_minutes:  # it follows real minutes, of which none is missing
         return None
     for change in reversed(leaps(tz, after=max(after, until - LONGEST_LOOK), until=until)):
         is_made_up_for = schedule.dst == "vixie" and not change.is_correction

@@ -1,6 +1,6 @@
-"""When a schedule fires: the next time, the first few, the ones that went by, and in words.
+"""When a schedule fires: the next time, the first few, the missed ones, and in words.
 
-The only module that knows croniter, which counts days and nothing else.
+The only module that imports croniter, and uses it for days only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ _DAYS_IN_MONTH: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def next_fire(schedule: Schedule, *, after: datetime) -> datetime | None:
-    """The first fire strictly later than `after`, in UTC; None when there is none before 10000."""
+    """The first fire strictly later than `after`, in UTC; None when there is none before the year
+    10000.
+    """
     if after.tzinfo is None:
         raise ValueError("after must carry an offset")
     try:
@@ -58,9 +60,9 @@ def fires(schedule: Schedule, *, after: datetime, count: int) -> list[datetime]:
 
 
 def require_fires(schedule: Schedule, *, now: datetime) -> None:
-    """Refuses a schedule that would make a job which never runs.
+    """Refuse a schedule that would never run.
 
-    Raises ScheduleInPast for an instant gone by and ScheduleNeverFires for cron without a fire.
+    Raises ScheduleInPast for an instant in the past and ScheduleNeverFires for cron without a fire.
     """
     if next_fire(schedule, after=now) is not None:
         return
@@ -74,7 +76,7 @@ def require_fires(schedule: Schedule, *, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """Slots that went by unserved: counted exactly up to 10,000, `last` being the last counted."""
+    """Slots that passed without a run, counted exactly up to 10,000; `last` is the last counted."""
 
     count: int
     first: datetime
@@ -83,7 +85,7 @@ class Missed:
     capped: bool
 
     def plain(self) -> dict[str, Any]:
-        """As events carry it (DESIGN §4)."""
+        """As events store it."""
         return {
             "count": self.count,
             "first": rfc3339(self.first),
@@ -96,9 +98,9 @@ class Missed:
 def missed_fires(
     schedule: Schedule, *, first: datetime, until: datetime, cause: str
 ) -> Missed | None:
-    """The slots from `first` (one itself) up to and including `until`; None when none is owed.
+    """The slots from `first` (one itself) up to and including `until`; None when there is none.
 
-    Counted once for the same question: ask before a command is queued, and the queue waits less.
+    Cached: ask before a command is queued, and the decision does not count again.
     """
     return _missed(schedule, first, until, cause) if first <= until else None
 
@@ -146,9 +148,11 @@ def _timetable(cron: Cron) -> Timetable:
 
 
 def _calendar(fields: CronFields) -> croniter | None:
-    """croniter for the plain calendar, given only what it reads as cron does; None if no date fits.
+    """croniter for the plain calendar, given only what it reads as cron does; None if no date
+    matches.
 
-    Sets are written out, for croniter takes `30-30` for the whole cycle and a full field for `*`.
+    Sets are written out, because croniter takes `30-30` for the whole cycle and a full field for
+    `*`.
     """
     days, weekdays, both = fields.days, fields.weekdays, fields.needs_both_days
     dated = any(day <= _DAYS_IN_MONTH[month - 1] for day in days for month in fields.months)
@@ -194,7 +198,7 @@ def _duration(seconds: float) -> str:
 
 
 def planner() -> dict[str, str]:
-    """What computed the fires: the versions of croniter and of the zone rules really in use."""
+    """What computed the fires: the versions of croniter and of the zone rules in use."""
     return {"croniter": _croniter_version(), "tzdata": zone_rules_version()}
 
 

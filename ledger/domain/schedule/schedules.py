@@ -36,7 +36,7 @@ class Every:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """Fires when the wall clock of `tz` shows what `expr` names (DESIGN §7)."""
+    """Fires when the wall clock of `tz` shows what `expr` names."""
 
     expr: str
     tz: str = "UTC"
@@ -53,7 +53,7 @@ _KNOWN: Final[dict[str, tuple[str, ...]]] = {
 
 
 def parse_schedule(given: object) -> Schedule:
-    """The schedule that plain JSON describes. Keys are exact; what cannot be meant is refused.
+    """The schedule that plain JSON describes. Keys are exact; anything ambiguous is refused.
 
     Raises UnknownField, InvalidField (missing, or not of the right type) and ScheduleInvalid.
     """
@@ -63,7 +63,9 @@ def parse_schedule(given: object) -> Schedule:
         )
     kind = _text(given, "kind")
     if kind not in _KNOWN:
-        raise ScheduleInvalid(f"Schedule kind {quoted(kind)} is not known: use at, every or cron.")
+        raise ScheduleInvalid(
+            f"The schedule kind {quoted(kind)} is unknown: use at, every or cron."
+        )
     for key in given:
         if key not in _KNOWN[kind]:
             raise UnknownField(f"schedule.{key}", _KNOWN[kind])
@@ -97,9 +99,9 @@ def _parse_every(given: Mapping[str, object]) -> Every:
     if anchor == "grid":
         return Every(seconds, "grid", _instant(given, "anchor_at") if anchored else None)
     if anchor != "end":
-        raise ScheduleInvalid(f"anchor {quoted(anchor)} is not known: use end or grid.")
+        raise ScheduleInvalid(f"The anchor {quoted(anchor)} is unknown: use end or grid.")
     if anchored:
-        raise ScheduleInvalid('anchor_at means nothing with anchor "end": add "anchor": "grid".')
+        raise ScheduleInvalid('anchor_at has no effect with anchor "end": add "anchor": "grid".')
     return Every(seconds)
 
 
@@ -115,7 +117,7 @@ def _cron(expr: str, tz: str, dst: str) -> Cron:
     match dst:
         case "vixie" | "skip":
             return Cron(words, tz, dst)
-    raise ScheduleInvalid(f"dst {quoted(dst)} is not known: use vixie or skip.")
+    raise ScheduleInvalid(f"The dst rule {quoted(dst)} is unknown: use vixie or skip.")
 
 
 _PARSERS: Final[dict[str, Callable[[Mapping[str, object]], Schedule]]] = {
@@ -138,7 +140,8 @@ def _instant(given: Mapping[str, object], key: str) -> datetime:
         return parse_rfc3339(text)
     except (ValueError, OverflowError):
         raise ScheduleInvalid(
-            f"{key} {quoted(text)} names no instant: write it with an offset, 2026-01-31T09:00:00Z."
+            f"{key} {quoted(text)} is not an instant: write it with an offset, "
+            "such as 2026-01-31T09:00:00Z."
         ) from None
 
 
@@ -149,7 +152,7 @@ def _interval(value: object) -> float:
         raise InvalidField("schedule.interval_seconds", "must be a number of seconds")
     if not 1 <= value <= LONGEST_INTERVAL_SECONDS:
         raise ScheduleInvalid(
-            f"interval_seconds must lie between 1 and {LONGEST_INTERVAL_SECONDS} (a hundred years)."
+            f"interval_seconds must be from 1 to {LONGEST_INTERVAL_SECONDS} (a hundred years)."
         )
     if round(value * 1000) / 1000 != value:
         raise ScheduleInvalid("interval_seconds must be whole milliseconds: write 1.5, not 1.0005.")

@@ -1,4 +1,4 @@
-"""Zones and their clocks: where wall times are skipped or repeated, and which rules say so."""
+"""Zones and their clocks: where wall times are skipped or repeated, and which rules apply."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
 _LOOK: Final = timedelta(hours=6)
 _ZONE_KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
-# Files that a system keeps beside the zones: the machine's own choice, or clocks with leap seconds.
+# Files beside the zones: the machine's own choice, or clocks with leap seconds.
 _NOT_ZONES: Final = frozenset({"Factory", "localtime", "posix", "posixrules", "right"})
 
 
@@ -32,7 +32,7 @@ def zone(key: str) -> ZoneInfo:
         except (KeyError, ValueError, OSError):
             pass
     raise ScheduleInvalid(
-        f"tz {quoted(key)} is not a zone: use an IANA name such as Europe/Berlin, or UTC."
+        f"The time zone {quoted(key)} is unknown: use an IANA name such as Europe/Berlin, or UTC."
     )
 
 
@@ -61,7 +61,7 @@ class Change:
 
     @property
     def is_correction(self) -> bool:
-        """Rule 3: too large for summer time, so nothing is caught up or held back."""
+        """Rule 3: too large for summer time, so nothing is caught up or suppressed."""
         return abs(self.later - self.before) > LARGEST_CHANGE
 
 

@@ -1,4 +1,4 @@
-"""Refused changes, as the audit sees them: who tried what without being allowed to."""
+"""Refused changes in the audit: who tried what without permission."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class AccessRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One refused change: with which token, of which role, what it asked, and why not."""
+    """One refused change: with which token, of which role, what it requested, and why it was
+    refused.
+    """
 
     token_id: str
     role: str
@@ -36,12 +38,12 @@ class Attempt:
 
 
 def access_stream(token_id: str) -> UUID:
-    """The stream of what one token was refused."""
+    """The stream of the refusals of one token."""
     return uuid5(ATTEMPTS, token_id)
 
 
 class Access(Stream):
-    """What one token was refused."""
+    """The refusals of one token."""
 
     def begin(self) -> None:
         self.count = 0

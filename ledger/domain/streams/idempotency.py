@@ -1,4 +1,4 @@
-"""Idempotency keys: what a request that appended was answered, so that repeating it repeats the
+"""Idempotency keys: the answer to a request that appended, so that a repeated request gets the same
 answer.
 """
 
@@ -29,13 +29,13 @@ class RequestAnswered(Event):
 
 
 def request_stream(actor_id: str, method: str, path: str, key: str) -> UUID:
-    """The stream of one idempotency key, scoped to who sends it where."""
+    """The stream of one idempotency key, scoped to its actor, method and path."""
     return uuid5(REQUESTS, "\x00".join((actor_id, method, path, key)))
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One answer to remember: of which body, with which HTTP status, about which job at which
+    """One answer to remember: to which body, with which HTTP status, about which job at which
     version.
     """
 
@@ -47,7 +47,7 @@ class Answered:
 
 
 class IdempotencyKey(Stream):
-    """What an idempotency key was answered, if it was."""
+    """The answer of an idempotency key, if it was used."""
 
     def begin(self) -> None:
         self.answered: RequestAnswered | None = None
@@ -58,7 +58,7 @@ class IdempotencyKey(Stream):
             raise IdempotencyMismatch(key)
 
     def answer(self, answered: Answered, *, now: datetime, metadata: EventMetadata) -> None:
-        """Remember the answer, in the append of the command it answers."""
+        """Record the answer, in the append of the command it answers."""
         positions = [PositionOf(answered.job_id, version) for version in answered.appended_versions]
         self.record(
             RequestAnswered,

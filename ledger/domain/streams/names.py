@@ -1,4 +1,4 @@
-"""Names of jobs: unique without regard to case, held by one job until it is deleted."""
+"""Names of jobs: unique without regard to case, reserved by one job until it is deleted."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ def folded(name: str) -> str:
 
 
 class Name(Stream):
-    """Who holds a name now."""
+    """Which job has a name now."""
 
     def begin(self) -> None:
         self.holder: str | None = None
 
     def reserve(self, name: str, job_id: UUID, *, now: datetime, metadata: EventMetadata) -> None:
-        """Give the name to a job; refuses NameTaken while another holds it."""
+        """Reserve the name for a job; refuses NameTaken while another job has it."""
         self.require_free(name, job_id)
         if self.holder is None:
             self.record(NameReserved, now, metadata, name=name, job_id=str(job_id))
 
     def require_free(self, name: str, job_id: UUID) -> None:
-        """Refuse NameTaken unless nobody, or the job itself, holds the name."""
+        """Refuse NameTaken unless the name is free, or the job's own."""
         if self.holder not in (None, str(job_id)):
             raise NameTaken(name, str(self.holder))
 
     def release(self, name: str, job_id: UUID, *, now: datetime, metadata: EventMetadata) -> None:
-        """Let the name go; nothing happens when the job does not hold it."""
+        """Release the name; nothing happens when the job does not have it."""
         if self.holder == str(job_id):
             self.record(NameReleased, now, metadata, name=name, job_id=str(job_id))
 

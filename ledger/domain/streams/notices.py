@@ -1,4 +1,4 @@
-"""Notices: what people were told of by the ledger itself, with the events that prove it."""
+"""Notices: what the ledger sent to people by itself, with the events that prove it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NoticeSent(Event):
 
     @staticmethod
     def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Notices of storms came with version 2."""
+        """Version 2 added notices of storms."""
         state["storm_id"] = None
 
 
@@ -49,14 +49,14 @@ class NoticeFailed(Event):
 
     @staticmethod
     def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Notices of storms came with version 2."""
+        """Version 2 added notices of storms."""
         state["storm_id"] = None
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One notice: of what kind (trip, delivery_failed, storm_opened, storm_over,
-    recovery_aborted), about which job or storm and which events, where it went, and how.
+class NoticeOutcome:
+    """One notice: of what kind (trip, delivery_failed, storm_opened, storm_over, recovery_aborted),
+    about which job or storm and which events, where it was sent, and the outcome.
     """
 
     kind: str
@@ -71,39 +71,41 @@ class Told:
 
     @property
     def stream(self) -> UUID:
-        """Where it is recorded."""
+        """The stream that records it."""
         return notice_stream(self.kind, self.storm_id or self.last_position, self.channel)
 
 
 def notice_stream(kind: str, about: str | int, channel: str) -> UUID:
-    """One stream for each thing told (a storm, or the event at a position) and channel, so that it
-    is recorded once.
+    """One stream for each subject (a storm, or the event at a position) and channel, so that it is
+    recorded once.
     """
     return uuid5(NOTICES, f"{kind}/{about}/{channel}")
 
 
 class Notice(Stream):
-    """One notice's life: sent, or not."""
+    """One notice: sent, or failed."""
 
     def begin(self) -> None:
         self.is_recorded = False
 
-    def record_told(self, told: Told, *, now: datetime, metadata: EventMetadata) -> bool:
-        """Record how it went; False when that was recorded before."""
+    def record_outcome(
+        self, noticed: NoticeOutcome, *, now: datetime, metadata: EventMetadata
+    ) -> bool:
+        """Record the outcome; False when it was recorded before."""
         if self.is_recorded:
             return False
         self.record(
-            NoticeSent if told.is_sent else NoticeFailed,
+            NoticeSent if noticed.is_sent else NoticeFailed,
             now,
             metadata,
-            kind=told.kind,
-            job_id=told.job_id,
-            storm_id=told.storm_id,
-            channel=told.channel,
-            target=told.target,
-            first_position=told.first_position,
-            last_position=told.last_position,
-            outcome=told.outcome,
+            kind=noticed.kind,
+            job_id=noticed.job_id,
+            storm_id=noticed.storm_id,
+            channel=noticed.channel,
+            target=noticed.target,
+            first_position=noticed.first_position,
+            last_position=noticed.last_position,
+            outcome=noticed.outcome,
         )
         return True
 

@@ -1,6 +1,4 @@
-"""Access tokens as the audit sees them: who was given which role, by whom, until when. Never the
-secret itself.
-"""
+"""Access tokens in the audit: who got which role, from whom, until when. Never the secret."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ class TokenRevoked(Event):
 
 
 class Token(Stream):
-    """One token's life: created once, perhaps revoked."""
+    """One token: created once, possibly revoked."""
 
     def begin(self) -> None:
         self.name = ""
@@ -48,8 +46,8 @@ class Token(Stream):
         now: datetime,
         metadata: EventMetadata,
     ) -> None:
-        """Record that a token was given out; refuses an unknown role or kind, or an expiry that has
-        passed.
+        """Record that a token was created; refuses an unknown role or kind, or an expiry in the
+        past.
         """
         if role not in ROLES:
             raise InvalidField("role", f"must be one of {', '.join(ROLES)}")
@@ -69,7 +67,7 @@ class Token(Stream):
         )
 
     def revoke(self, *, now: datetime, metadata: EventMetadata) -> bool:
-        """Record that the token no longer opens anything; False when it was revoked before."""
+        """Record that the token is no longer valid; False when it was revoked before."""
         if self.is_revoked or self.version == 0:
             return False
         self.record(TokenRevoked, now, metadata, token_id=str(self.id), name=self.name)

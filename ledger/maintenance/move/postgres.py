@@ -1,4 +1,4 @@
-"""One side of a move on PostgreSQL: a ledger's schema, whose turn is held while it is moved."""
+"""One end of a move on PostgreSQL: a ledger's schema, with its append lock while it is moved."""
 
 from __future__ import annotations
 
@@ -11,25 +11,22 @@ import psycopg
 from psycopg.sql import Identifier
 
 from ledger.errors import StartRefused, StorageFull, Unavailable
-from ledger.maintenance.move.endpoints import EVENTS, TEXTS, TOKENS, Table, Values
-from ledger.store.hash_chain import genesis
-from ledger.store.move_state import DONE, MOVE, UNDER_WAY, require_settled
+from ledger.maintenance.move.endpoints import EVENTS, TEXTS, TOKENS, EndpointReads, Table, Values
+from ledger.store.move_state import DONE, MOVE, UNDER_WAY, require_complete_move
 from ledger.store.postgres.connections import PostgresServer, one_line
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import READ_MODELS, migrate, require_version, version_of
 from ledger.store.postgres.reads import PostgresReads
 from ledger.store.postgres.statements import DATABASE_CLOCK
-from ledger.store.records import Tail
 
-HOLD_SECONDS = 60
-"""After so long without a word a move loses its hold on the source: one that hangs must not stop
+LOCK_SECONDS = 60
+"""After so long without activity a move loses the lock on the source: one that hangs must not stop
 the nodes for ever.
 """
 _TYPES = {
     EVENTS: ("int8", "bytea", "int8", "text", "bytea", "int8", *("text",) * 5, "bytea"),
     TEXTS: ("text", "bytea", "bytea"),
 }
-_TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _LIVING = f"SELECT node FROM nodes WHERE expires_at > {DATABASE_CLOCK} ORDER BY node LIMIT 1"
 _PUT_META = (
     "INSERT INTO meta (key, value) VALUES (%s, %s) "
@@ -38,46 +35,48 @@ _PUT_META = (
 _LOCK = "LOCK TABLE append_lock IN EXCLUSIVE MODE"
 
 
-class PostgresEndpoint(PostgresReads):
-    """See `House` and `NewHouse`."""
+class PostgresEndpoint(EndpointReads, PostgresReads):
+    """See `MoveSource` and `MoveTarget`."""
 
     def __init__(self, server: PostgresServer, own: psycopg.Connection[Any]) -> None:
-        """`own` is the connection that holds the turn of a source, and writes to a target."""
+        """`own` is the connection that holds the append lock of a source, and writes to a
+        target.
+        """
         super().__init__(server)
         self._own = own
         self._closing = ExitStack()
-        self._own.execute("SET statement_timeout = 0")  # see `_COMMIT_WAITS` of the book
+        self._own.execute("SET statement_timeout = 0")  # see `COMMIT_WAITS`
         self.ledger_id = self._identify()
 
     @classmethod
     def open_source(cls, address: PostgresDsn) -> Self:
-        """Open a ledger and keep the turn, so that no node can append. StartRefused when that
-        cannot be, Unavailable while a dispatching node lives: its runs would be lost.
+        """Open a ledger and lock appends, so that no node can append. StartRefused when that fails,
+        Unavailable while a dispatching node lives: its runs would be lost.
         """
         with ExitStack() as closing:
             server = PostgresServer(address)
             with server.first_connection() as connection:
-                require_version(connection, address.place)
-            house = cls._opened(server, closing)
-            require_settled(house.facts().get(MOVE), address.place)
-            house._hold()
-            house._closing = closing.pop_all()
-        return house
+                require_version(connection, address.location)
+            endpoint = cls._opened(server, closing)
+            require_complete_move(endpoint.meta().get(MOVE), address.location)
+            endpoint._lock()
+            endpoint._closing = closing.pop_all()
+        return endpoint
 
     @classmethod
     def open_target(cls, address: PostgresDsn, new_id: UUID) -> Self:
-        """Open a place to move into; where nothing was prepared yet, that is done now. StartRefused
-        when that cannot be.
+        """Open the target, and create its schema where there is none. StartRefused when that
+        fails.
         """
         with ExitStack() as closing:
             server = PostgresServer(address)
             with server.first_connection() as connection:
                 if version_of(connection) == 0:
                     migrate(address, new_id=new_id)
-                require_version(connection, address.place)
-            house = cls._opened(server, closing)
-            house._closing = closing.pop_all()
-        return house
+                require_version(connection, address.location)
+            endpoint = cls._opened(server, closing)
+            endpoint._closing = closing.pop_all()
+        return endpoint
 
     @classmethod
     def _opened(cls, server: PostgresServer, closing: ExitStack) -> Self:
@@ -88,71 +87,47 @@ class PostgresEndpoint(PostgresReads):
         return cls(server, own)
 
     def close(self) -> None:
-        """Give everything back; the turn, too."""
+        """Close the connections, which releases the lock."""
         self._closing.close()
 
     # -- reading --------------------------------------------------------------------------------
 
     @property
-    def place(self) -> str:
-        return self.server.address.place
+    def location(self) -> str:
+        return self.server.address.location
 
-    def _hold(self) -> None:
+    def _lock(self) -> None:
         try:
             node = self._own.execute(_LIVING).fetchone()
             if node is not None:
                 raise Unavailable(
-                    f"Node {node[0]} is at work on {self.place}: stop every node first, and wait "
-                    "until its lease has run out."
+                    f"Node {node[0]} is running on {self.location}: stop every node "
+                    "first, and wait until its lease has expired."
                 )
             self._own.execute(
-                f"SET idle_in_transaction_session_timeout = '{HOLD_SECONDS}s'".encode()
+                f"SET idle_in_transaction_session_timeout = '{LOCK_SECONDS}s'".encode()
             )
             self._own.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
             self._own.execute(_LOCK)
         except psycopg.Error as error:
             raise Unavailable(
-                f"{self.place} could not be held still ({one_line(error)}): try again."
+                f"{self.location} could not be locked ({one_line(error)}): try again."
             ) from error
 
-    def keep_hold(self) -> None:
+    def require_lock(self) -> None:
         try:
             self._own.execute("SELECT 1")
         except psycopg.Error as error:
             raise Unavailable(
-                f"The hold on {self.place} was lost ({one_line(error)}), and somebody may have "
-                "appended: give the same command again."
+                f"The lock on {self.location} was lost ({one_line(error)}), and a "
+                "node may have appended: run the same command again."
             ) from error
 
-    def tail(self) -> Tail:
-        rows = self._rows(_TAIL)
-        return Tail(*rows[0]) if rows else Tail(0, genesis(self.ledger_id), 0)
-
-    def chain_at(self, position: int) -> bytes | None:
-        rows = self._rows("SELECT chain FROM events WHERE position = %s", (position,))
-        return rows[0][0] if rows else None
-
-    def count(self, table: Table) -> int:
-        return int(
-            self._one(f"SELECT COUNT(*) FROM {table.name} WHERE {table.condition}")[0],
-        )
-
-    def page(self, table: Table, *, after: object, limit: int) -> list[Values]:
-        begin, values = ("", ()) if after is None else (f"AND {table.key} > %s", (after,))
-        return self._rows(
-            f"SELECT {', '.join(table.columns)} FROM {table.name} "
-            f"WHERE {table.condition} {begin} ORDER BY {table.key} LIMIT %s",
-            (*values, limit),
-        )
-
     def _identify(self) -> UUID:
-        found = self.facts().get("ledger_id")
+        found = self.meta().get("ledger_id")
         if found is None:
-            raise StartRefused(f"{self.place} has lost its ledger's id.")
+            raise StartRefused(f"{self.location} has lost its ledger's id.")
         return UUID(found)
-
-    def facts(self) -> dict[str, str]:
-        return dict(self._rows("SELECT key, value FROM meta"))
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -164,22 +139,14 @@ class PostgresEndpoint(PostgresReads):
         return bool(self._one(f"SELECT COALESCE(MAX(position), 0) FROM {named}")[0])
 
     def begin(self, ledger_id: UUID) -> None:
-        """See `NewHouse`. Refuses StartRefused while anybody has the turn here: the source of this
-        move has it if it is the same place.
+        """See `MoveTarget`. Refuses StartRefused while the append lock is taken: by the source of
+        this move, if it is the same location.
         """
-        facts = {"ledger_id": str(ledger_id), MOVE: UNDER_WAY}
+        meta = {"ledger_id": str(ledger_id), MOVE: UNDER_WAY}
         with self._writing() as connection:
-            self._take_free_turn(connection)
-            connection.cursor().executemany(_PUT_META, list(facts.items()))
+            self._lock_if_free(connection)
+            connection.cursor().executemany(_PUT_META, list(meta.items()))
         self.ledger_id = ledger_id
-
-    def missing(self, table: Table, rows: Sequence[Values]) -> list[Values]:
-        keys = [row[0] for row in rows]
-        found = self._rows(
-            f"SELECT {table.key} FROM {table.name} WHERE {table.key} = ANY(%s)", (keys,)
-        )
-        here = {key for (key,) in found}
-        return [row for row in rows if row[0] not in here]
 
     def add(self, table: Table, rows: Sequence[Values]) -> None:
         with self._writing() as connection:
@@ -188,27 +155,31 @@ class PostgresEndpoint(PostgresReads):
 
     def replace(self, table: Table, pages: Iterator[list[Values]]) -> None:
         with self._writing() as connection:
-            if table is not TOKENS:  # the application may not delete those, and none ever is
+            if (
+                table is not TOKENS
+            ):  # the application's role may not delete tokens, and none ever is
                 connection.execute(f"DELETE FROM {table.name}".encode())
             for page in pages:
                 connection.cursor().executemany(_put(table), page)
 
-    def settle(self, facts: Mapping[str, str]) -> None:
+    def finish(self, meta: Mapping[str, str]) -> None:
         with self._writing() as connection:
-            connection.cursor().executemany(_PUT_META, list({**facts, MOVE: DONE}.items()))
+            connection.cursor().executemany(_PUT_META, list({**meta, MOVE: DONE}.items()))
 
-    def _take_free_turn(self, connection: psycopg.Connection[Any]) -> None:
+    def _lock_if_free(self, connection: psycopg.Connection[Any]) -> None:
         try:
             connection.execute(f"{_LOCK} NOWAIT".encode())
         except psycopg.errors.LockNotAvailable:
             raise StartRefused(
-                f"Somebody is appending to {self.place}, or it is the source itself: move into a "
-                "place that nobody uses."
+                f"A process is appending to {self.location}, or it is the source "
+                "itself: move into a location that is not in use."
             ) from None
 
     @contextmanager
     def _writing(self) -> Iterator[psycopg.Connection[Any]]:
-        """One durable transaction; StorageFull or Unavailable when it was not, or nobody knows."""
+        """One durable transaction; StorageFull or Unavailable when it failed, or its outcome is
+        unknown.
+        """
         try:
             with self._own.transaction():
                 yield self._own
@@ -216,16 +187,16 @@ class PostgresEndpoint(PostgresReads):
             raise StorageFull from error
         except psycopg.Error as error:
             raise Unavailable(
-                f"{self.place} could not be written ({one_line(error)}): give the same command "
-                "again."
+                f"{self.location} could not be written ({one_line(error)}): run the "
+                "same command again."
             ) from error
 
 
 def _put(table: Table) -> str:
-    marks = ", ".join(["%s"] * len(table.columns))
+    placeholders = ", ".join(["%s"] * len(table.columns))
     changes = ", ".join(f"{name} = excluded.{name}" for name in table.columns[1:])
     return (
-        f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks}) "
+        f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({placeholders}) "
         f"ON CONFLICT ({table.key}) DO UPDATE SET {changes}"
     )
 

@@ -1,4 +1,4 @@
-"""One side of a move on SQLite: a ledger's file, owned while it is moved."""
+"""One end of a move on SQLite: a ledger's file, owned while it is moved."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ from typing import Self
 from uuid import UUID
 
 from ledger.errors import StartRefused, StorageFull, Unavailable
-from ledger.maintenance.move.endpoints import Table, Values
-from ledger.store.hash_chain import genesis
+from ledger.maintenance.move.endpoints import EndpointReads, Table, Values
 from ledger.store.move_state import DONE, MOVE, UNDER_WAY
-from ledger.store.records import Tail
 from ledger.store.sqlite.connections import SQLiteFile
 from ledger.store.sqlite.folder import EVENT_STORE_FILE, READ_MODELS_FILE, Folder, OwnerLock
 from ledger.store.sqlite.reads import SQLiteReads
 from ledger.store.sqlite.schema import identify, prepare
 
 KEYS_AT_ONCE = 500
-_TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 
 
-class SQLiteEndpoint(SQLiteReads):
-    """See `House` and `NewHouse`. The folder is owned until it is closed."""
+class SQLiteEndpoint(EndpointReads, SQLiteReads):
+    """See `MoveSource` and `MoveTarget`. The folder is owned until it is closed."""
 
     def __init__(self, file: SQLiteFile, ledger_id: UUID, closing: ExitStack) -> None:
         super().__init__(file)
@@ -62,54 +59,22 @@ class SQLiteEndpoint(SQLiteReads):
             closing.callback(writer.close)
             prepare(writer, folder.event_store_file, new_id)
             ledger_id = identify(writer, folder.event_store_file, may_be_half=True)
-            house = cls(file, ledger_id, closing.pop_all())
-        house._writer = writer
-        return house
+            endpoint = cls(file, ledger_id, closing.pop_all())
+        endpoint._writer = writer
+        return endpoint
 
     def close(self) -> None:
-        """Give the file and the folder back."""
+        """Close the file and release the folder."""
         self._closing.close()
 
     # -- reading --------------------------------------------------------------------------------
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return str(self.file.path)
 
-    def keep_hold(self) -> None:
+    def require_lock(self) -> None:
         """The lock ends with this process only."""
-
-    def tail(self) -> Tail:
-        with self.file.reading() as connection:
-            row = connection.execute(_TAIL).fetchone()
-        return Tail(*row) if row else Tail(0, genesis(self.ledger_id), 0)
-
-    def chain_at(self, position: int) -> bytes | None:
-        with self.file.reading() as connection:
-            row = connection.execute(
-                "SELECT chain FROM events WHERE position = ?", (position,)
-            ).fetchone()
-        return row[0] if row else None
-
-    def count(self, table: Table) -> int:
-        with self.file.reading() as connection:
-            row = connection.execute(
-                f"SELECT COUNT(*) FROM {table.name} WHERE {table.condition}"
-            ).fetchone()
-        return int(row[0])
-
-    def page(self, table: Table, *, after: object, limit: int) -> list[Values]:
-        begin, values = ("", ()) if after is None else (f"AND {table.key} > ?", (after,))
-        with self.file.reading() as connection:
-            return connection.execute(
-                f"SELECT {', '.join(table.columns)} FROM {table.name} "
-                f"WHERE {table.condition} {begin} ORDER BY {table.key} LIMIT ?",
-                (*values, limit),
-            ).fetchall()
-
-    def facts(self) -> dict[str, str]:
-        with self.file.reading() as connection:
-            return dict(connection.execute("SELECT key, value FROM meta").fetchall())
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -118,21 +83,9 @@ class SQLiteEndpoint(SQLiteReads):
 
     def begin(self, ledger_id: UUID) -> None:
         with self._writing() as writer:
-            facts = {"ledger_id": str(ledger_id), MOVE: UNDER_WAY}
-            writer.executemany(_PUT_META, facts.items())
+            meta = {"ledger_id": str(ledger_id), MOVE: UNDER_WAY}
+            writer.executemany(_PUT_META, meta.items())
         self.ledger_id = ledger_id
-
-    def missing(self, table: Table, rows: Sequence[Values]) -> list[Values]:
-        here: set[object] = set()
-        with self.file.reading() as connection:
-            for start in range(0, len(rows), KEYS_AT_ONCE):
-                keys = [row[0] for row in rows[start : start + KEYS_AT_ONCE]]
-                marks = ", ".join("?" * len(keys))
-                found = connection.execute(
-                    f"SELECT {table.key} FROM {table.name} WHERE {table.key} IN ({marks})", keys
-                )
-                here.update(key for (key,) in found)
-        return [row for row in rows if row[0] not in here]
 
     def add(self, table: Table, rows: Sequence[Values]) -> None:
         with self._writing() as writer:
@@ -144,16 +97,16 @@ class SQLiteEndpoint(SQLiteReads):
             for page in pages:
                 writer.executemany(_insert(table), page)
 
-    def settle(self, facts: Mapping[str, str]) -> None:
+    def finish(self, meta: Mapping[str, str]) -> None:
         with self._writing() as writer:
-            writer.executemany(_PUT_META, {**facts, MOVE: DONE}.items())
+            writer.executemany(_PUT_META, {**meta, MOVE: DONE}.items())
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One durable transaction; StorageFull or Unavailable when it was not."""
+        """One durable transaction; StorageFull or Unavailable when it failed."""
         writer = self._writer
         if writer is None:
-            raise Unavailable(f"{self.place} is only read.")
+            raise Unavailable(f"{self.location} is opened for reading only.")
         try:
             writer.execute("BEGIN IMMEDIATE")
             yield writer
@@ -161,7 +114,7 @@ class SQLiteEndpoint(SQLiteReads):
         except sqlite3.Error as error:
             if "full" in str(error):
                 raise StorageFull from error
-            raise Unavailable(f"{self.place} could not be written ({error}).") from error
+            raise Unavailable(f"{self.location} could not be written ({error}).") from error
         finally:
             if writer.in_transaction:
                 with suppress(sqlite3.Error):
@@ -169,13 +122,13 @@ class SQLiteEndpoint(SQLiteReads):
 
 
 def _insert(table: Table) -> str:
-    marks = ", ".join("?" * len(table.columns))
-    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})"
+    placeholders = ", ".join("?" * len(table.columns))
+    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({placeholders})"
 
 
 @contextmanager
 def _owned(folder: Folder) -> Iterator[ExitStack]:
-    """Own a folder; what is opened meanwhile is closed again if that fails."""
+    """Own a folder; what was opened is closed again if that fails."""
     with ExitStack() as closing:
         lock = OwnerLock(folder)
         lock.take()

@@ -1,5 +1,5 @@
-"""The database's clock as a node reckons it between two looks: all nodes share it,
-whatever their own clocks say.
+"""The database's clock as a node estimates it between two readings: all nodes share it, whatever
+their own clocks show.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from ledger.clock import Clock, from_microseconds
 
 LOOKS_AT_START = 3
 OLD_SECONDS = 30.0
-"""A look of this age gives way to any newer one that is not too doubtful."""
+"""A reading of this age is replaced by any newer one that is not too uncertain."""
 MAX_DOUBT_SECONDS = 0.5
-"""An answer that took twice as long says less than this machine's own clock since a better one."""
+"""A reading with a round trip twice as long is less accurate than this machine's own clock since a
+better one.
+"""
 LOOK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """One answer of the database: the instant it named, and between which moments of our
-    own it did (seconds).
+    """One answer of the database: its instant, and between which moments of our own clock it was
+    taken (seconds).
     """
 
     at: datetime
@@ -33,46 +35,46 @@ class ClockReading:
 
     @property
     def doubt(self) -> float:
-        """How far off the reckoning may be, in seconds."""
+        """The largest error of the estimate, in seconds."""
         return (self.answered - self.asked) / 2
 
     def reckoned(self, elapsed: float) -> datetime:
-        """The database's instant at a moment of ours."""
+        """The database's instant at a moment of our clock."""
         return self.at + timedelta(seconds=elapsed - (self.asked + self.answered) / 2)
 
 
 class DatabaseClock:
-    """A Clock that goes by the looks it was given, and between them by this machine's
-    monotonic clock.
+    """A Clock that follows the readings of the database, and between them this machine's monotonic
+    clock.
     """
 
     def __init__(self, local: Clock, connection: psycopg.Connection[Any]) -> None:
         self._local = local
         self._lock = threading.Lock()
-        self._look = min((self._asked(connection) for _ in range(LOOKS_AT_START)), key=_doubt)
+        self._reading = min((self._asked(connection) for _ in range(LOOKS_AT_START)), key=_doubt)
 
     def now(self) -> datetime:
         """See `Clock.now`."""
-        return self._look.reckoned(self._local.elapsed())
+        return self._reading.reckoned(self._local.elapsed())
 
     def elapsed(self) -> float:
         """See `Clock.elapsed`."""
         return self._local.elapsed()
 
     def read(self, connection: psycopg.Connection[Any]) -> None:
-        """Ask the database again. The surer answer is kept, until it is old; a very slow one never
-        counts: it may have been held up on one half of its way.
+        """Read the database's clock again. The more accurate reading is used, until it is old; one
+        with a very slow round trip is discarded: it may have been delayed on half of its way.
         """
         found = self._asked(connection)
         with self._lock:
-            is_old = found.answered - self._look.answered > OLD_SECONDS
-            if found.doubt <= (MAX_DOUBT_SECONDS if is_old else self._look.doubt):
-                self._look = found
+            is_old = found.answered - self._reading.answered > OLD_SECONDS
+            if found.doubt <= (MAX_DOUBT_SECONDS if is_old else self._reading.doubt):
+                self._reading = found
 
     @property
     def doubt_seconds(self) -> float:
-        """How far off this reckoning may be."""
-        return self._look.doubt
+        """The largest error of this clock, in seconds."""
+        return self._reading.doubt
 
     @property
     def skew(self) -> timedelta:
@@ -86,10 +88,10 @@ class DatabaseClock:
 
 
 def off(skew: timedelta) -> str:
-    """How a clock is off, in words."""
+    """The difference of a clock, in words."""
     seconds = skew.total_seconds()
     return f"{abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}"
 
 
-def _doubt(look: ClockReading) -> float:
-    return look.doubt
+def _doubt(reading: ClockReading) -> float:
+    return reading.doubt

@@ -1,5 +1,5 @@
-"""PostgreSQL connections: one for whoever writes, a bounded pool for reading, settings set and
-asserted on each.
+"""PostgreSQL connections: one for the writer, a bounded pool for reading, settings set and checked
+on each.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ from ledger.store.records import PoolStats
 READERS = 16
 WAITING_READERS = 256
 BORROW_SECONDS = 5.0
-"""How long a question waits for a connection."""
+"""How long a query waits for a connection."""
 IDLE_SECONDS = 60.0
 RECONNECT_SECONDS = 2.0
-"""How long the pool tries for one connection by itself. Its pauses double, so that by its own
-measure of minutes it would be silent long after the database is back; a question begins anew.
+"""How long the pool tries for one connection by itself. Its pauses double, so that it would stay
+silent long after the database is back; a query starts it anew.
 """
 CONNECT_SECONDS = 5
 LOCK_SECONDS = 10
-"""How long an append waits for its turn."""
+"""How long an append waits for the append lock."""
 STATEMENT_SECONDS = 30
 HELD_SECONDS = 5
-"""After so long without a word a node loses its turn: one that hangs must not stop the others."""
+"""After so long without activity a node loses the append lock: one that hangs must not stop the
+others.
+"""
 CLOSE_SECONDS = 5.0
 OLDEST = 140000
 """PostgreSQL 14."""
@@ -54,7 +56,7 @@ _WANTED: dict[str, tuple[str, ...]] = {
     "statement_timeout": (f"{STATEMENT_SECONDS}s",),
     "idle_in_transaction_session_timeout": (f"{HELD_SECONDS}s",),
 }
-"""What answers that are promised to be durable, and waits that are promised to end, rest on."""
+"""Settings on which the promises of durable answers and bounded waits rest."""
 _LOOK = "SELECT " + ", ".join(f"current_setting('{name}')" for name in _WANTED)
 
 
@@ -66,8 +68,8 @@ class PostgresServer:
         self._pool: ConnectionPool[Any] | None = None
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A connection, set up and checked. Raises StartRefused for a wrong setting, psycopg.Error
-        when there is none to be had.
+        """A connection, configured and checked. Raises StartRefused for a wrong setting,
+        psycopg.Error when there is none.
         """
         connection = psycopg.connect(self.address.dsn, autocommit=True, **_OPTIONS)
         try:
@@ -84,11 +86,11 @@ class PostgresServer:
             return self.connect()
         except psycopg.Error as error:
             raise StartRefused(
-                f"The database {self.address.place} cannot be opened: {one_line(error)}."
+                f"The database {self.address.location} cannot be opened: {one_line(error)}."
             ) from None
 
     def open_pool(self) -> None:
-        """Begin to hold connections for reading."""
+        """Open the pool of connections for reading."""
         self._pool = ConnectionPool(
             self.address.dsn,
             kwargs={"autocommit": True, **_OPTIONS},
@@ -108,7 +110,7 @@ class PostgresServer:
 
     @contextmanager
     def reading(self) -> Iterator[psycopg.Connection[Any]]:
-        """Borrow a connection for questions; Unavailable when none can be had or it fails."""
+        """Borrow a connection for reading; Unavailable when there is none or it fails."""
         if self._pool is None:
             raise Unavailable("The ledger is closed.")
         try:
@@ -126,7 +128,7 @@ class PostgresServer:
         return PoolStats(*(stats.get(name, 0) for name in names))
 
     def close(self) -> None:
-        """Close every connection of the pool; borrowed ones as they come back."""
+        """Close every connection of the pool; borrowed ones when they are returned."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close(CLOSE_SECONDS)
@@ -146,14 +148,15 @@ class PostgresServer:
     def _require(self, connection: psycopg.Connection[Any]) -> None:
         if connection.info.server_version < OLDEST:
             raise StartRefused(
-                f"{self.address.place} is PostgreSQL {connection.info.server_version // 10000}; "
-                f"this needs {OLDEST // 10000} or newer."
+                f"{self.address.location} is PostgreSQL "
+                f"{connection.info.server_version // 10000}; jobledger needs "
+                f"{OLDEST // 10000} or newer."
             )
         found = connection.execute(_LOOK).fetchone() or ()
         for (name, wanted), actual in zip(_WANTED.items(), found, strict=True):
             if actual not in wanted:
                 raise StartRefused(
-                    f"{self.address.place} has {name}={actual}, but durable answers need "
+                    f"{self.address.location} has {name}={actual}, but durable answers need "
                     f"{name}={wanted[0]}."
                 )
 
@@ -169,8 +172,8 @@ _OPTIONS: dict[str, Any] = {
 
 
 def is_open(connection: psycopg.Connection[Any]) -> bool:
-    """Whether an idle connection still stands, as far as can be told without asking the server: one
-    that it closed has something to read, and then its end.
+    """Whether an idle connection is still open, as far as can be known without asking the server:
+    one that it closed has something to read, and then its end.
     """
     waiting = select.poll()
     try:
@@ -183,14 +186,14 @@ def is_open(connection: psycopg.Connection[Any]) -> bool:
 
 
 def _require_open(connection: psycopg.Connection[Any]) -> None:
-    """What the pool does before it lends a connection: no question to the server, which would cost
-    as much as the one that follows. One that breaks unseen is told as Unavailable.
+    """The pool's check before it lends a connection: without a query, which would cost as much as
+    the one that follows. One that breaks unnoticed raises Unavailable.
     """
     if not is_open(connection):
         raise psycopg.OperationalError("the server closed the connection")
 
 
 def one_line(error: BaseException) -> str:
-    """What a database said, as part of a sentence."""
+    """A database's error message, as part of a sentence."""
     said = " ".join(str(error).split()) or type(error).__name__
     return said.rstrip(".")

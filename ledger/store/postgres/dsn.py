@@ -1,4 +1,4 @@
-"""Where a ledger on PostgreSQL is. Knows no driver: who stays on SQLite never loads one."""
+"""The address of a ledger on PostgreSQL. Imports no driver: on SQLite none is loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from ledger.errors import StartRefused
 
 SCHEMA = "jobledger"
-"""The database schema that holds a ledger's tables."""
+"""The database schema that contains a ledger's tables."""
 SCHEMES = ("postgresql://", "postgres://")
 
 
@@ -26,7 +26,7 @@ class PostgresDsn:
         return PostgresDsn(self.dsn, f"{self.schema}{suffix}")
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Hosts and database for messages; never the password."""
         if not self.dsn.startswith(SCHEMES):
             return "PostgreSQL"
@@ -39,7 +39,7 @@ class PostgresDsn:
 
 
 class Parts(NamedTuple):
-    """An address as libpq divides it: what stands before the first @ may hold ? and #."""
+    """An address as libpq splits it: what stands before the first @ may contain ? and #."""
 
     credentials: str
     hosts: str
@@ -48,13 +48,13 @@ class Parts(NamedTuple):
 
     @property
     def mistake(self) -> str | None:
-        """What makes libpq take a piece of a password for something else, and quote it; or None."""
+        """What makes libpq misread a part of a password, and quote it in its message; or None."""
         if any(map(_BROKEN.search, self)):
-            return "a % that begins no code: write %25"
+            return "a % that is not followed by a code: write %25"
         if "@" in f"{self.hosts}{self.path}":
             return "an @ or / in the user, the password or the database: write %40 and %2F"
         if any("=" not in piece for piece in self.query.split("&") if piece):
-            return "a piece without = after the ?: write & as %26"
+            return "a part without = after the ?: write & as %26"
         return None
 
 
@@ -73,17 +73,19 @@ def parts_of(dsn: str) -> Parts:
 
 
 def require_readable(address: PostgresDsn) -> None:
-    """StartRefused, without a word of the address, for one that libpq would quote in refusing."""
+    """Raise StartRefused, without quoting the address, for one that libpq would quote in refusing
+    it.
+    """
     mistake = parts_of(address.dsn).mistake if address.dsn.startswith(SCHEMES) else None
     if mistake is not None:
-        raise StartRefused(f"The database's address holds {mistake} (what was given is not shown).")
+        raise StartRefused(f"The database's address contains {mistake} (its value is not shown).")
 
 
-def hosts_of(places: str) -> list[str]:
+def hosts_of(locations: str) -> list[str]:
     """The hosts of `one:5432,two:5432`, addresses of IPv6 without their brackets."""
-    return [_host_of(place) for place in places.split(",")]
+    return [_host_of(location) for location in locations.split(",")]
 
 
-def _host_of(place: str) -> str:
-    is_bracketed = place.startswith("[")
-    return place[1:].partition("]")[0] if is_bracketed else place.partition(":")[0]
+def _host_of(location: str) -> str:
+    is_bracketed = location.startswith("[")
+    return location[1:].partition("]")[0] if is_bracketed else location.partition(":")[0]

@@ -1,8 +1,8 @@
-"""Offices among the nodes of one PostgreSQL: a session's advisory lock, which ends with the
+"""Leader locks among the nodes of one PostgreSQL: a session's advisory lock, which ends with the
 session.
 
-A node that hangs stops talking, and the server ends a session that is silent for too long: then
-another node takes over, and what the first one still writes over that session fails.
+A node that hangs sends nothing, and the server ends a session that is silent for too long: then
+another node takes over, and writes of the first one over that session fail.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from ledger.errors import StartRefused
 from ledger.store.postgres.connections import PostgresServer, is_open
 
 SILENT_SECONDS = 10
-"""After so long without a word a node loses its offices."""
+"""After so long without activity a node loses its leader locks."""
 
 Prepare = Callable[[psycopg.Connection[Any]], None]
 
 
 def _as_it_is(connection: psycopg.Connection[Any]) -> None:
-    """Nothing to prepare."""
+    """Prepares nothing."""
 
 
 class PostgresLeaderLock:
-    """See `Office`. One thread asks."""
+    """See `LeaderLock`. Used by one thread."""
 
     def __init__(
         self,
@@ -43,17 +43,17 @@ class PostgresLeaderLock:
         self._prepare = prepare
         self._silent_seconds = silent_seconds
         self.session: psycopg.Connection[Any] | None = None
-        """What asks, and holds the lock once it is ours; None until it was asked."""
+        """The session that holds the lock, or asks for it; None before the first call."""
         self._is_ours = False
 
     @property
     def connection(self) -> psycopg.Connection[Any] | None:
-        """The session that holds the lock, None while it is not ours."""
+        """The session that holds the lock; None while this node does not hold it."""
         return self.session if self._is_ours else None
 
     def is_held(self) -> bool:
-        """See `Office.is_held`. False while the server cannot be asked, and once after the session
-        was lost, though nobody may have taken the office meanwhile: what was known of it is out
+        """See `LeaderLock.is_held`. False while the server cannot be reached, and once after the
+        session was lost, even if no other node acquired the lock meanwhile: cached state may be out
         of date.
         """
         if self.session is not None and not is_open(self.session):
@@ -72,7 +72,9 @@ class PostgresLeaderLock:
         return self._is_ours
 
     def close(self) -> None:
-        """See `Office.close`. Given up in words, since a session ends some time after its close."""
+        """See `LeaderLock.close`. Unlocked explicitly, since a session ends some time after its
+        close.
+        """
         session, is_ours = self.session, self._is_ours
         self.session, self._is_ours = None, False
         if session is not None:
@@ -91,5 +93,5 @@ class PostgresLeaderLock:
 
 
 def _key_of(name: str) -> int:
-    """64 bits of a name, as advisory locks are told apart in a database."""
+    """64 bits of a name, the key of an advisory lock in its database."""
     return int.from_bytes(sha256(name.encode()).digest()[:8], "big", signed=True)

@@ -1,5 +1,5 @@
-"""Hearing of what other nodes append: LISTEN as a hint, and a look now and then, since hints get
-lost.
+"""Learns of what other nodes append: by LISTEN as a hint, and by a poll now and then, since hints
+get lost.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from ledger.store.postgres.connections import PostgresServer, one_line
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.25
-"""How long an event of another node stays unseen at most, hints or not."""
+POLL_SECONDS = 0.25
+"""The longest delay until an event of another node is noticed, with or without hints."""
 LOOKS_PER_CLOCK = 20
-"""Between two looks at the database's clock: five seconds, or less where much is appended."""
+"""Polls between two readings of the database's clock: five seconds, or less where much is appended.
+"""
 JOIN_SECONDS = 10.0
 
 
 class ChangeListener:
-    """Calls `look` when another node may have appended, from `start` to `close`. `look` only hands
-    the question on; the writer's thread takes in what there is.
+    """Calls `look` when another node may have appended, from `start` to `close`. `look` only queues
+    the request; the writer's thread reads what there is.
     """
 
     def __init__(
-        self, server: PostgresServer, look: Callable[[], object], clock: DatabaseClock
+        self, server: PostgresServer, on_change: Callable[[], object], clock: DatabaseClock
     ) -> None:
         self._server = server
-        self._look = look
+        self._on_change = on_change
         self._clock = clock
         self._is_warned = False
-        self._loop = BackgroundLoop("listener", self._step, retry_seconds=LOOK_SECONDS)
+        self._loop = BackgroundLoop("listener", self._step, retry_seconds=POLL_SECONDS)
 
     @property
     def skew(self) -> timedelta:
@@ -48,11 +49,11 @@ class ChangeListener:
         return self._clock.skew
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start listening."""
         self._loop.start()
 
     def close(self) -> None:
-        """Stop listening, within a look's time."""
+        """Stop listening, within one poll's time."""
         self._loop.close(JOIN_SECONDS)
 
     def _step(self) -> float:
@@ -74,19 +75,19 @@ class ChangeListener:
                 if number % LOOKS_PER_CLOCK == 0:
                     self._set_clock(connection)
                 self._ask()
-                for _ in connection.notifies(timeout=LOOK_SECONDS, stop_after=1):
+                for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                     pass
 
     def _set_clock(self, connection: psycopg.Connection[Any]) -> None:
         self._clock.read(connection)
         is_off = abs(self.skew) > MAX_SKEW
         if is_off and not self._is_warned:
-            log.warning("this machine's clock is %s: the database's counts", off(self.skew))
+            log.warning("this machine's clock is %s; the database's clock is used", off(self.skew))
         self._is_warned = is_off
 
     def _ask(self) -> None:
-        with suppress(LedgerError):  # closing, or so busy that each batch looks anyway
-            self._look()
+        with suppress(LedgerError):  # closing, or so busy that each batch reads anyway
+            self._on_change()
 
 
 def _channel(schema: str) -> psycopg.sql.Identifier:

@@ -1,5 +1,5 @@
-"""The schema on PostgreSQL: created or upgraded under an advisory lock: any number of processes
-may try at once.
+"""The schema on PostgreSQL: created or upgraded under an advisory lock, so that any number of
+processes may try at once.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ ROLE = "jobledger_app"
 """The role of the application: it may add events, and never change or delete one."""
 SCHEMA_VERSION = 4
 SCRIPTS = {0: "schema.sql", 3: "from_3.sql"}
-"""The script that leads from a version to this one; 0 is an empty database."""
+"""The script that upgrades a version to this one; 0 is an empty database."""
 READ_MODELS = "_projections"
-"""Ends the name of the schema, beside that of the events, that holds the read models."""
+"""The suffix of the schema that contains the read models."""
 _OLD_READ_MODELS = "_copies"
 """The same in version 3."""
 _LOCK = 0x4A4C4447
@@ -50,7 +50,7 @@ _PUT_ID = "INSERT INTO meta (key, value) VALUES ('ledger_id', %s) ON CONFLICT (k
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """The versions that a migration found and left, and what it could not do, if anything."""
+    """The versions before and after a migration, and what it could not do, if anything."""
 
     before: int
     after: int
@@ -58,10 +58,10 @@ class Migrated:
 
 
 def migrate(address: PostgresDsn, *, new_id: UUID) -> Migrated:
-    """Bring the schema to this version, in one transaction; a new ledger gets `new_id`.
+    """Upgrade the schema to this version, in one transaction; a new ledger gets `new_id`.
 
     Changes nothing when there is nothing to do. StartRefused when the schema is of a newer version,
-    or of one from before version 3.
+    or of one before version 3.
     """
     with PostgresServer(address).first_connection() as connection:
         try:
@@ -69,31 +69,31 @@ def migrate(address: PostgresDsn, *, new_id: UUID) -> Migrated:
                 return _migrate(connection, address.schema, new_id)
         except psycopg.Error as error:
             raise StartRefused(
-                f"The database {address.place} cannot be prepared: {one_line(error)}."
+                f"The database {address.location} cannot be prepared: {one_line(error)}."
             ) from None
 
 
 def version_of(connection: psycopg.Connection[Any]) -> int:
-    """The version of the schema, 0 where nothing was prepared yet."""
+    """The version of the schema, 0 where there is none yet."""
     if not (connection.execute(_HAS_META).fetchone() or (False,))[0]:
         return 0
     row = connection.execute(_VERSION).fetchone()
     return int(row[0]) if row else 0
 
 
-def require_version(connection: psycopg.Connection[Any], place: str) -> None:
+def require_version(connection: psycopg.Connection[Any], location: str) -> None:
     """StartRefused, in one line, unless the schema is of exactly this version."""
     try:
         version = version_of(connection)
     except psycopg.Error as error:
-        raise StartRefused(f"{place} is not a jobledger database: {one_line(error)}.") from None
+        raise StartRefused(f"{location} is not a jobledger database: {one_line(error)}.") from None
     if version < SCHEMA_VERSION:
         raise StartRefused(
-            f"{place} has schema {version} and this version needs {SCHEMA_VERSION}: run "
-            "jobledger migrate."
+            f"{location} has schema {version}, but this version needs "
+            f"{SCHEMA_VERSION}: run jobledger migrate."
         )
     if version > SCHEMA_VERSION:
-        raise _newer(place, version)
+        raise _newer(location, version)
 
 
 def _migrate(connection: psycopg.Connection[Any], schema: str, new_id: UUID) -> Migrated:
@@ -105,7 +105,7 @@ def _migrate(connection: psycopg.Connection[Any], schema: str, new_id: UUID) -> 
     if before > SCHEMA_VERSION:
         raise _newer(schema, before)
     if before not in SCRIPTS:
-        raise StartRefused(f"{schema} has schema {before}, which cannot be upgraded.")
+        raise StartRefused(f"{schema} has schema version {before}, which cannot be upgraded.")
     script = files("ledger.store.postgres").joinpath("migrations", SCRIPTS[before])
     connection.execute(script.read_text().encode())
     _prepare_read_models(connection, schema)
@@ -123,19 +123,22 @@ def _prepare_read_models(connection: psycopg.Connection[Any], schema: str) -> No
     connection.execute(_named("CREATE SCHEMA IF NOT EXISTS {0}", new))
 
 
-def _newer(place: str, version: int) -> StartRefused:
+def _newer(location: str, version: int) -> StartRefused:
     return StartRefused(
-        f"{place} has schema {version}, which a newer jobledger made; this one knows "
-        f"{SCHEMA_VERSION}."
+        f"{location} has schema {version}, which a newer jobledger created; this "
+        f"version knows {SCHEMA_VERSION}: upgrade jobledger."
     )
 
 
 def _grant(connection: psycopg.Connection[Any], schema: str) -> Sequence[str]:
-    """Give the application's role what it needs and no more; a remark where that is forbidden."""
+    """Grant the application's role what it needs and no more; return a remark where that is
+    forbidden.
+    """
     if not _has_role(connection):
         return [
-            f"the role {ROLE} could not be created: have an administrator create it (NOLOGIN) and "
-            "grant it what _GRANTS in ledger/store/postgres/migrations.py lists"
+            f"the role {ROLE} could not be created: have an administrator create "
+            "it (NOLOGIN) and grant it what _GRANTS in "
+            "ledger/store/postgres/migrations.py lists"
         ]
     connection.execute(_named(f"GRANT USAGE ON SCHEMA {{0}} TO {ROLE}", schema))
     connection.execute(
@@ -148,7 +151,7 @@ def _grant(connection: psycopg.Connection[Any], schema: str) -> Sequence[str]:
 
 
 def _has_role(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the role exists, created now if need be. Roles belong to the whole server: another
+    """Whether the role exists, created now if needed. Roles belong to the whole server: another
     database's migration may be creating it too.
     """
     found = "SELECT 1 FROM pg_roles WHERE rolname = %s"

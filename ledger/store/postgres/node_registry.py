@@ -1,8 +1,8 @@
 """Which nodes are alive: a row each, renewed by its node, judged by the database's clock.
 
-Whoever finds a node's time run out takes the row away, and that is final: the node can only
-come back under another name. So a run of a name that is not there is nobody's any more, and may
-be given up by anybody at any time.
+A node that finds another's lease expired removes the row, and that is final: the other can only
+join again under a new name. So a run of a name without a row is abandoned, and any node may end it
+at any time.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _LIVING = "SELECT node FROM nodes ORDER BY node"
 
 
 class PostgresNodeRegistry:
-    """See `NodeTable`. It has a connection of its own: a node must not lose its life because
-    questions have taken all others. One caller at a time.
+    """See `NodeRegistry`. It has a connection of its own: a node must not lose its lease because
+    queries use all others. One caller at a time.
     """
 
     def __init__(self, server: PostgresServer) -> None:
@@ -58,7 +58,7 @@ class PostgresNodeRegistry:
         except psycopg.Error as error:
             self.close()
             raise Unavailable(
-                f"The database could not be asked of the nodes ({one_line(error)}): try again."
+                f"The registry of nodes could not be reached ({one_line(error)}): try again."
             ) from error
 
     def _opened(self) -> psycopg.Connection[Any]:

@@ -29,7 +29,7 @@ class PostgresReads(SqlReads):
             yield execute
 
     def _texts(self, columns: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        # One array instead of a mark for each id: one prepared statement serves every count.
+        # One array instead of a placeholder for each id: one prepared statement serves every count.
         if ids:
             statement = f"SELECT {columns} FROM texts WHERE id = ANY(?)"
             yield from self._rows(statement, (list(ids),))
@@ -37,5 +37,5 @@ class PostgresReads(SqlReads):
 
 @lru_cache(maxsize=512)
 def translated(statement: str) -> bytes:
-    """The statement with the driver's marks."""
+    """The statement with the driver's placeholders."""
     return statement.replace("?", "%s").encode()

@@ -1,4 +1,4 @@
-"""What is said to PostgreSQL by whoever writes, in its own words."""
+"""The writer's statements on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ledger.store.records import Checkpoint, LeaseRow, SideTableRow, TokenRow
 from ledger.store.sql_reads import CHECKPOINT, COLUMNS, SNAPSHOTS_POSITION
 
 DATABASE_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-"""The instant of an append, in µs: one clock for all nodes, whatever theirs say."""
+"""The instant of an append, in µs: one clock for all nodes, whatever theirs show."""
 CALLERS_CLOCK = "%(now)s::bigint"
-"""The instant that the caller gives, for ledgers on a clock of their own: simulations and tests."""
+"""The caller's instant, for ledgers on a clock of their own: simulations and tests."""
 
 LOCK_APPENDS = "LOCK TABLE append_lock IN EXCLUSIVE MODE"
 AFTER_TURNS = "LOCK TABLE append_lock IN ROW SHARE MODE"
@@ -27,7 +27,6 @@ READ_TAIL = (
     " (SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1) AS last"
     " ON true"
 )
-TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 COPY_EVENTS = f"COPY events ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
 EVENT_TYPES = ("int8", "bytea", "int8", "text", "bytea", "int8", *("text",) * 5, "bytea")
 COPY_TEXTS = "COPY texts (id, salt, body) FROM STDIN (FORMAT BINARY)"
@@ -49,7 +48,7 @@ PUT_META = (
 )
 PUT_SHARED_SETTING = "INSERT INTO meta (key, value) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING"
 AGREED = "agreed:"
-"""Begins the keys under which `meta` holds what the nodes have agreed on."""
+"""The prefix of the keys in `meta` for settings that all nodes share."""
 PUT_SNAPSHOT = (
     "INSERT INTO snapshots (job, version, state) VALUES (%s, %s, %s) "
     "ON CONFLICT (job) DO UPDATE SET version = excluded.version, state = excluded.state "
@@ -65,7 +64,7 @@ REHEARSE = (
     "SELECT 9223372036854775807, ''::bytea, 0, 'rehearsal', string_agg(sha256(n::text::bytea), ''),"
     " 0, ''::bytea FROM generate_series(1, 1024) AS n"
 )
-"""32 KiB that nothing makes smaller: too much for what is left in a page or two."""
+"""32 KiB that do not compress: too much for what is left in a page or two."""
 COMMIT_WAITS = "SET LOCAL statement_timeout = 0"
 """A time-out while a commit waits for a synchronous standby would answer yes too early."""
 NOTIFY = "SELECT pg_notify('jobledger.' || current_schema(), '')"
@@ -76,7 +75,7 @@ MAY_CHANGE = (
 
 
 def side_table_statement(row: SideTableRow) -> tuple[str, tuple[Any, ...]]:
-    """The statement that keeps a row beside the events, and its values."""
+    """The statement that writes a side-table row, and its values."""
     match row:
         case TokenRow():
             return PUT_ACCESS, astuple(row)

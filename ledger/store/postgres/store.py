@@ -1,8 +1,8 @@
-"""The book on PostgreSQL: any number of nodes, one append at a time, and triggers that forbid
-second thoughts.
+"""The event store on PostgreSQL: any number of nodes, one append at a time, and triggers that
+forbid changes to events.
 
-An append is: take the turn (a table lock), look (one SELECT), drop what conflicts, insert, commit.
-Positions are gapless and become visible in their order because the turn ends with the commit.
+An append is: lock (a table lock), read the tail (one SELECT), drop what conflicts, insert, commit.
+Positions are gapless and become visible in order because the lock ends with the commit.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from uuid import UUID
 import psycopg
 
 from ledger.errors import StartRefused, StorageFull, Unavailable
-from ledger.store.append import VersionCheck, commit_in_turn, places, row_of
+from ledger.store.append import VersionCheck, committed_in_order, positions_of, row_of
 from ledger.store.cluster import LeaderLock
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
 from ledger.store.instrumentation import Instrumentation, NoInstrumentation
 from ledger.store.mapper import EventMapper
-from ledger.store.move_state import MOVE, require_settled
+from ledger.store.move_state import MOVE, require_complete_move
 from ledger.store.postgres.connections import PostgresServer, is_open, one_line
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.leader_lock import PostgresLeaderLock
@@ -46,7 +46,6 @@ from ledger.store.postgres.statements import (
     PUT_SNAPSHOTS_POSITION,
     READ_TAIL,
     REHEARSE,
-    TAIL,
     TEXT_TYPES,
     side_table_statement,
 )
@@ -63,8 +62,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Look:
-    """What the one SELECT under the lock saw."""
+class _AppendState:
+    """What the one SELECT under the lock read."""
 
     tail: Tail
     now: int
@@ -74,9 +73,9 @@ class _Look:
 class PostgresEventStore(PostgresReads):
     """The store contract on one schema of a PostgreSQL database, which `migrate` has prepared.
 
-    Only the writer's thread calls `append` and `save_heads`. Each append tells the channel of
-    `hints`, so that other nodes look for it. `clock` is the SQL that says when an
-    append happens; it may name `%(now)s`, the caller's own instant.
+    Only the writer's thread calls `append` and `save_snapshots`. Each append notifies the channel
+    of `hints`, so that other nodes read it. `clock` is the SQL for the instant of an append; it may
+    name `%(now)s`, the caller's own instant.
     """
 
     is_shared = True
@@ -90,10 +89,10 @@ class PostgresEventStore(PostgresReads):
     ) -> None:
         super().__init__(PostgresServer(address))
         self._instrumentation = instrumentation or NoInstrumentation()
-        self._look = READ_TAIL.format(clock=clock)
+        self._read_tail = READ_TAIL.format(clock=clock)
         self._writer = self.server.first_connection()
         try:
-            require_version(self._writer, address.place)
+            require_version(self._writer, address.location)
             self.ledger_id = self._identify(self._writer)
             self._warn_of_rights(self._writer)
         except BaseException:
@@ -105,74 +104,76 @@ class PostgresEventStore(PostgresReads):
     # -- the append -----------------------------------------------------------------------------
 
     def append(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+        self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
-        """See `Book.append`. `recorded_at` is the database's clock; `now` is not looked at."""
+        """See `EventStore.append`. `recorded_at` is the database's clock; `now` is ignored."""
         with self._transaction("append") as connection:
-            look = self._take_turn(connection, groups, now)
-            fit = VersionCheck(lambda stream: look.versions[stream])
-            refused = [fit.superseded(group) for group in groups]
-            kept = [group for group, no in zip(groups, refused, strict=True) if no is None]
-            outcomes = _together(refused, commit_in_turn(kept, look.tail.position))
-            if not kept:
-                self._roll_back(connection)  # no commit, no fsync: the overtaken are soon back
+            locked = self._lock_appends(connection, batches, now)
+            check = VersionCheck(lambda stream: locked.versions[stream])
+            refused = [check.conflict_of(batch) for batch in batches]
+            accepted = [batch for batch, no in zip(batches, refused, strict=True) if no is None]
+            outcomes = _together(refused, committed_in_order(accepted, locked.tail.position))
+            if not accepted:
+                # Without a commit there is no fsync: commands in conflict are decided again.
+                self._roll_back(connection)
                 return outcomes
-            self._insert(connection, kept, mapper, look)
+            self._insert(connection, accepted, mapper, locked)
             self._commit(connection, outcomes)
         return outcomes
 
-    def _take_turn(
-        self, connection: psycopg.Connection[Any], groups: Sequence[EventBatch], now: int
-    ) -> _Look:
-        """Wait for the turn, and look at the book as the append before left it: in READ COMMITTED
-        the SELECT sees what was committed before it began, which is after the lock was given. The
-        server's clock tells how long that took: from the BEGIN to the SELECT.
+    def _lock_appends(
+        self, connection: psycopg.Connection[Any], batches: Sequence[EventBatch], now: int
+    ) -> _AppendState:
+        """Acquire the append lock, and read the store as the append before left it: in READ
+        COMMITTED the SELECT sees what was committed before it began, which is after the lock was
+        granted. The server's clock measures how long that took: from the BEGIN to the SELECT.
         """
-        streams = list({draft.stream: None for group in groups for draft in group.events})
+        streams = list({event.stream: None for batch in batches for event in batch.events})
         with connection.pipeline():
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
             connection.execute(LOCK_APPENDS)
             values = {"streams": [stream.bytes for stream in streams], "now": now}
-            cursor = connection.execute(self._look, values, binary=True)
+            cursor = connection.execute(self._read_tail, values, binary=True)
         [(position, chain, recorded_at, clock, waited, versions)] = cursor.fetchall()
-        self._instrumentation.waited_for_turn(waited / 1_000_000)
+        self._instrumentation.waited_for_append_lock(waited / 1_000_000)
         tail = self._tail_of((position, chain, recorded_at) if position else None)
         found = {stream: last or 0 for stream, last in zip(streams, versions, strict=True)}
-        return _Look(tail, clock, found)
+        return _AppendState(tail, clock, found)
 
     def _insert(
         self,
         connection: psycopg.Connection[Any],
-        groups: Sequence[EventBatch],
+        batches: Sequence[EventBatch],
         mapper: EventMapper,
-        look: _Look,
+        locked: _AppendState,
     ) -> None:
-        drafts = [draft for group in groups for draft in group.events]
-        if drafts:
-            rows = self._rows_of(drafts, mapper, look)
+        events = [event for batch in batches for event in batch.events]
+        if events:
+            rows = self._rows_of(events, mapper, locked)
             _copy(connection, COPY_EVENTS, EVENT_TYPES, rows)
-        texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
+        texts = [(text.id, text.salt, text.body) for event in events for text in event.texts]
         if texts:
             _copy(connection, COPY_TEXTS, TEXT_TYPES, texts)
-        for row in (row for group in groups for row in group.side_rows):
+        for row in (row for batch in batches for row in batch.side_rows):
             connection.execute(*side_table_statement(row))
 
     def _rows_of(
-        self, drafts: Sequence[PendingEvent], mapper: EventMapper, look: _Look
+        self, events: Sequence[PendingEvent], mapper: EventMapper, locked: _AppendState
     ) -> list[tuple[Any, ...]]:
-        positions = places(drafts, look.tail.position)
-        recorded_at = max(look.tail.recorded_at, look.now)
-        chain, rows = look.tail.chain, []
-        for position, draft in enumerate(drafts, start=look.tail.position + 1):
-            row, chain = row_of(position, draft, mapper.seal(draft, positions), recorded_at, chain)
+        positions = positions_of(events, locked.tail.position)
+        recorded_at = max(locked.tail.recorded_at, locked.now)
+        chain, rows = locked.tail.chain, []
+        for position, event in enumerate(events, start=locked.tail.position + 1):
+            row, chain = row_of(position, event, mapper.seal(event, positions), recorded_at, chain)
             rows.append(row)
         return rows
 
     def _commit(
         self, connection: psycopg.Connection[Any], outcomes: list[AppendOutcome] | None
     ) -> None:
-        """From the moment COMMIT is sent until it is answered nobody knows. A server that answers
-        with an ERROR has kept nothing; FATAL may be the last word of a backend that had committed.
+        """From the moment COMMIT is sent until it is answered the outcome is unknown. A server that
+        answers with an ERROR has committed nothing; FATAL may be the last answer of a backend that
+        had committed.
         """
         try:
             with connection.pipeline():
@@ -185,7 +186,7 @@ class PostgresEventStore(PostgresReads):
             raise AppendUnknown(one_line(error), outcomes) from error
 
     def rehearse(self) -> None:
-        """See `Book.rehearse`: an event in its turn, and back again."""
+        """See `EventStore.rehearse`: inserts an event under the append lock, and rolls it back."""
         with self._transaction("rehearsal") as connection:
             connection.execute("BEGIN")
             connection.execute(LOCK_APPENDS)
@@ -196,8 +197,8 @@ class PostgresEventStore(PostgresReads):
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[psycopg.Connection[Any]]:
-        """The writer's connection, made anew if it was lost. What goes wrong inside is rolled back,
-        and told as what it means.
+        """The writer's connection, reconnected if it was lost. Errors inside roll back, and are
+        raised as what they mean.
         """
         try:
             connection = self._connected()
@@ -212,8 +213,8 @@ class PostgresEventStore(PostgresReads):
             raise AppendUnknown(one_line(error)) from error
         except psycopg.Error as error:
             raise Unavailable(
-                f"The database did not take the {what}, nothing was kept ({one_line(error)}): try "
-                "again."
+                f"The database did not accept the {what}, and nothing was "
+                f"committed ({one_line(error)}): try again."
             ) from error
 
     def _connected(self) -> psycopg.Connection[Any]:
@@ -227,7 +228,7 @@ class PostgresEventStore(PostgresReads):
         return self._writer
 
     def _roll_back(self, connection: psycopg.Connection[Any]) -> None:
-        """Leave the transaction; a connection that cannot is given up, and the server ends it."""
+        """Leave the transaction; a connection that cannot is dropped, and the server ends it."""
         try:
             connection.execute("ROLLBACK")
         except psycopg.Error:
@@ -236,7 +237,9 @@ class PostgresEventStore(PostgresReads):
     # -- questions that wait for the writers -----------------------------------------------------
 
     def command_at(self, stream: UUID, version: int) -> bytes | None:
-        """See `Book.command_at`. Waits for appends under way: a lost one may still be ending."""
+        """See `EventStore.command_at`. Waits for appends under way: a lost one may still be
+        ending.
+        """
         with self.server.reading() as connection, connection.transaction():
             connection.execute(AFTER_TURNS)
             row = connection.execute(
@@ -245,19 +248,17 @@ class PostgresEventStore(PostgresReads):
             ).fetchone()
         return row[0] if row else None
 
-    def tail(self) -> Tail:
-        rows = self._rows(TAIL)
-        return self._tail_of(rows[0] if rows else None)
-
     def _tail_of(self, row: tuple[Any, ...] | None) -> Tail:
         return Tail(*row) if row else Tail(0, self._genesis, 0)
 
-    # -- heads ----------------------------------------------------------------------------------
+    # -- snapshots ------------------------------------------------------------------------------
 
     def save_snapshots(
         self, job_cache: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
-        """See `Book.save_heads`. Another node's newer heads, and its later position, stay."""
+        """See `EventStore.save_snapshots`. Another node's newer snapshots, and its later position,
+        stay.
+        """
         with self._transaction("snapshots") as connection:
             connection.execute("BEGIN")
             rows = sorted((job.bytes, version, state) for job, version, state in job_cache)
@@ -289,23 +290,23 @@ class PostgresEventStore(PostgresReads):
     def _identify(self, connection: psycopg.Connection[Any]) -> UUID:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         if "ledger_id" not in meta:
-            raise StartRefused(f"{self.server.address.place} has lost its ledger's id.")
-        require_settled(meta.get(MOVE), self.server.address.place)
+            raise StartRefused(f"{self.server.address.location} has lost its ledger's id.")
+        require_complete_move(meta.get(MOVE), self.server.address.location)
         return UUID(meta["ledger_id"])
 
     def _warn_of_rights(self, connection: psycopg.Connection[Any]) -> None:
         row = connection.execute(MAY_CHANGE).fetchone()
         if row and row[0]:
             log.info(
-                "this role may change events, and only triggers stop it: serve as a member of %s",
+                "this role may change events, and only triggers prevent it: run as a member of %s",
                 ROLE,
             )
 
 
 def _together(
-    refused: Sequence[VersionConflict | None], kept: Sequence[AppendOutcome]
+    refused: Sequence[VersionConflict | None], accepted: Sequence[AppendOutcome]
 ) -> list[AppendOutcome]:
-    committed = iter(kept)
+    committed = iter(accepted)
     return [no or next(committed) for no in refused]
 
 

@@ -1,4 +1,4 @@
-"""SQLite connections: one for the writer, a few borrowed for reading, settings set and asserted on
+"""SQLite connections: one for the writer, a few borrowed for reading, settings set and checked on
 each.
 """
 
@@ -16,7 +16,7 @@ from ledger.store.sqlite.folder import PRIVATE
 BUSY_SECONDS = 5.0
 IDLE_READERS = 16
 CACHE_KIB = 65_536
-"""What a writer keeps of its file in memory."""
+"""The writer's page cache."""
 SYNCHRONOUS = {"FULL": 2, "NORMAL": 1}
 
 
@@ -58,7 +58,7 @@ class SQLiteFile:
             self._give_back(connection)
 
     def close(self) -> None:
-        """Close the idle readers; borrowed ones are closed as they come back."""
+        """Close the idle readers; borrowed ones are closed when they are returned."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []

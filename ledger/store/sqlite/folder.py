@@ -1,4 +1,4 @@
-"""The folder of a ledger on SQLite: who owns it, and whether its files are what they should be."""
+"""The folder of a ledger on SQLite: who owns it, and whether its files are private."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ledger.errors import StartRefused
 
 EVENT_STORE_FILE = "ledger.db"
 READ_MODELS_FILE = "projections.db"
-"""The read models, made from the book: whoever deletes them loses only time."""
+"""The read models, built from the events: deleting them costs only time."""
 LOCK_FILE = "ledger.lock"
 PRIVATE = 0o600
 
@@ -34,31 +34,31 @@ class Folder:
         return self.path / LOCK_FILE
 
     def create(self) -> None:
-        """Make the folder, readable by its owner only; StartRefused when that is impossible."""
+        """Make the folder, readable by its owner only; StartRefused when that fails."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StartRefused(
-                f"The data folder {self.path} cannot be made: {error.strerror}."
+                f"The data folder {self.path} cannot be created: {error.strerror}."
             ) from None
 
     def require_private(self, file: Path) -> None:
-        """StartRefused when others may read or write the file: a ledger holds people's tasks and
-        outputs.
+        """Raise StartRefused when others may read or write the file: a ledger contains people's
+        tasks and outputs.
         """
         try:
             mode = stat.S_IMODE(file.stat().st_mode)
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StartRefused(f"{file} cannot be looked at: {error.strerror}.") from None
+            raise StartRefused(f"{file} cannot be inspected: {error.strerror}.") from None
         if mode & 0o077:
             raise StartRefused(
                 f"{file} has mode {mode:04o} and others may read it: run chmod 600 {file}."
             )
 
     def owner(self) -> dict[str, Any]:
-        """What the owning process wrote about itself (pid, perhaps url), or an empty map."""
+        """What the owning process wrote about itself (pid, possibly url), or an empty map."""
         try:
             owner = json.loads(self.lock.read_text())
         except (OSError, ValueError):
@@ -88,17 +88,17 @@ class OwnerLock:
             owner = self.folder.owner()
             who = f"process {owner['pid']}" if "pid" in owner else "another process"
             raise StartRefused(
-                f"The ledger in {self.folder.path} is owned by {who}: talk to that one, or stop "
-                "it first."
+                f"The ledger in {self.folder.path} is owned by {who}: use that "
+                "process, or stop it first."
             ) from None
         self._file = file
         self.describe({"pid": os.getpid()})
 
-    def describe(self, facts: dict[str, Any]) -> None:
-        """Leave a note for others about the owner: where its server listens, say."""
+    def describe(self, note: dict[str, Any]) -> None:
+        """Write a note for other processes about the owner, such as where its server listens."""
         if self._file is not None:
             os.ftruncate(self._file, 0)
-            os.pwrite(self._file, json.dumps(facts).encode(), 0)
+            os.pwrite(self._file, json.dumps(note).encode(), 0)
 
     def release(self) -> None:
         """Stop being the owner."""

@@ -25,7 +25,7 @@ class SQLiteReads(SqlReads):
             yield connection.execute
 
     def rows(self, *, after: int | None = None) -> Iterator[EventRow]:
-        """Row by row, so that an unreadable one is met at its own position; without `after` forged
+        """Row by row, so that an unreadable one raises at its own position; without `after` forged
         positions below 1 are read too.
         """
         first = LOWEST_POSITION if after is None else after + 1

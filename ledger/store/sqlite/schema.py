@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from ledger.errors import StartRefused
-from ledger.store.move_state import MOVE, require_settled
+from ledger.store.move_state import MOVE, require_complete_move
 
 APPLICATION_ID = 0x4A4C4447
 """`JLDG`: marks the file as a ledger in SQLite's header."""
@@ -45,7 +45,7 @@ def prepare(connection: sqlite3.Connection, path: Path, new_id: UUID) -> None:
 
 def identify(connection: sqlite3.Connection, path: Path, *, may_be_half: bool = False) -> UUID:
     """The id of the ledger in a file. StartRefused when there is none, it is of another version, or
-    it is only half moved in and may not be.
+    a move into it is incomplete and that is not allowed.
     """
     try:
         meta = dict(connection.execute("SELECT key, value FROM meta"))
@@ -57,7 +57,7 @@ def identify(connection: sqlite3.Connection, path: Path, *, may_be_half: bool = 
             "jobledger once on its folder to upgrade an older one."
         )
     if not may_be_half:
-        require_settled(meta.get(MOVE), str(path))
+        require_complete_move(meta.get(MOVE), str(path))
     return UUID(meta["ledger_id"])
 
 
@@ -70,7 +70,7 @@ def _version(connection: sqlite3.Connection) -> str | None:
 
 
 def _is_ours(connection: sqlite3.Connection) -> bool:
-    """Marked as a ledger, or empty: most programs leave the mark at 0."""
+    """Marked as a ledger, or empty: most programs leave the application id at 0."""
     mark = int(connection.execute("PRAGMA application_id").fetchone()[0])
     has_tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     return mark == APPLICATION_ID or (mark == 0 and not has_tables)

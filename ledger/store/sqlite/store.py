@@ -1,5 +1,5 @@
-"""The book on SQLite: one owner, one writer, WAL, fsync on every commit, and triggers that forbid
-second thoughts.
+"""The event store on SQLite: one owner, one writer, WAL, fsync on every commit, and triggers that
+forbid changes to events.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.errors import StorageFull, Unavailable
-from ledger.store.append import VersionCheck, commit_in_turn, places, row_of
+from ledger.store.append import VersionCheck, committed_in_order, positions_of, row_of
 from ledger.store.cluster import AlwaysLeader, LeaderLock
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
@@ -28,13 +28,12 @@ from ledger.store.records import (
     Tail,
     TokenRow,
 )
-from ledger.store.sql_reads import CHECKPOINT, COLUMNS, SNAPSHOTS_POSITION
+from ledger.store.sql_reads import CHECKPOINT, COLUMNS, SNAPSHOTS_POSITION, TAIL
 from ledger.store.sqlite.connections import SQLiteFile
 from ledger.store.sqlite.folder import Folder
 from ledger.store.sqlite.reads import SQLiteReads
 from ledger.store.sqlite.schema import identify, prepare
 
-_TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = ?"
 _INSERT_EVENT = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join('?' * 12)})"
 _INSERT_TEXT = "INSERT INTO texts (id, salt, body) VALUES (?, ?, ?)"
@@ -48,11 +47,11 @@ _PUT_LEASE = "INSERT OR REPLACE INTO leases (run_id, job, expires_at) VALUES (?,
 _DROP_LEASE = "DELETE FROM leases WHERE run_id = ?"
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 REHEARSAL = "rehearsal"
-"""The key in `meta` that is written only to see whether it can be."""
+"""The key in `meta` that is written only to test whether writing works."""
 
 
 class SQLiteEventStore(SQLiteReads):
-    """The store contract on one file. Only the writer's thread calls `append` and `save_heads`.
+    """The store contract on one file. Only the writer's thread calls `append` and `save_snapshots`.
 
     A new ledger gets `new_id`; without one the file is only read.
     """
@@ -76,18 +75,16 @@ class SQLiteEventStore(SQLiteReads):
     # -- the append -----------------------------------------------------------------------------
 
     def append(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+        self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
-        """See `Book.append`. Outside of mistakes no group is ever superseded here: there is one
-        owner.
-        """
+        """See `EventStore.append`. A version conflict here is a bug: there is one owner."""
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            outcomes = self._insert(groups, mapper, now)
+            outcomes = self._insert(batches, mapper, now)
             self._writer.execute("COMMIT")
         except sqlite3.IntegrityError:
             self._roll_back()
-            return self._append_what_fits(groups, mapper, now)
+            return self._append_without_conflicts(batches, mapper, now)
         except sqlite3.Error as error:
             self._roll_back()
             if "full" in str(error):
@@ -96,7 +93,7 @@ class SQLiteEventStore(SQLiteReads):
         return outcomes
 
     def rehearse(self) -> None:
-        """See `Book.rehearse`: a note beside the events that says nothing."""
+        """See `EventStore.rehearse`: writes a row to `meta` that has no meaning."""
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             self._writer.execute(_PUT_META, (REHEARSAL, ""))
@@ -105,44 +102,48 @@ class SQLiteEventStore(SQLiteReads):
             self._roll_back()
             if "full" in str(error):
                 raise StorageFull from error
-            raise Unavailable(f"The book cannot be written ({error}): try again.") from error
+            raise Unavailable(f"The event store cannot be written ({error}): try again.") from error
 
     def _insert(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, now: int
+        self, batches: Sequence[EventBatch], mapper: EventMapper, now: int
     ) -> list[AppendOutcome]:
         tail = self.tail()
-        drafts = [draft for group in groups for draft in group.events]
-        positions = places(drafts, tail.position)
+        events = [event for batch in batches for event in batch.events]
+        positions = positions_of(events, tail.position)
         recorded_at = max(tail.recorded_at, now)
         rows: list[tuple[Any, ...]] = []
         chain = tail.chain
-        for position, draft in enumerate(drafts, start=tail.position + 1):
-            state = mapper.seal(draft, positions)
-            row, chain = row_of(position, draft, state, recorded_at, chain)
+        for position, event in enumerate(events, start=tail.position + 1):
+            state = mapper.seal(event, positions)
+            row, chain = row_of(position, event, state, recorded_at, chain)
             rows.append(row)
         self._writer.executemany(_INSERT_EVENT, rows)
-        self._insert_beside(groups, drafts)
-        return commit_in_turn(groups, tail.position)
+        self._insert_side_rows(batches, events)
+        return committed_in_order(batches, tail.position)
 
-    def _insert_beside(self, groups: Sequence[EventBatch], drafts: Sequence[PendingEvent]) -> None:
-        texts = [(text.id, text.salt, text.body) for draft in drafts for text in draft.texts]
+    def _insert_side_rows(
+        self, batches: Sequence[EventBatch], events: Sequence[PendingEvent]
+    ) -> None:
+        texts = [(text.id, text.salt, text.body) for event in events for text in event.texts]
         if texts:
             self._writer.executemany(_INSERT_TEXT, texts)
-        for row in (row for group in groups for row in group.side_rows):
-            self._writer.execute(*_beside(row))
+        for row in (row for batch in batches for row in batch.side_rows):
+            self._writer.execute(*_side_table_statement(row))
 
-    def _append_what_fits(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, now: int
+    def _append_without_conflicts(
+        self, batches: Sequence[EventBatch], mapper: EventMapper, now: int
     ) -> list[AppendOutcome]:
-        fit = VersionCheck(self._version)
-        outcomes: list[AppendOutcome | None] = [fit.superseded(group) for group in groups]
-        fitting = [
-            group for group, outcome in zip(groups, outcomes, strict=True) if outcome is None
+        check = VersionCheck(self._version)
+        outcomes: list[AppendOutcome | None] = [check.conflict_of(batch) for batch in batches]
+        accepted = [
+            batch for batch, outcome in zip(batches, outcomes, strict=True) if outcome is None
         ]
-        if len(fitting) == len(groups):
-            raise AppendUnknown("the database refused the events, but no stream has moved on")
-        kept = iter(self.append(fitting, mapper, now=now) if fitting else ())
-        return [outcome or next(kept) for outcome in outcomes]
+        if len(accepted) == len(batches):
+            raise AppendUnknown(
+                "the database refused the events, but no stream has another version"
+            )
+        committed = iter(self.append(accepted, mapper, now=now) if accepted else ())
+        return [outcome or next(committed) for outcome in outcomes]
 
     def _version(self, stream: UUID) -> int:
         return int(self._writer.execute(_VERSION, (stream.bytes,)).fetchone()[0])
@@ -152,41 +153,41 @@ class SQLiteEventStore(SQLiteReads):
             self._writer.rollback()
 
     def tail(self) -> Tail:
-        row = self._writer.execute(_TAIL).fetchone()
+        row = self._writer.execute(TAIL).fetchone()
         return Tail(*row) if row else Tail(0, self._genesis, 0)
 
-    # -- heads ----------------------------------------------------------------------------------
+    # -- snapshots ------------------------------------------------------------------------------
 
     def save_snapshots(
         self, job_cache: Sequence[tuple[UUID, int, bytes | None]], *, position: int | None
     ) -> None:
-        kept = [
+        committed = [
             (job.bytes, version, state) for job, version, state in job_cache if state is not None
         ]
         gone = [(job.bytes,) for job, _, state in job_cache if state is None]
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            self._writer.executemany(_PUT_SNAPSHOT, kept)
+            self._writer.executemany(_PUT_SNAPSHOT, committed)
             self._writer.executemany("DELETE FROM snapshots WHERE job = ?", gone)
             if position is not None:
                 self._writer.execute(_PUT_META, (SNAPSHOTS_POSITION, str(position)))
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            raise Unavailable(f"The heads could not be saved ({error}).") from error
+            raise Unavailable(f"The snapshots could not be saved ({error}).") from error
 
     def pool_stats(self) -> PoolStats:
         return PoolStats()
 
-    def shared_setting(self, name: str, value: str) -> str:  # noqa: ARG002  there is nobody to disagree
+    def shared_setting(self, name: str, value: str) -> str:  # noqa: ARG002  one process, one value
         return value
 
     def node_registry(self) -> None:
-        """None: the file lock lets one process in."""
+        """None: the file lock admits one process."""
 
     def leader_lock(
         self,
-        name: str,  # noqa: ARG002  the only node holds every office
+        name: str,  # noqa: ARG002  the only node holds every leader lock
         *,
         silent_seconds: int | None = None,  # noqa: ARG002
     ) -> LeaderLock:
@@ -197,8 +198,8 @@ class SQLiteEventStore(SQLiteReads):
         self._writer.close()
 
 
-def _beside(row: SideTableRow) -> tuple[str, tuple[Any, ...]]:
-    """The statement that keeps a row beside the events, and its values."""
+def _side_table_statement(row: SideTableRow) -> tuple[str, tuple[Any, ...]]:
+    """The statement that writes a side-table row, and its values."""
     match row:
         case TokenRow():
             return _PUT_ACCESS, astuple(row)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ledger.clock import parse_rfc3339, rfc3339
 from ledger.domain.job.job import Job
-from ledger.domain.job.missed_slots import LATE, passed_over_so_far, unattended
+from ledger.domain.job.missed_slots import LATE, missed_so_far, unattended_cause
 from ledger.domain.schedule.recurrence import missed_fires, next_fire
 from projections.models.gaps.model import GapFilter
 from projections.stores.contract import RowReader
@@ -74,7 +74,7 @@ def _gaps_of(job: Job, now: datetime) -> Iterator[dict[str, Any]]:
 def _missed(job: Job, now: datetime) -> list[dict[str, Any]]:
     """The job's missed slots, by the causes that would be recorded if the gap ended now."""
     if job.may_fire and job.open_run is not None:
-        return passed_over_so_far(job, job.open_run, now)
+        return missed_so_far(job, job.open_run, now)
     cause = _cause(job, now)
     if cause is None:
         return []
@@ -93,7 +93,7 @@ def _cause(job: Job, now: datetime) -> str | None:
     due_at = job.next_run_at
     if due_at is None or due_at + job.parsed_policy.jitter(job.id) + LATE > now:
         return None
-    return unattended(job)
+    return unattended_cause(job)
 
 
 def _while_disabled(job: Job, now: datetime) -> dict[str, Any] | None:

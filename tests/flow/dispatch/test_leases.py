@@ -157,7 +157,7 @@ def test_a_due_run_of_a_job_whose_head_was_forgotten_still_comes_to_its_queue(po
 
     due = post.dispatcher.queues.take("gpu")
     assert due is not None
-    assert due.wake.job_id == job_id
+    assert due.item.job_id == job_id
 
 
 def test_a_due_run_stands_in_its_queue_once_however_often_its_job_is_changed(post: Post) -> None:

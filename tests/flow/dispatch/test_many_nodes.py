@@ -131,14 +131,14 @@ def test_a_node_that_was_given_up_goes_on_under_another_name(pair: Fleet) -> Non
     before = dead.dispatcher.node
     pair.live_on(A_LEASE, without=[dead])
     pair.run_out(dead)
-    alive.member.look()
+    alive.member.refresh()
     assert not dead.member.may_claim()
 
     dead.member.renew()
 
     assert dead.member.may_claim()
     assert dead.dispatcher.node != before
-    alive.member.look()
+    alive.member.refresh()
     assert alive.member.lost_cause(dead.dispatcher.node) is None
     assert alive.member.lost_cause(before) == "lease_expired"
 
@@ -244,7 +244,7 @@ def test_a_node_that_runs_nothing_hands_out_what_is_due_for_workers(pair: Fleet)
     due = feeder.queues.take("gpu")
 
     assert due is not None
-    assert due.wake.job_id == job_id
+    assert due.item.job_id == job_id
     assert not due.is_late
 
 

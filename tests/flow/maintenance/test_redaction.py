@@ -13,7 +13,7 @@ from ledger import Ledger
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.deliveries import RecordNotice
 from ledger.domain.job.outcomes import Success
-from ledger.domain.streams.notices import Told
+from ledger.domain.streams.notices import NoticeOutcome
 from ledger.maintenance.backup import reading
 from ledger.maintenance.fork import fork
 from ledger.store.sqlite.folder import EVENT_STORE_FILE
@@ -70,7 +70,7 @@ def test_of_executors_stays_who_does_the_work_and_where(
 
 
 def test_what_a_channel_complained_of_is_left_out(tmp_path: Path) -> None:
-    told = Told(
+    told = NoticeOutcome(
         "trip", None, "ops", None, 1, 1, is_sent=False, outcome="no such user: confidential"
     )
     with open_ledger(tmp_path) as ledger:

@@ -519,10 +519,10 @@ def test_a_step_that_was_kept_without_an_answer_is_not_taken_again(small: World)
     small.trip(3)
     small.ledger.start_recovery(LIMITED)
     stale = RecoveryDriver(small.ledger)
-    stale._look()
+    stale._read_open()
     small.driver.run_once()
 
-    [course] = stale._courses.values()
+    [course] = stale._open.values()
     again = stale._step(course, small.clock.now())
     assert again is not None
 

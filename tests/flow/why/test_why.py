@@ -96,7 +96,7 @@ def test_a_job_that_was_lost_too_often_names_the_losses(scene: Scene) -> None:
     scene.until(NOON + 2 * MINUTE)
     run = scene.ledger.job_cache.jobs[job_id].open_run
     assert run is not None
-    scene.dispatcher._rounds.lose([scene.work.running[run.run_id]], "lease_expired")
+    scene.dispatcher._cycle.lose([scene.work.running[run.run_id]], "lease_expired")
 
     assert chain_topics(scene, job_id, "tripped") == ["run_lost", "circuit_tripped"]
 

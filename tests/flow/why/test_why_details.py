@@ -59,7 +59,7 @@ def test_only_a_run_lost_with_its_node_says_that_the_node_was_down(
     run = scene.ledger.job_cache.jobs[job_id].open_run
     assert run is not None
     scene.clock.advance(MINUTE)
-    scene.dispatcher._rounds.lose([scene.work.running[run.run_id]], cause)
+    scene.dispatcher._cycle.lose([scene.work.running[run.run_id]], cause)
 
     assert scene.why(job_id, NOON + 90 * SECOND)["answer"] == code
 

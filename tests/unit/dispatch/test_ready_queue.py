@@ -21,7 +21,7 @@ def test_a_wake_that_is_seen_again_stands_there_once() -> None:
     waiting = ready()
 
     for _ in range(20):
-        waiting.take_in([wake(1)], NOON)
+        waiting.add_all([wake(1)], NOON)
 
     assert len(waiting) == 1
     assert waiting.take(NOON, 100, 100) == [DueFire(NOON, wake(1))]
@@ -29,7 +29,7 @@ def test_a_wake_that_is_seen_again_stands_there_once() -> None:
 
 def test_what_was_taken_may_come_again() -> None:
     waiting = ready()
-    waiting.take_in([wake(1)], NOON)
+    waiting.add_all([wake(1)], NOON)
     [taken] = waiting.take(NOON, 1, 1)
 
     waiting.give_back([taken])
@@ -40,9 +40,9 @@ def test_what_was_taken_may_come_again() -> None:
 
 def test_what_takes_no_place_does_not_wait_behind_what_does() -> None:
     waiting = ready()
-    waiting.take_in([wake(number) for number in range(1, 7)], NOON)
+    waiting.add_all([wake(number) for number in range(1, 7)], NOON)
 
-    taken = waiting.take(LATER, 100, places=1)
+    taken = waiting.take(LATER, 100, free_slots=1)
 
-    assert sum(due.wake.job_id.int % 2 == 0 for due in taken) == 3
+    assert sum(due.item.job_id.int % 2 == 0 for due in taken) == 3
     assert len(taken) == 4

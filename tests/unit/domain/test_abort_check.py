@@ -9,7 +9,7 @@ import pytest
 
 from ledger.domain.recovery.abort_check import AbortCheck, abort_check_of, earliest_trip
 from ledger.domain.recovery.plan import Terms
-from ledger.domain.recovery.stagger import Returning, turn_of
+from ledger.domain.recovery.stagger import ResumingJob, step_of
 from tests.support.builders import HOURLY, MINUTE, NOON, a_job, an_id
 
 SOON = {"kind": "every", "interval_seconds": 10}
@@ -18,16 +18,16 @@ SECOND = timedelta(seconds=1)
 FAR = NOON + timedelta(days=9)
 
 
-def returning(count: int, schedule: dict[str, Any] = SOON, **policy: Any) -> list[Returning]:
+def returning(count: int, schedule: dict[str, Any] = SOON, **policy: Any) -> list[ResumingJob]:
     jobs = (
         a_job(number=number, schedule=schedule, policy=policy) for number in range(1, count + 1)
     )
-    return [Returning.of(job) for job in jobs]
+    return [ResumingJob.of(job) for job in jobs]
 
 
 def a_turn(schedule: dict[str, Any], **policy: Any) -> Any:
     [job] = returning(1, schedule, **policy)
-    return turn_of(job, 0, Terms(), NOON)
+    return step_of(job, 0, Terms(), NOON)
 
 
 def test_with_the_default_policy_the_default_limit_of_trips_comes_too_late() -> None:

@@ -19,7 +19,7 @@ from ledger.domain.recovery.recovery import (
     recovery_stream,
 )
 from ledger.domain.recovery.selection import Selection, Selector, StormMembers
-from ledger.domain.recovery.stagger import MAX_FIRES, Returning, fires_of, turns_of
+from ledger.domain.recovery.stagger import MAX_FIRES, ResumingJob, fires_of, steps_of
 from ledger.errors import InvalidField, RunInProgress
 from tests.support.builders import (
     DAY,
@@ -58,7 +58,7 @@ def planned(
     *jobs: Job, selection: Selection = ANY, terms: Terms | None = None, **taken: str
 ) -> Plan:
     by_id = {str(an_id(int(name[1:]))): recovery for name, recovery in taken.items()}
-    return make_plan(selection, terms or Terms(), jobs, taken=by_id, now=LATER)
+    return make_plan(selection, terms or Terms(), jobs, planned_in=by_id, now=LATER)
 
 
 def begun(*jobs: Job, terms: Terms | None = None) -> Recovery:
@@ -245,7 +245,7 @@ def test_a_probe_that_is_not_among_them_is_refused_with_why() -> None:
         (Selector(job_ids=(an_id(1),)), a_tripped_job(2)),
     ):
         with raises(InvalidField) as refused:
-            make_plan(selection, terms, jobs, taken={}, now=LATER, probe=probe)
+            make_plan(selection, terms, jobs, planned_in={}, now=LATER, probe=probe)
         whys.append(refused.value.message)
 
     said = (
@@ -304,7 +304,7 @@ def test_each_first_fire_is_the_slot_and_the_place_in_the_drip() -> None:
     steps = [vars(event) for event in recovery.pending[1:]]
     assert [step["next_run_at"] for step in steps] == [job.next_run_at for job in jobs]
     assert [step["job_version"] for step in steps] == [job.version for job in jobs]
-    assert recovery.left == ()
+    assert recovery.remaining == ()
 
 
 def test_the_probe_runs_at_once() -> None:
@@ -351,7 +351,7 @@ def test_a_job_that_changed_since_the_plan_is_passed_over(change: Any, code: str
 def test_a_step_is_taken_in_the_name_of_who_planned_it() -> None:
     recovery = begun(a_tripped_job(1))
 
-    origin = recovery.origin_of_step("c-1")
+    origin = recovery.metadata_of_step("c-1")
 
     assert (origin.actor.id, origin.source, origin.reason) == ("olga", "library", "it is over")
     assert origin.command_id == "c-1"
@@ -365,7 +365,7 @@ def test_what_has_ended_does_not_end_again() -> None:
     assert not recovery.complete(0, now=LATER, metadata=metadata())
 
     assert not recovery.is_open
-    assert recovery.left == (str(an_id(1)),)
+    assert recovery.remaining == (str(an_id(1)),)
 
 
 def test_what_was_never_planned_cannot_end() -> None:
@@ -392,12 +392,14 @@ def test_the_fold_of_its_events_is_the_recovery() -> None:
 # -- the forecast -------------------------------------------------------------------------------
 
 
-def returning(count: int, schedule: dict[str, Any]) -> list[Returning]:
-    return [Returning.of(a_job(number=number, schedule=schedule)) for number in range(1, count + 1)]
+def returning(count: int, schedule: dict[str, Any]) -> list[ResumingJob]:
+    return [
+        ResumingJob.of(a_job(number=number, schedule=schedule)) for number in range(1, count + 1)
+    ]
 
 
 def test_the_forecast_counts_every_fire_of_the_next_hour() -> None:
-    turns = turns_of(returning(3, {"kind": "cron", "expr": "*/20 * * * *"}), Terms(), LATER)
+    turns = steps_of(returning(3, {"kind": "cron", "expr": "*/20 * * * *"}), Terms(), LATER)
 
     fires = fires_of(turns, LATER)
 
@@ -409,8 +411,8 @@ def test_the_forecast_counts_every_fire_of_the_next_hour() -> None:
 
 def test_the_forecast_goes_on_until_the_last_has_fired_at_most_a_day() -> None:
     daily = {"kind": "cron", "expr": "0 3 * * *"}
-    turns = turns_of(returning(90, daily), Terms(rate_per_minute=1), LATER)
-    yearly = turns_of(returning(2, {"kind": "cron", "expr": "0 0 1 1 *"}), Terms(), LATER)
+    turns = steps_of(returning(90, daily), Terms(rate_per_minute=1), LATER)
+    yearly = steps_of(returning(2, {"kind": "cron", "expr": "0 0 1 1 *"}), Terms(), LATER)
 
     assert fires_of(turns, LATER).ends_at == LATER + 9 * HOUR + 90 * MINUTE
     assert fires_of(yearly, LATER).ends_at == LATER + DAY
@@ -418,7 +420,7 @@ def test_the_forecast_goes_on_until_the_last_has_fired_at_most_a_day() -> None:
 
 
 def test_the_forecast_of_a_crowd_ends_before_it_takes_for_ever() -> None:
-    turns = turns_of(returning(50, {"kind": "every", "interval_seconds": 1}), Terms(), LATER)
+    turns = steps_of(returning(50, {"kind": "every", "interval_seconds": 1}), Terms(), LATER)
 
     fires = fires_of(turns, LATER)
 
@@ -429,7 +431,7 @@ def test_the_forecast_of_a_crowd_ends_before_it_takes_for_ever() -> None:
 
 def test_a_forecast_of_nobody_is_empty() -> None:
     assert not fires_of([], LATER).at_once
-    assert turns_of([], Terms(), LATER) == []
+    assert steps_of([], Terms(), LATER) == []
 
 
 def test_names_and_streams_of_recoveries_are_for_ever() -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from ledger.domain.recovery.plan import Terms
-from ledger.domain.recovery.stagger import Returning, fires_of, turns_of
+from ledger.domain.recovery.stagger import ResumingJob, fires_of, steps_of
 from tests.support.builders import HOUR, HOURLY, MINUTE, NOON, a_job, an_id
 
 BEGIN = NOON + 58 * MINUTE
 
 
-def returning(*numbers: int, **policy: float) -> list[Returning]:
+def returning(*numbers: int, **policy: float) -> list[ResumingJob]:
     """Jobs that fire at every full hour."""
     jobs = (a_job(number=number, schedule=HOURLY, policy=policy) for number in numbers)
-    return [Returning.of(job) for job in jobs]
+    return [ResumingJob.of(job) for job in jobs]
 
 
 def after_noon(at: datetime | None) -> timedelta:
@@ -23,7 +23,7 @@ def after_noon(at: datetime | None) -> timedelta:
 
 
 def test_whose_turn_comes_after_the_hour_fires_an_hour_later() -> None:
-    turns = turns_of(returning(1, 2, 3, 4), Terms(rate_per_minute=1), BEGIN)
+    turns = steps_of(returning(1, 2, 3, 4), Terms(rate_per_minute=1), BEGIN)
 
     assert [after_noon(turn.step_at) for turn in turns] == [
         58 * MINUTE, 59 * MINUTE, 60 * MINUTE, 61 * MINUTE
@@ -34,7 +34,7 @@ def test_whose_turn_comes_after_the_hour_fires_an_hour_later() -> None:
 
 
 def test_a_probe_fires_at_its_turn() -> None:
-    turns = turns_of(returning(1, 2), Terms(probe=an_id(1), rate_per_minute=1), BEGIN)
+    turns = steps_of(returning(1, 2), Terms(probe=an_id(1), rate_per_minute=1), BEGIN)
 
     assert [after_noon(turn.first_fire_at) for turn in turns] == [58 * MINUTE, HOUR + MINUTE]
 
@@ -43,7 +43,7 @@ def test_the_jitter_of_a_job_comes_on_top_of_its_turn() -> None:
     jobs = returning(1, 1, jitter_seconds=2400)
     assert [job.jitter for job in jobs] == [33 * MINUTE] * 2
 
-    fires = fires_of(turns_of(jobs, Terms(rate_per_minute=1), NOON), NOON)
+    fires = fires_of(steps_of(jobs, Terms(rate_per_minute=1), NOON), NOON)
 
     assert sorted(map(after_noon, fires.at_once.elements())) == [93 * MINUTE] * 2
     assert sorted(map(after_noon, fires.staggered.elements())) == [93 * MINUTE, 94 * MINUTE]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from ledger.maintenance.doctor import ghosts
+from ledger.maintenance.doctor import never_firing_jobs
 from tests.support.builders import ManualClock, a_spec, open_ledger
 
 
@@ -14,10 +14,10 @@ def test_a_job_that_is_due_for_long_and_not_run_is_named_with_its_instant(tmp_pa
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec()).job_id
         clock.advance(timedelta(minutes=10))
-        early = ghosts(ledger)
+        early = never_firing_jobs(ledger)
 
         clock.advance(timedelta(minutes=10))
 
-        (ghost,) = ghosts(ledger)
+        (ghost,) = never_firing_jobs(ledger)
         assert early == []
         assert (ghost["id"], ghost["next_run_at"]) == (str(job_id), "2026-03-02T12:01:00Z")

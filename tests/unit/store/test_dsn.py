@@ -30,7 +30,7 @@ from ledger.store.postgres.dsn import PostgresDsn
     ],
 )
 def test_a_place_names_every_host_and_never_the_password(dsn: str, place: str) -> None:
-    assert PostgresDsn(dsn).place == place
+    assert PostgresDsn(dsn).location == place
 
 
 @pytest.mark.parametrize(
