@@ -126,7 +126,7 @@ def told(dsn: str, folder: Path, *, seconds: float, seed: int) -> Report:
 
 
 @pytest.mark.proof
-def test_after_five_minutes_of_cuts_nothing_was_missed_and_nothing_done_twice(
+def test_five_minutes_of_network_cuts_miss_no_slot_and_run_none_twice(
     postgres_dsns: tuple[str, str], tmp_path: Path
 ) -> None:
     with a_database(postgres_dsns[1], own_name()) as dsn:

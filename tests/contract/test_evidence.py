@@ -88,14 +88,14 @@ def victim(event_store_factory: EventStoreFactory) -> Victim:
     return Victim(event_store_factory())
 
 
-def test_an_untouched_book_is_sound_to_its_end(victim: Victim) -> None:
+def test_an_untouched_store_verifies_to_its_end(victim: Victim) -> None:
     verdict = verify_event_store(victim.shelf.event_store)
 
     assert verdict.is_sound
     assert (verdict.verified, verdict.chain) == (len(victim.rows), victim.rows[-1].chain)
 
 
-def test_an_empty_book_is_sound(shelf: Shelf) -> None:
+def test_an_empty_store_verifies(shelf: Shelf) -> None:
     verdict = verify_event_store(shelf.event_store)
 
     assert (verdict.is_sound, verdict.verified) == (True, 0)
@@ -274,7 +274,7 @@ def replaced(rows: list[Plain], at: int, **columns: Any) -> list[Plain]:
 @pytest.mark.parametrize(
     "edit", [edit_state, edit_delete, edit_insert, edit_swap, edit_number, edit_column]
 )
-def test_every_edit_is_found_at_the_first_place_it_touched(victim: Victim, edit: Edit) -> None:
+def test_every_edit_is_found_at_the_first_position_it_changed(victim: Victim, edit: Edit) -> None:
     chance = Random(SEED)
     print(f"seed {SEED}")
     if edit is edit_column and victim.shelf.is_typed:
@@ -289,7 +289,7 @@ def test_every_edit_is_found_at_the_first_place_it_touched(victim: Victim, edit:
     assert victim.found() is None
 
 
-def test_hashing_anew_up_to_a_place_only_moves_what_is_found_behind_it(victim: Victim) -> None:
+def test_rehashing_up_to_a_position_only_moves_the_finding_behind_it(victim: Victim) -> None:
     """Whoever edits event 5 and gives it a fitting hash breaks event 6."""
     row = victim.rows[4]
     state = row.state.replace(b'"reason":null', b'"reason":"x"').replace(b"{", b'{"x":1,', 1)
@@ -301,7 +301,7 @@ def test_hashing_anew_up_to_a_place_only_moves_what_is_found_behind_it(victim: V
     assert victim.found() == 6
 
 
-def test_a_state_that_is_no_json_is_named(victim: Victim) -> None:
+def test_a_state_that_is_not_json_is_named(victim: Victim) -> None:
     victim.put(replaced(victim.rows, 7, state=b"{"))
 
     verdict = verify_event_store(victim.shelf.event_store)
@@ -311,7 +311,9 @@ def test_a_state_that_is_no_json_is_named(victim: Victim) -> None:
     assert verdict.finding.problem == "its stored state cannot be read"
 
 
-def test_what_was_verified_before_the_finding_is_told_with_its_chain(victim: Victim) -> None:
+def test_the_verdict_has_the_verified_count_and_the_chain_before_the_finding(
+    victim: Victim,
+) -> None:
     victim.put(replaced(victim.rows, 7, topic="job.deleted"))
 
     verdict = verify_event_store(victim.shelf.event_store)

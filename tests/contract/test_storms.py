@@ -125,7 +125,7 @@ def test_pages_and_databases_make_no_difference(
     assert before == after == wanted
 
 
-def test_real_storms_are_what_a_slow_look_at_the_book_finds(
+def test_storms_are_those_that_a_slow_scan_of_all_events_finds(
     ledger: Ledger, store: ReadModelStore
 ) -> None:
     facts = ledger.mapper.to_recorded_events(ledger.event_store.read(after=0, limit=10_000))

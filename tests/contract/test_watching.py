@@ -35,7 +35,7 @@ class Heard(NoInstrumentation):
         self.seconds.append(seconds)
 
 
-def test_an_append_tells_how_long_another_node_kept_it_waiting(
+def test_an_append_reports_how_long_it_waited_for_the_append_lock(
     postgres_shelf: PostgresShelf,
 ) -> None:
     shelf, heard = postgres_shelf, Heard()
@@ -66,7 +66,7 @@ def test_an_append_tells_how_long_another_node_kept_it_waiting(
     assert 0 <= not_waited < waited
 
 
-def test_the_pool_tells_how_it_is_used(postgres_shelf: PostgresShelf) -> None:
+def test_the_pool_reports_its_use(postgres_shelf: PostgresShelf) -> None:
     event_store = postgres_shelf.another_event_store()
     event_store.tail()
 

@@ -76,9 +76,7 @@ def no_place_left(dsn: str) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_node_without_a_connection_says_so_and_goes_on_when_there_are_some(
-    node: Api, dsn: str
-) -> None:
+def test_a_node_without_a_connection_reports_it_and_recovers(node: Api, dsn: str) -> None:
     with no_place_left(dsn):
         require_unavailable(node, "meanwhile")
         wait_until_unready(node)
@@ -87,7 +85,7 @@ def test_a_node_without_a_connection_says_so_and_goes_on_when_there_are_some(
 
 
 @pytest.mark.slow
-def test_readers_that_are_all_taken_make_no_wrong_answer(node: Api) -> None:
+def test_an_exhausted_pool_of_readers_gives_no_wrong_answer(node: Api) -> None:
     server = node.ledger.event_store.server  # type: ignore[attr-defined]
     with ExitStack() as held:
         for _ in range(READERS):
@@ -107,7 +105,9 @@ def turn_of_somebody_else(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.mark.slow
-def test_a_turn_that_never_comes_is_told_and_nothing_is_kept(node: Api, dsn: str) -> None:
+def test_an_append_lock_that_is_never_granted_is_reported_and_nothing_is_committed(
+    node: Api, dsn: str
+) -> None:
     with turn_of_somebody_else(dsn):
         require_unavailable(node, "meanwhile")
         wait_until_unready(node)

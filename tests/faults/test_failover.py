@@ -28,7 +28,7 @@ def keeps(ledger: Ledger, name: str) -> UUID | None:
 
 
 @pytest.mark.slow
-def test_a_node_goes_over_to_the_standby_and_nothing_answered_is_lost() -> None:
+def test_a_node_fails_over_to_the_standby_and_no_answered_command_is_lost() -> None:
     with a_pair() as (primary, standby):
         address = address_of(primary, standby)
         migrate(PostgresDsn(address), new_id=an_id(1))

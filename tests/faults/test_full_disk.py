@@ -103,19 +103,17 @@ def fill_again_and_again(node: Api, disk: SmallDisk, limits: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_as_such_and_loses_nothing(node: Api, disk: SmallDisk) -> None:
+def test_a_full_disk_is_reported_as_such_and_loses_nothing(node: Api, disk: SmallDisk) -> None:
     fill_again_and_again(node, disk, LIMITS)
 
 
 @pytest.mark.proof
-def test_a_disk_that_is_full_again_and_again_loses_nothing(node: Api, disk: SmallDisk) -> None:
+def test_a_repeatedly_full_disk_loses_nothing(node: Api, disk: SmallDisk) -> None:
     fill_again_and_again(node, disk, LIMITS_OF_PROOF)
 
 
 @pytest.mark.slow
-def test_readiness_says_that_nothing_can_be_kept_and_when_it_can_again(
-    node: Api, disk: SmallDisk
-) -> None:
+def test_readiness_reports_a_full_disk_and_its_end(node: Api, disk: SmallDisk) -> None:
     wait_until_ready(node)
     disk.fill()
     ask_until_full(node, [])

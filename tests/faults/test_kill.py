@@ -165,7 +165,7 @@ def kill_again_and_again(tmp_path: Path, kills: int, seed: int) -> Told:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [5, 8])
-def test_nothing_answered_is_lost_when_the_process_is_killed(tmp_path: Path, seed: int) -> None:
+def test_no_answered_command_is_lost_when_the_process_is_killed(tmp_path: Path, seed: int) -> None:
     told = kill_again_and_again(tmp_path, 12, seed)
 
     assert len(told.answers) > 500
@@ -174,5 +174,5 @@ def test_nothing_answered_is_lost_when_the_process_is_killed(tmp_path: Path, see
 
 @pytest.mark.proof
 @pytest.mark.parametrize("seed", range(30))
-def test_nothing_answered_is_lost_in_many_kills(tmp_path: Path, seed: int) -> None:
+def test_no_answered_command_is_lost_in_many_kills(tmp_path: Path, seed: int) -> None:
     kill_again_and_again(tmp_path, 10, 1000 + seed)

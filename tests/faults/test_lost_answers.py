@@ -81,7 +81,7 @@ def lose_answers(node: Api, proxy: Proxy, count: int, *, nth: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", range(4))
 @pytest.mark.parametrize("nth", [1, 2])
-def test_a_lost_answer_is_no_conflict_and_the_retry_gets_the_first_answer(
+def test_a_lost_answer_is_not_a_conflict_and_the_retry_gets_the_first_answer(
     node: Api, proxy: Proxy, nth: int, turn: int
 ) -> None:
     lose_answers(node, proxy, DROPS, nth=nth)
@@ -89,13 +89,13 @@ def test_a_lost_answer_is_no_conflict_and_the_retry_gets_the_first_answer(
 
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
-def test_thousands_of_lost_answers_are_no_conflict(node: Api, proxy: Proxy) -> None:
+def test_thousands_of_lost_answers_are_not_conflicts(node: Api, proxy: Proxy) -> None:
     lose_answers(node, proxy, DROPS_OF_PROOF, nth=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stalls", [False, True], ids=["ended", "stalled"])
-def test_a_node_cut_off_says_so_and_goes_on_when_the_road_is_back(
+def test_a_disconnected_node_reports_it_and_recovers_with_the_network(
     node: Api, proxy: Proxy, stalls: bool
 ) -> None:
     node.ledger.schedule(a_spec(name="running", **RUNNING))

@@ -67,7 +67,7 @@ def cut_until_enough(dsn: str, schema: str) -> int:
 
 
 @pytest.mark.slow
-def test_killed_backends_lose_nothing_double_nothing_and_conflict_with_nobody(
+def test_killed_backends_lose_nothing_repeat_nothing_and_cause_no_conflict(
     postgres_shelf: PostgresShelf, nodes: list[Ledger]
 ) -> None:
     print(f"seed {SEED}")
@@ -83,7 +83,7 @@ def test_killed_backends_lose_nothing_double_nothing_and_conflict_with_nobody(
 
 
 @pytest.mark.slow
-def test_a_node_whose_backends_are_all_killed_again_and_again_goes_on_by_itself(
+def test_a_node_whose_backends_are_killed_repeatedly_recovers_by_itself(
     postgres_dsns: tuple[str, str], tmp_path: Path
 ) -> None:
     with (

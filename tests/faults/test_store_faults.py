@@ -87,7 +87,7 @@ def failing(ledger: Ledger) -> FailingConnection:
 @pytest.mark.parametrize("goes_on", [False, True], ids=["once", "for good"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_failure_at_any_call_of_the_database_is_answered_truly(
+def test_a_failure_at_any_database_call_is_answered_truthfully(
     tmp_path: Path, command: str, after: bool, goes_on: bool
 ) -> None:
     status, give = COMMANDS[command]
@@ -144,7 +144,7 @@ def fill(ledger: Ledger, answered: list[UUID]) -> None:
 
 
 @pytest.mark.parametrize("room", [0, 1, 2, 5, 9, 17, 33, 60])
-def test_a_full_disk_is_told_and_what_was_answered_is_kept(tmp_path: Path, room: int) -> None:
+def test_a_full_disk_is_reported_and_answered_commands_stay(tmp_path: Path, room: int) -> None:
     with open_ledger(tmp_path) as ledger:
         limit_pages(ledger, room)
         answered: list[UUID] = []
@@ -158,7 +158,7 @@ def test_a_full_disk_is_told_and_what_was_answered_is_kept(tmp_path: Path, room:
         laws.check_event_store(ledger)
 
 
-def test_when_there_is_room_again_it_goes_on_by_itself(tmp_path: Path) -> None:
+def test_a_ledger_recovers_by_itself_when_there_is_room_again(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec()).job_id
@@ -173,7 +173,7 @@ def test_when_there_is_room_again_it_goes_on_by_itself(tmp_path: Path) -> None:
         laws.check_event_store(ledger)
 
 
-def test_a_full_disk_refuses_what_needs_room_and_answers_what_needs_none(tmp_path: Path) -> None:
+def test_a_full_disk_refuses_only_commands_that_append(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         job_id = ledger.schedule(a_spec()).job_id
         limit_pages(ledger, 0)
@@ -186,7 +186,7 @@ def test_a_full_disk_refuses_what_needs_room_and_answers_what_needs_none(tmp_pat
         assert ledger.job(job_id)["task"] == "write the report"
 
 
-def test_a_ledger_closes_and_opens_although_its_heads_find_no_room(tmp_path: Path) -> None:
+def test_a_ledger_closes_and_opens_without_room_for_its_snapshots(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     ids = [ledger.schedule(a_spec(name=f"{n}")).job_id for n in range(50)]
     limit_pages(ledger, 0)
@@ -201,7 +201,7 @@ def test_a_ledger_closes_and_opens_although_its_heads_find_no_room(tmp_path: Pat
 # -- heads --------------------------------------------------------------------------------------
 
 
-def test_a_ledger_killed_between_lots_of_saved_heads_opens_again(tmp_path: Path) -> None:
+def test_a_ledger_killed_between_chunks_of_snapshots_opens_again(tmp_path: Path) -> None:
     """Deleted jobs' heads are dropped with a lot, before the saved position passes their events."""
     with open_ledger(tmp_path) as ledger:
         ids = [ledger.schedule(a_spec(name=f"{n}")).job_id for n in range(3)]
@@ -216,7 +216,7 @@ def test_a_ledger_killed_between_lots_of_saved_heads_opens_again(tmp_path: Path)
         laws.check_event_store(ledger)
 
 
-def test_a_ledger_killed_without_saving_any_head_opens_again(tmp_path: Path) -> None:
+def test_a_ledger_killed_before_any_snapshot_opens_again(tmp_path: Path) -> None:
     clock = ManualClock()
     ledger = open_ledger(tmp_path, clock)
     ids = [ledger.schedule(a_spec(name=f"{n}")).job_id for n in range(3)]

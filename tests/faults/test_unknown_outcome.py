@@ -56,7 +56,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
 
 
 @pytest.mark.parametrize("looks", [1, 2, 5])
-def test_a_commit_that_nobody_could_look_up_is_not_made_twice(opened: Ledger, looks: int) -> None:
+def test_a_commit_that_could_not_be_looked_up_is_not_made_twice(opened: Ledger, looks: int) -> None:
     with opened as ledger:
         ledger.writer.event_store = Blind(ledger.event_store, looks)
         with pytest.raises(OutcomeUnknown):
@@ -74,7 +74,7 @@ def test_a_commit_that_nobody_could_look_up_is_not_made_twice(opened: Ledger, lo
         assert ledger.writer.position == 2
 
 
-def test_a_commit_whose_answer_was_lost_is_answered_truly_when_it_can_be_looked_up(
+def test_a_commit_whose_answer_was_lost_is_answered_truthfully_when_it_can_be_looked_up(
     opened: Ledger,
 ) -> None:
     """The look-up finds it: nobody has to be told of the trouble."""

@@ -234,22 +234,24 @@ def live(driver: Callable[[Path], Driver], folder: Path, *, examples: int) -> No
 
 
 @pytest.mark.parametrize(("kind", "examples"), [("memory", 40), ("sqlite", 12), ("http", 5)])
-def test_a_ledger_does_what_the_model_says(tmp_path: Path, kind: str, examples: int) -> None:
+def test_a_ledger_behaves_like_the_model(tmp_path: Path, kind: str, examples: int) -> None:
     live(DRIVERS[kind], tmp_path, examples=examples)
 
 
-def test_two_nodes_do_what_the_model_says_of_one_ledger(tmp_path: Path, postgres_dsn: str) -> None:
+def test_two_nodes_behave_like_the_model_of_one_ledger(tmp_path: Path, postgres_dsn: str) -> None:
     live(lambda _: NodesDriver(postgres_dsn), tmp_path, examples=5)
 
 
 @pytest.mark.proof
-def test_two_nodes_do_what_the_model_says_for_long(tmp_path: Path, postgres_dsn: str) -> None:
+def test_two_nodes_behave_like_the_model_over_long_histories(
+    tmp_path: Path, postgres_dsn: str
+) -> None:
     live(lambda _: NodesDriver(postgres_dsn), tmp_path, examples=40)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "examples"), [("memory", 800), ("sqlite", 160), ("http", 40)])
-def test_a_ledger_does_what_the_model_says_for_long(
+def test_a_ledger_behaves_like_the_model_over_long_histories(
     tmp_path: Path, kind: str, examples: int
 ) -> None:
     live(DRIVERS[kind], tmp_path, examples=examples)

@@ -81,7 +81,7 @@ def test_a_drain_lets_runs_end_and_claims_no_more(ledger: Ledger) -> None:
     assert dispatcher.health()["state"] == "stopped"
 
 
-def test_a_drain_that_waits_no_longer_records_what_is_left_as_lost(ledger: Ledger) -> None:
+def test_a_drain_that_times_out_records_open_runs_as_lost(ledger: Ledger) -> None:
     bench = WatchedBench(ledger)
     dispatcher = Dispatcher(ledger, bench)
     job_id = asked(ledger)
@@ -121,7 +121,7 @@ def test_hundreds_of_instant_runs_all_end(ledger: Ledger) -> None:
     assert {topics(ledger, job_id)[-1] for job_id in ids} == {"job.run_succeeded"}
 
 
-def test_health_tells_what_goes_on(ledger: Ledger) -> None:
+def test_health_reports_state_and_problem(ledger: Ledger) -> None:
     bench = WatchedBench(ledger)
     dispatcher = Dispatcher(ledger, bench, node="node-7")
     asked(ledger)

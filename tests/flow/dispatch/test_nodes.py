@@ -55,7 +55,7 @@ def test_a_second_node_knows_what_the_first_answered(nodes: list[Ledger]) -> Non
     assert_they_agree(nodes)
 
 
-def test_a_node_that_is_asked_nothing_hears_of_the_others(nodes: list[Ledger]) -> None:
+def test_an_idle_node_follows_the_others(nodes: list[Ledger]) -> None:
     heard = Event()
     nodes[1].writer.listeners.append(lambda position: heard.set() if position >= 2 else None)
 
@@ -65,7 +65,7 @@ def test_a_node_that_is_asked_nothing_hears_of_the_others(nodes: list[Ledger]) -
     assert [job.id for job in nodes[1].job_cache.snapshot()] == [job_id]
 
 
-def test_one_name_asked_for_on_two_nodes_at_once_is_given_once(nodes: list[Ledger]) -> None:
+def test_one_name_requested_on_two_nodes_at_once_is_reserved_once(nodes: list[Ledger]) -> None:
     def take(ledger: Ledger) -> list[bool]:
         ended = []
         for number in range(COMMANDS):

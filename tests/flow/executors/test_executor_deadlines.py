@@ -94,7 +94,7 @@ HOLDING = {
 
 
 @pytest.mark.parametrize("name", HOLDING)
-def test_no_target_holds_a_run_past_its_deadline(name: str) -> None:
+def test_no_target_delays_a_run_past_its_deadline(name: str) -> None:
     answer, allowed = HOLDING[name]
 
     async def twenty_times() -> set[str]:
@@ -127,7 +127,7 @@ def test_a_redirect_is_never_followed() -> None:
     assert "redirects are never followed" in outcome.error
 
 
-def test_a_cancelled_run_lets_go_of_its_target() -> None:
+def test_a_cancelled_run_closes_its_connection() -> None:
     async def scenario() -> None:
         asked, left = asyncio.Event(), asyncio.Event()
 

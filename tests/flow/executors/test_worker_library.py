@@ -88,7 +88,7 @@ def work(server: Playing) -> list[str]:
     [(429, "{}"), (408, ""), (503, "<html>"), (200, "<html>"), (200, "[]"), (200, "{}")],
     ids=str,
 )
-def test_a_worker_outlives_what_a_proxy_or_a_busy_server_says(trouble: tuple[int, str]) -> None:
+def test_a_worker_survives_the_errors_of_a_proxy_or_a_busy_server(trouble: tuple[int, str]) -> None:
     with playing(trouble, CLAIMED) as server:
         assert work(server) == ["a cat"]
 
@@ -96,6 +96,6 @@ def test_a_worker_outlives_what_a_proxy_or_a_busy_server_says(trouble: tuple[int
 
 
 @pytest.mark.parametrize("status", [401, 403, 422])
-def test_a_worker_that_is_refused_says_so_and_ends(status: int) -> None:
+def test_a_refused_worker_reports_the_refusal_and_ends(status: int) -> None:
     with playing((status, '{"detail": "no"}')) as server, pytest.raises(WorkerRefused, match="no"):
         work(server)

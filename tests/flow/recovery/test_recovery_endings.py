@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def test_a_completed_recovery_records_how_many_came_back_and_how_many_were_passed_over(
+def test_a_completed_recovery_records_how_many_jobs_were_resumed_and_refused(
     world: World,
 ) -> None:
     ids = world.trip(4)
@@ -40,7 +40,7 @@ def test_a_completed_recovery_records_how_many_came_back_and_how_many_were_passe
     assert (told["resumed_count"], told["refused_count"]) == (3, 1)
 
 
-def test_a_recovery_that_waited_for_its_probe_is_told_as_waiting_then(world: World) -> None:
+def test_a_recovery_is_shown_as_probing_as_of_an_earlier_position(world: World) -> None:
     ids = world.trip(3)
     world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     world.live_until_ended("R-1", 12 * HOUR)

@@ -21,7 +21,7 @@ JOBS, KILLS = 40, 6
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_takes_no_step_twice_and_leaves_nobody_out(tmp_path: Path) -> None:
+def test_a_killed_server_takes_no_step_twice_and_skips_no_job(tmp_path: Path) -> None:
     world = World(tmp_path / "data")
     ids = [str(job_id) for job_id in world.trip(JOBS, executor={"kind": "noop"})]
     world.close()

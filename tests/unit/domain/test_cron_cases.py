@@ -73,7 +73,7 @@ def test_a_case_checked_against_a_real_cron(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=[case["why"] for case in REFUSED])
-def test_what_cron_cannot_mean_is_refused(case: dict[str, Any]) -> None:
+def test_an_expression_that_cron_refuses_is_refused(case: dict[str, Any]) -> None:
     expr = case["expr"]
     if isinstance(expr, dict):
         expr = "*" * expr["len"]
@@ -255,7 +255,7 @@ def day_by_day(crontab: Crontab, after: datetime) -> datetime | None:
         pytest.param(1_000_000, marks=pytest.mark.proof),
     ],
 )
-def test_next_is_later_and_the_same_whenever_it_is_asked(count: int) -> None:
+def test_next_is_later_and_the_same_whenever_it_is_computed(count: int) -> None:
     random = Random(SEED)
     print(f"seed: {SEED}")
     for _ in range(count):

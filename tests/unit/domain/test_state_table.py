@@ -24,7 +24,7 @@ STRANGER = str(UUID(int=7))
 
 @pytest.mark.parametrize("first", COMMANDS)
 @pytest.mark.parametrize("kind", ["every", "at"])
-def test_every_sequence_of_six_commands_does_what_the_table_says(kind: str, first: str) -> None:
+def test_every_sequence_of_six_commands_follows_the_state_table(kind: str, first: str) -> None:
     schedule = (
         {"kind": "every", "interval_seconds": 60}
         if kind == "every"
