@@ -1,4 +1,4 @@
-"""The run checker finds what it is there to find."""
+"""The run checker finds every kind of violation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(number: int, *, run_id: str | None = None) -> list[Event]:
 
 
 def seen(*numbers: int) -> list[Entry]:
-    """What the target noted of these runs."""
+    """What the target logged of these runs."""
     names = [(f"run-{number}", NOON + number * STEP) for number in numbers]
     return [Entry(what, name, at) for name, at in names for what in ("start", "end")]
 

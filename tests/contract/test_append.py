@@ -1,4 +1,6 @@
-"""The contract of `Book.append` on every database: gapless, whole or not at all, in one go."""
+"""The contract of `EventStore.append` on every database: gapless, whole or not at all, in one
+transaction.
+"""
 
 from __future__ import annotations
 
@@ -156,7 +158,7 @@ def test_a_batch_that_builds_on_a_conflicting_one_is_rejected_with_it(shelf: She
 
 
 def test_no_stream_gets_a_gap_when_the_batch_before_conflicts(shelf: Shelf) -> None:
-    """The second group builds on a stream that only the superseded one would have begun."""
+    """The second batch builds on a stream that only the conflicting one would have begun."""
     job = a_job()
     keep(shelf, job)
     mine = clone(job)

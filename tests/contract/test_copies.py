@@ -1,5 +1,5 @@
-"""The copies on each database: the same rows from the same events, the same answers to
-the same questions.
+"""Read models on each database: the same rows from the same events, the same answers to the same
+queries.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.support.builders import a_spec, open_ledger
 
 @dataclass
 class Lives:
-    """A ledger with some history, and stores of either kind for copies of it."""
+    """A ledger with some history, and stores of either kind for its read models."""
 
     ledger: Ledger
     sqlite: ReadModelStore

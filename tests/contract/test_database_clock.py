@@ -1,4 +1,4 @@
-"""One clock for all nodes: the database's, whatever each machine's own says."""
+"""One clock for all nodes: the database's, whatever each machine's own shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Skewed(SystemClock):
-    """This machine's clock, wrongly set."""
+    """This machine's clock, set wrongly."""
 
     def __init__(self, metadata: timedelta) -> None:
         self._by = metadata
@@ -49,7 +49,7 @@ def test_a_node_follows_the_databases_clock_however_its_own_is_set(
 
 
 class Slow(SystemClock):
-    """A clock by which every answer takes as long as a test says."""
+    """A clock by which every reading takes as long as a test says."""
 
     def __init__(self, step: float) -> None:
         self.seconds = 0.0
@@ -78,7 +78,9 @@ def test_a_slow_reading_does_not_replace_an_accurate_one_until_that_is_old(
 
 
 def test_a_delayed_reading_is_discarded(postgres_dsn: str) -> None:
-    """A network that stalled for half a minute must not move a node's clock by a quarter."""
+    """A network that stalled for half a minute must not move a node's clock by a quarter of a
+    minute.
+    """
     local = Slow(0.001)
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         clock = DatabaseClock(local, connection)

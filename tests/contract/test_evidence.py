@@ -1,7 +1,7 @@
-"""INVARIANTS A2: whatever is done to the book behind our back is found, and the first place named.
+"""Every change of the stored events is found, and the first changed position named (A2).
 
-Not found, and not claimed (DESIGN §13): rewriting everything after a place with new hashes, cutting
-off the end, and taking texts away; the first two need a checkpoint kept elsewhere.
+Not found, by design: rewriting everything after a position with new hashes, cutting off the end,
+and erasing texts; the first two need a checkpoint stored elsewhere.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PUT = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(C
 
 
 class Plain(NamedTuple):
-    """A row that may be changed."""
+    """A mutable row."""
 
     position: int
     stream: Any
@@ -48,7 +48,7 @@ class Plain(NamedTuple):
 
 
 class Victim:
-    """A small book with everything in it, that can be put back as it was."""
+    """A small store with every kind of event, that can be restored."""
 
     def __init__(self, shelf: Shelf) -> None:
         fill(shelf)
@@ -57,7 +57,7 @@ class Victim:
         self.rows = [Plain(*(getattr(row, c) for c in COLUMNS)) for row in shelf.event_store.rows()]
 
     def put(self, rows: list[Plain]) -> None:
-        """Let the book consist of these rows."""
+        """Replace the events of the store by these rows."""
         self.shelf.meddle("BEGIN")
         self.shelf.meddle("DELETE FROM events")
         for row in rows:
@@ -192,7 +192,7 @@ Edit = Callable[[list[Plain], Random], tuple[list[Plain], int]]
 
 
 def edit_state(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
-    """Another state, well-formed, with the columns that follow from it left fitting."""
+    """Another state, well-formed, with matching derived columns."""
     at = chance.randrange(len(rows))
     old, new = chance.choice([(b'"command_id":"0', b'"command_id":"1'), (b"{", b'{"x":1,')])
     state = rows[at].state.replace(old, new, 1)
@@ -200,7 +200,7 @@ def edit_state(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
 
 
 def edit_delete(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
-    """One event gone, not the last."""
+    """One event deleted, not the last."""
     at = chance.randrange(len(rows) - 1)
     return rows[:at] + rows[at + 1 :], at + 1
 
@@ -219,7 +219,7 @@ def edit_insert(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
 
 
 def edit_swap(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
-    """Two events in each other's place."""
+    """Two events in each other's position."""
     low, high = sorted(chance.sample(range(len(rows)), 2))
     swapped = list(rows)
     swapped[low] = rows[high]._replace(position=low + 1)
@@ -238,7 +238,7 @@ def edit_number(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
 
 
 def edit_column(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
-    """A column that says something else, or nothing, or is of another type."""
+    """A column with another value, none, or one of another type."""
     at = chance.randrange(len(rows))
     column = chance.choice([*TEXTS, *BLOBS, *NUMBERS])
     present = getattr(rows[at], column)
@@ -251,7 +251,7 @@ def edit_column(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
 
 
 def edit_column_in_its_type(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
-    """A column that says something else of its own type, for databases that hold nothing else."""
+    """A column with another value of its own type, for databases that accept nothing else."""
     at = chance.randrange(len(rows))
     column = chance.choice([*TEXTS, *BLOBS, *NUMBERS])
     values: dict[str, list[Any]] = {
@@ -290,7 +290,7 @@ def test_every_edit_is_found_at_the_first_position_it_changed(victim: Victim, ed
 
 
 def test_rehashing_up_to_a_position_only_moves_the_finding_behind_it(victim: Victim) -> None:
-    """Whoever edits event 5 and gives it a fitting hash breaks event 6."""
+    """Changing event 5 and its hash breaks event 6."""
     row = victim.rows[4]
     state = row.state.replace(b'"reason":null', b'"reason":"x"').replace(b"{", b'{"x":1,', 1)
     leaf = leaf_of(5, row.stream, row.version, row.topic, row.recorded_at, state)

@@ -1,5 +1,5 @@
-"""The schema on PostgreSQL: made once however many try, refused when it is older or newer, and no
-start on settings that would break a promise.
+"""The schema on PostgreSQL: created once by any number of concurrent migrations, refused when it is
+older or newer; no start on settings that would break a promise.
 """
 
 from __future__ import annotations

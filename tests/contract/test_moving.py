@@ -1,5 +1,5 @@
-"""Moving house, every way between the databases: nothing changes, a stop is no loss, and nothing
-that is not the same ledger is ever claimed to be.
+"""Moves between databases in every direction: nothing changes, an interrupted move loses nothing,
+and only the same ledger is accepted as complete.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Build = Callable[[str], Place]
 
 @pytest.fixture
 def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
-    """Gives empty places on a database, and puts them away afterwards."""
+    """Gives empty locations on a database, and removes them afterwards."""
     with ExitStack() as closing:
 
         def build(kind: str) -> Place:
@@ -50,7 +50,7 @@ def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
 
 @pytest.fixture(params=WAYS, ids="-to-".join)
 def way(request: pytest.FixtureRequest, place_of: Build) -> tuple[Place, Place]:
-    """A place with a ledger in it, and an empty one."""
+    """A location with a ledger in it, and an empty one."""
     source, target = map(place_of, request.param)
     fill(source)
     return source, target
@@ -63,7 +63,7 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def quietly(step: str, done: int, total: int) -> None:
-    """Nobody watches."""
+    """Ignores progress."""
 
 
 def moved(source: Place, target: Place, progress: StepProgress = quietly) -> Moved:
@@ -237,7 +237,7 @@ moving.move(source, {to}.target(source.ledger_id), die)
 
 
 def test_a_source_that_grew_after_a_stop_arrives_whole(way: tuple[Place, Place]) -> None:
-    """Texts have random ids: new ones lie among those that were moved."""
+    """Texts have random ids: new ones sort among those that were moved."""
     source, target = way
     with raises(Stopped):
         moved(source, target, stop_after(8))

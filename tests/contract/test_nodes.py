@@ -1,5 +1,5 @@
-"""Several nodes on one book: one order, no hole, one winner, one clock. PostgreSQL only: a book on
-SQLite has one owner.
+"""Several nodes on one event store: one order, no gap, one winner, one clock. PostgreSQL only: on
+SQLite a store has one owner.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def nodes(postgres_shelf: PostgresShelf) -> Iterator[list[PostgresEventStore]]:
 
 
 def at_once(nodes: list[PostgresEventStore], act: Act) -> list[Any]:
-    """What each node's act gave, all begun together."""
+    """The results of all nodes' actions, started together."""
     gate = Barrier(len(nodes))
 
     def begin(number: int) -> Any:
@@ -241,7 +241,7 @@ def test_a_slower_node_neither_overwrites_a_newer_snapshot_nor_restores_a_droppe
 
 @pytest.fixture
 def application(postgres_shelf: PostgresShelf) -> Iterator[psycopg.Connection[Any]]:
-    """A session that may do what the application's role may."""
+    """A session with the rights of the application's role."""
     with psycopg.connect(postgres_shelf.address.dsn, autocommit=True) as connection:
         connection.execute(f"SET ROLE {ROLE}".encode())
         connection.execute(f"SET search_path = {postgres_shelf.address.schema}".encode())

@@ -1,4 +1,4 @@
-"""Offices among nodes: one holds, the others stand by, and who is silent loses it."""
+"""Leader locks among nodes: one holds, the others stand by, and a silent holder loses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of the book's questions: pages, filters, both orders, cursors, instants."""
+"""The contract of the store's queries: pages, filters, both orders, cursors, instants."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def origin(number: int) -> EventMetadata:
 
 @pytest.fixture
 def full(shelf: Shelf) -> Shelf:
-    """A shelf with 24 jobs that were edited, of which some ran: 130 events and more."""
+    """A store with 24 jobs that were edited, of which some ran: 130 events and more."""
     for number in range(24):
         job = a_job(number=number + 1)
         for step in range(number % 5):

@@ -1,5 +1,5 @@
-"""Storms on both databases: the same rows from the same events, whatever the pages, and again when
-they are built anew.
+"""Storms on both databases: the same rows from the same events, whatever the pages, and again after
+a rebuild.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FAILURES = (
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A ledger through which some weather has gone: real jobs that fail, trip and come back."""
+    """A ledger with a history of storms: real jobs that fail, trip and are resumed."""
     with open_ledger(tmp_path) as opened:
         random, clock = Random(7), opened.clock
         assert isinstance(clock, ManualClock)
@@ -59,7 +59,7 @@ def policy(trip_after: int) -> dict[str, object]:
 
 
 def run(ledger: Ledger, job_id: UUID, random: Random, *, is_stormy: bool) -> None:
-    """One run of a job, if it is due; one that tripped is brought back now and then."""
+    """One run of a job, if it is due; a tripped one is resumed now and then."""
     if ledger.job(job_id)["status"] == "failed":
         if random.random() < 0.5:
             ledger.resume(job_id, force=True)

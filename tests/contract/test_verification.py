@@ -1,4 +1,4 @@
-"""How verification goes about it: page by page, with no more of the book at once than a page."""
+"""How verification reads: page by page, with no more than a page in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.builders import NOON, a_job, metadata
 
 
 class Watched:
-    """A book that notes how many texts it is asked for at a time."""
+    """An event store that records how many texts are read at a time."""
 
     def __init__(self, event_store: EventStore) -> None:
         self._event_store = event_store

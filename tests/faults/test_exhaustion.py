@@ -1,5 +1,5 @@
-"""A database that has nothing left to give, or gives it to somebody else: connections, readers, the
-turn. Commands are told to come back, readiness says so, and nodes go on when it is over.
+"""A database without free resources: connections, readers, the append lock. Commands are answered
+503, readiness reports it, and nodes recover when it is over.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.databases import a_database
 from tests.support.postgres_server import TestServer, running_server
 
 PLACES = 24
-"""Connections that the server takes."""
+"""Connections that the server accepts."""
 ENDED = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
     "WHERE application_name = 'jobledger' AND pid <> pg_backend_pid()"
@@ -38,7 +38,7 @@ ENDED = (
 
 @pytest.fixture(scope="module")
 def small_server() -> Iterator[TestServer]:
-    """A server that takes few connections."""
+    """A server that accepts few connections."""
     with running_server((f"max_connections={PLACES}",)) as server:
         yield server
 
@@ -59,7 +59,9 @@ def node(dsn: str, tmp_path: Path) -> Iterator[Api]:
 
 @contextmanager
 def no_place_left(dsn: str) -> Iterator[None]:
-    """Meanwhile others hold every connection that the server takes, and the node has none."""
+    """Meanwhile other clients use every connection that the server accepts, and the node has
+    none.
+    """
     with ExitStack() as held, psycopg.connect(dsn, autocommit=True) as knife:
 
         def has_taken_all() -> bool:

@@ -1,5 +1,5 @@
-"""A standby takes over from a primary that is gone: what was answered is on it, and nodes that know
-both addresses go on by themselves.
+"""A standby takes over from a dead primary under load: every answered command is on it, and nodes
+that know both addresses recover by themselves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A primary that is gone: refused truly, and on it goes by itself at the standby."""
+"""A dead primary: commands are refused truthfully, and the node continues by itself at the
+standby.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ PATIENCE_SECONDS = 60.0
 
 
 def keeps(ledger: Ledger, name: str) -> UUID | None:
-    """The job, or None while the ledger cannot be asked."""
+    """The job, or None while the ledger cannot be read."""
     try:
         return ledger.schedule(a_spec(name=name)).job_id
     except Unavailable:

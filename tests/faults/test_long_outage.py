@@ -1,4 +1,4 @@
-"""An outage that lasts must not last longer than it does."""
+"""A long outage must not last longer than it does."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The road to the database is cut, stalls, or loses the answers to commits (INVARIANTS D4): no
-answer turns into a conflict, a retry gets the first answer, and nodes go on by themselves.
+"""The connection to the database is cut, stalls, or loses the answers to commits (D4): no answer
+turns into a conflict, a retry gets the first answer, and nodes recover by themselves.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def node(proxy: Proxy, postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterat
 
 
 def ask_until_answered(node: Api, name: str) -> str:
-    """Schedule a job, again with the same key while told to come back; its id."""
+    """Schedule a job, repeated with the same key while answered 503; its id."""
     for _ in range(TRIES):
         answer = node.post("/v1/jobs", a_spec(name=name), headers={"Idempotency-Key": name})
         if answer.status_code != 503:
@@ -61,7 +61,9 @@ def ask_until_answered(node: Api, name: str) -> str:
 
 
 def lose_answers(node: Api, proxy: Proxy, count: int, *, nth: int) -> None:
-    """Lose so many answers to commits, and ask each time; the first answer is asked for again."""
+    """Lose so many answers to commits, with a command each time; each is repeated to get the first
+    answer.
+    """
     told: dict[str, str] = {}
     while proxy.dropped_count < count:
         if not proxy.is_armed:

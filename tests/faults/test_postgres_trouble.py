@@ -1,4 +1,4 @@
-"""PostgreSQL in trouble (INVARIANTS D5, D6): refused truly, nothing half kept, and on it goes by
+"""PostgreSQL in trouble (D5, D6): refused truthfully, no partial commit, and the store recovers by
 itself.
 """
 

@@ -1,4 +1,4 @@
-"""The road that can be cut, over a PostgreSQL server: a fault that is not there proves nothing."""
+"""The fault proxy, in front of a PostgreSQL server: a fault that does not happen proves nothing."""
 
 from __future__ import annotations
 

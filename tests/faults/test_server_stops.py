@@ -1,5 +1,5 @@
-"""A PostgreSQL server that stops, or crashes, in the middle of load (INVARIANTS D3): what was
-answered is kept, and nodes go on by themselves when it is back.
+"""A PostgreSQL server that stops, or crashes, under load (D3): answered commands stay, and nodes
+recover by themselves when it is back.
 """
 
 from __future__ import annotations

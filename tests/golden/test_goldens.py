@@ -1,4 +1,4 @@
-"""Every event that was ever stored loads, for ever: a golden file of each topic, a golden life."""
+"""Every event that was ever stored loads: a golden file of each topic, a golden life."""
 
 from __future__ import annotations
 

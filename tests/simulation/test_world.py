@@ -1,6 +1,4 @@
-"""Seeded histories in a world where things go wrong, and the laws that must hold of every one of
-them.
-"""
+"""Seeded histories with injected faults, and the invariants that must hold of every one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dispatcher on a clock of our own: what is due starts once, bounded, in order, and ends."""
+"""The dispatcher on a manual clock: what is due starts once, bounded, in order, and ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DONE = Succeeded("done", 4, "0" * 64, 1)
 
 
 class Bench:
-    """A workplace where runs end when the test says so; noop runs end at once and take no place."""
+    """A run pool where runs end when the test says so; noop runs end at once and take no slot."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.running: dict[str, Claimed] = {}
@@ -81,7 +81,9 @@ class Floor:
         return self.ledger.schedule(a_spec(name=name, executor=executor, **fields)).job_id
 
     def step(self, later: timedelta = timedelta()) -> list[str]:
-        """Some time passes, the dispatcher works; gives the names of the jobs that were started."""
+        """Some time passes, the dispatcher works; returns the names of the jobs that were
+        started.
+        """
         self.clock.advance(later)
         before = len(self.bench.launched)
         while self.dispatcher.run_once():
@@ -223,7 +225,7 @@ def fill_up(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize(("count", "apart"), [(10, 5.0), (120, 5.0), (200, 3.0), (600, 1.0)])
 def test_late_slots_are_released_apart(tmp_path: Path, count: int, apart: float) -> None:
-    """min(5 s, 600 s / n) apart, so that a start is no storm."""
+    """min(5 s, 600 s / n) apart, so that a start is not a storm."""
     floor = Floor(tmp_path, concurrency=10_000)
     for number in range(count):
         floor.schedule(f"job {number}")

@@ -1,4 +1,4 @@
-"""The dispatcher in its own thread: it starts what is due, drains, and says how it is."""
+"""The dispatcher in its own thread: it starts what is due, drains, and reports its health."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AT_ONCE = {"kind": "every", "interval_seconds": 3600}
 
 
 class WatchedBench(Bench):
-    """Says when it was given something to do."""
+    """Signals when it was given something to do."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__(ledger)
@@ -41,7 +41,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def asked(ledger: Ledger, name: str = "job", kind: str = "python") -> UUID:
-    """A job that somebody has asked to run now."""
+    """A job with a requested run."""
     executor: dict[str, Any] = {"kind": kind} | ({"handler": "x"} if kind == "python" else {})
     job_id = ledger.schedule(a_spec(name=name, executor=executor, schedule=AT_ONCE)).job_id
     ledger.run(job_id)

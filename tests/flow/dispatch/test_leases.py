@@ -1,5 +1,5 @@
-"""The leases of runs that are worked on elsewhere, when the sweep, reports and the clock meet at
-bad moments.
+"""The leases of runs that are executed elsewhere, when the reaper, reports and the clock interleave
+badly.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def post(tmp_path: Path) -> Any:
 
 
 def taken(post: Post, **fields: Any) -> tuple[UUID, OpenRun]:
-    """A job whose run a worker has just taken, with a lease of 10 s."""
+    """A job whose run a worker has just claimed, with a lease of 10 s."""
     job_id = post.due(**fields)
     post.step(MINUTE)
     return job_id, post.take(job_id)
@@ -172,7 +172,7 @@ def test_a_due_run_is_in_its_queue_once_however_often_its_job_is_changed(post: P
 
 
 def until_all_is_done(sweeper: Dispatcher) -> int:
-    """How much it dealt with."""
+    """How many items the dispatcher handled."""
     total = 0
     while count := sweeper.run_once():
         total += count

@@ -1,4 +1,4 @@
-"""Nodes that share the work: each fire is claimed once, and what a dead node left is given up
+"""Nodes that share the work: each fire is claimed once, and each run of a dead node is ended
 once.
 """
 
@@ -144,7 +144,9 @@ def test_a_removed_node_continues_under_another_name(pair: Fleet) -> None:
 
 
 def test_a_node_that_was_disconnected_itself_removes_no_other(pair: Fleet) -> None:
-    """When the database was away nobody could renew: those who are back first must not judge."""
+    """During an outage of the database no node could renew: the first to reconnect must not remove
+    the others.
+    """
     one, other = pair
     [job_id] = pair.schedule(1)
     pair.clock.advance(MINUTE)
@@ -261,7 +263,7 @@ def test_a_manual_run_requested_on_one_node_is_executed_once_by_either(pair: Fle
 
 
 def test_a_lease_that_is_seen_before_the_start_of_its_run_counts(pair: Fleet) -> None:
-    """A node reads events first and leases after: a run may begin in between."""
+    """A node reads events first and leases after: a run may start in between."""
     one, other = pair
     [job_id] = pair.schedule(1, executor=GPU)
     pair.live_on(MINUTE)
@@ -312,7 +314,7 @@ def _away(*_: object, **__: object) -> Job:
 
 
 def test_a_checkpoint_never_goes_back(pair: Fleet) -> None:
-    """A courier that was overtaken may still keep an older one."""
+    """A notifier that was overtaken may still save an older one."""
     one, other = pair
     one.ledger.execute(SaveCheckpoint("courier", 7))
 

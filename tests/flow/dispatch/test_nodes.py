@@ -1,4 +1,6 @@
-"""Several ledgers in several processes' place, on one PostgreSQL: what one answers, all know."""
+"""Several ledgers instead of several processes, on one PostgreSQL: all nodes know what one
+answered.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def nodes(postgres_shelf: PostgresShelf) -> Iterator[list[Ledger]]:
 
 
 def assert_they_agree(nodes: list[Ledger]) -> None:
-    """Every head on every node is the fold of the book, and the book is sound."""
+    """Every cached job on every node is the fold of its events, and the store verifies."""
     for ledger in nodes:
         ledger.submit(()).result()
     frozen = [{job.id: dump_job(job) for job in ledger.job_cache.snapshot()} for ledger in nodes]

@@ -1,4 +1,4 @@
-"""A server's parts on PostgreSQL: what several nodes must have in common, and who does what for
+"""A server's parts on PostgreSQL: what several nodes must have in common, and which one works for
 all.
 """
 
@@ -51,7 +51,7 @@ def open_node(postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterator[Open]:
 
 
 def keeper_of(*nodes: ServerParts) -> ServerParts | None:
-    """The node that keeps the copies at present."""
+    """The node that updates the read models at present."""
     keepers = [node for node in nodes if follower_of(node).is_leader]
     assert len(keepers) <= 1
     return keepers[0] if keepers else None

@@ -1,4 +1,4 @@
-"""Wrong storage stops the start with one clear line (INVARIANTS D8), and leaves what it found."""
+"""Wrong storage stops the start with one clear line (D8), and leaves what it found."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOBODY = 65_534
 
 
 def sqlite_file(path: Path, *statements: str) -> None:
-    """A database of somebody's, private to its owner."""
+    """Another program's database, private to its owner."""
     connection = sqlite3.connect(path)
     for statement in statements:
         connection.execute(statement)
@@ -49,7 +49,7 @@ def marked_by_another_program(data: Path) -> None:
 
 
 def unmarked_tables(data: Path) -> None:
-    """Most programs never set the mark: Phantom's own scheduler, for one."""
+    """Most programs never set the application id: Phantom's own scheduler, for one."""
     sqlite_file(data / "ledger.db", "CREATE TABLE scheduled_jobs (id TEXT)")
 
 
@@ -86,7 +86,7 @@ def a_dangling_link(data: Path) -> None:
 
 
 def an_exclusive_lock_of_another(data: Path) -> None:
-    """Somebody has the database open in sqlite3 and holds it for himself."""
+    """Another process has the database open in sqlite3 with an exclusive lock."""
     open_ledger(data.parent).close()
     holder = sqlite3.connect(data / "ledger.db", isolation_level=None)
     holder.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -188,7 +188,7 @@ def test_a_reader_creates_no_files(tmp_path: Path) -> None:
 
 
 def test_a_reader_is_refused_by_a_journal_that_cannot_be_shared(tmp_path: Path) -> None:
-    """Without WAL a reader would hold up the writer; only the owner may change that."""
+    """Without WAL a reader would block the writer; only the owner may change that."""
     (tmp_path / "data").mkdir()
     open_ledger(tmp_path).close()
     sqlite_file(tmp_path / "data" / "ledger.db", "PRAGMA journal_mode=DELETE")

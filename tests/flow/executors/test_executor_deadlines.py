@@ -1,4 +1,6 @@
-"""No target holds a run (E2): slow, silent, endless, redirecting, bombing, garbled."""
+"""No target delays a run past its deadline (E2): slow, silent, endless, redirecting, bombing,
+garbled.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ def endless(start: bytes, piece: bytes) -> Answer:
 
 
 def dripping(start: bytes, piece: bytes) -> Answer:
-    """One piece every few milliseconds, for as long as the client stays."""
+    """One piece every few milliseconds, for as long as the client stays connected."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(start)

@@ -1,4 +1,6 @@
-"""No process outlives its run (E1): background, setsid, nohup, daemons, deaf ones."""
+"""No process outlives its run (E1): background, setsid, nohup, daemons, ones that ignore
+signals.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,7 @@ def script_of(shape: str, token: str, fifo: Path) -> str:
 
 
 async def until_ready(run: asyncio.Future[Outcome], fifo: Path) -> None:
-    """Wait for the script's word; a run that ends before it fails the test."""
+    """Wait for the script's output; a run that ends before it fails the test."""
     reading = asyncio.ensure_future(asyncio.to_thread(fifo.read_text))
     either: set[asyncio.Future[Any]] = {run, reading}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

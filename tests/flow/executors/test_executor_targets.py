@@ -1,5 +1,5 @@
-"""Nobody gets the ledger to talk to this machine (TH6): odd spellings, rebinding names, redirects,
-proxies.
+"""No target makes the ledger connect to this machine (TH6): odd spellings, rebinding names,
+redirects, proxies.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def urls(port: int) -> Iterable[str]:
 
 @dataclass
 class Canary:
-    """A server on this machine that nobody may reach; every connection is a hit."""
+    """A server on this machine that must not be reached; every connection is a hit."""
 
     hits: int = 0
     port: int = 0

@@ -1,4 +1,4 @@
-"""Python handlers: what they give, how they fail, and what becomes of those that do not end."""
+"""Python handlers: what they return, how they fail, and how those that do not end are handled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that name secrets: they get them, nobody else does (TH3)."""
+"""Runs that name secrets: they get them, and no other part does (TH3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""External workers beside a real server: they share a queue; what one drops, another does."""
+"""External workers beside a real server: they share a queue; one takes over what another drops."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from api.demo.waiting import wait_for
 from tests.support.typed_commands import Shell
 
 LIMIT_SECONDS = 240.0
-"""A hang fails by this name; nothing is measured by it."""
+"""A hang fails by this; nothing is measured by it."""
 AT = {"kind": "at", "at": "2999-01-01T00:00:00Z"}
 
 
@@ -51,7 +51,7 @@ def a_worker(
 
 
 def requested(server: Server, count: int) -> None:
-    """So many jobs of the queue, each with one run asked for."""
+    """So many jobs of the queue, each with one requested run."""
     with server.client() as door:
         for number in range(count):
             spec = {
@@ -77,7 +77,7 @@ def ended(server: Server) -> Counter[str]:
 
 
 def share(server: Server, count: int) -> Counter[str]:
-    """Two workers share the runs; one of them is killed in the middle. What happened to runs."""
+    """Two workers share the runs; one of them is killed. The topics of the runs' events."""
     requested(server, count)
     words, command = ("--concurrency", "4", "--lease", "1"), ["cat"]
     with (
@@ -183,7 +183,7 @@ def test_a_second_stop_signal_ends_a_workers_commands(server: Server, tmp_path: 
                 worker.wait(1)
 
     with held.open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the command died, and let go
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the command died, and released the lock
 
 
 def test_a_worker_whose_program_is_missing_claims_nothing(server: Server) -> None:

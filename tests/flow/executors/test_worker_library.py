@@ -1,4 +1,4 @@
-"""The Python worker beside a server that answers as it likes."""
+"""The Python worker beside a server with scripted answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CLAIMED = (200, json.dumps(RUN))
 
 
 class Playing(ThreadingHTTPServer):
-    """Answers claims as it was told, one after the other, and takes every report."""
+    """Answers claims as scripted, one after the other, and accepts every report."""
 
     def __init__(self, claims: list[tuple[int, str]]) -> None:
         super().__init__(("127.0.0.1", 0), _Play)
@@ -66,7 +66,7 @@ def playing(*claims: tuple[int, str]) -> Iterator[Playing]:
 
 
 def work(server: Playing) -> list[str]:
-    """Work until the first run is done; the tasks that were worked on."""
+    """Work until the first run is done; the tasks that were executed."""
     done: list[str] = []
 
     async def until_done() -> None:

@@ -90,7 +90,7 @@ class PauseCount(ProcessApplication[UUID]):
 
     @singledispatchmethod
     def policy(self, domain_event: DomainEventProtocol[UUID], processing_event: Any) -> None:
-        """Other events count for nothing."""
+        """Other events are ignored."""
 
     @policy.register
     def _(self, domain_event: Paused, _: Any) -> None:

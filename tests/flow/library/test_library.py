@@ -1,4 +1,4 @@
-"""The ledger in somebody's own program: opened, asked by many at once, every answer durable."""
+"""The ledger inside another program: opened, used by many callers at once, every answer durable."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 class Door:
-    """Holds the writer up inside a batch, so that what is submitted meanwhile waits together."""
+    """Blocks the writer inside a batch, so that what is submitted meanwhile waits together."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._is_inside, self._may_go = threading.Event(), threading.Event()
@@ -72,7 +72,7 @@ def together(ledger: Ledger, asked: Sequence[Command[Any]]) -> list[Any]:
 
 
 def keyed(ledger: Ledger, key: str, fingerprint: str = "f") -> CommandContext:
-    """A call under an idempotency key."""
+    """A context with an idempotency key."""
     given = ledger.context()
     stream = request_stream("library", "POST", "/v1/jobs", key)
     return CommandContext(given.now, given.metadata, None, Idempotency(key, stream, fingerprint))
@@ -267,7 +267,7 @@ def test_within_a_batch_a_name_that_is_released_is_free(ledger: Ledger) -> None:
 
 
 def test_within_a_batch_a_key_is_answered_once(ledger: Ledger) -> None:
-    """The repeats need the first to be in the book, and say what it said."""
+    """The repeats need the first to be committed, and get its answer."""
     asked = [ScheduleJob(ledger.chance.new_id(), a_spec(), keyed(ledger, "k")) for _ in range(3)]
 
     first, *others = together(ledger, asked)
@@ -401,7 +401,7 @@ def test_a_command_of_a_cancelled_caller_is_dropped(ledger: Ledger) -> None:
 
 
 class CountingEventStore:
-    """Counts how often the book is asked."""
+    """Counts the reads of the event store."""
 
     def __init__(self, event_store: Any) -> None:
         self._event_store = event_store
@@ -440,7 +440,7 @@ def job_with(ledger: Ledger, clock: ManualClock, name: str, events: int) -> UUID
 
 
 def cost(ledger: Ledger, job_id: UUID) -> list[str]:
-    """What the writer asks its book for one command."""
+    """The reads of the writer for one command."""
     real = ledger.event_store
     counting = CountingEventStore(real)
     ledger.writer.event_store = ledger.writer.streams._events._event_store = counting

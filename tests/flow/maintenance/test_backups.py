@@ -1,4 +1,6 @@
-"""Backups taken while the book is written: each restores to a prefix, positions unchanged (D9)."""
+"""Backups taken while the ledger is written: each restores to a prefix, positions unchanged
+(D9).
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def write(ledger: Ledger, prefix: str, jobs: int) -> None:
 
 
 def quietly(step: str, done: int, total: int) -> None:
-    """Nobody watches."""
+    """Ignores progress."""
 
 
 def event_store_of(ledger: Ledger) -> Path:
@@ -64,7 +66,7 @@ def rows(file: Path, upto: int) -> list[tuple[Any, ...]]:
 
 
 def require_prefix(made: Backup, event_store: Path) -> None:
-    """It is sound, and its events are those of the book, each at its own place."""
+    """It verifies, and its events are those of the ledger, each at its own position."""
     assert made.verdict.is_sound
     kept = rows(made.file, 2**60)
     assert len(kept) == made.verdict.verified
@@ -74,7 +76,7 @@ def require_prefix(made: Backup, event_store: Path) -> None:
 
 @contextmanager
 def busy_writer(ledger: Ledger) -> Iterator[Semaphore]:
-    """Another thread that writes a job, as soon as it may, for each permit that it is given."""
+    """Another thread that writes a job for each permit that it is given."""
     permits, is_over = Semaphore(0), Event()
 
     def go_on() -> None:

@@ -1,5 +1,5 @@
-"""A fork is a ledger of its own, says nothing that was to be left out, and lets a storm come
-again.
+"""A fork is a ledger of its own, contains nothing that redaction removes, and lets a storm
+recur.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TICK = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class Source:
-    """A recorded fleet, as it lies there."""
+    """A recorded fleet, as stored."""
 
     folder: Path
     planted: dict[str, Any]
@@ -59,7 +59,7 @@ class Source:
             )
 
     def position_before(self) -> int:
-        """Where the book stood a little before the storm."""
+        """The last position before the storm."""
         with reading(self.folder / DATA / EVENT_STORE_FILE) as event_store:
             return event_store.position_at(
                 microseconds(parse_rfc3339(self.storm["begins_at"]) - BEFORE)
@@ -149,7 +149,7 @@ def test_a_storm_recurs_in_simulated_time(
 
 
 def as_recorded(runs: RecordedRuns, claimed: Claimed, now: datetime) -> tuple[timedelta, Outcome]:
-    """How long the recorded run took that is like this one, and how it ended."""
+    """The duration of the recorded run that is like this one, and its outcome."""
     run = claimed.run
     like = runs.like(claimed.job_id, scheduled_for=run.scheduled_for, attempt=run.attempt, at=now)
     took = timedelta(milliseconds=like.duration_ms if like is not None else 0)
@@ -157,7 +157,7 @@ def as_recorded(runs: RecordedRuns, claimed: Claimed, now: datetime) -> tuple[ti
 
 
 def storms_of(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
-    """The storms there are, oldest first."""
+    """All storms, oldest first."""
     read_models = ReadModels.open(ledger, folder / "copies.db")
     read_models.catch_up()
     with read_models.reading() as questions:

@@ -1,4 +1,4 @@
-"""A redacted fork says nothing that was to be left out, wherever it stood."""
+"""A redacted fork contains nothing that redaction removes, in whatever field it was."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DUMP = {
 
 
 def redacted(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
-    """What the states of the events are in a redacted fork of all there is."""
+    """The states of the events in a redacted fork of everything."""
     out = folder / "fork.db"
     with reading(folder / "data" / EVENT_STORE_FILE) as event_store:
         end = ledger.writer.position

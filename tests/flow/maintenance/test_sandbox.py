@@ -1,4 +1,4 @@
-"""A sandbox keeps to itself, whatever its environment says."""
+"""A sandbox contacts nothing outside, whatever its environment says."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def forked(tmp_path: Path) -> Path:
 
 
 def opened_parts(box: Sandbox, *, dispatches: bool) -> bool:
-    """Whether the parts of a server in a sandbox dispatch; nobody may be told of anything there."""
+    """Whether the parts of a server in a sandbox dispatch; nothing may be notified there."""
     with closing(
         open_server_parts(box.settings, dispatches=dispatches, clock=box.clock, sandbox=box.fork)
     ) as parts:
@@ -102,7 +102,7 @@ def test_a_refused_command_names_how_to_reach_a_sandbox(forked: Path) -> None:
 
 
 def said_until(server: subprocess.Popen[bytes], word: str) -> list[str]:
-    """The lines it says, up to one with a word; a hang fails by the time-out of the test."""
+    """Its output lines, up to one with a word; a hang fails by the time-out of the test."""
     said: list[str] = []
     while not said or word not in said[-1]:
         assert server.stdout is not None

@@ -1,4 +1,4 @@
-"""Verification of a whole ledger as its owner or a bystander runs it, while it is in use."""
+"""Verification of a whole ledger by its owner or another process, while it is in use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.simulation.world import World
 from tests.support.builders import a_spec, open_ledger
 
 LENGTH = 2_100
-"""Events enough that the book is read in several pages."""
+"""Enough events that the store is read in several pages."""
 
 
 def edit(folder: Path, *statements: str) -> None:
@@ -68,7 +68,7 @@ def test_the_first_corrupt_position_is_named_on_any_page(folder: Path, position:
 
 @pytest.mark.parametrize("position", [1, 1500, 2001, LENGTH])
 def test_an_unreadable_row_is_named_at_its_own_position(folder: Path, position: int) -> None:
-    """Its topic is no UTF-8 any more."""
+    """Its topic is not UTF-8 any more."""
     edit(folder, f"UPDATE events SET topic = CAST(x'ff' AS TEXT) WHERE position = {position}")
 
     with Ledger.open_read_only(folder / "data") as ledger:

@@ -1,4 +1,4 @@
-"""Delivery: results and notices leave from committed events, and their outcomes are recorded."""
+"""Delivery: results and notices are sent for committed events, and their outcomes are recorded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAILURE = outcomes.Failure("Error: 429 quota", "rate_limited", None, None, 5)
 
 
 class Post:
-    """A ledger, its courier, and the Slack it talks to."""
+    """A ledger, its notifier, and the Slack it sends to."""
 
     def __init__(self, folder: Path, slack: Slack) -> None:
         self.slack = slack
@@ -408,7 +408,7 @@ def test_the_thread_notifies_of_events_committed_while_it_runs(post: Post) -> No
 
 
 class Heard:
-    """Waits until the book has grown."""
+    """Waits until the ledger has grown."""
 
     def __init__(self) -> None:
         self._grown = Event()

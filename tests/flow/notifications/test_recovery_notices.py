@@ -1,4 +1,4 @@
-"""A recovery that breaks off by itself is told of, once; one that somebody stopped is not."""
+"""A recovery that aborts by itself is notified once; one that an operator aborted is not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOON = {"kind": "every", "interval_seconds": 10}
 
 
 class Told:
-    """A world with a courier that begins to tell once its jobs have tripped."""
+    """A simulated fleet with a notifier that starts once its jobs have tripped."""
 
     def __init__(self, world: World, slack: Slack, **settings: Any) -> None:
         urls = {"ops": slack.json_url, "gone": "json://127.0.0.1:1/"}
@@ -32,12 +32,12 @@ class Told:
         self.begin()
 
     def begin(self) -> None:
-        """Who tells now; whoever did before is gone."""
+        """Start a notifier in place of the one before."""
         self.notifier = Notifier(self.world.ledger, Sender(self.settings, Secrets(None, {})))
         self.said()
 
     def said(self) -> list[str]:
-        """What is said of recoveries from here on."""
+        """The messages about recoveries from here on."""
         before = len(self.slack.said)
         while self.notifier.run_once():
             pass

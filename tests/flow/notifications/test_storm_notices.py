@@ -1,4 +1,4 @@
-"""Storms are told once when they open and once when they are over, not once per job."""
+"""Storms are notified once when they open and once when they are over, not once per job."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SEEDS = itertools.count(1)
 
 
 class Watched:
-    """A ledger with its copies, and a courier that knows of storms."""
+    """A ledger with its read models, and a notifier that queries storms."""
 
     def __init__(self, folder: Path, slack: Slack) -> None:
         self.folder, self.slack = folder, slack
@@ -77,7 +77,7 @@ class Watched:
         )
 
     def look(self, after: timedelta = timedelta(seconds=6)) -> list[str]:
-        """What is said once the copies have come along and so much time has passed."""
+        """The messages once the read models have caught up and so much time has passed."""
         before = len(self.slack.said)
         self.clock.advance(after)
         self.read_models.catch_up()

@@ -366,7 +366,7 @@ def test_without_a_limit_jobs_that_trip_again_do_not_abort_a_recovery(small: Wor
 
 
 def test_a_trip_before_a_jobs_step_does_not_count_for_the_recovery(small: World) -> None:
-    """Somebody forced it by hand meanwhile, and it tripped again before it had its turn."""
+    """An operator forced it meanwhile, and it tripped again before its step."""
     ids = small.trip(12)
     small.ledger.start_recovery(Selector(job_ids=tuple(ids)), Terms(abort_on=1))
     small.driver.run_once()
@@ -503,7 +503,7 @@ def tried(folder: Path, deaths: int | None, has_probe: bool) -> tuple[Any, ...]:
             assert world.clock.now() < end
             version = len(world.events("recovery.stepped", "recovery.completed"))
             world.step()
-            is_quiet = not world.work.running  # a run that is lost is another story
+            is_quiet = not world.work.running  # a lost run is another case
             grew = len(world.events("recovery.stepped", "recovery.completed")) > version
             for _ in range(deaths or 0) if grew and is_quiet else ():
                 world.die()
@@ -515,7 +515,7 @@ def tried(folder: Path, deaths: int | None, has_probe: bool) -> tuple[Any, ...]:
 
 
 def test_a_step_committed_without_an_answer_is_not_taken_again(small: World) -> None:
-    """The driver died between its append and the answer: the next one finds it in the book."""
+    """The driver died between its append and the answer: the next one finds it in the store."""
     small.trip(3)
     small.ledger.start_recovery(LIMITED)
     stale = RecoveryDriver(small.ledger)
@@ -544,7 +544,7 @@ def pair(postgres_shelf: PostgresShelf) -> Iterator[tuple[World, World]]:
 
 
 def test_each_step_is_taken_by_one_of_two_drivers(pair: tuple[World, World]) -> None:
-    """Even where both believe that they hold the office."""
+    """Even where both believe that they hold the leader lock."""
     one, other = pair
     ids = one.trip(30)
     one.ledger.start_recovery(LIMITED)

@@ -1,4 +1,6 @@
-"""What is recorded and told of a recovery: how it ended, how it stood, and in which column."""
+"""What is recorded and shown of a recovery: how it ended, its status as of then, and in which
+column.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real server that is killed in the middle of a recovery, again and again: the next goes on."""
+"""A real server that is killed repeatedly during a recovery: the next process continues."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ def wait_for_steps(shell: Shell, goal: int) -> None:
 
 
 def steps_of(shell: Shell) -> int:
-    """How many had their turn, as the server says."""
+    """How many steps were taken, as the server reports."""
     told = shell.ok("recovery", "show", "R-1", "--json").document["recovery"]
     return int(told["resumed_count"])

@@ -1,6 +1,4 @@
-"""Which addresses are talked to, who may permit more, and how an address of the web must be
-written.
-"""
+"""Which addresses are permitted, how an operator permits more, and how a URL must be written."""
 
 from __future__ import annotations
 

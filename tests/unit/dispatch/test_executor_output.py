@@ -1,4 +1,6 @@
-"""What is kept of an output: a head that any store takes, an exact count, a hash over the bytes."""
+"""What is stored of an output: a head that any store accepts, an exact count, a hash over the
+bytes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is due and waits for a place: in order, and each wake once."""
+"""What is due and waits for a slot: in order, and each item once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets: found by name, put in at run time, taken out of every text in every form."""
+"""Secrets: found by name, filled in at run time, removed from every text in every form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a recovery can break off before everybody had their turn."""
+"""Whether a recovery can abort before all jobs are resumed."""
 
 from __future__ import annotations
 

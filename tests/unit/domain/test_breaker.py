@@ -1,4 +1,4 @@
-"""When a job is tried again, when it is given up, and how a breaker half-opens (DESIGN §6)."""
+"""When a job is retried, when it trips, and how a breaker half-opens."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_skip_leaves_a_fixed_time_out_on_the_day_it_does_not_exist() -> None:
 )
 def test_a_day_has_as_many_minutes_as_the_clock_shows(day: str, minutes: int) -> None:
     midnight = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("America/New_York"))
-    last = midnight + timedelta(days=1)  # on the wall
+    last = midnight + timedelta(days=1)  # on the wall clock
     owed = missed_fires(
         cron("* * * * *", "America/New_York"),
         first=midnight.astimezone(UTC),
@@ -236,7 +236,7 @@ def test_the_calendar_agrees_with_a_search_day_by_day() -> None:
 
 
 def day_by_day(crontab: Crontab, after: datetime) -> datetime | None:
-    """The next fire in UTC, by looking at 45 years of days."""
+    """The next fire in UTC, by searching 45 years of days."""
     minutes, hours, _, months, _ = crontab.fields
     times = sorted(timedelta(hours=hour, minutes=minute) for hour in hours for minute in minutes)
     midnight = datetime(after.year, after.month, after.day)
@@ -268,7 +268,7 @@ def test_next_is_later_and_the_same_whenever_it_is_computed(count: int) -> None:
         if found is None:
             continue
         between = after + random.random() * (found - after)
-        recurrence._timetable.cache_clear()  # what it remembers must not be what is tested
+        recurrence._timetable.cache_clear()  # its cache must not be what is tested
         following = next_fire(schedule, after=found)
 
         assert after < found

@@ -1,4 +1,4 @@
-"""The state table's finer points (DESIGN §5): which refusal wins, what each decision says."""
+"""The state table's finer points: which refusal wins, what each decision records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wall times that never came, against a slow look at every minute of the zone."""
+"""Wall times that did not exist, against a scan of every minute of the zone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The executor map of a job: what is taken and what is refused, by name."""
+"""The executor map of a job: what is accepted and what is refused, by name."""
 
 from __future__ import annotations
 

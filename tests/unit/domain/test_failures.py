@@ -1,4 +1,4 @@
-"""What failures are called, which ones are the same, and when a target lets us try again."""
+"""How failures are classified, which ones share a signature, and when a target allows a retry."""
 
 from __future__ import annotations
 

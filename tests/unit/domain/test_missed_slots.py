@@ -1,4 +1,4 @@
-"""Slots that pass while nobody is there, or before a named instant: each is found in one event."""
+"""Slots that pass without a start, or before a named instant: each is recorded in one event."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_slots_before_an_instant_that_a_resume_named_were_delayed() -> None:
 
 
 def hourly_amended(job: Job, at: datetime, **changes: Any) -> list[dict[str, Any] | None]:
-    """What the job's events say was missed, once it was amended and resumed a day later."""
+    """The missed slots in the job's events, once it was amended and resumed a day later."""
     job.amend(changes, now=at, metadata=metadata())
     job.resume(ResumeOptions(force=True), now=at + DAY, metadata=metadata())
     return [event.missed for event in job.pending_events if hasattr(event, "missed")]

@@ -1,4 +1,4 @@
-"""The policy of a job: every field with what it takes and refuses, written out in full."""
+"""The policy of a job: every field with what it accepts and refuses, written out in full."""
 
 from __future__ import annotations
 

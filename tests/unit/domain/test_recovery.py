@@ -1,4 +1,6 @@
-"""What a recovery decides: who comes into a plan, in which order, and what each turn records."""
+"""What a recovery decides: which jobs a plan contains, in which order, and what each step
+records.
+"""
 
 from __future__ import annotations
 

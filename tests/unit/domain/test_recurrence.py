@@ -1,4 +1,4 @@
-"""Instants, intervals, slots owed, descriptions, and how much work an answer may take."""
+"""Instants, intervals, missed slots, descriptions, and how much work a computation may take."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def test_the_planner_names_what_computed_a_fire() -> None:
 
 
 def calls_of(work: Callable[[], object]) -> int:
-    """How many Python functions `work` calls: a measure of work that no clock moves."""
+    """How many Python functions `work` calls: a measure of work that no clock affects."""
     calls = 0
 
     def count(_frame: FrameType, event: str, _argument: Any) -> None:
@@ -319,7 +319,7 @@ def test_computing_fires_leaves_the_shared_calendar_as_it_was() -> None:
 
     timetable.next(NOON)
 
-    assert vars(timetable._calendar) == before  # croniter keeps its position in itself
+    assert vars(timetable._calendar) == before  # croniter stores its position in itself
 
 
 def test_threads_that_share_one_timetable_all_get_correct_answers() -> None:
@@ -329,7 +329,7 @@ def test_threads_that_share_one_timetable_all_get_correct_answers() -> None:
     alone = [next_fire(half_hourly, after=after) for after in asked]
 
     patience = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # threads change places in the middle of almost everything
+    sys.setswitchinterval(1e-6)  # threads are switched in the middle of almost everything
     try:
         with ThreadPoolExecutor(8) as pool:
             together = list(pool.map(lambda after: next_fire(half_hourly, after=after), asked))

@@ -1,4 +1,4 @@
-"""What ghostwright/phantom#128 asked for and what it left open (SEED.md): each is a test here."""
+"""What ghostwright/phantom#128 asked for and what it left open: each is a test here."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_a_failed_one_shot_whose_instant_is_past_is_not_resumed_without_a_next_r
     [ResumeOptions(force=True, run_at=NOON + 2 * DAY), ResumeOptions(force=True, run_now=True)],
 )
 def test_a_past_one_shot_is_resumed_with_run_at_or_run_now(way: ResumeOptions) -> None:
-    """Number 1: the two ways that its refusal names."""
+    """Number 1: the two options that its refusal names."""
     job = a_job(tripped(3), schedule=ONCE)
 
     job.resume(way, now=NOON + DAY, metadata=metadata())
@@ -298,7 +298,7 @@ def test_the_refusal_is_one_decision_and_the_same_on_every_surface(tmp_path: Pat
 
 
 def test_a_paused_job_that_tripped_in_between_is_not_resumed_without_force() -> None:
-    """Number 6: somebody else resumed it, and it failed, before the plain resume arrived."""
+    """Number 6: it was resumed by another operator, and failed, before the plain resume arrived."""
     job = a_job(paused())
     job.resume(ResumeOptions(), now=NOON, metadata=metadata())
     tripped()(job)
@@ -398,7 +398,7 @@ def test_a_one_shot_that_trips_records_it_like_any_other_job() -> None:
 
 
 def test_a_notice_without_an_owner_is_recorded_with_its_outcome() -> None:
-    """Number 11, as far as the book goes: target unset, the fallback's outcome written down."""
+    """Number 11, as far as the ledger goes: target unset, the fallback's outcome recorded."""
     job = a_job(delivery={"channel": "slack"})
 
     job.record(
@@ -471,7 +471,7 @@ def test_a_delete_during_a_run_stays_whatever_the_run_reports(end: Any) -> None:
 
 
 def test_a_forced_resume_during_a_probe_stays_when_the_probe_reports_late() -> None:
-    """Number 13: the failed probe counts as a first error of the revived job; no new trip."""
+    """Number 13: the failed probe counts as a first error of the resumed job; no new trip."""
     job = a_job(tripped(), policy={"probe_after_seconds": 60})
     assert job.probe_at is not None
     running(at=job.probe_at)(job)
@@ -508,7 +508,7 @@ def test_an_interval_job_on_a_grid_resumes_on_its_grid() -> None:
 
 
 def test_a_recovery_spreads_jobs_of_one_cron_minute() -> None:
-    """Number 15: the drip's place is recorded as the first fire; the one after is the slot."""
+    """Number 15: the shift is recorded as the first fire; the one after is the slot."""
     firsts = [NOON + DAY + HOUR + timedelta(seconds=30 * place) for place in range(200)]
     jobs = [a_job(tripped(), number=n, schedule=HOURLY) for n in range(len(firsts))]
 

@@ -1,4 +1,4 @@
-"""What a new job and a change of one may hold: every field, its defaults, and merge patches."""
+"""The fields of a new job and of a change: every field, its defaults, and merge patches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDED = {"name": "report", "schedule": MINUTELY}
 
 
 def invalid(field: str, *values: Any) -> list[tuple[str, Any, str]]:
-    """One case for each value that the field may not hold."""
+    """One case for each value that the field refuses."""
     return [(field, value, "invalid_field") for value in values]
 
 

@@ -1,4 +1,4 @@
-"""When the jobs of a recovery have their turn and fire first, reckoned by hand."""
+"""When the jobs of a recovery are resumed and fire first, calculated by hand."""
 
 from __future__ import annotations
 

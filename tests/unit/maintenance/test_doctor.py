@@ -1,4 +1,4 @@
-"""What the doctor names: jobs that nobody will run, and jobs that nobody does run."""
+"""What the doctor finds: jobs that will never run, and overdue jobs that no node runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How messages name the place of a ledger on PostgreSQL: its hosts and its database."""
+"""How messages name the location of a ledger on PostgreSQL: its hosts and its database."""
 
 from __future__ import annotations
 
