@@ -1,4 +1,4 @@
-"""The papers as their readers use them: tables read, fenced commands typed into a shell."""
+"""The documentation as its readers use it: tables read, fenced commands typed into a shell."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from api.demo.waiting import Broken, wait_for
 
 DOCS = ROOT / "docs"
 LIMIT_SECONDS = 30.0
-"""A hang fails by this name; nothing is measured by it."""
+"""A hang fails by this; nothing is measured by it."""
 SERVER_ON_PAPER = "127.0.0.1:8321"
 LOOKS = re.compile(
     r"(\S+ \| )?(jobledger (list|show|history|runs|audit|\w+ (list|show))\b"
     r"|curl -s \S*\$SERVER)"
 )
-"""Commands that only look: a reader who looks too early looks again."""
+"""Commands that only read: a reader who is too early repeats them."""
 SCRIPT = """
 [ ! -e bin/variables ] || . bin/variables
 set -o allexport
@@ -37,7 +37,7 @@ exit $code
 """
 """One command in a shell that knows the variables of those before."""
 REFUSED = "jobledger: "
-"""How the command line says no, with an exit code that is not 0."""
+"""A refusal of the command line, with an exit code that is not 0."""
 
 
 def fences(page: str, language: str) -> list[str]:
@@ -46,7 +46,7 @@ def fences(page: str, language: str) -> list[str]:
 
 
 def rows(page: str) -> list[tuple[str, ...]]:
-    """Every row of every table on a page, heads and rulers left out."""
+    """Every row of every table on a page, without headers and rulers."""
     lines = page.splitlines()
     pairs = zip(lines, [*lines[1:], ""], strict=True)
     found = [line for line, below in pairs if line.startswith("| ") and "|---" not in below]
@@ -54,20 +54,20 @@ def rows(page: str) -> list[tuple[str, ...]]:
 
 
 def quoted(cell: str) -> list[str]:
-    """The words of a cell that stand in backticks."""
+    """The words of a cell in backticks."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command of a page, and what the page says comes of it."""
+    """One command of a page, and the output that the page shows."""
 
     command: str
     shown: tuple[str, ...]
 
 
 def steps(block: str) -> Iterator[Step]:
-    """The commands of a console block: `$ ` begins one, `> ` goes on with it, the rest is shown."""
+    """The commands of a console block: `$ ` begins one, `> ` continues it, the rest is output."""
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         first, *others = part.rstrip("\n").split("\n")
         more = [line.removeprefix("> ") for line in others if line.startswith("> ")]
@@ -76,9 +76,9 @@ def steps(block: str) -> Iterator[Step]:
 
 
 class Reader:
-    """Somebody who types a page's commands, in a folder of their own.
+    """A reader who types a page's commands, in a folder of their own.
 
-    What a page shows must come, `…` standing for anything and blanks for any blanks; a line that
+    The shown output must match, `…` standing for anything and blanks for any blanks; a line that
     begins with `jobledger: ` is a refusal, and every other command must succeed.
     """
 
@@ -95,14 +95,14 @@ class Reader:
         self._environment = {**ENVIRONMENT, **own, **environment}
 
     def follow(self, page: str) -> int:
-        """Type every console block of a page; how many commands that were."""
+        """Type every console block of a page; returns the number of commands."""
         found = [step for block in fences(page, "console") for step in steps(block)]
         for step in found:
             self.type(step)
         return len(found)
 
     def type(self, step: Step) -> None:
-        """Type one command, and see what comes."""
+        """Type one command, and check its output."""
         if "curl" in step.command and shutil.which("curl") is None:
             pytest.skip("this paper uses curl, which is not on this machine")
         if LOOKS.match(step.command):
@@ -125,7 +125,7 @@ class Reader:
 
     @contextmanager
     def running(self, command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A command that goes on beside the others; gone afterwards, whatever happened."""
+        """A command that runs beside the others; ended afterwards, whatever happened."""
         with (self.folder / "running.log").open("ab") as log:
             process = subprocess.Popen(
                 ["bash", "-c", self._here(command)],
@@ -142,7 +142,7 @@ class Reader:
             process.wait()
 
     def _comes(self, step: Step) -> str | None:
-        """What is wrong with what comes of a command, if anything is."""
+        """What is wrong with the output of a command, if anything is."""
         done = subprocess.run(
             ["bash", "-c", SCRIPT.replace("{command}", self._here(step.command))],
             cwd=self.folder,
@@ -168,7 +168,7 @@ class Reader:
 
 
 def _pattern(line: str) -> re.Pattern[str]:
-    """A shown line as what must be found; `…` stands for anything, the blanks around it too."""
+    """A shown line as a pattern; `…` stands for anything, with the blanks around it."""
     parts = re.split(r"\s*…\s*", " ".join(line.split()))
     return re.compile(".*?".join(map(re.escape, parts)))
 
@@ -176,7 +176,7 @@ def _pattern(line: str) -> re.Pattern[str]:
 def run_python(
     source: str, name: str, given: Mapping[str, object] | None = None
 ) -> dict[str, object]:
-    """Run a page's Python, as a module of that name; what it defined."""
+    """Run a page's Python, as a module of that name; returns what it defined."""
     names: dict[str, object] = {"__name__": name, **(given or {})}
     exec(compile(source, name, "exec"), names)
     return names
