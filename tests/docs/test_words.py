@@ -45,6 +45,7 @@ RULES = (
     Rule("the copies|copy of (?:the )?jobs", "the read models", "while the copies cannot say"),
     Rule("heads", "cached jobs, the job cache, snapshots", "Every node keeps the heads in memory."),
     Rule("couriers?", "the notifier", "One of the nodes has to be the courier."),
+    Rule("doors?", "the surface, the source, the API", "through which door"),
     Rule("desks?", "the worker queues", "The desk lays out what is due."),
     Rule("workshops?", "the pool of executors", "The workshop has room for one more."),
     Rule("the house", "the architecture, the project", "How the house is built"),
@@ -69,7 +70,11 @@ RULES = (
     Rule("mend(?:ed|s|ing)?", "fix", "what broke it is mended"),
     Rule("struck", "failed in the storm", "the jobs that were struck"),
     Rule("gives? up when", "aborts after", "Gives up when 3 have tripped again"),
-    Rule(r"DESIGN § ?\d+", "a page in docs/, or nothing", "The rules' numbers are those of DESIGN §7."),
+    Rule(
+        r"DESIGN § ?\d+",
+        "a page in docs/, or nothing",
+        "The rules' numbers are those of DESIGN §7.",
+    ),
 )
 
 
@@ -89,6 +94,8 @@ ALLOWED = (
     Permitted(
         "docs/decisions/0037-one-sql-text.md", "heads", "the decision names the old and new table"
     ),
+    Permitted("ledger/store/sqlite/schema.py", "courier", "the key's name in that version"),
+    Permitted("docker-compose.yml", "nobody", "the UNIX user that the image runs as"),
 )
 
 
