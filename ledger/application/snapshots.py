@@ -12,7 +12,7 @@ import orjson
 from ledger.domain.job.job import Job
 from ledger.domain.job.state import OpenRun
 
-FORMAT = 1
+FORMAT = 2
 """Changes when the saved state changes shape; snapshots of another format are ignored."""
 INSTANTS = (
     "created_at",

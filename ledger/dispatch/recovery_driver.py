@@ -253,7 +253,7 @@ class RecoveryDriver:
         if job.version < step.data["job_version"]:
             return False
         may_run = job.may_fire or job.open_run is not None
-        return not may_run or not (job.is_revived or job.open_run is not None)
+        return not may_run or not (job.awaits_first_run or job.open_run is not None)
 
     def _context(self, progress: RecoveryProgress, now: datetime) -> CommandContext:
         """The context of the driver's own commands, on behalf of the planner."""

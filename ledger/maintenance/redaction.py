@@ -41,9 +41,9 @@ class Redaction:
             state["signature"] = self.signature(state["failure_class"], state["signature"])
         if event_class is Imported:
             state |= {"imported": {}, "origin_id": REDACTED}
-        said = QUOTED_FIELDS.get(event_class.TOPIC)
-        if said is not None:
-            state[said] = REDACTED
+        quoting = QUOTED_FIELDS.get(event_class.TOPIC)
+        if quoting is not None:
+            state[quoting] = REDACTED
         for name in HASHES:
             if name in state:
                 state[name] = self._digest(state[name])
@@ -68,10 +68,10 @@ def _blank_executor(fields: dict[str, Any]) -> None:
     executor = fields.get("executor")
     if executor is None:
         return
-    kept = {name: executor[name] for name in ("kind", "handler", "queue") if name in executor}
+    remaining = {name: executor[name] for name in ("kind", "handler", "queue") if name in executor}
     if "url" in executor:
         url = parse_url(executor["url"], field="executor.url")
-        kept["url"] = f"{url.scheme}://{url.authority}/"
+        remaining["url"] = f"{url.scheme}://{url.authority}/"
     if "argv" in executor:
-        kept["argv"] = executor["argv"][:1]
-    fields["executor"] = kept
+        remaining["argv"] = executor["argv"][:1]
+    fields["executor"] = remaining

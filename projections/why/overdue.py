@@ -69,7 +69,7 @@ def _waits_here(context: WhyContext, overdue: Overdue, here: QueuePosition) -> V
             f"released at {format_instant(here.release_at)}."
         )
         return Verdict("catch_up_spread", text, [overdue.planned], [WAIT])
-    if here.are_taken:
+    if here.are_slots_full:
         return _at_limit(overdue, f"this node already executes {here.concurrency} runs, its limit")
     return in_a_moment(overdue)
 

@@ -1,5 +1,5 @@
-"""The run checker: what was due, what the ledger says of it, and what the target saw, matched with
-each other. It knows nothing of how the ledger decides: slots are counted here in its own way.
+"""The run checker matches what was due, what the ledger recorded, and what the target saw. It
+shares no code with the ledger: it counts slots in its own way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Grid:
     step: timedelta
 
     def slots(self, upto: datetime) -> set[datetime]:
-        """Every slot until then."""
+        """Every slot until an instant."""
         count = (upto - self.first) // self.step + 1 if upto >= self.first else 0
         return {self.first + number * self.step for number in range(count)}
 
@@ -39,7 +39,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the target's own log: that it began, or ended, a run."""
+    """A line of the target's own log: a run began, or ended."""
 
     what: str
     run_id: str
@@ -48,18 +48,18 @@ class Entry:
 
 @dataclass
 class Report:
-    """What was found. Everything under `wrong` must be empty."""
+    """The result of a check. Everything under `wrong` must be empty."""
 
     slots: int = 0
     served: int = 0
-    """Slots that a run was started for."""
+    """Slots for which a run was started."""
     skipped: int = 0
-    """Slots that the ledger says were owed and not run."""
+    """Slots that the ledger recorded as missed."""
     runs: int = 0
     lost: int = 0
     failed: int = 0
     executed: int = 0
-    """Runs that the target began."""
+    """Runs that the target executed."""
     wrong: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ def _check_job(report: Report, grid: Grid, events: Sequence[Event], upto: dateti
 
 
 def _missed(event: Event, grid: Grid) -> list[datetime]:
-    """The slots that an event records as owed and not run."""
+    """The slots that an event records as missed."""
     missed = event.data.get("missed")
     if not missed:
         return []

@@ -1,4 +1,4 @@
-"""A target that keeps a log of its own, synced before it answers: what really was executed."""
+"""A target that writes a log of its own, synced before it answers: what was really executed."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Log:
         self._lock = threading.Lock()
 
     def note(self, what: str, run_id: str) -> None:
-        """One line, there when this returns."""
+        """Write one line; it is on disk when this returns."""
         line = {"what": what, "run_id": run_id, "at": SystemClock().now().isoformat()}
         with self._lock:
             self._file.write(json.dumps(line).encode() + b"\n")
             os.fdatasync(self._file.fileno())
 
     def close(self) -> None:
-        """Nothing more is noted."""
+        """Close the log."""
         self._file.close()
 
     def entries(self) -> list[Entry]:
-        """What was noted."""
+        """Everything that was logged."""
         lines = [json.loads(line) for line in self.path.read_text().splitlines()]
         return [
             Entry(one["what"], one["run_id"], datetime.fromisoformat(one["at"]).astimezone(UTC))
@@ -51,7 +51,7 @@ def worked_seconds(run_id: str) -> float:
 
 @contextmanager
 def a_target(log: Log) -> Iterator[str]:
-    """The address of a target that notes every run's start and end."""
+    """The address of a target that logs every run's start and end."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -1,5 +1,5 @@
-"""Dispatchers whose way to the database is cut again and again: nothing is missed, nothing is done
-twice, and every skip is recorded (X9).
+"""Dispatchers whose connection to the database is cut repeatedly: no slot is missed, no run is
+repeated, and every skip is recorded (X9).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ CUT_SECONDS = (5.0, 60.0)
 PEACE_SECONDS = (1.0, 10.0)
 STEPS_SECONDS = (5, 7, 10, 15, 20, 30, 60)
 CALM_LIMIT_SECONDS = 300.0
-"""How long all that is owed may take once every cable is whole; a hang fails by this."""
+"""How long all due slots may take once every connection works; a hang fails by this."""
 SEED = 9
 
 
 def schedule_all(ledger: Ledger, target: str) -> list[Grid]:
-    """Jobs that each keep a grid of their own."""
+    """Jobs that each have a grid of their own."""
     first = ledger.clock.now().replace(microsecond=0) + timedelta(seconds=10)
     grids = []
     for number in range(JOBS):
@@ -57,7 +57,7 @@ def schedule_all(ledger: Ledger, target: str) -> list[Grid]:
 
 
 def storm(roads: Sequence[Proxy], seconds: float, seed: int) -> None:
-    """Cut roads, one or several at a time, and let them heal."""
+    """Cut connections, one or several at a time, and let them heal."""
     random, clock = Random(seed), SystemClock()
     end = clock.elapsed() + seconds
     while clock.elapsed() < end:
@@ -82,7 +82,7 @@ def events_of(ledger: Ledger) -> list[Event]:
 
 
 def is_settled(ledger: Ledger, upto: datetime) -> bool:
-    """Whether no job owes anything of the time before."""
+    """Whether no job has an unserved slot before an instant."""
     ledger.submit(()).result()
     return all(_is_beyond(job, upto) for job in ledger.job_cache.snapshot())
 
@@ -99,7 +99,7 @@ def are_members(ledger: Ledger) -> bool:
 
 
 def told(dsn: str, folder: Path, *, seconds: float, seed: int) -> Report:
-    """What the checker says after a storm of cuts."""
+    """The report of the checker after a storm of cuts."""
     log = Log(folder / "target.log")
     with ExitStack() as closing:
         closing.callback(log.close)
@@ -126,7 +126,7 @@ def told(dsn: str, folder: Path, *, seconds: float, seed: int) -> Report:
 
 
 @pytest.mark.proof
-def test_after_five_minutes_of_cuts_nothing_was_missed_and_nothing_done_twice(
+def test_five_minutes_of_network_cuts_miss_no_slot_and_run_none_twice(
     postgres_dsns: tuple[str, str], tmp_path: Path
 ) -> None:
     with a_database(postgres_dsns[1], own_name()) as dsn:

@@ -1,4 +1,4 @@
-"""The run checker finds what it is there to find."""
+"""The run checker finds every kind of violation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(number: int, *, run_id: str | None = None) -> list[Event]:
 
 
 def seen(*numbers: int) -> list[Entry]:
-    """What the target noted of these runs."""
+    """What the target logged of these runs."""
     names = [(f"run-{number}", NOON + number * STEP) for number in numbers]
     return [Entry(what, name, at) for name, at in names for what in ("start", "end")]
 
@@ -50,7 +50,7 @@ def a_history() -> list[Event]:
     return [*first, *second, *last]
 
 
-def test_a_history_in_which_all_is_right_is_found_right() -> None:
+def test_a_correct_history_passes_the_check() -> None:
     report = check([GRID], a_history(), seen(0, 1, 3), upto=UPTO)
 
     assert not report.wrong
@@ -81,14 +81,14 @@ def without(topic: str, number: int) -> list[Event]:
     ],
     ids=lambda given: given if isinstance(given, str) else "",
 )  # fmt: skip
-def test_what_is_wrong_is_named(events: list[Event], log: list[Entry], found: str) -> None:
+def test_every_violation_is_named(events: list[Event], log: list[Entry], found: str) -> None:
     report = check([GRID], events, log, upto=UPTO)
 
     assert found in report.wrong
     assert found in str(report)
 
 
-def test_a_run_of_an_instant_that_is_no_slot_is_named() -> None:
+def test_a_run_at_an_instant_that_is_not_a_slot_is_named() -> None:
     [start, end] = run(0)
     odd = rfc3339(NOON + STEP / 3)
     moved = replace(start, data={**start.data, "scheduled_for": odd})

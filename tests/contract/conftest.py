@@ -1,4 +1,4 @@
-"""The shelves that the contract suite runs against: one for each database."""
+"""The stores that the contract suite runs against: one for each database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EventStoreFactory = Callable[[], Shelf]
 def event_store_factory(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[EventStoreFactory]:
-    """Gives empty shelves, each with a database of its own, and puts them away afterwards."""
+    """Gives empty stores, each with a database of its own, and removes them afterwards."""
     with ExitStack() as opened:
 
         def make() -> Shelf:
@@ -35,5 +35,5 @@ def event_store_factory(
 
 @pytest.fixture
 def shelf(event_store_factory: EventStoreFactory) -> Shelf:
-    """One empty shelf."""
+    """One empty store."""
     return event_store_factory()

@@ -1,4 +1,4 @@
-"""Places that ledgers move between in tests: a folder with SQLite, or a schema on PostgreSQL."""
+"""Locations that ledgers move between in tests: a folder with SQLite, or a schema on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class OpenedNew(MoveTarget, Protocol):
 
 
 class Place(Protocol):
-    """Where a ledger is, or will be."""
+    """The location of a ledger, existing or new."""
 
     def ledger(self) -> Ledger: ...
     def source(self) -> Opened: ...
     def target(self, new_id: UUID) -> OpenedNew: ...
     def meddle(self, statement: str) -> list[tuple[Any, ...]]:
-        """A statement given to the database past everything that protects it."""
+        """Execute a statement in the database, past everything that protects it."""
         ...
 
 
@@ -101,7 +101,7 @@ class PostgresPlace:
             return cursor.fetchall() if cursor.description else []
 
     def drop(self) -> None:
-        """Put it away."""
+        """Remove it."""
         with psycopg.connect(self.address.dsn, autocommit=True) as connection:
             for schema in (
                 self.address.schema,
@@ -111,7 +111,7 @@ class PostgresPlace:
 
 
 def fill(place: Place) -> None:
-    """A ledger with something in every table, closed again."""
+    """A closed ledger with rows in every table."""
     with place.ledger() as ledger:
         tokens = Tokens(ledger)
         for name in ("olga", "otto"):

@@ -1,5 +1,6 @@
-"""A book on its database, as the contract suite holds it: through the contract, and as a meddler
-who reaches past it."""
+"""An event store on its database, as the contract suite uses it: through the contract, and with
+direct statements past it.
+"""
 
 from __future__ import annotations
 
@@ -42,28 +43,28 @@ class Shelf(Protocol):
     refusals: tuple[type[Exception], ...]
     """What the database raises when it forbids a statement."""
     ways_around: tuple[str, ...]
-    """Statements of this database's own that would change events without UPDATE or DELETE."""
+    """Statements of this database that would change events without UPDATE or DELETE."""
 
     is_typed: bool
-    """Whether a column holds nothing but its own type, and text nothing but UTF-8 without NUL."""
+    """Whether a column accepts only its own type, and text only UTF-8 without NUL."""
 
     def reopen(self) -> None:
-        """Close the book and open it again, as the next process would."""
+        """Close the store and open it again, as the next process would."""
         ...
 
     def meddle(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """A statement given to the database itself by somebody who may write to it."""
+        """Execute a statement directly in the database."""
         ...
 
     def disarm(self) -> None:
-        """Take away the triggers and indexes of events, as an intruder would."""
+        """Remove the triggers and indexes of events, as an intruder would."""
         ...
 
     def close(self) -> None: ...
 
 
 class SQLiteShelf:
-    """A book on SQLite. `?` marks parameters."""
+    """An event store on SQLite. `?` marks parameters."""
 
     refusals: tuple[type[Exception], ...] = (sqlite3.IntegrityError,)
     ways_around: tuple[str, ...] = (
@@ -105,7 +106,7 @@ class SQLiteShelf:
 
 
 class PostgresShelf:
-    """A book on PostgreSQL, in a schema of its own. `?` marks parameters, as elsewhere."""
+    """An event store on PostgreSQL, in a schema of its own. `?` marks parameters, as on SQLite."""
 
     refusals: tuple[type[Exception], ...] = (psycopg.errors.RaiseException,)
     ways_around: tuple[str, ...] = (
@@ -134,7 +135,7 @@ class PostgresShelf:
         self.mapper = EventMapper(codec, self.event_store.texts)
 
     def another_event_store(self) -> PostgresEventStore:
-        """The same book as another node holds it; whoever asks closes it."""
+        """The same store as another node opens it; the caller closes it."""
         return PostgresEventStore(self.address, clock=self._clock)
 
     def reopen(self) -> None:
@@ -154,7 +155,7 @@ class PostgresShelf:
             self.meddle(f"DROP INDEX {name}")
 
     def abandon(self) -> None:
-        """Let go of it, without a word to its server."""
+        """Drop the connection without closing it on the server."""
         self.event_store.close()
         self._meddler.close()
 
@@ -173,7 +174,7 @@ def own_name() -> str:
 
 
 def group_of(shelf: Shelf, *streams: Stream, beside: Sequence[SideTableRow] = ()) -> EventBatch:
-    """One command's events: everything that these streams have decided and not yet given away."""
+    """One command's events: everything that these streams have decided and not appended yet."""
     drafts = [shelf.mapper.pending_event(event) for stream in streams for event in stream.pending]
     for stream in streams:
         stream.pending_events.clear()
@@ -181,12 +182,12 @@ def group_of(shelf: Shelf, *streams: Stream, beside: Sequence[SideTableRow] = ()
 
 
 def append(shelf: Shelf, *groups: EventBatch, now: int = NOW) -> list[AppendOutcome]:
-    """Append groups in one transaction."""
+    """Append batches in one transaction."""
     return shelf.event_store.append(groups, shelf.mapper, now=now)
 
 
 def keep(shelf: Shelf, *streams: Stream, now: int = NOW) -> tuple[int, ...]:
-    """Append what streams decided, as one group that must be committed; gives its positions."""
+    """Append what streams decided, as one batch that must be committed; returns its positions."""
     [outcome] = append(shelf, group_of(shelf, *streams), now=now)
     assert isinstance(outcome, Committed)
     return outcome.positions

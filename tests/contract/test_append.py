@@ -1,4 +1,6 @@
-"""The contract of `Book.append` on every database: gapless, whole or not at all, in one go."""
+"""The contract of `EventStore.append` on every database: gapless, whole or not at all, in one
+transaction.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +48,13 @@ def edited(job: Job, *tags: str) -> Job:
 # -- positions ----------------------------------------------------------------------------------
 
 
-def test_an_empty_book_ends_at_nothing(shelf: Shelf) -> None:
+def test_the_tail_of_an_empty_store_is_position_0(shelf: Shelf) -> None:
     tail = shelf.event_store.tail()
 
     assert (tail.position, tail.recorded_at, shelf.event_store.tail_position()) == (0, 0, 0)
 
 
-def test_positions_are_gapless_from_one_over_all_groups(shelf: Shelf) -> None:
+def test_positions_are_gapless_from_one_across_batches(shelf: Shelf) -> None:
     groups = [group_of(shelf, edited(a_job(number=n), "a", "b")) for n in range(1, 5)]
 
     outcomes = append(shelf, *groups)
@@ -61,13 +63,13 @@ def test_positions_are_gapless_from_one_over_all_groups(shelf: Shelf) -> None:
     assert shelf.event_store.tail_position() == 12
 
 
-def test_the_next_append_goes_on_where_the_last_one_ended(shelf: Shelf) -> None:
+def test_the_next_append_continues_after_the_last_position(shelf: Shelf) -> None:
     keep(shelf, a_job(number=1))
 
     assert keep(shelf, edited(a_job(number=2), "a")) == (2, 3)
 
 
-def test_a_reopened_book_goes_on_where_it_ended(shelf: Shelf) -> None:
+def test_a_reopened_store_continues_after_the_last_position(shelf: Shelf) -> None:
     keep(shelf, a_job(number=1))
     before, ledger_id = shelf.event_store.tail(), shelf.event_store.ledger_id
 
@@ -77,7 +79,7 @@ def test_a_reopened_book_goes_on_where_it_ended(shelf: Shelf) -> None:
     assert keep(shelf, a_job(number=2)) == (2,)
 
 
-def test_events_of_several_streams_in_one_group_stand_together(shelf: Shelf) -> None:
+def test_events_of_several_streams_in_one_batch_are_consecutive(shelf: Shelf) -> None:
     job = a_job()
 
     positions = keep(shelf, job, a_name("report", job))
@@ -87,7 +89,7 @@ def test_events_of_several_streams_in_one_group_stand_together(shelf: Shelf) -> 
     assert [item.topic for item in read] == ["job.scheduled", "name.reserved"]
 
 
-def test_two_groups_may_build_on_each_other_in_one_append(shelf: Shelf) -> None:
+def test_two_batches_may_build_on_each_other_in_one_append(shelf: Shelf) -> None:
     job = a_job()
     first = group_of(shelf, job)
     second = group_of(shelf, edited(job, "a"))
@@ -97,7 +99,7 @@ def test_two_groups_may_build_on_each_other_in_one_append(shelf: Shelf) -> None:
     assert outcomes == [Committed((1,)), Committed((2,))]
 
 
-def test_what_is_kept_folds_to_what_was_decided(shelf: Shelf) -> None:
+def test_stored_events_fold_to_the_decided_state(shelf: Shelf) -> None:
     job = a_job(tripped(2), running(), description="d", tags=["a"])
 
     keep(shelf, job)
@@ -110,7 +112,7 @@ def test_what_is_kept_folds_to_what_was_decided(shelf: Shelf) -> None:
 # -- superseded ---------------------------------------------------------------------------------
 
 
-def test_a_group_whose_stream_moved_on_is_superseded_and_costs_only_itself(shelf: Shelf) -> None:
+def test_a_conflicting_batch_is_rejected_without_affecting_the_others(shelf: Shelf) -> None:
     job, other = a_job(number=1), a_job(number=2)
     keep(shelf, job)
     mine = clone(job)
@@ -123,7 +125,7 @@ def test_a_group_whose_stream_moved_on_is_superseded_and_costs_only_itself(shelf
     assert shelf.event_store.tail_position() == 3
 
 
-def test_a_superseded_group_leaves_nothing_of_its_other_streams(shelf: Shelf) -> None:
+def test_a_conflicting_batch_appends_nothing_to_its_other_streams(shelf: Shelf) -> None:
     job = a_job(description="described")
     mine = clone(job)
     keep(shelf, job)
@@ -141,7 +143,7 @@ def test_a_superseded_group_leaves_nothing_of_its_other_streams(shelf: Shelf) ->
     assert shelf.meddle("SELECT COUNT(*) FROM texts") == [(2,)]
 
 
-def test_a_group_that_builds_on_a_superseded_one_is_superseded_with_it(shelf: Shelf) -> None:
+def test_a_batch_that_builds_on_a_conflicting_one_is_rejected_with_it(shelf: Shelf) -> None:
     job = a_job()
     keep(shelf, job)
     mine = clone(job)
@@ -155,8 +157,8 @@ def test_a_group_that_builds_on_a_superseded_one_is_superseded_with_it(shelf: Sh
     assert len(shelf.event_store.stream(job.id, after=0, upto=None, limit=9)) == 2
 
 
-def test_no_stream_gets_a_hole_when_the_group_before_is_superseded(shelf: Shelf) -> None:
-    """The second group builds on a stream that only the superseded one would have begun."""
+def test_no_stream_gets_a_gap_when_the_batch_before_conflicts(shelf: Shelf) -> None:
+    """The second batch builds on a stream that only the conflicting one would have begun."""
     job = a_job()
     keep(shelf, job)
     mine = clone(job)
@@ -172,7 +174,7 @@ def test_no_stream_gets_a_hole_when_the_group_before_is_superseded(shelf: Shelf)
     assert shelf.event_store.stream(name.id, after=0, upto=None, limit=9) == []
 
 
-def test_the_same_group_twice_is_kept_once(shelf: Shelf) -> None:
+def test_the_same_batch_twice_is_appended_once(shelf: Shelf) -> None:
     group = group_of(shelf, a_job())
 
     outcomes = append(shelf, group) + append(shelf, group)
@@ -184,7 +186,7 @@ def test_the_same_group_twice_is_kept_once(shelf: Shelf) -> None:
 # -- beside the events --------------------------------------------------------------------------
 
 
-def test_texts_are_kept_with_their_events_and_not_in_them(shelf: Shelf) -> None:
+def test_texts_are_stored_beside_their_events_and_not_in_them(shelf: Shelf) -> None:
     job = a_job(task="the secret task", description="the secret words")
 
     keep(shelf, job)
@@ -195,7 +197,7 @@ def test_texts_are_kept_with_their_events_and_not_in_them(shelf: Shelf) -> None:
     assert (fact.data["task"], fact.data["description"]) == ("the secret task", "the secret words")
 
 
-def test_a_text_that_is_gone_reads_as_forgotten(shelf: Shelf) -> None:
+def test_an_erased_text_reads_as_forgotten(shelf: Shelf) -> None:
     keep(shelf, a_job(task="the secret task"))
 
     shelf.meddle("DELETE FROM texts")
@@ -213,7 +215,7 @@ def test_many_texts_are_looked_up_at_once(shelf: Shelf) -> None:
     assert [fact.data["task"] for fact in facts] == [f"task {n}" for n in range(1, 1201)]
 
 
-def test_tokens_are_kept_with_their_group_and_revoked_in_place(shelf: Shelf) -> None:
+def test_tokens_are_stored_with_their_batch_and_revoked_in_place(shelf: Shelf) -> None:
     append(shelf, group_of(shelf, a_job(number=1), beside=[TOKEN]))
     revoked = replace(TOKEN, revoked_at=NOW)
 
@@ -255,7 +257,7 @@ def test_recorded_at_never_goes_back_although_now_does(shelf: Shelf) -> None:
 # -- looking up ---------------------------------------------------------------------------------
 
 
-def test_an_unknown_append_is_looked_up_by_its_place(shelf: Shelf) -> None:
+def test_an_unknown_append_is_looked_up_by_stream_and_version(shelf: Shelf) -> None:
     job = a_job(running(), failed())
     keep(shelf, job)
 
@@ -270,7 +272,7 @@ def test_an_unknown_append_is_looked_up_by_its_place(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**64, -(2**63) - 1, "\ud800"])
-def test_what_would_not_come_back_equal_is_refused_before_the_append(
+def test_a_value_that_would_not_be_read_back_equal_is_refused_before_the_append(
     shelf: Shelf, value: object
 ) -> None:
     job = a_job()
@@ -319,7 +321,7 @@ def test_no_other_statement_changes_events_either(shelf: Shelf) -> None:
 # -- heads --------------------------------------------------------------------------------------
 
 
-def test_heads_are_saved_replaced_and_dropped(shelf: Shelf) -> None:
+def test_snapshots_are_saved_replaced_and_dropped(shelf: Shelf) -> None:
     one, two = an_id(1), an_id(2)
     shelf.event_store.save_snapshots([(one, 1, b"first"), (two, 1, b"other")], position=4)
 
@@ -329,7 +331,7 @@ def test_heads_are_saved_replaced_and_dropped(shelf: Shelf) -> None:
     assert shelf.event_store.snapshots_position() == 4
 
 
-def test_a_reopened_book_has_its_saved_heads(shelf: Shelf) -> None:
+def test_a_reopened_store_has_its_saved_snapshots(shelf: Shelf) -> None:
     shelf.event_store.save_snapshots([(an_id(1), 3, b"state")], position=17)
 
     shelf.reopen()
@@ -338,7 +340,7 @@ def test_a_reopened_book_has_its_saved_heads(shelf: Shelf) -> None:
     assert shelf.event_store.snapshots_position() == 17
 
 
-def test_a_book_without_saved_heads_says_so(shelf: Shelf) -> None:
+def test_a_store_without_snapshots_reports_position_none(shelf: Shelf) -> None:
     keep(shelf, a_job(paused()))
 
     assert (list(shelf.event_store.load_snapshots()), shelf.event_store.snapshots_position()) == (

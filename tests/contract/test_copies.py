@@ -1,5 +1,5 @@
-"""The copies on each database: the same rows from the same events, the same answers to
-the same questions.
+"""Read models on each database: the same rows from the same events, the same answers to the same
+queries.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.support.builders import a_spec, open_ledger
 
 @dataclass
 class Lives:
-    """A ledger with some history, and stores of either kind for copies of it."""
+    """A ledger with some history, and stores of either kind for its read models."""
 
     ledger: Ledger
     sqlite: ReadModelStore
@@ -57,7 +57,7 @@ def lives(tmp_path: Path, postgres_shelf: PostgresShelf) -> Iterator[Lives]:
         yield Lives(ledger, sqlite, postgres)
 
 
-def test_both_databases_hold_the_same_rows(lives: Lives) -> None:
+def test_both_databases_have_the_same_rows(lives: Lives) -> None:
     one, other = lives.filled(lives.sqlite), lives.filled(lives.postgres)
 
     digests = [lives.sqlite.digest(place.model, place.generation) for place in one.running]
@@ -117,7 +117,7 @@ def test_a_rebuild_swaps_equal_tables_in_and_drops_the_old_ones(lives: Lives) ->
     assert lives.postgres.stored_models()["runs"] == standing
 
 
-def test_nobody_writes_without_the_office(lives: Lives, postgres_shelf: PostgresShelf) -> None:
+def test_only_the_leader_writes_read_models(lives: Lives, postgres_shelf: PostgresShelf) -> None:
     other = PostgresReadModelStore(postgres_shelf.address)
     try:
         assert not other.leader_lock.is_held()

@@ -1,4 +1,4 @@
-"""One clock for all nodes: the database's, whatever each machine's own says."""
+"""One clock for all nodes: the database's, whatever each machine's own shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Skewed(SystemClock):
-    """This machine's clock, wrongly set."""
+    """This machine's clock, set wrongly."""
 
     def __init__(self, metadata: timedelta) -> None:
         self._by = metadata
@@ -33,7 +33,7 @@ def database_now(connection: psycopg.Connection[tuple[int]]) -> datetime:
 
 
 @pytest.mark.parametrize("skew", [MINUTE, -MINUTE, timedelta()])
-def test_a_node_goes_by_the_database_however_its_own_clock_is_set(
+def test_a_node_follows_the_databases_clock_however_its_own_is_set(
     postgres_dsn: str, skew: timedelta
 ) -> None:
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
@@ -49,7 +49,7 @@ def test_a_node_goes_by_the_database_however_its_own_clock_is_set(
 
 
 class Slow(SystemClock):
-    """A clock by which every answer takes as long as a test says."""
+    """A clock by which every reading takes as long as a test says."""
 
     def __init__(self, step: float) -> None:
         self.seconds = 0.0
@@ -60,7 +60,9 @@ class Slow(SystemClock):
         return self.seconds
 
 
-def test_a_slow_answer_does_not_spoil_a_sure_one_until_that_is_old(postgres_dsn: str) -> None:
+def test_a_slow_reading_does_not_replace_an_accurate_one_until_that_is_old(
+    postgres_dsn: str,
+) -> None:
     local = Slow(0.001)
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         clock = DatabaseClock(local, connection)
@@ -75,8 +77,10 @@ def test_a_slow_answer_does_not_spoil_a_sure_one_until_that_is_old(postgres_dsn:
     assert clock.doubt_seconds > sure
 
 
-def test_an_answer_that_was_held_up_never_counts(postgres_dsn: str) -> None:
-    """A network that stalled for half a minute must not move a node's clock by a quarter."""
+def test_a_delayed_reading_is_discarded(postgres_dsn: str) -> None:
+    """A network that stalled for half a minute must not move a node's clock by a quarter of a
+    minute.
+    """
     local = Slow(0.001)
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         clock = DatabaseClock(local, connection)
@@ -111,6 +115,6 @@ def test_nodes_that_disagree_by_two_minutes_write_one_sequence_of_times(
     shelf.close()
 
 
-def test_how_a_clock_is_off_is_said_in_words() -> None:
+def test_the_difference_of_a_clock_is_described_in_words() -> None:
     assert off(timedelta(seconds=61.26)) == "61.3 s ahead"
     assert off(-MINUTE) == "60.0 s behind"

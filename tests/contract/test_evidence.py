@@ -1,7 +1,7 @@
-"""INVARIANTS A2: whatever is done to the book behind our back is found, and the first place named.
+"""Every change of the stored events is found, and the first changed position named (A2).
 
-Not found, and not claimed (DESIGN §13): rewriting everything after a place with new hashes, cutting
-off the end, and taking texts away; the first two need a checkpoint kept elsewhere.
+Not found, by design: rewriting everything after a position with new hashes, cutting off the end,
+and erasing texts; the first two need a checkpoint stored elsewhere.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PUT = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(C
 
 
 class Plain(NamedTuple):
-    """A row that may be changed."""
+    """A mutable row."""
 
     position: int
     stream: Any
@@ -48,7 +48,7 @@ class Plain(NamedTuple):
 
 
 class Victim:
-    """A small book with everything in it, that can be put back as it was."""
+    """A small store with every kind of event, that can be restored."""
 
     def __init__(self, shelf: Shelf) -> None:
         fill(shelf)
@@ -57,7 +57,7 @@ class Victim:
         self.rows = [Plain(*(getattr(row, c) for c in COLUMNS)) for row in shelf.event_store.rows()]
 
     def put(self, rows: list[Plain]) -> None:
-        """Let the book consist of these rows."""
+        """Replace the events of the store by these rows."""
         self.shelf.meddle("BEGIN")
         self.shelf.meddle("DELETE FROM events")
         for row in rows:
@@ -88,14 +88,14 @@ def victim(event_store_factory: EventStoreFactory) -> Victim:
     return Victim(event_store_factory())
 
 
-def test_an_untouched_book_is_sound_to_its_end(victim: Victim) -> None:
+def test_an_untouched_store_verifies_to_its_end(victim: Victim) -> None:
     verdict = verify_event_store(victim.shelf.event_store)
 
     assert verdict.is_sound
     assert (verdict.verified, verdict.chain) == (len(victim.rows), victim.rows[-1].chain)
 
 
-def test_an_empty_book_is_sound(shelf: Shelf) -> None:
+def test_an_empty_store_verifies(shelf: Shelf) -> None:
     verdict = verify_event_store(shelf.event_store)
 
     assert (verdict.is_sound, verdict.verified) == (True, 0)
@@ -192,7 +192,7 @@ Edit = Callable[[list[Plain], Random], tuple[list[Plain], int]]
 
 
 def edit_state(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
-    """Another state, well-formed, with the columns that follow from it left fitting."""
+    """Another state, well-formed, with matching derived columns."""
     at = chance.randrange(len(rows))
     old, new = chance.choice([(b'"command_id":"0', b'"command_id":"1'), (b"{", b'{"x":1,')])
     state = rows[at].state.replace(old, new, 1)
@@ -200,7 +200,7 @@ def edit_state(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
 
 
 def edit_delete(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
-    """One event gone, not the last."""
+    """One event deleted, not the last."""
     at = chance.randrange(len(rows) - 1)
     return rows[:at] + rows[at + 1 :], at + 1
 
@@ -219,7 +219,7 @@ def edit_insert(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
 
 
 def edit_swap(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
-    """Two events in each other's place."""
+    """Two events in each other's position."""
     low, high = sorted(chance.sample(range(len(rows)), 2))
     swapped = list(rows)
     swapped[low] = rows[high]._replace(position=low + 1)
@@ -238,7 +238,7 @@ def edit_number(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
 
 
 def edit_column(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
-    """A column that says something else, or nothing, or is of another type."""
+    """A column with another value, none, or one of another type."""
     at = chance.randrange(len(rows))
     column = chance.choice([*TEXTS, *BLOBS, *NUMBERS])
     present = getattr(rows[at], column)
@@ -251,7 +251,7 @@ def edit_column(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
 
 
 def edit_column_in_its_type(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
-    """A column that says something else of its own type, for databases that hold nothing else."""
+    """A column with another value of its own type, for databases that accept nothing else."""
     at = chance.randrange(len(rows))
     column = chance.choice([*TEXTS, *BLOBS, *NUMBERS])
     values: dict[str, list[Any]] = {
@@ -274,7 +274,7 @@ def replaced(rows: list[Plain], at: int, **columns: Any) -> list[Plain]:
 @pytest.mark.parametrize(
     "edit", [edit_state, edit_delete, edit_insert, edit_swap, edit_number, edit_column]
 )
-def test_every_edit_is_found_at_the_first_place_it_touched(victim: Victim, edit: Edit) -> None:
+def test_every_edit_is_found_at_the_first_position_it_changed(victim: Victim, edit: Edit) -> None:
     chance = Random(SEED)
     print(f"seed {SEED}")
     if edit is edit_column and victim.shelf.is_typed:
@@ -289,8 +289,8 @@ def test_every_edit_is_found_at_the_first_place_it_touched(victim: Victim, edit:
     assert victim.found() is None
 
 
-def test_hashing_anew_up_to_a_place_only_moves_what_is_found_behind_it(victim: Victim) -> None:
-    """Whoever edits event 5 and gives it a fitting hash breaks event 6."""
+def test_rehashing_up_to_a_position_only_moves_the_finding_behind_it(victim: Victim) -> None:
+    """Changing event 5 and its hash breaks event 6."""
     row = victim.rows[4]
     state = row.state.replace(b'"reason":null', b'"reason":"x"').replace(b"{", b'{"x":1,', 1)
     leaf = leaf_of(5, row.stream, row.version, row.topic, row.recorded_at, state)
@@ -301,7 +301,7 @@ def test_hashing_anew_up_to_a_place_only_moves_what_is_found_behind_it(victim: V
     assert victim.found() == 6
 
 
-def test_a_state_that_is_no_json_is_named(victim: Victim) -> None:
+def test_a_state_that_is_not_json_is_named(victim: Victim) -> None:
     victim.put(replaced(victim.rows, 7, state=b"{"))
 
     verdict = verify_event_store(victim.shelf.event_store)
@@ -311,7 +311,9 @@ def test_a_state_that_is_no_json_is_named(victim: Victim) -> None:
     assert verdict.finding.problem == "its stored state cannot be read"
 
 
-def test_what_was_verified_before_the_finding_is_told_with_its_chain(victim: Victim) -> None:
+def test_the_verdict_has_the_verified_count_and_the_chain_before_the_finding(
+    victim: Victim,
+) -> None:
     victim.put(replaced(victim.rows, 7, topic="job.deleted"))
 
     verdict = verify_event_store(victim.shelf.event_store)
@@ -327,4 +329,4 @@ def test_a_failure_class_column_is_part_of_what_is_verified(shelf: Shelf) -> Non
 
     finding = verify_event_store(shelf.event_store).finding
     assert finding is not None
-    assert (finding.position, finding.problem) == (3, "its columns do not say what its state says")
+    assert (finding.position, finding.problem) == (3, "its columns differ from its state")

@@ -1,5 +1,5 @@
-"""The schema on PostgreSQL: made once however many try, refused when it is older or newer, and no
-start on settings that would break a promise.
+"""The schema on PostgreSQL: created once by any number of concurrent migrations, refused when it is
+older or newer; no start on settings that would break a promise.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def test_a_second_migration_changes_nothing(database: str) -> None:
     event_store.close()
 
 
-def test_a_ledger_of_the_schema_before_is_upgraded_and_keeps_its_rows(database: str) -> None:
+def test_a_ledger_of_the_previous_schema_is_upgraded_with_its_rows(database: str) -> None:
     migrate(PostgresDsn(database), new_id=an_id(1))
     with psycopg.connect(database) as connection:
         connection.execute(AS_VERSION_3)
@@ -93,7 +93,7 @@ def test_a_schema_from_before_version_3_is_refused_in_one_line(database: str) ->
         migrate(PostgresDsn(database), new_id=an_id(2))
 
 
-def test_of_many_that_migrate_at_once_one_does_and_none_is_harmed(database: str) -> None:
+def test_of_many_concurrent_migrations_one_runs_and_none_fails(database: str) -> None:
     gate = Barrier(PROCESSES)
 
     def begin(number: int) -> int:
@@ -106,12 +106,12 @@ def test_of_many_that_migrate_at_once_one_does_and_none_is_harmed(database: str)
     assert found == [0] + [SCHEMA_VERSION] * (PROCESSES - 1)
 
 
-def test_a_start_without_migration_says_what_to_do(database: str) -> None:
+def test_a_start_without_a_migration_names_the_command_to_run(database: str) -> None:
     with raises(StartRefused, match=r"has schema 0 .*run jobledger migrate\.$"):
         PostgresEventStore(PostgresDsn(database))
 
 
-def test_neither_a_start_nor_a_migration_goes_back_before_a_newer_schema(database: str) -> None:
+def test_neither_a_start_nor_a_migration_downgrades_a_newer_schema(database: str) -> None:
     migrate(PostgresDsn(database), new_id=an_id(1))
     newer = str(SCHEMA_VERSION + 1)
     with psycopg.connect(database) as connection:
@@ -146,7 +146,7 @@ def test_a_setting_that_breaks_a_promise_stops_the_start(
         PostgresEventStore(PostgresDsn(dsn, schema))
 
 
-def test_time_outs_that_the_server_would_set_otherwise_are_ours(
+def test_time_outs_set_by_the_server_are_overridden(
     postgres_shelf: PostgresShelf,
 ) -> None:
     dsn = psycopg.conninfo.make_conninfo(
@@ -184,7 +184,7 @@ def test_a_database_that_cannot_be_reached_stops_the_start_in_one_line(dsn: str)
 # -- the command --------------------------------------------------------------------------------
 
 
-def test_the_command_says_what_it_did(database: str, tmp_path: Any) -> None:
+def test_the_migrate_command_reports_what_it_did(database: str, tmp_path: Any) -> None:
     shell = Shell(tmp_path, JOBLEDGER_DSN=database)
 
     first, second = shell.ok("migrate"), shell.ok("migrate", "--json")
@@ -196,7 +196,7 @@ def test_the_command_says_what_it_did(database: str, tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"JOBLEDGER_DSN": "sqlite:///x.db"}])
-def test_the_command_refuses_what_is_not_on_postgresql(tmp_path: Any, given: Any) -> None:
+def test_the_migrate_command_refuses_anything_but_postgresql(tmp_path: Any, given: Any) -> None:
     typed = Shell(tmp_path, **given).type("migrate")
 
     assert typed.code == 2

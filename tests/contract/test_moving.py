@@ -1,5 +1,5 @@
-"""Moving house, every way between the databases: nothing changes, a stop is no loss, and nothing
-that is not the same ledger is ever claimed to be.
+"""Moves between databases in every direction: nothing changes, an interrupted move loses nothing,
+and only the same ledger is accepted as complete.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Build = Callable[[str], Place]
 
 @pytest.fixture
 def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
-    """Gives empty places on a database, and puts them away afterwards."""
+    """Gives empty locations on a database, and removes them afterwards."""
     with ExitStack() as closing:
 
         def build(kind: str) -> Place:
@@ -50,7 +50,7 @@ def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
 
 @pytest.fixture(params=WAYS, ids="-to-".join)
 def way(request: pytest.FixtureRequest, place_of: Build) -> tuple[Place, Place]:
-    """A place with a ledger in it, and an empty one."""
+    """A location with a ledger in it, and an empty one."""
     source, target = map(place_of, request.param)
     fill(source)
     return source, target
@@ -63,7 +63,7 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def quietly(step: str, done: int, total: int) -> None:
-    """Nobody watches."""
+    """Ignores progress."""
 
 
 def moved(source: Place, target: Place, progress: StepProgress = quietly) -> Moved:
@@ -93,7 +93,7 @@ def stop_after(count: int) -> StepProgress:
 # -- nothing changes ----------------------------------------------------------------------------
 
 
-def test_everything_arrives_as_it_was(way: tuple[Place, Place]) -> None:
+def test_every_row_arrives_unchanged(way: tuple[Place, Place]) -> None:
     source, target = way
     before = contents(source)
 
@@ -110,7 +110,7 @@ def test_everything_arrives_as_it_was(way: tuple[Place, Place]) -> None:
     assert (done.position, done.already) == (len(before["events"]), 0)
 
 
-def test_what_arrived_is_a_ledger_that_goes_on(way: tuple[Place, Place]) -> None:
+def test_a_moved_ledger_can_be_opened_and_continues(way: tuple[Place, Place]) -> None:
     source, target = way
     done = moved(source, target)
 
@@ -125,7 +125,7 @@ def test_what_arrived_is_a_ledger_that_goes_on(way: tuple[Place, Place]) -> None
 
 
 @pytest.mark.parametrize(("home", "away"), [("sqlite", "postgres"), ("postgres", "sqlite")])
-def test_there_and_back_is_equal_row_by_row(place_of: Build, home: str, away: str) -> None:
+def test_moving_there_and_back_gives_equal_rows(place_of: Build, home: str, away: str) -> None:
     first, second, third = place_of(home), place_of(away), place_of(home)
     fill(first)
     before = contents(first)
@@ -137,7 +137,7 @@ def test_there_and_back_is_equal_row_by_row(place_of: Build, home: str, away: st
     assert {name: len(rows) for name, rows in before.items() if not rows} == {}
 
 
-def test_a_ledger_that_went_on_elsewhere_comes_home_with_what_is_new(
+def test_a_ledger_that_continued_elsewhere_moves_back_with_its_new_events(
     way: tuple[Place, Place],
 ) -> None:
     home, away = way
@@ -164,7 +164,7 @@ def test_an_empty_ledger_moves_too(place_of: Build) -> None:
 # -- interrupted --------------------------------------------------------------------------------
 
 
-def test_a_move_that_is_stopped_anywhere_goes_on_with_the_same_command(
+def test_a_move_that_is_stopped_at_any_point_is_finished_by_the_same_command(
     way: tuple[Place, Place],
 ) -> None:
     source, target = way
@@ -174,7 +174,9 @@ def test_a_move_that_is_stopped_anywhere_goes_on_with_the_same_command(
             done = moved(source, target, stop_after(pages))
             break
         except Stopped:
-            with raises(StartRefused, match="half moved in: give the same jobledger move again"):
+            with raises(
+                StartRefused, match="incomplete move of a ledger: run the same jobledger move again"
+            ):
                 target.ledger()
 
     assert done is not None
@@ -183,7 +185,7 @@ def test_a_move_that_is_stopped_anywhere_goes_on_with_the_same_command(
 
 
 @pytest.mark.parametrize("pages", [1, 4, 7, 8, 10])
-def test_what_a_stopped_move_left_is_a_sound_prefix(way: tuple[Place, Place], pages: int) -> None:
+def test_a_stopped_move_leaves_an_intact_prefix(way: tuple[Place, Place], pages: int) -> None:
     source, target = way
     with raises(Stopped):
         moved(source, target, stop_after(pages))
@@ -201,7 +203,7 @@ def test_what_a_stopped_move_left_is_a_sound_prefix(way: tuple[Place, Place], pa
 
 @pytest.mark.parametrize("way", WAYS[:2], ids="-to-".join, indirect=True)
 @pytest.mark.parametrize("pages", [1, 5, 9])
-def test_a_killed_process_goes_on_with_the_same_command(
+def test_a_killed_move_is_finished_by_the_same_command(
     way: tuple[Place, Place], pages: int, tmp_path: Path
 ) -> None:
     source, target = way
@@ -235,7 +237,7 @@ moving.move(source, {to}.target(source.ledger_id), die)
 
 
 def test_a_source_that_grew_after_a_stop_arrives_whole(way: tuple[Place, Place]) -> None:
-    """Texts have random ids: new ones lie among those that were moved."""
+    """Texts have random ids: new ones sort among those that were moved."""
     source, target = way
     with raises(Stopped):
         moved(source, target, stop_after(8))
@@ -258,7 +260,7 @@ def test_another_ledger_is_never_moved_into(place_of: Build, kind: str) -> None:
     fill(target)
     before = contents(target)
 
-    with raises(StartRefused, match=r"^\S+ holds another ledger \([^\n]+ events\)[^\n]+$"):
+    with raises(StartRefused, match=r"^\S+ contains another ledger \([^\n]+ events\)[^\n]+$"):
         moved(source, target)
 
     assert contents(target) == before
@@ -274,25 +276,25 @@ def test_a_target_with_another_history_of_the_same_ledger_is_refused(
         with place.ledger() as ledger:
             write(ledger, name, 1 + (place is source))
 
-    with raises(StartRefused, match=r"another history: its event at position \d+ is not the one"):
+    with raises(StartRefused, match=r"another history: its event at position \d+ differs"):
         moved(source, target)
     with raises(StartRefused, match=r"is ahead of .*: position \d+ against \d+\."):
         moved(target, source)
 
 
 @pytest.mark.parametrize("way", WAYS[:2], ids="-to-".join, indirect=True)
-def test_a_ledger_that_is_half_moved_in_is_no_source(
+def test_an_incomplete_move_is_not_accepted_as_a_source(
     way: tuple[Place, Place], place_of: Build
 ) -> None:
     source, target = way
     with raises(Stopped):
         moved(source, target, stop_after(9))
 
-    with raises(StartRefused, match="only half moved in"):
+    with raises(StartRefused, match="an incomplete move"):
         moved(target, place_of("sqlite"))
 
 
-def test_a_served_folder_is_no_source_and_no_target(place_of: Build) -> None:
+def test_a_served_folder_is_neither_source_nor_target(place_of: Build) -> None:
     source, target = place_of("sqlite"), place_of("sqlite")
     fill(source)
 
@@ -302,18 +304,18 @@ def test_a_served_folder_is_no_source_and_no_target(place_of: Build) -> None:
         moved(source, target)
 
 
-def test_copies_of_another_ledger_beside_the_target_are_never_believed(place_of: Build) -> None:
+def test_read_models_of_another_ledger_beside_the_target_refuse_the_move(place_of: Build) -> None:
     source, target = place_of("sqlite"), place_of("sqlite")
     fill(source)
     assert isinstance(target, SQLitePlace)
     target.folder.create()
     (target.folder.path / "projections.db").touch()
 
-    with raises(StartRefused, match="the copies of another ledger lie beside it"):
+    with raises(StartRefused, match="has the read models of another ledger"):
         moved(source, target)
 
 
-def test_nobody_appends_to_a_source_on_postgresql_while_it_is_moved(place_of: Build) -> None:
+def test_no_node_appends_to_a_source_on_postgresql_while_it_is_moved(place_of: Build) -> None:
     source, target = place_of("postgres"), place_of("sqlite")
     fill(source)
     refused: list[LedgerError] = []
@@ -335,16 +337,16 @@ def test_nobody_appends_to_a_source_on_postgresql_while_it_is_moved(place_of: Bu
     assert done.position == len(contents(target)["events"]) < len(contents(source)["events"])
 
 
-def test_a_node_that_is_at_work_stops_a_move_from_postgresql(place_of: Build) -> None:
+def test_a_running_node_refuses_a_move_from_postgresql(place_of: Build) -> None:
     source, target = place_of("postgres"), place_of("sqlite")
     fill(source)
     source.meddle(f"INSERT INTO nodes (node, expires_at) VALUES ('node-7', {2**60})")
 
-    with raises(Unavailable, match="Node node-7 is at work on .*: stop every node first"):
+    with raises(Unavailable, match="Node node-7 is running on .*: stop every node first"):
         moved(source, target)
 
 
-def test_a_hold_that_was_lost_ends_the_move(place_of: Build) -> None:
+def test_losing_the_append_lock_ends_the_move(place_of: Build) -> None:
     source, target = place_of("postgres"), place_of("sqlite")
     fill(source)
     end_session = (
@@ -355,14 +357,14 @@ def test_a_hold_that_was_lost_ends_the_move(place_of: Build) -> None:
     def cut(step: str, done: int, total: int) -> None:
         source.meddle(end_session)
 
-    with raises(Unavailable, match="The hold on .* was lost"):
+    with raises(Unavailable, match="The lock on .* was lost"):
         moved(source, target, cut)
 
     moved(source, target)
     assert contents(target) == contents(source)
 
 
-def test_a_place_on_postgresql_does_not_move_into_itself(place_of: Build) -> None:
+def test_a_ledger_on_postgresql_does_not_move_into_itself(place_of: Build) -> None:
     place = place_of("postgres")
     fill(place)
     before = contents(place)
@@ -386,9 +388,7 @@ TAMPERINGS = {
 
 
 @pytest.mark.parametrize("what", TAMPERINGS)
-def test_a_source_that_was_tampered_with_is_found_and_nothing_is_claimed(
-    way: tuple[Place, Place], what: str
-) -> None:
+def test_a_tampered_source_is_found_and_the_move_fails(way: tuple[Place, Place], what: str) -> None:
     source, target = way
     source.meddle(TAMPERINGS[what])
 
@@ -404,21 +404,21 @@ def test_a_text_of_another_type_is_found(place_of: Build) -> None:
     fill(source)
     source.meddle("UPDATE texts SET body = 'no bytes' WHERE id = (SELECT MIN(id) FROM texts)")
 
-    with raises(MoveFailed, match="A text in .* is not what was appended"):
+    with raises(MoveFailed, match="A text in .* differs from what was appended"):
         moved(source, target)
 
 
-def test_a_target_that_was_tampered_with_meanwhile_is_found(way: tuple[Place, Place]) -> None:
+def test_a_target_that_is_tampered_with_during_the_move_is_found(way: tuple[Place, Place]) -> None:
     source, target = way
     with raises(Stopped):
         moved(source, target, stop_after(10))
     target.meddle("UPDATE events SET actor = 'somebody else' WHERE position = 2")
 
-    with raises(MoveFailed, match="^Position 2 of what arrived is bad"):
+    with raises(MoveFailed, match="^Position 2 of the target is corrupt"):
         moved(source, target)
 
 
-def test_a_reader_may_look_at_the_source_while_it_is_moved(place_of: Build) -> None:
+def test_the_source_can_be_read_while_it_is_moved(place_of: Build) -> None:
     source, target = place_of("sqlite"), place_of("sqlite")
     fill(source)
     assert isinstance(source, SQLitePlace)

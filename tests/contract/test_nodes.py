@@ -1,5 +1,5 @@
-"""Several nodes on one book: one order, no hole, one winner, one clock. PostgreSQL only: a book on
-SQLite has one owner.
+"""Several nodes on one event store: one order, no gap, one winner, one clock. PostgreSQL only: on
+SQLite a store has one owner.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def nodes(postgres_shelf: PostgresShelf) -> Iterator[list[PostgresEventStore]]:
 
 
 def at_once(nodes: list[PostgresEventStore], act: Act) -> list[Any]:
-    """What each node's act gave, all begun together."""
+    """The results of all nodes' actions, started together."""
     gate = Barrier(len(nodes))
 
     def begin(number: int) -> Any:
@@ -110,7 +110,7 @@ def test_nodes_that_write_the_same_stream_have_one_winner_for_each_version(
     assert verify_event_store(postgres_shelf.event_store).is_sound
 
 
-def test_of_two_appends_of_one_version_one_is_kept_and_its_neighbours_are_not_disturbed(
+def test_of_two_appends_of_one_version_one_is_committed_without_affecting_the_rest(
     postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     keep(postgres_shelf, a_job())
@@ -176,7 +176,7 @@ def test_every_node_records_by_the_databases_clock(postgres_dsn: str) -> None:
 # -- one that hangs, one that is told no ---------------------------------------------------------
 
 
-def test_a_node_that_holds_its_turn_without_a_word_loses_it(
+def test_a_silent_node_loses_the_append_lock(
     postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     stuck = nodes[0]._connected()
@@ -191,7 +191,7 @@ def test_a_node_that_holds_its_turn_without_a_word_loses_it(
         stuck.execute("COMMIT")
 
 
-def test_an_append_that_never_gets_its_turn_is_refused_and_keeps_nothing(
+def test_an_append_that_never_gets_the_lock_is_refused_and_commits_nothing(
     postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     nodes[1]._connected().execute("SET lock_timeout = '100ms'")
@@ -199,7 +199,7 @@ def test_an_append_that_never_gets_its_turn_is_refused_and_keeps_nothing(
     postgres_shelf.meddle("BEGIN")
     postgres_shelf.meddle("LOCK TABLE append_lock IN EXCLUSIVE MODE")
 
-    with raises(Unavailable, match="nothing was kept"):
+    with raises(Unavailable, match="nothing was committed"):
         nodes[1].append([group], postgres_shelf.mapper, now=NOW)
 
     postgres_shelf.meddle("ROLLBACK")
@@ -209,7 +209,7 @@ def test_an_append_that_never_gets_its_turn_is_refused_and_keeps_nothing(
 # -- beside the events --------------------------------------------------------------------------
 
 
-def test_leases_and_marks_are_the_same_on_every_node(
+def test_leases_and_checkpoints_are_the_same_on_every_node(
     postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
 ) -> None:
     lease = LeaseRow("r-1", an_id(1), 17)
@@ -224,7 +224,7 @@ def test_leases_and_marks_are_the_same_on_every_node(
     assert (nodes[0].leases().rows, nodes[0].checkpoint("courier")) == ((), 6)
 
 
-def test_a_slower_node_overwrites_no_newer_head_and_brings_no_dropped_one_back(
+def test_a_slower_node_neither_overwrites_a_newer_snapshot_nor_restores_a_dropped_one(
     nodes: list[PostgresEventStore],
 ) -> None:
     one, gone = an_id(1), an_id(2)
@@ -241,7 +241,7 @@ def test_a_slower_node_overwrites_no_newer_head_and_brings_no_dropped_one_back(
 
 @pytest.fixture
 def application(postgres_shelf: PostgresShelf) -> Iterator[psycopg.Connection[Any]]:
-    """A session that may do what the application's role may."""
+    """A session with the rights of the application's role."""
     with psycopg.connect(postgres_shelf.address.dsn, autocommit=True) as connection:
         connection.execute(f"SET ROLE {ROLE}".encode())
         connection.execute(f"SET search_path = {postgres_shelf.address.schema}".encode())
@@ -263,14 +263,14 @@ def application(postgres_shelf: PostgresShelf) -> Iterator[psycopg.Connection[An
         "SET session_replication_role = replica",
     ],
 )
-def test_the_applications_role_may_not_change_or_drop_what_is_kept(
+def test_the_applications_role_may_not_change_or_delete_events(
     application: psycopg.Connection[Any], statement: str
 ) -> None:
     with raises(psycopg.errors.InsufficientPrivilege):
         application.execute(statement.encode())
 
 
-def test_a_book_works_with_the_applications_role_and_nothing_more(
+def test_the_store_works_with_the_applications_role_alone(
     postgres_shelf: PostgresShelf, caplog: pytest.LogCaptureFixture
 ) -> None:
     user = postgres_shelf.address.schema
@@ -304,5 +304,6 @@ def test_a_role_that_may_change_events_is_named_in_the_log(
     postgres_shelf.reopen()
 
     assert [record.getMessage() for record in caplog.records] == [
-        "this role may change events, and only triggers stop it: serve as a member of jobledger_app"
+        "this role may change events, and only triggers prevent it: "
+        "run as a member of jobledger_app"
     ]

@@ -1,4 +1,4 @@
-"""Offices among nodes: one holds, the others stand by, and who is silent loses it."""
+"""Leader locks among nodes: one holds, the others stand by, and a silent holder loses it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def leader_locks(postgres_shelf: PostgresShelf) -> Iterator[list[PostgresLeaderL
         yield found
 
 
-def test_one_node_holds_an_office_until_it_gives_it_up(
+def test_one_node_holds_a_leader_lock_until_it_releases_it(
     leader_locks: list[PostgresLeaderLock],
 ) -> None:
     one, other = leader_locks
@@ -38,7 +38,7 @@ def test_one_node_holds_an_office_until_it_gives_it_up(
     assert not one.is_held()
 
 
-def test_offices_of_other_names_and_ledgers_are_other_offices(
+def test_leader_locks_of_other_names_and_ledgers_are_independent(
     leader_locks: list[PostgresLeaderLock], postgres_shelf: PostgresShelf
 ) -> None:
     held = [leader_locks[0].is_held()]
@@ -52,7 +52,7 @@ def test_offices_of_other_names_and_ledgers_are_other_offices(
     event_store.close()
 
 
-def test_a_node_that_falls_silent_loses_its_office_and_is_told_so_once(
+def test_a_silent_node_loses_its_leader_lock_and_notices_it_once(
     leader_locks: list[PostgresLeaderLock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ledger.store.postgres.leader_lock.SILENT_SECONDS", 1)
@@ -67,7 +67,7 @@ def test_a_node_that_falls_silent_loses_its_office_and_is_told_so_once(
     assert silent.is_held()
 
 
-def test_who_lost_an_office_for_a_moment_is_told_even_if_nobody_took_it(
+def test_a_node_that_lost_its_leader_lock_briefly_notices_it_even_if_no_other_took_it(
     leader_locks: list[PostgresLeaderLock], postgres_shelf: PostgresShelf
 ) -> None:
     leader_lock, _ = leader_locks
@@ -81,5 +81,5 @@ def test_who_lost_an_office_for_a_moment_is_told_even_if_nobody_took_it(
     assert leader_lock.is_held()
 
 
-def test_the_only_node_holds_every_office() -> None:
+def test_the_only_node_holds_every_leader_lock() -> None:
     assert AlwaysLeader().is_held()

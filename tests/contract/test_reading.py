@@ -1,4 +1,4 @@
-"""The contract of the book's questions: pages, filters, both orders, cursors, instants."""
+"""The contract of the store's queries: pages, filters, both orders, cursors, instants."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def origin(number: int) -> EventMetadata:
 
 @pytest.fixture
 def full(shelf: Shelf) -> Shelf:
-    """A shelf with 24 jobs that were edited, of which some ran: 130 events and more."""
+    """A store with 24 jobs that were edited, of which some ran: 130 events and more."""
     for number in range(24):
         job = a_job(number=number + 1)
         for step in range(number % 5):
@@ -61,7 +61,7 @@ def positions(items: list[StoredEvent]) -> list[int]:
 # -- read and stream ----------------------------------------------------------------------------
 
 
-def test_pages_put_together_are_the_whole_book(full: Shelf) -> None:
+def test_all_pages_together_are_all_events(full: Shelf) -> None:
     pages, after = [], 0
 
     while page := full.event_store.read(after=after, limit=7):
@@ -98,7 +98,7 @@ def test_the_tail_is_the_last_event(full: Shelf) -> None:
     assert (tail.position, tail.chain, tail.recorded_at) == (last.id, last.chain, last.recorded_at)
 
 
-def test_rows_hold_every_column_and_begin_where_they_are_told(full: Shelf) -> None:
+def test_rows_have_every_column_and_begin_after_a_position(full: Shelf) -> None:
     rows = list(full.event_store.rows())
 
     assert [row.position for row in rows] == positions(everything(full))
@@ -255,11 +255,11 @@ def test_the_position_at_an_instant_is_the_last_one_recorded_by_then(
     assert full.event_store.position_at(NOW + offset) == max(expected, default=0)
 
 
-def test_an_empty_book_has_no_position_at_any_instant(shelf: Shelf) -> None:
+def test_an_empty_store_has_position_0_at_any_instant(shelf: Shelf) -> None:
     assert shelf.event_store.position_at(NOW) == 0
 
 
-def test_groups_of_one_append_share_their_instant(shelf: Shelf) -> None:
+def test_batches_of_one_append_share_their_instant(shelf: Shelf) -> None:
     append(shelf, *(group_of(shelf, a_job(number=n)) for n in range(1, 6)))
 
     assert shelf.event_store.position_at(NOW) == 5

@@ -1,5 +1,5 @@
 """Force-resumes and gaps on both databases, over seeded histories: as the raw events have it, and
-the same again when they are built anew.
+the same again after a rebuild.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def test_the_rates_are_counted_from_the_same_rows(world: World, store: ReadModel
 
 
 def rates_of(part: dict[str, Any]) -> dict[str, Any]:
-    """A part of the rates, without what it is of."""
+    """A part of the rates, without its key."""
     return {key: part[key] for key in ("count", "decided_count", "held_count", "rate")}
 
 

@@ -1,5 +1,5 @@
-"""Storms on both databases: the same rows from the same events, whatever the pages, and again when
-they are built anew.
+"""Storms on both databases: the same rows from the same events, whatever the pages, and again after
+a rebuild.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FAILURES = (
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A ledger through which some weather has gone: real jobs that fail, trip and come back."""
+    """A ledger with a history of storms: real jobs that fail, trip and are resumed."""
     with open_ledger(tmp_path) as opened:
         random, clock = Random(7), opened.clock
         assert isinstance(clock, ManualClock)
@@ -59,7 +59,7 @@ def policy(trip_after: int) -> dict[str, object]:
 
 
 def run(ledger: Ledger, job_id: UUID, random: Random, *, is_stormy: bool) -> None:
-    """One run of a job, if it is due; one that tripped is brought back now and then."""
+    """One run of a job, if it is due; a tripped one is resumed now and then."""
     if ledger.job(job_id)["status"] == "failed":
         if random.random() < 0.5:
             ledger.resume(job_id, force=True)
@@ -125,7 +125,7 @@ def test_pages_and_databases_make_no_difference(
     assert before == after == wanted
 
 
-def test_real_storms_are_what_a_slow_look_at_the_book_finds(
+def test_storms_are_those_that_a_slow_scan_of_all_events_finds(
     ledger: Ledger, store: ReadModelStore
 ) -> None:
     facts = ledger.mapper.to_recorded_events(ledger.event_store.read(after=0, limit=10_000))

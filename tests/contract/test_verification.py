@@ -1,4 +1,4 @@
-"""How verification goes about it: page by page, with no more of the book at once than a page."""
+"""How verification reads: page by page, with no more than a page in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.builders import NOON, a_job, metadata
 
 
 class Watched:
-    """A book that notes how many texts it is asked for at a time."""
+    """An event store that records how many texts are read at a time."""
 
     def __init__(self, event_store: EventStore) -> None:
         self._event_store = event_store
@@ -44,7 +44,7 @@ def describe(job: Job, count: int) -> None:
         )
 
 
-def test_only_the_texts_of_one_page_are_held_at_a_time(shelf: Shelf) -> None:
+def test_only_the_texts_of_one_page_are_in_memory_at_a_time(shelf: Shelf) -> None:
     fill(shelf, 3 * PAGE)
     event_store = Watched(shelf.event_store)
 
@@ -55,7 +55,7 @@ def test_only_the_texts_of_one_page_are_held_at_a_time(shelf: Shelf) -> None:
     assert max(event_store.asked) == PAGE
 
 
-def test_a_book_that_grows_meanwhile_is_sound(shelf: Shelf) -> None:
+def test_a_store_that_grows_during_verification_verifies(shelf: Shelf) -> None:
     job = fill(shelf, 3 * PAGE)
     told: list[tuple[int, int]] = []
 
@@ -75,7 +75,7 @@ def test_a_book_that_grows_meanwhile_is_sound(shelf: Shelf) -> None:
 UNTYPED = "SQLite only: elsewhere no text is kept that cannot be read as text"
 
 
-def test_what_stands_before_an_unreadable_row_is_verified(shelf: Shelf) -> None:
+def test_the_rows_before_an_unreadable_one_are_verified(shelf: Shelf) -> None:
     if shelf.is_typed:
         pytest.skip(UNTYPED)
     fill(shelf, PAGE + 9)
@@ -91,7 +91,7 @@ def test_what_stands_before_an_unreadable_row_is_verified(shelf: Shelf) -> None:
     assert verdict.finding.problem.startswith("it cannot be read (")
 
 
-def test_a_changed_text_before_an_unreadable_row_is_what_is_named(shelf: Shelf) -> None:
+def test_a_changed_text_before_an_unreadable_row_is_the_one_that_is_named(shelf: Shelf) -> None:
     if shelf.is_typed:
         pytest.skip(UNTYPED)
     fill(shelf, 9)
@@ -106,7 +106,7 @@ def test_a_changed_text_before_an_unreadable_row_is_what_is_named(shelf: Shelf) 
     assert (finding.position, finding.problem) == (3, "one of its texts was changed")
 
 
-def test_a_text_that_is_gone_is_found_at_the_event_that_names_it(shelf: Shelf) -> None:
+def test_a_missing_text_is_found_at_the_event_that_names_it(shelf: Shelf) -> None:
     fill(shelf, 9)
     shelf.meddle("DELETE FROM texts")
 

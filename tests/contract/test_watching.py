@@ -1,5 +1,5 @@
-"""What a book on PostgreSQL tells whoever measures: how long an append waits for its turn, and how
-its connections are used.
+"""What an event store on PostgreSQL reports to metrics: how long an append waits for the lock, and
+how its connections are used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.contract.shelves import PostgresShelf, keep
 from tests.support.builders import a_job
 
 LIMIT_SECONDS = 60.0
-"""A hang fails by this name; nothing is measured by it."""
+"""A hang fails by this; nothing is measured by it."""
 _SINCE = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _WAITING = (
     "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = "
@@ -26,7 +26,7 @@ _WAITING = (
 
 
 class Heard(NoInstrumentation):
-    """What was heard of waiting."""
+    """The waits that were reported."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -35,7 +35,7 @@ class Heard(NoInstrumentation):
         self.seconds.append(seconds)
 
 
-def test_an_append_tells_how_long_another_node_kept_it_waiting(
+def test_an_append_reports_how_long_it_waited_for_the_append_lock(
     postgres_shelf: PostgresShelf,
 ) -> None:
     shelf, heard = postgres_shelf, Heard()
@@ -66,7 +66,7 @@ def test_an_append_tells_how_long_another_node_kept_it_waiting(
     assert 0 <= not_waited < waited
 
 
-def test_the_pool_tells_how_it_is_used(postgres_shelf: PostgresShelf) -> None:
+def test_the_pool_reports_its_use(postgres_shelf: PostgresShelf) -> None:
     event_store = postgres_shelf.another_event_store()
     event_store.tail()
 

@@ -1,5 +1,5 @@
-"""Callers that schedule jobs one after the other and remember what they were told, and what the
-book must hold then.
+"""Clients that schedule jobs one after the other and remember the answers, and what the store must
+contain then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PAGE = 10**6
 
 
 class Asker:
-    """Schedules jobs, each under a name of its own. `wrong` holds what no trouble explains."""
+    """Schedules jobs, each under a name of its own. `wrong` has what no fault explains."""
 
     def __init__(self, ledger: Ledger, number: int) -> None:
         self.ledger = ledger
@@ -54,7 +54,7 @@ class Asker:
 
 @contextmanager
 def asking(askers: Sequence[Asker]) -> Iterator[None]:
-    """Meanwhile they ask, each in a thread."""
+    """Meanwhile the clients schedule, each in a thread."""
     is_over = threading.Event()
     with ThreadPoolExecutor(len(askers)) as pool:
         under_way = [pool.submit(asker.ask_until, is_over) for asker in askers]
@@ -67,19 +67,19 @@ def asking(askers: Sequence[Asker]) -> Iterator[None]:
 
 
 def kept_count(askers: Sequence[Asker]) -> int:
-    """How many jobs they were told are kept."""
+    """How many jobs were answered as scheduled."""
     return sum(len(asker.kept) for asker in askers)
 
 
 def more_kept(askers: Sequence[Asker], count: int = 1) -> Callable[[], bool]:
-    """Asks whether so many more have been kept since now."""
+    """Returns a check for so many more answers since now."""
     before = kept_count(askers)
     return lambda: kept_count(askers) >= before + count
 
 
 def require_truth(ledger: Ledger, askers: Sequence[Asker]) -> None:
-    """What was answered is in the book, nothing is there twice, what was refused is not there, and
-    what nobody knows of explains the rest.
+    """Every answered job is stored, nothing is stored twice, nothing refused is stored, and unknown
+    outcomes explain the rest.
     """
     facts = [fact for fact in facts_of(ledger) if fact.topic == "job.scheduled"]
     names = Counter(fact.data["name"] for fact in facts if "-" in fact.data["name"])
@@ -96,8 +96,8 @@ def require_truth(ledger: Ledger, askers: Sequence[Asker]) -> None:
 
 
 def require_cached_jobs_are_folds(ledger: Ledger) -> None:
-    """What the ledger remembers of its jobs is what the book says of them. It is looked at in the
-    writer's thread, where no job moves meanwhile.
+    """The cached jobs equal the folds of their events. Compared in the writer's thread, where no
+    job changes meanwhile.
     """
     job_cache = ledger.execute(
         AdHoc(
@@ -109,5 +109,5 @@ def require_cached_jobs_are_folds(ledger: Ledger) -> None:
 
 
 def facts_of(ledger: Ledger) -> list[RecordedEvent]:
-    """Everything in the book."""
+    """Every event in the store."""
     return list(ledger.mapper.to_recorded_events(ledger.event_store.read(after=0, limit=PAGE)))

@@ -1,5 +1,5 @@
 """A disk that is really full: a tmpfs of a few MiB, as a tablespace of a PostgreSQL server, with a
-ballast file that takes what is left. Only root may mount one.
+ballast file that takes the free space. Only root may mount one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SmallDisk:
         self._ballast = folder / "ballast"
 
     def fill(self, *, but_pages: int = 0) -> None:
-        """Take all room that is left, but so many pages of a table."""
+        """Take all free space but so many pages of a table."""
         self.free()
         with self._ballast.open("wb", buffering=0) as ballast:
             try:
@@ -38,7 +38,7 @@ class SmallDisk:
             ballast.truncate(max(0, size - but_pages * PAGE_BYTES))
 
     def free(self) -> None:
-        """Give the room back."""
+        """Release the space."""
         self._ballast.unlink(missing_ok=True)
 
 
@@ -49,8 +49,8 @@ def may_mount() -> bool:
 
 @contextmanager
 def a_small_disk(server: TestServer, name: str) -> Iterator[SmallDisk]:
-    """A tablespace `name` of the server on a disk of its own. The server must be there, and nothing
-    in the tablespace, when this ends.
+    """A tablespace `name` of the server on a disk of its own. The server must run, and the
+    tablespace be empty, when this ends.
     """
     folder = server.folder / name
     folder.mkdir()

@@ -1,5 +1,5 @@
-"""A road to a server that can be cut: a TCP proxy on 127.0.0.1 that ends or stalls what goes over
-it, and loses answers. It knows no protocol.
+"""A connection to a server that can be cut: a TCP proxy on 127.0.0.1 that ends or stalls
+connections, and loses answers. It knows no protocol.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_LINKS = 256
 """Connections at a time; one more is ended at once."""
 JOIN_SECONDS = 10.0
 COMMITTED = b"COMMIT\x00Z"
-"""In PostgreSQL's answer to a COMMIT: its tag, and the word that the session is free again."""
+"""In PostgreSQL's answer to a COMMIT: its tag, and the message that the session is ready again."""
 
 
 class Road(Enum):
@@ -28,9 +28,9 @@ class Road(Enum):
 
     OPEN = auto()
     ENDS = auto()
-    """Connections are ended, old and new: the server's process is gone, or a firewall says no."""
+    """Connections are closed, old and new: the server's process is gone, or a firewall refuses."""
     STALLS = auto()
-    """Nothing arrives and nobody is told: a cable is out. What was sent arrives after `heal`."""
+    """Nothing arrives, without an error: a cable is out. What was sent arrives after `heal`."""
 
 
 class Link:
@@ -41,7 +41,7 @@ class Link:
         self.server = server
 
     def end(self) -> None:
-        """End both sides; whoever reads from them is woken."""
+        """Close both sides, which wakes their readers."""
         for end in (self.client, self.server):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -65,17 +65,17 @@ class Proxy:
         self.port: int = self._entrance.getsockname()[1]
 
     def leading_to(self, dsn: str) -> str:
-        """The connection string with this proxy's address in place of the server's."""
+        """The connection string with this proxy's address instead of the server's."""
         parts = urlsplit(dsn)
         who = parts.netloc.rpartition("@")[0]
         return parts._replace(netloc=f"{who}@{HERE}:{self.port}").geturl()
 
     def start(self) -> None:
-        """Let connections in."""
+        """Accept connections."""
         self._spawn(self._accept)
 
     def cut(self, *, stalls: bool = False) -> None:
-        """End all connections, and every new one, or let them stall, until `heal`."""
+        """Close all connections, and every new one, or let them stall, until `heal`."""
         with self._changed:
             self._road = Road.STALLS if stalls else Road.ENDS
             self._changed.notify_all()
@@ -84,15 +84,15 @@ class Proxy:
             link.end()
 
     def heal(self) -> None:
-        """Let everything through again."""
+        """Forward everything again."""
         with self._changed:
             self._road = Road.OPEN
             self._changed.notify_all()
 
     def drop_nth_answer(self, number: int, *, holding: bytes = b"") -> None:
-        """Lose the so-manieth answer from now (1: the next), counted over all connections, and end
-        its connection. An answer is what is read from the server at once; with `holding` only
-        those with these bytes in them count. Zero: lose none.
+        """Lose the nth answer from now (1: the next), counted over all connections, and end its
+        connection. An answer is what is read from the server at once; with `holding` only those
+        that contain these bytes count. Zero: lose none.
         """
         with self._changed:
             self._until_drop = number
@@ -104,7 +104,7 @@ class Proxy:
         return self._until_drop > 0
 
     def close(self) -> None:
-        """End everything."""
+        """Close everything."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -129,7 +129,7 @@ class Proxy:
             self._spawn(self._connect, client)
 
     def _connect(self, client: socket.socket) -> None:
-        """Carry what comes from a client, in this thread, and its answers, in another."""
+        """Forward what comes from a client, in this thread, and its answers, in another."""
         if not self._is_passable():
             client.close()
             return
@@ -165,7 +165,7 @@ class Proxy:
         link.end()
 
     def _is_passable(self) -> bool:
-        """Whether bytes may go on; waits while everything stalls."""
+        """Whether bytes may be forwarded; waits while everything stalls."""
         with self._changed:
             self._changed.wait_for(lambda: self._road is not Road.STALLS or self._is_closed)
             return self._road is Road.OPEN and not self._is_closed
@@ -197,7 +197,7 @@ class Proxy:
 
 @contextmanager
 def a_proxy(target_port: int) -> Iterator[Proxy]:
-    """A proxy in front of a port of this machine, open, and gone afterwards."""
+    """A proxy in front of a port of this machine, started, and closed afterwards."""
     proxy = Proxy(target_port)
     proxy.start()
     try:

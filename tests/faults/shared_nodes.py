@@ -1,4 +1,4 @@
-"""Nodes of a ledger on PostgreSQL in this process, asked over HTTP without a socket, with all the
+"""Nodes of a ledger on PostgreSQL in this process, called over HTTP without a socket, with all the
 threads that a server has.
 """
 
@@ -24,7 +24,7 @@ RUNNING = {"schedule": {"kind": "every", "interval_seconds": 1}}
 
 @contextmanager
 def a_node(dsn: str, folder: Path) -> Iterator[Api]:
-    """A node that answers, dispatches, keeps copies and delivers, by the machine's clock."""
+    """A node that answers, dispatches, updates read models and delivers, by the machine's clock."""
     settings = load_settings({"JOBLEDGER_DSN": dsn, "JOBLEDGER_DATA": str(folder)})
     with ExitStack() as closing:
         parts = open_server_parts(settings)
@@ -42,12 +42,12 @@ def status_of_readiness(node: Api) -> int:
 
 
 def wait_until_unready(node: Api) -> None:
-    """Until `/readyz` says that no command can be answered."""
+    """Until `/readyz` reports that no command can be answered."""
     wait_for("An answer 503", lambda: status_of_readiness(node) == 503, seconds=PATIENCE_SECONDS)
 
 
 def wait_until_ready(node: Api) -> None:
-    """Until `/readyz` says that commands are answered, and nothing is wrong."""
+    """Until `/readyz` reports that commands are answered, without a problem."""
 
     def is_ready() -> bool:
         answer = node.get("/readyz", by=None)
@@ -57,7 +57,7 @@ def wait_until_ready(node: Api) -> None:
 
 
 def require_everything_goes_on(node: Api, name: str) -> None:
-    """A new job is kept, run, and found in the copies, with nobody doing anything about it."""
+    """A new job is stored, run, and in the read models, without any help."""
     wait_until_ready(node)
     job_id = node.ledger.schedule(a_spec(name=name)).job_id
     node.ledger.run(job_id)
@@ -75,9 +75,7 @@ def require_everything_goes_on(node: Api, name: str) -> None:
 
 
 def require_unavailable(node: Api, name: str) -> None:
-    """A command is answered 503 and when to try again, whether or not it is known what became of
-    it.
-    """
+    """A command is answered 503 with a retry time, whether or not its outcome is known."""
     answer = node.post("/v1/jobs", a_spec(name=name))
     assert (answer.status_code, answer.json()["code"]) in (
         (503, "unavailable"),

@@ -38,13 +38,13 @@ def a_pair() -> Iterator[tuple[TestServer, TestServer]]:
 
 
 def address_of(*servers: TestServer) -> str:
-    """One address that leads to whichever of them takes writes."""
+    """One address that leads to whichever of them accepts writes."""
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
     return f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
 
 
 def promote(standby: TestServer) -> None:
-    """Have the standby take over; returns when it takes writes."""
+    """Promote the standby; returns when it accepts writes."""
     with psycopg.connect(standby.tcp_dsn, autocommit=True) as connection:
         connection.execute("SELECT pg_promote(true, 60)")
 

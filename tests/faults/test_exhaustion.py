@@ -1,5 +1,5 @@
-"""A database that has nothing left to give, or gives it to somebody else: connections, readers, the
-turn. Commands are told to come back, readiness says so, and nodes go on when it is over.
+"""A database without free resources: connections, readers, the append lock. Commands are answered
+503, readiness reports it, and nodes recover when it is over.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.databases import a_database
 from tests.support.postgres_server import TestServer, running_server
 
 PLACES = 24
-"""Connections that the server takes."""
+"""Connections that the server accepts."""
 ENDED = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
     "WHERE application_name = 'jobledger' AND pid <> pg_backend_pid()"
@@ -38,7 +38,7 @@ ENDED = (
 
 @pytest.fixture(scope="module")
 def small_server() -> Iterator[TestServer]:
-    """A server that takes few connections."""
+    """A server that accepts few connections."""
     with running_server((f"max_connections={PLACES}",)) as server:
         yield server
 
@@ -59,7 +59,9 @@ def node(dsn: str, tmp_path: Path) -> Iterator[Api]:
 
 @contextmanager
 def no_place_left(dsn: str) -> Iterator[None]:
-    """Meanwhile others hold every connection that the server takes, and the node has none."""
+    """Meanwhile other clients use every connection that the server accepts, and the node has
+    none.
+    """
     with ExitStack() as held, psycopg.connect(dsn, autocommit=True) as knife:
 
         def has_taken_all() -> bool:
@@ -76,9 +78,7 @@ def no_place_left(dsn: str) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_node_without_a_connection_says_so_and_goes_on_when_there_are_some(
-    node: Api, dsn: str
-) -> None:
+def test_a_node_without_a_connection_reports_it_and_recovers(node: Api, dsn: str) -> None:
     with no_place_left(dsn):
         require_unavailable(node, "meanwhile")
         wait_until_unready(node)
@@ -87,7 +87,7 @@ def test_a_node_without_a_connection_says_so_and_goes_on_when_there_are_some(
 
 
 @pytest.mark.slow
-def test_readers_that_are_all_taken_make_no_wrong_answer(node: Api) -> None:
+def test_an_exhausted_pool_of_readers_gives_no_wrong_answer(node: Api) -> None:
     server = node.ledger.event_store.server  # type: ignore[attr-defined]
     with ExitStack() as held:
         for _ in range(READERS):
@@ -107,7 +107,9 @@ def turn_of_somebody_else(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.mark.slow
-def test_a_turn_that_never_comes_is_told_and_nothing_is_kept(node: Api, dsn: str) -> None:
+def test_an_append_lock_that_is_never_granted_is_reported_and_nothing_is_committed(
+    node: Api, dsn: str
+) -> None:
     with turn_of_somebody_else(dsn):
         require_unavailable(node, "meanwhile")
         wait_until_unready(node)

@@ -1,5 +1,5 @@
-"""A standby takes over from a primary that is gone: what was answered is on it, and nodes that know
-both addresses go on by themselves.
+"""A standby takes over from a dead primary under load: every answered command is on it, and nodes
+that know both addresses recover by themselves.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ASKERS = 3
 
 
 @pytest.mark.slow
-def test_nodes_follow_to_the_standby_and_nothing_that_was_answered_is_lost(
+def test_nodes_fail_over_under_load_and_no_answered_command_is_lost(
     tmp_path: Path,
 ) -> None:
     with a_pair() as (primary, standby):

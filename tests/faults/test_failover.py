@@ -1,4 +1,6 @@
-"""A primary that is gone: refused truly, and on it goes by itself at the standby."""
+"""A dead primary: commands are refused truthfully, and the node continues by itself at the
+standby.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ PATIENCE_SECONDS = 60.0
 
 
 def keeps(ledger: Ledger, name: str) -> UUID | None:
-    """The job, or None while the ledger cannot be asked."""
+    """The job, or None while the ledger cannot be read."""
     try:
         return ledger.schedule(a_spec(name=name)).job_id
     except Unavailable:
@@ -28,7 +30,7 @@ def keeps(ledger: Ledger, name: str) -> UUID | None:
 
 
 @pytest.mark.slow
-def test_a_node_goes_over_to_the_standby_and_nothing_answered_is_lost() -> None:
+def test_a_node_fails_over_to_the_standby_and_no_answered_command_is_lost() -> None:
     with a_pair() as (primary, standby):
         address = address_of(primary, standby)
         migrate(PostgresDsn(address), new_id=an_id(1))

@@ -1,5 +1,5 @@
-"""PostgreSQL on a disk that is full (INVARIANTS D5): commands are answered 507, what was answered
-is kept, readiness says so, and on it goes by itself when there is room again.
+"""PostgreSQL on a full disk (D5): commands are answered 507, answered commands stay, readiness
+reports it, and the node recovers by itself when there is room again.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def node(disk_and_dsn: tuple[SmallDisk, str], tmp_path: Path) -> Iterator[Api]:
 
 
 def ask_until_full(node: Api, kept: list[str]) -> None:
-    """Schedule jobs until one is answered 507; the names of those that were kept."""
+    """Schedule jobs until one is answered 507; the names of those that were scheduled."""
     for _ in range(MOST_ASKED):
         name = f"job {len(kept)}"
         answer = node.post("/v1/jobs", a_spec(name=name))
@@ -74,7 +74,7 @@ def ask_until_full(node: Api, kept: list[str]) -> None:
 
 
 def ask_until_there_is_room(node: Api, kept: list[str]) -> None:
-    """The command that was refused, given again until it is kept."""
+    """The refused command, repeated until it is accepted."""
     name = f"job {len(kept)}"
 
     def is_kept() -> bool:
@@ -103,19 +103,17 @@ def fill_again_and_again(node: Api, disk: SmallDisk, limits: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_as_such_and_loses_nothing(node: Api, disk: SmallDisk) -> None:
+def test_a_full_disk_is_reported_as_such_and_loses_nothing(node: Api, disk: SmallDisk) -> None:
     fill_again_and_again(node, disk, LIMITS)
 
 
 @pytest.mark.proof
-def test_a_disk_that_is_full_again_and_again_loses_nothing(node: Api, disk: SmallDisk) -> None:
+def test_a_repeatedly_full_disk_loses_nothing(node: Api, disk: SmallDisk) -> None:
     fill_again_and_again(node, disk, LIMITS_OF_PROOF)
 
 
 @pytest.mark.slow
-def test_readiness_says_that_nothing_can_be_kept_and_when_it_can_again(
-    node: Api, disk: SmallDisk
-) -> None:
+def test_readiness_reports_a_full_disk_and_its_end(node: Api, disk: SmallDisk) -> None:
     wait_until_ready(node)
     disk.fill()
     ask_until_full(node, [])

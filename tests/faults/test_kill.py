@@ -1,4 +1,4 @@
-"""kill -9 in the middle of load (INVARIANTS D1, D2, X1-X5, P4): what was answered is there."""
+"""kill -9 under load (D1, D2, X1-X5, P4): every answered command is stored."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ WHOLE = {
     "resume": (["job.resumed"], ["job.force_resumed"]),
     "run": (["job.run_requested"],),
 }
-"""What each kind of command may have left behind, whole. A full house amends instead of adding."""
+"""What each kind of command may have appended, whole. At the limit of jobs it amends instead of
+adding.
+"""
 
 
 @dataclass
 class Told:
-    """What all victims together have said before they died."""
+    """What all killed processes together reported before they died."""
 
     kinds: dict[str, str] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -58,7 +60,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Death:
-    """When a victim is killed: at its `count`th line that says `what`, or at any `count`th line.
+    """When a process is killed: at its `count`th line that says `what`, or at any `count`th line.
 
     Counted, not timed: a slow machine takes longer and proves as much.
     """
@@ -77,7 +79,7 @@ class Death:
 
 
 def live_and_die(folder: Path, seed: str, death: Death, told: Told) -> None:
-    """Let a victim speak until its death, and hear what it had said besides."""
+    """Read a process's lines until its death, and the rest of its output."""
     command = [sys.executable, "-m", "tests.faults.victim", str(folder), seed]
     left = death.count
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as victim:
@@ -91,7 +93,7 @@ def live_and_die(folder: Path, seed: str, death: Death, told: Told) -> None:
 
 
 def check(folder: Path, told: Told) -> None:
-    """Open what was left behind, sweep, and compare it with what was told."""
+    """Open what was left behind, reap lost runs, and compare it with what was reported."""
     with Ledger.open(folder) as ledger:
         left_open = dict(ledger.job_cache.runs.open_runs())
         dispatcher = Dispatcher(ledger, Work(Random(0)), concurrency=0)
@@ -110,7 +112,9 @@ def check(folder: Path, told: Told) -> None:
 
 
 def check_answers(ledger: Ledger, told: Told) -> None:
-    """D1: every answer is in the book, at the place it named; no change left nothing."""
+    """D1: every answer is stored, at the position it named; an answer without a change left
+    nothing.
+    """
     for command_id, answer in told.answers.items():
         if not answer["changed"]:
             continue
@@ -122,7 +126,9 @@ def check_answers(ledger: Ledger, told: Told) -> None:
 
 
 def check_wholeness(ledger: Ledger, told: Told) -> None:
-    """D2: whole or absent, tried at all, and nothing of what was refused or changed nothing."""
+    """D2: whole or absent, only what was tried, and nothing of what was refused or changed
+    nothing.
+    """
     groups: dict[str, list[str]] = defaultdict(list)
     for event in ledger.queries.export(AuditQuery(source="library")):
         groups[event["command_id"]].append(event["topic"])
@@ -133,7 +139,7 @@ def check_wholeness(ledger: Ledger, told: Told) -> None:
 
 
 def check_runs(by_job: dict[str, list[dict[str, Any]]], left_open: set[str], told: Told) -> None:
-    """X1-X5: laws of each history; what was open is lost once; what was executed is recorded."""
+    """X1-X5: invariants of each history; open runs are lost once; executed runs are recorded."""
     started: set[str] = set()
     lost: list[tuple[str, str]] = []
     for events in by_job.values():
@@ -165,7 +171,7 @@ def kill_again_and_again(tmp_path: Path, kills: int, seed: int) -> Told:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [5, 8])
-def test_nothing_answered_is_lost_when_the_process_is_killed(tmp_path: Path, seed: int) -> None:
+def test_no_answered_command_is_lost_when_the_process_is_killed(tmp_path: Path, seed: int) -> None:
     told = kill_again_and_again(tmp_path, 12, seed)
 
     assert len(told.answers) > 500
@@ -174,5 +180,5 @@ def test_nothing_answered_is_lost_when_the_process_is_killed(tmp_path: Path, see
 
 @pytest.mark.proof
 @pytest.mark.parametrize("seed", range(30))
-def test_nothing_answered_is_lost_in_many_kills(tmp_path: Path, seed: int) -> None:
+def test_no_answered_command_is_lost_in_many_kills(tmp_path: Path, seed: int) -> None:
     kill_again_and_again(tmp_path, 10, 1000 + seed)

@@ -1,4 +1,4 @@
-"""An outage that lasts must not last longer than it does."""
+"""A long outage must not last longer than it does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ask(server: PostgresServer) -> int:
 
 
 @pytest.mark.proof
-def test_the_first_question_after_a_long_outage_is_answered(
+def test_the_first_query_after_a_long_outage_is_answered(
     proxy: Proxy, postgres_dsns: tuple[str, str]
 ) -> None:
     server = PostgresServer(PostgresDsn(proxy.leading_to(postgres_dsns[1])))

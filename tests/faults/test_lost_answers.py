@@ -1,5 +1,5 @@
-"""The road to the database is cut, stalls, or loses the answers to commits (INVARIANTS D4): no
-answer turns into a conflict, a retry gets the first answer, and nodes go on by themselves.
+"""The connection to the database is cut, stalls, or loses the answers to commits (D4): no answer
+turns into a conflict, a retry gets the first answer, and nodes recover by themselves.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def node(proxy: Proxy, postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterat
 
 
 def ask_until_answered(node: Api, name: str) -> str:
-    """Schedule a job, again with the same key while told to come back; its id."""
+    """Schedule a job, repeated with the same key while answered 503; its id."""
     for _ in range(TRIES):
         answer = node.post("/v1/jobs", a_spec(name=name), headers={"Idempotency-Key": name})
         if answer.status_code != 503:
@@ -61,7 +61,9 @@ def ask_until_answered(node: Api, name: str) -> str:
 
 
 def lose_answers(node: Api, proxy: Proxy, count: int, *, nth: int) -> None:
-    """Lose so many answers to commits, and ask each time; the first answer is asked for again."""
+    """Lose so many answers to commits, with a command each time; each is repeated to get the first
+    answer.
+    """
     told: dict[str, str] = {}
     while proxy.dropped_count < count:
         if not proxy.is_armed:
@@ -81,7 +83,7 @@ def lose_answers(node: Api, proxy: Proxy, count: int, *, nth: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", range(4))
 @pytest.mark.parametrize("nth", [1, 2])
-def test_a_lost_answer_is_no_conflict_and_the_retry_gets_the_first_answer(
+def test_a_lost_answer_is_not_a_conflict_and_the_retry_gets_the_first_answer(
     node: Api, proxy: Proxy, nth: int, turn: int
 ) -> None:
     lose_answers(node, proxy, DROPS, nth=nth)
@@ -89,13 +91,13 @@ def test_a_lost_answer_is_no_conflict_and_the_retry_gets_the_first_answer(
 
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
-def test_thousands_of_lost_answers_are_no_conflict(node: Api, proxy: Proxy) -> None:
+def test_thousands_of_lost_answers_are_not_conflicts(node: Api, proxy: Proxy) -> None:
     lose_answers(node, proxy, DROPS_OF_PROOF, nth=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stalls", [False, True], ids=["ended", "stalled"])
-def test_a_node_cut_off_says_so_and_goes_on_when_the_road_is_back(
+def test_a_disconnected_node_reports_it_and_recovers_with_the_network(
     node: Api, proxy: Proxy, stalls: bool
 ) -> None:
     node.ledger.schedule(a_spec(name="running", **RUNNING))

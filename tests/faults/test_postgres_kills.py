@@ -1,5 +1,5 @@
-"""Backends that die in the middle of appends (INVARIANTS D5): an answer is true or honestly
-unknown, nothing is lost, nothing is kept twice, nobody is told of a conflict that was none.
+"""Backends that die during appends (D5): an answer is true or honestly unknown, nothing is lost,
+nothing is stored twice, and no false conflict is reported.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ CUT = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid = ("
     "SELECT pid FROM pg_locks WHERE relation = 'append_lock'::regclass ORDER BY random() LIMIT 1)"
 )
-"""Ends one of the backends that append, or wait for their turn, right now."""
+"""Ends one of the backends that append, or wait for the append lock, right now."""
 CUT_ALL = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE datname = current_database() AND application_name = 'jobledger'"
 )
-"""Ends everything that a node has."""
+"""Ends every backend of a node."""
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def cut_until_enough(dsn: str, schema: str) -> int:
 
 
 @pytest.mark.slow
-def test_killed_backends_lose_nothing_double_nothing_and_conflict_with_nobody(
+def test_killed_backends_lose_nothing_repeat_nothing_and_cause_no_conflict(
     postgres_shelf: PostgresShelf, nodes: list[Ledger]
 ) -> None:
     print(f"seed {SEED}")
@@ -83,7 +83,7 @@ def test_killed_backends_lose_nothing_double_nothing_and_conflict_with_nobody(
 
 
 @pytest.mark.slow
-def test_a_node_whose_backends_are_all_killed_again_and_again_goes_on_by_itself(
+def test_a_node_whose_backends_are_killed_repeatedly_recovers_by_itself(
     postgres_dsns: tuple[str, str], tmp_path: Path
 ) -> None:
     with (

@@ -1,4 +1,4 @@
-"""PostgreSQL in trouble (INVARIANTS D5, D6): refused truly, nothing half kept, and on it goes by
+"""PostgreSQL in trouble (D5, D6): refused truthfully, no partial commit, and the store recovers by
 itself.
 """
 
@@ -49,7 +49,7 @@ DIE = "PERFORM pg_terminate_backend(pg_backend_pid())"
     ],
     ids=["disk full", "lock", "integrity", "death"],
 )
-def test_what_goes_wrong_is_told_as_what_it_is_and_the_next_append_works(
+def test_a_failure_is_reported_as_what_it_is_and_the_next_append_works(
     postgres_shelf: PostgresShelf, what: str, told: type[Exception], at_commit: bool
 ) -> None:
     keep(postgres_shelf, a_job(number=1))
@@ -99,7 +99,7 @@ def own_server() -> Iterator[TestServer]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signal", [SIGINT, SIGQUIT], ids=["stopped", "crashed"])
-def test_a_book_goes_on_by_itself_when_its_server_is_back(
+def test_a_store_recovers_by_itself_when_its_server_is_back(
     own_server: TestServer, signal: int
 ) -> None:
     shelf = PostgresShelf(own_server.tcp_dsn, own_name())

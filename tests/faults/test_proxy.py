@@ -1,4 +1,4 @@
-"""The road that can be cut, over a PostgreSQL server: a fault that is not there proves nothing."""
+"""The fault proxy, in front of a PostgreSQL server: a fault that does not happen proves nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_cut_ends_old_and_new_connections_until_it_is_healed(proxy: Proxy, dsn
     assert works(dsn)
 
 
-def test_what_stalls_arrives_after_it_is_healed(proxy: Proxy, dsn: str) -> None:
+def test_stalled_data_arrives_after_the_proxy_is_healed(proxy: Proxy, dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection, ThreadPoolExecutor(1) as pool:
         proxy.cut(stalls=True)
         asking = pool.submit(connection.execute, "SELECT 1")
@@ -62,7 +62,7 @@ def test_what_stalls_arrives_after_it_is_healed(proxy: Proxy, dsn: str) -> None:
     assert answer.fetchone() == (1,)
 
 
-def test_the_nth_answer_is_lost_after_its_deed_was_done(proxy: Proxy, dsn: str) -> None:
+def test_the_nth_answer_is_lost_after_its_request_was_executed(proxy: Proxy, dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("SELECT 1")
         proxy.drop_nth_answer(2)
@@ -74,7 +74,7 @@ def test_the_nth_answer_is_lost_after_its_deed_was_done(proxy: Proxy, dsn: str) 
     assert (proxy.dropped_count, proxy.is_armed) == (1, False)
 
 
-def test_an_answer_may_be_told_by_what_it_holds(proxy: Proxy, dsn: str) -> None:
+def test_an_answer_can_be_selected_by_its_content(proxy: Proxy, dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
         proxy.drop_nth_answer(1, holding=COMMITTED)
         connection.execute("SELECT 1")

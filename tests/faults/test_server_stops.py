@@ -1,5 +1,5 @@
-"""A PostgreSQL server that stops, or crashes, in the middle of load (INVARIANTS D3): what was
-answered is kept, and nodes go on by themselves when it is back.
+"""A PostgreSQL server that stops, or crashes, under load (D3): answered commands stay, and nodes
+recover by themselves when it is back.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ def test_a_server_that_stops_under_load_loses_no_answer(
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("signal", [SIGINT, SIGQUIT], ids=["fast", "immediate"])
-def test_a_server_that_stops_again_and_again_loses_no_answer(
+def test_a_server_that_stops_repeatedly_loses_no_answer(
     own_server: TestServer, tmp_path: Path, signal: int
 ) -> None:
     stop_under_load(own_server, tmp_path, signal, STOPS_OF_PROOF)
 
 
 @pytest.mark.slow
-def test_while_the_server_is_away_commands_are_answered_503_and_readiness_says_so(
+def test_while_the_server_is_down_commands_are_answered_503_and_readiness_reports_it(
     own_server: TestServer, tmp_path: Path
 ) -> None:
     with a_database(own_server.tcp_dsn, own_name()) as dsn, a_node(dsn, tmp_path) as node:

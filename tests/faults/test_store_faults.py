@@ -1,4 +1,4 @@
-"""The store in trouble (INVARIANTS D5, D6): no failure gives a success that is none."""
+"""The store in trouble (D5, D6): no failure is answered as a success."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.simulation import laws
 from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
 
 CALLS = 12
-"""More calls of the database than any command makes."""
+"""More database calls than any command makes."""
 Give = Callable[[Ledger, UUID], Any]
 COMMANDS: dict[str, tuple[str, Give]] = {
     "schedule": ("active", lambda ledger, job_id: ledger.schedule(a_spec(name=f"new {job_id}"))),
@@ -37,8 +37,9 @@ COMMANDS: dict[str, tuple[str, Give]] = {
 
 
 class FailingConnection:
-    """A connection whose Nth call fails, before it did its work or after; perhaps all later ones
-    too."""
+    """A connection whose Nth call fails, before it did its work or after; optionally all later ones
+    too.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -76,7 +77,7 @@ class FailingConnection:
 
 
 def failing(ledger: Ledger) -> FailingConnection:
-    """Put a failing connection where the writer's was."""
+    """Replace the writer's connection by a failing one."""
     event_store = ledger.event_store
     assert isinstance(event_store, SQLiteEventStore)
     connection = FailingConnection(event_store._writer)
@@ -87,7 +88,7 @@ def failing(ledger: Ledger) -> FailingConnection:
 @pytest.mark.parametrize("goes_on", [False, True], ids=["once", "for good"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_failure_at_any_call_of_the_database_is_answered_truly(
+def test_a_failure_at_any_database_call_is_answered_truthfully(
     tmp_path: Path, command: str, after: bool, goes_on: bool
 ) -> None:
     status, give = COMMANDS[command]
@@ -109,7 +110,7 @@ def test_a_failure_at_any_call_of_the_database_is_answered_truly(
 
 
 def attempt(give: Give, ledger: Ledger, job_id: UUID) -> Any:
-    """The answer, or the error that was answered."""
+    """The answer, or the error."""
     try:
         return give(ledger, job_id)
     except LedgerError as error:
@@ -117,7 +118,7 @@ def attempt(give: Give, ledger: Ledger, job_id: UUID) -> Any:
 
 
 def assert_goes_on(ledger: Ledger, number: int) -> None:
-    """The ledger is whole, and works."""
+    """The ledger is intact, and works."""
     assert verify_event_store(ledger.event_store).is_sound
     assert ledger.schedule(a_spec(name=f"after {number}")).changed
     laws.check_event_store(ledger)
@@ -129,7 +130,7 @@ def assert_goes_on(ledger: Ledger, number: int) -> None:
 
 
 def limit_pages(ledger: Ledger, more: int) -> None:
-    """Let the book's file grow by so many pages and no further, as a full disk would."""
+    """Let the store's file grow by so many pages and no further, as a full disk would."""
     event_store = ledger.event_store
     assert isinstance(event_store, SQLiteEventStore)
     count = event_store._writer.execute("PRAGMA page_count").fetchone()[0]
@@ -144,12 +145,12 @@ def fill(ledger: Ledger, answered: list[UUID]) -> None:
 
 
 @pytest.mark.parametrize("room", [0, 1, 2, 5, 9, 17, 33, 60])
-def test_a_full_disk_is_told_and_what_was_answered_is_kept(tmp_path: Path, room: int) -> None:
+def test_a_full_disk_is_reported_and_answered_commands_stay(tmp_path: Path, room: int) -> None:
     with open_ledger(tmp_path) as ledger:
         limit_pages(ledger, room)
         answered: list[UUID] = []
 
-        with raises(StorageFull, match="nothing was kept"):
+        with raises(StorageFull, match="nothing was committed"):
             fill(ledger, answered)
 
         names = [job["name"] for job in map(ledger.job, answered)]
@@ -158,7 +159,7 @@ def test_a_full_disk_is_told_and_what_was_answered_is_kept(tmp_path: Path, room:
         laws.check_event_store(ledger)
 
 
-def test_when_there_is_room_again_it_goes_on_by_itself(tmp_path: Path) -> None:
+def test_a_ledger_recovers_by_itself_when_there_is_room_again(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec()).job_id
@@ -173,7 +174,7 @@ def test_when_there_is_room_again_it_goes_on_by_itself(tmp_path: Path) -> None:
         laws.check_event_store(ledger)
 
 
-def test_a_full_disk_refuses_what_needs_room_and_answers_what_needs_none(tmp_path: Path) -> None:
+def test_a_full_disk_refuses_only_commands_that_append(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         job_id = ledger.schedule(a_spec()).job_id
         limit_pages(ledger, 0)
@@ -186,7 +187,7 @@ def test_a_full_disk_refuses_what_needs_room_and_answers_what_needs_none(tmp_pat
         assert ledger.job(job_id)["task"] == "write the report"
 
 
-def test_a_ledger_closes_and_opens_although_its_heads_find_no_room(tmp_path: Path) -> None:
+def test_a_ledger_closes_and_opens_without_room_for_its_snapshots(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     ids = [ledger.schedule(a_spec(name=f"{n}")).job_id for n in range(50)]
     limit_pages(ledger, 0)
@@ -201,8 +202,10 @@ def test_a_ledger_closes_and_opens_although_its_heads_find_no_room(tmp_path: Pat
 # -- heads --------------------------------------------------------------------------------------
 
 
-def test_a_ledger_killed_between_lots_of_saved_heads_opens_again(tmp_path: Path) -> None:
-    """Deleted jobs' heads are dropped with a lot, before the saved position passes their events."""
+def test_a_ledger_killed_between_chunks_of_snapshots_opens_again(tmp_path: Path) -> None:
+    """Deleted jobs' snapshots are dropped with a chunk, before the saved position passes their
+    events.
+    """
     with open_ledger(tmp_path) as ledger:
         ids = [ledger.schedule(a_spec(name=f"{n}")).job_id for n in range(3)]
     ledger = open_ledger(tmp_path, seed=1)
@@ -216,7 +219,7 @@ def test_a_ledger_killed_between_lots_of_saved_heads_opens_again(tmp_path: Path)
         laws.check_event_store(ledger)
 
 
-def test_a_ledger_killed_without_saving_any_head_opens_again(tmp_path: Path) -> None:
+def test_a_ledger_killed_before_any_snapshot_opens_again(tmp_path: Path) -> None:
     clock = ManualClock()
     ledger = open_ledger(tmp_path, clock)
     ids = [ledger.schedule(a_spec(name=f"{n}")).job_id for n in range(3)]
@@ -230,7 +233,7 @@ def test_a_ledger_killed_without_saving_any_head_opens_again(tmp_path: Path) -> 
 
 
 def abandon(ledger: Ledger) -> None:
-    """Leave a ledger as a killed process would: no head is saved, the lock is free."""
+    """Leave a ledger as a killed process would: no snapshot is saved, the lock is free."""
     ledger.event_store.close()
     assert ledger.lock is not None
     ledger.lock.release()

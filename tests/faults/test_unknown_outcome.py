@@ -1,4 +1,4 @@
-"""A commit whose answer was lost while nobody could look is neither repeated nor forgotten."""
+"""A commit whose answer was lost while the store could not be read is neither repeated nor lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.builders import ManualClock, SeededChance, a_spec, open_ledge
 
 
 class Blind:
-    """A book that commits, loses the answer, and cannot be read for so many looks after it."""
+    """A store that commits, loses the answer, and cannot be read for so many attempts after it."""
 
     def __init__(self, event_store: EventStore, looks: int) -> None:
         self._event_store = event_store
@@ -48,7 +48,7 @@ class Blind:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
-    """A ledger on each store; whoever uses it closes it."""
+    """A ledger on each store; the caller closes it."""
     if request.param == "sqlite":
         return open_ledger(tmp_path)
     shelf: PostgresShelf = request.getfixturevalue("postgres_shelf")
@@ -56,7 +56,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
 
 
 @pytest.mark.parametrize("looks", [1, 2, 5])
-def test_a_commit_that_nobody_could_look_up_is_not_made_twice(opened: Ledger, looks: int) -> None:
+def test_a_commit_that_could_not_be_looked_up_is_not_made_twice(opened: Ledger, looks: int) -> None:
     with opened as ledger:
         ledger.writer.event_store = Blind(ledger.event_store, looks)
         with pytest.raises(OutcomeUnknown):
@@ -74,10 +74,10 @@ def test_a_commit_that_nobody_could_look_up_is_not_made_twice(opened: Ledger, lo
         assert ledger.writer.position == 2
 
 
-def test_a_commit_whose_answer_was_lost_is_answered_truly_when_it_can_be_looked_up(
+def test_a_commit_whose_answer_was_lost_is_answered_truthfully_when_it_can_be_looked_up(
     opened: Ledger,
 ) -> None:
-    """The look-up finds it: nobody has to be told of the trouble."""
+    """The look-up finds it, so the caller sees no error."""
     with opened as ledger:
         ledger.writer.event_store = Lost(ledger.event_store)
 
@@ -91,7 +91,7 @@ def test_a_commit_whose_answer_was_lost_is_answered_truly_when_it_can_be_looked_
 
 
 class Lost:
-    """A book whose commits are made and never answered."""
+    """A store whose commits are made and never answered."""
 
     def __init__(self, event_store: EventStore) -> None:
         self._event_store = event_store

@@ -1,7 +1,7 @@
-"""A process that is about to be killed: `python -m tests.faults.victim FOLDER SEED`.
+"""A process that is going to be killed: `python -m tests.faults.killed_process FOLDER SEED`.
 
-It opens a ledger, runs jobs and gives commands in several threads. What it tells on its standard
-output (each line one write, so that the pipe keeps it whole whatever happens next) is what it
+It opens a ledger, runs jobs and gives commands in several threads. What it writes to its standard
+output (each line one write, so that the pipe delivers it whole whatever happens next) is what it
 promised: `tried` before a command is given, `answered` after, `launched` before a run is executed.
 """
 
@@ -39,7 +39,9 @@ def tell(what: str, **facts: Any) -> None:
 
 
 class Work:
-    """Runs end at once, well or badly; those of `slow` jobs go on until the process dies."""
+    """Runs end at once, with success or failure; those of `slow` jobs continue until the process
+    dies.
+    """
 
     def __init__(self, chance: Random) -> None:
         self.running: dict[str, Claimed] = {}
@@ -73,7 +75,7 @@ class Work:
 
 
 class Operator:
-    """Somebody who gives commands without end."""
+    """An operator who gives commands without end."""
 
     def __init__(self, ledger: Ledger, seed: str) -> None:
         self._ledger = ledger
@@ -85,7 +87,7 @@ class Operator:
             self.give_one()
 
     def give_one(self) -> None:
-        """One command: told before, and told again with its answer."""
+        """One command: reported before, and again with its answer."""
         call = self._ledger.context("because")
         kind = self._chance.choice(KINDS) if self._jobs else "schedule"
         tell("tried", command_id=call.metadata.command_id, kind=kind)
@@ -131,7 +133,7 @@ class Operator:
 
 
 def main(folder: Path, seed: str) -> None:
-    """Live until killed."""
+    """Run until killed."""
     tell("born", pid=os.getpid())
     ledger = Ledger.open(folder)
     read_models = ReadModels.open(ledger, folder / "projections.db")

@@ -1,4 +1,4 @@
-"""One event of each topic, written out by hand: what its golden file must load to, for ever."""
+"""One event of each topic, written out by hand: what its golden file must always load to."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ OWN: dict[str, dict[str, Any]] = {
     "recovery.completed": {"recovery_id": "R-7", "resumed": 36, "refused": 2, "re_trips": 1},
 }
 BARE = ("job.completed", "job.run_started", "job.resumed")
-"""Topics whose golden event was given by nobody in particular: no correlation, no reason."""
+"""Topics whose golden event has no correlation id and no reason."""
 
 
 def given(topic: str) -> Event:

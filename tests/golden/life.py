@@ -1,4 +1,4 @@
-"""A whole rich life: a ledger in which every topic happens, told the same way every time."""
+"""A long life: a ledger in which every topic happens, always with the same events."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ from tests.support.builders import MINUTE, NOON, SUCCESS, ManualClock, a_spec, o
 
 FOLDER = Path(__file__).parent
 VERSIONS = (1, 2, 3)
-"""Whole lives, written down; a new one comes with new topics. 2: notices, refused access.
-3: recoveries.
-"""
+"""Stored lives; new topics need a new one. 2: notices, refused access. 3: recoveries."""
 HOURLY = {"kind": "cron", "expr": "0 * * * *", "tz": "Europe/Berlin"}
 FAILURE = outcomes.Failure(
     "Error: 429 too many requests", "rate_limited", "api.example.com", None, 9
@@ -53,18 +51,18 @@ def history_of(version: int) -> Path:
 
 
 def digest_file_of(version: int) -> Path:
-    """What they fold to."""
+    """The digest of their fold."""
     return FOLDER / f"history.v{version}.digest"
 
 
 class Life:
-    """Someone who does everything that can be done to a ledger, once."""
+    """Does everything that can be done to a ledger, once."""
 
     def __init__(self, ledger: Ledger, clock: ManualClock) -> None:
         self.ledger, self.clock = ledger, clock
 
     def live(self) -> None:
-        """All of it."""
+        """Do all of it."""
         self.a_job_that_is_edited_paused_and_forced()
         self.a_job_that_probes_itself_back()
         self.a_job_that_skips_is_lost_and_is_blocked()
@@ -169,7 +167,7 @@ class Life:
         )
 
     def two_recoveries(self) -> None:
-        """One that is stopped after a job that changed meanwhile, and one that goes through."""
+        """One that is aborted after a job that changed meanwhile, and one that completes."""
         ledger, tripped = self.ledger, []
         for name in ("one", "another"):
             spec = a_spec(name=name, schedule=HOURLY, policy={"trip_after": 1}, tags=["mail"])
@@ -185,7 +183,7 @@ class Life:
         ledger.execute(recovery_commands.CompleteRecovery(2, 2, 0, ledger.context()))
 
     def step(self, number: int, *, version: int) -> None:
-        """The next job's turn."""
+        """The next job's step."""
         now, command_id = self.clock.now(), str(self.ledger.chance.new_id())
         assert self.ledger.execute(recovery_commands.StepRecovery(number, version, now, command_id))
 
@@ -210,7 +208,7 @@ class Life:
 
 
 def told_lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """The life as lines: first whose book it is, then every event with its texts."""
+    """The life as lines: first the ledger's id, then every event with its texts."""
     clock = ManualClock()
     with open_ledger(folder, clock) as ledger:
         Life(ledger, clock).live()
@@ -235,7 +233,7 @@ def told_lines(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def recorded(line: dict[str, Any]) -> StoredEvent:
-    """A line as the book would give it."""
+    """A line as the store would return it."""
     return StoredEvent(
         UUID(line["stream"]),
         line["version"],
@@ -251,7 +249,7 @@ Kind = Job | Name | IdempotencyKey | Token | Notice | Access | Recovery
 
 
 def folded(lines: list[dict[str, Any]], mapper: EventMapper) -> dict[str, Any]:
-    """What all streams have become: jobs as every surface shows them, names, keys, tokens."""
+    """The state of all streams: jobs as every surface shows them, names, keys, tokens."""
     streams: dict[UUID, Kind] = {}
     kinds: dict[str, type[Kind]] = {
         "job": Job,

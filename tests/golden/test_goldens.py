@@ -1,4 +1,4 @@
-"""Every event that was ever stored loads, for ever: a golden file of each topic, a golden life."""
+"""Every event that was ever stored loads: a golden file of each topic, a golden life."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_an_event_is_stored_today_as_it_was_then(event_class: Any) -> None:
 
 
 @pytest.mark.parametrize("event_class", EVENTS, ids=lambda event_class: event_class.TOPIC)
-def test_free_text_stands_beside_the_event_with_the_hash_it_names(event_class: Any) -> None:
+def test_free_text_is_stored_beside_the_event_with_the_hash_it_names(event_class: Any) -> None:
     kept = golden(event_class)
 
     references = dict(text_references(shape_of(event_class).texts, kept["state"]))
@@ -106,7 +106,7 @@ def test_free_text_stands_beside_the_event_with_the_hash_it_names(event_class: A
 
 
 @pytest.mark.parametrize("event_class", EVENTS, ids=lambda event_class: event_class.TOPIC)
-def test_an_event_that_lacks_a_field_is_corrupt_and_says_which(event_class: Any) -> None:
+def test_an_event_without_a_field_is_corrupt_and_the_field_is_named(event_class: Any) -> None:
     kept = golden(event_class)
     for name in shape_of(event_class).fields:
         state = {key: value for key, value in kept["state"].items() if key != name}
@@ -134,7 +134,7 @@ def history(version: int) -> tuple[UUID, list[dict[str, Any]]]:
     return UUID(first["ledger_id"]), lines
 
 
-def test_the_newest_golden_life_holds_every_topic() -> None:
+def test_the_newest_golden_life_contains_every_topic() -> None:
     _, lines = history(VERSIONS[-1])
 
     assert {line["topic"] for line in lines} == set(TOPICS)
@@ -151,7 +151,7 @@ def test_the_golden_life_folds_to_its_recorded_digest(version: int) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_chain_of_the_golden_life_still_fits(version: int) -> None:
+def test_the_chain_of_the_golden_life_still_verifies(version: int) -> None:
     ledger_id, lines = history(version)
 
     walk = ChainWalk(genesis(ledger_id))
@@ -212,7 +212,9 @@ def edit_topics(path: Path) -> None:
     connection.close()
 
 
-def test_a_ledger_with_an_unknown_topic_does_not_start_and_says_where(tmp_path: Path) -> None:
+def test_a_ledger_with_an_unknown_topic_does_not_start_and_names_its_position(
+    tmp_path: Path,
+) -> None:
     with open_ledger(tmp_path) as ledger:
         ledger.schedule(a_spec())
     connection = sqlite3.connect(tmp_path / "data" / "ledger.db")
@@ -239,7 +241,7 @@ def test_a_payload_field_that_names_a_module_imports_nothing(key: str, module: s
     assert set(sys.modules) == before
 
 
-def test_a_payload_that_looks_like_a_type_comes_back_equal(tmp_path: Path) -> None:
+def test_a_payload_that_looks_like_a_type_is_read_back_equal(tmp_path: Path) -> None:
     imported = {
         "origin": "phantom",
         "origin_id": "1",

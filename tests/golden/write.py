@@ -18,12 +18,12 @@ FOLDER = Path(__file__).parent
 
 
 def path_of(topic: str, class_version: int) -> Path:
-    """Where the golden file of one version of a topic stands."""
+    """The path of the golden file of one version of a topic."""
     return FOLDER / f"{topic}.v{class_version}.json"
 
 
 def golden_of(topic: str) -> dict[str, Any]:
-    """What is written of a topic: the stored state of its given event, and the texts beside it."""
+    """The content of a golden file: the stored state of its given event, with its texts."""
     event = given(topic)
     state, texts = Codec(SeededChance(1).random_bytes, PlainJSON()).split(event)
     return {
@@ -44,7 +44,7 @@ def mapper_of(texts: dict[str, dict[str, str]]) -> EventMapper:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file that is not there; a golden file that is there is history."""
+    """Write a new file; an existing golden file is history."""
     try:
         with path.open("xb") as file:
             file.write(content)

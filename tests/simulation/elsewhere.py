@@ -1,6 +1,6 @@
-"""Those who work outside of the ledger's process, in simulated time: workers that claim, targets
-that took a run over. They survive every crash of the ledger; some vanish, and some of those come
-back late.
+"""Execution outside of the ledger's process, in simulated time: workers that claim, targets that
+took a run over. They survive every crash of the ledger; some vanish, and some of those reconnect
+late.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tests.support.builders import SUCCESS, ManualClock
 QUEUE = "gpu"
 WORKER = {"kind": "worker", "queue": QUEUE}
 MAX_HELD = 8
-"""Runs that workers take at a time; in a calm world there is room for all."""
+"""Runs that workers execute at a time; in a calm simulation there is room for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A run somebody elsewhere works on."""
+    """A run that is executed elsewhere."""
 
     job_id: UUID
     run_id: str
@@ -40,7 +40,7 @@ class Elsewhere:
 
     def __init__(self, clock: ManualClock, chance: Random) -> None:
         self.promised: dict[str, datetime] = {}
-        """Until when a run lives, as its last heartbeat was told."""
+        """Until when a run lives, according to the answer to its last heartbeat."""
         self.accepted: list[str] = []
         """Runs of which a report was accepted."""
         self.refused: list[str] = []
@@ -51,13 +51,13 @@ class Elsewhere:
         self._chance = chance
 
     def take_over(self, job_id: UUID, run_id: str) -> None:
-        """Somebody begins to work on a run, or dies before."""
+        """A worker or target starts a run, or dies before."""
         ends_at = self._clock.now() + timedelta(seconds=self._chance.randrange(0, 200))
         place = self._vanished if self._chance.random() < 0.15 else self._held
         place.append(Held(job_id, run_id, ends_at))
 
     def work(self, ledger: Ledger, dispatcher: Dispatcher, *, room: int = MAX_HELD) -> None:
-        """Everybody says how it goes, then claims what there is room for."""
+        """Each reports its progress, then claims what it has room for."""
         if self._vanished and self._chance.random() < 0.1:
             self._held.append(self._vanished.pop())
         self._held = [item for item in self._held if self._goes_on(ledger, item)]
@@ -65,7 +65,7 @@ class Elsewhere:
             pass
 
     def _goes_on(self, ledger: Ledger, item: Held) -> bool:
-        """One heartbeat, or one report; False when there is no more to say."""
+        """One heartbeat, or one report; False when nothing is left to report."""
         try:
             if item.ends_at <= self._clock.now():
                 ledger.execute(self._report(ledger, item))
@@ -77,7 +77,7 @@ class Elsewhere:
             self.refused.append(item.run_id)
             return False
         except LedgerError:
-            pass  # asked again at the next step
+            pass  # repeated at the next step
         return True
 
     def _claims(self, ledger: Ledger, dispatcher: Dispatcher) -> bool:

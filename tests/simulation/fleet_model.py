@@ -10,12 +10,12 @@ from typing import Any
 from tests.simulation.model import CHANGED, UNCHANGED, Model
 
 OPERATIONS = ("amend", "pause", "resume", "force", "run", "delete")
-"""What operators ask."""
+"""Commands of operators."""
 OUTCOMES = ("succeed", "fail", "lose", "block")
 """How a run ends."""
 DISPATCH = ("fire", *OUTCOMES)
 KEYED = ("schedule", "pause", "resume", "force", "run")
-"""What may carry an idempotency key."""
+"""Commands that may have an idempotency key."""
 REPEATED = "repeated"
 MAX_LOSSES = 2
 
@@ -34,7 +34,7 @@ SAME_NAME = {
 
 @dataclass(frozen=True)
 class Order:
-    """One thing that is asked of the ledger. `job` counts from 1; 0 is a job that never was."""
+    """One command to the ledger. `job` counts from 1; 0 is a job that was never scheduled."""
 
     what: str
     job: int = 0
@@ -44,14 +44,14 @@ class Order:
 
     @property
     def address(self) -> tuple[Any, ...]:
-        """What a key is scoped to: resuming with and without force is one address."""
+        """The scope of a key: resuming with and without force is one address."""
         what = "resume" if self.what == "force" else self.what
         return (what, self.job, self.key)
 
 
 @dataclass(frozen=True)
 class JobModel:
-    """One job: the state table's flags, with what else can be seen of it."""
+    """One job: the state table's flags, with whatever else is visible of it."""
 
     state: Model
     name: str = ""
@@ -62,7 +62,7 @@ class JobModel:
     losses: int = 0
 
     def after(self, what: str) -> tuple[str, JobModel]:
-        """What a command must answer, and the job after it."""
+        """The expected answer to a command, and the job after it."""
         answer, state = self._next_state(what)
         if answer != CHANGED:
             return answer, self
@@ -89,7 +89,7 @@ class JobModel:
         return self.state.after("fail" if what == "lose" else what)
 
     def _try_again(self) -> tuple[str, Model]:
-        """A run ended without a success, and the breaker holds."""
+        """A run ended without a success, and the breaker does not trip."""
         if not self.state.is_running:
             return "run_superseded", self.state
         is_due = self.state.status == "active"
@@ -107,13 +107,13 @@ class JobModel:
 
 
 def never_was() -> JobModel:
-    """A job that nobody scheduled: it answers as a deleted one does."""
+    """A job that was never scheduled: it answers as a deleted one does."""
     return JobModel(Model(is_one_shot=False, status="deleted", is_due=False))
 
 
 @dataclass
 class Fleet:
-    """All jobs, and what was answered under which key."""
+    """All jobs, and the answers by key."""
 
     jobs: list[JobModel] = field(default_factory=lambda: [never_was()])
     kept: dict[tuple[Any, ...], Order] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Fleet:
         return [job for job in self.jobs if job.state.status != "deleted"]
 
     def answer(self, order: Order) -> str:
-        """What the order must be answered; the fleet is as it is after it."""
+        """The expected answer to the order; the fleet has its state after it."""
         kept = self.kept.get(order.address) if order.key else None
         if kept is not None:
             is_same = (kept.what, kept.fields) == (order.what, order.fields)

@@ -1,4 +1,4 @@
-"""What must hold of any history, read from the book alone: the checks of INVARIANTS X, S and P."""
+"""Invariants of any history, read from events alone: the checks X, S and P."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LATE = (*OUTCOMES, "job.delivered", "job.delivery_failed")
 PATIENCE = timedelta(seconds=60)
 """How long a due job may wait in the simulation, whose steps take 20 s."""
 LONGEST = timedelta(seconds=300 + 20 + 10)
-"""The default time-out, a step of the simulation, and the sweep."""
+"""The default time-out, a step of the simulation, and the reaper's interval."""
 SLOTS = ("schedule", "catch_up", "retry")
 
 
@@ -41,7 +41,7 @@ def histories(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
 
 
 def check_history(events: list[dict[str, Any]]) -> None:
-    """The laws of one job's life."""
+    """The invariants of one job's history."""
     open_run = ended = None
     started: set[tuple[str, str, int]] = set()
     for event in events:
@@ -64,7 +64,7 @@ def check_history(events: list[dict[str, Any]]) -> None:
 
 
 def check_launches(launched: Iterable[Claimed], by_job: dict[str, list[dict[str, Any]]]) -> None:
-    """X3: nothing was executed that is not in the book, and nothing twice."""
+    """X3: nothing was executed without a committed start, and nothing twice."""
     recorded = {
         event["data"]["run_id"]
         for events in by_job.values()
@@ -77,8 +77,8 @@ def check_launches(launched: Iterable[Claimed], by_job: dict[str, list[dict[str,
 
 
 def check_reports(elsewhere: Elsewhere, by_job: dict[str, list[dict[str, Any]]]) -> None:
-    """X6, and that a heartbeat's word is kept: whose report was accepted ended by it, and nothing
-    was given up before the instant that its worker had been told.
+    """X6, and that heartbeats count: a run whose report was accepted ended by it, and no run was
+    ended before the instant that its worker had been given.
     """
     ends = {
         event["data"]["run_id"]: event
@@ -99,7 +99,7 @@ def check_reports(elsewhere: Elsewhere, by_job: dict[str, list[dict[str, Any]]])
 
 
 def check_leases(ledger: Ledger) -> None:
-    """X4: the leases are those of open runs, in memory as in the book, and none has ended."""
+    """X4: the leases are those of open runs, in memory as in the store, and none has expired."""
     kept = {row.run_id: row for row in ledger.event_store.leases().rows}
     assert kept == ledger.job_cache.runs.leases
     open_runs = {run.run_id for _, run in ledger.job_cache.runs.open_runs()}
@@ -110,14 +110,14 @@ def check_leases(ledger: Ledger) -> None:
 
 
 def check_event_store(ledger: Ledger) -> None:
-    """The chain fits, and every head is the fold of its events."""
+    """The chain verifies, and every cached job is the fold of its events."""
     assert verify_event_store(ledger.event_store).is_sound
     for head in ledger.job_cache.snapshot():
         assert dump_job(head) == dump_job(ledger.fold(head.id)), head.id
 
 
 def check_nobody_waits(ledger: Ledger) -> None:
-    """X9: no job that may fire is left behind: each runs, or waits for an instant still to come."""
+    """X9: no job that may fire is left behind: each runs, or waits for a future instant."""
     now = ledger.clock.now()
     for job in ledger.job_cache.snapshot():
         if job.may_fire and job.open_run is None:
@@ -127,7 +127,7 @@ def check_nobody_waits(ledger: Ledger) -> None:
 
 
 def check_read_models(ledger: Ledger, read_models: ReadModels, jobs: Iterable[UUID]) -> None:
-    """P1: every copy equals the fold."""
+    """P1: every read model equals the fold."""
     read_models.catch_up()
     assert {item["problem"] for item in read_models.health()} == {None}
     folded = [view(job) for job in (ledger.fold(job_id) for job_id in jobs) if is_listed(job)]
@@ -137,9 +137,7 @@ def check_read_models(ledger: Ledger, read_models: ReadModels, jobs: Iterable[UU
 
 
 def check_slots(ledger: Ledger, job_id: UUID, events: list[dict[str, Any]]) -> None:
-    """Every slot of a cron schedule was started, or is recorded as missed, or is yet to come: none
-    vanished.
-    """
+    """Every slot of a cron schedule was started, or is recorded as missed, or is yet to come."""
     job = ledger.fold(job_id)
     schedule = parse_schedule(job.schedule)
     if job.schedule["kind"] != "cron" or job.status != "active" or job.open_run is not None:

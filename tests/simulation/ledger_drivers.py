@@ -1,4 +1,4 @@
-"""Ledgers that are given orders: as a library on SQLite, and over HTTP."""
+"""Drivers of ledgers: as a library on SQLite, and over HTTP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.builders import ManualClock, SeededChance, open_ledger
 
 
 class LedgerDriver:
-    """What can be seen inside a ledger, however it is asked."""
+    """What can be inspected inside a ledger, however it is driven."""
 
     ledger: Ledger
 
@@ -45,7 +45,7 @@ class LedgerDriver:
 
 
 class SQLiteDriver(LedgerDriver):
-    """A ledger in a folder, asked as a library. Runs are claimed as a dispatcher does it."""
+    """A ledger in a folder, driven as a library. Runs are claimed as a dispatcher does it."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock()
@@ -97,7 +97,7 @@ class SQLiteDriver(LedgerDriver):
 
 
 class NodesDriver(SQLiteDriver):
-    """Two nodes on PostgreSQL that are given orders by turns, as if they were one ledger."""
+    """Two nodes on PostgreSQL that get orders in turn, as if they were one ledger."""
 
     def __init__(self, dsn: str) -> None:
         self.shelf = PostgresShelf(dsn, own_name())
@@ -116,7 +116,7 @@ class NodesDriver(SQLiteDriver):
     def give(self, order: Order) -> Reply:
         self.nodes.reverse()
         self.ledger = self.nodes[0]
-        self.ledger.submit(()).result()  # a look at its heads is to see what the other answered
+        self.ledger.submit(()).result()  # reads what the other node appended
         return super().give(order)
 
     def restart(self) -> None:
@@ -133,7 +133,7 @@ class NodesDriver(SQLiteDriver):
 
 
 class HttpDriver(LedgerDriver):
-    """A server asked over HTTP. Runs are claimed behind its back, as its dispatcher would."""
+    """A server driven over HTTP. Runs are claimed in its process, as its dispatcher would."""
 
     STATUSES: Mapping[str, int] = {
         "job_not_found": 404,

@@ -1,4 +1,4 @@
-"""The decisions alone, given orders: no store, no thread, no copies."""
+"""The decisions alone, driven without a store, threads or read models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.builders import ManualClock, an_id
 
 
 class MemoryUnit(UnitOfWork):
-    """The streams that commands decide on, and their events; it stands in for the store."""
+    """The streams that commands decide on, and their events; it replaces the store."""
 
     def __init__(self) -> None:
         self.streams: dict[UUID, Stream] = {}
@@ -54,7 +54,7 @@ class MemoryUnit(UnitOfWork):
         return cast(S, self.streams.setdefault(stream_id, kind.blank(stream_id)))
 
     def append(self) -> None:
-        """Keep what was decided, each event at the next position."""
+        """Append what was decided, each event at the next position."""
         for stream in self.streams.values():
             self.events.extend(stream.pending)
             stream.pending_events.clear()
@@ -135,7 +135,7 @@ class MemoryDriver:
         return self.unit.job_count
 
     def restart(self) -> None:
-        """Begin anew from the events."""
+        """Rebuild everything from the events."""
         events, self.unit = self.unit.events, MemoryUnit()
         kinds: Mapping[str, Callable[[UUID], Stream]] = {
             "job": Job.blank,

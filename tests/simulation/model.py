@@ -1,6 +1,4 @@
-"""An independent model of the state table (DESIGN §5): a few flags, no events, none of the ledger's
-code.
-"""
+"""An independent model of the state table: a few flags, no events, none of the ledger's code."""
 
 from __future__ import annotations
 
@@ -36,8 +34,8 @@ class Model:
     is_requested: bool = False
 
     def after(self, command: str) -> tuple[str, Model]:
-        """What the command must answer (CHANGED, UNCHANGED or a refusal's code), and the state
-        after it.
+        """The expected answer to the command (CHANGED, UNCHANGED or a refusal's code), and the
+        state after it.
         """
         return getattr(self, f"_{command}")()  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""What is asked of a ledger in a simulation, as commands of any surface, and what a driver owes."""
+"""The commands of a simulation, as any surface makes them, and what a driver must implement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCHEDULES = {
 
 @dataclass(frozen=True)
 class Reply:
-    """What was answered, as the model words it, and everything the caller was told."""
+    """An answer, as the model words it, and everything the caller got."""
 
     answer: str
     told: object = None
@@ -38,21 +38,21 @@ class Reply:
 
 
 class Driver(Protocol):
-    """A ledger that takes orders. Jobs are known by number, in the order they were made."""
+    """A driver of a ledger. Jobs are known by number, in the order they were scheduled."""
 
     clock: ManualClock
     ids: list[UUID]
 
     def give(self, order: Order) -> Reply:
-        """Have an order answered."""
+        """Execute an order."""
         ...
 
     def position(self) -> int:
-        """Where the book ends."""
+        """The last position."""
         ...
 
     def head(self, job_id: UUID) -> Job | None:
-        """A job as the next decision would find it; None when no head of it is kept."""
+        """A job as the next decision would find it; None when it is not cached."""
         ...
 
     def fold(self, job_id: UUID) -> Job:
@@ -60,7 +60,7 @@ class Driver(Protocol):
         ...
 
     def shown(self, job_id: UUID) -> dict[str, Any] | None:
-        """A job as it is shown to whoever asks; None when it is not found."""
+        """A job as callers see it; None when it is not found."""
         ...
 
     def count(self) -> int:
@@ -68,14 +68,14 @@ class Driver(Protocol):
         ...
 
     def restart(self) -> None:
-        """End the process in good order, and begin the next."""
+        """End the process in good order, and start the next."""
         ...
 
     def close(self) -> None: ...
 
 
 def spec_of(order: Order) -> dict[str, Any]:
-    """What a caller gives to schedule a job."""
+    """The spec of a job to schedule."""
     given = dict(order.fields)
     schedule = SCHEDULES.get(given["kind"], {"kind": "at", "at": given["at"]})
     policy = {"trip_after": given["trip_after"], "max_losses": MAX_LOSSES}
@@ -88,7 +88,7 @@ def patch_of(order: Order) -> dict[str, Any]:
 
 
 def scheduling(order: Order, job_id: UUID, call: CommandContext) -> Command[CommandResult]:
-    """The order as the command that begins a job."""
+    """The order as the command that schedules a job."""
     return commands.ScheduleJob(job_id, spec_of(order), call)
 
 
@@ -112,7 +112,7 @@ def command_of(order: Order, job_id: UUID, run_id: str, call: CommandContext) ->
 
 
 def replied(order: Order, ask: Callable[[], Any]) -> Reply:
-    """The reply to what `ask` gives or raises."""
+    """The reply to what `ask` returns or raises."""
     try:
         result = ask()
     except LedgerError as refusal:
@@ -124,7 +124,7 @@ def replied(order: Order, ask: Callable[[], Any]) -> Reply:
 
 
 def call_of(order: Order, clock: ManualClock) -> CommandContext:
-    """The circumstances of an order."""
+    """The context of an order."""
     kept = None
     if order.key is not None:
         stream = request_stream("olga", "POST", repr(order.address), order.key)
@@ -134,6 +134,6 @@ def call_of(order: Order, clock: ManualClock) -> CommandContext:
 
 
 def open_run_of(driver: Driver, job_id: UUID) -> str:
-    """The run under way, or one that never was."""
+    """The run under way, or one that never existed."""
     head = driver.head(job_id)
     return head.open_run.run_id if head and head.open_run else str(STRANGER)

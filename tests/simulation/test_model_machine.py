@@ -1,5 +1,5 @@
-"""T1: whatever is asked of a ledger, in whatever order, it answers and holds what the plain model
-says: in memory, on SQLite, and over HTTP.
+"""T1: for any commands in any order, the ledger answers and behaves as the plain model: in memory,
+on SQLite, and over HTTP.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.driver.restart()
 
     def pick(self, number: int) -> int:
-        """One of the jobs; for 0 the one that never was."""
+        """One of the jobs; for 0 the one that was never scheduled."""
         return 1 + (number - 1) % (len(self.fleet.jobs) - 1) if number else 0
 
     def revision(self, job: int, wanted: str) -> int | None:
@@ -156,8 +156,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.remember(order, expected, reply)
 
     def count_what_was_passed_over(self, number: int) -> None:
-        """Slots of several causes take an event each, before that of the end; the model knows no
-        time, and is told how many there were.
+        """Slots of several causes take an event each, before that of the end; the model has no
+        time, and is given how many there were.
         """
         model, job = self.fleet.jobs[number], self.driver.fold(self.driver.ids[number])
         more = job.version - model.version
@@ -167,7 +167,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.fleet.jobs[number] = replace(model, version=job.version, revision=revision)
 
     def remember(self, order: Order, expected: str, reply: Reply) -> None:
-        """A repeated key must tell what was told at first."""
+        """A repeated key must get the first answer."""
         if expected == REPEATED:
             assert reply.told == self.first[order.address].told, order
         if expected != CHANGED:
@@ -212,7 +212,7 @@ def seen(job: Job, trip_after: int) -> JobModel:
 
 
 def live(driver: Callable[[Path], Driver], folder: Path, *, examples: int) -> None:
-    """Many lives of a ledger, each in a folder of its own."""
+    """Many histories of a ledger, each in a folder of its own."""
     numbers = count()
 
     def born() -> LedgerMachine:
@@ -224,7 +224,7 @@ def live(driver: Callable[[Path], Driver], folder: Path, *, examples: int) -> No
         print(f"seed {SEED}, {examples} lives of {STEPS} steps")
         seed(SEED)(born)
     run_state_machine_as_test(
-        born,  # type: ignore[arg-type]  # a factory will do, says its own documentation
+        born,  # type: ignore[arg-type]  # hypothesis accepts a factory
         settings=settings(
             max_examples=examples,
             stateful_step_count=STEPS,
@@ -234,22 +234,24 @@ def live(driver: Callable[[Path], Driver], folder: Path, *, examples: int) -> No
 
 
 @pytest.mark.parametrize(("kind", "examples"), [("memory", 40), ("sqlite", 12), ("http", 5)])
-def test_a_ledger_does_what_the_model_says(tmp_path: Path, kind: str, examples: int) -> None:
+def test_a_ledger_behaves_like_the_model(tmp_path: Path, kind: str, examples: int) -> None:
     live(DRIVERS[kind], tmp_path, examples=examples)
 
 
-def test_two_nodes_do_what_the_model_says_of_one_ledger(tmp_path: Path, postgres_dsn: str) -> None:
+def test_two_nodes_behave_like_the_model_of_one_ledger(tmp_path: Path, postgres_dsn: str) -> None:
     live(lambda _: NodesDriver(postgres_dsn), tmp_path, examples=5)
 
 
 @pytest.mark.proof
-def test_two_nodes_do_what_the_model_says_for_long(tmp_path: Path, postgres_dsn: str) -> None:
+def test_two_nodes_behave_like_the_model_over_long_histories(
+    tmp_path: Path, postgres_dsn: str
+) -> None:
     live(lambda _: NodesDriver(postgres_dsn), tmp_path, examples=40)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "examples"), [("memory", 800), ("sqlite", 160), ("http", 40)])
-def test_a_ledger_does_what_the_model_says_for_long(
+def test_a_ledger_behaves_like_the_model_over_long_histories(
     tmp_path: Path, kind: str, examples: int
 ) -> None:
     live(DRIVERS[kind], tmp_path, examples=examples)

@@ -1,6 +1,4 @@
-"""Seeded histories in a world where things go wrong, and the laws that must hold of every one of
-them.
-"""
+"""Seeded histories with injected faults, and the invariants that must hold of every one of them."""
 
 from __future__ import annotations
 
@@ -18,12 +16,12 @@ SEEDS = range(60)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_goes_wrong_the_laws_hold(tmp_path: Path, seed: int) -> None:
+def test_the_invariants_hold_under_all_faults(tmp_path: Path, seed: int) -> None:
     live(tmp_path, seed, STEPS, fault_rate=0.05 if seed % 3 else 0.0)
 
 
 @pytest.mark.parametrize("seed", [1001, 1002])
-def test_a_short_life_keeps_the_laws(tmp_path: Path, seed: int) -> None:
+def test_the_invariants_hold_in_a_short_run(tmp_path: Path, seed: int) -> None:
     live(tmp_path, seed, 120, fault_rate=0.05)
 
 

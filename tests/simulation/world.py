@@ -1,6 +1,6 @@
-"""A ledger in a world that goes wrong on a schedule: one process, one seed, simulated time.
+"""A simulated ledger with scheduled faults: one process, one seed, simulated time.
 
-The writer is asked and waited for step by step, so a seed always gives the same history.
+The writer is driven and waited for step by step, so a seed always gives the same history.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ CLASSES = ("rate_limited", "timeout", "server_error", "other")
 
 
 class FaultyEventStore:
-    """A book whose appends fail now and then: before the commit, after it (the answer is lost), or
-    for want of room.
+    """An event store whose appends fail now and then: before the commit, after it (the answer is
+    lost), or for want of room.
     """
 
     def __init__(self, event_store: EventStore, chance: Random, rate: float) -> None:
@@ -59,8 +59,8 @@ class FaultyEventStore:
 
 
 class SimulatedWork:
-    """Where runs are executed: each takes a while of simulated time and ends as chance has it.
-    Survives no crash.
+    """A run pool in simulated time: each run takes a while and ends at random. Survives no
+    crash.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class SimulatedWork:
 
 
 class World:
-    """One ledger with a dispatcher, operators and trouble. `step` lets a little of everything
+    """One ledger with a dispatcher, operators and faults. `step` lets a little of everything
     happen.
     """
 
@@ -157,7 +157,7 @@ class World:
         self.open()
 
     def step(self) -> None:
-        """Let some time pass, operators act, things break, and the dispatcher work."""
+        """Let some time pass, operators act, faults happen, and the dispatcher work."""
         self.clock.advance(timedelta(seconds=self.chance.choice((0, 1, 5, 20, 60, 61))))
         dice = self.chance.random()
         if dice < 0.01:
@@ -177,8 +177,8 @@ class World:
             self.read_models.catch_up()
 
     def calm_down(self) -> None:
-        """Let nothing go wrong any more, there be room for all, and time pass until everything that
-        was due has run.
+        """Stop injecting faults, give room for all, and let time pass until everything that was due
+        has run.
         """
         self.faults.rate = 0.0
         self.dispatcher._cycle.concurrency = PLENTY
@@ -188,7 +188,7 @@ class World:
             self.elsewhere.work(self.ledger, self.dispatcher, room=PLENTY)
 
     def dispatch(self) -> None:
-        """One step of the dispatcher; a store in trouble is its to bear."""
+        """One step of the dispatcher, which must survive a failing store."""
         with suppress(LedgerError):
             self.dispatcher.run_once()
 

@@ -1,1 +1,1 @@
-"""tests/support."""
+"""Helpers that several test folders share."""

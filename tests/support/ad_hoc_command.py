@@ -1,4 +1,4 @@
-"""A command made of any function, for tests that need the writer to do something of their own."""
+"""A command made of any function, for tests that need the writer to execute their own code."""
 
 from __future__ import annotations
 

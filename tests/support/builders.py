@@ -1,4 +1,4 @@
-"""What every test starts from: a clock that stands still, jobs in any state, ledgers in folders."""
+"""The basis of every test: a clock that stands still, jobs in any state, ledgers in folders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ledger.domain.metadata import Actor, EventMetadata
 
 
 class SeededChance:
-    """Chance that gives the same ids and salts for the same seed."""
+    """A source of chance that gives the same ids and salts for the same seed."""
 
     def __init__(self, seed: int = 0) -> None:
         self._random = Random(seed)
@@ -46,7 +46,7 @@ _ids = count(1)
 
 
 class ManualClock:
-    """A clock that moves only when it is told to."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self, at: datetime = NOON) -> None:
         self.at = at
@@ -66,7 +66,7 @@ class ManualClock:
 
 
 def metadata(actor: Actor = OPERATOR, *, reason: str | None = None) -> EventMetadata:
-    """The origin of a command that a test gives."""
+    """The metadata of a test's command."""
     return EventMetadata(
         f"00000000-0000-4000-8000-{next(_ids):012d}", actor, "library", None, reason
     )
@@ -78,7 +78,7 @@ def an_id(number: int) -> UUID:
 
 
 def a_spec(**fields: Any) -> dict[str, Any]:
-    """What a caller gives to schedule a job: every minute, nothing to do."""
+    """The spec of a job: every minute, with nothing to do."""
     return {
         "name": "report",
         "schedule": {"kind": "every", "interval_seconds": 60},
@@ -89,7 +89,7 @@ def a_spec(**fields: Any) -> dict[str, Any]:
 
 
 def a_job(*changes: Callable[[Job], None], number: int = 1, **fields: Any) -> Job:
-    """A job scheduled at NOON, with `changes` made to it in turn."""
+    """A job scheduled at NOON, with `changes` applied in turn."""
     job = Job.blank(an_id(number))
     spec = parse_spec(a_spec(**fields), planner={"croniter": "0"}, anchor_at="2026-03-02T12:00:00Z")
     job.schedule_anew(spec, now=NOON, metadata=metadata())
@@ -119,7 +119,7 @@ def running(*, at: datetime = NOON + MINUTE, is_late: bool = False) -> Callable[
 
 
 def requested(*, at: datetime = NOON) -> Callable[[Job], None]:
-    """Somebody asked for a run."""
+    """A run was requested."""
     return lambda job: job.request_run(now=at, metadata=metadata())
 
 
@@ -141,7 +141,7 @@ def failed(
 
 
 def lost(cause: str = "lease_expired", *, at: datetime = NOON + MINUTE) -> Callable[[Job], None]:
-    """Nobody knows how the open run ended."""
+    """The outcome of the open run is unknown."""
     return lambda job: outcomes.lose(job, open_run_id(job), cause, now=at, metadata=metadata())
 
 
@@ -169,7 +169,7 @@ def open_run_id(job: Job) -> str:
 
 
 def clone(job: Job) -> Job:
-    """A second job in the same state, for trying something on."""
+    """A second job in the same state, for experiments."""
     twin = Job.blank(job.id)
     vars(twin).update(vars(job))
     twin._pending_events = []

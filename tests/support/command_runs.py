@@ -1,4 +1,4 @@
-"""Commands to run for real, and what came of them."""
+"""Commands that are really executed, and their outcomes."""
 
 from __future__ import annotations
 

@@ -23,11 +23,11 @@ from api.demo.waiting import wait_for
 from tests.support.postgres_server import TestServer
 
 LIMIT_SECONDS = 60.0
-"""A hang fails by this name; nothing is measured by it."""
+"""A hang fails by this; nothing is measured by it."""
 SECRETS = "/run/secrets"
 METRICS = "/run/jobledger-metrics"
 PORT = 8321
-"""What nodes listen on inside their containers."""
+"""The port that nodes listen on inside their containers."""
 
 Service = Mapping[str, Any]
 
@@ -48,12 +48,12 @@ def of_ours() -> dict[str, Service]:
 
 
 def image_environment() -> dict[str, str]:
-    """What the Dockerfile sets for every container, our own names only."""
+    """The variables that the Dockerfile sets for every container, jobledger's own only."""
     return dict(re.findall(r"\b(JOBLEDGER_\w+)=(\S+)", (ROOT / "Dockerfile").read_text()))
 
 
 def environment_of(service: Service) -> dict[str, str]:
-    """A service's variables, those that compose fills in from outside left at their defaults."""
+    """A service's variables, with the defaults of those that compose fills in from outside."""
     given = {**image_environment(), **service.get("environment", {})}
     return {name: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text) for name, text in given.items()}
 
@@ -73,8 +73,8 @@ def make_secrets(folder: Path) -> Path:
 
 
 class Topology:
-    """The services of the file as processes. What is a container's own there, a path or a port, is
-    a path in `folder` or a free port here.
+    """The services of the file as processes. A path or port inside a container is here a path in
+    `folder` or a free port.
     """
 
     def __init__(self, folder: Path, database: TestServer) -> None:
@@ -199,7 +199,7 @@ class Topology:
 
 @contextmanager
 def running(folder: Path, database: TestServer) -> Iterator[Topology]:
-    """The whole topology, migrated, started and healthy; gone afterwards, whatever happened."""
+    """The whole topology, migrated, started and healthy; stopped afterwards, whatever happened."""
     topology = Topology(folder, database)
     try:
         topology.run("migrate")

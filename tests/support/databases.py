@@ -14,7 +14,9 @@ from tests.support.builders import an_id
 
 @contextmanager
 def a_database(server: str, name: str) -> Iterator[str]:
-    """The address of a new, migrated database, which is gone afterwards whoever is connected."""
+    """The address of a new, migrated database, which is dropped afterwards whatever is
+    connected.
+    """
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
     address = f"{server.rpartition('/')[0]}/{name}"

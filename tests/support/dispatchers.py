@@ -13,7 +13,7 @@ from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT
 def dispatchers(
     dsn: str, folder: Path, count: int, closing: ExitStack, *, first: int = 0
 ) -> list[subprocess.Popen[bytes]]:
-    """So many `jobledger dispatch`, numbered from `first`, gone at the end whatever happened."""
+    """So many `jobledger dispatch`, numbered from `first`, ended afterwards whatever happened."""
     environment = {**ENVIRONMENT, "JOBLEDGER_DSN": dsn, "JOBLEDGER_DATA": str(folder / "data")}
     started = []
     for number in range(first, first + count):
@@ -28,7 +28,7 @@ def dispatchers(
 
 
 def ended(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
-    """Ask them to end, and wait: their exit codes."""
+    """Stop them, and wait: their exit codes."""
     for process in processes:
         process.terminate()
     return [process.wait(60) for process in processes]

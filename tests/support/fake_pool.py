@@ -1,4 +1,4 @@
-"""A workplace without threads or targets, in simulated time."""
+"""A run pool without threads or targets, in simulated time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Fate = Callable[[Claimed], tuple[timedelta, Outcome]]
 
 
 class TimedRuns:
-    """How long a run takes and how it ends is settled when it begins, by its fate."""
+    """The duration and outcome of a run are fixed when it begins, by `fate`."""
 
     def __init__(self, clock: ManualClock, fate: Fate) -> None:
         self.running: dict[str, Claimed] = {}
@@ -53,5 +53,5 @@ class TimedRuns:
         return len(self._back)
 
     def next_end(self) -> datetime | None:
-        """When the next run is over."""
+        """When the next run ends."""
         return self._ends[0][0] if self._ends else None

@@ -28,7 +28,7 @@ PLENTY_SECONDS = 60.0
 
 @dataclass
 class Target:
-    """A server on 127.0.0.1 that answers every connection in its own way and remembers what it was
+    """A server on 127.0.0.1 that answers every connection in its own way and records what it was
     sent.
     """
 
@@ -148,6 +148,6 @@ def failure_of(answer: Answer, *, seconds: float = PLENTY_SECONDS) -> Failed:
 
 
 async def until_left(reader: asyncio.StreamReader) -> None:
-    """Until the client has gone away."""
+    """Until the client has disconnected."""
     while await reader.read(1024):
         pass

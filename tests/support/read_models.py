@@ -1,4 +1,4 @@
-"""Questions of tests to read models, without waiting for them."""
+"""Queries of tests to read models, without waiting for them."""
 
 from __future__ import annotations
 

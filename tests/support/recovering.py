@@ -1,5 +1,5 @@
 """A fleet that tripped, on simulated time: the real dispatcher and the real driver of recoveries,
-step by step, and targets that a test breaks and mends.
+step by step, and targets that a test breaks and repairs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Meets = Callable[[Claimed], bool]
 
 
 class World:
-    """One node with its dispatcher and its driver. `place` is a folder, or a database."""
+    """One node with its dispatcher and its driver. `location` is a folder, or a database."""
 
     def __init__(self, place: Path | PostgresDsn, clock: ManualClock | None = None) -> None:
         self.clock = clock or ManualClock()
@@ -60,7 +60,7 @@ class World:
         self.ledger.close()
 
     def die(self) -> None:
-        """The process is gone as it stands; the next one begins where its book ends."""
+        """The process is killed; the next one starts where its events end."""
         self.driver._leader_lock.close()
         if isinstance(self.dispatcher.nodes, ClusterNode):
             self.dispatcher.nodes._table.close()
@@ -88,14 +88,14 @@ class World:
     # -- time -----------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Everything that is due now, without letting time pass."""
+        """Do everything that is due now, without letting time pass."""
         if isinstance(self.dispatcher.nodes, ClusterNode):
             self.dispatcher.nodes.renew()
         while self.dispatcher.run_once() or self.driver.run_once():
             pass
 
     def step(self) -> None:
-        """To the next instant at which something is due, and whatever is due then."""
+        """To the next instant at which something is due, and do whatever is due then."""
         self.settle()
         self.clock.advance(max(self._until_next(), A_MOMENT))
         self.settle()
@@ -137,7 +137,7 @@ class World:
         return list(self.ledger.queries.export(AuditQuery(topics=topics)))
 
     def starts_per_minute(self, since: datetime) -> Counter[datetime]:
-        """How many runs began in which minute."""
+        """How many runs started in which minute."""
         return Counter(
             at.replace(second=0, microsecond=0)
             for event in self.events("job.run_started")
@@ -147,7 +147,7 @@ class World:
 
 @contextmanager
 def a_world(place: Path | PostgresDsn) -> Iterator[World]:
-    """A world, closed afterwards."""
+    """A simulated fleet, closed afterwards."""
     world = World(place)
     try:
         yield world

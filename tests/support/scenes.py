@@ -29,7 +29,7 @@ Script = list[tuple[timedelta, Outcome]]
 
 
 def why_of(ledger: Ledger, storm_of: StormOf = no_storm) -> Why:
-    """The question why, to one ledger."""
+    """The query why, on one ledger."""
     events = ledger.events
     instants = AsOfResolver(events, ledger.clock, lambda: ledger.writer.position)
     history, leases = History(events, ledger.live_job), ledger.job_cache.runs.leases
@@ -37,10 +37,10 @@ def why_of(ledger: Ledger, storm_of: StormOf = no_storm) -> Why:
 
 
 class Scene:
-    """One ledger with its dispatcher and its copies. `at` lets time pass until an instant."""
+    """One ledger with its dispatcher and its read models. `at` lets time pass until an instant."""
 
     answers: ClassVar[set[str]] = set()
-    """The codes that why told, in any scene."""
+    """The codes that why answered, in any scene."""
 
     def __init__(self, folder: Path, at: datetime | None = None, *, concurrency: int = 5) -> None:
         self.clock = ManualClock(at) if at is not None else ManualClock()
@@ -67,12 +67,12 @@ class Scene:
         self.ledger.close()
 
     def _fate(self, claimed: Claimed) -> tuple[timedelta, Outcome]:
-        """The next line of the job's script; then the last one again and again."""
+        """The next line of the job's script; then the last one repeatedly."""
         script = self.scripts.get(claimed.job_id) or [(timedelta(0), DONE)]
         return script.pop(0) if len(script) > 1 else script[0]
 
     def silence(self, until: datetime) -> None:
-        """The node dies as it stands, and comes back at an instant."""
+        """The node is killed, and restarts at an instant."""
         self.close()
         self.clock.advance(until - self.clock.now())
         self.open()
@@ -81,7 +81,7 @@ class Scene:
     def schedule(
         self, name: str = "report", *, script: Script | None = None, **fields: Any
     ) -> UUID:
-        """A job of olga's; its executor is not noop, so that its runs take places."""
+        """A job of olga's; its executor is not noop, so that its runs take slots."""
         fields = {"executor": None, **fields}
         call = self.ledger.context("as agreed", actor=OLGA, source="cli")
         job_id = self.ledger.schedule(a_spec(name=name, **fields), context=call).job_id
@@ -109,5 +109,5 @@ class Scene:
         return answer
 
     def topics(self, answer: dict[str, Any]) -> list[str]:
-        """What the links of an answer are, without the stream's name."""
+        """The topics of an answer's links, without the stream's name."""
         return [link["topic"].removeprefix("job.") for link in answer["chain"]]

@@ -1,5 +1,6 @@
-"""A server on this machine that plays Slack's API and an apprise JSON target, and remembers what it
-was told."""
+"""A server on this machine that plays Slack's API and an apprise JSON target, and records its
+messages.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ OK = {"ok": True, "channel": "C1", "ts": "1", "message": {}}
 
 
 class Slack(ThreadingHTTPServer):
-    """`answer` is what every message is answered with; `said` what came, in order."""
+    """`answer` is the answer to every message; `said` are the messages, in order."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -41,7 +41,7 @@ class Typed:
 
 
 class Shell:
-    """A shell whose environment has one data folder and no other setting of ours."""
+    """A shell whose environment has one data folder and no other setting of jobledger."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.data = folder / "data"

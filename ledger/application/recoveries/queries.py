@@ -67,8 +67,8 @@ class RecoveryQueries:
     def _summary(self, history: RecoveryHistory, until: int) -> dict[str, Any]:
         is_open = history.end is None
         re_trip_count = len(self._trips(history, until)) if is_open else 0
-        has_held = is_open and self._has_probe_succeeded(history, until)
-        return summary(history, has_probe_succeeded=has_held, re_trip_count=re_trip_count)
+        has_succeeded = is_open and self._has_probe_succeeded(history, until)
+        return summary(history, has_probe_succeeded=has_succeeded, re_trip_count=re_trip_count)
 
     def _trips(self, history: RecoveryHistory, until: int) -> dict[UUID, Any]:
         last = history.end.position if history.end is not None else until

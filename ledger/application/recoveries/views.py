@@ -13,7 +13,7 @@ from ledger.application.recoveries.history import RecoveryHistory
 from ledger.clock import from_microseconds, rfc3339
 from ledger.domain.recovery.abort_check import abort_check_of
 from ledger.domain.recovery.recovery import RESUMED
-from ledger.domain.recovery.stagger import Fires, ResumeStep, fires_of, steps_of
+from ledger.domain.recovery.stagger import FireForecast, ResumeStep, fire_forecast_of, steps_of
 from ledger.store.records import RecordedEvent
 
 CAUSED = ("lost", "blocked")
@@ -150,7 +150,7 @@ def forecast_view(forecast: Forecast, now: datetime) -> dict[str, Any]:
             {**one.plain(), "name": forecast.names.get(one.job_id) or None}
             for one in forecast.refused
         ],
-        "fires": _fires(fires_of(steps, now)),
+        "fires": _fires(fire_forecast_of(steps, now)),
     }
 
 
@@ -167,7 +167,7 @@ def _planned_step(step: ResumeStep) -> dict[str, Any]:
     }
 
 
-def _fires(fires: Fires) -> dict[str, Any]:
+def _fires(fires: FireForecast) -> dict[str, Any]:
     minutes = sorted(fires.at_once.keys() | fires.staggered.keys())
     return {
         "begins_at": rfc3339(fires.begins_at),

@@ -58,8 +58,8 @@ class Output:
         hash of what is shown: the secret could be guessed from the other one.
         """
         if self._redact is not None:
-            told = decoded(bytes(self._head))
-            if self._redact(told) != told:
+            text = decoded(bytes(self._head))
+            if self._redact(text) != text:
                 return hashlib.sha256(self.text.encode()).hexdigest()
         return self._digest.hexdigest()
 
@@ -68,9 +68,9 @@ class Output:
         """The head as text, at most `head_bytes` (4 KiB by default) of UTF-8."""
         if self._redact is None:
             return storable(bytes(self._head), self._head_bytes)
-        told = self._redact(decoded(bytes(self._head)))
+        text = self._redact(decoded(bytes(self._head)))
         is_cut = self.is_full or self.count_bytes > self._kept_bytes
-        raw = told.encode()
+        raw = text.encode()
         whole = raw[:-MARGIN] if is_cut else raw
         return whole[: self._head_bytes].decode(errors="ignore")
 
@@ -97,8 +97,8 @@ class OutputTail:
         """The tail as text, without blanks at its ends."""
         if self._redact is None:
             return storable(self._last, ERROR_BYTES).strip()
-        told = self._redact(decoded(self._last))
-        raw = told.encode()
+        text = self._redact(decoded(self._last))
+        raw = text.encode()
         whole = raw[MARGIN:] if self._is_cut else raw
         return whole[-ERROR_BYTES:].decode(errors="ignore").strip()
 

@@ -89,7 +89,7 @@ class _HandlerCall:
     async def outcome(self) -> Outcome:
         try:
             async with asyncio.timeout(self._ticket.timeout_seconds) as limit:
-                said = await self._call()
+                result = await self._call()
         except RunFailed as error:
             return self._failed(str(error), error.failure_class, error.retry_after)
         except asyncio.CancelledError:
@@ -100,9 +100,9 @@ class _HandlerCall:
             if isinstance(error, TimeoutError) and limit.expired():
                 seconds = self._ticket.timeout_seconds
                 return self._failed(f"it did not end within {seconds:g} s", "timeout")
-            told = f"Error: {type(error).__name__}: {error}"
-            return self._failed(told, class_of_text(told))
-        return self._judged(said)
+            text = f"Error: {type(error).__name__}: {error}"
+            return self._failed(text, class_of_text(text))
+        return self._judged(result)
 
     async def _call(self) -> object:
         if inspect.iscoroutinefunction(self._handler):
@@ -111,11 +111,11 @@ class _HandlerCall:
             )  # may be cancelled alone
         return await _in_thread(self._handler, self._ticket)
 
-    def _judged(self, said: object) -> Outcome:
-        if not isinstance(said, str | None):
-            return self._failed(f"it returned {type(said).__name__} instead of a text", "other")
+    def _judged(self, result: object) -> Outcome:
+        if not isinstance(result, str | None):
+            return self._failed(f"it returned {type(result).__name__} instead of a text", "other")
         output = Output(redact=self._ticket.redact)
-        output.take((said or "").encode(errors="replace"))
+        output.take((result or "").encode(errors="replace"))
         if output.text.startswith(ERROR_PREFIX):
             return self._failed(output.text, class_of_text(output.text))
         return Succeeded(
@@ -154,17 +154,17 @@ def _in_thread(handler: Handler, ticket: RunTicket) -> asyncio.Future[Any]:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Any] = loop.create_future()
 
-    def settle(set_it: Callable[[Any], None], value: object) -> None:
+    def set_outcome(set_it: Callable[[Any], None], value: object) -> None:
         if not answer.done():
             set_it(value)
 
     def work() -> None:
         try:
-            told: tuple[Callable[[Any], None], object] = answer.set_result, handler(ticket)
+            outcome: tuple[Callable[[Any], None], object] = answer.set_result, handler(ticket)
         except BaseException as error:  # noqa: BLE001  it is the run's failure, not the thread's
-            told = answer.set_exception, _raisable(error)
+            outcome = answer.set_exception, _raisable(error)
         with suppress(RuntimeError):  # the loop has closed, so there is no waiter
-            loop.call_soon_threadsafe(settle, *told)
+            loop.call_soon_threadsafe(set_outcome, *outcome)
 
     threading.Thread(target=work, name=f"handler-{ticket.run_id}", daemon=True).start()
     return answer

@@ -136,7 +136,7 @@ class ClusterNode:
             self._living = frozenset(self._table.living())
 
     def refresh(self) -> None:
-        """See `Membership.look`. No node is removed before this one was connected for a whole
+        """See `Membership.refresh`. No node is removed before this one was connected for a whole
         lease.
         """
         with self._asking:

@@ -72,10 +72,10 @@ class Sender:
             channel = self._channel(address)
         except (NoSuchChannel, MissingSecret) as problem:
             return Receipt(False, str(problem)[:LONGEST_OUTCOME])
-        with self._one_at_a_time, log_capture(level=logging.DEBUG, fmt=LOG_LINE) as said:
+        with self._one_at_a_time, log_capture(level=logging.DEBUG, fmt=LOG_LINE) as log_text:
             is_sent = _notify(channel, message)
-            told = said.getvalue()
-        return Receipt(is_sent, SENT if is_sent else self._explained(told))
+            logged = log_text.getvalue()
+        return Receipt(is_sent, SENT if is_sent else self._explained(logged))
 
     def notify(self, message: Message) -> Iterator[tuple[ChannelAddress, Receipt]]:
         """Notify the configured notice channel, and the fallback where that fails; nothing is sent
@@ -112,12 +112,12 @@ class Sender:
         plugin.api_url = f"{slack.api_url.rstrip('/')}/{{}}"
         return plugin
 
-    def _explained(self, told: str) -> str:
+    def _explained(self, logged: str) -> str:
         """apprise's complaint, and the channel's answer."""
-        lines = LOG_START.split(told)
+        lines = LOG_START.split(logged)
         telling = (line for line in lines if line.startswith(EXPLANATORY))
-        said = " ".join(" ".join(line.split()[1:]) for line in telling)
-        return self._secrets.redact(said or "the channel did not accept it")[:LONGEST_OUTCOME]
+        explained = " ".join(" ".join(line.split()[1:]) for line in telling)
+        return self._secrets.redact(explained or "the channel did not accept it")[:LONGEST_OUTCOME]
 
 
 def _notify(channel: Any, message: Message) -> bool:

@@ -188,7 +188,9 @@ def _of_end(storm: StormNotice, remainder: StormRemainder | None) -> Message:
 def _failed(storm: StormNotice, remainder: StormRemainder | None) -> str:
     if remainder is None:
         return ""
-    return f": {remainder.failed_count} of {len(storm.job_names)} jobs are still failed"
+    return (
+        f": {remainder.failed_count} of {len(storm.job_names)} jobs are still failed because of it"
+    )
 
 
 def _next_step(storm: StormNotice, remainder: StormRemainder | None) -> str:

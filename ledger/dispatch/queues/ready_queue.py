@@ -121,5 +121,5 @@ class QueuePosition:
     concurrency: int
 
     @property
-    def are_taken(self) -> bool:
+    def are_slots_full(self) -> bool:
         return self.running_count >= self.concurrency

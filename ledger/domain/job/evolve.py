@@ -48,9 +48,9 @@ def _paused(job: JobState, event: e.Paused) -> None:
     job.is_run_requested = False
 
 
-def _revived(job: JobState, event: e.Resumed | e.ForceResumed | e.CircuitClosed) -> None:
+def _resumed(job: JobState, event: e.Resumed | e.ForceResumed | e.CircuitClosed) -> None:
     job.status = "active"
-    job.is_revived = True
+    job.awaits_first_run = True
     job.next_run_at = event.next_run_at
     job.paused_until = None
     job.stopped_at = None
@@ -66,7 +66,7 @@ def _run_requested(job: JobState, _: e.RunRequested) -> None:
 
 def _run_started(job: JobState, event: e.RunStarted) -> None:
     job.begin_run(event)
-    job.is_revived = False
+    job.awaits_first_run = False
     job.run_count += 1
     if event.trigger == "manual":
         job.is_run_requested = False
@@ -76,7 +76,7 @@ def _run_started(job: JobState, event: e.RunStarted) -> None:
         job.settled_until = event.scheduled_for
 
 
-def _end_run(job: JobState, status: str, event: Any, **facts: Any) -> None:
+def _end_run(job: JobState, status: str, event: Any, **fields: Any) -> None:
     run, job.open_run = job.open_run, None
     job.next_run_at = event.next_run_at
     job.account_for(event.missed, event.timestamp)
@@ -84,9 +84,9 @@ def _end_run(job: JobState, status: str, event: Any, **facts: Any) -> None:
         "run_id": event.run_id,
         "started_at": run.started_at if run else None,
         "status": status,
-        "duration_ms": facts.get("duration_ms"),
-        "error": facts.get("error"),
-        "failure_class": facts.get("failure_class"),
+        "duration_ms": fields.get("duration_ms"),
+        "error": fields.get("error"),
+        "failure_class": fields.get("failure_class"),
     }
 
 
@@ -200,8 +200,8 @@ EVOLVERS: dict[type[e.Event], Callable[[JobState, Any], None]] = {
     e.Scheduled: _scheduled,
     e.Amended: _amended,
     e.Paused: _paused,
-    e.Resumed: _revived,
-    e.ForceResumed: _revived,
+    e.Resumed: _resumed,
+    e.ForceResumed: _resumed,
     e.RunRequested: _run_requested,
     e.RunStarted: _run_started,
     e.RunSucceeded: _run_succeeded,
@@ -211,7 +211,7 @@ EVOLVERS: dict[type[e.Event], Callable[[JobState, Any], None]] = {
     e.FiresSkipped: _fires_skipped,
     e.CircuitTripped: _circuit_tripped,
     e.CircuitHalfOpened: _half_opened,
-    e.CircuitClosed: _revived,
+    e.CircuitClosed: _resumed,
     e.Delivered: _delivered,
     e.DeliveryFailed: _delivered,
     e.Imported: _imported,

@@ -58,7 +58,7 @@ def class_of_status(status: int) -> str:
     return "other"
 
 
-_SAID = (
+_PATTERNS = (
     (
         "rate_limited",
         re.compile(r"\b429\b|rate.?limit|too many requests|quota|overloaded"),
@@ -87,8 +87,8 @@ def class_of_text(text: str) -> str:
     """
     if not text.startswith(ERROR_PREFIX):
         return "other"
-    said = text[:MESSAGE_CHARACTERS].lower()
-    return next((name for name, pattern in _SAID if pattern.search(said)), "other")
+    beginning = text[:MESSAGE_CHARACTERS].lower()
+    return next((name for name, pattern in _PATTERNS if pattern.search(beginning)), "other")
 
 
 def signature(failure_class: str, *, target: str | None, message: str, job_name: str) -> str:

@@ -61,7 +61,7 @@ def start_due(job: Job, claim: Claim, *, now: datetime, metadata: EventMetadata)
 def _trigger(job: Job, is_late: bool) -> str:
     if job.attempts > 0 and not is_slot(job):
         return "retry"
-    if job.is_revived and not job.is_one_shot and not is_slot(job):
+    if job.awaits_first_run and not job.is_one_shot and not is_slot(job):
         return "manual"  # an instant that the operator named, between the slots of the schedule
     return "catch_up" if is_late else "schedule"
 

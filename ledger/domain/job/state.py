@@ -54,7 +54,7 @@ class JobState(Stream):
         self.stopped_at: datetime | None = None
         self.owed_from: datetime | None = None
         self.is_run_requested = False
-        self.is_revived = False
+        self.awaits_first_run = False
         self.open_run: OpenRun | None = None
         self.last_run: dict[str, Any] | None = None
         self.last_delivery: dict[str, Any] | None = None

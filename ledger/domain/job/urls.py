@@ -77,10 +77,7 @@ def _why_not(url: str) -> str:
         return "must begin with http:// or https://"
     if "@" in url.split("/", 3)[2]:
         return "contains a user name or password: put credentials into headers instead"
-    return "must name a host (letters, digits, dots, hyphens, or an address), "
-
-
-"optionally with a port"
+    return "must name a host (letters, digits, dots, hyphens, or an address) and may name a port"
 
 
 def parse_host(text: str, *, field: str) -> str:

@@ -57,8 +57,8 @@ def trips_in_time(jobs: Sequence[ResumingJob], terms: Terms, now: datetime) -> b
         return False
     last_at = now + (len(jobs) - 1) * terms.interval
     trips: list[datetime] = []
-    for place, job in enumerate(jobs):
-        step = step_of(job, place, terms, now)
+    for index, job in enumerate(jobs):
+        step = step_of(job, index, terms, now)
         if len(trips) >= count and trips[count - 1] <= step.step_at:
             break  # a job that is resumed later cannot trip earlier
         trip_at = earliest_trip(step, last_at)

@@ -77,10 +77,7 @@ def _why_none(refused: Sequence[Refusal]) -> str:
     if len(refused) <= A_FEW:
         return " ".join(one.message for one in refused)
     codes = ", ".join(sorted({one.code for one in refused}))
-    return f"all {len(refused)} are refused ({codes}). A dry run gives the reason for "
-
-
-"each job."
+    return f"all {len(refused)} are refused ({codes}). A dry run gives the reason for each job."
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class ResumeStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Fires:
+class FireForecast:
     """Fires a minute from one instant until before another, if all are resumed at once, and
     staggered; and the most first fires in one minute, at any time. Later fires follow the
     schedules, which a recovery does not stagger.
@@ -93,7 +93,7 @@ def step_of(job: ResumingJob, place: int, terms: Terms, now: datetime) -> Resume
     return ResumeStep(job, place, step_at, slot + shift if slot is not None else None)
 
 
-def fires_of(steps: Sequence[ResumeStep], now: datetime) -> Fires:
+def fire_forecast_of(steps: Sequence[ResumeStep], now: datetime) -> FireForecast:
     """The load on a dispatcher: for the next hour, or until the last of them has fired, at most a
     day.
     """
@@ -105,7 +105,7 @@ def fires_of(steps: Sequence[ResumeStep], now: datetime) -> Fires:
     at_once, first_end = _counted((_at_once(step, now) for step in steps), ends_at)
     staggered, second_end = _counted((_staggered(step) for step in steps), ends_at)
     ends_at = min(first_end, second_end)
-    return Fires(
+    return FireForecast(
         begins_at,
         ends_at,
         _until(at_once, ends_at),

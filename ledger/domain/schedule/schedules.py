@@ -63,9 +63,7 @@ def parse_schedule(given: object) -> Schedule:
         )
     kind = _text(given, "kind")
     if kind not in _KNOWN:
-        raise ScheduleInvalid(
-            f"The schedule kind {quoted(kind)} is unknown: use at, every or cron."
-        )
+        raise ScheduleInvalid(f"Schedule kind {quoted(kind)} is unknown: use at, every or cron.")
     for key in given:
         if key not in _KNOWN[kind]:
             raise UnknownField(f"schedule.{key}", _KNOWN[kind])

@@ -32,7 +32,7 @@ def zone(key: str) -> ZoneInfo:
         except (KeyError, ValueError, OSError):
             pass
     raise ScheduleInvalid(
-        f"The time zone {quoted(key)} is unknown: use an IANA name such as Europe/Berlin, or UTC."
+        f"tz {quoted(key)} is not a known time zone: use a name such as Europe/Berlin, or UTC."
     )
 
 

@@ -89,23 +89,23 @@ class Notice(Stream):
         self.is_recorded = False
 
     def record_outcome(
-        self, noticed: NoticeOutcome, *, now: datetime, metadata: EventMetadata
+        self, notice: NoticeOutcome, *, now: datetime, metadata: EventMetadata
     ) -> bool:
         """Record the outcome; False when it was recorded before."""
         if self.is_recorded:
             return False
         self.record(
-            NoticeSent if noticed.is_sent else NoticeFailed,
+            NoticeSent if notice.is_sent else NoticeFailed,
             now,
             metadata,
-            kind=noticed.kind,
-            job_id=noticed.job_id,
-            storm_id=noticed.storm_id,
-            channel=noticed.channel,
-            target=noticed.target,
-            first_position=noticed.first_position,
-            last_position=noticed.last_position,
-            outcome=noticed.outcome,
+            kind=notice.kind,
+            job_id=notice.job_id,
+            storm_id=notice.storm_id,
+            channel=notice.channel,
+            target=notice.target,
+            first_position=notice.first_position,
+            last_position=notice.last_position,
+            outcome=notice.outcome,
         )
         return True
 

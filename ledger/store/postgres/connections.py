@@ -195,5 +195,5 @@ def _require_open(connection: psycopg.Connection[Any]) -> None:
 
 def one_line(error: BaseException) -> str:
     """A database's error message, as part of a sentence."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    return said.rstrip(".")
+    message = " ".join(str(error).split()) or type(error).__name__
+    return message.rstrip(".")

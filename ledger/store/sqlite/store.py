@@ -164,11 +164,11 @@ class SQLiteEventStore(SQLiteReads):
         committed = [
             (job.bytes, version, state) for job, version, state in job_cache if state is not None
         ]
-        gone = [(job.bytes,) for job, _, state in job_cache if state is None]
+        deleted = [(job.bytes,) for job, _, state in job_cache if state is None]
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             self._writer.executemany(_PUT_SNAPSHOT, committed)
-            self._writer.executemany("DELETE FROM snapshots WHERE job = ?", gone)
+            self._writer.executemany("DELETE FROM snapshots WHERE job = ?", deleted)
             if position is not None:
                 self._writer.execute(_PUT_META, (SNAPSHOTS_POSITION, str(position)))
             self._writer.execute("COMMIT")

@@ -130,8 +130,8 @@ def test_a_tampered_ledger_is_not_reported_as_moved(shell: Shell, tmp_path: Path
 
     assert typed.code == 1
     assert typed.out == ""
-    assert "move_failed: Position 5 of what arrived is bad" in words(typed)
-    assert "half moved in" in words(shell.type("list", "--data", str(new)))
+    assert "move_failed: Position 5 of the target is corrupt" in words(typed)
+    assert "an incomplete move" in words(shell.type("list", "--data", str(new)))
 
 
 # -- backup -------------------------------------------------------------------------------------

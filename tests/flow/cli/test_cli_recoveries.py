@@ -48,7 +48,7 @@ def test_a_dry_run_shows_the_plan_the_refused_jobs_and_the_command_to_start_it(
     assert "3 jobs, one every 2 min (0.5/min)" in shown
     assert "digest 2: the others follow if it succeeds" in shown
     assert "after 3 re-trips" in shown
-    assert "Once the probe has succeeded, all have had their turn before 3 can" in shown
+    assert "Once the probe has succeeded, all jobs are resumed before 3 can" in shown
     assert "All at once" in shown
     assert "This plan" in shown
     assert "peak 1/min by this plan, 3/min all at once" in shown
@@ -139,7 +139,7 @@ def test_a_recovery_without_matching_jobs_is_refused(shell: Shell) -> None:
     assert "type" not in dry.out
     assert (live.code, "nothing_to_resume" in live.err) == (1, True)
     assert "is disabled and would never fire" in live.err
-    assert unmatched.err.strip().endswith("no failed job fits.")
+    assert unmatched.err.strip().endswith("no failed job matches.")
     assert "No recoveries." in shell.ok("recovery", "list").out
 
 

@@ -13,7 +13,7 @@ from tests.support.typed_commands import Shell
 NASTY = Path(__file__).parent / "data" / "nasty.crontab"
 ABOVE = {"PATH": "/opt/bin:/usr/bin", "GREETING": "  hello  ", "EMPTY": ""}
 NO_SHELL = "is not an absolute path; the jobs below are refused until it is set again"
-NO_ZONE = "is not a zone: use an IANA name such as Europe/Berlin, or UTC; the jobs below are"
+NO_ZONE = "is not a known time zone: use a name such as Europe/Berlin, or UTC; the jobs below are"
 NICKNAMES = "@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly"
 NEW_YORK = "America/New_York"
 
@@ -46,11 +46,11 @@ SETTINGS = {6, 7, 13, 14, 41, 42, 46, 50, 51, 57}
 """Lines that set something; 57 only looks like a job, and cron reads it as this, too."""
 BLANK = {1, 2, 3, 4, 54}
 REFUSED = {
-    8: "'QUOTED NAME' is no name of a variable; the jobs below run without it",
+    8: "'QUOTED NAME' is not a valid variable name; the jobs below run without it",
     9: 'the quote " is not closed; the jobs below run without it',
     10: "there is text after the closing quote; the jobs below run without it",
-    11: "'1BAD' is no name of a variable; the jobs below run without it",
-    12: "JOBLEDGER_RUN_ID belongs to the ledger and cannot be overridden; the jobs below run "
+    11: "'1BAD' is not a valid variable name; the jobs below run without it",
+    12: "JOBLEDGER_RUN_ID is reserved for the ledger and cannot be overridden; the jobs below run "
     "without it",
     18: "@reboot is not supported: no job fires when a machine starts",
     19: f"'@every_minute' is not one of {NICKNAMES}",
@@ -60,11 +60,11 @@ REFUSED = {
     23: "there is no command after the schedule",
     24: "'*' looks like a sixth field, but cron has five",
     25: "'?' looks like a sixth field, but cron has five",
-    26: "cron minute '60' cannot be read: it takes 0 to 59.",
-    27: "cron minute '*/0' cannot be read: a step lies between 1 and 59.",
+    26: "cron minute '60' cannot be read: it must be from 0 to 59.",
+    27: "cron minute '*/0' cannot be read: a step must be from 1 to 59.",
     28: "cron minute '5-1' cannot be read: a range runs upward (Sunday at its end is 7).",
-    29: "The schedule '0 0 30 2 *' names no instant that exists, so the job would never run.",
-    30: "cron day of month 'L' cannot be read: it takes 1 to 31.",
+    29: "The schedule '0 0 30 2 *' matches no date, so the job would never run.",
+    30: "cron day of month 'L' cannot be read: it must be from 1 to 31.",
     31: "cron minute '~' cannot be read: use numbers, lists, ranges, * and steps.",
     32: "it contains a NUL character",
     33: "it is not UTF-8 text",

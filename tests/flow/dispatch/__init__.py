@@ -1,1 +1,1 @@
-"""tests/flow/dispatch."""
+"""Flows of the dispatcher, leases and several nodes."""

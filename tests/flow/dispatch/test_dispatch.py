@@ -1,4 +1,4 @@
-"""The dispatcher on a clock of our own: what is due starts once, bounded, in order, and ends."""
+"""The dispatcher on a manual clock: what is due starts once, bounded, in order, and ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DONE = Succeeded("done", 4, "0" * 64, 1)
 
 
 class Bench:
-    """A workplace where runs end when the test says so; noop runs end at once and take no place."""
+    """A run pool where runs end when the test says so; noop runs end at once and take no slot."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.running: dict[str, Claimed] = {}
@@ -81,7 +81,9 @@ class Floor:
         return self.ledger.schedule(a_spec(name=name, executor=executor, **fields)).job_id
 
     def step(self, later: timedelta = timedelta()) -> list[str]:
-        """Some time passes, the dispatcher works; gives the names of the jobs that were started."""
+        """Some time passes, the dispatcher works; returns the names of the jobs that were
+        started.
+        """
         self.clock.advance(later)
         before = len(self.bench.launched)
         while self.dispatcher.run_once():
@@ -112,7 +114,7 @@ def test_nothing_starts_before_its_time(floor: Floor) -> None:
     assert floor.step(SECOND) == ["job"]
 
 
-def test_no_more_runs_are_open_than_there_are_places(floor: Floor) -> None:
+def test_no_more_runs_are_open_than_there_are_slots(floor: Floor) -> None:
     for number in range(10):
         floor.schedule(f"job {number}")
 
@@ -120,7 +122,7 @@ def test_no_more_runs_are_open_than_there_are_places(floor: Floor) -> None:
     assert floor.step() == []
 
 
-def test_a_place_that_becomes_free_is_taken(floor: Floor) -> None:
+def test_a_slot_that_becomes_free_is_used(floor: Floor) -> None:
     for number in range(10):
         floor.schedule(f"job {number}")
     floor.step(MINUTE)
@@ -131,7 +133,7 @@ def test_a_place_that_becomes_free_is_taken(floor: Floor) -> None:
     assert len(floor.bench.running) == 3
 
 
-def test_instant_runs_take_no_place(floor: Floor) -> None:
+def test_instant_runs_take_no_slot(floor: Floor) -> None:
     for number in range(4):
         floor.schedule(f"slow {number}")
     for number in range(20):
@@ -143,7 +145,7 @@ def test_instant_runs_take_no_place(floor: Floor) -> None:
     assert sum(name.startswith("quick") for name in started) == 20
 
 
-def test_what_waits_for_a_place_starts_in_the_order_of_its_time(floor: Floor) -> None:
+def test_runs_that_wait_for_a_slot_start_in_the_order_of_their_time(floor: Floor) -> None:
     for seconds in (25, 5, 15, 20, 10, 30):
         floor.schedule(f"{seconds}", schedule={"kind": "every", "interval_seconds": seconds})
     started = floor.step(30 * SECOND)
@@ -174,7 +176,7 @@ def test_one_job_never_has_two_runs_open(floor: Floor) -> None:
     assert started == ["job"]
 
 
-def test_a_job_paused_after_it_came_due_is_not_started(floor: Floor) -> None:
+def test_a_job_paused_after_it_became_due_is_not_started(floor: Floor) -> None:
     job_id = floor.schedule()
     floor.clock.advance(MINUTE)
     floor.ledger.pause(job_id)
@@ -193,7 +195,7 @@ def test_a_pause_ends_by_itself_at_its_instant(floor: Floor) -> None:
     assert (resumed["topic"], resumed["actor"]["kind"]) == ("job.resumed", "system")
 
 
-def test_claims_that_found_no_room_are_made_when_there_is_room(floor: Floor) -> None:
+def test_claims_that_failed_on_a_full_disk_are_repeated_when_there_is_room(floor: Floor) -> None:
     job_id = floor.schedule()
     event_store = floor.ledger.event_store
     assert isinstance(event_store, SQLiteEventStore)
@@ -223,7 +225,7 @@ def fill_up(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize(("count", "apart"), [(10, 5.0), (120, 5.0), (200, 3.0), (600, 1.0)])
 def test_late_slots_are_released_apart(tmp_path: Path, count: int, apart: float) -> None:
-    """min(5 s, 600 s / n) apart, so that a start is no storm."""
+    """min(5 s, 600 s / n) apart, so that a start is not a storm."""
     floor = Floor(tmp_path, concurrency=10_000)
     for number in range(count):
         floor.schedule(f"job {number}")
@@ -236,7 +238,7 @@ def test_late_slots_are_released_apart(tmp_path: Path, count: int, apart: float)
     floor.ledger.close()
 
 
-def test_slots_that_are_hardly_late_start_at_once(tmp_path: Path) -> None:
+def test_slightly_late_slots_start_at_once(tmp_path: Path) -> None:
     floor = Floor(tmp_path, concurrency=100)
     for number in range(20):
         floor.schedule(f"job {number}")
@@ -259,7 +261,7 @@ def test_late_slots_are_caught_up_once_each(floor: Floor) -> None:
     assert ended["data"]["next_run_at"] == "2026-03-02T13:01:00Z"
 
 
-def test_a_job_that_catches_up_none_says_what_it_skipped(floor: Floor) -> None:
+def test_a_job_that_catches_up_none_records_what_it_skipped(floor: Floor) -> None:
     job_id = floor.schedule(schedule=EVERY_MINUTE, policy={"catch_up": "none"})
 
     assert floor.step(60 * MINUTE) == []
@@ -311,7 +313,7 @@ def test_an_outcome_that_cannot_be_stored_is_recorded_as_a_failure(floor: Floor)
 
     last = floor.ledger.history(job_id)[-1]
     assert (last["topic"], last["data"]["failure_class"]) == ("job.run_failed", "other")
-    assert "could not be stored" in last["data"]["error"]
+    assert "could not be recorded" in last["data"]["error"]
 
 
 def test_a_report_of_a_run_that_is_not_open_any_more_changes_nothing(floor: Floor) -> None:
@@ -330,7 +332,7 @@ def test_a_report_of_a_run_that_is_not_open_any_more_changes_nothing(floor: Floo
 # -- lost ---------------------------------------------------------------------------------------
 
 
-def test_runs_of_a_former_owner_are_lost_once_and_said_so(tmp_path: Path) -> None:
+def test_runs_of_a_former_owner_are_recorded_as_lost_once(tmp_path: Path) -> None:
     before = Floor(tmp_path)
     ids = [before.schedule(f"job {number}") for number in range(5)]
     before.step(MINUTE)
@@ -361,7 +363,7 @@ def test_a_run_taken_over_by_its_target_is_lost_when_its_lease_ends(floor: Floor
     assert (last["topic"], last["data"]["cause"]) == ("job.run_lost", "lease_expired")
 
 
-def test_a_run_of_our_own_is_not_lost_however_long_it_takes(floor: Floor) -> None:
+def test_a_run_of_this_node_is_not_lost_however_long_it_takes(floor: Floor) -> None:
     job_id = floor.schedule(policy={"lease_seconds": 1})
 
     floor.step(MINUTE)
@@ -409,7 +411,7 @@ def test_a_clock_that_is_set_back_starts_no_slot_twice(floor: Floor, jump: timed
     assert len(slots) == len(set(slots))
 
 
-def test_instants_in_the_book_are_those_of_the_clock_that_was_given(floor: Floor) -> None:
+def test_recorded_instants_are_those_of_the_given_clock(floor: Floor) -> None:
     job_id = floor.schedule()
     floor.step(MINUTE)
 

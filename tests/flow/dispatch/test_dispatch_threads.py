@@ -1,4 +1,4 @@
-"""The dispatcher in its own thread: it starts what is due, drains, and says how it is."""
+"""The dispatcher in its own thread: it starts what is due, drains, and reports its health."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AT_ONCE = {"kind": "every", "interval_seconds": 3600}
 
 
 class WatchedBench(Bench):
-    """Says when it was given something to do."""
+    """Signals when it was given something to do."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__(ledger)
@@ -41,7 +41,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def asked(ledger: Ledger, name: str = "job", kind: str = "python") -> UUID:
-    """A job that somebody has asked to run now."""
+    """A job with a requested run."""
     executor: dict[str, Any] = {"kind": kind} | ({"handler": "x"} if kind == "python" else {})
     job_id = ledger.schedule(a_spec(name=name, executor=executor, schedule=AT_ONCE)).job_id
     ledger.run(job_id)
@@ -81,7 +81,7 @@ def test_a_drain_lets_runs_end_and_claims_no_more(ledger: Ledger) -> None:
     assert dispatcher.health()["state"] == "stopped"
 
 
-def test_a_drain_that_waits_no_longer_records_what_is_left_as_lost(ledger: Ledger) -> None:
+def test_a_drain_that_times_out_records_open_runs_as_lost(ledger: Ledger) -> None:
     bench = WatchedBench(ledger)
     dispatcher = Dispatcher(ledger, bench)
     job_id = asked(ledger)
@@ -121,7 +121,7 @@ def test_hundreds_of_instant_runs_all_end(ledger: Ledger) -> None:
     assert {topics(ledger, job_id)[-1] for job_id in ids} == {"job.run_succeeded"}
 
 
-def test_health_tells_what_goes_on(ledger: Ledger) -> None:
+def test_health_reports_state_and_problem(ledger: Ledger) -> None:
     bench = WatchedBench(ledger)
     dispatcher = Dispatcher(ledger, bench, node="node-7")
     asked(ledger)

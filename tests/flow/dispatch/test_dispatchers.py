@@ -34,7 +34,7 @@ ENDS = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked"
 
 @dataclass
 class Story:
-    """What the book says of the fires."""
+    """The fires in the store."""
 
     starts: Counter[tuple[UUID, str]] = field(default_factory=Counter)
     """How often each slot was started by its schedule."""

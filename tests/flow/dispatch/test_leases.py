@@ -1,5 +1,5 @@
-"""The leases of runs that are worked on elsewhere, when the sweep, reports and the clock meet at
-bad moments.
+"""The leases of runs that are executed elsewhere, when the reaper, reports and the clock interleave
+badly.
 """
 
 from __future__ import annotations
@@ -80,13 +80,13 @@ def post(tmp_path: Path) -> Any:
 
 
 def taken(post: Post, **fields: Any) -> tuple[UUID, OpenRun]:
-    """A job whose run a worker has just taken, with a lease of 10 s."""
+    """A job whose run a worker has just claimed, with a lease of 10 s."""
     job_id = post.due(**fields)
     post.step(MINUTE)
     return job_id, post.take(job_id)
 
 
-def test_a_heartbeat_between_the_sweeps_look_and_its_word_keeps_the_run(post: Post) -> None:
+def test_a_heartbeat_between_the_reapers_check_and_its_command_saves_the_run(post: Post) -> None:
     job_id, run = taken(post)
     post.clock.advance(10 * SECOND)
     leases = Leases(post.dispatcher.nodes, post.ledger.job_cache, lambda _: False)
@@ -119,7 +119,7 @@ def test_a_run_taken_over_and_reported_at_once_leaves_no_lease_behind(post: Post
     assert post.ledger.event_store.leases().rows == ()
 
 
-def test_a_clock_that_was_set_back_does_not_put_off_the_sweep(post: Post) -> None:
+def test_a_clock_that_was_set_back_does_not_delay_the_reaper(post: Post) -> None:
     post.step(HOUR)
     post.step(-HOUR)
     job_id, _ = taken(post)
@@ -129,7 +129,7 @@ def test_a_clock_that_was_set_back_does_not_put_off_the_sweep(post: Post) -> Non
     assert post.topics(job_id)[-1] == "job.run_lost"
 
 
-def test_a_run_whose_lease_ended_before_its_time_out_is_lost_however_late_that_is_seen(
+def test_a_run_whose_lease_expired_before_its_time_out_is_lost_however_late_that_is_noticed(
     post: Post,
 ) -> None:
     job_id, _ = taken(post, policy={"timeout_seconds": 30})
@@ -140,7 +140,7 @@ def test_a_run_whose_lease_ended_before_its_time_out_is_lost_however_late_that_i
     assert post.last(job_id)["data"]["cause"] == "lease_expired"
 
 
-def test_a_run_of_a_job_whose_head_was_forgotten_is_lost_all_the_same(post: Post) -> None:
+def test_a_run_of_an_uncached_job_is_still_recorded_as_lost(post: Post) -> None:
     job_id, _ = taken(post)
     post.ledger.job_cache.forget(job_id)
 
@@ -149,7 +149,7 @@ def test_a_run_of_a_job_whose_head_was_forgotten_is_lost_all_the_same(post: Post
     assert post.topics(job_id)[-1] == "job.run_lost"
 
 
-def test_a_due_run_of_a_job_whose_head_was_forgotten_still_comes_to_its_queue(post: Post) -> None:
+def test_a_due_run_of_an_uncached_job_still_gets_into_its_queue(post: Post) -> None:
     job_id = post.due()
     post.ledger.job_cache.forget(job_id)
 
@@ -160,7 +160,7 @@ def test_a_due_run_of_a_job_whose_head_was_forgotten_still_comes_to_its_queue(po
     assert due.item.job_id == job_id
 
 
-def test_a_due_run_stands_in_its_queue_once_however_often_its_job_is_changed(post: Post) -> None:
+def test_a_due_run_is_in_its_queue_once_however_often_its_job_is_changed(post: Post) -> None:
     job_id = post.due()
     post.step(MINUTE)
 
@@ -172,7 +172,7 @@ def test_a_due_run_stands_in_its_queue_once_however_often_its_job_is_changed(pos
 
 
 def until_all_is_done(sweeper: Dispatcher) -> int:
-    """How much it dealt with."""
+    """How many items the dispatcher handled."""
     total = 0
     while count := sweeper.run_once():
         total += count
@@ -180,7 +180,7 @@ def until_all_is_done(sweeper: Dispatcher) -> int:
 
 
 @pytest.mark.slow
-def test_a_lease_that_ended_gives_one_loss_whoever_sweeps(post: Post) -> None:
+def test_an_expired_lease_gives_one_loss_whichever_node_reaps_it(post: Post) -> None:
     """X5."""
     jobs = [post.due(f"render {number}") for number in range(MANY)]
     post.step(MINUTE)
@@ -197,7 +197,7 @@ def test_a_lease_that_ended_gives_one_loss_whoever_sweeps(post: Post) -> None:
     assert post.ledger.event_store.leases().rows == ()
 
 
-def test_a_step_gives_up_no_more_runs_than_one_append_takes(
+def test_one_cycle_ends_no_more_runs_than_one_append_takes(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "MAX_LOSSES", 3)
@@ -212,7 +212,9 @@ def test_a_step_gives_up_no_more_runs_than_one_append_takes(
     assert swept == [3, 3, 1, 0]
 
 
-def test_a_run_whose_lease_ended_while_nobody_answered_may_still_be_reported(post: Post) -> None:
+def test_a_run_whose_lease_expired_while_the_ledger_was_down_may_still_be_reported(
+    post: Post,
+) -> None:
     job_id, run = taken(post)
     post.dispatcher = post.a_dispatcher()  # the next process of the same ledger
     post.clock.advance(HOUR)
@@ -224,7 +226,7 @@ def test_a_run_whose_lease_ended_while_nobody_answered_may_still_be_reported(pos
     assert post.topics(job_id)[-1] == "job.run_succeeded"
 
 
-def test_nobody_is_waited_for_longer_than_a_moment_after_a_start(post: Post) -> None:
+def test_after_a_start_runs_are_left_alone_only_for_the_grace_period(post: Post) -> None:
     job_id, _ = taken(post)
     post.dispatcher = post.a_dispatcher()
     post.clock.advance(HOUR)

@@ -1,4 +1,4 @@
-"""Nodes that share the work: each fire is claimed once, and what a dead node left is given up
+"""Nodes that share the work: each fire is claimed once, and each run of a dead node is ended
 once.
 """
 
@@ -68,7 +68,7 @@ def test_of_eight_nodes_exactly_one_starts_each_due_fire(postgres_shelf: Postgre
         assert len(nodes) == RACERS
 
 
-def test_of_eight_nodes_exactly_one_gives_up_each_expired_lease(
+def test_of_eight_nodes_exactly_one_ends_each_run_with_an_expired_lease(
     postgres_shelf: PostgresShelf,
 ) -> None:
     """X5."""
@@ -92,7 +92,7 @@ def test_of_eight_nodes_exactly_one_gives_up_each_expired_lease(
         assert fleet[0].ledger.event_store.leases().rows == ()
 
 
-def test_the_runs_of_a_node_that_died_are_given_up_and_its_late_report_is_refused(
+def test_the_runs_of_a_dead_node_are_lost_and_its_late_report_is_refused(
     pair: Fleet,
 ) -> None:
     """X6."""
@@ -126,7 +126,7 @@ def test_the_runs_of_a_living_node_are_left_alone(pair: Fleet) -> None:
     assert other.topics(job_id)[-1] == "job.run_started"
 
 
-def test_a_node_that_was_given_up_goes_on_under_another_name(pair: Fleet) -> None:
+def test_a_removed_node_continues_under_another_name(pair: Fleet) -> None:
     dead, alive = pair
     before = dead.dispatcher.node
     pair.live_on(A_LEASE, without=[dead])
@@ -143,8 +143,10 @@ def test_a_node_that_was_given_up_goes_on_under_another_name(pair: Fleet) -> Non
     assert alive.member.lost_cause(before) == "lease_expired"
 
 
-def test_nobody_is_given_up_by_a_node_that_was_out_of_touch_itself(pair: Fleet) -> None:
-    """When the database was away nobody could renew: those who are back first must not judge."""
+def test_a_node_that_was_disconnected_itself_removes_no_other(pair: Fleet) -> None:
+    """During an outage of the database no node could renew: the first to reconnect must not remove
+    the others.
+    """
     one, other = pair
     [job_id] = pair.schedule(1)
     pair.clock.advance(MINUTE)
@@ -161,7 +163,7 @@ def test_nobody_is_given_up_by_a_node_that_was_out_of_touch_itself(pair: Fleet) 
     assert one.member.lost_cause(other.dispatcher.node) is None
 
 
-def test_a_node_without_a_living_lease_claims_nothing(pair: Fleet) -> None:
+def test_a_node_without_a_valid_lease_claims_nothing(pair: Fleet) -> None:
     one, _ = pair
     [job_id] = pair.schedule(1, executor=NOOP)
 
@@ -188,7 +190,7 @@ def test_a_job_is_claimed_at_once_by_its_own_node_and_by_another_a_second_later(
     assert {job_id for job_id, _ in starts_of(pair)} == set(jobs)
 
 
-def test_when_a_node_goes_only_its_own_jobs_change_hands(postgres_shelf: PostgresShelf) -> None:
+def test_when_a_node_leaves_only_its_own_jobs_move(postgres_shelf: PostgresShelf) -> None:
     with a_fleet(postgres_shelf, 3) as fleet:
         jobs = fleet.schedule(60)
         before = {job: [node.member.is_first_for(job) for node in fleet] for job in jobs}
@@ -204,7 +206,7 @@ def test_when_a_node_goes_only_its_own_jobs_change_hands(postgres_shelf: Postgre
         assert all(after[job] == before[job][:2] for job in kept)
 
 
-def test_a_heartbeat_through_one_node_keeps_the_run_from_the_others_sweep(pair: Fleet) -> None:
+def test_a_heartbeat_through_one_node_protects_the_run_from_the_others_reaper(pair: Fleet) -> None:
     one, other = pair
     [job_id] = pair.schedule(1, executor=GPU)
     pair.clock.advance(MINUTE)
@@ -235,7 +237,7 @@ def test_a_run_that_ends_on_one_node_leaves_no_lease_on_another(pair: Fleet) -> 
     assert other.ledger.job_cache.runs.leases == {}
 
 
-def test_a_node_that_runs_nothing_hands_out_what_is_due_for_workers(pair: Fleet) -> None:
+def test_a_node_without_a_dispatcher_hands_out_due_runs_to_workers(pair: Fleet) -> None:
     [job_id] = pair.schedule(1, executor=GPU)
     feeder = WorkerQueueFeeder(pair[1].ledger)
     pair.clock.advance(MINUTE)
@@ -248,7 +250,7 @@ def test_a_node_that_runs_nothing_hands_out_what_is_due_for_workers(pair: Fleet)
     assert not due.is_late
 
 
-def test_a_manual_run_asked_for_on_one_node_is_done_by_either_once(pair: Fleet) -> None:
+def test_a_manual_run_requested_on_one_node_is_executed_once_by_either(pair: Fleet) -> None:
     [job_id] = pair.schedule(1, executor=NOOP)
     pair[0].ledger.run(job_id)
 
@@ -261,7 +263,7 @@ def test_a_manual_run_asked_for_on_one_node_is_done_by_either_once(pair: Fleet) 
 
 
 def test_a_lease_that_is_seen_before_the_start_of_its_run_counts(pair: Fleet) -> None:
-    """A node reads events first and leases after: a run may begin in between."""
+    """A node reads events first and leases after: a run may start in between."""
     one, other = pair
     [job_id] = pair.schedule(1, executor=GPU)
     pair.live_on(MINUTE)
@@ -274,7 +276,7 @@ def test_a_lease_that_is_seen_before_the_start_of_its_run_counts(pair: Fleet) ->
     assert run.run_id in other.ledger.job_cache.runs.leases
 
 
-def test_a_database_that_was_away_for_less_than_a_lease_costs_nobody_its_life(
+def test_an_outage_of_the_database_shorter_than_a_lease_removes_no_node(
     pair: Fleet,
 ) -> None:
     one, other = pair
@@ -290,7 +292,7 @@ def test_a_database_that_was_away_for_less_than_a_lease_costs_nobody_its_life(
     assert other.topics(job_id)[-1] == "job.run_started"
 
 
-def test_wakes_of_workers_come_again_when_the_book_could_not_be_asked(pair: Fleet) -> None:
+def test_due_items_of_workers_are_given_back_when_the_store_cannot_be_read(pair: Fleet) -> None:
     jobs = pair.schedule(3, executor=GPU)
     node = pair[1]
     feeder = WorkerQueueFeeder(node.ledger)
@@ -311,8 +313,8 @@ def _away(*_: object, **__: object) -> Job:
     raise Unavailable("The database is away.")
 
 
-def test_a_mark_never_goes_back(pair: Fleet) -> None:
-    """A courier that was overtaken may still keep an older one."""
+def test_a_checkpoint_never_goes_back(pair: Fleet) -> None:
+    """A notifier that was overtaken may still save an older one."""
     one, other = pair
     one.ledger.execute(SaveCheckpoint("courier", 7))
 

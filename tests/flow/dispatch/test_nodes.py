@@ -1,4 +1,6 @@
-"""Several ledgers in several processes' place, on one PostgreSQL: what one answers, all know."""
+"""Several ledgers instead of several processes, on one PostgreSQL: all nodes know what one
+answered.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def nodes(postgres_shelf: PostgresShelf) -> Iterator[list[Ledger]]:
 
 
 def assert_they_agree(nodes: list[Ledger]) -> None:
-    """Every head on every node is the fold of the book, and the book is sound."""
+    """Every cached job on every node is the fold of its events, and the store verifies."""
     for ledger in nodes:
         ledger.submit(()).result()
     frozen = [{job.id: dump_job(job) for job in ledger.job_cache.snapshot()} for ledger in nodes]
@@ -55,7 +57,7 @@ def test_a_second_node_knows_what_the_first_answered(nodes: list[Ledger]) -> Non
     assert_they_agree(nodes)
 
 
-def test_a_node_that_is_asked_nothing_hears_of_the_others(nodes: list[Ledger]) -> None:
+def test_an_idle_node_follows_the_others(nodes: list[Ledger]) -> None:
     heard = Event()
     nodes[1].writer.listeners.append(lambda position: heard.set() if position >= 2 else None)
 
@@ -65,7 +67,7 @@ def test_a_node_that_is_asked_nothing_hears_of_the_others(nodes: list[Ledger]) -
     assert [job.id for job in nodes[1].job_cache.snapshot()] == [job_id]
 
 
-def test_one_name_asked_for_on_two_nodes_at_once_is_given_once(nodes: list[Ledger]) -> None:
+def test_one_name_requested_on_two_nodes_at_once_is_reserved_once(nodes: list[Ledger]) -> None:
     def take(ledger: Ledger) -> list[bool]:
         ended = []
         for number in range(COMMANDS):

@@ -1,4 +1,4 @@
-"""A server's parts on PostgreSQL: what several nodes must have in common, and who does what for
+"""A server's parts on PostgreSQL: what several nodes must have in common, and which one works for
 all.
 """
 
@@ -51,7 +51,7 @@ def open_node(postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterator[Open]:
 
 
 def keeper_of(*nodes: ServerParts) -> ServerParts | None:
-    """The node that keeps the copies at present."""
+    """The node that updates the read models at present."""
     keepers = [node for node in nodes if follower_of(node).is_leader]
     assert len(keepers) <= 1
     return keepers[0] if keepers else None
@@ -72,14 +72,14 @@ def test_nodes_that_start_together_make_one_admin_and_one_key(open_node: Open) -
     assert topics["token.created"] == 1
 
 
-def test_a_node_with_another_signing_key_is_not_let_in(open_node: Open) -> None:
+def test_a_node_with_another_signing_key_is_refused(open_node: Open) -> None:
     open_node("one")
 
     with raises(StartRefused, match="differs from the key of the ledger.s other nodes"):
         open_node("other")
 
 
-def test_a_token_given_out_on_one_node_opens_the_other_and_its_end_is_known_there_too(
+def test_a_token_created_on_one_node_is_valid_on_the_other_until_it_is_revoked(
     open_node: Open,
 ) -> None:
     one, other = open_node(), open_node()
@@ -96,7 +96,7 @@ def test_a_token_given_out_on_one_node_opens_the_other_and_its_end_is_known_ther
     assert other.tokens.authenticate(secret, now()) is None
 
 
-def test_what_one_node_answered_is_in_the_copies_that_the_other_asks(open_node: Open) -> None:
+def test_an_answer_of_one_node_is_in_the_read_models_of_the_other(open_node: Open) -> None:
     one, other = open_node(dispatches=False), open_node(dispatches=False)
     one.start()
     other.start()
@@ -108,7 +108,7 @@ def test_what_one_node_answered_is_in_the_copies_that_the_other_asks(open_node: 
         assert job_in(asked.read_models, job_id)["status"] == "active"
 
 
-def test_the_copies_are_taken_over_from_a_keeper_that_is_cut_off(open_node: Open) -> None:
+def test_another_node_takes_over_the_read_models_of_a_disconnected_leader(open_node: Open) -> None:
     one, other = open_node(dispatches=False), open_node(dispatches=False)
     one.start()
     wait_for("A keeper", lambda: keeper_of(one) is one, seconds=PATIENCE_SECONDS)
@@ -123,7 +123,7 @@ def test_the_copies_are_taken_over_from_a_keeper_that_is_cut_off(open_node: Open
     assert job_in(other.read_models, job_id)["status"] == "paused"
 
 
-def test_a_keeper_whose_session_ends_begins_anew_and_loses_nothing(open_node: Open) -> None:
+def test_a_leader_whose_session_ends_starts_over_and_loses_nothing(open_node: Open) -> None:
     node = open_node(dispatches=False)
     node.start()
     wait_for("A keeper", lambda: keeper_of(node) is node, seconds=PATIENCE_SECONDS)
@@ -151,7 +151,7 @@ def test_a_keeper_whose_session_ends_begins_anew_and_loses_nothing(open_node: Op
         "postgresql://ada@[2001:db8::1]:5432/ledger",
     ],
 )
-def test_a_way_over_the_network_must_say_how_it_is_protected(dsn: str) -> None:
+def test_a_dsn_over_the_network_must_name_its_protection(dsn: str) -> None:
     """TH27."""
     with raises(StartRefused, match="sslmode=verify-full"):
         require_encrypted_dsn(PostgresDsn(dsn))
@@ -169,18 +169,18 @@ def test_a_way_over_the_network_must_say_how_it_is_protected(dsn: str) -> None:
         "postgresql:///ledger?host=/run/postgresql",
     ],
 )
-def test_a_way_that_stays_on_the_machine_needs_no_protection(dsn: str) -> None:
+def test_a_local_dsn_needs_no_protection(dsn: str) -> None:
     require_encrypted_dsn(PostgresDsn(dsn))
 
 
-def test_the_copies_stand_in_a_schema_of_their_own() -> None:
+def test_the_read_models_have_a_schema_of_their_own() -> None:
     assert (
         PostgresDsn("postgresql:///x").projections_schema(READ_MODELS).schema
         == f"{SCHEMA}_projections"
     )
 
 
-def test_the_copies_may_be_kept_by_a_process_of_its_own(open_node: Open) -> None:
+def test_the_read_models_may_be_updated_by_a_separate_process(open_node: Open) -> None:
     node = open_node(environment={"JOBLEDGER_PROJECTIONS": "process"})
     node.start()
 

@@ -1,4 +1,4 @@
-"""Wrong storage stops the start with one clear line (INVARIANTS D8), and leaves what it found."""
+"""Wrong storage stops the start with one clear line (D8), and leaves what it found."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOBODY = 65_534
 
 
 def sqlite_file(path: Path, *statements: str) -> None:
-    """A database of somebody's, private to its owner."""
+    """Another program's database, private to its owner."""
     connection = sqlite3.connect(path)
     for statement in statements:
         connection.execute(statement)
@@ -49,7 +49,7 @@ def marked_by_another_program(data: Path) -> None:
 
 
 def unmarked_tables(data: Path) -> None:
-    """Most programs never set the mark: Phantom's own scheduler, for one."""
+    """Most programs never set the application id: Phantom's own scheduler, for one."""
     sqlite_file(data / "ledger.db", "CREATE TABLE scheduled_jobs (id TEXT)")
 
 
@@ -86,7 +86,7 @@ def a_dangling_link(data: Path) -> None:
 
 
 def an_exclusive_lock_of_another(data: Path) -> None:
-    """Somebody has the database open in sqlite3 and holds it for himself."""
+    """Another process has the database open in sqlite3 with an exclusive lock."""
     open_ledger(data.parent).close()
     holder = sqlite3.connect(data / "ledger.db", isolation_level=None)
     holder.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -105,7 +105,7 @@ WRONGS: list[tuple[Wrong, str]] = [
     (writable_by_the_group, "mode 0660.*chmod 600"),
     (a_folder_for_a_file, "cannot be opened"),
     (a_folder_for_a_lock, r"ledger\.lock cannot be opened"),
-    (a_file_for_a_folder, "cannot be made"),
+    (a_file_for_a_folder, "cannot be created"),
     (a_dangling_link, "cannot be opened"),
 ]
 
@@ -125,7 +125,7 @@ def test_wrong_storage_stops_the_start_with_one_line(
 
 
 @pytest.mark.slow
-def test_a_database_that_another_holds_for_himself_stops_the_start(tmp_path: Path) -> None:
+def test_a_database_with_an_exclusive_lock_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     an_exclusive_lock_of_another(tmp_path / "data")
 
@@ -149,7 +149,7 @@ def test_another_programs_database_is_left_as_it_was(tmp_path: Path) -> None:
     assert names == ["scheduled_jobs", "sqlite_autoindex_scheduled_jobs_1"][:1]
 
 
-def test_a_ledger_that_was_begun_and_not_finished_is_finished(tmp_path: Path) -> None:
+def test_a_half_created_ledger_is_completed(tmp_path: Path) -> None:
     """Killed between its first statements: marked as ours, and without tables yet."""
     (tmp_path / "data").mkdir()
     sqlite_file(tmp_path / "data" / "ledger.db", f"PRAGMA application_id={0x4A4C4447}")
@@ -158,7 +158,7 @@ def test_a_ledger_that_was_begun_and_not_finished_is_finished(tmp_path: Path) ->
         assert ledger.schedule(a_spec()).changed
 
 
-def test_what_a_ledger_makes_is_for_its_owner_only(tmp_path: Path) -> None:
+def test_the_files_of_a_ledger_are_private_to_their_owner(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         ledger.schedule(a_spec())
 
@@ -170,7 +170,7 @@ def test_what_a_ledger_makes_is_for_its_owner_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [no_database, a_newer_schema, readable_by_others])
-def test_a_reader_is_stopped_as_a_writer_is(tmp_path: Path, wrong: Wrong) -> None:
+def test_a_reader_is_refused_as_a_writer_is(tmp_path: Path, wrong: Wrong) -> None:
     (tmp_path / "data").mkdir()
     wrong(tmp_path / "data")
 
@@ -180,15 +180,15 @@ def test_a_reader_is_stopped_as_a_writer_is(tmp_path: Path, wrong: Wrong) -> Non
     assert "\n" not in refusal.value.message
 
 
-def test_a_reader_makes_nothing_where_nothing_is(tmp_path: Path) -> None:
+def test_a_reader_creates_no_files(tmp_path: Path) -> None:
     with raises(StartRefused):
         Ledger.open_read_only(tmp_path / "nowhere")
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reader_is_stopped_by_a_journal_that_cannot_be_shared(tmp_path: Path) -> None:
-    """Without WAL a reader would hold up the writer; only the owner may change that."""
+def test_a_reader_is_refused_by_a_journal_that_cannot_be_shared(tmp_path: Path) -> None:
+    """Without WAL a reader would block the writer; only the owner may change that."""
     (tmp_path / "data").mkdir()
     open_ledger(tmp_path).close()
     sqlite_file(tmp_path / "data" / "ledger.db", "PRAGMA journal_mode=DELETE")
@@ -256,6 +256,6 @@ def test_a_folder_that_cannot_be_written_stops_the_start(has_event_store: bool) 
     assert "data" in ended.stdout
 
 
-def test_a_refusal_to_start_is_an_answer_like_any_other() -> None:
+def test_a_refused_start_is_a_ledger_error() -> None:
     assert issubclass(StartRefused, LedgerError)
     assert StartRefused.code == "start_refused"

@@ -1,1 +1,1 @@
-"""tests/flow/executors."""
+"""Flows of the executors and of external workers."""

@@ -92,11 +92,11 @@ def test_the_task_is_standard_input() -> None:
     assert success_of(a_ticket(["cat", "/dev/stdin"], task="tell\nme ü")).output == "tell\nme ü"
 
 
-def test_a_command_that_never_reads_its_task_is_not_held_up() -> None:
+def test_a_command_that_never_reads_its_task_is_not_blocked() -> None:
     assert success_of(a_ticket(["true"], task="x" * 1_000_000)).output == ""
 
 
-def test_the_environment_is_minimal_and_says_which_run_it_is(
+def test_the_environment_is_minimal_and_identifies_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SECRET_OF_THE_SERVER", "x")
@@ -119,7 +119,7 @@ def test_the_environment_is_minimal_and_says_which_run_it_is(
         assert f"{name}={value}" in outcome.output
 
 
-def test_a_command_runs_where_it_was_told_to(tmp_path: Path) -> None:
+def test_a_command_runs_in_the_given_folder(tmp_path: Path) -> None:
     assert success_of(a_ticket(["pwd"], cwd=str(tmp_path))).output == f"{tmp_path}\n"
 
 
@@ -153,21 +153,21 @@ def test_a_death_by_signal_is_named(name: str) -> None:
     assert outcome.error == f"killed by {name}"
 
 
-def test_a_program_that_is_not_there_is_blocked(tmp_path: Path) -> None:
+def test_a_missing_program_blocks_the_run(tmp_path: Path) -> None:
     outcome = asyncio.run(execute(a_ticket(["no-such-program-anywhere"])))
 
     assert isinstance(outcome, Blocked)
     assert "no-such-program-anywhere" in outcome.cause
 
 
-def test_a_folder_that_is_not_there_is_blocked(tmp_path: Path) -> None:
+def test_a_missing_folder_blocks_the_run(tmp_path: Path) -> None:
     outcome = asyncio.run(execute(a_ticket(["true"], cwd=str(tmp_path / "gone"))))
 
     assert isinstance(outcome, Blocked)
     assert "gone" in outcome.cause
 
 
-def test_a_file_that_may_not_be_executed_is_blocked(tmp_path: Path) -> None:
+def test_a_file_without_execute_permission_blocks_the_run(tmp_path: Path) -> None:
     program = tmp_path / "plain.txt"
     program.write_text("echo no")
 
@@ -177,7 +177,7 @@ def test_a_file_that_may_not_be_executed_is_blocked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "executor", [None, {}, {"kind": "noop"}, {"kind": "command", "argv": "id"}]
 )
-def test_what_is_no_command_is_blocked(executor: dict[str, Any] | None) -> None:
+def test_an_invalid_command_blocks_the_run(executor: dict[str, Any] | None) -> None:
     ticket = RunTicket("r", "j", "n", "t", datetime(2026, 3, 1, tzinfo=UTC), 1, 1, 1.0, executor)
 
     assert isinstance(asyncio.run(execute(ticket)), Blocked)

@@ -1,4 +1,6 @@
-"""No target holds a run (E2): slow, silent, endless, redirecting, bombing, garbled."""
+"""No target delays a run past its deadline (E2): slow, silent, endless, redirecting, bombing,
+garbled.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ def endless(start: bytes, piece: bytes) -> Answer:
 
 
 def dripping(start: bytes, piece: bytes) -> Answer:
-    """One piece every few milliseconds, for as long as the client stays."""
+    """One piece every few milliseconds, for as long as the client stays connected."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(start)
@@ -94,7 +96,7 @@ HOLDING = {
 
 
 @pytest.mark.parametrize("name", HOLDING)
-def test_no_target_holds_a_run_past_its_deadline(name: str) -> None:
+def test_no_target_delays_a_run_past_its_deadline(name: str) -> None:
     answer, allowed = HOLDING[name]
 
     async def twenty_times() -> set[str]:
@@ -127,7 +129,7 @@ def test_a_redirect_is_never_followed() -> None:
     assert "redirects are never followed" in outcome.error
 
 
-def test_a_cancelled_run_lets_go_of_its_target() -> None:
+def test_a_cancelled_run_closes_its_connection() -> None:
     async def scenario() -> None:
         asked, left = asyncio.Event(), asyncio.Event()
 

@@ -1,4 +1,6 @@
-"""No process outlives its run (E1): background, setsid, nohup, daemons, deaf ones."""
+"""No process outlives its run (E1): background, setsid, nohup, daemons, ones that ignore
+signals.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,7 @@ def script_of(shape: str, token: str, fifo: Path) -> str:
 
 
 async def until_ready(run: asyncio.Future[Outcome], fifo: Path) -> None:
-    """Wait for the script's word; a run that ends before it fails the test."""
+    """Wait for the script's output; a run that ends before it fails the test."""
     reading = asyncio.ensure_future(asyncio.to_thread(fifo.read_text))
     either: set[asyncio.Future[Any]] = {run, reading}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -145,7 +147,7 @@ def test_no_descendant_survives_a_timeout(shape: str, tmp_path: Path) -> None:
         "(env -i setsid sleep {token} &);",
     ],
 )
-def test_what_a_command_left_behind_ends_with_it_and_is_not_waited_for(left: str) -> None:
+def test_processes_that_a_command_left_behind_end_with_it_without_a_wait(left: str) -> None:
     token = str(next(TOKENS))
 
     outcome = success_of(shell(f"{left.format(token=token)} echo done"))
@@ -154,7 +156,7 @@ def test_what_a_command_left_behind_ends_with_it_and_is_not_waited_for(left: str
     assert living(token) == 0
 
 
-def test_a_command_that_is_asked_to_end_may_say_goodbye() -> None:
+def test_a_command_may_clean_up_after_sigterm() -> None:
     script = "trap 'echo goodbye >&2; exit 0' TERM; while :; do sleep 0.01; done"
 
     outcome = asyncio.run(
@@ -166,7 +168,7 @@ def test_a_command_that_is_asked_to_end_may_say_goodbye() -> None:
     assert outcome.error.endswith("goodbye")
 
 
-def test_a_second_cancellation_does_not_leave_anything_behind(tmp_path: Path) -> None:
+def test_a_second_cancellation_leaves_no_process_behind(tmp_path: Path) -> None:
     async def scenario(token: str) -> None:
         fifo = tmp_path / token
         os.mkfifo(fifo)
@@ -220,7 +222,7 @@ def test_a_loop_that_is_shut_down_while_a_command_starts_ends_it(
     assert living(token) == 0
 
 
-def test_another_run_is_left_alone(tmp_path: Path) -> None:
+def test_processes_of_another_run_are_left_alone(tmp_path: Path) -> None:
     async def scenario(one: str, other: str) -> tuple[int, int]:
         executor = CommandExecutor(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
         runs = []

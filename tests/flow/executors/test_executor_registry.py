@@ -46,7 +46,7 @@ def outcome_of(executor: dict[str, Any] | None, settings: ExecutorSettings = BAR
     return asyncio.run(scenario())
 
 
-def test_noop_succeeds_with_nothing_and_takes_no_slot() -> None:
+def test_noop_succeeds_without_output_and_takes_no_slot() -> None:
     executors = Executors(BARE, clock=SystemClock())
 
     assert executors.is_instant(a_ticket({"kind": "noop"}))
@@ -93,7 +93,7 @@ def test_a_job_without_an_executor_goes_to_the_agent_whose_address_needs_no_perm
     assert head.startswith(b"POST /trigger HTTP/1.1\r\n")
 
 
-def test_the_agents_permission_is_for_its_own_port_only() -> None:
+def test_the_agents_address_is_permitted_on_its_own_port_only() -> None:
     settings = replace(BARE, agent_url="http://127.0.0.1:3100/")
 
     outcome = outcome_of({"kind": "http", "url": "http://127.0.0.1:3101/"}, settings)
@@ -107,7 +107,7 @@ def test_the_agents_permission_is_for_its_own_port_only() -> None:
         (None, "JOBLEDGER_AGENT_URL"),
         ({"kind": "command", "argv": ["true"]}, "JOBLEDGER_COMMANDS"),
         ({"kind": "worker", "queue": "gpu"}, "no executor of kind worker"),
-        ({"kind": "python", "handler": "a:b"}, "No handler a:b is known here"),
+        ({"kind": "python", "handler": "a:b"}, "The handler a:b is unknown to this node"),
         ({"kind": "http", "url": "http://10.0.0.1/"}, "JOBLEDGER_HTTP_ALLOW"),
         ({"kind": "http", "url": "http://127.1/"}, "executor.url"),
         ({"kind": "http", "url": "http://a.example/", "method": "GET"}, "executor.method"),
@@ -115,7 +115,7 @@ def test_the_agents_permission_is_for_its_own_port_only() -> None:
         ({}, "no executor of kind"),
     ],
 )
-def test_a_run_that_nobody_may_execute_is_blocked_and_the_cause_says_why(
+def test_a_run_without_a_permitted_executor_is_blocked_with_a_cause(
     executor: dict[str, Any] | None, words: str
 ) -> None:
     outcome = outcome_of(executor)
@@ -157,5 +157,5 @@ def test_a_garbled_agent_url_stops_the_start(url: str) -> None:
         Executors(replace(BARE, agent_url=url), clock=SystemClock())
 
 
-def test_the_secret_is_not_shown() -> None:
+def test_the_signing_secret_is_not_shown() -> None:
     assert "MfKQ9r8G" not in repr(replace(BARE, allow=AllowList.parse("a.example")))

@@ -1,5 +1,5 @@
-"""Nobody gets the ledger to talk to this machine (TH6): odd spellings, rebinding names, redirects,
-proxies.
+"""No target makes the ledger connect to this machine (TH6): odd spellings, rebinding names,
+redirects, proxies.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def urls(port: int) -> Iterable[str]:
 
 @dataclass
 class Canary:
-    """A server on this machine that nobody may reach; every connection is a hit."""
+    """A server on this machine that must not be reached; every connection is a hit."""
 
     hits: int = 0
     port: int = 0
@@ -211,7 +211,7 @@ def test_no_spelling_of_this_machine_reaches_it() -> None:
     assert not_blocked == [f"http://8.8.8.8?@127.0.0.1:{canary.port}"]  # that host is 8.8.8.8
 
 
-def test_the_canary_sings_when_it_is_allowed() -> None:
+def test_an_allowed_local_target_is_reached() -> None:
     async def scenario() -> tuple[Canary, Outcome]:
         async with Canary().listening() as canary:
             allow = AllowList.parse(f"127.0.0.1:{canary.port}")
@@ -255,7 +255,7 @@ def test_a_name_that_rebinds_after_it_was_checked_is_not_followed() -> None:
         ("64:ff9b::7f00:1",),
     ],
 )
-def test_a_name_that_leads_here_is_blocked_and_the_cause_says_what_to_change(
+def test_a_name_that_resolves_to_this_machine_is_blocked_and_the_cause_names_the_setting(
     found: tuple[str, ...],
 ) -> None:
     async def leading_here(host: str, port: int) -> tuple[str, ...]:
@@ -270,4 +270,4 @@ def test_a_name_that_leads_here_is_blocked_and_the_cause_says_what_to_change(
     assert canary.hits == 0
     assert isinstance(outcome, Blocked)
     assert "JOBLEDGER_HTTP_ALLOW" in outcome.cause
-    assert any(f"leads to {ip_address(address)}," in outcome.cause for address in found)
+    assert any(f"resolves to {ip_address(address)}," in outcome.cause for address in found)

@@ -1,4 +1,4 @@
-"""The address is the one that was judged, the certificate is the name's."""
+"""The connection goes to the checked address, the certificate is the name's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.http_targets import Target, a_ticket, an_executor, http
 
 
 def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """What a server of that name holds, and what a client needs to trust it."""
+    """The certificate of a server of that name, and what a client needs to trust it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     built = (

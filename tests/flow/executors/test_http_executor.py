@@ -136,7 +136,7 @@ def test_a_text_that_starts_with_error_is_a_failure_as_in_phantom() -> None:
     assert outcome.retry_after is not None
 
 
-def test_invalid_utf8_is_kept_as_text_that_can_be_stored() -> None:
+def test_invalid_utf8_is_stored_as_valid_text() -> None:
     outcome = success_of(http("200 OK", b"a\xff\0b"))
 
     assert outcome.output == "a\ufffdb"
@@ -162,11 +162,11 @@ def test_any_other_status_is_a_failure_of_its_class(status: str, expected: str) 
     assert outcome.error.startswith(f"HTTP {status[:3]}")
 
 
-def test_a_refusal_is_told_in_the_targets_own_words() -> None:
+def test_an_error_quotes_the_targets_answer() -> None:
     assert failure_of(http("503 No", b"come back later")).error == "HTTP 503: come back later"
 
 
-def test_retry_after_is_taken_from_the_answer() -> None:
+def test_retry_after_is_read_from_the_answer() -> None:
     before = datetime.now(UTC)
 
     outcome = failure_of(http("429 Slow", Retry_After="3600"))
@@ -175,7 +175,7 @@ def test_retry_after_is_taken_from_the_answer() -> None:
     assert outcome.retry_after >= before + timedelta(hours=1)
 
 
-def test_an_answer_beyond_the_limit_is_a_success_that_says_how_much_was_read() -> None:
+def test_an_answer_beyond_the_limit_is_a_success_with_the_size_that_was_read() -> None:
     body = b"x" * (ANSWER_BYTES + 1)
 
     outcome = success_of(http("200 OK", body))
@@ -203,7 +203,7 @@ def test_a_gzip_bomb_stays_packed() -> None:
     assert outcome.output_bytes == len(bomb)
 
 
-def test_nobody_listening_is_unreachable() -> None:
+def test_a_closed_port_is_unreachable() -> None:
     async def closed_port() -> Outcome:
         async with Target(http("200 OK")).listening() as target:
             port = target.port
@@ -246,7 +246,7 @@ def test_an_address_that_does_not_answer_is_passed_over_for_the_next() -> None:
     assert outcome.output == "second"
 
 
-def test_the_body_is_ascii_whatever_the_task_holds() -> None:
+def test_the_body_is_ascii_whatever_the_task_contains() -> None:
     target = Target(http("200 OK"))
 
     asyncio.run(ask(target))

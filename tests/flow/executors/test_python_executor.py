@@ -1,4 +1,4 @@
-"""Python handlers: what they give, how they fail, and what becomes of those that do not end."""
+"""Python handlers: what they return, how they fail, and how those that do not end are handled."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def test_a_coroutine_function_is_awaited() -> None:
     assert outcome.output == "seven"
 
 
-def test_nothing_is_a_success_without_output() -> None:
+def test_none_is_a_success_without_output() -> None:
     outcome = outcome_of(lambda _: None)
 
     assert isinstance(outcome, Succeeded)
     assert (outcome.output, outcome.output_bytes) == ("", 0)
 
 
-def test_a_long_text_is_kept_by_its_head() -> None:
+def test_of_a_long_text_the_beginning_is_stored() -> None:
     outcome = outcome_of(lambda _: "x" * 10_000)
 
     assert isinstance(outcome, Succeeded)
@@ -101,7 +101,7 @@ def test_an_error_of_the_handler_is_a_failed_run(
     assert words in failure.error
 
 
-def test_a_handler_may_say_how_it_failed_and_until_when_to_leave_it_alone() -> None:
+def test_a_handler_may_give_a_failure_class_and_a_retry_instant() -> None:
     later = NOON + timedelta(hours=1)
 
     def handler(_: RunTicket) -> str:
@@ -120,10 +120,10 @@ def test_a_text_that_reports_an_error_is_a_failure_as_everywhere() -> None:
 
 
 @pytest.mark.parametrize("given", [7, b"bytes", {"a": 1}, ["x"]])
-def test_what_is_no_text_is_a_failure_that_says_so(given: object) -> None:
+def test_a_result_that_is_not_a_text_is_a_failure(given: object) -> None:
     failure = failure_of(lambda _: given)
 
-    assert failure.error == f"it gave {type(given).__name__}, and a text is needed"
+    assert failure.error == f"it returned {type(given).__name__} instead of a text"
 
 
 def test_a_plain_function_that_does_not_end_times_out() -> None:
@@ -151,7 +151,7 @@ def test_a_coroutine_that_does_not_end_is_cancelled() -> None:
     assert ends == ["cancelled"]
 
 
-def test_a_handler_that_nobody_knows_blocks_the_run_and_says_what_to_do() -> None:
+def test_an_unknown_handler_blocks_the_run_and_the_cause_says_what_to_do() -> None:
     outcome = outcome_of(lambda _: "x", name="unknown")
 
     assert isinstance(outcome, Blocked)

@@ -1,4 +1,4 @@
-"""Runs that name secrets: they get them, nobody else does (TH3)."""
+"""Runs that name secrets: they get them, and no other part does (TH3)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def tell(ticket: RunTicket) -> str:
     raise RuntimeError(f"I know {KEY}")
 
 
-def test_a_command_gets_its_secret_and_its_output_does_not_say_it() -> None:
+def test_a_command_gets_its_secret_and_its_output_is_redacted() -> None:
     script = 'test "$KEY" = "$WANTED" && printf "%s %s" equal "$KEY"'
     env = {"KEY": "secret://api-key", "WANTED": KEY}
 
@@ -67,7 +67,7 @@ def test_a_command_gets_its_secret_and_its_output_does_not_say_it() -> None:
 @pytest.mark.parametrize(
     "told", [KEY, quote(KEY, safe=""), base64.b64encode(f"user:{KEY}".encode()).decode()]
 )
-def test_what_a_command_says_of_a_secret_as_it_fails_is_taken_out(told: str) -> None:
+def test_the_error_of_a_failed_command_is_redacted(told: str) -> None:
     argv = ["sh", "-c", 'printf %s "$0" >&2; exit 3', told]
 
     outcome = outcome_of({"kind": "command", "argv": argv})
@@ -90,7 +90,7 @@ def test_a_missing_secret_blocks_the_run_before_anything_is_executed(tmp_path: P
     assert not made.exists()
 
 
-def test_an_error_of_a_handler_does_not_say_a_secret() -> None:
+def test_the_error_of_a_handler_is_redacted() -> None:
     outcome = outcome_of({"kind": "python", "handler": "tell"})
 
     assert isinstance(outcome, Failed)
@@ -98,7 +98,7 @@ def test_an_error_of_a_handler_does_not_say_a_secret() -> None:
 
 
 @pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
-def test_a_target_gets_the_secret_and_its_echo_is_taken_out(status: str) -> None:
+def test_a_target_gets_the_secret_and_its_echo_is_redacted(status: str) -> None:
     target = Target(http(status, b"you said sk-live-4711-abcdef"))
     headers = {"X-Key": "Bearer secret://ascii"}
 
@@ -125,7 +125,7 @@ printf '%s' "$KEY" >&2; exit "$0"
 """
 
 
-def test_no_secret_is_at_rest_anywhere(tmp_path: Path) -> None:
+def test_no_secret_is_stored_anywhere(tmp_path: Path) -> None:
     clock = ManualClock()
     settings = replace(
         ExecutorSettings.of_this_process(), secrets=Secrets(None, PLANTED), commands_enabled=True
@@ -149,7 +149,7 @@ def test_no_secret_is_at_rest_anywhere(tmp_path: Path) -> None:
             assert form.encode() not in raw, name
 
 
-def test_a_log_line_does_not_say_a_secret() -> None:
+def test_log_lines_are_redacted() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, f"sent {KEY}", None, None)
 
     assert "sent [secret:api_key]" in LineFormatter(SECRETS.redact).format(record)

@@ -1,4 +1,4 @@
-"""External workers beside a real server: they share a queue; what one drops, another does."""
+"""External workers beside a real server: they share a queue; one takes over what another drops."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from api.demo.waiting import wait_for
 from tests.support.typed_commands import Shell
 
 LIMIT_SECONDS = 240.0
-"""A hang fails by this name; nothing is measured by it."""
+"""A hang fails by this; nothing is measured by it."""
 AT = {"kind": "at", "at": "2999-01-01T00:00:00Z"}
 
 
@@ -51,7 +51,7 @@ def a_worker(
 
 
 def requested(server: Server, count: int) -> None:
-    """So many jobs of the queue, each with one run asked for."""
+    """So many jobs of the queue, each with one requested run."""
     with server.client() as door:
         for number in range(count):
             spec = {
@@ -77,7 +77,7 @@ def ended(server: Server) -> Counter[str]:
 
 
 def share(server: Server, count: int) -> Counter[str]:
-    """Two workers share the runs; one of them is killed in the middle. What happened to runs."""
+    """Two workers share the runs; one of them is killed. The topics of the runs' events."""
     requested(server, count)
     words, command = ("--concurrency", "4", "--lease", "1"), ["cat"]
     with (
@@ -96,7 +96,7 @@ def share(server: Server, count: int) -> Counter[str]:
 
 
 @pytest.mark.slow
-def test_two_workers_share_a_queue_and_what_a_killed_one_held_is_done_by_the_other(
+def test_two_workers_share_a_queue_and_one_takes_over_the_run_of_a_killed_one(
     server: Server,
 ) -> None:
     counts = share(server, 60)
@@ -143,7 +143,7 @@ def test_a_worker_that_is_asked_to_stop_ends_its_run_first(server: Server) -> No
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_while_its_server_is_killed_and_started_again(tmp_path: Path) -> None:
+def test_a_run_continues_while_its_server_is_killed_and_restarted(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as place:
         port = str(place.getsockname()[1])
     may_end, begun = tmp_path / "may-end", tmp_path / "begun"
@@ -167,7 +167,7 @@ def test_a_run_goes_on_while_its_server_is_killed_and_started_again(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_asked_twice_ends_its_commands_too(server: Server, tmp_path: Path) -> None:
+def test_a_second_stop_signal_ends_a_workers_commands(server: Server, tmp_path: Path) -> None:
     requested(server, 1)
     held, ready = tmp_path / "held", tmp_path / "ready"
     held.touch()
@@ -183,10 +183,10 @@ def test_a_worker_that_is_asked_twice_ends_its_commands_too(server: Server, tmp_
                 worker.wait(1)
 
     with held.open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the command died, and let go
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the command died, and released the lock
 
 
-def test_a_worker_whose_program_is_missing_takes_nothing(server: Server) -> None:
+def test_a_worker_whose_program_is_missing_claims_nothing(server: Server) -> None:
     requested(server, 1)
 
     with a_worker(server, command=["no-such-program"]) as worker:
@@ -195,7 +195,7 @@ def test_a_worker_whose_program_is_missing_takes_nothing(server: Server) -> None
     assert ended(server)["job.run_started"] == 0
 
 
-def test_a_worker_with_a_wrong_token_is_told_so(server: Server) -> None:
+def test_a_worker_with_a_wrong_token_is_refused(server: Server) -> None:
     environment = {**ENVIRONMENT, "JOBLEDGER_URL": server.url, "JOBLEDGER_TOKEN": "jl_wrong"}
 
     ended = subprocess.run(

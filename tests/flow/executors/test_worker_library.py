@@ -1,4 +1,4 @@
-"""The Python worker beside a server that answers as it likes."""
+"""The Python worker beside a server with scripted answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CLAIMED = (200, json.dumps(RUN))
 
 
 class Playing(ThreadingHTTPServer):
-    """Answers claims as it was told, one after the other, and takes every report."""
+    """Answers claims as scripted, one after the other, and accepts every report."""
 
     def __init__(self, claims: list[tuple[int, str]]) -> None:
         super().__init__(("127.0.0.1", 0), _Play)
@@ -66,7 +66,7 @@ def playing(*claims: tuple[int, str]) -> Iterator[Playing]:
 
 
 def work(server: Playing) -> list[str]:
-    """Work until the first run is done; the tasks that were worked on."""
+    """Work until the first run is done; the tasks that were executed."""
     done: list[str] = []
 
     async def until_done() -> None:
@@ -88,7 +88,7 @@ def work(server: Playing) -> list[str]:
     [(429, "{}"), (408, ""), (503, "<html>"), (200, "<html>"), (200, "[]"), (200, "{}")],
     ids=str,
 )
-def test_a_worker_outlives_what_a_proxy_or_a_busy_server_says(trouble: tuple[int, str]) -> None:
+def test_a_worker_survives_the_errors_of_a_proxy_or_a_busy_server(trouble: tuple[int, str]) -> None:
     with playing(trouble, CLAIMED) as server:
         assert work(server) == ["a cat"]
 
@@ -96,6 +96,6 @@ def test_a_worker_outlives_what_a_proxy_or_a_busy_server_says(trouble: tuple[int
 
 
 @pytest.mark.parametrize("status", [401, 403, 422])
-def test_a_worker_that_is_refused_says_so_and_ends(status: int) -> None:
+def test_a_refused_worker_reports_the_refusal_and_ends(status: int) -> None:
     with playing((status, '{"detail": "no"}')) as server, pytest.raises(WorkerRefused, match="no"):
         work(server)

@@ -29,7 +29,9 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield ledger
 
 
-def test_the_repository_gives_an_aggregate_as_it_is_and_as_it_was(ledger: Ledger) -> None:
+def test_the_repository_returns_an_aggregate_at_its_last_or_an_earlier_version(
+    ledger: Ledger,
+) -> None:
     job_id = ledger.schedule(a_spec(name="a")).job_id
     ledger.pause(job_id)
     repository = LedgerApplication(ledger).repository
@@ -88,7 +90,7 @@ class PauseCount(ProcessApplication[UUID]):
 
     @singledispatchmethod
     def policy(self, domain_event: DomainEventProtocol[UUID], processing_event: Any) -> None:
-        """Other events count for nothing."""
+        """Other events are ignored."""
 
     @policy.register
     def _(self, domain_event: Paused, _: Any) -> None:
@@ -111,7 +113,7 @@ def test_a_follower_of_the_library_follows_the_ledger(ledger: Ledger) -> None:
     assert follower.recorder.max_tracking_id(application.name) == ledger.writer.position
 
 
-def test_a_subscription_of_the_library_gets_what_is_committed_later(ledger: Ledger) -> None:
+def test_a_subscription_of_the_library_gets_later_commits(ledger: Ledger) -> None:
     job_id = ledger.schedule(a_spec()).job_id
     application = LedgerApplication(ledger)
 
@@ -131,7 +133,9 @@ def test_a_subscription_of_the_library_gets_what_is_committed_later(ledger: Ledg
     assert ledger.writer.listeners == []
 
 
-def test_writing_past_the_commands_is_refused_with_the_way_to_go(ledger: Ledger) -> None:
+def test_writing_without_a_command_is_refused_and_the_message_names_the_alternative(
+    ledger: Ledger,
+) -> None:
     job_id = ledger.schedule(a_spec()).job_id
     application = LedgerApplication(ledger)
     job: Job = application.repository.get(job_id)

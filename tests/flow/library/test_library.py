@@ -1,4 +1,4 @@
-"""The ledger in somebody's own program: opened, asked by many at once, every answer durable."""
+"""The ledger inside another program: opened, used by many callers at once, every answer durable."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 class Door:
-    """Holds the writer up inside a batch, so that what is submitted meanwhile waits together."""
+    """Blocks the writer inside a batch, so that what is submitted meanwhile waits together."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._is_inside, self._may_go = threading.Event(), threading.Event()
@@ -72,7 +72,7 @@ def together(ledger: Ledger, asked: Sequence[Command[Any]]) -> list[Any]:
 
 
 def keyed(ledger: Ledger, key: str, fingerprint: str = "f") -> CommandContext:
-    """A call under an idempotency key."""
+    """A context with an idempotency key."""
     given = ledger.context()
     stream = request_stream("library", "POST", "/v1/jobs", key)
     return CommandContext(given.now, given.metadata, None, Idempotency(key, stream, fingerprint))
@@ -85,7 +85,7 @@ def codes(answers: Sequence[Any]) -> list[str]:
 # -- opening ------------------------------------------------------------------------------------
 
 
-def test_a_ledger_lives_in_a_with_block_and_finds_its_jobs_again(tmp_path: Path) -> None:
+def test_a_ledger_opens_in_a_with_block_and_finds_its_jobs_again(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "data") as ledger:
         answer = ledger.schedule(a_spec())
 
@@ -118,7 +118,7 @@ def test_a_folder_is_free_again_when_opening_failed(tmp_path: Path) -> None:
     open_ledger(tmp_path, seed=1).close()
 
 
-def test_a_second_reader_sees_the_book_and_gives_no_commands(
+def test_a_second_process_can_read_the_ledger_but_not_command_it(
     tmp_path: Path, ledger: Ledger
 ) -> None:
     answer = ledger.schedule(a_spec())
@@ -129,7 +129,7 @@ def test_a_second_reader_sees_the_book_and_gives_no_commands(
             reader.pause(answer.job_id)
 
 
-def test_a_closed_ledger_takes_no_commands(tmp_path: Path) -> None:
+def test_a_closed_ledger_refuses_commands(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     ledger.close()
 
@@ -137,7 +137,7 @@ def test_a_closed_ledger_takes_no_commands(tmp_path: Path) -> None:
         ledger.schedule(a_spec())
 
 
-def test_what_waits_when_a_ledger_closes_is_answered(tmp_path: Path) -> None:
+def test_commands_that_wait_when_a_ledger_closes_are_answered(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     door = Door(ledger)
     future = ledger.submit([ScheduleJob(ledger.chance.new_id(), a_spec(), ledger.context())])
@@ -156,7 +156,7 @@ def test_what_waits_when_a_ledger_closes_is_answered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("job_id", ["nonsense", "", "00000000-0000-4000-8000-00000000000x"])
-def test_an_id_that_is_no_id_is_a_job_that_is_not_there(ledger: Ledger, job_id: str) -> None:
+def test_an_invalid_id_is_job_not_found(ledger: Ledger, job_id: str) -> None:
     with raises(JobNotFound):
         ledger.pause(job_id)
 
@@ -170,7 +170,7 @@ def test_a_deleted_job_is_not_found_and_its_history_stays(ledger: Ledger) -> Non
         ledger.job(job_id)
 
 
-def test_an_answer_is_the_job_right_after_and_where_the_book_stood(ledger: Ledger) -> None:
+def test_an_answer_has_the_job_right_after_and_the_last_position(ledger: Ledger) -> None:
     job_id = ledger.schedule(a_spec()).job_id
 
     paused = ledger.pause(job_id)
@@ -181,7 +181,7 @@ def test_an_answer_is_the_job_right_after_and_where_the_book_stood(ledger: Ledge
     assert paused.job == again.job == ledger.job(job_id)
 
 
-def test_a_reason_that_cannot_be_kept_is_refused_and_leaves_nothing_behind(ledger: Ledger) -> None:
+def test_a_reason_that_cannot_be_stored_is_refused_and_nothing_is_appended(ledger: Ledger) -> None:
     job_id = ledger.schedule(a_spec()).job_id
 
     with raises(LedgerError, match="reason"):
@@ -240,7 +240,7 @@ def test_within_a_batch_the_second_command_sees_the_first_of_its_job(ledger: Led
     assert codes(answers) == ["True", "False", "job_paused", "True", "job_not_found"]
 
 
-def test_within_a_batch_a_name_goes_to_the_first(ledger: Ledger) -> None:
+def test_within_a_batch_the_first_command_gets_a_name(ledger: Ledger) -> None:
     asked = [
         ScheduleJob(ledger.chance.new_id(), a_spec(name=name), ledger.context())
         for name in ("a", "A", "b", "a")
@@ -267,7 +267,7 @@ def test_within_a_batch_a_name_that_is_released_is_free(ledger: Ledger) -> None:
 
 
 def test_within_a_batch_a_key_is_answered_once(ledger: Ledger) -> None:
-    """The repeats need the first to be in the book, and say what it said."""
+    """The repeats need the first to be committed, and get its answer."""
     asked = [ScheduleJob(ledger.chance.new_id(), a_spec(), keyed(ledger, "k")) for _ in range(3)]
 
     first, *others = together(ledger, asked)
@@ -304,7 +304,7 @@ def test_a_key_survives_a_restart(tmp_path: Path) -> None:
         assert ledger.event_store.tail_position() == 3
 
 
-def test_a_refused_command_keeps_no_key(ledger: Ledger) -> None:
+def test_a_refused_command_does_not_use_its_key(ledger: Ledger) -> None:
     job_id = ledger.schedule(a_spec(), context=keyed(ledger, "a")).job_id
     with raises(NameTaken):
         ledger.schedule(a_spec(), context=keyed(ledger, "b"))
@@ -313,7 +313,7 @@ def test_a_refused_command_keeps_no_key(ledger: Ledger) -> None:
     assert ledger.schedule(a_spec(), context=keyed(ledger, "b")).changed
 
 
-def test_within_a_batch_only_one_edit_of_a_revision_is_kept(ledger: Ledger) -> None:
+def test_within_a_batch_only_one_edit_of_a_revision_is_accepted(ledger: Ledger) -> None:
     job_id = ledger.schedule(a_spec()).job_id
     call = ledger.context()
     given = CommandContext(call.now, call.metadata, revision=1)
@@ -327,7 +327,7 @@ def test_within_a_batch_only_one_edit_of_a_revision_is_kept(ledger: Ledger) -> N
     assert ledger.job(job_id)["tags"] == ["0"]
 
 
-def test_within_a_batch_the_limit_of_jobs_holds(tmp_path: Path) -> None:
+def test_within_a_batch_the_limit_of_jobs_is_enforced(tmp_path: Path) -> None:
     with open_ledger(tmp_path, max_jobs=5) as ledger:
         asked = [
             ScheduleJob(ledger.chance.new_id(), a_spec(name=f"job {number}"), ledger.context())
@@ -353,7 +353,7 @@ def test_one_more_than_may_wait_is_overloaded_and_the_others_are_answered(ledger
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("oops"), RunInProgress("j", None)])
-def test_a_command_that_fails_half_way_costs_its_neighbours_nothing(
+def test_a_command_that_fails_half_way_does_not_affect_the_rest_of_its_batch(
     ledger: Ledger, error: Exception
 ) -> None:
     ids = [ledger.schedule(a_spec(name=f"job {number}")).job_id for number in range(3)]
@@ -381,7 +381,7 @@ def test_a_command_that_fails_half_way_costs_its_neighbours_nothing(
     laws.check_event_store(ledger)
 
 
-def test_a_caller_that_went_away_is_left_alone(ledger: Ledger) -> None:
+def test_a_command_of_a_cancelled_caller_is_dropped(ledger: Ledger) -> None:
     door = Door(ledger)
     gone = ledger.submit(
         [ScheduleJob(ledger.chance.new_id(), a_spec(name="gone"), ledger.context())]
@@ -401,7 +401,7 @@ def test_a_caller_that_went_away_is_left_alone(ledger: Ledger) -> None:
 
 
 class CountingEventStore:
-    """Counts how often the book is asked."""
+    """Counts the reads of the event store."""
 
     def __init__(self, event_store: Any) -> None:
         self._event_store = event_store
@@ -413,7 +413,7 @@ class CountingEventStore:
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])
-def test_a_command_on_a_long_history_asks_the_book_no_more_than_on_a_short_one(
+def test_a_command_on_a_long_history_reads_no_more_than_on_a_short_one(
     tmp_path: Path, is_restarted: bool
 ) -> None:
     clock = ManualClock()
@@ -440,7 +440,7 @@ def job_with(ledger: Ledger, clock: ManualClock, name: str, events: int) -> UUID
 
 
 def cost(ledger: Ledger, job_id: UUID) -> list[str]:
-    """What the writer asks its book for one command."""
+    """The reads of the writer for one command."""
     real = ledger.event_store
     counting = CountingEventStore(real)
     ledger.writer.event_store = ledger.writer.streams._events._event_store = counting

@@ -1,1 +1,1 @@
-"""tests/flow/maintenance."""
+"""Flows of backup, fork, verification and the sandbox."""

@@ -1,4 +1,6 @@
-"""Backups taken while the book is written: each restores to a prefix, positions unchanged (D9)."""
+"""Backups taken while the ledger is written: each restores to a prefix, positions unchanged
+(D9).
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def write(ledger: Ledger, prefix: str, jobs: int) -> None:
 
 
 def quietly(step: str, done: int, total: int) -> None:
-    """Nobody watches."""
+    """Ignores progress."""
 
 
 def event_store_of(ledger: Ledger) -> Path:
@@ -64,7 +66,7 @@ def rows(file: Path, upto: int) -> list[tuple[Any, ...]]:
 
 
 def require_prefix(made: Backup, event_store: Path) -> None:
-    """It is sound, and its events are those of the book, each at its own place."""
+    """It verifies, and its events are those of the ledger, each at its own position."""
     assert made.verdict.is_sound
     kept = rows(made.file, 2**60)
     assert len(kept) == made.verdict.verified
@@ -74,7 +76,7 @@ def require_prefix(made: Backup, event_store: Path) -> None:
 
 @contextmanager
 def busy_writer(ledger: Ledger) -> Iterator[Semaphore]:
-    """Another thread that writes a job, as soon as it may, for each permit that it is given."""
+    """Another thread that writes a job for each permit that it is given."""
     permits, is_over = Semaphore(0), Event()
 
     def go_on() -> None:
@@ -98,7 +100,7 @@ def busy_writer(ledger: Ledger) -> Iterator[Semaphore]:
 
 
 @pytest.mark.parametrize("number", range(20))
-def test_a_backup_is_of_the_moment_it_began_whatever_is_written_meanwhile(
+def test_a_backup_has_the_state_of_its_start_whatever_is_written_meanwhile(
     ledger: Ledger, tmp_path: Path, number: int
 ) -> None:
     steps: list[str] = []
@@ -138,7 +140,7 @@ def test_backups_beside_a_busy_writer_restore_to_prefixes(
 # -- what it leaves -----------------------------------------------------------------------------
 
 
-def test_a_restored_backup_is_a_ledger_that_goes_on(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_restored_backup_is_a_working_ledger(ledger: Ledger, tmp_path: Path) -> None:
     jobs = len(ledger.job_cache.snapshot())
     restored = Folder(tmp_path / "restored" / "data")
     restored.create()
@@ -151,7 +153,7 @@ def test_a_restored_backup_is_a_ledger_that_goes_on(ledger: Ledger, tmp_path: Pa
         assert again.event_store.tail_position() == made.verdict.verified + 6
 
 
-def test_only_its_owner_may_read_a_backup_and_nothing_lies_beside_it(
+def test_only_its_owner_may_read_a_backup_and_no_other_file_is_left(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     folder = tmp_path / "backups"
@@ -168,18 +170,18 @@ def test_a_backup_never_overwrites(ledger: Ledger, tmp_path: Path) -> None:
     out = tmp_path / "precious"
     out.write_text("mine")
 
-    with raises(StartRefused, match="exists already, and nothing is overwritten"):
+    with raises(StartRefused, match="exists already: name a new file"):
         back_up(event_store_of(ledger), out, quietly)
 
     assert out.read_text() == "mine"
 
 
-def test_a_backup_where_none_can_be_made_is_refused(ledger: Ledger, tmp_path: Path) -> None:
-    with raises(StartRefused, match="cannot be made: No such file or directory"):
+def test_a_backup_to_a_missing_folder_is_refused(ledger: Ledger, tmp_path: Path) -> None:
+    with raises(StartRefused, match="cannot be created: No such file or directory"):
         back_up(event_store_of(ledger), tmp_path / "nowhere" / "one.db", quietly)
 
 
-def test_what_is_no_ledger_is_neither_saved_nor_checked(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_ledger_is_neither_backed_up_nor_verified(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     with closing(sqlite3.connect(other)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -192,7 +194,7 @@ def test_what_is_no_ledger_is_neither_saved_nor_checked(tmp_path: Path) -> None:
     assert not (tmp_path / "one.db").exists()
 
 
-def test_a_book_that_was_changed_gives_no_backup(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_tampered_ledger_gives_no_backup(ledger: Ledger, tmp_path: Path) -> None:
     event_store = event_store_of(ledger)
     with closing(sqlite3.connect(event_store, isolation_level=None)) as connection:
         connection.execute("DROP TRIGGER events_are_never_changed")
@@ -205,9 +207,7 @@ def test_a_book_that_was_changed_gives_no_backup(ledger: Ledger, tmp_path: Path)
     assert not list(tmp_path.glob("*one.db*"))
 
 
-def test_a_killed_backup_leaves_nothing_that_could_be_taken_for_one(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_a_killed_backup_leaves_no_file_that_looks_like_one(ledger: Ledger, tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path

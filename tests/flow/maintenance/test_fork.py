@@ -1,5 +1,5 @@
-"""A fork is a ledger of its own, says nothing that was to be left out, and lets a storm come
-again.
+"""A fork is a ledger of its own, contains nothing that redaction removes, and lets a storm
+recur.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TICK = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class Source:
-    """A recorded fleet, as it lies there."""
+    """A recorded fleet, as stored."""
 
     folder: Path
     planted: dict[str, Any]
@@ -59,7 +59,7 @@ class Source:
             )
 
     def position_before(self) -> int:
-        """Where the book stood a little before the storm."""
+        """The last position before the storm."""
         with reading(self.folder / DATA / EVENT_STORE_FILE) as event_store:
             return event_store.position_at(
                 microseconds(parse_rfc3339(self.storm["begins_at"]) - BEFORE)
@@ -73,7 +73,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 
 @pytest.mark.slow
-def test_a_fork_has_the_same_events_at_the_same_places_and_a_chain_of_its_own(
+def test_a_fork_has_the_same_events_at_the_same_positions_and_a_chain_of_its_own(
     source: Source, tmp_path: Path
 ) -> None:
     until = source.position_before()
@@ -96,7 +96,7 @@ def test_a_fork_has_the_same_events_at_the_same_places_and_a_chain_of_its_own(
 
 
 @pytest.mark.slow
-def test_a_redacted_fork_holds_no_word_of_tasks_outputs_errors_and_reasons(
+def test_a_redacted_fork_contains_no_tasks_outputs_errors_or_reasons(
     source: Source, tmp_path: Path
 ) -> None:
     with closing(sqlite3.connect(source.folder / DATA / EVENT_STORE_FILE)) as event_store:
@@ -115,7 +115,7 @@ def test_a_redacted_fork_holds_no_word_of_tasks_outputs_errors_and_reasons(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_redacted", [True, False])
-def test_a_storm_comes_again_in_simulated_time(
+def test_a_storm_recurs_in_simulated_time(
     source: Source, tmp_path: Path, is_redacted: bool
 ) -> None:
     made = source.fork(
@@ -149,7 +149,7 @@ def test_a_storm_comes_again_in_simulated_time(
 
 
 def as_recorded(runs: RecordedRuns, claimed: Claimed, now: datetime) -> tuple[timedelta, Outcome]:
-    """How long the recorded run took that is like this one, and how it ended."""
+    """The duration of the recorded run that is like this one, and its outcome."""
     run = claimed.run
     like = runs.like(claimed.job_id, scheduled_for=run.scheduled_for, attempt=run.attempt, at=now)
     took = timedelta(milliseconds=like.duration_ms if like is not None else 0)
@@ -157,7 +157,7 @@ def as_recorded(runs: RecordedRuns, claimed: Claimed, now: datetime) -> tuple[ti
 
 
 def storms_of(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
-    """The storms there are, oldest first."""
+    """All storms, oldest first."""
     read_models = ReadModels.open(ledger, folder / "copies.db")
     read_models.catch_up()
     with read_models.reading() as questions:
@@ -168,17 +168,17 @@ def storms_of(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("until", [0, 10**9])
-def test_a_place_that_is_not_in_the_ledger_is_refused(
+def test_a_position_beyond_the_ledger_is_refused(
     source: Source, tmp_path: Path, until: int
 ) -> None:
-    with pytest.raises(InvalidField, match="until: must name one of the positions 1 to"):
+    with pytest.raises(InvalidField, match="until: must be one of the positions 1 to"):
         source.fork(tmp_path / "fork.db", until=until)
 
     assert not (tmp_path / "fork.db").exists()
 
 
 @pytest.mark.slow
-def test_what_is_there_is_never_overwritten(source: Source, tmp_path: Path) -> None:
+def test_an_existing_file_is_never_overwritten(source: Source, tmp_path: Path) -> None:
     (tmp_path / "fork.db").write_text("mine")
 
     with pytest.raises(StartRefused, match="exists already"):
@@ -187,7 +187,7 @@ def test_what_is_there_is_never_overwritten(source: Source, tmp_path: Path) -> N
     assert (tmp_path / "fork.db").read_text() == "mine"
 
 
-def test_the_command_line_forks_up_to_a_moment(tmp_path: Path) -> None:
+def test_the_command_line_forks_up_to_an_instant(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     tripped_job(shell.data, "digest", task="confidential words")
 
@@ -205,7 +205,7 @@ def test_the_command_line_forks_up_to_a_moment(tmp_path: Path) -> None:
     assert shell.type("serve", "--sandbox", str(shell.data / EVENT_STORE_FILE)).code == 2
 
 
-def test_cut_at_the_end_a_job_goes_on_as_its_last_run_ended(tmp_path: Path) -> None:
+def test_after_the_last_recorded_run_a_job_repeats_its_outcome(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     job_id = UUID(tripped_job(shell.data))
     shell.ok("fork", "--out", str(tmp_path / "fork.db"))
@@ -219,7 +219,7 @@ def test_cut_at_the_end_a_job_goes_on_as_its_last_run_ended(tmp_path: Path) -> N
     assert outcome_of(run, later) != outcome_of(None, later)
 
 
-def test_a_cut_leaves_together_what_one_command_appended(tmp_path: Path) -> None:
+def test_a_fork_includes_all_events_of_its_last_command(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     job_id = tripped_job(shell.data)
     events = shell.ok("history", job_id, "--json").document["events"]
@@ -232,7 +232,7 @@ def test_a_cut_leaves_together_what_one_command_appended(tmp_path: Path) -> None
         assert event_store.tail_position() == tripped["position"]
 
 
-def test_a_run_that_was_open_at_the_cut_is_known(tmp_path: Path) -> None:
+def test_the_outcome_of_a_run_that_was_open_at_the_fork_is_known(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     job_id = UUID(tripped_job(shell.data))
     with reading(shell.data / EVENT_STORE_FILE) as event_store:
@@ -248,7 +248,7 @@ def test_a_run_that_was_open_at_the_cut_is_known(tmp_path: Path) -> None:
     assert (run.scheduled_for, run.status) == (slot, "failed")
 
 
-def test_a_fork_says_of_which_ledger_it_is_and_up_to_where(tmp_path: Path) -> None:
+def test_a_fork_records_its_origin_and_position(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     tripped_job(shell.data)
 
@@ -264,7 +264,9 @@ def test_a_fork_says_of_which_ledger_it_is_and_up_to_where(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("minutes", "expected"), [(-90, "early"), (-31, "early"), (-29, "late"), (29, "late")]
 )
-def test_a_run_of_another_time_ends_as_the_nearest_one_did(minutes: int, expected: str) -> None:
+def test_a_run_at_another_time_ends_as_the_nearest_recorded_one(
+    minutes: int, expected: str
+) -> None:
     job_id, at = UUID(int=7), NOON + timedelta(minutes=minutes)
     early, late = (recorded(job_id, NOON - HOUR, "early"), recorded(job_id, NOON, "late"))
     with closing(sqlite3.connect(":memory:")) as connection:
@@ -281,7 +283,7 @@ def recorded(job_id: UUID, at: datetime, error: str) -> RecordedRun:
     return RecordedRun(job_id, at, at, 1, "failed", 7, "rate_limited", signature, error, 90.0)
 
 
-def test_a_run_asks_for_as_much_patience_as_the_recorded_one_did() -> None:
+def test_a_replayed_failure_asks_for_the_same_retry_delay() -> None:
     outcome = outcome_of(recorded(UUID(int=7), NOON - HOUR, "429"), NOON)
 
     assert isinstance(outcome, Failed)
@@ -289,7 +291,7 @@ def test_a_run_asks_for_as_much_patience_as_the_recorded_one_did() -> None:
     assert (outcome.target, outcome.failure_class) == ("api.example.com", "rate_limited")
 
 
-def test_a_job_that_was_left_to_workers_needs_none_in_a_sandbox(tmp_path: Path) -> None:
+def test_a_job_for_workers_needs_no_worker_in_a_sandbox(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.ok("schedule", "crawl", "--every", "5m", "--queue", "crawlers")
 

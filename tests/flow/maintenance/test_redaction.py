@@ -1,4 +1,4 @@
-"""A redacted fork says nothing that was to be left out, wherever it stood."""
+"""A redacted fork contains nothing that redaction removes, in whatever field it was."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DUMP = {
 
 
 def redacted(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
-    """What the states of the events are in a redacted fork of all there is."""
+    """The states of the events in a redacted fork of everything."""
     out = folder / "fork.db"
     with reading(folder / "data" / EVENT_STORE_FILE) as event_store:
         end = ledger.writer.position
@@ -51,7 +51,7 @@ def redacted(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
         ({"kind": "noop"}, {"kind": "noop"}),
     ],
 )
-def test_of_executors_stays_who_does_the_work_and_where(
+def test_redaction_leaves_the_kind_and_the_target_of_an_executor(
     tmp_path: Path, executor: dict[str, Any], kept: dict[str, Any]
 ) -> None:
     with open_ledger(tmp_path) as ledger:
@@ -69,7 +69,7 @@ def test_of_executors_stays_who_does_the_work_and_where(
     assert b"confidential" not in (tmp_path / "fork.db").read_bytes()
 
 
-def test_what_a_channel_complained_of_is_left_out(tmp_path: Path) -> None:
+def test_redaction_removes_the_answer_of_a_channel(tmp_path: Path) -> None:
     told = NoticeOutcome(
         "trip", None, "ops", None, 1, 1, is_sent=False, outcome="no such user: confidential"
     )
@@ -82,7 +82,7 @@ def test_what_a_channel_complained_of_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("report", ["The handler confidential cannot be loaded.", YES])
-def test_neither_why_a_run_was_blocked_nor_the_hash_of_an_output_stays(
+def test_redaction_removes_why_a_run_was_blocked_and_the_hash_of_an_output(
     tmp_path: Path, report: str | Success
 ) -> None:
     clock = ManualClock()
@@ -103,7 +103,7 @@ def test_neither_why_a_run_was_blocked_nor_the_hash_of_an_output_stays(
     assert YES.output_sha256.encode() not in content
 
 
-def test_of_an_import_neither_what_was_kept_nor_its_id_elsewhere_stays(tmp_path: Path) -> None:
+def test_redaction_removes_the_imported_record_and_the_original_id(tmp_path: Path) -> None:
     job = {
         "spec": a_spec(),
         "origin_id": "/home/confidential/jobs.cron:7",

@@ -1,4 +1,4 @@
-"""A sandbox keeps to itself, whatever its environment says."""
+"""A sandbox contacts nothing outside, whatever its environment says."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def forked(tmp_path: Path) -> Path:
 
 
 def opened_parts(box: Sandbox, *, dispatches: bool) -> bool:
-    """Whether the parts of a server in a sandbox dispatch; nobody may be told of anything there."""
+    """Whether the parts of a server in a sandbox dispatch; nothing may be notified there."""
     with closing(
         open_server_parts(box.settings, dispatches=dispatches, clock=box.clock, sandbox=box.fork)
     ) as parts:
@@ -42,7 +42,7 @@ def opened_parts(box: Sandbox, *, dispatches: bool) -> bool:
         return parts.dispatcher is not None
 
 
-def test_neither_a_database_nor_a_collector_of_spans_hears_of_a_sandbox(forked: Path) -> None:
+def test_a_sandbox_contacts_neither_a_database_nor_a_trace_collector(forked: Path) -> None:
     settings = load_settings(ELSEWHERE, {"data": forked.parent / "data"})
     assert settings.collector is not None
 
@@ -52,7 +52,7 @@ def test_neither_a_database_nor_a_collector_of_spans_hears_of_a_sandbox(forked: 
         assert opened_parts(box, dispatches=True)
 
 
-def test_the_time_of_a_sandbox_stands_until_it_is_started(forked: Path) -> None:
+def test_the_clock_of_a_sandbox_stands_still_until_it_is_started(forked: Path) -> None:
     settings = load_settings({}, {"data": forked.parent / "data"})
 
     with sandbox_of(forked, settings) as box:
@@ -65,7 +65,7 @@ def test_the_time_of_a_sandbox_stands_until_it_is_started(forked: Path) -> None:
             assert box.clock.now() > began
 
 
-def test_whoever_looks_at_a_sandbox_is_told_that_it_is_one(forked: Path) -> None:
+def test_every_page_of_a_sandbox_says_that_it_is_one(forked: Path) -> None:
     settings = load_settings({}, {"data": forked.parent / "data"})
 
     with (
@@ -90,7 +90,7 @@ def test_whoever_looks_at_a_sandbox_is_told_that_it_is_one(forked: Path) -> None
         )
 
 
-def test_commands_are_told_how_to_reach_a_sandbox(forked: Path) -> None:
+def test_a_refused_command_names_how_to_reach_a_sandbox(forked: Path) -> None:
     words = [*PROGRAM, "serve", "--port", "0", "--sandbox", str(forked)]
     with subprocess.Popen(words, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE) as server:
         said = said_until(server, "export")
@@ -102,7 +102,7 @@ def test_commands_are_told_how_to_reach_a_sandbox(forked: Path) -> None:
 
 
 def said_until(server: subprocess.Popen[bytes], word: str) -> list[str]:
-    """The lines it says, up to one with a word; a hang fails by the time-out of the test."""
+    """Its output lines, up to one with a word; a hang fails by the time-out of the test."""
     said: list[str] = []
     while not said or word not in said[-1]:
         assert server.stdout is not None
@@ -112,7 +112,7 @@ def said_until(server: subprocess.Popen[bytes], word: str) -> list[str]:
     return said
 
 
-def test_what_is_no_fork_is_named_as_it_was_given(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_fork_is_named_as_it_was_given(tmp_path: Path) -> None:
     (tmp_path / "junk.db").write_text("junk")
     shell = Shell(tmp_path)
 
@@ -122,7 +122,7 @@ def test_what_is_no_fork_is_named_as_it_was_given(tmp_path: Path) -> None:
     assert str(tmp_path / "junk.db") in refused.out + refused.err
 
 
-def test_a_sandbox_that_is_only_to_answer_runs_nothing(forked: Path) -> None:
+def test_a_sandbox_without_a_dispatcher_runs_nothing(forked: Path) -> None:
     settings = load_settings({}, {"data": forked.parent / "data"})
 
     with sandbox_of(forked, settings) as box:

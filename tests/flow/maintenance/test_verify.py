@@ -1,4 +1,4 @@
-"""Verification of a whole ledger as its owner or a bystander runs it, while it is in use."""
+"""Verification of a whole ledger by its owner or another process, while it is in use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.simulation.world import World
 from tests.support.builders import a_spec, open_ledger
 
 LENGTH = 2_100
-"""Events enough that the book is read in several pages."""
+"""Enough events that the store is read in several pages."""
 
 
 def edit(folder: Path, *statements: str) -> None:
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_long_book_is_verified_to_its_end_and_says_how_far_it_is(folder: Path) -> None:
+def test_a_long_ledger_is_verified_to_its_end_with_progress(folder: Path) -> None:
     told: list[tuple[int, int]] = []
 
     with Ledger.open_read_only(folder / "data") as ledger:
@@ -53,7 +53,7 @@ def test_a_long_book_is_verified_to_its_end_and_says_how_far_it_is(folder: Path)
 
 
 @pytest.mark.parametrize("position", [1, 999, 2000, 2001, LENGTH])
-def test_the_first_bad_place_is_named_on_any_page(folder: Path, position: int) -> None:
+def test_the_first_corrupt_position_is_named_on_any_page(folder: Path, position: int) -> None:
     edit(
         folder,
         f"UPDATE events SET recorded_at = recorded_at + 1 WHERE position >= {position}",
@@ -67,10 +67,8 @@ def test_the_first_bad_place_is_named_on_any_page(folder: Path, position: int) -
 
 
 @pytest.mark.parametrize("position", [1, 1500, 2001, LENGTH])
-def test_a_row_that_cannot_even_be_read_is_named_at_its_own_place(
-    folder: Path, position: int
-) -> None:
-    """Its topic is no UTF-8 any more."""
+def test_an_unreadable_row_is_named_at_its_own_position(folder: Path, position: int) -> None:
+    """Its topic is not UTF-8 any more."""
     edit(folder, f"UPDATE events SET topic = CAST(x'ff' AS TEXT) WHERE position = {position}")
 
     with Ledger.open_read_only(folder / "data") as ledger:
@@ -80,7 +78,7 @@ def test_a_row_that_cannot_even_be_read_is_named_at_its_own_place(
     assert (verdict.verified, verdict.finding.position) == (position - 1, position)
 
 
-def test_a_bystander_verifies_what_was_kept_when_he_came(tmp_path: Path) -> None:
+def test_a_reader_verifies_the_events_committed_when_it_opened(tmp_path: Path) -> None:
     world = World(tmp_path, 3, fault_rate=0.0)
     for _ in range(50):
         world.step()
@@ -97,7 +95,7 @@ def test_a_bystander_verifies_what_was_kept_when_he_came(tmp_path: Path) -> None
     world.close()
 
 
-def test_a_damaged_ledger_still_verifies_what_comes_before_the_damage(folder: Path) -> None:
+def test_a_damaged_ledger_still_verifies_up_to_the_damage(folder: Path) -> None:
     edit(folder, "DELETE FROM events WHERE position = 1234")
 
     with Ledger.open_read_only(folder / "data") as ledger:
@@ -105,4 +103,4 @@ def test_a_damaged_ledger_still_verifies_what_comes_before_the_damage(folder: Pa
 
     assert verdict.finding is not None
     assert verdict.finding.position == 1234
-    assert verdict.finding.problem == "position 1234 is missing: the next event stands at 1235"
+    assert verdict.finding.problem == "position 1234 is missing: the next event is at 1235"

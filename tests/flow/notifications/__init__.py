@@ -1,1 +1,1 @@
-"""tests/flow/notifications."""
+"""Flows of delivery and notices."""

@@ -1,4 +1,4 @@
-"""Delivery: results and notices leave from committed events, and their outcomes are recorded."""
+"""Delivery: results and notices are sent for committed events, and their outcomes are recorded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAILURE = outcomes.Failure("Error: 429 quota", "rate_limited", None, None, 5)
 
 
 class Post:
-    """A ledger, its courier, and the Slack it talks to."""
+    """A ledger, its notifier, and the Slack it sends to."""
 
     def __init__(self, folder: Path, slack: Slack) -> None:
         self.slack = slack
@@ -142,7 +142,7 @@ def test_nothing_is_sent_for_jobs_without_delivery_nor_for_empty_results(post: P
     assert post.events("job.delivered", "job.delivery_failed") == []
 
 
-def test_the_result_of_a_one_shot_that_is_gone_is_delivered_too(post: Post) -> None:
+def test_the_result_of_a_deleted_one_shot_is_delivered_too(post: Post) -> None:
     at = (post.clock.now() + MINUTE).isoformat()
     job_id = post.schedule(
         schedule={"kind": "at", "at": at}, delete_after_run=True, delivery=TO_OWNER
@@ -155,7 +155,7 @@ def test_the_result_of_a_one_shot_that_is_gone_is_delivered_too(post: Post) -> N
     assert post.ledger.history(job_id)[-1]["topic"] == "job.delivered"
 
 
-def test_a_later_edit_does_not_redirect_what_was_said_before(post: Post) -> None:
+def test_a_later_edit_does_not_redirect_an_earlier_result(post: Post) -> None:
     job_id = post.schedule(delivery={"channel": "slack", "target": "C0FIRST"})
     post.run(job_id)
     post.ledger.amend(job_id, {"delivery": {"channel": "slack", "target": "C0SECOND"}})
@@ -165,7 +165,7 @@ def test_a_later_edit_does_not_redirect_what_was_said_before(post: Post) -> None
     assert post.slack.said[0]["body"]["channel"] == "C0FIRST"
 
 
-def test_a_long_result_is_sent_by_its_head(post: Post) -> None:
+def test_of_a_long_result_the_beginning_is_sent(post: Post) -> None:
     post.run(post.schedule(delivery=TO_OWNER), replace(DONE, output="x" * 4096))
 
     post.deliver()
@@ -179,12 +179,12 @@ def test_a_long_result_is_sent_by_its_head(post: Post) -> None:
 @pytest.mark.parametrize(
     ("delivery", "words"),
     [
-        ({"channel": "pager"}, "There is no channel pager: jobledger.toml knows ops, slack."),
-        ({"channel": "slack", "target": "general"}, "'general' is no id of Slack"),
-        ({"channel": "slack", "target": "#general"}, "no id of Slack"),
+        ({"channel": "pager"}, "There is no channel pager: jobledger.toml has ops, slack."),
+        ({"channel": "slack", "target": "general"}, "'general' is not a valid Slack target"),
+        ({"channel": "slack", "target": "#general"}, "not a valid Slack target"),
     ],
 )
-def test_a_channel_that_does_not_exist_is_a_failed_delivery_that_says_so(
+def test_an_unknown_channel_is_a_failed_delivery_with_an_explanation(
     post: Post, delivery: dict[str, str], words: str
 ) -> None:
     job_id = post.schedule(delivery=delivery)
@@ -198,7 +198,7 @@ def test_a_channel_that_does_not_exist_is_a_failed_delivery_that_says_so(
     assert told["last_run"]["status"] == "succeeded"
 
 
-def test_a_refusal_of_slack_is_visible_on_the_job_and_the_fallback_is_told(post: Post) -> None:
+def test_a_refusal_of_slack_is_visible_on_the_job_and_the_fallback_is_notified(post: Post) -> None:
     post.slack.answer = 200, {"ok": False, "error": "channel_not_found"}
     job_id = post.schedule(delivery={"channel": "slack", "target": "C0GONE"})
     post.run(job_id)
@@ -216,7 +216,7 @@ def test_a_refusal_of_slack_is_visible_on_the_job_and_the_fallback_is_told(post:
 
 
 @pytest.mark.parametrize("answer", [(500, {}), (429, {}), (200, {}), (404, {"ok": True})])
-def test_any_odd_answer_of_slack_is_an_outcome(post: Post, answer: Any) -> None:
+def test_any_unexpected_answer_of_slack_is_an_outcome(post: Post, answer: Any) -> None:
     post.slack.answer = answer
     job_id = post.schedule(delivery=TO_OWNER)
     post.run(job_id)
@@ -226,7 +226,7 @@ def test_any_odd_answer_of_slack_is_an_outcome(post: Post, answer: Any) -> None:
     assert post.ledger.job(job_id)["last_delivery"]["status"] == "failed"
 
 
-def test_nobody_at_the_other_end_is_an_outcome(post: Post) -> None:
+def test_an_unreachable_channel_is_an_outcome(post: Post) -> None:
     post.reopen(slack=SlackSettings("secret://slack", "U0OWNER", "http://127.0.0.1:9/api"))
     job_id = post.schedule(delivery=TO_OWNER)
     post.run(job_id)
@@ -246,7 +246,7 @@ def test_a_missing_token_is_an_outcome_that_names_the_secret(post: Post) -> None
     assert "secrets/nowhere" in post.ledger.job(job_id)["last_delivery"]["outcome"]
 
 
-def test_no_outcome_says_the_token(post: Post) -> None:
+def test_no_outcome_contains_the_token(post: Post) -> None:
     post.slack.answer = 200, {"ok": False, "error": f"bad token {TOKEN}"}
     job_id = post.schedule(delivery=TO_OWNER)
     post.run(job_id)
@@ -266,7 +266,7 @@ def tripped(post: Post, name: str = "digest", **fields: Any) -> UUID:
     return job_id
 
 
-def test_a_trip_is_told_to_the_owner_once_with_its_events_as_proof(post: Post) -> None:
+def test_the_owner_is_notified_of_a_trip_once_with_its_events_as_proof(post: Post) -> None:
     job_id = tripped(post)
 
     post.deliver()
@@ -286,7 +286,7 @@ def test_a_trip_is_told_to_the_owner_once_with_its_events_as_proof(post: Post) -
     assert notice["data"]["last_position"] == trip["position"]
 
 
-def test_a_one_shot_that_tripped_is_told_of_too(post: Post) -> None:
+def test_the_trip_of_a_one_shot_is_notified_too(post: Post) -> None:
     at = (post.clock.now() + MINUTE).isoformat()
     job_id = post.schedule(schedule={"kind": "at", "at": at})
     for _ in range(3):
@@ -297,7 +297,7 @@ def test_a_one_shot_that_tripped_is_told_of_too(post: Post) -> None:
     assert "3 errors in a row" in str(post.slack.said[0]["body"])
 
 
-def test_a_probe_that_fails_is_not_told_again(post: Post) -> None:
+def test_a_failed_probe_is_not_notified_again(post: Post) -> None:
     job_id = tripped(post, probe_after_seconds=60)
     post.run(job_id, FAILURE)
 
@@ -307,7 +307,7 @@ def test_a_probe_that_fails_is_not_told_again(post: Post) -> None:
     assert len(post.slack.said) == 1
 
 
-def test_the_next_trip_after_a_resume_is_told_again(post: Post) -> None:
+def test_the_next_trip_after_a_resume_is_notified_again(post: Post) -> None:
     job_id = tripped(post)
     post.ledger.resume(job_id, force=True, reason="again")
     for _ in range(3):
@@ -325,12 +325,12 @@ def test_an_owner_that_is_unset_falls_back_and_both_are_recorded(post: Post) -> 
     post.deliver()
 
     [failed], [sent] = post.events("notice.failed"), post.events("notice.sent")
-    assert "No owner is set" in failed["data"]["outcome"]
+    assert "No owner is configured" in failed["data"]["outcome"]
     assert sent["data"]["channel"] == "ops"
     assert "digest failed" in post.slack.said[0]["body"]["title"]
 
 
-def test_without_a_channel_for_notices_nobody_is_told_and_nothing_is_recorded(post: Post) -> None:
+def test_without_a_channel_for_notices_nothing_is_sent_or_recorded(post: Post) -> None:
     post.reopen(notices=None)
     tripped(post)
 
@@ -343,7 +343,7 @@ def test_without_a_channel_for_notices_nobody_is_told_and_nothing_is_recorded(po
 # -- once ---------------------------------------------------------------------------------------
 
 
-def test_nothing_is_told_twice_over_restarts_and_nothing_is_left_out(post: Post) -> None:
+def test_restarts_neither_repeat_nor_lose_a_notification(post: Post) -> None:
     job_id = post.schedule(delivery=TO_OWNER)
     for number in range(30):
         post.run(job_id, replace(DONE, output=f"result {number}"))
@@ -358,7 +358,7 @@ def test_nothing_is_told_twice_over_restarts_and_nothing_is_left_out(post: Post)
     assert len(texts) == len(post.events("job.delivered")) == 30
 
 
-def test_what_was_sent_while_nothing_could_be_recorded_is_recorded_later_and_sent_once(
+def test_a_message_sent_while_recording_fails_is_recorded_later_and_sent_once(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = post.schedule(delivery=TO_OWNER)
@@ -379,7 +379,7 @@ def full(*_: object, **__: object) -> None:
     raise StorageFull
 
 
-def test_a_first_courier_does_not_tell_of_what_is_long_past(post: Post, tmp_path: Path) -> None:
+def test_a_first_notifier_ignores_earlier_events(post: Post, tmp_path: Path) -> None:
     folder = tmp_path / "old"
     with open_ledger(folder, post.clock) as ledger:
         old = Post.__new__(Post)
@@ -391,7 +391,7 @@ def test_a_first_courier_does_not_tell_of_what_is_long_past(post: Post, tmp_path
         assert ledger.event_store.checkpoint(READER) == ledger.writer.position
 
 
-def test_the_thread_tells_what_is_committed_while_it_runs(post: Post) -> None:
+def test_the_thread_notifies_of_events_committed_while_it_runs(post: Post) -> None:
     post.notifier.start()
     job_id = post.schedule(delivery=TO_OWNER)
     post.run(job_id)
@@ -408,7 +408,7 @@ def test_the_thread_tells_what_is_committed_while_it_runs(post: Post) -> None:
 
 
 class Heard:
-    """Waits until the book has grown."""
+    """Waits until the ledger has grown."""
 
     def __init__(self) -> None:
         self._grown = Event()

@@ -1,4 +1,4 @@
-"""A recovery that breaks off by itself is told of, once; one that somebody stopped is not."""
+"""A recovery that aborts by itself is notified once; one that an operator aborted is not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOON = {"kind": "every", "interval_seconds": 10}
 
 
 class Told:
-    """A world with a courier that begins to tell once its jobs have tripped."""
+    """A simulated fleet with a notifier that starts once its jobs have tripped."""
 
     def __init__(self, world: World, slack: Slack, **settings: Any) -> None:
         urls = {"ops": slack.json_url, "gone": "json://127.0.0.1:1/"}
@@ -32,12 +32,12 @@ class Told:
         self.begin()
 
     def begin(self) -> None:
-        """Who tells now; whoever did before is gone."""
+        """Start a notifier in place of the one before."""
         self.notifier = Notifier(self.world.ledger, Sender(self.settings, Secrets(None, {})))
         self.said()
 
     def said(self) -> list[str]:
-        """What is said of recoveries from here on."""
+        """The messages about recoveries from here on."""
         before = len(self.slack.said)
         while self.notifier.run_once():
             pass
@@ -62,7 +62,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def test_a_recovery_whose_probe_failed_is_told_with_what_the_probe_met(
+def test_a_recovery_whose_probe_failed_is_notified_with_the_probes_outcome(
     world: World, slack: Slack
 ) -> None:
     ids = world.trip(3)
@@ -73,14 +73,14 @@ def test_a_recovery_whose_probe_failed_is_told_with_what_the_probe_met(
 
     [said] = told.said()
 
-    assert said.startswith("Recovery R-1 broke off: its probe did not succeed\n")
+    assert said.startswith("Recovery R-1 aborted: its probe did not succeed\n")
     assert "job 000 failed, rate_limited: 429 Too Many Requests" in said
-    assert "1 of 3 jobs were brought back, 2 had no turn and stay failed." in said
+    assert "1 of 3 jobs were resumed, 2 were not and stay failed." in said
     assert "Planned by library, because: is it back?" in said
     assert "jobledger recovery show R-1" in said
 
 
-def test_a_recovery_of_which_too_many_tripped_again_is_told_with_their_names(
+def test_a_recovery_aborted_by_re_trips_is_notified_with_the_names_of_the_jobs(
     world: World, slack: Slack
 ) -> None:
     world.trip(20, schedule=SOON)
@@ -91,11 +91,11 @@ def test_a_recovery_of_which_too_many_tripped_again_is_told_with_their_names(
 
     [said] = told.said()
 
-    assert said.startswith("Recovery R-1 broke off: 1 job tripped again\n")
+    assert said.startswith("Recovery R-1 aborted: 1 job tripped again\n")
     assert f"Tripped again: {first['name']}" in said
 
 
-def test_it_is_told_once_and_the_notice_names_the_events_that_prove_it(
+def test_the_notice_of_a_recovery_is_sent_once_and_names_the_events_that_prove_it(
     world: World, slack: Slack
 ) -> None:
     ids = world.trip(2)
@@ -120,7 +120,9 @@ def test_it_is_told_once_and_the_notice_names_the_events_that_prove_it(
         assert (data["job_id"], data["storm_id"], data["outcome"]) == (None, None, "sent")
 
 
-def test_where_the_channel_is_down_the_fallback_is_told_of_it(world: World, slack: Slack) -> None:
+def test_the_fallback_is_notified_of_a_recovery_when_the_channel_is_down(
+    world: World, slack: Slack
+) -> None:
     ids = world.trip(2)
     told = Told(world, slack, notices=ChannelAddress("gone"), fallback=ChannelAddress("ops"))
     world.fails = lambda _: True
@@ -131,7 +133,7 @@ def test_where_the_channel_is_down_the_fallback_is_told_of_it(world: World, slac
     assert [notice["topic"] for notice in told.notices()] == ["notice.failed", "notice.sent"]
 
 
-def test_a_recovery_that_somebody_stopped_is_told_to_nobody(world: World, slack: Slack) -> None:
+def test_a_recovery_that_an_operator_aborted_is_not_notified(world: World, slack: Slack) -> None:
     world.trip(2)
     told = Told(world, slack)
     world.ledger.start_recovery(LIMITED)
@@ -141,7 +143,7 @@ def test_a_recovery_that_somebody_stopped_is_told_to_nobody(world: World, slack:
     assert told.notices() == []
 
 
-def test_where_nobody_is_named_nobody_is_told_of_it(world: World, slack: Slack) -> None:
+def test_without_a_notice_channel_no_recovery_is_notified(world: World, slack: Slack) -> None:
     ids = world.trip(2)
     told = Told(world, slack, notices=None)
     world.fails = lambda _: True

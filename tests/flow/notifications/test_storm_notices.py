@@ -1,4 +1,4 @@
-"""Storms are told once when they open and once when they are over, not once per job."""
+"""Storms are notified once when they open and once when they are over, not once per job."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SEEDS = itertools.count(1)
 
 
 class Watched:
-    """A ledger with its copies, and a courier that knows of storms."""
+    """A ledger with its read models, and a notifier that queries storms."""
 
     def __init__(self, folder: Path, slack: Slack) -> None:
         self.folder, self.slack = folder, slack
@@ -77,7 +77,7 @@ class Watched:
         )
 
     def look(self, after: timedelta = timedelta(seconds=6)) -> list[str]:
-        """What is said once the copies have come along and so much time has passed."""
+        """The messages once the read models have caught up and so much time has passed."""
         before = len(self.slack.said)
         self.clock.advance(after)
         self.read_models.catch_up()
@@ -105,15 +105,15 @@ def a_storm(watched: Watched, count: int = 4, **policy: Any) -> list[UUID]:
     return ids
 
 
-def test_a_storm_is_told_once_when_it_opens_and_once_when_it_is_over(watched: Watched) -> None:
+def test_a_storm_is_notified_once_when_it_opens_and_once_when_it_is_over(watched: Watched) -> None:
     a_storm(watched)
 
     [opening] = watched.look()
-    assert "4 jobs fail of one thing (rate_limited)" in opening
+    assert "4 jobs fail of one cause (rate_limited)" in opening
     assert watched.look() == []
     assert watched.look(HOUR) == []
     [ending] = watched.look(HOUR)
-    assert "is over: 0 of 4 jobs are failed of it" in ending
+    assert "is over: 0 of 4 jobs are still failed because of it" in ending
     assert watched.look(DAY) == []
 
     [opened, over] = watched.notices()
@@ -123,7 +123,7 @@ def test_a_storm_is_told_once_when_it_opens_and_once_when_it_is_over(watched: Wa
     assert opened["data"]["storm_id"] == f"S-{opened['data']['first_position']}"
 
 
-def test_trips_in_a_storm_are_told_with_it_and_not_one_by_one(watched: Watched) -> None:
+def test_trips_in_a_storm_are_notified_with_it_and_not_one_by_one(watched: Watched) -> None:
     ids = a_storm(watched, 5, trip_after=2)
     watched.look()
     for job_id in ids:
@@ -131,22 +131,22 @@ def test_trips_in_a_storm_are_told_with_it_and_not_one_by_one(watched: Watched) 
 
     assert watched.look() == []
     [ending] = watched.look(timedelta(minutes=11))
-    assert "is over: 5 of 5 jobs are failed of it" in ending
+    assert "is over: 5 of 5 jobs are still failed because of it" in ending
 
 
-def test_a_trip_outside_of_any_storm_is_told_by_itself(watched: Watched) -> None:
+def test_a_trip_outside_of_any_storm_is_notified_by_itself(watched: Watched) -> None:
     lonely = watched.schedule("lonely", trip_after=1)
     watched.run(lonely)
 
     assert watched.look() == ["lonely failed: 1 errors in a row (rate_limited)"]
 
 
-def test_a_storm_that_may_come_back_is_not_told_to_be_over(watched: Watched) -> None:
+def test_a_storm_that_may_reopen_is_not_reported_as_over(watched: Watched) -> None:
     a_storm(watched, trip_after=1)
     assert len(watched.look()) == 1
     assert watched.look(timedelta(minutes=8)) == []
     [ending] = watched.look(timedelta(minutes=3))
-    assert "is over: 4 of 4 jobs are failed of it" in ending
+    assert "is over: 4 of 4 jobs are still failed because of it" in ending
 
 
 def body_of_the_end(watched: Watched) -> str:
@@ -154,7 +154,7 @@ def body_of_the_end(watched: Watched) -> str:
     return str(watched.slack.said[-1]["body"]["message"])
 
 
-def test_the_end_counts_who_is_failed_of_the_storm_and_not_of_something_else(
+def test_the_end_counts_the_jobs_failed_because_of_the_storm_and_no_others(
     watched: Watched,
 ) -> None:
     back, *_ = a_storm(watched, trip_after=1)
@@ -167,14 +167,14 @@ def test_the_end_counts_who_is_failed_of_the_storm_and_not_of_something_else(
 
     told = watched.look(timedelta(minutes=11))
 
-    assert "is over: 3 of 5 jobs are failed of it" in told[-1]
-    assert "Bring them back" in body_of_the_end(watched)
+    assert "is over: 3 of 5 jobs are still failed because of it" in told[-1]
+    assert "Resume them one after the other" in body_of_the_end(watched)
     members = StormNotifications(watched.read_models).members("S-10")
     plan = watched.ledger.preview_recovery(members)
     assert plan["job_count"] == 3
 
 
-def test_the_end_names_no_command_that_would_bring_back_nobody(watched: Watched) -> None:
+def test_the_end_names_no_command_that_would_resume_nothing(watched: Watched) -> None:
     ids = a_storm(watched, trip_after=1)
     watched.look()
     for job_id in ids:
@@ -182,22 +182,24 @@ def test_the_end_names_no_command_that_would_bring_back_nobody(watched: Watched)
 
     [ending] = watched.look(timedelta(minutes=11))
 
-    assert "4 of 4 jobs are failed of it" in ending
-    assert "would bring back none of them now (job_disabled)" in body_of_the_end(watched)
-    assert "resume" not in body_of_the_end(watched)
+    assert "4 of 4 jobs are still failed because of it" in ending
+    assert "would resume none of them now (job_disabled)" in body_of_the_end(watched)
+    assert "storm resume" not in body_of_the_end(watched)
 
 
-def test_the_end_names_how_many_would_come_back(watched: Watched) -> None:
+def test_the_end_names_how_many_jobs_would_be_resumed(watched: Watched) -> None:
     ids = a_storm(watched, trip_after=1)
     watched.look()
     watched.ledger.amend(ids[0], {"enabled": False})
 
     watched.look(timedelta(minutes=11))
 
-    assert "Bring 3 back" in body_of_the_end(watched)
+    assert "Resume 3 one after the other" in body_of_the_end(watched)
 
 
-def test_an_end_of_which_the_copies_say_too_little_is_told_later(watched: Watched) -> None:
+def test_an_end_that_the_read_models_cannot_describe_yet_is_notified_later(
+    watched: Watched,
+) -> None:
     class Hesitant(StormNotifications):
         has_members = False
 
@@ -218,7 +220,7 @@ def test_an_end_of_which_the_copies_say_too_little_is_told_later(watched: Watche
     assert len(watched.look()) == 1
 
 
-def test_what_was_told_is_not_told_again_after_a_restart(watched: Watched) -> None:
+def test_a_restart_does_not_repeat_storm_notices(watched: Watched) -> None:
     a_storm(watched)
     watched.look()
 
@@ -230,7 +232,7 @@ def test_what_was_told_is_not_told_again_after_a_restart(watched: Watched) -> No
     assert watched.look(2 * HOUR) == []
 
 
-def test_a_storm_that_came_and_went_while_nobody_looked_is_told_by_its_end_only(
+def test_a_storm_that_passed_while_the_notifier_was_down_is_notified_by_its_end_only(
     watched: Watched,
 ) -> None:
     a_storm(watched)
@@ -241,13 +243,13 @@ def test_a_storm_that_came_and_went_while_nobody_looked_is_told_by_its_end_only(
     assert "is over" in told[0]
 
 
-def test_nobody_is_told_of_a_storm_that_is_long_past(watched: Watched) -> None:
+def test_a_storm_that_is_long_over_is_not_notified(watched: Watched) -> None:
     a_storm(watched)
 
     assert watched.look(RECENT + DAY) == []
 
 
-def test_a_first_courier_tells_of_no_older_storm(tmp_path: Path) -> None:
+def test_a_first_notifier_ignores_older_storms(tmp_path: Path) -> None:
     with a_slack() as slack:
         folder = tmp_path / "data"
         clock = ManualClock()
@@ -266,7 +268,7 @@ def test_a_first_courier_tells_of_no_older_storm(tmp_path: Path) -> None:
         watched.close()
 
 
-def test_where_the_channel_is_down_the_fallback_is_told(tmp_path: Path) -> None:
+def test_the_fallback_is_notified_of_a_storm_when_the_channel_is_down(tmp_path: Path) -> None:
     with a_slack() as slack:
         watched = Watched(tmp_path / "data", slack)
         watched.notifier.close()
@@ -284,7 +286,7 @@ def test_where_the_channel_is_down_the_fallback_is_told(tmp_path: Path) -> None:
         watched.close()
 
 
-def test_a_trip_is_told_though_the_copies_do_not_come_along(watched: Watched) -> None:
+def test_a_trip_is_notified_though_the_read_models_do_not_follow(watched: Watched) -> None:
     ids = a_storm(watched, trip_after=2)
     watched.look()
     watched.read_models.close()
@@ -298,7 +300,7 @@ def test_a_trip_is_told_though_the_copies_do_not_come_along(watched: Watched) ->
     assert len(watched.notices()) == 5
 
 
-def test_a_storm_is_told_though_the_copy_of_the_jobs_has_stopped(watched: Watched) -> None:
+def test_a_storm_is_notified_though_the_jobs_read_model_has_stopped(watched: Watched) -> None:
     runner = watched.read_models._runner
     assert runner is not None
     place = next(place for place in runner.running if place.model.NAME == "jobs")
@@ -307,11 +309,11 @@ def test_a_storm_is_told_though_the_copy_of_the_jobs_has_stopped(watched: Watche
     ids = a_storm(watched)
 
     [opening] = watched.look()
-    assert "4 jobs fail of one thing" in opening
+    assert "4 jobs fail of one cause" in opening
     assert str(ids[0]) in watched.slack.said[-1]["body"]["message"]
 
 
-def test_a_mistake_about_storms_does_not_silence_everything_else(watched: Watched) -> None:
+def test_a_failure_in_storm_notices_does_not_stop_other_notices(watched: Watched) -> None:
     class Mistaken(NoStormSource):
         def recent(self, *, after: int, now: datetime) -> Sequence[StormNotice]:
             raise ZeroDivisionError(f"{after} {now}")

@@ -1,1 +1,1 @@
-"""tests/flow/recovery."""
+"""Flows of recoveries."""

@@ -60,7 +60,7 @@ def statuses(world: World, ids: list[UUID]) -> list[str]:
 # -- the drip -----------------------------------------------------------------------------------
 
 
-def test_jobs_come_back_one_by_one_and_do_not_share_their_minute(world: World) -> None:
+def test_jobs_are_resumed_one_by_one_and_do_not_share_their_minute(world: World) -> None:
     ids = world.trip(12)
     began = world.clock.now()
 
@@ -79,7 +79,7 @@ def test_jobs_come_back_one_by_one_and_do_not_share_their_minute(world: World) -
     assert verify_event_store(world.ledger.event_store).is_sound
 
 
-def test_sixty_jobs_of_one_cron_minute_are_spread_as_the_dry_run_said(tmp_path: Path) -> None:
+def test_sixty_jobs_of_one_cron_minute_are_spread_as_the_dry_run_forecast(tmp_path: Path) -> None:
     """The same fleet twice: forced by hand all at once, and recovered."""
     with a_world(tmp_path / "by hand") as world:
         began = world.clock.now()
@@ -108,7 +108,7 @@ def test_sixty_jobs_of_one_cron_minute_are_spread_as_the_dry_run_said(tmp_path: 
     assert {minute: n for minute, n in said.items() if n} == happened
 
 
-def test_a_step_and_the_jobs_event_are_one_append_in_the_planners_name(world: World) -> None:
+def test_a_step_and_the_jobs_event_are_one_append_on_behalf_of_the_planner(world: World) -> None:
     [job_id] = world.trip(1)
     world.ledger.start_recovery(LIMITED, reason="the limit is lifted")
     world.settle()
@@ -125,7 +125,7 @@ def test_a_step_and_the_jobs_event_are_one_append_in_the_planners_name(world: Wo
     assert (forced["reason"], forced["source"]) == ("the limit is lifted", "library")
 
 
-def test_a_driver_that_was_away_does_not_make_up_for_it(world: World) -> None:
+def test_a_driver_that_was_down_does_not_catch_up(world: World) -> None:
     world.trip(8)
     world.ledger.start_recovery(LIMITED)
     world.live(10 * SECOND)
@@ -144,7 +144,7 @@ def test_a_driver_that_was_away_does_not_make_up_for_it(world: World) -> None:
 
 @pytest.mark.parametrize("jump", [-HOUR, HOUR])
 @pytest.mark.parametrize("dies", [False, True])
-def test_a_clock_that_jumps_makes_nobody_hurry_and_nobody_wait(
+def test_a_clock_jump_neither_speeds_up_nor_delays_a_recovery(
     small: World, jump: timedelta, dies: bool
 ) -> None:
     small.trip(9)
@@ -178,7 +178,7 @@ def test_the_probe_runs_at_once_and_the_others_wait_for_it(world: World) -> None
     assert len(steps(world)) == 2
 
 
-def test_a_probe_that_fails_ends_it_and_the_others_stay_failed(world: World) -> None:
+def test_a_failed_probe_aborts_the_recovery_and_the_others_stay_failed(world: World) -> None:
     ids = world.trip(3)
     world.fails = lambda _: True
     world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
@@ -192,7 +192,7 @@ def test_a_probe_that_fails_ends_it_and_the_others_stay_failed(world: World) -> 
     assert len(world.events("recovery.aborted", "recovery.stepped")) == 2
 
 
-def test_what_the_probe_met_is_told_with_the_position_of_its_run(world: World) -> None:
+def test_the_probes_outcome_is_shown_with_the_position_of_its_run(world: World) -> None:
     ids = world.trip(2)
     world.fails = lambda _: True
     world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
@@ -212,7 +212,7 @@ def test_what_the_probe_met_is_told_with_the_position_of_its_run(world: World) -
     assert (other["first_outcome"], other["first_fire_at"]) == (None, None)
 
 
-def test_what_became_of_each_job_is_told_and_how_it_was_called(world: World) -> None:
+def test_each_jobs_outcome_is_shown_with_its_name(world: World) -> None:
     ids = world.trip(4, schedule={"kind": "every", "interval_seconds": 60})
     world.ledger.amend(ids[0], {"enabled": False})
     world.fails = lambda claimed: claimed.name == "job 002"
@@ -247,7 +247,7 @@ def test_the_outcome_of_a_run_that_was_lost_names_its_cause(small: World) -> Non
     assert outcome["error"] == "owner_restarted"
 
 
-def test_a_probe_that_fails_without_tripping_ends_it_too(small: World) -> None:
+def test_a_probe_that_fails_without_tripping_aborts_the_recovery_too(small: World) -> None:
     ids = small.trip(2, policy={"trip_after": 1})
     small.ledger.amend(ids[0], {"policy": {"trip_after": 5}})
     small.fails = lambda _: True
@@ -259,7 +259,7 @@ def test_a_probe_that_fails_without_tripping_ends_it_too(small: World) -> None:
 
 
 @pytest.mark.parametrize("what", ["pause", "delete"])
-def test_a_probe_that_is_taken_away_ends_it(small: World, what: str) -> None:
+def test_a_deleted_probe_aborts_the_recovery(small: World, what: str) -> None:
     ids = small.trip(2)
     small.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     small.driver.run_once()
@@ -269,7 +269,7 @@ def test_a_probe_that_is_taken_away_ends_it(small: World, what: str) -> None:
     assert small.live_until_ended("R-1", HOUR)["cause"] == "probe_failed"
 
 
-def test_a_probe_that_was_lost_with_its_node_ends_it(small: World) -> None:
+def test_a_probe_lost_with_its_node_aborts_the_recovery(small: World) -> None:
     ids = small.trip(2)
     small.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     small.settle()
@@ -280,7 +280,7 @@ def test_a_probe_that_was_lost_with_its_node_ends_it(small: World) -> None:
     assert small.events("job.run_lost")
 
 
-def test_a_probe_that_changed_before_its_turn_ends_it(small: World) -> None:
+def test_a_probe_that_changed_before_its_step_aborts_the_recovery(small: World) -> None:
     ids = small.trip(2)
     small.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     small.ledger.amend(ids[0], {"enabled": False})
@@ -290,7 +290,7 @@ def test_a_probe_that_changed_before_its_turn_ends_it(small: World) -> None:
     assert (ended["cause"], ended["jobs"][0]["code"]) == ("probe_failed", "job_disabled")
 
 
-def test_a_probe_that_nobody_runs_is_no_success(small: World) -> None:
+def test_a_probe_that_is_never_run_is_not_a_success(small: World) -> None:
     ids = small.trip(2)
     small.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     assert [small.driver.run_once(), small.driver.run_once()] == [1, 0]
@@ -304,7 +304,7 @@ def test_a_probe_that_nobody_runs_is_no_success(small: World) -> None:
 
 
 @pytest.mark.parametrize("probe", [UUID(int=5), None])
-def test_the_probe_must_be_one_of_those_who_come_back(small: World, probe: UUID | None) -> None:
+def test_the_probe_must_be_one_of_the_resumed_jobs(small: World, probe: UUID | None) -> None:
     [disabled, _] = small.trip(2)
     small.ledger.amend(disabled, {"enabled": False})
     position = small.ledger.writer.position
@@ -318,7 +318,7 @@ def test_the_probe_must_be_one_of_those_who_come_back(small: World, probe: UUID 
 # -- giving up ----------------------------------------------------------------------------------
 
 
-def test_jobs_that_trip_again_end_it(world: World) -> None:
+def test_jobs_that_trip_again_abort_the_recovery(world: World) -> None:
     every = {"kind": "every", "interval_seconds": 10}
     ids = world.trip(20, schedule=every)
     world.fails = lambda _: True
@@ -341,7 +341,7 @@ def test_jobs_that_trip_again_end_it(world: World) -> None:
     assert "failed" in statuses(world, ids)[-10:]
 
 
-def test_a_limit_that_comes_too_late_is_said_to(small: World) -> None:
+def test_a_limit_that_comes_too_late_is_reported(small: World) -> None:
     small.trip(6, schedule={"kind": "every", "interval_seconds": 10})
     small.fails = lambda _: True
     terms = Terms(rate_per_minute=60)
@@ -352,10 +352,10 @@ def test_a_limit_that_comes_too_late_is_said_to(small: World) -> None:
 
     assert (ended["resumed_count"], ended["left_count"]) == (6, 0)
     assert not forecast["can_stop_in_time"]
-    assert forecast["stop_text"].startswith("All have had their turn before 3 can trip again")
+    assert forecast["stop_text"].startswith("All jobs are resumed before 3 can trip again")
 
 
-def test_without_a_limit_jobs_that_trip_again_end_nothing(small: World) -> None:
+def test_without_a_limit_jobs_that_trip_again_do_not_abort_a_recovery(small: World) -> None:
     small.trip(6, schedule={"kind": "every", "interval_seconds": 10})
     small.fails = lambda _: True
     small.ledger.start_recovery(LIMITED, Terms(abort_on=None))
@@ -365,8 +365,8 @@ def test_without_a_limit_jobs_that_trip_again_end_nothing(small: World) -> None:
     assert (ended["status"], ended["resumed_count"], ended["re_trip_count"]) == ("completed", 6, 6)
 
 
-def test_a_trip_before_a_jobs_turn_is_not_one_of_the_recoverys(small: World) -> None:
-    """Somebody forced it by hand meanwhile, and it tripped again before it had its turn."""
+def test_a_trip_before_a_jobs_step_does_not_count_for_the_recovery(small: World) -> None:
+    """An operator forced it meanwhile, and it tripped again before its step."""
     ids = small.trip(12)
     small.ledger.start_recovery(Selector(job_ids=tuple(ids)), Terms(abort_on=1))
     small.driver.run_once()
@@ -383,7 +383,7 @@ def test_a_trip_before_a_jobs_turn_is_not_one_of_the_recoverys(small: World) -> 
     assert {one["tripped_again_at"] for one in ended["jobs"]} == {None}
 
 
-def test_an_operator_can_stop_it_and_a_second_word_changes_nothing(world: World) -> None:
+def test_an_operator_can_abort_a_recovery_and_a_second_abort_changes_nothing(world: World) -> None:
     ids = world.trip(9)
     world.ledger.start_recovery(LIMITED)
     world.live(7 * SECOND)
@@ -403,7 +403,7 @@ def test_an_operator_can_stop_it_and_a_second_word_changes_nothing(world: World)
 # -- jobs that changed meanwhile ----------------------------------------------------------------
 
 
-def test_a_job_that_changed_meanwhile_is_passed_over_and_stays_as_it_is(world: World) -> None:
+def test_a_job_that_changed_meanwhile_is_refused_and_stays_as_it_is(world: World) -> None:
     ids = world.trip(6)
     _, resumed, gone, disabled, paused, _ = ids
     world.ledger.start_recovery(Selector(job_ids=tuple(ids)))
@@ -424,7 +424,7 @@ def test_a_job_that_changed_meanwhile_is_passed_over_and_stays_as_it_is(world: W
         assert world.ledger.fold(job_id).version == versions[job_id]
 
 
-def test_a_job_waits_in_one_recovery_at_a_time(world: World) -> None:
+def test_a_job_is_in_one_open_recovery_at_a_time(world: World) -> None:
     ids = world.trip(4)
     world.ledger.start_recovery(Selector(job_ids=tuple(ids[:3])))
     world.driver.run_once()
@@ -454,7 +454,7 @@ def test_two_plans_of_one_batch_get_two_numbers_and_no_job_twice(small: World) -
 # -- its end ------------------------------------------------------------------------------------
 
 
-def test_it_is_complete_once_everybody_had_their_first_outcome(small: World) -> None:
+def test_a_recovery_completes_once_every_job_had_its_first_outcome(small: World) -> None:
     small.trip(3)
     small.ledger.start_recovery(LIMITED)
     small.live(20 * MINUTE)
@@ -466,7 +466,7 @@ def test_it_is_complete_once_everybody_had_their_first_outcome(small: World) -> 
     assert ended["ended_at"] > "2026-03-02T14:00:12"
 
 
-def test_nobody_waits_for_ever_for_a_job_that_runs_once_a_day(small: World) -> None:
+def test_a_recovery_does_not_wait_forever_for_a_job_that_runs_once_a_day(small: World) -> None:
     small.trip(2, schedule={"kind": "cron", "expr": "0 13 * * *"})
     small.ledger.start_recovery(LIMITED)
     began = small.clock.now()
@@ -503,7 +503,7 @@ def tried(folder: Path, deaths: int | None, has_probe: bool) -> tuple[Any, ...]:
             assert world.clock.now() < end
             version = len(world.events("recovery.stepped", "recovery.completed"))
             world.step()
-            is_quiet = not world.work.running  # a run that is lost is another story
+            is_quiet = not world.work.running  # a lost run is another case
             grew = len(world.events("recovery.stepped", "recovery.completed")) > version
             for _ in range(deaths or 0) if grew and is_quiet else ():
                 world.die()
@@ -514,8 +514,8 @@ def tried(folder: Path, deaths: int | None, has_probe: bool) -> tuple[Any, ...]:
         return told["status"], order, outcomes, [told["resumed_count"], told["refused_count"]]
 
 
-def test_a_step_that_was_kept_without_an_answer_is_not_taken_again(small: World) -> None:
-    """The driver died between its append and the answer: the next one finds it in the book."""
+def test_a_step_committed_without_an_answer_is_not_taken_again(small: World) -> None:
+    """The driver died between its append and the answer: the next one finds it in the store."""
     small.trip(3)
     small.ledger.start_recovery(LIMITED)
     stale = RecoveryDriver(small.ledger)
@@ -543,8 +543,8 @@ def pair(postgres_shelf: PostgresShelf) -> Iterator[tuple[World, World]]:
         yield worlds[0], worlds[1]
 
 
-def test_of_two_drivers_each_step_is_taken_by_one(pair: tuple[World, World]) -> None:
-    """Even where both believe that they hold the office."""
+def test_each_step_is_taken_by_one_of_two_drivers(pair: tuple[World, World]) -> None:
+    """Even where both believe that they hold the leader lock."""
     one, other = pair
     ids = one.trip(30)
     one.ledger.start_recovery(LIMITED)
@@ -565,7 +565,7 @@ def test_of_two_drivers_each_step_is_taken_by_one(pair: tuple[World, World]) -> 
     assert verify_event_store(other.ledger.event_store).is_sound
 
 
-def test_only_who_holds_the_office_drives_and_the_other_takes_over(
+def test_only_the_leader_drives_and_the_other_takes_over(
     pair: tuple[World, World],
 ) -> None:
     one, other = pair
@@ -582,7 +582,7 @@ def test_only_who_holds_the_office_drives_and_the_other_takes_over(
     assert [one_["place"] for one_ in steps(one)] == [0, 1, 2]
 
 
-def test_who_takes_over_does_not_judge_by_what_it_knew_before_the_step(
+def test_a_new_leader_does_not_decide_on_stale_state(
     pair: tuple[World, World],
 ) -> None:
     one, other = pair
@@ -600,7 +600,7 @@ def test_who_takes_over_does_not_judge_by_what_it_knew_before_the_step(
     assert other.told("R-1")["status"] == "settling"
 
 
-def test_of_two_plans_on_two_nodes_no_job_is_in_both(pair: tuple[World, World]) -> None:
+def test_two_plans_on_two_nodes_share_no_job(pair: tuple[World, World]) -> None:
     ids = pair[0].trip(10)
     for world in pair:
         world.ledger.submit(()).result()
@@ -621,7 +621,7 @@ def test_of_two_plans_on_two_nodes_no_job_is_in_both(pair: tuple[World, World]) 
 # -- asking -------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_says_who_comes_back_when_and_who_does_not_and_keeps_nothing(
+def test_a_dry_run_lists_resumed_and_refused_jobs_and_records_nothing(
     world: World,
 ) -> None:
     ids = world.trip(4)
@@ -645,7 +645,7 @@ def test_a_dry_run_says_who_comes_back_when_and_who_does_not_and_keeps_nothing(
     assert [one["job_id"] for one in planned["jobs"]] == [one["job_id"] for one in plan["jobs"]]
 
 
-def test_what_was_answered_then_is_answered_again_as_of_then(world: World) -> None:
+def test_a_repeated_key_gets_the_recovery_as_it_was_then(world: World) -> None:
     ids = world.trip(4, schedule={"kind": "every", "interval_seconds": 10})
     world.fails = lambda claimed: claimed.name == "job 003"
     world.ledger.start_recovery(LIMITED, Terms(probe=ids[0], abort_on=None))
@@ -703,7 +703,7 @@ def test_a_live_recovery_needs_a_reason_where_forcing_does_and_a_dry_run_needs_n
 # -- its thread ---------------------------------------------------------------------------------
 
 
-def test_a_started_driver_goes_on_by_itself(tmp_path: Path) -> None:
+def test_a_started_driver_continues_by_itself(tmp_path: Path) -> None:
     with a_world(tmp_path / "data") as world:
         ids = world.trip(5)
     with Ledger.open(tmp_path / "data") as ledger:

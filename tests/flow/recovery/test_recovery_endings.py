@@ -1,4 +1,6 @@
-"""What is recorded and told of a recovery: how it ended, how it stood, and in which column."""
+"""What is recorded and shown of a recovery: how it ended, its status as of then, and in which
+column.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def test_a_completed_recovery_records_how_many_came_back_and_how_many_were_passed_over(
+def test_a_completed_recovery_records_how_many_jobs_were_resumed_and_refused(
     world: World,
 ) -> None:
     ids = world.trip(4)
@@ -40,7 +42,7 @@ def test_a_completed_recovery_records_how_many_came_back_and_how_many_were_passe
     assert (told["resumed_count"], told["refused_count"]) == (3, 1)
 
 
-def test_a_recovery_that_waited_for_its_probe_is_told_as_waiting_then(world: World) -> None:
+def test_a_recovery_is_shown_as_probing_as_of_an_earlier_position(world: World) -> None:
     ids = world.trip(3)
     world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
     world.live_until_ended("R-1", 12 * HOUR)

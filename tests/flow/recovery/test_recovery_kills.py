@@ -1,4 +1,4 @@
-"""A real server that is killed in the middle of a recovery, again and again: the next goes on."""
+"""A real server that is killed repeatedly during a recovery: the next process continues."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JOBS, KILLS = 40, 6
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_takes_no_step_twice_and_leaves_nobody_out(tmp_path: Path) -> None:
+def test_a_killed_server_takes_no_step_twice_and_skips_no_job(tmp_path: Path) -> None:
     world = World(tmp_path / "data")
     ids = [str(job_id) for job_id in world.trip(JOBS, executor={"kind": "noop"})]
     world.close()
@@ -52,6 +52,6 @@ def wait_for_steps(shell: Shell, goal: int) -> None:
 
 
 def steps_of(shell: Shell) -> int:
-    """How many had their turn, as the server says."""
+    """How many steps were taken, as the server reports."""
     told = shell.ok("recovery", "show", "R-1", "--json").document["recovery"]
     return int(told["resumed_count"])

@@ -1,1 +1,1 @@
-"""tests/unit/dispatch."""
+"""Tests of the dispatcher's parts."""

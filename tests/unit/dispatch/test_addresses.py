@@ -1,6 +1,4 @@
-"""Which addresses are talked to, who may permit more, and how an address of the web must be
-written.
-"""
+"""Which addresses are permitted, how an operator permits more, and how a URL must be written."""
 
 from __future__ import annotations
 
@@ -37,24 +35,24 @@ REFUSED += ["5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%1", "fec0
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_a_public_address_is_talked_to(address: str) -> None:
+def test_a_public_address_is_permitted(address: str) -> None:
     assert is_public(ip_address(address))
 
 
 @pytest.mark.parametrize("address", REFUSED)
-def test_any_other_address_is_not(address: str) -> None:
+def test_any_other_address_is_refused(address: str) -> None:
     assert not is_public(ip_address(address))
 
 
 @given(st.ip_addresses(v=4))
-def test_ipv4_inside_ipv6_is_judged_as_what_it_is(address: IPv4Address) -> None:
+def test_ipv4_inside_ipv6_is_checked_as_ipv4(address: IPv4Address) -> None:
     for prefix in ("::ffff:0:0", "64:ff9b::"):
         inside = IPv6Address(int(IPv6Address(prefix)) + int(address))
         assert is_public(inside) == is_public(address)
 
 
 @given(st.ip_addresses())
-def test_nothing_is_public_that_the_standard_library_calls_local(
+def test_no_address_that_the_standard_library_calls_local_is_public(
     address: IPv4Address | IPv6Address,
 ) -> None:
     is_local = (
@@ -117,19 +115,19 @@ def judged(allow: AllowList, *found: str) -> tuple[str, ...]:
     return asyncio.run(Guard(allow, resolve).addresses("name.example", 80))
 
 
-def test_all_addresses_of_a_name_must_be_acceptable() -> None:
-    with pytest.raises(TargetRefused, match="leads to 127.0.0.1") as refusal:
+def test_all_addresses_of_a_name_must_be_permitted() -> None:
+    with pytest.raises(TargetRefused, match="resolves to 127.0.0.1") as refusal:
         judged(AllowList(), "1.1.1.1", "2606:4700::1111", "127.0.0.1")
 
     assert "JOBLEDGER_HTTP_ALLOW" in str(refusal.value)
 
 
 def test_a_name_is_refused_when_the_list_permits_only_some_of_its_addresses() -> None:
-    with pytest.raises(TargetRefused, match="leads to 10.2.0.1"):
+    with pytest.raises(TargetRefused, match="resolves to 10.2.0.1"):
         judged(AllowList.parse("10.1.0.0/16"), "10.1.0.1", "10.2.0.1")
 
 
-def test_acceptable_addresses_come_back_in_the_resolvers_order() -> None:
+def test_permitted_addresses_are_returned_in_the_resolvers_order() -> None:
     assert judged(AllowList(), "8.8.8.8", "1.1.1.1") == ("8.8.8.8", "1.1.1.1")
 
 
@@ -170,7 +168,7 @@ def test_the_guard_alone_stops_every_spelling_the_machines_resolver_understands(
         ("http://xn--bcher-kva.example/%0d", WebUrl("http", "xn--bcher-kva.example", 80, "/%0d")),
     ],
 )
-def test_a_plain_address_of_the_web_comes_apart(url: str, expected: WebUrl) -> None:
+def test_a_plain_url_is_split_into_its_parts(url: str, expected: WebUrl) -> None:
     assert parse_url(url, field="executor.url") == expected
 
 
@@ -200,7 +198,7 @@ def test_the_host_header_is_written_as_usual(url: str, authority: str) -> None:
     + ["http://" + "a" * 64 + ".example", "http://" + "a." * 130 + "a", "http://a/" + "x" * 2048]
     + ["http://a b", "http://a\tb", "http://a\0b", "http://127.0.0.01", "http://1.2.3.4.5"],
 )
-def test_anything_else_is_refused_before_it_is_stored(url: str) -> None:
+def test_any_other_url_is_refused_before_it_is_stored(url: str) -> None:
     with pytest.raises(InvalidField) as refusal:
         parse_url(url, field="executor.url")
 

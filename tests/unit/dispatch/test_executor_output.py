@@ -1,4 +1,6 @@
-"""What is kept of an output: a head that any store takes, an exact count, a hash over the bytes."""
+"""What is stored of an output: a head that any store accepts, an exact count, a hash over the
+bytes.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def test_what_lies_beyond_the_limit_is_neither_counted_nor_hashed(
         (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
     ],
 )
-def test_the_head_is_fit_to_be_stored(raw: bytes, text: str) -> None:
+def test_the_head_can_be_stored(raw: bytes, text: str) -> None:
     output = Output()
 
     output.take(raw)
@@ -68,7 +70,7 @@ def test_invalid_bytes_do_not_grow_past_the_limit() -> None:
     assert len(output.text.encode()) <= HEAD_BYTES
 
 
-def test_a_tail_keeps_the_last_bytes() -> None:
+def test_a_tail_has_the_last_bytes() -> None:
     tail = OutputTail()
 
     for line in range(10_000):
@@ -79,7 +81,7 @@ def test_a_tail_keeps_the_last_bytes() -> None:
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "漢", "🐈"])
-def test_a_long_output_in_any_script_keeps_its_head_and_tail_while_secrets_are_sought(
+def test_a_long_output_in_any_script_has_its_head_and_tail_with_redaction(
     letter: str,
 ) -> None:
     output, tail = Output(redact=str.upper), OutputTail(redact=str.upper)

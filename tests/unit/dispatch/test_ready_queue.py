@@ -1,4 +1,4 @@
-"""What is due and waits for a place: in order, and each wake once."""
+"""What is due and waits for a slot: in order, and each item once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ready() -> ReadyQueue:
     return ReadyQueue(lambda wake: wake.job_id.int % 2 == 0, lambda _: True)
 
 
-def test_a_wake_that_is_seen_again_stands_there_once() -> None:
+def test_an_item_that_is_added_again_is_queued_once() -> None:
     waiting = ready()
 
     for _ in range(20):
@@ -27,7 +27,7 @@ def test_a_wake_that_is_seen_again_stands_there_once() -> None:
     assert waiting.take(NOON, 100, 100) == [DueFire(NOON, wake(1))]
 
 
-def test_what_was_taken_may_come_again() -> None:
+def test_a_taken_item_may_be_added_again() -> None:
     waiting = ready()
     waiting.add_all([wake(1)], NOON)
     [taken] = waiting.take(NOON, 1, 1)
@@ -38,7 +38,7 @@ def test_what_was_taken_may_come_again() -> None:
     assert len(waiting) == 0
 
 
-def test_what_takes_no_place_does_not_wait_behind_what_does() -> None:
+def test_items_that_take_no_slot_do_not_wait_behind_those_that_do() -> None:
     waiting = ready()
     waiting.add_all([wake(number) for number in range(1, 7)], NOON)
 

@@ -1,4 +1,4 @@
-"""Secrets: found by name, put in at run time, taken out of every text in every form."""
+"""Secrets: found by name, filled in at run time, removed from every text in every form."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_secret_may_come_from_the_environment() -> None:
     assert Secrets(None, {"OPEN_AI": "value"}).value("open-ai") == "value"
 
 
-def test_a_file_wins_over_the_environment_and_is_read_anew(tmp_path: Path) -> None:
+def test_a_file_takes_precedence_over_the_environment_and_is_read_anew(tmp_path: Path) -> None:
     secrets = Secrets(tmp_path, {"KEY": "from outside"})
     assert secrets.value("key") == "from outside"
 
@@ -48,7 +48,7 @@ def test_a_file_wins_over_the_environment_and_is_read_anew(tmp_path: Path) -> No
     assert secrets.redact("it is rotated") == "it is [secret:key]"
 
 
-def test_references_are_filled_in_wherever_they_stand() -> None:
+def test_references_are_filled_in_anywhere_in_a_text() -> None:
     secrets = Secrets(None, {"A": "one!", "B": "two!"})
 
     assert secrets.fill("Bearer secret://a, secret://b.") == "Bearer one!, two!."
@@ -58,14 +58,14 @@ def test_references_are_filled_in_wherever_they_stand() -> None:
 @pytest.mark.parametrize(
     ("content", "mode", "words"),
     [
-        (None, 0o600, "is missing here"),
-        ("", 0o600, "is missing here"),
+        (None, 0o600, "is missing on this node"),
+        ("", 0o600, "is missing on this node"),
         ("x" * 5000, 0o600, "longer than 4096 bytes"),
         ("value", 0o640, "chmod 600"),
         ("value", 0o604, "chmod 600"),
     ],
 )
-def test_a_secret_that_cannot_be_had_says_what_to_do(
+def test_the_message_about_an_unavailable_secret_says_what_to_do(
     tmp_path: Path, content: str | None, mode: int, words: str
 ) -> None:
     secrets = Secrets(tmp_path) if content is None else kept(tmp_path, "key", content, mode)
@@ -76,7 +76,7 @@ def test_a_secret_that_cannot_be_had_says_what_to_do(
     assert "value" not in refusal.value.message
 
 
-def test_a_secret_that_is_no_text_is_missing(tmp_path: Path) -> None:
+def test_a_secret_that_is_not_text_is_missing(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"\xff\xfe")
     (tmp_path / "key").chmod(0o600)
 
@@ -108,7 +108,7 @@ def test_no_form_of_a_secret_is_left(value: str, before: str, after: str) -> Non
 
 
 @given(st.binary(min_size=12, max_size=60), st.binary(max_size=5), st.binary(max_size=5))
-def test_what_is_left_of_base64_gives_the_value_away_by_a_few_bits_at_most(
+def test_the_remainder_of_redacted_base64_reveals_a_few_bits_at_most(
     raw: bytes, before: bytes, after: bytes
 ) -> None:
     value = raw.hex()
@@ -132,7 +132,7 @@ def test_the_forms_of_other_languages_are_known(value: str, form: str) -> None:
     assert Secrets(None, {"KEY": value}).redact(f"<{form}>") == "<[secret:key]>"
 
 
-def test_a_value_that_was_given_out_stays_hidden_when_its_file_is_replaced_or_gone(
+def test_a_used_value_stays_redacted_when_its_file_is_replaced_or_deleted(
     tmp_path: Path,
 ) -> None:
     secrets = kept(tmp_path, "key", "the old value")
@@ -144,7 +144,7 @@ def test_a_value_that_was_given_out_stays_hidden_when_its_file_is_replaced_or_go
     assert secrets.redact("the old value") == "[secret:key]"
 
 
-def test_values_given_out_are_remembered_up_to_a_limit(tmp_path: Path) -> None:
+def test_used_values_are_remembered_up_to_a_limit(tmp_path: Path) -> None:
     secrets = kept(tmp_path, "key", "value")
     for number in range(MAX_REMEMBERED + 1):
         (tmp_path / "key").write_text(f"value {number:05}")
@@ -154,17 +154,17 @@ def test_values_given_out_are_remembered_up_to_a_limit(tmp_path: Path) -> None:
     assert secrets.redact("value 00001") == "[secret:key]"
 
 
-def test_nothing_is_hidden_where_nothing_is_known() -> None:
+def test_without_secrets_nothing_is_redacted() -> None:
     assert NO_SECRETS.redact(KEY) == KEY
 
 
-def test_a_value_too_short_to_tell_from_chance_is_left() -> None:
+def test_a_value_too_short_to_recognize_is_not_redacted() -> None:
     assert Secrets(None, {"PIN": "abc"}).redact("abcabc") == "abcabc"
 
 
 @pytest.mark.parametrize("place", [0, 1, HEAD_BYTES - 30, HEAD_BYTES - 1, HEAD_BYTES, 9000])
 @pytest.mark.parametrize("step", [1, 7, 4096, 100_000])
-def test_a_secret_that_the_end_of_the_head_cuts_is_not_kept_by_half(place: int, step: int) -> None:
+def test_a_secret_cut_by_the_end_of_the_head_is_redacted(place: int, step: int) -> None:
     output = Output(redact=Secrets(None, {"KEY": KEY}).redact)
     whole = (b"." * place) + KEY.encode() + (b"." * 60_000)
 
@@ -176,7 +176,7 @@ def test_a_secret_that_the_end_of_the_head_cuts_is_not_kept_by_half(place: int, 
     assert not any(KEY[:size] in output.text for size in range(3, len(KEY)))
 
 
-def test_many_secrets_in_a_row_leave_no_half_of_one_behind() -> None:
+def test_many_secrets_in_a_row_leave_no_partial_one() -> None:
     output = Output(redact=Secrets(None, {"KEY": KEY * 20}).redact)
 
     output.take((KEY * 20).encode() * 200)
@@ -186,7 +186,7 @@ def test_many_secrets_in_a_row_leave_no_half_of_one_behind() -> None:
 
 
 @pytest.mark.parametrize("after", [0, 100, ERROR_BYTES - 5, ERROR_BYTES, 20_000])
-def test_a_secret_that_the_beginning_of_the_tail_cuts_is_not_kept_by_half(after: int) -> None:
+def test_a_secret_cut_by_the_beginning_of_the_tail_is_redacted(after: int) -> None:
     tail = OutputTail(Secrets(None, {"KEY": KEY}).redact)
 
     tail.take(b"." * 40_000 + KEY.encode())

@@ -1,1 +1,1 @@
-"""tests/unit/domain."""
+"""Tests of the aggregates and the values they are made of."""

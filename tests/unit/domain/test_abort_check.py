@@ -1,4 +1,4 @@
-"""Whether a recovery can break off before everybody had their turn."""
+"""Whether a recovery can abort before all jobs are resumed."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def test_with_the_default_policy_the_default_limit_of_trips_comes_too_late() -> 
 
     assert brake == AbortCheck(
         False,
-        "All have had their turn before 3 can trip again: a probe, or a rate of 0.1 a minute, "
+        "All jobs are resumed before 3 can trip again: a probe, or a rate of 0.1 a minute, "
         "could stop it in time.",
     )
 
 
-def test_where_jobs_trip_fast_enough_there_is_nothing_to_say() -> None:
+def test_where_jobs_trip_fast_enough_there_is_no_warning() -> None:
     assert abort_check_of(returning(38, trip_after=1), Terms(), NOON) == AbortCheck(True, None)
 
 
-def test_the_rate_that_is_named_would_do() -> None:
+def test_the_suggested_rate_is_slow_enough() -> None:
     jobs = returning(20, trip_after=3, backoff_seconds=[60])
     fast = abort_check_of(jobs, Terms(rate_per_minute=60), NOON)
 
@@ -54,14 +54,12 @@ def test_the_rate_that_is_named_would_do() -> None:
     assert not abort_check_of(jobs, Terms(rate_per_minute=10), NOON).can_stop_in_time
 
 
-def test_no_rate_is_named_where_none_would_do() -> None:
+def test_no_rate_is_suggested_where_none_is_slow_enough() -> None:
     [text] = {
         abort_check_of(returning(3), Terms(rate_per_minute=rate), NOON).text for rate in (1, 600)
     }
 
-    assert text == (
-        "All have had their turn before 3 can trip again: a probe could stop it in time."
-    )
+    assert text == ("All jobs are resumed before 3 can trip again: a probe could stop it in time.")
 
 
 def test_a_probe_can_stop_it_though_trips_cannot() -> None:
@@ -69,19 +67,19 @@ def test_a_probe_can_stop_it_though_trips_cannot() -> None:
 
     assert brake == AbortCheck(
         True,
-        "Once the probe has succeeded, all have had their turn before one can trip again.",
+        "Once the probe has succeeded, all jobs are resumed before one can trip again.",
     )
 
 
 @pytest.mark.parametrize(("probe", "can"), [(None, False), (an_id(1), True)])
-def test_who_wants_no_limit_is_told_of_none(probe: Any, can: bool) -> None:
+def test_without_a_limit_there_is_no_warning(probe: Any, can: bool) -> None:
     terms = Terms(probe=probe, abort_on=None)
 
     assert abort_check_of(returning(38), terms, NOON) == AbortCheck(can, None)
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_of_one_job_or_none_there_is_nothing_to_stop(count: int) -> None:
+def test_a_recovery_of_one_job_cannot_be_stopped_in_time(count: int) -> None:
     assert abort_check_of(returning(count), Terms(), NOON) == AbortCheck(False, None)
 
 
@@ -104,5 +102,7 @@ def test_a_job_trips_after_its_errors_each_after_its_wait(
 
 
 @pytest.mark.parametrize("policy", [{"counts": []}, {"trip_after": 101}])
-def test_who_trips_of_nothing_or_of_very_many_errors_stops_nothing(policy: dict[str, Any]) -> None:
+def test_jobs_that_never_trip_or_only_after_very_many_errors_stop_nothing(
+    policy: dict[str, Any],
+) -> None:
     assert earliest_trip(a_turn(SOON, **policy), FAR) is None

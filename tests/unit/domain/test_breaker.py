@@ -1,4 +1,4 @@
-"""When a job is tried again, when it is given up, and how a breaker half-opens (DESIGN §6)."""
+"""When a job is retried, when it trips, and how a breaker half-opens."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_retry_after_pulls_nothing_forward() -> None:
     assert job.next_run_at == DUE + 30 * SECOND
 
 
-def test_slots_given_up_to_a_retry_are_recorded() -> None:
+def test_slots_skipped_for_a_retry_are_recorded() -> None:
     job = a_job(running(), schedule=EVERY_MINUTE)
 
     failed(retry_after=DUE + 10 * MINUTE)(job)
@@ -161,7 +161,7 @@ def test_a_cron_slot_after_a_failure_is_a_slot_and_its_first_attempt() -> None:
 # -- what counts --------------------------------------------------------------------------------
 
 
-def test_a_failure_of_an_uncounted_class_keeps_the_streak_as_it_was() -> None:
+def test_a_failure_of_an_uncounted_class_leaves_the_streak_as_it_was() -> None:
     job = a_job(tripped(4), policy={"counts": ["rate_limited"]})
 
     again(lambda at: failed(failure_class="timeout", at=at), 20)(job)
@@ -178,7 +178,7 @@ def test_an_uncounted_failure_backs_off_all_the_same() -> None:
     assert job.next_run_at == DUE + 30 * SECOND
 
 
-def test_a_counted_failure_after_uncounted_ones_goes_on_counting() -> None:
+def test_a_counted_failure_after_uncounted_ones_continues_the_streak() -> None:
     job = a_job(policy={"counts": ["rate_limited"], "trip_after": 2})
     again(failed, 1)(job)
     again(lambda at: failed(failure_class="timeout", at=at), 3)(job)
@@ -212,7 +212,7 @@ def test_a_trip_carries_class_signature_and_error_of_the_last_failure() -> None:
 # -- losses -------------------------------------------------------------------------------------
 
 
-def test_a_job_that_keeps_losing_its_node_trips_too() -> None:
+def test_a_job_that_repeatedly_loses_its_node_trips_too() -> None:
     job = a_job()
 
     again(lost, 3)(job)
@@ -332,7 +332,7 @@ def test_a_late_slot_is_caught_up_once() -> None:
     assert (job.open_run.trigger, job.open_run.scheduled_for) == ("catch_up", DUE)
 
 
-def test_a_job_that_catches_up_none_skips_and_says_what() -> None:
+def test_a_job_that_catches_up_none_skips_slots_and_records_them() -> None:
     job = a_job(schedule=EVERY_MINUTE, policy={"catch_up": "none"})
 
     running(at=NOON + HOUR, is_late=True)(job)
@@ -367,7 +367,7 @@ def test_a_late_retry_is_run_even_when_slots_are_not_caught_up() -> None:
     assert job.open_run.trigger == "retry"
 
 
-def test_what_passed_while_catching_up_is_recorded_as_downtime() -> None:
+def test_slots_that_passed_while_catching_up_are_recorded_as_downtime() -> None:
     job = a_job(schedule=EVERY_MINUTE)
     running(at=NOON + HOUR, is_late=True)(job)
 
@@ -376,7 +376,7 @@ def test_what_passed_while_catching_up_is_recorded_as_downtime() -> None:
     assert (last(job).missed["count"], last(job).missed["cause"]) == (59, "downtime")
 
 
-def test_more_than_ten_thousand_slots_are_counted_up_to_there_and_said_so() -> None:
+def test_more_than_ten_thousand_slots_are_counted_up_to_there_and_marked_so() -> None:
     job = a_job(schedule=EVERY_MINUTE, policy={"catch_up": "none"})
 
     running(at=NOON + 10 * DAY, is_late=True)(job)
@@ -436,7 +436,7 @@ def test_without_the_policy_no_probe_is_ever_due() -> None:
     assert (job.probe_at, last(job).probe_at) == (None, None)
 
 
-def test_a_tripped_job_that_probes_says_when() -> None:
+def test_a_tripped_job_with_a_probe_records_when() -> None:
     job = tripped_with_probe()
 
     assert job.probe_at == last(job).probe_at == job.updated_at + MINUTE
@@ -506,7 +506,7 @@ def test_the_wait_for_a_probe_never_exceeds_a_day() -> None:
     assert waits == [10 * HOUR, 20 * HOUR, DAY, DAY]
 
 
-def test_a_failed_probe_keeps_the_instant_of_the_first_trip() -> None:
+def test_a_failed_probe_leaves_the_instant_of_the_first_trip() -> None:
     job = tripped_with_probe()
     tripped_at = job.tripped_at
 
@@ -535,7 +535,7 @@ def test_a_job_disabled_during_its_probe_closes_and_does_not_fire() -> None:
     assert (job.status, job.next_run_at) == ("active", None)
 
 
-def test_a_job_with_delete_after_run_goes_with_its_successful_probe() -> None:
+def test_a_job_with_delete_after_run_is_deleted_by_its_successful_probe() -> None:
     job = a_job(tripped(1), schedule=HOURLY, policy=PROBING, delete_after_run=True)
 
     probed(succeeded)(job)
@@ -543,7 +543,7 @@ def test_a_job_with_delete_after_run_goes_with_its_successful_probe() -> None:
     assert job.status == "deleted"
 
 
-def test_a_requested_run_comes_before_the_slot_and_says_so() -> None:
+def test_a_requested_run_starts_before_the_slot_as_a_manual_one() -> None:
     job = a_job(requested(at=DUE))
 
     running(at=DUE)(job)

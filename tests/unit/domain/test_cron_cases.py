@@ -73,7 +73,7 @@ def test_a_case_checked_against_a_real_cron(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=[case["why"] for case in REFUSED])
-def test_what_cron_cannot_mean_is_refused(case: dict[str, Any]) -> None:
+def test_an_expression_that_cron_refuses_is_refused(case: dict[str, Any]) -> None:
     expr = case["expr"]
     if isinstance(expr, dict):
         expr = "*" * expr["len"]
@@ -159,7 +159,7 @@ def test_skip_leaves_a_fixed_time_out_on_the_day_it_does_not_exist() -> None:
 )
 def test_a_day_has_as_many_minutes_as_the_clock_shows(day: str, minutes: int) -> None:
     midnight = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("America/New_York"))
-    last = midnight + timedelta(days=1)  # on the wall
+    last = midnight + timedelta(days=1)  # on the wall clock
     owed = missed_fires(
         cron("* * * * *", "America/New_York"),
         first=midnight.astimezone(UTC),
@@ -236,7 +236,7 @@ def test_the_calendar_agrees_with_a_search_day_by_day() -> None:
 
 
 def day_by_day(crontab: Crontab, after: datetime) -> datetime | None:
-    """The next fire in UTC, by looking at 45 years of days."""
+    """The next fire in UTC, by searching 45 years of days."""
     minutes, hours, _, months, _ = crontab.fields
     times = sorted(timedelta(hours=hour, minutes=minute) for hour in hours for minute in minutes)
     midnight = datetime(after.year, after.month, after.day)
@@ -255,7 +255,7 @@ def day_by_day(crontab: Crontab, after: datetime) -> datetime | None:
         pytest.param(1_000_000, marks=pytest.mark.proof),
     ],
 )
-def test_next_is_later_and_the_same_whenever_it_is_asked(count: int) -> None:
+def test_next_is_later_and_the_same_whenever_it_is_computed(count: int) -> None:
     random = Random(SEED)
     print(f"seed: {SEED}")
     for _ in range(count):
@@ -268,7 +268,7 @@ def test_next_is_later_and_the_same_whenever_it_is_asked(count: int) -> None:
         if found is None:
             continue
         between = after + random.random() * (found - after)
-        recurrence._timetable.cache_clear()  # what it remembers must not be what is tested
+        recurrence._timetable.cache_clear()  # its cache must not be what is tested
         following = next_fire(schedule, after=found)
 
         assert after < found

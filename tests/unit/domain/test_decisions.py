@@ -1,4 +1,4 @@
-"""The state table's finer points (DESIGN §5): which refusal wins, what each decision says."""
+"""The state table's finer points: which refusal wins, what each decision records."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_one_shot_with_several_reasons_to_refuse_gives_the_first_of_the_order(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_job_that_never_was_refuses_everything_as_not_found(command: str) -> None:
+def test_a_job_that_was_never_scheduled_refuses_everything_as_not_found(command: str) -> None:
     job = Job.blank(a_job().id)
 
     with raises(LedgerError) as refusal:
@@ -121,7 +121,7 @@ def test_a_job_that_never_was_refuses_everything_as_not_found(command: str) -> N
 # -- pause --------------------------------------------------------------------------------------
 
 
-def test_a_paused_job_keeps_the_instant_until_which_it_is_paused() -> None:
+def test_a_second_pause_without_until_leaves_the_first_until() -> None:
     job = a_job()
 
     job.pause(LATER, now=NOON, metadata=metadata())
@@ -130,7 +130,7 @@ def test_a_paused_job_keeps_the_instant_until_which_it_is_paused() -> None:
 
 
 @pytest.mark.parametrize("until", [NOON, NOON - MINUTE])
-def test_a_pause_until_an_instant_that_has_come_is_refused(until: Any) -> None:
+def test_a_pause_until_a_past_instant_is_refused(until: Any) -> None:
     job = a_job()
 
     with raises(InvalidField, match="until: must be in the future"):
@@ -138,7 +138,7 @@ def test_a_pause_until_an_instant_that_has_come_is_refused(until: Any) -> None:
 
 
 @pytest.mark.parametrize("until", [None, LATER])
-def test_a_pause_that_says_nothing_new_changes_nothing(until: Any) -> None:
+def test_a_pause_without_a_change_records_nothing(until: Any) -> None:
     job = a_job(paused(LATER))
 
     changed = job.pause(until, now=NOON, metadata=metadata())
@@ -158,7 +158,7 @@ def test_a_new_until_is_a_new_event() -> None:
     assert job.paused_until == LATER + HOUR
 
 
-def test_a_second_until_does_not_forget_what_was_owed_since_the_first_pause() -> None:
+def test_a_second_until_does_not_lose_the_slots_missed_since_the_first_pause() -> None:
     job = a_job(paused(LATER))
     job.pause(LATER + HOUR, now=NOON + HOUR, metadata=metadata())
 
@@ -168,7 +168,7 @@ def test_a_second_until_does_not_forget_what_was_owed_since_the_first_pause() ->
     assert (missed["count"], missed["first"]) == (25 * 60, "2026-03-02T12:01:00Z")
 
 
-def test_a_pause_drops_a_run_that_was_asked_for() -> None:
+def test_a_pause_drops_a_requested_run() -> None:
     job = a_job(requested())
 
     job.pause(None, now=NOON, metadata=metadata())
@@ -186,7 +186,7 @@ def test_a_pause_ends_by_itself_at_its_instant() -> None:
 
 
 @pytest.mark.parametrize("change", [paused(LATER + HOUR), paused(), tripped(), deleted()])
-def test_no_pause_ends_that_is_not_over(change: Change) -> None:
+def test_a_pause_does_not_end_before_its_instant(change: Change) -> None:
     job = a_job(change)
     before = events_of(job)
 
@@ -329,7 +329,7 @@ def test_run_at_gives_a_past_one_shot_its_new_instant() -> None:
 
 
 @pytest.mark.parametrize("at", [LATER, LATER - MINUTE])
-def test_run_at_lies_in_the_future(at: Any) -> None:
+def test_run_at_must_be_in_the_future(at: Any) -> None:
     job = a_job(paused())
 
     with raises(ScheduleInPast):
@@ -345,7 +345,7 @@ def test_run_at_and_run_now_exclude_each_other() -> None:
         job.resume(ResumeOptions(run_at=LATER, run_now=True), now=NOON, metadata=metadata())
 
 
-def test_run_now_resumes_and_asks_for_a_run() -> None:
+def test_run_now_resumes_and_requests_a_run() -> None:
     job = a_job(paused(), schedule=HOURLY)
 
     job.resume(ResumeOptions(run_now=True), now=NOON, metadata=metadata())
@@ -395,7 +395,7 @@ def test_a_requested_run_leaves_the_slot_where_it_is() -> None:
 # -- delete_after_run ---------------------------------------------------------------------------
 
 
-def test_delete_after_run_ends_in_one_append_with_the_name_released(tmp_path: Path) -> None:
+def test_delete_after_run_deletes_and_releases_the_name_in_one_append(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec(schedule=ONCE, delete_after_run=True)).job_id
@@ -481,7 +481,7 @@ def test_a_job_may_change_the_case_of_its_own_name(tmp_path: Path) -> None:
 # -- revision -----------------------------------------------------------------------------------
 
 
-def test_a_run_leaves_the_revision_and_an_edit_moves_it() -> None:
+def test_a_run_leaves_the_revision_and_an_edit_raises_it() -> None:
     job = a_job(running(), succeeded())
     assert (job.version, job.revision) == (3, 1)
 

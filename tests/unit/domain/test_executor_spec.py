@@ -1,4 +1,4 @@
-"""The executor map of a job: what is taken and what is refused, by name."""
+"""The executor map of a job: what is accepted and what is refused, by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ URL = "https://agent.example/run"
         {"kind": "worker", "queue": "gpu-1"},
     ],
 )
-def test_a_good_executor_comes_back_as_it_was_given(plain: dict[str, Any]) -> None:
+def test_a_valid_executor_is_stored_as_it_was_given(plain: dict[str, Any]) -> None:
     assert parse_executor(plain) == plain
 
 

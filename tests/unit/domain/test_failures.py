@@ -1,4 +1,4 @@
-"""What failures are called, which ones are the same, and when a target lets us try again."""
+"""How failures are classified, which ones share a signature, and when a target allows a retry."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_status_has_its_class(status: int, expected: str) -> None:
         ("", "other"),
     ],
 )
-def test_a_text_is_classed_by_what_it_says(text: str, expected: str) -> None:
+def test_a_text_is_classified_by_its_content(text: str, expected: str) -> None:
     assert class_of_text(text) == expected
 
 
@@ -109,7 +109,7 @@ def test_one_cause_on_two_jobs_has_one_signature(one: str, other: str) -> None:
     assert marks[0] == marks[1]
 
 
-def test_the_jobs_own_name_does_not_tell_signatures_apart() -> None:
+def test_the_jobs_own_name_does_not_change_a_signature() -> None:
     one = signature(
         "other", target=None, message="job Daily Report 7 broke", job_name="daily report 7"
     )
@@ -119,7 +119,7 @@ def test_the_jobs_own_name_does_not_tell_signatures_apart() -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "42", "429"])
-def test_a_name_that_is_in_every_message_is_left_alone(name: str) -> None:
+def test_a_name_that_occurs_in_every_message_is_not_replaced(name: str) -> None:
     message = "HTTP 429: a 42nd try"
 
     assert signature("other", target=None, message=message, job_name=name) == signature(
@@ -193,7 +193,7 @@ def test_retry_after_names_an_instant_within_a_day(
 
 
 @given(st.text())
-def test_a_garbled_retry_after_is_no_instant_beyond_a_day(value: str) -> None:
+def test_a_garbled_retry_after_never_gives_an_instant_beyond_a_day(value: str) -> None:
     at = parse_retry_after(value, now=NOON)
 
     assert at is None or NOON <= at <= NOON + timedelta(hours=24)

@@ -1,4 +1,4 @@
-"""Slots that pass while nobody is there, or before a named instant: each is found in one event."""
+"""Slots that pass without a start, or before a named instant: each is recorded in one event."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def last(job: Job) -> Any:
     return job.pending_events[-1]
 
 
-def test_an_interval_that_nobody_ran_for_ten_minutes_owes_them_to_the_late_run() -> None:
+def test_an_interval_without_a_dispatcher_for_ten_minutes_records_them_with_the_late_run() -> None:
     late = NOON + 11 * MINUTE
     job = a_job(running(at=late, is_late=True), schedule=INTERVAL)
 
@@ -44,7 +44,7 @@ def test_an_interval_that_nobody_ran_for_ten_minutes_owes_them_to_the_late_run()
     assert (last(job).missed["count"], last(job).missed["cause"]) == (10, "downtime")
 
 
-def test_slots_that_passed_while_the_owner_was_dead_are_downtime_and_no_overlap() -> None:
+def test_slots_that_passed_while_the_owner_was_dead_are_downtime_and_not_overlap() -> None:
     job = a_job(running(), schedule=EVERY_MINUTE)
 
     lost("owner_restarted", at=NOON + 10 * MINUTE)(job)
@@ -100,7 +100,7 @@ def causes(job: Job) -> list[tuple[str, str, int]]:
     ]
 
 
-def test_slots_that_are_given_up_to_backoff_have_that_cause() -> None:
+def test_slots_skipped_for_backoff_have_that_cause() -> None:
     policy = {"backoff_seconds": [60]}
     job = a_job(running(at=FIRST), schedule=EVERY_FIVE_SECONDS, policy=policy)
 
@@ -109,7 +109,7 @@ def test_slots_that_are_given_up_to_backoff_have_that_cause() -> None:
     assert causes(job) == [("run_failed", "backoff", 11)]
 
 
-def test_slots_that_are_given_up_to_a_retry_after_have_that_cause() -> None:
+def test_slots_skipped_for_a_retry_after_have_that_cause() -> None:
     job = a_job(running(), schedule=EVERY_MINUTE)
 
     failed(retry_after=NOON + 10 * MINUTE + timedelta(seconds=30))(job)
@@ -117,9 +117,7 @@ def test_slots_that_are_given_up_to_a_retry_after_have_that_cause() -> None:
     assert causes(job) == [("run_failed", "backoff", 9)]
 
 
-def test_slots_while_a_run_was_under_way_are_told_apart_from_those_that_its_backoff_passes() -> (
-    None
-):
+def test_slots_during_a_run_are_distinguished_from_those_during_its_backoff() -> None:
     job = a_job(running(), schedule=EVERY_MINUTE)
 
     failed(at=NOON + 4 * MINUTE, retry_after=NOON + 10 * MINUTE + timedelta(seconds=30))(job)
@@ -128,7 +126,7 @@ def test_slots_while_a_run_was_under_way_are_told_apart_from_those_that_its_back
     assert job.next_run_at == NOON + 10 * MINUTE + timedelta(seconds=30)
 
 
-def test_slots_before_a_late_slot_began_are_told_apart_from_those_while_it_ran() -> None:
+def test_slots_before_a_late_start_are_distinguished_from_those_during_its_run() -> None:
     late = NOON + 11 * MINUTE
     job = a_job(running(at=late, is_late=True), schedule=EVERY_MINUTE)
 
@@ -137,7 +135,7 @@ def test_slots_before_a_late_slot_began_are_told_apart_from_those_while_it_ran()
     assert causes(job) == [("fires_skipped", "downtime", 10), ("run_succeeded", "overlap", 2)]
 
 
-def test_slots_before_a_retry_that_nobody_was_there_for_are_downtime() -> None:
+def test_slots_before_a_retry_that_no_dispatcher_claimed_are_downtime() -> None:
     job = a_job(schedule=EVERY_FIVE_SECONDS, policy={"backoff_seconds": [58]})
     running(at=FIRST)(job)
     failed(at=FIRST)(job)
@@ -150,7 +148,7 @@ def test_slots_before_a_retry_that_nobody_was_there_for_are_downtime() -> None:
     assert causes(job) == [("run_failed", "backoff", 11), ("fires_skipped", "downtime", 108)]
 
 
-def test_slots_while_an_operator_asked_for_a_run_of_what_nobody_took_are_downtime() -> None:
+def test_slots_before_a_manual_run_of_an_unclaimed_job_are_downtime() -> None:
     job = a_job(schedule=EVERY_MINUTE)
     job.request_run(now=NOON + 10 * MINUTE, metadata=metadata())
     running(at=NOON + 10 * MINUTE)(job)
@@ -161,7 +159,7 @@ def test_slots_while_an_operator_asked_for_a_run_of_what_nobody_took_are_downtim
 
 
 @pytest.mark.parametrize("policy", [{}, {"catch_up": "none"}])
-def test_slots_that_no_worker_took_say_so(policy: Any) -> None:
+def test_slots_that_no_worker_claimed_have_that_cause(policy: Any) -> None:
     job = a_job(schedule=EVERY_MINUTE, executor=WORKER, policy=policy)
     late = NOON + 11 * MINUTE
 
@@ -177,7 +175,7 @@ def test_slots_that_no_worker_took_say_so(policy: Any) -> None:
 @pytest.mark.parametrize(
     ("cause", "told"), [("lease_expired", "downtime"), ("shutdown", "overlap")]
 )
-def test_slots_while_a_run_was_lost_are_no_overlap_when_its_node_was_gone(
+def test_slots_during_a_lost_run_are_not_overlap_when_its_node_was_dead(
     cause: str, told: str
 ) -> None:
     job = a_job(running(), schedule=EVERY_MINUTE)
@@ -202,14 +200,16 @@ def test_slots_before_an_instant_that_a_resume_named_were_delayed() -> None:
 
 
 def hourly_amended(job: Job, at: datetime, **changes: Any) -> list[dict[str, Any] | None]:
-    """What the job's events say was missed, once it was amended and resumed a day later."""
+    """The missed slots in the job's events, once it was amended and resumed a day later."""
     job.amend(changes, now=at, metadata=metadata())
     job.resume(ResumeOptions(force=True), now=at + DAY, metadata=metadata())
     return [event.missed for event in job.pending_events if hasattr(event, "missed")]
 
 
 @pytest.mark.parametrize("changes", [{"schedule": {"kind": "cron", "expr": "30 6 * * *"}}])
-def test_slots_that_a_paused_job_owed_are_recorded_before_its_schedule_goes(changes: Any) -> None:
+def test_the_missed_slots_of_a_paused_job_are_recorded_before_its_schedule_is_replaced(
+    changes: Any,
+) -> None:
     job = a_job(paused(), schedule=HOURLY)
 
     skipped, resumed = hourly_amended(job, NOON + 3 * HOUR + MINUTE, **changes)
@@ -233,7 +233,7 @@ def test_slots_of_an_interval_are_not_counted_twice() -> None:
     assert (skipped["count"], resumed["count"]) == (3, 2)
 
 
-def test_slots_that_a_tripped_job_owed_are_recorded_too() -> None:
+def test_the_missed_slots_of_a_tripped_job_are_recorded_too() -> None:
     job = a_job(tripped(), schedule=HOURLY)
     assert job.tripped_at is not None
 
@@ -243,7 +243,7 @@ def test_slots_that_a_tripped_job_owed_are_recorded_too() -> None:
     assert (skipped["count"], skipped["cause"]) == (3, "failed")
 
 
-def test_a_slot_that_is_due_is_recorded_when_its_schedule_goes_before_it_began() -> None:
+def test_a_due_slot_is_recorded_when_its_schedule_is_replaced_before_it_started() -> None:
     job = a_job(schedule=HOURLY)
 
     job.amend({"schedule": EVERY_MINUTE}, now=NOON + HOUR, metadata=metadata())
@@ -254,7 +254,7 @@ def test_a_slot_that_is_due_is_recorded_when_its_schedule_goes_before_it_began()
 
 
 @pytest.mark.parametrize("changes", [{"tags": ["x"]}, {"task": "other"}])
-def test_a_change_of_something_else_records_no_slots(changes: Any) -> None:
+def test_a_change_of_another_field_records_no_slots(changes: Any) -> None:
     job = a_job(paused(), schedule=HOURLY)
 
     job.amend(changes, now=NOON + 3 * HOUR, metadata=metadata())

@@ -1,4 +1,4 @@
-"""The policy of a job: every field with what it takes and refuses, written out in full."""
+"""The policy of a job: every field with what it accepts and refuses, written out in full."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_one_shot_may_have_a_threshold_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), GOOD)
-def test_a_good_value_is_taken_as_it_is(field: str, value: Any) -> None:
+def test_a_valid_value_is_accepted_as_it_is(field: str, value: Any) -> None:
     policy = parse_policy({field: value}, is_one_shot=False)
 
     assert policy.plain() == DEFAULTS | {field: value}
@@ -117,7 +117,7 @@ def test_what_a_change_leaves_out_stays_as_it_was() -> None:
     assert policy.plain() == expected
 
 
-def test_counts_is_kept_in_one_order_without_repeats() -> None:
+def test_counts_is_stored_in_one_order_without_repeats() -> None:
     policy = parse_policy({"counts": ["other", "timeout", "other"]}, is_one_shot=False)
 
     assert policy.counts == ("timeout", "other")
@@ -130,7 +130,7 @@ def test_lost_and_blocked_never_count() -> None:
     assert not policy.counts_toward_streak("blocked")
 
 
-def test_a_policy_comes_back_from_its_event_equal() -> None:
+def test_a_policy_is_read_back_from_its_event_equal() -> None:
     policy = parse_policy(
         {"backoff_seconds": [0.5, 7], "counts": ["other"], "probe_after_seconds": 60},
         is_one_shot=False,

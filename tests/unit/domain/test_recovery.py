@@ -1,4 +1,6 @@
-"""What a recovery decides: who comes into a plan, in which order, and what each turn records."""
+"""What a recovery decides: which jobs a plan contains, in which order, and what each step
+records.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from ledger.domain.recovery.recovery import (
     recovery_stream,
 )
 from ledger.domain.recovery.selection import Selection, Selector, StormMembers
-from ledger.domain.recovery.stagger import MAX_FIRES, ResumingJob, fires_of, steps_of
+from ledger.domain.recovery.stagger import MAX_FIRES, ResumingJob, fire_forecast_of, steps_of
 from ledger.errors import InvalidField, RunInProgress
 from tests.support.builders import (
     DAY,
@@ -70,7 +72,7 @@ def begun(*jobs: Job, terms: Terms | None = None) -> Recovery:
 # -- who ----------------------------------------------------------------------------------------
 
 
-def test_failed_jobs_come_back_and_nobody_else() -> None:
+def test_only_failed_jobs_are_resumed() -> None:
     named = Selector(job_ids=tuple(an_id(number) for number in range(1, 9)))
     disabled = a_tripped_job(4)
     disabled.amend({"enabled": False}, now=LATER, metadata=metadata())
@@ -101,7 +103,7 @@ def test_failed_jobs_come_back_and_nobody_else() -> None:
     ]
 
 
-def test_what_is_refused_is_what_forcing_by_hand_would_meet() -> None:
+def test_a_plan_refuses_with_the_codes_that_forcing_by_hand_gives() -> None:
     disabled = a_tripped_job(1)
     disabled.amend({"enabled": False}, now=LATER, metadata=metadata())
     for job in (disabled, a_tripped_job(2, schedule=ONCE)):
@@ -123,7 +125,7 @@ def test_what_is_refused_is_what_forcing_by_hand_would_meet() -> None:
         (Selector(tag="x", job_ids=(an_id(3),)), [3]),
     ],
 )
-def test_a_selector_proposes_the_failed_jobs_that_fit_and_every_job_that_is_named(
+def test_a_selector_proposes_the_matching_failed_jobs_and_every_named_job(
     selector: Selector, found: list[int]
 ) -> None:
     jobs = [
@@ -136,17 +138,17 @@ def test_a_selector_proposes_the_failed_jobs_that_fit_and_every_job_that_is_name
     assert selector.propose(jobs) == [an_id(number) for number in found]
 
 
-def test_a_job_that_is_named_and_does_not_fit_is_refused_with_why() -> None:
+def test_a_named_job_that_does_not_match_is_refused_with_a_reason() -> None:
     named = Selector(tag="mail", failure_class="timeout", job_ids=(an_id(1), an_id(2)))
 
     plan = planned(a_tripped_job(1), a_tripped_job(2, tags=["mail"]), selection=named)
 
     assert [one.code for one in plan.refused] == ["job_not_selected"] * 2
-    assert "has no tag 'mail'" in plan.refused[0].message
+    assert "does not have the tag 'mail'" in plan.refused[0].message
     assert "failed of rate_limited, not of timeout" in plan.refused[1].message
 
 
-def test_of_a_storm_those_come_back_that_are_failed_of_it_still() -> None:
+def test_of_a_storm_the_jobs_still_failed_because_of_it_are_resumed() -> None:
     first, again, elsewhere = (a_tripped_job(number) for number in (1, 2, 3))
     trip_version = again.trip_version
     again.resume(FORCE, now=NOON + HOUR, metadata=metadata())
@@ -160,10 +162,10 @@ def test_of_a_storm_those_come_back_that_are_failed_of_it_still() -> None:
     assert [job.id for job in plan.jobs] == [an_id(1)]
     [refused] = plan.refused
     assert (refused.job_id, refused.code) == (an_id(2), "job_not_selected")
-    assert "came back from S-7 and tripped again at" in refused.message
+    assert "was resumed after S-7 and tripped again at" in refused.message
 
 
-def test_who_tripped_of_something_else_than_the_storm_is_not_failed_of_it() -> None:
+def test_a_job_that_tripped_of_something_else_is_not_failed_because_of_the_storm() -> None:
     job = a_tripped_job(1)
     later = StormMembers("S-7", {an_id(1): {job.trip_version + 4}})
 
@@ -203,9 +205,7 @@ def test_a_plan_names_a_bounded_number_of_jobs() -> None:
         ({"job_ids": an_id(1)}, "selector.job_ids"),
     ],
 )
-def test_a_selector_that_cannot_be_meant_is_refused_by_its_field(
-    given: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_selector_is_refused_by_its_field(given: dict[str, Any], field: str) -> None:
     with raises(InvalidField) as refused:
         Selector(**given)
 
@@ -216,24 +216,24 @@ def test_a_selector_that_cannot_be_meant_is_refused_by_its_field(
 
 
 @pytest.mark.parametrize("rate", [0, -1, NAN, float("inf"), 601, 0.09, True, "10", None])
-def test_a_rate_that_is_none_is_refused(rate: Any) -> None:
+def test_an_invalid_rate_is_refused(rate: Any) -> None:
     with raises(InvalidField, match="rate_per_minute"):
         Terms(rate_per_minute=rate)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "3", MAX_JOBS + 1])
-def test_a_limit_of_trips_that_is_none_is_refused(limit: Any) -> None:
+def test_an_invalid_limit_of_trips_is_refused(limit: Any) -> None:
     with raises(InvalidField, match="abort_on"):
         Terms(abort_on=limit)
 
 
 @pytest.mark.parametrize("probe", ["x", str(UUID(int=1)), 1, b""])
-def test_a_probe_that_is_no_id_is_refused(probe: Any) -> None:
+def test_a_probe_that_is_not_an_id_is_refused(probe: Any) -> None:
     with raises(InvalidField, match="probe"):
         Terms(probe=probe)
 
 
-def test_a_probe_that_is_not_among_them_is_refused_with_why() -> None:
+def test_a_probe_outside_of_the_plan_is_refused_with_a_reason() -> None:
     terms, jobs = Terms(probe=an_id(2)), (a_tripped_job(1),)
     storm = StormMembers("S-7", {an_id(1): {jobs[0].trip_version}})
     whys = []
@@ -249,8 +249,8 @@ def test_a_probe_that_is_not_among_them_is_refused_with_why() -> None:
         whys.append(refused.value.message)
 
     said = (
-        "is paused, not failed", "There is no job", "has no tag 'mail'", "did not trip in S-7",
-        "none of the jobs",
+        "is paused, not failed", "There is no job", "does not have the tag 'mail'",
+        "did not trip in S-7", "not one of the jobs",
     )  # fmt: skip
     for why, words in zip(whys, said, strict=True):
         assert why.startswith("probe: ")
@@ -260,12 +260,12 @@ def test_a_probe_that_is_not_among_them_is_refused_with_why() -> None:
 @pytest.mark.parametrize(
     ("count", "said"),
     [
-        (0, "There is nobody to bring back: no failed job fits."),
-        (1, f"There is nobody to bring back: Job {an_id(1)} is active, not failed"),
-        (4, "all 4 are refused (job_not_failed). A dry run says why, job by job."),
+        (0, "There is nothing to resume: no failed job matches."),
+        (1, f"There is nothing to resume: Job {an_id(1)} is active, not failed"),
+        (4, "all 4 are refused (job_not_failed). A dry run gives the reason for each job."),
     ],
 )
-def test_a_recovery_of_nobody_is_refused_with_why(count: int, said: str) -> None:
+def test_a_recovery_of_no_jobs_is_refused_with_a_reason(count: int, said: str) -> None:
     jobs = [a_job(number=number) for number in range(1, count + 1)]
     refused = planned(*jobs, selection=Selector(job_ids=(an_id(1),))).refused
 
@@ -289,7 +289,7 @@ def test_a_probe_with_a_run_under_way_is_refused() -> None:
 # -- the turns ----------------------------------------------------------------------------------
 
 
-def test_each_first_fire_is_the_slot_and_the_place_in_the_drip() -> None:
+def test_each_first_fire_is_the_slot_plus_the_offset_in_the_staggered_order() -> None:
     jobs = [a_tripped_job(number) for number in (1, 2, 3)]
     recovery = begun(*jobs, terms=Terms(rate_per_minute=4))
 
@@ -332,7 +332,7 @@ def test_the_probe_runs_at_once() -> None:
         ),
     ],
 )
-def test_a_job_that_changed_since_the_plan_is_passed_over(change: Any, code: str) -> None:
+def test_a_job_that_changed_since_the_plan_is_refused(change: Any, code: str) -> None:
     job = a_tripped_job(1)
     recovery = begun(job)
     change(job)
@@ -348,7 +348,7 @@ def test_a_job_that_changed_since_the_plan_is_passed_over(change: Any, code: str
     assert (recovery.resumed_count, recovery.refused_count) == (0, 1)
 
 
-def test_a_step_is_taken_in_the_name_of_who_planned_it() -> None:
+def test_a_step_is_taken_on_behalf_of_the_planner() -> None:
     recovery = begun(a_tripped_job(1))
 
     origin = recovery.metadata_of_step("c-1")
@@ -401,7 +401,7 @@ def returning(count: int, schedule: dict[str, Any]) -> list[ResumingJob]:
 def test_the_forecast_counts_every_fire_of_the_next_hour() -> None:
     turns = steps_of(returning(3, {"kind": "cron", "expr": "*/20 * * * *"}), Terms(), LATER)
 
-    fires = fires_of(turns, LATER)
+    fires = fire_forecast_of(turns, LATER)
 
     minutes = {(at - LATER) // MINUTE: n for at, n in sorted(fires.at_once.items())}
     assert minutes == {20: 3, 40: 3}
@@ -409,31 +409,31 @@ def test_the_forecast_counts_every_fire_of_the_next_hour() -> None:
     assert (fires.begins_at, fires.ends_at) == (LATER, LATER + HOUR)
 
 
-def test_the_forecast_goes_on_until_the_last_has_fired_at_most_a_day() -> None:
+def test_the_forecast_lasts_until_the_last_job_has_fired_at_most_a_day() -> None:
     daily = {"kind": "cron", "expr": "0 3 * * *"}
     turns = steps_of(returning(90, daily), Terms(rate_per_minute=1), LATER)
     yearly = steps_of(returning(2, {"kind": "cron", "expr": "0 0 1 1 *"}), Terms(), LATER)
 
-    assert fires_of(turns, LATER).ends_at == LATER + 9 * HOUR + 90 * MINUTE
-    assert fires_of(yearly, LATER).ends_at == LATER + DAY
-    assert not fires_of(yearly, LATER).at_once
+    assert fire_forecast_of(turns, LATER).ends_at == LATER + 9 * HOUR + 90 * MINUTE
+    assert fire_forecast_of(yearly, LATER).ends_at == LATER + DAY
+    assert not fire_forecast_of(yearly, LATER).at_once
 
 
-def test_the_forecast_of_a_crowd_ends_before_it_takes_for_ever() -> None:
+def test_the_forecast_of_many_fires_is_bounded() -> None:
     turns = steps_of(returning(50, {"kind": "every", "interval_seconds": 1}), Terms(), LATER)
 
-    fires = fires_of(turns, LATER)
+    fires = fire_forecast_of(turns, LATER)
 
     assert sum(fires.at_once.values()) <= MAX_FIRES
     assert LATER < fires.ends_at < LATER + HOUR
     assert max(fires.staggered) < fires.ends_at
 
 
-def test_a_forecast_of_nobody_is_empty() -> None:
-    assert not fires_of([], LATER).at_once
+def test_a_forecast_of_no_jobs_is_empty() -> None:
+    assert not fire_forecast_of([], LATER).at_once
     assert steps_of([], Terms(), LATER) == []
 
 
-def test_names_and_streams_of_recoveries_are_for_ever() -> None:
+def test_names_and_streams_of_recoveries_never_change() -> None:
     assert recovery_stream(1) == UUID("946acee2-252c-5181-9abf-c3a5a49e7858")
     assert (recovery_name(1), recovery_number("R-1")) == ("R-1", 1)

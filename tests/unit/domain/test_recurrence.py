@@ -1,4 +1,4 @@
-"""Instants, intervals, slots owed, descriptions, and how much work an answer may take."""
+"""Instants, intervals, missed slots, descriptions, and how much work a computation may take."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_an_interval_counts_from_the_instant_it_is_asked(after: datetime, step: 
 
 
 @given(INSTANTS, st.integers(1_000, 10**9), INSTANTS)
-def test_a_grid_keeps_its_own_slots(after: datetime, step: int, anchor_at: datetime) -> None:
+def test_a_grid_fires_on_its_own_slots(after: datetime, step: int, anchor_at: datetime) -> None:
     grid = Every(step / 1000, "grid", anchor_at)
     stride = timedelta(milliseconds=step)
 
@@ -106,7 +106,7 @@ def test_a_grid_begins_at_its_anchor() -> None:
     assert next_fire(Every(60, "grid", NOON), after=NOON) == NOON + MINUTE
 
 
-def test_a_grid_without_an_anchor_counts_from_the_question() -> None:
+def test_a_grid_without_an_anchor_counts_from_the_given_instant() -> None:
     assert next_fire(Every(60, "grid"), after=NOON) == NOON + MINUTE
 
 
@@ -122,7 +122,7 @@ def test_beyond_the_last_year_there_is_no_fire_and_no_error(expr: str, tz: str) 
 
 
 @pytest.mark.parametrize("tz", ["UTC", "Asia/Tokyo", "America/New_York"])
-def test_the_first_year_can_be_asked_about(tz: str) -> None:
+def test_fires_in_the_first_year_can_be_computed(tz: str) -> None:
     first = datetime.min.replace(tzinfo=UTC)
 
     found = next_fire(Cron("0 0 1 1 *", tz), after=first)
@@ -131,7 +131,7 @@ def test_the_first_year_can_be_asked_about(tz: str) -> None:
     assert found > first
 
 
-def test_an_instant_without_an_offset_is_a_mistake_of_the_caller() -> None:
+def test_an_instant_without_an_offset_raises_value_error() -> None:
     with pytest.raises(ValueError, match="offset"):
         next_fire(Every(60), after=NOON.replace(tzinfo=None))
 
@@ -146,7 +146,7 @@ def test_a_preview_is_bounded(count: int) -> None:
 
 
 @pytest.mark.parametrize("at", [NOON, NOON - SECOND])
-def test_an_instant_gone_by_is_refused(at: datetime) -> None:
+def test_a_past_instant_is_refused(at: datetime) -> None:
     with pytest.raises(ScheduleInPast, match="2026-01-31"):
         require_fires(At(at), now=NOON)
 
@@ -173,7 +173,7 @@ def missed(schedule: Schedule, first: datetime, until: datetime) -> Missed | Non
     return missed_fires(schedule, first=first, until=until, cause="paused")
 
 
-def test_nothing_is_owed_before_the_first_slot() -> None:
+def test_nothing_is_missed_before_the_first_slot() -> None:
     assert missed(Cron("* * * * *"), NOON, NOON - SECOND) is None
 
 
@@ -197,7 +197,7 @@ def test_slots_are_counted_from_the_first_to_the_last_inclusive(
     assert owed == Missed(count, NOON, last, "paused", capped=False)
 
 
-def test_a_slot_put_off_to_a_day_of_no_slots_counts_alone() -> None:
+def test_a_slot_shifted_to_a_day_without_slots_counts_alone() -> None:
     mondays = Cron("0 * * * mon")  # NOON is a Saturday
 
     assert missed(mondays, NOON, NOON + timedelta(hours=9)) == Missed(
@@ -214,7 +214,7 @@ def test_the_count_is_exact_up_to_its_limit(schedule: Schedule, slots: int, capp
     assert owed == Missed(count, NOON, NOON + (count - 1) * MINUTE, "paused", capped)
 
 
-def test_slots_owed_are_written_as_events_carry_them() -> None:
+def test_missed_slots_are_written_as_events_store_them() -> None:
     owed = missed(Every(60), NOON, NOON + MINUTE)
 
     assert owed is not None
@@ -250,11 +250,11 @@ def test_slots_owed_are_written_as_events_carry_them() -> None:
         (Cron("5 4 * * 07"), "At 04:05, only on Sunday (UTC)"),
     ],
 )
-def test_a_schedule_is_said_in_one_sentence(schedule: Schedule, sentence: str) -> None:
+def test_a_schedule_is_described_in_one_sentence(schedule: Schedule, sentence: str) -> None:
     assert describe(schedule) == sentence
 
 
-def test_every_accepted_expression_can_be_said() -> None:
+def test_every_accepted_expression_can_be_described() -> None:
     random = Random(SEED)
     print(f"seed: {SEED}")
     for _ in range(1_000):
@@ -273,7 +273,7 @@ def test_the_planner_names_what_computed_a_fire() -> None:
 
 
 def calls_of(work: Callable[[], object]) -> int:
-    """How many Python functions `work` calls: a measure of work that no clock moves."""
+    """How many Python functions `work` calls: a measure of work that no clock affects."""
     calls = 0
 
     def count(_frame: FrameType, event: str, _argument: Any) -> None:
@@ -297,7 +297,7 @@ def test_no_accepted_expression_takes_unbounded_work(bomb: Cron) -> None:
         assert calls_of(partial(next_fire, bomb, after=after)) < 20_000
 
 
-def test_a_question_inside_a_known_stretch_is_answered_from_memory() -> None:
+def test_a_fire_inside_a_known_stretch_is_answered_from_the_cache() -> None:
     weekly = Cron("0 0 * * 0", "Europe/Berlin")
     answer = next_fire(weekly, after=NOON)
 
@@ -313,23 +313,23 @@ def test_a_long_outage_is_counted_day_by_day() -> None:
     assert calls_of(lambda: missed(minutely, first, until)) < 5_000
 
 
-def test_asking_leaves_the_shared_calendar_as_it_was() -> None:
+def test_computing_fires_leaves_the_shared_calendar_as_it_was() -> None:
     timetable = recurrence._timetable(Cron("*/30 * * * *", "Australia/Lord_Howe"))
     before = dict(vars(timetable._calendar))
 
     timetable.next(NOON)
 
-    assert vars(timetable._calendar) == before  # croniter keeps its position in itself
+    assert vars(timetable._calendar) == before  # croniter stores its position in itself
 
 
-def test_threads_that_ask_one_timetable_at_once_all_get_their_answer() -> None:
+def test_threads_that_share_one_timetable_all_get_correct_answers() -> None:
     half_hourly = Cron("*/30 * * * *", "Australia/Lord_Howe")
     asked = [datetime(2024, 4, 6, tzinfo=UTC) + n * 31 * MINUTE for n in range(200)] * 10
     Random(SEED).shuffle(asked)
     alone = [next_fire(half_hourly, after=after) for after in asked]
 
     patience = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # threads change places in the middle of almost everything
+    sys.setswitchinterval(1e-6)  # threads are switched in the middle of almost everything
     try:
         with ThreadPoolExecutor(8) as pool:
             together = list(pool.map(lambda after: next_fire(half_hourly, after=after), asked))
@@ -340,7 +340,7 @@ def test_threads_that_ask_one_timetable_at_once_all_get_their_answer() -> None:
 
 
 @pytest.mark.proof
-def test_parsing_and_asking_stay_within_their_budgets() -> None:
+def test_parsing_and_computing_fires_stay_within_their_budgets() -> None:
     random = Random(SEED)
     print(f"seed: {SEED}")
     parsed: list[float] = []

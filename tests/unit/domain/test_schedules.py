@@ -72,7 +72,7 @@ def test_every_whole_millisecond_is_an_interval(milliseconds: int, anchor: str) 
     "interval",
     [0, 0.999, -1, 1.0005, 10**12, 10**400, 1e300, float("nan"), float("inf"), True, False],
 )
-def test_an_interval_no_clock_can_keep_is_refused(interval: float) -> None:
+def test_an_interval_finer_than_a_millisecond_or_too_long_is_refused(interval: float) -> None:
     with pytest.raises(ScheduleInvalid, match="interval_seconds"):
         parse_schedule({"kind": "every", "interval_seconds": interval})
 
@@ -94,8 +94,8 @@ def test_an_instant_must_be_one_and_carry_an_offset(at: str) -> None:
     + ["Europe/../UTC", "UTC/", "zone.tab", "tzdata.zi", "leapseconds", "UTC\x00", "UTC\n"]
     + ["\ud800", "Ｕ", "UTC+1", "A" * 5000],
 )
-def test_a_zone_is_a_name_of_the_iana_and_nothing_else(tz: str) -> None:
-    with pytest.raises(ScheduleInvalid, match="is not a zone"):
+def test_a_time_zone_must_be_an_iana_name(tz: str) -> None:
+    with pytest.raises(ScheduleInvalid, match="is not a known time zone"):
         parse_schedule({"kind": "cron", "expr": "* * * * *", "tz": tz})
 
 
@@ -153,7 +153,7 @@ def test_a_missing_key_or_a_wrong_type_is_named(written: object, field: str) -> 
         {"kind": "cron", "expr": "@Daily"},
     ],
 )
-def test_a_word_that_means_nothing_here_is_refused(written: dict[str, object]) -> None:
+def test_an_unknown_keyword_is_refused(written: dict[str, object]) -> None:
     with pytest.raises(ScheduleInvalid, match=r"\.$"):
         parse_schedule(written)
 
@@ -232,6 +232,6 @@ def test_only_a_star_at_the_beginning_counts(
         "~ * * * *",
     ],
 )
-def test_what_is_no_cron_expression_is_refused(expr: str) -> None:
+def test_an_invalid_cron_expression_is_refused(expr: str) -> None:
     with pytest.raises(ScheduleInvalid, match=r"^cron .*\.$"):
         parse_cron(expr)

@@ -1,4 +1,4 @@
-"""What ghostwright/phantom#128 asked for and what it left open (SEED.md): each is a test here."""
+"""What ghostwright/phantom#128 asked for and what it left open: each is a test here."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_success_in_between_starts_the_count_anew() -> None:
 
 
 @pytest.mark.parametrize("later", [MINUTE, HOUR, DAY, 400 * DAY])
-def test_nothing_touches_a_failed_job_however_long_it_waits(later: timedelta) -> None:
+def test_nothing_changes_a_failed_job_however_long_it_waits(later: timedelta) -> None:
     job = a_job(tripped())
     assert job.tripped_at is not None
 
@@ -140,7 +140,7 @@ def test_a_one_shot_fails_after_three_errors() -> None:
     assert (job.status, job.consecutive_errors, job.next_run_at) == ("failed", 3, None)
 
 
-def test_a_paused_job_comes_back_without_a_word() -> None:
+def test_a_paused_job_is_resumed_without_force() -> None:
     job = a_job(paused())
 
     assert job.resume(ResumeOptions(), now=NOON + HOUR, metadata=metadata())
@@ -148,7 +148,7 @@ def test_a_paused_job_comes_back_without_a_word() -> None:
     assert job.status == "active"
 
 
-def test_a_failed_job_comes_back_only_when_forced() -> None:
+def test_a_failed_job_is_resumed_only_with_force() -> None:
     job = a_job(tripped())
 
     with raises(ForceRequired, match='{"force": true}'):
@@ -179,7 +179,7 @@ def test_a_forced_job_fires_at_its_next_slot_neither_now_nor_at_the_missed_one()
     assert job.next_run_at == NOON + DAY + HOUR
 
 
-def test_a_revival_wakes_the_dispatcher(tmp_path: Path) -> None:
+def test_a_forced_resume_wakes_the_dispatcher(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
         job_id = a_failed_job(ledger, clock, schedule=HOURLY)
@@ -191,7 +191,7 @@ def test_a_revival_wakes_the_dispatcher(tmp_path: Path) -> None:
         assert ledger.job_cache.due.next_at() == NOON + DAY + HOUR
 
 
-def test_a_revival_says_who_and_why_and_what_was_cleared() -> None:
+def test_a_forced_resume_records_who_and_why_and_what_was_cleared() -> None:
     job = a_job(tripped())
     tripped_at = job.tripped_at
 
@@ -204,7 +204,7 @@ def test_a_revival_says_who_and_why_and_what_was_cleared() -> None:
     assert (event.last_error, event.failure_class) == ("429 Too Many Requests", "rate_limited")
 
 
-def test_a_restart_revives_nothing(tmp_path: Path) -> None:
+def test_a_restart_resumes_nothing(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
         job_id = a_failed_job(ledger, clock)
@@ -216,7 +216,7 @@ def test_a_restart_revives_nothing(tmp_path: Path) -> None:
         assert ledger.job_cache.due.next_at() is None
 
 
-def test_run_now_does_not_bring_back_a_failed_job() -> None:
+def test_run_now_does_not_resume_a_failed_job() -> None:
     job = a_job(tripped())
 
     with raises(JobFailed, match="force"):
@@ -226,7 +226,7 @@ def test_run_now_does_not_bring_back_a_failed_job() -> None:
 # -- what it left open --------------------------------------------------------------------------
 
 
-def test_a_failed_one_shot_whose_instant_is_past_is_not_revived_into_a_ghost() -> None:
+def test_a_failed_one_shot_whose_instant_is_past_is_not_resumed_without_a_next_run() -> None:
     """Number 1."""
     job = a_job(tripped(3), schedule=ONCE)
 
@@ -240,8 +240,8 @@ def test_a_failed_one_shot_whose_instant_is_past_is_not_revived_into_a_ghost() -
     "way",
     [ResumeOptions(force=True, run_at=NOON + 2 * DAY), ResumeOptions(force=True, run_now=True)],
 )
-def test_a_past_one_shot_comes_back_when_told_how_to_go_on(way: ResumeOptions) -> None:
-    """Number 1: the two ways that its refusal names."""
+def test_a_past_one_shot_is_resumed_with_run_at_or_run_now(way: ResumeOptions) -> None:
+    """Number 1: the two options that its refusal names."""
     job = a_job(tripped(3), schedule=ONCE)
 
     job.resume(way, now=NOON + DAY, metadata=metadata())
@@ -282,7 +282,7 @@ def test_resuming_an_active_job_changes_nothing_and_leaves_no_event(revival: Res
     assert events_of(job) == ["job.scheduled"]
 
 
-def test_the_refusal_is_one_decision_and_the_same_on_every_way_in(tmp_path: Path) -> None:
+def test_the_refusal_is_one_decision_and_the_same_on_every_surface(tmp_path: Path) -> None:
     """Number 5: the domain refuses; the library says the same (HTTP is tested at its edge)."""
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
@@ -297,8 +297,8 @@ def test_the_refusal_is_one_decision_and_the_same_on_every_way_in(tmp_path: Path
     assert answered.value.message == decided.value.message
 
 
-def test_a_paused_job_that_tripped_in_between_is_not_revived_without_force() -> None:
-    """Number 6: somebody else resumed it, and it failed, before the plain resume arrived."""
+def test_a_paused_job_that_tripped_in_between_is_not_resumed_without_force() -> None:
+    """Number 6: it was resumed by another operator, and failed, before the plain resume arrived."""
     job = a_job(paused())
     job.resume(ResumeOptions(), now=NOON, metadata=metadata())
     tripped()(job)
@@ -322,7 +322,7 @@ def test_a_resume_from_what_was_read_before_the_trip_is_stale(tmp_path: Path) ->
             ledger.resume(job_id, force=True, context=call)
 
 
-def test_the_event_is_the_audit_with_actor_kind_and_reason_for_agents_too(tmp_path: Path) -> None:
+def test_the_event_records_actor_kind_and_reason_for_agents_too(tmp_path: Path) -> None:
     """Number 7."""
     with open_ledger(tmp_path) as ledger:
         ours, other = (ledger.schedule(a_spec(name=name)).job_id for name in ("a", "b"))
@@ -356,7 +356,7 @@ def test_the_audit_is_read_to_its_end_by_cursor_over_all_jobs(tmp_path: Path) ->
     assert seen == [f"job {number}" for number in range(120)]
 
 
-def test_a_revival_leaves_the_evidence_of_the_storm(tmp_path: Path) -> None:
+def test_a_forced_resume_leaves_the_evidence_of_the_storm(tmp_path: Path) -> None:
     """Number 8."""
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
@@ -383,7 +383,7 @@ def test_a_failed_job_is_never_deleted_by_a_start(tmp_path: Path) -> None:
         assert ledger.job_cache.jobs[job_id].status == "failed"
 
 
-def test_a_one_shot_that_trips_says_so_like_any_other_job() -> None:
+def test_a_one_shot_that_trips_records_it_like_any_other_job() -> None:
     """Number 10: the notice goes out on the trip's event, which both have."""
     one_shot, recurring = a_job(schedule=ONCE), a_job()
 
@@ -397,8 +397,8 @@ def test_a_one_shot_that_trips_says_so_like_any_other_job() -> None:
     ]
 
 
-def test_a_notice_without_an_owner_is_recorded_with_what_became_of_it() -> None:
-    """Number 11, as far as the book goes: target unset, the fallback's outcome written down."""
+def test_a_notice_without_an_owner_is_recorded_with_its_outcome() -> None:
+    """Number 11, as far as the ledger goes: target unset, the fallback's outcome recorded."""
     job = a_job(delivery={"channel": "slack"})
 
     job.record(
@@ -420,7 +420,7 @@ def test_a_notice_without_an_owner_is_recorded_with_what_became_of_it() -> None:
     }
 
 
-def test_slots_skipped_because_a_run_was_going_are_in_missed() -> None:
+def test_slots_skipped_during_a_run_are_in_missed() -> None:
     """Number 12: 35 hours of silence in #108."""
     job = a_job(running(), schedule=EVERY_MINUTE)
 
@@ -437,7 +437,7 @@ def test_slots_skipped_because_a_run_was_going_are_in_missed() -> None:
 
 
 @pytest.mark.parametrize("end", [succeeded(), failed()])
-def test_a_pause_during_a_run_holds_whatever_the_run_reports(end: Any) -> None:
+def test_a_pause_during_a_run_stays_whatever_the_run_reports(end: Any) -> None:
     """Number 13 (#148)."""
     job = a_job(running(), paused())
 
@@ -447,7 +447,7 @@ def test_a_pause_during_a_run_holds_whatever_the_run_reports(end: Any) -> None:
 
 
 @pytest.mark.parametrize("end", [succeeded(), failed()])
-def test_an_edit_during_a_run_holds_whatever_the_run_reports(end: Any) -> None:
+def test_an_edit_during_a_run_stays_whatever_the_run_reports(end: Any) -> None:
     """Number 13."""
     job = a_job(running())
     job.amend({"schedule": HOURLY, "tags": ["new"]}, now=NOON + MINUTE, metadata=metadata())
@@ -461,7 +461,7 @@ def test_an_edit_during_a_run_holds_whatever_the_run_reports(end: Any) -> None:
 
 
 @pytest.mark.parametrize("end", [succeeded(), failed()])
-def test_a_delete_during_a_run_holds_whatever_the_run_reports(end: Any) -> None:
+def test_a_delete_during_a_run_stays_whatever_the_run_reports(end: Any) -> None:
     """Number 13."""
     job = a_job(running(), deleted())
 
@@ -470,8 +470,8 @@ def test_a_delete_during_a_run_holds_whatever_the_run_reports(end: Any) -> None:
     assert (job.status, job.next_run_at) == ("deleted", None)
 
 
-def test_a_force_during_a_probe_holds_when_the_probe_reports_late() -> None:
-    """Number 13: the failed probe counts as a first error of the revived job; no new trip."""
+def test_a_forced_resume_during_a_probe_stays_when_the_probe_reports_late() -> None:
+    """Number 13: the failed probe counts as a first error of the resumed job; no new trip."""
     job = a_job(tripped(), policy={"probe_after_seconds": 60})
     assert job.probe_at is not None
     running(at=job.probe_at)(job)
@@ -508,7 +508,7 @@ def test_an_interval_job_on_a_grid_resumes_on_its_grid() -> None:
 
 
 def test_a_recovery_spreads_jobs_of_one_cron_minute() -> None:
-    """Number 15: the drip's place is recorded as the first fire; the one after is the slot."""
+    """Number 15: the shift is recorded as the first fire; the one after is the slot."""
     firsts = [NOON + DAY + HOUR + timedelta(seconds=30 * place) for place in range(200)]
     jobs = [a_job(tripped(), number=n, schedule=HOURLY) for n in range(len(firsts))]
 
@@ -568,7 +568,7 @@ def test_a_corrupt_row_is_named_with_its_position(tmp_path: Path) -> None:
     assert found.value.position == 41
 
 
-def test_an_edit_keeps_id_and_history(tmp_path: Path) -> None:
+def test_an_edit_leaves_id_and_history(tmp_path: Path) -> None:
     """Number 19 (#86)."""
     with open_ledger(tmp_path) as ledger:
         job_id = ledger.schedule(a_spec()).job_id
@@ -610,7 +610,7 @@ def test_an_agent_has_the_same_resume_with_the_same_rules(tmp_path: Path) -> Non
         {"executor": {"kind": "noop", "URL": "x"}},
     ],
 )
-def test_a_key_in_another_case_is_refused_and_means_nothing_else(given: dict[str, Any]) -> None:
+def test_a_key_in_another_case_is_refused_and_not_reinterpreted(given: dict[str, Any]) -> None:
     """Number 21: `{"Force": true}` silently meant no force."""
     with raises(UnknownField, match="unknown key"):
         a_job(**given)

@@ -1,4 +1,4 @@
-"""What a new job and a change of one may hold: every field, its defaults, and merge patches."""
+"""The fields of a new job and of a change: every field, its defaults, and merge patches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDED = {"name": "report", "schedule": MINUTELY}
 
 
 def invalid(field: str, *values: Any) -> list[tuple[str, Any, str]]:
-    """One case for each value that the field may not hold."""
+    """One case for each value that the field refuses."""
     return [(field, value, "invalid_field") for value in values]
 
 
@@ -102,15 +102,15 @@ def test_a_name_and_a_schedule_are_enough_and_everything_else_is_written_out() -
 
 
 @pytest.mark.parametrize("missing", ["name", "schedule"])
-def test_what_is_needed_is_named_when_it_is_missing(missing: str) -> None:
+def test_a_required_field_is_named_when_it_is_missing(missing: str) -> None:
     given = {key: value for key, value in NEEDED.items() if key != missing}
 
-    with raises(InvalidField, match=f"^{missing}: is needed"):
+    with raises(InvalidField, match=f"^{missing}: is required"):
         parse_spec(given, planner={}, anchor_at=ANCHOR)
 
 
 @pytest.mark.parametrize(("field", "value"), GOOD)
-def test_a_good_value_is_taken_as_it_is(field: str, value: Any) -> None:
+def test_a_valid_value_is_accepted_as_it_is(field: str, value: Any) -> None:
     assert spec(**{field: value})[field] == value
 
 
@@ -152,7 +152,7 @@ def test_a_text_is_measured_in_bytes() -> None:
         spec(description="é" * 2048 + "x")
 
 
-def test_tags_keep_their_order_and_lose_their_repeats() -> None:
+def test_tags_stay_in_order_without_repeats() -> None:
     assert spec(tags=["b", "a", "b"])["tags"] == ["b", "a"]
 
 
@@ -166,7 +166,7 @@ def test_a_grid_without_an_anchor_starts_now() -> None:
     assert grid["anchor_at"] == ANCHOR
 
 
-def test_a_grid_with_an_anchor_keeps_it() -> None:
+def test_a_grid_with_an_anchor_stays_on_it() -> None:
     at = "2026-01-01T00:00:00Z"
 
     grid = spec(schedule=MINUTELY | {"anchor": "grid", "anchor_at": at})["schedule"]
@@ -193,7 +193,7 @@ def test_an_empty_patch_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("field", ["description", "executor", "delivery"])
-def test_null_takes_an_optional_value_away(field: str) -> None:
+def test_null_removes_an_optional_value(field: str) -> None:
     given = {
         "description": "d",
         "executor": {"kind": "noop"},
@@ -203,7 +203,7 @@ def test_null_takes_an_optional_value_away(field: str) -> None:
     assert patched({field: None}, **given) == {field: None}
 
 
-def test_null_gives_a_policy_its_defaults_back() -> None:
+def test_null_resets_a_policy_to_its_defaults() -> None:
     changes = patched({"policy": None}, policy={"trip_after": 4})
 
     assert changes["policy"] == parse_policy({}, is_one_shot=False).plain()
@@ -229,7 +229,7 @@ def test_a_schedule_is_patched_key_by_key_within_its_kind() -> None:
     assert changes["schedule"] == before | {"expr": "0 10 * * *", "dst": "vixie"}
 
 
-def test_null_in_a_schedule_takes_the_key_away() -> None:
+def test_null_in_a_schedule_removes_the_key() -> None:
     before = {"kind": "cron", "expr": "0 9 * * *", "tz": "Europe/Berlin"}
 
     changes = patched({"schedule": {"tz": None}}, schedule=before)
@@ -260,7 +260,7 @@ def test_headers_of_an_executor_are_patched_one_by_one() -> None:
     assert changes["executor"] == before | {"headers": {"X-B": "2", "X-C": "3"}}
 
 
-def test_a_patch_onto_nothing_is_the_value_itself() -> None:
+def test_a_patch_of_an_unset_value_is_the_value_itself() -> None:
     changes = patched({"delivery": {"channel": "slack"}})
 
     assert changes["delivery"] == {"channel": "slack", "target": None}

@@ -1,11 +1,11 @@
-"""When the jobs of a recovery have their turn and fire first, reckoned by hand."""
+"""When the jobs of a recovery are resumed and fire first, calculated by hand."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from ledger.domain.recovery.plan import Terms
-from ledger.domain.recovery.stagger import ResumingJob, fires_of, steps_of
+from ledger.domain.recovery.stagger import ResumingJob, fire_forecast_of, steps_of
 from tests.support.builders import HOUR, HOURLY, MINUTE, NOON, a_job, an_id
 
 BEGIN = NOON + 58 * MINUTE
@@ -22,7 +22,7 @@ def after_noon(at: datetime | None) -> timedelta:
     return at - NOON
 
 
-def test_whose_turn_comes_after_the_hour_fires_an_hour_later() -> None:
+def test_a_job_whose_step_comes_after_the_hour_fires_an_hour_later() -> None:
     turns = steps_of(returning(1, 2, 3, 4), Terms(rate_per_minute=1), BEGIN)
 
     assert [after_noon(turn.step_at) for turn in turns] == [
@@ -33,17 +33,17 @@ def test_whose_turn_comes_after_the_hour_fires_an_hour_later() -> None:
     ]  # fmt: skip
 
 
-def test_a_probe_fires_at_its_turn() -> None:
+def test_a_probe_fires_at_its_step() -> None:
     turns = steps_of(returning(1, 2), Terms(probe=an_id(1), rate_per_minute=1), BEGIN)
 
     assert [after_noon(turn.first_fire_at) for turn in turns] == [58 * MINUTE, HOUR + MINUTE]
 
 
-def test_the_jitter_of_a_job_comes_on_top_of_its_turn() -> None:
+def test_the_jitter_of_a_job_is_added_to_its_step() -> None:
     jobs = returning(1, 1, jitter_seconds=2400)
     assert [job.jitter for job in jobs] == [33 * MINUTE] * 2
 
-    fires = fires_of(steps_of(jobs, Terms(rate_per_minute=1), NOON), NOON)
+    fires = fire_forecast_of(steps_of(jobs, Terms(rate_per_minute=1), NOON), NOON)
 
     assert sorted(map(after_noon, fires.at_once.elements())) == [93 * MINUTE] * 2
     assert sorted(map(after_noon, fires.staggered.elements())) == [93 * MINUTE, 94 * MINUTE]

@@ -24,7 +24,7 @@ STRANGER = str(UUID(int=7))
 
 @pytest.mark.parametrize("first", COMMANDS)
 @pytest.mark.parametrize("kind", ["every", "at"])
-def test_every_sequence_of_six_commands_does_what_the_table_says(kind: str, first: str) -> None:
+def test_every_sequence_of_six_commands_follows_the_state_table(kind: str, first: str) -> None:
     schedule = (
         {"kind": "every", "interval_seconds": 60}
         if kind == "every"
@@ -38,7 +38,7 @@ def test_every_sequence_of_six_commands_does_what_the_table_says(kind: str, firs
 
 
 def walk(job: Job, model: Model, path: list[str]) -> int:
-    """Do the path's last command on a copy, compare, and go on with each next one; counts whole
+    """Do the path's last command on a copy, compare, and continue with each next one; counts whole
     sequences.
     """
     twin = clone(job)
@@ -55,7 +55,7 @@ def walk(job: Job, model: Model, path: list[str]) -> int:
 
 
 def give(job: Job, command: str, *, depth: int) -> str:
-    """Give one command; the answer as the model words it."""
+    """Execute one command; the answer as the model words it."""
     now = NOON + STEP * depth
     try:
         changed = DO[command](job, now, depth)
@@ -65,7 +65,7 @@ def give(job: Job, command: str, *, depth: int) -> str:
 
 
 def seen(job: Job) -> Model:
-    """The model's flags, read off the job."""
+    """The model's flags, read from the job."""
     return Model(
         is_one_shot=job.is_one_shot,
         status=job.status,

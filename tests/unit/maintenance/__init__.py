@@ -1,1 +1,1 @@
-"""tests/unit/maintenance."""
+"""Tests of maintenance."""

@@ -1,4 +1,4 @@
-"""What the doctor names: jobs that nobody will run, and jobs that nobody does run."""
+"""What the doctor finds: jobs that will never run, and overdue jobs that no node runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ledger.maintenance.doctor import never_firing_jobs
 from tests.support.builders import ManualClock, a_spec, open_ledger
 
 
-def test_a_job_that_is_due_for_long_and_not_run_is_named_with_its_instant(tmp_path: Path) -> None:
+def test_a_job_that_is_long_overdue_is_named_with_its_instant(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec()).job_id

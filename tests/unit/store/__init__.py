@@ -1,1 +1,1 @@
-"""tests/unit/store."""
+"""Tests of the store's parts."""

@@ -1,4 +1,4 @@
-"""How messages name the place of a ledger on PostgreSQL: its hosts and its database."""
+"""How messages name the location of a ledger on PostgreSQL: its hosts and its database."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ledger.store.postgres.dsn import PostgresDsn
         ("postgresql://ada:p%w@one/ledger", "PostgreSQL"),
     ],
 )
-def test_a_place_names_every_host_and_never_the_password(dsn: str, place: str) -> None:
+def test_a_location_names_every_host_and_never_the_password(dsn: str, place: str) -> None:
     assert PostgresDsn(dsn).location == place
 
 
@@ -53,13 +53,13 @@ def test_a_password_that_the_driver_would_quote_is_refused_and_not_shown(
 
 
 @pytest.mark.parametrize("dsn", ["postgresql://a:secret\tx@h/l", "postgresql://a:secret\nx@h/l"])
-def test_an_address_that_is_no_line_is_not_shown(dsn: str) -> None:
+def test_an_address_with_a_line_break_is_not_shown(dsn: str) -> None:
     with raises(ValueError, match="not shown") as refused:
         read_dsn(dsn)
 
     assert "secret" not in str(refused.value)
 
 
-def test_the_tools_of_postgresql_are_not_named_with_a_piece_of_a_password() -> None:
+def test_the_suggested_postgresql_commands_contain_no_part_of_the_password() -> None:
     with raises(StartRefused, match="%2F"):
         _without_password(PostgresDsn("postgresql://ada:12/secret@127.0.0.1/ledger"))
