@@ -27,7 +27,7 @@ STATIC = \
 .PHONY: help env dev run demo check test bench bench-audit bench-past storm proof format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 env: .venv/runtime-stamp ## make .venv with the pinned versions and .venv/bin/jobledger
 
@@ -39,8 +39,10 @@ run: env ## start server and dispatcher on SQLite in ./data
 demo: env ## a storm, a tripped breaker and an audited force-resume, for real, in under a minute
 	@exec .venv/bin/python -m api.demo
 
-check: dev ## format, lint, types, imports and the fast tests, in seconds
-	@bin=.venv/bin; $(STATIC) && "$$bin/pytest" -m "not slow and not proof"
+check: dev ## format, lint, types, imports, and the unit, contract (SQLite) and golden tests: about a minute
+	@started=$$(date +%s); bin=.venv/bin; $(STATIC) && \
+	"$$bin/pytest" -q -n auto -m "not slow and not proof and not postgres" tests/unit tests/contract tests/golden && \
+	echo "make check took $$(( $$(date +%s) - started )) s"
 
 test: ## everything but the proofs, from nothing, in an environment of its own
 	@$(FIND_PYTHON); \

@@ -15,10 +15,8 @@ from api.security.dsn_policy import require_encrypted_dsn
 from api.security.keys import ADMIN_FILE, WEBHOOK_FILE, admin_secret, webhook_secret
 from api.security.sessions import Sessions
 from api.settings import Settings
-from ledger.application.command_context import CommandContext
 from ledger.application.ledger import Ledger, Limits
 from ledger.application.tokens import Tokens
-from ledger.chance import new_id
 from ledger.clock import Clock
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.addresses import AllowList
@@ -29,7 +27,7 @@ from ledger.dispatch.executors.secrets import Secrets
 from ledger.dispatch.executors.signing import Signer
 from ledger.dispatch.queues.worker_queues import WorkerQueueFeeder
 from ledger.dispatch.recovery_driver import RecoveryDriver
-from ledger.domain.metadata import Actor, EventMetadata
+from ledger.domain.metadata import Actor
 from ledger.errors import StartRefused
 from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 from projections.queries import Queries
@@ -237,10 +235,8 @@ def _make_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settin
 
 def _adopt_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settings) -> None:
     secret = admin_secret(folder, settings.token)
-    origin = EventMetadata(
-        str(new_id()), Actor("jobledger", "system"), "library", None, "first start"
-    )
-    tokens.adopt(secret, ADMIN, "admin", "user", None, CommandContext(ledger.clock.now(), origin))
+    context = ledger.context("first start", actor=Actor("jobledger", "system"))
+    tokens.adopt(secret, ADMIN, "admin", "user", None, context)
 
 
 def _require_same_key(ledger: Ledger, secret: str, folder: Folder) -> None:

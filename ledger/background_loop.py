@@ -84,19 +84,20 @@ class BackgroundLoop:
             try:
                 seconds = self._step()
                 self.problem = None
-            except LedgerError as error:
-                self._fail(error.message)
-            except Exception as error:  # the loop survives a fault, and `problem` names it
-                log.exception("%s failed; retrying", self.name)
-                self._fail(f"{type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001  the loop survives, and `problem` names it
+                self._fail(error)
             else:
                 if seconds != 0.0 and not (self._closing.is_set() or self._until()):
                     self._wait(seconds)
 
-    def _fail(self, problem: str) -> None:
-        """Log a new problem once, and wait before the next try."""
+    def _fail(self, error: Exception) -> None:
+        """Log a new problem once, a fault with its traceback, and wait before the next try."""
+        problem = (
+            error.message if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
+        )
         if problem != self.problem:
-            log.warning("%s is failing: %s", self.name, problem)
+            trace = None if isinstance(error, LedgerError) else error
+            log.warning("the %s cannot go on: %s", self.name, problem, exc_info=trace)
         self.problem = problem
         self._closing.wait(self._retry_seconds)
 

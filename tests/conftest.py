@@ -31,6 +31,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a PostgreSQL server, so that `make check` can leave it out."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        parameters = getattr(getattr(item, "callspec", None), "id", "")
+        if "postgres_dsns" in fixtures or "postgres" in parameters:
+            item.add_marker("postgres")
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     seed = config.getoption("--hypothesis-seed")
     chosen = "fixed by the code" if settings().derandomize else "chosen anew, printed at a failure"

@@ -18,7 +18,7 @@ class CommandEntry:
 
 @dataclass(frozen=True, slots=True)
 class GroupEntry:
-    """A noun with the commands that stand below it."""
+    """A noun and its commands."""
 
     panel: str
     name: str

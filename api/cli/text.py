@@ -16,9 +16,9 @@ def escape_unencodable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def jobs(count: int) -> str:
+def counted(count: int, noun: str) -> str:
     """`1 job`, `38 jobs`."""
-    return "1 job" if count == 1 else f"{count} jobs"
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def harmless(text: str) -> str:

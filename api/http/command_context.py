@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from hashlib import sha256
 
 from fastapi import Request
 
 from api.security.auth import principal_of
 from ledger.application.command_context import CommandContext, Idempotency
-from ledger.chance import new_id
-from ledger.clock import Clock
-from ledger.domain.metadata import EventMetadata
+from ledger.application.ledger import Ledger
 from ledger.domain.streams.idempotency import request_stream
 from ledger.errors import InvalidField
 
@@ -21,13 +20,17 @@ _KEY = re.compile(r"[ -~]{1,255}")
 _STRONG_TAG = re.compile(r'"([0-9]{1,18})"')
 
 
-async def command_context(request: Request, clock: Clock, reason: str | None) -> CommandContext:
+async def command_context(request: Request, ledger: Ledger, reason: str | None) -> CommandContext:
     """The context of the command in a request. Refuses InvalidField for invalid headers."""
     caller = principal_of(request)
-    origin = EventMetadata(
-        str(new_id()), caller.actor, caller.source, request.state.correlation_id, reason
+    context = ledger.context(
+        reason,
+        actor=caller.actor,
+        source=caller.source,
+        correlation_id=request.state.correlation_id,
     )
-    return CommandContext(clock.now(), origin, _revision(request), await _idempotency(request))
+    idempotency = await _idempotency(request)
+    return replace(context, revision=_revision(request), idempotency=idempotency)
 
 
 def _revision(request: Request) -> int | None:

@@ -47,7 +47,7 @@ class RequestContext:
 
     async def command_context(self, reason: str | None = None) -> CommandContext:
         """The actor, time, reason, expected revision and idempotency key of a command."""
-        return await command_context(self.request, self.ledger.clock, reason)
+        return await command_context(self.request, self.ledger, reason)
 
     @property
     def actor(self) -> Actor:

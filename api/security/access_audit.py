@@ -7,15 +7,13 @@ fill the event store.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 
 from fastapi import Request
 
 from api.security.auth import CHANGING, Principal
-from ledger.application.command_context import CommandContext
 from ledger.application.commands.tokens import RecordRefusedAccess
 from ledger.application.ledger import Ledger
-from ledger.chance import new_id
-from ledger.domain.metadata import EventMetadata
 from ledger.domain.streams.access import Attempt
 from ledger.errors import LedgerError
 
@@ -41,17 +39,13 @@ class AccessAudit:
             return
         token = caller.token
         attempt = Attempt(token.id, token.role, request.method, path, error.message)
-        metadata = EventMetadata(
-            str(new_id()), caller.actor, caller.source, request.state.correlation_id, None
+        context = self._ledger.context(
+            actor=caller.actor,
+            source=caller.source,
+            correlation_id=request.state.correlation_id,
         )
-        self._record(attempt, metadata)
-
-    def _record(self, attempt: Attempt, metadata: EventMetadata) -> None:
-        context = CommandContext(self._ledger.clock.now(), metadata)
-        try:
+        with suppress(LedgerError):  # the ledger may accept no commands now
             self._ledger.submit([RecordRefusedAccess(attempt, context)])
-        except LedgerError:  # the ledger accepts no commands now
-            return
 
     def _is_new(self, attempt: tuple[str, str, str]) -> bool:
         now = self._ledger.clock.elapsed()

@@ -38,6 +38,7 @@ from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.selection import Selection
 from ledger.errors import LedgerError, Refused, StorageFull, Unavailable
+from ledger.store.audit_query import DISPATCHER
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.event_queries import EventQueries
 from ledger.store.event_reader import EventReader
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LIBRARY = Actor("library", "user")
+SYSTEM = Actor(DISPATCHER, "system")
 
 
 class Ledger:
@@ -221,11 +223,24 @@ class Ledger:
             raise Unavailable("Another process owns this ledger: this one can only read it.")
 
     def context(
-        self, reason: str | None = None, *, actor: Actor = LIBRARY, source: str = "library"
+        self,
+        reason: str | None = None,
+        *,
+        actor: Actor = LIBRARY,
+        source: str = "library",
+        correlation_id: str | None = None,
+        now: datetime | None = None,
     ) -> CommandContext:
-        """The context of a command that is given now."""
-        metadata = EventMetadata(str(self.chance.new_id()), actor, source, None, reason)
-        return CommandContext(self.clock.now(), metadata)
+        """The context of a command, given now unless another instant is named."""
+        command_id = str(self.chance.new_id())
+        metadata = EventMetadata(command_id, actor, source, correlation_id, reason)
+        return CommandContext(now or self.clock.now(), metadata)
+
+    def dispatcher_context(
+        self, *, correlation_id: str | None = None, now: datetime | None = None
+    ) -> CommandContext:
+        """The context of what the ledger does by itself: runs, deliveries, steps of recoveries."""
+        return self.context(actor=SYSTEM, source=DISPATCHER, correlation_id=correlation_id, now=now)
 
     # Each of these makes one command and executes it, in the context of this library's caller.
 

@@ -26,9 +26,7 @@ from ledger.dispatch.leases.membership import Membership
 from ledger.dispatch.leases.reaper import REAP_EVERY, LostRunReaper, ending_command
 from ledger.dispatch.queues.ready_queue import DueFire, QueuePosition, ReadyQueue
 from ledger.dispatch.queues.worker_queues import WorkerQueues, route_to_queues
-from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
-from ledger.store.audit_query import DISPATCHER
 from ledger.store.instrumentation import RunEnded
 
 MAX_CLAIMS = 500
@@ -64,7 +62,6 @@ class DispatchCycle:
         self._executing: set[str] = set()
         self._ready = ReadyQueue(self._is_instant, self._is_ours)
         self._reaper = LostRunReaper(Leases(nodes, ledger.job_cache, self._executing.__contains__))
-        self._actor = Actor(DISPATCHER, "system")
 
     @property
     def waiting_count(self) -> int:
@@ -121,9 +118,12 @@ class DispatchCycle:
 
     def _commands(self, work: CycleWork, now: datetime) -> list[Command[Any]]:
         return [
-            *(self._report(item, self._context(now)) for item in work.finished),
-            *(ending_command(item, self._context(now)) for item in work.lost),
-            *(self._claim(due, self._context(now)) for due in work.dues),
+            *(
+                self._report(item, self._ledger.dispatcher_context(now=now))
+                for item in work.finished
+            ),
+            *(ending_command(item, self._ledger.dispatcher_context(now=now)) for item in work.lost),
+            *(self._claim(due, self._ledger.dispatcher_context(now=now)) for due in work.dues),
         ]
 
     def _apply_results(self, work: CycleWork, results: Sequence[Any], now: datetime) -> int:
@@ -210,7 +210,7 @@ class DispatchCycle:
         """Record runs of this node as lost. Raises a LedgerError when the ledger could not commit
         that.
         """
-        context = self._context(self._ledger.clock.now())
+        context = self._ledger.dispatcher_context()
         losses = [run_commands.LoseRun(one.job_id, one.run.run_id, cause, context) for one in runs]
         results = self._ledger.submit(losses).result()
         for one, result in zip(runs, results, strict=True):
@@ -219,11 +219,6 @@ class DispatchCycle:
         problem = next((result for result in results if isinstance(result, RETRYABLE_ERRORS)), None)
         if problem is not None:
             raise problem
-
-    def _context(self, now: datetime) -> CommandContext:
-        return CommandContext(
-            now, EventMetadata(str(self._ledger.chance.new_id()), self._actor, DISPATCHER)
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from ledger.application.ledger import Ledger
 from ledger.application.open_recoveries import OpenRecoveries
 from ledger.application.recoveries.history import SUCCEEDED, RecoveryReader
 from ledger.background_loop import BackgroundLoop
-from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.recovery.recovery import (
     PROBE_FAILED,
     RE_TRIPS,
@@ -30,7 +29,6 @@ from ledger.domain.recovery.recovery import (
     recovery_stream,
 )
 from ledger.errors import LedgerError
-from ledger.store.audit_query import DISPATCHER
 from ledger.store.records import RecordedEvent
 
 LEADER_LOCK = "recoveries"
@@ -259,8 +257,8 @@ class RecoveryDriver:
 
     def _context(self, progress: RecoveryProgress, now: datetime) -> CommandContext:
         """The context of the driver's own commands, on behalf of the planner."""
-        actor, asked = Actor(DISPATCHER, "system"), progress.recovery.metadata.correlation_id
-        return CommandContext(now, EventMetadata(self._new_id(), actor, DISPATCHER, asked))
+        correlation_id = progress.recovery.metadata.correlation_id
+        return self._ledger.dispatcher_context(correlation_id=correlation_id, now=now)
 
     def _new_id(self) -> str:
         return str(self._ledger.chance.new_id())

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from ledger.errors import CorruptEvent
 from ledger.store.audit_query import AuditQuery, bounds, where
-from ledger.store.hash_chain import EventRow
-from ledger.store.records import LeaseChanges, LeaseRow, StoredEvent, TokenRow
+from ledger.store.hash_chain import EventRow, genesis
+from ledger.store.records import LeaseChanges, LeaseRow, StoredEvent, Tail, TokenRow
 
 COLUMNS = (
     "position, stream, version, topic, state, recorded_at, actor, kind, source, correlation_id, "
@@ -31,6 +31,7 @@ ROWS_PER_PAGE = 2000
 SNAPSHOTS_PER_PAGE = 5000
 TEXTS_PER_PAGE = 500
 
+TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _LAST = "SELECT COALESCE(MAX(position), 0) FROM events"
 _READ = "SELECT stream, version, topic, state, position, recorded_at, chain FROM events"
 _STATE = "SELECT state FROM events WHERE stream = ? AND version = ?"
@@ -69,12 +70,18 @@ class SqlReads(ABC):
     lease_change: ClassVar[str] = "0"
     """The column that numbers the changes of leases; a constant where there is one process."""
 
+    ledger_id: UUID
+
     @abstractmethod
     def reading(self) -> AbstractContextManager[Execute]:
         """A connection for reading."""
 
     def tail_position(self) -> int:
         return int(self._one(_LAST)[0])
+
+    def tail(self) -> Tail:
+        rows = self._rows(TAIL)
+        return Tail(*rows[0]) if rows else Tail(0, genesis(self.ledger_id), 0)
 
     def command_at(self, stream: UUID, version: int) -> bytes | None:
         rows = self._rows(_STATE, (stream.bytes, version))

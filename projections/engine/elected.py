@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from projections.engine.runner import NOT_BUILT, ModelStatus, Runner
-from projections.engine.threads import LoopThread
+from projections.engine.threads import LoopRunner
 from projections.stores.contract import StoredModel
 from projections.stores.model import Model
 from projections.stores.postgres import PostgresReadModelStore
@@ -20,7 +20,7 @@ IDLE_SECONDS = 2.0
 """How often an idle leader renews its lock."""
 
 
-class ElectedRunner(LoopThread):
+class ElectedRunner(LoopRunner):
     """See `projections.engine.threads.ModelRunner`. Runs the models while it holds the leader lock.
     `make_runner` is called when it gets the lock: from then on the tables are its own to create.
     """
@@ -67,17 +67,16 @@ class ElectedRunner(LoopThread):
         """Stop leading; the last statuses stay until the next leader stores newer ones."""
         self._statuses, self._runner = list(self.statuses()), None
 
-    def _step(self) -> None:
+    def _step(self) -> float:
         if not self._store.leader_lock.is_held():
             self._runner = None
             self._read_statuses()
-        elif self._runner is None:
+            return 0.0
+        if self._runner is None:
             self._store.stop_listening()
             self._runner = self._make_runner()
-            self._bell.set()
-        else:
-            self._bell.wait(IDLE_SECONDS)
-            self._catch_up(self._runner)
+        self._catch_up(self._runner)
+        return IDLE_SECONDS
 
     def _read_statuses(self) -> None:
         stored = self._store.stored_models()

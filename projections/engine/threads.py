@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from ledger.background_loop import BackgroundLoop
 from ledger.clock import SystemClock
 from ledger.errors import StartRefused
 from projections.engine.runner import ModelStatus, Runner
@@ -45,60 +46,48 @@ class ModelRunner(Protocol):
     def close(self) -> None: ...
 
 
-class LoopThread(ABC):
-    """A thread of this process that steps whenever there are new events, until it is closed."""
+class LoopRunner(ABC):
+    """Steps in a thread of this process whenever there are new events, until it is closed."""
 
     def __init__(self) -> None:
         self.moved = threading.Condition()
-        self._bell = threading.Event()
-        self._is_closing = threading.Event()
-        self._problem: str | None = None
+        self._loop = BackgroundLoop(
+            "projections", self._guarded_step, retry_seconds=TROUBLE_SECONDS
+        )
         self._clock = SystemClock()
         self._retries_at = 0.0
-        self._thread = threading.Thread(target=self._run, name="ledger-projections", daemon=True)
 
     def start(self) -> None:
         """Start with the events there are."""
-        self._bell.set()
-        self._thread.start()
+        self._loop.start()
 
     @property
     def problem(self) -> str | None:
-        """What the last step failed with, or that the thread has ended."""
-        was_started = self._thread.ident is not None
-        if was_started and not self._thread.is_alive() and not self._is_closing.is_set():
-            return self._problem or "The thread that updates the read models ended."
-        return self._problem
+        """What the last step failed with, or None."""
+        return self._loop.problem
 
     def wake(self, position: int) -> None:  # noqa: ARG002  the runner reads for itself
         """There are new events."""
-        self._bell.set()
+        self._loop.wake()
 
     def close(self) -> None:
         """Finish the current step and end the thread."""
-        self._is_closing.set()
-        self._bell.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._loop.close()
 
     @abstractmethod
-    def _step(self) -> None:
-        """Wait for new events, for a limited time, and apply them."""
+    def _step(self) -> float:
+        """Apply the events there are; the seconds to wait for more."""
 
     @abstractmethod
     def _after_failure(self) -> None:
         """Give up what depends on the step that failed."""
 
-    def _run(self) -> None:
-        while not self._is_closing.is_set():
-            try:
-                self._step()
-                self._problem = None
-            except Exception as error:  # noqa: BLE001  the loop survives every error
-                self._after_failure()
-                self._problem = log_problem(error, self._problem)
-                self._bell.set()
-                self._is_closing.wait(TROUBLE_SECONDS)
+    def _guarded_step(self) -> float:
+        try:
+            return self._step()
+        except Exception:
+            self._after_failure()
+            raise
 
     def _catch_up(self, runner: Runner) -> None:
         """Apply every event there is. Stopped models try again now and then, under load too."""
@@ -106,8 +95,7 @@ class LoopThread(ABC):
         if now >= self._retries_at:
             runner.retry_broken()
             self._retries_at = now + RETRY_SECONDS
-        self._bell.clear()
-        while not self._is_closing.is_set() and runner.run_once():
+        while not self._loop.is_closing and runner.run_once():
             self._notify_moved()
         self._notify_moved()  # a model that stops before its first event advances nothing
 
@@ -116,7 +104,7 @@ class LoopThread(ABC):
             self.moved.notify_all()
 
 
-class RunnerThread(LoopThread):
+class RunnerThread(LoopRunner):
     """Runs a runner whenever there are new events, until it is closed."""
 
     def __init__(self, runner: Runner) -> None:
@@ -127,9 +115,9 @@ class RunnerThread(LoopThread):
         """How far each model is now."""
         return self._runner.statuses()
 
-    def _step(self) -> None:
-        self._bell.wait(RETRY_SECONDS)
+    def _step(self) -> float:
         self._catch_up(self._runner)
+        return RETRY_SECONDS
 
     def _after_failure(self) -> None:
         """Nothing: a runner reloads its positions after a failure."""

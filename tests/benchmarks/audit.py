@@ -1,5 +1,5 @@
-"""`make bench-audit`: how long questions to a long book take, of the audit and of the past. The
-history is made anew in a folder that is removed; floors must be reached.
+"""`make bench-audit`: how long queries on a long history take, of the audit and of the past. The
+history is generated in a temporary folder; limits must be met.
 """
 
 from __future__ import annotations
@@ -42,56 +42,54 @@ from tests.benchmarks.history import (
 from tests.benchmarks.postgres import a_name, a_server
 from tests.support.databases import a_database
 
-ASKED = 200
-"""How often each question is asked."""
-PASTS = 20
+REPEATS = 200
+"""How often each query runs."""
+POSITIONS = 20
 PAGE_MS = 10.0
-"""A page of 50 takes no longer, 99 times of a hundred."""
+"""The 99th percentile for a page of 50."""
 PAST_MS = 1000.0
 WHAT_IF_MS = 5000.0
-WALKS = 5
+SIMULATIONS = 5
 
 screen = Console(width=130)
 
 
 def main() -> int:
-    """Write the history, ask, print; 1 when a floor was missed."""
+    """Write the history, run the queries, print; 1 when a limit was missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.audit", description=__doc__)
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--jobs", type=int, default=2_000)
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument(
-        "--past", action="store_true", help="fill the copies and ask as_of and what-if, too"
+        "--past", action="store_true", help="build the read models and run as_of and what-if, too"
     )
     parser.add_argument("--export", action="store_true", help="export it, too (SQLite only)")
     parser.add_argument("--dir", type=Path, help="where (default: a temporary folder)")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with ExitStack() as closing:
-        folder = Path(closing.enter_context(tempfile.TemporaryDirectory(dir=asked.dir)))
-        history = History(asked.events, asked.jobs, models(folder / "model"))
+        folder = Path(closing.enter_context(tempfile.TemporaryDirectory(dir=options.dir)))
+        history = History(options.events, options.jobs, models(folder / "model"))
         began = time.perf_counter()
         ledger, open_read_models = closing.enter_context(
-            an_event_store(asked.store, folder, history)
+            an_event_store(options.store, folder, history)
         )
-        screen.print(f"{asked.events:,} events written in {time.perf_counter() - began:,.0f} s")
-        is_reached = show("a page of 50 of the audit", PAGE_MS, audit_rows(ledger, history))
-        if asked.export:
-            tenth = rfc3339(ledger.events.recorded_at(asked.events // PART))
-            is_reached &= show_export(screen, folder / "data", asked.events, tenth)
-        if asked.past:
+        screen.print(f"{options.events:,} events written in {time.perf_counter() - began:,.0f} s")
+        is_met = show("a page of 50 of the audit", PAGE_MS, audit_rows(ledger, history))
+        if options.export:
+            tenth = rfc3339(ledger.events.recorded_at(options.events // PART))
+            is_met &= show_export(screen, folder / "data", options.events, tenth)
+        if options.past:
             read_models = closing.enter_context(filled(open_read_models))
-            is_reached &= show("the past of a fleet", PAST_MS, past_rows(ledger, read_models))
-            is_reached &= show(
-                "what-if over all of it", WHAT_IF_MS, what_if_rows(ledger, read_models)
-            )
-    return int(not is_reached)
+            is_met &= show("the past of many jobs", PAST_MS, past_rows(ledger, read_models))
+            is_met &= show("what-if over all of it", WHAT_IF_MS, what_if_rows(ledger, read_models))
+    return int(not is_met)
 
 
 @contextmanager
 def an_event_store(
     store: str, folder: Path, history: History
 ) -> Iterator[tuple[Ledger, Callable[[], ReadModels]]]:
-    """A book with the history in it, and how its copies are opened."""
+    """A ledger with the history, and how its read models are opened."""
     if store == "sqlite":
         write_sqlite(folder, history)
         ledger = Ledger.open_read_only(folder / "data")
@@ -107,30 +105,30 @@ def an_event_store(
 
 @contextmanager
 def filled(open_read_models: Callable[[], ReadModels]) -> Iterator[ReadModels]:
-    """The copies, as far as the book."""
+    """The read models, up to the last event."""
     began, read_models = time.perf_counter(), open_read_models()
     read_models.catch_up()
-    screen.print(f"copies filled in {time.perf_counter() - began:,.0f} s")
+    screen.print(f"read models built in {time.perf_counter() - began:,.0f} s")
     yield read_models
     read_models.close()
 
 
-def show(title: str, floor_ms: float, rows: Iterator[tuple[str, list[float]]]) -> bool:
-    """A table of what was measured; whether every 99th of a hundred is below the floor."""
-    table = Table("question", "median ms", "p99 ms", "", title=f"{title}, p99 within {floor_ms:g}")
-    is_reached = True
+def show(title: str, limit_ms: float, rows: Iterator[tuple[str, list[float]]]) -> bool:
+    """A table of the measurements; whether every 99th percentile is within the limit."""
+    table = Table("query", "median ms", "p99 ms", "", title=f"{title}, p99 within {limit_ms:g}")
+    is_met = True
     for what, taken in rows:
         taken.sort()
         p99 = taken[int(len(taken) * 0.99) - 1]
-        is_reached &= p99 <= floor_ms
-        verdict = "reached" if p99 <= floor_ms else "MISSED"
+        is_met &= p99 <= limit_ms
+        verdict = "met" if p99 <= limit_ms else "MISSED"
         table.add_row(what, f"{taken[len(taken) // 2]:.2f}", f"{p99:.2f}", verdict)
     screen.print(table)
-    return is_reached
+    return is_met
 
 
-def queries(ledger: Ledger, history: History) -> dict[str, dict[str, Any]]:
-    """Every filter alone, with what is rare and what is common, and those that go together."""
+def filters(ledger: Ledger, history: History) -> dict[str, dict[str, Any]]:
+    """Every filter alone, with rare and common values, and common combinations."""
     end = ledger.event_store.tail_position()
     return {
         "nothing": {},
@@ -162,45 +160,52 @@ def queries(ledger: Ledger, history: History) -> dict[str, dict[str, Any]]:
 
 def audit_rows(ledger: Ledger, history: History) -> Iterator[tuple[str, list[float]]]:
     random, end = Random(3), ledger.event_store.tail_position()
-    for what, given in queries(ledger, history).items():
+    for what, given in filters(ledger, history).items():
         for order in ("asc", "desc"):
             first = AuditQuery(**given, order=order, limit=50)
             yield f"{what}, {order}", timed(lambda _, q=first: ledger.queries.audit(q))
-        cursors = [random.randrange(end) for _ in range(ASKED)]
+        cursors = [random.randrange(end) for _ in range(REPEATS)]
         deep = AuditQuery(**given, limit=50)
         yield (
             f"{what}, deep",
             timed(lambda n, q=deep, at=cursors: ledger.queries.audit(q.following(at[n]))),
         )
-    instants = [ledger.events.recorded_at(random.randrange(end) + 1) for _ in range(ASKED)]
-    yield "an instant's position", timed(lambda n: ledger.events.position_at(instants[n]))
+    instants = [ledger.events.recorded_at(random.randrange(end) + 1) for _ in range(REPEATS)]
+    yield "the position of an instant", timed(lambda n: ledger.events.position_at(instants[n]))
 
 
 def past_rows(ledger: Ledger, read_models: ReadModels) -> Iterator[tuple[str, list[float]]]:
-    """Each time another position, so that nothing is remembered but for the last row."""
+    """Another position each time, so that nothing is cached but for the last row."""
     random, end = Random(4), ledger.event_store.tail_position()
-    places = [random.randrange(end // 10, end) + 1 for _ in range(PASTS)]
-    ask, last, failed = Queries(ledger, read_models), places[-1], JobFilter(failure_class="timeout")
-    yield "jobs of another", timed(lambda n: ask.jobs(failed, as_of=places[n]), PASTS)
-    yield "summary of another", timed(lambda n: ask.summary(as_of=places[n]), PASTS)
-    yield "storms of another", timed(lambda n: ask.storms(as_of=places[n]), PASTS)
-    yield "the next page of the last", timed(lambda _: ask.jobs(failed, as_of=last), PASTS)
+    positions = [random.randrange(end // 10, end) + 1 for _ in range(POSITIONS)]
+    queries, last, failed = (
+        Queries(ledger, read_models),
+        positions[-1],
+        JobFilter(failure_class="timeout"),
+    )
+    yield "jobs of another", timed(lambda n: queries.jobs(failed, as_of=positions[n]), POSITIONS)
+    yield "summary of another", timed(lambda n: queries.summary(as_of=positions[n]), POSITIONS)
+    yield "storms of another", timed(lambda n: queries.storms(as_of=positions[n]), POSITIONS)
+    yield "the next page of the last", timed(lambda _: queries.jobs(failed, as_of=last), POSITIONS)
 
 
 def what_if_rows(ledger: Ledger, read_models: ReadModels) -> Iterator[tuple[str, list[float]]]:
-    """Policies that would have tripped all the time, never, and by other classes."""
+    """Policies that would have tripped always, never, and by other classes."""
     end = ledger.event_store.tail_position()
     for policy in ({"trip_after": 1}, {"trip_after": 1_000_000}, {"counts": ["timeout"]}):
-        asked = WhatIfQuery(PolicyChange(policy), 0, end)
-        yield str(policy), timed(lambda _, a=asked: what_if(ledger.events, read_models, a), WALKS)
+        query = WhatIfQuery(PolicyChange(policy), 0, end)
+        yield (
+            str(policy),
+            timed(lambda _, a=query: what_if(ledger.events, read_models, a), SIMULATIONS),
+        )
 
 
-def timed(ask: Callable[..., object], count: int = ASKED) -> list[float]:
-    """How long each asking took, in ms."""
+def timed(query: Callable[..., object], count: int = REPEATS) -> list[float]:
+    """How long each call took, in ms."""
     taken = []
     for number in range(count):
         began = time.perf_counter()
-        ask(number)
+        query(number)
         taken.append((time.perf_counter() - began) * 1000)
     return taken
 

@@ -200,4 +200,4 @@ def test_the_migrate_command_refuses_anything_but_postgresql(tmp_path: Any, give
     typed = Shell(tmp_path, **given).type("migrate")
 
     assert typed.code == 2
-    assert "Only a ledger on PostgreSQL is migrated" in typed.err.replace("\n", " ")
+    assert "Only PostgreSQL needs migrations" in typed.err.replace("\n", " ")

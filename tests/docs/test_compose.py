@@ -246,13 +246,11 @@ def topology(database: TestServer, tmp_path_factory: pytest.TempPathFactory) -> 
         yield started
 
 
-def ask(
-    topology: Topology, method: str, path: str, *, metadata: str, **body: Any
-) -> dict[str, Any]:
+def ask(topology: Topology, method: str, path: str, *, node: str, **body: Any) -> dict[str, Any]:
     """One request to one node, as the admin."""
     answer = httpx.request(
         method,
-        topology.url(metadata) + path,
+        topology.url(node) + path,
         json=body or None,
         headers={"Authorization": f"Bearer {topology.admin_token}"},
         timeout=LIMIT_SECONDS,
@@ -265,14 +263,14 @@ def ask(
 
 def schedule(topology: Topology, name: str) -> str:
     job = a_spec(name=name, schedule={"kind": "every", "interval_seconds": 1})
-    job_id: str = ask(topology, "POST", "/v1/jobs", metadata="api-1", **job)["job"]["id"]
+    job_id: str = ask(topology, "POST", "/v1/jobs", node="api-1", **job)["job"]["id"]
     return job_id
 
 
 def nodes_that_ran(topology: Topology, job_id: str) -> set[str]:
     """The nodes that ran a job, as the other API node reports it."""
     path = f"/v1/events?topic=job.run_started&job={job_id}&limit=200"
-    events = ask(topology, "GET", path, metadata="api-2")["events"]
+    events = ask(topology, "GET", path, node="api-2")["events"]
     return {event["data"]["node"] for event in events}
 
 
@@ -349,29 +347,28 @@ def test_the_proxy_forwards_commands_and_the_live_stream_without_delay(topology:
     try:
         with httpx.Client(
             base_url=url, headers=headers, timeout=LIMIT_SECONDS, trust_env=False
-        ) as it:
-            wait_for("The proxy", answers(it), seconds=LIMIT_SECONDS)
-            with it.stream("GET", "/v1/events/stream?topic=job.scheduled") as stream:
+        ) as client:
+            wait_for("The proxy", is_ready(client), seconds=LIMIT_SECONDS)
+            with client.stream("GET", "/v1/events/stream?topic=job.scheduled") as stream:
                 lines = stream.iter_lines()
-                made = it.post("/v1/jobs", json=a_spec(name="through-the-proxy")).json()["job"][
-                    "id"
-                ]
-                told = next(line for line in lines if line.startswith("data:") and made in line)
+                created = client.post("/v1/jobs", json=a_spec(name="through-the-proxy")).json()
+                job_id = created["job"]["id"]
+                event = next(line for line in lines if line.startswith("data:") and job_id in line)
     finally:
         proxy.kill()
         proxy.wait()
 
-    assert "job.scheduled" in told
+    assert "job.scheduled" in event
 
 
-def answers(client: httpx.Client) -> Callable[[], bool]:
-    def look() -> bool:
+def is_ready(client: httpx.Client) -> Callable[[], bool]:
+    def answers() -> bool:
         try:
             return client.get("/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
-    return look
+    return answers
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from api.demo.processes import ENVIRONMENT, ROOT
 from api.demo.waiting import Broken, require, wait_for
 
 LIMIT_SECONDS = 120.0
-"""A hang fails by this name; nothing is measured by it."""
+"""A hang fails by this name; it is not a measurement."""
 
 
 @pytest.mark.slow
@@ -38,9 +38,9 @@ def test_every_step_of_the_demonstration_happens() -> None:
         "events are sound",
         "All steps happened",
     ]
-    places = [out.find(words) for words in order]
-    assert -1 not in places, out
-    assert places == sorted(places)
+    offsets = [out.find(words) for words in order]
+    assert -1 not in offsets, out
+    assert offsets == sorted(offsets)
 
 
 def test_a_step_that_does_not_happen_is_named_with_its_limit() -> None:

@@ -41,7 +41,10 @@ NOT_PHANTOMS = {
     "nothing_to_resume",
 }
 """Codes of routes that Phantom does not have."""
-SUCCESS = range(200, 400)
+PAGES = [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]
+CURRENT_PAGES = [page_file for page_file in PAGES if page_file.name != "CHANGELOG.md"]
+"""The changelog names what is gone, too."""
+PACKAGES = "(?:ledger|projections|api|tests|deploy)"
 
 
 def page(name: str) -> str:
@@ -212,8 +215,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], di
     for route in routes:
         role = role_of(route) if isinstance(route, APIRoute) else None
         for method in (route.methods or set()) - {"HEAD"}:
-            said = document.get(route.path, {}).get(method.lower())
-            found[method, route.path] = {"role": role.name if role else "open", "said": said}
+            operation = document.get(route.path, {}).get(method.lower())
+            found[method, route.path] = {
+                "role": role.name if role else "open",
+                "operation": operation,
+            }
     return found
 
 
@@ -238,11 +244,11 @@ def test_the_routes_are_documented_with_parameters_and_responses(
     served: dict[tuple[str, str], dict[str, Any]],
 ) -> None:
     for route, (_, takes, answers) in documented_routes().items():
-        said = served[route]["said"]
-        if said is None:  # the page and the document itself are not in OpenAPI
+        operation = served[route]["operation"]
+        if operation is None:  # the page and the document itself are not in OpenAPI
             continue
-        assert set(quoted(takes)) == taken(said), route
-        known = {code for code in said["responses"] if code.isdigit()}
+        assert set(quoted(takes)) == parameters_of(operation), route
+        known = {code for code in operation["responses"] if code.isdigit()}
         assert known == set(re.findall(r"(?:^|\. )(2\d\d|422)(?=:)", answers)) & known, route
 
 
@@ -255,23 +261,40 @@ def test_the_codes_of_routes_exist() -> None:
             assert code in statuses() or code in fields or code == "wait_seconds", (route, code)
 
 
-def taken(said: dict[str, Any]) -> set[str]:
+def parameters_of(operation: dict[str, Any]) -> set[str]:
     """The keys of the body and the query parameters of a route."""
-    content = said.get("requestBody", {}).get("content", {}).get("application/json", {})
-    given = {one["name"] for one in said.get("parameters", []) if one["in"] == "query"}
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    given = {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
     return given | set(content.get("schema", {}).get("properties", {}))
 
 
 # -- links ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "page_file", [*DOCS.rglob("*.md"), *ROOT.glob("*.md")], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("page_file", PAGES, ids=lambda p: p.name)
 def test_no_page_has_a_broken_link(page_file: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page_file.read_text())
 
     assert [link for link in links if not (page_file.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page_file", CURRENT_PAGES, ids=lambda p: p.name)
+def test_every_file_and_name_of_the_code_on_a_page_exists(page_file: Path) -> None:
+    named = quoted(page_file.read_text())
+    files = [one for one in named if re.fullmatch(rf"{PACKAGES}/[\w./-]*\w/?", one)]
+    names = [one for one in named if re.fullmatch(rf"{PACKAGES}(\.\w+)*\.(?!db\b|lock\b)\w+", one)]
+
+    assert [file for file in files if not (ROOT / file).exists()] == []
+    assert [name for name in names if not is_defined(name)] == []
+
+
+def is_defined(name: str) -> bool:
+    """Whether a dotted name is a module, or an attribute in one."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def test_the_index_lists_every_page() -> None:

@@ -1,6 +1,4 @@
-"""The table and the diagram of docs/states.md are what the aggregate itself says, asked in every
-state.
-"""
+"""The tables and the diagram of docs/states.md are what the aggregate decides in every state."""
 
 from __future__ import annotations
 
@@ -37,7 +35,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "states.md").read_text()
 LATER = NOON + HOUR
 FAILURE = outcomes.Failure("429", "rate_limited", None, None, 7)
 NOTHING = "no change"
-NEVER = "–"
+NO_SUCH_CASE = "–"
 STATES = ("active", "paused", "failed", "completed", "deleted")
 
 Change = Callable[[Job], object]
@@ -113,8 +111,8 @@ def in_state(state: str) -> Job:
 POLICY = {"trip_after": 2, "max_losses": 2}
 
 
-def with_a_run(state: str) -> Job | None:
-    """The same with a run under way, or None where there is none."""
+def with_open_run(state: str) -> Job | None:
+    """A job in that state with an open run, or None where that cannot be."""
     job = a_job(running(), policy=POLICY)
     match state:
         case "paused":
@@ -129,14 +127,14 @@ def with_a_run(state: str) -> Job | None:
 
 
 def a_probe() -> Job:
-    """A tripped job whose probe is under way."""
+    """A tripped job whose probe is open."""
     probing = {"trip_after": 1, "probe_after_seconds": 60}
     return a_job(tripped(1), running(at=LATER), policy=probing)
 
 
 @dataclass(frozen=True)
 class Special:
-    """A case beside the table: a job, what is done to it, and the name of the row."""
+    """A case outside of the tables: a job, and what is done to it."""
 
     job: Job
     change: Change
@@ -194,7 +192,7 @@ class Outcome:
     words: str
 
 
-def tried(job: Job, change: Change) -> Outcome:
+def outcome_of(job: Job, change: Change) -> Outcome:
     """Make a change on a copy."""
     twin = clone(job)
     try:
@@ -207,7 +205,7 @@ def tried(job: Job, change: Change) -> Outcome:
 
 
 def table(heading: str) -> list[list[str]]:
-    """The rows under a heading of the page, without head and ruler."""
+    """The rows of the table under a heading of the page."""
     part = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
     assert part, f"{heading} is not on the page"
     lines = [line for line in part[1].splitlines() if line.startswith("| ")]
@@ -217,48 +215,51 @@ def table(heading: str) -> list[list[str]]:
 def reports() -> Iterator[tuple[str, str, Outcome | None]]:
     for words, change in REPORTS.items():
         for state in STATES:
-            job = with_a_run(state)
-            yield words, state, tried(job, change) if job is not None else None
+            job = with_open_run(state)
+            yield words, state, outcome_of(job, change) if job is not None else None
 
 
 def test_the_table_of_commands_is_what_the_job_decides() -> None:
-    asked = [
-        [command, *(tried(in_state(state), change).words for state in STATES)]
+    decided = [
+        [command, *(outcome_of(in_state(state), change).words for state in STATES)]
         for command, change in COMMANDS.items()
     ]
 
-    assert table("Commands") == asked
+    assert table("Commands") == decided
 
 
 def test_the_table_of_reports_is_what_the_job_decides() -> None:
-    asked = [
-        [words, *(found.words if found else NEVER for w, _, found in reports() if w == words)]
+    decided = [
+        [
+            words,
+            *(found.words if found else NO_SUCH_CASE for w, _, found in reports() if w == words),
+        ]
         for words in REPORTS
     ]
 
-    assert table("Reports of runs under way") == asked
+    assert table("Reports of runs under way") == decided
 
 
 @pytest.mark.parametrize("words", SPECIAL)
 def test_each_special_case_is_what_the_job_decides(words: str) -> None:
-    told = {row[0]: row[1] for row in table("Special cases")}
+    documented = {row[0]: row[1] for row in table("Special cases")}
 
-    assert told.keys() == SPECIAL.keys()
-    assert told[words] == tried(SPECIAL[words].job, SPECIAL[words].change).words
+    assert documented.keys() == SPECIAL.keys()
+    assert documented[words] == outcome_of(SPECIAL[words].job, SPECIAL[words].change).words
 
 
 def test_the_diagram_has_exactly_the_transitions_of_the_job() -> None:
     drawn = set(re.findall(r"^    (\w+) --> (\w+): (.+)$", PAGE, re.M))
 
     assert drawn == set(transitions())
-    print(f"ways from state to state: {len(drawn)}")
+    print(f"transitions: {len(drawn)}")
 
 
 def transitions() -> Iterator[tuple[str, str, str]]:
     """Every transition of the cases above: from, to, event."""
-    found = [(state, tried(in_state(state), c)) for state in STATES for c in COMMANDS.values()]
+    found = [(state, outcome_of(in_state(state), c)) for state in STATES for c in COMMANDS.values()]
     found += [(state, one) for _, state, one in reports() if one is not None]
-    found += [(s.job.status, tried(s.job, s.change)) for s in SPECIAL.values()]
+    found += [(s.job.status, outcome_of(s.job, s.change)) for s in SPECIAL.values()]
     for before, after in found:
         if after.status != before:
             yield before, after.status, _deciding_event(after)

@@ -1,1 +1,1 @@
-"""A realistic fleet with planted trouble: the real dispatcher on simulated time."""
+"""A realistic set of jobs with planted outages: the real dispatcher on simulated time."""

@@ -1,4 +1,4 @@
-"""The jobs of the fleet: of every kind, in several zones, of several owners."""
+"""The jobs: of every kind, in several time zones, of several owners."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from ledger.clock import rfc3339
-from tests.storm.weather import CRM, FEEDS, NORTH, SOUTH
+from tests.storm.outages import CRM, FEEDS, NORTH, SOUTH
 
 STORM_SHARE, CREDENTIAL_SHARE = 0.1, 0.03
 FLAPPING_JOBS = 2
@@ -21,7 +21,7 @@ RARER = ("5 * * * *", "*/30 8-18 * * 1-5", "30 2 * * *", "0 9 * * 1-5", "20,50 *
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A job to be: what is asked for, whom it calls, and whether anything is planted for it."""
+    """A job to schedule: its spec, its target, and whether no outage is planted for it."""
 
     number: int
     spec: dict[str, Any]
@@ -31,8 +31,8 @@ class Member:
 
 
 def fleet(chance: Random, size: int, start: datetime, days: float) -> list[Member]:
-    """`size` jobs: a tenth on each of two providers, the holders of one credential, two on a
-    flapping target, and the rest plain ones.
+    """`size` jobs: a tenth on each of two providers, some that share one credential, two on a
+    flapping target, and plain ones.
     """
     targets = [
         *[NORTH] * max(4, round(size * STORM_SHARE)),
@@ -63,7 +63,7 @@ def _member(chance: Random, number: int, target: str, schedule: dict[str, Any]) 
 
 
 def _policy(number: int, target: str) -> dict[str, Any]:
-    """Every second job of a provider, and all that hold the credential, trip soon."""
+    """Every second job of a provider, and all with the credential, trip soon."""
     trips_soon = target == CRM or (target in (NORTH, SOUTH) and number % 2 == 0)
     soon = {"trip_after": 3, "backoff_seconds": [30, 60, 300]}
     return {**(soon if trips_soon else {}), "catch_up": "none" if number % 5 == 4 else "one"}

@@ -1,4 +1,4 @@
-"""The documentation as its readers use it: tables read, fenced commands typed into a shell."""
+"""The documentation as a reader uses it: tables are read, fenced commands typed into a shell."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from api.demo.waiting import Broken, wait_for
 
 DOCS = ROOT / "docs"
 LIMIT_SECONDS = 30.0
-"""A hang fails by this; nothing is measured by it."""
-SERVER_ON_PAPER = "127.0.0.1:8321"
-LOOKS = re.compile(
+"""A hang fails by this name; it is not a measurement."""
+DOCUMENTED_SERVER = "127.0.0.1:8321"
+QUERIES = re.compile(
     r"(\S+ \| )?(jobledger (list|show|history|runs|audit|\w+ (list|show))\b"
     r"|curl -s \S*\$SERVER)"
 )
-"""Commands that only read: a reader who is too early repeats them."""
+"""Commands that only query: a reader who types one too early repeats it."""
 SCRIPT = """
 [ ! -e bin/variables ] || . bin/variables
 set -o allexport
@@ -37,7 +37,7 @@ exit $code
 """
 """One command in a shell that knows the variables of those before."""
 REFUSED = "jobledger: "
-"""A refusal of the command line, with an exit code that is not 0."""
+"""Begins a refusal, whose exit code is not 0."""
 
 
 def fences(page: str, language: str) -> list[str]:
@@ -46,7 +46,7 @@ def fences(page: str, language: str) -> list[str]:
 
 
 def rows(page: str) -> list[tuple[str, ...]]:
-    """Every row of every table on a page, without headers and rulers."""
+    """Every row of every table on a page, without headings and rulers."""
     lines = page.splitlines()
     pairs = zip(lines, [*lines[1:], ""], strict=True)
     found = [line for line, below in pairs if line.startswith("| ") and "|---" not in below]
@@ -54,7 +54,7 @@ def rows(page: str) -> list[tuple[str, ...]]:
 
 
 def quoted(cell: str) -> list[str]:
-    """The words of a cell in backticks."""
+    """The words in backticks in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
@@ -76,10 +76,10 @@ def steps(block: str) -> Iterator[Step]:
 
 
 class Reader:
-    """A reader who types a page's commands, in a folder of their own.
+    """Types a page's commands, in a folder of its own.
 
-    The shown output must match, `…` standing for anything and blanks for any blanks; a line that
-    begins with `jobledger: ` is a refusal, and every other command must succeed.
+    The output must contain what the page shows, with `…` for anything and blanks for any blanks. A
+    line that begins with `jobledger: ` is a refusal; every other command must succeed.
     """
 
     def __init__(self, folder: Path, **environment: str) -> None:
@@ -104,31 +104,33 @@ class Reader:
     def type(self, step: Step) -> None:
         """Type one command, and check its output."""
         if "curl" in step.command and shutil.which("curl") is None:
-            pytest.skip("this paper uses curl, which is not on this machine")
-        if LOOKS.match(step.command):
+            pytest.skip("this page uses curl, which is not on this machine")
+        if QUERIES.match(step.command):
             try:
-                wait_for(step.command, lambda: self._comes(step) is None, seconds=LIMIT_SECONDS)
+                wait_for(
+                    step.command, lambda: self._problem_with(step) is None, seconds=LIMIT_SECONDS
+                )
             except Broken:
                 pass
             else:
                 return
-        problem = self._comes(step)
+        problem = self._problem_with(step)
         assert problem is None, problem
 
     @contextmanager
     def serving(self, command: str) -> Iterator[Server]:
-        """The command that the page starts a server with, on a free port."""
+        """Run the page's command that starts a server, on a free port."""
         with self.running(command, JOBLEDGER_PORT="0") as process:
             server = Server(self.data, process)
-            self.addresses[SERVER_ON_PAPER] = server.url.removeprefix("http://")
+            self.addresses[DOCUMENTED_SERVER] = server.url.removeprefix("http://")
             yield server
 
     @contextmanager
     def running(self, command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A command that runs beside the others; ended afterwards, whatever happened."""
+        """Run a command beside the others; it is killed afterwards."""
         with (self.folder / "running.log").open("ab") as log:
             process = subprocess.Popen(
-                ["bash", "-c", self._here(command)],
+                ["bash", "-c", self._with_real_addresses(command)],
                 cwd=self.folder,
                 env={**self._environment, **environment},
                 stdout=log,
@@ -141,10 +143,10 @@ class Reader:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def _comes(self, step: Step) -> str | None:
-        """What is wrong with the output of a command, if anything is."""
+    def _problem_with(self, step: Step) -> str | None:
+        """Why the output of a command is not the documented one, or None."""
         done = subprocess.run(
-            ["bash", "-c", SCRIPT.replace("{command}", self._here(step.command))],
+            ["bash", "-c", SCRIPT.replace("{command}", self._with_real_addresses(step.command))],
             cwd=self.folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -161,14 +163,14 @@ class Reader:
         missing = [line for line in step.shown if not _pattern(line).search(said)]
         return f"$ {step.command}\n{done.stdout}shows no {missing[0]!r}" if missing else None
 
-    def _here(self, text: str) -> str:
-        for on_paper, actual in self.addresses.items():
-            text = text.replace(on_paper, actual)
+    def _with_real_addresses(self, text: str) -> str:
+        for documented, actual in self.addresses.items():
+            text = text.replace(documented, actual)
         return text
 
 
 def _pattern(line: str) -> re.Pattern[str]:
-    """A shown line as a pattern; `…` stands for anything, with the blanks around it."""
+    """What a shown line must match; `…` stands for anything, also for the blanks around it."""
     parts = re.split(r"\s*…\s*", " ".join(line.split()))
     return re.compile(".*?".join(map(re.escape, parts)))
 
@@ -176,7 +178,7 @@ def _pattern(line: str) -> re.Pattern[str]:
 def run_python(
     source: str, name: str, given: Mapping[str, object] | None = None
 ) -> dict[str, object]:
-    """Run a page's Python, as a module of that name; returns what it defined."""
+    """Run a page's Python as a module of that name; returns what it defined."""
     names: dict[str, object] = {"__name__": name, **(given or {})}
     exec(compile(source, name, "exec"), names)
     return names

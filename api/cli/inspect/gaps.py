@@ -61,7 +61,7 @@ def list_gaps(
 
 def _print_gaps(document: Document, as_of: AsOf) -> None:
     rows = [_row(gap, as_of.now) for gap in (*document["open"], *document["gaps"])]
-    columns = ["JOB", "NAME", "CAUSE", ">SLOTS", "FIRST", "LAST", ">RECORDED"]
+    columns = ["!JOB", "NAME", "!CAUSE", ">SLOTS", "FIRST", "LAST", ">RECORDED"]
     print_page(document, as_of, columns, rows, empty="No missed slots.", print_footer=_print_hidden)
 
 

@@ -14,6 +14,7 @@ from api.cli.output.render import short
 from api.cli.output.terminal import print_table, say
 from api.cli.output.times import ago_short, read_past
 from api.cli.responses import Document
+from api.cli.text import counted
 
 STYLES = {"held": "green", "re_tripped": "bold red", "paused_again": "yellow", "deleted": "dim"}
 
@@ -78,7 +79,7 @@ def _print_resumes(document: Document, as_of: AsOf) -> None:
         )
         for one in document["resumes"]
     ]
-    columns = [">POSITION", "WHEN", "JOB", "NAME", "ACTOR", "CLASS", "OUTCOME", "NEXT TRIP"]
+    columns = [">POSITION", "WHEN", "!JOB", "NAME", "ACTOR", "CLASS", "OUTCOME", "NEXT TRIP"]
     print_page(
         document,
         as_of,
@@ -90,7 +91,7 @@ def _print_resumes(document: Document, as_of: AsOf) -> None:
 
 
 def _outcome(one: Document) -> Text:
-    runs = f" after {one['run_count']} runs" if one["outcome"] == "re_tripped" else ""
+    runs = f" after {counted(one['run_count'], 'run')}" if one["outcome"] == "re_tripped" else ""
     return Text(f"{one['outcome']}{runs}", style=STYLES.get(one["outcome"], ""))
 
 

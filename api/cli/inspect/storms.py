@@ -16,7 +16,7 @@ from api.cli.output.sparkline import by_minute, curve
 from api.cli.output.terminal import STYLES, print_facts, print_table, say, status_cell
 from api.cli.output.times import ago, ago_short, span, to_the_second
 from api.cli.responses import Document
-from api.cli.text import jobs
+from api.cli.text import counted
 from ledger.clock import parse_rfc3339
 
 LEFT = {
@@ -72,7 +72,7 @@ def _print_storms(document: Document, as_of: AsOf) -> None:
         )
         for storm in document["storms"]
     ]
-    columns = ["ID", "STATE", "BEGAN", ">DURATION", ">JOBS", ">FAILURES", ">TRIPS", "NOW", "CAUSE"]
+    columns = ["!ID", "STATE", "BEGAN", ">DURATION", ">JOBS", ">FAILURES", ">TRIPS", "NOW", "CAUSE"]
     print_page(document, as_of, columns, rows, empty="No storms.")
 
 
@@ -99,7 +99,7 @@ def _print_storm(document: Document, as_of: AsOf) -> None:
     say()
     first_at = parse_rfc3339(storm["first_failed_at"])
     rows = [_member(job, first_at) for job in storm["jobs"]]
-    print_table(["ID", "NAME", "NOW", ">FAILURES", "FIRST", "LAST", "LEFT"], rows)
+    print_table(["!ID", "NAME", "NOW", ">FAILURES", "FIRST", "LAST", "LEFT"], rows)
 
 
 def _member(job: Document, first_at: datetime) -> tuple[str | Text, ...]:
@@ -143,7 +143,7 @@ def _missed_fires(lost: Document) -> str:
     """Slots that its jobs missed while they were failed."""
     least = "at least " if lost["at_least"] else ""
     failed = lost["still_failed_jobs"]
-    still = f", {jobs(failed)} still missing more" if failed else ""
+    still = f", {counted(failed, 'job')} still missing more" if failed else ""
     return f"{least}{lost['count']}{still}"
 
 

@@ -14,6 +14,7 @@ from api.cli.options import AsJson, DataFolder, JobWanted, Reason, Yes
 from api.cli.output.render import changed_job, short
 from api.cli.output.terminal import complain, is_interactive, require_yes
 from api.cli.output.times import ago, read_instant
+from api.cli.text import counted
 from ledger.clock import SystemClock
 
 Until = Annotated[
@@ -121,7 +122,5 @@ def _trip_text(client: ApiClient, job_id: str) -> str:
         return "its history has no trip."
     trip = trips[0]["data"]
     at = ago(trips[0]["recorded_at"], SystemClock().now())
-    return (
-        f"its breaker tripped {at} after {trip['consecutive_errors']} consecutive errors, "
-        f"{trip['failure_class']}: {trip['last_error']}"
-    )
+    errors = counted(trip["consecutive_errors"], "consecutive error")
+    return f"its breaker tripped {at} after {errors}, {trip['failure_class']}: {trip['last_error']}"

@@ -88,7 +88,7 @@ def _print_jobs(document: Document, as_of: AsOf) -> None:
         )
         for job in document["jobs"]
     ]
-    columns = ["ID", "NAME", "STATUS", "SCHEDULE", "NEXT RUN", "LAST RUN"]
+    columns = ["!ID", "NAME", "!STATUS", "SCHEDULE", "NEXT RUN", "LAST RUN"]
     print_page(document, as_of, columns, rows, empty="No jobs.")
 
 

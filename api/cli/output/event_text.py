@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from api.cli.output.times import to_the_second, took
-from api.cli.text import jobs
+from api.cli.text import counted
 
 Event = Mapping[str, Any]
 LONGEST = 300
@@ -63,14 +63,16 @@ def _failed(data: Mapping[str, Any]) -> str:
 
 def _tripped(data: Mapping[str, Any]) -> str:
     return (
-        f"{data['consecutive_errors']} consecutive errors (threshold {data['threshold']}), "
+        f"{counted(data['consecutive_errors'], 'consecutive error')} "
+        f"(threshold {data['threshold']}), "
         f"{data['failure_class']}: {data['last_error']}"
     )
 
 
 def _forced(data: Mapping[str, Any]) -> str:
     return (
-        f"{data['cleared_errors']} errors cleared (tripped at position {data['trip_position']}, "
+        f"{counted(data['cleared_errors'], 'error')} cleared "
+        f"(tripped at position {data['trip_position']}, "
         f"{data['failure_class'] or 'cause unknown'}); "
         f"next run {to_the_second(data['next_run_at'])}"
         + (f", by recovery {data['recovery_id']}" if data["recovery_id"] else "")
@@ -106,18 +108,20 @@ def _recovery_planned(data: Mapping[str, Any]) -> str:
     storm = f" of {data['storm_id']}" if data["storm_id"] else ""
     refused = f", {len(data['refused'])} refused" if data["refused"] else ""
     rate = f"{data['rate_per_minute']:g}/min"
-    return f"{data['recovery_id']}: {jobs(len(data['jobs']))}{storm}{refused}, {rate}"
+    return f"{data['recovery_id']}: {counted(len(data['jobs']), 'job')}{storm}{refused}, {rate}"
 
 
 def _recovery_stepped(data: Mapping[str, Any]) -> str:
-    what = f"{data['recovery_id']}, place {data['place']}: {data['outcome']}"
+    what = f"{data['recovery_id']}, step {data['place'] + 1}: {data['outcome']}"
     if data["code"]:
         return f"{what}, {data['code']}"
     return f"{what}, next run {to_the_second(data['next_run_at'])}"
 
 
 def _recovery_aborted(data: Mapping[str, Any]) -> str:
-    return f"{data['recovery_id']}: {data['cause']}, {jobs(len(data['left']))} not resumed"
+    return (
+        f"{data['recovery_id']}: {data['cause']}, {counted(len(data['left']), 'job')} not resumed"
+    )
 
 
 def _recovery_completed(data: Mapping[str, Any]) -> str:

@@ -98,7 +98,7 @@ def changed_job(answer: ApiResponse, as_json: bool, done: str, now: datetime) ->
         what = done if document["changed"] else "unchanged"
         line = Text(f"{harmless(job['name'])} ({short(job['id'])}): {what}")
         status = status_text(job)
-        if status.plain not in ("active", what):
+        if job["status"] != what and status.plain != "active":
             line.append("; status ").append_text(status)
         say(
             line.append(

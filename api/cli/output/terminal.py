@@ -17,6 +17,9 @@ UNBOUNDED = 10_000
 """Width of output into a pipe, so that no cell is cut."""
 ROOMY = 115
 """Columns that show every table in full."""
+MARKS = ">~!"
+"""Marks before the name of a column (see `print_table`)."""
+
 Cell = str | Text
 
 STYLES = {
@@ -68,17 +71,22 @@ def is_narrow() -> bool:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Print a table; `>` before a column's name aligns it right, `~` lets it wrap."""
+    """Print a table. `>` before a column's name aligns it right, `~` lets it wrap, `!` keeps it
+    whole on a narrow terminal.
+    """
+    texts = [[_text(cell) for cell in row] for row in rows]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
+    for number, name in enumerate(columns):
+        whole = max((row[number].cell_len for row in texts), default=0)
         table.add_column(
-            name.lstrip(">~"),
+            name.lstrip(MARKS),
             justify="right" if name.startswith(">") else "left",
             no_wrap=not name.startswith("~"),
             overflow="fold" if name.startswith("~") else "ellipsis",
+            min_width=whole if name.startswith("!") else None,
         )
-    for row in rows:
-        table.add_row(*(_text(cell) for cell in row))
+    for row in texts:
+        table.add_row(*row)
     console().print(table)
 
 
@@ -88,7 +96,7 @@ def print_lines(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
         print_table([*columns[:-1], f"~{columns[-1]}"], rows)
         return
     texts = [[_text(cell) for cell in row] for row in rows]
-    heading = [Text(name.lstrip(">"), style="bold") for name in columns[:-1]]
+    heading = [Text(name.lstrip(MARKS), style="bold") for name in columns[:-1]]
     widths = [
         max(cell.cell_len for cell in column) for column in zip(heading, *texts, strict=False)
     ]

@@ -20,7 +20,7 @@ from api.cli.output.render import show
 from api.cli.output.terminal import is_interactive, require_yes, say
 from api.cli.recovery.plan_view import print_plan
 from api.cli.responses import ApiResponse, Document
-from api.cli.text import jobs
+from api.cli.text import counted
 
 NEVER = "never"
 
@@ -161,7 +161,7 @@ class _Request:
             plan = self._dry_run().document["plan"]
             print_plan(plan)
             if plan["jobs"]:
-                require_yes(f"Resume {jobs(plan['job_count'])} by this plan?")
+                require_yes(f"Resume {counted(plan['job_count'], 'job')} by this plan?")
         started = self.client.request("POST", self.path, body=self.body)
         show(started, as_json, partial(_print_started, is_dispatched=not self.client.is_alone))
 
@@ -181,7 +181,7 @@ def _print_dry_run(document: Document, words: list[str]) -> None:
 def _print_started(document: Document, *, is_dispatched: bool) -> None:
     recovery = document["recovery"]
     refused = f" ({len(recovery['refused'])} refused)" if recovery["refused"] else ""
-    say(f"{recovery['id']}: {jobs(recovery['job_count'])} to resume{refused}.")
+    say(f"{recovery['id']}: {counted(recovery['job_count'], 'job')} to resume{refused}.")
     if is_dispatched:
         say("The dispatcher carries it out. To watch or abort it:")
     else:

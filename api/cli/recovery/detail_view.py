@@ -11,9 +11,9 @@ from api.cli.output.times import ago, ago_with_seconds, until
 from api.cli.recovery.plan_view import (
     SHOWN,
     abort_condition,
-    pace,
     print_hidden_count,
     print_refused,
+    rate_text,
 )
 from api.cli.recovery.text import ASKED, next_command, scope, state
 from api.cli.responses import Document
@@ -34,7 +34,9 @@ def print_recovery(document: Document, as_of: AsOf) -> None:
     print_facts(_facts(recovery, as_of))
     say()
     rows = [_row(job, as_of, probe=recovery["probe"]) for job in recovery["jobs"][:SHOWN]]
-    print_table([">#", "ID", "NAME", "OUTCOME", "STEP AT", "FIRST FIRE", "FIRST RUN", "NOTE"], rows)
+    print_table(
+        [">#", "!ID", "NAME", "OUTCOME", "STEP AT", "FIRST FIRE", "FIRST RUN", "NOTE"], rows
+    )
     print_hidden_count(len(recovery["jobs"]))
     if recovery["refused"]:
         say()
@@ -50,7 +52,7 @@ def _facts(recovery: Document, as_of: AsOf) -> list[tuple[str, str | Text]]:
         ("Scope", scope(recovery)),
         ("Planned", planned),
         ("Reason", recovery["reason"] or "-"),
-        ("Pace", pace(recovery["rate_per_minute"])),
+        ("Rate", rate_text(recovery["rate_per_minute"])),
         *_probe(recovery),
         ("Jobs", _counts(recovery)),
         ("Re-trips", re_trips),
@@ -93,7 +95,7 @@ def _counts(recovery: Document) -> str:
     counts = {
         "resumed": recovery["resumed_count"],
         "refused": recovery["refused_count"],
-        "not resumed": recovery["left_count"],
+        "not resumed" if recovery["ended_at"] else "waiting": recovery["left_count"],
         "refused by the plan": len(recovery["refused"]),
     }
     some = [f"{count} {what}" for what, count in counts.items() if count]

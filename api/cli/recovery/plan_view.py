@@ -12,7 +12,7 @@ from api.cli.output.sparkline import curve
 from api.cli.output.terminal import print_facts, print_lines, print_table, say
 from api.cli.output.times import ago, ago_short, distance, span, to_the_second
 from api.cli.responses import Document
-from api.cli.text import jobs
+from api.cli.text import counted
 from ledger.clock import parse_rfc3339
 
 SHOWN = 50
@@ -35,7 +35,7 @@ def print_plan(plan: Document) -> None:
         print_refused(plan["refused"])
 
 
-def pace(rate_per_minute: float) -> str:
+def rate_text(rate_per_minute: float) -> str:
     """The rate: `one every 6 s (10/min)`."""
     seconds = 60 / rate_per_minute
     every = f"{seconds:g} s" if seconds < 120 else span(seconds)
@@ -60,7 +60,10 @@ def _print_facts(plan: Document, now: datetime) -> None:
     probe = next((job for job in plan["jobs"] if job["job_id"] == plan["probe"]), None)
     print_facts(
         [
-            ("Resumes", f"{jobs(plan['job_count'])}, {pace(plan['rate_per_minute'])}"),
+            (
+                "Resumes",
+                f"{counted(plan['job_count'], 'job')}, {rate_text(plan['rate_per_minute'])}",
+            ),
             ("Last step", last),
             *([("Probe", f"{probe['name']}: the others follow if it succeeds")] if probe else []),
             ("Aborts", "\n".join(filter(None, (condition, plan["stop_text"])))),
@@ -115,7 +118,7 @@ def _print_jobs(plan: Document, now: datetime) -> None:
         )
         for job in plan["jobs"][:SHOWN]
     ]
-    print_table([">#", "ID", "NAME", "TRIPPED", "STEP AT", "FIRST FIRE"], rows)
+    print_table([">#", "!ID", "NAME", "TRIPPED", "STEP AT", "FIRST FIRE"], rows)
     print_hidden_count(len(plan["jobs"]))
 
 

@@ -17,7 +17,7 @@ from api.cli.output.times import ago_short
 from api.cli.recovery.detail_view import print_recovery
 from api.cli.recovery.text import scope, state
 from api.cli.responses import Document
-from api.cli.text import jobs
+from api.cli.text import counted
 
 RecoveryWanted = Annotated[
     str, typer.Argument(metavar="RECOVERY", help="Recovery id, such as R-7: see recovery list.")
@@ -81,7 +81,7 @@ def _print_recoveries(document: Document, as_of: AsOf) -> None:
         )
         for one in document["recoveries"]
     ]
-    columns = ["ID", "STATE", "PLANNED", "BY", "SCOPE", ">JOBS", ">RESUMED", ">LEFT", ">RE-TRIPS"]
+    columns = ["!ID", "STATE", "PLANNED", "BY", "SCOPE", ">JOBS", ">RESUMED", ">LEFT", ">RE-TRIPS"]
     print_page(document, as_of, [*columns, "REASON"], rows, empty="No recoveries.")
 
 
@@ -90,4 +90,4 @@ def _print_aborted(document: Document) -> None:
     if not document["changed"]:
         say(f"{recovery['id']} has already ended: {recovery['status']}. Nothing was changed.")
         return
-    say(f"{recovery['id']}: aborted; {jobs(recovery['left_count'])} not resumed.")
+    say(f"{recovery['id']}: aborted; {counted(recovery['left_count'], 'job')} not resumed.")

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from api.cli.output.terminal import STYLES
 from api.cli.responses import Document
-from api.cli.text import jobs
+from api.cli.text import counted
 
 STATES = {
     "probing": ("waiting for the probe", STYLES["running"]),
@@ -44,7 +44,7 @@ def scope(recovery: Document) -> str:
     parts = [
         f"tag {selector['tag']}" if selector["tag"] else "",
         selector["failure_class"] or "",
-        jobs(len(ids)) if ids else "",
+        counted(len(ids), "job") if ids else "",
     ]
     return ", ".join(part for part in parts if part)
 

@@ -103,8 +103,8 @@ def _line(player: Playback, event: Event, at: str) -> Text:
     line = Text(f"{at}  {harmless(what)}  ", no_wrap=True, overflow="ellipsis")
     line.stylize("bold red" if what == "circuit_tripped" else "bold")
     who = "" if event["source"] == "dispatcher" else f"by {event['actor']['id']}; "
-    whose = f"{player.fleet.name(event['job_id'])}: " if event["job_id"] else ""
-    detail = f"{whose}{who}{event_text.details(event)}"
+    name = f"{player.fleet.name(event['job_id'])}: " if event["job_id"] else ""
+    detail = f"{name}{who}{event_text.details(event)}"
     return line.append(harmless(detail), style="")
 
 
@@ -128,6 +128,6 @@ def plain_lines(player: Playback) -> Iterator[str]:
 
 def _minute(player: Playback, failures: int) -> str:
     counts = player.fleet.counts()
-    stand = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    states = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
     now = rfc3339(player.now.replace(microsecond=0))
-    return f"{now}  {stand or 'no jobs'}; failed runs since the previous line: {failures}"
+    return f"{now}  {states or 'no jobs'}; failed runs since the previous line: {failures}"

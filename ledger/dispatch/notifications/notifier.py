@@ -13,7 +13,6 @@ import logging
 from collections.abc import Iterator
 from uuid import UUID
 
-from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command
 from ledger.application.commands.deliveries import RecordDelivery, RecordNotice, SaveCheckpoint
 from ledger.application.ledger import Ledger
@@ -25,10 +24,9 @@ from ledger.dispatch.notifications.storm_notices import StormNotices
 from ledger.dispatch.notifications.storm_source import NoStormSource, StormSource
 from ledger.domain.job.job import Job
 from ledger.domain.job.lifecycle import Delivery
-from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.streams.notices import NoticeOutcome
 from ledger.errors import LedgerError
-from ledger.store.audit_query import DISPATCHER, AuditQuery
+from ledger.store.audit_query import AuditQuery
 from ledger.store.instrumentation import DeliverySent
 from ledger.store.records import RecordedEvent
 
@@ -62,7 +60,6 @@ class Notifier:
         self._recoveries = RecoveryNotices(ledger, sender)
         self._storms = StormNotices(ledger, sender, storms or NoStormSource())
         self._loop = BackgroundLoop("notifier", self._step, retry_seconds=RETRY_SECONDS)
-        self._actor = Actor(DISPATCHER, "system")
         self._leader_lock = ledger.event_store.leader_lock(READER, silent_seconds=SILENT_SECONDS)
         self._position = -1
         self._saved_position = -1
@@ -128,7 +125,7 @@ class Notifier:
     def _notify_of_storms(self) -> int:
         """How many notices of storms were recorded."""
         try:
-            commands = list(self._storms.notify(self._context()))
+            commands = list(self._storms.notify(self._ledger.dispatcher_context()))
         except LedgerError:
             raise
         except Exception:  # a failing storm notice must not stop all others
@@ -196,7 +193,7 @@ class Notifier:
         if event.topic == TRIPPED:
             yield from self._notify_of_trip(event)
         elif event.topic == ABORTED:
-            yield from self._recoveries.notify(event, self._context())
+            yield from self._recoveries.notify(event, self._ledger.dispatcher_context())
         elif event.data["output"]:
             yield from self._deliver(event)
 
@@ -216,7 +213,7 @@ class Notifier:
         delivery = Delivery(
             run_id, address.channel, address.target, receipt.is_sent, receipt.outcome
         )
-        yield RecordDelivery(event.stream, delivery, self._context())
+        yield RecordDelivery(event.stream, delivery, self._ledger.dispatcher_context())
         if not receipt.is_sent:
             lost = Message(f"{job.name}: not delivered to {address}", f"{receipt.outcome}")
             yield from self._fall_back(event, address, lost)
@@ -260,7 +257,7 @@ class Notifier:
             is_sent=receipt.is_sent,
             outcome=receipt.outcome,
         )
-        return RecordNotice(notice, self._context())
+        return RecordNotice(notice, self._ledger.dispatcher_context())
 
     def _job(self, event: RecordedEvent) -> Job:
         """The job as it was at the event: a later edit does not redirect earlier results."""
@@ -272,10 +269,6 @@ class Notifier:
 
     def _folded(self, job_id: UUID, version: int) -> Job:
         return self._ledger.fold(job_id, upto=version)
-
-    def _context(self) -> CommandContext:
-        metadata = EventMetadata(str(self._ledger.chance.new_id()), self._actor, DISPATCHER)
-        return CommandContext(self._ledger.clock.now(), metadata)
 
 
 def _of_trip(job: Job, event: RecordedEvent) -> Message:

@@ -10,8 +10,10 @@ from uuid import UUID
 from ledger.store.event_store import ReadableEvents
 from ledger.store.hash_chain import EventRow
 from ledger.store.records import Tail
+from ledger.store.sql_reads import SqlReads
 
 Values = tuple[Any, ...]
+KEYS_PER_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +90,36 @@ class MoveTarget(MoveSource, Protocol):
     def finish(self, meta: Mapping[str, str]) -> None:
         """Complete the move: store these keys of `meta`, and allow the ledger to be opened."""
         ...
+
+
+class EndpointReads(SqlReads):
+    """What both databases read alike for a move."""
+
+    def chain_at(self, position: int) -> bytes | None:
+        rows = self._rows("SELECT chain FROM events WHERE position = ?", (position,))
+        return rows[0][0] if rows else None
+
+    def count(self, table: Table) -> int:
+        return int(self._one(f"SELECT COUNT(*) FROM {table.name} WHERE {table.condition}")[0])
+
+    def page(self, table: Table, *, after: object, limit: int) -> list[Values]:
+        begin, values = ("", ()) if after is None else (f"AND {table.key} > ?", (after,))
+        return self._rows(
+            f"SELECT {', '.join(table.columns)} FROM {table.name} "
+            f"WHERE {table.condition} {begin} ORDER BY {table.key} LIMIT ?",
+            (*values, limit),
+        )
+
+    def meta(self) -> dict[str, str]:
+        return dict(self._rows("SELECT key, value FROM meta"))
+
+    def missing(self, table: Table, rows: Sequence[Values]) -> list[Values]:
+        here: set[object] = set()
+        for start in range(0, len(rows), KEYS_PER_QUERY):
+            keys = [row[0] for row in rows[start : start + KEYS_PER_QUERY]]
+            marks = ", ".join("?" * len(keys))
+            found = self._rows(
+                f"SELECT {table.key} FROM {table.name} WHERE {table.key} IN ({marks})", keys
+            )
+            here.update(key for (key,) in found)
+        return [row for row in rows if row[0] not in here]

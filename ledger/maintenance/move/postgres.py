@@ -11,15 +11,13 @@ import psycopg
 from psycopg.sql import Identifier
 
 from ledger.errors import StartRefused, StorageFull, Unavailable
-from ledger.maintenance.move.endpoints import EVENTS, TEXTS, TOKENS, Table, Values
-from ledger.store.hash_chain import genesis
+from ledger.maintenance.move.endpoints import EVENTS, TEXTS, TOKENS, EndpointReads, Table, Values
 from ledger.store.move_state import DONE, MOVE, UNDER_WAY, require_complete_move
 from ledger.store.postgres.connections import PostgresServer, one_line
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import READ_MODELS, migrate, require_version, version_of
 from ledger.store.postgres.reads import PostgresReads
 from ledger.store.postgres.statements import DATABASE_CLOCK
-from ledger.store.records import Tail
 
 LOCK_SECONDS = 60
 """After so long without activity a move loses the lock on the source: one that hangs must not stop
@@ -29,7 +27,6 @@ _TYPES = {
     EVENTS: ("int8", "bytea", "int8", "text", "bytea", "int8", *("text",) * 5, "bytea"),
     TEXTS: ("text", "bytea", "bytea"),
 }
-_TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _LIVING = f"SELECT node FROM nodes WHERE expires_at > {DATABASE_CLOCK} ORDER BY node LIMIT 1"
 _PUT_META = (
     "INSERT INTO meta (key, value) VALUES (%s, %s) "
@@ -38,7 +35,7 @@ _PUT_META = (
 _LOCK = "LOCK TABLE append_lock IN EXCLUSIVE MODE"
 
 
-class PostgresEndpoint(PostgresReads):
+class PostgresEndpoint(EndpointReads, PostgresReads):
     """See `MoveSource` and `MoveTarget`."""
 
     def __init__(self, server: PostgresServer, own: psycopg.Connection[Any]) -> None:
@@ -126,35 +123,11 @@ class PostgresEndpoint(PostgresReads):
                 "node may have appended: run the same command again."
             ) from error
 
-    def tail(self) -> Tail:
-        rows = self._rows(_TAIL)
-        return Tail(*rows[0]) if rows else Tail(0, genesis(self.ledger_id), 0)
-
-    def chain_at(self, position: int) -> bytes | None:
-        rows = self._rows("SELECT chain FROM events WHERE position = %s", (position,))
-        return rows[0][0] if rows else None
-
-    def count(self, table: Table) -> int:
-        return int(
-            self._one(f"SELECT COUNT(*) FROM {table.name} WHERE {table.condition}")[0],
-        )
-
-    def page(self, table: Table, *, after: object, limit: int) -> list[Values]:
-        begin, values = ("", ()) if after is None else (f"AND {table.key} > %s", (after,))
-        return self._rows(
-            f"SELECT {', '.join(table.columns)} FROM {table.name} "
-            f"WHERE {table.condition} {begin} ORDER BY {table.key} LIMIT %s",
-            (*values, limit),
-        )
-
     def _identify(self) -> UUID:
         found = self.meta().get("ledger_id")
         if found is None:
             raise StartRefused(f"{self.location} has lost its ledger's id.")
         return UUID(found)
-
-    def meta(self) -> dict[str, str]:
-        return dict(self._rows("SELECT key, value FROM meta"))
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -174,14 +147,6 @@ class PostgresEndpoint(PostgresReads):
             self._lock_if_free(connection)
             connection.cursor().executemany(_PUT_META, list(meta.items()))
         self.ledger_id = ledger_id
-
-    def missing(self, table: Table, rows: Sequence[Values]) -> list[Values]:
-        keys = [row[0] for row in rows]
-        found = self._rows(
-            f"SELECT {table.key} FROM {table.name} WHERE {table.key} = ANY(%s)", (keys,)
-        )
-        here = {key for (key,) in found}
-        return [row for row in rows if row[0] not in here]
 
     def add(self, table: Table, rows: Sequence[Values]) -> None:
         with self._writing() as connection:

@@ -9,21 +9,18 @@ from typing import Self
 from uuid import UUID
 
 from ledger.errors import StartRefused, StorageFull, Unavailable
-from ledger.maintenance.move.endpoints import Table, Values
-from ledger.store.hash_chain import genesis
+from ledger.maintenance.move.endpoints import EndpointReads, Table, Values
 from ledger.store.move_state import DONE, MOVE, UNDER_WAY
-from ledger.store.records import Tail
 from ledger.store.sqlite.connections import SQLiteFile
 from ledger.store.sqlite.folder import EVENT_STORE_FILE, READ_MODELS_FILE, Folder, OwnerLock
 from ledger.store.sqlite.reads import SQLiteReads
 from ledger.store.sqlite.schema import identify, prepare
 
 KEYS_AT_ONCE = 500
-_TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 
 
-class SQLiteEndpoint(SQLiteReads):
+class SQLiteEndpoint(EndpointReads, SQLiteReads):
     """See `MoveSource` and `MoveTarget`. The folder is owned until it is closed."""
 
     def __init__(self, file: SQLiteFile, ledger_id: UUID, closing: ExitStack) -> None:
@@ -79,38 +76,6 @@ class SQLiteEndpoint(SQLiteReads):
     def require_lock(self) -> None:
         """The lock ends with this process only."""
 
-    def tail(self) -> Tail:
-        with self.file.reading() as connection:
-            row = connection.execute(_TAIL).fetchone()
-        return Tail(*row) if row else Tail(0, genesis(self.ledger_id), 0)
-
-    def chain_at(self, position: int) -> bytes | None:
-        with self.file.reading() as connection:
-            row = connection.execute(
-                "SELECT chain FROM events WHERE position = ?", (position,)
-            ).fetchone()
-        return row[0] if row else None
-
-    def count(self, table: Table) -> int:
-        with self.file.reading() as connection:
-            row = connection.execute(
-                f"SELECT COUNT(*) FROM {table.name} WHERE {table.condition}"
-            ).fetchone()
-        return int(row[0])
-
-    def page(self, table: Table, *, after: object, limit: int) -> list[Values]:
-        begin, values = ("", ()) if after is None else (f"AND {table.key} > ?", (after,))
-        with self.file.reading() as connection:
-            return connection.execute(
-                f"SELECT {', '.join(table.columns)} FROM {table.name} "
-                f"WHERE {table.condition} {begin} ORDER BY {table.key} LIMIT ?",
-                (*values, limit),
-            ).fetchall()
-
-    def meta(self) -> dict[str, str]:
-        with self.file.reading() as connection:
-            return dict(connection.execute("SELECT key, value FROM meta").fetchall())
-
     # -- writing --------------------------------------------------------------------------------
 
     def has_read_models(self) -> bool:
@@ -121,19 +86,6 @@ class SQLiteEndpoint(SQLiteReads):
             meta = {"ledger_id": str(ledger_id), MOVE: UNDER_WAY}
             writer.executemany(_PUT_META, meta.items())
         self.ledger_id = ledger_id
-
-    def missing(self, table: Table, rows: Sequence[Values]) -> list[Values]:
-        here: set[object] = set()
-        with self.file.reading() as connection:
-            for start in range(0, len(rows), KEYS_AT_ONCE):
-                keys = [row[0] for row in rows[start : start + KEYS_AT_ONCE]]
-                placeholders = ", ".join("?" * len(keys))
-                found = connection.execute(
-                    f"SELECT {table.key} FROM {table.name} WHERE {table.key} IN ({placeholders})",
-                    keys,
-                )
-                here.update(key for (key,) in found)
-        return [row for row in rows if row[0] not in here]
 
     def add(self, table: Table, rows: Sequence[Values]) -> None:
         with self._writing() as writer:

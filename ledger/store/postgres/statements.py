@@ -27,7 +27,6 @@ READ_TAIL = (
     " (SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1) AS last"
     " ON true"
 )
-TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 COPY_EVENTS = f"COPY events ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
 EVENT_TYPES = ("int8", "bytea", "int8", "text", "bytea", "int8", *("text",) * 5, "bytea")
 COPY_TEXTS = "COPY texts (id, salt, body) FROM STDIN (FORMAT BINARY)"

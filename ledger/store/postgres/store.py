@@ -46,7 +46,6 @@ from ledger.store.postgres.statements import (
     PUT_SNAPSHOTS_POSITION,
     READ_TAIL,
     REHEARSE,
-    TAIL,
     TEXT_TYPES,
     side_table_statement,
 )
@@ -248,10 +247,6 @@ class PostgresEventStore(PostgresReads):
                 (stream.bytes, version),
             ).fetchone()
         return row[0] if row else None
-
-    def tail(self) -> Tail:
-        rows = self._rows(TAIL)
-        return self._tail_of(rows[0] if rows else None)
 
     def _tail_of(self, row: tuple[Any, ...] | None) -> Tail:
         return Tail(*row) if row else Tail(0, self._genesis, 0)

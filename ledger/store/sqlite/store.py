@@ -28,13 +28,12 @@ from ledger.store.records import (
     Tail,
     TokenRow,
 )
-from ledger.store.sql_reads import CHECKPOINT, COLUMNS, SNAPSHOTS_POSITION
+from ledger.store.sql_reads import CHECKPOINT, COLUMNS, SNAPSHOTS_POSITION, TAIL
 from ledger.store.sqlite.connections import SQLiteFile
 from ledger.store.sqlite.folder import Folder
 from ledger.store.sqlite.reads import SQLiteReads
 from ledger.store.sqlite.schema import identify, prepare
 
-_TAIL = "SELECT position, chain, recorded_at FROM events ORDER BY position DESC LIMIT 1"
 _VERSION = "SELECT COALESCE(MAX(version), 0) FROM events WHERE stream = ?"
 _INSERT_EVENT = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join('?' * 12)})"
 _INSERT_TEXT = "INSERT INTO texts (id, salt, body) VALUES (?, ?, ?)"
@@ -154,7 +153,7 @@ class SQLiteEventStore(SQLiteReads):
             self._writer.rollback()
 
     def tail(self) -> Tail:
-        row = self._writer.execute(_TAIL).fetchone()
+        row = self._writer.execute(TAIL).fetchone()
         return Tail(*row) if row else Tail(0, self._genesis, 0)
 
     # -- snapshots ------------------------------------------------------------------------------

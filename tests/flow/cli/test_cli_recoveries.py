@@ -88,13 +88,13 @@ def test_a_started_recovery_is_listed_shown_and_aborted(shell: Shell) -> None:
     assert "running" in listed
     assert "lifted" in listed
     assert "rate_limited" in listed
-    assert "3: 1 resumed, 2 not resumed, 1 refused by the plan" in shown
+    assert "3: 1 resumed, 2 waiting, 1 refused by the plan" in shown
     assert "Re-trips   0; aborts never" in shown
     assert all(f"digest {number}" in shown for number in range(3))
     assert "R-1: aborted; 2 jobs not resumed." in stopped.out
     assert "R-1 has already ended: aborted. Nothing was changed." in again.out
     past = shell.ok("recovery", "show", "R-1", "--as-of", started_at(shell)).out
-    assert "3 not resumed" in past
+    assert "3 waiting" in past
     assert "by recovery R-1" in shell.ok("history", "digest 0").out
     assert "R-1: 3 jobs, 1 refused, 600/min" in shell.ok("audit").out
 

@@ -14,7 +14,7 @@ from api.cli.inspect.export_stream import BATCH_EVENTS
 from ledger import Ledger
 from ledger.store.audit_query import AuditQuery
 from tests.flow.cli.test_cli_terminal import on_terminal
-from tests.storm.making import Making, Size
+from tests.storm.generator import FleetGenerator, Size
 from tests.support.typed_commands import Shell
 
 FILTERS: dict[str, tuple[list[str], AuditQuery]] = {
@@ -37,7 +37,7 @@ NARROW = [name for name in FILTERS if name != "everything"]
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two days of a small fleet: more events than one stretch has."""
     folder = tmp_path_factory.mktemp("fleet")
-    Making(folder, 11, Size(jobs=24, days=2)).make()
+    FleetGenerator(folder, 11, Size(jobs=24, days=2)).generate()
     return folder
 
 

@@ -29,7 +29,7 @@ from ledger.maintenance.verify import verify_event_store
 from ledger.store.sqlite.folder import EVENT_STORE_FILE
 from projections.models.storms import queries as storm_questions
 from projections.read_models import ReadModels
-from tests.storm.making import Making, Size
+from tests.storm.generator import FleetGenerator, Size
 from tests.support.builders import HOUR, NOON, ManualClock, open_ledger
 from tests.support.fake_pool import TimedRuns
 from tests.support.typed_commands import Shell, tripped_job
@@ -69,7 +69,7 @@ class Source:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     folder = tmp_path_factory.mktemp("source")
-    return Source(folder, Making(folder, SEED, SMALL).make())
+    return Source(folder, FleetGenerator(folder, SEED, SMALL).generate())
 
 
 @pytest.mark.slow

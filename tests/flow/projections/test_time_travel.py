@@ -35,7 +35,7 @@ from projections.read_models import ReadModels
 from projections.stores.sqlite import SQLiteRowReader
 from projections.time_travel import read_models as past
 from projections.time_travel.read_models import Part
-from tests.storm.making import Making, Size
+from tests.storm.generator import FleetGenerator, Size
 from tests.support.typed_commands import Shell
 
 SEED = 11
@@ -64,7 +64,7 @@ def ledger(
 ) -> Iterator[Ledger]:
     """Some jobs with storms, a gap in dispatch and operators."""
     folder = tmp_path_factory.mktemp("fleet")
-    Making(folder, SEED, request.param).make()
+    FleetGenerator(folder, SEED, request.param).generate()
     with Ledger.open_read_only(folder / "data") as opened:
         yield opened
 

@@ -20,7 +20,7 @@ from projections.read_models import ReadModels
 from projections.what_if.policy_change import PolicyChange
 from projections.what_if.question import WhatIf, WhatIfQuery, what_if
 from tests.oracles.what_if import as_it_would_have_been, as_recorded
-from tests.storm.making import Making, Size
+from tests.storm.generator import FleetGenerator, Size
 from tests.support.builders import ManualClock, open_ledger
 
 SMALL = Size(jobs=40, days=3)
@@ -64,7 +64,7 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder: Path = tmp_path_factory.mktemp("fleet")
-    planted = Making(folder, SEED, SMALL).make()
+    planted = FleetGenerator(folder, SEED, SMALL).generate()
     clock = ManualClock(parse_rfc3339(planted["ended_at"]))
     with open_ledger(folder, clock) as ledger:
         read_models = ReadModels.open(ledger, folder / "copies.db")

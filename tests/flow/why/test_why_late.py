@@ -220,6 +220,6 @@ def test_a_target_given_by_its_address_is_named_once_in_the_refusal() -> None:
         asyncio.run(Guard(AllowList(), itself).addresses("10.0.0.1", 80))
 
     assert str(refused.value) == (
-        "10.0.0.1 is not on the public internet: nothing was sent. To permit it, add 10.0.0.1 "
-        "to JOBLEDGER_HTTP_ALLOW."
+        "10.0.0.1 is not on the public internet: nothing was sent. To permit it, add 10.0.0.1 to "
+        "JOBLEDGER_HTTP_ALLOW."
     )

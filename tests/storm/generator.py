@@ -1,6 +1,6 @@
-"""Makes the fleet's ledger: the real dispatcher, round by round, on simulated time.
+"""Generates a ledger: the real dispatcher, cycle by cycle, on simulated time.
 
-The writer is asked and waited for step by step, so a seed always gives the same events.
+Each command waits for the one before, so a seed always gives the same events.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import orjson
 from ledger import Dispatcher, Ledger
 from ledger.clock import rfc3339
 from ledger.store.sqlite.store import SQLiteEventStore
-from tests.storm.fates import Fates
 from tests.storm.fleet import Member, fleet
 from tests.storm.operators import OF_TEAM, Operators
-from tests.storm.weather import Stretch, Trouble, weather
+from tests.storm.outages import Interval, Outage, outages
+from tests.storm.outcomes import RunOutcomes
 from tests.support.builders import NOON, ManualClock, open_ledger
 from tests.support.fake_pool import TimedRuns
 
 TICK = timedelta(seconds=10)
-"""How often the dispatcher looks, at most: runs that end meanwhile are recorded together."""
+"""The shortest time between cycles: runs that end in it are recorded together."""
 CONCURRENCY = 500
 AT_A_TICK = 5
 """Jobs that are scheduled at one instant."""
@@ -34,16 +34,14 @@ PLANTED = "planted.json"
 
 @dataclass(frozen=True)
 class Size:
-    """How large a fleet, over how many days (2 at least)."""
+    """How many jobs, over how many days (2 at least)."""
 
     jobs: int = 400
     days: float = 30
 
 
-class Making:
-    """One fleet in the making. The ledger is in `data` of the folder, what was planted beside
-    it.
-    """
+class FleetGenerator:
+    """Generates one ledger, in `data` of the folder, and beside it a file of what was planted."""
 
     def __init__(self, folder: Path, seed: int, size: Size) -> None:
         self._folder = folder
@@ -52,33 +50,33 @@ class Making:
         self._chance = Random(seed)
         self._clock = ManualClock(NOON)
         self._tick = 0
-        self._weather = weather(NOON, size.days)
+        self._outages = outages(NOON, size.days)
         self._members: dict[UUID, Member] = {}
-        self._silenced: list[str] = []
+        self._open_at_downtime: list[str] = []
         self._open()
 
-    def make(self) -> dict[str, Any]:
-        """Let the fleet live; gives what was planted, which is also written down."""
+    def generate(self) -> dict[str, Any]:
+        """Run it all; what was planted, which is also written to a file."""
         self._schedule_all()
-        self._operators = Operators(self._chance, self._weather, self._members, self._size.days)
-        self._live(self._weather.silence.begins_at)
-        self._fall_silent()
-        self._live(NOON + timedelta(days=self._size.days))
-        self._wind_down()
+        self._operators = Operators(self._chance, self._outages, self._members, self._size.days)
+        self._run_until(self._outages.downtime.begins_at)
+        self._go_down()
+        self._run_until(NOON + timedelta(days=self._size.days))
+        self._finish_runs()
         planted = self._planted()
         self._ledger.close()
-        told = orjson.dumps(planted, option=orjson.OPT_INDENT_2)
-        (self._folder / PLANTED).write_bytes(told)
+        text = orjson.dumps(planted, option=orjson.OPT_INDENT_2)
+        (self._folder / PLANTED).write_bytes(text)
         return planted
 
     def _open(self) -> None:
-        """Start a node. What it makes can be made again, so it does not wait for the disk."""
+        """Start a node. It need not wait for the disk: its ledger can be generated again."""
         self._ledger: Ledger = open_ledger(
             self._folder, self._clock, seed=self._chance.randrange(2**32)
         )
         cast(SQLiteEventStore, self._ledger.event_store)._writer.execute("PRAGMA synchronous = OFF")
-        fates = Fates(self._clock, self._chance, self._weather, self._members)
-        self._work = TimedRuns(self._clock, fates.of)
+        outcomes = RunOutcomes(self._clock, self._chance, self._outages, self._members)
+        self._work = TimedRuns(self._clock, outcomes.for_run)
         self._dispatcher = Dispatcher(self._ledger, self._work, concurrency=CONCURRENCY)
 
     def _schedule_all(self) -> None:
@@ -86,12 +84,12 @@ class Making:
             if member.number % AT_A_TICK == 0:
                 self._go_to(self._clock.now())
                 self._dispatcher.run_once()
-            call = self._ledger.context("moved here", actor=OF_TEAM[member.team], source="cli")
-            answer = self._ledger.schedule(member.spec, context=call)
+            context = self._ledger.context("moved here", actor=OF_TEAM[member.team], source="cli")
+            answer = self._ledger.schedule(member.spec, context=context)
             self._members[answer.job_id] = member
 
-    def _live(self, until: datetime) -> None:
-        """Go from one instant at which something is to be done to the next."""
+    def _run_until(self, until: datetime) -> None:
+        """Advance from one instant with something to do to the next."""
         while (at := self._next_at()) is not None and at < until:
             self._go_to(at)
             if self._clock.now() >= until:
@@ -109,24 +107,22 @@ class Making:
         return min((at for at in instants if at is not None), default=None)
 
     def _go_to(self, at: datetime) -> None:
-        """To the first tick that is neither before `at` nor the present one, and some
-        milliseconds.
-        """
+        """Advance to the first later tick that is not before `at`, and some milliseconds."""
         self._tick = max(self._tick + 1, -((NOON - at) // TICK))
         late = timedelta(microseconds=self._chance.randrange(1_000, 900_000))
         target = NOON + self._tick * TICK + late
         self._clock.advance(target - self._clock.now())
 
-    def _fall_silent(self) -> None:
-        """The node dies as it stands, with runs open, and comes back after hours."""
-        self._silenced = [run.run_id for _, run in self._ledger.job_cache.runs.open_runs()]
+    def _go_down(self) -> None:
+        """Stop the node while runs are open, and start it again hours later."""
+        self._open_at_downtime = [run.run_id for _, run in self._ledger.job_cache.runs.open_runs()]
         self._ledger.close()
-        self._go_to(self._weather.silence.ends_at)
+        self._go_to(self._outages.downtime.ends_at)
         self._open()
         self._dispatcher.run_once()
 
-    def _wind_down(self) -> None:
-        """Claim nothing more, and see every run to its end."""
+    def _finish_runs(self) -> None:
+        """Claim nothing more, and wait for the end of every run."""
         self._dispatcher.drain(0)
         while (at := self._work.next_end()) is not None:
             self._go_to(at)
@@ -142,24 +138,27 @@ class Making:
             "began_at": rfc3339(NOON),
             "ended_at": rfc3339(self._clock.now()),
             "events": self._ledger.writer.position,
-            "storms": [self._told(storm) for storm in self._weather.storms],
-            "credential": self._told(self._weather.credential),
-            "flapping": self._told(self._weather.flapping),
-            "silence": {**_stretch(self._weather.silence), "lost_runs": self._silenced},
-            **asdict(self._operators.noted),
+            "storms": [self._outage_view(storm) for storm in self._outages.storms],
+            "credential": self._outage_view(self._outages.credential),
+            "flapping": self._outage_view(self._outages.flapping),
+            "downtime": {
+                **_interval_view(self._outages.downtime),
+                "lost_runs": self._open_at_downtime,
+            },
+            **asdict(self._operators.actions),
         }
 
-    def _told(self, trouble: Trouble) -> dict[str, Any]:
+    def _outage_view(self, outage: Outage) -> dict[str, Any]:
         of_target = [
-            str(job) for job, member in self._members.items() if member.target == trouble.target
+            str(job) for job, member in self._members.items() if member.target == outage.target
         ]
         return {
-            **_stretch(trouble.when),
-            "target": trouble.target,
-            "failure_class": trouble.failure_class,
+            **_interval_view(outage.interval),
+            "target": outage.target,
+            "failure_class": outage.failure_class,
             "jobs": of_target,
         }
 
 
-def _stretch(when: Stretch) -> dict[str, str]:
-    return {"begins_at": rfc3339(when.begins_at), "ends_at": rfc3339(when.ends_at)}
+def _interval_view(interval: Interval) -> dict[str, str]:
+    return {"begins_at": rfc3339(interval.begins_at), "ends_at": rfc3339(interval.ends_at)}
