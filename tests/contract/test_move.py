@@ -223,7 +223,7 @@ def test_a_killed_move_is_finished_by_the_same_command(
 import os, signal
 from pathlib import Path
 from ledger.maintenance.move import move as moving
-from tests.contract.houses import *
+from tests.contract.ledgers import *
 moving.EVENTS_AT_ONCE, moving.ROWS_AT_ONCE = 9, 8
 reported = []
 def die(step, done, total):
@@ -390,7 +390,7 @@ def test_a_ledger_on_postgresql_does_not_move_into_itself(location_of: Build) ->
 
 TAMPERINGS = {
     "an event's state": "UPDATE events SET topic = 'job.deleted' WHERE position = 11",
-    "an event's location": "DELETE FROM events WHERE position = 11",
+    "an event's position": "DELETE FROM events WHERE position = 11",
     "a text": "UPDATE texts SET salt = body WHERE id = (SELECT MAX(id) FROM texts)",
     "a missing text": "DELETE FROM texts WHERE id = (SELECT MAX(id) FROM texts)",
     "the last event": "UPDATE events SET recorded_at = recorded_at + 1 WHERE version = 1",
@@ -407,7 +407,7 @@ def test_a_tampered_source_is_found_and_the_move_fails(
     with raises(MoveFailed, match=r"^Position \d+ (of|is)"):
         moved(source, target)
 
-    with raises(StartRefused, match="half moved in"):
+    with raises(StartRefused, match="an incomplete move"):
         target.ledger()
 
 

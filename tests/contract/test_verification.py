@@ -119,4 +119,4 @@ def test_a_missing_text_is_found_at_the_event_that_names_it(harness: StoreHarnes
     finding = verify_event_store(harness.event_store).finding
 
     assert finding is not None
-    assert (finding.position, finding.problem.split(",")[0]) == (1, "one of its texts is gone")
+    assert (finding.position, finding.problem.split(",")[0]) == (1, "one of its texts is missing")
