@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.contract.shelves import PostgresShelf, own_name
+from tests.contract.stores import PostgresStoreHarness, own_name
 from tests.support.postgres_server import running_server
 
 # `repeatable` is what CI and `make test` use: same code, same examples. `explore` looks for new
@@ -66,8 +66,8 @@ def postgres_dsn(postgres_dsns: tuple[str, str]) -> str:
 
 
 @pytest.fixture
-def postgres_shelf(postgres_dsns: tuple[str, str]) -> Iterator[PostgresShelf]:
+def postgres_harness(postgres_dsns: tuple[str, str]) -> Iterator[PostgresStoreHarness]:
     """One empty book on PostgreSQL over TCP, for what only several nodes can do."""
-    shelf = PostgresShelf(postgres_dsns[1], own_name())
-    yield shelf
-    shelf.close()
+    harness = PostgresStoreHarness(postgres_dsns[1], own_name())
+    yield harness
+    harness.close()

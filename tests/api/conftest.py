@@ -17,7 +17,7 @@ from projections.models.resumes import model as resumes
 from projections.models.storms import model as storms
 from tests.api.harness import Api, serving
 from tests.api.life import EVERY
-from tests.contract.shelves import own_name
+from tests.contract.stores import own_name
 from tests.support.databases import a_database
 
 ON_BOTH = ("answers", "blame", "diff", "past", "resumes_and_gaps", "storms", "what_if", "why")

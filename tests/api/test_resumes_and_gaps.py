@@ -15,7 +15,7 @@ from tests.api.harness import Api, problem
 from tests.api.life import Life
 from tests.api.test_as_of import FAILURE
 from tests.oracles import gaps as gap_oracle
-from tests.simulation import laws
+from tests.simulation import invariants as laws
 from tests.support.builders import DAY, HOUR
 
 EVERY_HOUR = {"kind": "every", "interval_seconds": 3600, "anchor": "grid"}

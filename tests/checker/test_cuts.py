@@ -21,7 +21,7 @@ from ledger.domain.job.job import Job
 from ledger.maintenance.verify import verify_event_store
 from tests.checker.matching import Event, Grid, Report, check
 from tests.checker.target import Log, a_target
-from tests.contract.shelves import own_name
+from tests.contract.stores import own_name
 from tests.faults.proxy import Proxy, a_proxy
 from tests.support.builders import a_spec
 from tests.support.databases import a_database

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.shelves import PostgresShelf, Shelf, SQLiteShelf, own_name
+from tests.contract.stores import PostgresStoreHarness, SQLiteStoreHarness, StoreHarness, own_name
 
-EventStoreFactory = Callable[[], Shelf]
+EventStoreFactory = Callable[[], StoreHarness]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -20,20 +20,20 @@ def event_store_factory(
     """Gives empty stores, each with a database of its own, and removes them afterwards."""
     with ExitStack() as opened:
 
-        def make() -> Shelf:
-            shelf: Shelf
+        def make() -> StoreHarness:
+            harness: StoreHarness
             if request.param == "sqlite":
-                shelf = SQLiteShelf(tmp_path / own_name())
+                harness = SQLiteStoreHarness(tmp_path / own_name())
             else:
                 dsn = request.getfixturevalue("postgres_dsn")
-                shelf = PostgresShelf(dsn, own_name())
-            opened.callback(shelf.close)
-            return shelf
+                harness = PostgresStoreHarness(dsn, own_name())
+            opened.callback(harness.close)
+            return harness
 
         yield make
 
 
 @pytest.fixture
-def shelf(event_store_factory: EventStoreFactory) -> Shelf:
+def harness(event_store_factory: EventStoreFactory) -> StoreHarness:
     """One empty store."""
     return event_store_factory()

@@ -15,7 +15,7 @@ from ledger.domain.streams.names import Name, name_stream
 from ledger.errors import InvalidField
 from ledger.store.event_reader import EventReader
 from ledger.store.records import Committed, TokenRow, VersionConflict
-from tests.contract.shelves import NOW, Shelf, append, group_of, keep
+from tests.contract.stores import NOW, StoreHarness, append, batch_of, keep
 from tests.support.builders import (
     NOON,
     a_job,
@@ -48,63 +48,63 @@ def edited(job: Job, *tags: str) -> Job:
 # -- positions ----------------------------------------------------------------------------------
 
 
-def test_the_tail_of_an_empty_store_is_position_0(shelf: Shelf) -> None:
-    tail = shelf.event_store.tail()
+def test_the_tail_of_an_empty_store_is_position_0(harness: StoreHarness) -> None:
+    tail = harness.event_store.tail()
 
-    assert (tail.position, tail.recorded_at, shelf.event_store.tail_position()) == (0, 0, 0)
+    assert (tail.position, tail.recorded_at, harness.event_store.tail_position()) == (0, 0, 0)
 
 
-def test_positions_are_gapless_from_one_across_batches(shelf: Shelf) -> None:
-    groups = [group_of(shelf, edited(a_job(number=n), "a", "b")) for n in range(1, 5)]
+def test_positions_are_gapless_from_one_across_batches(harness: StoreHarness) -> None:
+    groups = [batch_of(harness, edited(a_job(number=n), "a", "b")) for n in range(1, 5)]
 
-    outcomes = append(shelf, *groups)
+    outcomes = append(harness, *groups)
 
     assert outcomes == [Committed(tuple(range(3 * n + 1, 3 * n + 4))) for n in range(4)]
-    assert shelf.event_store.tail_position() == 12
+    assert harness.event_store.tail_position() == 12
 
 
-def test_the_next_append_continues_after_the_last_position(shelf: Shelf) -> None:
-    keep(shelf, a_job(number=1))
+def test_the_next_append_continues_after_the_last_position(harness: StoreHarness) -> None:
+    keep(harness, a_job(number=1))
 
-    assert keep(shelf, edited(a_job(number=2), "a")) == (2, 3)
-
-
-def test_a_reopened_store_continues_after_the_last_position(shelf: Shelf) -> None:
-    keep(shelf, a_job(number=1))
-    before, ledger_id = shelf.event_store.tail(), shelf.event_store.ledger_id
-
-    shelf.reopen()
-
-    assert (shelf.event_store.tail(), shelf.event_store.ledger_id) == (before, ledger_id)
-    assert keep(shelf, a_job(number=2)) == (2,)
+    assert keep(harness, edited(a_job(number=2), "a")) == (2, 3)
 
 
-def test_events_of_several_streams_in_one_batch_are_consecutive(shelf: Shelf) -> None:
+def test_a_reopened_store_continues_after_the_last_position(harness: StoreHarness) -> None:
+    keep(harness, a_job(number=1))
+    before, ledger_id = harness.event_store.tail(), harness.event_store.ledger_id
+
+    harness.reopen()
+
+    assert (harness.event_store.tail(), harness.event_store.ledger_id) == (before, ledger_id)
+    assert keep(harness, a_job(number=2)) == (2,)
+
+
+def test_events_of_several_streams_in_one_batch_are_consecutive(harness: StoreHarness) -> None:
     job = a_job()
 
-    positions = keep(shelf, job, a_name("report", job))
+    positions = keep(harness, job, a_name("report", job))
 
-    read = shelf.event_store.read(after=0, limit=10)
+    read = harness.event_store.read(after=0, limit=10)
     assert positions == (1, 2)
     assert [item.topic for item in read] == ["job.scheduled", "name.reserved"]
 
 
-def test_two_batches_may_build_on_each_other_in_one_append(shelf: Shelf) -> None:
+def test_two_batches_may_build_on_each_other_in_one_append(harness: StoreHarness) -> None:
     job = a_job()
-    first = group_of(shelf, job)
-    second = group_of(shelf, edited(job, "a"))
+    first = batch_of(harness, job)
+    second = batch_of(harness, edited(job, "a"))
 
-    outcomes = append(shelf, first, second)
+    outcomes = append(harness, first, second)
 
     assert outcomes == [Committed((1,)), Committed((2,))]
 
 
-def test_stored_events_fold_to_the_decided_state(shelf: Shelf) -> None:
+def test_stored_events_fold_to_the_decided_state(harness: StoreHarness) -> None:
     job = a_job(tripped(2), running(), description="d", tags=["a"])
 
-    keep(shelf, job)
+    keep(harness, job)
 
-    folded = EventReader(shelf.event_store, shelf.mapper).fold(Job.blank(job.id))
+    folded = EventReader(harness.event_store, harness.mapper).fold(Job.blank(job.id))
     assert (folded.status, folded.version, folded.tags) == (job.status, job.version, job.tags)
     assert folded.last_run == job.last_run
 
@@ -112,130 +112,134 @@ def test_stored_events_fold_to_the_decided_state(shelf: Shelf) -> None:
 # -- superseded ---------------------------------------------------------------------------------
 
 
-def test_a_conflicting_batch_is_rejected_without_affecting_the_others(shelf: Shelf) -> None:
+def test_a_conflicting_batch_is_rejected_without_affecting_the_others(
+    harness: StoreHarness,
+) -> None:
     job, other = a_job(number=1), a_job(number=2)
-    keep(shelf, job)
+    keep(harness, job)
     mine = clone(job)
-    keep(shelf, edited(job, "theirs"))
-    late = group_of(shelf, edited(mine, "mine"))
+    keep(harness, edited(job, "theirs"))
+    late = batch_of(harness, edited(mine, "mine"))
 
-    outcomes = append(shelf, late, group_of(shelf, other))
+    outcomes = append(harness, late, batch_of(harness, other))
 
     assert outcomes == [VersionConflict(job.id, expected=1, actual=2), Committed((3,))]
-    assert shelf.event_store.tail_position() == 3
+    assert harness.event_store.tail_position() == 3
 
 
-def test_a_conflicting_batch_appends_nothing_to_its_other_streams(shelf: Shelf) -> None:
+def test_a_conflicting_batch_appends_nothing_to_its_other_streams(harness: StoreHarness) -> None:
     job = a_job(description="described")
     mine = clone(job)
-    keep(shelf, job)
+    keep(harness, job)
     mine.amend({"task": "other"}, now=NOON, metadata=metadata())
     name = a_name("new name", mine)
     mine._version = 1
     mine.amend({"task": "yet another"}, now=NOON, metadata=metadata())
-    late = group_of(shelf, name, mine, beside=[TOKEN])
+    late = batch_of(harness, name, mine, beside=[TOKEN])
 
-    [outcome] = append(shelf, late)
+    [outcome] = append(harness, late)
 
     assert isinstance(outcome, VersionConflict)
-    assert shelf.event_store.stream(name.id, after=0, upto=None, limit=9) == []
-    assert shelf.event_store.tokens() == []
-    assert shelf.meddle("SELECT COUNT(*) FROM texts") == [(2,)]
+    assert harness.event_store.stream(name.id, after=0, upto=None, limit=9) == []
+    assert harness.event_store.tokens() == []
+    assert harness.execute_directly("SELECT COUNT(*) FROM texts") == [(2,)]
 
 
-def test_a_batch_that_builds_on_a_conflicting_one_is_rejected_with_it(shelf: Shelf) -> None:
+def test_a_batch_that_builds_on_a_conflicting_one_is_rejected_with_it(
+    harness: StoreHarness,
+) -> None:
     job = a_job()
-    keep(shelf, job)
+    keep(harness, job)
     mine = clone(job)
-    keep(shelf, edited(job, "theirs"))
-    first = group_of(shelf, edited(mine, "mine"))
-    second = group_of(shelf, edited(mine, "mine too"))
+    keep(harness, edited(job, "theirs"))
+    first = batch_of(harness, edited(mine, "mine"))
+    second = batch_of(harness, edited(mine, "mine too"))
 
-    outcomes = append(shelf, first, second, group_of(shelf, a_job(number=2)))
+    outcomes = append(harness, first, second, batch_of(harness, a_job(number=2)))
 
     assert [type(outcome) for outcome in outcomes] == [VersionConflict, VersionConflict, Committed]
-    assert len(shelf.event_store.stream(job.id, after=0, upto=None, limit=9)) == 2
+    assert len(harness.event_store.stream(job.id, after=0, upto=None, limit=9)) == 2
 
 
-def test_no_stream_gets_a_gap_when_the_batch_before_conflicts(shelf: Shelf) -> None:
+def test_no_stream_gets_a_gap_when_the_batch_before_conflicts(harness: StoreHarness) -> None:
     """The second batch builds on a stream that only the conflicting one would have begun."""
     job = a_job()
-    keep(shelf, job)
+    keep(harness, job)
     mine = clone(job)
-    keep(shelf, edited(job, "theirs"))
+    keep(harness, edited(job, "theirs"))
     name = a_name("new", mine)
-    first = group_of(shelf, edited(mine, "mine"), name)
+    first = batch_of(harness, edited(mine, "mine"), name)
     name.release("new", mine.id, now=NOON, metadata=metadata())
-    second = group_of(shelf, name)
+    second = batch_of(harness, name)
 
-    outcomes = append(shelf, first, second)
+    outcomes = append(harness, first, second)
 
     assert [type(outcome) for outcome in outcomes] == [VersionConflict, VersionConflict]
-    assert shelf.event_store.stream(name.id, after=0, upto=None, limit=9) == []
+    assert harness.event_store.stream(name.id, after=0, upto=None, limit=9) == []
 
 
-def test_the_same_batch_twice_is_appended_once(shelf: Shelf) -> None:
-    group = group_of(shelf, a_job())
+def test_the_same_batch_twice_is_appended_once(harness: StoreHarness) -> None:
+    group = batch_of(harness, a_job())
 
-    outcomes = append(shelf, group) + append(shelf, group)
+    outcomes = append(harness, group) + append(harness, group)
 
     assert [type(outcome) for outcome in outcomes] == [Committed, VersionConflict]
-    assert shelf.event_store.tail_position() == 1
+    assert harness.event_store.tail_position() == 1
 
 
 # -- beside the events --------------------------------------------------------------------------
 
 
-def test_texts_are_stored_beside_their_events_and_not_in_them(shelf: Shelf) -> None:
+def test_texts_are_stored_beside_their_events_and_not_in_them(harness: StoreHarness) -> None:
     job = a_job(task="the secret task", description="the secret words")
 
-    keep(shelf, job)
+    keep(harness, job)
 
-    [item] = shelf.event_store.read(after=0, limit=1)
-    [fact] = shelf.mapper.to_recorded_events([item])
+    [item] = harness.event_store.read(after=0, limit=1)
+    [fact] = harness.mapper.to_recorded_events([item])
     assert b"secret" not in item.state
     assert (fact.data["task"], fact.data["description"]) == ("the secret task", "the secret words")
 
 
-def test_an_erased_text_reads_as_forgotten(shelf: Shelf) -> None:
-    keep(shelf, a_job(task="the secret task"))
+def test_an_erased_text_reads_as_forgotten(harness: StoreHarness) -> None:
+    keep(harness, a_job(task="the secret task"))
 
-    shelf.meddle("DELETE FROM texts")
+    harness.execute_directly("DELETE FROM texts")
 
-    [fact] = shelf.mapper.to_recorded_events(shelf.event_store.read(after=0, limit=1))
+    [fact] = harness.mapper.to_recorded_events(harness.event_store.read(after=0, limit=1))
     assert fact.data["task"] == "[forgotten]"
 
 
-def test_many_texts_are_looked_up_at_once(shelf: Shelf) -> None:
+def test_many_texts_are_looked_up_at_once(harness: StoreHarness) -> None:
     jobs = [a_job(number=n, task=f"task {n}") for n in range(1, 1201)]
-    append(shelf, *(group_of(shelf, job) for job in jobs))
+    append(harness, *(batch_of(harness, job) for job in jobs))
 
-    facts = shelf.mapper.to_recorded_events(shelf.event_store.read(after=0, limit=2000))
+    facts = harness.mapper.to_recorded_events(harness.event_store.read(after=0, limit=2000))
 
     assert [fact.data["task"] for fact in facts] == [f"task {n}" for n in range(1, 1201)]
 
 
-def test_tokens_are_stored_with_their_batch_and_revoked_in_place(shelf: Shelf) -> None:
-    append(shelf, group_of(shelf, a_job(number=1), beside=[TOKEN]))
+def test_tokens_are_stored_with_their_batch_and_revoked_in_place(harness: StoreHarness) -> None:
+    append(harness, batch_of(harness, a_job(number=1), beside=[TOKEN]))
     revoked = replace(TOKEN, revoked_at=NOW)
 
-    append(shelf, group_of(shelf, a_job(number=2), beside=[revoked]))
+    append(harness, batch_of(harness, a_job(number=2), beside=[revoked]))
 
-    assert shelf.event_store.tokens() == [revoked]
+    assert harness.event_store.tokens() == [revoked]
 
 
-def test_positions_mentioned_in_events_are_filled_in_by_the_append(shelf: Shelf) -> None:
-    keep(shelf, a_job(number=9))
+def test_positions_mentioned_in_events_are_filled_in_by_the_append(harness: StoreHarness) -> None:
+    keep(harness, a_job(number=9))
     job = a_job(tripped(2), policy={"trip_after": 2})
     job.resume(ResumeOptions(force=True), now=NOON, metadata=metadata())
     request = IdempotencyKey.blank(request_stream("olga", "POST", "/v1/jobs", "key"))
     request.answer(Answered("f", 201, job.id, 7, (1, 3)), now=NOON, metadata=metadata())
 
-    keep(shelf, job, request)
+    keep(harness, job, request)
 
     facts = {
         fact.topic: fact
-        for fact in shelf.mapper.to_recorded_events(shelf.event_store.read(after=1, limit=99))
+        for fact in harness.mapper.to_recorded_events(harness.event_store.read(after=1, limit=99))
     }
     first_failure, trip = 4, facts["job.circuit_tripped"].position
     assert facts["job.circuit_tripped"].data["first_error_position"] == first_failure
@@ -246,26 +250,26 @@ def test_positions_mentioned_in_events_are_filled_in_by_the_append(shelf: Shelf)
 # -- time ---------------------------------------------------------------------------------------
 
 
-def test_recorded_at_never_goes_back_although_now_does(shelf: Shelf) -> None:
+def test_recorded_at_never_goes_back_although_now_does(harness: StoreHarness) -> None:
     for number, now in enumerate((NOW, NOW - 5 * SECOND, NOW + SECOND, NOW - 3600 * SECOND), 1):
-        keep(shelf, a_job(number=number), now=now)
+        keep(harness, a_job(number=number), now=now)
 
-    times = [item.recorded_at for item in shelf.event_store.read(after=0, limit=9)]
+    times = [item.recorded_at for item in harness.event_store.read(after=0, limit=9)]
     assert times == [NOW, NOW, NOW + SECOND, NOW + SECOND]
 
 
 # -- looking up ---------------------------------------------------------------------------------
 
 
-def test_an_unknown_append_is_looked_up_by_stream_and_version(shelf: Shelf) -> None:
+def test_an_unknown_append_is_looked_up_by_stream_and_version(harness: StoreHarness) -> None:
     job = a_job(running(), failed())
-    keep(shelf, job)
+    keep(harness, job)
 
-    kept = shelf.event_store.command_at(job.id, 2)
+    kept = harness.event_store.command_at(job.id, 2)
 
-    assert kept == shelf.event_store.read(after=1, limit=1)[0].state
-    assert shelf.event_store.command_at(job.id, 4) is None
-    assert shelf.event_store.command_at(an_id(99), 1) is None
+    assert kept == harness.event_store.read(after=1, limit=1)[0].state
+    assert harness.event_store.command_at(job.id, 4) is None
+    assert harness.event_store.command_at(an_id(99), 1) is None
 
 
 # -- what cannot be kept ------------------------------------------------------------------------
@@ -273,13 +277,13 @@ def test_an_unknown_append_is_looked_up_by_stream_and_version(shelf: Shelf) -> N
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**64, -(2**63) - 1, "\ud800"])
 def test_a_value_that_would_not_be_read_back_equal_is_refused_before_the_append(
-    shelf: Shelf, value: object
+    harness: StoreHarness, value: object
 ) -> None:
     job = a_job()
     job.amend({"delivery": {"channel": "x", "target": value}}, now=NOON, metadata=metadata())
 
     with raises(InvalidField):
-        group_of(shelf, job)
+        batch_of(harness, job)
 
 
 # -- P10 ----------------------------------------------------------------------------------------
@@ -296,54 +300,57 @@ def test_a_value_that_would_not_be_read_back_equal_is_refused_before_the_append(
     ],
 )
 def test_the_database_itself_refuses_to_change_or_delete_events(
-    shelf: Shelf, statement: str
+    harness: StoreHarness, statement: str
 ) -> None:
-    keep(shelf, edited(a_job(), "a"))
-    before = shelf.event_store.read(after=0, limit=9)
+    keep(harness, edited(a_job(), "a"))
+    before = harness.event_store.read(after=0, limit=9)
 
-    with raises(shelf.refusals):
-        shelf.meddle(statement)
+    with raises(harness.refusals):
+        harness.execute_directly(statement)
 
-    assert shelf.event_store.read(after=0, limit=9) == before
+    assert harness.event_store.read(after=0, limit=9) == before
 
 
-def test_no_other_statement_changes_events_either(shelf: Shelf) -> None:
-    keep(shelf, edited(a_job(), "a"))
-    before = shelf.event_store.read(after=0, limit=9)
+def test_no_other_statement_changes_events_either(harness: StoreHarness) -> None:
+    keep(harness, edited(a_job(), "a"))
+    before = harness.event_store.read(after=0, limit=9)
 
-    for statement in shelf.ways_around:
-        with raises(shelf.refusals):
-            shelf.meddle(statement)
+    for statement in harness.ways_around:
+        with raises(harness.refusals):
+            harness.execute_directly(statement)
 
-    assert shelf.event_store.read(after=0, limit=9) == before
+    assert harness.event_store.read(after=0, limit=9) == before
 
 
 # -- heads --------------------------------------------------------------------------------------
 
 
-def test_snapshots_are_saved_replaced_and_dropped(shelf: Shelf) -> None:
+def test_snapshots_are_saved_replaced_and_dropped(harness: StoreHarness) -> None:
     one, two = an_id(1), an_id(2)
-    shelf.event_store.save_snapshots([(one, 1, b"first"), (two, 1, b"other")], position=4)
+    harness.event_store.save_snapshots([(one, 1, b"first"), (two, 1, b"other")], position=4)
 
-    shelf.event_store.save_snapshots([(one, 2, b"second"), (two, 1, None)], position=None)
+    harness.event_store.save_snapshots([(one, 2, b"second"), (two, 1, None)], position=None)
 
-    assert list(shelf.event_store.load_snapshots()) == [(one, 2, b"second")]
-    assert shelf.event_store.snapshots_position() == 4
-
-
-def test_a_reopened_store_has_its_saved_snapshots(shelf: Shelf) -> None:
-    shelf.event_store.save_snapshots([(an_id(1), 3, b"state")], position=17)
-
-    shelf.reopen()
-
-    assert list(shelf.event_store.load_snapshots()) == [(an_id(1), 3, b"state")]
-    assert shelf.event_store.snapshots_position() == 17
+    assert list(harness.event_store.load_snapshots()) == [(one, 2, b"second")]
+    assert harness.event_store.snapshots_position() == 4
 
 
-def test_a_store_without_snapshots_reports_position_none(shelf: Shelf) -> None:
-    keep(shelf, a_job(paused()))
+def test_a_reopened_store_has_its_saved_snapshots(harness: StoreHarness) -> None:
+    harness.event_store.save_snapshots([(an_id(1), 3, b"state")], position=17)
 
-    assert (list(shelf.event_store.load_snapshots()), shelf.event_store.snapshots_position()) == (
+    harness.reopen()
+
+    assert list(harness.event_store.load_snapshots()) == [(an_id(1), 3, b"state")]
+    assert harness.event_store.snapshots_position() == 17
+
+
+def test_a_store_without_snapshots_reports_position_none(harness: StoreHarness) -> None:
+    keep(harness, a_job(paused()))
+
+    assert (
+        list(harness.event_store.load_snapshots()),
+        harness.event_store.snapshots_position(),
+    ) == (
         [],
         0,
     )

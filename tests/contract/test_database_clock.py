@@ -11,7 +11,7 @@ from ledger import Ledger
 from ledger.clock import SystemClock, from_microseconds
 from ledger.store.postgres.clock import LOOK, MAX_DOUBT_SECONDS, OLD_SECONDS, DatabaseClock, off
 from ledger.store.postgres.statements import DATABASE_CLOCK
-from tests.contract.shelves import PostgresShelf, own_name
+from tests.contract.stores import PostgresStoreHarness, own_name
 from tests.support.builders import a_spec
 
 MINUTE = timedelta(minutes=1)
@@ -96,12 +96,12 @@ def test_a_delayed_reading_is_discarded(postgres_dsn: str) -> None:
 def test_nodes_that_disagree_by_two_minutes_write_one_sequence_of_times(
     postgres_dsn: str,
 ) -> None:
-    shelf = PostgresShelf(postgres_dsn, own_name(), clock=DATABASE_CLOCK)
+    harness = PostgresStoreHarness(postgres_dsn, own_name(), clock=DATABASE_CLOCK)
     nodes = []
     for skew in (MINUTE, -MINUTE):
         with psycopg.connect(postgres_dsn, autocommit=True) as connection:
             clock = DatabaseClock(Skewed(skew), connection)
-        nodes.append(Ledger.open(shelf.address, clock=clock))
+        nodes.append(Ledger.open(harness.address, clock=clock))
     for number in range(20):
         nodes[number % 2].schedule(a_spec(name=f"job {number}"))
 
@@ -112,7 +112,7 @@ def test_nodes_that_disagree_by_two_minutes_write_one_sequence_of_times(
         assert abs(from_microseconds(fact.recorded_at) - told) < MINUTE / 2
     for node in nodes:
         node.close()
-    shelf.close()
+    harness.close()
 
 
 def test_the_difference_of_a_clock_is_described_in_words() -> None:

@@ -18,7 +18,7 @@ from ledger.errors import StartRefused
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import SCHEMA_VERSION, Migrated, migrate
 from ledger.store.postgres.store import PostgresEventStore
-from tests.contract.shelves import PostgresShelf, own_name
+from tests.contract.stores import PostgresStoreHarness, own_name
 from tests.support.builders import an_id
 from tests.support.typed_commands import Shell
 
@@ -135,11 +135,11 @@ def test_neither_a_start_nor_a_migration_downgrades_a_newer_schema(database: str
     ],
 )
 def test_a_setting_that_breaks_a_promise_stops_the_start(
-    postgres_shelf: PostgresShelf, setting: str, value: str
+    postgres_harness: PostgresStoreHarness, setting: str, value: str
 ) -> None:
-    schema = postgres_shelf.address.schema
+    schema = postgres_harness.address.schema
     dsn = psycopg.conninfo.make_conninfo(
-        postgres_shelf.address.dsn, options=f"-c {setting}={value}"
+        postgres_harness.address.dsn, options=f"-c {setting}={value}"
     )
 
     with raises(StartRefused, match=r"^PostgreSQL has \w+=\w+, but durable answers need [^\n]+$"):
@@ -147,14 +147,14 @@ def test_a_setting_that_breaks_a_promise_stops_the_start(
 
 
 def test_time_outs_set_by_the_server_are_overridden(
-    postgres_shelf: PostgresShelf,
+    postgres_harness: PostgresStoreHarness,
 ) -> None:
     dsn = psycopg.conninfo.make_conninfo(
-        postgres_shelf.address.dsn,
+        postgres_harness.address.dsn,
         options="-c lock_timeout=0 -c default_transaction_isolation=serializable",
     )
 
-    event_store = PostgresEventStore(PostgresDsn(dsn, postgres_shelf.address.schema))
+    event_store = PostgresEventStore(PostgresDsn(dsn, postgres_harness.address.schema))
 
     with event_store.server.reading() as connection:
         found = [
@@ -189,9 +189,7 @@ def test_the_migrate_command_reports_what_it_did(database: str, tmp_path: Any) -
 
     first, second = shell.ok("migrate"), shell.ok("migrate", "--json")
 
-    assert f"now has schema {SCHEMA_VERSION} and a new ledger" in first.out.replace(
-        "\n", " "
-    )
+    assert f"now has schema {SCHEMA_VERSION} and a new ledger" in first.out.replace("\n", " ")
     assert second.document == {"before": SCHEMA_VERSION, "after": SCHEMA_VERSION, "remarks": []}
 
 

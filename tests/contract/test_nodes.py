@@ -24,7 +24,7 @@ from ledger.store.postgres.migrations import ROLE
 from ledger.store.postgres.statements import DATABASE_CLOCK
 from ledger.store.postgres.store import PostgresEventStore
 from ledger.store.records import AppendOutcome, Checkpoint, Committed, LeaseRow, VersionConflict
-from tests.contract.shelves import NOW, PostgresShelf, append, group_of, keep
+from tests.contract.stores import NOW, PostgresStoreHarness, append, batch_of, keep
 from tests.support.builders import NOON, a_job, an_id, metadata
 
 NODES = 2
@@ -35,9 +35,9 @@ Act = Callable[[PostgresEventStore, int], Any]
 
 
 @pytest.fixture
-def nodes(postgres_shelf: PostgresShelf) -> Iterator[list[PostgresEventStore]]:
+def nodes(postgres_harness: PostgresStoreHarness) -> Iterator[list[PostgresEventStore]]:
     with ExitStack() as closing:
-        event_stores = [postgres_shelf.another_event_store() for _ in range(NODES)]
+        event_stores = [postgres_harness.another_event_store() for _ in range(NODES)]
         for event_store in event_stores:
             closing.callback(event_store.close)
         yield event_stores
@@ -62,11 +62,11 @@ def described(job: Job, *tags: str) -> Job:
 
 
 def test_nodes_that_write_different_streams_share_one_gapless_sound_order(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
+    postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
     groups = [
         [
-            group_of(postgres_shelf, described(a_job(number=1000 * node + number), "a"))
+            batch_of(postgres_harness, described(a_job(number=1000 * node + number), "a"))
             for number in range(1, 4 * ROUNDS + 1)
         ]
         for node in range(NODES)
@@ -77,54 +77,56 @@ def test_nodes_that_write_different_streams_share_one_gapless_sound_order(
         return [
             one
             for lot in lots
-            for one in event_store.append(lot, postgres_shelf.mapper, now=NOW + node)
+            for one in event_store.append(lot, postgres_harness.mapper, now=NOW + node)
         ]
 
     outcomes = [one for written in at_once(nodes, write) for one in written]
 
     places = [place for one in outcomes if isinstance(one, Committed) for place in one.positions]
-    verdict = verify_event_store(postgres_shelf.event_store)
+    verdict = verify_event_store(postgres_harness.event_store)
     assert sorted(places) == list(range(1, 2 * NODES * 4 * ROUNDS + 1))
     assert (verdict.finding, verdict.verified) == (None, len(places))
 
 
 def test_nodes_that_write_the_same_stream_have_one_winner_for_each_version(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
+    postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
-    keep(postgres_shelf, a_job())
+    keep(postgres_harness, a_job())
 
     def compete(event_store: PostgresEventStore, node: int) -> Counter[str]:
         ended: Counter[str] = Counter()
         while ended["Committed"] < ROUNDS:
-            mine = EventReader(event_store, postgres_shelf.mapper).fold(Job.blank(an_id(1)))
-            group = group_of(postgres_shelf, described(mine, f"{node} {mine.version}"))
-            [outcome] = event_store.append([group], postgres_shelf.mapper, now=NOW)
+            mine = EventReader(event_store, postgres_harness.mapper).fold(Job.blank(an_id(1)))
+            group = batch_of(postgres_harness, described(mine, f"{node} {mine.version}"))
+            [outcome] = event_store.append([group], postgres_harness.mapper, now=NOW)
             ended[type(outcome).__name__] += 1
         return ended
 
     counts = at_once(nodes, compete)
 
-    history = postgres_shelf.event_store.stream(an_id(1), after=0, upto=None, limit=9999)
+    history = postgres_harness.event_store.stream(an_id(1), after=0, upto=None, limit=9999)
     assert [item.originator_version for item in history] == list(range(1, NODES * ROUNDS + 2))
     assert sum(ended["Committed"] for ended in counts) == len(history) - 1
-    assert verify_event_store(postgres_shelf.event_store).is_sound
+    assert verify_event_store(postgres_harness.event_store).is_sound
 
 
 def test_of_two_appends_of_one_version_one_is_committed_without_affecting_the_rest(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
+    postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
-    keep(postgres_shelf, a_job())
-    base = EventReader(postgres_shelf.event_store, postgres_shelf.mapper).fold(Job.blank(an_id(1)))
+    keep(postgres_harness, a_job())
+    base = EventReader(postgres_harness.event_store, postgres_harness.mapper).fold(
+        Job.blank(an_id(1))
+    )
     lots = []
     for node in range(NODES):
         mine = Job.blank(an_id(1))
         vars(mine).update(vars(base), _pending_events=[])
-        own = group_of(postgres_shelf, a_job(number=100 + node))
-        lots.append([group_of(postgres_shelf, described(mine, f"{node}")), own])
+        own = batch_of(postgres_harness, a_job(number=100 + node))
+        lots.append([batch_of(postgres_harness, described(mine, f"{node}")), own])
 
     ended = at_once(
         nodes,
-        lambda event_store, node: event_store.append(lots[node], postgres_shelf.mapper, now=NOW),
+        lambda event_store, node: event_store.append(lots[node], postgres_harness.mapper, now=NOW),
     )
 
     assert sorted(type(first).__name__ for first, _ in ended) == ["Committed", "VersionConflict"]
@@ -134,22 +136,22 @@ def test_of_two_appends_of_one_version_one_is_committed_without_affecting_the_re
 
 
 def test_a_reader_that_follows_the_end_never_sees_a_position_appear_behind_it(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
+    postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
     groups = {
-        node: [group_of(postgres_shelf, a_job(number=1000 * node + n)) for n in range(1, 101)]
+        node: [batch_of(postgres_harness, a_job(number=1000 * node + n)) for n in range(1, 101)]
         for node in range(NODES)
     }
     seen: list[int] = []
 
     def write(event_store: PostgresEventStore, node: int) -> None:
         for group in groups[node]:
-            event_store.append([group], postgres_shelf.mapper, now=NOW)
+            event_store.append([group], postgres_harness.mapper, now=NOW)
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(at_once, nodes, write)
-        while not writing.done() or len(seen) < postgres_shelf.event_store.tail_position():
-            page = postgres_shelf.event_store.read(after=seen[-1] if seen else 0, limit=500)
+        while not writing.done() or len(seen) < postgres_harness.event_store.tail_position():
+            page = postgres_harness.event_store.read(after=seen[-1] if seen else 0, limit=500)
             seen += [item.id for item in page]
 
     assert seen == list(range(1, 100 * NODES + 1))
@@ -159,16 +161,16 @@ def test_a_reader_that_follows_the_end_never_sees_a_position_appear_behind_it(
 
 
 def test_every_node_records_by_the_databases_clock(postgres_dsn: str) -> None:
-    shelf = PostgresShelf(postgres_dsn, "shelf_of_the_clock", clock=DATABASE_CLOCK)
+    harness = PostgresStoreHarness(postgres_dsn, "shelf_of_the_clock", clock=DATABASE_CLOCK)
     try:
-        [(before,)] = shelf.meddle(f"SELECT {DATABASE_CLOCK}")
+        [(before,)] = harness.execute_directly(f"SELECT {DATABASE_CLOCK}")
         for number, skew in enumerate((-60, 60, 0), 1):
-            append(shelf, group_of(shelf, a_job(number=number)), now=before + skew * SECOND)
-        [(after,)] = shelf.meddle(f"SELECT {DATABASE_CLOCK}")
+            append(harness, batch_of(harness, a_job(number=number)), now=before + skew * SECOND)
+        [(after,)] = harness.execute_directly(f"SELECT {DATABASE_CLOCK}")
 
-        times = [item.recorded_at for item in shelf.event_store.read(after=0, limit=9)]
+        times = [item.recorded_at for item in harness.event_store.read(after=0, limit=9)]
     finally:
-        shelf.close()
+        harness.close()
 
     assert before <= times[0] <= times[1] <= times[2] <= after
 
@@ -177,14 +179,16 @@ def test_every_node_records_by_the_databases_clock(postgres_dsn: str) -> None:
 
 
 def test_a_silent_node_loses_the_append_lock(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
+    postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
     stuck = nodes[0]._connected()
     stuck.execute("SET idle_in_transaction_session_timeout = '200ms'")
     stuck.execute("BEGIN")
     stuck.execute("LOCK TABLE append_lock IN EXCLUSIVE MODE")
 
-    [outcome] = nodes[1].append([group_of(postgres_shelf, a_job())], postgres_shelf.mapper, now=NOW)
+    [outcome] = nodes[1].append(
+        [batch_of(postgres_harness, a_job())], postgres_harness.mapper, now=NOW
+    )
 
     assert outcome == Committed((1,))
     with raises(psycopg.errors.IdleInTransactionSessionTimeout):
@@ -192,33 +196,37 @@ def test_a_silent_node_loses_the_append_lock(
 
 
 def test_an_append_that_never_gets_the_lock_is_refused_and_commits_nothing(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
+    postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
     nodes[1]._connected().execute("SET lock_timeout = '100ms'")
-    group = group_of(postgres_shelf, a_job())
-    postgres_shelf.meddle("BEGIN")
-    postgres_shelf.meddle("LOCK TABLE append_lock IN EXCLUSIVE MODE")
+    group = batch_of(postgres_harness, a_job())
+    postgres_harness.execute_directly("BEGIN")
+    postgres_harness.execute_directly("LOCK TABLE append_lock IN EXCLUSIVE MODE")
 
     with raises(Unavailable, match="nothing was committed"):
-        nodes[1].append([group], postgres_shelf.mapper, now=NOW)
+        nodes[1].append([group], postgres_harness.mapper, now=NOW)
 
-    postgres_shelf.meddle("ROLLBACK")
-    assert nodes[1].append([group], postgres_shelf.mapper, now=NOW) == [Committed((1,))]
+    postgres_harness.execute_directly("ROLLBACK")
+    assert nodes[1].append([group], postgres_harness.mapper, now=NOW) == [Committed((1,))]
 
 
 # -- beside the events --------------------------------------------------------------------------
 
 
 def test_leases_and_checkpoints_are_the_same_on_every_node(
-    postgres_shelf: PostgresShelf, nodes: list[PostgresEventStore]
+    postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
     lease = LeaseRow("r-1", an_id(1), 17)
     one, two = a_job(number=1), a_job(number=2)
 
-    append(postgres_shelf, group_of(postgres_shelf, one, beside=[lease, Checkpoint("courier", 5)]))
+    append(
+        postgres_harness, batch_of(postgres_harness, one, beside=[lease, Checkpoint("courier", 5)])
+    )
     seen = (nodes[1].leases().rows, nodes[1].checkpoint("courier"), nodes[1].checkpoint("other"))
     gone = LeaseRow("r-1", an_id(1), None)
-    append(postgres_shelf, group_of(postgres_shelf, two, beside=[gone, Checkpoint("courier", 6)]))
+    append(
+        postgres_harness, batch_of(postgres_harness, two, beside=[gone, Checkpoint("courier", 6)])
+    )
 
     assert seen == ((lease,), 5, None)
     assert (nodes[0].leases().rows, nodes[0].checkpoint("courier")) == ((), 6)
@@ -240,11 +248,11 @@ def test_a_slower_node_neither_overwrites_a_newer_snapshot_nor_restores_a_droppe
 
 
 @pytest.fixture
-def application(postgres_shelf: PostgresShelf) -> Iterator[psycopg.Connection[Any]]:
+def application(postgres_harness: PostgresStoreHarness) -> Iterator[psycopg.Connection[Any]]:
     """A session with the rights of the application's role."""
-    with psycopg.connect(postgres_shelf.address.dsn, autocommit=True) as connection:
+    with psycopg.connect(postgres_harness.address.dsn, autocommit=True) as connection:
         connection.execute(f"SET ROLE {ROLE}".encode())
-        connection.execute(f"SET search_path = {postgres_shelf.address.schema}".encode())
+        connection.execute(f"SET search_path = {postgres_harness.address.schema}".encode())
         yield connection
 
 
@@ -271,37 +279,37 @@ def test_the_applications_role_may_not_change_or_delete_events(
 
 
 def test_the_store_works_with_the_applications_role_alone(
-    postgres_shelf: PostgresShelf, caplog: pytest.LogCaptureFixture
+    postgres_harness: PostgresStoreHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    user = postgres_shelf.address.schema
-    postgres_shelf.meddle(f"CREATE ROLE {user} LOGIN IN ROLE {ROLE}")
-    dsn = psycopg.conninfo.make_conninfo(postgres_shelf.address.dsn, user=user)
+    user = postgres_harness.address.schema
+    postgres_harness.execute_directly(f"CREATE ROLE {user} LOGIN IN ROLE {ROLE}")
+    dsn = psycopg.conninfo.make_conninfo(postgres_harness.address.dsn, user=user)
     try:
-        postgres_shelf.event_store.close()
+        postgres_harness.event_store.close()
         caplog.clear()
-        postgres_shelf.event_store = event_store = PostgresEventStore(
-            type(postgres_shelf.address)(dsn, user)
+        postgres_harness.event_store = event_store = PostgresEventStore(
+            type(postgres_harness.address)(dsn, user)
         )
-        group = group_of(
-            postgres_shelf, a_job(description="words"), beside=[LeaseRow("r", an_id(1), 1)]
+        group = batch_of(
+            postgres_harness, a_job(description="words"), beside=[LeaseRow("r", an_id(1), 1)]
         )
-        [outcome] = event_store.append([group], postgres_shelf.mapper, now=NOW)
+        [outcome] = event_store.append([group], postgres_harness.mapper, now=NOW)
         event_store.save_snapshots([(an_id(1), 1, b"state")], position=1)
         found = event_store.command_at(an_id(1), 1)
     finally:
-        postgres_shelf.event_store.close()
-        postgres_shelf.meddle(f"DROP ROLE {user}")
+        postgres_harness.event_store.close()
+        postgres_harness.execute_directly(f"DROP ROLE {user}")
 
     assert (outcome, found is not None, caplog.records) == (Committed((1,)), True, [])
 
 
 def test_a_role_that_may_change_events_is_named_in_the_log(
-    postgres_shelf: PostgresShelf, caplog: pytest.LogCaptureFixture
+    postgres_harness: PostgresStoreHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="ledger.store.postgres.store")
     caplog.clear()
 
-    postgres_shelf.reopen()
+    postgres_harness.reopen()
 
     assert [record.getMessage() for record in caplog.records] == [
         "this role may change events, and only triggers prevent it: "

@@ -25,22 +25,22 @@ from projections.models.resumes.queries import ResumeFilter
 from projections.stores.contract import ReadModelStore
 from projections.stores.postgres import PostgresReadModelStore
 from projections.stores.sqlite import SQLiteReadModelStore
-from tests.contract.shelves import PostgresShelf
+from tests.contract.stores import PostgresStoreHarness
 from tests.oracles import resumes as resume_oracle
-from tests.simulation import laws
-from tests.simulation.world import World
+from tests.simulation import invariants as laws
+from tests.simulation.simulation import Simulation
 
 STEPS = 1200
 SEED = 31
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("world"), SEED)
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
+    simulation = Simulation(tmp_path_factory.mktemp("simulation"), SEED)
     for _ in range(STEPS):
-        world.step()
-    yield world
-    world.close()
+        simulation.step()
+    yield simulation
+    simulation.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -50,43 +50,43 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelS
         if request.param == "sqlite":
             made = SQLiteReadModelStore(tmp_path / "copies.db")
         else:
-            shelf: PostgresShelf = request.getfixturevalue("postgres_shelf")
-            made = PostgresReadModelStore(shelf.address)
+            harness: PostgresStoreHarness = request.getfixturevalue("postgres_harness")
+            made = PostgresReadModelStore(harness.address)
             assert made.leader_lock.is_held()
         closing.callback(made.close)
         yield made
 
 
-def grown(world: World, store: ReadModelStore) -> Runner:
-    kept = Runner(world.ledger.events, store, (jobs, resumes, gaps))
+def grown(simulation: Simulation, store: ReadModelStore) -> Runner:
+    kept = Runner(simulation.ledger.events, store, (jobs, resumes, gaps))
     while kept.run_once():
         pass
     return kept
 
 
-def expected(world: World, name: str) -> list[dict[str, Any]]:
+def expected(simulation: Simulation, name: str) -> list[dict[str, Any]]:
     """What the oracle finds in every history, the newest first."""
     of = getattr(resume_oracle, name)
-    found = [one for events in laws.histories(world.ledger).values() for one in of(events)]
+    found = [one for events in laws.histories(simulation.ledger).values() for one in of(events)]
     return sorted(found, key=lambda one: -one["position"])
 
 
-def told_resumes(store: ReadModelStore, **asked: Any) -> list[dict[str, Any]]:
+def shown_resumes(store: ReadModelStore, **asked: Any) -> list[dict[str, Any]]:
     with store.reading() as questions:
         return resume_questions.find(questions, ResumeFilter(**{"limit": 1000, **asked}))[0]
 
 
-def told_gaps(store: ReadModelStore, **asked: Any) -> list[dict[str, Any]]:
+def shown_gaps(store: ReadModelStore, **asked: Any) -> list[dict[str, Any]]:
     with store.reading() as questions:
         return gap_questions.find(questions, GapFilter(**{"limit": 1000, **asked}))[0]
 
 
 @pytest.mark.parametrize("page", [1, 7, 2000])
 def test_pages_and_rebuilding_make_no_difference(
-    world: World, store: ReadModelStore, monkeypatch: pytest.MonkeyPatch, page: int
+    simulation: Simulation, store: ReadModelStore, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     monkeypatch.setattr(runner, "PAGE", page)
-    kept = grown(world, store)
+    kept = grown(simulation, store)
 
     for model in (resumes, gaps):
         before, after = kept.rebuild(model, lambda *_: None)
@@ -94,31 +94,33 @@ def test_pages_and_rebuilding_make_no_difference(
 
 
 def test_every_force_resume_is_scored_as_the_raw_events_have_it(
-    world: World, store: ReadModelStore
+    simulation: Simulation, store: ReadModelStore
 ) -> None:
-    grown(world, store)
+    grown(simulation, store)
 
-    told = told_resumes(store)
+    told = shown_resumes(store)
 
-    wanted = expected(world, "resumes_of")
+    wanted = expected(simulation, "resumes_of")
     assert [{key: one[key] for key in wanted[0]} for one in told] == wanted
     assert len({one["outcome"] for one in told}) >= 4, f"seed {SEED}"
     assert max(one["trip_count"] for one in told) > 1, f"seed {SEED}"
-    probes = {event["topic"] for event in world.ledger.queries.export(AuditQuery())}
+    probes = {event["topic"] for event in simulation.ledger.queries.export(AuditQuery())}
     assert {"job.circuit_half_opened", "job.circuit_closed"} <= probes, f"seed {SEED}"
 
 
-def test_filters_narrow_and_pages_follow_each_other(world: World, store: ReadModelStore) -> None:
-    grown(world, store)
-    whole = told_resumes(store)
+def test_filters_narrow_and_pages_follow_each_other(
+    simulation: Simulation, store: ReadModelStore
+) -> None:
+    grown(simulation, store)
+    whole = shown_resumes(store)
     middle = parse_rfc3339(whole[len(whole) // 2]["recorded_at"])
 
-    assert told_resumes(store, outcome="held") == [o for o in whole if o["outcome"] == "held"]
+    assert shown_resumes(store, outcome="held") == [o for o in whole if o["outcome"] == "held"]
     one = whole[0]
-    assert told_resumes(store, job=one["job_id"]) == [
+    assert shown_resumes(store, job=one["job_id"]) == [
         other for other in whole if other["job_id"] == one["job_id"]
     ]
-    since, until = told_resumes(store, since=middle), told_resumes(store, until=middle)
+    since, until = shown_resumes(store, since=middle), shown_resumes(store, until=middle)
     assert {o["position"] for o in since} | {o["position"] for o in until} == {
         o["position"] for o in whole
     }
@@ -128,15 +130,17 @@ def test_filters_narrow_and_pages_follow_each_other(world: World, store: ReadMod
     assert page + rest == whole
 
 
-def test_the_rates_are_counted_from_the_same_rows(world: World, store: ReadModelStore) -> None:
-    grown(world, store)
-    whole = told_resumes(store)
+def test_the_rates_are_counted_from_the_same_rows(
+    simulation: Simulation, store: ReadModelStore
+) -> None:
+    grown(simulation, store)
+    whole = shown_resumes(store)
     middle = parse_rfc3339(whole[len(whole) // 2]["recorded_at"])
 
     for narrow in ({}, {"since": middle}, {"until": middle}, {"job": whole[0]["job_id"]}):
         with store.reading() as questions:
             rates = resume_questions.rates(questions, ResumeFilter(outcome="open", **narrow))
-        meant = told_resumes(store, **narrow)
+        meant = shown_resumes(store, **narrow)
 
         assert rates["all"] == resume_oracle.rates_of(meant), narrow
         for part in rates["by_failure_class"]:
@@ -156,28 +160,30 @@ def rates_of(part: dict[str, Any]) -> dict[str, Any]:
     return {key: part[key] for key in ("count", "decided_count", "held_count", "rate")}
 
 
-def test_every_missed_slot_is_a_gap_with_its_cause(world: World, store: ReadModelStore) -> None:
-    grown(world, store)
+def test_every_missed_slot_is_a_gap_with_its_cause(
+    simulation: Simulation, store: ReadModelStore
+) -> None:
+    grown(simulation, store)
 
-    told = told_gaps(store)
+    told = shown_gaps(store)
 
-    wanted = expected(world, "gaps_of")
+    wanted = expected(simulation, "gaps_of")
     assert [{key: one[key] for key in wanted[0]} for one in told] == wanted
     assert {one["cause"] for one in told} >= {"paused", "failed", "overlap", "downtime"}
 
 
 def test_gaps_are_found_by_cause_and_by_the_time_they_reach_into(
-    world: World, store: ReadModelStore
+    simulation: Simulation, store: ReadModelStore
 ) -> None:
-    grown(world, store)
-    whole = told_gaps(store)
+    grown(simulation, store)
+    whole = shown_gaps(store)
     at = parse_rfc3339(whole[len(whole) // 2]["first"])
 
-    around = told_gaps(store, since=at, until=at)
+    around = shown_gaps(store, since=at, until=at)
 
     assert around == [
         one for one in whole if parse_rfc3339(one["first"]) <= at <= parse_rfc3339(one["last"])
     ]
     assert around
-    paused = told_gaps(store, cause="paused")
+    paused = shown_gaps(store, cause="paused")
     assert paused == [one for one in whole if one["cause"] == "paused"]

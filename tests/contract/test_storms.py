@@ -24,7 +24,7 @@ from projections.models.storms import queries as storm_questions
 from projections.stores.contract import ReadModelStore
 from projections.stores.postgres import PostgresReadModelStore
 from projections.stores.sqlite import SQLiteReadModelStore
-from tests.contract.shelves import PostgresShelf
+from tests.contract.stores import PostgresStoreHarness
 from tests.oracles import storms as storm_oracle
 from tests.support.builders import SUCCESS, ManualClock, a_spec, open_ledger
 
@@ -82,8 +82,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelS
         if request.param == "sqlite":
             made = SQLiteReadModelStore(tmp_path / "copies.db")
         else:
-            shelf: PostgresShelf = request.getfixturevalue("postgres_shelf")
-            made = PostgresReadModelStore(shelf.address)
+            harness: PostgresStoreHarness = request.getfixturevalue("postgres_harness")
+            made = PostgresReadModelStore(harness.address)
             assert made.leader_lock.is_held()
         closing.callback(made.close)
         yield made

@@ -10,7 +10,7 @@ import pytest
 from ledger.domain.job.job import Job
 from ledger.maintenance.verify import PAGE, verify_event_store
 from ledger.store.event_store import EventStore
-from tests.contract.shelves import Shelf, keep
+from tests.contract.stores import StoreHarness, keep
 from tests.support.builders import NOON, a_job, metadata
 
 
@@ -29,11 +29,11 @@ class Watched:
         return self._event_store.salted_texts(ids)
 
 
-def fill(shelf: Shelf, count: int) -> Job:
+def fill(harness: StoreHarness, count: int) -> Job:
     """A job with `count` events, each with one text."""
     job = a_job()
     describe(job, count - 1)
-    keep(shelf, job)
+    keep(harness, job)
     return job
 
 
@@ -44,9 +44,9 @@ def describe(job: Job, count: int) -> None:
         )
 
 
-def test_only_the_texts_of_one_page_are_in_memory_at_a_time(shelf: Shelf) -> None:
-    fill(shelf, 3 * PAGE)
-    event_store = Watched(shelf.event_store)
+def test_only_the_texts_of_one_page_are_in_memory_at_a_time(harness: StoreHarness) -> None:
+    fill(harness, 3 * PAGE)
+    event_store = Watched(harness.event_store)
 
     verdict = verify_event_store(event_store)
 
@@ -55,17 +55,17 @@ def test_only_the_texts_of_one_page_are_in_memory_at_a_time(shelf: Shelf) -> Non
     assert max(event_store.asked) == PAGE
 
 
-def test_a_store_that_grows_during_verification_verifies(shelf: Shelf) -> None:
-    job = fill(shelf, 3 * PAGE)
+def test_a_store_that_grows_during_verification_verifies(harness: StoreHarness) -> None:
+    job = fill(harness, 3 * PAGE)
     told: list[tuple[int, int]] = []
 
     def grow(done: int, total: int) -> None:
         told.append((done, total))
         if len(told) == 1:
             describe(job, PAGE)
-            keep(shelf, job)
+            keep(harness, job)
 
-    verdict = verify_event_store(shelf.event_store, grow)
+    verdict = verify_event_store(harness.event_store, grow)
 
     assert verdict.is_sound
     assert told[0] == (PAGE, 3 * PAGE)
@@ -75,15 +75,17 @@ def test_a_store_that_grows_during_verification_verifies(shelf: Shelf) -> None:
 UNTYPED = "SQLite only: elsewhere no text is kept that cannot be read as text"
 
 
-def test_the_rows_before_an_unreadable_one_are_verified(shelf: Shelf) -> None:
-    if shelf.is_typed:
+def test_the_rows_before_an_unreadable_one_are_verified(harness: StoreHarness) -> None:
+    if harness.is_typed:
         pytest.skip(UNTYPED)
-    fill(shelf, PAGE + 9)
-    before = verify_event_store(shelf.event_store)
-    shelf.disarm()
-    shelf.meddle("UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE position = ?", (PAGE + 5,))
+    fill(harness, PAGE + 9)
+    before = verify_event_store(harness.event_store)
+    harness.drop_protection()
+    harness.execute_directly(
+        "UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE position = ?", (PAGE + 5,)
+    )
 
-    verdict = verify_event_store(shelf.event_store)
+    verdict = verify_event_store(harness.event_store)
 
     assert before.is_sound
     assert verdict.finding is not None
@@ -91,26 +93,30 @@ def test_the_rows_before_an_unreadable_one_are_verified(shelf: Shelf) -> None:
     assert verdict.finding.problem.startswith("it cannot be read (")
 
 
-def test_a_changed_text_before_an_unreadable_row_is_the_one_that_is_named(shelf: Shelf) -> None:
-    if shelf.is_typed:
+def test_a_changed_text_before_an_unreadable_row_is_the_one_that_is_named(
+    harness: StoreHarness,
+) -> None:
+    if harness.is_typed:
         pytest.skip(UNTYPED)
-    fill(shelf, 9)
-    shelf.disarm()
-    [(third,)] = shelf.meddle("SELECT state ->> '$.reason[0]' FROM events WHERE position = 3")
-    shelf.meddle("UPDATE texts SET body = x'00' WHERE id = ?", (third,))
-    shelf.meddle("UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE position = 5")
+    fill(harness, 9)
+    harness.drop_protection()
+    [(third,)] = harness.execute_directly(
+        "SELECT state ->> '$.reason[0]' FROM events WHERE position = 3"
+    )
+    harness.execute_directly("UPDATE texts SET body = x'00' WHERE id = ?", (third,))
+    harness.execute_directly("UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE position = 5")
 
-    finding = verify_event_store(shelf.event_store).finding
+    finding = verify_event_store(harness.event_store).finding
 
     assert finding is not None
     assert (finding.position, finding.problem) == (3, "one of its texts was changed")
 
 
-def test_a_missing_text_is_found_at_the_event_that_names_it(shelf: Shelf) -> None:
-    fill(shelf, 9)
-    shelf.meddle("DELETE FROM texts")
+def test_a_missing_text_is_found_at_the_event_that_names_it(harness: StoreHarness) -> None:
+    fill(harness, 9)
+    harness.execute_directly("DELETE FROM texts")
 
-    finding = verify_event_store(shelf.event_store).finding
+    finding = verify_event_store(harness.event_store).finding
 
     assert finding is not None
     assert (finding.position, finding.problem.split(",")[0]) == (1, "one of its texts is missing")

@@ -15,7 +15,7 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger.store.postgres.connections import READERS
 from tests.api.harness import Api
-from tests.contract.shelves import own_name
+from tests.contract.stores import own_name
 from tests.faults.shared_nodes import (
     PATIENCE_SECONDS,
     RUNNING,

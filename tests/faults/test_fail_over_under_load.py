@@ -12,10 +12,10 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import migrate
-from tests.faults.askers import (
-    Asker,
-    asking,
-    more_kept,
+from tests.faults.clients import (
+    Client,
+    clients_running,
+    more_answered,
     require_cached_jobs_are_folds,
     require_truth,
 )
@@ -41,13 +41,13 @@ def test_nodes_fail_over_under_load_and_no_answered_command_is_lost(
         migrate(PostgresDsn(address), new_id=an_id(1))
         with a_node(address, tmp_path / "one") as node:
             node.ledger.schedule(a_spec(name="running", **RUNNING))
-            askers = [Asker(node.ledger, number) for number in range(ASKERS)]
-            with asking(askers):
-                wait_for("Answers", more_kept(askers, 30), seconds=PATIENCE_SECONDS)
+            askers = [Client(node.ledger, number) for number in range(ASKERS)]
+            with clients_running(askers):
+                wait_for("Answers", more_answered(askers, 30), seconds=PATIENCE_SECONDS)
                 primary.stop(SIGQUIT)
                 wait_until_unready(node)
                 promote(standby)
-                wait_for("Answers", more_kept(askers, 30), seconds=PATIENCE_SECONDS)
+                wait_for("Answers", more_answered(askers, 30), seconds=PATIENCE_SECONDS)
 
             require_everything_goes_on(node, "after all")
             require_truth(node.ledger, askers)

@@ -14,8 +14,8 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger.maintenance.verify import verify_event_store
 from tests.api.harness import Api
-from tests.contract.shelves import own_name
-from tests.faults.askers import facts_of, require_cached_jobs_are_folds
+from tests.contract.stores import own_name
+from tests.faults.clients import all_events_of, require_cached_jobs_are_folds
 from tests.faults.full_disk import SmallDisk, a_small_disk, may_mount
 from tests.faults.shared_nodes import (
     PATIENCE_SECONDS,
@@ -94,7 +94,9 @@ def fill_again_and_again(node: Api, disk: SmallDisk, limits: int) -> None:
         disk.free()
         ask_until_there_is_room(node, kept)
 
-    names = [fact.data["name"] for fact in facts_of(node.ledger) if fact.topic == "job.scheduled"]
+    names = [
+        event.data["name"] for event in all_events_of(node.ledger) if event.topic == "job.scheduled"
+    ]
     print(f"{limits} times full, {len(kept)} jobs kept")
     assert Counter(names) == Counter(kept)
     assert verify_event_store(node.ledger.event_store).is_sound

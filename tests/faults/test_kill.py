@@ -20,8 +20,8 @@ from ledger import Ledger
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.store.audit_query import AuditQuery
 from projections.read_models import ReadModels
-from tests.faults.victim import THREADS, Work
-from tests.simulation import laws
+from tests.faults.killed_process import THREADS, Work
+from tests.simulation import invariants as laws
 
 ROOT = Path(__file__).parents[2]
 WHOLE = {
@@ -38,7 +38,7 @@ adding.
 
 
 @dataclass
-class Told:
+class Reported:
     """What all killed processes together reported before they died."""
 
     kinds: dict[str, str] = field(default_factory=dict)
@@ -78,21 +78,21 @@ class Death:
         return self.what is None or line["what"] == self.what
 
 
-def live_and_die(folder: Path, seed: str, death: Death, told: Told) -> None:
+def run_until_killed(folder: Path, seed: str, death: Death, reports: Reported) -> None:
     """Read a process's lines until its death, and the rest of its output."""
-    command = [sys.executable, "-m", "tests.faults.victim", str(folder), seed]
+    command = [sys.executable, "-m", "tests.faults.killed_process", str(folder), seed]
     left = death.count
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as victim:
         assert victim.stdout is not None
         for line in map(json.loads, victim.stdout):
-            told.hear(line)
+            reports.hear(line)
             left -= death.counts(line)
             if left == 0:
                 victim.send_signal(signal.SIGKILL)
     assert victim.returncode == -signal.SIGKILL, "it died of something else"
 
 
-def check(folder: Path, told: Told) -> None:
+def check(folder: Path, reports: Reported) -> None:
     """Open what was left behind, reap lost runs, and compare it with what was reported."""
     with Ledger.open(folder) as ledger:
         left_open = dict(ledger.job_cache.runs.open_runs())
@@ -102,20 +102,20 @@ def check(folder: Path, told: Told) -> None:
 
         assert ledger.job_cache.runs.open_runs() == []
         by_job = laws.histories(ledger)
-        check_answers(ledger, told)
-        check_wholeness(ledger, told)
-        check_runs(by_job, {run.run_id for run in left_open.values()}, told)
+        check_answers(ledger, reports)
+        check_wholeness(ledger, reports)
+        check_runs(by_job, {run.run_id for run in left_open.values()}, reports)
         laws.check_event_store(ledger)
         read_models = ReadModels.open(ledger, folder / "projections.db")
         laws.check_read_models(ledger, read_models, [UUID(job_id) for job_id in by_job])
         read_models.close()
 
 
-def check_answers(ledger: Ledger, told: Told) -> None:
+def check_answers(ledger: Ledger, reports: Reported) -> None:
     """D1: every answer is stored, at the position it named; an answer without a change left
     nothing.
     """
-    for command_id, answer in told.answers.items():
+    for command_id, answer in reports.answers.items():
         if not answer["changed"]:
             continue
         kept = ledger.event_store.command_at(UUID(answer["job_id"]), answer["version"])
@@ -125,7 +125,7 @@ def check_answers(ledger: Ledger, told: Told) -> None:
         assert orjson.loads(last.state)["command_id"] == command_id
 
 
-def check_wholeness(ledger: Ledger, told: Told) -> None:
+def check_wholeness(ledger: Ledger, reports: Reported) -> None:
     """D2: whole or absent, only what was tried, and nothing of what was refused or changed
     nothing.
     """
@@ -133,12 +133,14 @@ def check_wholeness(ledger: Ledger, told: Told) -> None:
     for event in ledger.queries.export(AuditQuery(source="library")):
         groups[event["command_id"]].append(event["topic"])
     for command_id, topics in groups.items():
-        assert topics in WHOLE[told.kinds[command_id]]
-        assert command_id not in told.refused
-        assert told.answers.get(command_id, {"changed": True})["changed"]
+        assert topics in WHOLE[reports.kinds[command_id]]
+        assert command_id not in reports.refused
+        assert reports.answers.get(command_id, {"changed": True})["changed"]
 
 
-def check_runs(by_job: dict[str, list[dict[str, Any]]], left_open: set[str], told: Told) -> None:
+def check_runs(
+    by_job: dict[str, list[dict[str, Any]]], left_open: set[str], reports: Reported
+) -> None:
     """X1-X5: invariants of each history; open runs are lost once; executed runs are recorded."""
     started: set[str] = set()
     lost: list[tuple[str, str]] = []
@@ -153,29 +155,29 @@ def check_runs(by_job: dict[str, list[dict[str, Any]]], left_open: set[str], tol
     assert {cause for _, cause in lost} <= {"owner_restarted"}
     assert len(lost) == len({run_id for run_id, _ in lost})
     assert left_open <= {run_id for run_id, _ in lost}
-    assert len(told.launched) == len(set(told.launched))
-    assert set(told.launched) <= started
+    assert len(reports.launched) == len(set(reports.launched))
+    assert set(reports.launched) <= started
 
 
-def kill_again_and_again(tmp_path: Path, kills: int, seed: int) -> Told:
+def kill_again_and_again(tmp_path: Path, kills: int, seed: int) -> Reported:
     print(f"seed {seed}, {kills} kills")
-    chance, told = Random(seed), Told()
+    chance, reports = Random(seed), Reported()
     deaths = [Death.metadata(chance) for _ in range(kills)]
     for number, death in enumerate(deaths):
-        live_and_die(tmp_path / "data", f"{seed}/{number}", death, told)
-        check(tmp_path / "data", told)
-    assert len(told.launched) >= sum(d.count for d in deaths if d.what == "launched")
-    assert len(told.answers) + len(told.refused) >= len(told.kinds) - THREADS * kills
-    return told
+        run_until_killed(tmp_path / "data", f"{seed}/{number}", death, reports)
+        check(tmp_path / "data", reports)
+    assert len(reports.launched) >= sum(d.count for d in deaths if d.what == "launched")
+    assert len(reports.answers) + len(reports.refused) >= len(reports.kinds) - THREADS * kills
+    return reports
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [5, 8])
 def test_no_answered_command_is_lost_when_the_process_is_killed(tmp_path: Path, seed: int) -> None:
-    told = kill_again_and_again(tmp_path, 12, seed)
+    reports = kill_again_and_again(tmp_path, 12, seed)
 
-    assert len(told.answers) > 500
-    assert len(told.launched) > 10
+    assert len(reports.answers) > 500
+    assert len(reports.launched) > 10
 
 
 @pytest.mark.proof

@@ -12,8 +12,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.api.harness import Api
-from tests.contract.shelves import own_name
-from tests.faults.askers import facts_of, require_cached_jobs_are_folds
+from tests.contract.stores import own_name
+from tests.faults.clients import all_events_of, require_cached_jobs_are_folds
 from tests.faults.proxy import COMMITTED, Proxy, a_proxy
 from tests.faults.shared_nodes import (
     RUNNING,
@@ -73,7 +73,9 @@ def lose_answers(node: Api, proxy: Proxy, count: int, *, nth: int) -> None:
     proxy.drop_nth_answer(0)
 
     assert {name: ask_until_answered(node, name) for name in told} == told
-    kept = [fact.data["name"] for fact in facts_of(node.ledger) if fact.topic == "job.scheduled"]
+    kept = [
+        event.data["name"] for event in all_events_of(node.ledger) if event.topic == "job.scheduled"
+    ]
     print(f"{proxy.dropped_count} answers lost, {len(told)} jobs")
     assert Counter(kept) == Counter(told.keys())
     require_everything_goes_on(node, "after all")

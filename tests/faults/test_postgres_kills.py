@@ -14,11 +14,11 @@ import pytest
 
 from api.demo.waiting import wait_for
 from ledger import Ledger
-from tests.contract.shelves import PostgresShelf, own_name
-from tests.faults.askers import (
-    Asker,
-    asking,
-    more_kept,
+from tests.contract.stores import PostgresStoreHarness, own_name
+from tests.faults.clients import (
+    Client,
+    clients_running,
+    more_answered,
     require_cached_jobs_are_folds,
     require_truth,
 )
@@ -45,9 +45,9 @@ CUT_ALL = (
 
 
 @pytest.fixture
-def nodes(postgres_shelf: PostgresShelf) -> Iterator[list[Ledger]]:
+def nodes(postgres_harness: PostgresStoreHarness) -> Iterator[list[Ledger]]:
     opened = [
-        Ledger.open(postgres_shelf.address, chance=SeededChance(seed)) for seed in range(NODES)
+        Ledger.open(postgres_harness.address, chance=SeededChance(seed)) for seed in range(NODES)
     ]
     yield opened
     for ledger in opened:
@@ -68,12 +68,12 @@ def cut_until_enough(dsn: str, schema: str) -> int:
 
 @pytest.mark.slow
 def test_killed_backends_lose_nothing_repeat_nothing_and_cause_no_conflict(
-    postgres_shelf: PostgresShelf, nodes: list[Ledger]
+    postgres_harness: PostgresStoreHarness, nodes: list[Ledger]
 ) -> None:
     print(f"seed {SEED}")
-    askers = [Asker(nodes[number % NODES], number) for number in range(ASKERS)]
-    with asking(askers):
-        killed = cut_until_enough(postgres_shelf.address.dsn, postgres_shelf.address.schema)
+    askers = [Client(nodes[number % NODES], number) for number in range(ASKERS)]
+    with clients_running(askers):
+        killed = cut_until_enough(postgres_harness.address.dsn, postgres_harness.address.schema)
 
     print(f"killed {killed}")
     require_truth(nodes[0], askers)
@@ -92,10 +92,10 @@ def test_a_node_whose_backends_are_killed_repeatedly_recovers_by_itself(
         psycopg.connect(dsn, autocommit=True) as knife,
     ):
         node.ledger.schedule(a_spec(name="running", **RUNNING))
-        askers = [Asker(node.ledger, number) for number in range(ASKERS)]
-        with asking(askers):
+        askers = [Client(node.ledger, number) for number in range(ASKERS)]
+        with clients_running(askers):
             for _ in range(MASSACRES):
-                wait_for("Answers", more_kept(askers), seconds=PATIENCE_SECONDS)
+                wait_for("Answers", more_answered(askers), seconds=PATIENCE_SECONDS)
                 assert knife.execute(CUT_ALL).rowcount > 0
 
         require_everything_goes_on(node, "after all")

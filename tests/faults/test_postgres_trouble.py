@@ -14,24 +14,26 @@ from ledger.errors import StorageFull, Unavailable
 from ledger.maintenance.verify import verify_event_store
 from ledger.store.event_store import AppendUnknown
 from ledger.store.records import Committed
-from tests.contract.shelves import PostgresShelf, append, group_of, keep, own_name
+from tests.contract.stores import PostgresStoreHarness, append, batch_of, keep, own_name
 from tests.support.builders import a_job
 from tests.support.postgres_server import TestServer, running_server
 
 
-def break_inserts(shelf: PostgresShelf, what: str, *, at_commit: bool = False) -> None:
+def break_inserts(harness: PostgresStoreHarness, what: str, *, at_commit: bool = False) -> None:
     """Have the database itself do `what` when events are inserted, or when that is committed."""
-    shelf.meddle(
+    harness.execute_directly(
         "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN {what}; RETURN NEW; END $$"
     )
     kind = "CONSTRAINT TRIGGER trouble AFTER" if at_commit else "TRIGGER trouble BEFORE"
     when = "DEFERRABLE INITIALLY DEFERRED" if at_commit else ""
-    shelf.meddle(f"CREATE {kind} INSERT ON events {when} FOR EACH ROW EXECUTE FUNCTION trouble()")
+    harness.execute_directly(
+        f"CREATE {kind} INSERT ON events {when} FOR EACH ROW EXECUTE FUNCTION trouble()"
+    )
 
 
-def mend_inserts(shelf: PostgresShelf) -> None:
-    shelf.meddle("DROP TRIGGER trouble ON events")
+def mend_inserts(harness: PostgresStoreHarness) -> None:
+    harness.execute_directly("DROP TRIGGER trouble ON events")
 
 
 RAISE = "RAISE EXCEPTION 'trouble' USING ERRCODE = '{}'"
@@ -50,44 +52,46 @@ DIE = "PERFORM pg_terminate_backend(pg_backend_pid())"
     ids=["disk full", "lock", "integrity", "death"],
 )
 def test_a_failure_is_reported_as_what_it_is_and_the_next_append_works(
-    postgres_shelf: PostgresShelf, what: str, told: type[Exception], at_commit: bool
+    postgres_harness: PostgresStoreHarness, what: str, told: type[Exception], at_commit: bool
 ) -> None:
-    keep(postgres_shelf, a_job(number=1))
-    group = group_of(postgres_shelf, a_job(number=2))
-    break_inserts(postgres_shelf, what, at_commit=at_commit)
+    keep(postgres_harness, a_job(number=1))
+    group = batch_of(postgres_harness, a_job(number=2))
+    break_inserts(postgres_harness, what, at_commit=at_commit)
 
     with raises(told):
-        append(postgres_shelf, group)
+        append(postgres_harness, group)
 
-    mend_inserts(postgres_shelf)
-    assert postgres_shelf.event_store.command_at(group.events[0].stream, 1) is None
-    assert append(postgres_shelf, group) == [Committed((2,))]
-    assert verify_event_store(postgres_shelf.event_store).is_sound
+    mend_inserts(postgres_harness)
+    assert postgres_harness.event_store.command_at(group.events[0].stream, 1) is None
+    assert append(postgres_harness, group) == [Committed((2,))]
+    assert verify_event_store(postgres_harness.event_store).is_sound
 
 
 def test_death_at_the_commit_is_unknown_with_the_outcomes_it_would_have_had(
-    postgres_shelf: PostgresShelf,
+    postgres_harness: PostgresStoreHarness,
 ) -> None:
-    group = group_of(postgres_shelf, a_job())
-    break_inserts(postgres_shelf, DIE, at_commit=True)
+    group = batch_of(postgres_harness, a_job())
+    break_inserts(postgres_harness, DIE, at_commit=True)
 
     with raises(AppendUnknown) as unknown:
-        append(postgres_shelf, group)
+        append(postgres_harness, group)
 
     assert unknown.value.outcomes == [Committed((1,))]
 
 
-def test_a_connection_that_died_while_idle_costs_no_append(postgres_shelf: PostgresShelf) -> None:
-    group = group_of(postgres_shelf, a_job())
+def test_a_connection_that_died_while_idle_costs_no_append(
+    postgres_harness: PostgresStoreHarness,
+) -> None:
+    group = batch_of(postgres_harness, a_job())
     ours = "pid <> pg_backend_pid() AND application_name = 'jobledger'"
-    gone = postgres_shelf.meddle(
+    gone = postgres_harness.execute_directly(
         f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {ours}"
     )
 
-    outcomes = append(postgres_shelf, group)
+    outcomes = append(postgres_harness, group)
 
     assert (len(gone) >= 1, outcomes) == (True, [Committed((1,))])
-    assert postgres_shelf.event_store.tail_position() == 1
+    assert postgres_harness.event_store.tail_position() == 1
 
 
 @pytest.fixture
@@ -102,18 +106,18 @@ def own_server() -> Iterator[TestServer]:
 def test_a_store_recovers_by_itself_when_its_server_is_back(
     own_server: TestServer, signal: int
 ) -> None:
-    shelf = PostgresShelf(own_server.tcp_dsn, own_name())
-    keep(shelf, a_job(number=1))
-    group = group_of(shelf, a_job(number=2))
+    harness = PostgresStoreHarness(own_server.tcp_dsn, own_name())
+    keep(harness, a_job(number=1))
+    group = batch_of(harness, a_job(number=2))
 
     own_server.stop(signal)
     with raises(Unavailable):
-        append(shelf, group)
+        append(harness, group)
     with raises(Unavailable):
-        shelf.event_store.tail_position()
+        harness.event_store.tail_position()
     own_server.start()
 
-    assert append(shelf, group) == [Committed((2,))]
-    assert [item.id for item in shelf.event_store.read(after=0, limit=9)] == [1, 2]
-    assert verify_event_store(shelf.event_store).is_sound
-    shelf.abandon()
+    assert append(harness, group) == [Committed((2,))]
+    assert [item.id for item in harness.event_store.read(after=0, limit=9)] == [1, 2]
+    assert verify_event_store(harness.event_store).is_sound
+    harness.abandon()

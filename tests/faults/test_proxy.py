@@ -52,12 +52,12 @@ def test_a_cut_ends_old_and_new_connections_until_it_is_healed(proxy: Proxy, dsn
 def test_stalled_data_arrives_after_the_proxy_is_healed(proxy: Proxy, dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection, ThreadPoolExecutor(1) as pool:
         proxy.cut(stalls=True)
-        asking = pool.submit(connection.execute, "SELECT 1")
+        clients_running = pool.submit(connection.execute, "SELECT 1")
         assert not works(dsn)
-        assert not asking.done()
+        assert not clients_running.done()
 
         proxy.heal()
-        answer = asking.result(PATIENCE_SECONDS)
+        answer = clients_running.result(PATIENCE_SECONDS)
 
     assert answer.fetchone() == (1,)
 

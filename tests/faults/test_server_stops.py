@@ -11,11 +11,11 @@ from signal import SIGINT, SIGQUIT
 import pytest
 
 from api.demo.waiting import wait_for
-from tests.contract.shelves import own_name
-from tests.faults.askers import (
-    Asker,
-    asking,
-    more_kept,
+from tests.contract.stores import own_name
+from tests.faults.clients import (
+    Client,
+    clients_running,
+    more_answered,
     require_cached_jobs_are_folds,
     require_truth,
 )
@@ -47,13 +47,13 @@ def own_server() -> Iterator[TestServer]:
 def stop_under_load(server: TestServer, folder: Path, signal: int, stops: int) -> None:
     with a_database(server.tcp_dsn, own_name()) as dsn, a_node(dsn, folder) as node:
         node.ledger.schedule(a_spec(name="running", **RUNNING))
-        askers = [Asker(node.ledger, number) for number in range(ASKERS)]
-        with asking(askers):
+        askers = [Client(node.ledger, number) for number in range(ASKERS)]
+        with clients_running(askers):
             for _ in range(stops):
-                wait_for("Answers", more_kept(askers, 5), seconds=PATIENCE_SECONDS)
+                wait_for("Answers", more_answered(askers, 5), seconds=PATIENCE_SECONDS)
                 server.stop(signal)
                 server.start()
-            wait_for("Answers", more_kept(askers), seconds=PATIENCE_SECONDS)
+            wait_for("Answers", more_answered(askers), seconds=PATIENCE_SECONDS)
 
         require_everything_goes_on(node, "after all")
         require_truth(node.ledger, askers)

@@ -16,7 +16,7 @@ from ledger import Ledger
 from ledger.errors import LedgerError, StorageFull
 from ledger.maintenance.verify import verify_event_store
 from ledger.store.sqlite.store import SQLiteEventStore
-from tests.simulation import laws
+from tests.simulation import invariants as laws
 from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
 
 CALLS = 12

@@ -15,7 +15,7 @@ from ledger.errors import NameTaken, OutcomeUnknown, Unavailable
 from ledger.store.event_store import AppendUnknown, EventStore
 from ledger.store.mapper import EventMapper
 from ledger.store.records import AppendOutcome, EventBatch
-from tests.contract.shelves import PostgresShelf
+from tests.contract.stores import PostgresStoreHarness
 from tests.support.builders import ManualClock, SeededChance, a_spec, open_ledger
 
 
@@ -51,8 +51,8 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
     """A ledger on each store; the caller closes it."""
     if request.param == "sqlite":
         return open_ledger(tmp_path)
-    shelf: PostgresShelf = request.getfixturevalue("postgres_shelf")
-    return Ledger.open(shelf.address, clock=ManualClock(), chance=SeededChance(0))
+    harness: PostgresStoreHarness = request.getfixturevalue("postgres_harness")
+    return Ledger.open(harness.address, clock=ManualClock(), chance=SeededChance(0))
 
 
 @pytest.mark.parametrize("looks", [1, 2, 5])

@@ -135,13 +135,13 @@ class Life:
         self.ledger.execute(
             AdHoc(lambda unit: unit.job(job_id).record_import(imported, now=now, metadata=metadata))
         )
-        told = {"run_id": "r", "channel": "slack", "target": None, "outcome": "no owner is set"}
+        notice = {"run_id": "r", "channel": "slack", "target": None, "outcome": "no owner is set"}
         self.ledger.execute(
-            AdHoc(lambda unit: unit.job(job_id).record(e.DeliveryFailed, now, metadata, **told))
+            AdHoc(lambda unit: unit.job(job_id).record(e.DeliveryFailed, now, metadata, **notice))
         )
-        told = told | {"target": "C1", "outcome": "ok"}
+        notice = notice | {"target": "C1", "outcome": "ok"}
         self.ledger.execute(
-            AdHoc(lambda unit: unit.job(job_id).record(e.Delivered, now, metadata, **told))
+            AdHoc(lambda unit: unit.job(job_id).record(e.Delivered, now, metadata, **notice))
         )
 
     def tokens(self) -> None:
@@ -150,12 +150,12 @@ class Life:
         tokens.revoke("olga", self.ledger.context("she left"))
 
     def notices(self) -> None:
-        told = NoticeOutcome(
+        notice = NoticeOutcome(
             "trip", "a job", "slack", "owner", 17, 42, is_sent=False, outcome="no owner"
         )
-        self.ledger.execute(RecordNotice(told, self.ledger.context()))
+        self.ledger.execute(RecordNotice(notice, self.ledger.context()))
         self.ledger.execute(
-            RecordNotice(replace(told, channel="ops", is_sent=True), self.ledger.context())
+            RecordNotice(replace(notice, channel="ops", is_sent=True), self.ledger.context())
         )
 
     def a_refused_change(self) -> None:
@@ -207,7 +207,7 @@ class Life:
         self.ledger.execute(run_commands.RecordOutcome(job_id, claimed.run.run_id, outcome, call))
 
 
-def told_lines(folder: Path) -> Iterator[dict[str, Any]]:
+def life_lines(folder: Path) -> Iterator[dict[str, Any]]:
     """The life as lines: first the ledger's id, then every event with its texts."""
     clock = ManualClock()
     with open_ledger(folder, clock) as ledger:

@@ -11,7 +11,7 @@ import orjson
 from ledger.store.codec import Codec, PlainJSON
 from ledger.store.mapper import EVENTS, EventMapper
 from tests.golden.given import given
-from tests.golden.life import VERSIONS, digest_file_of, digest_of, folded, history_of, told_lines
+from tests.golden.life import VERSIONS, digest_file_of, digest_of, folded, history_of, life_lines
 from tests.support.builders import SeededChance
 
 FOLDER = Path(__file__).parent
@@ -65,7 +65,7 @@ def main() -> None:
         print(f"{history.name}: is there, and is never overwritten")
         return
     with tempfile.TemporaryDirectory() as folder:
-        lines = list(told_lines(Path(folder)))
+        lines = list(life_lines(Path(folder)))
     write_new(history, b"".join(orjson.dumps(line) + b"\n" for line in lines))
     texts = {key: text for line in lines[1:] for key, text in line["texts"].items()}
     write_new(

@@ -13,14 +13,14 @@ from ledger.application.commands.command import CommandResult
 from ledger.domain.job.job import Job
 from ledger.errors import JobNotFound
 from tests.api.harness import serving
-from tests.contract.shelves import PostgresShelf, own_name
+from tests.contract.stores import PostgresStoreHarness, own_name
 from tests.simulation.fleet_model import Order
 from tests.simulation.model import CHANGED, UNCHANGED
 from tests.simulation.orders import (
     STRANGER,
     Reply,
-    call_of,
     command_of,
+    context_of,
     open_run_of,
     patch_of,
     replied,
@@ -62,7 +62,7 @@ class SQLiteDriver(LedgerDriver):
         return replied(order, lambda: self._ask(order))
 
     def _ask(self, order: Order) -> Any:
-        ledger, call = self.ledger, call_of(order, self.clock)
+        ledger, call = self.ledger, context_of(order, self.clock)
         if order.what == "schedule":
             return ledger.schedule(spec_of(order), context=call)
         job_id = self.ids[order.job]
@@ -100,14 +100,16 @@ class NodesDriver(SQLiteDriver):
     """Two nodes on PostgreSQL that get orders in turn, as if they were one ledger."""
 
     def __init__(self, dsn: str) -> None:
-        self.shelf = PostgresShelf(dsn, own_name())
+        self.harness = PostgresStoreHarness(dsn, own_name())
         super().__init__(Path())
 
     def _open(self) -> None:
         self.starts += 1
         self.nodes = [
             Ledger.open(
-                self.shelf.address, clock=self.clock, chance=SeededChance(10 * self.starts + number)
+                self.harness.address,
+                clock=self.clock,
+                chance=SeededChance(10 * self.starts + number),
             )
             for number in range(2)
         ]
@@ -125,7 +127,7 @@ class NodesDriver(SQLiteDriver):
 
     def close(self) -> None:
         self._close_nodes()
-        self.shelf.close()
+        self.harness.close()
 
     def _close_nodes(self) -> None:
         for node in self.nodes:
@@ -165,7 +167,7 @@ class HttpDriver(LedgerDriver):
             "delete": ("DELETE", path, {}),
         }
         if order.what not in requests:
-            call = call_of(order, self.clock)
+            call = context_of(order, self.clock)
             command = command_of(order, job_id, open_run_of(self, job_id), call)
             return replied(order, lambda: self.ledger.execute(command))
         method, path, body = requests[order.what]

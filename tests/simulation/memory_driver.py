@@ -19,8 +19,8 @@ from tests.simulation.fleet_model import Order
 from tests.simulation.orders import (
     STRANGER,
     Reply,
-    call_of,
     command_of,
+    context_of,
     open_run_of,
     replied,
     scheduling,
@@ -92,7 +92,7 @@ class MemoryDriver:
         return reply
 
     def _ask(self, order: Order) -> Any:
-        call = call_of(order, self.clock)
+        call = context_of(order, self.clock)
         if order.what == "schedule":
             command = scheduling(order, an_id(len(self.ids)), call)
         else:

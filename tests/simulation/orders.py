@@ -123,7 +123,7 @@ def replied(order: Order, ask: Callable[[], Any]) -> Reply:
     return Reply(UNCHANGED if is_nothing else CHANGED)
 
 
-def call_of(order: Order, clock: ManualClock) -> CommandContext:
+def context_of(order: Order, clock: ManualClock) -> CommandContext:
     """The context of an order."""
     kept = None
     if order.key is not None:

@@ -19,7 +19,7 @@ from ledger.dispatch.leases.membership import LEASE_SECONDS, ClusterNode
 from ledger.domain.job.runs import Claim
 from ledger.domain.job.state import OpenRun
 from ledger.domain.metadata import Actor, EventMetadata
-from tests.contract.shelves import PostgresShelf
+from tests.contract.stores import PostgresStoreHarness
 from tests.support.builders import ManualClock, SeededChance, a_spec
 
 GPU = {"kind": "worker", "queue": "gpu"}
@@ -90,8 +90,10 @@ class Node:
 class Fleet:
     """Nodes of one ledger, all of them members."""
 
-    def __init__(self, shelf: PostgresShelf, clock: ManualClock, nodes: Sequence[Node]) -> None:
-        self.shelf = shelf
+    def __init__(
+        self, harness: PostgresStoreHarness, clock: ManualClock, nodes: Sequence[Node]
+    ) -> None:
+        self.harness = harness
         self.clock = clock
         self.nodes = nodes
 
@@ -126,7 +128,7 @@ class Fleet:
     def run_out(self, node: Node) -> None:
         """Let a node's lease expire, by the database's clock."""
         name = node.dispatcher.node
-        self.shelf.meddle("UPDATE nodes SET expires_at = 0 WHERE node = ?", [name])
+        self.harness.execute_directly("UPDATE nodes SET expires_at = 0 WHERE node = ?", [name])
 
     def together(self) -> None:
         """All nodes step at once."""
@@ -135,17 +137,17 @@ class Fleet:
 
 
 @contextmanager
-def a_fleet(shelf: PostgresShelf, count: int) -> Iterator[Fleet]:
+def a_fleet(harness: PostgresStoreHarness, count: int) -> Iterator[Fleet]:
     """So many nodes on a store, closed afterwards."""
     clock = ManualClock()
     with ExitStack() as closing:
         nodes = []
         for seed in range(count):
-            ledger = Ledger.open(shelf.address, clock=clock, chance=SeededChance(seed))
+            ledger = Ledger.open(harness.address, clock=clock, chance=SeededChance(seed))
             closing.callback(ledger.close)
             dispatcher = Dispatcher(ledger, ExecutorSettings.of_this_process())
             closing.callback(dispatcher.drain, 0)
             nodes.append(Node(ledger, dispatcher))
         for node in (*nodes, *nodes):  # twice: each reads of those that joined after it
             node.member.renew()
-        yield Fleet(shelf, clock, nodes)
+        yield Fleet(harness, clock, nodes)

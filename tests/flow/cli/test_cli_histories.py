@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import MINUTE, NOON
-from tests.support.scenes import Scene
+from tests.support.scenario import Scenario
 from tests.support.typed_commands import Shell, tripped_job
 
 
@@ -17,10 +17,10 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def test_a_series_of_successes_is_one_line_unless_all_is_given(tmp_path: Path) -> None:
-    scene = Scene(tmp_path)
-    scene.schedule("report")
-    scene.until(NOON + 6 * MINUTE)
-    scene.close()
+    scenario = Scenario(tmp_path)
+    scenario.schedule("report")
+    scenario.until(NOON + 6 * MINUTE)
+    scenario.close()
     shell = Shell(tmp_path)
 
     folded, whole = shell.ok("history", "report").out, shell.ok("history", "report", "--all").out
@@ -32,12 +32,12 @@ def test_a_series_of_successes_is_one_line_unless_all_is_given(tmp_path: Path) -
 
 
 def test_a_page_of_history_has_the_requested_number_of_lines(tmp_path: Path) -> None:
-    scene = Scene(tmp_path)
-    job_id = scene.schedule("report")
+    scenario = Scenario(tmp_path)
+    job_id = scenario.schedule("report")
     for number in range(4):
-        scene.until(scene.clock.now() + 5 * MINUTE)
-        scene.ledger.amend(job_id, {"description": f"change {number}"})
-    scene.close()
+        scenario.until(scenario.clock.now() + 5 * MINUTE)
+        scenario.ledger.amend(job_id, {"description": f"change {number}"})
+    scenario.close()
     shell = Shell(tmp_path)
 
     whole = printed_lines(shell, "--limit", "100")

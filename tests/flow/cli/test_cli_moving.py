@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from ledger.store.postgres.dsn import PostgresDsn
-from tests.contract.houses import PostgresPlace, SQLitePlace, contents, fill
-from tests.contract.shelves import own_name
+from tests.contract.ledgers import PostgresLocation, SQLiteLocation, contents, fill
+from tests.contract.stores import own_name
 from tests.support.builders import open_ledger
 from tests.support.typed_commands import Shell, Typed, library
 
@@ -29,7 +29,7 @@ def words(typed: Typed) -> str:
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     """A shell whose data folder has a ledger with rows in every table."""
-    fill(SQLitePlace(tmp_path / "data"))
+    fill(SQLiteLocation(tmp_path / "data"))
     return Shell(tmp_path)
 
 
@@ -55,13 +55,13 @@ def test_a_ledger_moves_to_postgresql_and_back_into_a_folder_that_can_be_served(
     there = shell.ok("move", "--from", here, "--to", database)
     home = shell.ok("move", "--from", database, "--to", f"sqlite:///{back}/ledger.db", "--json")
 
-    end = len(contents(SQLitePlace(shell.data))["events"])
+    end = len(contents(SQLiteLocation(shell.data))["events"])
     assert f"{end} events" in words(there)
     assert f"Verified up to position {end}" in words(there)
     assert "Serve only one of the two" in words(there)
     assert home.document["verified"]
     assert (home.document["position"], home.document["already"]) == (end, 0)
-    assert contents(SQLitePlace(back)) == contents(SQLitePlace(shell.data))
+    assert contents(SQLiteLocation(back)) == contents(SQLiteLocation(shell.data))
     assert shell.ok("list", "--json", "--data", str(back)).document["jobs"] == before
     assert shell.ok("verify", "--data", str(back)).code == 0
     looked_at = shell.type("doctor", "--data", str(back), "--json").document
@@ -121,7 +121,9 @@ def test_a_folder_with_an_owner_is_not_moved(shell: Shell, tmp_path: Path) -> No
 
 
 def test_a_tampered_ledger_is_not_reported_as_moved(shell: Shell, tmp_path: Path) -> None:
-    SQLitePlace(shell.data).meddle("UPDATE events SET actor = 'nobody' WHERE position = 5")
+    SQLiteLocation(shell.data).execute_directly(
+        "UPDATE events SET actor = 'nobody' WHERE position = 5"
+    )
     new = tmp_path / "t"
 
     typed = shell.type(
@@ -143,12 +145,12 @@ def test_a_backup_is_made_while_another_process_owns_the_folder(
     with library(shell.data):
         typed = shell.ok("backup", "--out", str(tmp_path / "one.db"))
 
-    end = len(contents(SQLitePlace(shell.data))["events"])
+    end = len(contents(SQLiteLocation(shell.data))["events"])
     assert f"{end} events, verified" in words(typed)
     restored = tmp_path / "restored"
     restored.mkdir()
     (tmp_path / "one.db").rename(restored / "ledger.db")
-    assert contents(SQLitePlace(restored)) == contents(SQLitePlace(shell.data))
+    assert contents(SQLiteLocation(restored)) == contents(SQLiteLocation(shell.data))
 
 
 def test_a_folder_gets_a_new_file_for_each_backup(shell: Shell, tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_a_damaged_backup_is_found(shell: Shell, tmp_path: Path) -> None:
     one = tmp_path / "one"
     one.mkdir()
     shell.ok("backup", "--out", str(one / "ledger.db"))
-    SQLitePlace(one).meddle("UPDATE events SET actor = 'nobody' WHERE position = 5")
+    SQLiteLocation(one).execute_directly("UPDATE events SET actor = 'nobody' WHERE position = 5")
 
     typed = shell.type("backup", "--check", str(one / "ledger.db"))
 
@@ -239,8 +241,8 @@ def test_a_dump_of_the_printed_tool_restores_to_the_same_ledger(
         connection.execute(f"CREATE DATABASE {name}".encode())
         run(["pg_restore", "--exit-on-error", f"--dbname={restored}", str(tmp_path / "dump")])
         checked = there.ok("backup", "--check", restored, "--json").document
-        same = contents(PostgresPlace(PostgresDsn(restored))) == contents(
-            PostgresPlace(PostgresDsn(database))
+        same = contents(PostgresLocation(PostgresDsn(restored))) == contents(
+            PostgresLocation(PostgresDsn(database))
         )
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 

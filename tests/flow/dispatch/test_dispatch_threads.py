@@ -14,7 +14,7 @@ from ledger import Ledger
 from ledger.application.commands.runs import Claimed
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.registry import ExecutorSettings
-from tests.flow.dispatch.test_dispatch import DONE, Bench
+from tests.flow.dispatch.test_dispatch import DONE, ManualPool
 from tests.support.builders import a_spec, open_ledger
 
 LONG = 60.0
@@ -22,7 +22,7 @@ LONG = 60.0
 AT_ONCE = {"kind": "every", "interval_seconds": 3600}
 
 
-class WatchedBench(Bench):
+class WatchedPool(ManualPool):
     """Signals when it was given something to do."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -53,26 +53,26 @@ def topics(ledger: Ledger, job_id: UUID) -> list[str]:
 
 
 def test_a_request_wakes_the_dispatcher(ledger: Ledger) -> None:
-    bench = WatchedBench(ledger)
-    dispatcher = Dispatcher(ledger, bench)
+    pool = WatchedPool(ledger)
+    dispatcher = Dispatcher(ledger, pool)
     dispatcher.start()
 
     asked(ledger)
 
-    assert bench.has_work.wait(LONG)
+    assert pool.has_work.wait(LONG)
     dispatcher.drain(0)
 
 
 def test_a_drain_lets_runs_end_and_claims_no_more(ledger: Ledger) -> None:
-    bench = WatchedBench(ledger)
-    dispatcher = Dispatcher(ledger, bench)
+    pool = WatchedPool(ledger)
+    dispatcher = Dispatcher(ledger, pool)
     job_id = asked(ledger)
     dispatcher.start()
-    assert bench.has_work.wait(LONG)
+    assert pool.has_work.wait(LONG)
     draining = threading.Thread(target=dispatcher.drain, args=(LONG,))
     draining.start()
 
-    bench.end(bench.launched[0], DONE)
+    pool.end(pool.launched[0], DONE)
     draining.join(LONG)
     later = asked(ledger, "later")
 
@@ -82,11 +82,11 @@ def test_a_drain_lets_runs_end_and_claims_no_more(ledger: Ledger) -> None:
 
 
 def test_a_drain_that_times_out_records_open_runs_as_lost(ledger: Ledger) -> None:
-    bench = WatchedBench(ledger)
-    dispatcher = Dispatcher(ledger, bench)
+    pool = WatchedPool(ledger)
+    dispatcher = Dispatcher(ledger, pool)
     job_id = asked(ledger)
     dispatcher.start()
-    assert bench.has_work.wait(LONG)
+    assert pool.has_work.wait(LONG)
 
     dispatcher.drain(0)
 
@@ -96,7 +96,7 @@ def test_a_drain_that_times_out_records_open_runs_as_lost(ledger: Ledger) -> Non
 
 
 def test_a_dispatcher_that_was_never_started_drains_at_once(ledger: Ledger) -> None:
-    dispatcher = Dispatcher(ledger, Bench(ledger))
+    dispatcher = Dispatcher(ledger, ManualPool(ledger))
 
     dispatcher.drain(LONG)
 
@@ -122,11 +122,11 @@ def test_hundreds_of_instant_runs_all_end(ledger: Ledger) -> None:
 
 
 def test_health_reports_state_and_problem(ledger: Ledger) -> None:
-    bench = WatchedBench(ledger)
-    dispatcher = Dispatcher(ledger, bench, node="node-7")
+    pool = WatchedPool(ledger)
+    dispatcher = Dispatcher(ledger, pool, node="node-7")
     asked(ledger)
     dispatcher.start()
-    assert bench.has_work.wait(LONG)
+    assert pool.has_work.wait(LONG)
 
     health = dispatcher.health()
 

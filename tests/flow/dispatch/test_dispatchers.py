@@ -19,7 +19,7 @@ from ledger import Ledger
 from ledger.application.commands.jobs import ScheduleJob
 from ledger.maintenance.verify import verify_event_store
 from ledger.store.records import RecordedEvent
-from tests.contract.shelves import own_name
+from tests.contract.stores import own_name
 from tests.support.builders import a_spec
 from tests.support.databases import a_database
 from tests.support.dispatchers import dispatchers, ended
@@ -33,7 +33,7 @@ ENDS = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked"
 
 
 @dataclass
-class Story:
+class FireHistory:
     """The fires in the store."""
 
     starts: Counter[tuple[UUID, str]] = field(default_factory=Counter)
@@ -55,13 +55,13 @@ class Story:
             self.outcomes[fact.data["run_id"]] += 1
 
 
-def story_of(ledger: Ledger) -> Story:
-    story, after = Story(), 0
+def history_of(ledger: Ledger) -> FireHistory:
+    history, after = FireHistory(), 0
     while page := ledger.event_store.read(after=after, limit=5000):
         for fact in ledger.mapper.to_recorded_events(page):
-            story.take(fact)
+            history.take(fact)
         after = page[-1].id
-    return story
+    return history
 
 
 def count_of(ledger: Ledger, topic: str) -> int:
@@ -114,11 +114,11 @@ def test_twenty_thousand_fires_are_started_once_each_though_one_node_dies_and_on
         os.kill(stopped.pid, signal.SIGCONT)
         codes = ended([stopped, *others])
 
-        story = story_of(ledger)
-        print({name: count for name, count in story.topics.items() if name.startswith("job.")})
-        print("claims by node:", sorted(story.nodes.values(), reverse=True))
-        assert (len(story.starts), set(story.starts.values())) == (FIRES, {1})
-        assert set(story.outcomes) == story.runs
-        assert set(story.outcomes.values()) == {1}
+        history = history_of(ledger)
+        print({name: count for name, count in history.topics.items() if name.startswith("job.")})
+        print("claims by node:", sorted(history.nodes.values(), reverse=True))
+        assert (len(history.starts), set(history.starts.values())) == (FIRES, {1})
+        assert set(history.outcomes) == history.runs
+        assert set(history.outcomes.values()) == {1}
         assert codes == [0, 0, 0]
         assert verify_event_store(ledger.event_store).is_sound

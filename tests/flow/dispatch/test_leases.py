@@ -30,7 +30,7 @@ SWEEPERS = 8
 MANY = 1000
 
 
-class Post:
+class LeaseScenario:
     """A ledger whose runs workers take, and a dispatcher that is driven step by step."""
 
     def __init__(self, folder: Path) -> None:
@@ -73,102 +73,110 @@ class Post:
 
 
 @pytest.fixture
-def post(tmp_path: Path) -> Any:
-    post = Post(tmp_path)
-    yield post
-    post.ledger.close()
+def scenario(tmp_path: Path) -> Any:
+    scenario = LeaseScenario(tmp_path)
+    yield scenario
+    scenario.ledger.close()
 
 
-def taken(post: Post, **fields: Any) -> tuple[UUID, OpenRun]:
+def taken(scenario: LeaseScenario, **fields: Any) -> tuple[UUID, OpenRun]:
     """A job whose run a worker has just claimed, with a lease of 10 s."""
-    job_id = post.due(**fields)
-    post.step(MINUTE)
-    return job_id, post.take(job_id)
+    job_id = scenario.due(**fields)
+    scenario.step(MINUTE)
+    return job_id, scenario.take(job_id)
 
 
-def test_a_heartbeat_between_the_reapers_check_and_its_command_saves_the_run(post: Post) -> None:
-    job_id, run = taken(post)
-    post.clock.advance(10 * SECOND)
-    leases = Leases(post.dispatcher.nodes, post.ledger.job_cache, lambda _: False)
-    [given_up] = leases.abandoned(post.clock.now())
+def test_a_heartbeat_between_the_reapers_check_and_its_command_saves_the_run(
+    scenario: LeaseScenario,
+) -> None:
+    job_id, run = taken(scenario)
+    scenario.clock.advance(10 * SECOND)
+    leases = Leases(scenario.dispatcher.nodes, scenario.ledger.job_cache, lambda _: False)
+    [given_up] = leases.abandoned(scenario.clock.now())
 
-    until = post.heartbeat(job_id, run)
-    lose = run_commands.LoseRun(job_id, run.run_id, given_up.cause, post.call())
-    was_lost = post.ledger.execute(lose)
+    until = scenario.heartbeat(job_id, run)
+    lose = run_commands.LoseRun(job_id, run.run_id, given_up.cause, scenario.call())
+    was_lost = scenario.ledger.execute(lose)
 
     assert not was_lost, f"the worker was told that it has until {until}"
-    assert post.topics(job_id)[-1] == "job.run_started"
+    assert scenario.topics(job_id)[-1] == "job.run_started"
 
 
-def test_a_run_taken_over_and_reported_at_once_leaves_no_lease_behind(post: Post) -> None:
-    job_id = post.ledger.schedule(a_spec()).job_id
-    post.clock.advance(MINUTE)
-    claim = run_commands.ClaimRun(job_id, post.call(), node=post.dispatcher.node, is_late=False)
-    claimed = post.ledger.execute(claim)
+def test_a_run_taken_over_and_reported_at_once_leaves_no_lease_behind(
+    scenario: LeaseScenario,
+) -> None:
+    job_id = scenario.ledger.schedule(a_spec()).job_id
+    scenario.clock.advance(MINUTE)
+    claim = run_commands.ClaimRun(
+        job_id, scenario.call(), node=scenario.dispatcher.node, is_late=False
+    )
+    claimed = scenario.ledger.execute(claim)
     assert claimed is not None
     run_id = claimed.run.run_id
 
     both: Sequence[Any] = [
-        run_commands.DeferRun(job_id, run_id, post.call()),
-        run_commands.RecordOutcome(job_id, run_id, SUCCESS, post.call()),
+        run_commands.DeferRun(job_id, run_id, scenario.call()),
+        run_commands.RecordOutcome(job_id, run_id, SUCCESS, scenario.call()),
     ]
-    post.ledger.submit(both).result()
+    scenario.ledger.submit(both).result()
 
-    assert post.topics(job_id)[-1] == "job.run_succeeded"
-    assert post.ledger.job_cache.runs.leases == {}
-    assert post.ledger.event_store.leases().rows == ()
+    assert scenario.topics(job_id)[-1] == "job.run_succeeded"
+    assert scenario.ledger.job_cache.runs.leases == {}
+    assert scenario.ledger.event_store.leases().rows == ()
 
 
-def test_a_clock_that_was_set_back_does_not_delay_the_reaper(post: Post) -> None:
-    post.step(HOUR)
-    post.step(-HOUR)
-    job_id, _ = taken(post)
+def test_a_clock_that_was_set_back_does_not_delay_the_reaper(scenario: LeaseScenario) -> None:
+    scenario.step(HOUR)
+    scenario.step(-HOUR)
+    job_id, _ = taken(scenario)
 
-    post.step(20 * SECOND)
+    scenario.step(20 * SECOND)
 
-    assert post.topics(job_id)[-1] == "job.run_lost"
+    assert scenario.topics(job_id)[-1] == "job.run_lost"
 
 
 def test_a_run_whose_lease_expired_before_its_time_out_is_lost_however_late_that_is_noticed(
-    post: Post,
+    scenario: LeaseScenario,
 ) -> None:
-    job_id, _ = taken(post, policy={"timeout_seconds": 30})
+    job_id, _ = taken(scenario, policy={"timeout_seconds": 30})
 
-    post.step(HOUR)
+    scenario.step(HOUR)
 
-    assert post.last(job_id)["topic"] == "job.run_lost"
-    assert post.last(job_id)["data"]["cause"] == "lease_expired"
-
-
-def test_a_run_of_an_uncached_job_is_still_recorded_as_lost(post: Post) -> None:
-    job_id, _ = taken(post)
-    post.ledger.job_cache.forget(job_id)
-
-    post.step(20 * SECOND)
-
-    assert post.topics(job_id)[-1] == "job.run_lost"
+    assert scenario.last(job_id)["topic"] == "job.run_lost"
+    assert scenario.last(job_id)["data"]["cause"] == "lease_expired"
 
 
-def test_a_due_run_of_an_uncached_job_still_gets_into_its_queue(post: Post) -> None:
-    job_id = post.due()
-    post.ledger.job_cache.forget(job_id)
+def test_a_run_of_an_uncached_job_is_still_recorded_as_lost(scenario: LeaseScenario) -> None:
+    job_id, _ = taken(scenario)
+    scenario.ledger.job_cache.forget(job_id)
 
-    post.step(MINUTE)
+    scenario.step(20 * SECOND)
 
-    due = post.dispatcher.queues.take("gpu")
+    assert scenario.topics(job_id)[-1] == "job.run_lost"
+
+
+def test_a_due_run_of_an_uncached_job_still_gets_into_its_queue(scenario: LeaseScenario) -> None:
+    job_id = scenario.due()
+    scenario.ledger.job_cache.forget(job_id)
+
+    scenario.step(MINUTE)
+
+    due = scenario.dispatcher.queues.take("gpu")
     assert due is not None
     assert due.item.job_id == job_id
 
 
-def test_a_due_run_is_in_its_queue_once_however_often_its_job_is_changed(post: Post) -> None:
-    job_id = post.due()
-    post.step(MINUTE)
+def test_a_due_run_is_in_its_queue_once_however_often_its_job_is_changed(
+    scenario: LeaseScenario,
+) -> None:
+    job_id = scenario.due()
+    scenario.step(MINUTE)
 
     for number in range(20):
-        post.ledger.amend(job_id, {"description": f"number {number}"})
-        post.step()
+        scenario.ledger.amend(job_id, {"description": f"number {number}"})
+        scenario.step()
 
-    assert len(post.dispatcher.queues) == 1
+    assert len(scenario.dispatcher.queues) == 1
 
 
 def until_all_is_done(sweeper: Dispatcher) -> int:
@@ -180,60 +188,64 @@ def until_all_is_done(sweeper: Dispatcher) -> int:
 
 
 @pytest.mark.slow
-def test_an_expired_lease_gives_one_loss_whichever_node_reaps_it(post: Post) -> None:
+def test_an_expired_lease_gives_one_loss_whichever_node_reaps_it(scenario: LeaseScenario) -> None:
     """X5."""
-    jobs = [post.due(f"render {number}") for number in range(MANY)]
-    post.step(MINUTE)
+    jobs = [scenario.due(f"render {number}") for number in range(MANY)]
+    scenario.step(MINUTE)
     for job_id in jobs:
-        post.take(job_id)
-    sweepers = [post.dispatcher, *(post.a_dispatcher() for _ in range(SWEEPERS - 1))]
-    post.clock.advance(20 * SECOND)
+        scenario.take(job_id)
+    sweepers = [scenario.dispatcher, *(scenario.a_dispatcher() for _ in range(SWEEPERS - 1))]
+    scenario.clock.advance(20 * SECOND)
 
     with ThreadPoolExecutor(SWEEPERS) as pool:
         swept = list(pool.map(until_all_is_done, sweepers))
 
     assert sum(swept) >= MANY
-    assert [post.topics(job_id).count("job.run_lost") for job_id in jobs] == [1] * MANY
-    assert post.ledger.event_store.leases().rows == ()
+    assert [scenario.topics(job_id).count("job.run_lost") for job_id in jobs] == [1] * MANY
+    assert scenario.ledger.event_store.leases().rows == ()
 
 
 def test_one_cycle_ends_no_more_runs_than_one_append_takes(
-    post: Post, monkeypatch: pytest.MonkeyPatch
+    scenario: LeaseScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "MAX_LOSSES", 3)
-    jobs = [post.due(f"render {number}") for number in range(7)]
-    post.step(MINUTE)
+    jobs = [scenario.due(f"render {number}") for number in range(7)]
+    scenario.step(MINUTE)
     for job_id in jobs:
-        post.take(job_id)
-    post.clock.advance(20 * SECOND)
+        scenario.take(job_id)
+    scenario.clock.advance(20 * SECOND)
 
-    swept = [post.dispatcher.run_once() for _ in range(4)]
+    swept = [scenario.dispatcher.run_once() for _ in range(4)]
 
     assert swept == [3, 3, 1, 0]
 
 
 def test_a_run_whose_lease_expired_while_the_ledger_was_down_may_still_be_reported(
-    post: Post,
+    scenario: LeaseScenario,
 ) -> None:
-    job_id, run = taken(post)
-    post.dispatcher = post.a_dispatcher()  # the next process of the same ledger
-    post.clock.advance(HOUR)
+    job_id, run = taken(scenario)
+    scenario.dispatcher = scenario.a_dispatcher()  # the next process of the same ledger
+    scenario.clock.advance(HOUR)
 
-    post.step()
-    assert post.topics(job_id)[-1] == "job.run_started"
-    post.ledger.execute(run_commands.RecordOutcome(job_id, run.run_id, SUCCESS, post.call()))
+    scenario.step()
+    assert scenario.topics(job_id)[-1] == "job.run_started"
+    scenario.ledger.execute(
+        run_commands.RecordOutcome(job_id, run.run_id, SUCCESS, scenario.call())
+    )
 
-    assert post.topics(job_id)[-1] == "job.run_succeeded"
+    assert scenario.topics(job_id)[-1] == "job.run_succeeded"
 
 
-def test_after_a_start_runs_are_left_alone_only_for_the_grace_period(post: Post) -> None:
-    job_id, _ = taken(post)
-    post.dispatcher = post.a_dispatcher()
-    post.clock.advance(HOUR)
-    post.step()
+def test_after_a_start_runs_are_left_alone_only_for_the_grace_period(
+    scenario: LeaseScenario,
+) -> None:
+    job_id, _ = taken(scenario)
+    scenario.dispatcher = scenario.a_dispatcher()
+    scenario.clock.advance(HOUR)
+    scenario.step()
 
-    post.step(GRACE - SECOND)
-    assert post.topics(job_id)[-1] == "job.run_started"
-    post.step(SECOND)
+    scenario.step(GRACE - SECOND)
+    assert scenario.topics(job_id)[-1] == "job.run_started"
+    scenario.step(SECOND)
 
-    assert post.last(job_id)["data"]["cause"] == "lease_expired"
+    assert scenario.last(job_id)["data"]["cause"] == "lease_expired"

@@ -19,7 +19,7 @@ from ledger.dispatch.queues.worker_queues import WorkerQueueFeeder
 from ledger.domain.job.job import Job
 from ledger.errors import RunSuperseded, Unavailable
 from ledger.maintenance.verify import verify_event_store
-from tests.contract.shelves import PostgresShelf
+from tests.contract.stores import PostgresStoreHarness
 from tests.support.builders import MINUTE, SUCCESS
 from tests.support.many_nodes import A_LEASE, GPU, OTHERS_TURN, SECOND, Fleet, a_fleet
 
@@ -30,8 +30,8 @@ NOOP = {"kind": "noop"}
 
 
 @pytest.fixture
-def pair(postgres_shelf: PostgresShelf) -> Iterator[Fleet]:
-    with a_fleet(postgres_shelf, 2) as fleet:
+def pair(postgres_harness: PostgresStoreHarness) -> Iterator[Fleet]:
+    with a_fleet(postgres_harness, 2) as fleet:
         yield fleet
 
 
@@ -41,15 +41,17 @@ def starts_of(fleet: Fleet) -> Counter[tuple[UUID, str]]:
     page = fleet[0].ledger.mapper.to_recorded_events(
         fleet[0].ledger.event_store.read(after=0, limit=100_000)
     )
-    for fact in page:
-        if fact.topic == "job.run_started":
-            counts[fact.stream, str(fact.data["scheduled_for"])] += 1
+    for event in page:
+        if event.topic == "job.run_started":
+            counts[event.stream, str(event.data["scheduled_for"])] += 1
     return counts
 
 
-def test_of_eight_nodes_exactly_one_starts_each_due_fire(postgres_shelf: PostgresShelf) -> None:
+def test_of_eight_nodes_exactly_one_starts_each_due_fire(
+    postgres_harness: PostgresStoreHarness,
+) -> None:
     """X1."""
-    with a_fleet(postgres_shelf, RACERS) as fleet:
+    with a_fleet(postgres_harness, RACERS) as fleet:
         once = {"kind": "at", "at": "2026-03-02T12:01:00Z"}
         fleet.schedule(FIRES, schedule=once, executor=NOOP)
 
@@ -69,10 +71,10 @@ def test_of_eight_nodes_exactly_one_starts_each_due_fire(postgres_shelf: Postgre
 
 
 def test_of_eight_nodes_exactly_one_ends_each_run_with_an_expired_lease(
-    postgres_shelf: PostgresShelf,
+    postgres_harness: PostgresStoreHarness,
 ) -> None:
     """X5."""
-    with a_fleet(postgres_shelf, RACERS) as fleet:
+    with a_fleet(postgres_harness, RACERS) as fleet:
         jobs = fleet.schedule(LEASES, executor=GPU)
         fleet.clock.advance(MINUTE)
         for node in fleet:
@@ -190,8 +192,8 @@ def test_a_job_is_claimed_at_once_by_its_own_node_and_by_another_a_second_later(
     assert {job_id for job_id, _ in starts_of(pair)} == set(jobs)
 
 
-def test_when_a_node_leaves_only_its_own_jobs_move(postgres_shelf: PostgresShelf) -> None:
-    with a_fleet(postgres_shelf, 3) as fleet:
+def test_when_a_node_leaves_only_its_own_jobs_move(postgres_harness: PostgresStoreHarness) -> None:
+    with a_fleet(postgres_harness, 3) as fleet:
         jobs = fleet.schedule(60)
         before = {job: [node.member.is_first_for(job) for node in fleet] for job in jobs}
         assert all(sum(owners) == 1 for owners in before.values())

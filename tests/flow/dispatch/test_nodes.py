@@ -15,7 +15,7 @@ from ledger import Ledger
 from ledger.application.snapshots import dump_job
 from ledger.errors import NameTaken
 from ledger.maintenance.verify import verify_event_store
-from tests.contract.shelves import PostgresShelf
+from tests.contract.stores import PostgresStoreHarness
 from tests.support.builders import ManualClock, SeededChance, a_spec
 
 COMMANDS = 40
@@ -24,9 +24,9 @@ LIMIT_SECONDS = 30.0
 
 
 @pytest.fixture
-def nodes(postgres_shelf: PostgresShelf) -> Iterator[list[Ledger]]:
+def nodes(postgres_harness: PostgresStoreHarness) -> Iterator[list[Ledger]]:
     opened = [
-        Ledger.open(postgres_shelf.address, clock=ManualClock(), chance=SeededChance(seed))
+        Ledger.open(postgres_harness.address, clock=ManualClock(), chance=SeededChance(seed))
         for seed in range(2)
     ]
     yield opened
@@ -100,14 +100,14 @@ def test_commands_on_one_job_from_two_nodes_all_count(nodes: list[Ledger]) -> No
 
 
 def test_a_node_that_starts_later_has_everything(
-    postgres_shelf: PostgresShelf, nodes: list[Ledger]
+    postgres_harness: PostgresStoreHarness, nodes: list[Ledger]
 ) -> None:
     ids = {nodes[n % 2].schedule(a_spec(name=f"{n}")).job_id for n in range(6)}
     gone = ids.pop()
     nodes[1].delete(gone)
     nodes.pop(0).close()
 
-    nodes.append(Ledger.open(postgres_shelf.address, clock=ManualClock()))
+    nodes.append(Ledger.open(postgres_harness.address, clock=ManualClock()))
 
     assert {job.id for job in nodes[-1].job_cache.snapshot()} == ids
     assert_they_agree(nodes)

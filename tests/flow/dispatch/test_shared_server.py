@@ -22,7 +22,7 @@ from ledger.errors import StartRefused
 from ledger.store.postgres.dsn import SCHEMA, PostgresDsn
 from ledger.store.postgres.migrations import READ_MODELS
 from projections.engine.elected import ElectedRunner
-from tests.contract.shelves import own_name
+from tests.contract.stores import own_name
 from tests.support.builders import a_spec
 from tests.support.databases import a_database
 from tests.support.read_models import job_in

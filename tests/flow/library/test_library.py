@@ -33,7 +33,7 @@ from ledger.errors import (
     StartRefused,
     Unavailable,
 )
-from tests.simulation import laws
+from tests.simulation import invariants as laws
 from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
 
@@ -46,7 +46,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield ledger
 
 
-class Door:
+class WriterGate:
     """Blocks the writer inside a batch, so that what is submitted meanwhile waits together."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -65,9 +65,9 @@ class Door:
 
 def together(ledger: Ledger, asked: Sequence[Command[Any]]) -> list[Any]:
     """Have commands decided in one batch; each one's answer or error."""
-    door = Door(ledger)
+    gate = WriterGate(ledger)
     futures: list[Future[list[Any]]] = [ledger.submit([command]) for command in asked]
-    door.open()
+    gate.open()
     return [future.result(LONG)[0] for future in futures]
 
 
@@ -139,12 +139,12 @@ def test_a_closed_ledger_refuses_commands(tmp_path: Path) -> None:
 
 def test_commands_that_wait_when_a_ledger_closes_are_answered(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
-    door = Door(ledger)
+    gate = WriterGate(ledger)
     future = ledger.submit([ScheduleJob(ledger.chance.new_id(), a_spec(), ledger.context())])
     closing = threading.Thread(target=ledger.close)
     closing.start()
 
-    door.open()
+    gate.open()
     closing.join(LONG)
 
     [answer] = future.result(LONG)
@@ -341,13 +341,13 @@ def test_within_a_batch_the_limit_of_jobs_is_enforced(tmp_path: Path) -> None:
 
 
 def test_one_more_than_may_wait_is_overloaded_and_the_others_are_answered(ledger: Ledger) -> None:
-    door = Door(ledger)
+    gate = WriterGate(ledger)
     waiting = [ledger.submit([CheckWriter()]) for _ in range(MAX_WAITING)]
 
     with raises(Overloaded, match=f"{MAX_WAITING} commands"):
         ledger.submit([CheckWriter()])
 
-    door.open()
+    gate.open()
     assert [future.result(LONG) for future in waiting] == [[None]] * MAX_WAITING
     assert ledger.schedule(a_spec()).changed
 
@@ -382,7 +382,7 @@ def test_a_command_that_fails_half_way_does_not_affect_the_rest_of_its_batch(
 
 
 def test_a_command_of_a_cancelled_caller_is_dropped(ledger: Ledger) -> None:
-    door = Door(ledger)
+    gate = WriterGate(ledger)
     gone = ledger.submit(
         [ScheduleJob(ledger.chance.new_id(), a_spec(name="gone"), ledger.context())]
     )
@@ -391,7 +391,7 @@ def test_a_command_of_a_cancelled_caller_is_dropped(ledger: Ledger) -> None:
     )
 
     assert gone.cancel()
-    door.open()
+    gate.open()
 
     assert stays.result(LONG)[0].changed
     assert [job.name for job in ledger.job_cache.snapshot()] == ["stays"]

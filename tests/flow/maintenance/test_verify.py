@@ -10,7 +10,7 @@ import pytest
 from ledger import Ledger
 from ledger.application.commands.jobs import ScheduleJob
 from ledger.maintenance.verify import PAGE, verify_event_store
-from tests.simulation.world import World
+from tests.simulation.simulation import Simulation
 from tests.support.builders import a_spec, open_ledger
 
 LENGTH = 2_100
@@ -79,20 +79,20 @@ def test_an_unreadable_row_is_named_at_its_own_position(folder: Path, position: 
 
 
 def test_a_reader_verifies_the_events_committed_when_it_opened(tmp_path: Path) -> None:
-    world = World(tmp_path, 3, fault_rate=0.0)
+    simulation = Simulation(tmp_path, 3, fault_rate=0.0)
     for _ in range(50):
-        world.step()
+        simulation.step()
 
     with Ledger.open_read_only(tmp_path / "data") as bystander:
         before = verify_event_store(bystander.event_store)
         for _ in range(50):
-            world.step()
+            simulation.step()
         after = verify_event_store(bystander.event_store)
 
     assert before.is_sound
     assert after.is_sound
-    assert after.verified == world.ledger.event_store.tail_position() > before.verified
-    world.close()
+    assert after.verified == simulation.ledger.event_store.tail_position() > before.verified
+    simulation.close()
 
 
 def test_a_damaged_ledger_still_verifies_up_to_the_damage(folder: Path) -> None:

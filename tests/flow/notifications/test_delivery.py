@@ -22,7 +22,7 @@ from ledger.dispatch.notifications.sender import Sender
 from ledger.domain.job import outcomes
 from ledger.errors import StorageFull
 from ledger.store.audit_query import AuditQuery
-from tests.simulation import laws
+from tests.simulation import invariants as laws
 from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
 from tests.support.slack import Slack, a_slack
 
@@ -33,7 +33,7 @@ DONE = outcomes.Success("all is well", 11, "0" * 64, 5)
 FAILURE = outcomes.Failure("Error: 429 quota", "rate_limited", None, None, 5)
 
 
-class Post:
+class NotifiedLedger:
     """A ledger, its notifier, and the Slack it sends to."""
 
     def __init__(self, folder: Path, slack: Slack) -> None:
@@ -84,14 +84,14 @@ class Post:
 
 
 @pytest.fixture
-def post(tmp_path: Path) -> Iterator[Post]:
+def notified(tmp_path: Path) -> Iterator[NotifiedLedger]:
     with a_slack() as slack:
-        post = Post(tmp_path, slack)
-        yield post
-        laws.check_event_store(post.ledger)
-        for history in laws.histories(post.ledger).values():
+        notified = NotifiedLedger(tmp_path, slack)
+        yield notified
+        laws.check_event_store(notified.ledger)
+        for history in laws.histories(notified.ledger).values():
             laws.check_history(history)
-        post.ledger.close()
+        notified.ledger.close()
 
 
 TO_OWNER = {"channel": "slack", "target": "owner"}
@@ -105,72 +105,74 @@ TO_OWNER = {"channel": "slack", "target": "owner"}
     [("owner", "U0OWNER"), (None, "U0OWNER"), ("C012ABC", "C012ABC"), ("U9XYZ", "U9XYZ")],
 )
 def test_a_result_goes_to_the_target_of_the_job(
-    post: Post, target: str | None, id_of_slack: str
+    notified: NotifiedLedger, target: str | None, id_of_slack: str
 ) -> None:
-    job_id = post.schedule(delivery={"channel": "slack", "target": target})
-    post.run(job_id)
+    job_id = notified.schedule(delivery={"channel": "slack", "target": target})
+    notified.run(job_id)
 
-    post.deliver()
+    notified.deliver()
 
-    [said] = post.slack.said
+    [said] = notified.slack.said
     assert said["path"] == "/api/chat.postMessage"
     assert said["authorization"] == f"Bearer {TOKEN}"
     assert said["body"]["channel"] == id_of_slack
     assert "all is well" in str(said["body"])
-    delivery = post.ledger.job(job_id)["last_delivery"]
+    delivery = notified.ledger.job(job_id)["last_delivery"]
     assert (delivery["status"], delivery["outcome"]) == ("delivered", "sent")
-    assert delivery["run_id"] == post.ledger.job(job_id)["last_run"]["run_id"]
+    assert delivery["run_id"] == notified.ledger.job(job_id)["last_run"]["run_id"]
 
 
-def test_a_result_goes_to_a_named_channel_of_apprise(post: Post) -> None:
-    job_id = post.schedule(delivery={"channel": "ops"})
-    post.run(job_id)
+def test_a_result_goes_to_a_named_channel_of_apprise(notified: NotifiedLedger) -> None:
+    job_id = notified.schedule(delivery={"channel": "ops"})
+    notified.run(job_id)
 
-    post.deliver()
+    notified.deliver()
 
-    [said] = post.slack.said
+    [said] = notified.slack.said
     assert (said["body"]["title"], said["body"]["message"]) == ("digest", "all is well")
 
 
-def test_nothing_is_sent_for_jobs_without_delivery_nor_for_empty_results(post: Post) -> None:
-    post.run(post.schedule("quiet"))
-    post.run(post.schedule("empty", delivery=TO_OWNER), replace(DONE, output=""))
+def test_nothing_is_sent_for_jobs_without_delivery_nor_for_empty_results(
+    notified: NotifiedLedger,
+) -> None:
+    notified.run(notified.schedule("quiet"))
+    notified.run(notified.schedule("empty", delivery=TO_OWNER), replace(DONE, output=""))
 
-    post.deliver()
+    notified.deliver()
 
-    assert post.slack.said == []
-    assert post.events("job.delivered", "job.delivery_failed") == []
+    assert notified.slack.said == []
+    assert notified.events("job.delivered", "job.delivery_failed") == []
 
 
-def test_the_result_of_a_deleted_one_shot_is_delivered_too(post: Post) -> None:
-    at = (post.clock.now() + MINUTE).isoformat()
-    job_id = post.schedule(
+def test_the_result_of_a_deleted_one_shot_is_delivered_too(notified: NotifiedLedger) -> None:
+    at = (notified.clock.now() + MINUTE).isoformat()
+    job_id = notified.schedule(
         schedule={"kind": "at", "at": at}, delete_after_run=True, delivery=TO_OWNER
     )
-    post.run(job_id)
+    notified.run(job_id)
 
-    post.deliver()
+    notified.deliver()
 
-    assert len(post.slack.said) == 1
-    assert post.ledger.history(job_id)[-1]["topic"] == "job.delivered"
-
-
-def test_a_later_edit_does_not_redirect_an_earlier_result(post: Post) -> None:
-    job_id = post.schedule(delivery={"channel": "slack", "target": "C0FIRST"})
-    post.run(job_id)
-    post.ledger.amend(job_id, {"delivery": {"channel": "slack", "target": "C0SECOND"}})
-
-    post.deliver()
-
-    assert post.slack.said[0]["body"]["channel"] == "C0FIRST"
+    assert len(notified.slack.said) == 1
+    assert notified.ledger.history(job_id)[-1]["topic"] == "job.delivered"
 
 
-def test_of_a_long_result_the_beginning_is_sent(post: Post) -> None:
-    post.run(post.schedule(delivery=TO_OWNER), replace(DONE, output="x" * 4096))
+def test_a_later_edit_does_not_redirect_an_earlier_result(notified: NotifiedLedger) -> None:
+    job_id = notified.schedule(delivery={"channel": "slack", "target": "C0FIRST"})
+    notified.run(job_id)
+    notified.ledger.amend(job_id, {"delivery": {"channel": "slack", "target": "C0SECOND"}})
 
-    post.deliver()
+    notified.deliver()
 
-    assert 3000 < len(str(post.slack.said[0]["body"])) < 4000
+    assert notified.slack.said[0]["body"]["channel"] == "C0FIRST"
+
+
+def test_of_a_long_result_the_beginning_is_sent(notified: NotifiedLedger) -> None:
+    notified.run(notified.schedule(delivery=TO_OWNER), replace(DONE, output="x" * 4096))
+
+    notified.deliver()
+
+    assert 3000 < len(str(notified.slack.said[0]["body"])) < 4000
 
 
 # -- what goes wrong ----------------------------------------------------------------------------
@@ -185,229 +187,237 @@ def test_of_a_long_result_the_beginning_is_sent(post: Post) -> None:
     ],
 )
 def test_an_unknown_channel_is_a_failed_delivery_with_an_explanation(
-    post: Post, delivery: dict[str, str], words: str
+    notified: NotifiedLedger, delivery: dict[str, str], words: str
 ) -> None:
-    job_id = post.schedule(delivery=delivery)
-    post.run(job_id)
+    job_id = notified.schedule(delivery=delivery)
+    notified.run(job_id)
 
-    post.deliver()
+    notified.deliver()
 
-    told = post.ledger.job(job_id)
+    told = notified.ledger.job(job_id)
     assert told["last_delivery"]["status"] == "failed"
     assert words in told["last_delivery"]["outcome"]
     assert told["last_run"]["status"] == "succeeded"
 
 
-def test_a_refusal_of_slack_is_visible_on_the_job_and_the_fallback_is_notified(post: Post) -> None:
-    post.slack.answer = 200, {"ok": False, "error": "channel_not_found"}
-    job_id = post.schedule(delivery={"channel": "slack", "target": "C0GONE"})
-    post.run(job_id)
+def test_a_refusal_of_slack_is_visible_on_the_job_and_the_fallback_is_notified(
+    notified: NotifiedLedger,
+) -> None:
+    notified.slack.answer = 200, {"ok": False, "error": "channel_not_found"}
+    job_id = notified.schedule(delivery={"channel": "slack", "target": "C0GONE"})
+    notified.run(job_id)
 
-    post.deliver()
+    notified.deliver()
 
-    last = post.ledger.job(job_id)["last_delivery"]
+    last = notified.ledger.job(job_id)["last_delivery"]
     assert (last["status"], last["target"]) == ("failed", "C0GONE")
     assert "channel_not_found" in last["outcome"]
-    assert post.slack.said[-1]["path"] == "/hook"
-    assert post.slack.said[-1]["body"]["title"] == "digest: not delivered to slack C0GONE"
-    [notice] = post.events("notice.sent")
+    assert notified.slack.said[-1]["path"] == "/hook"
+    assert notified.slack.said[-1]["body"]["title"] == "digest: not delivered to slack C0GONE"
+    [notice] = notified.events("notice.sent")
     assert notice["data"]["kind"] == "delivery_failed"
     assert (notice["job_id"], notice["data"]["channel"]) == (str(job_id), "ops")
 
 
 @pytest.mark.parametrize("answer", [(500, {}), (429, {}), (200, {}), (404, {"ok": True})])
-def test_any_unexpected_answer_of_slack_is_an_outcome(post: Post, answer: Any) -> None:
-    post.slack.answer = answer
-    job_id = post.schedule(delivery=TO_OWNER)
-    post.run(job_id)
+def test_any_unexpected_answer_of_slack_is_an_outcome(
+    notified: NotifiedLedger, answer: Any
+) -> None:
+    notified.slack.answer = answer
+    job_id = notified.schedule(delivery=TO_OWNER)
+    notified.run(job_id)
 
-    post.deliver()
+    notified.deliver()
 
-    assert post.ledger.job(job_id)["last_delivery"]["status"] == "failed"
-
-
-def test_an_unreachable_channel_is_an_outcome(post: Post) -> None:
-    post.reopen(slack=SlackSettings("secret://slack", "U0OWNER", "http://127.0.0.1:9/api"))
-    job_id = post.schedule(delivery=TO_OWNER)
-    post.run(job_id)
-
-    post.deliver()
-
-    assert post.ledger.job(job_id)["last_delivery"]["status"] == "failed"
+    assert notified.ledger.job(job_id)["last_delivery"]["status"] == "failed"
 
 
-def test_a_missing_token_is_an_outcome_that_names_the_secret(post: Post) -> None:
-    post.reopen(slack=SlackSettings("secret://nowhere", "U0OWNER", post.slack.api_url))
-    job_id = post.schedule(delivery=TO_OWNER)
-    post.run(job_id)
+def test_an_unreachable_channel_is_an_outcome(notified: NotifiedLedger) -> None:
+    notified.reopen(slack=SlackSettings("secret://slack", "U0OWNER", "http://127.0.0.1:9/api"))
+    job_id = notified.schedule(delivery=TO_OWNER)
+    notified.run(job_id)
 
-    post.deliver()
+    notified.deliver()
 
-    assert "secrets/nowhere" in post.ledger.job(job_id)["last_delivery"]["outcome"]
+    assert notified.ledger.job(job_id)["last_delivery"]["status"] == "failed"
 
 
-def test_no_outcome_contains_the_token(post: Post) -> None:
-    post.slack.answer = 200, {"ok": False, "error": f"bad token {TOKEN}"}
-    job_id = post.schedule(delivery=TO_OWNER)
-    post.run(job_id)
+def test_a_missing_token_is_an_outcome_that_names_the_secret(notified: NotifiedLedger) -> None:
+    notified.reopen(slack=SlackSettings("secret://nowhere", "U0OWNER", notified.slack.api_url))
+    job_id = notified.schedule(delivery=TO_OWNER)
+    notified.run(job_id)
 
-    post.deliver()
+    notified.deliver()
 
-    assert TOKEN not in str(post.events())
+    assert "secrets/nowhere" in notified.ledger.job(job_id)["last_delivery"]["outcome"]
+
+
+def test_no_outcome_contains_the_token(notified: NotifiedLedger) -> None:
+    notified.slack.answer = 200, {"ok": False, "error": f"bad token {TOKEN}"}
+    job_id = notified.schedule(delivery=TO_OWNER)
+    notified.run(job_id)
+
+    notified.deliver()
+
+    assert TOKEN not in str(notified.events())
 
 
 # -- trips --------------------------------------------------------------------------------------
 
 
-def tripped(post: Post, name: str = "digest", **fields: Any) -> UUID:
-    job_id = post.schedule(name, policy={"trip_after": 3, **fields})
+def tripped(notified: NotifiedLedger, name: str = "digest", **fields: Any) -> UUID:
+    job_id = notified.schedule(name, policy={"trip_after": 3, **fields})
     for _ in range(3):
-        post.run(job_id, FAILURE)
+        notified.run(job_id, FAILURE)
     return job_id
 
 
-def test_the_owner_is_notified_of_a_trip_once_with_its_events_as_proof(post: Post) -> None:
-    job_id = tripped(post)
+def test_the_owner_is_notified_of_a_trip_once_with_its_events_as_proof(
+    notified: NotifiedLedger,
+) -> None:
+    job_id = tripped(notified)
 
-    post.deliver()
-    post.deliver()
+    notified.deliver()
+    notified.deliver()
 
-    [said] = post.slack.said
+    [said] = notified.slack.said
     text = str(said["body"])
     assert said["body"]["channel"] == "U0OWNER"
     assert "digest failed: 3 errors in a row (rate_limited)" in text
     assert "Error: 429 quota" in text
-    first, trip = post.events("job.run_failed")[0], post.events("job.circuit_tripped")[0]
+    first, trip = notified.events("job.run_failed")[0], notified.events("job.circuit_tripped")[0]
     assert f"events {first['position']} to {trip['position']}" in text
-    [notice] = post.events("notice.sent")
+    [notice] = notified.events("notice.sent")
     assert notice["data"]["kind"] == "trip"
     assert notice["data"]["job_id"] == str(job_id)
     assert notice["data"]["first_position"] == first["position"]
     assert notice["data"]["last_position"] == trip["position"]
 
 
-def test_the_trip_of_a_one_shot_is_notified_too(post: Post) -> None:
-    at = (post.clock.now() + MINUTE).isoformat()
-    job_id = post.schedule(schedule={"kind": "at", "at": at})
+def test_the_trip_of_a_one_shot_is_notified_too(notified: NotifiedLedger) -> None:
+    at = (notified.clock.now() + MINUTE).isoformat()
+    job_id = notified.schedule(schedule={"kind": "at", "at": at})
     for _ in range(3):
-        post.run(job_id, FAILURE)
+        notified.run(job_id, FAILURE)
 
-    post.deliver()
+    notified.deliver()
 
-    assert "3 errors in a row" in str(post.slack.said[0]["body"])
-
-
-def test_a_failed_probe_is_not_notified_again(post: Post) -> None:
-    job_id = tripped(post, probe_after_seconds=60)
-    post.run(job_id, FAILURE)
-
-    post.deliver()
-
-    assert len(post.events("job.circuit_tripped")) == 2
-    assert len(post.slack.said) == 1
+    assert "3 errors in a row" in str(notified.slack.said[0]["body"])
 
 
-def test_the_next_trip_after_a_resume_is_notified_again(post: Post) -> None:
-    job_id = tripped(post)
-    post.ledger.resume(job_id, force=True, reason="again")
+def test_a_failed_probe_is_not_notified_again(notified: NotifiedLedger) -> None:
+    job_id = tripped(notified, probe_after_seconds=60)
+    notified.run(job_id, FAILURE)
+
+    notified.deliver()
+
+    assert len(notified.events("job.circuit_tripped")) == 2
+    assert len(notified.slack.said) == 1
+
+
+def test_the_next_trip_after_a_resume_is_notified_again(notified: NotifiedLedger) -> None:
+    job_id = tripped(notified)
+    notified.ledger.resume(job_id, force=True, reason="again")
     for _ in range(3):
-        post.run(job_id, FAILURE)
+        notified.run(job_id, FAILURE)
 
-    post.deliver()
+    notified.deliver()
 
-    assert len(post.slack.said) == 2
+    assert len(notified.slack.said) == 2
 
 
-def test_an_owner_that_is_unset_falls_back_and_both_are_recorded(post: Post) -> None:
-    post.reopen(slack=SlackSettings("secret://slack", None, post.slack.api_url))
-    tripped(post)
+def test_an_owner_that_is_unset_falls_back_and_both_are_recorded(notified: NotifiedLedger) -> None:
+    notified.reopen(slack=SlackSettings("secret://slack", None, notified.slack.api_url))
+    tripped(notified)
 
-    post.deliver()
+    notified.deliver()
 
-    [failed], [sent] = post.events("notice.failed"), post.events("notice.sent")
+    [failed], [sent] = notified.events("notice.failed"), notified.events("notice.sent")
     assert "No owner is configured" in failed["data"]["outcome"]
     assert sent["data"]["channel"] == "ops"
-    assert "digest failed" in post.slack.said[0]["body"]["title"]
+    assert "digest failed" in notified.slack.said[0]["body"]["title"]
 
 
-def test_without_a_channel_for_notices_nothing_is_sent_or_recorded(post: Post) -> None:
-    post.reopen(notices=None)
-    tripped(post)
+def test_without_a_channel_for_notices_nothing_is_sent_or_recorded(
+    notified: NotifiedLedger,
+) -> None:
+    notified.reopen(notices=None)
+    tripped(notified)
 
-    post.deliver()
+    notified.deliver()
 
-    assert post.slack.said == []
-    assert post.events("notice.sent", "notice.failed") == []
+    assert notified.slack.said == []
+    assert notified.events("notice.sent", "notice.failed") == []
 
 
 # -- once ---------------------------------------------------------------------------------------
 
 
-def test_restarts_neither_repeat_nor_lose_a_notification(post: Post) -> None:
-    job_id = post.schedule(delivery=TO_OWNER)
+def test_restarts_neither_repeat_nor_lose_a_notification(notified: NotifiedLedger) -> None:
+    job_id = notified.schedule(delivery=TO_OWNER)
     for number in range(30):
-        post.run(job_id, replace(DONE, output=f"result {number}"))
+        notified.run(job_id, replace(DONE, output=f"result {number}"))
         if number % 7 == 0:
-            post.deliver()
+            notified.deliver()
         if number % 5 == 0:
-            post.reopen()
-    post.deliver()
+            notified.reopen()
+    notified.deliver()
 
-    texts = [str(said["body"]) for said in post.slack.said]
+    texts = [str(said["body"]) for said in notified.slack.said]
     assert all(f"result {number}" in texts[number] for number in range(30))
-    assert len(texts) == len(post.events("job.delivered")) == 30
+    assert len(texts) == len(notified.events("job.delivered")) == 30
 
 
 def test_a_message_sent_while_recording_fails_is_recorded_later_and_sent_once(
-    post: Post, monkeypatch: pytest.MonkeyPatch
+    notified: NotifiedLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = post.schedule(delivery=TO_OWNER)
-    post.run(job_id)
+    job_id = notified.schedule(delivery=TO_OWNER)
+    notified.run(job_id)
     with monkeypatch.context() as disk:
-        disk.setattr(post.ledger.event_store, "append", full)
+        disk.setattr(notified.ledger.event_store, "append", full)
         for _ in range(3):
             with pytest.raises(StorageFull):
-                post.notifier.run_once()
+                notified.notifier.run_once()
 
-    post.deliver()
+    notified.deliver()
 
-    assert len(post.slack.said) == 1
-    assert len(post.events("job.delivered")) == 1
+    assert len(notified.slack.said) == 1
+    assert len(notified.events("job.delivered")) == 1
 
 
 def full(*_: object, **__: object) -> None:
     raise StorageFull
 
 
-def test_a_first_notifier_ignores_earlier_events(post: Post, tmp_path: Path) -> None:
+def test_a_first_notifier_ignores_earlier_events(notified: NotifiedLedger, tmp_path: Path) -> None:
     folder = tmp_path / "old"
-    with open_ledger(folder, post.clock) as ledger:
-        old = Post.__new__(Post)
-        old.ledger, old.clock = ledger, post.clock
+    with open_ledger(folder, notified.clock) as ledger:
+        old = NotifiedLedger.__new__(NotifiedLedger)
+        old.ledger, old.clock = ledger, notified.clock
         old.run(ledger.schedule(a_spec(delivery=TO_OWNER)).job_id)
-        notifier = Notifier(ledger, Sender(post.settings, Secrets(None, {"SLACK": TOKEN})))
+        notifier = Notifier(ledger, Sender(notified.settings, Secrets(None, {"SLACK": TOKEN})))
 
         assert notifier.run_once() == 0
         assert ledger.event_store.checkpoint(READER) == ledger.writer.position
 
 
-def test_the_thread_notifies_of_events_committed_while_it_runs(post: Post) -> None:
-    post.notifier.start()
-    job_id = post.schedule(delivery=TO_OWNER)
-    post.run(job_id)
-    post.clock.advance(timedelta(hours=1))
-    heard = Heard()
-    post.ledger.writer.listeners.append(heard.look)
+def test_the_thread_notifies_of_events_committed_while_it_runs(notified: NotifiedLedger) -> None:
+    notified.notifier.start()
+    job_id = notified.schedule(delivery=TO_OWNER)
+    notified.run(job_id)
+    notified.clock.advance(timedelta(hours=1))
+    heard = GrowthListener()
+    notified.ledger.writer.listeners.append(heard.look)
 
-    while post.ledger.job(job_id)["last_delivery"] is None:
+    while notified.ledger.job(job_id)["last_delivery"] is None:
         heard.wait()
-    post.notifier.close()
+    notified.notifier.close()
 
-    assert post.ledger.job(job_id)["last_delivery"]["status"] == "delivered"
-    assert post.ledger.event_store.checkpoint(READER) is not None
+    assert notified.ledger.job(job_id)["last_delivery"]["status"] == "delivered"
+    assert notified.ledger.event_store.checkpoint(READER) is not None
 
 
-class Heard:
+class GrowthListener:
     """Waits until the ledger has grown."""
 
     def __init__(self) -> None:

@@ -15,25 +15,25 @@ from ledger.dispatch.notifications.sender import Sender
 from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.selection import Selector
 from tests.support.builders import HOUR
-from tests.support.recovering import World, a_world
+from tests.support.recovery_fleet import RecoveryFleet, a_recovery_fleet
 from tests.support.slack import Slack, a_slack
 
 LIMITED = Selector(failure_class="rate_limited")
 SOON = {"kind": "every", "interval_seconds": 10}
 
 
-class Told:
+class NotifiedFleet:
     """A simulated fleet with a notifier that starts once its jobs have tripped."""
 
-    def __init__(self, world: World, slack: Slack, **settings: Any) -> None:
+    def __init__(self, fleet: RecoveryFleet, slack: Slack, **settings: Any) -> None:
         urls = {"ops": slack.json_url, "gone": "json://127.0.0.1:1/"}
         self.settings = ChannelSettings(urls=urls, **{"notices": ChannelAddress("ops"), **settings})
-        self.world, self.slack = world, slack
+        self.fleet, self.slack = fleet, slack
         self.begin()
 
     def begin(self) -> None:
         """Start a notifier in place of the one before."""
-        self.notifier = Notifier(self.world.ledger, Sender(self.settings, Secrets(None, {})))
+        self.notifier = Notifier(self.fleet.ledger, Sender(self.settings, Secrets(None, {})))
         self.said()
 
     def said(self) -> list[str]:
@@ -42,11 +42,11 @@ class Told:
         while self.notifier.run_once():
             pass
         bodies = [said["body"] for said in self.slack.said[before:]]
-        told = [f"{body['title']}\n{body['message']}" for body in bodies]
-        return [text for text in told if text.startswith("Recovery")]
+        notified = [f"{body['title']}\n{body['message']}" for body in bodies]
+        return [text for text in notified if text.startswith("Recovery")]
 
     def notices(self) -> list[dict[str, Any]]:
-        found = self.world.events("notice.sent", "notice.failed")
+        found = self.fleet.events("notice.sent", "notice.failed")
         return [event for event in found if event["data"]["kind"] == "recovery_aborted"]
 
 
@@ -57,21 +57,21 @@ def slack() -> Iterator[Slack]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with a_world(tmp_path / "data") as world:
-        yield world
+def fleet(tmp_path: Path) -> Iterator[RecoveryFleet]:
+    with a_recovery_fleet(tmp_path / "data") as fleet:
+        yield fleet
 
 
 def test_a_recovery_whose_probe_failed_is_notified_with_the_probes_outcome(
-    world: World, slack: Slack
+    fleet: RecoveryFleet, slack: Slack
 ) -> None:
-    ids = world.trip(3)
-    told = Told(world, slack)
-    world.fails = lambda _: True
-    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]), reason="is it back?")
-    world.live_until_ended("R-1", HOUR)
+    ids = fleet.trip(3)
+    notified = NotifiedFleet(fleet, slack)
+    fleet.fails = lambda _: True
+    fleet.ledger.start_recovery(LIMITED, Terms(probe=ids[0]), reason="is it back?")
+    fleet.live_until_ended("R-1", HOUR)
 
-    [said] = told.said()
+    [said] = notified.said()
 
     assert said.startswith("Recovery R-1 aborted: its probe did not succeed\n")
     assert "job 000 failed, rate_limited: 429 Too Many Requests" in said
@@ -81,38 +81,38 @@ def test_a_recovery_whose_probe_failed_is_notified_with_the_probes_outcome(
 
 
 def test_a_recovery_aborted_by_re_trips_is_notified_with_the_names_of_the_jobs(
-    world: World, slack: Slack
+    fleet: RecoveryFleet, slack: Slack
 ) -> None:
-    world.trip(20, schedule=SOON)
-    told = Told(world, slack)
-    world.fails = lambda _: True
-    world.ledger.start_recovery(LIMITED, Terms(abort_on=1))
-    first = world.live_until_ended("R-1", HOUR)["jobs"][0]
+    fleet.trip(20, schedule=SOON)
+    notified = NotifiedFleet(fleet, slack)
+    fleet.fails = lambda _: True
+    fleet.ledger.start_recovery(LIMITED, Terms(abort_on=1))
+    first = fleet.live_until_ended("R-1", HOUR)["jobs"][0]
 
-    [said] = told.said()
+    [said] = notified.said()
 
     assert said.startswith("Recovery R-1 aborted: 1 job tripped again\n")
     assert f"Tripped again: {first['name']}" in said
 
 
 def test_the_notice_of_a_recovery_is_sent_once_and_names_the_events_that_prove_it(
-    world: World, slack: Slack
+    fleet: RecoveryFleet, slack: Slack
 ) -> None:
-    ids = world.trip(2)
-    told = Told(world, slack)
-    world.fails = lambda _: True
+    ids = fleet.trip(2)
+    notified = NotifiedFleet(fleet, slack)
+    fleet.fails = lambda _: True
     for _ in range(2):
-        world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
-        world.live(HOUR)
+        fleet.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
+        fleet.live(HOUR)
 
-    assert len(told.said()) == 2
-    assert told.said() == []
-    told.notifier.close()
-    told.begin()
+    assert len(notified.said()) == 2
+    assert notified.said() == []
+    notified.notifier.close()
+    notified.begin()
 
-    assert told.said() == []
-    planned, aborted = world.events("recovery.planned"), world.events("recovery.aborted")
-    for notice, first, last in zip(told.notices(), planned, aborted, strict=True):
+    assert notified.said() == []
+    planned, aborted = fleet.events("recovery.planned"), fleet.events("recovery.aborted")
+    for notice, first, last in zip(notified.notices(), planned, aborted, strict=True):
         data = notice["data"]
         assert (data["first_position"], data["last_position"]) == (
             first["position"], last["position"],
@@ -121,34 +121,40 @@ def test_the_notice_of_a_recovery_is_sent_once_and_names_the_events_that_prove_i
 
 
 def test_the_fallback_is_notified_of_a_recovery_when_the_channel_is_down(
-    world: World, slack: Slack
+    fleet: RecoveryFleet, slack: Slack
 ) -> None:
-    ids = world.trip(2)
-    told = Told(world, slack, notices=ChannelAddress("gone"), fallback=ChannelAddress("ops"))
-    world.fails = lambda _: True
-    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
-    world.live_until_ended("R-1", HOUR)
+    ids = fleet.trip(2)
+    notified = NotifiedFleet(
+        fleet, slack, notices=ChannelAddress("gone"), fallback=ChannelAddress("ops")
+    )
+    fleet.fails = lambda _: True
+    fleet.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
+    fleet.live_until_ended("R-1", HOUR)
 
-    assert len(told.said()) == 1
-    assert [notice["topic"] for notice in told.notices()] == ["notice.failed", "notice.sent"]
-
-
-def test_a_recovery_that_an_operator_aborted_is_not_notified(world: World, slack: Slack) -> None:
-    world.trip(2)
-    told = Told(world, slack)
-    world.ledger.start_recovery(LIMITED)
-    world.ledger.abort_recovery("R-1")
-
-    assert told.said() == []
-    assert told.notices() == []
+    assert len(notified.said()) == 1
+    assert [notice["topic"] for notice in notified.notices()] == ["notice.failed", "notice.sent"]
 
 
-def test_without_a_notice_channel_no_recovery_is_notified(world: World, slack: Slack) -> None:
-    ids = world.trip(2)
-    told = Told(world, slack, notices=None)
-    world.fails = lambda _: True
-    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
-    world.live_until_ended("R-1", HOUR)
+def test_a_recovery_that_an_operator_aborted_is_not_notified(
+    fleet: RecoveryFleet, slack: Slack
+) -> None:
+    fleet.trip(2)
+    notified = NotifiedFleet(fleet, slack)
+    fleet.ledger.start_recovery(LIMITED)
+    fleet.ledger.abort_recovery("R-1")
 
-    assert told.said() == []
-    assert told.notices() == []
+    assert notified.said() == []
+    assert notified.notices() == []
+
+
+def test_without_a_notice_channel_no_recovery_is_notified(
+    fleet: RecoveryFleet, slack: Slack
+) -> None:
+    ids = fleet.trip(2)
+    notified = NotifiedFleet(fleet, slack, notices=None)
+    fleet.fails = lambda _: True
+    fleet.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
+    fleet.live_until_ended("R-1", HOUR)
+
+    assert notified.said() == []
+    assert notified.notices() == []

@@ -14,8 +14,8 @@ from ledger.errors import JobNotFound
 from projections.history.blame import Blame
 from projections.history.history import History
 from tests.oracles import blame as blame_oracle
-from tests.simulation import laws
-from tests.simulation.world import World
+from tests.simulation import invariants as laws
+from tests.simulation.simulation import Simulation
 from tests.support.builders import a_spec, open_ledger
 
 STEPS = 250
@@ -23,13 +23,13 @@ STEPS = 250
 
 @pytest.mark.parametrize("seed", [21, 22])
 def test_every_field_is_blamed_on_the_event_that_set_it(tmp_path: Path, seed: int) -> None:
-    world, random = World(tmp_path, seed), Random(seed)
+    simulation, random = Simulation(tmp_path, seed), Random(seed)
     for _ in range(STEPS):
-        world.step()
-    history = History(world.ledger.events)
-    blame = Blame(world.ledger.events, history)
+        simulation.step()
+    history = History(simulation.ledger.events)
+    blame = Blame(simulation.ledger.events, history)
 
-    for job_id, events in laws.histories(world.ledger).items():
+    for job_id, events in laws.histories(simulation.ledger).items():
         for place in {*random.choices(range(len(events)), k=5), len(events) - 1}:
             position = events[place]["position"]
             answer = blame.answer(UUID(job_id), as_of=position)
@@ -43,7 +43,7 @@ def test_every_field_is_blamed_on_the_event_that_set_it(tmp_path: Path, seed: in
             assert values["consecutive_errors"] == job.consecutive_errors, where
             assert values["consecutive_losses"] == job.consecutive_losses, where
             assert values["policy.trip_after"] == job.policy["trip_after"], where
-    world.close()
+    simulation.close()
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_imported_fields_are_blamed_on_the_import(tmp_path: Path, past: dict[str
 
 
 def test_an_unknown_job_is_refused(tmp_path: Path) -> None:
-    world = World(tmp_path, 1)
+    simulation = Simulation(tmp_path, 1)
 
     with pytest.raises(JobNotFound):
-        Blame(world.ledger.events, History(world.ledger.events)).answer(UUID(int=1))
-    world.close()
+        Blame(simulation.ledger.events, History(simulation.ledger.events)).answer(UUID(int=1))
+    simulation.close()

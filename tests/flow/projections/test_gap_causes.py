@@ -19,7 +19,7 @@ from projections.models.gaps.model import CAUSES, GapFilter
 from tests.oracles import why as why_oracle
 from tests.support.builders import EVERY_MINUTE, HOUR, HOURLY, MINUTE, NOON
 from tests.support.docs_runner import DOCS, quoted, rows
-from tests.support.scenes import DONE, LIMITED, NEVER, Scene, Script
+from tests.support.scenario import DONE, LIMITED, NEVER, Scenario, Script
 
 AT_ONCE = timedelta(0)
 SECOND = timedelta(seconds=1)
@@ -28,126 +28,131 @@ WORKER = {"kind": "worker", "queue": "gpu"}
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(tmp_path)
-    yield scene
-    scene.close()
+def scenario(tmp_path: Path) -> Iterator[Scenario]:
+    scenario = Scenario(tmp_path)
+    yield scenario
+    scenario.close()
 
 
-def recorded(scene: Scene, job_id: UUID) -> list[tuple[str, str, int]]:
+def recorded(scenario: Scenario, job_id: UUID) -> list[tuple[str, str, int]]:
     """Of each gap: its cause, what `why` answers for its first slot, and the number of slots."""
     found = []
-    for event in scene.ledger.history(job_id):
+    for event in scenario.ledger.history(job_id):
         missed = event["data"].get("missed")
         if missed:
             at = parse_rfc3339(missed["first"])
-            found.append((missed["cause"], scene.why(job_id, at)["answer"], missed["count"]))
+            found.append((missed["cause"], scenario.why(job_id, at)["answer"], missed["count"]))
             for slot in (missed["first"], missed["last"]):
-                answer = scene.why(job_id, parse_rfc3339(slot))["answer"]
+                answer = scenario.why(job_id, parse_rfc3339(slot))["answer"]
                 allowed = why_oracle.SAID_OF_GAPS[missed["cause"]] | {"running"}
                 assert answer in allowed, (missed, slot, answer)
     return found
 
 
-def still_open(scene: Scene, job_id: UUID) -> list[tuple[str, int]]:
-    job = scene.ledger.job_cache.jobs[job_id]
-    found, _ = open_gaps.find([job], GapFilter(), now=scene.clock.now())
+def still_open(scenario: Scenario, job_id: UUID) -> list[tuple[str, int]]:
+    job = scenario.ledger.job_cache.jobs[job_id]
+    found, _ = open_gaps.find([job], GapFilter(), now=scenario.clock.now())
     return [(gap["cause"], gap["count"]) for gap in found]
 
 
-def test_slots_given_up_to_a_backoff_have_that_cause(scene: Scene) -> None:
+def test_slots_given_up_to_a_backoff_have_that_cause(scenario: Scenario) -> None:
     policy = {"backoff_seconds": [60]}
-    job_id = scene.schedule(schedule=GRID, policy=policy, script=[(AT_ONCE, LIMITED)])
-    scene.until(NOON + 50 * SECOND)
+    job_id = scenario.schedule(schedule=GRID, policy=policy, script=[(AT_ONCE, LIMITED)])
+    scenario.until(NOON + 50 * SECOND)
 
-    assert recorded(scene, job_id) == [("backoff", "backoff", 12)]
+    assert recorded(scenario, job_id) == [("backoff", "backoff", 12)]
 
 
-def test_slots_given_up_to_a_retry_after_have_that_cause(scene: Scene) -> None:
+def test_slots_given_up_to_a_retry_after_have_that_cause(scenario: Scenario) -> None:
     asked = Failed("429", "rate_limited", None, NOON + 10 * MINUTE + 30 * SECOND, 1)
-    job_id = scene.schedule(schedule=EVERY_MINUTE, script=[(AT_ONCE, asked)])
-    scene.until(NOON + 2 * MINUTE)
+    job_id = scenario.schedule(schedule=EVERY_MINUTE, script=[(AT_ONCE, asked)])
+    scenario.until(NOON + 2 * MINUTE)
 
-    assert recorded(scene, job_id) == [("backoff", "backoff", 9)]
+    assert recorded(scenario, job_id) == [("backoff", "backoff", 9)]
 
 
-def test_a_retry_made_late_by_downtime_leaves_its_slots_to_the_downtime(scene: Scene) -> None:
+def test_a_retry_made_late_by_downtime_leaves_its_slots_to_the_downtime(scenario: Scenario) -> None:
     policy = {"backoff_seconds": [58]}
     script: Script = [(AT_ONCE, LIMITED), (AT_ONCE, DONE)]
-    job_id = scene.schedule(schedule=GRID, policy=policy, script=script)
-    scene.until(NOON + 30 * SECOND)
+    job_id = scenario.schedule(schedule=GRID, policy=policy, script=script)
+    scenario.until(NOON + 30 * SECOND)
 
-    scene.silence(NOON + HOUR)
+    scenario.silence(NOON + HOUR)
 
-    assert recorded(scene, job_id) == [("backoff", "backoff", 11), ("downtime", "node_down", 708)]
+    assert recorded(scenario, job_id) == [
+        ("backoff", "backoff", 11),
+        ("downtime", "node_down", 708),
+    ]
 
 
-def test_slots_of_several_causes_are_separate_gaps_recorded_and_open(scene: Scene) -> None:
+def test_slots_of_several_causes_are_separate_gaps_recorded_and_open(scenario: Scenario) -> None:
     asked = Failed("429", "rate_limited", None, NOON + HOUR + 10 * MINUTE + 30 * SECOND, 1)
     script: Script = [(AT_ONCE, DONE), (150 * SECOND, asked), (AT_ONCE, DONE)]
-    job_id = scene.schedule(schedule=EVERY_MINUTE, script=script)
-    scene.until(NOON + MINUTE)
-    scene.silence(NOON + HOUR)
-    scene.until(NOON + HOUR + MINUTE)
-    assert still_open(scene, job_id) == [("downtime", 58), ("overlap", 1)]
-    scene.until(NOON + HOUR + 5 * MINUTE)
+    job_id = scenario.schedule(schedule=EVERY_MINUTE, script=script)
+    scenario.until(NOON + MINUTE)
+    scenario.silence(NOON + HOUR)
+    scenario.until(NOON + HOUR + MINUTE)
+    assert still_open(scenario, job_id) == [("downtime", 58), ("overlap", 1)]
+    scenario.until(NOON + HOUR + 5 * MINUTE)
 
-    assert recorded(scene, job_id) == [
+    assert recorded(scenario, job_id) == [
         ("downtime", "node_down", 58),
         ("overlap", "overlap", 2),
         ("backoff", "backoff", 8),
     ]
 
 
-def test_slots_that_no_worker_took_have_that_cause_open_and_recorded(scene: Scene) -> None:
-    job_id = scene.schedule(schedule=HOURLY, executor=WORKER, policy={"catch_up": "none"})
-    scene.until(NOON + 2 * HOUR + MINUTE, MINUTE)
-    assert still_open(scene, job_id) == [("no_worker", 2)]
-    position = scene.ledger.writer.position
-    alone = scene.asking.answer(job_id, position=position, is_unattended=True)
+def test_slots_that_no_worker_took_have_that_cause_open_and_recorded(scenario: Scenario) -> None:
+    job_id = scenario.schedule(schedule=HOURLY, executor=WORKER, policy={"catch_up": "none"})
+    scenario.until(NOON + 2 * HOUR + MINUTE, MINUTE)
+    assert still_open(scenario, job_id) == [("no_worker", 2)]
+    position = scenario.ledger.writer.position
+    alone = scenario.question.answer(job_id, position=position, is_unattended=True)
     assert alone["answer"] == "no_worker"
     assert [way.get("command") for way in alone["would_run"]] == [
         "jobledger serve",
         "jobledger worker COMMAND --queue gpu",
     ]
 
-    claim(scene, job_id)
+    claim(scenario, job_id)
 
-    assert recorded(scene, job_id) == [("no_worker", "no_worker", 2)]
+    assert recorded(scenario, job_id) == [("no_worker", "no_worker", 2)]
 
 
-def claim(scene: Scene, job_id: UUID) -> None:
+def claim(scenario: Scenario, job_id: UUID) -> None:
     """A worker claims late."""
-    call = scene.ledger.context()
-    scene.ledger.execute(run_commands.HandOutRun(job_id, "gpu", Claim("w-1", is_late=True), call))
+    call = scenario.ledger.context()
+    scenario.ledger.execute(
+        run_commands.HandOutRun(job_id, "gpu", Claim("w-1", is_late=True), call)
+    )
 
 
-def test_slots_of_a_run_whose_node_died_are_downtime_not_overlap(scene: Scene) -> None:
-    job_id = scene.schedule(schedule=HOURLY, script=[(NEVER, DONE)])
-    scene.until(NOON + HOUR + MINUTE)
+def test_slots_of_a_run_whose_node_died_are_downtime_not_overlap(scenario: Scenario) -> None:
+    job_id = scenario.schedule(schedule=HOURLY, script=[(NEVER, DONE)])
+    scenario.until(NOON + HOUR + MINUTE)
 
-    scene.silence(NOON + 4 * HOUR + MINUTE)
+    scenario.silence(NOON + 4 * HOUR + MINUTE)
 
-    assert recorded(scene, job_id) == [("downtime", "node_down", 3)]
-
-
-def test_slots_after_a_pause_that_no_dispatcher_ended_are_downtime(scene: Scene) -> None:
-    job_id = scene.schedule(schedule=HOURLY)
-    scene.ledger.pause(job_id, until=NOON + 2 * HOUR + MINUTE)
-    scene.until(NOON + HOUR)
-
-    scene.silence(NOON + 5 * HOUR + MINUTE)
-
-    assert recorded(scene, job_id) == [("paused", "paused", 2), ("downtime", "node_down", 3)]
+    assert recorded(scenario, job_id) == [("downtime", "node_down", 3)]
 
 
-def test_slots_before_the_instant_of_a_resume_are_delayed(scene: Scene) -> None:
-    job_id = scene.schedule(schedule=EVERY_MINUTE)
-    scene.ledger.pause(job_id)
-    scene.ledger.resume(job_id, run_at=NOON + 10 * MINUTE + 30 * SECOND)
-    scene.until(NOON + 12 * MINUTE)
+def test_slots_after_a_pause_that_no_dispatcher_ended_are_downtime(scenario: Scenario) -> None:
+    job_id = scenario.schedule(schedule=HOURLY)
+    scenario.ledger.pause(job_id, until=NOON + 2 * HOUR + MINUTE)
+    scenario.until(NOON + HOUR)
 
-    assert recorded(scene, job_id) == [("delayed", "waiting", 10)]
+    scenario.silence(NOON + 5 * HOUR + MINUTE)
+
+    assert recorded(scenario, job_id) == [("paused", "paused", 2), ("downtime", "node_down", 3)]
+
+
+def test_slots_before_the_instant_of_a_resume_are_delayed(scenario: Scenario) -> None:
+    job_id = scenario.schedule(schedule=EVERY_MINUTE)
+    scenario.ledger.pause(job_id)
+    scenario.ledger.resume(job_id, run_at=NOON + 10 * MINUTE + 30 * SECOND)
+    scenario.until(NOON + 12 * MINUTE)
+
+    assert recorded(scenario, job_id) == [("delayed", "waiting", 10)]
 
 
 @pytest.mark.parametrize("cause", CAUSES)
@@ -158,15 +163,15 @@ def test_the_reference_lists_every_cause(cause: str) -> None:
 
 
 def test_a_resume_within_a_backoff_links_the_event_that_gave_up_its_slots(
-    scene: Scene,
+    scenario: Scenario,
 ) -> None:
     script: Script = [(AT_ONCE, LIMITED), (AT_ONCE, DONE)]
-    job_id = scene.schedule(schedule=GRID, policy={"backoff_seconds": [600]}, script=script)
-    scene.until(NOON + 6 * SECOND)
-    scene.ledger.run(job_id)
-    scene.until(NOON + 8 * SECOND)
+    job_id = scenario.schedule(schedule=GRID, policy={"backoff_seconds": [600]}, script=script)
+    scenario.until(NOON + 6 * SECOND)
+    scenario.ledger.run(job_id)
+    scenario.until(NOON + 8 * SECOND)
 
-    answer = scene.why(job_id)
+    answer = scenario.why(job_id)
 
     assert answer["answer"] == "waiting"
     given_up: dict[str, Any] = next(

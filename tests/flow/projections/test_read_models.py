@@ -29,8 +29,8 @@ from projections.read_models import ReadModels
 from projections.stores.model import Model, Statement
 from projections.stores.sqlite import SQLiteReadModelStore
 from tests.faults.test_store_faults import FailingConnection
-from tests.simulation import laws
-from tests.simulation.world import World
+from tests.simulation import invariants as laws
+from tests.simulation.simulation import Simulation
 from tests.support.builders import NOON, ManualClock, a_spec, open_ledger
 from tests.support.read_models import job_in, jobs_in
 
@@ -38,14 +38,14 @@ STEPS = 120
 YEAR = timedelta(days=366)
 
 
-def updated_world(folder: Path, seed: int = 5) -> World:
-    """A world after some steps, its read models up to date."""
+def updated_world(folder: Path, seed: int = 5) -> Simulation:
+    """A simulation after some steps, its read models up to date."""
     print(f"seed {seed}, {STEPS} steps")
-    world = World(folder, seed, fault_rate=0.0)
+    simulation = Simulation(folder, seed, fault_rate=0.0)
     for _ in range(STEPS):
-        world.step()
-    world.read_models.catch_up()
-    return world
+        simulation.step()
+    simulation.read_models.catch_up()
+    return simulation
 
 
 class SmallPages(EventReader):
@@ -111,25 +111,25 @@ def rows(read_models: ReadModels) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("seed", [5, 6, 7])
 def test_an_updated_model_equals_a_rebuilt_one(tmp_path: Path, seed: int) -> None:
-    world = updated_world(tmp_path, seed)
+    simulation = updated_world(tmp_path, seed)
 
     for model in MODELS:
-        before, after = world.read_models.rebuild(model.NAME, lambda *_: None)
+        before, after = simulation.read_models.rebuild(model.NAME, lambda *_: None)
         assert before == after, model.NAME
 
-    world.close()
+    simulation.close()
 
 
 def test_a_rebuild_does_not_depend_on_the_page_size_or_the_clock(tmp_path: Path) -> None:
-    world = updated_world(tmp_path)
-    store = world.read_models._store
+    simulation = updated_world(tmp_path)
+    store = simulation.read_models._store
     expected = [store.digest(model, 1) for model in MODELS]
-    world.clock.advance(YEAR)
+    simulation.clock.advance(YEAR)
 
     for size in (1, 7, 64, 2000):
-        assert digests(world.ledger, tmp_path / f"{size}.db", size=size) == expected
+        assert digests(simulation.ledger, tmp_path / f"{size}.db", size=size) == expected
 
-    world.close()
+    simulation.close()
 
 
 def test_different_events_have_different_digests(tmp_path: Path) -> None:
@@ -144,16 +144,18 @@ def test_different_events_have_different_digests(tmp_path: Path) -> None:
 
 
 def test_the_list_of_jobs_equals_the_fold_at_every_position(tmp_path: Path) -> None:
-    world = updated_world(tmp_path)
+    simulation = updated_world(tmp_path)
     store = SQLiteReadModelStore(tmp_path / "slow.db")
-    runner = Runner(SmallPages(world.ledger, 1), store, MODELS)
-    read_models = ReadModels(world.ledger, store, runner, None)
+    runner = Runner(SmallPages(simulation.ledger, 1), store, MODELS)
+    read_models = ReadModels(simulation.ledger, store, runner, None)
     seen: dict[str, int] = {}
 
-    for item in world.ledger.event_store.read(after=0, limit=10_000):
+    for item in simulation.ledger.event_store.read(after=0, limit=10_000):
         runner.run_once()
         if item.topic.startswith("job."):
-            job = world.ledger.fold(UUID(str(item.originator_id)), upto=item.originator_version)
+            job = simulation.ledger.fold(
+                UUID(str(item.originator_id)), upto=item.originator_version
+            )
             seen[item.topic] = seen.get(item.topic, 0) + 1
             if laws.is_listed(job):
                 assert job_in(read_models, job.id) == view(job), item.id
@@ -163,7 +165,7 @@ def test_the_list_of_jobs_equals_the_fold_at_every_position(tmp_path: Path) -> N
 
     assert len(seen) > 10
     store.close()
-    world.close()
+    simulation.close()
 
 
 def test_a_rebuild_reports_its_progress(tmp_path: Path) -> None:
@@ -384,19 +386,21 @@ def test_the_same_version_is_not_rebuilt(tmp_path: Path) -> None:
 
 
 def test_deleting_the_file_loses_nothing(tmp_path: Path) -> None:
-    world = updated_world(tmp_path)
-    before = jobs_in(world.read_models, JobFilter(limit=1000))
-    position = world.read_models.position
-    world.read_models.close()
+    simulation = updated_world(tmp_path)
+    before = jobs_in(simulation.read_models, JobFilter(limit=1000))
+    position = simulation.read_models.position
+    simulation.read_models.close()
     for path in (tmp_path / "data").glob("projections.db*"):
         path.unlink()
 
-    world.read_models = ReadModels.open(world.ledger, tmp_path / "data" / "projections.db")
-    world.read_models.catch_up()
+    simulation.read_models = ReadModels.open(
+        simulation.ledger, tmp_path / "data" / "projections.db"
+    )
+    simulation.read_models.catch_up()
 
-    assert jobs_in(world.read_models, JobFilter(limit=1000)) == before
-    assert world.read_models.position == position
-    world.close()
+    assert jobs_in(simulation.read_models, JobFilter(limit=1000)) == before
+    assert simulation.read_models.position == position
+    simulation.close()
 
 
 def test_a_corrupt_event_stops_every_model_at_its_position(tmp_path: Path) -> None:

@@ -19,17 +19,17 @@ from ledger.store.audit_query import AuditQuery
 from projections.history.history import History
 from projections.history.replay import FleetState, Playback
 from tests.flow.cli.test_cli_terminal import LIMIT_SECONDS
-from tests.simulation import laws
-from tests.simulation.world import World
+from tests.simulation import invariants as laws
+from tests.simulation.simulation import Simulation
 from tests.support.typed_commands import Shell, tripped_job
 
 STEPS = 300
 
 
-def jobs_at(world: World, history: History, position: int) -> list[dict[str, Any]]:
+def jobs_at(simulation: Simulation, history: History, position: int) -> list[dict[str, Any]]:
     """Every job that existed at a position, folded from its events."""
     found = []
-    for job_id, events in laws.histories(world.ledger).items():
+    for job_id, events in laws.histories(simulation.ledger).items():
         versions = [event["version"] for event in events if event["position"] <= position]
         if versions:
             job = view(history._complete_state(UUID(job_id), versions[-1]))
@@ -39,22 +39,22 @@ def jobs_at(world: World, history: History, position: int) -> list[dict[str, Any
 
 @pytest.mark.parametrize("seed", [41, 42])
 def test_a_playback_from_any_position_ends_in_the_real_state(tmp_path: Path, seed: int) -> None:
-    world, random = World(tmp_path, seed, fault_rate=0.0), Random(seed)
+    simulation, random = Simulation(tmp_path, seed, fault_rate=0.0), Random(seed)
     for _ in range(STEPS):
-        world.step()
-    history = History(world.ledger.events)
-    events = list(world.ledger.queries.export(AuditQuery()))
+        simulation.step()
+    history = History(simulation.ledger.events)
+    events = list(simulation.ledger.queries.export(AuditQuery()))
 
     for _ in range(6):
         first, last = sorted(random.sample(range(1, len(events)), 2))
         stretch = events[first:last]
         since = parse_rfc3339(stretch[0]["recorded_at"])
         until = parse_rfc3339(stretch[-1]["recorded_at"])
-        fleet = FleetState.of(jobs_at(world, history, stretch[0]["position"] - 1))
+        fleet = FleetState.of(jobs_at(simulation, history, stretch[0]["position"] - 1))
         playback = Playback(fleet, iter(stretch), since=since, until=until)
         while not playback.is_over:
             playback.advance(random.uniform(0, 5))
-        wanted = FleetState.of(jobs_at(world, history, stretch[-1]["position"]))
+        wanted = FleetState.of(jobs_at(simulation, history, stretch[-1]["position"]))
         where = f"seed {seed}, {first} to {last}"
         assert fleet.statuses == wanted.statuses, where
         assert fleet.running == wanted.running, where
@@ -63,7 +63,7 @@ def test_a_playback_from_any_position_ends_in_the_real_state(tmp_path: Path, see
         assert sum(fleet.failures.values()) == len(failed), where
         trips = [event for event in stretch if event["topic"] == "job.circuit_tripped"]
         assert fleet.trip_count == len(trips), where
-    world.close()
+    simulation.close()
 
 
 @pytest.fixture

@@ -16,55 +16,55 @@ from ledger.clock import SystemClock
 from ledger.dispatch.recovery_driver import RecoveryDriver
 from projections import Queries
 from tests.support.builders import HOUR, ManualClock
-from tests.support.recovering import World, a_world
+from tests.support.recovery_fleet import RecoveryFleet, a_recovery_fleet
 from tests.support.typed_commands import Shell, tripped_job
 
 LIMITED = Selector(failure_class="rate_limited")
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with a_world(tmp_path / "data") as world:
-        yield world
+def fleet(tmp_path: Path) -> Iterator[RecoveryFleet]:
+    with a_recovery_fleet(tmp_path / "data") as fleet:
+        yield fleet
 
 
 def test_a_completed_recovery_records_how_many_jobs_were_resumed_and_refused(
-    world: World,
+    fleet: RecoveryFleet,
 ) -> None:
-    ids = world.trip(4)
-    world.ledger.start_recovery(LIMITED)
-    world.ledger.delete(ids[3])
+    ids = fleet.trip(4)
+    fleet.ledger.start_recovery(LIMITED)
+    fleet.ledger.delete(ids[3])
 
-    told = world.live_until_ended("R-1", 12 * HOUR)
+    told = fleet.live_until_ended("R-1", 12 * HOUR)
 
-    [completed] = world.events("recovery.completed")
+    [completed] = fleet.events("recovery.completed")
     assert (completed["data"]["resumed"], completed["data"]["refused"]) == (3, 1)
     assert (told["resumed_count"], told["refused_count"]) == (3, 1)
 
 
-def test_a_recovery_is_shown_as_probing_as_of_an_earlier_position(world: World) -> None:
-    ids = world.trip(3)
-    world.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
-    world.live_until_ended("R-1", 12 * HOUR)
+def test_a_recovery_is_shown_as_probing_as_of_an_earlier_position(fleet: RecoveryFleet) -> None:
+    ids = fleet.trip(3)
+    fleet.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
+    fleet.live_until_ended("R-1", 12 * HOUR)
     [held, *_] = [
         event["position"]
-        for event in world.events("job.run_succeeded")
+        for event in fleet.events("job.run_succeeded")
         if event["job_id"] == str(ids[0])
     ]
 
-    before, after = (world.ledger.recoveries.one("R-1", as_of=at) for at in (held - 1, held))
+    before, after = (fleet.ledger.recoveries.one("R-1", as_of=at) for at in (held - 1, held))
 
     assert (before["status"], before["next_step_at"]) == ("probing", None)
     assert after["status"] == "dripping"
 
 
-def test_a_resume_of_a_recovery_names_it_and_one_by_hand_names_none(world: World) -> None:
-    by_hand, *ids = world.trip(3)
-    world.ledger.resume(by_hand, force=True)
-    world.ledger.start_recovery(LIMITED)
-    world.live_until_ended("R-1", 12 * HOUR)
+def test_a_resume_of_a_recovery_names_it_and_one_by_hand_names_none(fleet: RecoveryFleet) -> None:
+    by_hand, *ids = fleet.trip(3)
+    fleet.ledger.resume(by_hand, force=True)
+    fleet.ledger.start_recovery(LIMITED)
+    fleet.live_until_ended("R-1", 12 * HOUR)
 
-    with Queries.open(world.ledger) as answers:
+    with Queries.open(fleet.ledger) as answers:
         told = answers.resumes()["resumes"]
 
     assert {UUID(one["job_id"]): one["recovery_id"] for one in told} == {

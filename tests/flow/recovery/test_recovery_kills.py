@@ -12,7 +12,7 @@ from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.maintenance.verify import verify_event_store
 from ledger.store.audit_query import AuditQuery
-from tests.support.recovering import World
+from tests.support.recovery_fleet import RecoveryFleet
 from tests.support.typed_commands import Shell
 
 LIMIT_SECONDS = 120.0
@@ -22,9 +22,9 @@ JOBS, KILLS = 40, 6
 
 @pytest.mark.slow
 def test_a_killed_server_takes_no_step_twice_and_skips_no_job(tmp_path: Path) -> None:
-    world = World(tmp_path / "data")
-    ids = [str(job_id) for job_id in world.trip(JOBS, executor={"kind": "noop"})]
-    world.close()
+    fleet = RecoveryFleet(tmp_path / "data")
+    ids = [str(job_id) for job_id in fleet.trip(JOBS, executor={"kind": "noop"})]
+    fleet.close()
     shell = Shell(tmp_path)
     words = ("recovery", "start", "--failure-class", "rate_limited", "--rate", "300", "--json")
 

@@ -21,7 +21,7 @@ from tests.support.builders import (
     a_spec,
     open_ledger,
 )
-from tests.support.scenes import DONE, LIMITED, NEVER, Scene, why_of
+from tests.support.scenario import DONE, LIMITED, NEVER, Scenario, why_of
 
 SECOND = timedelta(seconds=1)
 AT_ONCE = timedelta(0)
@@ -29,21 +29,21 @@ HOURLY = {"kind": "cron", "expr": "0 * * * *"}
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(tmp_path)
-    yield scene
-    scene.close()
+def scenario(tmp_path: Path) -> Iterator[Scenario]:
+    scenario = Scenario(tmp_path)
+    yield scenario
+    scenario.close()
 
 
-def test_a_job_is_due_once_its_jitter_is_over(scene: Scene) -> None:
-    job_id = scene.schedule(schedule=HOURLY, policy={"jitter_seconds": 1000})
-    claim_at = NOON + HOUR + scene.ledger.job_cache.jobs[job_id].parsed_policy.jitter(job_id)
+def test_a_job_is_due_once_its_jitter_is_over(scenario: Scenario) -> None:
+    job_id = scenario.schedule(schedule=HOURLY, policy={"jitter_seconds": 1000})
+    claim_at = NOON + HOUR + scenario.ledger.job_cache.jobs[job_id].parsed_policy.jitter(job_id)
     assert claim_at > NOON + HOUR + 30 * SECOND
-    scene.until(claim_at - SECOND, MINUTE)
-    scene.clock.advance(5 * SECOND)
-    scene.dispatcher.run_once()
+    scenario.until(claim_at - SECOND, MINUTE)
+    scenario.clock.advance(5 * SECOND)
+    scenario.dispatcher.run_once()
 
-    answer = scene.why(job_id, claim_at + 2 * SECOND)
+    answer = scenario.why(job_id, claim_at + 2 * SECOND)
 
     assert answer["answer"] == "due", answer["text"]
 
@@ -52,63 +52,67 @@ def test_a_job_is_due_once_its_jitter_is_over(scene: Scene) -> None:
     ("cause", "code"), [("lease_expired", "node_down"), ("deadline", "running")]
 )
 def test_only_a_run_lost_with_its_node_says_that_the_node_was_down(
-    scene: Scene, cause: str, code: str
+    scenario: Scenario, cause: str, code: str
 ) -> None:
-    job_id = scene.schedule(script=[(NEVER, DONE)])
-    scene.until(NOON + 61 * SECOND)
-    run = scene.ledger.job_cache.jobs[job_id].open_run
+    job_id = scenario.schedule(script=[(NEVER, DONE)])
+    scenario.until(NOON + 61 * SECOND)
+    run = scenario.ledger.job_cache.jobs[job_id].open_run
     assert run is not None
-    scene.clock.advance(MINUTE)
-    scene.dispatcher._cycle.lose([scene.work.running[run.run_id]], cause)
+    scenario.clock.advance(MINUTE)
+    scenario.dispatcher._cycle.lose([scenario.work.running[run.run_id]], cause)
 
-    assert scene.why(job_id, NOON + 90 * SECOND)["answer"] == code
+    assert scenario.why(job_id, NOON + 90 * SECOND)["answer"] == code
 
 
 def test_a_failed_run_waits_for_a_slot_that_comes_before_the_backoff_ends(
-    scene: Scene,
+    scenario: Scenario,
 ) -> None:
     policy = {"backoff_seconds": [3600], "trip_after": 5}
-    job_id = scene.schedule(schedule=EVERY_MINUTE, policy=policy, script=[(AT_ONCE, LIMITED)])
-    scene.until(NOON + MINUTE + SECOND)
+    job_id = scenario.schedule(schedule=EVERY_MINUTE, policy=policy, script=[(AT_ONCE, LIMITED)])
+    scenario.until(NOON + MINUTE + SECOND)
 
-    answer = scene.why(job_id)
+    answer = scenario.why(job_id)
     assert answer["answer"] == "waiting", answer["text"]
 
 
-def test_a_backoff_names_the_storm_once_that_has_opened(scene: Scene) -> None:
+def test_a_backoff_names_the_storm_once_that_has_opened(scenario: Scenario) -> None:
     policy = {"backoff_seconds": [600], "trip_after": 5}
-    ids = [scene.schedule(f"job {number}", schedule=HOURLY, policy=policy) for number in range(3)]
+    ids = [
+        scenario.schedule(f"job {number}", schedule=HOURLY, policy=policy) for number in range(3)
+    ]
     for number, job_id in enumerate(ids):
-        scene.scripts[job_id] = [(number * MINUTE, LIMITED)]
-    scene.until(NOON + HOUR + 5 * MINUTE)
+        scenario.scripts[job_id] = [(number * MINUTE, LIMITED)]
+    scenario.until(NOON + HOUR + 5 * MINUTE)
     opened = NOON + HOUR + 2 * MINUTE
 
-    for at, is_named in ((opened - SECOND, False), (opened, True), (scene.clock.now(), True)):
-        answer = scene.why(ids[0], at)
+    for at, is_named in ((opened - SECOND, False), (opened, True), (scenario.clock.now(), True)):
+        answer = scenario.why(ids[0], at)
         assert answer["answer"] == "backoff"
         assert ("as part of the storm S-" in answer["text"]) is is_named, at
 
 
 @pytest.mark.parametrize(("enabled", "is_promised"), [(True, True), (False, False)])
 def test_no_probe_is_promised_to_a_disabled_job(
-    scene: Scene, enabled: bool, is_promised: bool
+    scenario: Scenario, enabled: bool, is_promised: bool
 ) -> None:
     policy = {"trip_after": 1, "probe_after_seconds": 3600}
-    job_id = scene.schedule(policy=policy, script=[(AT_ONCE, LIMITED)])
-    scene.until(NOON + 2 * MINUTE)
-    scene.ledger.amend(job_id, {"enabled": enabled, "description": "x"})
+    job_id = scenario.schedule(policy=policy, script=[(AT_ONCE, LIMITED)])
+    scenario.until(NOON + 2 * MINUTE)
+    scenario.ledger.amend(job_id, {"enabled": enabled, "description": "x"})
 
-    answer = scene.why(job_id)
+    answer = scenario.why(job_id)
 
     assert answer["answer"] == "tripped"
     assert ("A probe will run at" in answer["text"]) is is_promised
     assert ("until an operator resumes it with force" in answer["text"]) is not is_promised
 
 
-def test_an_active_job_without_a_further_fire_is_exhausted(scene: Scene) -> None:
+def test_an_active_job_without_a_further_fire_is_exhausted(scenario: Scenario) -> None:
     """No command leads to this state; the rule covers it all the same."""
-    job_id = scene.schedule()
-    context = scene.asking._context(job_id, scene.clock.now(), scene.ledger.writer.position)
+    job_id = scenario.schedule()
+    context = scenario.question._context(
+        job_id, scenario.clock.now(), scenario.ledger.writer.position
+    )
     assert inactive_rules.exhausted(context) is None
     context.job.next_run_at = None
 

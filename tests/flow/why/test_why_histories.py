@@ -11,9 +11,9 @@ import pytest
 from ledger.clock import parse_rfc3339
 from projections.why.question import CODES, Why
 from tests.oracles import why as why_oracle
-from tests.simulation import laws
-from tests.simulation.world import World
-from tests.support.scenes import why_of
+from tests.simulation import invariants as laws
+from tests.simulation.simulation import Simulation
+from tests.support.scenario import why_of
 
 STEPS = 250
 QUERIES_PER_JOB = 12
@@ -21,13 +21,13 @@ QUERIES_PER_JOB = 12
 
 @pytest.mark.parametrize("seed", [11, 12, 13])
 def test_every_answer_equals_the_recomputation_from_raw_events(tmp_path: Path, seed: int) -> None:
-    world, random = World(tmp_path, seed), Random(seed)
+    simulation, random = Simulation(tmp_path, seed), Random(seed)
     for _ in range(STEPS):
-        world.step()
-    why = why_of(world.ledger)
+        simulation.step()
+    why = why_of(simulation.ledger)
 
     codes_met: set[str] = set()
-    for job_id, events in laws.histories(world.ledger).items():
+    for job_id, events in laws.histories(simulation.ledger).items():
         for place in random.choices(range(len(events)), k=QUERIES_PER_JOB):
             codes_met.add(
                 check(why, UUID(job_id), events, place, f"seed {seed}, {job_id} at {place}")
@@ -35,7 +35,7 @@ def test_every_answer_equals_the_recomputation_from_raw_events(tmp_path: Path, s
 
     assert codes_met <= set(CODES)
     assert len(codes_met) >= 8, codes_met
-    world.close()
+    simulation.close()
 
 
 def check(why: Why, job_id: UUID, events: list[why_oracle.Event], place: int, where: str) -> str:

@@ -15,7 +15,7 @@ from ledger.clock import rfc3339
 from ledger.dispatch.executors.addresses import AllowList, Guard, TargetRefused
 from ledger.dispatch.executors.outcomes import Blocked
 from tests.support.builders import HOUR, HOURLY, MINUTE, NOON
-from tests.support.scenes import DONE, LIMITED, OLGA, Scene, Script
+from tests.support.scenario import DONE, LIMITED, OLGA, Scenario, Script
 
 AT_ONCE = timedelta(0)
 SECOND = timedelta(seconds=1)
@@ -24,10 +24,10 @@ PROBES = {**TRIPS, "probe_after_seconds": 600}
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(tmp_path)
-    yield scene
-    scene.close()
+def scenario(tmp_path: Path) -> Iterator[Scenario]:
+    scenario = Scenario(tmp_path)
+    yield scenario
+    scenario.close()
 
 
 def remedies(answer: dict[str, Any]) -> list[tuple[str, str | None]]:
@@ -41,88 +41,90 @@ def commands(answer: dict[str, Any]) -> list[str]:
 # -- late -----------------------------------------------------------------------------------------
 
 
-def test_a_retry_that_came_due_in_a_gap_is_late_and_not_at_the_limit(scene: Scene) -> None:
+def test_a_retry_that_came_due_in_a_gap_is_late_and_not_at_the_limit(scenario: Scenario) -> None:
     script: Script = [(AT_ONCE, LIMITED), (30 * SECOND, DONE)]
     for number in range(4):
         policy = {"backoff_seconds": [60 + number]}
-        job_id = scene.schedule(
+        job_id = scenario.schedule(
             f"job {number}", schedule=HOURLY, policy=policy, script=list(script)
         )
-    scene.until(NOON + HOUR + 5 * SECOND)
-    scene.silence(NOON + HOUR + 30 * MINUTE)
-    restarted_at = scene.clock.now()
-    scene.until(restarted_at + 2 * MINUTE)
+    scenario.until(NOON + HOUR + 5 * SECOND)
+    scenario.silence(NOON + HOUR + 30 * MINUTE)
+    restarted_at = scenario.clock.now()
+    scenario.until(restarted_at + 2 * MINUTE)
 
-    answer = scene.why(job_id, restarted_at + 12 * SECOND)
+    answer = scenario.why(job_id, restarted_at + 12 * SECOND)
 
     assert answer["answer"] == "catch_up_spread", answer["text"]
     assert "at its limit" not in answer["text"]
 
 
 def test_a_past_limit_names_the_runs_that_were_open(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, concurrency=1)
-    scene.schedule("long", script=[(90 * SECOND, DONE)])
-    scene.until(NOON + MINUTE)
+    scenario = Scenario(tmp_path, concurrency=1)
+    scenario.schedule("long", script=[(90 * SECOND, DONE)])
+    scenario.until(NOON + MINUTE)
     once = {"kind": "at", "at": rfc3339(NOON + 70 * SECOND)}
-    job_id = scene.schedule("once", schedule=once)
-    scene.until(NOON + 5 * MINUTE)
+    job_id = scenario.schedule("once", schedule=once)
+    scenario.until(NOON + 5 * MINUTE)
 
-    answer = scene.why(job_id, NOON + 100 * SECOND)
+    answer = scenario.why(job_id, NOON + 100 * SECOND)
 
     assert answer["answer"] == "at_limit"
     assert "while one other run was open: perhaps its node was at its limit" in answer["text"]
-    scene.close()
+    scenario.close()
 
 
 def test_a_requested_run_waits_while_its_node_is_at_its_limit(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, concurrency=1)
-    scene.schedule("long", script=[(HOUR, DONE)])
-    job_id = scene.schedule(schedule=HOURLY)
-    scene.until(NOON + 2 * MINUTE)
+    scenario = Scenario(tmp_path, concurrency=1)
+    scenario.schedule("long", script=[(HOUR, DONE)])
+    job_id = scenario.schedule(schedule=HOURLY)
+    scenario.until(NOON + 2 * MINUTE)
 
-    scene.ledger.run(job_id)
+    scenario.ledger.run(job_id)
 
-    assert scene.why(job_id)["answer"] == "at_limit"
-    scene.close()
+    assert scenario.why(job_id)["answer"] == "at_limit"
+    scenario.close()
 
 
 # -- overdue --------------------------------------------------------------------------------------
 
 
-def test_a_pause_that_ended_without_a_dispatcher_is_not_shown_as_lasting(scene: Scene) -> None:
-    job_id = scene.schedule(schedule=HOURLY)
-    scene.ledger.pause(job_id, until=NOON + HOUR)
-    scene.clock.advance(3 * HOUR)
-    position = scene.ledger.writer.position
+def test_a_pause_that_ended_without_a_dispatcher_is_not_shown_as_lasting(
+    scenario: Scenario,
+) -> None:
+    job_id = scenario.schedule(schedule=HOURLY)
+    scenario.ledger.pause(job_id, until=NOON + HOUR)
+    scenario.clock.advance(3 * HOUR)
+    position = scenario.ledger.writer.position
 
-    unattended = scene.asking.answer(job_id, position=position, is_unattended=True)
-    scene.silence(NOON + 4 * HOUR)
-    in_hindsight = scene.why(job_id, NOON + 2 * HOUR)
+    unattended = scenario.question.answer(job_id, position=position, is_unattended=True)
+    scenario.silence(NOON + 4 * HOUR)
+    in_hindsight = scenario.why(job_id, NOON + 2 * HOUR)
 
     for answer in (unattended, in_hindsight):
         assert answer["answer"] == "node_down"
         assert "It was paused until 2026-03-02T13:00:00Z, but no dispatcher was" in answer["text"]
-        assert "paused" in scene.topics(answer)
+        assert "paused" in scenario.topics(answer)
     assert remedies(unattended) == [("Start a node that dispatches.", "jobledger serve")]
 
 
-def test_a_pause_that_has_just_ended_is_resumed_in_a_moment(scene: Scene) -> None:
-    job_id = scene.schedule(schedule=HOURLY)
-    scene.ledger.pause(job_id, until=NOON + HOUR)
-    scene.clock.advance(HOUR)
+def test_a_pause_that_has_just_ended_is_resumed_in_a_moment(scenario: Scenario) -> None:
+    job_id = scenario.schedule(schedule=HOURLY)
+    scenario.ledger.pause(job_id, until=NOON + HOUR)
+    scenario.clock.advance(HOUR)
 
-    assert scene.why(job_id)["text"].endswith(
+    assert scenario.why(job_id)["text"].endswith(
         "paused until 2026-03-02T13:00:00Z and will be resumed in a moment."
     )
 
 
-def test_a_probe_that_came_due_without_a_dispatcher_is_shown_as_due(scene: Scene) -> None:
-    job_id = scene.schedule(policy=PROBES, script=[(AT_ONCE, LIMITED)])
-    scene.until(NOON + 2 * MINUTE)
-    scene.clock.advance(HOUR)
-    position = scene.ledger.writer.position
+def test_a_probe_that_came_due_without_a_dispatcher_is_shown_as_due(scenario: Scenario) -> None:
+    job_id = scenario.schedule(policy=PROBES, script=[(AT_ONCE, LIMITED)])
+    scenario.until(NOON + 2 * MINUTE)
+    scenario.clock.advance(HOUR)
+    position = scenario.ledger.writer.position
 
-    answer = scene.asking.answer(job_id, position=position, is_unattended=True)
+    answer = scenario.question.answer(job_id, position=position, is_unattended=True)
 
     assert answer["answer"] == "tripped"
     assert "Its probe has been due since" in answer["text"]
@@ -133,27 +135,29 @@ def test_a_probe_that_came_due_without_a_dispatcher_is_shown_as_due(scene: Scene
 # -- remedies -------------------------------------------------------------------------------------
 
 
-def test_a_past_trip_names_the_forced_resume_that_followed(scene: Scene) -> None:
-    job_id = scene.schedule(schedule=HOURLY, policy=TRIPS, script=[(AT_ONCE, LIMITED)])
-    scene.until(NOON + HOUR + MINUTE)
-    scene.ledger.resume(job_id, force=True, context=scene.ledger.context("renewed", actor=OLGA))
-    forced = scene.ledger.writer.position
+def test_a_past_trip_names_the_forced_resume_that_followed(scenario: Scenario) -> None:
+    job_id = scenario.schedule(schedule=HOURLY, policy=TRIPS, script=[(AT_ONCE, LIMITED)])
+    scenario.until(NOON + HOUR + MINUTE)
+    scenario.ledger.resume(
+        job_id, force=True, context=scenario.ledger.context("renewed", actor=OLGA)
+    )
+    forced = scenario.ledger.writer.position
 
-    answer = scene.why(job_id, NOON + HOUR + 30 * SECOND)
+    answer = scenario.why(job_id, NOON + HOUR + 30 * SECOND)
 
     assert remedies(answer) == [
         (f"It was resumed with force by olga at 2026-03-02T13:01:00Z (event {forced}).", None)
     ]
 
 
-def test_a_past_remedy_keeps_its_command_while_it_still_applies(scene: Scene) -> None:
-    job_id = scene.schedule(schedule=HOURLY, policy=TRIPS, script=[(AT_ONCE, LIMITED)])
-    scene.until(NOON + HOUR + MINUTE)
+def test_a_past_remedy_keeps_its_command_while_it_still_applies(scenario: Scenario) -> None:
+    job_id = scenario.schedule(schedule=HOURLY, policy=TRIPS, script=[(AT_ONCE, LIMITED)])
+    scenario.until(NOON + HOUR + MINUTE)
     at = NOON + HOUR + 30 * SECOND
 
-    [(still, command)] = remedies(scene.why(job_id, at))
-    scene.ledger.delete(job_id)
-    [(no_longer, gone)] = remedies(scene.why(job_id, at))
+    [(still, command)] = remedies(scenario.why(job_id, at))
+    scenario.ledger.delete(job_id)
+    [(no_longer, gone)] = remedies(scenario.why(job_id, at))
 
     assert still == "Then as now: once the cause is fixed, resume it with force."
     assert command is not None
@@ -162,43 +166,43 @@ def test_a_past_remedy_keeps_its_command_while_it_still_applies(scene: Scene) ->
     assert gone is None
 
 
-def test_a_past_wait_names_the_claim_that_followed(scene: Scene) -> None:
-    job_id = scene.schedule(schedule=HOURLY)
-    scene.until(NOON + 2 * HOUR, MINUTE)
+def test_a_past_wait_names_the_claim_that_followed(scenario: Scenario) -> None:
+    job_id = scenario.schedule(schedule=HOURLY)
+    scenario.until(NOON + 2 * HOUR, MINUTE)
 
-    [(text, command)] = remedies(scene.why(job_id, NOON + 30 * MINUTE))
+    [(text, command)] = remedies(scenario.why(job_id, NOON + 30 * MINUTE))
 
     assert text.startswith("It was claimed at 2026-03-02T13:00:0")
     assert command is None
 
 
-def test_a_disabled_and_paused_job_needs_two_commands(scene: Scene) -> None:
-    job_id = scene.schedule(schedule=HOURLY)
-    scene.ledger.pause(job_id)
-    scene.ledger.amend(job_id, {"enabled": False})
+def test_a_disabled_and_paused_job_needs_two_commands(scenario: Scenario) -> None:
+    job_id = scenario.schedule(schedule=HOURLY)
+    scenario.ledger.pause(job_id)
+    scenario.ledger.amend(job_id, {"enabled": False})
 
-    answer = scene.why(job_id)
+    answer = scenario.why(job_id)
 
     assert (answer["answer"], commands(answer)) == (
         "disabled",
         ["jobledger amend JOB --enable", "jobledger resume JOB"],
     )
-    follow(scene, job_id)
-    assert scene.why(job_id)["answer"] == "waiting"
+    follow(scenario, job_id)
+    assert scenario.why(job_id)["answer"] == "waiting"
 
 
-def follow(scene: Scene, job_id: UUID) -> None:
+def follow(scenario: Scenario, job_id: UUID) -> None:
     """Give the two commands."""
-    scene.ledger.amend(job_id, {"enabled": True})
-    scene.ledger.resume(job_id)
+    scenario.ledger.amend(job_id, {"enabled": True})
+    scenario.ledger.resume(job_id)
 
 
-def test_a_blocked_run_is_to_be_unblocked_first(scene: Scene) -> None:
+def test_a_blocked_run_is_to_be_unblocked_first(scenario: Scenario) -> None:
     blocked = Blocked("Commands are off. Set JOBLEDGER_COMMANDS.")
-    job_id = scene.schedule(schedule=HOURLY, script=[(AT_ONCE, blocked)])
-    scene.until(NOON + HOUR + MINUTE)
+    job_id = scenario.schedule(schedule=HOURLY, script=[(AT_ONCE, blocked)])
+    scenario.until(NOON + HOUR + MINUTE)
 
-    answer = scene.why(job_id)
+    answer = scenario.why(job_id)
 
     assert ".." not in answer["text"]
     assert remedies(answer)[0] == (

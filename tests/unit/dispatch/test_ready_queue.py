@@ -9,27 +9,27 @@ from tests.support.builders import MINUTE, NOON, an_id
 LATER = NOON + MINUTE
 
 
-def wake(number: int) -> DueItem:
+def item(number: int) -> DueItem:
     return DueItem(NOON, "fire", an_id(number))
 
 
 def ready() -> ReadyQueue:
-    return ReadyQueue(lambda wake: wake.job_id.int % 2 == 0, lambda _: True)
+    return ReadyQueue(lambda item: item.job_id.int % 2 == 0, lambda _: True)
 
 
 def test_an_item_that_is_added_again_is_queued_once() -> None:
     waiting = ready()
 
     for _ in range(20):
-        waiting.add_all([wake(1)], NOON)
+        waiting.add_all([item(1)], NOON)
 
     assert len(waiting) == 1
-    assert waiting.take(NOON, 100, 100) == [DueFire(NOON, wake(1))]
+    assert waiting.take(NOON, 100, 100) == [DueFire(NOON, item(1))]
 
 
 def test_a_taken_item_may_be_added_again() -> None:
     waiting = ready()
-    waiting.add_all([wake(1)], NOON)
+    waiting.add_all([item(1)], NOON)
     [taken] = waiting.take(NOON, 1, 1)
 
     waiting.give_back([taken])
@@ -40,7 +40,7 @@ def test_a_taken_item_may_be_added_again() -> None:
 
 def test_items_that_take_no_slot_do_not_wait_behind_those_that_do() -> None:
     waiting = ready()
-    waiting.add_all([wake(number) for number in range(1, 7)], NOON)
+    waiting.add_all([item(number) for number in range(1, 7)], NOON)
 
     taken = waiting.take(LATER, 100, free_slots=1)
 

@@ -25,15 +25,15 @@ def returning(count: int, schedule: dict[str, Any] = SOON, **policy: Any) -> lis
     return [ResumingJob.of(job) for job in jobs]
 
 
-def a_turn(schedule: dict[str, Any], **policy: Any) -> Any:
+def a_step(schedule: dict[str, Any], **policy: Any) -> Any:
     [job] = returning(1, schedule, **policy)
     return step_of(job, 0, Terms(), NOON)
 
 
 def test_with_the_default_policy_the_default_limit_of_trips_comes_too_late() -> None:
-    brake = abort_check_of(returning(38, HOURLY), Terms(), NOON)
+    check = abort_check_of(returning(38, HOURLY), Terms(), NOON)
 
-    assert brake == AbortCheck(
+    assert check == AbortCheck(
         False,
         "All jobs are resumed before 3 can trip again: a probe, or a rate of 0.1 a minute, "
         "could stop it in time.",
@@ -63,9 +63,9 @@ def test_no_rate_is_suggested_where_none_is_slow_enough() -> None:
 
 
 def test_a_probe_can_stop_it_though_trips_cannot() -> None:
-    brake = abort_check_of(returning(38, HOURLY), Terms(probe=an_id(1), abort_on=1), NOON)
+    check = abort_check_of(returning(38, HOURLY), Terms(probe=an_id(1), abort_on=1), NOON)
 
-    assert brake == AbortCheck(
+    assert check == AbortCheck(
         True,
         "Once the probe has succeeded, all jobs are resumed before one can trip again.",
     )
@@ -95,7 +95,7 @@ def test_a_recovery_of_one_job_cannot_be_stopped_in_time(count: int) -> None:
 def test_a_job_trips_after_its_errors_each_after_its_wait(
     schedule: dict[str, Any], policy: dict[str, Any], after: timedelta
 ) -> None:
-    trip_at = earliest_trip(a_turn(schedule, **policy), FAR)
+    trip_at = earliest_trip(a_step(schedule, **policy), FAR)
 
     assert trip_at is not None
     assert trip_at - NOON == after if policy else trip_at - NOON > after
@@ -105,4 +105,4 @@ def test_a_job_trips_after_its_errors_each_after_its_wait(
 def test_jobs_that_never_trip_or_only_after_very_many_errors_stop_nothing(
     policy: dict[str, Any],
 ) -> None:
-    assert earliest_trip(a_turn(SOON, **policy), FAR) is None
+    assert earliest_trip(a_step(SOON, **policy), FAR) is None

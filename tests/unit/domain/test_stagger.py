@@ -23,20 +23,20 @@ def after_noon(at: datetime | None) -> timedelta:
 
 
 def test_a_job_whose_step_comes_after_the_hour_fires_an_hour_later() -> None:
-    turns = steps_of(returning(1, 2, 3, 4), Terms(rate_per_minute=1), BEGIN)
+    steps = steps_of(returning(1, 2, 3, 4), Terms(rate_per_minute=1), BEGIN)
 
-    assert [after_noon(turn.step_at) for turn in turns] == [
+    assert [after_noon(step.step_at) for step in steps] == [
         58 * MINUTE, 59 * MINUTE, 60 * MINUTE, 61 * MINUTE
     ]  # fmt: skip
-    assert [after_noon(turn.first_fire_at) for turn in turns] == [
+    assert [after_noon(step.first_fire_at) for step in steps] == [
         HOUR, HOUR + MINUTE, 2 * HOUR + 2 * MINUTE, 2 * HOUR + 3 * MINUTE
     ]  # fmt: skip
 
 
 def test_a_probe_fires_at_its_step() -> None:
-    turns = steps_of(returning(1, 2), Terms(probe=an_id(1), rate_per_minute=1), BEGIN)
+    steps = steps_of(returning(1, 2), Terms(probe=an_id(1), rate_per_minute=1), BEGIN)
 
-    assert [after_noon(turn.first_fire_at) for turn in turns] == [58 * MINUTE, HOUR + MINUTE]
+    assert [after_noon(step.first_fire_at) for step in steps] == [58 * MINUTE, HOUR + MINUTE]
 
 
 def test_the_jitter_of_a_job_is_added_to_its_step() -> None:

@@ -27,7 +27,7 @@ MAX_HELD = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ExternalRun:
     """A run that is executed elsewhere."""
 
     job_id: UUID
@@ -35,7 +35,7 @@ class Held:
     ends_at: datetime
 
 
-class Elsewhere:
+class ExternalWorkers:
     """Workers and targets. `work` lets each do a little."""
 
     def __init__(self, clock: ManualClock, chance: Random) -> None:
@@ -45,8 +45,8 @@ class Elsewhere:
         """Runs of which a report was accepted."""
         self.refused: list[str] = []
         """Runs of which a report or a heartbeat was refused."""
-        self._held: list[Held] = []
-        self._vanished: list[Held] = []
+        self._held: list[ExternalRun] = []
+        self._vanished: list[ExternalRun] = []
         self._clock = clock
         self._chance = chance
 
@@ -54,7 +54,7 @@ class Elsewhere:
         """A worker or target starts a run, or dies before."""
         ends_at = self._clock.now() + timedelta(seconds=self._chance.randrange(0, 200))
         place = self._vanished if self._chance.random() < 0.15 else self._held
-        place.append(Held(job_id, run_id, ends_at))
+        place.append(ExternalRun(job_id, run_id, ends_at))
 
     def work(self, ledger: Ledger, dispatcher: Dispatcher, *, room: int = MAX_HELD) -> None:
         """Each reports its progress, then claims what it has room for."""
@@ -64,7 +64,7 @@ class Elsewhere:
         while len(self._held) < room and self._claims(ledger, dispatcher):
             pass
 
-    def _goes_on(self, ledger: Ledger, item: Held) -> bool:
+    def _goes_on(self, ledger: Ledger, item: ExternalRun) -> bool:
         """One heartbeat, or one report; False when nothing is left to report."""
         try:
             if item.ends_at <= self._clock.now():
@@ -95,13 +95,13 @@ class Elsewhere:
             self.take_over(answer.job_id, answer.job["open_run"]["run_id"])
         return True
 
-    def _report(self, ledger: Ledger, item: Held) -> Command[CommandResult]:
+    def _report(self, ledger: Ledger, item: ExternalRun) -> Command[CommandResult]:
         is_failure = self._chance.random() < 0.3
         outcome = Failure("it broke", "other", None, None, 1) if is_failure else SUCCESS
         call = self._call(ledger)
         return run_commands.ReportRun(item.job_id, item.run_id, outcome, call)
 
-    def _heartbeat(self, ledger: Ledger, item: Held) -> Command[datetime]:
+    def _heartbeat(self, ledger: Ledger, item: ExternalRun) -> Command[datetime]:
         seconds = self._chance.choice((None, 5, 30, 90))
         return run_commands.ExtendLease(item.job_id, item.run_id, seconds, self._call(ledger))
 

@@ -19,7 +19,7 @@ from ledger.maintenance.verify import verify_event_store
 from ledger.store.audit_query import AuditQuery
 from projections.models.jobs.queries import JobFilter
 from projections.read_models import ReadModels
-from tests.simulation.elsewhere import Elsewhere
+from tests.simulation.external_workers import ExternalWorkers
 from tests.support.read_models import jobs_in
 
 OUTCOMES = ("job.run_succeeded", "job.run_failed", "job.run_lost", "job.run_blocked")
@@ -76,7 +76,9 @@ def check_launches(launched: Iterable[Claimed], by_job: dict[str, list[dict[str,
     assert set(ids) <= recorded, "a run was executed that is not in the book"
 
 
-def check_reports(elsewhere: Elsewhere, by_job: dict[str, list[dict[str, Any]]]) -> None:
+def check_reports(
+    external_workers: ExternalWorkers, by_job: dict[str, list[dict[str, Any]]]
+) -> None:
     """X6, and that heartbeats count: a run whose report was accepted ended by it, and no run was
     ended before the instant that its worker had been given.
     """
@@ -86,12 +88,14 @@ def check_reports(elsewhere: Elsewhere, by_job: dict[str, list[dict[str, Any]]])
         for event in events
         if event["topic"] in OUTCOMES
     }
-    assert len(elsewhere.accepted) == len(set(elsewhere.accepted)), "a report was accepted twice"
-    for run_id in elsewhere.accepted:
+    assert len(external_workers.accepted) == len(set(external_workers.accepted)), (
+        "a report was accepted twice"
+    )
+    for run_id in external_workers.accepted:
         assert ends[run_id]["actor"]["kind"] == "worker", f"X6: {ends[run_id]}"
-    for run_id in elsewhere.refused:
+    for run_id in external_workers.refused:
         assert run_id in ends, f"a report of {run_id} was refused, and it has not ended"
-    for run_id, until in elsewhere.promised.items():
+    for run_id, until in external_workers.promised.items():
         end = ends.get(run_id)
         if end is not None and end["topic"] == "job.run_lost":
             at = datetime.fromisoformat(end["timestamp"])
@@ -116,7 +120,7 @@ def check_event_store(ledger: Ledger) -> None:
         assert dump_job(head) == dump_job(ledger.fold(head.id)), head.id
 
 
-def check_nobody_waits(ledger: Ledger) -> None:
+def check_no_job_waits(ledger: Ledger) -> None:
     """X9: no job that may fire is left behind: each runs, or waits for a future instant."""
     now = ledger.clock.now()
     for job in ledger.job_cache.snapshot():

@@ -22,7 +22,7 @@ from tests.support.builders import a_spec
 PAGE = 10**6
 
 
-class Asker:
+class Client:
     """Schedules jobs, each under a name of its own. `wrong` has what no fault explains."""
 
     def __init__(self, ledger: Ledger, number: int) -> None:
@@ -53,7 +53,7 @@ class Asker:
 
 
 @contextmanager
-def asking(askers: Sequence[Asker]) -> Iterator[None]:
+def clients_running(askers: Sequence[Client]) -> Iterator[None]:
     """Meanwhile the clients schedule, each in a thread."""
     is_over = threading.Event()
     with ThreadPoolExecutor(len(askers)) as pool:
@@ -66,30 +66,30 @@ def asking(askers: Sequence[Asker]) -> Iterator[None]:
             one.result()
 
 
-def kept_count(askers: Sequence[Asker]) -> int:
+def answered_count(askers: Sequence[Client]) -> int:
     """How many jobs were answered as scheduled."""
     return sum(len(asker.kept) for asker in askers)
 
 
-def more_kept(askers: Sequence[Asker], count: int = 1) -> Callable[[], bool]:
+def more_answered(askers: Sequence[Client], count: int = 1) -> Callable[[], bool]:
     """Returns a check for so many more answers since now."""
-    before = kept_count(askers)
-    return lambda: kept_count(askers) >= before + count
+    before = answered_count(askers)
+    return lambda: answered_count(askers) >= before + count
 
 
-def require_truth(ledger: Ledger, askers: Sequence[Asker]) -> None:
+def require_truth(ledger: Ledger, askers: Sequence[Client]) -> None:
     """Every answered job is stored, nothing is stored twice, nothing refused is stored, and unknown
     outcomes explain the rest.
     """
-    facts = [fact for fact in facts_of(ledger) if fact.topic == "job.scheduled"]
-    names = Counter(fact.data["name"] for fact in facts if "-" in fact.data["name"])
+    events = [event for event in all_events_of(ledger) if event.topic == "job.scheduled"]
+    names = Counter(event.data["name"] for event in events if "-" in event.data["name"])
     kept = {job_id for asker in askers for job_id in asker.kept}
     refused = {name for asker in askers for name in asker.refused}
     unknown = {name for asker in askers for name in asker.unknown}
     print(f"kept {len(kept)}, refused {len(refused)}, unknown {len(unknown)}")
     assert [error for asker in askers for error in asker.wrong] == []
     assert max(names.values()) == 1
-    assert kept <= {fact.stream for fact in facts}
+    assert kept <= {event.stream for event in events}
     assert not refused & set(names)
     assert names.total() - len(kept) <= len(unknown)
     assert verify_event_store(ledger.event_store).is_sound
@@ -104,10 +104,10 @@ def require_cached_jobs_are_folds(ledger: Ledger) -> None:
             lambda _: [(job.id, job.version, dump_job(job)) for job in ledger.job_cache.snapshot()]
         )
     )
-    for job_id, version, frozen in job_cache:
-        assert frozen == dump_job(ledger.fold(job_id, upto=version))
+    for job_id, version, saved in job_cache:
+        assert saved == dump_job(ledger.fold(job_id, upto=version))
 
 
-def facts_of(ledger: Ledger) -> list[RecordedEvent]:
+def all_events_of(ledger: Ledger) -> list[RecordedEvent]:
     """Every event in the store."""
     return list(ledger.mapper.to_recorded_events(ledger.event_store.read(after=0, limit=PAGE)))

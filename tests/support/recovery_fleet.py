@@ -34,7 +34,7 @@ _seeds = count(1)
 Meets = Callable[[Claimed], bool]
 
 
-class World:
+class RecoveryFleet:
     """One node with its dispatcher and its driver. `location` is a folder, or a database."""
 
     def __init__(self, place: Path | PostgresDsn, clock: ManualClock | None = None) -> None:
@@ -146,10 +146,10 @@ class World:
 
 
 @contextmanager
-def a_world(place: Path | PostgresDsn) -> Iterator[World]:
+def a_recovery_fleet(place: Path | PostgresDsn) -> Iterator[RecoveryFleet]:
     """A simulated fleet, closed afterwards."""
-    world = World(place)
+    fleet = RecoveryFleet(place)
     try:
-        yield world
+        yield fleet
     finally:
-        world.close()
+        fleet.close()

@@ -13,7 +13,7 @@ import pytest
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.store.audit_query import AuditQuery, Order
 from ledger.store.records import StoredEvent
-from tests.contract.shelves import NOW, Shelf, append, group_of, keep
+from tests.contract.stores import NOW, StoreHarness, append, batch_of, keep
 from tests.support.builders import NOON, a_job, an_id, failed, running, succeeded
 
 ACTORS = [Actor("olga", "user"), Actor("phantom", "agent"), Actor("dispatcher", "system")]
@@ -32,7 +32,7 @@ def origin(number: int) -> EventMetadata:
 
 
 @pytest.fixture
-def full(shelf: Shelf) -> Shelf:
+def full(harness: StoreHarness) -> StoreHarness:
     """A store with 24 jobs that were edited, of which some ran: 130 events and more."""
     for number in range(24):
         job = a_job(number=number + 1)
@@ -41,12 +41,12 @@ def full(shelf: Shelf) -> Shelf:
         if number % 2:
             running()(job)
             (succeeded() if number % 3 else failed(failure_class="timeout"))(job)
-        keep(shelf, job, now=NOW + number * SECOND)
-    return shelf
+        keep(harness, job, now=NOW + number * SECOND)
+    return harness
 
 
-def everything(shelf: Shelf) -> list[StoredEvent]:
-    return shelf.event_store.read(after=0, limit=10_000)
+def everything(harness: StoreHarness) -> list[StoredEvent]:
+    return harness.event_store.read(after=0, limit=10_000)
 
 
 def state(item: StoredEvent) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def positions(items: list[StoredEvent]) -> list[int]:
 # -- read and stream ----------------------------------------------------------------------------
 
 
-def test_all_pages_together_are_all_events(full: Shelf) -> None:
+def test_all_pages_together_are_all_events(full: StoreHarness) -> None:
     pages, after = [], 0
 
     while page := full.event_store.read(after=after, limit=7):
@@ -72,11 +72,11 @@ def test_all_pages_together_are_all_events(full: Shelf) -> None:
     assert positions(pages) == list(range(1, full.event_store.tail_position() + 1))
 
 
-def test_reading_past_the_end_gives_nothing(full: Shelf) -> None:
+def test_reading_past_the_end_gives_nothing(full: StoreHarness) -> None:
     assert full.event_store.read(after=full.event_store.tail_position(), limit=5) == []
 
 
-def test_a_stream_is_read_in_order_between_two_versions(full: Shelf) -> None:
+def test_a_stream_is_read_in_order_between_two_versions(full: StoreHarness) -> None:
     whole = full.event_store.stream(an_id(10), after=0, upto=None, limit=99)
 
     part = full.event_store.stream(an_id(10), after=1, upto=4, limit=99)
@@ -86,11 +86,11 @@ def test_a_stream_is_read_in_order_between_two_versions(full: Shelf) -> None:
     assert full.event_store.stream(an_id(10), after=0, upto=None, limit=2) == whole[:2]
 
 
-def test_an_unknown_stream_is_empty(full: Shelf) -> None:
+def test_an_unknown_stream_is_empty(full: StoreHarness) -> None:
     assert full.event_store.stream(an_id(999), after=0, upto=None, limit=9) == []
 
 
-def test_the_tail_is_the_last_event(full: Shelf) -> None:
+def test_the_tail_is_the_last_event(full: StoreHarness) -> None:
     last = everything(full)[-1]
 
     tail = full.event_store.tail()
@@ -98,7 +98,7 @@ def test_the_tail_is_the_last_event(full: Shelf) -> None:
     assert (tail.position, tail.chain, tail.recorded_at) == (last.id, last.chain, last.recorded_at)
 
 
-def test_rows_have_every_column_and_begin_after_a_position(full: Shelf) -> None:
+def test_rows_have_every_column_and_begin_after_a_position(full: StoreHarness) -> None:
     rows = list(full.event_store.rows())
 
     assert [row.position for row in rows] == positions(everything(full))
@@ -156,7 +156,7 @@ FILTERS: dict[str, tuple[dict[str, Any], Match]] = {
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_finds_exactly_what_it_names_page_by_page(
-    full: Shelf, name: str, order: Order
+    full: StoreHarness, name: str, order: Order
 ) -> None:
     given, matches = FILTERS[name]
     expected = [item for item in everything(full) if matches(item)]
@@ -171,7 +171,7 @@ def test_a_filter_finds_exactly_what_it_names_page_by_page(
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_two_filters_find_what_both_name(full: Shelf, order: Order) -> None:
+def test_two_filters_find_what_both_name(full: StoreHarness, order: Order) -> None:
     everywhere = everything(full)
     for first, second in combinations(FILTERS, 2):
         given, other = FILTERS[first][0], FILTERS[second][0]
@@ -193,7 +193,7 @@ def test_two_filters_find_what_both_name(full: Shelf, order: Order) -> None:
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("name", ["nothing", "two topics", "actor", "stream"])
 def test_pages_miss_nothing_and_repeat_nothing_while_events_arrive(
-    full: Shelf, name: str, order: Order
+    full: StoreHarness, name: str, order: Order
 ) -> None:
     given, matches = FILTERS[name]
     before = [item for item in everything(full) if matches(item)]
@@ -213,7 +213,7 @@ def test_pages_miss_nothing_and_repeat_nothing_while_events_arrive(
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_the_cursor_may_be_the_position_of_any_event(full: Shelf, order: Order) -> None:
+def test_the_cursor_may_be_the_position_of_any_event(full: StoreHarness, order: Order) -> None:
     whole = full.event_store.stream(an_id(10), after=0, upto=None, limit=99)
     for cursor in range(full.event_store.tail_position() + 2):
         query = AuditQuery(stream=an_id(10), order=order, cursor=cursor, limit=99)
@@ -223,7 +223,7 @@ def test_the_cursor_may_be_the_position_of_any_event(full: Shelf, order: Order) 
 
 
 def test_every_filter_but_the_empty_ones_finds_something_and_leaves_something_out(
-    full: Shelf,
+    full: StoreHarness,
 ) -> None:
     all_of_them = everything(full)
     counts = {
@@ -248,25 +248,25 @@ def test_every_filter_of_a_query_is_tried_here() -> None:
 
 @pytest.mark.parametrize("offset", [-1, 0, 1, SECOND - 1, SECOND, 7 * SECOND + 5, 10**9 * SECOND])
 def test_the_position_at_an_instant_is_the_last_one_recorded_by_then(
-    full: Shelf, offset: int
+    full: StoreHarness, offset: int
 ) -> None:
     expected = [item.id for item in everything(full) if item.recorded_at <= NOW + offset]
 
     assert full.event_store.position_at(NOW + offset) == max(expected, default=0)
 
 
-def test_an_empty_store_has_position_0_at_any_instant(shelf: Shelf) -> None:
-    assert shelf.event_store.position_at(NOW) == 0
+def test_an_empty_store_has_position_0_at_any_instant(harness: StoreHarness) -> None:
+    assert harness.event_store.position_at(NOW) == 0
 
 
-def test_batches_of_one_append_share_their_instant(shelf: Shelf) -> None:
-    append(shelf, *(group_of(shelf, a_job(number=n)) for n in range(1, 6)))
+def test_batches_of_one_append_share_their_instant(harness: StoreHarness) -> None:
+    append(harness, *(batch_of(harness, a_job(number=n)) for n in range(1, 6)))
 
-    assert shelf.event_store.position_at(NOW) == 5
-    assert shelf.event_store.position_at(NOW - 1) == 0
+    assert harness.event_store.position_at(NOW) == 5
+    assert harness.event_store.position_at(NOW - 1) == 0
 
 
-def test_topics_are_counted_between_two_positions(full: Shelf) -> None:
+def test_topics_are_counted_between_two_positions(full: StoreHarness) -> None:
     recorded = full.event_store.read(after=10, limit=50)
 
     counts = full.event_store.topic_counts(after=10, upto=60)

@@ -35,7 +35,7 @@ _numbers = count(1)
 NOW = round(NOON.timestamp() * 1_000_000)
 
 
-class Shelf(Protocol):
+class StoreHarness(Protocol):
     """What the suite needs of a database besides the contract itself."""
 
     event_store: EventStore
@@ -52,18 +52,18 @@ class Shelf(Protocol):
         """Close the store and open it again, as the next process would."""
         ...
 
-    def meddle(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def execute_directly(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute a statement directly in the database."""
         ...
 
-    def disarm(self) -> None:
+    def drop_protection(self) -> None:
         """Remove the triggers and indexes of events, as an intruder would."""
         ...
 
     def close(self) -> None: ...
 
 
-class SQLiteShelf:
+class SQLiteStoreHarness:
     """An event store on SQLite. `?` marks parameters."""
 
     refusals: tuple[type[Exception], ...] = (sqlite3.IntegrityError,)
@@ -84,28 +84,30 @@ class SQLiteShelf:
         self.event_store: EventStore = SQLiteEventStore(self._folder, new_id=self._chance.new_id())
         codec = Codec(self._chance.random_bytes, PlainJSON())
         self.mapper = EventMapper(codec, self.event_store.texts)
-        self._meddler = sqlite3.connect(self._folder.event_store_file, isolation_level=None)
-        self._meddler.execute("PRAGMA synchronous=OFF")
+        self._direct = sqlite3.connect(self._folder.event_store_file, isolation_level=None)
+        self._direct.execute("PRAGMA synchronous=OFF")
 
     def reopen(self) -> None:
         self.close()
         self._open()
 
-    def meddle(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._meddler.execute(statement, values).fetchall()
+    def execute_directly(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._direct.execute(statement, values).fetchall()
 
-    def disarm(self) -> None:
-        made = self.meddle("SELECT type, name FROM sqlite_master WHERE tbl_name = 'events'")
+    def drop_protection(self) -> None:
+        made = self.execute_directly(
+            "SELECT type, name FROM sqlite_master WHERE tbl_name = 'events'"
+        )
         for kind, name in made:
             if kind in ("trigger", "index"):
-                self.meddle(f"DROP {kind} {name}")
+                self.execute_directly(f"DROP {kind} {name}")
 
     def close(self) -> None:
-        self._meddler.close()
+        self._direct.close()
         self.event_store.close()
 
 
-class PostgresShelf:
+class PostgresStoreHarness:
     """An event store on PostgreSQL, in a schema of its own. `?` marks parameters, as on SQLite."""
 
     refusals: tuple[type[Exception], ...] = (psycopg.errors.RaiseException,)
@@ -124,9 +126,9 @@ class PostgresShelf:
         self._clock = clock
         self._chance = SeededChance(7)
         migrate(self.address, new_id=self._chance.new_id())
-        self._meddler = psycopg.connect(dsn, autocommit=True)
-        self.meddle(f"SET search_path = {schema}")
-        self.meddle("SET synchronous_commit = off")
+        self._direct = psycopg.connect(dsn, autocommit=True)
+        self.execute_directly(f"SET search_path = {schema}")
+        self.execute_directly("SET synchronous_commit = off")
         self._open()
 
     def _open(self) -> None:
@@ -142,27 +144,27 @@ class PostgresShelf:
         self.event_store.close()
         self._open()
 
-    def meddle(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        cursor = self._meddler.execute(statement.replace("?", "%s").encode(), values or None)
+    def execute_directly(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        cursor = self._direct.execute(statement.replace("?", "%s").encode(), values or None)
         return cursor.fetchall() if cursor.description else []
 
-    def disarm(self) -> None:
-        self.meddle("ALTER TABLE events DISABLE TRIGGER USER")
-        self.meddle("ALTER TABLE events DROP CONSTRAINT events_pkey")
-        self.meddle("ALTER TABLE events DROP CONSTRAINT events_position_check")
+    def drop_protection(self) -> None:
+        self.execute_directly("ALTER TABLE events DISABLE TRIGGER USER")
+        self.execute_directly("ALTER TABLE events DROP CONSTRAINT events_pkey")
+        self.execute_directly("ALTER TABLE events DROP CONSTRAINT events_position_check")
         of_events = "SELECT indexname FROM pg_indexes WHERE schemaname = ? AND tablename = 'events'"
-        for (name,) in self.meddle(of_events, [self.address.schema]):
-            self.meddle(f"DROP INDEX {name}")
+        for (name,) in self.execute_directly(of_events, [self.address.schema]):
+            self.execute_directly(f"DROP INDEX {name}")
 
     def abandon(self) -> None:
         """Drop the connection without closing it on the server."""
         self.event_store.close()
-        self._meddler.close()
+        self._direct.close()
 
     def close(self) -> None:
         self.event_store.close()
-        self.meddle(f"DROP SCHEMA {self.address.schema} CASCADE")
-        self._meddler.close()
+        self.execute_directly(f"DROP SCHEMA {self.address.schema} CASCADE")
+        self._direct.close()
 
 
 def own_name() -> str:
@@ -173,21 +175,23 @@ def own_name() -> str:
 # -- what is appended ---------------------------------------------------------------------------
 
 
-def group_of(shelf: Shelf, *streams: Stream, beside: Sequence[SideTableRow] = ()) -> EventBatch:
+def batch_of(
+    harness: StoreHarness, *streams: Stream, beside: Sequence[SideTableRow] = ()
+) -> EventBatch:
     """One command's events: everything that these streams have decided and not appended yet."""
-    drafts = [shelf.mapper.pending_event(event) for stream in streams for event in stream.pending]
+    drafts = [harness.mapper.pending_event(event) for stream in streams for event in stream.pending]
     for stream in streams:
         stream.pending_events.clear()
     return EventBatch(tuple(drafts), tuple(beside))
 
 
-def append(shelf: Shelf, *groups: EventBatch, now: int = NOW) -> list[AppendOutcome]:
+def append(harness: StoreHarness, *groups: EventBatch, now: int = NOW) -> list[AppendOutcome]:
     """Append batches in one transaction."""
-    return shelf.event_store.append(groups, shelf.mapper, now=now)
+    return harness.event_store.append(groups, harness.mapper, now=now)
 
 
-def keep(shelf: Shelf, *streams: Stream, now: int = NOW) -> tuple[int, ...]:
+def keep(harness: StoreHarness, *streams: Stream, now: int = NOW) -> tuple[int, ...]:
     """Append what streams decided, as one batch that must be committed; returns its positions."""
-    [outcome] = append(shelf, group_of(shelf, *streams), now=now)
+    [outcome] = append(harness, batch_of(harness, *streams), now=now)
     assert isinstance(outcome, Committed)
     return outcome.positions

@@ -17,7 +17,7 @@ from ledger.domain.streams.names import Name, name_stream
 from ledger.maintenance.verify import verify_event_store
 from ledger.store.hash_chain import EventRow, chain_of, genesis, leaf_of
 from tests.contract.conftest import EventStoreFactory
-from tests.contract.shelves import Shelf, keep
+from tests.contract.stores import StoreHarness, keep
 from tests.support.builders import NOON, a_job, failed, metadata, paused, running, tripped
 
 FLIPS = 1000
@@ -47,102 +47,106 @@ class Plain(NamedTuple):
     chain: Any
 
 
-class Victim:
+class SmallStore:
     """A small store with every kind of event, that can be restored."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        fill(shelf)
-        shelf.disarm()
-        self.shelf = shelf
-        self.rows = [Plain(*(getattr(row, c) for c in COLUMNS)) for row in shelf.event_store.rows()]
+    def __init__(self, harness: StoreHarness) -> None:
+        fill(harness)
+        harness.drop_protection()
+        self.harness = harness
+        self.rows = [
+            Plain(*(getattr(row, c) for c in COLUMNS)) for row in harness.event_store.rows()
+        ]
 
     def put(self, rows: list[Plain]) -> None:
         """Replace the events of the store by these rows."""
-        self.shelf.meddle("BEGIN")
-        self.shelf.meddle("DELETE FROM events")
+        self.harness.execute_directly("BEGIN")
+        self.harness.execute_directly("DELETE FROM events")
         for row in rows:
-            self.shelf.meddle(PUT, row)
-        self.shelf.meddle("COMMIT")
+            self.harness.execute_directly(PUT, row)
+        self.harness.execute_directly("COMMIT")
 
     def found(self) -> int | None:
         """The position that verification names, if any."""
-        finding = verify_event_store(self.shelf.event_store).finding
+        finding = verify_event_store(self.harness.event_store).finding
         return finding.position if finding else None
 
 
-def fill(shelf: Shelf) -> None:
+def fill(harness: StoreHarness) -> None:
     for number in range(1, 9):
         job = a_job(number=number, task=f"task {number}", description="words")
         name = Name.blank(name_stream(f"job {number}"))
         name.reserve(f"job {number}", job.id, now=NOON, metadata=metadata(reason="because"))
-        keep(shelf, job, name)
+        keep(harness, job, name)
         change = tripped(2) if number % 2 else paused()
         change(job)
         running()(job) if job.status == "active" else None
         job.resume(ResumeOptions(force=True), now=NOON, metadata=metadata(reason="gone"))
-        keep(shelf, job)
+        keep(harness, job)
 
 
 @pytest.fixture
-def victim(event_store_factory: EventStoreFactory) -> Victim:
-    return Victim(event_store_factory())
+def small_store(event_store_factory: EventStoreFactory) -> SmallStore:
+    return SmallStore(event_store_factory())
 
 
-def test_an_untouched_store_verifies_to_its_end(victim: Victim) -> None:
-    verdict = verify_event_store(victim.shelf.event_store)
+def test_an_untouched_store_verifies_to_its_end(small_store: SmallStore) -> None:
+    verdict = verify_event_store(small_store.harness.event_store)
 
     assert verdict.is_sound
-    assert (verdict.verified, verdict.chain) == (len(victim.rows), victim.rows[-1].chain)
+    assert (verdict.verified, verdict.chain) == (len(small_store.rows), small_store.rows[-1].chain)
 
 
-def test_an_empty_store_verifies(shelf: Shelf) -> None:
-    verdict = verify_event_store(shelf.event_store)
+def test_an_empty_store_verifies(harness: StoreHarness) -> None:
+    verdict = verify_event_store(harness.event_store)
 
     assert (verdict.is_sound, verdict.verified) == (True, 0)
-    assert verdict.chain == genesis(shelf.event_store.ledger_id)
+    assert verdict.chain == genesis(harness.event_store.ledger_id)
 
 
-def test_the_chain_begins_with_the_ledgers_own_id(victim: Victim) -> None:
+def test_the_chain_begins_with_the_ledgers_own_id(small_store: SmallStore) -> None:
     other = "00000000-0000-4000-8000-000000000000"
 
-    victim.shelf.meddle("UPDATE meta SET value = ? WHERE key = 'ledger_id'", (other,))
-    victim.shelf.reopen()
+    small_store.harness.execute_directly(
+        "UPDATE meta SET value = ? WHERE key = 'ledger_id'", (other,)
+    )
+    small_store.harness.reopen()
 
-    assert victim.found() == 1
+    assert small_store.found() == 1
 
 
 # -- flipped bits -------------------------------------------------------------------------------
 
 
-def test_every_flipped_bit_is_found_at_its_event(victim: Victim) -> None:
+def test_every_flipped_bit_is_found_at_its_event(small_store: SmallStore) -> None:
     chance = Random(SEED)
     print(f"seed {SEED}")
     for _ in range(FLIPS):
-        row = chance.choice(victim.rows)
+        row = chance.choice(small_store.rows)
         column = chance.choice([c for c in COLUMNS[1:] if getattr(row, c) is not None])
 
-        flip(victim.shelf, row, column, chance)
+        flip(small_store.harness, row, column, chance)
 
-        assert victim.found() == row.position, (row.position, column)
-        mend(victim.shelf, row, column)
-    assert victim.found() is None
+        assert small_store.found() == row.position, (row.position, column)
+        mend(small_store.harness, row, column)
+    assert small_store.found() is None
 
 
-def flip(shelf: Shelf, row: Plain, column: str, chance: Random) -> None:
+def flip(harness: StoreHarness, row: Plain, column: str, chance: Random) -> None:
     value = getattr(row, column)
     if column in NUMBERS:
         whole = (value ^ (1 << chance.randrange(64))) & (2**64 - 1)
         number = whole - 2**64 if whole >= 2**63 else whole
-        set_column(shelf, row, f"{column} = ?", number)
+        set_column(harness, row, f"{column} = ?", number)
         return
     held = flipped(value.encode() if column in TEXTS else value, chance)
-    if column in TEXTS and shelf.is_typed:
+    if column in TEXTS and harness.is_typed:
         while not is_text(held):
             held = flipped(value.encode(), chance)
-        set_column(shelf, row, f"{column} = ?", held.decode())
+        set_column(harness, row, f"{column} = ?", held.decode())
         return
     cast = "CAST(? AS TEXT)" if column in TEXTS else "?"
-    set_column(shelf, row, f"{column} = {cast}", held)
+    set_column(harness, row, f"{column} = {cast}", held)
 
 
 def flipped(value: bytes, chance: Random) -> bytes:
@@ -155,35 +159,37 @@ def is_text(held: bytes) -> bool:
     return held.decode(errors="replace").encode() == held and b"\0" not in held
 
 
-def mend(shelf: Shelf, row: Plain, column: str) -> None:
-    set_column(shelf, row, f"{column} = ?", getattr(row, column))
+def mend(harness: StoreHarness, row: Plain, column: str) -> None:
+    set_column(harness, row, f"{column} = ?", getattr(row, column))
 
 
-def set_column(shelf: Shelf, row: Plain, assignment: str, value: object) -> None:
-    shelf.meddle(f"UPDATE events SET {assignment} WHERE position = ?", (value, row.position))
+def set_column(harness: StoreHarness, row: Plain, assignment: str, value: object) -> None:
+    harness.execute_directly(
+        f"UPDATE events SET {assignment} WHERE position = ?", (value, row.position)
+    )
 
 
-def test_every_flipped_bit_of_a_text_is_found_at_its_event(victim: Victim) -> None:
+def test_every_flipped_bit_of_a_text_is_found_at_its_event(small_store: SmallStore) -> None:
     chance = Random(SEED)
-    shelf = victim.shelf
-    for text_id, salt, body in shelf.meddle("SELECT id, salt, body FROM texts"):
-        owner = next(row.position for row in victim.rows if text_id.encode() in row.state)
+    harness = small_store.harness
+    for text_id, salt, body in harness.execute_directly("SELECT id, salt, body FROM texts"):
+        owner = next(row.position for row in small_store.rows if text_id.encode() in row.state)
         column, value = chance.choice([("salt", salt), ("body", body)])
         held = flipped(value, chance)
 
-        shelf.meddle(f"UPDATE texts SET {column} = ? WHERE id = ?", (held, text_id))
+        harness.execute_directly(f"UPDATE texts SET {column} = ? WHERE id = ?", (held, text_id))
 
-        assert victim.found() == owner
-        shelf.meddle(f"UPDATE texts SET {column} = ? WHERE id = ?", (value, text_id))
-    assert victim.found() is None
+        assert small_store.found() == owner
+        harness.execute_directly(f"UPDATE texts SET {column} = ? WHERE id = ?", (value, text_id))
+    assert small_store.found() is None
 
 
-def test_a_text_of_another_type_is_found(victim: Victim) -> None:
-    if victim.shelf.is_typed:
+def test_a_text_of_another_type_is_found(small_store: SmallStore) -> None:
+    if small_store.harness.is_typed:
         pytest.skip("SQLite only: elsewhere a column holds nothing of another type")
-    victim.shelf.meddle("UPDATE texts SET body = CAST(body AS TEXT)")
+    small_store.harness.execute_directly("UPDATE texts SET body = CAST(body AS TEXT)")
 
-    assert victim.found() == 1
+    assert small_store.found() == 1
 
 
 # -- edits --------------------------------------------------------------------------------------
@@ -274,37 +280,41 @@ def replaced(rows: list[Plain], at: int, **columns: Any) -> list[Plain]:
 @pytest.mark.parametrize(
     "edit", [edit_state, edit_delete, edit_insert, edit_swap, edit_number, edit_column]
 )
-def test_every_edit_is_found_at_the_first_position_it_changed(victim: Victim, edit: Edit) -> None:
+def test_every_edit_is_found_at_the_first_position_it_changed(
+    small_store: SmallStore, edit: Edit
+) -> None:
     chance = Random(SEED)
     print(f"seed {SEED}")
-    if edit is edit_column and victim.shelf.is_typed:
+    if edit is edit_column and small_store.harness.is_typed:
         edit = edit_column_in_its_type
     for number in range(EDITS):
-        rows, first = edit(victim.rows, chance)
+        rows, first = edit(small_store.rows, chance)
 
-        victim.put(rows)
+        small_store.put(rows)
 
-        assert victim.found() == first, number
-    victim.put(victim.rows)
-    assert victim.found() is None
+        assert small_store.found() == first, number
+    small_store.put(small_store.rows)
+    assert small_store.found() is None
 
 
-def test_rehashing_up_to_a_position_only_moves_the_finding_behind_it(victim: Victim) -> None:
+def test_rehashing_up_to_a_position_only_moves_the_finding_behind_it(
+    small_store: SmallStore,
+) -> None:
     """Changing event 5 and its hash breaks event 6."""
-    row = victim.rows[4]
+    row = small_store.rows[4]
     state = row.state.replace(b'"reason":null', b'"reason":"x"').replace(b"{", b'{"x":1,', 1)
     leaf = leaf_of(5, row.stream, row.version, row.topic, row.recorded_at, state)
-    chain = chain_of(victim.rows[3].chain, leaf)
+    chain = chain_of(small_store.rows[3].chain, leaf)
 
-    victim.put(replaced(victim.rows, 4, state=state, chain=chain))
+    small_store.put(replaced(small_store.rows, 4, state=state, chain=chain))
 
-    assert victim.found() == 6
+    assert small_store.found() == 6
 
 
-def test_a_state_that_is_not_json_is_named(victim: Victim) -> None:
-    victim.put(replaced(victim.rows, 7, state=b"{"))
+def test_a_state_that_is_not_json_is_named(small_store: SmallStore) -> None:
+    small_store.put(replaced(small_store.rows, 7, state=b"{"))
 
-    verdict = verify_event_store(victim.shelf.event_store)
+    verdict = verify_event_store(small_store.harness.event_store)
 
     assert verdict.finding is not None
     assert (verdict.verified, verdict.finding.position) == (7, 8)
@@ -312,21 +322,21 @@ def test_a_state_that_is_not_json_is_named(victim: Victim) -> None:
 
 
 def test_the_verdict_has_the_verified_count_and_the_chain_before_the_finding(
-    victim: Victim,
+    small_store: SmallStore,
 ) -> None:
-    victim.put(replaced(victim.rows, 7, topic="job.deleted"))
+    small_store.put(replaced(small_store.rows, 7, topic="job.deleted"))
 
-    verdict = verify_event_store(victim.shelf.event_store)
+    verdict = verify_event_store(small_store.harness.event_store)
 
-    assert (verdict.verified, verdict.chain) == (7, victim.rows[6].chain)
+    assert (verdict.verified, verdict.chain) == (7, small_store.rows[6].chain)
 
 
-def test_a_failure_class_column_is_part_of_what_is_verified(shelf: Shelf) -> None:
-    keep(shelf, a_job(running(), failed()))
-    shelf.disarm()
+def test_a_failure_class_column_is_part_of_what_is_verified(harness: StoreHarness) -> None:
+    keep(harness, a_job(running(), failed()))
+    harness.drop_protection()
 
-    shelf.meddle("UPDATE events SET failure_class = 'timeout' WHERE position = 3")
+    harness.execute_directly("UPDATE events SET failure_class = 'timeout' WHERE position = 3")
 
-    finding = verify_event_store(shelf.event_store).finding
+    finding = verify_event_store(harness.event_store).finding
     assert finding is not None
     assert (finding.position, finding.problem) == (3, "its columns differ from its state")

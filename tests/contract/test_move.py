@@ -24,34 +24,36 @@ from ledger.maintenance.move.move import Moved, MoveFailed, move
 from ledger.maintenance.verify import StepProgress, verify_event_store
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import ROLE, migrate
-from tests.contract.houses import Place, PostgresPlace, SQLitePlace, contents, fill, write
-from tests.contract.shelves import own_name
+from tests.contract.ledgers import Location, PostgresLocation, SQLiteLocation, contents, fill, write
+from tests.contract.stores import own_name
 from tests.support.builders import an_id
 
 WAYS = [(source, target) for source in ("sqlite", "postgres") for target in ("sqlite", "postgres")]
-Build = Callable[[str], Place]
+Build = Callable[[str], Location]
 
 
 @pytest.fixture
-def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
+def location_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
     """Gives empty locations on a database, and removes them afterwards."""
     with ExitStack() as closing:
 
-        def build(kind: str) -> Place:
+        def build(kind: str) -> Location:
             if kind == "sqlite":
-                return SQLitePlace(tmp_path / own_name())
+                return SQLiteLocation(tmp_path / own_name())
             dsn = request.getfixturevalue("postgres_dsn")
-            place = PostgresPlace(PostgresDsn(dsn, own_name()))
-            closing.callback(place.drop)
-            return place
+            location = PostgresLocation(PostgresDsn(dsn, own_name()))
+            closing.callback(location.drop)
+            return location
 
         yield build
 
 
 @pytest.fixture(params=WAYS, ids="-to-".join)
-def way(request: pytest.FixtureRequest, place_of: Build) -> tuple[Place, Place]:
+def source_and_target(
+    request: pytest.FixtureRequest, location_of: Build
+) -> tuple[Location, Location]:
     """A location with a ledger in it, and an empty one."""
-    source, target = map(place_of, request.param)
+    source, target = map(location_of, request.param)
     fill(source)
     return source, target
 
@@ -66,7 +68,7 @@ def quietly(step: str, done: int, total: int) -> None:
     """Ignores progress."""
 
 
-def moved(source: Place, target: Place, progress: StepProgress = quietly) -> Moved:
+def moved(source: Location, target: Location, progress: StepProgress = quietly) -> Moved:
     with ExitStack() as closing:
         old = source.source()
         closing.callback(old.close)
@@ -83,18 +85,18 @@ def stop_after(count: int) -> StepProgress:
     """Stops a move after so many pages."""
     left = iter(range(count))
 
-    def told(step: str, done: int, total: int) -> None:
+    def reported(step: str, done: int, total: int) -> None:
         if next(left, None) is None:
             raise Stopped
 
-    return told
+    return reported
 
 
 # -- nothing changes ----------------------------------------------------------------------------
 
 
-def test_every_row_arrives_unchanged(way: tuple[Place, Place]) -> None:
-    source, target = way
+def test_every_row_arrives_unchanged(source_and_target: tuple[Location, Location]) -> None:
+    source, target = source_and_target
     before = contents(source)
 
     done = moved(source, target)
@@ -110,8 +112,10 @@ def test_every_row_arrives_unchanged(way: tuple[Place, Place]) -> None:
     assert (done.position, done.already) == (len(before["events"]), 0)
 
 
-def test_a_moved_ledger_can_be_opened_and_continues(way: tuple[Place, Place]) -> None:
-    source, target = way
+def test_a_moved_ledger_can_be_opened_and_continues(
+    source_and_target: tuple[Location, Location],
+) -> None:
+    source, target = source_and_target
     done = moved(source, target)
 
     with target.ledger() as ledger:
@@ -125,8 +129,8 @@ def test_a_moved_ledger_can_be_opened_and_continues(way: tuple[Place, Place]) ->
 
 
 @pytest.mark.parametrize(("home", "away"), [("sqlite", "postgres"), ("postgres", "sqlite")])
-def test_moving_there_and_back_gives_equal_rows(place_of: Build, home: str, away: str) -> None:
-    first, second, third = place_of(home), place_of(away), place_of(home)
+def test_moving_there_and_back_gives_equal_rows(location_of: Build, home: str, away: str) -> None:
+    first, second, third = location_of(home), location_of(away), location_of(home)
     fill(first)
     before = contents(first)
 
@@ -138,9 +142,9 @@ def test_moving_there_and_back_gives_equal_rows(place_of: Build, home: str, away
 
 
 def test_a_ledger_that_continued_elsewhere_moves_back_with_its_new_events(
-    way: tuple[Place, Place],
+    source_and_target: tuple[Location, Location],
 ) -> None:
-    home, away = way
+    home, away = source_and_target
     known = moved(home, away).position
     with away.ledger() as ledger:
         write(ledger, "away ", 5)
@@ -151,8 +155,8 @@ def test_a_ledger_that_continued_elsewhere_moves_back_with_its_new_events(
     assert contents(home) == contents(away)
 
 
-def test_an_empty_ledger_moves_too(place_of: Build) -> None:
-    source, target = place_of("sqlite"), place_of("postgres")
+def test_an_empty_ledger_moves_too(location_of: Build) -> None:
+    source, target = location_of("sqlite"), location_of("postgres")
     with source.ledger():
         pass
 
@@ -165,9 +169,9 @@ def test_an_empty_ledger_moves_too(place_of: Build) -> None:
 
 
 def test_a_move_that_is_stopped_at_any_point_is_finished_by_the_same_command(
-    way: tuple[Place, Place],
+    source_and_target: tuple[Location, Location],
 ) -> None:
-    source, target = way
+    source, target = source_and_target
     done = None
     for pages in count(1):
         try:
@@ -185,8 +189,10 @@ def test_a_move_that_is_stopped_at_any_point_is_finished_by_the_same_command(
 
 
 @pytest.mark.parametrize("pages", [1, 4, 7, 8, 10])
-def test_a_stopped_move_leaves_an_intact_prefix(way: tuple[Place, Place], pages: int) -> None:
-    source, target = way
+def test_a_stopped_move_leaves_an_intact_prefix(
+    source_and_target: tuple[Location, Location], pages: int
+) -> None:
+    source, target = source_and_target
     with raises(Stopped):
         moved(source, target, stop_after(pages))
 
@@ -201,30 +207,30 @@ def test_a_stopped_move_leaves_an_intact_prefix(way: tuple[Place, Place], pages:
     assert (done.already, contents(target)) == (verdict.verified, contents(source))
 
 
-@pytest.mark.parametrize("way", WAYS[:2], ids="-to-".join, indirect=True)
+@pytest.mark.parametrize("source_and_target", WAYS[:2], ids="-to-".join, indirect=True)
 @pytest.mark.parametrize("pages", [1, 5, 9])
 def test_a_killed_move_is_finished_by_the_same_command(
-    way: tuple[Place, Place], pages: int, tmp_path: Path
+    source_and_target: tuple[Location, Location], pages: int, tmp_path: Path
 ) -> None:
-    source, target = way
-    assert isinstance(source, SQLitePlace)
+    source, target = source_and_target
+    assert isinstance(source, SQLiteLocation)
     to = (
-        f"SQLitePlace(Path({str(target.folder.path)!r}))"
-        if isinstance(target, SQLitePlace)
-        else f"PostgresPlace(PostgresDsn({target.address.dsn!r}, {target.address.schema!r}))"  # type: ignore[attr-defined]
+        f"SQLiteLocation(Path({str(target.folder.path)!r}))"
+        if isinstance(target, SQLiteLocation)
+        else f"PostgresLocation(PostgresDsn({target.address.dsn!r}, {target.address.schema!r}))"  # type: ignore[attr-defined]
     )
     script = f"""
 import os, signal
 from pathlib import Path
 from ledger.maintenance.move import move as moving
-from tests.contract.houses import *
+from tests.contract.ledgers import *
 moving.EVENTS_AT_ONCE, moving.ROWS_AT_ONCE = 9, 8
-told = []
+reported = []
 def die(step, done, total):
-    told.append(step)
-    if len(told) == {pages}:
+    reported.append(step)
+    if len(reported) == {pages}:
         os.kill(os.getpid(), signal.SIGKILL)
-source = SQLitePlace(Path({str(source.folder.path)!r})).source()
+source = SQLiteLocation(Path({str(source.folder.path)!r})).source()
 moving.move(source, {to}.target(source.ledger_id), die)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -236,9 +242,11 @@ moving.move(source, {to}.target(source.ledger_id), die)
     assert contents(target) == contents(source)
 
 
-def test_a_source_that_grew_after_a_stop_arrives_whole(way: tuple[Place, Place]) -> None:
+def test_a_source_that_grew_after_a_stop_arrives_whole(
+    source_and_target: tuple[Location, Location],
+) -> None:
     """Texts have random ids: new ones sort among those that were moved."""
-    source, target = way
+    source, target = source_and_target
     with raises(Stopped):
         moved(source, target, stop_after(8))
     with source.ledger() as ledger:
@@ -253,10 +261,10 @@ def test_a_source_that_grew_after_a_stop_arrives_whole(way: tuple[Place, Place])
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_another_ledger_is_never_moved_into(place_of: Build, kind: str) -> None:
-    source, target = place_of("sqlite"), place_of(kind)
+def test_another_ledger_is_never_moved_into(location_of: Build, kind: str) -> None:
+    source, target = location_of("sqlite"), location_of(kind)
     fill(source)
-    source.meddle(f"UPDATE meta SET value = '{an_id(9)}' WHERE key = 'ledger_id'")
+    source.execute_directly(f"UPDATE meta SET value = '{an_id(9)}' WHERE key = 'ledger_id'")
     fill(target)
     before = contents(target)
 
@@ -266,15 +274,15 @@ def test_another_ledger_is_never_moved_into(place_of: Build, kind: str) -> None:
     assert contents(target) == before
 
 
-@pytest.mark.parametrize("way", WAYS[:2], ids="-to-".join, indirect=True)
+@pytest.mark.parametrize("source_and_target", WAYS[:2], ids="-to-".join, indirect=True)
 def test_a_target_with_another_history_of_the_same_ledger_is_refused(
-    way: tuple[Place, Place],
+    source_and_target: tuple[Location, Location],
 ) -> None:
-    source, target = way
+    source, target = source_and_target
     moved(source, target)
-    for place, name in ((source, "here "), (target, "there ")):
-        with place.ledger() as ledger:
-            write(ledger, name, 1 + (place is source))
+    for location, name in ((source, "here "), (target, "there ")):
+        with location.ledger() as ledger:
+            write(ledger, name, 1 + (location is source))
 
     with raises(StartRefused, match=r"another history: its event at position \d+ differs"):
         moved(source, target)
@@ -282,20 +290,20 @@ def test_a_target_with_another_history_of_the_same_ledger_is_refused(
         moved(target, source)
 
 
-@pytest.mark.parametrize("way", WAYS[:2], ids="-to-".join, indirect=True)
+@pytest.mark.parametrize("source_and_target", WAYS[:2], ids="-to-".join, indirect=True)
 def test_an_incomplete_move_is_not_accepted_as_a_source(
-    way: tuple[Place, Place], place_of: Build
+    source_and_target: tuple[Location, Location], location_of: Build
 ) -> None:
-    source, target = way
+    source, target = source_and_target
     with raises(Stopped):
         moved(source, target, stop_after(9))
 
     with raises(StartRefused, match="an incomplete move"):
-        moved(target, place_of("sqlite"))
+        moved(target, location_of("sqlite"))
 
 
-def test_a_served_folder_is_neither_source_nor_target(place_of: Build) -> None:
-    source, target = place_of("sqlite"), place_of("sqlite")
+def test_a_served_folder_is_neither_source_nor_target(location_of: Build) -> None:
+    source, target = location_of("sqlite"), location_of("sqlite")
     fill(source)
 
     with source.ledger(), raises(StartRefused, match="is owned by process"):
@@ -304,10 +312,12 @@ def test_a_served_folder_is_neither_source_nor_target(place_of: Build) -> None:
         moved(source, target)
 
 
-def test_read_models_of_another_ledger_beside_the_target_refuse_the_move(place_of: Build) -> None:
-    source, target = place_of("sqlite"), place_of("sqlite")
+def test_read_models_of_another_ledger_beside_the_target_refuse_the_move(
+    location_of: Build,
+) -> None:
+    source, target = location_of("sqlite"), location_of("sqlite")
     fill(source)
-    assert isinstance(target, SQLitePlace)
+    assert isinstance(target, SQLiteLocation)
     target.folder.create()
     (target.folder.path / "projections.db").touch()
 
@@ -315,8 +325,8 @@ def test_read_models_of_another_ledger_beside_the_target_refuse_the_move(place_o
         moved(source, target)
 
 
-def test_no_node_appends_to_a_source_on_postgresql_while_it_is_moved(place_of: Build) -> None:
-    source, target = place_of("postgres"), place_of("sqlite")
+def test_no_node_appends_to_a_source_on_postgresql_while_it_is_moved(location_of: Build) -> None:
+    source, target = location_of("postgres"), location_of("sqlite")
     fill(source)
     refused: list[LedgerError] = []
 
@@ -337,17 +347,17 @@ def test_no_node_appends_to_a_source_on_postgresql_while_it_is_moved(place_of: B
     assert done.position == len(contents(target)["events"]) < len(contents(source)["events"])
 
 
-def test_a_running_node_refuses_a_move_from_postgresql(place_of: Build) -> None:
-    source, target = place_of("postgres"), place_of("sqlite")
+def test_a_running_node_refuses_a_move_from_postgresql(location_of: Build) -> None:
+    source, target = location_of("postgres"), location_of("sqlite")
     fill(source)
-    source.meddle(f"INSERT INTO nodes (node, expires_at) VALUES ('node-7', {2**60})")
+    source.execute_directly(f"INSERT INTO nodes (node, expires_at) VALUES ('node-7', {2**60})")
 
     with raises(Unavailable, match="Node node-7 is running on .*: stop every node first"):
         moved(source, target)
 
 
-def test_losing_the_append_lock_ends_the_move(place_of: Build) -> None:
-    source, target = place_of("postgres"), place_of("sqlite")
+def test_losing_the_append_lock_ends_the_move(location_of: Build) -> None:
+    source, target = location_of("postgres"), location_of("sqlite")
     fill(source)
     end_session = (
         "SELECT pg_terminate_backend(pid) FROM pg_locks "
@@ -355,7 +365,7 @@ def test_losing_the_append_lock_ends_the_move(place_of: Build) -> None:
     )
 
     def cut(step: str, done: int, total: int) -> None:
-        source.meddle(end_session)
+        source.execute_directly(end_session)
 
     with raises(Unavailable, match="The lock on .* was lost"):
         moved(source, target, cut)
@@ -364,23 +374,23 @@ def test_losing_the_append_lock_ends_the_move(place_of: Build) -> None:
     assert contents(target) == contents(source)
 
 
-def test_a_ledger_on_postgresql_does_not_move_into_itself(place_of: Build) -> None:
-    place = place_of("postgres")
-    fill(place)
-    before = contents(place)
+def test_a_ledger_on_postgresql_does_not_move_into_itself(location_of: Build) -> None:
+    location = location_of("postgres")
+    fill(location)
+    before = contents(location)
 
     with raises(StartRefused, match="or it is the source itself"):
-        moved(place, place)
+        moved(location, location)
 
-    assert contents(place) == before
-    place.ledger().close()
+    assert contents(location) == before
+    location.ledger().close()
 
 
 # -- tampered -----------------------------------------------------------------------------------
 
 TAMPERINGS = {
     "an event's state": "UPDATE events SET topic = 'job.deleted' WHERE position = 11",
-    "an event's place": "DELETE FROM events WHERE position = 11",
+    "an event's position": "DELETE FROM events WHERE position = 11",
     "a text": "UPDATE texts SET salt = body WHERE id = (SELECT MAX(id) FROM texts)",
     "a missing text": "DELETE FROM texts WHERE id = (SELECT MAX(id) FROM texts)",
     "the last event": "UPDATE events SET recorded_at = recorded_at + 1 WHERE version = 1",
@@ -388,9 +398,11 @@ TAMPERINGS = {
 
 
 @pytest.mark.parametrize("what", TAMPERINGS)
-def test_a_tampered_source_is_found_and_the_move_fails(way: tuple[Place, Place], what: str) -> None:
-    source, target = way
-    source.meddle(TAMPERINGS[what])
+def test_a_tampered_source_is_found_and_the_move_fails(
+    source_and_target: tuple[Location, Location], what: str
+) -> None:
+    source, target = source_and_target
+    source.execute_directly(TAMPERINGS[what])
 
     with raises(MoveFailed, match=r"^Position \d+ (of|is)"):
         moved(source, target)
@@ -399,29 +411,33 @@ def test_a_tampered_source_is_found_and_the_move_fails(way: tuple[Place, Place],
         target.ledger()
 
 
-def test_a_text_of_another_type_is_found(place_of: Build) -> None:
-    source, target = place_of("sqlite"), place_of("postgres")
+def test_a_text_of_another_type_is_found(location_of: Build) -> None:
+    source, target = location_of("sqlite"), location_of("postgres")
     fill(source)
-    source.meddle("UPDATE texts SET body = 'no bytes' WHERE id = (SELECT MIN(id) FROM texts)")
+    source.execute_directly(
+        "UPDATE texts SET body = 'no bytes' WHERE id = (SELECT MIN(id) FROM texts)"
+    )
 
     with raises(MoveFailed, match="A text in .* differs from what was appended"):
         moved(source, target)
 
 
-def test_a_target_that_is_tampered_with_during_the_move_is_found(way: tuple[Place, Place]) -> None:
-    source, target = way
+def test_a_target_that_is_tampered_with_during_the_move_is_found(
+    source_and_target: tuple[Location, Location],
+) -> None:
+    source, target = source_and_target
     with raises(Stopped):
         moved(source, target, stop_after(10))
-    target.meddle("UPDATE events SET actor = 'somebody else' WHERE position = 2")
+    target.execute_directly("UPDATE events SET actor = 'somebody else' WHERE position = 2")
 
     with raises(MoveFailed, match="^Position 2 of the target is corrupt"):
         moved(source, target)
 
 
-def test_the_source_can_be_read_while_it_is_moved(place_of: Build) -> None:
-    source, target = place_of("sqlite"), place_of("sqlite")
+def test_the_source_can_be_read_while_it_is_moved(location_of: Build) -> None:
+    source, target = location_of("sqlite"), location_of("sqlite")
     fill(source)
-    assert isinstance(source, SQLitePlace)
+    assert isinstance(source, SQLiteLocation)
     path, seen = source.folder.path, set()
 
     def look(step: str, done: int, total: int) -> None:
@@ -433,14 +449,16 @@ def test_the_source_can_be_read_while_it_is_moved(place_of: Build) -> None:
     assert seen == {done.position}
 
 
-def test_the_applications_own_rights_are_enough_where_the_schema_is_there(place_of: Build) -> None:
-    source, target = place_of("sqlite"), place_of("postgres")
+def test_the_applications_own_rights_are_enough_where_the_schema_is_there(
+    location_of: Build,
+) -> None:
+    source, target = location_of("sqlite"), location_of("postgres")
     fill(source)
-    assert isinstance(target, PostgresPlace)
+    assert isinstance(target, PostgresLocation)
     migrate(target.address, new_id=an_id(1))
     as_application = psycopg.conninfo.make_conninfo(target.address.dsn, options=f"-c role={ROLE}")
 
-    done = moved(source, PostgresPlace(PostgresDsn(as_application, target.address.schema)))
+    done = moved(source, PostgresLocation(PostgresDsn(as_application, target.address.schema)))
 
     assert done.position
     assert contents(target) == contents(source)

@@ -22,7 +22,7 @@ from ledger.store.event_store import AppendUnknown, EventStore
 from ledger.store.mapper import EventMapper
 from ledger.store.records import AppendOutcome, EventBatch
 from projections.read_models import ReadModels
-from tests.simulation.elsewhere import WORKER, Elsewhere
+from tests.simulation.external_workers import WORKER, ExternalWorkers
 from tests.support.builders import NOON, ManualClock, open_ledger
 
 PLENTY = 10_000
@@ -64,13 +64,17 @@ class SimulatedWork:
     """
 
     def __init__(
-        self, clock: ManualClock, chance: Random, launched: list[Claimed], elsewhere: Elsewhere
+        self,
+        clock: ManualClock,
+        chance: Random,
+        launched: list[Claimed],
+        external_workers: ExternalWorkers,
     ) -> None:
         self.running: dict[str, Claimed] = {}
         self._clock = clock
         self._chance = chance
         self._launched = launched
-        self._elsewhere = elsewhere
+        self._elsewhere = external_workers
         self._ends: dict[str, Any] = {}
         self._back: list[Finished] = []
 
@@ -115,7 +119,7 @@ class SimulatedWork:
         return Blocked("the target is refused")
 
 
-class World:
+class Simulation:
     """One ledger with a dispatcher, operators and faults. `step` lets a little of everything
     happen.
     """
@@ -126,7 +130,7 @@ class World:
         self.folder = folder
         self.fault_rate = fault_rate
         self.launched: list[Claimed] = []
-        self.elsewhere = Elsewhere(self.clock, self.chance)
+        self.external_workers = ExternalWorkers(self.clock, self.chance)
         self.answered: list[int] = []
         self.jobs: list[UUID] = []
         self.ledger: Ledger
@@ -139,7 +143,7 @@ class World:
         self.read_models = ReadModels.open(self.ledger, self.folder / "data" / "projections.db")
         self.faults = FaultyEventStore(self.ledger.event_store, self.chance, self.fault_rate)
         self.ledger.writer.event_store = self.ledger.writer._snapshots._event_store = self.faults
-        self.work = SimulatedWork(self.clock, self.chance, self.launched, self.elsewhere)
+        self.work = SimulatedWork(self.clock, self.chance, self.launched, self.external_workers)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=5)
 
     def close(self) -> None:
@@ -172,7 +176,7 @@ class World:
         elif dice < 0.3:
             self.operate()
         self.dispatch()
-        self.elsewhere.work(self.ledger, self.dispatcher)
+        self.external_workers.work(self.ledger, self.dispatcher)
         if self.chance.random() < 0.3:
             self.read_models.catch_up()
 
@@ -185,7 +189,7 @@ class World:
         for _ in range(CALM_STEPS):
             self.clock.advance(CALM_STEP)
             self.dispatch()
-            self.elsewhere.work(self.ledger, self.dispatcher, room=PLENTY)
+            self.external_workers.work(self.ledger, self.dispatcher, room=PLENTY)
 
     def dispatch(self) -> None:
         """One step of the dispatcher, which must survive a failing store."""

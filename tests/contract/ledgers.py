@@ -36,26 +36,26 @@ JOBS = 12
 _seeds = count(1)
 
 
-class Opened(MoveSource, Protocol):
+class OpenSource(MoveSource, Protocol):
     def close(self) -> None: ...
 
 
-class OpenedNew(MoveTarget, Protocol):
+class OpenTarget(MoveTarget, Protocol):
     def close(self) -> None: ...
 
 
-class Place(Protocol):
+class Location(Protocol):
     """The location of a ledger, existing or new."""
 
     def ledger(self) -> Ledger: ...
-    def source(self) -> Opened: ...
-    def target(self, new_id: UUID) -> OpenedNew: ...
-    def meddle(self, statement: str) -> list[tuple[Any, ...]]:
+    def source(self) -> OpenSource: ...
+    def target(self, new_id: UUID) -> OpenTarget: ...
+    def execute_directly(self, statement: str) -> list[tuple[Any, ...]]:
         """Execute a statement in the database, past everything that protects it."""
         ...
 
 
-class SQLitePlace:
+class SQLiteLocation:
     def __init__(self, path: Path) -> None:
         self.folder = Folder(path)
 
@@ -68,7 +68,7 @@ class SQLitePlace:
     def target(self, new_id: UUID) -> SQLiteEndpoint:
         return SQLiteEndpoint.open_target(self.folder, new_id)
 
-    def meddle(self, statement: str) -> list[tuple[Any, ...]]:
+    def execute_directly(self, statement: str) -> list[tuple[Any, ...]]:
         with closing(
             sqlite3.connect(self.folder.event_store_file, isolation_level=None)
         ) as connection:
@@ -78,7 +78,7 @@ class SQLitePlace:
             return connection.execute(statement).fetchall()
 
 
-class PostgresPlace:
+class PostgresLocation:
     def __init__(self, address: PostgresDsn) -> None:
         self.address = address
 
@@ -92,7 +92,7 @@ class PostgresPlace:
     def target(self, new_id: UUID) -> PostgresEndpoint:
         return PostgresEndpoint.open_target(self.address, new_id)
 
-    def meddle(self, statement: str) -> list[tuple[Any, ...]]:
+    def execute_directly(self, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.address.dsn, autocommit=True) as connection:
             connection.execute(f"SET search_path = {self.address.schema}".encode())
             if not statement.startswith("SELECT"):
@@ -110,9 +110,9 @@ class PostgresPlace:
                 connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
 
 
-def fill(place: Place) -> None:
+def fill(location: Location) -> None:
     """A closed ledger with rows in every table."""
-    with place.ledger() as ledger:
+    with location.ledger() as ledger:
         tokens = Tokens(ledger)
         for name in ("olga", "otto"):
             tokens.create(name, "operator", None, None, ledger.context("a new colleague"))
@@ -134,11 +134,13 @@ def write(ledger: Ledger, prefix: str, jobs: int) -> None:
             ledger.delete(job_id, reason="enough")
 
 
-def contents(place: Place) -> dict[str, list[tuple[Any, ...]]]:
+def contents(location: Location) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table, comparable between databases."""
-    found = {"meta": place.meddle(FACTS)}
+    found = {"meta": location.execute_directly(FACTS)}
     for table in TABLES:
         columns = ", ".join(table.columns)
-        rows = place.meddle(f"SELECT {columns} FROM {table.name} WHERE {table.condition}")
+        rows = location.execute_directly(
+            f"SELECT {columns} FROM {table.name} WHERE {table.condition}"
+        )
         found[table.name] = sorted(map(tuple, rows))
     return found

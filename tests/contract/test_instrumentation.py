@@ -13,7 +13,7 @@ from ledger.store.instrumentation import NoInstrumentation
 from ledger.store.postgres.statements import CALLERS_CLOCK
 from ledger.store.postgres.store import PostgresEventStore
 from ledger.store.records import PoolStats
-from tests.contract.shelves import PostgresShelf, keep
+from tests.contract.stores import PostgresStoreHarness, keep
 from tests.support.builders import a_job
 
 LIMIT_SECONDS = 60.0
@@ -25,7 +25,7 @@ _WAITING = (
 )
 
 
-class Heard(NoInstrumentation):
+class RecordedWaits(NoInstrumentation):
     """The waits that were reported."""
 
     def __init__(self) -> None:
@@ -36,38 +36,38 @@ class Heard(NoInstrumentation):
 
 
 def test_an_append_reports_how_long_it_waited_for_the_append_lock(
-    postgres_shelf: PostgresShelf,
+    postgres_harness: PostgresStoreHarness,
 ) -> None:
-    shelf, heard = postgres_shelf, Heard()
-    shelf.event_store.close()
-    shelf.event_store = PostgresEventStore(
-        shelf.address, clock=CALLERS_CLOCK, instrumentation=heard
+    harness, recorded = postgres_harness, RecordedWaits()
+    harness.event_store.close()
+    harness.event_store = PostgresEventStore(
+        harness.address, clock=CALLERS_CLOCK, instrumentation=recorded
     )
 
     def is_waiting() -> bool:
-        [(count,)] = shelf.meddle(_WAITING, [shelf.address.schema])
+        [(count,)] = harness.execute_directly(_WAITING, [harness.address.schema])
         return bool(count)
 
     with (
-        psycopg.connect(shelf.address.dsn) as other,
+        psycopg.connect(harness.address.dsn) as other,
         ThreadPoolExecutor(1) as writer,
     ):
-        other.execute(f"LOCK TABLE {shelf.address.schema}.append_lock IN EXCLUSIVE MODE".encode())
-        kept = writer.submit(keep, shelf, a_job(number=1))
+        other.execute(f"LOCK TABLE {harness.address.schema}.append_lock IN EXCLUSIVE MODE".encode())
+        kept = writer.submit(keep, harness, a_job(number=1))
         wait_for("The wait", is_waiting, seconds=LIMIT_SECONDS)
-        [(seen_at,)] = shelf.meddle(_SINCE)
-        [(let_go_at,)] = shelf.meddle(_SINCE)
+        [(seen_at,)] = harness.execute_directly(_SINCE)
+        [(let_go_at,)] = harness.execute_directly(_SINCE)
         other.rollback()
         kept.result(LIMIT_SECONDS)
-    keep(shelf, a_job(number=2))
+    keep(harness, a_job(number=2))
 
-    waited, not_waited = heard.seconds
+    waited, not_waited = recorded.seconds
     assert waited >= let_go_at - seen_at > 0
     assert 0 <= not_waited < waited
 
 
-def test_the_pool_reports_its_use(postgres_shelf: PostgresShelf) -> None:
-    event_store = postgres_shelf.another_event_store()
+def test_the_pool_reports_its_use(postgres_harness: PostgresStoreHarness) -> None:
+    event_store = postgres_harness.another_event_store()
     event_store.tail()
 
     with event_store.server.reading():

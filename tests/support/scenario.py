@@ -36,11 +36,11 @@ def why_of(ledger: Ledger, storm_of: StormOf = no_storm) -> Why:
     return Why(events, history, instants, storm_of=storm_of, is_leased=leases.__contains__)
 
 
-class Scene:
+class Scenario:
     """One ledger with its dispatcher and its read models. `at` lets time pass until an instant."""
 
     answers: ClassVar[set[str]] = set()
-    """The codes that why answered, in any scene."""
+    """The codes that why answered, in any scenario."""
 
     def __init__(self, folder: Path, at: datetime | None = None, *, concurrency: int = 5) -> None:
         self.clock = ManualClock(at) if at is not None else ManualClock()
@@ -57,7 +57,7 @@ class Scene:
         self.read_models = ReadModels.open(self.ledger, self._folder / "data" / "projections.db")
         self.work = TimedRuns(self.clock, self._fate)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=self._concurrency)
-        self.asking = why_of(self.ledger, self._storm_of)
+        self.question = why_of(self.ledger, self._storm_of)
 
     def _storm_of(self, failure: int, position: int) -> str | None:
         return known_storm(self.read_models, failure, as_of=position)
@@ -101,10 +101,10 @@ class Scene:
         if at is None:
             here = self.dispatcher.queue_position_of(job_id)
             position = self.ledger.writer.position
-            answer = self.asking.answer(job_id, position=position, queue_position=here)
+            answer = self.question.answer(job_id, position=position, queue_position=here)
         else:
             position = self.ledger.events.position_at(at)
-            answer = self.asking.answer(job_id, position=position, at=at)
+            answer = self.question.answer(job_id, position=position, at=at)
         self.answers.add(answer["answer"])
         return answer
 

@@ -21,7 +21,7 @@ from projections.models.jobs.queries import JobFilter
 from projections.stores.contract import ReadModelStore
 from projections.stores.postgres import PostgresReadModelStore
 from projections.stores.sqlite import SQLiteReadModelStore
-from tests.contract.shelves import PostgresShelf
+from tests.contract.stores import PostgresStoreHarness
 from tests.support.builders import a_spec, open_ledger
 
 
@@ -41,7 +41,7 @@ class Lives:
 
 
 @pytest.fixture
-def lives(tmp_path: Path, postgres_shelf: PostgresShelf) -> Iterator[Lives]:
+def lives(tmp_path: Path, postgres_harness: PostgresStoreHarness) -> Iterator[Lives]:
     with ExitStack() as closing:
         ledger = closing.enter_context(open_ledger(tmp_path / "data"))
         names = ["Daily Report", "straße", "STRASSE 2", "100%", "a_b", "axb", "ärger"]
@@ -51,7 +51,7 @@ def lives(tmp_path: Path, postgres_shelf: PostgresShelf) -> Iterator[Lives]:
         ledger.delete(ids[2])
         sqlite = SQLiteReadModelStore(tmp_path / "copies.db")
         closing.callback(sqlite.close)
-        postgres = PostgresReadModelStore(postgres_shelf.address)
+        postgres = PostgresReadModelStore(postgres_harness.address)
         closing.callback(postgres.close)
         assert postgres.leader_lock.is_held()
         yield Lives(ledger, sqlite, postgres)
@@ -117,8 +117,10 @@ def test_a_rebuild_swaps_equal_tables_in_and_drops_the_old_ones(lives: Lives) ->
     assert lives.postgres.stored_models()["runs"] == standing
 
 
-def test_only_the_leader_writes_read_models(lives: Lives, postgres_shelf: PostgresShelf) -> None:
-    other = PostgresReadModelStore(postgres_shelf.address)
+def test_only_the_leader_writes_read_models(
+    lives: Lives, postgres_harness: PostgresStoreHarness
+) -> None:
+    other = PostgresReadModelStore(postgres_harness.address)
     try:
         assert not other.leader_lock.is_held()
         with pytest.raises(Unavailable, match="Another node"), other.transaction():
