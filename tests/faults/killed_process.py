@@ -21,9 +21,9 @@ from ledger.application.commands.runs import Claimed
 from ledger.application.ledger import CommandResult
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
-from ledger.dispatch.executors.pool import Finished
 from ledger.errors import LedgerError
 from projections.read_models import ReadModels
+from tests.support.fake_pool import FakePool
 
 THREADS = 4
 KINDS = ("schedule", "amend", "pause", "resume", "run", "run", "delete")
@@ -38,40 +38,20 @@ def tell(what: str, **facts: Any) -> None:
     os.write(1, json.dumps({"what": what, **facts}).encode() + b"\n")
 
 
-class Work:
+class Work(FakePool):
     """Runs end at once, with success or failure; those of `slow` jobs continue until the process
     dies.
     """
 
     def __init__(self, chance: Random) -> None:
-        self.running: dict[str, Claimed] = {}
+        super().__init__()
         self._chance = chance
-        self._done: list[Finished] = []
-
-    def start(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def is_instant(self, executor: dict[str, Any] | None) -> bool:
-        return False
 
     def launch(self, claimed: Claimed) -> None:
         tell("launched", run_id=claimed.run.run_id)
-        if claimed.task == "slow":
-            self.running[claimed.run.run_id] = claimed
-        else:
-            self._done.append(Finished(claimed, self._chance.choice(OUTCOMES)))
-
-    def finished(self, limit: int) -> list[Finished]:
-        done, self._done = self._done[:limit], self._done[limit:]
-        return done
-
-    def put_back(self, finished: Finished) -> None:
-        self._done.append(finished)
-
-    @property
-    def finished_count(self) -> int:
-        return len(self._done)
+        super().launch(claimed)
+        if claimed.task != "slow":
+            self.end(claimed, self._chance.choice(OUTCOMES))
 
 
 class Operator:

@@ -24,6 +24,7 @@ from ledger.store.records import AppendOutcome, EventBatch
 from projections.read_models import ReadModels
 from tests.simulation.external_workers import WORKER, ExternalWorkers
 from tests.support.builders import NOON, ManualClock, open_ledger
+from tests.support.fake_pool import FakePool
 
 PLENTY = 10_000
 CALM_STEPS = 60
@@ -58,7 +59,7 @@ class FaultyEventStore:
         return outcomes
 
 
-class SimulatedWork:
+class SimulatedWork(FakePool):
     """A run pool in simulated time: each run takes a while and ends at random. Survives no
     crash.
     """
@@ -70,44 +71,30 @@ class SimulatedWork:
         launched: list[Claimed],
         external_workers: ExternalWorkers,
     ) -> None:
-        self.running: dict[str, Claimed] = {}
+        super().__init__()
         self._clock = clock
         self._chance = chance
         self._launched = launched
-        self._elsewhere = external_workers
+        self._external_workers = external_workers
         self._ends: dict[str, Any] = {}
-        self._back: list[Finished] = []
-
-    def start(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def is_instant(self, executor: dict[str, Any] | None) -> bool:
-        return False
 
     def launch(self, claimed: Claimed) -> None:
+        super().launch(claimed)
         self._launched.append(claimed)
-        run_id = claimed.run.run_id
-        self.running[run_id] = claimed
-        self._ends[run_id] = self._clock.now() + timedelta(seconds=self._chance.randrange(0, 150))
+        after = timedelta(seconds=self._chance.randrange(0, 150))
+        self._ends[claimed.run.run_id] = self._clock.now() + after
 
     def finished(self, limit: int) -> list[Finished]:
-        over = [run_id for run_id in self.running if self._ends[run_id] <= self._clock.now()]
-        done, self._back = self._back, []
-        return done + [self._finished(self.running.pop(run_id)) for run_id in over]
+        now = self._clock.now()
+        for claimed in [run for run in self.running.values() if self._ends[run.run.run_id] <= now]:
+            self.end(claimed, self._fate(claimed))
+        return super().finished(limit)
 
-    def put_back(self, finished: Finished) -> None:
-        self._back.append(finished)
-
-    @property
-    def finished_count(self) -> int:
-        return len(self._back)
-
-    def _finished(self, claimed: Claimed) -> Finished:
+    def _fate(self, claimed: Claimed) -> Outcome:
         if self._chance.random() < 0.1:
-            self._elsewhere.take_over(claimed.job_id, claimed.run.run_id)
-            return Finished(claimed, Deferred())
-        return Finished(claimed, self._outcome())
+            self._external_workers.take_over(claimed.job_id, claimed.run.run_id)
+            return Deferred()
+        return self._outcome()
 
     def _outcome(self) -> Outcome:
         dice = self._chance.random()

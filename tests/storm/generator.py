@@ -22,7 +22,7 @@ from tests.storm.operators import OF_TEAM, Operators
 from tests.storm.outages import Interval, Outage, outages
 from tests.storm.outcomes import RunOutcomes
 from tests.support.builders import NOON, ManualClock, open_ledger
-from tests.support.fake_pool import TimedRuns
+from tests.support.fake_pool import TimedPool
 
 TICK = timedelta(seconds=10)
 """The shortest time between cycles: runs that end in it are recorded together."""
@@ -76,7 +76,7 @@ class FleetGenerator:
         )
         cast(SQLiteEventStore, self._ledger.event_store)._writer.execute("PRAGMA synchronous = OFF")
         outcomes = RunOutcomes(self._clock, self._chance, self._outages, self._members)
-        self._work = TimedRuns(self._clock, outcomes.for_run)
+        self._work = TimedPool(self._clock, outcomes.for_run)
         self._dispatcher = Dispatcher(self._ledger, self._work, concurrency=CONCURRENCY)
 
     def _schedule_all(self) -> None:

@@ -25,7 +25,7 @@ OWN_FAILURE_RATE = 0.004
 
 
 class RunOutcomes:
-    """Decides how runs end, for `TimedRuns`."""
+    """Decides how runs end, for `TimedPool`."""
 
     def __init__(
         self, clock: ManualClock, chance: Random, outages: Outages, members: Mapping[UUID, Member]

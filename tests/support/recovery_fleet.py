@@ -22,7 +22,7 @@ from ledger.dispatch.recovery_driver import RecoveryDriver
 from ledger.store.audit_query import AuditQuery
 from ledger.store.postgres.dsn import PostgresDsn
 from tests.support.builders import ManualClock, SeededChance, a_spec
-from tests.support.fake_pool import TimedRuns
+from tests.support.fake_pool import TimedPool
 
 HOURLY = {"kind": "cron", "expr": "0 * * * *"}
 TOOK = timedelta(seconds=2)
@@ -46,7 +46,7 @@ class RecoveryFleet:
     def _open(self) -> None:
         chance = SeededChance(next(_seeds))
         self.ledger = Ledger.open(self._place, clock=self.clock, chance=chance)
-        self.work = TimedRuns(self.clock, self._fate)
+        self.work = TimedPool(self.clock, self._fate)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=500)
         self.driver = RecoveryDriver(self.ledger)
 

@@ -17,7 +17,7 @@ from projections.queries.best_effort import known_storm
 from projections.read_models import ReadModels
 from projections.why.question import StormOf, Why, no_storm
 from tests.support.builders import ManualClock, a_spec, open_ledger
-from tests.support.fake_pool import TimedRuns
+from tests.support.fake_pool import TimedPool
 
 OLGA = Actor("olga", "user")
 DONE = Succeeded("", 0, "0" * 64, 1)
@@ -55,7 +55,7 @@ class Scenario:
         self._starts += 1
         self.ledger = open_ledger(self._folder, self.clock, seed=self._starts)
         self.read_models = ReadModels.open(self.ledger, self._folder / "data" / "projections.db")
-        self.work = TimedRuns(self.clock, self._fate)
+        self.work = TimedPool(self.clock, self._fate)
         self.dispatcher = Dispatcher(self.ledger, self.work, concurrency=self._concurrency)
         self.question = why_of(self.ledger, self._storm_of)
 

@@ -20,50 +20,34 @@ from ledger.errors import LedgerError
 from ledger.store.sqlite.store import SQLiteEventStore
 from tests.simulation import invariants as laws
 from tests.support.builders import EVERY_MINUTE, MINUTE, NOON, ManualClock, a_spec, open_ledger
+from tests.support.fake_pool import FakePool
 
 SECOND = timedelta(seconds=1)
 DONE = Succeeded("done", 4, "0" * 64, 1)
 
 
-class ManualPool:
+class ManualPool(FakePool):
     """A run pool where runs end when the test says so; noop runs end at once and take no slot."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self.running: dict[str, Claimed] = {}
+        super().__init__()
         self.launched: list[Claimed] = []
         self._ledger = ledger
-        self._done: list[Finished] = []
-
-    def start(self) -> None: ...
-
-    def close(self) -> None: ...
 
     def is_instant(self, executor: dict[str, Any] | None) -> bool:
         return executor is not None and executor["kind"] == "noop"
 
     def launch(self, claimed: Claimed) -> None:
-        kept = self._ledger.event_store.command_at(claimed.job_id, claimed.run.fence)
-        assert kept is not None, "X3: executed before it was in the book"
+        started = self._ledger.event_store.command_at(claimed.job_id, claimed.run.fence)
+        assert started is not None, "X3: executed before its start was durable"
         self.launched.append(claimed)
-        self.running[claimed.run.run_id] = claimed
+        super().launch(claimed)
         if self.is_instant(claimed.executor):
             self.end(claimed, DONE)
 
     def end(self, claimed: Claimed, outcome: Outcome) -> None:
-        """A run ends."""
-        self._done.append(Finished(self.running.pop(claimed.run.run_id), outcome))
+        super().end(claimed, outcome)
         self._ledger.job_cache.due.notify()
-
-    def finished(self, limit: int) -> list[Finished]:
-        done, self._done = self._done[:limit], self._done[limit:]
-        return done
-
-    def put_back(self, finished: Finished) -> None:
-        self._done.append(finished)
-
-    @property
-    def finished_count(self) -> int:
-        return len(self._done)
 
 
 class DispatchScenario:

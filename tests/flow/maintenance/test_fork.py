@@ -31,7 +31,7 @@ from projections.models.storms import queries as storm_questions
 from projections.read_models import ReadModels
 from tests.storm.generator import FleetGenerator, Size
 from tests.support.builders import HOUR, NOON, ManualClock, open_ledger
-from tests.support.fake_pool import TimedRuns
+from tests.support.fake_pool import TimedPool
 from tests.support.typed_commands import Shell, tripped_job
 
 SEED, SMALL = 3, Size(jobs=24, days=2)
@@ -130,7 +130,7 @@ def test_a_storm_recurs_in_simulated_time(
         open_ledger(tmp_path, clock) as ledger,
     ):
         runs = RecordedRuns(recorded)
-        work = TimedRuns(clock, lambda claimed: as_recorded(runs, claimed, clock.now()))
+        work = TimedPool(clock, lambda claimed: as_recorded(runs, claimed, clock.now()))
         dispatcher = Dispatcher(ledger, work)
         end = parse_rfc3339(source.storm["ends_at"])
         while clock.now() < end:
