@@ -43,7 +43,7 @@ class ManualPool:
 
     def launch(self, claimed: Claimed) -> None:
         kept = self._ledger.event_store.command_at(claimed.job_id, claimed.run.fence)
-        assert kept is not None, "X3: executed before it was in the book"
+        assert kept is not None, "X3: executed before its start was committed"
         self.launched.append(claimed)
         self.running[claimed.run.run_id] = claimed
         if self.is_instant(claimed.executor):
