@@ -58,7 +58,7 @@ bench: dev ## print every table of speeds: commands and runs, then bench-audit a
 	$(MAKE) --no-print-directory bench-past || status=1; \
 	exit $$status
 
-bench-audit: dev ## print how long questions to a book of EVENTS=10000000 events take, and an export (10 M need 8 GB of disk)
+bench-audit: dev ## print how long queries on EVENTS=10000000 events take, and an export (10 M need 8 GB of disk)
 	@.venv/bin/python -m tests.benchmarks.audit --export --events $(or $(EVENTS),10000000)
 
 bench-past: dev ## print how long as_of and what-if take over 10,000 jobs and EVENTS=1000000 events

@@ -93,6 +93,20 @@ def test_the_python_program_runs_its_handlers(
     assert failure.retry_after is not None
 
 
+def test_the_eventsourcing_program_reads_and_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    [program] = fences(page("eventsourcing-library"), "python")
+
+    run_python(program, "program")
+
+    status, paused, followed = capsys.readouterr().out.splitlines()
+    assert status == "paused"
+    assert paused.endswith("the disk is full")
+    assert followed.endswith(" 1")
+
+
 def test_the_entry_points_of_handlers_are_as_documented(tmp_path: Path) -> None:
     [project], [schedule] = fences(page("python"), "toml"), fences(page("python"), "sh")
 
