@@ -85,7 +85,7 @@ class UnitOfWork:
         return self._streams.jobs.jobs.get(job_id) or self.job(job_id)
 
     def live_jobs(self) -> list[Job]:
-        """Every job that is not gone, for reading only."""
+        """Every job that is not deleted, for reading only."""
         return list(self._streams.jobs.jobs.values())
 
     @property
@@ -176,12 +176,12 @@ class UnitOfWork:
         return any(stream.pending_events for stream in self._touched.values())
 
     def discard(self) -> None:
-        """Make what was decided since the last commit the state to roll back to."""
+        """Forget a command that decided nothing."""
         self._touched.clear()
         self._side_rows.clear()
 
     def commit(self) -> None:
-        """Keep what was decided since the last commit."""
+        """Make the present state the one to roll back to."""
         self._before.clear()
         self._leases.clear()
 

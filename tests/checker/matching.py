@@ -157,7 +157,7 @@ def _check_target(report: Report, events: Sequence[Event], log: Sequence[Entry])
             report.wrong["runs executed twice"].append(run_id)
     for event in events:
         if event.topic == "job.run_succeeded" and event.data["run_id"] not in begun:
-            report.wrong["successes that nobody executed"].append(str(event.data["run_id"]))
+            report.wrong["successes that were never executed"].append(str(event.data["run_id"]))
 
 
 def instant(text: str) -> datetime:

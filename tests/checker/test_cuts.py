@@ -74,9 +74,9 @@ def events_of(ledger: Ledger) -> list[Event]:
     found: list[Event] = []
     after = 0
     while page := ledger.event_store.read(after=after, limit=5000):
-        for fact in ledger.mapper.to_recorded_events(page):
-            at = from_microseconds(fact.recorded_at)
-            found.append(Event(fact.topic, str(fact.stream), at, fact.data))
+        for event in ledger.mapper.to_recorded_events(page):
+            at = from_microseconds(event.recorded_at)
+            found.append(Event(event.topic, str(event.stream), at, event.data))
         after = page[-1].id
     return found
 
@@ -98,7 +98,7 @@ def are_members(ledger: Ledger) -> bool:
     return table is not None and len(table.living()) == NODES
 
 
-def told(dsn: str, folder: Path, *, seconds: float, seed: int) -> Report:
+def checked(dsn: str, folder: Path, *, seconds: float, seed: int) -> Report:
     """The report of the checker after a storm of cuts."""
     log = Log(folder / "target.log")
     with ExitStack() as closing:
@@ -130,7 +130,7 @@ def test_five_minutes_of_network_cuts_miss_no_slot_and_run_none_twice(
     postgres_dsns: tuple[str, str], tmp_path: Path
 ) -> None:
     with a_database(postgres_dsns[1], own_name()) as dsn:
-        report = told(dsn, tmp_path, seconds=STORM_SECONDS, seed=SEED)
+        report = checked(dsn, tmp_path, seconds=STORM_SECONDS, seed=SEED)
 
     print(report)
     assert not report.wrong

@@ -76,7 +76,7 @@ def without(topic: str, number: int) -> list[Event]:
         (without("run_started", 0), seen(1, 3), "outcomes of no open run"),
         (a_history(), seen(0, 1, 1, 3), "runs executed twice"),
         (a_history(), seen(0, 1, 3, 7), "executions that the ledger never started"),
-        (a_history(), seen(0, 1), "successes that nobody executed"),
+        (a_history(), seen(0, 1), "successes that were never executed"),
         (a_history(), [EARLY, *seen(0, 3)], "executions before their start was durable"),
     ],
     ids=lambda given: given if isinstance(given, str) else "",

@@ -119,7 +119,7 @@ def fill(location: Location) -> None:
         tokens.revoke("otto", ledger.context("gone"))
         write(ledger, "", JOBS)
         lease = LeaseRow("run-1", an_id(5), 1_772_000_000_000_000)
-        beside = EventBatch((), (lease, Checkpoint("courier", 4)))
+        beside = EventBatch((), (lease, Checkpoint("notifier", 4)))
         ledger.event_store.append([beside], ledger.mapper, now=0)
 
 

@@ -190,7 +190,7 @@ def append(harness: StoreHarness, *groups: EventBatch, now: int = NOW) -> list[A
     return harness.event_store.append(groups, harness.mapper, now=now)
 
 
-def keep(harness: StoreHarness, *streams: Stream, now: int = NOW) -> tuple[int, ...]:
+def append_decided(harness: StoreHarness, *streams: Stream, now: int = NOW) -> tuple[int, ...]:
     """Append what streams decided, as one batch that must be committed; returns its positions."""
     [outcome] = append(harness, batch_of(harness, *streams), now=now)
     assert isinstance(outcome, Committed)

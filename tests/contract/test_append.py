@@ -15,7 +15,7 @@ from ledger.domain.streams.names import Name, name_stream
 from ledger.errors import InvalidField
 from ledger.store.event_reader import EventReader
 from ledger.store.records import Committed, TokenRow, VersionConflict
-from tests.contract.stores import NOW, StoreHarness, append, batch_of, keep
+from tests.contract.stores import NOW, StoreHarness, append, append_decided, batch_of
 from tests.support.builders import (
     NOON,
     a_job,
@@ -55,34 +55,34 @@ def test_the_tail_of_an_empty_store_is_position_0(harness: StoreHarness) -> None
 
 
 def test_positions_are_gapless_from_one_across_batches(harness: StoreHarness) -> None:
-    groups = [batch_of(harness, edited(a_job(number=n), "a", "b")) for n in range(1, 5)]
+    batches = [batch_of(harness, edited(a_job(number=n), "a", "b")) for n in range(1, 5)]
 
-    outcomes = append(harness, *groups)
+    outcomes = append(harness, *batches)
 
     assert outcomes == [Committed(tuple(range(3 * n + 1, 3 * n + 4))) for n in range(4)]
     assert harness.event_store.tail_position() == 12
 
 
 def test_the_next_append_continues_after_the_last_position(harness: StoreHarness) -> None:
-    keep(harness, a_job(number=1))
+    append_decided(harness, a_job(number=1))
 
-    assert keep(harness, edited(a_job(number=2), "a")) == (2, 3)
+    assert append_decided(harness, edited(a_job(number=2), "a")) == (2, 3)
 
 
 def test_a_reopened_store_continues_after_the_last_position(harness: StoreHarness) -> None:
-    keep(harness, a_job(number=1))
+    append_decided(harness, a_job(number=1))
     before, ledger_id = harness.event_store.tail(), harness.event_store.ledger_id
 
     harness.reopen()
 
     assert (harness.event_store.tail(), harness.event_store.ledger_id) == (before, ledger_id)
-    assert keep(harness, a_job(number=2)) == (2,)
+    assert append_decided(harness, a_job(number=2)) == (2,)
 
 
 def test_events_of_several_streams_in_one_batch_are_consecutive(harness: StoreHarness) -> None:
     job = a_job()
 
-    positions = keep(harness, job, a_name("report", job))
+    positions = append_decided(harness, job, a_name("report", job))
 
     read = harness.event_store.read(after=0, limit=10)
     assert positions == (1, 2)
@@ -102,7 +102,7 @@ def test_two_batches_may_build_on_each_other_in_one_append(harness: StoreHarness
 def test_stored_events_fold_to_the_decided_state(harness: StoreHarness) -> None:
     job = a_job(tripped(2), running(), description="d", tags=["a"])
 
-    keep(harness, job)
+    append_decided(harness, job)
 
     folded = EventReader(harness.event_store, harness.mapper).fold(Job.blank(job.id))
     assert (folded.status, folded.version, folded.tags) == (job.status, job.version, job.tags)
@@ -116,9 +116,9 @@ def test_a_conflicting_batch_is_rejected_without_affecting_the_others(
     harness: StoreHarness,
 ) -> None:
     job, other = a_job(number=1), a_job(number=2)
-    keep(harness, job)
+    append_decided(harness, job)
     mine = clone(job)
-    keep(harness, edited(job, "theirs"))
+    append_decided(harness, edited(job, "theirs"))
     late = batch_of(harness, edited(mine, "mine"))
 
     outcomes = append(harness, late, batch_of(harness, other))
@@ -130,7 +130,7 @@ def test_a_conflicting_batch_is_rejected_without_affecting_the_others(
 def test_a_conflicting_batch_appends_nothing_to_its_other_streams(harness: StoreHarness) -> None:
     job = a_job(description="described")
     mine = clone(job)
-    keep(harness, job)
+    append_decided(harness, job)
     mine.amend({"task": "other"}, now=NOON, metadata=metadata())
     name = a_name("new name", mine)
     mine._version = 1
@@ -149,9 +149,9 @@ def test_a_batch_that_builds_on_a_conflicting_one_is_rejected_with_it(
     harness: StoreHarness,
 ) -> None:
     job = a_job()
-    keep(harness, job)
+    append_decided(harness, job)
     mine = clone(job)
-    keep(harness, edited(job, "theirs"))
+    append_decided(harness, edited(job, "theirs"))
     first = batch_of(harness, edited(mine, "mine"))
     second = batch_of(harness, edited(mine, "mine too"))
 
@@ -164,9 +164,9 @@ def test_a_batch_that_builds_on_a_conflicting_one_is_rejected_with_it(
 def test_no_stream_gets_a_gap_when_the_batch_before_conflicts(harness: StoreHarness) -> None:
     """The second batch builds on a stream that only the conflicting one would have begun."""
     job = a_job()
-    keep(harness, job)
+    append_decided(harness, job)
     mine = clone(job)
-    keep(harness, edited(job, "theirs"))
+    append_decided(harness, edited(job, "theirs"))
     name = a_name("new", mine)
     first = batch_of(harness, edited(mine, "mine"), name)
     name.release("new", mine.id, now=NOON, metadata=metadata())
@@ -179,9 +179,9 @@ def test_no_stream_gets_a_gap_when_the_batch_before_conflicts(harness: StoreHarn
 
 
 def test_the_same_batch_twice_is_appended_once(harness: StoreHarness) -> None:
-    group = batch_of(harness, a_job())
+    batch = batch_of(harness, a_job())
 
-    outcomes = append(harness, group) + append(harness, group)
+    outcomes = append(harness, batch) + append(harness, batch)
 
     assert [type(outcome) for outcome in outcomes] == [Committed, VersionConflict]
     assert harness.event_store.tail_position() == 1
@@ -193,30 +193,33 @@ def test_the_same_batch_twice_is_appended_once(harness: StoreHarness) -> None:
 def test_texts_are_stored_beside_their_events_and_not_in_them(harness: StoreHarness) -> None:
     job = a_job(task="the secret task", description="the secret words")
 
-    keep(harness, job)
+    append_decided(harness, job)
 
     [item] = harness.event_store.read(after=0, limit=1)
-    [fact] = harness.mapper.to_recorded_events([item])
+    [event] = harness.mapper.to_recorded_events([item])
     assert b"secret" not in item.state
-    assert (fact.data["task"], fact.data["description"]) == ("the secret task", "the secret words")
+    assert (event.data["task"], event.data["description"]) == (
+        "the secret task",
+        "the secret words",
+    )
 
 
 def test_an_erased_text_reads_as_forgotten(harness: StoreHarness) -> None:
-    keep(harness, a_job(task="the secret task"))
+    append_decided(harness, a_job(task="the secret task"))
 
     harness.execute_directly("DELETE FROM texts")
 
-    [fact] = harness.mapper.to_recorded_events(harness.event_store.read(after=0, limit=1))
-    assert fact.data["task"] == "[forgotten]"
+    [event] = harness.mapper.to_recorded_events(harness.event_store.read(after=0, limit=1))
+    assert event.data["task"] == "[forgotten]"
 
 
 def test_many_texts_are_looked_up_at_once(harness: StoreHarness) -> None:
     jobs = [a_job(number=n, task=f"task {n}") for n in range(1, 1201)]
     append(harness, *(batch_of(harness, job) for job in jobs))
 
-    facts = harness.mapper.to_recorded_events(harness.event_store.read(after=0, limit=2000))
+    events = harness.mapper.to_recorded_events(harness.event_store.read(after=0, limit=2000))
 
-    assert [fact.data["task"] for fact in facts] == [f"task {n}" for n in range(1, 1201)]
+    assert [event.data["task"] for event in events] == [f"task {n}" for n in range(1, 1201)]
 
 
 def test_tokens_are_stored_with_their_batch_and_revoked_in_place(harness: StoreHarness) -> None:
@@ -229,22 +232,22 @@ def test_tokens_are_stored_with_their_batch_and_revoked_in_place(harness: StoreH
 
 
 def test_positions_mentioned_in_events_are_filled_in_by_the_append(harness: StoreHarness) -> None:
-    keep(harness, a_job(number=9))
+    append_decided(harness, a_job(number=9))
     job = a_job(tripped(2), policy={"trip_after": 2})
     job.resume(ResumeOptions(force=True), now=NOON, metadata=metadata())
     request = IdempotencyKey.blank(request_stream("olga", "POST", "/v1/jobs", "key"))
     request.answer(Answered("f", 201, job.id, 7, (1, 3)), now=NOON, metadata=metadata())
 
-    keep(harness, job, request)
+    append_decided(harness, job, request)
 
-    facts = {
-        fact.topic: fact
-        for fact in harness.mapper.to_recorded_events(harness.event_store.read(after=1, limit=99))
+    events = {
+        event.topic: event
+        for event in harness.mapper.to_recorded_events(harness.event_store.read(after=1, limit=99))
     }
-    first_failure, trip = 4, facts["job.circuit_tripped"].position
-    assert facts["job.circuit_tripped"].data["first_error_position"] == first_failure
-    assert facts["job.force_resumed"].data["trip_position"] == trip
-    assert facts["request.answered"].data["positions"] == [2, 4]
+    first_failure, trip = 4, events["job.circuit_tripped"].position
+    assert events["job.circuit_tripped"].data["first_error_position"] == first_failure
+    assert events["job.force_resumed"].data["trip_position"] == trip
+    assert events["request.answered"].data["positions"] == [2, 4]
 
 
 # -- time ---------------------------------------------------------------------------------------
@@ -252,7 +255,7 @@ def test_positions_mentioned_in_events_are_filled_in_by_the_append(harness: Stor
 
 def test_recorded_at_never_goes_back_although_now_does(harness: StoreHarness) -> None:
     for number, now in enumerate((NOW, NOW - 5 * SECOND, NOW + SECOND, NOW - 3600 * SECOND), 1):
-        keep(harness, a_job(number=number), now=now)
+        append_decided(harness, a_job(number=number), now=now)
 
     times = [item.recorded_at for item in harness.event_store.read(after=0, limit=9)]
     assert times == [NOW, NOW, NOW + SECOND, NOW + SECOND]
@@ -263,7 +266,7 @@ def test_recorded_at_never_goes_back_although_now_does(harness: StoreHarness) ->
 
 def test_an_unknown_append_is_looked_up_by_stream_and_version(harness: StoreHarness) -> None:
     job = a_job(running(), failed())
-    keep(harness, job)
+    append_decided(harness, job)
 
     kept = harness.event_store.command_at(job.id, 2)
 
@@ -302,7 +305,7 @@ def test_a_value_that_would_not_be_read_back_equal_is_refused_before_the_append(
 def test_the_database_itself_refuses_to_change_or_delete_events(
     harness: StoreHarness, statement: str
 ) -> None:
-    keep(harness, edited(a_job(), "a"))
+    append_decided(harness, edited(a_job(), "a"))
     before = harness.event_store.read(after=0, limit=9)
 
     with raises(harness.refusals):
@@ -312,7 +315,7 @@ def test_the_database_itself_refuses_to_change_or_delete_events(
 
 
 def test_no_other_statement_changes_events_either(harness: StoreHarness) -> None:
-    keep(harness, edited(a_job(), "a"))
+    append_decided(harness, edited(a_job(), "a"))
     before = harness.event_store.read(after=0, limit=9)
 
     for statement in harness.ways_around:
@@ -322,7 +325,7 @@ def test_no_other_statement_changes_events_either(harness: StoreHarness) -> None
     assert harness.event_store.read(after=0, limit=9) == before
 
 
-# -- heads --------------------------------------------------------------------------------------
+# -- snapshots ----------------------------------------------------------------------------------
 
 
 def test_snapshots_are_saved_replaced_and_dropped(harness: StoreHarness) -> None:
@@ -345,7 +348,7 @@ def test_a_reopened_store_has_its_saved_snapshots(harness: StoreHarness) -> None
 
 
 def test_a_store_without_snapshots_reports_position_none(harness: StoreHarness) -> None:
-    keep(harness, a_job(paused()))
+    append_decided(harness, a_job(paused()))
 
     assert (
         list(harness.event_store.load_snapshots()),

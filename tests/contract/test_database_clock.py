@@ -107,9 +107,9 @@ def test_nodes_that_disagree_by_two_minutes_write_one_sequence_of_times(
 
     events = nodes[0].mapper.to_recorded_events(nodes[0].event_store.read(after=0, limit=100))
 
-    for fact in events:
-        told = datetime.fromisoformat(str(fact.data["timestamp"]))
-        assert abs(from_microseconds(fact.recorded_at) - told) < MINUTE / 2
+    for event in events:
+        recorded = datetime.fromisoformat(str(event.data["timestamp"]))
+        assert abs(from_microseconds(event.recorded_at) - recorded) < MINUTE / 2
     for node in nodes:
         node.close()
     harness.close()

@@ -17,7 +17,7 @@ from ledger.domain.streams.names import Name, name_stream
 from ledger.maintenance.verify import verify_event_store
 from ledger.store.hash_chain import EventRow, chain_of, genesis, leaf_of
 from tests.contract.conftest import EventStoreFactory
-from tests.contract.stores import StoreHarness, keep
+from tests.contract.stores import StoreHarness, append_decided
 from tests.support.builders import NOON, a_job, failed, metadata, paused, running, tripped
 
 FLIPS = 1000
@@ -77,12 +77,12 @@ def fill(harness: StoreHarness) -> None:
         job = a_job(number=number, task=f"task {number}", description="words")
         name = Name.blank(name_stream(f"job {number}"))
         name.reserve(f"job {number}", job.id, now=NOON, metadata=metadata(reason="because"))
-        keep(harness, job, name)
+        append_decided(harness, job, name)
         change = tripped(2) if number % 2 else paused()
         change(job)
         running()(job) if job.status == "active" else None
         job.resume(ResumeOptions(force=True), now=NOON, metadata=metadata(reason="gone"))
-        keep(harness, job)
+        append_decided(harness, job)
 
 
 @pytest.fixture
@@ -332,7 +332,7 @@ def test_the_verdict_has_the_verified_count_and_the_chain_before_the_finding(
 
 
 def test_a_failure_class_column_is_part_of_what_is_verified(harness: StoreHarness) -> None:
-    keep(harness, a_job(running(), failed()))
+    append_decided(harness, a_job(running(), failed()))
     harness.drop_protection()
 
     harness.execute_directly("UPDATE events SET failure_class = 'timeout' WHERE position = 3")

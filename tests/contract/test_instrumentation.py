@@ -13,7 +13,7 @@ from ledger.store.instrumentation import NoInstrumentation
 from ledger.store.postgres.statements import CALLERS_CLOCK
 from ledger.store.postgres.store import PostgresEventStore
 from ledger.store.records import PoolStats
-from tests.contract.stores import PostgresStoreHarness, keep
+from tests.contract.stores import PostgresStoreHarness, append_decided
 from tests.support.builders import a_job
 
 LIMIT_SECONDS = 60.0
@@ -53,13 +53,13 @@ def test_an_append_reports_how_long_it_waited_for_the_append_lock(
         ThreadPoolExecutor(1) as writer,
     ):
         other.execute(f"LOCK TABLE {harness.address.schema}.append_lock IN EXCLUSIVE MODE".encode())
-        kept = writer.submit(keep, harness, a_job(number=1))
+        kept = writer.submit(append_decided, harness, a_job(number=1))
         wait_for("The wait", is_waiting, seconds=LIMIT_SECONDS)
         [(seen_at,)] = harness.execute_directly(_SINCE)
         [(let_go_at,)] = harness.execute_directly(_SINCE)
         other.rollback()
         kept.result(LIMIT_SECONDS)
-    keep(harness, a_job(number=2))
+    append_decided(harness, a_job(number=2))
 
     waited, not_waited = recorded.seconds
     assert waited >= let_go_at - seen_at > 0

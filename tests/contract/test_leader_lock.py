@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 60.0
 def leader_locks(postgres_harness: PostgresStoreHarness) -> Iterator[list[PostgresLeaderLock]]:
     with ExitStack() as closing:
         event_stores = [postgres_harness.another_event_store() for _ in range(2)]
-        found = [PostgresLeaderLock(event_store.server, "courier") for event_store in event_stores]
+        found = [PostgresLeaderLock(event_store.server, "notifier") for event_store in event_stores]
         for leader_lock, event_store in zip(found, event_stores, strict=True):
             closing.callback(event_store.close)
             closing.callback(leader_lock.close)

@@ -24,7 +24,7 @@ from ledger.store.postgres.migrations import ROLE
 from ledger.store.postgres.statements import DATABASE_CLOCK
 from ledger.store.postgres.store import PostgresEventStore
 from ledger.store.records import AppendOutcome, Checkpoint, Committed, LeaseRow, VersionConflict
-from tests.contract.stores import NOW, PostgresStoreHarness, append, batch_of, keep
+from tests.contract.stores import NOW, PostgresStoreHarness, append, append_decided, batch_of
 from tests.support.builders import NOON, a_job, an_id, metadata
 
 NODES = 2
@@ -64,7 +64,7 @@ def described(job: Job, *tags: str) -> Job:
 def test_nodes_that_write_different_streams_share_one_gapless_sound_order(
     postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
-    groups = [
+    batches = [
         [
             batch_of(postgres_harness, described(a_job(number=1000 * node + number), "a"))
             for number in range(1, 4 * ROUNDS + 1)
@@ -73,7 +73,7 @@ def test_nodes_that_write_different_streams_share_one_gapless_sound_order(
     ]
 
     def write(event_store: PostgresEventStore, node: int) -> list[AppendOutcome]:
-        lots = [groups[node][at : at + 4] for at in range(0, 4 * ROUNDS, 4)]
+        lots = [batches[node][at : at + 4] for at in range(0, 4 * ROUNDS, 4)]
         return [
             one
             for lot in lots
@@ -91,14 +91,14 @@ def test_nodes_that_write_different_streams_share_one_gapless_sound_order(
 def test_nodes_that_write_the_same_stream_have_one_winner_for_each_version(
     postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
-    keep(postgres_harness, a_job())
+    append_decided(postgres_harness, a_job())
 
     def compete(event_store: PostgresEventStore, node: int) -> Counter[str]:
         ended: Counter[str] = Counter()
         while ended["Committed"] < ROUNDS:
             mine = EventReader(event_store, postgres_harness.mapper).fold(Job.blank(an_id(1)))
-            group = batch_of(postgres_harness, described(mine, f"{node} {mine.version}"))
-            [outcome] = event_store.append([group], postgres_harness.mapper, now=NOW)
+            batch = batch_of(postgres_harness, described(mine, f"{node} {mine.version}"))
+            [outcome] = event_store.append([batch], postgres_harness.mapper, now=NOW)
             ended[type(outcome).__name__] += 1
         return ended
 
@@ -113,7 +113,7 @@ def test_nodes_that_write_the_same_stream_have_one_winner_for_each_version(
 def test_of_two_appends_of_one_version_one_is_committed_without_affecting_the_rest(
     postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
-    keep(postgres_harness, a_job())
+    append_decided(postgres_harness, a_job())
     base = EventReader(postgres_harness.event_store, postgres_harness.mapper).fold(
         Job.blank(an_id(1))
     )
@@ -138,15 +138,15 @@ def test_of_two_appends_of_one_version_one_is_committed_without_affecting_the_re
 def test_a_reader_that_follows_the_end_never_sees_a_position_appear_behind_it(
     postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
-    groups = {
+    batches = {
         node: [batch_of(postgres_harness, a_job(number=1000 * node + n)) for n in range(1, 101)]
         for node in range(NODES)
     }
     seen: list[int] = []
 
     def write(event_store: PostgresEventStore, node: int) -> None:
-        for group in groups[node]:
-            event_store.append([group], postgres_harness.mapper, now=NOW)
+        for batch in batches[node]:
+            event_store.append([batch], postgres_harness.mapper, now=NOW)
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(at_once, nodes, write)
@@ -175,7 +175,7 @@ def test_every_node_records_by_the_databases_clock(postgres_dsn: str) -> None:
     assert before <= times[0] <= times[1] <= times[2] <= after
 
 
-# -- one that hangs, one that is told no ---------------------------------------------------------
+# -- a node that hangs, a node that is refused------------------------------------------------------
 
 
 def test_a_silent_node_loses_the_append_lock(
@@ -199,15 +199,15 @@ def test_an_append_that_never_gets_the_lock_is_refused_and_commits_nothing(
     postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
     nodes[1]._connected().execute("SET lock_timeout = '100ms'")
-    group = batch_of(postgres_harness, a_job())
+    batch = batch_of(postgres_harness, a_job())
     postgres_harness.execute_directly("BEGIN")
     postgres_harness.execute_directly("LOCK TABLE append_lock IN EXCLUSIVE MODE")
 
     with raises(Unavailable, match="nothing was committed"):
-        nodes[1].append([group], postgres_harness.mapper, now=NOW)
+        nodes[1].append([batch], postgres_harness.mapper, now=NOW)
 
     postgres_harness.execute_directly("ROLLBACK")
-    assert nodes[1].append([group], postgres_harness.mapper, now=NOW) == [Committed((1,))]
+    assert nodes[1].append([batch], postgres_harness.mapper, now=NOW) == [Committed((1,))]
 
 
 # -- beside the events --------------------------------------------------------------------------
@@ -220,16 +220,16 @@ def test_leases_and_checkpoints_are_the_same_on_every_node(
     one, two = a_job(number=1), a_job(number=2)
 
     append(
-        postgres_harness, batch_of(postgres_harness, one, beside=[lease, Checkpoint("courier", 5)])
+        postgres_harness, batch_of(postgres_harness, one, beside=[lease, Checkpoint("notifier", 5)])
     )
-    seen = (nodes[1].leases().rows, nodes[1].checkpoint("courier"), nodes[1].checkpoint("other"))
+    seen = (nodes[1].leases().rows, nodes[1].checkpoint("notifier"), nodes[1].checkpoint("other"))
     gone = LeaseRow("r-1", an_id(1), None)
     append(
-        postgres_harness, batch_of(postgres_harness, two, beside=[gone, Checkpoint("courier", 6)])
+        postgres_harness, batch_of(postgres_harness, two, beside=[gone, Checkpoint("notifier", 6)])
     )
 
     assert seen == ((lease,), 5, None)
-    assert (nodes[0].leases().rows, nodes[0].checkpoint("courier")) == ((), 6)
+    assert (nodes[0].leases().rows, nodes[0].checkpoint("notifier")) == ((), 6)
 
 
 def test_a_slower_node_neither_overwrites_a_newer_snapshot_nor_restores_a_dropped_one(
@@ -290,10 +290,10 @@ def test_the_store_works_with_the_applications_role_alone(
         postgres_harness.event_store = event_store = PostgresEventStore(
             type(postgres_harness.address)(dsn, user)
         )
-        group = batch_of(
+        batch = batch_of(
             postgres_harness, a_job(description="words"), beside=[LeaseRow("r", an_id(1), 1)]
         )
-        [outcome] = event_store.append([group], postgres_harness.mapper, now=NOW)
+        [outcome] = event_store.append([batch], postgres_harness.mapper, now=NOW)
         event_store.save_snapshots([(an_id(1), 1, b"state")], position=1)
         found = event_store.command_at(an_id(1), 1)
     finally:

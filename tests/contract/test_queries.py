@@ -13,7 +13,7 @@ import pytest
 from ledger.domain.metadata import Actor, EventMetadata
 from ledger.store.audit_query import AuditQuery, Order
 from ledger.store.records import StoredEvent
-from tests.contract.stores import NOW, StoreHarness, append, batch_of, keep
+from tests.contract.stores import NOW, StoreHarness, append, append_decided, batch_of
 from tests.support.builders import NOON, a_job, an_id, failed, running, succeeded
 
 ACTORS = [Actor("olga", "user"), Actor("phantom", "agent"), Actor("dispatcher", "system")]
@@ -41,7 +41,7 @@ def full(harness: StoreHarness) -> StoreHarness:
         if number % 2:
             running()(job)
             (succeeded() if number % 3 else failed(failure_class="timeout"))(job)
-        keep(harness, job, now=NOW + number * SECOND)
+        append_decided(harness, job, now=NOW + number * SECOND)
     return harness
 
 
@@ -206,7 +206,7 @@ def test_pages_miss_nothing_and_repeat_nothing_while_events_arrive(
         if number < 110:
             job = a_job(number=(number := number + 1))
             job.amend({"tags": ["late"]}, now=NOON, metadata=origin(number))
-            keep(full, job, now=NOW + number * SECOND)
+            append_decided(full, job, now=NOW + number * SECOND)
 
     after = [item for item in everything(full) if matches(item)]
     assert found == (after if order == "asc" else before[::-1])

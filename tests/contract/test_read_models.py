@@ -49,7 +49,7 @@ def lives(tmp_path: Path, postgres_harness: PostgresStoreHarness) -> Iterator[Li
         ledger.pause(ids[0], reason="why not")
         ledger.amend(ids[1], {"enabled": False, "name": "Straße"})
         ledger.delete(ids[2])
-        sqlite = SQLiteReadModelStore(tmp_path / "copies.db")
+        sqlite = SQLiteReadModelStore(tmp_path / "projections.db")
         closing.callback(sqlite.close)
         postgres = PostgresReadModelStore(postgres_harness.address)
         closing.callback(postgres.close)
@@ -105,12 +105,12 @@ def test_a_search_finds_names_whatever_their_case_in_any_alphabet(lives: Lives) 
 def test_a_rebuild_swaps_equal_tables_in_and_drops_the_old_ones(lives: Lives) -> None:
     runner = lives.filled(lives.postgres)
 
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
 
-    before, after = runner.rebuild(runs, lambda *how_far: told.append(how_far))
+    before, after = runner.rebuild(runs, lambda *how_far: progress.append(how_far))
 
     assert before == after
-    assert told[-1][0] == told[-1][1] == runner.running[0].position
+    assert progress[-1][0] == progress[-1][1] == runner.running[0].position
     standing = lives.postgres.stored_model(runs)
     assert standing is not None
     assert standing.generation == 2

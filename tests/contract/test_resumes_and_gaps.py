@@ -48,7 +48,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelS
     with ExitStack() as closing:
         made: ReadModelStore
         if request.param == "sqlite":
-            made = SQLiteReadModelStore(tmp_path / "copies.db")
+            made = SQLiteReadModelStore(tmp_path / "projections.db")
         else:
             harness: PostgresStoreHarness = request.getfixturevalue("postgres_harness")
             made = PostgresReadModelStore(harness.address)
@@ -98,12 +98,12 @@ def test_every_force_resume_is_scored_as_the_raw_events_have_it(
 ) -> None:
     grown(simulation, store)
 
-    told = shown_resumes(store)
+    shown = shown_resumes(store)
 
     wanted = expected(simulation, "resumes_of")
-    assert [{key: one[key] for key in wanted[0]} for one in told] == wanted
-    assert len({one["outcome"] for one in told}) >= 4, f"seed {SEED}"
-    assert max(one["trip_count"] for one in told) > 1, f"seed {SEED}"
+    assert [{key: one[key] for key in wanted[0]} for one in shown] == wanted
+    assert len({one["outcome"] for one in shown}) >= 4, f"seed {SEED}"
+    assert max(one["trip_count"] for one in shown) > 1, f"seed {SEED}"
     probes = {event["topic"] for event in simulation.ledger.queries.export(AuditQuery())}
     assert {"job.circuit_half_opened", "job.circuit_closed"} <= probes, f"seed {SEED}"
 
@@ -165,11 +165,11 @@ def test_every_missed_slot_is_a_gap_with_its_cause(
 ) -> None:
     grown(simulation, store)
 
-    told = shown_gaps(store)
+    shown = shown_gaps(store)
 
     wanted = expected(simulation, "gaps_of")
-    assert [{key: one[key] for key in wanted[0]} for one in told] == wanted
-    assert {one["cause"] for one in told} >= {"paused", "failed", "overlap", "downtime"}
+    assert [{key: one[key] for key in wanted[0]} for one in shown] == wanted
+    assert {one["cause"] for one in shown} >= {"paused", "failed", "overlap", "downtime"}
 
 
 def test_gaps_are_found_by_cause_and_by_the_time_they_reach_into(

@@ -80,7 +80,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelS
     with ExitStack() as closing:
         made: ReadModelStore
         if request.param == "sqlite":
-            made = SQLiteReadModelStore(tmp_path / "copies.db")
+            made = SQLiteReadModelStore(tmp_path / "projections.db")
         else:
             harness: PostgresStoreHarness = request.getfixturevalue("postgres_harness")
             made = PostgresReadModelStore(harness.address)
@@ -128,26 +128,26 @@ def test_pages_and_databases_make_no_difference(
 def test_storms_are_those_that_a_slow_scan_of_all_events_finds(
     ledger: Ledger, store: ReadModelStore
 ) -> None:
-    facts = ledger.mapper.to_recorded_events(ledger.event_store.read(after=0, limit=10_000))
+    recorded = ledger.mapper.to_recorded_events(ledger.event_store.read(after=0, limit=10_000))
     now = ledger.clock.now()
 
     grown(ledger, store)
     with store.reading() as questions:
-        told, _ = storm_questions.find(questions, now=now, limit=1000)
-        each = [storm_questions.one(questions, storm["id"], now=now) for storm in told]
+        shown, _ = storm_questions.find(questions, now=now, limit=1000)
+        each = [storm_questions.one(questions, storm["id"], now=now) for storm in shown]
         open_count = storm_questions.open_count(questions, now=now)
 
-    found = storm_oracle.storms_of(facts)
+    found = storm_oracle.storms_of(recorded)
     assert len(found) > 3
-    assert [storm["id"] for storm in told] == [storm.id for storm in reversed(found)]
-    assert [storm["failure_count"] for storm in told] == [
+    assert [storm["id"] for storm in shown] == [storm.id for storm in reversed(found)]
+    assert [storm["failure_count"] for storm in shown] == [
         len(storm.failures) for storm in reversed(found)
     ]
-    assert [storm["trip_count"] for storm in told] == [
-        storm_oracle.trips_of(storm, facts) for storm in reversed(found)
+    assert [storm["trip_count"] for storm in shown] == [
+        storm_oracle.trips_of(storm, recorded) for storm in reversed(found)
     ]
-    assert open_count == sum(storm["is_open"] for storm in told)
-    for short, whole in zip(told, each, strict=True):
+    assert open_count == sum(storm["is_open"] for storm in shown)
+    for short, whole in zip(shown, each, strict=True):
         assert {key: value for key, value in whole.items() if key in short} | {
             "jobs": None
         } == short | {"jobs": None}

@@ -10,7 +10,7 @@ import pytest
 from ledger.domain.job.job import Job
 from ledger.maintenance.verify import PAGE, verify_event_store
 from ledger.store.event_store import EventStore
-from tests.contract.stores import StoreHarness, keep
+from tests.contract.stores import StoreHarness, append_decided
 from tests.support.builders import NOON, a_job, metadata
 
 
@@ -33,7 +33,7 @@ def fill(harness: StoreHarness, count: int) -> Job:
     """A job with `count` events, each with one text."""
     job = a_job()
     describe(job, count - 1)
-    keep(harness, job)
+    append_decided(harness, job)
     return job
 
 
@@ -57,18 +57,18 @@ def test_only_the_texts_of_one_page_are_in_memory_at_a_time(harness: StoreHarnes
 
 def test_a_store_that_grows_during_verification_verifies(harness: StoreHarness) -> None:
     job = fill(harness, 3 * PAGE)
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
 
     def grow(done: int, total: int) -> None:
-        told.append((done, total))
-        if len(told) == 1:
+        progress.append((done, total))
+        if len(progress) == 1:
             describe(job, PAGE)
-            keep(harness, job)
+            append_decided(harness, job)
 
     verdict = verify_event_store(harness.event_store, grow)
 
     assert verdict.is_sound
-    assert told[0] == (PAGE, 3 * PAGE)
+    assert progress[0] == (PAGE, 3 * PAGE)
     assert verdict.verified == 4 * PAGE
 
 

@@ -129,10 +129,10 @@ def check_wholeness(ledger: Ledger, reports: Reported) -> None:
     """D2: whole or absent, only what was tried, and nothing of what was refused or changed
     nothing.
     """
-    groups: dict[str, list[str]] = defaultdict(list)
+    batches: dict[str, list[str]] = defaultdict(list)
     for event in ledger.queries.export(AuditQuery(source="library")):
-        groups[event["command_id"]].append(event["topic"])
-    for command_id, topics in groups.items():
+        batches[event["command_id"]].append(event["topic"])
+    for command_id, topics in batches.items():
         assert topics in WHOLE[reports.kinds[command_id]]
         assert command_id not in reports.refused
         assert reports.answers.get(command_id, {"changed": True})["changed"]

@@ -64,20 +64,20 @@ def lose_answers(node: Api, proxy: Proxy, count: int, *, nth: int) -> None:
     """Lose so many answers to commits, with a command each time; each is repeated to get the first
     answer.
     """
-    told: dict[str, str] = {}
+    answered: dict[str, str] = {}
     while proxy.dropped_count < count:
         if not proxy.is_armed:
             proxy.drop_nth_answer(nth, holding=COMMITTED)
-        name = f"job {len(told)}"
-        told[name] = ask_until_answered(node, name)
+        name = f"job {len(answered)}"
+        answered[name] = ask_until_answered(node, name)
     proxy.drop_nth_answer(0)
 
-    assert {name: ask_until_answered(node, name) for name in told} == told
+    assert {name: ask_until_answered(node, name) for name in answered} == answered
     kept = [
         event.data["name"] for event in all_events_of(node.ledger) if event.topic == "job.scheduled"
     ]
-    print(f"{proxy.dropped_count} answers lost, {len(told)} jobs")
-    assert Counter(kept) == Counter(told.keys())
+    print(f"{proxy.dropped_count} answers lost, {len(answered)} jobs")
+    assert Counter(kept) == Counter(answered.keys())
     require_everything_goes_on(node, "after all")
     require_cached_jobs_are_folds(node.ledger)
 

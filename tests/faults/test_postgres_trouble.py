@@ -14,7 +14,7 @@ from ledger.errors import StorageFull, Unavailable
 from ledger.maintenance.verify import verify_event_store
 from ledger.store.event_store import AppendUnknown
 from ledger.store.records import Committed
-from tests.contract.stores import PostgresStoreHarness, append, batch_of, keep, own_name
+from tests.contract.stores import PostgresStoreHarness, append, append_decided, batch_of, own_name
 from tests.support.builders import a_job
 from tests.support.postgres_server import TestServer, running_server
 
@@ -42,7 +42,7 @@ DIE = "PERFORM pg_terminate_backend(pg_backend_pid())"
 
 @pytest.mark.parametrize("at_commit", [False, True], ids=["insert", "commit"])
 @pytest.mark.parametrize(
-    ("what", "told"),
+    ("what", "error"),
     [
         (RAISE.format("disk_full"), StorageFull),
         (RAISE.format("lock_not_available"), Unavailable),
@@ -52,29 +52,29 @@ DIE = "PERFORM pg_terminate_backend(pg_backend_pid())"
     ids=["disk full", "lock", "integrity", "death"],
 )
 def test_a_failure_is_reported_as_what_it_is_and_the_next_append_works(
-    postgres_harness: PostgresStoreHarness, what: str, told: type[Exception], at_commit: bool
+    postgres_harness: PostgresStoreHarness, what: str, error: type[Exception], at_commit: bool
 ) -> None:
-    keep(postgres_harness, a_job(number=1))
-    group = batch_of(postgres_harness, a_job(number=2))
+    append_decided(postgres_harness, a_job(number=1))
+    batch = batch_of(postgres_harness, a_job(number=2))
     break_inserts(postgres_harness, what, at_commit=at_commit)
 
-    with raises(told):
-        append(postgres_harness, group)
+    with raises(error):
+        append(postgres_harness, batch)
 
     mend_inserts(postgres_harness)
-    assert postgres_harness.event_store.command_at(group.events[0].stream, 1) is None
-    assert append(postgres_harness, group) == [Committed((2,))]
+    assert postgres_harness.event_store.command_at(batch.events[0].stream, 1) is None
+    assert append(postgres_harness, batch) == [Committed((2,))]
     assert verify_event_store(postgres_harness.event_store).is_sound
 
 
 def test_death_at_the_commit_is_unknown_with_the_outcomes_it_would_have_had(
     postgres_harness: PostgresStoreHarness,
 ) -> None:
-    group = batch_of(postgres_harness, a_job())
+    batch = batch_of(postgres_harness, a_job())
     break_inserts(postgres_harness, DIE, at_commit=True)
 
     with raises(AppendUnknown) as unknown:
-        append(postgres_harness, group)
+        append(postgres_harness, batch)
 
     assert unknown.value.outcomes == [Committed((1,))]
 
@@ -82,13 +82,13 @@ def test_death_at_the_commit_is_unknown_with_the_outcomes_it_would_have_had(
 def test_a_connection_that_died_while_idle_costs_no_append(
     postgres_harness: PostgresStoreHarness,
 ) -> None:
-    group = batch_of(postgres_harness, a_job())
+    batch = batch_of(postgres_harness, a_job())
     ours = "pid <> pg_backend_pid() AND application_name = 'jobledger'"
     gone = postgres_harness.execute_directly(
         f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {ours}"
     )
 
-    outcomes = append(postgres_harness, group)
+    outcomes = append(postgres_harness, batch)
 
     assert (len(gone) >= 1, outcomes) == (True, [Committed((1,))])
     assert postgres_harness.event_store.tail_position() == 1
@@ -107,17 +107,17 @@ def test_a_store_recovers_by_itself_when_its_server_is_back(
     own_server: TestServer, signal: int
 ) -> None:
     harness = PostgresStoreHarness(own_server.tcp_dsn, own_name())
-    keep(harness, a_job(number=1))
-    group = batch_of(harness, a_job(number=2))
+    append_decided(harness, a_job(number=1))
+    batch = batch_of(harness, a_job(number=2))
 
     own_server.stop(signal)
     with raises(Unavailable):
-        append(harness, group)
+        append(harness, batch)
     with raises(Unavailable):
         harness.event_store.tail_position()
     own_server.start()
 
-    assert append(harness, group) == [Committed((2,))]
+    assert append(harness, batch) == [Committed((2,))]
     assert [item.id for item in harness.event_store.read(after=0, limit=9)] == [1, 2]
     assert verify_event_store(harness.event_store).is_sound
     harness.abandon()

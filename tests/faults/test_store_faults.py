@@ -199,7 +199,7 @@ def test_a_ledger_closes_and_opens_without_room_for_its_snapshots(tmp_path: Path
         laws.check_event_store(ledger)
 
 
-# -- heads --------------------------------------------------------------------------------------
+# -- snapshots ----------------------------------------------------------------------------------
 
 
 def test_a_ledger_killed_between_chunks_of_snapshots_opens_again(tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ class Blind:
         return getattr(self._event_store, name)
 
     def append(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+        self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
-        outcomes = self._event_store.append(groups, mapper, now=now)
+        outcomes = self._event_store.append(batches, mapper, now=now)
         if self._looks:
             raise AppendUnknown(
                 "the answer was lost", outcomes if self._event_store.is_shared else None
@@ -42,7 +42,7 @@ class Blind:
     def command_at(self, stream: UUID, version: int) -> bytes | None:
         if self._looks:
             self._looks -= 1
-            raise Unavailable("the book cannot be read")
+            raise Unavailable("the store cannot be read")
         return self._event_store.command_at(stream, version)
 
 
@@ -69,8 +69,8 @@ def test_a_commit_that_could_not_be_looked_up_is_not_made_twice(opened: Ledger, 
             "job.scheduled",
             "name.reserved",
         ]
-        (head,) = ledger.job_cache.snapshot()
-        assert dump_job(head) == dump_job(ledger.fold(head.id))
+        (cached,) = ledger.job_cache.snapshot()
+        assert dump_job(cached) == dump_job(ledger.fold(cached.id))
         assert ledger.writer.position == 2
 
 
@@ -100,9 +100,9 @@ class Lost:
         return getattr(self._event_store, name)
 
     def append(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+        self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
-        outcomes = self._event_store.append(groups, mapper, now=now)
+        outcomes = self._event_store.append(batches, mapper, now=now)
         raise AppendUnknown(
             "the answer was lost", outcomes if self._event_store.is_shared else None
         )

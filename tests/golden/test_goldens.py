@@ -181,7 +181,7 @@ def as_row(line: dict[str, Any]) -> EventRow:
     )
 
 
-# -- nothing in the book is ever imported (TH16) --------------------------------------------------
+# -- no module named in an event is imported (TH16) -----------------------------------------------
 
 
 def test_a_topic_column_that_names_a_module_imports_nothing(tmp_path: Path) -> None:

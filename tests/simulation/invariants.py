@@ -73,7 +73,7 @@ def check_launches(launched: Iterable[Claimed], by_job: dict[str, list[dict[str,
     }
     ids = [claimed.run.run_id for claimed in launched]
     assert len(ids) == len(set(ids)), "a run was executed twice"
-    assert set(ids) <= recorded, "a run was executed that is not in the book"
+    assert set(ids) <= recorded, "a run was executed without a committed start"
 
 
 def check_reports(

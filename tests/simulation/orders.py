@@ -33,7 +33,7 @@ class Reply:
     """An answer, as the model words it, and everything the caller got."""
 
     answer: str
-    told: object = None
+    body: object = None
     job_id: UUID | None = None
 
 

@@ -46,14 +46,14 @@ class FaultyEventStore:
         return getattr(self._event_store, name)
 
     def append(
-        self, groups: Sequence[EventBatch], mapper: EventMapper, *, now: int
+        self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
         fault = self._chance.random() / self.rate if self.rate else 1.0
         if fault < 0.3:
             raise AppendUnknown("the connection broke before the commit")
         if fault < 0.4:
             raise StorageFull
-        outcomes = self._event_store.append(groups, mapper, now=now)
+        outcomes = self._event_store.append(batches, mapper, now=now)
         if fault < 1.0:
             raise AppendUnknown("the answer of the commit was lost")
         return outcomes

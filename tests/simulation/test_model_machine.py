@@ -169,7 +169,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def remember(self, order: Order, expected: str, reply: Reply) -> None:
         """A repeated key must get the first answer."""
         if expected == REPEATED:
-            assert reply.told == self.first[order.address].told, order
+            assert reply.body == self.first[order.address].body, order
         if expected != CHANGED:
             return
         if order.what == "schedule":

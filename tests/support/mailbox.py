@@ -45,8 +45,8 @@ class Mailbox(ThreadingHTTPServer):
 
     def spans(self) -> list[Span]:
         """Every span that arrived by OTLP, in any order."""
-        told = [one.body for one in self.letters if one.path == "/v1/traces"]
-        requests = map(ExportTraceServiceRequest.FromString, told)
+        bodies = [one.body for one in self.letters if one.path == "/v1/traces"]
+        requests = map(ExportTraceServiceRequest.FromString, bodies)
         return [
             span
             for request in requests

@@ -113,10 +113,10 @@ class RecoveryFleet:
     def live_until_ended(self, recovery_id: str, longest: timedelta) -> dict[str, Any]:
         """Let time pass until a recovery has ended; how it ended."""
         end = self.clock.now() + longest
-        while self.told(recovery_id)["ended_at"] is None:
-            assert self.clock.now() < end, self.told(recovery_id)
+        while self.shown(recovery_id)["ended_at"] is None:
+            assert self.clock.now() < end, self.shown(recovery_id)
             self.step()
-        return self.told(recovery_id)
+        return self.shown(recovery_id)
 
     def _until_next(self) -> timedelta:
         now, wait = self.clock.now(), self.driver.wait_seconds()
@@ -130,7 +130,7 @@ class RecoveryFleet:
 
     # -- what happened --------------------------------------------------------------------------
 
-    def told(self, recovery_id: str) -> dict[str, Any]:
+    def shown(self, recovery_id: str) -> dict[str, Any]:
         return self.ledger.recoveries.one(recovery_id)
 
     def events(self, *topics: str) -> list[dict[str, Any]]:

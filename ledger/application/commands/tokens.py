@@ -15,7 +15,7 @@ from ledger.store.records import TokenRow
 
 @dataclass(frozen=True, slots=True)
 class CreateToken(Command[TokenRow]):
-    """Record a new token; its row holds the hash of the secret."""
+    """Record a new token; its row contains the hash of the secret."""
 
     row: TokenRow
     context: CommandContext

@@ -70,7 +70,7 @@ class ReadyQueue:
             self._add(due)
 
     def take(self, now: datetime, limit: int, free_slots: int) -> list[DueFire]:
-        """Up to `limit` released items, oldest first, of which at most `places` take a concurrency
+        """Up to `limit` released items, oldest first, of which at most `free_slots` take a concurrency
         slot.
         """
         taken = _released(self._instant, now, limit)

@@ -39,7 +39,7 @@ class ClockReading:
         return (self.answered - self.asked) / 2
 
     def reckoned(self, elapsed: float) -> datetime:
-        """The database's instant at a moment of our clock."""
+        """The database's instant at an instant of our clock."""
         return self.at + timedelta(seconds=elapsed - (self.asked + self.answered) / 2)
 
 

@@ -30,7 +30,7 @@ JOIN_SECONDS = 10.0
 
 
 class ChangeListener:
-    """Calls `look` when another node may have appended, from `start` to `close`. `look` only queues
+    """Calls `on_change` when another node may have appended, from `start` to `close`. `on_change` only queues
     the request; the writer's thread reads what there is.
     """
 

@@ -130,6 +130,6 @@ def test_health_reports_state_and_problem(ledger: Ledger) -> None:
 
     health = dispatcher.health()
 
-    told = {key: health[key] for key in ("node", "state", "problem", "open_runs")}
-    assert told == {"node": "node-7", "state": "running", "problem": None, "open_runs": 1}
+    shown = {key: health[key] for key in ("node", "state", "problem", "open_runs")}
+    assert shown == {"node": "node-7", "state": "running", "problem": None, "open_runs": 1}
     dispatcher.drain(0)

@@ -44,22 +44,22 @@ class FireHistory:
     nodes: Counter[str] = field(default_factory=Counter)
     topics: Counter[str] = field(default_factory=Counter)
 
-    def take(self, fact: RecordedEvent) -> None:
-        self.topics[fact.topic] += 1
-        if fact.topic == "job.run_started":
-            self.runs.add(fact.data["run_id"])
-            self.nodes[fact.data["node"]] += 1
-            if fact.data["trigger"] == "schedule":
-                self.starts[fact.stream, fact.data["scheduled_for"]] += 1
-        elif fact.topic in ENDS:
-            self.outcomes[fact.data["run_id"]] += 1
+    def take(self, event: RecordedEvent) -> None:
+        self.topics[event.topic] += 1
+        if event.topic == "job.run_started":
+            self.runs.add(event.data["run_id"])
+            self.nodes[event.data["node"]] += 1
+            if event.data["trigger"] == "schedule":
+                self.starts[event.stream, event.data["scheduled_for"]] += 1
+        elif event.topic in ENDS:
+            self.outcomes[event.data["run_id"]] += 1
 
 
 def history_of(ledger: Ledger) -> FireHistory:
     history, after = FireHistory(), 0
     while page := ledger.event_store.read(after=after, limit=5000):
-        for fact in ledger.mapper.to_recorded_events(page):
-            history.take(fact)
+        for event in ledger.mapper.to_recorded_events(page):
+            history.take(event)
         after = page[-1].id
     return history
 

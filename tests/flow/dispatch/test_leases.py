@@ -98,7 +98,7 @@ def test_a_heartbeat_between_the_reapers_check_and_its_command_saves_the_run(
     lose = run_commands.LoseRun(job_id, run.run_id, given_up.cause, scenario.call())
     was_lost = scenario.ledger.execute(lose)
 
-    assert not was_lost, f"the worker was told that it has until {until}"
+    assert not was_lost, f"the worker was given a lease until {until}"
     assert scenario.topics(job_id)[-1] == "job.run_started"
 
 

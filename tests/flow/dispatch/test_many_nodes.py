@@ -318,8 +318,8 @@ def _away(*_: object, **__: object) -> Job:
 def test_a_checkpoint_never_goes_back(pair: Fleet) -> None:
     """A notifier that was overtaken may still save an older one."""
     one, other = pair
-    one.ledger.execute(SaveCheckpoint("courier", 7))
+    one.ledger.execute(SaveCheckpoint("notifier", 7))
 
-    other.ledger.execute(SaveCheckpoint("courier", 5))
+    other.ledger.execute(SaveCheckpoint("notifier", 5))
 
-    assert one.ledger.event_store.checkpoint("courier") == 7
+    assert one.ledger.event_store.checkpoint("notifier") == 7

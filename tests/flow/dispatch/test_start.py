@@ -110,15 +110,15 @@ WRONGS: list[tuple[Wrong, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told"), WRONGS, ids=[wrong.__name__ for wrong, _ in WRONGS])
+@pytest.mark.parametrize(("wrong", "message"), WRONGS, ids=[wrong.__name__ for wrong, _ in WRONGS])
 def test_wrong_storage_stops_the_start_with_one_line(
-    tmp_path: Path, wrong: Wrong, told: str
+    tmp_path: Path, wrong: Wrong, message: str
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
     wrong(data)
 
-    with raises(StartRefused, match=told) as refusal:
+    with raises(StartRefused, match=message) as refusal:
         open_ledger(tmp_path)
 
     assert "\n" not in refusal.value.message

@@ -65,17 +65,17 @@ def test_a_command_gets_its_secret_and_its_output_is_redacted() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [KEY, quote(KEY, safe=""), base64.b64encode(f"user:{KEY}".encode()).decode()]
+    "text", [KEY, quote(KEY, safe=""), base64.b64encode(f"user:{KEY}".encode()).decode()]
 )
-def test_the_error_of_a_failed_command_is_redacted(told: str) -> None:
-    argv = ["sh", "-c", 'printf %s "$0" >&2; exit 3', told]
+def test_the_error_of_a_failed_command_is_redacted(text: str) -> None:
+    argv = ["sh", "-c", 'printf %s "$0" >&2; exit 3', text]
 
     outcome = outcome_of({"kind": "command", "argv": argv})
 
     assert isinstance(outcome, Failed)
     assert "[secret:api_key]" in outcome.error
     assert KEY not in outcome.error
-    assert told not in outcome.error
+    assert text not in outcome.error
 
 
 def test_a_missing_secret_blocks_the_run_before_anything_is_executed(tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_no_secret_is_stored_anywhere(tmp_path: Path) -> None:
         dispatcher.start()
         wait_for("All outcomes", lambda: ended(ledger) == len(PLANTED), seconds=LIMIT_SECONDS)
         dispatcher.drain(0)
-        told = str(list(ledger.queries.export(AuditQuery())))
+        text = str(list(ledger.queries.export(AuditQuery())))
 
     raw = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     for name, value in PLANTED.items():
-        assert f"[secret:{name.lower()}]" in told, "its echo was recorded, and taken out"
+        assert f"[secret:{name.lower()}]" in text, "its echo was recorded, and taken out"
         for form in (value, base64.b64encode(f"user:{value}".encode()).decode()[4:-4]):
             assert form.encode() not in raw, name
 

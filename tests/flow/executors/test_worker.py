@@ -258,8 +258,8 @@ def test_a_target_that_answers_202_reports_with_its_runs_token(
     answer = report()
 
     assert answer.status_code == 200, answer.text
-    told = shell.ok("audit", "--topic", "job.run_succeeded", "--limit", "1", "--json")
-    [event] = told.document["events"]
+    typed = shell.ok("audit", "--topic", "job.run_succeeded", "--limit", "1", "--json")
+    [event] = typed.document["events"]
     assert event["data"]["output"] == "it is done"
     assert event["actor"] == {"id": "127.0.0.1", "kind": "worker"}
     assert report().json()["code"] == "run_superseded"

@@ -158,7 +158,7 @@ def as_recorded(runs: RecordedRuns, claimed: Claimed, now: datetime) -> tuple[ti
 
 def storms_of(ledger: Ledger, folder: Path) -> list[dict[str, Any]]:
     """All storms, oldest first."""
-    read_models = ReadModels.open(ledger, folder / "copies.db")
+    read_models = ReadModels.open(ledger, folder / "projections.db")
     read_models.catch_up()
     with read_models.reading() as questions:
         found, _ = storm_questions.find(questions, now=ledger.clock.now())

@@ -62,19 +62,19 @@ def test_redaction_leaves_the_kind_and_the_target_of_an_executor(
 
         states = redacted(ledger, tmp_path)
 
-    told = [state for state in states if state["topic"] == "job.scheduled"]
+    shown = [state for state in states if state["topic"] == "job.scheduled"]
     amended = [state["changes"] for state in states if state["topic"] == "job.amended"]
-    assert [state["executor"] for state in told] == [kept, None]
+    assert [state["executor"] for state in shown] == [kept, None]
     assert [changes["executor"] for changes in amended] == [None, kept]
     assert b"confidential" not in (tmp_path / "fork.db").read_bytes()
 
 
 def test_redaction_removes_the_answer_of_a_channel(tmp_path: Path) -> None:
-    told = NoticeOutcome(
+    shown = NoticeOutcome(
         "trip", None, "ops", None, 1, 1, is_sent=False, outcome="no such user: confidential"
     )
     with open_ledger(tmp_path) as ledger:
-        ledger.execute(RecordNotice(told, ledger.context()))
+        ledger.execute(RecordNotice(shown, ledger.context()))
 
         [state] = redacted(ledger, tmp_path)
 

@@ -41,15 +41,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_long_ledger_is_verified_to_its_end_with_progress(folder: Path) -> None:
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
 
     with Ledger.open_read_only(folder / "data") as ledger:
         verdict = verify_event_store(
-            ledger.event_store, lambda done, total: told.append((done, total))
+            ledger.event_store, lambda done, total: progress.append((done, total))
         )
 
     assert (verdict.is_sound, verdict.verified) == (True, LENGTH)
-    assert told == [(PAGE, LENGTH), (2 * PAGE, LENGTH), (LENGTH, LENGTH)]
+    assert progress == [(PAGE, LENGTH), (2 * PAGE, LENGTH), (LENGTH, LENGTH)]
 
 
 @pytest.mark.parametrize("position", [1, 999, 2000, 2001, LENGTH])

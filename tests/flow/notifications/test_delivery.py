@@ -194,10 +194,10 @@ def test_an_unknown_channel_is_a_failed_delivery_with_an_explanation(
 
     notified.deliver()
 
-    told = notified.ledger.job(job_id)
-    assert told["last_delivery"]["status"] == "failed"
-    assert words in told["last_delivery"]["outcome"]
-    assert told["last_run"]["status"] == "succeeded"
+    shown = notified.ledger.job(job_id)
+    assert shown["last_delivery"]["status"] == "failed"
+    assert words in shown["last_delivery"]["outcome"]
+    assert shown["last_run"]["status"] == "succeeded"
 
 
 def test_a_refusal_of_slack_is_visible_on_the_job_and_the_fallback_is_notified(

@@ -46,7 +46,7 @@ class Watched:
 
     def open(self) -> None:
         self.ledger = open_ledger(self.folder, self.clock, seed=next(SEEDS))
-        self.read_models = ReadModels.open(self.ledger, self.folder / "copies.db")
+        self.read_models = ReadModels.open(self.ledger, self.folder / "projections.db")
         self.read_models.wait_seconds = 0.0
         sender = Sender(self.settings, Secrets(None, {}))
         self.notifier = Notifier(self.ledger, sender, StormNotifications(self.read_models))
@@ -165,9 +165,9 @@ def test_the_end_counts_the_jobs_failed_because_of_the_storm_and_no_others(
     watched.ledger.resume(back, force=True, run_now=True)
     watched.run(back, outcomes.Failure("401", "unauthorized", "crm.example", None, 7))
 
-    told = watched.look(timedelta(minutes=11))
+    messages = watched.look(timedelta(minutes=11))
 
-    assert "is over: 3 of 5 jobs are still failed because of it" in told[-1]
+    assert "is over: 3 of 5 jobs are still failed because of it" in messages[-1]
     assert "Resume them one after the other" in body_of_the_end(watched)
     members = StormNotifications(watched.read_models).members("S-10")
     plan = watched.ledger.preview_recovery(members)
@@ -237,10 +237,10 @@ def test_a_storm_that_passed_while_the_notifier_was_down_is_notified_by_its_end_
 ) -> None:
     a_storm(watched)
 
-    told = watched.look(3 * HOUR)
+    messages = watched.look(3 * HOUR)
 
-    assert len(told) == 1
-    assert "is over" in told[0]
+    assert len(messages) == 1
+    assert "is over" in messages[0]
 
 
 def test_a_storm_that_is_long_over_is_not_notified(watched: Watched) -> None:
@@ -296,7 +296,7 @@ def test_a_trip_is_notified_though_the_read_models_do_not_follow(watched: Watche
     while watched.notifier.run_once():
         pass
 
-    watched.read_models = ReadModels.open(watched.ledger, watched.folder / "copies.db")
+    watched.read_models = ReadModels.open(watched.ledger, watched.folder / "projections.db")
     assert len(watched.notices()) == 5
 
 

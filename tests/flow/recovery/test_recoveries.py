@@ -172,11 +172,11 @@ def test_the_probe_runs_at_once_and_the_others_wait_for_it(fleet: RecoveryFleet)
     fleet.settle()
 
     assert [one["job_id"] for one in steps(fleet)] == [str(ids[2])]
-    assert fleet.told("R-1")["status"] == "probing"
-    assert fleet.told("R-1")["next_step_at"] is None
+    assert fleet.shown("R-1")["status"] == "probing"
+    assert fleet.shown("R-1")["next_step_at"] is None
     assert len(fleet.work.running) == 1
     fleet.live(7 * SECOND)
-    assert fleet.told("R-1")["status"] == "dripping"
+    assert fleet.shown("R-1")["status"] == "dripping"
     assert len(steps(fleet)) == 2
 
 
@@ -226,14 +226,14 @@ def test_each_jobs_outcome_is_shown_with_its_name(fleet: RecoveryFleet) -> None:
     fleet.ledger.amend(ids[1], {"name": "another"})
     fleet.ledger.delete(ids[3])
 
-    told = fleet.told("R-1")
+    shown = fleet.shown("R-1")
 
-    first = [one["first_outcome"] for one in told["jobs"]]
+    first = [one["first_outcome"] for one in shown["jobs"]]
     assert [one and one["outcome"] for one in first] == ["succeeded", "failed", "deleted"]
     assert [one and one["failure_class"] for one in first] == [None, "rate_limited", None]
-    assert told["jobs"][1]["tripped_again_at"]
-    assert [one["name"] for one in told["jobs"]] == ["another", "job 002", "job 003"]
-    assert [one["name"] for one in told["refused"]] == ["job 000"]
+    assert shown["jobs"][1]["tripped_again_at"]
+    assert [one["name"] for one in shown["jobs"]] == ["another", "job 002", "job 003"]
+    assert [one["name"] for one in shown["refused"]] == ["job 000"]
     then = fleet.ledger.recoveries.one("R-1", as_of=planned)["jobs"]
     assert [one["name"] for one in then] == ["job 001", "job 002", "job 003"]
 
@@ -304,7 +304,7 @@ def test_a_probe_that_is_never_run_is_not_a_success(small: RecoveryFleet) -> Non
     small.clock.advance(SECOND)
     small.driver.run_once()
 
-    assert small.told("R-1")["cause"] == "probe_failed"
+    assert small.shown("R-1")["cause"] == "probe_failed"
 
 
 @pytest.mark.parametrize("probe", [UUID(int=5), None])
@@ -424,8 +424,8 @@ def test_a_job_that_changed_meanwhile_is_refused_and_stays_as_it_is(fleet: Recov
 
     fleet.live(5 * MINUTE)
 
-    told = {one["job_id"]: one["code"] or one["outcome"] for one in steps(fleet)}
-    assert [told[str(job_id)] for job_id in ids] == [
+    shown = {one["job_id"]: one["code"] or one["outcome"] for one in steps(fleet)}
+    assert [shown[str(job_id)] for job_id in ids] == [
         "resumed", "job_not_failed", "job_not_found", "job_disabled", "job_not_failed", "resumed",
     ]  # fmt: skip
     for job_id in (resumed, gone, disabled, paused):
@@ -466,7 +466,7 @@ def test_a_recovery_completes_once_every_job_had_its_first_outcome(small: Recove
     small.trip(3)
     small.ledger.start_recovery(LIMITED)
     small.live(20 * MINUTE)
-    assert small.told("R-1")["status"] == "settling"
+    assert small.shown("R-1")["status"] == "settling"
 
     ended = small.live_until_ended("R-1", LONGEST)
 
@@ -509,7 +509,7 @@ def tried(folder: Path, deaths: int | None, has_probe: bool) -> tuple[Any, ...]:
         if deaths is not None:
             fleet.die()
         end = fleet.clock.now() + LONGEST
-        while fleet.told("R-1")["ended_at"] is None:
+        while fleet.shown("R-1")["ended_at"] is None:
             assert fleet.clock.now() < end
             version = len(fleet.events("recovery.stepped", "recovery.completed"))
             fleet.step()
@@ -517,11 +517,11 @@ def tried(folder: Path, deaths: int | None, has_probe: bool) -> tuple[Any, ...]:
             grew = len(fleet.events("recovery.stepped", "recovery.completed")) > version
             for _ in range(deaths or 0) if grew and is_quiet else ():
                 fleet.die()
-        told = fleet.told("R-1")
+        shown = fleet.shown("R-1")
         assert verify_event_store(fleet.ledger.event_store).is_sound
         order = [ids.index(UUID(one["job_id"])) for one in steps(fleet)]
-        outcomes = [one["outcome"] for one in told["jobs"]]
-        return told["status"], order, outcomes, [told["resumed_count"], told["refused_count"]]
+        outcomes = [one["outcome"] for one in shown["jobs"]]
+        return shown["status"], order, outcomes, [shown["resumed_count"], shown["refused_count"]]
 
 
 def test_a_step_committed_without_an_answer_is_not_taken_again(small: RecoveryFleet) -> None:
@@ -609,7 +609,7 @@ def test_a_new_leader_does_not_decide_on_stale_state(
     one.driver.close()
 
     assert other.driver.run_once() == 0
-    assert other.told("R-1")["status"] == "settling"
+    assert other.shown("R-1")["status"] == "settling"
 
 
 def test_two_plans_on_two_nodes_share_no_job(pair: tuple[RecoveryFleet, RecoveryFleet]) -> None:
@@ -627,7 +627,7 @@ def test_two_plans_on_two_nodes_share_no_job(pair: tuple[RecoveryFleet, Recovery
         answers = list(pool.map(planned, pair))
 
     assert sorted(map(str, answers)) == ["R-1", "nothing_to_resume"]
-    assert pair[1].told("R-1")["job_count"] == len(ids)
+    assert pair[1].shown("R-1")["job_count"] == len(ids)
 
 
 # -- queries ---------------------------------------------------------------------------------
@@ -662,14 +662,14 @@ def test_a_repeated_key_gets_the_recovery_as_it_was_then(fleet: RecoveryFleet) -
     fleet.fails = lambda claimed: claimed.name == "job 003"
     fleet.ledger.start_recovery(LIMITED, Terms(probe=ids[0], abort_on=None))
     then: dict[int, Any] = {}
-    while not then or fleet.told("R-1")["ended_at"] is None:
+    while not then or fleet.shown("R-1")["ended_at"] is None:
         position = fleet.ledger.event_store.tail_position()
-        then[position] = (fleet.told("R-1"), fleet.ledger.recoveries.page())
+        then[position] = (fleet.shown("R-1"), fleet.ledger.recoveries.page())
         fleet.step()
 
     assert len(then) > 10
-    for position, (told, page) in then.items():
-        assert fleet.ledger.recoveries.one("R-1", as_of=position) == told
+    for position, (shown, page) in then.items():
+        assert fleet.ledger.recoveries.one("R-1", as_of=position) == shown
         assert fleet.ledger.recoveries.page(as_of=position) == page
     first = min(then)
     with raises(RecoveryNotFound):
@@ -694,7 +694,7 @@ def test_recoveries_are_listed_by_pages_the_newest_first(small: RecoveryFleet) -
 @pytest.mark.parametrize("name", ["R-1", "R-0", "r-1", "R-", "x", "R-01", "R-" + "9" * 40])
 def test_a_recovery_that_does_not_exist_is_not_found(small: RecoveryFleet, name: str) -> None:
     with raises(RecoveryNotFound):
-        small.told(name)
+        small.shown(name)
     with raises(RecoveryNotFound):
         small.ledger.abort_recovery(name)
 

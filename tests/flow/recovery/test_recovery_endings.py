@@ -35,11 +35,11 @@ def test_a_completed_recovery_records_how_many_jobs_were_resumed_and_refused(
     fleet.ledger.start_recovery(LIMITED)
     fleet.ledger.delete(ids[3])
 
-    told = fleet.live_until_ended("R-1", 12 * HOUR)
+    shown = fleet.live_until_ended("R-1", 12 * HOUR)
 
     [completed] = fleet.events("recovery.completed")
     assert (completed["data"]["resumed"], completed["data"]["refused"]) == (3, 1)
-    assert (told["resumed_count"], told["refused_count"]) == (3, 1)
+    assert (shown["resumed_count"], shown["refused_count"]) == (3, 1)
 
 
 def test_a_recovery_is_shown_as_probing_as_of_an_earlier_position(fleet: RecoveryFleet) -> None:
@@ -65,9 +65,9 @@ def test_a_resume_of_a_recovery_names_it_and_one_by_hand_names_none(fleet: Recov
     fleet.live_until_ended("R-1", 12 * HOUR)
 
     with Queries.open(fleet.ledger) as answers:
-        told = answers.resumes()["resumes"]
+        shown = answers.resumes()["resumes"]
 
-    assert {UUID(one["job_id"]): one["recovery_id"] for one in told} == {
+    assert {UUID(one["job_id"]): one["recovery_id"] for one in shown} == {
         by_hand: None, ids[0]: "R-1", ids[1]: "R-1"
     }  # fmt: skip
 

@@ -53,5 +53,5 @@ def wait_for_steps(shell: Shell, goal: int) -> None:
 
 def steps_of(shell: Shell) -> int:
     """How many steps were taken, as the server reports."""
-    told = shell.ok("recovery", "show", "R-1", "--json").document["recovery"]
-    return int(told["resumed_count"])
+    shown = shell.ok("recovery", "show", "R-1", "--json").document["recovery"]
+    return int(shown["resumed_count"])

@@ -112,11 +112,11 @@ def test_the_remainder_of_redacted_base64_reveals_a_few_bits_at_most(
     raw: bytes, before: bytes, after: bytes
 ) -> None:
     value = raw.hex()
-    told = Secrets(None, {"KEY": value}).redact(
+    redacted = Secrets(None, {"KEY": value}).redact(
         base64.b64encode(before + value.encode() + after).decode()
     )
 
-    left = told.replace("[secret:key]", "")
+    left = redacted.replace("[secret:key]", "")
     assert len(left) <= (len(before) + len(after)) * 4 / 3 + 8
 
 

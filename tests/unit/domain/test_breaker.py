@@ -203,10 +203,10 @@ def test_a_trip_carries_class_signature_and_error_of_the_last_failure() -> None:
 
     again(lambda at: failed("Error: timed out after 31 s", failure_class="timeout", at=at), 1)(job)
 
-    told = last(job)
-    assert (told.failure_class, told.last_error) == ("timeout", "Error: timed out after 31 s")
-    assert told.signature == last_of(job, e.RunFailed).signature
-    assert told.signature.startswith("timeout api.example.com")
+    trip = last(job)
+    assert (trip.failure_class, trip.last_error) == ("timeout", "Error: timed out after 31 s")
+    assert trip.signature == last_of(job, e.RunFailed).signature
+    assert trip.signature.startswith("timeout api.example.com")
 
 
 # -- losses -------------------------------------------------------------------------------------

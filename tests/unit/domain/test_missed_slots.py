@@ -173,16 +173,16 @@ def test_slots_that_no_worker_claimed_have_that_cause(policy: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "told"), [("lease_expired", "downtime"), ("shutdown", "overlap")]
+    ("cause", "during"), [("lease_expired", "downtime"), ("shutdown", "overlap")]
 )
 def test_slots_during_a_lost_run_are_not_overlap_when_its_node_was_dead(
-    cause: str, told: str
+    cause: str, during: str
 ) -> None:
     job = a_job(running(), schedule=EVERY_MINUTE)
 
     lost(cause, at=NOON + 4 * MINUTE)(job)
 
-    assert causes(job) == [("run_lost", told, 3)]
+    assert causes(job) == [("run_lost", during, 3)]
 
 
 def test_slots_before_an_instant_that_a_resume_named_were_delayed() -> None:

@@ -332,8 +332,8 @@ def test_the_event_records_actor_kind_and_reason_for_agents_too(tmp_path: Path) 
 
         page = ledger.queries.audit(AuditQuery(actor="phantom", kind="agent"))
 
-    told = [(event["topic"], event["actor"], event["reason"]) for event in page.events]
-    assert told == [
+    recorded = [(event["topic"], event["actor"], event["reason"]) for event in page.events]
+    assert recorded == [
         ("job.paused", AGENT.plain(), "too loud"),
         ("job.resumed", AGENT.plain(), "quiet now"),
     ]

@@ -18,6 +18,6 @@ def test_a_job_that_is_long_overdue_is_named_with_its_instant(tmp_path: Path) ->
 
         clock.advance(timedelta(minutes=10))
 
-        (ghost,) = never_firing_jobs(ledger)
+        (job,) = never_firing_jobs(ledger)
         assert early == []
-        assert (ghost["id"], ghost["next_run_at"]) == (str(job_id), "2026-03-02T12:01:00Z")
+        assert (job["id"], job["next_run_at"]) == (str(job_id), "2026-03-02T12:01:00Z")

@@ -29,8 +29,8 @@ from ledger.store.postgres.dsn import PostgresDsn
         ("postgresql://ada:p%w@one/ledger", "PostgreSQL"),
     ],
 )
-def test_a_location_names_every_host_and_never_the_password(dsn: str, place: str) -> None:
-    assert PostgresDsn(dsn).location == place
+def test_a_location_names_every_host_and_never_the_password(dsn: str, location: str) -> None:
+    assert PostgresDsn(dsn).location == location
 
 
 @pytest.mark.parametrize(
