@@ -58,13 +58,13 @@ def node(dsn: str, tmp_path: Path) -> Iterator[Api]:
 
 
 @contextmanager
-def no_place_left(dsn: str) -> Iterator[None]:
+def no_connection_left(dsn: str) -> Iterator[None]:
     """Meanwhile other clients use every connection that the server accepts, and the node has
     none.
     """
     with ExitStack() as held, psycopg.connect(dsn, autocommit=True) as knife:
 
-        def has_taken_all() -> bool:
+        def are_all_taken() -> bool:
             knife.execute(ENDED)
             try:
                 while True:
@@ -73,13 +73,13 @@ def no_place_left(dsn: str) -> Iterator[None]:
                 count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobledger'"
                 return knife.execute(count).fetchone() == (0,)
 
-        wait_for("A full server", has_taken_all, seconds=PATIENCE_SECONDS)
+        wait_for("A full server", are_all_taken, seconds=PATIENCE_SECONDS)
         yield
 
 
 @pytest.mark.slow
 def test_a_node_without_a_connection_reports_it_and_recovers(node: Api, dsn: str) -> None:
-    with no_place_left(dsn):
+    with no_connection_left(dsn):
         require_unavailable(node, "meanwhile")
         wait_until_unready(node)
 
@@ -99,7 +99,7 @@ def test_an_exhausted_pool_of_readers_gives_no_wrong_answer(node: Api) -> None:
 
 
 @contextmanager
-def turn_of_somebody_else(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+def append_lock_of_another(dsn: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(dsn) as connection:
         connection.execute("SET search_path = jobledger")
         connection.execute("LOCK TABLE append_lock IN EXCLUSIVE MODE")
@@ -110,7 +110,7 @@ def turn_of_somebody_else(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 def test_an_append_lock_that_is_never_granted_is_reported_and_nothing_is_committed(
     node: Api, dsn: str
 ) -> None:
-    with turn_of_somebody_else(dsn):
+    with append_lock_of_another(dsn):
         require_unavailable(node, "meanwhile")
         wait_until_unready(node)
 

@@ -70,8 +70,8 @@ class ReadyQueue:
             self._add(due)
 
     def take(self, now: datetime, limit: int, free_slots: int) -> list[DueFire]:
-        """Up to `limit` released items, oldest first, of which at most `free_slots` take a concurrency
-        slot.
+        """Up to `limit` released items, oldest first, of which at most `free_slots` take a
+        concurrency slot.
         """
         taken = _released(self._instant, now, limit)
         taken += _released(self._others, now, min(free_slots, limit - len(taken)))

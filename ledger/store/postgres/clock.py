@@ -13,7 +13,7 @@ import psycopg
 
 from ledger.clock import Clock, from_microseconds
 
-LOOKS_AT_START = 3
+READINGS_AT_START = 3
 OLD_SECONDS = 30.0
 """A reading of this age is replaced by any newer one that is not too uncertain."""
 MAX_DOUBT_SECONDS = 0.5
@@ -51,7 +51,7 @@ class DatabaseClock:
     def __init__(self, local: Clock, connection: psycopg.Connection[Any]) -> None:
         self._local = local
         self._lock = threading.Lock()
-        self._reading = min((self._asked(connection) for _ in range(LOOKS_AT_START)), key=_doubt)
+        self._reading = min((self._asked(connection) for _ in range(READINGS_AT_START)), key=_doubt)
 
     def now(self) -> datetime:
         """See `Clock.now`."""

@@ -23,15 +23,15 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 """The longest delay until an event of another node is noticed, with or without hints."""
-LOOKS_PER_CLOCK = 20
+POLLS_PER_CLOCK = 20
 """Polls between two readings of the database's clock: five seconds, or less where much is appended.
 """
 JOIN_SECONDS = 10.0
 
 
 class ChangeListener:
-    """Calls `on_change` when another node may have appended, from `start` to `close`. `on_change` only queues
-    the request; the writer's thread reads what there is.
+    """Calls `on_change` when another node may have appended, from `start` to `close`. It only
+    queues the request; the writer's thread reads what there is.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ChangeListener:
             for number in count():
                 if self._loop.is_closing:
                     return
-                if number % LOOKS_PER_CLOCK == 0:
+                if number % POLLS_PER_CLOCK == 0:
                     self._set_clock(connection)
                 self._ask()
                 for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):

@@ -50,11 +50,11 @@ def open_node(postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterator[Open]:
         yield open_one
 
 
-def keeper_of(*nodes: ServerParts) -> ServerParts | None:
+def read_model_leader_of(*nodes: ServerParts) -> ServerParts | None:
     """The node that updates the read models at present."""
-    keepers = [node for node in nodes if follower_of(node).is_leader]
-    assert len(keepers) <= 1
-    return keepers[0] if keepers else None
+    leaders = [node for node in nodes if follower_of(node).is_leader]
+    assert len(leaders) <= 1
+    return leaders[0] if leaders else None
 
 
 def follower_of(node: ServerParts) -> ElectedRunner:
@@ -100,7 +100,9 @@ def test_an_answer_of_one_node_is_in_the_read_models_of_the_other(open_node: Ope
     one, other = open_node(dispatches=False), open_node(dispatches=False)
     one.start()
     other.start()
-    wait_for("A keeper", lambda: keeper_of(one, other) is not None, seconds=PATIENCE_SECONDS)
+    wait_for(
+        "A leader", lambda: read_model_leader_of(one, other) is not None, seconds=PATIENCE_SECONDS
+    )
 
     for node, asked in ((one, other), (other, one)):
         job_id = node.ledger.schedule(a_spec(name=f"{node.ledger.chance.new_id()}")).job_id
@@ -111,7 +113,7 @@ def test_an_answer_of_one_node_is_in_the_read_models_of_the_other(open_node: Ope
 def test_another_node_takes_over_the_read_models_of_a_disconnected_leader(open_node: Open) -> None:
     one, other = open_node(dispatches=False), open_node(dispatches=False)
     one.start()
-    wait_for("A keeper", lambda: keeper_of(one) is one, seconds=PATIENCE_SECONDS)
+    wait_for("A leader", lambda: read_model_leader_of(one) is one, seconds=PATIENCE_SECONDS)
     other.start()
     job_id = one.ledger.schedule(a_spec()).job_id
 
@@ -119,14 +121,14 @@ def test_another_node_takes_over_the_read_models_of_a_disconnected_leader(open_n
     other.ledger.pause(job_id, reason="why not")
     other.read_models.wait_for(other.ledger.writer.position, PATIENCE_SECONDS)
 
-    assert keeper_of(one, other) is other
+    assert read_model_leader_of(one, other) is other
     assert job_in(other.read_models, job_id)["status"] == "paused"
 
 
 def test_a_leader_whose_session_ends_starts_over_and_loses_nothing(open_node: Open) -> None:
     node = open_node(dispatches=False)
     node.start()
-    wait_for("A keeper", lambda: keeper_of(node) is node, seconds=PATIENCE_SECONDS)
+    wait_for("A leader", lambda: read_model_leader_of(node) is node, seconds=PATIENCE_SECONDS)
     follower = follower_of(node)
     session = follower._store.leader_lock.connection
     assert session is not None
