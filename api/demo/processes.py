@@ -27,7 +27,7 @@ ENVIRONMENT = {"JOBLEDGER_HTTP_ALLOW": "127.0.0.1", "PYTHONUTF8": "1", "PYTHONUN
 """The whole environment, so that outer settings do not change the demonstration."""
 
 
-class Server:
+class DemoServer:
     """`jobledger serve` on a free port, in a folder of its own."""
 
     def __init__(self, data: Path, process: subprocess.Popen[bytes]) -> None:
@@ -56,7 +56,7 @@ class Server:
 
 
 @contextmanager
-def a_server(folder: Path, *flags: str) -> Iterator[Server]:
+def a_server(folder: Path, *flags: str) -> Iterator[DemoServer]:
     """A server that always ends with the context; if a step fails, its log is shown."""
     log = folder / "server.log"
     data = folder / "data"
@@ -69,7 +69,7 @@ def a_server(folder: Path, *flags: str) -> Iterator[Server]:
             stderr=subprocess.STDOUT,
         )
         try:
-            yield Server(data, process)
+            yield DemoServer(data, process)
         except Broken:
             say("\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:]), style="dim")
             raise

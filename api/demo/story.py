@@ -14,7 +14,7 @@ from api.cli.connection.client import ApiClient
 from api.cli.exit_codes import Problem
 from api.cli.output.terminal import console, say
 from api.cli.output.times import to_the_second
-from api.demo.processes import Server, a_server, type_command
+from api.demo.processes import DemoServer, a_server, type_command
 from api.demo.provider import Provider, a_provider
 from api.demo.waiting import Broken, require, wait_for
 from ledger.clock import SystemClock, parse_rfc3339
@@ -63,7 +63,7 @@ def run_demo() -> None:
 # -- the steps ----------------------------------------------------------------------------------
 
 
-def _begin(server: Server, provider: Provider, admin: ApiClient) -> None:
+def _begin(server: DemoServer, provider: Provider, admin: ApiClient) -> None:
     _step(f"A server on {server.url}, a provider on 127.0.0.1:{provider.server_port}.")
     names = [f"{chore}-{client}" for client in CLIENTS for chore in CHORES]
     for number, name in enumerate(names[:JOBS]):
@@ -124,7 +124,7 @@ def _recovered(provider: Provider, admin: ApiClient, job: dict[str, Any], forced
     say(f"  The other {counts['failed']} stay failed: only an operator resumes them.")
 
 
-def _audited(server: Server, admin: ApiClient, job: dict[str, Any]) -> None:
+def _audited(server: DemoServer, admin: ApiClient, job: dict[str, Any]) -> None:
     _step("Who did what, when and why? The audit reads the events themselves.")
     [forced] = _events(admin, topic="job.force_resumed")
     require("One forced resume, of this job", forced["job_id"] == job["id"])
@@ -136,7 +136,7 @@ def _audited(server: Server, admin: ApiClient, job: dict[str, Any]) -> None:
     type_command(server.data, "audit", "--job", job["name"], *topics, *newest)
 
 
-def _verified(server: Server) -> None:
+def _verified(server: DemoServer) -> None:
     _step("The server stops, and the hash chain is verified.")
     require("The server ended with 0", server.stop() == 0)
     type_command(server.data, "verify")

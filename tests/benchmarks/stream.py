@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from api.demo.processes import Server, a_server
+from api.demo.processes import DemoServer, a_server
 from ledger.clock import SystemClock
 from tests.support.builders import a_spec
 
@@ -53,7 +53,7 @@ async def listen(port: int, token: str, end: int, ready: asyncio.Semaphore) -> R
     return received
 
 
-async def append(server: Server, token: str) -> None:
+async def append(server: DemoServer, token: str) -> None:
     """Schedule jobs over HTTP."""
     limits = httpx.Limits(max_connections=AT_ONCE)
     headers = {"Authorization": f"Bearer {token}"}
@@ -65,7 +65,7 @@ async def append(server: Server, token: str) -> None:
     assert {answer.status_code for answer in answers} == {201}
 
 
-async def drive(server: Server, console: Console) -> None:
+async def drive(server: DemoServer, console: Console) -> None:
     """The whole of it, against a server that is up."""
     clock, token = SystemClock(), (server.data / "admin.token").read_text().strip()
     port = int(server.url.rsplit(":", 1)[1])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT, Server
+from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT, DemoServer
 from api.demo.waiting import Broken, wait_for
 
 DOCS = ROOT / "docs"
@@ -118,10 +118,10 @@ class Reader:
         assert problem is None, problem
 
     @contextmanager
-    def serving(self, command: str) -> Iterator[Server]:
+    def serving(self, command: str) -> Iterator[DemoServer]:
         """Run the page's command that starts a server, on a free port."""
         with self.running(command, JOBLEDGER_PORT="0") as process:
-            server = Server(self.data, process)
+            server = DemoServer(self.data, process)
             self.addresses[DOCUMENTED_SERVER] = server.url.removeprefix("http://")
             yield server
 

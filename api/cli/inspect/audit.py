@@ -25,7 +25,7 @@ from api.cli.text import escaped_json, harmless
 from ledger.clock import SystemClock
 
 
-class Format(StrEnum):
+class AuditFormat(StrEnum):
     """How the events are printed."""
 
     TABLE = "table"
@@ -77,7 +77,7 @@ LimitFlag = Annotated[
         help="Most events: 50 of table and json, all of jsonl and csv.",
     ),
 ]
-FormatFlag = Annotated[Format, typer.Option("--format", help="csv and jsonl are whole files.")]
+FormatFlag = Annotated[AuditFormat, typer.Option("--format", help="csv and jsonl are whole files.")]
 
 
 def audit(
@@ -93,7 +93,7 @@ def audit(
     order: OrderFlag = Order.ASC,
     cursor: Cursor = None,
     limit: LimitFlag = None,
-    shape: FormatFlag = Format.TABLE,
+    shape: FormatFlag = AuditFormat.TABLE,
     as_json: AsJson = False,
     data: DataFolder = None,
 ) -> None:
@@ -101,7 +101,7 @@ def audit(
 
     An event must match all filters.
     """
-    is_file = shape in (Format.JSONL, Format.CSV)
+    is_file = shape in (AuditFormat.JSONL, AuditFormat.CSV)
     if as_json and is_file:
         raise Misused(f"--json and --format {shape.value} contradict each other: give one.")
     query = {
@@ -123,7 +123,7 @@ def audit(
             write_events(client, query, FileFormat(shape.value))
             return
         answer = client.request("GET", "/v1/events", query=query)
-    show(answer, as_json or shape is Format.JSON, _print_events)
+    show(answer, as_json or shape is AuditFormat.JSON, _print_events)
 
 
 def write_events(client: ApiClient, query: Mapping[str, Any], shape: FileFormat) -> None:

@@ -24,7 +24,7 @@ from api.cli.output.times import read_past, shown
 from api.cli.text import harmless_lines
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """Formats of events, and of jobs for another scheduler."""
 
     JSONL = "jsonl"
@@ -33,7 +33,7 @@ class Format(StrEnum):
 
 
 Wanted = Annotated[
-    Format,
+    ExportFormat,
     typer.Option("--format", help="Events: jsonl, csv. Jobs: crontab."),
 ]
 Output = Annotated[
@@ -77,7 +77,7 @@ def export(
     }
     _require_filters_of(wanted, tag, {**query, "job": job})
     with connect(Intent.READ, data) as client:
-        if wanted is Format.CRONTAB:
+        if wanted is ExportFormat.CRONTAB:
             _write([_crontab(client, tag)], output, may_replace=force)
             return
         query["job"] = find_job_id(client, job) if job is not None else None
@@ -91,9 +91,9 @@ def _crontab(client: ApiClient, tag: str | None) -> str:
     return writing.write(pages(client, "/v1/jobs", {"tag": tag}, "jobs"))
 
 
-def _require_filters_of(wanted: Format, tag: str | None, filters: dict[str, Any]) -> None:
+def _require_filters_of(wanted: ExportFormat, tag: str | None, filters: dict[str, Any]) -> None:
     """Misused when a filter does not apply to the format."""
-    if wanted is Format.CRONTAB:
+    if wanted is ExportFormat.CRONTAB:
         given = [name for name, value in filters.items() if value]
         if given:
             flag = given[0].replace("_", "-")

@@ -169,7 +169,7 @@ class Job(JobState):
         self.record(Paused, now, metadata, until=until)
         return True
 
-    def resume(self, revival: ResumeOptions, *, now: datetime, metadata: EventMetadata) -> bool:
+    def resume(self, options: ResumeOptions, *, now: datetime, metadata: EventMetadata) -> bool:
         """Make the job active again; False when it is. The rules are those of
         ghostwright/phantom#138.
 
@@ -177,21 +177,21 @@ class Job(JobState):
         JobDisabled. When its schedule has no fire left: ScheduleExhausted, unless `run_at` or
         `run_now` says when it runs.
         """
-        self._require_resumable(revival.force)
-        _require_possible(revival, now)
+        self._require_resumable(options.force)
+        _require_possible(options, now)
         if self.status == "active":
             return False
-        next_run_at = self._next_after_resume(revival, now)
-        if self.is_one_shot and revival.run_at is not None:
+        next_run_at = self._next_after_resume(options, now)
+        if self.is_one_shot and options.run_at is not None:
             self.record(
                 Amended,
                 now,
                 metadata,
-                changes={"schedule": plain(At(revival.run_at))},
+                changes={"schedule": plain(At(options.run_at))},
                 next_run_at=None,
             )
-        self._record_resume(revival, next_run_at, now, metadata)
-        if revival.run_now:
+        self._record_resume(options, next_run_at, now, metadata)
+        if options.run_now:
             self.record(RunRequested, now, metadata, trigger="manual")
         return True
 

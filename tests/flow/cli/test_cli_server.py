@@ -14,7 +14,7 @@ from threading import Event, Thread
 import httpx
 import pytest
 
-from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT, Server, a_server
+from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT, DemoServer, a_server
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.store.sqlite.folder import Folder
@@ -25,13 +25,13 @@ LIMIT_SECONDS = 60.0
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path) -> Iterator[DemoServer]:
     with a_server(tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-def shell(tmp_path: Path, server: Server) -> Shell:
+def shell(tmp_path: Path, server: DemoServer) -> Shell:
     assert server.process.poll() is None
     return Shell(tmp_path)
 
@@ -49,7 +49,7 @@ def serve_again(data: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_commands_find_the_server_that_owns_the_folder(server: Server, shell: Shell) -> None:
+def test_commands_find_the_server_that_owns_the_folder(server: DemoServer, shell: Shell) -> None:
     job = shell.schedule("report")
 
     with server.client() as client:
@@ -61,7 +61,7 @@ def test_commands_find_the_server_that_owns_the_folder(server: Server, shell: Sh
     assert shell.ok("doctor", "--json").document["ghosts"] == []
 
 
-def test_commands_reach_a_server_by_its_url(server: Server, tmp_path: Path) -> None:
+def test_commands_reach_a_server_by_its_url(server: DemoServer, tmp_path: Path) -> None:
     token = (server.data / "admin.token").read_text().strip()
     elsewhere = Shell(tmp_path / "elsewhere", JOBLEDGER_URL=server.url, JOBLEDGER_TOKEN=token)
 
@@ -82,7 +82,7 @@ def test_a_job_that_is_due_runs(shell: Shell) -> None:
 
 
 def test_a_stopped_server_exits_with_0_and_releases_the_folder(
-    server: Server, shell: Shell
+    server: DemoServer, shell: Shell
 ) -> None:
     shell.schedule("report")
 
@@ -92,7 +92,7 @@ def test_a_stopped_server_exits_with_0_and_releases_the_folder(
     shell.ok("pause", "report")
 
 
-def test_an_open_run_ends_before_the_server(server: Server, shell: Shell) -> None:
+def test_an_open_run_ends_before_the_server(server: DemoServer, shell: Shell) -> None:
     with slow_target() as target:
         shell.ok("schedule", "slow", "--every", "1s", "--http", target.url)
         assert target.has_come.wait(LIMIT_SECONDS)
@@ -108,7 +108,7 @@ def test_an_open_run_ends_before_the_server(server: Server, shell: Shell) -> Non
     assert topics == ["job.scheduled", "job.run_started", "job.run_succeeded"]
 
 
-def test_the_address_of_a_dead_server_is_ignored(server: Server, shell: Shell) -> None:
+def test_the_address_of_a_dead_server_is_ignored(server: DemoServer, shell: Shell) -> None:
     shell.schedule("report")
     server.process.kill()
     server.process.wait(LIMIT_SECONDS)
@@ -117,7 +117,7 @@ def test_the_address_of_a_dead_server_is_ignored(server: Server, shell: Shell) -
     assert "report" in shell.ok("list").out
 
 
-def test_a_second_server_on_the_folder_is_refused_in_one_line(server: Server) -> None:
+def test_a_second_server_on_the_folder_is_refused_in_one_line(server: DemoServer) -> None:
     refused = serve_again(server.data, "--port", "0")
 
     assert (refused.returncode, refused.stdout) == (2, "")
@@ -125,7 +125,7 @@ def test_a_second_server_on_the_folder_is_refused_in_one_line(server: Server) ->
     assert refused.stderr.count("\n") == 1
 
 
-def test_a_port_that_is_taken_is_refused_in_one_line(server: Server, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_refused_in_one_line(server: DemoServer, tmp_path: Path) -> None:
     port = server.url.rsplit(":", 1)[1]
 
     refused = serve_again(tmp_path / "other", "--port", port)
@@ -135,14 +135,14 @@ def test_a_port_that_is_taken_is_refused_in_one_line(server: Server, tmp_path: P
     assert "--port" in refused.stderr
 
 
-def test_rebuild_is_refused_beside_a_server(server: Server, shell: Shell) -> None:
+def test_rebuild_is_refused_beside_a_server(server: DemoServer, shell: Shell) -> None:
     typed = shell.type("rebuild")
 
     assert typed.code == 5
     assert server.url in typed.err
 
 
-def test_serve_prints_its_address_a_login_link_and_the_token_file(server: Server) -> None:
+def test_serve_prints_its_address_a_login_link_and_the_token_file(server: DemoServer) -> None:
     with server.client() as client:
         client.request("GET", "/v1/summary")
     greeting = (server.data.parent / "server.log").read_text()
@@ -257,7 +257,7 @@ def slow_target() -> Iterator[SlowTarget]:
             thread.join()
 
 
-def is_answering(server: Server) -> bool:
+def is_answering(server: DemoServer) -> bool:
     try:
         return httpx.get(f"{server.url}/healthz", trust_env=False).is_success
     except httpx.TransportError:

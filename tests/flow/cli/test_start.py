@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.table import COMMANDS, CommandEntry, GroupEntry
-from api.demo.processes import ENVIRONMENT, ROOT, Server, a_server
+from api.demo.processes import ENVIRONMENT, ROOT, DemoServer, a_server
 from projections.models.gaps.model import CAUSES
 from tests.support.typed_commands import Shell
 
@@ -52,7 +52,7 @@ BESIDE_A_SERVER = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
     folder = tmp_path_factory.mktemp("start")
     with a_server(folder) as running:
         Shell(folder).schedule("report")
@@ -78,7 +78,7 @@ def heavy(modules: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("words", BESIDE_A_SERVER)
-def test_a_command_beside_a_server_imports_no_part_of_one(server: Server, words: str) -> None:
+def test_a_command_beside_a_server_imports_no_part_of_one(server: DemoServer, words: str) -> None:
     code, modules = modules_of(words, JOBLEDGER_DATA=str(server.data))
 
     assert code == 0

@@ -20,7 +20,7 @@ from typing import cast
 import httpx
 import pytest
 
-from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT, Server, a_server
+from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT, DemoServer, a_server
 from api.demo.waiting import wait_for
 from tests.support.typed_commands import Shell
 
@@ -30,14 +30,14 @@ AT = {"kind": "at", "at": "2999-01-01T00:00:00Z"}
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path) -> Iterator[DemoServer]:
     with a_server(tmp_path) as running:
         yield running
 
 
 @contextmanager
 def a_worker(
-    server: Server, *words: str, command: Sequence[str]
+    server: DemoServer, *words: str, command: Sequence[str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     token = (server.data / "admin.token").read_text().strip()
     environment = {**ENVIRONMENT, "JOBLEDGER_URL": server.url, "JOBLEDGER_TOKEN": token}
@@ -50,7 +50,7 @@ def a_worker(
         worker.wait()
 
 
-def requested(server: Server, count: int) -> None:
+def requested(server: DemoServer, count: int) -> None:
     """So many jobs of the queue, each with one requested run."""
     with server.client() as door:
         for number in range(count):
@@ -65,7 +65,7 @@ def requested(server: Server, count: int) -> None:
             door.request("POST", f"/v1/jobs/{job_id}/run")
 
 
-def ended(server: Server) -> Counter[str]:
+def ended(server: DemoServer) -> Counter[str]:
     """How often each thing happened to runs."""
     with server.client() as door:
         query = {"topic": ["job.run_started", "job.run_succeeded", "job.run_lost"]}
@@ -76,7 +76,7 @@ def ended(server: Server) -> Counter[str]:
         return counts
 
 
-def share(server: Server, count: int) -> Counter[str]:
+def share(server: DemoServer, count: int) -> Counter[str]:
     """Two workers share the runs; one of them is killed. The topics of the runs' events."""
     requested(server, count)
     words, command = ("--concurrency", "4", "--lease", "1"), ["cat"]
@@ -97,7 +97,7 @@ def share(server: Server, count: int) -> Counter[str]:
 
 @pytest.mark.slow
 def test_two_workers_share_a_queue_and_one_takes_over_the_run_of_a_killed_one(
-    server: Server,
+    server: DemoServer,
 ) -> None:
     counts = share(server, 60)
 
@@ -106,7 +106,7 @@ def test_two_workers_share_a_queue_and_one_takes_over_the_run_of_a_killed_one(
 
 
 @pytest.mark.proof
-def test_two_workers_share_a_thousand_runs(server: Server) -> None:
+def test_two_workers_share_a_thousand_runs(server: DemoServer) -> None:
     counts = share(server, 1000)
 
     print(dict(counts))
@@ -116,7 +116,7 @@ def test_two_workers_share_a_thousand_runs(server: Server) -> None:
 
 @pytest.mark.slow
 def test_a_workers_command_gets_the_task_and_its_output_is_the_runs(
-    server: Server, tmp_path: Path
+    server: DemoServer, tmp_path: Path
 ) -> None:
     requested(server, 1)
     script = "import os, sys; print(sys.stdin.read(), os.environ['JOBLEDGER_ATTEMPT'])"
@@ -131,7 +131,7 @@ def test_a_workers_command_gets_the_task_and_its_output_is_the_runs(
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_asked_to_stop_ends_its_run_first(server: Server) -> None:
+def test_a_worker_that_is_asked_to_stop_ends_its_run_first(server: DemoServer) -> None:
     requested(server, 1)
 
     with a_worker(server, command=["sh", "-c", "sleep 0.5; echo done"]) as worker:
@@ -167,7 +167,7 @@ def test_a_run_continues_while_its_server_is_killed_and_restarted(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_second_stop_signal_ends_a_workers_commands(server: Server, tmp_path: Path) -> None:
+def test_a_second_stop_signal_ends_a_workers_commands(server: DemoServer, tmp_path: Path) -> None:
     requested(server, 1)
     held, ready = tmp_path / "held", tmp_path / "ready"
     held.touch()
@@ -186,7 +186,7 @@ def test_a_second_stop_signal_ends_a_workers_commands(server: Server, tmp_path: 
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the command died, and released the lock
 
 
-def test_a_worker_whose_program_is_missing_claims_nothing(server: Server) -> None:
+def test_a_worker_whose_program_is_missing_claims_nothing(server: DemoServer) -> None:
     requested(server, 1)
 
     with a_worker(server, command=["no-such-program"]) as worker:
@@ -195,7 +195,7 @@ def test_a_worker_whose_program_is_missing_claims_nothing(server: Server) -> Non
     assert ended(server)["job.run_started"] == 0
 
 
-def test_a_worker_with_a_wrong_token_is_refused(server: Server) -> None:
+def test_a_worker_with_a_wrong_token_is_refused(server: DemoServer) -> None:
     environment = {**ENVIRONMENT, "JOBLEDGER_URL": server.url, "JOBLEDGER_TOKEN": "jl_wrong"}
 
     ended = subprocess.run(
@@ -238,7 +238,7 @@ class _Accept(BaseHTTPRequestHandler):
 
 @pytest.mark.slow
 def test_a_target_that_answers_202_reports_with_its_runs_token(
-    server: Server, tmp_path: Path
+    server: DemoServer, tmp_path: Path
 ) -> None:
     shell = Shell(tmp_path)
     with Accepting() as target:
