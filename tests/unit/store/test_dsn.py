@@ -13,7 +13,7 @@ from ledger.store.postgres.dsn import PostgresDsn
 
 
 @pytest.mark.parametrize(
-    ("dsn", "place"),
+    ("dsn", "location"),
     [
         ("postgresql://ada:pw@one:5432/ledger", "one/ledger"),
         ("postgresql://ada:pw@one:5432,two:5433/ledger?target_session_attrs=any", "one,two/ledger"),
