@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from uuid import UUID
 
 from ledger.application.ledger import Ledger
 from ledger.background_loop import BackgroundLoop
@@ -13,6 +14,7 @@ from ledger.dispatch.cycle import DispatchCycle
 from ledger.dispatch.executors.pool import ExecutorPool, RunPool
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
 from ledger.dispatch.leases.membership import ClusterNode, Membership, SingleNode
+from ledger.dispatch.queues.ready_queue import QueuePosition
 from ledger.dispatch.queues.worker_queues import WorkerQueues
 from ledger.errors import LedgerError
 
@@ -44,8 +46,6 @@ class Dispatcher:
             else work
         )
         self._cycle = DispatchCycle(ledger, self._run_pool, self.nodes, concurrency=concurrency)
-        self.run_once = self._cycle.run_once
-        self.queue_position_of = self._cycle.queue_position_of
         self._loop = BackgroundLoop(
             "dispatcher", self._step, wait=ledger.job_cache.due.wait, until=self._is_done
         )
@@ -60,6 +60,14 @@ class Dispatcher:
     def queues(self) -> WorkerQueues:
         """The due runs that wait for external workers."""
         return self._cycle.queues
+
+    def queue_position_of(self, job_id: UUID) -> QueuePosition:
+        """What this node knows of a job that is due, from any thread."""
+        return self._cycle.queue_position_of(job_id)
+
+    def run_once(self) -> int:
+        """One cycle (see `DispatchCycle.run_once`), for callers that start no thread."""
+        return self._cycle.run_once()
 
     # -- the thread -----------------------------------------------------------------------------
 
