@@ -77,9 +77,9 @@ class JobCache:
 
     def _load_saved(self, event_store: EventStore) -> None:
         for job_id, version, saved in event_store.load_snapshots():
-            job = load_job(job_id, version, saved)
-            if job is not None:
-                self.jobs[job_id] = job
+            # One of another format raises: an upgrade that was killed half-way saved only some
+            # jobs anew, and what the others missed is not in the events after the position.
+            self.jobs[job_id] = load_job(job_id, version, saved)
 
     def catch_up(self, event_store: EventStore, mapper: EventMapper) -> None:
         """Read the events after `position`."""

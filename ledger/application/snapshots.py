@@ -43,11 +43,11 @@ def dump_job(job: Job) -> bytes:
     return orjson.dumps({"format": FORMAT, "state": state})
 
 
-def load_job(job_id: UUID, version: int, saved: bytes) -> Job | None:
-    """The saved job, or None when the bytes have another format."""
+def load_job(job_id: UUID, version: int, saved: bytes) -> Job:
+    """The saved job. Raises ValueError when the bytes have another format."""
     plain: dict[str, Any] = orjson.loads(saved)
     if plain.get("format") != FORMAT:
-        return None
+        raise ValueError(f"a snapshot of job {job_id} has another format")
     job = Job.blank(job_id)
     state = plain["state"]
     for name in INSTANTS:

@@ -61,3 +61,20 @@ def test_an_upgraded_ledger_opens_again(old: Path) -> None:
 def test_reading_an_older_ledger_without_owning_it_says_what_to_do(old: Path) -> None:
     with raises(StartRefused, match="Start jobledger once on its folder"):
         Ledger.open_read_only(old / "data")
+
+
+def test_snapshots_of_which_only_some_have_the_present_format_are_all_folded_anew(
+    tmp_path: Path,
+) -> None:
+    """An upgrade that is killed half-way leaves some snapshots in the old format."""
+    with open_ledger(tmp_path) as ledger:
+        for name in "ab":
+            ledger.schedule(a_spec(name=name))
+    with closing(sqlite3.connect(tmp_path / "data" / "ledger.db")) as connection, connection:
+        connection.execute(
+            "UPDATE snapshots SET state = ? WHERE job = (SELECT MIN(job) FROM snapshots)",
+            (b'{"format": 0, "state": {}}',),
+        )
+
+    with open_ledger(tmp_path, seed=1) as ledger:
+        assert sorted(job.name for job in ledger.job_cache.snapshot()) == ["a", "b"]
