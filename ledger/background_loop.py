@@ -32,12 +32,13 @@ class BackgroundLoop:
         self.name = name
         self.problem: str | None = None
         """Why the last step failed, or None."""
+        self._woken = threading.Event()
+        self._closing = threading.Event()
         self._step = step
         self._retry_seconds = retry_seconds
         self._wait = wait or self._wait_for_wake
+        self._wait_to_retry = wait or (lambda seconds: self._closing.wait(seconds))
         self._until = until or (lambda: False)
-        self._woken = threading.Event()
-        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"ledger-{name}", daemon=True)
 
     @property
@@ -62,6 +63,10 @@ class BackgroundLoop:
     def wake(self, *_: object) -> None:
         """Start the next step now. Takes the arguments of any listener."""
         self._woken.set()
+
+    def recovered(self) -> None:
+        """For steps that last: the problem of the last one is over."""
+        self.problem = None
 
     def pause(self, seconds: float) -> None:
         """For steps: wait so long, or until the loop is closed."""
@@ -99,7 +104,7 @@ class BackgroundLoop:
             trace = None if isinstance(error, LedgerError) else error
             log.warning("the %s cannot go on: %s", self.name, problem, exc_info=trace)
         self.problem = problem
-        self._closing.wait(self._retry_seconds)
+        self._wait_to_retry(self._retry_seconds)
 
     def _wait_for_wake(self, seconds: float | None) -> None:
         self._woken.wait(seconds)

@@ -80,6 +80,8 @@ async def _claimed(
 
 async def _repeated(context: RequestContext, given: CommandContext) -> CommandResult | None:
     """The first answer to the request's idempotency key, or None."""
+    if given.idempotency is None:
+        return None
     queries = context.ledger.queries
     first = await run_sync(first_answer, given.idempotency, queries)
     return await run_sync(repeated_result, first, queries) if first is not None else None

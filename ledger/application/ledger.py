@@ -182,10 +182,16 @@ class Ledger:
         found = [next(results) if isinstance(one, Command) else one for one in begun]
         for at, (command, result) in enumerate(zip(commands, found, strict=True)):
             if isinstance(result, AlreadyAnswered) and isinstance(command, Command):
-                found[at] = self.execute(command)
+                found[at] = self._executed(command)
             elif isinstance(result, BaseException) and not isinstance(result, Refused):
                 raise result
         return found
+
+    def _executed(self, command: Command[T]) -> T | Refused:
+        try:
+            return self.execute(command)
+        except Refused as refusal:
+            return refusal
 
     def _begun(self, command: Command[T] | LedgerError) -> Any:
         """The first answer, the refusal, or the command itself when it is to be decided."""

@@ -132,7 +132,8 @@ class RecoveryDriver:
         while self.run_once() and not self._loop.is_closing:
             pass
         self._loop.pause(PAUSE_SECONDS if self._open else IDLE_PAUSE_SECONDS)
-        return min(LOCK_CHECK_SECONDS, self.wait_seconds() or LOCK_CHECK_SECONDS)
+        seconds = self.wait_seconds()
+        return LOCK_CHECK_SECONDS if seconds is None else min(LOCK_CHECK_SECONDS, seconds)
 
     # -- what the events say --------------------------------------------------------------------
 

@@ -98,3 +98,32 @@ def test_closing_a_loop_that_was_never_started_does_nothing() -> None:
     loop.close()
 
     assert not loop.was_started
+
+
+def test_a_step_that_lasts_says_when_its_problem_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    """Else a second outage with the same message would not be logged."""
+    step = Steps(None, *[Unavailable("connection refused")] * 2)
+
+    def lasting_step() -> float | None:
+        loop.recovered()
+        return step()
+
+    loop = BackgroundLoop("test", lasting_step, retry_seconds=0)
+    with caplog.at_level(logging.WARNING):
+        loop.start()
+        assert all(step.called.acquire(timeout=LONG) for _ in range(3))
+        loop.close()
+
+    assert len(caplog.records) == 2
+
+
+def test_a_loop_that_waits_in_its_own_way_waits_so_before_a_retry_too() -> None:
+    waits: list[float | None] = []
+    step = Steps(0.0, Unavailable("away"))
+    loop = BackgroundLoop(
+        "test", step, retry_seconds=7, wait=waits.append, until=lambda: step.count >= 2
+    )
+    loop.start()
+
+    assert loop.join(LONG)
+    assert waits == [7]

@@ -90,10 +90,10 @@ class AmendJob(JobCommand):
 
     def decide(self, unit: UnitOfWork, job: Job) -> bool:
         now, metadata = self.context.now, self.context.metadata
+        job.require_amendable()
         if not self.may_run_commands:
             require_no_command(job.executor)
         current = {field: getattr(job, field) for field in FIELDS}
-        job.require_amendable()
         changes = parse_patch(self.patch, current, anchor_at=rfc3339(now))
         if changes.get("schedule", job.schedule) != job.schedule:
             require_fires(parse_schedule(changes["schedule"]), now=now)

@@ -109,7 +109,7 @@ class ClusterNode:
         self._began = self._renewed = -LEASE_SECONDS
         self._living: frozenset[str] = frozenset()
         self._asking = threading.Lock()
-        self._loop = BackgroundLoop("membership", self._step, retry_seconds=RENEW_SECONDS)
+        self._loop = BackgroundLoop("renewal of this node's lease", self._step, retry_seconds=0.0)
 
     def start(self) -> None:
         """Join, and renew the lease from now on. Raises Unavailable when that fails."""

@@ -75,6 +75,7 @@ class ChangeListener:
                 if number % POLLS_PER_CLOCK == 0:
                     self._set_clock(connection)
                 self._ask()
+                self._loop.recovered()
                 for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                     pass
 

@@ -10,6 +10,8 @@ from typing import Any
 from ledger.store.postgres.connections import PostgresServer
 from ledger.store.sql_reads import Cursor, Execute, SqlReads
 
+IDS_PER_QUERY = 2000
+
 
 class PostgresReads(SqlReads):
     """See `SqlReads`."""
@@ -30,9 +32,9 @@ class PostgresReads(SqlReads):
 
     def _texts(self, columns: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         # One array instead of a placeholder for each id: one prepared statement serves every count.
-        if ids:
+        for start in range(0, len(ids), IDS_PER_QUERY):
             statement = f"SELECT {columns} FROM texts WHERE id = ANY(?)"
-            yield from self._rows(statement, (list(ids),))
+            yield from self._rows(statement, (list(ids[start : start + IDS_PER_QUERY]),))
 
 
 @lru_cache(maxsize=512)

@@ -52,13 +52,22 @@ def identify(connection: sqlite3.Connection, path: Path, *, may_be_half: bool = 
     except sqlite3.Error as error:
         raise StartRefused(f"{path} is not a jobledger database: {error}.") from None
     if meta.get("schema") != SCHEMA_VERSION:
-        raise StartRefused(
-            f"{path} has schema {meta.get('schema')}; this version reads {SCHEMA_VERSION}. Start "
-            "jobledger once on its folder to upgrade an older one."
-        )
+        raise _other_version(path, str(meta.get("schema")))
     if not may_be_half:
         require_complete_move(meta.get(MOVE), str(path))
     return UUID(meta["ledger_id"])
+
+
+def _other_version(path: Path, version: str) -> StartRefused:
+    if version == "1":
+        return StartRefused(
+            f"{path} has schema 1, of the version before: run jobledger list once on its data "
+            "folder to upgrade it (put a backup into an empty folder as ledger.db first)."
+        )
+    return StartRefused(
+        f"{path} has schema {version}, which a newer jobledger created; this version knows "
+        f"{SCHEMA_VERSION}: upgrade jobledger."
+    )
 
 
 def _version(connection: sqlite3.Connection) -> str | None:

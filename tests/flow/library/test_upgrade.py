@@ -59,7 +59,7 @@ def test_an_upgraded_ledger_opens_again(old: Path) -> None:
 
 
 def test_reading_an_older_ledger_without_owning_it_says_what_to_do(old: Path) -> None:
-    with raises(StartRefused, match="Start jobledger once on its folder"):
+    with raises(StartRefused, match="run jobledger list once on its data folder"):
         Ledger.open_read_only(old / "data")
 
 
