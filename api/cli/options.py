@@ -12,7 +12,9 @@ AsJson = Annotated[
 ]
 DataFolder = Annotated[
     Path | None,
-    typer.Option("--data", metavar="FOLDER", help="Data folder [JOBLEDGER_DATA, ./data]."),
+    typer.Option(
+        "--data", metavar="FOLDER", help="Data folder.", show_default="JOBLEDGER_DATA, ./data"
+    ),
 ]
 JobWanted = Annotated[
     str,

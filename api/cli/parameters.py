@@ -1,11 +1,12 @@
 """Converts what was typed for a parameter without pydantic, which typer takes 90 ms to import.
 
-What does not fit is left to typer, whose messages say why.
+What does not fit is left to typer, whose messages say why. The help names no types of Python.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,14 @@ class LightParameters:
         parameters = super().get_params(ctx)  # type: ignore[misc]  # of what it is mixed into
         for parameter in parameters:
             parameter.get_runtime_param = _LightConversion
+            parameter.display_type_rich = _type_in_help(parameter)
         return parameters
+
+
+def _type_in_help(parameter: Any) -> Callable[..., str | None]:
+    """Fills the column of types: with nothing for flags and arguments, typer's <bool> and <str>."""
+    label = None if getattr(parameter, "is_flag", True) else parameter.metavar
+    return lambda **_: label
 
 
 class _LightConversion:

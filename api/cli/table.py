@@ -65,7 +65,7 @@ COMMANDS: tuple[Entry, ...] = (
     _group(
         "Storms and recoveries",
         "storm",
-        "List storms, show one, or resume the jobs it tripped.",
+        "List storms, show one, or resume the jobs of one.",
         ("list", "List storms, newest first.", "inspect.storms:list_storms"),
         ("show", "Show one storm and its jobs.", "inspect.storms:show_storm"),
         (

@@ -136,7 +136,7 @@ def test_the_page_about_workers_works_as_documented(tmp_path: Path) -> None:
             shell.ok("run", "render")
             wait_for(
                 "The run",
-                lambda: "rendered scenario 7" in shell.ok("runs", "render").out,
+                lambda: "rendered scene 7" in shell.ok("runs", "render").out,
                 seconds=LIMIT_SECONDS,
             )
 

@@ -23,7 +23,10 @@ Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="New file.")]
 Until = Annotated[
     str | None,
     typer.Option(
-        "--until", metavar="WHEN", help="Last position, instant, or 2h ago (2h) [the end]."
+        "--until",
+        metavar="WHEN",
+        help="Last position, instant, or 2h ago (2h).",
+        show_default="the end",
     ),
 ]
 Redact = Annotated[

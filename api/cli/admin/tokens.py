@@ -22,20 +22,28 @@ Name = Annotated[
 Role = Annotated[
     str,
     typer.Option(
-        "--role", help="viewer reads, operator changes jobs, admin everything, worker runs."
+        "--role",
+        metavar="ROLE",
+        help="viewer (reads), operator (changes jobs), admin (also tokens) or worker (runs jobs).",
     ),
 ]
 Kind = Annotated[
     str | None,
     typer.Option(
         "--kind",
-        help="user, agent, worker or system [worker for that role, else user].",
-        show_default=False,
+        metavar="KIND",
+        help="user, agent, worker or system.",
+        show_default="worker for that role, else user",
     ),
 ]
 Expires = Annotated[
     str | None,
-    typer.Option("--expires", metavar="INSTANT", help="Expiry, or lifetime such as 30d [never]."),
+    typer.Option(
+        "--expires",
+        metavar="INSTANT",
+        help="Expiry, or lifetime such as 30d.",
+        show_default="never",
+    ),
 ]
 Wanted = Annotated[str, typer.Argument(metavar="TOKEN", help="Token id or name.")]
 

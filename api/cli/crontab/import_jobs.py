@@ -40,7 +40,8 @@ System = Annotated[
     bool | None,
     typer.Option(
         "--system/--user",
-        help="With or without a column of users [with, for /etc/crontab and /etc/cron.d].",
+        help="With or without a column of users.",
+        show_default="with, for /etc/crontab and /etc/cron.d",
     ),
 ]
 AnyUser = Annotated[
@@ -52,7 +53,9 @@ AnyUser = Annotated[
 ]
 Zone = Annotated[
     str | None,
-    typer.Option("--tz", metavar="ZONE", help="Time zone without CRON_TZ [this machine's]."),
+    typer.Option(
+        "--tz", metavar="ZONE", help="Time zone without CRON_TZ.", show_default="this machine's"
+    ),
 ]
 Disabled = Annotated[
     bool,

@@ -43,7 +43,8 @@ class Order(StrEnum):
 
 Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Name of the actor.")]
 Kind = Annotated[
-    str | None, typer.Option("--kind", help="Kind of actor: user, agent, worker, system.")
+    str | None,
+    typer.Option("--kind", metavar="KIND", help="Kind of actor: user, agent, worker, system."),
 ]
 Topics = Annotated[
     list[str] | None,
@@ -51,13 +52,16 @@ Topics = Annotated[
 ]
 Source = Annotated[
     str | None,
-    typer.Option("--source", help="Source: http, ui, cli, mcp, dispatcher, …"),
+    typer.Option("--source", metavar="SOURCE", help="Source: http, ui, cli, mcp, dispatcher, …"),
 ]
 CorrelationId = Annotated[
     str | None, typer.Option("--correlation-id", metavar="ID", help="Correlation id of a request.")
 ]
 FailureClass = Annotated[
-    str | None, typer.Option("--failure-class", help="Failure class: rate_limited, timeout, …")
+    str | None,
+    typer.Option(
+        "--failure-class", metavar="CLASS", help="Failure class: rate_limited, timeout, …"
+    ),
 ]
 Since = Annotated[
     str | None,

@@ -48,7 +48,7 @@ Lines = Annotated[
         metavar="N",
         min=1,
         max=1000,
-        help=f"Most lines [{DEFAULT_LINES}]; with --json, most events [{DEFAULT_EVENTS}].",
+        help=f"Most lines ({DEFAULT_LINES}); with --json, most events ({DEFAULT_EVENTS}).",
     ),
 ]
 

@@ -22,7 +22,10 @@ Actor = Annotated[
     str | None, typer.Option("--actor", metavar="NAME", help="Actor who forced them.")
 ]
 FailureClass = Annotated[
-    str | None, typer.Option("--failure-class", help="Failure class of the trip: rate_limited, …")
+    str | None,
+    typer.Option(
+        "--failure-class", metavar="CLASS", help="Failure class of the trip: rate_limited, …"
+    ),
 ]
 Since = Annotated[
     str | None,

@@ -29,7 +29,7 @@ COUNTS = (
     ("Manual resumes", "manual_resumes"),
 )
 MAX_LOSSES_HELP = "Consecutive lost runs that trip the breaker."
-PROBE_HELP = "Half-open the breaker after this time: 15m [never]."
+PROBE_HELP = "Half-open the breaker after this time: 15m."
 
 Jobs = Annotated[
     list[str] | None,
@@ -45,14 +45,18 @@ NotCounting = Annotated[
 ]
 MaxLosses = Annotated[int | None, typer.Option("--max-losses", metavar="N", help=MAX_LOSSES_HELP)]
 ProbeAfter = Annotated[
-    str | None, typer.Option("--probe-after", metavar="DURATION", help=PROBE_HELP)
+    str | None,
+    typer.Option("--probe-after", metavar="DURATION", help=PROBE_HELP, show_default="never"),
 ]
 Since = Annotated[
     str | None,
-    typer.Option("--since", metavar="WHEN", help="When the policy takes effect [the start]."),
+    typer.Option(
+        "--since", metavar="WHEN", help="When the policy takes effect.", show_default="the start"
+    ),
 ]
 Until = Annotated[
-    str | None, typer.Option("--until", metavar="WHEN", help="End of the simulation [now].")
+    str | None,
+    typer.Option("--until", metavar="WHEN", help="End of the simulation.", show_default="now"),
 ]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print every differing job as CSV.")]
 

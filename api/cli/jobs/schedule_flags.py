@@ -34,7 +34,9 @@ CronText = Annotated[
 ]
 Zone = Annotated[
     str | None,
-    typer.Option("--tz", metavar="ZONE", help="Time zone of --cron: Europe/Berlin [UTC]."),
+    typer.Option(
+        "--tz", metavar="ZONE", help="Time zone of --cron: Europe/Berlin.", show_default="UTC"
+    ),
 ]
 Task = Annotated[
     str | None,

@@ -18,12 +18,15 @@ from api.cli.responses import Document
 from ledger.clock import parse_rfc3339
 
 Status = Annotated[
-    str | None, typer.Option("--status", help="active, paused, failed or completed.")
+    str | None,
+    typer.Option("--status", metavar="STATUS", help="active, paused, failed or completed."),
 ]
 Words = Annotated[str | None, typer.Option("--name", metavar="WORDS", help="Words in the name.")]
 FailureClass = Annotated[
     str | None,
-    typer.Option("--failure-class", help="Failure class of the last run: rate_limited, …"),
+    typer.Option(
+        "--failure-class", metavar="CLASS", help="Failure class of the last run: rate_limited, …"
+    ),
 ]
 
 

@@ -26,24 +26,30 @@ NEVER = "never"
 
 JobsWanted = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[JOB]...", help="Jobs by id or name, in the order to resume."),
+    typer.Argument(metavar="JOB...", help="Jobs by id or name, in the order to resume."),
 ]
 Tag = Annotated[
     str | None, typer.Option("--tag", metavar="TAG", help="Only failed jobs with this tag.")
 ]
 FailureClass = Annotated[
-    str | None, typer.Option("--failure-class", help="Only jobs that tripped with it: timeout, …")
+    str | None,
+    typer.Option(
+        "--failure-class", metavar="CLASS", help="Only jobs that tripped with it: timeout, …"
+    ),
 ]
 Probe = Annotated[
     str | None,
     typer.Option("--probe", metavar="JOB", help="Resumed first; the others only if it succeeds."),
 ]
 Rate = Annotated[
-    float | None, typer.Option("--rate", metavar="N", help="Jobs to resume per minute [10].")
+    float | None,
+    typer.Option("--rate", metavar="N", help="Jobs to resume per minute.", show_default="10"),
 ]
 AbortOn = Annotated[
     str | None,
-    typer.Option("--abort-on", metavar="N", help="Abort after N re-trips, or never [3]."),
+    typer.Option(
+        "--abort-on", metavar="N", help="Abort after N re-trips, or never.", show_default="3"
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")]
 
@@ -63,7 +69,7 @@ def start(
 ) -> None:
     """Resume failed jobs at a limited rate.
 
-    Those named, with a tag, or of a failure class; the plan is shown first.
+    Choose them by name, by tag or by failure class. The plan is shown first.
     """
     if not wanted and tag is None and failure_class is None:
         raise Misused("Select jobs: by name or id, with --tag, or with --failure-class.")

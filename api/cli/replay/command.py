@@ -42,7 +42,9 @@ Since = Annotated[
 ]
 Until = Annotated[
     str | None,
-    typer.Option("--until", metavar="INSTANT", help="End of the period, or 2h ago (2h) [now]."),
+    typer.Option(
+        "--until", metavar="INSTANT", help="End of the period, or 2h ago (2h).", show_default="now"
+    ),
 ]
 Speed = Annotated[
     float,

@@ -29,15 +29,29 @@ POLL_SECONDS = 0.5
 
 Host = Annotated[
     str | None,
-    typer.Option("--host", metavar="ADDRESS", help="Listen address [JOBLEDGER_HOST, 127.0.0.1]."),
+    typer.Option(
+        "--host",
+        metavar="ADDRESS",
+        help="Listen address.",
+        show_default="JOBLEDGER_HOST, 127.0.0.1",
+    ),
 ]
 Port = Annotated[
     int | None,
-    typer.Option("--port", metavar="N", min=0, max=65_535, help="Port; 0 takes a free one [8321]."),
+    typer.Option(
+        "--port",
+        metavar="N",
+        min=0,
+        max=65_535,
+        help="Port; 0 takes a free one.",
+        show_default="8321",
+    ),
 ]
 Concurrency = Annotated[
     int | None,
-    typer.Option("--concurrency", metavar="N", min=1, help="Most concurrent runs [32]."),
+    typer.Option(
+        "--concurrency", metavar="N", min=1, help="Most concurrent runs.", show_default="32"
+    ),
 ]
 StatusPort = Annotated[
     int | None,

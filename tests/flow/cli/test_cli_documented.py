@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from api.cli.exit_codes import Exit
 from api.cli.program import build
@@ -55,6 +56,16 @@ def test_every_command_and_flag_is_in_the_reference(words: str) -> None:
 def test_every_parameter_has_a_help_text(words: str) -> None:
     for parameter in dict(commands())[words].params:
         assert parameter.help, (words, parameter.name)
+        assert "[" not in parameter.help, "rich takes it for markup: use show_default"
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()])
+def test_the_help_names_no_types_of_python(words: str) -> None:
+    result = CliRunner().invoke(build(), [*words.split(), "--help"])
+
+    assert result.exit_code == Exit.OK
+    assert not re.search(r"<(bool|str|int|float|list|path|file|dir)|\[\[", result.output)
+    assert "--help" in result.output
 
 
 def test_every_exit_code_is_in_the_reference() -> None:
