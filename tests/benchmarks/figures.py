@@ -119,7 +119,7 @@ def load_modify_save(application: Application[UUID], seconds: float) -> float:
 
 
 def ledger_commands(folder: Path, seconds: float = 5.0) -> float:
-    """Pauses and resumes per second, each durable when answered, 256 waiting, copies on."""
+    """Pauses and resumes per second, each durable when answered, 256 waiting, projections on."""
     ledger, read_models = open_both(folder)
     ids = schedule_all(ledger, specs(WAITING, EVERY_HOUR))
     rate = toggle_all(ledger, ids, seconds)
@@ -155,7 +155,7 @@ def figure_commands(folder: Path) -> list[Figure]:
     return [
         Figure("library: load, modify, save, one by one", f"{library:,.0f}/s"),
         Figure(
-            "durable commands, 256 waiting, copies on",
+            "durable commands, 256 waiting, projections on",
             f"{ours:,.0f}/s = {ratio:.1f} × the library",
             "≥ 5 ×",
             ratio >= 5,
@@ -168,7 +168,7 @@ def figure_commands(folder: Path) -> list[Figure]:
 
 def noop_runs(ledger: Ledger, read_models: ReadModels, *, seconds: float) -> tuple[float, int]:
     """Noop runs per second of jobs that are due again as soon as they have run, and how many events
-    the copies were behind at the end. Closes both.
+    the projections were behind at the end. Closes both.
     """
     schedule_all(ledger, specs(12_000, {"kind": "every", "interval_seconds": 1}))
     dispatcher = Dispatcher(ledger, ExecutorSettings(SECRET))
@@ -191,9 +191,12 @@ def figure_runs(folder: Path, *, seconds: float = 6.0) -> list[Figure]:
     rate, behind = noop_runs(*open_both(folder), seconds=seconds)
     return [
         Figure(
-            "noop runs, every event kept, copies on", f"{rate:,.0f}/s", "≥ 5,000/s", rate >= 5000
+            "noop runs, every event kept, projections on",
+            f"{rate:,.0f}/s",
+            "≥ 5,000/s",
+            rate >= 5000,
         ),
-        Figure("events the copies were behind at the end", f"{behind:,}"),
+        Figure("events the projections were behind at the end", f"{behind:,}"),
     ]
 
 

@@ -55,7 +55,7 @@ def a_name() -> str:
 
 
 def open_both(dsn: str) -> tuple[Ledger, ReadModels]:
-    """A node with its copies following, as `serve` with JOBLEDGER_PROJECTIONS=process has them."""
+    """A node with its projections following, as `serve` with JOBLEDGER_PROJECTIONS=process has them."""
     ledger = Ledger.open(dsn)
     read_models = ReadModels.open(ledger, mode="process")
     read_models.start()
@@ -106,7 +106,7 @@ def figure_commands(_: Path) -> list[Figure]:
     return [
         Figure("PostgreSQL, library: load, modify, save, one by one", f"{library:,.0f}/s"),
         Figure(
-            "PostgreSQL, durable commands, 256 waiting, copies on",
+            "PostgreSQL, durable commands, 256 waiting, projections on",
             f"{one:,.0f}/s = {ratio:.1f} × the library",
             "≥ 5 ×",
             ratio >= 5,
@@ -157,10 +157,10 @@ def figure_runs(_: Path, *, seconds: float = 6.0) -> list[Figure]:
         rate, behind = noop_runs(*open_both(dsn), seconds=seconds)
     return [
         Figure(
-            "PostgreSQL, noop runs, every event kept, copies on",
+            "PostgreSQL, noop runs, every event kept, projections on",
             f"{rate:,.0f}/s",
             "≥ 2,500/s",
             rate >= 2500,
         ),
-        Figure("PostgreSQL, events the copies were behind at the end", f"{behind:,}"),
+        Figure("PostgreSQL, events the projections were behind at the end", f"{behind:,}"),
     ]

@@ -174,7 +174,7 @@ def _opened(dsn: str) -> Row:
         "a command": command,
         "page of 50 active": listing,
         "search by name": page,
-        "copies filled": f"{copying:,.0f} events/s",
+        "projections filled": f"{copying:,.0f} events/s",
     }
 
 
