@@ -55,7 +55,7 @@ def a_name() -> str:
 
 
 def open_both(dsn: str) -> tuple[Ledger, ReadModels]:
-    """A node with its projections following, as `serve` with JOBLEDGER_PROJECTIONS=process has them."""
+    """A node and its projections, as `serve` with JOBLEDGER_PROJECTIONS=process has them."""
     ledger = Ledger.open(dsn)
     read_models = ReadModels.open(ledger, mode="process")
     read_models.start()
