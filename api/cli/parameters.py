@@ -6,7 +6,6 @@ What does not fit is left to typer, whose messages say why. The help names no ty
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,13 @@ class LightParameters:
         parameters = super().get_params(ctx)  # type: ignore[misc]  # of what it is mixed into
         for parameter in parameters:
             parameter.get_runtime_param = _LightConversion
-            parameter.display_type_rich = _type_in_help(parameter)
+            if getattr(parameter, "is_flag", True):  # which arguments do not have
+                parameter.display_type_rich = _no_type
         return parameters
 
 
-def _type_in_help(parameter: Any) -> Callable[..., str | None]:
-    """Fills the column of types: with nothing for flags and arguments, typer's <bool> and <str>."""
-    label = None if getattr(parameter, "is_flag", True) else parameter.metavar
-    return lambda **_: label
+def _no_type(**_: Any) -> None:
+    """The column of types for flags and arguments, where typer has <bool> and <str>."""
 
 
 class _LightConversion:

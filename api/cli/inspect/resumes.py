@@ -37,7 +37,9 @@ Until = Annotated[
 ]
 Outcome = Annotated[
     str | None,
-    typer.Option("--outcome", help="held, re_tripped, paused_again, deleted or open."),
+    typer.Option(
+        "--outcome", metavar="OUTCOME", help="held, re_tripped, paused_again, deleted or open."
+    ),
 ]
 
 
