@@ -194,5 +194,5 @@ def test_with_yes_there_is_no_question(shell: Shell) -> None:
 def test_the_help_has_the_defaults_of_the_ledger(shell: Shell, words: tuple[str, ...]) -> None:
     shown = " ".join(shell.ok(*words, "--help").out.replace("│", " ").split())
 
-    assert f"Jobs to resume per minute [{DEFAULT_RATE}]." in shown
-    assert f"Abort after N re-trips, or never [{DEFAULT_ABORT_ON}]." in shown
+    assert f"Jobs to resume per minute. [default: ({DEFAULT_RATE})]" in shown
+    assert f"Abort after N re-trips, or never. [default: ({DEFAULT_ABORT_ON})]" in shown
