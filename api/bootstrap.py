@@ -27,7 +27,7 @@ from ledger.dispatch.executors.secrets import Secrets
 from ledger.dispatch.executors.signing import Signer
 from ledger.dispatch.queues.worker_queues import WorkerQueueFeeder
 from ledger.dispatch.recovery_driver import RecoveryDriver
-from ledger.domain.metadata import Actor
+from ledger.domain.event_context import Actor
 from ledger.errors import StartRefused
 from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 from projections.queries import Queries

@@ -25,7 +25,7 @@ from ledger.application.commands.command import Command, CommandResult, JobComma
 from ledger.application.ledger import Ledger, value_of
 from ledger.application.unit_of_work import AlreadyAnswered
 from ledger.domain.job.job import job_id_of
-from ledger.domain.metadata import Actor
+from ledger.domain.event_context import Actor
 from ledger.errors import InvalidField, UnknownField
 from projections.queries import Queries
 

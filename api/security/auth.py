@@ -15,7 +15,7 @@ from api.security.sessions import Sessions, is_csrf
 from ledger.application.tokens import Tokens
 from ledger.clock import Clock
 from ledger.dispatch.executors.signing import RunToken, Signer
-from ledger.domain.metadata import Actor
+from ledger.domain.event_context import Actor
 from ledger.errors import Forbidden
 from ledger.store.records import TokenRow
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
-from ledger.domain.metadata import EventMetadata
+from ledger.domain.event_context import EventContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +18,10 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True)
-class CommandContext:
-    """`metadata` goes into every event. With `revision` the command is refused (StaleRevision) when
-    the job was changed since.
+class CommandContext(EventContext):
+    """The context of the command's events. With `revision` the command is refused (StaleRevision)
+    when the job was changed since.
     """
 
-    now: datetime
-    metadata: EventMetadata
     revision: int | None = None
     idempotency: Idempotency | None = None

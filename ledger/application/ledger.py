@@ -33,8 +33,8 @@ from ledger.application.unit_of_work import AlreadyAnswered, Limits
 from ledger.application.writer import Writer
 from ledger.chance import Chance
 from ledger.clock import Clock
+from ledger.domain.event_context import Actor
 from ledger.domain.job.job import Job, ResumeOptions, job_id_of
-from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.selection import Selection
 from ledger.errors import LedgerError, Refused, StorageFull, Unavailable
@@ -239,8 +239,8 @@ class Ledger:
     ) -> CommandContext:
         """The context of a command, given now unless another instant is named."""
         command_id = str(self.chance.new_id())
-        metadata = EventMetadata(command_id, actor, source, correlation_id, reason)
-        return CommandContext(now or self.clock.now(), metadata)
+        now = now or self.clock.now()
+        return CommandContext(now, command_id, actor, source, correlation_id, reason)
 
     def dispatcher_context(
         self, *, correlation_id: str | None = None, now: datetime | None = None

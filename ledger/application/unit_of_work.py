@@ -140,7 +140,7 @@ class UnitOfWork:
         fingerprint = context.idempotency.fingerprint
         answered = Answered(fingerprint, status, stream.id, stream.version, appended)
         key = self._stream(IdempotencyKey, context.idempotency.stream)
-        key.answer(answered, now=context.now, metadata=context.metadata)
+        key.answer(answered, context)
 
     def add_side_row(self, row: SideTableRow) -> None:
         """Write a row beside the events, in the same transaction."""

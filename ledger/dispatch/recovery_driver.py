@@ -258,7 +258,7 @@ class RecoveryDriver:
 
     def _context(self, progress: RecoveryProgress, now: datetime) -> CommandContext:
         """The context of the driver's own commands, on behalf of the planner."""
-        correlation_id = progress.recovery.metadata.correlation_id
+        correlation_id = progress.recovery.plan_context.correlation_id
         return self._ledger.dispatcher_context(correlation_id=correlation_id, now=now)
 
     def _new_id(self) -> str:

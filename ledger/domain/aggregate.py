@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Self
 from uuid import UUID
 
 from eventsourcing.domain import BaseAggregate
 
 from ledger.clock import EPOCH
+from ledger.domain.event_context import EventContext
 from ledger.domain.events import Event
-from ledger.domain.metadata import EventMetadata
 
 
 class Stream(BaseAggregate[UUID]):
@@ -48,15 +47,13 @@ class Stream(BaseAggregate[UUID]):
     def evolve(self, event: Event) -> None:
         """Apply an event. Never refuses one: history has happened."""
 
-    def record(
-        self, event_class: type[Event], now: datetime, metadata: EventMetadata, **fields: object
-    ) -> None:
+    def record(self, event_class: type[Event], context: EventContext, **fields: object) -> None:
         """Add one decided event to the pending ones, and evolve by it."""
         event = event_class(
             originator_id=self.id,
             originator_version=self.version + 1,
-            timestamp=now,
-            **metadata.fields(),
+            timestamp=context.now,
+            **context.fields(),
             **fields,
         )
         event.mutate(self)

@@ -8,7 +8,7 @@ import resource
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -281,11 +281,9 @@ def _one_run(ledger: Ledger, job_id: UUID) -> Command[None]:
         job = unit.job(job_id)
         if not job.is_run_requested:
             later = (job.next_run_at or call.now) + timedelta(seconds=1)
-            run = runs.start_due(job, runs.Claim("bench"), now=later, metadata=call.metadata)
+            run = runs.start_due(job, runs.Claim("bench"), replace(call, now=later))
             assert run is not None
-            outcomes.succeed(
-                job, run.run_id, NoopExecutor.result, now=later, metadata=call.metadata
-            )
+            outcomes.succeed(job, run.run_id, NoopExecutor.result, replace(call, now=later))
 
     return AdHoc(command)
 

@@ -18,11 +18,11 @@ from ledger.store.records import Committed, TokenRow, VersionConflict
 from tests.contract.stores import NOW, StoreHarness, append, append_decided, batch_of
 from tests.support.builders import (
     NOON,
+    a_context,
     a_job,
     an_id,
     clone,
     failed,
-    metadata,
     paused,
     running,
     tripped,
@@ -34,14 +34,14 @@ SECOND = 1_000_000
 
 def a_name(name: str, job: Job) -> Name:
     stream = Name.blank(name_stream(name))
-    stream.reserve(name, job.id, now=NOON, metadata=metadata())
+    stream.reserve(name, job.id, a_context(NOON))
     return stream
 
 
 def edited(job: Job, *tags: str) -> Job:
     """The job with one more event for each tag."""
     for tag in tags:
-        job.amend({"tags": [tag]}, now=NOON, metadata=metadata())
+        job.amend({"tags": [tag]}, a_context(NOON))
     return job
 
 
@@ -131,10 +131,10 @@ def test_a_conflicting_batch_appends_nothing_to_its_other_streams(harness: Store
     job = a_job(description="described")
     mine = clone(job)
     append_decided(harness, job)
-    mine.amend({"task": "other"}, now=NOON, metadata=metadata())
+    mine.amend({"task": "other"}, a_context(NOON))
     name = a_name("new name", mine)
     mine._version = 1
-    mine.amend({"task": "yet another"}, now=NOON, metadata=metadata())
+    mine.amend({"task": "yet another"}, a_context(NOON))
     late = batch_of(harness, name, mine, beside=[TOKEN])
 
     [outcome] = append(harness, late)
@@ -169,7 +169,7 @@ def test_no_stream_gets_a_gap_when_the_batch_before_conflicts(harness: StoreHarn
     append_decided(harness, edited(job, "theirs"))
     name = a_name("new", mine)
     first = batch_of(harness, edited(mine, "mine"), name)
-    name.release("new", mine.id, now=NOON, metadata=metadata())
+    name.release("new", mine.id, a_context(NOON))
     second = batch_of(harness, name)
 
     outcomes = append(harness, first, second)
@@ -234,9 +234,9 @@ def test_tokens_are_stored_with_their_batch_and_revoked_in_place(harness: StoreH
 def test_positions_mentioned_in_events_are_filled_in_by_the_append(harness: StoreHarness) -> None:
     append_decided(harness, a_job(number=9))
     job = a_job(tripped(2), policy={"trip_after": 2})
-    job.resume(ResumeOptions(force=True), now=NOON, metadata=metadata())
+    job.resume(ResumeOptions(force=True), a_context(NOON))
     request = IdempotencyKey.blank(request_stream("olga", "POST", "/v1/jobs", "key"))
-    request.answer(Answered("f", 201, job.id, 7, (1, 3)), now=NOON, metadata=metadata())
+    request.answer(Answered("f", 201, job.id, 7, (1, 3)), a_context(NOON))
 
     append_decided(harness, job, request)
 
@@ -283,7 +283,7 @@ def test_a_value_that_would_not_be_read_back_equal_is_refused_before_the_append(
     harness: StoreHarness, value: object
 ) -> None:
     job = a_job()
-    job.amend({"delivery": {"channel": "x", "target": value}}, now=NOON, metadata=metadata())
+    job.amend({"delivery": {"channel": "x", "target": value}}, a_context(NOON))
 
     with raises(InvalidField):
         batch_of(harness, job)

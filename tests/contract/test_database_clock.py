@@ -20,8 +20,8 @@ MINUTE = timedelta(minutes=1)
 class Skewed(SystemClock):
     """This machine's clock, set wrongly."""
 
-    def __init__(self, metadata: timedelta) -> None:
-        self._by = metadata
+    def __init__(self, by: timedelta) -> None:
+        self._by = by
 
     def now(self) -> datetime:
         return super().now() + self._by

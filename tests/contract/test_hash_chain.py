@@ -18,7 +18,7 @@ from ledger.maintenance.verify import verify_event_store
 from ledger.store.hash_chain import EventRow, chain_of, genesis, leaf_of
 from tests.contract.conftest import EventStoreFactory
 from tests.contract.stores import StoreHarness, append_decided
-from tests.support.builders import NOON, a_job, failed, metadata, paused, running, tripped
+from tests.support.builders import NOON, a_context, a_job, failed, paused, running, tripped
 
 FLIPS = 1000
 EDITS = 100
@@ -76,12 +76,12 @@ def fill(harness: StoreHarness) -> None:
     for number in range(1, 9):
         job = a_job(number=number, task=f"task {number}", description="words")
         name = Name.blank(name_stream(f"job {number}"))
-        name.reserve(f"job {number}", job.id, now=NOON, metadata=metadata(reason="because"))
+        name.reserve(f"job {number}", job.id, a_context(NOON, reason="because"))
         append_decided(harness, job, name)
         change = tripped(2) if number % 2 else paused()
         change(job)
         running()(job) if job.status == "active" else None
-        job.resume(ResumeOptions(force=True), now=NOON, metadata=metadata(reason="gone"))
+        job.resume(ResumeOptions(force=True), a_context(NOON, reason="gone"))
         append_decided(harness, job)
 
 

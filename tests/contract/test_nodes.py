@@ -25,7 +25,7 @@ from ledger.store.postgres.statements import DATABASE_CLOCK
 from ledger.store.postgres.store import PostgresEventStore
 from ledger.store.records import AppendOutcome, Checkpoint, Committed, LeaseRow, VersionConflict
 from tests.contract.stores import NOW, PostgresStoreHarness, append, append_decided, batch_of
-from tests.support.builders import NOON, a_job, an_id, metadata
+from tests.support.builders import NOON, a_context, a_job, an_id
 
 NODES = 2
 ROUNDS = 60
@@ -57,7 +57,7 @@ def at_once(nodes: list[PostgresEventStore], act: Act) -> list[Any]:
 
 def described(job: Job, *tags: str) -> Job:
     for tag in tags:
-        job.amend({"tags": [tag]}, now=NOON, metadata=metadata(reason="because"))
+        job.amend({"tags": [tag]}, a_context(NOON, reason="because"))
     return job
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ledger.domain.metadata import Actor, EventMetadata
+from ledger.domain.event_context import Actor, EventContext
 from ledger.store.audit_query import AuditQuery, Order
 from ledger.store.records import StoredEvent
 from tests.contract.stores import NOW, StoreHarness, append, append_decided, batch_of
@@ -22,8 +22,9 @@ CORRELATIONS = ["c-1", None, "c-2", "c-3"]
 SECOND = 1_000_000
 
 
-def origin(number: int) -> EventMetadata:
-    return EventMetadata(
+def origin(number: int) -> EventContext:
+    return EventContext(
+        NOON,
         f"command-{number}",
         ACTORS[number % 3],
         SOURCES[number % 3],
@@ -37,7 +38,7 @@ def full(harness: StoreHarness) -> StoreHarness:
     for number in range(24):
         job = a_job(number=number + 1)
         for step in range(number % 5):
-            job.amend({"tags": [f"t{step}"]}, now=NOON, metadata=origin(number + step))
+            job.amend({"tags": [f"t{step}"]}, origin(number + step))
         if number % 2:
             running()(job)
             (succeeded() if number % 3 else failed(failure_class="timeout"))(job)
@@ -205,7 +206,7 @@ def test_pages_miss_nothing_and_repeat_nothing_while_events_arrive(
         query = query.following(page[-1].id)
         if number < 110:
             job = a_job(number=(number := number + 1))
-            job.amend({"tags": ["late"]}, now=NOON, metadata=origin(number))
+            job.amend({"tags": ["late"]}, origin(number))
             append_decided(full, job, now=NOW + number * SECOND)
 
     after = [item for item in everything(full) if matches(item)]

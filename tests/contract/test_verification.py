@@ -11,7 +11,7 @@ from ledger.domain.job.job import Job
 from ledger.maintenance.verify import PAGE, verify_event_store
 from ledger.store.event_store import EventStore
 from tests.contract.stores import StoreHarness, append_decided
-from tests.support.builders import NOON, a_job, metadata
+from tests.support.builders import NOON, a_context, a_job
 
 
 class Watched:
@@ -39,9 +39,7 @@ def fill(harness: StoreHarness, count: int) -> Job:
 
 def describe(job: Job, count: int) -> None:
     for number in range(count):
-        job.amend(
-            {"tags": [f"{job.version} {number}"]}, now=NOON, metadata=metadata(reason="words")
-        )
+        job.amend({"tags": [f"{job.version} {number}"]}, a_context(NOON, reason="words"))
 
 
 def test_only_the_texts_of_one_page_are_in_memory_at_a_time(harness: StoreHarness) -> None:

@@ -19,11 +19,11 @@ from tests.support.builders import (
     NOON,
     ONCE,
     SUCCESS,
+    a_context,
     a_job,
     clone,
     deleted,
     events_of,
-    metadata,
     paused,
     requested,
     running,
@@ -42,15 +42,15 @@ Change = Callable[[Job], object]
 
 
 def amend(job: Job) -> object:
-    return job.amend({"description": "new"}, now=LATER, metadata=metadata())
+    return job.amend({"description": "new"}, a_context(LATER))
 
 
 def pause(job: Job, until: datetime | None = None) -> object:
-    return job.pause(until, now=LATER, metadata=metadata())
+    return job.pause(until, a_context(LATER))
 
 
 def resume(job: Job, **how: object) -> object:
-    return job.resume(ResumeOptions(**how), now=LATER, metadata=metadata())  # type: ignore[arg-type]  # its own fields
+    return job.resume(ResumeOptions(**how), a_context(LATER))  # type: ignore[arg-type]  # its own fields
 
 
 COMMANDS: dict[str, Change] = {
@@ -59,12 +59,10 @@ COMMANDS: dict[str, Change] = {
     "pause with a new `until`": lambda job: pause(job, LATER + HOUR),
     "resume": resume,
     "resume with force": lambda job: resume(job, force=True),
-    "run": lambda job: job.request_run(now=LATER, metadata=metadata()),
-    "due": lambda job: (
-        runs.start_due(job, runs.Claim("node"), now=LATER, metadata=metadata()) is not None
-    ),
-    "`until` has come": lambda job: end_pause(job, now=LATER, metadata=metadata()),
-    "delete": lambda job: job.delete(now=LATER, metadata=metadata()),
+    "run": lambda job: job.request_run(a_context(LATER)),
+    "due": lambda job: runs.start_due(job, runs.Claim("node"), a_context(LATER)) is not None,
+    "`until` has come": lambda job: end_pause(job, a_context(LATER)),
+    "delete": lambda job: job.delete(a_context(LATER)),
 }
 
 
@@ -74,16 +72,16 @@ def report(job: Job, end: Callable[[Job, str], None]) -> None:
 
 REPORTS: dict[str, Change] = {
     "it succeeded": lambda job: report(
-        job, lambda j, run: outcomes.succeed(j, run, SUCCESS, now=LATER, metadata=metadata())
+        job, lambda j, run: outcomes.succeed(j, run, SUCCESS, a_context(LATER))
     ),
     "it failed": lambda job: report(
-        job, lambda j, run: outcomes.fail(j, run, FAILURE, now=LATER, metadata=metadata())
+        job, lambda j, run: outcomes.fail(j, run, FAILURE, a_context(LATER))
     ),
     "it was lost": lambda job: report(
-        job, lambda j, run: outcomes.lose(j, run, "lease_expired", now=LATER, metadata=metadata())
+        job, lambda j, run: outcomes.lose(j, run, "lease_expired", a_context(LATER))
     ),
     "nothing was executed": lambda job: report(
-        job, lambda j, run: outcomes.block(j, run, "no", now=LATER, metadata=metadata())
+        job, lambda j, run: outcomes.block(j, run, "no", a_context(LATER))
     ),
 }
 """Over a job that trips at its second error or loss and has none."""
@@ -116,13 +114,13 @@ def with_open_run(state: str) -> Job | None:
     job = a_job(running(), policy=POLICY)
     match state:
         case "paused":
-            job.pause(None, now=LATER, metadata=metadata())
+            job.pause(None, a_context(LATER))
         case "failed":
             return None
         case "completed":
             return None
         case "deleted":
-            job.delete(now=LATER, metadata=metadata())
+            job.delete(a_context(LATER))
     return job
 
 
@@ -176,9 +174,7 @@ SPECIAL: dict[str, Special] = {
     "its probe fails": Special(a_probe(), REPORTS["it failed"]),
     "late slots that are not caught up": Special(
         a_job(policy={"catch_up": "none"}, schedule={"kind": "cron", "expr": "* * * * *"}),
-        lambda job: runs.start_due(
-            job, runs.Claim("n", is_late=True), now=LATER, metadata=metadata()
-        ),
+        lambda job: runs.start_due(job, runs.Claim("n", is_late=True), a_context(LATER)),
     ),
     "a report of a run that is not the open one": Special(a_job(), REPORTS["it succeeded"]),
 }

@@ -70,15 +70,15 @@ class Operator:
         """One command: reported before, and again with its answer."""
         call = self._ledger.context("because")
         kind = self._chance.choice(KINDS) if self._jobs else "schedule"
-        tell("tried", command_id=call.metadata.command_id, kind=kind)
+        tell("tried", command_id=call.command_id, kind=kind)
         try:
             answer = self._give(kind, call)
         except LedgerError as error:
-            tell("refused", command_id=call.metadata.command_id, code=error.code)
+            tell("refused", command_id=call.command_id, code=error.code)
             return
         tell(
             "answered",
-            command_id=call.metadata.command_id,
+            command_id=call.command_id,
             job_id=str(answer.job_id),
             version=answer.version,
             position=answer.position,

@@ -69,7 +69,7 @@ class Death:
     count: int
 
     @classmethod
-    def metadata(cls, chance: Random) -> Death:
+    def drawn(cls, chance: Random) -> Death:
         if chance.random() < 0.25:
             return cls("launched", chance.randrange(1, 9))
         return cls(None, chance.choice((1, 2, chance.randrange(3, 60), chance.randrange(60, 4000))))
@@ -162,7 +162,7 @@ def check_runs(
 def kill_again_and_again(tmp_path: Path, kills: int, seed: int) -> Reported:
     print(f"seed {seed}, {kills} kills")
     chance, reports = Random(seed), Reported()
-    deaths = [Death.metadata(chance) for _ in range(kills)]
+    deaths = [Death.drawn(chance) for _ in range(kills)]
     for number, death in enumerate(deaths):
         run_until_killed(tmp_path / "data", f"{seed}/{number}", death, reports)
         check(tmp_path / "data", reports)

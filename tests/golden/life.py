@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from ledger import Ledger
-from ledger.application.command_context import CommandContext, Idempotency
+from ledger.application.command_context import Idempotency
 from ledger.application.commands import recoveries as recovery_commands
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.deliveries import RecordNotice
@@ -76,12 +76,8 @@ class Life:
     def a_job_that_is_edited_paused_and_forced(self) -> None:
         ledger = self.ledger
         stream = request_stream("library", "POST", "/v1/jobs", "key-1")
-        call = CommandContext(
-            self.clock.now(),
-            ledger.context("begin").metadata,
-            None,
-            Idempotency("key-1", stream, "f"),
-        )
+        key = Idempotency("key-1", stream, "f")
+        call = replace(ledger.context("begin"), idempotency=key)
         spec = a_spec(description="words", schedule=HOURLY, policy={"trip_after": 2}, tags=["a"])
         job_id = ledger.schedule(spec, context=call).job_id
         ledger.amend(job_id, {"name": "renamed", "task": "other words"})
@@ -120,7 +116,7 @@ class Life:
 
     def an_imported_job_with_deliveries(self) -> None:
         job_id = self.ledger.schedule(a_spec(name="imported", enabled=False)).job_id
-        now, metadata = self.clock.now(), self.ledger.context("moving in").metadata
+        context = self.ledger.context("moving in")
         imported = {
             "origin": "phantom",
             "origin_id": "42",
@@ -132,16 +128,14 @@ class Life:
             "next_run_at": None,
             "imported": {"_type_": "uuid_hex", "skills": ["x"]},
         }
-        self.ledger.execute(
-            AdHoc(lambda unit: unit.job(job_id).record_import(imported, now=now, metadata=metadata))
-        )
+        self.ledger.execute(AdHoc(lambda unit: unit.job(job_id).record_import(imported, context)))
         notice = {"run_id": "r", "channel": "slack", "target": None, "outcome": "no owner is set"}
         self.ledger.execute(
-            AdHoc(lambda unit: unit.job(job_id).record(e.DeliveryFailed, now, metadata, **notice))
+            AdHoc(lambda unit: unit.job(job_id).record(e.DeliveryFailed, context, **notice))
         )
         notice = notice | {"target": "C1", "outcome": "ok"}
         self.ledger.execute(
-            AdHoc(lambda unit: unit.job(job_id).record(e.Delivered, now, metadata, **notice))
+            AdHoc(lambda unit: unit.job(job_id).record(e.Delivered, context, **notice))
         )
 
     def tokens(self) -> None:
@@ -160,11 +154,9 @@ class Life:
 
     def a_refused_change(self) -> None:
         attempt = Attempt("a token", "viewer", "POST", "/v1/jobs", "This needs the role operator.")
-        now, metadata = self.clock.now(), self.ledger.context().metadata
+        context = self.ledger.context()
         stream = access_stream("a token")
-        self.ledger.execute(
-            AdHoc(lambda unit: unit.access(stream).refuse(attempt, now=now, metadata=metadata))
-        )
+        self.ledger.execute(AdHoc(lambda unit: unit.access(stream).refuse(attempt, context)))
 
     def two_recoveries(self) -> None:
         """One that is aborted after a job that changed meanwhile, and one that completes."""

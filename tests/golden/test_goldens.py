@@ -257,13 +257,7 @@ def test_a_payload_that_looks_like_a_type_is_read_back_equal(tmp_path: Path) -> 
         job_id = ledger.schedule(a_spec()).job_id
         call = ledger.context()
 
-        ledger.execute(
-            AdHoc(
-                lambda unit: unit.job(job_id).record_import(
-                    imported, now=call.now, metadata=call.metadata
-                )
-            )
-        )
+        ledger.execute(AdHoc(lambda unit: unit.job(job_id).record_import(imported, call)))
 
         assert ledger.history(job_id)[-1]["data"]["imported"] == LOOKS_LIKE_TYPES
     with open_ledger(tmp_path, seed=1) as ledger:

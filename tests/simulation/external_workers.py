@@ -14,9 +14,9 @@ from ledger import Dispatcher, Ledger
 from ledger.application.command_context import CommandContext
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.command import Command, CommandResult
+from ledger.domain.event_context import Actor
 from ledger.domain.job.outcomes import Failure
 from ledger.domain.job.runs import Claim
-from ledger.domain.metadata import Actor, EventMetadata
 from ledger.errors import LedgerError, RunSuperseded
 from tests.support.builders import SUCCESS, ManualClock
 
@@ -106,5 +106,5 @@ class ExternalWorkers:
         return run_commands.ExtendLease(item.job_id, item.run_id, seconds, self._call(ledger))
 
     def _call(self, ledger: Ledger) -> CommandContext:
-        metadata = EventMetadata(str(ledger.chance.new_id()), Actor("wendy", "worker"), "http")
-        return CommandContext(self._clock.now(), metadata)
+        now = self._clock.now()
+        return ledger.context(actor=Actor("wendy", "worker"), source="http", now=now)

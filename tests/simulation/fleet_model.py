@@ -147,7 +147,7 @@ class Fleet:
         return answer
 
     def _schedule(self, name: str, kind: str, trip_after: int, at: str) -> str:
-        if self._is_taken(name, metadata=None):
+        if self._is_taken(name, but=None):
             return "name_taken"
         state = Model(is_one_shot=kind == "at")
         self.jobs.append(JobModel(state, name, trip_after, version=1, revision=1))
@@ -158,14 +158,12 @@ class Fleet:
         answer, amended = job.after("amend")
         if answer != CHANGED:
             return answer
-        if self._is_taken(name, metadata=job):
+        if self._is_taken(name, but=job):
             return "name_taken"
         if name == job.name:
             return UNCHANGED
         self.jobs[number] = replace(amended, name=name)
         return CHANGED
 
-    def _is_taken(self, name: str, *, metadata: JobModel | None) -> bool:
-        return any(
-            SAME_NAME[job.name] == SAME_NAME[name] for job in self.live if job is not metadata
-        )
+    def _is_taken(self, name: str, *, but: JobModel | None) -> bool:
+        return any(SAME_NAME[job.name] == SAME_NAME[name] for job in self.live if job is not but)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Protocol
 from uuid import UUID
@@ -18,7 +18,7 @@ from ledger.domain.streams.idempotency import request_stream
 from ledger.errors import LedgerError
 from tests.simulation.fleet_model import MAX_LOSSES, Order
 from tests.simulation.model import CHANGED, UNCHANGED
-from tests.support.builders import SUCCESS, ManualClock, a_spec, an_id, metadata
+from tests.support.builders import SUCCESS, ManualClock, a_context, a_spec, an_id
 
 STRANGER = an_id(0)
 FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
@@ -130,7 +130,8 @@ def context_of(order: Order, clock: ManualClock) -> CommandContext:
         stream = request_stream("olga", "POST", repr(order.address), order.key)
         body = repr((order.what, order.fields)).encode()
         kept = Idempotency(order.key, stream, sha256(body).hexdigest())
-    return CommandContext(clock.now(), metadata(reason="the order"), order.revision, kept)
+    context = a_context(clock.now(), reason="the order")
+    return replace(context, revision=order.revision, idempotency=kept)
 
 
 def open_run_of(driver: Driver, job_id: UUID) -> str:

@@ -17,7 +17,7 @@ from ledger import Ledger
 from ledger.application.commands.command import CommandResult
 from ledger.application.ledger import CommandContext
 from ledger.clock import rfc3339
-from ledger.domain.metadata import Actor
+from ledger.domain.event_context import Actor
 from tests.storm.fleet import TEAMS, Member
 from tests.storm.outages import Outage, Outages
 
@@ -161,7 +161,7 @@ def _done(answer: CommandResult, context: CommandContext) -> dict[str, Any]:
         "job_id": str(answer.job_id),
         "position": answer.position,
         "at": rfc3339(context.now),
-        "by": context.metadata.actor.id,
-        "source": context.metadata.source,
-        "reason": context.metadata.reason,
+        "by": context.actor.id,
+        "source": context.source,
+        "reason": context.reason,
     }

@@ -11,11 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from ledger import Ledger
+from ledger.application.command_context import CommandContext
 from ledger.application.ledger import Limits
+from ledger.domain.event_context import Actor
 from ledger.domain.job import outcomes, runs
 from ledger.domain.job.job import Job, ResumeOptions
 from ledger.domain.job.spec import parse_spec
-from ledger.domain.metadata import Actor, EventMetadata
 
 
 class SeededChance:
@@ -65,11 +66,12 @@ class ManualClock:
         return self.at
 
 
-def metadata(actor: Actor = OPERATOR, *, reason: str | None = None) -> EventMetadata:
-    """The metadata of a test's command."""
-    return EventMetadata(
-        f"00000000-0000-4000-8000-{next(_ids):012d}", actor, "library", None, reason
-    )
+def a_context(
+    now: datetime = NOON, actor: Actor = OPERATOR, *, reason: str | None = None
+) -> CommandContext:
+    """The context of a test's command."""
+    command_id = f"00000000-0000-4000-8000-{next(_ids):012d}"
+    return CommandContext(now, command_id, actor, "library", None, reason)
 
 
 def an_id(number: int) -> UUID:
@@ -92,7 +94,7 @@ def a_job(*changes: Callable[[Job], None], number: int = 1, **fields: Any) -> Jo
     """A job scheduled at NOON, with `changes` applied in turn."""
     job = Job.blank(an_id(number))
     spec = parse_spec(a_spec(**fields), planner={"croniter": "0"}, anchor_at="2026-03-02T12:00:00Z")
-    job.schedule_anew(spec, now=NOON, metadata=metadata())
+    job.schedule_anew(spec, a_context(NOON))
     for change in changes:
         change(job)
     return job
@@ -108,24 +110,24 @@ def events_of(job: Job) -> list[str]:
 
 def paused(until: datetime | None = None, *, at: datetime = NOON) -> Callable[[Job], None]:
     """An operator paused it."""
-    return lambda job: _discard(job.pause(until, now=at, metadata=metadata()))
+    return lambda job: _discard(job.pause(until, a_context(at)))
 
 
 def running(*, at: datetime = NOON + MINUTE, is_late: bool = False) -> Callable[[Job], None]:
     """What was due has started."""
     return lambda job: _discard(
-        runs.start_due(job, runs.Claim("node-1", is_late=is_late), now=at, metadata=metadata())
+        runs.start_due(job, runs.Claim("node-1", is_late=is_late), a_context(at))
     )
 
 
 def requested(*, at: datetime = NOON) -> Callable[[Job], None]:
     """A run was requested."""
-    return lambda job: job.request_run(now=at, metadata=metadata())
+    return lambda job: job.request_run(a_context(at))
 
 
 def succeeded(*, at: datetime = NOON + MINUTE) -> Callable[[Job], None]:
     """The open run succeeded."""
-    return lambda job: outcomes.succeed(job, open_run_id(job), SUCCESS, now=at, metadata=metadata())
+    return lambda job: outcomes.succeed(job, open_run_id(job), SUCCESS, a_context(at))
 
 
 def failed(
@@ -137,12 +139,12 @@ def failed(
 ) -> Callable[[Job], None]:
     """The open run failed."""
     failure = outcomes.Failure(error, failure_class, "api.example.com", retry_after, 7)
-    return lambda job: outcomes.fail(job, open_run_id(job), failure, now=at, metadata=metadata())
+    return lambda job: outcomes.fail(job, open_run_id(job), failure, a_context(at))
 
 
 def lost(cause: str = "lease_expired", *, at: datetime = NOON + MINUTE) -> Callable[[Job], None]:
     """The outcome of the open run is unknown."""
-    return lambda job: outcomes.lose(job, open_run_id(job), cause, now=at, metadata=metadata())
+    return lambda job: outcomes.lose(job, open_run_id(job), cause, a_context(at))
 
 
 def tripped(after: int = 10, *, failure_class: str = "rate_limited") -> Callable[[Job], None]:
@@ -159,7 +161,7 @@ def tripped(after: int = 10, *, failure_class: str = "rate_limited") -> Callable
 
 def deleted(*, at: datetime = NOON) -> Callable[[Job], None]:
     """An operator deleted it."""
-    return lambda job: job.delete(now=at, metadata=metadata())
+    return lambda job: job.delete(a_context(at))
 
 
 def open_run_id(job: Job) -> str:

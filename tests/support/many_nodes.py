@@ -16,9 +16,9 @@ from ledger.application.commands import runs as run_commands
 from ledger.application.commands.jobs import ScheduleJob
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.leases.membership import LEASE_SECONDS, ClusterNode
+from ledger.domain.event_context import Actor
 from ledger.domain.job.runs import Claim
 from ledger.domain.job.state import OpenRun
-from ledger.domain.metadata import Actor, EventMetadata
 from tests.contract.stores import PostgresStoreHarness
 from tests.support.builders import ManualClock, SeededChance, a_spec
 
@@ -58,8 +58,8 @@ class Node:
             pass
 
     def call(self) -> CommandContext:
-        metadata = EventMetadata(str(self.ledger.chance.new_id()), Actor("wendy", "worker"), "http")
-        return CommandContext(self.ledger.clock.now(), metadata)
+        now = self.ledger.clock.now()
+        return self.ledger.context(actor=Actor("wendy", "worker"), source="http", now=now)
 
     def claim(self, job_id: UUID) -> OpenRun:
         """The run of a due job, claimed by this node and not executed."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from ledger import Dispatcher, Ledger
 from ledger.application.commands.runs import Claimed
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
-from ledger.domain.metadata import Actor
+from ledger.domain.event_context import Actor
 from projections.filters.as_of import AsOfResolver
 from projections.history.history import History
 from projections.queries.best_effort import known_storm

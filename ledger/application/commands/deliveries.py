@@ -22,8 +22,7 @@ class RecordDelivery(Command[None]):
     context: CommandContext
 
     def execute(self, unit: UnitOfWork) -> None:
-        job, now = unit.job(self.job_id), self.context.now
-        record_delivery(job, self.delivery, now=now, metadata=self.context.metadata)
+        record_delivery(unit.job(self.job_id), self.delivery, self.context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,7 @@ class RecordNotice(Command[bool]):
     context: CommandContext
 
     def execute(self, unit: UnitOfWork) -> bool:
-        notice, now = unit.notice(self.notice.stream), self.context.now
-        return notice.record_outcome(self.notice, now=now, metadata=self.context.metadata)
+        return unit.notice(self.notice.stream).record_outcome(self.notice, self.context)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,9 +90,10 @@ def _context_of(context: CommandContext, number: int, command_id: UUID) -> Comma
     An idempotency key counts for each position in the body, so that a repeated import answers for
     the imported jobs as before and decides the rest.
     """
-    metadata = replace(context.metadata, command_id=str(command_id), source=SOURCE)
     key = context.idempotency
     if key is not None:
         stream = request_stream(str(key.stream), SOURCE, str(number), key.key)
         key = Idempotency(key.key, stream, key.fingerprint)
-    return CommandContext(context.now, metadata, idempotency=key)
+    return replace(
+        context, command_id=str(command_id), source=SOURCE, revision=None, idempotency=key
+    )

@@ -63,17 +63,14 @@ class ScheduleJob(JobCommand):
         name = unit.name(spec["name"])
         name.require_free(spec["name"], self.job_id)
         self.begin(job)
-        name.reserve(
-            spec["name"], self.job_id, now=self.context.now, metadata=self.context.metadata
-        )
+        name.reserve(spec["name"], self.job_id, self.context)
         return True
 
     def begin(self, job: Job) -> None:
         """Record the first events of the job: scheduled, and with a past, imported."""
-        now, metadata = self.context.now, self.context.metadata
-        job.schedule_anew(self.parsed_spec, now=now, metadata=metadata)
+        job.schedule_anew(self.parsed_spec, self.context)
         if self.past is not None:
-            job.record_import(self.past.fields(job.next_run_at), now=now, metadata=metadata)
+            job.record_import(self.past.fields(job.next_run_at), self.context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +86,20 @@ class AmendJob(JobCommand):
     may_run_commands: bool = True
 
     def decide(self, unit: UnitOfWork, job: Job) -> bool:
-        now, metadata = self.context.now, self.context.metadata
         job.require_amendable()
         if not self.may_run_commands:
             require_no_command(job.executor)
         current = {field: getattr(job, field) for field in FIELDS}
-        changes = parse_patch(self.patch, current, anchor_at=rfc3339(now))
+        changes = parse_patch(self.patch, current, anchor_at=rfc3339(self.context.now))
         if changes.get("schedule", job.schedule) != job.schedule:
-            require_fires(parse_schedule(changes["schedule"]), now=now)
+            require_fires(parse_schedule(changes["schedule"]), now=self.context.now)
         old_name, new_name = job.name, changes.get("name", job.name)
         if new_name != old_name:
             unit.name(new_name).require_free(new_name, job.id)
-        has_changed = job.amend(changes, now=now, metadata=metadata)
+        has_changed = job.amend(changes, self.context)
         if unit.name(new_name).id != unit.name(old_name).id:
-            unit.name(old_name).release(old_name, job.id, now=now, metadata=metadata)
-            unit.name(new_name).reserve(new_name, job.id, now=now, metadata=metadata)
+            unit.name(old_name).release(old_name, job.id, self.context)
+            unit.name(new_name).reserve(new_name, job.id, self.context)
         return has_changed
 
 
@@ -120,7 +116,7 @@ class PauseJob(JobCommand):
 
     def decide(self, unit: UnitOfWork, job: Job) -> bool:  # noqa: ARG002  the job alone decides
         try:
-            return job.pause(self.until, now=self.context.now, metadata=self.context.metadata)
+            return job.pause(self.until, self.context)
         except JobFailed:
             if self.leave_failed:
                 return False
@@ -148,11 +144,11 @@ class ResumeJob(JobCommand):
 
     def decide(self, unit: UnitOfWork, job: Job) -> bool:
         is_forced = self.options.force and job.status == "failed"
-        if is_forced and unit.limits.requires_reason and not self.context.metadata.reason:
+        if is_forced and unit.limits.requires_reason and not self.context.reason:
             raise InvalidField(
                 "reason", "is required to force a failed job (JOBLEDGER_REQUIRE_REASON)"
             )
-        return job.resume(self.options, now=self.context.now, metadata=self.context.metadata)
+        return job.resume(self.options, self.context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +161,7 @@ class RequestRun(JobCommand):
     status = 202
 
     def decide(self, unit: UnitOfWork, job: Job) -> bool:  # noqa: ARG002  the job alone decides
-        job.request_run(now=self.context.now, metadata=self.context.metadata)
+        job.request_run(self.context)
         return True
 
 
@@ -177,9 +173,8 @@ class DeleteJob(JobCommand):
     context: CommandContext
 
     def decide(self, unit: UnitOfWork, job: Job) -> bool:
-        now, metadata = self.context.now, self.context.metadata
-        job.delete(now=now, metadata=metadata)
-        unit.name(job.name).release(job.name, job.id, now=now, metadata=metadata)
+        job.delete(self.context)
+        unit.name(job.name).release(job.name, job.id, self.context)
         return True
 
 

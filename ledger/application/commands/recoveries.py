@@ -59,13 +59,13 @@ class StartRecovery(RepeatableCommand[RecoveryResult]):
 
     def execute(self, unit: UnitOfWork) -> RecoveryResult:
         unit.require_unanswered(self.context)
-        if unit.limits.requires_reason and not self.context.metadata.reason:
+        if unit.limits.requires_reason and not self.context.reason:
             raise InvalidField("reason", "is required to force jobs (JOBLEDGER_REQUIRE_REASON)")
         number, plan = _plan(unit, self.selection, self.terms, self.context.now)
         if not plan.jobs:
             raise NothingToResume(plan.refused)
         recovery = unit.recovery(number)
-        recovery.plan(number, plan, now=self.context.now, metadata=self.context.metadata)
+        recovery.plan(number, plan, self.context)
         return _changed(unit, recovery, self.context, status=201)
 
     def answer_again(self, first: FirstAnswer, queries: EventQueries) -> RecoveryResult:
@@ -106,7 +106,7 @@ class StepRecovery(Command[bool]):
         if recovery.version != self.seen_version or not recovery.is_open or not recovery.remaining:
             return False
         job = unit.job(UUID(recovery.remaining[0]))
-        recovery.step(job, now=self.now, metadata=recovery.metadata_of_step(self.command_id))
+        recovery.step(job, recovery.step_context(self.now, self.command_id))
         return True
 
 
@@ -126,7 +126,7 @@ class AbortFailingRecovery(Command[bool]):
         recovery, context = unit.recovery(self.number), self.context
         if recovery.version != self.seen_version:
             return False
-        return recovery.abort(self.cause, self.re_trips, now=context.now, metadata=context.metadata)
+        return recovery.abort(self.cause, self.re_trips, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class CompleteRecovery(Command[bool]):
         recovery, context = unit.recovery(self.number), self.context
         if recovery.version != self.seen_version or recovery.remaining:
             return False
-        return recovery.complete(self.re_trips, now=context.now, metadata=context.metadata)
+        return recovery.complete(self.re_trips, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class AbortRecovery(RepeatableCommand[RecoveryResult]):
     def execute(self, unit: UnitOfWork) -> RecoveryResult:
         unit.require_unanswered(self.context)
         recovery, context = unit.recovery(self.number), self.context
-        if not recovery.abort(ASKED, self.re_trips, now=context.now, metadata=context.metadata):
+        if not recovery.abort(ASKED, self.re_trips, context):
             return RecoveryResult(0, recovery.id, recovery.version, False)
         return _changed(unit, recovery, context, status=200)
 

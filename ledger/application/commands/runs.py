@@ -58,10 +58,9 @@ class ClaimRun(Command[Claimed | None]):
 
     def execute(self, unit: UnitOfWork) -> Claimed | None:
         job = unit.job(self.job_id)
-        now, metadata = self.context.now, self.context.metadata
-        if end_pause(job, now=now, metadata=metadata) or queue_of(job.executor) is not None:
+        if end_pause(job, self.context) or queue_of(job.executor) is not None:
             return None
-        run = runs.start_due(job, runs.Claim(self.node, self.is_late), now=now, metadata=metadata)
+        run = runs.start_due(job, runs.Claim(self.node, self.is_late), self.context)
         if run is None:
             return None
         timeout_seconds = job.parsed_policy.timeout_seconds
@@ -85,7 +84,7 @@ class HandOutRun(RepeatableCommand[CommandResult | None]):
         before = job.version
         if queue_of(job.executor) != self.queue:
             return None
-        run = runs.start_due(job, self.claim, now=self.context.now, metadata=self.context.metadata)
+        run = runs.start_due(job, self.claim, self.context)
         if run is None:
             return None
         unit.add_side_row(_lease(job.id, run.run_id, run.lease_until))
@@ -143,9 +142,7 @@ class LoseRun(Command[bool]):
         lease_end = unit.lease_end(self.run_id) or 0
         if not _is_open(job, self.run_id) or lease_end > microseconds(self.context.now):
             return False
-        outcomes.lose(
-            job, self.run_id, self.cause, now=self.context.now, metadata=self.context.metadata
-        )
+        outcomes.lose(job, self.run_id, self.cause, self.context)
         _end_lease(unit, job.id, self.run_id)
         return True
 
@@ -197,18 +194,17 @@ class ExtendLease(Command[datetime]):
 def _record(
     unit: UnitOfWork, job: Job, run_id: str, outcome: Outcome, context: CommandContext
 ) -> None:
-    now, metadata = context.now, context.metadata
     was_deleted = job.status == "deleted"
     match outcome:
         case outcomes.Success():
-            outcomes.succeed(job, run_id, outcome, now=now, metadata=metadata)
+            outcomes.succeed(job, run_id, outcome, context)
         case outcomes.Failure():
-            outcomes.fail(job, run_id, outcome, now=now, metadata=metadata)
+            outcomes.fail(job, run_id, outcome, context)
         case str():
-            outcomes.block(job, run_id, outcome, now=now, metadata=metadata)
+            outcomes.block(job, run_id, outcome, context)
     _end_lease(unit, job.id, run_id)
     if job.status == "deleted" and not was_deleted:
-        unit.name(job.name).release(job.name, job.id, now=now, metadata=metadata)
+        unit.name(job.name).release(job.name, job.id, context)
 
 
 def _require_open(job: Job, run_id: str) -> OpenRun:

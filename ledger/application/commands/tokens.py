@@ -22,13 +22,10 @@ class CreateToken(Command[TokenRow]):
 
     def execute(self, unit: UnitOfWork) -> TokenRow:
         row = self.row
-        unit.token(UUID(row.id)).create(
-            name=row.name,
-            role=row.role,
-            kind=row.kind,
-            expires_at=from_microseconds(row.expires_at) if row.expires_at is not None else None,
-            now=self.context.now,
-            metadata=self.context.metadata,
+        expires_at = from_microseconds(row.expires_at) if row.expires_at is not None else None
+        token = unit.token(UUID(row.id))
+        token.create(
+            self.context, name=row.name, role=row.role, kind=row.kind, expires_at=expires_at
         )
         unit.add_side_row(row)
         return row
@@ -43,7 +40,7 @@ class RevokeToken(Command[bool]):
 
     def execute(self, unit: UnitOfWork) -> bool:
         token = unit.token(UUID(self.row.id))
-        has_changed = token.revoke(now=self.context.now, metadata=self.context.metadata)
+        has_changed = token.revoke(self.context)
         if has_changed:
             unit.add_side_row(self.row)
         return has_changed
@@ -58,4 +55,4 @@ class RecordRefusedAccess(Command[None]):
 
     def execute(self, unit: UnitOfWork) -> None:
         access = unit.access(access_stream(self.attempt.token_id))
-        access.refuse(self.attempt, now=self.context.now, metadata=self.context.metadata)
+        access.refuse(self.attempt, self.context)

@@ -29,6 +29,7 @@ from ledger.dispatch.executors.outcomes import (
 from ledger.dispatch.executors.output import ERROR_BYTES, Output
 from ledger.dispatch.executors.secrets import MARGIN
 from ledger.dispatch.executors.signing import RunToken, Signer
+from ledger.domain.event_context import Actor
 from ledger.domain.job.executor_spec import parse_executor
 from ledger.domain.job.failures import (
     ERROR_PREFIX,
@@ -37,7 +38,6 @@ from ledger.domain.job.failures import (
     parse_retry_after,
 )
 from ledger.domain.job.urls import WebUrl, parse_url
-from ledger.domain.metadata import Actor
 from ledger.errors import Refused
 
 ANSWER_BYTES = 1024 * 1024

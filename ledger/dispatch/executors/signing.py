@@ -14,7 +14,7 @@ from uuid import UUID
 from itsdangerous import BadSignature, URLSafeSerializer
 from standardwebhooks import Webhook
 
-from ledger.domain.metadata import Actor
+from ledger.domain.event_context import Actor
 from ledger.errors import StartRefused
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix, not a secret

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from ledger.domain.event_context import EventContext
 from ledger.domain.events import (
     ABOUT_A_RUN,
     Amended,
@@ -30,7 +31,6 @@ from ledger.domain.events import (
 from ledger.domain.job.breaker import Policy, policy_of
 from ledger.domain.job.evolve import EVOLVERS
 from ledger.domain.job.state import JobState
-from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.recurrence import missed_fires, next_fire
 from ledger.domain.schedule.schedules import At, Every, Schedule, parse_schedule, plain
 from ledger.errors import (
@@ -114,22 +114,19 @@ class Job(JobState):
 
     # -- decisions ------------------------------------------------------------------------------
 
-    def schedule_anew(
-        self, spec: Mapping[str, Any], *, now: datetime, metadata: EventMetadata
-    ) -> None:
+    def schedule_anew(self, spec: Mapping[str, Any], context: EventContext) -> None:
         """Record the first event of the job. `spec` has the fields of `job.scheduled` but
         next_run_at.
         """
         schedule = parse_schedule(spec["schedule"])
-        next_run_at = next_fire(schedule, after=now) if spec["enabled"] else None
+        next_run_at = next_fire(schedule, after=context.now) if spec["enabled"] else None
         self.record(
             Scheduled,
-            now,
-            metadata,
+            context,
             **{**spec, "schedule": plain(schedule), "next_run_at": next_run_at},
         )
 
-    def amend(self, changes: Mapping[str, Any], *, now: datetime, metadata: EventMetadata) -> bool:
+    def amend(self, changes: Mapping[str, Any], context: EventContext) -> bool:
         """Change fields; never the status. False when nothing differs. Refuses a deleted or
         completed job.
         """
@@ -137,24 +134,26 @@ class Job(JobState):
         differing = {key: value for key, value in changes.items() if getattr(self, key) != value}
         if not differing:
             return False
-        next_run_at = self._next_after_amend(differing, now)
+        next_run_at = self._next_after_amend(differing, context.now)
         if self.enabled and ("schedule" in differing or "enabled" in differing):
-            self._record_missed_before_change(now, metadata)
-        self.record(Amended, now, metadata, changes=differing, next_run_at=next_run_at)
+            self._record_missed_before_change(context)
+        self.record(Amended, context, changes=differing, next_run_at=next_run_at)
         return True
 
-    def _record_missed_before_change(self, now: datetime, metadata: EventMetadata) -> None:
+    def _record_missed_before_change(self, context: EventContext) -> None:
         """Record the missed slots of a schedule before it is replaced: none is dropped silently."""
-        missed = self.missed_slots(now, "amended" if self.status == "active" else self.status)
+        missed = self.missed_slots(
+            context.now, "amended" if self.status == "active" else self.status
+        )
         if missed is not None and self.open_run is None:
-            self.record(FiresSkipped, now, metadata, missed=missed, next_run_at=None)
+            self.record(FiresSkipped, context, missed=missed, next_run_at=None)
 
     def require_amendable(self) -> None:
         """Refuse a job that cannot be changed: one that does not exist, or is completed."""
         self.require_known()
         self._require_not_completed()
 
-    def pause(self, until: datetime | None, *, now: datetime, metadata: EventMetadata) -> bool:
+    def pause(self, until: datetime | None, context: EventContext) -> bool:
         """Stop firing, optionally until an instant. False when it is paused already and `until` is
         unchanged.
         """
@@ -162,14 +161,14 @@ class Job(JobState):
         self._require_not_completed()
         if self.status == "failed":
             raise JobFailed(self.id)
-        if until is not None and until <= now:
+        if until is not None and until <= context.now:
             raise InvalidField("until", "must be in the future")
         if self.status == "paused" and until in (None, self.paused_until):
             return False
-        self.record(Paused, now, metadata, until=until)
+        self.record(Paused, context, until=until)
         return True
 
-    def resume(self, options: ResumeOptions, *, now: datetime, metadata: EventMetadata) -> bool:
+    def resume(self, options: ResumeOptions, context: EventContext) -> bool:
         """Make the job active again; False when it is. The rules are those of
         ghostwright/phantom#138.
 
@@ -178,24 +177,23 @@ class Job(JobState):
         `run_now` says when it runs.
         """
         self._require_resumable(options.force)
-        _require_possible(options, now)
+        _require_possible(options, context.now)
         if self.status == "active":
             return False
-        next_run_at = self._next_after_resume(options, now)
+        next_run_at = self._next_after_resume(options, context.now)
         if self.is_one_shot and options.run_at is not None:
             self.record(
                 Amended,
-                now,
-                metadata,
+                context,
                 changes={"schedule": plain(At(options.run_at))},
                 next_run_at=None,
             )
-        self._record_resume(options, next_run_at, now, metadata)
+        self._record_resume(options, next_run_at, context)
         if options.run_now:
-            self.record(RunRequested, now, metadata, trigger="manual")
+            self.record(RunRequested, context, trigger="manual")
         return True
 
-    def request_run(self, *, now: datetime, metadata: EventMetadata) -> None:
+    def request_run(self, context: EventContext) -> None:
         """Ask the dispatcher for one run now. Refuses while one is under way or requested."""
         self.require_known()
         self._require_not_completed()
@@ -206,18 +204,16 @@ class Job(JobState):
         if self.status == "paused":
             raise JobPaused(self.id)
         self._require_idle()
-        self.record(RunRequested, now, metadata, trigger="manual")
+        self.record(RunRequested, context, trigger="manual")
 
-    def delete(self, *, now: datetime, metadata: EventMetadata) -> None:
+    def delete(self, context: EventContext) -> None:
         """Delete the job. Its history stays."""
         self.require_known()
-        self.record(Deleted, now, metadata)
+        self.record(Deleted, context)
 
-    def record_import(
-        self, imported: Mapping[str, Any], *, now: datetime, metadata: EventMetadata
-    ) -> None:
+    def record_import(self, imported: Mapping[str, Any], context: EventContext) -> None:
         """Record what another scheduler knew of this job, right after it was scheduled here."""
-        self.record(Imported, now, metadata, **imported)
+        self.record(Imported, context, **imported)
 
     def missed_slots(self, until: datetime, cause: str) -> dict[str, Any] | None:
         """The slots up to `until` that were neither started nor recorded, as an event's
@@ -264,17 +260,15 @@ class Job(JobState):
         self,
         options: ResumeOptions,
         next_run_at: datetime | None,
-        now: datetime,
-        metadata: EventMetadata,
+        context: EventContext,
     ) -> None:
-        missed = self.missed_slots(now, self.status)
+        missed = self.missed_slots(context.now, self.status)
         if self.status == "paused":
-            self.record(Resumed, now, metadata, next_run_at=next_run_at, missed=missed)
+            self.record(Resumed, context, next_run_at=next_run_at, missed=missed)
             return
         self.record(
             ForceResumed,
-            now,
-            metadata,
+            context,
             next_run_at=next_run_at,
             missed=missed,
             tripped_at=self.tripped_at,

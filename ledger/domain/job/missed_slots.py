@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ledger.domain import events as e
+from ledger.domain.event_context import EventContext
 from ledger.domain.job.executor_spec import queue_of
 from ledger.domain.job.job import Job, is_interval_from_end
 from ledger.domain.job.state import OpenRun
-from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.recurrence import missed_fires, next_fire
 
 MOMENT = timedelta(microseconds=1)
@@ -44,17 +44,16 @@ def record_missed_slots(
     job: Job,
     run: OpenRun,
     next_run_at: datetime | None,
+    context: EventContext,
     causes: MissedCauses = ORDINARY,
-    *,
-    now: datetime,
-    metadata: EventMetadata,
 ) -> Missed:
     """The slots from the open run, which ends now, to the next one. Slots that pass after a pause
     or a trip are recorded by the resume.
     """
+    now = context.now
     until = max(now, next_run_at - MOMENT) if next_run_at else job.stopped_at or now
     found = _around(job, run, [(min(now, until), causes.during), (until, causes.after)])
-    return record_all_but_last(job, found, now=now, metadata=metadata)
+    return record_all_but_last(job, found, context)
 
 
 def missed_so_far(job: Job, run: OpenRun, now: datetime) -> list[dict[str, Any]]:
@@ -77,14 +76,12 @@ def missed_by_cause(job: Job, stretches: Sequence[Stretch]) -> list[dict[str, An
     return found
 
 
-def record_all_but_last(
-    job: Job, found: Sequence[dict[str, Any]], *, now: datetime, metadata: EventMetadata
-) -> Missed:
+def record_all_but_last(job: Job, found: Sequence[dict[str, Any]], context: EventContext) -> Missed:
     """Record missed slots except those of the last cause: they are the `missed` of the next
     event.
     """
     for missed in found[:-1]:
-        job.record(e.FiresSkipped, now, metadata, missed=missed, next_run_at=job.next_run_at)
+        job.record(e.FiresSkipped, context, missed=missed, next_run_at=job.next_run_at)
     return found[-1] if found else None
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ledger.domain import events as e
+from ledger.domain.event_context import EventContext
 from ledger.domain.job.failures import signature
 from ledger.domain.job.job import Job
 from ledger.domain.job.lifecycle import Cause, trip
 from ledger.domain.job.missed_slots import NODE_ENDED, ORDINARY, MissedCauses, record_missed_slots
 from ledger.domain.job.state import OpenRun
-from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.schedules import Cron
 from ledger.errors import RunSuperseded
 
@@ -45,23 +45,16 @@ class Success:
     duration_ms: int
 
 
-def succeed(
-    job: Job, run_id: str, success: Success, *, now: datetime, metadata: EventMetadata
-) -> None:
+def succeed(job: Job, run_id: str, success: Success, context: EventContext) -> None:
     """Record that the open run succeeded. A one-shot completes; a probe closes the breaker."""
     run = _require_open(job, run_id)
     is_probe = job.status == "failed" and run.trigger == "probe"
     may_go_on = job.may_fire or (is_probe and job.enabled)
-    fire = _next_after_success(job, run, now) if may_go_on else None
-    missed = (
-        None
-        if is_probe
-        else record_missed_slots(job, run, fire, PUT_OFF, now=now, metadata=metadata)
-    )
+    fire = _next_after_success(job, run, context.now) if may_go_on else None
+    missed = None if is_probe else record_missed_slots(job, run, fire, context, PUT_OFF)
     job.record(
         e.RunSucceeded,
-        now,
-        metadata,
+        context,
         run_id=run_id,
         duration_ms=success.duration_ms,
         output=success.output,
@@ -73,18 +66,15 @@ def succeed(
     if is_probe:
         job.record(
             e.CircuitClosed,
-            now,
-            metadata,
+            context,
             run_id=run_id,
             next_run_at=fire,
-            missed=job.missed_slots(now, "failed"),
+            missed=job.missed_slots(context.now, "failed"),
         )
-    _complete_if_done(job, fire, now, metadata)
+    _complete_if_done(job, fire, context)
 
 
-def fail(
-    job: Job, run_id: str, failure: Failure, *, now: datetime, metadata: EventMetadata
-) -> None:
+def fail(job: Job, run_id: str, failure: Failure, context: EventContext) -> None:
     """Record that the open run failed. Counts the error, backs off, and trips an active job at its
     threshold.
     """
@@ -93,15 +83,16 @@ def fail(
     streak = job.consecutive_errors + is_counted
     does_trip = job.status == "active" and is_counted and streak >= job.parsed_policy.trip_after
     may_go_on = job.may_fire and not does_trip
-    next_run_at = _next_after_failure(job, run, failure.retry_after, now) if may_go_on else None
+    next_run_at = (
+        _next_after_failure(job, run, failure.retry_after, context.now) if may_go_on else None
+    )
     fingerprint = signature(
         failure.failure_class, target=failure.target, message=failure.error, job_name=job.name
     )
-    missed = record_missed_slots(job, run, next_run_at, now=now, metadata=metadata)
+    missed = record_missed_slots(job, run, next_run_at, context)
     job.record(
         e.RunFailed,
-        now,
-        metadata,
+        context,
         run_id=run_id,
         duration_ms=failure.duration_ms,
         error=failure.error,
@@ -116,10 +107,10 @@ def fail(
         cause = Cause(
             failure.failure_class, fingerprint, failure.error, job.parsed_policy.trip_after
         )
-        trip(job, cause, now, metadata)
+        trip(job, cause, context)
 
 
-def lose(job: Job, run_id: str, cause: str, *, now: datetime, metadata: EventMetadata) -> None:
+def lose(job: Job, run_id: str, cause: str, context: EventContext) -> None:
     """Record that the end of the open run is unknown. A job that loses its node repeatedly trips
     too.
     """
@@ -127,13 +118,12 @@ def lose(job: Job, run_id: str, cause: str, *, now: datetime, metadata: EventMet
     is_counted = cause not in UNCOUNTED_LOSSES
     losses = job.consecutive_losses + is_counted
     does_trip = job.status == "active" and is_counted and losses >= job.parsed_policy.max_losses
-    next_run_at = None if does_trip else _next_without_result(job, now)
+    next_run_at = None if does_trip else _next_without_result(job, context.now)
     causes = MissedCauses(during="downtime") if cause in NODE_ENDED else ORDINARY
-    missed = record_missed_slots(job, run, next_run_at, causes, now=now, metadata=metadata)
+    missed = record_missed_slots(job, run, next_run_at, context, causes)
     job.record(
         e.RunLost,
-        now,
-        metadata,
+        context,
         run_id=run_id,
         node=run.node,
         lease_until=run.lease_until,
@@ -150,18 +140,17 @@ def lose(job: Job, run_id: str, cause: str, *, now: datetime, metadata: EventMet
         )
         lost_as = signature("lost", target=None, message=cause, job_name=job.name)
         lost = Cause("lost", lost_as, error, job.parsed_policy.max_losses, doubles_wait=is_counted)
-        trip(job, lost, now, metadata)
+        trip(job, lost, context)
 
 
-def block(job: Job, run_id: str, cause: str, *, now: datetime, metadata: EventMetadata) -> None:
+def block(job: Job, run_id: str, cause: str, context: EventContext) -> None:
     """Record that nothing was executed, and why. Never counts as an error."""
     run = _require_open(job, run_id)
-    next_run_at = _next_without_result(job, now)
-    missed = record_missed_slots(job, run, next_run_at, now=now, metadata=metadata)
+    next_run_at = _next_without_result(job, context.now)
+    missed = record_missed_slots(job, run, next_run_at, context)
     job.record(
         e.RunBlocked,
-        now,
-        metadata,
+        context,
         run_id=run_id,
         cause=cause,
         next_run_at=next_run_at,
@@ -169,7 +158,7 @@ def block(job: Job, run_id: str, cause: str, *, now: datetime, metadata: EventMe
     )
     if _is_failed_probe(job, run):
         blocked_as = signature("blocked", target=None, message=cause, job_name=job.name)
-        trip(job, Cause("blocked", blocked_as, cause, job.parsed_policy.trip_after), now, metadata)
+        trip(job, Cause("blocked", blocked_as, cause, job.parsed_policy.trip_after), context)
 
 
 # -- parts --------------------------------------------------------------------------------------
@@ -215,12 +204,10 @@ def _is_failed_probe(job: Job, run: OpenRun) -> bool:
     return job.status == "failed" and run.trigger == "probe"
 
 
-def _complete_if_done(
-    job: Job, fire: datetime | None, now: datetime, metadata: EventMetadata
-) -> None:
+def _complete_if_done(job: Job, fire: datetime | None, context: EventContext) -> None:
     if job.status != "active" or not job.enabled:
         return
     if fire is None or job.delete_after_run:
-        job.record(e.Completed, now, metadata)
+        job.record(e.Completed, context)
     if job.delete_after_run:
-        job.record(e.Deleted, now, metadata)
+        job.record(e.Deleted, context)

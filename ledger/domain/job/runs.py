@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from ledger.domain import events as e
+from ledger.domain.event_context import EventContext
 from ledger.domain.job.job import Job, is_interval_from_end
 from ledger.domain.job.missed_slots import (
     MOMENT,
@@ -15,7 +16,6 @@ from ledger.domain.job.missed_slots import (
     unattended_cause,
 )
 from ledger.domain.job.state import OpenRun
-from ledger.domain.metadata import EventMetadata
 from ledger.domain.schedule.recurrence import next_fire
 
 
@@ -35,27 +35,27 @@ class Claim:
     lease_seconds: float | None = None
 
 
-def start_due(job: Job, claim: Claim, *, now: datetime, metadata: EventMetadata) -> OpenRun | None:
+def start_due(job: Job, claim: Claim, context: EventContext) -> OpenRun | None:
     """Claim what is due now: a probe, a requested run, a slot or a retry. None when nothing is due
     any more. A late slot is caught up once, or skipped, as the policy says.
     """
     if job.open_run is not None or not job.enabled:
         return None
-    if job.status == "failed" and job.probe_at is not None and job.probe_at <= now:
-        return _start_probe(job, claim, now, metadata)
+    if job.status == "failed" and job.probe_at is not None and job.probe_at <= context.now:
+        return _start_probe(job, claim, context)
     if job.status != "active":
         return None
     if job.is_run_requested:
-        return _start(job, "manual", now, claim, now, metadata)
-    if job.next_run_at is None or job.next_run_at + job.parsed_policy.jitter(job.id) > now:
+        return _start(job, "manual", context.now, claim, context)
+    if job.next_run_at is None or job.next_run_at + job.parsed_policy.jitter(job.id) > context.now:
         return None
     trigger = _trigger(job, claim.is_late)
     is_skippable = trigger == "catch_up" and not job.is_one_shot
-    if is_skippable and job.parsed_policy.catch_up == "none" and _skip_fires(job, now, metadata):
+    if is_skippable and job.parsed_policy.catch_up == "none" and _skip_fires(job, context):
         return None
     if claim.is_late and trigger != "catch_up":
-        _record_lateness(job, now, metadata)
-    return _start(job, trigger, job.next_run_at, claim, now, metadata)
+        _record_lateness(job, context)
+    return _start(job, trigger, job.next_run_at, claim, context)
 
 
 def _trigger(job: Job, is_late: bool) -> str:
@@ -78,51 +78,47 @@ def is_slot(job: Job) -> bool:
     return next_fire(job.parsed_schedule, after=at - MOMENT) == at
 
 
-def _start_probe(job: Job, claim: Claim, now: datetime, metadata: EventMetadata) -> OpenRun | None:
-    job.record(e.CircuitHalfOpened, now, metadata, run_id=run_id_of(job.id, job.version + 2))
-    return _start(job, "probe", now, claim, now, metadata)
+def _start_probe(job: Job, claim: Claim, context: EventContext) -> OpenRun | None:
+    job.record(e.CircuitHalfOpened, context, run_id=run_id_of(job.id, job.version + 2))
+    return _start(job, "probe", context.now, claim, context)
 
 
 def _start(
-    job: Job,
-    trigger: str,
-    scheduled_for: datetime,
-    claim: Claim,
-    now: datetime,
-    metadata: EventMetadata,
+    job: Job, trigger: str, scheduled_for: datetime, claim: Claim, context: EventContext
 ) -> OpenRun | None:
     fence = job.version + 1
+    lease_seconds = claim.lease_seconds or job.parsed_policy.lease_seconds
     job.record(
         e.RunStarted,
-        now,
-        metadata,
+        context,
         run_id=run_id_of(job.id, fence),
         fence=fence,
         scheduled_for=scheduled_for,
         trigger=trigger,
         attempt=job.attempts + 1 if trigger == "retry" else 1,
         node=claim.node,
-        lease_until=now + timedelta(seconds=claim.lease_seconds or job.parsed_policy.lease_seconds),
+        lease_until=context.now + timedelta(seconds=lease_seconds),
     )
     return job.open_run
 
 
-def _skip_fires(job: Job, now: datetime, metadata: EventMetadata) -> bool:
+def _skip_fires(job: Job, context: EventContext) -> bool:
     """Skip the slots that passed during downtime; False when what was late is not a slot."""
-    missed = job.missed_slots(now, unattended_cause(job))
+    missed = job.missed_slots(context.now, unattended_cause(job))
     if missed is None:
         return False
-    job.record(e.FiresSkipped, now, metadata, missed=missed, next_run_at=job.next_slot(now))
+    job.record(e.FiresSkipped, context, missed=missed, next_run_at=job.next_slot(context.now))
     return True
 
 
-def _record_lateness(job: Job, now: datetime, metadata: EventMetadata) -> None:
+def _record_lateness(job: Job, context: EventContext) -> None:
     """Record the slots that passed before a late run that is not a slot itself: unlike `catch_up`,
     its trigger does not say that it was late.
     """
     if job.is_one_shot or is_interval_from_end(job.parsed_schedule) or job.next_run_at is None:
         return
-    found = missed_by_cause(job, [(job.next_run_at, "delayed"), (now, unattended_cause(job))])
-    missed = record_all_but_last(job, found, now=now, metadata=metadata)
+    stretches = [(job.next_run_at, "delayed"), (context.now, unattended_cause(job))]
+    found = missed_by_cause(job, stretches)
+    missed = record_all_but_last(job, found, context)
     if missed is not None:
-        job.record(e.FiresSkipped, now, metadata, missed=missed, next_run_at=job.next_run_at)
+        job.record(e.FiresSkipped, context, missed=missed, next_run_at=job.next_run_at)

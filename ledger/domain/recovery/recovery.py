@@ -7,14 +7,15 @@ them alone, so a driver that continues it after a crash needs nothing else.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from ledger.clock import EPOCH
 from ledger.domain.aggregate import Stream
+from ledger.domain.event_context import Actor, EventContext
 from ledger.domain.events import Event, Plain
 from ledger.domain.job.job import Job, ResumeOptions
-from ledger.domain.metadata import Actor, EventMetadata
 from ledger.domain.recovery.plan import Plan, require_recoverable
 from ledger.errors import NotFound, Refused
 
@@ -112,7 +113,7 @@ class Recovery(Stream):
         self.probe: str | None = None
         self.interval = timedelta()
         self.abort_on: int | None = None
-        self.metadata = EventMetadata("", Actor("", "system"), "")
+        self.plan_context = EventContext(EPOCH, "", Actor("", "system"), "")
         self.resumed_count = 0
         self.refused_count = 0
         self.last_step_at = EPOCH
@@ -140,23 +141,19 @@ class Recovery(Stream):
         """Whether the probe's step is the only one that was taken."""
         return self.probe is not None and self.step_count == 1
 
-    def metadata_of_step(self, command_id: str) -> EventMetadata:
-        """The metadata of a step: it is recorded as an act of its planner, with their surface and
+    def step_context(self, now: datetime, command_id: str) -> EventContext:
+        """The context of a step: it is recorded as an act of its planner, with their surface and
         their reason.
         """
-        metadata = self.metadata
-        return EventMetadata(
-            command_id, metadata.actor, metadata.source, metadata.correlation_id, metadata.reason
-        )
+        return replace(self.plan_context, now=now, command_id=command_id)
 
     # -- decisions ------------------------------------------------------------------------------
 
-    def plan(self, number: int, plan: Plan, *, now: datetime, metadata: EventMetadata) -> None:
+    def plan(self, number: int, plan: Plan, context: EventContext) -> None:
         """Record which jobs are to be resumed, in which order and how fast."""
         self.record(
             RecoveryPlanned,
-            now,
-            metadata,
+            context,
             recovery_id=recovery_name(number),
             storm_id=plan.selection.storm_id,
             selector=plan.selection.plain(),
@@ -167,36 +164,32 @@ class Recovery(Stream):
             abort_on=plan.terms.abort_on,
         )
 
-    def step(self, job: Job, *, now: datetime, metadata: EventMetadata) -> None:
+    def step(self, job: Job, context: EventContext) -> None:
         """Take the step of the next job: it is resumed, its first fire shifted by its offset in the
         staggered order; or it is refused, because it changed since the plan, and stays as it is.
         """
         place = self.step_count
         is_probe = self.probe is not None and place == 0
         try:
-            require_recoverable(job, now)
-            slot = job.next_slot(now)
+            require_recoverable(job, context.now)
+            slot = job.next_slot(context.now)
             first_at = slot + place * self.interval if slot is not None else None
-            job.resume(
-                ResumeOptions(
-                    force=True, run_now=is_probe, first_at=first_at, recovery_id=self.name
-                ),
-                now=now,
-                metadata=metadata,
+            options = ResumeOptions(
+                True, run_now=is_probe, first_at=first_at, recovery_id=self.name
             )
+            job.resume(options, context)
         except (Refused, NotFound) as refusal:
-            self._record_step(place, now, metadata, code=refusal.code, message=refusal.message)
+            self._record_step(place, context, code=refusal.code, message=refusal.message)
         else:
-            self._record_step(place, now, metadata, job=job)
+            self._record_step(place, context, job=job)
 
-    def abort(self, cause: str, re_trips: int, *, now: datetime, metadata: EventMetadata) -> bool:
+    def abort(self, cause: str, re_trips: int, context: EventContext) -> bool:
         """Abort: the remaining jobs stay failed. False when it has ended before."""
         if not self.is_open:
             return False
         self.record(
             RecoveryAborted,
-            now,
-            metadata,
+            context,
             recovery_id=self.name,
             cause=cause,
             re_trips=re_trips,
@@ -204,7 +197,7 @@ class Recovery(Stream):
         )
         return True
 
-    def complete(self, re_trips: int, *, now: datetime, metadata: EventMetadata) -> bool:
+    def complete(self, re_trips: int, context: EventContext) -> bool:
         """End it: all steps were taken, and their outcomes are known. False when it has ended
         before.
         """
@@ -212,8 +205,7 @@ class Recovery(Stream):
             return False
         self.record(
             RecoveryCompleted,
-            now,
-            metadata,
+            context,
             recovery_id=self.name,
             resumed=self.resumed_count,
             refused=self.refused_count,
@@ -224,8 +216,7 @@ class Recovery(Stream):
     def _record_step(
         self,
         place: int,
-        now: datetime,
-        metadata: EventMetadata,
+        context: EventContext,
         *,
         job: Job | None = None,
         code: str | None = None,
@@ -233,8 +224,7 @@ class Recovery(Stream):
     ) -> None:
         self.record(
             RecoveryStepped,
-            now,
-            metadata,
+            context,
             recovery_id=self.name,
             job_id=self.jobs[place],
             place=place,
@@ -267,4 +257,6 @@ class Recovery(Stream):
         self.interval = timedelta(seconds=60 / event.rate_per_minute)
         self.abort_on = event.abort_on
         actor = Actor(event.actor["id"], event.actor["kind"])
-        self.metadata = EventMetadata("", actor, event.source, event.correlation_id, event.reason)
+        self.plan_context = EventContext(
+            event.timestamp, "", actor, event.source, event.correlation_id, event.reason
+        )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from uuid import UUID, uuid5
 
 from ledger.domain.aggregate import Stream
+from ledger.domain.event_context import EventContext
 from ledger.domain.events import Event
-from ledger.domain.metadata import EventMetadata
 
 ATTEMPTS = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d004")
 """The namespace of these streams; each token has one."""
@@ -48,18 +47,9 @@ class Access(Stream):
     def begin(self) -> None:
         self.count = 0
 
-    def refuse(self, attempt: Attempt, *, now: datetime, metadata: EventMetadata) -> None:
+    def refuse(self, attempt: Attempt, context: EventContext) -> None:
         """Record one attempt."""
-        self.record(
-            AccessRefused,
-            now,
-            metadata,
-            token_id=attempt.token_id,
-            role=attempt.role,
-            method=attempt.method,
-            path=attempt.path,
-            detail=attempt.detail,
-        )
+        self.record(AccessRefused, context, **asdict(attempt))
 
     def evolve(self, _: Event) -> None:
         self.count += 1

@@ -5,12 +5,11 @@ answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID, uuid5
 
 from ledger.domain.aggregate import Stream
+from ledger.domain.event_context import EventContext
 from ledger.domain.events import Event, PositionOf
-from ledger.domain.metadata import EventMetadata
 from ledger.errors import IdempotencyMismatch
 
 REQUESTS = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d002")
@@ -57,13 +56,12 @@ class IdempotencyKey(Stream):
         if self.answered is not None and self.answered.fingerprint != fingerprint:
             raise IdempotencyMismatch(key)
 
-    def answer(self, answered: Answered, *, now: datetime, metadata: EventMetadata) -> None:
+    def answer(self, answered: Answered, context: EventContext) -> None:
         """Record the answer, in the append of the command it answers."""
         positions = [PositionOf(answered.job_id, version) for version in answered.appended_versions]
         self.record(
             RequestAnswered,
-            now,
-            metadata,
+            context,
             fingerprint=answered.fingerprint,
             status=answered.status,
             job_id=str(answered.job_id),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import datetime
 from uuid import UUID, uuid5
 
 from ledger.domain.aggregate import Stream
+from ledger.domain.event_context import EventContext
 from ledger.domain.events import Event
-from ledger.domain.metadata import EventMetadata
 from ledger.errors import NameTaken
 
 NAMES = UUID("6f1f3d0e-8c56-5f43-9a55-0b6a52c7d001")
@@ -45,21 +44,21 @@ class Name(Stream):
     def begin(self) -> None:
         self.holder: str | None = None
 
-    def reserve(self, name: str, job_id: UUID, *, now: datetime, metadata: EventMetadata) -> None:
+    def reserve(self, name: str, job_id: UUID, context: EventContext) -> None:
         """Reserve the name for a job; refuses NameTaken while another job has it."""
         self.require_free(name, job_id)
         if self.holder is None:
-            self.record(NameReserved, now, metadata, name=name, job_id=str(job_id))
+            self.record(NameReserved, context, name=name, job_id=str(job_id))
 
     def require_free(self, name: str, job_id: UUID) -> None:
         """Refuse NameTaken unless the name is free, or the job's own."""
         if self.holder not in (None, str(job_id)):
             raise NameTaken(name, str(self.holder))
 
-    def release(self, name: str, job_id: UUID, *, now: datetime, metadata: EventMetadata) -> None:
+    def release(self, name: str, job_id: UUID, context: EventContext) -> None:
         """Release the name; nothing happens when the job does not have it."""
         if self.holder == str(job_id):
-            self.record(NameReleased, now, metadata, name=name, job_id=str(job_id))
+            self.record(NameReleased, context, name=name, job_id=str(job_id))
 
     def evolve(self, event: Event) -> None:
         match event:

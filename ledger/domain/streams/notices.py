@@ -2,55 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 from uuid import UUID, uuid5
 
 from ledger.domain.aggregate import Stream
+from ledger.domain.event_context import EventContext
 from ledger.domain.events import Event
-from ledger.domain.metadata import EventMetadata
 
 NOTICES = UUID("0a4c2f5e-13c8-5a77-8f4b-27b3f9f7d003")
 """The namespace of notice streams."""
 
 
-class NoticeSent(Event):
+class _NoticeEvent(Event):
+    """What both outcomes of a notice record."""
+
+    class_version: ClassVar[int] = 2
+
+    kind: str
+    job_id: str | None
+    storm_id: str | None
+    channel: str
+    target: str | None
+    first_position: int
+    last_position: int
+    outcome: str
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Version 2 added notices of storms."""
+        state["storm_id"] = None
+
+
+class NoticeSent(_NoticeEvent):
     TOPIC = "notice.sent"
-    class_version: ClassVar[int] = 2
-
-    kind: str
-    job_id: str | None
-    storm_id: str | None
-    channel: str
-    target: str | None
-    first_position: int
-    last_position: int
-    outcome: str
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Version 2 added notices of storms."""
-        state["storm_id"] = None
 
 
-class NoticeFailed(Event):
+class NoticeFailed(_NoticeEvent):
     TOPIC = "notice.failed"
-    class_version: ClassVar[int] = 2
-
-    kind: str
-    job_id: str | None
-    storm_id: str | None
-    channel: str
-    target: str | None
-    first_position: int
-    last_position: int
-    outcome: str
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Version 2 added notices of storms."""
-        state["storm_id"] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +77,12 @@ class Notice(Stream):
     def begin(self) -> None:
         self.is_recorded = False
 
-    def record_outcome(
-        self, notice: NoticeOutcome, *, now: datetime, metadata: EventMetadata
-    ) -> bool:
+    def record_outcome(self, notice: NoticeOutcome, context: EventContext) -> bool:
         """Record the outcome; False when it was recorded before."""
         if self.is_recorded:
             return False
-        self.record(
-            NoticeSent if notice.is_sent else NoticeFailed,
-            now,
-            metadata,
-            kind=notice.kind,
-            job_id=notice.job_id,
-            storm_id=notice.storm_id,
-            channel=notice.channel,
-            target=notice.target,
-            first_position=notice.first_position,
-            last_position=notice.last_position,
-            outcome=notice.outcome,
-        )
+        fields = asdict(notice)
+        self.record(NoticeSent if fields.pop("is_sent") else NoticeFailed, context, **fields)
         return True
 
     def evolve(self, _: Event) -> None:

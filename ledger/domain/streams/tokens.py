@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from ledger.domain.aggregate import Stream
+from ledger.domain.event_context import ACTOR_KINDS, EventContext
 from ledger.domain.events import Event
-from ledger.domain.metadata import ACTOR_KINDS, EventMetadata
 from ledger.errors import InvalidField
 
 ROLES = ("viewer", "operator", "admin", "worker")
@@ -38,13 +38,12 @@ class Token(Stream):
 
     def create(
         self,
+        context: EventContext,
         *,
         name: str,
         role: str,
         kind: str,
         expires_at: datetime | None,
-        now: datetime,
-        metadata: EventMetadata,
     ) -> None:
         """Record that a token was created; refuses an unknown role or kind, or an expiry in the
         past.
@@ -53,12 +52,11 @@ class Token(Stream):
             raise InvalidField("role", f"must be one of {', '.join(ROLES)}")
         if kind not in ACTOR_KINDS:
             raise InvalidField("kind", f"must be one of {', '.join(ACTOR_KINDS)}")
-        if expires_at is not None and expires_at <= now:
+        if expires_at is not None and expires_at <= context.now:
             raise InvalidField("expires_at", "must be in the future")
         self.record(
             TokenCreated,
-            now,
-            metadata,
+            context,
             token_id=str(self.id),
             name=name,
             role=role,
@@ -66,11 +64,11 @@ class Token(Stream):
             expires_at=expires_at,
         )
 
-    def revoke(self, *, now: datetime, metadata: EventMetadata) -> bool:
+    def revoke(self, context: EventContext) -> bool:
         """Record that the token is no longer valid; False when it was revoked before."""
         if self.is_revoked or self.version == 0:
             return False
-        self.record(TokenRevoked, now, metadata, token_id=str(self.id), name=self.name)
+        self.record(TokenRevoked, context, token_id=str(self.id), name=self.name)
         return True
 
     def evolve(self, event: Event) -> None:

@@ -19,9 +19,9 @@ from ledger.application.commands import runs as run_commands
 from ledger.dispatch.executors.registry import ExecutorSettings
 from ledger.dispatch.leases import reaper as sweep
 from ledger.dispatch.leases.leases import GRACE, Leases
+from ledger.domain.event_context import Actor
 from ledger.domain.job.runs import Claim
 from ledger.domain.job.state import OpenRun
-from ledger.domain.metadata import Actor, EventMetadata
 from tests.support.builders import HOUR, MINUTE, SUCCESS, ManualClock, a_spec, open_ledger
 
 GPU = {"kind": "worker", "queue": "gpu"}
@@ -42,8 +42,8 @@ class LeaseScenario:
         return Dispatcher(self.ledger, ExecutorSettings.of_this_process())
 
     def call(self) -> CommandContext:
-        metadata = EventMetadata(str(self.ledger.chance.new_id()), Actor("wendy", "worker"), "http")
-        return CommandContext(self.clock.now(), metadata)
+        now = self.clock.now()
+        return self.ledger.context(actor=Actor("wendy", "worker"), source="http", now=now)
 
     def step(self, later: timedelta = timedelta()) -> None:
         self.clock.advance(later)

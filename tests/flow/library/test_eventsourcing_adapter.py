@@ -140,7 +140,7 @@ def test_writing_without_a_command_is_refused_and_the_message_names_the_alternat
     application = LedgerApplication(ledger)
     job: Job = application.repository.get(job_id)
     context = ledger.context()
-    job.pause(None, now=context.now, metadata=context.metadata)
+    job.pause(None, context)
     before = ledger.writer.position
 
     for write in (lambda: application.save(job), lambda: application.take_snapshot(job_id)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -73,9 +74,8 @@ def together(ledger: Ledger, asked: Sequence[Command[Any]]) -> list[Any]:
 
 def keyed(ledger: Ledger, key: str, fingerprint: str = "f") -> CommandContext:
     """A context with an idempotency key."""
-    given = ledger.context()
     stream = request_stream("library", "POST", "/v1/jobs", key)
-    return CommandContext(given.now, given.metadata, None, Idempotency(key, stream, fingerprint))
+    return replace(ledger.context(), idempotency=Idempotency(key, stream, fingerprint))
 
 
 def codes(answers: Sequence[Any]) -> list[str]:
@@ -315,8 +315,7 @@ def test_a_refused_command_does_not_use_its_key(ledger: Ledger) -> None:
 
 def test_within_a_batch_only_one_edit_of_a_revision_is_accepted(ledger: Ledger) -> None:
     job_id = ledger.schedule(a_spec()).job_id
-    call = ledger.context()
-    given = CommandContext(call.now, call.metadata, revision=1)
+    given = replace(ledger.context(), revision=1)
 
     answers = together(
         ledger, [commands.AmendJob(job_id, {"tags": [f"{n}"]}, given) for n in range(50)]
@@ -361,7 +360,7 @@ def test_a_command_that_fails_half_way_does_not_affect_the_rest_of_its_batch(
 
     def half_way(unit: UnitOfWork) -> None:
         call = ledger.context()
-        unit.job(ids[1]).pause(None, now=call.now, metadata=call.metadata)
+        unit.job(ids[1]).pause(None, call)
         raise error
 
     asked = [

@@ -20,13 +20,13 @@ from tests.support.builders import (
     MINUTE,
     NOON,
     ONCE,
+    a_context,
     a_job,
     an_id,
     deleted,
     events_of,
     failed,
     lost,
-    metadata,
     open_run_id,
     paused,
     requested,
@@ -41,7 +41,7 @@ Change = Callable[[Job], Any]
 
 
 def blocked(cause: str = "commands are off", *, at: datetime = DUE) -> Change:
-    return lambda job: outcomes.block(job, open_run_id(job), cause, now=at, metadata=metadata())
+    return lambda job: outcomes.block(job, open_run_id(job), cause, a_context(at))
 
 
 def again(end: Callable[..., Change], times: int) -> Change:
@@ -313,7 +313,7 @@ def test_a_late_failure_after_a_pause_counts_and_the_next_one_trips() -> None:
 
 def test_a_disabled_jobs_run_ends_without_a_next_one() -> None:
     job = a_job(running())
-    job.amend({"enabled": False}, now=DUE, metadata=metadata())
+    job.amend({"enabled": False}, a_context(DUE))
 
     succeeded()(job)
 
@@ -401,7 +401,7 @@ def test_jitter_delays_the_claim_but_not_what_the_run_was_scheduled_for() -> Non
     job = a_job(number=500, policy={"jitter_seconds": 60})
     share = job.parsed_policy.jitter(an_id(500))
     assert share > timedelta()
-    assert runs.start_due(job, runs.Claim("n"), now=DUE, metadata=metadata()) is None
+    assert runs.start_due(job, runs.Claim("n"), a_context(DUE)) is None
 
     running(at=DUE + share)(job)
 
@@ -446,7 +446,7 @@ def test_a_probe_before_its_time_starts_nothing() -> None:
     job = tripped_with_probe()
     assert job.probe_at is not None
 
-    run = runs.start_due(job, runs.Claim("n"), now=job.probe_at - SECOND, metadata=metadata())
+    run = runs.start_due(job, runs.Claim("n"), a_context(job.probe_at - SECOND))
 
     assert run is None
 
@@ -517,9 +517,9 @@ def test_a_failed_probe_leaves_the_instant_of_the_first_trip() -> None:
 
 def test_a_disabled_job_does_not_probe() -> None:
     job = tripped_with_probe()
-    job.amend({"enabled": False}, now=NOON, metadata=metadata())
+    job.amend({"enabled": False}, a_context(NOON))
 
-    run = runs.start_due(job, runs.Claim("n"), now=NOON + DAY, metadata=metadata())
+    run = runs.start_due(job, runs.Claim("n"), a_context(NOON + DAY))
 
     assert run is None
 
@@ -528,7 +528,7 @@ def test_a_job_disabled_during_its_probe_closes_and_does_not_fire() -> None:
     job = tripped_with_probe()
     assert job.probe_at is not None
     running(at=job.probe_at)(job)
-    job.amend({"enabled": False}, now=job.updated_at, metadata=metadata())
+    job.amend({"enabled": False}, a_context(job.updated_at))
 
     succeeded(at=job.updated_at)(job)
 

@@ -31,12 +31,12 @@ from tests.support.builders import (
     ONCE,
     SUCCESS,
     ManualClock,
+    a_context,
     a_job,
     a_spec,
     deleted,
     events_of,
     failed,
-    metadata,
     open_ledger,
     open_run_id,
     paused,
@@ -50,17 +50,17 @@ LATER = NOON + timedelta(days=1)
 Change = Callable[[Job], Any]
 
 COMMANDS: dict[str, Change] = {
-    "amend": lambda job: job.amend({"tags": ["x"]}, now=LATER, metadata=metadata()),
-    "pause": lambda job: job.pause(None, now=LATER, metadata=metadata()),
-    "resume": lambda job: job.resume(ResumeOptions(), now=LATER, metadata=metadata()),
-    "force": lambda job: job.resume(FORCE, now=LATER, metadata=metadata()),
-    "run": lambda job: job.request_run(now=LATER, metadata=metadata()),
-    "delete": lambda job: job.delete(now=LATER, metadata=metadata()),
+    "amend": lambda job: job.amend({"tags": ["x"]}, a_context(LATER)),
+    "pause": lambda job: job.pause(None, a_context(LATER)),
+    "resume": lambda job: job.resume(ResumeOptions(), a_context(LATER)),
+    "force": lambda job: job.resume(FORCE, a_context(LATER)),
+    "run": lambda job: job.request_run(a_context(LATER)),
+    "delete": lambda job: job.delete(a_context(LATER)),
 }
 
 
 def disabled(job: Job) -> None:
-    job.amend({"enabled": False}, now=NOON, metadata=metadata())
+    job.amend({"enabled": False}, a_context(NOON))
 
 
 def completed(job: Job) -> None:
@@ -124,7 +124,7 @@ def test_a_job_that_was_never_scheduled_refuses_everything_as_not_found(command:
 def test_a_second_pause_without_until_leaves_the_first_until() -> None:
     job = a_job()
 
-    job.pause(LATER, now=NOON, metadata=metadata())
+    job.pause(LATER, a_context(NOON))
 
     assert (job.status, job.paused_until, job.next_run_at) == ("paused", LATER, None)
 
@@ -134,14 +134,14 @@ def test_a_pause_until_a_past_instant_is_refused(until: Any) -> None:
     job = a_job()
 
     with raises(InvalidField, match="until: must be in the future"):
-        job.pause(until, now=NOON, metadata=metadata())
+        job.pause(until, a_context(NOON))
 
 
 @pytest.mark.parametrize("until", [None, LATER])
 def test_a_pause_without_a_change_records_nothing(until: Any) -> None:
     job = a_job(paused(LATER))
 
-    changed = job.pause(until, now=NOON, metadata=metadata())
+    changed = job.pause(until, a_context(NOON))
 
     assert changed is False
     assert events_of(job) == ["job.scheduled", "job.paused"]
@@ -151,7 +151,7 @@ def test_a_pause_without_a_change_records_nothing(until: Any) -> None:
 def test_a_new_until_is_a_new_event() -> None:
     job = a_job(paused(LATER))
 
-    changed = job.pause(LATER + HOUR, now=NOON, metadata=metadata())
+    changed = job.pause(LATER + HOUR, a_context(NOON))
 
     assert changed
     assert events_of(job) == ["job.scheduled", "job.paused", "job.paused"]
@@ -160,9 +160,9 @@ def test_a_new_until_is_a_new_event() -> None:
 
 def test_a_second_until_does_not_lose_the_slots_missed_since_the_first_pause() -> None:
     job = a_job(paused(LATER))
-    job.pause(LATER + HOUR, now=NOON + HOUR, metadata=metadata())
+    job.pause(LATER + HOUR, a_context(NOON + HOUR))
 
-    end_pause(job, now=LATER + HOUR, metadata=metadata())
+    end_pause(job, a_context(LATER + HOUR))
 
     missed = job.pending_events[-1].missed  # type: ignore[attr-defined]
     assert (missed["count"], missed["first"]) == (25 * 60, "2026-03-02T12:01:00Z")
@@ -171,7 +171,7 @@ def test_a_second_until_does_not_lose_the_slots_missed_since_the_first_pause() -
 def test_a_pause_drops_a_requested_run() -> None:
     job = a_job(requested())
 
-    job.pause(None, now=NOON, metadata=metadata())
+    job.pause(None, a_context(NOON))
 
     assert not job.is_run_requested
 
@@ -179,7 +179,7 @@ def test_a_pause_drops_a_requested_run() -> None:
 def test_a_pause_ends_by_itself_at_its_instant() -> None:
     job = a_job(paused(LATER), schedule=HOURLY)
 
-    assert end_pause(job, now=LATER, metadata=metadata())
+    assert end_pause(job, a_context(LATER))
 
     assert (job.status, job.next_run_at, job.paused_until) == ("active", LATER + HOUR, None)
     assert events_of(job)[-1] == "job.resumed"
@@ -190,7 +190,7 @@ def test_a_pause_does_not_end_before_its_instant(change: Change) -> None:
     job = a_job(change)
     before = events_of(job)
 
-    ended = end_pause(job, now=LATER, metadata=metadata())
+    ended = end_pause(job, a_context(LATER))
 
     assert ended is False
     assert events_of(job) == before
@@ -199,7 +199,7 @@ def test_a_pause_does_not_end_before_its_instant(change: Change) -> None:
 def test_a_disabled_job_whose_pause_ends_is_active_and_still_does_not_fire() -> None:
     job = a_job(paused(LATER), disabled)
 
-    end_pause(job, now=LATER, metadata=metadata())
+    end_pause(job, a_context(LATER))
 
     assert (job.status, job.enabled, job.next_run_at) == ("active", False, None)
 
@@ -208,7 +208,7 @@ def test_a_one_shot_whose_instant_passed_in_the_pause_is_caught_up_when_the_paus
     job = a_job(paused(LATER), schedule=ONCE)
     instant = job.owed_from
 
-    end_pause(job, now=LATER, metadata=metadata())
+    end_pause(job, a_context(LATER))
     running(at=LATER, is_late=True)(job)
 
     assert job.open_run is not None
@@ -227,7 +227,7 @@ def test_an_amendment_never_changes_the_status(
 ) -> None:
     job = a_job(*([change] if change else []))
 
-    job.amend(patch, now=LATER, metadata=metadata())
+    job.amend(patch, a_context(LATER))
 
     assert job.status == status
 
@@ -235,7 +235,7 @@ def test_an_amendment_never_changes_the_status(
 def test_an_amendment_that_differs_in_nothing_is_no_event() -> None:
     job = a_job(tags=["a"])
 
-    changed = job.amend({"tags": ["a"], "task": job.task}, now=NOON, metadata=metadata())
+    changed = job.amend({"tags": ["a"], "task": job.task}, a_context(NOON))
 
     assert changed is False
     assert events_of(job) == ["job.scheduled"]
@@ -244,7 +244,7 @@ def test_an_amendment_that_differs_in_nothing_is_no_event() -> None:
 def test_an_amendment_records_only_what_differs() -> None:
     job = a_job(tags=["a"])
 
-    job.amend({"tags": ["a"], "task": "another"}, now=NOON, metadata=metadata())
+    job.amend({"tags": ["a"], "task": "another"}, a_context(NOON))
 
     assert job.pending_events[-1].changes == {"task": "another"}  # type: ignore[attr-defined]
 
@@ -252,14 +252,14 @@ def test_an_amendment_records_only_what_differs() -> None:
 def test_a_new_schedule_gives_an_active_job_its_next_fire() -> None:
     job = a_job()
 
-    job.amend({"schedule": HOURLY}, now=NOON, metadata=metadata())
+    job.amend({"schedule": HOURLY}, a_context(NOON))
 
     assert job.next_run_at == NOON + HOUR
 
 
 def test_a_new_schedule_during_a_run_takes_effect_when_the_run_ends() -> None:
     job = a_job(running())
-    job.amend({"schedule": HOURLY}, now=NOON + MINUTE, metadata=metadata())
+    job.amend({"schedule": HOURLY}, a_context(NOON + MINUTE))
 
     succeeded(at=NOON + 2 * MINUTE)(job)
 
@@ -269,7 +269,7 @@ def test_a_new_schedule_during_a_run_takes_effect_when_the_run_ends() -> None:
 def test_another_field_leaves_the_next_fire_as_it_was() -> None:
     job = a_job()
 
-    job.amend({"task": "another"}, now=NOON + timedelta(seconds=30), metadata=metadata())
+    job.amend({"task": "another"}, a_context(NOON + timedelta(seconds=30)))
 
     assert job.next_run_at == NOON + MINUTE
 
@@ -280,8 +280,7 @@ def test_a_schedule_without_a_fire_left_is_refused_for_an_active_job() -> None:
     with raises(ScheduleExhausted):
         job.amend(
             {"schedule": {"kind": "at", "at": "2026-03-02T11:00:00Z"}},
-            now=NOON,
-            metadata=metadata(),
+            a_context(NOON),
         )
 
     assert job.schedule["kind"] == "every"
@@ -291,16 +290,14 @@ def test_enabling_gives_a_job_its_next_fire_and_disabling_takes_it() -> None:
     job = a_job(disabled)
     assert job.next_run_at is None
 
-    job.amend({"enabled": True}, now=LATER, metadata=metadata())
+    job.amend({"enabled": True}, a_context(LATER))
 
     assert job.next_run_at == LATER + MINUTE
 
 
 def test_a_new_policy_counts_from_the_next_failure_on() -> None:
     job = a_job(tripped(4), policy={"trip_after": 10})
-    job.amend(
-        {"policy": job.parsed_policy.plain() | {"trip_after": 5}}, now=NOON, metadata=metadata()
-    )
+    job.amend({"policy": job.parsed_policy.plain() | {"trip_after": 5}}, a_context(NOON))
 
     tripped(1)(job)
 
@@ -313,7 +310,7 @@ def test_a_new_policy_counts_from_the_next_failure_on() -> None:
 def test_run_at_is_when_the_job_fires_next() -> None:
     job = a_job(paused(), schedule=HOURLY)
 
-    job.resume(ResumeOptions(run_at=NOON + 7 * MINUTE), now=NOON, metadata=metadata())
+    job.resume(ResumeOptions(run_at=NOON + 7 * MINUTE), a_context(NOON))
 
     assert job.next_run_at == NOON + 7 * MINUTE
 
@@ -321,7 +318,7 @@ def test_run_at_is_when_the_job_fires_next() -> None:
 def test_run_at_gives_a_past_one_shot_its_new_instant() -> None:
     job = a_job(paused(), schedule=ONCE)
 
-    job.resume(ResumeOptions(run_at=LATER + HOUR), now=LATER, metadata=metadata())
+    job.resume(ResumeOptions(run_at=LATER + HOUR), a_context(LATER))
 
     assert events_of(job)[-2:] == ["job.amended", "job.resumed"]
     assert job.schedule["at"] == "2026-03-03T13:00:00Z"
@@ -333,7 +330,7 @@ def test_run_at_must_be_in_the_future(at: Any) -> None:
     job = a_job(paused())
 
     with raises(ScheduleInPast):
-        job.resume(ResumeOptions(run_at=at), now=LATER, metadata=metadata())
+        job.resume(ResumeOptions(run_at=at), a_context(LATER))
 
     assert job.status == "paused"
 
@@ -342,13 +339,13 @@ def test_run_at_and_run_now_exclude_each_other() -> None:
     job = a_job(paused())
 
     with raises(InvalidField, match="run_at"):
-        job.resume(ResumeOptions(run_at=LATER, run_now=True), now=NOON, metadata=metadata())
+        job.resume(ResumeOptions(run_at=LATER, run_now=True), a_context(NOON))
 
 
 def test_run_now_resumes_and_requests_a_run() -> None:
     job = a_job(paused(), schedule=HOURLY)
 
-    job.resume(ResumeOptions(run_now=True), now=NOON, metadata=metadata())
+    job.resume(ResumeOptions(run_now=True), a_context(NOON))
 
     assert events_of(job)[-2:] == ["job.resumed", "job.run_requested"]
     assert job.next_run_at == NOON + HOUR
@@ -358,16 +355,16 @@ def test_run_now_is_refused_while_a_run_is_under_way() -> None:
     job = a_job(running(), paused())
 
     with raises(RunInProgress):
-        job.resume(ResumeOptions(run_now=True), now=LATER, metadata=metadata())
+        job.resume(ResumeOptions(run_now=True), a_context(LATER))
 
     assert job.status == "paused"
 
 
 def test_a_resume_while_a_run_is_under_way_starts_no_second_one() -> None:
     job = a_job(running(), paused())
-    job.resume(ResumeOptions(), now=LATER, metadata=metadata())
+    job.resume(ResumeOptions(), a_context(LATER))
 
-    run = runs.start_due(job, runs.Claim("n"), now=LATER + HOUR, metadata=metadata())
+    run = runs.start_due(job, runs.Claim("n"), a_context(LATER + HOUR))
 
     assert run is None
 
@@ -380,7 +377,7 @@ def test_a_second_request_while_one_is_open_is_refused(change: Change) -> None:
     job = a_job(change)
 
     with raises(RunInProgress):
-        job.request_run(now=NOON, metadata=metadata())
+        job.request_run(a_context(NOON))
 
 
 def test_a_requested_run_leaves_the_slot_where_it_is() -> None:
@@ -485,7 +482,7 @@ def test_a_run_leaves_the_revision_and_an_edit_raises_it() -> None:
     job = a_job(running(), succeeded())
     assert (job.version, job.revision) == (3, 1)
 
-    job.amend({"tags": ["x"]}, now=NOON, metadata=metadata())
+    job.amend({"tags": ["x"]}, a_context(NOON))
 
     assert (job.version, job.revision) == (4, 4)
 

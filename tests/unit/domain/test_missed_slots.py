@@ -15,11 +15,11 @@ from tests.support.builders import (
     HOURLY,
     MINUTE,
     NOON,
+    a_context,
     a_job,
     events_of,
     failed,
     lost,
-    metadata,
     paused,
     running,
     succeeded,
@@ -55,7 +55,7 @@ def test_slots_that_passed_while_the_owner_was_dead_are_downtime_and_not_overlap
 def test_slots_before_an_instant_that_a_resume_named_are_recorded_by_its_run() -> None:
     job = a_job(paused(), schedule=EVERY_MINUTE)
     named = NOON + 10 * MINUTE + timedelta(seconds=30)
-    job.resume(ResumeOptions(run_at=named), now=NOON + timedelta(seconds=1), metadata=metadata())
+    job.resume(ResumeOptions(run_at=named), a_context(NOON + timedelta(seconds=1)))
     running(at=named)(job)
 
     succeeded(at=named)(job)
@@ -65,7 +65,7 @@ def test_slots_before_an_instant_that_a_resume_named_are_recorded_by_its_run() -
 
 def test_a_manual_run_that_fails_leaves_a_one_shot_its_instant() -> None:
     job = a_job(schedule=ONCE)
-    job.request_run(now=NOON, metadata=metadata())
+    job.request_run(a_context(NOON))
     running(at=NOON)(job)
 
     failed(at=NOON)(job)
@@ -150,7 +150,7 @@ def test_slots_before_a_retry_that_no_dispatcher_claimed_are_downtime() -> None:
 
 def test_slots_before_a_manual_run_of_an_unclaimed_job_are_downtime() -> None:
     job = a_job(schedule=EVERY_MINUTE)
-    job.request_run(now=NOON + 10 * MINUTE, metadata=metadata())
+    job.request_run(a_context(NOON + 10 * MINUTE))
     running(at=NOON + 10 * MINUTE)(job)
 
     succeeded(at=NOON + 10 * MINUTE)(job)
@@ -188,7 +188,7 @@ def test_slots_during_a_lost_run_are_not_overlap_when_its_node_was_dead(
 def test_slots_before_an_instant_that_a_resume_named_were_delayed() -> None:
     job = a_job(paused(), schedule=EVERY_MINUTE)
     named = NOON + 10 * MINUTE + timedelta(seconds=30)
-    job.resume(ResumeOptions(run_at=named), now=NOON + timedelta(seconds=1), metadata=metadata())
+    job.resume(ResumeOptions(run_at=named), a_context(NOON + timedelta(seconds=1)))
     running(at=named)(job)
 
     succeeded(at=named + 2 * MINUTE)(job)
@@ -201,8 +201,8 @@ def test_slots_before_an_instant_that_a_resume_named_were_delayed() -> None:
 
 def hourly_amended(job: Job, at: datetime, **changes: Any) -> list[dict[str, Any] | None]:
     """The missed slots in the job's events, once it was amended and resumed a day later."""
-    job.amend(changes, now=at, metadata=metadata())
-    job.resume(ResumeOptions(force=True), now=at + DAY, metadata=metadata())
+    job.amend(changes, a_context(at))
+    job.resume(ResumeOptions(force=True), a_context(at + DAY))
     return [event.missed for event in job.pending_events if hasattr(event, "missed")]
 
 
@@ -246,7 +246,7 @@ def test_the_missed_slots_of_a_tripped_job_are_recorded_too() -> None:
 def test_a_due_slot_is_recorded_when_its_schedule_is_replaced_before_it_started() -> None:
     job = a_job(schedule=HOURLY)
 
-    job.amend({"schedule": EVERY_MINUTE}, now=NOON + HOUR, metadata=metadata())
+    job.amend({"schedule": EVERY_MINUTE}, a_context(NOON + HOUR))
 
     skipped = job.pending_events[-2]
     assert (skipped.missed["count"], skipped.missed["cause"]) == (1, "amended")  # type: ignore[attr-defined]
@@ -257,7 +257,7 @@ def test_a_due_slot_is_recorded_when_its_schedule_is_replaced_before_it_started(
 def test_a_change_of_another_field_records_no_slots(changes: Any) -> None:
     job = a_job(paused(), schedule=HOURLY)
 
-    job.amend(changes, now=NOON + 3 * HOUR, metadata=metadata())
+    job.amend(changes, a_context(NOON + 3 * HOUR))
 
     assert events_of(job)[-1] == "job.amended"
     assert "job.fires_skipped" not in events_of(job)

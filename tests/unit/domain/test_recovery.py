@@ -31,11 +31,11 @@ from tests.support.builders import (
     MINUTE,
     NOON,
     ONCE,
+    a_context,
     a_job,
     an_id,
     deleted,
     events_of,
-    metadata,
     paused,
     running,
     succeeded,
@@ -65,7 +65,7 @@ def planned(
 
 def begun(*jobs: Job, terms: Terms | None = None) -> Recovery:
     recovery = Recovery.blank(recovery_stream(1))
-    recovery.plan(1, planned(*jobs, terms=terms), now=LATER, metadata=metadata(reason="it is over"))
+    recovery.plan(1, planned(*jobs, terms=terms), a_context(LATER, reason="it is over"))
     return recovery
 
 
@@ -75,7 +75,7 @@ def begun(*jobs: Job, terms: Terms | None = None) -> Recovery:
 def test_only_failed_jobs_are_resumed() -> None:
     named = Selector(job_ids=tuple(an_id(number) for number in range(1, 9)))
     disabled = a_tripped_job(4)
-    disabled.amend({"enabled": False}, now=LATER, metadata=metadata())
+    disabled.amend({"enabled": False}, a_context(LATER))
     one_shot = a_tripped_job(5, schedule=ONCE)
     done = a_job(running(), succeeded(), number=6, schedule=ONCE)
     jobs = (
@@ -105,12 +105,12 @@ def test_only_failed_jobs_are_resumed() -> None:
 
 def test_a_plan_refuses_with_the_codes_that_forcing_by_hand_gives() -> None:
     disabled = a_tripped_job(1)
-    disabled.amend({"enabled": False}, now=LATER, metadata=metadata())
+    disabled.amend({"enabled": False}, a_context(LATER))
     for job in (disabled, a_tripped_job(2, schedule=ONCE)):
         [refusal] = planned(job).refused
 
         with raises(Exception) as met:  # noqa: PT011  the code is compared
-            job.resume(FORCE, now=LATER, metadata=metadata())
+            job.resume(FORCE, a_context(LATER))
 
         assert met.value.code == refusal.code  # type: ignore[attr-defined]
 
@@ -151,7 +151,7 @@ def test_a_named_job_that_does_not_match_is_refused_with_a_reason() -> None:
 def test_of_a_storm_the_jobs_still_failed_because_of_it_are_resumed() -> None:
     first, again, elsewhere = (a_tripped_job(number) for number in (1, 2, 3))
     trip_version = again.trip_version
-    again.resume(FORCE, now=NOON + HOUR, metadata=metadata())
+    again.resume(FORCE, a_context(NOON + HOUR))
     tripped(1, failure_class="unauthorized")(again)
     storm = StormMembers("S-7", {an_id(1): {first.trip_version}, an_id(2): {trip_version}})
 
@@ -294,7 +294,7 @@ def test_each_first_fire_is_the_slot_plus_the_offset_in_the_staggered_order() ->
     recovery = begun(*jobs, terms=Terms(rate_per_minute=4))
 
     for number, job in enumerate(jobs):
-        recovery.step(job, now=LATER + number * MINUTE, metadata=metadata())
+        recovery.step(job, a_context(LATER + number * MINUTE))
 
     slot = LATER + HOUR
     assert [job.next_run_at for job in jobs] == [
@@ -311,7 +311,7 @@ def test_the_probe_runs_at_once() -> None:
     job = a_tripped_job(1)
     recovery = begun(job, terms=Terms(probe=job.id))
 
-    recovery.step(job, now=LATER, metadata=metadata())
+    recovery.step(job, a_context(LATER))
 
     assert events_of(job) == ["job.force_resumed", "job.run_requested"]
     assert recovery.is_probing
@@ -320,13 +320,13 @@ def test_the_probe_runs_at_once() -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (lambda job: job.delete(now=LATER, metadata=metadata()), "job_not_found"),
-        (lambda job: job.resume(FORCE, now=LATER, metadata=metadata()), "job_not_failed"),
-        (lambda job: job.amend({"enabled": False}, now=LATER, metadata=metadata()), "job_disabled"),
+        (lambda job: job.delete(a_context(LATER)), "job_not_found"),
+        (lambda job: job.resume(FORCE, a_context(LATER)), "job_not_failed"),
+        (lambda job: job.amend({"enabled": False}, a_context(LATER)), "job_disabled"),
         (
             lambda job: (
-                job.resume(ResumeOptions(True, run_now=True), now=LATER, metadata=metadata()),
-                job.amend({"delete_after_run": True}, now=LATER, metadata=metadata()),
+                job.resume(ResumeOptions(True, run_now=True), a_context(LATER)),
+                job.amend({"delete_after_run": True}, a_context(LATER)),
             ),
             "job_not_failed",
         ),
@@ -338,7 +338,7 @@ def test_a_job_that_changed_since_the_plan_is_refused(change: Any, code: str) ->
     change(job)
     before = job.version
 
-    recovery.step(job, now=LATER, metadata=metadata())
+    recovery.step(job, a_context(LATER))
 
     stepped = vars(recovery.pending[-1])
     assert (stepped["outcome"], stepped["code"]) == ("refused", code)
@@ -351,18 +351,18 @@ def test_a_job_that_changed_since_the_plan_is_refused(change: Any, code: str) ->
 def test_a_step_is_taken_on_behalf_of_the_planner() -> None:
     recovery = begun(a_tripped_job(1))
 
-    origin = recovery.metadata_of_step("c-1")
+    context = recovery.step_context(LATER, "c-1")
 
-    assert (origin.actor.id, origin.source, origin.reason) == ("olga", "library", "it is over")
-    assert origin.command_id == "c-1"
+    assert (context.actor.id, context.source, context.reason) == ("olga", "library", "it is over")
+    assert (context.now, context.command_id) == (LATER, "c-1")
 
 
 def test_what_has_ended_does_not_end_again() -> None:
     recovery = begun(a_tripped_job(1))
 
-    assert recovery.abort(ASKED, 0, now=LATER, metadata=metadata())
-    assert not recovery.abort(ASKED, 0, now=LATER, metadata=metadata())
-    assert not recovery.complete(0, now=LATER, metadata=metadata())
+    assert recovery.abort(ASKED, 0, a_context(LATER))
+    assert not recovery.abort(ASKED, 0, a_context(LATER))
+    assert not recovery.complete(0, a_context(LATER))
 
     assert not recovery.is_open
     assert recovery.remaining == (str(an_id(1)),)
@@ -371,7 +371,7 @@ def test_what_has_ended_does_not_end_again() -> None:
 def test_what_was_never_planned_cannot_end() -> None:
     blank = Recovery.blank(recovery_stream(1))
 
-    assert not blank.abort(ASKED, 0, now=LATER, metadata=metadata())
+    assert not blank.abort(ASKED, 0, a_context(LATER))
     assert not blank.is_open
 
 
@@ -379,8 +379,8 @@ def test_the_fold_of_its_events_is_the_recovery() -> None:
     jobs = [a_tripped_job(number) for number in (1, 2)]
     recovery = begun(*jobs, terms=Terms(probe=an_id(2), rate_per_minute=0.5, abort_on=None))
     for job in reversed(jobs):
-        recovery.step(job, now=LATER, metadata=metadata())
-    recovery.complete(1, now=LATER, metadata=metadata())
+        recovery.step(job, a_context(LATER))
+    recovery.complete(1, a_context(LATER))
 
     again = Recovery.fold(recovery.id, recovery.pending)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,12 @@ import pytest
 from pytest import raises
 
 from ledger import Ledger
-from ledger.application.command_context import CommandContext
 from ledger.application.commands import runs as run_commands
 from ledger.domain import events as e
+from ledger.domain.event_context import Actor
 from ledger.domain.job import outcomes, runs
 from ledger.domain.job.job import Job, ResumeOptions
 from ledger.domain.job.view import view
-from ledger.domain.metadata import Actor
 from ledger.errors import (
     CorruptEvent,
     ForceRequired,
@@ -44,12 +44,12 @@ from tests.support.builders import (
     OPERATOR,
     SUCCESS,
     ManualClock,
+    a_context,
     a_job,
     a_spec,
     deleted,
     events_of,
     failed,
-    metadata,
     open_ledger,
     open_run_id,
     paused,
@@ -64,7 +64,7 @@ FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example
 
 
 def disabled(job: Job) -> None:
-    job.amend({"enabled": False}, now=NOON, metadata=metadata())
+    job.amend({"enabled": False}, a_context(NOON))
 
 
 def fail_until_it_trips(ledger: Ledger, clock: ManualClock, job_id: UUID) -> None:
@@ -124,9 +124,7 @@ def test_nothing_changes_a_failed_job_however_long_it_waits(later: timedelta) ->
     job = a_job(tripped())
     assert job.tripped_at is not None
 
-    run = runs.start_due(
-        job, runs.Claim("n", is_late=True), now=job.tripped_at + later, metadata=metadata()
-    )
+    run = runs.start_due(job, runs.Claim("n", is_late=True), a_context(job.tripped_at + later))
 
     assert run is None
     assert job.status == "failed"
@@ -143,7 +141,7 @@ def test_a_one_shot_fails_after_three_errors() -> None:
 def test_a_paused_job_is_resumed_without_force() -> None:
     job = a_job(paused())
 
-    assert job.resume(ResumeOptions(), now=NOON + HOUR, metadata=metadata())
+    assert job.resume(ResumeOptions(), a_context(NOON + HOUR))
 
     assert job.status == "active"
 
@@ -152,13 +150,13 @@ def test_a_failed_job_is_resumed_only_with_force() -> None:
     job = a_job(tripped())
 
     with raises(ForceRequired, match='{"force": true}'):
-        job.resume(ResumeOptions(), now=NOON + DAY, metadata=metadata())
+        job.resume(ResumeOptions(), a_context(NOON + DAY))
 
 
 def test_a_forced_job_is_active_with_a_clean_budget() -> None:
     job = a_job(tripped())
 
-    job.resume(FORCE, now=NOON + DAY, metadata=metadata())
+    job.resume(FORCE, a_context(NOON + DAY))
 
     assert (job.status, job.consecutive_errors, job.attempts) == ("active", 0, 0)
 
@@ -166,7 +164,7 @@ def test_a_forced_job_is_active_with_a_clean_budget() -> None:
 def test_force_on_a_paused_job_is_the_plain_resume() -> None:
     job = a_job(paused())
 
-    job.resume(FORCE, now=NOON + HOUR, metadata=metadata())
+    job.resume(FORCE, a_context(NOON + HOUR))
 
     assert events_of(job)[-1] == "job.resumed"
 
@@ -174,7 +172,7 @@ def test_force_on_a_paused_job_is_the_plain_resume() -> None:
 def test_a_forced_job_fires_at_its_next_slot_neither_now_nor_at_the_missed_one() -> None:
     job = a_job(tripped(), schedule=HOURLY)
 
-    job.resume(FORCE, now=NOON + DAY + 20 * MINUTE, metadata=metadata())
+    job.resume(FORCE, a_context(NOON + DAY + 20 * MINUTE))
 
     assert job.next_run_at == NOON + DAY + HOUR
 
@@ -195,7 +193,7 @@ def test_a_forced_resume_records_who_and_why_and_what_was_cleared() -> None:
     job = a_job(tripped())
     tripped_at = job.tripped_at
 
-    job.resume(FORCE, now=NOON + DAY, metadata=metadata(reason="the quota was raised"))
+    job.resume(FORCE, a_context(NOON + DAY, reason="the quota was raised"))
 
     event = job.pending_events[-1]
     assert isinstance(event, e.ForceResumed)
@@ -220,7 +218,7 @@ def test_run_now_does_not_resume_a_failed_job() -> None:
     job = a_job(tripped())
 
     with raises(JobFailed, match="force"):
-        job.request_run(now=NOON + DAY, metadata=metadata())
+        job.request_run(a_context(NOON + DAY))
 
 
 # -- what it left open --------------------------------------------------------------------------
@@ -231,7 +229,7 @@ def test_a_failed_one_shot_whose_instant_is_past_is_not_resumed_without_a_next_r
     job = a_job(tripped(3), schedule=ONCE)
 
     with raises(ScheduleExhausted, match=r"run_at.*run_now"):
-        job.resume(FORCE, now=NOON + DAY, metadata=metadata())
+        job.resume(FORCE, a_context(NOON + DAY))
 
     assert job.status == "failed"
 
@@ -244,7 +242,7 @@ def test_a_past_one_shot_is_resumed_with_run_at_or_run_now(way: ResumeOptions) -
     """Number 1: the two options that its refusal names."""
     job = a_job(tripped(3), schedule=ONCE)
 
-    job.resume(way, now=NOON + DAY, metadata=metadata())
+    job.resume(way, a_context(NOON + DAY))
 
     assert job.status == "active"
     assert job.is_run_requested or job.next_run_at == NOON + 2 * DAY
@@ -255,7 +253,7 @@ def test_a_disabled_failed_job_is_not_forced_into_one_that_never_fires() -> None
     job = a_job(tripped(), disabled)
 
     with raises(JobDisabled, match="enable it first"):
-        job.resume(FORCE, now=NOON + DAY, metadata=metadata())
+        job.resume(FORCE, a_context(NOON + DAY))
 
     assert job.status == "failed"
 
@@ -266,7 +264,7 @@ def test_forcing_a_completed_job_is_refused_and_leaves_no_event() -> None:
     before = events_of(job)
 
     with raises(JobCompleted, match="not even with force"):
-        job.resume(FORCE, now=NOON + DAY, metadata=metadata())
+        job.resume(FORCE, a_context(NOON + DAY))
 
     assert events_of(job) == before
 
@@ -276,7 +274,7 @@ def test_resuming_an_active_job_changes_nothing_and_leaves_no_event(revival: Res
     """Number 4."""
     job = a_job()
 
-    changed = job.resume(revival, now=NOON, metadata=metadata())
+    changed = job.resume(revival, a_context(NOON))
 
     assert changed is False
     assert events_of(job) == ["job.scheduled"]
@@ -288,7 +286,7 @@ def test_the_refusal_is_one_decision_and_the_same_on_every_surface(tmp_path: Pat
     with open_ledger(tmp_path, clock) as ledger:
         job_id = a_failed_job(ledger, clock)
         with raises(LedgerError) as decided:
-            ledger.fold(job_id).resume(ResumeOptions(), now=clock.at, metadata=metadata())
+            ledger.fold(job_id).resume(ResumeOptions(), a_context(clock.at))
 
         with raises(LedgerError) as answered:
             ledger.resume(job_id)
@@ -300,11 +298,11 @@ def test_the_refusal_is_one_decision_and_the_same_on_every_surface(tmp_path: Pat
 def test_a_paused_job_that_tripped_in_between_is_not_resumed_without_force() -> None:
     """Number 6: it was resumed by another operator, and failed, before the plain resume arrived."""
     job = a_job(paused())
-    job.resume(ResumeOptions(), now=NOON, metadata=metadata())
+    job.resume(ResumeOptions(), a_context(NOON))
     tripped()(job)
 
     with raises(ForceRequired):
-        job.resume(ResumeOptions(), now=NOON + DAY, metadata=metadata())
+        job.resume(ResumeOptions(), a_context(NOON + DAY))
 
 
 def test_a_resume_from_what_was_read_before_the_trip_is_stale(tmp_path: Path) -> None:
@@ -316,7 +314,7 @@ def test_a_resume_from_what_was_read_before_the_trip_is_stale(tmp_path: Path) ->
         assert seen is not None
         ledger.resume(job_id)
         fail_until_it_trips(ledger, clock, job_id)
-        call = CommandContext(clock.at, metadata(), revision=seen["revision"])
+        call = replace(a_context(clock.at), revision=seen["revision"])
 
         with raises(StaleRevision):
             ledger.resume(job_id, force=True, context=call)
@@ -403,8 +401,7 @@ def test_a_notice_without_an_owner_is_recorded_with_its_outcome() -> None:
 
     job.record(
         e.DeliveryFailed,
-        NOON,
-        metadata(),
+        a_context(),
         run_id="r",
         channel="slack",
         target=None,
@@ -450,7 +447,7 @@ def test_a_pause_during_a_run_stays_whatever_the_run_reports(end: Any) -> None:
 def test_an_edit_during_a_run_stays_whatever_the_run_reports(end: Any) -> None:
     """Number 13."""
     job = a_job(running())
-    job.amend({"schedule": HOURLY, "tags": ["new"]}, now=NOON + MINUTE, metadata=metadata())
+    job.amend({"schedule": HOURLY, "tags": ["new"]}, a_context(NOON + MINUTE))
 
     end(job)
 
@@ -475,7 +472,7 @@ def test_a_forced_resume_during_a_probe_stays_when_the_probe_reports_late() -> N
     job = a_job(tripped(), policy={"probe_after_seconds": 60})
     assert job.probe_at is not None
     running(at=job.probe_at)(job)
-    job.resume(FORCE, now=job.updated_at, metadata=metadata())
+    job.resume(FORCE, a_context(job.updated_at))
 
     failed(at=job.updated_at)(job)
 
@@ -486,7 +483,7 @@ def test_a_resumed_interval_job_counts_from_now_and_records_what_it_missed() -> 
     """Number 14."""
     job = a_job(paused(), schedule={"kind": "every", "interval_seconds": 600})
 
-    job.resume(ResumeOptions(), now=NOON + HOUR + MINUTE, metadata=metadata())
+    job.resume(ResumeOptions(), a_context(NOON + HOUR + MINUTE))
 
     assert job.next_run_at == NOON + HOUR + 11 * MINUTE
     missed = job.pending_events[-1].missed  # type: ignore[attr-defined]
@@ -502,7 +499,7 @@ def test_an_interval_job_on_a_grid_resumes_on_its_grid() -> None:
     grid = {"kind": "every", "interval_seconds": 600, "anchor": "grid"}
     job = a_job(paused(), schedule=grid)
 
-    job.resume(ResumeOptions(), now=NOON + HOUR + MINUTE, metadata=metadata())
+    job.resume(ResumeOptions(), a_context(NOON + HOUR + MINUTE))
 
     assert job.next_run_at == NOON + HOUR + 10 * MINUTE
 
@@ -514,7 +511,7 @@ def test_a_recovery_spreads_jobs_of_one_cron_minute() -> None:
 
     for job, first_at in zip(jobs, firsts, strict=True):
         revival = ResumeOptions(force=True, first_at=first_at, recovery_id="R-1")
-        job.resume(revival, now=NOON + DAY, metadata=metadata())
+        job.resume(revival, a_context(NOON + DAY))
 
     assert [job.next_run_at for job in jobs] == firsts
     events = [job.pending_events[-1] for job in jobs]
@@ -551,7 +548,7 @@ def test_editing_a_failed_job_leaves_it_failed_with_nothing_to_fire(
     """Number 17."""
     job = a_job(tripped())
 
-    job.amend(changes, now=NOON + DAY, metadata=metadata())
+    job.amend(changes, a_context(NOON + DAY))
 
     assert events_of(job)[-1] == "job.amended"
     assert (job.status, job.next_run_at) == ("failed", None)
@@ -634,6 +631,6 @@ def test_a_late_report_of_another_run_changes_nothing() -> None:
     before = events_of(job)
 
     with raises(RunSuperseded, match="no longer the job's open run"):
-        outcomes.succeed(job, over, SUCCESS, now=NOON, metadata=metadata())
+        outcomes.succeed(job, over, SUCCESS, a_context(NOON))
 
     assert events_of(job) == before

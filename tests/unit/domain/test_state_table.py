@@ -14,7 +14,7 @@ from ledger.domain.job import outcomes, runs
 from ledger.domain.job.job import Job, ResumeOptions
 from ledger.errors import LedgerError
 from tests.simulation.model import CHANGED, COMMANDS, UNCHANGED, Model
-from tests.support.builders import NOON, SUCCESS, a_job, clone, metadata
+from tests.support.builders import NOON, SUCCESS, a_context, a_job, clone
 
 LENGTH = 6
 STEP = timedelta(hours=2)
@@ -80,23 +80,13 @@ def run_id(job: Job) -> str:
 
 
 DO: dict[str, Callable[[Job, datetime, int], object]] = {
-    "amend": lambda job, now, depth: job.amend(
-        {"description": f"{depth}"}, now=now, metadata=metadata()
-    ),
-    "pause": lambda job, now, _: job.pause(None, now=now, metadata=metadata()),
-    "resume": lambda job, now, _: job.resume(ResumeOptions(), now=now, metadata=metadata()),
-    "force": lambda job, now, _: job.resume(
-        ResumeOptions(force=True), now=now, metadata=metadata()
-    ),
-    "run": lambda job, now, _: job.request_run(now=now, metadata=metadata()),
-    "fire": lambda job, now, _: (
-        runs.start_due(job, runs.Claim("n"), now=now, metadata=metadata()) is not None
-    ),
-    "succeed": lambda job, now, _: outcomes.succeed(
-        job, run_id(job), SUCCESS, now=now, metadata=metadata()
-    ),
-    "fail": lambda job, now, _: outcomes.fail(
-        job, run_id(job), FAILURE, now=now, metadata=metadata()
-    ),
-    "delete": lambda job, now, _: job.delete(now=now, metadata=metadata()),
+    "amend": lambda job, now, depth: job.amend({"description": f"{depth}"}, a_context(now)),
+    "pause": lambda job, now, _: job.pause(None, a_context(now)),
+    "resume": lambda job, now, _: job.resume(ResumeOptions(), a_context(now)),
+    "force": lambda job, now, _: job.resume(ResumeOptions(force=True), a_context(now)),
+    "run": lambda job, now, _: job.request_run(a_context(now)),
+    "fire": lambda job, now, _: runs.start_due(job, runs.Claim("n"), a_context(now)) is not None,
+    "succeed": lambda job, now, _: outcomes.succeed(job, run_id(job), SUCCESS, a_context(now)),
+    "fail": lambda job, now, _: outcomes.fail(job, run_id(job), FAILURE, a_context(now)),
+    "delete": lambda job, now, _: job.delete(a_context(now)),
 }

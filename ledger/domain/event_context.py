@@ -1,8 +1,9 @@
-"""Who asked for a change, through which surface, and why: carried by every event."""
+"""When a change was asked for, by whom, through which surface, and why: carried by every event."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 ACTOR_KINDS = ("user", "agent", "worker", "system")
@@ -21,9 +22,12 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class EventMetadata:
-    """The common fields of every event that one command appends."""
+class EventContext:
+    """The common fields of every event that one command appends. `now` is the instant of the
+    decision, in UTC.
+    """
 
+    now: datetime
     command_id: str
     actor: Actor
     source: str
@@ -31,7 +35,7 @@ class EventMetadata:
     reason: str | None = None
 
     def fields(self) -> dict[str, Any]:
-        """As keyword arguments of an event."""
+        """As keyword arguments of an event, besides its timestamp."""
         return {
             "command_id": self.command_id,
             "actor": self.actor.plain(),
