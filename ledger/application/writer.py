@@ -31,7 +31,7 @@ from ledger.application.unit_of_work import (
 )
 from ledger.clock import Clock
 from ledger.errors import LedgerError, OutcomeUnknown, Overloaded, Unavailable
-from ledger.store.append import committed_in_order
+from ledger.store.append import outcomes_of
 from ledger.store.event_reader import EventReader
 from ledger.store.event_store import AppendUnknown, EventStore
 from ledger.store.instrumentation import CommandBatch, Instrumentation
@@ -287,7 +287,7 @@ class Writer:
     def _outcomes_at_the_end(self, batches: Sequence[EventBatch]) -> list[AppendOutcome]:
         """The outcomes of the batches if their events are the last of the store."""
         last = self.event_store.tail_position() - sum(len(batch.events) for batch in batches)
-        return committed_in_order(batches, last)
+        return outcomes_of(batches, [None] * len(batches), last)
 
     def _apply(self, decided: Sequence[Decision], outcomes: Sequence[AppendOutcome]) -> None:
         last, count = self.position, 0

@@ -7,7 +7,15 @@ from typing import Any
 from uuid import UUID
 
 from ledger.store.hash_chain import chain_of, columns_of, leaf_of
-from ledger.store.records import AppendOutcome, Committed, EventBatch, PendingEvent, VersionConflict
+from ledger.store.mapper import EventMapper
+from ledger.store.records import (
+    AppendOutcome,
+    Committed,
+    EventBatch,
+    PendingEvent,
+    Tail,
+    VersionConflict,
+)
 
 
 class VersionCheck:
@@ -38,29 +46,43 @@ class VersionCheck:
         return None
 
 
-def positions_of(events: Sequence[PendingEvent], last: int) -> dict[tuple[UUID, int], int]:
+def outcomes_of(
+    batches: Sequence[EventBatch], refused: Sequence[VersionConflict | None], last: int
+) -> list[AppendOutcome]:
+    """The outcome of each batch: its conflict, or the positions after `last` that it gets when the
+    batches without a conflict are appended one after the other.
+    """
+    outcomes: list[AppendOutcome] = []
+    for batch, conflict in zip(batches, refused, strict=True):
+        if conflict is not None:
+            outcomes.append(conflict)
+            continue
+        end = last + len(batch.events)
+        outcomes.append(Committed(tuple(range(last + 1, end + 1))))
+        last = end
+    return outcomes
+
+
+def rows_of(
+    events: Sequence[PendingEvent], mapper: EventMapper, tail: Tail, now: int
+) -> list[tuple[Any, ...]]:
+    """The rows of events that are appended after `tail`, with their positions and hashes.
+    `recorded_at` never decreases.
+    """
+    positions = _positions_of(events, tail.position)
+    recorded_at = max(tail.recorded_at, now)
+    chain, rows = tail.chain, []
+    for position, event in enumerate(events, start=tail.position + 1):
+        state, stream = mapper.seal(event, positions), event.stream.bytes
+        leaf = leaf_of(position, stream, event.version, event.topic, recorded_at, state)
+        chain = chain_of(chain, leaf)
+        columns = (position, stream, event.version, event.topic, state, recorded_at)
+        rows.append((*columns, *columns_of(event.plain), chain))
+    return rows
+
+
+def _positions_of(events: Sequence[PendingEvent], last: int) -> dict[tuple[UUID, int], int]:
     """The position of each event; only computed when an event refers to one."""
     if all(event.state is not None for event in events):
         return {}
     return {(event.stream, event.version): last + number for number, event in enumerate(events, 1)}
-
-
-def committed_in_order(batches: Sequence[EventBatch], last: int) -> list[AppendOutcome]:
-    """The outcomes of batches that are appended one after the other after position `last`."""
-    outcomes: list[AppendOutcome] = []
-    for batch in batches:
-        size = len(batch.events)
-        outcomes.append(Committed(tuple(range(last + 1, last + size + 1))))
-        last += size
-    return outcomes
-
-
-def row_of(
-    position: int, event: PendingEvent, state: bytes, recorded_at: int, chain: bytes
-) -> tuple[tuple[Any, ...], bytes]:
-    """The row of one event, and the chain value after it."""
-    stream = event.stream.bytes
-    leaf = leaf_of(position, stream, event.version, event.topic, recorded_at, state)
-    chain = chain_of(chain, leaf)
-    columns = (position, stream, event.version, event.topic, state, recorded_at)
-    return (*columns, *columns_of(event.plain), chain), chain

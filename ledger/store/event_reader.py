@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import TypeVar
 from uuid import UUID
 
@@ -57,17 +58,16 @@ class EventReader:
 
     def find_all(self, query: AuditQuery) -> Iterator[RecordedEvent]:
         """Every event that matches, decoded `query.limit` at a time, in constant memory."""
-        while True:
-            page = self.find(query)
-            yield from page
-            if len(page) < query.limit:
-                return
-            query = query.following(page[-1].position)
+        for page in self._pages(query):
+            yield from self.decode(page)
 
     def find_all_stored(self, query: AuditQuery) -> Iterator[StoredEvent]:
+        return chain.from_iterable(self._pages(query))
+
+    def _pages(self, query: AuditQuery) -> Iterator[list[StoredEvent]]:
         while True:
             page = self._event_store.find(query)
-            yield from page
+            yield page
             if len(page) < query.limit:
                 return
             query = query.following(page[-1].id)

@@ -19,12 +19,11 @@ from ledger.application.ledger import Ledger
 from ledger.background_loop import BackgroundLoop
 from ledger.dispatch.notifications.channels import ChannelAddress
 from ledger.dispatch.notifications.recovery_notices import RecoveryNotices
-from ledger.dispatch.notifications.sender import Message, Receipt, Sender
+from ledger.dispatch.notifications.sender import Message, Receipt, Sender, notice_of
 from ledger.dispatch.notifications.storm_notices import StormNotices
 from ledger.dispatch.notifications.storm_source import NoStormSource, StormSource
 from ledger.domain.job.job import Job
 from ledger.domain.job.lifecycle import Delivery
-from ledger.domain.streams.notices import NoticeOutcome
 from ledger.errors import LedgerError
 from ledger.store.audit_query import AuditQuery
 from ledger.store.instrumentation import DeliverySent
@@ -247,16 +246,8 @@ class Notifier:
     def _notice(
         self, kind: str, event: RecordedEvent, address: ChannelAddress, receipt: Receipt
     ) -> Command[object]:
-        notice = NoticeOutcome(
-            kind=kind,
-            job_id=str(event.stream),
-            channel=address.channel,
-            target=address.target,
-            first_position=event.data.get("first_error_position") or event.position,
-            last_position=event.position,
-            is_sent=receipt.is_sent,
-            outcome=receipt.outcome,
-        )
+        positions = (event.data.get("first_error_position") or event.position, event.position)
+        notice = notice_of(kind, address, receipt, positions, job_id=str(event.stream))
         return RecordNotice(notice, self._ledger.dispatcher_context())
 
     def _job(self, event: RecordedEvent) -> Job:

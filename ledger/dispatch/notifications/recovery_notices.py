@@ -9,9 +9,8 @@ from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command
 from ledger.application.commands.deliveries import RecordNotice
 from ledger.application.ledger import Ledger
-from ledger.dispatch.notifications.sender import Message, Sender
+from ledger.dispatch.notifications.sender import Message, Sender, notice_of
 from ledger.domain.recovery.recovery import ASKED, PROBE_FAILED
-from ledger.domain.streams.notices import NoticeOutcome
 from ledger.store.records import RecordedEvent
 
 ABORTED = "recovery_aborted"
@@ -37,17 +36,8 @@ class RecoveryNotices:
         recovery = self._ledger.recoveries.one(event.data["recovery_id"], as_of=event.position)
         [planned] = self._ledger.event_store.stream(event.stream, after=0, upto=1, limit=1)
         for address, receipt in self._sender.notify(_of_abort(recovery, planned.id)):
-            notice = NoticeOutcome(
-                kind=ABORTED,
-                job_id=None,
-                channel=address.channel,
-                target=address.target,
-                first_position=planned.id,
-                last_position=event.position,
-                is_sent=receipt.is_sent,
-                outcome=receipt.outcome,
-            )
-            yield RecordNotice(notice, context)
+            positions = (planned.id, event.position)
+            yield RecordNotice(notice_of(ABORTED, address, receipt, positions), context)
 
 
 def _of_abort(recovery: Document, planned: int) -> Message:

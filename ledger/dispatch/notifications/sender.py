@@ -20,6 +20,7 @@ from ledger.dispatch.notifications.channels import (
     ChannelSettings,
     NoSuchChannel,
 )
+from ledger.domain.streams.notices import NoticeOutcome
 
 slack_plugin: Any = NotifySlack
 log_capture: Any = LogCapture
@@ -118,6 +119,24 @@ class Sender:
         telling = (line for line in lines if line.startswith(EXPLANATORY))
         explained = " ".join(" ".join(line.split()[1:]) for line in telling)
         return self._secrets.redact(explained or "the channel did not accept it")[:LONGEST_OUTCOME]
+
+
+def notice_of(
+    kind: str,
+    address: ChannelAddress,
+    receipt: Receipt,
+    positions: tuple[int, int],
+    *,
+    job_id: str | None = None,
+    storm_id: str | None = None,
+) -> NoticeOutcome:
+    """What is recorded of a notice that was sent to an address, about the first and the last of
+    those positions.
+    """
+    first, last = positions
+    where = (address.channel, address.target)
+    answer = (receipt.is_sent, receipt.outcome)
+    return NoticeOutcome(kind, job_id, *where, first, last, *answer, storm_id)
 
 
 def _notify(channel: Any, message: Message) -> bool:

@@ -19,11 +19,11 @@ from ledger.application.commands.deliveries import RecordNotice, SaveCheckpoint
 from ledger.application.commands.recoveries import PreviewRecovery
 from ledger.application.ledger import Ledger
 from ledger.dispatch.notifications.channels import ChannelAddress
-from ledger.dispatch.notifications.sender import Message, Receipt, Sender
+from ledger.dispatch.notifications.sender import Message, Sender, notice_of
 from ledger.dispatch.notifications.storm_source import StormNotice, StormSource
 from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.selection import JobNotSelected
-from ledger.domain.streams.notices import NoticeOutcome, notice_stream
+from ledger.domain.streams.notices import notice_stream
 from ledger.errors import LedgerError, Refused
 
 READER = "storms"
@@ -110,7 +110,9 @@ class StormNotices:
             return
         for target, receipt in self._sender.notify(message):
             self._sent.add((kind, storm.id))
-            yield RecordNotice(_outcome(storm, kind, target, receipt), context)
+            positions = (storm.first_position, storm.last_position)
+            notice = notice_of(kind, target, receipt, positions, storm_id=storm.id)
+            yield RecordNotice(notice, context)
 
     def _message(self, storm: StormNotice, kind: str) -> Message | None:
         """The message; None when it cannot be built now: it is tried again at the next poll."""
@@ -143,22 +145,6 @@ class StormNotices:
             return False
         self._sent.add((kind, storm.id))
         return True
-
-
-def _outcome(
-    storm: StormNotice, kind: str, address: ChannelAddress, receipt: Receipt
-) -> NoticeOutcome:
-    return NoticeOutcome(
-        kind=kind,
-        job_id=None,
-        storm_id=storm.id,
-        channel=address.channel,
-        target=address.target,
-        first_position=storm.first_position,
-        last_position=storm.last_position,
-        is_sent=receipt.is_sent,
-        outcome=receipt.outcome,
-    )
 
 
 def _of_opening(storm: StormNotice) -> Message:

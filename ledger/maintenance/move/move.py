@@ -33,10 +33,6 @@ EVENTS_AT_ONCE = 10_000
 """Events that are read, and durably written, at a time."""
 ROWS_AT_ONCE = 2_000
 """The same for rows that may be large: a text has up to 32 KiB."""
-
-"""Called with (step, how much is done, of how much) after every page."""
-
-
 COUNTED = (TEXTS, TOKENS, LEASES)
 """The tables that must have equal numbers of rows at the end, besides the events."""
 MOVED_META = (SNAPSHOTS_POSITION, CHECKPOINT)
@@ -75,9 +71,8 @@ def move(source: MoveSource, target: MoveTarget, progress: StepProgress) -> Move
     target.replace(TOKENS, _pages(source, TOKENS))
     target.replace(LEASES, _pages(source, LEASES))
     meta = _moved_meta(source)
-    target.replace(
-        SNAPSHOTS, _pages(source, SNAPSHOTS)
-    )  # never older than the position read before
+    # Read after their position, so never older than it.
+    target.replace(SNAPSHOTS, _pages(source, SNAPSHOTS))
     counts = _verified(source, target, end, progress)
     source.require_lock()
     target.finish(meta)

@@ -17,7 +17,7 @@ from uuid import UUID
 import psycopg
 
 from ledger.errors import StartRefused, StorageFull, Unavailable
-from ledger.store.append import VersionCheck, committed_in_order, positions_of, row_of
+from ledger.store.append import VersionCheck, outcomes_of, rows_of
 from ledger.store.cluster import LeaderLock
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
@@ -49,14 +49,7 @@ from ledger.store.postgres.statements import (
     TEXT_TYPES,
     side_table_statement,
 )
-from ledger.store.records import (
-    AppendOutcome,
-    EventBatch,
-    PendingEvent,
-    PoolStats,
-    Tail,
-    VersionConflict,
-)
+from ledger.store.records import AppendOutcome, EventBatch, PoolStats, Tail
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +105,7 @@ class PostgresEventStore(PostgresReads):
             check = VersionCheck(lambda stream: locked.versions[stream])
             refused = [check.conflict_of(batch) for batch in batches]
             accepted = [batch for batch, no in zip(batches, refused, strict=True) if no is None]
-            outcomes = _together(refused, committed_in_order(accepted, locked.tail.position))
+            outcomes = outcomes_of(batches, refused, locked.tail.position)
             if not accepted:
                 # Without a commit there is no fsync: commands in conflict are decided again.
                 self._roll_back(connection)
@@ -149,24 +142,13 @@ class PostgresEventStore(PostgresReads):
     ) -> None:
         events = [event for batch in batches for event in batch.events]
         if events:
-            rows = self._rows_of(events, mapper, locked)
+            rows = rows_of(events, mapper, locked.tail, locked.now)
             _copy(connection, COPY_EVENTS, EVENT_TYPES, rows)
         texts = [(text.id, text.salt, text.body) for event in events for text in event.texts]
         if texts:
             _copy(connection, COPY_TEXTS, TEXT_TYPES, texts)
         for row in (row for batch in batches for row in batch.side_rows):
             connection.execute(*side_table_statement(row))
-
-    def _rows_of(
-        self, events: Sequence[PendingEvent], mapper: EventMapper, locked: _AppendState
-    ) -> list[tuple[Any, ...]]:
-        positions = positions_of(events, locked.tail.position)
-        recorded_at = max(locked.tail.recorded_at, locked.now)
-        chain, rows = locked.tail.chain, []
-        for position, event in enumerate(events, start=locked.tail.position + 1):
-            row, chain = row_of(position, event, mapper.seal(event, positions), recorded_at, chain)
-            rows.append(row)
-        return rows
 
     def _commit(
         self, connection: psycopg.Connection[Any], outcomes: list[AppendOutcome] | None
@@ -301,13 +283,6 @@ class PostgresEventStore(PostgresReads):
                 "this role may change events, and only triggers prevent it: run as a member of %s",
                 ROLE,
             )
-
-
-def _together(
-    refused: Sequence[VersionConflict | None], accepted: Sequence[AppendOutcome]
-) -> list[AppendOutcome]:
-    committed = iter(accepted)
-    return [no or next(committed) for no in refused]
 
 
 def _copy(

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.errors import StorageFull, Unavailable
-from ledger.store.append import VersionCheck, committed_in_order, positions_of, row_of
+from ledger.store.append import VersionCheck, outcomes_of, rows_of
 from ledger.store.cluster import AlwaysLeader, LeaderLock
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
@@ -22,7 +22,6 @@ from ledger.store.records import (
     Checkpoint,
     EventBatch,
     LeaseRow,
-    PendingEvent,
     PoolStats,
     SideTableRow,
     Tail,
@@ -109,41 +108,26 @@ class SQLiteEventStore(SQLiteReads):
     ) -> list[AppendOutcome]:
         tail = self.tail()
         events = [event for batch in batches for event in batch.events]
-        positions = positions_of(events, tail.position)
-        recorded_at = max(tail.recorded_at, now)
-        rows: list[tuple[Any, ...]] = []
-        chain = tail.chain
-        for position, event in enumerate(events, start=tail.position + 1):
-            state = mapper.seal(event, positions)
-            row, chain = row_of(position, event, state, recorded_at, chain)
-            rows.append(row)
-        self._writer.executemany(_INSERT_EVENT, rows)
-        self._insert_side_rows(batches, events)
-        return committed_in_order(batches, tail.position)
-
-    def _insert_side_rows(
-        self, batches: Sequence[EventBatch], events: Sequence[PendingEvent]
-    ) -> None:
+        self._writer.executemany(_INSERT_EVENT, rows_of(events, mapper, tail, now))
         texts = [(text.id, text.salt, text.body) for event in events for text in event.texts]
         if texts:
             self._writer.executemany(_INSERT_TEXT, texts)
         for row in (row for batch in batches for row in batch.side_rows):
             self._writer.execute(*_side_table_statement(row))
+        return outcomes_of(batches, [None] * len(batches), tail.position)
 
     def _append_without_conflicts(
         self, batches: Sequence[EventBatch], mapper: EventMapper, now: int
     ) -> list[AppendOutcome]:
         check = VersionCheck(self._version)
-        outcomes: list[AppendOutcome | None] = [check.conflict_of(batch) for batch in batches]
-        accepted = [
-            batch for batch, outcome in zip(batches, outcomes, strict=True) if outcome is None
-        ]
+        refused = [check.conflict_of(batch) for batch in batches]
+        accepted = [batch for batch, no in zip(batches, refused, strict=True) if no is None]
         if len(accepted) == len(batches):
             raise AppendUnknown(
                 "the database refused the events, but no stream has another version"
             )
         committed = iter(self.append(accepted, mapper, now=now) if accepted else ())
-        return [outcome or next(committed) for outcome in outcomes]
+        return [no or next(committed) for no in refused]
 
     def _version(self, stream: UUID) -> int:
         return int(self._writer.execute(_VERSION, (stream.bytes,)).fetchone()[0])
