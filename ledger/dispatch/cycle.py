@@ -235,10 +235,4 @@ class CycleWork:
 
 
 def _not_recordable(error: LedgerError) -> Failed:
-    return Failed(
-        error=f"The outcome could not be recorded: {error.message}",
-        failure_class="other",
-        target=None,
-        retry_after=None,
-        duration_ms=0,
-    )
+    return Failed(f"The outcome could not be recorded: {error.message}", "other")

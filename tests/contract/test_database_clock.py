@@ -43,7 +43,7 @@ def test_a_node_follows_the_databases_clock_however_its_own_is_set(
         now = clock.now()
         after = database_now(connection)
 
-    doubt = timedelta(seconds=clock.doubt_seconds)
+    doubt = timedelta(seconds=clock.reading.doubt)
     assert before - doubt <= now <= after + doubt
     assert abs(clock.skew - (skew + (SystemClock().now() - after))) < MINUTE / 2
 
@@ -66,15 +66,15 @@ def test_a_slow_reading_does_not_replace_an_accurate_one_until_that_is_old(
     local = Slow(0.001)
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         clock = DatabaseClock(local, connection)
-        sure = clock.doubt_seconds
+        sure = clock.reading.doubt
         local.step = MAX_DOUBT_SECONDS
         clock.read(connection)
-        assert clock.doubt_seconds == sure
+        assert clock.reading.doubt == sure
 
         local.seconds += OLD_SECONDS
         clock.read(connection)
 
-    assert clock.doubt_seconds > sure
+    assert clock.reading.doubt > sure
 
 
 def test_a_delayed_reading_is_discarded(postgres_dsn: str) -> None:
@@ -84,13 +84,13 @@ def test_a_delayed_reading_is_discarded(postgres_dsn: str) -> None:
     local = Slow(0.001)
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         clock = DatabaseClock(local, connection)
-        sure = clock.doubt_seconds
+        sure = clock.reading.doubt
         local.seconds += OLD_SECONDS
         local.step = 30.0
 
         clock.read(connection)
 
-    assert clock.doubt_seconds == sure
+    assert clock.reading.doubt == sure
 
 
 def test_nodes_that_disagree_by_two_minutes_write_one_sequence_of_times(

@@ -146,10 +146,4 @@ def _why_no_executor(kind: str) -> str:
 
 
 def _broken(error: Exception) -> Failed:
-    return Failed(
-        error=f"the executor itself failed: {type(error).__name__}: {error}",
-        failure_class="other",
-        target=None,
-        retry_after=None,
-        duration_ms=0,
-    )
+    return Failed(f"the executor itself failed: {type(error).__name__}: {error}", "other")

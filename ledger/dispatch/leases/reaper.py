@@ -53,11 +53,6 @@ def ending_command(item: AbandonedRun, context: CommandContext) -> Command[Any]:
     if item.cause != TIMEOUT:
         return run_commands.LoseRun(item.job_id, run.run_id, item.cause, context)
     elapsed = context.now - run.started_at
-    failure = Failed(
-        error=f"no report came within {elapsed.total_seconds():.0f} s",
-        failure_class=TIMEOUT,
-        target=None,
-        retry_after=None,
-        duration_ms=elapsed // timedelta(milliseconds=1),
-    )
+    error = f"no report came within {elapsed.total_seconds():.0f} s"
+    failure = Failed(error, TIMEOUT, duration_ms=elapsed // timedelta(milliseconds=1))
     return run_commands.RecordOutcome(item.job_id, run.run_id, failure, context)

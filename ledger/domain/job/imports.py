@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from ledger.clock import parse_rfc3339
-from ledger.domain.job.spec import read_map
+from ledger.domain.job.spec import read_map, read_text
 from ledger.domain.schedule.recurrence import require_fires
 from ledger.domain.schedule.schedules import At, parse_schedule
 from ledger.errors import InvalidField, TooLarge, UnknownField, quoted
@@ -121,11 +121,7 @@ def _count(name: str, value: object) -> int:
 
 
 def _error(value: object) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise InvalidField("last_error", "must be a string or null")
-    if value is not None and _size("last_error", value) > MAX_ERROR_BYTES:
-        raise TooLarge("last_error", MAX_ERROR_BYTES)
-    return value
+    return None if value is None else read_text("last_error", value, MAX_ERROR_BYTES)
 
 
 def _instant(value: object) -> datetime | None:
@@ -153,13 +149,3 @@ def _imported(value: object) -> Mapping[str, Any]:
     if orjson.loads(text) != found:
         raise InvalidField("imported", "must be plain JSON, without NaN and infinities")
     return found
-
-
-def _size(name: str, text: str) -> int:
-    """The size in bytes of a text that can be stored."""
-    if "\0" in text:
-        raise InvalidField(name, "contains a NUL character")
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        raise InvalidField(name, "contains a lone surrogate, which is not a character") from None

@@ -30,9 +30,9 @@ class Failure:
 
     error: str
     failure_class: str
-    target: str | None
-    retry_after: datetime | None
-    duration_ms: int
+    target: str | None = None
+    retry_after: datetime | None = None
+    duration_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,11 +107,11 @@ def read_name(value: object) -> str:
 def read_description(value: object) -> str | None:
     if value is None:
         return None
-    return _text("description", value, MAX_DESCRIPTION_BYTES)
+    return read_text("description", value, MAX_DESCRIPTION_BYTES)
 
 
 def read_task(value: object) -> str:
-    return _text("task", value, MAX_TASK_BYTES)
+    return read_text("task", value, MAX_TASK_BYTES)
 
 
 def read_executor(value: object) -> dict[str, Any] | None:
@@ -160,7 +160,8 @@ def read_map(name: str, value: object) -> Mapping[str, Any]:
     return value
 
 
-def _text(name: str, value: object, limit: int) -> str:
+def read_text(name: str, value: object, limit: int) -> str:
+    """A text of at most `limit` bytes that every store can hold."""
     if not isinstance(value, str):
         raise InvalidField(name, "must be a string")
     try:

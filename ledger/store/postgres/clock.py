@@ -51,11 +51,11 @@ class DatabaseClock:
     def __init__(self, local: Clock, connection: psycopg.Connection[Any]) -> None:
         self._local = local
         self._lock = threading.Lock()
-        self._reading = min((self._asked(connection) for _ in range(READINGS_AT_START)), key=_doubt)
+        self.reading = min((self._asked(connection) for _ in range(READINGS_AT_START)), key=_doubt)
 
     def now(self) -> datetime:
         """See `Clock.now`."""
-        return self._reading.reckoned(self._local.elapsed())
+        return self.reading.reckoned(self._local.elapsed())
 
     def elapsed(self) -> float:
         """See `Clock.elapsed`."""
@@ -67,14 +67,9 @@ class DatabaseClock:
         """
         found = self._asked(connection)
         with self._lock:
-            is_old = found.answered - self._reading.answered > OLD_SECONDS
-            if found.doubt <= (MAX_DOUBT_SECONDS if is_old else self._reading.doubt):
-                self._reading = found
-
-    @property
-    def doubt_seconds(self) -> float:
-        """The largest error of this clock, in seconds."""
-        return self._reading.doubt
+            is_old = found.answered - self.reading.answered > OLD_SECONDS
+            if found.doubt <= (MAX_DOUBT_SECONDS if is_old else self.reading.doubt):
+                self.reading = found
 
     @property
     def skew(self) -> timedelta:
