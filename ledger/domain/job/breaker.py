@@ -7,7 +7,7 @@ backoff of 30 s, 1, 5, 15, 60 min.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -49,11 +49,8 @@ class Policy:
 
     def plain(self) -> dict[str, Any]:
         """As JSON-plain values, every field written out."""
-        return {
-            **asdict(self),
-            "backoff_seconds": list(self.backoff_seconds),
-            "counts": list(self.counts),
-        }
+        lists = {"backoff_seconds": list(self.backoff_seconds), "counts": list(self.counts)}
+        return {name: getattr(self, name) for name in KNOWN} | lists
 
     def backoff(self, attempts: int) -> timedelta:
         """The wait after `attempts` unsuccessful runs in a row (at least 1)."""
@@ -68,6 +65,9 @@ class Policy:
         return timedelta(seconds=self.jitter_seconds * (job_id.int % 1000) / 1000)
 
 
+KNOWN = tuple(item.name for item in fields(Policy))
+
+
 def parse_policy(
     plain: Mapping[str, object], *, is_one_shot: bool, before: Policy | None = None
 ) -> Policy:
@@ -76,25 +76,18 @@ def parse_policy(
 
     Refuses unknown keys (UnknownField) and values out of range (InvalidField), each by name.
     """
-    known = tuple(item.name for item in fields(Policy))
     for key in plain:
-        if key not in known:
-            raise UnknownField(f"policy.{key}", known)
+        if key not in KNOWN:
+            raise UnknownField(f"policy.{key}", KNOWN)
     start = before or Policy(trip_after=TRIP_AFTER_ONE_SHOT if is_one_shot else TRIP_AFTER)
-    values = {name: getattr(start, name) for name in known}
-    values.update({key: _CHECKS[key].read(f"policy.{key}", value) for key, value in plain.items()})
-    return Policy(**values)
+    read = {key: _CHECKS[key].read(f"policy.{key}", value) for key, value in plain.items()}
+    return replace(start, **read) if read else start  # type: ignore[arg-type]  # by name, as checked
 
 
 def policy_of(plain: Mapping[str, Any]) -> Policy:
     """The policy as an event stores it (trusted: it was checked when it was decided)."""
-    return Policy(
-        **{
-            **plain,
-            "backoff_seconds": tuple(plain["backoff_seconds"]),
-            "counts": tuple(plain["counts"]),
-        }
-    )
+    tuples = {name: tuple(plain[name]) for name in ("backoff_seconds", "counts")}
+    return Policy(**{**plain, **tuples})
 
 
 # -- checks of single fields --------------------------------------------------------------------
