@@ -1,4 +1,4 @@
-"""Text for people: plurals, and control characters written out so that no terminal obeys them."""
+"""Text for people, with control characters written out so that no terminal obeys them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,6 @@ def escape_unencodable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 job`, `38 jobs`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def harmless(text: str) -> str:

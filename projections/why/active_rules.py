@@ -22,6 +22,7 @@ from ledger.domain.job.runs import is_slot
 from ledger.domain.job.state import OpenRun
 from ledger.domain.schedule.dst_gaps import Skipped, skipped_fire
 from ledger.domain.schedule.recurrence import describe, next_fire
+from ledger.plurals import counted
 from ledger.store.records import RecordedEvent
 from projections.history.job_events import of_topics
 from projections.why.chain import error_text
@@ -185,7 +186,8 @@ def backoff(context: WhyContext) -> Verdict | None:
     text = (
         f"It failed ({data['failure_class']}: {error_text(data['error'])}){part} and backs off: it "
         f"is tried again at {format_instant(job.next_run_at)}, {why}. The breaker trips "
-        f"at {job.parsed_policy.trip_after} errors in a row; this is {job.consecutive_errors}."
+        f"at {counted(job.parsed_policy.trip_after, 'error')} in a row; this is "
+        f"{job.consecutive_errors}."
     )
     first = context.events.at(job.first_error_version)
     return Verdict("backoff", text, [first, failure], _wait_or_run(context))

@@ -27,6 +27,7 @@ from ledger.domain.events import (
     RunSucceeded,
     Scheduled,
 )
+from ledger.plurals import counted
 from ledger.store.records import RecordedEvent
 from projections.why.context import SHORT_ID, actor_name, format_instant, reason_of
 
@@ -117,8 +118,9 @@ def _failed(data: Data) -> str:
 def _tripped(data: Data) -> str:
     probe = f"; a probe is set for {format_instant(data['probe_at'])}" if data["probe_at"] else ""
     return (
-        f"The breaker tripped after {data['consecutive_errors']} errors in a row (threshold "
-        f"{data['threshold']}), {data['failure_class']}: {error_text(data['last_error'])}{probe}"
+        f"The breaker tripped after {counted(data['consecutive_errors'], 'error')} in a row "
+        f"(threshold {data['threshold']}), {data['failure_class']}: "
+        f"{error_text(data['last_error'])}{probe}"
     )
 
 

@@ -14,7 +14,7 @@ from api.cli.output.render import short
 from api.cli.output.terminal import print_table, say
 from api.cli.output.times import ago_short, read_past
 from api.cli.responses import Document
-from api.cli.text import counted
+from ledger.plurals import counted
 
 STYLES = {"held": "green", "re_tripped": "bold red", "paused_again": "yellow", "deleted": "dim"}
 

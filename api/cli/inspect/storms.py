@@ -16,8 +16,8 @@ from api.cli.output.sparkline import by_minute, curve
 from api.cli.output.terminal import STYLES, print_facts, print_table, say, status_cell
 from api.cli.output.times import ago, ago_short, span, to_the_second
 from api.cli.responses import Document
-from api.cli.text import counted
 from ledger.clock import parse_rfc3339
+from ledger.plurals import counted
 
 LEFT = {
     "succeeded": "succeeded again",

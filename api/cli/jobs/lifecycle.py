@@ -14,8 +14,8 @@ from api.cli.options import AsJson, DataFolder, JobWanted, Reason, Yes
 from api.cli.output.render import changed_job, short
 from api.cli.output.terminal import complain, is_interactive, require_yes
 from api.cli.output.times import ago, read_instant
-from api.cli.text import counted
 from ledger.clock import SystemClock
+from ledger.plurals import counted
 
 Until = Annotated[
     str | None,

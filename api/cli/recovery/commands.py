@@ -20,7 +20,7 @@ from api.cli.output.render import show
 from api.cli.output.terminal import is_interactive, require_yes, say
 from api.cli.recovery.plan_view import print_plan
 from api.cli.responses import ApiResponse, Document
-from api.cli.text import counted
+from ledger.plurals import counted
 
 NEVER = "never"
 

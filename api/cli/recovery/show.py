@@ -17,7 +17,7 @@ from api.cli.output.times import ago_short
 from api.cli.recovery.detail_view import print_recovery
 from api.cli.recovery.text import scope, state
 from api.cli.responses import Document
-from api.cli.text import counted
+from ledger.plurals import counted
 
 RecoveryWanted = Annotated[
     str, typer.Argument(metavar="RECOVERY", help="Recovery id, such as R-7: see recovery list.")

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from api.cli.output.terminal import STYLES
 from api.cli.responses import Document
-from api.cli.text import counted
+from ledger.plurals import counted
 
 STATES = {
     "probing": ("waiting for the probe", STYLES["running"]),
