@@ -9,11 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-import typer
-
 from api.cli.crontab.send import send
 from api.cli.exit_codes import Exit, Misused, Stop
-from api.cli.options import AsJson, DataFolder
+from api.cli.options import AsJson, DataFolder, argument, flag, switch
 from api.cli.output.render import write_json
 from api.cli.output.terminal import is_narrow, print_lines, print_table, say
 from api.cli.output.times import ago_short, shown
@@ -32,36 +30,29 @@ LONGEST_SHOWN = 120
 """Characters of a refused line in the table."""
 STDIN = "-"
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="Crontab; - reads standard input.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would be created; create nothing.")
-]
+File = Annotated[str, argument("FILE", "Crontab; - reads standard input.")]
+DryRun = Annotated[bool, switch("--dry-run", "Show what would be created; create nothing.")]
 System = Annotated[
     bool | None,
-    typer.Option(
+    switch(
         "--system/--user",
-        help="With or without a column of users.",
+        "With or without a column of users.",
         show_default="with, for /etc/crontab and /etc/cron.d",
     ),
 ]
 AnyUser = Annotated[
     bool,
-    typer.Option(
-        "--any-user",
-        help="Import lines of other users too; they run as the owner of the data folder.",
+    switch(
+        "--any-user", "Import lines of other users too; they run as the owner of the data folder."
     ),
 ]
 Zone = Annotated[
-    str | None,
-    typer.Option(
-        "--tz", metavar="ZONE", help="Time zone without CRON_TZ.", show_default="this machine's"
-    ),
+    str | None, flag("--tz", "ZONE", "Time zone without CRON_TZ.", show_default="this machine's")
 ]
 Disabled = Annotated[
-    bool,
-    typer.Option("--disabled", help="Create the jobs disabled: they do not fire until enabled."),
+    bool, switch("--disabled", "Create the jobs disabled: they do not fire until enabled.")
 ]
-Prefix = Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Prefix of every name.")]
+Prefix = Annotated[str, flag("--prefix", "TEXT", "Prefix of every name.")]
 
 Document = Mapping[str, Any]
 

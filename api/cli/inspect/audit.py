@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-import typer
-
 from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
 from api.cli.inspect.export_stream import FileFormat, stream_events
-from api.cli.options import AsJson, Cursor, DataFolder, OfJob
+from api.cli.options import AsJson, Cursor, DataFolder, OfJob, flag, switch
 from api.cli.output import event_text
 from api.cli.output.paging import say_more
 from api.cli.output.render import short, show
@@ -41,47 +39,30 @@ class Order(StrEnum):
     DESC = "desc"
 
 
-Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Name of the actor.")]
-Kind = Annotated[
-    str | None,
-    typer.Option("--kind", metavar="KIND", help="Kind of actor: user, agent, worker, system."),
-]
+Actor = Annotated[str | None, flag("--actor", "NAME", "Name of the actor.")]
+Kind = Annotated[str | None, flag("--kind", "KIND", "Kind of actor: user, agent, worker, system.")]
 Topics = Annotated[
-    list[str] | None,
-    typer.Option("--topic", metavar="TOPIC", help="Topic, such as job.force_resumed; repeatable."),
+    list[str] | None, flag("--topic", "TOPIC", "Topic, such as job.force_resumed; repeatable.")
 ]
 Source = Annotated[
-    str | None,
-    typer.Option("--source", metavar="SOURCE", help="Source: http, ui, cli, mcp, dispatcher, …"),
+    str | None, flag("--source", "SOURCE", "Source: http, ui, cli, mcp, dispatcher, …")
 ]
 CorrelationId = Annotated[
-    str | None, typer.Option("--correlation-id", metavar="ID", help="Correlation id of a request.")
+    str | None, flag("--correlation-id", "ID", "Correlation id of a request.")
 ]
 FailureClass = Annotated[
-    str | None,
-    typer.Option(
-        "--failure-class", metavar="CLASS", help="Failure class: rate_limited, timeout, …"
-    ),
+    str | None, flag("--failure-class", "CLASS", "Failure class: rate_limited, timeout, …")
 ]
 Since = Annotated[
-    str | None,
-    typer.Option("--since", metavar="INSTANT", help="Recorded since then, or since 2h ago (2h)."),
+    str | None, flag("--since", "INSTANT", "Recorded since then, or since 2h ago (2h).")
 ]
-Until = Annotated[
-    str | None,
-    typer.Option("--until", metavar="INSTANT", help="Recorded until then, or 2h ago (2h)."),
-]
-OrderFlag = Annotated[Order, typer.Option("--order", help="Oldest (asc) or newest (desc) first.")]
+Until = Annotated[str | None, flag("--until", "INSTANT", "Recorded until then, or 2h ago (2h).")]
+OrderFlag = Annotated[Order, switch("--order", "Oldest (asc) or newest (desc) first.")]
 LimitFlag = Annotated[
     int | None,
-    typer.Option(
-        "--limit",
-        metavar="N",
-        min=1,
-        help="Most events: 50 of table and json, all of jsonl and csv.",
-    ),
+    flag("--limit", "N", "Most events: 50 of table and json, all of jsonl and csv.", min=1),
 ]
-FormatFlag = Annotated[AuditFormat, typer.Option("--format", help="csv and jsonl are whole files.")]
+FormatFlag = Annotated[AuditFormat, switch("--format", "csv and jsonl are whole files.")]
 
 
 def audit(

@@ -10,15 +10,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
-import typer
-
 from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id, pages
 from api.cli.exit_codes import Misused
 from api.cli.inspect import audit
 from api.cli.inspect.export_stream import FileFormat, stream_events
-from api.cli.options import DataFolder, OfJob
+from api.cli.options import DataFolder, OfJob, flag, switch
 from api.cli.output.terminal import complain, write
 from api.cli.output.times import read_past, shown
 from api.cli.text import harmless_lines
@@ -32,17 +30,10 @@ class ExportFormat(StrEnum):
     CRONTAB = "crontab"
 
 
-Wanted = Annotated[
-    ExportFormat,
-    typer.Option("--format", help="Events: jsonl, csv. Jobs: crontab."),
-]
-Output = Annotated[
-    Path | None, typer.Option("--output", metavar="FILE", help="New file (default: stdout).")
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
-Tag = Annotated[
-    str | None, typer.Option("--tag", metavar="TAG", help="Only jobs with this tag (crontab).")
-]
+Wanted = Annotated[ExportFormat, switch("--format", "Events: jsonl, csv. Jobs: crontab.")]
+Output = Annotated[Path | None, flag("--output", "FILE", "New file (default: stdout).")]
+Force = Annotated[bool, switch("--force", "Replace an existing file.")]
+Tag = Annotated[str | None, flag("--tag", "TAG", "Only jobs with this tag (crontab).")]
 
 
 def export(

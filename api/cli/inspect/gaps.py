@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-import typer
-
 from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, OfJob, Tag
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, OfJob, Tag, flag
 from api.cli.output.render import short
 from api.cli.output.terminal import Cell, say
 from api.cli.output.times import ago_short, read_past
@@ -16,20 +14,16 @@ from api.cli.responses import Document
 
 Cause = Annotated[
     str | None,
-    typer.Option(
+    flag(
         "--cause",
-        metavar="CAUSE",
-        help="paused, failed, disabled, overlap, backoff, delayed, downtime, no_worker, amended.",
+        "CAUSE",
+        "paused, failed, disabled, overlap, backoff, delayed, downtime, no_worker, amended.",
     ),
 ]
 Since = Annotated[
-    str | None,
-    typer.Option("--since", metavar="INSTANT", help="Missed since then, or since 2h ago (2h)."),
+    str | None, flag("--since", "INSTANT", "Missed since then, or since 2h ago (2h).")
 ]
-Until = Annotated[
-    str | None,
-    typer.Option("--until", metavar="INSTANT", help="Missed until then, or 2h ago (2h)."),
-]
+Until = Annotated[str | None, flag("--until", "INSTANT", "Missed until then, or 2h ago (2h).")]
 
 
 def list_gaps(

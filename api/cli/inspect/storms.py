@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote
 
-import typer
 from rich.text import Text
 
 from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, StormWanted
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, StormWanted, switch
 from api.cli.output.render import short
 from api.cli.output.sparkline import by_minute, curve
 from api.cli.output.terminal import STYLES, print_facts, print_table, say, status_cell
@@ -27,7 +26,7 @@ LEFT = {
 }
 """How a job left a storm."""
 
-OnlyOpen = Annotated[bool, typer.Option("--open", help="Only open storms.")]
+OnlyOpen = Annotated[bool, switch("--open", "Only open storms.")]
 
 
 def list_storms(

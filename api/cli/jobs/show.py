@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-import typer
 from rich.text import Text
 
 from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted, Limit, Tag
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted, Limit, Tag, flag
 from api.cli.output import event_text
 from api.cli.output.render import job_facts, next_text, schedule_text, short, status_text
 from api.cli.output.terminal import is_narrow, print_lines, status_cell
@@ -17,16 +16,10 @@ from api.cli.output.times import ago_short, distance, took
 from api.cli.responses import Document
 from ledger.clock import parse_rfc3339
 
-Status = Annotated[
-    str | None,
-    typer.Option("--status", metavar="STATUS", help="active, paused, failed or completed."),
-]
-Words = Annotated[str | None, typer.Option("--name", metavar="WORDS", help="Words in the name.")]
+Status = Annotated[str | None, flag("--status", "STATUS", "active, paused, failed or completed.")]
+Words = Annotated[str | None, flag("--name", "WORDS", "Words in the name.")]
 FailureClass = Annotated[
-    str | None,
-    typer.Option(
-        "--failure-class", metavar="CLASS", help="Failure class of the last run: rate_limited, …"
-    ),
+    str | None, flag("--failure-class", "CLASS", "Failure class of the last run: rate_limited, …")
 ]
 
 

@@ -9,13 +9,11 @@ from math import isfinite
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import typer
-
 from api.cli.connection.client import ApiClient, given
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
-from api.cli.options import AsJson, DataFolder, Reason, StormWanted, Yes
+from api.cli.options import AsJson, DataFolder, Reason, StormWanted, Yes, argument, flag, switch
 from api.cli.output.render import show
 from api.cli.output.terminal import is_interactive, require_yes, say
 from api.cli.recovery.plan_view import print_plan
@@ -25,33 +23,20 @@ from ledger.plurals import counted
 NEVER = "never"
 
 JobsWanted = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="JOB...", help="Jobs by id or name, in the order to resume."),
+    list[str] | None, argument("JOB...", "Jobs by id or name, in the order to resume.")
 ]
-Tag = Annotated[
-    str | None, typer.Option("--tag", metavar="TAG", help="Only failed jobs with this tag.")
-]
+Tag = Annotated[str | None, flag("--tag", "TAG", "Only failed jobs with this tag.")]
 FailureClass = Annotated[
-    str | None,
-    typer.Option(
-        "--failure-class", metavar="CLASS", help="Only jobs that tripped with it: timeout, …"
-    ),
+    str | None, flag("--failure-class", "CLASS", "Only jobs that tripped with it: timeout, …")
 ]
 Probe = Annotated[
-    str | None,
-    typer.Option("--probe", metavar="JOB", help="Resumed first; the others only if it succeeds."),
+    str | None, flag("--probe", "JOB", "Resumed first; the others only if it succeeds.")
 ]
-Rate = Annotated[
-    float | None,
-    typer.Option("--rate", metavar="N", help="Jobs to resume per minute.", show_default="10"),
-]
+Rate = Annotated[float | None, flag("--rate", "N", "Jobs to resume per minute.", show_default="10")]
 AbortOn = Annotated[
-    str | None,
-    typer.Option(
-        "--abort-on", metavar="N", help="Abort after N re-trips, or never.", show_default="3"
-    ),
+    str | None, flag("--abort-on", "N", "Abort after N re-trips, or never.", show_default="3")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")]
+DryRun = Annotated[bool, switch("--dry-run", "Show the plan; change nothing.")]
 
 
 def start(

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
-import typer
-
 from api.cli.connection.client import given
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, Reason
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, Reason, argument
 from api.cli.output.render import show
 from api.cli.output.terminal import say
 from api.cli.output.times import ago_short
@@ -20,7 +18,7 @@ from api.cli.responses import Document
 from ledger.plurals import counted
 
 RecoveryWanted = Annotated[
-    str, typer.Argument(metavar="RECOVERY", help="Recovery id, such as R-7: see recovery list.")
+    str, argument("RECOVERY", "Recovery id, such as R-7: see recovery list.")
 ]
 
 
