@@ -150,7 +150,7 @@ def _listing(queries: Queries) -> dict[str, Any]:
     """`{summary, jobs}`. Refuses Behind."""
     found: list[dict[str, Any]] = []
     cursor: str | None = None
-    with queries.positions.session(None, None, "jobs", "runs") as session:
+    with queries.positions.session("jobs", "runs") as session:
         reader = session.reader
         while len(found) < MAX_LISTED:
             filters = JobFilter(cursor=cursor, limit=MAX_PAGE, is_newest_first=True)

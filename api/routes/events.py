@@ -20,7 +20,7 @@ from api.schemas.types import DEFAULT_PAGE
 from api.security.auth import requires
 from ledger.errors import InvalidField
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from projections.filters.paging import read_cursor
+from projections.filters.paging import cursor_or
 from projections.history.audit import TimeRange
 
 router = APIRouter(prefix="/v1", tags=["audit"])
@@ -59,7 +59,7 @@ async def _file(context: RequestContext, query: EventsQuery) -> Response:
 
 
 def _audit_query(query: EventsQuery) -> AuditQuery:
-    cursor = None if query.cursor is None else read_cursor(query.cursor)
+    cursor = cursor_or(query.cursor, None)
     return AuditQuery(**query.filters(), order=query.order, cursor=cursor)
 
 

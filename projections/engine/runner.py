@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ledger.errors import CorruptEvent, Unavailable
 from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
-from projections.stores.contract import ReadModelStore, StoredModel
 from projections.stores.model import Model
+from projections.stores.store import ReadModelStore, StoredModel
 
 PAGE = 2000
 """Events read, and applied in one transaction, at a time."""

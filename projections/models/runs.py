@@ -10,8 +10,8 @@ from ledger.domain.events import RunBlocked, RunFailed, RunLost, RunStarted, Run
 from ledger.store.records import RecordedEvent
 from projections.filters.paging import BEYOND_EVERY_CURSOR, RECENT, cursor_or, read_page
 from projections.models.jobs import queries as job_queries
-from projections.stores.contract import RowReader
 from projections.stores.model import Statement
+from projections.stores.rows import RowReader
 
 NAME = "runs"
 VERSION = 1

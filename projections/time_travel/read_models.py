@@ -22,9 +22,9 @@ from projections.models.jobs import model as jobs
 from projections.models.jobs.checkpoints import AT_CHECKPOINT, JobCheckpoints
 from projections.models.resumes import model as resumes
 from projections.models.storms import model as storms
-from projections.stores.contract import ReadModelStore, Row, RowReader
+from projections.stores.rows import Row, RowReader
 from projections.stores.sqlite import SQLiteRowReader
-from projections.stores.tables import with_suffix
+from projections.stores.store import ReadModelStore, with_suffix
 from projections.time_travel.models import GAPS_AT, LAST_FAILED, RESUMES_AT, STORMS_AT
 
 MAX_MODELS = 4

@@ -13,7 +13,7 @@ from ledger.errors import InvalidField
 from ledger.store.event_reader import EventReader
 from projections.filters.paging import cursor_or
 from projections.read_models import ReadModels
-from projections.stores.contract import RowReader
+from projections.stores.rows import RowReader
 from projections.what_if.policy_change import PolicyChange
 from projections.what_if.run_history import JobRunHistory, PolicySpan, attempts_of, run_histories
 from projections.what_if.simulate import Counts, Simulation, StormLasts

@@ -12,7 +12,7 @@ from ledger.domain.job.job import Job
 from ledger.domain.job.missed_slots import LATE, missed_so_far, unattended_cause
 from ledger.domain.schedule.recurrence import missed_fires, next_fire
 from projections.models.gaps.model import GapFilter
-from projections.stores.contract import RowReader
+from projections.stores.rows import RowReader
 
 MAY_MISS = """
 SELECT id, version FROM jobs

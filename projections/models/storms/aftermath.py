@@ -14,8 +14,8 @@ from ledger.domain.events import CircuitClosed, ForceResumed
 from ledger.domain.streams.notices import NoticeFailed, NoticeSent
 from ledger.store.records import RecordedEvent
 from projections.filters.paging import instant_text
-from projections.stores.contract import RowReader
 from projections.stores.model import Statement
+from projections.stores.rows import RowReader
 
 TABLES = ("storm_losses", "storm_notices")
 SCHEMA = """
