@@ -106,9 +106,8 @@ class ReadModels:
             settings = {"data": str(ledger.location), "file": str(file)}
             return cls(ledger, store, None, RunnerProcess(settings))
         runner = Runner(ledger.events, store, models)
-        return cls(
-            ledger, store, runner, RunnerThread(runner) if mode == "thread" else None, models
-        )
+        updater = RunnerThread(runner) if mode == "thread" else None
+        return cls(ledger, store, runner, updater, models)
 
     @classmethod
     def open_current(cls, ledger: Ledger) -> Self:

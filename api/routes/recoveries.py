@@ -13,11 +13,7 @@ from api.http.context import GivenPage, GivenTime, InContext, RequestContext, pl
 from api.http.openapi import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_PLAN, listed
 from api.schemas.bodies import RecoveryBody, TermsBody
 from api.security.auth import requires
-from ledger.application.commands.recoveries import (
-    PreviewRecovery,
-    RecoveryResult,
-    StartRecovery,
-)
+from ledger.application.commands.recoveries import PreviewRecovery, RecoveryResult, StartRecovery
 from ledger.application.recoveries.views import forecast_view
 from ledger.domain.recovery.selection import Selection
 

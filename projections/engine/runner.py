@@ -123,13 +123,10 @@ class Runner:
         built = RunningModel(model, item.generation + 1, 0)
         self._store.create(model, built.generation)
         self._fill(built, item.position, progress)
-        digests = (
-            self._store.digest(model, item.generation),
-            self._store.digest(model, built.generation),
-        )
+        old, new = (self._store.digest(model, one.generation) for one in (item, built))
         self._swap(built, retired=item.generation)
         item.generation = built.generation
-        return digests
+        return old, new
 
     # -- parts ----------------------------------------------------------------------------------
 

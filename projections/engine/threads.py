@@ -136,11 +136,9 @@ class RunnerProcess:
         """There are new events."""
         child = self._child
         if child is not None and child.stdin is not None:
-            try:
+            with suppress(OSError, ValueError):
                 child.stdin.write(b"%d\n" % position)
                 child.stdin.flush()
-            except (OSError, ValueError):
-                return
 
     def statuses(self) -> Sequence[ModelStatus]:
         """How far each model was in the child's last line."""

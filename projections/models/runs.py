@@ -123,10 +123,7 @@ def find(
 
 def summary(reader: RowReader) -> dict[str, Any]:
     """How many jobs have each status, the next fire, and the newest failures."""
-    return {
-        **job_queries.summary(reader),
-        "recent_failures": recent_failures(reader),
-    }
+    return {**job_queries.summary(reader), "recent_failures": recent_failures(reader)}
 
 
 def recent_failures(reader: RowReader) -> list[dict[str, Any]]:

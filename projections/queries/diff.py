@@ -13,21 +13,7 @@ from uuid import UUID
 import orjson
 
 from ledger.clock import from_microseconds, rfc3339
-from ledger.domain.events import (
-    Amended,
-    CircuitClosed,
-    CircuitTripped,
-    Completed,
-    Deleted,
-    ForceResumed,
-    Imported,
-    Paused,
-    Resumed,
-    RunFailed,
-    RunLost,
-    RunSucceeded,
-    Scheduled,
-)
+from ledger.domain import events
 from ledger.domain.job.job import job_id_of
 from ledger.store.audit_query import DISPATCHER, MAX_PAGE, AuditQuery
 from ledger.store.event_reader import EventReader
@@ -47,11 +33,12 @@ shown only where the status, the schedule or `enabled` differs.
 """
 MOVES_NEXT_RUN = ("status", "schedule", "enabled")
 OPERATOR_TOPICS = (
-    Amended.TOPIC, Paused.TOPIC, Resumed.TOPIC, ForceResumed.TOPIC, CircuitTripped.TOPIC,
-    CircuitClosed.TOPIC, Completed.TOPIC, Imported.TOPIC, Deleted.TOPIC,
+    events.Amended.TOPIC, events.Paused.TOPIC, events.Resumed.TOPIC, events.ForceResumed.TOPIC,
+    events.CircuitTripped.TOPIC, events.CircuitClosed.TOPIC, events.Completed.TOPIC,
+    events.Imported.TOPIC, events.Deleted.TOPIC,
 )  # fmt: skip
 """Events that change what runs do not."""
-STREAK_TOPICS = (RunFailed.TOPIC, RunLost.TOPIC, RunSucceeded.TOPIC)
+STREAK_TOPICS = (events.RunFailed.TOPIC, events.RunLost.TOPIC, events.RunSucceeded.TOPIC)
 """Events of runs that change a streak."""
 PAGE = 200
 """Events of one job read at a time, newest first."""
@@ -97,8 +84,8 @@ class Diff:
     neither.
     """
 
-    def __init__(self, events: EventReader, read_models: ReadModels, query: DiffQuery) -> None:
-        self._events = events
+    def __init__(self, reader: EventReader, read_models: ReadModels, query: DiffQuery) -> None:
+        self._events = reader
         self._read_models = read_models
         self._query = query
 
@@ -152,8 +139,8 @@ class Diff:
         actor = self._query.actor
         if actor in (None, DISPATCHER):
             return None
-        events = self._between(AuditQuery(actor=actor, limit=MAX_PAGE))
-        return {item.originator_id for item in self._events.find_all_stored(events)}
+        own = self._between(AuditQuery(actor=actor, limit=MAX_PAGE))
+        return {item.originator_id for item in self._events.find_all_stored(own)}
 
     # -- what changed, and by which event -------------------------------------------------------
 
@@ -161,7 +148,7 @@ class Diff:
         """One job of the answer, or None when none of its changes is the actor's."""
         job = {"job_id": str(pair.id), "job_name": pair.name}
         if pair.before is None or pair.after is None:
-            topic = Scheduled.TOPIC if pair.before is None else Deleted.TOPIC
+            topic = events.Scheduled.TOPIC if pair.before is None else events.Deleted.TOPIC
             [event, *_] = self._newest(pair, (topic,))
             if self._query.actor not in (None, event.data["actor"]["id"]):
                 return None
@@ -204,13 +191,13 @@ class Diff:
 
     def _newest(self, pair: _Pair, topics: tuple[str, ...]) -> Iterator[RecordedEvent]:
         """A job's events of some topics (none: of all) between the two points, newest first."""
-        events = AuditQuery(stream=pair.id, topics=topics, order="desc", limit=PAGE)
-        for item in self._events.find_all_stored(self._between(events)):
+        own = AuditQuery(stream=pair.id, topics=topics, order="desc", limit=PAGE)
+        for item in self._events.find_all_stored(self._between(own)):
             yield from self._events.decode([item])
 
-    def _between(self, events: AuditQuery) -> AuditQuery:
+    def _between(self, audit: AuditQuery) -> AuditQuery:
         first, last = self._query.begin.position, self._query.end.position
-        return replace(events, after_position=first, until_position=last)
+        return replace(audit, after_position=first, until_position=last)
 
 
 def _point(as_of: AsOf) -> dict[str, Any]:

@@ -298,18 +298,12 @@ class Queries:
             return members(reader, storm_id)
 
     def recoveries(
-        self,
-        *,
-        cursor: str | None = None,
-        limit: int = DEFAULT_PAGE,
-        **when: Unpack[When],
+        self, *, cursor: str | None = None, limit: int = DEFAULT_PAGE, **when: Unpack[When]
     ) -> Document:
         """A page of `recoveries` without their jobs, newest first."""
         read = self.positions.resolve(**when)
         page = self._ledger.recoveries.page(
-            cursor=cursor_or(cursor, None),
-            limit=limit,
-            as_of=read.position,
+            cursor=cursor_or(cursor, None), limit=limit, as_of=read.position
         )
         return read.listed("recoveries", *page)
 

@@ -41,16 +41,20 @@ def running(context: WhyContext) -> Verdict | None:
     if end is not None and end.topic == RunLost.TOPIC and end.data["cause"] in NODE_ENDED:
         return _lost_later(context, run, start, end)
     slot = _slot_during(context, run)
-    began = f"run {run.run_id[:8]} began at {format_instant(run.started_at)} on {run.node}"
     if slot is not None:
         text = (
-            f"A {began} and was still open at {format_instant(slot)}, so that slot started nothing."
+            f"A {_began(run)} and was still open at {format_instant(slot)}, so that slot started "
+            "nothing."
         )
         remedy = Remedy("Nothing to do: the slot is recorded as missed, and the next one runs.")
         return Verdict("overlap", text, [start, end], [remedy])
     attempt = "" if run.trigger == "schedule" else f" ({run.trigger}, attempt {run.attempt})"
-    text = f"It is running: {began}{attempt}, for {format_instant(run.scheduled_for)}."
+    text = f"It is running: {_began(run)}{attempt}, for {format_instant(run.scheduled_for)}."
     return Verdict("running", text, [start, end])
+
+
+def _began(run: OpenRun) -> str:
+    return f"run {run.run_id[:8]} began at {format_instant(run.started_at)} on {run.node}"
 
 
 def _end_of(context: WhyContext, run: OpenRun) -> RecordedEvent | None:
@@ -73,9 +77,8 @@ def _slot_during(context: WhyContext, run: OpenRun) -> str | None:
 
 def _orphaned(run: OpenRun, start: RecordedEvent | None) -> Verdict:
     text = (
-        f"Its node is gone: run {run.run_id[:8]} began at {format_instant(run.started_at)} "
-        f"on {run.node}, and no running node has it. It is recorded as lost as soon as a node "
-        "starts."
+        f"Its node is gone: {_began(run)}, and no running node has it. It is recorded as lost as "
+        "soon as a node starts."
     )
     return Verdict("node_down", text, [start], [START_NODE])
 
@@ -85,8 +88,8 @@ def _lost_later(
 ) -> Verdict:
     last, following = context.dispatchers.last(), context.dispatchers.next()
     text = (
-        f"Its node was down: run {run.run_id[:8]} began at {format_instant(run.started_at)} "
-        f"on {run.node} and was lost ({end.data['cause']}), as event {end.position} recorded later."
+        f"Its node was down: {_began(run)} and was lost ({end.data['cause']}), as event "
+        f"{end.position} recorded later."
     )
     return Verdict("node_down", text, [start, last, following, end])
 

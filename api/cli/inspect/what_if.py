@@ -119,16 +119,7 @@ def _print(document: Document) -> None:
     )
     if document["jobs"]:
         say()
-        columns = [
-            "ID",
-            "NAME",
-            ">TRIPS",
-            ">FAILURES",
-            ">ATTEMPTS",
-            ">RESUMES",
-            "STATUS",
-            "BASIS",
-        ]
+        columns = ["ID", "NAME", ">TRIPS", ">FAILURES", ">ATTEMPTS", ">RESUMES", "STATUS", "BASIS"]
         print_table(columns, [_row(job) for job in document["jobs"]])
         say_more(document, since=found["since"] or None, until=found["until"])
     say()

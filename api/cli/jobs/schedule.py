@@ -51,9 +51,7 @@ def schedule(
     fields = job.fields(now)
     flags.require_schedule(fields.get("schedule"))
     spec = fields | given(
-        name=name,
-        enabled=False if disabled else None,
-        delete_after_run=delete_after_run or None,
+        name=name, enabled=False if disabled else None, delete_after_run=delete_after_run or None
     )
     with connect(Intent.BEGIN, data) as client:
         answer = client.request("POST", "/v1/jobs", body=spec)

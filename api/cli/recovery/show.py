@@ -45,10 +45,7 @@ def show_recovery(
 
 
 def abort_recovery(
-    wanted: RecoveryWanted,
-    reason: Reason = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
+    wanted: RecoveryWanted, reason: Reason = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
     """Abort a recovery.
 

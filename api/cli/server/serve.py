@@ -82,9 +82,7 @@ def serve(
 
 
 def dispatch(
-    data: DataFolder = None,
-    concurrency: Concurrency = None,
-    port: StatusPort = None,
+    data: DataFolder = None, concurrency: Concurrency = None, port: StatusPort = None
 ) -> None:
     """Run the dispatcher without the HTTP API.
 

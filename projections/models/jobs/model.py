@@ -208,21 +208,17 @@ def _tags(job_id: str, tags: list[str]) -> Iterable[Statement]:
 
 
 def _delivered(event: RecordedEvent) -> Iterable[Statement]:
-    keys = ("run_id", "channel", "target", "outcome")
     status = "delivered" if event.topic == events.Delivered.TOPIC else "failed"
-    delivery = {"run_id": event.data["run_id"], "status": status} | {
-        key: event.data[key] for key in keys
-    }
+    own = {key: event.data[key] for key in ("channel", "target", "outcome")}
+    delivery = {"run_id": event.data["run_id"], "status": status, **own}
     yield DELIVER, _of(event) | {"last_delivery": json_text(delivery)}
 
 
 def _imported(event: RecordedEvent) -> Iterable[Statement]:
     yield IMPORT, _of(event)
     if event.data["last_run_at"] is not None:
-        yield (
-            IMPORT_RUN,
-            _of(event) | {"last_status": "failed" if event.data["last_error"] else "succeeded"},
-        )
+        status = "failed" if event.data["last_error"] else "succeeded"
+        yield IMPORT_RUN, _of(event) | {"last_status": status}
 
 
 def _deleted(event: RecordedEvent) -> Iterable[Statement]:
