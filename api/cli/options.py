@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +23,33 @@ def flag(name: str, metavar: str, text: str, **more: Any) -> Any:
 
 
 def switch(name: str, text: str, short: str | None = None, **more: Any) -> Any:
-    """A flag without a value."""
+    """A flag without a value, or with one of a few words, which the help then lists."""
     names = (name,) if short is None else (name, short)
     return typer.Option(*names, help=text, **more)
+
+
+def with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace each parameter of a command that is a dataclass of flags by one parameter for each of
+    its fields, because typer reads the flags from the signature.
+    """
+    parameters: list[Parameter] = []
+    bundles: dict[str, Any] = {}
+    for name, own in signature(command, eval_str=True).parameters.items():
+        if isinstance(own.annotation, type) and is_dataclass(own.annotation):
+            bundles[name] = own.annotation
+            parameters += signature(own.annotation, eval_str=True).parameters.values()
+        else:
+            parameters.append(own.replace(kind=Parameter.KEYWORD_ONLY))
+
+    @wraps(command)
+    def typed(**values: Any) -> None:
+        for name, bundle in bundles.items():
+            own = {one.name: values.pop(one.name) for one in fields(bundle)}
+            values[name] = bundle(**own)
+        command(**values)
+
+    typed.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # see PEP 362
+    return typed
 
 
 AsJson = Annotated[bool, switch("--json", "Print the API's answer as one JSON document.")]

@@ -12,8 +12,17 @@ from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
 from api.cli.jobs import schedule_flags as flags
-from api.cli.jobs.schedule_flags import JobFlags, with_job_flags
-from api.cli.options import AsJson, DataFolder, IfRevision, JobWanted, argument, flag, switch
+from api.cli.jobs.schedule_flags import JobFlags
+from api.cli.options import (
+    AsJson,
+    DataFolder,
+    IfRevision,
+    JobWanted,
+    argument,
+    flag,
+    switch,
+    with_flags,
+)
 from api.cli.output.render import changed_job, show
 from api.cli.output.terminal import say
 from api.cli.output.times import ago, read_instant
@@ -34,7 +43,7 @@ After = Annotated[str | None, flag("--after", "INSTANT", "Start of the preview (
 Count = Annotated[int, flag("--count", "N", "Number of fires to show.", min=1, max=100)]
 
 
-@with_job_flags
+@with_flags
 def schedule(
     name: Name,
     job: JobFlags,
@@ -58,7 +67,7 @@ def schedule(
     changed_job(answer, as_json, "scheduled", now)
 
 
-@with_job_flags
+@with_flags
 def amend(
     wanted: JobWanted,
     job: JobFlags,

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
-from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 from api.cli.connection.client import given
 from api.cli.exit_codes import Misused
@@ -98,28 +95,6 @@ class JobFlags:
                 "Give one of --http, --command, --queue, --handler and --noop, not several."
             )
         return wanted[0] if wanted else None
-
-
-def with_job_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the parameter `job` of a command, a JobFlags, by one parameter for each of its flags,
-    because typer reads the flags from the signature.
-    """
-    hints = get_type_hints(JobFlags, include_extras=True)
-    shared = [
-        Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name])
-        for one in fields(JobFlags)
-    ]
-    parameters: list[Parameter] = []
-    for name, own in signature(command, eval_str=True).parameters.items():
-        parameters += shared if name == "job" else [own.replace(kind=Parameter.KEYWORD_ONLY)]
-
-    @wraps(command)
-    def typed(**values: Any) -> None:
-        job = JobFlags(**{one.name: values.pop(one.name) for one in shared})
-        command(job=job, **values)
-
-    typed.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # see PEP 362
-    return typed
 
 
 def read_schedule(

@@ -73,12 +73,8 @@ def rates(reader: RowReader, filters: ResumeFilter) -> dict[str, Any]:
     by failure class, by actor.
     """
     whole = replace(filters, outcome=None, cursor=None)
-    by_class = _rates(reader, whole, "failure_class")
-    return {
-        "all": _sum(by_class),
-        "by_failure_class": by_class,
-        "by_actor": _rates(reader, whole, "actor"),
-    }
+    by_class, by_actor = (_rates(reader, whole, column) for column in ("failure_class", "actor"))
+    return {"all": _sum(by_class), "by_failure_class": by_class, "by_actor": by_actor}
 
 
 def track_record(reader: RowReader, failure_class: str, *, now: datetime) -> TrackRecord:
