@@ -23,6 +23,11 @@ def harmless(text: str) -> str:
     )
 
 
+def shortened(text: str, longest: int) -> str:
+    """`text`, cut to so many characters with an ellipsis."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def harmless_lines(text: str) -> str:
     """As `harmless`, but line by line."""
     return "\n".join(harmless(line) for line in text.split("\n"))

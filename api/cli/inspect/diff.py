@@ -16,6 +16,7 @@ from api.cli.output.render import short, show
 from api.cli.output.terminal import print_lines, say
 from api.cli.output.times import ago_short, read_when, to_the_second
 from api.cli.responses import Document
+from api.cli.text import shortened
 from ledger.clock import SystemClock, parse_rfc3339
 
 LONGEST_VALUE = 60
@@ -100,4 +101,4 @@ def _reason(event: Document) -> str:
 
 def _value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+    return shortened(text, LONGEST_VALUE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, OfJob, Tag, flag
+from api.cli.connection.question import AsOf, ListQuestion, print_page
+from api.cli.options import OfJob, Tag, flag, with_flags
 from api.cli.output.render import short
 from api.cli.output.terminal import Cell, say
 from api.cli.output.times import ago_short, read_past
@@ -26,17 +26,15 @@ Since = Annotated[
 Until = Annotated[str | None, flag("--until", "INSTANT", "Missed until then, or 2h ago (2h).")]
 
 
+@with_flags
 def list_gaps(
+    *,
     job: OfJob = None,
     tag: Tag = None,
     cause: Cause = None,
     since: Since = None,
     until: Until = None,
-    as_of: AsOfOption = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
+    question: ListQuestion,
 ) -> None:
     """List spans of missed runs with their cause.
 
@@ -47,10 +45,8 @@ def list_gaps(
         "cause": cause,
         "since": read_past(since, "--since"),
         "until": read_past(until, "--until"),
-        "limit": limit,
-        "cursor": cursor,
     }
-    Question(as_of, as_json, data).ask("/v1/gaps", _print_gaps, query=query, job=job)
+    question.ask("/v1/gaps", _print_gaps, query=query, job=job)
 
 
 def _print_gaps(document: Document, as_of: AsOf) -> None:

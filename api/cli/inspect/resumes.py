@@ -7,8 +7,8 @@ from typing import Annotated
 
 from rich.text import Text
 
-from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, OfJob, flag
+from api.cli.connection.question import AsOf, ListQuestion, print_page
+from api.cli.options import OfJob, flag, with_flags
 from api.cli.output.render import short
 from api.cli.output.terminal import print_table, say
 from api.cli.output.times import ago_short, read_past
@@ -30,18 +30,16 @@ Outcome = Annotated[
 ]
 
 
+@with_flags
 def list_resumes(
+    *,
     actor: Actor = None,
     failure_class: FailureClass = None,
     job: OfJob = None,
     since: Since = None,
     until: Until = None,
     outcome: Outcome = None,
-    as_of: AsOfOption = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
+    question: ListQuestion,
 ) -> None:
     """List forced resumes and how many held."""
     query = {
@@ -50,10 +48,8 @@ def list_resumes(
         "since": read_past(since, "--since"),
         "until": read_past(until, "--until"),
         "outcome": outcome,
-        "limit": limit,
-        "cursor": cursor,
     }
-    Question(as_of, as_json, data).ask("/v1/resumes", _print_resumes, query=query, job=job)
+    question.ask("/v1/resumes", _print_resumes, query=query, job=job)
 
 
 def _print_resumes(document: Document, as_of: AsOf) -> None:

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from api.cli.connection.client import given
 from api.cli.connection.connect import Intent, connect
-from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, Reason, argument
+from api.cli.connection.question import AsOf, Question, ShortListQuestion, print_page
+from api.cli.options import AsJson, DataFolder, Reason, argument, with_flags
 from api.cli.output.render import show
 from api.cli.output.terminal import say
 from api.cli.output.times import ago_short
@@ -22,26 +22,16 @@ RecoveryWanted = Annotated[
 ]
 
 
-def list_recoveries(
-    as_of: AsOfOption = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
-) -> None:
+@with_flags
+def list_recoveries(question: ShortListQuestion) -> None:
     """List recoveries, newest first."""
-    query = {"limit": limit, "cursor": cursor}
-    Question(as_of, as_json, data).ask("/v1/recoveries", _print_recoveries, query=query)
+    question.ask("/v1/recoveries", _print_recoveries)
 
 
-def show_recovery(
-    wanted: RecoveryWanted,
-    as_of: AsOfOption = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
-) -> None:
+@with_flags
+def show_recovery(wanted: RecoveryWanted, question: Question) -> None:
     """Show one recovery and its jobs."""
-    Question(as_of, as_json, data).ask(_path(wanted), print_recovery)
+    question.ask(_path(wanted), print_recovery)
 
 
 def abort_recovery(
