@@ -37,8 +37,8 @@ def conditions(terms: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     Terms whose value is None are left out.
     """
     given = {term: value for term, value in terms.items() if value is not None}
-    names = (_PARAMETER.findall(term)[0] for term in given)
-    return " AND ".join(given) or "1 = 1", dict(zip(names, given.values(), strict=True))
+    values = {_PARAMETER.findall(term)[0]: value for term, value in given.items()}
+    return " AND ".join(given) or "1 = 1", values
 
 
 def read_cursor(cursor: str) -> int:
