@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from api.bootstrap import ServerParts
 from api.http import errors, openapi
+from api.http.bodies import body_of
 from api.http.envelope import Envelope
 from api.http.limits import BodyLimit
 from api.http.wait_for_run import RunWaiters
@@ -26,13 +27,11 @@ from api.phantom import routes as phantom
 from api.phantom.shapes import phantom_refusal
 from api.routes import (
     commands,
-    diff,
     events,
     gaps,
     histories,
     imports,
     jobs,
-    metrics,
     page,
     recoveries,
     resumes,
@@ -57,7 +56,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     commands.router,
     histories.router,
     events.router,
-    diff.router,
     runs.router,
     storms.router,
     resumes.router,
@@ -69,11 +67,10 @@ ROUTERS: tuple[APIRouter, ...] = (
     imports.router,
     tokens.router,
     status.router,
-    metrics.router,
     page.router,
     phantom.router,
 )
-STATUS_ROUTERS: tuple[APIRouter, ...] = (status.router, metrics.router)
+STATUS_ROUTERS: tuple[APIRouter, ...] = (status.router,)
 """The routes of a node that serves no API."""
 DOCUMENT = "/v1/openapi.json"
 OPEN = frozenset({"/", "/static/{name}", "/login", "/logout", "/healthz", "/readyz", DOCUMENT})
@@ -150,7 +147,8 @@ def _declare_roles(router: APIRouter) -> None:
     for route in router.routes:
         role = role_of(route) if isinstance(route, APIRoute) else None
         if isinstance(route, APIRoute) and role is not None:
-            route.openapi_extra = (route.openapi_extra or {}) | openapi.with_role(role)
+            body = route.openapi_extra or body_of(route)
+            route.openapi_extra = body | openapi.with_role(role)
         elif getattr(route, "path", None) not in OPEN:
             raise StartRefused(f"The route {route} declares no role.")
 

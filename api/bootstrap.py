@@ -83,14 +83,9 @@ class ServerParts:
             self._is_started = True
             if not self.read_models.starts_when_needed:
                 self.read_models.start()
-            if self.dispatcher is not None:
-                self.dispatcher.start()
-            if self.feeder is not None:
-                self.feeder.start()
-            if self.notifier is not None:
-                self.notifier.start()
-            if self.recoveries is not None:
-                self.recoveries.start()
+            for part in (self.dispatcher, self.feeder, self.notifier, self.recoveries):
+                if part is not None:
+                    part.start()
 
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Let runs end, stop the projections, close the ledger. Blocks until the runs ended."""
@@ -99,14 +94,11 @@ class ServerParts:
                 return
             self._is_closed = True
             with ExitStack() as closing:
-                if self.tracing is not None:
-                    closing.callback(self.tracing.close)
-                closing.callback(self.ledger.close)
-                closing.callback(self.read_models.close)
-                if self.notifier is not None:
-                    closing.callback(self.notifier.close)
-                if self.feeder is not None:
-                    closing.callback(self.feeder.close)
+                for part in (
+                    self.tracing, self.ledger, self.read_models, self.notifier, self.feeder
+                ):  # fmt: skip
+                    if part is not None:
+                        closing.callback(part.close)
                 if self.dispatcher is not None:
                     seconds = 0.0 if self.is_sandbox else drain_seconds
                     closing.callback(self.dispatcher.drain, seconds)
@@ -139,21 +131,16 @@ def open_server_parts(
             instrumentation=tracing.spans if tracing is not None else histograms,
         )
         opened.callback(ledger.close)
-        read_models = _open_read_models(ledger, settings)
+        read_models = ReadModels.open(ledger, mode=settings.projections)
         opened.callback(read_models.close)
-        folder = Folder(settings.data)
-        folder.create()
-        tokens = Tokens(ledger)
-        _make_admin(ledger, tokens, folder, settings)
-        secret = webhook_secret(folder)
-        _require_same_key(ledger, secret, folder)
+        tokens, key = _tokens_and_key(ledger, settings)
         secrets = secrets_of(settings)
         dispatcher = None
-        if dispatches and sandbox is not None:
-            dispatcher = _sandbox_dispatcher(ledger, sandbox, settings)
-        elif dispatches:
-            dispatcher = _dispatcher(ledger, secret, secrets, settings)
+        if dispatches:
+            work = _work(ledger, key, secrets, settings, sandbox)
+            dispatcher = Dispatcher(ledger, work, concurrency=settings.concurrency)
         notifies = dispatches and sandbox is None
+        hands_out = ledger.event_store.is_shared and not dispatches
         parts = ServerParts(
             ledger,
             read_models,
@@ -161,12 +148,10 @@ def open_server_parts(
             tokens,
             Sessions(ledger.clock),
             Queries(ledger, read_models, dispatcher=dispatcher),
-            Signer(secret),
+            Signer(key),
             secrets,
             _notifier(ledger, read_models, secrets, settings) if notifies else None,
-            feeder=WorkerQueueFeeder(ledger)
-            if ledger.event_store.is_shared and not dispatches
-            else None,
+            feeder=WorkerQueueFeeder(ledger) if hands_out else None,
             recoveries=RecoveryDriver(ledger) if dispatches else None,
             is_sandbox=sandbox is not None,
             tracing=tracing,
@@ -200,10 +185,6 @@ def secrets_of(settings: Settings) -> Secrets:
     return Secrets(settings.data / SECRETS_FOLDER, settings.secrets)
 
 
-def _open_read_models(ledger: Ledger, settings: Settings) -> ReadModels:
-    return ReadModels.open(ledger, mode=settings.projections)
-
-
 def _require_usable(settings: Settings) -> None:
     if settings.address is not None:
         require_encrypted_dsn(settings.address)
@@ -215,6 +196,17 @@ def _require_usable(settings: Settings) -> None:
             f"JOBLEDGER_DSN: on SQLite the event store is {own}, in the data folder; set "
             "JOBLEDGER_DATA instead."
         )
+
+
+def _tokens_and_key(ledger: Ledger, settings: Settings) -> tuple[Tokens, str]:
+    """The tokens, and the key that signs; the first start makes the admin's token and the key."""
+    folder = Folder(settings.data)
+    folder.create()
+    tokens = Tokens(ledger)
+    _make_admin(ledger, tokens, folder, settings)
+    key = webhook_secret(folder)
+    _require_same_key(ledger, key, folder)
+    return tokens, key
 
 
 def _make_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Settings) -> None:
@@ -239,9 +231,9 @@ def _adopt_admin(ledger: Ledger, tokens: Tokens, folder: Folder, settings: Setti
     tokens.adopt(secret, ADMIN, "admin", "user", None, context)
 
 
-def _require_same_key(ledger: Ledger, secret: str, folder: Folder) -> None:
+def _require_same_key(ledger: Ledger, key: str, folder: Folder) -> None:
     """Refuse a key that the other nodes do not have: they would refuse each other's run tokens."""
-    digest = sha256(secret.encode()).hexdigest()
+    digest = sha256(key.encode()).hexdigest()
     if ledger.event_store.shared_setting("webhook key", digest) != digest:
         raise StartRefused(
             f"{folder.path / WEBHOOK_FILE} differs from the key of the ledger's other nodes: copy "
@@ -249,18 +241,16 @@ def _require_same_key(ledger: Ledger, secret: str, folder: Folder) -> None:
         )
 
 
-def _dispatcher(ledger: Ledger, secret: str, secrets: Secrets, settings: Settings) -> Dispatcher:
-    executors = ExecutorSettings(
-        secret,
+def _work(
+    ledger: Ledger, key: str, secrets: Secrets, settings: Settings, sandbox: Path | None
+) -> ExecutorSettings | ExecutorPool:
+    """What executes runs; in a sandbox they end as recorded in the fork."""
+    if sandbox is not None:
+        return ExecutorPool(RecordedOutcomes(sandbox, ledger.clock), ledger.job_cache.due.notify)
+    return ExecutorSettings(
+        key,
         settings.agent_url,
         AllowList.parse(",".join(settings.http_allow)),
         settings.commands,
         secrets=secrets,
     )
-    return Dispatcher(ledger, executors, concurrency=settings.concurrency)
-
-
-def _sandbox_dispatcher(ledger: Ledger, fork: Path, settings: Settings) -> Dispatcher:
-    outcomes = RecordedOutcomes(fork, ledger.clock)
-    work = ExecutorPool(outcomes, ledger.job_cache.due.notify)
-    return Dispatcher(ledger, work, concurrency=settings.concurrency)

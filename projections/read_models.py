@@ -20,9 +20,10 @@ from projections.engine.threads import ModelRunner, RunnerProcess, RunnerThread
 from projections.filters.as_of import AsOf
 from projections.models import MODELS
 from projections.models.jobs.checkpoints import JobCheckpoints
-from projections.stores.contract import ReadModelStore, RowReader
 from projections.stores.model import Model
+from projections.stores.rows import RowReader
 from projections.stores.sqlite import SQLiteReadModelStore
+from projections.stores.store import ReadModelStore
 from projections.time_travel.read_models import HistoricalModels, Part
 
 WAIT_SECONDS = 2.0
@@ -105,9 +106,8 @@ class ReadModels:
             settings = {"data": str(ledger.location), "file": str(file)}
             return cls(ledger, store, None, RunnerProcess(settings))
         runner = Runner(ledger.events, store, models)
-        return cls(
-            ledger, store, runner, RunnerThread(runner) if mode == "thread" else None, models
-        )
+        updater = RunnerThread(runner) if mode == "thread" else None
+        return cls(ledger, store, runner, updater, models)
 
     @classmethod
     def open_current(cls, ledger: Ledger) -> Self:

@@ -68,11 +68,7 @@ COMMANDS: tuple[Entry, ...] = (
         "List storms, show one, or resume the jobs of one.",
         ("list", "List storms, newest first.", "inspect.storms:list_storms"),
         ("show", "Show one storm and its jobs.", "inspect.storms:show_storm"),
-        (
-            "resume",
-            "Resume the jobs that a storm tripped.",
-            "recovery.commands:resume_storm",
-        ),
+        ("resume", "Resume the jobs that a storm tripped.", "recovery.commands:resume_storm"),
     ),
     _group(
         "Storms and recoveries",

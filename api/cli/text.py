@@ -1,4 +1,4 @@
-"""Text for people: plurals, and control characters written out so that no terminal obeys them."""
+"""Text for people, with control characters written out so that no terminal obeys them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def escape_unencodable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 job`, `38 jobs`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def harmless(text: str) -> str:
     """`text` on one line, with every character that a terminal obeys written out (`\\x1b`)."""
     return "".join(
         character if _is_harmless(character) else _plain(character) for character in text
     )
+
+
+def shortened(text: str, longest: int) -> str:
+    """`text`, cut to so many characters with an ellipsis."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def harmless_lines(text: str) -> str:

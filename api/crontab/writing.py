@@ -80,11 +80,7 @@ def _write_job(job: Job) -> _Written:
     if executor is None or executor["kind"] != "command":
         raise NotExpressible(f"its executor is {executor['kind'] if executor else 'the agent'}")
     shell, command = _shell_command(executor["argv"])
-    settings = {
-        variables.ZONE: schedule["tz"],
-        variables.SHELL: shell,
-        **executor.get("env", {}),
-    }
+    settings = {variables.ZONE: schedule["tz"], variables.SHELL: shell, **executor.get("env", {})}
     written = _Written(job, settings, f"{schedule['expr']} {percent.join(command, job['task'])}")
     wanted = {**executor, "argv": [shell, "-c", command]}
     _require_same(written, {"schedule": _when(schedule), "executor": wanted, "task": job["task"]})

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 from api.http import strict_json
 from api.http.errors import refusal_of
 from api.refusals import MalformedJson
+from api.schemas.bodies import ReasonBody, ResumeBody
 from ledger.errors import InvalidField
 
 B = TypeVar("B", bound=BaseModel)
@@ -24,31 +25,43 @@ async def read_object(request: Request) -> dict[str, Any]:
     return _object(strict_json.read(body))
 
 
-async def read_optional_object(request: Request) -> dict[str, Any]:
-    """The body; an empty or blank one counts as an empty object."""
-    body = await request.body()
-    return _object(strict_json.read(body)) if body.strip() else {}
+class BodyOf(Generic[B]):
+    """A dependency: the body as a model. Refuses UnknownField and InvalidField by path. OpenAPI
+    documents it on every route that takes it.
+    """
 
+    def __init__(self, model: type[B], *, may_be_empty: bool = False) -> None:
+        """If it may be empty, an empty or blank body counts as an empty object."""
+        self._model = model
+        self._may_be_empty = may_be_empty
 
-def body_of(model: type[B], *, may_be_empty: bool = False) -> Callable[[Request], Awaitable[B]]:
-    """A dependency: the body as a model. Refuses UnknownField and InvalidField by path."""
-    read = read_optional_object if may_be_empty else read_object
-
-    async def parsed(request: Request) -> B:
-        given = await read(request)
+    async def __call__(self, request: Request) -> B:
+        is_blank = self._may_be_empty and not (await request.body()).strip()
+        given = {} if is_blank else await read_object(request)
         try:
-            return model.model_validate(given)
+            return self._model.model_validate(given)
         except ValidationError as error:
             raise refusal_of(error.errors(include_url=False)) from None
 
-    return parsed
+    def documented(self) -> dict[str, Any]:
+        """The body as OpenAPI documents it."""
+        return documented(self._model, is_required=not self._may_be_empty)
 
 
-def documented(model: type[BaseModel], *, may_be_empty: bool = False) -> dict[str, Any]:
-    """The body as OpenAPI documents it."""
-    schema = model.model_json_schema()
-    content = {"application/json": {"schema": schema}}
-    return {"requestBody": {"required": not may_be_empty, "content": content}}
+def documented(model: type[BaseModel], *, is_required: bool = True) -> dict[str, Any]:
+    """A body as OpenAPI documents it, with the schema of a model."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": is_required, "content": content}}
+
+
+def body_of(route: APIRoute) -> dict[str, Any]:
+    """What OpenAPI documents of the body that a route takes by `BodyOf`; empty without one."""
+    taken = (dependency.call for dependency in route.dependant.dependencies)
+    return next((body.documented() for body in taken if isinstance(body, BodyOf)), {})
+
+
+GivenReason = Annotated[ReasonBody, Depends(BodyOf(ReasonBody, may_be_empty=True))]
+GivenResume = Annotated[ResumeBody, Depends(BodyOf(ResumeBody, may_be_empty=True))]
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from uuid import UUID
 
 import orjson
 from anyio.to_thread import run_sync
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from api.bootstrap import ServerParts
 from api.http.command_context import command_context
 from api.http.errors import LONGEST_TEXT
+from api.schemas.queries import PageQuery, TimedQuery
 from api.security.auth import principal_of
 from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command, CommandResult, JobCommand
@@ -113,6 +114,8 @@ def job_id_in_path(job_id: str) -> UUID:
 
 
 JobId = Annotated[UUID, Depends(job_id_in_path)]
+GivenTime = Annotated[TimedQuery, Query()]
+GivenPage = Annotated[PageQuery, Query()]
 
 
 def answered(answer: CommandResult, status: int = 200) -> Response:

@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.http.bodies import body_of, documented
+from api.http.bodies import BodyOf, GivenReason, GivenResume
 from api.http.context import InContext, JobId, RequestContext, plain
 from api.http.wait_for_run import RunWaiters, unless_disconnected
 from api.phantom import openapi
@@ -28,7 +28,6 @@ from api.phantom.bodies import (
 )
 from api.phantom.shapes import error_text, job_of, schedule_text, summary_of
 from api.refusals import WordsNotUnderstood
-from api.schemas.bodies import ReasonBody, ResumeBody
 from api.security.auth import requires
 from ledger.application.commands.command import CommandResult
 from ledger.application.commands.jobs import (
@@ -59,12 +58,9 @@ summary counts them.
 
 router = APIRouter(prefix=PREFIX, tags=["phantom"], responses=openapi.REFUSALS)
 
-GivenJob = Annotated[CreateBody, Depends(body_of(CreateBody))]
-GivenSchedule = Annotated[SchedulePreviewBody, Depends(body_of(SchedulePreviewBody))]
-GivenWords = Annotated[WordsBody, Depends(body_of(WordsBody))]
-GivenResume = Annotated[ResumeBody, Depends(body_of(ResumeBody, may_be_empty=True))]
-GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))]
-WITH_REASON = documented(ReasonBody, may_be_empty=True)
+GivenJob = Annotated[CreateBody, Depends(BodyOf(CreateBody))]
+GivenSchedule = Annotated[SchedulePreviewBody, Depends(BodyOf(SchedulePreviewBody))]
+GivenWords = Annotated[WordsBody, Depends(BodyOf(WordsBody))]
 
 
 @router.get("", dependencies=[requires("viewer")], responses={200: openapi.LISTING})
@@ -74,11 +70,7 @@ async def list_jobs(context: InContext) -> Response:
 
 
 @router.post(
-    "",
-    status_code=201,
-    dependencies=[requires("operator")],
-    responses={201: openapi.ONE_JOB},
-    openapi_extra=documented(CreateBody),
+    "", status_code=201, dependencies=[requires("operator")], responses={201: openapi.ONE_JOB}
 )
 async def create_job(body: GivenJob, context: InContext) -> Response:
     """Schedule a job whose task goes to the agent."""
@@ -87,12 +79,7 @@ async def create_job(body: GivenJob, context: InContext) -> Response:
     return _one_job(await context.execute(command), status=201)
 
 
-@router.post(
-    "/preview",
-    dependencies=[requires("viewer")],
-    responses={200: openapi.PREVIEW},
-    openapi_extra=documented(SchedulePreviewBody),
-)
+@router.post("/preview", dependencies=[requires("viewer")], responses={200: openapi.PREVIEW})
 async def preview_schedule(body: GivenSchedule, context: InContext) -> Response:
     """When a schedule would fire next, or why it is invalid."""
     return plain(await run_sync(_preview, body, context.ledger.clock.now()))
@@ -103,7 +90,6 @@ async def preview_schedule(body: GivenSchedule, context: InContext) -> Response:
     status_code=422,
     dependencies=[requires("viewer")],
     responses={422: openapi.NOT_UNDERSTOOD},
-    openapi_extra=documented(WordsBody),
 )
 async def parse_description(_: GivenWords) -> Response:
     """Refuse: descriptions in words are not supported."""
@@ -117,12 +103,7 @@ async def show_job(job_id: JobId, context: InContext) -> Response:
     return plain({"job": job_of(found["job"])})
 
 
-@router.delete(
-    "/{job_id}",
-    dependencies=[requires("operator")],
-    responses={200: openapi.DELETED},
-    openapi_extra=WITH_REASON,
-)
+@router.delete("/{job_id}", dependencies=[requires("operator")], responses={200: openapi.DELETED})
 async def delete_job(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Delete a job and free its name; its audit remains."""
     await context.execute(DeleteJob(job_id, await context.command_context(body.reason)))
@@ -139,10 +120,7 @@ async def audit_job(
 
 
 @router.post(
-    "/{job_id}/pause",
-    dependencies=[requires("operator")],
-    responses={200: openapi.ONE_JOB},
-    openapi_extra=WITH_REASON,
+    "/{job_id}/pause", dependencies=[requires("operator")], responses={200: openapi.ONE_JOB}
 )
 async def pause_job(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Pause an active job; any other status stays as it is."""
@@ -152,10 +130,7 @@ async def pause_job(job_id: JobId, body: GivenReason, context: InContext) -> Res
 
 
 @router.post(
-    "/{job_id}/resume",
-    dependencies=[requires("operator")],
-    responses={200: openapi.ONE_JOB},
-    openapi_extra=documented(ResumeBody, may_be_empty=True),
+    "/{job_id}/resume", dependencies=[requires("operator")], responses={200: openapi.ONE_JOB}
 )
 async def resume_job(job_id: JobId, body: GivenResume, context: InContext) -> Response:
     """Resume a paused job, or with {"force": true} a failed one."""
@@ -164,12 +139,7 @@ async def resume_job(job_id: JobId, body: GivenResume, context: InContext) -> Re
     return _one_job(await context.execute(ResumeJob(job_id, options, command_context)))
 
 
-@router.post(
-    "/{job_id}/run",
-    dependencies=[requires("operator")],
-    responses={200: openapi.RESULT},
-    openapi_extra=WITH_REASON,
-)
+@router.post("/{job_id}/run", dependencies=[requires("operator")], responses={200: openapi.RESULT})
 async def run_job(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Run a job now, and wait for its result."""
     command = RequestRun(job_id, await context.command_context(body.reason))
@@ -180,7 +150,7 @@ def _listing(queries: Queries) -> dict[str, Any]:
     """`{summary, jobs}`. Refuses Behind."""
     found: list[dict[str, Any]] = []
     cursor: str | None = None
-    with queries.positions.session(None, None, "jobs", "runs") as session:
+    with queries.positions.session("jobs", "runs") as session:
         reader = session.reader
         while len(found) < MAX_LISTED:
             filters = JobFilter(cursor=cursor, limit=MAX_PAGE, is_newest_first=True)

@@ -7,39 +7,27 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.http.bodies import body_of, documented
+from api.http.bodies import BodyOf, GivenReason, GivenResume
 from api.http.context import InContext, JobId
 from api.http.openapi import COMMAND
-from api.schemas.bodies import PauseBody, ReasonBody, ResumeBody
+from api.schemas.bodies import PauseBody
 from api.security.auth import requires
 from ledger.application.commands.jobs import PauseJob, RequestRun, ResumeJob
 from ledger.domain.job.job import ResumeOptions
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["commands"])
 
-GivenPause = Annotated[PauseBody, Depends(body_of(PauseBody, may_be_empty=True))]
-GivenResume = Annotated[ResumeBody, Depends(body_of(ResumeBody, may_be_empty=True))]
-GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))]
+GivenPause = Annotated[PauseBody, Depends(BodyOf(PauseBody, may_be_empty=True))]
 
 
-@router.post(
-    "/pause",
-    dependencies=[requires("operator")],
-    responses={200: COMMAND},
-    openapi_extra=documented(PauseBody, may_be_empty=True),
-)
+@router.post("/pause", dependencies=[requires("operator")], responses={200: COMMAND})
 async def pause_job(job_id: JobId, body: GivenPause, context: InContext) -> Response:
     """Pause a job until `until`, or until it is resumed."""
     command_context = await context.command_context(body.reason)
     return await context.answer(PauseJob(job_id, body.until, command_context))
 
 
-@router.post(
-    "/resume",
-    dependencies=[requires("operator")],
-    responses={200: COMMAND},
-    openapi_extra=documented(ResumeBody, may_be_empty=True),
-)
+@router.post("/resume", dependencies=[requires("operator")], responses={200: COMMAND})
 async def resume_job(job_id: JobId, body: GivenResume, context: InContext) -> Response:
     """Resume a paused job, or with {"force": true} a failed one; never a completed one."""
     command_context = await context.command_context(body.reason)
@@ -47,13 +35,7 @@ async def resume_job(job_id: JobId, body: GivenResume, context: InContext) -> Re
     return await context.answer(ResumeJob(job_id, options, command_context))
 
 
-@router.post(
-    "/run",
-    status_code=202,
-    dependencies=[requires("operator")],
-    responses={202: COMMAND},
-    openapi_extra=documented(ReasonBody, may_be_empty=True),
-)
+@router.post("/run", status_code=202, dependencies=[requires("operator")], responses={202: COMMAND})
 async def run_job(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Request one run now, which the dispatcher starts."""
     return await context.answer(RequestRun(job_id, await context.command_context(body.reason)))

@@ -1,4 +1,6 @@
-"""The audit: every event of the ledger, filtered, as pages or as a file."""
+"""The audit: every event of the ledger, filtered, as pages or as a file; and which jobs changed
+between two points in time.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,13 @@ from starlette.responses import Response, StreamingResponse
 
 from api.http import formats
 from api.http.context import InContext, RequestContext, plain
-from api.http.openapi import AUDIT
-from api.schemas.queries import EventsQuery
+from api.http.openapi import AUDIT, DIFF
+from api.schemas.queries import DiffQuery, EventsQuery
 from api.schemas.types import DEFAULT_PAGE
 from api.security.auth import requires
 from ledger.errors import InvalidField
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
-from projections.filters.paging import read_cursor
+from projections.filters.paging import cursor_or
 from projections.history.audit import TimeRange
 
 router = APIRouter(prefix="/v1", tags=["audit"])
@@ -30,6 +32,12 @@ WRITERS = {"jsonl": formats.jsonl, "csv": formats.csv_rows}
 async def list_events(query: Annotated[EventsQuery, Query()], context: InContext) -> Response:
     """The events that match every filter given, read from the event store itself."""
     return await ANSWERS[query.format](context, query)
+
+
+@router.get("/diff", dependencies=[requires("viewer")], responses={200: DIFF})
+async def compare_jobs(query: Annotated[DiffQuery, Query()], context: InContext) -> Response:
+    """The jobs that were scheduled, deleted or changed, each field with its last change."""
+    return plain(await context.ask(context.queries.diff, **query.model_dump()))
 
 
 async def _page(context: RequestContext, query: EventsQuery) -> Response:
@@ -51,7 +59,7 @@ async def _file(context: RequestContext, query: EventsQuery) -> Response:
 
 
 def _audit_query(query: EventsQuery) -> AuditQuery:
-    cursor = None if query.cursor is None else read_cursor(query.cursor)
+    cursor = cursor_or(query.cursor, None)
     return AuditQuery(**query.filters(), order=query.order, cursor=cursor)
 
 

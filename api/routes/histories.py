@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.http.context import InContext, JobId, plain
+from api.http.context import GivenPage, GivenTime, InContext, JobId, plain
 from api.http.openapi import BLAME, WHY, listed
-from api.schemas.queries import HistoryQuery, PageQuery, TimedQuery, WhyQuery
+from api.schemas.queries import HistoryQuery, WhyQuery
 from api.security.auth import requires
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
@@ -27,17 +27,13 @@ async def list_events_of_job(
 
 
 @router.get("/blame", dependencies=[requires("viewer")], responses={200: BLAME})
-async def blame_job(
-    job_id: JobId, query: Annotated[TimedQuery, Query()], context: InContext
-) -> Response:
+async def blame_job(job_id: JobId, query: GivenTime, context: InContext) -> Response:
     """Each field of a job with the event that set it; deleted jobs too."""
     return plain(await context.ask(context.queries.blame, job_id, **query.when()))
 
 
 @router.get("/runs", dependencies=[requires("viewer")], responses={200: listed("runs")})
-async def list_runs(
-    job_id: JobId, query: Annotated[PageQuery, Query()], context: InContext
-) -> Response:
+async def list_runs(job_id: JobId, query: GivenPage, context: InContext) -> Response:
     """A job's runs, newest first; deleted jobs too."""
     return plain(await context.ask(context.queries.runs, job_id, **query.page()))
 

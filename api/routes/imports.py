@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.http.bodies import body_of, documented
+from api.http.bodies import BodyOf
 from api.http.context import InContext, plain
 from api.http.errors import LONGEST_TEXT
 from api.http.openapi import IMPORTED
@@ -21,15 +21,10 @@ from ledger.errors import LedgerError
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
 
-GivenImport = Annotated[ImportBody, Depends(body_of(ImportBody))]
+GivenImport = Annotated[ImportBody, Depends(BodyOf(ImportBody))]
 
 
-@router.post(
-    "",
-    dependencies=[requires("admin")],
-    responses={200: IMPORTED},
-    openapi_extra=documented(ImportBody),
-)
+@router.post("", dependencies=[requires("admin")], responses={200: IMPORTED})
 async def import_jobs(body: GivenImport, context: InContext) -> Response:
     """Import jobs of another scheduler with their history, each in an append of its own; with
     `dry_run` only decide, and commit nothing.

@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.http.bodies import body_of, documented, read_object
-from api.http.context import InContext, JobId, one_job, plain
+from api.http.bodies import GivenReason, documented, read_object
+from api.http.context import GivenTime, InContext, JobId, one_job, plain
 from api.http.openapi import COMMAND, ONE_JOB, listed
-from api.schemas.bodies import JobPatch, JobSpec, ReasonBody
-from api.schemas.queries import JobsQuery, TimedQuery
+from api.schemas.bodies import JobPatch, JobSpec
+from api.schemas.queries import JobsQuery
 from api.schemas.types import Plain
 from api.security.auth import UsesCaller, requires
 from ledger.application.commands.jobs import AmendJob, DeleteJob, ScheduleJob
@@ -44,9 +44,7 @@ async def list_jobs(query: Annotated[JobsQuery, Query()], context: InContext) ->
 
 
 @router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: ONE_JOB})
-async def show_job(
-    job_id: JobId, query: Annotated[TimedQuery, Query()], context: InContext
-) -> Response:
+async def show_job(job_id: JobId, query: GivenTime, context: InContext) -> Response:
     """One job."""
     found = await context.ask(context.queries.job, job_id, **query.when())
     return one_job(found["job"])
@@ -70,16 +68,7 @@ async def amend_job(
     return await context.answer(AmendJob(job_id, patch, command_context, may_run_commands=is_admin))
 
 
-@router.delete(
-    "/{job_id}",
-    dependencies=[requires("operator")],
-    responses={200: COMMAND},
-    openapi_extra=documented(ReasonBody, may_be_empty=True),
-)
-async def delete_job(
-    job_id: JobId,
-    body: Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))],
-    context: InContext,
-) -> Response:
+@router.delete("/{job_id}", dependencies=[requires("operator")], responses={200: COMMAND})
+async def delete_job(job_id: JobId, body: GivenReason, context: InContext) -> Response:
     """Delete a job and free its name; its history remains."""
     return await context.answer(DeleteJob(job_id, await context.command_context(body.reason)))

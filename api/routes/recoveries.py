@@ -5,38 +5,26 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.http.bodies import body_of, documented
-from api.http.context import InContext, RequestContext, plain
+from api.http.bodies import BodyOf, GivenReason
+from api.http.context import GivenPage, GivenTime, InContext, RequestContext, plain
 from api.http.openapi import ONE_RECOVERY, RECOVERY_CHANGED, RECOVERY_PLAN, listed
-from api.schemas.bodies import ReasonBody, RecoveryBody, TermsBody
-from api.schemas.queries import PageQuery, TimedQuery
+from api.schemas.bodies import RecoveryBody, TermsBody
 from api.security.auth import requires
-from ledger.application.commands.recoveries import (
-    PreviewRecovery,
-    RecoveryResult,
-    StartRecovery,
-)
+from ledger.application.commands.recoveries import PreviewRecovery, RecoveryResult, StartRecovery
 from ledger.application.recoveries.views import forecast_view
 from ledger.domain.recovery.selection import Selection
 
 router = APIRouter(prefix="/v1", tags=["recoveries"])
 
-GivenRecovery = Annotated[RecoveryBody, Depends(body_of(RecoveryBody))]
-GivenTerms = Annotated[TermsBody, Depends(body_of(TermsBody, may_be_empty=True))]
-GivenReason = Annotated[ReasonBody, Depends(body_of(ReasonBody, may_be_empty=True))]
+GivenRecovery = Annotated[RecoveryBody, Depends(BodyOf(RecoveryBody))]
+GivenTerms = Annotated[TermsBody, Depends(BodyOf(TermsBody, may_be_empty=True))]
 STARTED: dict[int | str, dict[str, Any]] = {200: RECOVERY_PLAN, 201: RECOVERY_CHANGED}
 
 
-@router.post(
-    "/recoveries",
-    status_code=201,
-    dependencies=[requires("operator")],
-    responses=STARTED,
-    openapi_extra=documented(RecoveryBody),
-)
+@router.post("/recoveries", status_code=201, dependencies=[requires("operator")], responses=STARTED)
 async def start_recovery(body: GivenRecovery, context: InContext) -> Response:
     """Resume the selected failed jobs, one after the other."""
     return await _started(body.selector.selector(), body, context)
@@ -47,7 +35,6 @@ async def start_recovery(body: GivenRecovery, context: InContext) -> Response:
     status_code=201,
     dependencies=[requires("operator")],
     responses=STARTED,
-    openapi_extra=documented(TermsBody, may_be_empty=True),
 )
 async def resume_storm(storm_id: str, body: GivenTerms, context: InContext) -> Response:
     """Resume the jobs that tripped in a storm and are still failed because of it."""
@@ -56,7 +43,7 @@ async def resume_storm(storm_id: str, body: GivenTerms, context: InContext) -> R
 
 
 @router.get("/recoveries", dependencies=[requires("viewer")], responses={200: listed("recoveries")})
-async def list_recoveries(query: Annotated[PageQuery, Query()], context: InContext) -> Response:
+async def list_recoveries(query: GivenPage, context: InContext) -> Response:
     """The recoveries without their jobs, newest first."""
     return plain(await context.ask(context.queries.recoveries, **query.page()))
 
@@ -64,9 +51,7 @@ async def list_recoveries(query: Annotated[PageQuery, Query()], context: InConte
 @router.get(
     "/recoveries/{recovery_id}", dependencies=[requires("viewer")], responses={200: ONE_RECOVERY}
 )
-async def show_recovery(
-    recovery_id: str, query: Annotated[TimedQuery, Query()], context: InContext
-) -> Response:
+async def show_recovery(recovery_id: str, query: GivenTime, context: InContext) -> Response:
     """One recovery with the outcome of each of its jobs."""
     return plain(await context.ask(context.queries.recovery, recovery_id, **query.when()))
 
@@ -75,7 +60,6 @@ async def show_recovery(
     "/recoveries/{recovery_id}/abort",
     dependencies=[requires("operator")],
     responses={200: RECOVERY_CHANGED},
-    openapi_extra=documented(ReasonBody, may_be_empty=True),
 )
 async def abort_recovery(recovery_id: str, body: GivenReason, context: InContext) -> Response:
     """Abort a recovery: the remaining jobs stay failed. An ended recovery does not change."""

@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.http.bodies import body_of, documented
+from api.http.bodies import BodyOf
 from api.http.claims import claim
 from api.http.context import InContext, RequestContext, plain
 from api.http.openapi import CLAIMED, COMMAND, HEARTBEAT, NOTHING_DUE
@@ -33,17 +33,14 @@ ERROR_BYTES = 4 * 1024
 UNREPORTABLE = ("lost", "blocked")
 """Failure classes that only the ledger itself records."""
 
-GivenClaim = Annotated[ClaimBody, Depends(body_of(ClaimBody))]
-GivenHeartbeat = Annotated[HeartbeatBody, Depends(body_of(HeartbeatBody, may_be_empty=True))]
-GivenSuccess = Annotated[SuccessBody, Depends(body_of(SuccessBody, may_be_empty=True))]
-GivenFailure = Annotated[FailureBody, Depends(body_of(FailureBody))]
+GivenClaim = Annotated[ClaimBody, Depends(BodyOf(ClaimBody))]
+GivenHeartbeat = Annotated[HeartbeatBody, Depends(BodyOf(HeartbeatBody, may_be_empty=True))]
+GivenSuccess = Annotated[SuccessBody, Depends(BodyOf(SuccessBody, may_be_empty=True))]
+GivenFailure = Annotated[FailureBody, Depends(BodyOf(FailureBody))]
 
 
 @router.post(
-    "/claim",
-    dependencies=[requires("worker")],
-    responses={200: CLAIMED, 204: NOTHING_DUE},
-    openapi_extra=documented(ClaimBody),
+    "/claim", dependencies=[requires("worker")], responses={200: CLAIMED, 204: NOTHING_DUE}
 )
 async def claim_run(body: GivenClaim, context: InContext) -> Response:
     """Claim the run that has been due longest in a queue, or wait for one."""
@@ -51,12 +48,7 @@ async def claim_run(body: GivenClaim, context: InContext) -> Response:
     return _claimed(context, answer) if answer is not None else Response(status_code=204)
 
 
-@router.post(
-    "/{run_id}/heartbeat",
-    dependencies=[requires_run()],
-    responses={200: HEARTBEAT},
-    openapi_extra=documented(HeartbeatBody, may_be_empty=True),
-)
+@router.post("/{run_id}/heartbeat", dependencies=[requires_run()], responses={200: HEARTBEAT})
 async def send_heartbeat(
     body: GivenHeartbeat, reporter: UsesReporter, context: InContext
 ) -> Response:
@@ -67,12 +59,7 @@ async def send_heartbeat(
     return plain({"run_id": run.run_id, "lease_until": rfc3339(until)})
 
 
-@router.post(
-    "/{run_id}/succeed",
-    dependencies=[requires_run()],
-    responses={200: COMMAND},
-    openapi_extra=documented(SuccessBody, may_be_empty=True),
-)
+@router.post("/{run_id}/succeed", dependencies=[requires_run()], responses={200: COMMAND})
 async def report_success(
     body: GivenSuccess, reporter: UsesReporter, context: InContext
 ) -> Response:
@@ -81,12 +68,7 @@ async def report_success(
     return await _report(context, reporter.token, outcome)
 
 
-@router.post(
-    "/{run_id}/fail",
-    dependencies=[requires_run()],
-    responses={200: COMMAND},
-    openapi_extra=documented(FailureBody),
-)
+@router.post("/{run_id}/fail", dependencies=[requires_run()], responses={200: COMMAND})
 async def report_failure(
     body: GivenFailure, reporter: UsesReporter, context: InContext
 ) -> Response:

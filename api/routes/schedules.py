@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.http.bodies import body_of, documented
+from api.http.bodies import BodyOf
 from api.http.context import InContext, plain
 from api.http.openapi import PREVIEW
 from api.schemas.bodies import PreviewBody
@@ -20,15 +20,10 @@ from ledger.domain.schedule.recurrence import describe, fires, require_fires
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
-GivenPreview = Annotated[PreviewBody, Depends(body_of(PreviewBody))]
+GivenPreview = Annotated[PreviewBody, Depends(BodyOf(PreviewBody))]
 
 
-@router.post(
-    "/preview",
-    dependencies=[requires("viewer")],
-    responses={200: PREVIEW},
-    openapi_extra=documented(PreviewBody),
-)
+@router.post("/preview", dependencies=[requires("viewer")], responses={200: PREVIEW})
 async def preview_schedule(body: GivenPreview, context: InContext) -> Response:
     """The next fires of a schedule and its text in words, or the refusal it would get."""
     after = body.after or context.ledger.clock.now()

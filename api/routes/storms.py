@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.http.context import InContext, plain
+from api.http.context import GivenTime, InContext, plain
 from api.http.openapi import ONE_STORM, listed
-from api.schemas.queries import StormsQuery, TimedQuery
+from api.schemas.queries import StormsQuery
 from api.security.auth import requires
 
 router = APIRouter(prefix="/v1/storms", tags=["storms"])
@@ -22,9 +22,7 @@ async def list_storms(query: Annotated[StormsQuery, Query()], context: InContext
 
 
 @router.get("/{storm_id}", dependencies=[requires("viewer")], responses={200: ONE_STORM})
-async def show_storm(
-    storm_id: str, query: Annotated[TimedQuery, Query()], context: InContext
-) -> Response:
+async def show_storm(storm_id: str, query: GivenTime, context: InContext) -> Response:
     """One storm with its first failure, its jobs, its failures per minute, the fires lost to it and
     the notices sent.
     """

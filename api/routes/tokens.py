@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.http.bodies import body_of, documented
+from api.http.bodies import BodyOf
 from api.http.context import InContext, plain
 from api.http.openapi import TOKEN_CREATED, TOKEN_REVOKED, listed
 from api.schemas.bodies import TokenBody
@@ -18,7 +18,7 @@ from ledger.application.tokens import token_view
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 
-GivenToken = Annotated[TokenBody, Depends(body_of(TokenBody))]
+GivenToken = Annotated[TokenBody, Depends(BodyOf(TokenBody))]
 
 
 @router.get("", dependencies=[requires("admin")], responses={200: listed("tokens")})
@@ -28,13 +28,7 @@ async def list_tokens(context: InContext) -> Response:
     return plain({"tokens": found, "next": None, "position": context.position()})
 
 
-@router.post(
-    "",
-    status_code=201,
-    dependencies=[requires("admin")],
-    responses={201: TOKEN_CREATED},
-    openapi_extra=documented(TokenBody),
-)
+@router.post("", status_code=201, dependencies=[requires("admin")], responses={201: TOKEN_CREATED})
 async def create_token(body: GivenToken, context: InContext) -> Response:
     """Create a token. Only this answer has its secret, so a repeated Idempotency-Key is refused
     with name_taken.

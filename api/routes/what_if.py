@@ -9,7 +9,7 @@ from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from api.http import formats
-from api.http.bodies import body_of, documented
+from api.http.bodies import BodyOf
 from api.http.context import InContext, plain
 from api.http.openapi import WHAT_IF
 from api.schemas.queries import WhatIfBody
@@ -18,15 +18,10 @@ from projections.what_if.question import CSV_COLUMNS, WhatIf, csv_row
 
 router = APIRouter(prefix="/v1", tags=["questions"])
 
-GivenWhatIf = Annotated[WhatIfBody, Depends(body_of(WhatIfBody))]
+GivenWhatIf = Annotated[WhatIfBody, Depends(BodyOf(WhatIfBody))]
 
 
-@router.post(
-    "/what-if",
-    dependencies=[requires("viewer")],
-    responses={200: WHAT_IF},
-    openapi_extra=documented(WhatIfBody),
-)
+@router.post("/what-if", dependencies=[requires("viewer")], responses={200: WHAT_IF})
 async def what_if(body: GivenWhatIf, context: InContext) -> Response:
     """Simulate the recorded runs under another policy; answers the jobs that would differ as pages,
     or all of them as CSV.

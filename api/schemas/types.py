@@ -71,9 +71,7 @@ def enum(words: Iterable[str]) -> WithJsonSchema:
 
 
 Instant = Annotated[
-    datetime,
-    BeforeValidator(_instant),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
 Reason = Annotated[str, Field(max_length=LONGEST_REASON, description="Why, for the audit.")]
 Filter = Annotated[str, Field(max_length=LONGEST_FILTER)]

@@ -40,9 +40,7 @@ class AccessAudit:
         token = caller.token
         attempt = Attempt(token.id, token.role, request.method, path, error.message)
         context = self._ledger.context(
-            actor=caller.actor,
-            source=caller.source,
-            correlation_id=request.state.correlation_id,
+            actor=caller.actor, source=caller.source, correlation_id=request.state.correlation_id
         )
         with suppress(LedgerError):  # the ledger may accept no commands now
             self._ledger.submit([RecordRefusedAccess(attempt, context)])

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from projections.engine.runner import NOT_BUILT, ModelStatus, Runner
 from projections.engine.threads import LoopRunner
-from projections.stores.contract import StoredModel
 from projections.stores.model import Model
 from projections.stores.postgres import PostgresReadModelStore
+from projections.stores.store import StoredModel
 
 STALE_SECONDS = 0.25
 """How long a node may not know of the leader's progress, or that the leader is gone."""
@@ -21,8 +21,8 @@ IDLE_SECONDS = 2.0
 
 
 class ElectedRunner(LoopRunner):
-    """See `projections.engine.threads.ModelRunner`. Runs the models while it holds the leader lock.
-    `make_runner` is called when it gets the lock: from then on the tables are its own to create.
+    """Runs the models while it holds the leader lock. `make_runner` is called when it gets the
+    lock: from then on the tables are its own to create.
     """
 
     def __init__(
@@ -47,11 +47,6 @@ class ElectedRunner(LoopRunner):
     def _are_built(self) -> bool:
         return all(status.position > NOT_BUILT for status in self.statuses())
 
-    @property
-    def is_leader(self) -> bool:
-        """Whether this node updates the read models at present."""
-        return self._runner is not None
-
     def statuses(self) -> Sequence[ModelStatus]:
         """How far each model is, as far as this node knows."""
         runner = self._runner
@@ -60,14 +55,21 @@ class ElectedRunner(LoopRunner):
     def close(self) -> None:
         """Finish the current step and release the leader lock."""
         super().close()
-        self._after_failure()
+        self._stop_leading()
         self._store.leader_lock.close()
 
-    def _after_failure(self) -> None:
-        """Stop leading; the last statuses stay until the next leader stores newer ones."""
+    def _stop_leading(self) -> None:
+        """The last statuses stay until the next leader stores newer ones."""
         self._statuses, self._runner = list(self.statuses()), None
 
     def _step(self) -> float:
+        try:
+            return self._lead_or_follow()
+        except Exception:
+            self._stop_leading()
+            raise
+
+    def _lead_or_follow(self) -> float:
         if not self._store.leader_lock.is_held():
             self._runner = None
             self._read_statuses()

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ledger.errors import CorruptEvent, Unavailable
 from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
-from projections.stores.contract import ReadModelStore, StoredModel
 from projections.stores.model import Model
+from projections.stores.store import ReadModelStore, StoredModel
 
 PAGE = 2000
 """Events read, and applied in one transaction, at a time."""
@@ -123,13 +123,10 @@ class Runner:
         built = RunningModel(model, item.generation + 1, 0)
         self._store.create(model, built.generation)
         self._fill(built, item.position, progress)
-        digests = (
-            self._store.digest(model, item.generation),
-            self._store.digest(model, built.generation),
-        )
+        old, new = (self._store.digest(model, one.generation) for one in (item, built))
         self._swap(built, retired=item.generation)
         item.generation = built.generation
-        return digests
+        return old, new
 
     # -- parts ----------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -30,30 +30,14 @@ START_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-class ModelRunner(Protocol):
-    """Keeps read models up to date. `moved` is notified when they have advanced, or stopped."""
-
-    moved: threading.Condition
-
-    @property
-    def problem(self) -> str | None:
-        """Why nothing is updated at present, or None."""
-        ...
-
-    def start(self) -> None: ...
-    def wake(self, position: int) -> None: ...
-    def statuses(self) -> Sequence[ModelStatus]: ...
-    def close(self) -> None: ...
-
-
 class LoopRunner(ABC):
-    """Steps in a thread of this process whenever there are new events, until it is closed."""
+    """Steps in a thread of this process whenever there are new events, until it is closed. `moved`
+    is notified when the models have advanced, or stopped.
+    """
 
     def __init__(self) -> None:
         self.moved = threading.Condition()
-        self._loop = BackgroundLoop(
-            "projections", self._guarded_step, retry_seconds=TROUBLE_SECONDS
-        )
+        self._loop = BackgroundLoop("projections", self._step, retry_seconds=TROUBLE_SECONDS)
         self._clock = SystemClock()
         self._retries_at = 0.0
 
@@ -75,19 +59,12 @@ class LoopRunner(ABC):
         self._loop.close()
 
     @abstractmethod
-    def _step(self) -> float:
-        """Apply the events there are; the seconds to wait for more."""
+    def statuses(self) -> Sequence[ModelStatus]:
+        """How far each model is."""
 
     @abstractmethod
-    def _after_failure(self) -> None:
-        """Give up what depends on the step that failed."""
-
-    def _guarded_step(self) -> float:
-        try:
-            return self._step()
-        except Exception:
-            self._after_failure()
-            raise
+    def _step(self) -> float:
+        """Apply the events there are; the seconds to wait for more."""
 
     def _catch_up(self, runner: Runner) -> None:
         """Apply every event there is. Stopped models try again now and then, under load too."""
@@ -112,15 +89,12 @@ class RunnerThread(LoopRunner):
         self._runner = runner
 
     def statuses(self) -> Sequence[ModelStatus]:
-        """How far each model is now."""
+        """How far each model is now. The runner reloads its positions after a failure."""
         return self._runner.statuses()
 
     def _step(self) -> float:
         self._catch_up(self._runner)
         return RETRY_SECONDS
-
-    def _after_failure(self) -> None:
-        """Nothing: a runner reloads its positions after a failure."""
 
 
 class RunnerProcess:
@@ -158,20 +132,13 @@ class RunnerProcess:
             return self._problem or "The process that updates the read models is not supervised."
         return self._problem
 
-    @property
-    def process_pid(self) -> int | None:
-        """The child's process id, or None before it was started."""
-        return self._child.pid if self._child is not None else None
-
     def wake(self, position: int) -> None:
         """There are new events."""
         child = self._child
         if child is not None and child.stdin is not None:
-            try:
+            with suppress(OSError, ValueError):
                 child.stdin.write(b"%d\n" % position)
                 child.stdin.flush()
-            except (OSError, ValueError):
-                return
 
     def statuses(self) -> Sequence[ModelStatus]:
         """How far each model was in the child's last line."""
@@ -214,6 +181,9 @@ class RunnerProcess:
             self._statuses = [ModelStatus(**status) for status in orjson.loads(line)]
             self._problem = None
             self.moved.notify_all()
+
+
+ModelRunner = LoopRunner | RunnerProcess
 
 
 def log_problem(error: Exception, before: str | None) -> str:

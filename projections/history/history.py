@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -26,14 +25,6 @@ from projections.history.partial_replay import partial_state
 STATE_EVERY = 2000
 """Events between cached states, and events read at a time."""
 MAX_STATES = 512
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryPage:
-    """Events, each with `before` and `after`, and the cursor of the next page."""
-
-    events: list[dict[str, Any]]
-    following: int | None
 
 
 class StateCache:
@@ -80,9 +71,9 @@ class History:
         limit: int,
         is_descending: bool,
         as_of: int | None = None,
-    ) -> HistoryPage:
-        """Up to `limit` events beyond the version `cursor`, none after the position `as_of`. Raises
-        JobNotFound.
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """Up to `limit` events beyond the version `cursor`, none after the position `as_of`, each
+        with `before` and `after`; and the cursor of the next page. Raises JobNotFound.
         """
         end = self.version_at(job_id, as_of)
         if is_descending:
@@ -94,7 +85,7 @@ class History:
             last = min(end, first + limit - 1)
             following = last if last < end else None
         events = list(self._between_states(job_id, first, last))
-        return HistoryPage(events[::-1] if is_descending else events, following)
+        return events[::-1] if is_descending else events, following
 
     def job_at(self, job_id: UUID, as_of: int) -> dict[str, Any]:
         """The job at a position. Raises JobNotFound, also when it was deleted by then."""

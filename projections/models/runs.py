@@ -10,8 +10,8 @@ from ledger.domain.events import RunBlocked, RunFailed, RunLost, RunStarted, Run
 from ledger.store.records import RecordedEvent
 from projections.filters.paging import BEYOND_EVERY_CURSOR, RECENT, cursor_or, read_page
 from projections.models.jobs import queries as job_queries
-from projections.stores.contract import RowReader
 from projections.stores.model import Statement
+from projections.stores.rows import RowReader
 
 NAME = "runs"
 VERSION = 1
@@ -123,10 +123,7 @@ def find(
 
 def summary(reader: RowReader) -> dict[str, Any]:
     """How many jobs have each status, the next fire, and the newest failures."""
-    return {
-        **job_queries.summary(reader),
-        "recent_failures": recent_failures(reader),
-    }
+    return {**job_queries.summary(reader), "recent_failures": recent_failures(reader)}
 
 
 def recent_failures(reader: RowReader) -> list[dict[str, Any]]:

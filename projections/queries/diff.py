@@ -6,27 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 import orjson
 
 from ledger.clock import from_microseconds, rfc3339
-from ledger.domain.events import (
-    Amended,
-    CircuitClosed,
-    CircuitTripped,
-    Completed,
-    Deleted,
-    ForceResumed,
-    Imported,
-    Paused,
-    Resumed,
-    RunFailed,
-    RunLost,
-    RunSucceeded,
-    Scheduled,
-)
+from ledger.domain import events
 from ledger.domain.job.job import job_id_of
 from ledger.store.audit_query import DISPATCHER, MAX_PAGE, AuditQuery
 from ledger.store.event_reader import EventReader
@@ -37,7 +24,7 @@ from projections.models.jobs import model as jobs
 from projections.models.jobs.column_effects import ColumnEffects
 from projections.models.jobs.queries import shape
 from projections.read_models import ReadModels
-from projections.stores.contract import Row
+from projections.stores.rows import Row
 
 STATE = ("status", "paused_until", "consecutive_errors", "consecutive_losses", "next_run_at")
 FIELDS = (*jobs.AMENDABLE, *STATE)
@@ -46,11 +33,12 @@ shown only where the status, the schedule or `enabled` differs.
 """
 MOVES_NEXT_RUN = ("status", "schedule", "enabled")
 OPERATOR_TOPICS = (
-    Amended.TOPIC, Paused.TOPIC, Resumed.TOPIC, ForceResumed.TOPIC, CircuitTripped.TOPIC,
-    CircuitClosed.TOPIC, Completed.TOPIC, Imported.TOPIC, Deleted.TOPIC,
+    events.Amended.TOPIC, events.Paused.TOPIC, events.Resumed.TOPIC, events.ForceResumed.TOPIC,
+    events.CircuitTripped.TOPIC, events.CircuitClosed.TOPIC, events.Completed.TOPIC,
+    events.Imported.TOPIC, events.Deleted.TOPIC,
 )  # fmt: skip
 """Events that change what runs do not."""
-STREAK_TOPICS = (RunFailed.TOPIC, RunLost.TOPIC, RunSucceeded.TOPIC)
+STREAK_TOPICS = (events.RunFailed.TOPIC, events.RunLost.TOPIC, events.RunSucceeded.TOPIC)
 """Events of runs that change a streak."""
 PAGE = 200
 """Events of one job read at a time, newest first."""
@@ -96,43 +84,39 @@ class Diff:
     neither.
     """
 
-    def __init__(self, events: EventReader, read_models: ReadModels) -> None:
-        self._events = events
+    def __init__(self, reader: EventReader, read_models: ReadModels, query: DiffQuery) -> None:
+        self._events = reader
         self._read_models = read_models
+        self._query = query
 
-    def document(self, query: DiffQuery) -> dict[str, Any]:
-        """A page and the points in time it compares. Raises Behind."""
-        found, following = self.page(query)
+    def document(self) -> dict[str, Any]:
+        """A page of the jobs, in order of creation, and the points in time it compares. Raises
+        Behind.
+        """
+        query, differing = self._query, list(islice(self._differing(), self._query.limit + 1))
+        page = differing[: query.limit]
         return {
             "from": _point(query.begin),
             "to": _point(query.end),
-            "jobs": found,
-            "next": following,
+            "jobs": [shown for _, shown in page],
+            "next": str(page[-1][0]) if len(differing) > query.limit else None,
             "position": query.end.position,
         }
 
-    def page(self, query: DiffQuery) -> tuple[list[dict[str, Any]], str | None]:
-        """The jobs that differ, in order of creation, and the cursor of the next page. Raises
-        Behind.
-        """
-        touched = self._touched(query)
-        differing: list[tuple[int, dict[str, Any]]] = []
+    def _differing(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The jobs that differ, each with its number."""
+        touched = self._touched()
         with ColumnEffects(FIELDS) as effects:
-            for pair in self._differing(query):
-                if touched is not None and pair.id not in touched:
-                    continue
-                shown = self._shown(pair, query, effects)
-                if shown is not None:
-                    differing.append((pair.number, shown))
-                if len(differing) > query.limit:
-                    break
-        page = differing[: query.limit]
-        following = str(page[-1][0]) if len(differing) > query.limit else None
-        return [shown for _, shown in page], following
+            for pair in self._pairs():
+                if touched is None or pair.id in touched:
+                    shown = self._shown(pair, effects)
+                    if shown is not None:
+                        yield pair.number, shown
 
     # -- which jobs -----------------------------------------------------------------------------
 
-    def _differing(self, query: DiffQuery) -> Iterator[_Pair]:
+    def _pairs(self) -> Iterator[_Pair]:
+        query = self._query
         first = cursor_or(query.cursor, 0)
         before, after = self._rows(query.begin), self._rows(query.end)
         for number in sorted(number for number in before.keys() | after.keys() if number > first):
@@ -148,57 +132,53 @@ class Diff:
         with self._read_models.reading(as_of, "jobs") as reader:
             return {row["number"]: row for row in reader.rows(_ROWS)}
 
-    def _touched(self, query: DiffQuery) -> set[UUID | str] | None:
+    def _touched(self) -> set[UUID | str] | None:
         """The streams that the actor wrote to in between; None without an actor, and for the
         dispatcher, which writes to all.
         """
-        if query.actor in (None, DISPATCHER):
+        actor = self._query.actor
+        if actor in (None, DISPATCHER):
             return None
-        events = _between(query, AuditQuery(actor=query.actor, limit=MAX_PAGE))
-        return {item.originator_id for item in self._events.find_all_stored(events)}
+        own = self._between(AuditQuery(actor=actor, limit=MAX_PAGE))
+        return {item.originator_id for item in self._events.find_all_stored(own)}
 
     # -- what changed, and by which event -------------------------------------------------------
 
-    def _shown(
-        self, pair: _Pair, query: DiffQuery, effects: ColumnEffects
-    ) -> dict[str, Any] | None:
+    def _shown(self, pair: _Pair, effects: ColumnEffects) -> dict[str, Any] | None:
         """One job of the answer, or None when none of its changes is the actor's."""
         job = {"job_id": str(pair.id), "job_name": pair.name}
         if pair.before is None or pair.after is None:
-            topic = Scheduled.TOPIC if pair.before is None else Deleted.TOPIC
-            [event, *_] = self._newest(pair, query, (topic,))
-            if query.actor not in (None, event.data["actor"]["id"]):
+            topic = events.Scheduled.TOPIC if pair.before is None else events.Deleted.TOPIC
+            [event, *_] = self._newest(pair, (topic,))
+            if self._query.actor not in (None, event.data["actor"]["id"]):
                 return None
             change = "made" if pair.before is None else "deleted"
             return {**job, "change": change, "event": _event(event), "fields": []}
-        fields = self._changed(pair, query, effects)
+        fields = self._changed(pair, effects)
         return {**job, "change": "changed", "event": None, "fields": fields} if fields else None
 
-    def _changed(
-        self, pair: _Pair, query: DiffQuery, effects: ColumnEffects
-    ) -> list[dict[str, Any]]:
-        changes = self._changes(pair, query, effects)
-        old, new = (self._shape(as_of, pair.number) for as_of in (query.begin, query.end))
+    def _changed(self, pair: _Pair, effects: ColumnEffects) -> list[dict[str, Any]]:
+        changes = self._changes(pair, effects)
+        old = self._shape(self._query.begin, pair.number)
+        new = self._shape(self._query.end, pair.number)
         return [
             {"field": name, "before": old[name], "after": new[name], **_event(changes[name])}
             for name in pair.fields
-            if query.actor in (None, changes[name].data["actor"]["id"])
+            if self._query.actor in (None, changes[name].data["actor"]["id"])
         ]
 
     def _shape(self, as_of: AsOf, number: int) -> dict[str, Any]:
         with self._read_models.reading(as_of, "jobs") as reader:
             return shape(reader.rows(_ONE, {"number": number})[0])
 
-    def _changes(
-        self, pair: _Pair, query: DiffQuery, effects: ColumnEffects
-    ) -> Mapping[str, RecordedEvent]:
+    def _changes(self, pair: _Pair, effects: ColumnEffects) -> Mapping[str, RecordedEvent]:
         """For each field the event that changed it last: of the newest events in a row that set its
         last value, the first one.
         """
         after = pair.after or {}
         changes: dict[str, RecordedEvent] = {}
         wanted = set(pair.fields)
-        for event in self._newest(pair, query, _topics(wanted)):
+        for event in self._newest(pair, _topics(wanted)):
             values = effects.values_set_by(event)
             for name in wanted & values.keys():
                 if values[name] == after[name]:
@@ -209,21 +189,19 @@ class Diff:
                 break
         return changes
 
-    def _newest(
-        self, pair: _Pair, query: DiffQuery, topics: tuple[str, ...]
-    ) -> Iterator[RecordedEvent]:
+    def _newest(self, pair: _Pair, topics: tuple[str, ...]) -> Iterator[RecordedEvent]:
         """A job's events of some topics (none: of all) between the two points, newest first."""
-        events = AuditQuery(stream=pair.id, topics=topics, order="desc", limit=PAGE)
-        for item in self._events.find_all_stored(_between(query, events)):
+        own = AuditQuery(stream=pair.id, topics=topics, order="desc", limit=PAGE)
+        for item in self._events.find_all_stored(self._between(own)):
             yield from self._events.decode([item])
+
+    def _between(self, audit: AuditQuery) -> AuditQuery:
+        first, last = self._query.begin.position, self._query.end.position
+        return replace(audit, after_position=first, until_position=last)
 
 
 def _point(as_of: AsOf) -> dict[str, Any]:
     return {"position": as_of.position, "at": rfc3339(as_of.at)}
-
-
-def _between(query: DiffQuery, events: AuditQuery) -> AuditQuery:
-    return replace(events, after_position=query.begin.position, until_position=query.end.position)
 
 
 def _fields(old: Row | None, new: Row | None) -> list[str]:

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from projections.filters.as_of import AsOf, AsOfResolver, PointInTime
 from projections.read_models import ReadModels
-from projections.stores.contract import RowReader, lowest_position
+from projections.stores.rows import RowReader, lowest_position
 from projections.time_travel.read_models import Part
 
 Document = dict[str, Any]
 """An answer of the API, as JSON-plain values (docs/reference/http.md)."""
+
+
+class When(TypedDict, total=False):
+    """As of which point in the past a query is answered, if it is; and the position of an earlier
+    answer that the read models must have reached.
+    """
+
+    as_of: PointInTime | None
+    after_position: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +70,11 @@ class ReadPositions:
         return ReadPosition(tail) if past is None else ReadPosition(past.position, past)
 
     @contextmanager
-    def session(
-        self, as_of: PointInTime | None, after_position: int | None, *needs: Part
-    ) -> Iterator[ReadSession]:
+    def session(self, *needs: Part, **when: Unpack[When]) -> Iterator[ReadSession]:
         """As `resolve`, with the read models there. The present ones may be ahead of what was
         waited for: the position is theirs.
         """
-        past = self.resolve(as_of, after_position, needs=needs).as_of
+        past = self.resolve(**when, needs=needs).as_of
         with self._read_models.reading(past, *needs) as reader:
             position = lowest_position(reader, needs) if past is None else past.position
             yield ReadSession(position, past, reader=reader)

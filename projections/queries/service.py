@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 from uuid import UUID
 
 from ledger.application.ledger import Ledger
@@ -13,7 +13,7 @@ from ledger.domain.recovery.selection import StormMembers
 from ledger.errors import InvalidField
 from ledger.store.audit_query import AuditQuery
 from projections.filters.as_of import AsOfResolver, PointInTime
-from projections.filters.paging import DEFAULT_PAGE, read_cursor
+from projections.filters.paging import DEFAULT_PAGE, cursor_or
 from projections.history.audit import ALL_TIME, Audit, TimeRange
 from projections.history.blame import Blame
 from projections.history.history import History
@@ -29,7 +29,13 @@ from projections.models.storms import queries as storm_queries
 from projections.models.storms.members import members
 from projections.queries.best_effort import known_storm
 from projections.queries.diff import Diff, DiffQuery
-from projections.queries.read_position import Document, ReadPosition, ReadPositions
+from projections.queries.read_position import (
+    Document,
+    ReadPosition,
+    ReadPositions,
+    ReadSession,
+    When,
+)
 from projections.queries.storm_detail import storm_detail
 from projections.read_models import ReadModels
 from projections.time_travel.runs import HistoricalRuns
@@ -40,9 +46,6 @@ from projections.why.question import Why
 
 if TYPE_CHECKING:
     from ledger.dispatch.dispatcher import Dispatcher
-
-AsOfOption = PointInTime | None
-AfterPosition = int | None
 
 
 class Queries:
@@ -102,14 +105,12 @@ class Queries:
 
     # -- one job, deleted ones included, but for `job` ------------------------------------------
 
-    def job(
-        self, job_id: UUID | str, *, as_of: AsOfOption = None, after_position: AfterPosition = None
-    ) -> Document:
+    def job(self, job_id: UUID | str, **when: Unpack[When]) -> Document:
         """`job`. Raises JobNotFound, also when it is deleted, or was then."""
-        if as_of is not None:
-            read = self.positions.resolve(as_of, after_position)
+        if when.get("as_of") is not None:
+            read = self.positions.resolve(**when)
             return {"job": self._history.job_at(_id(job_id), read.position)}
-        self.positions.resolve(None, after_position, needs=("jobs",))
+        self.positions.resolve(**when, needs=("jobs",))
         with self._read_models.reading() as reader:
             return {"job": job_queries.one(reader, _id(job_id))}
 
@@ -118,48 +119,44 @@ class Queries:
         job_id: UUID | str,
         *,
         is_newest_first: bool = False,
-        as_of: AsOfOption = None,
-        after_position: AfterPosition = None,
         cursor: str | None = None,
         limit: int = DEFAULT_PAGE,
+        **when: Unpack[When],
     ) -> Document:
         """A page of `events`, each with the state before and after it. Raises JobNotFound."""
-        read = self.positions.resolve(as_of, after_position)
+        read = self.positions.resolve(**when)
         page = self._history.page(
             _id(job_id),
-            cursor=None if cursor is None else read_cursor(cursor),
+            cursor=cursor_or(cursor, None),
             limit=limit,
             is_descending=is_newest_first,
             as_of=read.position,
         )
-        return read.listed("events", page.events, page.following)
+        return read.listed("events", *page)
 
     def runs(
         self,
         job_id: UUID | str,
         *,
-        as_of: AsOfOption = None,
-        after_position: AfterPosition = None,
         cursor: str | None = None,
         limit: int = DEFAULT_PAGE,
+        **when: Unpack[When],
     ) -> Document:
         """A page of `runs`, newest first. Raises JobNotFound."""
         job_id = _id(job_id)
-        if as_of is None:
+        if when.get("as_of") is None:
             self._history.require_known(job_id)
-            with self.positions.session(None, after_position, "runs") as session:
+            with self.positions.session("runs", **when) as session:
                 page = run_queries.find(session.reader, job_id, cursor=cursor, limit=limit)
             return session.listed("runs", *page)
-        read = self.positions.resolve(as_of, after_position)
+        read = self.positions.resolve(**when)
         version = self._history.version_at(job_id, read.position)
         past = HistoricalRuns(self._ledger.events, job_id, version)
         return read.listed("runs", *past.page(cursor=cursor, limit=limit))
 
-    def blame(
-        self, job_id: UUID | str, *, as_of: AsOfOption = None, after_position: AfterPosition = None
-    ) -> Document:
+    def blame(self, job_id: UUID | str, **when: Unpack[When]) -> Document:
         """`blame`: each field with the event that set its value. Raises JobNotFound."""
-        read = self.positions.resolve(as_of, after_position)
+        read = self.positions.resolve(**when)
         found = self._blame.answer(_id(job_id), as_of=read.position)
         return {"blame": found, "position": read.position}
 
@@ -168,7 +165,7 @@ class Queries:
         job_id: UUID | str,
         *,
         at: PointInTime | None = None,
-        after_position: AfterPosition = None,
+        after_position: int | None = None,
     ) -> Document:
         """`why`: why it is running, or is not, now or at another time. Raises JobNotFound."""
         job_id, position = _id(job_id), self._instants.tail(after_position)
@@ -182,57 +179,37 @@ class Queries:
 
     # -- many jobs ------------------------------------------------------------------------------
 
-    def jobs(
-        self,
-        filters: JobFilter | None = None,
-        *,
-        as_of: AsOfOption = None,
-        after_position: AfterPosition = None,
-    ) -> Document:
+    def jobs(self, filters: JobFilter | None = None, **when: Unpack[When]) -> Document:
         """A page of `jobs`, in the order of creation."""
-        with self.positions.session(as_of, after_position, "jobs") as session:
+        with self.positions.session("jobs", **when) as session:
             page = job_queries.find(session.reader, filters or JobFilter())
         return session.listed("jobs", *page)
 
-    def summary(
-        self, *, as_of: AsOfOption = None, after_position: AfterPosition = None
-    ) -> Document:
+    def summary(self, **when: Unpack[When]) -> Document:
         """`summary`: how many jobs have each status, what fires next, the newest failures."""
-        with self.positions.session(as_of, after_position, "jobs", "runs") as session:
+        with self.positions.session("jobs", "runs", **when) as session:
             return {"summary": run_queries.summary(session.reader), "position": session.position}
 
-    def resumes(
-        self,
-        filters: ResumeFilter | None = None,
-        *,
-        as_of: AsOfOption = None,
-        after_position: AfterPosition = None,
-    ) -> Document:
+    def resumes(self, filters: ResumeFilter | None = None, **when: Unpack[When]) -> Document:
         """A page of forced `resumes`, newest first, and `rates`: how many of them held."""
         filters = filters or ResumeFilter()
         self._audit.require_actor(filters.actor)
         self._audit.require_stream(filters.job)
-        with self.positions.session(as_of, after_position, "resumes", "jobs") as session:
+        with self.positions.session("resumes", "jobs", **when) as session:
             page = resume_queries.find(session.reader, filters)
             rates = resume_queries.rates(session.reader, filters)
         return {**session.listed("resumes", *page), "rates": rates}
 
-    def gaps(
-        self,
-        filters: GapFilter | None = None,
-        *,
-        as_of: AsOfOption = None,
-        after_position: AfterPosition = None,
-    ) -> Document:
+    def gaps(self, filters: GapFilter | None = None, **when: Unpack[When]) -> Document:
         """A page of recorded `gaps`, newest first, and with the first page the `open` ones."""
         filters = filters or GapFilter()
         self._audit.require_stream(filters.job)
-        with self.positions.session(as_of, after_position, "gaps", "jobs") as session:
+        with self.positions.session("gaps", "jobs", **when) as session:
             page = gap_queries.find(session.reader, filters)
+            now = self._now(session)
             if session.as_of is None:
-                now, jobs = self._ledger.clock.now(), self._ledger.live_jobs()
+                jobs = self._ledger.live_jobs()
             else:
-                now = session.as_of.at
                 candidates = open_gaps.candidates(session.reader, filters, now=now)
                 jobs = [self._history.state(*one) for one in candidates]
             still_open, count = open_gaps.find(jobs, filters, now=now)
@@ -260,7 +237,7 @@ class Queries:
         self._audit.require_actor(actor)
         self._read_models.wait_for(last.position, needs=("jobs",))
         query = DiffQuery(first, last, tag, actor, cursor, limit)
-        return Diff(self._ledger.events, self._read_models).document(query)
+        return Diff(self._ledger.events, self._read_models, query).document()
 
     def what_if(
         self,
@@ -292,26 +269,25 @@ class Queries:
         self,
         *,
         only_open: bool = False,
-        as_of: AsOfOption = None,
-        after_position: AfterPosition = None,
         cursor: str | None = None,
         limit: int = DEFAULT_PAGE,
+        **when: Unpack[When],
     ) -> Document:
         """A page of `storms`, newest first, as they are at the instant of the query."""
-        with self.positions.session(as_of, after_position, "storms", "jobs") as session:
-            now = self._ledger.clock.now() if session.as_of is None else session.as_of.at
+        with self.positions.session("storms", "jobs", **when) as session:
             page = storm_queries.find(
-                session.reader, now=now, cursor=cursor, limit=limit, only_open=only_open
+                session.reader,
+                now=self._now(session),
+                cursor=cursor,
+                limit=limit,
+                only_open=only_open,
             )
         return session.listed("storms", *page)
 
-    def storm(
-        self, storm_id: str, *, as_of: AsOfOption = None, after_position: AfterPosition = None
-    ) -> Document:
+    def storm(self, storm_id: str, **when: Unpack[When]) -> Document:
         """`storm`: its course, its jobs, the fires missed, the notices. Raises NotFound."""
-        with self.positions.session(as_of, after_position, "storms", "jobs") as session:
-            past = session.as_of
-            now = self._ledger.clock.now() if past is None else past.at
+        with self.positions.session("storms", "jobs", **when) as session:
+            now, past = self._now(session), session.as_of
             found = storm_detail(session.reader, self._history, storm_id, now=now, as_of=past)
         return {"storm": found, "position": session.position}
 
@@ -322,27 +298,18 @@ class Queries:
             return members(reader, storm_id)
 
     def recoveries(
-        self,
-        *,
-        as_of: AsOfOption = None,
-        after_position: AfterPosition = None,
-        cursor: str | None = None,
-        limit: int = DEFAULT_PAGE,
+        self, *, cursor: str | None = None, limit: int = DEFAULT_PAGE, **when: Unpack[When]
     ) -> Document:
         """A page of `recoveries` without their jobs, newest first."""
-        read = self.positions.resolve(as_of, after_position)
+        read = self.positions.resolve(**when)
         page = self._ledger.recoveries.page(
-            cursor=None if cursor is None else read_cursor(cursor),
-            limit=limit,
-            as_of=read.position,
+            cursor=cursor_or(cursor, None), limit=limit, as_of=read.position
         )
         return read.listed("recoveries", *page)
 
-    def recovery(
-        self, recovery_id: str, *, as_of: AsOfOption = None, after_position: AfterPosition = None
-    ) -> Document:
+    def recovery(self, recovery_id: str, **when: Unpack[When]) -> Document:
         """`recovery`: its state, with each of its jobs. Raises RecoveryNotFound."""
-        read = self.positions.resolve(as_of, after_position)
+        read = self.positions.resolve(**when)
         found = self._ledger.recoveries.one(recovery_id, as_of=read.position)
         return {"recovery": found, "position": read.position}
 
@@ -353,7 +320,7 @@ class Queries:
         query: AuditQuery,
         time_range: TimeRange = ALL_TIME,
         *,
-        after_position: AfterPosition = None,
+        after_position: int | None = None,
     ) -> Document:
         """A page of the `events` that match every filter."""
         page = self._audit.page(query, time_range, position=self._instants.tail(after_position))
@@ -364,12 +331,16 @@ class Queries:
         query: AuditQuery,
         time_range: TimeRange = ALL_TIME,
         *,
-        after_position: AfterPosition = None,
+        after_position: int | None = None,
     ) -> Iterator[Document]:
         """Every event that matches, up to the last one now; in flat memory."""
         return self._audit.export(query, time_range, position=self._instants.tail(after_position))
 
     # -- parts ----------------------------------------------------------------------------------
+
+    def _now(self, session: ReadSession) -> datetime:
+        """The instant that a query goes by."""
+        return self._ledger.clock.now() if session.as_of is None else session.as_of.at
 
     def _known_of_dispatch(self, job_id: UUID) -> dict[str, Any]:
         """What this process knows of the dispatch of a job: its place in the queue of its own

@@ -11,7 +11,7 @@ from projections.filters.as_of import AsOf
 from projections.history.history import History
 from projections.models.storms import aftermath
 from projections.models.storms import queries as storm_queries
-from projections.stores.contract import RowReader
+from projections.stores.rows import RowReader
 
 
 def storm_detail(

@@ -13,7 +13,7 @@ from projections.models.storms import model as storms
 from projections.models.storms.members import members
 from projections.models.storms.queries import SHOWN, over_at
 from projections.read_models import ReadModels
-from projections.stores.contract import Row, RowReader
+from projections.stores.rows import Row, RowReader
 
 RECENT = timedelta(days=7)
 """No notice is sent about a storm whose last failure is longer ago."""

@@ -18,13 +18,14 @@ from ledger.store.postgres.connections import PostgresServer, one_line
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.leader_lock import PostgresLeaderLock
 from ledger.store.postgres.migrations import READ_MODELS, ROLE
-from projections.stores.contract import NO_VALUES, Row, StoredModel
 from projections.stores.model import Model, Statement
-from projections.stores.tables import (
+from projections.stores.rows import NO_VALUES, Row
+from projections.stores.store import (
     FAILURES_TABLE,
     MODELS_TABLE,
     SELECT_MODELS,
-    Tables,
+    ReadModelStore,
+    StoredModel,
     suffix,
     with_suffix,
 )
@@ -46,7 +47,7 @@ _KEYS = (
 
 
 class PostgresRowReader:
-    """See `projections.stores.contract.RowReader`."""
+    """See `projections.stores.rows.RowReader`."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._cursor = connection.cursor(row_factory=dict_row)
@@ -58,8 +59,8 @@ class PostgresRowReader:
         return self._cursor.execute(translated(sql), values).fetchone()
 
 
-class PostgresReadModelStore(Tables):
-    """See `projections.stores.contract.ReadModelStore`. Writes use the leader lock's own
+class PostgresReadModelStore(ReadModelStore):
+    """See `projections.stores.store.ReadModelStore`. Writes use the leader lock's own
     connection: a node that lost the lock can write nothing more.
     """
 

@@ -12,13 +12,19 @@ from typing import Any
 
 from ledger.errors import Unavailable
 from ledger.store.sqlite.connections import SQLiteFile
-from projections.stores.contract import NO_VALUES, Row
 from projections.stores.model import Statement
-from projections.stores.tables import FAILURES_TABLE, MODELS_TABLE, Tables, suffix, with_suffix
+from projections.stores.rows import NO_VALUES, Row
+from projections.stores.store import (
+    FAILURES_TABLE,
+    MODELS_TABLE,
+    ReadModelStore,
+    suffix,
+    with_suffix,
+)
 
 
 class SQLiteRowReader:
-    """See `projections.stores.contract.RowReader`."""
+    """See `projections.stores.rows.RowReader`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -32,8 +38,8 @@ class SQLiteRowReader:
         return next(iter(self.rows(sql, values)), None)
 
 
-class SQLiteReadModelStore(Tables):
-    """See `projections.stores.contract.ReadModelStore`."""
+class SQLiteReadModelStore(ReadModelStore):
+    """See `projections.stores.store.ReadModelStore`."""
 
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
         self.file = SQLiteFile(path, synchronous="NORMAL", is_read_only=is_read_only)

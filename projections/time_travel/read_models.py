@@ -22,9 +22,9 @@ from projections.models.jobs import model as jobs
 from projections.models.jobs.checkpoints import AT_CHECKPOINT, JobCheckpoints
 from projections.models.resumes import model as resumes
 from projections.models.storms import model as storms
-from projections.stores.contract import ReadModelStore, Row, RowReader
+from projections.stores.rows import Row, RowReader
 from projections.stores.sqlite import SQLiteRowReader
-from projections.stores.tables import with_suffix
+from projections.stores.store import ReadModelStore, with_suffix
 from projections.time_travel.models import GAPS_AT, LAST_FAILED, RESUMES_AT, STORMS_AT
 
 MAX_MODELS = 4
@@ -93,7 +93,9 @@ class HistoricalModels:
             case "jobs":
                 self._add_jobs(model)
             case "runs":
-                self._add_failures(model)
+                # The newest failed runs: how a run ended never changes.
+                failed = {"runs": f"SELECT * {_FAILED}"}
+                self._add_rows(model, "runs", failed, f"SELECT job_id {_FAILED}")
             case "storms":
                 self._add_rows(model, "storms", STORMS_AT, "SELECT job_id FROM storm_members")
                 model.run(LAST_FAILED)
@@ -122,15 +124,6 @@ class HistoricalModels:
             page = self._events.read(after=after, limit=min(PAGE, model.position - after))
             yield page
             after = page[-1].position
-
-    def _add_failures(self, model: HistoricalModel) -> None:
-        """The newest failed runs (how a run ended never changes), and their jobs if they were
-        deleted by then.
-        """
-        values = {"position": self._require_reached(model, "runs")}
-        with self._store.reading() as reader:
-            model.fill("runs", reader.rows(f"SELECT * {_FAILED}", values))
-            self._add_deleted(model, reader, f"SELECT job_id {_FAILED}")
 
     def _add_rows(
         self, model: HistoricalModel, part: Part, tables: Mapping[str, str], job_ids: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from ledger.errors import InvalidField
 from ledger.store.event_reader import EventReader
 from projections.filters.paging import cursor_or
 from projections.read_models import ReadModels
-from projections.stores.contract import RowReader
+from projections.stores.rows import RowReader
 from projections.what_if.policy_change import PolicyChange
 from projections.what_if.run_history import JobRunHistory, PolicySpan, attempts_of, run_histories
 from projections.what_if.simulate import Counts, Simulation, StormLasts
@@ -114,20 +114,13 @@ class WhatIf:
         if not self.differing:
             return f"No difference for any of {self.job_count} jobs."
         parts = (
-            f"{self.other[key]} {WORDS[key]} instead of {self.recorded[key]}" for key in COUNTS
+            f"{self.other[key]} {key.replace('_', ' ')} instead of {self.recorded[key]}"
+            for key in COUNTS
         )
         return (
             f"{len(self.differing)} of {self.job_count} jobs would have gone differently: "
             f"{', '.join(parts)}."
         )
-
-
-WORDS = {
-    "trips": "trips",
-    "failures": "failures",
-    "attempts": "attempts",
-    "manual_resumes": "manual resumes",
-}
 
 
 def what_if(events: EventReader, read_models: ReadModels, query: WhatIfQuery) -> WhatIf:
@@ -153,8 +146,8 @@ def what_if(events: EventReader, read_models: ReadModels, query: WhatIfQuery) ->
     return WhatIf(
         query,
         len(compared),
-        _sum(one.recorded for one in compared),
-        _sum(one.other for one in compared),
+        _sum([one.recorded for one in compared]),
+        _sum([one.other for one in compared]),
         differing,
     )
 
@@ -180,12 +173,11 @@ def _attempts(
 
 
 def _wanted(reader: RowReader, query: WhatIfQuery) -> set[str] | None:
-    tagged = None
-    if query.tag is not None:
-        tagged = {row["job_id"] for row in reader.rows(TAGGED, {"tag": query.tag})}
-    if query.job_ids is None:
-        return tagged
-    return set(query.job_ids) & (tagged if tagged is not None else set(query.job_ids))
+    named = None if query.job_ids is None else set(query.job_ids)
+    if query.tag is None:
+        return named
+    tagged = {row["job_id"] for row in reader.rows(TAGGED, {"tag": query.tag})}
+    return tagged if named is None else named & tagged
 
 
 def _require_known(query: WhatIfQuery, known: set[str]) -> None:
@@ -207,12 +199,8 @@ def _storms(reader: RowReader, until: int, until_at: datetime) -> StormLasts:
     return lasts
 
 
-def _sum(counts: Iterable[Counts]) -> dict[str, int]:
-    sums = dict.fromkeys(COUNTS, 0)
-    for one in counts:
-        for key in COUNTS:
-            sums[key] += getattr(one, key)
-    return sums
+def _sum(counts: Sequence[Counts]) -> dict[str, int]:
+    return {key: sum(getattr(one, key) for one in counts) for key in COUNTS}
 
 
 CSV_COLUMNS = (

@@ -19,7 +19,7 @@ from ledger.domain.events import STATUS_AFTER, Amended, Imported, Scheduled
 from ledger.store.audit_query import MAX_PAGE, AuditQuery
 from ledger.store.event_reader import EventReader
 from ledger.store.records import RecordedEvent
-from projections.stores.contract import Row, RowReader
+from projections.stores.rows import Row, RowReader
 
 POLICY_TOPICS = (*STATUS_AFTER, Amended.TOPIC, Imported.TOPIC)
 HIGHEST_FENCE = 2**62

@@ -14,15 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ledger.domain.events import (
-    RESUME_TOPICS,
-    Amended,
-    CircuitClosed,
-    CircuitTripped,
-    ForceResumed,
-    Imported,
-    Scheduled,
-)
+from ledger.domain import events
 from ledger.domain.job.breaker import Policy, policy_of
 from projections.what_if.breaker import Breaker
 from projections.what_if.policy_change import PolicyChange
@@ -137,16 +129,16 @@ class Simulation:
 
     def _apply(self, event: PolicyEvent, index: int) -> None:
         match event.topic:
-            case Scheduled.TOPIC:
+            case events.Scheduled.TOPIC:
                 self._set_policy(policy_of(event.data["policy"]))
-            case Amended.TOPIC:
+            case events.Amended.TOPIC:
                 if "policy" in event.data["changes"]:
                     self._set_policy(policy_of(event.data["changes"]["policy"]))
-            case Imported.TOPIC:
+            case events.Imported.TOPIC:
                 self._import(event)
-            case CircuitTripped.TOPIC:
+            case events.CircuitTripped.TOPIC:
                 self._trip_as_recorded(event, index)
-            case topic if topic in RESUME_TOPICS:
+            case topic if topic in events.RESUME_TOPICS:
                 self._resume_as_recorded(event)
             case topic:
                 self._status = topic.removeprefix("job.")
@@ -172,8 +164,8 @@ class Simulation:
                 self._breaker.stopped_fence = None
 
     def _resume_as_recorded(self, event: PolicyEvent) -> None:
-        is_forced = event.topic == ForceResumed.TOPIC
-        is_probe = event.topic == CircuitClosed.TOPIC
+        is_forced = event.topic == events.ForceResumed.TOPIC
+        is_probe = event.topic == events.CircuitClosed.TOPIC
         self.recorded.manual_resumes += is_forced
         did_follow, was_tripped = self._follows_recorded(), self._was_tripped
         self._was_tripped = self._agrees = False
@@ -243,7 +235,7 @@ class Simulation:
 
     def _next_resume(self, index: int) -> datetime:
         for step in self.history.steps[index + 1 :]:
-            if isinstance(step, PolicyEvent) and step.topic in RESUME_TOPICS:
+            if isinstance(step, PolicyEvent) and step.topic in events.RESUME_TOPICS:
                 return step.at
         return self.until
 

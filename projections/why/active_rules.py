@@ -22,6 +22,7 @@ from ledger.domain.job.runs import is_slot
 from ledger.domain.job.state import OpenRun
 from ledger.domain.schedule.dst_gaps import Skipped, skipped_fire
 from ledger.domain.schedule.recurrence import describe, next_fire
+from ledger.plurals import counted
 from ledger.store.records import RecordedEvent
 from projections.history.job_events import of_topics
 from projections.why.chain import error_text
@@ -40,16 +41,20 @@ def running(context: WhyContext) -> Verdict | None:
     if end is not None and end.topic == RunLost.TOPIC and end.data["cause"] in NODE_ENDED:
         return _lost_later(context, run, start, end)
     slot = _slot_during(context, run)
-    began = f"run {run.run_id[:8]} began at {format_instant(run.started_at)} on {run.node}"
     if slot is not None:
         text = (
-            f"A {began} and was still open at {format_instant(slot)}, so that slot started nothing."
+            f"A {_began(run)} and was still open at {format_instant(slot)}, so that slot started "
+            "nothing."
         )
         remedy = Remedy("Nothing to do: the slot is recorded as missed, and the next one runs.")
         return Verdict("overlap", text, [start, end], [remedy])
     attempt = "" if run.trigger == "schedule" else f" ({run.trigger}, attempt {run.attempt})"
-    text = f"It is running: {began}{attempt}, for {format_instant(run.scheduled_for)}."
+    text = f"It is running: {_began(run)}{attempt}, for {format_instant(run.scheduled_for)}."
     return Verdict("running", text, [start, end])
+
+
+def _began(run: OpenRun) -> str:
+    return f"run {run.run_id[:8]} began at {format_instant(run.started_at)} on {run.node}"
 
 
 def _end_of(context: WhyContext, run: OpenRun) -> RecordedEvent | None:
@@ -72,9 +77,8 @@ def _slot_during(context: WhyContext, run: OpenRun) -> str | None:
 
 def _orphaned(run: OpenRun, start: RecordedEvent | None) -> Verdict:
     text = (
-        f"Its node is gone: run {run.run_id[:8]} began at {format_instant(run.started_at)} "
-        f"on {run.node}, and no running node has it. It is recorded as lost as soon as a node "
-        "starts."
+        f"Its node is gone: {_began(run)}, and no running node has it. It is recorded as lost as "
+        "soon as a node starts."
     )
     return Verdict("node_down", text, [start], [START_NODE])
 
@@ -84,8 +88,8 @@ def _lost_later(
 ) -> Verdict:
     last, following = context.dispatchers.last(), context.dispatchers.next()
     text = (
-        f"Its node was down: run {run.run_id[:8]} began at {format_instant(run.started_at)} "
-        f"on {run.node} and was lost ({end.data['cause']}), as event {end.position} recorded later."
+        f"Its node was down: {_began(run)} and was lost ({end.data['cause']}), as event "
+        f"{end.position} recorded later."
     )
     return Verdict("node_down", text, [start, last, following, end])
 
@@ -185,7 +189,8 @@ def backoff(context: WhyContext) -> Verdict | None:
     text = (
         f"It failed ({data['failure_class']}: {error_text(data['error'])}){part} and backs off: it "
         f"is tried again at {format_instant(job.next_run_at)}, {why}. The breaker trips "
-        f"at {job.parsed_policy.trip_after} errors in a row; this is {job.consecutive_errors}."
+        f"at {counted(job.parsed_policy.trip_after, 'error')} in a row; this is "
+        f"{job.consecutive_errors}."
     )
     first = context.events.at(job.first_error_version)
     return Verdict("backoff", text, [first, failure], _wait_or_run(context))

@@ -7,26 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from ledger.clock import from_microseconds, rfc3339
-from ledger.domain.events import (
-    Amended,
-    CircuitClosed,
-    CircuitHalfOpened,
-    CircuitTripped,
-    Completed,
-    Deleted,
-    FiresSkipped,
-    ForceResumed,
-    Imported,
-    Paused,
-    Resumed,
-    RunBlocked,
-    RunFailed,
-    RunLost,
-    RunRequested,
-    RunStarted,
-    RunSucceeded,
-    Scheduled,
-)
+from ledger.domain import events
+from ledger.plurals import counted
 from ledger.store.records import RecordedEvent
 from projections.why.context import SHORT_ID, actor_name, format_instant, reason_of
 
@@ -34,11 +16,11 @@ LONGEST_ERROR = 200
 Data = Mapping[str, Any]
 
 
-def chain(job_id: UUID, events: Iterable[RecordedEvent | None]) -> list[dict[str, Any]]:
+def chain(job_id: UUID, links: Iterable[RecordedEvent | None]) -> list[dict[str, Any]]:
     """The events in order of position, each once. Those of other jobs show that a dispatcher was
     running.
     """
-    found = {event.position: event for event in events if event is not None}
+    found = {event.position: event for event in links if event is not None}
     return [_link(found[position], job_id) for position in sorted(found)]
 
 
@@ -117,35 +99,39 @@ def _failed(data: Data) -> str:
 def _tripped(data: Data) -> str:
     probe = f"; a probe is set for {format_instant(data['probe_at'])}" if data["probe_at"] else ""
     return (
-        f"The breaker tripped after {data['consecutive_errors']} errors in a row (threshold "
-        f"{data['threshold']}), {data['failure_class']}: {error_text(data['last_error'])}{probe}"
+        f"The breaker tripped after {counted(data['consecutive_errors'], 'error')} in a row "
+        f"(threshold {data['threshold']}), {data['failure_class']}: "
+        f"{error_text(data['last_error'])}{probe}"
     )
 
 
 _DESCRIPTIONS: Mapping[str, Callable[[Data], str]] = {
-    Scheduled.TOPIC: lambda data: f"scheduled it{_next(data)}",
-    Amended.TOPIC: _amended,
-    Paused.TOPIC: _paused,
-    Resumed.TOPIC: lambda data: f"resumed it{_next(data)}",
-    ForceResumed.TOPIC: _forced,
-    RunRequested.TOPIC: lambda _: "requested a run",
-    Imported.TOPIC: lambda data: f"imported it from {data['origin']} as {data['status']}",
-    Deleted.TOPIC: lambda _: "deleted it",
-    RunStarted.TOPIC: _started,
-    RunSucceeded.TOPIC: lambda _: "The run succeeded",
-    RunFailed.TOPIC: _failed,
-    RunLost.TOPIC: lambda data: f"The run was lost ({data['cause']}) with {data['node']}",
-    RunBlocked.TOPIC: lambda data: f"Nothing was executed: {error_text(data['cause'])}",
-    FiresSkipped.TOPIC: lambda _: "Slots were given up",
-    CircuitTripped.TOPIC: _tripped,
-    CircuitHalfOpened.TOPIC: lambda _: "The breaker let one probe through",
-    CircuitClosed.TOPIC: lambda data: f"The probe succeeded and closed the breaker{_next(data)}",
-    Completed.TOPIC: lambda _: "The job was completed",
+    events.Scheduled.TOPIC: lambda data: f"scheduled it{_next(data)}",
+    events.Amended.TOPIC: _amended,
+    events.Paused.TOPIC: _paused,
+    events.Resumed.TOPIC: lambda data: f"resumed it{_next(data)}",
+    events.ForceResumed.TOPIC: _forced,
+    events.RunRequested.TOPIC: lambda _: "requested a run",
+    events.Imported.TOPIC: lambda data: f"imported it from {data['origin']} as {data['status']}",
+    events.Deleted.TOPIC: lambda _: "deleted it",
+    events.RunStarted.TOPIC: _started,
+    events.RunSucceeded.TOPIC: lambda _: "The run succeeded",
+    events.RunFailed.TOPIC: _failed,
+    events.RunLost.TOPIC: lambda data: f"The run was lost ({data['cause']}) with {data['node']}",
+    events.RunBlocked.TOPIC: lambda data: f"Nothing was executed: {error_text(data['cause'])}",
+    events.FiresSkipped.TOPIC: lambda _: "Slots were given up",
+    events.CircuitTripped.TOPIC: _tripped,
+    events.CircuitHalfOpened.TOPIC: lambda _: "The breaker let one probe through",
+    events.CircuitClosed.TOPIC: lambda data: (
+        f"The probe succeeded and closed the breaker{_next(data)}"
+    ),
+    events.Completed.TOPIC: lambda _: "The job was completed",
 }
 _DECISIONS = frozenset(
-    {
-        Scheduled.TOPIC, Amended.TOPIC, Paused.TOPIC, Resumed.TOPIC, ForceResumed.TOPIC,
-        RunRequested.TOPIC, Imported.TOPIC, Deleted.TOPIC,
-    }
+    event.TOPIC
+    for event in (
+        events.Scheduled, events.Amended, events.Paused, events.Resumed, events.ForceResumed,
+        events.RunRequested, events.Imported, events.Deleted,
+    )
 )  # fmt: skip
 """Events whose sentence names the actor; the others only happen."""

@@ -24,6 +24,7 @@ from ledger.domain.events import (
     RunSucceeded,
     Scheduled,
 )
+from ledger.plurals import counted
 from ledger.store.records import RecordedEvent
 from projections.history.job_events import of_topics
 from projections.why.chain import error_text
@@ -80,11 +81,11 @@ def tripped(context: WhyContext) -> Verdict | None:
         else "it had failed when it was imported"
     )
     streak = job.consecutive_errors or job.consecutive_losses
-    failure = "failure" if streak == 1 else "failures"
+    in_a_row = f" after {counted(streak, 'failure')} in a row" if streak else ""
     probe = _overdue_probe(context)
     then = probe.text if probe is not None else _next_step(context)
     text = (
-        f"It is failed: {since}{f' after {streak} {failure} in a row' if streak else ''}{first} "
+        f"It is failed: {since}{in_a_row}{first} "
         f"({job.trip_class or 'class unknown'}: {error_text(job.trip_error)})"
         f"{f', as part of the storm {storm}' if storm else ''}. {then}"
     )

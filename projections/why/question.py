@@ -50,11 +50,6 @@ StormOf = Callable[[int, int], str | None]
 """The storm that the failure at a position belonged to, as known at a later position."""
 
 
-def no_storm(_failure: int, _position: int) -> str | None:
-    """Where there are no read models, nothing is known of storms."""
-    return None
-
-
 class Why:
     """Answers from the events of one ledger; only the id of a storm comes from the read models."""
 
@@ -64,8 +59,8 @@ class Why:
         history: History,
         instants: AsOfResolver,
         *,
-        storm_of: StormOf = no_storm,
-        is_leased: Callable[[str], bool] = lambda _: False,
+        storm_of: StormOf,
+        is_leased: Callable[[str], bool],
     ) -> None:
         """`is_leased` says whether the work of a run is done outside of the ledger's nodes now, so
         that the run needs no node to go on.

@@ -18,9 +18,9 @@ from projections.engine.runner import Runner
 from projections.models import MODELS, runs
 from projections.models.jobs import queries as job_questions
 from projections.models.jobs.queries import JobFilter
-from projections.stores.contract import ReadModelStore
 from projections.stores.postgres import PostgresReadModelStore
 from projections.stores.sqlite import SQLiteReadModelStore
+from projections.stores.store import ReadModelStore
 from tests.contract.stores import PostgresStoreHarness
 from tests.support.builders import a_spec, open_ledger
 

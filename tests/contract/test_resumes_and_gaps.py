@@ -22,9 +22,9 @@ from projections.models.jobs import model as jobs
 from projections.models.resumes import model as resumes
 from projections.models.resumes import queries as resume_questions
 from projections.models.resumes.queries import ResumeFilter
-from projections.stores.contract import ReadModelStore
 from projections.stores.postgres import PostgresReadModelStore
 from projections.stores.sqlite import SQLiteReadModelStore
+from projections.stores.store import ReadModelStore
 from tests.contract.stores import PostgresStoreHarness
 from tests.oracles import resumes as resume_oracle
 from tests.simulation import invariants as laws

@@ -21,9 +21,9 @@ from projections.engine.runner import Runner
 from projections.models.jobs import model as jobs
 from projections.models.storms import model as storms
 from projections.models.storms import queries as storm_questions
-from projections.stores.contract import ReadModelStore
 from projections.stores.postgres import PostgresReadModelStore
 from projections.stores.sqlite import SQLiteReadModelStore
+from projections.stores.store import ReadModelStore
 from tests.contract.stores import PostgresStoreHarness
 from tests.oracles import storms as storm_oracle
 from tests.support.builders import SUCCESS, ManualClock, a_spec, open_ledger

@@ -15,7 +15,7 @@ from projections.filters.as_of import AsOfResolver
 from projections.history.history import History
 from projections.queries.best_effort import known_storm
 from projections.read_models import ReadModels
-from projections.why.question import StormOf, Why, no_storm
+from projections.why.question import StormOf, Why
 from tests.support.builders import ManualClock, a_spec, open_ledger
 from tests.support.fake_pool import TimedPool
 
@@ -28,7 +28,7 @@ NEVER = timedelta(days=1000)
 Script = list[tuple[timedelta, Outcome]]
 
 
-def why_of(ledger: Ledger, storm_of: StormOf = no_storm) -> Why:
+def why_of(ledger: Ledger, storm_of: StormOf = lambda *_: None) -> Why:
     """The query why, on one ledger."""
     events = ledger.events
     instants = AsOfResolver(events, ledger.clock, lambda: ledger.writer.position)

@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from api.cli.connection.folder_owner import require_event_store
 from api.cli.exit_codes import Exit, Misused, Stop
-from api.cli.options import AsJson, DataFolder
+from api.cli.options import AsJson, DataFolder, flag
 from api.cli.output.progress import steps
 from api.cli.output.render import write_json
 from api.cli.output.terminal import say
@@ -26,14 +24,8 @@ from ledger.store.event_store import ReadableEvents
 from ledger.store.postgres.dsn import SCHEMES, PostgresDsn, require_readable
 from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 
-Out = Annotated[
-    str | None,
-    typer.Option("--out", metavar="PATH", help="New file, or folder for it."),
-]
-Check = Annotated[
-    str | None,
-    typer.Option("--check", metavar="PATH|DSN", help="Verify this backup or restored ledger."),
-]
+Out = Annotated[str | None, flag("--out", "PATH", "New file, or folder for it.")]
+Check = Annotated[str | None, flag("--check", "PATH|DSN", "Verify this backup or restored ledger.")]
 
 
 def backup(

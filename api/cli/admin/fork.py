@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from api.cli.admin.backup import opened_event_store
 from api.cli.exit_codes import Misused
-from api.cli.options import AsJson, DataFolder
+from api.cli.options import AsJson, DataFolder, flag, switch
 from api.cli.output.progress import steps
 from api.cli.output.render import write_json
 from api.cli.output.terminal import say
@@ -19,18 +17,13 @@ from ledger.clock import SystemClock, from_microseconds, microseconds, parse_rfc
 from ledger.maintenance.fork import Fork, fork
 from ledger.store.event_store import ReadableEvents
 
-Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="New file.")]
+Out = Annotated[Path, flag("--out", "FILE", "New file.")]
 Until = Annotated[
     str | None,
-    typer.Option(
-        "--until",
-        metavar="WHEN",
-        help="Last position, instant, or 2h ago (2h).",
-        show_default="the end",
-    ),
+    flag("--until", "WHEN", "Last position, instant, or 2h ago (2h).", show_default="the end"),
 ]
 Redact = Annotated[
-    bool, typer.Option("--redact", help="Leave out tasks, outputs, errors and other free text.")
+    bool, switch("--redact", "Leave out tasks, outputs, errors and other free text.")
 ]
 
 

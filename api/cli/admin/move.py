@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
-import typer
-
 from api.cli.connection.folder_owner import is_owned, owned_by_other, wait_for_short_owner
 from api.cli.exit_codes import Misused
-from api.cli.options import AsJson
+from api.cli.options import AsJson, flag
 from api.cli.output.progress import steps
 from api.cli.output.render import write_json
 from api.cli.output.terminal import say
@@ -24,15 +22,8 @@ from ledger.store.sqlite.folder import EVENT_STORE_FILE, Folder
 if TYPE_CHECKING:
     from ledger.maintenance.move.postgres import PostgresEndpoint
 
-From = Annotated[
-    str,
-    typer.Option(
-        "--from", metavar="DSN", help="Source: sqlite:///FILE or postgresql://…; only read."
-    ),
-]
-To = Annotated[
-    str, typer.Option("--to", metavar="DSN", help="Target: empty, or left by an interrupted move.")
-]
+From = Annotated[str, flag("--from", "DSN", "Source: sqlite:///FILE or postgresql://…; only read.")]
+To = Annotated[str, flag("--to", "DSN", "Target: empty, or left by an interrupted move.")]
 
 
 def move_ledger(from_dsn: From, to_dsn: To, as_json: AsJson = False) -> None:

@@ -5,47 +5,38 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
-import typer
-
 from api.cli.connection.client import given
 from api.cli.connection.connect import Intent, connect
-from api.cli.options import AsJson, DataFolder
+from api.cli.options import AsJson, DataFolder, argument, flag
 from api.cli.output.render import show
 from api.cli.output.terminal import complain, print_table, say
 from api.cli.output.times import ago_short, read_instant
 from api.cli.responses import Document
 from ledger.clock import SystemClock
 
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="Name of the token; the actor in the audit.")
-]
+Name = Annotated[str, argument("NAME", "Name of the token; the actor in the audit.")]
 Role = Annotated[
     str,
-    typer.Option(
+    flag(
         "--role",
-        metavar="ROLE",
-        help="viewer (reads), operator (changes jobs), admin (also tokens) or worker (runs jobs).",
+        "ROLE",
+        "viewer (reads), operator (changes jobs), admin (also tokens) or worker (runs jobs).",
     ),
 ]
 Kind = Annotated[
     str | None,
-    typer.Option(
+    flag(
         "--kind",
-        metavar="KIND",
-        help="user, agent, worker or system.",
+        "KIND",
+        "user, agent, worker or system.",
         show_default="worker for that role, else user",
     ),
 ]
 Expires = Annotated[
     str | None,
-    typer.Option(
-        "--expires",
-        metavar="INSTANT",
-        help="Expiry, or lifetime such as 30d.",
-        show_default="never",
-    ),
+    flag("--expires", "INSTANT", "Expiry, or lifetime such as 30d.", show_default="never"),
 ]
-Wanted = Annotated[str, typer.Argument(metavar="TOKEN", help="Token id or name.")]
+Wanted = Annotated[str, argument("TOKEN", "Token id or name.")]
 
 
 def create(

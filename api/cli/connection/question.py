@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit
 from api.cli.output.paging import say_more
 from api.cli.output.render import show
 from api.cli.output.terminal import Cell, print_table, say
@@ -42,13 +42,13 @@ class AsOf:
         return {} if self.value is None else {"as_of": position}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """The flags that every question about now or the past has."""
+    """The flags of a question about now or the past."""
 
-    as_of: str | None
-    as_json: bool
-    data: Path | None
+    as_of: AsOfOption = None
+    as_json: AsJson = False
+    data: DataFolder = None
 
     def ask(
         self,
@@ -69,6 +69,37 @@ class Question:
                 asked["job"] = job_id
             answer = client.request("GET", path.format(job=job_id), query=asked)
         show(answer, self.as_json, lambda document: render(document, as_of))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListQuestion:
+    """The same of a question that is answered page by page."""
+
+    as_of: AsOfOption = None
+    limit: Limit = 50
+    cursor: Cursor = None
+    as_json: AsJson = False
+    data: DataFolder = None
+
+    def ask(
+        self,
+        path: str,
+        render: Callable[[Document, AsOf], None],
+        *,
+        query: Mapping[str, object] | None = None,
+        job: str | None = None,
+    ) -> None:
+        """As `Question.ask`, for one page."""
+        asked = {**(query or {}), "limit": self.limit, "cursor": self.cursor}
+        question = Question(as_of=self.as_of, as_json=self.as_json, data=self.data)
+        question.ask(path, render, query=asked, job=job)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortListQuestion(ListQuestion):
+    """The same, with shorter pages: its rows are long."""
+
+    limit: Limit = 20
 
 
 def print_page(

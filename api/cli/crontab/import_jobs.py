@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-import typer
-
 from api.cli.crontab.send import send
 from api.cli.exit_codes import Exit, Misused, Stop
-from api.cli.options import AsJson, DataFolder
+from api.cli.options import AsJson, DataFolder, argument, flag, switch
 from api.cli.output.render import write_json
 from api.cli.output.terminal import is_narrow, print_lines, print_table, say
 from api.cli.output.times import ago_short, shown
 from api.cli.text import harmless
 from api.crontab.machine import is_zone, owner_of, zone_here
-from api.crontab.reading import Form, ReadOptions, read
-from api.settings import load_settings, zone_variable
+from api.crontab.reading import Form, ParsedCrontab, ReadOptions, read
+from api.settings import Settings, load_settings, zone_variable
 from ledger.clock import SystemClock
 from ledger.domain.schedule.recurrence import describe
 from ledger.domain.schedule.schedules import parse_schedule
@@ -32,36 +29,29 @@ LONGEST_SHOWN = 120
 """Characters of a refused line in the table."""
 STDIN = "-"
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="Crontab; - reads standard input.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would be created; create nothing.")
-]
+File = Annotated[str, argument("FILE", "Crontab; - reads standard input.")]
+DryRun = Annotated[bool, switch("--dry-run", "Show what would be created; create nothing.")]
 System = Annotated[
     bool | None,
-    typer.Option(
+    switch(
         "--system/--user",
-        help="With or without a column of users.",
+        "With or without a column of users.",
         show_default="with, for /etc/crontab and /etc/cron.d",
     ),
 ]
 AnyUser = Annotated[
     bool,
-    typer.Option(
-        "--any-user",
-        help="Import lines of other users too; they run as the owner of the data folder.",
+    switch(
+        "--any-user", "Import lines of other users too; they run as the owner of the data folder."
     ),
 ]
 Zone = Annotated[
-    str | None,
-    typer.Option(
-        "--tz", metavar="ZONE", help="Time zone without CRON_TZ.", show_default="this machine's"
-    ),
+    str | None, flag("--tz", "ZONE", "Time zone without CRON_TZ.", show_default="this machine's")
 ]
 Disabled = Annotated[
-    bool,
-    typer.Option("--disabled", help="Create the jobs disabled: they do not fire until enabled."),
+    bool, switch("--disabled", "Create the jobs disabled: they do not fire until enabled.")
 ]
-Prefix = Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Prefix of every name.")]
+Prefix = Annotated[str, flag("--prefix", "TEXT", "Prefix of every name.")]
 
 Document = Mapping[str, Any]
 
@@ -82,7 +72,7 @@ def import_crontab(
     Lines that become no job are listed with the reason.
     """
     settings = load_settings(overrides={"data": data})
-    zone, zone_source = zone_here(zone_variable()) if tz is None else (_zone(tz), "--tz")
+    zone, zone_source = _zone(tz)
     reading = ReadOptions(
         source=_source(file),
         form=_form(file, system),
@@ -91,12 +81,7 @@ def import_crontab(
         is_enabled=not disabled,
         prefix=prefix,
     )
-    found = read(_content(file), reading)
-    with ExitStack() as closing:
-        has_ledger = settings.url is not None or Folder(settings.data).event_store_file.exists()
-        if dry_run and not has_ledger:  # a dry run creates no ledger either
-            data = Path(closing.enter_context(TemporaryDirectory(prefix="jobledger-")))
-        outcome = send(found, dry_run=dry_run, data=data)
+    outcome = _send(read(_content(file), reading), settings, data, dry_run=dry_run)
     document = {
         "source": reading.source,
         "form": reading.form.value,
@@ -111,6 +96,17 @@ def import_crontab(
         _print(document)
     if document["refused"]:
         raise Stop(Exit.REFUSED, _refused_text(document))
+
+
+def _send(
+    found: ParsedCrontab, settings: Settings, data: Path | None, *, dry_run: bool
+) -> dict[str, Any]:
+    """Send the jobs. A dry run creates no ledger either: without one it has one for itself."""
+    has_ledger = settings.url is not None or Folder(settings.data).event_store_file.exists()
+    if has_ledger or not dry_run:
+        return send(found, dry_run=dry_run, data=data)
+    with TemporaryDirectory(prefix="jobledger-") as folder:
+        return send(found, dry_run=True, data=Path(folder))
 
 
 # -- the file -----------------------------------------------------------------------------------
@@ -144,10 +140,13 @@ def _form(file: str, is_system: bool | None) -> Form:
     return Form.SYSTEM if has_users and file != STDIN else Form.USER
 
 
-def _zone(tz: str) -> str:
+def _zone(tz: str | None) -> tuple[str, str]:
+    """The time zone of lines without CRON_TZ, and who told it."""
+    if tz is None:
+        return zone_here(zone_variable())
     if not is_zone(tz):
         raise Misused(f"--tz: {shown(tz)} is not a time zone; write Europe/Berlin or UTC.")
-    return tz
+    return tz, "--tz"
 
 
 # -- the outcome --------------------------------------------------------------------------------

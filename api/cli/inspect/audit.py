@@ -7,19 +7,17 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-import typer
-
 from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
-from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
+from api.cli.inspect.event_filters import EventFilters
 from api.cli.inspect.export_stream import FileFormat, stream_events
-from api.cli.options import AsJson, Cursor, DataFolder, OfJob
+from api.cli.options import AsJson, Cursor, DataFolder, flag, switch, with_flags
 from api.cli.output import event_text
 from api.cli.output.paging import say_more
 from api.cli.output.render import short, show
 from api.cli.output.terminal import print_lines, say, write
-from api.cli.output.times import ago_short, read_past
+from api.cli.output.times import ago_short
 from api.cli.responses import Document
 from api.cli.text import escaped_json, harmless
 from ledger.clock import SystemClock
@@ -41,59 +39,17 @@ class Order(StrEnum):
     DESC = "desc"
 
 
-Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Name of the actor.")]
-Kind = Annotated[
-    str | None,
-    typer.Option("--kind", metavar="KIND", help="Kind of actor: user, agent, worker, system."),
-]
-Topics = Annotated[
-    list[str] | None,
-    typer.Option("--topic", metavar="TOPIC", help="Topic, such as job.force_resumed; repeatable."),
-]
-Source = Annotated[
-    str | None,
-    typer.Option("--source", metavar="SOURCE", help="Source: http, ui, cli, mcp, dispatcher, …"),
-]
-CorrelationId = Annotated[
-    str | None, typer.Option("--correlation-id", metavar="ID", help="Correlation id of a request.")
-]
-FailureClass = Annotated[
-    str | None,
-    typer.Option(
-        "--failure-class", metavar="CLASS", help="Failure class: rate_limited, timeout, …"
-    ),
-]
-Since = Annotated[
-    str | None,
-    typer.Option("--since", metavar="INSTANT", help="Recorded since then, or since 2h ago (2h)."),
-]
-Until = Annotated[
-    str | None,
-    typer.Option("--until", metavar="INSTANT", help="Recorded until then, or 2h ago (2h)."),
-]
-OrderFlag = Annotated[Order, typer.Option("--order", help="Oldest (asc) or newest (desc) first.")]
+OrderFlag = Annotated[Order, switch("--order", "Oldest (asc) or newest (desc) first.")]
 LimitFlag = Annotated[
     int | None,
-    typer.Option(
-        "--limit",
-        metavar="N",
-        min=1,
-        help="Most events: 50 of table and json, all of jsonl and csv.",
-    ),
+    flag("--limit", "N", "Most events: 50 of table and json, all of jsonl and csv.", min=1),
 ]
-FormatFlag = Annotated[AuditFormat, typer.Option("--format", help="csv and jsonl are whole files.")]
+FormatFlag = Annotated[AuditFormat, switch("--format", "csv and jsonl are whole files.")]
 
 
+@with_flags
 def audit(
-    actor: Actor = None,
-    kind: Kind = None,
-    topic: Topics = None,
-    job: OfJob = None,
-    source: Source = None,
-    correlation_id: CorrelationId = None,
-    failure_class: FailureClass = None,
-    since: Since = None,
-    until: Until = None,
+    filters: EventFilters,
     order: OrderFlag = Order.ASC,
     cursor: Cursor = None,
     limit: LimitFlag = None,
@@ -108,21 +64,9 @@ def audit(
     is_file = shape in (AuditFormat.JSONL, AuditFormat.CSV)
     if as_json and is_file:
         raise Misused(f"--json and --format {shape.value} contradict each other: give one.")
-    query = {
-        "actor": actor,
-        "kind": kind,
-        "topic": topic,
-        "source": source,
-        "correlation_id": correlation_id,
-        "failure_class": failure_class,
-        "since": read_past(since, "--since"),
-        "until": read_past(until, "--until"),
-        "order": order.value,
-        "cursor": cursor,
-        "limit": limit,
-    }
+    query = filters.query() | {"order": order.value, "cursor": cursor, "limit": limit}
     with connect(Intent.READ, data) as client:
-        query["job"] = find_job_id(client, job) if job is not None else None
+        query["job"] = filters.job_id(client)
         if is_file:
             write_events(client, query, FileFormat(shape.value))
             return

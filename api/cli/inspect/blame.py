@@ -6,25 +6,24 @@ import json
 from typing import Any
 
 from api.cli.connection.question import AsOf, Question
-from api.cli.options import AsJson, AsOfOption, DataFolder, JobWanted
+from api.cli.options import JobWanted, with_flags
 from api.cli.output import event_text
 from api.cli.output.render import executor_text, schedule_text, short
 from api.cli.output.terminal import Cell, print_table, say, status_cell
 from api.cli.output.times import ago_short
 from api.cli.responses import Document
-from api.cli.text import harmless
+from api.cli.text import harmless, shortened
 
 LONGEST_VALUE = 60
 
 
-def blame(
-    wanted: JobWanted, as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None
-) -> None:
+@with_flags
+def blame(wanted: JobWanted, question: Question) -> None:
     """Show which event set each field of a job.
 
     For each field: who set it, when and why.
     """
-    Question(as_of, as_json, data).ask("/v1/jobs/{job}/blame", _print_blame, job=wanted)
+    question.ask("/v1/jobs/{job}/blame", _print_blame, job=wanted)
 
 
 def _print_blame(document: Document, as_of: AsOf) -> None:
@@ -57,5 +56,4 @@ def _value(field: str, value: Any) -> Cell:
         case "last_run", dict():
             return status_cell(value["status"])
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    line = harmless(text)
-    return line if len(line) <= LONGEST_VALUE else f"{line[: LONGEST_VALUE - 1]}…"
+    return shortened(harmless(text), LONGEST_VALUE)

@@ -6,28 +6,24 @@ import json
 from functools import partial
 from typing import Annotated, Any
 
-import typer
 from rich.text import Text
 
 from api.cli.connection.connect import Intent, connect
-from api.cli.options import AsJson, Cursor, DataFolder, Limit, Tag
+from api.cli.options import AsJson, Cursor, DataFolder, Limit, Tag, flag
 from api.cli.output import event_text
 from api.cli.output.paging import say_more
 from api.cli.output.render import short, show
 from api.cli.output.terminal import print_lines, say
 from api.cli.output.times import ago_short, read_when, to_the_second
 from api.cli.responses import Document
+from api.cli.text import shortened
 from ledger.clock import SystemClock, parse_rfc3339
 
 LONGEST_VALUE = 60
 
-From = Annotated[
-    str, typer.Option("--from", metavar="WHEN", help="A position, an instant, or 2h ago (2h).")
-]
-To = Annotated[str | None, typer.Option("--to", metavar="WHEN", help="As --from (default: now).")]
-Actor = Annotated[
-    str | None, typer.Option("--actor", metavar="NAME", help="Only fields this actor changed last.")
-]
+From = Annotated[str, flag("--from", "WHEN", "A position, an instant, or 2h ago (2h).")]
+To = Annotated[str | None, flag("--to", "WHEN", "As --from (default: now).")]
+Actor = Annotated[str | None, flag("--actor", "NAME", "Only fields this actor changed last.")]
 
 
 def diff(
@@ -105,4 +101,4 @@ def _reason(event: Document) -> str:
 
 def _value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+    return shortened(text, LONGEST_VALUE)

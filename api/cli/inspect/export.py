@@ -10,17 +10,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
-import typer
-
 from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
-from api.cli.connection.job_lookup import find_job_id, pages
+from api.cli.connection.job_lookup import pages
 from api.cli.exit_codes import Misused
 from api.cli.inspect import audit
+from api.cli.inspect.event_filters import EventFilters
 from api.cli.inspect.export_stream import FileFormat, stream_events
-from api.cli.options import DataFolder, OfJob
+from api.cli.options import DataFolder, flag, switch, with_flags
 from api.cli.output.terminal import complain, write
-from api.cli.output.times import read_past, shown
+from api.cli.output.times import shown
 from api.cli.text import harmless_lines
 
 
@@ -32,55 +31,33 @@ class ExportFormat(StrEnum):
     CRONTAB = "crontab"
 
 
-Wanted = Annotated[
-    ExportFormat,
-    typer.Option("--format", help="Events: jsonl, csv. Jobs: crontab."),
-]
-Output = Annotated[
-    Path | None, typer.Option("--output", metavar="FILE", help="New file (default: stdout).")
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
-Tag = Annotated[
-    str | None, typer.Option("--tag", metavar="TAG", help="Only jobs with this tag (crontab).")
-]
+Wanted = Annotated[ExportFormat, switch("--format", "Events: jsonl, csv. Jobs: crontab.")]
+Output = Annotated[Path | None, flag("--output", "FILE", "New file (default: stdout).")]
+Force = Annotated[bool, switch("--force", "Replace an existing file.")]
+Tag = Annotated[str | None, flag("--tag", "TAG", "Only jobs with this tag (crontab).")]
 
 
+@with_flags
 def export(
+    *,
     wanted: Wanted,
     output: Output = None,
     force: Force = False,
     tag: Tag = None,
-    actor: audit.Actor = None,
-    kind: audit.Kind = None,
-    topic: audit.Topics = None,
-    job: OfJob = None,
-    source: audit.Source = None,
-    correlation_id: audit.CorrelationId = None,
-    failure_class: audit.FailureClass = None,
-    since: audit.Since = None,
-    until: audit.Until = None,
+    filters: EventFilters,
     data: DataFolder = None,
 ) -> None:
     """Write events, or jobs as a crontab.
 
     Events are filtered as in audit.
     """
-    query = {
-        "actor": actor,
-        "kind": kind,
-        "topic": topic,
-        "source": source,
-        "correlation_id": correlation_id,
-        "failure_class": failure_class,
-        "since": read_past(since, "--since"),
-        "until": read_past(until, "--until"),
-    }
-    _require_filters_of(wanted, tag, {**query, "job": job})
+    query = filters.query()
+    _require_filters_of(wanted, tag, {**query, "job": filters.job})
     with connect(Intent.READ, data) as client:
         if wanted is ExportFormat.CRONTAB:
             _write([_crontab(client, tag)], output, may_replace=force)
             return
-        query["job"] = find_job_id(client, job) if job is not None else None
+        query["job"] = filters.job_id(client)
         _write_events(client, query, FileFormat(wanted.value), output, may_replace=force)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-import typer
-
-from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, OfJob, Tag
+from api.cli.connection.question import AsOf, ListQuestion, print_page
+from api.cli.options import OfJob, Tag, flag, with_flags
 from api.cli.output.render import short
 from api.cli.output.terminal import Cell, say
 from api.cli.output.times import ago_short, read_past
@@ -16,33 +14,27 @@ from api.cli.responses import Document
 
 Cause = Annotated[
     str | None,
-    typer.Option(
+    flag(
         "--cause",
-        metavar="CAUSE",
-        help="paused, failed, disabled, overlap, backoff, delayed, downtime, no_worker, amended.",
+        "CAUSE",
+        "paused, failed, disabled, overlap, backoff, delayed, downtime, no_worker, amended.",
     ),
 ]
 Since = Annotated[
-    str | None,
-    typer.Option("--since", metavar="INSTANT", help="Missed since then, or since 2h ago (2h)."),
+    str | None, flag("--since", "INSTANT", "Missed since then, or since 2h ago (2h).")
 ]
-Until = Annotated[
-    str | None,
-    typer.Option("--until", metavar="INSTANT", help="Missed until then, or 2h ago (2h)."),
-]
+Until = Annotated[str | None, flag("--until", "INSTANT", "Missed until then, or 2h ago (2h).")]
 
 
+@with_flags
 def list_gaps(
+    *,
     job: OfJob = None,
     tag: Tag = None,
     cause: Cause = None,
     since: Since = None,
     until: Until = None,
-    as_of: AsOfOption = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
+    question: ListQuestion,
 ) -> None:
     """List spans of missed runs with their cause.
 
@@ -53,10 +45,8 @@ def list_gaps(
         "cause": cause,
         "since": read_past(since, "--since"),
         "until": read_past(until, "--until"),
-        "limit": limit,
-        "cursor": cursor,
     }
-    Question(as_of, as_json, data).ask("/v1/gaps", _print_gaps, query=query, job=job)
+    question.ask("/v1/gaps", _print_gaps, query=query, job=job)
 
 
 def _print_gaps(document: Document, as_of: AsOf) -> None:

@@ -7,14 +7,13 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated
 
-import typer
 from rich.text import Text
 
 from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.connection.question import AsOf, read_as_of
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted
+from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted, flag, switch
 from api.cli.output import event_text
 from api.cli.output.paging import say_more
 from api.cli.output.render import write_document
@@ -33,22 +32,18 @@ BATCH_EVENTS = 500
 MOST_EVENTS = 10_000
 """Stop reading after so many: a history of successful runs folds into few lines."""
 
-Newest = Annotated[bool, typer.Option("--newest", help="Newest first.")]
+Newest = Annotated[bool, switch("--newest", "Newest first.")]
 All = Annotated[
-    bool,
-    typer.Option(
-        "--all",
-        help="One line per run, instead of one line per series of successes.",
-    ),
+    bool, switch("--all", "One line per run, instead of one line per series of successes.")
 ]
 Lines = Annotated[
     int | None,
-    typer.Option(
+    flag(
         "--limit",
-        metavar="N",
+        "N",
+        f"Most lines ({DEFAULT_LINES}); with --json, most events ({DEFAULT_EVENTS}).",
         min=1,
         max=1000,
-        help=f"Most lines ({DEFAULT_LINES}); with --json, most events ({DEFAULT_EVENTS}).",
     ),
 ]
 

@@ -5,56 +5,41 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-import typer
 from rich.text import Text
 
-from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, OfJob
+from api.cli.connection.question import AsOf, ListQuestion, print_page
+from api.cli.options import OfJob, flag, with_flags
 from api.cli.output.render import short
 from api.cli.output.terminal import print_table, say
 from api.cli.output.times import ago_short, read_past
 from api.cli.responses import Document
-from api.cli.text import counted
+from ledger.plurals import counted
 
 STYLES = {"held": "green", "re_tripped": "bold red", "paused_again": "yellow", "deleted": "dim"}
 
-Actor = Annotated[
-    str | None, typer.Option("--actor", metavar="NAME", help="Actor who forced them.")
-]
+Actor = Annotated[str | None, flag("--actor", "NAME", "Actor who forced them.")]
 FailureClass = Annotated[
-    str | None,
-    typer.Option(
-        "--failure-class", metavar="CLASS", help="Failure class of the trip: rate_limited, …"
-    ),
+    str | None, flag("--failure-class", "CLASS", "Failure class of the trip: rate_limited, …")
 ]
 Since = Annotated[
-    str | None,
-    typer.Option("--since", metavar="INSTANT", help="Forced since then, or since 2h ago (2h)."),
+    str | None, flag("--since", "INSTANT", "Forced since then, or since 2h ago (2h).")
 ]
-Until = Annotated[
-    str | None,
-    typer.Option("--until", metavar="INSTANT", help="Forced until then, or 2h ago (2h)."),
-]
+Until = Annotated[str | None, flag("--until", "INSTANT", "Forced until then, or 2h ago (2h).")]
 Outcome = Annotated[
-    str | None,
-    typer.Option(
-        "--outcome", metavar="OUTCOME", help="held, re_tripped, paused_again, deleted or open."
-    ),
+    str | None, flag("--outcome", "OUTCOME", "held, re_tripped, paused_again, deleted or open.")
 ]
 
 
+@with_flags
 def list_resumes(
+    *,
     actor: Actor = None,
     failure_class: FailureClass = None,
     job: OfJob = None,
     since: Since = None,
     until: Until = None,
     outcome: Outcome = None,
-    as_of: AsOfOption = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
+    question: ListQuestion,
 ) -> None:
     """List forced resumes and how many held."""
     query = {
@@ -63,10 +48,8 @@ def list_resumes(
         "since": read_past(since, "--since"),
         "until": read_past(until, "--until"),
         "outcome": outcome,
-        "limit": limit,
-        "cursor": cursor,
     }
-    Question(as_of, as_json, data).ask("/v1/resumes", _print_resumes, query=query, job=job)
+    question.ask("/v1/resumes", _print_resumes, query=query, job=job)
 
 
 def _print_resumes(document: Document, as_of: AsOf) -> None:

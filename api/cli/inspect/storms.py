@@ -6,18 +6,17 @@ from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote
 
-import typer
 from rich.text import Text
 
-from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, StormWanted
+from api.cli.connection.question import AsOf, Question, ShortListQuestion, print_page
+from api.cli.options import StormWanted, switch, with_flags
 from api.cli.output.render import short
 from api.cli.output.sparkline import by_minute, curve
 from api.cli.output.terminal import STYLES, print_facts, print_table, say, status_cell
 from api.cli.output.times import ago, ago_short, span, to_the_second
 from api.cli.responses import Document
-from api.cli.text import counted
 from ledger.clock import parse_rfc3339
+from ledger.plurals import counted
 
 LEFT = {
     "succeeded": "succeeded again",
@@ -27,34 +26,27 @@ LEFT = {
 }
 """How a job left a storm."""
 
-OnlyOpen = Annotated[bool, typer.Option("--open", help="Only open storms.")]
+OnlyOpen = Annotated[bool, switch("--open", "Only open storms.")]
 
 
-def list_storms(
-    only_open: OnlyOpen = False,
-    as_of: AsOfOption = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
-) -> None:
+@with_flags
+def list_storms(*, only_open: OnlyOpen = False, question: ShortListQuestion) -> None:
     """List storms, newest first.
 
     A storm is a group of jobs that failed together for one reason.
     """
-    query = {"open": only_open or None, "limit": limit, "cursor": cursor}
-    Question(as_of, as_json, data).ask("/v1/storms", _print_storms, query=query)
+    query = {"open": only_open or None}
+    question.ask("/v1/storms", _print_storms, query=query)
 
 
-def show_storm(
-    wanted: StormWanted, as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None
-) -> None:
+@with_flags
+def show_storm(wanted: StormWanted, question: Question) -> None:
     """Show one storm and its jobs.
 
     Failures per minute, jobs with their status, and the notices sent.
     """
     path = f"/v1/storms/{quote(wanted, safe='')}"
-    Question(as_of, as_json, data).ask(path, _print_storm)
+    question.ask(path, _print_storm)
 
 
 def _print_storms(document: Document, as_of: AsOf) -> None:

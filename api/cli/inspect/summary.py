@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.cli.connection.question import AsOf, Question
-from api.cli.options import AsJson, AsOfOption, DataFolder
+from api.cli.options import with_flags
 from api.cli.output.render import short
 from api.cli.output.terminal import print_facts, print_lines, say
 from api.cli.output.times import ago, ago_short
@@ -12,9 +12,10 @@ from api.cli.responses import Document
 STATUSES = ("active", "paused", "failed", "completed")
 
 
-def summary(as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None) -> None:
+@with_flags
+def summary(question: Question) -> None:
     """Show job counts, the next run, recent failures."""
-    Question(as_of, as_json, data).ask("/v1/summary", _print)
+    question.ask("/v1/summary", _print)
 
 
 def _print(document: Document, as_of: AsOf) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any
 
-import typer
-
 from api.cli.connection.client import ApiClient, given
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.jobs import schedule_flags as flags
-from api.cli.options import AsJson, Cursor, DataFolder, Limit, Tag
+from api.cli.options import AsJson, Cursor, DataFolder, Limit, Tag, flag, switch
 from api.cli.output.paging import say_more
 from api.cli.output.progress import busy
 from api.cli.output.render import short, show
@@ -32,33 +30,21 @@ MAX_LOSSES_HELP = "Consecutive lost runs that trip the breaker."
 PROBE_HELP = "Half-open the breaker after this time: 15m."
 
 Jobs = Annotated[
-    list[str] | None,
-    typer.Option("--job", metavar="JOB", help="Only this job: id, prefix or name; repeatable."),
+    list[str] | None, flag("--job", "JOB", "Only this job: id, prefix or name; repeatable.")
 ]
 NotCounting = Annotated[
     list[str] | None,
-    typer.Option(
-        "--not-counting",
-        metavar="CLASS",
-        help="Failure class that does not count as an error; repeatable.",
-    ),
+    flag("--not-counting", "CLASS", "Failure class that does not count as an error; repeatable."),
 ]
-MaxLosses = Annotated[int | None, typer.Option("--max-losses", metavar="N", help=MAX_LOSSES_HELP)]
+MaxLosses = Annotated[int | None, flag("--max-losses", "N", MAX_LOSSES_HELP)]
 ProbeAfter = Annotated[
-    str | None,
-    typer.Option("--probe-after", metavar="DURATION", help=PROBE_HELP, show_default="never"),
+    str | None, flag("--probe-after", "DURATION", PROBE_HELP, show_default="never")
 ]
 Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since", metavar="WHEN", help="When the policy takes effect.", show_default="the start"
-    ),
+    str | None, flag("--since", "WHEN", "When the policy takes effect.", show_default="the start")
 ]
-Until = Annotated[
-    str | None,
-    typer.Option("--until", metavar="WHEN", help="End of the simulation.", show_default="now"),
-]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print every differing job as CSV.")]
+Until = Annotated[str | None, flag("--until", "WHEN", "End of the simulation.", show_default="now")]
+AsCsv = Annotated[bool, switch("--csv", "Print every differing job as CSV.")]
 
 
 def what_if(
@@ -133,16 +119,7 @@ def _print(document: Document) -> None:
     )
     if document["jobs"]:
         say()
-        columns = [
-            "ID",
-            "NAME",
-            ">TRIPS",
-            ">FAILURES",
-            ">ATTEMPTS",
-            ">RESUMES",
-            "STATUS",
-            "BASIS",
-        ]
+        columns = ["ID", "NAME", ">TRIPS", ">FAILURES", ">ATTEMPTS", ">RESUMES", "STATUS", "BASIS"]
         print_table(columns, [_row(job) for job in document["jobs"]])
         say_more(document, since=found["since"] or None, until=found["until"])
     say()

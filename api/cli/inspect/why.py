@@ -5,11 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-import typer
-
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
-from api.cli.options import AsJson, DataFolder, JobWanted
+from api.cli.options import AsJson, DataFolder, JobWanted, flag
 from api.cli.output.render import short, show
 from api.cli.output.terminal import print_lines, say
 from api.cli.output.times import ago, ago_short, read_when
@@ -17,10 +15,7 @@ from api.cli.responses import Document
 from ledger.clock import SystemClock
 
 At = Annotated[
-    str | None,
-    typer.Option(
-        "--at", metavar="WHEN", help="At a position, an instant, or 2h ago (2h); default: now."
-    ),
+    str | None, flag("--at", "WHEN", "At a position, an instant, or 2h ago (2h); default: now.")
 ]
 
 

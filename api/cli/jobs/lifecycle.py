@@ -4,31 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from api.cli.connection.client import ApiClient, given
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
-from api.cli.options import AsJson, DataFolder, JobWanted, Reason, Yes
+from api.cli.options import AsJson, DataFolder, JobWanted, Reason, Yes, flag, switch
 from api.cli.output.render import changed_job, short
 from api.cli.output.terminal import complain, is_interactive, require_yes
 from api.cli.output.times import ago, read_instant
-from api.cli.text import counted
 from ledger.clock import SystemClock
+from ledger.plurals import counted
 
-Until = Annotated[
-    str | None,
-    typer.Option("--until", metavar="INSTANT", help="Resume automatically then, or after 2h."),
-]
-Force = Annotated[
-    bool, typer.Option("--force", help="Resume a failed job (only once the cause is fixed).")
-]
-RunAt = Annotated[
-    str | None,
-    typer.Option("--run-at", metavar="INSTANT", help="Next run: RFC 3339, or relative (2h)."),
-]
-RunNow = Annotated[bool, typer.Option("--run-now", help="Run immediately.")]
+Until = Annotated[str | None, flag("--until", "INSTANT", "Resume automatically then, or after 2h.")]
+Force = Annotated[bool, switch("--force", "Resume a failed job (only once the cause is fixed).")]
+RunAt = Annotated[str | None, flag("--run-at", "INSTANT", "Next run: RFC 3339, or relative (2h).")]
+RunNow = Annotated[bool, switch("--run-now", "Run immediately.")]
 
 
 def pause(

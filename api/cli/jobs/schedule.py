@@ -7,47 +7,43 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
-import typer
-
 from api.cli.connection.client import given
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
 from api.cli.jobs import schedule_flags as flags
-from api.cli.jobs.schedule_flags import JobFlags, with_job_flags
-from api.cli.options import AsJson, DataFolder, IfRevision, JobWanted
+from api.cli.jobs.schedule_flags import JobFlags
+from api.cli.options import (
+    AsJson,
+    DataFolder,
+    IfRevision,
+    JobWanted,
+    argument,
+    flag,
+    switch,
+    with_flags,
+)
 from api.cli.output.render import changed_job, show
 from api.cli.output.terminal import say
 from api.cli.output.times import ago, read_instant
 from api.cli.responses import Document
 from ledger.clock import SystemClock
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Unique name of the job.")]
-NewName = Annotated[str | None, typer.Option("--name", metavar="TEXT", help="New name.")]
+Name = Annotated[str, argument("NAME", "Unique name of the job.")]
+NewName = Annotated[str | None, flag("--name", "TEXT", "New name.")]
 Disabled = Annotated[
-    bool, typer.Option("--disabled", help="Create it disabled: it does not fire until enabled.")
+    bool, switch("--disabled", "Create it disabled: it does not fire until enabled.")
 ]
-Enabled = Annotated[
-    bool | None, typer.Option("--enable/--disable", help="Enable or disable the job.")
-]
+Enabled = Annotated[bool | None, switch("--enable/--disable", "Enable or disable the job.")]
 DeleteAfterRun = Annotated[
-    bool,
-    typer.Option("--delete-after-run", help="Delete the job after its first successful run."),
+    bool, switch("--delete-after-run", "Delete the job after its first successful run.")
 ]
-Patch = Annotated[
-    str | None,
-    typer.Option("--patch", metavar="JSON", help="Any fields, as an RFC 7396 merge patch."),
-]
-After = Annotated[
-    str | None,
-    typer.Option("--after", metavar="INSTANT", help="Start of the preview (default: now)."),
-]
-Count = Annotated[
-    int, typer.Option("--count", metavar="N", min=1, max=100, help="Number of fires to show.")
-]
+Patch = Annotated[str | None, flag("--patch", "JSON", "Any fields, as an RFC 7396 merge patch.")]
+After = Annotated[str | None, flag("--after", "INSTANT", "Start of the preview (default: now).")]
+Count = Annotated[int, flag("--count", "N", "Number of fires to show.", min=1, max=100)]
 
 
-@with_job_flags
+@with_flags
 def schedule(
     name: Name,
     job: JobFlags,
@@ -64,16 +60,14 @@ def schedule(
     fields = job.fields(now)
     flags.require_schedule(fields.get("schedule"))
     spec = fields | given(
-        name=name,
-        enabled=False if disabled else None,
-        delete_after_run=delete_after_run or None,
+        name=name, enabled=False if disabled else None, delete_after_run=delete_after_run or None
     )
     with connect(Intent.BEGIN, data) as client:
         answer = client.request("POST", "/v1/jobs", body=spec)
     changed_job(answer, as_json, "scheduled", now)
 
 
-@with_job_flags
+@with_flags
 def amend(
     wanted: JobWanted,
     job: JobFlags,

@@ -4,84 +4,47 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
-from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
-
-import typer
+from typing import Annotated, Any
 
 from api.cli.connection.client import given
 from api.cli.exit_codes import Misused
+from api.cli.options import flag, switch
 from api.cli.output.times import read_duration, read_instant, shown
 
 LARGEST_TASK_BYTES = 1024 * 1024
 """The part of a task file that is read; the ledger's own limit is lower and names itself."""
 
 Every = Annotated[
-    str | None,
-    typer.Option("--every", metavar="DURATION", help="Repeat at this interval: 90s, 5m, 2h, 1d."),
+    str | None, flag("--every", "DURATION", "Repeat at this interval: 90s, 5m, 2h, 1d.")
 ]
-At = Annotated[
-    str | None,
-    typer.Option("--at", metavar="INSTANT", help="Run once: 2026-12-01T09:00:00Z, or in 2h."),
-]
-CronText = Annotated[
-    str | None, typer.Option("--cron", metavar="FIELDS", help="Five cron fields: '*/5 * * * *'.")
-]
+At = Annotated[str | None, flag("--at", "INSTANT", "Run once: 2026-12-01T09:00:00Z, or in 2h.")]
+CronText = Annotated[str | None, flag("--cron", "FIELDS", "Five cron fields: '*/5 * * * *'.")]
 Zone = Annotated[
-    str | None,
-    typer.Option(
-        "--tz", metavar="ZONE", help="Time zone of --cron: Europe/Berlin.", show_default="UTC"
-    ),
+    str | None, flag("--tz", "ZONE", "Time zone of --cron: Europe/Berlin.", show_default="UTC")
 ]
-Task = Annotated[
-    str | None,
-    typer.Option("--task", metavar="TEXT|@FILE|-", help="Task text; - reads standard input."),
-]
-Http = Annotated[
-    str | None, typer.Option("--http", metavar="URL", help="POST the task to this URL.")
-]
+Task = Annotated[str | None, flag("--task", "TEXT|@FILE|-", "Task text; - reads standard input.")]
+Http = Annotated[str | None, flag("--http", "URL", "POST the task to this URL.")]
 CommandLine = Annotated[
-    str | None,
-    typer.Option(
-        "--command", metavar="ARGV", help="Run a program; split into arguments, no shell."
-    ),
+    str | None, flag("--command", "ARGV", "Run a program; split into arguments, no shell.")
 ]
-Noop = Annotated[bool, typer.Option("--noop", help="Do nothing and succeed.")]
+Noop = Annotated[bool, switch("--noop", "Do nothing and succeed.")]
 Queue = Annotated[
-    str | None,
-    typer.Option("--queue", metavar="NAME", help="Let workers of this queue execute the runs."),
+    str | None, flag("--queue", "NAME", "Let workers of this queue execute the runs.")
 ]
-HandlerName = Annotated[
-    str | None, typer.Option("--handler", metavar="NAME", help="Call a registered Python function.")
-]
+HandlerName = Annotated[str | None, flag("--handler", "NAME", "Call a registered Python function.")]
 Deliver = Annotated[
-    str | None,
-    typer.Option("--deliver", metavar="CHANNEL[:TARGET]", help="Send results there: slack:owner."),
+    str | None, flag("--deliver", "CHANNEL[:TARGET]", "Send results there: slack:owner.")
 ]
-Tags = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="TAG", help="Tag of the job; repeatable.")
-]
+Tags = Annotated[list[str] | None, flag("--tag", "TAG", "Tag of the job; repeatable.")]
 TripAfter = Annotated[
-    int | None,
-    typer.Option(
-        "--trip-after", metavar="N", min=1, help="Consecutive errors that trip the breaker."
-    ),
+    int | None, flag("--trip-after", "N", "Consecutive errors that trip the breaker.", min=1)
 ]
-Backoff = Annotated[
-    str | None,
-    typer.Option("--backoff", metavar="LIST", help="Seconds to wait before retries: 1,2,5."),
-]
-Timeout = Annotated[
-    str | None, typer.Option("--timeout", metavar="DURATION", help="Time limit of one run.")
-]
-Description = Annotated[
-    str | None, typer.Option("--description", metavar="TEXT", help="Description of the job.")
-]
+Backoff = Annotated[str | None, flag("--backoff", "LIST", "Seconds to wait before retries: 1,2,5.")]
+Timeout = Annotated[str | None, flag("--timeout", "DURATION", "Time limit of one run.")]
+Description = Annotated[str | None, flag("--description", "TEXT", "Description of the job.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,28 +95,6 @@ class JobFlags:
                 "Give one of --http, --command, --queue, --handler and --noop, not several."
             )
         return wanted[0] if wanted else None
-
-
-def with_job_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the parameter `job` of a command, a JobFlags, by one parameter for each of its flags,
-    because typer reads the flags from the signature.
-    """
-    hints = get_type_hints(JobFlags, include_extras=True)
-    shared = [
-        Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name])
-        for one in fields(JobFlags)
-    ]
-    parameters: list[Parameter] = []
-    for name, own in signature(command, eval_str=True).parameters.items():
-        parameters += shared if name == "job" else [own.replace(kind=Parameter.KEYWORD_ONLY)]
-
-    @wraps(command)
-    def typed(**values: Any) -> None:
-        job = JobFlags(**{one.name: values.pop(one.name) for one in shared})
-        command(job=job, **values)
-
-    typed.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # see PEP 362
-    return typed
 
 
 def read_schedule(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-import typer
 from rich.text import Text
 
-from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, JobWanted, Limit, Tag
+from api.cli.connection.question import AsOf, ListQuestion, Question, ShortListQuestion, print_page
+from api.cli.options import JobWanted, Tag, flag, with_flags
 from api.cli.output import event_text
 from api.cli.output.render import job_facts, next_text, schedule_text, short, status_text
 from api.cli.output.terminal import is_narrow, print_lines, status_cell
@@ -17,60 +16,37 @@ from api.cli.output.times import ago_short, distance, took
 from api.cli.responses import Document
 from ledger.clock import parse_rfc3339
 
-Status = Annotated[
-    str | None,
-    typer.Option("--status", metavar="STATUS", help="active, paused, failed or completed."),
-]
-Words = Annotated[str | None, typer.Option("--name", metavar="WORDS", help="Words in the name.")]
+Status = Annotated[str | None, flag("--status", "STATUS", "active, paused, failed or completed.")]
+Words = Annotated[str | None, flag("--name", "WORDS", "Words in the name.")]
 FailureClass = Annotated[
-    str | None,
-    typer.Option(
-        "--failure-class", metavar="CLASS", help="Failure class of the last run: rate_limited, …"
-    ),
+    str | None, flag("--failure-class", "CLASS", "Failure class of the last run: rate_limited, …")
 ]
 
 
+@with_flags
 def list_jobs(
+    *,
     status: Status = None,
     tag: Tag = None,
     name: Words = None,
     failure_class: FailureClass = None,
-    as_of: AsOfOption = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
+    question: ListQuestion,
 ) -> None:
     """List jobs with their status, next and last run."""
-    query = {
-        "status": status,
-        "tag": tag,
-        "q": name,
-        "failure_class": failure_class,
-        "limit": limit,
-        "cursor": cursor,
-    }
-    Question(as_of, as_json, data).ask("/v1/jobs", _print_jobs, query=query)
+    query = {"status": status, "tag": tag, "q": name, "failure_class": failure_class}
+    question.ask("/v1/jobs", _print_jobs, query=query)
 
 
-def show_job(
-    wanted: JobWanted, as_of: AsOfOption = None, as_json: AsJson = False, data: DataFolder = None
-) -> None:
+@with_flags
+def show_job(wanted: JobWanted, question: Question) -> None:
     """Show everything about one job."""
-    Question(as_of, as_json, data).ask("/v1/jobs/{job}", _print_job, job=wanted)
+    question.ask("/v1/jobs/{job}", _print_job, job=wanted)
 
 
-def runs(
-    wanted: JobWanted,
-    as_of: AsOfOption = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
-) -> None:
+@with_flags
+def runs(wanted: JobWanted, question: ShortListQuestion) -> None:
     """List the runs of one job, newest first."""
-    query = {"limit": limit, "cursor": cursor}
-    Question(as_of, as_json, data).ask("/v1/jobs/{job}/runs", _print_runs, query=query, job=wanted)
+    question.ask("/v1/jobs/{job}/runs", _print_runs, job=wanted)
 
 
 def _print_job(document: Document, as_of: AsOf) -> None:

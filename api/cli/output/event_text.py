@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from api.cli.output.times import to_the_second, took
-from api.cli.text import counted
+from ledger.plurals import counted
 
 Event = Mapping[str, Any]
 LONGEST = 300

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import orjson
 from rich.text import Text
 
 from api.cli.output.terminal import print_facts, say, status_cell, write
 from api.cli.output.times import ago, ago_short, interval, until
-from api.cli.responses import ApiResponse
+from api.cli.responses import ApiResponse, Document
 from api.cli.text import escaped_json, harmless
 from ledger.clock import parse_rfc3339
 
 SHORT_ID = 8
 """Characters of an id that tables show; commands accept them."""
-
-Document = Mapping[str, Any]
 
 
 def show(answer: ApiResponse, as_json: bool, render: Callable[[Document], None]) -> None:
@@ -148,7 +145,7 @@ def _last_run_text(run: Document | None, now: datetime) -> str:
     return f"{run['status']}, {ago(run['started_at'], now)}{error}"
 
 
-def _delivery_text(job: Mapping[str, Any]) -> str:
+def _delivery_text(job: Document) -> str:
     """Where results are sent, and the outcome of the last delivery."""
     if job["delivery"] is None:
         return "-"

@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta
 
 from api.cli.exit_codes import Misused
+from api.cli.text import shortened
 from ledger.clock import SystemClock, parse_rfc3339, rfc3339
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -86,21 +87,21 @@ def ago_short(text: str | None, now: datetime, *, is_narrow: bool = False) -> st
     """As `ago`, for a column: without the day when that is today (UTC), and the distance alone on a
     narrow terminal.
     """
-    if text is None:
-        return "-"
-    at = parse_rfc3339(text)
-    if is_narrow:
-        return distance(at, now)
-    shape = "%H:%M:%SZ" if at.date() == now.date() else "%Y-%m-%d %H:%MZ"
-    return f"{at:{shape}} {distance(at, now)}"
+    if is_narrow and text is not None:
+        return distance(parse_rfc3339(text), now)
+    return _ago_in_column(text, now, "%Y-%m-%d %H:%MZ")
 
 
 def ago_with_seconds(text: str | None, now: datetime) -> str:
     """As `ago_short`, with seconds on any day."""
+    return _ago_in_column(text, now, "%Y-%m-%d %H:%M:%SZ")
+
+
+def _ago_in_column(text: str | None, now: datetime, other_day: str) -> str:
     if text is None:
         return "-"
     at = parse_rfc3339(text)
-    shape = "%H:%M:%SZ" if at.date() == now.date() else "%Y-%m-%d %H:%M:%SZ"
+    shape = "%H:%M:%SZ" if at.date() == now.date() else other_day
     return f"{at:{shape}} {distance(at, now)}"
 
 
@@ -144,4 +145,4 @@ def interval(seconds: float) -> str:
 
 def shown(text: str) -> str:
     """What was typed, shortened and quoted."""
-    return ascii(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")
+    return ascii(shortened(text, _SHOWN))

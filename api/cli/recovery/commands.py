@@ -9,115 +9,63 @@ from math import isfinite
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import typer
-
 from api.cli.connection.client import ApiClient, given
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import find_job_id
 from api.cli.exit_codes import Misused
-from api.cli.options import AsJson, DataFolder, Reason, StormWanted, Yes
+from api.cli.options import (
+    AsJson,
+    DataFolder,
+    Reason,
+    StormWanted,
+    Yes,
+    argument,
+    flag,
+    switch,
+    with_flags,
+)
 from api.cli.output.render import show
 from api.cli.output.terminal import is_interactive, require_yes, say
 from api.cli.recovery.plan_view import print_plan
 from api.cli.responses import ApiResponse, Document
-from api.cli.text import counted
+from ledger.plurals import counted
 
 NEVER = "never"
 
 JobsWanted = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="JOB...", help="Jobs by id or name, in the order to resume."),
+    list[str] | None, argument("JOB...", "Jobs by id or name, in the order to resume.")
 ]
-Tag = Annotated[
-    str | None, typer.Option("--tag", metavar="TAG", help="Only failed jobs with this tag.")
-]
+Tag = Annotated[str | None, flag("--tag", "TAG", "Only failed jobs with this tag.")]
 FailureClass = Annotated[
-    str | None,
-    typer.Option(
-        "--failure-class", metavar="CLASS", help="Only jobs that tripped with it: timeout, …"
-    ),
+    str | None, flag("--failure-class", "CLASS", "Only jobs that tripped with it: timeout, …")
 ]
 Probe = Annotated[
-    str | None,
-    typer.Option("--probe", metavar="JOB", help="Resumed first; the others only if it succeeds."),
+    str | None, flag("--probe", "JOB", "Resumed first; the others only if it succeeds.")
 ]
-Rate = Annotated[
-    float | None,
-    typer.Option("--rate", metavar="N", help="Jobs to resume per minute.", show_default="10"),
-]
+Rate = Annotated[float | None, flag("--rate", "N", "Jobs to resume per minute.", show_default="10")]
 AbortOn = Annotated[
-    str | None,
-    typer.Option(
-        "--abort-on", metavar="N", help="Abort after N re-trips, or never.", show_default="3"
-    ),
+    str | None, flag("--abort-on", "N", "Abort after N re-trips, or never.", show_default="3")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")]
+DryRun = Annotated[bool, switch("--dry-run", "Show the plan; change nothing.")]
 
 
-def start(
-    wanted: JobsWanted = None,
-    tag: Tag = None,
-    failure_class: FailureClass = None,
-    reason: Reason = None,
-    probe: Probe = None,
-    rate: Rate = None,
-    abort_on: AbortOn = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    as_json: AsJson = False,
-    data: DataFolder = None,
-) -> None:
-    """Resume failed jobs at a limited rate.
-
-    Choose them by name, by tag or by failure class. The plan is shown first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HowToStart:
+    """The flags of both commands: how the recovery proceeds (the API knows the defaults), and
+    whether it is started at once, after a question, or only shown.
     """
-    if not wanted and tag is None and failure_class is None:
-        raise Misused("Select jobs: by name or id, with --tag, or with --failure-class.")
-    terms = _Terms(reason, probe, rate, abort_on)
-    words = ["recovery", "start", *(wanted or []), *_flag("--tag", tag)]
-    words += [*_flag("--failure-class", failure_class), *terms.words()]
-    with connect(Intent.CHANGE, data) as client:
-        ids = [find_job_id(client, one) for one in wanted or []] or None
-        selector = given(tag=tag, failure_class=failure_class, job_ids=ids)
-        body = terms.body(client) | {"selector": selector}
-        request = _Request(client, "/v1/recoveries", body, words)
-        request.send(is_dry_run=dry_run, may_ask=not yes, as_json=as_json)
 
+    reason: Reason = None
+    probe: Probe = None
+    rate: Rate = None
+    abort_on: AbortOn = None
+    dry_run: DryRun = False
+    yes: Yes = False
+    as_json: AsJson = False
+    data: DataFolder = None
 
-def resume_storm(
-    storm: StormWanted,
-    reason: Reason = None,
-    probe: Probe = None,
-    rate: Rate = None,
-    abort_on: AbortOn = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    as_json: AsJson = False,
-    data: DataFolder = None,
-) -> None:
-    """Resume the jobs that a storm tripped.
-
-    Only those still failed, one after another; the plan is shown first.
-    """
-    terms = _Terms(reason, probe, rate, abort_on)
-    words = ["storm", "resume", storm, *terms.words()]
-    with connect(Intent.CHANGE, data) as client:
-        path = f"/v1/storms/{quote(storm, safe='')}/resume"
-        request = _Request(client, path, terms.body(client), words)
-        request.send(is_dry_run=dry_run, may_ask=not yes, as_json=as_json)
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """How a recovery proceeds, as it was typed; the API knows the defaults."""
-
-    reason: str | None
-    probe: str | None
-    rate: float | None
-    abort_on: str | None
-
-    def body(self, client: ApiClient) -> dict[str, Any]:
-        """As the API takes it."""
+    def terms(self, client: ApiClient) -> dict[str, Any]:
+        """The terms as the API takes them. Raises Stop."""
         if self.rate is not None and not isfinite(self.rate):  # JSON cannot express it
             raise Misused("--rate takes a number of jobs per minute.")
         probe = find_job_id(client, self.probe) if self.probe is not None else None
@@ -125,13 +73,66 @@ class _Terms:
         return terms if self.abort_on is None else terms | {"abort_on": _limit(self.abort_on)}
 
     def words(self) -> list[str]:
-        """As it would be typed again, without the reason."""
+        """The terms as they would be typed again, without the reason."""
         rate = f"{self.rate:g}" if self.rate is not None else None
         return [
             *_flag("--probe", self.probe),
             *_flag("--rate", rate),
             *_flag("--abort-on", self.abort_on),
         ]
+
+    def send(self, client: ApiClient, path: str, body: dict[str, Any], words: list[str]) -> None:
+        """Show the plan of a dry run; else start the recovery, after the plan and a question where
+        an operator can answer. `words` are what was typed, but for the terms.
+        """
+
+        def dry_run() -> ApiResponse:
+            return client.request("POST", path, body=body | {"dry_run": True})
+
+        if self.dry_run:
+            again = [*words, *self.words()]
+            show(dry_run(), self.as_json, partial(_print_dry_run, words=again))
+            return
+        if not self.yes and not self.as_json and is_interactive():
+            plan = dry_run().document["plan"]
+            print_plan(plan)
+            if plan["jobs"]:
+                require_yes(f"Resume {counted(plan['job_count'], 'job')} by this plan?")
+        started = client.request("POST", path, body=body)
+        show(started, self.as_json, partial(_print_started, is_dispatched=not client.is_alone))
+
+
+@with_flags
+def start(
+    *,
+    wanted: JobsWanted = None,
+    tag: Tag = None,
+    failure_class: FailureClass = None,
+    how: HowToStart,
+) -> None:
+    """Resume failed jobs at a limited rate.
+
+    Choose them by name, by tag or by failure class. The plan is shown first.
+    """
+    if not wanted and tag is None and failure_class is None:
+        raise Misused("Select jobs: by name or id, with --tag, or with --failure-class.")
+    words = ["recovery", "start", *(wanted or [])]
+    words += [*_flag("--tag", tag), *_flag("--failure-class", failure_class)]
+    with connect(Intent.CHANGE, how.data) as client:
+        ids = [find_job_id(client, one) for one in wanted or []] or None
+        selector = given(tag=tag, failure_class=failure_class, job_ids=ids)
+        how.send(client, "/v1/recoveries", how.terms(client) | {"selector": selector}, words)
+
+
+@with_flags
+def resume_storm(storm: StormWanted, how: HowToStart) -> None:
+    """Resume the jobs that a storm tripped.
+
+    Only those still failed, one after another; the plan is shown first.
+    """
+    with connect(Intent.CHANGE, how.data) as client:
+        path = f"/v1/storms/{quote(storm, safe='')}/resume"
+        how.send(client, path, how.terms(client), ["storm", "resume", storm])
 
 
 def _limit(abort_on: str) -> int | None:
@@ -145,34 +146,6 @@ def _limit(abort_on: str) -> int | None:
 
 def _flag(name: str, value: str | None) -> list[str]:
     return [] if value is None else [name, value]
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """The request that starts a recovery, and the words that were typed for it."""
-
-    client: ApiClient
-    path: str
-    body: dict[str, Any]
-    words: list[str]
-
-    def send(self, *, is_dry_run: bool, may_ask: bool, as_json: bool) -> None:
-        """Show the plan of a dry run; else start the recovery, after the plan and a question where
-        an operator can answer.
-        """
-        if is_dry_run:
-            show(self._dry_run(), as_json, partial(_print_dry_run, words=self.words))
-            return
-        if may_ask and not as_json and is_interactive():
-            plan = self._dry_run().document["plan"]
-            print_plan(plan)
-            if plan["jobs"]:
-                require_yes(f"Resume {counted(plan['job_count'], 'job')} by this plan?")
-        started = self.client.request("POST", self.path, body=self.body)
-        show(started, as_json, partial(_print_started, is_dispatched=not self.client.is_alone))
-
-    def _dry_run(self) -> ApiResponse:
-        return self.client.request("POST", self.path, body=self.body | {"dry_run": True})
 
 
 def _print_dry_run(document: Document, words: list[str]) -> None:

@@ -12,8 +12,8 @@ from api.cli.output.sparkline import curve
 from api.cli.output.terminal import print_facts, print_lines, print_table, say
 from api.cli.output.times import ago, ago_short, distance, span, to_the_second
 from api.cli.responses import Document
-from api.cli.text import counted
 from ledger.clock import parse_rfc3339
+from ledger.plurals import counted
 
 SHOWN = 50
 """Jobs that are printed; --json has all."""
@@ -44,9 +44,7 @@ def rate_text(rate_per_minute: float) -> str:
 
 def abort_condition(limit: int | None) -> str:
     """When a recovery aborts by itself: `after 3 re-trips`."""
-    if limit is None:
-        return "never"
-    return "after 1 re-trip" if limit == 1 else f"after {limit} re-trips"
+    return "never" if limit is None else f"after {counted(limit, 're-trip')}"
 
 
 def print_hidden_count(count: int) -> None:

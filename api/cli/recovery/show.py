@@ -5,52 +5,37 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
-import typer
-
 from api.cli.connection.client import given
 from api.cli.connection.connect import Intent, connect
-from api.cli.connection.question import AsOf, Question, print_page
-from api.cli.options import AsJson, AsOfOption, Cursor, DataFolder, Limit, Reason
+from api.cli.connection.question import AsOf, Question, ShortListQuestion, print_page
+from api.cli.options import AsJson, DataFolder, Reason, argument, with_flags
 from api.cli.output.render import show
 from api.cli.output.terminal import say
 from api.cli.output.times import ago_short
 from api.cli.recovery.detail_view import print_recovery
 from api.cli.recovery.text import scope, state
 from api.cli.responses import Document
-from api.cli.text import counted
+from ledger.plurals import counted
 
 RecoveryWanted = Annotated[
-    str, typer.Argument(metavar="RECOVERY", help="Recovery id, such as R-7: see recovery list.")
+    str, argument("RECOVERY", "Recovery id, such as R-7: see recovery list.")
 ]
 
 
-def list_recoveries(
-    as_of: AsOfOption = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
-) -> None:
+@with_flags
+def list_recoveries(question: ShortListQuestion) -> None:
     """List recoveries, newest first."""
-    query = {"limit": limit, "cursor": cursor}
-    Question(as_of, as_json, data).ask("/v1/recoveries", _print_recoveries, query=query)
+    question.ask("/v1/recoveries", _print_recoveries)
 
 
-def show_recovery(
-    wanted: RecoveryWanted,
-    as_of: AsOfOption = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
-) -> None:
+@with_flags
+def show_recovery(wanted: RecoveryWanted, question: Question) -> None:
     """Show one recovery and its jobs."""
-    Question(as_of, as_json, data).ask(_path(wanted), print_recovery)
+    question.ask(_path(wanted), print_recovery)
 
 
 def abort_recovery(
-    wanted: RecoveryWanted,
-    reason: Reason = None,
-    as_json: AsJson = False,
-    data: DataFolder = None,
+    wanted: RecoveryWanted, reason: Reason = None, as_json: AsJson = False, data: DataFolder = None
 ) -> None:
     """Abort a recovery.
 

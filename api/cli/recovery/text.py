@@ -8,7 +8,7 @@ from rich.text import Text
 
 from api.cli.output.terminal import STYLES
 from api.cli.responses import Document
-from api.cli.text import counted
+from ledger.plurals import counted
 
 STATES = {
     "probing": ("waiting for the probe", STYLES["running"]),
@@ -17,10 +17,7 @@ STATES = {
     "completed": ("completed", STYLES["succeeded"]),
     "aborted": ("aborted", STYLES["failed"]),
 }
-CAUSES = {
-    "probe_failed": "the probe failed",
-    "re_trips": "too many re-trips",
-}
+CAUSES = {"probe_failed": "the probe failed", "re_trips": "too many re-trips"}
 ASKED = "asked"
 MOST_NAMED = 3
 """Jobs that a suggested command names; with more, it is the list of failed jobs."""

@@ -10,7 +10,6 @@ from itertools import chain
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import typer
 from rich.live import Live
 from rich.panel import Panel
 
@@ -18,7 +17,7 @@ from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import pages
 from api.cli.exit_codes import Misused
-from api.cli.options import DataFolder
+from api.cli.options import DataFolder, flag
 from api.cli.output.terminal import console, say
 from api.cli.output.times import read_instant
 from api.cli.replay.keyboard import Keys, keys
@@ -33,23 +32,13 @@ AFTER_STORM = timedelta(minutes=5)
 QUIT = ("q", "\x03", "\x04")
 
 Storm = Annotated[
-    str | None,
-    typer.Option("--storm", metavar="STORM", help="Play the period of a storm: see storm list."),
+    str | None, flag("--storm", "STORM", "Play the period of a storm: see storm list.")
 ]
-Since = Annotated[
-    str | None,
-    typer.Option("--since", metavar="INSTANT", help="Start of the period, or 2h ago (2h)."),
-]
+Since = Annotated[str | None, flag("--since", "INSTANT", "Start of the period, or 2h ago (2h).")]
 Until = Annotated[
-    str | None,
-    typer.Option(
-        "--until", metavar="INSTANT", help="End of the period, or 2h ago (2h).", show_default="now"
-    ),
+    str | None, flag("--until", "INSTANT", "End of the period, or 2h ago (2h).", show_default="now")
 ]
-Speed = Annotated[
-    float,
-    typer.Option("--speed", metavar="N", min=SLOWEST, max=FASTEST, help="Factor of real time."),
-]
+Speed = Annotated[float, flag("--speed", "N", "Factor of real time.", min=SLOWEST, max=FASTEST)]
 
 
 @dataclass(frozen=True, slots=True)

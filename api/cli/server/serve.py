@@ -8,13 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from api.app import STATUS_ROUTERS
 from api.bootstrap import ServerParts, open_server_parts, secrets_of
 from api.cli.connection.credentials import ADMIN_FILE
 from api.cli.connection.folder_owner import when_free
-from api.cli.options import DataFolder
+from api.cli.options import DataFolder, flag, switch
 from api.cli.output.logs import log_to_stderr
 from api.cli.output.terminal import say
 from api.cli.server import server
@@ -29,46 +27,28 @@ POLL_SECONDS = 0.5
 
 Host = Annotated[
     str | None,
-    typer.Option(
-        "--host",
-        metavar="ADDRESS",
-        help="Listen address.",
-        show_default="JOBLEDGER_HOST, 127.0.0.1",
-    ),
+    flag("--host", "ADDRESS", "Listen address.", show_default="JOBLEDGER_HOST, 127.0.0.1"),
 ]
 Port = Annotated[
     int | None,
-    typer.Option(
-        "--port",
-        metavar="N",
-        min=0,
-        max=65_535,
-        help="Port; 0 takes a free one.",
-        show_default="8321",
-    ),
+    flag("--port", "N", "Port; 0 takes a free one.", min=0, max=65_535, show_default="8321"),
 ]
 Concurrency = Annotated[
-    int | None,
-    typer.Option(
-        "--concurrency", metavar="N", min=1, help="Most concurrent runs.", show_default="32"
-    ),
+    int | None, flag("--concurrency", "N", "Most concurrent runs.", min=1, show_default="32")
 ]
 StatusPort = Annotated[
     int | None,
-    typer.Option(
+    flag(
         "--port",
-        metavar="N",
+        "N",
+        "Serve /healthz, /readyz and /metrics on this port; 0 takes a free one.",
         min=0,
         max=65_535,
-        help="Serve /healthz, /readyz and /metrics on this port; 0 takes a free one.",
     ),
 ]
-NoDispatch = Annotated[bool, typer.Option("--no-dispatch", help="Serve the API only; run nothing.")]
+NoDispatch = Annotated[bool, switch("--no-dispatch", "Serve the API only; run nothing.")]
 InSandbox = Annotated[
-    Path | None,
-    typer.Option(
-        "--sandbox", metavar="FILE", help="Open a fork: runs end as recorded, nothing is stored."
-    ),
+    Path | None, flag("--sandbox", "FILE", "Open a fork: runs end as recorded, nothing is stored.")
 ]
 
 
@@ -102,9 +82,7 @@ def serve(
 
 
 def dispatch(
-    data: DataFolder = None,
-    concurrency: Concurrency = None,
-    port: StatusPort = None,
+    data: DataFolder = None, concurrency: Concurrency = None, port: StatusPort = None
 ) -> None:
     """Run the dispatcher without the HTTP API.
 

@@ -8,12 +8,10 @@ import signal
 from contextlib import suppress
 from typing import Annotated
 
-import typer
-
 from api.cli.connection.credentials import token_for
 from api.cli.connection.folder_owner import is_owned
 from api.cli.exit_codes import Misused
-from api.cli.options import DataFolder
+from api.cli.options import DataFolder, argument, flag
 from api.cli.output.terminal import say
 from api.settings import inherited, load_settings
 from api.worker import LEASE_SECONDS, Worker
@@ -21,18 +19,11 @@ from ledger.clock import SystemClock
 from ledger.dispatch.executors.command import CommandExecutor
 from ledger.store.sqlite.folder import Folder
 
-Queue = Annotated[str, typer.Option("--queue", metavar="NAME", help="Queue to take runs from.")]
-Argv = Annotated[
-    list[str], typer.Argument(metavar="COMMAND", help="After --: the program and its arguments.")
-]
-Concurrency = Annotated[
-    int, typer.Option("--concurrency", metavar="N", min=1, help="Concurrent runs.")
-]
+Queue = Annotated[str, flag("--queue", "NAME", "Queue to take runs from.")]
+Argv = Annotated[list[str], argument("COMMAND", "After --: the program and its arguments.")]
+Concurrency = Annotated[int, flag("--concurrency", "N", "Concurrent runs.", min=1)]
 Lease = Annotated[
-    float,
-    typer.Option(
-        "--lease", metavar="SECONDS", min=1, help="Lease of a run, renewed while it is executed."
-    ),
+    float, flag("--lease", "SECONDS", "Lease of a run, renewed while it is executed.", min=1)
 ]
 
 

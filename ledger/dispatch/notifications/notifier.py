@@ -25,6 +25,7 @@ from ledger.dispatch.notifications.storm_source import NoStormSource, StormSourc
 from ledger.domain.job.job import Job
 from ledger.domain.job.lifecycle import Delivery
 from ledger.errors import LedgerError
+from ledger.plurals import counted
 from ledger.store.audit_query import AuditQuery
 from ledger.store.instrumentation import DeliverySent
 from ledger.store.records import RecordedEvent
@@ -266,7 +267,7 @@ def _of_trip(job: Job, event: RecordedEvent) -> Message:
     data = event.data
     first = data["first_error_position"] or event.position
     return Message(
-        f"{job.name} failed: {data['consecutive_errors']} errors in a row "
+        f"{job.name} failed: {counted(data['consecutive_errors'], 'error')} in a row "
         f"({data['failure_class']})",
         f"{data['last_error'] or ''}\n"
         "It stays failed until it is resumed with force, once the cause is fixed:\n"

@@ -15,14 +15,16 @@ from uuid import UUID
 from ledger.clock import microseconds, parse_rfc3339
 from ledger.store.records import RecordedEvent
 from projections.filters.paging import (
+    conditions,
+    cursor_or,
     instant_text,
-    read_cursor,
+    optional_microseconds,
     read_page,
     require_choice,
     require_time_range,
 )
-from projections.stores.contract import Row, RowReader
 from projections.stores.model import Statement
+from projections.stores.rows import Row, RowReader
 
 NAME = "gaps"
 VERSION = 1
@@ -103,32 +105,19 @@ class GapFilter:
 def find(reader: RowReader, filters: GapFilter) -> tuple[list[dict[str, Any]], str | None]:
     """One page of recorded gaps, newest first, and the cursor of the next."""
     filters.require_sound()
-    condition, values = _condition(filters)
+    condition, values = conditions(
+        {
+            "gaps.job_id = :job": str(filters.job) if filters.job else None,
+            TAGGED: filters.tag,
+            "gaps.cause = :cause": filters.cause,
+            "gaps.last_at >= :since": optional_microseconds(filters.since),
+            "gaps.first_at <= :until": optional_microseconds(filters.until),
+            "gaps.position < :cursor": cursor_or(filters.cursor, None),
+        }
+    )
     sql = PAGE.format(condition=condition)
     rows, following = read_page(reader, sql, values, limit=filters.limit, cursor="position")
     return [_shape(row) for row in rows], following
-
-
-def _condition(filters: GapFilter) -> tuple[str, dict[str, Any]]:
-    terms: list[tuple[str, str, Any]] = [
-        ("gaps.job_id = :job", "job", str(filters.job) if filters.job else None),
-        (TAGGED, "tag", filters.tag),
-        ("gaps.cause = :cause", "cause", filters.cause),
-        ("gaps.last_at >= :since", "since", microseconds(filters.since) if filters.since else None),
-        (
-            "gaps.first_at <= :until",
-            "until",
-            microseconds(filters.until) if filters.until else None,
-        ),
-        (
-            "gaps.position < :cursor",
-            "cursor",
-            read_cursor(filters.cursor) if filters.cursor else None,
-        ),
-    ]
-    given = [term for term in terms if term[2] is not None]
-    condition = " AND ".join(term for term, _, _ in given) or "1 = 1"
-    return condition, {name: value for _, name, value in given}
 
 
 def _shape(row: Row) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ledger.domain.job.job import Job
 from ledger.domain.job.missed_slots import LATE, missed_so_far, unattended_cause
 from ledger.domain.schedule.recurrence import missed_fires, next_fire
 from projections.models.gaps.model import GapFilter
-from projections.stores.contract import RowReader
+from projections.stores.rows import RowReader
 
 MAY_MISS = """
 SELECT id, version FROM jobs
@@ -45,18 +45,13 @@ def find(
 
 def candidates(reader: RowReader, filters: GapFilter, *, now: datetime) -> list[tuple[UUID, int]]:
     """The ids and versions of the matching jobs that may miss slots at an instant."""
-    values = {
-        "now": rfc3339(now),
-        "job": str(filters.job) if filters.job else None,
-        "tag": filters.tag,
-    }
-    rows = reader.rows(MAY_MISS, values)
+    job = str(filters.job) if filters.job else None
+    rows = reader.rows(MAY_MISS, {"now": rfc3339(now), "job": job, "tag": filters.tag})
     return [(UUID(row["id"]), int(row["version"])) for row in rows]
 
 
 def _matches(job: Job, filters: GapFilter) -> bool:
-    is_job = filters.job in (None, job.id)
-    return is_job and (filters.tag is None or filters.tag in job.tags)
+    return filters.job in (None, job.id) and (filters.tag is None or filters.tag in job.tags)
 
 
 def _gaps_of(job: Job, now: datetime) -> Iterator[dict[str, Any]]:

@@ -110,10 +110,8 @@ class JobCheckpoints:
             yield INSERT_DEFINITION, {"id": str(event.stream), "position": event.position}
         yield from jobs.project(event)
         if event.position % self.every == 0:
-            yield (
-                INSERT_CHECKPOINT,
-                {"checkpoint": event.position, "previous": event.position - self.every},
-            )
+            previous = event.position - self.every
+            yield INSERT_CHECKPOINT, {"checkpoint": event.position, "previous": previous}
 
     def checkpoint_before(self, position: int) -> int:
         """The last checkpoint at or before a position; 0 is that of the empty ledger."""

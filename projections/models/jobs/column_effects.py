@@ -8,7 +8,7 @@ from typing import Any
 
 from ledger.store.records import RecordedEvent
 from projections.models.jobs import model as jobs
-from projections.stores.tables import with_suffix
+from projections.stores.store import with_suffix
 
 
 class ColumnEffects:

@@ -7,28 +7,7 @@ from typing import Any
 
 import orjson
 
-from ledger.domain.events import (
-    Amended,
-    CircuitClosed,
-    CircuitHalfOpened,
-    CircuitTripped,
-    Completed,
-    Deleted,
-    Delivered,
-    DeliveryFailed,
-    FiresSkipped,
-    ForceResumed,
-    Imported,
-    Paused,
-    Resumed,
-    RunBlocked,
-    RunFailed,
-    RunLost,
-    RunRequested,
-    RunStarted,
-    RunSucceeded,
-    Scheduled,
-)
+from ledger.domain import events
 from ledger.domain.streams.names import folded
 from ledger.store.records import RecordedEvent
 from projections.stores.model import Statement
@@ -229,21 +208,17 @@ def _tags(job_id: str, tags: list[str]) -> Iterable[Statement]:
 
 
 def _delivered(event: RecordedEvent) -> Iterable[Statement]:
-    keys = ("run_id", "channel", "target", "outcome")
-    status = "delivered" if event.topic == Delivered.TOPIC else "failed"
-    delivery = {"run_id": event.data["run_id"], "status": status} | {
-        key: event.data[key] for key in keys
-    }
+    status = "delivered" if event.topic == events.Delivered.TOPIC else "failed"
+    own = {key: event.data[key] for key in ("channel", "target", "outcome")}
+    delivery = {"run_id": event.data["run_id"], "status": status, **own}
     yield DELIVER, _of(event) | {"last_delivery": json_text(delivery)}
 
 
 def _imported(event: RecordedEvent) -> Iterable[Statement]:
     yield IMPORT, _of(event)
     if event.data["last_run_at"] is not None:
-        yield (
-            IMPORT_RUN,
-            _of(event) | {"last_status": "failed" if event.data["last_error"] else "succeeded"},
-        )
+        status = "failed" if event.data["last_error"] else "succeeded"
+        yield IMPORT_RUN, _of(event) | {"last_status": status}
 
 
 def _deleted(event: RecordedEvent) -> Iterable[Statement]:
@@ -257,24 +232,24 @@ def json_text(value: object) -> str | None:
 
 
 _STATEMENTS: Mapping[str, Callable[[RecordedEvent], Iterable[Statement]]] = {
-    Scheduled.TOPIC: _scheduled,
-    Amended.TOPIC: _amended,
-    Paused.TOPIC: _one(PAUSE),
-    Resumed.TOPIC: _one(RESUME),
-    ForceResumed.TOPIC: _one(RESUME),
-    CircuitClosed.TOPIC: _one(RESUME),
-    RunRequested.TOPIC: _one(MARK),
-    RunStarted.TOPIC: _one(START),
-    RunSucceeded.TOPIC: _one(SUCCEED),
-    RunFailed.TOPIC: _one(FAIL),
-    RunLost.TOPIC: _one(LOSE),
-    RunBlocked.TOPIC: _one(BLOCK),
-    FiresSkipped.TOPIC: _one(SKIP),
-    CircuitTripped.TOPIC: _one(TRIP),
-    CircuitHalfOpened.TOPIC: _one(MARK),
-    Delivered.TOPIC: _delivered,
-    DeliveryFailed.TOPIC: _delivered,
-    Imported.TOPIC: _imported,
-    Completed.TOPIC: _one(COMPLETE),
-    Deleted.TOPIC: _deleted,
+    events.Scheduled.TOPIC: _scheduled,
+    events.Amended.TOPIC: _amended,
+    events.Paused.TOPIC: _one(PAUSE),
+    events.Resumed.TOPIC: _one(RESUME),
+    events.ForceResumed.TOPIC: _one(RESUME),
+    events.CircuitClosed.TOPIC: _one(RESUME),
+    events.RunRequested.TOPIC: _one(MARK),
+    events.RunStarted.TOPIC: _one(START),
+    events.RunSucceeded.TOPIC: _one(SUCCEED),
+    events.RunFailed.TOPIC: _one(FAIL),
+    events.RunLost.TOPIC: _one(LOSE),
+    events.RunBlocked.TOPIC: _one(BLOCK),
+    events.FiresSkipped.TOPIC: _one(SKIP),
+    events.CircuitTripped.TOPIC: _one(TRIP),
+    events.CircuitHalfOpened.TOPIC: _one(MARK),
+    events.Delivered.TOPIC: _delivered,
+    events.DeliveryFailed.TOPIC: _delivered,
+    events.Imported.TOPIC: _imported,
+    events.Completed.TOPIC: _one(COMPLETE),
+    events.Deleted.TOPIC: _deleted,
 }

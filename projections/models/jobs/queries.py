@@ -13,12 +13,15 @@ from ledger.domain.job.failures import FAILURE_CLASSES
 from ledger.domain.job.view import JOB_FIELDS, LAST_RUN_FIELDS, OPEN_RUN_FIELDS, Kind
 from ledger.domain.streams.names import folded
 from ledger.errors import JobNotFound
-from projections.filters.paging import read_cursor, read_page, require_choice
-from projections.stores.contract import Row, RowReader
+from projections.filters.paging import conditions, cursor_or, read_page, require_choice
+from projections.stores.rows import Row, RowReader
 
 STATUSES = ("active", "paused", "failed", "completed")
 
 ONE = "SELECT * FROM jobs WHERE id = :id AND status <> 'deleted'"
+PAGE = """
+SELECT * FROM jobs WHERE status <> 'deleted' AND {condition} ORDER BY number {order} LIMIT :limit
+"""
 COUNTS = (
     "SELECT status, enabled, COUNT(*) AS count FROM jobs WHERE status <> 'deleted' "
     "GROUP BY status, enabled"
@@ -55,33 +58,29 @@ def one(reader: RowReader, job_id: UUID) -> dict[str, Any]:
 
 def find(reader: RowReader, filters: JobFilter) -> tuple[list[dict[str, Any]], str | None]:
     """One page in the order of creation, or its reverse, and the cursor of the next."""
-    condition, values = _condition(filters)
-    order = "DESC" if filters.is_newest_first else "ASC"
-    sql = f"SELECT * FROM jobs WHERE {condition} ORDER BY number {order} LIMIT :limit"
+    require_choice("status", filters.status, STATUSES)
+    require_choice("failure_class", filters.failure_class, FAILURE_CLASSES)
+    beyond, order = ("<", "DESC") if filters.is_newest_first else (">", "ASC")
+    condition, values = conditions(
+        {
+            "status = :status": filters.status,
+            "number IN (SELECT number FROM job_tags WHERE tag = :tag)": filters.tag,
+            "folded_name LIKE :pattern ESCAPE '\\'": _pattern(filters.q),
+            "last_failure_class = :failure_class": filters.failure_class,
+            f"number {beyond} :number": cursor_or(filters.cursor, None),
+        }
+    )
+    sql = PAGE.format(condition=condition, order=order)
     rows, following = read_page(reader, sql, values, limit=filters.limit, cursor="number")
     return [shape(row) for row in rows], following
 
 
-def _condition(filters: JobFilter) -> tuple[str, dict[str, Any]]:
-    terms = ["status = :status" if filters.status else "status <> 'deleted'"]
-    values: dict[str, Any] = {"status": filters.status}
-    require_choice("status", filters.status, STATUSES)
-    require_choice("failure_class", filters.failure_class, FAILURE_CLASSES)
-    if filters.tag is not None:
-        terms.append("number IN (SELECT number FROM job_tags WHERE tag = :tag)")
-    if filters.q is not None:
-        terms.append("folded_name LIKE :pattern ESCAPE '\\'")
-        escaped = folded(filters.q).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        values["pattern"] = f"%{escaped}%"
-    if filters.failure_class is not None:
-        terms.append("last_failure_class = :failure_class")
-    if filters.cursor is not None:
-        terms.append("number < :number" if filters.is_newest_first else "number > :number")
-        values["number"] = read_cursor(filters.cursor)
-    return " AND ".join(terms), values | {
-        "tag": filters.tag,
-        "failure_class": filters.failure_class,
-    }
+def _pattern(words: str | None) -> str | None:
+    """What LIKE finds a part of a name by."""
+    if words is None:
+        return None
+    escaped = folded(words).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
 
 
 def failing_count(reader: RowReader) -> int:

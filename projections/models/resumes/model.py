@@ -10,17 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ledger.domain.events import (
-    CircuitClosed,
-    CircuitTripped,
-    Deleted,
-    ForceResumed,
-    Paused,
-    RunBlocked,
-    RunFailed,
-    RunLost,
-    RunSucceeded,
-)
+from ledger.domain import events
 from ledger.store.records import RecordedEvent
 from projections.stores.model import Statement
 
@@ -103,20 +93,20 @@ WHERE job_id = :job_id AND is_latest = 1
 CLOSE = "UPDATE resumes{g} SET is_tripped = 0 WHERE job_id = :job_id AND is_latest = 1"
 
 _STATEMENTS: dict[str, tuple[str, ...]] = {
-    ForceResumed.TOPIC: (SUPERSEDE, INSERT),
-    RunSucceeded.TOPIC: (HOLD,),
-    RunFailed.TOPIC: (COUNT_RUN,),
-    RunLost.TOPIC: (COUNT_RUN,),
-    RunBlocked.TOPIC: (COUNT_RUN,),
-    CircuitTripped.TOPIC: (DECIDE, COUNT_TRIP, TRIP),
-    CircuitClosed.TOPIC: (CLOSE,),
-    Paused.TOPIC: (DECIDE,),
-    Deleted.TOPIC: (DECIDE,),
+    events.ForceResumed.TOPIC: (SUPERSEDE, INSERT),
+    events.RunSucceeded.TOPIC: (HOLD,),
+    events.RunFailed.TOPIC: (COUNT_RUN,),
+    events.RunLost.TOPIC: (COUNT_RUN,),
+    events.RunBlocked.TOPIC: (COUNT_RUN,),
+    events.CircuitTripped.TOPIC: (DECIDE, COUNT_TRIP, TRIP),
+    events.CircuitClosed.TOPIC: (CLOSE,),
+    events.Paused.TOPIC: (DECIDE,),
+    events.Deleted.TOPIC: (DECIDE,),
 }
 _OUTCOMES = {
-    CircuitTripped.TOPIC: "re_tripped",
-    Paused.TOPIC: "paused_again",
-    Deleted.TOPIC: "deleted",
+    events.CircuitTripped.TOPIC: "re_tripped",
+    events.Paused.TOPIC: "paused_again",
+    events.Deleted.TOPIC: "deleted",
 }
 
 
@@ -131,7 +121,7 @@ def project(event: RecordedEvent) -> Iterable[Statement]:
         "at": event.recorded_at,
         "outcome": _OUTCOMES.get(event.topic),
     }
-    if event.topic == ForceResumed.TOPIC:
+    if event.topic == events.ForceResumed.TOPIC:
         values |= _of_resume(event)
     return [(statement, values) for statement in statements]
 

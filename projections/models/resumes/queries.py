@@ -8,18 +8,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from ledger.clock import microseconds
 from ledger.domain.job.failures import FAILURE_CLASSES
 from projections.filters.paging import (
+    conditions,
+    cursor_or,
     instant_text,
     optional_instant_text,
-    read_cursor,
+    optional_microseconds,
     read_page,
     require_choice,
     require_time_range,
 )
 from projections.models.resumes.model import OUTCOMES
-from projections.stores.contract import Row, RowReader
+from projections.stores.rows import Row, RowReader
 
 QUOTED_DAYS = 90
 """How many days of forced resumes the rate covers that a ForceRequired refusal quotes."""
@@ -72,12 +73,8 @@ def rates(reader: RowReader, filters: ResumeFilter) -> dict[str, Any]:
     by failure class, by actor.
     """
     whole = replace(filters, outcome=None, cursor=None)
-    by_class = _rates(reader, whole, "failure_class")
-    return {
-        "all": _sum(by_class),
-        "by_failure_class": by_class,
-        "by_actor": _rates(reader, whole, "actor"),
-    }
+    by_class, by_actor = (_rates(reader, whole, column) for column in ("failure_class", "actor"))
+    return {"all": _sum(by_class), "by_failure_class": by_class, "by_actor": by_actor}
 
 
 def track_record(reader: RowReader, failure_class: str, *, now: datetime) -> TrackRecord:
@@ -115,18 +112,17 @@ def _condition(filters: ResumeFilter) -> tuple[str, dict[str, Any]]:
     require_choice("outcome", filters.outcome, OUTCOMES)
     require_choice("failure_class", filters.failure_class, FAILURE_CLASSES)
     require_time_range(filters.since, filters.until)
-    terms = {
-        "resumes.actor = :actor": filters.actor,
-        "resumes.failure_class = :failure_class": filters.failure_class,
-        "resumes.job_id = :job": str(filters.job) if filters.job else None,
-        "resumes.outcome = :outcome": filters.outcome,
-        "resumes.recorded_at >= :since": microseconds(filters.since) if filters.since else None,
-        "resumes.recorded_at <= :until": microseconds(filters.until) if filters.until else None,
-        "resumes.position < :cursor": read_cursor(filters.cursor) if filters.cursor else None,
-    }
-    given = {term: value for term, value in terms.items() if value is not None}
-    names = {term: term.rpartition(":")[2] for term in given}
-    return " AND ".join(given) or "1 = 1", {names[term]: value for term, value in given.items()}
+    return conditions(
+        {
+            "resumes.actor = :actor": filters.actor,
+            "resumes.failure_class = :failure_class": filters.failure_class,
+            "resumes.job_id = :job": str(filters.job) if filters.job else None,
+            "resumes.outcome = :outcome": filters.outcome,
+            "resumes.recorded_at >= :since": optional_microseconds(filters.since),
+            "resumes.recorded_at <= :until": optional_microseconds(filters.until),
+            "resumes.position < :cursor": cursor_or(filters.cursor, None),
+        }
+    )
 
 
 def _shape(row: Row) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from ledger.domain.events import CircuitClosed, ForceResumed
 from ledger.domain.streams.notices import NoticeFailed, NoticeSent
 from ledger.store.records import RecordedEvent
 from projections.filters.paging import instant_text
-from projections.stores.contract import RowReader
 from projections.stores.model import Statement
+from projections.stores.rows import RowReader
 
 TABLES = ("storm_losses", "storm_notices")
 SCHEMA = """
@@ -80,28 +80,30 @@ NOTICES = (NoticeSent.TOPIC, NoticeFailed.TOPIC)
 def project(event: RecordedEvent) -> Iterable[Statement]:
     """What one event adds."""
     if event.topic in RESUMES:
-        missed = event.data["missed"] or {"count": 0, "capped": False}
-        yield (
-            LOSE,
-            {
-                "position": event.position,
-                "job_id": str(event.stream),
-                "trip_position": event.data.get("trip_position"),
-                "slot_count": missed["count"],
-                "capped": int(missed["capped"]),
-            },
-        )
+        yield LOSE, _loss(event)
     elif event.topic in NOTICES and event.data["storm_id"]:
-        yield (
-            NOTIFY,
-            {
-                "position": event.position,
-                "storm": int(event.data["storm_id"].removeprefix("S-")),
-                **{key: event.data[key] for key in ("kind", "channel", "target", "outcome")},
-                "is_sent": int(event.topic == NoticeSent.TOPIC),
-                "recorded_at": event.recorded_at,
-            },
-        )
+        yield NOTIFY, _notice(event)
+
+
+def _loss(event: RecordedEvent) -> dict[str, Any]:
+    missed = event.data["missed"] or {"count": 0, "capped": False}
+    return {
+        "position": event.position,
+        "job_id": str(event.stream),
+        "trip_position": event.data.get("trip_position"),
+        "slot_count": missed["count"],
+        "capped": int(missed["capped"]),
+    }
+
+
+def _notice(event: RecordedEvent) -> dict[str, Any]:
+    return {
+        "position": event.position,
+        "storm": int(event.data["storm_id"].removeprefix("S-")),
+        **{key: event.data[key] for key in ("kind", "channel", "target", "outcome")},
+        "is_sent": int(event.topic == NoticeSent.TOPIC),
+        "recorded_at": event.recorded_at,
+    }
 
 
 def lost(reader: RowReader, number: int) -> tuple[int, bool]:

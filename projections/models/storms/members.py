@@ -12,7 +12,7 @@ from uuid import UUID
 from ledger.domain.job.job import Job
 from ledger.domain.recovery.selection import StormMembers, in_order_of_trips
 from projections.models.storms.queries import find, number_of
-from projections.stores.contract import RowReader
+from projections.stores.rows import RowReader
 
 MAX_STORMS = 20
 """The newest storms that failed jobs are grouped by."""

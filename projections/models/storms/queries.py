@@ -20,7 +20,7 @@ from projections.filters.paging import (
     read_page,
 )
 from projections.models.storms.model import MINUTE, PRESENT, REMAINING_JOBS, SILENCE
-from projections.stores.contract import Row, RowReader
+from projections.stores.rows import Row, RowReader
 
 _ID = re.compile(r"S-([1-9]\d{0,17})")
 SHOWN = f"""

@@ -52,7 +52,7 @@ def open_node(postgres_dsns: tuple[str, str], tmp_path: Path) -> Iterator[Open]:
 
 def read_model_leader_of(*nodes: ServerParts) -> ServerParts | None:
     """The node that updates the read models at present."""
-    leaders = [node for node in nodes if follower_of(node).is_leader]
+    leaders = [node for node in nodes if follower_of(node)._runner is not None]
     assert len(leaders) <= 1
     return leaders[0] if leaders else None
 

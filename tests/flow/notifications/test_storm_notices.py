@@ -138,7 +138,7 @@ def test_a_trip_outside_of_any_storm_is_notified_by_itself(watched: Watched) -> 
     lonely = watched.schedule("lonely", trip_after=1)
     watched.run(lonely)
 
-    assert watched.look() == ["lonely failed: 1 errors in a row (rate_limited)"]
+    assert watched.look() == ["lonely failed: 1 error in a row (rate_limited)"]
 
 
 def test_a_storm_that_may_reopen_is_not_reported_as_over(watched: Watched) -> None:

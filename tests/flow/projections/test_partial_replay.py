@@ -49,8 +49,8 @@ def test_a_history_is_the_same_from_partial_and_complete_states(
     for job_id, events in laws.histories(simulation.ledger).items():
         history = History(simulation.ledger.events)
         for first in range(len(events) - 1, -1, -5):
-            page = history.page(UUID(job_id), cursor=first, limit=5, is_descending=False)
-            for event in page.events:
+            page, _ = history.page(UUID(job_id), cursor=first, limit=5, is_descending=False)
+            for event in page:
                 before = simulation.ledger.fold(UUID(job_id), upto=event["version"] - 1)
                 after = simulation.ledger.fold(UUID(job_id), upto=event["version"])
                 if event["version"] > 1:

@@ -103,5 +103,5 @@ def pid_of_child(read_models: ReadModels) -> int:
     """The child's process id."""
     updater = read_models._updater
     assert isinstance(updater, RunnerProcess)
-    assert updater.process_pid is not None
-    return updater.process_pid
+    assert updater._child is not None
+    return updater._child.pid

@@ -27,7 +27,7 @@ from projections.models.storms import (
 from projections.models.storms import (
     queries as storm_queries,
 )
-from projections.stores.contract import NO_VALUES, Row
+from projections.stores.rows import NO_VALUES, Row
 from tests.oracles import storms as storm_oracle
 from tests.oracles.storms import MINUTE
 from tests.support.builders import an_id

@@ -64,6 +64,19 @@ def test_only_a_run_lost_with_its_node_says_that_the_node_was_down(
     assert scenario.why(job_id, NOON + 90 * SECOND)["answer"] == code
 
 
+def test_one_error_is_counted_in_the_singular(scenario: Scenario) -> None:
+    job_id = scenario.schedule(
+        script=[(AT_ONCE, LIMITED)], schedule=EVERY_MINUTE, policy={"trip_after": 1}
+    )
+    scenario.until(NOON + 61 * SECOND)
+
+    answer = scenario.why(job_id)
+
+    texts = [answer["text"], *(link["text"] for link in answer["chain"])]
+    assert "after 1 failure in a row" in texts[0]
+    assert any("tripped after 1 error in a row (threshold 1)" in text for text in texts), texts
+
+
 def test_a_failed_run_waits_for_a_slot_that_comes_before_the_backoff_ends(
     scenario: Scenario,
 ) -> None:
