@@ -25,8 +25,8 @@ from ledger.application.command_context import CommandContext
 from ledger.application.commands.command import Command, CommandResult, JobCommand
 from ledger.application.ledger import Ledger, value_of
 from ledger.application.unit_of_work import AlreadyAnswered
-from ledger.domain.job.job import job_id_of
 from ledger.domain.event_context import Actor
+from ledger.domain.job.job import job_id_of
 from ledger.errors import InvalidField, UnknownField
 from projections.queries import Queries
 

@@ -10,8 +10,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from ledger.clock import parse_rfc3339
-from ledger.domain.job.failures import FAILURE_CLASSES
 from ledger.domain.event_context import ACTOR_KINDS, SOURCES
+from ledger.domain.job.failures import FAILURE_CLASSES
 from ledger.domain.streams.tokens import ROLES
 from ledger.store.mapper import TOPICS
 from projections.models.jobs.queries import STATUSES

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger.domain.job.failures import FAILURE_CLASSES
 from ledger.domain.event_context import ACTOR_KINDS, SOURCES
+from ledger.domain.job.failures import FAILURE_CLASSES
 from ledger.errors import InvalidField
 from ledger.store.audit_query import DISPATCHER, AuditQuery
 from ledger.store.event_queries import EventQueries, Page
