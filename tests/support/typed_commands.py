@@ -50,7 +50,9 @@ class Shell:
 
     def type(self, *words: str, given: str | bytes | None = None) -> Typed:
         """Type a command. `given` is its standard input, which is not a terminal."""
-        done = CliRunner().invoke(self._program, words, input=given, env=self._environment)
+        done = CliRunner().invoke(
+            self._program, words, input=given, env=self._environment, prog_name="jobledger"
+        )
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return Typed(done.exit_code, done.stdout, done.stderr)
