@@ -164,19 +164,19 @@ class Scene:
     def be_owned(self) -> None:
         self._owner.enter_context(self._ledger())
 
-    def tamper(self, position: str) -> None:
+    def tamper(self, position: str, file: str) -> None:
         edit = f"UPDATE events SET actor = 'mallory' WHERE position = {int(position)}"
-        _execute(EVENT_STORE_FILE, "DROP TRIGGER events_are_never_changed", edit)
+        _execute(Path(file), "DROP TRIGGER events_are_never_changed", edit)
 
     def forge_jobs(self) -> None:
         name = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'jobs%'"
         with closing(sqlite3.connect(DATA / READ_MODELS_FILE)) as connection:
             [[table]] = connection.execute(name).fetchall()
-        _execute(READ_MODELS_FILE, f"UPDATE {table} SET name = 'forged'")
+        _execute(DATA / READ_MODELS_FILE, f"UPDATE {table} SET name = 'forged'")
 
     def forge_cached_jobs(self) -> None:
         edit = "UPDATE snapshots SET state = replace(state, '\"active\"', '\"paused\"')"
-        _execute(EVENT_STORE_FILE, edit)
+        _execute(DATA / EVENT_STORE_FILE, edit)
 
     def overwrite(self, name: str) -> None:
         (DATA / name).write_bytes(b"not a database at all, " * 100)
@@ -215,7 +215,7 @@ STEPS: dict[str, Callable[..., None]] = {
     r"the recovery resumes one job": Scene.step_recovery,
     r"another process owns the folder": Scene.be_owned,
     r"that process ends": Scene.close,
-    r"event (\d+) is tampered with": Scene.tamper,
+    r"event (\d+) of (\S+) is tampered with": Scene.tamper,
     r"the jobs are forged": Scene.forge_jobs,
     r"the cached jobs are forged": Scene.forge_cached_jobs,
     r"(\S+) is overwritten": Scene.overwrite,
@@ -244,9 +244,9 @@ def a_scene(folder: Path) -> Iterator[Scene]:
         yield scene
 
 
-def _execute(file: str, *statements: str) -> None:
+def _execute(file: Path, *statements: str) -> None:
     """Change a file behind the ledger's back, as a user with access to the disk could."""
-    with closing(sqlite3.connect(DATA / file)) as connection:
+    with closing(sqlite3.connect(file)) as connection:
         for statement in statements:
             connection.execute(statement)
         connection.commit()

@@ -86,6 +86,16 @@ def test_every_command_that_ends_is_typed_in_a_transcript() -> None:
     assert missing == ENDLESS.keys()
 
 
+def test_a_refusal_is_one_line_that_names_the_program() -> None:
+    blocks = [block for path in transcripts() for block in path.read_text().split("\n$ ")]
+
+    for block in blocks:
+        complaints = re.findall("^! .*$", block, re.MULTILINE)
+        if "\n[exit " in block:
+            assert len(complaints) == 1, block
+            assert complaints[0].startswith("! jobledger: "), block
+
+
 def test_the_help_of_every_command_and_group_is_in_a_transcript() -> None:
     wanted = [*names(), *(entry.name for entry in COMMANDS), ""]
 

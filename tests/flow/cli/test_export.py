@@ -98,33 +98,6 @@ def test_no_cell_of_a_csv_begins_like_a_formula(tmp_path: Path) -> None:
     assert not [cell for row in rows for cell in row.values() if cell[:1] in tuple("=+-@")]
 
 
-def test_an_export_of_an_unknown_job_is_refused(tmp_path: Path) -> None:
-    shell = Shell(tmp_path)
-    shell.schedule("report")
-
-    for words in (("export", "--format", "csv"), ("audit",), ("diff", "--from", "1")):
-        typed = shell.type(*words, "--actor", "olgs")
-        assert (typed.code, typed.out) == (1, ""), words
-        assert "invalid_field: actor: is unknown" in typed.err
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ("--format", "crontab", "--actor", "olga"),
-        ("--format", "jsonl", "--tag", "red"),
-        ("--format", "xml"),
-        ("--format", "csv", "--since", "yesterday"),
-        (),
-    ],
-)
-def test_contradicting_flags_are_wrong_usage(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    shell = Shell(tmp_path)
-    shell.schedule("report")
-
-    assert shell.type("export", *flags).code == 2
-
-
 @pytest.mark.slow
 def test_an_export_shows_its_progress_on_a_terminal(fleet: Path, tmp_path: Path) -> None:
     file = tmp_path / "events.csv"
