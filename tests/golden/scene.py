@@ -21,11 +21,12 @@ import pytest
 
 from api.cli.output.times import read_duration
 from ledger import Ledger
-from ledger.application.commands import runs as run_commands
+from ledger.application.commands.runs import Claimed
 from ledger.clock import SystemClock
 from ledger.dispatch.recovery_driver import RecoveryDriver
-from ledger.domain.job import outcomes
+from ledger.domain.job.outcomes import Failure, Success
 from ledger.store.sqlite.folder import EVENT_STORE_FILE, READ_MODELS_FILE
+from tests.support import runs
 from tests.support.builders import ManualClock, SeededChance
 from tests.support.typed_commands import Shell, Typed
 
@@ -39,8 +40,8 @@ ENVIRONMENT = {
     "TERM": "dumb",
     "COLUMNS": "80",
 }
-SUCCESS = outcomes.Success("12 rows\n", 8, "a" * 64, 1500)
-FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 700)
+SUCCESS = Success("12 rows\n", 8, "a" * 64, 1500)
+FAILURE = Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 700)
 DATA = Path("data")
 UNKNOWN = "00000000"
 """How an id begins that a transcript makes up."""
@@ -127,8 +128,10 @@ class Scene:
         for pattern, action in STEPS.items():
             found = re.fullmatch(pattern, sentence)
             if found is not None:
-                action(self, *found.groups())
-                return
+                try:
+                    return action(self, *found.groups())
+                except AssertionError as problem:
+                    raise AssertionError(f"% {sentence}: {problem}") from problem
         raise AssertionError(f"There is no step {sentence!r}; there are:\n" + "\n".join(STEPS))
 
     def close(self) -> None:
@@ -187,24 +190,16 @@ class Scene:
     def _ledger(self) -> Ledger:
         return Ledger.open(DATA, clock=self.clock)
 
-    def _claim(self, ledger: Ledger, name: str) -> run_commands.Claimed:
+    def _claim(self, ledger: Ledger, name: str) -> Claimed:
         """Start the next run of a job, at its time."""
         [job] = [one for one in ledger.job_cache.snapshot() if one.name == name]
-        due = job.probe_at or job.next_run_at
-        if due is not None and not job.is_run_requested:
-            self.clock.at = max(self.clock.at, due)
-        claim = run_commands.ClaimRun(job.id, ledger.context(), node="node-1", is_late=False)
-        claimed = ledger.execute(claim)
-        assert claimed is not None, name
-        return claimed
+        runs.wait_until_due(ledger, job.id)
+        return runs.claim(ledger, job.id)
 
-    def _run(self, ledger: Ledger, name: str, outcome: run_commands.Outcome) -> None:
+    def _run(self, ledger: Ledger, name: str, outcome: Success | Failure) -> None:
         claimed = self._claim(ledger, name)
-        self.clock.advance(timedelta(seconds=outcome.duration_ms / 1000))  # type: ignore[union-attr]
-        recorded = run_commands.RecordOutcome(
-            claimed.job_id, claimed.run.run_id, outcome, ledger.context()
-        )
-        ledger.execute(recorded)
+        self.clock.advance(timedelta(milliseconds=outcome.duration_ms))
+        runs.end(ledger, claimed, outcome)
 
 
 STEPS: dict[str, Callable[..., None]] = {
