@@ -18,7 +18,7 @@ import pytest
 from ledger.store.postgres.dsn import PostgresDsn
 from tests.contract.ledgers import PostgresLocation, SQLiteLocation, contents, fill
 from tests.contract.stores import own_name
-from tests.support.typed_commands import Shell, Typed, library
+from tests.support.typed_commands import Shell, Typed
 
 
 def words(typed: Typed) -> str:
@@ -67,17 +67,6 @@ def test_a_ledger_moves_to_postgresql_and_back_into_a_folder_that_can_be_served(
     assert (looked_at["strayed"], looked_at["read_models"]) == ([], [])
 
 
-def test_a_second_move_reports_the_events_that_were_there_already(
-    shell: Shell, database: str
-) -> None:
-    words_of_move = ("move", "--from", f"sqlite:///{shell.data}", "--to", database)
-    shell.ok(*words_of_move)
-
-    again = shell.ok(*words_of_move)
-
-    assert "of the events were there already" in words(again)
-
-
 @pytest.mark.parametrize(
     ("words", "environment"),
     [
@@ -95,20 +84,6 @@ def test_a_password_in_a_dsn_is_not_printed(
 
 
 # -- backup -------------------------------------------------------------------------------------
-
-
-def test_a_backup_is_made_while_another_process_owns_the_folder(
-    shell: Shell, tmp_path: Path
-) -> None:
-    with library(shell.data):
-        typed = shell.ok("backup", "--out", str(tmp_path / "one.db"))
-
-    end = len(contents(SQLiteLocation(shell.data))["events"])
-    assert f"{end} events, verified" in words(typed)
-    restored = tmp_path / "restored"
-    restored.mkdir()
-    (tmp_path / "one.db").rename(restored / "ledger.db")
-    assert contents(SQLiteLocation(restored)) == contents(SQLiteLocation(shell.data))
 
 
 @pytest.mark.slow

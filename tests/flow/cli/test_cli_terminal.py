@@ -90,32 +90,24 @@ def test_anything_but_yes_changes_nothing(shell: Shell, answer: str) -> None:
     assert status(shell, "broken") == "failed"
 
 
-def test_a_resume_without_force_does_not_offer_it_as_a_question(shell: Shell) -> None:
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ("resume broken", 1, "force_required"),
+        ("resume broken --yes", 1, "force_required"),
+        ("resume broken --yes --force", 0, "resumed"),
+        ("resume report", 0, "resumed"),
+    ],
+)
+def test_there_is_no_question_without_force_and_none_with_yes(
+    shell: Shell, words: str, code: int, says: str
+) -> None:
     tripped_job(shell.data)
-
-    code, shown = on_terminal(shell.data, "resume", "broken")
-
-    assert code == 1
-    assert "force_required" in shown
-    assert "[y/N]" not in shown
-
-
-def test_yes_does_not_replace_force(shell: Shell) -> None:
-    tripped_job(shell.data)
-
-    refused, shown = on_terminal(shell.data, "resume", "broken", "--yes")
-    forced, _ = on_terminal(shell.data, "resume", "broken", "--yes", "--force")
-
-    assert (refused, forced) == (1, 0)
-    assert "[y/N]" not in shown
-
-
-def test_a_paused_job_is_resumed_without_a_question(shell: Shell) -> None:
     shell.ok("pause", "report")
 
-    code, shown = on_terminal(shell.data, "resume", "report")
+    ended, shown = on_terminal(shell.data, *words.split())
 
-    assert code == 0
+    assert (ended, says in shown) == (code, True)
     assert "[y/N]" not in shown
 
 
