@@ -13,8 +13,8 @@ import pytest
 from api.cli.inspect.export_stream import BATCH_EVENTS
 from ledger import Ledger
 from ledger.store.audit_query import AuditQuery
-from tests.flow.cli.test_cli_terminal import on_terminal
 from tests.storm.generator import FleetGenerator, Size
+from tests.support.terminal import on_terminal
 from tests.support.typed_commands import Shell
 
 FILTERS: dict[str, tuple[list[str], AuditQuery]] = {
