@@ -148,14 +148,6 @@ def test_a_second_until_does_not_lose_the_slots_missed_since_the_first_pause() -
     assert (missed["count"], missed["first"]) == (25 * 60, "2026-03-02T12:01:00Z")
 
 
-def test_a_pause_drops_a_requested_run() -> None:
-    job = a_job(requested())
-
-    job.pause(None, now=NOON, metadata=metadata())
-
-    assert not job.is_run_requested
-
-
 def test_a_pause_ends_by_itself_at_its_instant() -> None:
     job = a_job(paused(LATER), schedule=HOURLY)
 
@@ -248,15 +240,6 @@ def test_a_new_schedule_or_enabling_gives_a_job_its_next_fire_and_another_field_
     assert job.next_run_at == next_run_at
 
 
-def test_a_new_schedule_during_a_run_takes_effect_when_the_run_ends() -> None:
-    job = a_job(running())
-    job.amend({"schedule": HOURLY}, now=NOON + MINUTE, metadata=metadata())
-
-    succeeded(at=NOON + 2 * MINUTE)(job)
-
-    assert job.next_run_at == NOON + HOUR
-
-
 def test_a_schedule_without_a_fire_left_is_refused_for_an_active_job() -> None:
     job = a_job()
 
@@ -331,24 +314,7 @@ def test_run_now_resumes_and_requests_a_run() -> None:
     assert job.next_run_at == NOON + HOUR
 
 
-def test_a_resume_while_a_run_is_under_way_starts_no_second_one() -> None:
-    job = a_job(running(), paused())
-    job.resume(ResumeOptions(), now=LATER, metadata=metadata())
-
-    run = runs.start_due(job, runs.Claim("n"), now=LATER + HOUR, metadata=metadata())
-
-    assert run is None
-
-
 # -- run ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("change", [requested(), running()])
-def test_a_second_request_while_one_is_open_is_refused(change: Change) -> None:
-    job = a_job(change)
-
-    with raises(RunInProgress):
-        job.request_run(now=NOON, metadata=metadata())
 
 
 def test_a_requested_run_leaves_the_slot_where_it_is() -> None:
