@@ -89,8 +89,16 @@ def write_missing() -> None:
     )
 
 
+def main(words: list[str]) -> None:
+    """Do what was typed after the module's name."""
+    match words:
+        case []:
+            write_missing()
+        case ["transcripts"]:
+            write_transcripts(transcripts())
+        case _:
+            sys.exit(__doc__)
+
+
 if __name__ == "__main__":
-    if sys.argv[1:] == ["transcripts"]:
-        write_transcripts(transcripts())
-    else:
-        write_missing()
+    main(sys.argv[1:])
