@@ -15,8 +15,7 @@ from projections.models.gaps import model as gaps
 from projections.models.jobs.checkpoints import JobCheckpoints
 from projections.models.resumes import model as resumes
 from projections.models.storms import model as storms
-from tests.api.harness import Api, serving
-from tests.api.life import EVERY
+from tests.api.harness import EVERY, Api, serving
 from tests.contract.stores import own_name
 from tests.support.databases import a_database
 

@@ -29,11 +29,14 @@ from projections.queries import Queries
 from projections.read_models import ReadModels
 from projections.stores.model import Model, Statement
 from projections.stores.sqlite import SQLiteReadModelStore
+from tests.support import runs
 from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import DAY, SUCCESS, ManualClock, a_spec
 
 ROLES = ("viewer", "operator", "admin", "worker")
 
+EVERY = 7
+"""Positions between two checkpoints of `framed`, so that a short history has many."""
 PATIENCE_SECONDS = 60.0
 """How long a read waits for the read models, so that a busy machine fails no test."""
 
@@ -164,12 +167,7 @@ class Api:
     def start_run(self, job_id: str) -> str:
         """Advance the clock until the job is due, and claim its run as a dispatcher does."""
         self.clock.advance(DAY)
-        call = self.ledger.context()
-        claimed = self.ledger.execute(
-            run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
-        )
-        assert claimed is not None, "nothing was due"
-        return claimed.run.run_id
+        return runs.claim(self.ledger, UUID(job_id)).run.run_id
 
     def end_run(self, job_id: str, run_id: str, outcome: run_commands.Outcome = SUCCESS) -> None:
         """Report the outcome of a run."""

@@ -11,6 +11,7 @@ import httpx
 from ledger.application.commands import runs as run_commands
 from ledger.domain.job import outcomes
 from tests.api.harness import Api
+from tests.support import runs
 
 PATH = "/ui/api/scheduler"
 DIGEST = {
@@ -44,12 +45,7 @@ def job_in(answer: httpx.Response, status: int = 200) -> dict[str, Any]:
 
 def claim(api: Api, job_id: str) -> str:
     """Start the requested run, as a dispatcher does; its id."""
-    call = api.ledger.context()
-    claimed = api.ledger.execute(
-        run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
-    )
-    assert claimed is not None, "nothing was due"
-    return claimed.run.run_id
+    return runs.claim(api.ledger, UUID(job_id)).run.run_id
 
 
 def ending(api: Api, job_id: str, outcome: run_commands.Outcome) -> Callable[[], None]:

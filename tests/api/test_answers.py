@@ -15,8 +15,8 @@ from ledger import AuditQuery, Dispatcher, ExecutorSettings, Ledger
 from ledger.errors import InvalidField, JobNotFound, NotFound, UnknownField
 from projections import GapFilter, JobFilter, Queries, ResumeFilter, TimeRange
 from tests.api.harness import Api
-from tests.api.life import Life
 from tests.support.builders import HOUR, NOON, ManualClock, a_spec, an_id, open_ledger
+from tests.support.lives import FLEET, Life
 
 STEPS = 60
 NAIVE = datetime(2026, 3, 2, 12)
@@ -33,9 +33,8 @@ def plain(answer: Any) -> Any:
 @pytest.fixture
 def life(framed: Api) -> Life:
     """A fleet with a history."""
-    found = Life(framed, 5)
-    for _ in range(STEPS):
-        found.step()
+    found = Life(framed.ledger, 5, FLEET)
+    found.live(STEPS)
     return found
 
 
@@ -63,7 +62,7 @@ TIMED: dict[str, Callable[..., Any]] = {
 def test_the_library_answers_as_http_does_now_and_in_the_past(
     framed: Api, life: Life, path: str
 ) -> None:
-    ask, job, position = framed.parts.queries, life.ids[0], framed.ledger.writer.position // 2
+    ask, job, position = framed.parts.queries, str(life.ids[0]), framed.ledger.writer.position // 2
     address = path.format(job=job)
     joint = "&" if "?" in path else "?"
 
@@ -75,7 +74,7 @@ def test_the_library_answers_as_http_does_now_and_in_the_past(
 
 
 def test_the_library_answers_queries_without_as_of_as_http_does(framed: Api, life: Life) -> None:
-    ask, job, position = framed.parts.queries, life.ids[0], framed.ledger.writer.position // 2
+    ask, job, position = framed.parts.queries, str(life.ids[0]), framed.ledger.writer.position // 2
     framed.post("/v1/recoveries", {"selector": {"job_ids": [framed.failed_job()]}})
     storm = ask.storms()["storms"][0]["id"]
 

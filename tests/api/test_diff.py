@@ -12,8 +12,8 @@ import pytest
 from ledger import AuditQuery
 from ledger.clock import rfc3339
 from tests.api.harness import Api, problem
-from tests.api.life import Life
 from tests.oracles.fold import Fold
+from tests.support.lives import FLEET, Life
 
 FIELDS = (
     "name", "description", "schedule", "task", "executor", "delivery", "policy", "tags", "enabled",
@@ -113,9 +113,8 @@ def _without_instant(change: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", [4, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_diff_equals_the_comparison_of_every_event(framed: Api, seed: int) -> None:
-    life, random = Life(framed, seed), Random(seed)
-    for _ in range(110):
-        life.step()
+    random = Random(seed)
+    Life(framed.ledger, seed, FLEET).live(110)
     slow, end = Slow(framed), framed.ledger.writer.position
     changes = set()
 
@@ -132,9 +131,7 @@ def test_a_diff_equals_the_comparison_of_every_event(framed: Api, seed: int) -> 
 
 
 def test_a_diff_can_be_filtered_by_tag_and_actor(framed: Api) -> None:
-    life = Life(framed, 6)
-    for _ in range(80):
-        life.step()
+    Life(framed.ledger, 6, FLEET).live(80)
     everything = asked(framed, **{"from": 0})
     half = framed.ledger.writer.position // 2
     later = asked(framed, **{"from": half})

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from ledger.clock import rfc3339
-from tests.api.harness import Api, problem
-from tests.api.life import EVERY, Life
+from tests.api.harness import EVERY, Api, problem
+from tests.support.lives import FLEET, Life
 
 LISTS = (
     "/v1/jobs",
@@ -53,7 +53,7 @@ def answers(api: Api, path: str, as_of: str | None = None) -> list[bytes]:
 
 def recorded(api: Api, seed: int, steps: int) -> Kept:
     """The answers to every query, at several positions of a growing history."""
-    life, kept = Life(api, seed), Kept()
+    life, kept = Life(api.ledger, seed, FLEET), Kept()
     for _ in range(steps):
         life.step()
         at = api.ledger.writer.position, rfc3339(api.clock.now())

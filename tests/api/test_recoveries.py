@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from ledger.application.commands import runs as run_commands
 from ledger.dispatch.recovery_driver import RecoveryDriver
 from ledger.domain.job import outcomes
 from tests.api.harness import Api, problem, serving
 from tests.support.builders import DAY, MINUTE
+from tests.support.runs import run
 
 KEY = {"Idempotency-Key": "night shift"}
 LIMITED = {"selector": {"failure_class": "rate_limited"}}
@@ -31,10 +31,7 @@ def a_storm(api: Api, count: int = 4) -> tuple[str, list[str]]:
 
 def fail(api: Api, job_id: str, failure: outcomes.Failure = FAILURE) -> None:
     """Run a due job, and report its failure."""
-    claim = run_commands.ClaimRun(UUID(job_id), api.ledger.context(), node="node-1", is_late=False)
-    claimed = api.ledger.execute(claim)
-    assert claimed is not None
-    api.end_run(job_id, claimed.run.run_id, failure)
+    run(api.ledger, UUID(job_id), failure)
 
 
 def begun(api: Api, **body: Any) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from uuid import UUID
 
 import pytest
 
-from ledger.application.commands import runs as run_commands
 from ledger.clock import rfc3339
 from tests.api.harness import Api, problem
-from tests.api.life import Life
 from tests.api.test_as_of import FAILURE
 from tests.oracles import gaps as gap_oracle
 from tests.simulation import invariants as laws
 from tests.support.builders import DAY, HOUR
+from tests.support.lives import FLEET, Life
+from tests.support.runs import claim
 
 EVERY_HOUR = {"kind": "every", "interval_seconds": 3600, "anchor": "grid"}
 
@@ -143,8 +143,7 @@ def test_open_gaps_name_each_cause(api: Api) -> None:
     }
     running = api.schedule("long", schedule=EVERY_HOUR)
     api.clock.advance(HOUR)
-    call = api.ledger.context()
-    api.ledger.execute(run_commands.ClaimRun(UUID(running), call, node="node-1", is_late=False))
+    claim(api.ledger, UUID(running))
     api.clock.advance(3 * HOUR)
 
     found = {gap["job_id"]: gap["cause"] for gap in api.get("/v1/gaps").json()["open"]}
@@ -187,7 +186,7 @@ def test_open_gaps_are_listed_up_to_the_limit_and_counted(api: Api) -> None:
 def test_open_gaps_equal_the_missed_slots_of_the_events_now_and_in_the_past(
     framed: Api, seed: int
 ) -> None:
-    life, met, kept = Life(framed, seed), Counter[str](), {}
+    life, met, kept = Life(framed.ledger, seed, FLEET), Counter[str](), {}
     for step in range(150):
         life.step()
         if step % 3 == 0:

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from ledger.application.commands import runs as run_commands
 from ledger.application.commands.deliveries import RecordNotice
 from ledger.domain.job import outcomes
 from ledger.domain.streams.notices import NoticeOutcome
 from tests.api.harness import Api, problem
+from tests.support import runs
 from tests.support.builders import DAY, HOUR
 
 
@@ -30,12 +30,7 @@ def a_storm(api: Api, **policy: Any) -> list[str]:
 
 def claim(api: Api, job_id: str) -> str:
     """Start the due run, as a dispatcher does; its id."""
-    call = api.ledger.context()
-    claimed = api.ledger.execute(
-        run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
-    )
-    assert claimed is not None, "nothing was due"
-    return claimed.run.run_id
+    return runs.claim(api.ledger, UUID(job_id)).run.run_id
 
 
 def test_a_storm_is_answered_with_its_jobs_and_first_failure(api: Api) -> None:

@@ -29,6 +29,7 @@ from ledger.domain.streams.names import name_stream
 from ledger.store.postgres.dsn import SCHEMA
 from ledger.store.sql_reads import COLUMNS
 from tests.support.builders import DAY, NOON, SUCCESS, ManualClock, a_spec, an_id, open_ledger
+from tests.support.runs import run
 
 AT_ONCE = 200_000
 """Events that are written in one transaction."""
@@ -166,12 +167,7 @@ def models(folder: Path) -> dict[str, dict[str, Any]]:
 def _run(ledger: Ledger, job_id: UUID, outcome: run_commands.Outcome) -> None:
     assert isinstance(ledger.clock, ManualClock)
     ledger.clock.advance(DAY + timedelta(minutes=1))
-    call = ledger.context()
-    claimed = ledger.execute(run_commands.ClaimRun(job_id, call, node="node-1", is_late=False))
-    assert claimed is not None
-    ledger.execute(
-        run_commands.RecordOutcome(job_id, claimed.run.run_id, outcome, ledger.context())
-    )
+    run(ledger, job_id, outcome)
 
 
 def write_sqlite(folder: Path, history: History) -> None:

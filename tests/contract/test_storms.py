@@ -14,7 +14,6 @@ from uuid import UUID
 import pytest
 
 from ledger import Ledger
-from ledger.application.commands import runs as run_commands
 from ledger.domain.job import outcomes
 from projections.engine import runner
 from projections.engine.runner import Runner
@@ -26,6 +25,7 @@ from projections.stores.sqlite import SQLiteReadModelStore
 from projections.stores.store import ReadModelStore
 from tests.contract.stores import PostgresStoreHarness
 from tests.oracles import storms as storm_oracle
+from tests.support import runs
 from tests.support.builders import SUCCESS, ManualClock, a_spec, open_ledger
 
 JOBS = 9
@@ -64,15 +64,12 @@ def run(ledger: Ledger, job_id: UUID, random: Random, *, is_stormy: bool) -> Non
         if random.random() < 0.5:
             ledger.resume(job_id, force=True)
         return
-    claim = run_commands.ClaimRun(job_id, ledger.context(), node="node-1", is_late=False)
-    claimed = ledger.execute(claim)
+    claimed = runs.try_claim(ledger, job_id)
     if claimed is None:
         return
     is_failure = is_stormy and random.random() < 0.8
     outcome = random.choice(FAILURES) if is_failure else SUCCESS
-    ledger.execute(
-        run_commands.RecordOutcome(job_id, claimed.run.run_id, outcome, ledger.context())
-    )
+    runs.end(ledger, claimed, outcome)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -33,6 +33,7 @@ from ledger.domain.streams.tokens import Token
 from ledger.store.codec import shape_of, text_references
 from ledger.store.mapper import TOPICS, EventMapper
 from ledger.store.records import StoredEvent
+from tests.support import runs
 from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import MINUTE, NOON, SUCCESS, ManualClock, a_spec, open_ledger
 
@@ -181,10 +182,7 @@ class Life:
 
     def claim(self, job_id: UUID, *, is_late: bool = False) -> run_commands.Claimed | None:
         """Start what is due next, at its time."""
-        job = self.ledger.job_cache.jobs[job_id]
-        due = job.probe_at or job.next_run_at
-        if due is not None and not job.is_run_requested:
-            self.clock.at = max(self.clock.at, due)
+        runs.wait_until_due(self.ledger, job_id)
         call = self.ledger.context()
         return self.ledger.execute(
             run_commands.ClaimRun(job_id, call, node="node-1", is_late=is_late)
@@ -195,8 +193,7 @@ class Life:
         claimed = self.claim(job_id)
         assert claimed is not None
         self.clock.advance(timedelta(seconds=2))
-        call = self.ledger.context()
-        self.ledger.execute(run_commands.RecordOutcome(job_id, claimed.run.run_id, outcome, call))
+        runs.end(self.ledger, claimed, outcome)
 
 
 def life_lines(folder: Path) -> Iterator[dict[str, Any]]:

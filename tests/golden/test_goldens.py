@@ -119,7 +119,7 @@ def test_an_event_without_a_field_is_corrupt_and_the_field_is_named(event_class:
 def test_golden_files_are_never_overwritten(capsys: CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in FOLDER.iterdir() if path.is_file()}
 
-    write.main()
+    write.write_missing()
 
     assert {path: path.read_bytes() for path in before} == before
     assert capsys.readouterr().out.count("never overwritten") == len(EVENTS) + 1

@@ -1,8 +1,13 @@
-"""Writes the golden files that are missing (`python -m tests.golden.write`); overwrites none."""
+"""Writes the golden files. `python -m tests.golden.write` adds the missing events and lives, and
+overwrites none: they are history. `python -m tests.golden.write transcripts` types the commands of
+every transcript again and writes what they print now: review the diff.
+"""
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,7 @@ from ledger.store.codec import Codec, PlainJSON
 from ledger.store.mapper import EVENTS, EventMapper
 from tests.golden.given import given
 from tests.golden.life import VERSIONS, digest_file_of, digest_of, folded, history_of, life_lines
+from tests.golden.transcript import replayed, transcripts
 from tests.support.builders import SeededChance
 
 FOLDER = Path(__file__).parent
@@ -54,8 +60,18 @@ def write_new(path: Path, content: bytes) -> None:
         print(f"{path.name}: written")
 
 
-def main() -> None:
-    """Write what is missing."""
+def write_transcripts(paths: Iterable[Path]) -> None:
+    """Write transcripts anew, and name those that changed."""
+    for path in paths:
+        before = path.read_text()
+        after = replayed(before)
+        if after != before:
+            path.write_text(after)
+            print(f"{path.name}: changed")
+
+
+def write_missing() -> None:
+    """Write the events and the life that have no file yet."""
     pretty = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     for event_class in EVENTS:
         path = path_of(event_class.TOPIC, event_class.class_version)
@@ -73,5 +89,16 @@ def main() -> None:
     )
 
 
+def main(words: list[str]) -> None:
+    """Do what was typed after the module's name."""
+    match words:
+        case []:
+            write_missing()
+        case ["transcripts"]:
+            write_transcripts(transcripts())
+        case _:
+            sys.exit(__doc__)
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -147,6 +147,13 @@ def lost(cause: str = "lease_expired", *, at: datetime = NOON + MINUTE) -> Calla
     return lambda job: outcomes.lose(job, open_run_id(job), cause, a_context(at))
 
 
+def blocked(
+    cause: str = "commands are off", *, at: datetime = NOON + MINUTE
+) -> Callable[[Job], None]:
+    """The open run may not be executed here."""
+    return lambda job: outcomes.block(job, open_run_id(job), cause, now=at, metadata=metadata())
+
+
 def tripped(after: int = 10, *, failure_class: str = "rate_limited") -> Callable[[Job], None]:
     """It failed `after` times in a row, each time when it was due, and its breaker tripped."""
 
@@ -157,6 +164,30 @@ def tripped(after: int = 10, *, failure_class: str = "rate_limited") -> Callable
             failed(failure_class=failure_class, at=due)(job)
 
     return change
+
+
+def again(end: Callable[..., Callable[[Job], None]], times: int) -> Callable[[Job], None]:
+    """It was run whenever it was due, and each run ended as `end` says."""
+
+    def change(job: Job) -> None:
+        for _ in range(times):
+            assert job.next_run_at is not None
+            at = job.next_run_at
+            running(at=at)(job)
+            end(at=at)(job)
+
+    return change
+
+
+def disabled(job: Job) -> None:
+    """An operator disabled it."""
+    job.amend({"enabled": False}, now=NOON, metadata=metadata())
+
+
+def completed(job: Job) -> None:
+    """Its run succeeded; a one-shot is completed by it."""
+    running()(job)
+    succeeded()(job)
 
 
 def deleted(*, at: datetime = NOON) -> Callable[[Job], None]:

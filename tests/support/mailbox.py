@@ -1,10 +1,10 @@
-"""A server on this machine that records what it is sent: the target of a run, or the collector of
-spans.
+"""A server on this machine that records what it is sent: the target of a run, the collector of
+spans, or what a command takes for a jobledger server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +16,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 LIMIT_SECONDS = 60.0
 """A hang fails by this; nothing is measured by it."""
+POLL_SECONDS = 0.01
+"""How often the server looks whether it is to stop."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Letter:
 
 
 class Mailbox(ThreadingHTTPServer):
-    """Answers with `status` and `answer` once it may."""
+    """Answers with `status` and `answer` once it may, or as `reply` says."""
 
     daemon_threads = True
 
@@ -35,6 +37,7 @@ class Mailbox(ThreadingHTTPServer):
         self.letters: list[Letter] = []
         self.status = 200
         self.answer = b""
+        self.reply: Callable[[Letter], tuple[int, bytes]] = lambda _: (self.status, self.answer)
         self.answered_count = 0
         self.has_come, self.may_answer = Event(), Event()
         self.may_answer.set()
@@ -65,16 +68,21 @@ class Mailbox(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         box = cast(Mailbox, self.server)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        box.letters.append(Letter(self.path, headers, body))
+        letter = Letter(self.path, headers, body)
+        box.letters.append(letter)
         box.has_come.set()
         box.may_answer.wait(LIMIT_SECONDS)
-        self.send_response(box.status)
-        self.send_header("Content-Length", str(len(box.answer)))
+        status, answer = box.reply(letter)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
-        self.wfile.write(box.answer)
+        self.wfile.write(answer)
         box.answered_count += 1
+
+    def do_GET(self) -> None:
+        self.do_POST()
 
     def log_message(self, format: str, *args: object) -> None: ...
 
@@ -82,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def a_mailbox() -> Iterator[Mailbox]:
     with Mailbox() as box:
-        thread = Thread(target=box.serve_forever)
+        thread = Thread(target=box.serve_forever, args=(POLL_SECONDS,))
         thread.start()
         try:
             yield box

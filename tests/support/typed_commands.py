@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from api.cli.program import build
 from api.settings import SETTINGS
 from ledger import Ledger
-from ledger.application.commands import runs as run_commands
 from ledger.clock import SystemClock
 from ledger.domain.job import outcomes
 from tests.support.builders import ManualClock, a_spec
+from tests.support.runs import run
 
 UNSET: dict[str, str | None] = {setting.name: None for setting in SETTINGS}
 FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
@@ -50,7 +50,9 @@ class Shell:
 
     def type(self, *words: str, given: str | bytes | None = None) -> Typed:
         """Type a command. `given` is its standard input, which is not a terminal."""
-        done = CliRunner().invoke(self._program, words, input=given, env=self._environment)
+        done = CliRunner().invoke(
+            self._program, words, input=given, env=self._environment, prog_name="jobledger"
+        )
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return Typed(done.exit_code, done.stdout, done.stderr)
@@ -88,10 +90,5 @@ def tripped_job(data: Path, name: str = "broken", **fields: Any) -> str:
         job_id = str(ledger.schedule(spec).job_id)
         assert isinstance(ledger.clock, ManualClock)
         ledger.clock.advance(timedelta(hours=1))
-        claim = run_commands.ClaimRun(UUID(job_id), ledger.context(), node="node-1", is_late=False)
-        claimed = ledger.execute(claim)
-        assert claimed is not None
-        ledger.execute(
-            run_commands.RecordOutcome(UUID(job_id), claimed.run.run_id, FAILURE, ledger.context())
-        )
+        run(ledger, UUID(job_id), FAILURE)
     return job_id

@@ -55,19 +55,6 @@ def test_a_name_found_in_the_events_is_of_the_job_that_has_it_now(shell: Shell) 
     assert shell.type("resume", "gone").code == 3
 
 
-def test_a_rebuild_that_finds_a_difference_exits_with_1(shell: Shell) -> None:
-    shell.schedule("report")
-    shell.ok("list")
-    alter_read_models(shell, "UPDATE jobs_1 SET name = 'forged'")
-
-    typed = shell.type("rebuild")
-
-    assert typed.code == 1
-    assert "DIFFERENT" in typed.out
-    assert "jobs" in typed.err
-    assert shell.ok("rebuild", "--json").document["read_models"][0]["equal"] is True
-
-
 def test_doctor_reports_read_models_that_their_owner_does_not_update(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,12 +68,6 @@ def test_the_help_names_no_types_of_python(words: str) -> None:
     assert "--help" in result.output
 
 
-def test_the_help_names_the_values_of_a_choice() -> None:
-    result = CliRunner().invoke(build(), ["export", "--help"])
-
-    assert re.search(r"--format +<\w+\|\w+", result.output)
-
-
 def test_every_exit_code_is_in_the_reference() -> None:
     text = REFERENCE.read_text()
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from api.cli.exit_codes import Exit
 from tests.flow.cli.test_cli_documented import COMMON, commands
+from tests.support.mailbox import Letter, Mailbox, a_mailbox
 from tests.support.typed_commands import Shell
 
 JOB = "00000000-0000-4000-8000-00000000000a"
 AT, LATER = "2026-03-02T12:00:00Z", "2026-03-02T13:00:00Z"
-NO = {"code": "not_found", "detail": "There is nothing here."}
+NO = b'{"code": "not_found", "detail": "There is nothing here."}'
+NINE = b'{"events": [], "next": null, "position": 9}'
 END: tuple[str, dict[str, Any]] = ("/v1/events", {"limit": "1"})
 """The first request of an export: the end of the ledger."""
 Asked = tuple[str, dict[str, Any]]
@@ -106,56 +106,23 @@ BARE = ("--open", "--newest", "--csv")
 """Flags that are typed alone."""
 
 
-class RecordingServer(ThreadingHTTPServer):
-    """Records every request, and answers that nothing was found."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[Asked] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        address = urlsplit(self.path)
-        self._record(
-            address.path, dict(parse_qsl(address.query, strict_parsing=bool(address.query)))
-        )
-
-    def do_POST(self) -> None:
-        self._record(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-    def _record(self, path: str, query: dict[str, Any]) -> None:
-        cast(RecordingServer, self.server).asked.append((path, query))
-        is_end = (path, query) == END
-        answer = json.dumps({"events": [], "next": None, "position": 9} if is_end else NO).encode()
-        self.send_response(200 if is_end else 404)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: object) -> None: ...
+@pytest.fixture
+def server() -> Iterator[Mailbox]:
+    """A server that answers that nothing was found."""
+    with a_mailbox() as recording:
+        recording.reply = lambda letter: (200, NINE) if asked(letter) == END else (404, NO)
+        yield recording
 
 
 @pytest.fixture
-def server() -> Iterator[RecordingServer]:
-    with RecordingServer() as recording:
-        thread = Thread(target=recording.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield recording
-        finally:
-            recording.shutdown()
-            thread.join()
-
-
-@pytest.fixture
-def shell(tmp_path: Path, server: RecordingServer) -> Shell:
+def shell(tmp_path: Path, server: Mailbox) -> Shell:
     return Shell(tmp_path, JOBLEDGER_URL=server.url, JOBLEDGER_TOKEN="word")
+
+
+def asked(letter: Letter) -> Asked:
+    """The path of a request and its parameters, wherever they are."""
+    address = urlsplit(letter.path)
+    return address.path, json.loads(letter.body) if letter.body else dict(parse_qsl(address.query))
 
 
 def typed(flag: str, value: Any) -> tuple[str, ...]:
@@ -171,25 +138,23 @@ def typed(flag: str, value: Any) -> tuple[str, ...]:
     ],
 )
 def test_a_flag_reaches_the_request(
-    shell: Shell, server: RecordingServer, question: Question, flag: str
+    shell: Shell, server: Mailbox, question: Question, flag: str
 ) -> None:
     name, value = question.flags[flag]
 
     answered = shell.type(*question.words.split(), *typed(flag, value))
 
     assert answered.code == Exit.NOT_FOUND, answered
-    path, query = server.asked[-1]
+    path, query = asked(server.letters[-1])
     assert (path, query.get(name)) == (question.path, value)
 
 
-def test_a_flag_that_is_not_given_is_not_in_the_request(
-    shell: Shell, server: RecordingServer
-) -> None:
+def test_a_flag_that_is_not_given_is_not_in_the_request(shell: Shell, server: Mailbox) -> None:
     for question in QUESTIONS:
         shell.type(*question.words.split())
 
     quiet = {"limit", "order", "format", "from", "policy", "since", "until"}
-    for path, query in server.asked:
+    for path, query in map(asked, server.letters):
         assert query.keys() <= quiet, path
 
 

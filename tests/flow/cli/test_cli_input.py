@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -17,6 +14,7 @@ from api.cli.output.logs import LineFormatter
 from api.cli.output.times import ago, ago_short, distance, read_duration, read_instant, took
 from api.cli.text import escaped_json, harmless
 from tests.support.builders import NOON
+from tests.support.mailbox import a_mailbox
 from tests.support.typed_commands import Shell
 
 
@@ -104,31 +102,12 @@ def test_a_status_has_one_exit_code() -> None:
     assert [exit_of_status(status) for status in (500, 503, 507)] == [5, 5, 5]
 
 
-class Stranger(BaseHTTPRequestHandler):
-    """Some other web server."""
+def test_a_server_that_is_not_jobledger_is_reported_as_such(tmp_path: Path) -> None:
+    with a_mailbox() as stranger:
+        stranger.answer = b"hello"
+        shell = Shell(tmp_path, JOBLEDGER_URL=stranger.url, JOBLEDGER_TOKEN="jl_x")
 
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "5")
-        self.end_headers()
-        self.wfile.write(b"hello")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def stranger() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def test_a_server_that_is_not_jobledger_is_reported_as_such(tmp_path: Path, stranger: str) -> None:
-    typed = Shell(tmp_path, JOBLEDGER_URL=stranger, JOBLEDGER_TOKEN="jl_x").type("list")
+        typed = shell.type("list")
 
     assert typed.code == 5
     assert "is not a jobledger server" in typed.err

@@ -6,10 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
 
 import httpx
 import pytest
@@ -18,6 +15,7 @@ from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT, DemoServer, a_server
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.store.sqlite.folder import Folder
+from tests.support.mailbox import a_mailbox
 from tests.support.typed_commands import Shell
 
 LIMIT_SECONDS = 60.0
@@ -71,16 +69,6 @@ def test_commands_reach_a_server_by_its_url(server: DemoServer, tmp_path: Path) 
     assert not elsewhere.data.exists()
 
 
-def test_a_job_that_is_due_runs(shell: Shell) -> None:
-    shell.ok("schedule", "tick", "--every", "1s", "--noop")
-
-    def has_run() -> bool:
-        runs = shell.ok("runs", "tick", "--json").document["runs"]
-        return bool(runs) and runs[0]["status"] == "succeeded"
-
-    assert wait_for("A run", has_run, seconds=LIMIT_SECONDS)
-
-
 def test_a_stopped_server_exits_with_0_and_releases_the_folder(
     server: DemoServer, shell: Shell
 ) -> None:
@@ -93,7 +81,8 @@ def test_a_stopped_server_exits_with_0_and_releases_the_folder(
 
 
 def test_an_open_run_ends_before_the_server(server: DemoServer, shell: Shell) -> None:
-    with slow_target() as target:
+    with a_mailbox() as target:
+        target.may_answer.clear()
         shell.ok("schedule", "slow", "--every", "1s", "--http", target.url)
         assert target.has_come.wait(LIMIT_SECONDS)
 
@@ -117,22 +106,18 @@ def test_the_address_of_a_dead_server_is_ignored(server: DemoServer, shell: Shel
     assert "report" in shell.ok("list").out
 
 
-def test_a_second_server_on_the_folder_is_refused_in_one_line(server: DemoServer) -> None:
-    refused = serve_again(server.data, "--port", "0")
+@pytest.mark.parametrize(
+    ("folder", "port", "says"), [("data", "0", "start_refused"), ("other", None, "--port")]
+)
+def test_a_second_server_on_one_folder_or_port_is_refused_in_one_line(
+    server: DemoServer, tmp_path: Path, folder: str, port: str | None, says: str
+) -> None:
+    refused = serve_again(tmp_path / folder, "--port", port or server.url.rsplit(":", 1)[1])
 
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("jobledger: start_refused: ")
+    assert refused.stderr.startswith("jobledger: ")
     assert refused.stderr.count("\n") == 1
-
-
-def test_a_port_that_is_taken_is_refused_in_one_line(server: DemoServer, tmp_path: Path) -> None:
-    port = server.url.rsplit(":", 1)[1]
-
-    refused = serve_again(tmp_path / "other", "--port", port)
-
-    assert refused.returncode == 2
-    assert refused.stderr.count("\n") == 1
-    assert "--port" in refused.stderr
+    assert says in refused.stderr
 
 
 def test_rebuild_is_refused_beside_a_server(server: DemoServer, shell: Shell) -> None:
@@ -210,51 +195,6 @@ def test_commands_at_the_same_moment_wait_for_each_other(tmp_path: Path) -> None
     assert [process.wait(LIMIT_SECONDS) for process in typed] == [0, 0, 0]
     names = {job["name"] for job in shell.ok("list", "--json").document["jobs"]}
     assert names == {"first", "job-0", "job-1", "job-2"}
-
-
-# -- a target that answers on demand -------------------------------------------------------------
-
-
-class SlowTarget(ThreadingHTTPServer):
-    """Delays every answer until `may_answer` is set."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Delayed)
-        self.has_come, self.may_answer = Event(), Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/"
-
-
-class Delayed(BaseHTTPRequestHandler):
-    server: SlowTarget
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.has_come.set()
-        self.server.may_answer.wait(LIMIT_SECONDS)
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def slow_target() -> Iterator[SlowTarget]:
-    with SlowTarget() as target:
-        thread = Thread(target=target.serve_forever)
-        thread.start()
-        try:
-            yield target
-        finally:
-            target.may_answer.set()
-            target.shutdown()
-            thread.join()
 
 
 def is_answering(server: DemoServer) -> bool:

@@ -2,58 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT
+from tests.support.terminal import on_terminal as on_terminal
 from tests.support.typed_commands import Shell, tripped_job
-
-LIMIT_SECONDS = 60.0
-"""A hang fails by this name; nothing is measured by it."""
-CHUNK = 4096
-
-
-def on_terminal(data: Path, *words: str, answer: str = "", **environment: str) -> tuple[int, str]:
-    """Type a command on a terminal of its own and answer its question; exit code and output."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*PROGRAM, *words, "--data", str(data)],
-        cwd=ROOT,
-        env={**ENVIRONMENT, "TERM": "xterm-256color", **environment},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    try:
-        if answer:
-            os.write(ours, f"{answer}\n".encode())
-        shown = _everything(ours)
-        return process.wait(LIMIT_SECONDS), shown
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-
-
-def _everything(terminal: int) -> str:
-    """All output until the process has closed the terminal."""
-    shown = b""
-    while select.select([terminal], [], [], LIMIT_SECONDS)[0]:
-        try:
-            piece = os.read(terminal, CHUNK)
-        except OSError:  # how Linux reports that the other side is closed
-            return shown.decode()
-        if not piece:
-            return shown.decode()
-        shown += piece
-    raise AssertionError(f"The command went on for {LIMIT_SECONDS:g} s.")
 
 
 @pytest.fixture
@@ -90,32 +44,24 @@ def test_anything_but_yes_changes_nothing(shell: Shell, answer: str) -> None:
     assert status(shell, "broken") == "failed"
 
 
-def test_a_resume_without_force_does_not_offer_it_as_a_question(shell: Shell) -> None:
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ("resume broken", 1, "force_required"),
+        ("resume broken --yes", 1, "force_required"),
+        ("resume broken --yes --force", 0, "resumed"),
+        ("resume report", 0, "resumed"),
+    ],
+)
+def test_there_is_no_question_without_force_and_none_with_yes(
+    shell: Shell, words: str, code: int, says: str
+) -> None:
     tripped_job(shell.data)
-
-    code, shown = on_terminal(shell.data, "resume", "broken")
-
-    assert code == 1
-    assert "force_required" in shown
-    assert "[y/N]" not in shown
-
-
-def test_yes_does_not_replace_force(shell: Shell) -> None:
-    tripped_job(shell.data)
-
-    refused, shown = on_terminal(shell.data, "resume", "broken", "--yes")
-    forced, _ = on_terminal(shell.data, "resume", "broken", "--yes", "--force")
-
-    assert (refused, forced) == (1, 0)
-    assert "[y/N]" not in shown
-
-
-def test_a_paused_job_is_resumed_without_a_question(shell: Shell) -> None:
     shell.ok("pause", "report")
 
-    code, shown = on_terminal(shell.data, "resume", "report")
+    ended, shown = on_terminal(shell.data, *words.split())
 
-    assert code == 0
+    assert (ended, says in shown) == (code, True)
     assert "[y/N]" not in shown
 
 

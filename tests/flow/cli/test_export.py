@@ -13,8 +13,8 @@ import pytest
 from api.cli.inspect.export_stream import BATCH_EVENTS
 from ledger import Ledger
 from ledger.store.audit_query import AuditQuery
-from tests.flow.cli.test_cli_terminal import on_terminal
 from tests.storm.generator import FleetGenerator, Size
+from tests.support.terminal import on_terminal
 from tests.support.typed_commands import Shell
 
 FILTERS: dict[str, tuple[list[str], AuditQuery]] = {
@@ -96,33 +96,6 @@ def test_no_cell_of_a_csv_begins_like_a_formula(tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(sheet, newline="")))
     assert rows[-1]["reason"] == "'=HYPERLINK(1)\nand more"
     assert not [cell for row in rows for cell in row.values() if cell[:1] in tuple("=+-@")]
-
-
-def test_an_export_of_an_unknown_job_is_refused(tmp_path: Path) -> None:
-    shell = Shell(tmp_path)
-    shell.schedule("report")
-
-    for words in (("export", "--format", "csv"), ("audit",), ("diff", "--from", "1")):
-        typed = shell.type(*words, "--actor", "olgs")
-        assert (typed.code, typed.out) == (1, ""), words
-        assert "invalid_field: actor: is unknown" in typed.err
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ("--format", "crontab", "--actor", "olga"),
-        ("--format", "jsonl", "--tag", "red"),
-        ("--format", "xml"),
-        ("--format", "csv", "--since", "yesterday"),
-        (),
-    ],
-)
-def test_contradicting_flags_are_wrong_usage(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    shell = Shell(tmp_path)
-    shell.schedule("report")
-
-    assert shell.type("export", *flags).code == 2
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ import orjson
 import pytest
 
 from ledger import Ledger
-from ledger.application.commands import runs as run_commands
 from ledger.application.commands.deliveries import RecordNotice
 from ledger.domain.job.outcomes import Success
 from ledger.domain.streams.notices import NoticeOutcome
@@ -18,6 +17,7 @@ from ledger.maintenance.backup import reading
 from ledger.maintenance.fork import fork
 from ledger.store.sqlite.folder import EVENT_STORE_FILE
 from tests.support.builders import HOUR, ManualClock, a_spec, open_ledger
+from tests.support.runs import run
 
 YES = Success("yes", 3, sha256(b"yes").hexdigest(), 5)
 HOOK = {
@@ -89,11 +89,7 @@ def test_redaction_removes_why_a_run_was_blocked_and_the_hash_of_an_output(
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec()).job_id
         clock.advance(HOUR)
-        claim = run_commands.ClaimRun(job_id, ledger.context(), node="node-1", is_late=False)
-        claimed = ledger.execute(claim)
-        assert claimed is not None
-        end = run_commands.RecordOutcome(job_id, claimed.run.run_id, report, ledger.context())
-        ledger.execute(end)
+        run(ledger, job_id, report)
 
         last = redacted(ledger, tmp_path)[-1]
 

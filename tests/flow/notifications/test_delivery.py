@@ -24,6 +24,7 @@ from ledger.errors import StorageFull
 from ledger.store.audit_query import AuditQuery
 from tests.simulation import invariants as laws
 from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
+from tests.support.runs import run_when_due
 from tests.support.slack import Slack, a_slack
 
 TOKEN = "-".join(("xoxb", "1234567890", "1234567890", "abcDEFghiJKLmnoPQRstuVWX"))
@@ -63,17 +64,7 @@ class NotifiedLedger:
         return self.ledger.schedule(a_spec(name=name, **fields)).job_id
 
     def run(self, job_id: UUID, outcome: run_commands.Outcome = DONE) -> None:
-        head = self.ledger.job_cache.jobs[job_id]
-        due = head.probe_at or head.next_run_at
-        assert due is not None
-        self.clock.at = max(self.clock.at, due)
-        call = self.ledger.context()
-        claimed = self.ledger.execute(run_commands.ClaimRun(job_id, call, node="n", is_late=False))
-        assert claimed is not None
-        run_id = claimed.run.run_id
-        self.ledger.execute(
-            run_commands.RecordOutcome(job_id, run_id, outcome, self.ledger.context())
-        )
+        run_when_due(self.ledger, job_id, outcome)
 
     def deliver(self) -> None:
         while self.notifier.run_once():

@@ -25,6 +25,7 @@ from ledger.store.audit_query import AuditQuery
 from projections.queries.storm_notifications import RECENT, StormNotifications
 from projections.read_models import ReadModels
 from tests.support.builders import DAY, ManualClock, a_spec, open_ledger
+from tests.support.runs import run_when_due
 from tests.support.slack import Slack, a_slack
 
 QUOTA = outcomes.Failure("Error: 429 quota", "rate_limited", "api.example.com", None, 5)
@@ -65,16 +66,7 @@ class Watched:
         return self.ledger.schedule(a_spec(name=name, policy=policy)).job_id
 
     def run(self, job_id: UUID, outcome: run_commands.Outcome = QUOTA) -> None:
-        due = self.ledger.job_cache.jobs[job_id].next_run_at
-        assert due is not None
-        self.clock.at = max(self.clock.at, due)
-        call = self.ledger.context()
-        claimed = self.ledger.execute(run_commands.ClaimRun(job_id, call, node="n", is_late=False))
-        assert claimed is not None
-        run_id = claimed.run.run_id
-        self.ledger.execute(
-            run_commands.RecordOutcome(job_id, run_id, outcome, self.ledger.context())
-        )
+        run_when_due(self.ledger, job_id, outcome)
 
     def look(self, after: timedelta = timedelta(seconds=6)) -> list[str]:
         """The messages once the read models have caught up and so much time has passed."""

@@ -18,9 +18,9 @@ from ledger.domain.job.view import view
 from ledger.store.audit_query import AuditQuery
 from projections.history.history import History
 from projections.history.replay import FleetState, Playback
-from tests.flow.cli.test_cli_terminal import LIMIT_SECONDS
 from tests.simulation import invariants as laws
 from tests.simulation.simulation import Simulation
+from tests.support.terminal import LIMIT_SECONDS
 from tests.support.typed_commands import Shell, tripped_job
 
 STEPS = 300

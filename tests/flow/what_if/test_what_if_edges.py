@@ -12,6 +12,7 @@ from ledger import Ledger
 from ledger.application.commands import runs as run_commands
 from ledger.domain.job import outcomes
 from projections import Queries
+from tests.support import runs
 from tests.support.builders import DAY, HOUR, SUCCESS, ManualClock, a_spec, open_ledger
 
 LIMITED = outcomes.Failure("429", "rate_limited", "api.example.com", None, 5)
@@ -30,12 +31,7 @@ class Scenario:
     def run(self, job_id: UUID, end: run_commands.Outcome) -> int:
         """One run, an hour later; its last position."""
         self.clock.advance(HOUR)
-        call = self.ledger.context()
-        claim = run_commands.ClaimRun(job_id, call, node="node-1", is_late=False)
-        claimed = self.ledger.execute(claim)
-        assert claimed is not None
-        report = run_commands.RecordOutcome(job_id, claimed.run.run_id, end, self.ledger.context())
-        self.ledger.execute(report)
+        runs.run(self.ledger, job_id, end)
         return self.ledger.writer.position
 
     def pause_and_resume(self, job_id: UUID) -> None:

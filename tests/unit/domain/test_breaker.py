@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from ledger.application.due_queue import due_item_of
 from ledger.domain import events as e
-from ledger.domain.job import outcomes, runs
+from ledger.domain.job import runs
 from ledger.domain.job.job import Job
 from tests.support.builders import (
     DAY,
@@ -22,12 +23,15 @@ from tests.support.builders import (
     ONCE,
     a_context,
     a_job,
+    again,
     an_id,
+    blocked,
     deleted,
+    disabled,
     events_of,
     failed,
     lost,
-    open_run_id,
+    metadata,
     paused,
     requested,
     running,
@@ -40,23 +44,6 @@ DUE = NOON + MINUTE
 Change = Callable[[Job], Any]
 
 
-def blocked(cause: str = "commands are off", *, at: datetime = DUE) -> Change:
-    return lambda job: outcomes.block(job, open_run_id(job), cause, a_context(at))
-
-
-def again(end: Callable[..., Change], times: int) -> Change:
-    """Run whenever it is due, and end each run as `end` says."""
-
-    def change(job: Job) -> None:
-        for _ in range(times):
-            assert job.next_run_at is not None
-            at = job.next_run_at
-            running(at=at)(job)
-            end(at=at)(job)
-
-    return change
-
-
 def last(job: Job) -> Any:
     return job.pending_events[-1]
 
@@ -66,6 +53,9 @@ def last_of(job: Job, kind: type[e.Event]) -> Any:
 
 
 # -- backoff ------------------------------------------------------------------------------------
+
+INTERVAL = {"kind": "every", "interval_seconds": 60}
+EVERY_FIVE_SECONDS = {"kind": "every", "interval_seconds": 5}
 
 
 @pytest.mark.parametrize(
@@ -88,104 +78,131 @@ def test_a_jobs_own_steps_are_used_and_its_last_repeats() -> None:
     assert job.next_run_at == job.updated_at + 2 * SECOND
 
 
-def test_a_cron_job_takes_the_next_fire_when_backoff_is_longer() -> None:
-    job = a_job(schedule=EVERY_MINUTE, policy={"backoff_seconds": [900]})
-
-    tripped(1)(job)
-
-    assert job.next_run_at == DUE + MINUTE
-
-
-def test_a_cron_job_takes_backoff_when_the_next_fire_is_later() -> None:
-    job = a_job(schedule=HOURLY)
-
-    again(failed, 1)(job)
-
-    assert job.next_run_at == NOON + HOUR + 30 * SECOND
-    assert events_of(job)[-1] == "job.run_failed"
-
-
-def test_an_interval_job_waits_for_backoff_however_short_its_interval() -> None:
-    job = a_job(schedule={"kind": "every", "interval_seconds": 5})
-
-    again(failed, 1)(job)
-
-    assert job.next_run_at == NOON + 35 * SECOND
+NEXT_ATTEMPTS: dict[str, tuple[Any, ...]] = {
+    "a cron job takes its next fire when backoff is longer":
+        (EVERY_MINUTE, {"backoff_seconds": [900]}, failed, DUE + MINUTE),
+    "a cron job takes backoff when its next fire is later":
+        (HOURLY, {}, failed, NOON + HOUR + 30 * SECOND),
+    "an interval job waits for backoff however short its interval":
+        (EVERY_FIVE_SECONDS, {}, failed, NOON + 35 * SECOND),
+    "retry-after pushes a cron job back":
+        (EVERY_MINUTE, {}, partial(failed, retry_after=DUE + 3 * HOUR), DUE + 3 * HOUR),
+    "retry-after pushes an interval job back":
+        (INTERVAL, {}, partial(failed, retry_after=DUE + 3 * HOUR), DUE + 3 * HOUR),
+    "retry-after pulls nothing forward":
+        (INTERVAL, {}, partial(failed, retry_after=DUE + SECOND), DUE + 30 * SECOND),
+    "an uncounted failure backs off all the same":
+        (INTERVAL, {"counts": []}, failed, DUE + 30 * SECOND),
+    "a lost one-shot backs off": (ONCE, {}, lost, DUE + 30 * SECOND),
+    "a blocked one-shot backs off": (ONCE, {}, blocked, DUE + 30 * SECOND),
+    "after a lost run the next slot": (HOURLY, {}, lost, NOON + 2 * HOUR),
+    "after a blocked run the next slot": (HOURLY, {}, blocked, NOON + 2 * HOUR),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("schedule", [EVERY_MINUTE, {"kind": "every", "interval_seconds": 60}])
-def test_retry_after_pushes_the_next_attempt_back(schedule: dict[str, Any]) -> None:
-    job = a_job(running(), schedule=schedule)
+@pytest.mark.parametrize(
+    ("schedule", "policy", "end", "next_run_at"), NEXT_ATTEMPTS.values(), ids=NEXT_ATTEMPTS
+)
+def test_the_next_attempt_after_a_run_without_success(
+    schedule: dict[str, Any], policy: dict[str, Any], end: Callable[..., Change], next_run_at: Any
+) -> None:
+    job = a_job(schedule=schedule, policy=policy)
+
+    again(end, 1)(job)
+
+    assert job.next_run_at == next_run_at
+
+
+def test_a_failure_records_the_retry_after_of_its_target() -> None:
+    job = a_job(running())
 
     failed(retry_after=DUE + 3 * HOUR)(job)
 
-    assert job.next_run_at == DUE + 3 * HOUR
     assert last(job).retry_after == DUE + 3 * HOUR
 
 
-def test_retry_after_pulls_nothing_forward() -> None:
-    job = a_job(running())
-
-    failed(retry_after=DUE + SECOND)(job)
-
-    assert job.next_run_at == DUE + 30 * SECOND
-
-
-def test_slots_skipped_for_a_retry_are_recorded() -> None:
-    job = a_job(running(), schedule=EVERY_MINUTE)
-
-    failed(retry_after=DUE + 10 * MINUTE)(job)
-
-    assert last(job).missed["count"] == 9
-    assert last(job).missed["last"] == "2026-03-02T12:10:00Z"
+FAILED: tuple[Change, ...] = (running(), failed())
+NO_CATCH_UP = {"policy": {"catch_up": "none"}}
+TRIGGERS: dict[str, tuple[Any, ...]] = {
+    "after a failure: a retry with the next number": (FAILED, {}, DUE + 30 * SECOND, "retry", 2),
+    "a cron slot after a failure: its first attempt":
+        (FAILED, {"schedule": EVERY_MINUTE, "policy": {"backoff_seconds": [900]}},
+         DUE + MINUTE, "schedule", 1),
+    "a requested run starts before the slot": ((requested(at=DUE),), {}, DUE, "manual", 1),
+    "a late one-shot is always run":
+        ((), {"schedule": ONCE, **NO_CATCH_UP}, NOON + DAY, "catch_up", 1),
+    "a late retry is run even when slots are not caught up":
+        (FAILED, NO_CATCH_UP, NOON + DAY, "retry", 2),
+}  # fmt: skip
 
 
-def test_the_attempt_after_a_failure_is_a_retry_with_the_next_number() -> None:
-    job = a_job(running(), failed())
+@pytest.mark.parametrize(
+    ("changes", "fields", "at", "trigger", "attempt"), TRIGGERS.values(), ids=TRIGGERS
+)
+def test_a_run_has_the_trigger_and_the_number_of_its_attempt(
+    changes: tuple[Change, ...], fields: dict[str, Any], at: datetime, trigger: str, attempt: int
+) -> None:
+    job = a_job(*changes, **fields)
 
-    running(at=DUE + 30 * SECOND)(job)
-
-    assert job.open_run is not None
-    assert (job.open_run.trigger, job.open_run.attempt) == ("retry", 2)
-
-
-def test_a_cron_slot_after_a_failure_is_a_slot_and_its_first_attempt() -> None:
-    job = a_job(running(), failed(), schedule=EVERY_MINUTE, policy={"backoff_seconds": [900]})
-
-    running(at=DUE + MINUTE)(job)
+    running(at=at, is_late=at - NOON >= DAY)(job)
 
     assert job.open_run is not None
-    assert (job.open_run.trigger, job.open_run.attempt) == ("schedule", 1)
+    assert (job.open_run.trigger, job.open_run.attempt) == (trigger, attempt)
 
 
 # -- what counts --------------------------------------------------------------------------------
 
 
-def test_a_failure_of_an_uncounted_class_leaves_the_streak_as_it_was() -> None:
-    job = a_job(tripped(4), policy={"counts": ["rate_limited"]})
+timed_out = partial(failed, failure_class="timeout")
+ONLY_LIMITS = {"counts": ["rate_limited"], "trip_after": 5}
 
-    again(lambda at: failed(failure_class="timeout", at=at), 20)(job)
 
-    assert (job.status, job.consecutive_errors) == ("active", 4)
+STREAKS: dict[str, tuple[Any, ...]] = {
+    "an uncounted failure leaves the streak as it was":
+        ((again(failed, 4), again(timed_out, 20)), ONLY_LIMITS, ("active", 4, 0)),
+    "a counted failure after uncounted ones continues the streak":
+        ((again(failed, 4), again(timed_out, 3), again(failed, 1)), ONLY_LIMITS, ("failed", 5, 0)),
+    "a job that repeatedly loses its node trips too": ((again(lost, 3),), {}, ("failed", 0, 3)),
+    "losses do not add to errors nor errors to losses":
+        ((again(failed, 9), again(lost, 2)), {}, ("active", 9, 2)),
+    "a failure ends the streak of losses":
+        ((again(lost, 2), again(failed, 1), again(lost, 2)), {}, ("active", 1, 2)),
+    "a success ends the streak of losses":
+        ((again(lost, 2), again(succeeded, 1), again(lost, 2)), {}, ("active", 0, 2)),
+    "runs lost to our own restart do not count":
+        ((again(partial(lost, "owner_restarted"), 20),), {}, ("active", 0, 0)),
+    "runs lost to our own shutdown do not count":
+        ((again(partial(lost, "shutdown"), 20),), {}, ("active", 0, 0)),
+    "blocked runs never trip": ((again(blocked, 50),), {}, ("active", 0, 0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "policy", "expected"), STREAKS.values(), ids=STREAKS)
+def test_errors_and_losses_are_counted_apart(
+    changes: tuple[Change, ...], policy: dict[str, Any], expected: tuple[str, int, int]
+) -> None:
+    *before, change = changes
+    job = a_job(*before, policy=policy)
+
+    change(job)
+
+    assert (job.status, job.consecutive_errors, job.consecutive_losses) == expected
+
+
+def test_an_uncounted_failure_records_the_streak_it_left() -> None:
+    job = a_job(again(failed, 4), policy=ONLY_LIMITS)
+
+    again(timed_out, 1)(job)
+
     assert last(job).consecutive_errors == 4
 
 
-def test_an_uncounted_failure_backs_off_all_the_same() -> None:
-    job = a_job(running(), policy={"counts": []})
+def test_a_trip_by_losses_names_their_class_and_threshold() -> None:
+    job = a_job()
 
-    failed()(job)
+    again(lost, 3)(job)
 
-    assert job.next_run_at == DUE + 30 * SECOND
-
-
-def test_a_counted_failure_after_uncounted_ones_continues_the_streak() -> None:
-    job = a_job(policy={"counts": ["rate_limited"], "trip_after": 2})
-    again(failed, 1)(job)
-    again(lambda at: failed(failure_class="timeout", at=at), 3)(job)
-
-    again(failed, 1)(job)
-
-    assert job.status == "failed"
+    assert (last(job).failure_class, last(job).threshold) == ("lost", 3)
 
 
 def test_the_trip_names_the_first_error_of_its_own_streak() -> None:
@@ -207,73 +224,6 @@ def test_a_trip_carries_class_signature_and_error_of_the_last_failure() -> None:
     assert (trip.failure_class, trip.last_error) == ("timeout", "Error: timed out after 31 s")
     assert trip.signature == last_of(job, e.RunFailed).signature
     assert trip.signature.startswith("timeout api.example.com")
-
-
-# -- losses -------------------------------------------------------------------------------------
-
-
-def test_a_job_that_repeatedly_loses_its_node_trips_too() -> None:
-    job = a_job()
-
-    again(lost, 3)(job)
-
-    assert (job.status, job.consecutive_losses, job.consecutive_errors) == ("failed", 3, 0)
-    assert (last(job).failure_class, last(job).threshold) == ("lost", 3)
-
-
-def test_losses_do_not_add_to_errors_nor_errors_to_losses() -> None:
-    job = a_job(again(failed, 9), again(lost, 2))
-
-    assert (job.status, job.consecutive_errors, job.consecutive_losses) == ("active", 9, 2)
-
-
-def test_a_failure_ends_the_streak_of_losses() -> None:
-    job = a_job(again(lost, 2), again(failed, 1), again(lost, 2))
-
-    assert (job.status, job.consecutive_losses) == ("active", 2)
-
-
-def test_a_success_ends_the_streak_of_losses() -> None:
-    job = a_job(again(lost, 2), again(succeeded, 1), again(lost, 2))
-
-    assert (job.status, job.consecutive_losses) == ("active", 2)
-
-
-@pytest.mark.parametrize("cause", ["owner_restarted", "shutdown"])
-def test_runs_lost_to_our_own_restarts_do_not_count(cause: str) -> None:
-    job = a_job()
-
-    again(lambda at: lost(cause, at=at), 20)(job)
-
-    assert (job.status, job.consecutive_losses) == ("active", 0)
-
-
-@pytest.mark.parametrize("end", [lost, blocked])
-def test_a_one_shot_without_a_result_retries_by_backoff(end: Callable[..., Change]) -> None:
-    job = a_job(schedule=ONCE)
-
-    again(end, 1)(job)
-
-    assert job.next_run_at == DUE + 30 * SECOND
-
-
-@pytest.mark.parametrize("end", [lost, blocked])
-def test_a_recurring_job_without_a_result_waits_for_its_next_slot(
-    end: Callable[..., Change],
-) -> None:
-    job = a_job(schedule=HOURLY)
-
-    again(end, 1)(job)
-
-    assert job.next_run_at == NOON + 2 * HOUR
-
-
-def test_blocked_runs_never_trip() -> None:
-    job = a_job()
-
-    again(blocked, 50)(job)
-
-    assert (job.status, job.consecutive_errors, job.consecutive_losses) == ("active", 0, 0)
 
 
 # -- outcomes that come late --------------------------------------------------------------------
@@ -312,8 +262,7 @@ def test_a_late_failure_after_a_pause_counts_and_the_next_one_trips() -> None:
 
 
 def test_a_disabled_jobs_run_ends_without_a_next_one() -> None:
-    job = a_job(running())
-    job.amend({"enabled": False}, a_context(DUE))
+    job = a_job(running(), disabled)
 
     succeeded()(job)
 
@@ -347,41 +296,6 @@ def test_a_job_that_catches_up_none_skips_slots_and_records_them() -> None:
         "capped": False,
     }
     assert job.next_run_at == NOON + HOUR + MINUTE
-
-
-def test_a_late_one_shot_is_always_run() -> None:
-    job = a_job(schedule=ONCE, policy={"catch_up": "none"})
-
-    running(at=NOON + DAY, is_late=True)(job)
-
-    assert job.open_run is not None
-    assert job.open_run.trigger == "catch_up"
-
-
-def test_a_late_retry_is_run_even_when_slots_are_not_caught_up() -> None:
-    job = a_job(running(), failed(), policy={"catch_up": "none"})
-
-    running(at=NOON + DAY, is_late=True)(job)
-
-    assert job.open_run is not None
-    assert job.open_run.trigger == "retry"
-
-
-def test_slots_that_passed_while_catching_up_are_recorded_as_downtime() -> None:
-    job = a_job(schedule=EVERY_MINUTE)
-    running(at=NOON + HOUR, is_late=True)(job)
-
-    succeeded(at=NOON + HOUR + SECOND)(job)
-
-    assert (last(job).missed["count"], last(job).missed["cause"]) == (59, "downtime")
-
-
-def test_more_than_ten_thousand_slots_are_counted_up_to_there_and_marked_so() -> None:
-    job = a_job(schedule=EVERY_MINUTE, policy={"catch_up": "none"})
-
-    running(at=NOON + 10 * DAY, is_late=True)(job)
-
-    assert (last(job).missed["count"], last(job).missed["capped"]) == (10_000, True)
 
 
 # -- jitter -------------------------------------------------------------------------------------
@@ -442,11 +356,17 @@ def test_a_tripped_job_with_a_probe_records_when() -> None:
     assert job.probe_at == last(job).probe_at == job.updated_at + MINUTE
 
 
-def test_a_probe_before_its_time_starts_nothing() -> None:
+@pytest.mark.parametrize(
+    ("change", "at"), [(None, NOON + HOUR + MINUTE - SECOND), (disabled, NOON + DAY)]
+)
+def test_a_probe_starts_neither_before_its_time_nor_while_its_job_is_disabled(
+    change: Change | None, at: datetime
+) -> None:
     job = tripped_with_probe()
-    assert job.probe_at is not None
+    if change is not None:
+        change(job)
 
-    run = runs.start_due(job, runs.Claim("n"), a_context(job.probe_at - SECOND))
+    run = runs.start_due(job, runs.Claim("n"), now=at, metadata=metadata())
 
     assert run is None
 
@@ -465,23 +385,28 @@ def test_a_probe_half_opens_the_breaker_and_the_job_stays_failed() -> None:
     assert last_of(job, e.CircuitHalfOpened).run_id == job.open_run.run_id
 
 
-def test_a_probe_that_succeeds_closes_the_breaker() -> None:
-    job = tripped_with_probe()
+@pytest.mark.parametrize(
+    ("fields", "status", "topics"),
+    [
+        ({"schedule": HOURLY}, "active", ["job.run_succeeded", "job.circuit_closed"]),
+        ({"schedule": ONCE}, "completed", ["job.circuit_closed", "job.completed"]),
+        (
+            {"schedule": HOURLY, "delete_after_run": True},
+            "deleted",
+            ["job.completed", "job.deleted"],
+        ),
+    ],
+)
+def test_a_probe_that_succeeds_closes_the_breaker(
+    fields: dict[str, Any], status: str, topics: list[str]
+) -> None:
+    job = a_job(tripped(1), policy=PROBING, **fields)
 
     probed(succeeded)(job)
 
-    assert events_of(job)[-2:] == ["job.run_succeeded", "job.circuit_closed"]
-    assert (job.status, job.consecutive_errors) == ("active", 0)
-    assert job.next_run_at == NOON + 2 * HOUR
-
-
-def test_a_probe_that_succeeds_completes_a_one_shot() -> None:
-    job = a_job(tripped(1), schedule=ONCE, policy=PROBING)
-
-    probed(succeeded)(job)
-
-    assert events_of(job)[-2:] == ["job.circuit_closed", "job.completed"]
-    assert job.status == "completed"
+    assert events_of(job)[-2:] == topics
+    assert (job.status, job.consecutive_errors) == (status, 0)
+    assert job.next_run_at == (NOON + 2 * HOUR if status == "active" else None)
 
 
 @pytest.mark.parametrize("end", [failed, lost, blocked])
@@ -515,39 +440,12 @@ def test_a_failed_probe_leaves_the_instant_of_the_first_trip() -> None:
     assert job.tripped_at == tripped_at
 
 
-def test_a_disabled_job_does_not_probe() -> None:
-    job = tripped_with_probe()
-    job.amend({"enabled": False}, a_context(NOON))
-
-    run = runs.start_due(job, runs.Claim("n"), a_context(NOON + DAY))
-
-    assert run is None
-
-
 def test_a_job_disabled_during_its_probe_closes_and_does_not_fire() -> None:
     job = tripped_with_probe()
     assert job.probe_at is not None
     running(at=job.probe_at)(job)
-    job.amend({"enabled": False}, a_context(job.updated_at))
+    disabled(job)
 
     succeeded(at=job.updated_at)(job)
 
     assert (job.status, job.next_run_at) == ("active", None)
-
-
-def test_a_job_with_delete_after_run_is_deleted_by_its_successful_probe() -> None:
-    job = a_job(tripped(1), schedule=HOURLY, policy=PROBING, delete_after_run=True)
-
-    probed(succeeded)(job)
-
-    assert job.status == "deleted"
-
-
-def test_a_requested_run_starts_before_the_slot_as_a_manual_one() -> None:
-    job = a_job(requested(at=DUE))
-
-    running(at=DUE)(job)
-
-    assert job.open_run is not None
-    assert job.open_run.trigger == "manual"
-    assert job.next_run_at == DUE

@@ -28,33 +28,16 @@ SEED = 20_260_131
 # Each zone with a year of unusual changes: gaps at midnight, of 30 minutes, of a day; summer time
 # that is negative; and corrections of more than three hours, in both directions.
 CHANGED = [
-    ("America/New_York", 2024),
-    ("Europe/Berlin", 2024),
-    ("Europe/Dublin", 2019),
-    ("Australia/Lord_Howe", 2024),
-    ("Pacific/Chatham", 2024),
-    ("America/Havana", 2024),
-    ("America/Sao_Paulo", 2018),
-    ("America/St_Johns", 2006),
-    ("America/Nuuk", 2023),
-    ("America/Scoresbysund", 2024),
-    ("Africa/Casablanca", 2024),
-    ("Africa/Cairo", 2014),
-    ("Asia/Tehran", 2022),
-    ("Asia/Gaza", 2011),
-    ("Asia/Amman", 2022),
-    ("Asia/Kathmandu", 1985),
-    ("Asia/Pyongyang", 2015),
-    ("America/Caracas", 2007),
-    ("America/Caracas", 2016),
-    ("Antarctica/Troll", 2024),
-    ("Antarctica/Casey", 2020),
-    ("Antarctica/Vostok", 1994),
-    ("Pacific/Apia", 2011),
-    ("Pacific/Kiritimati", 1994),
-    ("Pacific/Kwajalein", 1969),
+    ("America/New_York", 2024), ("Europe/Berlin", 2024), ("Europe/Dublin", 2019),
+    ("Australia/Lord_Howe", 2024), ("Pacific/Chatham", 2024), ("America/Havana", 2024),
+    ("America/Sao_Paulo", 2018), ("America/St_Johns", 2006), ("America/Nuuk", 2023),
+    ("America/Scoresbysund", 2024), ("Africa/Casablanca", 2024), ("Africa/Cairo", 2014),
+    ("Asia/Tehran", 2022), ("Asia/Gaza", 2011), ("Asia/Amman", 2022), ("Asia/Kathmandu", 1985),
+    ("Asia/Pyongyang", 2015), ("America/Caracas", 2007), ("America/Caracas", 2016),
+    ("Antarctica/Troll", 2024), ("Antarctica/Casey", 2020), ("Antarctica/Vostok", 1994),
+    ("Pacific/Apia", 2011), ("Pacific/Kiritimati", 1994), ("Pacific/Kwajalein", 1969),
     ("Pacific/Kwajalein", 1993),
-]
+]  # fmt: skip
 
 
 def cron(expr: str, tz: str = "UTC", dst: Dst = "vixie") -> Schedule:
@@ -82,68 +65,42 @@ def test_an_expression_that_cron_refuses_is_refused(case: dict[str, Any]) -> Non
         cron(expr)
 
 
-@pytest.mark.parametrize(
-    ("expr", "tz", "after", "expected"),
-    [
-        pytest.param(
-            *("30 1 * * *", "America/New_York", "2024-11-03T06:15:00Z"),
-            ["2024-11-04T06:30:00Z", "2024-11-05T06:30:00Z"],
-            id="asked in the second pass, a fixed time has had its turn",
-        ),
-        pytest.param(
-            *("0-59 1 * * *", "America/New_York", "2024-11-03T06:15:00Z"),
-            ["2024-11-04T06:00:00Z", "2024-11-04T06:01:00Z"],
-            id="all of the second pass is passed over, minute by minute",
-        ),
-        pytest.param(
-            *("15 * * * *", "America/New_York", "2024-11-03T05:30:00Z"),
-            ["2024-11-03T06:15:00Z", "2024-11-03T07:15:00Z"],
-            id="asked in the first pass, a job of real minutes finds an earlier wall time next",
-        ),
-        pytest.param(
-            *("0 12 * * *", "Pacific/Kwajalein", "1969-09-29T12:00:00Z"),
-            ["1969-09-30T01:00:00Z", "1969-10-01T00:00:00Z"],
-            id="a day that is repeated for a correction of 23 hours is run twice",
-        ),
-        pytest.param(
-            *("0 2 * * *", "Antarctica/Casey", "2020-10-03T12:00:00Z"),
-            ["2020-10-03T16:01:00Z", "2020-10-04T15:00:00Z"],
-            id="a jump of exactly three hours is not more than three hours",
-        ),
-        pytest.param(
-            *("0 0 29 2 *", "Europe/Berlin", "2096-03-01T00:00:00Z"),
-            ["2104-02-28T23:00:00Z"],
-            id="eight years without 29 February",
-        ),
-        pytest.param(
-            *("0 0 29 2 */7", "UTC", "2088-03-01T00:00:00Z"),
-            ["2128-02-29T00:00:00Z"],
-            id="forty years without a Sunday that is 29 February",
-        ),
-        pytest.param(
-            *("0 0 31 4 1", "UTC", "2024-01-01T00:00:00Z"),
-            ["2024-04-01T00:00:00Z", "2024-04-08T00:00:00Z"],
-            id="either day: a date that never comes leaves the weekday",
-        ),
-        pytest.param(
-            *("0 0 5,* * 1", "UTC", "2024-01-01T00:00:00Z"),
-            ["2024-01-02T00:00:00Z", "2024-01-03T00:00:00Z"],
-            id="either day: a star that is not at the beginning names every day",
-        ),
-        pytest.param(
-            *("59 23 31 12 *", "UTC", "9999-12-30T00:00:00Z"),
-            ["9999-12-31T23:59:00Z"],
-            id="the last minute there is",
-        ),
-        pytest.param("0 0 30 2 *", "UTC", "2024-01-01T00:00:00Z", [], id="no such date"),
-        pytest.param("0 0 31 2 */2", "UTC", "2024-01-01T00:00:00Z", [], id="no such date and day"),
-        pytest.param(
-            *("*/30 2 8-14 3 */7", "America/New_York", "2024-01-01T00:00:00Z"),
-            [],
-            id="every year the hour does not exist",
-        ),
-    ],
-)
+OWN_CASES: dict[str, tuple[str, str, str, list[str]]] = {
+    "asked in the second pass, a fixed time has had its turn":
+        ("30 1 * * *", "America/New_York", "2024-11-03T06:15:00Z",
+         ["2024-11-04T06:30:00Z", "2024-11-05T06:30:00Z"]),
+    "all of the second pass is passed over, minute by minute":
+        ("0-59 1 * * *", "America/New_York", "2024-11-03T06:15:00Z",
+         ["2024-11-04T06:00:00Z", "2024-11-04T06:01:00Z"]),
+    "asked in the first pass, a job of real minutes finds an earlier wall time next":
+        ("15 * * * *", "America/New_York", "2024-11-03T05:30:00Z",
+         ["2024-11-03T06:15:00Z", "2024-11-03T07:15:00Z"]),
+    "a day that is repeated for a correction of 23 hours is run twice":
+        ("0 12 * * *", "Pacific/Kwajalein", "1969-09-29T12:00:00Z",
+         ["1969-09-30T01:00:00Z", "1969-10-01T00:00:00Z"]),
+    "a jump of exactly three hours is not more than three hours":
+        ("0 2 * * *", "Antarctica/Casey", "2020-10-03T12:00:00Z",
+         ["2020-10-03T16:01:00Z", "2020-10-04T15:00:00Z"]),
+    "eight years without 29 February":
+        ("0 0 29 2 *", "Europe/Berlin", "2096-03-01T00:00:00Z", ["2104-02-28T23:00:00Z"]),
+    "forty years without a Sunday that is 29 February":
+        ("0 0 29 2 */7", "UTC", "2088-03-01T00:00:00Z", ["2128-02-29T00:00:00Z"]),
+    "either day: a date that never comes leaves the weekday":
+        ("0 0 31 4 1", "UTC", "2024-01-01T00:00:00Z",
+         ["2024-04-01T00:00:00Z", "2024-04-08T00:00:00Z"]),
+    "either day: a star that is not at the beginning names every day":
+        ("0 0 5,* * 1", "UTC", "2024-01-01T00:00:00Z",
+         ["2024-01-02T00:00:00Z", "2024-01-03T00:00:00Z"]),
+    "the last minute there is":
+        ("59 23 31 12 *", "UTC", "9999-12-30T00:00:00Z", ["9999-12-31T23:59:00Z"]),
+    "no such date": ("0 0 30 2 *", "UTC", "2024-01-01T00:00:00Z", []),
+    "no such date and day": ("0 0 31 2 */2", "UTC", "2024-01-01T00:00:00Z", []),
+    "every year the hour does not exist":
+        ("*/30 2 8-14 3 */7", "America/New_York", "2024-01-01T00:00:00Z", []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("expr", "tz", "after", "expected"), OWN_CASES.values(), ids=OWN_CASES)
 def test_a_case_of_our_own(expr: str, tz: str, after: str, expected: list[str]) -> None:
     assert first_fires(cron(expr, tz), after, max(1, len(expected))) == expected
 
@@ -154,20 +111,20 @@ def test_skip_leaves_a_fixed_time_out_on_the_day_it_does_not_exist() -> None:
     assert found == ["2024-03-11T06:30:00Z", "2024-03-12T06:30:00Z"]
 
 
+def a_day_in_new_york(day: str) -> tuple[datetime, datetime]:
+    """Its first instant and that of the next day on the wall clock, in UTC."""
+    midnight = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("America/New_York"))
+    return midnight.astimezone(UTC), (midnight + timedelta(days=1)).astimezone(UTC)
+
+
 @pytest.mark.parametrize(
     ("day", "minutes"), [("2024-11-03", 1_500), ("2024-03-10", 1_380), ("2024-07-01", 1_440)]
 )
 def test_a_day_has_as_many_minutes_as_the_clock_shows(day: str, minutes: int) -> None:
-    midnight = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("America/New_York"))
-    last = midnight + timedelta(days=1)  # on the wall clock
-    owed = missed_fires(
-        cron("* * * * *", "America/New_York"),
-        first=midnight.astimezone(UTC),
-        until=last.astimezone(UTC) - timedelta(minutes=1),
-        cause="test",
-    )
+    start, end = a_day_in_new_york(day)
     schedule = cron("* * * * *", "America/New_York")
-    walked = list(within(schedule, midnight.astimezone(UTC), last.astimezone(UTC)))
+    owed = missed_fires(schedule, first=start, until=end - timedelta(minutes=1), cause="test")
+    walked = list(within(schedule, start, end))
 
     assert owed is not None
     assert (owed.count, len(walked)) == (minutes, minutes)
@@ -176,8 +133,7 @@ def test_a_day_has_as_many_minutes_as_the_clock_shows(day: str, minutes: int) ->
 @pytest.mark.parametrize("day", ["2024-11-03", "2024-03-10"])
 @pytest.mark.parametrize("expr", ["30 1 * * *", "30 2 * * *", "@daily", "59 23 * * *"])
 def test_a_daily_job_fires_once_on_a_day_of_any_length(day: str, expr: str) -> None:
-    midnight = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("America/New_York"))
-    start, end = midnight.astimezone(UTC), (midnight + timedelta(days=1)).astimezone(UTC)
+    start, end = a_day_in_new_york(day)
 
     assert len(list(within(cron(expr, "America/New_York"), start, end))) == 1
 

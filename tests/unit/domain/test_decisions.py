@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest import raises
 
-from ledger.application.commands import runs as run_commands
 from ledger.domain.job import runs
 from ledger.domain.job.job import Job, ResumeOptions
 from ledger.domain.job.lifecycle import end_pause
@@ -34,7 +33,9 @@ from tests.support.builders import (
     a_context,
     a_job,
     a_spec,
+    completed,
     deleted,
+    disabled,
     events_of,
     failed,
     open_ledger,
@@ -45,6 +46,7 @@ from tests.support.builders import (
     succeeded,
     tripped,
 )
+from tests.support.runs import claim, end
 
 LATER = NOON + timedelta(days=1)
 Change = Callable[[Job], Any]
@@ -57,15 +59,6 @@ COMMANDS: dict[str, Change] = {
     "run": lambda job: job.request_run(a_context(LATER)),
     "delete": lambda job: job.delete(a_context(LATER)),
 }
-
-
-def disabled(job: Job) -> None:
-    job.amend({"enabled": False}, a_context(NOON))
-
-
-def completed(job: Job) -> None:
-    running()(job)
-    succeeded()(job)
 
 
 # -- which refusal wins -------------------------------------------------------------------------
@@ -121,14 +114,6 @@ def test_a_job_that_was_never_scheduled_refuses_everything_as_not_found(command:
 # -- pause --------------------------------------------------------------------------------------
 
 
-def test_a_second_pause_without_until_leaves_the_first_until() -> None:
-    job = a_job()
-
-    job.pause(LATER, a_context(NOON))
-
-    assert (job.status, job.paused_until, job.next_run_at) == ("paused", LATER, None)
-
-
 @pytest.mark.parametrize("until", [NOON, NOON - MINUTE])
 def test_a_pause_until_a_past_instant_is_refused(until: Any) -> None:
     job = a_job()
@@ -137,25 +122,20 @@ def test_a_pause_until_a_past_instant_is_refused(until: Any) -> None:
         job.pause(until, a_context(NOON))
 
 
-@pytest.mark.parametrize("until", [None, LATER])
-def test_a_pause_without_a_change_records_nothing(until: Any) -> None:
+@pytest.mark.parametrize(
+    ("until", "kept", "is_changed"),
+    [(None, LATER, False), (LATER, LATER, False), (LATER + HOUR, LATER + HOUR, True)],
+)
+def test_only_another_until_changes_a_pause(
+    until: datetime | None, kept: datetime, is_changed: bool
+) -> None:
     job = a_job(paused(LATER))
 
     changed = job.pause(until, a_context(NOON))
 
-    assert changed is False
-    assert events_of(job) == ["job.scheduled", "job.paused"]
-    assert job.paused_until == LATER
-
-
-def test_a_new_until_is_a_new_event() -> None:
-    job = a_job(paused(LATER))
-
-    changed = job.pause(LATER + HOUR, a_context(NOON))
-
-    assert changed
-    assert events_of(job) == ["job.scheduled", "job.paused", "job.paused"]
-    assert job.paused_until == LATER + HOUR
+    assert changed is is_changed
+    assert events_of(job) == ["job.scheduled", "job.paused", *(["job.paused"] * is_changed)]
+    assert (job.status, job.paused_until, job.next_run_at) == ("paused", kept, None)
 
 
 def test_a_second_until_does_not_lose_the_slots_missed_since_the_first_pause() -> None:
@@ -166,14 +146,6 @@ def test_a_second_until_does_not_lose_the_slots_missed_since_the_first_pause() -
 
     missed = job.pending_events[-1].missed  # type: ignore[attr-defined]
     assert (missed["count"], missed["first"]) == (25 * 60, "2026-03-02T12:01:00Z")
-
-
-def test_a_pause_drops_a_requested_run() -> None:
-    job = a_job(requested())
-
-    job.pause(None, a_context(NOON))
-
-    assert not job.is_run_requested
 
 
 def test_a_pause_ends_by_itself_at_its_instant() -> None:
@@ -249,29 +221,23 @@ def test_an_amendment_records_only_what_differs() -> None:
     assert job.pending_events[-1].changes == {"task": "another"}  # type: ignore[attr-defined]
 
 
-def test_a_new_schedule_gives_an_active_job_its_next_fire() -> None:
-    job = a_job()
+@pytest.mark.parametrize(
+    ("changes", "patch", "at", "next_run_at"),
+    [
+        ([], {"schedule": HOURLY}, NOON, NOON + HOUR),
+        ([], {"task": "another"}, NOON + MINUTE / 2, NOON + MINUTE),
+        ([disabled], {"enabled": True}, LATER, LATER + MINUTE),
+        ([], {"enabled": False}, NOON, None),
+    ],
+)
+def test_a_new_schedule_or_enabling_gives_a_job_its_next_fire_and_another_field_leaves_it(
+    changes: list[Change], patch: dict[str, Any], at: datetime, next_run_at: datetime | None
+) -> None:
+    job = a_job(*changes)
 
-    job.amend({"schedule": HOURLY}, a_context(NOON))
+    job.amend(patch, now=at, metadata=metadata())
 
-    assert job.next_run_at == NOON + HOUR
-
-
-def test_a_new_schedule_during_a_run_takes_effect_when_the_run_ends() -> None:
-    job = a_job(running())
-    job.amend({"schedule": HOURLY}, a_context(NOON + MINUTE))
-
-    succeeded(at=NOON + 2 * MINUTE)(job)
-
-    assert job.next_run_at == NOON + HOUR
-
-
-def test_another_field_leaves_the_next_fire_as_it_was() -> None:
-    job = a_job()
-
-    job.amend({"task": "another"}, a_context(NOON + timedelta(seconds=30)))
-
-    assert job.next_run_at == NOON + MINUTE
+    assert job.next_run_at == next_run_at
 
 
 def test_a_schedule_without_a_fire_left_is_refused_for_an_active_job() -> None:
@@ -284,15 +250,6 @@ def test_a_schedule_without_a_fire_left_is_refused_for_an_active_job() -> None:
         )
 
     assert job.schedule["kind"] == "every"
-
-
-def test_enabling_gives_a_job_its_next_fire_and_disabling_takes_it() -> None:
-    job = a_job(disabled)
-    assert job.next_run_at is None
-
-    job.amend({"enabled": True}, a_context(LATER))
-
-    assert job.next_run_at == LATER + MINUTE
 
 
 def test_a_new_policy_counts_from_the_next_failure_on() -> None:
@@ -325,21 +282,24 @@ def test_run_at_gives_a_past_one_shot_its_new_instant() -> None:
     assert job.next_run_at == LATER + HOUR
 
 
-@pytest.mark.parametrize("at", [LATER, LATER - MINUTE])
-def test_run_at_must_be_in_the_future(at: Any) -> None:
-    job = a_job(paused())
+@pytest.mark.parametrize(
+    ("changes", "options", "refusal"),
+    [
+        ([], ResumeOptions(run_at=LATER), ScheduleInPast),
+        ([], ResumeOptions(run_at=LATER - MINUTE), ScheduleInPast),
+        ([], ResumeOptions(run_at=LATER + HOUR, run_now=True), InvalidField),
+        ([running()], ResumeOptions(run_now=True), RunInProgress),
+    ],
+)
+def test_a_next_run_in_the_past_or_named_twice_or_beside_an_open_one_is_refused(
+    changes: list[Change], options: ResumeOptions, refusal: type[LedgerError]
+) -> None:
+    job = a_job(*changes, paused())
 
-    with raises(ScheduleInPast):
-        job.resume(ResumeOptions(run_at=at), a_context(LATER))
+    with raises(refusal):
+        job.resume(options, now=LATER, metadata=metadata())
 
     assert job.status == "paused"
-
-
-def test_run_at_and_run_now_exclude_each_other() -> None:
-    job = a_job(paused())
-
-    with raises(InvalidField, match="run_at"):
-        job.resume(ResumeOptions(run_at=LATER, run_now=True), a_context(NOON))
 
 
 def test_run_now_resumes_and_requests_a_run() -> None:
@@ -351,33 +311,7 @@ def test_run_now_resumes_and_requests_a_run() -> None:
     assert job.next_run_at == NOON + HOUR
 
 
-def test_run_now_is_refused_while_a_run_is_under_way() -> None:
-    job = a_job(running(), paused())
-
-    with raises(RunInProgress):
-        job.resume(ResumeOptions(run_now=True), a_context(LATER))
-
-    assert job.status == "paused"
-
-
-def test_a_resume_while_a_run_is_under_way_starts_no_second_one() -> None:
-    job = a_job(running(), paused())
-    job.resume(ResumeOptions(), a_context(LATER))
-
-    run = runs.start_due(job, runs.Claim("n"), a_context(LATER + HOUR))
-
-    assert run is None
-
-
 # -- run ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("change", [requested(), running()])
-def test_a_second_request_while_one_is_open_is_refused(change: Change) -> None:
-    job = a_job(change)
-
-    with raises(RunInProgress):
-        job.request_run(a_context(NOON))
 
 
 def test_a_requested_run_leaves_the_slot_where_it_is() -> None:
@@ -397,15 +331,10 @@ def test_delete_after_run_deletes_and_releases_the_name_in_one_append(tmp_path: 
     with open_ledger(tmp_path, clock) as ledger:
         job_id = ledger.schedule(a_spec(schedule=ONCE, delete_after_run=True)).job_id
         clock.advance(MINUTE)
-        claimed = ledger.execute(
-            run_commands.ClaimRun(job_id, ledger.context(), node="n", is_late=False)
-        )
-        assert claimed is not None
+        claimed = claim(ledger, job_id)
         before = ledger.event_store.tail_position()
 
-        ledger.execute(
-            run_commands.RecordOutcome(job_id, claimed.run.run_id, SUCCESS, ledger.context())
-        )
+        end(ledger, claimed, SUCCESS)
 
         added = ledger.event_store.read(after=before, limit=10)
         assert [item.topic for item in added] == [
@@ -418,26 +347,24 @@ def test_delete_after_run_deletes_and_releases_the_name_in_one_append(tmp_path: 
         assert ledger.schedule(a_spec(name="REPORT")).changed
 
 
-def test_delete_after_run_waits_for_a_success() -> None:
-    job = a_job(running(), failed(), delete_after_run=True)
+@pytest.mark.parametrize(
+    ("changes", "end", "status"),
+    [
+        ([], failed(), "active"),
+        ([], succeeded(), "deleted"),
+        ([paused()], succeeded(), "paused"),
+    ],
+)
+def test_delete_after_run_deletes_an_active_job_with_its_first_success(
+    changes: list[Change], end: Change, status: str
+) -> None:
+    job = a_job(running(), *changes, delete_after_run=True)
 
-    assert job.status == "active"
+    end(job)
 
-
-def test_a_recurring_job_with_delete_after_run_ends_with_its_first_success() -> None:
-    job = a_job(running(), delete_after_run=True)
-
-    succeeded()(job)
-
-    assert events_of(job)[-3:] == ["job.run_succeeded", "job.completed", "job.deleted"]
-
-
-def test_a_paused_job_with_delete_after_run_stays_when_its_run_succeeds() -> None:
-    job = a_job(running(), paused(), delete_after_run=True)
-
-    succeeded()(job)
-
-    assert job.status == "paused"
+    assert job.status == status
+    ended = ["job.run_succeeded", "job.completed", "job.deleted"]
+    assert (events_of(job)[-3:] == ended) is (status == "deleted")
 
 
 # -- names --------------------------------------------------------------------------------------

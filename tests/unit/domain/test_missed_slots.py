@@ -21,6 +21,7 @@ from tests.support.builders import (
     failed,
     lost,
     paused,
+    requested,
     running,
     succeeded,
     tripped,
@@ -33,34 +34,6 @@ ONCE = {"kind": "at", "at": "2026-03-02T13:00:00Z"}
 def last(job: Job) -> Any:
     """The last event the job recorded."""
     return job.pending_events[-1]
-
-
-def test_an_interval_without_a_dispatcher_for_ten_minutes_records_them_with_the_late_run() -> None:
-    late = NOON + 11 * MINUTE
-    job = a_job(running(at=late, is_late=True), schedule=INTERVAL)
-
-    succeeded(at=late)(job)
-
-    assert (last(job).missed["count"], last(job).missed["cause"]) == (10, "downtime")
-
-
-def test_slots_that_passed_while_the_owner_was_dead_are_downtime_and_not_overlap() -> None:
-    job = a_job(running(), schedule=EVERY_MINUTE)
-
-    lost("owner_restarted", at=NOON + 10 * MINUTE)(job)
-
-    assert (last(job).missed["count"], last(job).missed["cause"]) == (9, "downtime")
-
-
-def test_slots_before_an_instant_that_a_resume_named_are_recorded_by_its_run() -> None:
-    job = a_job(paused(), schedule=EVERY_MINUTE)
-    named = NOON + 10 * MINUTE + timedelta(seconds=30)
-    job.resume(ResumeOptions(run_at=named), a_context(NOON + timedelta(seconds=1)))
-    running(at=named)(job)
-
-    succeeded(at=named)(job)
-
-    assert (last(job).missed["count"], last(job).missed["first"]) == (10, "2026-03-02T12:01:00Z")
 
 
 def test_a_manual_run_that_fails_leaves_a_one_shot_its_instant() -> None:
@@ -87,7 +60,16 @@ def test_a_probe_that_a_restart_interrupted_does_not_double_the_wait() -> None:
 
 EVERY_FIVE_SECONDS = {"kind": "every", "interval_seconds": 5, "anchor": "grid"}
 FIRST = NOON + timedelta(seconds=5)
+LATE = NOON + 11 * MINUTE
+NAMED = NOON + 10 * MINUTE + timedelta(seconds=30)
 WORKER = {"kind": "worker", "queue": "gpu"}
+
+
+def resumed_at_named(job: Job) -> None:
+    """It was paused, and resumed with an instant for its next run."""
+    paused()(job)
+    job.resume(ResumeOptions(run_at=NAMED), now=NOON + timedelta(seconds=1), metadata=metadata())
+    running(at=NAMED)(job)
 
 
 def causes(job: Job) -> list[tuple[str, str, int]]:
@@ -100,100 +82,67 @@ def causes(job: Job) -> list[tuple[str, str, int]]:
     ]
 
 
-def test_slots_skipped_for_backoff_have_that_cause() -> None:
-    policy = {"backoff_seconds": [60]}
-    job = a_job(running(at=FIRST), schedule=EVERY_FIVE_SECONDS, policy=policy)
-
-    failed(at=FIRST)(job)
-
-    assert causes(job) == [("run_failed", "backoff", 11)]
-
-
-def test_slots_skipped_for_a_retry_after_have_that_cause() -> None:
-    job = a_job(running(), schedule=EVERY_MINUTE)
-
-    failed(retry_after=NOON + 10 * MINUTE + timedelta(seconds=30))(job)
-
-    assert causes(job) == [("run_failed", "backoff", 9)]
-
-
-def test_slots_during_a_run_are_distinguished_from_those_during_its_backoff() -> None:
-    job = a_job(running(), schedule=EVERY_MINUTE)
-
-    failed(at=NOON + 4 * MINUTE, retry_after=NOON + 10 * MINUTE + timedelta(seconds=30))(job)
-
-    assert causes(job) == [("fires_skipped", "overlap", 3), ("run_failed", "backoff", 6)]
-    assert job.next_run_at == NOON + 10 * MINUTE + timedelta(seconds=30)
-
-
-def test_slots_before_a_late_start_are_distinguished_from_those_during_its_run() -> None:
-    late = NOON + 11 * MINUTE
-    job = a_job(running(at=late, is_late=True), schedule=EVERY_MINUTE)
-
-    succeeded(at=late + 2 * MINUTE)(job)
-
-    assert causes(job) == [("fires_skipped", "downtime", 10), ("run_succeeded", "overlap", 2)]
-
-
-def test_slots_before_a_retry_that_no_dispatcher_claimed_are_downtime() -> None:
-    job = a_job(schedule=EVERY_FIVE_SECONDS, policy={"backoff_seconds": [58]})
-    running(at=FIRST)(job)
-    failed(at=FIRST)(job)
-    late = NOON + 10 * MINUTE
-
-    running(at=late, is_late=True)(job)
-    succeeded(at=late)(job)
-
-    assert job.pending_events[-2].trigger == "retry"  # type: ignore[attr-defined]
-    assert causes(job) == [("run_failed", "backoff", 11), ("fires_skipped", "downtime", 108)]
+CAUSES: dict[str, tuple[Any, ...]] = {
+    "backoff":
+        ({"schedule": EVERY_FIVE_SECONDS, "policy": {"backoff_seconds": [60]}},
+         [running(at=FIRST)], failed(at=FIRST), [("run_failed", "backoff", 11)]),
+    "retry-after":
+        ({}, [running()], failed(retry_after=NAMED), [("run_failed", "backoff", 9)]),
+    "a run and its backoff are distinguished":
+        ({}, [running()], failed(at=NOON + 4 * MINUTE, retry_after=NAMED),
+         [("fires_skipped", "overlap", 3), ("run_failed", "backoff", 6)]),
+    "an interval without a dispatcher for ten minutes":
+        ({"schedule": INTERVAL}, [running(at=LATE, is_late=True)], succeeded(at=LATE),
+         [("run_succeeded", "downtime", 10)]),
+    "a late start and its run are distinguished":
+        ({}, [running(at=LATE, is_late=True)], succeeded(at=LATE + 2 * MINUTE),
+         [("fires_skipped", "downtime", 10), ("run_succeeded", "overlap", 2)]),
+    "a retry that no dispatcher claimed":
+        ({"schedule": EVERY_FIVE_SECONDS, "policy": {"backoff_seconds": [58]}},
+         [running(at=FIRST), failed(at=FIRST), running(at=LATE, is_late=True)], succeeded(at=LATE),
+         [("run_failed", "backoff", 11), ("fires_skipped", "downtime", 120)]),
+    "a manual run of a job that no dispatcher claimed":
+        ({}, [requested(at=LATE), running(at=LATE)], succeeded(at=LATE),
+         [("run_succeeded", "downtime", 11)]),
+    "no worker, caught up":
+        ({"executor": WORKER}, [running(at=LATE, is_late=True)], succeeded(at=LATE),
+         [("run_succeeded", "no_worker", 10)]),
+    "no worker, not caught up":
+        ({"executor": WORKER, "policy": {"catch_up": "none"}},
+         [], running(at=LATE, is_late=True), [("fires_skipped", "no_worker", 11)]),
+    "a lost run whose node was dead":
+        ({}, [running()], lost("lease_expired", at=NOON + 4 * MINUTE),
+         [("run_lost", "downtime", 3)]),
+    "a lost run whose node restarted":
+        ({}, [running()], lost("owner_restarted", at=NOON + 10 * MINUTE),
+         [("run_lost", "downtime", 9)]),
+    "a lost run whose node was stopped":
+        ({}, [running()], lost("shutdown", at=NOON + 4 * MINUTE), [("run_lost", "overlap", 3)]),
+    "an instant that a resume named":
+        ({}, [resumed_at_named], succeeded(at=NAMED), [("run_succeeded", "delayed", 10)]),
+    "an instant that a resume named, and a long run":
+        ({}, [resumed_at_named], succeeded(at=NAMED + 2 * MINUTE),
+         [("fires_skipped", "delayed", 10), ("run_succeeded", "overlap", 2)]),
+}  # fmt: skip
 
 
-def test_slots_before_a_manual_run_of_an_unclaimed_job_are_downtime() -> None:
-    job = a_job(schedule=EVERY_MINUTE)
-    job.request_run(a_context(NOON + 10 * MINUTE))
-    running(at=NOON + 10 * MINUTE)(job)
-
-    succeeded(at=NOON + 10 * MINUTE)(job)
-
-    assert causes(job) == [("run_succeeded", "downtime", 10)]
-
-
-@pytest.mark.parametrize("policy", [{}, {"catch_up": "none"}])
-def test_slots_that_no_worker_claimed_have_that_cause(policy: Any) -> None:
-    job = a_job(schedule=EVERY_MINUTE, executor=WORKER, policy=policy)
-    late = NOON + 11 * MINUTE
-
-    running(at=late, is_late=True)(job)
-    if job.open_run is not None:
-        succeeded(at=late)(job)
-
-    assert [(cause, count) for _, cause, count in causes(job)] == [
-        ("no_worker", 11 if policy else 10)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("cause", "during"), [("lease_expired", "downtime"), ("shutdown", "overlap")]
-)
-def test_slots_during_a_lost_run_are_not_overlap_when_its_node_was_dead(
-    cause: str, during: str
+@pytest.mark.parametrize(("fields", "given", "end", "expected"), CAUSES.values(), ids=CAUSES)
+def test_missed_slots_are_recorded_with_their_cause(
+    fields: dict[str, Any], given: list[Any], end: Any, expected: list[tuple[str, str, int]]
 ) -> None:
+    job = a_job(*given, **{"schedule": EVERY_MINUTE} | fields)
+
+    end(job)
+
+    assert causes(job) == expected
+
+
+def test_a_retry_after_missed_slots_is_still_the_next_run() -> None:
     job = a_job(running(), schedule=EVERY_MINUTE)
 
-    lost(cause, at=NOON + 4 * MINUTE)(job)
+    failed(at=NOON + 4 * MINUTE, retry_after=NAMED)(job)
 
-    assert causes(job) == [("run_lost", during, 3)]
-
-
-def test_slots_before_an_instant_that_a_resume_named_were_delayed() -> None:
-    job = a_job(paused(), schedule=EVERY_MINUTE)
-    named = NOON + 10 * MINUTE + timedelta(seconds=30)
-    job.resume(ResumeOptions(run_at=named), a_context(NOON + timedelta(seconds=1)))
-    running(at=named)(job)
-
-    succeeded(at=named + 2 * MINUTE)(job)
-
-    assert causes(job) == [("fires_skipped", "delayed", 10), ("run_succeeded", "overlap", 2)]
+    assert job.next_run_at == NAMED
 
 
 # -- a schedule that goes -------------------------------------------------------------------------
@@ -206,13 +155,11 @@ def hourly_amended(job: Job, at: datetime, **changes: Any) -> list[dict[str, Any
     return [event.missed for event in job.pending_events if hasattr(event, "missed")]
 
 
-@pytest.mark.parametrize("changes", [{"schedule": {"kind": "cron", "expr": "30 6 * * *"}}])
-def test_the_missed_slots_of_a_paused_job_are_recorded_before_its_schedule_is_replaced(
-    changes: Any,
-) -> None:
+def test_the_missed_slots_of_a_paused_job_are_recorded_before_its_schedule_is_replaced() -> None:
     job = a_job(paused(), schedule=HOURLY)
+    other = {"kind": "cron", "expr": "30 6 * * *"}
 
-    skipped, resumed = hourly_amended(job, NOON + 3 * HOUR + MINUTE, **changes)
+    skipped, resumed = hourly_amended(job, NOON + 3 * HOUR + MINUTE, schedule=other)
 
     assert skipped is not None
     assert (skipped["count"], skipped["cause"]) == (3, "paused")

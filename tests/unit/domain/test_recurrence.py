@@ -31,10 +31,10 @@ from ledger.domain.schedule.recurrence import (
 from ledger.domain.schedule.schedules import At, Cron, Every, Schedule
 from ledger.errors import InvalidField, ScheduleInPast, ScheduleNeverFires
 from tests.cron.oracle import random_crontab
+from tests.support.builders import MINUTE
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-MINUTE = timedelta(minutes=1)
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 SEED = 20_260_131
 
@@ -101,13 +101,18 @@ def test_a_grid_fires_on_its_own_slots(after: datetime, step: int, anchor_at: da
     assert found - after <= stride or found == anchor_at
 
 
-def test_a_grid_begins_at_its_anchor() -> None:
-    assert next_fire(Every(60, "grid", NOON), after=NOON - timedelta(days=9)) == NOON
-    assert next_fire(Every(60, "grid", NOON), after=NOON) == NOON + MINUTE
-
-
-def test_a_grid_without_an_anchor_counts_from_the_given_instant() -> None:
-    assert next_fire(Every(60, "grid"), after=NOON) == NOON + MINUTE
+@pytest.mark.parametrize(
+    ("anchor_at", "after", "expected"),
+    [
+        (NOON, NOON - timedelta(days=9), NOON),
+        (NOON, NOON, NOON + MINUTE),
+        (None, NOON, NOON + MINUTE),
+    ],
+)
+def test_a_grid_begins_at_its_anchor_or_at_the_given_instant(
+    anchor_at: datetime | None, after: datetime, expected: datetime
+) -> None:
+    assert next_fire(Every(60, "grid", anchor_at), after=after) == expected
 
 
 # -- the edges of what can be asked -------------------------------------------------------------
@@ -187,6 +192,7 @@ def test_nothing_is_missed_before_the_first_slot() -> None:
         (Cron("*/7 * * * *"), 1, 10, NOON + 60 * MINUTE),
         (Cron("0 12 * * *"), 23, 1, NOON),
         (Cron("0 12 * * *"), 24 * 9, 10, NOON + timedelta(days=9)),
+        (Cron("0 * * * mon"), 9, 1, NOON),  # NOON is a Saturday: a shifted slot counts alone
     ],
 )
 def test_slots_are_counted_from_the_first_to_the_last_inclusive(
@@ -195,14 +201,6 @@ def test_slots_are_counted_from_the_first_to_the_last_inclusive(
     owed = missed(schedule, NOON, NOON + timedelta(hours=hours))
 
     assert owed == Missed(count, NOON, last, "paused", capped=False)
-
-
-def test_a_slot_shifted_to_a_day_without_slots_counts_alone() -> None:
-    mondays = Cron("0 * * * mon")  # NOON is a Saturday
-
-    assert missed(mondays, NOON, NOON + timedelta(hours=9)) == Missed(
-        1, NOON, NOON, "paused", capped=False
-    )
 
 
 @pytest.mark.parametrize("schedule", [Every(60), Every(60, "grid", NOON), Cron("* * * * *")])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,11 +11,11 @@ import pytest
 from pytest import raises
 
 from ledger import Ledger
-from ledger.application.commands import runs as run_commands
+from ledger.application.command_context import CommandContext
 from ledger.domain import events as e
 from ledger.domain.event_context import Actor
 from ledger.domain.job import outcomes, runs
-from ledger.domain.job.job import Job, ResumeOptions
+from ledger.domain.job.job import ResumeOptions
 from ledger.domain.job.view import view
 from ledger.errors import (
     CorruptEvent,
@@ -47,7 +46,9 @@ from tests.support.builders import (
     a_context,
     a_job,
     a_spec,
+    again,
     deleted,
+    disabled,
     events_of,
     failed,
     open_ledger,
@@ -58,65 +59,46 @@ from tests.support.builders import (
     succeeded,
     tripped,
 )
+from tests.support.runs import run_when_due
 
 AGENT = Actor("phantom", "agent")
 FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
 
 
-def disabled(job: Job) -> None:
-    job.amend({"enabled": False}, a_context(NOON))
-
-
-def fail_until_it_trips(ledger: Ledger, clock: ManualClock, job_id: UUID) -> None:
+def fail_until_it_trips(ledger: Ledger, job_id: UUID) -> None:
     """Run the job at its own times, without success, until its breaker trips."""
-    while (job := ledger.job_cache.jobs[job_id]).status == "active":
-        assert job.next_run_at is not None
-        clock.at = max(clock.at, job.next_run_at)
-        claimed = ledger.execute(
-            run_commands.ClaimRun(job_id, ledger.context(), node="n", is_late=False)
-        )
-        assert claimed is not None
-        ledger.execute(
-            run_commands.RecordOutcome(job_id, claimed.run.run_id, FAILURE, ledger.context())
-        )
+    while ledger.job_cache.jobs[job_id].status == "active":
+        run_when_due(ledger, job_id, FAILURE)
 
 
-def a_failed_job(ledger: Ledger, clock: ManualClock, **fields: Any) -> UUID:
+def a_failed_job(ledger: Ledger, **fields: Any) -> UUID:
     job_id = ledger.schedule(a_spec(**fields)).job_id
-    fail_until_it_trips(ledger, clock, job_id)
+    fail_until_it_trips(ledger, job_id)
     return job_id
 
 
 # -- the rules ----------------------------------------------------------------------------------
 
 
-def test_ten_errors_in_a_row_make_a_job_failed_with_nothing_left_to_fire() -> None:
-    job = a_job()
-
-    tripped(10)(job)
-
-    assert (job.status, job.consecutive_errors, job.next_run_at) == ("failed", 10, None)
-
-
-def test_nine_errors_in_a_row_leave_a_job_active() -> None:
-    job = a_job()
-
-    tripped(9)(job)
-
-    assert (job.status, job.consecutive_errors) == ("active", 9)
-    assert job.next_run_at is not None
+COUNTS: dict[str, tuple[dict[str, Any], list[Any], int, str]] = {
+    "ten errors in a row make a job failed": ({}, [], 10, "failed"),
+    "nine errors in a row leave it active": ({}, [], 9, "active"),
+    "a success in between starts the count anew":
+        ({}, [tripped(9), again(succeeded, 1)], 9, "active"),
+    "a one-shot fails after three errors": ({"schedule": ONCE}, [], 3, "failed"),
+}  # fmt: skip
 
 
-def test_a_success_in_between_starts_the_count_anew() -> None:
-    job = a_job(tripped(9))
-    assert job.next_run_at is not None
-    at = job.next_run_at
+@pytest.mark.parametrize(("fields", "given", "errors", "status"), COUNTS.values(), ids=COUNTS)
+def test_errors_in_a_row_make_a_job_failed_with_nothing_left_to_fire(
+    fields: dict[str, Any], given: list[Any], errors: int, status: str
+) -> None:
+    job = a_job(*given, **fields)
 
-    running(at=at)(job)
-    succeeded(at=at)(job)
-    tripped(9)(job)
+    tripped(errors)(job)
 
-    assert (job.status, job.consecutive_errors) == ("active", 9)
+    assert (job.status, job.consecutive_errors) == (status, errors)
+    assert (job.next_run_at is None) is (status == "failed")
 
 
 @pytest.mark.parametrize("later", [MINUTE, HOUR, DAY, 400 * DAY])
@@ -130,20 +112,15 @@ def test_nothing_changes_a_failed_job_however_long_it_waits(later: timedelta) ->
     assert job.status == "failed"
 
 
-def test_a_one_shot_fails_after_three_errors() -> None:
-    job = a_job(schedule=ONCE)
-
-    tripped(3)(job)
-
-    assert (job.status, job.consecutive_errors, job.next_run_at) == ("failed", 3, None)
-
-
-def test_a_paused_job_is_resumed_without_force() -> None:
+@pytest.mark.parametrize("way", [ResumeOptions(), FORCE])
+def test_a_paused_job_is_resumed_without_force_and_force_makes_no_difference(
+    way: ResumeOptions,
+) -> None:
     job = a_job(paused())
 
-    assert job.resume(ResumeOptions(), a_context(NOON + HOUR))
+    assert job.resume(way, now=NOON + HOUR, metadata=metadata())
 
-    assert job.status == "active"
+    assert (job.status, events_of(job)[-1]) == ("active", "job.resumed")
 
 
 def test_a_failed_job_is_resumed_only_with_force() -> None:
@@ -161,14 +138,6 @@ def test_a_forced_job_is_active_with_a_clean_budget() -> None:
     assert (job.status, job.consecutive_errors, job.attempts) == ("active", 0, 0)
 
 
-def test_force_on_a_paused_job_is_the_plain_resume() -> None:
-    job = a_job(paused())
-
-    job.resume(FORCE, a_context(NOON + HOUR))
-
-    assert events_of(job)[-1] == "job.resumed"
-
-
 def test_a_forced_job_fires_at_its_next_slot_neither_now_nor_at_the_missed_one() -> None:
     job = a_job(tripped(), schedule=HOURLY)
 
@@ -180,7 +149,7 @@ def test_a_forced_job_fires_at_its_next_slot_neither_now_nor_at_the_missed_one()
 def test_a_forced_resume_wakes_the_dispatcher(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
-        job_id = a_failed_job(ledger, clock, schedule=HOURLY)
+        job_id = a_failed_job(ledger, schedule=HOURLY)
         clock.at = NOON + DAY
         assert ledger.job_cache.due.next_at() is None
 
@@ -205,7 +174,7 @@ def test_a_forced_resume_records_who_and_why_and_what_was_cleared() -> None:
 def test_a_restart_resumes_nothing(tmp_path: Path) -> None:
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
-        job_id = a_failed_job(ledger, clock)
+        job_id = a_failed_job(ledger)
         before = ledger.job(job_id)
     clock.advance(DAY)
 
@@ -284,7 +253,7 @@ def test_the_refusal_is_one_decision_and_the_same_on_every_surface(tmp_path: Pat
     """Number 5: the domain refuses; the library says the same (HTTP is tested at its edge)."""
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
-        job_id = a_failed_job(ledger, clock)
+        job_id = a_failed_job(ledger)
         with raises(LedgerError) as decided:
             ledger.fold(job_id).resume(ResumeOptions(), a_context(clock.at))
 
@@ -313,8 +282,8 @@ def test_a_resume_from_what_was_read_before_the_trip_is_stale(tmp_path: Path) ->
         seen = ledger.pause(job_id).job
         assert seen is not None
         ledger.resume(job_id)
-        fail_until_it_trips(ledger, clock, job_id)
-        call = replace(a_context(clock.at), revision=seen["revision"])
+        fail_until_it_trips(ledger, job_id)
+        call = CommandContext(clock.at, metadata(), revision=seen["revision"])
 
         with raises(StaleRevision):
             ledger.resume(job_id, force=True, context=call)
@@ -356,9 +325,8 @@ def test_the_audit_is_read_to_its_end_by_cursor_over_all_jobs(tmp_path: Path) ->
 
 def test_a_forced_resume_leaves_the_evidence_of_the_storm(tmp_path: Path) -> None:
     """Number 8."""
-    clock = ManualClock()
-    with open_ledger(tmp_path, clock) as ledger:
-        job_id = a_failed_job(ledger, clock)
+    with open_ledger(tmp_path) as ledger:
+        job_id = a_failed_job(ledger)
         before = ledger.history(job_id)
 
         ledger.resume(job_id, force=True)
@@ -373,7 +341,7 @@ def test_a_failed_job_is_never_deleted_by_a_start(tmp_path: Path) -> None:
     """Number 9: Phantom deleted failed rows after 30 days."""
     clock = ManualClock()
     with open_ledger(tmp_path, clock) as ledger:
-        job_id = a_failed_job(ledger, clock)
+        job_id = a_failed_job(ledger)
     clock.advance(31 * DAY)
 
     with open_ledger(tmp_path, clock, seed=1) as ledger:
@@ -434,17 +402,24 @@ def test_slots_skipped_during_a_run_are_in_missed() -> None:
 
 
 @pytest.mark.parametrize("end", [succeeded(), failed()])
-def test_a_pause_during_a_run_stays_whatever_the_run_reports(end: Any) -> None:
+@pytest.mark.parametrize(("change", "status"), [(paused(), "paused"), (deleted(), "deleted")])
+def test_a_pause_or_delete_during_a_run_stays_whatever_the_run_reports(
+    change: Any, status: str, end: Any
+) -> None:
     """Number 13 (#148)."""
-    job = a_job(running(), paused())
+    job = a_job(running(), change)
 
     end(job)
 
-    assert (job.status, job.next_run_at, job.open_run) == ("paused", None, None)
+    assert (job.status, job.next_run_at, job.open_run) == (status, None, None)
 
 
-@pytest.mark.parametrize("end", [succeeded(), failed()])
-def test_an_edit_during_a_run_stays_whatever_the_run_reports(end: Any) -> None:
+@pytest.mark.parametrize(
+    ("end", "next_run_at"), [(succeeded(), NOON + HOUR), (failed(), NOON + 1.5 * MINUTE)]
+)
+def test_an_edit_during_a_run_stays_whatever_the_run_reports(
+    end: Any, next_run_at: datetime
+) -> None:
     """Number 13."""
     job = a_job(running())
     job.amend({"schedule": HOURLY, "tags": ["new"]}, a_context(NOON + MINUTE))
@@ -453,18 +428,7 @@ def test_an_edit_during_a_run_stays_whatever_the_run_reports(end: Any) -> None:
 
     assert job.tags == ["new"]
     assert job.schedule["expr"] == "0 * * * *"
-    assert job.next_run_at is not None
-    assert job.next_run_at <= NOON + HOUR
-
-
-@pytest.mark.parametrize("end", [succeeded(), failed()])
-def test_a_delete_during_a_run_stays_whatever_the_run_reports(end: Any) -> None:
-    """Number 13."""
-    job = a_job(running(), deleted())
-
-    end(job)
-
-    assert (job.status, job.next_run_at) == ("deleted", None)
+    assert job.next_run_at == next_run_at
 
 
 def test_a_forced_resume_during_a_probe_stays_when_the_probe_reports_late() -> None:
@@ -479,29 +443,23 @@ def test_a_forced_resume_during_a_probe_stays_when_the_probe_reports_late() -> N
     assert (job.status, job.consecutive_errors) == ("active", 1)
 
 
-def test_a_resumed_interval_job_counts_from_now_and_records_what_it_missed() -> None:
-    """Number 14."""
-    job = a_job(paused(), schedule={"kind": "every", "interval_seconds": 600})
+@pytest.mark.parametrize(("anchor", "minutes"), [("end", 11), ("grid", 10)])
+def test_a_resumed_interval_job_counts_from_its_anchor_and_records_what_it_missed(
+    anchor: str, minutes: int
+) -> None:
+    """Number 14: from now on, or on its grid."""
+    schedule = {"kind": "every", "interval_seconds": 600, "anchor": anchor}
+    job = a_job(paused(), schedule=schedule)
 
     job.resume(ResumeOptions(), a_context(NOON + HOUR + MINUTE))
 
-    assert job.next_run_at == NOON + HOUR + 11 * MINUTE
+    assert job.next_run_at == NOON + HOUR + minutes * MINUTE
     missed = job.pending_events[-1].missed  # type: ignore[attr-defined]
     assert (missed["count"], missed["first"], missed["cause"]) == (
         6,
         "2026-03-02T12:10:00Z",
         "paused",
     )
-
-
-def test_an_interval_job_on_a_grid_resumes_on_its_grid() -> None:
-    """Number 14: the anchor is selectable."""
-    grid = {"kind": "every", "interval_seconds": 600, "anchor": "grid"}
-    job = a_job(paused(), schedule=grid)
-
-    job.resume(ResumeOptions(), a_context(NOON + HOUR + MINUTE))
-
-    assert job.next_run_at == NOON + HOUR + 10 * MINUTE
 
 
 def test_a_recovery_spreads_jobs_of_one_cron_minute() -> None:
@@ -580,9 +538,8 @@ def test_an_edit_leaves_id_and_history(tmp_path: Path) -> None:
 
 def test_an_agent_has_the_same_resume_with_the_same_rules(tmp_path: Path) -> None:
     """Number 20, as far as the ledger goes: plain refused, forced recorded as the agent's."""
-    clock = ManualClock()
-    with open_ledger(tmp_path, clock) as ledger:
-        job_id = a_failed_job(ledger, clock)
+    with open_ledger(tmp_path) as ledger:
+        job_id = a_failed_job(ledger)
         agent = ledger.context("the provider is back", actor=AGENT, source="mcp")
         with raises(ForceRequired):
             ledger.resume(job_id, context=agent)

@@ -152,33 +152,31 @@ def test_a_text_is_measured_in_bytes() -> None:
         spec(description="é" * 2048 + "x")
 
 
-def test_tags_stay_in_order_without_repeats() -> None:
-    assert spec(tags=["b", "a", "b"])["tags"] == ["b", "a"]
+WRITTEN: dict[str, tuple[str, Any, Any]] = {
+    "tags stay in order without repeats": ("tags", ["b", "a", "b"], ["b", "a"]),
+    "a delivery is written out with its target":
+        ("delivery", {"channel": "slack"}, {"channel": "slack", "target": None}),
+    "a grid without an anchor starts now":
+        ("schedule", MINUTELY | {"anchor": "grid"},
+         MINUTELY | {"anchor": "grid", "anchor_at": ANCHOR}),
+    "a grid with an anchor stays on it":
+        ("schedule", MINUTELY | {"anchor": "grid", "anchor_at": "2026-01-01T00:00:00Z"},
+         MINUTELY | {"anchor": "grid", "anchor_at": "2026-01-01T00:00:00Z"}),
+    "an instant is written in UTC":
+        ("schedule", {"kind": "at", "at": "2026-03-02T13:00:00+01:00"},
+         {"kind": "at", "at": "2026-03-02T12:00:00Z"}),
+}  # fmt: skip
 
 
-def test_a_delivery_is_written_out_with_its_target() -> None:
-    assert spec(delivery={"channel": "slack"})["delivery"] == {"channel": "slack", "target": None}
-
-
-def test_a_grid_without_an_anchor_starts_now() -> None:
-    grid = spec(schedule=MINUTELY | {"anchor": "grid"})["schedule"]
-
-    assert grid["anchor_at"] == ANCHOR
-
-
-def test_a_grid_with_an_anchor_stays_on_it() -> None:
-    at = "2026-01-01T00:00:00Z"
-
-    grid = spec(schedule=MINUTELY | {"anchor": "grid", "anchor_at": at})["schedule"]
-
-    assert grid["anchor_at"] == at
+@pytest.mark.parametrize(("field", "value", "written"), WRITTEN.values(), ids=WRITTEN)
+def test_a_field_is_written_out_in_one_form(field: str, value: Any, written: Any) -> None:
+    assert spec(**{field: value})[field] == written
 
 
 def test_a_one_shot_gets_the_policy_of_a_one_shot() -> None:
     one_shot = spec(schedule={"kind": "at", "at": "2026-03-02T13:00:00+01:00"})
 
     assert one_shot["policy"]["trip_after"] == 3
-    assert one_shot["schedule"] == {"kind": "at", "at": "2026-03-02T12:00:00Z"}
 
 
 # -- merge patches (RFC 7396) -------------------------------------------------------------------
@@ -192,82 +190,43 @@ def test_an_empty_patch_changes_nothing() -> None:
     assert patched({}) == {}
 
 
-@pytest.mark.parametrize("field", ["description", "executor", "delivery"])
-def test_null_removes_an_optional_value(field: str) -> None:
-    given = {
-        "description": "d",
-        "executor": {"kind": "noop"},
-        "delivery": {"channel": "slack"},
-    }
-
-    assert patched({field: None}, **given) == {field: None}
-
-
-def test_null_resets_a_policy_to_its_defaults() -> None:
-    changes = patched({"policy": None}, policy={"trip_after": 4})
-
-    assert changes["policy"] == parse_policy({}, is_one_shot=False).plain()
-
-
-def test_a_policy_is_patched_key_by_key() -> None:
-    changes = patched({"policy": {"max_losses": 9}}, policy={"trip_after": 4})
-
-    assert (changes["policy"]["trip_after"], changes["policy"]["max_losses"]) == (4, 9)
-
-
-def test_null_in_a_policy_is_the_value_null_where_that_is_one() -> None:
-    changes = patched({"policy": {"probe_after_seconds": None}}, policy={"probe_after_seconds": 60})
-
-    assert changes["policy"]["probe_after_seconds"] is None
-
-
-def test_a_schedule_is_patched_key_by_key_within_its_kind() -> None:
-    before = {"kind": "cron", "expr": "0 9 * * *", "tz": "Europe/Berlin"}
-
-    changes = patched({"schedule": {"expr": "0 10 * * *"}}, schedule=before)
-
-    assert changes["schedule"] == before | {"expr": "0 10 * * *", "dst": "vixie"}
+DEFAULT_POLICY = parse_policy({}, is_one_shot=False).plain()
+SLACK = {"channel": "slack", "target": None}
+AT_NINE = {"kind": "cron", "expr": "0 9 * * *", "tz": "Europe/Berlin"}
+DAILY = {"kind": "cron", "expr": "@daily"}
+HTTP = {"kind": "http", "url": "https://a.example", "headers": {"X-A": "1", "X-B": "2"}}
+PATCHES: dict[str, tuple[str, Any, Any, Any]] = {
+    "null removes a description": ("description", "d", None, None),
+    "null removes an executor": ("executor", {"kind": "noop"}, None, None),
+    "null removes a delivery": ("delivery", SLACK, None, None),
+    "null resets a policy to its defaults": ("policy", {"trip_after": 4}, None, DEFAULT_POLICY),
+    "a policy is patched key by key":
+        ("policy", {"trip_after": 4}, {"max_losses": 9},
+         DEFAULT_POLICY | {"trip_after": 4, "max_losses": 9}),
+    "null in a policy is the value null where that is one":
+        ("policy", {"probe_after_seconds": 60}, {"probe_after_seconds": None}, DEFAULT_POLICY),
+    "a schedule is patched key by key within its kind":
+        ("schedule", AT_NINE, {"expr": "0 10 * * *"},
+         AT_NINE | {"expr": "0 10 * * *", "dst": "vixie"}),
+    "null in a schedule removes the key":
+        ("schedule", AT_NINE, {"tz": None}, AT_NINE | {"tz": "UTC", "dst": "vixie"}),
+    "a patch that names the kind replaces the schedule whole":
+        ("schedule", MINUTELY, DAILY, DAILY | {"tz": "UTC", "dst": "vixie"}),
+    "a patch that names the kind replaces the executor whole":
+        ("executor", HTTP, {"kind": "http", "url": "https://b.example"},
+         {"kind": "http", "url": "https://b.example"}),
+    "headers of an executor are patched one by one":
+        ("executor", HTTP, {"headers": {"X-A": None, "X-C": "3"}},
+         HTTP | {"headers": {"X-B": "2", "X-C": "3"}}),
+    "a patch of an unset value is the value itself":
+        ("delivery", None, {"channel": "slack"}, SLACK),
+    "lists are replaced whole": ("tags", ["a", "b"], ["c"], ["c"]),
+}  # fmt: skip
 
 
-def test_null_in_a_schedule_removes_the_key() -> None:
-    before = {"kind": "cron", "expr": "0 9 * * *", "tz": "Europe/Berlin"}
-
-    changes = patched({"schedule": {"tz": None}}, schedule=before)
-
-    assert changes["schedule"] == {"kind": "cron", "expr": "0 9 * * *", "tz": "UTC", "dst": "vixie"}
-
-
-def test_a_patch_that_names_the_kind_replaces_the_schedule_whole() -> None:
-    changes = patched({"schedule": {"kind": "cron", "expr": "@daily"}})
-
-    assert changes["schedule"] == {"kind": "cron", "expr": "@daily", "tz": "UTC", "dst": "vixie"}
-
-
-def test_a_patch_that_names_the_kind_replaces_the_executor_whole() -> None:
-    before = {"kind": "http", "url": "https://a.example", "headers": {"X-A": "1"}}
-
-    changes = patched({"executor": {"kind": "http", "url": "https://b.example"}}, executor=before)
-
-    assert changes["executor"] == {"kind": "http", "url": "https://b.example"}
-
-
-def test_headers_of_an_executor_are_patched_one_by_one() -> None:
-    headers = {"X-A": "1", "X-B": "2"}
-    before = {"kind": "http", "url": "https://a.example", "headers": headers}
-
-    changes = patched({"executor": {"headers": {"X-A": None, "X-C": "3"}}}, executor=before)
-
-    assert changes["executor"] == before | {"headers": {"X-B": "2", "X-C": "3"}}
-
-
-def test_a_patch_of_an_unset_value_is_the_value_itself() -> None:
-    changes = patched({"delivery": {"channel": "slack"}})
-
-    assert changes["delivery"] == {"channel": "slack", "target": None}
-
-
-def test_lists_are_replaced_whole() -> None:
-    assert patched({"tags": ["c"]}, tags=["a", "b"]) == {"tags": ["c"]}
+@pytest.mark.parametrize(("field", "before", "patch", "after"), PATCHES.values(), ids=PATCHES)
+def test_a_merge_patch_changes_a_field(field: str, before: Any, patch: Any, after: Any) -> None:
+    assert patched({field: patch}, **{field: before}) == {field: after}
 
 
 def test_a_patch_leaves_what_it_was_given_untouched() -> None:
