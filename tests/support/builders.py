@@ -151,7 +151,7 @@ def blocked(
     cause: str = "commands are off", *, at: datetime = NOON + MINUTE
 ) -> Callable[[Job], None]:
     """The open run may not be executed here."""
-    return lambda job: outcomes.block(job, open_run_id(job), cause, now=at, metadata=metadata())
+    return lambda job: outcomes.block(job, open_run_id(job), cause, a_context(at))
 
 
 def tripped(after: int = 10, *, failure_class: str = "rate_limited") -> Callable[[Job], None]:
@@ -181,7 +181,7 @@ def again(end: Callable[..., Callable[[Job], None]], times: int) -> Callable[[Jo
 
 def disabled(job: Job) -> None:
     """An operator disabled it."""
-    job.amend({"enabled": False}, now=NOON, metadata=metadata())
+    job.amend({"enabled": False}, a_context(NOON))
 
 
 def completed(job: Job) -> None:

@@ -15,9 +15,9 @@ from uuid import UUID
 from ledger import Ledger
 from ledger.application.command_context import CommandContext
 from ledger.application.commands.runs import Claimed, Outcome
+from ledger.domain.event_context import Actor
 from ledger.domain.job.job import Job
 from ledger.domain.job.outcomes import Failure
-from ledger.domain.metadata import Actor
 from tests.support import runs
 from tests.support.builders import DAY, EVERY_MINUTE, SUCCESS, ManualClock, a_spec
 

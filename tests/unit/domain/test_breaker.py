@@ -31,7 +31,6 @@ from tests.support.builders import (
     events_of,
     failed,
     lost,
-    metadata,
     paused,
     requested,
     running,
@@ -366,7 +365,7 @@ def test_a_probe_starts_neither_before_its_time_nor_while_its_job_is_disabled(
     if change is not None:
         change(job)
 
-    run = runs.start_due(job, runs.Claim("n"), now=at, metadata=metadata())
+    run = runs.start_due(job, runs.Claim("n"), a_context(at))
 
     assert run is None
 

@@ -235,7 +235,7 @@ def test_a_new_schedule_or_enabling_gives_a_job_its_next_fire_and_another_field_
 ) -> None:
     job = a_job(*changes)
 
-    job.amend(patch, now=at, metadata=metadata())
+    job.amend(patch, a_context(at))
 
     assert job.next_run_at == next_run_at
 
@@ -297,7 +297,7 @@ def test_a_next_run_in_the_past_or_named_twice_or_beside_an_open_one_is_refused(
     job = a_job(*changes, paused())
 
     with raises(refusal):
-        job.resume(options, now=LATER, metadata=metadata())
+        job.resume(options, a_context(LATER))
 
     assert job.status == "paused"
 

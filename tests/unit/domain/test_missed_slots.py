@@ -68,7 +68,7 @@ WORKER = {"kind": "worker", "queue": "gpu"}
 def resumed_at_named(job: Job) -> None:
     """It was paused, and resumed with an instant for its next run."""
     paused()(job)
-    job.resume(ResumeOptions(run_at=NAMED), now=NOON + timedelta(seconds=1), metadata=metadata())
+    job.resume(ResumeOptions(run_at=NAMED), a_context(NOON + timedelta(seconds=1)))
     running(at=NAMED)(job)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import pytest
 from pytest import raises
 
 from ledger import Ledger
-from ledger.application.command_context import CommandContext
 from ledger.domain import events as e
 from ledger.domain.event_context import Actor
 from ledger.domain.job import outcomes, runs
@@ -118,7 +118,7 @@ def test_a_paused_job_is_resumed_without_force_and_force_makes_no_difference(
 ) -> None:
     job = a_job(paused())
 
-    assert job.resume(way, now=NOON + HOUR, metadata=metadata())
+    assert job.resume(way, a_context(NOON + HOUR))
 
     assert (job.status, events_of(job)[-1]) == ("active", "job.resumed")
 
@@ -283,7 +283,7 @@ def test_a_resume_from_what_was_read_before_the_trip_is_stale(tmp_path: Path) ->
         assert seen is not None
         ledger.resume(job_id)
         fail_until_it_trips(ledger, job_id)
-        call = CommandContext(clock.at, metadata(), revision=seen["revision"])
+        call = replace(a_context(clock.at), revision=seen["revision"])
 
         with raises(StaleRevision):
             ledger.resume(job_id, force=True, context=call)
