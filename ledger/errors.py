@@ -97,8 +97,8 @@ class JobCompleted(Refused):
 
     def __init__(self, job_id: object) -> None:
         super().__init__(
-            f"Job {job_id} is completed and cannot be resumed, not even with "
-            "force: schedule a new job instead.",
+            f"Job {job_id} is completed: it cannot be changed, paused or run again, and cannot be "
+            "resumed, not even with force. Schedule a new job instead.",
             job_id=str(job_id),
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ledger.clock import microseconds
 from ledger.errors import InvalidField
+from ledger.plurals import counted
 from ledger.store.event_reader import EventReader
 from projections.filters.paging import cursor_or
 from projections.read_models import ReadModels
@@ -19,7 +20,13 @@ from projections.what_if.run_history import JobRunHistory, PolicySpan, attempts_
 from projections.what_if.simulate import Counts, Simulation, StormLasts
 
 NEEDS = ("runs", "storms", "jobs")
-COUNTS = ("trips", "failures", "attempts", "manual_resumes")
+COUNTS = {
+    "trips": "trip",
+    "failures": "failure",
+    "attempts": "attempt",
+    "manual_resumes": "manual resume",
+}
+"""What is counted, and its noun."""
 CAVEAT = (
     "Runs that never happened can only be estimated: where only the recorded policy tripped, or a "
     "probe was never made, attempts are assumed to fail while a storm of their signature lasted "
@@ -114,13 +121,11 @@ class WhatIf:
         if not self.differing:
             return f"No difference for any of {self.job_count} jobs."
         parts = (
-            f"{self.other[key]} {key.replace('_', ' ')} instead of {self.recorded[key]}"
-            for key in COUNTS
+            f"{counted(self.other[key], noun)} instead of {self.recorded[key]}"
+            for key, noun in COUNTS.items()
         )
-        return (
-            f"{len(self.differing)} of {self.job_count} jobs would have gone differently: "
-            f"{', '.join(parts)}."
-        )
+        jobs = f"{len(self.differing)} of {counted(self.job_count, 'job')}"
+        return f"{jobs} would have gone differently: {', '.join(parts)}."
 
 
 def what_if(events: EventReader, read_models: ReadModels, query: WhatIfQuery) -> WhatIf:

@@ -74,7 +74,8 @@ def tripped(context: WhyContext) -> Verdict | None:
     failures = _failures(context)
     latest = context.events.last(of_topics(CircuitTripped.TOPIC, CircuitHalfOpened.TOPIC))
     storm = next(filter(None, (context.storm_of(event.position) for event in failures)), None)
-    first = f", the first of them event {failures[0].position}" if failures else ""
+    several = "the first of them " if len(failures) > 1 else ""
+    first = f", {several}event {failures[0].position}" if failures else ""
     since = (
         f"its breaker tripped at {format_instant(job.tripped_at)}"
         if job.tripped_at

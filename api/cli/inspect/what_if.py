@@ -18,6 +18,7 @@ from api.cli.output.times import read_duration, read_when
 from api.cli.responses import Document
 from api.cli.text import harmless
 from ledger.clock import SystemClock
+from ledger.plurals import counted
 
 PATH = "/v1/what-if"
 COUNTS = (
@@ -114,7 +115,7 @@ def _print(document: Document) -> None:
                 (name, f"{found['recorded'][key]} → {found['what_if'][key]}")
                 for name, key in COUNTS
             ),
-            ("Basis", f"{known} jobs known, {found['estimated_count']} estimated"),
+            ("Basis", f"{counted(known, 'job')} known, {found['estimated_count']} estimated"),
         ]
     )
     if document["jobs"]:

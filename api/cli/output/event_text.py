@@ -42,7 +42,9 @@ def _missed(data: Mapping[str, Any]) -> str:
 
 
 def _scheduled(data: Mapping[str, Any]) -> str:
-    return f"{data['name']}, first run {to_the_second(data['next_run_at'])}"
+    first = data["next_run_at"]
+    when = f"first run {to_the_second(first)}" if first else "disabled: no first run"
+    return f"{data['name']}, {when}"
 
 
 def _started(data: Mapping[str, Any]) -> str:
@@ -119,8 +121,9 @@ def _recovery_stepped(data: Mapping[str, Any]) -> str:
 
 
 def _recovery_aborted(data: Mapping[str, Any]) -> str:
+    cause = ABORT_CAUSES[data["cause"]]
     return (
-        f"{data['recovery_id']}: {data['cause']}, {counted(len(data['left']), 'job')} not resumed"
+        f"{data['recovery_id']}: aborted ({cause}), {counted(len(data['left']), 'job')} not resumed"
     )
 
 
@@ -129,6 +132,11 @@ def _recovery_completed(data: Mapping[str, Any]) -> str:
     return f"{data['recovery_id']}: {data['resumed']} resumed, {data['refused']} refused{again}"
 
 
+ABORT_CAUSES = {
+    "asked": "on request",
+    "probe_failed": "the probe failed",
+    "re_trips": "too many re-trips",
+}
 DESCRIPTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "job.scheduled": _scheduled,
     "job.amended": _amended,

@@ -6,6 +6,7 @@ import shlex
 
 from rich.text import Text
 
+from api.cli.output.event_text import ABORT_CAUSES
 from api.cli.output.terminal import STYLES
 from api.cli.responses import Document
 from ledger.plurals import counted
@@ -17,7 +18,6 @@ STATES = {
     "completed": ("completed", STYLES["succeeded"]),
     "aborted": ("aborted", STYLES["failed"]),
 }
-CAUSES = {"probe_failed": "the probe failed", "re_trips": "too many re-trips"}
 ASKED = "asked"
 MOST_NAMED = 3
 """Jobs that a suggested command names; with more, it is the list of failed jobs."""
@@ -28,7 +28,7 @@ def state(recovery: Document) -> Text:
     word, style = STATES[recovery["status"]]
     cause = recovery["cause"]
     by = recovery["ended_by"]
-    why = f"by {by['id']}" if cause == ASKED else CAUSES.get(cause or "")
+    why = f"by {by['id']}" if cause == ASKED else ABORT_CAUSES.get(cause or "")
     return Text(word, style).append(f": {why}" if why else "", "")
 
 

@@ -119,7 +119,7 @@ def test_the_audit_counts_one_job_in_the_singular(shell: Shell) -> None:
     out = shell.ok("audit").out
 
     assert "R-1: 1 job, 10/min" in out
-    assert "R-1: asked, 1 job not resumed" in out
+    assert "R-1: aborted (on request), 1 job not resumed" in out
 
 
 def started_at(shell: Shell) -> str:
