@@ -62,38 +62,39 @@ def test_since_and_until_may_be_positions_or_instants(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "field"),
+    ("body", "said"),
     [
-        ({"policy": {}}, "invalid_field", "policy"),
-        ({"policy": {"trip_after": 0}}, "invalid_field", "policy.trip_after"),
-        ({"policy": {"tripafter": 3}}, "unknown_field", "policy.tripafter"),
-        ({"policy": {"catch_up": "none"}}, "invalid_field", "policy.catch_up"),
-        ({"policie": {}}, "unknown_field", "policie"),
-        ({"not_counts": ["nonsense"]}, "invalid_field", "not_counts"),
-        ({"not_counts": "timeout"}, "invalid_field", "not_counts"),
-        ({"policy": {}, "not_counts": []}, "invalid_field", "policy"),
-        ({"since": 1_000_000}, "invalid_field", "since"),
-        ({"until": "2999-01-01T00:00:00Z"}, "invalid_field", "until"),
-        ({"since": "2026-01-01T00:00:00"}, "invalid_field", "since"),
-        ({"since": -1}, "invalid_field", "since"),
-        ({"since": 2, "until": 1}, "invalid_field", "until"),
-        ({"job_ids": []}, "invalid_field", "job_ids"),
-        ({"job_ids": ["x"]}, "invalid_field", "job_ids"),
-        ({"job_ids": [STRANGER]}, "invalid_field", f"job_ids: contains {STRANGER}"),
-        ({"cursor": "x"}, "invalid_field", "cursor"),
-        ({"format": "xml"}, "invalid_field", "format"),
+        ({"policy": {}}, "policy"),
+        ({"policy": {"trip_after": 0}}, "policy.trip_after"),
+        ({"policy": {"tripafter": 3}}, "policy.tripafter"),
+        ({"policy": {"catch_up": "none"}}, "policy.catch_up"),
+        ({"policy": {"counts": ["x"]}}, "policy.counts"),
+        ({"policie": {}}, "policie"),
+        ({"not_counts": ["nonsense"]}, "not_counts"),
+        ({"not_counts": "timeout"}, "not_counts"),
+        ({"policy": {}, "not_counts": []}, "policy"),
+        ({"since": 1_000_000}, "since"),
+        ({"until": "2999-01-01T00:00:00Z"}, "until"),
+        ({"since": "2026-01-01T00:00:00"}, "since"),
+        ({"since": -1}, "since"),
+        ({"since": 2, "until": 1}, "until"),
+        ({"job_ids": []}, "job_ids"),
+        ({"job_ids": ["x"]}, "job_ids"),
+        ({"job_ids": [STRANGER]}, f"job_ids: contains {STRANGER}"),
+        ({"cursor": "x"}, "cursor"),
+        ({"format": "xml"}, "format"),
     ],
+    ids=str,
 )
-def test_an_invalid_what_if_is_refused_by_field(
-    api: Api, body: dict[str, Any], code: str, field: str
-) -> None:
+def test_an_invalid_what_if_is_refused_by_field(api: Api, body: dict[str, Any], said: str) -> None:
     a_storm(api)
     ask(api)
     before = api.ledger.writer.position
+    code = "unknown_field" if said in ("policy.tripafter", "policie") else "invalid_field"
 
     refusal = problem(ask(api, **body), 422, code)
 
-    assert field in refusal["detail"] or field in str(refusal)
+    assert refusal["detail"].startswith(said) or refusal["field"] == said
     assert api.ledger.writer.position == before
 
 
