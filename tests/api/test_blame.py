@@ -35,5 +35,3 @@ def test_blame_covers_deleted_jobs_and_refuses_unknown_ones(api: Api) -> None:
     assert fields(api, api.deleted_job())["status"]["topic"] == "job.deleted"
     missing = "00000000-0000-4000-8000-000000000001"
     problem(api.get(f"/v1/jobs/{missing}/blame"), 404, "job_not_found")
-    job_id = api.schedule()
-    problem(api.get(f"/v1/jobs/{job_id}/blame?as_of=99999"), 422, "invalid_field")

@@ -8,33 +8,19 @@ from uuid import UUID
 
 import pytest
 
-from ledger.application.commands import runs as run_commands
 from ledger.dispatch.recovery_driver import RecoveryDriver
 from ledger.domain.job import outcomes
 from tests.api.harness import Api, problem, serving
-from tests.support.builders import DAY, MINUTE
+from tests.support.builders import FAILURE, MINUTE
 
 KEY = {"Idempotency-Key": "night shift"}
 LIMITED = {"selector": {"failure_class": "rate_limited"}}
-FAILURE = outcomes.Failure("429", "rate_limited", "api.example.com", None, 7)
+UNAUTHORIZED = outcomes.Failure("401", "unauthorized", "crm.example", None, 7)
 
 
 def a_storm(api: Api, count: int = 4) -> tuple[str, list[str]]:
     """Jobs that trip together for one reason: the id of the storm, and theirs."""
-    ids = [api.schedule(f"job {number}", policy={"trip_after": 1}) for number in range(count)]
-    api.clock.advance(DAY)
-    for job_id in ids:
-        fail(api, job_id)
-    [storm] = api.get("/v1/storms").json()["storms"]
-    return storm["id"], ids
-
-
-def fail(api: Api, job_id: str, failure: outcomes.Failure = FAILURE) -> None:
-    """Run a due job, and report its failure."""
-    claim = run_commands.ClaimRun(UUID(job_id), api.ledger.context(), node="node-1", is_late=False)
-    claimed = api.ledger.execute(claim)
-    assert claimed is not None
-    api.end_run(job_id, claimed.run.run_id, failure)
+    return api.storm(count, trip_after=1)
 
 
 def begun(api: Api, **body: Any) -> dict[str, Any]:
@@ -78,12 +64,12 @@ def test_a_storm_recovery_resumes_only_jobs_still_failed_because_of_it(api: Api)
     elsewhere = api.schedule("other", policy={"trip_after": 2, "backoff_seconds": [1]})
     storm_id, ids = a_storm(api)
     again, healthy, gone, left = ids
-    fail(api, elsewhere)
+    api.end_run(elsewhere, api.claim(elsewhere), FAILURE)
     for job_id in (again, healthy):
         api.post(f"/v1/jobs/{job_id}/resume", {"force": True, "run_now": True})
     api.clock.advance(MINUTE)
     for job_id in (again, elsewhere):
-        fail(api, job_id, outcomes.Failure("401", "unauthorized", "crm.example", None, 7))
+        api.end_run(job_id, api.claim(job_id), UNAUTHORIZED)
     api.ask("DELETE", f"/v1/jobs/{gone}")
 
     path = f"/v1/storms/{storm_id}/resume"

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.api.harness import Api, problem
-from tests.api.test_storms import a_storm
 from tests.support.typed_commands import Shell, tripped_job
 
 STRANGER = "00000000-0000-4000-8000-00000000dead"
@@ -21,7 +20,7 @@ def ask(api: Api, **body: Any) -> Any:
 
 
 def test_a_what_if_has_totals_and_jobs(api: Api) -> None:
-    ids = a_storm(api)
+    _, ids = api.storm()
     ask(api)  # creates the viewer's token
     before = api.ledger.writer.position
 
@@ -37,7 +36,7 @@ def test_a_what_if_has_totals_and_jobs(api: Api) -> None:
 
 
 def test_the_differing_jobs_are_pages_or_one_csv(api: Api) -> None:
-    ids = a_storm(api)
+    _, ids = api.storm()
 
     first = ask(api, limit=2).json()
     rest = ask(api, limit=2, cursor=first["next"]).json()
@@ -52,7 +51,7 @@ def test_the_differing_jobs_are_pages_or_one_csv(api: Api) -> None:
 
 
 def test_since_and_until_may_be_positions_or_instants(api: Api) -> None:
-    a_storm(api)
+    api.storm()
     end = api.ledger.writer.position
 
     assert ask(api, since=end).json()["what_if"]["what_if"]["failures"] == 0
@@ -87,7 +86,7 @@ def test_since_and_until_may_be_positions_or_instants(api: Api) -> None:
     ids=str,
 )
 def test_an_invalid_what_if_is_refused_by_field(api: Api, body: dict[str, Any], said: str) -> None:
-    a_storm(api)
+    api.storm()
     ask(api)
     before = api.ledger.writer.position
     code = "unknown_field" if said in ("policy.tripafter", "policie") else "invalid_field"
@@ -99,7 +98,7 @@ def test_an_invalid_what_if_is_refused_by_field(api: Api, body: dict[str, Any], 
 
 
 def test_a_class_is_removed_from_what_each_job_counts(api: Api) -> None:
-    a_storm(api, trip_after=1, counts=["timeout"])
+    api.storm(trip_after=1, counts=["timeout"])
 
     found = api.post("/v1/what-if", {"not_counts": ["server_error"]}, by="viewer").json()["what_if"]
 
@@ -109,7 +108,7 @@ def test_a_class_is_removed_from_what_each_job_counts(api: Api) -> None:
 
 
 def test_a_what_if_without_matching_jobs_says_so(api: Api) -> None:
-    a_storm(api)
+    api.storm()
 
     found = ask(api, tag="mistyped").json()["what_if"]
 

@@ -20,12 +20,10 @@ from projections.engine import runner
 from projections.engine.runner import Runner
 from projections.models.jobs import model as jobs
 from projections.models.storms import model as storms
-from projections.models.storms import queries as storm_questions
 from projections.stores.contract import ReadModelStore
 from projections.stores.postgres import PostgresReadModelStore
 from projections.stores.sqlite import SQLiteReadModelStore
 from tests.contract.stores import PostgresStoreHarness
-from tests.oracles import storms as storm_oracle
 from tests.support.builders import SUCCESS, ManualClock, a_spec, open_ledger
 
 JOBS = 9
@@ -123,34 +121,3 @@ def test_pages_and_databases_make_no_difference(
     before, after = kept.rebuild(storms, lambda *_: None)
 
     assert before == after == wanted
-
-
-def test_storms_are_those_that_a_slow_scan_of_all_events_finds(
-    ledger: Ledger, store: ReadModelStore
-) -> None:
-    recorded = ledger.mapper.to_recorded_events(ledger.event_store.read(after=0, limit=10_000))
-    now = ledger.clock.now()
-
-    grown(ledger, store)
-    with store.reading() as questions:
-        shown, _ = storm_questions.find(questions, now=now, limit=1000)
-        each = [storm_questions.one(questions, storm["id"], now=now) for storm in shown]
-        open_count = storm_questions.open_count(questions, now=now)
-
-    found = storm_oracle.storms_of(recorded)
-    assert len(found) > 3
-    assert [storm["id"] for storm in shown] == [storm.id for storm in reversed(found)]
-    assert [storm["failure_count"] for storm in shown] == [
-        len(storm.failures) for storm in reversed(found)
-    ]
-    assert [storm["trip_count"] for storm in shown] == [
-        storm_oracle.trips_of(storm, recorded) for storm in reversed(found)
-    ]
-    assert open_count == sum(storm["is_open"] for storm in shown)
-    for short, whole in zip(shown, each, strict=True):
-        assert {key: value for key, value in whole.items() if key in short} | {
-            "jobs": None
-        } == short | {"jobs": None}
-        assert sum(short["jobs_by_status"].values()) == short["job_count"] == len(whole["jobs"])
-        assert sum(one["failure_count"] for one in whole["per_minute"]) == short["failure_count"]
-        assert whole["first_failure"]["job_name"].startswith("job ")

@@ -18,11 +18,9 @@ from api.settings import SETTINGS
 from ledger import Ledger
 from ledger.application.commands import runs as run_commands
 from ledger.clock import SystemClock
-from ledger.domain.job import outcomes
-from tests.support.builders import ManualClock, a_spec
+from tests.support.builders import FAILURE, ManualClock, a_spec
 
 UNSET: dict[str, str | None] = {setting.name: None for setting in SETTINGS}
-FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
 
 
 @dataclass(frozen=True)
