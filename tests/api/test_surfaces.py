@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from ledger import AuditQuery
 from ledger.clock import from_microseconds, microseconds
-from projections import GapFilter, JobFilter, ResumeFilter
+from projections import GapFilter, JobFilter, Queries, ResumeFilter
 from tests.api.conftest import FRAMED, STORES, settings_of
 from tests.api.harness import Api, serving
 from tests.api.life import Life
@@ -19,7 +20,7 @@ from tests.oracles import storms as storm_oracle
 from tests.support import raw_events as raw
 from tests.support.builders import SeededChance
 from tests.support.raw_events import SOONER, Compared, Past
-from tests.support.surfaces import Document, Question, Surfaces
+from tests.support.surfaces import Document, Library, Question, Surfaces
 
 SEED, STEPS = 5, 300
 
@@ -66,115 +67,101 @@ def recorded(api: Api, job_id: str, dsn: str | None) -> History:
     return History(Surfaces(api, ids, dsn), now, then)
 
 
+def of_all(query: Library, *filters: Any, **more: Any) -> Library:
+    """A question about the fleet."""
+    return lambda queries, _, **at: query(queries, *filters, **more, **at)
+
+
+def of_one(query: Library, name: str, **more: Any) -> Library:
+    """A question about the job or storm of that name."""
+    return lambda queries, ids, **at: query(queries, ids[name], **more, **at)
+
+
+FAILURES = AuditQuery(topics=("job.run_failed",))
 TABLE: dict[str, tuple[Question, Callable[[Document, Past], Compared] | None]] = {
-    "a job": (
-        Question("/v1/jobs/{job}", "show {job}", lambda ask, ids, **at: ask.job(ids["job"], **at)),
-        raw.of_a_job,
-    ),
+    "a job": (Question("/v1/jobs/{job}", "show {job}", of_one(Queries.job, "job")), raw.of_a_job),
     "active jobs": (
         Question(
             "/v1/jobs?status=active", "list --status active",
-            lambda ask, _, **at: ask.jobs(JobFilter("active"), **at),
+            of_all(Queries.jobs, JobFilter("active")),
         ),
         raw.of_active_jobs,
     ),
-    "summary": (
-        Question("/v1/summary", "summary", lambda ask, _, **at: ask.summary(**at)),
-        raw.of_a_summary,
-    ),
+    "summary": (Question("/v1/summary", "summary", of_all(Queries.summary)), raw.of_a_summary),
     "seven events": (
         Question(
             "/v1/jobs/{job}/events?limit=7&order=desc", "history {job} --newest --limit 7",
-            lambda ask, ids, **at: ask.history(ids["job"], limit=7, is_newest_first=True, **at),
+            of_one(Queries.history, "job", limit=7, is_newest_first=True),
         ),
         raw.of_seven_events,
     ),
     "two runs": (
         Question(
             "/v1/jobs/{job}/runs?limit=2", "runs {job} --limit 2",
-            lambda ask, ids, **at: ask.runs(ids["job"], limit=2, **at),
+            of_one(Queries.runs, "job", limit=2),
         ),
         raw.of_two_runs,
     ),
     "audit": (
         Question(
             "/v1/events?topic=job.run_failed", "audit --topic job.run_failed",
-            lambda ask, _: ask.audit(AuditQuery(topics=("job.run_failed",))), at=None,
+            of_all(Queries.audit, FAILURES), at=None,
         ),
         raw.of_failures,
     ),
     "blame": (
-        Question(
-            "/v1/jobs/{job}/blame", "blame {job}",
-            lambda ask, ids, **at: ask.blame(ids["job"], **at),
-        ),
+        Question("/v1/jobs/{job}/blame", "blame {job}", of_one(Queries.blame, "job")),
         raw.of_blame,
     ),
     "why": (
-        Question(
-            "/v1/jobs/{job}/why", "why {job}",
-            lambda ask, ids, **at: ask.why(ids["job"], **at), at="at",
-        ),
+        Question("/v1/jobs/{job}/why", "why {job}", of_one(Queries.why, "job"), at="at"),
         raw.of_why,
     ),
-    "storms": (
-        Question("/v1/storms", "storm list", lambda ask, _, **at: ask.storms(**at)),
-        raw.of_storms,
-    ),
+    "storms": (Question("/v1/storms", "storm list", of_all(Queries.storms)), raw.of_storms),
     "open storms": (
         Question(
-            "/v1/storms?open=true", "storm list --open",
-            lambda ask, _, **at: ask.storms(only_open=True, **at),
+            "/v1/storms?open=true", "storm list --open", of_all(Queries.storms, only_open=True)
         ),
         raw.of_open_storms,
     ),
     "a storm": (
-        Question(
-            "/v1/storms/{storm}", "storm show {storm}",
-            lambda ask, ids, **at: ask.storm(ids["storm"], **at),
-        ),
+        Question("/v1/storms/{storm}", "storm show {storm}", of_one(Queries.storm, "storm")),
         raw.of_a_storm,
     ),
-    "resumes": (
-        Question("/v1/resumes", "resumes", lambda ask, _, **at: ask.resumes(**at)),
-        raw.of_resumes,
-    ),
+    "resumes": (Question("/v1/resumes", "resumes", of_all(Queries.resumes)), raw.of_resumes),
     "held resumes": (
         Question(
             "/v1/resumes?outcome=held", "resumes --outcome held",
-            lambda ask, _, **at: ask.resumes(ResumeFilter(outcome="held"), **at),
+            of_all(Queries.resumes, ResumeFilter(outcome="held")),
         ),
         raw.of_held_resumes,
     ),
     "gaps": (
         Question(
             "/v1/gaps?cause=failed", "gaps --cause failed",
-            lambda ask, _, **at: ask.gaps(GapFilter(cause="failed"), **at),
+            of_all(Queries.gaps, GapFilter(cause="failed")),
         ),
         raw.of_gaps,
     ),
     "open gaps": (
         Question(
             "/v1/gaps?limit=1000", "gaps --limit 1000",
-            lambda ask, _, **at: ask.gaps(GapFilter(limit=1000), **at),
+            of_all(Queries.gaps, GapFilter(limit=1000)),
         ),
         raw.of_open_gaps,
     ),
     "recoveries": (
-        Question("/v1/recoveries", "recovery list", lambda ask, _, **at: ask.recoveries(**at)),
+        Question("/v1/recoveries", "recovery list", of_all(Queries.recoveries)),
         raw.of_recoveries,
     ),
     "a recovery": (
-        Question(
-            "/v1/recoveries/R-1", "recovery show R-1",
-            lambda ask, _, **at: ask.recovery("R-1", **at),
-        ),
+        Question("/v1/recoveries/R-1", "recovery show R-1", of_all(Queries.recovery, "R-1")),
         None,
     ),
     "what if": (
         Question(
             "/v1/what-if", "what-if --trip-after 2",
-            lambda ask, _, **at: ask.what_if(SOONER, **at).page(), at="until",
+            lambda queries, _, **at: queries.what_if(SOONER, **at).page(), at="until",
             body={"policy": SOONER},
         ),
         raw.of_what_if,
@@ -182,7 +169,7 @@ TABLE: dict[str, tuple[Question, Callable[[Document, Past], Compared] | None]] =
     "diff": (
         Question(
             "/v1/diff?to={end}", "diff --to {end}",
-            lambda ask, ids, **at: ask.diff(at["from"], int(ids["end"])), at="from",
+            lambda queries, ids, **at: queries.diff(at["from"], int(ids["end"])), at="from",
         ),
         None,
     ),
