@@ -5,7 +5,6 @@ a rebuild.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -21,9 +20,7 @@ from projections.engine.runner import Runner
 from projections.models.jobs import model as jobs
 from projections.models.storms import model as storms
 from projections.stores.contract import ReadModelStore
-from projections.stores.postgres import PostgresReadModelStore
 from projections.stores.sqlite import SQLiteReadModelStore
-from tests.contract.stores import PostgresStoreHarness
 from tests.support.builders import SUCCESS, ManualClock, a_spec, open_ledger
 
 JOBS = 9
@@ -71,20 +68,6 @@ def run(ledger: Ledger, job_id: UUID, random: Random, *, is_stormy: bool) -> Non
     ledger.execute(
         run_commands.RecordOutcome(job_id, claimed.run.run_id, outcome, ledger.context())
     )
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelStore]:
-    with ExitStack() as closing:
-        made: ReadModelStore
-        if request.param == "sqlite":
-            made = SQLiteReadModelStore(tmp_path / "projections.db")
-        else:
-            harness: PostgresStoreHarness = request.getfixturevalue("postgres_harness")
-            made = PostgresReadModelStore(harness.address)
-            assert made.leader_lock.is_held()
-        closing.callback(made.close)
-        yield made
 
 
 def grown(ledger: Ledger, store: ReadModelStore) -> Runner:
