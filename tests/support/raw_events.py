@@ -125,9 +125,19 @@ def of_two_runs(answer: Document, past: Past) -> Compared:
 
 
 def of_blame(answer: Document, past: Past) -> Compared:
-    wanted = blame_oracle.expected(past.own)
-    found = {item["field"]: item["position"] for item in answer["blame"]["fields"]}
-    return {name: found[name] for name in wanted}, wanted
+    """The event of each field with its actor and reason, and the values that the fold has."""
+    known = ("position", "topic", "actor", "reason", "recorded_at")
+    events = {event["position"]: event for event in past.own}
+    wanted = {
+        field: {name: events[position][name] for name in known}
+        for field, position in blame_oracle.expected(past.own).items()
+    }
+    items = {item["field"]: item for item in answer["blame"]["fields"]}
+    found = {field: {name: items[field][name] for name in known} for field in wanted}
+    state = past.states[past.ids["job"]]
+    plain = {name: state[name] for name in items if name in PLAIN}
+    plain |= {f"policy.{key}": value for key, value in state["policy"].items()}
+    return (found, {name: items[name]["value"] for name in plain}), (wanted, plain)
 
 
 def of_why(answer: Document, past: Past) -> Compared:
