@@ -92,7 +92,6 @@ def test_a_past_answer_equals_the_answer_given_then(framed: Api, seed: int, step
 
 
 @pytest.mark.xfail(
-    strict=True,
     raises=AssertionError,
     reason="HistoricalModels.at adds storms and resumes before jobs, when the checkpoint is not "
     "known yet, and so without the jobs that were deleted by then",
