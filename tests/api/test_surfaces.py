@@ -63,7 +63,7 @@ def recorded(api: Api, job_id: str, dsn: str | None) -> History:
     ids = {"job": job_id, "storm": newest.id, "end": str(len(events))}
     then = Past(past, exported[:end], at, ids)
     now = Past(events, exported, api.clock.now(), ids)
-    api.get(f"/v1/jobs?as_of={end}")  # the first question decides: see tests/api/test_past.py
+    api.get(f"/v1/jobs?as_of={end}")  # or storms leave out deleted jobs: see test_past
     return History(Surfaces(api, ids, dsn), now, then)
 
 

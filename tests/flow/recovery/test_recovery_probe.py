@@ -38,8 +38,10 @@ def test_the_probes_outcome_is_shown_with_the_position_of_its_run(fleet: Recover
     fleet.start(probe=ids[0])
     fails(fleet, ids[0])
 
-    [probe, other] = fleet.live_until_ended("R-1", HOUR)["jobs"]
+    ended = fleet.live_until_ended("R-1", HOUR)
 
+    [probe, other] = ended["jobs"]
+    assert (ended["cause"], other["outcome"]) == ("probe_failed", "left")
     failure = fleet.events("job.run_failed")[-1]
     assert probe["first_outcome"] == {
         "outcome": "failed",
