@@ -102,6 +102,14 @@ def test_what_both_policies_share_is_known_and_the_rest_is_estimated(fleet: Flee
 
 
 @pytest.mark.slow
+def test_a_probe_saves_manual_resumes(fleet: Fleet) -> None:
+    answer = fleet.queries.what_if({"probe_after_seconds": 60})
+
+    assert answer.other["manual_resumes"] < answer.recorded["manual_resumes"]
+    assert answer.other["trips"] == answer.recorded["trips"]
+
+
+@pytest.mark.slow
 def test_a_range_counts_only_what_happened_in_it(fleet: Fleet) -> None:
     middle = fleet.ledger.writer.position // 2
     stretches: list[dict[str, Any]] = [{}, {"until": middle}, {"since": middle}]
