@@ -91,6 +91,20 @@ def test_a_past_answer_equals_the_answer_given_then(framed: Api, seed: int, step
     assert len(of_one) > 5, "the job did not run"
 
 
+def test_older_runs_are_paged_as_of_a_position_long_after_them(api: Api) -> None:
+    job_id = api.schedule()
+    for _ in range(3):
+        api.end_run(job_id, api.start_run(job_id))
+    for number in range(12):
+        api.ask("PATCH", f"/v1/jobs/{job_id}", json={"task": f"task {number}"})
+    path, position = f"/v1/jobs/{job_id}/runs?limit=2", api.ledger.writer.position
+    then = answers(api, path)
+    api.start_run(job_id)
+
+    assert answers(api, path, str(position)) == then
+    assert len(then) == 2
+
+
 @pytest.mark.xfail(
     raises=AssertionError,
     reason="HistoricalModels.at adds storms and resumes before jobs, when the checkpoint is not "
