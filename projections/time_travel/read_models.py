@@ -73,7 +73,7 @@ class HistoricalModels:
         """
         model = self._model(position)
         with model.lock:
-            for part in parts:
+            for part in ("jobs", *parts):  # first: it finds the checkpoint that the others need
                 if part not in model.parts:
                     with model.filling():
                         self._add(model, part)

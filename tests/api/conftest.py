@@ -5,6 +5,7 @@ about the past run on both.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from tests.support.databases import a_database
 
 ON_BOTH = ("answers", "blame", "diff", "past", "resumes_and_gaps", "storms", "what_if", "why")
 """The test files of those queries, without `test_`."""
+FRAMED = (JobCheckpoints(EVERY), runs, storms, resumes, gaps)
+"""The read models with many checkpoints."""
 STORES = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 
 
@@ -33,8 +36,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def store(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     """The settings of a server for its database."""
-    chosen = getattr(request, "param", request.config.getoption("--api-store"))
-    if chosen == "sqlite":
+    with settings_of(request, request.config.getoption("--api-store")) as settings:
+        yield settings
+
+
+@contextmanager
+def settings_of(request: pytest.FixtureRequest, default: str) -> Iterator[dict[str, Any]]:
+    """The settings for the database that a fixture's parameter names."""
+    if getattr(request, "param", default) == "sqlite":
         yield {}
         return
     servers = request.getfixturevalue("postgres_dsns")
@@ -51,6 +60,5 @@ def api(tmp_path: Path, store: dict[str, Any]) -> Iterator[Api]:
 @pytest.fixture
 def framed(tmp_path: Path, store: dict[str, Any]) -> Iterator[Api]:
     """A server with many checkpoints."""
-    models = (JobCheckpoints(EVERY), runs, storms, resumes, gaps)
-    with serving(tmp_path, models, **store) as server:
+    with serving(tmp_path, FRAMED, **store) as server:
         yield server

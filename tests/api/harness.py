@@ -23,7 +23,6 @@ from api.settings import Settings, load_settings
 from ledger.application.commands import runs as run_commands
 from ledger.application.ledger import Ledger
 from ledger.application.unit_of_work import UnitOfWork
-from ledger.domain.job import outcomes
 from ledger.store.records import RecordedEvent
 from projections.queries import Queries
 from projections.read_models import ReadModels
@@ -31,7 +30,7 @@ from projections.stores.model import Model, Statement
 from projections.stores.sqlite import SQLiteReadModelStore
 from tests.support import runs
 from tests.support.ad_hoc_command import AdHoc
-from tests.support.builders import DAY, SUCCESS, ManualClock, a_spec
+from tests.support.builders import DAY, FAILURE, SUCCESS, ManualClock, a_spec
 
 ROLES = ("viewer", "operator", "admin", "worker")
 
@@ -167,6 +166,10 @@ class Api:
     def start_run(self, job_id: str) -> str:
         """Advance the clock until the job is due, and claim its run as a dispatcher does."""
         self.clock.advance(DAY)
+        return self.claim(job_id)
+
+    def claim(self, job_id: str) -> str:
+        """Start the run that is due, as a dispatcher does; its id."""
         return runs.claim(self.ledger, UUID(job_id)).run.run_id
 
     def end_run(self, job_id: str, run_id: str, outcome: run_commands.Outcome = SUCCESS) -> None:
@@ -178,11 +181,19 @@ class Api:
     def failed_job(self, name: str = "broken", **fields: Any) -> str:
         """A job whose breaker tripped at its first error."""
         job_id = self.schedule(name, policy={"trip_after": 1}, **fields)
-        failure = outcomes.Failure(
-            "429 Too Many Requests", "rate_limited", "api.example.com", None, 7
-        )
-        self.end_run(job_id, self.start_run(job_id), failure)
+        self.end_run(job_id, self.start_run(job_id), FAILURE)
         return job_id
+
+    def storm(self, count: int = 3, **policy: Any) -> tuple[str, list[str]]:
+        """Jobs that fail of one thing at once, and go on unless their policy trips them: the id of
+        the storm, and theirs.
+        """
+        ids = [self.schedule(f"job {number}", policy=policy) for number in range(count)]
+        self.clock.advance(DAY)
+        for job_id in ids:
+            self.end_run(job_id, self.claim(job_id), FAILURE)
+        [storm] = self.get("/v1/storms").json()["storms"]
+        return storm["id"], ids
 
     def paused_job(self, name: str = "resting", **fields: Any) -> str:
         job_id = self.schedule(name, **fields)

@@ -1,4 +1,4 @@
-"""The library answers and refuses queries as HTTP does."""
+"""What the library refuses, and whom it answers; test_surfaces has the answers themselves."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from ledger.errors import InvalidField, JobNotFound, NotFound, UnknownField
 from projections import GapFilter, JobFilter, Queries, ResumeFilter, TimeRange
 from tests.api.harness import Api
 from tests.support.builders import HOUR, NOON, ManualClock, a_spec, an_id, open_ledger
-from tests.support.lives import FLEET, Life
 
-STEPS = 60
 NAIVE = datetime(2026, 3, 2, 12)
 SOON, LATER = NOON - 2 * HOUR, NOON - HOUR
 """No event was recorded between them."""
@@ -26,79 +24,14 @@ SOON, LATER = NOON - 2 * HOUR, NOON - HOUR
 Question = Callable[[Queries], Any]
 
 
-def plain(answer: Any) -> Any:
-    return orjson.loads(orjson.dumps(answer))
+def test_the_library_exports_the_lines_of_http(api: Api) -> None:
+    api.failed_job()
 
+    lines = api.get("/v1/events?format=jsonl").content.splitlines()
 
-@pytest.fixture
-def life(framed: Api) -> Life:
-    """A fleet with a history."""
-    found = Life(framed.ledger, 5, FLEET)
-    found.live(STEPS)
-    return found
-
-
-TIMED: dict[str, Callable[..., Any]] = {
-    "/v1/jobs/{job}": lambda ask, job, **when: ask.job(job, **when),
-    "/v1/jobs/{job}/events?limit=7&order=desc": lambda ask, job, **when: ask.history(
-        job, limit=7, is_newest_first=True, **when
-    ),
-    "/v1/jobs/{job}/runs?limit=2": lambda ask, job, **when: ask.runs(job, limit=2, **when),
-    "/v1/jobs/{job}/blame": lambda ask, job, **when: ask.blame(job, **when),
-    "/v1/jobs?status=active&limit=2": lambda ask, _, **when: ask.jobs(
-        JobFilter("active", limit=2), **when
-    ),
-    "/v1/summary": lambda ask, _, **when: ask.summary(**when),
-    "/v1/storms?open=true": lambda ask, _, **when: ask.storms(only_open=True, **when),
-    "/v1/recoveries": lambda ask, _, **when: ask.recoveries(**when),
-    "/v1/resumes?outcome=held": lambda ask, _, **when: ask.resumes(
-        ResumeFilter(outcome="held"), **when
-    ),
-    "/v1/gaps?cause=failed": lambda ask, _, **when: ask.gaps(GapFilter(cause="failed"), **when),
-}
-
-
-@pytest.mark.parametrize("path", TIMED)
-def test_the_library_answers_as_http_does_now_and_in_the_past(
-    framed: Api, life: Life, path: str
-) -> None:
-    ask, job, position = framed.parts.queries, str(life.ids[0]), framed.ledger.writer.position // 2
-    address = path.format(job=job)
-    joint = "&" if "?" in path else "?"
-
-    now, then = TIMED[path](ask, job), TIMED[path](ask, job, as_of=position)
-
-    assert framed.get(address).json() == plain(now)
-    assert framed.get(f"{address}{joint}as_of={position}").json() == plain(then)
-    assert now != then or "open" in path
-
-
-def test_the_library_answers_queries_without_as_of_as_http_does(framed: Api, life: Life) -> None:
-    ask, job, position = framed.parts.queries, str(life.ids[0]), framed.ledger.writer.position // 2
-    framed.post("/v1/recoveries", {"selector": {"job_ids": [framed.failed_job()]}})
-    storm = ask.storms()["storms"][0]["id"]
-
-    answers = {
-        "/v1/recoveries/R-1": ask.recovery("R-1"),
-        f"/v1/storms/{storm}": ask.storm(storm),
-        f"/v1/jobs/{job}/why": ask.why(job),
-        f"/v1/jobs/{job}/why?at={position}": ask.why(job, at=position),
-        f"/v1/diff?from={position}": ask.diff(position),
-        "/v1/events?topic=job.run_failed": ask.audit(AuditQuery(topics=("job.run_failed",))),
-    }
-
-    for path, answer in answers.items():
-        assert framed.get(path).json() == plain(answer), path
-
-
-def test_the_library_answers_what_if_and_exports_as_http_does(framed: Api, life: Life) -> None:
-    ask = framed.parts.queries
-
-    walked = framed.post("/v1/what-if", {"policy": {"trip_after": 1}, "limit": 2})
-    lines = framed.get("/v1/events?format=jsonl").content.splitlines()
-
-    assert walked.json() == plain(ask.what_if({"trip_after": 1}).page(limit=2))
-    assert [orjson.loads(line) for line in lines] == plain(list(ask.export(AuditQuery())))
+    exported = list(api.parts.queries.export(AuditQuery()))
+    assert [orjson.loads(line) for line in lines] == orjson.loads(orjson.dumps(exported))
+    assert len(lines) == api.ledger.writer.position
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ import pytest
 from api.security.attempts import MAX_ATTEMPTS
 from api.security.sessions import csrf_of
 from tests.api.harness import Api, problem
-from tests.api.test_as_of import FAILURE
-from tests.support.builders import a_spec
+from tests.support.builders import FAILURE, a_spec
 
 COOKIE = "jobledger_session"
 

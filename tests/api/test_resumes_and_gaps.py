@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from ledger.clock import rfc3339
 from tests.api.harness import Api, problem
-from tests.api.test_as_of import FAILURE
 from tests.oracles import gaps as gap_oracle
 from tests.simulation import invariants as laws
-from tests.support.builders import DAY, HOUR
+from tests.support.builders import DAY, FAILURE, HOUR
 from tests.support.lives import FLEET, Life
-from tests.support.runs import claim
 
 EVERY_HOUR = {"kind": "every", "interval_seconds": 3600, "anchor": "grid"}
 
@@ -37,45 +33,27 @@ def refusal(api: Api, job_id: str) -> dict[str, Any]:
 # -- forced resumes -------------------------------------------------------------------------------
 
 
-def test_a_force_resume_held_when_the_next_run_succeeded(api: Api) -> None:
-    job_id = api.failed_job()
-    force(api, job_id)
-    run(api, job_id, holds=True)
-
-    answer = api.get("/v1/resumes", by="viewer").json()
-
-    [one] = answer["resumes"]
-    assert (one["outcome"], one["run_count"], one["failure_class"]) == ("held", 1, "rate_limited")
-    assert one["actor"]["id"] == "operator-token"
-    assert one["next_trip_at"] is None
-    assert answer["rates"]["all"] == {
-        "count": 1, "decided_count": 1, "held_count": 1, "rate": 1.0
-    }  # fmt: skip
-
-
-def test_a_trip_after_the_resume_held_does_not_change_its_outcome(api: Api) -> None:
-    job_id = api.failed_job()
-    force(api, job_id)
-    run(api, job_id, holds=True)
-    run(api, job_id, holds=False)
-
-    [one] = api.get("/v1/resumes").json()["resumes"]
-    assert (one["outcome"], one["trip_count"]) == ("held", 1)
-    assert one["next_trip_at"] is not None
-
-
 def test_the_first_outcome_after_a_resume_decides(api: Api) -> None:
-    broken, paused, deleted, waiting = (api.failed_job(f"job {number}") for number in range(4))
-    for job_id in (broken, paused, deleted, waiting):
+    held, broken, paused, deleted, waiting = ids = [api.failed_job(f"job {n}") for n in range(5)]
+    for job_id in ids:
         force(api, job_id)
-    run(api, broken, holds=False)
+    run(api, held, holds=True)
+    for job_id in (held, broken):
+        run(api, job_id, holds=False)
     api.post(f"/v1/jobs/{paused}/pause")
     api.ask("DELETE", f"/v1/jobs/{deleted}")
 
-    found = {one["job_id"]: one["outcome"] for one in api.get("/v1/resumes").json()["resumes"]}
+    answer = api.get("/v1/resumes", by="viewer").json()
 
-    wanted = ("re_tripped", "paused_again", "deleted", "open")
-    assert found == dict(zip((broken, paused, deleted, waiting), wanted, strict=True))
+    outcomes = ["held", "re_tripped", "paused_again", "deleted", "open"]
+    assert [one["outcome"] for one in answer["resumes"]] == outcomes[::-1]
+    first = answer["resumes"][-1]
+    assert (first["job_id"], first["actor"]["id"], first["run_count"], first["trip_count"]) == (
+        held, "operator-token", 1, 1,
+    )  # fmt: skip
+    assert answer["rates"]["all"] == {
+        "count": 5, "decided_count": 4, "held_count": 1, "rate": 0.25
+    }  # fmt: skip
     [open_one] = api.get("/v1/resumes?outcome=open").json()["resumes"]
     assert open_one["job_id"] == waiting
 
@@ -143,7 +121,7 @@ def test_open_gaps_name_each_cause(api: Api) -> None:
     }
     running = api.schedule("long", schedule=EVERY_HOUR)
     api.clock.advance(HOUR)
-    claim(api.ledger, UUID(running))
+    api.claim(running)
     api.clock.advance(3 * HOUR)
 
     found = {gap["job_id"]: gap["cause"] for gap in api.get("/v1/gaps").json()["open"]}
@@ -212,28 +190,6 @@ def open_gaps(api: Api, **query: Any) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def test_a_slot_that_is_just_due_is_not_a_gap(api: Api) -> None:
-    api.schedule(schedule=EVERY_HOUR)
-    api.clock.advance(HOUR + timedelta(seconds=29))
-    assert api.get("/v1/gaps").json()["open"] == []
-
-    api.clock.advance(timedelta(seconds=1))
-
-    [gap] = api.get("/v1/gaps").json()["open"]
-    assert (gap["cause"], gap["count"]) == ("downtime", 1)
-
-
-def test_amending_a_disabled_job_forgets_no_missed_slot(api: Api) -> None:
-    job_id = api.schedule(schedule=EVERY_HOUR)
-    api.ask("PATCH", f"/v1/jobs/{job_id}", json={"enabled": False})
-    api.clock.advance(3 * HOUR)
-
-    api.ask("PATCH", f"/v1/jobs/{job_id}", json={"description": "off since Monday"})
-
-    [gap] = api.get("/v1/gaps").json()["open"]
-    assert (gap["cause"], gap["count"]) == ("disabled", 3)
-
-
 # -- refusals -------------------------------------------------------------------------------------
 
 
@@ -264,6 +220,6 @@ def test_resumes_of_an_unknown_actor_are_refused(api: Api) -> None:
 
 
 def test_until_may_equal_since(api: Api) -> None:
-    at = rfc3339(api.clock.now() + timedelta(0))
+    at = rfc3339(api.clock.now())
 
     assert api.get("/v1/resumes", params={"since": at, "until": at}).status_code == 200

@@ -5,8 +5,6 @@ the same again after a rebuild.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +20,7 @@ from projections.models.jobs import model as jobs
 from projections.models.resumes import model as resumes
 from projections.models.resumes import queries as resume_questions
 from projections.models.resumes.queries import ResumeFilter
-from projections.stores.postgres import PostgresReadModelStore
-from projections.stores.sqlite import SQLiteReadModelStore
 from projections.stores.store import ReadModelStore
-from tests.contract.stores import PostgresStoreHarness
 from tests.oracles import resumes as resume_oracle
 from tests.simulation import invariants as laws
 from tests.simulation.simulation import Simulation
@@ -41,20 +36,6 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]
         simulation.step()
     yield simulation
     simulation.close()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelStore]:
-    with ExitStack() as closing:
-        made: ReadModelStore
-        if request.param == "sqlite":
-            made = SQLiteReadModelStore(tmp_path / "projections.db")
-        else:
-            harness: PostgresStoreHarness = request.getfixturevalue("postgres_harness")
-            made = PostgresReadModelStore(harness.address)
-            assert made.leader_lock.is_held()
-        closing.callback(made.close)
-        yield made
 
 
 def grown(simulation: Simulation, store: ReadModelStore) -> Runner:

@@ -5,7 +5,6 @@ a rebuild.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -14,18 +13,14 @@ from uuid import UUID
 import pytest
 
 from ledger import Ledger
+from ledger.application.commands import runs as run_commands
 from ledger.domain.job import outcomes
 from projections.engine import runner
 from projections.engine.runner import Runner
 from projections.models.jobs import model as jobs
 from projections.models.storms import model as storms
-from projections.models.storms import queries as storm_questions
-from projections.stores.postgres import PostgresReadModelStore
 from projections.stores.sqlite import SQLiteReadModelStore
 from projections.stores.store import ReadModelStore
-from tests.contract.stores import PostgresStoreHarness
-from tests.oracles import storms as storm_oracle
-from tests.support import runs
 from tests.support.builders import SUCCESS, ManualClock, a_spec, open_ledger
 
 JOBS = 9
@@ -64,26 +59,15 @@ def run(ledger: Ledger, job_id: UUID, random: Random, *, is_stormy: bool) -> Non
         if random.random() < 0.5:
             ledger.resume(job_id, force=True)
         return
-    claimed = runs.try_claim(ledger, job_id)
+    claim = run_commands.ClaimRun(job_id, ledger.context(), node="node-1", is_late=False)
+    claimed = ledger.execute(claim)
     if claimed is None:
         return
     is_failure = is_stormy and random.random() < 0.8
     outcome = random.choice(FAILURES) if is_failure else SUCCESS
-    runs.end(ledger, claimed, outcome)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModelStore]:
-    with ExitStack() as closing:
-        made: ReadModelStore
-        if request.param == "sqlite":
-            made = SQLiteReadModelStore(tmp_path / "projections.db")
-        else:
-            harness: PostgresStoreHarness = request.getfixturevalue("postgres_harness")
-            made = PostgresReadModelStore(harness.address)
-            assert made.leader_lock.is_held()
-        closing.callback(made.close)
-        yield made
+    ledger.execute(
+        run_commands.RecordOutcome(job_id, claimed.run.run_id, outcome, ledger.context())
+    )
 
 
 def grown(ledger: Ledger, store: ReadModelStore) -> Runner:
@@ -120,34 +104,3 @@ def test_pages_and_databases_make_no_difference(
     before, after = kept.rebuild(storms, lambda *_: None)
 
     assert before == after == wanted
-
-
-def test_storms_are_those_that_a_slow_scan_of_all_events_finds(
-    ledger: Ledger, store: ReadModelStore
-) -> None:
-    recorded = ledger.mapper.to_recorded_events(ledger.event_store.read(after=0, limit=10_000))
-    now = ledger.clock.now()
-
-    grown(ledger, store)
-    with store.reading() as questions:
-        shown, _ = storm_questions.find(questions, now=now, limit=1000)
-        each = [storm_questions.one(questions, storm["id"], now=now) for storm in shown]
-        open_count = storm_questions.open_count(questions, now=now)
-
-    found = storm_oracle.storms_of(recorded)
-    assert len(found) > 3
-    assert [storm["id"] for storm in shown] == [storm.id for storm in reversed(found)]
-    assert [storm["failure_count"] for storm in shown] == [
-        len(storm.failures) for storm in reversed(found)
-    ]
-    assert [storm["trip_count"] for storm in shown] == [
-        storm_oracle.trips_of(storm, recorded) for storm in reversed(found)
-    ]
-    assert open_count == sum(storm["is_open"] for storm in shown)
-    for short, whole in zip(shown, each, strict=True):
-        assert {key: value for key, value in whole.items() if key in short} | {
-            "jobs": None
-        } == short | {"jobs": None}
-        assert sum(short["jobs_by_status"].values()) == short["job_count"] == len(whole["jobs"])
-        assert sum(one["failure_count"] for one in whole["per_minute"]) == short["failure_count"]
-        assert whole["first_failure"]["job_name"].startswith("job ")

@@ -28,6 +28,7 @@ from tests.oracles.fold import Fold
 from tests.oracles.what_if import as_it_would_have_been, as_recorded
 from tests.storm.generator import FleetGenerator, Size
 from tests.support.builders import ManualClock
+from tests.support.raw_events import alike, shown
 
 SEED = 1
 SMALL, FULL = Size(jobs=40, days=2), Size()
@@ -95,21 +96,6 @@ def fleet(
             if event["topic"].startswith("job."):
                 by_job[event["job_id"]].append(event)
         yield Fleet(ledger, queries, planted, events, by_job)
-
-
-def shown(job: Mapping[str, Any]) -> dict[str, Any]:
-    """A job of an answer, as the fold has it."""
-    last, run = job["last_run"], job["open_run"]
-    return {
-        **{name: job[name] for name in ("id", "name", "status", "enabled", "tags", "policy")},
-        **{name: job[name] for name in ("schedule", "executor", "task", "next_run_at")},
-        **{name: job[name] for name in ("description", "delivery", "delete_after_run")},
-        **{name: job[name] for name in ("consecutive_errors", "consecutive_losses", "run_count")},
-        "paused_until": job["paused_until"],
-        "open_run": run["run_id"] if run else None,
-        "last_status": last["status"] if last else None,
-        "last_failure_class": last["failure_class"] if last else None,
-    }
 
 
 def all_pages(ask: Any, name: str, **query: Any) -> list[Any]:
@@ -420,8 +406,8 @@ def test_every_forced_resume_has_the_recomputed_outcome(fleet: Fleet) -> None:
     rates = fleet.queries.resumes()["rates"]
 
     found = [one for events in fleet.by_job.values() for one in resume_oracle.resumes_of(events)]
-    found.sort(key=lambda one: -one["position"])
-    assert [{key: one[key] for key in found[0]} for one in answered] == found
+    compared, found = alike(answered, sorted(found, key=lambda one: -one["position"]))
+    assert compared == found
     assert rates["all"] == resume_oracle.rates_of(found)
     planted = Counter(resume["holds"] for resume in fleet.planted["resumes"])
     assert Counter(one["outcome"] == "held" for one in found) == planted
@@ -433,8 +419,8 @@ def test_every_missed_slot_is_in_a_gap(fleet: Fleet) -> None:
     )
 
     found = [one for events in fleet.by_job.values() for one in resume_oracle.gaps_of(events)]
-    found.sort(key=lambda one: -one["position"])
-    assert [{key: one[key] for key in found[0]} for one in answered] == found
+    compared, found = alike(answered, sorted(found, key=lambda one: -one["position"]))
+    assert compared == found
     causes = {one["cause"] for one in answered}
     assert {"downtime", "failed", "paused"} <= causes
 

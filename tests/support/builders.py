@@ -41,6 +41,7 @@ HOURLY = {"kind": "cron", "expr": "0 * * * *"}
 EVERY_MINUTE = {"kind": "cron", "expr": "* * * * *"}
 FORCE = ResumeOptions(force=True)
 OPERATOR = Actor("olga", "user")
+FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
 SUCCESS = outcomes.Success(output="", output_bytes=0, output_sha256="0" * 64, duration_ms=5)
 
 _ids = count(1)

@@ -5,7 +5,7 @@ step by step, and targets that a test breaks and repairs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import count
@@ -19,12 +19,15 @@ from ledger.clock import parse_rfc3339
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
 from ledger.dispatch.leases.membership import ClusterNode
 from ledger.dispatch.recovery_driver import RecoveryDriver
+from ledger.domain.recovery.plan import Terms
+from ledger.domain.recovery.selection import Selector
 from ledger.store.audit_query import AuditQuery
 from ledger.store.postgres.dsn import PostgresDsn
 from tests.support.builders import ManualClock, SeededChance, a_spec
 from tests.support.fake_pool import TimedPool
 
 HOURLY = {"kind": "cron", "expr": "0 * * * *"}
+RATE_LIMITED = Selector(failure_class="rate_limited")
 TOOK = timedelta(seconds=2)
 A_MOMENT = timedelta(milliseconds=10)
 LIMITED = Failed("429 Too Many Requests", "rate_limited", "api.example.com", None, 5)
@@ -85,6 +88,11 @@ class RecoveryFleet:
         self.fails = lambda _: False
         return ids
 
+    def start(self, *named: UUID, reason: str | None = None, **terms: Any) -> dict[str, Any]:
+        """Start a recovery of these jobs, or of all that a rate limit tripped."""
+        selector = Selector(job_ids=named) if named else RATE_LIMITED
+        return self.ledger.start_recovery(selector, Terms(**terms), reason=reason)
+
     # -- time -----------------------------------------------------------------------------------
 
     def settle(self) -> None:
@@ -132,6 +140,13 @@ class RecoveryFleet:
 
     def shown(self, recovery_id: str) -> dict[str, Any]:
         return self.ledger.recoveries.one(recovery_id)
+
+    def steps(self) -> list[dict[str, Any]]:
+        """What the steps recorded."""
+        return [event["data"] for event in self.events("recovery.stepped")]
+
+    def statuses(self, ids: Sequence[UUID]) -> list[str]:
+        return [str(self.ledger.job(job_id)["status"]) for job_id in ids]
 
     def events(self, *topics: str) -> list[dict[str, Any]]:
         return list(self.ledger.queries.export(AuditQuery(topics=topics)))

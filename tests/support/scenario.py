@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from ledger import Dispatcher, Ledger
@@ -38,9 +38,6 @@ def why_of(ledger: Ledger, storm_of: StormOf = lambda *_: None) -> Why:
 
 class Scenario:
     """One ledger with its dispatcher and its read models. `at` lets time pass until an instant."""
-
-    answers: ClassVar[set[str]] = set()
-    """The codes that why answered, in any scenario."""
 
     def __init__(self, folder: Path, at: datetime | None = None, *, concurrency: int = 5) -> None:
         self.clock = ManualClock(at) if at is not None else ManualClock()
@@ -95,18 +92,18 @@ class Scenario:
             self.dispatcher.run_once()
         self.dispatcher.run_once()
 
-    def why(self, job_id: UUID, at: datetime | None = None) -> dict[str, Any]:
+    def why(
+        self, job_id: UUID, at: datetime | None = None, *, is_unattended: bool = False
+    ) -> dict[str, Any]:
         """Why, now or at an instant that has passed."""
         self.read_models.catch_up()
+        position = self.ledger.writer.position
+        if is_unattended:
+            return self.question.answer(job_id, position=position, is_unattended=True)
         if at is None:
             here = self.dispatcher.queue_position_of(job_id)
-            position = self.ledger.writer.position
-            answer = self.question.answer(job_id, position=position, queue_position=here)
-        else:
-            position = self.ledger.events.position_at(at)
-            answer = self.question.answer(job_id, position=position, at=at)
-        self.answers.add(answer["answer"])
-        return answer
+            return self.question.answer(job_id, position=position, queue_position=here)
+        return self.question.answer(job_id, position=self.ledger.events.position_at(at), at=at)
 
     def topics(self, answer: dict[str, Any]) -> list[str]:
         """The topics of an answer's links, without the stream's name."""

@@ -17,12 +17,10 @@ from api.cli.program import build
 from api.settings import SETTINGS
 from ledger import Ledger
 from ledger.clock import SystemClock
-from ledger.domain.job import outcomes
-from tests.support.builders import ManualClock, a_spec
+from tests.support.builders import FAILURE, ManualClock, a_spec
 from tests.support.runs import run
 
 UNSET: dict[str, str | None] = {setting.name: None for setting in SETTINGS}
-FAILURE = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
 
 
 @dataclass(frozen=True)

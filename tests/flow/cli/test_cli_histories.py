@@ -92,7 +92,6 @@ def test_why_prints_the_command_that_would_resume_the_job(shell: Shell) -> None:
 
     assert ": tripped" in out.splitlines()[0]
     assert f"jobledger resume {job_id[:8]} --force" in out
-    assert shell.ok("why", job_id, "--json").document["why"]["answer"] == "tripped"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,13 +47,12 @@ def test_a_dry_run_shows_the_plan_the_refused_jobs_and_the_command_to_start_it(
 
     shown = shell.ok(*words).out
 
-    assert "3 jobs, one every 2 min (0.5/min)" in shown
-    assert "digest 2: the others follow if it succeeds" in shown
-    assert "after 3 re-trips" in shown
-    assert "Once the probe has succeeded, all jobs are resumed before 3 can" in shown
-    assert "All at once" in shown
-    assert "This plan" in shown
-    assert "peak 1/min by this plan, 3/min all at once" in shown
+    for said in (
+        "3 jobs, one every 2 min (0.5/min)", "digest 2: the others follow if it succeeds",
+        "after 3 re-trips", "Once the probe has succeeded, all jobs are resumed before 3 can",
+        "All at once", "This plan", "peak 1/min by this plan, 3/min all at once",
+    ):  # fmt: skip
+        assert said in shown
     first, second, third = (shown.index(f"  digest {number}") for number in (2, 0, 1))
     assert first < second < third < shown.index("Refused (1):") < shown.index("digest 3")
     assert "is disabled and would never fire" in shown
@@ -69,47 +70,53 @@ def test_a_plan_as_json_is_the_answer_of_the_api(shell: Shell) -> None:
     assert plan["selector"]["job_ids"] == [job["job_id"] for job in plan["jobs"]]
 
 
-def test_a_started_recovery_is_listed_shown_and_aborted(shell: Shell) -> None:
-    words = ("recovery", "start", "--failure-class", "rate_limited", "--reason", "lifted")
-    started = shell.ok(*words, "--rate", "600", "--abort-on", "never")
-    with Ledger.open(shell.data, clock=ManualClock(SystemClock().now())) as ledger:
-        driver = RecoveryDriver(ledger)
+def one_step(shell: Shell) -> None:
+    """The driver resumes one job."""
+    opened = Ledger.open(shell.data, clock=ManualClock(SystemClock().now()))
+    with opened as ledger, closing(RecoveryDriver(ledger)) as driver:
         assert driver.run_once() == 1
-        driver.close()
+
+
+def test_a_started_recovery_is_listed_and_shown(shell: Shell) -> None:
+    words = ("recovery", "start", "--failure-class", "rate_limited", "--reason", "lifted")
+    started = shell.ok(*words, "--rate", "600", "--abort-on", "never").out
+    one_step(shell)
 
     listed, shown = shell.ok("recovery", "list").out, shell.ok("recovery", "show", "R-1").out
-    stopped = shell.ok("recovery", "abort", "R-1", "--reason", "enough")
-    again = shell.ok("recovery", "abort", "R-1")
 
-    assert "R-1: 3 jobs to resume (1 refused)." in started.out
-    assert "jobledger recovery abort R-1" in started.out
-    assert "No dispatcher is running" in started.out
-    assert "jobledger serve" in started.out
-    assert "running" in listed
-    assert "lifted" in listed
-    assert "rate_limited" in listed
+    for said in (
+        "R-1: 3 jobs to resume (1 refused).", "jobledger recovery abort R-1",
+        "No dispatcher is running", "jobledger serve",
+    ):  # fmt: skip
+        assert said in started
+    columns, row = (re.split(r"\s{2,}", line.strip()) for line in listed.splitlines()[:2])
+    cells = dict(zip(columns, row, strict=True))
+    assert [cells[name] for name in ("JOBS", "RESUMED", "LEFT", "RE-TRIPS")] == ["3", "1", "2", "0"]
+    assert {"running", "lifted", "rate_limited"} <= set(row)
     assert "3: 1 resumed, 2 waiting, 1 refused by the plan" in shown
     assert "Re-trips   0; aborts never" in shown
     assert all(f"digest {number}" in shown for number in range(3))
-    assert "R-1: aborted; 2 jobs not resumed." in stopped.out
-    assert "R-1 has already ended: aborted. Nothing was changed." in again.out
-    past = shell.ok("recovery", "show", "R-1", "--as-of", started_at(shell)).out
-    assert "3 waiting" in past
+    [planned] = shell.ok("audit", "--topic", "recovery.planned", "--json").document["events"]
+    past = ("recovery", "show", "R-1", "--as-of", str(planned["position"]))
+    assert "3 waiting" in shell.ok(*past).out
     assert "by recovery R-1" in shell.ok("history", "digest 0").out
     assert "R-1: 3 jobs, 1 refused, 600/min" in shell.ok("audit").out
 
 
 def test_an_aborted_recovery_shows_actor_reason_and_next_command(shell: Shell) -> None:
     shell.ok("recovery", "start", "--failure-class", "rate_limited")
-    shell.ok("recovery", "abort", "R-1", "--reason", "enough")
 
+    stopped = shell.ok("recovery", "abort", "R-1", "--reason", "enough").out
+    again = shell.ok("recovery", "abort", "R-1").out
     ended = shell.ok("recovery", "show", "R-1").out
 
-    assert "aborted: by admin" in ended
-    assert "by admin, reason: enough" in ended
-    assert "jobledger recovery start --failure-class rate_limited --dry-run" in ended
-    assert "Refused (1):" in ended
-    assert "is disabled" in ended
+    assert "R-1: aborted; 3 jobs not resumed." in stopped
+    assert "R-1 has already ended: aborted. Nothing was changed." in again
+    for said in (
+        "aborted: by admin", "by admin, reason: enough", "Refused (1):", "is disabled",
+        "jobledger recovery start --failure-class rate_limited --dry-run",
+    ):  # fmt: skip
+        assert said in ended
 
 
 def test_the_audit_counts_one_job_in_the_singular(shell: Shell) -> None:
@@ -120,11 +127,6 @@ def test_the_audit_counts_one_job_in_the_singular(shell: Shell) -> None:
 
     assert "R-1: 1 job, 10/min" in out
     assert "R-1: aborted (on request), 1 job not resumed" in out
-
-
-def started_at(shell: Shell) -> str:
-    words = ("audit", "--topic", "recovery.planned", "--json")
-    return str(shell.ok(*words).document["events"][0]["position"])
 
 
 def test_a_recovery_without_matching_jobs_is_refused(shell: Shell) -> None:
@@ -169,25 +171,21 @@ def test_an_invalid_recovery_is_refused_and_changes_nothing(
     assert count(shell) == 0
 
 
-@pytest.mark.parametrize(("answer", "code", "started"), [("n", 1, 0), ("y", 0, 1)])
-def test_on_a_terminal_the_plan_is_shown_before_the_question(
-    shell: Shell, answer: str, code: int, started: int
+@pytest.mark.parametrize(
+    ("flags", "answer", "code", "started"),
+    [((), "n", 1, 0), ((), "y", 0, 1), (("--yes",), "", 0, 1)],
+)
+def test_on_a_terminal_the_plan_is_shown_before_the_question_unless_yes_is_given(
+    shell: Shell, flags: tuple[str, ...], answer: str, code: int, started: int
 ) -> None:
-    ended, shown = on_terminal(
-        shell.data, "recovery", "start", "digest 0", "digest 1", answer=answer
-    )
+    words = ("recovery", "start", "digest 0", "digest 1", *flags)
 
-    assert ended == code
-    assert shown.index("This plan") < shown.index("Resume 2 jobs by this plan? [y/N]")
-    assert count(shell) == started
+    ended, shown = on_terminal(shell.data, *words, answer=answer)
 
-
-def test_with_yes_there_is_no_question(shell: Shell) -> None:
-    code, shown = on_terminal(shell.data, "recovery", "start", "digest 0", "--yes")
-
-    assert code == 0
-    assert "[y/N]" not in shown
-    assert count(shell) == 1
+    assert (ended, count(shell)) == (code, started)
+    question = shown.find("Resume 2 jobs by this plan? [y/N]")
+    assert (question > shown.find("This plan") > 0) is (not flags)
+    assert ("[y/N]" in shown) is (not flags)
 
 
 @pytest.mark.parametrize("words", [("recovery", "start"), ("storm", "resume")])

@@ -12,20 +12,19 @@ from ledger.dispatch.executors.secrets import Secrets
 from ledger.dispatch.notifications.channels import ChannelAddress, ChannelSettings
 from ledger.dispatch.notifications.notifier import Notifier
 from ledger.dispatch.notifications.sender import Sender
-from ledger.domain.recovery.plan import Terms
-from ledger.domain.recovery.selection import Selector
 from tests.support.builders import HOUR
 from tests.support.recovery_fleet import RecoveryFleet, a_recovery_fleet
 from tests.support.slack import Slack, a_slack
 
-LIMITED = Selector(failure_class="rate_limited")
-SOON = {"kind": "every", "interval_seconds": 10}
-
 
 class NotifiedFleet:
-    """A simulated fleet with a notifier that starts once its jobs have tripped."""
+    """A simulated fleet whose jobs have tripped, with a notifier since then."""
 
-    def __init__(self, fleet: RecoveryFleet, slack: Slack, **settings: Any) -> None:
+    def __init__(
+        self, fleet: RecoveryFleet, slack: Slack, *, count: int = 3, **settings: Any
+    ) -> None:
+        schedule = {"kind": "every", "interval_seconds": 10}
+        self.ids = fleet.trip(count, schedule=schedule)
         urls = {"ops": slack.json_url, "gone": "json://127.0.0.1:1/"}
         self.settings = ChannelSettings(urls=urls, **{"notices": ChannelAddress("ops"), **settings})
         self.fleet, self.slack = fleet, slack
@@ -35,6 +34,12 @@ class NotifiedFleet:
         """Start a notifier in place of the one before."""
         self.notifier = Notifier(self.fleet.ledger, Sender(self.settings, Secrets(None, {})))
         self.said()
+
+    def fail(self, **terms: Any) -> dict[str, Any]:
+        """Start a recovery while every run fails; how it ended."""
+        self.fleet.fails = lambda _: True
+        started = self.fleet.start(reason="is it back?", **terms)
+        return self.fleet.live_until_ended(started["id"], HOUR)
 
     def said(self) -> list[str]:
         """The messages about recoveries from here on."""
@@ -65,11 +70,8 @@ def fleet(tmp_path: Path) -> Iterator[RecoveryFleet]:
 def test_a_recovery_whose_probe_failed_is_notified_with_the_probes_outcome(
     fleet: RecoveryFleet, slack: Slack
 ) -> None:
-    ids = fleet.trip(3)
     notified = NotifiedFleet(fleet, slack)
-    fleet.fails = lambda _: True
-    fleet.ledger.start_recovery(LIMITED, Terms(probe=ids[0]), reason="is it back?")
-    fleet.live_until_ended("R-1", HOUR)
+    notified.fail(probe=notified.ids[0])
 
     [said] = notified.said()
 
@@ -83,11 +85,8 @@ def test_a_recovery_whose_probe_failed_is_notified_with_the_probes_outcome(
 def test_a_recovery_aborted_by_re_trips_is_notified_with_the_names_of_the_jobs(
     fleet: RecoveryFleet, slack: Slack
 ) -> None:
-    fleet.trip(20, schedule=SOON)
-    notified = NotifiedFleet(fleet, slack)
-    fleet.fails = lambda _: True
-    fleet.ledger.start_recovery(LIMITED, Terms(abort_on=1))
-    first = fleet.live_until_ended("R-1", HOUR)["jobs"][0]
+    notified = NotifiedFleet(fleet, slack, count=20)
+    first = notified.fail(abort_on=1)["jobs"][0]
 
     [said] = notified.said()
 
@@ -98,12 +97,9 @@ def test_a_recovery_aborted_by_re_trips_is_notified_with_the_names_of_the_jobs(
 def test_the_notice_of_a_recovery_is_sent_once_and_names_the_events_that_prove_it(
     fleet: RecoveryFleet, slack: Slack
 ) -> None:
-    ids = fleet.trip(2)
     notified = NotifiedFleet(fleet, slack)
-    fleet.fails = lambda _: True
     for _ in range(2):
-        fleet.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
-        fleet.live(HOUR)
+        notified.fail(probe=notified.ids[0])
 
     assert len(notified.said()) == 2
     assert notified.said() == []
@@ -123,38 +119,24 @@ def test_the_notice_of_a_recovery_is_sent_once_and_names_the_events_that_prove_i
 def test_the_fallback_is_notified_of_a_recovery_when_the_channel_is_down(
     fleet: RecoveryFleet, slack: Slack
 ) -> None:
-    ids = fleet.trip(2)
-    notified = NotifiedFleet(
-        fleet, slack, notices=ChannelAddress("gone"), fallback=ChannelAddress("ops")
-    )
-    fleet.fails = lambda _: True
-    fleet.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
-    fleet.live_until_ended("R-1", HOUR)
+    gone, ops = ChannelAddress("gone"), ChannelAddress("ops")
+    notified = NotifiedFleet(fleet, slack, notices=gone, fallback=ops)
+    notified.fail(probe=notified.ids[0])
 
     assert len(notified.said()) == 1
     assert [notice["topic"] for notice in notified.notices()] == ["notice.failed", "notice.sent"]
 
 
-def test_a_recovery_that_an_operator_aborted_is_not_notified(
-    fleet: RecoveryFleet, slack: Slack
+@pytest.mark.parametrize("is_asked", [True, False], ids=["aborted by an operator", "no channel"])
+def test_no_notice_is_sent_of_what_an_operator_aborted_or_without_a_channel(
+    fleet: RecoveryFleet, slack: Slack, is_asked: bool
 ) -> None:
-    fleet.trip(2)
-    notified = NotifiedFleet(fleet, slack)
-    fleet.ledger.start_recovery(LIMITED)
-    fleet.ledger.abort_recovery("R-1")
-
-    assert notified.said() == []
-    assert notified.notices() == []
-
-
-def test_without_a_notice_channel_no_recovery_is_notified(
-    fleet: RecoveryFleet, slack: Slack
-) -> None:
-    ids = fleet.trip(2)
-    notified = NotifiedFleet(fleet, slack, notices=None)
-    fleet.fails = lambda _: True
-    fleet.ledger.start_recovery(LIMITED, Terms(probe=ids[0]))
-    fleet.live_until_ended("R-1", HOUR)
+    notified = NotifiedFleet(fleet, slack, notices=ChannelAddress("ops") if is_asked else None)
+    if is_asked:
+        fleet.start()
+        fleet.ledger.abort_recovery("R-1")
+    else:
+        notified.fail(probe=notified.ids[0])
 
     assert notified.said() == []
     assert notified.notices() == []

@@ -19,9 +19,9 @@ from projections.models.gaps.model import CAUSES, GapFilter
 from tests.oracles import why as why_oracle
 from tests.support.builders import EVERY_MINUTE, HOUR, HOURLY, MINUTE, NOON
 from tests.support.docs_runner import DOCS, quoted, rows
-from tests.support.scenario import DONE, LIMITED, NEVER, Scenario, Script
+from tests.support.scenario import DONE, Scenario, Script
+from tests.support.scenes import AT_ONCE, FAILS, HANGS, Scene
 
-AT_ONCE = timedelta(0)
 SECOND = timedelta(seconds=1)
 GRID = {"kind": "every", "interval_seconds": 5, "anchor": "grid"}
 WORKER = {"kind": "worker", "queue": "gpu"}
@@ -55,43 +55,56 @@ def still_open(scenario: Scenario, job_id: UUID) -> list[tuple[str, int]]:
     return [(gap["cause"], gap["count"]) for gap in found]
 
 
-def test_slots_given_up_to_a_backoff_have_that_cause(scenario: Scenario) -> None:
-    policy = {"backoff_seconds": [60]}
-    job_id = scenario.schedule(schedule=GRID, policy=policy, script=[(AT_ONCE, LIMITED)])
-    scenario.until(NOON + 50 * SECOND)
-
-    assert recorded(scenario, job_id) == [("backoff", "backoff", 12)]
+def retry_after(at: timedelta) -> Failed:
+    return Failed("429", "rate_limited", None, NOON + at, 1)
 
 
-def test_slots_given_up_to_a_retry_after_have_that_cause(scenario: Scenario) -> None:
-    asked = Failed("429", "rate_limited", None, NOON + 10 * MINUTE + 30 * SECOND, 1)
-    job_id = scenario.schedule(schedule=EVERY_MINUTE, script=[(AT_ONCE, asked)])
-    scenario.until(NOON + 2 * MINUTE)
+GAPS: dict[str, tuple[Scene, list[tuple[str, str, int]]]] = {
+    "given up to a backoff": (
+        Scene(schedule=GRID, policy={"backoff_seconds": [60]}, script=FAILS).until(50 * SECOND),
+        [("backoff", "backoff", 12)],
+    ),
+    "given up to a Retry-After": (
+        Scene(schedule=EVERY_MINUTE, script=[(AT_ONCE, retry_after(10 * MINUTE + 30 * SECOND))])
+        .until(2 * MINUTE),
+        [("backoff", "backoff", 9)],
+    ),
+    "of a retry that downtime made late": (
+        Scene(schedule=GRID, policy={"backoff_seconds": [58]}, script=[*FAILS, (AT_ONCE, DONE)])
+        .until(30 * SECOND).silent_until(HOUR),
+        [("backoff", "backoff", 11), ("downtime", "node_down", 708)],
+    ),
+    "of a run whose node died": (
+        Scene(schedule=HOURLY, script=HANGS).until(HOUR + MINUTE).silent_until(4 * HOUR + MINUTE),
+        [("downtime", "node_down", 3)],
+    ),
+    "after a pause that no dispatcher ended": (
+        Scene(schedule=HOURLY).olga("pause", until=NOON + 2 * HOUR + MINUTE)
+        .until(HOUR).silent_until(5 * HOUR + MINUTE),
+        [("paused", "paused", 2), ("downtime", "node_down", 3)],
+    ),
+    "before the instant of a resume": (
+        Scene(schedule=EVERY_MINUTE).olga("pause")
+        .olga("resume", run_at=NOON + 10 * MINUTE + 30 * SECOND).until(12 * MINUTE),
+        [("delayed", "waiting", 10)],
+    ),
+}  # fmt: skip
 
-    assert recorded(scenario, job_id) == [("backoff", "backoff", 9)]
 
+@pytest.mark.parametrize("slots", GAPS)
+def test_missed_slots_have_the_cause_that_why_answers(scenario: Scenario, slots: str) -> None:
+    scene, gaps = GAPS[slots]
 
-def test_a_retry_made_late_by_downtime_leaves_its_slots_to_the_downtime(scenario: Scenario) -> None:
-    policy = {"backoff_seconds": [58]}
-    script: Script = [(AT_ONCE, LIMITED), (AT_ONCE, DONE)]
-    job_id = scenario.schedule(schedule=GRID, policy=policy, script=script)
-    scenario.until(NOON + 30 * SECOND)
+    job_id = scene.play(scenario)
 
-    scenario.silence(NOON + HOUR)
-
-    assert recorded(scenario, job_id) == [
-        ("backoff", "backoff", 11),
-        ("downtime", "node_down", 708),
-    ]
+    assert recorded(scenario, job_id) == gaps
 
 
 def test_slots_of_several_causes_are_separate_gaps_recorded_and_open(scenario: Scenario) -> None:
-    asked = Failed("429", "rate_limited", None, NOON + HOUR + 10 * MINUTE + 30 * SECOND, 1)
+    asked = retry_after(HOUR + 10 * MINUTE + 30 * SECOND)
     script: Script = [(AT_ONCE, DONE), (150 * SECOND, asked), (AT_ONCE, DONE)]
-    job_id = scenario.schedule(schedule=EVERY_MINUTE, script=script)
-    scenario.until(NOON + MINUTE)
-    scenario.silence(NOON + HOUR)
-    scenario.until(NOON + HOUR + MINUTE)
+    scene = Scene(schedule=EVERY_MINUTE, script=script).until(MINUTE).silent_until(HOUR)
+    job_id = scene.until(HOUR + MINUTE).play(scenario)
     assert still_open(scenario, job_id) == [("downtime", 58), ("overlap", 1)]
     scenario.until(NOON + HOUR + 5 * MINUTE)
 
@@ -106,53 +119,17 @@ def test_slots_that_no_worker_took_have_that_cause_open_and_recorded(scenario: S
     job_id = scenario.schedule(schedule=HOURLY, executor=WORKER, policy={"catch_up": "none"})
     scenario.until(NOON + 2 * HOUR + MINUTE, MINUTE)
     assert still_open(scenario, job_id) == [("no_worker", 2)]
-    position = scenario.ledger.writer.position
-    alone = scenario.question.answer(job_id, position=position, is_unattended=True)
+    alone = scenario.why(job_id, is_unattended=True)
     assert alone["answer"] == "no_worker"
     assert [way.get("command") for way in alone["would_run"]] == [
         "jobledger serve",
         "jobledger worker COMMAND --queue gpu",
     ]
 
-    claim(scenario, job_id)
+    late = Claim("w-1", is_late=True)
+    scenario.ledger.execute(run_commands.HandOutRun(job_id, "gpu", late, scenario.ledger.context()))
 
     assert recorded(scenario, job_id) == [("no_worker", "no_worker", 2)]
-
-
-def claim(scenario: Scenario, job_id: UUID) -> None:
-    """A worker claims late."""
-    call = scenario.ledger.context()
-    scenario.ledger.execute(
-        run_commands.HandOutRun(job_id, "gpu", Claim("w-1", is_late=True), call)
-    )
-
-
-def test_slots_of_a_run_whose_node_died_are_downtime_not_overlap(scenario: Scenario) -> None:
-    job_id = scenario.schedule(schedule=HOURLY, script=[(NEVER, DONE)])
-    scenario.until(NOON + HOUR + MINUTE)
-
-    scenario.silence(NOON + 4 * HOUR + MINUTE)
-
-    assert recorded(scenario, job_id) == [("downtime", "node_down", 3)]
-
-
-def test_slots_after_a_pause_that_no_dispatcher_ended_are_downtime(scenario: Scenario) -> None:
-    job_id = scenario.schedule(schedule=HOURLY)
-    scenario.ledger.pause(job_id, until=NOON + 2 * HOUR + MINUTE)
-    scenario.until(NOON + HOUR)
-
-    scenario.silence(NOON + 5 * HOUR + MINUTE)
-
-    assert recorded(scenario, job_id) == [("paused", "paused", 2), ("downtime", "node_down", 3)]
-
-
-def test_slots_before_the_instant_of_a_resume_are_delayed(scenario: Scenario) -> None:
-    job_id = scenario.schedule(schedule=EVERY_MINUTE)
-    scenario.ledger.pause(job_id)
-    scenario.ledger.resume(job_id, run_at=NOON + 10 * MINUTE + 30 * SECOND)
-    scenario.until(NOON + 12 * MINUTE)
-
-    assert recorded(scenario, job_id) == [("delayed", "waiting", 10)]
 
 
 @pytest.mark.parametrize("cause", CAUSES)
@@ -165,11 +142,9 @@ def test_the_reference_lists_every_cause(cause: str) -> None:
 def test_a_resume_within_a_backoff_links_the_event_that_gave_up_its_slots(
     scenario: Scenario,
 ) -> None:
-    script: Script = [(AT_ONCE, LIMITED), (AT_ONCE, DONE)]
-    job_id = scenario.schedule(schedule=GRID, policy={"backoff_seconds": [600]}, script=script)
-    scenario.until(NOON + 6 * SECOND)
-    scenario.ledger.run(job_id)
-    scenario.until(NOON + 8 * SECOND)
+    script, policy = [*FAILS, (AT_ONCE, DONE)], {"backoff_seconds": [600]}
+    scene = Scene(schedule=GRID, policy=policy, script=script).until(6 * SECOND).olga("run")
+    job_id = scene.until(8 * SECOND).play(scenario)
 
     answer = scenario.why(job_id)
 

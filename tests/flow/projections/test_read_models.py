@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -80,10 +80,11 @@ class Fragile:
     SCHEMA = "CREATE TABLE fragile{g} (position INTEGER PRIMARY KEY, topic TEXT NOT NULL)"
     PUT = "INSERT INTO fragile{g} (position, topic) VALUES (:position, :topic)"
 
-    def __init__(self, version: int = 1) -> None:
+    def __init__(
+        self, version: int = 1, *, raises_at: int | None = None, fails_at: int | None = None
+    ) -> None:
         self.VERSION = version
-        self.raises_at: int | None = None
-        self.fails_at: int | None = None
+        self.raises_at, self.fails_at = raises_at, fails_at
 
     def project(self, event: RecordedEvent, /) -> Iterable[Statement]:
         if event.position == self.raises_at:
@@ -92,12 +93,38 @@ class Fragile:
         return [(self.PUT, {"position": event.position, "topic": topic})]
 
 
-def with_jobs(folder: Path, count: int) -> Ledger:
-    """A ledger with jobs: two events for each."""
-    ledger = open_ledger(folder)
-    for number in range(count):
-        ledger.schedule(a_spec(name=f"job {number}"))
-    return ledger
+class Opened:
+    """What a test opens in its folder, closed after it."""
+
+    def __init__(self, folder: Path, closing: ExitStack) -> None:
+        self._folder = folder
+        self._closing = closing
+
+    def ledger(self, count: int, folder: str = "") -> Ledger:
+        """A ledger with jobs: two events for each."""
+        ledger = self._closing.enter_context(open_ledger(self._folder / folder))
+        for number in range(count):
+            ledger.schedule(a_spec(name=f"job {number}"))
+        return ledger
+
+    def read_models(self, ledger: Ledger, *models: Model) -> ReadModels:
+        path = self._folder / "read_models.db"
+        opened = ReadModels.open(ledger, path, models=models or MODELS)
+        self._closing.callback(opened.close)
+        return opened
+
+    def broken(self, count: int, **breaks: int) -> tuple[Ledger, Fragile, ReadModels]:
+        """A ledger with jobs, and beside its list of jobs a model that stopped."""
+        ledger, fragile = self.ledger(count), Fragile(**breaks)
+        read_models = self.read_models(ledger, jobs, fragile)
+        read_models.catch_up()
+        return ledger, fragile, read_models
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    with ExitStack() as closing:
+        yield Opened(tmp_path, closing)
 
 
 def rows(read_models: ReadModels) -> list[tuple[int, str]]:
@@ -132,15 +159,13 @@ def test_a_rebuild_does_not_depend_on_the_page_size_or_the_clock(tmp_path: Path)
     simulation.close()
 
 
-def test_different_events_have_different_digests(tmp_path: Path) -> None:
-    one, other = with_jobs(tmp_path / "1", 3), with_jobs(tmp_path / "2", 4)
+def test_different_events_have_different_digests(opened: Opened, tmp_path: Path) -> None:
+    one, other = opened.ledger(3, "1"), opened.ledger(4, "2")
 
     first = digests(one, tmp_path / "1.db", size=9, models=[jobs])
     second = digests(other, tmp_path / "2.db", size=9, models=[jobs])
 
     assert first != second
-    one.close()
-    other.close()
 
 
 def test_the_list_of_jobs_equals_the_fold_at_every_position(tmp_path: Path) -> None:
@@ -168,46 +193,41 @@ def test_the_list_of_jobs_equals_the_fold_at_every_position(tmp_path: Path) -> N
     simulation.close()
 
 
-def test_a_rebuild_reports_its_progress(tmp_path: Path) -> None:
-    ledger = with_jobs(tmp_path, 1200)
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db")
+def test_a_rebuild_reports_its_progress(opened: Opened) -> None:
+    read_models = opened.read_models(opened.ledger(1200))
     read_models.catch_up()
     reported: list[tuple[int, int]] = []
 
     read_models.rebuild("jobs", lambda done, total: reported.append((done, total)))
 
     assert reported == [(2000, 2400), (2400, 2400)]
-    read_models.close()
-    ledger.close()
 
 
 # -- stopped models -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("position", [1, 7, 20])
-def test_a_model_that_raises_stops_alone_and_names_its_position(
-    tmp_path: Path, position: int
+@pytest.mark.parametrize(
+    ("breaks", "position", "said"),
+    [
+        *(({"raises_at": position}, position, "a bug in the model") for position in (1, 7, 20)),
+        ({"fails_at": 7}, 7, "NOT NULL"),
+    ],
+)
+def test_a_model_that_fails_stops_alone_and_names_its_position(
+    opened: Opened, breaks: dict[str, int], position: int, said: str
 ) -> None:
-    ledger, fragile = with_jobs(tmp_path, 10), Fragile()
-    fragile.raises_at = position
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, fragile])
-
-    read_models.catch_up()
+    _, _, read_models = opened.broken(10, **breaks)
 
     health = {item["name"]: item for item in read_models.health()}
+
     assert (health["jobs"]["state"], health["jobs"]["position"]) == ("live", 20)
     assert (health["fragile"]["state"], health["fragile"]["broken_at"]) == ("stopped", position)
-    assert "a bug in the model" in health["fragile"]["problem"]
+    assert said in health["fragile"]["problem"]
     assert [row[0] for row in rows(read_models)] == list(range(1, position))
-    read_models.close()
-    ledger.close()
 
 
-def test_a_stopped_model_blocks_neither_others_nor_commands(tmp_path: Path) -> None:
-    ledger, fragile = with_jobs(tmp_path, 1), Fragile()
-    fragile.raises_at = 1
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, fragile])
-    read_models.catch_up()
+def test_a_stopped_model_blocks_neither_others_nor_commands(opened: Opened) -> None:
+    ledger, _, read_models = opened.broken(1, raises_at=1)
 
     job_id = ledger.schedule(a_spec(name="later")).job_id
     read_models.catch_up()
@@ -215,15 +235,10 @@ def test_a_stopped_model_blocks_neither_others_nor_commands(tmp_path: Path) -> N
     assert job_in(read_models, job_id)["name"] == "later"
     read_models.wait_for(4, 0, needs=["jobs"])
     assert read_models.position == 0
-    read_models.close()
-    ledger.close()
 
 
-def test_a_query_does_not_wait_for_a_stopped_model_and_names_it(tmp_path: Path) -> None:
-    ledger, fragile = with_jobs(tmp_path, 2), Fragile()
-    fragile.raises_at = 3
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, fragile])
-    read_models.catch_up()
+def test_a_query_does_not_wait_for_a_stopped_model_and_names_it(opened: Opened) -> None:
+    _, _, read_models = opened.broken(2, raises_at=3)
 
     with raises(Behind, match="fragile stopped at position 3") as behind:
         read_models.wait_for(4)  # would wait for seconds if the model could still advance
@@ -231,8 +246,6 @@ def test_a_query_does_not_wait_for_a_stopped_model_and_names_it(tmp_path: Path) 
     assert behind.value.facts == {"wanted": 4, "reached": 2, "copy": "fragile", "broken_at": 3}
     read_models.wait_for(4, needs=["jobs"])
     read_models.wait_for(2, needs=["fragile"])
-    read_models.close()
-    ledger.close()
 
 
 def test_a_waiting_query_is_refused_as_soon_as_a_model_stops(tmp_path: Path) -> None:
@@ -249,11 +262,8 @@ def test_a_waiting_query_is_refused_as_soon_as_a_model_stops(tmp_path: Path) -> 
         read_models.close()
 
 
-def test_a_stopped_model_continues_once_it_is_fixed(tmp_path: Path) -> None:
-    ledger, fragile = with_jobs(tmp_path, 10), Fragile()
-    fragile.raises_at = 7
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, fragile])
-    read_models.catch_up()
+def test_a_stopped_model_continues_once_it_is_fixed(opened: Opened) -> None:
+    _, fragile, read_models = opened.broken(10, raises_at=7)
     fragile.raises_at = None
     assert read_models._runner is not None
 
@@ -262,18 +272,15 @@ def test_a_stopped_model_continues_once_it_is_fixed(tmp_path: Path) -> None:
 
     assert {item["state"] for item in read_models.health()} == {"live"}
     assert [row[0] for row in rows(read_models)] == list(range(1, 21))
-    read_models.close()
-    ledger.close()
 
 
 def test_a_stopped_model_is_retried_under_constant_load(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Events that arrive faster than the retry interval must not postpone the retry for ever."""
     monkeypatch.setattr("projections.engine.threads.RETRY_SECONDS", 0.4)
-    ledger, fragile = with_jobs(tmp_path, 2), Fragile()
-    fragile.raises_at = 3
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[fragile])
+    fragile = Fragile(raises_at=3)
+    read_models = opened.read_models(opened.ledger(2), fragile)
     read_models.start()
     updater = read_models._updater
     assert updater is not None
@@ -286,44 +293,22 @@ def test_a_stopped_model_is_retried_under_constant_load(
         return read_models.position == 4
 
     wait_for("The fixed model", has_caught_up_under_load, seconds=20)
-    read_models.close()
-    ledger.close()
 
 
-def test_a_stopped_model_continues_after_a_restart_with_the_fix(tmp_path: Path) -> None:
-    ledger, fragile = with_jobs(tmp_path, 10), Fragile()
-    fragile.raises_at = 7
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[fragile])
-    read_models.catch_up()
+def test_a_stopped_model_continues_after_a_restart_with_the_fix(opened: Opened) -> None:
+    ledger, _, read_models = opened.broken(10, raises_at=7)
     read_models.close()
 
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[Fragile()])
+    read_models = opened.read_models(ledger, jobs, Fragile())
     read_models.catch_up()
 
     assert [row[0] for row in rows(read_models)] == list(range(1, 21))
-    read_models.close()
-    ledger.close()
-
-
-def test_a_model_whose_statement_fails_names_the_event(tmp_path: Path) -> None:
-    ledger, fragile = with_jobs(tmp_path, 10), Fragile()
-    fragile.fails_at = 7
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, fragile])
-
-    read_models.catch_up()
-
-    health = {item["name"]: item for item in read_models.health()}
-    assert health["jobs"]["state"] == "live"
-    assert (health["fragile"]["state"], health["fragile"]["broken_at"]) == ("stopped", 7)
-    assert [row[0] for row in rows(read_models)] == [1, 2, 3, 4, 5, 6]
-    read_models.close()
-    ledger.close()
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_failing_database_loses_no_event(tmp_path: Path, after: bool) -> None:
+def test_a_failing_database_loses_no_event(opened: Opened, tmp_path: Path, after: bool) -> None:
     """Whichever database call fails, the read models end up as without the failure."""
-    ledger = with_jobs(tmp_path, 10)
+    ledger = opened.ledger(10)
     wanted = digests(ledger, tmp_path / "wanted.db", size=2000)
     for number in range(1, 60):
         store = SQLiteReadModelStore(tmp_path / f"{number}.db")
@@ -340,7 +325,6 @@ def test_a_failing_database_loses_no_event(tmp_path: Path, after: bool) -> None:
 
         assert [store.digest(model, 1) for model in MODELS] == wanted, number
         store.close()
-    ledger.close()
 
 
 def run_to_the_end(runner: Runner) -> None:
@@ -351,38 +335,32 @@ def run_to_the_end(runner: Runner) -> None:
 # -- versions and files ---------------------------------------------------------------------------
 
 
-def test_another_version_is_built_beside_the_old_one(tmp_path: Path) -> None:
-    ledger = with_jobs(tmp_path, 3)
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[Fragile(1)])
+def test_another_version_is_built_beside_the_old_one(opened: Opened) -> None:
+    ledger = opened.ledger(3)
+    read_models = opened.read_models(ledger, Fragile(1))
     read_models.catch_up()
     read_models.close()
 
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[Fragile(2)])
+    read_models = opened.read_models(ledger, Fragile(2))
 
     assert [row[1].split()[0] for row in rows(read_models)] == ["2"] * 6
     assert read_models.health()[0]["position"] == 6
     with read_models._store.reading() as reader:
         found = reader.rows("SELECT name FROM sqlite_master WHERE name LIKE 'fragile%'")
     assert sorted(row["name"] for row in found) == ["fragile", "fragile_2"]
-    read_models.close()
-    ledger.close()
 
 
-def test_the_same_version_is_not_rebuilt(tmp_path: Path) -> None:
-    ledger = with_jobs(tmp_path, 3)
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[Fragile(1)])
+def test_the_same_version_is_not_rebuilt(opened: Opened) -> None:
+    ledger = opened.ledger(3)
+    read_models = opened.read_models(ledger, Fragile(1))
     read_models.catch_up()
     read_models.close()
-    unused = Fragile(1)
-    unused.raises_at = 1
 
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[unused])
+    read_models = opened.read_models(ledger, Fragile(1, raises_at=1))
     read_models.catch_up()
 
     assert read_models.health()[0]["state"] == "live"
     assert len(rows(read_models)) == 6
-    read_models.close()
-    ledger.close()
 
 
 def test_deleting_the_file_loses_nothing(tmp_path: Path) -> None:
@@ -403,17 +381,15 @@ def test_deleting_the_file_loses_nothing(tmp_path: Path) -> None:
     simulation.close()
 
 
-def test_a_corrupt_event_stops_every_model_at_its_position(tmp_path: Path) -> None:
-    ledger = with_jobs(tmp_path, 4)
+def test_a_corrupt_event_stops_every_model_at_its_position(opened: Opened, tmp_path: Path) -> None:
+    ledger = opened.ledger(4)
     break_event(tmp_path / "data" / "ledger.db", 5)
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db", models=[jobs, runs])
+    read_models = opened.read_models(ledger, jobs, runs)
 
     read_models.catch_up()
 
     assert [item["broken_at"] for item in read_models.health()] == [5, 5]
     assert [item["position"] for item in read_models.health()] == [4, 4]
-    read_models.close()
-    ledger.close()
 
 
 def break_event(path: Path, position: int, *, is_early: bool = False) -> None:
@@ -443,16 +419,13 @@ def test_a_runner_thread_reaches_the_position_of_an_answer(tmp_path: Path) -> No
         read_models.close()
 
 
-def test_a_query_that_does_not_wait_is_refused_with_the_position_reached(tmp_path: Path) -> None:
-    ledger = with_jobs(tmp_path, 2)
-    read_models = ReadModels.open(ledger, tmp_path / "read_models.db")
+def test_a_query_that_does_not_wait_is_refused_with_the_position_reached(opened: Opened) -> None:
+    read_models = opened.read_models(opened.ledger(2))
 
     with raises(Behind) as behind:
         read_models.wait_for(4, 0)
 
     assert behind.value.facts == {"wanted": 4, "reached": 0}
-    read_models.close()
-    ledger.close()
 
 
 class FailingRunner:
@@ -474,10 +447,10 @@ class FailingRunner:
 
 
 def test_a_runner_thread_survives_unexpected_errors_and_reports_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projections.engine.threads.TROUBLE_SECONDS", 0.01)
-    ledger = with_jobs(tmp_path, 2)
+    ledger = opened.ledger(2)
     store = SQLiteReadModelStore(tmp_path / "read_models.db")
     runner = FailingRunner(Runner(ledger.events, store, MODELS))
     updater = RunnerThread(runner)  # type: ignore[arg-type]
@@ -495,4 +468,3 @@ def test_a_runner_thread_survives_unexpected_errors_and_reports_them(
     wait_for("Health", lambda: updater.problem is None, seconds=60)
     assert {item["state"] for item in read_models.health()} == {"live"}
     read_models.close()
-    ledger.close()

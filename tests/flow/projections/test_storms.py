@@ -18,15 +18,9 @@ from ledger.clock import from_microseconds
 from ledger.errors import NotFound
 from ledger.store.records import RecordedEvent
 from projections.models.jobs import model as jobs
-from projections.models.storms import (
-    members as storm_members,
-)
-from projections.models.storms import (
-    model as storms,
-)
-from projections.models.storms import (
-    queries as storm_queries,
-)
+from projections.models.storms import members as storm_members
+from projections.models.storms import model as storms
+from projections.models.storms import queries as storm_queries
 from projections.stores.rows import NO_VALUES, Row
 from tests.oracles import storms as storm_oracle
 from tests.oracles.storms import MINUTE
@@ -100,10 +94,6 @@ class EventSequence:
         now = from_microseconds(self.at + later)
         page, _ = storm_queries.find(Tables().apply(self.events), now=now, limit=1000)
         return page
-
-    def only(self, *, later: int = 0) -> dict[str, Any]:
-        [storm] = self.shown(later=later)
-        return storm
 
 
 def a_random_sequence(random: Random) -> EventSequence:
@@ -240,85 +230,86 @@ def test_the_random_histories_have_every_kind_of_storm() -> None:
 # -- the rules, one by one ------------------------------------------------------------------------
 
 
-def test_a_third_job_opens_a_storm_with_all_their_failures() -> None:
-    sequence = EventSequence().fails(1, 2, 1, 2)
-    assert sequence.shown() == []
-
-    storm = sequence.fails(3).only()
-
-    assert (storm["id"], storm["opened_position"], storm["failure_count"]) == ("S-1", 5, 5)
-    assert storm["is_open"]
+def three() -> EventSequence:
+    return EventSequence().fails(1, 2, 3)
 
 
-def test_three_jobs_within_ten_minutes_are_a_storm() -> None:
-    assert len(EventSequence().fails(1).fails(2, 3, after=5 * MINUTE).shown()) == 1
-    assert (
-        EventSequence().fails(1).fails(2, after=5 * MINUTE).fails(3, after=5 * MINUTE + 1).shown()
-        == []
-    )
-
-
-def test_different_signatures_are_different_storms() -> None:
-    sequence = EventSequence().fails(1, 2).fails(3, 4, signature=SIGNATURES[1])
-    assert sequence.shown() == []
-
-    sequence.fails(5, signature=SIGNATURES[1]).fails(5)
-
-    assert [storm["id"] for storm in sequence.shown()] == ["S-3", "S-1"]
-
-
-def test_an_open_storm_takes_every_failure_however_far_apart() -> None:
-    sequence = EventSequence().fails(1, 2, 3)
+def far_apart() -> EventSequence:
+    sequence = three()
     for _ in range(5):
         sequence.fails(4, after=69 * MINUTE)
-
-    storm = sequence.only()
-
-    assert (storm["failure_count"], storm["job_count"], storm["is_open"]) == (8, 4, True)
+    return sequence
 
 
-def test_seventy_minutes_without_a_failure_end_a_storm() -> None:
-    sequence = EventSequence().fails(1, 2, 3)
-
-    assert sequence.only(later=70 * MINUTE - 1)["is_open"]
-    over = sequence.only(later=70 * MINUTE)
-
-    assert (over["is_open"], over["over_at"]) == (False, instant(START + 70 * MINUTE))
-    assert sequence.succeeds(1, 2, 3, after=100 * MINUTE).only()["over_at"] == over["over_at"]
-    assert sequence.fails(1).only()["over_at"] == over["over_at"]
-
-
-@pytest.mark.parametrize("how", ["run_succeeded", "paused", "circuit_tripped", "deleted"])
-def test_a_storm_is_over_when_fewer_than_two_jobs_remain(how: str) -> None:
-    sequence = EventSequence().fails(1, 2, 3).add(f"job.{how}", 1, after=MINUTE)
-    assert sequence.only()["is_open"]
-
-    storm = sequence.add(f"job.{how}", 2, after=MINUTE).only()
-
-    assert (storm["is_open"], storm["over_at"]) == (False, instant(START + 2 * MINUTE))
-    assert (storm["remaining_count"], storm["trip_count"]) == (1, 2 * (how == "circuit_tripped"))
-
-
-def test_jobs_that_trip_one_after_another_are_one_storm() -> None:
-    """With a threshold of 1 no job ever remains, and it is one storm all the same."""
+def tripped_one_after_another() -> EventSequence:
     sequence = EventSequence()
     for job in range(1, 39):
         sequence.fails(job, after=10 * SECOND).add("job.circuit_tripped", job)
-
-    storm = sequence.only()
-
-    assert (storm["job_count"], storm["failure_count"], storm["trip_count"]) == (38, 38, 38)
-    assert (storm["id"], storm["is_open"], storm["over_at"]) == ("S-1", False, instant(sequence.at))
+    return sequence
 
 
-def test_a_new_storm_opens_ten_minutes_after_the_last_one() -> None:
-    sequence = EventSequence().fails(1, 2, 3).succeeds(1, 2, 3)
-    sequence.fails(1, 2, 3, after=11 * MINUTE)
-    assert [storm["id"] for storm in sequence.shown()] == ["S-1"]
+OTHER = SIGNATURES[1]
+Shown = tuple[str, int, int, int, int | None]
+RULES: dict[str, tuple[EventSequence, int, list[Shown]]] = {
+    "two jobs": (EventSequence().fails(1, 2, 1, 2), 0, []),
+    "a third job opens it with all their failures": (
+        EventSequence().fails(1, 2, 1, 2, 3), 0, [("S-1", 5, 3, 0, None)],
+    ),
+    "within ten minutes": (
+        EventSequence().fails(1).fails(2, 3, after=5 * MINUTE), 0, [("S-1", 3, 3, 0, None)],
+    ),
+    "a moment later": (
+        EventSequence().fails(1).fails(2, after=5 * MINUTE).fails(3, after=5 * MINUTE + 1), 0, [],
+    ),
+    "two jobs of each signature": (
+        EventSequence().fails(1, 2).fails(3, 4, signature=OTHER), 0, [],
+    ),
+    "three jobs of each signature": (
+        EventSequence().fails(1, 2).fails(3, 4, 5, signature=OTHER).fails(5), 0,
+        [("S-3", 3, 3, 0, None), ("S-1", 3, 3, 0, None)],
+    ),
+    "an open one takes every failure however far apart": (
+        far_apart(), 0, [("S-1", 8, 4, 0, None)],
+    ),
+    "just before the silence": (three(), 70 * MINUTE - 1, [("S-1", 3, 3, 0, None)]),
+    "over by silence": (three(), 70 * MINUTE, [("S-1", 3, 3, 0, 70 * MINUTE)]),
+    "successes after the silence": (
+        three().succeeds(1, 2, 3, after=100 * MINUTE), 0, [("S-1", 3, 3, 0, 70 * MINUTE)],
+    ),
+    "a failure after the silence": (
+        three().fails(1, after=100 * MINUTE), 0, [("S-1", 3, 3, 0, 70 * MINUTE)],
+    ),
+    "jobs that trip one after another: none ever remains": (
+        tripped_one_after_another(), 0, [("S-1", 38, 38, 38, 380 * SECOND)],
+    ),
+    "three failures ten minutes after the last one": (
+        three().succeeds(1, 2, 3).fails(1, 2, 3, after=11 * MINUTE), 0, [("S-1", 3, 3, 0, 0)],
+    ),
+    "a new one ten minutes after the last one": (
+        three().succeeds(1, 2, 3).fails(1, 2, 3, after=11 * MINUTE).fails(1, 2, after=MINUTE), 0,
+        [("S-9", 3, 3, 0, None), ("S-1", 3, 3, 0, 0)],
+    ),
+}  # fmt: skip
+"""Events, how long ago they were, and the storms: id, failures, jobs, trips, when each was over."""
+for how in ("run_succeeded", "paused", "circuit_tripped", "deleted"):
+    trips = int(how == "circuit_tripped")
+    one_left = three().add(f"job.{how}", 1, after=MINUTE)
+    two_left = three().add(f"job.{how}", 1, after=MINUTE).add(f"job.{how}", 2, after=MINUTE)
+    RULES[f"one job left: {how}"] = one_left, 0, [("S-1", 3, 3, trips, None)]
+    RULES[f"two jobs left: {how}"] = two_left, 0, [("S-1", 3, 3, 2 * trips, 2 * MINUTE)]
 
-    sequence.fails(1, 2, after=MINUTE)
 
-    assert [storm["id"] for storm in sequence.shown()] == ["S-9", "S-1"]
+@pytest.mark.parametrize("rule", RULES)
+def test_a_storm_opens_and_ends_by_the_rules(rule: str) -> None:
+    sequence, later, storms = RULES[rule]
+
+    shown = sequence.shown(later=later)
+
+    names = ("id", "failure_count", "job_count", "trip_count", "over_at")
+    assert [tuple(storm[name] for name in names) for storm in shown] == [
+        (*rest, None if over is None else instant(START + over)) for *rest, over in storms
+    ]
+    assert [storm["is_open"] for storm in shown] == [over is None for *_, over in storms]
 
 
 # -- one storm ------------------------------------------------------------------------------------

@@ -1,38 +1,29 @@
-"""Why, where two answers are close to each other: what decides between them."""
+"""Why, where more than the scene and one instant decide what is said."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from ledger.errors import JobNotFound
 from projections.history.blame import Blame
 from projections.history.history import History
 from projections.history.job_events import MAX_SCANNED
+from projections.models.storms import queries as storm_queries
 from projections.why import inactive_rules
-from tests.support.builders import (
-    EVERY_MINUTE,
-    HOUR,
-    MINUTE,
-    NOON,
-    ManualClock,
-    a_spec,
-    open_ledger,
-)
-from tests.support.scenario import DONE, LIMITED, NEVER, Scenario, why_of
+from tests.support.builders import HOUR, HOURLY, MINUTE, NOON, ManualClock, a_spec, open_ledger
+from tests.support.scenario import LIMITED, Scenario, why_of
+from tests.support.scenes import FAILS, Scene
 
 SECOND = timedelta(seconds=1)
-AT_ONCE = timedelta(0)
-HOURLY = {"kind": "cron", "expr": "0 * * * *"}
 
 
-@pytest.fixture
-def scenario(tmp_path: Path) -> Iterator[Scenario]:
-    scenario = Scenario(tmp_path)
-    yield scenario
-    scenario.close()
+def test_an_unknown_job_is_refused(scenario: Scenario) -> None:
+    with pytest.raises(JobNotFound):
+        scenario.why(UUID(int=7))
 
 
 def test_a_job_is_due_once_its_jitter_is_over(scenario: Scenario) -> None:
@@ -48,76 +39,60 @@ def test_a_job_is_due_once_its_jitter_is_over(scenario: Scenario) -> None:
     assert answer["answer"] == "due", answer["text"]
 
 
-@pytest.mark.parametrize(
-    ("cause", "code"), [("lease_expired", "node_down"), ("deadline", "running")]
-)
-def test_only_a_run_lost_with_its_node_says_that_the_node_was_down(
-    scenario: Scenario, cause: str, code: str
-) -> None:
-    job_id = scenario.schedule(script=[(NEVER, DONE)])
-    scenario.until(NOON + 61 * SECOND)
-    run = scenario.ledger.job_cache.jobs[job_id].open_run
-    assert run is not None
-    scenario.clock.advance(MINUTE)
-    scenario.dispatcher._cycle.lose([scenario.work.running[run.run_id]], cause)
+def test_a_job_that_tripped_in_a_storm_names_the_storm(scenario: Scenario) -> None:
+    policy = {"trip_after": 3, "backoff_seconds": [60]}
+    ids = [scenario.schedule(f"job {n}", policy=policy, script=FAILS) for n in range(3)]
+    scenario.until(NOON + 5 * MINUTE)
 
-    assert scenario.why(job_id, NOON + 90 * SECOND)["answer"] == code
+    texts = [scenario.why(job_id)["text"] for job_id in ids]
 
-
-def test_one_error_is_counted_in_the_singular(scenario: Scenario) -> None:
-    job_id = scenario.schedule(
-        script=[(AT_ONCE, LIMITED)], schedule=EVERY_MINUTE, policy={"trip_after": 1}
-    )
-    scenario.until(NOON + 61 * SECOND)
-
-    answer = scenario.why(job_id)
-
-    texts = [answer["text"], *(link["text"] for link in answer["chain"])]
-    assert "after 1 failure in a row" in texts[0]
-    assert any("tripped after 1 error in a row (threshold 1)" in text for text in texts), texts
-
-
-def test_a_failed_run_waits_for_a_slot_that_comes_before_the_backoff_ends(
-    scenario: Scenario,
-) -> None:
-    policy = {"backoff_seconds": [3600], "trip_after": 5}
-    job_id = scenario.schedule(schedule=EVERY_MINUTE, policy=policy, script=[(AT_ONCE, LIMITED)])
-    scenario.until(NOON + MINUTE + SECOND)
-
-    answer = scenario.why(job_id)
-    assert answer["answer"] == "waiting", answer["text"]
+    with scenario.read_models.reading() as reader:
+        [storm], _ = storm_queries.find(reader, now=scenario.clock.now())
+    assert all(f"storm {storm['id']}" in text for text in texts)
 
 
 def test_a_backoff_names_the_storm_once_that_has_opened(scenario: Scenario) -> None:
     policy = {"backoff_seconds": [600], "trip_after": 5}
-    ids = [
-        scenario.schedule(f"job {number}", schedule=HOURLY, policy=policy) for number in range(3)
+    first, *_ = [
+        scenario.schedule(
+            f"job {n}", schedule=HOURLY, policy=policy, script=[(n * MINUTE, LIMITED)]
+        )
+        for n in range(3)
     ]
-    for number, job_id in enumerate(ids):
-        scenario.scripts[job_id] = [(number * MINUTE, LIMITED)]
     scenario.until(NOON + HOUR + 5 * MINUTE)
     opened = NOON + HOUR + 2 * MINUTE
 
     for at, is_named in ((opened - SECOND, False), (opened, True), (scenario.clock.now(), True)):
-        answer = scenario.why(ids[0], at)
+        answer = scenario.why(first, at)
         assert answer["answer"] == "backoff"
         assert ("as part of the storm S-" in answer["text"]) is is_named, at
 
 
-@pytest.mark.parametrize(("enabled", "is_promised"), [(True, True), (False, False)])
-def test_no_probe_is_promised_to_a_disabled_job(
-    scenario: Scenario, enabled: bool, is_promised: bool
+def test_a_gap_in_dispatch_names_the_last_event_before_and_the_first_after(
+    scenario: Scenario,
 ) -> None:
-    policy = {"trip_after": 1, "probe_after_seconds": 3600}
-    job_id = scenario.schedule(policy=policy, script=[(AT_ONCE, LIMITED)])
-    scenario.until(NOON + 2 * MINUTE)
-    scenario.ledger.amend(job_id, {"enabled": enabled, "description": "x"})
+    gap = Scene(beside=[{}], schedule=HOURLY).until(30 * MINUTE, 5 * SECOND)
+    job_id = gap.silent_until(5 * HOUR + MINUTE).until(5 * HOUR + 20 * MINUTE).play(scenario)
 
-    answer = scenario.why(job_id)
+    answer = scenario.why(job_id, NOON + 3 * HOUR)
 
-    assert answer["answer"] == "tripped"
-    assert ("A probe will run at" in answer["text"]) is is_promised
-    assert ("until an operator resumes it with force" in answer["text"]) is not is_promised
+    assert answer["answer"] == "node_down"
+    _, before, after, started, ended = answer["chain"]
+    assert [started["topic"], ended["topic"]] == ["job.run_started", "job.run_succeeded"]
+    assert "4 slots missed" in ended["text"]
+    assert after["position"] == before["position"] + 1
+    assert before["recorded_at"] < "2026-03-02T12:31" < "2026-03-02T17:00" < after["recorded_at"]
+
+
+def test_without_a_dispatcher_in_this_process_the_events_show_that_none_is_running(
+    scenario: Scenario,
+) -> None:
+    job_id = scenario.schedule()
+    scenario.clock.advance(HOUR)
+
+    answer = scenario.question.answer(job_id, position=scenario.ledger.writer.position)
+
+    assert answer["answer"] == "node_down"
 
 
 def test_an_active_job_without_a_further_fire_is_exhausted(scenario: Scenario) -> None:

@@ -156,6 +156,16 @@ def test_the_guard_alone_stops_every_spelling_the_machines_resolver_understands(
         asyncio.run(Guard(AllowList(), system_resolver).addresses(host, 80))
 
 
+def test_a_target_given_by_its_address_is_named_once_in_the_refusal() -> None:
+    with pytest.raises(TargetRefused) as refused:
+        asyncio.run(Guard(AllowList(), system_resolver).addresses("10.0.0.1", 80))
+
+    assert str(refused.value) == (
+        "10.0.0.1 is not on the public internet: nothing was sent. To permit it, add 10.0.0.1 to "
+        "JOBLEDGER_HTTP_ALLOW."
+    )
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [

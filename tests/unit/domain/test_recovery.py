@@ -1,6 +1,4 @@
-"""What a recovery decides: which jobs a plan contains, in which order, and what each step
-records.
-"""
+"""What a recovery records: its steps, and its end."""
 
 from __future__ import annotations
 
@@ -12,281 +10,30 @@ import pytest
 from pytest import raises
 
 from ledger.domain.job.job import Job, ResumeOptions
-from ledger.domain.recovery.plan import MAX_JOBS, NothingToResume, Plan, Terms, make_plan
+from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.recovery import (
     ASKED,
     Recovery,
+    RecoveryNotFound,
     recovery_name,
     recovery_number,
     recovery_stream,
 )
-from ledger.domain.recovery.selection import Selection, Selector, StormMembers
-from ledger.domain.recovery.stagger import MAX_FIRES, ResumingJob, fire_forecast_of, steps_of
-from ledger.errors import InvalidField, RunInProgress
 from tests.support.builders import (
-    DAY,
     FORCE,
     HOUR,
-    HOURLY,
     MINUTE,
-    NOON,
-    ONCE,
     a_context,
-    a_job,
     an_id,
-    deleted,
     events_of,
-    paused,
-    running,
-    succeeded,
-    tripped,
 )
-
-LATER = NOON + 6 * HOUR
-ANY = Selector(failure_class="rate_limited")
-NAN = float("nan")
-
-
-def a_tripped_job(number: int, **fields: Any) -> Job:
-    job = a_job(
-        tripped(1), number=number, **{"policy": {"trip_after": 1}, "schedule": HOURLY, **fields}
-    )
-    job.locate(job.version, 100 + number)
-    job.pending_events.clear()
-    return job
-
-
-def planned(
-    *jobs: Job, selection: Selection = ANY, terms: Terms | None = None, **taken: str
-) -> Plan:
-    by_id = {str(an_id(int(name[1:]))): recovery for name, recovery in taken.items()}
-    return make_plan(selection, terms or Terms(), jobs, planned_in=by_id, now=LATER)
+from tests.support.recovery_plans import LATER, a_tripped_job, planned
 
 
 def begun(*jobs: Job, terms: Terms | None = None) -> Recovery:
     recovery = Recovery.blank(recovery_stream(1))
     recovery.plan(1, planned(*jobs, terms=terms), a_context(LATER, reason="it is over"))
     return recovery
-
-
-# -- who ----------------------------------------------------------------------------------------
-
-
-def test_only_failed_jobs_are_resumed() -> None:
-    named = Selector(job_ids=tuple(an_id(number) for number in range(1, 9)))
-    disabled = a_tripped_job(4)
-    disabled.amend({"enabled": False}, a_context(LATER))
-    one_shot = a_tripped_job(5, schedule=ONCE)
-    done = a_job(running(), succeeded(), number=6, schedule=ONCE)
-    jobs = (
-        a_tripped_job(1),
-        a_job(number=2),
-        a_job(paused(), number=3),
-        disabled,
-        one_shot,
-        done,
-        a_job(deleted(), number=7),
-        Job.blank(an_id(8)),
-    )
-
-    plan = planned(*jobs, selection=named)
-
-    assert [job.id for job in plan.jobs] == [an_id(1)]
-    assert [(one.job_id, one.code) for one in plan.refused] == [
-        (an_id(2), "job_not_failed"),
-        (an_id(3), "job_not_failed"),
-        (an_id(4), "job_disabled"),
-        (an_id(5), "schedule_exhausted"),
-        (an_id(6), "job_completed"),
-        (an_id(7), "job_not_found"),
-        (an_id(8), "job_not_found"),
-    ]
-
-
-def test_a_plan_refuses_with_the_codes_that_forcing_by_hand_gives() -> None:
-    disabled = a_tripped_job(1)
-    disabled.amend({"enabled": False}, a_context(LATER))
-    for job in (disabled, a_tripped_job(2, schedule=ONCE)):
-        [refusal] = planned(job).refused
-
-        with raises(Exception) as met:  # noqa: PT011  the code is compared
-            job.resume(FORCE, a_context(LATER))
-
-        assert met.value.code == refusal.code  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize(
-    ("selector", "found"),
-    [
-        (Selector(tag="mail"), [1, 3]),
-        (Selector(failure_class="rate_limited"), [1, 2, 3]),
-        (Selector(tag="mail", failure_class="timeout"), []),
-        (Selector(job_ids=(an_id(3), an_id(9), an_id(3), an_id(1))), [3, 9, 1]),
-        (Selector(tag="x", job_ids=(an_id(3),)), [3]),
-    ],
-)
-def test_a_selector_proposes_the_matching_failed_jobs_and_every_named_job(
-    selector: Selector, found: list[int]
-) -> None:
-    jobs = [
-        a_tripped_job(3, tags=["mail"]),
-        a_tripped_job(1, tags=["mail", "x"]),
-        a_tripped_job(2),
-        a_job(number=4, tags=["mail"]),
-    ]
-
-    assert selector.propose(jobs) == [an_id(number) for number in found]
-
-
-def test_a_named_job_that_does_not_match_is_refused_with_a_reason() -> None:
-    named = Selector(tag="mail", failure_class="timeout", job_ids=(an_id(1), an_id(2)))
-
-    plan = planned(a_tripped_job(1), a_tripped_job(2, tags=["mail"]), selection=named)
-
-    assert [one.code for one in plan.refused] == ["job_not_selected"] * 2
-    assert "does not have the tag 'mail'" in plan.refused[0].message
-    assert "failed of rate_limited, not of timeout" in plan.refused[1].message
-
-
-def test_of_a_storm_the_jobs_still_failed_because_of_it_are_resumed() -> None:
-    first, again, elsewhere = (a_tripped_job(number) for number in (1, 2, 3))
-    trip_version = again.trip_version
-    again.resume(FORCE, a_context(NOON + HOUR))
-    tripped(1, failure_class="unauthorized")(again)
-    storm = StormMembers("S-7", {an_id(1): {first.trip_version}, an_id(2): {trip_version}})
-
-    proposed = storm.propose([again, elsewhere, first])
-    plan = planned(first, again, selection=storm)
-
-    assert set(proposed) == {an_id(1), an_id(2)}
-    assert [job.id for job in plan.jobs] == [an_id(1)]
-    [refused] = plan.refused
-    assert (refused.job_id, refused.code) == (an_id(2), "job_not_selected")
-    assert "was resumed after S-7 and tripped again at" in refused.message
-
-
-def test_a_job_that_tripped_of_something_else_is_not_failed_because_of_the_storm() -> None:
-    job = a_tripped_job(1)
-    later = StormMembers("S-7", {an_id(1): {job.trip_version + 4}})
-
-    for storm in (StormMembers("S-7", {an_id(1): set()}), later):
-        [refused] = planned(job, selection=storm).refused
-
-        assert "failed in S-7 and tripped of something else (rate_limited)" in refused.message
-
-
-def test_a_job_that_waits_in_another_recovery_is_refused_with_its_name() -> None:
-    plan = planned(a_tripped_job(1), a_tripped_job(2), _2="R-4")
-
-    assert [job.id for job in plan.jobs] == [an_id(1)]
-    assert plan.refused[0].code == "job_in_recovery"
-    assert "R-4" in plan.refused[0].message
-
-
-def test_a_plan_names_a_bounded_number_of_jobs() -> None:
-    jobs = [a_tripped_job(1)] * (MAX_JOBS + 1)
-
-    with raises(InvalidField, match="narrow it"):
-        planned(*jobs)
-
-
-@pytest.mark.parametrize(
-    ("given", "field"),
-    [
-        ({}, "selector"),
-        ({"tag": ""}, "selector.tag"),
-        ({"tag": 7}, "selector.tag"),
-        ({"failure_class": "foo"}, "selector.failure_class"),
-        ({"failure_class": ""}, "selector.failure_class"),
-        ({"job_ids": ()}, "selector.job_ids"),
-        ({"tag": "mail", "job_ids": ()}, "selector.job_ids"),
-        ({"job_ids": ("x",)}, "selector.job_ids"),
-        ({"job_ids": str(an_id(1))}, "selector.job_ids"),
-        ({"job_ids": an_id(1)}, "selector.job_ids"),
-    ],
-)
-def test_an_invalid_selector_is_refused_by_its_field(given: dict[str, Any], field: str) -> None:
-    with raises(InvalidField) as refused:
-        Selector(**given)
-
-    assert refused.value.facts["field"] == field
-
-
-# -- how ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rate", [0, -1, NAN, float("inf"), 601, 0.09, True, "10", None])
-def test_an_invalid_rate_is_refused(rate: Any) -> None:
-    with raises(InvalidField, match="rate_per_minute"):
-        Terms(rate_per_minute=rate)
-
-
-@pytest.mark.parametrize("limit", [0, -1, 1.5, True, "3", MAX_JOBS + 1])
-def test_an_invalid_limit_of_trips_is_refused(limit: Any) -> None:
-    with raises(InvalidField, match="abort_on"):
-        Terms(abort_on=limit)
-
-
-@pytest.mark.parametrize("probe", ["x", str(UUID(int=1)), 1, b""])
-def test_a_probe_that_is_not_an_id_is_refused(probe: Any) -> None:
-    with raises(InvalidField, match="probe"):
-        Terms(probe=probe)
-
-
-def test_a_probe_outside_of_the_plan_is_refused_with_a_reason() -> None:
-    terms, jobs = Terms(probe=an_id(2)), (a_tripped_job(1),)
-    storm = StormMembers("S-7", {an_id(1): {jobs[0].trip_version}})
-    whys = []
-    for selection, probe in (
-        (ANY, a_job(paused(), number=2)),
-        (ANY, Job.blank(an_id(2))),
-        (Selector(tag="mail"), a_tripped_job(2)),
-        (storm, a_tripped_job(2)),
-        (Selector(job_ids=(an_id(1),)), a_tripped_job(2)),
-    ):
-        with raises(InvalidField) as refused:
-            make_plan(selection, terms, jobs, planned_in={}, now=LATER, probe=probe)
-        whys.append(refused.value.message)
-
-    said = (
-        "is paused, not failed", "There is no job", "does not have the tag 'mail'",
-        "did not trip in S-7", "not one of the jobs",
-    )  # fmt: skip
-    for why, words in zip(whys, said, strict=True):
-        assert why.startswith("probe: ")
-        assert words in why
-
-
-@pytest.mark.parametrize(
-    ("count", "said"),
-    [
-        (0, "There is nothing to resume: no failed job matches."),
-        (1, f"There is nothing to resume: Job {an_id(1)} is active, not failed"),
-        (4, "all 4 are refused (job_not_failed). A dry run gives the reason for each job."),
-    ],
-)
-def test_a_recovery_of_no_jobs_is_refused_with_a_reason(count: int, said: str) -> None:
-    jobs = [a_job(number=number) for number in range(1, count + 1)]
-    refused = planned(*jobs, selection=Selector(job_ids=(an_id(1),))).refused
-
-    assert said in NothingToResume(refused).message
-
-
-def test_the_probe_comes_first_whatever_the_order() -> None:
-    plan = planned(*(a_tripped_job(n) for n in (1, 2, 3)), terms=Terms(probe=an_id(3)))
-
-    assert [job.id for job in plan.jobs] == [an_id(3), an_id(1), an_id(2)]
-
-
-def test_a_probe_with_a_run_under_way_is_refused() -> None:
-    job = a_tripped_job(1, policy={"trip_after": 1, "probe_after_seconds": 60})
-    running(at=LATER)(job)
-
-    with raises(RunInProgress):
-        planned(job, terms=Terms(probe=job.id))
-
-
-# -- the turns ----------------------------------------------------------------------------------
 
 
 def test_each_first_fire_is_the_slot_plus_the_offset_in_the_staggered_order() -> None:
@@ -325,12 +72,20 @@ def test_the_probe_runs_at_once() -> None:
         (lambda job: job.amend({"enabled": False}, a_context(LATER)), "job_disabled"),
         (
             lambda job: (
+                job.resume(FORCE, a_context(LATER)),
+                job.pause(None, a_context(LATER)),
+            ),
+            "job_not_failed",
+        ),
+        (
+            lambda job: (
                 job.resume(ResumeOptions(True, run_now=True), a_context(LATER)),
                 job.amend({"delete_after_run": True}, a_context(LATER)),
             ),
             "job_not_failed",
         ),
     ],
+    ids=["deleted", "resumed", "disabled", "paused", "deleted after its run"],
 )
 def test_a_job_that_changed_since_the_plan_is_refused(change: Any, code: str) -> None:
     job = a_tripped_job(1)
@@ -357,22 +112,16 @@ def test_a_step_is_taken_on_behalf_of_the_planner() -> None:
     assert (context.now, context.command_id) == (LATER, "c-1")
 
 
-def test_what_has_ended_does_not_end_again() -> None:
-    recovery = begun(a_tripped_job(1))
+def test_only_an_open_recovery_ends_and_only_once() -> None:
+    recovery, blank = begun(a_tripped_job(1)), Recovery.blank(recovery_stream(1))
 
     assert recovery.abort(ASKED, 0, a_context(LATER))
-    assert not recovery.abort(ASKED, 0, a_context(LATER))
-    assert not recovery.complete(0, a_context(LATER))
 
-    assert not recovery.is_open
+    for ended in (recovery, blank):
+        assert not ended.abort(ASKED, 0, a_context(LATER))
+        assert not ended.complete(0, a_context(LATER))
+        assert not ended.is_open
     assert recovery.remaining == (str(an_id(1)),)
-
-
-def test_what_was_never_planned_cannot_end() -> None:
-    blank = Recovery.blank(recovery_stream(1))
-
-    assert not blank.abort(ASKED, 0, a_context(LATER))
-    assert not blank.is_open
 
 
 def test_the_fold_of_its_events_is_the_recovery() -> None:
@@ -389,51 +138,12 @@ def test_the_fold_of_its_events_is_the_recovery() -> None:
     assert {key: value for key, value in vars(again).items() if key not in left_out} == state
 
 
-# -- the forecast -------------------------------------------------------------------------------
-
-
-def returning(count: int, schedule: dict[str, Any]) -> list[ResumingJob]:
-    return [
-        ResumingJob.of(a_job(number=number, schedule=schedule)) for number in range(1, count + 1)
-    ]
-
-
-def test_the_forecast_counts_every_fire_of_the_next_hour() -> None:
-    turns = steps_of(returning(3, {"kind": "cron", "expr": "*/20 * * * *"}), Terms(), LATER)
-
-    fires = fire_forecast_of(turns, LATER)
-
-    minutes = {(at - LATER) // MINUTE: n for at, n in sorted(fires.at_once.items())}
-    assert minutes == {20: 3, 40: 3}
-    assert {(at - LATER) // MINUTE: n for at, n in sorted(fires.staggered.items())} == minutes
-    assert (fires.begins_at, fires.ends_at) == (LATER, LATER + HOUR)
-
-
-def test_the_forecast_lasts_until_the_last_job_has_fired_at_most_a_day() -> None:
-    daily = {"kind": "cron", "expr": "0 3 * * *"}
-    turns = steps_of(returning(90, daily), Terms(rate_per_minute=1), LATER)
-    yearly = steps_of(returning(2, {"kind": "cron", "expr": "0 0 1 1 *"}), Terms(), LATER)
-
-    assert fire_forecast_of(turns, LATER).ends_at == LATER + 9 * HOUR + 90 * MINUTE
-    assert fire_forecast_of(yearly, LATER).ends_at == LATER + DAY
-    assert not fire_forecast_of(yearly, LATER).at_once
-
-
-def test_the_forecast_of_many_fires_is_bounded() -> None:
-    turns = steps_of(returning(50, {"kind": "every", "interval_seconds": 1}), Terms(), LATER)
-
-    fires = fire_forecast_of(turns, LATER)
-
-    assert sum(fires.at_once.values()) <= MAX_FIRES
-    assert LATER < fires.ends_at < LATER + HOUR
-    assert max(fires.staggered) < fires.ends_at
-
-
-def test_a_forecast_of_no_jobs_is_empty() -> None:
-    assert not fire_forecast_of([], LATER).at_once
-    assert steps_of([], Terms(), LATER) == []
-
-
 def test_names_and_streams_of_recoveries_never_change() -> None:
     assert recovery_stream(1) == UUID("946acee2-252c-5181-9abf-c3a5a49e7858")
     assert (recovery_name(1), recovery_number("R-1")) == ("R-1", 1)
+
+
+@pytest.mark.parametrize("name", ["R-0", "r-1", "R-", "x", "R-01", "R-" + "9" * 40])
+def test_a_name_that_no_recovery_can_have_is_not_found(name: str) -> None:
+    with raises(RecoveryNotFound):
+        recovery_number(name)
