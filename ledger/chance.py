@@ -12,11 +12,9 @@ class Chance(Protocol):
 
     def new_id(self) -> UUID:
         """A random id."""
-        ...
 
     def random_bytes(self, count: int) -> bytes:
         """So many unpredictable bytes."""
-        ...
 
 
 class SystemChance:

@@ -16,11 +16,9 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The present instant, in UTC, with an offset."""
-        ...
 
     def elapsed(self) -> float:
         """Seconds on a clock that never goes back; only differences are meaningful."""
-        ...
 
 
 class SystemClock:

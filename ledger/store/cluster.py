@@ -15,11 +15,9 @@ class LeaderLock(Protocol):
         step of the work. After losing the lock, returns False at least once before it can be
         re-acquired.
         """
-        ...
 
     def close(self) -> None:
         """Release the lock."""
-        ...
 
 
 class AlwaysLeader:
@@ -39,26 +37,20 @@ class NodeRegistry(Protocol):
 
     def join(self, node: str, lease_seconds: float) -> None:
         """Register a node, with a lease of so many seconds. Names are used once."""
-        ...
 
     def renew(self, node: str, lease_seconds: float) -> bool:
         """Renew the lease; False when the node was removed meanwhile."""
-        ...
 
     def leave(self, node: str) -> None:
         """Remove a node that shuts down."""
-        ...
 
     def remove_expired(self) -> int:
         """Remove the nodes whose lease has expired, and return their number: they can only join
         again under a new name.
         """
-        ...
 
     def close(self) -> None:
         """Close the connection."""
-        ...
 
     def living(self) -> list[str]:
         """The names of the registered nodes."""
-        ...

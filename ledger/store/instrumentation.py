@@ -55,37 +55,29 @@ class Instrumentation(Protocol):
         """Identifies who submits commands, in the caller's own thread and context; returned in
         `CommandBatch`.
         """
-        ...
 
     def batch_answered(self, batch: CommandBatch) -> None:
         """A batch was answered."""
-        ...
 
     def waited_for_append_lock(self, seconds: float) -> None:
         """An append waited so long for the append lock."""
-        ...
 
     def step(self) -> AbstractContextManager[object]:
         """Surrounds one step of the dispatcher that submits commands."""
-        ...
 
     def claimed(self, lag_seconds: float) -> None:
         """A run was claimed so long after it was due."""
-        ...
 
     def run_began(self, job_id: UUID, run: OpenRun) -> str | None:
         """A run was claimed in the step under way, and is executed from now on. Returns the W3C
         `traceparent` for its target, if any.
         """
-        ...
 
     def run_ended(self, run_id: str, ended: RunEnded) -> None:
         """A run that this node executed has ended, and its outcome is recorded."""
-        ...
 
     def delivered(self, sent: DeliverySent) -> None:
         """A result was delivered, or failed to be."""
-        ...
 
 
 class NoInstrumentation:

@@ -21,25 +21,20 @@ class Model(Protocol):
     @property
     def NAME(self) -> str:  # noqa: N802  a module constant
         """The model's name, and that of its first table."""
-        ...
 
     @property
     def VERSION(self) -> int:  # noqa: N802
         """Raised when rows come out differently: a new generation is then built beside the old."""
-        ...
 
     @property
     def TABLES(self) -> Sequence[str]:  # noqa: N802
         """The tables, by the names queries use. Each is stored as `<name>{g}`, so that two
         generations can coexist.
         """
-        ...
 
     @property
     def SCHEMA(self) -> str:  # noqa: N802
         """Statements that create the tables and indexes of one generation."""
-        ...
 
     def project(self, event: RecordedEvent, /) -> Iterable[Statement]:
         """What one event changes."""
-        ...

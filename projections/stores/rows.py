@@ -15,11 +15,9 @@ class RowReader(Protocol):
 
     def rows(self, sql: str, values: Mapping[str, Any] = NO_VALUES, /) -> Sequence[Row]:
         """Every row of the result."""
-        ...
 
     def row(self, sql: str, values: Mapping[str, Any] = NO_VALUES, /) -> Row | None:
         """The first row of the result, or None."""
-        ...
 
 
 def lowest_position(reader: RowReader, needs: Collection[str]) -> int:

@@ -52,7 +52,6 @@ class Location(Protocol):
     def target(self, new_id: UUID) -> OpenTarget: ...
     def execute_directly(self, statement: str) -> list[tuple[Any, ...]]:
         """Execute a statement in the database, past everything that protects it."""
-        ...
 
 
 class SQLiteLocation:

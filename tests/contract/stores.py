@@ -50,15 +50,12 @@ class StoreHarness(Protocol):
 
     def reopen(self) -> None:
         """Close the store and open it again, as the next process would."""
-        ...
 
     def execute_directly(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute a statement directly in the database."""
-        ...
 
     def drop_protection(self) -> None:
         """Remove the triggers and indexes of events, as an intruder would."""
-        ...
 
     def close(self) -> None: ...
 

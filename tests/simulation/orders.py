@@ -45,31 +45,24 @@ class Driver(Protocol):
 
     def give(self, order: Order) -> Reply:
         """Execute an order."""
-        ...
 
     def position(self) -> int:
         """The last position."""
-        ...
 
     def head(self, job_id: UUID) -> Job | None:
         """A job as the next decision would find it; None when it is not cached."""
-        ...
 
     def fold(self, job_id: UUID) -> Job:
         """A job from its events alone."""
-        ...
 
     def shown(self, job_id: UUID) -> dict[str, Any] | None:
         """A job as callers see it; None when it is not found."""
-        ...
 
     def count(self) -> int:
         """How many jobs there are."""
-        ...
 
     def restart(self) -> None:
         """End the process in good order, and start the next."""
-        ...
 
     def close(self) -> None: ...
 

@@ -24,7 +24,6 @@ class Keys(Protocol):
 
     def wait(self, seconds: float) -> str | None:
         """The next key, or None when none was pressed within so many seconds."""
-        ...
 
 
 class Keyboard:

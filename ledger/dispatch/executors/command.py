@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from ledger.clock import Clock, rfc3339
 from ledger.dispatch.executors.child import RUN_VARIABLE, Child
-from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket
 from ledger.dispatch.executors.processes import kill_all, signal_all
 from ledger.domain.job.executor_spec import parse_executor
 from ledger.errors import Refused
@@ -159,12 +159,7 @@ class _Report:
                 f"killed: it did not end within {self.timeout_seconds:g} s", child, "timeout"
             )
         if child.exit_code == 0:
-            return Succeeded(
-                output=child.output.text,
-                output_bytes=child.output.count_bytes,
-                output_sha256=child.output.sha256,
-                duration_ms=self.duration_ms,
-            )
+            return child.output.success(self.duration_ms)
         return self._failed(_ending(child.exit_code), child, "crashed")
 
     def _failed(self, problem: str, child: Child, failure_class: str) -> Failed:

@@ -24,7 +24,6 @@ from ledger.dispatch.executors.outcomes import (
     Failed,
     Outcome,
     RunTicket,
-    Succeeded,
 )
 from ledger.dispatch.executors.output import ERROR_BYTES, Output
 from ledger.dispatch.executors.secrets import MARGIN
@@ -184,12 +183,7 @@ class _Exchange:
             return self.failed(
                 output.text, failure_class=class_of_text(output.text), response=response
             )
-        return Succeeded(
-            output=output.text,
-            output_bytes=output.count_bytes,
-            output_sha256=output.sha256,
-            duration_ms=self._duration_ms(),
-        )
+        return output.success(self._duration_ms())
 
     def _refused(self, response: httpcore.Response, text: str) -> Failed:
         if 300 <= response.status < 400:

@@ -16,9 +16,7 @@ class NoopExecutor:
     kind: ClassVar[str] = "noop"
     is_instant: ClassVar[bool] = True
 
-    result: ClassVar[Succeeded] = Succeeded(
-        output="", output_bytes=0, output_sha256=Output().sha256, duration_ms=0
-    )
+    result: ClassVar[Succeeded] = Output().success(0)
     """The only outcome, for a dispatcher that needs it without using an event loop."""
 
     async def execute(self, ticket: RunTicket) -> Succeeded:  # noqa: ARG002 - the protocol's

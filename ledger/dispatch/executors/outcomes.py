@@ -90,8 +90,6 @@ class Executor(Protocol):
         """The outcome, within `ticket.timeout_seconds` plus the time to end it. Raises nothing but
         CancelledError.
         """
-        ...
 
     async def aclose(self) -> None:
         """Release the executor's resources; it is not used afterwards."""
-        ...

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable
 
 from ledger.dispatch.executors.secrets import MARGIN
+from ledger.domain.job.outcomes import Success
 
 HEAD_BYTES = 4 * 1024
 """How much of an output is stored and shown."""
@@ -51,6 +52,10 @@ class Output:
         self.count_bytes += len(chunk)
         self._digest.update(chunk)
         self._head += chunk[: self._kept_bytes - len(self._head)]
+
+    def success(self, duration_ms: int) -> Success:
+        """A run that succeeded with this output."""
+        return Success(self.text, self.count_bytes, self.sha256, duration_ms)
 
     @property
     def sha256(self) -> str:

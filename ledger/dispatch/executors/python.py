@@ -19,7 +19,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, TypeAlias
 
 from ledger.clock import Clock
-from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket
 from ledger.dispatch.executors.output import Output
 from ledger.domain.job.executor_spec import parse_executor
 from ledger.domain.job.failures import ERROR_PREFIX, class_of_text
@@ -118,12 +118,7 @@ class _HandlerCall:
         output.take((result or "").encode(errors="replace"))
         if output.text.startswith(ERROR_PREFIX):
             return self._failed(output.text, class_of_text(output.text))
-        return Succeeded(
-            output=output.text,
-            output_bytes=output.count_bytes,
-            output_sha256=output.sha256,
-            duration_ms=self._duration_ms(),
-        )
+        return output.success(self._duration_ms())
 
     def _failed(
         self, error: str, failure_class: str, retry_after: datetime | None = None

@@ -43,25 +43,20 @@ class Membership(Protocol):
 
     def refresh(self) -> None:
         """Read anew which nodes are gone; to be called after the runs in question were listed."""
-        ...
 
     def lost_cause(self, node: str) -> str | None:
         """Why the runs of another node are abandoned (a cause of `run_lost`); None while it
         lives.
         """
-        ...
 
     def is_first_for(self, job_id: UUID) -> bool:
         """Whether this node claims a job's runs at once; other nodes wait a little."""
-        ...
 
     def may_claim(self) -> bool:
         """Whether this node's lease is valid for new claims."""
-        ...
 
     def lease_age_seconds(self) -> float | None:
         """How long ago this node's lease was renewed; None where it needs none."""
-        ...
 
 
 class SingleNode:

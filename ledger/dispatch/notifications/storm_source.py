@@ -37,15 +37,12 @@ class StormSource(Protocol):
 
     def recent(self, *, after: int, now: datetime) -> Sequence[StormNotice]:
         """The storms of the last days that opened after a position, oldest first."""
-        ...
 
     def has_failure(self, job_id: UUID, version: int, *, position: int) -> bool:
         """Whether the failure at a version of a job belongs to a storm, as of a position."""
-        ...
 
     def members(self, storm_id: str) -> StormMembers:
         """The jobs that tripped in a storm: those that its recovery would consider."""
-        ...
 
 
 class NoStormSource:

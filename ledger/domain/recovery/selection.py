@@ -32,19 +32,15 @@ class Selection(Protocol):
     @property
     def storm_id(self) -> str | None:
         """The storm whose members they are, if it is one."""
-        ...
 
     def plain(self) -> dict[str, Any] | None:
         """As the event stores it."""
-        ...
 
     def propose(self, jobs: Iterable[Job]) -> list[UUID]:
         """Out of all live jobs those to decide on, in the order in which they are to be resumed."""
-        ...
 
     def require_match(self, job: Job) -> None:
         """Refuse JobNotSelected when a failed job does not match."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

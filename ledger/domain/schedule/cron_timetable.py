@@ -32,7 +32,6 @@ class Calendar(Protocol):
 
     def get_next(self, ret_type: type[datetime], start_time: datetime) -> datetime:
         """The first one later than `start_time`; ValueError or OverflowError when there is none."""
-        ...
 
 
 class Timetable:

@@ -45,11 +45,9 @@ class MoveSource(ReadableEvents, Protocol):
     @property
     def location(self) -> str:
         """Its name in messages; never a password."""
-        ...
 
     def require_lock(self) -> None:
         """Raise Unavailable when others may have appended since it was opened as a source."""
-        ...
 
     def tail(self) -> Tail: ...
     def chain_at(self, position: int) -> bytes | None: ...
@@ -57,11 +55,9 @@ class MoveSource(ReadableEvents, Protocol):
 
     def page(self, table: Table, *, after: object, limit: int) -> list[Values]:
         """Up to `limit` rows in the order of the key, after one (None: from the first)."""
-        ...
 
     def meta(self) -> dict[str, str]:
         """Everything in `meta`."""
-        ...
 
 
 class MoveTarget(MoveSource, Protocol):
@@ -69,27 +65,21 @@ class MoveTarget(MoveSource, Protocol):
 
     def has_read_models(self) -> bool:
         """Whether it has read models of some ledger."""
-        ...
 
     def begin(self, ledger_id: UUID) -> None:
         """Mark it as an incomplete move of this ledger."""
-        ...
 
     def missing(self, table: Table, rows: Sequence[Values]) -> list[Values]:
         """The rows whose keys it does not have yet."""
-        ...
 
     def add(self, table: Table, rows: Sequence[Values]) -> None:
         """Add rows with new keys; events only after the last one."""
-        ...
 
     def replace(self, table: Table, pages: Iterator[list[Values]]) -> None:
         """Replace all rows of a table that is not history."""
-        ...
 
     def finish(self, meta: Mapping[str, str]) -> None:
         """Complete the move: store these keys of `meta`, and allow the ledger to be opened."""
-        ...
 
 
 class EndpointReads(SqlReads):
