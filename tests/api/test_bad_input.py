@@ -289,8 +289,7 @@ def test_an_audit_of_an_unknown_actor_or_an_empty_period_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "/v1/evidence/head"), ("GET", "/v1/tokens"), ("POST", "/v1/jobs")],
+    ("method", "path"), [("GET", "/v1/evidence/head"), ("GET", "/v1/tokens"), ("POST", "/v1/jobs")]
 )
 def test_a_route_without_parameters_refuses_any(api: Api, method: str, path: str) -> None:
     answer = api.ask(method, f"{path}?as_of=5", json=a_spec() if method == "POST" else None)

@@ -53,9 +53,7 @@ def test_the_operator_may_choose_the_first_admins_secret(tmp_path: Path) -> None
     parts.close()
 
 
-def test_an_interrupted_first_start_continues_with_its_secret(
-    tmp_path: Path,
-) -> None:
+def test_an_interrupted_first_start_continues_with_its_secret(tmp_path: Path) -> None:
     file = tmp_path / "admin.token"
     file.write_text("jl_written-before-the-crash\n")
     file.chmod(0o600)
@@ -98,9 +96,7 @@ def test_an_unusable_dsn_refuses_the_start(tmp_path: Path, dsn: str) -> None:
         _open(tmp_path, dsn=dsn)
 
 
-def test_the_server_starts_the_parts_and_closes_them_after_the_last_answer(
-    tmp_path: Path,
-) -> None:
+def test_the_server_starts_the_parts_and_closes_them_after_the_last_answer(tmp_path: Path) -> None:
     parts = _open(tmp_path, dispatches=True)
     app = create_app(parts, load_settings({}, {"data": tmp_path}))
     seen: list[str] = []

@@ -264,11 +264,7 @@ def test_an_invalid_history_is_refused_by_field(api: Api, past: dict[str, Any]) 
     document = import_jobs(api, {**arriving(), **past})
 
     assert document == rehearsed
-    assert document["jobs"][0]["refusal"]["code"] in (
-        "invalid_field",
-        "unknown_field",
-        "too_large",
-    )
+    assert document["jobs"][0]["refusal"]["code"] in ("invalid_field", "unknown_field", "too_large")
     assert api.ledger.writer.position == before
 
 
@@ -299,8 +295,7 @@ def test_importing_a_job_with_a_command_needs_an_admin(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "imported",
-    [{"x": object()}, {1: 2}, {"x": float("nan")}, {"x": (1,)}, {"x": NOON}],
+    "imported", [{"x": object()}, {1: 2}, {"x": float("nan")}, {"x": (1,)}, {"x": NOON}]
 )
 def test_the_library_refuses_what_cannot_be_stored(api: Api, imported: Any) -> None:
     [refused] = api.ledger.import_jobs("crontab", [arriving(imported=imported)])

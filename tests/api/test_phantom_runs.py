@@ -11,16 +11,7 @@ from api.http import wait_for_run
 from ledger.application.commands import runs as run_commands
 from ledger.store.records import StoredEvent
 from tests.api.harness import Api, error
-from tests.api.phantom import (
-    FAILURE,
-    OUTPUT,
-    PATH,
-    changes,
-    claim,
-    create,
-    ending,
-    job_in,
-)
+from tests.api.phantom import FAILURE, OUTPUT, PATH, changes, claim, create, ending, job_in
 from tests.api.waiting import leave, meanwhile
 
 

@@ -310,9 +310,7 @@ def loaded(program: str, names: tuple[str, ...]) -> str:
     return done.stdout.strip()
 
 
-def test_a_server_without_a_collector_does_not_import_opentelemetrys_sdk(
-    tmp_path: Path,
-) -> None:
+def test_a_server_without_a_collector_does_not_import_opentelemetrys_sdk(tmp_path: Path) -> None:
     without = SERVER.format(environ={}, data=str(tmp_path / "a"))
     environ = {COLLECTOR: "http://127.0.0.1:9"}
     having = SERVER.format(environ=environ, data=str(tmp_path / "b"))

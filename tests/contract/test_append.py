@@ -353,7 +353,4 @@ def test_a_store_without_snapshots_reports_position_none(harness: StoreHarness) 
     assert (
         list(harness.event_store.load_snapshots()),
         harness.event_store.snapshots_position(),
-    ) == (
-        [],
-        0,
-    )
+    ) == ([], 0)

@@ -93,9 +93,7 @@ def test_a_delayed_reading_is_discarded(postgres_dsn: str) -> None:
     assert clock.reading.doubt == sure
 
 
-def test_nodes_that_disagree_by_two_minutes_write_one_sequence_of_times(
-    postgres_dsn: str,
-) -> None:
+def test_nodes_that_disagree_by_two_minutes_write_one_sequence_of_times(postgres_dsn: str) -> None:
     harness = PostgresStoreHarness(postgres_dsn, own_name(), clock=DATABASE_CLOCK)
     nodes = []
     for skew in (MINUTE, -MINUTE):

@@ -146,9 +146,7 @@ def test_a_setting_that_breaks_a_promise_stops_the_start(
         PostgresEventStore(PostgresDsn(dsn, schema))
 
 
-def test_time_outs_set_by_the_server_are_overridden(
-    postgres_harness: PostgresStoreHarness,
-) -> None:
+def test_time_outs_set_by_the_server_are_overridden(postgres_harness: PostgresStoreHarness) -> None:
     dsn = psycopg.conninfo.make_conninfo(
         postgres_harness.address.dsn,
         options="-c lock_timeout=0 -c default_transaction_isolation=serializable",

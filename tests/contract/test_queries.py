@@ -24,11 +24,7 @@ SECOND = 1_000_000
 
 def origin(number: int) -> EventContext:
     return EventContext(
-        NOON,
-        f"command-{number}",
-        ACTORS[number % 3],
-        SOURCES[number % 3],
-        CORRELATIONS[number % 4],
+        NOON, f"command-{number}", ACTORS[number % 3], SOURCES[number % 3], CORRELATIONS[number % 4]
     )
 
 
@@ -120,10 +116,7 @@ FILTERS: dict[str, tuple[dict[str, Any], Match]] = {
     "nobody": ({"actor": "nobody"}, lambda _: False),
     "kind": ({"kind": "agent"}, lambda item: state(item)["actor"]["kind"] == "agent"),
     "source": ({"source": "mcp"}, lambda item: state(item)["source"] == "mcp"),
-    "one topic": (
-        {"topics": ("job.amended",)},
-        lambda item: item.topic == "job.amended",
-    ),
+    "one topic": ({"topics": ("job.amended",)}, lambda item: item.topic == "job.amended"),
     "two topics": (
         {"topics": ("job.run_failed", "job.amended", "job.amended")},
         lambda item: item.topic in ("job.run_failed", "job.amended"),

@@ -33,9 +33,7 @@ ASKERS = 3
 
 
 @pytest.mark.slow
-def test_nodes_fail_over_under_load_and_no_answered_command_is_lost(
-    tmp_path: Path,
-) -> None:
+def test_nodes_fail_over_under_load_and_no_answered_command_is_lost(tmp_path: Path) -> None:
     with a_pair() as (primary, standby):
         address = address_of(primary, standby)
         migrate(PostgresDsn(address), new_id=an_id(1))

@@ -94,9 +94,7 @@ def test_of_eight_nodes_exactly_one_ends_each_run_with_an_expired_lease(
         assert fleet[0].ledger.event_store.leases().rows == ()
 
 
-def test_the_runs_of_a_dead_node_are_lost_and_its_late_report_is_refused(
-    pair: Fleet,
-) -> None:
+def test_the_runs_of_a_dead_node_are_lost_and_its_late_report_is_refused(pair: Fleet) -> None:
     """X6."""
     dead, alive = pair
     [job_id] = pair.schedule(1)
@@ -278,9 +276,7 @@ def test_a_lease_that_is_seen_before_the_start_of_its_run_counts(pair: Fleet) ->
     assert run.run_id in other.ledger.job_cache.runs.leases
 
 
-def test_an_outage_of_the_database_shorter_than_a_lease_removes_no_node(
-    pair: Fleet,
-) -> None:
+def test_an_outage_of_the_database_shorter_than_a_lease_removes_no_node(pair: Fleet) -> None:
     one, other = pair
     [job_id] = pair.schedule(1)
     pair.live_on(MINUTE)

@@ -96,9 +96,7 @@ def test_a_command_that_never_reads_its_task_is_not_blocked() -> None:
     assert success_of(a_ticket(["true"], task="x" * 1_000_000)).output == ""
 
 
-def test_the_environment_is_minimal_and_identifies_the_run(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_environment_is_minimal_and_identifies_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_SERVER", "x")
     ticket = a_ticket(["env", "-0"], env={"MINE": "a b\nc", "LANG": "C"})
 

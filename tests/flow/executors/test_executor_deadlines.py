@@ -8,10 +8,7 @@ import asyncio
 
 import pytest
 
-from ledger.dispatch.executors.outcomes import (
-    Failed,
-    Outcome,
-)
+from ledger.dispatch.executors.outcomes import Failed, Outcome
 from tests.support.http_targets import (
     Answer,
     Target,

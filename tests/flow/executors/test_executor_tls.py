@@ -13,11 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.dispatch.executors.addresses import AllowList
-from ledger.dispatch.executors.outcomes import (
-    Failed,
-    Outcome,
-    Succeeded,
-)
+from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
 from tests.support.http_targets import Target, a_ticket, an_executor, http
 
 

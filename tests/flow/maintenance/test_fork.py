@@ -125,10 +125,7 @@ def test_a_storm_recurs_in_simulated_time(
     shutil.copyfile(made.file, tmp_path / DATA / EVENT_STORE_FILE)
     (tmp_path / DATA / EVENT_STORE_FILE).chmod(0o600)
     clock = ManualClock(parse_rfc3339(source.storm["begins_at"]) - BEFORE)
-    with (
-        closing(sqlite3.connect(made.file)) as recorded,
-        open_ledger(tmp_path, clock) as ledger,
-    ):
+    with closing(sqlite3.connect(made.file)) as recorded, open_ledger(tmp_path, clock) as ledger:
         runs = RecordedRuns(recorded)
         work = TimedPool(clock, lambda claimed: as_recorded(runs, claimed, clock.now()))
         dispatcher = Dispatcher(ledger, work)

@@ -54,10 +54,7 @@ def test_a_long_ledger_is_verified_to_its_end_with_progress(folder: Path) -> Non
 
 @pytest.mark.parametrize("position", [1, 999, 2000, 2001, LENGTH])
 def test_the_first_corrupt_position_is_named_on_any_page(folder: Path, position: int) -> None:
-    edit(
-        folder,
-        f"UPDATE events SET recorded_at = recorded_at + 1 WHERE position >= {position}",
-    )
+    edit(folder, f"UPDATE events SET recorded_at = recorded_at + 1 WHERE position >= {position}")
 
     with Ledger.open_read_only(folder / "data") as ledger:
         verdict = verify_event_store(ledger.event_store)

@@ -90,8 +90,7 @@ def test_secrets_are_not_in_the_repr_of_settings() -> None:
 
 def test_the_file_in_the_data_folder_sets_what_it_names(tmp_path: Path) -> None:
     settings = _with_file(
-        tmp_path,
-        'port = 9000\ncommands = true\nhttp_allow = ["10.0.0.0/8", "Agent.internal"]\n',
+        tmp_path, 'port = 9000\ncommands = true\nhttp_allow = ["10.0.0.0/8", "Agent.internal"]\n'
     )
 
     assert settings.port == 9000

@@ -81,9 +81,7 @@ def test_a_tail_has_the_last_bytes() -> None:
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "漢", "🐈"])
-def test_a_long_output_in_any_script_has_its_head_and_tail_with_redaction(
-    letter: str,
-) -> None:
+def test_a_long_output_in_any_script_has_its_head_and_tail_with_redaction(letter: str) -> None:
     output, tail = Output(redact=str.upper), OutputTail(redact=str.upper)
 
     output.take((letter * 50_000).encode())

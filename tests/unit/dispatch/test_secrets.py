@@ -132,9 +132,7 @@ def test_the_forms_of_other_languages_are_known(value: str, form: str) -> None:
     assert Secrets(None, {"KEY": value}).redact(f"<{form}>") == "<[secret:key]>"
 
 
-def test_a_used_value_stays_redacted_when_its_file_is_replaced_or_deleted(
-    tmp_path: Path,
-) -> None:
+def test_a_used_value_stays_redacted_when_its_file_is_replaced_or_deleted(tmp_path: Path) -> None:
     secrets = kept(tmp_path, "key", "the old value")
     secrets.fill("secret://key")
 
