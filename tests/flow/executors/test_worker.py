@@ -76,10 +76,16 @@ def ended(server: DemoServer) -> Counter[str]:
         return counts
 
 
-def share(server: DemoServer, count: int) -> Counter[str]:
-    """Two workers share the runs; one of them is killed. The topics of the runs' events."""
+@pytest.mark.parametrize(
+    "count",
+    [pytest.param(60, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.proof)],
+)
+def test_two_workers_share_a_queue_and_one_takes_over_the_runs_of_a_killed_one(
+    server: DemoServer, count: int
+) -> None:
     requested(server, count)
     words, command = ("--concurrency", "4", "--lease", "1"), ["cat"]
+
     with (
         a_worker(server, *words, command=command) as one,
         a_worker(server, *words, command=command),
@@ -92,26 +98,11 @@ def share(server: DemoServer, count: int) -> Counter[str]:
         wait_for(
             "All runs", lambda: ended(server)["job.run_succeeded"] == count, seconds=LIMIT_SECONDS
         )
-    return ended(server)
 
-
-@pytest.mark.slow
-def test_two_workers_share_a_queue_and_one_takes_over_the_run_of_a_killed_one(
-    server: DemoServer,
-) -> None:
-    counts = share(server, 60)
-
-    assert counts["job.run_succeeded"] == 60
-    assert counts["job.run_started"] == 60 + counts["job.run_lost"]
-
-
-@pytest.mark.proof
-def test_two_workers_share_a_thousand_runs(server: DemoServer) -> None:
-    counts = share(server, 1000)
-
+    counts = ended(server)
     print(dict(counts))
-    assert counts["job.run_succeeded"] == 1000
-    assert counts["job.run_started"] == 1000 + counts["job.run_lost"]
+    assert counts["job.run_succeeded"] == count
+    assert counts["job.run_started"] == count + counts["job.run_lost"]
 
 
 @pytest.mark.slow
