@@ -19,9 +19,8 @@ import pytest
 
 from api.app import create_app
 from api.bootstrap import ServerParts, open_server_parts
-from api.settings import Settings, load_settings
+from api.settings import load_settings
 from ledger.application.commands import runs as run_commands
-from ledger.application.ledger import Ledger
 from ledger.application.unit_of_work import UnitOfWork
 from ledger.domain.job import outcomes
 from ledger.store.records import RecordedEvent
@@ -33,7 +32,7 @@ from tests.support.ad_hoc_command import AdHoc
 from tests.support.builders import DAY, SUCCESS, ManualClock, a_spec
 
 ROLES = ("viewer", "operator", "admin", "worker")
-
+QUOTA = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
 PATIENCE_SECONDS = 60.0
 """How long a read waits for the read models, so that a busy machine fails no test."""
 
@@ -136,11 +135,7 @@ class Api:
         return self.ask("GET", path, **options)
 
     def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
-        return (
-            self.ask("POST", path, json=body, **options)
-            if body is not None
-            else self.ask("POST", path, **options)
-        )
+        return self.ask("POST", path, json=body, **options)
 
     # -- tokens ---------------------------------------------------------------------------------
 
@@ -162,12 +157,15 @@ class Api:
         return job_id
 
     def start_run(self, job_id: str) -> str:
-        """Advance the clock until the job is due, and claim its run as a dispatcher does."""
+        """Advance the clock until the job is due, and claim its run."""
         self.clock.advance(DAY)
+        return self.claim_run(job_id)
+
+    def claim_run(self, job_id: str) -> str:
+        """Claim the run of a due job as a dispatcher does; its id."""
         call = self.ledger.context()
-        claimed = self.ledger.execute(
-            run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
-        )
+        claim = run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
+        claimed = self.ledger.execute(claim)
         assert claimed is not None, "nothing was due"
         return claimed.run.run_id
 
@@ -180,11 +178,16 @@ class Api:
     def failed_job(self, name: str = "broken", **fields: Any) -> str:
         """A job whose breaker tripped at its first error."""
         job_id = self.schedule(name, policy={"trip_after": 1}, **fields)
-        failure = outcomes.Failure(
-            "429 Too Many Requests", "rate_limited", "api.example.com", None, 7
-        )
-        self.end_run(job_id, self.start_run(job_id), failure)
+        self.end_run(job_id, self.start_run(job_id), QUOTA)
         return job_id
+
+    def fail_together(self, names: Iterable[str], **policy: Any) -> list[str]:
+        """Jobs that fail of one cause at one time; their ids."""
+        jobs = [self.schedule(name, policy=policy) for name in names]
+        runs = [self.start_run(job_id) for job_id in jobs]
+        for job_id, run_id in zip(jobs, runs, strict=True):
+            self.end_run(job_id, run_id, QUOTA)
+        return jobs
 
     def paused_job(self, name: str = "resting", **fields: Any) -> str:
         job_id = self.schedule(name, **fields)
@@ -229,7 +232,7 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
     parts = open_server_parts(loaded, dispatches=False, clock=clock)
     if models is not None:
         parts.read_models.close()
-        parts.read_models = read_models_of(parts.ledger, loaded, models)
+        parts.read_models = ReadModels.open(parts.ledger, models=models)
         parts.queries = Queries(parts.ledger, parts.read_models)
     parts.read_models.wait_seconds = PATIENCE_SECONDS
     parts.start()
@@ -238,11 +241,6 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
         yield api
     finally:
         api.close()
-
-
-def read_models_of(ledger: Ledger, settings: Settings, models: Sequence[Model]) -> ReadModels:
-    """The read models of a new ledger."""
-    return ReadModels.open(ledger, models=models)
 
 
 def error(answer: httpx.Response, status: int) -> str:

@@ -94,5 +94,5 @@ class Life:
         self._ask("PATCH", f"/v1/jobs/{job_id}", {**other, "task": name, **changes})
 
     def _ask(self, method: str, path: str, body: Any = None) -> None:
-        answer = self.api.ask(method, path, **({} if body is None else {"json": body}))
+        answer = self.api.ask(method, path, json=body)
         assert answer.is_success, answer.text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 import httpx
 
@@ -42,19 +41,9 @@ def job_in(answer: httpx.Response, status: int = 200) -> dict[str, Any]:
     return job
 
 
-def claim(api: Api, job_id: str) -> str:
-    """Start the requested run, as a dispatcher does; its id."""
-    call = api.ledger.context()
-    claimed = api.ledger.execute(
-        run_commands.ClaimRun(UUID(job_id), call, node="node-1", is_late=False)
-    )
-    assert claimed is not None, "nothing was due"
-    return claimed.run.run_id
-
-
 def ending(api: Api, job_id: str, outcome: run_commands.Outcome) -> Callable[[], None]:
     """What a dispatcher does: start the requested run, and report its outcome."""
-    return lambda: api.end_run(job_id, claim(api, job_id), outcome)
+    return lambda: api.end_run(job_id, api.claim_run(job_id), outcome)
 
 
 def audit(api: Api, job_id: str, limit: int = 20) -> list[dict[str, Any]]:
