@@ -24,6 +24,7 @@ from tests.support.fake_pool import FakePool
 
 SECOND = timedelta(seconds=1)
 DONE = Succeeded("done", 4, "0" * 64, 1)
+FAILURE = Failed("x", "other", None, None, 1)
 
 
 class ManualPool(FakePool):
@@ -74,6 +75,11 @@ class DispatchScenario:
             pass
         return [claimed.name for claimed in self.pool.launched[before:]]
 
+    def end(self, outcome: Outcome = DONE) -> None:
+        """The run that was started last ends, and the dispatcher works."""
+        self.pool.end(self.pool.launched[-1], outcome)
+        self.step()
+
     def topics(self, job_id: UUID) -> list[str]:
         return [event["topic"] for event in self.ledger.history(job_id)]
 
@@ -98,18 +104,13 @@ def test_nothing_starts_before_its_time(scenario: DispatchScenario) -> None:
     assert scenario.step(SECOND) == ["job"]
 
 
-def test_no_more_runs_are_open_than_there_are_slots(scenario: DispatchScenario) -> None:
+def test_no_more_runs_are_open_than_there_are_slots_and_a_free_one_is_used(
+    scenario: DispatchScenario,
+) -> None:
     for number in range(10):
         scenario.schedule(f"job {number}")
-
     assert len(scenario.step(MINUTE)) == 3
     assert scenario.step() == []
-
-
-def test_a_slot_that_becomes_free_is_used(scenario: DispatchScenario) -> None:
-    for number in range(10):
-        scenario.schedule(f"job {number}")
-    scenario.step(MINUTE)
 
     scenario.pool.end(scenario.pool.launched[1], DONE)
 
@@ -137,9 +138,7 @@ def test_runs_that_wait_for_a_slot_start_in_the_order_of_their_time(
     started = scenario.step(30 * SECOND)
 
     while scenario.pool.running:
-        scenario.pool.end(
-            next(iter(scenario.pool.running.values())), Failed("x", "other", None, None, 1)
-        )
+        scenario.pool.end(next(iter(scenario.pool.running.values())), FAILURE)
         started += scenario.step()
 
     assert started == ["5", "10", "15", "20", "25", "30"]
@@ -239,8 +238,7 @@ def test_late_slots_are_caught_up_once_each(scenario: DispatchScenario) -> None:
     job_id = scenario.schedule(schedule=EVERY_MINUTE)
     scenario.step(60 * MINUTE)
 
-    scenario.pool.end(scenario.pool.launched[0], DONE)
-    scenario.step()
+    scenario.end()
 
     started, ended = scenario.ledger.history(job_id)[1:]
     assert started["data"]["trigger"] == "catch_up"
@@ -264,7 +262,7 @@ def test_a_job_that_catches_up_none_records_what_it_skipped(scenario: DispatchSc
     ("outcome", "topic"),
     [
         (DONE, "job.run_succeeded"),
-        (Failed("no", "other", None, None, 1), "job.run_failed"),
+        (FAILURE, "job.run_failed"),
         (Blocked("commands are off"), "job.run_blocked"),
     ],
 )
@@ -274,8 +272,7 @@ def test_an_outcome_is_recorded_once_by_the_dispatcher(
     job_id = scenario.schedule()
     scenario.step(MINUTE)
 
-    scenario.pool.end(scenario.pool.launched[0], outcome)
-    scenario.step()
+    scenario.end(outcome)
     scenario.step()
 
     last = scenario.ledger.history(job_id)[-1]
@@ -298,8 +295,7 @@ def test_an_outcome_that_cannot_be_stored_is_recorded_as_a_failure(
     job_id = scenario.schedule()
     scenario.step(MINUTE)
 
-    scenario.pool.end(scenario.pool.launched[0], Succeeded("\ud800", 1, "0" * 64, 1))
-    scenario.step()
+    scenario.end(Succeeded("\ud800", 1, "0" * 64, 1))
 
     last = scenario.ledger.history(job_id)[-1]
     assert (last["topic"], last["data"]["failure_class"]) == ("job.run_failed", "other")
@@ -311,10 +307,8 @@ def test_a_report_of_a_run_that_is_not_open_any_more_changes_nothing(
 ) -> None:
     job_id = scenario.schedule()
     scenario.step(MINUTE)
-    [claimed] = scenario.pool.launched
-    scenario.pool.end(claimed, DONE)
-    scenario.step()
-    scenario.pool.put_back(Finished(claimed, DONE))
+    scenario.end()
+    scenario.pool.put_back(Finished(scenario.pool.launched[0], DONE))
 
     scenario.step()
 
@@ -346,8 +340,7 @@ def test_a_run_taken_over_by_its_target_is_lost_when_its_lease_ends(
 ) -> None:
     job_id = scenario.schedule(policy={"lease_seconds": 90}, schedule=EVERY_MINUTE)
     scenario.step(MINUTE)
-    scenario.pool.end(scenario.pool.launched[0], Deferred())
-    scenario.step()
+    scenario.end(Deferred())
 
     assert scenario.step(89 * SECOND) == []
     assert "job.run_lost" not in scenario.topics(job_id)
@@ -372,13 +365,11 @@ def test_a_run_of_this_node_is_not_lost_however_long_it_takes(scenario: Dispatch
 def test_a_breaker_that_probes_closes_by_itself(scenario: DispatchScenario) -> None:
     job_id = scenario.schedule(policy={"trip_after": 1, "probe_after_seconds": 300})
     scenario.step(MINUTE)
-    scenario.pool.end(scenario.pool.launched[0], Failed("x", "other", None, None, 1))
-    scenario.step()
+    scenario.end(FAILURE)
     assert scenario.step(4 * MINUTE) == []
 
     assert scenario.step(MINUTE) == ["job"]
-    scenario.pool.end(scenario.pool.launched[1], DONE)
-    scenario.step()
+    scenario.end()
 
     assert scenario.ledger.job(job_id)["status"] == "active"
     assert scenario.topics(job_id)[-1] == "job.circuit_closed"
@@ -399,11 +390,9 @@ def test_a_clock_that_is_set_back_starts_no_slot_twice(
     for _ in range(5):
         scenario.step(MINUTE)
 
-    slots = [
-        event["data"]["scheduled_for"]
-        for event in scenario.ledger.history(job_id)
-        if event["topic"] == "job.run_started"
-    ]
+    events = scenario.ledger.history(job_id)
+    started = [event["data"] for event in events if event["topic"] == "job.run_started"]
+    slots = [data["scheduled_for"] for data in started]
     assert len(slots) == len(set(slots))
 
 

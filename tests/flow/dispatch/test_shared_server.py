@@ -68,8 +68,7 @@ def test_nodes_that_start_together_make_one_admin_and_one_key(open_node: Open) -
         nodes = list(pool.map(lambda _: open_node(), range(4)))
 
     assert {tuple(token.name for token in node.tokens.listing()) for node in nodes} == {("admin",)}
-    topics = nodes[0].ledger.event_store.topic_counts(after=0, upto=10**9)
-    assert topics["token.created"] == 1
+    assert nodes[0].ledger.event_store.topic_counts(after=0, upto=10**9)["token.created"] == 1
 
 
 def test_a_node_with_another_signing_key_is_refused(open_node: Open) -> None:
@@ -138,9 +137,8 @@ def test_a_leader_whose_session_ends_starts_over_and_loses_nothing(open_node: Op
     jobs = [node.ledger.schedule(a_spec(name=f"job {number}")).job_id for number in range(5)]
     node.read_models.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
 
-    assert [job_in(node.read_models, job_id)["name"] for job_id in jobs] == [
-        f"job {n}" for n in range(5)
-    ]
+    names = [job_in(node.read_models, job_id)["name"] for job_id in jobs]
+    assert names == [f"job {number}" for number in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -176,10 +174,9 @@ def test_a_local_dsn_needs_no_protection(dsn: str) -> None:
 
 
 def test_the_read_models_have_a_schema_of_their_own() -> None:
-    assert (
-        PostgresDsn("postgresql:///x").projections_schema(READ_MODELS).schema
-        == f"{SCHEMA}_projections"
-    )
+    projections = PostgresDsn("postgresql:///x").projections_schema(READ_MODELS)
+
+    assert projections.schema == f"{SCHEMA}_projections"
 
 
 def test_the_read_models_may_be_updated_by_a_separate_process(open_node: Open) -> None:

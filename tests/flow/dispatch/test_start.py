@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from pytest import raises
 
 from ledger import Ledger
-from ledger.errors import LedgerError, StartRefused
+from ledger.errors import StartRefused
 from tests.support.builders import a_spec, open_ledger
 
 ROOT = Path(__file__).parents[3]
@@ -25,11 +26,8 @@ NOBODY = 65_534
 
 def sqlite_file(path: Path, *statements: str) -> None:
     """Another program's database, private to its owner."""
-    connection = sqlite3.connect(path)
-    for statement in statements:
-        connection.execute(statement)
-    connection.commit()
-    connection.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(";".join(statements))
     path.chmod(0o600)
 
 
@@ -85,16 +83,6 @@ def a_dangling_link(data: Path) -> None:
     (data / "ledger.db").symlink_to(data / "nowhere" / "ledger.db")
 
 
-def an_exclusive_lock_of_another(data: Path) -> None:
-    """Another process has the database open in sqlite3 with an exclusive lock."""
-    open_ledger(data.parent).close()
-    holder = sqlite3.connect(data / "ledger.db", isolation_level=None)
-    holder.execute("PRAGMA locking_mode=EXCLUSIVE")
-    holder.execute("BEGIN EXCLUSIVE")
-    HELD.append(holder)
-
-
-HELD: list[sqlite3.Connection] = []
 WRONGS: list[tuple[Wrong, str]] = [
     (no_database, "not a database"),
     (cut_off, r"ledger\.db"),
@@ -126,13 +114,14 @@ def test_wrong_storage_stops_the_start_with_one_line(
 
 @pytest.mark.slow
 def test_a_database_with_an_exclusive_lock_stops_the_start(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    an_exclusive_lock_of_another(tmp_path / "data")
+    open_ledger(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "data" / "ledger.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
 
-    with raises(StartRefused, match="locked"):
-        open_ledger(tmp_path)
+        with raises(StartRefused, match="locked"):
+            open_ledger(tmp_path)
 
-    HELD.pop().close()
     open_ledger(tmp_path, seed=1).close()
 
 
@@ -143,10 +132,9 @@ def test_another_programs_database_is_left_as_it_was(tmp_path: Path) -> None:
     with raises(StartRefused):
         open_ledger(tmp_path)
 
-    connection = sqlite3.connect(tmp_path / "data" / "ledger.db")
-    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
-    connection.close()
-    assert names == ["scheduled_jobs", "sqlite_autoindex_scheduled_jobs_1"][:1]
+    with closing(sqlite3.connect(tmp_path / "data" / "ledger.db")) as connection:
+        names = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    assert names == [("scheduled_jobs",)]
 
 
 def test_a_half_created_ledger_is_completed(tmp_path: Path) -> None:
@@ -254,8 +242,3 @@ def test_a_folder_that_cannot_be_written_stops_the_start(has_event_store: bool) 
     assert ended.stderr == ""
     assert ended.stdout.count("\n") == 1
     assert "data" in ended.stdout
-
-
-def test_a_refused_start_is_a_ledger_error() -> None:
-    assert issubclass(StartRefused, LedgerError)
-    assert StartRefused.code == "start_refused"
