@@ -216,6 +216,8 @@ def test_within_a_batch_the_second_command_sees_the_first_of_its_job(ledger: Led
     answers = together(ledger, [pause, pause, commands.RequestRun(job_id, call), delete, delete])
 
     assert codes(answers) == ["True", "False", "job_paused", "True", "job_not_found"]
+    with raises(JobNotFound):
+        ledger.job(job_id)
 
 
 def test_within_a_batch_the_first_command_gets_a_name(ledger: Ledger) -> None:
