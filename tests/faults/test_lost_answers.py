@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from tests.api.harness import Api
 from tests.contract.stores import own_name
 from tests.faults.clients import all_events_of, require_cached_jobs_are_folds
-from tests.faults.proxy import COMMITTED, Proxy, a_proxy
+from tests.faults.proxy import COMMITTED, Proxy
 from tests.faults.shared_nodes import (
     RUNNING,
     a_node,
@@ -29,13 +28,6 @@ DROPS = 63
 """In each of eight cases."""
 DROPS_OF_PROOF = 5_000
 TRIES = 50
-
-
-@pytest.fixture
-def proxy(postgres_dsns: tuple[str, str]) -> Iterator[Proxy]:
-    port = conninfo_to_dict(postgres_dsns[1]).get("port", 5432)
-    with a_proxy(int(str(port))) as proxy:
-        yield proxy
 
 
 @pytest.fixture

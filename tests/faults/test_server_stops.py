@@ -4,7 +4,6 @@ recover by themselves when it is back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGINT, SIGQUIT
 
@@ -29,19 +28,12 @@ from tests.faults.shared_nodes import (
 )
 from tests.support.builders import a_spec
 from tests.support.databases import a_database
-from tests.support.postgres_server import TestServer, running_server
+from tests.support.postgres_server import TestServer
 
 ASKERS = 3
 STOPS = 5
 """In each of eight cases."""
 STOPS_OF_PROOF = 125
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[TestServer]:
-    """A server that these tests alone may stop."""
-    with running_server() as server:
-        yield server
 
 
 def stop_under_load(server: TestServer, folder: Path, signal: int, stops: int) -> None:
