@@ -243,6 +243,24 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
         api.close()
 
 
+def http_scope(method: str, path: str, secret: str, query: str = "") -> dict[str, Any]:
+    """A request as a server gives it to the application, for clients that disconnect."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [(b"authorization", f"Bearer {secret}".encode())],
+        "client": ("192.0.2.7", 1234),
+        "server": ("ledger", 80),
+    }
+
+
 def error(answer: httpx.Response, status: int) -> str:
     """The error of a refusal in Phantom's form, which has no other field."""
     assert answer.status_code == status, answer.text

@@ -14,26 +14,12 @@ from tests.api.harness import Api, problem, serving
 from tests.support.builders import a_spec
 
 NO_JSON = [
-    b"{",
-    b"{'a': 1}",
-    b'{"task": NaN}',
-    b'{"task": Infinity}',
-    b'{"task": -Infinity}',
-    b'{"task": 1e400}',
-    b'{"task": ' + b"9" * 400 + b"}",
-    b'{"task": "\\ud800"}',
-    b'{"\\udfff": 1}',
-    b'{"task": "\\u0000"}',
-    b'{"\\u0000": 1}',
-    b'{"task": "\xff"}',
-    b"\xef\xbb\xbf{}",
-    b'{"force": false, "force": true}',
-    b'{"a": ' * 65 + b"1" + b"}" * 65,
-    b"[" * 2000 + b"]" * 2000,
-    b"{} {}",
-    b"",
-    b"   ",
-]
+    b"", b"   ", b"{", b"{} {}", b"{'a': 1}", b"\xef\xbb\xbf{}", b'{"task": "\xff"}',
+    b'{"task": NaN}', b'{"task": Infinity}', b'{"task": -Infinity}', b'{"task": 1e400}',
+    b'{"task": ' + b"9" * 400 + b"}", b'{"task": "\\ud800"}', b'{"\\udfff": 1}',
+    b'{"task": "\\u0000"}', b'{"\\u0000": 1}', b'{"force": false, "force": true}',
+    b'{"a": ' * 65 + b"1" + b"}" * 65, b"[" * 2000 + b"]" * 2000,
+]  # fmt: skip
 
 UNACCEPTABLE: list[tuple[dict[str, Any], str, str]] = [
     ({"Name": "x"}, "unknown_field", "Name"),

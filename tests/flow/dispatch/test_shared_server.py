@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.support.databases import a_database
 from tests.support.read_models import job_in
 
 PATIENCE_SECONDS = 60.0
+wait_until = partial(wait_for, seconds=PATIENCE_SECONDS)
 
 Open = Callable[..., ServerParts]
 NOTHING: Mapping[str, str] = {}
@@ -99,9 +101,7 @@ def test_an_answer_of_one_node_is_in_the_read_models_of_the_other(open_node: Ope
     one, other = open_node(dispatches=False), open_node(dispatches=False)
     one.start()
     other.start()
-    wait_for(
-        "A leader", lambda: read_model_leader_of(one, other) is not None, seconds=PATIENCE_SECONDS
-    )
+    wait_until("A leader", lambda: read_model_leader_of(one, other) is not None)
 
     for node, asked in ((one, other), (other, one)):
         job_id = node.ledger.schedule(a_spec(name=f"{node.ledger.chance.new_id()}")).job_id
@@ -112,7 +112,7 @@ def test_an_answer_of_one_node_is_in_the_read_models_of_the_other(open_node: Ope
 def test_another_node_takes_over_the_read_models_of_a_disconnected_leader(open_node: Open) -> None:
     one, other = open_node(dispatches=False), open_node(dispatches=False)
     one.start()
-    wait_for("A leader", lambda: read_model_leader_of(one) is one, seconds=PATIENCE_SECONDS)
+    wait_until("A leader", lambda: read_model_leader_of(one) is one)
     other.start()
     job_id = one.ledger.schedule(a_spec()).job_id
 
@@ -127,7 +127,7 @@ def test_another_node_takes_over_the_read_models_of_a_disconnected_leader(open_n
 def test_a_leader_whose_session_ends_starts_over_and_loses_nothing(open_node: Open) -> None:
     node = open_node(dispatches=False)
     node.start()
-    wait_for("A leader", lambda: read_model_leader_of(node) is node, seconds=PATIENCE_SECONDS)
+    wait_until("A leader", lambda: read_model_leader_of(node) is node)
     follower = follower_of(node)
     session = follower._store.leader_lock.connection
     assert session is not None
