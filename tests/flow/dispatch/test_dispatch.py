@@ -65,6 +65,10 @@ class DispatchScenario:
         executor = {"kind": "python", "handler": "x"} if slow else {"kind": "noop"}
         return self.ledger.schedule(a_spec(name=name, executor=executor, **fields)).job_id
 
+    def schedule_many(self, count: int, name: str = "job", *, slow: bool = True) -> None:
+        for number in range(count):
+            self.schedule(f"{name} {number}", slow=slow)
+
     def step(self, later: timedelta = timedelta()) -> list[str]:
         """Some time passes, the dispatcher works; returns the names of the jobs that were
         started.
@@ -107,8 +111,7 @@ def test_nothing_starts_before_its_time(scenario: DispatchScenario) -> None:
 def test_no_more_runs_are_open_than_there_are_slots_and_a_free_one_is_used(
     scenario: DispatchScenario,
 ) -> None:
-    for number in range(10):
-        scenario.schedule(f"job {number}")
+    scenario.schedule_many(10)
     assert len(scenario.step(MINUTE)) == 3
     assert scenario.step() == []
 
@@ -119,10 +122,8 @@ def test_no_more_runs_are_open_than_there_are_slots_and_a_free_one_is_used(
 
 
 def test_instant_runs_take_no_slot(scenario: DispatchScenario) -> None:
-    for number in range(4):
-        scenario.schedule(f"slow {number}")
-    for number in range(20):
-        scenario.schedule(f"quick {number}", slow=False)
+    scenario.schedule_many(4, "slow")
+    scenario.schedule_many(20, "quick", slow=False)
 
     started = scenario.step(MINUTE)
 
@@ -145,8 +146,7 @@ def test_runs_that_wait_for_a_slot_start_in_the_order_of_their_time(
 
 
 def test_a_requested_run_starts_before_what_is_due(scenario: DispatchScenario) -> None:
-    for number in range(5):
-        scenario.schedule(f"job {number}")
+    scenario.schedule_many(5)
     asked = scenario.schedule("asked", schedule={"kind": "cron", "expr": "@yearly"})
     scenario.ledger.run(asked)
 
@@ -214,8 +214,7 @@ def fill_up(ledger: Ledger) -> None:
 def test_late_slots_are_released_apart(tmp_path: Path, count: int, apart: float) -> None:
     """min(5 s, 600 s / n) apart, so that a start is not a storm."""
     scenario = DispatchScenario(tmp_path, concurrency=10_000)
-    for number in range(count):
-        scenario.schedule(f"job {number}")
+    scenario.schedule_many(count)
     scenario.clock.advance(timedelta(days=1))
 
     started = [len(scenario.step())]
@@ -227,8 +226,7 @@ def test_late_slots_are_released_apart(tmp_path: Path, count: int, apart: float)
 
 def test_slightly_late_slots_start_at_once(tmp_path: Path) -> None:
     scenario = DispatchScenario(tmp_path, concurrency=100)
-    for number in range(20):
-        scenario.schedule(f"job {number}")
+    scenario.schedule_many(20)
 
     assert len(scenario.step(MINUTE + 30 * SECOND)) == 20
     scenario.ledger.close()

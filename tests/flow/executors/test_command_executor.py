@@ -7,14 +7,14 @@ import hashlib
 import itertools
 import resource
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger.dispatch.executors.command import DEFAULT_ENVIRONMENT
-from ledger.dispatch.executors.outcomes import Blocked, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, RunTicket
 from ledger.dispatch.executors.output import HEAD_BYTES
 from tests.support.command_runs import (
     TINY_SECONDS,
@@ -137,15 +137,10 @@ def test_an_invalid_command_blocks_the_run(executor: dict[str, Any] | None) -> N
 
 
 def test_the_dispatchers_loop_may_live_in_a_thread_of_its_own() -> None:
-    outcomes: list[Outcome] = []
+    with ThreadPoolExecutor(1) as pool:
+        outcome = pool.submit(success_of, shell("echo hi")).result()
 
-    thread = threading.Thread(
-        target=lambda: outcomes.append(asyncio.run(execute(shell("echo hi"))))
-    )
-    thread.start()
-    thread.join()
-
-    assert isinstance(outcomes[0], Succeeded)
+    assert outcome.output == "hi\n"
 
 
 # -- bounded memory -----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pytest import raises
 from ledger import Ledger
 from ledger.application.command_context import CommandContext, Idempotency
 from ledger.application.commands import jobs as commands
-from ledger.application.commands.command import Command, CommandResult
+from ledger.application.commands.command import Command
 from ledger.application.commands.jobs import CheckWriter, ScheduleJob
 from ledger.application.unit_of_work import AlreadyAnswered, UnitOfWork
 from ledger.application.writer import MAX_WAITING
@@ -194,18 +194,12 @@ def test_256_callers_at_once_each_get_their_own_answer(ledger: Ledger) -> None:
 
 
 def test_256_threads_each_get_their_own_answer(ledger: Ledger) -> None:
-    answers: dict[int, CommandResult] = {}
+    names = [f"job {number}" for number in range(256)]
 
-    def ask(number: int) -> None:
-        answers[number] = ledger.schedule(a_spec(name=f"job {number}"))
+    with ThreadPoolExecutor(256) as pool:
+        answers = list(pool.map(lambda name: ledger.schedule(a_spec(name=name)), names))
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(256)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(LONG)
-
-    assert {n: a.job["name"] for n, a in answers.items()} == {n: f"job {n}" for n in range(256)}
+    assert [answer.job["name"] for answer in answers] == names
 
 
 def test_within_a_batch_the_second_command_sees_the_first_of_its_job(ledger: Ledger) -> None:
