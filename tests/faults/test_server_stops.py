@@ -11,22 +11,15 @@ import pytest
 
 from api.demo.waiting import wait_for
 from tests.contract.stores import own_name
-from tests.faults.clients import (
-    Client,
-    clients_running,
-    more_answered,
-    require_cached_jobs_are_folds,
-    require_truth,
-)
+from tests.faults.clients import more_answered
 from tests.faults.shared_nodes import (
     PATIENCE_SECONDS,
-    RUNNING,
     a_node,
     require_everything_goes_on,
     require_unavailable,
+    under_load,
     wait_until_unready,
 )
-from tests.support.builders import a_spec
 from tests.support.databases import a_database
 from tests.support.postgres_server import TestServer
 
@@ -41,19 +34,16 @@ PROOF = pytest.param(125, marks=[pytest.mark.proof, pytest.mark.timeout(3600)], 
 def test_a_server_that_stops_under_load_loses_no_answer(
     own_server: TestServer, tmp_path: Path, signal: int, stops: int
 ) -> None:
-    with a_database(own_server.tcp_dsn, own_name()) as dsn, a_node(dsn, tmp_path) as node:
-        node.ledger.schedule(a_spec(name="running", **RUNNING))
-        askers = [Client(node.ledger, number) for number in range(ASKERS)]
-        with clients_running(askers):
-            for _ in range(stops):
-                wait_for("Answers", more_answered(askers, 5), seconds=PATIENCE_SECONDS)
-                own_server.stop(signal)
-                own_server.start()
-            wait_for("Answers", more_answered(askers), seconds=PATIENCE_SECONDS)
-
-        require_everything_goes_on(node, "after all")
-        require_truth(node.ledger, askers)
-        require_cached_jobs_are_folds(node.ledger)
+    with (
+        a_database(own_server.tcp_dsn, own_name()) as dsn,
+        a_node(dsn, tmp_path) as node,
+        under_load(node, ASKERS) as askers,
+    ):
+        for _ in range(stops):
+            wait_for("Answers", more_answered(askers, 5), seconds=PATIENCE_SECONDS)
+            own_server.stop(signal)
+            own_server.start()
+        wait_for("Answers", more_answered(askers), seconds=PATIENCE_SECONDS)
 
 
 @pytest.mark.slow
