@@ -19,9 +19,8 @@ import pytest
 
 from api.app import create_app
 from api.bootstrap import ServerParts, open_server_parts
-from api.settings import Settings, load_settings
+from api.settings import load_settings
 from ledger.application.commands import runs as run_commands
-from ledger.application.ledger import Ledger
 from ledger.application.unit_of_work import UnitOfWork
 from ledger.store.records import RecordedEvent
 from projections.queries import Queries
@@ -138,11 +137,7 @@ class Api:
         return self.ask("GET", path, **options)
 
     def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
-        return (
-            self.ask("POST", path, json=body, **options)
-            if body is not None
-            else self.ask("POST", path, **options)
-        )
+        return self.ask("POST", path, json=body, **options)
 
     # -- tokens ---------------------------------------------------------------------------------
 
@@ -164,11 +159,11 @@ class Api:
         return job_id
 
     def start_run(self, job_id: str) -> str:
-        """Advance the clock until the job is due, and claim its run as a dispatcher does."""
+        """Advance the clock until the job is due, and claim its run."""
         self.clock.advance(DAY)
-        return self.claim(job_id)
+        return self.claim_run(job_id)
 
-    def claim(self, job_id: str) -> str:
+    def claim_run(self, job_id: str) -> str:
         """Start the run that is due, as a dispatcher does; its id."""
         return runs.claim(self.ledger, UUID(job_id)).run.run_id
 
@@ -184,14 +179,19 @@ class Api:
         self.end_run(job_id, self.start_run(job_id), FAILURE)
         return job_id
 
-    def storm(self, count: int = 3, **policy: Any) -> tuple[str, list[str]]:
-        """Jobs that fail of one thing at once, and go on unless their policy trips them: the id of
-        the storm, and theirs.
-        """
-        ids = [self.schedule(f"job {number}", policy=policy) for number in range(count)]
+    def fail_together(self, names: Iterable[str], **policy: Any) -> list[str]:
+        """Jobs that fail of one cause at one time; their ids."""
+        ids = [self.schedule(name, policy=policy) for name in names]
         self.clock.advance(DAY)
         for job_id in ids:
-            self.end_run(job_id, self.claim(job_id), FAILURE)
+            self.end_run(job_id, self.claim_run(job_id), FAILURE)
+        return ids
+
+    def storm(self, count: int = 3, **policy: Any) -> tuple[str, list[str]]:
+        """Jobs that fail together, and go on unless their policy trips them: the id of the storm,
+        and theirs.
+        """
+        ids = self.fail_together([f"job {number}" for number in range(count)], **policy)
         [storm] = self.get("/v1/storms").json()["storms"]
         return storm["id"], ids
 
@@ -238,7 +238,7 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
     parts = open_server_parts(loaded, dispatches=False, clock=clock)
     if models is not None:
         parts.read_models.close()
-        parts.read_models = read_models_of(parts.ledger, loaded, models)
+        parts.read_models = ReadModels.open(parts.ledger, models=models)
         parts.queries = Queries(parts.ledger, parts.read_models)
     parts.read_models.wait_seconds = PATIENCE_SECONDS
     parts.start()
@@ -249,9 +249,22 @@ def serving(folder: Path, models: Sequence[Model] | None = None, **settings: Any
         api.close()
 
 
-def read_models_of(ledger: Ledger, settings: Settings, models: Sequence[Model]) -> ReadModels:
-    """The read models of a new ledger."""
-    return ReadModels.open(ledger, models=models)
+def http_scope(method: str, path: str, secret: str, query: str = "") -> dict[str, Any]:
+    """A request as a server gives it to the application, for clients that disconnect."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [(b"authorization", f"Bearer {secret}".encode())],
+        "client": ("192.0.2.7", 1234),
+        "server": ("ledger", 80),
+    }
 
 
 def error(answer: httpx.Response, status: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import orjson
 from starlette.types import Message
 
-from tests.api.harness import Api
+from tests.api.harness import Api, http_scope
 
 LIMIT_SECONDS = 20.0
 """A limit for hangs; no test measures it."""
@@ -21,7 +21,9 @@ class Listener:
 
     def __init__(self, api: Api, query: str = "", *, by: str = "viewer", last: str = "") -> None:
         self._api = api
-        self._scope = _scope(query, api.secrets[by], last)
+        self._scope = http_scope("GET", PATH, api.secrets[by], query)
+        if last:
+            self._scope["headers"].append((b"last-event-id", last.encode()))
         self._sent: list[bytes] = []
         self._news = asyncio.Event()
         self._may_take = asyncio.Event()
@@ -93,23 +95,3 @@ class Listener:
         is_body = message["type"] == "http.response.body"
         self.is_complete = is_body and not message.get("more_body", False)
         self._news.set()
-
-
-def _scope(query: str, secret: str, last: str) -> dict[str, Any]:
-    headers = [(b"authorization", f"Bearer {secret}".encode())]
-    if last:
-        headers.append((b"last-event-id", last.encode()))
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": PATH,
-        "raw_path": PATH.encode(),
-        "root_path": "",
-        "query_string": query.encode(),
-        "headers": headers,
-        "client": ("192.0.2.7", 1234),
-        "server": ("ledger", 80),
-    }

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 import httpx
 
 from ledger.application.commands import runs as run_commands
 from ledger.domain.job import outcomes
 from tests.api.harness import Api
-from tests.support import runs
 
 PATH = "/ui/api/scheduler"
 DIGEST = {
@@ -43,14 +41,9 @@ def job_in(answer: httpx.Response, status: int = 200) -> dict[str, Any]:
     return job
 
 
-def claim(api: Api, job_id: str) -> str:
-    """Start the requested run, as a dispatcher does; its id."""
-    return runs.claim(api.ledger, UUID(job_id)).run.run_id
-
-
 def ending(api: Api, job_id: str, outcome: run_commands.Outcome) -> Callable[[], None]:
     """What a dispatcher does: start the requested run, and report its outcome."""
-    return lambda: api.end_run(job_id, claim(api, job_id), outcome)
+    return lambda: api.end_run(job_id, api.claim_run(job_id), outcome)
 
 
 def audit(api: Api, job_id: str, limit: int = 20) -> list[dict[str, Any]]:

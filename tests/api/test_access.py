@@ -17,7 +17,7 @@ from api.phantom.routes import PREFIX
 from api.security.attempts import MAX_ATTEMPTS
 from ledger.errors import StartRefused
 from ledger.store.audit_query import AuditQuery
-from tests.api.harness import Api, error, problem
+from tests.api.harness import ROLES, Api, error, problem
 from tests.support.builders import a_spec
 
 COMMAND = {"kind": "command", "argv": ["/bin/true"]}
@@ -93,14 +93,11 @@ ALLOWED = {
 }
 
 
+NAMED = {"token": "nobody", "run_id": "r", "storm_id": "S-1", "recovery_id": "R-1"}
+
+
 def _ask(api: Api, method: str, path: str, by: str | None) -> httpx.Response:
-    named = {
-        "job_id": api.schedule(f"for {by}"),
-        "token": "nobody",
-        "run_id": "r",
-        "storm_id": "S-1",
-        "recovery_id": "R-1",
-    }
+    named = {**NAMED, "job_id": api.schedule(f"for {by}")}
     options: dict[str, Any] = {}
     if path == STREAM:  # never ends; after the check of the role it is refused for its position
         options["params"] = {"after_position": 10**6}
@@ -138,13 +135,7 @@ def test_a_route_with_a_role_refuses_unauthenticated_callers(
     tokens.revoke("ended", call)
     api.clock.advance(timedelta(minutes=1))
     position = api.ledger.writer.position
-    path = path.format(
-        job_id="00000000-0000-4000-8000-000000000000",
-        token="admin",
-        run_id="r",
-        storm_id="S-1",
-        recovery_id="R-1",
-    )
+    path = path.format(job_id="00000000-0000-4000-8000-000000000000", **NAMED)
 
     for by in (None, "jl_wrong", "", expired, revoked, "Bearer", "x" * 9000):
         answer = api.ask(method, path, by=by)
@@ -153,7 +144,7 @@ def test_a_route_with_a_role_refuses_unauthenticated_callers(
     assert api.ledger.writer.position == position
 
 
-@pytest.mark.parametrize("role", ["viewer", "operator", "admin", "worker"])
+@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 def test_each_role_is_allowed_what_the_matrix_says(
     api: Api, method: str, path: str, role: str
@@ -168,9 +159,9 @@ def test_each_role_is_allowed_what_the_matrix_says(
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "jl_x", "Bearer", "bearer  ", "Digest a=b"])
 def test_other_authorization_schemes_are_unauthenticated(api: Api, header: str) -> None:
-    answer = api.get("/v1/jobs", by=None, headers={"Authorization": header})
+    headers = {"Authorization": header}
 
-    problem(answer, 401, "unauthenticated")
+    problem(api.get("/v1/jobs", by=None, headers=headers), 401, "unauthenticated")
 
 
 def test_a_route_without_a_role_refuses_the_start() -> None:

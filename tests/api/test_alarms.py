@@ -56,9 +56,7 @@ def exposed(api: Api) -> dict[str, set[str]]:
     return found
 
 
-def test_alarms_and_dashboard_use_only_exposed_metrics(
-    exposed: dict[str, set[str]],
-) -> None:
+def test_alarms_and_dashboard_use_only_exposed_metrics(exposed: dict[str, set[str]]) -> None:
     asked = {
         (title, name) for title, expression in expressions() for name in METRIC.findall(expression)
     }

@@ -14,26 +14,12 @@ from tests.api.harness import Api, problem, serving
 from tests.support.builders import a_spec
 
 NO_JSON = [
-    b"{",
-    b"{'a': 1}",
-    b'{"task": NaN}',
-    b'{"task": Infinity}',
-    b'{"task": -Infinity}',
-    b'{"task": 1e400}',
-    b'{"task": ' + b"9" * 400 + b"}",
-    b'{"task": "\\ud800"}',
-    b'{"\\udfff": 1}',
-    b'{"task": "\\u0000"}',
-    b'{"\\u0000": 1}',
-    b'{"task": "\xff"}',
-    b"\xef\xbb\xbf{}",
-    b'{"force": false, "force": true}',
-    b'{"a": ' * 65 + b"1" + b"}" * 65,
-    b"[" * 2000 + b"]" * 2000,
-    b"{} {}",
-    b"",
-    b"   ",
-]
+    b"", b"   ", b"{", b"{} {}", b"{'a': 1}", b"\xef\xbb\xbf{}", b'{"task": "\xff"}',
+    b'{"task": NaN}', b'{"task": Infinity}', b'{"task": -Infinity}', b'{"task": 1e400}',
+    b'{"task": ' + b"9" * 400 + b"}", b'{"task": "\\ud800"}', b'{"\\udfff": 1}',
+    b'{"task": "\\u0000"}', b'{"\\u0000": 1}', b'{"force": false, "force": true}',
+    b'{"a": ' * 65 + b"1" + b"}" * 65, b"[" * 2000 + b"]" * 2000,
+]  # fmt: skip
 
 UNACCEPTABLE: list[tuple[dict[str, Any], str, str]] = [
     ({"Name": "x"}, "unknown_field", "Name"),
@@ -138,8 +124,8 @@ def test_a_name_is_unique_ignoring_case(api: Api) -> None:
 
 
 def test_a_task_over_32_kib_is_too_large(api: Api) -> None:
-    problem(api.post("/v1/jobs", a_spec(task="x" * 40 * 1024)), 413, "too_large")
-    problem(api.post("/v1/jobs", a_spec(task="é" * 17 * 1024)), 413, "too_large")
+    for task in ("x" * 40 * 1024, "é" * 17 * 1024):
+        problem(api.post("/v1/jobs", a_spec(task=task)), 413, "too_large")
     assert api.post("/v1/jobs", a_spec(task="x" * 32 * 1024)).status_code == 201
 
 
@@ -178,23 +164,29 @@ def test_text_that_looks_like_an_escape_stays_text(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "code", "field"),
+    ("path", "code", "field"),
     [
-        ("staus=failed", "unknown_field", "staus"),
-        ("status=Failed", "invalid_field", "status"),
-        ("failure_class=rate", "invalid_field", "failure_class"),
-        ("limit=0", "invalid_field", "limit"),
-        ("limit=1001", "invalid_field", "limit"),
-        ("limit=many", "invalid_field", "limit"),
-        ("cursor=abc", "invalid_field", "cursor"),
-        ("cursor=-1", "invalid_field", "cursor"),
-        ("after_position=-1", "invalid_field", "after_position"),
-        ("after_position=99999999999999999999", "invalid_field", "after_position"),
-        ("q=" + "x" * 201, "invalid_field", "q"),
+        ("jobs?staus=failed", "unknown_field", "staus"),
+        ("jobs?status=Failed", "invalid_field", "status"),
+        ("jobs?failure_class=rate", "invalid_field", "failure_class"),
+        ("jobs?limit=0", "invalid_field", "limit"),
+        ("jobs?limit=1001", "invalid_field", "limit"),
+        ("jobs?limit=many", "invalid_field", "limit"),
+        ("jobs?cursor=abc", "invalid_field", "cursor"),
+        ("jobs?cursor=-1", "invalid_field", "cursor"),
+        ("jobs?after_position=-1", "invalid_field", "after_position"),
+        ("jobs?after_position=99999999999999999999", "invalid_field", "after_position"),
+        ("jobs?q=" + "x" * 201, "invalid_field", "q"),
+        ("jobs?status=active&status=failed", "invalid_field", "status"),
+        ("jobs?limit=1&limit=1", "invalid_field", "limit"),
+        ("events?kind=user&topic=job.paused&kind=agent", "invalid_field", "kind"),
+        ("summary?after_position=1&after_position=2", "invalid_field", "after_position"),
     ],
 )
-def test_a_mistyped_filter_is_refused(api: Api, query: str, code: str, field: str) -> None:
-    assert problem(api.get(f"/v1/jobs?{query}"), 422, code)["field"] == field
+def test_a_filter_that_is_mistyped_or_given_twice_is_refused(
+    api: Api, path: str, code: str, field: str
+) -> None:
+    assert problem(api.get(f"/v1/{path}"), 422, code)["field"] == field
 
 
 def test_a_job_above_the_limit_is_refused(tmp_path: Path) -> None:
@@ -245,52 +237,12 @@ def test_head_is_refused_where_it_is_not_allowed(api: Api) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
 
 
-@pytest.mark.parametrize(
-    ("path", "field"),
-    [
-        ("/v1/jobs?status=active&status=failed", "status"),
-        ("/v1/jobs?limit=1&limit=1", "limit"),
-        ("/v1/events?kind=user&topic=job.paused&kind=agent", "kind"),
-        ("/v1/summary?after_position=1&after_position=2", "after_position"),
-    ],
-)
-def test_a_filter_given_twice_is_refused(api: Api, path: str, field: str) -> None:
-    assert problem(api.get(path), 422, "invalid_field")["field"] == field
-
-
 def test_authentication_precedes_the_check_of_filters(api: Api) -> None:
     problem(api.get("/v1/jobs?status=active&status=failed", by=None), 401, "unauthenticated")
 
 
-def test_several_topics_are_valid_and_an_unknown_one_is_refused(api: Api) -> None:
-    found = api.get("/v1/events?topic=job.scheduled&topic=token.created")
-    wrong = api.get("/v1/events?topic=job.scheduled&topic=job.Paused")
-
-    assert found.status_code == 200
-    assert problem(wrong, 422, "invalid_field")["field"] == "topic"
-
-
 @pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        ("since=2026-03-02T12:00:01Z&until=2026-03-02T12:00:00Z", "until"),
-        ("actor=nobody", "actor"),
-        ("since=2026-03-02T12:00:00", "since"),
-    ],
-)
-def test_an_audit_of_an_unknown_actor_or_an_empty_period_is_refused(
-    api: Api, query: str, field: str
-) -> None:
-    api.schedule()
-
-    assert problem(api.get(f"/v1/events?{query}"), 422, "invalid_field")["field"] == field
-    assert api.get("/v1/events?actor=admin").status_code == 200
-    assert api.get("/v1/events?actor=dispatcher").json()["events"] == []
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "/v1/evidence/head"), ("GET", "/v1/tokens"), ("POST", "/v1/jobs")],
+    ("method", "path"), [("GET", "/v1/evidence/head"), ("GET", "/v1/tokens"), ("POST", "/v1/jobs")]
 )
 def test_a_route_without_parameters_refuses_any(api: Api, method: str, path: str) -> None:
     answer = api.ask(method, f"{path}?as_of=5", json=a_spec() if method == "POST" else None)

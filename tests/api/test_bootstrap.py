@@ -24,6 +24,11 @@ def _open(folder: Path, *, dispatches: bool = False, **given: Any) -> ServerPart
     return open_server_parts(settings, dispatches=dispatches, clock=ManualClock())
 
 
+def _is_admin(parts: ServerParts, secret: str) -> bool:
+    found = parts.tokens.authenticate(secret, parts.ledger.clock.now())
+    return found is not None and (found.name, found.role, found.kind) == ("admin", "admin", "user")
+
+
 def _mode(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
 
@@ -31,12 +36,10 @@ def _mode(file: Path) -> int:
 def test_the_first_start_creates_an_admin_and_the_second_does_not(tmp_path: Path) -> None:
     _open(tmp_path).close()
     secret = (tmp_path / "admin.token").read_text().strip()
+
     parts = _open(tmp_path)
 
-    found = parts.tokens.authenticate(secret, parts.ledger.clock.now())
-
-    assert found is not None
-    assert (found.name, found.role, found.kind) == ("admin", "admin", "user")
+    assert _is_admin(parts, secret)
     assert _mode(tmp_path / "admin.token") == 0o600
     assert len(parts.tokens.listing()) == 1
     [created] = parts.ledger.queries.audit(AuditQuery()).events
@@ -48,22 +51,18 @@ def test_the_operator_may_choose_the_first_admins_secret(tmp_path: Path) -> None
     parts = _open(tmp_path, token="a-secret-of-my-own")
 
     assert (tmp_path / "admin.token").read_text() == "a-secret-of-my-own\n"
-    now = parts.ledger.clock.now()
-    assert parts.tokens.authenticate("a-secret-of-my-own", now) is not None
+    assert _is_admin(parts, "a-secret-of-my-own")
     parts.close()
 
 
-def test_an_interrupted_first_start_continues_with_its_secret(
-    tmp_path: Path,
-) -> None:
+def test_an_interrupted_first_start_continues_with_its_secret(tmp_path: Path) -> None:
     file = tmp_path / "admin.token"
     file.write_text("jl_written-before-the-crash\n")
     file.chmod(0o600)
 
     parts = _open(tmp_path)
 
-    now = parts.ledger.clock.now()
-    assert parts.tokens.authenticate("jl_written-before-the-crash", now) is not None
+    assert _is_admin(parts, "jl_written-before-the-crash")
     parts.close()
 
 
@@ -98,9 +97,7 @@ def test_an_unusable_dsn_refuses_the_start(tmp_path: Path, dsn: str) -> None:
         _open(tmp_path, dsn=dsn)
 
 
-def test_the_server_starts_the_parts_and_closes_them_after_the_last_answer(
-    tmp_path: Path,
-) -> None:
+def test_the_server_starts_the_parts_and_closes_them_after_the_last_answer(tmp_path: Path) -> None:
     parts = _open(tmp_path, dispatches=True)
     app = create_app(parts, load_settings({}, {"data": tmp_path}))
     seen: list[str] = []

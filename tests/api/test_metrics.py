@@ -10,7 +10,6 @@ from uuid import UUID
 from prometheus_client.parser import text_string_to_metric_families
 
 from ledger.application.commands import runs as run_commands
-from ledger.domain.job import outcomes
 from tests.api.harness import Api
 from tests.support.builders import MINUTE
 
@@ -80,12 +79,8 @@ def test_runs_and_trips_are_counted_once_however_many_scrapes(api: Api) -> None:
 
 
 def test_open_storms_are_counted(api: Api) -> None:
-    jobs = [api.schedule(f"job {number}") for number in range(3)]
-    runs = [api.start_run(job_id) for job_id in jobs]
-    failure = outcomes.Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 7)
     before = scraped(api)["jobledger_open_storms"]
-    for job_id, run_id in zip(jobs, runs, strict=True):
-        api.end_run(job_id, run_id, failure)
+    api.fail_together(["one", "two", "three"])
     api.parts.read_models.wait_for(api.ledger.writer.position)
 
     found = scraped(api)

@@ -8,13 +8,7 @@ import pytest
 
 from api.phantom import routes as phantom
 from tests.api.harness import Api, error, serving
-from tests.api.phantom import (
-    DIGEST,
-    FAILURE,
-    PATH,
-    create,
-    job_in,
-)
+from tests.api.phantom import DIGEST, FAILURE, PATH, create, job_in
 from tests.support.builders import DAY
 
 
@@ -152,19 +146,13 @@ def test_a_job_too_many_is_a_429(tmp_path: Any) -> None:
         error(api.post(PATH, {**DIGEST, "name": "second"}), 429)
 
 
+STATUSES = ("active", "paused", "completed", "failed")
+
+
 def test_an_empty_list_has_a_summary(api: Api) -> None:
-    assert api.get(PATH).json() == {
-        "summary": {
-            "total": 0,
-            "active": 0,
-            "paused": 0,
-            "completed": 0,
-            "failed": 0,
-            "nextFireAt": None,
-            "recentFailures": 0,
-        },
-        "jobs": [],
-    }
+    counts = dict.fromkeys((*STATUSES, "total", "recentFailures"), 0)
+
+    assert api.get(PATH).json() == {"summary": {**counts, "nextFireAt": None}, "jobs": []}
 
 
 def test_the_list_counts_and_shows_the_newest_first(api: Api) -> None:
@@ -182,11 +170,9 @@ def test_the_list_counts_and_shows_the_newest_first(api: Api) -> None:
     assert names == ["hn-digest", "failing", "resting", "broken", "done"]
     assert found["jobs"][0] == job
     assert found["summary"] == {
-        "total": 5,
+        **dict.fromkeys(STATUSES, 1),
         "active": 2,
-        "paused": 1,
-        "completed": 1,
-        "failed": 1,
+        "total": 5,
         "nextFireAt": found["jobs"][1]["nextRunAt"],
         "recentFailures": 1,
     }
@@ -214,15 +200,9 @@ def test_one_job_shows_the_outcome_of_its_last_run(api: Api) -> None:
 
 @pytest.mark.parametrize("job_id", ["nope", "00000000-0000-4000-8000-000000000000"])
 @pytest.mark.parametrize(
-    ("method", "rest"),
-    [
-        ("GET", ""),
-        ("DELETE", ""),
-        ("GET", "/audit"),
-        ("POST", "/pause"),
-        ("POST", "/resume"),
-        ("POST", "/run"),
-    ],
+    "request_line", ["GET ", "DELETE ", "GET /audit", "POST /pause", "POST /resume", "POST /run"]
 )
-def test_an_unknown_job_is_a_404(api: Api, job_id: str, method: str, rest: str) -> None:
+def test_an_unknown_job_is_a_404(api: Api, job_id: str, request_line: str) -> None:
+    method, rest = request_line.split(" ")
+
     error(api.ask(method, f"{PATH}/{job_id}{rest}"), 404)

@@ -11,16 +11,7 @@ from api.http import wait_for_run
 from ledger.application.commands import runs as run_commands
 from ledger.store.records import StoredEvent
 from tests.api.harness import Api, error
-from tests.api.phantom import (
-    FAILURE,
-    OUTPUT,
-    PATH,
-    changes,
-    claim,
-    create,
-    ending,
-    job_in,
-)
+from tests.api.phantom import FAILURE, OUTPUT, PATH, changes, create, ending, job_in
 from tests.api.waiting import leave, meanwhile
 
 
@@ -36,12 +27,12 @@ def test_a_run_is_answered_with_its_output(api: Api) -> None:
     assert (answer.json()["job"]["runCount"], answer.json()["job"]["lastRunStatus"]) == (1, "ok")
 
 
+NO_AGENT = "There is no agent."
+
+
 @pytest.mark.parametrize(
     ("outcome", "result", "status"),
-    [
-        (FAILURE, "Error: no money", "error"),
-        ("There is no agent.", "There is no agent.", "skipped"),
-    ],
+    [(FAILURE, "Error: no money", "error"), (NO_AGENT, NO_AGENT, "skipped")],
 )
 def test_a_failed_or_blocked_run_is_answered_with_its_error(
     api: Api, outcome: run_commands.Outcome, result: str, status: str
@@ -59,8 +50,7 @@ def test_a_lost_run_is_answered_as_lost(api: Api) -> None:
     job_id = create(api)["id"]
 
     def lose() -> None:
-        run_id = claim(api, job_id)
-        call = api.ledger.context()
+        run_id, call = api.claim_run(job_id), api.ledger.context()
         api.ledger.execute(run_commands.LoseRun(UUID(job_id), run_id, "lease_expired", call))
 
     answer = meanwhile(api, f"{PATH}/{job_id}/run", lose)
@@ -82,7 +72,7 @@ def test_a_job_deleted_during_its_run_still_answers_the_result(api: Api) -> None
     job_id = create(api)["id"]
 
     def delete_then_end() -> None:
-        run_id = claim(api, job_id)
+        run_id = api.claim_run(job_id)
         api.ledger.delete(job_id)
         api.end_run(job_id, run_id, OUTPUT)
 

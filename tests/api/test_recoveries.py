@@ -64,12 +64,12 @@ def test_a_storm_recovery_resumes_only_jobs_still_failed_because_of_it(api: Api)
     elsewhere = api.schedule("other", policy={"trip_after": 2, "backoff_seconds": [1]})
     storm_id, ids = a_storm(api)
     again, healthy, gone, left = ids
-    api.end_run(elsewhere, api.claim(elsewhere), FAILURE)
+    api.end_run(elsewhere, api.claim_run(elsewhere), FAILURE)
     for job_id in (again, healthy):
         api.post(f"/v1/jobs/{job_id}/resume", {"force": True, "run_now": True})
     api.clock.advance(MINUTE)
     for job_id in (again, elsewhere):
-        api.end_run(job_id, api.claim(job_id), UNAUTHORIZED)
+        api.end_run(job_id, api.claim_run(job_id), UNAUTHORIZED)
     api.ask("DELETE", f"/v1/jobs/{gone}")
 
     path = f"/v1/storms/{storm_id}/resume"

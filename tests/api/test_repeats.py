@@ -96,16 +96,11 @@ def test_a_stale_revision_changes_nothing(api: Api) -> None:
     api.post(f"/v1/jobs/{job_id}/pause")
     stale = {"If-Match": '"1"'}
 
-    body = problem(
-        api.ask("PATCH", f"/v1/jobs/{job_id}", json={"task": "x"}, headers=stale),
-        412,
-        "stale_revision",
-    )
-    assert (body["expected"], body["actual"]) == (1, 2)
-    for command in ("pause", "resume", "run"):
-        answer = api.post(f"/v1/jobs/{job_id}/{command}", headers=stale)
-        problem(answer, 412, "stale_revision")
-    problem(api.ask("DELETE", f"/v1/jobs/{job_id}", headers=stale), 412, "stale_revision")
+    asked = [("POST", f"/{command}", None) for command in ("pause", "resume", "run")]
+    for method, path, body in [("PATCH", "", {"task": "x"}), ("DELETE", "", None), *asked]:
+        answer = api.ask(method, f"/v1/jobs/{job_id}{path}", json=body, headers=stale)
+        refusal = problem(answer, 412, "stale_revision")
+        assert (refusal["expected"], refusal["actual"]) == (1, 2)
     assert api.topics(job_id) == ["job.scheduled", "job.paused"]
 
 

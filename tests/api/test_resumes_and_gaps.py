@@ -121,7 +121,7 @@ def test_open_gaps_name_each_cause(api: Api) -> None:
     }
     running = api.schedule("long", schedule=EVERY_HOUR)
     api.clock.advance(HOUR)
-    api.claim(running)
+    api.claim_run(running)
     api.clock.advance(3 * HOUR)
 
     found = {gap["job_id"]: gap["cause"] for gap in api.get("/v1/gaps").json()["open"]}

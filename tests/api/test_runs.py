@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from ledger.dispatch.dispatcher import Dispatcher
@@ -36,8 +37,11 @@ class Post:
         self.step(MINUTE)
         return job_id
 
+    def ask(self, **body: Any) -> httpx.Response:
+        return self.api.post("/v1/runs/claim", {"queue": "gpu", **body}, by="worker")
+
     def claim(self, **body: Any) -> dict[str, Any]:
-        answer = self.api.post("/v1/runs/claim", {"queue": "gpu", **body}, by="worker")
+        answer = self.ask(**body)
         assert answer.status_code == 200, answer.text
         claimed: dict[str, Any] = answer.json()
         return claimed
@@ -81,7 +85,7 @@ def test_the_dispatcher_does_not_execute_runs_of_workers(post: Post) -> None:
 def test_a_claim_gets_204_when_nothing_is_due(post: Post) -> None:
     post.api.schedule("later", executor=GPU)
 
-    answer = post.api.post("/v1/runs/claim", {"queue": "gpu"}, by="worker")
+    answer = post.ask()
 
     assert (answer.status_code, answer.content) == (204, b"")
 
@@ -89,11 +93,9 @@ def test_a_claim_gets_204_when_nothing_is_due(post: Post) -> None:
 def test_a_run_is_claimed_once_and_only_from_its_queue(post: Post) -> None:
     post.due()
 
-    other = post.api.post("/v1/runs/claim", {"queue": "cpu"}, by="worker")
-    post.claim()
-    again = post.api.post("/v1/runs/claim", {"queue": "gpu"}, by="worker")
+    answers = [post.ask(queue="cpu"), post.ask(), post.ask()]
 
-    assert (other.status_code, again.status_code) == (204, 204)
+    assert [answer.status_code for answer in answers] == [204, 200, 204]
 
 
 def test_many_workers_never_get_the_same_run(post: Post) -> None:
@@ -101,9 +103,8 @@ def test_many_workers_never_get_the_same_run(post: Post) -> None:
         post.api.schedule(f"job {number}", executor=GPU)
     post.step(MINUTE)
 
-    answers = post.api.ask_all(
-        ("POST", "/v1/runs/claim", {"json": {"queue": "gpu"}, "by": "worker"}) for _ in range(60)
-    )
+    request = ("POST", "/v1/runs/claim", {"json": {"queue": "gpu"}, "by": "worker"})
+    answers = post.api.ask_all([request] * 60)
 
     runs = [answer.json()["run"]["run_id"] for answer in answers if answer.status_code == 200]
     assert len(runs) == len(set(runs)) == 50
@@ -128,9 +129,7 @@ def test_a_queued_run_of_a_paused_job_is_not_handed_out(post: Post) -> None:
     job_id = post.due()
     post.api.post(f"/v1/jobs/{job_id}/pause")
 
-    answer = post.api.post("/v1/runs/claim", {"queue": "gpu"}, by="worker")
-
-    assert answer.status_code == 204
+    assert post.ask().status_code == 204
 
 
 def test_a_run_is_handed_out_from_the_queue_its_job_moved_to(post: Post) -> None:
@@ -139,10 +138,9 @@ def test_a_run_is_handed_out_from_the_queue_its_job_moved_to(post: Post) -> None
     post.api.ask("PATCH", f"/v1/jobs/{job_id}", json=patch)
     post.step()
 
-    here = post.api.post("/v1/runs/claim", {"queue": "gpu"}, by="worker")
-    there = post.api.post("/v1/runs/claim", {"queue": "cpu"}, by="worker")
+    answers = [post.ask(), post.ask(queue="cpu")]
 
-    assert (here.status_code, there.status_code) == (204, 200)
+    assert [answer.status_code for answer in answers] == [204, 200]
 
 
 def test_a_repeated_claim_gets_the_same_run(post: Post) -> None:
@@ -162,31 +160,20 @@ def test_a_repeated_claim_gets_the_same_run(post: Post) -> None:
 def test_a_node_that_does_not_dispatch_hands_out_no_runs(post: Post) -> None:
     post.api.parts.dispatcher = None
 
-    answer = post.api.post("/v1/runs/claim", {"queue": "gpu"}, by="worker")
-
-    problem(answer, 503, "unavailable")
+    problem(post.ask(), 503, "unavailable")
 
 
 def test_a_node_that_shuts_down_ends_waiting_claims(post: Post) -> None:
     post.dispatcher.queues.close()
 
-    answer = post.api.post("/v1/runs/claim", {"queue": "gpu", "wait_seconds": 9}, by="worker")
-
-    problem(answer, 503, "unavailable")
+    problem(post.ask(wait_seconds=9), 503, "unavailable")
 
 
 @pytest.mark.parametrize(
     "body",
-    [
-        {},
-        {"queue": ""},
-        {"queue": 7},
-        {"queue": "gpu", "lease_seconds": 0},
-        {"queue": "gpu", "lease_seconds": 1e9},
-        {"queue": "gpu", "wait_seconds": -1},
-        {"queue": "gpu", "wait_seconds": 61},
-        {"queue": "gpu", "wait": 1},
-    ],
+    [{}, {"queue": ""}, {"queue": 7}, {"queue": "gpu", "wait": 1}]
+    + [{"queue": "gpu", "lease_seconds": seconds} for seconds in (0, 1e9)]
+    + [{"queue": "gpu", "wait_seconds": seconds} for seconds in (-1, 61)],
 )
 def test_an_invalid_claim_takes_no_run(post: Post, body: Any) -> None:
     post.due()
@@ -396,7 +383,7 @@ def test_a_cancelled_claim_leaves_the_run_to_the_next(post: Post) -> None:
         post.api.give_up("POST", "/v1/runs/claim", {"queue": "gpu"})
 
     post.api.ledger.submit([]).result()
-    answers = [post.api.post("/v1/runs/claim", {"queue": "gpu"}, by="worker") for _ in range(2)]
+    answers = [post.ask() for _ in range(2)]
 
     open_runs = post.api.ledger.job_cache.runs.open_runs()
     assert len(open_runs) == 1

@@ -18,10 +18,7 @@ from tests.support.builders import MINUTE
 
 OPERATIONS = [
     (*operation, mode) for operation in GUARDED for mode in GenerationMode if operation[1] != STREAM
-] + [
-    ("GET", "/healthz", GenerationMode.POSITIVE),
-    ("GET", "/readyz", GenerationMode.POSITIVE),
-]
+] + [("GET", "/healthz", GenerationMode.POSITIVE), ("GET", "/readyz", GenerationMode.POSITIVE)]
 NOT_ASKED = {
     # The ledger, not OpenAPI, validates the content of schedule, executor and policy.
     "positive_data_acceptance",

@@ -11,16 +11,9 @@ import pytest
 
 from api.http.errors import refused
 from api.metrics.readiness import LATE_SECONDS, Lateness
-from ledger.errors import (
-    Behind,
-    CorruptEvent,
-    LedgerError,
-    OutcomeUnknown,
-    Overloaded,
-    RunSuperseded,
-    StorageFull,
-)
-from tests.api.harness import Api, problem
+from ledger import errors
+from ledger.errors import LedgerError
+from tests.api.harness import ROLES, Api, problem
 from tests.support.builders import a_spec
 
 
@@ -95,13 +88,8 @@ def test_health_and_readiness_need_no_token_and_show_no_names(api: Api) -> None:
     assert api.get("/healthz", by=None).json() == {"status": "ok"}
     answer = api.get("/readyz", by=None)
     assert (answer.status_code, answer.json()["status"]) == (200, "ready")
-    assert {model["name"] for model in answer.json()["read_models"]} == {
-        "jobs",
-        "runs",
-        "storms",
-        "resumes",
-        "gaps",
-    }
+    names = {model["name"] for model in answer.json()["read_models"]}
+    assert names == {"jobs", "runs", "storms", "resumes", "gaps"}
     assert "a secret name" not in answer.text
 
 
@@ -209,12 +197,12 @@ def test_an_internal_error_is_answered_without_its_text(
 @pytest.mark.parametrize(
     ("error", "status", "code", "retry_after"),
     [
-        (Overloaded(8192), 503, "overloaded", "1"),
-        (OutcomeUnknown("disk I/O error"), 503, "outcome_unknown", "1"),
-        (Behind(wanted=7, reached=5), 503, "behind", "1"),
-        (StorageFull(), 507, "storage_full", None),
-        (RunSuperseded("r"), 409, "run_superseded", None),
-        (CorruptEvent(7, "x"), 500, "corrupt_event", None),
+        (errors.Overloaded(8192), 503, "overloaded", "1"),
+        (errors.OutcomeUnknown("disk I/O error"), 503, "outcome_unknown", "1"),
+        (errors.Behind(wanted=7, reached=5), 503, "behind", "1"),
+        (errors.StorageFull(), 507, "storage_full", None),
+        (errors.RunSuperseded("r"), 409, "run_superseded", None),
+        (errors.CorruptEvent(7, "x"), 500, "corrupt_event", None),
     ],
 )
 def test_errors_of_the_store_have_their_status(
@@ -287,14 +275,11 @@ def test_an_invalid_token_is_refused(api: Api, change: dict[str, Any], field: st
     assert problem(api.post("/v1/tokens", body), 422, "invalid_field")["field"] == field
 
 
-@pytest.mark.parametrize(
-    ("role", "kind"),
-    [("worker", "worker"), ("viewer", "user"), ("operator", "user"), ("admin", "user")],
-)
-def test_the_default_kind_of_a_token_follows_its_role(api: Api, role: str, kind: str) -> None:
+@pytest.mark.parametrize("role", ROLES)
+def test_the_default_kind_of_a_token_follows_its_role(api: Api, role: str) -> None:
     made = api.post("/v1/tokens", {"name": "ci", "role": role}).json()
 
-    assert made["token"]["kind"] == kind
+    assert made["token"]["kind"] == ("worker" if role == "worker" else "user")
 
 
 def test_an_unknown_token_cannot_be_revoked(api: Api) -> None:

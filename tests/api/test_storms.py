@@ -76,7 +76,7 @@ def test_a_job_resumed_by_a_probe_has_lost_its_fires_too(api: Api) -> None:
         api.post(f"/v1/jobs/{job_id}/resume", {"force": True})
     api.clock.advance(2 * HOUR)
 
-    api.end_run(probed, api.claim(probed))
+    api.end_run(probed, api.claim_run(probed))
 
     [closed] = api.get("/v1/events?topic=job.circuit_closed").json()["events"]
     missed = closed["data"]["missed"]["count"]

@@ -98,17 +98,14 @@ def test_no_event_is_missed_or_repeated_between_catching_up_and_live(api: Api, s
     append(api, random.randrange(1, 30))
 
     async def scene() -> None:
-        listeners = []
-        starts = []
+        listeners: list[tuple[int, Listener]] = []
         for _ in range(8):
             start = random.randrange(api.ledger.writer.position + 1)
-            listener = Listener(api, last=str(start))
-            listeners.append(listener)
-            starts.append(start)
+            listeners.append((start, Listener(api, last=str(start))))
             writing = asyncio.to_thread(append, api, random.randrange(1, 12))
-            await asyncio.gather(listener.__aenter__(), writing)
+            await asyncio.gather(listeners[-1][1].__aenter__(), writing)
         end = append(api)
-        for listener, start in zip(listeners, starts, strict=True):
+        for start, listener in listeners:
             await listener.until_position(end)
             assert listener.positions == list(range(start + 1, end + 1)), f"seed {seed}"
             await listener.__aexit__()

@@ -52,11 +52,8 @@ class Traced(Api):
         asking = Thread(target=self.ask_all, args=[asked])
         with self.busy_writer():
             asking.start()
-            wait_for(
-                "The queue",
-                lambda: self.ledger.writer.waiting_count == len(jobs),
-                seconds=LIMIT_SECONDS,
-            )
+            writer = self.ledger.writer
+            wait_for("The queue", lambda: writer.waiting_count == len(jobs), seconds=LIMIT_SECONDS)
         asking.join()
 
     def spans(self) -> dict[str, list[Span]]:
@@ -69,7 +66,9 @@ class Traced(Api):
 
 
 @contextmanager
-def traced(folder: Path, collector: Mailbox, *, channel: str = "") -> Iterator[Traced]:
+def traced(
+    folder: Path, collector: Mailbox, *, channel: str = "", close_seconds: float = LIMIT_SECONDS
+) -> Iterator[Traced]:
     data = folder / "data"
     data.mkdir(mode=0o700)
     (data / "jobledger.toml").write_text(f'[channels]\nops = "{channel or "json://127.0.0.1:9"}"\n')
@@ -78,6 +77,8 @@ def traced(folder: Path, collector: Mailbox, *, channel: str = "") -> Iterator[T
     parts = open_server_parts(load_settings(environ, {"data": data}), clock=clock)
     api = Traced(parts, clock, data)
     api.collector = collector
+    assert parts.tracing is not None
+    parts.tracing.close_seconds = close_seconds
     try:
         yield api
     finally:
@@ -245,9 +246,7 @@ def test_a_collector_that_hangs_delays_neither_commands_nor_the_shutdown(
     tmp_path: Path, collector: Mailbox
 ) -> None:
     collector.may_answer.clear()
-    with traced(tmp_path, collector) as api:
-        assert api.parts.tracing is not None
-        api.parts.tracing.close_seconds = 0.05
+    with traced(tmp_path, collector, close_seconds=0.05) as api:
         job_id = api.schedule()
         assert collector.has_come.wait(LIMIT_SECONDS)
 
@@ -261,9 +260,7 @@ def test_a_collector_that_hangs_delays_neither_commands_nor_the_shutdown(
 def test_an_unreachable_collector_changes_nothing(tmp_path: Path) -> None:
     with a_mailbox() as gone:
         pass
-    with traced(tmp_path, gone) as api:
-        assert api.parts.tracing is not None
-        api.parts.tracing.close_seconds = 0.05
+    with traced(tmp_path, gone, close_seconds=0.05) as api:
         assert api.post(f"/v1/jobs/{api.schedule()}/pause").status_code == 200
 
 
@@ -310,9 +307,7 @@ def loaded(program: str, names: tuple[str, ...]) -> str:
     return done.stdout.strip()
 
 
-def test_a_server_without_a_collector_does_not_import_opentelemetrys_sdk(
-    tmp_path: Path,
-) -> None:
+def test_a_server_without_a_collector_does_not_import_opentelemetrys_sdk(tmp_path: Path) -> None:
     without = SERVER.format(environ={}, data=str(tmp_path / "a"))
     environ = {COLLECTOR: "http://127.0.0.1:9"}
     having = SERVER.format(environ=environ, data=str(tmp_path / "b"))

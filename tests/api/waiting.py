@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from ledger.clock import EPOCH
-from tests.api.harness import PATIENCE_SECONDS, Api
+from tests.api.harness import PATIENCE_SECONDS, Api, http_scope
 
 
 def meanwhile(api: Api, path: str, happens: Callable[[], object]) -> httpx.Response:
@@ -47,15 +47,7 @@ async def _until_requested(api: Api) -> None:
 
 async def _call(api: Api, path: str, gone: asyncio.Event) -> None:
     """One POST as a server receives it, whose client disconnects when `gone` is set."""
-    bearer = f"Bearer {api.secret_of('admin')}".encode()
-    scope: dict[str, Any] = {
-        "type": "http",
-        "method": "POST",
-        "path": path,
-        "query_string": b"",
-        "headers": [(b"authorization", bearer)],
-        "scheme": "http",
-    }
+    scope = http_scope("POST", path, api.secret_of("admin"))
     messages: list[dict[str, Any]] = [{"type": "http.request", "body": b""}]
 
     async def receive() -> dict[str, Any]:

@@ -107,9 +107,8 @@ def test_an_empty_store_verifies(harness: StoreHarness) -> None:
 def test_the_chain_begins_with_the_ledgers_own_id(small_store: SmallStore) -> None:
     other = "00000000-0000-4000-8000-000000000000"
 
-    small_store.harness.execute_directly(
-        "UPDATE meta SET value = ? WHERE key = 'ledger_id'", (other,)
-    )
+    set_id = "UPDATE meta SET value = ? WHERE key = 'ledger_id'"
+    small_store.harness.execute_directly(set_id, (other,))
     small_store.harness.reopen()
 
     assert small_store.found() == 1
@@ -245,29 +244,26 @@ def edit_number(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
 
 def edit_column(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
     """A column with another value, none, or one of another type."""
-    at = chance.randrange(len(rows))
-    column = chance.choice([*TEXTS, *BLOBS, *NUMBERS])
-    present = getattr(rows[at], column)
-    nullable = column in TEXTS[1:]
-    others = ["other", b"other", 7, -1, 2**40, 0.5, b"", "", *([None] if nullable else [])]
-    value = chance.choice([other for other in others if other != present])
-    if column in TEXTS and isinstance(value, int | float):
-        value = str(value)
-    return replaced(rows, at, **{column: value}), at + 1
+    return with_another_value(rows, chance, ["other", b"other", 7, -1, 2**40, 0.5, b"", ""])
 
 
 def edit_column_in_its_type(rows: list[Plain], chance: Random) -> tuple[list[Plain], int]:
     """A column with another value of its own type, for databases that accept nothing else."""
+    return with_another_value(rows, chance, ["other", "", b"other", b"", 7, -1, 2**40], typed=True)
+
+
+def with_another_value(
+    rows: list[Plain], chance: Random, values: list[Any], *, typed: bool = False
+) -> tuple[list[Plain], int]:
     at = chance.randrange(len(rows))
     column = chance.choice([*TEXTS, *BLOBS, *NUMBERS])
-    values: dict[str, list[Any]] = {
-        **dict.fromkeys(TEXTS, ["other", "", None]),
-        "topic": ["other", ""],
-        **dict.fromkeys(BLOBS, [b"other", b""]),
-        **dict.fromkeys(NUMBERS, [7, -1, 2**40]),
-    }
     present = getattr(rows[at], column)
-    value = chance.choice([other for other in values[column] if other != present])
+    own = str if column in TEXTS else bytes if column in BLOBS else int
+    others = [value for value in values if isinstance(value, own) or not typed]
+    others += [None] if column in TEXTS[1:] else []
+    value = chance.choice([other for other in others if other != present])
+    if column in TEXTS and isinstance(value, int | float):
+        value = str(value)
     return replaced(rows, at, **{column: value}), at + 1
 
 

@@ -48,10 +48,7 @@ def test_an_append_reports_how_long_it_waited_for_the_append_lock(
         [(count,)] = harness.execute_directly(_WAITING, [harness.address.schema])
         return bool(count)
 
-    with (
-        psycopg.connect(harness.address.dsn) as other,
-        ThreadPoolExecutor(1) as writer,
-    ):
+    with psycopg.connect(harness.address.dsn) as other, ThreadPoolExecutor(1) as writer:
         other.execute(f"LOCK TABLE {harness.address.schema}.append_lock IN EXCLUSIVE MODE".encode())
         kept = writer.submit(append_decided, harness, a_job(number=1))
         wait_for("The wait", is_waiting, seconds=LIMIT_SECONDS)

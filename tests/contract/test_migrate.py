@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from threading import Barrier
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,24 +48,16 @@ def database(postgres_dsn: str) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-def test_an_empty_database_becomes_a_ledger(database: str) -> None:
-    done = migrate(PostgresDsn(database), new_id=an_id(1))
+def test_an_empty_database_becomes_a_ledger_which_a_second_migration_does_not_change(
+    database: str,
+) -> None:
+    first = migrate(PostgresDsn(database), new_id=an_id(1))
+    second = migrate(PostgresDsn(database), new_id=an_id(2))
 
-    assert done == Migrated(0, SCHEMA_VERSION, ())
-    event_store = PostgresEventStore(PostgresDsn(database))
-    assert event_store.ledger_id == an_id(1)
-    event_store.close()
-
-
-def test_a_second_migration_changes_nothing(database: str) -> None:
-    migrate(PostgresDsn(database), new_id=an_id(1))
-
-    done = migrate(PostgresDsn(database), new_id=an_id(2))
-
-    assert done == Migrated(SCHEMA_VERSION, SCHEMA_VERSION, ())
-    event_store = PostgresEventStore(PostgresDsn(database))
-    assert event_store.ledger_id == an_id(1)
-    event_store.close()
+    assert first == Migrated(0, SCHEMA_VERSION, ())
+    assert second == Migrated(SCHEMA_VERSION, SCHEMA_VERSION, ())
+    with closing(PostgresEventStore(PostgresDsn(database))) as event_store:
+        assert event_store.ledger_id == an_id(1)
 
 
 def test_a_ledger_of_the_previous_schema_is_upgraded_with_its_rows(database: str) -> None:
@@ -75,13 +69,12 @@ def test_a_ledger_of_the_previous_schema_is_upgraded_with_its_rows(database: str
     done = migrate(PostgresDsn(database), new_id=an_id(2))
 
     assert done == Migrated(3, SCHEMA_VERSION, ())
-    event_store = PostgresEventStore(PostgresDsn(database))
-    assert event_store.ledger_id == an_id(1)
-    assert [row.run_id for row in event_store.leases().rows] == ["r-1"]
-    assert event_store.snapshots_position() == 7
-    assert [*event_store.load_snapshots()] == [(an_id(9), 2, b"{}")]
-    assert (event_store.checkpoint("notifier"), event_store.checkpoint("storms")) == (5, 6)
-    event_store.close()
+    with closing(PostgresEventStore(PostgresDsn(database))) as event_store:
+        assert event_store.ledger_id == an_id(1)
+        assert [row.run_id for row in event_store.leases().rows] == ["r-1"]
+        assert event_store.snapshots_position() == 7
+        assert [*event_store.load_snapshots()] == [(an_id(9), 2, b"{}")]
+        assert (event_store.checkpoint("notifier"), event_store.checkpoint("storms")) == (5, 6)
 
 
 def test_a_schema_from_before_version_3_is_refused_in_one_line(database: str) -> None:
@@ -117,10 +110,9 @@ def test_neither_a_start_nor_a_migration_downgrades_a_newer_schema(database: str
     with psycopg.connect(database) as connection:
         connection.execute("UPDATE jobledger.meta SET value = %s WHERE key = 'schema'", (newer,))
 
-    with raises(StartRefused, match=f"has schema {newer}, which a newer jobledger created"):
-        PostgresEventStore(PostgresDsn(database))
-    with raises(StartRefused, match=f"has schema {newer}, which a newer jobledger created"):
-        migrate(PostgresDsn(database), new_id=an_id(1))
+    for begin in (PostgresEventStore, partial(migrate, new_id=an_id(1))):
+        with raises(StartRefused, match=f"has schema {newer}, which a newer jobledger created"):
+            begin(PostgresDsn(database))
 
 
 # -- what a start refuses -----------------------------------------------------------------------
@@ -137,18 +129,14 @@ def test_neither_a_start_nor_a_migration_downgrades_a_newer_schema(database: str
 def test_a_setting_that_breaks_a_promise_stops_the_start(
     postgres_harness: PostgresStoreHarness, setting: str, value: str
 ) -> None:
-    schema = postgres_harness.address.schema
-    dsn = psycopg.conninfo.make_conninfo(
-        postgres_harness.address.dsn, options=f"-c {setting}={value}"
-    )
+    address = postgres_harness.address
+    dsn = psycopg.conninfo.make_conninfo(address.dsn, options=f"-c {setting}={value}")
 
     with raises(StartRefused, match=r"^PostgreSQL has \w+=\w+, but durable answers need [^\n]+$"):
-        PostgresEventStore(PostgresDsn(dsn, schema))
+        PostgresEventStore(PostgresDsn(dsn, address.schema))
 
 
-def test_time_outs_set_by_the_server_are_overridden(
-    postgres_harness: PostgresStoreHarness,
-) -> None:
+def test_time_outs_set_by_the_server_are_overridden(postgres_harness: PostgresStoreHarness) -> None:
     dsn = psycopg.conninfo.make_conninfo(
         postgres_harness.address.dsn,
         options="-c lock_timeout=0 -c default_transaction_isolation=serializable",

@@ -52,10 +52,14 @@ def location_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Buil
 def source_and_target(
     request: pytest.FixtureRequest, location_of: Build
 ) -> tuple[Location, Location]:
-    """A location with a ledger in it, and an empty one."""
-    source, target = map(location_of, request.param)
-    fill(source)
-    return source, target
+    return filled_and_empty(location_of, *request.param)
+
+
+def filled_and_empty(location_of: Build, source: str, target: str) -> tuple[Location, Location]:
+    """A location with a ledger in it, and an empty one, each of one kind."""
+    full, empty = location_of(source), location_of(target)
+    fill(full)
+    return full, empty
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +96,12 @@ def stop_after(count: int) -> StepProgress:
     return reported
 
 
+def stopped(source: Location, target: Location, *, after: int) -> None:
+    """A move that ended after so many pages."""
+    with raises(Stopped):
+        moved(source, target, stop_after(after))
+
+
 # -- nothing changes ----------------------------------------------------------------------------
 
 
@@ -102,12 +112,8 @@ def test_every_row_arrives_unchanged(source_and_target: tuple[Location, Location
     done = moved(source, target)
 
     assert contents(target) == before == contents(source)
-    assert done.counts == {
-        "events": len(before["events"]),
-        "texts": len(before["texts"]),
-        "tokens": 2,
-        "leases": 1,
-    }
+    counts = {name: len(before[name]) for name in ("events", "texts")}
+    assert done.counts == {**counts, "tokens": 2, "leases": 1}
     assert all(before[name] for name in ("events", "texts", "snapshots", "meta"))
     assert (done.position, done.already) == (len(before["events"]), 0)
 
@@ -179,7 +185,7 @@ def test_a_move_that_is_stopped_at_any_point_is_finished_by_the_same_command(
             break
         except Stopped:
             with raises(
-                StartRefused, match="incomplete move of a ledger: run the same jobledger move again"
+                StartRefused, match="incomplete move .*: run the same jobledger move again"
             ):
                 target.ledger()
 
@@ -193,8 +199,7 @@ def test_a_stopped_move_leaves_an_intact_prefix(
     source_and_target: tuple[Location, Location], pages: int
 ) -> None:
     source, target = source_and_target
-    with raises(Stopped):
-        moved(source, target, stop_after(pages))
+    stopped(source, target, after=pages)
 
     half = target.target(an_id(1))
     verdict = verify_event_store(half)
@@ -247,8 +252,7 @@ def test_a_source_that_grew_after_a_stop_arrives_whole(
 ) -> None:
     """Texts have random ids: new ones sort among those that were moved."""
     source, target = source_and_target
-    with raises(Stopped):
-        moved(source, target, stop_after(8))
+    stopped(source, target, after=8)
     with source.ledger() as ledger:
         write(ledger, "late ", 6)
 
@@ -262,8 +266,7 @@ def test_a_source_that_grew_after_a_stop_arrives_whole(
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_another_ledger_is_never_moved_into(location_of: Build, kind: str) -> None:
-    source, target = location_of("sqlite"), location_of(kind)
-    fill(source)
+    source, target = filled_and_empty(location_of, "sqlite", kind)
     source.execute_directly(f"UPDATE meta SET value = '{an_id(9)}' WHERE key = 'ledger_id'")
     fill(target)
     before = contents(target)
@@ -295,16 +298,14 @@ def test_an_incomplete_move_is_not_accepted_as_a_source(
     source_and_target: tuple[Location, Location], location_of: Build
 ) -> None:
     source, target = source_and_target
-    with raises(Stopped):
-        moved(source, target, stop_after(9))
+    stopped(source, target, after=9)
 
     with raises(StartRefused, match="an incomplete move"):
         moved(target, location_of("sqlite"))
 
 
 def test_a_served_folder_is_neither_source_nor_target(location_of: Build) -> None:
-    source, target = location_of("sqlite"), location_of("sqlite")
-    fill(source)
+    source, target = filled_and_empty(location_of, "sqlite", "sqlite")
 
     with source.ledger(), raises(StartRefused, match="is owned by process"):
         moved(source, target)
@@ -315,8 +316,7 @@ def test_a_served_folder_is_neither_source_nor_target(location_of: Build) -> Non
 def test_read_models_of_another_ledger_beside_the_target_refuse_the_move(
     location_of: Build,
 ) -> None:
-    source, target = location_of("sqlite"), location_of("sqlite")
-    fill(source)
+    source, target = filled_and_empty(location_of, "sqlite", "sqlite")
     assert isinstance(target, SQLiteLocation)
     target.folder.create()
     (target.folder.path / "projections.db").touch()
@@ -326,8 +326,7 @@ def test_read_models_of_another_ledger_beside_the_target_refuse_the_move(
 
 
 def test_no_node_appends_to_a_source_on_postgresql_while_it_is_moved(location_of: Build) -> None:
-    source, target = location_of("postgres"), location_of("sqlite")
-    fill(source)
+    source, target = filled_and_empty(location_of, "postgres", "sqlite")
     refused: list[LedgerError] = []
 
     with source.ledger() as node:
@@ -348,8 +347,7 @@ def test_no_node_appends_to_a_source_on_postgresql_while_it_is_moved(location_of
 
 
 def test_a_running_node_refuses_a_move_from_postgresql(location_of: Build) -> None:
-    source, target = location_of("postgres"), location_of("sqlite")
-    fill(source)
+    source, target = filled_and_empty(location_of, "postgres", "sqlite")
     source.execute_directly(f"INSERT INTO nodes (node, expires_at) VALUES ('node-7', {2**60})")
 
     with raises(Unavailable, match="Node node-7 is running on .*: stop every node first"):
@@ -357,8 +355,7 @@ def test_a_running_node_refuses_a_move_from_postgresql(location_of: Build) -> No
 
 
 def test_losing_the_append_lock_ends_the_move(location_of: Build) -> None:
-    source, target = location_of("postgres"), location_of("sqlite")
-    fill(source)
+    source, target = filled_and_empty(location_of, "postgres", "sqlite")
     end_session = (
         "SELECT pg_terminate_backend(pid) FROM pg_locks "
         "WHERE relation = 'append_lock'::regclass AND mode = 'ExclusiveLock'"
@@ -412,11 +409,9 @@ def test_a_tampered_source_is_found_and_the_move_fails(
 
 
 def test_a_text_of_another_type_is_found(location_of: Build) -> None:
-    source, target = location_of("sqlite"), location_of("postgres")
-    fill(source)
-    source.execute_directly(
-        "UPDATE texts SET body = 'no bytes' WHERE id = (SELECT MIN(id) FROM texts)"
-    )
+    source, target = filled_and_empty(location_of, "sqlite", "postgres")
+    first = "(SELECT MIN(id) FROM texts)"
+    source.execute_directly(f"UPDATE texts SET body = 'no bytes' WHERE id = {first}")
 
     with raises(MoveFailed, match="A text in .* differs from what was appended"):
         moved(source, target)
@@ -426,8 +421,7 @@ def test_a_target_that_is_tampered_with_during_the_move_is_found(
     source_and_target: tuple[Location, Location],
 ) -> None:
     source, target = source_and_target
-    with raises(Stopped):
-        moved(source, target, stop_after(10))
+    stopped(source, target, after=10)
     target.execute_directly("UPDATE events SET actor = 'somebody else' WHERE position = 2")
 
     with raises(MoveFailed, match="^Position 2 of the target is corrupt"):
@@ -435,8 +429,7 @@ def test_a_target_that_is_tampered_with_during_the_move_is_found(
 
 
 def test_the_source_can_be_read_while_it_is_moved(location_of: Build) -> None:
-    source, target = location_of("sqlite"), location_of("sqlite")
-    fill(source)
+    source, target = filled_and_empty(location_of, "sqlite", "sqlite")
     assert isinstance(source, SQLiteLocation)
     path, seen = source.folder.path, set()
 
@@ -452,8 +445,7 @@ def test_the_source_can_be_read_while_it_is_moved(location_of: Build) -> None:
 def test_the_applications_own_rights_are_enough_where_the_schema_is_there(
     location_of: Build,
 ) -> None:
-    source, target = location_of("sqlite"), location_of("postgres")
-    fill(source)
+    source, target = filled_and_empty(location_of, "sqlite", "postgres")
     assert isinstance(target, PostgresLocation)
     migrate(target.address, new_id=an_id(1))
     as_application = psycopg.conninfo.make_conninfo(target.address.dsn, options=f"-c role={ROLE}")

@@ -23,9 +23,17 @@ from ledger.store.event_reader import EventReader
 from ledger.store.postgres.migrations import ROLE
 from ledger.store.postgres.statements import DATABASE_CLOCK
 from ledger.store.postgres.store import PostgresEventStore
-from ledger.store.records import AppendOutcome, Checkpoint, Committed, LeaseRow, VersionConflict
+from ledger.store.records import (
+    AppendOutcome,
+    Checkpoint,
+    Committed,
+    EventBatch,
+    LeaseRow,
+    SideTableRow,
+    VersionConflict,
+)
 from tests.contract.stores import NOW, PostgresStoreHarness, append, append_decided, batch_of
-from tests.support.builders import NOON, a_context, a_job, an_id
+from tests.support.builders import NOON, a_context, a_job, an_id, clone
 
 NODES = 2
 ROUNDS = 60
@@ -64,21 +72,15 @@ def described(job: Job, *tags: str) -> Job:
 def test_nodes_that_write_different_streams_share_one_gapless_sound_order(
     postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
-    batches = [
-        [
-            batch_of(postgres_harness, described(a_job(number=1000 * node + number), "a"))
-            for number in range(1, 4 * ROUNDS + 1)
-        ]
-        for node in range(NODES)
-    ]
+    def lot(number: int) -> list[EventBatch]:
+        jobs = [described(a_job(number=number + step), "a") for step in range(1, 5)]
+        return [batch_of(postgres_harness, job) for job in jobs]
+
+    lots = [[lot(1000 * node + 4 * turn) for turn in range(ROUNDS)] for node in range(NODES)]
 
     def write(event_store: PostgresEventStore, node: int) -> list[AppendOutcome]:
-        lots = [batches[node][at : at + 4] for at in range(0, 4 * ROUNDS, 4)]
-        return [
-            one
-            for lot in lots
-            for one in event_store.append(lot, postgres_harness.mapper, now=NOW + node)
-        ]
+        mapper, now = postgres_harness.mapper, NOW + node
+        return [one for lot in lots[node] for one in event_store.append(lot, mapper, now=now)]
 
     outcomes = [one for written in at_once(nodes, write) for one in written]
 
@@ -114,15 +116,15 @@ def test_of_two_appends_of_one_version_one_is_committed_without_affecting_the_re
     postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
     append_decided(postgres_harness, a_job())
-    base = EventReader(postgres_harness.event_store, postgres_harness.mapper).fold(
-        Job.blank(an_id(1))
-    )
-    lots = []
-    for node in range(NODES):
-        mine = Job.blank(an_id(1))
-        vars(mine).update(vars(base), _pending_events=[])
-        own = batch_of(postgres_harness, a_job(number=100 + node))
-        lots.append([batch_of(postgres_harness, described(mine, f"{node}")), own])
+    reader = EventReader(postgres_harness.event_store, postgres_harness.mapper)
+    base = reader.fold(Job.blank(an_id(1)))
+    lots = [
+        [
+            batch_of(postgres_harness, described(clone(base), f"{node}")),
+            batch_of(postgres_harness, a_job(number=100 + node)),
+        ]
+        for node in range(NODES)
+    ]
 
     ended = at_once(
         nodes,
@@ -186,9 +188,8 @@ def test_a_silent_node_loses_the_append_lock(
     stuck.execute("BEGIN")
     stuck.execute("LOCK TABLE append_lock IN EXCLUSIVE MODE")
 
-    [outcome] = nodes[1].append(
-        [batch_of(postgres_harness, a_job())], postgres_harness.mapper, now=NOW
-    )
+    batch = batch_of(postgres_harness, a_job())
+    [outcome] = nodes[1].append([batch], postgres_harness.mapper, now=NOW)
 
     assert outcome == Committed((1,))
     with raises(psycopg.errors.IdleInTransactionSessionTimeout):
@@ -217,16 +218,15 @@ def test_leases_and_checkpoints_are_the_same_on_every_node(
     postgres_harness: PostgresStoreHarness, nodes: list[PostgresEventStore]
 ) -> None:
     lease = LeaseRow("r-1", an_id(1), 17)
-    one, two = a_job(number=1), a_job(number=2)
-
-    append(
-        postgres_harness, batch_of(postgres_harness, one, beside=[lease, Checkpoint("notifier", 5)])
-    )
-    seen = (nodes[1].leases().rows, nodes[1].checkpoint("notifier"), nodes[1].checkpoint("other"))
     gone = LeaseRow("r-1", an_id(1), None)
-    append(
-        postgres_harness, batch_of(postgres_harness, two, beside=[gone, Checkpoint("notifier", 6)])
-    )
+
+    def append_beside(number: int, *beside: SideTableRow) -> None:
+        batch = batch_of(postgres_harness, a_job(number=number), beside=beside)
+        append(postgres_harness, batch)
+
+    append_beside(1, lease, Checkpoint("notifier", 5))
+    seen = (nodes[1].leases().rows, nodes[1].checkpoint("notifier"), nodes[1].checkpoint("other"))
+    append_beside(2, gone, Checkpoint("notifier", 6))
 
     assert seen == ((lease,), 5, None)
     assert (nodes[0].leases().rows, nodes[0].checkpoint("notifier")) == ((), 6)

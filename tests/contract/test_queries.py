@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
@@ -24,11 +24,7 @@ SECOND = 1_000_000
 
 def origin(number: int) -> EventContext:
     return EventContext(
-        NOON,
-        f"command-{number}",
-        ACTORS[number % 3],
-        SOURCES[number % 3],
-        CORRELATIONS[number % 4],
+        NOON, f"command-{number}", ACTORS[number % 3], SOURCES[number % 3], CORRELATIONS[number % 4]
     )
 
 
@@ -120,10 +116,7 @@ FILTERS: dict[str, tuple[dict[str, Any], Match]] = {
     "nobody": ({"actor": "nobody"}, lambda _: False),
     "kind": ({"kind": "agent"}, lambda item: state(item)["actor"]["kind"] == "agent"),
     "source": ({"source": "mcp"}, lambda item: state(item)["source"] == "mcp"),
-    "one topic": (
-        {"topics": ("job.amended",)},
-        lambda item: item.topic == "job.amended",
-    ),
+    "one topic": ({"topics": ("job.amended",)}, lambda item: item.topic == "job.amended"),
     "two topics": (
         {"topics": ("job.run_failed", "job.amended", "job.amended")},
         lambda item: item.topic in ("job.run_failed", "job.amended"),
@@ -154,6 +147,13 @@ FILTERS: dict[str, tuple[dict[str, Any], Match]] = {
 }
 
 
+def found_by(harness: StoreHarness, query: AuditQuery) -> Iterator[StoredEvent]:
+    """Every event that is found, page by page."""
+    while page := harness.event_store.find(query):
+        yield from page
+        query = query.following(page[-1].id)
+
+
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_finds_exactly_what_it_names_page_by_page(
@@ -161,12 +161,8 @@ def test_a_filter_finds_exactly_what_it_names_page_by_page(
 ) -> None:
     given, matches = FILTERS[name]
     expected = [item for item in everything(full) if matches(item)]
-    query = AuditQuery(**given, order=order, limit=3)
 
-    found: list[StoredEvent] = []
-    while page := full.event_store.find(query):
-        found += page
-        query = query.following(page[-1].id)
+    found = [*found_by(full, AuditQuery(**given, order=order, limit=3))]
 
     assert found == (expected if order == "asc" else expected[::-1])
 
@@ -181,12 +177,8 @@ def test_two_filters_find_what_both_name(full: StoreHarness, order: Order) -> No
         expected = [
             item for item in everywhere if FILTERS[first][1](item) and FILTERS[second][1](item)
         ]
-        query = AuditQuery(**given, **other, order=order, limit=4)
 
-        found: list[StoredEvent] = []
-        while page := full.event_store.find(query):
-            found += page
-            query = query.following(page[-1].id)
+        found = [*found_by(full, AuditQuery(**given, **other, order=order, limit=4))]
 
         assert found == (expected if order == "asc" else expected[::-1]), f"{first}, {second}"
 
@@ -198,14 +190,13 @@ def test_pages_miss_nothing_and_repeat_nothing_while_events_arrive(
 ) -> None:
     given, matches = FILTERS[name]
     before = [item for item in everything(full) if matches(item)]
-    query, number = AuditQuery(**given, order=order, limit=3), 100
 
     found: list[StoredEvent] = []
-    while page := full.event_store.find(query):
-        found += page
-        query = query.following(page[-1].id)
-        if number < 110:
-            job = a_job(number=(number := number + 1))
+    for event in found_by(full, AuditQuery(**given, order=order, limit=3)):
+        found.append(event)
+        number = 100 + len(found) // 3
+        if len(found) % 3 == 0 and number <= 110:
+            job = a_job(number=number)
             job.amend({"tags": ["late"]}, origin(number))
             append_decided(full, job, now=NOW + number * SECOND)
 

@@ -70,20 +70,24 @@ def test_a_store_that_grows_during_verification_verifies(harness: StoreHarness) 
     assert verdict.verified == 4 * PAGE
 
 
-UNTYPED = "SQLite only: elsewhere no text is kept that cannot be read as text"
-
-
-def test_the_rows_before_an_unreadable_one_are_verified(harness: StoreHarness) -> None:
+@pytest.fixture
+def untyped(harness: StoreHarness) -> StoreHarness:
+    """An unprotected store, on a database where a text may be what cannot be read as text."""
     if harness.is_typed:
-        pytest.skip(UNTYPED)
-    fill(harness, PAGE + 9)
-    before = verify_event_store(harness.event_store)
+        pytest.skip("SQLite only: elsewhere no such text is kept")
     harness.drop_protection()
-    harness.execute_directly(
-        "UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE position = ?", (PAGE + 5,)
-    )
+    return harness
 
-    verdict = verify_event_store(harness.event_store)
+
+UNREADABLE = "UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE position = ?"
+
+
+def test_the_rows_before_an_unreadable_one_are_verified(untyped: StoreHarness) -> None:
+    fill(untyped, PAGE + 9)
+    before = verify_event_store(untyped.event_store)
+    untyped.execute_directly(UNREADABLE, (PAGE + 5,))
+
+    verdict = verify_event_store(untyped.event_store)
 
     assert before.is_sound
     assert verdict.finding is not None
@@ -92,19 +96,14 @@ def test_the_rows_before_an_unreadable_one_are_verified(harness: StoreHarness) -
 
 
 def test_a_changed_text_before_an_unreadable_row_is_the_one_that_is_named(
-    harness: StoreHarness,
+    untyped: StoreHarness,
 ) -> None:
-    if harness.is_typed:
-        pytest.skip(UNTYPED)
-    fill(harness, 9)
-    harness.drop_protection()
-    [(third,)] = harness.execute_directly(
-        "SELECT state ->> '$.reason[0]' FROM events WHERE position = 3"
-    )
-    harness.execute_directly("UPDATE texts SET body = x'00' WHERE id = ?", (third,))
-    harness.execute_directly("UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE position = 5")
+    fill(untyped, 9)
+    third = "(SELECT state ->> '$.reason[0]' FROM events WHERE position = 3)"
+    untyped.execute_directly(f"UPDATE texts SET body = x'00' WHERE id = {third}")
+    untyped.execute_directly(UNREADABLE, (5,))
 
-    finding = verify_event_store(harness.event_store).finding
+    finding = verify_event_store(untyped.event_store).finding
 
     assert finding is not None
     assert (finding.position, finding.problem) == (3, "one of its texts was changed")

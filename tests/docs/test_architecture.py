@@ -33,11 +33,8 @@ def test_a_behaviour_is_found_in_a_few_files_that_exist(behaviour: str) -> None:
 
 
 def test_every_package_says_in_its_first_line_what_it_is_for() -> None:
-    packages = [
-        path
-        for layer in ("ledger", "projections", "api")
-        for path in (ROOT / layer).rglob("__init__.py")
-    ]
+    layers = [ROOT / name for name in ("ledger", "projections", "api")]
+    packages = [path for layer in layers for path in layer.rglob("__init__.py")]
 
     silent = [path for path in packages if not re.match(r'"""\S.{19,}', path.read_text())]
     assert silent == []

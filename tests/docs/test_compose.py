@@ -46,6 +46,7 @@ LISTENED = {"proxy": 8080, "prometheus": 9090, "grafana": 3000}
 NODES = ("api-1", "api-2", "dispatcher-1", "dispatcher-2")
 DISPATCHERS = 2
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+PROXY = (ROOT / "deploy" / "haproxy.cfg").read_text()
 
 
 def words_of(service: dict[str, Any]) -> list[str]:
@@ -81,9 +82,8 @@ def test_every_variable_is_a_valid_setting(name: str, tmp_path: Path) -> None:
     environ = environment_of(service)
     known = {one.name for one in SETTINGS} | {f"{one}{SUFFIX}" for one in IN_FILES}
 
-    settings = load_settings(
-        {key: text.replace(SECRETS, str(secrets)) for key, text in environ.items()}
-    )
+    here = {key: text.replace(SECRETS, str(secrets)) for key, text in environ.items()}
+    settings = load_settings(here)
 
     assert environ.keys() <= known | {COLLECTOR}
     assert settings.port == PORT
@@ -132,7 +132,7 @@ def test_secrets_are_created_once_and_are_private(tmp_path: Path) -> None:
 
 def test_every_published_port_is_bound_to_this_machine() -> None:
     published = {name: one["ports"] for name, one in services().items() if "ports" in one}
-    [bound] = re.findall(r"^ +bind :(\d+)$", (ROOT / "deploy" / "haproxy.cfg").read_text(), re.M)
+    [bound] = re.findall(r"^ +bind :(\d+)$", PROXY, re.M)
 
     assert published.keys() == LISTENED.keys()
     assert int(bound) == LISTENED["proxy"]
@@ -161,9 +161,8 @@ def test_nodes_share_the_data_folder_that_the_image_creates_for_its_user() -> No
         assert of_ours()[name]["volumes"] == ["data:/data"]
     assert image_environment()["JOBLEDGER_DATA"] == "/data"
     for folder in ("/data", METRICS):
-        assert re.search(
-            rf"install --directory --owner=jobledger --mode=0\d+ {folder}\b", DOCKERFILE
-        )
+        made = rf"install --directory --owner=jobledger --mode=0\d+ {folder}\b"
+        assert re.search(made, DOCKERFILE)
     assert re.search(r"^USER jobledger$", DOCKERFILE, re.M)
     assert DOCKERFILE.index("useradd") < DOCKERFILE.index("\nUSER ")
     assert SECRETS_FOLDER not in image_environment()["JOBLEDGER_DATA"]
@@ -212,18 +211,16 @@ def test_prometheus_scrapes_every_node_with_its_own_token() -> None:
 
 
 def test_the_proxy_routes_to_every_ready_api_node() -> None:
-    text = (ROOT / "deploy" / "haproxy.cfg").read_text()
-    servers = re.findall(r"^ +server (\S+) (\S+):(\d+) cookie (\S+)$", text, re.M)
+    servers = re.findall(r"^ +server (\S+) (\S+):(\d+) cookie (\S+)$", PROXY, re.M)
 
     assert servers == [(name, name, str(PORT), name) for name in ("api-1", "api-2")]
-    assert "meth GET uri /readyz" in text
+    assert "meth GET uri /readyz" in PROXY
 
 
 def test_grafana_finds_its_data_source_and_dashboards() -> None:
     folder = ROOT / "deploy" / "grafana" / "provisioning"
-    [source] = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())[
-        "datasources"
-    ]
+    sources = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())
+    [source] = sources["datasources"]
     [provider] = yaml.safe_load((folder / "dashboards" / "jobledger.yml").read_text())["providers"]
     mounts = dict(mount.split(":")[:2] for mount in services()["grafana"]["volumes"])
 
@@ -329,21 +326,16 @@ def test_the_databases_healthcheck_runs(database: TestServer, topology: Topology
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="no haproxy on this machine")
 def test_the_proxy_forwards_commands_and_the_live_stream_without_delay(topology: Topology) -> None:
     port = free_port()
-    text = (
-        (ROOT / "deploy" / "haproxy.cfg")
-        .read_text()
-        .replace("bind :8080", f"bind 127.0.0.1:{port}")
-    )
+    text = PROXY.replace("bind :8080", f"bind 127.0.0.1:{port}")
     for name in ("api-1", "api-2"):
         text = text.replace(f" {name}:{PORT} ", f" 127.0.0.1:{topology.ports[name]} ")
     configuration = topology.folder / "haproxy.cfg"
     configuration.write_text(text)
     headers = {"Authorization": f"Bearer {topology.admin_token}"}
     url = f"http://127.0.0.1:{port}"
+    command = [str(shutil.which("haproxy")), "-db", "-f", str(configuration)]
     with (topology.folder / "proxy.log").open("wb") as log:
-        proxy = subprocess.Popen(
-            [str(shutil.which("haproxy")), "-db", "-f", str(configuration)], stdout=log, stderr=log
-        )
+        proxy = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         with httpx.Client(
             base_url=url, headers=headers, timeout=LIMIT_SECONDS, trust_env=False

@@ -8,6 +8,7 @@ import signal
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -23,6 +24,7 @@ from tests.support.docs_runner import DOCS, LIMIT_SECONDS, Reader, fences, run_p
 from tests.support.typed_commands import Shell
 
 DOCUMENTED_TARGET = "127.0.0.1:9000"
+wait_until = partial(wait_for, seconds=LIMIT_SECONDS)
 
 
 def page(name: str) -> str:
@@ -134,11 +136,7 @@ def test_the_page_about_workers_works_as_documented(tmp_path: Path) -> None:
         with reader.running("python render.py", JOBLEDGER_URL=server.url, JOBLEDGER_TOKEN=token):
             shell = Shell(tmp_path)
             shell.ok("run", "render")
-            wait_for(
-                "The run",
-                lambda: "rendered scene 7" in shell.ok("runs", "render").out,
-                seconds=LIMIT_SECONDS,
-            )
+            wait_until("The run", lambda: "rendered scene 7" in shell.ok("runs", "render").out)
 
 
 @contextmanager
@@ -177,11 +175,8 @@ def test_the_pages_about_storms_work_as_documented(
             words = ("--trip-after", "1", "--every", "1h", "--http", url)
             shell.ok("schedule", f"storm-{number}", *words)
             shell.ok("run", f"storm-{number}")
-        wait_for(
-            "The storm",
-            lambda: len(shell.ok("list", "--status", "failed", "--json").document["jobs"]) == 4,
-            seconds=LIMIT_SECONDS,
-        )
+        failed = ("list", "--status", "failed", "--json")
+        wait_until("The storm", lambda: len(shell.ok(*failed).document["jobs"]) == 4)
         limited.is_over.set()
         typed(reader.follow(page(name)))
         monkeypatch.chdir(tmp_path)

@@ -88,9 +88,8 @@ def test_the_command_line_is_documented_completely() -> None:
 def test_the_settings_are_documented_completely() -> None:
     settings = {row[0]: row[1] for row in rows(page("settings.md"))}
 
-    assert settings == {
-        f"`{one.name}`": f"`{one.default}`" if one.default else "none" for one in SETTINGS
-    }
+    shown = {one.name: f"`{one.default}`" if one.default else "none" for one in SETTINGS}
+    assert settings == {f"`{name}`": default for name, default in shown.items()}
     words = set(re.findall(r"\bJOBLEDGER_[A-Z_]+", page("settings.md")))
     others = {name for name in words - {one.name for one in SETTINGS} if name != "JOBLEDGER_"}
     in_files = {f"{name}{SUFFIX}" for name in IN_FILES}
@@ -136,17 +135,14 @@ def test_the_changelog_names_every_topic() -> None:
 def test_the_common_fields_of_events_are_documented_completely() -> None:
     text = page("events.md").partition("## Topics")[0]
 
-    carried = {
-        name: hint for name, hint in get_type_hints(Event).items() if name in Event.__annotations__
-    }
-    carried = {name: hint for name, hint in carried.items() if name.islower()}
-    assert {quoted(row[0])[0] for row in rows(text)} == {"timestamp", *carried} - {"class_version"}
+    carried = {name for name in get_type_hints(Event) if name in Event.__annotations__}
+    carried = {name for name in carried if name.islower()} - {"class_version"}
+    assert {quoted(row[0])[0] for row in rows(text)} == {"timestamp", *carried}
 
 
 def own_hints(event: type[Event]) -> dict[str, Any]:
-    own = vars(event).get("__annotations__", {})
-    own = own.keys() - {"class_version"}
-    return {name: hint for name, hint in get_type_hints(event).items() if name in own}
+    common = get_type_hints(Event)
+    return {name: hint for name, hint in get_type_hints(event).items() if name not in common}
 
 
 KINDS = (("list", "list"), ("dict", "map"), ("datetime", "instant"), ("bool", "flag"))
@@ -216,10 +212,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], di
         role = role_of(route) if isinstance(route, APIRoute) else None
         for method in (route.methods or set()) - {"HEAD"}:
             operation = document.get(route.path, {}).get(method.lower())
-            found[method, route.path] = {
-                "role": role.name if role else "open",
-                "operation": operation,
-            }
+            name = role.name if role else "open"
+            found[method, route.path] = {"role": name, "operation": operation}
     return found
 
 

@@ -13,6 +13,12 @@ from api.demo.waiting import wait_for
 from api.settings import load_settings
 from projections.engine.elected import ElectedRunner
 from tests.api.harness import Api
+from tests.faults.clients import (
+    Client,
+    clients_running,
+    require_cached_jobs_are_folds,
+    require_truth,
+)
 from tests.support.builders import ManualClock, a_spec
 from tests.support.read_models import job_in
 
@@ -82,3 +88,17 @@ def require_unavailable(node: Api, name: str) -> None:
         (503, "outcome_unknown"),
     )
     assert int(answer.headers["Retry-After"]) >= 1
+
+
+@contextmanager
+def under_load(node: Api, count: int) -> Iterator[list[Client]]:
+    """Meanwhile so many clients schedule jobs. Afterwards everything goes on without help, and what
+    the clients were answered is true.
+    """
+    node.ledger.schedule(a_spec(name="running", **RUNNING))
+    clients = [Client(node.ledger, number) for number in range(count)]
+    with clients_running(clients):
+        yield clients
+    require_everything_goes_on(node, "after all")
+    require_truth(node.ledger, clients)
+    require_cached_jobs_are_folds(node.ledger)

@@ -29,8 +29,6 @@ from tests.support.builders import a_spec
 from tests.support.databases import a_database
 from tests.support.postgres_server import running_server
 
-LIMITS = 50
-LIMITS_OF_PROOF = 200
 PAGES = 6
 """Up to so many pages are left, in turn."""
 MOST_ASKED = 500
@@ -86,7 +84,12 @@ def ask_until_there_is_room(node: Api, kept: list[str]) -> None:
     kept.append(name)
 
 
-def fill_again_and_again(node: Api, disk: SmallDisk, limits: int) -> None:
+@pytest.mark.parametrize(
+    "limits", [pytest.param(50, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.proof)]
+)
+def test_a_full_disk_is_reported_as_such_and_loses_nothing(
+    node: Api, disk: SmallDisk, limits: int
+) -> None:
     kept: list[str] = []
     for limit in range(limits):
         disk.fill(but_pages=limit % PAGES)
@@ -102,16 +105,6 @@ def fill_again_and_again(node: Api, disk: SmallDisk, limits: int) -> None:
     assert verify_event_store(node.ledger.event_store).is_sound
     require_everything_goes_on(node, "after all")
     require_cached_jobs_are_folds(node.ledger)
-
-
-@pytest.mark.slow
-def test_a_full_disk_is_reported_as_such_and_loses_nothing(node: Api, disk: SmallDisk) -> None:
-    fill_again_and_again(node, disk, LIMITS)
-
-
-@pytest.mark.proof
-def test_a_repeatedly_full_disk_loses_nothing(node: Api, disk: SmallDisk) -> None:
-    fill_again_and_again(node, disk, LIMITS_OF_PROOF)
 
 
 @pytest.mark.slow

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 from pytest import raises
 
 from ledger.errors import Unavailable
 from ledger.store.postgres.connections import PostgresServer
 from ledger.store.postgres.dsn import PostgresDsn
-from tests.faults.proxy import Proxy, a_proxy
+from tests.faults.proxy import Proxy
 
 QUESTIONS = 5
 """Each waits its whole time, so that a pool which doubles its pauses has a long one before it."""
-
-
-@pytest.fixture
-def proxy(postgres_dsns: tuple[str, str]) -> Iterator[Proxy]:
-    port = conninfo_to_dict(postgres_dsns[1]).get("port", 5432)
-    with a_proxy(int(str(port))) as proxy:
-        yield proxy
 
 
 def ask(server: PostgresServer) -> int:

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from tests.api.harness import Api
 from tests.contract.stores import own_name
 from tests.faults.clients import all_events_of, require_cached_jobs_are_folds
-from tests.faults.proxy import COMMITTED, Proxy, a_proxy
+from tests.faults.proxy import COMMITTED, Proxy
 from tests.faults.shared_nodes import (
     RUNNING,
     a_node,
@@ -25,17 +24,14 @@ from tests.faults.shared_nodes import (
 from tests.support.builders import a_spec
 from tests.support.databases import a_database
 
-DROPS = 63
-"""In each of eight cases."""
-DROPS_OF_PROOF = 5_000
+TURNS = [
+    pytest.param(nth, 63, marks=pytest.mark.slow, id=f"answer {nth} turn {turn}")
+    for nth in (1, 2)
+    for turn in range(4)
+]
+PROOF = pytest.param(1, 5_000, marks=[pytest.mark.proof, pytest.mark.timeout(3600)], id="proof")
+"""Which answer is lost, and how often."""
 TRIES = 50
-
-
-@pytest.fixture
-def proxy(postgres_dsns: tuple[str, str]) -> Iterator[Proxy]:
-    port = conninfo_to_dict(postgres_dsns[1]).get("port", 5432)
-    with a_proxy(int(str(port))) as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -60,10 +56,10 @@ def ask_until_answered(node: Api, name: str) -> str:
     return job_id
 
 
-def lose_answers(node: Api, proxy: Proxy, count: int, *, nth: int) -> None:
-    """Lose so many answers to commits, with a command each time; each is repeated to get the first
-    answer.
-    """
+@pytest.mark.parametrize(("nth", "count"), [*TURNS, PROOF])
+def test_a_lost_answer_is_not_a_conflict_and_the_retry_gets_the_first_answer(
+    node: Api, proxy: Proxy, nth: int, count: int
+) -> None:
     answered: dict[str, str] = {}
     while proxy.dropped_count < count:
         if not proxy.is_armed:
@@ -80,21 +76,6 @@ def lose_answers(node: Api, proxy: Proxy, count: int, *, nth: int) -> None:
     assert Counter(kept) == Counter(answered.keys())
     require_everything_goes_on(node, "after all")
     require_cached_jobs_are_folds(node.ledger)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("turn", range(4))
-@pytest.mark.parametrize("nth", [1, 2])
-def test_a_lost_answer_is_not_a_conflict_and_the_retry_gets_the_first_answer(
-    node: Api, proxy: Proxy, nth: int, turn: int
-) -> None:
-    lose_answers(node, proxy, DROPS, nth=nth)
-
-
-@pytest.mark.proof
-@pytest.mark.timeout(3600)
-def test_thousands_of_lost_answers_are_not_conflicts(node: Api, proxy: Proxy) -> None:
-    lose_answers(node, proxy, DROPS_OF_PROOF, nth=1)
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from signal import SIGINT, SIGQUIT
 
 import pytest
@@ -16,7 +15,7 @@ from ledger.store.event_store import AppendUnknown
 from ledger.store.records import Committed
 from tests.contract.stores import PostgresStoreHarness, append, append_decided, batch_of, own_name
 from tests.support.builders import a_job
-from tests.support.postgres_server import TestServer, running_server
+from tests.support.postgres_server import TestServer
 
 
 def break_inserts(harness: PostgresStoreHarness, what: str, *, at_commit: bool = False) -> None:
@@ -92,13 +91,6 @@ def test_a_connection_that_died_while_idle_costs_no_append(
 
     assert (len(gone) >= 1, outcomes) == (True, [Committed((1,))])
     assert postgres_harness.event_store.tail_position() == 1
-
-
-@pytest.fixture
-def own_server() -> Iterator[TestServer]:
-    """A server that this test alone may stop."""
-    with running_server() as server:
-        yield server
 
 
 @pytest.mark.slow

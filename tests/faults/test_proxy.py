@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 from pytest import raises
 
-from tests.faults.proxy import COMMITTED, Proxy, a_proxy
+from tests.faults.proxy import COMMITTED, Proxy
 
 PATIENCE_SECONDS = 30.0
-
-
-@pytest.fixture
-def proxy(postgres_dsns: tuple[str, str]) -> Iterator[Proxy]:
-    port = conninfo_to_dict(postgres_dsns[1]).get("port", 5432)
-    with a_proxy(int(str(port))) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ recover by themselves when it is back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGINT, SIGQUIT
 
@@ -12,70 +11,39 @@ import pytest
 
 from api.demo.waiting import wait_for
 from tests.contract.stores import own_name
-from tests.faults.clients import (
-    Client,
-    clients_running,
-    more_answered,
-    require_cached_jobs_are_folds,
-    require_truth,
-)
+from tests.faults.clients import more_answered
 from tests.faults.shared_nodes import (
     PATIENCE_SECONDS,
-    RUNNING,
     a_node,
     require_everything_goes_on,
     require_unavailable,
+    under_load,
     wait_until_unready,
 )
-from tests.support.builders import a_spec
 from tests.support.databases import a_database
-from tests.support.postgres_server import TestServer, running_server
+from tests.support.postgres_server import TestServer
 
 ASKERS = 3
-STOPS = 5
-"""In each of eight cases."""
-STOPS_OF_PROOF = 125
+TURNS = [pytest.param(5, marks=pytest.mark.slow, id=f"turn {turn}") for turn in range(4)]
+PROOF = pytest.param(125, marks=[pytest.mark.proof, pytest.mark.timeout(3600)], id="proof")
+"""How often it stops in each case."""
 
 
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[TestServer]:
-    """A server that these tests alone may stop."""
-    with running_server() as server:
-        yield server
-
-
-def stop_under_load(server: TestServer, folder: Path, signal: int, stops: int) -> None:
-    with a_database(server.tcp_dsn, own_name()) as dsn, a_node(dsn, folder) as node:
-        node.ledger.schedule(a_spec(name="running", **RUNNING))
-        askers = [Client(node.ledger, number) for number in range(ASKERS)]
-        with clients_running(askers):
-            for _ in range(stops):
-                wait_for("Answers", more_answered(askers, 5), seconds=PATIENCE_SECONDS)
-                server.stop(signal)
-                server.start()
-            wait_for("Answers", more_answered(askers), seconds=PATIENCE_SECONDS)
-
-        require_everything_goes_on(node, "after all")
-        require_truth(node.ledger, askers)
-        require_cached_jobs_are_folds(node.ledger)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("turn", range(4))
 @pytest.mark.parametrize("signal", [SIGINT, SIGQUIT], ids=["fast", "immediate"])
+@pytest.mark.parametrize("stops", [*TURNS, PROOF])
 def test_a_server_that_stops_under_load_loses_no_answer(
-    own_server: TestServer, tmp_path: Path, signal: int, turn: int
+    own_server: TestServer, tmp_path: Path, signal: int, stops: int
 ) -> None:
-    stop_under_load(own_server, tmp_path, signal, STOPS)
-
-
-@pytest.mark.proof
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("signal", [SIGINT, SIGQUIT], ids=["fast", "immediate"])
-def test_a_server_that_stops_repeatedly_loses_no_answer(
-    own_server: TestServer, tmp_path: Path, signal: int
-) -> None:
-    stop_under_load(own_server, tmp_path, signal, STOPS_OF_PROOF)
+    with (
+        a_database(own_server.tcp_dsn, own_name()) as dsn,
+        a_node(dsn, tmp_path) as node,
+        under_load(node, ASKERS) as askers,
+    ):
+        for _ in range(stops):
+            wait_for("Answers", more_answered(askers, 5), seconds=PATIENCE_SECONDS)
+            own_server.stop(signal)
+            own_server.start()
+        wait_for("Answers", more_answered(askers), seconds=PATIENCE_SECONDS)
 
 
 @pytest.mark.slow

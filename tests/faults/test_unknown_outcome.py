@@ -19,12 +19,11 @@ from tests.contract.stores import PostgresStoreHarness
 from tests.support.builders import ManualClock, SeededChance, a_spec, open_ledger
 
 
-class Blind:
-    """A store that commits, loses the answer, and cannot be read for so many attempts after it."""
+class Lost:
+    """A store whose commits are made and never answered."""
 
-    def __init__(self, event_store: EventStore, looks: int) -> None:
+    def __init__(self, event_store: EventStore) -> None:
         self._event_store = event_store
-        self._looks = looks
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._event_store, name)
@@ -33,11 +32,23 @@ class Blind:
         self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
     ) -> list[AppendOutcome]:
         outcomes = self._event_store.append(batches, mapper, now=now)
+        known = outcomes if self._event_store.is_shared else None
+        raise AppendUnknown("the answer was lost", known)
+
+
+class Blind(Lost):
+    """A store that loses an answer and cannot be read for so many attempts after it."""
+
+    def __init__(self, event_store: EventStore, looks: int) -> None:
+        super().__init__(event_store)
+        self._looks = looks
+
+    def append(
+        self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
+    ) -> list[AppendOutcome]:
         if self._looks:
-            raise AppendUnknown(
-                "the answer was lost", outcomes if self._event_store.is_shared else None
-            )
-        return outcomes
+            return super().append(batches, mapper, now=now)
+        return self._event_store.append(batches, mapper, now=now)
 
     def command_at(self, stream: UUID, version: int) -> bytes | None:
         if self._looks:
@@ -88,21 +99,3 @@ def test_a_commit_whose_answer_was_lost_is_answered_truthfully_when_it_can_be_lo
             "job.scheduled",
             "name.reserved",
         ]
-
-
-class Lost:
-    """A store whose commits are made and never answered."""
-
-    def __init__(self, event_store: EventStore) -> None:
-        self._event_store = event_store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._event_store, name)
-
-    def append(
-        self, batches: Sequence[EventBatch], mapper: EventMapper, *, now: int
-    ) -> list[AppendOutcome]:
-        outcomes = self._event_store.append(batches, mapper, now=now)
-        raise AppendUnknown(
-            "the answer was lost", outcomes if self._event_store.is_shared else None
-        )

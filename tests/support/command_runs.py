@@ -7,15 +7,14 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.command import CommandExecutor
 from ledger.dispatch.executors.outcomes import Failed, Outcome, RunTicket, Succeeded
+from tests.support.run_tickets import PLENTY_SECONDS, a_run_ticket
 
-PLENTY_SECONDS = 120.0
 TINY_SECONDS = 0.2
 SHORT_GRACE_SECONDS = 0.1
 
@@ -26,17 +25,9 @@ NAMESPACE = UUID("6f1f3d0e-8c56-5f43-9a55-0b6a52c7d001")
 def a_ticket(
     argv: Sequence[str], *, task: str = "", seconds: float = PLENTY_SECONDS, **extra: Any
 ) -> RunTicket:
-    return RunTicket(
-        run_id=str(uuid5(NAMESPACE, f"{os.getpid()}-{next(RUNS)}")),
-        job_id="0b6a52c7-8c56-4f43-9a55-6f1f3d0ed001",
-        name="daily report",
-        task=task,
-        scheduled_for=datetime(2026, 3, 1, 12, tzinfo=UTC),
-        attempt=2,
-        fence=17,
-        timeout_seconds=seconds,
-        executor={"kind": "command", "argv": list(argv), **extra},
-    )
+    executor = {"kind": "command", "argv": list(argv), **extra}
+    run_id = str(uuid5(NAMESPACE, f"{os.getpid()}-{next(RUNS)}"))
+    return a_run_ticket(executor, run_id=run_id, task=task, seconds=seconds)
 
 
 def shell(script: str, **more: Any) -> RunTicket:

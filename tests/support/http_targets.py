@@ -7,23 +7,17 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.addresses import AllowList, Guard, Resolver, system_resolver
 from ledger.dispatch.executors.http import HttpExecutor
-from ledger.dispatch.executors.outcomes import (
-    Failed,
-    Outcome,
-    RunTicket,
-    Succeeded,
-)
+from ledger.dispatch.executors.outcomes import Failed, Outcome, RunTicket, Succeeded
 from ledger.dispatch.executors.signing import Signer
+from tests.support.run_tickets import PLENTY_SECONDS, a_run_ticket
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LOCAL = AllowList.parse("127.0.0.1")
-PLENTY_SECONDS = 60.0
 
 
 @dataclass
@@ -94,45 +88,34 @@ def a_ticket(
     url: str, *, headers: Mapping[str, str] | None = None, seconds: float = PLENTY_SECONDS
 ) -> RunTicket:
     extra = {} if headers is None else {"headers": headers}
-    return RunTicket(
-        run_id="6f1f3d0e-8c56-5f43-9a55-0b6a52c7d001",
-        job_id="0b6a52c7-8c56-4f43-9a55-6f1f3d0ed001",
-        name="daily report",
-        task="tell me \ud83d\ude00 all",
-        scheduled_for=datetime(2026, 3, 1, 12, tzinfo=UTC),
-        attempt=2,
-        fence=17,
-        timeout_seconds=seconds,
-        executor={"kind": "http", "url": url, **extra},
-    )
+    executor = {"kind": "http", "url": url, **extra}
+    return a_run_ticket(executor, task="tell me \ud83d\ude00 all", seconds=seconds)
 
 
 def an_executor(
-    allow: AllowList = LOCAL,
-    *,
-    resolve: Resolver = system_resolver,
-    tls: ssl.SSLContext | None = None,
+    allow: AllowList = LOCAL, *, resolve: Resolver = system_resolver, **network: Any
 ) -> HttpExecutor:
-    return HttpExecutor(Signer(SECRET), Guard(allow, resolve), clock=SystemClock(), tls=tls)
+    return HttpExecutor(Signer(SECRET), Guard(allow, resolve), clock=SystemClock(), **network)
 
 
 async def ask(
-    target: Target, *, headers: Mapping[str, str] | None = None, seconds: float = PLENTY_SECONDS
+    target: Target,
+    url: str = "http://127.0.0.1:{port}/run?x=1",
+    executor: HttpExecutor | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
 ) -> Outcome:
-    executor = an_executor()
+    """The outcome of one run at a target; `{port}` in the URL is the target's port."""
+    executor = executor or an_executor()
     async with target.listening():
         try:
-            return await executor.execute(
-                a_ticket(
-                    f"http://127.0.0.1:{target.port}/run?x=1", headers=headers, seconds=seconds
-                )
-            )
+            return await executor.execute(a_ticket(url.format(port=target.port), headers=headers))
         finally:
             await executor.aclose()
 
 
-def outcome_of(answer: Answer, *, seconds: float = PLENTY_SECONDS) -> Outcome:
-    return asyncio.run(ask(Target(answer), seconds=seconds))
+def outcome_of(answer: Answer) -> Outcome:
+    return asyncio.run(ask(Target(answer)))
 
 
 def success_of(answer: Answer) -> Succeeded:
@@ -141,8 +124,8 @@ def success_of(answer: Answer) -> Succeeded:
     return outcome
 
 
-def failure_of(answer: Answer, *, seconds: float = PLENTY_SECONDS) -> Failed:
-    outcome = outcome_of(answer, seconds=seconds)
+def failure_of(answer: Answer) -> Failed:
+    outcome = outcome_of(answer)
     assert isinstance(outcome, Failed), outcome
     return outcome
 

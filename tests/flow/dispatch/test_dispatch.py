@@ -24,6 +24,7 @@ from tests.support.fake_pool import FakePool
 
 SECOND = timedelta(seconds=1)
 DONE = Succeeded("done", 4, "0" * 64, 1)
+FAILURE = Failed("x", "other", None, None, 1)
 
 
 class ManualPool(FakePool):
@@ -64,6 +65,10 @@ class DispatchScenario:
         executor = {"kind": "python", "handler": "x"} if slow else {"kind": "noop"}
         return self.ledger.schedule(a_spec(name=name, executor=executor, **fields)).job_id
 
+    def schedule_many(self, count: int, name: str = "job", *, slow: bool = True) -> None:
+        for number in range(count):
+            self.schedule(f"{name} {number}", slow=slow)
+
     def step(self, later: timedelta = timedelta()) -> list[str]:
         """Some time passes, the dispatcher works; returns the names of the jobs that were
         started.
@@ -73,6 +78,11 @@ class DispatchScenario:
         while self.dispatcher.run_once():
             pass
         return [claimed.name for claimed in self.pool.launched[before:]]
+
+    def end(self, outcome: Outcome = DONE) -> None:
+        """The run that was started last ends, and the dispatcher works."""
+        self.pool.end(self.pool.launched[-1], outcome)
+        self.step()
 
     def topics(self, job_id: UUID) -> list[str]:
         return [event["topic"] for event in self.ledger.history(job_id)]
@@ -98,18 +108,12 @@ def test_nothing_starts_before_its_time(scenario: DispatchScenario) -> None:
     assert scenario.step(SECOND) == ["job"]
 
 
-def test_no_more_runs_are_open_than_there_are_slots(scenario: DispatchScenario) -> None:
-    for number in range(10):
-        scenario.schedule(f"job {number}")
-
+def test_no_more_runs_are_open_than_there_are_slots_and_a_free_one_is_used(
+    scenario: DispatchScenario,
+) -> None:
+    scenario.schedule_many(10)
     assert len(scenario.step(MINUTE)) == 3
     assert scenario.step() == []
-
-
-def test_a_slot_that_becomes_free_is_used(scenario: DispatchScenario) -> None:
-    for number in range(10):
-        scenario.schedule(f"job {number}")
-    scenario.step(MINUTE)
 
     scenario.pool.end(scenario.pool.launched[1], DONE)
 
@@ -118,10 +122,8 @@ def test_a_slot_that_becomes_free_is_used(scenario: DispatchScenario) -> None:
 
 
 def test_instant_runs_take_no_slot(scenario: DispatchScenario) -> None:
-    for number in range(4):
-        scenario.schedule(f"slow {number}")
-    for number in range(20):
-        scenario.schedule(f"quick {number}", slow=False)
+    scenario.schedule_many(4, "slow")
+    scenario.schedule_many(20, "quick", slow=False)
 
     started = scenario.step(MINUTE)
 
@@ -137,17 +139,14 @@ def test_runs_that_wait_for_a_slot_start_in_the_order_of_their_time(
     started = scenario.step(30 * SECOND)
 
     while scenario.pool.running:
-        scenario.pool.end(
-            next(iter(scenario.pool.running.values())), Failed("x", "other", None, None, 1)
-        )
+        scenario.pool.end(next(iter(scenario.pool.running.values())), FAILURE)
         started += scenario.step()
 
     assert started == ["5", "10", "15", "20", "25", "30"]
 
 
 def test_a_requested_run_starts_before_what_is_due(scenario: DispatchScenario) -> None:
-    for number in range(5):
-        scenario.schedule(f"job {number}")
+    scenario.schedule_many(5)
     asked = scenario.schedule("asked", schedule={"kind": "cron", "expr": "@yearly"})
     scenario.ledger.run(asked)
 
@@ -215,8 +214,7 @@ def fill_up(ledger: Ledger) -> None:
 def test_late_slots_are_released_apart(tmp_path: Path, count: int, apart: float) -> None:
     """min(5 s, 600 s / n) apart, so that a start is not a storm."""
     scenario = DispatchScenario(tmp_path, concurrency=10_000)
-    for number in range(count):
-        scenario.schedule(f"job {number}")
+    scenario.schedule_many(count)
     scenario.clock.advance(timedelta(days=1))
 
     started = [len(scenario.step())]
@@ -228,8 +226,7 @@ def test_late_slots_are_released_apart(tmp_path: Path, count: int, apart: float)
 
 def test_slightly_late_slots_start_at_once(tmp_path: Path) -> None:
     scenario = DispatchScenario(tmp_path, concurrency=100)
-    for number in range(20):
-        scenario.schedule(f"job {number}")
+    scenario.schedule_many(20)
 
     assert len(scenario.step(MINUTE + 30 * SECOND)) == 20
     scenario.ledger.close()
@@ -239,8 +236,7 @@ def test_late_slots_are_caught_up_once_each(scenario: DispatchScenario) -> None:
     job_id = scenario.schedule(schedule=EVERY_MINUTE)
     scenario.step(60 * MINUTE)
 
-    scenario.pool.end(scenario.pool.launched[0], DONE)
-    scenario.step()
+    scenario.end()
 
     started, ended = scenario.ledger.history(job_id)[1:]
     assert started["data"]["trigger"] == "catch_up"
@@ -264,7 +260,7 @@ def test_a_job_that_catches_up_none_records_what_it_skipped(scenario: DispatchSc
     ("outcome", "topic"),
     [
         (DONE, "job.run_succeeded"),
-        (Failed("no", "other", None, None, 1), "job.run_failed"),
+        (FAILURE, "job.run_failed"),
         (Blocked("commands are off"), "job.run_blocked"),
     ],
 )
@@ -274,8 +270,7 @@ def test_an_outcome_is_recorded_once_by_the_dispatcher(
     job_id = scenario.schedule()
     scenario.step(MINUTE)
 
-    scenario.pool.end(scenario.pool.launched[0], outcome)
-    scenario.step()
+    scenario.end(outcome)
     scenario.step()
 
     last = scenario.ledger.history(job_id)[-1]
@@ -298,8 +293,7 @@ def test_an_outcome_that_cannot_be_stored_is_recorded_as_a_failure(
     job_id = scenario.schedule()
     scenario.step(MINUTE)
 
-    scenario.pool.end(scenario.pool.launched[0], Succeeded("\ud800", 1, "0" * 64, 1))
-    scenario.step()
+    scenario.end(Succeeded("\ud800", 1, "0" * 64, 1))
 
     last = scenario.ledger.history(job_id)[-1]
     assert (last["topic"], last["data"]["failure_class"]) == ("job.run_failed", "other")
@@ -311,10 +305,8 @@ def test_a_report_of_a_run_that_is_not_open_any_more_changes_nothing(
 ) -> None:
     job_id = scenario.schedule()
     scenario.step(MINUTE)
-    [claimed] = scenario.pool.launched
-    scenario.pool.end(claimed, DONE)
-    scenario.step()
-    scenario.pool.put_back(Finished(claimed, DONE))
+    scenario.end()
+    scenario.pool.put_back(Finished(scenario.pool.launched[0], DONE))
 
     scenario.step()
 
@@ -346,8 +338,7 @@ def test_a_run_taken_over_by_its_target_is_lost_when_its_lease_ends(
 ) -> None:
     job_id = scenario.schedule(policy={"lease_seconds": 90}, schedule=EVERY_MINUTE)
     scenario.step(MINUTE)
-    scenario.pool.end(scenario.pool.launched[0], Deferred())
-    scenario.step()
+    scenario.end(Deferred())
 
     assert scenario.step(89 * SECOND) == []
     assert "job.run_lost" not in scenario.topics(job_id)
@@ -372,13 +363,11 @@ def test_a_run_of_this_node_is_not_lost_however_long_it_takes(scenario: Dispatch
 def test_a_breaker_that_probes_closes_by_itself(scenario: DispatchScenario) -> None:
     job_id = scenario.schedule(policy={"trip_after": 1, "probe_after_seconds": 300})
     scenario.step(MINUTE)
-    scenario.pool.end(scenario.pool.launched[0], Failed("x", "other", None, None, 1))
-    scenario.step()
+    scenario.end(FAILURE)
     assert scenario.step(4 * MINUTE) == []
 
     assert scenario.step(MINUTE) == ["job"]
-    scenario.pool.end(scenario.pool.launched[1], DONE)
-    scenario.step()
+    scenario.end()
 
     assert scenario.ledger.job(job_id)["status"] == "active"
     assert scenario.topics(job_id)[-1] == "job.circuit_closed"
@@ -399,11 +388,9 @@ def test_a_clock_that_is_set_back_starts_no_slot_twice(
     for _ in range(5):
         scenario.step(MINUTE)
 
-    slots = [
-        event["data"]["scheduled_for"]
-        for event in scenario.ledger.history(job_id)
-        if event["topic"] == "job.run_started"
-    ]
+    events = scenario.ledger.history(job_id)
+    started = [event["data"] for event in events if event["topic"] == "job.run_started"]
+    slots = [data["scheduled_for"] for data in started]
     assert len(slots) == len(set(slots))
 
 

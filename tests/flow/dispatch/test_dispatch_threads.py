@@ -52,23 +52,18 @@ def topics(ledger: Ledger, job_id: UUID) -> list[str]:
     return [event["topic"] for event in ledger.history(job_id)]
 
 
-def test_a_request_wakes_the_dispatcher(ledger: Ledger) -> None:
+def busy(ledger: Ledger, **more: Any) -> tuple[Dispatcher, WatchedPool, UUID]:
+    """A dispatcher that a request has woken, its pool, and the job whose run is under way."""
     pool = WatchedPool(ledger)
-    dispatcher = Dispatcher(ledger, pool)
+    dispatcher = Dispatcher(ledger, pool, **more)
     dispatcher.start()
-
-    asked(ledger)
-
+    job_id = asked(ledger)
     assert pool.has_work.wait(LONG)
-    dispatcher.drain(0)
+    return dispatcher, pool, job_id
 
 
 def test_a_drain_lets_runs_end_and_claims_no_more(ledger: Ledger) -> None:
-    pool = WatchedPool(ledger)
-    dispatcher = Dispatcher(ledger, pool)
-    job_id = asked(ledger)
-    dispatcher.start()
-    assert pool.has_work.wait(LONG)
+    dispatcher, pool, job_id = busy(ledger)
     draining = threading.Thread(target=dispatcher.drain, args=(LONG,))
     draining.start()
 
@@ -82,11 +77,7 @@ def test_a_drain_lets_runs_end_and_claims_no_more(ledger: Ledger) -> None:
 
 
 def test_a_drain_that_times_out_records_open_runs_as_lost(ledger: Ledger) -> None:
-    pool = WatchedPool(ledger)
-    dispatcher = Dispatcher(ledger, pool)
-    job_id = asked(ledger)
-    dispatcher.start()
-    assert pool.has_work.wait(LONG)
+    dispatcher, _, job_id = busy(ledger)
 
     dispatcher.drain(0)
 
@@ -122,11 +113,7 @@ def test_hundreds_of_instant_runs_all_end(ledger: Ledger) -> None:
 
 
 def test_health_reports_state_and_problem(ledger: Ledger) -> None:
-    pool = WatchedPool(ledger)
-    dispatcher = Dispatcher(ledger, pool, node="node-7")
-    asked(ledger)
-    dispatcher.start()
-    assert pool.has_work.wait(LONG)
+    dispatcher, *_ = busy(ledger, node="node-7")
 
     health = dispatcher.health()
 

@@ -86,6 +86,14 @@ def taken(scenario: LeaseScenario, **fields: Any) -> tuple[UUID, OpenRun]:
     return job_id, scenario.take(job_id)
 
 
+def taken_by_many(scenario: LeaseScenario, count: int) -> list[UUID]:
+    jobs = [scenario.due(f"render {number}") for number in range(count)]
+    scenario.step(MINUTE)
+    for job_id in jobs:
+        scenario.take(job_id)
+    return jobs
+
+
 def test_a_heartbeat_between_the_reapers_check_and_its_command_saves_the_run(
     scenario: LeaseScenario,
 ) -> None:
@@ -107,16 +115,14 @@ def test_a_run_taken_over_and_reported_at_once_leaves_no_lease_behind(
 ) -> None:
     job_id = scenario.ledger.schedule(a_spec()).job_id
     scenario.clock.advance(MINUTE)
-    claim = run_commands.ClaimRun(
-        job_id, scenario.call(), node=scenario.dispatcher.node, is_late=False
-    )
-    claimed = scenario.ledger.execute(claim)
+    call, node = scenario.call(), scenario.dispatcher.node
+    claimed = scenario.ledger.execute(run_commands.ClaimRun(job_id, call, node=node, is_late=False))
     assert claimed is not None
     run_id = claimed.run.run_id
 
     both: Sequence[Any] = [
-        run_commands.DeferRun(job_id, run_id, scenario.call()),
-        run_commands.RecordOutcome(job_id, run_id, SUCCESS, scenario.call()),
+        run_commands.DeferRun(job_id, run_id, call),
+        run_commands.RecordOutcome(job_id, run_id, SUCCESS, call),
     ]
     scenario.ledger.submit(both).result()
 
@@ -190,10 +196,7 @@ def until_all_is_done(sweeper: Dispatcher) -> int:
 @pytest.mark.slow
 def test_an_expired_lease_gives_one_loss_whichever_node_reaps_it(scenario: LeaseScenario) -> None:
     """X5."""
-    jobs = [scenario.due(f"render {number}") for number in range(MANY)]
-    scenario.step(MINUTE)
-    for job_id in jobs:
-        scenario.take(job_id)
+    jobs = taken_by_many(scenario, MANY)
     sweepers = [scenario.dispatcher, *(scenario.a_dispatcher() for _ in range(SWEEPERS - 1))]
     scenario.clock.advance(20 * SECOND)
 
@@ -209,10 +212,7 @@ def test_one_cycle_ends_no_more_runs_than_one_append_takes(
     scenario: LeaseScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "MAX_LOSSES", 3)
-    jobs = [scenario.due(f"render {number}") for number in range(7)]
-    scenario.step(MINUTE)
-    for job_id in jobs:
-        scenario.take(job_id)
+    taken_by_many(scenario, 7)
     scenario.clock.advance(20 * SECOND)
 
     swept = [scenario.dispatcher.run_once() for _ in range(4)]
@@ -229,9 +229,8 @@ def test_a_run_whose_lease_expired_while_the_ledger_was_down_may_still_be_report
 
     scenario.step()
     assert scenario.topics(job_id)[-1] == "job.run_started"
-    scenario.ledger.execute(
-        run_commands.RecordOutcome(job_id, run.run_id, SUCCESS, scenario.call())
-    )
+    report = run_commands.RecordOutcome(job_id, run.run_id, SUCCESS, scenario.call())
+    scenario.ledger.execute(report)
 
     assert scenario.topics(job_id)[-1] == "job.run_succeeded"
 

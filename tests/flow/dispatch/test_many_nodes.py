@@ -17,16 +17,32 @@ from ledger.application.commands.deliveries import SaveCheckpoint
 from ledger.dispatch.leases.leases import GRACE
 from ledger.dispatch.queues.worker_queues import WorkerQueueFeeder
 from ledger.domain.job.job import Job
+from ledger.domain.job.state import OpenRun
 from ledger.errors import RunSuperseded, Unavailable
 from ledger.maintenance.verify import verify_event_store
 from tests.contract.stores import PostgresStoreHarness
 from tests.support.builders import MINUTE, SUCCESS
-from tests.support.many_nodes import A_LEASE, GPU, OTHERS_TURN, SECOND, Fleet, a_fleet
+from tests.support.many_nodes import A_LEASE, GPU, OTHERS_TURN, SECOND, Fleet, Node, a_fleet
 
 RACERS = 8
 FIRES = 2000
 LEASES = 1000
 NOOP = {"kind": "noop"}
+
+
+def claimed_by(node: Node, fleet: Fleet) -> UUID:
+    """A job whose run a node has claimed and not executed."""
+    [job_id] = fleet.schedule(1)
+    fleet.clock.advance(MINUTE)
+    node.claim(job_id)
+    return job_id
+
+
+def handed_out_by(node: Node, fleet: Fleet) -> tuple[UUID, OpenRun]:
+    """A job whose run a worker has claimed through a node."""
+    [job_id] = fleet.schedule(1, executor=GPU)
+    fleet.clock.advance(MINUTE)
+    return job_id, node.hand_out(job_id)
 
 
 @pytest.fixture
@@ -38,10 +54,8 @@ def pair(postgres_harness: PostgresStoreHarness) -> Iterator[Fleet]:
 def starts_of(fleet: Fleet) -> Counter[tuple[UUID, str]]:
     """How often each slot of each job was started."""
     counts: Counter[tuple[UUID, str]] = Counter()
-    page = fleet[0].ledger.mapper.to_recorded_events(
-        fleet[0].ledger.event_store.read(after=0, limit=100_000)
-    )
-    for event in page:
+    ledger = fleet[0].ledger
+    for event in ledger.mapper.to_recorded_events(ledger.event_store.read(after=0, limit=100_000)):
         if event.topic == "job.run_started":
             counts[event.stream, str(event.data["scheduled_for"])] += 1
     return counts
@@ -63,11 +77,10 @@ def test_of_eight_nodes_exactly_one_starts_each_due_fire(
 
         started = starts_of(fleet)
         assert (len(started), set(started.values())) == (FIRES, {1})
-        nodes = {node.dispatcher.node for node in fleet}
         topics = fleet[0].ledger.event_store.topic_counts(after=0, upto=10**9)
         assert topics["job.run_succeeded"] == FIRES
         assert verify_event_store(fleet[0].ledger.event_store).is_sound
-        assert len(nodes) == RACERS
+        assert len({node.dispatcher.node for node in fleet}) == RACERS
 
 
 def test_of_eight_nodes_exactly_one_ends_each_run_with_an_expired_lease(
@@ -94,9 +107,7 @@ def test_of_eight_nodes_exactly_one_ends_each_run_with_an_expired_lease(
         assert fleet[0].ledger.event_store.leases().rows == ()
 
 
-def test_the_runs_of_a_dead_node_are_lost_and_its_late_report_is_refused(
-    pair: Fleet,
-) -> None:
+def test_the_runs_of_a_dead_node_are_lost_and_its_late_report_is_refused(pair: Fleet) -> None:
     """X6."""
     dead, alive = pair
     [job_id] = pair.schedule(1)
@@ -117,9 +128,7 @@ def test_the_runs_of_a_dead_node_are_lost_and_its_late_report_is_refused(
 
 def test_the_runs_of_a_living_node_are_left_alone(pair: Fleet) -> None:
     one, other = pair
-    [job_id] = pair.schedule(1)
-    pair.clock.advance(MINUTE)
-    one.claim(job_id)
+    job_id = claimed_by(one, pair)
 
     pair.live_on(2 * A_LEASE)
     pair.clock.advance(10 * SECOND)
@@ -150,9 +159,7 @@ def test_a_node_that_was_disconnected_itself_removes_no_other(pair: Fleet) -> No
     the others.
     """
     one, other = pair
-    [job_id] = pair.schedule(1)
-    pair.clock.advance(MINUTE)
-    one.claim(job_id)
+    job_id = claimed_by(one, pair)
     pair.live_on(A_LEASE)
     pair.run_out(one)
     pair.clock.advance(2 * A_LEASE)
@@ -210,9 +217,7 @@ def test_when_a_node_leaves_only_its_own_jobs_move(postgres_harness: PostgresSto
 
 def test_a_heartbeat_through_one_node_protects_the_run_from_the_others_reaper(pair: Fleet) -> None:
     one, other = pair
-    [job_id] = pair.schedule(1, executor=GPU)
-    pair.clock.advance(MINUTE)
-    run = one.hand_out(job_id)
+    job_id, run = handed_out_by(one, pair)
     pair.live_on(GRACE)
 
     until = other.ledger.execute(run_commands.ExtendLease(job_id, run.run_id, 20, other.call()))
@@ -227,9 +232,7 @@ def test_a_heartbeat_through_one_node_protects_the_run_from_the_others_reaper(pa
 
 def test_a_run_that_ends_on_one_node_leaves_no_lease_on_another(pair: Fleet) -> None:
     one, other = pair
-    [job_id] = pair.schedule(1, executor=GPU)
-    pair.clock.advance(MINUTE)
-    run = one.hand_out(job_id)
+    job_id, run = handed_out_by(one, pair)
     other.settle()
     assert run.run_id in other.ledger.job_cache.runs.leases
 
@@ -278,9 +281,7 @@ def test_a_lease_that_is_seen_before_the_start_of_its_run_counts(pair: Fleet) ->
     assert run.run_id in other.ledger.job_cache.runs.leases
 
 
-def test_an_outage_of_the_database_shorter_than_a_lease_removes_no_node(
-    pair: Fleet,
-) -> None:
+def test_an_outage_of_the_database_shorter_than_a_lease_removes_no_node(pair: Fleet) -> None:
     one, other = pair
     [job_id] = pair.schedule(1)
     pair.live_on(MINUTE)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.support.databases import a_database
 from tests.support.read_models import job_in
 
 PATIENCE_SECONDS = 60.0
+wait_until = partial(wait_for, seconds=PATIENCE_SECONDS)
 
 Open = Callable[..., ServerParts]
 NOTHING: Mapping[str, str] = {}
@@ -68,8 +70,7 @@ def test_nodes_that_start_together_make_one_admin_and_one_key(open_node: Open) -
         nodes = list(pool.map(lambda _: open_node(), range(4)))
 
     assert {tuple(token.name for token in node.tokens.listing()) for node in nodes} == {("admin",)}
-    topics = nodes[0].ledger.event_store.topic_counts(after=0, upto=10**9)
-    assert topics["token.created"] == 1
+    assert nodes[0].ledger.event_store.topic_counts(after=0, upto=10**9)["token.created"] == 1
 
 
 def test_a_node_with_another_signing_key_is_refused(open_node: Open) -> None:
@@ -100,9 +101,7 @@ def test_an_answer_of_one_node_is_in_the_read_models_of_the_other(open_node: Ope
     one, other = open_node(dispatches=False), open_node(dispatches=False)
     one.start()
     other.start()
-    wait_for(
-        "A leader", lambda: read_model_leader_of(one, other) is not None, seconds=PATIENCE_SECONDS
-    )
+    wait_until("A leader", lambda: read_model_leader_of(one, other) is not None)
 
     for node, asked in ((one, other), (other, one)):
         job_id = node.ledger.schedule(a_spec(name=f"{node.ledger.chance.new_id()}")).job_id
@@ -113,7 +112,7 @@ def test_an_answer_of_one_node_is_in_the_read_models_of_the_other(open_node: Ope
 def test_another_node_takes_over_the_read_models_of_a_disconnected_leader(open_node: Open) -> None:
     one, other = open_node(dispatches=False), open_node(dispatches=False)
     one.start()
-    wait_for("A leader", lambda: read_model_leader_of(one) is one, seconds=PATIENCE_SECONDS)
+    wait_until("A leader", lambda: read_model_leader_of(one) is one)
     other.start()
     job_id = one.ledger.schedule(a_spec()).job_id
 
@@ -128,7 +127,7 @@ def test_another_node_takes_over_the_read_models_of_a_disconnected_leader(open_n
 def test_a_leader_whose_session_ends_starts_over_and_loses_nothing(open_node: Open) -> None:
     node = open_node(dispatches=False)
     node.start()
-    wait_for("A leader", lambda: read_model_leader_of(node) is node, seconds=PATIENCE_SECONDS)
+    wait_until("A leader", lambda: read_model_leader_of(node) is node)
     follower = follower_of(node)
     session = follower._store.leader_lock.connection
     assert session is not None
@@ -138,9 +137,8 @@ def test_a_leader_whose_session_ends_starts_over_and_loses_nothing(open_node: Op
     jobs = [node.ledger.schedule(a_spec(name=f"job {number}")).job_id for number in range(5)]
     node.read_models.wait_for(node.ledger.writer.position, PATIENCE_SECONDS)
 
-    assert [job_in(node.read_models, job_id)["name"] for job_id in jobs] == [
-        f"job {n}" for n in range(5)
-    ]
+    names = [job_in(node.read_models, job_id)["name"] for job_id in jobs]
+    assert names == [f"job {number}" for number in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -176,10 +174,9 @@ def test_a_local_dsn_needs_no_protection(dsn: str) -> None:
 
 
 def test_the_read_models_have_a_schema_of_their_own() -> None:
-    assert (
-        PostgresDsn("postgresql:///x").projections_schema(READ_MODELS).schema
-        == f"{SCHEMA}_projections"
-    )
+    projections = PostgresDsn("postgresql:///x").projections_schema(READ_MODELS)
+
+    assert projections.schema == f"{SCHEMA}_projections"
 
 
 def test_the_read_models_may_be_updated_by_a_separate_process(open_node: Open) -> None:

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from pytest import raises
 
 from ledger import Ledger
-from ledger.errors import LedgerError, StartRefused
+from ledger.errors import StartRefused
 from tests.support.builders import a_spec, open_ledger
 
 ROOT = Path(__file__).parents[3]
@@ -23,13 +24,18 @@ Wrong = Callable[[Path], None]
 NOBODY = 65_534
 
 
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """An empty data folder."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
 def sqlite_file(path: Path, *statements: str) -> None:
     """Another program's database, private to its owner."""
-    connection = sqlite3.connect(path)
-    for statement in statements:
-        connection.execute(statement)
-    connection.commit()
-    connection.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(";".join(statements))
     path.chmod(0o600)
 
 
@@ -85,16 +91,6 @@ def a_dangling_link(data: Path) -> None:
     (data / "ledger.db").symlink_to(data / "nowhere" / "ledger.db")
 
 
-def an_exclusive_lock_of_another(data: Path) -> None:
-    """Another process has the database open in sqlite3 with an exclusive lock."""
-    open_ledger(data.parent).close()
-    holder = sqlite3.connect(data / "ledger.db", isolation_level=None)
-    holder.execute("PRAGMA locking_mode=EXCLUSIVE")
-    holder.execute("BEGIN EXCLUSIVE")
-    HELD.append(holder)
-
-
-HELD: list[sqlite3.Connection] = []
 WRONGS: list[tuple[Wrong, str]] = [
     (no_database, "not a database"),
     (cut_off, r"ledger\.db"),
@@ -112,49 +108,45 @@ WRONGS: list[tuple[Wrong, str]] = [
 
 @pytest.mark.parametrize(("wrong", "message"), WRONGS, ids=[wrong.__name__ for wrong, _ in WRONGS])
 def test_wrong_storage_stops_the_start_with_one_line(
-    tmp_path: Path, wrong: Wrong, message: str
+    data: Path, wrong: Wrong, message: str
 ) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
     wrong(data)
 
     with raises(StartRefused, match=message) as refusal:
-        open_ledger(tmp_path)
+        open_ledger(data.parent)
 
     assert "\n" not in refusal.value.message
 
 
 @pytest.mark.slow
 def test_a_database_with_an_exclusive_lock_stops_the_start(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    an_exclusive_lock_of_another(tmp_path / "data")
+    open_ledger(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "data" / "ledger.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
 
-    with raises(StartRefused, match="locked"):
-        open_ledger(tmp_path)
+        with raises(StartRefused, match="locked"):
+            open_ledger(tmp_path)
 
-    HELD.pop().close()
     open_ledger(tmp_path, seed=1).close()
 
 
-def test_another_programs_database_is_left_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    unmarked_tables(tmp_path / "data")
+def test_another_programs_database_is_left_as_it_was(data: Path) -> None:
+    unmarked_tables(data)
 
     with raises(StartRefused):
-        open_ledger(tmp_path)
+        open_ledger(data.parent)
 
-    connection = sqlite3.connect(tmp_path / "data" / "ledger.db")
-    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
-    connection.close()
-    assert names == ["scheduled_jobs", "sqlite_autoindex_scheduled_jobs_1"][:1]
+    with closing(sqlite3.connect(data / "ledger.db")) as connection:
+        names = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    assert names == [("scheduled_jobs",)]
 
 
-def test_a_half_created_ledger_is_completed(tmp_path: Path) -> None:
+def test_a_half_created_ledger_is_completed(data: Path) -> None:
     """Killed between its first statements: marked as ours, and without tables yet."""
-    (tmp_path / "data").mkdir()
-    sqlite_file(tmp_path / "data" / "ledger.db", f"PRAGMA application_id={0x4A4C4447}")
+    sqlite_file(data / "ledger.db", f"PRAGMA application_id={0x4A4C4447}")
 
-    with open_ledger(tmp_path) as ledger:
+    with open_ledger(data.parent) as ledger:
         assert ledger.schedule(a_spec()).changed
 
 
@@ -170,12 +162,11 @@ def test_the_files_of_a_ledger_are_private_to_their_owner(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("wrong", [no_database, a_newer_schema, readable_by_others])
-def test_a_reader_is_refused_as_a_writer_is(tmp_path: Path, wrong: Wrong) -> None:
-    (tmp_path / "data").mkdir()
-    wrong(tmp_path / "data")
+def test_a_reader_is_refused_as_a_writer_is(data: Path, wrong: Wrong) -> None:
+    wrong(data)
 
     with raises(StartRefused) as refusal:
-        Ledger.open_read_only(tmp_path / "data")
+        Ledger.open_read_only(data)
 
     assert "\n" not in refusal.value.message
 
@@ -187,14 +178,13 @@ def test_a_reader_creates_no_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reader_is_refused_by_a_journal_that_cannot_be_shared(tmp_path: Path) -> None:
+def test_a_reader_is_refused_by_a_journal_that_cannot_be_shared(data: Path) -> None:
     """Without WAL a reader would block the writer; only the owner may change that."""
-    (tmp_path / "data").mkdir()
-    open_ledger(tmp_path).close()
-    sqlite_file(tmp_path / "data" / "ledger.db", "PRAGMA journal_mode=DELETE")
+    open_ledger(data.parent).close()
+    sqlite_file(data / "ledger.db", "PRAGMA journal_mode=DELETE")
 
     with raises(StartRefused, match="journal_mode=delete"):
-        Ledger.open_read_only(tmp_path / "data")
+        Ledger.open_read_only(data)
 
 
 def test_an_owner_that_is_another_process_is_named(tmp_path: Path) -> None:
@@ -254,8 +244,3 @@ def test_a_folder_that_cannot_be_written_stops_the_start(has_event_store: bool) 
     assert ended.stderr == ""
     assert ended.stdout.count("\n") == 1
     assert "data" in ended.stdout
-
-
-def test_a_refused_start_is_a_ledger_error() -> None:
-    assert issubclass(StartRefused, LedgerError)
-    assert StartRefused.code == "start_refused"

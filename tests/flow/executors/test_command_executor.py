@@ -7,15 +7,14 @@ import hashlib
 import itertools
 import resource
 import signal
-import threading
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger.dispatch.executors.command import DEFAULT_ENVIRONMENT
-from ledger.dispatch.executors.outcomes import Blocked, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, RunTicket
 from ledger.dispatch.executors.output import HEAD_BYTES
 from tests.support.command_runs import (
     TINY_SECONDS,
@@ -26,53 +25,16 @@ from tests.support.command_runs import (
     shell,
     success_of,
 )
+from tests.support.run_tickets import a_run_ticket
 
 # -- what reaches the command -------------------------------------------------------------------
 
-METACHARACTERS = ["$(id)", "`id`", ";id", "|id", "&id", "&&id", "||id", ">x", "<x", ">>x", "2>&1"]
-METACHARACTERS += [
-    "$HOME",
-    "${IFS}",
-    "~",
-    "*",
-    "?",
-    "[a-z]",
-    "{a,b}",
-    "'",
-    '"',
-    "\\",
-    "\n",
-    "\t",
-    " ",
-]
-METACHARACTERS += [
-    "#",
-    "!",
-    "!!",
-    "%s",
-    "%n",
-    "^",
-    "=",
-    "-",
-    "--",
-    "-c",
-    "--help",
-    "",
-    ".",
-    "/",
-    "\r",
-]
-METACHARACTERS += [
-    "\x1b[31m",
-    "\x07",
-    "\x7f",
-    "é",
-    "\u202e",
-    "\U0001f600",
-    "\ufeff",
-    "\u2028",
-    "\x01",
-]
+METACHARACTERS = [
+    "$(id)", "`id`", ";id", "|id", "&id", "&&id", "||id", ">x", "<x", ">>x", "2>&1", "$HOME",
+    "${IFS}", "~", "*", "?", "[a-z]", "{a,b}", "'", '"', "\\", "\n", "\t", " ", "#", "!", "!!",
+    "%s", "%n", "^", "=", "-", "--", "-c", "--help", "", ".", "/", "\r", "\x1b[31m", "\x07", "\x7f",
+    "é", "\u202e", "\U0001f600", "\ufeff", "\u2028", "\x01",
+]  # fmt: skip
 
 
 def test_two_hundred_metacharacter_arguments_arrive_byte_equal() -> None:
@@ -96,9 +58,7 @@ def test_a_command_that_never_reads_its_task_is_not_blocked() -> None:
     assert success_of(a_ticket(["true"], task="x" * 1_000_000)).output == ""
 
 
-def test_the_environment_is_minimal_and_identifies_the_run(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_environment_is_minimal_and_identifies_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_SERVER", "x")
     ticket = a_ticket(["env", "-0"], env={"MINE": "a b\nc", "LANG": "C"})
 
@@ -153,46 +113,34 @@ def test_a_death_by_signal_is_named(name: str) -> None:
     assert outcome.error == f"killed by {name}"
 
 
-def test_a_missing_program_blocks_the_run(tmp_path: Path) -> None:
-    outcome = asyncio.run(execute(a_ticket(["no-such-program-anywhere"])))
+@pytest.mark.parametrize(
+    ("ticket", "cause"),
+    [
+        (a_ticket(["no-such-program-anywhere"]), "no-such-program-anywhere"),
+        (a_ticket(["true"], cwd="/nowhere"), "/nowhere"),
+        (a_ticket([__file__]), __file__),
+    ],
+    ids=["a missing program", "a missing folder", "a file without execute permission"],
+)
+def test_a_command_that_cannot_be_started_blocks_the_run(ticket: RunTicket, cause: str) -> None:
+    outcome = asyncio.run(execute(ticket))
 
     assert isinstance(outcome, Blocked)
-    assert "no-such-program-anywhere" in outcome.cause
-
-
-def test_a_missing_folder_blocks_the_run(tmp_path: Path) -> None:
-    outcome = asyncio.run(execute(a_ticket(["true"], cwd=str(tmp_path / "gone"))))
-
-    assert isinstance(outcome, Blocked)
-    assert "gone" in outcome.cause
-
-
-def test_a_file_without_execute_permission_blocks_the_run(tmp_path: Path) -> None:
-    program = tmp_path / "plain.txt"
-    program.write_text("echo no")
-
-    assert isinstance(asyncio.run(execute(a_ticket([str(program)]))), Blocked)
+    assert cause in outcome.cause
 
 
 @pytest.mark.parametrize(
     "executor", [None, {}, {"kind": "noop"}, {"kind": "command", "argv": "id"}]
 )
 def test_an_invalid_command_blocks_the_run(executor: dict[str, Any] | None) -> None:
-    ticket = RunTicket("r", "j", "n", "t", datetime(2026, 3, 1, tzinfo=UTC), 1, 1, 1.0, executor)
-
-    assert isinstance(asyncio.run(execute(ticket)), Blocked)
+    assert isinstance(asyncio.run(execute(a_run_ticket(executor))), Blocked)
 
 
 def test_the_dispatchers_loop_may_live_in_a_thread_of_its_own() -> None:
-    outcomes: list[Outcome] = []
+    with ThreadPoolExecutor(1) as pool:
+        outcome = pool.submit(success_of, shell("echo hi")).result()
 
-    thread = threading.Thread(
-        target=lambda: outcomes.append(asyncio.run(execute(shell("echo hi"))))
-    )
-    thread.start()
-    thread.join()
-
-    assert isinstance(outcomes[0], Succeeded)
+    assert outcome.output == "hi\n"
 
 
 # -- bounded memory -----------------------------------------------------------------------------

@@ -8,10 +8,7 @@ import asyncio
 
 import pytest
 
-from ledger.dispatch.executors.outcomes import (
-    Failed,
-    Outcome,
-)
+from ledger.dispatch.executors.outcomes import Failed, Outcome
 from tests.support.http_targets import (
     Answer,
     Target,
@@ -67,6 +64,8 @@ async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+REFUSAL = b"HTTP/1.1 500 No\r\n\r\n"
 LONG = OK + b"Content-Length: 1000000000\r\n\r\n"
 
 HOLDING = {
@@ -80,14 +79,8 @@ HOLDING = {
     "an endless head": (endless(OK, b"X: y\r\n" * 100), {"server_error", "timeout"}),
     "an endless body": (endless(LONG, b"x" * 65536), {"succeeded", "timeout"}),
     "endless chunks": (endless(CHUNKED, b"1\r\nx\r\n" * 1000), {"succeeded", "timeout"}),
-    "endless interim answers": (
-        endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
-        {"timeout", "server_error"},
-    ),
-    "an endless refusal": (
-        endless(b"HTTP/1.1 500 No\r\n\r\n", b"x" * 65536),
-        {"server_error", "timeout"},
-    ),
+    "endless interim answers": (endless(b"", INTERIM * 100), {"timeout", "server_error"}),
+    "an endless refusal": (endless(REFUSAL, b"x" * 65536), {"server_error", "timeout"}),
     "a redirect to itself": (http("302 Found", Location="/run"), {"client_error", "timeout"}),
     "garbage": (plain(b"\0\xff garbage\r\n\r\n"), {"server_error", "timeout"}),
     "nothing": (plain(b""), {"server_error", "timeout"}),

@@ -17,7 +17,6 @@ from ledger.clock import SystemClock
 from ledger.dispatch.executors.command import CommandExecutor
 from ledger.dispatch.executors.outcomes import Failed, Outcome
 from tests.support.command_runs import (
-    PLENTY_SECONDS,
     SHORT_GRACE_SECONDS,
     TINY_SECONDS,
     execute,
@@ -25,6 +24,7 @@ from tests.support.command_runs import (
     shell,
     success_of,
 )
+from tests.support.run_tickets import PLENTY_SECONDS
 
 DAEMON = """
 import os, sys
@@ -91,15 +91,22 @@ async def until_ready(run: asyncio.Future[Outcome], fifo: Path) -> None:
     assert said.strip() == "ready", f"it ended unready: {run}"
 
 
+async def a_ready_run(
+    shape: str, token: str, folder: Path, executor: CommandExecutor
+) -> asyncio.Future[Outcome]:
+    fifo = folder / token
+    os.mkfifo(fifo)
+    run = asyncio.ensure_future(executor.execute(shell(script_of(shape, token, fifo))))
+    await until_ready(run, fifo)
+    return run
+
+
 async def cancelled_when_ready(
     shape: str, folder: Path, executor: CommandExecutor
 ) -> tuple[int, int]:
     """How many of the run's processes lived before and after it was cancelled."""
     token = str(next(TOKENS))
-    fifo = folder / token
-    os.mkfifo(fifo)
-    run = asyncio.ensure_future(executor.execute(shell(script_of(shape, token, fifo))))
-    await until_ready(run, fifo)
+    run = await a_ready_run(shape, token, folder, executor)
     before = living(token)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -170,11 +177,8 @@ def test_a_command_may_clean_up_after_sigterm() -> None:
 
 def test_a_second_cancellation_leaves_no_process_behind(tmp_path: Path) -> None:
     async def scenario(token: str) -> None:
-        fifo = tmp_path / token
-        os.mkfifo(fifo)
-        script = script_of("deaf to SIGTERM", token, fifo)
-        run = asyncio.ensure_future(execute(shell(script)))
-        await until_ready(run, fifo)
+        executor = CommandExecutor(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
+        run = await a_ready_run("deaf to SIGTERM", token, tmp_path, executor)
         while not run.done():
             run.cancel()
             await asyncio.wait({run}, timeout=0.01)
@@ -187,11 +191,8 @@ def test_a_second_cancellation_leaves_no_process_behind(tmp_path: Path) -> None:
 
 def test_a_loop_that_is_shut_down_ends_its_commands_first(tmp_path: Path) -> None:
     async def scenario(token: str) -> None:
-        fifo = tmp_path / token
-        os.mkfifo(fifo)
         executor = CommandExecutor(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
-        script = script_of("setsid", token, fifo)
-        await until_ready(asyncio.ensure_future(executor.execute(shell(script))), fifo)
+        await a_ready_run("setsid", token, tmp_path, executor)
 
     token = str(next(TOKENS))
     asyncio.run(scenario(token))
@@ -225,13 +226,7 @@ def test_a_loop_that_is_shut_down_while_a_command_starts_ends_it(
 def test_processes_of_another_run_are_left_alone(tmp_path: Path) -> None:
     async def scenario(one: str, other: str) -> tuple[int, int]:
         executor = CommandExecutor(clock=SystemClock(), grace_seconds=SHORT_GRACE_SECONDS)
-        runs = []
-        for token in (one, other):
-            fifo = tmp_path / token
-            os.mkfifo(fifo)
-            ticket = shell(script_of("setsid", token, fifo))
-            runs.append(asyncio.ensure_future(executor.execute(ticket)))
-            await until_ready(runs[-1], fifo)
+        runs = [await a_ready_run("setsid", token, tmp_path, executor) for token in (one, other)]
         runs[0].cancel()
         await asyncio.wait({runs[0]})
         counts = living(one), living(other)

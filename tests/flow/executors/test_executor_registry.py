@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,42 +13,35 @@ import pytest
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.addresses import AllowList
 from ledger.dispatch.executors.noop import NoopExecutor
-from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, Succeeded
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
 from ledger.errors import StartRefused
+from tests.support.http_targets import SECRET, Target, http
+from tests.support.run_tickets import a_run_ticket
 
-BARE = ExecutorSettings(signing_secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-
-
-def a_ticket(executor: dict[str, Any] | None) -> RunTicket:
-    return RunTicket(
-        run_id="run",
-        job_id="0b6a52c7-8c56-4f43-9a55-6f1f3d0ed001",
-        name="name",
-        task="task",
-        scheduled_for=datetime(2026, 3, 1, tzinfo=UTC),
-        attempt=1,
-        fence=1,
-        timeout_seconds=60.0,
-        executor=executor,
-    )
+BARE = ExecutorSettings(signing_secret=SECRET)
 
 
-def outcome_of(executor: dict[str, Any] | None, settings: ExecutorSettings = BARE) -> Outcome:
-    async def scenario() -> Outcome:
-        executors = Executors(settings, clock=SystemClock())
-        try:
-            return await executors.execute(a_ticket(executor))
-        finally:
-            await executors.aclose()
+async def executed(
+    executor: dict[str, Any] | None, settings: ExecutorSettings = BARE, **more: Any
+) -> Outcome:
+    executors = Executors(settings, clock=SystemClock(), **more)
+    try:
+        return await executors.execute(a_run_ticket(executor))
+    finally:
+        await executors.aclose()
 
-    return asyncio.run(scenario())
+
+def outcome_of(
+    executor: dict[str, Any] | None, *settings: ExecutorSettings, **more: Any
+) -> Outcome:
+    return asyncio.run(executed(executor, *settings, **more))
 
 
 def test_noop_succeeds_without_output_and_takes_no_slot() -> None:
     executors = Executors(BARE, clock=SystemClock())
 
-    assert executors.is_instant(a_ticket({"kind": "noop"}))
+    assert executors.is_instant(a_run_ticket({"kind": "noop"}))
     assert outcome_of({"kind": "noop"}) == NoopExecutor.result
     assert NoopExecutor.result == Succeeded(
         output="",
@@ -64,33 +56,22 @@ def test_noop_succeeds_without_output_and_takes_no_slot() -> None:
     [None, {}, {"kind": ["x"]}, {"kind": "http"}, {"kind": "command"}, {"kind": "worker"}],
 )
 def test_nothing_else_is_instant(executor: dict[str, Any] | None) -> None:
-    assert not Executors(BARE, clock=SystemClock()).is_instant(a_ticket(executor))
+    assert not Executors(BARE, clock=SystemClock()).is_instant(a_run_ticket(executor))
 
 
 def test_a_job_without_an_executor_goes_to_the_agent_whose_address_needs_no_permission() -> None:
-    async def scenario() -> tuple[Outcome, bytes]:
-        job_cache = []
+    agent = Target(http("200 OK", b"hi"))
 
-        async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            job_cache.append(await reader.readuntil(b"}"))
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
-            await writer.drain()
-            writer.close()
+    async def scenario() -> Outcome:
+        async with agent.listening():
+            url = f"http://127.0.0.1:{agent.port}/trigger"
+            return await executed(None, replace(BARE, agent_url=url))
 
-        server = await asyncio.start_server(agent, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        settings = replace(BARE, agent_url=f"http://127.0.0.1:{port}/trigger")
-        executors = Executors(settings, clock=SystemClock())
-        outcome = await executors.execute(a_ticket(None))
-        await executors.aclose()
-        server.close()
-        return outcome, job_cache[0]
-
-    outcome, head = asyncio.run(scenario())
+    outcome = asyncio.run(scenario())
 
     assert isinstance(outcome, Succeeded)
     assert outcome.output == "hi"
-    assert head.startswith(b"POST /trigger HTTP/1.1\r\n")
+    assert agent.job_cache[0].startswith("POST /trigger HTTP/1.1\r\n")
 
 
 def test_the_agents_address_is_permitted_on_its_own_port_only() -> None:
@@ -137,14 +118,7 @@ def test_a_fault_inside_an_executor_is_a_failed_run_not_a_dead_dispatcher() -> N
     async def broken(host: str, port: int) -> tuple[str, ...]:
         raise RuntimeError("the resolver is broken")
 
-    async def scenario() -> Outcome:
-        executors = Executors(BARE, clock=SystemClock(), resolve=broken)
-        try:
-            return await executors.execute(a_ticket({"kind": "http", "url": "http://a.example/"}))
-        finally:
-            await executors.aclose()
-
-    outcome = asyncio.run(scenario())
+    outcome = outcome_of({"kind": "http", "url": "http://a.example/"}, resolve=broken)
 
     assert isinstance(outcome, Failed)
     assert outcome.failure_class == "other"

@@ -5,126 +5,64 @@ redirects, proxies.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from ipaddress import ip_address
 
 import httpcore
 import pytest
 
-from ledger.clock import SystemClock
-from ledger.dispatch.executors.addresses import AllowList, Guard, Resolver, system_resolver
-from ledger.dispatch.executors.http import HttpExecutor
-from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
-from ledger.dispatch.executors.signing import Signer
+from ledger.dispatch.executors.addresses import AllowList, Resolver, system_resolver
+from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, Succeeded
+from tests.support.http_targets import a_ticket, an_executor
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-ADDRESSES = ["127.0.0.1", "127.1", "127.0.1", "127.0.0.2", "127.255.255.254", "127.0.0.1."]
-ADDRESSES += ["2130706433", "02130706433", "017700000001", "0x7f000001", "0x7F000001", "0x7f.1"]
-ADDRESSES += ["0x7f.0.0.1", "0x7f.0x0.0x0.0x1", "0177.0.0.1", "0177.1", "0177.0.0.01", "127.0x1"]
-ADDRESSES += ["127.000.000.001", "00000177.0.0.1", "127.0.00.1", "0x7f.0.1"]
-ADDRESSES += [
-    "0",
-    "0.0.0.0",
-    "0x0",
-    "00",
-    "0.0",
-    "0.0.0",
-    "6425673729",
-    "4294967296",
-    "127.0.0.257",
-]
-ADDRESSES += ["[::1]", "[::]", "[0:0:0:0:0:0:0:1]", "[0000::0001]", "[::127.0.0.1]", "[::7f00:1]"]
-ADDRESSES += ["[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:127.0.0.1]"]
-ADDRESSES += ["[::ffff:0:127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b::127.0.0.1]"]
-ADDRESSES += ["[64:ff9b:1::7f00:1]", "[2002:7f00:1::]", "[2002:7f00:1::1]", "[2001:0:7f00:1::1]"]
-ADDRESSES += ["[::1%25lo]", "[::1%lo]", "[fe80::1%25lo]", "[::1", "::1", "[::1]]", "[[::1]]"]
-ADDRESSES += ["[127.0.0.1]", "[v1.127.0.0.1]", "[::ffff:127.1]", "[0x7f.1]", "[fe80::7f00:1]"]
-NAMES = ["localhost", "LOCALHOST", "LocalHost", "localhost.", "localhost..", ".localhost"]
-NAMES += ["localhost%00", "localhost%2e", "%6cocalhost", "loc\u0430lhost", "localhost\u3002"]
-NAMES += ["l\u2460calhost", "\u24db\u24de\u24d2\u24d0\u24db\u24d7\u24de\u24e2\u24e3"]
-LOOKALIKES = ["\uff11\uff12\uff17.0.0.1", "\uff11\uff12\uff17\u3002\uff10\u3002\uff10\u3002\uff11"]
-LOOKALIKES += [
-    "\u2460\u2461\u2466.\u24ea.\u24ea.\u2460",
-    "127\u30020\u30020\u30021",
-    "127\uff0e0.0.1",
-]
-LOOKALIKES += [
-    "\u0661\u0662\u0667.\u0660.\u0660.\u0661",
-    "\u00b9\u00b2\u2077.0.0.1",
-    "127.0.0.1\u00ad",
-]
-LOOKALIKES += ["127\u2024 0.0.1", "\u2488\u2481.0.0.1", "127.0.0.\U0001d7cf", "\ufeff127.0.0.1"]
+ADDRESSES = [
+    "127.0.0.1", "127.1", "127.0.1", "127.0.0.2", "127.255.255.254", "127.0.0.1.", "2130706433",
+    "02130706433", "017700000001", "0x7f000001", "0x7F000001", "0x7f.1", "0x7f.0.0.1",
+    "0x7f.0x0.0x0.0x1", "0177.0.0.1", "0177.1", "0177.0.0.01", "127.0x1", "127.000.000.001",
+    "00000177.0.0.1", "127.0.00.1", "0x7f.0.1", "0", "0.0.0.0", "0x0", "00", "0.0", "0.0.0",
+    "6425673729", "4294967296", "127.0.0.257", "[::1]", "[::]", "[0:0:0:0:0:0:0:1]",
+    "[0000::0001]", "[::127.0.0.1]", "[::7f00:1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
+    "[0:0:0:0:0:ffff:127.0.0.1]", "[::ffff:0:127.0.0.1]", "[64:ff9b::7f00:1]",
+    "[64:ff9b::127.0.0.1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]", "[2002:7f00:1::1]",
+    "[2001:0:7f00:1::1]", "[::1%25lo]", "[::1%lo]", "[fe80::1%25lo]", "[::1", "::1", "[::1]]",
+    "[[::1]]", "[127.0.0.1]", "[v1.127.0.0.1]", "[::ffff:127.1]", "[0x7f.1]", "[fe80::7f00:1]",
+]  # fmt: skip
+NAMES = [
+    "localhost", "LOCALHOST", "LocalHost", "localhost.", "localhost..", ".localhost",
+    "localhost%00", "localhost%2e", "%6cocalhost", "loc\u0430lhost", "localhost\u3002",
+    "l\u2460calhost", "\u24db\u24de\u24d2\u24d0\u24db\u24d7\u24de\u24e2\u24e3",
+]  # fmt: skip
+LOOKALIKES = [
+    "\uff11\uff12\uff17.0.0.1", "\uff11\uff12\uff17\u3002\uff10\u3002\uff10\u3002\uff11",
+    "\u2460\u2461\u2466.\u24ea.\u24ea.\u2460", "127\u30020\u30020\u30021", "127\uff0e0.0.1",
+    "\u0661\u0662\u0667.\u0660.\u0660.\u0661", "\u00b9\u00b2\u2077.0.0.1", "127.0.0.1\u00ad",
+    "127\u2024 0.0.1", "\u2488\u2481.0.0.1", "127.0.0.\U0001d7cf", "\ufeff127.0.0.1",
+]  # fmt: skip
 BROKEN = [
-    "127.0.0.1\r\n",
-    "127.0.0.1\t",
-    "\t127.0.0.1",
-    "127.\t0.0.1",
-    "127.0.0.1\n",
-    "127.0.0.1\0",
-]
-BROKEN += [" 127.0.0.1", "127.0.0.1 ", "127.0.0.1\r\nHost: x", "127.0.0.1\x0b", "127.0.0.1\x7f"]
-BROKEN += ["127.0.0.1\\", "127.0.0.1%0d%0a", "127.0.0.1%09", "127.0.0.1%23", "127%2e0%2e0%2e1"]
-
-TEMPLATES: list[Callable[[str], str]] = [
-    "http://u@{}".format,
-    "http://u:p@{}".format,
-    "http://8.8.8.8@{}".format,
-    "http://8.8.8.8:80@{}".format,
-    "http://8.8.8.8#@{}".format,
-    "http://8.8.8.8\\@{}".format,
-    "http://8.8.8.8%40{}".format,
-    "http://8.8.8.8?@{}".format,
-    "http://8.8.8.8\t@{}".format,
-    "http://8.8.8.8\r\n@{}".format,
-    "http://@{}".format,
-    "http://:@{}".format,
-    "http://@@{}".format,
-    "http:{}".format,
-    "http:/{}".format,
-    "http:///{}".format,
-    "http:////{}".format,
-    "http:\\\\{}".format,
-    "http:/\\{}".format,
-    "//{}".format,
-    "{}".format,
-    " http://{}".format,
-    "\thttp://{}".format,
-    "ht\ntp://{}".format,
-    "http://\\{}".format,
-    "HTTP:{}".format,
-    "url:http://{}".format,
-    "view-source:http://{}".format,
-    "jar:http://{}!/".format,
-    "file://{}/".format,
-    "file:///dev/tcp/{}".format,
-    "ftp://{}/".format,
-    "gopher://{}/_POST".format,
-    "dict://{}/x".format,
-    "ldap://{}/".format,
-    "ws://{}/".format,
-    "wss://{}/".format,
-    "tftp://{}/".format,
-    "unix://{}".format,
-    "http+unix://{}".format,
-    "data:text/plain,http://{}".format,
-    "javascript:fetch('http://{}')".format,
-    "https://{}/".format,
-    "HTTP://{}/".format,
-    "http://{}/../".format,
-    "http://{}?x".format,
-    "http://{}#x".format,
-]
+    "127.0.0.1\r\n", "127.0.0.1\t", "\t127.0.0.1", "127.\t0.0.1", "127.0.0.1\n", "127.0.0.1\0",
+    " 127.0.0.1", "127.0.0.1 ", "127.0.0.1\r\nHost: x", "127.0.0.1\x0b", "127.0.0.1\x7f",
+    "127.0.0.1\\", "127.0.0.1%0d%0a", "127.0.0.1%09", "127.0.0.1%23", "127%2e0%2e0%2e1",
+]  # fmt: skip
+TEMPLATES = [
+    "http://u@{}", "http://u:p@{}", "http://8.8.8.8@{}", "http://8.8.8.8:80@{}",
+    "http://8.8.8.8#@{}", "http://8.8.8.8\\@{}", "http://8.8.8.8%40{}", "http://8.8.8.8?@{}",
+    "http://8.8.8.8\t@{}", "http://8.8.8.8\r\n@{}", "http://@{}", "http://:@{}", "http://@@{}",
+    "http:{}", "http:/{}", "http:///{}", "http:////{}", "http:\\\\{}", "http:/\\{}", "//{}", "{}",
+    " http://{}", "\thttp://{}", "ht\ntp://{}", "http://\\{}", "HTTP:{}", "url:http://{}",
+    "view-source:http://{}", "jar:http://{}!/", "file://{}/", "file:///dev/tcp/{}", "ftp://{}/",
+    "gopher://{}/_POST", "dict://{}/x", "ldap://{}/", "ws://{}/", "wss://{}/", "tftp://{}/",
+    "unix://{}", "http+unix://{}", "data:text/plain,http://{}", "javascript:fetch('http://{}')",
+    "https://{}/", "HTTP://{}/", "http://{}/../", "http://{}?x", "http://{}#x",
+]  # fmt: skip
 
 
 def urls(port: int) -> Iterable[str]:
     for host in [*ADDRESSES, *NAMES, *LOOKALIKES, *BROKEN]:
         yield f"http://{host}:{port}/"
     for template in TEMPLATES:
-        yield template(f"127.0.0.1:{port}")
+        yield template.format(f"127.0.0.1:{port}")
     yield f"http://127.0.0.1:{port}%20/"
     yield f"http://127.0.0.1:0{port}/"
     yield f"http://127.0.0.1:{port}:80/"
@@ -175,25 +113,9 @@ class OnlyThisMachine(httpcore.AnyIOBackend):
 async def execute(
     url: str, *, allow: AllowList | None = None, resolve: Resolver = system_resolver
 ) -> Outcome:
-    executor = HttpExecutor(
-        Signer(SECRET),
-        Guard(allow or AllowList(), resolve),
-        clock=SystemClock(),
-        network=OnlyThisMachine(),
-    )
-    ticket = RunTicket(
-        run_id="run",
-        job_id="0b6a52c7-8c56-4f43-9a55-6f1f3d0ed001",
-        name="name",
-        task="task",
-        scheduled_for=datetime(2026, 3, 1, tzinfo=UTC),
-        attempt=1,
-        fence=1,
-        timeout_seconds=30.0,
-        executor={"kind": "http", "url": url},
-    )
+    executor = an_executor(allow or AllowList(), resolve=resolve, network=OnlyThisMachine())
     try:
-        return await executor.execute(ticket)
+        return await executor.execute(a_ticket(url))
     finally:
         await executor.aclose()
 

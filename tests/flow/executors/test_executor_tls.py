@@ -13,12 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.dispatch.executors.addresses import AllowList
-from ledger.dispatch.executors.outcomes import (
-    Failed,
-    Outcome,
-    Succeeded,
-)
-from tests.support.http_targets import Target, a_ticket, an_executor, http
+from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
+from tests.support.http_targets import Target, an_executor, ask, http
 
 
 def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -61,14 +57,10 @@ def test_the_certificate_is_verified_against_the_name_not_the_address(
     async def local(host: str, port: int) -> tuple[str, ...]:
         return ("127.0.0.1",)
 
-    async def scenario() -> Outcome:
-        executor = an_executor(AllowList.parse("agent.example"), resolve=local, tls=client)
-        async with Target(http("200 OK"), tls=server).listening() as target:
-            outcome = await executor.execute(a_ticket(f"https://agent.example:{target.port}/"))
-        await executor.aclose()
-        return outcome
+    executor = an_executor(AllowList.parse("agent.example"), resolve=local, tls=client)
+    target = Target(http("200 OK"), tls=server)
 
-    outcome = asyncio.run(scenario())
+    outcome = asyncio.run(ask(target, "https://agent.example:{port}/", executor))
 
     assert isinstance(outcome, expected)
     if isinstance(outcome, Failed):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,13 +12,7 @@ from standardwebhooks import Webhook
 
 from ledger.dispatch.executors.addresses import AllowList
 from ledger.dispatch.executors.http import ANSWER_BYTES
-from ledger.dispatch.executors.outcomes import (
-    Blocked,
-    Deferred,
-    Failed,
-    Outcome,
-    Succeeded,
-)
+from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, Outcome, Succeeded
 from ledger.dispatch.executors.output import HEAD_BYTES
 from tests.support.http_targets import (
     SECRET,
@@ -52,6 +45,7 @@ def test_the_run_is_posted_as_json_and_signed_so_that_anyone_can_verify_it() -> 
         "attempt": 2,
         "fence": 17,
     }
+    assert target.bodies[0].isascii()
     headers = target.headers()
     assert target.job_cache[0].startswith("POST /run?x=1 HTTP/1.1\r\n")
     assert headers["webhook-id"] == headers["idempotency-key"] == sent["run_id"]
@@ -62,20 +56,19 @@ def test_the_run_is_posted_as_json_and_signed_so_that_anyone_can_verify_it() -> 
     assert headers["x-team"] == "a; b"
 
 
-@pytest.mark.parametrize("name", ["Host", "webhook-signature", "Content-Length"])
-def test_a_job_that_overrides_what_signs_or_routes_is_blocked(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Host", "x"),
+        ("webhook-signature", "x"),
+        ("Content-Length", "x"),
+        ("A", "x\r\nwebhook-id: forged"),
+    ],
+)
+def test_a_job_that_overrides_what_signs_or_routes_sends_nothing(name: str, value: str) -> None:
     target = Target(http("200 OK"))
 
-    outcome = asyncio.run(ask(target, headers={name: "x"}))
-
-    assert isinstance(outcome, Blocked)
-    assert target.job_cache == []
-
-
-def test_a_header_with_a_line_break_sends_nothing() -> None:
-    target = Target(http("200 OK"))
-
-    outcome = asyncio.run(ask(target, headers={"A": "x\r\nwebhook-id: forged"}))
+    outcome = asyncio.run(ask(target, headers={name: value}))
 
     assert isinstance(outcome, Blocked)
     assert target.job_cache == []
@@ -233,23 +226,11 @@ def test_an_address_that_does_not_answer_is_passed_over_for_the_next() -> None:
     async def two(host: str, port: int) -> tuple[str, ...]:
         return ("127.0.0.2", "127.0.0.1")
 
-    async def scenario() -> Outcome:
-        executor = an_executor(AllowList.parse("agent.example"), resolve=two)
-        async with Target(http("200 OK", b"second")).listening() as target:
-            outcome = await executor.execute(a_ticket(f"http://agent.example:{target.port}/"))
-        await executor.aclose()
-        return outcome
+    executor = an_executor(AllowList.parse("agent.example"), resolve=two)
 
-    outcome = asyncio.run(scenario())
+    outcome = asyncio.run(
+        ask(Target(http("200 OK", b"second")), "http://agent.example:{port}/", executor)
+    )
 
     assert isinstance(outcome, Succeeded)
     assert outcome.output == "second"
-
-
-def test_the_body_is_ascii_whatever_the_task_contains() -> None:
-    target = Target(http("200 OK"))
-
-    asyncio.run(ask(target))
-
-    assert target.bodies[0].isascii()
-    assert json.loads(target.bodies[0])["task"].endswith("all")

@@ -63,18 +63,16 @@ def test_a_coroutine_function_is_awaited() -> None:
     assert outcome.output == "seven"
 
 
-def test_none_is_a_success_without_output() -> None:
-    outcome = outcome_of(lambda _: None)
+@pytest.mark.parametrize(
+    ("returned", "stored", "size"), [(None, "", 0), ("x" * 10_000, "x" * 4096, 10_000)]
+)
+def test_none_is_stored_as_no_output_and_a_long_text_as_its_beginning(
+    returned: str | None, stored: str, size: int
+) -> None:
+    outcome = outcome_of(lambda _: returned)
 
     assert isinstance(outcome, Succeeded)
-    assert (outcome.output, outcome.output_bytes) == ("", 0)
-
-
-def test_of_a_long_text_the_beginning_is_stored() -> None:
-    outcome = outcome_of(lambda _: "x" * 10_000)
-
-    assert isinstance(outcome, Succeeded)
-    assert (len(outcome.output), outcome.output_bytes) == (4096, 10_000)
+    assert (outcome.output, outcome.output_bytes) == (stored, size)
 
 
 @pytest.mark.parametrize(
@@ -114,16 +112,14 @@ def test_a_handler_may_give_a_failure_class_and_a_retry_instant() -> None:
 
 
 def test_a_text_that_reports_an_error_is_a_failure_as_everywhere() -> None:
-    failure = failure_of(lambda _: "Error: quota exceeded")
-
-    assert failure.failure_class == "rate_limited"
+    assert failure_of(lambda _: "Error: quota exceeded").failure_class == "rate_limited"
 
 
 @pytest.mark.parametrize("given", [7, b"bytes", {"a": 1}, ["x"]])
 def test_a_result_that_is_not_a_text_is_a_failure(given: object) -> None:
-    failure = failure_of(lambda _: given)
+    words = f"it returned {type(given).__name__} instead of a text"
 
-    assert failure.error == f"it returned {type(given).__name__} instead of a text"
+    assert failure_of(lambda _: given).error == words
 
 
 def test_a_plain_function_that_does_not_end_times_out() -> None:

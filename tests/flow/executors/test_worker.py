@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,6 +27,7 @@ from tests.support.typed_commands import Shell
 
 LIMIT_SECONDS = 240.0
 """A hang fails by this; nothing is measured by it."""
+wait_until = partial(wait_for, seconds=LIMIT_SECONDS)
 AT = {"kind": "at", "at": "2999-01-01T00:00:00Z"}
 
 
@@ -76,42 +78,29 @@ def ended(server: DemoServer) -> Counter[str]:
         return counts
 
 
-def share(server: DemoServer, count: int) -> Counter[str]:
-    """Two workers share the runs; one of them is killed. The topics of the runs' events."""
+@pytest.mark.parametrize(
+    "count",
+    [pytest.param(60, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.proof)],
+)
+def test_two_workers_share_a_queue_and_one_takes_over_the_runs_of_a_killed_one(
+    server: DemoServer, count: int
+) -> None:
     requested(server, count)
     words, command = ("--concurrency", "4", "--lease", "1"), ["cat"]
+
     with (
         a_worker(server, *words, command=command) as one,
         a_worker(server, *words, command=command),
     ):
         third = count // 3
-        wait_for(
-            "A third", lambda: ended(server)["job.run_succeeded"] >= third, seconds=LIMIT_SECONDS
-        )
+        wait_until("A third", lambda: ended(server)["job.run_succeeded"] >= third)
         one.send_signal(signal.SIGKILL)
-        wait_for(
-            "All runs", lambda: ended(server)["job.run_succeeded"] == count, seconds=LIMIT_SECONDS
-        )
-    return ended(server)
+        wait_until("All runs", lambda: ended(server)["job.run_succeeded"] == count)
 
-
-@pytest.mark.slow
-def test_two_workers_share_a_queue_and_one_takes_over_the_run_of_a_killed_one(
-    server: DemoServer,
-) -> None:
-    counts = share(server, 60)
-
-    assert counts["job.run_succeeded"] == 60
-    assert counts["job.run_started"] == 60 + counts["job.run_lost"]
-
-
-@pytest.mark.proof
-def test_two_workers_share_a_thousand_runs(server: DemoServer) -> None:
-    counts = share(server, 1000)
-
+    counts = ended(server)
     print(dict(counts))
-    assert counts["job.run_succeeded"] == 1000
-    assert counts["job.run_started"] == 1000 + counts["job.run_lost"]
+    assert counts["job.run_succeeded"] == count
+    assert counts["job.run_started"] == count + counts["job.run_lost"]
 
 
 @pytest.mark.slow
@@ -122,11 +111,10 @@ def test_a_workers_command_gets_the_task_and_its_output_is_the_runs(
     script = "import os, sys; print(sys.stdin.read(), os.environ['JOBLEDGER_ATTEMPT'])"
 
     with a_worker(server, command=[sys.executable, "-c", script]):
-        wait_for("The run", lambda: ended(server)["job.run_succeeded"], seconds=LIMIT_SECONDS)
+        wait_until("The run", lambda: ended(server)["job.run_succeeded"])
 
-    [event] = (
-        Shell(tmp_path).ok("audit", "--topic", "job.run_succeeded", "--json").document["events"]
-    )
+    audit = Shell(tmp_path).ok("audit", "--topic", "job.run_succeeded", "--json")
+    [event] = audit.document["events"]
     assert event["data"]["output"] == "cat 0 1\n"
 
 
@@ -135,7 +123,7 @@ def test_a_worker_that_is_asked_to_stop_ends_its_run_first(server: DemoServer) -
     requested(server, 1)
 
     with a_worker(server, command=["sh", "-c", "sleep 0.5; echo done"]) as worker:
-        wait_for("The start", lambda: ended(server)["job.run_started"], seconds=LIMIT_SECONDS)
+        wait_until("The start", lambda: ended(server)["job.run_started"])
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(LIMIT_SECONDS) == 0
 
@@ -153,14 +141,12 @@ def test_a_run_continues_while_its_server_is_killed_and_restarted(tmp_path: Path
     with a_server(tmp_path, "--port", port) as first:
         requested(first, 1)
         with a_worker(first, "--lease", "600", command=[sys.executable, "-c", script]) as worker:
-            wait_for("The start", begun.exists, seconds=LIMIT_SECONDS)
+            wait_until("The start", begun.exists)
             first.process.kill()
             first.process.wait()
             may_end.touch()
             with a_server(tmp_path, "--port", port) as second:
-                wait_for(
-                    "The report", lambda: ended(second)["job.run_succeeded"], seconds=LIMIT_SECONDS
-                )
+                wait_until("The report", lambda: ended(second)["job.run_succeeded"])
                 worker.terminate()
                 assert worker.wait(LIMIT_SECONDS) == 0
                 assert ended(second) == {"job.run_started": 1, "job.run_succeeded": 1}
@@ -175,7 +161,7 @@ def test_a_second_stop_signal_ends_a_workers_commands(server: DemoServer, tmp_pa
     script += f"open({str(ready)!r}, 'w'); time.sleep(3600)"
 
     with a_worker(server, command=[sys.executable, "-c", script]) as worker:
-        wait_for("The start", ready.exists, seconds=LIMIT_SECONDS)
+        wait_until("The start", ready.exists)
         worker.send_signal(signal.SIGTERM)
         while worker.poll() is None:
             worker.send_signal(signal.SIGTERM)
@@ -198,14 +184,9 @@ def test_a_worker_whose_program_is_missing_claims_nothing(server: DemoServer) ->
 def test_a_worker_with_a_wrong_token_is_refused(server: DemoServer) -> None:
     environment = {**ENVIRONMENT, "JOBLEDGER_URL": server.url, "JOBLEDGER_TOKEN": "jl_wrong"}
 
+    argv = [*PROGRAM, "worker", "--queue", "gpu", "--", "true"]
     ended = subprocess.run(
-        [*PROGRAM, "worker", "--queue", "gpu", "--", "true"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
+        argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS
     )
 
     assert ended.returncode == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,16 @@ from pytest import raises
 from ledger import Ledger
 from ledger.application.command_context import CommandContext, Idempotency
 from ledger.application.commands import jobs as commands
-from ledger.application.commands.command import Command, CommandResult
+from ledger.application.commands.command import Command
 from ledger.application.commands.jobs import CheckWriter, ScheduleJob
 from ledger.application.unit_of_work import AlreadyAnswered, UnitOfWork
 from ledger.application.writer import MAX_WAITING
 from ledger.domain.streams.idempotency import request_stream
 from ledger.errors import (
-    IdempotencyMismatch,
     JobLimit,
     JobNotFound,
     LedgerError,
     NameTaken,
-    NotFound,
     Overloaded,
     RunInProgress,
     StaleRevision,
@@ -72,10 +70,16 @@ def together(ledger: Ledger, asked: Sequence[Command[Any]]) -> list[Any]:
     return [future.result(LONG)[0] for future in futures]
 
 
-def keyed(ledger: Ledger, key: str, fingerprint: str = "f") -> CommandContext:
+def keyed(ledger: Ledger, key: str) -> CommandContext:
     """A context with an idempotency key."""
     stream = request_stream("library", "POST", "/v1/jobs", key)
-    return replace(ledger.context(), idempotency=Idempotency(key, stream, fingerprint))
+    return replace(ledger.context(), idempotency=Idempotency(key, stream, "f"))
+
+
+def scheduling(ledger: Ledger, *names: str) -> list[ScheduleJob]:
+    """A command for each name."""
+    call = ledger.context()
+    return [ScheduleJob(ledger.chance.new_id(), a_spec(name=name), call) for name in names]
 
 
 def codes(answers: Sequence[Any]) -> list[str]:
@@ -98,12 +102,6 @@ def test_two_ledgers_on_one_folder_are_refused_in_one_line(tmp_path: Path, ledge
         open_ledger(tmp_path)
 
     assert "\n" not in refusal.value.message
-
-
-def test_a_folder_is_free_again_when_its_ledger_is_closed(tmp_path: Path) -> None:
-    open_ledger(tmp_path).close()
-
-    open_ledger(tmp_path, seed=1).close()
 
 
 def test_a_folder_is_free_again_when_opening_failed(tmp_path: Path) -> None:
@@ -140,7 +138,7 @@ def test_a_closed_ledger_refuses_commands(tmp_path: Path) -> None:
 def test_commands_that_wait_when_a_ledger_closes_are_answered(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     gate = WriterGate(ledger)
-    future = ledger.submit([ScheduleJob(ledger.chance.new_id(), a_spec(), ledger.context())])
+    future = ledger.submit(scheduling(ledger, "report"))
     closing = threading.Thread(target=ledger.close)
     closing.start()
 
@@ -159,15 +157,6 @@ def test_commands_that_wait_when_a_ledger_closes_are_answered(tmp_path: Path) ->
 def test_an_invalid_id_is_job_not_found(ledger: Ledger, job_id: str) -> None:
     with raises(JobNotFound):
         ledger.pause(job_id)
-
-
-def test_a_deleted_job_is_not_found_and_its_history_stays(ledger: Ledger) -> None:
-    job_id = ledger.schedule(a_spec()).job_id
-    ledger.delete(job_id)
-
-    assert [e["topic"] for e in ledger.history(job_id)] == ["job.scheduled", "job.deleted"]
-    with raises(NotFound):
-        ledger.job(job_id)
 
 
 def test_an_answer_has_the_job_right_after_and_the_last_position(ledger: Ledger) -> None:
@@ -195,58 +184,38 @@ def test_a_reason_that_cannot_be_stored_is_refused_and_nothing_is_appended(ledge
 
 
 def test_256_callers_at_once_each_get_their_own_answer(ledger: Ledger) -> None:
-    asked = [
-        ScheduleJob(ledger.chance.new_id(), a_spec(name=f"job {number}"), ledger.context())
-        for number in range(256)
-    ]
+    names = [f"job {number}" for number in range(256)]
 
-    answers = together(ledger, asked)
+    answers = together(ledger, scheduling(ledger, *names))
 
-    assert [answer.job["name"] for answer in answers] == [f"job {n}" for n in range(256)]
+    assert [answer.job["name"] for answer in answers] == names
     assert [answer.position for answer in answers] == list(range(2, 514, 2))
     assert len({item.recorded_at for item in ledger.event_store.read(after=0, limit=999)}) == 1
 
 
 def test_256_threads_each_get_their_own_answer(ledger: Ledger) -> None:
-    answers: dict[int, CommandResult] = {}
+    names = [f"job {number}" for number in range(256)]
 
-    def ask(number: int) -> None:
-        answers[number] = ledger.schedule(a_spec(name=f"job {number}"))
+    with ThreadPoolExecutor(256) as pool:
+        answers = list(pool.map(lambda name: ledger.schedule(a_spec(name=name)), names))
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(256)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(LONG)
-
-    assert {n: a.job["name"] for n, a in answers.items()} == {n: f"job {n}" for n in range(256)}
+    assert [answer.job["name"] for answer in answers] == names
 
 
 def test_within_a_batch_the_second_command_sees_the_first_of_its_job(ledger: Ledger) -> None:
     job_id = ledger.schedule(a_spec()).job_id
     call = ledger.context()
+    pause, delete = commands.PauseJob(job_id, None, call), commands.DeleteJob(job_id, call)
 
-    answers = together(
-        ledger,
-        [
-            commands.PauseJob(job_id, None, call),
-            commands.PauseJob(job_id, None, call),
-            commands.RequestRun(job_id, call),
-            commands.DeleteJob(job_id, call),
-            commands.DeleteJob(job_id, call),
-        ],
-    )
+    answers = together(ledger, [pause, pause, commands.RequestRun(job_id, call), delete, delete])
 
     assert codes(answers) == ["True", "False", "job_paused", "True", "job_not_found"]
+    with raises(JobNotFound):
+        ledger.job(job_id)
 
 
 def test_within_a_batch_the_first_command_gets_a_name(ledger: Ledger) -> None:
-    asked = [
-        ScheduleJob(ledger.chance.new_id(), a_spec(name=name), ledger.context())
-        for name in ("a", "A", "b", "a")
-    ]
-
-    answers = together(ledger, asked)
+    answers = together(ledger, scheduling(ledger, "a", "A", "b", "a"))
 
     assert codes(answers) == ["True", "name_taken", "True", "name_taken"]
     assert isinstance(answers[1], NameTaken)
@@ -255,13 +224,8 @@ def test_within_a_batch_the_first_command_gets_a_name(ledger: Ledger) -> None:
 def test_within_a_batch_a_name_that_is_released_is_free(ledger: Ledger) -> None:
     job_id = ledger.schedule(a_spec(name="a")).job_id
 
-    answers = together(
-        ledger,
-        [
-            commands.DeleteJob(job_id, ledger.context()),
-            ScheduleJob(ledger.chance.new_id(), a_spec(name="a"), ledger.context()),
-        ],
-    )
+    delete = commands.DeleteJob(job_id, ledger.context())
+    answers = together(ledger, [delete, *scheduling(ledger, "a")])
 
     assert codes(answers) == ["True", "True"]
 
@@ -279,47 +243,12 @@ def test_within_a_batch_a_key_is_answered_once(ledger: Ledger) -> None:
     assert ledger.event_store.tail_position() == 3
 
 
-def test_a_key_repeats_its_answer_as_it_was_then(ledger: Ledger) -> None:
-    first = ledger.schedule(a_spec(), context=keyed(ledger, "k"))
-    ledger.pause(first.job_id)
-
-    again = ledger.schedule(a_spec(), context=keyed(ledger, "k"))
-
-    assert (again.job_id, again.job, again.position) == (first.job_id, first.job, first.position)
-
-
-def test_a_key_with_another_body_is_refused(ledger: Ledger) -> None:
-    ledger.schedule(a_spec(), context=keyed(ledger, "k"))
-
-    with raises(IdempotencyMismatch):
-        ledger.schedule(a_spec(name="b"), context=keyed(ledger, "k", "other"))
-
-
-def test_a_key_survives_a_restart(tmp_path: Path) -> None:
-    with open_ledger(tmp_path) as ledger:
-        first = ledger.schedule(a_spec(), context=keyed(ledger, "k"))
-
-    with open_ledger(tmp_path, seed=1) as ledger:
-        assert ledger.schedule(a_spec(), context=keyed(ledger, "k")).job_id == first.job_id
-        assert ledger.event_store.tail_position() == 3
-
-
-def test_a_refused_command_does_not_use_its_key(ledger: Ledger) -> None:
-    job_id = ledger.schedule(a_spec(), context=keyed(ledger, "a")).job_id
-    with raises(NameTaken):
-        ledger.schedule(a_spec(), context=keyed(ledger, "b"))
-    ledger.delete(job_id)
-
-    assert ledger.schedule(a_spec(), context=keyed(ledger, "b")).changed
-
-
 def test_within_a_batch_only_one_edit_of_a_revision_is_accepted(ledger: Ledger) -> None:
     job_id = ledger.schedule(a_spec()).job_id
     given = replace(ledger.context(), revision=1)
 
-    answers = together(
-        ledger, [commands.AmendJob(job_id, {"tags": [f"{n}"]}, given) for n in range(50)]
-    )
+    edits = [commands.AmendJob(job_id, {"tags": [f"{n}"]}, given) for n in range(50)]
+    answers = together(ledger, edits)
 
     assert codes(answers) == ["True"] + ["stale_revision"] * 49
     assert isinstance(answers[1], StaleRevision)
@@ -328,12 +257,7 @@ def test_within_a_batch_only_one_edit_of_a_revision_is_accepted(ledger: Ledger) 
 
 def test_within_a_batch_the_limit_of_jobs_is_enforced(tmp_path: Path) -> None:
     with open_ledger(tmp_path, max_jobs=5) as ledger:
-        asked = [
-            ScheduleJob(ledger.chance.new_id(), a_spec(name=f"job {number}"), ledger.context())
-            for number in range(9)
-        ]
-
-        answers = together(ledger, asked)
+        answers = together(ledger, scheduling(ledger, *"abcdefghi"))
 
         assert codes(answers) == ["True"] * 5 + ["job_limit"] * 4
         assert isinstance(answers[5], JobLimit)
@@ -382,12 +306,7 @@ def test_a_command_that_fails_half_way_does_not_affect_the_rest_of_its_batch(
 
 def test_a_command_of_a_cancelled_caller_is_dropped(ledger: Ledger) -> None:
     gate = WriterGate(ledger)
-    gone = ledger.submit(
-        [ScheduleJob(ledger.chance.new_id(), a_spec(name="gone"), ledger.context())]
-    )
-    stays = ledger.submit(
-        [ScheduleJob(ledger.chance.new_id(), a_spec(name="stays"), ledger.context())]
-    )
+    gone, stays = (ledger.submit([command]) for command in scheduling(ledger, "gone", "stays"))
 
     assert gone.cancel()
     gate.open()

@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -48,22 +49,23 @@ class Source:
     planted: dict[str, Any]
 
     @property
+    def file(self) -> Path:
+        return self.folder / DATA / EVENT_STORE_FILE
+
+    @property
     def storm(self) -> dict[str, Any]:
         one: dict[str, Any] = self.planted["storms"][0]
         return one
 
     def fork(self, out: Path, *, until: int, is_redacted: bool = True) -> Fork:
-        with reading(self.folder / DATA / EVENT_STORE_FILE) as event_store:
-            return fork(
-                event_store, out, until=until, is_redacted=is_redacted, progress=lambda *_: None
-            )
+        with reading(self.file) as source:
+            return fork(source, out, until=until, is_redacted=is_redacted, progress=lambda *_: None)
 
     def position_before(self) -> int:
         """The last position before the storm."""
-        with reading(self.folder / DATA / EVENT_STORE_FILE) as event_store:
-            return event_store.position_at(
-                microseconds(parse_rfc3339(self.storm["begins_at"]) - BEFORE)
-            )
+        begins_at = microseconds(parse_rfc3339(self.storm["begins_at"]) - BEFORE)
+        with reading(self.file) as event_store:
+            return event_store.position_at(begins_at)
 
 
 @pytest.fixture(scope="module")
@@ -80,26 +82,21 @@ def test_a_fork_has_the_same_events_at_the_same_positions_and_a_chain_of_its_own
 
     made = source.fork(tmp_path / "fork.db", until=until)
 
-    with (
-        reading(made.file) as forked,
-        reading(source.folder / DATA / EVENT_STORE_FILE) as event_store,
-    ):
+    with reading(made.file) as forked, reading(source.file) as event_store:
         verdict = verify_event_store(forked, lambda *_: None)
         assert verdict.is_sound
         assert verdict.verified == until == made.position
         assert forked.ledger_id == made.ledger_id != event_store.ledger_id
+        same = attrgetter("position", "stream", "version", "topic", "recorded_at", "actor", "kind")
         for ours, theirs in zip(forked.rows(after=0), event_store.rows(after=0), strict=False):
-            same = ("position", "stream", "version", "topic", "recorded_at", "actor", "kind")
-            assert [getattr(ours, name) for name in same] == [
-                getattr(theirs, name) for name in same
-            ]
+            assert same(ours) == same(theirs)
 
 
 @pytest.mark.slow
 def test_a_redacted_fork_contains_no_tasks_outputs_errors_or_reasons(
     source: Source, tmp_path: Path
 ) -> None:
-    with closing(sqlite3.connect(source.folder / DATA / EVENT_STORE_FILE)) as event_store:
+    with closing(sqlite3.connect(source.file)) as event_store:
         words = {body for (body,) in event_store.execute("SELECT DISTINCT body FROM texts")}
     assert len(words) > 10
 
@@ -118,17 +115,13 @@ def test_a_redacted_fork_contains_no_tasks_outputs_errors_or_reasons(
 def test_a_storm_recurs_in_simulated_time(
     source: Source, tmp_path: Path, is_redacted: bool
 ) -> None:
-    made = source.fork(
-        tmp_path / "fork.db", until=source.position_before(), is_redacted=is_redacted
-    )
+    until = source.position_before()
+    made = source.fork(tmp_path / "fork.db", until=until, is_redacted=is_redacted)
     (tmp_path / DATA).mkdir(mode=0o700)
     shutil.copyfile(made.file, tmp_path / DATA / EVENT_STORE_FILE)
     (tmp_path / DATA / EVENT_STORE_FILE).chmod(0o600)
     clock = ManualClock(parse_rfc3339(source.storm["begins_at"]) - BEFORE)
-    with (
-        closing(sqlite3.connect(made.file)) as recorded,
-        open_ledger(tmp_path, clock) as ledger,
-    ):
+    with closing(sqlite3.connect(made.file)) as recorded, open_ledger(tmp_path, clock) as ledger:
         runs = RecordedRuns(recorded)
         work = TimedPool(clock, lambda claimed: as_recorded(runs, claimed, clock.now()))
         dispatcher = Dispatcher(ledger, work)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.bootstrap import open_server_parts
+from api.bootstrap import ServerParts, open_server_parts
 from api.cli.server.sandbox import Sandbox, sandbox_of
 from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT
 from api.metrics.readiness import Readiness
@@ -32,11 +32,14 @@ def forked(tmp_path: Path) -> Path:
     return tmp_path / "fork.db"
 
 
+def opened(box: Sandbox, **how: bool) -> closing[ServerParts]:
+    """The parts of a server in a sandbox."""
+    return closing(open_server_parts(box.settings, clock=box.clock, sandbox=box.fork, **how))
+
+
 def opened_parts(box: Sandbox, *, dispatches: bool) -> bool:
     """Whether the parts of a server in a sandbox dispatch; nothing may be notified there."""
-    with closing(
-        open_server_parts(box.settings, dispatches=dispatches, clock=box.clock, sandbox=box.fork)
-    ) as parts:
+    with opened(box, dispatches=dispatches) as parts:
         assert parts.notifier is None
         assert parts.tracing is None
         return parts.dispatcher is not None
@@ -57,7 +60,7 @@ def test_the_clock_of_a_sandbox_stands_still_until_it_is_started(forked: Path) -
 
     with sandbox_of(forked, settings) as box:
         began = box.clock.now()
-        with closing(open_server_parts(box.settings, clock=box.clock, sandbox=box.fork)) as parts:
+        with opened(box) as parts:
             admins_token = 1
             assert parts.read_models.position == parts.ledger.writer.position - admins_token
             assert box.clock.now() == began
@@ -68,26 +71,15 @@ def test_the_clock_of_a_sandbox_stands_still_until_it_is_started(forked: Path) -
 def test_every_page_of_a_sandbox_says_that_it_is_one(forked: Path) -> None:
     settings = load_settings({}, {"data": forked.parent / "data"})
 
-    with (
-        sandbox_of(forked, settings) as box,
-        closing(open_server_parts(box.settings, clock=box.clock, sandbox=box.fork)) as parts,
-    ):
+    with sandbox_of(forked, settings) as box, opened(box) as parts:
         [admin] = [token for token in parts.tokens.listing() if token.name == "admin"]
         html = status_page(parts, admin, "csrf")
 
-        assert "This is a sandbox" in html
-        assert (
-            asyncio.run(
-                Readiness(
-                    parts.ledger,
-                    parts.read_models,
-                    parts.dispatcher,
-                    None,
-                    is_sandbox=parts.is_sandbox,
-                ).answer()
-            )["sandbox"]
-            is True
+        readiness = Readiness(
+            parts.ledger, parts.read_models, parts.dispatcher, None, is_sandbox=parts.is_sandbox
         )
+        assert "This is a sandbox" in html
+        assert asyncio.run(readiness.answer())["sandbox"] is True
 
 
 def test_a_refused_command_names_how_to_reach_a_sandbox(forked: Path) -> None:

@@ -28,7 +28,9 @@ from tests.support.runs import run_when_due
 from tests.support.slack import Slack, a_slack
 
 TOKEN = "-".join(("xoxb", "1234567890", "1234567890", "abcDEFghiJKLmnoPQRstuVWX"))
+NOWHERE = "http://127.0.0.1:9/api"
 SEEDS = itertools.count(1)
+TO_OWNER = {"channel": "slack", "target": "owner"}
 OWNER = ChannelAddress("slack", "owner")
 DONE = outcomes.Success("all is well", 11, "0" * 64, 5)
 FAILURE = outcomes.Failure("Error: 429 quota", "rate_limited", None, None, 5)
@@ -66,6 +68,13 @@ class NotifiedLedger:
     def run(self, job_id: UUID, outcome: run_commands.Outcome = DONE) -> None:
         run_when_due(self.ledger, job_id, outcome)
 
+    def deliver_result(self, delivery: dict[str, Any] | None = None) -> UUID:
+        """A job has run, and its result is delivered, by default to the owner."""
+        job_id = self.schedule(delivery=delivery or TO_OWNER)
+        self.run(job_id)
+        self.deliver()
+        return job_id
+
     def deliver(self) -> None:
         while self.notifier.run_once():
             pass
@@ -85,9 +94,6 @@ def notified(tmp_path: Path) -> Iterator[NotifiedLedger]:
         notified.ledger.close()
 
 
-TO_OWNER = {"channel": "slack", "target": "owner"}
-
-
 # -- results ------------------------------------------------------------------------------------
 
 
@@ -98,10 +104,7 @@ TO_OWNER = {"channel": "slack", "target": "owner"}
 def test_a_result_goes_to_the_target_of_the_job(
     notified: NotifiedLedger, target: str | None, id_of_slack: str
 ) -> None:
-    job_id = notified.schedule(delivery={"channel": "slack", "target": target})
-    notified.run(job_id)
-
-    notified.deliver()
+    job_id = notified.deliver_result({"channel": "slack", "target": target})
 
     [said] = notified.slack.said
     assert said["path"] == "/api/chat.postMessage"
@@ -114,10 +117,7 @@ def test_a_result_goes_to_the_target_of_the_job(
 
 
 def test_a_result_goes_to_a_named_channel_of_apprise(notified: NotifiedLedger) -> None:
-    job_id = notified.schedule(delivery={"channel": "ops"})
-    notified.run(job_id)
-
-    notified.deliver()
+    notified.deliver_result({"channel": "ops"})
 
     [said] = notified.slack.said
     assert (said["body"]["title"], said["body"]["message"]) == ("digest", "all is well")
@@ -180,10 +180,7 @@ def test_of_a_long_result_the_beginning_is_sent(notified: NotifiedLedger) -> Non
 def test_an_unknown_channel_is_a_failed_delivery_with_an_explanation(
     notified: NotifiedLedger, delivery: dict[str, str], words: str
 ) -> None:
-    job_id = notified.schedule(delivery=delivery)
-    notified.run(job_id)
-
-    notified.deliver()
+    job_id = notified.deliver_result(delivery)
 
     shown = notified.ledger.job(job_id)
     assert shown["last_delivery"]["status"] == "failed"
@@ -195,10 +192,8 @@ def test_a_refusal_of_slack_is_visible_on_the_job_and_the_fallback_is_notified(
     notified: NotifiedLedger,
 ) -> None:
     notified.slack.answer = 200, {"ok": False, "error": "channel_not_found"}
-    job_id = notified.schedule(delivery={"channel": "slack", "target": "C0GONE"})
-    notified.run(job_id)
 
-    notified.deliver()
+    job_id = notified.deliver_result({"channel": "slack", "target": "C0GONE"})
 
     last = notified.ledger.job(job_id)["last_delivery"]
     assert (last["status"], last["target"]) == ("failed", "C0GONE")
@@ -215,40 +210,35 @@ def test_any_unexpected_answer_of_slack_is_an_outcome(
     notified: NotifiedLedger, answer: Any
 ) -> None:
     notified.slack.answer = answer
-    job_id = notified.schedule(delivery=TO_OWNER)
-    notified.run(job_id)
 
-    notified.deliver()
+    job_id = notified.deliver_result()
 
     assert notified.ledger.job(job_id)["last_delivery"]["status"] == "failed"
 
 
-def test_an_unreachable_channel_is_an_outcome(notified: NotifiedLedger) -> None:
-    notified.reopen(slack=SlackSettings("secret://slack", "U0OWNER", "http://127.0.0.1:9/api"))
-    job_id = notified.schedule(delivery=TO_OWNER)
-    notified.run(job_id)
+@pytest.mark.parametrize(
+    ("slack", "words"),
+    [
+        (SlackSettings("secret://slack", "U0OWNER", NOWHERE), "Connection error"),
+        (SlackSettings("secret://nowhere", "U0OWNER", NOWHERE), "secrets/nowhere"),
+    ],
+    ids=["an unreachable channel", "a missing token"],
+)
+def test_what_cannot_be_sent_is_an_outcome_that_names_a_missing_secret(
+    notified: NotifiedLedger, slack: SlackSettings, words: str
+) -> None:
+    notified.reopen(slack=slack)
 
-    notified.deliver()
+    delivery = notified.ledger.job(notified.deliver_result())["last_delivery"]
 
-    assert notified.ledger.job(job_id)["last_delivery"]["status"] == "failed"
-
-
-def test_a_missing_token_is_an_outcome_that_names_the_secret(notified: NotifiedLedger) -> None:
-    notified.reopen(slack=SlackSettings("secret://nowhere", "U0OWNER", notified.slack.api_url))
-    job_id = notified.schedule(delivery=TO_OWNER)
-    notified.run(job_id)
-
-    notified.deliver()
-
-    assert "secrets/nowhere" in notified.ledger.job(job_id)["last_delivery"]["outcome"]
+    assert delivery["status"] == "failed"
+    assert words in delivery["outcome"]
 
 
 def test_no_outcome_contains_the_token(notified: NotifiedLedger) -> None:
     notified.slack.answer = 200, {"ok": False, "error": f"bad token {TOKEN}"}
-    job_id = notified.schedule(delivery=TO_OWNER)
-    notified.run(job_id)
 
-    notified.deliver()
+    notified.deliver_result()
 
     assert TOKEN not in str(notified.events())
 
@@ -256,11 +246,14 @@ def test_no_outcome_contains_the_token(notified: NotifiedLedger) -> None:
 # -- trips --------------------------------------------------------------------------------------
 
 
-def tripped(notified: NotifiedLedger, name: str = "digest", **fields: Any) -> UUID:
-    job_id = notified.schedule(name, policy={"trip_after": 3, **fields})
+def fail_three_times(notified: NotifiedLedger, job_id: UUID) -> UUID:
     for _ in range(3):
         notified.run(job_id, FAILURE)
     return job_id
+
+
+def tripped(notified: NotifiedLedger, **policy: Any) -> UUID:
+    return fail_three_times(notified, notified.schedule(policy={"trip_after": 3, **policy}))
 
 
 def test_the_owner_is_notified_of_a_trip_once_with_its_events_as_proof(
@@ -287,9 +280,7 @@ def test_the_owner_is_notified_of_a_trip_once_with_its_events_as_proof(
 
 def test_the_trip_of_a_one_shot_is_notified_too(notified: NotifiedLedger) -> None:
     at = (notified.clock.now() + MINUTE).isoformat()
-    job_id = notified.schedule(schedule={"kind": "at", "at": at})
-    for _ in range(3):
-        notified.run(job_id, FAILURE)
+    fail_three_times(notified, notified.schedule(schedule={"kind": "at", "at": at}))
 
     notified.deliver()
 
@@ -309,8 +300,7 @@ def test_a_failed_probe_is_not_notified_again(notified: NotifiedLedger) -> None:
 def test_the_next_trip_after_a_resume_is_notified_again(notified: NotifiedLedger) -> None:
     job_id = tripped(notified)
     notified.ledger.resume(job_id, force=True, reason="again")
-    for _ in range(3):
-        notified.run(job_id, FAILURE)
+    fail_three_times(notified, job_id)
 
     notified.deliver()
 
@@ -383,9 +373,8 @@ def full(*_: object, **__: object) -> None:
 def test_a_first_notifier_ignores_earlier_events(notified: NotifiedLedger, tmp_path: Path) -> None:
     folder = tmp_path / "old"
     with open_ledger(folder, notified.clock) as ledger:
-        old = NotifiedLedger.__new__(NotifiedLedger)
-        old.ledger, old.clock = ledger, notified.clock
-        old.run(ledger.schedule(a_spec(delivery=TO_OWNER)).job_id)
+        job_id = ledger.schedule(a_spec(delivery=TO_OWNER)).job_id
+        run_when_due(ledger, job_id, DONE)
         notifier = Notifier(ledger, Sender(notified.settings, Secrets(None, {"SLACK": TOKEN})))
 
         assert notifier.run_once() == 0
@@ -397,26 +386,13 @@ def test_the_thread_notifies_of_events_committed_while_it_runs(notified: Notifie
     job_id = notified.schedule(delivery=TO_OWNER)
     notified.run(job_id)
     notified.clock.advance(timedelta(hours=1))
-    heard = GrowthListener()
-    notified.ledger.writer.listeners.append(heard.look)
+    has_grown = Event()
+    notified.ledger.writer.listeners.append(lambda _: has_grown.set())
 
     while notified.ledger.job(job_id)["last_delivery"] is None:
-        heard.wait()
+        has_grown.wait(1)
+        has_grown.clear()
     notified.notifier.close()
 
     assert notified.ledger.job(job_id)["last_delivery"]["status"] == "delivered"
     assert notified.ledger.event_store.checkpoint(READER) is not None
-
-
-class GrowthListener:
-    """Waits until the ledger has grown."""
-
-    def __init__(self) -> None:
-        self._grown = Event()
-
-    def look(self, _: int) -> None:
-        self._grown.set()
-
-    def wait(self) -> None:
-        self._grown.wait(1)
-        self._grown.clear()

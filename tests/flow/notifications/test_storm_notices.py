@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,18 @@ from ledger.dispatch.executors.secrets import Secrets
 from ledger.dispatch.notifications.channels import ChannelAddress, ChannelSettings
 from ledger.dispatch.notifications.notifier import Notifier
 from ledger.dispatch.notifications.sender import Sender
-from ledger.dispatch.notifications.storm_source import NoStormSource, StormNotice
+from ledger.dispatch.notifications.storm_source import NoStormSource, StormNotice, StormSource
 from ledger.domain.job import outcomes
 from ledger.domain.recovery.selection import StormMembers
 from ledger.errors import Behind
 from ledger.store.audit_query import AuditQuery
 from projections.queries.storm_notifications import RECENT, StormNotifications
 from projections.read_models import ReadModels
-from tests.support.builders import DAY, ManualClock, a_spec, open_ledger
+from tests.support.builders import DAY, HOUR, ManualClock, a_spec, open_ledger
 from tests.support.runs import run_when_due
 from tests.support.slack import Slack, a_slack
 
 QUOTA = outcomes.Failure("Error: 429 quota", "rate_limited", "api.example.com", None, 5)
-HOUR = timedelta(hours=1)
 SEEDS = itertools.count(1)
 
 
@@ -49,9 +49,13 @@ class Watched:
         self.ledger = open_ledger(self.folder, self.clock, seed=next(SEEDS))
         self.read_models = ReadModels.open(self.ledger, self.folder / "projections.db")
         self.read_models.wait_seconds = 0.0
-        sender = Sender(self.settings, Secrets(None, {}))
-        self.notifier = Notifier(self.ledger, sender, StormNotifications(self.read_models))
+        self.notify_from(StormNotifications(self.read_models))
         self.look()
+
+    def notify_from(self, storms: StormSource) -> None:
+        """Replace the notifier by one that learns of storms from that source."""
+        sender = Sender(self.settings, Secrets(None, {}))
+        self.notifier = Notifier(self.ledger, sender, storms)
 
     def close(self) -> None:
         self.notifier.close()
@@ -180,9 +184,9 @@ def test_the_end_names_no_command_that_would_resume_nothing(watched: Watched) ->
 
 
 def test_the_end_names_how_many_jobs_would_be_resumed(watched: Watched) -> None:
-    ids = a_storm(watched, trip_after=1)
+    [first, *_] = a_storm(watched, trip_after=1)
     watched.look()
-    watched.ledger.amend(ids[0], {"enabled": False})
+    watched.ledger.amend(first, {"enabled": False})
 
     watched.look(timedelta(minutes=11))
 
@@ -202,7 +206,7 @@ def test_an_end_that_the_read_models_cannot_describe_yet_is_notified_later(
 
     news = Hesitant(watched.read_models)
     watched.notifier.close()
-    watched.notifier = Notifier(watched.ledger, Sender(watched.settings, Secrets(None, {})), news)
+    watched.notify_from(news)
     a_storm(watched, trip_after=1)
     watched.look()
 
@@ -243,39 +247,26 @@ def test_a_storm_that_is_long_over_is_not_notified(watched: Watched) -> None:
 
 def test_a_first_notifier_ignores_older_storms(tmp_path: Path) -> None:
     with a_slack() as slack:
-        folder = tmp_path / "data"
-        clock = ManualClock()
-        with open_ledger(folder, clock) as ledger:
-            old = Watched.__new__(Watched)
-            old.ledger, old.clock = ledger, clock
-            a_storm(old)
         watched = Watched.__new__(Watched)
-        watched.folder, watched.slack, watched.clock = folder, slack, clock
-        watched.settings = ChannelSettings(
-            urls={"ops": slack.json_url}, notices=ChannelAddress("ops")
-        )
+        watched.folder, watched.clock, watched.slack = tmp_path / "data", ManualClock(), slack
+        watched.settings = ChannelSettings({"ops": slack.json_url}, notices=ChannelAddress("ops"))
+        with open_ledger(watched.folder, watched.clock) as watched.ledger:
+            a_storm(watched)
         watched.open()
 
         assert watched.look(2 * HOUR) == []
         watched.close()
 
 
-def test_the_fallback_is_notified_of_a_storm_when_the_channel_is_down(tmp_path: Path) -> None:
-    with a_slack() as slack:
-        watched = Watched(tmp_path / "data", slack)
-        watched.notifier.close()
-        watched.settings = ChannelSettings(
-            urls=watched.settings.urls,
-            notices=ChannelAddress("gone"),
-            fallback=ChannelAddress("ops"),
-        )
-        watched.reopen()
-        a_storm(watched)
+def test_the_fallback_is_notified_of_a_storm_when_the_channel_is_down(watched: Watched) -> None:
+    gone, ops = ChannelAddress("gone"), ChannelAddress("ops")
+    watched.settings = replace(watched.settings, notices=gone, fallback=ops)
+    watched.reopen()
+    a_storm(watched)
 
-        assert len(watched.look()) == 1
-        outcomes_of = [(event["topic"], event["data"]["channel"]) for event in watched.notices()]
-        assert outcomes_of == [("notice.failed", "gone"), ("notice.sent", "ops")]
-        watched.close()
+    assert len(watched.look()) == 1
+    outcomes_of = [(event["topic"], event["data"]["channel"]) for event in watched.notices()]
+    assert outcomes_of == [("notice.failed", "gone"), ("notice.sent", "ops")]
 
 
 def test_a_trip_is_notified_though_the_read_models_do_not_follow(watched: Watched) -> None:
@@ -311,9 +302,7 @@ def test_a_failure_in_storm_notices_does_not_stop_other_notices(watched: Watched
             raise ZeroDivisionError(f"{after} {now}")
 
     watched.notifier.close()
-    watched.notifier = Notifier(
-        watched.ledger, Sender(watched.settings, Secrets(None, {})), Mistaken()
-    )
+    watched.notify_from(Mistaken())
     watched.notifier.start()
 
     watched.run(watched.schedule("lonely", trip_after=1))

@@ -59,10 +59,7 @@ def test_without_any_table_there_are_no_channels(tmp_path: Path) -> None:
         ("[channels]\nslack = 'x://y'", "'slack' is not a valid channel name"),
         ("[channels]\n'a b' = 'x://y'", "'a b' is not a valid channel name"),
         ("[slack]\nowner = 'U1'", "needs a bot's token"),
-        (
-            "[slack]\ntoken = 't'\nowners = 'U1'",
-            "unknown key 'owners'; known are token, owner",
-        ),
+        ("[slack]\ntoken = 't'\nowners = 'U1'", "unknown key 'owners'; known are token, owner"),
         ("[slack]\ntoken = 't'\napi_url = 'ftp://x'", "must be an http or https URL"),
         ("[notices]\nchannel = 'ops'", "there is no channel 'ops'"),
         ("[notices]\nchannel = 'slack'", "there is no channel 'slack'"),
