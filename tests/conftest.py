@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.contract.stores import PostgresStoreHarness, own_name
-from tests.support.postgres_server import running_server
+from tests.support.servers.postgres_server import running_server
 
 # `repeatable` is what CI and `make test` use: same code, same examples. `explore` looks for new
 # ones (pytest --hypothesis-profile=explore [--hypothesis-seed=N]) and prints how to repeat a find.

@@ -18,7 +18,7 @@ from projections.models.resumes import model as resumes
 from projections.models.storms import model as storms
 from tests.api.harness import EVERY, Api, serving
 from tests.contract.stores import own_name
-from tests.support.databases import a_database
+from tests.support.servers.databases import a_database
 
 ON_BOTH = ("answers", "blame", "diff", "past", "resumes_and_gaps", "storms", "what_if", "why")
 """The test files of those queries, without `test_`."""

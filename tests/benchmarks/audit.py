@@ -40,7 +40,7 @@ from tests.benchmarks.history import (
     write_sqlite,
 )
 from tests.benchmarks.postgres import a_name, a_server
-from tests.support.databases import a_database
+from tests.support.servers.databases import a_database
 
 REPEATS = 200
 """How often each query runs."""

@@ -30,8 +30,8 @@ from tests.benchmarks.figures import (
     specs,
     toggle_all,
 )
-from tests.support.databases import a_database
-from tests.support.postgres_server import running_server
+from tests.support.servers.databases import a_database
+from tests.support.servers.postgres_server import running_server
 
 SECONDS = 5.0
 ROUNDS = 3

@@ -28,8 +28,8 @@ from projections.models.jobs.queries import JobFilter
 from projections.read_models import ReadModels
 from tests.benchmarks.figures import EVERY_HOUR, SECRET, schedule_all, specs
 from tests.benchmarks.postgres import a_name, a_server, together
-from tests.support.databases import a_database
 from tests.support.read_models import jobs_in
+from tests.support.servers.databases import a_database
 
 SECONDS = 6.0
 ASKED = 200

@@ -22,10 +22,10 @@ from ledger.maintenance.verify import verify_event_store
 from tests.checker.matching import Event, Grid, Report, check
 from tests.checker.target import Log, a_target
 from tests.contract.stores import own_name
-from tests.faults.proxy import Proxy, a_proxy
+from tests.faults.causes.proxy import Proxy, a_proxy
 from tests.support.builders import a_spec
-from tests.support.databases import a_database
 from tests.support.dispatchers import dispatchers, ended
+from tests.support.servers.databases import a_database
 
 NODES = 3
 JOBS = 200

@@ -24,7 +24,7 @@ from api.demo.processes import ROOT
 from api.demo.waiting import wait_for
 from api.settings import COLLECTOR, SETTINGS, load_settings
 from tests.support.builders import a_spec
-from tests.support.composed import (
+from tests.support.servers.composed import (
     LIMIT_SECONDS,
     METRICS,
     PORT,
@@ -39,7 +39,7 @@ from tests.support.composed import (
     running,
     services,
 )
-from tests.support.postgres_server import TestServer, running_server
+from tests.support.servers.postgres_server import TestServer, running_server
 
 LISTENED = {"proxy": 8080, "prometheus": 9090, "grafana": 3000}
 """Published ports, and the port on which the program listens inside."""

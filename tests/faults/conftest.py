@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.faults.proxy import Proxy, a_proxy
-from tests.support.postgres_server import TestServer, running_server
+from tests.faults.causes.proxy import Proxy, a_proxy
+from tests.support.servers.postgres_server import TestServer, running_server
 
 
 @pytest.fixture

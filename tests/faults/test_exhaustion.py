@@ -16,7 +16,7 @@ from api.demo.waiting import wait_for
 from ledger.store.postgres.connections import READERS
 from tests.api.harness import Api
 from tests.contract.stores import own_name
-from tests.faults.shared_nodes import (
+from tests.faults.causes.shared_nodes import (
     PATIENCE_SECONDS,
     RUNNING,
     a_node,
@@ -25,8 +25,8 @@ from tests.faults.shared_nodes import (
     wait_until_unready,
 )
 from tests.support.builders import a_spec
-from tests.support.databases import a_database
-from tests.support.postgres_server import TestServer, running_server
+from tests.support.servers.databases import a_database
+from tests.support.servers.postgres_server import TestServer, running_server
 
 PLACES = 24
 """Connections that the server accepts."""

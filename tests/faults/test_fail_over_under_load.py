@@ -12,9 +12,14 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import migrate
-from tests.faults.clients import more_answered
-from tests.faults.shared_nodes import PATIENCE_SECONDS, a_node, under_load, wait_until_unready
-from tests.faults.standby import a_pair, address_of, promote
+from tests.faults.causes.clients import more_answered
+from tests.faults.causes.shared_nodes import (
+    PATIENCE_SECONDS,
+    a_node,
+    under_load,
+    wait_until_unready,
+)
+from tests.faults.causes.standby import a_pair, address_of, promote
 from tests.support.builders import an_id
 
 ASKERS = 3

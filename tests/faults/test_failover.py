@@ -15,7 +15,7 @@ from ledger.errors import Unavailable
 from ledger.maintenance.verify import verify_event_store
 from ledger.store.postgres.dsn import PostgresDsn
 from ledger.store.postgres.migrations import migrate
-from tests.faults.standby import a_pair, address_of, promote
+from tests.faults.causes.standby import a_pair, address_of, promote
 from tests.support.builders import a_spec, an_id
 
 PATIENCE_SECONDS = 60.0

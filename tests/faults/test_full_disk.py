@@ -15,9 +15,9 @@ from api.demo.waiting import wait_for
 from ledger.maintenance.verify import verify_event_store
 from tests.api.harness import Api
 from tests.contract.stores import own_name
-from tests.faults.clients import all_events_of, require_cached_jobs_are_folds
-from tests.faults.full_disk import SmallDisk, a_small_disk, may_mount
-from tests.faults.shared_nodes import (
+from tests.faults.causes.clients import all_events_of, require_cached_jobs_are_folds
+from tests.faults.causes.full_disk import SmallDisk, a_small_disk, may_mount
+from tests.faults.causes.shared_nodes import (
     PATIENCE_SECONDS,
     a_node,
     require_everything_goes_on,
@@ -26,8 +26,8 @@ from tests.faults.shared_nodes import (
     wait_until_unready,
 )
 from tests.support.builders import a_spec
-from tests.support.databases import a_database
-from tests.support.postgres_server import running_server
+from tests.support.servers.databases import a_database
+from tests.support.servers.postgres_server import running_server
 
 PAGES = 6
 """Up to so many pages are left, in turn."""

@@ -20,7 +20,7 @@ from ledger import Ledger
 from ledger.dispatch.dispatcher import Dispatcher
 from ledger.store.audit_query import AuditQuery
 from projections.read_models import ReadModels
-from tests.faults.killed_process import THREADS, Work
+from tests.faults.causes.killed_process import THREADS, Work
 from tests.simulation import invariants as laws
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +80,7 @@ class Death:
 
 def run_until_killed(folder: Path, seed: str, death: Death, reports: Reported) -> None:
     """Read a process's lines until its death, and the rest of its output."""
-    command = [sys.executable, "-m", "tests.faults.killed_process", str(folder), seed]
+    command = [sys.executable, "-m", "tests.faults.causes.killed_process", str(folder), seed]
     left = death.count
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as victim:
         assert victim.stdout is not None

@@ -10,7 +10,7 @@ from pytest import raises
 from ledger.errors import Unavailable
 from ledger.store.postgres.connections import PostgresServer
 from ledger.store.postgres.dsn import PostgresDsn
-from tests.faults.proxy import Proxy
+from tests.faults.causes.proxy import Proxy
 
 QUESTIONS = 5
 """Each waits its whole time, so that a pool which doubles its pauses has a long one before it."""

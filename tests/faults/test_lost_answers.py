@@ -12,9 +12,9 @@ import pytest
 
 from tests.api.harness import Api
 from tests.contract.stores import own_name
-from tests.faults.clients import all_events_of, require_cached_jobs_are_folds
-from tests.faults.proxy import COMMITTED, Proxy
-from tests.faults.shared_nodes import (
+from tests.faults.causes.clients import all_events_of, require_cached_jobs_are_folds
+from tests.faults.causes.proxy import COMMITTED, Proxy
+from tests.faults.causes.shared_nodes import (
     RUNNING,
     a_node,
     require_everything_goes_on,
@@ -22,7 +22,7 @@ from tests.faults.shared_nodes import (
     wait_until_unready,
 )
 from tests.support.builders import a_spec
-from tests.support.databases import a_database
+from tests.support.servers.databases import a_database
 
 TURNS = [
     pytest.param(nth, 63, marks=pytest.mark.slow, id=f"answer {nth} turn {turn}")

@@ -15,16 +15,16 @@ import pytest
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from tests.contract.stores import PostgresStoreHarness, own_name
-from tests.faults.clients import (
+from tests.faults.causes.clients import (
     Client,
     clients_running,
     more_answered,
     require_cached_jobs_are_folds,
     require_truth,
 )
-from tests.faults.shared_nodes import PATIENCE_SECONDS, a_node, under_load
+from tests.faults.causes.shared_nodes import PATIENCE_SECONDS, a_node, under_load
 from tests.support.builders import SeededChance, a_spec
-from tests.support.databases import a_database
+from tests.support.servers.databases import a_database
 
 KILLS = 200
 NODES = 2

@@ -15,7 +15,7 @@ from ledger.store.event_store import AppendUnknown
 from ledger.store.records import Committed
 from tests.contract.stores import PostgresStoreHarness, append, append_decided, batch_of, own_name
 from tests.support.builders import a_job
-from tests.support.postgres_server import TestServer
+from tests.support.servers.postgres_server import TestServer
 
 
 def break_inserts(harness: PostgresStoreHarness, what: str, *, at_commit: bool = False) -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from pytest import raises
 
-from tests.faults.proxy import COMMITTED, Proxy
+from tests.faults.causes.proxy import COMMITTED, Proxy
 
 PATIENCE_SECONDS = 30.0
 

@@ -11,8 +11,8 @@ import pytest
 
 from api.demo.waiting import wait_for
 from tests.contract.stores import own_name
-from tests.faults.clients import more_answered
-from tests.faults.shared_nodes import (
+from tests.faults.causes.clients import more_answered
+from tests.faults.causes.shared_nodes import (
     PATIENCE_SECONDS,
     a_node,
     require_everything_goes_on,
@@ -20,8 +20,8 @@ from tests.faults.shared_nodes import (
     under_load,
     wait_until_unready,
 )
-from tests.support.databases import a_database
-from tests.support.postgres_server import TestServer
+from tests.support.servers.databases import a_database
+from tests.support.servers.postgres_server import TestServer
 
 ASKERS = 3
 TURNS = [pytest.param(5, marks=pytest.mark.slow, id=f"turn {turn}") for turn in range(4)]

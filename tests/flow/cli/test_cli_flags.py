@@ -13,7 +13,7 @@ import pytest
 
 from api.cli.exit_codes import Exit
 from tests.flow.cli.test_cli_documented import COMMON, commands
-from tests.support.mailbox import Letter, Mailbox, a_mailbox
+from tests.support.servers.mailbox import Letter, Mailbox, a_mailbox
 from tests.support.typed_commands import Shell
 
 JOB = "00000000-0000-4000-8000-00000000000a"

@@ -14,7 +14,7 @@ from api.cli.output.logs import LineFormatter
 from api.cli.output.times import ago, ago_short, distance, read_duration, read_instant, took
 from api.cli.text import escaped_json, harmless
 from tests.support.builders import NOON
-from tests.support.mailbox import a_mailbox
+from tests.support.servers.mailbox import a_mailbox
 from tests.support.typed_commands import Shell
 
 

@@ -15,7 +15,7 @@ from api.demo.processes import ENVIRONMENT, PROGRAM, ROOT, DemoServer, a_server
 from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.store.sqlite.folder import Folder
-from tests.support.mailbox import a_mailbox
+from tests.support.servers.mailbox import a_mailbox
 from tests.support.typed_commands import Shell
 
 LIMIT_SECONDS = 60.0

@@ -21,8 +21,8 @@ from ledger.maintenance.verify import verify_event_store
 from ledger.store.records import RecordedEvent
 from tests.contract.stores import own_name
 from tests.support.builders import a_spec
-from tests.support.databases import a_database
 from tests.support.dispatchers import dispatchers, ended
+from tests.support.servers.databases import a_database
 
 FIRES = 20_000
 LOT = 1000

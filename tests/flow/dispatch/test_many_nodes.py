@@ -22,7 +22,7 @@ from ledger.errors import RunSuperseded, Unavailable
 from ledger.maintenance.verify import verify_event_store
 from tests.contract.stores import PostgresStoreHarness
 from tests.support.builders import MINUTE, SUCCESS
-from tests.support.many_nodes import A_LEASE, GPU, OTHERS_TURN, SECOND, Fleet, Node, a_fleet
+from tests.support.servers.many_nodes import A_LEASE, GPU, OTHERS_TURN, SECOND, Fleet, Node, a_fleet
 
 RACERS = 8
 FIRES = 2000

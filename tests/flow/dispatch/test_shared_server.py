@@ -25,8 +25,8 @@ from ledger.store.postgres.migrations import READ_MODELS
 from projections.engine.elected import ElectedRunner
 from tests.contract.stores import own_name
 from tests.support.builders import a_spec
-from tests.support.databases import a_database
 from tests.support.read_models import job_in
+from tests.support.servers.databases import a_database
 
 PATIENCE_SECONDS = 60.0
 wait_until = partial(wait_for, seconds=PATIENCE_SECONDS)

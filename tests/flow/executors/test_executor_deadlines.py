@@ -9,7 +9,7 @@ import asyncio
 import pytest
 
 from ledger.dispatch.executors.outcomes import Failed, Outcome
-from tests.support.http_targets import (
+from tests.support.servers.http_targets import (
     Answer,
     Target,
     a_ticket,

@@ -16,8 +16,8 @@ from ledger.dispatch.executors.noop import NoopExecutor
 from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, Succeeded
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
 from ledger.errors import StartRefused
-from tests.support.http_targets import SECRET, Target, http
 from tests.support.run_tickets import a_run_ticket
+from tests.support.servers.http_targets import SECRET, Target, http
 
 BARE = ExecutorSettings(signing_secret=SECRET)
 

@@ -15,7 +15,7 @@ import pytest
 
 from ledger.dispatch.executors.addresses import AllowList, Resolver, system_resolver
 from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, Succeeded
-from tests.support.http_targets import a_ticket, an_executor
+from tests.support.servers.http_targets import a_ticket, an_executor
 
 ADDRESSES = [
     "127.0.0.1", "127.1", "127.0.1", "127.0.0.2", "127.255.255.254", "127.0.0.1.", "2130706433",

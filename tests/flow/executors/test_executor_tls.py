@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.dispatch.executors.addresses import AllowList
 from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
-from tests.support.http_targets import Target, an_executor, ask, http
+from tests.support.servers.http_targets import Target, an_executor, ask, http
 
 
 def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:

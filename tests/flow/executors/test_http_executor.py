@@ -14,7 +14,7 @@ from ledger.dispatch.executors.addresses import AllowList
 from ledger.dispatch.executors.http import ANSWER_BYTES
 from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, Outcome, Succeeded
 from ledger.dispatch.executors.output import HEAD_BYTES
-from tests.support.http_targets import (
+from tests.support.servers.http_targets import (
     SECRET,
     Target,
     a_ticket,

@@ -23,7 +23,7 @@ from ledger.dispatch.executors.secrets import Secrets
 from ledger.store.audit_query import AuditQuery
 from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
 from tests.support.command_runs import a_ticket
-from tests.support.http_targets import LOCAL, Target, http
+from tests.support.servers.http_targets import LOCAL, Target, http
 
 KEY = "sk-live-+/4711-äö&=%"
 SECRETS = Secrets(None, {"API_KEY": KEY, "ASCII": "sk-live-4711-abcdef"})

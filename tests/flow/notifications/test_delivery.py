@@ -25,7 +25,7 @@ from ledger.store.audit_query import AuditQuery
 from tests.simulation import invariants as laws
 from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
 from tests.support.runs import run_when_due
-from tests.support.slack import Slack, a_slack
+from tests.support.servers.slack import Slack, a_slack
 
 TOKEN = "-".join(("xoxb", "1234567890", "1234567890", "abcDEFghiJKLmnoPQRstuVWX"))
 NOWHERE = "http://127.0.0.1:9/api"

@@ -14,7 +14,7 @@ from ledger.dispatch.notifications.notifier import Notifier
 from ledger.dispatch.notifications.sender import Sender
 from tests.support.builders import HOUR
 from tests.support.recovery_fleet import RecoveryFleet, a_recovery_fleet
-from tests.support.slack import Slack, a_slack
+from tests.support.servers.slack import Slack, a_slack
 
 
 class NotifiedFleet:

@@ -27,7 +27,7 @@ from projections.queries.storm_notifications import RECENT, StormNotifications
 from projections.read_models import ReadModels
 from tests.support.builders import DAY, HOUR, ManualClock, a_spec, open_ledger
 from tests.support.runs import run_when_due
-from tests.support.slack import Slack, a_slack
+from tests.support.servers.slack import Slack, a_slack
 
 QUOTA = outcomes.Failure("Error: 429 quota", "rate_limited", "api.example.com", None, 5)
 SEEDS = itertools.count(1)

@@ -20,7 +20,7 @@ import yaml
 
 from api.demo.processes import PROGRAM, ROOT
 from api.demo.waiting import wait_for
-from tests.support.postgres_server import TestServer
+from tests.support.servers.postgres_server import TestServer
 
 LIMIT_SECONDS = 60.0
 """A hang fails by this; nothing is measured by it."""

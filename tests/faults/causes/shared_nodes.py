@@ -13,7 +13,7 @@ from api.demo.waiting import wait_for
 from api.settings import load_settings
 from projections.engine.elected import ElectedRunner
 from tests.api.harness import Api
-from tests.faults.clients import (
+from tests.faults.causes.clients import (
     Client,
     clients_running,
     require_cached_jobs_are_folds,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.support.postgres_server import NOBODY, TestServer
+from tests.support.servers.postgres_server import NOBODY, TestServer
 
 SIZE_MIB = 48
 PAGE_BYTES = 8192

@@ -18,7 +18,7 @@ from api.stream import tail as stream_tail
 from api.stream.tail import Tail
 from ledger.store.audit_query import AuditQuery
 from tests.api.harness import Api, problem
-from tests.api.listeners import PATH, Listener
+from tests.api.server.listeners import PATH, Listener
 from tests.support.builders import DAY, a_spec
 
 Scene = Callable[[], Coroutine[Any, Any, None]]

@@ -1,4 +1,4 @@
-"""A process that is going to be killed: `python -m tests.faults.killed_process FOLDER SEED`.
+"""A process that is going to be killed: `python -m tests.faults.causes.killed_process FOLDER SEED`.
 
 It opens a ledger, runs jobs and gives commands in several threads. What it writes to its standard
 output (each line one write, so that the pipe delivers it whole whatever happens next) is what it

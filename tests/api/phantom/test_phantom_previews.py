@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.harness import Api, error
-from tests.api.phantom import DIGEST, PATH, create
+from tests.api.phantom.scheduler import DIGEST, PATH, create
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ledger.application.commands import runs as run_commands
 from tests.api.harness import Api
 from tests.support.builders import MINUTE
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "monitoring.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "how-to" / "monitoring.md"
 
 
 def scraped(api: Api) -> dict[str, float]:

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.harness import Api
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
 RUNBOOK = ROOT / "docs" / "how-to" / "alarms.md"
 METRIC = re.compile(r"\b((?:jobledger|process)_[a-z_]+|up)\b(?!\s*=)")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ledger.dispatch.executors.secrets import Secrets
+from tests.api.commands.test_runs import SECOND, Post
 from tests.api.harness import serving
-from tests.api.test_runs import SECOND, Post
 
 KEY = "sk-live-4711-abcdef"
 

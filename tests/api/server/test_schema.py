@@ -13,7 +13,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.api.harness import Api, serving
-from tests.api.test_access import GUARDED, STREAM
+from tests.api.server.test_access import GUARDED, STREAM
 from tests.support.builders import MINUTE
 
 OPERATIONS = [

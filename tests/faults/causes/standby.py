@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from api.demo.waiting import wait_for
-from tests.support.postgres_server import TestServer, demoted, free_port, running_server
+from tests.support.servers.postgres_server import TestServer, demoted, free_port, running_server
 
 NAME = "standby"
 PATIENCE_SECONDS = 60.0

@@ -11,8 +11,8 @@ from api.http import wait_for_run
 from ledger.application.commands import runs as run_commands
 from ledger.store.records import StoredEvent
 from tests.api.harness import Api, error
-from tests.api.phantom import FAILURE, OUTPUT, PATH, changes, create, ending, job_in
-from tests.api.waiting import leave, meanwhile
+from tests.api.phantom.scheduler import FAILURE, OUTPUT, PATH, changes, create, ending, job_in
+from tests.api.server.waiting import leave, meanwhile
 
 
 def test_a_run_is_answered_with_its_output(api: Api) -> None:

@@ -20,10 +20,10 @@ from api.demo.waiting import wait_for
 from api.settings import COLLECTOR, load_settings
 from tests.api.harness import Api
 from tests.support.builders import ManualClock
-from tests.support.mailbox import LIMIT_SECONDS, Mailbox, a_mailbox, attributes
+from tests.support.servers.mailbox import LIMIT_SECONDS, Mailbox, a_mailbox, attributes
 from tests.support.typed_commands import Shell
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
 CARRIED = {"traceparent": f"00-{TRACE}-{CALLER}-01"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.api.harness import Api, error
-from tests.api.phantom import PATH, audit, changes, create, job_in
+from tests.api.phantom.scheduler import PATH, audit, changes, create, job_in
 
 
 def test_an_active_job_is_paused(api: Api) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from api.phantom import routes as phantom
 from tests.api.harness import Api, error, serving
-from tests.api.phantom import DIGEST, FAILURE, PATH, create, job_in
+from tests.api.phantom.scheduler import DIGEST, FAILURE, PATH, create, job_in
 from tests.support.builders import DAY
 
 

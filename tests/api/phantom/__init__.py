@@ -1,0 +1,1 @@
+"""Phantom's own routes."""

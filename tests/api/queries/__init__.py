@@ -1,0 +1,1 @@
+"""Queries over HTTP, against the library and oracles."""

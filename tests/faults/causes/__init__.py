@@ -1,0 +1,1 @@
+"""What makes things fail: processes that are killed, proxies, full disks."""
