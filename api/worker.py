@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 
 from ledger.clock import Clock, SystemClock, parse_rfc3339
-from ledger.dispatch.executors.outcomes import Blocked, Executor, Failed, RunTicket, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Executor, RunTicket
 from ledger.dispatch.executors.python import Handler, PythonExecutor
+from ledger.domain.job.outcomes import Failure, Success
 from ledger.errors import LedgerError
 
 LEASE_SECONDS = 60.0
@@ -217,9 +218,9 @@ def _ticket(claimed: Plain, spec: Plain) -> RunTicket:
 
 def _report_of(outcome: object) -> tuple[str, Plain]:
     match outcome:
-        case Succeeded():
+        case Success():
             return "succeed", {"output": outcome.output}
-        case Failed():
+        case Failure():
             return "fail", {"error": outcome.error or "-", "failure_class": outcome.failure_class}
         case Blocked():
             return "fail", {"error": outcome.cause}

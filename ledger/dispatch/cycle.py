@@ -19,13 +19,14 @@ from ledger.application.commands.command import Command
 from ledger.application.commands.runs import Claimed
 from ledger.application.due_queue import DueItem, due_item_of
 from ledger.application.ledger import Ledger
-from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, ended_of
+from ledger.dispatch.executors.outcomes import Blocked, Deferred, ended_of
 from ledger.dispatch.executors.pool import Finished, RunPool
 from ledger.dispatch.leases.leases import AbandonedRun, Leases
 from ledger.dispatch.leases.membership import Membership
 from ledger.dispatch.leases.reaper import REAP_EVERY, LostRunReaper, ending_command
 from ledger.dispatch.queues.ready_queue import DueFire, QueuePosition, ReadyQueue
 from ledger.dispatch.queues.worker_queues import WorkerQueues, route_to_queues
+from ledger.domain.job.outcomes import Failure
 from ledger.errors import Invalid, LedgerError, StorageFull, Unavailable
 from ledger.store.instrumentation import RunEnded
 
@@ -234,5 +235,5 @@ class CycleWork:
         return not (self.finished or self.lost or self.dues)
 
 
-def _not_recordable(error: LedgerError) -> Failed:
-    return Failed(f"The outcome could not be recorded: {error.message}", "other")
+def _not_recordable(error: LedgerError) -> Failure:
+    return Failure(f"The outcome could not be recorded: {error.message}", "other")

@@ -17,8 +17,9 @@ import httpx
 import pytest
 
 from api.demo.waiting import wait_for
-from ledger.dispatch.executors.outcomes import Blocked, Failed
+from ledger.dispatch.executors.outcomes import Blocked
 from ledger.dispatch.executors.python import ENTRY_POINTS
+from ledger.domain.job.outcomes import Failure
 from tests.flow.executors.test_python_executor import outcome_of
 from tests.support.docs_runner import DOCS, LIMIT_SECONDS, Reader, fences, run_python
 from tests.support.typed_commands import Shell
@@ -90,7 +91,7 @@ def test_the_python_program_runs_its_handlers(
     events = shell.ok("audit", "--topic", "job.run_succeeded", "--json").document["events"]
     assert sorted(event["data"]["output"] for event in events) == ["", "today: 17 sold"]
     failure = outcome_of(failing_names["limited"])
-    assert isinstance(failure, Failed)
+    assert isinstance(failure, Failure)
     assert (failure.error, failure.failure_class) == ("the quota is used up", "rate_limited")
     assert failure.retry_after is not None
 

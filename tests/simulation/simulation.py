@@ -15,8 +15,9 @@ from uuid import UUID
 
 from ledger import Dispatcher, Ledger
 from ledger.application.commands.runs import Claimed
-from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, Outcome, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Deferred, Outcome
 from ledger.dispatch.executors.pool import Finished
+from ledger.domain.job.outcomes import Failure, Success
 from ledger.errors import LedgerError, StorageFull
 from ledger.store.event_store import AppendUnknown, EventStore
 from ledger.store.mapper import EventMapper
@@ -99,10 +100,10 @@ class SimulatedWork(FakePool):
     def _outcome(self) -> Outcome:
         dice = self._chance.random()
         if dice < 0.55:
-            return Succeeded("", 0, "0" * 64, 1)
+            return Success("", 0, "0" * 64, 1)
         if dice < 0.95:
             kind = self._chance.choice(CLASSES)
-            return Failed(f"{kind} after {self._chance.randrange(999)} ms", kind, "host", None, 1)
+            return Failure(f"{kind} after {self._chance.randrange(999)} ms", kind, "host", None, 1)
         return Blocked("the target is refused")
 
 

@@ -9,7 +9,8 @@ from random import Random
 from uuid import UUID
 
 from ledger.application.commands.runs import Claimed
-from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
+from ledger.dispatch.executors.outcomes import Outcome
+from ledger.domain.job.outcomes import Failure, Success
 from tests.storm.fleet import Member
 from tests.storm.outages import Outage, Outages
 from tests.support.builders import ManualClock
@@ -47,16 +48,16 @@ class RunOutcomes:
     def _own(self, member: Member, took: float) -> Outcome:
         if member.is_plain and self._chance.random() < OWN_FAILURE_RATE:
             kind, error = self._chance.choice(OWN_FAILURES)
-            return Failed(error, kind, member.target, None, round(took * 1000))
+            return Failure(error, kind, member.target, None, round(took * 1000))
         rows = self._chance.randrange(500)
         output = f"{rows} rows" if rows < 25 else ""
         digest = sha256(output.encode()).hexdigest()
-        return Succeeded(output, len(output), digest, round(took * 1000))
+        return Success(output, len(output), digest, round(took * 1000))
 
 
-def _refused(outage: Outage, member: Member, now: datetime, took: float) -> Failed:
+def _refused(outage: Outage, member: Member, now: datetime, took: float) -> Failure:
     waits = outage.retry_after_seconds
     wait = waits[member.number % len(waits)]
     retry_after = now + timedelta(seconds=wait) if wait else None
     kind, error = outage.failure_class, outage.error
-    return Failed(error, kind, outage.target, retry_after, round(took * 1000))
+    return Failure(error, kind, outage.target, retry_after, round(took * 1000))

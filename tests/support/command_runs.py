@@ -12,7 +12,8 @@ from uuid import UUID, uuid5
 
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.command import CommandExecutor
-from ledger.dispatch.executors.outcomes import Failed, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.outcomes import Outcome, RunTicket
+from ledger.domain.job.outcomes import Failure, Success
 from tests.support.run_tickets import PLENTY_SECONDS, a_run_ticket
 
 TINY_SECONDS = 0.2
@@ -46,13 +47,13 @@ async def execute(ticket: RunTicket, *, grace_seconds: float = SHORT_GRACE_SECON
         await executor.aclose()
 
 
-def success_of(ticket: RunTicket) -> Succeeded:
+def success_of(ticket: RunTicket) -> Success:
     outcome = asyncio.run(execute(ticket))
-    assert isinstance(outcome, Succeeded), outcome
+    assert isinstance(outcome, Success), outcome
     return outcome
 
 
-def failure_of(ticket: RunTicket) -> Failed:
+def failure_of(ticket: RunTicket) -> Failure:
     outcome = asyncio.run(execute(ticket))
-    assert isinstance(outcome, Failed), outcome
+    assert isinstance(outcome, Failure), outcome
     return outcome

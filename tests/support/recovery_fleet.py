@@ -16,9 +16,10 @@ from uuid import UUID
 from ledger import Dispatcher, Ledger
 from ledger.application.commands.runs import Claimed
 from ledger.clock import parse_rfc3339
-from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
+from ledger.dispatch.executors.outcomes import Outcome
 from ledger.dispatch.leases.membership import ClusterNode
 from ledger.dispatch.recovery_driver import RecoveryDriver
+from ledger.domain.job.outcomes import Failure, Success
 from ledger.domain.recovery.plan import Terms
 from ledger.domain.recovery.selection import Selector
 from ledger.store.audit_query import AuditQuery
@@ -30,8 +31,8 @@ HOURLY = {"kind": "cron", "expr": "0 * * * *"}
 RATE_LIMITED = Selector(failure_class="rate_limited")
 TOOK = timedelta(seconds=2)
 A_MOMENT = timedelta(milliseconds=10)
-LIMITED = Failed("429 Too Many Requests", "rate_limited", "api.example.com", None, 5)
-DONE = Succeeded("", 0, "0" * 64, 5)
+LIMITED = Failure("429 Too Many Requests", "rate_limited", "api.example.com", None, 5)
+DONE = Success("", 0, "0" * 64, 5)
 
 _seeds = count(1)
 Meets = Callable[[Claimed], bool]

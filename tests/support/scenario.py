@@ -9,8 +9,9 @@ from uuid import UUID
 
 from ledger import Dispatcher, Ledger
 from ledger.application.commands.runs import Claimed
-from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
+from ledger.dispatch.executors.outcomes import Outcome
 from ledger.domain.event_context import Actor
+from ledger.domain.job.outcomes import Failure, Success
 from projections.filters.as_of import AsOfResolver
 from projections.history.history import History
 from projections.queries.best_effort import known_storm
@@ -20,8 +21,8 @@ from tests.support.builders import ManualClock, a_spec, open_ledger
 from tests.support.fake_pool import TimedPool
 
 OLGA = Actor("olga", "user")
-DONE = Succeeded("", 0, "0" * 64, 1)
-LIMITED = Failed("429 Too Many Requests", "rate_limited", "api.example", None, 7)
+DONE = Success("", 0, "0" * 64, 1)
+LIMITED = Failure("429 Too Many Requests", "rate_limited", "api.example", None, 7)
 TICK = timedelta(seconds=1)
 NEVER = timedelta(days=1000)
 

@@ -19,9 +19,10 @@ from typing import Any, ClassVar
 
 from ledger.clock import Clock, rfc3339
 from ledger.dispatch.executors.child import RUN_VARIABLE, Child
-from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket
+from ledger.dispatch.executors.outcomes import Blocked, Outcome, RunTicket
 from ledger.dispatch.executors.processes import kill_all, signal_all
 from ledger.domain.job.executor_spec import parse_executor
+from ledger.domain.job.outcomes import Failure
 from ledger.errors import Refused
 
 GRACE_SECONDS = 5.0
@@ -162,9 +163,9 @@ class _Report:
             return child.output.success(self.duration_ms)
         return self._failed(_ending(child.exit_code), child, "crashed")
 
-    def _failed(self, problem: str, child: Child, failure_class: str) -> Failed:
+    def _failed(self, problem: str, child: Child, failure_class: str) -> Failure:
         tail = child.errors.text
-        return Failed(
+        return Failure(
             error=f"{problem}: {tail}" if tail else problem,
             failure_class=failure_class,
             target=self.executor["argv"][0].rpartition("/")[2],

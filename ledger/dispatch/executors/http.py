@@ -18,13 +18,7 @@ import httpcore
 
 from ledger.clock import Clock, rfc3339
 from ledger.dispatch.executors.addresses import Guard, GuardedNetwork, TargetRefused
-from ledger.dispatch.executors.outcomes import (
-    Blocked,
-    Deferred,
-    Failed,
-    Outcome,
-    RunTicket,
-)
+from ledger.dispatch.executors.outcomes import Blocked, Deferred, Outcome, RunTicket
 from ledger.dispatch.executors.output import ERROR_BYTES, Output
 from ledger.dispatch.executors.secrets import MARGIN
 from ledger.dispatch.executors.signing import RunToken, Signer
@@ -36,6 +30,7 @@ from ledger.domain.job.failures import (
     class_of_text,
     parse_retry_after,
 )
+from ledger.domain.job.outcomes import Failure
 from ledger.domain.job.urls import WebUrl, parse_url
 from ledger.errors import Refused
 
@@ -185,7 +180,7 @@ class _Exchange:
             )
         return output.success(self._duration_ms())
 
-    def _refused(self, response: httpcore.Response, text: str) -> Failed:
+    def _refused(self, response: httpcore.Response, text: str) -> Failure:
         if 300 <= response.status < 400:
             text = (
                 "a redirect, and redirects are never followed: set the job's url to "
@@ -196,9 +191,9 @@ class _Exchange:
 
     def failed(
         self, error: str, *, failure_class: str, response: httpcore.Response | None = None
-    ) -> Failed:
+    ) -> Failure:
         """The run failed now; a response may ask for a pause before the next attempt."""
-        return Failed(
+        return Failure(
             error=error,
             failure_class=failure_class,
             target=self.url.host,

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ledger.dispatch.executors.outcomes import RunTicket, Succeeded
+from ledger.dispatch.executors.outcomes import RunTicket
 from ledger.dispatch.executors.output import Output
+from ledger.domain.job.outcomes import Success
 
 
 class NoopExecutor:
@@ -16,10 +17,10 @@ class NoopExecutor:
     kind: ClassVar[str] = "noop"
     is_instant: ClassVar[bool] = True
 
-    result: ClassVar[Succeeded] = Output().success(0)
+    result: ClassVar[Success] = Output().success(0)
     """The only outcome, for a dispatcher that needs it without using an event loop."""
 
-    async def execute(self, ticket: RunTicket) -> Succeeded:  # noqa: ARG002 - the protocol's
+    async def execute(self, ticket: RunTicket) -> Success:  # noqa: ARG002 - the protocol's
         return self.result
 
     async def aclose(self) -> None:

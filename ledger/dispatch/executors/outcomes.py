@@ -1,6 +1,6 @@
 """What the dispatcher hands to an executor, and the four outcomes that it can return.
 
-Succeeded and Failed are what the job itself records. An output is its first 4 KiB, fit to be
+Success and Failure are what the job itself records. An output is its first 4 KiB, fit to be
 stored; its count and hash cover the raw bytes, up to the executor's own limit.
 """
 
@@ -12,20 +12,8 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from ledger.dispatch.executors.output import Redact
-from ledger.domain.job.outcomes import Failure as Failed
-from ledger.domain.job.outcomes import Success as Succeeded
+from ledger.domain.job.outcomes import Failure, Success
 from ledger.store.instrumentation import RunEnded
-
-__all__ = [
-    "Blocked",
-    "Deferred",
-    "Executor",
-    "Failed",
-    "Outcome",
-    "RunTicket",
-    "Succeeded",
-    "ended_of",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +51,15 @@ class Deferred:
     """
 
 
-Outcome: TypeAlias = Succeeded | Failed | Blocked | Deferred
+Outcome: TypeAlias = Success | Failure | Blocked | Deferred
 
 
 def ended_of(outcome: Outcome) -> RunEnded:
     """An outcome as instrumentation is given it."""
     match outcome:
-        case Succeeded():
+        case Success():
             return RunEnded("succeeded", None, outcome.duration_ms)
-        case Failed():
+        case Failure():
             return RunEnded("failed", outcome.failure_class, outcome.duration_ms)
         case Blocked():
             return RunEnded("blocked", "blocked")

@@ -19,10 +19,11 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, TypeAlias
 
 from ledger.clock import Clock
-from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket
+from ledger.dispatch.executors.outcomes import Blocked, Outcome, RunTicket
 from ledger.dispatch.executors.output import Output
 from ledger.domain.job.executor_spec import parse_executor
 from ledger.domain.job.failures import ERROR_PREFIX, class_of_text
+from ledger.domain.job.outcomes import Failure
 from ledger.errors import Refused
 
 ENTRY_POINTS = "jobledger.handlers"
@@ -122,8 +123,8 @@ class _HandlerCall:
 
     def _failed(
         self, error: str, failure_class: str, retry_after: datetime | None = None
-    ) -> Failed:
-        return Failed(error, failure_class, self._name, retry_after, self._duration_ms())
+    ) -> Failure:
+        return Failure(error, failure_class, self._name, retry_after, self._duration_ms())
 
     def _duration_ms(self) -> int:
         return int((self._clock.elapsed() - self._started) * 1000)

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from ledger.clock import Clock
 from ledger.dispatch.executors.noop import NoopExecutor
-from ledger.dispatch.executors.outcomes import Failed, Outcome, RunTicket
+from ledger.dispatch.executors.outcomes import Outcome, RunTicket
+from ledger.domain.job.outcomes import Failure
 from ledger.errors import StartRefused
 from ledger.maintenance.fork_outcomes import RecordedRun, RecordedRuns
 
@@ -55,7 +56,7 @@ def outcome_of(run: RecordedRun | None, now: datetime) -> Outcome:
         return replace(NoopExecutor.result, duration_ms=run.duration_ms if run is not None else 0)
     _, host, message = f"{run.signature}  ".split(" ", 2)
     after = timedelta(seconds=run.retry_seconds) if run.retry_seconds else None
-    return Failed(
+    return Failure(
         error=run.error_text or message.strip(),
         failure_class=run.failure_class or "other",
         target=None if host == NO_HOST else host,

@@ -12,18 +12,12 @@ from ledger.dispatch.executors.addresses import AllowList, Guard, Resolver, syst
 from ledger.dispatch.executors.command import CommandExecutor
 from ledger.dispatch.executors.http import HttpExecutor
 from ledger.dispatch.executors.noop import NoopExecutor
-from ledger.dispatch.executors.outcomes import (
-    Blocked,
-    Executor,
-    Failed,
-    Outcome,
-    RunTicket,
-    Succeeded,
-)
+from ledger.dispatch.executors.outcomes import Blocked, Executor, Outcome, RunTicket
 from ledger.dispatch.executors.output import HEAD_BYTES, Redact, cut
 from ledger.dispatch.executors.python import Handler, PythonExecutor
 from ledger.dispatch.executors.secrets import NO_SECRETS, MissingSecret, Secrets
 from ledger.dispatch.executors.signing import Signer
+from ledger.domain.job.outcomes import Failure, Success
 from ledger.domain.job.urls import parse_url
 from ledger.errors import InvalidField, StartRefused
 
@@ -114,9 +108,9 @@ class Executors:
 def _redacted(outcome: Outcome, redact: Redact) -> Outcome:
     """An outcome with every secret removed from its texts."""
     match outcome:
-        case Succeeded():
+        case Success():
             return replace(outcome, output=cut(redact(outcome.output), HEAD_BYTES))
-        case Failed():
+        case Failure():
             return replace(outcome, error=redact(outcome.error))
         case Blocked():
             return Blocked(redact(outcome.cause))
@@ -145,5 +139,5 @@ def _why_no_executor(kind: str) -> str:
     return f"This node has no executor of kind {kind}."
 
 
-def _broken(error: Exception) -> Failed:
-    return Failed(f"the executor itself failed: {type(error).__name__}: {error}", "other")
+def _broken(error: Exception) -> Failure:
+    return Failure(f"the executor itself failed: {type(error).__name__}: {error}", "other")

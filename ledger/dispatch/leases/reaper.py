@@ -10,8 +10,8 @@ from ledger.application.command_context import CommandContext
 from ledger.application.commands import runs as run_commands
 from ledger.application.commands.command import Command
 from ledger.clock import EPOCH
-from ledger.dispatch.executors.outcomes import Failed
 from ledger.dispatch.leases.leases import TIMEOUT, AbandonedRun, Leases
+from ledger.domain.job.outcomes import Failure
 
 REAP_EVERY = timedelta(seconds=10)
 """How often abandoned runs are looked for."""
@@ -54,5 +54,5 @@ def ending_command(item: AbandonedRun, context: CommandContext) -> Command[Any]:
         return run_commands.LoseRun(item.job_id, run.run_id, item.cause, context)
     elapsed = context.now - run.started_at
     error = f"no report came within {elapsed.total_seconds():.0f} s"
-    failure = Failed(error, TIMEOUT, duration_ms=elapsed // timedelta(milliseconds=1))
+    failure = Failure(error, TIMEOUT, duration_ms=elapsed // timedelta(milliseconds=1))
     return run_commands.RecordOutcome(item.job_id, run.run_id, failure, context)

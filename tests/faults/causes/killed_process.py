@@ -20,7 +20,8 @@ from ledger.application.command_context import CommandContext
 from ledger.application.commands.runs import Claimed
 from ledger.application.ledger import CommandResult
 from ledger.dispatch.dispatcher import Dispatcher
-from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
+from ledger.dispatch.executors.outcomes import Outcome
+from ledger.domain.job.outcomes import Failure, Success
 from ledger.errors import LedgerError
 from projections.read_models import ReadModels
 from tests.support.fake_pool import FakePool
@@ -28,8 +29,8 @@ from tests.support.fake_pool import FakePool
 THREADS = 4
 KINDS = ("schedule", "amend", "pause", "resume", "run", "run", "delete")
 OUTCOMES: tuple[Outcome, ...] = (
-    Succeeded("done", 4, "0" * 64, 1),
-    Failed("Error: 429", "rate_limited", "api.example.com", None, 1),
+    Success("done", 4, "0" * 64, 1),
+    Failure("Error: 429", "rate_limited", "api.example.com", None, 1),
 )
 
 

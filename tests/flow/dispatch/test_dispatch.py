@@ -14,8 +14,9 @@ from pytest import raises
 from ledger import Ledger
 from ledger.application.commands.runs import Claimed
 from ledger.dispatch.dispatcher import Dispatcher
-from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, Outcome, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Deferred, Outcome
 from ledger.dispatch.executors.pool import Finished
+from ledger.domain.job.outcomes import Failure, Success
 from ledger.errors import LedgerError
 from ledger.store.sqlite.store import SQLiteEventStore
 from tests.simulation import invariants as laws
@@ -23,8 +24,8 @@ from tests.support.builders import EVERY_MINUTE, MINUTE, NOON, ManualClock, a_sp
 from tests.support.fake_pool import FakePool
 
 SECOND = timedelta(seconds=1)
-DONE = Succeeded("done", 4, "0" * 64, 1)
-FAILURE = Failed("x", "other", None, None, 1)
+DONE = Success("done", 4, "0" * 64, 1)
+FAILURE = Failure("x", "other", None, None, 1)
 
 
 class ManualPool(FakePool):
@@ -293,7 +294,7 @@ def test_an_outcome_that_cannot_be_stored_is_recorded_as_a_failure(
     job_id = scenario.schedule()
     scenario.step(MINUTE)
 
-    scenario.end(Succeeded("\ud800", 1, "0" * 64, 1))
+    scenario.end(Success("\ud800", 1, "0" * 64, 1))
 
     last = scenario.ledger.history(job_id)[-1]
     assert (last["topic"], last["data"]["failure_class"]) == ("job.run_failed", "other")

@@ -8,7 +8,8 @@ import asyncio
 
 import pytest
 
-from ledger.dispatch.executors.outcomes import Failed, Outcome
+from ledger.dispatch.executors.outcomes import Outcome
+from ledger.domain.job.outcomes import Failure
 from tests.support.servers.http_targets import (
     Answer,
     Target,
@@ -100,7 +101,7 @@ def test_no_target_delays_a_run_past_its_deadline(name: str) -> None:
             outcomes = [await executor.execute(ticket) for _ in range(20)]
         await executor.aclose()
         return {
-            outcome.failure_class if isinstance(outcome, Failed) else "succeeded"
+            outcome.failure_class if isinstance(outcome, Failure) else "succeeded"
             for outcome in outcomes
         }
 
@@ -118,7 +119,7 @@ def test_a_redirect_is_never_followed() -> None:
     outcome, hits = asyncio.run(scenario())
 
     assert hits == 0
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failure)
     assert "redirects are never followed" in outcome.error
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.command import CommandExecutor
-from ledger.dispatch.executors.outcomes import Failed, Outcome
+from ledger.dispatch.executors.outcomes import Outcome
+from ledger.domain.job.outcomes import Failure
 from tests.support.command_runs import (
     SHORT_GRACE_SECONDS,
     TINY_SECONDS,
@@ -170,7 +171,7 @@ def test_a_command_may_clean_up_after_sigterm() -> None:
         execute(shell(script, seconds=TINY_SECONDS), grace_seconds=PLENTY_SECONDS)
     )
 
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failure)
     assert outcome.failure_class == "timeout"
     assert outcome.error.endswith("goodbye")
 

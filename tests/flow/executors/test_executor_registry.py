@@ -13,8 +13,9 @@ import pytest
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.addresses import AllowList
 from ledger.dispatch.executors.noop import NoopExecutor
-from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Outcome
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
+from ledger.domain.job.outcomes import Failure, Success
 from ledger.errors import StartRefused
 from tests.support.run_tickets import a_run_ticket
 from tests.support.servers.http_targets import SECRET, Target, http
@@ -43,7 +44,7 @@ def test_noop_succeeds_without_output_and_takes_no_slot() -> None:
 
     assert executors.is_instant(a_run_ticket({"kind": "noop"}))
     assert outcome_of({"kind": "noop"}) == NoopExecutor.result
-    assert NoopExecutor.result == Succeeded(
+    assert NoopExecutor.result == Success(
         output="",
         output_bytes=0,
         output_sha256="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -69,7 +70,7 @@ def test_a_job_without_an_executor_goes_to_the_agent_whose_address_needs_no_perm
 
     outcome = asyncio.run(scenario())
 
-    assert isinstance(outcome, Succeeded)
+    assert isinstance(outcome, Success)
     assert outcome.output == "hi"
     assert agent.job_cache[0].startswith("POST /trigger HTTP/1.1\r\n")
 
@@ -110,7 +111,7 @@ def test_commands_run_where_they_are_enabled() -> None:
 
     outcome = outcome_of({"kind": "command", "argv": ["echo", "hi"]}, settings)
 
-    assert isinstance(outcome, Succeeded)
+    assert isinstance(outcome, Success)
     assert outcome.output == "hi\n"
 
 
@@ -120,7 +121,7 @@ def test_a_fault_inside_an_executor_is_a_failed_run_not_a_dead_dispatcher() -> N
 
     outcome = outcome_of({"kind": "http", "url": "http://a.example/"}, resolve=broken)
 
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failure)
     assert outcome.failure_class == "other"
     assert "the resolver is broken" in outcome.error
 

@@ -14,7 +14,8 @@ import httpcore
 import pytest
 
 from ledger.dispatch.executors.addresses import AllowList, Resolver, system_resolver
-from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Outcome
+from ledger.domain.job.outcomes import Failure, Success
 from tests.support.servers.http_targets import a_ticket, an_executor
 
 ADDRESSES = [
@@ -142,7 +143,7 @@ def test_an_allowed_local_target_is_reached() -> None:
     canary, outcome = asyncio.run(scenario())
 
     assert canary.hits == 1
-    assert isinstance(outcome, Succeeded)
+    assert isinstance(outcome, Success)
 
 
 def test_a_name_that_rebinds_after_it_was_checked_is_not_followed() -> None:
@@ -163,7 +164,7 @@ def test_a_name_that_rebinds_after_it_was_checked_is_not_followed() -> None:
 
     assert canary.hits == 0
     assert len(asked) == len(set(asked)) == 100
-    assert all(isinstance(outcome, Failed) for outcome in outcomes)
+    assert all(isinstance(outcome, Failure) for outcome in outcomes)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.dispatch.executors.addresses import AllowList
-from ledger.dispatch.executors.outcomes import Failed, Outcome, Succeeded
+from ledger.dispatch.executors.outcomes import Outcome
+from ledger.domain.job.outcomes import Failure, Success
 from tests.support.servers.http_targets import Target, an_executor, ask, http
 
 
@@ -47,7 +48,7 @@ def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLCon
 
 
 @pytest.mark.parametrize(
-    ("certified", "expected"), [("agent.example", Succeeded), ("other.example", Failed)]
+    ("certified", "expected"), [("agent.example", Success), ("other.example", Failure)]
 )
 def test_the_certificate_is_verified_against_the_name_not_the_address(
     certified: str, expected: type[Outcome], tmp_path: Path
@@ -63,6 +64,6 @@ def test_the_certificate_is_verified_against_the_name_not_the_address(
     outcome = asyncio.run(ask(target, "https://agent.example:{port}/", executor))
 
     assert isinstance(outcome, expected)
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, Failure):
         assert outcome.failure_class == "unreachable"
         assert "certificate" in outcome.error

@@ -12,8 +12,9 @@ from standardwebhooks import Webhook
 
 from ledger.dispatch.executors.addresses import AllowList
 from ledger.dispatch.executors.http import ANSWER_BYTES
-from ledger.dispatch.executors.outcomes import Blocked, Deferred, Failed, Outcome, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Deferred, Outcome
 from ledger.dispatch.executors.output import HEAD_BYTES
+from ledger.domain.job.outcomes import Failure, Success
 from tests.support.servers.http_targets import (
     SECRET,
     Target,
@@ -207,7 +208,7 @@ def test_a_closed_port_is_unreachable() -> None:
 
     outcome = asyncio.run(closed_port())
 
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failure)
     assert outcome.failure_class == "unreachable"
 
 
@@ -217,7 +218,7 @@ def test_a_name_that_does_not_resolve_is_unreachable() -> None:
 
     outcome = asyncio.run(an_executor(resolve=nowhere).execute(a_ticket("http://a.example/")))
 
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failure)
     assert outcome.failure_class == "unreachable"
     assert "Name or service not known" in outcome.error
 
@@ -232,5 +233,5 @@ def test_an_address_that_does_not_answer_is_passed_over_for_the_next() -> None:
         ask(Target(http("200 OK", b"second")), "http://agent.example:{port}/", executor)
     )
 
-    assert isinstance(outcome, Succeeded)
+    assert isinstance(outcome, Success)
     assert outcome.output == "second"

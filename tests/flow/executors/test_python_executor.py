@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from ledger.clock import SystemClock
-from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Outcome, RunTicket
 from ledger.dispatch.executors.python import Handler, PythonExecutor, RunFailed
+from ledger.domain.job.outcomes import Failure, Success
 from tests.support.builders import NOON
 from tests.support.command_runs import a_ticket
 
@@ -35,9 +36,9 @@ def outcome_of(handler: Any, *, seconds: float = 60.0, name: str = "report") -> 
     return asyncio.run(scenario())
 
 
-def failure_of(handler: Any, **more: Any) -> Failed:
+def failure_of(handler: Any, **more: Any) -> Failure:
     outcome = outcome_of(handler, **more)
-    assert isinstance(outcome, Failed), outcome
+    assert isinstance(outcome, Failure), outcome
     return outcome
 
 
@@ -47,7 +48,7 @@ def test_a_handler_is_given_the_ticket_and_its_text_is_the_output() -> None:
 
     outcome = outcome_of(handler)
 
-    assert isinstance(outcome, Succeeded)
+    assert isinstance(outcome, Success)
     assert outcome.output == "daily report: seven, attempt 2"
     assert outcome.output_bytes == len(outcome.output)
 
@@ -59,7 +60,7 @@ def test_a_coroutine_function_is_awaited() -> None:
 
     outcome = outcome_of(handler)
 
-    assert isinstance(outcome, Succeeded)
+    assert isinstance(outcome, Success)
     assert outcome.output == "seven"
 
 
@@ -71,7 +72,7 @@ def test_none_is_stored_as_no_output_and_a_long_text_as_its_beginning(
 ) -> None:
     outcome = outcome_of(lambda _: returned)
 
-    assert isinstance(outcome, Succeeded)
+    assert isinstance(outcome, Success)
     assert (outcome.output, outcome.output_bytes) == (stored, size)
 
 
@@ -168,7 +169,7 @@ def test_a_handler_of_an_installed_package_is_found(
     outcome = outcome_of(lambda _: "x", name="hello")
     broken = outcome_of(lambda _: "x", name="broken")
 
-    assert isinstance(outcome, Succeeded)
+    assert isinstance(outcome, Success)
     assert outcome.output == "hi seven"
     assert isinstance(broken, Blocked)
     assert "cannot be loaded" in broken.cause

@@ -17,9 +17,10 @@ from api.demo.waiting import wait_for
 from ledger import Ledger
 from ledger.clock import SystemClock
 from ledger.dispatch.dispatcher import Dispatcher
-from ledger.dispatch.executors.outcomes import Blocked, Failed, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.outcomes import Blocked, Outcome, RunTicket
 from ledger.dispatch.executors.registry import Executors, ExecutorSettings
 from ledger.dispatch.executors.secrets import Secrets
+from ledger.domain.job.outcomes import Failure, Success
 from ledger.store.audit_query import AuditQuery
 from tests.support.builders import MINUTE, ManualClock, a_spec, open_ledger
 from tests.support.command_runs import a_ticket
@@ -60,7 +61,7 @@ def test_a_command_gets_its_secret_and_its_output_is_redacted() -> None:
 
     outcome = outcome_of({"kind": "command", "argv": ["sh", "-c", script], "env": env})
 
-    assert isinstance(outcome, Succeeded), outcome
+    assert isinstance(outcome, Success), outcome
     assert outcome.output == "equal [secret:api_key]"
 
 
@@ -72,7 +73,7 @@ def test_the_error_of_a_failed_command_is_redacted(text: str) -> None:
 
     outcome = outcome_of({"kind": "command", "argv": argv})
 
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failure)
     assert "[secret:api_key]" in outcome.error
     assert KEY not in outcome.error
     assert text not in outcome.error
@@ -93,7 +94,7 @@ def test_a_missing_secret_blocks_the_run_before_anything_is_executed(tmp_path: P
 def test_the_error_of_a_handler_is_redacted() -> None:
     outcome = outcome_of({"kind": "python", "handler": "tell"})
 
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failure)
     assert outcome.error == "Error: RuntimeError: I know [secret:api_key]"
 
 
@@ -110,7 +111,7 @@ def test_a_target_gets_the_secret_and_its_echo_is_redacted(status: str) -> None:
     outcome = asyncio.run(scenario())
 
     assert target.headers()["x-key"] == "Bearer sk-live-4711-abcdef"
-    said = outcome.output if isinstance(outcome, Succeeded) else getattr(outcome, "error", "")
+    said = outcome.output if isinstance(outcome, Success) else getattr(outcome, "error", "")
     assert "you said [secret:ascii]" in said
 
 

@@ -20,8 +20,9 @@ import pytest
 from ledger import Dispatcher, Ledger
 from ledger.application.commands.runs import Claimed
 from ledger.clock import microseconds, parse_rfc3339
-from ledger.dispatch.executors.outcomes import Failed, Outcome
+from ledger.dispatch.executors.outcomes import Outcome
 from ledger.dispatch.executors.recorded import outcome_of
+from ledger.domain.job.outcomes import Failure
 from ledger.errors import InvalidField, StartRefused
 from ledger.maintenance.backup import reading
 from ledger.maintenance.fork import Fork, fork
@@ -279,7 +280,7 @@ def recorded(job_id: UUID, at: datetime, error: str) -> RecordedRun:
 def test_a_replayed_failure_asks_for_the_same_retry_delay() -> None:
     outcome = outcome_of(recorded(UUID(int=7), NOON - HOUR, "429"), NOON)
 
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failure)
     assert outcome.retry_after == NOON + timedelta(seconds=90)
     assert (outcome.target, outcome.failure_class) == ("api.example.com", "rate_limited")
 

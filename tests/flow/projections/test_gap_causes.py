@@ -12,7 +12,7 @@ import pytest
 
 from ledger.application.commands import runs as run_commands
 from ledger.clock import parse_rfc3339, rfc3339
-from ledger.dispatch.executors.outcomes import Failed
+from ledger.domain.job.outcomes import Failure
 from ledger.domain.job.runs import Claim
 from projections.models.gaps import open as open_gaps
 from projections.models.gaps.model import CAUSES, GapFilter
@@ -55,8 +55,8 @@ def still_open(scenario: Scenario, job_id: UUID) -> list[tuple[str, int]]:
     return [(gap["cause"], gap["count"]) for gap in found]
 
 
-def retry_after(at: timedelta) -> Failed:
-    return Failed("429", "rate_limited", None, NOON + at, 1)
+def retry_after(at: timedelta) -> Failure:
+    return Failure("429", "rate_limited", None, NOON + at, 1)
 
 
 GAPS: dict[str, tuple[Scene, list[tuple[str, str, int]]]] = {

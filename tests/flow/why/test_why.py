@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ledger.clock import rfc3339
-from ledger.dispatch.executors.outcomes import Blocked, Failed
+from ledger.dispatch.executors.outcomes import Blocked
+from ledger.domain.job.outcomes import Failure
 from projections.why.question import CODES
 from tests.support.builders import DAY, EVERY_MINUTE, HOUR, HOURLY, MINUTE, NOON
 from tests.support.docs_runner import DOCS, quoted, rows
@@ -198,7 +199,7 @@ ACTIVE = [
     ),
     Row(
         "backing off as the target asked",
-        Scene(script=[(AT_ONCE, Failed("429", "rate_limited", None, NOON + 20 * MINUTE, 1))])
+        Scene(script=[(AT_ONCE, Failure("429", "rate_limited", None, NOON + 20 * MINUTE, 1))])
         .until(2 * MINUTE),
         "backoff", "run_failed", "as the target requested (Retry-After)",
     ),

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 from ledger.clock import SystemClock
 from ledger.dispatch.executors.addresses import AllowList, Guard, Resolver, system_resolver
 from ledger.dispatch.executors.http import HttpExecutor
-from ledger.dispatch.executors.outcomes import Failed, Outcome, RunTicket, Succeeded
+from ledger.dispatch.executors.outcomes import Outcome, RunTicket
 from ledger.dispatch.executors.signing import Signer
+from ledger.domain.job.outcomes import Failure, Success
 from tests.support.run_tickets import PLENTY_SECONDS, a_run_ticket
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -118,15 +119,15 @@ def outcome_of(answer: Answer) -> Outcome:
     return asyncio.run(ask(Target(answer)))
 
 
-def success_of(answer: Answer) -> Succeeded:
+def success_of(answer: Answer) -> Success:
     outcome = outcome_of(answer)
-    assert isinstance(outcome, Succeeded), outcome
+    assert isinstance(outcome, Success), outcome
     return outcome
 
 
-def failure_of(answer: Answer) -> Failed:
+def failure_of(answer: Answer) -> Failure:
     outcome = outcome_of(answer)
-    assert isinstance(outcome, Failed), outcome
+    assert isinstance(outcome, Failure), outcome
     return outcome
 
 
