@@ -48,7 +48,6 @@ class Problem(Stop):
 HINTS = {
     "force_required": " Here: resume JOB --force --reason 'what was fixed'.",
     "job_failed": " Here: resume JOB --force --reason 'what was fixed'.",
-    "job_paused": " Here: resume JOB.",
     "schedule_exhausted": " Here: resume JOB --run-at INSTANT, or --run-now.",
     "job_disabled": " Here: amend JOB --enable.",
     "stale_revision": " Here: show JOB prints the revision.",

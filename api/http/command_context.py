@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from hashlib import sha256
 
 from fastapi import Request
@@ -23,14 +22,16 @@ _STRONG_TAG = re.compile(r'"([0-9]{1,18})"')
 async def command_context(request: Request, ledger: Ledger, reason: str | None) -> CommandContext:
     """The context of the command in a request. Refuses InvalidField for invalid headers."""
     caller = principal_of(request)
-    context = ledger.context(
+    return CommandContext(
+        ledger.clock.now(),
+        str(ledger.chance.new_id()),
+        caller.actor,
+        caller.source,
+        request.state.correlation_id,
         reason,
-        actor=caller.actor,
-        source=caller.source,
-        correlation_id=request.state.correlation_id,
+        revision=_revision(request),
+        idempotency=await _idempotency(request),
     )
-    idempotency = await _idempotency(request)
-    return replace(context, revision=_revision(request), idempotency=idempotency)
 
 
 def _revision(request: Request) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -117,8 +117,18 @@ def store_runs(target: sqlite3.Connection, runs: Iterable[RecordedRun]) -> int:
 
 
 def _values(run: RecordedRun) -> tuple[Any, ...]:
-    _, started_at, scheduled_for, *rest = astuple(run)
-    return (run.job.bytes, microseconds(started_at), microseconds(scheduled_for), *rest)
+    return (
+        run.job.bytes,
+        microseconds(run.started_at),
+        microseconds(run.scheduled_for),
+        run.attempt,
+        run.status,
+        run.duration_ms,
+        run.failure_class,
+        run.signature,
+        run.error_text,
+        run.retry_seconds,
+    )
 
 
 def _run(row: EventRow, started: dict[str, Any], ended: dict[str, Any]) -> RecordedRun:

@@ -46,6 +46,14 @@ class VersionCheck:
         return None
 
 
+def accepted_of(
+    batches: Sequence[EventBatch], refused: Sequence[VersionConflict | None]
+) -> list[EventBatch]:
+    """The batches without a conflict."""
+    pairs = zip(batches, refused, strict=True)
+    return [batch for batch, conflict in pairs if conflict is None]
+
+
 def outcomes_of(
     batches: Sequence[EventBatch], refused: Sequence[VersionConflict | None], last: int
 ) -> list[AppendOutcome]:

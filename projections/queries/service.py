@@ -292,7 +292,7 @@ class Queries:
         return {"storm": found, "position": session.position}
 
     def storm_members(self, storm_id: str) -> StormMembers:
-        """The jobs that tripped in a storm, for `ledger.recoveries.plan`. Raises NotFound."""
+        """The jobs that tripped in a storm, for a recovery of them. Raises NotFound."""
         self.positions.resolve(needs=("storms",))
         with self._read_models.reading() as reader:
             return members(reader, storm_id)

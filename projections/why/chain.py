@@ -53,11 +53,10 @@ def _missed(data: Data) -> str:
     missed = data.get("missed")
     if not missed:
         return ""
-    count = f"{missed['count']}{' or more' if missed['capped'] else ''}"
-    slots = "slot" if missed["count"] == 1 else "slots"
+    count = f"{'at least ' if missed['capped'] else ''}{counted(missed['count'], 'slot')}"
     first, last = format_instant(missed["first"]), format_instant(missed["last"])
     span = first if first == last else f"{first} to {last}"
-    return f"; {count} {slots} missed: {span} (cause: {missed['cause']})"
+    return f"; {count} missed: {span} (cause: {missed['cause']})"
 
 
 def error_text(text: str | None) -> str:

@@ -20,6 +20,10 @@ WALKS = {
 }
 
 
+def test_every_walk_is_written_out() -> None:
+    assert "as above" not in TABLE
+
+
 def test_twelve_behaviours_or_more_are_described() -> None:
     assert len(WALKS) >= 12
 

@@ -145,9 +145,7 @@ class Life:
         tokens.revoke("olga", self.ledger.context("she left"))
 
     def notices(self) -> None:
-        notice = NoticeOutcome(
-            "trip", "a job", "slack", "owner", 17, 42, is_sent=False, outcome="no owner"
-        )
+        notice = NoticeOutcome("trip", "slack", "owner", 17, 42, False, "no owner", job_id="a job")
         self.ledger.execute(RecordNotice(notice, self.ledger.context()))
         self.ledger.execute(
             RecordNotice(replace(notice, channel="ops", is_sent=True), self.ledger.context())

@@ -1,1 +1,1 @@
-"""Helpers that several test folders share."""
+"""Givens, drivers and runners that several test folders share."""

@@ -26,6 +26,7 @@ from ledger.application.ledger import Ledger
 from ledger.clock import SystemClock
 from ledger.maintenance.doctor import never_firing_jobs, stale_cached_jobs
 from ledger.maintenance.verify import verify_event_store
+from ledger.plurals import counted
 from ledger.store.sqlite.folder import READ_MODELS_FILE, Folder
 from projections.models import MODELS
 from projections.read_models import ReadModels
@@ -108,7 +109,7 @@ def doctor(as_json: AsJson = False, data: DataFolder = None) -> None:
         say("No problems found.")
     if any(report.values()):
         count = sum(map(len, report.values()))
-        raise Stop(Exit.REFUSED, f"{count} problems found." if count > 1 else "1 problem found.")
+        raise Stop(Exit.REFUSED, f"{counted(count, 'problem')} found.")
 
 
 def _owned(settings: Settings, closing: ExitStack) -> tuple[Ledger, ReadModels]:

@@ -21,6 +21,7 @@ from api.settings import Settings, load_settings, zone_variable
 from ledger.clock import SystemClock
 from ledger.domain.schedule.recurrence import describe
 from ledger.domain.schedule.schedules import parse_schedule
+from ledger.plurals import counted
 from ledger.store.sqlite.folder import Folder
 
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
@@ -167,8 +168,8 @@ def _print(document: Document) -> None:
         ]
         say()
         print_lines([">LINE", "REFUSED", "REASON"], rows)
-    done = "would become jobs" if document["dry_run"] else "became jobs"
-    say(f"{document['imported']} lines {done}, {document['refused']} were refused.")
+    done = "can be imported" if document["dry_run"] else "imported"
+    say(f"{counted(document['imported'], 'line')} {done}, {document['refused']} refused.")
 
 
 def _print_jobs(jobs: list[dict[str, Any]]) -> None:
@@ -192,6 +193,4 @@ def _in_words(schedule: Document) -> str:
 
 
 def _refused_text(document: Document) -> str:
-    count = document["refused"]
-    lines = "line was" if count == 1 else "lines were"
-    return f"{count} {lines} refused; the list has the reasons."
+    return f"{counted(document['refused'], 'line')} refused; the list has the reasons."

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from api.cli.connection.client import ApiClient
 from api.cli.connection.connect import Intent, connect
 from api.cli.exit_codes import Misused
-from api.cli.inspect.event_filters import EventFilters
+from api.cli.inspect.event_filters import EventFlags
 from api.cli.inspect.export_stream import FileFormat, stream_events
 from api.cli.options import AsJson, Cursor, DataFolder, flag, switch, with_flags
 from api.cli.output import event_text
@@ -49,7 +49,7 @@ FormatFlag = Annotated[AuditFormat, switch("--format", "csv and jsonl are whole 
 
 @with_flags
 def audit(
-    filters: EventFilters,
+    filters: EventFlags,
     order: OrderFlag = Order.ASC,
     cursor: Cursor = None,
     limit: LimitFlag = None,

@@ -31,7 +31,7 @@ Until = Annotated[str | None, flag("--until", "INSTANT", "Recorded until then, o
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventFilters:
+class EventFlags:
     """The flags that audit and export share. An event must match all of them."""
 
     actor: Actor = None

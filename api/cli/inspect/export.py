@@ -15,7 +15,7 @@ from api.cli.connection.connect import Intent, connect
 from api.cli.connection.job_lookup import pages
 from api.cli.exit_codes import Misused
 from api.cli.inspect import audit
-from api.cli.inspect.event_filters import EventFilters
+from api.cli.inspect.event_filters import EventFlags
 from api.cli.inspect.export_stream import FileFormat, stream_events
 from api.cli.options import DataFolder, flag, switch, with_flags
 from api.cli.output.terminal import complain, write
@@ -44,7 +44,7 @@ def export(
     output: Output = None,
     force: Force = False,
     tag: Tag = None,
-    filters: EventFilters,
+    filters: EventFlags,
     data: DataFolder = None,
 ) -> None:
     """Write events, or jobs as a crontab.

@@ -36,9 +36,8 @@ def _missed(data: Mapping[str, Any]) -> str:
     missed = data.get("missed")
     if not missed:
         return ""
-    slots = "slot" if missed["count"] == 1 else "slots"
-    more = " or more" if missed.get("capped") else ""
-    return f"{missed['count']}{more} {slots} missed ({missed['cause']})"
+    least = "at least " if missed.get("capped") else ""
+    return f"{least}{counted(missed['count'], 'slot')} missed ({missed['cause']})"
 
 
 def _scheduled(data: Mapping[str, Any]) -> str:

@@ -83,7 +83,7 @@ def _load_curve(fires: Document, which: str) -> Text:
     text = Text("│").append(curve(counts, peak=peak), style).append("│")
     at = max(fires["per_minute"], key=lambda one: one[which], default=None)
     when = f" at {parse_rfc3339(at['minute']):%H:%M}Z" if at and high else ""
-    return text.append(f" peak {high} fires/min{when}")
+    return text.append(f" peak {high}/min{when}")
 
 
 def _first_fires(fires: Document) -> str:

@@ -24,7 +24,6 @@ from ledger.domain.job.executor_spec import queue_of
 from ledger.domain.job.job import Job
 from ledger.domain.job.lifecycle import end_pause
 from ledger.domain.job.state import OpenRun
-from ledger.errors import RunSuperseded
 from ledger.store.event_queries import EventQueries
 from ledger.store.records import LeaseRow
 
@@ -120,7 +119,7 @@ class ReportRun(JobCommand):
     context: CommandContext
 
     def decide(self, unit: UnitOfWork, job: Job) -> bool:
-        run = _require_open(job, self.run_id)
+        run = job.require_open(self.run_id)
         outcome = replace(self.outcome, duration_ms=_elapsed_ms(run, self.context.now))
         _record(unit, job, self.run_id, outcome, self.context)
         return True
@@ -140,7 +139,7 @@ class LoseRun(Command[bool]):
     def execute(self, unit: UnitOfWork) -> bool:
         job = unit.job(self.job_id)
         lease_end = unit.lease_end(self.run_id) or 0
-        if not _is_open(job, self.run_id) or lease_end > microseconds(self.context.now):
+        if not job.has_open(self.run_id) or lease_end > microseconds(self.context.now):
             return False
         outcomes.lose(job, self.run_id, self.cause, self.context)
         _end_lease(unit, job.id, self.run_id)
@@ -159,7 +158,7 @@ class DeferRun(Command[bool]):
 
     def execute(self, unit: UnitOfWork) -> bool:
         job = unit.job(self.job_id)
-        if not _is_open(job, self.run_id):
+        if not job.has_open(self.run_id):
             return False
         lease = timedelta(seconds=job.parsed_policy.lease_seconds)
         unit.add_side_row(_lease(job.id, self.run_id, self.context.now + lease))
@@ -181,7 +180,7 @@ class ExtendLease(Command[datetime]):
 
     def execute(self, unit: UnitOfWork) -> datetime:
         job, now = unit.job(self.job_id), self.context.now
-        run = _require_open(job, self.run_id)
+        run = job.require_open(self.run_id)
         if unit.lease_end(self.run_id) is None:
             return run.lease_until
         lease = timedelta(seconds=self.lease_seconds or job.parsed_policy.lease_seconds)
@@ -205,16 +204,6 @@ def _record(
     _end_lease(unit, job.id, run_id)
     if job.status == "deleted" and not was_deleted:
         unit.name(job.name).release(job.name, job.id, context)
-
-
-def _require_open(job: Job, run_id: str) -> OpenRun:
-    if job.open_run is None or job.open_run.run_id != run_id:
-        raise RunSuperseded(run_id)
-    return job.open_run
-
-
-def _is_open(job: Job, run_id: str) -> bool:
-    return job.open_run is not None and job.open_run.run_id == run_id
 
 
 def _elapsed_ms(run: OpenRun, now: datetime) -> int:

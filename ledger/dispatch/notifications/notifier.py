@@ -247,8 +247,14 @@ class Notifier:
     def _notice(
         self, kind: str, event: RecordedEvent, address: ChannelAddress, receipt: Receipt
     ) -> Command[object]:
-        positions = (event.data.get("first_error_position") or event.position, event.position)
-        notice = notice_of(kind, address, receipt, positions, job_id=str(event.stream))
+        notice = notice_of(
+            kind,
+            address,
+            receipt,
+            job_id=str(event.stream),
+            first_position=event.data.get("first_error_position") or event.position,
+            last_position=event.position,
+        )
         return RecordNotice(notice, self._ledger.dispatcher_context())
 
     def _job(self, event: RecordedEvent) -> Job:

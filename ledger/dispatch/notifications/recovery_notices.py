@@ -11,6 +11,7 @@ from ledger.application.commands.deliveries import RecordNotice
 from ledger.application.ledger import Ledger
 from ledger.dispatch.notifications.sender import Message, Sender, notice_of
 from ledger.domain.recovery.recovery import ASKED, PROBE_FAILED
+from ledger.plurals import counted
 from ledger.store.records import RecordedEvent
 
 ABORTED = "recovery_aborted"
@@ -36,8 +37,8 @@ class RecoveryNotices:
         recovery = self._ledger.recoveries.one(event.data["recovery_id"], as_of=event.position)
         [planned] = self._ledger.event_store.stream(event.stream, after=0, upto=1, limit=1)
         for address, receipt in self._sender.notify(_of_abort(recovery, planned.id)):
-            positions = (planned.id, event.position)
-            yield RecordNotice(notice_of(ABORTED, address, receipt, positions), context)
+            positions = {"first_position": planned.id, "last_position": event.position}
+            yield RecordNotice(notice_of(ABORTED, address, receipt, **positions), context)
 
 
 def _of_abort(recovery: Document, planned: int) -> Message:
@@ -56,8 +57,7 @@ def _of_abort(recovery: Document, planned: int) -> Message:
 
 
 def _tripped(recovery: Document) -> str:
-    count = recovery["re_trip_count"]
-    return f"{count} job{'s' if count > 1 else ''} tripped again"
+    return f"{counted(recovery['re_trip_count'], 'job')} tripped again"
 
 
 def _names(recovery: Document) -> str:

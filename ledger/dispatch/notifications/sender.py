@@ -121,22 +121,18 @@ class Sender:
         return self._secrets.redact(explained or "the channel did not accept it")[:LONGEST_OUTCOME]
 
 
-def notice_of(
-    kind: str,
-    address: ChannelAddress,
-    receipt: Receipt,
-    positions: tuple[int, int],
-    *,
-    job_id: str | None = None,
-    storm_id: str | None = None,
-) -> NoticeOutcome:
-    """What is recorded of a notice that was sent to an address, about the first and the last of
-    those positions.
+def notice_of(kind: str, address: ChannelAddress, receipt: Receipt, **about: Any) -> NoticeOutcome:
+    """What is recorded of a notice that was sent to an address; `about` has the job or storm, and
+    the positions of the first and the last event (see `NoticeOutcome`).
     """
-    first, last = positions
-    where = (address.channel, address.target)
-    answer = (receipt.is_sent, receipt.outcome)
-    return NoticeOutcome(kind, job_id, *where, first, last, *answer, storm_id)
+    return NoticeOutcome(
+        kind=kind,
+        channel=address.channel,
+        target=address.target,
+        is_sent=receipt.is_sent,
+        outcome=receipt.outcome,
+        **about,
+    )
 
 
 def _notify(channel: Any, message: Message) -> bool:

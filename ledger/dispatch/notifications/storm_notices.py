@@ -110,8 +110,14 @@ class StormNotices:
             return
         for target, receipt in self._sender.notify(message):
             self._sent.add((kind, storm.id))
-            positions = (storm.first_position, storm.last_position)
-            notice = notice_of(kind, target, receipt, positions, storm_id=storm.id)
+            notice = notice_of(
+                kind,
+                target,
+                receipt,
+                storm_id=storm.id,
+                first_position=storm.first_position,
+                last_position=storm.last_position,
+            )
             yield RecordNotice(notice, context)
 
     def _message(self, storm: StormNotice, kind: str) -> Message | None:

@@ -30,7 +30,7 @@ from ledger.domain.events import (
 )
 from ledger.domain.job.breaker import Policy, policy_of
 from ledger.domain.job.evolve import EVOLVERS
-from ledger.domain.job.state import JobState
+from ledger.domain.job.state import JobState, OpenRun
 from ledger.domain.schedule.recurrence import missed_fires, next_fire
 from ledger.domain.schedule.schedules import At, Every, Schedule, parse_schedule, plain
 from ledger.errors import (
@@ -42,6 +42,7 @@ from ledger.errors import (
     JobNotFound,
     JobPaused,
     RunInProgress,
+    RunSuperseded,
     ScheduleExhausted,
     ScheduleInPast,
 )
@@ -296,6 +297,16 @@ class Job(JobState):
         """Refuse JobNotFound when the job was never scheduled, or is deleted."""
         if self.version == 0 or self.status == "deleted":
             raise JobNotFound(self.id)
+
+    def has_open(self, run_id: str) -> bool:
+        """Whether this very run is under way."""
+        return self.open_run is not None and self.open_run.run_id == run_id
+
+    def require_open(self, run_id: str) -> OpenRun:
+        """The run under way. Refuses RunSuperseded when it is another, or there is none."""
+        if self.open_run is None or self.open_run.run_id != run_id:
+            raise RunSuperseded(run_id)
+        return self.open_run
 
     def _require_not_completed(self) -> None:
         if self.status == "completed":

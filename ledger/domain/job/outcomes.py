@@ -17,7 +17,6 @@ from ledger.domain.job.lifecycle import Cause, trip
 from ledger.domain.job.missed_slots import NODE_ENDED, ORDINARY, MissedCauses, record_missed_slots
 from ledger.domain.job.state import OpenRun
 from ledger.domain.schedule.schedules import Cron
-from ledger.errors import RunSuperseded
 
 UNCOUNTED_LOSSES = ("owner_restarted", "shutdown")
 PUT_OFF = MissedCauses(after="delayed")
@@ -47,7 +46,7 @@ class Success:
 
 def succeed(job: Job, run_id: str, success: Success, context: EventContext) -> None:
     """Record that the open run succeeded. A one-shot completes; a probe closes the breaker."""
-    run = _require_open(job, run_id)
+    run = job.require_open(run_id)
     is_probe = job.status == "failed" and run.trigger == "probe"
     may_go_on = job.may_fire or (is_probe and job.enabled)
     fire = _next_after_success(job, run, context.now) if may_go_on else None
@@ -78,7 +77,7 @@ def fail(job: Job, run_id: str, failure: Failure, context: EventContext) -> None
     """Record that the open run failed. Counts the error, backs off, and trips an active job at its
     threshold.
     """
-    run = _require_open(job, run_id)
+    run = job.require_open(run_id)
     is_counted = job.parsed_policy.counts_toward_streak(failure.failure_class)
     streak = job.consecutive_errors + is_counted
     does_trip = job.status == "active" and is_counted and streak >= job.parsed_policy.trip_after
@@ -114,7 +113,7 @@ def lose(job: Job, run_id: str, cause: str, context: EventContext) -> None:
     """Record that the end of the open run is unknown. A job that loses its node repeatedly trips
     too.
     """
-    run = _require_open(job, run_id)
+    run = job.require_open(run_id)
     is_counted = cause not in UNCOUNTED_LOSSES
     losses = job.consecutive_losses + is_counted
     does_trip = job.status == "active" and is_counted and losses >= job.parsed_policy.max_losses
@@ -145,7 +144,7 @@ def lose(job: Job, run_id: str, cause: str, context: EventContext) -> None:
 
 def block(job: Job, run_id: str, cause: str, context: EventContext) -> None:
     """Record that nothing was executed, and why. Never counts as an error."""
-    run = _require_open(job, run_id)
+    run = job.require_open(run_id)
     next_run_at = _next_without_result(job, context.now)
     missed = record_missed_slots(job, run, next_run_at, context)
     job.record(
@@ -162,12 +161,6 @@ def block(job: Job, run_id: str, cause: str, context: EventContext) -> None:
 
 
 # -- parts --------------------------------------------------------------------------------------
-
-
-def _require_open(job: Job, run_id: str) -> OpenRun:
-    if job.open_run is None or job.open_run.run_id != run_id:
-        raise RunSuperseded(run_id)
-    return job.open_run
 
 
 def _next_after_success(job: Job, run: OpenRun, now: datetime) -> datetime | None:

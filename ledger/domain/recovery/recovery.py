@@ -256,7 +256,11 @@ class Recovery(Stream):
         self.probe = event.probe
         self.interval = timedelta(seconds=60 / event.rate_per_minute)
         self.abort_on = event.abort_on
-        actor = Actor(event.actor["id"], event.actor["kind"])
         self.plan_context = EventContext(
-            event.timestamp, "", actor, event.source, event.correlation_id, event.reason
+            event.timestamp,
+            event.command_id,
+            Actor(event.actor["id"], event.actor["kind"]),
+            event.source,
+            event.correlation_id,
+            event.reason,
         )

@@ -49,13 +49,13 @@ class NoticeOutcome:
     """
 
     kind: str
-    job_id: str | None
     channel: str
     target: str | None
     first_position: int
     last_position: int
     is_sent: bool
     outcome: str
+    job_id: str | None = None
     storm_id: str | None = None
 
     @property

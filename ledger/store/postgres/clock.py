@@ -52,6 +52,7 @@ class DatabaseClock:
         self._local = local
         self._lock = threading.Lock()
         self.reading = min((self._asked(connection) for _ in range(READINGS_AT_START)), key=_doubt)
+        """The reading in use, with its largest possible error."""
 
     def now(self) -> datetime:
         """See `Clock.now`."""

@@ -17,7 +17,7 @@ from uuid import UUID
 import psycopg
 
 from ledger.errors import StartRefused, StorageFull, Unavailable
-from ledger.store.append import VersionCheck, outcomes_of, rows_of
+from ledger.store.append import VersionCheck, accepted_of, outcomes_of, rows_of
 from ledger.store.cluster import LeaderLock
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
@@ -104,7 +104,7 @@ class PostgresEventStore(PostgresReads):
             locked = self._lock_appends(connection, batches, now)
             check = VersionCheck(lambda stream: locked.versions[stream])
             refused = [check.conflict_of(batch) for batch in batches]
-            accepted = [batch for batch, no in zip(batches, refused, strict=True) if no is None]
+            accepted = accepted_of(batches, refused)
             outcomes = outcomes_of(batches, refused, locked.tail.position)
             if not accepted:
                 # Without a commit there is no fsync: commands in conflict are decided again.

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.errors import StorageFull, Unavailable
-from ledger.store.append import VersionCheck, outcomes_of, rows_of
+from ledger.store.append import VersionCheck, accepted_of, outcomes_of, rows_of
 from ledger.store.cluster import AlwaysLeader, LeaderLock
 from ledger.store.event_store import AppendUnknown
 from ledger.store.hash_chain import genesis
@@ -121,13 +121,15 @@ class SQLiteEventStore(SQLiteReads):
     ) -> list[AppendOutcome]:
         check = VersionCheck(self._version)
         refused = [check.conflict_of(batch) for batch in batches]
-        accepted = [batch for batch, no in zip(batches, refused, strict=True) if no is None]
+        accepted = accepted_of(batches, refused)
         if len(accepted) == len(batches):
             raise AppendUnknown(
                 "the database refused the events, but no stream has another version"
             )
-        committed = iter(self.append(accepted, mapper, now=now) if accepted else ())
-        return [no or next(committed) for no in refused]
+        last = self.tail().position
+        if accepted:
+            self.append(accepted, mapper, now=now)
+        return outcomes_of(batches, refused, last)
 
     def _version(self, stream: UUID) -> int:
         return int(self._writer.execute(_VERSION, (stream.bytes,)).fetchone()[0])

@@ -90,7 +90,7 @@ def test_a_storm_lists_the_notices_sent(api: Api) -> None:
     storm_id, _ = api.storm()
     before = api.ledger.writer.position
     notice = NoticeOutcome(
-        "storm_opened", None, "slack", "owner", 1, 2, False, "no token", storm_id
+        "storm_opened", "slack", "owner", 1, 2, False, "no token", storm_id=storm_id
     )
 
     api.ledger.execute(RecordNotice(notice, api.ledger.context()))

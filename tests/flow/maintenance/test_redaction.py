@@ -71,7 +71,7 @@ def test_redaction_leaves_the_kind_and_the_target_of_an_executor(
 
 def test_redaction_removes_the_answer_of_a_channel(tmp_path: Path) -> None:
     outcome = "no such user: confidential"
-    shown = NoticeOutcome("trip", None, "ops", None, 1, 1, is_sent=False, outcome=outcome)
+    shown = NoticeOutcome("trip", "ops", None, 1, 1, is_sent=False, outcome=outcome)
     with open_ledger(tmp_path) as ledger:
         ledger.execute(RecordNotice(shown, ledger.context()))
 
