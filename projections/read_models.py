@@ -269,6 +269,11 @@ class ReadModels:
 
     # -- reading --------------------------------------------------------------------------------
 
+    @property
+    def is_local(self) -> bool:
+        """Whether a row is read without waiting for another machine."""
+        return self._store.is_local
+
     def reading(self, as_of: AsOf | None = None, *parts: Part) -> AbstractContextManager[RowReader]:
         """One committed state of all models, as far as they are; or some parts as they were at a
         position.

@@ -62,11 +62,15 @@ class RequestContext:
     async def execute(self, command: Command[T]) -> T:
         """Execute a command; a repeated key gets the first answer again. Raises its refusal.
 
-        Preparing may be slow and runs in a thread. The future is shielded, because a client that
-        disconnects must not cancel what the writer sets.
+        A command that begins slowly does so in a thread. The future is shielded, because a client
+        that disconnects must not cancel what the writer sets.
         """
         while True:
-            begun = await run_sync(self.ledger.begin, command)
+            begun = (
+                self.ledger.begin(command)
+                if command.begins_at_once()
+                else await run_sync(self.ledger.begin, command)
+            )
             if not isinstance(begun, Future):
                 return begun
             [result] = await asyncio.shield(asyncio.wrap_future(begun))
@@ -79,12 +83,22 @@ class RequestContext:
         """Answer a question in a thread."""
         return await run_sync(partial(question, *given, **more))
 
+    async def look_up(
+        self, question: Callable[Given, T], *given: Given.args, **when: Given.kwargs
+    ) -> T:
+        """Answer a question about one row. Where that takes less time than the way to a thread and
+        back, it is answered here: of now, and from a file of this machine.
+        """
+        if self.parts.read_models.is_local and not any(when.values()):
+            return question(*given, **when)
+        return await self.ask(question, *given, **when)
+
     def position(self) -> int:
         """The last position of the ledger."""
         return self.ledger.writer.position
 
 
-def request_context(request: Request) -> RequestContext:
+async def request_context(request: Request) -> RequestContext:
     """The request's context. Refuses undeclared and repeated query parameters."""
     given = Counter(name for name, _ in request.query_params.multi_items())
     if given and not _takes_query(request):
@@ -108,7 +122,7 @@ def _takes_query(request: Request) -> bool:
 InContext = Annotated[RequestContext, Depends(request_context)]
 
 
-def job_id_in_path(job_id: str) -> UUID:
+async def job_id_in_path(job_id: str) -> UUID:
     """The id of the job in the path. Refuses JobNotFound for a text that is not an id."""
     return job_id_of(job_id)
 

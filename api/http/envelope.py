@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,6 +27,7 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 """Set on every answer that does not set them itself."""
+_SENT = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Envelope:
             nonlocal has_started
             if message["type"] == "http.response.start":
                 has_started = True
-                _set_headers(MutableHeaders(scope=message), correlation_id)
+                _add_headers(message["headers"], correlation_id)
             await send(message)
 
         try:
@@ -69,10 +70,10 @@ def correlation_of(headers: Headers) -> str:
     return new_id().hex
 
 
-def _set_headers(headers: MutableHeaders, correlation_id: str) -> None:
-    headers["X-Request-Id"] = correlation_id
-    for name, value in SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
+def _add_headers(headers: list[tuple[bytes, bytes]], correlation_id: str) -> None:
+    given = {name for name, _ in headers}
+    headers.append((b"x-request-id", correlation_id.encode()))
+    headers.extend(header for header in _SENT if header[0] not in given)
 
 
 def _internal_error(scope: Scope, correlation_id: str) -> Response:

@@ -9,13 +9,14 @@ from starlette.responses import Response
 
 from api.http.bodies import BodyOf, GivenReason, GivenResume
 from api.http.context import InContext, JobId
+from api.http.direct_route import DirectRoute
 from api.http.openapi import COMMAND
 from api.schemas.bodies import PauseBody
 from api.security.auth import requires
 from ledger.application.commands.jobs import PauseJob, RequestRun, ResumeJob
 from ledger.domain.job.job import ResumeOptions
 
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["commands"])
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["commands"], route_class=DirectRoute)
 
 GivenPause = Annotated[PauseBody, Depends(BodyOf(PauseBody, may_be_empty=True))]
 

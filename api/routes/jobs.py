@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api.http.bodies import GivenReason, documented, read_object
 from api.http.context import GivenTime, InContext, JobId, one_job, plain
+from api.http.direct_route import DirectRoute
 from api.http.openapi import COMMAND, ONE_JOB, listed
 from api.schemas.bodies import JobPatch, JobSpec
 from api.schemas.queries import JobsQuery
@@ -17,7 +18,7 @@ from api.security.auth import UsesCaller, requires
 from ledger.application.commands.jobs import AmendJob, DeleteJob, ScheduleJob
 from projections.models.jobs.queries import JobFilter
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=DirectRoute)
 
 GivenObject = Annotated[Plain, Depends(read_object)]
 
@@ -46,7 +47,7 @@ async def list_jobs(query: Annotated[JobsQuery, Query()], context: InContext) ->
 @router.get("/{job_id}", dependencies=[requires("viewer")], responses={200: ONE_JOB})
 async def show_job(job_id: JobId, query: GivenTime, context: InContext) -> Response:
     """One job."""
-    found = await context.ask(context.queries.job, job_id, **query.when())
+    found = await context.look_up(context.queries.job, job_id, **query.when())
     return one_job(found["job"])
 
 

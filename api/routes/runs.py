@@ -13,6 +13,7 @@ from starlette.responses import Response
 from api.http.bodies import BodyOf
 from api.http.claims import claim
 from api.http.context import InContext, RequestContext, plain
+from api.http.direct_route import DirectRoute
 from api.http.openapi import CLAIMED, COMMAND, HEARTBEAT, NOTHING_DUE
 from api.schemas.bodies import ClaimBody, FailureBody, HeartbeatBody, SuccessBody
 from api.security.auth import UsesReporter, requires, requires_run
@@ -26,7 +27,7 @@ from ledger.domain.job.failures import ERROR_PREFIX, class_of_text
 from ledger.domain.job.outcomes import Failure, Success
 from ledger.errors import InvalidField
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"])
+router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=DirectRoute)
 
 ERROR_BYTES = 4 * 1024
 """How much of a reported error is stored."""

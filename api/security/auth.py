@@ -173,13 +173,13 @@ def authenticator_of(request: Request) -> Authenticator:
     return authenticator
 
 
-def caller_of(request: Request) -> Principal:
+async def caller_of(request: Request) -> Principal:
     """The caller that the route's role check let in."""
     caller: Principal = request.state.caller
     return caller
 
 
-def reporter_of(request: Request) -> Reporter:
+async def reporter_of(request: Request) -> Reporter:
     """The caller that the route's check of the run's token let in."""
     reporter: Reporter = request.state.caller
     return reporter

@@ -64,6 +64,8 @@ class PostgresReadModelStore(ReadModelStore):
     connection: a node that lost the lock can write nothing more.
     """
 
+    is_local = False
+
     def __init__(self, event_store: PostgresDsn) -> None:
         self._server = PostgresServer(event_store.projections_schema(READ_MODELS))
         self._channel = f"{CHANNEL}{event_store.schema}"

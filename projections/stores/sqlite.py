@@ -41,6 +41,8 @@ class SQLiteRowReader:
 class SQLiteReadModelStore(ReadModelStore):
     """See `projections.stores.store.ReadModelStore`."""
 
+    is_local = True
+
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
         self.file = SQLiteFile(path, synchronous="NORMAL", is_read_only=is_read_only)
         self._writer = self.file.connect()

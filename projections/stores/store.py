@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -63,6 +63,9 @@ class ReadModelStore(ABC):
     """Tables of the read models. One thread writes; readers see committed rows together with the
     position they belong to.
     """
+
+    is_local: ClassVar[bool]
+    """Whether a row is read from a file of this machine, in some ten microseconds."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import command_line, figures, postgres
+from tests.benchmarks import command_line, figures, http, postgres
 from tests.benchmarks.figures import Figure
 
 PARTS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -14,6 +14,7 @@ PARTS: dict[str, Callable[[Path], list[Figure]]] = {
     "at-once": figures.figure_at_once,
     "long-history": figures.figure_long_history,
     "command-line": command_line.figure_command_line,
+    "http": http.figure_http,
     "postgres-commands": postgres.figure_commands,
     "postgres-runs": postgres.figure_runs,
 }

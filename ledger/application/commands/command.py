@@ -24,6 +24,12 @@ class Command(ABC, Generic[T_co]):
     def prepare(self, cache: JobCache) -> None:
         """Do slow work (parsing, next fires) in the caller's thread; the decision reuses it."""
 
+    def begins_at_once(self) -> bool:
+        """Whether `Ledger.begin` has nothing to prepare and no key to look up, so that an event
+        loop may call it.
+        """
+        return type(self).prepare is Command.prepare
+
     @abstractmethod
     def execute(self, unit: UnitOfWork) -> T_co:
         """Load, decide, answer. What was recorded is collected from the unit afterwards."""
@@ -61,6 +67,9 @@ class RepeatableCommand(Command[T_co]):
     """A command that is answered once under the idempotency key of its context."""
 
     context: CommandContext
+
+    def begins_at_once(self) -> bool:
+        return super().begins_at_once() and self.context.idempotency is None
 
     @abstractmethod
     def answer_again(self, first: FirstAnswer, queries: EventQueries) -> T_co:

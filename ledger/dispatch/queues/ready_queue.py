@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import count
 from uuid import UUID
 
 from ledger.application.due_queue import DueItem
@@ -33,6 +34,19 @@ class DueFire:
         return cls(item.at, item, item.cause == "fire" and now - item.at > LATE)
 
 
+_Entry = tuple[datetime, datetime, int, DueFire]
+"""An item in a heap, behind what orders it: its release, its instant, when it was added. Tuples are
+compared without a call of Python.
+"""
+_Key = tuple[datetime, str, int]
+
+
+def _key_of(due: DueFire) -> _Key:
+    """What two equal items have in common, hashed without a call of Python."""
+    item = due.item
+    return (item.at, item.cause, item.job_id.int)
+
+
 class ReadyQueue:
     """Due items for which no run has been claimed yet. Those that take no concurrency slot never
     wait behind those that do.
@@ -43,9 +57,10 @@ class ReadyQueue:
     ) -> None:
         self._is_instant = is_instant
         self._is_ours = is_ours
-        self._instant: list[DueFire] = []
-        self._others: list[DueFire] = []
-        self._queued: set[DueItem] = set()
+        self._instant: list[_Entry] = []
+        self._others: list[_Entry] = []
+        self._queued: set[_Key] = set()
+        self._numbers = count()
 
     def __len__(self) -> int:
         return len(self._instant) + len(self._others)
@@ -75,37 +90,39 @@ class ReadyQueue:
         """
         taken = _released(self._instant, now, limit)
         taken += _released(self._others, now, min(free_slots, limit - len(taken)))
-        self._queued.difference_update(due.item for due in taken)
+        self._queued.difference_update(map(_key_of, taken))
         return taken
 
     def next_release_at(self) -> datetime | None:
         """When the next item is released."""
-        firsts = [heap[0].release_at for heap in (self._instant, self._others) if heap]
+        firsts = [heap[0][0] for heap in (self._instant, self._others) if heap]
         return min(firsts, default=None)
 
     def of(self, job_id: UUID) -> DueFire | None:
         """The waiting item of a job, if there is one. From any thread."""
         waiting = (*list(self._instant), *list(self._others))
-        return next((due for due in waiting if due.item.job_id == job_id), None)
+        return next((due for *_, due in waiting if due.item.job_id == job_id), None)
 
     def _add(self, due: DueFire) -> None:
         """An item that was added again, because its job changed meanwhile, replaces the first
         one.
         """
-        if due.item in self._queued:
+        key = _key_of(due)
+        if key in self._queued:
             return
-        self._queued.add(due.item)
-        heapq.heappush(self._instant if self._is_instant(due.item) else self._others, due)
+        self._queued.add(key)
+        heap = self._instant if self._is_instant(due.item) else self._others
+        heapq.heappush(heap, (due.release_at, due.item.at, next(self._numbers), due))
 
 
 def _yielded(due: DueFire, now: datetime) -> DueFire:
     return replace(due, release_at=max(due.release_at, now) + OTHERS_WAIT)
 
 
-def _released(heap: list[DueFire], now: datetime, limit: int) -> list[DueFire]:
+def _released(heap: list[_Entry], now: datetime, limit: int) -> list[DueFire]:
     taken: list[DueFire] = []
-    while heap and heap[0].release_at <= now and len(taken) < limit:
-        taken.append(heapq.heappop(heap))
+    while heap and heap[0][0] <= now and len(taken) < limit:
+        taken.append(heapq.heappop(heap)[-1])
     return taken
 
 
