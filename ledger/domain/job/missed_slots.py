@@ -53,6 +53,9 @@ def record_missed_slots(
     now = context.now
     until = max(now, next_run_at - MOMENT) if next_run_at else job.stopped_at or now
     found = _around(job, run, [(min(now, until), causes.during), (until, causes.after)])
+    if len(found) > 1 and job.status == "deleted":
+        # Nothing but this outcome may follow the deletion, and one event has one cause.
+        found = missed_by_cause(job, [(until, causes.during)])
     return record_all_but_last(job, found, context)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ledger.domain.events import RunSucceeded
 from ledger.domain.job.job import Job, ResumeOptions
 from tests.support.builders import (
     DAY,
@@ -17,6 +18,7 @@ from tests.support.builders import (
     NOON,
     a_context,
     a_job,
+    deleted,
     events_of,
     failed,
     lost,
@@ -27,6 +29,7 @@ from tests.support.builders import (
     tripped,
 )
 
+SECOND = timedelta(seconds=1)
 INTERVAL = {"kind": "every", "interval_seconds": 60}
 ONCE = {"kind": "at", "at": "2026-03-02T13:00:00Z"}
 
@@ -208,3 +211,17 @@ def test_a_change_of_another_field_records_no_slots(changes: Any) -> None:
 
     assert events_of(job)[-1] == "job.amended"
     assert "job.fires_skipped" not in events_of(job)
+
+
+def test_after_a_deletion_all_missed_slots_are_in_the_outcome_of_the_run() -> None:
+    job = a_job(requested(at=NOON + 30 * SECOND), schedule=EVERY_MINUTE)
+    running(at=NOON + 70 * SECOND)(job)
+    deleted(at=NOON + 3 * MINUTE + SECOND)(job)
+    before = len(events_of(job))
+
+    succeeded(at=NOON + 3 * MINUTE + 30 * SECOND)(job)
+
+    [outcome] = job.pending[before:]
+    assert isinstance(outcome, RunSucceeded)
+    assert outcome.missed is not None
+    assert outcome.missed["count"] == 3, "12:01 before the run, 12:02 and 12:03 during it"
